@@ -1,0 +1,205 @@
+//! Activations by Keras's names.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// A Keras 2.15 activation, applied to the output after the bias.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Activation {
+    /// `z`.
+    #[default]
+    Linear,
+    /// Keras's `relu` and its `ReLU` and `LeakyReLU` layers: `max_value` for `z ≥ max_value`, `z` for
+    /// `threshold ≤ z`, else `negative_slope · (z − threshold)`. The gradient at 0 of the plain form is 0.
+    Relu {
+        /// Slope below the threshold.
+        negative_slope: f32,
+        /// The most the output may be.
+        max_value: Option<f32>,
+        /// Where the linear part begins.
+        threshold: f32,
+    },
+    /// `z` for `z > 0`, else `alpha · (e^z − 1)`.
+    Elu {
+        /// The scale of the negative part; Keras's `elu` has 1.
+        alpha: f32,
+    },
+    /// `1.05070098 · elu(z, 1.67326324)`.
+    Selu,
+    /// `ln(e^z + 1)`.
+    Softplus,
+    /// `z / (|z| + 1)`.
+    Softsign,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `1 / (1 + e^−z)`.
+    Sigmoid,
+    /// `clip(0.2 z + 0.5, 0, 1)`.
+    HardSigmoid,
+    /// `e^z`.
+    Exponential,
+    /// Also `silu`: `z · sigmoid(z)`.
+    Swish,
+    /// `z/2 · (1 + erf(z / √2))`, or its tanh form.
+    Gelu {
+        /// The tanh form.
+        approximate: bool,
+    },
+    /// `z · tanh(softplus(z))`.
+    Mish,
+    /// `e^z / Σ e^z` over the output's last axis: the channels in `channels_last`, the last spatial axis in
+    /// `channels_first`, as Keras does.
+    Softmax,
+}
+
+/// What the derivative of an activation is computed from, and so what a forward pass keeps for the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saved {
+    /// Nothing: the derivative is 1.
+    Nothing,
+    /// The activated output.
+    Output,
+    /// The value before the activation, which the output doesn't determine.
+    PreActivation,
+}
+
+impl Activation {
+    /// Keras's plain `relu`.
+    pub const RELU: Self = Self::Relu { negative_slope: 0.0, max_value: None, threshold: 0.0 };
+
+    /// The activation that Keras knows by `name` (case matters).
+    ///
+    /// # Errors
+    /// [`Error::UnknownValue`] for any other name.
+    pub fn from_keras_name(name: &str) -> Result<Self> {
+        Ok(match name {
+            "linear" => Self::Linear,
+            "relu" => Self::RELU,
+            "elu" => Self::Elu { alpha: 1.0 },
+            "selu" => Self::Selu,
+            "softplus" => Self::Softplus,
+            "softsign" => Self::Softsign,
+            "tanh" => Self::Tanh,
+            "sigmoid" => Self::Sigmoid,
+            "hard_sigmoid" => Self::HardSigmoid,
+            "exponential" => Self::Exponential,
+            "swish" | "silu" => Self::Swish,
+            "gelu" => Self::Gelu { approximate: false },
+            "mish" => Self::Mish,
+            "softmax" => Self::Softmax,
+            _ => {
+                return Err(Error::UnknownValue {
+                    argument: "activation",
+                    expected: "linear, relu, elu, selu, softplus, softsign, tanh, sigmoid, hard_sigmoid, exponential, swish, silu, gelu, mish, softmax",
+                    value: name.to_owned(),
+                });
+            }
+        })
+    }
+
+    /// The name Keras knows this activation by, or none where Keras has it only as a layer with arguments.
+    #[must_use]
+    pub fn keras_name(&self) -> Option<&'static str> {
+        Some(match *self {
+            Self::Linear => "linear",
+            Self::RELU => "relu",
+            Self::Elu { alpha: 1.0 } => "elu",
+            Self::Selu => "selu",
+            Self::Softplus => "softplus",
+            Self::Softsign => "softsign",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::HardSigmoid => "hard_sigmoid",
+            Self::Exponential => "exponential",
+            Self::Swish => "swish",
+            Self::Gelu { approximate: false } => "gelu",
+            Self::Mish => "mish",
+            Self::Softmax => "softmax",
+            Self::Relu { .. } | Self::Elu { .. } | Self::Gelu { approximate: true } => return None,
+        })
+    }
+
+    /// What the backward pass needs of the forward pass.
+    ///
+    /// The output suffices where it determines the derivative; `hard_sigmoid` and the clipped, leaky and shifted
+    /// relus are ambiguous at their corners, and swish, gelu and mish are not monotonic.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        match *self {
+            Self::Linear => Saved::Nothing,
+            Self::RELU
+            | Self::Selu
+            | Self::Softplus
+            | Self::Softsign
+            | Self::Tanh
+            | Self::Sigmoid
+            | Self::Exponential
+            | Self::Softmax => Saved::Output,
+            Self::Elu { alpha } if alpha > 0.0 => Saved::Output,
+            _ => Saved::PreActivation,
+        }
+    }
+
+    /// Code and arguments for the shaders; the codes stand in `shaders/activation.wgsl` under the same names.
+    #[must_use]
+    pub(crate) fn code(&self) -> (u32, [f32; 3]) {
+        match *self {
+            Self::Linear => (codes::LINEAR, [0.0; 3]),
+            Self::Relu { negative_slope, max_value, threshold } => {
+                (codes::RELU, [negative_slope, max_value.unwrap_or(f32::MAX), threshold])
+            }
+            Self::Elu { alpha } => (codes::ELU, [alpha, 0.0, 0.0]),
+            Self::Selu => (codes::SELU, [0.0; 3]),
+            Self::Softplus => (codes::SOFTPLUS, [0.0; 3]),
+            Self::Softsign => (codes::SOFTSIGN, [0.0; 3]),
+            Self::Tanh => (codes::TANH, [0.0; 3]),
+            Self::Sigmoid => (codes::SIGMOID, [0.0; 3]),
+            Self::HardSigmoid => (codes::HARD_SIGMOID, [0.0; 3]),
+            Self::Exponential => (codes::EXPONENTIAL, [0.0; 3]),
+            Self::Swish => (codes::SWISH, [0.0; 3]),
+            Self::Gelu { approximate: false } => (codes::GELU, [0.0; 3]),
+            Self::Gelu { approximate: true } => (codes::GELU_TANH, [0.0; 3]),
+            Self::Mish => (codes::MISH, [0.0; 3]),
+            // Softmax couples a whole row, so it has kernels of its own and element-wise kernels pass it through.
+            Self::Softmax => (codes::LINEAR, [0.0; 3]),
+        }
+    }
+}
+
+/// The codes of the element-wise activations. `tests/shaders.rs` compares them with `shaders/activation.wgsl`.
+#[allow(missing_docs, reason = "named after the activations")]
+pub mod codes {
+    pub const LINEAR: u32 = 0;
+    pub const RELU: u32 = 1;
+    pub const ELU: u32 = 2;
+    pub const SELU: u32 = 3;
+    pub const SOFTPLUS: u32 = 4;
+    pub const SOFTSIGN: u32 = 5;
+    pub const TANH: u32 = 6;
+    pub const SIGMOID: u32 = 7;
+    pub const HARD_SIGMOID: u32 = 8;
+    pub const EXPONENTIAL: u32 = 9;
+    pub const SWISH: u32 = 10;
+    pub const GELU: u32 = 11;
+    pub const GELU_TANH: u32 = 12;
+    pub const MISH: u32 = 13;
+    /// All of them with the names they have in WGSL.
+    pub const ALL: [(&str, u32); 14] = [
+        ("LINEAR", LINEAR),
+        ("RELU", RELU),
+        ("ELU", ELU),
+        ("SELU", SELU),
+        ("SOFTPLUS", SOFTPLUS),
+        ("SOFTSIGN", SOFTSIGN),
+        ("TANH", TANH),
+        ("SIGMOID", SIGMOID),
+        ("HARD_SIGMOID", HARD_SIGMOID),
+        ("EXPONENTIAL", EXPONENTIAL),
+        ("SWISH", SWISH),
+        ("GELU", GELU),
+        ("GELU_TANH", GELU_TANH),
+        ("MISH", MISH),
+    ];
+}

@@ -1,0 +1,37 @@
+//! How windows lie at the edges of the input.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the windows of a spatial axis begin, and what becomes of taps outside the input.
+///
+/// Whatever the mode, it only decides the tap tables of [`crate::geometry::AxisTaps`]; kernels know no paddings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Padding {
+    /// Windows lie wholly inside the input; output length `⌊(n − k) / s⌋ + 1`.
+    #[default]
+    Valid,
+    /// Keras's own `same` of the locally connected layers: window `o` begins at `o·s − ⌊k/2⌋` and is clipped to the
+    /// input; output length `⌈n / s⌉`. It equals [`Padding::SameUpper`] for odd kernels at stride 1 and rarely else.
+    Same,
+    /// TensorFlow's and ONNX's `SAME_UPPER`: window `o` begins at `o·s − ⌊max((out − 1)·s + k − n, 0) / 2⌋`.
+    SameUpper,
+    /// This many positions before and after each spatial axis, taken as zero.
+    Explicit(Vec<[usize; 2]>),
+    /// The input repeats around its edges: window `o` begins at `o·s − ⌊(k − 1) / 2⌋`; output length `⌈n / s⌉`
+    /// (Flax's `CIRCULAR`).
+    Circular,
+}
+
+impl std::fmt::Display for Padding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Valid => f.write_str("valid"),
+            Self::Same => f.write_str("same"),
+            Self::SameUpper => f.write_str("same_upper"),
+            Self::Explicit(pads) => write!(f, "{pads:?}"),
+            Self::Circular => f.write_str("circular"),
+        }
+    }
+}

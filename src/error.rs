@@ -1,0 +1,214 @@
+//! The one error type of this crate. Every message carries the numbers that explain it.
+
+use thiserror::Error;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong, from a wrong argument to a lost device.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A per-axis argument has another number of elements than the layer has spatial axes.
+    #[error("`{argument}` must have {expected} elements, one per spatial axis, but has {found}")]
+    Rank {
+        /// Name of the argument.
+        argument: &'static str,
+        /// Number of spatial axes.
+        expected: usize,
+        /// Number of elements given.
+        found: usize,
+    },
+    /// The layer has 1, 2 or 3 spatial axes; `kernel_size` asked for another number.
+    #[error("`kernel_size` must have 1, 2 or 3 elements, but has {found}")]
+    UnsupportedRank {
+        /// Number of elements given.
+        found: usize,
+    },
+    /// An argument that must be at least 1 is not.
+    #[error("`{argument}` must be positive, but is {value}")]
+    NotPositive {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The value given.
+        value: i64,
+    },
+    /// An argument's value is none of those it may take.
+    #[error("`{argument}` must be one of {expected}, but is {value}")]
+    UnknownValue {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The values it may take.
+        expected: &'static str,
+        /// The value given.
+        value: String,
+    },
+    /// Channels or filters can't be divided into the groups asked for.
+    #[error("{groups} groups divide neither evenly into {channels} channels nor into {filters} filters")]
+    Groups {
+        /// Groups asked for.
+        groups: usize,
+        /// Input channels.
+        channels: usize,
+        /// Filters.
+        filters: usize,
+    },
+    /// Keras refuses any padding but `valid` with implementation 1, whose weights have no place for clipped taps.
+    #[error("padding {padding} has no weight layout of implementation 1 (only \"valid\" has)")]
+    PaddingNeedsOtherLayout {
+        /// The padding of the layer.
+        padding: String,
+    },
+    /// The layer's input has another rank than its configuration asks for.
+    #[error("the layer has {expected} input axes besides the batch, but the input shape {shape:?} has {found}", found = shape.len())]
+    InputRank {
+        /// Axes expected (spatial axes and channels).
+        expected: usize,
+        /// The shape given, without the batch.
+        shape: Vec<usize>,
+    },
+    /// An axis of the input has no known or no positive size.
+    #[error("every axis of the input must have a known, positive size, but axis {axis} of {shape:?} has not")]
+    InputAxis {
+        /// The axis, counted without the batch.
+        axis: usize,
+        /// The shape given, without the batch.
+        shape: Vec<usize>,
+    },
+    /// An output axis would be empty.
+    #[error(
+        "one of the dimensions in the output is <= 0 due to downsampling: input {input:?}, kernel {kernel:?}, strides {strides:?}, dilation {dilation:?} give output {output:?}; consider increasing the input size"
+    )]
+    EmptyOutput {
+        /// Spatial input sizes.
+        input: Vec<usize>,
+        /// Kernel sizes.
+        kernel: Vec<usize>,
+        /// Strides.
+        strides: Vec<usize>,
+        /// Dilation rates.
+        dilation: Vec<usize>,
+        /// What the output sizes would be.
+        output: Vec<i64>,
+    },
+    /// A size is beyond what 32-bit indices or 64-bit byte counts can address.
+    #[error("{what} is {value}, over the most that can be addressed, {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        value: u128,
+        /// The most there may be.
+        limit: u64,
+    },
+    /// An array or buffer has another length than the geometry asks for.
+    #[error("{what} must have {expected} elements (shape {shape:?}), but has {found}")]
+    Length {
+        /// Which array.
+        what: &'static str,
+        /// Elements expected.
+        expected: u64,
+        /// Elements found.
+        found: u64,
+        /// The shape expected.
+        shape: Vec<usize>,
+    },
+    /// The shape of an array disagrees with the layer.
+    #[error("{what} must have shape {expected}, but has {found:?}")]
+    Shape {
+        /// Which array.
+        what: String,
+        /// The shape expected, with `batch` where any size fits.
+        expected: String,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// What was asked for is not offered in this combination.
+    #[error("{what} is not supported {with}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// In which combination.
+        with: String,
+    },
+    /// A limit of the device stands in the way.
+    #[error("{what} needs {needed} {unit}, over the device's {limit} ({name})")]
+    Limit {
+        /// What needs it.
+        what: String,
+        /// How much is needed.
+        needed: u64,
+        /// The unit of the numbers.
+        unit: &'static str,
+        /// How much there is.
+        limit: u64,
+        /// Name of the limit.
+        name: &'static str,
+    },
+    /// The plan would take more memory than allowed; nothing was allocated.
+    #[error("{what} needs {needed} bytes ({needed_gb:.1} GB), over the budget of {budget} bytes", needed_gb = *needed as f64 / 1e9)]
+    OverBudget {
+        /// What needs it.
+        what: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
+    /// One buffer is bound for reading and for writing in the same call; WebGPU forbids it even for disjoint ranges.
+    #[error("{read} and {written} are the same buffer: what is written must lie in another buffer than what is read")]
+    Aliased {
+        /// The operand that is read.
+        read: &'static str,
+        /// The operand that is written.
+        written: &'static str,
+    },
+    /// A buffer given by the host lacks a usage flag.
+    #[error("the buffer given as {what} lacks wgpu::BufferUsages::STORAGE")]
+    Usage {
+        /// Which operand.
+        what: &'static str,
+    },
+    /// An operand needed by this call is missing.
+    #[error("{what} is needed here: {why}")]
+    Missing {
+        /// Which operand.
+        what: &'static str,
+        /// Why it is needed.
+        why: &'static str,
+    },
+    /// The device ran out of memory while something was created.
+    #[error("the device is out of memory: {0}")]
+    OutOfMemory(String),
+    /// The device was lost, or a readback could not be mapped.
+    #[error("the device was lost: {0}")]
+    DeviceLost(String),
+    /// The device refused something this crate made: a bug in this crate or in the driver.
+    #[error("the device reports: {0}")]
+    Device(String),
+    /// There is no adapter to run on.
+    #[error("no adapter: {0}")]
+    NoAdapter(String),
+    /// A file could not be read or written.
+    #[error("{path}: {message}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system says.
+        message: String,
+    },
+    /// A file is malformed or holds something else than expected.
+    #[error("{path}: {message}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A model has layers that can't be run here.
+    #[error("layers that can't be run here: {layers}")]
+    UnsupportedLayers {
+        /// Every such layer, by name and class.
+        layers: String,
+    },
+}

@@ -1,0 +1,278 @@
+//! Keras's kernel layouts, to and from the canonical `[cell][K][F/G]`.
+//!
+//! Every layout is walked in *runs*: the filters of one connection, contiguous in the canonical buffer and equally
+//! spaced in Keras's. One walk serves both directions, all ranks and formats; nothing is built per weight.
+
+use super::Geometry;
+use crate::config::{DataFormat, Padding};
+use crate::{Error, Result};
+
+/// The kernel layouts of Keras's three implementations (keras-semantics §2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KerasLayout {
+    /// `(P, K, F)`, the patch in data order. Only for padding `valid`, as in Keras.
+    Implementation1,
+    /// The masked dense matrix: `(in…, C, out…, F)` or `(C, in…, F, out…)`. Unconnected entries are dropped on import
+    /// and zero on export.
+    Implementation2,
+    /// The values of the connected entries, in ascending order of (output unit, input unit).
+    Implementation3,
+}
+
+/// A run: `filters` weights, at `canonical + i` in ours and at `keras + i · stride` in Keras's layout.
+struct Run {
+    canonical: u64,
+    keras: u64,
+    stride: u64,
+}
+
+impl KerasLayout {
+    /// The layout of Keras's `implementation` argument.
+    ///
+    /// # Errors
+    /// [`Error::UnknownValue`] for anything but 1, 2, 3.
+    pub fn from_keras(implementation: i64) -> Result<Self> {
+        match implementation {
+            1 => Ok(Self::Implementation1),
+            2 => Ok(Self::Implementation2),
+            3 => Ok(Self::Implementation3),
+            other => {
+                Err(Error::UnknownValue { argument: "implementation", expected: "1, 2, 3", value: other.to_string() })
+            }
+        }
+    }
+
+    /// Keras's number of the implementation that stores this layout.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Implementation1 => 1,
+            Self::Implementation2 => 2,
+            Self::Implementation3 => 3,
+        }
+    }
+
+    /// Whether `geometry` has weights of this layout.
+    ///
+    /// # Errors
+    /// Implementation 1 has no place for clipped taps, and with circular padding two taps of a window may be one
+    /// entry of the dense or sparse matrix.
+    pub fn check(self, geometry: &Geometry) -> Result<()> {
+        let padding = &geometry.config().padding;
+        match self {
+            Self::Implementation1 if *padding != Padding::Valid => {
+                Err(Error::PaddingNeedsOtherLayout { padding: padding.to_string() })
+            }
+            Self::Implementation2 | Self::Implementation3 if *padding == Padding::Circular => Err(Error::Unsupported {
+                what: format!("Keras's weight layout of implementation {}", self.number()),
+                with: "with circular padding".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shape of the Keras variable.
+    #[must_use]
+    pub fn shape(self, geometry: &Geometry) -> Vec<usize> {
+        let rank = geometry.config().rank();
+        let first = geometry.config().data_format == DataFormat::ChannelsFirst;
+        let filters = geometry.filters() as usize;
+        match self {
+            Self::Implementation1 => vec![geometry.locations() as usize, geometry.patch() as usize, filters],
+            Self::Implementation2 => {
+                let side = |spatial: Vec<usize>, features: usize| {
+                    let mut side = spatial;
+                    side.insert(if first { 0 } else { rank }, features);
+                    side
+                };
+                let input = geometry.axes[3 - rank..].iter().map(|a| a.input as usize).collect();
+                let mut shape = side(input, geometry.channels() as usize);
+                shape.extend(side(geometry.output_spatial(), filters));
+                shape
+            }
+            Self::Implementation3 => vec![geometry.connected_weights() as usize],
+        }
+    }
+
+    /// Number of elements of the Keras variable.
+    #[must_use]
+    pub fn len(self, geometry: &Geometry) -> u64 {
+        match self {
+            Self::Implementation1 => geometry.weights(),
+            Self::Implementation2 => geometry.inputs().saturating_mul(geometry.outputs()),
+            Self::Implementation3 => geometry.connected_weights(),
+        }
+    }
+
+    /// Whether the canonical order is this layout's own, so that weights are copied as they are.
+    #[must_use]
+    pub fn is_canonical(self, geometry: &Geometry) -> bool {
+        self == Self::Implementation1
+            && geometry.groups() == 1
+            && (geometry.config().data_format == DataFormat::ChannelsLast
+                || geometry.channels() == 1
+                || geometry.taps() == 1)
+    }
+
+    /// The canonical weights of a Keras variable; clipped taps are zero.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `kernel` is not as long as [`KerasLayout::len`] says, and those of
+    /// [`KerasLayout::check`].
+    pub fn to_canonical(self, geometry: &Geometry, kernel: &[f32]) -> Result<Vec<f32>> {
+        self.check(geometry)?;
+        self.check_len(geometry, kernel.len())?;
+        if self.is_canonical(geometry) {
+            return Ok(kernel.to_vec());
+        }
+        let mut canonical = vec![0.0; geometry.weights() as usize];
+        let filters = geometry.group_filters() as usize;
+        self.for_each_run(geometry, |run| {
+            let to = &mut canonical[run.canonical as usize..][..filters];
+            for (to, from) in to.iter_mut().zip(kernel[run.keras as usize..].iter().step_by(run.stride as usize)) {
+                *to = *from;
+            }
+        });
+        Ok(canonical)
+    }
+
+    /// The Keras variable of canonical weights; unconnected entries of implementation 2 are zero.
+    ///
+    /// # Errors
+    /// As [`KerasLayout::to_canonical`].
+    pub fn from_canonical(self, geometry: &Geometry, canonical: &[f32]) -> Result<Vec<f32>> {
+        self.check(geometry)?;
+        if canonical.len() as u64 != geometry.weights() {
+            let shape = vec![geometry.cells() as usize, geometry.patch() as usize, geometry.group_filters() as usize];
+            let found = canonical.len() as u64;
+            return Err(Error::Length { what: "canonical weights", expected: geometry.weights(), found, shape });
+        }
+        if self.is_canonical(geometry) {
+            return Ok(canonical.to_vec());
+        }
+        let mut kernel = vec![0.0; self.len(geometry) as usize];
+        let filters = geometry.group_filters() as usize;
+        self.for_each_run(geometry, |run| {
+            let from = &canonical[run.canonical as usize..][..filters];
+            for (to, from) in kernel[run.keras as usize..].iter_mut().step_by(run.stride as usize).zip(from) {
+                *to = *from;
+            }
+        });
+        Ok(kernel)
+    }
+
+    pub(crate) fn check_len(self, geometry: &Geometry, found: usize) -> Result<()> {
+        let expected = self.len(geometry);
+        if found as u64 != expected {
+            return Err(Error::Length { what: "kernel", expected, found: found as u64, shape: self.shape(geometry) });
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` for the filters of every connection, location by location.
+    fn for_each_run(self, geometry: &Geometry, mut visit: impl FnMut(Run)) {
+        let first = geometry.config().data_format == DataFormat::ChannelsFirst;
+        let (groups, channels) = (u64::from(geometry.groups()), u64::from(geometry.group_channels()));
+        let (filters, group_filters) = (u64::from(geometry.filters()), u64::from(geometry.group_filters()));
+        let (locations, taps, patch) =
+            (u64::from(geometry.locations()), u64::from(geometry.taps()), u64::from(geometry.patch()));
+        // Connected taps of all locations before `p`, for implementation 3.
+        let mut before = 0u64;
+        let connected = geometry.connected_taps();
+        for p in 0..locations {
+            let valid = (0..taps).filter(|&t| geometry.tap(p as u32, t as u32).is_some()).count() as u64;
+            let mut rank = 0u64;
+            for t in 0..taps {
+                let Some(position) = geometry.tap(p as u32, t as u32) else { continue };
+                for g in 0..groups {
+                    for c in 0..channels {
+                        let canonical = (((p * groups + g) * taps + t) * channels + c) * group_filters;
+                        let f = g * group_filters;
+                        let (keras, stride) = match (self, first) {
+                            (Self::Implementation1, false) => ((p * patch + t * channels + c) * filters + f, 1),
+                            (Self::Implementation1, true) => ((p * patch + c * taps + t) * filters + f, 1),
+                            (Self::Implementation2, _) => {
+                                let input = geometry.input_index(position, (g * channels + c) as u32);
+                                let output = geometry.output_index(p as u32, f as u32);
+                                let stride = if first { locations } else { 1 };
+                                (input * geometry.outputs() + output, stride)
+                            }
+                            // Rows (output units) are p-major with filters inside, entries [tap][channel].
+                            (Self::Implementation3, false) => {
+                                let row = valid * channels;
+                                (before * channels * filters + f * row + rank * channels + c, row)
+                            }
+                            // Rows are filter-major with locations inside, entries [channel][tap].
+                            (Self::Implementation3, true) => {
+                                let filter = connected * channels;
+                                (f * filter + before * channels + c * valid + rank, filter)
+                            }
+                        };
+                        visit(Run { canonical, keras, stride });
+                    }
+                }
+                rank += 1;
+            }
+            before += valid;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn shapes_equal_keras() -> Result<()> {
+        use DataFormat::{ChannelsFirst, ChannelsLast};
+        use KerasLayout::{Implementation1, Implementation2, Implementation3};
+        let one = Geometry::new(&Config::new(4, [3]), &[8, 5])?;
+        assert_eq!(Implementation1.shape(&one), [6, 15, 4]);
+        assert_eq!(Implementation2.shape(&one), [8, 5, 6, 4]);
+        assert_eq!(Implementation3.shape(&one), [360]);
+        let one = Geometry::new(&Config::new(4, [3]).data_format(ChannelsFirst), &[5, 8])?;
+        assert_eq!(Implementation2.shape(&one), [5, 8, 4, 6]);
+        for (format, input, dense) in
+            [(ChannelsLast, [6, 10, 4], [6, 10, 4, 4, 5, 3]), (ChannelsFirst, [4, 6, 10], [4, 6, 10, 3, 4, 5])]
+        {
+            let config = Config::new(3, [3, 2]).strides([1, 2]).data_format(format);
+            let two = Geometry::new(&config, &input)?;
+            assert_eq!(Implementation1.shape(&two), [20, 24, 3]);
+            assert_eq!(Implementation2.shape(&two), dense);
+            assert_eq!(Implementation3.shape(&two), [1440]);
+            let same = Geometry::new(&config.padding(Padding::Same), &input)?;
+            assert_eq!(same.output_spatial(), [6, 5]);
+            assert_eq!(Implementation3.shape(&same), [1728]);
+        }
+        Ok(())
+    }
+
+    /// The orders of implementation 3 that keras-semantics §2.4 lists, as (output unit, input unit).
+    #[test]
+    fn sparse_order_is_lexicographic() -> Result<()> {
+        let last = Geometry::new(&Config::new(2, [2]), &[4, 1])?;
+        let first = Geometry::new(&Config::new(2, [2]).data_format(DataFormat::ChannelsFirst), &[2, 3])?;
+        let pairs = |geometry: &Geometry| {
+            let mut pairs = vec![(0, 0); geometry.connected_weights() as usize];
+            KerasLayout::Implementation3.for_each_run(geometry, |run| {
+                let cell = run.canonical / u64::from(geometry.patch() * geometry.filters());
+                let k = run.canonical / u64::from(geometry.filters()) % u64::from(geometry.patch());
+                let (t, c) = ((k as u32) / geometry.channels(), k as u32 % geometry.channels());
+                let position = geometry.tap(cell as u32, t).unwrap_or(u32::MAX);
+                for f in 0..geometry.filters() {
+                    pairs[(run.keras + u64::from(f) * run.stride) as usize] =
+                        (geometry.output_index(cell as u32, f), geometry.input_index(position, c));
+                }
+            });
+            pairs
+        };
+        let expected = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (4, 2), (4, 3), (5, 2), (5, 3)];
+        assert_eq!(pairs(&last), expected);
+        let expected = [0, 1, 3, 4].map(|i| (0, i)).into_iter().chain([1, 2, 4, 5].map(|i| (1, i)));
+        let expected: Vec<_> =
+            expected.chain([0, 1, 3, 4].map(|i| (2, i))).chain([1, 2, 4, 5].map(|i| (3, i))).collect();
+        assert_eq!(pairs(&first), expected);
+        Ok(())
+    }
+}

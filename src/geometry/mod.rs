@@ -1,0 +1,307 @@
+//! What a configuration means for an input shape: sizes, tap tables, weight layouts. Pure numbers, no device.
+
+mod layout;
+mod taps;
+
+pub use layout::KerasLayout;
+pub use taps::{AxisTaps, NO_TAP};
+
+use crate::config::{Bias, Config, DataFormat, Padding};
+use crate::{Error, Result};
+
+/// A layer's configuration with the input shape it was built for, everything checked.
+///
+/// Words: `P` output locations, `G` groups, `T` taps of a window, `K = T · C/G` weights of one filter at one location
+/// in the order `[taps][channels of the group]`, `F` filters. A *cell* is one location of one group, `p · G + g`: one
+/// `N×K · K×F/G` product. Missing spatial axes have size 1 and stand in front.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Geometry {
+    config: Config,
+    input_shape: Vec<usize>,
+    channels: u32,
+    axes: [AxisTaps; 3],
+}
+
+fn fits_u32(what: &'static str, value: u128) -> Result<u64> {
+    // One below 2³²−1, which marks taps outside the input.
+    let limit = u64::from(u32::MAX) - 1;
+    if value > u128::from(limit) {
+        return Err(Error::TooLarge { what, value, limit });
+    }
+    Ok(value as u64)
+}
+
+impl Geometry {
+    /// Checks `config` against `input_shape` (without the batch; channels where `config.data_format` says) and builds
+    /// the tap tables. Host work is proportional to the sizes of the axes, not to the number of weights.
+    ///
+    /// # Errors
+    /// Every condition under which Keras refuses to build the layer (keras-semantics §2.9), and sizes beyond 32-bit
+    /// indices within one sample, one window or one location.
+    pub fn new(config: &Config, input_shape: &[usize]) -> Result<Self> {
+        config.check()?;
+        let rank = config.rank();
+        if input_shape.len() != rank + 1 {
+            return Err(Error::InputRank { expected: rank + 1, shape: input_shape.to_vec() });
+        }
+        if let Some(axis) = input_shape.iter().position(|&n| n == 0) {
+            return Err(Error::InputAxis { axis, shape: input_shape.to_vec() });
+        }
+        let (channels, spatial) = match config.data_format {
+            DataFormat::ChannelsLast => (input_shape[rank], &input_shape[..rank]),
+            DataFormat::ChannelsFirst => (input_shape[0], &input_shape[1..]),
+        };
+        if channels % config.groups != 0 || config.filters % config.groups != 0 {
+            return Err(Error::Groups { groups: config.groups, channels, filters: config.filters });
+        }
+
+        let product = |values: &[usize]| values.iter().try_fold(1u128, |a, &b| a.checked_mul(b as u128));
+        let huge = u128::MAX;
+        fits_u32("the number of elements of one input sample", product(input_shape).unwrap_or(huge))?;
+        let taps = fits_u32("the number of taps of a window", product(&config.kernel_size).unwrap_or(huge))?;
+        fits_u32("the number of filters", config.filters as u128)?;
+        let per_cell = u128::from(taps) * (channels / config.groups) as u128;
+        fits_u32("the number of weights of one filter at one location", per_cell)?;
+
+        let dims = |values: &[usize]| values.iter().map(|&v| v as u64).collect::<Vec<_>>();
+        let (n, k, s, d) =
+            (dims(spatial), dims(&config.kernel_size), dims(&config.strides), dims(&config.dilation_rate));
+        for axis in 0..rank {
+            fits_u32("a stride", s[axis].into())?;
+            let pads = match &config.padding {
+                Padding::Explicit(pads) => pads[axis][0] as u128 + pads[axis][1] as u128,
+                _ => 0,
+            };
+            // Everything the tap tables compute stays far within i64.
+            fits_u32("a padded axis", u128::from(n[axis]) + pads)?;
+            fits_u32("the span of a dilated window", u128::from(k[axis] - 1) * u128::from(d[axis]) + 1)?;
+        }
+        let output: Vec<i64> =
+            (0..rank).map(|a| taps::output_length(n[a], k[a], s[a], d[a], &config.padding, a)).collect();
+        if output.iter().any(|&o| o <= 0) {
+            return Err(Error::EmptyOutput {
+                input: spatial.to_vec(),
+                kernel: config.kernel_size.clone(),
+                strides: config.strides.clone(),
+                dilation: config.dilation_rate.clone(),
+                output,
+            });
+        }
+        let locations: u128 = output.iter().map(|&o| o as u128).product();
+        fits_u32("the number of elements of one output sample", locations * config.filters as u128)?;
+        fits_u32("the number of locations times groups", locations * config.groups as u128)?;
+        let weights = locations * per_cell * config.filters as u128;
+        if weights * 4 > i64::MAX as u128 {
+            return Err(Error::TooLarge { what: "the number of weights", value: weights, limit: i64::MAX as u64 / 4 });
+        }
+        for axis in 0..rank {
+            fits_u32("a tap table", u128::from(output[axis] as u64) * u128::from(k[axis]))?;
+        }
+
+        let axis = |index: usize| match (index + rank).checked_sub(3) {
+            None => AxisTaps::new(1, 1, 1, 1, 1, &Padding::Valid, 0),
+            Some(a) => AxisTaps::new(n[a], k[a], s[a], d[a], output[a] as u64, &config.padding, a),
+        };
+        Ok(Self {
+            config: config.clone(),
+            input_shape: input_shape.to_vec(),
+            channels: channels as u32,
+            axes: [axis(0), axis(1), axis(2)],
+        })
+    }
+
+    /// The configuration this was made from.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Shape of one input sample, without the batch.
+    #[must_use]
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    /// Shape of one output sample, without the batch.
+    #[must_use]
+    pub fn output_shape(&self) -> Vec<usize> {
+        let mut shape = self.output_spatial();
+        match self.config.data_format {
+            DataFormat::ChannelsLast => shape.push(self.config.filters),
+            DataFormat::ChannelsFirst => shape.insert(0, self.config.filters),
+        }
+        shape
+    }
+
+    /// Output sizes of the spatial axes.
+    #[must_use]
+    pub fn output_spatial(&self) -> Vec<usize> {
+        self.axes[3 - self.config.rank()..].iter().map(|a| a.output as usize).collect()
+    }
+
+    /// Keras's bias shape: the spatial axes, then the filters, in either data format; `[filters]` when shared; none
+    /// without bias.
+    #[must_use]
+    pub fn bias_shape(&self) -> Option<Vec<usize>> {
+        match self.config.bias {
+            Bias::None => None,
+            Bias::PerFilter => Some(vec![self.config.filters]),
+            Bias::PerLocation => {
+                let mut shape = self.output_spatial();
+                shape.push(self.config.filters);
+                Some(shape)
+            }
+        }
+    }
+
+    /// The tap tables, outermost axis first.
+    #[must_use]
+    pub fn axes(&self) -> &[AxisTaps; 3] {
+        &self.axes
+    }
+
+    /// Input channels.
+    #[must_use]
+    pub fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    /// Input channels of one group.
+    #[must_use]
+    pub fn group_channels(&self) -> u32 {
+        self.channels / self.groups()
+    }
+
+    /// Channel groups.
+    #[must_use]
+    pub fn groups(&self) -> u32 {
+        self.config.groups as u32
+    }
+
+    /// Filters.
+    #[must_use]
+    pub fn filters(&self) -> u32 {
+        self.config.filters as u32
+    }
+
+    /// Filters of one group.
+    #[must_use]
+    pub fn group_filters(&self) -> u32 {
+        self.filters() / self.groups()
+    }
+
+    /// Output locations `P`.
+    #[must_use]
+    pub fn locations(&self) -> u32 {
+        self.axes.iter().map(|a| a.output).product()
+    }
+
+    /// Cells: locations times groups.
+    #[must_use]
+    pub fn cells(&self) -> u32 {
+        self.locations() * self.groups()
+    }
+
+    /// Input positions: the product of the input's spatial sizes.
+    #[must_use]
+    pub fn positions(&self) -> u32 {
+        self.axes.iter().map(|a| a.input).product()
+    }
+
+    /// Taps of a window.
+    #[must_use]
+    pub fn taps(&self) -> u32 {
+        self.axes.iter().map(|a| a.kernel).product()
+    }
+
+    /// `K`: weights of one filter at one location, clipped taps included.
+    #[must_use]
+    pub fn patch(&self) -> u32 {
+        self.taps() * self.group_channels()
+    }
+
+    /// Elements of one input sample.
+    #[must_use]
+    pub fn inputs(&self) -> u64 {
+        u64::from(self.positions()) * u64::from(self.channels)
+    }
+
+    /// Elements of one output sample.
+    #[must_use]
+    pub fn outputs(&self) -> u64 {
+        u64::from(self.locations()) * u64::from(self.filters())
+    }
+
+    /// Elements of the canonical weights `[cells][K][F/G]`, clipped taps included.
+    #[must_use]
+    pub fn weights(&self) -> u64 {
+        u64::from(self.cells()) * u64::from(self.patch()) * u64::from(self.group_filters())
+    }
+
+    /// Elements of the bias.
+    #[must_use]
+    pub fn biases(&self) -> u64 {
+        match self.config.bias {
+            Bias::None => 0,
+            Bias::PerFilter => self.filters().into(),
+            Bias::PerLocation => self.outputs(),
+        }
+    }
+
+    /// Taps that read the input, over all locations: the pairs of output and input positions that are connected.
+    #[must_use]
+    pub fn connected_taps(&self) -> u64 {
+        self.axes.iter().map(|a| a.inverse.len() as u64).product()
+    }
+
+    /// Weights of taps that read the input: what Keras's implementation 3 stores.
+    #[must_use]
+    pub fn connected_weights(&self) -> u64 {
+        self.connected_taps() * u64::from(self.group_channels()) * u64::from(self.filters())
+    }
+
+    /// Index of an input element within its sample.
+    #[must_use]
+    pub fn input_index(&self, position: u32, channel: u32) -> u64 {
+        let (p, c) = (u64::from(position), u64::from(channel));
+        match self.config.data_format {
+            DataFormat::ChannelsLast => p * u64::from(self.channels) + c,
+            DataFormat::ChannelsFirst => c * u64::from(self.positions()) + p,
+        }
+    }
+
+    /// Index of an output element within its sample.
+    #[must_use]
+    pub fn output_index(&self, location: u32, filter: u32) -> u64 {
+        let (p, f) = (u64::from(location), u64::from(filter));
+        match self.config.data_format {
+            DataFormat::ChannelsLast => p * u64::from(self.filters()) + f,
+            DataFormat::ChannelsFirst => f * u64::from(self.locations()) + p,
+        }
+    }
+
+    /// The input position that tap `tap` (row-major over the window) of output location `location` reads.
+    #[must_use]
+    pub fn tap(&self, location: u32, tap: u32) -> Option<u32> {
+        let [a, b, c] = &self.axes;
+        let i0 = a.tap(location / (b.output * c.output), tap / (b.kernel * c.kernel))?;
+        let i1 = b.tap(location / c.output % b.output, tap / c.kernel % b.kernel)?;
+        let i2 = c.tap(location % c.output, tap % c.kernel)?;
+        Some((i0 * b.input + i1) * c.input + i2)
+    }
+
+    /// Row-major position strides of the three axes.
+    #[must_use]
+    pub(crate) fn position_strides(&self) -> [u32; 3] {
+        [self.axes[1].input * self.axes[2].input, self.axes[2].input, 1]
+    }
+
+    /// Length of the rows that softmax normalises: the output's last axis.
+    #[must_use]
+    pub fn softmax_row(&self) -> u32 {
+        match self.config.data_format {
+            DataFormat::ChannelsLast => self.filters(),
+            DataFormat::ChannelsFirst => self.axes[2].output,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Tap tables: which input position each tap of each window reads, per spatial axis.
+
+use crate::config::Padding;
+
+/// Marks a tap that lies outside the input.
+pub const NO_TAP: u32 = u32::MAX;
+
+/// One spatial axis: its windows as data, forwards and inverted, so that no kernel knows a padding mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AxisTaps {
+    /// Input positions.
+    pub input: u32,
+    /// Output positions.
+    pub output: u32,
+    /// Taps of a window.
+    pub kernel: u32,
+    /// `[output][kernel]`: the input position each tap reads, or [`NO_TAP`].
+    pub forward: Vec<u32>,
+    /// `[input + 1]`: where each input position's entries begin in `inverse`.
+    pub inverse_starts: Vec<u32>,
+    /// `(output position, tap)` pairs that read an input position, in ascending order of output.
+    pub inverse: Vec<[u32; 2]>,
+}
+
+/// Length of an output axis, possibly not positive.
+pub(crate) fn output_length(n: u64, k: u64, s: u64, d: u64, padding: &Padding, axis: usize) -> i64 {
+    let span = (k - 1) * d + 1;
+    let windows = |n: u64| if n < span { n as i64 - span as i64 + 1 } else { ((n - span) / s + 1) as i64 };
+    match padding {
+        Padding::Valid => windows(n),
+        Padding::Explicit(pads) => windows(n + pads[axis][0] as u64 + pads[axis][1] as u64),
+        Padding::Same | Padding::SameUpper | Padding::Circular => n.div_ceil(s) as i64,
+    }
+}
+
+/// Position, relative to the input's first, of the first tap of window 0.
+fn origin(n: u64, k: u64, s: u64, d: u64, out: u64, padding: &Padding, axis: usize) -> i64 {
+    let span = (k - 1) * d + 1;
+    match padding {
+        Padding::Valid => 0,
+        Padding::Explicit(pads) => -(pads[axis][0] as i64),
+        // Keras's window reaches from ⌊k/2⌋ left of its centre; with dilation (which Keras lacks), of the span.
+        Padding::Same => -((span / 2) as i64),
+        Padding::SameUpper => -((((out - 1) * s + span).saturating_sub(n) / 2) as i64),
+        Padding::Circular => -(((span - 1) / 2) as i64),
+    }
+}
+
+impl AxisTaps {
+    /// The tables of one axis. Sizes are checked by the caller: all fit `u32`, `out` is what [`output_length`] says.
+    pub(crate) fn new(n: u64, k: u64, s: u64, d: u64, out: u64, padding: &Padding, axis: usize) -> Self {
+        let first = origin(n, k, s, d, out, padding, axis);
+        let mut forward = Vec::with_capacity((out * k) as usize);
+        let mut inverse_starts = vec![0u32; n as usize + 1];
+        for o in 0..out {
+            for t in 0..k {
+                let at = first + (o * s + t * d) as i64;
+                let at = match padding {
+                    Padding::Circular => at.rem_euclid(n as i64) as u32,
+                    _ if (0..n as i64).contains(&at) => at as u32,
+                    _ => NO_TAP,
+                };
+                forward.push(at);
+                if at != NO_TAP {
+                    inverse_starts[at as usize + 1] += 1;
+                }
+            }
+        }
+        for i in 0..n as usize {
+            inverse_starts[i + 1] += inverse_starts[i];
+        }
+        // A counting sort by input position; the scan in output order leaves each position's entries ascending.
+        let mut next = inverse_starts.clone();
+        let mut inverse = vec![[0u32; 2]; inverse_starts[n as usize] as usize];
+        for (at, pair) in forward.iter().zip(0u64..) {
+            if *at != NO_TAP {
+                let slot = &mut next[*at as usize];
+                inverse[*slot as usize] = [(pair / k) as u32, (pair % k) as u32];
+                *slot += 1;
+            }
+        }
+        Self { input: n as u32, output: out as u32, kernel: k as u32, forward, inverse_starts, inverse }
+    }
+
+    /// The input position that tap `tap` of window `output` reads.
+    #[must_use]
+    pub fn tap(&self, output: u32, tap: u32) -> Option<u32> {
+        let at = self.forward[(output * self.kernel + tap) as usize];
+        (at != NO_TAP).then_some(at)
+    }
+
+    /// The `(output position, tap)` pairs that read input position `input`.
+    #[must_use]
+    pub fn readers(&self, input: u32) -> &[[u32; 2]] {
+        let range = self.inverse_starts[input as usize]..self.inverse_starts[input as usize + 1];
+        &self.inverse[range.start as usize..range.end as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(n: u64, k: u64, s: u64, padding: &Padding) -> Vec<(u32, u32)> {
+        let out = output_length(n, k, s, 1, padding, 0) as u64;
+        let axis = AxisTaps::new(n, k, s, 1, out, padding, 0);
+        (0..axis.output)
+            .map(|o| {
+                let taps: Vec<_> = (0..axis.kernel).filter_map(|t| axis.tap(o, t)).collect();
+                (taps[0], taps[taps.len() - 1] + 1)
+            })
+            .collect()
+    }
+
+    /// The table of keras-semantics §2.3, observed on Keras 2.15 and TensorFlow.
+    #[test]
+    fn windows_equal_keras_and_tensorflow() {
+        type Windows = &'static [(u32, u32)];
+        let table: [((u64, u64, u64), Windows, Windows); 6] = [
+            ((5, 2, 1), &[(0, 1), (0, 2), (1, 3), (2, 4), (3, 5)], &[(0, 2), (1, 3), (2, 4), (3, 5), (4, 5)]),
+            ((6, 3, 2), &[(0, 2), (1, 4), (3, 6)], &[(0, 3), (2, 5), (4, 6)]),
+            ((6, 2, 2), &[(0, 1), (1, 3), (3, 5)], &[(0, 2), (2, 4), (4, 6)]),
+            ((6, 5, 2), &[(0, 3), (0, 5), (2, 6)], &[(0, 4), (1, 6), (3, 6)]),
+            ((6, 2, 3), &[(0, 1), (2, 4)], &[(0, 2), (3, 5)]),
+            ((8, 4, 4), &[(0, 2), (2, 6)], &[(0, 4), (4, 8)]),
+        ];
+        for ((n, k, s), keras, tensorflow) in table {
+            assert_eq!(windows(n, k, s, &Padding::Same), keras, "Keras same of {:?}", (n, k, s));
+            assert_eq!(windows(n, k, s, &Padding::SameUpper), tensorflow, "SAME_UPPER of {:?}", (n, k, s));
+        }
+        for (n, k, s) in [(5, 3, 1), (7, 3, 2), (7, 1, 3), (5, 10, 1)] {
+            assert_eq!(windows(n, k, s, &Padding::Same), windows(n, k, s, &Padding::SameUpper), "{:?}", (n, k, s));
+        }
+    }
+
+    /// conv_utils_test B8: output lengths (n, k, padding, s, d).
+    #[test]
+    fn output_lengths_equal_keras() {
+        let same = &Padding::Same;
+        let valid = &Padding::Valid;
+        let full = &Padding::Explicit(vec![[1, 1]]);
+        for (n, k, padding, s, d, expected) in [
+            (4, 2, same, 1, 1, 4),
+            (4, 2, same, 2, 1, 2),
+            (4, 2, valid, 1, 1, 3),
+            (4, 2, valid, 2, 1, 2),
+            (4, 2, full, 1, 1, 5),
+            (4, 2, full, 2, 1, 3),
+            (5, 2, valid, 2, 2, 2),
+        ] {
+            assert_eq!(output_length(n, k, s, d, padding, 0), expected, "{:?}", (n, k, padding, s, d));
+        }
+        assert!(output_length(5, 10, 1, 1, valid, 0) <= 0);
+    }
+
+    #[test]
+    fn inverse_lists_every_tap_once() {
+        for padding in [Padding::Valid, Padding::Same, Padding::Circular, Padding::Explicit(vec![[2, 1]])] {
+            for (n, k, s, d) in [(7, 3, 1, 1), (8, 3, 2, 2), (5, 4, 3, 1), (3, 3, 1, 1)] {
+                let out = output_length(n, k, s, d, &padding, 0);
+                if out <= 0 {
+                    continue;
+                }
+                let axis = AxisTaps::new(n, k, s, d, out as u64, &padding, 0);
+                let mut seen = 0;
+                for i in 0..axis.input {
+                    for &[o, t] in axis.readers(i) {
+                        assert_eq!(axis.tap(o, t), Some(i));
+                        seen += 1;
+                    }
+                }
+                assert_eq!(seen, axis.forward.iter().filter(|&&at| at != NO_TAP).count());
+            }
+        }
+    }
+}

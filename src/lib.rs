@@ -1,0 +1,6 @@
+//! x
+pub mod config;
+pub mod error;
+pub mod geometry;
+pub use config::*;
+pub use error::*;

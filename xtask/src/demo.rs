@@ -1,0 +1,13 @@
+//! `cargo xtask demo`: a model that real Keras trained, on this machine's best adapter.
+
+use crate::setup;
+use crate::sh::{self, Result};
+
+/// Runs `examples/digits.rs`, which compares our accuracy and predictions with Keras's and fails if they differ.
+pub(crate) fn demo() -> Result {
+    setup::setup()?;
+    let example = ["--package", "locally-connected", "--release", "--features", "keras", "--example", "digits"];
+    println!("demo: building (some minutes the first time)");
+    sh::run(sh::cargo().arg("build").args(example))?;
+    sh::run(sh::cargo().args(["run", "--quiet"]).args(example))
+}

@@ -1,0 +1,71 @@
+//! Project automation: `cargo xtask <command>`. Each command installs what it needs and says so.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `setup` | makes sure that there is a Vulkan adapter (Linux; Metal and DX12 come with the system) |
+//! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
+//! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint` |
+//! | `wasm`  | builds the library for `wasm32-unknown-unknown` |
+//! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
+//!
+//! On Debian and Ubuntu, as root or with passwordless sudo, missing system packages are installed by `apt-get`, and
+//! each installation is announced. Elsewhere the command stops with one line that names what to install. Nothing is
+//! skipped silently: a check that cannot run is a failure.
+//!
+//! What each needs beyond Rust and a C linker:
+//!
+//! * `setup`: a Vulkan loader and driver; Mesa's lavapipe (`mesa-vulkan-drivers`) when there is no GPU.
+//! * `test`: the rustfmt and clippy components. Words after `test` go to `cargo test`: `cargo xtask test --release`.
+//! * `wasm`: the target from rustup; where rustup is absent or cannot add it, Debian's `rustc-web`, which builds the
+//!   standard library from source, in a target directory of its own.
+//! * `tint`: Chromium or Chrome (`$CHROMIUM` names one), Node.js and npm. `cargo xtask tint DIR` checks the
+//!   `variants.json` of `DIR` instead of making a new list from the library.
+//!
+//! `CARGO_TARGET_DIR` is respected throughout. There are no dependencies, so that the first use is quick.
+
+mod apt;
+mod demo;
+mod setup;
+mod sh;
+mod test;
+mod tint;
+mod wasm;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask <command>
+
+  setup         make sure of a Vulkan adapter (installs a software one on Debian and Ubuntu)
+  demo          run a model trained by Keras on this machine's GPU and compare with Keras
+  test [ARG…]   format, lints, docs, tests, wasm and tint; ARGs go to `cargo test` (--release, a name, …)
+  wasm          build the library for wasm32-unknown-unknown
+  tint [DIR]    compile every shader variant (or those of DIR/variants.json) in headless Chromium
+  help          this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["setup"] => setup::setup(),
+        ["demo"] => demo::demo(),
+        ["test", rest @ ..] => test::test(rest),
+        ["wasm"] => wasm::wasm(),
+        ["tint"] => tint::tint(None),
+        ["tint", dir] => tint::tint(Some(dir)),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [] => Err(format!("no command given\n\n{HELP}")),
+        other => Err(format!("unknown command `{}`\n\n{HELP}", other.join(" "))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}

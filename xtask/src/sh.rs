@@ -1,0 +1,138 @@
+//! Running other programs, and the few paths that every command needs.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// An error is one line (or more) for the reader, nothing to match on.
+pub(crate) type Result<T = ()> = std::result::Result<T, String>;
+
+/// The repository's root.
+pub(crate) fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        // cargo sets this for `cargo run` too; the compiled-in value is for a bare start of the binary.
+        let xtask = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        xtask.parent().map_or(xtask.clone(), Path::to_path_buf)
+    })
+}
+
+/// The target directory, absolute, as cargo itself sees it (environment or configuration).
+pub(crate) fn target_dir() -> &'static Path {
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    TARGET.get_or_init(|| {
+        // Not in the root: a relative CARGO_TARGET_DIR counts from where the user stands.
+        let metadata = capture(
+            Command::new(cargo_program())
+                .args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"])
+                .arg(root().join("Cargo.toml")),
+        );
+        metadata
+            .and_then(|json| json_string(&json, "target_directory"))
+            .map_or_else(|| root().join("target"), PathBuf::from)
+    })
+}
+
+/// The first string value of `key` in `json`. Enough for what cargo and Vulkan's manifests hold; not a parser.
+pub(crate) fn json_string(json: &str, key: &str) -> Option<String> {
+    let (_, rest) = json.split_once(&format!("\"{key}\""))?;
+    let rest = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    let mut value = String::new();
+    let mut chars = rest.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(value),
+            '\\' => value.push(chars.next()?),
+            c => value.push(c),
+        }
+    }
+}
+
+fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The cargo that started us, in the root, with an absolute target directory.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(cargo_program());
+    command.current_dir(root()).env("CARGO_TARGET_DIR", target_dir());
+    command
+}
+
+/// A command in the repository's root.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    command
+}
+
+/// The command as a reader would type it, for messages.
+pub(crate) fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_stem().unwrap_or(command.get_program());
+    let mut words = vec![name.to_string_lossy().into_owned()];
+    for arg in command.get_args() {
+        let arg = arg.to_string_lossy();
+        words.push(if arg.contains(' ') { format!("'{arg}'") } else { arg.into_owned() });
+    }
+    words.join(" ")
+}
+
+/// Runs with our own output; a failure is an error.
+pub(crate) fn run(command: &mut Command) -> Result {
+    let status =
+        command.stdin(Stdio::null()).status().map_err(|e| format!("`{}` did not start: {e}", shown(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", shown(command))) }
+}
+
+/// Runs silently; a failure's message carries all the output.
+pub(crate) fn run_quiet(command: &mut Command) -> Result {
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|e| format!("`{}` did not start: {e}", shown(command)))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    Err(format!("`{}` failed ({})\n{}", shown(command), output.status, text.trim_end()))
+}
+
+/// Standard output of a command that succeeded, else nothing.
+pub(crate) fn capture(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+/// The first of these programs that `PATH` has.
+pub(crate) fn find(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let endings: &[&str] = if cfg!(windows) { &[".exe", ".cmd"] } else { &[""] };
+    names.iter().find_map(|name| {
+        std::env::split_paths(&path)
+            .flat_map(|dir| endings.iter().map(move |ending| dir.join(format!("{name}{ending}"))))
+            .find(|file| file.is_file())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_strings_are_found_and_unescaped() {
+        let json = r#"{"a": 1, "target_directory":"C:\\x\\target", "ICD": {"library_path" : "libvulkan_lvp.so"}}"#;
+        assert_eq!(json_string(json, "target_directory").as_deref(), Some(r"C:\x\target"));
+        assert_eq!(json_string(json, "library_path").as_deref(), Some("libvulkan_lvp.so"));
+        assert_eq!(json_string(json, "a"), None);
+        assert_eq!(json_string(json, "absent"), None);
+    }
+
+    #[test]
+    fn commands_are_shown_as_typed() {
+        let mut command = Command::new("/usr/bin/cargo");
+        command.args(["clippy", "--", "-D", "a b"]);
+        assert_eq!(shown(&command), "cargo clippy -- -D 'a b'");
+    }
+}

@@ -1,0 +1,83 @@
+//! `cargo xtask tint`: every shader variant through Tint, the compiler of Chromium and the strictest there is.
+
+use crate::apt;
+use crate::sh::{self, Result};
+use std::path::{Path, PathBuf};
+
+/// Compiles the variants in `dir/variants.json`; without `dir`, those that `examples/shader_variants.rs` lists.
+pub(crate) fn tint(dir: Option<&str>) -> Result {
+    let chromium = chromium()?;
+    node_modules()?;
+    let dir = match dir {
+        Some(dir) => std::path::absolute(dir).map_err(|e| format!("{dir}: {e}"))?,
+        None => variants()?,
+    };
+    let script = sh::root().join("xtask/tint/check.mjs");
+    sh::run(sh::command("node").arg(script).arg(dir).env("CHROMIUM", chromium))
+        .map_err(|_| "not every shader variant passed Tint, see above".into())
+}
+
+/// Writes each variant's WGSL and `variants.json`.
+fn variants() -> Result<PathBuf> {
+    let dir = sh::target_dir().join("wgsl");
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    }
+    std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    // The whole workspace's features, so that `cargo xtask test` compiles the dependencies once, not twice.
+    let example = ["--workspace", "--all-features", "--example", "shader_variants"];
+    sh::run(sh::cargo().arg("build").args(example).env_remove("CARGO_BUILD_TARGET"))?;
+    let program = format!("shader_variants{}", std::env::consts::EXE_SUFFIX);
+    sh::run(sh::command(sh::target_dir().join("debug/examples").join(program)).arg(&dir))?;
+    Ok(dir)
+}
+
+/// A Chromium or Chrome: `$CHROMIUM`, then the usual names and places, then Debian's.
+fn chromium() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("CHROMIUM").filter(|value| !value.is_empty()) {
+        let named = PathBuf::from(named);
+        return if named.is_file() { Ok(named) } else { Err(format!("CHROMIUM is {}: no such file", named.display())) };
+    }
+    let find = || {
+        let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
+        let places = [
+            "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+            "/Applications/Chromium.app/Contents/MacOS/Chromium",
+            r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+        ];
+        sh::find(&names).or_else(|| places.iter().map(PathBuf::from).find(|place| place.is_file()))
+    };
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    let elsewhere = "install Chromium or Chrome, or set CHROMIUM to one";
+    apt::install("no Chromium found", &["chromium"], elsewhere).map_err(|e| format!("{e}\n{elsewhere}"))?;
+    find().ok_or_else(|| format!("no Chromium found, even after installing Debian's: {elsewhere}"))
+}
+
+/// `playwright-core` of exactly the version in the lock file.
+fn node_modules() -> Result {
+    let missing: Vec<&str> = ["node", "npm"].into_iter().filter(|name| sh::find(&[name]).is_none()).collect();
+    if !missing.is_empty() {
+        let packages: Vec<&str> = missing.iter().map(|name| if *name == "node" { "nodejs" } else { name }).collect();
+        apt::install(
+            &format!("no {} found", missing.join(" and ")),
+            &packages,
+            "install Node.js (18 or later) with npm",
+        )?;
+    }
+    let dir = sh::root().join("xtask/tint");
+    let lock = read(&dir.join("package-lock.json"))?;
+    let stamp = dir.join("node_modules/.installed");
+    if std::fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    println!("tint: fetching playwright-core with `npm ci`");
+    let npm = sh::find(&["npm"]).ok_or("npm is missing, even after installing it")?;
+    sh::run_quiet(sh::command(npm).current_dir(&dir).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
+    std::fs::write(&stamp, lock).map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))
+}

@@ -1,6 +1,22 @@
-//! x
+//! Locally connected layers (convolution with unshared weights: Keras's `LocallyConnected1D` and
+//! `LocallyConnected2D`) on any GPU that wgpu reaches, with hand-written WGSL.
+
 pub mod config;
-pub mod error;
+mod context;
+mod error;
 pub mod geometry;
-pub use config::*;
-pub use error::*;
+pub mod headless;
+pub mod kernel;
+pub mod layer;
+pub mod plan;
+mod readback;
+pub mod reference;
+
+pub use config::{Activation, Bias, Config, DataFormat, Implementation, Padding, Saved, WeightType};
+pub use context::Context;
+pub use error::{Error, Result};
+pub use geometry::{Geometry, KerasLayout};
+pub use layer::{Backward, Bound, Forward, KernelBuffers, KernelReadback, LocallyConnected};
+pub use plan::{DeviceProfile, PlanOptions};
+pub use readback::Readback;
+pub use wgpu;

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// The kernel layouts of Keras's three implementations (keras-semantics §2.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KerasLayout {
-    /// `(P, K, F)`, the patch in data order. Only for padding `valid`, as in Keras.
+    /// `(P, K, F)`, the window in data order. Only for padding `valid`, as in Keras.
     Implementation1,
     /// The masked dense matrix: `(in…, C, out…, F)` or `(C, in…, F, out…)`. Unconnected entries are dropped on import
     /// and zero on export.
@@ -78,7 +78,7 @@ impl KerasLayout {
         let first = geometry.config().data_format == DataFormat::ChannelsFirst;
         let filters = geometry.filters() as usize;
         match self {
-            Self::Implementation1 => vec![geometry.locations() as usize, geometry.patch() as usize, filters],
+            Self::Implementation1 => vec![geometry.locations() as usize, geometry.window() as usize, filters],
             Self::Implementation2 => {
                 let side = |spatial: Vec<usize>, features: usize| {
                     let mut side = spatial;
@@ -143,7 +143,7 @@ impl KerasLayout {
     pub fn from_canonical(self, geometry: &Geometry, canonical: &[f32]) -> Result<Vec<f32>> {
         self.check(geometry)?;
         if canonical.len() as u64 != geometry.weights() {
-            let shape = vec![geometry.cells() as usize, geometry.patch() as usize, geometry.group_filters() as usize];
+            let shape = vec![geometry.cells() as usize, geometry.window() as usize, geometry.group_filters() as usize];
             let found = canonical.len() as u64;
             return Err(Error::Length { what: "canonical weights", expected: geometry.weights(), found, shape });
         }
@@ -174,8 +174,8 @@ impl KerasLayout {
         let first = geometry.config().data_format == DataFormat::ChannelsFirst;
         let (groups, channels) = (u64::from(geometry.groups()), u64::from(geometry.group_channels()));
         let (filters, group_filters) = (u64::from(geometry.filters()), u64::from(geometry.group_filters()));
-        let (locations, taps, patch) =
-            (u64::from(geometry.locations()), u64::from(geometry.taps()), u64::from(geometry.patch()));
+        let (locations, taps, window) =
+            (u64::from(geometry.locations()), u64::from(geometry.taps()), u64::from(geometry.window()));
         // Connected taps of all locations before `p`, for implementation 3.
         let mut before = 0u64;
         let connected = geometry.connected_taps();
@@ -189,8 +189,8 @@ impl KerasLayout {
                         let canonical = (((p * groups + g) * taps + t) * channels + c) * group_filters;
                         let f = g * group_filters;
                         let (keras, stride) = match (self, first) {
-                            (Self::Implementation1, false) => ((p * patch + t * channels + c) * filters + f, 1),
-                            (Self::Implementation1, true) => ((p * patch + c * taps + t) * filters + f, 1),
+                            (Self::Implementation1, false) => ((p * window + t * channels + c) * filters + f, 1),
+                            (Self::Implementation1, true) => ((p * window + c * taps + t) * filters + f, 1),
                             (Self::Implementation2, _) => {
                                 let input = geometry.input_index(position, (g * channels + c) as u32);
                                 let output = geometry.output_index(p as u32, f as u32);
@@ -256,8 +256,8 @@ mod tests {
         let pairs = |geometry: &Geometry| {
             let mut pairs = vec![(0, 0); geometry.connected_weights() as usize];
             KerasLayout::Implementation3.for_each_run(geometry, |run| {
-                let cell = run.canonical / u64::from(geometry.patch() * geometry.filters());
-                let k = run.canonical / u64::from(geometry.filters()) % u64::from(geometry.patch());
+                let cell = run.canonical / u64::from(geometry.window() * geometry.filters());
+                let k = run.canonical / u64::from(geometry.filters()) % u64::from(geometry.window());
                 let (t, c) = ((k as u32) / geometry.channels(), k as u32 % geometry.channels());
                 let position = geometry.tap(cell as u32, t).unwrap_or(u32::MAX);
                 for f in 0..geometry.filters() {

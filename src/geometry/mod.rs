@@ -216,7 +216,7 @@ impl Geometry {
 
     /// `K`: weights of one filter at one location, clipped taps included.
     #[must_use]
-    pub fn patch(&self) -> u32 {
+    pub fn window(&self) -> u32 {
         self.taps() * self.group_channels()
     }
 
@@ -235,7 +235,7 @@ impl Geometry {
     /// Elements of the canonical weights `[cells][K][F/G]`, clipped taps included.
     #[must_use]
     pub fn weights(&self) -> u64 {
-        u64::from(self.cells()) * u64::from(self.patch()) * u64::from(self.group_filters())
+        u64::from(self.cells()) * u64::from(self.window()) * u64::from(self.group_filters())
     }
 
     /// Elements of the bias.

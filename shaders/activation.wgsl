@@ -1,0 +1,91 @@
+// Element-wise activations: codes as in config::codes, arguments in params.activation_a, _b, _c.
+const LINEAR = 0u;
+const RELU = 1u;
+const ELU = 2u;
+const SELU = 3u;
+const SOFTPLUS = 4u;
+const SOFTSIGN = 5u;
+const TANH = 6u;
+const SIGMOID = 7u;
+const HARD_SIGMOID = 8u;
+const EXPONENTIAL = 9u;
+const SWISH = 10u;
+const GELU = 11u;
+const GELU_TANH = 12u;
+const MISH = 13u;
+
+const SELU_SCALE = 1.05070098;
+const SELU_ALPHA = 1.67326324;
+
+// exp(z) - 1 without cancellation near 0.
+fn expm1(z: f32) -> f32 {
+  if (abs(z) < 0.25) {
+    return z * (1.0 + z * (0.5 + z * (0.16666667 + z * (0.041666668 + z * (0.008333334 + z * 0.0013888889)))));
+  }
+  return exp(z) - 1.0;
+}
+
+// ln(1 + t) for 0 <= t <= 1 without cancellation near 0: 2 atanh(t / (2 + t)).
+fn log1p_unit(t: f32) -> f32 {
+  let r = t / (2.0 + t);
+  let s = r * r;
+  return 2.0 * r * (1.0 + s * (0.33333334 + s * (0.2 + s * (0.14285715 + s * (0.11111111 + s * (0.09090909 + s * (0.07692308 + s * 0.06666667)))))));
+}
+
+fn sigmoid(z: f32) -> f32 {
+  // exp of a non-positive number never overflows.
+  let e = exp(-abs(z));
+  return select(e, 1.0, z >= 0.0) / (1.0 + e);
+}
+
+fn softplus(z: f32) -> f32 {
+  return max(z, 0.0) + log1p_unit(exp(-abs(z)));
+}
+
+// Drivers' tanh overflows for large arguments; this one saturates.
+fn tanh_stable(z: f32) -> f32 {
+  let e = expm1(-2.0 * abs(z));
+  return sign(z) * (-e / (2.0 + e));
+}
+
+// erf by its Maclaurin series below 2 and the continued fraction of erfc above it.
+fn erf(z: f32) -> f32 {
+  let a = abs(z);
+  let s = a * a;
+  if (a < 2.0) {
+    var term = a;
+    var sum = a;
+    for (var i = 1u; i < 24u; i++) {
+      term *= -s / f32(i);
+      sum += term / f32(2u * i + 1u);
+    }
+    return sign(z) * 1.1283792 * sum;
+  }
+  var fraction = a;
+  for (var i = 16u; i > 0u; i--) {
+    fraction = a + 0.5 * f32(i) / fraction;
+  }
+  return sign(z) * (1.0 - 0.5641896 * exp(-s) / fraction);
+}
+
+fn activate(z: f32) -> f32 {
+  switch (params.activation) {
+    case RELU: {
+      if (z >= params.activation_b) { return params.activation_b; }
+      return select(params.activation_a * (z - params.activation_c), z, z >= params.activation_c);
+    }
+    case ELU: { return select(params.activation_a * expm1(min(z, 0.0)), z, z > 0.0); }
+    case SELU: { return SELU_SCALE * select(SELU_ALPHA * expm1(min(z, 0.0)), z, z > 0.0); }
+    case SOFTPLUS: { return softplus(z); }
+    case SOFTSIGN: { return z / (abs(z) + 1.0); }
+    case TANH: { return tanh_stable(z); }
+    case SIGMOID: { return sigmoid(z); }
+    case HARD_SIGMOID: { return clamp(0.2 * z + 0.5, 0.0, 1.0); }
+    case EXPONENTIAL: { return exp(z); }
+    case SWISH: { return z * sigmoid(z); }
+    case GELU: { return 0.5 * z * (1.0 + erf(z * 0.70710678)); }
+    case GELU_TANH: { return 0.5 * z * (1.0 + tanh_stable(0.7978846 * (z + 0.044715 * z * z * z))); }
+    case MISH: { return z * tanh_stable(softplus(z)); }
+    default: { return z; }
+  }
+}

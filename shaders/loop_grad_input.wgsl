@@ -1,0 +1,64 @@
+// dx[n, position, c] = sum over the (p, t) that read the position, and over f, of w[p, t, c, f] * dz[n, p, f]
+// A gather by input element: no two threads write the same place, so there is nothing to add atomically.
+@group(0) @binding(1) var<storage, read> w: array<f32>;         // [cells][window][filters]
+@group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
+@group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let channels = params.groups * params.group_channels;
+  let elements = params.positions * channels;
+  let element_groups = (elements + 63u) / 64u;
+  let index = workgroup_index(group);
+  let element = index % element_groups * 64u + lane;
+  let first = index / element_groups * IMAGES;
+  if (element >= elements || first >= params.batch) {
+    return;
+  }
+  let position = element / channels;
+  let channel = element % channels;
+  let g = channel / params.group_channels;
+  let c = channel % params.group_channels;
+  let s0 = params.starts_0 + position / (params.input_1 * params.input_2);
+  let s1 = params.starts_1 + position / params.input_2 % params.input_1;
+  let s2 = params.starts_2 + position % params.input_2;
+  let f0 = (g * params.group_filters + params.first_filter) * params.y_filter;
+
+  var sample: array<u32, IMAGES>;
+  var sum: array<f32, IMAGES>;
+  for (var i = 0u; i < IMAGES; i++) {
+    sample[i] = params.y_base + min(first + i, params.batch - 1u) * params.y_sample + f0;
+    sum[i] = 0.0;
+  }
+  for (var e0 = tables[s0]; e0 < tables[s0 + 1u]; e0++) {
+    let p0 = tables[params.inverse_0 + 2u * e0];
+    let t0 = tables[params.inverse_0 + 2u * e0 + 1u];
+    for (var e1 = tables[s1]; e1 < tables[s1 + 1u]; e1++) {
+      let p1 = p0 + tables[params.inverse_1 + 2u * e1];
+      let t1 = t0 + tables[params.inverse_1 + 2u * e1 + 1u];
+      for (var e2 = tables[s2]; e2 < tables[s2 + 1u]; e2++) {
+        let p = p1 + tables[params.inverse_2 + 2u * e2];
+        let t = t1 + tables[params.inverse_2 + 2u * e2 + 1u];
+        // Cells outside this chunk of the weights wrap around to large numbers.
+        let cell = p * params.groups + g - params.first_cell;
+        if (cell < params.cells) {
+          let weight = params.w_base + (cell * params.window + t * params.group_channels + c) * params.filters;
+          for (var f = 0u; f < params.filters; f++) {
+            let value = w[weight + f];
+            let at = p * params.y_location + f * params.y_filter;
+            for (var i = 0u; i < IMAGES; i++) {
+              sum[i] += value * dz[sample[i] + at];
+            }
+          }
+        }
+      }
+    }
+  }
+  for (var i = 0u; i < IMAGES; i++) {
+    if (first + i < params.batch) {
+      let at = params.x_base + (first + i) * params.x_sample + position * params.x_position + channel * params.x_channel;
+      dx[at] = sum[i] + select(0.0, dx[at], params.accumulate == 1u);
+    }
+  }
+}

@@ -1,0 +1,32 @@
+// dz = y * (dy - sum(y * dy)) over rows; a workgroup a row.
+@group(0) @binding(1) var<storage, read> y: array<f32>;         // [count / row][row]
+@group(0) @binding(2) var<storage, read> dy: array<f32>;        // the same
+@group(0) @binding(3) var<storage, read_write> dz: array<f32>;  // the same
+
+var<workgroup> partial: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = workgroup_index(group);
+  if (row >= params.workgroups) {
+    return;
+  }
+  let from = params.x_base + row * params.row;
+  let to = params.y_base + row * params.row;
+  var sum = 0.0;
+  for (var i = lane; i < params.row; i += 64u) {
+    sum += y[from + i] * dy[from + i];
+  }
+  partial[lane] = sum;
+  for (var half = 32u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) {
+      partial[lane] += partial[lane + half];
+    }
+  }
+  workgroupBarrier();
+  sum = partial[0];
+  for (var i = lane; i < params.row; i += 64u) {
+    dz[to + i] = y[from + i] * (dy[from + i] - sum);
+  }
+}

@@ -1,0 +1,147 @@
+//! THE table of kernels: every WGSL entry point with its source, bindings and workgroup size.
+//!
+//! A kernel's WGSL is `shaders/<name>.wgsl`, its CPU twin `reference::<name>`, its dispatches are planned in `plan`.
+
+mod params;
+mod pipelines;
+
+pub use params::{Params, Tables};
+pub use pipelines::Pipelines;
+pub(crate) use pipelines::{Pipeline, scoped};
+
+/// A kernel: one WGSL file with the entry point `main`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Kernel {
+    /// Forward of the loop variant, with bias and activation.
+    LoopForward,
+    /// Input gradient of the loop variant.
+    LoopGradInput,
+    /// Kernel gradient of the loop variant.
+    LoopGradKernel,
+    /// Bias gradient of every variant.
+    GradBias,
+    /// An activation on its own.
+    Activate,
+    /// Output gradient to pre-activation gradient.
+    ActivateGrad,
+    /// Softmax over rows.
+    Softmax,
+    /// Its gradient.
+    SoftmaxGrad,
+    /// Zeroes.
+    Fill,
+}
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    Write,
+}
+
+/// What the table says of a kernel.
+#[derive(Debug)]
+pub struct KernelInfo {
+    /// Which kernel.
+    pub kernel: Kernel,
+    /// Name of the file in `shaders/`, of the CPU twin and of the pipeline.
+    pub name: &'static str,
+    /// WGSL behind the prelude.
+    source: &'static str,
+    /// WGSL between `params.wgsl` and the kernel's own.
+    prelude: &'static [&'static str],
+    /// Storage bindings 1, 2, … of group 0; binding 0 is the [`Params`] uniform.
+    pub bindings: &'static [Access],
+    /// Names of the constants that a variant sets, in front of the source.
+    pub constants: &'static [&'static str],
+}
+
+use Access::{Read, Write};
+
+const PARAMS: &str = include_str!("../../shaders/params.wgsl");
+const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
+const DERIVATIVE: &str = include_str!("../../shaders/activation_derivative.wgsl");
+
+macro_rules! kernel {
+    ($kernel:ident, $name:literal, [$($prelude:expr),*], [$($access:ident),*], [$($constant:literal),*]) => {
+        KernelInfo {
+            kernel: Kernel::$kernel,
+            name: $name,
+            source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            prelude: &[$($prelude),*],
+            bindings: &[$($access),*],
+            constants: &[$($constant),*],
+        }
+    };
+}
+
+/// Every kernel, in the order of [`Kernel`].
+pub const KERNELS: [KernelInfo; 9] = [
+    kernel!(LoopForward, "loop_forward", [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES"]),
+    kernel!(LoopGradInput, "loop_grad_input", [], [Read, Read, Read, Write], ["IMAGES"]),
+    kernel!(LoopGradKernel, "loop_grad_kernel", [], [Read, Read, Read, Write], []),
+    kernel!(GradBias, "grad_bias", [], [Read, Write], []),
+    kernel!(Activate, "activate", [ACTIVATION], [Read, Write], []),
+    kernel!(ActivateGrad, "activate_grad", [ACTIVATION, DERIVATIVE], [Read, Read, Write], []),
+    kernel!(Softmax, "softmax", [], [Write], []),
+    kernel!(SoftmaxGrad, "softmax_grad", [], [Read, Read, Write], []),
+    kernel!(Fill, "fill", [], [Write], []),
+];
+
+/// A kernel with its constants: what a pipeline is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Variant {
+    /// Which kernel.
+    pub kernel: Kernel,
+    /// Values of [`KernelInfo::constants`], in their order.
+    pub constants: [u32; 4],
+}
+
+impl Kernel {
+    /// The kernel's row in the table.
+    #[must_use]
+    pub fn info(self) -> &'static KernelInfo {
+        &KERNELS[self as usize]
+    }
+
+    /// The kernel with these constants; missing ones are 0.
+    #[must_use]
+    pub fn variant(self, constants: &[u32]) -> Variant {
+        let mut all = [0; 4];
+        for (to, from) in all.iter_mut().zip(constants) {
+            *to = *from;
+        }
+        Variant { kernel: self, constants: all }
+    }
+}
+
+impl Variant {
+    /// Name for labels and reports: the kernel's with the constants behind it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let info = self.kernel.info();
+        info.constants
+            .iter()
+            .zip(self.constants)
+            .fold(info.name.to_owned(), |name, (constant, value)| format!("{name}_{}{value}", constant.to_lowercase()))
+    }
+
+    /// The whole WGSL: constants, params, prelude, kernel.
+    #[must_use]
+    pub fn wgsl(&self) -> String {
+        let info = self.kernel.info();
+        let mut wgsl = String::new();
+        for (name, value) in info.constants.iter().zip(self.constants) {
+            wgsl.push_str(&format!("const {name} = {value}u;\n"));
+        }
+        wgsl.push_str(PARAMS);
+        for part in info.prelude {
+            wgsl.push_str(part);
+        }
+        wgsl.push_str(info.source);
+        wgsl
+    }
+}

@@ -1,0 +1,113 @@
+//! Compiled pipelines, one per variant, made on first need or ahead by `prepare`.
+
+use super::{Access, Params, Variant};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A pipeline with the layout its bind groups need.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) layout: wgpu::BindGroupLayout,
+    pub(crate) pipeline: wgpu::ComputePipeline,
+}
+
+/// The pipelines of one device, shared by all layers of a [`crate::Context`].
+#[derive(Debug, Default)]
+pub struct Pipelines {
+    made: Mutex<HashMap<Variant, Arc<Pipeline>>>,
+}
+
+impl Pipelines {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Variant, Arc<Pipeline>>> {
+        // The map is never left half-changed, so a panic elsewhere while it was locked does no harm.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of pipelines compiled so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether none was compiled so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// The pipeline of `variant`, compiled now unless it was before. wgpu has no asynchronous pipeline creation, so
+    /// this may block for the time the driver takes to compile.
+    pub(crate) fn get(&self, device: &wgpu::Device, variant: Variant) -> Result<Arc<Pipeline>> {
+        if let Some(pipeline) = self.lock().get(&variant) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = Arc::new(compile(device, variant));
+        self.lock().insert(variant, pipeline.clone());
+        Ok(pipeline)
+    }
+}
+
+fn compile(device: &wgpu::Device, variant: Variant) -> Pipeline {
+    let info = variant.kernel.info();
+    let name = variant.name();
+    let label = Some(name.as_str());
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label,
+        source: wgpu::ShaderSource::Wgsl(variant.wgsl().into()),
+    });
+    let entry = |binding, ty, has_dynamic_offset, min_binding_size| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
+        count: None,
+    };
+    let mut entries =
+        vec![entry(0, wgpu::BufferBindingType::Uniform, true, NonZeroU64::new(size_of::<Params>() as u64))];
+    for (access, binding) in info.bindings.iter().zip(1..) {
+        let read_only = *access == Access::Read;
+        entries.push(entry(binding, wgpu::BufferBindingType::Storage { read_only }, false, None));
+    }
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label,
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label,
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some("main"),
+        // Every kernel writes its workgroup memory before reading it (tests/shaders.rs).
+        compilation_options: wgpu::PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
+        cache: None,
+    });
+    Pipeline { layout, pipeline }
+}
+
+/// Runs `create` inside error scopes and gives what they caught.
+pub(crate) fn scoped<T, F: FnOnce() -> T>(
+    device: &wgpu::Device,
+    create: F,
+) -> (T, impl Future<Output = Result<()>> + use<T, F>) {
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let made = create();
+    // Popping takes effect at once; only the answers are awaited.
+    let (validation, memory) = (validation.pop(), memory.pop());
+    let caught = async move {
+        if let Some(error) = validation.await {
+            return Err(Error::Device(error.to_string()));
+        }
+        if let Some(error) = memory.await {
+            return Err(Error::OutOfMemory(error.to_string()));
+        }
+        Ok(())
+    };
+    (made, caught)
+}

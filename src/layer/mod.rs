@@ -1,0 +1,275 @@
+//! The layer: weights on the device, passes bound once and recorded into the host's compute pass.
+
+mod bound;
+
+pub use bound::{Backward, Bound, Forward};
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::geometry::{Geometry, KerasLayout};
+use crate::kernel::Tables;
+use crate::kernel::scoped;
+use crate::plan::{Chunk, PlanOptions, Planner, chunks};
+use crate::readback::Readback;
+use crate::{Error, Result};
+use wgpu::BufferUsages;
+
+/// Weights, or their gradient, in the buffers that the planner cut: chunk `i` is `[cells][K][filters]`.
+#[derive(Debug, Clone)]
+pub struct KernelBuffers {
+    chunks: Vec<Chunk>,
+    buffers: Vec<wgpu::Buffer>,
+}
+
+impl KernelBuffers {
+    fn new(device: &wgpu::Device, label: &str, chunks: &[Chunk]) -> Self {
+        let buffers = chunks.iter().map(|chunk| buffer(device, label, chunk.bytes())).collect();
+        Self { chunks: chunks.to_vec(), buffers }
+    }
+
+    /// How the weights are cut.
+    #[must_use]
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// One buffer per chunk.
+    #[must_use]
+    pub fn buffers(&self) -> &[wgpu::Buffer] {
+        &self.buffers
+    }
+}
+
+/// A locally connected layer of rank 1, 2 or 3 with its weights on the device.
+#[derive(Debug)]
+pub struct LocallyConnected {
+    context: Context,
+    geometry: Geometry,
+    tables: Tables,
+    tables_buffer: wgpu::Buffer,
+    kernel: KernelBuffers,
+    bias: Option<wgpu::Buffer>,
+    options: PlanOptions,
+}
+
+fn buffer(device: &wgpu::Device, label: &str, size: u64) -> wgpu::Buffer {
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+    device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+}
+
+impl LocallyConnected {
+    /// Builds the layer for inputs of `input_shape` (without the batch; channels where `config.data_format` says).
+    /// Weights and bias are zero until written. Host work does not grow with the number of weights.
+    ///
+    /// # Errors
+    /// Those of [`Geometry::new`]; [`Error::Limit`] where the device can't bind even one filter at one location;
+    /// [`Error::OutOfMemory`].
+    pub async fn new(context: &Context, config: &Config, input_shape: &[usize]) -> Result<Self> {
+        Self::with_geometry(context, Geometry::new(config, input_shape)?).await
+    }
+
+    /// Builds the layer of a geometry made before.
+    ///
+    /// # Errors
+    /// As [`LocallyConnected::new`].
+    pub async fn with_geometry(context: &Context, geometry: Geometry) -> Result<Self> {
+        let (device, profile) = (context.device(), context.profile());
+        let tables = Tables::new(&geometry);
+        let chunks = chunks(&geometry, profile)?;
+        for (what, bytes) in [("the tap tables", 4 * tables.data.len() as u64), ("the bias", 4 * geometry.biases())] {
+            if bytes > profile.max_piece() {
+                return Err(Error::Limit {
+                    what: what.into(),
+                    needed: bytes,
+                    unit: "bytes",
+                    limit: profile.max_piece(),
+                    name: "max_storage_buffer_binding_size",
+                });
+            }
+        }
+        let (buffers, caught) = scoped(device, || {
+            let kernel = KernelBuffers::new(device, "locally-connected kernel", &chunks);
+            let bias = (geometry.biases() > 0).then(|| buffer(device, "locally-connected bias", 4 * geometry.biases()));
+            (kernel, bias, buffer(device, "locally-connected tap tables", 4 * tables.data.len() as u64))
+        });
+        caught.await?;
+        let (kernel, bias, tables_buffer) = buffers;
+        context.queue().write_buffer(&tables_buffer, 0, bytemuck::cast_slice(&tables.data));
+        let context = context.clone();
+        Ok(Self { context, geometry, tables, tables_buffer, kernel, bias, options: PlanOptions::default() })
+    }
+
+    /// Sets what the planner may use from now on.
+    pub fn set_options(&mut self, options: PlanOptions) {
+        self.options = options;
+    }
+
+    /// Shapes and sizes.
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The context it was built in.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The weights' buffers, say for an optimizer of the host's.
+    #[must_use]
+    pub fn kernel(&self) -> &KernelBuffers {
+        &self.kernel
+    }
+
+    /// The bias's buffer in Keras's order; none without bias.
+    #[must_use]
+    pub fn bias(&self) -> Option<&wgpu::Buffer> {
+        self.bias.as_ref()
+    }
+
+    /// The planner of this layer's passes.
+    #[must_use]
+    pub fn planner(&self) -> Planner<'_> {
+        Planner {
+            geometry: &self.geometry,
+            tables: &self.tables,
+            chunks: &self.kernel.chunks,
+            profile: self.context.profile(),
+            options: self.options,
+        }
+    }
+
+    /// Bytes of the layer's own buffers: weights, bias and tap tables.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let kernel: u64 = self.kernel.buffers.iter().map(wgpu::Buffer::size).sum();
+        kernel + self.bias.as_ref().map_or(0, wgpu::Buffer::size) + self.tables_buffer.size()
+    }
+
+    /// Uploads weights in one of Keras's layouts; they take effect with the host's next submit.
+    ///
+    /// # Errors
+    /// Those of [`KerasLayout::to_canonical`]; nothing is uploaded then.
+    pub fn write_kernel(&self, kernel: &[f32], layout: KerasLayout) -> Result<()> {
+        layout.check(&self.geometry)?;
+        layout.check_len(&self.geometry, kernel.len())?;
+        if layout.is_canonical(&self.geometry) {
+            self.upload(kernel);
+        } else {
+            self.upload(&layout.to_canonical(&self.geometry, kernel)?);
+        }
+        Ok(())
+    }
+
+    /// Uploads weights in canonical order `[cells][K][filters of the group]`.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; nothing is uploaded then.
+    pub fn write_canonical(&self, kernel: &[f32]) -> Result<()> {
+        let geometry = &self.geometry;
+        if kernel.len() as u64 != geometry.weights() {
+            let shape = vec![geometry.cells() as usize, geometry.window() as usize, geometry.group_filters() as usize];
+            let (expected, found) = (geometry.weights(), kernel.len() as u64);
+            return Err(Error::Length { what: "kernel", expected, found, shape });
+        }
+        self.upload(kernel);
+        Ok(())
+    }
+
+    fn upload(&self, canonical: &[f32]) {
+        let row = self.geometry.group_filters() as usize;
+        for (chunk, buffer) in self.kernel.chunks.iter().zip(&self.kernel.buffers) {
+            let rows = chunk.cells as usize * chunk.window as usize;
+            let from = &canonical[chunk.first_cell as usize * chunk.window as usize * row..][..rows * row];
+            if chunk.filters as usize == row {
+                self.context.queue().write_buffer(buffer, 0, bytemuck::cast_slice(from));
+            } else {
+                let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
+                let part: Vec<f32> = from.chunks_exact(row).flat_map(|r| &r[columns.clone()]).copied().collect();
+                self.context.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&part));
+            }
+        }
+    }
+
+    /// Uploads the bias in Keras's order: element `i` is added to element `i` of each output sample in either data
+    /// format (keras-semantics §2.5), or to filter `i` when it is shared.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; [`Error::Missing`] for a layer without bias.
+    pub fn write_bias(&self, bias: &[f32]) -> Result<()> {
+        let Some(buffer) = &self.bias else {
+            return Err(Error::Missing { what: "a bias", why: "the layer was configured without one" });
+        };
+        if bias.len() as u64 != self.geometry.biases() {
+            return Err(Error::Length {
+                what: "bias",
+                expected: self.geometry.biases(),
+                found: bias.len() as u64,
+                shape: self.geometry.bias_shape().unwrap_or_default(),
+            });
+        }
+        self.context.queue().write_buffer(buffer, 0, bytemuck::cast_slice(bias));
+        Ok(())
+    }
+
+    /// Buffers for the weights' gradient, cut as the weights are.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub async fn create_kernel_gradient(&self) -> Result<KernelBuffers> {
+        let device = self.context.device();
+        let (buffers, caught) =
+            scoped(device, || KernelBuffers::new(device, "locally-connected kernel gradient", &self.kernel.chunks));
+        caught.await?;
+        Ok(buffers)
+    }
+
+    /// Records copies of weights or their gradient to the host; [`KernelReadback::values`] gives them in `layout`.
+    #[must_use]
+    pub fn read_kernel(&self, encoder: &mut wgpu::CommandEncoder, kernel: &KernelBuffers) -> KernelReadback {
+        let device = self.context.device();
+        let parts = kernel.buffers.iter().zip(&kernel.chunks);
+        let parts = parts
+            .map(|(buffer, chunk)| (*chunk, Readback::record(device, encoder, buffer, 0..chunk.bytes())))
+            .collect();
+        KernelReadback { geometry: self.geometry.clone(), parts }
+    }
+}
+
+/// Weights or their gradient on their way to the host.
+#[derive(Debug)]
+pub struct KernelReadback {
+    geometry: Geometry,
+    parts: Vec<(Chunk, Readback)>,
+}
+
+impl KernelReadback {
+    /// Waits for the weights, in canonical order.
+    ///
+    /// # Errors
+    /// Those of [`Readback::values`].
+    pub async fn canonical(self) -> Result<Vec<f32>> {
+        let row = self.geometry.group_filters() as usize;
+        let mut canonical = vec![0.0; self.geometry.weights() as usize];
+        for (chunk, readback) in self.parts {
+            let part = readback.values().await?;
+            let rows = chunk.cells as usize * chunk.window as usize;
+            let to = &mut canonical[chunk.first_cell as usize * chunk.window as usize * row..][..rows * row];
+            let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
+            for (to, from) in to.chunks_exact_mut(row).zip(part.chunks_exact(chunk.filters as usize)) {
+                to[columns.clone()].copy_from_slice(from);
+            }
+        }
+        Ok(canonical)
+    }
+
+    /// Waits for the weights, in a layout of Keras's.
+    ///
+    /// # Errors
+    /// Those of [`Readback::values`] and [`KerasLayout::from_canonical`].
+    pub async fn values(self, layout: KerasLayout) -> Result<Vec<f32>> {
+        let geometry = self.geometry.clone();
+        layout.from_canonical(&geometry, &self.canonical().await?)
+    }
+}

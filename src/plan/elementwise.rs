@@ -1,0 +1,102 @@
+//! Plans of the kernels that work element by element or row by row: activations, softmax, bias gradient, zeroes.
+
+use super::{Plan, Planner, Role, Samples};
+use crate::config::{Activation, Bias, Saved};
+use crate::kernel::{Kernel, Params};
+use crate::{Error, Result};
+
+/// Threads of a workgroup in these kernels.
+const THREADS: u64 = 64;
+
+impl Planner<'_> {
+    pub(super) fn activate(&self, plan: &mut Plan, batch: u32) -> Result<()> {
+        let params = Params::default().with_activation(self.geometry.config().activation);
+        self.over_outputs(plan, batch, Kernel::Activate, params, &[Role::PreActivation, Role::Output], THREADS)
+    }
+
+    pub(super) fn softmax(&self, plan: &mut Plan, batch: u32) -> Result<()> {
+        let row = self.geometry.softmax_row();
+        let params = Params { row, ..Params::default() };
+        self.over_outputs(plan, batch, Kernel::Softmax, params, &[Role::Output], row.into())
+    }
+
+    pub(super) fn activate_grad(&self, plan: &mut Plan, batch: u32) -> Result<()> {
+        let bytes = 4 * self.geometry.outputs() * u64::from(batch);
+        self.reserve(plan, Role::GradPreActivation, bytes, "the gradient before the activation")?;
+        let activation = self.geometry.config().activation;
+        let from_output = u32::from(activation.saved() == Saved::Output);
+        let saved = if from_output == 1 { Role::Output } else { Role::PreActivation };
+        let roles = [saved, Role::GradOutput, Role::GradPreActivation];
+        if activation == Activation::Softmax {
+            let row = self.geometry.softmax_row();
+            let params = Params { row, ..Params::default() };
+            self.over_outputs(plan, batch, Kernel::SoftmaxGrad, params, &roles, row.into())
+        } else {
+            let params = Params { from_output, ..Params::default().with_activation(activation) };
+            self.over_outputs(plan, batch, Kernel::ActivateGrad, params, &roles, THREADS)
+        }
+    }
+
+    /// One kernel over all output elements, the batch cut as bindings need; a workgroup takes `per_group` elements.
+    fn over_outputs(
+        &self,
+        plan: &mut Plan,
+        batch: u32,
+        kernel: Kernel,
+        params: Params,
+        roles: &[Role],
+        per_group: u64,
+    ) -> Result<()> {
+        for Samples { first, count } in self.samples(batch)? {
+            let elements = self.geometry.outputs() * u64::from(count);
+            let mut base = 0;
+            let bindings = roles
+                .iter()
+                .map(|&role| {
+                    let (slice, at) = self.slice(role, self.geometry.outputs() * first, elements);
+                    base = at;
+                    slice
+                })
+                .collect();
+            // All operands have the same ranges and so the same base.
+            let params = Params { count: elements as u32, x_base: base, y_base: base, ..params };
+            self.dispatch(plan, kernel.variant(&[]), params, elements.div_ceil(per_group), bindings)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn fill(&self, plan: &mut Plan, role: Role, count: u64) -> Result<()> {
+        let (slice, y_base) = self.slice(role, 0, count);
+        let params = Params { count: count as u32, y_base, ..Params::default() };
+        self.dispatch(plan, Kernel::Fill.variant(&[]), params, count.div_ceil(THREADS), vec![slice])
+    }
+
+    pub(super) fn grad_bias(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+        let geometry = self.geometry;
+        let count = geometry.biases();
+        let row = if geometry.config().bias == Bias::PerFilter { geometry.locations() } else { 1 };
+        if 4 * count > self.profile.max_piece() {
+            return Err(Error::Limit {
+                what: "the bias".into(),
+                needed: 4 * count,
+                unit: "bytes",
+                limit: self.profile.max_piece(),
+                name: "max_storage_buffer_binding_size",
+            });
+        }
+        for Samples { first, count: samples } in self.samples(batch)? {
+            let (slice, y_base) = self.slice(dz, geometry.outputs() * first, geometry.outputs() * u64::from(samples));
+            let accumulate = u32::from(first > 0);
+            let params = Params { batch: samples, count: count as u32, row, y_base, accumulate, ..self.params() };
+            let bindings = vec![slice, super::Slice::whole(Role::GradBias)];
+            self.dispatch(plan, Kernel::GradBias.variant(&[]), params, count.div_ceil(THREADS), bindings)?;
+        }
+        Ok(())
+    }
+}
+
+/// Every variant of these kernels that a plan can ask for.
+pub(super) fn variants() -> impl Iterator<Item = crate::kernel::Variant> {
+    use Kernel::{Activate, ActivateGrad, Fill, GradBias, Softmax, SoftmaxGrad};
+    [Activate, ActivateGrad, Fill, GradBias, Softmax, SoftmaxGrad].into_iter().map(|kernel| kernel.variant(&[]))
+}

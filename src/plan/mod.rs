@@ -1,0 +1,309 @@
+//! The pure planner: from a geometry, a batch and the numbers of a device to a list of dispatches. No device is
+//! touched, nothing is allocated, so every decision can be tested with forced limits.
+
+mod elementwise;
+mod loops;
+mod profile;
+mod weights;
+
+pub use profile::DeviceProfile;
+pub use weights::{Chunk, chunks};
+
+use crate::config::{Activation, Bias, Implementation, Saved};
+use crate::geometry::Geometry;
+use crate::kernel::{Params, Tables, Variant};
+use crate::{Error, Result};
+
+/// What a binding of a dispatch refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Input samples, the host's.
+    Input,
+    /// Output samples, the host's.
+    Output,
+    /// Values before the activation, the host's.
+    PreActivation,
+    /// Gradient of the output, the host's.
+    GradOutput,
+    /// Gradient of the input, the host's.
+    GradInput,
+    /// A chunk of the weights.
+    Kernel(u32),
+    /// A chunk of the weights' gradient.
+    GradKernel(u32),
+    /// The bias.
+    Bias,
+    /// The bias's gradient.
+    GradBias,
+    /// The tap tables.
+    Tables,
+    /// Scratch: gradient of the values before the activation.
+    GradPreActivation,
+}
+
+/// A range of a buffer, in bytes; the offset is aligned as bindings must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Which buffer.
+    pub role: Role,
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes; 0 is the whole buffer.
+    pub size: u64,
+}
+
+impl Slice {
+    pub(crate) fn whole(role: Role) -> Self {
+        Self { role, offset: 0, size: 0 }
+    }
+}
+
+/// One dispatch: a pipeline, its buffers, its uniform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch {
+    /// The pipeline.
+    pub variant: Variant,
+    /// Storage bindings 1, 2, … of group 0.
+    pub bindings: Vec<Slice>,
+    /// Binding 0.
+    pub params: Params,
+    /// Workgroups along x, y, z.
+    pub workgroups: [u32; 3],
+}
+
+/// The dispatches of a forward or backward pass, in order, and the memory they need besides the operands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// How the layer is executed; never [`Implementation::Auto`].
+    pub implementation: Implementation,
+    /// In order; each may read what those before it wrote.
+    pub dispatches: Vec<Dispatch>,
+    /// Scratch buffers and their bytes.
+    pub scratch: Vec<(Role, u64)>,
+}
+
+/// What the caller decides about a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlanOptions {
+    /// Most bytes of scratch memory; none is no limit but the device's.
+    pub memory_budget: Option<u64>,
+}
+
+/// Which gradients a backward pass computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gradients {
+    /// With respect to the input.
+    pub input: bool,
+    /// With respect to the kernel.
+    pub kernel: bool,
+    /// With respect to the bias, where there is one.
+    pub bias: bool,
+}
+
+impl Gradients {
+    /// All three.
+    pub const ALL: Self = Self { input: true, kernel: true, bias: true };
+}
+
+/// Plans passes of one layer on one device.
+#[derive(Debug, Clone, Copy)]
+pub struct Planner<'a> {
+    /// The layer.
+    pub geometry: &'a Geometry,
+    /// Its tap tables.
+    pub tables: &'a Tables,
+    /// Its weights' chunks, from [`chunks`].
+    pub chunks: &'a [Chunk],
+    /// The device.
+    pub profile: &'a DeviceProfile,
+    /// The caller's wishes.
+    pub options: PlanOptions,
+}
+
+/// A run of samples that a dispatch can bind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Samples {
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+}
+
+impl Planner<'_> {
+    /// The forward pass. With `pre_activation` the values before the activation are kept in a buffer of their own.
+    ///
+    /// # Errors
+    /// [`Error::Limit`], [`Error::OverBudget`].
+    pub fn forward(&self, batch: u32, implementation: Implementation, pre_activation: bool) -> Result<Plan> {
+        let implementation = self.choose(implementation)?;
+        let mut plan = Plan { implementation, dispatches: Vec::new(), scratch: Vec::new() };
+        if batch == 0 {
+            return Ok(plan);
+        }
+        let activation = self.geometry.config().activation;
+        let (target, fused) = match (pre_activation, activation) {
+            (true, _) => (Role::PreActivation, Activation::Linear),
+            (false, Activation::Softmax) => (Role::Output, Activation::Linear),
+            (false, fused) => (Role::Output, fused),
+        };
+        self.loop_forward(&mut plan, batch, fused, target)?;
+        if pre_activation {
+            self.activate(&mut plan, batch)?;
+        }
+        if activation == Activation::Softmax {
+            self.softmax(&mut plan, batch)?;
+        }
+        Ok(plan)
+    }
+
+    /// The backward pass: those of the three gradients that `wanted` names, overwriting what their buffers held.
+    ///
+    /// # Errors
+    /// [`Error::Limit`], [`Error::OverBudget`].
+    pub fn backward(&self, batch: u32, implementation: Implementation, wanted: Gradients) -> Result<Plan> {
+        let implementation = self.choose(implementation)?;
+        let mut plan = Plan { implementation, dispatches: Vec::new(), scratch: Vec::new() };
+        let bias = wanted.bias && self.geometry.config().bias != Bias::None;
+        if batch == 0 {
+            // The sums over no samples.
+            if wanted.kernel {
+                for (chunk, index) in self.chunks.iter().zip(0..) {
+                    self.fill(&mut plan, Role::GradKernel(index), chunk.len())?;
+                }
+            }
+            if bias {
+                self.fill(&mut plan, Role::GradBias, self.geometry.biases())?;
+            }
+            return Ok(plan);
+        }
+        let dz = if self.geometry.config().activation.saved() == Saved::Nothing {
+            Role::GradOutput
+        } else {
+            self.activate_grad(&mut plan, batch)?;
+            Role::GradPreActivation
+        };
+        if bias {
+            self.grad_bias(&mut plan, batch, dz)?;
+        }
+        if wanted.kernel {
+            self.loop_grad_kernel(&mut plan, batch, dz)?;
+        }
+        if wanted.input {
+            self.loop_grad_input(&mut plan, batch, dz)?;
+        }
+        Ok(plan)
+    }
+
+    /// Resolves [`Implementation::Auto`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for an implementation that isn't there.
+    pub fn choose(&self, implementation: Implementation) -> Result<Implementation> {
+        match implementation {
+            Implementation::Auto | Implementation::Loop => Ok(Implementation::Loop),
+            other => Err(Error::Unsupported {
+                what: format!("implementation {}", other.name()),
+                with: "in this version".into(),
+            }),
+        }
+    }
+
+    fn params(&self) -> Params {
+        Params::new(self.geometry, self.tables)
+    }
+
+    /// The range of `count` elements from element `first` of a buffer, as an aligned binding and the distance of the
+    /// first element from its start.
+    pub(crate) fn slice(&self, role: Role, first: u64, count: u64) -> (Slice, u32) {
+        let alignment = u64::from(self.profile.storage_alignment.max(4));
+        let offset = 4 * first / alignment * alignment;
+        (Slice { role, offset, size: 4 * (first + count) - offset }, (first - offset / 4) as u32)
+    }
+
+    /// Cuts the batch so that both an input and an output range fit a binding, whatever their alignment.
+    pub(crate) fn samples(&self, batch: u32) -> Result<impl Iterator<Item = Samples> + use<>> {
+        let sample = 4 * self.geometry.inputs().max(self.geometry.outputs());
+        let slack = u64::from(self.profile.storage_alignment);
+        // A binding that starts at the buffer's first byte needs no slack.
+        let at_once = if sample * u64::from(batch) <= self.profile.max_piece() {
+            u64::from(batch)
+        } else {
+            self.profile.max_piece().saturating_sub(slack) / sample
+        };
+        if at_once == 0 {
+            return Err(Error::Limit {
+                what: "one sample".into(),
+                needed: sample + slack,
+                unit: "bytes",
+                limit: self.profile.max_piece(),
+                name: "max_storage_buffer_binding_size",
+            });
+        }
+        let batch = u64::from(batch);
+        Ok((0..batch)
+            .step_by(at_once as usize)
+            .map(move |first| Samples { first, count: at_once.min(batch - first) as u32 }))
+    }
+
+    /// Reserves a scratch buffer.
+    pub(crate) fn reserve(&self, plan: &mut Plan, role: Role, bytes: u64, what: &str) -> Result<()> {
+        if bytes > self.profile.max_buffer {
+            return Err(Error::Limit {
+                what: what.into(),
+                needed: bytes,
+                unit: "bytes",
+                limit: self.profile.max_buffer,
+                name: "max_buffer_size",
+            });
+        }
+        plan.scratch.push((role, bytes));
+        let needed = plan.scratch_bytes();
+        match self.options.memory_budget {
+            Some(budget) if needed > budget => Err(Error::OverBudget { what: what.into(), needed, budget }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends a dispatch of `workgroups` workgroups, folded near-square over x and y.
+    pub(crate) fn dispatch(
+        &self,
+        plan: &mut Plan,
+        variant: Variant,
+        mut params: Params,
+        workgroups: u64,
+        bindings: Vec<Slice>,
+    ) -> Result<()> {
+        let limit = u64::from(self.profile.max_workgroups);
+        let (x, y) = if workgroups <= limit {
+            (workgroups, 1)
+        } else {
+            let y = workgroups.div_ceil(limit);
+            (workgroups.div_ceil(y), y)
+        };
+        if y > limit || workgroups > u64::from(u32::MAX) {
+            return Err(Error::Limit {
+                what: variant.name(),
+                needed: workgroups,
+                unit: "workgroups",
+                limit: limit * limit,
+                name: "max_compute_workgroups_per_dimension",
+            });
+        }
+        params.workgroups = workgroups as u32;
+        params.workgroups_x = x as u32;
+        plan.dispatches.push(Dispatch { variant, bindings, params, workgroups: [x as u32, y as u32, 1] });
+        Ok(())
+    }
+}
+
+/// Every variant that some plan on some device can ask for: what the shader tests compile.
+#[must_use]
+pub fn variants() -> Vec<Variant> {
+    elementwise::variants().chain(loops::variants()).collect()
+}
+
+impl Plan {
+    /// Bytes of all scratch buffers.
+    #[must_use]
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch.iter().map(|(_, bytes)| bytes).sum()
+    }
+}

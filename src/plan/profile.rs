@@ -1,0 +1,72 @@
+//! What the planner knows of a device: plain numbers, so that tests can force any.
+
+/// Limits and kind of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceProfile {
+    /// Adapter name, for reports and tuning tables.
+    pub name: String,
+    /// Whether the device is a CPU (lavapipe, SwiftShader, WARP).
+    pub is_cpu: bool,
+    /// Most bytes of a storage binding.
+    pub max_binding: u64,
+    /// Most bytes of a buffer.
+    pub max_buffer: u64,
+    /// Most workgroups along one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// Offsets of storage bindings are multiples of this.
+    pub storage_alignment: u32,
+    /// Offsets of uniform bindings are multiples of this.
+    pub uniform_alignment: u32,
+    /// Most bytes of workgroup memory.
+    pub max_workgroup_memory: u32,
+    /// Most threads of a workgroup.
+    pub max_workgroup_size: u32,
+}
+
+impl DeviceProfile {
+    /// The profile of a device with these limits on this adapter.
+    #[must_use]
+    pub fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Self {
+        Self {
+            name: info.name.clone(),
+            is_cpu: info.device_type == wgpu::DeviceType::Cpu,
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            storage_alignment: limits.min_storage_buffer_offset_alignment,
+            uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+            max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+            max_workgroup_size: limits.max_compute_invocations_per_workgroup,
+        }
+    }
+
+    /// The WebGPU default limits: what a browser gives a page that asks for nothing.
+    #[must_use]
+    pub fn webgpu_defaults() -> Self {
+        let limits = wgpu::Limits::defaults();
+        Self {
+            name: "WebGPU defaults".into(),
+            is_cpu: false,
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            storage_alignment: limits.min_storage_buffer_offset_alignment,
+            uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+            max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+            max_workgroup_size: limits.max_compute_invocations_per_workgroup,
+        }
+    }
+
+    /// Most bytes of one piece of data that a kernel binds. Indices are 32-bit and count elements, so that 2³¹ bytes
+    /// are always within reach.
+    #[must_use]
+    pub fn max_piece(&self) -> u64 {
+        self.max_binding.min(self.max_buffer).min((1 << 31) - 4)
+    }
+
+    /// Distance between the uniforms of two dispatches.
+    #[must_use]
+    pub fn params_stride(&self) -> u64 {
+        (size_of::<crate::kernel::Params>() as u64).next_multiple_of(u64::from(self.uniform_alignment.max(4)))
+    }
+}

@@ -1,0 +1,149 @@
+//! Twins of `activate`, `activate_grad`, `softmax` and `softmax_grad`.
+
+use crate::config::Activation;
+
+const SELU_SCALE: f64 = 1.050_700_98;
+const SELU_ALPHA: f64 = 1.673_263_24;
+
+fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+fn softplus(z: f64) -> f64 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
+/// The error function: its series for small arguments, the continued fraction of its complement for large ones.
+fn erf(z: f64) -> f64 {
+    let a = z.abs();
+    let value = if a < 3.0 {
+        let (mut term, mut sum) = (a, a);
+        for i in 1..80 {
+            term *= -a * a / f64::from(i);
+            sum += term / f64::from(2 * i + 1);
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    } else {
+        let fraction = (1..=60).rev().fold(a, |fraction, i| a + 0.5 * f64::from(i) / fraction);
+        1.0 - (-a * a).exp() / fraction * 0.5 * std::f64::consts::FRAC_2_SQRT_PI
+    };
+    value.copysign(z)
+}
+
+/// `activation(z)`, element-wise ones; softmax passes through.
+#[must_use]
+pub fn activation(z: f64, activation: Activation) -> f64 {
+    match activation {
+        Activation::Linear | Activation::Softmax => z,
+        Activation::Relu { negative_slope, max_value, threshold } => match max_value {
+            Some(most) if z >= most.into() => most.into(),
+            _ if z >= threshold.into() => z,
+            _ => f64::from(negative_slope) * (z - f64::from(threshold)),
+        },
+        Activation::Elu { alpha } => {
+            if z > 0.0 {
+                z
+            } else {
+                f64::from(alpha) * z.exp_m1()
+            }
+        }
+        Activation::Selu => SELU_SCALE * if z > 0.0 { z } else { SELU_ALPHA * z.exp_m1() },
+        Activation::Softplus => softplus(z),
+        Activation::Softsign => z / (z.abs() + 1.0),
+        Activation::Tanh => z.tanh(),
+        Activation::Sigmoid => sigmoid(z),
+        Activation::HardSigmoid => (0.2 * z + 0.5).clamp(0.0, 1.0),
+        Activation::Exponential => z.exp(),
+        Activation::Swish => z * sigmoid(z),
+        Activation::Gelu { approximate: false } => 0.5 * z * (1.0 + erf(z * std::f64::consts::FRAC_1_SQRT_2)),
+        Activation::Gelu { approximate: true } => 0.5 * z * (1.0 + gelu_tanh(z)),
+        Activation::Mish => z * softplus(z).tanh(),
+    }
+}
+
+fn gelu_tanh(z: f64) -> f64 {
+    ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z * z * z)).tanh()
+}
+
+/// Derivative of an element-wise activation at `z`.
+#[must_use]
+pub fn derivative(z: f64, activation: Activation) -> f64 {
+    match activation {
+        Activation::Linear | Activation::Softmax => 1.0,
+        Activation::Relu { negative_slope, max_value, threshold } => match max_value {
+            Some(most) if z >= most.into() => 0.0,
+            _ if z > threshold.into() => 1.0,
+            _ => negative_slope.into(),
+        },
+        Activation::Elu { alpha } => {
+            if z > 0.0 {
+                1.0
+            } else {
+                f64::from(alpha) * z.exp()
+            }
+        }
+        Activation::Selu => SELU_SCALE * if z > 0.0 { 1.0 } else { SELU_ALPHA * z.exp() },
+        Activation::Softplus => sigmoid(z),
+        Activation::Softsign => (1.0 + z.abs()).powi(-2),
+        Activation::Tanh => 1.0 - z.tanh() * z.tanh(),
+        Activation::Sigmoid => sigmoid(z) * (1.0 - sigmoid(z)),
+        Activation::HardSigmoid => {
+            if (0.0..=1.0).contains(&(0.2 * z + 0.5)) {
+                0.2
+            } else {
+                0.0
+            }
+        }
+        Activation::Exponential => z.exp(),
+        Activation::Swish => sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z))),
+        Activation::Gelu { approximate: false } => {
+            let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            0.5 * (1.0 + erf(z * std::f64::consts::FRAC_1_SQRT_2)) + z * density
+        }
+        Activation::Gelu { approximate: true } => {
+            let t = gelu_tanh(z);
+            let slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * z * z);
+            0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * slope
+        }
+        Activation::Mish => {
+            let t = softplus(z).tanh();
+            t + z * (1.0 - t * t) * sigmoid(z)
+        }
+    }
+}
+
+/// An element-wise activation of all elements.
+#[must_use]
+pub fn activate(z: &[f64], of: Activation) -> Vec<f64> {
+    z.iter().map(|&z| activation(z, of)).collect()
+}
+
+/// The gradient before an element-wise activation.
+#[must_use]
+pub fn activate_grad(z: &[f64], dy: &[f64], of: Activation) -> Vec<f64> {
+    z.iter().zip(dy).map(|(&z, dy)| derivative(z, of) * dy).collect()
+}
+
+/// Softmax of each row.
+#[must_use]
+pub fn softmax(z: &[f64], row: usize) -> Vec<f64> {
+    z.chunks_exact(row)
+        .flat_map(|row| {
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = row.iter().map(|z| (z - largest).exp()).sum();
+            row.iter().map(move |z| (z - largest).exp() / sum)
+        })
+        .collect()
+}
+
+/// The gradient before softmax of each row, from its output.
+#[must_use]
+pub fn softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
+    y.chunks_exact(row)
+        .zip(dy.chunks_exact(row))
+        .flat_map(|(y, dy)| {
+            let sum: f64 = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
+            y.iter().zip(dy).map(move |(y, dy)| y * (dy - sum))
+        })
+        .collect()
+}

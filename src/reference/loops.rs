@@ -1,0 +1,112 @@
+//! Twins of `loop_forward`, `loop_grad_input`, `loop_grad_kernel` and `grad_bias`.
+
+use crate::config::Bias;
+use crate::geometry::Geometry;
+
+/// One connection of a sample: what it multiplies.
+struct Connection {
+    input: usize,
+    output: usize,
+    weight: usize,
+}
+
+/// Calls `visit` for every connection of the layer, filters innermost.
+fn for_each_connection(geometry: &Geometry, mut visit: impl FnMut(Connection)) {
+    let (groups, channels, filters) = (geometry.groups(), geometry.group_channels(), geometry.group_filters());
+    for p in 0..geometry.locations() {
+        for t in 0..geometry.taps() {
+            let Some(position) = geometry.tap(p, t) else { continue };
+            for g in 0..groups {
+                for c in 0..channels {
+                    for f in 0..filters {
+                        let cell = (p * groups + g) as usize;
+                        let k = (t * channels + c) as usize;
+                        visit(Connection {
+                            input: geometry.input_index(position, g * channels + c) as usize,
+                            output: geometry.output_index(p, g * filters + f) as usize,
+                            weight: (cell * geometry.window() as usize + k) * filters as usize + f as usize,
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Index of an output element's bias, where there is one.
+fn bias_index(geometry: &Geometry, location: u32, filter: u32) -> Option<usize> {
+    match geometry.config().bias {
+        Bias::None => None,
+        Bias::PerFilter => Some(filter as usize),
+        // Keras reshapes the bias to the output's memory order in either data format.
+        Bias::PerLocation => Some(geometry.output_index(location, filter) as usize),
+    }
+}
+
+/// `[batch][output shape]` before the activation.
+#[must_use]
+pub fn loop_forward(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f64> {
+    let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
+    let batch = input.len() / inputs;
+    let mut output = vec![0.0; batch * outputs];
+    for_each_connection(geometry, |at| {
+        for n in 0..batch {
+            output[n * outputs + at.output] += f64::from(input[n * inputs + at.input]) * f64::from(kernel[at.weight]);
+        }
+    });
+    for p in 0..geometry.locations() {
+        for f in 0..geometry.filters() {
+            if let Some(b) = bias_index(geometry, p, f) {
+                for n in 0..batch {
+                    output[n * outputs + geometry.output_index(p, f) as usize] += f64::from(bias[b]);
+                }
+            }
+        }
+    }
+    output
+}
+
+/// `[batch][input shape]`, from the gradient before the activation.
+#[must_use]
+pub fn loop_grad_input(geometry: &Geometry, kernel: &[f32], dz: &[f64]) -> Vec<f64> {
+    let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
+    let batch = dz.len() / outputs;
+    let mut grad = vec![0.0; batch * inputs];
+    for_each_connection(geometry, |at| {
+        for n in 0..batch {
+            grad[n * inputs + at.input] += f64::from(kernel[at.weight]) * dz[n * outputs + at.output];
+        }
+    });
+    grad
+}
+
+/// Canonical order, from the gradient before the activation; 0 at clipped taps.
+#[must_use]
+pub fn loop_grad_kernel(geometry: &Geometry, input: &[f32], dz: &[f64]) -> Vec<f64> {
+    let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
+    let batch = dz.len() / outputs;
+    let mut grad = vec![0.0; geometry.weights() as usize];
+    for_each_connection(geometry, |at| {
+        for n in 0..batch {
+            grad[at.weight] += f64::from(input[n * inputs + at.input]) * dz[n * outputs + at.output];
+        }
+    });
+    grad
+}
+
+/// Keras's order, from the gradient before the activation; empty without bias.
+#[must_use]
+pub fn grad_bias(geometry: &Geometry, dz: &[f64]) -> Vec<f64> {
+    let outputs = geometry.outputs() as usize;
+    let mut grad = vec![0.0; geometry.biases() as usize];
+    for sample in dz.chunks_exact(outputs) {
+        for p in 0..geometry.locations() {
+            for f in 0..geometry.filters() {
+                if let Some(b) = bias_index(geometry, p, f) {
+                    grad[b] += sample[geometry.output_index(p, f) as usize];
+                }
+            }
+        }
+    }
+    grad
+}

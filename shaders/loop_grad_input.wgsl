@@ -1,5 +1,6 @@
 // dx[n, position, c] = sum over the (p, t) that read the position, and over f, of w[p, t, c, f] * dz[n, p, f]
-// A gather by input element: no two threads write the same place, so there is nothing to add atomically.
+// A gather by input element: no two threads write the same place, so there is nothing to add atomically. A thread
+// computes IMAGES samples by CHANNELS channels of one position; CHANNELS divides the channels of a group.
 @group(0) @binding(1) var<storage, read> w: array<f32>;         // [cells][window][filters]
 @group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
@@ -7,17 +8,16 @@
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let channels = params.groups * params.group_channels;
-  let elements = params.positions * channels;
-  let element_groups = (elements + 63u) / 64u;
+  let lanes = params.groups * params.group_channels / CHANNELS;
+  let tiles = (params.batch + IMAGES - 1u) / IMAGES;
   let index = workgroup_index(group);
-  let element = index % element_groups * 64u + lane;
-  let first = index / element_groups * IMAGES;
-  if (element >= elements || first >= params.batch) {
+  let column = index / tiles * 64u + lane;
+  let first = index % tiles * IMAGES;
+  if (index >= params.workgroups || column >= params.positions * lanes) {
     return;
   }
-  let position = element / channels;
-  let channel = element % channels;
+  let position = column / lanes;
+  let channel = column % lanes * CHANNELS;
   let g = channel / params.group_channels;
   let c = channel % params.group_channels;
   let s0 = params.starts_0 + position / (params.input_1 * params.input_2);
@@ -26,10 +26,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let f0 = (g * params.group_filters + params.first_filter) * params.y_filter;
 
   var sample: array<u32, IMAGES>;
-  var sum: array<f32, IMAGES>;
+  var sum: array<array<f32, CHANNELS>, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
     sample[i] = params.y_base + min(first + i, params.batch - 1u) * params.y_sample + f0;
-    sum[i] = 0.0;
+    for (var j = 0u; j < CHANNELS; j++) {
+      sum[i][j] = 0.0;
+    }
   }
   for (var e0 = tables[s0]; e0 < tables[s0 + 1u]; e0++) {
     let p0 = tables[params.inverse_0 + 2u * e0];
@@ -45,10 +47,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (cell < params.cells) {
           let weight = params.w_base + (cell * params.window + t * params.group_channels + c) * params.filters;
           for (var f = 0u; f < params.filters; f++) {
-            let value = w[weight + f];
+            var value: array<f32, CHANNELS>;
+            for (var j = 0u; j < CHANNELS; j++) {
+              value[j] = w[weight + j * params.filters + f];
+            }
             let at = p * params.y_location + f * params.y_filter;
             for (var i = 0u; i < IMAGES; i++) {
-              sum[i] += value * dz[sample[i] + at];
+              let d = dz[sample[i] + at];
+              for (var j = 0u; j < CHANNELS; j++) {
+                sum[i][j] += value[j] * d;
+              }
             }
           }
         }
@@ -57,8 +65,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   for (var i = 0u; i < IMAGES; i++) {
     if (first + i < params.batch) {
-      let at = params.x_base + (first + i) * params.x_sample + position * params.x_position + channel * params.x_channel;
-      dx[at] = sum[i] + select(0.0, dx[at], params.accumulate == 1u);
+      for (var j = 0u; j < CHANNELS; j++) {
+        let at = params.x_base + (first + i) * params.x_sample + position * params.x_position
+          + (channel + j) * params.x_channel;
+        dx[at] = sum[i][j] + select(0.0, dx[at], params.accumulate == 1u);
+      }
     }
   }
 }

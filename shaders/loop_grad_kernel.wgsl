@@ -1,4 +1,5 @@
 // dw[p, k, f] = sum over n of x[n, window(p, k)] * dz[n, p, f]; 0 where the tap lies outside the input.
+// A thread computes CHANNELS channels of one tap by FILTERS filters; CHANNELS divides the channels of a group.
 @group(0) @binding(1) var<storage, read> x: array<f32>;         // input samples
 @group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
@@ -6,14 +7,16 @@
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let lanes = (params.filters + FILTERS - 1u) / FILTERS;
+  let rows = params.window / CHANNELS;
   let index = workgroup_index(group) * 64u + lane;
-  if (index >= params.count) {
+  if (index >= params.cells * rows * lanes) {
     return;
   }
-  let f = index % params.filters;
-  let row = index / params.filters;
-  let k = row % params.window;
-  let cell = params.first_cell + row / params.window;
+  let f = index % lanes;
+  let k = index / lanes % rows * CHANNELS;
+  let local_cell = index / lanes / rows;
+  let cell = params.first_cell + local_cell;
   let c = k % params.group_channels;
   let t = k / params.group_channels;
   let p = cell / params.groups;
@@ -23,17 +26,42 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i1 = tables[params.forward_1 + p / params.output_2 % params.output_1 * params.kernel_1
     + t / params.kernel_2 % params.kernel_1];
   let i2 = tables[params.forward_2 + p % params.output_2 * params.kernel_2 + t % params.kernel_2];
-  var sum = 0.0;
+
+  // Filters past the last repeat the last one; they are not written.
+  var filter_at: array<u32, FILTERS>;
+  for (var j = 0u; j < FILTERS; j++) {
+    filter_at[j] = min(f + j * lanes, params.filters - 1u);
+  }
+  var sum: array<array<f32, FILTERS>, CHANNELS>;
+  for (var i = 0u; i < CHANNELS; i++) {
+    for (var j = 0u; j < FILTERS; j++) {
+      sum[i][j] = 0.0;
+    }
+  }
   if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
     var from_x = params.x_base + i0 + i1 + i2 + (g * params.group_channels + c) * params.x_channel;
-    var from_z = params.y_base + p * params.y_location
-      + (g * params.group_filters + params.first_filter + f) * params.y_filter;
+    var from_z = params.y_base + p * params.y_location + (g * params.group_filters + params.first_filter) * params.y_filter;
     for (var n = 0u; n < params.batch; n++) {
-      sum += x[from_x] * dz[from_z];
+      var d: array<f32, FILTERS>;
+      for (var j = 0u; j < FILTERS; j++) {
+        d[j] = dz[from_z + filter_at[j] * params.y_filter];
+      }
+      for (var i = 0u; i < CHANNELS; i++) {
+        let input = x[from_x + i * params.x_channel];
+        for (var j = 0u; j < FILTERS; j++) {
+          sum[i][j] += input * d[j];
+        }
+      }
       from_x += params.x_sample;
       from_z += params.y_sample;
     }
   }
-  let at = params.w_base + index;
-  dw[at] = sum + select(0.0, dw[at], params.accumulate == 1u);
+  for (var j = 0u; j < FILTERS; j++) {
+    if (f + j * lanes < params.filters) {
+      for (var i = 0u; i < CHANNELS; i++) {
+        let at = params.w_base + (local_cell * params.window + k + i) * params.filters + filter_at[j];
+        dw[at] = sum[i][j] + select(0.0, dw[at], params.accumulate == 1u);
+      }
+    }
+  }
 }

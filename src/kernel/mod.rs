@@ -15,10 +15,16 @@ pub(crate) use pipelines::{Pipeline, scoped};
 pub enum Kernel {
     /// Forward of the loop variant, with bias and activation.
     LoopForward,
+    /// The same, four channels by four filters at a step.
+    LoopForwardVec4,
     /// Input gradient of the loop variant.
     LoopGradInput,
+    /// The same, four filters at a step.
+    LoopGradInputVec4,
     /// Kernel gradient of the loop variant.
     LoopGradKernel,
+    /// The same, four channels by four filters at a step.
+    LoopGradKernelVec4,
     /// Bias gradient of every variant.
     GradBias,
     /// An activation on its own.
@@ -79,10 +85,13 @@ macro_rules! kernel {
 }
 
 /// Every kernel, in the order of [`Kernel`].
-pub const KERNELS: [KernelInfo; 9] = [
-    kernel!(LoopForward, "loop_forward", [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES"]),
-    kernel!(LoopGradInput, "loop_grad_input", [], [Read, Read, Read, Write], ["IMAGES"]),
-    kernel!(LoopGradKernel, "loop_grad_kernel", [], [Read, Read, Read, Write], []),
+pub const KERNELS: [KernelInfo; 12] = [
+    kernel!(LoopForward, "loop_forward", [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "FILTERS"]),
+    kernel!(LoopForwardVec4, "loop_forward_vec4", [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "QUADS"]),
+    kernel!(LoopGradInput, "loop_grad_input", [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
+    kernel!(LoopGradInputVec4, "loop_grad_input_vec4", [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
+    kernel!(LoopGradKernel, "loop_grad_kernel", [], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
+    kernel!(LoopGradKernelVec4, "loop_grad_kernel_vec4", [], [Read, Read, Read, Write], ["QUADS"]),
     kernel!(GradBias, "grad_bias", [], [Read, Write], []),
     kernel!(Activate, "activate", [ACTIVATION], [Read, Write], []),
     kernel!(ActivateGrad, "activate_grad", [ACTIVATION, DERIVATIVE], [Read, Read, Write], []),

@@ -53,10 +53,12 @@ fn compile(device: &wgpu::Device, variant: Variant) -> Pipeline {
     let info = variant.kernel.info();
     let name = variant.name();
     let label = Some(name.as_str());
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label,
-        source: wgpu::ShaderSource::Wgsl(variant.wgsl().into()),
-    });
+    let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+    let source = wgpu::ShaderSource::Wgsl(variant.wgsl().into());
+    // SAFETY: bounds checks stay on; only the bounding of loops is off. Every loop of every kernel counts up to a
+    // uniform that the planner wrote or to the end of a tap table, or halves a constant, so all of them end. A forced
+    // bound keeps drivers from unrolling the register tiles (docs/performance.md).
+    let module = unsafe { device.create_shader_module_trusted(wgpu::ShaderModuleDescriptor { label, source }, checks) };
     let entry = |binding, ty, has_dynamic_offset, min_binding_size| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,

@@ -3,14 +3,25 @@
 use super::{Plan, Planner, Role, Samples, Slice};
 use crate::Result;
 use crate::config::{Activation, Bias};
-use crate::kernel::{Kernel, Params};
+use crate::kernel::{Kernel, Params, Variant};
 
 /// Threads of a workgroup in these kernels.
 const THREADS: u64 = 64;
 
-/// Samples a thread computes at once.
-fn images(batch: u32) -> u32 {
-    batch.next_power_of_two().min(8)
+/// Sizes of register tiles: a kernel is compiled for each of them.
+const IMAGES: [u32; 5] = [1, 2, 4, 8, 16];
+const FILTERS: [u32; 4] = [1, 2, 4, 8];
+const QUADS: [u32; 3] = [1, 2, 4];
+const CHANNELS: [u32; 5] = [1, 2, 3, 4, 8];
+
+/// The largest of `sizes` up to `most` that isn't over twice what there is to do, so that little is done in vain.
+fn tile(sizes: &[u32], most: u32, count: u32) -> u32 {
+    sizes.iter().copied().filter(|&size| size <= most && size < 2 * count).max().unwrap_or(1)
+}
+
+/// The largest of `sizes` up to `most` that divides `count`.
+fn divisor(sizes: &[u32], most: u32, count: u32) -> u32 {
+    sizes.iter().copied().filter(|&size| size <= most && count.is_multiple_of(size)).max().unwrap_or(1)
 }
 
 impl Planner<'_> {
@@ -34,18 +45,35 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether filters, and channels too where `channels` says so, lie in aligned fours everywhere in this dispatch.
+    fn in_quads(&self, chunk: &super::Chunk, params: &Params, channels: bool) -> bool {
+        let fours = |sizes: &[u32]| sizes.iter().all(|size| size.is_multiple_of(4));
+        let filters = fours(&[chunk.filters, chunk.first_filter, params.group_filters, params.y_base]);
+        filters
+            && params.y_filter == 1
+            && (!channels || params.x_channel == 1 && fours(&[params.group_channels, params.x_base]))
+    }
+
     pub(super) fn loop_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
         let bias = if self.geometry.config().bias == Bias::None { Role::Tables } else { Role::Bias };
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk).with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
-                let images = images(samples.count);
-                let columns = u64::from(chunk.cells) * u64::from(chunk.filters);
+                let (variant, lanes, images) = if self.in_quads(chunk, &params, true) {
+                    let quads = tile(&QUADS, 2, chunk.filters / 4);
+                    let images = tile(&IMAGES, 16 / quads, samples.count);
+                    (Kernel::LoopForwardVec4.variant(&[images, quads]), (chunk.filters / 4).div_ceil(quads), images)
+                } else {
+                    let filters = tile(&FILTERS, 8, chunk.filters);
+                    let images = tile(&IMAGES, 8, samples.count);
+                    (Kernel::LoopForward.variant(&[images, filters]), chunk.filters.div_ceil(filters), images)
+                };
+                let columns = u64::from(chunk.cells) * u64::from(lanes);
                 let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
                 let bindings =
                     vec![x, Slice::whole(Role::Kernel(index)), Slice::whole(bias), Slice::whole(Role::Tables), y];
-                self.dispatch(plan, Kernel::LoopForward.variant(&[images]), params, groups, bindings)?;
+                self.dispatch(plan, variant, params, groups, bindings)?;
             }
         }
         Ok(())
@@ -57,10 +85,16 @@ impl Planner<'_> {
                 let mut params = self.chunk_params(chunk);
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
-                let images = images(samples.count);
-                let groups = self.geometry.inputs().div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
+                let (kernel, images) = if self.in_quads(chunk, &params, false) {
+                    (Kernel::LoopGradInputVec4, tile(&IMAGES, 8, samples.count))
+                } else {
+                    (Kernel::LoopGradInput, tile(&IMAGES, 8, samples.count))
+                };
+                let channels = divisor(&CHANNELS, 8, params.group_channels);
+                let columns = self.geometry.inputs() / u64::from(channels);
+                let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
                 let bindings = vec![Slice::whole(Role::Kernel(index)), dz, Slice::whole(Role::Tables), dx];
-                self.dispatch(plan, Kernel::LoopGradInput.variant(&[images]), params, groups, bindings)?;
+                self.dispatch(plan, kernel.variant(&[images, channels]), params, groups, bindings)?;
             }
         }
         Ok(())
@@ -71,11 +105,23 @@ impl Planner<'_> {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk);
                 params.accumulate = u32::from(samples.first > 0);
-                params.count = chunk.len() as u32;
                 let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
+                let (variant, rows, lanes) = if self.in_quads(chunk, &params, true) {
+                    let quads = tile(&QUADS, 4, chunk.filters / 4);
+                    (
+                        Kernel::LoopGradKernelVec4.variant(&[quads]),
+                        chunk.window / 4,
+                        (chunk.filters / 4).div_ceil(quads),
+                    )
+                } else {
+                    let filters = tile(&FILTERS, 8, chunk.filters);
+                    let channels = divisor(&CHANNELS, 8, params.group_channels);
+                    let variant = Kernel::LoopGradKernel.variant(&[channels, filters]);
+                    (variant, chunk.window / channels, chunk.filters.div_ceil(filters))
+                };
+                let threads = u64::from(chunk.cells) * u64::from(rows) * u64::from(lanes);
                 let bindings = vec![x, dz, Slice::whole(Role::Tables), Slice::whole(Role::GradKernel(index))];
-                let groups = chunk.len().div_ceil(THREADS);
-                self.dispatch(plan, Kernel::LoopGradKernel.variant(&[]), params, groups, bindings)?;
+                self.dispatch(plan, variant, params, threads.div_ceil(THREADS), bindings)?;
             }
         }
         Ok(())
@@ -83,9 +129,18 @@ impl Planner<'_> {
 }
 
 /// Every variant of these kernels that a plan can ask for.
-pub(super) fn variants() -> impl Iterator<Item = crate::kernel::Variant> {
-    let images = [1, 2, 4, 8].into_iter();
-    images
-        .flat_map(|images| [Kernel::LoopForward.variant(&[images]), Kernel::LoopGradInput.variant(&[images])])
-        .chain([Kernel::LoopGradKernel.variant(&[])])
+pub(super) fn variants() -> Vec<Variant> {
+    let mut variants = Vec::new();
+    let mut all = |kernel: Kernel, first: &[u32], second: &[u32]| {
+        for &a in first {
+            variants.extend(second.iter().map(|&b| kernel.variant(&[a, b])));
+        }
+    };
+    all(Kernel::LoopForward, &IMAGES[..4], &FILTERS);
+    all(Kernel::LoopForwardVec4, &IMAGES, &QUADS[..2]);
+    all(Kernel::LoopGradInput, &IMAGES[..4], &CHANNELS);
+    all(Kernel::LoopGradInputVec4, &IMAGES[..4], &CHANNELS);
+    all(Kernel::LoopGradKernel, &CHANNELS, &FILTERS);
+    variants.extend(QUADS.map(|quads| Kernel::LoopGradKernelVec4.variant(&[quads])));
+    variants
 }

@@ -1,0 +1,73 @@
+// loop_grad_input for channels_last with filters in fours: four filters at a step.
+@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;   // [cells][window][filters / 4]
+@group(0) @binding(2) var<storage, read> dz: array<vec4<f32>>;  // output samples
+@group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let lanes = params.groups * params.group_channels / CHANNELS;
+  let tiles = (params.batch + IMAGES - 1u) / IMAGES;
+  let index = workgroup_index(group);
+  let column = index / tiles * 64u + lane;
+  let first = index % tiles * IMAGES;
+  if (index >= params.workgroups || column >= params.positions * lanes) {
+    return;
+  }
+  let position = column / lanes;
+  let channel = column % lanes * CHANNELS;
+  let g = channel / params.group_channels;
+  let c = channel % params.group_channels;
+  let s0 = params.starts_0 + position / (params.input_1 * params.input_2);
+  let s1 = params.starts_1 + position / params.input_2 % params.input_1;
+  let s2 = params.starts_2 + position % params.input_2;
+  let quads = params.filters / 4u;
+  let f0 = g * params.group_filters + params.first_filter;
+
+  var sample: array<u32, IMAGES>;
+  var sum: array<array<f32, CHANNELS>, IMAGES>;
+  for (var i = 0u; i < IMAGES; i++) {
+    sample[i] = (params.y_base + min(first + i, params.batch - 1u) * params.y_sample + f0) / 4u;
+    for (var j = 0u; j < CHANNELS; j++) {
+      sum[i][j] = 0.0;
+    }
+  }
+  for (var e0 = tables[s0]; e0 < tables[s0 + 1u]; e0++) {
+    let p0 = tables[params.inverse_0 + 2u * e0];
+    let t0 = tables[params.inverse_0 + 2u * e0 + 1u];
+    for (var e1 = tables[s1]; e1 < tables[s1 + 1u]; e1++) {
+      let p1 = p0 + tables[params.inverse_1 + 2u * e1];
+      let t1 = t0 + tables[params.inverse_1 + 2u * e1 + 1u];
+      for (var e2 = tables[s2]; e2 < tables[s2 + 1u]; e2++) {
+        let p = p1 + tables[params.inverse_2 + 2u * e2];
+        let t = t1 + tables[params.inverse_2 + 2u * e2 + 1u];
+        // Cells outside this chunk of the weights wrap around to large numbers.
+        let cell = p * params.groups + g - params.first_cell;
+        if (cell < params.cells) {
+          let weight = params.w_base / 4u + (cell * params.window + t * params.group_channels + c) * quads;
+          let at = p * params.y_location / 4u;
+          for (var f = 0u; f < quads; f++) {
+            var value: array<vec4<f32>, CHANNELS>;
+            for (var j = 0u; j < CHANNELS; j++) {
+              value[j] = w[weight + j * quads + f];
+            }
+            for (var i = 0u; i < IMAGES; i++) {
+              let d = dz[sample[i] + at + f];
+              for (var j = 0u; j < CHANNELS; j++) {
+                sum[i][j] += dot(value[j], d);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  for (var i = 0u; i < IMAGES; i++) {
+    if (first + i < params.batch) {
+      for (var j = 0u; j < CHANNELS; j++) {
+        let at = params.x_base + (first + i) * params.x_sample + position * params.x_position + channel + j;
+        dx[at] = sum[i][j] + select(0.0, dx[at], params.accumulate == 1u);
+      }
+    }
+  }
+}

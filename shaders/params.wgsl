@@ -53,10 +53,8 @@ struct Params {
   from_output: u32,     // 1: derivatives are computed from the activated output
   dense_rows: u32,      // dense matrix: inputs of a sample
   dense_columns: u32,   //   and columns of this block
-  first_column: u32,    //   and the first of them
-  connections: u32,     // entries of a sparse index
-  reserved_0: u32,
-  reserved_1: u32,
+  first_entry: u32,     // sparse index: first entry of this chunk of the weights
+  entries: u32,         //   and their number
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

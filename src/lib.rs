@@ -15,7 +15,7 @@ pub mod reference;
 pub use config::{Activation, Bias, Config, DataFormat, Implementation, Padding, Saved, WeightType};
 pub use context::Context;
 pub use error::{Error, Result};
-pub use geometry::{Geometry, KerasLayout};
+pub use geometry::{Geometry, KerasLayout, Pattern};
 pub use layer::{Backward, Bound, Forward, KernelBuffers, KernelReadback, LocallyConnected};
 pub use plan::{DeviceProfile, PlanOptions};
 pub use readback::Readback;

@@ -103,11 +103,14 @@ fn reference_equals_keras_bit_for_bit() {
     for (case, index) in cases().iter().zip(0..) {
         let (geometry, layout) = (case.geometry(), case.layout());
         let kernel = layout.to_canonical(&geometry, &case.kernel()).expect("Keras's shape");
-        let passes = reference::passes(&geometry, &case.input(), &kernel, &case.bias(), &case.grad_output());
         let round = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
-        let dw = layout.from_canonical(&geometry, &round(&passes.grad_kernel)).expect("canonical");
-        let found = [round(&passes.output), round(&passes.grad_input), dw, round(&passes.grad_bias)];
-        assert!(found == case.expected(), "case {index}");
+        for implementation in Implementation::ALL {
+            let (x, dy) = (case.input(), case.grad_output());
+            let passes = reference::passes_by(implementation, &geometry, &x, &kernel, &case.bias(), &dy);
+            let dw = layout.from_canonical(&geometry, &round(&passes.grad_kernel)).expect("canonical");
+            let found = [round(&passes.output), round(&passes.grad_input), dw, round(&passes.grad_bias)];
+            assert!(found == case.expected(), "case {index} by {implementation:?}");
+        }
     }
 }
 
@@ -119,7 +122,7 @@ fn device_equals_keras_bit_for_bit() {
         let own = case.layout();
         let canonical = own.to_canonical(&geometry, &case.kernel()).expect("Keras's shape");
         let layouts = [KerasLayout::Implementation1, KerasLayout::Implementation2, KerasLayout::Implementation3];
-        for implementation in [Implementation::Loop] {
+        for implementation in Implementation::ALL {
             for layout in layouts.into_iter().filter(|layout| layout.check(&geometry).is_ok()) {
                 let kernel = layout.from_canonical(&geometry, &canonical).expect("a layout of this layer");
                 let config = geometry.config().clone().implementation(implementation);

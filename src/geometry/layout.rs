@@ -59,6 +59,12 @@ impl KerasLayout {
     /// entry of the dense or sparse matrix.
     pub fn check(self, geometry: &Geometry) -> Result<()> {
         let padding = &geometry.config().padding;
+        if geometry.pattern().is_some() {
+            return Err(Error::Unsupported {
+                what: format!("Keras's weight layout of implementation {}", self.number()),
+                with: "with a connectivity of the user's".into(),
+            });
+        }
         match self {
             Self::Implementation1 if *padding != Padding::Valid => {
                 Err(Error::PaddingNeedsOtherLayout { padding: padding.to_string() })

@@ -1,13 +1,16 @@
 //! What a configuration means for an input shape: sizes, tap tables, weight layouts. Pure numbers, no device.
 
 mod layout;
+mod pattern;
 mod taps;
 
 pub use layout::KerasLayout;
+pub use pattern::{Pattern, SparseIndex};
 pub use taps::{AxisTaps, NO_TAP};
 
-use crate::config::{Bias, Config, DataFormat, Padding};
+use crate::config::{Activation, Bias, Config, DataFormat, Implementation, Padding};
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// A layer's configuration with the input shape it was built for, everything checked.
 ///
@@ -20,6 +23,7 @@ pub struct Geometry {
     input_shape: Vec<usize>,
     channels: u32,
     axes: [AxisTaps; 3],
+    pattern: Option<Arc<Pattern>>,
 }
 
 fn fits_u32(what: &'static str, value: u128) -> Result<u64> {
@@ -107,7 +111,45 @@ impl Geometry {
             input_shape: input_shape.to_vec(),
             channels: channels as u32,
             axes: [axis(0), axis(1), axis(2)],
+            pattern: None,
         })
+    }
+
+    /// A layer of arbitrary connectivity with `filters` outputs per row: inputs `[inputs]`, outputs `[rows][filters]`,
+    /// weights `[connections][filters]` in the order of the pattern's entries. It is executed by
+    /// [`Implementation::SparseGather`] only.
+    ///
+    /// # Errors
+    /// [`Error::NotPositive`] for no filters, [`Error::TooLarge`] for sizes beyond 32-bit indices.
+    pub fn from_pattern(pattern: Pattern, filters: usize, bias: Bias, activation: Activation) -> Result<Self> {
+        let implementation = Implementation::SparseGather;
+        let config = Config::new(filters, [1]).bias(bias).activation(activation).implementation(implementation);
+        config.check()?;
+        fits_u32("the number of elements of one output sample", u128::from(pattern.rows()) * filters as u128)?;
+        fits_u32("the number of weights", u128::from(pattern.connections()) * filters as u128)?;
+        let one = AxisTaps::new(1, 1, 1, 1, 1, &Padding::Valid, 0);
+        // Locations and positions without taps: the pattern has the connections.
+        let axis = AxisTaps {
+            input: pattern.inputs(),
+            output: pattern.rows(),
+            kernel: 0,
+            forward: Vec::new(),
+            inverse_starts: Vec::new(),
+            inverse: Vec::new(),
+        };
+        Ok(Self {
+            config,
+            input_shape: vec![pattern.inputs() as usize, 1],
+            channels: 1,
+            axes: [one.clone(), one, axis],
+            pattern: Some(Arc::new(pattern)),
+        })
+    }
+
+    /// The user's connections, where the layer has some instead of windows.
+    #[must_use]
+    pub fn pattern(&self) -> Option<&Pattern> {
+        self.pattern.as_deref()
     }
 
     /// The configuration this was made from.
@@ -235,7 +277,34 @@ impl Geometry {
     /// Elements of the canonical weights `[cells][K][F/G]`, clipped taps included.
     #[must_use]
     pub fn weights(&self) -> u64 {
-        u64::from(self.cells()) * u64::from(self.window()) * u64::from(self.group_filters())
+        self.entries() * u64::from(self.group_filters())
+    }
+
+    /// Rows of weights, `F/G` each: the taps and channels of all cells, or the connections of a pattern.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        match &self.pattern {
+            Some(pattern) => pattern.connections().into(),
+            None => u64::from(self.cells()) * u64::from(self.window()),
+        }
+    }
+
+    /// The entries that read an input: without clipped taps.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        match &self.pattern {
+            Some(pattern) => pattern.connections().into(),
+            None => self.connected_taps() * u64::from(self.channels),
+        }
+    }
+
+    /// First entry of a cell.
+    #[must_use]
+    pub(crate) fn entry(&self, cell: u32) -> u64 {
+        match &self.pattern {
+            Some(pattern) => pattern.starts()[cell as usize].into(),
+            None => u64::from(cell) * u64::from(self.window()),
+        }
     }
 
     /// Elements of the bias.
@@ -257,7 +326,7 @@ impl Geometry {
     /// Weights of taps that read the input: what Keras's implementation 3 stores.
     #[must_use]
     pub fn connected_weights(&self) -> u64 {
-        self.connected_taps() * u64::from(self.group_channels()) * u64::from(self.filters())
+        self.connections() * u64::from(self.group_filters())
     }
 
     /// Index of an input element within its sample.

@@ -25,6 +25,22 @@ pub enum Kernel {
     LoopGradKernel,
     /// The same, four channels by four filters at a step.
     LoopGradKernelVec4,
+    /// Weights to their places in the dense matrix.
+    DenseScatter,
+    /// Gradients from their places in the dense matrix.
+    DenseGather,
+    /// Forward of the dense variant, with bias and activation.
+    DenseForward,
+    /// Input gradient of the dense variant.
+    DenseGradInput,
+    /// Gradient of the dense matrix.
+    DenseGradKernel,
+    /// Forward of the sparse variant, with bias and activation.
+    SparseForward,
+    /// Input gradient of the sparse variant.
+    SparseGradInput,
+    /// Kernel gradient of the sparse variant.
+    SparseGradKernel,
     /// Bias gradient of every variant.
     GradBias,
     /// An activation on its own.
@@ -69,6 +85,8 @@ use Access::{Read, Write};
 
 const PARAMS: &str = include_str!("../../shaders/params.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
+const DENSE_TILE: &str = include_str!("../../shaders/dense_tile.wgsl");
+const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
 const DERIVATIVE: &str = include_str!("../../shaders/activation_derivative.wgsl");
 
 macro_rules! kernel {
@@ -85,13 +103,27 @@ macro_rules! kernel {
 }
 
 /// Every kernel, in the order of [`Kernel`].
-pub const KERNELS: [KernelInfo; 12] = [
+pub const KERNELS: [KernelInfo; 20] = [
     kernel!(LoopForward, "loop_forward", [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "FILTERS"]),
     kernel!(LoopForwardVec4, "loop_forward_vec4", [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "QUADS"]),
     kernel!(LoopGradInput, "loop_grad_input", [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(LoopGradInputVec4, "loop_grad_input_vec4", [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(LoopGradKernel, "loop_grad_kernel", [], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
     kernel!(LoopGradKernelVec4, "loop_grad_kernel_vec4", [], [Read, Read, Read, Write], ["QUADS"]),
+    kernel!(DenseScatter, "dense_scatter", [], [Read, Read, Write], []),
+    kernel!(DenseGather, "dense_gather", [], [Read, Read, Write], []),
+    kernel!(DenseForward, "dense_forward", [DENSE_TILE, ACTIVATION], [Read, Read, Read, Write], []),
+    kernel!(DenseGradInput, "dense_grad_input", [DENSE_TILE], [Read, Read, Write], []),
+    kernel!(DenseGradKernel, "dense_grad_kernel", [DENSE_TILE], [Read, Read, Write], []),
+    kernel!(
+        SparseForward,
+        "sparse_forward",
+        [SPARSE_INDEX, ACTIVATION],
+        [Read, Read, Read, Read, Write],
+        ["IMAGES", "FILTERS"]
+    ),
+    kernel!(SparseGradInput, "sparse_grad_input", [SPARSE_INDEX], [Read, Read, Read, Write], ["IMAGES"]),
+    kernel!(SparseGradKernel, "sparse_grad_kernel", [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),
     kernel!(GradBias, "grad_bias", [], [Read, Write], []),
     kernel!(Activate, "activate", [ACTIVATION], [Read, Write], []),
     kernel!(ActivateGrad, "activate_grad", [ACTIVATION, DERIVATIVE], [Read, Read, Write], []),

@@ -64,10 +64,8 @@ pub struct Params {
     pub from_output: u32,
     pub dense_rows: u32,
     pub dense_columns: u32,
-    pub first_column: u32,
-    pub connections: u32,
-    pub reserved_0: u32,
-    pub reserved_1: u32,
+    pub first_entry: u32,
+    pub entries: u32,
 }
 
 /// The tap tables in one `u32` buffer, multiplied by strides so that kernels only add:

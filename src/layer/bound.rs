@@ -1,7 +1,7 @@
 //! Passes bound to buffers: made once, recorded as often as the host likes.
 
 use super::{KernelBuffers, LocallyConnected, buffer};
-use crate::config::{Bias, Saved};
+use crate::config::{Bias, Implementation, Saved};
 use crate::kernel::{Access, Params, Pipeline, scoped};
 use crate::plan::{Gradients, Plan, Role, Slice};
 use crate::{Error, Result};
@@ -259,6 +259,9 @@ impl LocallyConnected {
             operands.read.push(("bias", bias));
         }
         operands.buffers.insert(Role::Tables, &self.tables_buffer);
+        if plan.implementation == Implementation::SparseGather {
+            operands.buffers.insert(Role::SparseIndex, self.sparse_index().await?);
+        }
         operands.check_aliases()?;
 
         let device = self.context.device();

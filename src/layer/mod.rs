@@ -6,12 +6,13 @@ pub use bound::{Backward, Bound, Forward};
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::geometry::{Geometry, KerasLayout};
+use crate::geometry::{Geometry, KerasLayout, SparseIndex};
 use crate::kernel::Tables;
 use crate::kernel::scoped;
 use crate::plan::{Chunk, PlanOptions, Planner, chunks};
 use crate::readback::Readback;
 use crate::{Error, Result};
+use std::sync::OnceLock;
 use wgpu::BufferUsages;
 
 /// Weights, or their gradient, in the buffers that the planner cut: chunk `i` is `[cells][K][filters]`.
@@ -23,7 +24,7 @@ pub struct KernelBuffers {
 
 impl KernelBuffers {
     fn new(device: &wgpu::Device, label: &str, chunks: &[Chunk]) -> Self {
-        let buffers = chunks.iter().map(|chunk| buffer(device, label, chunk.bytes())).collect();
+        let buffers = chunks.iter().map(|chunk| buffer(device, label, chunk.bytes().max(4))).collect();
         Self { chunks: chunks.to_vec(), buffers }
     }
 
@@ -49,6 +50,8 @@ pub struct LocallyConnected {
     tables_buffer: wgpu::Buffer,
     kernel: KernelBuffers,
     bias: Option<wgpu::Buffer>,
+    // Made when a pass is first bound that needs it.
+    sparse_index: OnceLock<wgpu::Buffer>,
     options: PlanOptions,
 }
 
@@ -96,7 +99,16 @@ impl LocallyConnected {
         let (kernel, bias, tables_buffer) = buffers;
         context.queue().write_buffer(&tables_buffer, 0, bytemuck::cast_slice(&tables.data));
         let context = context.clone();
-        Ok(Self { context, geometry, tables, tables_buffer, kernel, bias, options: PlanOptions::default() })
+        Ok(Self {
+            context,
+            geometry,
+            tables,
+            tables_buffer,
+            kernel,
+            bias,
+            sparse_index: OnceLock::new(),
+            options: PlanOptions::default(),
+        })
     }
 
     /// Sets what the planner may use from now on.
@@ -140,11 +152,28 @@ impl LocallyConnected {
         }
     }
 
-    /// Bytes of the layer's own buffers: weights, bias and tap tables.
+    /// Bytes of the layer's own buffers: weights, bias, tap tables and, once a pass needed it, the sparse index.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let kernel: u64 = self.kernel.buffers.iter().map(wgpu::Buffer::size).sum();
-        kernel + self.bias.as_ref().map_or(0, wgpu::Buffer::size) + self.tables_buffer.size()
+        kernel
+            + self.bias.as_ref().map_or(0, wgpu::Buffer::size)
+            + self.tables_buffer.size()
+            + self.sparse_index.get().map_or(0, wgpu::Buffer::size)
+    }
+
+    /// The sparse index on the device, made on first need.
+    async fn sparse_index(&self) -> Result<&wgpu::Buffer> {
+        if let Some(buffer) = self.sparse_index.get() {
+            return Ok(buffer);
+        }
+        let data = SparseIndex::new(&self.geometry).data();
+        let device = self.context.device();
+        let (made, caught) = scoped(device, || buffer(device, "locally-connected sparse index", 4 * data.len() as u64));
+        caught.await?;
+        self.context.queue().write_buffer(&made, 0, bytemuck::cast_slice(&data));
+        // Whoever was first wins; the contents are the same.
+        Ok(self.sparse_index.get_or_init(|| made))
     }
 
     /// Uploads weights in one of Keras's layouts; they take effect with the host's next submit.
@@ -180,8 +209,7 @@ impl LocallyConnected {
     fn upload(&self, canonical: &[f32]) {
         let row = self.geometry.group_filters() as usize;
         for (chunk, buffer) in self.kernel.chunks.iter().zip(&self.kernel.buffers) {
-            let rows = chunk.cells as usize * chunk.window as usize;
-            let from = &canonical[chunk.first_cell as usize * chunk.window as usize * row..][..rows * row];
+            let from = &canonical[chunk.first_entry as usize * row..][..chunk.entries as usize * row];
             if chunk.filters as usize == row {
                 self.context.queue().write_buffer(buffer, 0, bytemuck::cast_slice(from));
             } else {
@@ -254,8 +282,7 @@ impl KernelReadback {
         let mut canonical = vec![0.0; self.geometry.weights() as usize];
         for (chunk, readback) in self.parts {
             let part = readback.values().await?;
-            let rows = chunk.cells as usize * chunk.window as usize;
-            let to = &mut canonical[chunk.first_cell as usize * chunk.window as usize * row..][..rows * row];
+            let to = &mut canonical[chunk.first_entry as usize * row..][..chunk.entries as usize * row];
             let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
             for (to, from) in to.chunks_exact_mut(row).zip(part.chunks_exact(chunk.filters as usize)) {
                 to[columns.clone()].copy_from_slice(from);

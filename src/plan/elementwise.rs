@@ -96,7 +96,7 @@ impl Planner<'_> {
 }
 
 /// Every variant of these kernels that a plan can ask for.
-pub(super) fn variants() -> impl Iterator<Item = crate::kernel::Variant> {
+pub(super) fn variants() -> Vec<crate::kernel::Variant> {
     use Kernel::{Activate, ActivateGrad, Fill, GradBias, Softmax, SoftmaxGrad};
-    [Activate, ActivateGrad, Fill, GradBias, Softmax, SoftmaxGrad].into_iter().map(|kernel| kernel.variant(&[]))
+    [Activate, ActivateGrad, Fill, GradBias, Softmax, SoftmaxGrad].map(|kernel| kernel.variant(&[])).to_vec()
 }

@@ -6,16 +6,16 @@ use crate::config::{Activation, Bias};
 use crate::kernel::{Kernel, Params, Variant};
 
 /// Threads of a workgroup in these kernels.
-const THREADS: u64 = 64;
+pub(super) const THREADS: u64 = 64;
 
 /// Sizes of register tiles: a kernel is compiled for each of them.
-const IMAGES: [u32; 5] = [1, 2, 4, 8, 16];
-const FILTERS: [u32; 4] = [1, 2, 4, 8];
+pub(super) const IMAGES: [u32; 5] = [1, 2, 4, 8, 16];
+pub(super) const FILTERS: [u32; 4] = [1, 2, 4, 8];
 const QUADS: [u32; 3] = [1, 2, 4];
 const CHANNELS: [u32; 5] = [1, 2, 3, 4, 8];
 
 /// The largest of `sizes` up to `most` that isn't over twice what there is to do, so that little is done in vain.
-fn tile(sizes: &[u32], most: u32, count: u32) -> u32 {
+pub(super) fn tile(sizes: &[u32], most: u32, count: u32) -> u32 {
     sizes.iter().copied().filter(|&size| size <= most && size < 2 * count).max().unwrap_or(1)
 }
 
@@ -26,7 +26,7 @@ fn divisor(sizes: &[u32], most: u32, count: u32) -> u32 {
 
 impl Planner<'_> {
     /// Input and output ranges of some samples: bindings and bases in `params`.
-    fn operands(&self, params: &mut Params, samples: Samples, x: Role, y: Role) -> (Slice, Slice) {
+    pub(super) fn operands(&self, params: &mut Params, samples: Samples, x: Role, y: Role) -> (Slice, Slice) {
         let count = u64::from(samples.count);
         let range = |role, elements: u64| self.slice(role, samples.first * elements, count * elements);
         let (x, x_base) = range(x, self.geometry.inputs());
@@ -35,12 +35,14 @@ impl Planner<'_> {
         (x, y)
     }
 
-    fn chunk_params(&self, chunk: &super::Chunk) -> Params {
+    pub(super) fn chunk_params(&self, chunk: &super::Chunk) -> Params {
         Params {
             first_cell: chunk.first_cell,
             cells: chunk.cells,
             first_filter: chunk.first_filter,
             filters: chunk.filters,
+            first_entry: chunk.first_entry as u32,
+            entries: chunk.entries as u32,
             ..self.params()
         }
     }
@@ -110,14 +112,14 @@ impl Planner<'_> {
                     let quads = tile(&QUADS, 4, chunk.filters / 4);
                     (
                         Kernel::LoopGradKernelVec4.variant(&[quads]),
-                        chunk.window / 4,
+                        self.geometry.window() / 4,
                         (chunk.filters / 4).div_ceil(quads),
                     )
                 } else {
                     let filters = tile(&FILTERS, 8, chunk.filters);
                     let channels = divisor(&CHANNELS, 8, params.group_channels);
                     let variant = Kernel::LoopGradKernel.variant(&[channels, filters]);
-                    (variant, chunk.window / channels, chunk.filters.div_ceil(filters))
+                    (variant, self.geometry.window() / channels, chunk.filters.div_ceil(filters))
                 };
                 let threads = u64::from(chunk.cells) * u64::from(rows) * u64::from(lanes);
                 let bindings = vec![x, dz, Slice::whole(Role::Tables), Slice::whole(Role::GradKernel(index))];

@@ -1,11 +1,14 @@
 //! The pure planner: from a geometry, a batch and the numbers of a device to a list of dispatches. No device is
 //! touched, nothing is allocated, so every decision can be tested with forced limits.
 
+mod dense;
 mod elementwise;
 mod loops;
 mod profile;
+mod sparse;
 mod weights;
 
+pub use dense::TILE as DENSE_TILE;
 pub use profile::DeviceProfile;
 pub use weights::{Chunk, chunks};
 
@@ -37,6 +40,10 @@ pub enum Role {
     GradBias,
     /// The tap tables.
     Tables,
+    /// The sparse index.
+    SparseIndex,
+    /// Scratch: a block of the dense matrix, or of its gradient.
+    Dense,
     /// Scratch: gradient of the values before the activation.
     GradPreActivation,
 }
@@ -144,7 +151,11 @@ impl Planner<'_> {
             (false, Activation::Softmax) => (Role::Output, Activation::Linear),
             (false, fused) => (Role::Output, fused),
         };
-        self.loop_forward(&mut plan, batch, fused, target)?;
+        match implementation {
+            Implementation::DenseMatmul => self.dense_forward(&mut plan, batch, fused, target)?,
+            Implementation::SparseGather => self.sparse_forward(&mut plan, batch, fused, target)?,
+            _ => self.loop_forward(&mut plan, batch, fused, target)?,
+        }
         if pre_activation {
             self.activate(&mut plan, batch)?;
         }
@@ -184,25 +195,52 @@ impl Planner<'_> {
             self.grad_bias(&mut plan, batch, dz)?;
         }
         if wanted.kernel {
-            self.loop_grad_kernel(&mut plan, batch, dz)?;
+            match implementation {
+                Implementation::DenseMatmul => self.dense_grad_kernel(&mut plan, batch, dz)?,
+                Implementation::SparseGather => self.sparse_grad_kernel(&mut plan, batch, dz)?,
+                _ => self.loop_grad_kernel(&mut plan, batch, dz)?,
+            }
         }
         if wanted.input {
-            self.loop_grad_input(&mut plan, batch, dz)?;
+            match implementation {
+                Implementation::DenseMatmul => self.dense_grad_input(&mut plan, batch, dz)?,
+                Implementation::SparseGather => self.sparse_grad_input(&mut plan, batch, dz)?,
+                _ => self.loop_grad_input(&mut plan, batch, dz)?,
+            }
         }
         Ok(plan)
     }
 
-    /// Resolves [`Implementation::Auto`].
+    /// Resolves [`Implementation::Auto`] and checks that the choice is possible here.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an implementation that isn't there.
+    /// As [`Planner::possible`].
     pub fn choose(&self, implementation: Implementation) -> Result<Implementation> {
+        let implementation = match implementation {
+            Implementation::Auto if self.geometry.pattern().is_some() => Implementation::SparseGather,
+            Implementation::Auto => Implementation::Loop,
+            forced => forced,
+        };
+        self.possible(implementation)?;
+        Ok(implementation)
+    }
+
+    /// Whether an implementation is possible for this layer on this device.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a user's connectivity by another than sparse gather; [`Error::OverBudget`] and
+    /// [`Error::Limit`] with the bytes of the dense matrix or the sparse index.
+    pub fn possible(&self, implementation: Implementation) -> Result<()> {
+        if self.geometry.pattern().is_some() && implementation != Implementation::SparseGather {
+            return Err(Error::Unsupported {
+                what: format!("implementation {}", implementation.name()),
+                with: "with a connectivity of the user's".into(),
+            });
+        }
         match implementation {
-            Implementation::Auto | Implementation::Loop => Ok(Implementation::Loop),
-            other => Err(Error::Unsupported {
-                what: format!("implementation {}", other.name()),
-                with: "in this version".into(),
-            }),
+            Implementation::DenseMatmul => self.check_dense(),
+            Implementation::SparseGather => self.check_sparse(),
+            Implementation::Loop | Implementation::Auto => Ok(()),
         }
     }
 
@@ -254,7 +292,11 @@ impl Planner<'_> {
                 name: "max_buffer_size",
             });
         }
-        plan.scratch.push((role, bytes));
+        // The same scratch may serve several steps of a plan.
+        match plan.scratch.iter_mut().find(|(other, _)| *other == role) {
+            Some((_, most)) => *most = bytes.max(*most),
+            None => plan.scratch.push((role, bytes)),
+        }
         let needed = plan.scratch_bytes();
         match self.options.memory_budget {
             Some(budget) if needed > budget => Err(Error::OverBudget { what: what.into(), needed, budget }),
@@ -297,7 +339,8 @@ impl Planner<'_> {
 /// Every variant that some plan on some device can ask for: what the shader tests compile.
 #[must_use]
 pub fn variants() -> Vec<Variant> {
-    elementwise::variants().chain(loops::variants()).collect()
+    let families = [elementwise::variants(), loops::variants(), dense::variants(), sparse::variants()];
+    families.concat()
 }
 
 impl Plan {

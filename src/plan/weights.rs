@@ -5,7 +5,7 @@ use crate::geometry::Geometry;
 use crate::{Error, Result};
 
 /// One buffer of weights: whole cells, or, where a single cell is over the limit, some filters of one cell. In memory
-/// it is `[cells][K][filters]`.
+/// it is `[entries][filters]`, the entries of a cell being its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
     /// First cell of the layer in this chunk.
@@ -16,18 +16,20 @@ pub struct Chunk {
     pub first_filter: u32,
     /// Number of filters of each cell.
     pub filters: u32,
-    /// `K`.
-    pub window: u32,
+    /// First entry of the layer in this chunk.
+    pub first_entry: u64,
+    /// Number of entries.
+    pub entries: u64,
 }
 
 impl Chunk {
     /// Number of weights.
     #[must_use]
     pub fn len(&self) -> u64 {
-        u64::from(self.cells) * u64::from(self.window) * u64::from(self.filters)
+        self.entries * u64::from(self.filters)
     }
 
-    /// Never: chunks hold at least one weight.
+    /// Whether it holds no weights, as a pattern without connections does.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -45,34 +47,41 @@ impl Chunk {
 /// # Errors
 /// [`Error::Limit`] when a single filter of a single cell is over the limit.
 pub fn chunks(geometry: &Geometry, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
-    let limit = profile.max_piece();
-    let window = geometry.window();
-    let filter_bytes = 4 * u64::from(window);
-    let cell_bytes = filter_bytes * u64::from(geometry.group_filters());
-    if filter_bytes > limit {
-        return Err(Error::Limit {
-            what: "one filter at one location".into(),
-            needed: filter_bytes,
-            unit: "bytes",
-            limit,
-            name: "max_storage_buffer_binding_size",
-        });
-    }
-    let (cells, filters) = match limit / cell_bytes {
-        0 => (1, (limit / filter_bytes) as u32),
-        cells => (cells.min(geometry.cells().into()) as u32, geometry.group_filters()),
-    };
+    let limit = profile.max_piece() / 4;
+    let all = geometry.group_filters();
     let mut chunks = Vec::new();
-    for first_cell in (0..geometry.cells()).step_by(cells as usize) {
-        for first_filter in (0..geometry.group_filters()).step_by(filters as usize) {
-            chunks.push(Chunk {
-                first_cell,
-                cells: cells.min(geometry.cells() - first_cell),
-                first_filter,
-                filters: filters.min(geometry.group_filters() - first_filter),
-                window,
+    let mut first = 0;
+    while first < geometry.cells() {
+        // The most whole cells that fit, by bisection: cells of a pattern differ in size.
+        let entries = |cells: u32| geometry.entry(first + cells) - geometry.entry(first);
+        let fits = |cells: u32, filters: u32| entries(cells) * u64::from(filters) <= limit;
+        let (mut least, mut most) = (0, geometry.cells() - first);
+        while least < most {
+            let middle = least + (most - least).div_ceil(2);
+            if fits(middle, all) { least = middle } else { most = middle - 1 }
+        }
+        let cells = least.max(1);
+        let filters = if fits(cells, all) { all } else { (limit / entries(1)) as u32 };
+        if filters == 0 {
+            return Err(Error::Limit {
+                what: "one filter at one location".into(),
+                needed: 4 * entries(1),
+                unit: "bytes",
+                limit: 4 * limit,
+                name: "max_storage_buffer_binding_size",
             });
         }
+        for first_filter in (0..all).step_by(filters as usize) {
+            chunks.push(Chunk {
+                first_cell: first,
+                cells,
+                first_filter,
+                filters: filters.min(all - first_filter),
+                first_entry: geometry.entry(first),
+                entries: entries(cells),
+            });
+        }
+        first += cells;
     }
     Ok(chunks)
 }

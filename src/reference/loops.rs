@@ -54,16 +54,21 @@ pub fn loop_forward(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: &[
             output[n * outputs + at.output] += f64::from(input[n * inputs + at.input]) * f64::from(kernel[at.weight]);
         }
     });
-    for p in 0..geometry.locations() {
-        for f in 0..geometry.filters() {
-            if let Some(b) = bias_index(geometry, p, f) {
-                for n in 0..batch {
-                    output[n * outputs + geometry.output_index(p, f) as usize] += f64::from(bias[b]);
+    add_bias(geometry, &mut output, bias);
+    output
+}
+
+/// Adds the bias to outputs before the activation.
+pub(super) fn add_bias(geometry: &Geometry, output: &mut [f64], bias: &[f32]) {
+    for sample in output.chunks_exact_mut(geometry.outputs() as usize) {
+        for p in 0..geometry.locations() {
+            for f in 0..geometry.filters() {
+                if let Some(b) = bias_index(geometry, p, f) {
+                    sample[geometry.output_index(p, f) as usize] += f64::from(bias[b]);
                 }
             }
         }
     }
-    output
 }
 
 /// `[batch][input shape]`, from the gradient before the activation.

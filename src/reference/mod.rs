@@ -3,13 +3,17 @@
 //! Operands are f32 as on the device; results are f64, so that what a comparison shows is the device's rounding alone.
 
 mod activation;
+mod dense;
 mod loops;
+mod sparse;
 
 pub use activation::{activate, activate_grad, activation, derivative, softmax, softmax_grad};
+pub use dense::{dense_forward, dense_gather, dense_grad_input, dense_grad_kernel, dense_scatter};
 pub use loops::{grad_bias, loop_forward, loop_grad_input, loop_grad_kernel};
+pub use sparse::{sparse_forward, sparse_grad_input, sparse_grad_kernel};
 
-use crate::config::Activation;
-use crate::geometry::Geometry;
+use crate::config::{Activation, Implementation};
+use crate::geometry::{Geometry, SparseIndex};
 
 /// Everything that a forward and a backward pass give.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,21 +34,62 @@ pub struct Passes {
 /// order (empty without bias).
 #[must_use]
 pub fn passes(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: &[f32], grad_output: &[f32]) -> Passes {
-    let config = geometry.config();
-    let pre_activation = loop_forward(geometry, input, kernel, bias);
-    let dy: Vec<f64> = grad_output.iter().map(|&v| v.into()).collect();
-    let (output, dz) = if config.activation == Activation::Softmax {
-        let output = softmax(&pre_activation, geometry.softmax_row() as usize);
-        let dz = softmax_grad(&output, &dy, geometry.softmax_row() as usize);
-        (output, dz)
-    } else {
-        (activate(&pre_activation, config.activation), activate_grad(&pre_activation, &dy, config.activation))
+    let implementation = match geometry.pattern() {
+        Some(_) => Implementation::SparseGather,
+        None => Implementation::Loop,
     };
-    Passes {
-        grad_input: loop_grad_input(geometry, kernel, &dz),
-        grad_kernel: loop_grad_kernel(geometry, input, &dz),
-        grad_bias: grad_bias(geometry, &dz),
-        pre_activation,
-        output,
-    }
+    passes_by(implementation, geometry, input, kernel, bias, grad_output)
+}
+
+/// [`passes`] by the twins of one implementation's kernels; a connectivity of the user's has only the sparse ones.
+#[must_use]
+pub fn passes_by(
+    implementation: Implementation,
+    geometry: &Geometry,
+    input: &[f32],
+    kernel: &[f32],
+    bias: &[f32],
+    grad_output: &[f32],
+) -> Passes {
+    let activation = geometry.config().activation;
+    let row = geometry.softmax_row() as usize;
+    let dy: Vec<f64> = grad_output.iter().map(|&v| v.into()).collect();
+    let finish = |pre_activation: Vec<f64>| {
+        let (output, dz) = if activation == Activation::Softmax {
+            let output = softmax(&pre_activation, row);
+            let dz = softmax_grad(&output, &dy, row);
+            (output, dz)
+        } else {
+            (activate(&pre_activation, activation), activate_grad(&pre_activation, &dy, activation))
+        };
+        (pre_activation, output, dz)
+    };
+    let ((pre_activation, output, dz), grad_input, grad_kernel) = match implementation {
+        Implementation::DenseMatmul => {
+            let matrix = dense_scatter(geometry, kernel);
+            let mut z = dense_forward(geometry, input, &matrix);
+            loops::add_bias(geometry, &mut z, bias);
+            let done = finish(z);
+            let grad_input = dense_grad_input(geometry, &matrix, &done.2);
+            let grad_kernel = dense_gather(geometry, &dense_grad_kernel(geometry, input, &done.2));
+            (done, grad_input, grad_kernel)
+        }
+        Implementation::SparseGather => {
+            let index = SparseIndex::new(geometry);
+            let mut z = sparse_forward(geometry, &index, input, kernel);
+            loops::add_bias(geometry, &mut z, bias);
+            let done = finish(z);
+            let grad_input = sparse_grad_input(geometry, &index, kernel, &done.2);
+            let grad_kernel = sparse_grad_kernel(geometry, &index, input, &done.2);
+            (done, grad_input, grad_kernel)
+        }
+        Implementation::Loop | Implementation::Auto => {
+            let done = finish(loop_forward(geometry, input, kernel, bias));
+            let grad_input = loop_grad_input(geometry, kernel, &done.2);
+            let grad_kernel = loop_grad_kernel(geometry, input, &done.2);
+            (done, grad_input, grad_kernel)
+        }
+    };
+    let grad_bias = grad_bias(geometry, &dz);
+    Passes { pre_activation, output, grad_input, grad_kernel, grad_bias }
 }

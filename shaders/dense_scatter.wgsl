@@ -1,0 +1,37 @@
+// d[window(p, k)][column of (p, f)] += w[p, k, f] on a matrix of zeroes; a thread a column.
+@group(0) @binding(1) var<storage, read> w: array<f32>;        // [cells][window][filters], from w_base
+@group(0) @binding(2) var<storage, read> tables: array<u32>;   // tap tables
+@group(0) @binding(3) var<storage, read_write> d: array<f32>;  // [dense_rows][dense_columns]
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let column = workgroup_index(group) * 64u + lane;
+  if (column >= params.dense_columns) {
+    return;
+  }
+  let local_cell = column / params.filters;
+  let cell = params.first_cell + local_cell;
+  let p = cell / params.groups;
+  let g = cell % params.groups;
+  let o0 = p / (params.output_1 * params.output_2) * params.kernel_0 + params.forward_0;
+  let o1 = p / params.output_2 % params.output_1 * params.kernel_1 + params.forward_1;
+  let o2 = p % params.output_2 * params.kernel_2 + params.forward_2;
+  var weight = params.w_base + local_cell * params.window * params.filters + column % params.filters;
+  for (var t0 = 0u; t0 < params.kernel_0; t0++) {
+    let i0 = tables[o0 + t0];
+    for (var t1 = 0u; t1 < params.kernel_1; t1++) {
+      let i1 = tables[o1 + t1];
+      for (var t2 = 0u; t2 < params.kernel_2; t2++) {
+        let i2 = tables[o2 + t2];
+        if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
+          for (var c = 0u; c < params.group_channels; c++) {
+            let row = i0 + i1 + i2 + (g * params.group_channels + c) * params.x_channel;
+            // Circular padding may let two taps read one input.
+            d[row * params.dense_columns + column] += w[weight + c * params.filters];
+          }
+        }
+        weight += params.group_channels * params.filters;
+      }
+    }
+  }
+}

@@ -1,0 +1,70 @@
+// y[n, row, f] = activation(bias[row, f] + sum over the row's entries e of x[n, input of e] * w[e, f])
+// A thread computes IMAGES samples by FILTERS filters of one row.
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // input samples
+@group(0) @binding(2) var<storage, read> w: array<f32>;        // [entries][filters]
+@group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
+@group(0) @binding(4) var<storage, read> index: array<u32>;    // sparse index
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  // As in loop_forward, lanes run along filters and rows, workgroups along images first.
+  let lanes = (params.filters + FILTERS - 1u) / FILTERS;
+  let tiles = (params.batch + IMAGES - 1u) / IMAGES;
+  let workgroup = workgroup_index(group);
+  let column = workgroup / tiles * 64u + lane;
+  let first = workgroup % tiles * IMAGES;
+  if (workgroup >= params.workgroups || column >= params.cells * lanes) {
+    return;
+  }
+  let row = params.first_cell + column / lanes;
+  let f = column % lanes;
+
+  // Samples past the batch and filters past the last repeat the last one; they are not written.
+  var sample: array<u32, IMAGES>;
+  for (var i = 0u; i < IMAGES; i++) {
+    sample[i] = params.x_base + min(first + i, params.batch - 1u) * params.x_sample;
+  }
+  var filter_at: array<u32, FILTERS>;
+  for (var j = 0u; j < FILTERS; j++) {
+    filter_at[j] = min(f + j * lanes, params.filters - 1u);
+  }
+  var sum: array<array<f32, FILTERS>, IMAGES>;
+  for (var i = 0u; i < IMAGES; i++) {
+    for (var j = 0u; j < FILTERS; j++) {
+      sum[i][j] = 0.0;
+    }
+  }
+  let end = index[params.forward_0 + row + 1u];
+  for (var e = index[params.forward_0 + row]; e < end; e++) {
+    let at = index[params.forward_1 + 2u * e];
+    if (at != NO_TAP) {
+      let weight = (e - params.first_entry) * params.filters;
+      var value: array<f32, FILTERS>;
+      for (var j = 0u; j < FILTERS; j++) {
+        value[j] = w[weight + filter_at[j]];
+      }
+      for (var i = 0u; i < IMAGES; i++) {
+        let input = x[sample[i] + at];
+        for (var j = 0u; j < FILTERS; j++) {
+          sum[i][j] += value[j] * input;
+        }
+      }
+    }
+  }
+  for (var j = 0u; j < FILTERS; j++) {
+    if (f + j * lanes < params.filters) {
+      let offset = row_offset(row, filter_at[j]);
+      var bias = 0.0;
+      if (params.use_bias == 1u) {
+        let filter_index = row % params.groups * params.group_filters + params.first_filter + filter_at[j];
+        bias = b[params.b_base + row / params.groups * params.b_location + filter_index * params.b_filter];
+      }
+      for (var i = 0u; i < IMAGES; i++) {
+        if (first + i < params.batch) {
+          y[params.y_base + (first + i) * params.y_sample + offset] = activate(sum[i][j] + bias);
+        }
+      }
+    }
+  }
+}

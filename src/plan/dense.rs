@@ -1,0 +1,157 @@
+//! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is expanded on the device
+//! and multiplied, block by block of whole cells; one block's memory serves all.
+
+use super::loops::THREADS;
+use super::{Chunk, Plan, Planner, Role, Samples, Slice};
+use crate::config::{Activation, Bias};
+use crate::kernel::{Kernel, Params, Variant};
+use crate::{Error, Result};
+
+/// Rows and columns of a workgroup's tile, `TILE` in `dense_tile.wgsl` (compared by `tests/shaders.rs`).
+pub const TILE: u32 = 32;
+
+/// The largest dense matrix that is worked through when the caller sets no budget.
+const DEFAULT_BUDGET: u64 = 4 << 30;
+
+/// Whole cells of one chunk of the weights, as columns of the dense matrix.
+struct Block {
+    chunk: u32,
+    params: Params,
+}
+
+impl Planner<'_> {
+    /// Bytes of the whole dense matrix.
+    #[must_use]
+    pub fn dense_bytes(&self) -> u64 {
+        self.geometry.inputs().saturating_mul(self.geometry.outputs()).saturating_mul(4)
+    }
+
+    /// Whether the dense matrix is within the budget, and one cell's columns within a binding.
+    pub(super) fn check_dense(&self) -> Result<()> {
+        let needed = self.dense_bytes();
+        let budget = self.options.memory_budget.unwrap_or(self.profile.max_buffer.min(DEFAULT_BUDGET));
+        if needed > budget {
+            return Err(Error::OverBudget { what: "the dense matrix of implementation 2".into(), needed, budget });
+        }
+        let filters = self.chunks.iter().map(|chunk| u64::from(chunk.filters)).max().unwrap_or(0);
+        let (needed, limit) = (4 * self.geometry.inputs() * filters, self.profile.max_piece());
+        if needed > limit {
+            let (what, name) = ("one location's columns".into(), "max_storage_buffer_binding_size");
+            return Err(Error::Limit { what, needed, unit: "bytes", limit, name });
+        }
+        Ok(())
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let limit = self.profile.max_piece() / 4;
+        let mut blocks = Vec::new();
+        for (chunk, index) in self.chunks.iter().zip(0..) {
+            let cells = (limit / (self.geometry.inputs() * u64::from(chunk.filters))).min(chunk.cells.into()) as u32;
+            for first in (0..chunk.cells).step_by(cells as usize) {
+                blocks.push(Block {
+                    chunk: index,
+                    params: self.block_params(chunk, first, cells.min(chunk.cells - first)),
+                });
+            }
+        }
+        blocks
+    }
+
+    fn block_params(&self, chunk: &Chunk, first: u32, cells: u32) -> Params {
+        Params {
+            first_cell: chunk.first_cell + first,
+            cells,
+            w_base: first * self.geometry.window() * chunk.filters,
+            dense_rows: self.geometry.inputs() as u32,
+            dense_columns: cells * chunk.filters,
+            ..self.chunk_params(chunk)
+        }
+    }
+
+    fn reserve_dense(&self, plan: &mut Plan, blocks: &[Block]) -> Result<()> {
+        let elements = |b: &Block| u64::from(b.params.dense_rows) * u64::from(b.params.dense_columns);
+        let most = blocks.iter().map(elements).max().unwrap_or(0);
+        self.reserve(plan, Role::Dense, 4 * most, "a block of the dense matrix of implementation 2")
+    }
+
+    /// Writes a block of the matrix: zeroes, then the weights in their places.
+    fn expand(&self, plan: &mut Plan, block: &Block) -> Result<()> {
+        let params = &block.params;
+        self.fill(plan, Role::Dense, u64::from(params.dense_rows) * u64::from(params.dense_columns))?;
+        let bindings =
+            vec![Slice::whole(Role::Kernel(block.chunk)), Slice::whole(Role::Tables), Slice::whole(Role::Dense)];
+        let groups = u64::from(params.dense_columns).div_ceil(THREADS);
+        self.dispatch(plan, Kernel::DenseScatter.variant(&[]), *params, groups, bindings)
+    }
+
+    pub(super) fn dense_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
+        let bias = if self.geometry.config().bias == Bias::None { Role::Tables } else { Role::Bias };
+        let blocks = self.blocks();
+        self.reserve_dense(plan, &blocks)?;
+        for block in &blocks {
+            self.expand(plan, block)?;
+            for samples in self.samples(batch)? {
+                let mut params = block.params.with_activation(fused);
+                let (x, y) = self.operands(&mut params, samples, Role::Input, target);
+                let groups = tiles(samples.count) * tiles(params.dense_columns);
+                let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
+                self.dispatch(plan, Kernel::DenseForward.variant(&[]), params, groups, bindings)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn dense_grad_input(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+        let blocks = self.blocks();
+        self.reserve_dense(plan, &blocks)?;
+        for (block, index) in blocks.iter().zip(0..) {
+            self.expand(plan, block)?;
+            for samples in self.samples(batch)? {
+                let mut params = block.params;
+                params.accumulate = u32::from(index > 0);
+                let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
+                let groups = tiles(samples.count) * tiles(params.dense_rows);
+                let bindings = vec![Slice::whole(Role::Dense), dz, dx];
+                self.dispatch(plan, Kernel::DenseGradInput.variant(&[]), params, groups, bindings)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn dense_grad_kernel(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+        let blocks = self.blocks();
+        self.reserve_dense(plan, &blocks)?;
+        for block in &blocks {
+            for samples in self.samples(batch)? {
+                let Samples { first, .. } = samples;
+                let mut params = block.params;
+                params.accumulate = u32::from(first > 0);
+                let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
+                let groups = tiles(params.dense_rows) * tiles(params.dense_columns);
+                let bindings = vec![x, dz, Slice::whole(Role::Dense)];
+                self.dispatch(plan, Kernel::DenseGradKernel.variant(&[]), params, groups, bindings)?;
+            }
+            let count = u64::from(block.params.dense_columns) * u64::from(self.geometry.window());
+            let params = Params { count: count as u32, ..block.params };
+            let bindings = vec![
+                Slice::whole(Role::Dense),
+                Slice::whole(Role::Tables),
+                Slice::whole(Role::GradKernel(block.chunk)),
+            ];
+            self.dispatch(plan, Kernel::DenseGather.variant(&[]), params, count.div_ceil(THREADS), bindings)?;
+        }
+        Ok(())
+    }
+}
+
+fn tiles(count: u32) -> u64 {
+    count.div_ceil(TILE).into()
+}
+
+/// Every variant of these kernels that a plan can ask for.
+pub(super) fn variants() -> Vec<Variant> {
+    use Kernel::{DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter};
+    [DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter]
+        .map(|kernel| kernel.variant(&[]))
+        .to_vec()
+}

@@ -1,0 +1,87 @@
+//! Plans of the sparse variant (Keras's implementation 3) and of layers with a connectivity of the user's.
+
+use super::loops::{FILTERS, IMAGES, THREADS, tile};
+use super::{Plan, Planner, Role, Slice};
+use crate::config::{Activation, Bias};
+use crate::geometry::SparseIndex;
+use crate::kernel::{Kernel, Params, Variant};
+use crate::{Error, Result};
+
+impl Planner<'_> {
+    /// Whether the sparse index fits a binding.
+    pub(super) fn check_sparse(&self) -> Result<()> {
+        let (needed, limit) = (4 * SparseIndex::len_of(self.geometry), self.profile.max_piece());
+        if needed > limit {
+            let (what, name) = ("the sparse index".into(), "max_storage_buffer_binding_size");
+            return Err(Error::Limit { what, needed, unit: "bytes", limit, name });
+        }
+        Ok(())
+    }
+
+    fn sparse_params(&self, chunk: &super::Chunk) -> Params {
+        let forward_1 = self.geometry.cells() + 1;
+        let starts_0 = forward_1 + 2 * self.geometry.entries() as u32;
+        let inverse_0 = starts_0 + self.geometry.inputs() as u32 + 1;
+        Params { forward_0: 0, forward_1, starts_0, inverse_0, ..self.chunk_params(chunk) }
+    }
+
+    pub(super) fn sparse_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
+        let bias = if self.geometry.config().bias == Bias::None { Role::SparseIndex } else { Role::Bias };
+        for samples in self.samples(batch)? {
+            for (chunk, index) in self.chunks.iter().zip(0..) {
+                let mut params = self.sparse_params(chunk).with_activation(fused);
+                let (x, y) = self.operands(&mut params, samples, Role::Input, target);
+                let filters = tile(&FILTERS, 8, chunk.filters);
+                let images = tile(&IMAGES, 8, samples.count);
+                let columns = u64::from(chunk.cells) * u64::from(chunk.filters.div_ceil(filters));
+                let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
+                let bindings =
+                    vec![x, Slice::whole(Role::Kernel(index)), Slice::whole(bias), Slice::whole(Role::SparseIndex), y];
+                self.dispatch(plan, Kernel::SparseForward.variant(&[images, filters]), params, groups, bindings)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sparse_grad_input(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+        for samples in self.samples(batch)? {
+            for (chunk, index) in self.chunks.iter().zip(0..) {
+                let mut params = self.sparse_params(chunk);
+                params.accumulate = u32::from(index > 0);
+                let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
+                let images = tile(&IMAGES, 8, samples.count);
+                let groups = self.geometry.inputs().div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
+                let bindings = vec![Slice::whole(Role::Kernel(index)), dz, Slice::whole(Role::SparseIndex), dx];
+                self.dispatch(plan, Kernel::SparseGradInput.variant(&[images]), params, groups, bindings)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sparse_grad_kernel(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+        for samples in self.samples(batch)? {
+            for (chunk, index) in self.chunks.iter().zip(0..).filter(|(chunk, _)| !chunk.is_empty()) {
+                let mut params = self.sparse_params(chunk);
+                params.accumulate = u32::from(samples.first > 0);
+                let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
+                let filters = tile(&FILTERS, 8, chunk.filters);
+                let threads = chunk.entries * u64::from(chunk.filters.div_ceil(filters));
+                let bindings = vec![x, dz, Slice::whole(Role::SparseIndex), Slice::whole(Role::GradKernel(index))];
+                let variant = Kernel::SparseGradKernel.variant(&[filters]);
+                self.dispatch(plan, variant, params, threads.div_ceil(THREADS), bindings)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every variant of these kernels that a plan can ask for.
+pub(super) fn variants() -> Vec<Variant> {
+    let mut variants = Vec::new();
+    for images in &IMAGES[..4] {
+        variants.extend(FILTERS.map(|filters| Kernel::SparseForward.variant(&[*images, filters])));
+        variants.push(Kernel::SparseGradInput.variant(&[*images]));
+    }
+    variants.extend(FILTERS.map(|filters| Kernel::SparseGradKernel.variant(&[filters])));
+    variants
+}

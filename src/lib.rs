@@ -17,6 +17,7 @@ pub use context::Context;
 pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern};
 pub use layer::{Backward, Bound, Forward, KernelBuffers, KernelReadback, LocallyConnected};
+pub use layer::{TransposedBackward, TransposedLocallyConnected};
 pub use plan::{DeviceProfile, PlanOptions};
 pub use readback::Readback;
 pub use wgpu;

@@ -87,7 +87,7 @@ impl Bound {
 
 /// The host's buffers of a pass by role, checked.
 #[derive(Default)]
-struct Operands<'a> {
+pub(super) struct Operands<'a> {
     buffers: BTreeMap<Role, &'a wgpu::Buffer>,
     read: Vec<(&'static str, &'a wgpu::Buffer)>,
     written: Vec<(&'static str, &'a wgpu::Buffer)>,
@@ -206,15 +206,7 @@ impl LocallyConnected {
             self.add_input(&mut checked, Role::GradInput, "grad_input", Access::Write, buffer, batch)?;
         }
         if let Some(kernel) = operands.grad_kernel {
-            if kernel.chunks != self.kernel.chunks {
-                let expected = self.geometry.weights();
-                let found = kernel.chunks.iter().map(crate::plan::Chunk::len).sum();
-                return Err(Error::Length { what: "grad_kernel", expected, found, shape: Vec::new() });
-            }
-            for ((buffer, chunk), index) in kernel.buffers.iter().zip(&kernel.chunks).zip(0..) {
-                let role = Role::GradKernel(index);
-                checked.add(role, "grad_kernel", Access::Write, buffer, chunk.len(), Vec::new)?;
-            }
+            self.add_grad_kernel(&mut checked, kernel)?;
         }
         if let Some(buffer) = operands.grad_bias {
             let shape = || self.geometry.bias_shape().unwrap_or_default();
@@ -223,7 +215,20 @@ impl LocallyConnected {
         self.bind(plan, checked).await
     }
 
-    fn add_input<'a>(
+    pub(super) fn add_grad_kernel<'a>(&self, operands: &mut Operands<'a>, kernel: &'a KernelBuffers) -> Result<()> {
+        if kernel.chunks != self.kernel.chunks {
+            let expected = self.geometry.weights();
+            let found = kernel.chunks.iter().map(crate::plan::Chunk::len).sum();
+            return Err(Error::Length { what: "grad_kernel", expected, found, shape: Vec::new() });
+        }
+        for ((buffer, chunk), index) in kernel.buffers.iter().zip(&kernel.chunks).zip(0..) {
+            let role = Role::GradKernel(index);
+            operands.add(role, "grad_kernel", Access::Write, buffer, chunk.len(), Vec::new)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_input<'a>(
         &self,
         operands: &mut Operands<'a>,
         role: Role,
@@ -236,7 +241,7 @@ impl LocallyConnected {
         operands.add(role, what, access, buffer, elements, || batched(batch, self.geometry.input_shape()))
     }
 
-    fn add_output<'a>(
+    pub(super) fn add_output<'a>(
         &self,
         operands: &mut Operands<'a>,
         role: Role,
@@ -249,7 +254,7 @@ impl LocallyConnected {
         operands.add(role, what, access, buffer, elements, || batched(batch, &self.geometry.output_shape()))
     }
 
-    async fn bind<'a>(&'a self, plan: Plan, mut operands: Operands<'a>) -> Result<Bound> {
+    pub(super) async fn bind<'a>(&'a self, plan: Plan, mut operands: Operands<'a>) -> Result<Bound> {
         for (buffer, index) in self.kernel.buffers.iter().zip(0..) {
             operands.buffers.insert(Role::Kernel(index), buffer);
             operands.read.push(("kernel", buffer));

@@ -1,8 +1,10 @@
 //! The layer: weights on the device, passes bound once and recorded into the host's compute pass.
 
 mod bound;
+mod transposed;
 
 pub use bound::{Backward, Bound, Forward};
+pub use transposed::{TransposedBackward, TransposedLocallyConnected};
 
 use crate::config::Config;
 use crate::context::Context;

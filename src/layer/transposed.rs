@@ -1,0 +1,96 @@
+//! The transposed layer: the adjoint of a locally connected layer as a layer of its own.
+
+use super::bound::Operands;
+use super::{Bound, KernelBuffers, LocallyConnected};
+use crate::config::{Activation, Bias, Config};
+use crate::context::Context;
+use crate::kernel::Access::{Read, Write};
+use crate::plan::{Gradients, Role};
+use crate::{Error, Result};
+
+/// A layer whose forward pass is the input gradient of a [`LocallyConnected`] layer with the same weights, as transposed
+/// convolution is to convolution: it maps that layer's outputs to its inputs.
+#[derive(Debug)]
+pub struct TransposedLocallyConnected {
+    adjoint: LocallyConnected,
+}
+
+/// The operands of a transposed backward pass; gradients that have a buffer are computed.
+#[derive(Debug, Clone, Copy)]
+pub struct TransposedBackward<'a> {
+    /// Samples.
+    pub batch: u32,
+    /// The forward pass's input; needed for `grad_kernel`.
+    pub input: Option<&'a wgpu::Buffer>,
+    /// Gradient of the forward pass's output.
+    pub grad_output: &'a wgpu::Buffer,
+    /// Of the size of the input, overwritten.
+    pub grad_input: Option<&'a wgpu::Buffer>,
+    /// From [`LocallyConnected::create_kernel_gradient`], overwritten.
+    pub grad_kernel: Option<&'a KernelBuffers>,
+}
+
+impl TransposedLocallyConnected {
+    /// The adjoint of the layer that `config` describes for inputs of `output_shape`: what this layer gives.
+    ///
+    /// # Errors
+    /// Those of [`LocallyConnected::new`]; [`Error::Unsupported`] with a bias or an activation, which would come before
+    /// the adjoint.
+    pub async fn new(context: &Context, config: &Config, output_shape: &[usize]) -> Result<Self> {
+        if config.bias != Bias::None || config.activation != Activation::Linear {
+            let (what, with) = ("a bias or an activation".into(), "by the transposed layer".into());
+            return Err(Error::Unsupported { what, with });
+        }
+        Ok(Self { adjoint: LocallyConnected::new(context, config, output_shape).await? })
+    }
+
+    /// The layer this one is the adjoint of; its weights are this layer's.
+    #[must_use]
+    pub fn adjoint(&self) -> &LocallyConnected {
+        &self.adjoint
+    }
+
+    /// Binds a forward pass: `input` is `[batch]` of the adjoint's output shape, `output` `[batch]` of its input shape.
+    ///
+    /// # Errors
+    /// As [`LocallyConnected::bind_forward`].
+    pub async fn bind_forward(&self, batch: u32, input: &wgpu::Buffer, output: &wgpu::Buffer) -> Result<Bound> {
+        let layer = &self.adjoint;
+        let wanted = Gradients { input: true, kernel: false, bias: false };
+        let plan = layer.planner().backward(batch, layer.geometry.config().implementation, wanted)?;
+        let mut operands = Operands::default();
+        layer.add_output(&mut operands, Role::GradOutput, "input", Read, input, batch)?;
+        layer.add_input(&mut operands, Role::GradInput, "output", Write, output, batch)?;
+        layer.bind(plan, operands).await
+    }
+
+    /// Binds a backward pass: two passes to be recorded one after the other, of the input's and the kernel's gradient.
+    ///
+    /// # Errors
+    /// As [`LocallyConnected::bind_backward`].
+    pub async fn bind_backward(&self, operands: TransposedBackward<'_>) -> Result<Vec<Bound>> {
+        let layer = &self.adjoint;
+        let (batch, implementation) = (operands.batch, layer.geometry.config().implementation);
+        let mut passes = Vec::new();
+        if let Some(grad_input) = operands.grad_input {
+            let plan = layer.planner().forward(batch, implementation, false)?;
+            let mut bound = Operands::default();
+            layer.add_input(&mut bound, Role::Input, "grad_output", Read, operands.grad_output, batch)?;
+            layer.add_output(&mut bound, Role::Output, "grad_input", Write, grad_input, batch)?;
+            passes.push(layer.bind(plan, bound).await?);
+        }
+        if let Some(grad_kernel) = operands.grad_kernel {
+            let why = "grad_kernel is a sum of products with the input";
+            let input = operands.input.ok_or(Error::Missing { what: "input", why })?;
+            let wanted = Gradients { input: false, kernel: true, bias: false };
+            let plan = layer.planner().backward(batch, implementation, wanted)?;
+            let mut bound = Operands::default();
+            // The sum of products is the adjoint's, with the two operands in each other's place.
+            layer.add_input(&mut bound, Role::Input, "grad_output", Read, operands.grad_output, batch)?;
+            layer.add_output(&mut bound, Role::GradOutput, "input", Read, input, batch)?;
+            layer.add_grad_kernel(&mut bound, grad_kernel)?;
+            passes.push(layer.bind(plan, bound).await?);
+        }
+        Ok(passes)
+    }
+}

@@ -155,6 +155,9 @@ pub enum Error {
         /// Bytes allowed.
         budget: u64,
     },
+    /// No implementation is possible.
+    #[error("no implementation is possible for this layer on this device")]
+    NoImplementation,
     /// One buffer is bound for reading and for writing in the same call; WebGPU forbids it even for disjoint ranges.
     #[error("{read} and {written} are the same buffer: what is written must lie in another buffer than what is read")]
     Aliased {

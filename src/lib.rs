@@ -11,6 +11,7 @@ pub mod layer;
 pub mod plan;
 mod readback;
 pub mod reference;
+mod tune;
 
 pub use config::{Activation, Bias, Config, DataFormat, Implementation, Padding, Saved, WeightType};
 pub use context::Context;
@@ -18,6 +19,7 @@ pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern};
 pub use layer::{Backward, Bound, Forward, KernelBuffers, KernelReadback, LocallyConnected};
 pub use layer::{TransposedBackward, TransposedLocallyConnected};
-pub use plan::{DeviceProfile, PlanOptions};
+pub use plan::{DeviceProfile, PlanOptions, required_limits};
 pub use readback::Readback;
+pub use tune::{Measurement, Pass, TuneTable, tune};
 pub use wgpu;

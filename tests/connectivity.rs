@@ -5,7 +5,9 @@ mod common;
 use common::{GPU, Operands, check, error, random};
 use locally_connected::geometry::SparseIndex;
 use locally_connected::reference;
-use locally_connected::{Activation, Bias, Config, Error, Geometry, Implementation, LocallyConnected, Padding, Pattern};
+use locally_connected::{
+    Activation, Bias, Config, Error, Geometry, Implementation, LocallyConnected, Padding, Pattern,
+};
 use locally_connected::{TransposedBackward, TransposedLocallyConnected, wgpu};
 use std::time::{Duration, Instant};
 

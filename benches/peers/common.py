@@ -395,9 +395,6 @@ def log(text: str) -> None:
 class Session:
     """Cases of one workload and batch: prepared together, measured in turns, finished into rows."""
 
-    WARM_UP_RUNS = 2
-    TUNING_RUNS = 3
-
     def __init__(self, peer: Peer, workload: Workload, batch: int, passes: Sequence[str]):
         self.peer = peer
         self.workload = workload
@@ -420,7 +417,7 @@ class Session:
         self.skipped.append({"workload": self.workload.name, "batch": self.batch, "case": str(spec), "reason": reason})
 
     def build(self, spec: Spec) -> Case:
-        """The fastest candidate, warm."""
+        """The fastest candidate, after its first run."""
         options = self.peer.options
         limit = options.max_bytes or self.peer.memory_limit()
         needed = self.peer.working_set(spec, self.workload, self.batch)
@@ -428,7 +425,7 @@ class Session:
             raise Skip(f"needs about {needed / 1e9:.1f} GB; the limit is {limit / 1e9:.1f} GB (--max-bytes)")
         if reason := self.peer.refuse(spec, self.workload, self.batch):
             raise Skip(reason)
-        best: tuple[float, Case] | None = None
+        built: list[Case] = []
         with time_limit(options.row_timeout, "building"):
             candidates = self.peer.candidates(spec)
             while True:
@@ -437,23 +434,28 @@ class Session:
                     break
                 formulation, run = found
                 self.peer.wait(run())
-                case = Case(spec, formulation, run, time.perf_counter() - start)
-                for _ in range(self.WARM_UP_RUNS - 1):
-                    self.peer.wait(run())
-                quickest = min(self.peer.timed(run)[0] for _ in range(self.TUNING_RUNS))
-                if best is None or quickest < best[0]:
-                    best = quickest, case
-        if best is None:
-            raise Skip("no formulation")
-        return best[1]
+                built.append(Case(spec, formulation, run, time.perf_counter() - start))
+            if not built:
+                raise Skip("no formulation")
+            return built[0] if len(built) == 1 else min(built, key=self.quickest)
+
+    def quickest(self, case: Case) -> float:
+        """The least time of a few runs, by which formulations are compared."""
+        times: list[float] = []
+        start = time.perf_counter()
+        while len(times) < 4 or (time.perf_counter() - start < 0.05 and len(times) < 100):
+            times.append(self.peer.timed(case.run)[0])
+        return min(times)
 
     def turn(self, seconds: float) -> None:
-        """One untimed run of each case and then timed ones for `seconds`, at least one."""
+        """A warm-up and then timed runs for `seconds`, at least one, of each case."""
         gc.collect()
         gc.disable()
         try:
             for case in self.cases:
-                self.peer.wait(case.run())
+                # What others left in the caches matters to short runs only.
+                if not case.wall_ms or case.wall_ms[-1] < 300:
+                    self.peer.wait(case.run())
                 other = OtherLoad()
                 start = time.perf_counter()
                 while True:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -45,7 +46,7 @@ class Keras(Peer):
         self.tensors: dict[str, tf.Tensor] = {}
 
     def adapter(self) -> Json:
-        return cpu_adapter(f"tensorflow {tf.__version__}, keras {tf.keras.__version__}")
+        return cpu_adapter(f"tensorflow {tf.__version__}, keras {version('keras')}")
 
     def specs(self, passes: Sequence[str]) -> list[Spec]:
         return [

@@ -158,6 +158,26 @@ impl Geometry {
         &self.config
     }
 
+    /// The same geometry for a layer that is executed by `implementation`.
+    #[must_use]
+    pub fn with_implementation(&self, implementation: Implementation) -> Self {
+        let config = self.config.clone().implementation(implementation);
+        Self { config, ..self.clone() }
+    }
+
+    /// All that decides how fast a layer runs, in a line: the key of tuning tables.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        let Config { filters, kernel_size, strides, padding, dilation_rate, groups, .. } = &self.config;
+        let Config { data_format, bias, activation, dtype, .. } = &self.config;
+        let connections = self.connections();
+        format!(
+            "input {:?} {data_format:?} filters {filters} kernel {kernel_size:?} strides {strides:?} padding {padding} \
+             dilation {dilation_rate:?} groups {groups} {bias:?} {activation:?} {dtype:?} connections {connections}",
+            self.input_shape
+        )
+    }
+
     /// Shape of one input sample, without the batch.
     #[must_use]
     pub fn input_shape(&self) -> &[usize] {

@@ -13,8 +13,9 @@ use crate::kernel::Tables;
 use crate::kernel::scoped;
 use crate::plan::{Chunk, PlanOptions, Planner, chunks};
 use crate::readback::Readback;
+use crate::tune::TuneTable;
 use crate::{Error, Result};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use wgpu::BufferUsages;
 
 /// Weights, or their gradient, in the buffers that the planner cut: chunk `i` is `[cells][K][filters]`.
@@ -55,6 +56,7 @@ pub struct LocallyConnected {
     // Made when a pass is first bound that needs it.
     sparse_index: OnceLock<wgpu::Buffer>,
     options: PlanOptions,
+    tuned: Option<Arc<TuneTable>>,
 }
 
 fn buffer(device: &wgpu::Device, label: &str, size: u64) -> wgpu::Buffer {
@@ -110,12 +112,18 @@ impl LocallyConnected {
             bias,
             sparse_index: OnceLock::new(),
             options: PlanOptions::default(),
+            tuned: None,
         })
     }
 
     /// Sets what the planner may use from now on.
     pub fn set_options(&mut self, options: PlanOptions) {
         self.options = options;
+    }
+
+    /// Gives [`crate::Implementation::Auto`] measured choices, from [`crate::tune()`], to go by from now on.
+    pub fn set_tuned(&mut self, table: Arc<TuneTable>) {
+        self.tuned = Some(table);
     }
 
     /// Shapes and sizes.
@@ -151,6 +159,7 @@ impl LocallyConnected {
             chunks: &self.kernel.chunks,
             profile: self.context.profile(),
             options: self.options,
+            tuned: self.tuned.as_deref(),
         }
     }
 

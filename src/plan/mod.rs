@@ -1,6 +1,7 @@
 //! The pure planner: from a geometry, a batch and the numbers of a device to a list of dispatches. No device is
 //! touched, nothing is allocated, so every decision can be tested with forced limits.
 
+mod cost;
 mod dense;
 mod elementwise;
 mod loops;
@@ -8,13 +9,15 @@ mod profile;
 mod sparse;
 mod weights;
 
+pub use cost::Estimate;
 pub use dense::TILE as DENSE_TILE;
-pub use profile::DeviceProfile;
+pub use profile::{DeviceProfile, required_limits};
 pub use weights::{Chunk, chunks};
 
 use crate::config::{Activation, Bias, Implementation, Saved};
 use crate::geometry::Geometry;
 use crate::kernel::{Params, Tables, Variant};
+use crate::tune::{Pass, TuneTable};
 use crate::{Error, Result};
 
 /// What a binding of a dispatch refers to.
@@ -125,6 +128,8 @@ pub struct Planner<'a> {
     pub profile: &'a DeviceProfile,
     /// The caller's wishes.
     pub options: PlanOptions,
+    /// Measured choices, which go before the cost model's.
+    pub tuned: Option<&'a TuneTable>,
 }
 
 /// A run of samples that a dispatch can bind.
@@ -140,7 +145,12 @@ impl Planner<'_> {
     /// # Errors
     /// [`Error::Limit`], [`Error::OverBudget`].
     pub fn forward(&self, batch: u32, implementation: Implementation, pre_activation: bool) -> Result<Plan> {
-        let implementation = self.choose(implementation)?;
+        let by = |implementation| self.forward_by(implementation, batch, pre_activation);
+        self.choose(implementation, batch, Pass::Forward, by)
+    }
+
+    fn forward_by(&self, implementation: Implementation, batch: u32, pre_activation: bool) -> Result<Plan> {
+        self.possible(implementation)?;
         let mut plan = Plan { implementation, dispatches: Vec::new(), scratch: Vec::new() };
         if batch == 0 {
             return Ok(plan);
@@ -170,7 +180,12 @@ impl Planner<'_> {
     /// # Errors
     /// [`Error::Limit`], [`Error::OverBudget`].
     pub fn backward(&self, batch: u32, implementation: Implementation, wanted: Gradients) -> Result<Plan> {
-        let implementation = self.choose(implementation)?;
+        let by = |implementation| self.backward_by(implementation, batch, wanted);
+        self.choose(implementation, batch, Pass::Backward, by)
+    }
+
+    fn backward_by(&self, implementation: Implementation, batch: u32, wanted: Gradients) -> Result<Plan> {
+        self.possible(implementation)?;
         let mut plan = Plan { implementation, dispatches: Vec::new(), scratch: Vec::new() };
         let bias = wanted.bias && self.geometry.config().bias != Bias::None;
         if batch == 0 {
@@ -211,18 +226,48 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// Resolves [`Implementation::Auto`] and checks that the choice is possible here.
-    ///
-    /// # Errors
-    /// As [`Planner::possible`].
-    pub fn choose(&self, implementation: Implementation) -> Result<Implementation> {
-        let implementation = match implementation {
-            Implementation::Auto if self.geometry.pattern().is_some() => Implementation::SparseGather,
-            Implementation::Auto => Implementation::Loop,
-            forced => forced,
-        };
-        self.possible(implementation)?;
-        Ok(implementation)
+    /// A forced implementation, else the measured one, else the one that the cost model expects to be fastest.
+    fn choose(
+        &self,
+        implementation: Implementation,
+        batch: u32,
+        pass: Pass,
+        plan: impl Fn(Implementation) -> Result<Plan>,
+    ) -> Result<Plan> {
+        if implementation != Implementation::Auto {
+            return plan(implementation);
+        }
+        let tuned = self.tuned.and_then(|table| table.get(&self.profile.fingerprint, self.geometry, batch, pass));
+        if let Some(Ok(plan)) = tuned.map(&plan) {
+            return Ok(plan);
+        }
+        let mut best: Option<(f64, Plan)> = None;
+        let mut refused = None;
+        for implementation in Implementation::ALL {
+            match plan(implementation) {
+                Ok(plan) => {
+                    let seconds = Estimate::of(&plan, self.profile).seconds;
+                    if best.as_ref().is_none_or(|(least, _)| seconds < *least) {
+                        best = Some((seconds, plan));
+                    }
+                }
+                // The loop variant's reason comes first: it is possible most often.
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        best.map(|(_, plan)| plan).ok_or_else(|| refused.unwrap_or(Error::NoImplementation))
+    }
+
+    /// What each implementation would cost, or why it isn't possible: forward, and backward with all gradients.
+    #[must_use]
+    pub fn estimates(&self, batch: u32, pass: Pass) -> [(Implementation, Result<Estimate>); 3] {
+        Implementation::ALL.map(|implementation| {
+            let plan = match pass {
+                Pass::Forward => self.forward_by(implementation, batch, false),
+                Pass::Backward => self.backward_by(implementation, batch, Gradients::ALL),
+            };
+            (implementation, plan.map(|plan| Estimate::of(&plan, self.profile)))
+        })
     }
 
     /// Whether an implementation is possible for this layer on this device.

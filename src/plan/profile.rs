@@ -1,10 +1,14 @@
 //! What the planner knows of a device: plain numbers, so that tests can force any.
 
+use crate::geometry::Geometry;
+
 /// Limits and kind of a device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceProfile {
-    /// Adapter name, for reports and tuning tables.
+    /// Adapter name, for reports.
     pub name: String,
+    /// Adapter, driver, backend and version of this crate: what a tuning table's entries hold for.
+    pub fingerprint: String,
     /// Whether the device is a CPU (lavapipe, SwiftShader, WARP).
     pub is_cpu: bool,
     /// Most bytes of a storage binding.
@@ -27,25 +31,23 @@ impl DeviceProfile {
     /// The profile of a device with these limits on this adapter.
     #[must_use]
     pub fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Self {
-        Self {
-            name: info.name.clone(),
-            is_cpu: info.device_type == wgpu::DeviceType::Cpu,
-            max_binding: limits.max_storage_buffer_binding_size,
-            max_buffer: limits.max_buffer_size,
-            max_workgroups: limits.max_compute_workgroups_per_dimension,
-            storage_alignment: limits.min_storage_buffer_offset_alignment,
-            uniform_alignment: limits.min_uniform_buffer_offset_alignment,
-            max_workgroup_memory: limits.max_compute_workgroup_storage_size,
-            max_workgroup_size: limits.max_compute_invocations_per_workgroup,
-        }
+        let wgpu::AdapterInfo { name, vendor, device, driver, driver_info, backend, .. } = info;
+        let version = env!("CARGO_PKG_VERSION");
+        let fingerprint = format!("{name} {vendor:x}:{device:x} {driver} {driver_info} {backend} {version}");
+        let is_cpu = info.device_type == wgpu::DeviceType::Cpu;
+        Self { name: name.clone(), fingerprint, is_cpu, ..Self::with_limits(limits) }
     }
 
     /// The WebGPU default limits: what a browser gives a page that asks for nothing.
     #[must_use]
     pub fn webgpu_defaults() -> Self {
-        let limits = wgpu::Limits::defaults();
+        Self::with_limits(&wgpu::Limits::defaults())
+    }
+
+    fn with_limits(limits: &wgpu::Limits) -> Self {
         Self {
             name: "WebGPU defaults".into(),
+            fingerprint: "WebGPU defaults".into(),
             is_cpu: false,
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
@@ -69,4 +71,18 @@ impl DeviceProfile {
     pub fn params_stride(&self) -> u64 {
         (size_of::<crate::kernel::Params>() as u64).next_multiple_of(u64::from(self.uniform_alignment.max(4)))
     }
+}
+
+/// The limits a host should ask for so that the weights of `geometry` and `batch` samples need no chunking: the WebGPU
+/// defaults, raised where needed as far as `adapter` has them.
+#[must_use]
+pub fn required_limits(geometry: &Geometry, batch: u32, adapter: &wgpu::Limits) -> wgpu::Limits {
+    let samples = u64::from(batch) * geometry.inputs().max(geometry.outputs());
+    let needed = 4 * geometry.weights().max(samples);
+    let mut limits = wgpu::Limits::defaults();
+    let raise = |limit: u64, most: u64| limit.max(needed.min(most));
+    limits.max_storage_buffer_binding_size =
+        raise(limits.max_storage_buffer_binding_size, adapter.max_storage_buffer_binding_size) / 4 * 4;
+    limits.max_buffer_size = raise(limits.max_buffer_size, adapter.max_buffer_size);
+    limits
 }

@@ -1,0 +1,230 @@
+//! Keras's JSON of a whole model: which layers there are, and what feeds which.
+
+use super::json::{self, Object};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+
+/// What of the model's own JSON isn't its layers, kept for writing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Frame {
+    /// The outermost dictionary without `config`.
+    pub outer: Object,
+    /// `config` without `layers`.
+    pub config: Object,
+}
+
+/// One layer of the model's JSON.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub name: String,
+    pub class_name: String,
+    /// Its place in the file's list, by which the native format counts layers of a class.
+    pub listed: usize,
+    pub config: Object,
+    /// The layer's dictionary without `config`.
+    pub rest: Object,
+    /// Indices of the layers whose outputs it takes, where it is called first.
+    pub inputs: Vec<usize>,
+    /// Arguments of its call, which change what it does: only those that are set.
+    pub arguments: Vec<String>,
+}
+
+/// A model's JSON, taken apart.
+#[derive(Debug)]
+pub(super) struct Architecture {
+    pub name: String,
+    pub frame: Frame,
+    /// In the order of execution where the model is a chain, else as listed.
+    pub layers: Vec<Entry>,
+    /// Why it isn't a chain of layers, where it isn't.
+    pub not_a_chain: Option<String>,
+    /// Shape of the input without the batch, where the model's own dictionary says it.
+    pub input_shape: Option<Vec<usize>>,
+}
+
+impl Architecture {
+    /// Takes `text`, the JSON that Keras 2 writes for a Sequential or a functional model, apart.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        Self::from_value(serde_json::from_str(text).map_err(|e| format!("the model's config is no JSON: {e}"))?)
+    }
+
+    /// As [`Architecture::parse`].
+    pub(super) fn from_value(value: Value) -> Result<Self, String> {
+        let Value::Object(mut outer) = value else { return Err("the model's config is no dictionary".into()) };
+        let class = json::string(&outer, "class_name").ok_or("the model's config has no `class_name`")?.to_owned();
+        let mut config = match outer.remove("config") {
+            Some(Value::Object(config)) => config,
+            // A Sequential of Keras before 2.2.3 is just the list of its layers.
+            Some(Value::Array(layers)) if class == "Sequential" => {
+                let mut config = Object::new();
+                config.insert("name".into(), json!("sequential"));
+                config.insert("layers".into(), layers.into());
+                config
+            }
+            _ => return Err(format!("the model's config ({class}) has no `config`")),
+        };
+        let layers = match (class.as_str(), config.remove("layers")) {
+            ("Sequential" | "Functional" | "Model", Some(Value::Array(layers))) => layers,
+            (_, Some(Value::Array(_)) | None) => {
+                return Err(format!(
+                    "a model of class {class} can't be read: only Sequential and functional models can"
+                ));
+            }
+            _ => return Err(format!("`layers` of the model's config ({class}) is no list")),
+        };
+        let name = json::string(&config, "name").unwrap_or("model").to_owned();
+        let layers = layers.into_iter().enumerate().map(|(i, layer)| entry(i, layer)).collect::<Result<Vec<_>, _>>()?;
+        if layers.is_empty() {
+            return Err("the model has no layers".into());
+        }
+        let mut names = HashMap::new();
+        for (index, layer) in layers.iter().enumerate() {
+            if names.insert(layer.name.clone(), index).is_some() {
+                return Err(format!("two layers are named \"{}\"", layer.name));
+            }
+        }
+        let build = json::object(&outer, "build_config").and_then(|build| build.get("input_shape"));
+        let input_shape = config.get("build_input_shape").or(build).and_then(json::shape);
+        let mut model = Self { name, frame: Frame { outer, config }, layers, not_a_chain: None, input_shape };
+        if class == "Sequential" {
+            model.connect_in_order();
+        } else {
+            model.connect(&names)?;
+        }
+        Ok(model)
+    }
+
+    fn connect_in_order(&mut self) {
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            layer.inputs = index.checked_sub(1).into_iter().collect();
+        }
+    }
+
+    /// Follows the `inbound_nodes` of a functional model.
+    fn connect(&mut self, names: &HashMap<String, usize>) -> Result<(), String> {
+        let inputs = ends(&self.frame.config, "input_layers")?;
+        let outputs = ends(&self.frame.config, "output_layers")?;
+        let mut problem = None;
+        let mut consumers = vec![0usize; self.layers.len()];
+        for index in 0..self.layers.len() {
+            let Some(layer) = self.layers.get_mut(index) else { continue };
+            let nodes = match layer.rest.get("inbound_nodes") {
+                None => &[],
+                Some(Value::Array(nodes)) => nodes.as_slice(),
+                Some(_) => return Err(format!("`inbound_nodes` of layer \"{}\" is no list", layer.name)),
+            };
+            if nodes.len() > 1 {
+                problem.get_or_insert_with(|| format!("layer \"{}\" called {} times", layer.name, nodes.len()));
+            }
+            let mut feeding = Vec::new();
+            for (call, node) in nodes.iter().enumerate() {
+                let Some(tensors) = tensors(node) else {
+                    return Err(format!("the inputs of layer \"{}\" can't be followed", layer.name));
+                };
+                for (from, arguments) in tensors {
+                    let Some(&from) = names.get(from) else {
+                        return Err(format!(
+                            "layer \"{}\" takes the output of \"{from}\", which isn't there",
+                            layer.name
+                        ));
+                    };
+                    if let Some(count) = consumers.get_mut(from) {
+                        *count += 1;
+                    }
+                    if call == 0 {
+                        feeding.push(from);
+                        let given = arguments.into_iter().flatten().filter(|(_, value)| !value.is_null());
+                        layer.arguments.extend(given.map(|(key, value)| format!("{key}={}", json::shown(value))));
+                    }
+                }
+            }
+            layer.inputs = feeding;
+            if layer.inputs.len() > 1 {
+                problem.get_or_insert_with(|| format!("layer \"{}\" with {} inputs", layer.name, layer.inputs.len()));
+            }
+        }
+        for (what, ends) in [("inputs", &inputs), ("outputs", &outputs)] {
+            if let Some(end) = ends.iter().find(|end| !names.contains_key(*end)) {
+                return Err(format!("\"{end}\" is listed among the model's {what}, but there is no such layer"));
+            }
+            if ends.len() != 1 {
+                problem = Some(format!("{} {what} ({})", ends.len(), ends.join(", ")));
+            }
+        }
+        if problem.is_none()
+            && let Some((_, layer)) = consumers.iter().zip(&self.layers).find(|(count, _)| **count > 1)
+        {
+            problem = Some(format!("layer \"{}\" whose output goes to several layers", layer.name));
+        }
+        if problem.is_none() {
+            let first = inputs.first().and_then(|name| names.get(name)).copied();
+            let last = outputs.first().and_then(|name| names.get(name)).copied();
+            problem = self.sort_chain(first, last);
+        }
+        self.not_a_chain = problem;
+        Ok(())
+    }
+
+    /// Brings the layers into the order of execution. Every layer has at most one input and one consumer.
+    fn sort_chain(&mut self, first: Option<usize>, last: Option<usize>) -> Option<String> {
+        let mut order = Vec::with_capacity(self.layers.len());
+        let mut seen = HashSet::new();
+        let mut at = last;
+        while let Some(index) = at {
+            if !seen.insert(index) {
+                return Some(format!("layer \"{}\" that feeds itself", self.layers.get(index)?.name));
+            }
+            order.push(index);
+            at = self.layers.get(index)?.inputs.first().copied();
+        }
+        order.reverse();
+        if order.first().copied() != first || order.len() != self.layers.len() {
+            return Some(format!(
+                "{} of its {} layers on the way from input to output",
+                order.len(),
+                self.layers.len()
+            ));
+        }
+        let mut entries: Vec<_> = std::mem::take(&mut self.layers).into_iter().map(Some).collect();
+        self.layers = order.into_iter().filter_map(|index| entries.get_mut(index)?.take()).collect();
+        self.connect_in_order();
+        None
+    }
+}
+
+fn entry(index: usize, layer: Value) -> Result<Entry, String> {
+    let Value::Object(mut rest) = layer else {
+        return Err(format!("layer {index} of the model's config is no dictionary"));
+    };
+    let class_name =
+        json::string(&rest, "class_name").ok_or_else(|| format!("layer {index} has no `class_name`"))?.to_owned();
+    let mut config = match rest.remove("config") {
+        Some(Value::Object(config)) => config,
+        // A model in the model may be a list of layers; it isn't looked into.
+        Some(Value::Array(_)) => Object::new(),
+        _ => return Err(format!("layer {index} ({class_name}) has no `config`")),
+    };
+    let name = json::string(&config, "name").or(json::string(&rest, "name"));
+    let name = name.ok_or_else(|| format!("layer {index} ({class_name}) has no name"))?.to_owned();
+    super::keras1::rename(&class_name, &mut config);
+    Ok(Entry { name, class_name, listed: index, config, rest, inputs: Vec::new(), arguments: Vec::new() })
+}
+
+/// Layers of `input_layers` or `output_layers`: `[[name, 0, 0], …]`, or one without the outer list.
+fn ends(config: &Object, key: &str) -> Result<Vec<String>, String> {
+    let malformed = || format!("`{key}` of the model's config is no list of [layer, node, tensor]");
+    let Some(Value::Array(list)) = config.get(key) else { return Err(malformed()) };
+    if let Some(Value::String(name)) = list.first() {
+        return Ok(vec![name.clone()]);
+    }
+    list.iter().map(|end| end.get(0).and_then(Value::as_str).map(str::to_owned).ok_or_else(malformed)).collect()
+}
+
+/// The tensors of a node and the call's arguments: `[[layer, node, tensor, {…}], …]`, or one without the outer list.
+fn tensors(node: &Value) -> Option<Vec<(&str, Option<&Object>)>> {
+    let node = node.as_array()?;
+    if node.first()?.is_string() {
+        return Some(vec![(node.first()?.as_str()?, node.get(3).and_then(Value::as_object))]);
+    }
+    node.iter().map(|t| Some((t.get(0)?.as_str()?, t.get(3).and_then(Value::as_object)))).collect()
+}

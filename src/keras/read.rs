@@ -1,0 +1,201 @@
+//! From a file's bytes to a [`Model`].
+
+use super::architecture::Architecture;
+use super::hdf5::{self, Reader};
+use super::layer::{self, Shape};
+use super::weights::Source;
+use super::{FileFormat, Layer, Model};
+use crate::config::Config;
+use crate::{Error, Result};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{Cursor, Read};
+
+/// The key of the `.safetensors` metadata that holds [`Metadata`].
+pub(super) const METADATA_KEY: &str = "locally_connected";
+
+/// What our `.safetensors` keeps beside the tensors.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Metadata {
+    /// 1.
+    pub version: u32,
+    pub keras_version: String,
+    /// Keras's JSON of the model.
+    pub model: Value,
+    /// Our own configuration of each locally connected layer, which says more than Keras's can.
+    pub layers: BTreeMap<String, Config>,
+}
+
+/// The format that the first bytes tell, for those that have a signature.
+pub(super) fn sniff(bytes: &[u8]) -> Option<FileFormat> {
+    if bytes.starts_with(hdf5::MAGIC) {
+        Some(FileFormat::Hdf5)
+    } else if bytes.starts_with(b"PK\x03\x04") && !is_npz(bytes) {
+        Some(FileFormat::Keras)
+    } else {
+        None
+    }
+}
+
+/// Both are zip archives; the first entry tells them apart.
+fn is_npz(bytes: &[u8]) -> bool {
+    let length = bytes.get(26..28).and_then(|length| length.first_chunk()).map(|length| u16::from_le_bytes(*length));
+    let name = length.and_then(|length| bytes.get(30..)?.get(..usize::from(length)));
+    name.is_some_and(|name| name.ends_with(b".npy"))
+}
+
+pub(super) fn model(path: &str, bytes: Vec<u8>, format: FileFormat) -> Result<Model> {
+    let model = match format {
+        FileFormat::Hdf5 => from_hdf5(bytes),
+        FileFormat::Keras => from_keras(&bytes),
+        FileFormat::Safetensors => from_safetensors(&bytes),
+        FileFormat::Npz => Err("an .npz holds arrays without a model; a .h5, .keras or .safetensors is needed".into()),
+    };
+    model.map_err(|message| Error::File { path: path.to_owned(), message: one_line(&message) })
+}
+
+/// Messages of other crates may have several lines, or quote bytes of the file.
+fn one_line(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn from_hdf5(bytes: Vec<u8>) -> Result<Model, String> {
+    let file = Reader::new(bytes)?;
+    let Some(config) = file.root_attribute("model_config")? else {
+        return Err(match file.is_weights_alone() {
+            true => "holds weights without the model's config (save_weights wrote it); save the whole model with \
+                     model.save"
+                .into(),
+            false => "holds no Keras model: it has no attribute \"model_config\"".into(),
+        });
+    };
+    let version = file.root_attribute("keras_version")?.unwrap_or_else(|| "1".into());
+    build(Architecture::parse(&config)?, version, &BTreeMap::new(), &file.by_name())
+}
+
+fn from_keras(bytes: &[u8]) -> Result<Model, String> {
+    let mut archive =
+        zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("not a readable zip archive: {e}"))?;
+    let config = entry(&mut archive, "config.json")?;
+    let config = String::from_utf8(config).map_err(|_| "config.json is no UTF-8")?;
+    let architecture = Architecture::parse(&config)?;
+    let version = entry(&mut archive, "metadata.json").ok().and_then(|metadata| {
+        let metadata: Value = serde_json::from_slice(&metadata).ok()?;
+        Some(metadata.get("keras_version")?.as_str()?.to_owned())
+    });
+    let version = version.unwrap_or_else(|| "2".into());
+    if architecture.layers.iter().all(|layer| super::local::rank_of_class(&layer.class_name).is_none()) {
+        // Nothing to be read, whatever the weights are.
+        return build(architecture, version, &BTreeMap::new(), &Nothing);
+    }
+    let weights =
+        Reader::new(entry(&mut archive, "model.weights.h5")?).map_err(|e| format!("model.weights.h5: {e}"))?;
+    let mut layers: Vec<_> = architecture.layers.iter().collect();
+    layers.sort_by_key(|layer| layer.listed);
+    let layers: Vec<_> = layers.iter().map(|layer| (layer.name.as_str(), layer.class_name.as_str())).collect();
+    let source = weights.by_class(&layers)?;
+    build(architecture, version, &BTreeMap::new(), &source)
+}
+
+/// The contents of a file in the archive. Memory grows only with what is really there.
+pub(super) fn entry(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Vec<u8>, String> {
+    let mut file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
+    let mut contents = Vec::new();
+    file.read_to_end(&mut contents).map_err(|e| format!("{name}: {e}"))?;
+    Ok(contents)
+}
+
+struct Nothing;
+
+impl Source for Nothing {
+    fn arrays(&self, _: &str, _: &str) -> Result<Vec<super::weights::Array<'_>>, String> {
+        Err("its weights are missing".into())
+    }
+}
+
+fn from_safetensors(bytes: &[u8]) -> Result<Model, String> {
+    let readable = |e| format!("not a readable safetensors file: {e}");
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(readable)?;
+    let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
+    let metadata = metadata.ok_or_else(|| format!("holds no model: its metadata has no \"{METADATA_KEY}\""))?;
+    let metadata: Metadata = serde_json::from_str(metadata).map_err(|e| format!("metadata \"{METADATA_KEY}\": {e}"))?;
+    if metadata.version != 1 {
+        return Err(format!("metadata \"{METADATA_KEY}\" has version {}, not 1", metadata.version));
+    }
+    let tensors = SafeTensors::deserialize(bytes).map_err(readable)?;
+    let architecture = Architecture::from_value(metadata.model)?;
+    build(architecture, metadata.keras_version, &metadata.layers, &tensors)
+}
+
+/// Gives every layer its shapes, its kind and its weights.
+fn build(
+    architecture: Architecture,
+    keras_version: String,
+    configs: &BTreeMap<String, Config>,
+    source: &dyn Source,
+) -> Result<Model, String> {
+    let Architecture { name, frame, layers: entries, not_a_chain, input_shape } = architecture;
+    let mut outputs: Vec<Option<Shape>> = vec![None; entries.len()];
+    let mut layers: Vec<Option<Layer>> = vec![None; entries.len()];
+    let mut model_input = None;
+    for index in order(&entries) {
+        let Some(entry) = entries.get(index) else { continue };
+        let mut inputs: Vec<_> = entry.inputs.iter().map(|&from| outputs.get(from).cloned().flatten()).collect();
+        if inputs.is_empty() {
+            inputs.push(input_shape.clone());
+        }
+        let (kind, input, output) = layer::kind(entry, &inputs, configs.get(&entry.name), source)?;
+        if entry.inputs.is_empty() && model_input.is_none() {
+            model_input.clone_from(&input);
+        }
+        if let Some(slot) = layers.get_mut(index) {
+            *slot = Some(Layer {
+                name: entry.name.clone(),
+                class_name: entry.class_name.clone(),
+                config: Value::Object(entry.config.clone()),
+                input_shape: input.unwrap_or_default(),
+                output_shape: output.clone().unwrap_or_default(),
+                kind,
+                rest: entry.rest.clone(),
+            });
+        }
+        if let Some(slot) = outputs.get_mut(index) {
+            *slot = output;
+        }
+    }
+    let layers: Vec<_> = layers.into_iter().flatten().collect();
+    if layers.len() != entries.len() {
+        return Err(format!("{} of the model's layers feed each other in a circle", entries.len() - layers.len()));
+    }
+    Ok(Model { name, input_shape: model_input.unwrap_or_default(), layers, not_a_chain, frame, keras_version })
+}
+
+/// Indices of the layers, each after all that feed it; layers in a circle are left out.
+fn order(entries: &[super::architecture::Entry]) -> Vec<usize> {
+    let mut waiting: Vec<usize> = entries.iter().map(|entry| entry.inputs.len()).collect();
+    let mut consumers: Vec<Vec<usize>> = vec![Vec::new(); entries.len()];
+    for (index, entry) in entries.iter().enumerate() {
+        for &from in &entry.inputs {
+            if let Some(list) = consumers.get_mut(from) {
+                list.push(index);
+            }
+        }
+    }
+    let mut ready: VecDeque<usize> =
+        waiting.iter().enumerate().filter(|(_, count)| **count == 0).map(|(index, _)| index).collect();
+    let mut order = Vec::with_capacity(entries.len());
+    while let Some(index) = ready.pop_front() {
+        order.push(index);
+        for &consumer in consumers.get(index).into_iter().flatten() {
+            if let Some(count) = waiting.get_mut(consumer) {
+                *count -= 1;
+                if *count == 0 {
+                    ready.push_back(consumer);
+                }
+            }
+        }
+    }
+    order
+}

@@ -1,0 +1,316 @@
+//! From a [`Model`] to a file's bytes, and new models.
+
+use super::architecture::Frame;
+use super::hdf5::{Tree, Values};
+use super::json::{self, Object};
+use super::read::{METADATA_KEY, Metadata};
+use super::{FileFormat, Kind, Layer, Local, Model, local, npy};
+use crate::config::DataFormat;
+use crate::{Error, Result};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{Cursor, Write};
+
+/// What our files say wrote them, where it isn't a file of Keras that is written again.
+const KERAS_VERSION: &str = "2.15.0";
+
+pub(super) fn model(model: &Model, format: FileFormat) -> Result<Vec<u8>> {
+    model.check_runnable()?;
+    for (layer, local) in model.locals() {
+        local.check()?;
+        if matches!(format, FileFormat::Hdf5 | FileFormat::Keras)
+            && let Some(what) = local::beyond_keras(local.geometry.config())
+        {
+            let what = format!("{what} (layer \"{}\")", layer.name);
+            return Err(Error::Unsupported { what, with: "in Keras's formats; .safetensors keeps it".into() });
+        }
+    }
+    let bytes = match format {
+        FileFormat::Hdf5 => to_hdf5(model),
+        FileFormat::Keras => to_keras(model),
+        FileFormat::Safetensors => to_safetensors(model),
+        FileFormat::Npz => return npy::npz_bytes(&arrays(model)),
+    };
+    bytes.map_err(|message| Error::File { path: model.name.clone(), message })
+}
+
+/// A named array, its shape and its values.
+type Named<'a> = (String, Vec<usize>, &'a [f32]);
+
+fn arrays(model: &Model) -> Vec<Named<'_>> {
+    let mut arrays = Vec::new();
+    for (layer, local) in model.locals() {
+        arrays.extend(
+            weights(local).into_iter().map(|(what, shape, data)| (format!("{}/{what}", layer.name), shape, data)),
+        );
+    }
+    arrays
+}
+
+/// The arrays of one layer in Keras's order.
+fn weights(local: &Local) -> Vec<(&'static str, Vec<usize>, &[f32])> {
+    let mut weights = vec![("kernel", local.kernel_shape(), local.kernel.as_slice())];
+    if let (Some(bias), Some(shape)) = (&local.bias, local.geometry.bias_shape()) {
+        weights.push(("bias", shape, bias));
+    }
+    weights
+}
+
+fn version(model: &Model) -> &str {
+    // A model of Keras 1 has become one of Keras 2 when it was read.
+    if model.keras_version.starts_with("2.") { &model.keras_version } else { KERAS_VERSION }
+}
+
+fn is_functional(model: &Model) -> bool {
+    json::string(&model.frame.outer, "class_name") != Some("Sequential")
+}
+
+/// Keras's JSON of the model, in the style of the native format or in that of `.h5`.
+fn architecture(model: &Model, native: bool) -> Value {
+    let layers = model.layers.iter().map(|layer| {
+        let mut entry = layer.rest.clone();
+        entry.insert("config".into(), layer.config.clone());
+        let module = json!("keras.layers");
+        style(&mut entry, native, module, Value::Null, &layer.input_shape, layer.class_name != "InputLayer");
+        Value::Object(entry)
+    });
+    let mut config = model.frame.config.clone();
+    config.insert("layers".into(), layers.collect());
+    let mut outer = model.frame.outer.clone();
+    outer.insert("config".into(), config.into());
+    outer.remove("compile_config");
+    let (module, registered) = if is_functional(model) {
+        ("keras.src.engine.functional", json!("Functional"))
+    } else {
+        ("keras", Value::Null)
+    };
+    style(&mut outer, native, json!(module), registered, &model.input_shape, true);
+    if native && is_functional(model) {
+        outer.insert("class_name".into(), json!("Functional"));
+    }
+    Value::Object(outer)
+}
+
+/// Adds or removes what the native format's dictionaries have and those of `.h5` have not.
+fn style(entry: &mut Object, native: bool, module: Value, registered: Value, shape: &[usize], is_built: bool) {
+    if !native {
+        for key in ["module", "registered_name", "build_config"] {
+            entry.remove(key);
+        }
+    } else if !entry.contains_key("module") {
+        entry.insert("module".into(), module);
+        entry.insert("registered_name".into(), registered);
+        if is_built {
+            entry.insert("build_config".into(), json!({"input_shape": json::batch_shape(shape)}));
+        }
+    }
+}
+
+/// Whether Keras holds the layer's weights as 64-bit floats.
+fn is_double(layer: &Layer) -> bool {
+    layer.config.get("dtype").and_then(Value::as_str) == Some("float64")
+}
+
+fn to_hdf5(model: &Model) -> Result<Vec<u8>, String> {
+    let mut root = Tree::default();
+    root.attribute("keras_version", version(model));
+    root.attribute("backend", "tensorflow");
+    root.attribute("model_config", &architecture(model, false).to_string());
+    let group = root.group("model_weights")?;
+    group.attribute("keras_version", version(model));
+    group.attribute("backend", "tensorflow");
+    // Keras's Sequential doesn't count its input among its layers.
+    let layers: Vec<&Layer> =
+        model.layers.iter().filter(|layer| is_functional(model) || layer.class_name != "InputLayer").collect();
+    group.names("layer_names", &layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>())?;
+    for layer in layers {
+        let arrays = layer.local().map(weights).unwrap_or_default();
+        let path = |what: &str| format!("{}/{what}:0", layer.name);
+        let names: Vec<_> = arrays.iter().map(|(what, ..)| path(what)).collect();
+        group.group(&layer.name)?.names("weight_names", &names)?;
+        for (what, shape, data) in arrays {
+            let values = Values { shape, data, double: is_double(layer) };
+            group.dataset(&format!("{}/{}", layer.name, path(what)), values)?;
+        }
+    }
+    group.group("top_level_model_weights")?.names("weight_names", &[])?;
+    root.into_bytes()
+}
+
+fn to_keras(model: &Model) -> Result<Vec<u8>, String> {
+    let mut weights_file = Tree::default();
+    weights_file.group("vars")?;
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for layer in &model.layers {
+        if layer.class_name == "InputLayer" && !is_functional(model) {
+            continue;
+        }
+        let mut name = snake_case(&layer.class_name);
+        let count = counts.entry(name.clone()).or_default();
+        if *count > 0 {
+            name = format!("{name}_{count}");
+        }
+        *count += 1;
+        let vars = weights_file.group(&format!("layers/{name}/vars"))?;
+        for (index, (_, shape, data)) in layer.local().map(weights).unwrap_or_default().into_iter().enumerate() {
+            vars.dataset(&index.to_string(), Values { shape, data, double: is_double(layer) })?;
+        }
+    }
+    let files = [
+        ("metadata.json", json!({"keras_version": version(model)}).to_string().into_bytes()),
+        ("config.json", architecture(model, true).to_string().into_bytes()),
+        ("model.weights.h5", weights_file.into_bytes()?),
+    ];
+    zip_bytes(files.iter().map(|(name, contents)| (*name, contents.as_slice())))
+}
+
+/// A zip archive of uncompressed files, as Keras and NumPy write it; always the same bytes for the same files.
+pub(super) fn zip_bytes<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Vec<u8>, String> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, contents) in files {
+        let options = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Stored)
+            .last_modified_time(zip::DateTime::default())
+            .large_file(contents.len() > u32::MAX as usize / 2);
+        archive.start_file(name, options).map_err(|e| format!("{name}: {e}"))?;
+        archive.write_all(contents).map_err(|e| format!("{name}: {e}"))?;
+    }
+    Ok(archive.finish().map_err(|e| e.to_string())?.into_inner())
+}
+
+/// Keras's name for the group of a class: `LocallyConnected2D` is `locally_connected2d`, `ReLU` is `re_lu`.
+fn snake_case(class: &str) -> String {
+    let letters: Vec<char> = class.chars().collect();
+    let mut snake = String::new();
+    for (i, &letter) in letters.iter().enumerate() {
+        let previous = i.checked_sub(1).and_then(|i| letters.get(i));
+        let next_is_lower = letters.get(i + 1).is_some_and(char::is_ascii_lowercase);
+        // An underscore stands before a capital that begins a word, or that follows a small letter.
+        if letter.is_ascii_uppercase() && previous.is_some_and(|p| p.is_ascii_lowercase() || next_is_lower) {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+fn to_safetensors(model: &Model) -> Result<Vec<u8>, String> {
+    let metadata = Metadata {
+        version: 1,
+        keras_version: model.keras_version.clone(),
+        model: architecture(model, model.frame.outer.contains_key("module")),
+        layers: model.locals().map(|(layer, local)| (layer.name.clone(), local.geometry.config().clone())).collect(),
+    };
+    let metadata = serde_json::to_string(&metadata).map_err(|e| e.to_string())?;
+    let arrays = arrays(model);
+    let views = arrays.iter().map(|(name, shape, data)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(data));
+        view.map(|view| (name, view)).map_err(|e| format!("{name}: {e}"))
+    });
+    let views = views.collect::<Result<Vec<_>, _>>()?;
+    safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)]))).map_err(|e| e.to_string())
+}
+
+pub(super) fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) -> Result<Model> {
+    let mut frame = Frame::default();
+    frame.outer.insert("class_name".into(), json!("Sequential"));
+    frame.config.insert("name".into(), json!(name));
+    let input = "input".to_owned();
+    let config = json!({
+        "batch_input_shape": json::batch_shape(input_shape), "dtype": "float32", "sparse": false, "ragged": false,
+        "name": input,
+    });
+    let mut model = Model {
+        name: name.to_owned(),
+        input_shape: input_shape.to_vec(),
+        layers: vec![new_layer(input, "InputLayer".into(), config, input_shape, input_shape, Kind::Identity)],
+        not_a_chain: None,
+        frame,
+        keras_version: KERAS_VERSION.to_owned(),
+    };
+    for (name, kind) in layers {
+        if model.layer(&name).is_some() || name.is_empty() {
+            let what = format!("a second or unnamed layer \"{name}\"");
+            return Err(Error::Unsupported { what, with: "in a model".into() });
+        }
+        let input = model.output_shape().to_vec();
+        let elements = input.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).unwrap_or(0);
+        let unsupported = |what: String| Error::Unsupported { what, with: "in a model file".into() };
+        let mismatch = |expected: &[usize]| Error::Shape {
+            what: format!("the input of layer \"{name}\""),
+            expected: format!("{expected:?}"),
+            found: input.clone(),
+        };
+        let base = |key: &str, value: Value| {
+            let mut config = Object::new();
+            config.insert("name".into(), json!(name));
+            config.insert("trainable".into(), json!(true));
+            config.insert("dtype".into(), json!("float32"));
+            config.insert(key.into(), value);
+            Value::Object(config)
+        };
+        let (class, config, output) = match &kind {
+            Kind::LocallyConnected(local) => {
+                local.check()?;
+                if local.geometry.input_shape() != input {
+                    return Err(mismatch(local.geometry.input_shape()));
+                }
+                let (class, config) = local::config_to_keras(&name, local);
+                (class, config, local.geometry.output_shape())
+            }
+            Kind::Activation(activation) => {
+                let (class, config) = local::activation_layer_to_keras(&name, activation)
+                    .ok_or_else(|| unsupported(format!("{activation:?} as a layer of its own")))?;
+                (class, config, input.clone())
+            }
+            Kind::Flatten { data_format } => {
+                let format = match data_format {
+                    DataFormat::ChannelsLast => "channels_last",
+                    DataFormat::ChannelsFirst => "channels_first",
+                };
+                ("Flatten".into(), base("data_format", json!(format)), vec![elements])
+            }
+            Kind::Reshape(shape) => {
+                if shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) != Some(elements) {
+                    return Err(mismatch(shape));
+                }
+                ("Reshape".into(), base("target_shape", json!(shape)), shape.clone())
+            }
+            // The one that needs no arguments.
+            Kind::Identity => ("Activation".into(), base("activation", json!("linear")), input.clone()),
+            Kind::Unsupported { .. } => return Err(unsupported(format!("layer \"{name}\""))),
+        };
+        model.layers.push(new_layer(name, class, config, &input, &output, kind));
+    }
+    Ok(model)
+}
+
+fn new_layer(name: String, class: String, config: Value, input: &[usize], output: &[usize], kind: Kind) -> Layer {
+    let mut rest = Object::new();
+    rest.insert("class_name".into(), json!(class));
+    Layer { name, class_name: class, config, input_shape: input.to_vec(), output_shape: output.to_vec(), kind, rest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The groups that Keras 2.15 makes, seen in its files.
+    #[test]
+    fn snake_case_equals_keras() {
+        for (class, snake) in [
+            ("LocallyConnected1D", "locally_connected1d"),
+            ("LocallyConnected2D", "locally_connected2d"),
+            ("InputLayer", "input_layer"),
+            ("Flatten", "flatten"),
+            ("ReLU", "re_lu"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("ELU", "elu"),
+            ("ThresholdedReLU", "thresholded_re_lu"),
+            ("SpatialDropout1D", "spatial_dropout1d"),
+        ] {
+            assert_eq!(snake_case(class), snake);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a plan is expected to cost: the model behind `Implementation::Auto`.
+//!
+//! It counts, from the planned dispatches themselves, the bytes that must move, the loads and multiply-adds that threads
+//! issue, and the longest chain that one thread works through; a device class turns the counts into seconds. Only the
+//! order of the results matters, see docs/performance.md for how well it is met; `tune` measures where it is not.
+
+use super::{DeviceProfile, Dispatch, Plan};
+use crate::kernel::Kernel;
+use serde::Serialize;
+
+/// The expected cost of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Estimate {
+    /// Bytes that the dispatches read and write at least.
+    pub bytes: f64,
+    /// Loads and multiply-adds of all threads, in loads of one element.
+    pub operations: f64,
+    /// Number of dispatches.
+    pub dispatches: usize,
+    /// Bytes of scratch memory.
+    pub scratch: u64,
+    /// All of it as time on this device class.
+    pub seconds: f64,
+}
+
+/// Speeds of a class of devices, to the order of magnitude.
+struct Speeds {
+    dispatch: f64,
+    bytes_per_second: f64,
+    operations_per_second: f64,
+    operation_latency: f64,
+}
+
+/// Two cores of lavapipe, measured (docs/performance.md).
+const CPU: Speeds =
+    Speeds { dispatch: 40e-6, bytes_per_second: 8e9, operations_per_second: 1e9, operation_latency: 5e-9 };
+/// A discrete GPU of some TFLOP/s.
+const GPU: Speeds =
+    Speeds { dispatch: 4e-6, bytes_per_second: 5e11, operations_per_second: 2e12, operation_latency: 5e-9 };
+
+/// A load of four elements costs this many loads of one.
+const LOAD4: f64 = 2.5;
+/// A multiply-add costs this share of a load.
+const MULTIPLY: f64 = 0.05;
+
+/// Threads of a dispatch, the operations of each, and the bytes that all of them must move.
+struct Work {
+    threads: f64,
+    operations: f64,
+    bytes: f64,
+}
+
+impl Estimate {
+    /// The estimate of a plan.
+    #[must_use]
+    pub fn of(plan: &Plan, profile: &DeviceProfile) -> Self {
+        let speeds = if profile.is_cpu { &CPU } else { &GPU };
+        let mut estimate = Self { dispatches: plan.dispatches.len(), scratch: plan.scratch_bytes(), ..Self::default() };
+        for dispatch in &plan.dispatches {
+            let work = work(dispatch);
+            let operations = work.threads * work.operations;
+            let busy = operations / speeds.operations_per_second;
+            let chain = work.operations * speeds.operation_latency;
+            let moved = work.bytes / speeds.bytes_per_second;
+            estimate.bytes += work.bytes;
+            estimate.operations += operations;
+            estimate.seconds += speeds.dispatch + busy.max(moved).max(chain);
+        }
+        estimate
+    }
+}
+
+fn work(dispatch: &Dispatch) -> Work {
+    let p = &dispatch.params;
+    let [a, b, ..] = dispatch.variant.constants;
+    let of = |value: u32| f64::from(value);
+    let tiles = |count: u32, tile: u32| of(count.div_ceil(tile.max(1)));
+    let (cells, window, filters, batch) = (of(p.cells), of(p.window), of(p.filters), of(p.batch));
+    let weights = 4.0 * (of(p.entries) * filters).max(cells * window * filters);
+    let inputs = 4.0 * batch * of(p.x_sample);
+    let outputs = 4.0 * batch * cells * filters;
+    // Taps that read an input position, on average.
+    let readers = cells / of(p.groups.max(1)) * of(p.taps) / of(p.positions.max(1));
+    let tap = 3.0 * of(p.taps);
+    let product = |x: f64, y: f64, loads: f64| loads + x * y * MULTIPLY;
+    let (x, y) = (of(a), of(b));
+    let elements = of(p.dense_rows) * of(p.dense_columns);
+    match dispatch.variant.kernel {
+        Kernel::LoopForward => Work {
+            threads: cells * tiles(p.filters, b) * tiles(p.batch, a),
+            operations: tap + window * product(x, y, x + y),
+            bytes: inputs + weights + outputs,
+        },
+        Kernel::LoopForwardVec4 => Work {
+            threads: cells * tiles(p.filters / 4, b) * tiles(p.batch, a),
+            operations: tap + window / 4.0 * product(x, 16.0 * y, LOAD4 * (x + 4.0 * y)),
+            bytes: inputs + weights + outputs,
+        },
+        Kernel::LoopGradInput => Work {
+            threads: of(p.positions) * tiles(p.groups * p.group_channels, b) * tiles(p.batch, a),
+            operations: readers * (6.0 + filters * product(x, y, x + y)),
+            bytes: inputs + weights + outputs,
+        },
+        Kernel::LoopGradInputVec4 => Work {
+            threads: of(p.positions) * tiles(p.groups * p.group_channels, b) * tiles(p.batch, a),
+            operations: readers * (6.0 + filters / 4.0 * product(x, 4.0 * y, LOAD4 * (x + y))),
+            bytes: inputs + weights + outputs,
+        },
+        Kernel::LoopGradKernel => Work {
+            threads: cells * tiles(p.window, a) * tiles(p.filters, b),
+            operations: 3.0 + batch * product(x, y, x + y) + x * y,
+            bytes: inputs + weights + outputs,
+        },
+        Kernel::LoopGradKernelVec4 => Work {
+            threads: cells * window / 4.0 * tiles(p.filters / 4, a),
+            operations: 3.0 + batch * product(4.0, 4.0 * x, LOAD4 * (1.0 + x)) + 4.0 * x * LOAD4,
+            bytes: inputs + weights + outputs,
+        },
+        Kernel::SparseForward => Work {
+            threads: cells * tiles(p.filters, b) * tiles(p.batch, a),
+            operations: 2.0 + of(p.entries) / cells * (1.0 + product(x, y, x + y)),
+            bytes: inputs + weights + 8.0 * of(p.entries) + outputs,
+        },
+        Kernel::SparseGradInput => Work {
+            threads: of(p.x_sample) * tiles(p.batch, a),
+            operations: 2.0 + of(p.entries) / of(p.x_sample) * (2.0 + filters * product(x, 1.0, 1.0 + x)),
+            bytes: inputs + weights + 12.0 * of(p.entries) + outputs,
+        },
+        Kernel::SparseGradKernel => Work {
+            threads: of(p.entries) * tiles(p.filters, a),
+            operations: 2.0 + batch * product(1.0, x, 1.0 + x) + x,
+            bytes: inputs + weights + 8.0 * of(p.entries) + outputs,
+        },
+        // Workgroups of 64 threads with 4x4 results; operands pass through workgroup memory.
+        Kernel::DenseForward | Kernel::DenseGradInput | Kernel::DenseGradKernel => {
+            let depth = match dispatch.variant.kernel {
+                Kernel::DenseForward => of(p.dense_rows),
+                Kernel::DenseGradInput => of(p.dense_columns),
+                _ => batch,
+            };
+            Work {
+                threads: 64.0 * of(p.workgroups),
+                operations: depth * product(4.0, 4.0, 2.0 * LOAD4 + 1.0) + 16.0,
+                bytes: inputs + 4.0 * elements + outputs,
+            }
+        }
+        Kernel::DenseScatter => {
+            Work { threads: of(p.dense_columns), operations: tap + 3.0 * window, bytes: 3.0 * weights }
+        }
+        Kernel::DenseGather => Work { threads: of(p.count), operations: 5.0, bytes: 2.0 * weights },
+        Kernel::GradBias => {
+            Work { threads: of(p.count), operations: batch * of(p.row.max(1)), bytes: 4.0 * batch * of(p.y_sample) }
+        }
+        Kernel::Fill => Work { threads: of(p.count), operations: 1.0, bytes: 4.0 * of(p.count) },
+        Kernel::Activate | Kernel::ActivateGrad | Kernel::Softmax | Kernel::SoftmaxGrad => {
+            Work { threads: of(p.count), operations: 4.0, bytes: 12.0 * of(p.count) }
+        }
+    }
+}

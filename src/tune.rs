@@ -1,0 +1,168 @@
+//! Measured choices between the implementations. Nothing here runs unless it is called.
+
+use crate::config::Implementation;
+use crate::context::Context;
+use crate::geometry::Geometry;
+use crate::layer::{Backward, Forward, LocallyConnected};
+use crate::{Error, Result};
+use futures_intrusive::channel::shared::oneshot_channel;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use web_time::Instant;
+
+/// Which pass an entry of a [`TuneTable`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pass {
+    /// Forward.
+    Forward,
+    /// Backward, whichever gradients are asked for.
+    Backward,
+}
+
+/// The fastest implementation by device, layer, batch and pass. Serialisable, so that a host may keep it between runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TuneTable {
+    best: BTreeMap<String, Implementation>,
+}
+
+/// What [`tune`] measured of one implementation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Measurement {
+    /// How it was executed.
+    pub implementation: Implementation,
+    /// Which pass.
+    pub pass: Pass,
+    /// Median time from submit to completion, in seconds.
+    pub seconds: f64,
+}
+
+impl TuneTable {
+    fn key(device: &str, geometry: &Geometry, batch: u32, pass: Pass) -> String {
+        format!("{device} | {} | batch {batch} | {pass:?}", geometry.signature())
+    }
+
+    /// The measured choice, if there is one for exactly this device, layer, batch and pass.
+    #[must_use]
+    pub fn get(&self, device: &str, geometry: &Geometry, batch: u32, pass: Pass) -> Option<Implementation> {
+        self.best.get(&Self::key(device, geometry, batch, pass)).copied()
+    }
+
+    /// Adds a choice.
+    pub fn insert(&mut self, device: &str, geometry: &Geometry, batch: u32, pass: Pass, best: Implementation) {
+        self.best.insert(Self::key(device, geometry, batch, pass), best);
+    }
+
+    /// Takes over all entries of another table.
+    pub fn extend(&mut self, other: Self) {
+        self.best.extend(other.best);
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.best.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.best.is_empty()
+    }
+}
+
+/// Runs every implementation that is possible for this layer and batch `repetitions` times, in turns, and gives the
+/// fastest of each pass with all that was measured. It allocates operands and gradients and submits to the context's
+/// queue; on native platforms the host polls its device meanwhile.
+///
+/// # Errors
+/// [`Error::Limit`] where nothing is possible; [`Error::OutOfMemory`]; [`Error::DeviceLost`].
+pub async fn tune(
+    context: &Context,
+    geometry: &Geometry,
+    batch: u32,
+    repetitions: usize,
+) -> Result<(TuneTable, Vec<Measurement>)> {
+    let device = context.device();
+    let buffer = |elements: u64| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("locally-connected tune"),
+            size: 4 * elements.max(1),
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        })
+    };
+    let (inputs, outputs) = (u64::from(batch) * geometry.inputs(), u64::from(batch) * geometry.outputs());
+    let (operands, caught) = crate::kernel::scoped(device, || {
+        [buffer(inputs), buffer(outputs), buffer(outputs), buffer(outputs), buffer(inputs), buffer(geometry.biases())]
+    });
+    caught.await?;
+    let [x, y, z, dy, dx, db] = &operands;
+
+    let mut candidates = Vec::new();
+    let mut refused = None;
+    for implementation in Implementation::ALL {
+        let layer = LocallyConnected::with_geometry(context, geometry.with_implementation(implementation)).await?;
+        let forward = Forward { batch, input: x, output: y, pre_activation: None };
+        match layer.bind_forward(forward).await {
+            Ok(forward) => {
+                let dw = layer.create_kernel_gradient().await?;
+                let backward = Backward {
+                    batch,
+                    input: Some(x),
+                    output: Some(y),
+                    pre_activation: Some(z),
+                    grad_output: dy,
+                    grad_input: Some(dx),
+                    grad_kernel: Some(&dw),
+                    grad_bias: (geometry.biases() > 0).then_some(db),
+                };
+                let backward = layer.bind_backward(backward).await?;
+                candidates.push((implementation, Pass::Forward, forward, Vec::new()));
+                candidates.push((implementation, Pass::Backward, backward, Vec::new()));
+            }
+            Err(error @ (Error::Limit { .. } | Error::OverBudget { .. } | Error::Unsupported { .. })) => {
+                refused = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let (true, Some(error)) = (candidates.is_empty(), refused) {
+        return Err(error);
+    }
+    // The first round warms up; turns let a device's changing speed hit all alike.
+    for round in 0..=repetitions.max(1) {
+        for (_, _, bound, times) in &mut candidates {
+            let began = Instant::now();
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+            let (sender, done) = oneshot_channel();
+            encoder.on_submitted_work_done(move || {
+                // A receiver that is gone no longer wants to know.
+                let _ = sender.send(());
+            });
+            context.queue().submit([encoder.finish()]);
+            if done.receive().await.is_none() {
+                return Err(Error::DeviceLost("a measured pass never completed".into()));
+            }
+            if round > 0 {
+                times.push(began.elapsed().as_secs_f64());
+            }
+        }
+    }
+    let measured: Vec<Measurement> = candidates
+        .into_iter()
+        .map(|(implementation, pass, _, mut times)| {
+            times.sort_by(f64::total_cmp);
+            Measurement { implementation, pass, seconds: times[times.len() / 2] }
+        })
+        .collect();
+    let mut table = TuneTable::default();
+    for pass in [Pass::Forward, Pass::Backward] {
+        let of_pass = measured.iter().filter(|measurement| measurement.pass == pass);
+        if let Some(best) = of_pass.min_by(|a, b| a.seconds.total_cmp(&b.seconds)) {
+            table.insert(&context.profile().fingerprint, geometry, batch, pass, best.implementation);
+        }
+    }
+    Ok((table, measured))
+}

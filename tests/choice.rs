@@ -1,0 +1,122 @@
+//! The choice between the implementations: possible, forced, tuned, modelled; and the limits a host asks for.
+
+mod common;
+
+use common::{GPU, Operands, error};
+use locally_connected::headless::GpuOptions;
+use locally_connected::kernel::Tables;
+use locally_connected::plan::{Planner, chunks};
+use locally_connected::{Config, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, Padding};
+use locally_connected::{Pass, PlanOptions, TuneTable, required_limits, tune, wgpu};
+use std::sync::Arc;
+
+fn with_planner<T>(
+    geometry: &Geometry,
+    options: PlanOptions,
+    tuned: Option<&TuneTable>,
+    use_it: impl FnOnce(Planner<'_>) -> T,
+) -> T {
+    let profile = DeviceProfile::webgpu_defaults();
+    let tables = Tables::new(geometry);
+    let chunks = chunks(geometry, &profile).expect("weights can be cut");
+    use_it(Planner { geometry, tables: &tables, chunks: &chunks, profile: &profile, options, tuned })
+}
+
+fn deepface_l4() -> Geometry {
+    Geometry::new(&Config::new(16, [9, 9]), &[63, 63, 16]).expect("fits")
+}
+
+/// Implementation 2 of DeepFace's L4 needs a matrix of 12.3 GB: refused with the bytes, by arithmetic alone.
+#[test]
+fn dense_on_deepface_l4_is_refused_with_the_bytes() {
+    with_planner(&deepface_l4(), PlanOptions::default(), None, |planner| {
+        let refused = planner.forward(1, Implementation::DenseMatmul, false);
+        let needed = 4 * 63 * 63 * 16 * 55 * 55 * 16;
+        assert!(matches!(refused, Err(Error::OverBudget { needed: found, .. }) if found == needed), "{refused:?}");
+        let message = refused.expect_err("over every budget").to_string();
+        assert!(message.contains("12294374400 bytes (12.3 GB)"), "{message}");
+        assert_ne!(
+            planner.forward(1, Implementation::Auto, false).expect("loop is possible").implementation,
+            Implementation::DenseMatmul
+        );
+    });
+}
+
+#[test]
+fn the_callers_budget_holds() {
+    let geometry = Geometry::new(&Config::new(8, [3, 3]), &[8, 8, 3]).expect("fits");
+    let bytes = 4 * geometry.inputs() * geometry.outputs();
+    for (budget, possible) in [(bytes, true), (bytes - 1, false)] {
+        let options = PlanOptions { memory_budget: Some(budget) };
+        with_planner(&geometry, options, None, |planner| {
+            let plan = planner.forward(4, Implementation::DenseMatmul, false);
+            assert_eq!(plan.is_ok(), possible, "{plan:?}");
+        });
+    }
+}
+
+#[test]
+fn forced_goes_before_tuned_before_model() {
+    let geometry = Geometry::new(&Config::new(8, [3, 3]), &[8, 8, 3]).expect("fits");
+    let mut table = TuneTable::default();
+    let fingerprint = DeviceProfile::webgpu_defaults().fingerprint;
+    table.insert(&fingerprint, &geometry, 4, Pass::Forward, Implementation::SparseGather);
+    with_planner(&geometry, PlanOptions::default(), Some(&table), |planner| {
+        let chosen =
+            |implementation, batch| planner.forward(batch, implementation, false).expect("possible").implementation;
+        assert_eq!(chosen(Implementation::DenseMatmul, 4), Implementation::DenseMatmul);
+        assert_eq!(chosen(Implementation::Auto, 4), Implementation::SparseGather);
+        // Another batch was not measured, so the model decides, by the least estimate.
+        let estimates = planner.estimates(5, Pass::Forward);
+        let seconds = |of: &Implementation| {
+            let (_, estimate) = estimates.iter().find(|(implementation, _)| implementation == of).expect("listed");
+            estimate.as_ref().expect("possible").seconds
+        };
+        let auto = chosen(Implementation::Auto, 5);
+        assert!(Implementation::ALL.iter().all(|other| seconds(&auto) <= seconds(other)));
+    });
+}
+
+/// Tables survive serialisation, and what was tuned runs and is right.
+#[test]
+fn tuning_measures_every_possible_implementation() {
+    let config = Config::new(4, [3]).padding(Padding::Same);
+    let geometry = Geometry::new(&config, &[40, 4]).expect("fits");
+    let (table, measured) =
+        pollster::block_on(GPU.drive(tune(GPU.context(), &geometry, 3, 2))).expect("all three are possible");
+    assert_eq!(measured.len(), 6);
+    assert!(measured.iter().all(|measurement| measurement.seconds > 0.0));
+    let text = serde_json::to_string(&table).expect("serialisable");
+    let table: TuneTable = serde_json::from_str(&text).expect("what was written");
+    let fingerprint = &GPU.context().profile().fingerprint;
+    let best = table.get(fingerprint, &geometry, 3, Pass::Forward).expect("measured");
+    let operands = Operands::random(&geometry, 3, 1);
+    let output = pollster::block_on(async {
+        let mut layer = LocallyConnected::with_geometry(GPU.context(), geometry.clone()).await.expect("built");
+        layer.set_tuned(Arc::new(table));
+        assert_eq!(layer.planner().forward(3, Implementation::Auto, false).expect("possible").implementation, best);
+        layer.write_canonical(&operands.kernel).expect("its length");
+        layer.write_bias(&operands.bias).expect("its length");
+        GPU.forward(&layer, &operands.input).await.expect("runs")
+    });
+    assert!(error(&output, &operands.reference(&geometry).output) < 1e-5);
+}
+
+/// With the limits asked for, L4's 251 MB are one chunk; a host that asks for nothing gets two.
+#[test]
+fn required_limits_avoid_chunking() {
+    let geometry = deepface_l4();
+    let adapter =
+        wgpu::Limits { max_storage_buffer_binding_size: 1 << 30, max_buffer_size: 1 << 30, ..wgpu::Limits::defaults() };
+    let limits = required_limits(&geometry, 1, &adapter);
+    assert!(limits.max_storage_buffer_binding_size >= 4 * geometry.weights());
+    assert!(limits.max_storage_buffer_binding_size < 1 << 30, "no more than needed");
+    let mut profile = DeviceProfile::webgpu_defaults();
+    assert_eq!(chunks(&geometry, &profile).expect("cut").len(), 2);
+    (profile.max_binding, profile.max_buffer) = (limits.max_storage_buffer_binding_size, limits.max_buffer_size);
+    assert_eq!(chunks(&geometry, &profile).expect("whole").len(), 1);
+    // Never more than the adapter has: this one's device can be made.
+    let real = required_limits(&geometry, 1, &GPU.adapter().limits());
+    let options = GpuOptions { limits: Some(real), ..GpuOptions::default() };
+    assert!(pollster::block_on(locally_connected::headless::Gpu::with_options(&options)).is_ok());
+}

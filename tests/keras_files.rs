@@ -1,0 +1,366 @@
+//! Files that the real Keras wrote (tests/fixtures), and those that we write.
+#![cfg(feature = "keras")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use locally_connected::geometry::{Geometry, KerasLayout};
+use locally_connected::keras::{FileFormat, Kind, Layer, Local, Model, npy};
+use locally_connected::{Activation, Bias, Config, DataFormat, Error, Padding};
+use serde_json::Value;
+use std::path::PathBuf;
+
+const LAYOUTS: [KerasLayout; 3] =
+    [KerasLayout::Implementation1, KerasLayout::Implementation2, KerasLayout::Implementation3];
+const MODELS: [FileFormat; 3] = [FileFormat::Hdf5, FileFormat::Keras, FileFormat::Safetensors];
+
+fn cases() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cases")
+}
+
+fn index() -> Vec<Value> {
+    serde_json::from_str(&std::fs::read_to_string(cases().join("index.json")).unwrap()).unwrap()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap()
+}
+
+fn sizes(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
+}
+
+fn read_case(case: &Value) -> Model {
+    Model::read(&cases().join(text(case, "model"))).unwrap()
+}
+
+/// The models that run: every case but those marked, and the one whose activation is a layer, which we can do.
+fn runnable() -> Vec<(String, Model)> {
+    let runs = |case: &&Value| case["supported"] == true || case["name"] == "activation_is_a_layer";
+    index().iter().filter(runs).map(|case| (text(case, "name").to_owned(), read_case(case))).collect()
+}
+
+fn message(result: locally_connected::Result<Model>) -> String {
+    let message = match result {
+        Ok(_) => panic!("no error"),
+        Err(Error::File { path, message }) => format!("{path}: {message}"),
+        Err(other) => panic!("{other:?}"),
+    };
+    assert!(!message.contains('\n'), "{message}");
+    message
+}
+
+/// One sample through one layer, in f64 and slowly.
+fn forward(layer: &Layer, x: &[f64]) -> Vec<f64> {
+    match &layer.kind {
+        Kind::Identity | Kind::Reshape(_) => x.to_vec(),
+        Kind::Flatten { data_format: DataFormat::ChannelsLast } => x.to_vec(),
+        Kind::Flatten { data_format: DataFormat::ChannelsFirst } => {
+            let channels = layer.input_shape[0];
+            let rest = x.len() / channels;
+            (0..x.len()).map(|i| x[i % channels * rest + i / channels]).collect()
+        }
+        Kind::Activation(activation) => activate(*activation, x, *layer.input_shape.last().unwrap()),
+        Kind::LocallyConnected(local) => {
+            let g = &local.geometry;
+            let weights = local.canonical().unwrap();
+            // Keras's bias is in the order of the output's memory, whatever the data format.
+            let mut y: Vec<f64> = match &local.bias {
+                None => vec![0.0; g.outputs() as usize],
+                Some(bias) => bias.iter().map(|&b| b.into()).collect(),
+            };
+            for (p, t) in (0..g.locations()).flat_map(|p| (0..g.taps()).map(move |t| (p, t))) {
+                let Some(position) = g.tap(p, t) else { continue };
+                for (c, f) in (0..g.channels()).flat_map(|c| (0..g.filters()).map(move |f| (c, f))) {
+                    let k = (p * g.window() + t * g.channels() + c) * g.filters() + f;
+                    let x = x[g.input_index(position, c) as usize];
+                    y[g.output_index(p, f) as usize] += x * f64::from(weights[k as usize]);
+                }
+            }
+            activate(g.config().activation, &y, g.softmax_row() as usize)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn activate(activation: Activation, x: &[f64], row: usize) -> Vec<f64> {
+    let softplus = |z: f64| z.exp().ln_1p();
+    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+    let elu = |z: f64, alpha: f64| if z > 0.0 { z } else { alpha * z.exp_m1() };
+    let one = |z: f64| match activation {
+        Activation::Linear => z,
+        Activation::Relu { negative_slope, max_value, threshold } => {
+            let (slope, threshold) = (f64::from(negative_slope), f64::from(threshold));
+            let y = if z >= threshold { z } else { slope * (z - threshold) };
+            max_value.map_or(y, |most| y.min(most.into()))
+        }
+        Activation::Elu { alpha } => elu(z, alpha.into()),
+        Activation::Selu => 1.050_700_98 * elu(z, 1.673_263_24),
+        Activation::Softplus => softplus(z),
+        Activation::Softsign => z / (z.abs() + 1.0),
+        Activation::Tanh => z.tanh(),
+        Activation::Sigmoid => sigmoid(z),
+        Activation::HardSigmoid => (0.2 * z + 0.5).clamp(0.0, 1.0),
+        Activation::Exponential => z.exp(),
+        Activation::Swish => z * sigmoid(z),
+        // The error function by its series; the arguments are small.
+        Activation::Gelu { .. } => {
+            let (a, mut term, mut sum) = (z / std::f64::consts::SQRT_2, z / std::f64::consts::SQRT_2, 0.0);
+            for n in 0..80 {
+                sum += term / f64::from(2 * n + 1);
+                term *= -a * a / f64::from(n + 1);
+            }
+            0.5 * z * (1.0 + sum * std::f64::consts::FRAC_2_SQRT_PI)
+        }
+        Activation::Mish => z * softplus(z).tanh(),
+        other => panic!("{other:?}"),
+    };
+    if activation == Activation::Softmax {
+        let rows = x.chunks(row).flat_map(|row| {
+            let sum: f64 = row.iter().map(|z| z.exp()).sum();
+            row.iter().map(move |z| z.exp() / sum)
+        });
+        return rows.collect();
+    }
+    x.iter().map(|&z| one(z)).collect()
+}
+
+fn assert_close(what: &str, layers: &[&Layer], x: &npy::NpyArray, y: &npy::NpyArray) {
+    assert_eq!(x.shape[1..], layers[0].input_shape, "{what}");
+    assert_eq!(y.shape[1..], layers[layers.len() - 1].output_shape, "{what}");
+    let (n, m) = (x.shape[1..].iter().product::<usize>(), y.shape[1..].iter().product::<usize>());
+    let largest = y.values.iter().fold(0.0f64, |a, &b| a.max(f64::from(b).abs()));
+    for (x, y) in x.values.chunks(n).zip(y.values.chunks(m)) {
+        let x = x.iter().map(|&v| v.into()).collect();
+        let ours = layers.iter().fold(x, |x: Vec<f64>, layer| forward(layer, &x));
+        for (ours, y) in ours.iter().zip(y) {
+            assert!((ours - f64::from(*y)).abs() <= 2e-5 * largest, "{what}: {ours}, but Keras has {y}");
+        }
+    }
+}
+
+#[test]
+fn fixtures_have_the_shapes_that_keras_says() {
+    let index = index();
+    assert!(index.len() >= 60);
+    for case in &index {
+        let (name, model) = (text(case, "name"), read_case(case));
+        assert_eq!(model.keras_version(), if name == "old_keras_h5" { "2.2.2" } else { "2.15.0" });
+        let listed: Vec<&str> = case["chain"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+        let classes: Vec<&str> = model.layers.iter().map(|layer| layer.class_name.as_str()).collect();
+        let skip = usize::from(listed[0] != "InputLayer" && classes[0] == "InputLayer");
+        assert_eq!(classes[skip..], listed, "{name}");
+        let locals: Vec<_> = model.locals().collect();
+        let expected = case["layers"].as_array().unwrap();
+        assert_eq!(locals.len(), expected.len(), "{name}");
+        for ((layer, local), expected) in locals.into_iter().zip(expected) {
+            let (config, keras) = (local.geometry.config(), &expected["config"]);
+            assert_eq!((&*layer.name, &*layer.class_name), (text(expected, "name"), text(expected, "class")));
+            assert_eq!(layer.input_shape, sizes(&expected["input_shape"]), "{name}");
+            assert_eq!(layer.output_shape, sizes(&expected["output_shape"]), "{name}");
+            assert_eq!(local.kernel_shape(), sizes(&expected["kernel_shape"]), "{name}");
+            assert_eq!(local.kernel.len(), local.kernel_shape().iter().product::<usize>());
+            let bias = Some(&expected["bias_shape"]).filter(|shape| !shape.is_null()).map(sizes);
+            assert_eq!(local.geometry.bias_shape(), bias, "{name}");
+            assert_eq!(local.bias.as_ref().map(Vec::len), bias.map(|shape| shape.iter().product()));
+            assert_eq!(config.filters as u64, keras["filters"].as_u64().unwrap());
+            assert_eq!(config.kernel_size, sizes(&keras["kernel_size"]));
+            assert_eq!(config.strides, sizes(&keras["strides"]));
+            assert_eq!(config.padding.to_string(), text(keras, "padding"));
+            assert_eq!(serde_json::to_value(config.data_format).unwrap(), keras["data_format"]);
+            assert_eq!(config.activation.keras_name().unwrap_or("LeakyReLU"), text(keras, "activation"));
+            assert_eq!(config.bias == Bias::PerLocation, keras["use_bias"] == true);
+            assert_eq!(u64::from(local.layout.number()), keras["implementation"].as_u64().unwrap());
+            assert_eq!(local.trainable, layer.name != "frozen");
+        }
+    }
+}
+
+#[test]
+fn fixtures_compute_what_keras_computed() {
+    for case in &index() {
+        let (name, model) = (text(case, "name"), read_case(case));
+        let array = |entry: &Value, key| npy::read_npy(&cases().join(text(entry, key))).unwrap();
+        if model.check_runnable().is_ok() {
+            let layers: Vec<_> = model.layers.iter().collect();
+            assert_close(name, &layers, &array(case, "x"), &array(case, "y"));
+        }
+        if let Some(alone) = case.get("alone") {
+            let layer = model.layer(text(alone, "layer")).unwrap();
+            assert_close(name, &[layer], &array(alone, "x"), &array(alone, "y"));
+        }
+        // The names and layouts of gradients are those of the weights.
+        let grads = npy::read_npz(&cases().join(text(case, "grads"))).unwrap();
+        let locals: Vec<_> = model.locals().collect();
+        for (layer, local) in &locals {
+            let name = if locals.len() == 1 { "kernel".to_owned() } else { format!("{}/kernel", layer.name) };
+            let (_, grad) = grads.iter().find(|(n, _)| *n == name).unwrap();
+            assert_eq!(grad.shape, local.kernel_shape(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn digits_predict_as_keras() {
+    let folder = cases().join("../digits");
+    let array = |name: &str| npy::read_npy(&folder.join(name)).unwrap();
+    let (x, labels, predictions) = (array("x_test.npy"), array("y_test.npy"), array("predictions.npy"));
+    assert_eq!(labels.shape, [450]);
+    let h5 = Model::read(&folder.join("digits.h5")).unwrap();
+    let keras = Model::read(&folder.join("digits.keras")).unwrap();
+    assert_close("digits", &h5.layers.iter().collect::<Vec<_>>(), &x, &predictions);
+    for ((_, a), (_, b)) in h5.locals().zip(keras.locals()) {
+        assert_eq!(a, b);
+    }
+}
+
+#[test]
+fn what_does_not_run_is_named() {
+    let refusal = |name: &str| {
+        let index = index();
+        let case = index.iter().find(|case| case["name"] == name).unwrap();
+        read_case(case).check_runnable().unwrap_err()
+    };
+    assert_eq!(refusal("unsupported").to_string(), "layers that can't be run here: conv (Conv2D), head (Dense)");
+    assert_eq!(refusal("unsupported_branches").to_string(), "layers that can't be run here: join (Add)");
+    for (name, why) in [
+        ("unsupported_shared", "layer \"shared\" called 2 times"),
+        ("unsupported_two_outputs", "2 outputs (first, second)"),
+    ] {
+        let error = refusal(name).to_string();
+        assert!(error.starts_with(&format!("a model with {why} is not supported here")), "{error}");
+    }
+    for file in ["weights_only/weights.weights.h5", "weights_only/legacy_weights.h5"] {
+        let error = message(Model::read(&cases().join(file)));
+        assert!(error.contains("without the model's config"), "{error}");
+    }
+    assert!(message(Model::read(&cases().join("slash_names/grads.npz"))).contains("arrays without a model"));
+    assert!(message(Model::read(&cases().join("slash_names/x.npy"))).contains("unknown format"));
+    assert!(matches!(Model::read(&cases().join("nowhere.h5")), Err(Error::Io { .. })));
+    assert!(matches!(Model::read(&cases()), Err(Error::Io { .. })));
+}
+
+#[test]
+fn every_format_and_implementation_keeps_the_model() {
+    for (name, model) in runnable() {
+        for layout in [None].into_iter().chain(LAYOUTS.map(Some)) {
+            let converted = match layout {
+                None => model.clone(),
+                Some(layout) => match model.clone().with_implementation(layout) {
+                    Ok(converted) => converted,
+                    Err(error) => {
+                        assert_eq!(layout, KerasLayout::Implementation1, "{name}: {error}");
+                        let same = |(_, l): (&Layer, &Local)| l.geometry.config().padding == Padding::Same;
+                        assert!(model.locals().any(same), "{name}: {error}");
+                        assert!(error.to_string().starts_with("implementation 1 of layer \""), "{error}");
+                        continue;
+                    }
+                },
+            };
+            for ((_, a), (layer, b)) in model.locals().zip(converted.locals()) {
+                assert_eq!(a.canonical().unwrap(), b.canonical().unwrap(), "{name}");
+                assert_eq!(layer.config["implementation"].as_u64().unwrap_or(1), u64::from(b.layout.number()));
+            }
+            for format in MODELS {
+                let bytes = converted.to_bytes(format).unwrap();
+                assert!(bytes == converted.to_bytes(format).unwrap(), "{name}: not the same bytes each time");
+                let again = Model::from_bytes(&name, &bytes, format).unwrap();
+                again.check_runnable().unwrap();
+                assert_eq!((&again.name, &again.input_shape), (&model.name, &model.input_shape));
+                assert_eq!(again.layers.len(), converted.layers.len());
+                for (a, b) in converted.layers.iter().zip(&again.layers) {
+                    assert_eq!(
+                        (&a.name, &a.class_name, &a.config, &a.kind),
+                        (&b.name, &b.class_name, &b.config, &b.kind)
+                    );
+                    assert_eq!((&a.input_shape, &a.output_shape), (&b.input_shape, &b.output_shape));
+                }
+                for state in [&b"training_config"[..], b"compile_config", b"optimizer"] {
+                    assert!(!bytes.windows(state.len()).any(|w| w == state), "{name}: {format:?} with an optimizer");
+                }
+            }
+            let arrays = npy::npz_from_bytes(&name, &converted.to_bytes(FileFormat::Npz).unwrap()).unwrap();
+            let array = |name: String| arrays.iter().find(|(n, _)| *n == name).map(|(_, array)| array);
+            for (layer, local) in converted.locals() {
+                let kernel = array(format!("{}/kernel", layer.name)).unwrap();
+                assert_eq!((&kernel.shape, &kernel.values), (&local.kernel_shape(), &local.kernel));
+                let bias = array(format!("{}/bias", layer.name));
+                assert_eq!(bias.map(|bias| &bias.values), local.bias.as_ref());
+            }
+        }
+    }
+}
+
+/// What Keras lacks is kept by our own format and refused by Keras's.
+#[test]
+fn our_own_arguments_are_kept() {
+    let configs = [
+        Config::new(4, [3]).dilation_rate([2]),
+        Config::new(4, [3]).groups(2),
+        Config::new(4, [3]).padding(Padding::SameUpper),
+        Config::new(4, [3]).padding(Padding::Explicit(vec![[2, 1]])).strides([2]),
+        Config::new(4, [3]).bias(Bias::PerFilter),
+        Config::new(4, [3]).activation(Activation::Gelu { approximate: true }),
+    ];
+    for config in configs {
+        let geometry = Geometry::new(&config, &[8, 6]).unwrap();
+        let layout = KerasLayout::Implementation3;
+        let kernel: Vec<f32> = (0..layout.len(&geometry)).map(|i| i as f32).collect();
+        let bias = Some(vec![0.5; geometry.biases() as usize]);
+        let local = Local { geometry, layout, kernel, bias, trainable: true };
+        let layers = vec![("a/b".to_owned(), Kind::LocallyConnected(Box::new(local)))];
+        let model = Model::sequential("ours", &[8, 6], layers).unwrap();
+        let bytes = model.to_bytes(FileFormat::Safetensors).unwrap();
+        assert_eq!(Model::from_bytes("x", &bytes, FileFormat::Safetensors).unwrap(), model);
+        let error = model.to_bytes(FileFormat::Hdf5).unwrap_err().to_string();
+        assert!(error.contains("is not supported in Keras's formats"), "{error}");
+    }
+}
+
+/// Every kind of layer, rank 3, and activations that Keras has only as layers.
+#[test]
+fn new_models_are_read_back() {
+    let config = Config::new(2, [2, 2, 2]).activation(Activation::Elu { alpha: 0.7 }).padding(Padding::Same);
+    let geometry = Geometry::new(&config, &[3, 3, 3, 2]).unwrap();
+    let layout = KerasLayout::Implementation2;
+    let (kernel, bias) = (vec![0.25; layout.len(&geometry) as usize], Some(vec![0.5; geometry.biases() as usize]));
+    let local = Local { geometry, layout, kernel, bias, trainable: false };
+    let relu = Activation::Relu { negative_slope: 0.1, max_value: Some(6.0), threshold: 0.2 };
+    let layers = vec![
+        ("local".to_owned(), Kind::LocallyConnected(Box::new(local))),
+        ("relu".to_owned(), Kind::Activation(relu)),
+        ("rows".to_owned(), Kind::Reshape(vec![27, 2])),
+        ("nothing".to_owned(), Kind::Identity),
+        ("flat".to_owned(), Kind::Flatten { data_format: DataFormat::ChannelsFirst }),
+        ("softmax".to_owned(), Kind::Activation(Activation::Softmax)),
+    ];
+    let model = Model::sequential("new", &[3, 3, 3, 2], layers.clone()).unwrap();
+    for format in MODELS {
+        let again = Model::from_bytes("x", &model.to_bytes(format).unwrap(), format).unwrap();
+        let outline = |m: &Model| m.layers.iter().map(|l| (l.name.clone(), l.output_shape.clone())).collect::<Vec<_>>();
+        assert_eq!(outline(&again), outline(&model));
+        assert_eq!(
+            again.locals().map(|(_, l)| l).collect::<Vec<_>>(),
+            model.locals().map(|(_, l)| l).collect::<Vec<_>>()
+        );
+        assert_eq!(again.layers[2].kind, Kind::Activation(relu));
+    }
+    assert!(Model::sequential("new", &[3, 3, 2, 2], layers).is_err());
+}
+
+/// Not a test: writes every fixture in both of Keras's formats and all implementations to `$KERAS_FILES_OUT`, for the
+/// real Keras to open. `tests/fixtures/check_with_keras.py FILE X Y` compares one.
+#[test]
+#[ignore = "writes files to be opened by hand with Keras"]
+fn write_files_for_keras() {
+    let out = PathBuf::from(std::env::var_os("KERAS_FILES_OUT").unwrap());
+    for (name, model) in runnable() {
+        for format in ["h5", "keras"] {
+            model.write(&out.join(format!("{name}.as_is.{format}"))).unwrap();
+            for layout in LAYOUTS {
+                if let Ok(converted) = model.clone().with_implementation(layout) {
+                    converted.write(&out.join(format!("{name}.impl{}.{format}", layout.number()))).unwrap();
+                }
+            }
+        }
+        model.write(&out.join(format!("{name}.npz"))).unwrap();
+    }
+}

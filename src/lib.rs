@@ -1,5 +1,4 @@
-//! Locally connected layers (convolution with unshared weights: Keras's `LocallyConnected1D` and
-//! `LocallyConnected2D`) on any GPU that wgpu reaches, with hand-written WGSL.
+#![doc = include_str!("../README.md")]
 
 pub mod config;
 mod context;

@@ -278,7 +278,9 @@ class Run:
             for framework, worker in list(self.workers.items()):
                 try:
                     worker.ask(
-                        60 + ready[framework] * options.row_timeout, do="turn", seconds=options.min_time / options.rounds
+                        60 + ready[framework] * options.row_timeout,
+                        do="turn",
+                        seconds=options.min_time / options.rounds,
                     )
                 except Failed as failure:
                     self.give_up(framework, workload, str(failure))

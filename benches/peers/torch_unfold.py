@@ -31,8 +31,8 @@ from common import (
     main,
     patches_working_set,
 )
+from torch import Tensor
 
-Tensor = torch.Tensor
 PRECISIONS = {"f32": "highest", "tf32": "high"}
 
 
@@ -335,7 +335,7 @@ class Torch(Peer):
     def quickest(self, run: Callable[[], Any]) -> float:
         """The least device or wall milliseconds of some runs."""
         self.wait(run())
-        times = []
+        times: list[float] = []
         start = time.perf_counter()
         while len(times) < 5 or time.perf_counter() - start < 0.5:
             wall, gpu = self.timed(run)

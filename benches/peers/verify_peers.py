@@ -80,9 +80,7 @@ def main() -> None:
         inputs |= {f"{workload.name}/{name}": array for name, array in arrays.items()}
         expected[workload.name] = reference(workload, **arrays)
         compiled = compiled and not options.no_compile
-        described.append(
-            {"id": workload.name, "workload": workload.to_json(), "batch": batch, "compiled": compiled}
-        )
+        described.append({"id": workload.name, "workload": workload.to_json(), "batch": batch, "compiled": compiled})
 
     worst: dict[str, tuple[float, str]] = {}
     failures = checked = 0

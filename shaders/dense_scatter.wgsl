@@ -1,5 +1,4 @@
 // d[window(p, k)][column of (p, f)] += w[p, k, f] on a matrix of zeroes; a thread a column.
-@group(0) @binding(1) var<storage, read> w: array<f32>;        // [cells][window][filters], from w_base
 @group(0) @binding(2) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(3) var<storage, read_write> d: array<f32>;  // [dense_rows][dense_columns]
 
@@ -16,7 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let o0 = p / (params.output_1 * params.output_2) * params.kernel_0 + params.forward_0;
   let o1 = p / params.output_2 % params.output_1 * params.kernel_1 + params.forward_1;
   let o2 = p % params.output_2 * params.kernel_2 + params.forward_2;
-  var weight = params.w_base + local_cell * params.window * params.filters + column % params.filters;
+  var tap_row = params.w_base + local_cell * params.window * params.filters + column % params.filters;
   for (var t0 = 0u; t0 < params.kernel_0; t0++) {
     let i0 = tables[o0 + t0];
     for (var t1 = 0u; t1 < params.kernel_1; t1++) {
@@ -27,10 +26,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           for (var c = 0u; c < params.group_channels; c++) {
             let row = i0 + i1 + i2 + (g * params.group_channels + c) * params.x_channel;
             // Circular padding may let two taps read one input.
-            d[row * params.dense_columns + column] += w[weight + c * params.filters];
+            d[row * params.dense_columns + column] += weight(tap_row + c * params.filters);
           }
         }
-        weight += params.group_channels * params.filters;
+        tap_row += params.group_channels * params.filters;
       }
     }
   }

@@ -1,8 +1,7 @@
 // y[n, p, f] = activation(bias[p, f] + sum over k of x[n, window(p, k)] * w[p, k, f])
 // A thread computes IMAGES samples by FILTERS filters of one cell in registers: each weight is loaded once for IMAGES
 // products, each input once for FILTERS. Any sizes and strides; loop_forward_vec4 is the faster twin for quads.
-@group(0) @binding(1) var<storage, read> x: array<f32>;        // input samples
-@group(0) @binding(2) var<storage, read> w: array<f32>;        // [cells][window][filters]
+@group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
@@ -43,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       sum[i][j] = 0.0;
     }
   }
-  var weight = params.w_base + local_cell * params.window * params.filters;
+  var tap_row = params.w_base + local_cell * params.window * params.filters;
   for (var t0 = 0u; t0 < params.kernel_0; t0++) {
     let i0 = tables[o0 + t0];
     for (var t1 = 0u; t1 < params.kernel_1; t1++) {
@@ -52,11 +51,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let i2 = tables[o2 + t2];
         if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
           var at = i0 + i1 + i2 + g * params.group_channels * params.x_channel;
-          var row = weight;
+          var row = tap_row;
           for (var c = 0u; c < params.group_channels; c++) {
             var value: array<f32, FILTERS>;
             for (var j = 0u; j < FILTERS; j++) {
-              value[j] = w[row + filter_at[j]];
+              value[j] = weight(row + filter_at[j]);
             }
             for (var i = 0u; i < IMAGES; i++) {
               let input = x[sample[i] + at];
@@ -68,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             row += params.filters;
           }
         }
-        weight += params.group_channels * params.filters;
+        tap_row += params.group_channels * params.filters;
       }
     }
   }

@@ -1,7 +1,6 @@
 // loop_forward for channels_last with channels and filters in fours: a thread computes IMAGES samples by QUADS quads of
 // filters of one cell, four channels at a step.
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;        // input samples
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;        // [cells][window][filters / 4]
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;        // input samples
 @group(0) @binding(3) var<storage, read> b: array<vec4<f32>>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;         // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // output samples
@@ -43,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   let channels = params.group_channels / 4u;
-  var weight = params.w_base / 4u + local_cell * params.window * quads;
+  var tap_row = params.w_base / 4u + local_cell * params.window * quads;
   for (var t0 = 0u; t0 < params.kernel_0; t0++) {
     let i0 = tables[o0 + t0];
     for (var t1 = 0u; t1 < params.kernel_1; t1++) {
@@ -52,12 +51,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let i2 = tables[o2 + t2];
         if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
           let at = (i0 + i1 + i2) / 4u + g * channels;
-          var row = weight;
+          var row = tap_row;
           for (var c = 0u; c < channels; c++) {
             var v: array<array<vec4<f32>, QUADS>, 4>;
             for (var q = 0u; q < 4u; q++) {
               for (var j = 0u; j < QUADS; j++) {
-                v[q][j] = w[row + filter_at[j]];
+                v[q][j] = weight4(row + filter_at[j]);
               }
               row += quads;
             }
@@ -69,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
           }
         }
-        weight += params.group_channels * quads;
+        tap_row += params.group_channels * quads;
       }
     }
   }

@@ -1,7 +1,6 @@
 // dx[n, position, c] = sum over the (p, t) that read the position, and over f, of w[p, t, c, f] * dz[n, p, f]
 // A gather by input element: no two threads write the same place, so there is nothing to add atomically. A thread
 // computes IMAGES samples by CHANNELS channels of one position; CHANNELS divides the channels of a group.
-@group(0) @binding(1) var<storage, read> w: array<f32>;         // [cells][window][filters]
 @group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
@@ -45,11 +44,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // Cells outside this chunk of the weights wrap around to large numbers.
         let cell = p * params.groups + g - params.first_cell;
         if (cell < params.cells) {
-          let weight = params.w_base + (cell * params.window + t * params.group_channels + c) * params.filters;
+          let row = params.w_base + (cell * params.window + t * params.group_channels + c) * params.filters;
           for (var f = 0u; f < params.filters; f++) {
             var value: array<f32, CHANNELS>;
             for (var j = 0u; j < CHANNELS; j++) {
-              value[j] = w[weight + j * params.filters + f];
+              value[j] = weight(row + j * params.filters + f);
             }
             let at = p * params.y_location + f * params.y_filter;
             for (var i = 0u; i < IMAGES; i++) {

@@ -1,5 +1,4 @@
 // loop_grad_input for channels_last with filters in fours: four filters at a step.
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;   // [cells][window][filters / 4]
 @group(0) @binding(2) var<storage, read> dz: array<vec4<f32>>;  // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
@@ -44,12 +43,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // Cells outside this chunk of the weights wrap around to large numbers.
         let cell = p * params.groups + g - params.first_cell;
         if (cell < params.cells) {
-          let weight = params.w_base / 4u + (cell * params.window + t * params.group_channels + c) * quads;
+          let row = params.w_base / 4u + (cell * params.window + t * params.group_channels + c) * quads;
           let at = p * params.y_location / 4u;
           for (var f = 0u; f < quads; f++) {
             var value: array<vec4<f32>, CHANNELS>;
             for (var j = 0u; j < CHANNELS; j++) {
-              value[j] = w[weight + j * quads + f];
+              value[j] = weight4(row + j * quads + f);
             }
             for (var i = 0u; i < IMAGES; i++) {
               let d = dz[sample[i] + at + f];

@@ -1,7 +1,6 @@
 // y[n, row, f] = activation(bias[row, f] + sum over the row's entries e of x[n, input of e] * w[e, f])
 // A thread computes IMAGES samples by FILTERS filters of one row.
-@group(0) @binding(1) var<storage, read> x: array<f32>;        // input samples
-@group(0) @binding(2) var<storage, read> w: array<f32>;        // [entries][filters]
+@group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> index: array<u32>;    // sparse index
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
@@ -39,10 +38,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var e = index[params.forward_0 + row]; e < end; e++) {
     let at = index[params.forward_1 + 2u * e];
     if (at != NO_TAP) {
-      let weight = (e - params.first_entry) * params.filters;
+      let row_weight = (e - params.first_entry) * params.filters;
       var value: array<f32, FILTERS>;
       for (var j = 0u; j < FILTERS; j++) {
-        value[j] = w[weight + filter_at[j]];
+        value[j] = weight(row_weight + filter_at[j]);
       }
       for (var i = 0u; i < IMAGES; i++) {
         let input = x[sample[i] + at];

@@ -1,6 +1,5 @@
 // dx[n, i] = sum over the entries e that read input i, and over f, of w[e, f] * dz[n, row of e, f]
 // A thread computes IMAGES samples of one input element, through the inverse index: nothing is added atomically.
-@group(0) @binding(1) var<storage, read> w: array<f32>;         // [entries][filters]
 @group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
 @group(0) @binding(3) var<storage, read> index: array<u32>;     // sparse index
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
@@ -28,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (local < params.entries) {
       let row = index[params.forward_1 + 2u * e + 1u];
       for (var f = 0u; f < params.filters; f++) {
-        let value = w[local * params.filters + f];
+        let value = weight(local * params.filters + f);
         let at = row_offset(row, f);
         for (var i = 0u; i < IMAGES; i++) {
           sum[i] += value * dz[sample[i] + at];

@@ -42,6 +42,11 @@ impl Readback {
     /// # Errors
     /// [`Error::DeviceLost`] when the copy was never submitted or could not be mapped.
     pub async fn values(self) -> Result<Vec<f32>> {
+        self.words().await
+    }
+
+    /// As [`Readback::values`], the words as another plain type of four bytes.
+    pub(crate) async fn words<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(self) -> Result<Vec<T>> {
         match self.mapped.receive().await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(Error::DeviceLost(error.to_string())),

@@ -38,7 +38,7 @@ IMPLEMENTATIONS = {"loop": 1, "dense": 2, "sparse": 3}
 WORKLOADS_FILE = Path(__file__).with_name("workloads.json")
 
 
-# --- Workloads ---------------------------------------------------------------------------------------------------------
+# --- Workloads ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def select_workloads(names: Sequence[str], quick: bool) -> list[Workload]:
     return [known[name] for name in (names or (QUICK if quick else known))]
 
 
-# --- What a framework provides -----------------------------------------------------------------------------------------
+# --- What a framework provides --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,38 @@ class Spec:
         return f"{self.framework} {self.implementation} {self.precision} {self.pass_}"
 
 
+class OtherLoad:
+    """The share of the machine's processor time that other processes take while this one is measured."""
+
+    def __init__(self) -> None:
+        self.begun = (0.0, 0.0, 0.0)
+        self.taken = (0.0, 0.0, 0.0)
+
+    @staticmethod
+    def read() -> tuple[float, float, float]:
+        """Seconds: of all cores, busy ones, this process's."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        try:
+            ticks = [int(value) for value in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+        except OSError:
+            return 0.0, 0.0, 0.0
+        second = os.sysconf("SC_CLK_TCK")
+        total, idle = sum(ticks) / second, (ticks[3] + ticks[4]) / second
+        return total, total - idle, own.ru_utime + own.ru_stime
+
+    def begin(self) -> None:
+        self.begun = self.read()
+
+    def end(self) -> None:
+        total, busy, own = (so_far + now - then for so_far, now, then in zip(self.taken, self.read(), self.begun))
+        self.taken = (total, busy, own)
+
+    def share(self) -> float | None:
+        """None when too little was measured: the kernel counts in hundredths of a second."""
+        total, busy, own = self.taken
+        return max(0.0, (busy - own) / total) if total >= 0.2 else None
+
+
 @dataclass
 class Case:
     """A built spec with its samples."""
@@ -201,7 +233,7 @@ class Case:
     build_s: float
     wall_ms: list[float] = field(default_factory=list)
     gpu_ms: list[float] = field(default_factory=list)
-    load: list[float] = field(default_factory=list)
+    other: OtherLoad = field(default_factory=OtherLoad)
 
 
 class Skip(Exception):
@@ -243,7 +275,7 @@ class Peer(ABC):
     version: str
     data: Data
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
 
     @abstractmethod
@@ -305,7 +337,7 @@ def patches_working_set(spec: Spec, workload: Workload, batch: int) -> int:
     return 4 * (forward if spec.pass_ == "forward" else forward + x + workload.stored_weights + y + patches)
 
 
-# --- The process -------------------------------------------------------------------------------------------------------
+# --- The process ----------------------------------------------------------------------------------------------------
 
 
 def limit_threads(options: argparse.Namespace) -> None:
@@ -344,31 +376,6 @@ def cpu_adapter(driver: str) -> Json:
     return {"name": cpu_name(), "backend": "cpu", "driver": driver, "device_type": "Cpu"}
 
 
-class OtherLoad:
-    """The share of the machine's processor time that other processes took, since made or last asked."""
-
-    def __init__(self) -> None:
-        self.last = self.read()
-
-    @staticmethod
-    def read() -> tuple[float, float, float]:
-        """Seconds: of all cores, busy ones, this process's."""
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        try:
-            with open("/proc/stat", encoding="ascii") as stat:
-                ticks = [int(value) for value in stat.readline().split()[1:9]]
-        except OSError:
-            return 0.0, 0.0, 0.0
-        second = os.sysconf("SC_CLK_TCK")
-        total, idle = sum(ticks) / second, (ticks[3] + ticks[4]) / second
-        return total, total - idle, own.ru_utime + own.ru_stime
-
-    def share(self) -> float:
-        before, self.last = self.last, self.read()
-        total, busy, own = (now - then for now, then in zip(self.last, before))
-        return max(0.0, (busy - own) / total) if total > 0 else 0.0
-
-
 @contextmanager
 def time_limit(seconds: float, what: str) -> Iterator[None]:
     """Raises `OutOfTime` in Python code that runs longer; a call that does not return to Python is not interrupted."""
@@ -389,13 +396,13 @@ def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# --- Timing ------------------------------------------------------------------------------------------------------------
+# --- Timing ---------------------------------------------------------------------------------------------------------
 
 
 class Session:
     """Cases of one workload and batch: prepared together, measured in turns, finished into rows."""
 
-    def __init__(self, peer: Peer, workload: Workload, batch: int, passes: Sequence[str]):
+    def __init__(self, peer: Peer, workload: Workload, batch: int, passes: Sequence[str]) -> None:
         self.peer = peer
         self.workload = workload
         self.batch = batch
@@ -456,7 +463,7 @@ class Session:
                 # What others left in the caches matters to short runs only.
                 if not case.wall_ms or case.wall_ms[-1] < 300:
                     self.peer.wait(case.run())
-                other = OtherLoad()
+                case.other.begin()
                 start = time.perf_counter()
                 while True:
                     wall, gpu = self.peer.timed(case.run)
@@ -465,8 +472,7 @@ class Session:
                         case.gpu_ms.append(gpu)
                     if time.perf_counter() - start >= seconds:
                         break
-                if time.perf_counter() - start >= 0.1:  # the kernel counts in hundredths of a second
-                    case.load.append(other.share())
+                case.other.end()
         finally:
             gc.enable()
 
@@ -478,7 +484,7 @@ class Session:
         return rows
 
 
-# --- Rows and files ----------------------------------------------------------------------------------------------------
+# --- Rows and files -------------------------------------------------------------------------------------------------
 
 
 def spread(samples: Sequence[float]) -> Json | None:
@@ -497,6 +503,7 @@ def row(case: Case, workload: Workload, batch: int, version: str) -> Json:
     gpu = spread(case.gpu_ms)
     wall = spread(case.wall_ms)
     assert wall is not None
+    other = case.other.share()
     seconds = (gpu or wall)["median"] * 1e-3
     moved, flops = workload.least_bytes(spec.pass_, batch), workload.flops(spec.pass_, batch)
     return {
@@ -519,7 +526,7 @@ def row(case: Case, workload: Workload, batch: int, version: str) -> Json:
         "formulation": case.formulation,
         "build_s": round(case.build_s, 3),
         "samples": len(case.wall_ms),
-        "other_cpu": round(statistics.mean(case.load), 3) if case.load else None,
+        "other_cpu": None if other is None else round(other, 3),
     }
 
 
@@ -563,7 +570,7 @@ def print_rows(rows: Sequence[Json]) -> None:
         )
 
 
-# --- Command line ------------------------------------------------------------------------------------------------------
+# --- Command line ---------------------------------------------------------------------------------------------------
 
 
 def comma_list(text: str) -> list[str]:
@@ -599,31 +606,75 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workloads", type=comma_list, default=[], metavar="NAME,…", help="default: all")
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     parser.add_argument("--batch", type=batches, default=[1, 8, 32, 128], metavar="N,…", help="default: 1,8,32,128")
-    parser.add_argument("--pass", dest="passes", type=passes, default=list(PASSES), metavar="PASS,…",
-                        help="forward, backward, both (forward and backward in one step); default: all")  # fmt: skip
+    parser.add_argument(
+        "--pass",
+        dest="passes",
+        type=passes,
+        default=list(PASSES),
+        metavar="PASS,…",
+        help="forward, backward, both (forward and backward in one step); default: all",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="where the rows go")
-    parser.add_argument("--min-time", type=float, default=0.5, metavar="S",
-                        help="seconds of timed runs of each row; default: %(default)s")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=5, metavar="R",
-                        help="turns into which the timed runs are cut, all rows in each; default: %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--min-time",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="seconds of timed runs of each row; default: %(default)s",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=5,
+        metavar="R",
+        help="turns into which the timed runs are cut, all rows in each; default: %(default)s",
+    )
 
 
 def add_peer_arguments(parser: argparse.ArgumentParser) -> None:
     """What a worker must know; `run_all.py` hands these on."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads; default: all cores")
-    parser.add_argument("--max-bytes", type=byte_count, metavar="B",
-                        help="skip a row that needs more memory; default: a quarter of the machine's, half of a GPU's")  # fmt: skip
-    parser.add_argument("--row-timeout", type=float, default=120.0, metavar="S",
-                        help="give a row up when building it takes longer; default: %(default)s")  # fmt: skip
-    parser.add_argument("--heap", choices=("keep", "default"), default="keep",
-                        help="keep freed memory in the process (favours peers), or glibc's default")  # fmt: skip
-    parser.add_argument("--implementation", type=implementations, default=list(IMPLEMENTATIONS), metavar="NAME,…",
-                        help="Keras's: loop, dense, sparse; default: all")  # fmt: skip
-    parser.add_argument("--max-locations", type=int, default=4096, metavar="P",
-                        help="Keras's loop (implementation 1) only up to so many locations; default: %(default)s")  # fmt: skip
-    parser.add_argument("--max-nonzeros", type=int, default=2_000_000, metavar="Z",
-                        help="Keras's sparse (implementation 3) only up to so many weights; default: %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--max-bytes",
+        type=byte_count,
+        metavar="B",
+        help="skip a row that needs more; default: a quarter of the machine's memory, half of a GPU's",
+    )
+    parser.add_argument(
+        "--row-timeout",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="give a row up when building it takes longer; default: %(default)s",
+    )
+    parser.add_argument(
+        "--heap",
+        choices=("keep", "default"),
+        default="keep",
+        help="keep freed memory in the process (favours peers), or glibc's default",
+    )
+    parser.add_argument(
+        "--implementation",
+        type=implementations,
+        default=list(IMPLEMENTATIONS),
+        metavar="NAME,…",
+        help="Keras's: loop, dense, sparse; default: all",
+    )
+    parser.add_argument(
+        "--max-locations",
+        type=int,
+        default=4096,
+        metavar="P",
+        help="Keras's loop (implementation 1) only up to so many locations; default: %(default)s",
+    )
+    parser.add_argument(
+        "--max-nonzeros",
+        type=int,
+        default=2_000_000,
+        metavar="Z",
+        help="Keras's sparse (implementation 3) only up to so many weights; default: %(default)s",
+    )
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--compile-mode", default="default", metavar="MODE", help="torch.compile's mode")
 
@@ -718,4 +769,4 @@ def check(peer: Peer, options: argparse.Namespace) -> None:
                     key = "/".join((entry["id"], spec.framework, spec.implementation, spec.precision, spec.pass_))
                     results[f"{key}/{formulation}/{name}"] = value
         peer.release()
-    np.savez(options.check_out, **results)
+    np.savez(options.check_out, **results)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ PRECISIONS = {"f32": "highest", "tf32": "tensorfloat32"}
 class Jax(Peer):
     version = jax.__version__
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         jax.config.update("jax_platforms", options.device)
         self.device = jax.devices()[0]

@@ -34,7 +34,7 @@ from common import (
 class Keras(Peer):
     version = tf.__version__
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         if options.device != "cpu":
             raise SystemExit("error: tensorflow-cpu has no CUDA\nhelp: leave Keras out with --frameworks jax,torch")

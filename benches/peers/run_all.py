@@ -7,6 +7,7 @@ the other, and then take turns, so that drifts of the machine's speed meet all a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import selectors
@@ -47,12 +48,25 @@ def frameworks(text: str) -> list[str]:
 
 def add_python_arguments(parser: argparse.ArgumentParser) -> None:
     """Which frameworks, and the interpreters that have them."""
-    parser.add_argument("--frameworks", type=frameworks, default=list(FRAMEWORKS), metavar="NAME,…",
-                        help=f"default: {','.join(FRAMEWORKS)}")  # fmt: skip
-    parser.add_argument("--keras-python", default="/opt/keras-venv/bin/python", metavar="PATH",
-                        help="an interpreter with TensorFlow 2.15; default: %(default)s")  # fmt: skip
-    parser.add_argument("--peers-python", default="/opt/peers-venv/bin/python", metavar="PATH",
-                        help="an interpreter with JAX and PyTorch; default: %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--frameworks",
+        type=frameworks,
+        default=list(FRAMEWORKS),
+        metavar="NAME,…",
+        help=f"default: {','.join(FRAMEWORKS)}",
+    )
+    parser.add_argument(
+        "--keras-python",
+        default="/opt/keras-venv/bin/python",
+        metavar="PATH",
+        help="an interpreter with TensorFlow 2.15; default: %(default)s",
+    )
+    parser.add_argument(
+        "--peers-python",
+        default="/opt/peers-venv/bin/python",
+        metavar="PATH",
+        help="an interpreter with JAX and PyTorch; default: %(default)s",
+    )
 
 
 def command(framework: str, options: argparse.Namespace) -> list[str]:
@@ -67,7 +81,7 @@ class Failed(Exception):
 class Worker:
     """A framework's process."""
 
-    def __init__(self, framework: str, options: argparse.Namespace):
+    def __init__(self, framework: str, options: argparse.Namespace) -> None:
         self.framework = framework
         self.timeout = options.row_timeout
         arguments = ["--serve", "--implementation", ",".join(options.implementation)]
@@ -116,10 +130,8 @@ class Worker:
     def close(self) -> None:
         """Ends the process: by the end of its input, else by force."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
@@ -131,7 +143,7 @@ class Worker:
 class Locally:
     """`locally bench`, a process per turn; a row's median is the median of the turns' medians."""
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, options: argparse.Namespace) -> None:
         self.binary: str = options.locally
         self.arguments: list[str] = options.locally_arguments.split()
         self.passes: list[str] = options.locally_passes
@@ -189,8 +201,10 @@ def await_quiet(seconds: float) -> None:
     end = time.monotonic() + seconds
     while True:
         other = OtherLoad()
+        other.begin()
         time.sleep(1.0)
-        share = other.share()
+        other.end()
+        share = other.share() or 0.0
         if share < 0.1:
             return
         if time.monotonic() > end:
@@ -219,7 +233,7 @@ def measure_ceiling(options: argparse.Namespace) -> Json | None:
 class Run:
     """The whole run's state."""
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.rows: list[Json] = []
         self.skipped: list[Json] = []
@@ -325,8 +339,13 @@ def main() -> None:
     parser.add_argument("--locally-arguments", default="", metavar="TEXT", help="more flags for `locally bench`")
     parser.add_argument("--locally-passes", type=comma_list, default=["forward", "backward"], metavar="PASS,…")
     parser.add_argument("--no-ceiling", action="store_true", help="do not measure the device's rates")
-    parser.add_argument("--wait-quiet", type=float, default=0.0, metavar="S",
-                        help="before each round wait up to so long until others leave the processor alone")  # fmt: skip
+    parser.add_argument(
+        "--wait-quiet",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="before each round wait up to so long until others leave the processor alone",
+    )
     options = parser.parse_args()
     run = Run(options)
     for workload in select_workloads(options.workloads, options.quick):

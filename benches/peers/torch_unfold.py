@@ -36,7 +36,7 @@ from torch import Tensor
 PRECISIONS = {"f32": "highest", "tf32": "high"}
 
 
-# --- Formulations ------------------------------------------------------------------------------------------------------
+# --- Formulations ---------------------------------------------------------------------------------------------------
 
 
 def pad(x: Tensor, workload: Workload) -> Tensor:
@@ -188,13 +188,13 @@ def both_function(workload: Workload, product: str, fold: str) -> Callable[..., 
     return both
 
 
-# --- The framework -----------------------------------------------------------------------------------------------------
+# --- The framework --------------------------------------------------------------------------------------------------
 
 
 class Torch(Peer):
     version = torch.__version__
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.device = torch.device(options.device)
         if options.device == "cuda" and not torch.cuda.is_available():
@@ -320,19 +320,21 @@ class Torch(Peer):
         """Copy: bytes read and written, of arrays larger than caches. Arithmetic: an f32 matrix product."""
         torch.set_float32_matmul_precision(PRECISIONS["f32"])
         length, size = (1 << 27, 2048) if self.options.device == "cpu" else (1 << 29, 8192)
-        source = torch.ones(length, device=self.device)
-        target = torch.empty_like(source)
-        copy_ms = self.quickest(lambda: target.copy_(source))
-        del source, target
+        copy_ms = self.copy_ms(length)
         a, b = (torch.rand(size, size, device=self.device) for _ in range(2))
         c = torch.empty_like(a)
-        product_ms = self.quickest(lambda: torch.mm(a, b, out=c))
+        product_ms = self.fewest_ms(lambda: torch.mm(a, b, out=c))
         return {
             "copy_gb_s": round(2 * 4 * length / copy_ms * 1e-6, 2),
             "f32_gflop_s": round(2 * math.pow(size, 3) / product_ms * 1e-6, 2),
         }
 
-    def quickest(self, run: Callable[[], Any]) -> float:
+    def copy_ms(self, length: int) -> float:
+        source = torch.ones(length, device=self.device)
+        target = torch.empty_like(source)
+        return self.fewest_ms(lambda: target.copy_(source))
+
+    def fewest_ms(self, run: Callable[[], Any]) -> float:
         """The least device or wall milliseconds of some runs."""
         self.wait(run())
         times: list[float] = []

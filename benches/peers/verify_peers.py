@@ -86,7 +86,7 @@ def main() -> None:
     failures = checked = 0
     with tempfile.TemporaryDirectory() as folder:
         given, results = Path(folder, "given.npz"), Path(folder, "results.npz")
-        np.savez(given, cases=np.array(json.dumps(described)), **inputs)
+        np.savez(given, cases=np.array(json.dumps(described)), **inputs)  # type: ignore[arg-type]
         for framework in options.frameworks:
             arguments = ["--device", options.device, "--check-in", str(given), "--check-out", str(results)]
             done = subprocess.run([*command(framework, options), *arguments], check=False)

@@ -65,7 +65,7 @@ impl Implementation {
 }
 
 /// How weights are stored on the device. Sums are f32 in either case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightType {
     /// 32-bit floats.

@@ -5,6 +5,7 @@
 mod params;
 mod pipelines;
 
+use crate::config::WeightType;
 pub use params::{Params, Tables};
 pub use pipelines::Pipelines;
 pub(crate) use pipelines::{Pipeline, scoped};
@@ -64,6 +65,17 @@ pub enum Access {
     Write,
 }
 
+/// How a kernel reads weights: `shaders/weights_*.wgsl`, of 32 or 16 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weights {
+    /// Not at all.
+    Unused,
+    /// One at a time.
+    Scalar,
+    /// Four filters at a time.
+    Vec4,
+}
+
 /// What the table says of a kernel.
 #[derive(Debug)]
 pub struct KernelInfo {
@@ -75,6 +87,8 @@ pub struct KernelInfo {
     source: &'static str,
     /// WGSL between `params.wgsl` and the kernel's own.
     prelude: &'static [&'static str],
+    /// How the kernel reads the weights, which are binding 1 then.
+    pub weights: Weights,
     /// Storage bindings 1, 2, … of group 0; binding 0 is the [`Params`] uniform.
     pub bindings: &'static [Access],
     /// Names of the constants that a variant sets, in front of the source.
@@ -90,12 +104,13 @@ const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
 const DERIVATIVE: &str = include_str!("../../shaders/activation_derivative.wgsl");
 
 macro_rules! kernel {
-    ($kernel:ident, $name:literal, [$($prelude:expr),*], [$($access:ident),*], [$($constant:literal),*]) => {
+    ($kernel:ident, $name:literal, $weights:ident, [$($prelude:expr),*], [$($access:ident),*], [$($constant:literal),*]) => {
         KernelInfo {
             kernel: Kernel::$kernel,
             name: $name,
             source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
             prelude: &[$($prelude),*],
+            weights: Weights::$weights,
             bindings: &[$($access),*],
             constants: &[$($constant),*],
         }
@@ -104,32 +119,40 @@ macro_rules! kernel {
 
 /// Every kernel, in the order of [`Kernel`].
 pub const KERNELS: [KernelInfo; 20] = [
-    kernel!(LoopForward, "loop_forward", [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "FILTERS"]),
-    kernel!(LoopForwardVec4, "loop_forward_vec4", [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "QUADS"]),
-    kernel!(LoopGradInput, "loop_grad_input", [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
-    kernel!(LoopGradInputVec4, "loop_grad_input_vec4", [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
-    kernel!(LoopGradKernel, "loop_grad_kernel", [], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
-    kernel!(LoopGradKernelVec4, "loop_grad_kernel_vec4", [], [Read, Read, Read, Write], ["QUADS"]),
-    kernel!(DenseScatter, "dense_scatter", [], [Read, Read, Write], []),
-    kernel!(DenseGather, "dense_gather", [], [Read, Read, Write], []),
-    kernel!(DenseForward, "dense_forward", [DENSE_TILE, ACTIVATION], [Read, Read, Read, Write], []),
-    kernel!(DenseGradInput, "dense_grad_input", [DENSE_TILE], [Read, Read, Write], []),
-    kernel!(DenseGradKernel, "dense_grad_kernel", [DENSE_TILE], [Read, Read, Write], []),
+    kernel!(LoopForward, "loop_forward", Scalar, [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "FILTERS"]),
+    kernel!(
+        LoopForwardVec4,
+        "loop_forward_vec4",
+        Vec4,
+        [ACTIVATION],
+        [Read, Read, Read, Read, Write],
+        ["IMAGES", "QUADS"]
+    ),
+    kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
+    kernel!(LoopGradInputVec4, "loop_grad_input_vec4", Vec4, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
+    kernel!(LoopGradKernel, "loop_grad_kernel", Unused, [], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
+    kernel!(LoopGradKernelVec4, "loop_grad_kernel_vec4", Unused, [], [Read, Read, Read, Write], ["QUADS"]),
+    kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
+    kernel!(DenseGather, "dense_gather", Unused, [], [Read, Read, Write], []),
+    kernel!(DenseForward, "dense_forward", Unused, [DENSE_TILE, ACTIVATION], [Read, Read, Read, Write], []),
+    kernel!(DenseGradInput, "dense_grad_input", Unused, [DENSE_TILE], [Read, Read, Write], []),
+    kernel!(DenseGradKernel, "dense_grad_kernel", Unused, [DENSE_TILE], [Read, Read, Write], []),
     kernel!(
         SparseForward,
         "sparse_forward",
+        Scalar,
         [SPARSE_INDEX, ACTIVATION],
         [Read, Read, Read, Read, Write],
         ["IMAGES", "FILTERS"]
     ),
-    kernel!(SparseGradInput, "sparse_grad_input", [SPARSE_INDEX], [Read, Read, Read, Write], ["IMAGES"]),
-    kernel!(SparseGradKernel, "sparse_grad_kernel", [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),
-    kernel!(GradBias, "grad_bias", [], [Read, Write], []),
-    kernel!(Activate, "activate", [ACTIVATION], [Read, Write], []),
-    kernel!(ActivateGrad, "activate_grad", [ACTIVATION, DERIVATIVE], [Read, Read, Write], []),
-    kernel!(Softmax, "softmax", [], [Write], []),
-    kernel!(SoftmaxGrad, "softmax_grad", [], [Read, Read, Write], []),
-    kernel!(Fill, "fill", [], [Write], []),
+    kernel!(SparseGradInput, "sparse_grad_input", Scalar, [SPARSE_INDEX], [Read, Read, Read, Write], ["IMAGES"]),
+    kernel!(SparseGradKernel, "sparse_grad_kernel", Unused, [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),
+    kernel!(GradBias, "grad_bias", Unused, [], [Read, Write], []),
+    kernel!(Activate, "activate", Unused, [ACTIVATION], [Read, Write], []),
+    kernel!(ActivateGrad, "activate_grad", Unused, [ACTIVATION, DERIVATIVE], [Read, Read, Write], []),
+    kernel!(Softmax, "softmax", Unused, [], [Write], []),
+    kernel!(SoftmaxGrad, "softmax_grad", Unused, [], [Read, Read, Write], []),
+    kernel!(Fill, "fill", Unused, [], [Write], []),
 ];
 
 /// A kernel with its constants: what a pipeline is made of.
@@ -139,6 +162,8 @@ pub struct Variant {
     pub kernel: Kernel,
     /// Values of [`KernelInfo::constants`], in their order.
     pub constants: [u32; 4],
+    /// How the weights are stored, where the kernel reads them.
+    pub dtype: WeightType,
 }
 
 impl Kernel {
@@ -155,11 +180,20 @@ impl Kernel {
         for (to, from) in all.iter_mut().zip(constants) {
             *to = *from;
         }
-        Variant { kernel: self, constants: all }
+        Variant { kernel: self, constants: all, dtype: WeightType::F32 }
     }
 }
 
 impl Variant {
+    /// The variant for weights stored as `dtype`; the same where the kernel reads none.
+    #[must_use]
+    pub fn with_dtype(self, dtype: WeightType) -> Self {
+        match self.kernel.info().weights {
+            Weights::Unused => self,
+            Weights::Scalar | Weights::Vec4 => Self { dtype, ..self },
+        }
+    }
+
     /// Name for labels and reports: the kernel's with the constants behind it.
     #[must_use]
     pub fn name(&self) -> String {
@@ -179,6 +213,13 @@ impl Variant {
             wgsl.push_str(&format!("const {name} = {value}u;\n"));
         }
         wgsl.push_str(PARAMS);
+        wgsl.push_str(match (info.weights, self.dtype) {
+            (Weights::Unused, _) => "",
+            (Weights::Scalar, WeightType::F32) => include_str!("../../shaders/weights_f32.wgsl"),
+            (Weights::Scalar, WeightType::F16) => include_str!("../../shaders/weights_f16.wgsl"),
+            (Weights::Vec4, WeightType::F32) => include_str!("../../shaders/weights_vec4_f32.wgsl"),
+            (Weights::Vec4, WeightType::F16) => include_str!("../../shaders/weights_vec4_f16.wgsl"),
+        });
         for part in info.prelude {
             wgsl.push_str(part);
         }

@@ -6,7 +6,7 @@ mod transposed;
 pub use bound::{Backward, Bound, Forward};
 pub use transposed::{TransposedBackward, TransposedLocallyConnected};
 
-use crate::config::Config;
+use crate::config::{Config, WeightType};
 use crate::context::Context;
 use crate::geometry::{Geometry, KerasLayout, SparseIndex};
 use crate::kernel::Tables;
@@ -15,20 +15,29 @@ use crate::plan::{Chunk, PlanOptions, Planner, chunks};
 use crate::readback::Readback;
 use crate::tune::TuneTable;
 use crate::{Error, Result};
+use half::f16;
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use wgpu::BufferUsages;
 
 /// Weights, or their gradient, in the buffers that the planner cut: chunk `i` is `[cells][K][filters]`.
 #[derive(Debug, Clone)]
 pub struct KernelBuffers {
+    dtype: WeightType,
     chunks: Vec<Chunk>,
     buffers: Vec<wgpu::Buffer>,
 }
 
 impl KernelBuffers {
-    fn new(device: &wgpu::Device, label: &str, chunks: &[Chunk]) -> Self {
-        let buffers = chunks.iter().map(|chunk| buffer(device, label, chunk.bytes().max(4))).collect();
-        Self { chunks: chunks.to_vec(), buffers }
+    fn new(device: &wgpu::Device, label: &str, chunks: &[Chunk], dtype: WeightType) -> Self {
+        let buffers = chunks.iter().map(|chunk| buffer(device, label, chunk.bytes(dtype))).collect();
+        Self { dtype, chunks: chunks.to_vec(), buffers }
+    }
+
+    /// How the values are stored; a gradient's always as 32-bit floats.
+    #[must_use]
+    pub fn dtype(&self) -> WeightType {
+        self.dtype
     }
 
     /// How the weights are cut.
@@ -95,7 +104,7 @@ impl LocallyConnected {
             }
         }
         let (buffers, caught) = scoped(device, || {
-            let kernel = KernelBuffers::new(device, "locally-connected kernel", &chunks);
+            let kernel = KernelBuffers::new(device, "locally-connected kernel", &chunks, geometry.config().dtype);
             let bias = (geometry.biases() > 0).then(|| buffer(device, "locally-connected bias", 4 * geometry.biases()));
             (kernel, bias, buffer(device, "locally-connected tap tables", 4 * tables.data.len() as u64))
         });
@@ -221,12 +230,21 @@ impl LocallyConnected {
         let row = self.geometry.group_filters() as usize;
         for (chunk, buffer) in self.kernel.chunks.iter().zip(&self.kernel.buffers) {
             let from = &canonical[chunk.first_entry as usize * row..][..chunk.entries as usize * row];
-            if chunk.filters as usize == row {
-                self.context.queue().write_buffer(buffer, 0, bytemuck::cast_slice(from));
+            let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
+            let part: Cow<'_, [f32]> = if columns.len() == row {
+                from.into()
             } else {
-                let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
-                let part: Vec<f32> = from.chunks_exact(row).flat_map(|r| &r[columns.clone()]).copied().collect();
-                self.context.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&part));
+                from.chunks_exact(row).flat_map(|r| &r[columns.clone()]).copied().collect()
+            };
+            let queue = self.context.queue();
+            match self.kernel.dtype {
+                WeightType::F32 => queue.write_buffer(buffer, 0, bytemuck::cast_slice(&part)),
+                WeightType::F16 => {
+                    let mut halves: Vec<u16> = part.iter().map(|&v| f16::from_f32(v).to_bits()).collect();
+                    // Buffers are written in whole words.
+                    halves.resize(halves.len().next_multiple_of(2), 0);
+                    queue.write_buffer(buffer, 0, bytemuck::cast_slice(&halves));
+                }
             }
         }
     }
@@ -258,8 +276,9 @@ impl LocallyConnected {
     /// [`Error::OutOfMemory`].
     pub async fn create_kernel_gradient(&self) -> Result<KernelBuffers> {
         let device = self.context.device();
-        let (buffers, caught) =
-            scoped(device, || KernelBuffers::new(device, "locally-connected kernel gradient", &self.kernel.chunks));
+        let (buffers, caught) = scoped(device, || {
+            KernelBuffers::new(device, "locally-connected kernel gradient", &self.kernel.chunks, WeightType::F32)
+        });
         caught.await?;
         Ok(buffers)
     }
@@ -270,9 +289,9 @@ impl LocallyConnected {
         let device = self.context.device();
         let parts = kernel.buffers.iter().zip(&kernel.chunks);
         let parts = parts
-            .map(|(buffer, chunk)| (*chunk, Readback::record(device, encoder, buffer, 0..chunk.bytes())))
+            .map(|(buffer, chunk)| (*chunk, Readback::record(device, encoder, buffer, 0..chunk.bytes(kernel.dtype))))
             .collect();
-        KernelReadback { geometry: self.geometry.clone(), parts }
+        KernelReadback { geometry: self.geometry.clone(), dtype: kernel.dtype, parts }
     }
 }
 
@@ -280,6 +299,7 @@ impl LocallyConnected {
 #[derive(Debug)]
 pub struct KernelReadback {
     geometry: Geometry,
+    dtype: WeightType,
     parts: Vec<(Chunk, Readback)>,
 }
 
@@ -292,7 +312,14 @@ impl KernelReadback {
         let row = self.geometry.group_filters() as usize;
         let mut canonical = vec![0.0; self.geometry.weights() as usize];
         for (chunk, readback) in self.parts {
-            let part = readback.values().await?;
+            let part = match self.dtype {
+                WeightType::F32 => readback.values().await?,
+                WeightType::F16 => {
+                    let words: Vec<u32> = readback.words().await?;
+                    let halves: &[u16] = bytemuck::cast_slice(&words);
+                    halves.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
+                }
+            };
             let to = &mut canonical[chunk.first_entry as usize * row..][..chunk.entries as usize * row];
             let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
             for (to, from) in to.chunks_exact_mut(row).zip(part.chunks_exact(chunk.filters as usize)) {

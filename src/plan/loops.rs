@@ -74,7 +74,7 @@ impl Planner<'_> {
                 let columns = u64::from(chunk.cells) * u64::from(lanes);
                 let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
                 let bindings =
-                    vec![x, Slice::whole(Role::Kernel(index)), Slice::whole(bias), Slice::whole(Role::Tables), y];
+                    vec![Slice::whole(Role::Kernel(index)), x, Slice::whole(bias), Slice::whole(Role::Tables), y];
                 self.dispatch(plan, variant, params, groups, bindings)?;
             }
         }

@@ -14,7 +14,7 @@ pub use dense::TILE as DENSE_TILE;
 pub use profile::{DeviceProfile, required_limits};
 pub use weights::{Chunk, chunks};
 
-use crate::config::{Activation, Bias, Implementation, Saved};
+use crate::config::{Activation, Bias, Implementation, Saved, WeightType};
 use crate::geometry::Geometry;
 use crate::kernel::{Params, Tables, Variant};
 use crate::tune::{Pass, TuneTable};
@@ -374,6 +374,7 @@ impl Planner<'_> {
                 name: "max_compute_workgroups_per_dimension",
             });
         }
+        let variant = variant.with_dtype(self.geometry.config().dtype);
         params.workgroups = workgroups as u32;
         params.workgroups_x = x as u32;
         plan.dispatches.push(Dispatch { variant, bindings, params, workgroups: [x as u32, y as u32, 1] });
@@ -385,7 +386,10 @@ impl Planner<'_> {
 #[must_use]
 pub fn variants() -> Vec<Variant> {
     let families = [elementwise::variants(), loops::variants(), dense::variants(), sparse::variants()];
-    families.concat()
+    let all = families.concat();
+    let mut halves: Vec<Variant> = all.iter().map(|variant| variant.with_dtype(WeightType::F16)).collect();
+    halves.retain(|variant| variant.dtype == WeightType::F16);
+    [all, halves].concat()
 }
 
 impl Plan {

@@ -36,7 +36,7 @@ impl Planner<'_> {
                 let columns = u64::from(chunk.cells) * u64::from(chunk.filters.div_ceil(filters));
                 let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
                 let bindings =
-                    vec![x, Slice::whole(Role::Kernel(index)), Slice::whole(bias), Slice::whole(Role::SparseIndex), y];
+                    vec![Slice::whole(Role::Kernel(index)), x, Slice::whole(bias), Slice::whole(Role::SparseIndex), y];
                 self.dispatch(plan, Kernel::SparseForward.variant(&[images, filters]), params, groups, bindings)?;
             }
         }

@@ -1,6 +1,7 @@
 //! How the weights are cut into buffers that the device can bind.
 
 use super::DeviceProfile;
+use crate::config::WeightType;
 use crate::geometry::Geometry;
 use crate::{Error, Result};
 
@@ -35,14 +36,18 @@ impl Chunk {
         self.len() == 0
     }
 
-    /// Bytes as 32-bit floats.
+    /// Bytes of a buffer for it, a whole number of words and at least one.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        4 * self.len()
+    pub fn bytes(&self, dtype: WeightType) -> u64 {
+        match dtype {
+            WeightType::F32 => 4 * self.len().max(1),
+            WeightType::F16 => 4 * self.len().div_ceil(2).max(1),
+        }
     }
 }
 
-/// Cuts the weights of `geometry` into chunks of at most [`DeviceProfile::max_piece`] bytes.
+/// Cuts the weights of `geometry` into chunks of at most [`DeviceProfile::max_piece`] bytes as 32-bit floats, which their
+/// gradient always is.
 ///
 /// # Errors
 /// [`Error::Limit`] when a single filter of a single cell is over the limit.

@@ -1,0 +1,65 @@
+//! Weights stored as 16-bit floats: exactly what the reference gives for the rounded weights, by every implementation.
+
+mod common;
+
+use common::{GPU, Operands, check, error};
+use half::f16;
+use locally_connected::{Config, DataFormat, Geometry, Implementation, LocallyConnected, Padding, WeightType};
+
+fn rounded(values: &[f32]) -> Vec<f32> {
+    values.iter().map(|&v| f16::from_f32(v).to_f32()).collect()
+}
+
+#[test]
+fn passes_equal_the_reference_on_rounded_weights() {
+    let configs = [
+        (Config::new(8, [3, 3]).padding(Padding::Same), vec![6, 5, 4]),
+        // Odd numbers of weights, filters and channels: halves of a word belong to different rows.
+        (Config::new(3, [3, 2]).strides([2, 1]), vec![7, 5, 3]),
+        (Config::new(5, [3]).data_format(DataFormat::ChannelsFirst), vec![2, 9]),
+        (Config::new(1, [3]), vec![8, 1]),
+    ];
+    for (config, shape) in configs {
+        for implementation in Implementation::ALL {
+            let config = config.clone().dtype(WeightType::F16).implementation(implementation);
+            let geometry = Geometry::new(&config, &shape).expect("fits");
+            let mut operands = Operands::random(&geometry, 5, 7);
+            operands.kernel = rounded(&operands.kernel);
+            let expected = operands.reference(&geometry);
+            let (output, gradients) = operands.device(&geometry, GPU.context().profile()).expect("runs");
+            assert!(error(&output, &expected.output) < 1e-5);
+            assert!(error(&gradients.input, &expected.grad_input) < 1e-5);
+            assert!(error(&gradients.kernel, &expected.grad_kernel) < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn weights_take_half_the_bytes_and_are_rounded_on_upload() {
+    let geometry = |dtype| Geometry::new(&Config::new(3, [3, 3]).dtype(dtype), &[6, 6, 1]).expect("fits");
+    let layer = |dtype| pollster::block_on(LocallyConnected::with_geometry(GPU.context(), geometry(dtype)));
+    let (full, half) = (layer(WeightType::F32).expect("built"), layer(WeightType::F16).expect("built"));
+    assert_eq!(full.kernel().buffers()[0].size(), 2 * half.kernel().buffers()[0].size());
+    let operands = Operands::random(half.geometry(), 1, 9);
+    half.write_canonical(&operands.kernel).expect("its length");
+    let read = pollster::block_on(GPU.read_kernel(&half, half.kernel())).expect("read");
+    assert_eq!(read, rounded(&operands.kernel));
+}
+
+/// Against unrounded weights the error is that of 11-bit weights: small, but not that of f32.
+#[test]
+fn the_error_is_that_of_eleven_bits() {
+    let config = Config::new(16, [5, 5]).dtype(WeightType::F16);
+    let geometry = Geometry::new(&config, &[12, 12, 16]).expect("fits");
+    let operands = Operands::random(&geometry, 2, 3);
+    let (output, _) = operands.device(&geometry, GPU.context().profile()).expect("runs");
+    let error = error(&output, &operands.reference(&geometry).output);
+    assert!((1e-6..1e-3).contains(&error), "{error:e}");
+    check(
+        &Geometry::new(&config.dtype(WeightType::F32), &[12, 12, 16]).expect("fits"),
+        2,
+        3,
+        GPU.context().profile(),
+        1e-5,
+    );
+}

@@ -81,15 +81,15 @@ pub enum Error {
     )]
     EmptyOutput {
         /// Spatial input sizes.
-        input: Vec<usize>,
+        input: Box<[usize]>,
         /// Kernel sizes.
-        kernel: Vec<usize>,
+        kernel: Box<[usize]>,
         /// Strides.
-        strides: Vec<usize>,
+        strides: Box<[usize]>,
         /// Dilation rates.
-        dilation: Vec<usize>,
+        dilation: Box<[usize]>,
         /// What the output sizes would be.
-        output: Vec<i64>,
+        output: Box<[i64]>,
     },
     /// A size is beyond what 32-bit indices or 64-bit byte counts can address.
     #[error("{what} is {value}, over the most that can be addressed, {limit}")]

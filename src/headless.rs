@@ -195,7 +195,7 @@ impl Gpu {
     fn batch(&self, layer: &LocallyConnected, input: &[f32]) -> Result<u32> {
         let sample = layer.geometry().inputs();
         let batch = input.len() as u64 / sample;
-        if input.len() as u64 % sample != 0 || batch > u64::from(u32::MAX) {
+        if !(input.len() as u64).is_multiple_of(sample) || batch > u64::from(u32::MAX) {
             let (found, shape) = (input.len() as u64, layer.geometry().input_shape().to_vec());
             return Err(Error::Length { what: "input", expected: (batch + 1) * sample, found, shape });
         }

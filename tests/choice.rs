@@ -1,5 +1,7 @@
 //! The choice between the implementations: possible, forced, tuned, modelled; and the limits a host asks for.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{GPU, Operands, error};

@@ -1,5 +1,7 @@
 //! Connectivity beyond windows: patterns of the user's, and the transposed layer.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{GPU, Operands, check, error, random};

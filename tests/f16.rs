@@ -1,5 +1,7 @@
 //! Weights stored as 16-bit floats: exactly what the reference gives for the rounded weights, by every implementation.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{GPU, Operands, check, error};

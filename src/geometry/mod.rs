@@ -55,7 +55,7 @@ impl Geometry {
             DataFormat::ChannelsLast => (input_shape[rank], &input_shape[..rank]),
             DataFormat::ChannelsFirst => (input_shape[0], &input_shape[1..]),
         };
-        if channels % config.groups != 0 || config.filters % config.groups != 0 {
+        if !channels.is_multiple_of(config.groups) || !config.filters.is_multiple_of(config.groups) {
             return Err(Error::Groups { groups: config.groups, channels, filters: config.filters });
         }
 
@@ -84,11 +84,11 @@ impl Geometry {
             (0..rank).map(|a| taps::output_length(n[a], k[a], s[a], d[a], &config.padding, a)).collect();
         if output.iter().any(|&o| o <= 0) {
             return Err(Error::EmptyOutput {
-                input: spatial.to_vec(),
-                kernel: config.kernel_size.clone(),
-                strides: config.strides.clone(),
-                dilation: config.dilation_rate.clone(),
-                output,
+                input: spatial.into(),
+                kernel: config.kernel_size.as_slice().into(),
+                strides: config.strides.as_slice().into(),
+                dilation: config.dilation_rate.as_slice().into(),
+                output: output.into(),
             });
         }
         let locations: u128 = output.iter().map(|&o| o as u128).product();

@@ -259,7 +259,6 @@ impl Planner<'_> {
     }
 
     /// What each implementation would cost, or why it isn't possible: forward, and backward with all gradients.
-    #[must_use]
     pub fn estimates(&self, batch: u32, pass: Pass) -> [(Implementation, Result<Estimate>); 3] {
         Implementation::ALL.map(|implementation| {
             let plan = match pass {

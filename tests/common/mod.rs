@@ -1,6 +1,13 @@
 //! What the tests share: a device, random values, comparisons, and whole passes on the device.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test binary uses its own part"
+)]
 
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
 use locally_connected::reference::{self, Passes};

@@ -11,11 +11,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (row >= params.workgroups) {
     return;
   }
-  let from = params.x_base + row * params.row;
+  let source = params.x_base + row * params.row;
   let to = params.y_base + row * params.row;
   var sum = 0.0;
   for (var i = lane; i < params.row; i += 64u) {
-    sum += y[from + i] * dy[from + i];
+    sum += y[source + i] * dy[source + i];
   }
   partial[lane] = sum;
   for (var half = 32u; half > 0u; half /= 2u) {
@@ -27,6 +27,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
   sum = partial[0];
   for (var i = lane; i < params.row; i += 64u) {
-    dz[to + i] = y[from + i] * (dy[from + i] - sum);
+    dz[to + i] = y[source + i] * (dy[source + i] - sum);
   }
 }

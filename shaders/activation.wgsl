@@ -72,7 +72,7 @@ fn activate(z: f32) -> f32 {
   switch (params.activation) {
     case RELU: {
       if (z >= params.activation_b) { return params.activation_b; }
-      return select(params.activation_a * (z - params.activation_c), z, z >= params.activation_c);
+      return select(params.activation_a * (z - params.activation_c), z, z > params.activation_c);
     }
     case ELU: { return select(params.activation_a * expm1(min(z, 0.0)), z, z > 0.0); }
     case SELU: { return SELU_SCALE * select(SELU_ALPHA * expm1(min(z, 0.0)), z, z > 0.0); }

@@ -5,6 +5,8 @@ mod context;
 mod error;
 pub mod geometry;
 pub mod headless;
+#[cfg(feature = "keras")]
+pub mod keras;
 pub mod kernel;
 pub mod layer;
 pub mod plan;

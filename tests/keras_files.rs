@@ -345,22 +345,3 @@ fn new_models_are_read_back() {
     }
     assert!(Model::sequential("new", &[3, 3, 2, 2], layers).is_err());
 }
-
-/// Not a test: writes every fixture in both of Keras's formats and all implementations to `$KERAS_FILES_OUT`, for the
-/// real Keras to open. `tests/fixtures/check_with_keras.py FILE X Y` compares one.
-#[test]
-#[ignore = "writes files to be opened by hand with Keras"]
-fn write_files_for_keras() {
-    let out = PathBuf::from(std::env::var_os("KERAS_FILES_OUT").unwrap());
-    for (name, model) in runnable() {
-        for format in ["h5", "keras"] {
-            model.write(&out.join(format!("{name}.as_is.{format}"))).unwrap();
-            for layout in LAYOUTS {
-                if let Ok(converted) = model.clone().with_implementation(layout) {
-                    converted.write(&out.join(format!("{name}.impl{}.{format}", layout.number()))).unwrap();
-                }
-            }
-        }
-        model.write(&out.join(format!("{name}.npz"))).unwrap();
-    }
-}

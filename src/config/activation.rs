@@ -12,7 +12,7 @@ pub enum Activation {
     #[default]
     Linear,
     /// Keras's `relu` and its `ReLU` and `LeakyReLU` layers: `max_value` for `z ≥ max_value`, `z` for
-    /// `threshold ≤ z`, else `negative_slope · (z − threshold)`. The gradient at 0 of the plain form is 0.
+    /// `threshold < z`, else `negative_slope · (z − threshold)`. The gradient at 0 of the plain form is 0.
     Relu {
         /// Slope below the threshold.
         negative_slope: f32,

@@ -52,7 +52,7 @@ impl Architecture {
     pub(super) fn from_value(value: Value) -> Result<Self, String> {
         let Value::Object(mut outer) = value else { return Err("the model's config is no dictionary".into()) };
         let class = json::string(&outer, "class_name").ok_or("the model's config has no `class_name`")?.to_owned();
-        let mut config = match outer.remove("config") {
+        let mut config = match outer.shift_remove("config") {
             Some(Value::Object(config)) => config,
             // A Sequential of Keras before 2.2.3 is just the list of its layers.
             Some(Value::Array(layers)) if class == "Sequential" => {
@@ -63,7 +63,7 @@ impl Architecture {
             }
             _ => return Err(format!("the model's config ({class}) has no `config`")),
         };
-        let layers = match (class.as_str(), config.remove("layers")) {
+        let layers = match (class.as_str(), config.shift_remove("layers")) {
             ("Sequential" | "Functional" | "Model", Some(Value::Array(layers))) => layers,
             (_, Some(Value::Array(_)) | None) => {
                 return Err(format!(
@@ -198,7 +198,7 @@ fn entry(index: usize, layer: Value) -> Result<Entry, String> {
     };
     let class_name =
         json::string(&rest, "class_name").ok_or_else(|| format!("layer {index} has no `class_name`"))?.to_owned();
-    let mut config = match rest.remove("config") {
+    let mut config = match rest.shift_remove("config") {
         Some(Value::Object(config)) => config,
         // A model in the model may be a list of layers; it isn't looked into.
         Some(Value::Array(_)) => Object::new(),

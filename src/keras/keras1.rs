@@ -14,7 +14,7 @@ pub(super) fn rename(class_name: &str, config: &mut Object) {
         }
         "LocallyConnected2D" => {
             if !config.contains_key("kernel_size")
-                && let (Some(rows), Some(columns)) = (config.remove("nb_row"), config.remove("nb_col"))
+                && let (Some(rows), Some(columns)) = (config.shift_remove("nb_row"), config.shift_remove("nb_col"))
             {
                 config.insert("kernel_size".into(), json!([rows, columns]));
             }
@@ -25,9 +25,9 @@ pub(super) fn rename(class_name: &str, config: &mut Object) {
             rename_key(config, "p", "rate");
         }
         "GaussianNoise" => rename_key(config, "sigma", "stddev"),
-        "InputLayer" => rename_key(config, "input_dtype", "dtype"),
         _ => {}
     }
+    rename_key(config, "input_dtype", "dtype");
 }
 
 fn locally_connected(config: &mut Object) {
@@ -43,7 +43,7 @@ fn locally_connected(config: &mut Object) {
     ] {
         rename_key(config, old, new);
     }
-    if let Some(ordering) = config.remove("dim_ordering") {
+    if let Some(ordering) = config.shift_remove("dim_ordering") {
         let format = match ordering.as_str() {
             Some("th") => json!("channels_first"),
             Some("tf" | "default") => json!("channels_last"),
@@ -57,7 +57,7 @@ fn locally_connected(config: &mut Object) {
     }
     // What only training looks at, under names and in forms that Keras 2 refuses.
     for key in ["init", "input_dim", "input_length"] {
-        config.remove(key);
+        config.shift_remove(key);
     }
     for key in ["kernel_regularizer", "bias_regularizer", "activity_regularizer"] {
         if let Some(Value::Object(old)) = config.get(key) {
@@ -76,7 +76,7 @@ fn locally_connected(config: &mut Object) {
                 // Unknown to Keras 1 as well.
                 _ => continue,
             };
-            arguments.remove("name");
+            arguments.shift_remove("name");
             rename_key(&mut arguments, "m", "max_value");
             config.insert(key.into(), json!({"class_name": class, "config": arguments}));
         }
@@ -84,14 +84,14 @@ fn locally_connected(config: &mut Object) {
 }
 
 fn rename_key(config: &mut Object, old: &str, new: &str) {
-    if let Some(value) = config.remove(old) {
+    if let Some(value) = config.shift_remove(old) {
         config.entry(new).or_insert(value);
     }
 }
 
 /// As [`rename_key`], from a number to a list of one.
 fn wrap(config: &mut Object, old: &str, new: &str) {
-    if let Some(value) = config.remove(old) {
+    if let Some(value) = config.shift_remove(old) {
         config.entry(new).or_insert_with(|| json!([value]));
     }
 }

@@ -62,8 +62,7 @@ pub(super) fn kind(
         let shape = declared.or(input).ok_or_else(|| format!("layer \"{}\" (InputLayer) has no shape", entry.name))?;
         return Ok((Kind::Identity, Some(shape.clone()), Some(shape)));
     }
-    let Some(input) = input.clone() else { return unsupported(None) };
-    let same = |kind| Ok((kind, Some(input.clone()), Some(input.clone())));
+    let same = |kind| Ok((kind, input.clone(), input.clone()));
     if is_noise || class == "ActivityRegularization" {
         return same(Kind::Identity);
     }
@@ -75,30 +74,31 @@ pub(super) fn kind(
             None => unsupported(Some("it has no `activation`".into())),
         };
     }
-    if let Some(activation) = local::activation_layer(class, &with_axis_from_end(config, input.len())) {
+    if let Some(activation) = local::activation_layer(class, &with_axis_from_end(config, input.as_deref())) {
         return match activation {
             Ok(activation) => same(Kind::Activation(activation)),
             Err(Error::Unsupported { what, .. }) => unsupported(Some(what)),
             Err(error) => unsupported(Some(error.to_string())),
         };
     }
-    let elements = || input.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n > 0);
+    let elements = input.iter().flatten().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n > 0);
+    let elements = elements.filter(|_| input.is_some());
     match class {
         "Flatten" => {
             let data_format =
                 json::given(config, "data_format").map_or(Ok(DataFormat::ChannelsLast), local::data_format);
             let data_format = data_format.map_err(|e| in_layer(entry, e))?;
-            let Some(elements) = elements() else { return unsupported(Some("its input shape isn't known".into())) };
-            Ok((Kind::Flatten { data_format }, Some(input.clone()), Some(vec![elements])))
+            Ok((Kind::Flatten { data_format }, input.clone(), elements.map(|n| vec![n])))
         }
         "Reshape" => {
             let target = config.get("target_shape").and_then(json::list);
             let target: Option<Vec<i64>> = target.and_then(|t| t.iter().map(json::integer).collect());
             let target = target.ok_or_else(|| in_layer(entry, "`target_shape` is no list of integers"))?;
-            let Some(elements) = elements() else { return unsupported(Some("its input shape isn't known".into())) };
-            let shape = reshape(elements, &target)
-                .ok_or_else(|| in_layer(entry, format!("{input:?} can't be reshaped to {target:?}")))?;
-            Ok((Kind::Reshape(shape.clone()), Some(input.clone()), Some(shape)))
+            let Some(elements) = elements else { return unsupported(Some("its input shape isn't known".into())) };
+            let shape = reshape(elements, &target).ok_or_else(|| {
+                in_layer(entry, format!("{:?} can't be reshaped to {target:?}", input.as_deref().unwrap_or_default()))
+            })?;
+            Ok((Kind::Reshape(shape.clone()), input.clone(), Some(shape)))
         }
         "Sequential" | "Functional" | "Model" => unsupported(Some("a model in the model".into())),
         _ => unsupported(None),
@@ -133,14 +133,15 @@ fn reshape(elements: usize, target: &[i64]) -> Option<Shape> {
 }
 
 /// Softmax may name the last axis by its number, with the batch as axis 0.
-fn with_axis_from_end(config: &Object, rank: usize) -> Object {
+fn with_axis_from_end(config: &Object, input: Option<&[usize]>) -> Object {
     let mut config = config.clone();
     let axis = match config.get("axis") {
         Some(Value::Array(axes)) if axes.len() == 1 => axes.first().and_then(json::integer),
         axis => axis.and_then(json::integer),
     };
     if let Some(axis) = axis {
-        config.insert("axis".into(), if axis == rank as i64 { -1 } else { axis }.into());
+        let is_last = input.is_some_and(|input| axis == input.len() as i64);
+        config.insert("axis".into(), if is_last { -1 } else { axis }.into());
     }
     config
 }

@@ -23,7 +23,7 @@ pub struct Local {
 
 /// The most bytes that a kernel may grow to when it changes its layout. Keras's implementation 2 stores every pair of
 /// input and output units, so that a kernel of megabytes may ask for terabytes.
-const CONVERSION_BUDGET: u64 = 32 << 30;
+const CONVERSION_BUDGET: u64 = 8 << 30;
 
 impl Local {
     /// Checks that the arrays are as long as the geometry asks for.
@@ -61,7 +61,7 @@ impl Local {
     /// Stores the kernel in another layout.
     ///
     /// # Errors
-    /// Those of [`KerasLayout::check`], and [`Error::OverBudget`] where the kernel would outgrow 32 GiB.
+    /// Those of [`KerasLayout::check`], and [`Error::OverBudget`] where the kernel would outgrow 8 GiB.
     pub fn set_layout(&mut self, layout: KerasLayout) -> Result<()> {
         if layout == self.layout {
             return Ok(());
@@ -347,7 +347,7 @@ pub(super) fn activation_layer_to_keras(name: &str, activation: &Activation) -> 
     let (class, mut config) = match value {
         Value::Object(mut layer) => {
             let class = json::string(&layer, "class_name").unwrap_or_default().to_owned();
-            (class, layer.remove("config").unwrap_or_default())
+            (class, layer.shift_remove("config").unwrap_or_default())
         }
         name => ("Activation".to_owned(), json!({"activation": name})),
     };

@@ -197,7 +197,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::UnsupportedLayers`] with every layer that stands in the way, by name and class;
-    /// [`Error::Unsupported`] for a model that isn't a chain.
+    /// [`Error::Unsupported`] for a model that isn't a chain; [`Error::InputAxis`] where the size of the input is left
+    /// open.
     pub fn check_runnable(&self) -> Result<()> {
         let layers: Vec<_> = self
             .layers
@@ -214,7 +215,10 @@ impl Model {
             return Err(Error::UnsupportedLayers { layers: layers.join(", ") });
         }
         match &self.not_a_chain {
-            None => Ok(()),
+            None => match self.input_shape.iter().position(|&size| size == 0) {
+                None => Ok(()),
+                Some(axis) => Err(Error::InputAxis { axis, shape: self.input_shape.clone() }),
+            },
             Some(why) => Err(Error::Unsupported {
                 what: format!("a model with {why}"),
                 with: "here: only a chain of layers with one input and one output is".into(),

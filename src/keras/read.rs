@@ -78,20 +78,25 @@ fn from_hdf5(bytes: Vec<u8>) -> Result<Model, String> {
 fn from_keras(bytes: &[u8]) -> Result<Model, String> {
     let mut archive =
         zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("not a readable zip archive: {e}"))?;
-    let config = entry(&mut archive, "config.json")?;
-    let config = String::from_utf8(config).map_err(|_| "config.json is no UTF-8")?;
-    let architecture = Architecture::parse(&config)?;
     let version = entry(&mut archive, "metadata.json").ok().and_then(|metadata| {
         let metadata: Value = serde_json::from_slice(&metadata).ok()?;
         Some(metadata.get("keras_version")?.as_str()?.to_owned())
     });
     let version = version.unwrap_or_else(|| "2".into());
+    from_archive(&mut archive, version.clone()).map_err(|message| match version.starts_with("2") {
+        true => message,
+        false => format!("{message} (saved by Keras {version}; files of Keras 2 are read)"),
+    })
+}
+
+fn from_archive(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, version: String) -> Result<Model, String> {
+    let config = String::from_utf8(entry(archive, "config.json")?).map_err(|_| "config.json is no UTF-8")?;
+    let architecture = Architecture::parse(&config)?;
     if architecture.layers.iter().all(|layer| super::local::rank_of_class(&layer.class_name).is_none()) {
         // Nothing to be read, whatever the weights are.
         return build(architecture, version, &BTreeMap::new(), &Nothing);
     }
-    let weights =
-        Reader::new(entry(&mut archive, "model.weights.h5")?).map_err(|e| format!("model.weights.h5: {e}"))?;
+    let weights = Reader::new(entry(archive, "model.weights.h5")?).map_err(|e| format!("model.weights.h5: {e}"))?;
     let mut layers: Vec<_> = architecture.layers.iter().collect();
     layers.sort_by_key(|layer| layer.listed);
     let layers: Vec<_> = layers.iter().map(|layer| (layer.name.as_str(), layer.class_name.as_str())).collect();

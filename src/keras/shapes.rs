@@ -11,8 +11,11 @@ pub(super) fn output_shape(class: &str, config: &Object, inputs: &[&[usize]]) ->
     let input = *inputs.first()?;
     match class {
         "BatchNormalization" | "LayerNormalization" | "GroupNormalization" | "UnitNormalization" | "Normalization"
-        | "Rescaling" | "Masking" | "PReLU" | "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum"
-        | "Softmax" | "Activation" => Some(input.to_vec()),
+        | "Rescaling" | "Masking" | "PReLU" | "Softmax" | "Activation" => Some(input.to_vec()),
+        // Unequal shapes may be broadcast.
+        "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" => {
+            inputs.iter().all(|other| *other == input).then(|| input.to_vec())
+        }
         "Dense" => {
             let (_, rest) = input.split_last()?;
             Some(rest.iter().copied().chain([size(config, "units")?]).collect())

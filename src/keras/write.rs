@@ -79,7 +79,7 @@ fn architecture(model: &Model, native: bool) -> Value {
     config.insert("layers".into(), layers.collect());
     let mut outer = model.frame.outer.clone();
     outer.insert("config".into(), config.into());
-    outer.remove("compile_config");
+    outer.shift_remove("compile_config");
     let (module, registered) = if is_functional(model) {
         ("keras.src.engine.functional", json!("Functional"))
     } else {
@@ -96,7 +96,7 @@ fn architecture(model: &Model, native: bool) -> Value {
 fn style(entry: &mut Object, native: bool, module: Value, registered: Value, shape: &[usize], is_built: bool) {
     if !native {
         for key in ["module", "registered_name", "build_config"] {
-            entry.remove(key);
+            entry.shift_remove(key);
         }
     } else if !entry.contains_key("module") {
         entry.insert("module".into(), module);

@@ -37,7 +37,7 @@ pub fn activation(z: f64, activation: Activation) -> f64 {
         Activation::Linear | Activation::Softmax => z,
         Activation::Relu { negative_slope, max_value, threshold } => match max_value {
             Some(most) if z >= most.into() => most.into(),
-            _ if z >= threshold.into() => z,
+            _ if z > threshold.into() => z,
             _ => f64::from(negative_slope) * (z - f64::from(threshold)),
         },
         Activation::Elu { alpha } => {

@@ -47,7 +47,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let i = first_column + column * 4u + j;
       if (n < params.batch && i < params.dense_rows) {
         let at = params.x_base + n * params.x_sample + i;
-        dx[at] = sum[r][j] + select(0.0, dx[at], params.accumulate == 1u);
+        var value = sum[r][j];
+        if (params.accumulate == 1u) {
+          value += dx[at];
+        }
+        dx[at] = value;
       }
     }
   }

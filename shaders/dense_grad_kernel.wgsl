@@ -44,7 +44,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let c = first_column + column * 4u + j;
       if (i < params.dense_rows && c < params.dense_columns) {
         let at = i * params.dense_columns + c;
-        d[at] = sum[r][j] + select(0.0, d[at], params.accumulate == 1u);
+        var value = sum[r][j];
+        if (params.accumulate == 1u) {
+          value += d[at];
+        }
+        d[at] = value;
       }
     }
   }

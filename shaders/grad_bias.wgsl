@@ -19,5 +19,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     sum += at;
   }
-  db[i] = sum + select(0.0, db[i], params.accumulate == 1u);
+  var value = sum;
+  if (params.accumulate == 1u) {
+    value += db[i];
+  }
+  db[i] = value;
 }

@@ -67,7 +67,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var j = 0u; j < CHANNELS; j++) {
         let at = params.x_base + (first + i) * params.x_sample + position * params.x_position
           + (channel + j) * params.x_channel;
-        dx[at] = sum[i][j] + select(0.0, dx[at], params.accumulate == 1u);
+        var value = sum[i][j];
+        if (params.accumulate == 1u) {
+          value += dx[at];
+        }
+        dx[at] = value;
       }
     }
   }

@@ -60,7 +60,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (f + j * lanes < params.filters) {
       for (var i = 0u; i < CHANNELS; i++) {
         let at = params.w_base + (local_cell * params.window + k + i) * params.filters + filter_at[j];
-        dw[at] = sum[i][j] + select(0.0, dw[at], params.accumulate == 1u);
+        var value = sum[i][j];
+        if (params.accumulate == 1u) {
+          value += dw[at];
+        }
+        dw[at] = value;
       }
     }
   }

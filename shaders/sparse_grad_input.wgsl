@@ -38,7 +38,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var i = 0u; i < IMAGES; i++) {
     if (first + i < params.batch) {
       let at = params.x_base + (first + i) * params.x_sample + input;
-      dx[at] = sum[i] + select(0.0, dx[at], params.accumulate == 1u);
+      var value = sum[i];
+      if (params.accumulate == 1u) {
+        value += dx[at];
+      }
+      dx[at] = value;
     }
   }
 }

@@ -34,7 +34,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var j = 0u; j < FILTERS; j++) {
     if (f + j * lanes < params.filters) {
       let at = local * params.filters + f + j * lanes;
-      dw[at] = sum[j] + select(0.0, dw[at], params.accumulate == 1u);
+      var value = sum[j];
+      if (params.accumulate == 1u) {
+        value += dw[at];
+      }
+      dw[at] = value;
     }
   }
 }

@@ -44,6 +44,8 @@ pub enum Kernel {
     SparseGradKernel,
     /// Bias gradient of every variant.
     GradBias,
+    /// The same for a bias per location, four outputs at a step.
+    GradBiasVec4,
     /// An activation on its own.
     Activate,
     /// Output gradient to pre-activation gradient.
@@ -118,7 +120,7 @@ macro_rules! kernel {
 }
 
 /// Every kernel, in the order of [`Kernel`].
-pub const KERNELS: [KernelInfo; 20] = [
+pub const KERNELS: [KernelInfo; 21] = [
     kernel!(LoopForward, "loop_forward", Scalar, [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "FILTERS"]),
     kernel!(
         LoopForwardVec4,
@@ -131,7 +133,7 @@ pub const KERNELS: [KernelInfo; 20] = [
     kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(LoopGradInputVec4, "loop_grad_input_vec4", Vec4, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(LoopGradKernel, "loop_grad_kernel", Unused, [], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
-    kernel!(LoopGradKernelVec4, "loop_grad_kernel_vec4", Unused, [], [Read, Read, Read, Write], ["QUADS"]),
+    kernel!(LoopGradKernelVec4, "loop_grad_kernel_vec4", Unused, [], [Read, Read, Read, Write], ["ROWS", "QUADS"]),
     kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
     kernel!(DenseGather, "dense_gather", Unused, [], [Read, Read, Write], []),
     kernel!(DenseForward, "dense_forward", Unused, [DENSE_TILE, ACTIVATION], [Read, Read, Read, Write], []),
@@ -148,6 +150,7 @@ pub const KERNELS: [KernelInfo; 20] = [
     kernel!(SparseGradInput, "sparse_grad_input", Scalar, [SPARSE_INDEX], [Read, Read, Read, Write], ["IMAGES"]),
     kernel!(SparseGradKernel, "sparse_grad_kernel", Unused, [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),
     kernel!(GradBias, "grad_bias", Unused, [], [Read, Write], []),
+    kernel!(GradBiasVec4, "grad_bias_vec4", Unused, [], [Read, Write], []),
     kernel!(Activate, "activate", Unused, [ACTIVATION], [Read, Write], []),
     kernel!(ActivateGrad, "activate_grad", Unused, [ACTIVATION, DERIVATIVE], [Read, Read, Write], []),
     kernel!(Softmax, "softmax", Unused, [], [Write], []),

@@ -112,8 +112,8 @@ fn work(dispatch: &Dispatch) -> Work {
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradKernelVec4 => Work {
-            threads: cells * window / 4.0 * tiles(p.filters / 4, a),
-            operations: 3.0 + batch * product(4.0, 4.0 * x, LOAD4 * (1.0 + x)) + 4.0 * x * LOAD4,
+            threads: cells * tiles(p.window / 4, a) * tiles(p.filters / 4, b),
+            operations: 3.0 + batch * product(4.0 * x, 4.0 * y, LOAD4 * (x + y)) + 4.0 * x * y * LOAD4,
             bytes: inputs + weights + outputs,
         },
         Kernel::SparseForward => Work {
@@ -148,6 +148,9 @@ fn work(dispatch: &Dispatch) -> Work {
             Work { threads: of(p.dense_columns), operations: tap + 3.0 * window, bytes: 3.0 * weights }
         }
         Kernel::DenseGather => Work { threads: of(p.count), operations: 5.0, bytes: 2.0 * weights },
+        Kernel::GradBiasVec4 => {
+            Work { threads: of(p.count), operations: batch * LOAD4, bytes: 4.0 * batch * of(p.y_sample) }
+        }
         Kernel::GradBias => {
             Work { threads: of(p.count), operations: batch * of(p.row.max(1)), bytes: 4.0 * batch * of(p.y_sample) }
         }

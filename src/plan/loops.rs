@@ -13,6 +13,7 @@ pub(super) const IMAGES: [u32; 5] = [1, 2, 4, 8, 16];
 pub(super) const FILTERS: [u32; 4] = [1, 2, 4, 8];
 const QUADS: [u32; 3] = [1, 2, 4];
 const CHANNELS: [u32; 5] = [1, 2, 3, 4, 8];
+const ROWS: [u32; 3] = [1, 2, 4];
 
 /// The largest of `sizes` up to `most` that isn't over twice what there is to do, so that little is done in vain.
 pub(super) fn tile(sizes: &[u32], most: u32, count: u32) -> u32 {
@@ -110,9 +111,10 @@ impl Planner<'_> {
                 let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
                 let (variant, rows, lanes) = if self.in_quads(chunk, &params, true) {
                     let quads = tile(&QUADS, 4, chunk.filters / 4);
+                    let rows = divisor(&ROWS, 4 / quads, params.group_channels / 4);
                     (
-                        Kernel::LoopGradKernelVec4.variant(&[quads]),
-                        self.geometry.window() / 4,
+                        Kernel::LoopGradKernelVec4.variant(&[rows, quads]),
+                        self.geometry.window() / (4 * rows),
                         (chunk.filters / 4).div_ceil(quads),
                     )
                 } else {
@@ -143,6 +145,6 @@ pub(super) fn variants() -> Vec<Variant> {
     all(Kernel::LoopGradInput, &IMAGES[..4], &CHANNELS);
     all(Kernel::LoopGradInputVec4, &IMAGES[..4], &CHANNELS);
     all(Kernel::LoopGradKernel, &CHANNELS, &FILTERS);
-    variants.extend(QUADS.map(|quads| Kernel::LoopGradKernelVec4.variant(&[quads])));
+    all(Kernel::LoopGradKernelVec4, &ROWS, &QUADS);
     variants
 }

@@ -1,4 +1,4 @@
-// db[p, f] = sum over n of dz[n, p, f]; where locations share the bias, also over them (params.row is their number).
+// db[p, f] = sum over n of dz[n, p, f]: a bias per location lies as the output does, so element i sums elements i.
 @group(0) @binding(1) var<storage, read> dz: array<f32>;        // output samples
 @group(0) @binding(2) var<storage, read_write> db: array<f32>;  // [count]
 
@@ -8,18 +8,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (i >= params.count) {
     return;
   }
-  // A bias per location lies as the output does, so element i sums elements i; a shared one sums filter i.
-  let stride = select(1u, params.y_filter, params.row > 1u);
-  var sum = 0.0;
+  var value = 0.0;
   for (var n = 0u; n < params.batch; n++) {
-    let sample = params.y_base + n * params.y_sample + i * stride;
-    var at = 0.0;
-    for (var p = 0u; p < params.row; p++) {
-      at += dz[sample + p * params.y_location];
-    }
-    sum += at;
+    value += dz[params.y_base + n * params.y_sample + i];
   }
-  var value = sum;
   if (params.accumulate == 1u) {
     value += db[i];
   }

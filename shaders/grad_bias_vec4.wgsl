@@ -1,4 +1,4 @@
-// grad_bias for a bias per location and outputs in fours.
+// grad_bias for outputs in fours.
 @group(0) @binding(1) var<storage, read> dz: array<vec4<f32>>;        // output samples
 @group(0) @binding(2) var<storage, read_write> db: array<vec4<f32>>;  // [count]
 

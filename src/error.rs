@@ -44,7 +44,7 @@ pub enum Error {
         value: String,
     },
     /// Channels or filters can't be divided into the groups asked for.
-    #[error("{groups} groups divide neither evenly into {channels} channels nor into {filters} filters")]
+    #[error("{channels} channels and {filters} filters can't both be divided into {groups} groups")]
     Groups {
         /// Groups asked for.
         groups: usize,

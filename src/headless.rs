@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::layer::{Backward, Forward, KernelBuffers, LocallyConnected};
 use crate::readback::Readback;
 use crate::{Error, Result};
+use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::BufferUsages;
 
 /// An adapter, its device and a [`Context`] on it.
@@ -12,6 +13,8 @@ use wgpu::BufferUsages;
 pub struct Gpu {
     adapter: wgpu::Adapter,
     context: Context,
+    // The first error outside all scopes, as when a buffer of this module's doesn't fit.
+    failure: Arc<Mutex<Option<Error>>>,
 }
 
 /// How [`Gpu::with_options`] picks an adapter and makes its device.
@@ -109,8 +112,18 @@ impl Gpu {
             })
             .await
             .map_err(|error| Error::Device(error.to_string()))?;
+        let failure = Arc::new(Mutex::new(None));
+        let first = failure.clone();
+        // wgpu would panic otherwise; the device is this module's own.
+        device.on_uncaptured_error(Arc::new(move |error| {
+            let error = match error {
+                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory(error.to_string()),
+                error => Error::Device(error.to_string()),
+            };
+            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }));
         let context = Context::new(&device, &queue);
-        Ok(Self { adapter, context })
+        Ok(Self { adapter, context, failure })
     }
 
     /// The adapter.
@@ -180,7 +193,18 @@ impl Gpu {
         }
         let device = self.context.device();
         let readback = self.submit(|encoder| Readback::record(device, encoder, buffer, 0..4 * elements));
-        self.drive(readback.values()).await
+        let values = self.drive(readback.values()).await;
+        self.check()?;
+        values
+    }
+
+    /// The first error since the last call that the device reported outside all scopes: out of memory in
+    /// [`Gpu::upload`] or [`Gpu::empty`], say. The reading methods call it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::Device`].
+    pub fn check(&self) -> Result<()> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
     /// Reads weights or their gradient in canonical order.
@@ -189,7 +213,9 @@ impl Gpu {
     /// [`Error::DeviceLost`].
     pub async fn read_kernel(&self, layer: &LocallyConnected, kernel: &KernelBuffers) -> Result<Vec<f32>> {
         let readback = self.submit(|encoder| layer.read_kernel(encoder, kernel));
-        self.drive(readback.canonical()).await
+        let values = self.drive(readback.canonical()).await;
+        self.check()?;
+        values
     }
 
     fn batch(&self, layer: &LocallyConnected, input: &[f32]) -> Result<u32> {

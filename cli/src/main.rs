@@ -1,2 +1,43 @@
-//! x
-fn main() {}
+//! `locally`: Keras's locally connected layers on any GPU, from the command line.
+
+mod args;
+mod arrays;
+mod chain;
+mod commands;
+mod device;
+mod failure;
+mod format;
+mod memory;
+mod output;
+mod progress;
+
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Wayland's client library, which the OpenGL driver tries, complains about a missing runtime folder in a line of its
+/// own that begins with `error:`, although nothing here needs that folder.
+fn quieten_drivers() {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR");
+    if cfg!(target_os = "linux") && folder.is_none_or(|folder| !std::path::Path::new(&folder).is_absolute()) {
+        // SAFETY: the first thing that main does; no other thread is there that could read the environment.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
+}
+
+fn main() -> ExitCode {
+    quieten_drivers();
+    failure::report_panics();
+    match args::Cli::try_parse() {
+        Ok(cli) => match commands::dispatch(&cli) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        },
+        // `--help` and `--version` arrive as errors too.
+        Err(error) if error.exit_code() == 0 => match output::print(&error.render().to_string()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        },
+        Err(error) => Failure::usage(&error).report(),
+    }
+}

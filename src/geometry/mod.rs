@@ -98,8 +98,11 @@ impl Geometry {
         if weights * 4 > i64::MAX as u128 {
             return Err(Error::TooLarge { what: "the number of weights", value: weights, limit: i64::MAX as u64 / 4 });
         }
-        for axis in 0..rank {
-            fits_u32("a tap table", u128::from(output[axis] as u64) * u128::from(k[axis]))?;
+        // Their indices and their inverse, as they are bound on the device: at most 2³¹ - 4 bytes.
+        let tables: u128 = (0..rank).map(|a| 3 * output[a] as u128 * u128::from(k[a]) + u128::from(n[a]) + 1).sum();
+        let limit = (1 << 29) - 1;
+        if tables > u128::from(limit) {
+            return Err(Error::TooLarge { what: "the tap tables' size", value: tables, limit });
         }
 
         let axis = |index: usize| match (index + rank).checked_sub(3) {

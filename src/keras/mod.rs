@@ -36,6 +36,7 @@ mod json;
 mod keras1;
 mod layer;
 mod local;
+mod network;
 pub mod npy;
 mod read;
 mod shapes;
@@ -46,6 +47,7 @@ mod write;
 
 pub use files::write_file;
 pub use local::{Local, config_from_keras};
+pub use network::{LayerGradients, Network, NetworkGradients, NetworkOptions};
 
 use crate::config::{Activation, DataFormat};
 use crate::geometry::KerasLayout;

@@ -42,10 +42,12 @@ pub enum Kernel {
     SparseGradInput,
     /// Kernel gradient of the sparse variant.
     SparseGradKernel,
-    /// Bias gradient of every variant.
+    /// Gradient of a bias per location, of every variant.
     GradBias,
-    /// The same for a bias per location, four outputs at a step.
+    /// The same, four outputs at a step.
     GradBiasVec4,
+    /// Gradient of a bias that all locations share.
+    GradBiasShared,
     /// An activation on its own.
     Activate,
     /// Output gradient to pre-activation gradient.
@@ -120,7 +122,7 @@ macro_rules! kernel {
 }
 
 /// Every kernel, in the order of [`Kernel`].
-pub const KERNELS: [KernelInfo; 21] = [
+pub const KERNELS: [KernelInfo; 22] = [
     kernel!(LoopForward, "loop_forward", Scalar, [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "FILTERS"]),
     kernel!(
         LoopForwardVec4,
@@ -151,6 +153,7 @@ pub const KERNELS: [KernelInfo; 21] = [
     kernel!(SparseGradKernel, "sparse_grad_kernel", Unused, [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),
     kernel!(GradBias, "grad_bias", Unused, [], [Read, Write], []),
     kernel!(GradBiasVec4, "grad_bias_vec4", Unused, [], [Read, Write], []),
+    kernel!(GradBiasShared, "grad_bias_shared", Unused, [], [Read, Write], []),
     kernel!(Activate, "activate", Unused, [ACTIVATION], [Read, Write], []),
     kernel!(ActivateGrad, "activate_grad", Unused, [ACTIVATION, DERIVATIVE], [Read, Read, Write], []),
     kernel!(Softmax, "softmax", Unused, [], [Write], []),
@@ -201,10 +204,14 @@ impl Variant {
     #[must_use]
     pub fn name(&self) -> String {
         let info = self.kernel.info();
-        info.constants
-            .iter()
-            .zip(self.constants)
-            .fold(info.name.to_owned(), |name, (constant, value)| format!("{name}_{}{value}", constant.to_lowercase()))
+        let mut name = info.name.to_owned();
+        for (constant, value) in info.constants.iter().zip(self.constants) {
+            name.push_str(&format!("_{}{value}", constant.to_lowercase()));
+        }
+        if self.dtype == WeightType::F16 {
+            name.push_str("_f16");
+        }
+        name
     }
 
     /// The whole WGSL: constants, params, prelude, kernel.

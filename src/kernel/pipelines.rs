@@ -37,6 +37,12 @@ impl Pipelines {
         self.lock().is_empty()
     }
 
+    /// Forgets pipelines that turned out to be invalid, so that they are not used as if they had been made.
+    pub(crate) fn forget(&self, variants: impl Iterator<Item = Variant>) {
+        let mut made = self.lock();
+        variants.for_each(|variant| drop(made.remove(&variant)));
+    }
+
     /// The pipeline of `variant`, compiled now unless it was before. wgpu has no asynchronous pipeline creation, so
     /// this may block for the time the driver takes to compile.
     pub(crate) fn get(&self, device: &wgpu::Device, variant: Variant) -> Result<Arc<Pipeline>> {

@@ -145,7 +145,11 @@ impl LocallyConnected {
             let mut dispatches = plans.iter().flat_map(|plan| &plan.dispatches);
             dispatches.try_for_each(|d| self.context.pipelines().get(device, d.variant).map(drop))
         });
-        caught.await?;
+        if let Err(error) = caught.await {
+            let dispatches = plans.iter().flat_map(|plan| &plan.dispatches);
+            self.context.pipelines().forget(dispatches.map(|dispatch| dispatch.variant));
+            return Err(error);
+        }
         made
     }
 
@@ -327,7 +331,10 @@ impl LocallyConnected {
             }
             Ok(steps)
         });
-        caught.await?;
+        if let Err(error) = caught.await {
+            self.context.pipelines().forget(plan.dispatches.iter().map(|dispatch| dispatch.variant));
+            return Err(error);
+        }
         let bytes = uniform_bytes.max(4) + plan.scratch_bytes();
         Ok(Bound { steps: made?, plan, bytes })
     }

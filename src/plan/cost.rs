@@ -151,9 +151,12 @@ fn work(dispatch: &Dispatch) -> Work {
         Kernel::GradBiasVec4 => {
             Work { threads: of(p.count), operations: batch * LOAD4, bytes: 4.0 * batch * of(p.y_sample) }
         }
-        Kernel::GradBias => {
-            Work { threads: of(p.count), operations: batch * of(p.row.max(1)), bytes: 4.0 * batch * of(p.y_sample) }
-        }
+        Kernel::GradBias => Work { threads: of(p.count), operations: batch, bytes: 4.0 * batch * of(p.y_sample) },
+        Kernel::GradBiasShared => Work {
+            threads: 64.0 * of(p.count),
+            operations: batch * of(p.row) / 64.0,
+            bytes: 4.0 * batch * of(p.y_sample),
+        },
         Kernel::Fill => Work { threads: of(p.count), operations: 1.0, bytes: 4.0 * of(p.count) },
         Kernel::Activate | Kernel::ActivateGrad | Kernel::Softmax | Kernel::SoftmaxGrad => {
             Work { threads: of(p.count), operations: 4.0, bytes: 12.0 * of(p.count) }

@@ -74,8 +74,7 @@ impl Planner<'_> {
     pub(super) fn grad_bias(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
         let geometry = self.geometry;
         let count = geometry.biases();
-        let shared = geometry.config().bias == Bias::PerFilter;
-        let row = if shared { geometry.locations() } else { 1 };
+        let row = geometry.locations();
         if 4 * count > self.profile.max_piece() {
             return Err(Error::Limit {
                 what: "the bias".into(),
@@ -88,11 +87,15 @@ impl Planner<'_> {
         for Samples { first, count: samples } in self.samples(batch)? {
             let (slice, y_base) = self.slice(dz, geometry.outputs() * first, geometry.outputs() * u64::from(samples));
             let accumulate = u32::from(first > 0);
-            let fours = !shared && count.is_multiple_of(4) && y_base.is_multiple_of(4);
-            let (kernel, count) = if fours { (Kernel::GradBiasVec4, count / 4) } else { (Kernel::GradBias, count) };
+            let (kernel, count) = match geometry.config().bias {
+                Bias::PerFilter => (Kernel::GradBiasShared, count),
+                _ if count.is_multiple_of(4) && y_base.is_multiple_of(4) => (Kernel::GradBiasVec4, count / 4),
+                _ => (Kernel::GradBias, count),
+            };
+            let groups = if kernel == Kernel::GradBiasShared { count } else { count.div_ceil(THREADS) };
             let params = Params { batch: samples, count: count as u32, row, y_base, accumulate, ..self.params() };
             let bindings = vec![slice, super::Slice::whole(Role::GradBias)];
-            self.dispatch(plan, kernel.variant(&[]), params, count.div_ceil(THREADS), bindings)?;
+            self.dispatch(plan, kernel.variant(&[]), params, groups, bindings)?;
         }
         Ok(())
     }
@@ -100,8 +103,8 @@ impl Planner<'_> {
 
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<crate::kernel::Variant> {
-    use Kernel::{Activate, ActivateGrad, Fill, GradBias, GradBiasVec4, Softmax, SoftmaxGrad};
-    [Activate, ActivateGrad, Fill, GradBias, GradBiasVec4, Softmax, SoftmaxGrad]
+    use Kernel::{Activate, ActivateGrad, Fill, GradBias, GradBiasShared, GradBiasVec4, Softmax, SoftmaxGrad};
+    [Activate, ActivateGrad, Fill, GradBias, GradBiasShared, GradBiasVec4, Softmax, SoftmaxGrad]
         .map(|kernel| kernel.variant(&[]))
         .to_vec()
 }

@@ -141,10 +141,15 @@ pub(super) fn variants() -> Vec<Variant> {
         }
     };
     all(Kernel::LoopForward, &IMAGES[..4], &FILTERS);
-    all(Kernel::LoopForwardVec4, &IMAGES, &QUADS[..2]);
+    // 16 vectors of sums at most.
+    all(Kernel::LoopForwardVec4, &IMAGES, &QUADS[..1]);
+    all(Kernel::LoopForwardVec4, &IMAGES[..4], &QUADS[1..2]);
     all(Kernel::LoopGradInput, &IMAGES[..4], &CHANNELS);
     all(Kernel::LoopGradInputVec4, &IMAGES[..4], &CHANNELS);
     all(Kernel::LoopGradKernel, &CHANNELS, &FILTERS);
-    all(Kernel::LoopGradKernelVec4, &ROWS, &QUADS);
+    // 4 rows by quads at most.
+    for (rows, most) in ROWS.iter().zip((1..=QUADS.len()).rev()) {
+        all(Kernel::LoopGradKernelVec4, &[*rows], &QUADS[..most]);
+    }
     variants
 }

@@ -4,6 +4,7 @@
 mod cost;
 mod dense;
 mod elementwise;
+mod iterations;
 mod loops;
 mod profile;
 mod sparse;
@@ -319,6 +320,7 @@ impl Planner<'_> {
                 name: "max_storage_buffer_binding_size",
             });
         }
+        let at_once = at_once.min(self.most_samples());
         let batch = u64::from(batch);
         Ok((0..batch)
             .step_by(at_once as usize)
@@ -376,7 +378,19 @@ impl Planner<'_> {
         let variant = variant.with_dtype(self.geometry.config().dtype);
         params.workgroups = workgroups as u32;
         params.workgroups_x = x as u32;
-        plan.dispatches.push(Dispatch { variant, bindings, params, workgroups: [x as u32, y as u32, 1] });
+        let dispatch = Dispatch { variant, bindings, params, workgroups: [x as u32, y as u32, 1] };
+        // The bound costs some host work, and only few drivers have a limit.
+        let most = self.profile.max_iterations;
+        if most < u64::MAX && self.iterations(&dispatch) > most {
+            return Err(Error::Limit {
+                what: variant.name(),
+                needed: self.iterations(&dispatch),
+                unit: "turns of a thread's loops",
+                limit: most,
+                name: "the driver ends longer loops without a word",
+            });
+        }
+        plan.dispatches.push(dispatch);
         Ok(())
     }
 }

@@ -25,6 +25,8 @@ pub struct DeviceProfile {
     pub max_workgroup_memory: u32,
     /// Most threads of a workgroup.
     pub max_workgroup_size: u32,
+    /// Turns of a thread's loops, all together, after which the driver ends them; `u64::MAX` where it doesn't.
+    pub max_iterations: u64,
 }
 
 impl DeviceProfile {
@@ -35,7 +37,9 @@ impl DeviceProfile {
         let version = env!("CARGO_PKG_VERSION");
         let fingerprint = format!("{name} {vendor:x}:{device:x} {driver} {driver_info} {backend} {version}");
         let is_cpu = info.device_type == wgpu::DeviceType::Cpu;
-        Self { name: name.clone(), fingerprint, is_cpu, ..Self::with_limits(limits) }
+        // Mesa's LP_MAX_TGSI_LOOP_ITERATIONS, seen on Mesa 22.3.
+        let max_iterations = if driver == "llvmpipe" { 65_535 } else { u64::MAX };
+        Self { name: name.clone(), fingerprint, is_cpu, max_iterations, ..Self::with_limits(limits) }
     }
 
     /// The WebGPU default limits: what a browser gives a page that asks for nothing.
@@ -56,6 +60,7 @@ impl DeviceProfile {
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
             max_workgroup_size: limits.max_compute_invocations_per_workgroup,
+            max_iterations: u64::MAX,
         }
     }
 

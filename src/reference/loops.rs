@@ -99,17 +99,26 @@ pub fn loop_grad_kernel(geometry: &Geometry, input: &[f32], dz: &[f64]) -> Vec<f
     grad
 }
 
-/// Keras's order, from the gradient before the activation; empty without bias.
+/// Gradient of a bias per location, in Keras's order, from the gradient before the activation.
 #[must_use]
 pub fn grad_bias(geometry: &Geometry, dz: &[f64]) -> Vec<f64> {
-    let outputs = geometry.outputs() as usize;
-    let mut grad = vec![0.0; geometry.biases() as usize];
-    for sample in dz.chunks_exact(outputs) {
+    let mut grad = vec![0.0; geometry.outputs() as usize];
+    for sample in dz.chunks_exact(grad.len()) {
+        for (sum, dz) in grad.iter_mut().zip(sample) {
+            *sum += dz;
+        }
+    }
+    grad
+}
+
+/// Gradient of a bias that all locations share, from the gradient before the activation.
+#[must_use]
+pub fn grad_bias_shared(geometry: &Geometry, dz: &[f64]) -> Vec<f64> {
+    let mut grad = vec![0.0; geometry.filters() as usize];
+    for sample in dz.chunks_exact(geometry.outputs() as usize) {
         for p in 0..geometry.locations() {
             for f in 0..geometry.filters() {
-                if let Some(b) = bias_index(geometry, p, f) {
-                    grad[b] += sample[geometry.output_index(p, f) as usize];
-                }
+                grad[f as usize] += sample[geometry.output_index(p, f) as usize];
             }
         }
     }

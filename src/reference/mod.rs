@@ -9,10 +9,10 @@ mod sparse;
 
 pub use activation::{activate, activate_grad, activation, derivative, softmax, softmax_grad};
 pub use dense::{dense_forward, dense_gather, dense_grad_input, dense_grad_kernel, dense_scatter};
-pub use loops::{grad_bias, loop_forward, loop_grad_input, loop_grad_kernel};
+pub use loops::{grad_bias, grad_bias_shared, loop_forward, loop_grad_input, loop_grad_kernel};
 pub use sparse::{sparse_forward, sparse_grad_input, sparse_grad_kernel};
 
-use crate::config::{Activation, Implementation};
+use crate::config::{Activation, Bias, Implementation};
 use crate::geometry::{Geometry, SparseIndex};
 
 /// Everything that a forward and a backward pass give.
@@ -90,6 +90,16 @@ pub fn passes_by(
             (done, grad_input, grad_kernel)
         }
     };
-    let grad_bias = grad_bias(geometry, &dz);
+    let grad_bias = match geometry.config().bias {
+        Bias::None => Vec::new(),
+        Bias::PerLocation => grad_bias(geometry, &dz),
+        Bias::PerFilter => grad_bias_shared(geometry, &dz),
+    };
     Passes { pre_activation, output, grad_input, grad_kernel, grad_bias }
+}
+
+/// Zeroes.
+#[must_use]
+pub fn fill(count: usize) -> Vec<f64> {
+    vec![0.0; count]
 }

@@ -6,17 +6,43 @@
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "each test binary uses its own part"
+    reason = "each test binary uses its own part, and a test fails by panicking"
 )]
 
+use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
+use locally_connected::kernel::{Params, Tables};
+use locally_connected::plan::{Gradients, Plan, Planner, Role, chunks};
 use locally_connected::reference::{self, Passes};
-use locally_connected::{Context, DeviceProfile, Geometry, LocallyConnected, Result};
+use locally_connected::{
+    Activation, Context, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, PlanOptions, Result,
+    WeightType,
+};
 use std::sync::LazyLock;
+
+/// Most relative error of outputs: rounding in f32 of sums as long as the tests have.
+pub const FORWARD: f64 = 1e-5;
+/// Most relative error of gradients, whose sums also run over the batch.
+pub const GRADIENT: f64 = 2.0 * FORWARD;
 
 /// The adapter under test; without one every test fails.
 pub static GPU: LazyLock<Gpu> =
     LazyLock::new(|| pollster::block_on(Gpu::with_options(&GpuOptions::default())).expect("tests need an adapter"));
+
+/// The real limits of the adapter under test.
+pub fn profile() -> DeviceProfile {
+    GPU.context().profile().clone()
+}
+
+/// A context on the shared device whose planner sees `profile`; the shared context, with the pipelines it has, where
+/// that is the device's own.
+pub fn context(profile: &DeviceProfile) -> Context {
+    let shared = GPU.context();
+    if profile == shared.profile() {
+        return shared.clone();
+    }
+    Context::with_profile(shared.device(), shared.queue(), profile.clone())
+}
 
 /// Uniform values in -1..1 from a seed (splitmix64).
 pub fn random(seed: u64, count: u64) -> Vec<f32> {
@@ -30,6 +56,45 @@ pub fn random(seed: u64, count: u64) -> Vec<f32> {
             ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         })
         .collect()
+}
+
+/// Every kind of activation, those with arguments in several forms.
+pub fn activations() -> Vec<Activation> {
+    let relu = |negative_slope, max_value, threshold| Activation::Relu { negative_slope, max_value, threshold };
+    vec![
+        Activation::Linear,
+        Activation::RELU,
+        relu(0.3, None, 0.0),
+        relu(0.0, Some(0.5), 0.0),
+        relu(0.1, Some(0.75), 0.25),
+        Activation::Elu { alpha: 1.0 },
+        Activation::Elu { alpha: 0.25 },
+        Activation::Elu { alpha: -0.5 },
+        Activation::Selu,
+        Activation::Softplus,
+        Activation::Softsign,
+        Activation::Tanh,
+        Activation::Sigmoid,
+        Activation::HardSigmoid,
+        Activation::Exponential,
+        Activation::Swish,
+        Activation::Gelu { approximate: false },
+        Activation::Gelu { approximate: true },
+        Activation::Mish,
+        Activation::Softmax,
+    ]
+}
+
+/// Where the activation or its derivative jumps.
+fn corners(activation: Activation) -> Vec<f64> {
+    match activation {
+        Activation::Relu { max_value, threshold, .. } => {
+            max_value.into_iter().chain([threshold]).map(f64::from).collect()
+        }
+        Activation::Elu { .. } | Activation::Selu => vec![0.0],
+        Activation::HardSigmoid => vec![-2.5, 2.5],
+        _ => Vec::new(),
+    }
 }
 
 /// Everything a layer computes from, at random.
@@ -55,15 +120,20 @@ impl Operands {
         reference::passes(geometry, &self.input, &self.kernel, &self.bias, &self.grad_output)
     }
 
+    /// A layer of `geometry`'s configuration in `context`, with these weights and bias.
+    pub async fn layer(&self, context: &Context, geometry: &Geometry) -> Result<LocallyConnected> {
+        let layer = LocallyConnected::with_geometry(context, geometry.clone()).await?;
+        layer.write_canonical(&self.kernel)?;
+        if !self.bias.is_empty() {
+            layer.write_bias(&self.bias)?;
+        }
+        Ok(layer)
+    }
+
     /// Output and gradients on the device, planned with `profile`.
     pub fn device(&self, geometry: &Geometry, profile: &DeviceProfile) -> Result<(Vec<f32>, HostGradients)> {
-        let context = Context::with_profile(GPU.context().device(), GPU.context().queue(), profile.clone());
         pollster::block_on(async {
-            let layer = LocallyConnected::with_geometry(&context, geometry.clone()).await?;
-            layer.write_canonical(&self.kernel)?;
-            if !self.bias.is_empty() {
-                layer.write_bias(&self.bias)?;
-            }
+            let layer = self.layer(&context(profile), geometry).await?;
             let output = GPU.forward(&layer, &self.input).await?;
             let gradients = GPU.backward(&layer, &self.input, &self.grad_output).await?;
             Ok((output, gradients))
@@ -84,23 +154,144 @@ pub fn error(found: &[f32], expected: &[f64]) -> f64 {
     worst.fold(0.0, f64::max) / largest
 }
 
-/// Compares a forward and backward pass on the device with the reference.
-pub fn check(geometry: &Geometry, batch: u64, seed: u64, profile: &DeviceProfile, tolerance: f64) {
-    let operands = Operands::random(geometry, batch, seed);
+/// The implementations that can do a layer within the limits of `profile`, by the rules as the documentation has them:
+/// loop always, but not for a connectivity of the user's; dense where its matrix is within a buffer and 4 GiB, and the
+/// columns of a location (or of as many of its filters as a chunk of weights has) within a binding; sparse where its
+/// index is within a binding.
+pub fn implementations(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Implementation> {
+    let possible = |implementation: &Implementation| match implementation {
+        Implementation::SparseGather => 4 * SparseIndex::len_of(geometry) <= profile.max_piece(),
+        _ if geometry.pattern().is_some() => false,
+        Implementation::DenseMatmul => {
+            let cut = chunks(geometry, profile).expect("weights can be cut");
+            let filters = cut.iter().map(|chunk| u64::from(chunk.filters)).max().expect("some weights");
+            4 * geometry.inputs() * geometry.outputs() <= profile.max_buffer.min(4 << 30)
+                && 4 * geometry.inputs() * filters <= profile.max_piece()
+        }
+        _ => true,
+    };
+    Implementation::ALL.into_iter().filter(possible).collect()
+}
+
+/// A forward and backward pass on the device by every implementation that can do it, compared with the reference;
+/// those that can't must say so. Gives the implementations that ran.
+pub fn check(
+    geometry: &Geometry,
+    batch: u64,
+    seed: u64,
+    profile: &DeviceProfile,
+    tolerance: f64,
+) -> Vec<Implementation> {
+    let possible = implementations(geometry, profile);
+    assert!(!possible.is_empty(), "nothing can do {:?}", geometry.config());
+    for implementation in Implementation::ALL.into_iter().filter(|other| !possible.contains(other)) {
+        let refused = plans(&geometry.with_implementation(implementation), batch as u32, profile);
+        let typed = matches!(refused, Err(Error::OverBudget { .. } | Error::Limit { .. } | Error::Unsupported { .. }));
+        assert!(typed, "{implementation:?} of {:?}: {refused:?}", geometry.config());
+    }
+    check_by(&possible, geometry, batch, seed, profile, tolerance);
+    possible
+}
+
+/// [`check`] by these implementations, all of which must run.
+pub fn check_by(
+    implementations: &[Implementation],
+    geometry: &Geometry,
+    batch: u64,
+    seed: u64,
+    profile: &DeviceProfile,
+    tolerance: f64,
+) {
+    let mut operands = Operands::random(geometry, batch, seed);
+    if geometry.config().dtype == WeightType::F16 {
+        // What an upload makes of them.
+        operands.kernel.iter_mut().for_each(|weight| *weight = half::f16::from_f32(*weight).to_f32());
+    }
+    let corners = corners(geometry.config().activation);
+    let mut undecided = Vec::new();
+    if !corners.is_empty() {
+        // Rounding decides on which side of a corner such a value lies, so nothing can be asked of it.
+        let near = |z: &f64| corners.iter().any(|corner| (z - corner).abs() < 1e-4 * (1.0 + z.abs()));
+        undecided = operands.reference(geometry).pre_activation.iter().map(near).collect();
+    }
+    for (dy, _) in operands.grad_output.iter_mut().zip(&undecided).filter(|(_, undecided)| **undecided) {
+        *dy = 0.0;
+    }
     let expected = operands.reference(geometry);
-    let (output, gradients) = operands.device(geometry, profile).expect("the passes run");
-    for (what, found, expected) in [
-        ("output", &output, &expected.output),
-        ("grad_input", &gradients.input, &expected.grad_input),
-        ("grad_kernel", &gradients.kernel, &expected.grad_kernel),
-        ("grad_bias", &gradients.bias, &expected.grad_bias),
-    ] {
-        let error = error(found, expected);
-        assert!(
-            error <= tolerance,
-            "{what} is off by {error:e} for batch {batch}, input {:?}, {:?}",
-            geometry.input_shape(),
-            geometry.config()
-        );
+    for &implementation in implementations {
+        let geometry = geometry.with_implementation(implementation);
+        let (mut output, gradients) = operands.device(&geometry, profile).expect("the passes run");
+        for ((y, expected), _) in output.iter_mut().zip(&expected.output).zip(&undecided).filter(|(_, u)| **u) {
+            // Of an undecided output it can only be said that it is a number.
+            assert!(y.is_finite(), "an output of {y} for {:?}", geometry.config());
+            *y = *expected as f32;
+        }
+        for (what, found, expected, tolerance) in [
+            ("output", &output, &expected.output, tolerance),
+            ("grad_input", &gradients.input, &expected.grad_input, 2.0 * tolerance),
+            ("grad_kernel", &gradients.kernel, &expected.grad_kernel, 2.0 * tolerance),
+            ("grad_bias", &gradients.bias, &expected.grad_bias, 2.0 * tolerance),
+        ] {
+            let error = error(found, expected);
+            assert!(
+                error <= tolerance,
+                "{what} is off by {error:e} for batch {batch}, input {:?}, {:?}",
+                geometry.input_shape(),
+                geometry.config()
+            );
+        }
+    }
+}
+
+/// The plans of a forward pass, of one that keeps the values before the activation, and of all gradients, without a
+/// device.
+pub fn plans(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Result<Vec<Plan>> {
+    let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
+    let options = PlanOptions::default();
+    let planner = Planner { geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
+    let implementation = geometry.config().implementation;
+    Ok(vec![
+        planner.forward(batch, implementation, false)?,
+        planner.forward(batch, implementation, true)?,
+        planner.backward(batch, implementation, Gradients::ALL)?,
+    ])
+}
+
+/// Checks that a plan keeps every limit of `profile`: binding sizes and offsets, workgroups, read against written.
+pub fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, profile: &DeviceProfile) {
+    let chunks = chunks(geometry, profile).expect("planned before");
+    let samples = |elements: u64| 4 * elements * u64::from(batch);
+    let size = |role: Role| match role {
+        Role::Kernel(index) => chunks[index as usize].bytes(geometry.config().dtype),
+        Role::GradKernel(index) => chunks[index as usize].bytes(WeightType::F32),
+        Role::Bias | Role::GradBias => 4 * geometry.biases(),
+        Role::SparseIndex => 4 * SparseIndex::len_of(geometry),
+        Role::Tables => 4 * Tables::new(geometry).data.len() as u64,
+        Role::Input | Role::GradInput => samples(geometry.inputs()),
+        Role::Output | Role::PreActivation | Role::GradOutput => samples(geometry.outputs()),
+        scratch => plan.scratch.iter().find(|(role, _)| *role == scratch).expect("reserved").1,
+    };
+    for (_, bytes) in &plan.scratch {
+        assert!(*bytes <= profile.max_buffer, "scratch of {bytes} bytes");
+    }
+    for dispatch in &plan.dispatches {
+        let name = dispatch.variant.name();
+        let info = dispatch.variant.kernel.info();
+        assert_eq!(dispatch.bindings.len(), info.bindings.len(), "bindings of {name}");
+        for (slice, access) in dispatch.bindings.iter().zip(info.bindings) {
+            let whole = size(slice.role);
+            let bound = if slice.size == 0 { whole - slice.offset } else { slice.size };
+            assert!(bound <= profile.max_binding && bound > 0, "{name} binds {bound} bytes of {:?}", slice.role);
+            assert!(slice.offset + bound <= whole, "{name} binds past the end of {:?}", slice.role);
+            assert_eq!(slice.offset % u64::from(profile.storage_alignment), 0, "{name}: offset of {:?}", slice.role);
+            let others = dispatch.bindings.iter().filter(|other| other.role == slice.role).count();
+            let writes = *access == locally_connected::kernel::Access::Write;
+            assert!(!writes || others == 1, "{name} binds {:?} twice and writes it", slice.role);
+        }
+        let [x, y, z] = dispatch.workgroups;
+        assert!([x, y, z].iter().all(|&n| (1..=profile.max_workgroups).contains(&n)), "{name}: {x} x {y} x {z}");
+        let Params { workgroups, workgroups_x, .. } = dispatch.params;
+        let all = u64::from(x) * u64::from(y) * u64::from(z);
+        assert!(workgroups_x == x && all >= workgroups.into(), "{name}: {x} x {y} x {z} for {workgroups} workgroups");
     }
 }

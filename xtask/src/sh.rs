@@ -58,6 +58,10 @@ fn cargo_program() -> std::ffi::OsString {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(cargo_program());
     command.current_dir(root()).env("CARGO_TARGET_DIR", target_dir());
+    // Without it Mesa's EGL, which wgpu asks for adapters too, prints an error line of Wayland's that means nothing here.
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    }
     command
 }
 

@@ -1,0 +1,74 @@
+//! `locally info`: the adapters of this machine.
+
+use crate::args::{Common, Info};
+use crate::failure::Failure;
+use crate::format::{bytes, table};
+use crate::{device, output};
+use locally_connected::{Error, wgpu};
+use serde_json::{Value, json};
+
+/// Features that the kernels can use where they are there.
+const FEATURES: [(&str, wgpu::Features); 3] = [
+    ("timestamp_query", wgpu::Features::TIMESTAMP_QUERY),
+    ("shader_f16", wgpu::Features::SHADER_F16),
+    ("subgroup", wgpu::Features::SUBGROUP),
+];
+
+pub(crate) fn info(common: &Common, args: &Info) -> Result<(), Failure> {
+    let (adapters, chosen) = device::choose(common)?;
+    let Some(chosen) = chosen else {
+        return Err(Error::NoAdapter("none found".into()).into());
+    };
+    if args.json {
+        let adapters: Vec<Value> =
+            adapters.iter().enumerate().map(|(i, adapter)| describe(adapter, i == chosen)).collect();
+        return output::print_json(&json!({ "adapters": adapters }));
+    }
+    let mut table = table(["", "name", "backend", "driver", "kind", "binding", "buffer", "workgroups", "features"]);
+    for (i, adapter) in adapters.iter().enumerate() {
+        let (info, limits) = (adapter.get_info(), adapter.limits());
+        let features: Vec<_> =
+            FEATURES.iter().filter(|(_, f)| adapter.features().contains(*f)).map(|(name, _)| *name).collect();
+        table.add_row([
+            if i == chosen { "*".to_owned() } else { String::new() },
+            info.name.clone(),
+            info.backend.to_string(),
+            format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            format!("{:?}", info.device_type),
+            bytes(limits.max_storage_buffer_binding_size),
+            bytes(limits.max_buffer_size),
+            limits.max_compute_workgroups_per_dimension.to_string(),
+            features.join(", "),
+        ]);
+    }
+    let how = if common.adapter.is_some() { "the one --adapter picks" } else { "the default" };
+    output::print(&format!(
+        "{table}\n* {how}\nbinding, buffer: the most bytes that a kernel sees at once, and that one buffer holds; \
+         weights beyond them are cut into chunks\n"
+    ))
+}
+
+fn describe(adapter: &wgpu::Adapter, default: bool) -> Value {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    json!({
+        "name": info.name,
+        "backend": info.backend.to_string(),
+        "driver": info.driver,
+        "driver_info": info.driver_info,
+        "device_type": format!("{:?}", info.device_type),
+        "default": default,
+        "limits": {
+            "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
+            "max_buffer_size": limits.max_buffer_size,
+            "max_storage_buffers_per_shader_stage": limits.max_storage_buffers_per_shader_stage,
+            "max_compute_workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
+            "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
+            "max_compute_workgroup_storage_size": limits.max_compute_workgroup_storage_size,
+            "min_storage_buffer_offset_alignment": limits.min_storage_buffer_offset_alignment,
+        },
+        "features": FEATURES
+            .iter()
+            .map(|(name, feature)| ((*name).to_owned(), features.contains(*feature).into()))
+            .collect::<serde_json::Map<String, Value>>(),
+    })
+}

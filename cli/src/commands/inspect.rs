@@ -1,0 +1,224 @@
+//! `locally inspect`: what is in a model, and how it would run.
+
+mod report;
+
+use crate::args::{Common, Inspect, number};
+use crate::arrays::tuple;
+use crate::failure::Failure;
+use crate::format::{bytes, count, table};
+use crate::progress::Progress;
+use crate::{chain, device, output};
+use locally_connected::keras::{Kind, Layer, Model};
+use locally_connected::{DeviceProfile, Error, Implementation};
+use report::{Costs, Report, time};
+use serde_json::{Value, json};
+
+struct Device {
+    profile: DeviceProfile,
+    /// In words; none without an adapter.
+    adapter: Option<String>,
+}
+
+pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
+    let progress = Progress::start(common.quiet, "reading the model");
+    let model = chain::open(&args.model)?;
+    let (adapters, chosen) = device::choose(common)?;
+    let device = match chosen.and_then(|chosen| adapters.get(chosen)) {
+        Some(adapter) => {
+            let info = adapter.get_info();
+            let profile = DeviceProfile::new(&info, &adapter.limits());
+            Device { profile, adapter: Some(device::describe(&info)) }
+        }
+        None => Device { profile: DeviceProfile::webgpu_defaults(), adapter: None },
+    };
+    progress.set("planning");
+    let reports = model
+        .locals()
+        .map(|(layer, local)| Report::new(layer, local, &device.profile, args.batch))
+        .collect::<Result<Vec<_>, Error>>()?;
+    drop(progress);
+    if args.json {
+        output::print_json(&to_json(args, &model, &device, &reports))
+    } else {
+        output::print(&to_text(args, &model, &device, &reports))
+    }
+}
+
+/// Whether the model runs as a whole, and else why not.
+fn problem(model: &Model) -> Option<String> {
+    model.check_runnable().err().map(|error| error.to_string())
+}
+
+fn runs(layer: &Layer) -> bool {
+    !matches!(layer.kind, Kind::Unsupported { .. })
+}
+
+fn to_json(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>]) -> Value {
+    let layer = |layer: &Layer| {
+        json!({
+            "name": layer.name,
+            "class": layer.class_name,
+            "input_shape": layer.input_shape,
+            "output_shape": layer.output_shape,
+            "runs": runs(layer),
+        })
+    };
+    json!({
+        "file": args.model.display().to_string(),
+        "name": model.name,
+        "keras_version": model.keras_version(),
+        "runs": problem(model).is_none(),
+        "problem": problem(model),
+        "chain": model.layers.iter().map(layer).collect::<Vec<_>>(),
+        "adapter": device.adapter,
+        "batch": args.batch,
+        "layers": reports.iter().map(layer_to_json).collect::<Vec<_>>(),
+    })
+}
+
+fn layer_to_json(report: &Report<'_>) -> Value {
+    let (layer, local) = (report.layer, report.local);
+    let implementations = report.implementations.iter().map(|(i, costs)| costs_to_json(report, *i, costs));
+    json!({
+        "name": layer.name,
+        "class": layer.class_name,
+        "config": layer.config,
+        "input_shape": layer.input_shape,
+        "output_shape": layer.output_shape,
+        "kernel_shape": local.kernel_shape(),
+        "bias_shape": local.geometry.bias_shape(),
+        "parameters": report.parameters(),
+        "connected_weights": report.connected,
+        "nonzero_fraction": report.nonzero_fraction(),
+        "implementations": implementations.collect::<Vec<_>>(),
+        "auto": report.auto.as_ref().ok().map(|[forward, backward]| {
+            json!({ "forward": number(*forward), "backward": number(*backward) })
+        }),
+        "auto_reason": report.reasons().join("; "),
+    })
+}
+
+fn costs_to_json(report: &Report<'_>, implementation: Implementation, costs: &Result<Costs, Error>) -> Value {
+    let (number, name) = (number(implementation), implementation.name());
+    let [auto_forward, auto_backward] = report.is_auto(implementation);
+    match costs {
+        Ok(costs) => json!({
+            "implementation": number,
+            "name": name,
+            "possible": true,
+            "chunks": costs.chunks,
+            "forward_bytes": costs.forward_bytes,
+            "backward_bytes": costs.backward_bytes,
+            "forward_dispatches": costs.forward.dispatches,
+            "backward_dispatches": costs.backward.dispatches,
+            "forward_expected_s": costs.forward.seconds,
+            "backward_expected_s": costs.backward.seconds,
+            "auto_forward": auto_forward,
+            "auto_backward": auto_backward,
+        }),
+        Err(error) => {
+            json!({ "implementation": number, "name": name, "possible": false, "reason": error.to_string() })
+        }
+    }
+}
+
+fn to_text(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>]) -> String {
+    let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.model.display(), model.name, model.keras_version());
+    match problem(model) {
+        None => text.push_str("runs as a whole\n"),
+        Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),
+    }
+    text.push_str(&match &device.adapter {
+        Some(adapter) => format!("planned for {adapter}, batch {}\n\n", args.batch),
+        None => format!("no adapter here; planned for WebGPU's default limits, batch {}\n\n", args.batch),
+    });
+    let mut layers = table(["layer", "class", "input", "output", "parameters"]);
+    for layer in &model.layers {
+        let parameters = reports.iter().find(|report| report.layer.name == layer.name);
+        let shape = |shape: &[usize]| if shape.is_empty() { "?".to_owned() } else { tuple(shape) };
+        layers.add_row([
+            layer.name.clone(),
+            layer.class_name.clone(),
+            shape(&layer.input_shape),
+            shape(&layer.output_shape),
+            match parameters {
+                Some(report) => count(report.parameters()),
+                None if runs(layer) => String::new(),
+                None => "(doesn't run here)".to_owned(),
+            },
+        ]);
+    }
+    text.push_str(&format!("{layers}\n"));
+    for report in reports {
+        text.push_str(&describe(report));
+    }
+    if !reports.is_empty() {
+        text.push_str(
+            "\nto run, to train: bytes on the device besides the samples; times are the planner's estimates\n",
+        );
+    }
+    text
+}
+
+/// The arguments that say most; JSON has them all.
+const ARGUMENTS: [&str; 9] = [
+    "filters",
+    "kernel_size",
+    "strides",
+    "padding",
+    "data_format",
+    "activation",
+    "use_bias",
+    "implementation",
+    "trainable",
+];
+
+fn describe(report: &Report<'_>) -> String {
+    let (layer, local) = (report.layer, report.local);
+    let arguments = ARGUMENTS.iter().filter_map(|key| layer.config.get(key).map(|value| format!("{key}={value}")));
+    let bias = local.geometry.bias_shape().map_or("none".to_owned(), |shape| tuple(&shape));
+    let mut text = format!(
+        "\n{} ({})\n  {}\n  kernel {}, bias {bias}; {} connected weights, {:.4} of them nonzero\n",
+        layer.name,
+        layer.class_name,
+        arguments.collect::<Vec<_>>().join(" "),
+        tuple(&local.kernel_shape()),
+        count(report.connected),
+        report.nonzero_fraction(),
+    );
+    let mut table =
+        table(["implementation", "to run", "to train", "chunks", "dispatches", "forward", "backward", "auto"]);
+    for (implementation, costs) in &report.implementations {
+        let name = format!("{} {}", number(*implementation).unwrap_or(0), implementation.name());
+        let auto = match report.is_auto(*implementation) {
+            [true, true] => "forward, backward",
+            [true, false] => "forward",
+            [false, true] => "backward",
+            [false, false] => "",
+        };
+        if let Ok(costs) = costs {
+            table.add_row([
+                name,
+                bytes(costs.forward_bytes),
+                bytes(costs.backward_bytes),
+                costs.chunks.to_string(),
+                format!("{} + {}", costs.forward.dispatches, costs.backward.dispatches),
+                time(costs.forward.seconds),
+                time(costs.backward.seconds),
+                auto.to_owned(),
+            ]);
+        } else {
+            table.add_row([&name, "not possible"]);
+        }
+    }
+    text.push_str(&format!("{table}\n"));
+    for (implementation, costs) in &report.implementations {
+        if let Err(error) = costs {
+            text.push_str(&format!("{}: {error}\n", implementation.name()));
+        }
+    }
+    for reason in report.reasons() {
+        text.push_str(&format!("auto: {reason}\n"));
+    }
+    text
+}

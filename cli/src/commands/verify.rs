@@ -1,0 +1,182 @@
+//! `locally verify`: every implementation on this machine against the CPU reference.
+
+mod expected;
+
+use crate::args::{Common, Verify, number};
+use crate::failure::Failure;
+use crate::format::table;
+use crate::progress::Progress;
+use crate::{chain, device, output};
+use expected::Expected;
+use locally_connected::headless::Gpu;
+use locally_connected::keras::{Layer, Local, Model, Network, NetworkOptions};
+use locally_connected::{Error, Implementation};
+use pollster::block_on;
+use serde_json::{Value, json};
+
+/// The largest error allowed, in parts of the largest value.
+const TOLERANCE: f64 = 2e-5;
+
+/// The results compared, in the order of the errors.
+const RESULTS: [&str; 4] = ["output", "input", "kernel", "bias"];
+
+/// How far off each result of one implementation is; a layer without bias has no error there.
+type Errors = [Option<f64>; 4];
+
+struct Row {
+    layer: String,
+    implementation: Implementation,
+    /// Or why it doesn't run here.
+    errors: Result<Errors, Error>,
+}
+
+impl Row {
+    fn worst(&self) -> Option<(&'static str, f64)> {
+        let errors = self.errors.as_ref().ok()?;
+        let named = RESULTS.iter().zip(errors).filter_map(|(name, error)| error.map(|error| (*name, error)));
+        named.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    fn passed(&self) -> bool {
+        self.worst().is_none_or(|(_, error)| error <= TOLERANCE)
+    }
+}
+
+pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
+    let progress = Progress::start(common.quiet, "reading the model");
+    let model = chain::open(&args.model)?;
+    let layers: Vec<(&Layer, &Local)> = match &args.layer {
+        Some(name) => chain::layers(&model, Some(name))?.iter().filter_map(|l| Some((l, l.local()?))).collect(),
+        None => model.locals().collect(),
+    };
+    if layers.is_empty() {
+        return Err(Failure::request(format!("{}: the model has no locally connected layer", args.model.display())));
+    }
+    let gpu = device::open(common)?;
+    let mut rows = Vec::new();
+    for (layer, local) in layers {
+        progress.set(format!("{}: the reference", layer.name));
+        let expected = Expected::new(local, args.batch)?;
+        for implementation in Implementation::ALL {
+            progress.set(format!("{}: {}", layer.name, implementation.name()));
+            let errors = match run(&gpu, &model, layer, local, &expected, implementation) {
+                // Each of these says that this layer can't be run in this way, on this machine or at all.
+                Err(error @ (Error::Unsupported { .. } | Error::Limit { .. } | Error::OverBudget { .. })) => Err(error),
+                other => Ok(other?),
+            };
+            rows.push(Row { layer: layer.name.clone(), implementation, errors });
+        }
+    }
+    drop(progress);
+    let adapter = device::describe(&gpu.adapter().get_info());
+    if args.json {
+        output::print_json(&to_json(args, &adapter, &rows))?;
+    } else {
+        output::print(&to_text(args, &adapter, &rows))?;
+    }
+    verdict(&rows)
+}
+
+fn run(
+    gpu: &Gpu,
+    model: &Model,
+    layer: &Layer,
+    local: &Local,
+    expected: &Expected,
+    implementation: Implementation,
+) -> Result<Errors, Error> {
+    let options = NetworkOptions { implementation, layer: Some(layer.name.clone()), ..Default::default() };
+    let network = block_on(Network::new(gpu, model, &options))?;
+    let output = block_on(network.forward(&expected.input))?;
+    let gradients = block_on(network.backward(&expected.input, &expected.grad_output))?;
+    let Some(weights) = gradients.layers.first() else {
+        return Err(Error::Missing { what: "the layer's gradients", why: "they are compared" });
+    };
+    let kernel = local.layout.to_canonical(&local.geometry, &weights.kernel)?;
+    Ok([
+        Some(expected.output.error(&output)),
+        Some(expected.grad_input.error(&gradients.input)),
+        Some(expected.grad_kernel.error(&kernel)),
+        weights.bias_shape.is_some().then(|| expected.grad_bias.error(&weights.bias)),
+    ])
+}
+
+/// Fails on the worst error over the tolerance, and where a layer ran in no way at all.
+fn verdict(rows: &[Row]) -> Result<(), Failure> {
+    let failed = rows.iter().filter(|row| !row.passed()).filter_map(|row| row.worst().map(|worst| (row, worst)));
+    if let Some((row, (what, error))) = failed.max_by(|a, b| a.1.1.total_cmp(&b.1.1)) {
+        let what = if what == "output" { "the output".to_owned() } else { format!("the gradient of the {what}") };
+        return Err(Failure::machine(format!(
+            "{what} of layer {:?} by implementation {} is off by {error:.1e} of the largest value, over {TOLERANCE:e}",
+            row.layer,
+            row.implementation.name(),
+        ))
+        .with_help("the kernels or the GPU's driver compute wrongly here; `--adapter` tries another one"));
+    }
+    for row in rows {
+        let ran = rows.iter().any(|other| other.layer == row.layer && other.errors.is_ok());
+        if let (false, Err(error)) = (ran, &row.errors) {
+            return Err(error.clone().into());
+        }
+    }
+    Ok(())
+}
+
+fn to_text(args: &Verify, adapter: &str, rows: &[Row]) -> String {
+    let mut table = table(["layer", "implementation", "output", "grad input", "grad kernel", "grad bias", ""]);
+    for row in rows {
+        let mut cells = vec![
+            row.layer.clone(),
+            format!("{} {}", number(row.implementation).unwrap_or(0), row.implementation.name()),
+        ];
+        match &row.errors {
+            Ok(errors) => {
+                cells.extend(errors.iter().map(|error| error.map_or(String::new(), |error| format!("{error:.1e}"))));
+                cells.push(if row.passed() { "ok" } else { "WRONG" }.to_owned());
+            }
+            Err(error) => {
+                cells.extend(std::iter::repeat_n(String::new(), RESULTS.len()));
+                cells.push(format!("not run: {error}"));
+            }
+        }
+        table.add_row(cells);
+    }
+    format!(
+        "{}: largest errors in parts of the largest value, batch {}, on {adapter}\n{table}\ntolerance {TOLERANCE:e}\n",
+        args.model.display(),
+        args.batch
+    )
+}
+
+fn to_json(args: &Verify, adapter: &str, rows: &[Row]) -> Value {
+    let results: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            // JSON has no infinity, which stands for a NaN where there should be none; it becomes null.
+            let errors = row.errors.as_ref().ok().map(|errors| {
+                RESULTS
+                    .iter()
+                    .zip(errors)
+                    .map(|(name, error)| ((*name).to_owned(), json!(error)))
+                    .collect::<serde_json::Map<_, _>>()
+            });
+            json!({
+                "layer": row.layer,
+                "implementation": number(row.implementation),
+                "name": row.implementation.name(),
+                "ran": row.errors.is_ok(),
+                "errors": errors,
+                "passed": row.errors.is_ok().then(|| row.passed()),
+                "reason": row.errors.as_ref().err().map(ToString::to_string),
+            })
+        })
+        .collect();
+    json!({
+        "file": args.model.display().to_string(),
+        "adapter": adapter,
+        "batch": args.batch,
+        "tolerance": TOLERANCE,
+        "passed": verdict(rows).is_ok(),
+        "results": results,
+    })
+}

@@ -1,0 +1,125 @@
+//! Random operands of a layer and what the CPU reference makes of them.
+
+use crate::failure::Failure;
+use crate::memory;
+use half::f16;
+use locally_connected::keras::Local;
+use locally_connected::{Activation, WeightType, reference};
+
+/// Operands and results of one layer.
+pub(super) struct Expected {
+    pub(super) input: Vec<f32>,
+    pub(super) grad_output: Vec<f32>,
+    pub(super) output: Values,
+    pub(super) grad_input: Values,
+    /// In canonical order.
+    pub(super) grad_kernel: Values,
+    pub(super) grad_bias: Values,
+}
+
+/// Reference values and the magnitude that errors are measured by.
+pub(super) struct Values {
+    values: Vec<f64>,
+    scale: f64,
+}
+
+impl Values {
+    /// `values`, whose magnitude would be `factor` times as large had nothing cancelled.
+    fn new(values: Vec<f64>, factor: f64) -> Self {
+        let scale = largest(&values) * factor;
+        // With nothing but zeroes any error is too large; the smallest number keeps 0/0 away.
+        Self { values, scale: if scale > 0.0 { scale } else { f64::MIN_POSITIVE } }
+    }
+
+    /// The largest difference from `found` in parts of the largest value; infinite where only one is a number.
+    pub(super) fn error(&self, found: &[f32]) -> f64 {
+        if found.len() != self.values.len() {
+            return f64::INFINITY;
+        }
+        let difference = |(&found, &expected): (&f32, &f64)| {
+            let found = f64::from(found);
+            // Weights may be infinite or no numbers: then so are the results. Infinite in f32 is enough.
+            let same =
+                found == expected || (found.is_nan() && expected.is_nan()) || found == f64::from(expected as f32);
+            let difference = (found - expected).abs();
+            if same {
+                0.0
+            } else if difference.is_finite() {
+                difference / self.scale
+            } else {
+                f64::INFINITY
+            }
+        };
+        found.iter().zip(&self.values).map(difference).fold(0.0, f64::max)
+    }
+}
+
+/// The largest finite magnitude.
+fn largest(values: &[f64]) -> f64 {
+    values.iter().map(|value| value.abs()).filter(|value| value.is_finite()).fold(0.0, f64::max)
+}
+
+impl Expected {
+    pub(super) fn new(local: &Local, batch: u32) -> Result<Self, Failure> {
+        let geometry = &local.geometry;
+        let activation = geometry.config().activation;
+        let (inputs, outputs) = (geometry.inputs() * u64::from(batch), geometry.outputs() * u64::from(batch));
+        // f32 operands and results, f64 sums: of the outputs before and after the activation, and their gradients.
+        memory::check("the CPU reference", 20 * (geometry.weights() + inputs) + 48 * outputs)?;
+        let input = random(1, inputs);
+        let mut grad_output = random(2, outputs);
+        let mut kernel = local.canonical()?;
+        if geometry.config().dtype == WeightType::F16 {
+            // The device has no more of them than that.
+            kernel.iter_mut().for_each(|weight| *weight = f16::from_f32(*weight).to_f32());
+        }
+        let z = reference::loop_forward(geometry, &input, &kernel, local.bias.as_deref().unwrap_or_default());
+        clear_corners(&z, activation, &mut grad_output);
+
+        let dy: Vec<f64> = grad_output.iter().map(|&v| v.into()).collect();
+        let (output, dz) = if activation == Activation::Softmax {
+            let row = geometry.softmax_row() as usize;
+            let output = reference::softmax(&z, row);
+            let dz = reference::softmax_grad(&output, &dy, row);
+            (output, dz)
+        } else {
+            (reference::activate(&z, activation), reference::activate_grad(&z, &dy, activation))
+        };
+        // A saturated activation makes gradients small by cancelling what isn't: that much may be lost to rounding.
+        let (dy, small) = (largest(&dy), largest(&dz));
+        let factor = if small > 0.0 { (dy / small).max(1.0) } else { 1.0 };
+        Ok(Self {
+            output: Values::new(output, 1.0),
+            grad_input: Values::new(reference::loop_grad_input(geometry, &kernel, &dz), factor),
+            grad_kernel: Values::new(reference::loop_grad_kernel(geometry, &input, &dz), factor),
+            grad_bias: Values::new(reference::grad_bias(geometry, &dz), factor),
+            input,
+            grad_output,
+        })
+    }
+}
+
+/// Leaves outputs out of the loss where the derivative jumps within the rounding of the sums: the sign of a sum that
+/// is all but zero decides there, and no two orders of summation agree on it.
+fn clear_corners(z: &[f64], activation: Activation, grad_output: &mut [f32]) {
+    let reach = largest(z) * 1e-5;
+    for (&z, dy) in z.iter().zip(grad_output) {
+        let [below, above] = [z - reach, z + reach].map(|z| reference::derivative(z, activation));
+        if (above - below).abs() > 0.01 {
+            *dy = 0.0;
+        }
+    }
+}
+
+/// Uniform values in -1..1 from a seed (splitmix64).
+fn random(seed: u64, count: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let next = |_| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(next).collect()
+}

@@ -1,0 +1,194 @@
+//! `run` and `grad` against what real Keras computed, for every model of `tests/fixtures`.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod common;
+
+use common::{Case, Folder, agree, all_agree, case, cases, fails, fixture, in_parallel, npy, npz, succeeds};
+use locally_connected::Implementation;
+use locally_connected::headless::Gpu;
+use locally_connected::keras::npy::NpyArray;
+use locally_connected::keras::{Model, Network, NetworkOptions};
+use pollster::block_on;
+
+fn supported() -> Vec<Case> {
+    let cases: Vec<Case> = cases().into_iter().filter(Case::is_supported).collect();
+    assert!(cases.len() > 40);
+    cases
+}
+
+#[test]
+fn every_supported_model_agrees_with_keras() {
+    let cases: Vec<_> = supported().into_iter().zip(["auto", "1", "2", "3"].into_iter().cycle()).collect();
+    in_parallel(&cases, |(case, implementation)| {
+        let folder = Folder::new();
+        let what = format!("{} by {implementation}", case.name());
+        let (y, gradients) = (folder.join("y.npy"), folder.join("g.npz"));
+        let (model, x, dy) = (case.path("model"), case.path("x"), case.path("dy"));
+        let how = ["--implementation", implementation];
+        succeeds(&locally!["run", &model, "--input", &x, "--output", &y, how[0], how[1]]);
+        agree(&format!("y of {what}"), &npy(&y), &npy(&case.path("y")));
+        succeeds(&locally!["grad", how[0], how[1], model, "--input", x, "--grad-output", dy, "--output", &gradients]);
+        all_agree(&what, &npz(&gradients), &npz(&case.path("grads")));
+        assert_eq!(folder.names(), ["g.npz", "y.npy"]);
+    });
+}
+
+/// Every model in every way, whole and in pieces of a sample or two, without a process for each.
+#[test]
+fn every_implementation_agrees_with_keras() {
+    let gpu = block_on(Gpu::new()).expect("tests need an adapter");
+    for case in supported() {
+        let model = Model::read(&case.path("model")).expect("a model");
+        let (x, dy) = (npy(&case.path("x")), npy(&case.path("dy")));
+        let (y, expected) = (npy(&case.path("y")), npz(&case.path("grads")));
+        for implementation in Implementation::ALL {
+            for sample_budget in [None, Some(1)] {
+                let what = format!("{} by {} ({sample_budget:?})", case.name(), implementation.name());
+                let options = NetworkOptions { implementation, layer: None, sample_budget };
+                let network = block_on(Network::new(&gpu, &model, &options)).expect("a network");
+                assert_eq!(network.layers().count(), case.layers().len());
+                let values = block_on(network.forward(&x.values)).expect("an output");
+                agree(&format!("y of {what}"), &NpyArray { shape: y.shape.clone(), values }, &y);
+                let found = block_on(network.backward(&x.values, &dy.values)).expect("gradients");
+                agree(&what, &NpyArray { shape: x.shape.clone(), values: found.input }, &expected["input"]);
+                let single = found.layers.len() == 1;
+                for layer in found.layers {
+                    let name = |what: &str| if single { what.into() } else { format!("{}/{what}", layer.name) };
+                    let kernel = NpyArray { shape: layer.kernel_shape.clone(), values: layer.kernel.clone() };
+                    agree(&what, &kernel, &expected[&name("kernel")]);
+                    assert_eq!(layer.bias_shape.is_some(), expected.contains_key(&name("bias")), "{what}");
+                    if let Some(shape) = layer.bias_shape.clone() {
+                        agree(&what, &NpyArray { shape, values: layer.bias.clone() }, &expected[&name("bias")]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn digits_are_recognised_as_by_keras() {
+    let folder = Folder::new();
+    let x = fixture("digits/x_test.npy");
+    for model in ["digits/digits.h5", "digits/digits.keras"] {
+        let y = folder.join("y.npy");
+        succeeds(&locally!["run", fixture(model), "--input", &x, "--output", &y]);
+        let (found, expected) = (npy(&y), npy(&fixture("digits/predictions.npy")));
+        assert_eq!(found.shape, expected.shape);
+        let difference = found.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs());
+        assert!(difference.fold(0.0, f32::max) <= 1e-5);
+    }
+}
+
+#[test]
+fn one_layer_of_a_model_that_does_not_run() {
+    let folder = Folder::new();
+    for name in ["unsupported", "unsupported_branches"] {
+        let case = case(name);
+        let alone = Case(case.0["alone"].clone());
+        let layer = alone.0["layer"].as_str().expect("a layer");
+        let (model, x) = (case.path("model"), alone.path("x"));
+        let (y, gradients) = (folder.join("y.npy"), folder.join("g.npz"));
+        for implementation in ["auto", "1", "2", "3"] {
+            let run = locally![
+                "run",
+                &model,
+                "--layer",
+                layer,
+                "--input",
+                &x,
+                "--output",
+                &y,
+                "--implementation",
+                implementation
+            ];
+            succeeds(&run);
+            agree(name, &npy(&y), &npy(&alone.path("y")));
+        }
+        succeeds(&locally![
+            "grad",
+            &model,
+            "--layer",
+            layer,
+            "--input",
+            &x,
+            "--grad-output",
+            alone.path("dy"),
+            "--output",
+            &gradients
+        ]);
+        all_agree(name, &npz(&gradients), &npz(&alone.path("grads")));
+    }
+}
+
+/// One layer of a chain is what the chain does there, and its gradients have no layer's name in front.
+#[test]
+fn one_layer_of_a_chain() {
+    let case = case("functional_1d");
+    let (folder, model) = (Folder::new(), case.path("model"));
+    let (first, gradients) = (folder.join("first.npy"), folder.join("g.npz"));
+    succeeds(&locally!["run", &model, "--layer", "first", "--input", case.path("x"), "--output", &first]);
+    assert_eq!(npy(&first).shape, [npy(&case.path("x")).shape[0], 8, 4]);
+    succeeds(&locally![
+        "grad",
+        model,
+        "--layer",
+        "first",
+        "--input",
+        case.path("x"),
+        "--grad-output",
+        &first,
+        "--output",
+        &gradients
+    ]);
+    assert_eq!(npz(&gradients).into_keys().collect::<Vec<_>>(), ["bias", "input", "kernel"]);
+}
+
+#[test]
+fn models_that_do_not_run_say_why() {
+    let folder = Folder::new();
+    let run = |case: &Case, layer: &[&str]| {
+        let y = folder.join("y.npy");
+        let mut arguments: Vec<std::ffi::OsString> =
+            vec!["run".into(), case.path("model").into(), "--input".into(), case.path("x").into()];
+        arguments.extend(["--output".into(), y.into()]);
+        arguments.extend(layer.iter().map(Into::into));
+        common::locally(arguments)
+    };
+    let (error, help) = fails(&run(&case("unsupported"), &[]), 2);
+    assert!(error.contains("conv (Conv2D)") && error.contains("head (Dense)"), "{error}");
+    assert!(!error.contains("flat"), "{error}");
+    assert!(help.contains("--layer NAME") && help.contains("local"), "{help}");
+    let (error, help) = fails(&run(&case("unsupported_branches"), &[]), 2);
+    assert!(error.contains("Add"), "{error}");
+    assert!(help.contains("--layer NAME") && help.contains("left, right"), "{help}");
+    for name in ["unsupported_shared", "unsupported_two_outputs"] {
+        let (_, help) = fails(&run(&case(name), &[]), 2);
+        assert!(help.contains("--layer NAME"), "{name}: {help}");
+    }
+    let (error, help) = fails(&run(&case("unsupported"), &["--layer", "nobody"]), 2);
+    assert!(error.contains("nobody") && help.contains("local"), "{error} {help}");
+    let (error, _) = fails(&run(&case("unsupported"), &["--layer", "conv"]), 2);
+    assert!(error.contains("Conv2D"), "{error}");
+    assert!(folder.names().is_empty());
+}
+
+#[test]
+fn no_numbers_pass_through() {
+    let case = case("1d_cl_i1_linear");
+    let (folder, mut x) = (Folder::new(), npy(&case.path("x")));
+    let sample = x.values.len() / x.shape[0];
+    x.values[0] = f32::NAN;
+    x.values[sample + 1] = f32::INFINITY;
+    let bytes = locally_connected::keras::npy::npy_bytes(&x.shape, &x.values).expect("bytes");
+    let (input, output) = (folder.file("x.npy", bytes), folder.join("y.npy"));
+    succeeds(&locally!["run", case.path("model"), "--input", input, "--output", &output]);
+    let (y, expected) = (npy(&output), npy(&case.path("y")));
+    let (outputs, filters) = (y.values.len() / x.shape[0], y.shape[2]);
+    assert!(y.values[..filters].iter().all(|v| v.is_nan()), "the window that sees the NaN");
+    assert!(y.values[outputs..][..filters].iter().all(|v| v.is_infinite()), "the one that sees the infinity");
+    // The first window alone reads position 0.
+    let rest = |y: &NpyArray| y.values[filters..outputs].to_vec();
+    assert!(rest(&y).iter().zip(rest(&expected)).all(|(a, b)| (a - b).abs() < 1e-4));
+}

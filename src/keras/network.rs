@@ -1,0 +1,371 @@
+//! A whole model on a device: its chain of layers, forward and backward.
+
+mod stage;
+
+use super::{Kind, Layer, Model};
+use crate::config::{Activation, DataFormat, Implementation, Saved};
+use crate::headless::Gpu;
+use crate::kernel::scoped;
+use crate::layer::{Backward, Forward, LocallyConnected};
+use crate::{Error, Result};
+use stage::{Stage, Work, elements, transpose};
+use wgpu::BufferUsages;
+
+/// Bytes of samples and of what is computed from them that a [`Network`] keeps on the device at once by default.
+const SAMPLE_BUDGET: u64 = 1 << 30;
+
+/// What [`Network::new`] is to make of a model.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkOptions {
+    /// How the locally connected layers are executed, whatever layout the file stores.
+    pub implementation: Implementation,
+    /// Name of the one locally connected layer to run alone; without it the whole model.
+    pub layer: Option<String>,
+    /// About the most bytes of samples, and of values computed from them, on the device at once; 1 GiB without it.
+    /// Larger batches run in pieces.
+    pub sample_budget: Option<u64>,
+}
+
+/// A model's layers with their weights on a device.
+///
+/// Everything runs there but `Flatten(data_format="channels_first")`, which the host transposes.
+///
+/// ```no_run
+/// # async fn example() -> locally_connected::Result<()> {
+/// use locally_connected::headless::Gpu;
+/// use locally_connected::keras::{Model, Network, NetworkOptions};
+/// let (gpu, model) = (Gpu::new().await?, Model::read("digits.h5".as_ref())?);
+/// let network = Network::new(&gpu, &model, &NetworkOptions::default()).await?;
+/// let images = vec![0.5; 2 * 8 * 8];
+/// let predictions = network.forward(&images).await?;
+/// let gradients = network.backward(&images, &vec![1.0; predictions.len()]).await?;
+/// assert_eq!(gradients.layers[0].name, "local_1");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Network<'gpu> {
+    gpu: &'gpu Gpu,
+    stages: Vec<Stage>,
+    input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
+    inputs: u64,
+    outputs: u64,
+    budget: u64,
+}
+
+/// All gradients that [`Network::backward`] gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkGradients {
+    /// `[batch][input shape]`.
+    pub input: Vec<f32>,
+    /// Those of the locally connected layers, in the model's order.
+    pub layers: Vec<LayerGradients>,
+}
+
+/// The gradients of one layer's weights, in the layout that its file stores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerGradients {
+    /// The layer's name.
+    pub name: String,
+    /// Shape of the kernel.
+    pub kernel_shape: Vec<usize>,
+    /// By the kernel.
+    pub kernel: Vec<f32>,
+    /// Shape of the bias; none without.
+    pub bias_shape: Option<Vec<usize>>,
+    /// By the bias; empty without.
+    pub bias: Vec<f32>,
+}
+
+/// What a stage read and wrote, for the backward pass.
+struct Trace {
+    input: wgpu::Buffer,
+    output: wgpu::Buffer,
+    pre_activation: Option<wgpu::Buffer>,
+}
+
+impl<'gpu> Network<'gpu> {
+    /// The layers of `model` that run: all of them, or the one locally connected layer of the name `only`.
+    ///
+    /// # Errors
+    /// Those of [`Model::check_runnable`]; [`Error::UnknownValue`] where there is no layer of that name, and
+    /// [`Error::UnsupportedLayers`] where it isn't locally connected or can't run.
+    pub fn chain<'m>(model: &'m Model, only: Option<&str>) -> Result<&'m [Layer]> {
+        let Some(name) = only else {
+            model.check_runnable()?;
+            return Ok(&model.layers);
+        };
+        let expected = "the names of the model's layers";
+        let unknown = || Error::UnknownValue { argument: "layer", expected, value: format!("{name:?}") };
+        let layer = model.layer(name).ok_or_else(unknown)?;
+        match &layer.kind {
+            Kind::LocallyConnected(_) => Ok(std::slice::from_ref(layer)),
+            Kind::Unsupported { reason: Some(reason) } => {
+                Err(Error::UnsupportedLayers { layers: format!("{name} ({}: {reason})", layer.class_name) })
+            }
+            _ => Err(Error::UnsupportedLayers { layers: format!("{name} ({}) alone", layer.class_name) }),
+        }
+    }
+
+    /// Uploads the model's weights, or those of the one layer that `options` names.
+    ///
+    /// # Errors
+    /// Those of [`Network::chain`], of [`LocallyConnected::new`] and of the planner.
+    pub async fn new(gpu: &'gpu Gpu, model: &Model, options: &NetworkOptions) -> Result<Self> {
+        let layers = Self::chain(model, options.layer.as_deref())?;
+        let mut stages = Vec::new();
+        // The shape of the values, from layer to layer.
+        let mut shape = layers.first().map(|layer| layer.input_shape.clone()).unwrap_or_default();
+        let input_shape = shape.clone();
+        let inputs = elements(&shape)?;
+        for layer in layers {
+            match &layer.kind {
+                Kind::LocallyConnected(local) => {
+                    stages.push(Stage::local(gpu, &layer.name, local, options.implementation).await?);
+                }
+                Kind::Activation(Activation::Linear) | Kind::Identity | Kind::Reshape(_) => {}
+                Kind::Activation(activation) => stages.push(Stage::activation(gpu, *activation, &shape).await?),
+                Kind::Flatten { data_format } => {
+                    if let (DataFormat::ChannelsFirst, Some((&channels, rest))) = (data_format, shape.split_first())
+                        && channels > 1
+                        && rest.iter().any(|&n| n > 1)
+                    {
+                        let elements = elements(&shape)?;
+                        let work = Work::Transpose { channels, positions: rest.iter().product() };
+                        stages.push(Stage { work, inputs: elements, outputs: elements });
+                    }
+                }
+                Kind::Unsupported { .. } => {
+                    let layers = format!("{} ({})", layer.name, layer.class_name);
+                    return Err(Error::UnsupportedLayers { layers });
+                }
+            }
+            shape = layer.output_shape.clone();
+        }
+        let outputs = elements(&shape)?;
+        let largest = stages.iter().map(|stage| stage.inputs.max(stage.outputs)).max().unwrap_or(inputs);
+        let limit = gpu.context().profile().max_buffer;
+        if 4 * largest > limit {
+            let (what, name) = ("one sample".into(), "max_buffer_size");
+            return Err(Error::Limit { what, needed: 4 * largest, unit: "bytes", limit, name });
+        }
+        let budget = options.sample_budget.unwrap_or(SAMPLE_BUDGET);
+        Ok(Self { gpu, stages, input_shape, output_shape: shape, inputs, outputs, budget })
+    }
+
+    /// Shape of one input sample, without the batch.
+    #[must_use]
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    /// Shape of one output sample, without the batch.
+    #[must_use]
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output_shape
+    }
+
+    /// The locally connected layers and their names, in the model's order.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &LocallyConnected)> {
+        self.stages.iter().filter_map(|stage| match &stage.work {
+            Work::Local { name, layer, .. } => Some((name.as_str(), layer)),
+            _ => None,
+        })
+    }
+
+    /// Samples that run at once, where each needs `copies` times the values of all stages.
+    fn piece(&self, copies: u64) -> usize {
+        let values = self.stages.iter().fold(self.inputs, |sum, stage| sum.saturating_add(stage.outputs));
+        let largest = self.stages.iter().map(|stage| stage.inputs.max(stage.outputs)).max().unwrap_or(self.inputs);
+        let fits = self.gpu.context().profile().max_buffer / (4 * largest);
+        let wanted = self.budget / values.saturating_mul(4 * copies);
+        // A batch is a u32, and one sample must do.
+        fits.min(wanted).clamp(1, 1 << 30) as usize
+    }
+
+    /// Samples in `values` of `sample` elements each.
+    fn batch(what: &'static str, values: &[f32], sample: u64, shape: &[usize]) -> Result<usize> {
+        let found = values.len() as u64;
+        if !found.is_multiple_of(sample) {
+            let expected = found.next_multiple_of(sample);
+            return Err(Error::Length { what, expected, found, shape: shape.to_vec() });
+        }
+        Ok((found / sample) as usize)
+    }
+
+    /// The model's output for `[batch][input shape]`.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; those of [`LocallyConnected::bind_forward`]; [`Error::OutOfMemory`]; [`Error::DeviceLost`].
+    pub async fn forward(&self, input: &[f32]) -> Result<Vec<f32>> {
+        let batch = Self::batch("input", input, self.inputs, &self.input_shape)?;
+        let mut output = Vec::with_capacity(batch * self.outputs as usize);
+        for piece in input.chunks(self.piece(1) * self.inputs as usize) {
+            let samples = piece.len() as u64 / self.inputs;
+            let mut values = self.upload(piece).await?;
+            for stage in &self.stages {
+                values = self.run(stage, values, samples, false).await?.output;
+            }
+            output.extend(self.gpu.read(&values, self.outputs * samples).await?);
+        }
+        Ok(output)
+    }
+
+    /// All gradients of the loss `Σ output · grad_output`.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub async fn backward(&self, input: &[f32], grad_output: &[f32]) -> Result<NetworkGradients> {
+        let batch = Self::batch("input", input, self.inputs, &self.input_shape)?;
+        let expected = batch as u64 * self.outputs;
+        if grad_output.len() as u64 != expected {
+            let (found, shape) = (grad_output.len() as u64, self.output_shape.clone());
+            return Err(Error::Length { what: "grad_output", expected, found, shape });
+        }
+        let piece = self.piece(4);
+        if batch <= piece {
+            return self.backward_piece(input, grad_output).await;
+        }
+        let inputs = input.chunks(piece * self.inputs as usize);
+        let mut sum: Option<NetworkGradients> = None;
+        for (input, grad_output) in inputs.zip(grad_output.chunks(piece * self.outputs as usize)) {
+            let part = self.backward_piece(input, grad_output).await?;
+            match &mut sum {
+                None => sum = Some(part),
+                Some(sum) => sum.add(part),
+            }
+        }
+        sum.ok_or(Error::Missing { what: "a sample", why: "the batch was cut into pieces" })
+    }
+
+    async fn backward_piece(&self, input: &[f32], grad_output: &[f32]) -> Result<NetworkGradients> {
+        let samples = input.len() as u64 / self.inputs;
+        let mut traces: Vec<Trace> = Vec::with_capacity(self.stages.len());
+        let mut values = self.upload(input).await?;
+        for stage in &self.stages {
+            let trace = self.run(stage, values, samples, true).await?;
+            values = trace.output.clone();
+            traces.push(trace);
+        }
+        let mut gradient = self.upload(grad_output).await?;
+        let mut layers = Vec::new();
+        for stage in self.stages.iter().rev() {
+            // Its buffers are free again as soon as this stage is done.
+            let Some(trace) = traces.pop() else { break };
+            let (next, weights) = self.run_back(stage, &trace, gradient, samples).await?;
+            gradient = next;
+            layers.extend(weights);
+        }
+        layers.reverse();
+        Ok(NetworkGradients { input: self.gpu.read(&gradient, self.inputs * samples).await?, layers })
+    }
+
+    async fn run(&self, stage: &Stage, input: wgpu::Buffer, samples: u64, keep: bool) -> Result<Trace> {
+        let elements = stage.outputs * samples;
+        let layer = match &stage.work {
+            Work::Local { layer, .. } | Work::Activation(layer) => layer,
+            &Work::Transpose { channels, positions } => {
+                let values = self.gpu.read(&input, elements).await?;
+                let output = self.upload(&transpose(&values, channels, positions)).await?;
+                return Ok(Trace { input, output, pre_activation: None });
+            }
+        };
+        let output = self.buffer(elements).await?;
+        let saved = layer.geometry().config().activation.saved();
+        let pre_activation = match keep && saved == Saved::PreActivation {
+            true => Some(self.buffer(elements).await?),
+            false => None,
+        };
+        let forward =
+            Forward { batch: samples as u32, input: &input, output: &output, pre_activation: pre_activation.as_ref() };
+        let bound = layer.bind_forward(forward).await?;
+        self.gpu.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&Default::default())));
+        Ok(Trace { input, output, pre_activation })
+    }
+
+    /// The gradient by the stage's input, and those by its weights where it has some.
+    async fn run_back(
+        &self,
+        stage: &Stage,
+        trace: &Trace,
+        grad_output: wgpu::Buffer,
+        samples: u64,
+    ) -> Result<(wgpu::Buffer, Option<LayerGradients>)> {
+        let layer = match &stage.work {
+            Work::Local { layer, .. } | Work::Activation(layer) => layer,
+            &Work::Transpose { channels, positions } => {
+                let values = self.gpu.read(&grad_output, stage.outputs * samples).await?;
+                return Ok((self.upload(&transpose(&values, positions, channels)).await?, None));
+            }
+        };
+        let geometry = layer.geometry();
+        let has_weights = matches!(stage.work, Work::Local { .. });
+        let grad_input = self.buffer(stage.inputs * samples).await?;
+        let grad_kernel = if has_weights { Some(layer.create_kernel_gradient().await?) } else { None };
+        let grad_bias = if geometry.biases() > 0 { Some(self.buffer(geometry.biases()).await?) } else { None };
+        let backward = Backward {
+            batch: samples as u32,
+            input: Some(&trace.input),
+            output: Some(&trace.output),
+            pre_activation: trace.pre_activation.as_ref(),
+            grad_output: &grad_output,
+            grad_input: Some(&grad_input),
+            grad_kernel: grad_kernel.as_ref(),
+            grad_bias: grad_bias.as_ref(),
+        };
+        let bound = layer.bind_backward(backward).await?;
+        self.gpu.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&Default::default())));
+        let (Work::Local { name, layout, .. }, Some(kernel)) = (&stage.work, grad_kernel) else {
+            return Ok((grad_input, None));
+        };
+        let canonical = self.gpu.read_kernel(layer, &kernel).await?;
+        let gradients = LayerGradients {
+            name: name.clone(),
+            kernel_shape: layout.shape(geometry),
+            kernel: layout.from_canonical(geometry, &canonical)?,
+            bias_shape: geometry.bias_shape(),
+            bias: match &grad_bias {
+                Some(bias) => self.gpu.read(bias, geometry.biases()).await?,
+                None => Vec::new(),
+            },
+        };
+        Ok((grad_input, Some(gradients)))
+    }
+
+    /// A buffer of values; at least one element long, as bindings must be.
+    async fn buffer(&self, elements: u64) -> Result<wgpu::Buffer> {
+        let device = self.gpu.context().device();
+        let (buffer, caught) = scoped(device, || {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("locally-connected network"),
+                size: 4 * elements.max(1),
+                usage: BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            })
+        });
+        caught.await?;
+        Ok(buffer)
+    }
+
+    async fn upload(&self, values: &[f32]) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(values.len() as u64).await?;
+        let context = self.gpu.context();
+        // The queue makes a staging buffer of its own for this.
+        let write = || context.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        scoped(context.device(), write).1.await?;
+        Ok(buffer)
+    }
+}
+
+impl NetworkGradients {
+    /// Joins the gradients of the samples that follow.
+    fn add(&mut self, part: Self) {
+        let add = |sum: &mut Vec<f32>, part: Vec<f32>| sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        self.input.extend(part.input);
+        for (sum, part) in self.layers.iter_mut().zip(part.layers) {
+            add(&mut sum.kernel, part.kernel);
+            add(&mut sum.bias, part.bias);
+        }
+    }
+}

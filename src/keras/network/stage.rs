@@ -1,0 +1,106 @@
+//! One step of a chain: a layer that does something to the values.
+
+use super::super::Local;
+use crate::config::{Activation, Bias, Config, DataFormat, Implementation};
+use crate::geometry::{Geometry, KerasLayout};
+use crate::headless::Gpu;
+use crate::kernel::Tables;
+use crate::layer::LocallyConnected;
+use crate::plan::{PlanOptions, Planner, chunks};
+use crate::{Error, Result};
+
+/// A layer that does something to the values; those that only give them another shape are no stage.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) work: Work,
+    pub(super) inputs: u64,
+    pub(super) outputs: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A layer of the model.
+    Local { name: String, layout: KerasLayout, layer: LocallyConnected },
+    /// An activation between layers, as a locally connected layer with one tap of weight 1 and no bias: the kernels
+    /// that are there for the layer's own activation do the work.
+    Activation(LocallyConnected),
+    /// `[channels][positions]` to `[positions][channels]`.
+    Transpose { channels: usize, positions: usize },
+}
+
+impl Stage {
+    pub(super) async fn local(gpu: &Gpu, name: &str, local: &Local, implementation: Implementation) -> Result<Self> {
+        let config = local.geometry.config().clone().implementation(implementation);
+        let geometry = Geometry::new(&config, local.geometry.input_shape())?;
+        let (inputs, outputs) = (geometry.inputs(), geometry.outputs());
+        let (tables, profile) = (Tables::new(&geometry), gpu.context().profile());
+        let chunks = chunks(&geometry, profile)?;
+        let options = PlanOptions::default();
+        let planner = Planner { geometry: &geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
+        // What can't be is refused before anything is allocated for it.
+        planner.possible(implementation)?;
+        let layer = LocallyConnected::with_geometry(gpu.context(), geometry).await?;
+        layer.write_kernel(&local.kernel, local.layout)?;
+        if let Some(bias) = &local.bias {
+            layer.write_bias(bias)?;
+        }
+        Ok(Self { work: Work::Local { name: name.to_owned(), layout: local.layout, layer }, inputs, outputs })
+    }
+
+    pub(super) async fn activation(gpu: &Gpu, activation: Activation, shape: &[usize]) -> Result<Self> {
+        let elements = elements(shape)?;
+        // Softmax goes along the last axis, which is one of the positions in channels_first.
+        let row = shape.last().copied().unwrap_or(1);
+        let shape = [1, elements as usize / row, row];
+        let config = Config::new(1, [1, 1])
+            .data_format(DataFormat::ChannelsFirst)
+            .bias(Bias::None)
+            .activation(activation)
+            // Its dense matrix would have the square of its elements.
+            .implementation(Implementation::Loop);
+        let layer = LocallyConnected::new(gpu.context(), &config, &shape).await?;
+        layer.write_canonical(&vec![1.0; elements as usize])?;
+        Ok(Self { work: Work::Activation(layer), inputs: elements, outputs: elements })
+    }
+}
+
+/// Elements of one sample of `shape`.
+pub(super) fn elements(shape: &[usize]) -> Result<u64> {
+    let product = shape.iter().try_fold(1u64, |a, &b| a.checked_mul(b as u64));
+    match product {
+        Some(0) => {
+            let axis = shape.iter().position(|&n| n == 0).unwrap_or(0);
+            Err(Error::InputAxis { axis, shape: shape.to_vec() })
+        }
+        Some(elements) if elements < u32::MAX.into() => Ok(elements),
+        _ => Err(Error::TooLarge {
+            what: "the number of elements of one sample",
+            value: shape.iter().fold(1u128, |a, &b| a.saturating_mul(b as u128)),
+            limit: u64::from(u32::MAX) - 1,
+        }),
+    }
+}
+
+/// `[rows][columns]` to `[columns][rows]` in each sample.
+pub(super) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut transposed = Vec::with_capacity(values.len());
+    for sample in values.chunks_exact(rows * columns) {
+        for column in 0..columns {
+            transposed.extend(sample.iter().skip(column).step_by(columns));
+        }
+    }
+    transposed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposes_each_sample() {
+        let values: Vec<f32> = (0..12u8).map(f32::from).collect();
+        let transposed = transpose(&values, 2, 3);
+        assert_eq!(transposed, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0, 6.0, 9.0, 7.0, 10.0, 8.0, 11.0]);
+        assert_eq!(transpose(&transposed, 3, 2), values);
+    }
+}

@@ -1,0 +1,65 @@
+//! How often a thread's loops turn: some drivers end them after a fixed number without a word, so that results would be
+//! silently wrong. Lavapipe counts 65,535 for all loops of an invocation together.
+
+use super::{Dispatch, Planner};
+use crate::config::Bias;
+use crate::geometry::SparseIndex;
+use crate::kernel::Kernel;
+
+impl Planner<'_> {
+    /// An upper bound of the turns of all loops of one thread. Loops over register tiles are unrolled and don't count.
+    pub(super) fn iterations(&self, dispatch: &Dispatch) -> u64 {
+        let p = &dispatch.params;
+        let of = |value: u32| u64::from(value);
+        let outer = of(p.kernel_0) + of(p.kernel_0) * of(p.kernel_1) + of(p.taps);
+        let window = |step: u64| outer + of(p.window) / step;
+        // A reader is a tap of some location, so that there are at most as many as taps, or, where the input repeats
+        // around its edges, as taps of all locations.
+        let readers = |turns: u64| 2 * outer + self.most_readers() * (1 + turns);
+        // The tile's own loops count if a driver doesn't unroll them: 16 products, 2 loads of 4 elements.
+        let tiles = |depth: u32| of(depth).div_ceil(16) * 27;
+        match dispatch.variant.kernel {
+            Kernel::LoopForward | Kernel::DenseScatter => window(1),
+            Kernel::LoopForwardVec4 => window(4),
+            Kernel::LoopGradInput => readers(of(p.filters)),
+            Kernel::LoopGradInputVec4 => readers(of(p.filters) / 4),
+            Kernel::LoopGradKernel | Kernel::LoopGradKernelVec4 | Kernel::SparseGradKernel => of(p.batch),
+            Kernel::GradBias | Kernel::GradBiasVec4 => of(p.batch),
+            Kernel::GradBiasShared => (of(p.batch) * of(p.row)).div_ceil(64) + 6,
+            Kernel::SparseForward => self.most_entries(),
+            Kernel::SparseGradInput => self.most_readers() * (1 + of(p.filters)),
+            Kernel::DenseForward => tiles(p.dense_rows),
+            Kernel::DenseGradInput => tiles(p.dense_columns),
+            Kernel::DenseGradKernel => tiles(p.batch),
+            Kernel::Softmax | Kernel::SoftmaxGrad => 3 * of(p.row).div_ceil(64) + 12,
+            Kernel::DenseGather | Kernel::Activate | Kernel::ActivateGrad | Kernel::Fill => 0,
+        }
+    }
+
+    /// Entries of the longest row.
+    fn most_entries(&self) -> u64 {
+        match self.geometry.pattern() {
+            Some(pattern) => pattern.starts().windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0),
+            None => self.geometry.window().into(),
+        }
+    }
+
+    /// Readers of the input element that has most.
+    fn most_readers(&self) -> u64 {
+        if self.geometry.pattern().is_some() {
+            let starts = SparseIndex::new(self.geometry).inverse_starts;
+            return starts.windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0);
+        }
+        let most = |starts: &[u32]| starts.windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0);
+        self.geometry.axes().iter().map(|axis| most(&axis.inverse_starts)).product()
+    }
+
+    /// Most samples of a dispatch, so that sums over the batch, and over locations that share a bias, stay far from where
+    /// a driver would end them.
+    pub(super) fn most_samples(&self) -> u64 {
+        let turns = self.profile.max_iterations / 4;
+        let shared = self.geometry.config().bias == Bias::PerFilter;
+        let lanes = if shared { turns.saturating_mul(64) / u64::from(self.geometry.locations()) } else { turns };
+        lanes.clamp(1, turns.max(1))
+    }
+}

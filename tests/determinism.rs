@@ -1,0 +1,168 @@
+//! The same bits on every run: nothing is atomic, no order of summation depends on scheduling, and no kernel reads
+//! what nobody wrote.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{GPU, Operands, context, implementations, plans, profile};
+use locally_connected::kernel::KERNELS;
+use locally_connected::{
+    Activation, Backward, Bias, Config, Context, DataFormat, DeviceProfile, Forward, Geometry, Implementation,
+    LocallyConnected, Padding, wgpu,
+};
+use std::collections::BTreeSet;
+
+const RUNS: usize = 100;
+
+/// Layers that between them run every kernel with workgroup memory, with their batch.
+fn layers() -> Vec<(Geometry, u64)> {
+    let geometry = |config: Config, shape: &[usize]| Geometry::new(&config, shape).expect("a layer");
+    let same = Padding::Same;
+    vec![
+        (geometry(Config::new(67, [3]).activation(Activation::Softmax), &[67, 3]), 5),
+        (geometry(Config::new(8, [3, 3]).padding(same).activation(Activation::Tanh), &[6, 7, 4]), 17),
+        (
+            geometry(
+                Config::new(5, [2, 3]).activation(Activation::Softmax).data_format(DataFormat::ChannelsFirst),
+                &[3, 4, 20],
+            ),
+            3,
+        ),
+        (geometry(Config::new(6, [2, 2, 2]).groups(2).bias(Bias::PerFilter), &[4, 5, 6, 4]), 9),
+        (geometry(Config::new(64, [17]).activation(Activation::Swish), &[17, 16]), 65),
+        (geometry(Config::new(1, [3]).activation(Activation::RELU).padding(Padding::Circular), &[301, 1]), 1),
+    ]
+}
+
+/// A layer with its passes bound once and all their results.
+struct Run {
+    layer: LocallyConnected,
+    passes: [locally_connected::Bound; 2],
+    results: Vec<wgpu::Buffer>,
+    kernel: locally_connected::KernelBuffers,
+}
+
+impl Run {
+    async fn new(context: &Context, geometry: &Geometry, batch: u64, operands: &Operands) -> Self {
+        let layer = operands.layer(context, geometry).await.expect("a layer");
+        let kernel = layer.create_kernel_gradient().await.expect("memory");
+        let (x, dy) = (GPU.upload(&operands.input), GPU.upload(&operands.grad_output));
+        let [y, z] = [(); 2].map(|()| GPU.empty(batch * geometry.outputs()));
+        let (dx, db) = (GPU.empty(batch * geometry.inputs()), GPU.empty(geometry.biases()));
+        let batch = batch as u32;
+        let forward = Forward { batch, input: &x, output: &y, pre_activation: Some(&z) };
+        let backward = Backward {
+            batch,
+            input: Some(&x),
+            output: Some(&y),
+            pre_activation: Some(&z),
+            grad_output: &dy,
+            grad_input: Some(&dx),
+            grad_kernel: Some(&kernel),
+            grad_bias: Some(&db),
+        };
+        let passes =
+            [layer.bind_forward(forward).await.expect("a plan"), layer.bind_backward(backward).await.expect("a plan")];
+        Self { layer, passes, results: vec![y, z, dx, db], kernel }
+    }
+
+    /// Runs both passes over results of before and gives the bits of all new ones.
+    async fn bits(&self) -> Vec<u32> {
+        GPU.submit(|encoder| {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            self.passes.iter().for_each(|bound| bound.record(&mut pass));
+        });
+        let mut values = GPU.read_kernel(&self.layer, &self.kernel).await.expect("the device is there");
+        for buffer in &self.results {
+            values.extend(GPU.read(buffer, buffer.size() / 4).await.expect("the device is there"));
+        }
+        values.into_iter().map(f32::to_bits).collect()
+    }
+}
+
+#[test]
+fn same_bits_in_100_runs() {
+    pollster::block_on(async {
+        for (geometry, batch) in layers() {
+            for implementation in Implementation::ALL {
+                let geometry = geometry.with_implementation(implementation);
+                let operands = Operands::random(&geometry, batch, 8);
+                let run = Run::new(GPU.context(), &geometry, batch, &operands).await;
+                let first = run.bits().await;
+                assert!(first.iter().any(|&bits| bits != 0), "all zero, so this shows nothing");
+                for number in 1..RUNS {
+                    assert!(run.bits().await == first, "run {number} of {:?}", geometry.config());
+                }
+            }
+        }
+    });
+}
+
+/// Another layer, other buffers, pipelines compiled anew, and other work on the device between: still the same bits.
+#[test]
+fn same_bits_in_other_layers_and_contexts() {
+    pollster::block_on(async {
+        let shared = GPU.context();
+        let other = Context::with_profile(shared.device(), shared.queue(), profile());
+        for (geometry, batch) in layers() {
+            for implementation in Implementation::ALL {
+                let geometry = geometry.with_implementation(implementation);
+                let operands = Operands::random(&geometry, batch, 9);
+                let first = Run::new(shared, &geometry, batch, &operands).await;
+                let bits = first.bits().await;
+                let unlike = Operands::random(&geometry, batch, 10);
+                let between = Run::new(shared, &geometry, batch, &unlike).await.bits().await;
+                assert!(between != bits, "other operands give the same, so this shows nothing");
+                for context in [shared, &other, &context(&profile())] {
+                    let again = Run::new(context, &geometry, batch, &operands).await;
+                    assert!(again.bits().await == bits, "{:?}", geometry.config());
+                }
+                assert!(first.bits().await == bits, "{:?}", geometry.config());
+            }
+        }
+    });
+}
+
+/// Cutting weights and batches changes how sums are cut, so only closeness is promised then; but each cut gives the
+/// same bits each time.
+#[test]
+fn same_bits_when_cut() {
+    pollster::block_on(async {
+        let limits = DeviceProfile { max_binding: 60_000, max_workgroups: 100, ..profile() };
+        let context = context(&limits);
+        for (geometry, batch) in layers() {
+            for implementation in implementations(&geometry, &limits) {
+                let geometry = geometry.with_implementation(implementation);
+                let operands = Operands::random(&geometry, batch, 11);
+                let run = Run::new(&context, &geometry, batch, &operands).await;
+                let first = run.bits().await;
+                for number in 1..10 {
+                    assert!(run.bits().await == first, "run {number} of {:?}", geometry.config());
+                }
+            }
+        }
+    });
+}
+
+/// Workgroup memory is not zeroed on start, so a kernel that reads what it didn't write is caught here, if anywhere:
+/// every kernel that has such memory must be in the plans above.
+#[test]
+fn kernels_with_workgroup_memory_are_run() {
+    let mut run = BTreeSet::new();
+    for (geometry, batch) in layers() {
+        for implementation in Implementation::ALL {
+            let plans =
+                plans(&geometry.with_implementation(implementation), batch as u32, &profile()).expect("run above");
+            run.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant.kernel));
+        }
+    }
+    let mut some = false;
+    for info in KERNELS {
+        if info.kernel.variant(&[1; 4]).wgsl().contains("var<workgroup>") {
+            assert!(run.contains(&info.kernel), "{} is not run", info.name);
+            some = true;
+        }
+    }
+    assert!(some, "no kernel has workgroup memory");
+}

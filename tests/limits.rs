@@ -1,0 +1,447 @@
+//! Limits of devices, forced and real: weights cut into chunks, batches into slices, dispatches folded, and typed
+//! errors with numbers where nothing can be cut further. What is planned is what is allocated.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{
+    FORWARD, GRADIENT, assert_keeps_limits, check, check_by, context, error, implementations, plans, profile, random,
+};
+use locally_connected::geometry::SparseIndex;
+use locally_connected::headless::{self, Gpu, GpuOptions};
+use locally_connected::kernel::Tables;
+use locally_connected::plan::{Gradients, Planner, chunks};
+use locally_connected::{
+    Activation, Backward, Bias, Config, Context, DataFormat, DeviceProfile, Error, Forward, Geometry, Implementation,
+    LocallyConnected, Padding, PlanOptions, Readback, WeightType, wgpu,
+};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+fn geometry(config: &Config, input_shape: &[usize]) -> Geometry {
+    Geometry::new(config, input_shape).expect("a layer")
+}
+
+/// The device's own profile with bindings of at most `bytes`, and the coarsest alignment that WebGPU allows.
+fn binding(bytes: u64) -> DeviceProfile {
+    DeviceProfile { max_binding: bytes, storage_alignment: 256, ..profile() }
+}
+
+/// Checks the plans against the limits and the results against the reference; gives the implementations that ran.
+fn check_within(geometry: &Geometry, batch: u64, profile: &DeviceProfile) -> Vec<Implementation> {
+    for implementation in implementations(geometry, profile) {
+        let geometry = geometry.with_implementation(implementation);
+        for plan in plans(&geometry, batch as u32, profile).expect("it fits when cut") {
+            assert_keeps_limits(&plan, &geometry, batch as u32, profile);
+        }
+    }
+    check(geometry, batch, 5, profile, FORWARD)
+}
+
+/// The last case of each test is one that all three implementations can do under its limit: sparse needs filters enough
+/// for weights to outweigh the index, dense a location's columns in one binding.
+fn all(ran: &[Implementation]) -> bool {
+    ran == Implementation::ALL
+}
+
+#[test]
+fn weights_are_cut_by_cells() {
+    let mut ran = Vec::new();
+    for (config, shape, bytes) in [
+        (Config::new(5, [3]).activation(Activation::Tanh), &[23, 3][..], 1000),
+        (Config::new(8, [2, 3]).padding(Padding::Same), &[5, 6, 4], 4000),
+        (Config::new(6, [3, 2]).groups(2).data_format(DataFormat::ChannelsFirst), &[4, 6, 5], 1300),
+        (Config::new(3, [2, 2, 2]).activation(Activation::Softmax).strides([1, 2, 1]), &[3, 5, 4, 3], 1000),
+        (Config::new(33, [5]).activation(Activation::Sigmoid), &[80, 2], 21_500),
+    ] {
+        let (layer, profile) = (geometry(&config, shape), binding(bytes));
+        let chunks = chunks(&layer, &profile).expect("a cell fits");
+        assert!(chunks.len() > 3 && chunks.iter().all(|chunk| chunk.filters == layer.group_filters()), "{chunks:?}");
+        assert!(chunks.iter().any(|chunk| chunk.cells > 1), "{chunks:?}");
+        ran = check_within(&layer, 3, &profile);
+    }
+    assert!(all(&ran), "{ran:?}");
+}
+
+#[test]
+fn weights_of_one_cell_are_cut_by_filters() {
+    let mut ran = Vec::new();
+    for (config, shape, bytes) in [
+        (Config::new(13, [5]).activation(Activation::Mish), &[8, 9][..], 1100),
+        (Config::new(20, [3, 3]).padding(Padding::Same), &[4, 3, 8], 1300),
+        (Config::new(24, [3, 3]).activation(Activation::RELU), &[4, 4, 4], 1300),
+        (Config::new(14, [4, 3]).groups(2).data_format(DataFormat::ChannelsFirst), &[6, 5, 4], 900),
+        (Config::new(13, [8]).activation(Activation::Swish), &[8, 9], 1200),
+    ] {
+        let (layer, profile) = (geometry(&config, shape), binding(bytes));
+        let chunks = chunks(&layer, &profile).expect("a filter fits");
+        assert!(chunks.iter().all(|chunk| chunk.cells == 1 && chunk.filters < layer.group_filters()), "{chunks:?}");
+        assert!(chunks.iter().any(|chunk| chunk.first_filter > 0), "{chunks:?}");
+        ran = check_within(&layer, 2, &profile);
+    }
+    assert!(all(&ran), "{ran:?}");
+}
+
+/// Slices of samples begin wherever a sample does, bindings only at multiples of 256 bytes.
+#[test]
+fn batches_are_cut_at_unaligned_samples() {
+    let mut ran = Vec::new();
+    for (config, shape, batch, bytes) in [
+        (
+            Config::new(3, [2, 2]).activation(Activation::Softmax).data_format(DataFormat::ChannelsFirst),
+            &[4, 5, 5][..],
+            23,
+            1500,
+        ),
+        (Config::new(4, [2, 2]).activation(Activation::Sigmoid).padding(Padding::Circular), &[5, 5, 4], 23, 1500),
+        (Config::new(5, [1]).bias(Bias::PerFilter), &[17, 3], 31, 1500),
+        (Config::new(3, [3]).activation(Activation::Swish), &[13, 5], 33, 2400),
+    ] {
+        let (layer, profile) = (geometry(&config, shape), binding(bytes));
+        for implementation in implementations(&layer, &profile) {
+            let layer = layer.with_implementation(implementation);
+            let plans = plans(&layer, batch as u32, &profile).expect("a sample fits");
+            let mut bases = plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.params.y_base);
+            assert!(bases.any(|base| base % 64 != 0), "every slice is aligned, so this shows nothing: {config:?}");
+        }
+        ran = check_within(&layer, batch, &profile);
+    }
+    assert!(all(&ran), "{ran:?}");
+}
+
+#[test]
+fn dispatches_are_folded() {
+    let profile = DeviceProfile { max_workgroups: 15, ..binding(1 << 18) };
+    let loop_and_sparse = &[Implementation::Loop, Implementation::SparseGather][..];
+    for (config, shape, batch, by) in [
+        (Config::new(3, [3]).activation(Activation::Selu), &[1601, 2][..], 2, loop_and_sparse),
+        (Config::new(4, [2, 2]).padding(Padding::Same), &[41, 40, 4], 2, &[Implementation::Loop]),
+        (Config::new(2, [3]).activation(Activation::Softmax), &[42, 1], 2, &Implementation::ALL),
+        (Config::new(3, [3]), &[64, 1], 70, &Implementation::ALL),
+    ] {
+        let layer = geometry(&config, shape);
+        for &implementation in by {
+            let layer = layer.with_implementation(implementation);
+            let plans = plans(&layer, batch as u32, &profile).expect("it folds");
+            let folded = plans.iter().flat_map(|plan| &plan.dispatches).filter(|dispatch| dispatch.workgroups[1] > 1);
+            assert!(folded.count() > 0, "nothing is folded: {implementation:?}, {config:?}");
+            plans.iter().for_each(|plan| assert_keeps_limits(plan, &layer, batch as u32, &profile));
+        }
+        check_by(by, &layer, batch, 5, &profile, FORWARD);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 3000, rng_seed: RngSeed::Fixed(3), failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    /// Whatever the layer and the limits: a plan that keeps them, or a typed error that names one of them.
+    #[test]
+    fn plans_keep_any_limits(
+        (n, k, s, padding) in (1..60usize, 1..9usize, 1..3usize, 0..2u8),
+        (channels, filters, groups) in (1..9usize, 1..20usize, 1..3usize),
+        (first, softmax) in (any::<bool>(), any::<bool>()),
+        batch in 0..70u32,
+        (max_binding, max_buffer) in (64..20_000u64, 64..40_000u64),
+        (max_workgroups, alignment) in (1..40u32, 4..9u32),
+    ) {
+        let config = Config::new(filters * groups, [k])
+            .strides([s])
+            .groups(groups)
+            .padding(if padding == 0 { Padding::Same } else { Padding::Circular })
+            .data_format(if first { DataFormat::ChannelsFirst } else { DataFormat::ChannelsLast })
+            .activation(if softmax { Activation::Softmax } else { Activation::Swish });
+        let features = channels * groups;
+        let layer = geometry(&config, &if first { [features, n] } else { [n, features] });
+        let storage_alignment = 1 << alignment;
+        let (max_binding, max_buffer) = (max_binding & !3, max_buffer & !3);
+        let limits = DeviceProfile { max_binding, max_buffer, max_workgroups, storage_alignment, ..profile() };
+        for implementation in Implementation::ALL {
+            let layer = layer.with_implementation(implementation);
+            // Bias and tables are bound whole; the layer refuses to be built where they don't fit.
+            let whole = 4 * layer.biases().max(Tables::new(&layer).data.len() as u64);
+            match plans(&layer, batch, &limits) {
+                Ok(plans) if whole <= limits.max_piece() => {
+                    for plan in plans {
+                        assert_keeps_limits(&plan, &layer, batch, &limits);
+                    }
+                }
+                Ok(_) => {}
+                Err(Error::Limit { needed, limit, .. }) => prop_assert!(needed > limit),
+                Err(Error::OverBudget { needed, budget, .. }) => prop_assert!(needed > budget),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+fn limit(what: &str, needed: u64, unit: &'static str, limit: u64, name: &'static str) -> Error {
+    Error::Limit { what: what.into(), needed, unit, limit, name }
+}
+
+/// Where nothing can be cut further, an error with the numbers, before anything is allocated.
+#[test]
+fn what_can_t_be_cut_is_refused_with_the_numbers() {
+    const BINDING: &str = "max_storage_buffer_binding_size";
+    let build = |config: &Config, shape: &[usize], profile: &DeviceProfile| {
+        pollster::block_on(LocallyConnected::new(&context(profile), config, shape)).map(drop)
+    };
+    // A filter of 30 taps by 10 channels is 1,200 bytes.
+    let wide = Config::new(2, [30]);
+    let refused = build(&wide, &[31, 10], &binding(1000)).expect_err("too small");
+    assert_eq!(refused, limit("one filter at one location", 1200, "bytes", 1000, BINDING));
+    assert_eq!(
+        refused.to_string(),
+        "one filter at one location needs 1200 bytes, over the device's 1000 (max_storage_buffer_binding_size)"
+    );
+    // A buffer is no larger than a binding may be.
+    let refused = build(&wide, &[31, 10], &DeviceProfile { max_buffer: 500, ..profile() }).expect_err("too small");
+    assert!(matches!(refused, Error::Limit { needed: 1200, limit: 500, .. }), "{refused:?}");
+
+    // 400 locations of 1 tap: the bias has 1,600 bytes, the tables more.
+    let long = Config::new(1, [1]);
+    let tables = 4 * Tables::new(&geometry(&long, &[400, 1])).data.len() as u64;
+    assert_eq!(build(&long, &[400, 1], &binding(1596)), Err(limit("the tap tables", tables, "bytes", 1596, BINDING)));
+    let many = Config::new(300, [1]).data_format(DataFormat::ChannelsFirst);
+    assert_eq!(build(&many, &[1, 2], &binding(2000)), Err(limit("the bias", 2400, "bytes", 2000, BINDING)));
+
+    // 2 samples of 300 elements don't fit 2,000 bytes, and a slice that begins between two multiples of 256 bytes
+    // needs up to 256 more than its samples.
+    let layer = geometry(&Config::new(1, [299]).bias(Bias::None).implementation(Implementation::Loop), &[300, 1]);
+    let refused = plans(&layer, 2, &binding(1400)).expect_err("too small");
+    assert_eq!(refused, limit("one sample", 1456, "bytes", 1400, BINDING));
+    assert!(plans(&layer, 1, &binding(1400)).is_ok(), "a single sample begins at its buffer's first byte");
+
+    // 100 locations of 4 filters in 64 threads, by far more than 2 x 2 workgroups.
+    let few = DeviceProfile { max_workgroups: 1, ..profile() };
+    let forced = Config::new(4, [2]).implementation(Implementation::Loop);
+    let refused = plans(&geometry(&forced, &[101, 1]), 9, &few).expect_err("too few");
+    let Error::Limit { needed: 2.., unit: "workgroups", limit: 1, name, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!(name, "max_compute_workgroups_per_dimension");
+}
+
+/// Scratch memory over a buffer or over the caller's budget is refused with the bytes.
+#[test]
+fn scratch_memory_is_known_before_it_is_allocated() {
+    let layer = geometry(&Config::new(3, [2]).activation(Activation::Tanh), &[11, 2]);
+    let (tables, batch) = (Tables::new(&layer), 7);
+    let bytes = 4 * u64::from(batch) * layer.outputs();
+    let plan = |profile: &DeviceProfile, memory_budget| {
+        let chunks = chunks(&layer, profile).expect("it fits");
+        let options = PlanOptions { memory_budget };
+        let planner = Planner { geometry: &layer, tables: &tables, chunks: &chunks, profile, options, tuned: None };
+        planner.backward(batch, Implementation::Loop, Gradients::ALL)
+    };
+    assert_eq!(plan(&profile(), None).expect("no limit").scratch_bytes(), bytes);
+    assert_eq!(plan(&profile(), Some(bytes)).expect("enough").scratch_bytes(), bytes);
+    let refused = plan(&profile(), Some(bytes - 1)).expect_err("a byte too few");
+    assert!(matches!(refused, Error::OverBudget { needed, budget, .. } if needed == bytes && budget == bytes - 1));
+    assert!(refused.to_string().contains(&format!("needs {bytes} bytes")), "{refused}");
+    let refused = plan(&DeviceProfile { max_buffer: bytes - 4, ..profile() }, None).expect_err("a buffer too small");
+    assert!(matches!(refused, Error::Limit { needed, name: "max_buffer_size", .. } if needed == bytes), "{refused:?}");
+}
+
+/// DeepFace's L4: 251 MB of weights on a device that has no more than WebGPU's default limits, a binding of 128 MiB.
+/// The weights repeat a pattern, so that the reference at a few places needs no large arrays.
+#[test]
+fn deepface_l4_runs_within_webgpu_s_default_limits() {
+    let options = GpuOptions { limits: Some(wgpu::Limits::default()), ..GpuOptions::default() };
+    let gpu = pollster::block_on(Gpu::with_options(&options)).expect("tests need an adapter");
+    assert_eq!(gpu.context().profile().max_binding, 128 << 20);
+    let config = Config::new(16, [9, 9]).implementation(Implementation::Loop);
+    let layer = geometry(&config, &[63, 63, 16]);
+    assert_eq!(layer.weights(), 62_726_400);
+    let pattern = random(1, 65_521);
+    let weight = |cell: u32, k: u32, f: u32| {
+        let index = (u64::from(cell) * u64::from(layer.window()) + u64::from(k)) * u64::from(layer.filters());
+        f64::from(pattern[((index + u64::from(f)) % pattern.len() as u64) as usize])
+    };
+    let (x, dy) = (random(2, layer.inputs()), random(3, layer.outputs()));
+    let bias = random(4, layer.biases());
+    let channels = layer.channels();
+    // Locations from the first to the last, both sides of every cut among them.
+    let cuts = chunks(&layer, gpu.context().profile()).expect("a cell fits");
+    assert_eq!(cuts.len(), 2, "251 MB in bindings of 128 MiB");
+    let places = [0, 1, 700, cuts[1].first_cell - 1, cuts[1].first_cell, 2000, layer.locations() - 1];
+
+    let (output, dx, rows) = pollster::block_on(async {
+        let device = LocallyConnected::with_geometry(gpu.context(), layer.clone()).await?;
+        assert!(device.bytes() > 250_000_000);
+        let mut kernel = Vec::with_capacity(layer.weights() as usize);
+        while kernel.len() < layer.weights() as usize {
+            kernel.extend_from_slice(&pattern[..pattern.len().min(layer.weights() as usize - kernel.len())]);
+        }
+        device.write_canonical(&kernel)?;
+        drop(kernel);
+        device.write_bias(&bias)?;
+        let output = gpu.forward(&device, &x).await?;
+
+        let (input, grad_output, dx) = (gpu.upload(&x), gpu.upload(&dy), gpu.empty(layer.inputs()));
+        let dw = device.create_kernel_gradient().await?;
+        let bound = device
+            .bind_backward(Backward {
+                batch: 1,
+                input: Some(&input),
+                output: None,
+                pre_activation: None,
+                grad_output: &grad_output,
+                grad_input: Some(&dx),
+                grad_kernel: Some(&dw),
+                grad_bias: None,
+            })
+            .await?;
+        // Of the kernel's gradient only the cells at `places` come back.
+        let cell = 4 * u64::from(layer.window() * layer.filters());
+        let readbacks = gpu.submit(|encoder| {
+            bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+            places.map(|p| {
+                let index = dw.chunks().iter().rposition(|chunk| chunk.first_cell <= p).expect("in a chunk");
+                let first = u64::from(p - dw.chunks()[index].first_cell) * cell;
+                Readback::record(gpu.context().device(), encoder, &dw.buffers()[index], first..first + cell)
+            })
+        });
+        let mut rows = Vec::new();
+        for readback in readbacks {
+            rows.push(gpu.drive(readback.values()).await?);
+        }
+        Ok::<_, Error>((output, gpu.read(&dx, layer.inputs()).await?, rows))
+    })
+    .expect("it runs");
+
+    let (mut found, mut expected) = (Vec::new(), Vec::new());
+    for (&p, row) in places.iter().zip(&rows) {
+        let mut dw = Vec::new();
+        for f in 0..layer.filters() {
+            let taps = (0..layer.window()).map(|k| {
+                let position = layer.tap(p, k / channels).expect("valid padding clips nothing");
+                f64::from(x[(position * channels + k % channels) as usize]) * weight(p, k, f)
+            });
+            found.push(output[(p * layer.filters() + f) as usize]);
+            expected.push(taps.sum::<f64>() + f64::from(bias[(p * layer.filters() + f) as usize]));
+        }
+        for (k, f) in (0..layer.window()).flat_map(|k| (0..layer.filters()).map(move |f| (k, f))) {
+            let position = layer.tap(p, k / channels).expect("valid padding clips nothing");
+            let x = f64::from(x[(position * channels + k % channels) as usize]);
+            dw.push(x * f64::from(dy[(p * layer.filters() + f) as usize]));
+        }
+        assert!(error(row, &dw) <= GRADIENT, "grad_kernel at location {p}");
+    }
+    assert!(error(&found, &expected) <= FORWARD, "output");
+
+    let (mut found, mut expected) = (Vec::new(), Vec::new());
+    let [_, rows, columns] = layer.axes();
+    for (i, j, c) in [(0, 0, 0), (31, 31, 7), (40, 12, 15), (62, 62, 3)] {
+        let mut sum = 0.0;
+        for (&[oy, ty], &[ox, tx]) in
+            rows.readers(i).iter().flat_map(|y| columns.readers(j).iter().map(move |x| (y, x)))
+        {
+            let (p, k) = (oy * columns.output + ox, (ty * columns.kernel + tx) * channels + c);
+            for f in 0..layer.filters() {
+                sum += weight(p, k, f) * f64::from(dy[(p * layer.filters() + f) as usize]);
+            }
+        }
+        found.push(dx[((i * columns.input + j) * channels + c) as usize]);
+        expected.push(sum);
+    }
+    assert!(error(&found, &expected) <= GRADIENT, "grad_input");
+}
+
+/// Every buffer of a layer and of its passes, counted by wgpu and its allocator on a device of the test's own.
+#[test]
+fn bytes_of_plans_are_what_is_allocated() {
+    let instance = headless::instance();
+    pollster::block_on(async {
+        let mut adapters = headless::adapters(&instance).await;
+        let wanted = std::env::var("WGPU_ADAPTER_NAME").ok();
+        let adapter =
+            adapters.swap_remove(headless::pick(&adapters, wanted.as_deref()).expect("tests need an adapter"));
+        let (device, queue) = adapter.request_device(&wgpu::DeviceDescriptor::default()).await.expect("a device");
+        // Number of buffers, and, where the backend has wgpu's allocator, their memory; each is rounded up a little.
+        let allocated = || {
+            queue.submit([]);
+            device.poll(wgpu::PollType::wait_indefinitely()).expect("the device is there");
+            let report = instance.generate_report().expect("native");
+            let memory = device.generate_allocator_report().map(|report| {
+                let ours = report.allocations.iter().filter(|a| a.name.starts_with("locally-connected"));
+                ours.map(|allocation| allocation.size).sum::<u64>()
+            });
+            (report.hub_report().buffers.num_kept_from_user as u64, memory)
+        };
+        let expect = |what: &str, buffers: u64, bytes: u64| {
+            let (count, memory) = allocated();
+            assert_eq!(count, buffers, "buffers of {what}");
+            let rounded = memory.unwrap_or(bytes);
+            assert!((bytes..=bytes + 64 * (count + 4)).contains(&rounded), "{what}: {rounded} bytes for {bytes}");
+        };
+        assert_eq!(allocated().1.unwrap_or(0), 0);
+
+        let limits = DeviceProfile { max_binding: 30_000, ..DeviceProfile::new(&adapter.get_info(), &device.limits()) };
+        let context = Context::with_profile(&device, &queue, limits);
+        let dtypes = [WeightType::F32, WeightType::F16];
+        for (implementation, dtype) in Implementation::ALL.into_iter().flat_map(|i| dtypes.map(|dtype| (i, dtype))) {
+            let config = Config::new(7, [3, 3]).activation(Activation::Gelu { approximate: false }).dtype(dtype);
+            let layer = geometry(&config.implementation(implementation), &[9, 8, 5]);
+            let batch = 4;
+            let layer = LocallyConnected::with_geometry(&context, layer).await.expect("it fits");
+            let chunks = layer.kernel().chunks().len() as u64;
+            assert!(chunks > 1);
+            let gradient = 4 * layer.geometry().weights();
+            let weights: u64 = layer.kernel().chunks().iter().map(|chunk| chunk.bytes(dtype)).sum();
+            // Halves of a chunk fill whole words.
+            let exact = if dtype == WeightType::F16 { gradient / 2 } else { gradient };
+            assert!((exact..=exact + 2 * chunks).contains(&weights), "{weights} bytes of {gradient} as {dtype:?}");
+            let tables = 4 * Tables::new(layer.geometry()).data.len() as u64;
+            assert_eq!(layer.bytes(), weights + 4 * layer.geometry().biases() + tables);
+            expect("a layer", chunks + 2, layer.bytes());
+
+            let dw = layer.create_kernel_gradient().await.expect("it fits");
+            expect("with a gradient", 2 * chunks + 2, layer.bytes() + gradient);
+
+            // The host's own buffers; in front of the layer's labels, so that they don't count as memory of ours.
+            let own = |elements: u64| {
+                let usage = wgpu::BufferUsages::STORAGE;
+                let size = 4 * elements * u64::from(batch);
+                device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+            };
+            let (inputs, outputs) = (layer.geometry().inputs(), layer.geometry().outputs());
+            let [x, dx] = [own(inputs), own(inputs)];
+            let [y, z, dy] = [own(outputs), own(outputs), own(outputs)];
+            let db = own(layer.geometry().biases());
+            let forward = Forward { batch, input: &x, output: &y, pre_activation: Some(&z) };
+            let forward = layer.bind_forward(forward).await.expect("it fits");
+            let backward = Backward {
+                batch,
+                input: Some(&x),
+                output: Some(&y),
+                pre_activation: Some(&z),
+                grad_output: &dy,
+                grad_input: Some(&dx),
+                grad_kernel: Some(&dw),
+                grad_bias: Some(&db),
+            };
+            let backward = layer.bind_backward(backward).await.expect("it fits");
+            for bound in [&forward, &backward] {
+                let uniforms = context.profile().params_stride() * bound.plan().dispatches.len() as u64;
+                assert_eq!(bound.bytes(), uniforms + bound.plan().scratch_bytes());
+            }
+            assert!(backward.plan().scratch_bytes() > 0, "nothing is planned, so this shows nothing");
+            // Uniforms and scratch are held by bind groups alone, which wgpu doesn't count as buffers of the user's.
+            let index = match implementation {
+                Implementation::SparseGather => 4 * SparseIndex::len_of(layer.geometry()),
+                _ => 0,
+            };
+            assert_eq!(layer.bytes(), weights + 4 * layer.geometry().biases() + tables + index);
+            expect(
+                "with passes",
+                2 * chunks + 2 + 6 + u64::from(index > 0),
+                layer.bytes() + gradient + forward.bytes() + backward.bytes(),
+            );
+            let planned = plans(layer.geometry(), batch, context.profile()).expect("planned before");
+            assert_eq!([&planned[1], &planned[2]], [forward.plan(), backward.plan()], "planned without a device");
+        }
+        let (count, memory) = allocated();
+        assert_eq!((count, memory.unwrap_or(0)), (0, 0), "all dropped");
+    });
+}

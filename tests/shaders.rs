@@ -1,0 +1,301 @@
+//! Every shader variant against the table of kernels and the rules of WebGPU, by naga's reflection.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "shaders/uniformity.rs"]
+mod uniformity;
+
+use locally_connected::config::codes;
+use locally_connected::kernel::{Access, KERNELS, Params, Variant};
+use locally_connected::plan::{DENSE_TILE, variants};
+use locally_connected::{
+    Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, Padding, WeightType,
+};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Expression, Literal, Module, ScalarKind, StorageAccess, TypeInner};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Parsed and validated as WebGPU without any optional feature: naga's capability for halves in words stands for
+/// `unpack2x16float`, which WebGPU has always.
+fn module(variant: Variant) -> (Module, ModuleInfo) {
+    let (name, wgsl) = (variant.name(), variant.wgsl());
+    let module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&wgsl)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&wgsl)));
+    (module, info)
+}
+
+fn source_folder(folder: &str) -> impl Iterator<Item = (String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    std::fs::read_dir(path).expect("the repository").map(|entry| {
+        let path = entry.expect("the repository").path();
+        let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(&path).expect("UTF-8"))
+    })
+}
+
+#[test]
+fn variants_are_distinct_and_cover_the_table() {
+    let variants = variants();
+    let names: BTreeSet<String> = variants.iter().map(Variant::name).collect();
+    assert_eq!(names.len(), variants.len(), "two variants have the same name");
+    let found: BTreeSet<&str> = variants.iter().map(|variant| variant.kernel.info().name).collect();
+    let expected: BTreeSet<&str> = KERNELS.iter().map(|info| info.name).collect();
+    assert_eq!(found, expected, "kernels with variants, kernels in the table");
+    for (info, index) in KERNELS.iter().zip(0..) {
+        assert_eq!(info.kernel as usize, index, "{} stands in another place than its enum", info.name);
+    }
+}
+
+/// Bindings, their order, access and use; one entry point.
+#[test]
+fn bindings_equal_the_table() {
+    for variant in variants() {
+        let (module, info) = module(variant);
+        let name = variant.name();
+        let [entry] = &module.entry_points[..] else { panic!("{name} has {} entry points", module.entry_points.len()) };
+        assert_eq!(entry.name, "main");
+        let mut expected = BTreeMap::from([(0, AddressSpace::Uniform)]);
+        for (access, binding) in variant.kernel.info().bindings.iter().zip(1..) {
+            let access = match access {
+                Access::Read => StorageAccess::LOAD,
+                Access::Write => StorageAccess::LOAD | StorageAccess::STORE,
+            };
+            expected.insert(binding, AddressSpace::Storage { access });
+        }
+        let mut found = BTreeMap::new();
+        for (handle, global) in module.global_variables.iter() {
+            if let Some(at) = &global.binding {
+                assert_eq!(at.group, 0, "{name}: {:?}", global.name);
+                assert!(found.insert(at.binding, global.space).is_none(), "{name} has binding {} twice", at.binding);
+                assert!(!info.get_entry_point(0)[handle].is_empty(), "{name} doesn't use {:?}", global.name);
+            }
+        }
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+/// Names, types and offsets of the uniform, in order. Every field of the Rust struct is four bytes and there is no
+/// padding between them (or it would not be `Pod`), so its `Debug` form tells all of it.
+#[test]
+fn params_equal_their_rust_twin() {
+    let debug = format!("{:?}", Params::default());
+    let fields = debug.strip_prefix("Params { ").and_then(|rest| rest.strip_suffix(" }")).expect("a derived Debug");
+    let expected: Vec<(String, ScalarKind, u32)> = fields
+        .split(", ")
+        .zip((0..).step_by(4))
+        .map(|(field, offset)| {
+            let (name, value) = field.split_once(": ").expect("a derived Debug");
+            let kind = match value {
+                "0" => ScalarKind::Uint,
+                "0.0" => ScalarKind::Float,
+                other => panic!("{name} is neither u32 nor f32 but {other}"),
+            };
+            (name.to_owned(), kind, offset)
+        })
+        .collect();
+    assert_eq!(size_of::<Params>(), 4 * expected.len());
+    for variant in variants() {
+        let (module, _) = module(variant);
+        let params = module.global_variables.iter().find(|(_, global)| global.space == AddressSpace::Uniform);
+        let ty = &module.types[params.expect("every kernel has it").1.ty];
+        let TypeInner::Struct { members, span } = &ty.inner else { panic!("{}: {:?}", variant.name(), ty.inner) };
+        let found: Vec<_> = members
+            .iter()
+            .map(|member| match module.types[member.ty].inner {
+                TypeInner::Scalar(scalar) => (member.name.clone().unwrap_or_default(), scalar.kind, member.offset),
+                ref other => panic!("{:?} is {other:?}", member.name),
+            })
+            .collect();
+        assert_eq!(found, expected, "{}", variant.name());
+        assert_eq!(*span as usize, size_of::<Params>());
+    }
+}
+
+/// What a variant sets is used, and what it needs is set (or it would not parse).
+#[test]
+fn constants_of_the_table_are_used() {
+    for info in KERNELS {
+        let wgsl = info.kernel.variant(&[1; 4]).wgsl();
+        for constant in info.constants {
+            let words = wgsl.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word == constant);
+            assert!(words.count() > 1, "{} doesn't use {constant}", info.name);
+        }
+        assert!(info.constants.len() <= 4, "{}: a variant has room for four constants", info.name);
+    }
+}
+
+/// The `u32` constants of a module by name.
+fn constants(module: &Module) -> BTreeMap<&str, u32> {
+    let value = |constant: &naga::Constant| match module.global_expressions[constant.init] {
+        Expression::Literal(Literal::U32(value)) => Some(value),
+        _ => None,
+    };
+    module.constants.iter().filter_map(|(_, c)| Some((c.name.as_deref()?, value(c)?))).collect()
+}
+
+#[test]
+fn constants_equal_their_rust_twins() {
+    let codes: BTreeMap<&str, u32> = codes::ALL.into();
+    assert_eq!(codes.len(), codes::ALL.len());
+    let (_, file) = source_folder("shaders").find(|(name, _)| name == "activation").expect("the prelude");
+    let (mut with_activations, mut with_tiles) = (0, 0);
+    for info in KERNELS {
+        let variant = info.kernel.variant(&[1; 4]);
+        let (module, _) = module(variant);
+        let mut found = constants(&module);
+        if let Some(tile) = found.get("TILE") {
+            assert_eq!(*tile, DENSE_TILE, "{}", info.name);
+            with_tiles += 1;
+        }
+        if variant.wgsl().contains(&file) {
+            found.retain(|name, _| file.contains(&format!("const {name} = ")));
+            assert_eq!(found, codes, "{}", info.name);
+            with_activations += 1;
+        }
+    }
+    assert!(with_activations > 0 && with_tiles > 0, "nothing was compared");
+}
+
+/// What WebGPU gives without asking: 16 KiB of workgroup memory, 256 invocations; and our own 5 storage buffers.
+#[test]
+fn variants_keep_webgpu_s_default_limits() {
+    for variant in variants() {
+        let (module, _) = module(variant);
+        let name = variant.name();
+        let bytes: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, global)| global.space == AddressSpace::WorkGroup)
+            .map(|(_, global)| module.types[global.ty].inner.size(module.to_ctx()))
+            .sum();
+        assert!(bytes <= 16_384, "{name} has {bytes} bytes of workgroup memory");
+        let [x, y, z] = module.entry_points[0].workgroup_size;
+        assert!(x * y * z <= 256 && x <= 256 && y <= 256 && z <= 64, "{name}: workgroups of {x} x {y} x {z}");
+        let buffers = variant.kernel.info().bindings.len();
+        assert!(buffers <= 5, "{name} has {buffers} storage buffers");
+        assert!(module.overrides.is_empty(), "{name} has overrides, which these tests don't set");
+    }
+}
+
+#[test]
+fn barriers_stand_in_uniform_control_flow() {
+    for variant in variants() {
+        let found = uniformity::violations(&module(variant).0);
+        assert!(found.is_empty(), "{}: {found:?}", variant.name());
+    }
+}
+
+/// Nothing is atomic: results are the same bits on every run.
+#[test]
+fn no_variant_has_atomics() {
+    for variant in variants() {
+        let (module, _) = module(variant);
+        let atomic = |ty: &naga::Type| matches!(ty.inner, TypeInner::Atomic(_));
+        assert!(!module.types.iter().any(|(_, ty)| atomic(ty)), "{}", variant.name());
+    }
+}
+
+/// To what Vulkan, Metal and Direct3D take.
+#[test]
+fn variants_translate_to_every_backend() {
+    use naga::back::{hlsl, msl, spv};
+    for variant in variants() {
+        let (module, info) = module(variant);
+        let name = variant.name();
+        let words = spv::write_vec(&module, &info, &spv::Options::default(), None);
+        assert!(!words.unwrap_or_else(|e| panic!("{name} to SPIR-V: {e}")).is_empty());
+        let options = msl::Options { lang_version: (2, 0), ..Default::default() };
+        let metal = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default());
+        let (source, translated) = metal.unwrap_or_else(|e| panic!("{name} to MSL: {e}"));
+        let entries = translated.entry_point_names;
+        assert!(entries.iter().all(Result::is_ok) && source.contains("kernel void"), "{name} to MSL: {entries:?}");
+        let mut source = String::new();
+        let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
+        let direct3d = hlsl::Writer::new(&mut source, &options, &pipeline).write(&module, &info, None);
+        let entries = direct3d.unwrap_or_else(|e| panic!("{name} to HLSL: {e}")).entry_point_names;
+        assert!(entries.iter().all(Result::is_ok) && source.contains("numthreads"), "{name} to HLSL: {entries:?}");
+    }
+}
+
+/// A file in `shaders/` is a kernel's, or part of one.
+#[test]
+fn every_file_is_in_the_table() {
+    let kernels: BTreeSet<&str> = KERNELS.iter().map(|info| info.name).collect();
+    let sources: Vec<String> = variants().iter().map(Variant::wgsl).collect();
+    let mut found = BTreeSet::new();
+    for (name, text) in source_folder("shaders") {
+        assert!(sources.iter().any(|source| source.contains(&text)), "no kernel is made of {name}.wgsl");
+        assert_eq!(kernels.contains(name.as_str()), text.contains("fn main("), "{name}.wgsl and the table");
+        found.insert(name);
+    }
+    assert!(kernels.iter().all(|&kernel| found.contains(kernel)));
+}
+
+/// A kernel `name` has the CPU twin `reference::name`; a `_vec4` form is the same function of the same operands.
+#[test]
+fn every_kernel_has_a_cpu_twin() {
+    let reference: String = source_folder("src/reference").map(|(_, text)| text).collect();
+    for info in KERNELS {
+        let twin = info.name.strip_suffix("_vec4").unwrap_or(info.name);
+        assert!(reference.contains(&format!("pub fn {twin}(")), "reference::{twin} is missing");
+    }
+}
+
+/// What the planner asks for over many layers, batches and devices is what `variants` lists, no more and no less.
+#[test]
+fn plans_ask_for_the_listed_variants() {
+    let tiny = DeviceProfile { max_binding: 4096, max_workgroups: 4, ..DeviceProfile::webgpu_defaults() };
+    let profiles = [
+        DeviceProfile::webgpu_defaults(),
+        tiny,
+        DeviceProfile { storage_alignment: 16, max_binding: 1 << 16, ..DeviceProfile::webgpu_defaults() },
+        DeviceProfile { is_cpu: true, ..DeviceProfile::webgpu_defaults() },
+    ];
+    let mut found = BTreeSet::new();
+    for (format, activation, bias, dtype) in [
+        (DataFormat::ChannelsLast, Activation::Linear, Bias::PerLocation, WeightType::F32),
+        (DataFormat::ChannelsLast, Activation::Swish, Bias::PerFilter, WeightType::F16),
+        (DataFormat::ChannelsFirst, Activation::Softmax, Bias::None, WeightType::F32),
+        (DataFormat::ChannelsFirst, Activation::RELU, Bias::PerFilter, WeightType::F16),
+    ] {
+        for channels in [1, 2, 3, 4, 5, 6, 7, 8, 16, 20] {
+            for filters in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 32, 64] {
+                let config = Config::new(filters, [2, 3])
+                    .padding(Padding::Same)
+                    .data_format(format)
+                    .activation(activation)
+                    .bias(bias)
+                    .dtype(dtype);
+                let shape = match format {
+                    DataFormat::ChannelsLast => [3, 4, channels],
+                    DataFormat::ChannelsFirst => [channels, 3, 4],
+                };
+                let layer = Geometry::new(&config, &shape).expect("a layer");
+                for implementation in Implementation::ALL {
+                    let layer = layer.with_implementation(implementation);
+                    for (profile, batch) in profiles.iter().flat_map(|profile| {
+                        [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 32, 33, 100].map(|batch| (profile, batch))
+                    }) {
+                        // The tiny device can't bind every layer; the others can.
+                        match common::plans(&layer, batch, profile) {
+                            Ok(plans) => {
+                                for dispatch in plans.iter().flat_map(|plan| &plan.dispatches) {
+                                    found.insert(dispatch.variant);
+                                }
+                            }
+                            Err(error) => assert!(profile.max_binding == 4096, "{error}"),
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let listed: BTreeSet<Variant> = variants().into_iter().collect();
+    let names = |variants: Vec<&Variant>| variants.into_iter().map(Variant::name).collect::<Vec<_>>();
+    assert_eq!(names(found.difference(&listed).collect()), [""; 0], "planned, but not listed");
+    assert_eq!(names(listed.difference(&found).collect()), [""; 0], "listed, but never planned");
+}

@@ -271,8 +271,8 @@ fn plans_ask_for_the_listed_variants() {
                     .bias(bias)
                     .dtype(dtype);
                 let shape = match format {
-                    DataFormat::ChannelsLast => [3, 4, channels],
-                    DataFormat::ChannelsFirst => [channels, 3, 4],
+                    DataFormat::ChannelsLast => [3, 5, channels],
+                    DataFormat::ChannelsFirst => [channels, 3, 5],
                 };
                 let layer = Geometry::new(&config, &shape).expect("a layer");
                 for implementation in Implementation::ALL {
@@ -280,14 +280,14 @@ fn plans_ask_for_the_listed_variants() {
                     for (profile, batch) in profiles.iter().flat_map(|profile| {
                         [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 32, 33, 100].map(|batch| (profile, batch))
                     }) {
-                        // The tiny device can't bind every layer; the others can.
+                        // The small devices can't bind every layer; the others can.
                         match common::plans(&layer, batch, profile) {
                             Ok(plans) => {
                                 for dispatch in plans.iter().flat_map(|plan| &plan.dispatches) {
                                     found.insert(dispatch.variant);
                                 }
                             }
-                            Err(error) => assert!(profile.max_binding == 4096, "{error}"),
+                            Err(error) => assert!(profile.max_binding <= 1 << 16, "{error}"),
                         }
                     }
                 }

@@ -13,6 +13,16 @@ const SWISH = 10u;
 const GELU = 11u;
 const GELU_TANH = 12u;
 const MISH = 13u;
+// ACTIVATION is one of them, or ANY where params.activation says which: drivers that run all branches of a switch (lavapipe)
+// would pay for every activation at every element.
+const ANY = 255u;
+
+fn activation_code() -> u32 {
+  if (ACTIVATION == ANY) {
+    return params.activation;
+  }
+  return ACTIVATION;
+}
 
 const SELU_SCALE = 1.05070098;
 const SELU_ALPHA = 1.67326324;
@@ -69,7 +79,7 @@ fn erf(z: f32) -> f32 {
 }
 
 fn activate(z: f32) -> f32 {
-  switch (params.activation) {
+  switch (activation_code()) {
     case RELU: {
       if (z >= params.activation_b) { return params.activation_b; }
       return select(params.activation_a * (z - params.activation_c), z, z > params.activation_c);

@@ -1,7 +1,7 @@
 // Derivatives of activation.wgsl, from the output y where it determines them, else from the value z before it.
 
 fn derivative_from_output(y: f32) -> f32 {
-  switch (params.activation) {
+  switch (activation_code()) {
     case RELU: { return select(0.0, 1.0, y > 0.0); }
     case ELU: { return select(y + params.activation_a, 1.0, y > 0.0); }
     case SELU: { return select(y + SELU_SCALE * SELU_ALPHA, SELU_SCALE, y > 0.0); }
@@ -15,7 +15,7 @@ fn derivative_from_output(y: f32) -> f32 {
 }
 
 fn derivative_from_pre_activation(z: f32) -> f32 {
-  switch (params.activation) {
+  switch (activation_code()) {
     case RELU: {
       if (z >= params.activation_b) { return 0.0; }
       return select(params.activation_a, 1.0, z > params.activation_c);

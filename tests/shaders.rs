@@ -256,12 +256,17 @@ fn plans_ask_for_the_listed_variants() {
         DeviceProfile { is_cpu: true, ..DeviceProfile::webgpu_defaults() },
     ];
     let mut found = BTreeSet::new();
-    for (format, activation, bias, dtype) in [
-        (DataFormat::ChannelsLast, Activation::Linear, Bias::PerLocation, WeightType::F32),
-        (DataFormat::ChannelsLast, Activation::Swish, Bias::PerFilter, WeightType::F16),
-        (DataFormat::ChannelsFirst, Activation::Softmax, Bias::None, WeightType::F32),
-        (DataFormat::ChannelsFirst, Activation::RELU, Bias::PerFilter, WeightType::F16),
-    ] {
+    let formats = [DataFormat::ChannelsLast, DataFormat::ChannelsFirst];
+    let dtypes = [WeightType::F32, WeightType::F16];
+    for (format, dtype, (activation, bias)) in formats.into_iter().flat_map(|format| {
+        // Linear and relu are compiled in, the others are not.
+        let kinds = [
+            (Activation::Linear, Bias::PerLocation),
+            (Activation::RELU, Bias::PerFilter),
+            (Activation::Swish, Bias::None),
+        ];
+        dtypes.into_iter().flat_map(move |dtype| kinds.map(|kind| (format, dtype, kind)))
+    }) {
         for channels in [1, 2, 3, 4, 5, 6, 7, 8, 16, 20] {
             for filters in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 32, 64] {
                 let config = Config::new(filters, [2, 3])
@@ -293,6 +298,12 @@ fn plans_ask_for_the_listed_variants() {
                 }
             }
         }
+    }
+    // Every activation on its own, kept and differentiated.
+    for activation in common::activations() {
+        let layer = Geometry::new(&Config::new(2, [1]).activation(activation), &[1, 1]).expect("a layer");
+        let plans = common::plans(&layer, 1, &DeviceProfile::webgpu_defaults()).expect("planned");
+        found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
     }
     let listed: BTreeSet<Variant> = variants().into_iter().collect();
     let names = |variants: Vec<&Variant>| variants.into_iter().map(Variant::name).collect::<Vec<_>>();

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Write a model in another format or weight layout
     Convert(Convert),
+    /// Measure how fast layers run here, and what part that is of what the device can do
+    Bench(crate::bench::Args),
 }
 
 #[derive(Debug, Args)]

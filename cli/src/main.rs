@@ -2,6 +2,7 @@
 
 mod args;
 mod arrays;
+mod bench;
 mod chain;
 mod commands;
 mod device;

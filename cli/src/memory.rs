@@ -16,7 +16,7 @@ pub(crate) fn check(what: &str, needed: u64) -> Result<(), Failure> {
 }
 
 /// Free bytes on Linux, in the container that this may run in.
-fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
     let meminfo = read("/proc/meminfo")?;

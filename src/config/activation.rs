@@ -185,8 +185,10 @@ pub mod codes {
     pub const GELU: u32 = 11;
     pub const GELU_TANH: u32 = 12;
     pub const MISH: u32 = 13;
+    /// In a kernel's constant: whichever the uniform says.
+    pub const ANY: u32 = 255;
     /// All of them with the names they have in WGSL.
-    pub const ALL: [(&str, u32); 14] = [
+    pub const ALL: [(&str, u32); 15] = [
         ("LINEAR", LINEAR),
         ("RELU", RELU),
         ("ELU", ELU),
@@ -201,5 +203,6 @@ pub mod codes {
         ("GELU", GELU),
         ("GELU_TANH", GELU_TANH),
         ("MISH", MISH),
+        ("ANY", ANY),
     ];
 }

@@ -123,14 +123,21 @@ macro_rules! kernel {
 
 /// Every kernel, in the order of [`Kernel`].
 pub const KERNELS: [KernelInfo; 22] = [
-    kernel!(LoopForward, "loop_forward", Scalar, [ACTIVATION], [Read, Read, Read, Read, Write], ["IMAGES", "FILTERS"]),
+    kernel!(
+        LoopForward,
+        "loop_forward",
+        Scalar,
+        [ACTIVATION],
+        [Read, Read, Read, Read, Write],
+        ["IMAGES", "FILTERS", "ACTIVATION"]
+    ),
     kernel!(
         LoopForwardVec4,
         "loop_forward_vec4",
         Vec4,
         [ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "QUADS"]
+        ["IMAGES", "QUADS", "ACTIVATION"]
     ),
     kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(LoopGradInputVec4, "loop_grad_input_vec4", Vec4, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
@@ -138,7 +145,7 @@ pub const KERNELS: [KernelInfo; 22] = [
     kernel!(LoopGradKernelVec4, "loop_grad_kernel_vec4", Unused, [], [Read, Read, Read, Write], ["ROWS", "QUADS"]),
     kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
     kernel!(DenseGather, "dense_gather", Unused, [], [Read, Read, Write], []),
-    kernel!(DenseForward, "dense_forward", Unused, [DENSE_TILE, ACTIVATION], [Read, Read, Read, Write], []),
+    kernel!(DenseForward, "dense_forward", Unused, [DENSE_TILE, ACTIVATION], [Read, Read, Read, Write], ["ACTIVATION"]),
     kernel!(DenseGradInput, "dense_grad_input", Unused, [DENSE_TILE], [Read, Read, Write], []),
     kernel!(DenseGradKernel, "dense_grad_kernel", Unused, [DENSE_TILE], [Read, Read, Write], []),
     kernel!(
@@ -147,15 +154,15 @@ pub const KERNELS: [KernelInfo; 22] = [
         Scalar,
         [SPARSE_INDEX, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "FILTERS"]
+        ["IMAGES", "FILTERS", "ACTIVATION"]
     ),
     kernel!(SparseGradInput, "sparse_grad_input", Scalar, [SPARSE_INDEX], [Read, Read, Read, Write], ["IMAGES"]),
     kernel!(SparseGradKernel, "sparse_grad_kernel", Unused, [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),
     kernel!(GradBias, "grad_bias", Unused, [], [Read, Write], []),
     kernel!(GradBiasVec4, "grad_bias_vec4", Unused, [], [Read, Write], []),
     kernel!(GradBiasShared, "grad_bias_shared", Unused, [], [Read, Write], []),
-    kernel!(Activate, "activate", Unused, [ACTIVATION], [Read, Write], []),
-    kernel!(ActivateGrad, "activate_grad", Unused, [ACTIVATION, DERIVATIVE], [Read, Read, Write], []),
+    kernel!(Activate, "activate", Unused, [ACTIVATION], [Read, Write], ["ACTIVATION"]),
+    kernel!(ActivateGrad, "activate_grad", Unused, [ACTIVATION, DERIVATIVE], [Read, Read, Write], ["ACTIVATION"]),
     kernel!(Softmax, "softmax", Unused, [], [Write], []),
     kernel!(SoftmaxGrad, "softmax_grad", Unused, [], [Read, Read, Write], []),
     kernel!(Fill, "fill", Unused, [], [Write], []),

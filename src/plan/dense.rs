@@ -1,6 +1,7 @@
 //! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is expanded on the device
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
+use super::elementwise::{FUSED, fused_code};
 use super::loops::THREADS;
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};
@@ -95,7 +96,7 @@ impl Planner<'_> {
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
                 let groups = tiles(samples.count) * tiles(params.dense_columns);
                 let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
-                self.dispatch(plan, Kernel::DenseForward.variant(&[]), params, groups, bindings)?;
+                self.dispatch(plan, Kernel::DenseForward.variant(&[fused_code(fused)]), params, groups, bindings)?;
             }
         }
         Ok(())
@@ -151,7 +152,6 @@ fn tiles(count: u32) -> u64 {
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<Variant> {
     use Kernel::{DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter};
-    [DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter]
-        .map(|kernel| kernel.variant(&[]))
-        .to_vec()
+    let plain = [DenseGather, DenseGradInput, DenseGradKernel, DenseScatter].map(|kernel| kernel.variant(&[]));
+    [plain.to_vec(), FUSED.map(|activation| DenseForward.variant(&[activation])).to_vec()].concat()
 }

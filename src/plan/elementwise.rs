@@ -1,23 +1,35 @@
 //! Plans of the kernels that work element by element or row by row: activations, softmax, bias gradient, zeroes.
 
 use super::{Plan, Planner, Role, Samples};
-use crate::config::{Activation, Bias, Saved};
-use crate::kernel::{Kernel, Params};
+use crate::config::{Activation, Bias, Saved, codes};
+use crate::kernel::{Kernel, Params, Variant};
 use crate::{Error, Result};
 
 /// Threads of a workgroup in these kernels.
 const THREADS: u64 = 64;
 
+/// The activation as a constant of the forward kernels: the cheap ones are compiled in, the others share a pipeline.
+pub(super) fn fused_code(activation: Activation) -> u32 {
+    match activation.code().0 {
+        cheap @ (codes::LINEAR | codes::RELU) => cheap,
+        _ => codes::ANY,
+    }
+}
+
+/// All that [`fused_code`] gives.
+pub(super) const FUSED: [u32; 3] = [codes::LINEAR, codes::RELU, codes::ANY];
+
 impl Planner<'_> {
     pub(super) fn activate(&self, plan: &mut Plan, batch: u32) -> Result<()> {
         let params = Params::default().with_activation(self.geometry.config().activation);
-        self.over_outputs(plan, batch, Kernel::Activate, params, &[Role::PreActivation, Role::Output], THREADS)
+        let kernel = Kernel::Activate.variant(&[params.activation]);
+        self.over_outputs(plan, batch, kernel, params, &[Role::PreActivation, Role::Output], THREADS)
     }
 
     pub(super) fn softmax(&self, plan: &mut Plan, batch: u32) -> Result<()> {
         let row = self.geometry.softmax_row();
         let params = Params { row, ..Params::default() };
-        self.over_outputs(plan, batch, Kernel::Softmax, params, &[Role::Output], row.into())
+        self.over_outputs(plan, batch, Kernel::Softmax.variant(&[]), params, &[Role::Output], row.into())
     }
 
     pub(super) fn activate_grad(&self, plan: &mut Plan, batch: u32) -> Result<()> {
@@ -30,10 +42,10 @@ impl Planner<'_> {
         if activation == Activation::Softmax {
             let row = self.geometry.softmax_row();
             let params = Params { row, ..Params::default() };
-            self.over_outputs(plan, batch, Kernel::SoftmaxGrad, params, &roles, row.into())
+            self.over_outputs(plan, batch, Kernel::SoftmaxGrad.variant(&[]), params, &roles, row.into())
         } else {
             let params = Params { from_output, ..Params::default().with_activation(activation) };
-            self.over_outputs(plan, batch, Kernel::ActivateGrad, params, &roles, THREADS)
+            self.over_outputs(plan, batch, Kernel::ActivateGrad.variant(&[params.activation]), params, &roles, THREADS)
         }
     }
 
@@ -42,7 +54,7 @@ impl Planner<'_> {
         &self,
         plan: &mut Plan,
         batch: u32,
-        kernel: Kernel,
+        variant: Variant,
         params: Params,
         roles: &[Role],
         per_group: u64,
@@ -60,7 +72,7 @@ impl Planner<'_> {
                 .collect();
             // All operands have the same ranges and so the same base.
             let params = Params { count: elements as u32, x_base: base, y_base: base, ..params };
-            self.dispatch(plan, kernel.variant(&[]), params, elements.div_ceil(per_group), bindings)?;
+            self.dispatch(plan, variant, params, elements.div_ceil(per_group), bindings)?;
         }
         Ok(())
     }
@@ -102,9 +114,16 @@ impl Planner<'_> {
 }
 
 /// Every variant of these kernels that a plan can ask for.
-pub(super) fn variants() -> Vec<crate::kernel::Variant> {
+pub(super) fn variants() -> Vec<Variant> {
     use Kernel::{Activate, ActivateGrad, Fill, GradBias, GradBiasShared, GradBiasVec4, Softmax, SoftmaxGrad};
-    [Activate, ActivateGrad, Fill, GradBias, GradBiasShared, GradBiasVec4, Softmax, SoftmaxGrad]
-        .map(|kernel| kernel.variant(&[]))
-        .to_vec()
+    let plain = [Fill, GradBias, GradBiasShared, GradBiasVec4, Softmax, SoftmaxGrad].map(|kernel| kernel.variant(&[]));
+    let mut variants = plain.to_vec();
+    for (_, code) in codes::ALL.into_iter().filter(|(_, code)| ![codes::LINEAR, codes::ANY].contains(code)) {
+        variants.push(ActivateGrad.variant(&[code]));
+    }
+    // Values before the activation are kept even where the backward pass could do without, softmax apart.
+    for (_, code) in codes::ALL.into_iter().filter(|(_, code)| *code != codes::ANY) {
+        variants.push(Activate.variant(&[code]));
+    }
+    variants
 }

@@ -1,5 +1,6 @@
 //! Plans of the loop variant (Keras's implementation 1): forward, input gradient, kernel gradient.
 
+use super::elementwise::{FUSED, fused_code};
 use super::{Plan, Planner, Role, Samples, Slice};
 use crate::Result;
 use crate::config::{Activation, Bias};
@@ -59,6 +60,7 @@ impl Planner<'_> {
 
     pub(super) fn loop_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
         let bias = if self.geometry.config().bias == Bias::None { Role::Tables } else { Role::Bias };
+        let activation = fused_code(fused);
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk).with_activation(fused);
@@ -66,11 +68,19 @@ impl Planner<'_> {
                 let (variant, lanes, images) = if self.in_quads(chunk, &params, true) {
                     let quads = tile(&QUADS, 2, chunk.filters / 4);
                     let images = tile(&IMAGES, 16 / quads, samples.count);
-                    (Kernel::LoopForwardVec4.variant(&[images, quads]), (chunk.filters / 4).div_ceil(quads), images)
+                    (
+                        Kernel::LoopForwardVec4.variant(&[images, quads, activation]),
+                        (chunk.filters / 4).div_ceil(quads),
+                        images,
+                    )
                 } else {
                     let filters = tile(&FILTERS, 8, chunk.filters);
                     let images = tile(&IMAGES, 8, samples.count);
-                    (Kernel::LoopForward.variant(&[images, filters]), chunk.filters.div_ceil(filters), images)
+                    (
+                        Kernel::LoopForward.variant(&[images, filters, activation]),
+                        chunk.filters.div_ceil(filters),
+                        images,
+                    )
                 };
                 let columns = u64::from(chunk.cells) * u64::from(lanes);
                 let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
@@ -135,21 +145,21 @@ impl Planner<'_> {
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<Variant> {
     let mut variants = Vec::new();
-    let mut all = |kernel: Kernel, first: &[u32], second: &[u32]| {
-        for &a in first {
-            variants.extend(second.iter().map(|&b| kernel.variant(&[a, b])));
+    let mut all = |kernel: Kernel, first: &[u32], second: &[u32], third: &[u32]| {
+        for (&a, &b) in first.iter().flat_map(|a| second.iter().map(move |b| (a, b))) {
+            variants.extend(third.iter().map(|&c| kernel.variant(&[a, b, c])));
         }
     };
-    all(Kernel::LoopForward, &IMAGES[..4], &FILTERS);
+    all(Kernel::LoopForward, &IMAGES[..4], &FILTERS, &FUSED);
     // 16 vectors of sums at most.
-    all(Kernel::LoopForwardVec4, &IMAGES, &QUADS[..1]);
-    all(Kernel::LoopForwardVec4, &IMAGES[..4], &QUADS[1..2]);
-    all(Kernel::LoopGradInput, &IMAGES[..4], &CHANNELS);
-    all(Kernel::LoopGradInputVec4, &IMAGES[..4], &CHANNELS);
-    all(Kernel::LoopGradKernel, &CHANNELS, &FILTERS);
+    all(Kernel::LoopForwardVec4, &IMAGES, &QUADS[..1], &FUSED);
+    all(Kernel::LoopForwardVec4, &IMAGES[..4], &QUADS[1..2], &FUSED);
+    all(Kernel::LoopGradInput, &IMAGES[..4], &CHANNELS, &[0]);
+    all(Kernel::LoopGradInputVec4, &IMAGES[..4], &CHANNELS, &[0]);
+    all(Kernel::LoopGradKernel, &CHANNELS, &FILTERS, &[0]);
     // 4 rows by quads at most.
     for (rows, most) in ROWS.iter().zip((1..=QUADS.len()).rev()) {
-        all(Kernel::LoopGradKernelVec4, &[*rows], &QUADS[..most]);
+        all(Kernel::LoopGradKernelVec4, &[*rows], &QUADS[..most], &[0]);
     }
     variants
 }

@@ -1,5 +1,6 @@
 //! Plans of the sparse variant (Keras's implementation 3) and of layers with a connectivity of the user's.
 
+use super::elementwise::{FUSED, fused_code};
 use super::loops::{FILTERS, IMAGES, THREADS, tile};
 use super::{Plan, Planner, Role, Slice};
 use crate::config::{Activation, Bias};
@@ -37,7 +38,13 @@ impl Planner<'_> {
                 let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
                 let bindings =
                     vec![Slice::whole(Role::Kernel(index)), x, Slice::whole(bias), Slice::whole(Role::SparseIndex), y];
-                self.dispatch(plan, Kernel::SparseForward.variant(&[images, filters]), params, groups, bindings)?;
+                self.dispatch(
+                    plan,
+                    Kernel::SparseForward.variant(&[images, filters, fused_code(fused)]),
+                    params,
+                    groups,
+                    bindings,
+                )?;
             }
         }
         Ok(())
@@ -79,7 +86,9 @@ impl Planner<'_> {
 pub(super) fn variants() -> Vec<Variant> {
     let mut variants = Vec::new();
     for images in &IMAGES[..4] {
-        variants.extend(FILTERS.map(|filters| Kernel::SparseForward.variant(&[*images, filters])));
+        for activation in FUSED {
+            variants.extend(FILTERS.map(|filters| Kernel::SparseForward.variant(&[*images, filters, activation])));
+        }
         variants.push(Kernel::SparseGradInput.variant(&[*images]));
     }
     variants.extend(FILTERS.map(|filters| Kernel::SparseGradKernel.variant(&[filters])));

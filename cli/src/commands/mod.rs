@@ -20,5 +20,6 @@ pub(crate) fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Grad(args) => grad::grad(common, args),
         Command::Verify(args) => verify::verify(common, args),
         Command::Convert(args) => convert::convert(common, args),
+        Command::Bench(args) => crate::bench::bench(common, args),
     }
 }

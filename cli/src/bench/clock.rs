@@ -1,0 +1,181 @@
+//! Times of submits: the wall clock always, the device's timestamps where it has sane ones.
+
+use crate::failure::Failure;
+use locally_connected::headless::Gpu;
+use locally_connected::{Error, wgpu};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// Milliseconds of one submit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Sample {
+    /// From submit to completion, results left on the device.
+    pub(crate) wall: f64,
+    /// Between the timestamps at the ends of the pass.
+    pub(crate) gpu: Option<f64>,
+}
+
+/// Times submits of one device.
+pub(crate) struct Clock {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    timestamps: Option<Timestamps>,
+    lost: Arc<OnceLock<String>>,
+}
+
+struct Timestamps {
+    set: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    mapped: wgpu::Buffer,
+    /// Milliseconds of a tick.
+    tick: f64,
+}
+
+/// Bytes of the two timestamps of a pass.
+const BYTES: u64 = 16;
+
+impl Clock {
+    pub(crate) fn new(gpu: &Gpu) -> Self {
+        let (device, queue) = (gpu.context().device().clone(), gpu.context().queue().clone());
+        let lost = Arc::new(OnceLock::new());
+        let noted = lost.clone();
+        // Whatever runs on a lost device seems to take no time at all.
+        device.set_device_lost_callback(move |reason, message| {
+            let _ = noted.set(format!("{reason:?}: {message}"));
+        });
+        let tick = f64::from(queue.get_timestamp_period()) * 1e-6;
+        let there = device.features().contains(wgpu::Features::TIMESTAMP_QUERY) && tick > 0.0;
+        let timestamps = there.then(|| {
+            let buffer = |usage| {
+                let label = Some("locally bench timestamps");
+                device.create_buffer(&wgpu::BufferDescriptor { label, size: BYTES, usage, mapped_at_creation: false })
+            };
+            Timestamps {
+                set: device.create_query_set(&wgpu::QuerySetDescriptor {
+                    label: Some("locally bench"),
+                    ty: wgpu::QueryType::Timestamp,
+                    count: 2,
+                }),
+                resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+                mapped: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
+                tick,
+            }
+        });
+        Self { device, queue, timestamps, lost }
+    }
+
+    /// Times one compute pass, submitted alone to an idle device.
+    pub(crate) fn time(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> Result<Sample, Failure> {
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let timestamp_writes = self.timestamps.as_ref().map(|timestamps| wgpu::ComputePassTimestampWrites {
+            query_set: &timestamps.set,
+            beginning_of_pass_write_index: Some(0),
+            end_of_pass_write_index: Some(1),
+        });
+        record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes }));
+        let commands = encoder.finish();
+        let start = Instant::now();
+        self.queue.submit([commands]);
+        self.wait()?;
+        let wall = start.elapsed().as_secs_f64() * 1e3;
+        // Reading the timestamps is a submit of its own, so that it is no part of the wall clock's time.
+        Ok(Sample { wall, gpu: self.timestamps.as_ref().map(|t| self.read(t)).transpose()?.flatten() })
+    }
+
+    /// Waits until everything submitted is done.
+    pub(crate) fn wait(&self) -> Result<(), Failure> {
+        let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
+        polled.map_err(|error| Error::DeviceLost(error.to_string()))?;
+        match self.lost.get() {
+            None => Ok(()),
+            Some(why) => Err(Error::DeviceLost(why.clone()).into()),
+        }
+    }
+
+    /// The distance of the timestamps, if they were written and run forward.
+    fn read(&self, timestamps: &Timestamps) -> Result<Option<f64>, Failure> {
+        let Timestamps { set, resolved, mapped, tick } = timestamps;
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.resolve_query_set(set, 0..2, resolved, 0);
+        encoder.copy_buffer_to_buffer(resolved, 0, mapped, 0, BYTES);
+        self.queue.submit([encoder.finish()]);
+        // A mapping that failed shows when the range is asked for.
+        mapped.map_async(wgpu::MapMode::Read, .., |_| {});
+        self.wait()?;
+        let Ok(view) = mapped.get_mapped_range(..) else { return Ok(None) };
+        let mut ends = view.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
+        let ends = [ends.next().unwrap_or(0), ends.next().unwrap_or(0)];
+        drop(view);
+        mapped.unmap();
+        Ok(milliseconds(ends, *tick))
+    }
+}
+
+/// Drivers are known to leave timestamps at zero or to run them backward (wgpu-native #625, vello #475).
+fn milliseconds([start, end]: [u64; 2], tick: f64) -> Option<f64> {
+    (start != 0 && end > start).then(|| (end - start) as f64 * tick)
+}
+
+/// The least, the middle and the most of some samples, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// None of no values.
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
+        // A clock has no more than nanoseconds.
+        let [min, median, max] = [min, median, max].map(|value| (value * 1e6).round() / 1e6);
+        Some(Self { min, median, max })
+    }
+}
+
+/// The spreads of samples by both clocks; none by the device's where its timestamps can't be right.
+pub(crate) fn spreads(samples: &[Sample]) -> Option<(Spread, Option<Spread>)> {
+    let wall = Spread::of(samples.iter().map(|sample| sample.wall).collect())?;
+    let gpu = Spread::of(samples.iter().filter_map(|sample| sample.gpu).collect());
+    let some = samples.iter().filter(|sample| sample.gpu.is_some()).count() * 2 > samples.len();
+    Some((wall, gpu.filter(|gpu| some && sane(gpu.median, wall.median))))
+}
+
+/// Whether a device's time fits the wall clock's: not longer, and not a small part of a time that no overhead explains.
+fn sane(gpu: f64, wall: f64) -> bool {
+    gpu > 0.0 && gpu < 1.02 * wall + 0.01 && (gpu > 0.2 * wall || wall < 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreads_have_a_middle() {
+        assert_eq!(Spread::of(vec![]), None);
+        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Some(Spread { min: 1.0, median: 2.0, max: 3.0 }));
+        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]), Some(Spread { min: 1.0, median: 2.5, max: 4.0 }));
+    }
+
+    #[test]
+    fn timestamps_that_cannot_be_right_are_dropped() {
+        assert_eq!(milliseconds([0, 0], 1e-6), None);
+        assert_eq!(milliseconds([0, 7], 1e-6), None);
+        assert_eq!(milliseconds([9, 7], 1e-6), None);
+        assert_eq!(milliseconds([1_000_000, 3_000_000], 1e-6), Some(2.0));
+        let samples = |gpu: [Option<f64>; 3]| gpu.map(|gpu| Sample { wall: 10.0, gpu });
+        let gpu = |gpu| spreads(&samples(gpu)).and_then(|(_, gpu)| gpu).map(|gpu| gpu.median);
+        assert_eq!(gpu([Some(9.0), Some(9.5), Some(8.0)]), Some(9.0));
+        assert_eq!(gpu([Some(9.0), Some(9.0), None]), Some(9.0));
+        // Mostly missing, longer than the wall clock's, next to nothing.
+        assert_eq!(gpu([Some(9.0), None, None]), None);
+        assert_eq!(gpu([Some(90.0); 3]), None);
+        assert_eq!(gpu([Some(0.01); 3]), None);
+        // A tiny dispatch may well take a small part of a submit.
+        assert!(sane(0.004, 0.3));
+    }
+}

@@ -1,0 +1,267 @@
+//! `locally bench`: how fast the layers run here, and how near that is to what the device can do.
+
+mod ceiling;
+mod clock;
+mod compare;
+mod html;
+mod measure;
+mod noise;
+mod plots;
+mod record;
+mod skips;
+mod table;
+mod workloads;
+
+use crate::args::{Choice, Common};
+use crate::failure::Failure;
+use crate::{device, memory, output};
+use clap::builder::PossibleValuesParser;
+use clap::value_parser;
+use compare::{Comparison, Peers};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use locally_connected::headless::Gpu;
+use locally_connected::keras::write_file;
+use locally_connected::{Error, Padding, wgpu};
+use pollster::block_on;
+use record::{Adapter, Report};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use workloads::{Dtype, Pass, Workload};
+
+/// What to measure and where the report goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Workloads to measure; without any, all that fit
+    #[arg(value_name = "WORKLOAD", value_parser = PossibleValuesParser::new(workloads::names()))]
+    names: Vec<String>,
+    /// Measure a few small workloads only
+    #[arg(long, conflicts_with = "names")]
+    quick: bool,
+    /// Samples in a batch
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32,128",
+          value_parser = value_parser!(u32).range(1..))]
+    batch: Vec<u32>,
+    /// Passes to measure; backward is all three gradients, both is forward and backward in one submit
+    #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',', default_value = "forward,backward")]
+    passes: Vec<Pass>,
+    /// How the layers are executed
+    #[arg(long, value_name = "I,…", value_delimiter = ',', default_value = "auto")]
+    implementation: Vec<Choice>,
+    /// How the weights are stored on the device
+    #[arg(long, value_name = "TYPE,…", value_delimiter = ',', default_value = "f32")]
+    dtype: Vec<Dtype>,
+    /// Least time that each row is measured for
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
+    min_time: f64,
+    /// Write the report as JSON
+    #[arg(long, value_name = "F")]
+    json: Option<PathBuf>,
+    /// Write the rows as CSV
+    #[arg(long, value_name = "F")]
+    csv: Option<PathBuf>,
+    /// Write a page with plots
+    #[arg(long, value_name = "F")]
+    html: Option<PathBuf>,
+    /// Print the ratios to the rows of this file, from benches/peers or an earlier --json
+    #[arg(long, value_name = "F")]
+    compare: Option<PathBuf>,
+    /// Measure a layer of this input shape instead, such as 32x32x3, channels last
+    #[arg(long, value_name = "SHAPE", value_parser = dims, requires_all = ["kernel", "filters"],
+          conflicts_with_all = ["names", "quick"])]
+    shape: Option<Dims>,
+    /// Its window, such as 3x3
+    #[arg(long, value_name = "SIZE", value_parser = dims, requires = "shape")]
+    kernel: Option<Dims>,
+    /// Its output channels
+    #[arg(long, value_name = "F", requires = "shape")]
+    filters: Option<usize>,
+    /// Its steps, such as 2 or 2x1
+    #[arg(long, value_name = "S", value_parser = dims, requires = "shape")]
+    stride: Option<Dims>,
+    /// Its padding
+    #[arg(long, value_name = "PADDING", requires = "shape")]
+    padding: Option<Edge>,
+}
+
+/// Sizes, one per axis.
+#[derive(Debug, Clone)]
+struct Dims(Vec<usize>);
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Edge {
+    Valid,
+    Same,
+}
+
+fn dims(text: &str) -> Result<Dims, String> {
+    let sizes: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
+    sizes.map(Dims).map_err(|_| "sizes with an x between them are needed, such as 32x32x3".into())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=3600.0).contains(&value) => Ok(value),
+        _ => Err("seconds from 0 to 3600 are needed".into()),
+    }
+}
+
+/// Keeps the first of equal values.
+fn distinct<T: PartialEq + Copy>(values: &[T]) -> Vec<T> {
+    let mut kept = Vec::new();
+    for value in values {
+        if !kept.contains(value) {
+            kept.push(*value);
+        }
+    }
+    kept
+}
+
+impl Args {
+    fn workloads(&self) -> Vec<Workload> {
+        if let (Some(Dims(input)), Some(Dims(kernel)), Some(filters)) = (&self.shape, &self.kernel, self.filters) {
+            let strides = match &self.stride {
+                Some(Dims(strides)) if strides.len() == 1 => vec![strides[0]; kernel.len()],
+                Some(Dims(strides)) => strides.clone(),
+                None => vec![1; kernel.len()],
+            };
+            let padding = match self.padding {
+                Some(Edge::Same) => Padding::Same,
+                Some(Edge::Valid) | None => Padding::Valid,
+            };
+            return vec![Workload::custom(input.clone(), kernel.clone(), strides, padding, filters)];
+        }
+        let wanted = |workload: &Workload| match (self.quick, self.names.is_empty()) {
+            (true, _) => workloads::QUICK.contains(&workload.name.as_str()),
+            (false, true) => true,
+            (false, false) => self.names.contains(&workload.name),
+        };
+        workloads::all().filter(wanted).collect()
+    }
+
+    fn plan(&self) -> measure::Plan {
+        let mut implementations: Vec<_> =
+            distinct(&self.implementation).into_iter().map(Choice::implementation).collect();
+        // What the planner chooses stands for its equal among the others, so it comes first.
+        implementations.sort_by_key(|i| *i != locally_connected::Implementation::Auto);
+        let (dtypes, mut passes) = (distinct(&self.dtype), distinct(&self.passes));
+        passes.sort();
+        measure::Plan { implementations, dtypes, passes, seconds: self.min_time }
+    }
+}
+
+/// Measures, prints and writes.
+pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
+    for path in [&args.json, &args.csv, &args.html].into_iter().flatten() {
+        output::check_destination(path)?;
+    }
+    let peers = args.compare.as_deref().map(read_peers).transpose()?;
+    let (workloads, plan) = (args.workloads(), args.plan());
+    // A layer that can't be is the request's fault, and known before any measuring.
+    for workload in &workloads {
+        workload.geometry(locally_connected::Implementation::Auto, Dtype::F32)?;
+    }
+    let gpu = device::open(common)?;
+    let report = measure_all(common, args, &gpu, &workloads, &plan)?;
+    if report.results.is_empty() {
+        return Err(Failure::machine("nothing of this could be measured here")
+            .with_help("the lines before say why; smaller batches or workloads need less"));
+    }
+    let comparison = peers.map(|peers| Comparison::new(&report, &peers));
+    let json = report.json().map_err(|error| Failure::machine(format!("the report as JSON: {error}")))?;
+    for (path, text) in [
+        (&args.json, json),
+        (&args.csv, report.csv()),
+        (
+            &args.html,
+            args.html.as_ref().map_or_else(String::new, |_| {
+                html::page(&report, comparison.as_ref(), &chrono::Utc::now().date_naive().to_string())
+            }),
+        ),
+    ] {
+        if let Some(path) = path {
+            write_file(path, text.as_bytes())?;
+        }
+    }
+    let compared = comparison.as_ref().map(table::comparison).unwrap_or_default();
+    output::print(&format!("{}{compared}", table::results(&report)))
+}
+
+fn measure_all(
+    common: &Common,
+    args: &Args,
+    gpu: &Gpu,
+    workloads: &[Workload],
+    plan: &measure::Plan,
+) -> Result<Report, Failure> {
+    let batches = distinct(&args.batch);
+    // indicatif shows nothing where standard error is no terminal.
+    let target = if common.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some((workloads.len() * batches.len()) as u64), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed}, {eta} to go)") {
+        bar.set_style(style);
+    }
+    bar.set_message("ceilings");
+    let clock = clock::Clock::new(gpu);
+    let ceiling = ceiling::measure(gpu, &clock, plan.seconds.min(0.2))?;
+    let noise = noise::Noise::new(gpu);
+    let shared = measure::Bench { gpu, clock: &clock, ceiling, plan, noise: &noise, memory: most_bytes(gpu) };
+    let mut results = Vec::new();
+    for workload in workloads {
+        let mut subject = measure::Subject::new(&shared, workload)?;
+        let mut skipped = Vec::new();
+        for &batch in &batches {
+            bar.set_message(format!("{} batch {batch}", workload.name));
+            results.extend(subject.batch(batch, &mut skipped)?);
+            bar.inc(1);
+        }
+        for line in skips::lines(&workload.name, &skipped) {
+            // Nowhere is left to say that standard error is closed.
+            bar.suspend(|| writeln!(std::io::stderr(), "{line}")).unwrap_or_default();
+        }
+    }
+    bar.finish_and_clear();
+    Ok(Report { adapter: Adapter::new(&gpu.adapter().get_info()), ceiling, results })
+}
+
+fn read_peers(path: &Path) -> Result<Peers, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::request(format!("{shown}: {error}")))?;
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::request(format!("{shown}: is no report of benchmarks: {error}"))
+            .with_help("benches/peers/run_all.py and `locally bench --json` write such reports")
+    })
+}
+
+/// Bytes that buffers may take on an adapter that is the CPU, whose memory they share with everything else.
+fn most_bytes(gpu: &Gpu) -> Option<u64> {
+    if gpu.context().profile().is_cpu { Some(memory::available()? / 10 * 6) } else { None }
+}
+
+/// Runs `create` so that what the device can't give is an error.
+fn scoped<T>(gpu: &Gpu, create: impl FnOnce() -> T) -> Result<T, Error> {
+    let device = gpu.context().device();
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let made = create();
+    let (validation, memory) = (validation.pop(), memory.pop());
+    if let Some(error) = block_on(validation) {
+        return Err(Error::Device(error.to_string()));
+    }
+    match block_on(memory) {
+        Some(error) => Err(Error::OutOfMemory(error.to_string())),
+        None => Ok(made),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(dims("32x32x3").map(|d| d.0), Ok(vec![32, 32, 3]));
+        assert!(dims("32x").is_err() && dims("").is_err() && dims("3,3").is_err());
+        assert!(seconds("-1").is_err() && seconds("nan").is_err());
+        assert_eq!(seconds("0.05"), Ok(0.05));
+    }
+}

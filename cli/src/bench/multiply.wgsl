@@ -1,0 +1,20 @@
+// Chains of multiply-adds in registers: the rate of f32 arithmetic. The chains are independent of each other, to hide
+// their latency, and their values stay normal numbers. The lines that begin with `//!` are replaced by as many chains
+// as are tried: their declarations, a run of multiply-adds of each, and their sum.
+
+@group(0) @binding(0) var<storage, read> parameters: array<f32, 3>;
+@group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
+    let factor = vec4<f32>(parameters[0]);
+    let summand = vec4<f32>(parameters[1]);
+    let turns = u32(parameters[2]);
+    let start = vec4<f32>(f32(thread.x % 256u) * 0.001);
+    //!declare
+    for (var turn = 0u; turn < turns; turn++) {
+        //!multiply
+    }
+    // Every chain is used, or the compiler would leave it out.
+    //!sum
+}

@@ -1,0 +1,227 @@
+//! The report and its files: the contract's JSON, and the same rows as CSV.
+
+use super::ceiling::Ceiling;
+use super::clock::Spread;
+use super::workloads::{Dtype, Pass, Work};
+use locally_connected::{Implementation, wgpu};
+use serde::{Deserialize, Serialize};
+
+/// Everything that a run measured; the names are the contract's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) adapter: Adapter,
+    pub(crate) ceiling: Ceiling,
+    pub(crate) results: Vec<Row>,
+}
+
+/// What it was measured on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Adapter {
+    pub(crate) name: String,
+    pub(crate) backend: String,
+    pub(crate) driver: String,
+    pub(crate) device_type: String,
+}
+
+impl Adapter {
+    pub(crate) fn new(info: &wgpu::AdapterInfo) -> Self {
+        Self {
+            name: info.name.clone(),
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            device_type: format!("{:?}", info.device_type),
+        }
+    }
+}
+
+/// One measured pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) workload: String,
+    pub(crate) pass: String,
+    /// What was executed.
+    pub(crate) implementation: String,
+    /// Whether the planner chose it.
+    pub(crate) auto: bool,
+    pub(crate) batch: u32,
+    pub(crate) dtype: String,
+    pub(crate) wall_ms: Spread,
+    pub(crate) gpu_ms: Option<Spread>,
+    pub(crate) bytes: u64,
+    pub(crate) flops: u64,
+    pub(crate) gb_s: f64,
+    pub(crate) gflop_s: f64,
+    pub(crate) of_ceiling: f64,
+}
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a> {
+    pub(crate) workload: &'a str,
+    pub(crate) pass: Pass,
+    pub(crate) implementation: Implementation,
+    pub(crate) auto: bool,
+    pub(crate) batch: u32,
+    pub(crate) dtype: Dtype,
+}
+
+impl Row {
+    /// A row; rates follow from the device's clock where there is one, else from the wall clock.
+    pub(crate) fn new(key: Key<'_>, (wall, gpu): (Spread, Option<Spread>), work: Work, ceiling: &Ceiling) -> Self {
+        // Below the resolution of any clock.
+        let milliseconds = gpu.unwrap_or(wall).median.max(1e-6);
+        let rate = |amount: u64| rounded(amount as f64 / (milliseconds * 1e6));
+        Self {
+            workload: key.workload.to_owned(),
+            pass: key.pass.name().to_owned(),
+            implementation: key.implementation.name().to_owned(),
+            auto: key.auto,
+            batch: key.batch,
+            dtype: key.dtype.name().to_owned(),
+            wall_ms: wall,
+            gpu_ms: gpu,
+            bytes: work.bytes,
+            flops: work.flops,
+            gb_s: rate(work.bytes),
+            gflop_s: rate(work.flops),
+            of_ceiling: rounded(ceiling.milliseconds(work.bytes, work.flops) / milliseconds),
+        }
+    }
+
+    /// The time that rates follow from.
+    pub(crate) fn milliseconds(&self) -> f64 {
+        self.gpu_ms.unwrap_or(self.wall_ms).median
+    }
+}
+
+/// To four decimals.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+impl Report {
+    /// The contract's JSON, a row a line.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub(crate) fn json(&self) -> serde_json::Result<String> {
+        let (adapter, ceiling) = (serde_json::to_string(&self.adapter)?, serde_json::to_string(&self.ceiling)?);
+        let rows = self.results.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?.join(",\n");
+        Ok(format!("{{\"adapter\": {adapter},\n\"ceiling\": {ceiling},\n\"results\": [\n{rows}\n]}}\n"))
+    }
+
+    /// The rows with the JSON's names as columns, `wall_ms_median` for `wall_ms.median`.
+    pub(crate) fn csv(&self) -> String {
+        let spread = |name: &str| ["min", "median", "max"].map(|part| format!("{name}_{part}")).join(",");
+        let (wall, gpu) = (spread("wall_ms"), spread("gpu_ms"));
+        let mut text =
+            format!("workload,pass,implementation,auto,batch,dtype,{wall},{gpu},bytes,flops,gb_s,gflop_s,of_ceiling\n");
+        for row in &self.results {
+            let spread = |spread: Spread| format!("{},{},{}", spread.min, spread.median, spread.max);
+            // No field has a comma or a quote: names are the table's or made of sizes.
+            text.push_str(&format!(
+                "{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+                row.workload,
+                row.pass,
+                row.implementation,
+                row.auto,
+                row.batch,
+                row.dtype,
+                spread(row.wall_ms),
+                row.gpu_ms.map_or(",,".to_owned(), spread),
+                row.bytes,
+                row.flops,
+                row.gb_s,
+                row.gflop_s,
+                row.of_ceiling,
+            ));
+        }
+        text
+    }
+}
+
+/// A report of invented figures, for the tests of what is made of reports.
+#[cfg(test)]
+pub(crate) fn example() -> Report {
+    use super::workloads;
+    let ceiling = Ceiling { copy_gb_s: 10.0, f32_gflop_s: 100.0 };
+    let mut results = Vec::new();
+    for workload in workloads::all().take(3) {
+        for (pass, factor) in [(Pass::Forward, 1.0), (Pass::Backward, 2.5)] {
+            for batch in [1, 32] {
+                for (implementation, auto, slower) in
+                    [(Implementation::Loop, true, 1.0), (Implementation::SparseGather, false, 3.0)]
+                {
+                    let median = 0.1 * factor * slower * f64::from(batch);
+                    let wall = Spread { min: 0.9 * median, median, max: 2.0 * median };
+                    let key = Key { workload: &workload.name, pass, implementation, auto, batch, dtype: Dtype::F32 };
+                    let work = Work { bytes: 500_000, flops: 1_000_000 * u64::from(batch) };
+                    let gpu = auto.then_some(Spread { min: wall.min, median: 0.95 * median, max: median });
+                    results.push(Row::new(key, (wall, gpu), work, &ceiling));
+                }
+            }
+        }
+    }
+    let text = String::from;
+    let adapter = Adapter {
+        name: text("An <adapter> & \"more\""),
+        backend: text("vulkan"),
+        driver: text("a driver"),
+        device_type: text("Cpu"),
+    };
+    Report { adapter, ceiling, results }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn json_has_the_contracts_keys() -> serde_json::Result<()> {
+        let report = example();
+        let text = report.json()?;
+        assert_eq!(serde_json::from_str::<Report>(&text)?, report);
+        let value: Value = serde_json::from_str(&text)?;
+        let keys = |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        assert_eq!(keys(&value), ["adapter", "ceiling", "results"]);
+        assert_eq!(keys(&value["adapter"]), ["name", "backend", "driver", "device_type"]);
+        assert_eq!(keys(&value["ceiling"]), ["copy_gb_s", "f32_gflop_s"]);
+        let row = [
+            "workload",
+            "pass",
+            "implementation",
+            "auto",
+            "batch",
+            "dtype",
+            "wall_ms",
+            "gpu_ms",
+            "bytes",
+            "flops",
+            "gb_s",
+            "gflop_s",
+            "of_ceiling",
+        ];
+        assert_eq!(keys(&value["results"][0]), row);
+        assert_eq!(keys(&value["results"][0]["wall_ms"]), ["min", "median", "max"]);
+        assert!(value["results"][1]["gpu_ms"].is_null());
+        Ok(())
+    }
+
+    #[test]
+    fn csv_has_a_field_for_every_column() {
+        let text = example().csv();
+        assert!(text.lines().all(|line| line.split(',').count() == 17));
+        assert_eq!(text.lines().count(), 1 + example().results.len());
+    }
+
+    #[test]
+    fn rates_follow_from_the_devices_clock() {
+        let row = &example().results[0];
+        assert_eq!(row.milliseconds(), 0.095);
+        assert_eq!(row.gb_s, rounded(0.5 / 0.095));
+        assert_eq!(row.gflop_s, rounded(1.0 / 0.095));
+        // 0.05 ms of copying, 0.01 ms of arithmetic.
+        assert_eq!(row.of_ceiling, rounded(0.05 / 0.095));
+    }
+}

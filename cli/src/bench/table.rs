@@ -1,0 +1,136 @@
+//! The tables on standard output.
+
+use super::compare::Comparison;
+use super::record::{Report, Row};
+use crate::format;
+use comfy_table::{CellAlignment, Table};
+
+/// Three significant digits, or all before the point.
+pub(crate) fn number(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        v if v >= 0.1 || v == 0.0 => 3,
+        _ => 4,
+    };
+    format!("{value:.digits$}")
+}
+
+/// A table whose first `texts` columns are words, the others numbers.
+fn table<const N: usize>(columns: [&str; N], texts: usize) -> Table {
+    let mut table = format::table(columns);
+    for column in table.column_iter_mut().skip(texts) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// What was measured.
+pub(crate) fn results(report: &Report) -> String {
+    let mut table = table(
+        ["workload", "pass", "how", "weights", "batch", "wall ms", "min … max", "GPU ms", "GB/s", "GFLOP/s", "of roof"],
+        4,
+    );
+    for row in &report.results {
+        table.add_row([
+            row.workload.clone(),
+            row.pass.clone(),
+            how(row),
+            row.dtype.clone(),
+            row.batch.to_string(),
+            number(row.wall_ms.median),
+            format!("{} … {}", number(row.wall_ms.min), number(row.wall_ms.max)),
+            row.gpu_ms.map_or("–".to_owned(), |gpu| number(gpu.median)),
+            number(row.gb_s),
+            number(row.gflop_s),
+            format!("{:.0} %", 100.0 * row.of_ceiling),
+        ]);
+    }
+    format!("{}\n{table}\n{}\n", heading(report), legend(report))
+}
+
+/// The adapter and its ceilings.
+pub(crate) fn heading(report: &Report) -> String {
+    let (adapter, ceiling) = (&report.adapter, &report.ceiling);
+    format!(
+        "{} ({}, {}): copies {} GB/s, computes {} GFLOP/s",
+        adapter.name,
+        adapter.backend,
+        adapter.driver,
+        number(ceiling.copy_gb_s),
+        number(ceiling.f32_gflop_s)
+    )
+}
+
+/// The implementation, with a star where the planner chose it.
+pub(crate) fn how(row: &Row) -> String {
+    format!("{}{}", row.implementation, if row.auto { "*" } else { "" })
+}
+
+/// What the columns mean.
+pub(crate) fn legend(report: &Report) -> String {
+    let clock = match report.results.iter().filter(|row| row.gpu_ms.is_none()).count() {
+        0 => "GPU time",
+        n if n == report.results.len() => "wall time (no sane timestamps on this device)",
+        _ => "GPU time where there is one, else wall time",
+    };
+    format!(
+        "* the planner's choice; times are medians, wall from submit to completion; rates count each operand once and \
+         follow from {clock}; of roof: the time of the measured ceilings over the measured time"
+    )
+}
+
+/// The ratios to the peers.
+pub(crate) fn comparison(comparison: &Comparison) -> String {
+    let mut rows = table(["workload", "pass", "batch", "peer", "precision", "how", "peer ms", "ours ms", "ratio"], 2);
+    for ratio in &comparison.ratios {
+        rows.add_row([
+            ratio.workload.clone(),
+            ratio.pass.clone(),
+            ratio.batch.to_string(),
+            ratio.framework.clone(),
+            ratio.precision.clone(),
+            ratio.implementation.clone(),
+            number(ratio.theirs),
+            number(ratio.ours),
+            format!("{}×", number(ratio.value())),
+        ]);
+    }
+    let mut means = table(["pass", "precision", "batch", "rows", "geometric mean", "least"], 2);
+    for mean in comparison.means() {
+        means.add_row([
+            mean.pass.clone(),
+            mean.precision.clone(),
+            mean.batch.map_or("all".to_owned(), |batch| batch.to_string()),
+            mean.rows.to_string(),
+            format!("{}×", number(mean.mean)),
+            format!("{}×", number(mean.least)),
+        ]);
+    }
+    format!(
+        "{}\n{rows}\n{means}\nratio: the fastest peer's wall time over ours; above 1 we are faster\n",
+        comparison.title
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::example;
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let texts = [0.0, 0.01234, 0.1234, 1.234, 12.34, 123.4, 12345.6].map(number);
+        assert_eq!(texts, ["0.000", "0.0123", "0.123", "1.23", "12.3", "123", "12346"]);
+    }
+
+    #[test]
+    fn every_row_is_in_the_table() {
+        let report = example();
+        let text = results(&report);
+        assert_eq!(text.matches("loop*").count(), report.results.len() / 2);
+        assert!(text.contains("copies 10.0 GB/s"));
+        assert!(text.contains("GPU time where there is one"));
+    }
+}

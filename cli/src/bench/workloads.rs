@@ -1,0 +1,246 @@
+//! What is measured: the layers of the contract's table, or one of the user's own.
+
+use locally_connected::geometry::Geometry;
+use locally_connected::{Config, Error, Implementation, Padding, WeightType};
+
+/// One locally connected layer, channels last, with a bias per location and no activation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) input: Vec<usize>,
+    pub(crate) kernel: Vec<usize>,
+    pub(crate) strides: Vec<usize>,
+    pub(crate) padding: Padding,
+    pub(crate) filters: usize,
+}
+
+/// A line of the table; the stride holds for every axis.
+struct Line {
+    name: &'static str,
+    input: &'static [usize],
+    kernel: &'static [usize],
+    stride: usize,
+    padding: Padding,
+    filters: usize,
+}
+
+const fn line(
+    name: &'static str,
+    input: &'static [usize],
+    kernel: &'static [usize],
+    stride: usize,
+    padding: Padding,
+    filters: usize,
+) -> Line {
+    Line { name, input, kernel, stride, padding, filters }
+}
+
+/// The contract's table, docs/cli.md.
+static TABLE: [Line; 15] = {
+    use Padding::{Same, Valid};
+    [
+        line("keras-doc-1", &[32, 32, 3], &[3, 3], 1, Valid, 64),
+        line("keras-doc-2", &[30, 30, 64], &[3, 3], 1, Valid, 32),
+        line("keras-doc-1d", &[10, 32], &[3], 1, Valid, 64),
+        line("cifar-local3", &[6, 6, 64], &[3, 3], 1, Same, 64),
+        line("cifar-local4", &[6, 6, 64], &[3, 3], 1, Same, 32),
+        line("deepface-l4", &[63, 63, 16], &[9, 9], 1, Valid, 16),
+        line("deepface-l5", &[55, 55, 16], &[7, 7], 2, Valid, 16),
+        line("deepface-l6", &[25, 25, 16], &[5, 5], 1, Valid, 16),
+        line("yolov1-local", &[7, 7, 1024], &[3, 3], 1, Same, 256),
+        line("alltnn-1", &[150, 150, 3], &[7, 7], 3, Valid, 64),
+        line("alltnn-5", &[8, 8, 256], &[3, 3], 1, Valid, 256),
+        line("signal-1d", &[2048, 1], &[3], 1, Valid, 1),
+        line("snp-onehot", &[500_000, 3], &[1], 1, Valid, 1),
+        line("snp-blocks", &[100_000, 1], &[20], 20, Valid, 1),
+        line("nt3-1d", &[60_483, 1], &[20], 1, Valid, 128),
+    ]
+};
+
+/// What `--quick` measures.
+pub(crate) const QUICK: [&str; 4] = ["keras-doc-1", "cifar-local3", "deepface-l6", "snp-blocks"];
+
+/// The names of the table, for the command line.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|line| line.name)
+}
+
+/// The table.
+pub(crate) fn all() -> impl Iterator<Item = Workload> {
+    TABLE.iter().map(|line| Workload {
+        name: line.name.into(),
+        input: line.input.to_vec(),
+        kernel: line.kernel.to_vec(),
+        strides: vec![line.stride; line.kernel.len()],
+        padding: line.padding.clone(),
+        filters: line.filters,
+    })
+}
+
+/// A pass to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Pass {
+    /// The output.
+    Forward,
+    /// All three gradients.
+    Backward,
+    /// Forward and backward in one submit; only on request, as the contract's files have no such rows.
+    Both,
+}
+
+impl Pass {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Backward => "backward",
+            Self::Both => "both",
+        }
+    }
+
+    pub(crate) fn has_forward(self) -> bool {
+        self != Self::Backward
+    }
+
+    pub(crate) fn has_backward(self) -> bool {
+        self != Self::Forward
+    }
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub(crate) enum Dtype {
+    F32,
+    F16,
+}
+
+impl Dtype {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
+    pub(crate) fn weights(self) -> WeightType {
+        match self {
+            Self::F32 => WeightType::F32,
+            Self::F16 => WeightType::F16,
+        }
+    }
+
+    /// Bytes of a stored weight.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
+/// The least that any kernel must do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Each operand once.
+    pub(crate) bytes: u64,
+    /// Multiplications and additions of connected weights.
+    pub(crate) flops: u64,
+}
+
+impl Workload {
+    /// A layer of the user's; `name` follows from its sizes.
+    pub(crate) fn custom(
+        input: Vec<usize>,
+        kernel: Vec<usize>,
+        strides: Vec<usize>,
+        padding: Padding,
+        filters: usize,
+    ) -> Self {
+        let dims = |sizes: &[usize]| sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+        let mut name = format!("{}-k{}-f{filters}", dims(&input), dims(&kernel));
+        if strides.iter().any(|&stride| stride != 1) {
+            name.push_str(&format!("-s{}", dims(&strides)));
+        }
+        if padding != Padding::Valid {
+            name.push_str(&format!("-{padding}"));
+        }
+        Self { name, input, kernel, strides, padding, filters }
+    }
+
+    /// Sizes and tap tables.
+    pub(crate) fn geometry(&self, implementation: Implementation, dtype: Dtype) -> Result<Geometry, Error> {
+        let config = Config::new(self.filters, self.kernel.as_slice())
+            .strides(self.strides.as_slice())
+            .padding(self.padding.clone())
+            .implementation(implementation)
+            .dtype(dtype.weights());
+        Geometry::new(&config, &self.input)
+    }
+}
+
+/// The least work of a pass over `batch` samples. Gradients are f32 whatever the weights are stored as.
+pub(crate) fn work(geometry: &Geometry, pass: Pass, batch: u32, dtype: Dtype) -> Work {
+    let batch = u64::from(batch);
+    let (x, y) = (4 * batch * geometry.inputs(), 4 * batch * geometry.outputs());
+    let (weights, biases) = (geometry.connected_weights(), geometry.biases());
+    let stored = dtype.bytes() * weights;
+    // Reads x, the weights and the bias, writes y; reads x, the weights and dy, writes dx, dw and db.
+    let forward = Work { bytes: x + stored + 4 * biases + y, flops: 2 * batch * weights };
+    let backward = Work { bytes: x + stored + y + x + 4 * weights + 4 * biases, flops: 4 * batch * weights };
+    match pass {
+        Pass::Forward => forward,
+        Pass::Backward => backward,
+        Pass::Both => Work { bytes: forward.bytes + backward.bytes, flops: forward.flops + backward.flops },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn the_table_is_the_peers() -> Result<(), Box<dyn std::error::Error>> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/peers/workloads.json");
+        let theirs: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+        let ours: Vec<Value> = all()
+            .map(|w| {
+                json!({
+                    "name": w.name, "input": w.input, "kernel": w.kernel, "strides": w.strides,
+                    "padding": w.padding.to_string(), "filters": w.filters,
+                })
+            })
+            .collect();
+        assert_eq!(ours, theirs);
+        assert!(QUICK.iter().all(|quick| names().any(|name| name == *quick)));
+        Ok(())
+    }
+
+    /// Megabytes of weights as the contract's table has them.
+    #[test]
+    fn weights_are_the_tables() -> Result<(), Error> {
+        let table = [6e6, 58e6, 0.2e6, 5e6, 3e6, 251e6, 31e6, 11e6, 462e6, 87e6, 85e6, 24e3, 6e6, 0.4e6, 619e6];
+        for (workload, expected) in all().zip(table) {
+            let geometry = workload.geometry(Implementation::Auto, Dtype::F32)?;
+            let found = 4.0 * geometry.weights() as f64;
+            assert!((found / expected - 1.0).abs() < 0.13, "{}: {found} for {expected}", workload.name);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn each_operand_counts_once() -> Result<(), Error> {
+        let workload = Workload::custom(vec![10, 2], vec![3], vec![1], Padding::Valid, 4);
+        assert_eq!(workload.name, "10x2-k3-f4");
+        let geometry = workload.geometry(Implementation::Auto, Dtype::F32)?;
+        // 8 locations, 6 × 4 weights each; 20 inputs, 32 outputs and biases.
+        let (x, y, w, b) = (4 * 5 * 20, 4 * 5 * 32, 4 * 192, 4 * 32);
+        let forward = work(&geometry, Pass::Forward, 5, Dtype::F32);
+        assert_eq!(forward, Work { bytes: x + w + b + y, flops: 2 * 5 * 192 });
+        let backward = work(&geometry, Pass::Backward, 5, Dtype::F32);
+        assert_eq!(backward, Work { bytes: 2 * x + y + 2 * w + b, flops: 4 * 5 * 192 });
+        assert_eq!(work(&geometry, Pass::Both, 5, Dtype::F32).bytes, forward.bytes + backward.bytes);
+        assert_eq!(work(&geometry, Pass::Forward, 5, Dtype::F16).bytes, forward.bytes - w / 2);
+        assert_eq!(work(&geometry, Pass::Backward, 5, Dtype::F16).bytes, backward.bytes - w / 2);
+        Ok(())
+    }
+}

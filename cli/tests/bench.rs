@@ -1,0 +1,150 @@
+//! `locally bench` as its users call it.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+
+mod common;
+
+use common::{Folder, fails, stderr, stdout, succeeds};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Output;
+
+fn bench(arguments: &[&str]) -> Output {
+    common::locally([&["bench"], arguments].concat())
+}
+
+/// The path of a file that isn't there yet.
+fn path(folder: &Folder, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+fn read(path: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+const ROW: [&str; 13] = [
+    "workload",
+    "pass",
+    "implementation",
+    "auto",
+    "batch",
+    "dtype",
+    "wall_ms",
+    "gpu_ms",
+    "bytes",
+    "flops",
+    "gb_s",
+    "gflop_s",
+    "of_ceiling",
+];
+
+fn check_spread(spread: &Value) {
+    assert_eq!(keys(spread), ["min", "median", "max"]);
+    let [min, median, max] = ["min", "median", "max"].map(|key| spread[key].as_f64().unwrap());
+    assert!(0.0 < min && min <= median && median <= max, "{spread}");
+}
+
+#[test]
+fn reports_have_the_contracts_form() {
+    let folder = Folder::new();
+    let [json_file, csv, html] = ["r.json", "r.csv", "r.html"].map(|name| path(&folder, name));
+    let arguments = ["signal-1d", "--batch", "1,2", "--min-time", "0.05", "--implementation", "auto,1,3"];
+    let output = bench(&[&arguments[..], &["--json", &json_file, "--csv", &csv, "--html", &html]].concat());
+    assert!(succeeds(&output).contains("signal-1d"));
+    assert_eq!(folder.names(), ["r.csv", "r.html", "r.json"]);
+
+    let report: Value = read(&json_file);
+    assert_eq!(keys(&report), ["adapter", "ceiling", "results"]);
+    assert_eq!(keys(&report["adapter"]), ["name", "backend", "driver", "device_type"]);
+    assert_eq!(keys(&report["ceiling"]), ["copy_gb_s", "f32_gflop_s"]);
+    assert!(["copy_gb_s", "f32_gflop_s"].iter().all(|key| report["ceiling"][key].as_f64().unwrap() > 0.0));
+    let rows = report["results"].as_array().unwrap();
+    // Two batches, two passes, two implementations, one of which is the planner's choice.
+    assert_eq!(rows.len(), 8);
+    assert_eq!(rows.iter().filter(|row| row["auto"] == json!(true)).count(), 4);
+    for row in rows {
+        assert_eq!(keys(row), ROW);
+        assert_eq!((&row["workload"], &row["dtype"]), (&json!("signal-1d"), &json!("f32")));
+        check_spread(&row["wall_ms"]);
+        if !row["gpu_ms"].is_null() {
+            check_spread(&row["gpu_ms"]);
+        }
+        let batch = row["batch"].as_u64().unwrap();
+        let weights = 3 * 2046;
+        let (bytes, flops) = match row["pass"].as_str().unwrap() {
+            "forward" => (4 * (batch * (2048 + 2046) + weights + 2046), 2 * batch * weights),
+            "backward" => (4 * (batch * (2 * 2048 + 2046) + 2 * weights + 2046), 4 * batch * weights),
+            other => panic!("pass {other}"),
+        };
+        assert_eq!((&row["bytes"], &row["flops"]), (&json!(bytes), &json!(flops)));
+        assert!(["gb_s", "gflop_s", "of_ceiling"].iter().all(|key| row[key].as_f64().unwrap() > 0.0), "{row}");
+    }
+
+    let csv = std::fs::read_to_string(&csv).unwrap();
+    assert_eq!(csv.lines().count(), 1 + rows.len());
+    assert!(csv.starts_with("workload,pass,implementation,auto,batch,dtype,wall_ms_min,wall_ms_median,wall_ms_max,"));
+    let html = std::fs::read_to_string(&html).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"));
+    assert!(html.contains("<svg") && !html.contains("src=") && !html.contains("<link"));
+
+    // An earlier report is something to compare with.
+    let output = bench(&["signal-1d", "--batch", "1", "--min-time", "0.01", "--compare", &json_file]);
+    let text = succeeds(&output);
+    assert!(text.contains("geometric mean") && text.contains("earlier"), "{text}");
+}
+
+#[test]
+fn what_cannot_run_is_skipped() {
+    let folder = Folder::new();
+    let file = path(&folder, "r.json");
+    // The dense matrix of this layer has 4 · 2·10⁶ · 2·10⁶ bytes.
+    let shape = ["--shape", "2000000x1", "--kernel", "1", "--filters", "1", "--batch", "1", "--pass", "forward"];
+    let arguments = [&shape[..], &["--min-time", "0.01", "--implementation", "1,2", "--json", &file]].concat();
+    let output = bench(&arguments);
+    assert!(stdout(&output).contains("2000000x1-k1-f1"), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(
+        text.starts_with("skip: 2000000x1-k1-f1 dense f32 forward batch 1: ") && text.lines().count() == 1,
+        "{text}"
+    );
+    let report: Value = read(&file);
+    let rows = report["results"].as_array().unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0]["implementation"], &rows[0]["auto"]), (&json!("loop"), &json!(false)));
+
+    // With nothing left the machine could not, and no file appears.
+    let file = path(&folder, "nothing.json");
+    let output = bench(&[&shape[..], &["--min-time", "0.01", "--implementation", "2", "--json", &file]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("\nerror: ") && text.contains("\nhelp: "), "{text}");
+    assert!(!Path::new(&file).exists());
+}
+
+#[test]
+fn bad_requests_are_told() {
+    let folder = Folder::new();
+    let (file, nowhere) = (path(&folder, "peers.json"), path(&folder, "none/r.json"));
+    folder.file("peers.json", "{\"results\": 3}");
+    for arguments in [
+        &["no-such-workload"][..],
+        &["signal-1d", "--batch", "0"],
+        &["signal-1d", "--pass", "sideways"],
+        &["signal-1d", "--quick"],
+        &["--kernel", "3"],
+        &["--shape", "8x1", "--filters", "1"],
+        &["--shape", "8by1", "--kernel", "3", "--filters", "1"],
+        // A window larger than its input, and a kernel of another rank.
+        &["--shape", "8x1", "--kernel", "9", "--filters", "1"],
+        &["--shape", "8x1", "--kernel", "3x3", "--filters", "1"],
+        &["signal-1d", "--compare", &file],
+        &["signal-1d", "--json", &nowhere],
+    ] {
+        fails(&bench(arguments), 2);
+    }
+    assert_eq!(folder.names(), ["peers.json"]);
+}

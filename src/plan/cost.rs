@@ -81,7 +81,8 @@ fn work(dispatch: &Dispatch) -> Work {
     let outputs = 4.0 * batch * cells * filters;
     // Taps that read an input position, on average.
     let readers = cells / of(p.groups.max(1)) * of(p.taps) / of(p.positions.max(1));
-    let tap = 3.0 * of(p.taps);
+    // Three table loads, the test for padding and the loops around them.
+    let tap = 10.0 * of(p.taps);
     let product = |x: f64, y: f64, loads: f64| loads + x * y * MULTIPLY;
     let (x, y) = (of(a), of(b));
     let elements = of(p.dense_rows) * of(p.dense_columns);

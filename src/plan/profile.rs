@@ -38,7 +38,7 @@ impl DeviceProfile {
         let fingerprint = format!("{name} {vendor:x}:{device:x} {driver} {driver_info} {backend} {version}");
         let is_cpu = info.device_type == wgpu::DeviceType::Cpu;
         // Mesa's LP_MAX_TGSI_LOOP_ITERATIONS, seen on Mesa 22.3.
-        let max_iterations = if driver == "llvmpipe" { 65_535 } else { u64::MAX };
+        let max_iterations = if name.contains("llvmpipe") { 65_535 } else { u64::MAX };
         Self { name: name.clone(), fingerprint, is_cpu, max_iterations, ..Self::with_limits(limits) }
     }
 

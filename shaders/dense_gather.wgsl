@@ -17,14 +17,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let g = cell % params.groups;
   let t = k / params.group_channels;
   let c = k % params.group_channels;
-  let i0 = tables[params.forward_0 + p / (params.output_1 * params.output_2) * params.kernel_0
-    + t / (params.kernel_1 * params.kernel_2)];
-  let i1 = tables[params.forward_1 + p / params.output_2 % params.output_1 * params.kernel_1
-    + t / params.kernel_2 % params.kernel_1];
-  let i2 = tables[params.forward_2 + p % params.output_2 * params.kernel_2 + t % params.kernel_2];
+  let window = window_offset(p, t);
   var value = 0.0;
-  if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
-    let row = i0 + i1 + i2 + (g * params.group_channels + c) * params.x_channel;
+  if (window != NO_TAP) {
+    let row = window + (g * params.group_channels + c) * params.x_channel;
     value = d[row * params.dense_columns + local_cell * params.filters + f];
   }
   dw[params.w_base + index] = value;

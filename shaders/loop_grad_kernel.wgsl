@@ -21,11 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let t = k / params.group_channels;
   let p = cell / params.groups;
   let g = cell % params.groups;
-  let i0 = tables[params.forward_0 + p / (params.output_1 * params.output_2) * params.kernel_0
-    + t / (params.kernel_1 * params.kernel_2)];
-  let i1 = tables[params.forward_1 + p / params.output_2 % params.output_1 * params.kernel_1
-    + t / params.kernel_2 % params.kernel_1];
-  let i2 = tables[params.forward_2 + p % params.output_2 * params.kernel_2 + t % params.kernel_2];
+  let window = window_offset(p, t);
 
   // Filters past the last repeat the last one; they are not written.
   var filter_at: array<u32, FILTERS>;
@@ -38,8 +34,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       sum[i][j] = 0.0;
     }
   }
-  if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
-    var from_x = params.x_base + i0 + i1 + i2 + (g * params.group_channels + c) * params.x_channel;
+  if (window != NO_TAP) {
+    var from_x = params.x_base + window + (g * params.group_channels + c) * params.x_channel;
     var from_z = params.y_base + p * params.y_location + (g * params.group_filters + params.first_filter) * params.y_filter;
     for (var n = 0u; n < params.batch; n++) {
       var d: array<f32, FILTERS>;

@@ -103,6 +103,7 @@ use Access::{Read, Write};
 
 const PARAMS: &str = include_str!("../../shaders/params.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
+const WINDOW: &str = include_str!("../../shaders/window.wgsl");
 const DENSE_TILE: &str = include_str!("../../shaders/dense_tile.wgsl");
 const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
 const DERIVATIVE: &str = include_str!("../../shaders/activation_derivative.wgsl");
@@ -141,10 +142,17 @@ pub const KERNELS: [KernelInfo; 22] = [
     ),
     kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(LoopGradInputVec4, "loop_grad_input_vec4", Vec4, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
-    kernel!(LoopGradKernel, "loop_grad_kernel", Unused, [], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
-    kernel!(LoopGradKernelVec4, "loop_grad_kernel_vec4", Unused, [], [Read, Read, Read, Write], ["ROWS", "QUADS"]),
+    kernel!(LoopGradKernel, "loop_grad_kernel", Unused, [WINDOW], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
+    kernel!(
+        LoopGradKernelVec4,
+        "loop_grad_kernel_vec4",
+        Unused,
+        [WINDOW],
+        [Read, Read, Read, Write],
+        ["ROWS", "QUADS"]
+    ),
     kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
-    kernel!(DenseGather, "dense_gather", Unused, [], [Read, Read, Write], []),
+    kernel!(DenseGather, "dense_gather", Unused, [WINDOW], [Read, Read, Write], []),
     kernel!(DenseForward, "dense_forward", Unused, [DENSE_TILE, ACTIVATION], [Read, Read, Read, Write], ["ACTIVATION"]),
     kernel!(DenseGradInput, "dense_grad_input", Unused, [DENSE_TILE], [Read, Read, Write], []),
     kernel!(DenseGradKernel, "dense_grad_kernel", Unused, [DENSE_TILE], [Read, Read, Write], []),

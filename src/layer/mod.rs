@@ -92,17 +92,8 @@ impl LocallyConnected {
         let (device, profile) = (context.device(), context.profile());
         let tables = Tables::new(&geometry);
         let chunks = chunks(&geometry, profile)?;
-        for (what, bytes) in [("the tap tables", 4 * tables.data.len() as u64), ("the bias", 4 * geometry.biases())] {
-            if bytes > profile.max_piece() {
-                return Err(Error::Limit {
-                    what: what.into(),
-                    needed: bytes,
-                    unit: "bytes",
-                    limit: profile.max_piece(),
-                    name: "max_storage_buffer_binding_size",
-                });
-            }
-        }
+        profile.check_piece("the tap tables", 4 * tables.data.len() as u64)?;
+        profile.check_piece("the bias", 4 * geometry.biases())?;
         let (buffers, caught) = scoped(device, || {
             let kernel = KernelBuffers::new(device, "locally-connected kernel", &chunks, geometry.config().dtype);
             let bias = (geometry.biases() > 0).then(|| buffer(device, "locally-connected bias", 4 * geometry.biases()));

@@ -35,12 +35,7 @@ impl Planner<'_> {
             return Err(Error::OverBudget { what: "the dense matrix of implementation 2".into(), needed, budget });
         }
         let filters = self.chunks.iter().map(|chunk| u64::from(chunk.filters)).max().unwrap_or(0);
-        let (needed, limit) = (4 * self.geometry.inputs() * filters, self.profile.max_piece());
-        if needed > limit {
-            let (what, name) = ("one location's columns".into(), "max_storage_buffer_binding_size");
-            return Err(Error::Limit { what, needed, unit: "bytes", limit, name });
-        }
-        Ok(())
+        self.profile.check_piece("one location's columns", 4 * self.geometry.inputs() * filters)
     }
 
     fn blocks(&self) -> Vec<Block> {

@@ -1,9 +1,9 @@
 //! Plans of the kernels that work element by element or row by row: activations, softmax, bias gradient, zeroes.
 
 use super::{Plan, Planner, Role, Samples};
+use crate::Result;
 use crate::config::{Activation, Bias, Saved, codes};
 use crate::kernel::{Kernel, Params, Variant};
-use crate::{Error, Result};
 
 /// Threads of a workgroup in these kernels.
 const THREADS: u64 = 64;
@@ -87,15 +87,7 @@ impl Planner<'_> {
         let geometry = self.geometry;
         let count = geometry.biases();
         let row = geometry.locations();
-        if 4 * count > self.profile.max_piece() {
-            return Err(Error::Limit {
-                what: "the bias".into(),
-                needed: 4 * count,
-                unit: "bytes",
-                limit: self.profile.max_piece(),
-                name: "max_storage_buffer_binding_size",
-            });
-        }
+        self.profile.check_piece("the bias", 4 * count)?;
         for Samples { first, count: samples } in self.samples(batch)? {
             let (slice, y_base) = self.slice(dz, geometry.outputs() * first, geometry.outputs() * u64::from(samples));
             let accumulate = u32::from(first > 0);

@@ -3,7 +3,6 @@
 
 use super::{Dispatch, Planner};
 use crate::config::Bias;
-use crate::geometry::SparseIndex;
 use crate::kernel::Kernel;
 
 impl Planner<'_> {
@@ -38,20 +37,20 @@ impl Planner<'_> {
 
     /// Entries of the longest row.
     fn most_entries(&self) -> u64 {
-        match self.geometry.pattern() {
-            Some(pattern) => pattern.starts().windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0),
-            None => self.geometry.window().into(),
-        }
+        self.geometry.pattern().map_or(self.geometry.window().into(), |pattern| longest(pattern.starts()))
     }
 
     /// Readers of the input element that has most.
     fn most_readers(&self) -> u64 {
-        if self.geometry.pattern().is_some() {
-            let starts = SparseIndex::new(self.geometry).inverse_starts;
-            return starts.windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0);
+        match self.geometry.pattern() {
+            Some(pattern) => {
+                // A count of the columns is all that this needs of the sparse index.
+                let mut readers = vec![0u32; pattern.inputs() as usize];
+                pattern.columns().iter().for_each(|&column| readers[column as usize] += 1);
+                readers.into_iter().max().unwrap_or(0).into()
+            }
+            None => self.geometry.axes().iter().map(|axis| longest(&axis.inverse_starts)).product(),
         }
-        let most = |starts: &[u32]| starts.windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0);
-        self.geometry.axes().iter().map(|axis| most(&axis.inverse_starts)).product()
     }
 
     /// Most samples of a dispatch, so that sums over the batch, and over locations that share a bias, stay far from where
@@ -62,4 +61,9 @@ impl Planner<'_> {
         let lanes = if shared { turns.saturating_mul(64) / u64::from(self.geometry.locations()) } else { turns };
         lanes.clamp(1, turns.max(1))
     }
+}
+
+/// Length of the longest of the ranges that begin at `starts`.
+fn longest(starts: &[u32]) -> u64 {
+    starts.windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0)
 }

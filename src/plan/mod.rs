@@ -312,13 +312,7 @@ impl Planner<'_> {
             self.profile.max_piece().saturating_sub(slack) / sample
         };
         if at_once == 0 {
-            return Err(Error::Limit {
-                what: "one sample".into(),
-                needed: sample + slack,
-                unit: "bytes",
-                limit: self.profile.max_piece(),
-                name: "max_storage_buffer_binding_size",
-            });
+            return Err(self.profile.over_piece("one sample", sample + slack));
         }
         let at_once = at_once.min(self.most_samples());
         let batch = u64::from(batch);
@@ -380,15 +374,13 @@ impl Planner<'_> {
         params.workgroups_x = x as u32;
         let dispatch = Dispatch { variant, bindings, params, workgroups: [x as u32, y as u32, 1] };
         // The bound costs some host work, and only few drivers have a limit.
-        let most = self.profile.max_iterations;
-        if most < u64::MAX && self.iterations(&dispatch) > most {
-            return Err(Error::Limit {
-                what: variant.name(),
-                needed: self.iterations(&dispatch),
-                unit: "turns of a thread's loops",
-                limit: most,
-                name: "the driver ends longer loops without a word",
-            });
+        let limit = self.profile.max_iterations;
+        if limit < u64::MAX {
+            let needed = self.iterations(&dispatch);
+            if needed > limit {
+                let (what, name) = (variant.name(), "the driver ends longer loops without a word");
+                return Err(Error::Limit { what, needed, unit: "turns of a thread's loops", limit, name });
+            }
         }
         plan.dispatches.push(dispatch);
         Ok(())

@@ -1,6 +1,7 @@
 //! What the planner knows of a device: plain numbers, so that tests can force any.
 
 use crate::geometry::Geometry;
+use crate::{Error, Result};
 
 /// Limits and kind of a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +70,17 @@ impl DeviceProfile {
     #[must_use]
     pub fn max_piece(&self) -> u64 {
         self.max_binding.min(self.max_buffer).min((1 << 31) - 4)
+    }
+
+    /// The error for data that needs more than [`DeviceProfile::max_piece`].
+    pub(crate) fn over_piece(&self, what: &str, needed: u64) -> Error {
+        let (limit, name) = (self.max_piece(), "max_storage_buffer_binding_size");
+        Error::Limit { what: what.into(), needed, unit: "bytes", limit, name }
+    }
+
+    /// Whether data of this many bytes can be bound.
+    pub(crate) fn check_piece(&self, what: &str, needed: u64) -> Result<()> {
+        if needed > self.max_piece() { Err(self.over_piece(what, needed)) } else { Ok(()) }
     }
 
     /// Distance between the uniforms of two dispatches.

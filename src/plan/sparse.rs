@@ -3,20 +3,15 @@
 use super::elementwise::{FUSED, fused_code};
 use super::loops::{FILTERS, IMAGES, THREADS, tile};
 use super::{Plan, Planner, Role, Slice};
+use crate::Result;
 use crate::config::{Activation, Bias};
 use crate::geometry::SparseIndex;
 use crate::kernel::{Kernel, Params, Variant};
-use crate::{Error, Result};
 
 impl Planner<'_> {
     /// Whether the sparse index fits a binding.
     pub(super) fn check_sparse(&self) -> Result<()> {
-        let (needed, limit) = (4 * SparseIndex::len_of(self.geometry), self.profile.max_piece());
-        if needed > limit {
-            let (what, name) = ("the sparse index".into(), "max_storage_buffer_binding_size");
-            return Err(Error::Limit { what, needed, unit: "bytes", limit, name });
-        }
-        Ok(())
+        self.profile.check_piece("the sparse index", 4 * SparseIndex::len_of(self.geometry))
     }
 
     fn sparse_params(&self, chunk: &super::Chunk) -> Params {

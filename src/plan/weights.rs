@@ -1,9 +1,9 @@
 //! How the weights are cut into buffers that the device can bind.
 
 use super::DeviceProfile;
+use crate::Result;
 use crate::config::WeightType;
 use crate::geometry::Geometry;
-use crate::{Error, Result};
 
 /// One buffer of weights: whole cells, or, where a single cell is over the limit, some filters of one cell. In memory
 /// it is `[entries][filters]`, the entries of a cell being its window.
@@ -50,7 +50,7 @@ impl Chunk {
 /// gradient always is.
 ///
 /// # Errors
-/// [`Error::Limit`] when a single filter of a single cell is over the limit.
+/// [`crate::Error::Limit`] when a single filter of a single cell is over the limit.
 pub fn chunks(geometry: &Geometry, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
     let limit = profile.max_piece() / 4;
     let all = geometry.group_filters();
@@ -68,13 +68,7 @@ pub fn chunks(geometry: &Geometry, profile: &DeviceProfile) -> Result<Vec<Chunk>
         let cells = least.max(1);
         let filters = if fits(cells, all) { all } else { (limit / entries(1)) as u32 };
         if filters == 0 {
-            return Err(Error::Limit {
-                what: "one filter at one location".into(),
-                needed: 4 * entries(1),
-                unit: "bytes",
-                limit: 4 * limit,
-                name: "max_storage_buffer_binding_size",
-            });
+            return Err(profile.over_piece("one filter at one location", 4 * entries(1)));
         }
         for first_filter in (0..all).step_by(filters as usize) {
             chunks.push(Chunk {

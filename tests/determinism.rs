@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{GPU, Operands, context, implementations, plans, profile};
+use common::{GPU, Operands, context, implementations, plans, profile, runs};
 use locally_connected::kernel::KERNELS;
 use locally_connected::{
     Activation, Backward, Bias, Config, Context, DataFormat, DeviceProfile, Forward, Geometry, Implementation,
@@ -85,10 +85,10 @@ impl Run {
 fn same_bits_in_100_runs() {
     pollster::block_on(async {
         for (geometry, batch) in layers() {
-            for implementation in Implementation::ALL {
+            for (implementation, profile) in runs(&Implementation::ALL, &geometry, &profile()) {
                 let geometry = geometry.with_implementation(implementation);
                 let operands = Operands::random(&geometry, batch, 8);
-                let run = Run::new(GPU.context(), &geometry, batch, &operands).await;
+                let run = Run::new(&context(&profile), &geometry, batch, &operands).await;
                 let first = run.bits().await;
                 assert!(first.iter().any(|&bits| bits != 0), "all zero, so this shows nothing");
                 for number in 1..RUNS {
@@ -151,9 +151,9 @@ fn same_bits_when_cut() {
 fn kernels_with_workgroup_memory_are_run() {
     let mut run = BTreeSet::new();
     for (geometry, batch) in layers() {
-        for implementation in Implementation::ALL {
-            let plans =
-                plans(&geometry.with_implementation(implementation), batch as u32, &profile()).expect("run above");
+        for (implementation, profile) in runs(&Implementation::ALL, &geometry, &profile()) {
+            let plans = plans(&geometry.with_implementation(implementation), batch as u32, &profile);
+            let plans = plans.expect("run above");
             run.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant.kernel));
         }
     }

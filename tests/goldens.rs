@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::GPU;
+use common::{GPU, context, profile, runs};
 use locally_connected::reference;
 use locally_connected::{
     Activation, Config, DataFormat, Geometry, Implementation, KerasLayout, LocallyConnected, Padding, Result,
@@ -124,12 +124,13 @@ fn device_equals_keras_bit_for_bit() {
         let own = case.layout();
         let canonical = own.to_canonical(&geometry, &case.kernel()).expect("Keras's shape");
         let layouts = [KerasLayout::Implementation1, KerasLayout::Implementation2, KerasLayout::Implementation3];
-        for implementation in Implementation::ALL {
+        for (implementation, profile) in runs(&Implementation::ALL, &geometry, &profile()) {
+            let context = context(&profile);
             for layout in layouts.into_iter().filter(|layout| layout.check(&geometry).is_ok()) {
                 let kernel = layout.from_canonical(&geometry, &canonical).expect("a layout of this layer");
                 let config = geometry.config().clone().implementation(implementation);
                 let found: Result<_> = pollster::block_on(async {
-                    let layer = LocallyConnected::new(GPU.context(), &config, geometry.input_shape()).await?;
+                    let layer = LocallyConnected::new(&context, &config, geometry.input_shape()).await?;
                     layer.write_kernel(&kernel, layout)?;
                     layer.write_bias(&case.bias())?;
                     let output = GPU.forward(&layer, &case.input()).await?;
@@ -138,7 +139,8 @@ fn device_equals_keras_bit_for_bit() {
                     Ok([output, gradients.input, dw, gradients.bias])
                 });
                 let found = found.expect("the passes run");
-                assert!(found == case.expected(), "case {index} as {layout:?} by {implementation:?}");
+                let by = (implementation, profile.strategy);
+                assert!(found == case.expected(), "case {index} as {layout:?} by {by:?}");
             }
         }
     }

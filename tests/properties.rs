@@ -243,6 +243,40 @@ fn sums_longer_than_65535_terms_are_exact_or_refused() {
     }
 }
 
+/// The weights of taps that padding clips may be anything: no pass reads them, and their gradient is 0.
+#[test]
+fn clipped_weights_are_never_read() {
+    for (filters, channels, batch) in [(8, 4, 3), (3, 2, 20), (16, 5, 33)] {
+        let config = Config::new(filters, [3, 2]).padding(Padding::Same).activation(Activation::Tanh);
+        let layer = geometry(&config, &[4, 5, channels]);
+        let mut operands = Operands::random(&layer, batch, 3);
+        let expected = operands.reference(&layer);
+        let row = (layer.group_channels() * layer.group_filters()) as usize;
+        let clipped: Vec<bool> = (0..layer.locations())
+            .flat_map(|p| (0..layer.taps()).map(move |t| (p, t)))
+            .flat_map(|(p, t)| std::iter::repeat_n(layer.tap(p, t).is_none(), row))
+            .collect();
+        assert!(clipped.contains(&true) && clipped.contains(&false) && clipped.len() == operands.kernel.len());
+        for (weight, _) in operands.kernel.iter_mut().zip(&clipped).filter(|(_, clipped)| **clipped) {
+            *weight = f32::NAN;
+        }
+        for (implementation, profile) in common::runs(&Implementation::ALL, &layer, &profile()) {
+            let by = layer.with_implementation(implementation);
+            let (output, gradients) = operands.device(&by, &profile).expect("it runs");
+            let strategy = profile.strategy;
+            for (what, found, expected) in [
+                ("output", &output, &expected.output),
+                ("grad_input", &gradients.input, &expected.grad_input),
+                ("grad_kernel", &gradients.kernel, &expected.grad_kernel),
+            ] {
+                assert!(error(found, expected) <= GRADIENT, "{what} by {implementation:?}, {strategy:?}");
+            }
+            let gradients = gradients.kernel.iter().zip(&clipped).filter(|(_, clipped)| **clipped);
+            assert!(gradients.into_iter().all(|(&gradient, _)| gradient == 0.0), "{implementation:?}, {strategy:?}");
+        }
+    }
+}
+
 /// More workgroups than a dispatch has along one axis, so that they are folded over two.
 #[test]
 fn more_than_65535_workgroups_equal_the_reference() {

@@ -8,7 +8,7 @@ mod uniformity;
 
 use locally_connected::config::codes;
 use locally_connected::kernel::{Access, KERNELS, Params, Variant};
-use locally_connected::plan::{DENSE_TILE, variants};
+use locally_connected::plan::{Strategy, TILE_SHAPES, TileShape, variants};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, Padding, WeightType,
 };
@@ -142,22 +142,35 @@ fn constants_equal_their_rust_twins() {
     let codes: BTreeMap<&str, u32> = codes::ALL.into();
     assert_eq!(codes.len(), codes::ALL.len());
     let (_, file) = source_folder("shaders").find(|(name, _)| name == "activation").expect("the prelude");
-    let (mut with_activations, mut with_tiles) = (0, 0);
+    let mut with_activations = 0;
     for info in KERNELS {
-        let variant = info.kernel.variant(&[1; 4]);
+        let variant = *variants().iter().find(|variant| variant.kernel == info.kernel).expect("a variant");
         let (module, _) = module(variant);
         let mut found = constants(&module);
-        if let Some(tile) = found.get("TILE") {
-            assert_eq!(*tile, DENSE_TILE, "{}", info.name);
-            with_tiles += 1;
-        }
         if variant.wgsl().contains(&file) {
             found.retain(|name, _| file.contains(&format!("const {name} = ")));
             assert_eq!(found, codes, "{}", info.name);
             with_activations += 1;
         }
     }
-    assert!(with_activations > 0 && with_tiles > 0, "nothing was compared");
+    assert!(with_activations > 0, "nothing was compared");
+}
+
+/// The planner counts tiles of the size that the shaders compute.
+#[test]
+fn tiles_have_the_size_that_is_planned() {
+    let mut compared = BTreeSet::new();
+    for variant in variants() {
+        let (module, _) = module(variant);
+        let found = constants(&module);
+        let Some((rows, columns)) = found.get("TILE_ROWS").zip(found.get("TILE_COLUMNS")) else { continue };
+        let [row_fours, column_fours, thread_columns, _] = variant.constants;
+        let shape = TileShape { row_fours, column_fours, thread_columns };
+        assert!(TILE_SHAPES.contains(&shape), "{}", variant.name());
+        assert_eq!((*rows, *columns), (shape.rows(), shape.columns()), "{}", variant.name());
+        compared.insert(variant.kernel.info().name);
+    }
+    assert_eq!(compared.len(), 6, "{compared:?}");
 }
 
 /// What WebGPU gives without asking: 16 KiB of workgroup memory, 256 invocations; and our own 5 storage buffers.
@@ -229,18 +242,19 @@ fn every_file_is_in_the_table() {
     let mut found = BTreeSet::new();
     for (name, text) in source_folder("shaders") {
         assert!(sources.iter().any(|source| source.contains(&text)), "no kernel is made of {name}.wgsl");
-        assert_eq!(kernels.contains(name.as_str()), text.contains("fn main("), "{name}.wgsl and the table");
         found.insert(name);
     }
     assert!(kernels.iter().all(|&kernel| found.contains(kernel)));
 }
 
-/// A kernel `name` has the CPU twin `reference::name`; a `_vec4` form is the same function of the same operands.
+/// A kernel `name` has the CPU twin `reference::name`; its `_vec4`, `_tiled` and `_split` forms are the same function of
+/// the same operands.
 #[test]
 fn every_kernel_has_a_cpu_twin() {
     let reference: String = source_folder("src/reference").map(|(_, text)| text).collect();
     for info in KERNELS {
-        let twin = info.name.strip_suffix("_vec4").unwrap_or(info.name);
+        let twin = ["_vec4", "_tiled", "_split"].into_iter().find_map(|form| info.name.strip_suffix(form));
+        let twin = twin.unwrap_or(info.name);
         assert!(reference.contains(&format!("pub fn {twin}(")), "reference::{twin} is missing");
     }
 }
@@ -253,7 +267,8 @@ fn plans_ask_for_the_listed_variants() {
         DeviceProfile::webgpu_defaults(),
         tiny,
         DeviceProfile { storage_alignment: 16, max_binding: 1 << 16, ..DeviceProfile::webgpu_defaults() },
-        DeviceProfile { is_cpu: true, ..DeviceProfile::webgpu_defaults() },
+        DeviceProfile { is_cpu: true, strategy: Strategy::CPU, ..DeviceProfile::webgpu_defaults() },
+        DeviceProfile { strategy: Strategy { busy_groups: 1, ..Strategy::GPU }, ..DeviceProfile::webgpu_defaults() },
     ];
     let mut found = BTreeSet::new();
     let formats = [DataFormat::ChannelsLast, DataFormat::ChannelsFirst];
@@ -296,6 +311,28 @@ fn plans_ask_for_the_listed_variants() {
                         }
                     }
                 }
+            }
+        }
+    }
+    // Sums long and short, split among threads, and tiles of every size.
+    let wide = Strategy { tile_use: 0, busy_groups: 1, ..Strategy::GPU };
+    for (length, channels, filters) in [1, 20, 80, 300].into_iter().flat_map(|length| {
+        [1, 4, 16, 32, 64]
+            .into_iter()
+            .flat_map(move |channels| [8, 16, 32, 64].map(|filters| (length, channels, filters)))
+    }) {
+        for (dtype, activation) in dtypes.into_iter().flat_map(|dtype| {
+            [Activation::Linear, Activation::RELU, Activation::Swish].map(|activation| (dtype, activation))
+        }) {
+            let config = Config::new(filters, [length]).activation(activation).dtype(dtype);
+            let layer = Geometry::new(&config, &[2 * length, channels]).expect("a layer");
+            let layer = layer.with_implementation(Implementation::Loop);
+            for (strategy, batch) in
+                [Strategy::GPU, wide].into_iter().flat_map(|s| [1, 4, 8, 16, 32, 64].map(|n| (s, n)))
+            {
+                let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
+                let plans = common::plans(&layer, batch, &profile).expect("planned");
+                found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
             }
         }
     }

@@ -18,14 +18,24 @@ pub enum Kernel {
     LoopForward,
     /// The same, four channels by four filters at a step.
     LoopForwardVec4,
+    /// The same by tiles in workgroup memory.
+    LoopForwardTiled,
+    /// The same with K split among the threads of a workgroup.
+    LoopForwardSplit,
     /// Input gradient of the loop variant.
     LoopGradInput,
     /// The same, four filters at a step.
     LoopGradInputVec4,
+    /// The same by tiles in workgroup memory.
+    LoopGradInputTiled,
+    /// The same with the sum split among the threads of a workgroup.
+    LoopGradInputSplit,
     /// Kernel gradient of the loop variant.
     LoopGradKernel,
     /// The same, four channels by four filters at a step.
     LoopGradKernelVec4,
+    /// The same by tiles in workgroup memory.
+    LoopGradKernelTiled,
     /// Weights to their places in the dense matrix.
     DenseScatter,
     /// Gradients from their places in the dense matrix.
@@ -104,7 +114,9 @@ use Access::{Read, Write};
 const PARAMS: &str = include_str!("../../shaders/params.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
 const WINDOW: &str = include_str!("../../shaders/window.wgsl");
-const DENSE_TILE: &str = include_str!("../../shaders/dense_tile.wgsl");
+const READERS: &str = include_str!("../../shaders/readers.wgsl");
+const TILE: &str = include_str!("../../shaders/tile.wgsl");
+const DENSE_COLUMNS: &str = include_str!("../../shaders/dense_columns.wgsl");
 const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
 const DERIVATIVE: &str = include_str!("../../shaders/activation_derivative.wgsl");
 
@@ -123,7 +135,7 @@ macro_rules! kernel {
 }
 
 /// Every kernel, in the order of [`Kernel`].
-pub const KERNELS: [KernelInfo; 22] = [
+pub const KERNELS: [KernelInfo; 27] = [
     kernel!(
         LoopForward,
         "loop_forward",
@@ -140,8 +152,40 @@ pub const KERNELS: [KernelInfo; 22] = [
         [Read, Read, Read, Read, Write],
         ["IMAGES", "QUADS", "ACTIVATION"]
     ),
+    kernel!(
+        LoopForwardTiled,
+        "loop_forward_tiled",
+        Scalar,
+        [TILE, WINDOW, ACTIVATION],
+        [Read, Read, Read, Read, Write],
+        ["ROWS", "COLUMNS", "THREAD_COLUMNS", "ACTIVATION"]
+    ),
+    kernel!(
+        LoopForwardSplit,
+        "loop_forward_split",
+        Vec4,
+        [WINDOW, ACTIVATION],
+        [Read, Read, Read, Read, Write],
+        ["IMAGES", "LANES", "ACTIVATION", "THREADS"]
+    ),
     kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(LoopGradInputVec4, "loop_grad_input_vec4", Vec4, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
+    kernel!(
+        LoopGradInputTiled,
+        "loop_grad_input_tiled",
+        Scalar,
+        [TILE, READERS],
+        [Read, Read, Read, Write],
+        ["ROWS", "COLUMNS", "THREAD_COLUMNS"]
+    ),
+    kernel!(
+        LoopGradInputSplit,
+        "loop_grad_input_split",
+        Vec4,
+        [READERS],
+        [Read, Read, Read, Write],
+        ["IMAGES", "LANES", "CHANNELS", "THREADS"]
+    ),
     kernel!(LoopGradKernel, "loop_grad_kernel", Unused, [WINDOW], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
     kernel!(
         LoopGradKernelVec4,
@@ -151,11 +195,40 @@ pub const KERNELS: [KernelInfo; 22] = [
         [Read, Read, Read, Write],
         ["ROWS", "QUADS"]
     ),
+    kernel!(
+        LoopGradKernelTiled,
+        "loop_grad_kernel_tiled",
+        Unused,
+        [TILE, WINDOW],
+        [Read, Read, Read, Write],
+        ["ROWS", "COLUMNS", "THREAD_COLUMNS"]
+    ),
     kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
     kernel!(DenseGather, "dense_gather", Unused, [WINDOW], [Read, Read, Write], []),
-    kernel!(DenseForward, "dense_forward", Unused, [DENSE_TILE, ACTIVATION], [Read, Read, Read, Write], ["ACTIVATION"]),
-    kernel!(DenseGradInput, "dense_grad_input", Unused, [DENSE_TILE], [Read, Read, Write], []),
-    kernel!(DenseGradKernel, "dense_grad_kernel", Unused, [DENSE_TILE], [Read, Read, Write], []),
+    kernel!(
+        DenseForward,
+        "dense_forward",
+        Unused,
+        [TILE, DENSE_COLUMNS, ACTIVATION],
+        [Read, Read, Read, Write],
+        ["ROWS", "COLUMNS", "THREAD_COLUMNS", "ACTIVATION"]
+    ),
+    kernel!(
+        DenseGradInput,
+        "dense_grad_input",
+        Unused,
+        [TILE, DENSE_COLUMNS],
+        [Read, Read, Write],
+        ["ROWS", "COLUMNS", "THREAD_COLUMNS"]
+    ),
+    kernel!(
+        DenseGradKernel,
+        "dense_grad_kernel",
+        Unused,
+        [TILE, DENSE_COLUMNS],
+        [Read, Read, Write],
+        ["ROWS", "COLUMNS", "THREAD_COLUMNS"]
+    ),
     kernel!(
         SparseForward,
         "sparse_forward",

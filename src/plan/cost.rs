@@ -72,7 +72,7 @@ impl Estimate {
 
 fn work(dispatch: &Dispatch) -> Work {
     let p = &dispatch.params;
-    let [a, b, ..] = dispatch.variant.constants;
+    let [a, b, c, d] = dispatch.variant.constants;
     let of = |value: u32| f64::from(value);
     let tiles = |count: u32, tile: u32| of(count.div_ceil(tile.max(1)));
     let (cells, window, filters, batch) = (of(p.cells), of(p.window), of(p.filters), of(p.batch));
@@ -86,6 +86,12 @@ fn work(dispatch: &Dispatch) -> Work {
     let product = |x: f64, y: f64, loads: f64| loads + x * y * MULTIPLY;
     let (x, y) = (of(a), of(b));
     let elements = of(p.dense_rows) * of(p.dense_columns);
+    // Of a step, a 64th of the operands goes through each thread into workgroup memory; then it loads what it multiplies.
+    let tiled = |depth: f64| {
+        let staged = 4.0 * (x * 64.0 / of(c) + y * of(c)) / 64.0;
+        let operations = depth * (2.0 * staged + product(4.0 * x, 4.0 * y, LOAD4 * (x + y))) + 16.0 * x * y;
+        Work { threads: 64.0 * of(p.workgroups), operations, bytes: 0.0 }
+    };
     match dispatch.variant.kernel {
         Kernel::LoopForward => Work {
             threads: cells * tiles(p.filters, b) * tiles(p.batch, a),
@@ -117,6 +123,24 @@ fn work(dispatch: &Dispatch) -> Work {
             operations: 3.0 + batch * product(4.0 * x, 4.0 * y, LOAD4 * (x + y)) + 4.0 * x * y * LOAD4,
             bytes: inputs + weights + outputs,
         },
+        Kernel::LoopForwardSplit => Work {
+            threads: of(d) * of(p.workgroups),
+            operations: tap + window * y / of(d) * product(4.0, x, LOAD4 + x) + 16.0 * x,
+            bytes: inputs + weights + outputs,
+        },
+        Kernel::LoopGradInputSplit => Work {
+            threads: of(d) * of(p.workgroups),
+            operations: 6.0
+                + readers * filters / 4.0 * y * of(c) / of(d) * product(4.0, x, LOAD4 + LOAD4 * x)
+                + 16.0 * x,
+            bytes: inputs + weights + outputs,
+        },
+        Kernel::LoopForwardTiled => Work { bytes: inputs + weights + outputs, ..tiled(window) },
+        Kernel::LoopGradInputTiled => Work { bytes: inputs + weights + outputs, ..tiled(readers * filters) },
+        Kernel::LoopGradKernelTiled => Work { bytes: inputs + weights + outputs, ..tiled(batch) },
+        Kernel::DenseForward => Work { bytes: inputs + 4.0 * elements + outputs, ..tiled(of(p.dense_rows)) },
+        Kernel::DenseGradInput => Work { bytes: inputs + 4.0 * elements + outputs, ..tiled(of(p.dense_columns)) },
+        Kernel::DenseGradKernel => Work { bytes: inputs + 4.0 * elements + outputs, ..tiled(batch) },
         Kernel::SparseForward => Work {
             threads: cells * tiles(p.filters, b) * tiles(p.batch, a),
             operations: 2.0 + of(p.entries) / cells * (1.0 + product(x, y, x + y)),
@@ -132,19 +156,6 @@ fn work(dispatch: &Dispatch) -> Work {
             operations: 2.0 + batch * product(1.0, x, 1.0 + x) + x,
             bytes: inputs + weights + 8.0 * of(p.entries) + outputs,
         },
-        // Workgroups of 64 threads with 4x4 results; operands pass through workgroup memory.
-        Kernel::DenseForward | Kernel::DenseGradInput | Kernel::DenseGradKernel => {
-            let depth = match dispatch.variant.kernel {
-                Kernel::DenseForward => of(p.dense_rows),
-                Kernel::DenseGradInput => of(p.dense_columns),
-                _ => batch,
-            };
-            Work {
-                threads: 64.0 * of(p.workgroups),
-                operations: depth * product(4.0, 4.0, 2.0 * LOAD4 + 1.0) + 16.0,
-                bytes: inputs + 4.0 * elements + outputs,
-            }
-        }
         Kernel::DenseScatter => {
             Work { threads: of(p.dense_columns), operations: tap + 3.0 * window, bytes: 3.0 * weights }
         }

@@ -3,13 +3,11 @@
 
 use super::elementwise::{FUSED, fused_code};
 use super::loops::THREADS;
+use super::tiles::{TILE_SHAPES, TileShape};
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};
 use crate::kernel::{Kernel, Params, Variant};
 use crate::{Error, Result};
-
-/// Rows and columns of a workgroup's tile, `TILE` in `dense_tile.wgsl` (compared by `tests/shaders.rs`).
-pub const TILE: u32 = 32;
 
 /// The largest dense matrix that is worked through when the caller sets no budget.
 const DEFAULT_BUDGET: u64 = 4 << 30;
@@ -89,9 +87,12 @@ impl Planner<'_> {
             for samples in self.samples(batch)? {
                 let mut params = block.params.with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
-                let groups = tiles(samples.count) * tiles(params.dense_columns);
+                let shape = TileShape::best(&self.profile.strategy, 1, samples.count, params.dense_columns);
+                let [a, b, c] = shape.constants();
+                let variant = Kernel::DenseForward.variant(&[a, b, c, fused_code(fused)]);
+                let groups = shape.tiles(samples.count, params.dense_columns);
                 let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
-                self.dispatch(plan, Kernel::DenseForward.variant(&[fused_code(fused)]), params, groups, bindings)?;
+                self.dispatch(plan, variant, params, groups, bindings)?;
             }
         }
         Ok(())
@@ -106,9 +107,11 @@ impl Planner<'_> {
                 let mut params = block.params;
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
-                let groups = tiles(samples.count) * tiles(params.dense_rows);
+                let shape = TileShape::best(&self.profile.strategy, 1, samples.count, params.dense_rows);
+                let variant = Kernel::DenseGradInput.variant(&shape.constants());
+                let groups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Role::Dense), dz, dx];
-                self.dispatch(plan, Kernel::DenseGradInput.variant(&[]), params, groups, bindings)?;
+                self.dispatch(plan, variant, params, groups, bindings)?;
             }
         }
         Ok(())
@@ -123,9 +126,11 @@ impl Planner<'_> {
                 let mut params = block.params;
                 params.accumulate = u32::from(first > 0);
                 let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
-                let groups = tiles(params.dense_rows) * tiles(params.dense_columns);
+                let shape = TileShape::best(&self.profile.strategy, 1, params.dense_rows, params.dense_columns);
+                let variant = Kernel::DenseGradKernel.variant(&shape.constants());
+                let groups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Role::Dense)];
-                self.dispatch(plan, Kernel::DenseGradKernel.variant(&[]), params, groups, bindings)?;
+                self.dispatch(plan, variant, params, groups, bindings)?;
             }
             let count = u64::from(block.params.dense_columns) * u64::from(self.geometry.window());
             let params = Params { count: count as u32, ..block.params };
@@ -140,13 +145,14 @@ impl Planner<'_> {
     }
 }
 
-fn tiles(count: u32) -> u64 {
-    count.div_ceil(TILE).into()
-}
-
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<Variant> {
     use Kernel::{DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter};
-    let plain = [DenseGather, DenseGradInput, DenseGradKernel, DenseScatter].map(|kernel| kernel.variant(&[]));
-    [plain.to_vec(), FUSED.map(|activation| DenseForward.variant(&[activation])).to_vec()].concat()
+    let mut variants = vec![DenseGather.variant(&[]), DenseScatter.variant(&[])];
+    for shape in TILE_SHAPES {
+        let [a, b, c] = shape.constants();
+        variants.extend(FUSED.map(|activation| DenseForward.variant(&[a, b, c, activation])));
+        variants.extend([DenseGradInput, DenseGradKernel].map(|kernel| kernel.variant(&[a, b, c])));
+    }
+    variants
 }

@@ -15,8 +15,14 @@ impl Planner<'_> {
         // A reader is a tap of some location, so that there are at most as many as taps, or, where the input repeats
         // around its edges, as taps of all locations.
         let readers = |turns: u64| 2 * outer + self.most_readers() * (1 + turns);
-        // The tile's own loops count if a driver doesn't unroll them: 16 products, 2 loads of 4 elements.
-        let tiles = |depth: u32| of(depth).div_ceil(16) * 27;
+        // Loads and products of a step of a tile, if a driver doesn't unroll them: see tile.wgsl.
+        let tiles = |depth: u64| {
+            let [row_fours, column_fours, thread_columns, _] = dispatch.variant.constants.map(u64::from);
+            let loads = row_fours * 64 / thread_columns + column_fours * thread_columns;
+            depth.div_ceil(16) * (1 + loads + 16 * (1 + row_fours))
+        };
+        // Of a cell's rows, or a reader's filters, a thread does a part, four at a step.
+        let split = |blocks: u64, all: u64, parts: u64| blocks * (1 + 8) + all.div_ceil(parts) + 16 + 32;
         match dispatch.variant.kernel {
             Kernel::LoopForward | Kernel::DenseScatter => window(1),
             Kernel::LoopForwardVec4 => window(4),
@@ -27,9 +33,20 @@ impl Planner<'_> {
             Kernel::GradBiasShared => (of(p.batch) * of(p.row)).div_ceil(64) + 6,
             Kernel::SparseForward => self.most_entries(),
             Kernel::SparseGradInput => self.most_readers() * (1 + of(p.filters)),
-            Kernel::DenseForward => tiles(p.dense_rows),
-            Kernel::DenseGradInput => tiles(p.dense_columns),
-            Kernel::DenseGradKernel => tiles(p.batch),
+            Kernel::LoopForwardSplit => {
+                let [_, lanes, _, threads] = dispatch.variant.constants.map(u64::from);
+                split(of(p.taps).div_ceil(threads), 3 * of(p.window), threads / lanes)
+            }
+            Kernel::LoopGradInputSplit => {
+                let [_, lanes, channels, threads] = dispatch.variant.constants.map(u64::from);
+                let (readers, steps) = (self.most_readers(), (of(p.filters) / 4).div_ceil(lanes));
+                split(readers.div_ceil(threads), 3 * readers * steps, threads / (lanes * channels))
+            }
+            Kernel::LoopForwardTiled => tiles(of(p.window)),
+            Kernel::LoopGradInputTiled => tiles(self.most_readers() * of(p.filters)),
+            Kernel::LoopGradKernelTiled | Kernel::DenseGradKernel => tiles(of(p.batch)),
+            Kernel::DenseForward => tiles(of(p.dense_rows)),
+            Kernel::DenseGradInput => tiles(of(p.dense_columns)),
             Kernel::Softmax | Kernel::SoftmaxGrad => 3 * of(p.row).div_ceil(64) + 12,
             Kernel::DenseGather | Kernel::Activate | Kernel::ActivateGrad | Kernel::Fill => 0,
         }
@@ -41,7 +58,7 @@ impl Planner<'_> {
     }
 
     /// Readers of the input element that has most.
-    fn most_readers(&self) -> u64 {
+    pub(super) fn most_readers(&self) -> u64 {
         match self.geometry.pattern() {
             Some(pattern) => {
                 // A count of the columns is all that this needs of the sparse index.

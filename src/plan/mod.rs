@@ -8,11 +8,12 @@ mod iterations;
 mod loops;
 mod profile;
 mod sparse;
+mod tiles;
 mod weights;
 
 pub use cost::Estimate;
-pub use dense::TILE as DENSE_TILE;
-pub use profile::{DeviceProfile, required_limits};
+pub use profile::{DeviceProfile, Strategy, required_limits};
+pub use tiles::{TILE_SHAPES, TileShape};
 pub use weights::{Chunk, chunks};
 
 use crate::config::{Activation, Bias, Implementation, Saved, WeightType};

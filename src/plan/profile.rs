@@ -28,6 +28,31 @@ pub struct DeviceProfile {
     pub max_workgroup_size: u32,
     /// Turns of a thread's loops, all together, after which the driver ends them; `u64::MAX` where it doesn't.
     pub max_iterations: u64,
+    /// Which kernels pay on the device.
+    pub strategy: Strategy,
+}
+
+/// Numbers by which the planner chooses among the kernels of the loop variant, and tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strategy {
+    /// Most samples for which the threads of a workgroup divide a sum among them (`loop_*_split`).
+    pub split_batch: u32,
+    /// Least terms of a thread's part of a sum.
+    pub split_terms: u32,
+    /// Least samples for which products are computed by tiles in workgroup memory (`loop_*_tiled`).
+    pub tile_batch: u32,
+    /// Least share of what tiles compute that is wanted, in per cent.
+    pub tile_use: u32,
+    /// Workgroups that keep the device busy.
+    pub busy_groups: u32,
+}
+
+impl Strategy {
+    /// For few samples the weights are a stream, for more the arithmetic counts; hundreds of processors want several
+    /// workgroups each.
+    pub const GPU: Self = Self { split_batch: 8, split_terms: 2, tile_batch: 9, tile_use: 50, busy_groups: 512 };
+    /// Few threads, and no workgroup memory of its own: register tiles only.
+    pub const CPU: Self = Self { split_batch: 0, split_terms: 2, tile_batch: u32::MAX, tile_use: 50, busy_groups: 1 };
 }
 
 impl DeviceProfile {
@@ -40,7 +65,8 @@ impl DeviceProfile {
         let is_cpu = info.device_type == wgpu::DeviceType::Cpu;
         // Mesa's LP_MAX_TGSI_LOOP_ITERATIONS, seen on Mesa 22.3.
         let max_iterations = if name.contains("llvmpipe") { 65_535 } else { u64::MAX };
-        Self { name: name.clone(), fingerprint, is_cpu, max_iterations, ..Self::with_limits(limits) }
+        let strategy = if is_cpu { Strategy::CPU } else { Strategy::GPU };
+        Self { name: name.clone(), fingerprint, is_cpu, max_iterations, strategy, ..Self::with_limits(limits) }
     }
 
     /// The WebGPU default limits: what a browser gives a page that asks for nothing.
@@ -62,6 +88,7 @@ impl DeviceProfile {
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
             max_workgroup_size: limits.max_compute_invocations_per_workgroup,
             max_iterations: u64::MAX,
+            strategy: Strategy::GPU,
         }
     }
 

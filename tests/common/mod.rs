@@ -12,13 +12,13 @@
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
 use locally_connected::kernel::{Params, Tables};
-use locally_connected::plan::{Gradients, Plan, Planner, Role, chunks};
+use locally_connected::plan::{Gradients, Plan, Planner, Role, Strategy, chunks};
 use locally_connected::reference::{self, Passes};
 use locally_connected::{
     Activation, Context, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, PlanOptions, Result,
     WeightType,
 };
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 /// Most relative error of outputs: rounding in f32 of sums as long as the tests have.
 pub const FORWARD: f64 = 1e-5;
@@ -34,15 +34,32 @@ pub fn profile() -> DeviceProfile {
     GPU.context().profile().clone()
 }
 
-/// A context on the shared device whose planner sees `profile`; the shared context, with the pipelines it has, where
-/// that is the device's own.
+/// A context on the shared device whose planner sees `profile`, with the pipelines that it made before.
 pub fn context(profile: &DeviceProfile) -> Context {
+    static OTHERS: Mutex<Vec<Context>> = Mutex::new(Vec::new());
     let shared = GPU.context();
     if profile == shared.profile() {
         return shared.clone();
     }
-    Context::with_profile(shared.device(), shared.queue(), profile.clone())
+    let mut others = OTHERS.lock().expect("no test panics while it is locked");
+    if let Some(context) = others.iter().find(|context| context.profile() == profile) {
+        return context.clone();
+    }
+    // Tests that make up profiles at random don't come back to them.
+    if others.len() == 16 {
+        others.remove(0);
+    }
+    let made = Context::with_profile(shared.device(), shared.queue(), profile.clone());
+    others.push(made.clone());
+    made
 }
+
+/// Strategies under which the planner asks for each kernel of the loop variant that the adapter under test might not
+/// get: sums split among threads, and tiles in workgroup memory, wherever they are possible.
+pub const STRATEGIES: [Strategy; 2] = [
+    Strategy { split_batch: u32::MAX, split_terms: 0, tile_batch: u32::MAX, tile_use: 0, busy_groups: 64 },
+    Strategy { split_batch: 0, split_terms: 0, tile_batch: 1, tile_use: 0, busy_groups: 8 },
+];
 
 /// Uniform values in -1..1 from a seed (splitmix64).
 pub fn random(seed: u64, count: u64) -> Vec<f32> {
@@ -95,6 +112,23 @@ fn corners(activation: Activation) -> Vec<f64> {
         Activation::HardSigmoid => vec![-2.5, 2.5],
         _ => Vec::new(),
     }
+}
+
+/// What is to be run so that every kernel is: the implementations with `profile`, and loop by the strategies that the
+/// adapter might not choose, unless the layer is too large to be run so often.
+pub fn runs(
+    implementations: &[Implementation],
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+) -> Vec<(Implementation, DeviceProfile)> {
+    let mut runs: Vec<_> = implementations.iter().map(|&implementation| (implementation, profile.clone())).collect();
+    if implementations.contains(&Implementation::Loop) && geometry.locations() <= 4096 {
+        // They take up to 16 workgroups where others take one.
+        let max_workgroups = profile.max_workgroups.max(64);
+        let other = |strategy| (Implementation::Loop, DeviceProfile { strategy, max_workgroups, ..profile.clone() });
+        runs.extend(STRATEGIES.map(other));
+    }
+    runs
 }
 
 /// Everything a layer computes from, at random.
@@ -193,7 +227,7 @@ pub fn check(
     possible
 }
 
-/// [`check`] by these implementations, all of which must run.
+/// [`check`] by these implementations, all of which must run; loop by all of its kernels.
 pub fn check_by(
     implementations: &[Implementation],
     geometry: &Geometry,
@@ -218,8 +252,8 @@ pub fn check_by(
         *dy = 0.0;
     }
     let expected = operands.reference(geometry);
-    for &implementation in implementations {
-        let geometry = geometry.with_implementation(implementation);
+    for (implementation, profile) in &runs(implementations, geometry, profile) {
+        let geometry = geometry.with_implementation(*implementation);
         let (mut output, gradients) = operands.device(&geometry, profile).expect("the passes run");
         for ((y, expected), _) in output.iter_mut().zip(&expected.output).zip(&undecided).filter(|(_, u)| **u) {
             // Of an undecided output it can only be said that it is a number.
@@ -235,9 +269,10 @@ pub fn check_by(
             let error = error(found, expected);
             assert!(
                 error <= tolerance,
-                "{what} is off by {error:e} for batch {batch}, input {:?}, {:?}",
+                "{what} is off by {error:e} for batch {batch}, input {:?}, {:?}, {:?}",
                 geometry.input_shape(),
-                geometry.config()
+                geometry.config(),
+                profile.strategy
             );
         }
     }

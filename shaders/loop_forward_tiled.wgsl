@@ -1,0 +1,67 @@
+// loop_forward by tiles: a product [samples][K] x [K][filters] for each cell.
+@group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
+@group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
+@group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
+
+const A_ALONG_DEPTH = true;
+const B_ALONG_DEPTH = false;
+
+struct Product {
+  p: u32,
+  g: u32,
+  weights: u32,
+}
+
+fn product_at(local_cell: u32) -> Product {
+  let cell = params.first_cell + local_cell;
+  let weights = params.w_base + local_cell * params.window * params.filters;
+  return Product(cell / params.groups, cell % params.groups, weights);
+}
+
+fn rows() -> u32 {
+  return params.batch;
+}
+
+fn columns() -> u32 {
+  return params.filters;
+}
+
+fn depth_of(product: Product) -> u32 {
+  return params.window;
+}
+
+fn a_at_depth(product: Product, k: u32) -> u32 {
+  let window = window_offset(product.p, k / params.group_channels);
+  let channel = product.g * params.group_channels + k % params.group_channels;
+  return select(params.x_base + window + channel * params.x_channel, NO_TAP, window == NO_TAP);
+}
+
+fn a_at_row(product: Product, n: u32) -> u32 {
+  return n * params.x_sample;
+}
+
+fn load_a(at: u32) -> f32 {
+  return x[at];
+}
+
+fn b_at_depth(product: Product, k: u32) -> u32 {
+  return product.weights + k * params.filters;
+}
+
+fn b_at_column(product: Product, f: u32) -> u32 {
+  return f;
+}
+
+fn load_b(at: u32) -> f32 {
+  return weight(at);
+}
+
+fn store(product: Product, n: u32, f: u32, value: f32) {
+  let filter_index = product.g * params.group_filters + params.first_filter + f;
+  var z = value;
+  if (params.use_bias == 1u) {
+    z += b[params.b_base + product.p * params.b_location + filter_index * params.b_filter];
+  }
+  y[params.y_base + n * params.y_sample + product.p * params.y_location + filter_index * params.y_filter] = activate(z);
+}

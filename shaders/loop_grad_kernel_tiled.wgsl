@@ -1,0 +1,69 @@
+// loop_grad_kernel by tiles: a product [K][samples] x [samples][filters] for each cell.
+@group(0) @binding(1) var<storage, read> x: array<f32>;         // input samples
+@group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
+@group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
+@group(0) @binding(4) var<storage, read_write> dw: array<f32>;  // [cells][window][filters]
+
+const A_ALONG_DEPTH = false;
+const B_ALONG_DEPTH = false;
+
+struct Product {
+  p: u32,
+  g: u32,
+  weights: u32,
+}
+
+fn product_at(local_cell: u32) -> Product {
+  let cell = params.first_cell + local_cell;
+  let weights = params.w_base + local_cell * params.window * params.filters;
+  return Product(cell / params.groups, cell % params.groups, weights);
+}
+
+fn rows() -> u32 {
+  return params.window;
+}
+
+fn columns() -> u32 {
+  return params.filters;
+}
+
+fn depth_of(product: Product) -> u32 {
+  return params.batch;
+}
+
+fn a_at_depth(product: Product, n: u32) -> u32 {
+  return n * params.x_sample;
+}
+
+fn a_at_row(product: Product, k: u32) -> u32 {
+  let window = window_offset(product.p, k / params.group_channels);
+  let channel = product.g * params.group_channels + k % params.group_channels;
+  return select(params.x_base + window + channel * params.x_channel, NO_TAP, window == NO_TAP);
+}
+
+fn load_a(at: u32) -> f32 {
+  return x[at];
+}
+
+fn b_at_depth(product: Product, n: u32) -> u32 {
+  return n * params.y_sample;
+}
+
+fn b_at_column(product: Product, f: u32) -> u32 {
+  let filter_index = product.g * params.group_filters + params.first_filter + f;
+  return params.y_base + product.p * params.y_location + filter_index * params.y_filter;
+}
+
+fn load_b(at: u32) -> f32 {
+  return dz[at];
+}
+
+fn store(product: Product, k: u32, f: u32, value: f32) {
+  let at = product.weights + k * params.filters + f;
+  // What padding clips has no gradient, also where the output's is not finite.
+  var all = select(value, 0.0, window_offset(product.p, k / params.group_channels) == NO_TAP);
+  if (params.accumulate == 1u) {
+    all += dw[at];
+  }
+  dw[at] = all;
+}

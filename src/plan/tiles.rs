@@ -1,0 +1,59 @@
+//! Sizes of the tiles of `shaders/tile.wgsl`.
+
+use super::Strategy;
+
+/// Constants of `tile.wgsl` that fix a tile's size; its 64 threads stand in `64 / thread_columns` rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TileShape {
+    /// `ROWS`: a thread's fours of rows.
+    pub row_fours: u32,
+    /// `COLUMNS`: a thread's fours of columns.
+    pub column_fours: u32,
+    /// `THREAD_COLUMNS`.
+    pub thread_columns: u32,
+}
+
+const fn shape(row_fours: u32, column_fours: u32, thread_columns: u32) -> TileShape {
+    TileShape { row_fours, column_fours, thread_columns }
+}
+
+/// Every size that plans use: 64x64, 64x32, 32x64, 32x32, 64x16, 16x64.
+pub const TILE_SHAPES: [TileShape; 6] =
+    [shape(2, 2, 8), shape(2, 1, 8), shape(1, 2, 8), shape(1, 1, 8), shape(1, 1, 4), shape(1, 1, 16)];
+
+impl TileShape {
+    /// Rows of a tile.
+    #[must_use]
+    pub const fn rows(self) -> u32 {
+        4 * self.row_fours * (64 / self.thread_columns)
+    }
+
+    /// Columns of a tile.
+    #[must_use]
+    pub const fn columns(self) -> u32 {
+        4 * self.column_fours * self.thread_columns
+    }
+
+    /// The first constants of a variant.
+    pub(super) const fn constants(self) -> [u32; 3] {
+        [self.row_fours, self.column_fours, self.thread_columns]
+    }
+
+    /// Tiles of a product of `rows` by `columns`.
+    pub(super) fn tiles(self, rows: u32, columns: u32) -> u64 {
+        u64::from(rows.div_ceil(self.rows())) * u64::from(columns.div_ceil(self.columns()))
+    }
+
+    /// The shape that takes least time for `products` products of `rows` by `columns`: a step of a tile costs a thread
+    /// its multiply-adds and its loads from workgroup memory, tiles over the edge are paid for whole, and so are
+    /// threads of a device that has none to run.
+    pub(super) fn best(strategy: &Strategy, products: u64, rows: u32, columns: u32) -> Self {
+        let time = |shape: &Self| {
+            let groups = (products * shape.tiles(rows, columns)).max(strategy.busy_groups.into());
+            // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
+            let fours = u64::from(shape.row_fours * shape.column_fours);
+            groups * (16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours))
+        };
+        TILE_SHAPES.into_iter().min_by_key(time).unwrap_or(TILE_SHAPES[0])
+    }
+}

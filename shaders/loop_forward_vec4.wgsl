@@ -5,14 +5,14 @@
 @group(0) @binding(4) var<storage, read> tables: array<u32>;         // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;  // output samples
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   // As in loop_forward, lanes run along filters and cells, workgroups along images first.
   let quads = params.filters / 4u;
   let lanes = (quads + QUADS - 1u) / QUADS;
   let tiles = (params.batch + IMAGES - 1u) / IMAGES;
   let index = workgroup_index(group);
-  let column = index / tiles * 64u + lane;
+  let column = index / tiles * THREADS + lane;
   let first = index % tiles * IMAGES;
   if (index >= params.workgroups || column >= params.cells * lanes) {
     return;
@@ -33,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   var filter_at: array<u32, QUADS>;
   for (var j = 0u; j < QUADS; j++) {
-    filter_at[j] = min(f + j * lanes, quads - 1u);
+    filter_at[j] = min(f * QUADS + j, quads - 1u);
   }
   var sum: array<array<vec4<f32>, QUADS>, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
@@ -74,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   for (var j = 0u; j < QUADS; j++) {
-    if (f + j * lanes < quads) {
+    if (f * QUADS + j < quads) {
       let filter_index = g * params.group_filters + params.first_filter + 4u * filter_at[j];
       var bias = vec4<f32>();
       if (params.use_bias == 1u) {

@@ -3,12 +3,12 @@
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let lanes = params.groups * params.group_channels / CHANNELS;
   let tiles = (params.batch + IMAGES - 1u) / IMAGES;
   let index = workgroup_index(group);
-  let column = index / tiles * 64u + lane;
+  let column = index / tiles * THREADS + lane;
   let first = index % tiles * IMAGES;
   if (index >= params.workgroups || column >= params.positions * lanes) {
     return;

@@ -328,13 +328,23 @@ fn plans_ask_for_the_listed_variants() {
             let layer = Geometry::new(&config, &[2 * length, channels]).expect("a layer");
             let layer = layer.with_implementation(Implementation::Loop);
             for (strategy, batch) in
-                [Strategy::GPU, wide].into_iter().flat_map(|s| [1, 4, 8, 16, 32, 64].map(|n| (s, n)))
+                [Strategy::GPU, wide, Strategy::CPU].into_iter().flat_map(|s| [1, 2, 4, 8, 16, 32, 64].map(|n| (s, n)))
             {
                 let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
                 let plans = common::plans(&layer, batch, &profile).expect("planned");
                 found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
             }
         }
+    }
+    // Windows and channels that a thread takes together, or not.
+    for (length, channels, filters) in [1, 2, 3, 4, 5, 7, 11].into_iter().flat_map(|length| {
+        [1, 2, 3, 4, 5, 8].into_iter().flat_map(move |channels| [1, 2, 4, 8].map(|filters| (length, channels, filters)))
+    }) {
+        let config = Config::new(filters, [length]).data_format(DataFormat::ChannelsFirst);
+        let layer = Geometry::new(&config, &[channels, 2 * length]).expect("a layer");
+        let layer = layer.with_implementation(Implementation::Loop);
+        let plans = common::plans(&layer, 2, &DeviceProfile::webgpu_defaults()).expect("planned");
+        found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
     }
     // Every activation on its own, kept and differentiated.
     for activation in common::activations() {

@@ -150,7 +150,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Vec4,
         [ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "QUADS", "ACTIVATION"]
+        ["IMAGES", "QUADS", "ACTIVATION", "THREADS"]
     ),
     kernel!(
         LoopForwardTiled,
@@ -169,7 +169,14 @@ pub const KERNELS: [KernelInfo; 27] = [
         ["IMAGES", "LANES", "ACTIVATION", "THREADS"]
     ),
     kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
-    kernel!(LoopGradInputVec4, "loop_grad_input_vec4", Vec4, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
+    kernel!(
+        LoopGradInputVec4,
+        "loop_grad_input_vec4",
+        Vec4,
+        [],
+        [Read, Read, Read, Write],
+        ["IMAGES", "CHANNELS", "THREADS"]
+    ),
     kernel!(
         LoopGradInputTiled,
         "loop_grad_input_tiled",
@@ -186,7 +193,14 @@ pub const KERNELS: [KernelInfo; 27] = [
         [Read, Read, Read, Write],
         ["IMAGES", "LANES", "CHANNELS", "THREADS"]
     ),
-    kernel!(LoopGradKernel, "loop_grad_kernel", Unused, [WINDOW], [Read, Read, Read, Write], ["CHANNELS", "FILTERS"]),
+    kernel!(
+        LoopGradKernel,
+        "loop_grad_kernel",
+        Unused,
+        [WINDOW],
+        [Read, Read, Read, Write],
+        ["TAPS", "CHANNELS", "FILTERS"]
+    ),
     kernel!(
         LoopGradKernelVec4,
         "loop_grad_kernel_vec4",

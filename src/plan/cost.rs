@@ -114,8 +114,8 @@ fn work(dispatch: &Dispatch) -> Work {
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradKernel => Work {
-            threads: cells * tiles(p.window, a) * tiles(p.filters, b),
-            operations: 3.0 + batch * product(x, y, x + y) + x * y,
+            threads: cells * window / (x * y) * tiles(p.filters, c),
+            operations: 3.0 + x + batch * product(x * y, of(c), x * y + of(c)) + x * y * of(c),
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradKernelVec4 => Work {

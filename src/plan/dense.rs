@@ -2,7 +2,7 @@
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
 use super::elementwise::{FUSED, fused_code};
-use super::loops::THREADS;
+use super::loop_kernels::THREADS;
 use super::tiles::{TILE_SHAPES, TileShape};
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};

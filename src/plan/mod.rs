@@ -5,6 +5,7 @@ mod cost;
 mod dense;
 mod elementwise;
 mod iterations;
+mod loop_kernels;
 mod loops;
 mod profile;
 mod sparse;
@@ -391,7 +392,7 @@ impl Planner<'_> {
 /// Every variant that some plan on some device can ask for: what the shader tests compile.
 #[must_use]
 pub fn variants() -> Vec<Variant> {
-    let families = [elementwise::variants(), loops::variants(), dense::variants(), sparse::variants()];
+    let families = [elementwise::variants(), loop_kernels::variants(), dense::variants(), sparse::variants()];
     let all = families.concat();
     let mut halves: Vec<Variant> = all.iter().map(|variant| variant.with_dtype(WeightType::F16)).collect();
     halves.retain(|variant| variant.dtype == WeightType::F16);

@@ -43,6 +43,8 @@ pub struct Strategy {
     pub tile_batch: u32,
     /// Least share of what tiles compute that is wanted, in per cent.
     pub tile_use: u32,
+    /// Threads of a workgroup of `loop_forward_vec4` and `loop_grad_input_vec4`: 8 or 64.
+    pub group_threads: u32,
     /// Workgroups that keep the device busy.
     pub busy_groups: u32,
 }
@@ -50,9 +52,13 @@ pub struct Strategy {
 impl Strategy {
     /// For few samples the weights are a stream, for more the arithmetic counts; hundreds of processors want several
     /// workgroups each.
-    pub const GPU: Self = Self { split_batch: 8, split_terms: 2, tile_batch: 9, tile_use: 50, busy_groups: 512 };
-    /// Few threads, and no workgroup memory of its own: register tiles only.
-    pub const CPU: Self = Self { split_batch: 0, split_terms: 2, tile_batch: u32::MAX, tile_use: 50, busy_groups: 1 };
+    pub const GPU: Self =
+        Self { split_batch: 8, split_terms: 2, tile_batch: 9, tile_use: 50, group_threads: 64, busy_groups: 512 };
+    /// Few threads, and no workgroup memory of its own: register tiles only. A processor works through a workgroup
+    /// from its first thread to its last, so that with the fewest threads that fill its vectors those that share
+    /// weights run while they are in its cache.
+    pub const CPU: Self =
+        Self { split_batch: 0, split_terms: 2, tile_batch: u32::MAX, tile_use: 50, group_threads: 8, busy_groups: 8 };
 }
 
 impl DeviceProfile {

@@ -1,7 +1,7 @@
 //! Plans of the sparse variant (Keras's implementation 3) and of layers with a connectivity of the user's.
 
 use super::elementwise::{FUSED, fused_code};
-use super::loops::{FILTERS, IMAGES, THREADS, tile};
+use super::loop_kernels::{FILTERS, IMAGES, THREADS, tile};
 use super::{Plan, Planner, Role, Slice};
 use crate::Result;
 use crate::config::{Activation, Bias};

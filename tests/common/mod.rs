@@ -57,8 +57,8 @@ pub fn context(profile: &DeviceProfile) -> Context {
 /// Strategies under which the planner asks for each kernel of the loop variant that the adapter under test might not
 /// get: sums split among threads, and tiles in workgroup memory, wherever they are possible.
 pub const STRATEGIES: [Strategy; 2] = [
-    Strategy { split_batch: u32::MAX, split_terms: 0, tile_batch: u32::MAX, tile_use: 0, busy_groups: 64 },
-    Strategy { split_batch: 0, split_terms: 0, tile_batch: 1, tile_use: 0, busy_groups: 8 },
+    Strategy { split_batch: u32::MAX, split_terms: 0, tile_batch: u32::MAX, busy_groups: 64, ..Strategy::GPU },
+    Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, busy_groups: 8, ..Strategy::GPU },
 ];
 
 /// Uniform values in -1..1 from a seed (splitmix64).

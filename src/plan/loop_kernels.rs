@@ -1,0 +1,225 @@
+//! Which kernel of the loop variant computes a dispatch, with which register tile, and in how many workgroups: from the
+//! sizes in its `Params` and the device's `Strategy`.
+
+use super::elementwise::{FUSED, fused_code};
+use super::tiles::{TILE_SHAPES, TileShape};
+use super::{Planner, Strategy};
+use crate::config::Activation;
+use crate::kernel::{Kernel, Params, Variant};
+
+/// Threads of a workgroup in the kernels that fix it.
+pub(super) const THREADS: u64 = 64;
+
+/// Sizes of register tiles: a kernel is compiled for each of them.
+pub(super) const IMAGES: [u32; 5] = [1, 2, 4, 8, 16];
+pub(super) const FILTERS: [u32; 4] = [1, 2, 4, 8];
+const QUADS: [u32; 4] = [1, 2, 4, 8];
+const CHANNELS: [u32; 5] = [1, 2, 3, 4, 8];
+const ROWS: [u32; 3] = [1, 2, 4];
+const TAPS: [u32; 6] = [1, 2, 3, 4, 5, 7];
+/// Most taps by channels of a thread.
+const MOST_ROWS: u32 = 9;
+/// Most sums of a thread in fours, and one by one: with more, they leave the registers.
+const MOST_QUADS: u32 = 16;
+const MOST_SUMS: u32 = 64;
+/// `Strategy::group_threads`.
+const GROUP_THREADS: [u32; 2] = [8, 64];
+
+/// Quads side by side, channels, samples and threads of the kernels that split a sum.
+const SPLIT_LANES: [u32; 3] = [2, 4, 8];
+const SPLIT_CHANNELS: [u32; 3] = [1, 4, 16];
+const SPLIT_IMAGES: [u32; 3] = [1, 4, 8];
+const SPLIT_THREADS: [u32; 2] = [64, 256];
+
+/// The largest of `sizes` up to `most` that isn't over twice what there is to do, so that little is done in vain.
+pub(super) fn tile(sizes: &[u32], most: u32, count: u32) -> u32 {
+    sizes.iter().copied().filter(|&size| size <= most && size < 2 * count).max().unwrap_or(1)
+}
+
+/// The largest of `sizes` up to `most` that divides `count`.
+fn divisor(sizes: &[u32], most: u32, count: u32) -> u32 {
+    sizes.iter().copied().filter(|&size| size <= most && count.is_multiple_of(size)).max().unwrap_or(1)
+}
+
+/// Samples of a thread where a sum is split: all of them if it can, since each reads the same weights.
+fn split_images(count: u32) -> u32 {
+    SPLIT_IMAGES.into_iter().find(|&images| images >= count).unwrap_or(SPLIT_IMAGES[2])
+}
+
+/// Whether filters, and channels too where `channels` says so, lie in aligned fours everywhere in this dispatch.
+fn in_quads(p: &Params, channels: bool) -> bool {
+    let fours = |sizes: &[u32]| sizes.iter().all(|size| size.is_multiple_of(4));
+    let filters = p.y_filter == 1 && fours(&[p.filters, p.first_filter, p.group_filters, p.y_base]);
+    filters && (!channels || p.x_channel == 1 && fours(&[p.group_channels, p.x_base]))
+}
+
+fn groups(threads: u64, of_a_group: impl Into<u64>) -> u64 {
+    threads.div_ceil(of_a_group.into())
+}
+
+impl Planner<'_> {
+    fn strategy(&self) -> &Strategy {
+        &self.profile.strategy
+    }
+
+    /// The forward kernel and its workgroups.
+    pub(super) fn forward_kernel(&self, p: &Params, fused: Activation) -> (Variant, u64) {
+        let activation = fused_code(fused);
+        let (cells, batch, quads) = (u64::from(p.cells), p.batch, p.filters / 4);
+        if p.filters.is_multiple_of(4) && quads >= SPLIT_LANES[0] {
+            let images = split_images(batch);
+            let products = cells * u64::from(batch.div_ceil(images));
+            let lanes = self.split_lanes(quads, products);
+            if let Some(threads) = self.split_threads(batch, p.window.into(), lanes) {
+                let variant = Kernel::LoopForwardSplit.variant(&[images, lanes, activation, threads]);
+                return (variant, products * u64::from(quads.div_ceil(lanes)));
+            }
+        }
+        if let Some(shape) = self.tiled(batch, cells, batch, p.filters) {
+            let [a, b, c] = shape.constants();
+            return (Kernel::LoopForwardTiled.variant(&[a, b, c, activation]), cells * shape.tiles(batch, p.filters));
+        }
+        if in_quads(p, true) {
+            let images = tile(&IMAGES, if quads == 1 { MOST_QUADS } else { MOST_QUADS / 2 }, batch);
+            let tiles = u64::from(batch.div_ceil(images));
+            let threads = self.strategy().group_threads;
+            // As many quads as registers hold, so that a thread's weights lie side by side, unless that leaves
+            // processors without work.
+            let groups = |size: u32| groups(cells * u64::from(quads.div_ceil(size)), threads) * tiles;
+            let busy = |size: u32| size <= 2 || groups(size) >= self.strategy().busy_groups.into();
+            let fitting = QUADS.into_iter().filter(|&size| size * images <= MOST_QUADS && size < 2 * quads);
+            let size = fitting.filter(|&size| busy(size)).max().unwrap_or(1);
+            return (Kernel::LoopForwardVec4.variant(&[images, size, activation, threads]), groups(size));
+        }
+        let filters = tile(&FILTERS, 8, p.filters);
+        let images = tile(&IMAGES, 8, batch);
+        let columns = cells * u64::from(p.filters.div_ceil(filters));
+        let variant = Kernel::LoopForward.variant(&[images, filters, activation]);
+        (variant, groups(columns, THREADS) * u64::from(batch.div_ceil(images)))
+    }
+
+    /// The input gradient's kernel and its workgroups.
+    pub(super) fn grad_input_kernel(&self, p: &Params) -> (Variant, u64) {
+        let (channels, batch, quads) = (p.group_channels, p.batch, in_quads(p, false));
+        let products = u64::from(p.positions) * u64::from(p.groups);
+        if quads && p.filters / 4 >= SPLIT_LANES[0] {
+            let lanes = self.split_lanes(p.filters / 4, products);
+            let side = tile(&SPLIT_CHANNELS, 16, channels);
+            let terms = self.most_readers() * u64::from((p.filters / 4).div_ceil(lanes));
+            if let Some(threads) = self.split_threads(batch, terms, lanes * side) {
+                let images = split_images(batch);
+                let variant = Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]);
+                return (variant, products * u64::from(batch.div_ceil(images)) * u64::from(channels.div_ceil(side)));
+            }
+        }
+        if let Some(shape) = self.tiled(batch, products, batch, channels) {
+            return (Kernel::LoopGradInputTiled.variant(&shape.constants()), products * shape.tiles(batch, channels));
+        }
+        let side = divisor(&CHANNELS, 8, channels);
+        let images = tile(&IMAGES, MOST_SUMS / side.max(4), batch);
+        let columns = products * u64::from(channels / side);
+        let tiles = u64::from(batch.div_ceil(images));
+        if quads {
+            let threads = self.strategy().group_threads;
+            (Kernel::LoopGradInputVec4.variant(&[images, side, threads]), groups(columns, threads) * tiles)
+        } else {
+            (Kernel::LoopGradInput.variant(&[images, side]), groups(columns, THREADS) * tiles)
+        }
+    }
+
+    /// The kernel gradient's kernel and its workgroups.
+    pub(super) fn grad_kernel_kernel(&self, p: &Params) -> (Variant, u64) {
+        let cells = u64::from(p.cells);
+        if let Some(shape) = self.tiled(p.batch, cells, p.window, p.filters) {
+            return (Kernel::LoopGradKernelTiled.variant(&shape.constants()), cells * shape.tiles(p.window, p.filters));
+        }
+        if in_quads(p, true) {
+            // For few samples writing is all there is to it: whole cache lines side by side.
+            let few = p.batch <= self.strategy().split_batch;
+            let quads = tile(&QUADS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, p.filters / 4);
+            let rows = divisor(&ROWS, MOST_QUADS / 4 / quads, p.group_channels / 4);
+            let all = cells * u64::from(p.window / (4 * rows)) * u64::from((p.filters / 4).div_ceil(quads));
+            return (Kernel::LoopGradKernelVec4.variant(&[rows, quads]), groups(all, THREADS));
+        }
+        let channels = divisor(&CHANNELS, 8, p.group_channels);
+        let taps = divisor(&TAPS, MOST_ROWS / channels, p.kernel_2);
+        let filters = tile(&FILTERS, MOST_SUMS / (taps * channels), p.filters);
+        let all = cells * u64::from(p.window / (taps * channels)) * u64::from(p.filters.div_ceil(filters));
+        (Kernel::LoopGradKernel.variant(&[taps, channels, filters]), groups(all, THREADS))
+    }
+
+    /// Threads of a workgroup that divides a sum of `rows` terms among those of its threads that do not stand side by
+    /// side, where samples are few.
+    fn split_threads(&self, samples: u32, rows: u64, side_by_side: u32) -> Option<u32> {
+        let terms = self.strategy().split_terms;
+        let enough = |threads: &u32| rows >= u64::from(terms * threads / side_by_side);
+        if samples > self.strategy().split_batch {
+            return None;
+        }
+        SPLIT_THREADS.into_iter().filter(enough).max()
+    }
+
+    /// The tiles for so many samples and products of this size, unless most of their work would be in vain.
+    fn tiled(&self, samples: u32, products: u64, rows: u32, columns: u32) -> Option<TileShape> {
+        if samples < self.strategy().tile_batch {
+            return None;
+        }
+        let shape = TileShape::best(self.strategy(), products, rows, columns);
+        let computed = shape.tiles(rows, columns) * u64::from(shape.rows()) * u64::from(shape.columns());
+        let wanted = u64::from(rows) * u64::from(columns);
+        (100 * wanted >= u64::from(self.strategy().tile_use) * computed).then_some(shape)
+    }
+
+    /// Quads that stand side by side where K is split: few where workgroups would be too few, but enough for whole cache
+    /// lines.
+    fn split_lanes(&self, quads: u32, products: u64) -> u32 {
+        let wanted = |lanes: u32| products * u64::from(quads.div_ceil(lanes)) >= u64::from(self.strategy().busy_groups);
+        let fitting = SPLIT_LANES.into_iter().filter(|&lanes| lanes <= quads);
+        fitting.clone().filter(|&lanes| lanes <= 4 || wanted(lanes)).max().unwrap_or(1)
+    }
+}
+
+/// Every variant of these kernels that a plan can ask for.
+pub(super) fn variants() -> Vec<Variant> {
+    let mut variants = Vec::new();
+    for (images, filters) in IMAGES[..4].iter().flat_map(|images| FILTERS.map(|filters| (*images, filters))) {
+        variants.extend(FUSED.map(|activation| Kernel::LoopForward.variant(&[images, filters, activation])));
+    }
+    for images in IMAGES {
+        for channels in CHANNELS.into_iter().filter(|channels| images <= 8 || *channels <= 4) {
+            variants.push(Kernel::LoopGradInput.variant(&[images, channels]));
+            variants.extend(GROUP_THREADS.map(|t| Kernel::LoopGradInputVec4.variant(&[images, channels, t])));
+        }
+        for size in QUADS.into_iter().filter(|size| size * images <= MOST_QUADS && (images <= 8 || *size == 1)) {
+            let threads = FUSED.into_iter().flat_map(|fused| GROUP_THREADS.map(|t| [images, size, fused, t]));
+            variants.extend(threads.map(|constants| Kernel::LoopForwardVec4.variant(&constants)));
+        }
+    }
+    for channels in CHANNELS {
+        for taps in TAPS.into_iter().filter(|taps| taps * channels <= MOST_ROWS) {
+            let fitting = FILTERS.into_iter().filter(|filters| taps * channels * filters <= MOST_SUMS);
+            variants.extend(fitting.map(|filters| Kernel::LoopGradKernel.variant(&[taps, channels, filters])));
+        }
+    }
+    for (rows, quads) in ROWS.into_iter().flat_map(|rows| QUADS.map(|quads| (rows, quads))) {
+        if rows * quads <= MOST_QUADS / 4 {
+            variants.push(Kernel::LoopGradKernelVec4.variant(&[rows, quads]));
+        }
+    }
+    for (images, lanes) in SPLIT_IMAGES.into_iter().flat_map(|images| SPLIT_LANES.map(|lanes| (images, lanes))) {
+        for threads in SPLIT_THREADS {
+            let forward =
+                FUSED.map(|activation| Kernel::LoopForwardSplit.variant(&[images, lanes, activation, threads]));
+            let grad_input =
+                SPLIT_CHANNELS.map(|side| Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]));
+            variants.extend([forward, grad_input].concat());
+        }
+    }
+    for shape in TILE_SHAPES {
+        let [a, b, c] = shape.constants();
+        variants.extend(FUSED.map(|activation| Kernel::LoopForwardTiled.variant(&[a, b, c, activation])));
+        variants.push(Kernel::LoopGradInputTiled.variant(&[a, b, c]));
+        variants.push(Kernel::LoopGradKernelTiled.variant(&[a, b, c]));
+    }
+    variants
+}

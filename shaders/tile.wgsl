@@ -1,11 +1,11 @@
 // The main of every product by tiles in workgroup memory: for each product of a kernel,
 //   result[row, column] = sum over k of a[row, k] * b[k, column]
-// 64 threads compute a tile, (64 / THREAD_COLUMNS) x THREAD_COLUMNS of them, each ROWS x COLUMNS fours by fours, DEPTH
-// terms of the sums at a time. The kernel says where its operands lie, as a share of the index by k and one by row or
+// THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS fours by fours, DEPTH terms of the sums at a
+// time. The kernel says where its operands lie, as a share of the index by k and one by row or
 // column, NO_TAP for what is not there; along which of the two neighbours lie (A_ALONG_DEPTH, B_ALONG_DEPTH), so that
 // threads load them side by side; and what becomes of a result.
 const DEPTH = 16u;
-const THREAD_ROWS = 64u / THREAD_COLUMNS;
+const THREADS = THREAD_ROWS * THREAD_COLUMNS;
 const TILE_ROWS = 4u * ROWS * THREAD_ROWS;
 const TILE_COLUMNS = 4u * COLUMNS * THREAD_COLUMNS;
 // A vector more than there are, so that columns of the tiles lie in different banks.
@@ -16,7 +16,7 @@ var<workgroup> tile_a: array<vec4<f32>, DEPTH * A_STRIDE>;  // [DEPTH][rows in f
 var<workgroup> tile_b: array<vec4<f32>, DEPTH * B_STRIDE>;  // [DEPTH][columns in fours]
 var<workgroup> live: array<u32, DEPTH>;                     // 0: a has nothing at this k, whatever b has
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let index = workgroup_index(group);
   if (index >= params.workgroups) {
@@ -57,8 +57,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         a_at = a_at_depth(product, k0 + k_along);
       }
       live[k_along] = u32(a_at != NO_TAP);
-      for (var i = 0u; i < TILE_ROWS * DEPTH / 64u; i++) {
-        let r = lane / DEPTH + i * (64u / DEPTH);
+      for (var i = 0u; i < TILE_ROWS * DEPTH / THREADS; i++) {
+        let r = lane / DEPTH + i * (THREADS / DEPTH);
         var value = 0.0;
         if (a_at != NO_TAP && first_row + r < rows()) {
           value = load_a(a_at + a_at_row(product, first_row + r));
@@ -66,8 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         tile_a[k_along * A_STRIDE + r / 4u][r % 4u] = value;
       }
     } else {
-      for (var i = 0u; i < TILE_ROWS * DEPTH / 64u; i++) {
-        let k = lane / TILE_ROWS + i * (64u / TILE_ROWS);
+      for (var i = 0u; i < TILE_ROWS * DEPTH / THREADS; i++) {
+        let k = lane / TILE_ROWS + i * (THREADS / TILE_ROWS);
         var value = 0.0;
         if (a_at != NO_TAP && k0 + k < depth) {
           value = load_a(a_at + a_at_depth(product, k0 + k));
@@ -80,8 +80,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       if (k0 + k_along < depth) {
         b_at = b_at_depth(product, k0 + k_along);
       }
-      for (var i = 0u; i < TILE_COLUMNS * DEPTH / 64u; i++) {
-        let c = lane / DEPTH + i * (64u / DEPTH);
+      for (var i = 0u; i < TILE_COLUMNS * DEPTH / THREADS; i++) {
+        let c = lane / DEPTH + i * (THREADS / DEPTH);
         var value = 0.0;
         if (b_at != NO_TAP && first_column + c < columns()) {
           value = load_b(b_at + b_at_column(product, first_column + c));
@@ -89,8 +89,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         tile_b[k_along * B_STRIDE + c / 4u][c % 4u] = value;
       }
     } else {
-      for (var i = 0u; i < TILE_COLUMNS * DEPTH / 64u; i++) {
-        let k = lane / TILE_COLUMNS + i * (64u / TILE_COLUMNS);
+      for (var i = 0u; i < TILE_COLUMNS * DEPTH / THREADS; i++) {
+        let k = lane / TILE_COLUMNS + i * (THREADS / TILE_COLUMNS);
         var value = 0.0;
         if (b_at != NO_TAP && k0 + k < depth) {
           value = load_b(b_at + b_at_depth(product, k0 + k));

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{GPU, Operands, check, error};
+use common::{GPU, Operands, check, error, runs};
 use half::f16;
 use locally_connected::{Config, DataFormat, Geometry, Implementation, LocallyConnected, Padding, WeightType};
 
@@ -22,13 +22,13 @@ fn passes_equal_the_reference_on_rounded_weights() {
         (Config::new(1, [3]), vec![8, 1]),
     ];
     for (config, shape) in configs {
-        for implementation in Implementation::ALL {
-            let config = config.clone().dtype(WeightType::F16).implementation(implementation);
-            let geometry = Geometry::new(&config, &shape).expect("fits");
-            let mut operands = Operands::random(&geometry, 5, 7);
-            operands.kernel = rounded(&operands.kernel);
-            let expected = operands.reference(&geometry);
-            let (output, gradients) = operands.device(&geometry, GPU.context().profile()).expect("runs");
+        let geometry = Geometry::new(&config.dtype(WeightType::F16), &shape).expect("fits");
+        let mut operands = Operands::random(&geometry, 5, 7);
+        operands.kernel = rounded(&operands.kernel);
+        let expected = operands.reference(&geometry);
+        for (implementation, profile) in runs(&Implementation::ALL, &geometry, GPU.context().profile()) {
+            let by = geometry.with_implementation(implementation);
+            let (output, gradients) = operands.device(&by, &profile).expect("runs");
             assert!(error(&output, &expected.output) < 1e-5);
             assert!(error(&gradients.input, &expected.grad_input) < 1e-5);
             assert!(error(&gradients.kernel, &expected.grad_kernel) < 1e-5);

@@ -158,7 +158,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Scalar,
         [TILE, WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_COLUMNS", "ACTIVATION"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "ACTIVATION"]
     ),
     kernel!(
         LoopForwardSplit,
@@ -183,7 +183,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Scalar,
         [TILE, READERS],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
     ),
     kernel!(
         LoopGradInputSplit,
@@ -215,7 +215,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, WINDOW],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
     ),
     kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
     kernel!(DenseGather, "dense_gather", Unused, [WINDOW], [Read, Read, Write], []),
@@ -225,7 +225,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, DENSE_COLUMNS, ACTIVATION],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_COLUMNS", "ACTIVATION"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "ACTIVATION"]
     ),
     kernel!(
         DenseGradInput,
@@ -233,7 +233,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, DENSE_COLUMNS],
         [Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
     ),
     kernel!(
         DenseGradKernel,
@@ -241,7 +241,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, DENSE_COLUMNS],
         [Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
     ),
     kernel!(
         SparseForward,
@@ -269,7 +269,7 @@ pub struct Variant {
     /// Which kernel.
     pub kernel: Kernel,
     /// Values of [`KernelInfo::constants`], in their order.
-    pub constants: [u32; 4],
+    pub constants: [u32; 5],
     /// How the weights are stored, where the kernel reads them.
     pub dtype: WeightType,
 }
@@ -284,7 +284,7 @@ impl Kernel {
     /// The kernel with these constants; missing ones are 0.
     #[must_use]
     pub fn variant(self, constants: &[u32]) -> Variant {
-        let mut all = [0; 4];
+        let mut all = [0; 5];
         for (to, from) in all.iter_mut().zip(constants) {
             *to = *from;
         }

@@ -72,7 +72,7 @@ impl Estimate {
 
 fn work(dispatch: &Dispatch) -> Work {
     let p = &dispatch.params;
-    let [a, b, c, d] = dispatch.variant.constants;
+    let [a, b, c, d, _] = dispatch.variant.constants;
     let of = |value: u32| f64::from(value);
     let tiles = |count: u32, tile: u32| of(count.div_ceil(tile.max(1)));
     let (cells, window, filters, batch) = (of(p.cells), of(p.window), of(p.filters), of(p.batch));
@@ -86,11 +86,12 @@ fn work(dispatch: &Dispatch) -> Work {
     let product = |x: f64, y: f64, loads: f64| loads + x * y * MULTIPLY;
     let (x, y) = (of(a), of(b));
     let elements = of(p.dense_rows) * of(p.dense_columns);
-    // Of a step, a 64th of the operands goes through each thread into workgroup memory; then it loads what it multiplies.
+    // Of a step, a share of the operands goes through each thread into workgroup memory; then it loads what it multiplies.
     let tiled = |depth: f64| {
-        let staged = 4.0 * (x * 64.0 / of(c) + y * of(c)) / 64.0;
+        let threads = of(c) * of(d);
+        let staged = 4.0 * (x * of(c) + y * of(d)) / threads;
         let operations = depth * (2.0 * staged + product(4.0 * x, 4.0 * y, LOAD4 * (x + y))) + 16.0 * x * y;
-        Work { threads: 64.0 * of(p.workgroups), operations, bytes: 0.0 }
+        Work { threads: threads * of(p.workgroups), operations, bytes: 0.0 }
     };
     match dispatch.variant.kernel {
         Kernel::LoopForward => Work {

@@ -88,8 +88,8 @@ impl Planner<'_> {
                 let mut params = block.params.with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
                 let shape = TileShape::best(&self.profile.strategy, 1, samples.count, params.dense_columns);
-                let [a, b, c] = shape.constants();
-                let variant = Kernel::DenseForward.variant(&[a, b, c, fused_code(fused)]);
+                let [a, b, c, d] = shape.constants();
+                let variant = Kernel::DenseForward.variant(&[a, b, c, d, fused_code(fused)]);
                 let groups = shape.tiles(samples.count, params.dense_columns);
                 let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -150,9 +150,9 @@ pub(super) fn variants() -> Vec<Variant> {
     use Kernel::{DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter};
     let mut variants = vec![DenseGather.variant(&[]), DenseScatter.variant(&[])];
     for shape in TILE_SHAPES {
-        let [a, b, c] = shape.constants();
-        variants.extend(FUSED.map(|activation| DenseForward.variant(&[a, b, c, activation])));
-        variants.extend([DenseGradInput, DenseGradKernel].map(|kernel| kernel.variant(&[a, b, c])));
+        let [a, b, c, d] = shape.constants();
+        variants.extend(FUSED.map(|activation| DenseForward.variant(&[a, b, c, d, activation])));
+        variants.extend([DenseGradInput, DenseGradKernel].map(|kernel| kernel.variant(&[a, b, c, d])));
     }
     variants
 }

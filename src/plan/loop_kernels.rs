@@ -76,8 +76,11 @@ impl Planner<'_> {
             }
         }
         if let Some(shape) = self.tiled(batch, cells, batch, p.filters) {
-            let [a, b, c] = shape.constants();
-            return (Kernel::LoopForwardTiled.variant(&[a, b, c, activation]), cells * shape.tiles(batch, p.filters));
+            let [a, b, c, d] = shape.constants();
+            return (
+                Kernel::LoopForwardTiled.variant(&[a, b, c, d, activation]),
+                cells * shape.tiles(batch, p.filters),
+            );
         }
         if in_quads(p, true) {
             let images = tile(&IMAGES, if quads == 1 { MOST_QUADS } else { MOST_QUADS / 2 }, batch);
@@ -216,10 +219,10 @@ pub(super) fn variants() -> Vec<Variant> {
         }
     }
     for shape in TILE_SHAPES {
-        let [a, b, c] = shape.constants();
-        variants.extend(FUSED.map(|activation| Kernel::LoopForwardTiled.variant(&[a, b, c, activation])));
-        variants.push(Kernel::LoopGradInputTiled.variant(&[a, b, c]));
-        variants.push(Kernel::LoopGradKernelTiled.variant(&[a, b, c]));
+        let [a, b, c, d] = shape.constants();
+        variants.extend(FUSED.map(|activation| Kernel::LoopForwardTiled.variant(&[a, b, c, d, activation])));
+        variants.push(Kernel::LoopGradInputTiled.variant(&[a, b, c, d]));
+        variants.push(Kernel::LoopGradKernelTiled.variant(&[a, b, c, d]));
     }
     variants
 }

@@ -2,30 +2,40 @@
 
 use super::Strategy;
 
-/// Constants of `tile.wgsl` that fix a tile's size; its 64 threads stand in `64 / thread_columns` rows.
+/// Constants of `tile.wgsl` that fix a tile's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TileShape {
     /// `ROWS`: a thread's fours of rows.
     pub row_fours: u32,
     /// `COLUMNS`: a thread's fours of columns.
     pub column_fours: u32,
+    /// `THREAD_ROWS`.
+    pub thread_rows: u32,
     /// `THREAD_COLUMNS`.
     pub thread_columns: u32,
 }
 
-const fn shape(row_fours: u32, column_fours: u32, thread_columns: u32) -> TileShape {
-    TileShape { row_fours, column_fours, thread_columns }
+const fn shape(row_fours: u32, column_fours: u32, thread_rows: u32, thread_columns: u32) -> TileShape {
+    TileShape { row_fours, column_fours, thread_rows, thread_columns }
 }
 
-/// Every size that plans use: 64x64, 64x32, 32x64, 32x32, 64x16, 16x64.
-pub const TILE_SHAPES: [TileShape; 6] =
-    [shape(2, 2, 8), shape(2, 1, 8), shape(1, 2, 8), shape(1, 1, 8), shape(1, 1, 4), shape(1, 1, 16)];
+/// Every size that plans use. A thread loads one row, or one column, so that neither side is over the threads' number.
+pub const TILE_SHAPES: [TileShape; 8] = [
+    shape(2, 2, 8, 8),  // 64 x 64
+    shape(2, 1, 8, 8),  // 64 x 32
+    shape(1, 2, 8, 8),  // 32 x 64
+    shape(1, 1, 8, 8),  // 32 x 32
+    shape(1, 1, 16, 4), // 64 x 16
+    shape(1, 1, 4, 16), // 16 x 64
+    shape(1, 1, 8, 4),  // 32 x 16
+    shape(1, 1, 4, 8),  // 16 x 32
+];
 
 impl TileShape {
     /// Rows of a tile.
     #[must_use]
     pub const fn rows(self) -> u32 {
-        4 * self.row_fours * (64 / self.thread_columns)
+        4 * self.row_fours * self.thread_rows
     }
 
     /// Columns of a tile.
@@ -35,8 +45,8 @@ impl TileShape {
     }
 
     /// The first constants of a variant.
-    pub(super) const fn constants(self) -> [u32; 3] {
-        [self.row_fours, self.column_fours, self.thread_columns]
+    pub(super) const fn constants(self) -> [u32; 4] {
+        [self.row_fours, self.column_fours, self.thread_rows, self.thread_columns]
     }
 
     /// Tiles of a product of `rows` by `columns`.
@@ -49,10 +59,11 @@ impl TileShape {
     /// threads of a device that has none to run.
     pub(super) fn best(strategy: &Strategy, products: u64, rows: u32, columns: u32) -> Self {
         let time = |shape: &Self| {
-            let groups = (products * shape.tiles(rows, columns)).max(strategy.busy_groups.into());
+            let threads = u64::from(shape.thread_rows * shape.thread_columns);
+            let all = (products * shape.tiles(rows, columns) * threads).max(64 * u64::from(strategy.busy_groups));
             // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
             let fours = u64::from(shape.row_fours * shape.column_fours);
-            groups * (16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours))
+            all * (16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours))
         };
         TILE_SHAPES.into_iter().min_by_key(time).unwrap_or(TILE_SHAPES[0])
     }

@@ -1,9 +1,11 @@
-//! Measured choices between the implementations. Nothing here runs unless it is called.
+//! Measured choices between the implementations, and between the forms of loop's kernels. Nothing here runs unless it is
+//! called.
 
 use crate::config::Implementation;
 use crate::context::Context;
 use crate::geometry::Geometry;
-use crate::layer::{Backward, Forward, LocallyConnected};
+use crate::layer::{Backward, Bound, Forward, LocallyConnected};
+use crate::plan::{Form, PlanOptions};
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::oneshot_channel;
 use serde::{Deserialize, Serialize};
@@ -20,17 +22,26 @@ pub enum Pass {
     Backward,
 }
 
-/// The fastest implementation by device, layer, batch and pass. Serialisable, so that a host may keep it between runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct TuneTable {
-    best: BTreeMap<String, Implementation>,
+/// A way to run a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// How it is executed.
+    pub implementation: Implementation,
+    /// Of loop, the form of its kernels; none is what the device's strategy takes.
+    pub form: Option<Form>,
 }
 
-/// What [`tune`] measured of one implementation.
+/// The fastest choice by device, layer, batch and pass. Serialisable, so that a host may keep it between runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TuneTable {
+    best: BTreeMap<String, Choice>,
+}
+
+/// What [`tune`] measured of one choice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Measurement {
     /// How it was executed.
-    pub implementation: Implementation,
+    pub choice: Choice,
     /// Which pass.
     pub pass: Pass,
     /// Median time from submit to completion, in seconds.
@@ -44,12 +55,12 @@ impl TuneTable {
 
     /// The measured choice, if there is one for exactly this device, layer, batch and pass.
     #[must_use]
-    pub fn get(&self, device: &str, geometry: &Geometry, batch: u32, pass: Pass) -> Option<Implementation> {
+    pub fn get(&self, device: &str, geometry: &Geometry, batch: u32, pass: Pass) -> Option<Choice> {
         self.best.get(&Self::key(device, geometry, batch, pass)).copied()
     }
 
     /// Adds a choice.
-    pub fn insert(&mut self, device: &str, geometry: &Geometry, batch: u32, pass: Pass, best: Implementation) {
+    pub fn insert(&mut self, device: &str, geometry: &Geometry, batch: u32, pass: Pass, best: Choice) {
         self.best.insert(Self::key(device, geometry, batch, pass), best);
     }
 
@@ -71,8 +82,8 @@ impl TuneTable {
     }
 }
 
-/// Runs every implementation that is possible for this layer and batch `repetitions` times, in turns, and gives the
-/// fastest of each pass with all that was measured. It allocates operands and gradients and submits to the context's
+/// Runs every implementation that is possible for this layer and batch, loop in every form that makes a difference,
+/// `repetitions` times, in turns, and gives the fastest of each pass with all that was measured. It allocates operands and gradients and submits to the context's
 /// queue; on native platforms the host polls its device meanwhile.
 ///
 /// # Errors
@@ -99,32 +110,41 @@ pub async fn tune(
     caught.await?;
     let [x, y, z, dy, dx, db] = &operands;
 
-    let mut candidates = Vec::new();
+    let mut candidates: Vec<(Choice, Pass, Bound, Vec<f64>)> = Vec::new();
     let mut refused = None;
     for implementation in Implementation::ALL {
-        let layer = LocallyConnected::with_geometry(context, geometry.with_implementation(implementation)).await?;
-        let forward = Forward { batch, input: x, output: y, pre_activation: None };
-        match layer.bind_forward(forward).await {
-            Ok(forward) => {
-                let dw = layer.create_kernel_gradient().await?;
-                let backward = Backward {
-                    batch,
-                    input: Some(x),
-                    output: Some(y),
-                    pre_activation: Some(z),
-                    grad_output: dy,
-                    grad_input: Some(dx),
-                    grad_kernel: Some(&dw),
-                    grad_bias: (geometry.biases() > 0).then_some(db),
-                };
-                let backward = layer.bind_backward(backward).await?;
-                candidates.push((implementation, Pass::Forward, forward, Vec::new()));
-                candidates.push((implementation, Pass::Backward, backward, Vec::new()));
+        let mut layer = LocallyConnected::with_geometry(context, geometry.with_implementation(implementation)).await?;
+        let dw = layer.create_kernel_gradient().await?;
+        let forms = match implementation {
+            Implementation::Loop => Form::ALL.map(Some).to_vec(),
+            _ => vec![None],
+        };
+        for form in forms {
+            layer.set_options(PlanOptions { form, ..PlanOptions::default() });
+            let forward = Forward { batch, input: x, output: y, pre_activation: None };
+            let backward = Backward {
+                batch,
+                input: Some(x),
+                output: Some(y),
+                pre_activation: Some(z),
+                grad_output: dy,
+                grad_input: Some(dx),
+                grad_kernel: Some(&dw),
+                grad_bias: (geometry.biases() > 0).then_some(db),
+            };
+            let forward = layer.bind_forward(forward).await;
+            let backward = layer.bind_backward(backward).await;
+            for (pass, bound) in [(Pass::Forward, forward), (Pass::Backward, backward)] {
+                match bound {
+                    // A form that has no kernel for the layer gives the plan of another.
+                    Ok(bound) if candidates.iter().any(|(_, _, other, _)| other.plan() == bound.plan()) => {}
+                    Ok(bound) => candidates.push((Choice { implementation, form }, pass, bound, Vec::new())),
+                    Err(error @ (Error::Limit { .. } | Error::OverBudget { .. } | Error::Unsupported { .. })) => {
+                        refused = Some(error);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            Err(error @ (Error::Limit { .. } | Error::OverBudget { .. } | Error::Unsupported { .. })) => {
-                refused = Some(error);
-            }
-            Err(error) => return Err(error),
         }
     }
     if let (true, Some(error)) = (candidates.is_empty(), refused) {
@@ -152,16 +172,16 @@ pub async fn tune(
     }
     let measured: Vec<Measurement> = candidates
         .into_iter()
-        .map(|(implementation, pass, _, mut times)| {
+        .map(|(choice, pass, _, mut times)| {
             times.sort_by(f64::total_cmp);
-            Measurement { implementation, pass, seconds: times[times.len() / 2] }
+            Measurement { choice, pass, seconds: times[times.len() / 2] }
         })
         .collect();
     let mut table = TuneTable::default();
     for pass in [Pass::Forward, Pass::Backward] {
         let of_pass = measured.iter().filter(|measurement| measurement.pass == pass);
         if let Some(best) = of_pass.min_by(|a, b| a.seconds.total_cmp(&b.seconds)) {
-            table.insert(&context.profile().fingerprint, geometry, batch, pass, best.implementation);
+            table.insert(&context.profile().fingerprint, geometry, batch, pass, best.choice);
         }
     }
     Ok((table, measured))

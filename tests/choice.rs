@@ -6,10 +6,13 @@ mod common;
 
 use common::{GPU, Operands, error};
 use locally_connected::headless::GpuOptions;
-use locally_connected::kernel::Tables;
+use locally_connected::kernel::{Kernel, Tables};
 use locally_connected::plan::{Planner, chunks};
-use locally_connected::{Config, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, Padding};
+use locally_connected::{
+    Choice, Config, DeviceProfile, Error, Form, Geometry, Implementation, LocallyConnected, Padding,
+};
 use locally_connected::{Pass, PlanOptions, TuneTable, required_limits, tune, wgpu};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 fn with_planner<T>(
@@ -49,7 +52,7 @@ fn the_callers_budget_holds() {
     let geometry = Geometry::new(&Config::new(8, [3, 3]), &[8, 8, 3]).expect("fits");
     let bytes = 4 * geometry.inputs() * geometry.outputs();
     for (budget, possible) in [(bytes, true), (bytes - 1, false)] {
-        let options = PlanOptions { memory_budget: Some(budget) };
+        let options = PlanOptions { memory_budget: Some(budget), ..PlanOptions::default() };
         with_planner(&geometry, options, None, |planner| {
             let plan = planner.forward(4, Implementation::DenseMatmul, false);
             assert_eq!(plan.is_ok(), possible, "{plan:?}");
@@ -62,7 +65,8 @@ fn forced_goes_before_tuned_before_model() {
     let geometry = Geometry::new(&Config::new(8, [3, 3]), &[8, 8, 3]).expect("fits");
     let mut table = TuneTable::default();
     let fingerprint = DeviceProfile::webgpu_defaults().fingerprint;
-    table.insert(&fingerprint, &geometry, 4, Pass::Forward, Implementation::SparseGather);
+    let sparse = Choice { implementation: Implementation::SparseGather, form: None };
+    table.insert(&fingerprint, &geometry, 4, Pass::Forward, sparse);
     with_planner(&geometry, PlanOptions::default(), Some(&table), |planner| {
         let chosen =
             |implementation, batch| planner.forward(batch, implementation, false).expect("possible").implementation;
@@ -79,14 +83,45 @@ fn forced_goes_before_tuned_before_model() {
     });
 }
 
+/// Each form of loop's kernels, asked for or tuned, is the one that is planned; asked for goes before tuned.
+#[test]
+fn forms_are_taken_where_there_is_a_kernel_of_them() {
+    let geometry = Geometry::new(&Config::new(8, [3, 3]), &[8, 8, 4]).expect("fits");
+    let fingerprint = DeviceProfile::webgpu_defaults().fingerprint;
+    let kernel = |form, tuned: Option<&TuneTable>| {
+        let options = PlanOptions { form, ..PlanOptions::default() };
+        with_planner(&geometry, options, tuned, |planner| {
+            planner.forward(32, Implementation::Auto, false).expect("possible").dispatches[0].variant.kernel
+        })
+    };
+    for (form, expected) in [
+        (Form::Register, Kernel::LoopForwardVec4),
+        (Form::Split, Kernel::LoopForwardSplit),
+        (Form::Tiled, Kernel::LoopForwardTiled),
+    ] {
+        let mut table = TuneTable::default();
+        let choice = Choice { implementation: Implementation::Loop, form: Some(form) };
+        table.insert(&fingerprint, &geometry, 32, Pass::Forward, choice);
+        assert_eq!(kernel(None, Some(&table)), expected);
+        assert_eq!(kernel(Some(Form::Register), Some(&table)), Kernel::LoopForwardVec4);
+    }
+}
+
 /// Tables survive serialisation, and what was tuned runs and is right.
 #[test]
 fn tuning_measures_every_possible_implementation() {
-    let config = Config::new(4, [3]).padding(Padding::Same);
+    let config = Config::new(8, [3]).padding(Padding::Same);
     let geometry = Geometry::new(&config, &[40, 4]).expect("fits");
     let (table, measured) =
         pollster::block_on(GPU.drive(tune(GPU.context(), &geometry, 3, 2))).expect("all three are possible");
-    assert_eq!(measured.len(), 6);
+    let forms: BTreeSet<_> = measured.iter().map(|m| (m.pass, m.choice.implementation.name(), m.choice.form)).collect();
+    assert_eq!(forms.len(), measured.len(), "something was measured twice");
+    for pass in [Pass::Forward, Pass::Backward] {
+        let of_pass = |form| measured.iter().filter(|m| m.pass == pass && m.choice.form == form).count();
+        assert_eq!(of_pass(None), 2, "dense and sparse");
+        // A form for which the layer has no kernel is another's.
+        assert_eq!(of_pass(Some(Form::Register)) + of_pass(Some(Form::Split)) + of_pass(Some(Form::Tiled)), 3);
+    }
     assert!(measured.iter().all(|measurement| measurement.seconds > 0.0));
     let text = serde_json::to_string(&table).expect("serialisable");
     let table: TuneTable = serde_json::from_str(&text).expect("what was written");
@@ -96,7 +131,10 @@ fn tuning_measures_every_possible_implementation() {
     let output = pollster::block_on(async {
         let mut layer = LocallyConnected::with_geometry(GPU.context(), geometry.clone()).await.expect("built");
         layer.set_tuned(Arc::new(table));
-        assert_eq!(layer.planner().forward(3, Implementation::Auto, false).expect("possible").implementation, best);
+        assert_eq!(
+            layer.planner().forward(3, Implementation::Auto, false).expect("possible").implementation,
+            best.implementation
+        );
         layer.write_canonical(&operands.kernel).expect("its length");
         layer.write_bias(&operands.bias).expect("its length");
         GPU.forward(&layer, &operands.input).await.expect("runs")

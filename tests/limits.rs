@@ -230,7 +230,7 @@ fn scratch_memory_is_known_before_it_is_allocated() {
     let bytes = 4 * u64::from(batch) * layer.outputs();
     let plan = |profile: &DeviceProfile, memory_budget| {
         let chunks = chunks(&layer, profile).expect("it fits");
-        let options = PlanOptions { memory_budget };
+        let options = PlanOptions { memory_budget, ..PlanOptions::default() };
         let planner = Planner { geometry: &layer, tables: &tables, chunks: &chunks, profile, options, tuned: None };
         planner.backward(batch, Implementation::Loop, Gradients::ALL)
     };

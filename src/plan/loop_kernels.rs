@@ -1,9 +1,9 @@
 //! Which kernel of the loop variant computes a dispatch, with which register tile, and in how many workgroups: from the
 //! sizes in its `Params` and the device's `Strategy`.
 
+use super::Planner;
 use super::elementwise::{FUSED, fused_code};
 use super::tiles::{TILE_SHAPES, TileShape};
-use super::{Planner, Strategy};
 use crate::config::Activation;
 use crate::kernel::{Kernel, Params, Variant};
 
@@ -58,10 +58,6 @@ fn groups(threads: u64, of_a_group: impl Into<u64>) -> u64 {
 }
 
 impl Planner<'_> {
-    fn strategy(&self) -> &Strategy {
-        &self.profile.strategy
-    }
-
     /// The forward kernel and its workgroups.
     pub(super) fn forward_kernel(&self, p: &Params, fused: Activation) -> (Variant, u64) {
         let activation = fused_code(fused);
@@ -167,7 +163,7 @@ impl Planner<'_> {
         if samples < self.strategy().tile_batch {
             return None;
         }
-        let shape = TileShape::best(self.strategy(), products, rows, columns);
+        let shape = TileShape::best(&self.strategy(), products, rows, columns);
         let computed = shape.tiles(rows, columns) * u64::from(shape.rows()) * u64::from(shape.columns());
         let wanted = u64::from(rows) * u64::from(columns);
         (100 * wanted >= u64::from(self.strategy().tile_use) * computed).then_some(shape)

@@ -13,7 +13,7 @@ mod tiles;
 mod weights;
 
 pub use cost::Estimate;
-pub use profile::{DeviceProfile, Strategy, required_limits};
+pub use profile::{DeviceProfile, Form, Strategy, required_limits};
 pub use tiles::{TILE_SHAPES, TileShape};
 pub use weights::{Chunk, chunks};
 
@@ -100,6 +100,8 @@ pub struct Plan {
 pub struct PlanOptions {
     /// Most bytes of scratch memory; none is no limit but the device's.
     pub memory_budget: Option<u64>,
+    /// Which form of the loop variant's kernels to take where there is one; none leaves it to the device's [`Strategy`].
+    pub form: Option<Form>,
 }
 
 /// Which gradients a backward pass computes.
@@ -148,8 +150,9 @@ impl Planner<'_> {
     /// # Errors
     /// [`Error::Limit`], [`Error::OverBudget`].
     pub fn forward(&self, batch: u32, implementation: Implementation, pre_activation: bool) -> Result<Plan> {
-        let by = |implementation| self.forward_by(implementation, batch, pre_activation);
-        self.choose(implementation, batch, Pass::Forward, by)
+        self.choose(implementation, batch, Pass::Forward, |planner, implementation| {
+            planner.forward_by(implementation, batch, pre_activation)
+        })
     }
 
     fn forward_by(&self, implementation: Implementation, batch: u32, pre_activation: bool) -> Result<Plan> {
@@ -183,8 +186,9 @@ impl Planner<'_> {
     /// # Errors
     /// [`Error::Limit`], [`Error::OverBudget`].
     pub fn backward(&self, batch: u32, implementation: Implementation, wanted: Gradients) -> Result<Plan> {
-        let by = |implementation| self.backward_by(implementation, batch, wanted);
-        self.choose(implementation, batch, Pass::Backward, by)
+        self.choose(implementation, batch, Pass::Backward, |planner, implementation| {
+            planner.backward_by(implementation, batch, wanted)
+        })
     }
 
     fn backward_by(&self, implementation: Implementation, batch: u32, wanted: Gradients) -> Result<Plan> {
@@ -235,19 +239,22 @@ impl Planner<'_> {
         implementation: Implementation,
         batch: u32,
         pass: Pass,
-        plan: impl Fn(Implementation) -> Result<Plan>,
+        plan: impl Fn(&Self, Implementation) -> Result<Plan>,
     ) -> Result<Plan> {
         if implementation != Implementation::Auto {
-            return plan(implementation);
+            return plan(self, implementation);
         }
         let tuned = self.tuned.and_then(|table| table.get(&self.profile.fingerprint, self.geometry, batch, pass));
-        if let Some(Ok(plan)) = tuned.map(&plan) {
-            return Ok(plan);
+        if let Some(tuned) = tuned {
+            let options = PlanOptions { form: self.options.form.or(tuned.form), ..self.options };
+            if let Ok(plan) = plan(&Self { options, ..*self }, tuned.implementation) {
+                return Ok(plan);
+            }
         }
         let mut best: Option<(f64, Plan)> = None;
         let mut refused = None;
         for implementation in Implementation::ALL {
-            match plan(implementation) {
+            match plan(self, implementation) {
                 Ok(plan) => {
                     let seconds = Estimate::of(&plan, self.profile).seconds;
                     if best.as_ref().is_none_or(|(least, _)| seconds < *least) {
@@ -289,6 +296,12 @@ impl Planner<'_> {
             Implementation::SparseGather => self.check_sparse(),
             Implementation::Loop | Implementation::Auto => Ok(()),
         }
+    }
+
+    /// The numbers by which kernels are chosen: the device's, or those of the form that is asked for.
+    fn strategy(&self) -> Strategy {
+        let own = self.profile.strategy;
+        self.options.form.map_or(own, |form| form.strategy(own))
     }
 
     fn params(&self) -> Params {

@@ -2,6 +2,7 @@
 
 use crate::geometry::Geometry;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// Limits and kind of a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +60,34 @@ impl Strategy {
     /// weights run while they are in its cache.
     pub const CPU: Self =
         Self { split_batch: 0, split_terms: 2, tile_batch: u32::MAX, tile_use: 50, group_threads: 8, busy_groups: 8 };
+}
+
+/// The forms of the loop variant's kernels: the same sums, cut and kept in different ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Each thread keeps a tile of results in registers.
+    Register,
+    /// The threads of a workgroup divide each sum (`loop_*_split`).
+    Split,
+    /// Workgroups compute tiles of products in workgroup memory (`loop_*_tiled`).
+    Tiled,
+}
+
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Register, Self::Split, Self::Tiled];
+
+    /// The strategy that takes this form wherever there is a kernel of it, and registers elsewhere.
+    #[must_use]
+    pub const fn strategy(self, own: Strategy) -> Strategy {
+        let none = Strategy { split_batch: 0, tile_batch: u32::MAX, ..own };
+        match self {
+            Self::Register => none,
+            Self::Split => Strategy { split_batch: u32::MAX, split_terms: 0, ..none },
+            Self::Tiled => Strategy { tile_batch: 1, tile_use: 0, ..none },
+        }
+    }
 }
 
 impl DeviceProfile {

@@ -30,6 +30,7 @@ const SLOW: f64 = 1000.0;
 pub(crate) struct Plan {
     /// Without doubles; [`Implementation::Auto`] first.
     pub(crate) implementations: Vec<Implementation>,
+    pub(crate) options: PlanOptions,
     pub(crate) dtypes: Vec<Dtype>,
     pub(crate) passes: Vec<Pass>,
     /// Least seconds of samples of each row.
@@ -157,7 +158,7 @@ impl<'a> Subject<'a> {
         let profile = self.bench.gpu.context().profile();
         let Variant { geometry, implementation, .. } = &self.variants[index];
         let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
-        let options = PlanOptions::default();
+        let options = self.bench.plan.options;
         let planner = Planner { geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
         let mut plans = Vec::new();
         if pass.has_forward() {
@@ -244,7 +245,8 @@ impl<'a> Subject<'a> {
         if variant.layer.is_some() {
             return Ok(());
         }
-        let layer = block_on(LocallyConnected::with_geometry(self.bench.gpu.context(), variant.geometry.clone()))?;
+        let mut layer = block_on(LocallyConnected::with_geometry(self.bench.gpu.context(), variant.geometry.clone()))?;
+        layer.set_options(self.bench.plan.options);
         layer.write_canonical(&self.bench.noise.values(variant.geometry.weights()))?;
         if variant.geometry.biases() > 0 {
             layer.write_bias(&self.bench.noise.values(variant.geometry.biases()))?;

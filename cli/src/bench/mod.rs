@@ -21,7 +21,7 @@ use compare::{Comparison, Peers};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use locally_connected::headless::Gpu;
 use locally_connected::keras::write_file;
-use locally_connected::{Error, Padding, wgpu};
+use locally_connected::{Error, Form, Padding, PlanOptions, wgpu};
 use pollster::block_on;
 use record::{Adapter, Report};
 use std::io::Write;
@@ -47,6 +47,9 @@ pub(crate) struct Args {
     /// How the layers are executed
     #[arg(long, value_name = "I,…", value_delimiter = ',', default_value = "auto")]
     implementation: Vec<Choice>,
+    /// Form of loop's kernels, where there is one: register, split or tiled; without, what the planner takes
+    #[arg(long, value_name = "FORM", value_parser = form)]
+    form: Option<Form>,
     /// How the weights are stored on the device
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',', default_value = "f32")]
     dtype: Vec<Dtype>,
@@ -145,7 +148,8 @@ impl Args {
         implementations.sort_by_key(|i| *i != locally_connected::Implementation::Auto);
         let (dtypes, mut passes) = (distinct(&self.dtype), distinct(&self.passes));
         passes.sort();
-        measure::Plan { implementations, dtypes, passes, seconds: self.min_time }
+        let options = PlanOptions { form: self.form, ..PlanOptions::default() };
+        measure::Plan { implementations, options, dtypes, passes, seconds: self.min_time }
     }
 }
 
@@ -251,6 +255,11 @@ fn scoped<T>(gpu: &Gpu, create: impl FnOnce() -> T) -> Result<T, Error> {
         Some(error) => Err(Error::OutOfMemory(error.to_string())),
         None => Ok(made),
     }
+}
+
+fn form(text: &str) -> Result<Form, String> {
+    let named = |form: &Form| text.eq_ignore_ascii_case(&format!("{form:?}"));
+    Form::ALL.into_iter().find(named).ok_or_else(|| "one of register, split, tiled".to_owned())
 }
 
 #[cfg(test)]

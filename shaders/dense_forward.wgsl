@@ -5,6 +5,8 @@
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // output samples
 
+// Chosen by the uniform: little beside the sums.
+const ACTIVATION = ANY;
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
 

@@ -6,6 +6,8 @@
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
 
+// Chosen by the uniform: little beside the sums.
+const ACTIVATION = ANY;
 const PARTS = THREADS / LANES;
 // Rows of weights that a thread asks for before it uses the first.
 const AHEAD = 4u;

@@ -4,6 +4,8 @@
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
 
+// Chosen by the uniform: little beside the sums.
+const ACTIVATION = ANY;
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
 

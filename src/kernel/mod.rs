@@ -158,7 +158,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Scalar,
         [TILE, WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "ACTIVATION"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
     ),
     kernel!(
         LoopForwardSplit,
@@ -166,7 +166,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Vec4,
         [WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "LANES", "ACTIVATION", "THREADS"]
+        ["IMAGES", "LANES", "THREADS"]
     ),
     kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(
@@ -225,7 +225,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, DENSE_COLUMNS, ACTIVATION],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "ACTIVATION"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
     ),
     kernel!(
         DenseGradInput,
@@ -269,7 +269,7 @@ pub struct Variant {
     /// Which kernel.
     pub kernel: Kernel,
     /// Values of [`KernelInfo::constants`], in their order.
-    pub constants: [u32; 5],
+    pub constants: [u32; 4],
     /// How the weights are stored, where the kernel reads them.
     pub dtype: WeightType,
 }
@@ -284,7 +284,7 @@ impl Kernel {
     /// The kernel with these constants; missing ones are 0.
     #[must_use]
     pub fn variant(self, constants: &[u32]) -> Variant {
-        let mut all = [0; 5];
+        let mut all = [0; 4];
         for (to, from) in all.iter_mut().zip(constants) {
             *to = *from;
         }

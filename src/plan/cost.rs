@@ -72,7 +72,7 @@ impl Estimate {
 
 fn work(dispatch: &Dispatch) -> Work {
     let p = &dispatch.params;
-    let [a, b, c, d, _] = dispatch.variant.constants;
+    let [a, b, c, d] = dispatch.variant.constants;
     let of = |value: u32| f64::from(value);
     let tiles = |count: u32, tile: u32| of(count.div_ceil(tile.max(1)));
     let (cells, window, filters, batch) = (of(p.cells), of(p.window), of(p.filters), of(p.batch));
@@ -125,8 +125,8 @@ fn work(dispatch: &Dispatch) -> Work {
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopForwardSplit => Work {
-            threads: of(d) * of(p.workgroups),
-            operations: tap + window * y / of(d) * product(4.0, x, LOAD4 + x) + 16.0 * x,
+            threads: of(c) * of(p.workgroups),
+            operations: tap + window * y / of(c) * product(4.0, x, LOAD4 + x) + 16.0 * x,
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradInputSplit => Work {

@@ -1,7 +1,6 @@
 //! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is expanded on the device
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
-use super::elementwise::{FUSED, fused_code};
 use super::loop_kernels::THREADS;
 use super::tiles::{TILE_SHAPES, TileShape};
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
@@ -88,8 +87,7 @@ impl Planner<'_> {
                 let mut params = block.params.with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
                 let shape = TileShape::best(&self.profile.strategy, 1, samples.count, params.dense_columns);
-                let [a, b, c, d] = shape.constants();
-                let variant = Kernel::DenseForward.variant(&[a, b, c, d, fused_code(fused)]);
+                let variant = Kernel::DenseForward.variant(&shape.constants());
                 let groups = shape.tiles(samples.count, params.dense_columns);
                 let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -148,11 +146,8 @@ impl Planner<'_> {
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<Variant> {
     use Kernel::{DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter};
+    let tiled = [DenseForward, DenseGradInput, DenseGradKernel];
     let mut variants = vec![DenseGather.variant(&[]), DenseScatter.variant(&[])];
-    for shape in TILE_SHAPES {
-        let [a, b, c, d] = shape.constants();
-        variants.extend(FUSED.map(|activation| DenseForward.variant(&[a, b, c, d, activation])));
-        variants.extend([DenseGradInput, DenseGradKernel].map(|kernel| kernel.variant(&[a, b, c, d])));
-    }
+    variants.extend(TILE_SHAPES.into_iter().flat_map(|shape| tiled.map(|kernel| kernel.variant(&shape.constants()))));
     variants
 }

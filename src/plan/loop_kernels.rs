@@ -67,16 +67,12 @@ impl Planner<'_> {
             let products = cells * u64::from(batch.div_ceil(images));
             let lanes = self.split_lanes(quads, products);
             if let Some(threads) = self.split_threads(batch, p.window.into(), lanes) {
-                let variant = Kernel::LoopForwardSplit.variant(&[images, lanes, activation, threads]);
+                let variant = Kernel::LoopForwardSplit.variant(&[images, lanes, threads]);
                 return (variant, products * u64::from(quads.div_ceil(lanes)));
             }
         }
         if let Some(shape) = self.tiled(batch, cells, batch, p.filters) {
-            let [a, b, c, d] = shape.constants();
-            return (
-                Kernel::LoopForwardTiled.variant(&[a, b, c, d, activation]),
-                cells * shape.tiles(batch, p.filters),
-            );
+            return (Kernel::LoopForwardTiled.variant(&shape.constants()), cells * shape.tiles(batch, p.filters));
         }
         if in_quads(p, true) {
             let images = tile(&IMAGES, if quads == 1 { MOST_QUADS } else { MOST_QUADS / 2 }, batch);
@@ -207,18 +203,12 @@ pub(super) fn variants() -> Vec<Variant> {
     }
     for (images, lanes) in SPLIT_IMAGES.into_iter().flat_map(|images| SPLIT_LANES.map(|lanes| (images, lanes))) {
         for threads in SPLIT_THREADS {
-            let forward =
-                FUSED.map(|activation| Kernel::LoopForwardSplit.variant(&[images, lanes, activation, threads]));
-            let grad_input =
-                SPLIT_CHANNELS.map(|side| Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]));
-            variants.extend([forward, grad_input].concat());
+            variants.push(Kernel::LoopForwardSplit.variant(&[images, lanes, threads]));
+            variants
+                .extend(SPLIT_CHANNELS.map(|side| Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads])));
         }
     }
-    for shape in TILE_SHAPES {
-        let [a, b, c, d] = shape.constants();
-        variants.extend(FUSED.map(|activation| Kernel::LoopForwardTiled.variant(&[a, b, c, d, activation])));
-        variants.push(Kernel::LoopGradInputTiled.variant(&[a, b, c, d]));
-        variants.push(Kernel::LoopGradKernelTiled.variant(&[a, b, c, d]));
-    }
+    let tiled = [Kernel::LoopForwardTiled, Kernel::LoopGradInputTiled, Kernel::LoopGradKernelTiled];
+    variants.extend(TILE_SHAPES.into_iter().flat_map(|shape| tiled.map(|kernel| kernel.variant(&shape.constants()))));
     variants
 }

@@ -106,12 +106,12 @@ fn work(dispatch: &Dispatch) -> Work {
         },
         Kernel::LoopGradInput => Work {
             threads: of(p.positions) * tiles(p.groups * p.group_channels, b) * tiles(p.batch, a),
-            operations: readers * (6.0 + filters * product(x, y, x + y)),
+            operations: 12.0 + readers * (6.0 + filters * product(x, y, x + y)),
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradInputVec4 => Work {
             threads: of(p.positions) * tiles(p.groups * p.group_channels, b) * tiles(p.batch, a),
-            operations: readers * (6.0 + filters / 4.0 * product(x, 4.0 * y, LOAD4 * (x + y))),
+            operations: 12.0 + readers * (6.0 + filters / 4.0 * product(x, 4.0 * y, LOAD4 * (x + y))),
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradKernel => Work {

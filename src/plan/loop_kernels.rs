@@ -151,7 +151,8 @@ impl Planner<'_> {
         if samples > self.strategy().split_batch {
             return None;
         }
-        SPLIT_THREADS.into_iter().filter(enough).max()
+        let most = self.profile.max_workgroup_size;
+        SPLIT_THREADS.into_iter().filter(|&threads| threads <= most).filter(enough).max()
     }
 
     /// The tiles for so many samples and products of this size, unless most of their work would be in vain.

@@ -9,18 +9,6 @@ const ACTIVATION = ANY;
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
 
-struct Product {
-  p: u32,
-  g: u32,
-  weights: u32,
-}
-
-fn product_at(local_cell: u32) -> Product {
-  let cell = params.first_cell + local_cell;
-  let weights = params.w_base + local_cell * params.window * params.filters;
-  return Product(cell / params.groups, cell % params.groups, weights);
-}
-
 fn rows() -> u32 {
   return params.batch;
 }
@@ -34,9 +22,7 @@ fn depth_of(product: Product) -> u32 {
 }
 
 fn a_at_depth(product: Product, k: u32) -> u32 {
-  let window = window_offset(product.p, k / params.group_channels);
-  let channel = product.g * params.group_channels + k % params.group_channels;
-  return select(params.x_base + window + channel * params.x_channel, NO_TAP, window == NO_TAP);
+  return input_at(product, k);
 }
 
 fn a_at_row(product: Product, n: u32) -> u32 {

@@ -116,6 +116,7 @@ const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
 const WINDOW: &str = include_str!("../../shaders/window.wgsl");
 const READERS: &str = include_str!("../../shaders/readers.wgsl");
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
+const CELL_PRODUCT: &str = include_str!("../../shaders/cell_product.wgsl");
 const DENSE_COLUMNS: &str = include_str!("../../shaders/dense_columns.wgsl");
 const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
 const DERIVATIVE: &str = include_str!("../../shaders/activation_derivative.wgsl");
@@ -156,7 +157,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         LoopForwardTiled,
         "loop_forward_tiled",
         Scalar,
-        [TILE, WINDOW, ACTIVATION],
+        [TILE, CELL_PRODUCT, WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
     ),
@@ -213,7 +214,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         LoopGradKernelTiled,
         "loop_grad_kernel_tiled",
         Unused,
-        [TILE, WINDOW],
+        [TILE, CELL_PRODUCT, WINDOW],
         [Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
     ),

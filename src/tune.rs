@@ -83,8 +83,8 @@ impl TuneTable {
 }
 
 /// Runs every implementation that is possible for this layer and batch, loop in every form that makes a difference,
-/// `repetitions` times, in turns, and gives the fastest of each pass with all that was measured. It allocates operands and gradients and submits to the context's
-/// queue; on native platforms the host polls its device meanwhile.
+/// `repetitions` times, in turns, and gives the fastest of each pass with all that was measured. It allocates operands
+/// and gradients and submits to the context's queue; on native platforms the host polls its device meanwhile.
 ///
 /// # Errors
 /// [`Error::Limit`] where nothing is possible; [`Error::OutOfMemory`]; [`Error::DeviceLost`].

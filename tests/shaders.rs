@@ -239,9 +239,14 @@ fn variants_translate_to_every_backend() {
 fn every_file_is_in_the_table() {
     let kernels: BTreeSet<&str> = KERNELS.iter().map(|info| info.name).collect();
     let sources: Vec<String> = variants().iter().map(Variant::wgsl).collect();
+    let (_, tile) = source_folder("shaders").find(|(name, _)| name == "tile").expect("the main of tiled products");
     let mut found = BTreeSet::new();
     for (name, text) in source_folder("shaders") {
         assert!(sources.iter().any(|source| source.contains(&text)), "no kernel is made of {name}.wgsl");
+        // A kernel's file has its main, unless the kernel is made of the one that tiled products share.
+        let tiled = sources.iter().any(|source| source.contains(&text) && source.contains(&tile));
+        let has_main = name == "tile" || kernels.contains(name.as_str()) && !tiled;
+        assert_eq!(has_main, text.contains("fn main("), "{name}.wgsl and the table");
         found.insert(name);
     }
     assert!(kernels.iter().all(|&kernel| found.contains(kernel)));

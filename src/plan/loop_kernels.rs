@@ -1,9 +1,9 @@
 //! Which kernel of the loop variant computes a dispatch, with which register tile, and in how many workgroups: from the
 //! sizes in its `Params` and the device's `Strategy`.
 
-use super::Planner;
 use super::elementwise::{FUSED, fused_code};
 use super::tiles::{TILE_SHAPES, TileShape};
+use super::{Planner, Strategy};
 use crate::config::Activation;
 use crate::kernel::{Kernel, Params, Variant};
 
@@ -66,7 +66,7 @@ impl Planner<'_> {
             let images = split_images(batch);
             let products = cells * u64::from(batch.div_ceil(images));
             let lanes = self.split_lanes(quads, products);
-            if let Some(threads) = self.split_threads(batch, p.window.into(), lanes) {
+            if let Some(threads) = self.split_threads(batch, || p.window.into(), lanes) {
                 let variant = Kernel::LoopForwardSplit.variant(&[images, lanes, threads]);
                 return (variant, products * u64::from(quads.div_ceil(lanes)));
             }
@@ -100,7 +100,7 @@ impl Planner<'_> {
         if quads && p.filters / 4 >= SPLIT_LANES[0] {
             let lanes = self.split_lanes(p.filters / 4, products);
             let side = tile(&SPLIT_CHANNELS, 16, channels);
-            let terms = self.most_readers() * u64::from((p.filters / 4).div_ceil(lanes));
+            let terms = || self.most_readers() * u64::from((p.filters / 4).div_ceil(lanes));
             if let Some(threads) = self.split_threads(batch, terms, lanes * side) {
                 let images = split_images(batch);
                 let variant = Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]);
@@ -143,16 +143,16 @@ impl Planner<'_> {
         (Kernel::LoopGradKernel.variant(&[taps, channels, filters]), groups(all, THREADS))
     }
 
-    /// Threads of a workgroup that divides a sum of `rows` terms among those of its threads that do not stand side by
+    /// Threads of a workgroup that divides a sum of `rows` terms, counted only if need be, among those of its threads that do not stand side by
     /// side, where samples are few.
-    fn split_threads(&self, samples: u32, rows: u64, side_by_side: u32) -> Option<u32> {
-        let terms = self.strategy().split_terms;
-        let enough = |threads: &u32| rows >= u64::from(terms * threads / side_by_side);
-        if samples > self.strategy().split_batch {
+    fn split_threads(&self, samples: u32, rows: impl FnOnce() -> u64, side_by_side: u32) -> Option<u32> {
+        let Strategy { split_batch, split_terms, .. } = self.strategy();
+        if samples > split_batch {
             return None;
         }
-        let most = self.profile.max_workgroup_size;
-        SPLIT_THREADS.into_iter().filter(|&threads| threads <= most).filter(enough).max()
+        let (rows, most) = (rows(), self.profile.max_workgroup_size);
+        let enough = |threads: &u32| *threads <= most && rows >= u64::from(split_terms * threads / side_by_side);
+        SPLIT_THREADS.into_iter().filter(enough).max()
     }
 
     /// The tiles for so many samples and products of this size, unless most of their work would be in vain.

@@ -1,7 +1,7 @@
 // y[n, column] = activation(bias[column] + sum over i of x[n, i] * d[i][column])
 // One product by tiles, [samples][inputs] x [inputs][columns].
-@group(0) @binding(1) var<storage, read> x: array<f32>;        // input samples
-@group(0) @binding(2) var<storage, read> d: array<f32>;        // [dense_rows][dense_columns]
+@group(0) @binding(1) var<storage, read> x: array<Unit>;       // input samples
+@group(0) @binding(2) var<storage, read> d: array<Unit>;       // [dense_rows][dense_columns]
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // output samples
 
@@ -22,37 +22,45 @@ fn depth_of(product: Product) -> u32 {
   return params.dense_rows;
 }
 
-fn a_at_depth(product: Product, i: u32) -> u32 {
-  return params.x_base + i;
+fn term(product: Product, i: u32) -> vec2<u32> {
+  return vec2(params.x_base + i, i * params.dense_columns);
 }
 
 fn a_at_row(product: Product, n: u32) -> u32 {
   return n * params.x_sample;
 }
 
-fn load_a(at: u32) -> f32 {
-  return x[at];
-}
-
-fn b_at_depth(product: Product, i: u32) -> u32 {
-  return i * params.dense_columns;
+fn load_a(at: u32) -> Unit {
+  return x[at / WIDTH];
 }
 
 fn b_at_column(product: Product, column: u32) -> u32 {
   return column;
 }
 
-fn load_b(at: u32) -> f32 {
-  return d[at];
+fn load_b(at: u32) -> Unit {
+  return d[at / WIDTH];
 }
 
-fn store(product: Product, n: u32, column: u32, value: f32) {
-  var z = value;
+fn result_at_row(product: Product, n: u32) -> u32 {
+  return params.y_base + n * params.y_sample;
+}
+
+fn result_at_column(product: Product, column: u32) -> u32 {
+  return column_offset(column);
+}
+
+fn addend(product: Product, column: u32) -> f32 {
+  var bias = 0.0;
   if (params.use_bias == 1u) {
     // A bias per location lies as the output does; a shared one has only the filter's place.
     let cell = params.first_cell + column / params.filters;
     let f = cell % params.groups * params.group_filters + params.first_filter + column % params.filters;
-    z += b[params.b_base + cell / params.groups * params.b_location + f * params.b_filter];
+    bias = b[params.b_base + cell / params.groups * params.b_location + f * params.b_filter];
   }
-  y[params.y_base + n * params.y_sample + column_offset(column)] = activate(z);
+  return bias;
+}
+
+fn store(at: u32, value: f32) {
+  y[at] = activate(value);
 }

@@ -1,7 +1,7 @@
 // dx[n, i] = sum over the columns of dz[n, column] * d[i][column]
 // One product by tiles, [samples][columns] x [columns][inputs].
-@group(0) @binding(1) var<storage, read> d: array<f32>;         // [dense_rows][dense_columns]
-@group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
+@group(0) @binding(1) var<storage, read> d: array<Unit>;        // [dense_rows][dense_columns]
+@group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;  // input samples
 
 const A_ALONG_DEPTH = true;
@@ -19,32 +19,39 @@ fn depth_of(product: Product) -> u32 {
   return params.dense_columns;
 }
 
-fn a_at_depth(product: Product, column: u32) -> u32 {
-  return params.y_base + column_offset(column);
+fn term(product: Product, column: u32) -> vec2<u32> {
+  return vec2(params.y_base + column_offset(column), column);
 }
 
 fn a_at_row(product: Product, n: u32) -> u32 {
   return n * params.y_sample;
 }
 
-fn load_a(at: u32) -> f32 {
-  return dz[at];
-}
-
-fn b_at_depth(product: Product, column: u32) -> u32 {
-  return column;
+fn load_a(at: u32) -> Unit {
+  return dz[at / WIDTH];
 }
 
 fn b_at_column(product: Product, i: u32) -> u32 {
   return i * params.dense_columns;
 }
 
-fn load_b(at: u32) -> f32 {
-  return d[at];
+fn load_b(at: u32) -> Unit {
+  return d[at / WIDTH];
 }
 
-fn store(product: Product, n: u32, i: u32, value: f32) {
-  let at = params.x_base + n * params.x_sample + i;
+fn result_at_row(product: Product, n: u32) -> u32 {
+  return params.x_base + n * params.x_sample;
+}
+
+fn result_at_column(product: Product, i: u32) -> u32 {
+  return i;
+}
+
+fn addend(product: Product, i: u32) -> f32 {
+  return 0.0;
+}
+
+fn store(at: u32, value: f32) {
   var all = value;
   if (params.accumulate == 1u) {
     all += dx[at];

@@ -1,7 +1,10 @@
-// db[f] = sum over n and p of dz[n, p, f], for a bias that all locations share; a workgroup a filter. params.row is the
-// number of locations.
-@group(0) @binding(1) var<storage, read> dz: array<f32>;        // output samples
+// db[f] = sum over p of sums[p, f], for a bias that all locations share; a workgroup a filter. params.row is the number
+// of locations; grad_bias has summed the samples.
+@group(0) @binding(1) var<storage, read> sums: array<f32>;      // as an output sample
 @group(0) @binding(2) var<storage, read_write> db: array<f32>;  // [filters]
+
+// Locations that a thread loads before it adds the first.
+const AHEAD = 4u;
 
 var<workgroup> partial: array<f32, 64>;
 
@@ -12,9 +15,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     return;
   }
   var sum = 0.0;
-  for (var i = lane; i < params.batch * params.row; i += 64u) {
-    let at = params.y_base + i / params.row * params.y_sample + i % params.row * params.y_location;
-    sum += dz[at + f * params.y_filter];
+  for (var p = lane; p < params.row; p += AHEAD * 64u) {
+    var some: array<f32, AHEAD>;
+    for (var r = 0u; r < AHEAD; r++) {
+      let location = p + r * 64u;
+      let value = sums[min(location, params.row - 1u) * params.y_location + f * params.y_filter];
+      some[r] = select(0.0, value, location < params.row);
+    }
+    for (var r = 0u; r < AHEAD; r++) {
+      sum += some[r];
+    }
   }
   partial[lane] = sum;
   for (var half = 32u; half > 0u; half /= 2u) {
@@ -25,10 +35,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   workgroupBarrier();
   if (lane == 0u) {
-    var value = partial[0];
-    if (params.accumulate == 1u) {
-      value += db[f];
-    }
-    db[f] = value;
+    db[f] = partial[0];
   }
 }

@@ -56,24 +56,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var t = part / params.group_channels;
     var c = part % params.group_channels;
     for (var k = first_tap * params.group_channels + part; k < end; k += AHEAD * PARTS) {
+      // All is loaded before any of it is used, so that no load waits for another; what isn't there loads from the
+      // start of its cell or sample and counts nothing. Weights of clipped taps may be anything, also not a number.
       var v: array<vec4<f32>, AHEAD>;
+      var input: array<array<f32, IMAGES>, AHEAD>;
       for (var r = 0u; r < AHEAD; r++) {
-        v[r] = weight4(weights + min(k + r * PARTS, end - 1u) * quads);
-      }
-      for (var r = 0u; r < AHEAD; r++) {
-        if (k + r * PARTS < end) {
-          let window = offset[t];
-          if (window != NO_TAP) {
-            for (var i = 0u; i < IMAGES; i++) {
-              sum[i] += v[r] * x[sample[i] + window + c * params.x_channel];
-            }
-          }
+        let row = k + r * PARTS;
+        let window = offset[min(t, THREADS - 1u)];
+        let there = row < end && window != NO_TAP;
+        let at = select(0u, window + c * params.x_channel, there);
+        v[r] = select(vec4<f32>(), weight(weights + select(0u, row, there) * quads), there);
+        for (var i = 0u; i < IMAGES; i++) {
+          input[r][i] = select(0.0, x[sample[i] + at], there);
         }
         t += tap_step;
         c += channel_step;
         if (c >= params.group_channels) {
           c -= params.group_channels;
           t += 1u;
+        }
+      }
+      for (var r = 0u; r < AHEAD; r++) {
+        for (var i = 0u; i < IMAGES; i++) {
+          sum[i] += v[r] * input[r][i];
         }
       }
     }

@@ -1,5 +1,5 @@
 // loop_forward by tiles: a product [samples][K] x [K][filters] for each cell.
-@group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
+@group(0) @binding(2) var<storage, read> x: array<Unit>;       // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
@@ -21,35 +21,43 @@ fn depth_of(product: Product) -> u32 {
   return params.window;
 }
 
-fn a_at_depth(product: Product, k: u32) -> u32 {
-  return input_at(product, k);
+fn term(product: Product, k: u32) -> vec2<u32> {
+  return vec2(input_at(product, k), product.weights + k * params.filters);
 }
 
 fn a_at_row(product: Product, n: u32) -> u32 {
   return n * params.x_sample;
 }
 
-fn load_a(at: u32) -> f32 {
-  return x[at];
-}
-
-fn b_at_depth(product: Product, k: u32) -> u32 {
-  return product.weights + k * params.filters;
+fn load_a(at: u32) -> Unit {
+  return x[at / WIDTH];
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {
   return f;
 }
 
-fn load_b(at: u32) -> f32 {
-  return weight(at);
+fn load_b(at: u32) -> Unit {
+  return weight(at / WIDTH);
 }
 
-fn store(product: Product, n: u32, f: u32, value: f32) {
-  let filter_index = product.g * params.group_filters + params.first_filter + f;
-  var z = value;
+fn result_at_row(product: Product, n: u32) -> u32 {
+  return params.y_base + n * params.y_sample + product.p * params.y_location;
+}
+
+fn result_at_column(product: Product, f: u32) -> u32 {
+  return (product.g * params.group_filters + params.first_filter + f) * params.y_filter;
+}
+
+fn addend(product: Product, f: u32) -> f32 {
+  var bias = 0.0;
   if (params.use_bias == 1u) {
-    z += b[params.b_base + product.p * params.b_location + filter_index * params.b_filter];
+    let filter_index = product.g * params.group_filters + params.first_filter + f;
+    bias = b[params.b_base + product.p * params.b_location + filter_index * params.b_filter];
   }
-  y[params.y_base + n * params.y_sample + product.p * params.y_location + filter_index * params.y_filter] = activate(z);
+  return bias;
+}
+
+fn store(at: u32, value: f32) {
+  y[at] = activate(value);
 }

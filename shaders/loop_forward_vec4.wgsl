@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             var v: array<array<vec4<f32>, QUADS>, 4>;
             for (var q = 0u; q < 4u; q++) {
               for (var j = 0u; j < QUADS; j++) {
-                v[q][j] = weight4(row + filter_at[j]);
+                v[q][j] = weight(row + filter_at[j]);
               }
               row += quads;
             }

@@ -7,8 +7,8 @@
 
 const COLUMN = CHANNELS * LANES;
 const PARTS = THREADS / COLUMN;
-// Rows of weights that a thread asks for before it uses the first.
-const AHEAD = 4u;
+// Rows of weights that a thread asks for before it uses the first: with more, they and the outputs leave the registers.
+const AHEAD = min(4u, 16u / IMAGES);
 
 var<workgroup> weights_at: array<u32, THREADS>;  // of some readers: their weights' rows, NO_TAP outside this chunk
 var<workgroup> dz_at: array<u32, THREADS>;       //   and their outputs
@@ -42,6 +42,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let readers = readers_of(position);
   // Steps of LANES quads along the filters of a reader.
   let steps = (quads + LANES - 1u) / LANES;
+  // From one of a thread's steps to its next, in readers and quads.
+  let reader_step = PARTS / steps;
+  let filter_step = PARTS % steps * LANES;
   for (var first_reader = 0u; first_reader < readers.count; first_reader += THREADS) {
     workgroupBarrier();
     if (first_reader + lane < readers.count) {
@@ -54,25 +57,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     let end = min(readers.count - first_reader, THREADS) * steps;
+    var e = part / steps;
+    var f = part % steps * LANES + quad;
     for (var step = part; step < end; step += AHEAD * PARTS) {
+      // All is loaded before any of it is used, so that no load waits for another; what isn't there loads from the
+      // start of the weights or sample and counts nothing.
       var v: array<vec4<f32>, AHEAD>;
-      var at: array<u32, AHEAD>;
+      var output: array<array<vec4<f32>, IMAGES>, AHEAD>;
       for (var r = 0u; r < AHEAD; r++) {
-        let turn = min(step + r * PARTS, end - 1u);
-        let e = turn / steps;
-        let f = turn % steps * LANES + quad;
-        at[r] = NO_TAP;
-        v[r] = vec4<f32>();
-        if (step + r * PARTS < end && f < quads && weights_at[e] != NO_TAP) {
-          v[r] = weight4(weights_at[e] + row + f);
-          at[r] = dz_at[e] + f;
+        let place = min(e, THREADS - 1u);
+        let there = step + r * PARTS < end && f < quads && weights_at[place] != NO_TAP;
+        let at = select(0u, dz_at[place] + f, there);
+        v[r] = select(vec4<f32>(), weight(select(0u, weights_at[place] + row + f, there)), there);
+        for (var i = 0u; i < IMAGES; i++) {
+          output[r][i] = select(vec4<f32>(), dz[sample[i] + at], there);
+        }
+        e += reader_step;
+        f += filter_step;
+        if (f >= steps * LANES) {
+          f -= steps * LANES;
+          e += 1u;
         }
       }
       for (var r = 0u; r < AHEAD; r++) {
-        if (at[r] != NO_TAP) {
-          for (var i = 0u; i < IMAGES; i++) {
-            sum[i] += dot(v[r], dz[sample[i] + at[r]]);
-          }
+        for (var i = 0u; i < IMAGES; i++) {
+          sum[i] += dot(v[r], output[r][i]);
         }
       }
     }

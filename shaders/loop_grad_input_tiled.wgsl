@@ -1,6 +1,6 @@
 // loop_grad_input by tiles: a product [samples][readers * filters] x [readers * filters][channels] for each position
 // and group.
-@group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
+@group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
 
@@ -30,40 +30,46 @@ fn depth_of(product: Product) -> u32 {
   return product.readers.count * params.filters;
 }
 
-fn a_at_depth(product: Product, k: u32) -> u32 {
-  let p = reader(product.readers, k / params.filters).x;
-  let f = product.g * params.group_filters + params.first_filter + k % params.filters;
+fn term(product: Product, k: u32) -> vec2<u32> {
+  let at = reader(product.readers, k / params.filters);
+  let f = k % params.filters;
+  let filter_index = product.g * params.group_filters + params.first_filter + f;
+  let cell = at.x * params.groups + product.g - params.first_cell;
+  let row = params.w_base + (cell * params.window + at.y * params.group_channels) * params.filters;
+  let output = params.y_base + at.x * params.y_location + filter_index * params.y_filter;
   // Cells outside this chunk of the weights wrap around to large numbers.
-  let inside = p * params.groups + product.g - params.first_cell < params.cells;
-  return select(NO_TAP, params.y_base + p * params.y_location + f * params.y_filter, inside);
+  return select(vec2(NO_TAP, 0u), vec2(output, row + f), cell < params.cells);
 }
 
 fn a_at_row(product: Product, n: u32) -> u32 {
   return n * params.y_sample;
 }
 
-fn load_a(at: u32) -> f32 {
-  return dz[at];
-}
-
-fn b_at_depth(product: Product, k: u32) -> u32 {
-  let at = reader(product.readers, k / params.filters);
-  let cell = at.x * params.groups + product.g - params.first_cell;
-  let row = params.w_base + (cell * params.window + at.y * params.group_channels) * params.filters;
-  return select(NO_TAP, row + k % params.filters, cell < params.cells);
+fn load_a(at: u32) -> Unit {
+  return dz[at / WIDTH];
 }
 
 fn b_at_column(product: Product, c: u32) -> u32 {
   return c * params.filters;
 }
 
-fn load_b(at: u32) -> f32 {
-  return weight(at);
+fn load_b(at: u32) -> Unit {
+  return weight(at / WIDTH);
 }
 
-fn store(product: Product, n: u32, c: u32, value: f32) {
-  let channel = product.g * params.group_channels + c;
-  let at = params.x_base + n * params.x_sample + product.position * params.x_position + channel * params.x_channel;
+fn result_at_row(product: Product, n: u32) -> u32 {
+  return params.x_base + n * params.x_sample + product.position * params.x_position;
+}
+
+fn result_at_column(product: Product, c: u32) -> u32 {
+  return (product.g * params.group_channels + c) * params.x_channel;
+}
+
+fn addend(product: Product, c: u32) -> f32 {
+  return 0.0;
+}
+
+fn store(at: u32, value: f32) {
   var all = value;
   if (params.accumulate == 1u) {
     all += dx[at];

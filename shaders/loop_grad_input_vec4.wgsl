@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           for (var f = 0u; f < quads; f++) {
             var value: array<vec4<f32>, CHANNELS>;
             for (var j = 0u; j < CHANNELS; j++) {
-              value[j] = weight4(row + j * quads + f);
+              value[j] = weight(row + j * quads + f);
             }
             for (var i = 0u; i < IMAGES; i++) {
               let d = dz[sample[i] + at + f];

@@ -1,6 +1,6 @@
 // loop_grad_kernel by tiles: a product [K][samples] x [samples][filters] for each cell.
-@group(0) @binding(1) var<storage, read> x: array<f32>;         // input samples
-@group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
+@group(0) @binding(1) var<storage, read> x: array<Unit>;        // input samples
+@group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dw: array<f32>;  // [cells][window][filters]
 
@@ -19,20 +19,16 @@ fn depth_of(product: Product) -> u32 {
   return params.batch;
 }
 
-fn a_at_depth(product: Product, n: u32) -> u32 {
-  return n * params.x_sample;
+fn term(product: Product, n: u32) -> vec2<u32> {
+  return vec2(n * params.x_sample, n * params.y_sample);
 }
 
 fn a_at_row(product: Product, k: u32) -> u32 {
   return input_at(product, k);
 }
 
-fn load_a(at: u32) -> f32 {
-  return x[at];
-}
-
-fn b_at_depth(product: Product, n: u32) -> u32 {
-  return n * params.y_sample;
+fn load_a(at: u32) -> Unit {
+  return x[at / WIDTH];
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {
@@ -40,14 +36,24 @@ fn b_at_column(product: Product, f: u32) -> u32 {
   return params.y_base + product.p * params.y_location + filter_index * params.y_filter;
 }
 
-fn load_b(at: u32) -> f32 {
-  return dz[at];
+fn load_b(at: u32) -> Unit {
+  return dz[at / WIDTH];
 }
 
-fn store(product: Product, k: u32, f: u32, value: f32) {
-  let at = product.weights + k * params.filters + f;
-  // What padding clips has no gradient, also where the output's is not finite.
-  var all = select(value, 0.0, window_offset(product.p, k / params.group_channels) == NO_TAP);
+fn result_at_row(product: Product, k: u32) -> u32 {
+  return product.weights + k * params.filters;
+}
+
+fn result_at_column(product: Product, f: u32) -> u32 {
+  return f;
+}
+
+fn addend(product: Product, f: u32) -> f32 {
+  return 0.0;
+}
+
+fn store(at: u32, value: f32) {
+  var all = value;
   if (params.accumulate == 1u) {
     all += dw[at];
   }

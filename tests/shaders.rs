@@ -119,12 +119,12 @@ fn params_equal_their_rust_twin() {
 #[test]
 fn constants_of_the_table_are_used() {
     for info in KERNELS {
-        let wgsl = info.kernel.variant(&[1; 4]).wgsl();
+        let wgsl = info.kernel.variant(&[1; 5]).wgsl();
         for constant in info.constants {
             let words = wgsl.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word == constant);
             assert!(words.count() > 1, "{} doesn't use {constant}", info.name);
         }
-        assert!(info.constants.len() <= 4, "{}: a variant has room for four constants", info.name);
+        assert!(info.constants.len() <= 5, "{}: a variant has room for five constants", info.name);
     }
 }
 
@@ -164,7 +164,7 @@ fn tiles_have_the_size_that_is_planned() {
         let (module, _) = module(variant);
         let found = constants(&module);
         let Some((rows, columns)) = found.get("TILE_ROWS").zip(found.get("TILE_COLUMNS")) else { continue };
-        let [row_fours, column_fours, thread_rows, thread_columns] = variant.constants;
+        let [row_fours, column_fours, thread_rows, thread_columns, _] = variant.constants;
         let shape = TileShape { row_fours, column_fours, thread_rows, thread_columns };
         assert!(TILE_SHAPES.contains(&shape), "{}", variant.name());
         assert_eq!((*rows, *columns), (shape.rows(), shape.columns()), "{}", variant.name());
@@ -324,13 +324,21 @@ fn plans_ask_for_the_listed_variants() {
     for (length, channels, filters) in [1, 20, 80, 300].into_iter().flat_map(|length| {
         [1, 4, 16, 32, 64]
             .into_iter()
-            .flat_map(move |channels| [8, 16, 32, 64].map(|filters| (length, channels, filters)))
+            .flat_map(move |channels| [8, 16, 32, 64, 128].map(|filters| (length, channels, filters)))
     }) {
-        for (dtype, activation) in dtypes.into_iter().flat_map(|dtype| {
-            [Activation::Linear, Activation::RELU, Activation::Swish].map(|activation| (dtype, activation))
-        }) {
-            let config = Config::new(filters, [length]).activation(activation).dtype(dtype);
-            let layer = Geometry::new(&config, &[2 * length, channels]).expect("a layer");
+        let kinds = [
+            (DataFormat::ChannelsLast, Activation::Linear),
+            (DataFormat::ChannelsLast, Activation::RELU),
+            (DataFormat::ChannelsLast, Activation::Swish),
+            (DataFormat::ChannelsFirst, Activation::Linear),
+        ];
+        for (dtype, (format, activation)) in dtypes.into_iter().flat_map(|dtype| kinds.map(|kind| (dtype, kind))) {
+            let config = Config::new(filters, [length]).data_format(format).activation(activation).dtype(dtype);
+            let shape = match format {
+                DataFormat::ChannelsLast => [2 * length, channels],
+                DataFormat::ChannelsFirst => [channels, 2 * length],
+            };
+            let layer = Geometry::new(&config, &shape).expect("a layer");
             let layer = layer.with_implementation(Implementation::Loop);
             for (strategy, batch) in
                 [Strategy::GPU, wide, Strategy::CPU].into_iter().flat_map(|s| [1, 2, 4, 8, 16, 32, 64].map(|n| (s, n)))
@@ -339,6 +347,19 @@ fn plans_ask_for_the_listed_variants() {
                 let plans = common::plans(&layer, batch, &profile).expect("planned");
                 found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
             }
+        }
+    }
+    // Dense matrices of every shape of tile.
+    for (positions, channels, filters) in [1, 2, 3].into_iter().flat_map(|positions| {
+        [4, 8, 16, 32]
+            .into_iter()
+            .flat_map(move |channels| [4, 8, 16, 32].map(|filters| (positions, channels, filters)))
+    }) {
+        let layer = Geometry::new(&Config::new(filters, [1]), &[positions, channels]).expect("a layer");
+        let layer = layer.with_implementation(Implementation::DenseMatmul);
+        for batch in [1, 16, 32, 64] {
+            let plans = common::plans(&layer, batch, &profiles[4]).expect("planned");
+            found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
         }
     }
     // Windows and channels that a thread takes together, or not.

@@ -54,8 +54,6 @@ pub enum Kernel {
     SparseGradKernel,
     /// Gradient of a bias per location, of every variant.
     GradBias,
-    /// The same, four outputs at a step.
-    GradBiasVec4,
     /// Gradient of a bias that all locations share.
     GradBiasShared,
     /// An activation on its own.
@@ -88,6 +86,8 @@ pub enum Weights {
     Scalar,
     /// Four filters at a time.
     Vec4,
+    /// As many as the constant `WIDTH` says, 1 or 4.
+    Units,
 }
 
 /// What the table says of a kernel.
@@ -136,7 +136,7 @@ macro_rules! kernel {
 }
 
 /// Every kernel, in the order of [`Kernel`].
-pub const KERNELS: [KernelInfo; 27] = [
+pub const KERNELS: [KernelInfo; 26] = [
     kernel!(
         LoopForward,
         "loop_forward",
@@ -156,10 +156,10 @@ pub const KERNELS: [KernelInfo; 27] = [
     kernel!(
         LoopForwardTiled,
         "loop_forward_tiled",
-        Scalar,
+        Units,
         [TILE, CELL_PRODUCT, WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
     kernel!(
         LoopForwardSplit,
@@ -181,10 +181,10 @@ pub const KERNELS: [KernelInfo; 27] = [
     kernel!(
         LoopGradInputTiled,
         "loop_grad_input_tiled",
-        Scalar,
+        Units,
         [TILE, READERS],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
     kernel!(
         LoopGradInputSplit,
@@ -216,7 +216,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, CELL_PRODUCT, WINDOW],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
     kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
     kernel!(DenseGather, "dense_gather", Unused, [WINDOW], [Read, Read, Write], []),
@@ -226,7 +226,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, DENSE_COLUMNS, ACTIVATION],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
     kernel!(
         DenseGradInput,
@@ -234,7 +234,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, DENSE_COLUMNS],
         [Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
     kernel!(
         DenseGradKernel,
@@ -242,7 +242,7 @@ pub const KERNELS: [KernelInfo; 27] = [
         Unused,
         [TILE, DENSE_COLUMNS],
         [Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS"]
+        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
     kernel!(
         SparseForward,
@@ -254,8 +254,7 @@ pub const KERNELS: [KernelInfo; 27] = [
     ),
     kernel!(SparseGradInput, "sparse_grad_input", Scalar, [SPARSE_INDEX], [Read, Read, Read, Write], ["IMAGES"]),
     kernel!(SparseGradKernel, "sparse_grad_kernel", Unused, [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),
-    kernel!(GradBias, "grad_bias", Unused, [], [Read, Write], []),
-    kernel!(GradBiasVec4, "grad_bias_vec4", Unused, [], [Read, Write], []),
+    kernel!(GradBias, "grad_bias", Unused, [], [Read, Write], ["PARTS", "WIDTH"]),
     kernel!(GradBiasShared, "grad_bias_shared", Unused, [], [Read, Write], []),
     kernel!(Activate, "activate", Unused, [ACTIVATION], [Read, Write], ["ACTIVATION"]),
     kernel!(ActivateGrad, "activate_grad", Unused, [ACTIVATION, DERIVATIVE], [Read, Read, Write], ["ACTIVATION"]),
@@ -270,7 +269,7 @@ pub struct Variant {
     /// Which kernel.
     pub kernel: Kernel,
     /// Values of [`KernelInfo::constants`], in their order.
-    pub constants: [u32; 4],
+    pub constants: [u32; 5],
     /// How the weights are stored, where the kernel reads them.
     pub dtype: WeightType,
 }
@@ -285,7 +284,7 @@ impl Kernel {
     /// The kernel with these constants; missing ones are 0.
     #[must_use]
     pub fn variant(self, constants: &[u32]) -> Variant {
-        let mut all = [0; 4];
+        let mut all = [0; 5];
         for (to, from) in all.iter_mut().zip(constants) {
             *to = *from;
         }
@@ -299,7 +298,7 @@ impl Variant {
     pub fn with_dtype(self, dtype: WeightType) -> Self {
         match self.kernel.info().weights {
             Weights::Unused => self,
-            Weights::Scalar | Weights::Vec4 => Self { dtype, ..self },
+            Weights::Scalar | Weights::Vec4 | Weights::Units => Self { dtype, ..self },
         }
     }
 
@@ -322,16 +321,26 @@ impl Variant {
     pub fn wgsl(&self) -> String {
         let info = self.kernel.info();
         let mut wgsl = String::new();
+        let mut width = None;
         for (name, value) in info.constants.iter().zip(self.constants) {
             wgsl.push_str(&format!("const {name} = {value}u;\n"));
+            if *name == "WIDTH" {
+                width = Some(value);
+            }
         }
         wgsl.push_str(PARAMS);
-        wgsl.push_str(match (info.weights, self.dtype) {
-            (Weights::Unused, _) => "",
-            (Weights::Scalar, WeightType::F32) => include_str!("../../shaders/weights_f32.wgsl"),
-            (Weights::Scalar, WeightType::F16) => include_str!("../../shaders/weights_f16.wgsl"),
-            (Weights::Vec4, WeightType::F32) => include_str!("../../shaders/weights_vec4_f32.wgsl"),
-            (Weights::Vec4, WeightType::F16) => include_str!("../../shaders/weights_vec4_f16.wgsl"),
+        wgsl.push_str(match width {
+            None => "",
+            Some(4) => include_str!("../../shaders/units_vec4.wgsl"),
+            Some(_) => include_str!("../../shaders/units_scalar.wgsl"),
+        });
+        let fours = info.weights == Weights::Vec4 || width == Some(4);
+        wgsl.push_str(match (info.weights, fours, self.dtype) {
+            (Weights::Unused, ..) => "",
+            (_, false, WeightType::F32) => include_str!("../../shaders/weights_f32.wgsl"),
+            (_, false, WeightType::F16) => include_str!("../../shaders/weights_f16.wgsl"),
+            (_, true, WeightType::F32) => include_str!("../../shaders/weights_vec4_f32.wgsl"),
+            (_, true, WeightType::F16) => include_str!("../../shaders/weights_vec4_f16.wgsl"),
         });
         for part in info.prelude {
             wgsl.push_str(part);

@@ -72,7 +72,7 @@ impl Estimate {
 
 fn work(dispatch: &Dispatch) -> Work {
     let p = &dispatch.params;
-    let [a, b, c, d] = dispatch.variant.constants;
+    let [a, b, c, d, _] = dispatch.variant.constants;
     let of = |value: u32| f64::from(value);
     let tiles = |count: u32, tile: u32| of(count.div_ceil(tile.max(1)));
     let (cells, window, filters, batch) = (of(p.cells), of(p.window), of(p.filters), of(p.batch));
@@ -161,15 +161,14 @@ fn work(dispatch: &Dispatch) -> Work {
             Work { threads: of(p.dense_columns), operations: tap + 3.0 * window, bytes: 3.0 * weights }
         }
         Kernel::DenseGather => Work { threads: of(p.count), operations: 5.0, bytes: 2.0 * weights },
-        Kernel::GradBiasVec4 => {
-            Work { threads: of(p.count), operations: batch * LOAD4, bytes: 4.0 * batch * of(p.y_sample) }
-        }
-        Kernel::GradBias => Work { threads: of(p.count), operations: batch, bytes: 4.0 * batch * of(p.y_sample) },
-        Kernel::GradBiasShared => Work {
-            threads: 64.0 * of(p.count),
-            operations: batch * of(p.row) / 64.0,
+        Kernel::GradBias => Work {
+            threads: x * of(p.count),
+            operations: batch / x * if b == 4 { LOAD4 } else { 1.0 },
             bytes: 4.0 * batch * of(p.y_sample),
         },
+        Kernel::GradBiasShared => {
+            Work { threads: 64.0 * of(p.count), operations: of(p.row) / 64.0, bytes: 4.0 * of(p.y_sample) }
+        }
         Kernel::Fill => Work { threads: of(p.count), operations: 1.0, bytes: 4.0 * of(p.count) },
         Kernel::Activate | Kernel::ActivateGrad | Kernel::Softmax | Kernel::SoftmaxGrad => {
             Work { threads: of(p.count), operations: 4.0, bytes: 12.0 * of(p.count) }

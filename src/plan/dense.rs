@@ -1,8 +1,8 @@
 //! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is expanded on the device
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
-use super::loop_kernels::THREADS;
-use super::tiles::{TILE_SHAPES, TileShape};
+use super::loop_kernels::{THREADS, in_quads};
+use super::tiles::{TileShape, tile_variants, width};
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};
 use crate::kernel::{Kernel, Params, Variant};
@@ -87,7 +87,7 @@ impl Planner<'_> {
                 let mut params = block.params.with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
                 let shape = TileShape::best(&self.strategy(), 1, samples.count, params.dense_columns);
-                let variant = Kernel::DenseForward.variant(&shape.constants());
+                let variant = Kernel::DenseForward.variant(&shape.constants(dense_width(&params)));
                 let groups = shape.tiles(samples.count, params.dense_columns);
                 let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -106,7 +106,7 @@ impl Planner<'_> {
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
                 let shape = TileShape::best(&self.strategy(), 1, samples.count, params.dense_rows);
-                let variant = Kernel::DenseGradInput.variant(&shape.constants());
+                let variant = Kernel::DenseGradInput.variant(&shape.constants(dense_width(&params)));
                 let groups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Role::Dense), dz, dx];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -125,7 +125,7 @@ impl Planner<'_> {
                 params.accumulate = u32::from(first > 0);
                 let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
                 let shape = TileShape::best(&self.strategy(), 1, params.dense_rows, params.dense_columns);
-                let variant = Kernel::DenseGradKernel.variant(&shape.constants());
+                let variant = Kernel::DenseGradKernel.variant(&shape.constants(dense_width(&params)));
                 let groups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Role::Dense)];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -143,11 +143,16 @@ impl Planner<'_> {
     }
 }
 
+/// `WIDTH` of a dense product: inputs, columns and both kinds of samples in aligned fours.
+fn dense_width(p: &Params) -> u32 {
+    width(in_quads(p, false) && [p.dense_rows, p.x_base, p.x_sample].iter().all(|size| size.is_multiple_of(4)))
+}
+
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<Variant> {
     use Kernel::{DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter};
     let tiled = [DenseForward, DenseGradInput, DenseGradKernel];
     let mut variants = vec![DenseGather.variant(&[]), DenseScatter.variant(&[])];
-    variants.extend(TILE_SHAPES.into_iter().flat_map(|shape| tiled.map(|kernel| kernel.variant(&shape.constants()))));
+    variants.extend(tiled.into_iter().flat_map(tile_variants));
     variants
 }

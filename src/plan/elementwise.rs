@@ -1,12 +1,15 @@
 //! Plans of the kernels that work element by element or row by row: activations, softmax, bias gradient, zeroes.
 
-use super::{Plan, Planner, Role, Samples};
+use super::tiles::{WIDTHS, width};
+use super::{Plan, Planner, Role, Samples, Slice};
 use crate::Result;
 use crate::config::{Activation, Bias, Saved, codes};
 use crate::kernel::{Kernel, Params, Variant};
 
 /// Threads of a workgroup in these kernels.
 const THREADS: u64 = 64;
+/// `PARTS` of the bias gradient where its threads divide the samples.
+const MOST_PARTS: u32 = 8;
 
 /// The activation as a constant of the forward kernels: the cheap ones are compiled in, the others share a pipeline.
 pub(super) fn fused_code(activation: Activation) -> u32 {
@@ -83,23 +86,33 @@ impl Planner<'_> {
         self.dispatch(plan, Kernel::Fill.variant(&[]), params, count.div_ceil(THREADS), vec![slice])
     }
 
+    /// Sums over the samples; where locations share the bias, over them too.
     pub(super) fn grad_bias(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
         let geometry = self.geometry;
-        let count = geometry.biases();
-        let row = geometry.locations();
-        self.profile.check_piece("the bias", 4 * count)?;
+        let shared = geometry.config().bias == Bias::PerFilter;
+        let outputs = geometry.outputs();
+        let sums = if shared { Role::SampleSums } else { Role::GradBias };
+        self.profile.check_piece("the bias", 4 * outputs)?;
+        if shared {
+            self.reserve(plan, sums, 4 * outputs, "the sums over the samples")?;
+        }
         for Samples { first, count: samples } in self.samples(batch)? {
-            let (slice, y_base) = self.slice(dz, geometry.outputs() * first, geometry.outputs() * u64::from(samples));
+            let (slice, y_base) = self.slice(dz, outputs * first, outputs * u64::from(samples));
             let accumulate = u32::from(first > 0);
-            let (kernel, count) = match geometry.config().bias {
-                Bias::PerFilter => (Kernel::GradBiasShared, count),
-                _ if count.is_multiple_of(4) && y_base.is_multiple_of(4) => (Kernel::GradBiasVec4, count / 4),
-                _ => (Kernel::GradBias, count),
-            };
-            let groups = if kernel == Kernel::GradBiasShared { count } else { count.div_ceil(THREADS) };
-            let params = Params { batch: samples, count: count as u32, row, y_base, accumulate, ..self.params() };
-            let bindings = vec![slice, super::Slice::whole(Role::GradBias)];
-            self.dispatch(plan, kernel.variant(&[]), params, groups, bindings)?;
+            let width = width(outputs.is_multiple_of(4) && y_base.is_multiple_of(4));
+            // Biases are too few to keep a GPU busy one by one.
+            let parts = if samples > 1 && self.strategy().split_batch > 0 { MOST_PARTS } else { 1 };
+            let units = outputs / u64::from(width);
+            let params = Params { batch: samples, count: units as u32, y_base, accumulate, ..self.params() };
+            let variant = Kernel::GradBias.variant(&[parts, width]);
+            let groups = units.div_ceil(THREADS / u64::from(parts));
+            self.dispatch(plan, variant, params, groups, vec![slice, Slice::whole(sums)])?;
+        }
+        if shared {
+            let filters = geometry.biases();
+            let params = Params { count: filters as u32, row: geometry.locations(), ..self.params() };
+            let bindings = vec![Slice::whole(sums), Slice::whole(Role::GradBias)];
+            self.dispatch(plan, Kernel::GradBiasShared.variant(&[]), params, filters, bindings)?;
         }
         Ok(())
     }
@@ -107,9 +120,9 @@ impl Planner<'_> {
 
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<Variant> {
-    use Kernel::{Activate, ActivateGrad, Fill, GradBias, GradBiasShared, GradBiasVec4, Softmax, SoftmaxGrad};
-    let plain = [Fill, GradBias, GradBiasShared, GradBiasVec4, Softmax, SoftmaxGrad].map(|kernel| kernel.variant(&[]));
-    let mut variants = plain.to_vec();
+    use Kernel::{Activate, ActivateGrad, Fill, GradBias, GradBiasShared, Softmax, SoftmaxGrad};
+    let mut variants = [Fill, GradBiasShared, Softmax, SoftmaxGrad].map(|kernel| kernel.variant(&[])).to_vec();
+    variants.extend([1, MOST_PARTS].into_iter().flat_map(|p| WIDTHS.map(|width| GradBias.variant(&[p, width]))));
     for (_, code) in codes::ALL.into_iter().filter(|(_, code)| ![codes::LINEAR, codes::ANY].contains(code)) {
         variants.push(ActivateGrad.variant(&[code]));
     }

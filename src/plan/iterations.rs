@@ -17,7 +17,7 @@ impl Planner<'_> {
         let readers = |turns: u64| 2 * outer + self.most_readers() * (1 + turns);
         // Loads and products of a step of a tile, if a driver doesn't unroll them: see tile.wgsl.
         let tiles = |depth: u64| {
-            let [row_fours, column_fours, thread_rows, thread_columns] = dispatch.variant.constants.map(u64::from);
+            let [row_fours, column_fours, thread_rows, thread_columns, _] = dispatch.variant.constants.map(u64::from);
             let (rows, columns) = (4 * row_fours * thread_rows, 4 * column_fours * thread_columns);
             let loads = 16 * (rows + columns) / (thread_rows * thread_columns);
             depth.div_ceil(16) * (1 + loads + 16 * (1 + row_fours))
@@ -30,16 +30,16 @@ impl Planner<'_> {
             Kernel::LoopGradInput => readers(of(p.filters)),
             Kernel::LoopGradInputVec4 => readers(of(p.filters) / 4),
             Kernel::LoopGradKernel | Kernel::LoopGradKernelVec4 | Kernel::SparseGradKernel => of(p.batch),
-            Kernel::GradBias | Kernel::GradBiasVec4 => of(p.batch),
-            Kernel::GradBiasShared => (of(p.batch) * of(p.row)).div_ceil(64) + 6,
+            Kernel::GradBias => of(p.batch) + 3,
+            Kernel::GradBiasShared => of(p.row).div_ceil(64) + 6,
             Kernel::SparseForward => self.most_entries(),
             Kernel::SparseGradInput => self.most_readers() * (1 + of(p.filters)),
             Kernel::LoopForwardSplit => {
-                let [_, lanes, threads, _] = dispatch.variant.constants.map(u64::from);
+                let [_, lanes, threads, ..] = dispatch.variant.constants.map(u64::from);
                 split(of(p.taps).div_ceil(threads), 3 * of(p.window), threads / lanes)
             }
             Kernel::LoopGradInputSplit => {
-                let [_, lanes, channels, threads] = dispatch.variant.constants.map(u64::from);
+                let [_, lanes, channels, threads, _] = dispatch.variant.constants.map(u64::from);
                 let (readers, steps) = (self.most_readers(), (of(p.filters) / 4).div_ceil(lanes));
                 split(readers.div_ceil(threads), 3 * readers * steps, threads / (lanes * channels))
             }

@@ -2,7 +2,7 @@
 //! sizes in its `Params` and the device's `Strategy`.
 
 use super::elementwise::{FUSED, fused_code};
-use super::tiles::{TILE_SHAPES, TileShape};
+use super::tiles::{TileShape, tile_variants, width};
 use super::{Planner, Strategy};
 use crate::config::Activation;
 use crate::kernel::{Kernel, Params, Variant};
@@ -25,8 +25,10 @@ const MOST_SUMS: u32 = 64;
 /// `Strategy::group_threads`.
 const GROUP_THREADS: [u32; 2] = [8, 64];
 
-/// Quads side by side, channels, samples and threads of the kernels that split a sum.
-const SPLIT_LANES: [u32; 3] = [2, 4, 8];
+/// Quads side by side in the kernels that split a sum, forward and of the input gradient; their channels, samples and
+/// threads.
+const SPLIT_LANES: [u32; 5] = [2, 4, 8, 16, 32];
+const SPLIT_INPUT_LANES: [u32; 3] = [2, 4, 8];
 const SPLIT_CHANNELS: [u32; 3] = [1, 4, 16];
 const SPLIT_IMAGES: [u32; 3] = [1, 4, 8];
 const SPLIT_THREADS: [u32; 2] = [64, 256];
@@ -47,7 +49,7 @@ fn split_images(count: u32) -> u32 {
 }
 
 /// Whether filters, and channels too where `channels` says so, lie in aligned fours everywhere in this dispatch.
-fn in_quads(p: &Params, channels: bool) -> bool {
+pub(super) fn in_quads(p: &Params, channels: bool) -> bool {
     let fours = |sizes: &[u32]| sizes.iter().all(|size| size.is_multiple_of(4));
     let filters = p.y_filter == 1 && fours(&[p.filters, p.first_filter, p.group_filters, p.y_base]);
     filters && (!channels || p.x_channel == 1 && fours(&[p.group_channels, p.x_base]))
@@ -65,19 +67,21 @@ impl Planner<'_> {
         if p.filters.is_multiple_of(4) && quads >= SPLIT_LANES[0] {
             let images = split_images(batch);
             let products = cells * u64::from(batch.div_ceil(images));
-            let lanes = self.split_lanes(quads, products);
-            if let Some(threads) = self.split_threads(batch, || p.window.into(), lanes) {
-                let variant = Kernel::LoopForwardSplit.variant(&[images, lanes, threads]);
-                return (variant, products * u64::from(quads.div_ceil(lanes)));
+            let lanes = self.split_lanes(&SPLIT_LANES, quads, products);
+            let groups = products * u64::from(quads.div_ceil(lanes));
+            if let Some(threads) = self.split_threads(batch, groups, || p.window.into(), lanes) {
+                return (Kernel::LoopForwardSplit.variant(&[images, lanes, threads]), groups);
             }
         }
         if let Some(shape) = self.tiled(batch, cells, batch, p.filters) {
-            return (Kernel::LoopForwardTiled.variant(&shape.constants()), cells * shape.tiles(batch, p.filters));
+            let variant = Kernel::LoopForwardTiled.variant(&shape.constants(width(in_quads(p, true))));
+            return (variant, cells * shape.tiles(batch, p.filters));
         }
         if in_quads(p, true) {
-            let images = tile(&IMAGES, if quads == 1 { MOST_QUADS } else { MOST_QUADS / 2 }, batch);
-            let tiles = u64::from(batch.div_ceil(images));
             let threads = self.strategy().group_threads;
+            let most = if quads == 1 { MOST_QUADS } else { MOST_QUADS / 2 };
+            let images = self.images(most, batch, groups(cells * u64::from(quads), threads));
+            let tiles = u64::from(batch.div_ceil(images));
             // As many quads as registers hold, so that a thread's weights lie side by side, unless that leaves
             // processors without work.
             let groups = |size: u32| groups(cells * u64::from(quads.div_ceil(size)), threads) * tiles;
@@ -87,8 +91,8 @@ impl Planner<'_> {
             return (Kernel::LoopForwardVec4.variant(&[images, size, activation, threads]), groups(size));
         }
         let filters = tile(&FILTERS, 8, p.filters);
-        let images = tile(&IMAGES, 8, batch);
         let columns = cells * u64::from(p.filters.div_ceil(filters));
+        let images = self.images(8, batch, groups(columns, THREADS));
         let variant = Kernel::LoopForward.variant(&[images, filters, activation]);
         (variant, groups(columns, THREADS) * u64::from(batch.div_ceil(images)))
     }
@@ -98,35 +102,38 @@ impl Planner<'_> {
         let (channels, batch, quads) = (p.group_channels, p.batch, in_quads(p, false));
         let products = u64::from(p.positions) * u64::from(p.groups);
         if quads && p.filters / 4 >= SPLIT_LANES[0] {
-            let lanes = self.split_lanes(p.filters / 4, products);
+            let lanes = self.split_lanes(&SPLIT_INPUT_LANES, p.filters / 4, products);
             let side = tile(&SPLIT_CHANNELS, 16, channels);
+            let images = split_images(batch);
+            let groups = products * u64::from(batch.div_ceil(images)) * u64::from(channels.div_ceil(side));
             let terms = || self.most_readers() * u64::from((p.filters / 4).div_ceil(lanes));
-            if let Some(threads) = self.split_threads(batch, terms, lanes * side) {
-                let images = split_images(batch);
-                let variant = Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]);
-                return (variant, products * u64::from(batch.div_ceil(images)) * u64::from(channels.div_ceil(side)));
+            if let Some(threads) = self.split_threads(batch, groups, terms, lanes * side) {
+                return (Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]), groups);
             }
         }
         if let Some(shape) = self.tiled(batch, products, batch, channels) {
-            return (Kernel::LoopGradInputTiled.variant(&shape.constants()), products * shape.tiles(batch, channels));
+            let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(width(quads)));
+            return (variant, products * shape.tiles(batch, channels));
         }
         let side = divisor(&CHANNELS, 8, channels);
-        let images = tile(&IMAGES, MOST_SUMS / side.max(4), batch);
         let columns = products * u64::from(channels / side);
-        let tiles = u64::from(batch.div_ceil(images));
-        if quads {
-            let threads = self.strategy().group_threads;
-            (Kernel::LoopGradInputVec4.variant(&[images, side, threads]), groups(columns, threads) * tiles)
+        let threads = if quads { self.strategy().group_threads } else { THREADS as u32 };
+        let columns = groups(columns, threads);
+        let images = self.images(MOST_SUMS / side.max(4), batch, columns);
+        let variant = if quads {
+            Kernel::LoopGradInputVec4.variant(&[images, side, threads])
         } else {
-            (Kernel::LoopGradInput.variant(&[images, side]), groups(columns, THREADS) * tiles)
-        }
+            Kernel::LoopGradInput.variant(&[images, side])
+        };
+        (variant, columns * u64::from(batch.div_ceil(images)))
     }
 
     /// The kernel gradient's kernel and its workgroups.
     pub(super) fn grad_kernel_kernel(&self, p: &Params) -> (Variant, u64) {
         let cells = u64::from(p.cells);
         if let Some(shape) = self.tiled(p.batch, cells, p.window, p.filters) {
-            return (Kernel::LoopGradKernelTiled.variant(&shape.constants()), cells * shape.tiles(p.window, p.filters));
+            let variant = Kernel::LoopGradKernelTiled.variant(&shape.constants(width(in_quads(p, true))));
+            return (variant, cells * shape.tiles(p.window, p.filters));
         }
         if in_quads(p, true) {
             // For few samples writing is all there is to it: whole cache lines side by side.
@@ -143,16 +150,26 @@ impl Planner<'_> {
         (Kernel::LoopGradKernel.variant(&[taps, channels, filters]), groups(all, THREADS))
     }
 
-    /// Threads of a workgroup that divides a sum of `rows` terms, counted only if need be, among those of its threads that do not stand side by
-    /// side, where samples are few.
-    fn split_threads(&self, samples: u32, rows: impl FnOnce() -> u64, side_by_side: u32) -> Option<u32> {
-        let Strategy { split_batch, split_terms, .. } = self.strategy();
+    /// Samples of a thread's register tile: as many as registers hold, so that a weight that is loaded is used as often,
+    /// unless `groups` workgroups for each tile of samples leave processors without work.
+    fn images(&self, most: u32, batch: u32, groups: u64) -> u32 {
+        let most = tile(&IMAGES, most, batch);
+        let busy = |images: &u32| groups * u64::from(batch.div_ceil(*images)) >= self.strategy().busy_groups.into();
+        IMAGES.into_iter().filter(|&images| images <= most).rfind(busy).unwrap_or(1)
+    }
+
+    /// Threads of each of `groups` workgroups that divides a sum of `rows` terms, counted only if need be, among those
+    /// of its threads that do not stand side by side, where samples are few. More than a few threads are for devices
+    /// that would otherwise have nothing to do: each has its sum added to the others' in the end.
+    fn split_threads(&self, samples: u32, groups: u64, rows: impl FnOnce() -> u64, side_by_side: u32) -> Option<u32> {
+        let Strategy { split_batch, split_terms, busy_groups, .. } = self.strategy();
         if samples > split_batch {
             return None;
         }
         let (rows, most) = (rows(), self.profile.max_workgroup_size);
         let enough = |threads: &u32| *threads <= most && rows >= u64::from(split_terms * threads / side_by_side);
-        SPLIT_THREADS.into_iter().filter(enough).max()
+        let mut fitting = SPLIT_THREADS.into_iter().filter(enough);
+        if groups < 4 * u64::from(busy_groups) { fitting.max() } else { fitting.next() }
     }
 
     /// The tiles for so many samples and products of this size, unless most of their work would be in vain.
@@ -168,9 +185,11 @@ impl Planner<'_> {
 
     /// Quads that stand side by side where K is split: few where workgroups would be too few, but enough for whole cache
     /// lines.
-    fn split_lanes(&self, quads: u32, products: u64) -> u32 {
-        let wanted = |lanes: u32| products * u64::from(quads.div_ceil(lanes)) >= u64::from(self.strategy().busy_groups);
-        let fitting = SPLIT_LANES.into_iter().filter(|&lanes| lanes <= quads);
+    fn split_lanes(&self, sizes: &[u32], quads: u32, products: u64) -> u32 {
+        let wanted = |lanes: u32| {
+            8 * products * u64::from(quads.div_ceil(lanes)) >= u64::from(self.strategy().busy_groups) * u64::from(lanes)
+        };
+        let fitting = sizes.iter().copied().filter(|&lanes| lanes <= quads);
         fitting.clone().filter(|&lanes| lanes <= 4 || wanted(lanes)).max().unwrap_or(1)
     }
 }
@@ -202,14 +221,17 @@ pub(super) fn variants() -> Vec<Variant> {
             variants.push(Kernel::LoopGradKernelVec4.variant(&[rows, quads]));
         }
     }
-    for (images, lanes) in SPLIT_IMAGES.into_iter().flat_map(|images| SPLIT_LANES.map(|lanes| (images, lanes))) {
-        for threads in SPLIT_THREADS {
-            variants.push(Kernel::LoopForwardSplit.variant(&[images, lanes, threads]));
+    for (images, threads) in SPLIT_IMAGES.into_iter().flat_map(|images| SPLIT_THREADS.map(|threads| (images, threads)))
+    {
+        // So many lanes stand side by side only where there are workgroups enough.
+        let fitting = SPLIT_LANES.into_iter().filter(|&lanes| lanes <= 16 || threads == SPLIT_THREADS[0]);
+        variants.extend(fitting.map(|lanes| Kernel::LoopForwardSplit.variant(&[images, lanes, threads])));
+        for lanes in SPLIT_INPUT_LANES {
             variants
                 .extend(SPLIT_CHANNELS.map(|side| Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads])));
         }
     }
     let tiled = [Kernel::LoopForwardTiled, Kernel::LoopGradInputTiled, Kernel::LoopGradKernelTiled];
-    variants.extend(TILE_SHAPES.into_iter().flat_map(|shape| tiled.map(|kernel| kernel.variant(&shape.constants()))));
+    variants.extend(tiled.into_iter().flat_map(tile_variants));
     variants
 }

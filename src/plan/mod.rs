@@ -52,6 +52,8 @@ pub enum Role {
     Dense,
     /// Scratch: gradient of the values before the activation.
     GradPreActivation,
+    /// Scratch: output gradients summed over the samples.
+    SampleSums,
 }
 
 /// A range of a buffer, in bytes; the offset is aligned as bindings must be.

@@ -1,6 +1,7 @@
 //! Sizes of the tiles of `shaders/tile.wgsl`.
 
 use super::Strategy;
+use crate::kernel::{Kernel, Variant};
 
 /// Constants of `tile.wgsl` that fix a tile's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +20,19 @@ const fn shape(row_fours: u32, column_fours: u32, thread_rows: u32, thread_colum
     TileShape { row_fours, column_fours, thread_rows, thread_columns }
 }
 
-/// Every size that plans use. A thread loads one row, or one column, so that neither side is over the threads' number.
+/// `WIDTH`: elements that a thread loads at once.
+pub(super) const WIDTHS: [u32; 2] = [1, 4];
+
+/// Every size that plans use. Of either side a thread loads one to four vectors of four elements, of 16 terms together.
 pub const TILE_SHAPES: [TileShape; 8] = [
-    shape(2, 2, 8, 8),  // 64 x 64
-    shape(2, 1, 8, 8),  // 64 x 32
-    shape(1, 2, 8, 8),  // 32 x 64
-    shape(1, 1, 8, 8),  // 32 x 32
-    shape(1, 1, 16, 4), // 64 x 16
-    shape(1, 1, 4, 16), // 16 x 64
-    shape(1, 1, 8, 4),  // 32 x 16
-    shape(1, 1, 4, 8),  // 16 x 32
+    shape(2, 2, 8, 8), // 64 x 64
+    shape(2, 1, 8, 8), // 64 x 32
+    shape(1, 2, 8, 8), // 32 x 64
+    shape(1, 1, 8, 8), // 32 x 32
+    shape(2, 1, 8, 4), // 64 x 16
+    shape(1, 2, 4, 8), // 16 x 64
+    shape(1, 1, 8, 4), // 32 x 16
+    shape(1, 1, 4, 8), // 16 x 32
 ];
 
 impl TileShape {
@@ -44,9 +48,9 @@ impl TileShape {
         4 * self.column_fours * self.thread_columns
     }
 
-    /// The first constants of a variant.
-    pub(super) const fn constants(self) -> [u32; 4] {
-        [self.row_fours, self.column_fours, self.thread_rows, self.thread_columns]
+    /// The constants of a variant that loads so many elements at once.
+    pub(super) const fn constants(self, width: u32) -> [u32; 5] {
+        [self.row_fours, self.column_fours, self.thread_rows, self.thread_columns, width]
     }
 
     /// Tiles of a product of `rows` by `columns`.
@@ -67,4 +71,14 @@ impl TileShape {
         };
         TILE_SHAPES.into_iter().min_by_key(time).unwrap_or(TILE_SHAPES[0])
     }
+}
+
+/// `WIDTH` where the operands lie in aligned fours, and where not.
+pub(super) const fn width(fours: bool) -> u32 {
+    WIDTHS[fours as usize]
+}
+
+/// Every variant of a tiled kernel.
+pub(super) fn tile_variants(kernel: Kernel) -> impl Iterator<Item = Variant> {
+    WIDTHS.into_iter().flat_map(move |width| TILE_SHAPES.map(|shape| kernel.variant(&shape.constants(width))))
 }

@@ -1,0 +1,8 @@
+// What a thread of tile.wgsl loads at once where neighbours don't lie in aligned fours.
+alias Unit = f32;
+
+fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
+  var all = four;
+  all[at] = unit;
+  return all;
+}

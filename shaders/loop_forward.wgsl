@@ -57,10 +57,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var j = 0u; j < FILTERS; j++) {
               value[j] = weight(row + filter_at[j]);
             }
+            var input: array<f32, IMAGES>;
             for (var i = 0u; i < IMAGES; i++) {
-              let input = x[sample[i] + at];
+              input[i] = x[sample[i] + at];
+            }
+            for (var i = 0u; i < IMAGES; i++) {
               for (var j = 0u; j < FILTERS; j++) {
-                sum[i][j] += value[j] * input;
+                sum[i][j] += value[j] * input[i];
               }
             }
             at += params.x_channel;

@@ -1,6 +1,6 @@
-// loop_forward for few samples, where the weights are a stream that must not run dry: the threads of a workgroup divide
-// a cell's K among them, LANES quads of filters side by side, so that together they read it from end to end, and add
-// their sums in a fixed order. Filters in fours; channels and formats any.
+// loop_forward for few samples, where the weights are a stream that must not run dry, or for few filters: the threads of a
+// workgroup divide a cell's K among them, LANES units of WIDTH filters side by side, so that together they read it from
+// end to end, and add their sums in a fixed order. Channels and formats any.
 @group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
@@ -11,16 +11,18 @@ const ACTIVATION = ANY;
 const PARTS = THREADS / LANES;
 // Rows of weights that a thread asks for before it uses the first.
 const AHEAD = 4u;
+// Taps whose offsets are known at a time, so many that there are rows for all threads to ask for.
+const TAPS = AHEAD * THREADS;
 // Samples whose sums are added at a time.
 const AT_ONCE = min(IMAGES, 4u);
 
-var<workgroup> offset: array<u32, THREADS>;  // of some taps' inputs
-var<workgroup> partial: array<vec4<f32>, AT_ONCE * THREADS / 2u>;
+var<workgroup> offset: array<u32, TAPS>;  // of some taps' inputs
+var<workgroup> partial: array<Unit, AT_ONCE * THREADS / 2u>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let quads = params.filters / 4u;
-  let columns = (quads + LANES - 1u) / LANES;
+  let units = params.filters / WIDTH;
+  let columns = (units + LANES - 1u) / LANES;
   let tiles = (params.batch + IMAGES - 1u) / IMAGES;
   let index = workgroup_index(group);
   if (index >= params.workgroups) {
@@ -31,44 +33,47 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let cell = params.first_cell + local_cell;
   let p = cell / params.groups;
   let g = cell % params.groups;
-  let quad = index / tiles % columns * LANES + lane % LANES;
+  let unit = index / tiles % columns * LANES + lane % LANES;
   let part = lane / LANES;
-  let weights = params.w_base / 4u + local_cell * params.window * quads + min(quad, quads - 1u);
+  let weights = params.w_base / WIDTH + local_cell * params.window * units + min(unit, units - 1u);
 
   // Samples past the batch repeat the last one; they are not written.
   var sample: array<u32, IMAGES>;
-  var sum: array<vec4<f32>, IMAGES>;
+  var sum: array<Unit, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
     sample[i] = params.x_base + min(first + i, params.batch - 1u) * params.x_sample
       + g * params.group_channels * params.x_channel;
-    sum[i] = vec4<f32>();
+    sum[i] = Unit();
   }
-  // From one of a thread's rows to its next, in taps and channels.
+  // From one of a thread's rows to its next: in taps, channels, and elements of the weights.
   let tap_step = PARTS / params.group_channels;
   let channel_step = PARTS % params.group_channels;
-  for (var first_tap = 0u; first_tap < params.taps; first_tap += THREADS) {
+  let row_step = PARTS * units;
+  for (var first_tap = 0u; first_tap < params.taps; first_tap += TAPS) {
+    let some_taps = min(params.taps - first_tap, TAPS);
     workgroupBarrier();
-    if (first_tap + lane < params.taps) {
-      offset[lane] = window_offset(p, first_tap + lane);
+    for (var t = lane; t < some_taps; t += THREADS) {
+      offset[t] = window_offset(p, first_tap + t);
     }
     workgroupBarrier();
-    let end = min(params.taps, first_tap + THREADS) * params.group_channels;
+    let rows = some_taps * params.group_channels;
     var t = part / params.group_channels;
     var c = part % params.group_channels;
-    for (var k = first_tap * params.group_channels + part; k < end; k += AHEAD * PARTS) {
+    var row_at = weights + (first_tap * params.group_channels + part) * units;
+    for (var k = part; k < rows; k += AHEAD * PARTS) {
       // All is loaded before any of it is used, so that no load waits for another; what isn't there loads from the
       // start of its cell or sample and counts nothing. Weights of clipped taps may be anything, also not a number.
-      var v: array<vec4<f32>, AHEAD>;
+      var v: array<Unit, AHEAD>;
       var input: array<array<f32, IMAGES>, AHEAD>;
       for (var r = 0u; r < AHEAD; r++) {
-        let row = k + r * PARTS;
-        let window = offset[min(t, THREADS - 1u)];
-        let there = row < end && window != NO_TAP;
+        let window = offset[min(t, TAPS - 1u)];
+        let there = k + r * PARTS < rows && window != NO_TAP;
+        v[r] = select(Unit(), weight(select(weights, row_at, there)), there);
         let at = select(0u, window + c * params.x_channel, there);
-        v[r] = select(vec4<f32>(), weight(weights + select(0u, row, there) * quads), there);
         for (var i = 0u; i < IMAGES; i++) {
           input[r][i] = select(0.0, x[sample[i] + at], there);
         }
+        row_at += row_step;
         t += tap_step;
         c += channel_step;
         if (c >= params.group_channels) {
@@ -100,9 +105,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     }
   }
-  if (part == 0u && quad < quads) {
-    for (var l = 0u; l < 4u; l++) {
-      let filter_index = g * params.group_filters + params.first_filter + 4u * quad + l;
+  if (part == 0u && unit < units) {
+    for (var l = 0u; l < WIDTH; l++) {
+      let filter_index = g * params.group_filters + params.first_filter + WIDTH * unit + l;
       var bias = 0.0;
       if (params.use_bias == 1u) {
         bias = b[params.b_base + p * params.b_location + filter_index * params.b_filter];
@@ -110,7 +115,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = params.y_base + p * params.y_location + filter_index * params.y_filter;
       for (var i = 0u; i < IMAGES; i++) {
         if (first + i < params.batch) {
-          y[at + (first + i) * params.y_sample] = activate(sum[i][l] + bias);
+          y[at + (first + i) * params.y_sample] = activate(of_unit(sum[i], l) + bias);
         }
       }
     }

@@ -51,10 +51,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
               value[j] = weight(row + j * params.filters + f);
             }
             let at = p * params.y_location + f * params.y_filter;
+            var output: array<f32, IMAGES>;
             for (var i = 0u; i < IMAGES; i++) {
-              let d = dz[sample[i] + at];
+              output[i] = dz[sample[i] + at];
+            }
+            for (var i = 0u; i < IMAGES; i++) {
               for (var j = 0u; j < CHANNELS; j++) {
-                sum[i][j] += value[j] * d;
+                sum[i][j] += value[j] * output[i];
               }
             }
           }

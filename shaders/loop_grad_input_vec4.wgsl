@@ -3,6 +3,10 @@
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
 
+// Samples whose outputs are loaded before they are used: a GPU's loads take their time together, a CPU has no registers
+// to keep them in (8 threads are a CPU's, Strategy::CPU).
+const AT_ONCE = select(IMAGES, 1u, THREADS == 8u);
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let lanes = params.groups * params.group_channels / CHANNELS;
@@ -50,10 +54,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var j = 0u; j < CHANNELS; j++) {
               value[j] = weight(row + j * quads + f);
             }
-            for (var i = 0u; i < IMAGES; i++) {
-              let d = dz[sample[i] + at + f];
-              for (var j = 0u; j < CHANNELS; j++) {
-                sum[i][j] += dot(value[j], d);
+            for (var i = 0u; i < IMAGES; i += AT_ONCE) {
+              var output: array<vec4<f32>, AT_ONCE>;
+              for (var r = 0u; r < AT_ONCE; r++) {
+                output[r] = dz[sample[i + r] + at + f];
+              }
+              for (var r = 0u; r < AT_ONCE; r++) {
+                for (var j = 0u; j < CHANNELS; j++) {
+                  sum[i + r][j] += dot(value[j], output[r]);
+                }
               }
             }
           }

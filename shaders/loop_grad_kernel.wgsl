@@ -54,11 +54,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var j = 0u; j < FILTERS; j++) {
       d[j] = dz[from_z + filter_at[j] * params.y_filter];
     }
+    var input: array<array<f32, CHANNELS>, TAPS>;
     for (var s = 0u; s < TAPS; s++) {
       for (var i = 0u; i < CHANNELS; i++) {
-        let input = x[from_x + tap_at[s] + i * params.x_channel];
+        input[s][i] = x[from_x + tap_at[s] + i * params.x_channel];
+      }
+    }
+    for (var s = 0u; s < TAPS; s++) {
+      for (var i = 0u; i < CHANNELS; i++) {
         for (var j = 0u; j < FILTERS; j++) {
-          sum[s][i][j] += input * d[j];
+          sum[s][i][j] += input[s][i] * d[j];
         }
       }
     }

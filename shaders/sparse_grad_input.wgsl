@@ -29,8 +29,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var f = 0u; f < params.filters; f++) {
         let value = weight(local * params.filters + f);
         let at = row_offset(row, f);
+        var output: array<f32, IMAGES>;
         for (var i = 0u; i < IMAGES; i++) {
-          sum[i] += value * dz[sample[i] + at];
+          output[i] = dz[sample[i] + at];
+        }
+        for (var i = 0u; i < IMAGES; i++) {
+          sum[i] += value * output[i];
         }
       }
     }

@@ -26,8 +26,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (input != NO_TAP) {
     for (var n = 0u; n < params.batch; n++) {
       let value = x[params.x_base + n * params.x_sample + input];
+      var output: array<f32, FILTERS>;
       for (var j = 0u; j < FILTERS; j++) {
-        sum[j] += value * dz[from_z[j] + n * params.y_sample];
+        output[j] = dz[from_z[j] + n * params.y_sample];
+      }
+      for (var j = 0u; j < FILTERS; j++) {
+        sum[j] += value * output[j];
       }
     }
   }

@@ -1,6 +1,12 @@
-// What a thread of tile.wgsl loads at once where neighbours don't lie in aligned fours.
+// What a thread loads at once where WIDTH is 1: neighbours don't lie in aligned fours.
 alias Unit = f32;
 
+// Element `at` of a unit.
+fn of_unit(unit: Unit, at: u32) -> f32 {
+  return unit;
+}
+
+// Four elements with a unit of them, from `at` on, replaced.
 fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
   var all = four;
   all[at] = unit;

@@ -1,6 +1,12 @@
-// What a thread of tile.wgsl loads at once where neighbours lie in aligned fours.
+// What a thread loads at once where WIDTH is 4.
 alias Unit = vec4<f32>;
 
+// Element `at` of a unit.
+fn of_unit(unit: Unit, at: u32) -> f32 {
+  return unit[at];
+}
+
+// Four elements with a unit of them, from `at` on, replaced.
 fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
   return unit;
 }

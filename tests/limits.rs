@@ -358,7 +358,8 @@ fn bytes_of_plans_are_what_is_allocated() {
         let adapter =
             adapters.swap_remove(headless::pick(&adapters, wanted.as_deref()).expect("tests need an adapter"));
         let (device, queue) = adapter.request_device(&wgpu::DeviceDescriptor::default()).await.expect("a device");
-        // Number of buffers, and, where the backend has wgpu's allocator, their memory; each is rounded up a little.
+        // Number of buffers, and, where the backend has wgpu's allocator, their memory; drivers round each up, to 64 bytes
+        // or 256.
         let allocated = || {
             queue.submit([]);
             device.poll(wgpu::PollType::wait_indefinitely()).expect("the device is there");
@@ -373,7 +374,7 @@ fn bytes_of_plans_are_what_is_allocated() {
             let (count, memory) = allocated();
             assert_eq!(count, buffers, "buffers of {what}");
             let rounded = memory.unwrap_or(bytes);
-            assert!((bytes..=bytes + 64 * (count + 4)).contains(&rounded), "{what}: {rounded} bytes for {bytes}");
+            assert!((bytes..=bytes + 256 * (count + 4)).contains(&rounded), "{what}: {rounded} bytes for {bytes}");
         };
         assert_eq!(allocated().1.unwrap_or(0), 0);
 

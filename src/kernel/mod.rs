@@ -164,10 +164,10 @@ pub const KERNELS: [KernelInfo; 26] = [
     kernel!(
         LoopForwardSplit,
         "loop_forward_split",
-        Vec4,
+        Units,
         [WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "LANES", "THREADS"]
+        ["IMAGES", "LANES", "THREADS", "WIDTH"]
     ),
     kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(

@@ -126,7 +126,7 @@ fn work(dispatch: &Dispatch) -> Work {
         },
         Kernel::LoopForwardSplit => Work {
             threads: of(c) * of(p.workgroups),
-            operations: tap + window * y / of(c) * product(4.0, x, LOAD4 + x) + 16.0 * x,
+            operations: tap + window * y / of(c) * product(of(d), x, LOAD4 + x) + 16.0 * x,
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradInputSplit => Work {

@@ -2,7 +2,7 @@
 //! sizes in its `Params` and the device's `Strategy`.
 
 use super::elementwise::{FUSED, fused_code};
-use super::tiles::{TileShape, tile_variants, width};
+use super::tiles::{TileShape, WIDTHS, tile_variants, width};
 use super::{Planner, Strategy};
 use crate::config::Activation;
 use crate::kernel::{Kernel, Params, Variant};
@@ -25,9 +25,9 @@ const MOST_SUMS: u32 = 64;
 /// `Strategy::group_threads`.
 const GROUP_THREADS: [u32; 2] = [8, 64];
 
-/// Quads side by side in the kernels that split a sum, forward and of the input gradient; their channels, samples and
-/// threads.
-const SPLIT_LANES: [u32; 5] = [2, 4, 8, 16, 32];
+/// Units of filters side by side in the kernels that split a sum, forward by the units' width (`WIDTHS`) and of the
+/// input gradient; their channels, samples and threads.
+const SPLIT_LANES: [&[u32]; 2] = [&[1, 2, 4, 8], &[1, 2, 4, 8, 16, 32]];
 const SPLIT_INPUT_LANES: [u32; 3] = [2, 4, 8];
 const SPLIT_CHANNELS: [u32; 3] = [1, 4, 16];
 const SPLIT_IMAGES: [u32; 3] = [1, 4, 8];
@@ -64,18 +64,21 @@ impl Planner<'_> {
     pub(super) fn forward_kernel(&self, p: &Params, fused: Activation) -> (Variant, u64) {
         let activation = fused_code(fused);
         let (cells, batch, quads) = (u64::from(p.cells), p.batch, p.filters / 4);
-        if p.filters.is_multiple_of(4) && quads >= SPLIT_LANES[0] {
-            let images = split_images(batch);
-            let products = cells * u64::from(batch.div_ceil(images));
-            let lanes = self.split_lanes(&SPLIT_LANES, quads, products);
-            let groups = products * u64::from(quads.div_ceil(lanes));
-            if let Some(threads) = self.split_threads(batch, groups, || p.window.into(), lanes) {
-                return (Kernel::LoopForwardSplit.variant(&[images, lanes, threads]), groups);
-            }
+        let split_batch = self.strategy().split_batch;
+        if batch <= split_batch
+            && let Some(split) = self.forward_split(p)
+        {
+            return split;
         }
         if let Some(shape) = self.tiled(batch, cells, batch, p.filters) {
             let variant = Kernel::LoopForwardTiled.variant(&shape.constants(width(in_quads(p, true))));
             return (variant, cells * shape.tiles(batch, p.filters));
+        }
+        // Filters too few for a tile.
+        if split_batch > 0
+            && let Some(split) = self.forward_split(p)
+        {
+            return split;
         }
         if in_quads(p, true) {
             let threads = self.strategy().group_threads;
@@ -97,23 +100,54 @@ impl Planner<'_> {
         (variant, groups(columns, THREADS) * u64::from(batch.div_ceil(images)))
     }
 
+    /// The forward kernel that splits a sum, and its workgroups, where sums are long enough.
+    fn forward_split(&self, p: &Params) -> Option<(Variant, u64)> {
+        let fours = p.filters.is_multiple_of(4);
+        let (width, sizes) = (width(fours), SPLIT_LANES[usize::from(fours)]);
+        let units = p.filters / width;
+        let images = split_images(p.batch);
+        let products = u64::from(p.cells) * u64::from(p.batch.div_ceil(images));
+        let lanes = self.split_lanes(sizes, units, products);
+        let groups = products * u64::from(units.div_ceil(lanes));
+        let threads = self.split_threads(groups, p.window.into(), lanes)?;
+        Some((Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width]), groups))
+    }
+
+    /// The input gradient's kernel that splits a sum, and its workgroups, where sums are long enough.
+    fn grad_input_split(&self, p: &Params) -> Option<(Variant, u64)> {
+        let quads = p.filters / 4;
+        if !in_quads(p, false) || quads < SPLIT_INPUT_LANES[0] {
+            return None;
+        }
+        let products = u64::from(p.positions) * u64::from(p.groups);
+        let lanes = self.split_lanes(&SPLIT_INPUT_LANES, quads, products);
+        let side = tile(&SPLIT_CHANNELS, 16, p.group_channels);
+        let images = split_images(p.batch);
+        let groups = products * u64::from(p.batch.div_ceil(images)) * u64::from(p.group_channels.div_ceil(side));
+        let terms = self.most_readers() * u64::from(quads.div_ceil(lanes));
+        let threads = self.split_threads(groups, terms, lanes * side)?;
+        Some((Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]), groups))
+    }
+
     /// The input gradient's kernel and its workgroups.
     pub(super) fn grad_input_kernel(&self, p: &Params) -> (Variant, u64) {
         let (channels, batch, quads) = (p.group_channels, p.batch, in_quads(p, false));
         let products = u64::from(p.positions) * u64::from(p.groups);
-        if quads && p.filters / 4 >= SPLIT_LANES[0] {
-            let lanes = self.split_lanes(&SPLIT_INPUT_LANES, p.filters / 4, products);
-            let side = tile(&SPLIT_CHANNELS, 16, channels);
-            let images = split_images(batch);
-            let groups = products * u64::from(batch.div_ceil(images)) * u64::from(channels.div_ceil(side));
-            let terms = || self.most_readers() * u64::from((p.filters / 4).div_ceil(lanes));
-            if let Some(threads) = self.split_threads(batch, groups, terms, lanes * side) {
-                return (Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]), groups);
-            }
+        let split_batch = self.strategy().split_batch;
+        if batch <= split_batch
+            && let Some(split) = self.grad_input_split(p)
+        {
+            return split;
         }
         if let Some(shape) = self.tiled(batch, products, batch, channels) {
             let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(width(quads)));
             return (variant, products * shape.tiles(batch, channels));
+        }
+        // Channels too few for a tile.
+        if split_batch > 0
+            && let Some(split) = self.grad_input_split(p)
+        {
+            return split;
         }
         let side = divisor(&CHANNELS, 8, channels);
         let columns = products * u64::from(channels / side);
@@ -158,16 +192,13 @@ impl Planner<'_> {
         IMAGES.into_iter().filter(|&images| images <= most).rfind(busy).unwrap_or(1)
     }
 
-    /// Threads of each of `groups` workgroups that divides a sum of `rows` terms, counted only if need be, among those
-    /// of its threads that do not stand side by side, where samples are few. More than a few threads are for devices
-    /// that would otherwise have nothing to do: each has its sum added to the others' in the end.
-    fn split_threads(&self, samples: u32, groups: u64, rows: impl FnOnce() -> u64, side_by_side: u32) -> Option<u32> {
-        let Strategy { split_batch, split_terms, busy_groups, .. } = self.strategy();
-        if samples > split_batch {
-            return None;
-        }
-        let (rows, most) = (rows(), self.profile.max_workgroup_size);
-        let enough = |threads: &u32| *threads <= most && rows >= u64::from(split_terms * threads / side_by_side);
+    /// Threads of each of `groups` workgroups that divides a sum of `terms` among those of its threads that do not stand
+    /// side by side. More than a few threads are for devices that would otherwise have nothing to do: each has its sum
+    /// added to the others' in the end.
+    fn split_threads(&self, groups: u64, terms: u64, side_by_side: u32) -> Option<u32> {
+        let Strategy { split_terms, busy_groups, .. } = self.strategy();
+        let most = self.profile.max_workgroup_size;
+        let enough = |threads: &u32| *threads <= most && terms >= u64::from(split_terms * threads / side_by_side);
         let mut fitting = SPLIT_THREADS.into_iter().filter(enough);
         if groups < 4 * u64::from(busy_groups) { fitting.max() } else { fitting.next() }
     }
@@ -183,13 +214,13 @@ impl Planner<'_> {
         (100 * wanted >= u64::from(self.strategy().tile_use) * computed).then_some(shape)
     }
 
-    /// Quads that stand side by side where K is split: few where workgroups would be too few, but enough for whole cache
+    /// Units that stand side by side where a sum is split: few where workgroups would be too few, but enough for whole cache
     /// lines.
-    fn split_lanes(&self, sizes: &[u32], quads: u32, products: u64) -> u32 {
+    fn split_lanes(&self, sizes: &[u32], units: u32, products: u64) -> u32 {
         let wanted = |lanes: u32| {
-            8 * products * u64::from(quads.div_ceil(lanes)) >= u64::from(self.strategy().busy_groups) * u64::from(lanes)
+            8 * products * u64::from(units.div_ceil(lanes)) >= u64::from(self.strategy().busy_groups) * u64::from(lanes)
         };
-        let fitting = sizes.iter().copied().filter(|&lanes| lanes <= quads);
+        let fitting = sizes.iter().copied().filter(|&lanes| lanes <= units);
         fitting.clone().filter(|&lanes| lanes <= 4 || wanted(lanes)).max().unwrap_or(1)
     }
 }
@@ -224,8 +255,10 @@ pub(super) fn variants() -> Vec<Variant> {
     for (images, threads) in SPLIT_IMAGES.into_iter().flat_map(|images| SPLIT_THREADS.map(|threads| (images, threads)))
     {
         // So many lanes stand side by side only where there are workgroups enough.
-        let fitting = SPLIT_LANES.into_iter().filter(|&lanes| lanes <= 16 || threads == SPLIT_THREADS[0]);
-        variants.extend(fitting.map(|lanes| Kernel::LoopForwardSplit.variant(&[images, lanes, threads])));
+        for (sizes, width) in SPLIT_LANES.into_iter().zip(WIDTHS) {
+            let fitting = sizes.iter().filter(|&&lanes| lanes <= 16 || threads == SPLIT_THREADS[0]);
+            variants.extend(fitting.map(|&lanes| Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width])));
+        }
         for lanes in SPLIT_INPUT_LANES {
             variants
                 .extend(SPLIT_CHANNELS.map(|side| Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads])));

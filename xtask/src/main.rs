@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `setup` | makes sure that there is a Vulkan adapter (Linux; Metal and DX12 come with the system) |
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
-//! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint` |
+//! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint`, on Linux `isa` |
 //! | `wasm`  | builds the library for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
+//! | `isa`   | compiles every shader variant for an AMD GPU that needn't be there: registers, spills, assembly |
 //!
 //! On Debian and Ubuntu, as root or with passwordless sudo, missing system packages are installed by `apt-get`, and
 //! each installation is announced. Elsewhere the command stops with one line that names what to install. Nothing is
@@ -20,11 +21,13 @@
 //!   standard library from source, in a target directory of its own.
 //! * `tint`: Chromium or Chrome (`$CHROMIUM` names one), Node.js and npm. `cargo xtask tint DIR` checks the
 //!   `variants.json` of `DIR` instead of making a new list from the library.
+//! * `isa`: Linux, and Mesa's RADV, which Debian's `mesa-vulkan-drivers` has.
 //!
 //! `CARGO_TARGET_DIR` is respected throughout. There are no dependencies, so that the first use is quick.
 
 mod apt;
 mod demo;
+mod isa;
 mod setup;
 mod sh;
 mod test;
@@ -40,6 +43,7 @@ Usage: cargo xtask <command>
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
   test [ARG…]   format, lints, docs, tests, wasm and tint; ARGs go to `cargo test` (--release, a name, …)
   wasm          build the library for wasm32-unknown-unknown
+  isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
   tint [DIR]    compile every shader variant (or those of DIR/variants.json) in headless Chromium
   help          this text
 ";
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         ["wasm"] => wasm::wasm(),
         ["tint"] => tint::tint(None),
         ["tint", dir] => tint::tint(Some(dir)),
+        ["isa", rest @ ..] => isa::isa(rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

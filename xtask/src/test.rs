@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that a change must pass, cheapest first.
 
 use crate::sh::{self, Result};
-use crate::{setup, tint, wasm};
+use crate::{isa, setup, tint, wasm};
 use std::io::Write as _;
 use std::process::Command;
 use std::time::Instant;
@@ -35,6 +35,11 @@ pub(crate) fn test(args: &[&str]) -> Result {
     })?;
     step("wasm", wasm::wasm)?;
     step("tint", || tint::tint(None))?;
+    if cfg!(target_os = "linux") {
+        step("isa", || isa::isa(&[]))?;
+    } else {
+        println!("\n== isa: not run, it is for Linux");
+    }
     println!("\nall passed in {}", minutes(start));
     Ok(())
 }

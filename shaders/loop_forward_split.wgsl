@@ -1,7 +1,7 @@
 // loop_forward for few samples, where the weights are a stream that must not run dry, or for few filters: the threads of a
 // workgroup divide a cell's K among them, LANES units of WIDTH filters side by side, so that together they read it from
-// end to end, and add their sums in a fixed order. Channels and formats any.
-@group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
+// end to end, and add their sums in a fixed order. A thread takes the rows of INPUT_WIDTH channels together.
+@group(0) @binding(2) var<storage, read> x: array<Input>;      // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
@@ -9,8 +9,9 @@
 // Chosen by the uniform: little beside the sums.
 const ACTIVATION = ANY;
 const PARTS = THREADS / LANES;
-// Rows of weights that a thread asks for before it uses the first.
+// Rows of weights that a thread asks for before it uses the first, in turns of INPUT_WIDTH.
 const AHEAD = 4u;
+const TURNS = AHEAD / INPUT_WIDTH;
 // Taps whose offsets are known at a time, so many that there are rows for all threads to ask for.
 const TAPS = AHEAD * THREADS;
 // Samples whose sums are added at a time.
@@ -45,10 +46,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       + g * params.group_channels * params.x_channel;
     sum[i] = Unit();
   }
-  // From one of a thread's rows to its next: in taps, channels, and elements of the weights.
-  let tap_step = PARTS / params.group_channels;
-  let channel_step = PARTS % params.group_channels;
-  let row_step = PARTS * units;
+  // From one of a thread's turns to its next: in taps, channels, and elements of the weights.
+  let tap_step = PARTS * INPUT_WIDTH / params.group_channels;
+  let channel_step = PARTS * INPUT_WIDTH % params.group_channels;
+  let row_step = PARTS * INPUT_WIDTH * units;
   for (var first_tap = 0u; first_tap < params.taps; first_tap += TAPS) {
     let some_taps = min(params.taps - first_tap, TAPS);
     workgroupBarrier();
@@ -57,22 +58,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     let rows = some_taps * params.group_channels;
-    var t = part / params.group_channels;
-    var c = part % params.group_channels;
-    var row_at = weights + (first_tap * params.group_channels + part) * units;
-    for (var k = part; k < rows; k += AHEAD * PARTS) {
+    var t = part * INPUT_WIDTH / params.group_channels;
+    var c = part * INPUT_WIDTH % params.group_channels;
+    var row_at = weights + (first_tap * params.group_channels + part * INPUT_WIDTH) * units;
+    for (var k = part * INPUT_WIDTH; k < rows; k += AHEAD * PARTS) {
       // All is loaded before any of it is used, so that no load waits for another; what isn't there loads from the
       // start of its cell or sample and counts nothing. Weights of clipped taps may be anything, also not a number.
-      var v: array<Unit, AHEAD>;
-      var input: array<array<f32, IMAGES>, AHEAD>;
-      for (var r = 0u; r < AHEAD; r++) {
+      var there: array<bool, TURNS>;
+      var from_w: array<u32, TURNS>;
+      var from_x: array<u32, TURNS>;
+      for (var r = 0u; r < TURNS; r++) {
         let window = offset[min(t, TAPS - 1u)];
-        let there = k + r * PARTS < rows && window != NO_TAP;
-        v[r] = select(Unit(), weight(select(weights, row_at, there)), there);
-        let at = select(0u, window + c * params.x_channel, there);
-        for (var i = 0u; i < IMAGES; i++) {
-          input[r][i] = select(0.0, x[sample[i] + at], there);
-        }
+        there[r] = k + r * PARTS * INPUT_WIDTH < rows && window != NO_TAP;
+        from_w[r] = select(weights, row_at, there[r]);
+        from_x[r] = select(0u, window + c * params.x_channel, there[r]);
         row_at += row_step;
         t += tap_step;
         c += channel_step;
@@ -81,9 +80,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           t += 1u;
         }
       }
-      for (var r = 0u; r < AHEAD; r++) {
-        for (var i = 0u; i < IMAGES; i++) {
-          sum[i] += v[r] * input[r][i];
+      // A single turn is taken or not; of several, those that aren't there count nothing.
+      if (TURNS > 1u || there[0]) {
+        var v: array<array<Unit, INPUT_WIDTH>, TURNS>;
+        var input: array<array<Input, IMAGES>, TURNS>;
+        for (var r = 0u; r < TURNS; r++) {
+          for (var j = 0u; j < INPUT_WIDTH; j++) {
+            v[r][j] = select(Unit(), weight(from_w[r] + j * units), TURNS == 1u || there[r]);
+          }
+          for (var i = 0u; i < IMAGES; i++) {
+            input[r][i] = select(Input(), x[(sample[i] + from_x[r]) / INPUT_WIDTH], TURNS == 1u || there[r]);
+          }
+        }
+        for (var r = 0u; r < TURNS; r++) {
+          for (var i = 0u; i < IMAGES; i++) {
+            for (var j = 0u; j < INPUT_WIDTH; j++) {
+              sum[i] += v[r][j] * of_input(input[r][i], j);
+            }
+          }
         }
       }
     }

@@ -1,23 +1,25 @@
-// loop_grad_input for few samples: the threads of a workgroup divide the readers and filters of CHANNELS channels of a
-// position among them, LANES quads of filters side by side, and add their sums in a fixed order. channels_last with
-// filters in fours.
+// loop_grad_input for few samples: the threads of a workgroup divide the readers and filters of a position's channels among
+// them, LANES quads of filters and CHANNELS times ROWS channels side by side, and add their sums in a fixed order. ROWS
+// divides a group's channels. channels_last with filters in fours.
 @group(0) @binding(2) var<storage, read> dz: array<vec4<f32>>;  // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
 
 const COLUMN = CHANNELS * LANES;
 const PARTS = THREADS / COLUMN;
-// Rows of weights that a thread asks for before it uses the first: with more, they and the outputs leave the registers.
-const AHEAD = min(4u, 16u / IMAGES);
+// Steps that a thread loads before it uses the first: with more, what it loads leaves the registers.
+const TURNS = max(1u, min(4u, 16u / IMAGES) / ROWS);
+// Rows whose sums are added at a time.
+const AT_ONCE = min(ROWS, 4096u / (THREADS * IMAGES));
 
 var<workgroup> weights_at: array<u32, THREADS>;  // of some readers: their weights' rows, NO_TAP outside this chunk
 var<workgroup> dz_at: array<u32, THREADS>;       //   and their outputs
-var<workgroup> partial: array<array<f32, IMAGES>, THREADS / 2u>;
+var<workgroup> partial: array<array<array<f32, AT_ONCE>, IMAGES>, THREADS / 2u>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let quads = params.filters / 4u;
-  let columns = (params.group_channels + CHANNELS - 1u) / CHANNELS;
+  let columns = (params.group_channels + CHANNELS * ROWS - 1u) / (CHANNELS * ROWS);
   let tiles = (params.batch + IMAGES - 1u) / IMAGES;
   let index = workgroup_index(group);
   if (index >= params.workgroups) {
@@ -26,18 +28,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first = index % tiles * IMAGES;
   let position = index / tiles / columns / params.groups;
   let g = index / tiles / columns % params.groups;
-  let c = index / tiles % columns * CHANNELS + lane / LANES % CHANNELS;
+  let c = (index / tiles % columns * CHANNELS + lane / LANES % CHANNELS) * ROWS;
   let part = lane / COLUMN;
   let quad = lane % LANES;
   // Channels past the last repeat it; they are not written.
-  let row = min(c, params.group_channels - 1u) * quads;
+  let row = min(c, params.group_channels - ROWS) * quads;
 
   var sample: array<u32, IMAGES>;
-  var sum: array<f32, IMAGES>;
+  var sum: array<array<f32, ROWS>, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
     let n = min(first + i, params.batch - 1u);
     sample[i] = (params.y_base + n * params.y_sample + g * params.group_filters + params.first_filter) / 4u;
-    sum[i] = 0.0;
+    for (var j = 0u; j < ROWS; j++) {
+      sum[i][j] = 0.0;
+    }
   }
   let readers = readers_of(position);
   // Steps of LANES quads along the filters of a reader.
@@ -59,19 +63,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let end = min(readers.count - first_reader, THREADS) * steps;
     var e = part / steps;
     var f = part % steps * LANES + quad;
-    for (var step = part; step < end; step += AHEAD * PARTS) {
+    for (var step = part; step < end; step += TURNS * PARTS) {
       // All is loaded before any of it is used, so that no load waits for another; what isn't there loads from the
       // start of the weights or sample and counts nothing.
-      var v: array<vec4<f32>, AHEAD>;
-      var output: array<array<vec4<f32>, IMAGES>, AHEAD>;
-      for (var r = 0u; r < AHEAD; r++) {
+      var there: array<bool, TURNS>;
+      var from_w: array<u32, TURNS>;
+      var from_z: array<u32, TURNS>;
+      for (var r = 0u; r < TURNS; r++) {
         let place = min(e, THREADS - 1u);
-        let there = step + r * PARTS < end && f < quads && weights_at[place] != NO_TAP;
-        let at = select(0u, dz_at[place] + f, there);
-        v[r] = select(vec4<f32>(), weight(select(0u, weights_at[place] + row + f, there)), there);
-        for (var i = 0u; i < IMAGES; i++) {
-          output[r][i] = select(vec4<f32>(), dz[sample[i] + at], there);
-        }
+        there[r] = step + r * PARTS < end && f < quads && weights_at[place] != NO_TAP;
+        from_w[r] = select(0u, weights_at[place] + row + f, there[r]);
+        from_z[r] = select(0u, dz_at[place] + f, there[r]);
         e += reader_step;
         f += filter_step;
         if (f >= steps * LANES) {
@@ -79,50 +81,82 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           e += 1u;
         }
       }
-      for (var r = 0u; r < AHEAD; r++) {
-        for (var i = 0u; i < IMAGES; i++) {
-          sum[i] += dot(v[r], output[r][i]);
+      // A single turn is taken or not; of several, those that aren't there count nothing.
+      if (TURNS > 1u || there[0]) {
+        var v: array<array<vec4<f32>, ROWS>, TURNS>;
+        var output: array<array<vec4<f32>, IMAGES>, TURNS>;
+        for (var r = 0u; r < TURNS; r++) {
+          let taken = TURNS == 1u || there[r];
+          for (var j = 0u; j < ROWS; j++) {
+            v[r][j] = select(vec4<f32>(), weight(from_w[r] + j * quads), taken);
+          }
+          for (var i = 0u; i < IMAGES; i++) {
+            output[r][i] = select(vec4<f32>(), dz[sample[i] + from_z[r]], taken);
+          }
+        }
+        for (var r = 0u; r < TURNS; r++) {
+          for (var i = 0u; i < IMAGES; i++) {
+            for (var j = 0u; j < ROWS; j++) {
+              sum[i][j] += dot(v[r][j], output[r][i]);
+            }
+          }
         }
       }
     }
   }
 
-  // First along the quads of a channel, then over the parts.
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (quad >= half && quad < 2u * half) {
-      partial[lane / LANES * half + quad - half] = sum;
-    }
-    workgroupBarrier();
-    if (quad < half) {
-      for (var i = 0u; i < IMAGES; i++) {
-        sum[i] += partial[lane / LANES * half + quad][i];
+  for (var some = 0u; some < ROWS; some += AT_ONCE) {
+    // First along the quads of a channel, then over the parts.
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+      workgroupBarrier();
+      if (quad >= half && quad < 2u * half) {
+        for (var i = 0u; i < IMAGES; i++) {
+          for (var j = 0u; j < AT_ONCE; j++) {
+            partial[lane / LANES * half + quad - half][i][j] = sum[i][some + j];
+          }
+        }
+      }
+      workgroupBarrier();
+      if (quad < half) {
+        for (var i = 0u; i < IMAGES; i++) {
+          for (var j = 0u; j < AT_ONCE; j++) {
+            sum[i][some + j] += partial[lane / LANES * half + quad][i][j];
+          }
+        }
       }
     }
-  }
-  for (var half = PARTS / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (part >= half && part < 2u * half) {
-      partial[lane - half * COLUMN] = sum;
-    }
-    workgroupBarrier();
-    if (part < half) {
-      for (var i = 0u; i < IMAGES; i++) {
-        sum[i] += partial[lane][i];
+    for (var half = PARTS / 2u; half > 0u; half /= 2u) {
+      workgroupBarrier();
+      if (part >= half && part < 2u * half) {
+        for (var i = 0u; i < IMAGES; i++) {
+          for (var j = 0u; j < AT_ONCE; j++) {
+            partial[lane - half * COLUMN][i][j] = sum[i][some + j];
+          }
+        }
+      }
+      workgroupBarrier();
+      if (part < half) {
+        for (var i = 0u; i < IMAGES; i++) {
+          for (var j = 0u; j < AT_ONCE; j++) {
+            sum[i][some + j] += partial[lane][i][j];
+          }
+        }
       }
     }
   }
   if (part == 0u && quad == 0u && c < params.group_channels) {
-    let channel = g * params.group_channels + c;
     for (var i = 0u; i < IMAGES; i++) {
       if (first + i < params.batch) {
-        let at = params.x_base + (first + i) * params.x_sample + position * params.x_position
-          + channel * params.x_channel;
-        var value = sum[i];
-        if (params.accumulate == 1u) {
-          value += dx[at];
+        for (var j = 0u; j < ROWS; j++) {
+          let channel = g * params.group_channels + c + j;
+          let at = params.x_base + (first + i) * params.x_sample + position * params.x_position
+            + channel * params.x_channel;
+          var value = sum[i][j];
+          if (params.accumulate == 1u) {
+            value += dx[at];
+          }
+          dx[at] = value;
         }
-        dx[at] = value;
       }
     }
   }

@@ -349,17 +349,18 @@ fn plans_ask_for_the_listed_variants() {
             }
         }
     }
-    // Sums that few filters have.
-    for (length, filters, dtype) in [20, 300]
-        .into_iter()
-        .flat_map(|length| [1, 2, 4, 5, 9].into_iter().flat_map(move |f| dtypes.map(|dtype| (length, f, dtype))))
-    {
-        let layer = Geometry::new(&Config::new(filters, [length]).dtype(dtype), &[2 * length, 16]).expect("a layer");
-        let layer = layer.with_implementation(Implementation::Loop);
-        for (strategy, batch) in [Strategy::GPU, wide].into_iter().flat_map(|s| [1, 4, 8, 64].map(|n| (s, n))) {
-            let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
-            let plans = common::plans(&layer, batch, &profile).expect("planned");
-            found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
+    // Sums of few filters, and of few channels.
+    for (length, filters, dtype) in [20, 300].into_iter().flat_map(|length| {
+        [1, 2, 4, 5, 8, 9, 16, 64].into_iter().flat_map(move |f| dtypes.map(|dtype| (length, f, dtype)))
+    }) {
+        for channels in [3, 16] {
+            let layer = Geometry::new(&Config::new(filters, [length]).dtype(dtype), &[2 * length, channels]);
+            let layer = layer.expect("a layer").with_implementation(Implementation::Loop);
+            for (strategy, batch) in [Strategy::GPU, wide].into_iter().flat_map(|s| [1, 4, 8, 64].map(|n| (s, n))) {
+                let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
+                let plans = common::plans(&layer, batch, &profile).expect("planned");
+                found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
+            }
         }
     }
     // Dense matrices of every shape of tile.

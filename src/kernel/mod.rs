@@ -167,7 +167,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Units,
         [WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "LANES", "THREADS", "WIDTH"]
+        ["IMAGES", "LANES", "THREADS", "WIDTH", "INPUT_WIDTH"]
     ),
     kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(
@@ -192,7 +192,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Vec4,
         [READERS],
         [Read, Read, Read, Write],
-        ["IMAGES", "LANES", "CHANNELS", "THREADS"]
+        ["IMAGES", "LANES", "CHANNELS", "THREADS", "ROWS"]
     ),
     kernel!(
         LoopGradKernel,
@@ -316,25 +316,24 @@ impl Variant {
         name
     }
 
-    /// The whole WGSL: constants, params, prelude, kernel.
+    /// The whole WGSL: params, constants, prelude, kernel.
     #[must_use]
     pub fn wgsl(&self) -> String {
         let info = self.kernel.info();
         let mut wgsl = String::new();
-        let mut width = None;
+        let mut fours = info.weights == Weights::Vec4;
+        wgsl.push_str(PARAMS);
         for (name, value) in info.constants.iter().zip(self.constants) {
             wgsl.push_str(&format!("const {name} = {value}u;\n"));
-            if *name == "WIDTH" {
-                width = Some(value);
-            }
+            wgsl.push_str(match (*name, value) {
+                ("WIDTH", 4) => include_str!("../../shaders/units_vec4.wgsl"),
+                ("WIDTH", _) => include_str!("../../shaders/units_scalar.wgsl"),
+                ("INPUT_WIDTH", 4) => include_str!("../../shaders/inputs_vec4.wgsl"),
+                ("INPUT_WIDTH", _) => include_str!("../../shaders/inputs_scalar.wgsl"),
+                _ => "",
+            });
+            fours |= *name == "WIDTH" && value == 4;
         }
-        wgsl.push_str(PARAMS);
-        wgsl.push_str(match width {
-            None => "",
-            Some(4) => include_str!("../../shaders/units_vec4.wgsl"),
-            Some(_) => include_str!("../../shaders/units_scalar.wgsl"),
-        });
-        let fours = info.weights == Weights::Vec4 || width == Some(4);
         wgsl.push_str(match (info.weights, fours, self.dtype) {
             (Weights::Unused, ..) => "",
             (_, false, WeightType::F32) => include_str!("../../shaders/weights_f32.wgsl"),

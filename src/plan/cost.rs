@@ -72,7 +72,7 @@ impl Estimate {
 
 fn work(dispatch: &Dispatch) -> Work {
     let p = &dispatch.params;
-    let [a, b, c, d, _] = dispatch.variant.constants;
+    let [a, b, c, d, e] = dispatch.variant.constants;
     let of = |value: u32| f64::from(value);
     let tiles = |count: u32, tile: u32| of(count.div_ceil(tile.max(1)));
     let (cells, window, filters, batch) = (of(p.cells), of(p.window), of(p.filters), of(p.batch));
@@ -126,14 +126,16 @@ fn work(dispatch: &Dispatch) -> Work {
         },
         Kernel::LoopForwardSplit => Work {
             threads: of(c) * of(p.workgroups),
-            operations: tap + window * y / of(c) * product(of(d), x, LOAD4 + x) + 16.0 * x,
+            operations: tap
+                + window * y / of(c) * product(of(d), x, LOAD4 + x * if e == 4 { LOAD4 / 4.0 } else { 1.0 })
+                + 16.0 * x,
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradInputSplit => Work {
             threads: of(d) * of(p.workgroups),
             operations: 6.0
-                + readers * filters / 4.0 * y * of(c) / of(d) * product(4.0, x, LOAD4 + LOAD4 * x)
-                + 16.0 * x,
+                + readers * filters / 4.0 * of(c) / of(d) * product(4.0 * of(e), x, LOAD4 * (of(e) + x))
+                + 16.0 * x * of(e),
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopForwardTiled => Work { bytes: inputs + weights + outputs, ..tiled(window) },

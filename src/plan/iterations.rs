@@ -41,7 +41,8 @@ impl Planner<'_> {
             Kernel::LoopGradInputSplit => {
                 let [_, lanes, channels, threads, _] = dispatch.variant.constants.map(u64::from);
                 let (readers, steps) = (self.most_readers(), (of(p.filters) / 4).div_ceil(lanes));
-                split(readers.div_ceil(threads), 3 * readers * steps, threads / (lanes * channels))
+                let blocks = readers.div_ceil(threads);
+                split(blocks, 3 * readers * steps, threads / (lanes * channels)) + 4 * 32
             }
             Kernel::LoopForwardTiled => tiles(of(p.window)),
             Kernel::LoopGradInputTiled => tiles(self.most_readers() * of(p.filters)),

@@ -26,10 +26,10 @@ const MOST_SUMS: u32 = 64;
 const GROUP_THREADS: [u32; 2] = [8, 64];
 
 /// Units of filters side by side in the kernels that split a sum, forward by the units' width (`WIDTHS`) and of the
-/// input gradient; their channels, samples and threads.
+/// input gradient; channels side by side, in ones or fours; samples and threads.
 const SPLIT_LANES: [&[u32]; 2] = [&[1, 2, 4, 8], &[1, 2, 4, 8, 16, 32]];
 const SPLIT_INPUT_LANES: [u32; 3] = [2, 4, 8];
-const SPLIT_CHANNELS: [u32; 3] = [1, 4, 16];
+const SPLIT_CHANNELS: [u32; 2] = [1, 4];
 const SPLIT_IMAGES: [u32; 3] = [1, 4, 8];
 const SPLIT_THREADS: [u32; 2] = [64, 256];
 
@@ -110,7 +110,8 @@ impl Planner<'_> {
         let lanes = self.split_lanes(sizes, units, products);
         let groups = products * u64::from(units.div_ceil(lanes));
         let threads = self.split_threads(groups, p.window.into(), lanes)?;
-        Some((Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width]), groups))
+        let inputs = self::width(in_quads(p, true));
+        Some((Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width, inputs]), groups))
     }
 
     /// The input gradient's kernel that splits a sum, and its workgroups, where sums are long enough.
@@ -121,12 +122,13 @@ impl Planner<'_> {
         }
         let products = u64::from(p.positions) * u64::from(p.groups);
         let lanes = self.split_lanes(&SPLIT_INPUT_LANES, quads, products);
-        let side = tile(&SPLIT_CHANNELS, 16, p.group_channels);
+        let rows = width(p.group_channels.is_multiple_of(4));
+        let side = tile(&SPLIT_CHANNELS, 4, p.group_channels / rows);
         let images = split_images(p.batch);
-        let groups = products * u64::from(p.batch.div_ceil(images)) * u64::from(p.group_channels.div_ceil(side));
+        let groups = products * u64::from(p.batch.div_ceil(images)) * u64::from(p.group_channels.div_ceil(side * rows));
         let terms = self.most_readers() * u64::from(quads.div_ceil(lanes));
         let threads = self.split_threads(groups, terms, lanes * side)?;
-        Some((Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads]), groups))
+        Some((Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads, rows]), groups))
     }
 
     /// The input gradient's kernel and its workgroups.
@@ -257,11 +259,17 @@ pub(super) fn variants() -> Vec<Variant> {
         // So many lanes stand side by side only where there are workgroups enough.
         for (sizes, width) in SPLIT_LANES.into_iter().zip(WIDTHS) {
             let fitting = sizes.iter().filter(|&&lanes| lanes <= 16 || threads == SPLIT_THREADS[0]);
-            variants.extend(fitting.map(|&lanes| Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width])));
+            // Inputs come in fours only where filters do.
+            let inputs = WIDTHS.into_iter().filter(|&inputs| inputs <= width);
+            variants.extend(fitting.flat_map(|&lanes| {
+                inputs.clone().map(move |i| Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width, i]))
+            }));
         }
         for lanes in SPLIT_INPUT_LANES {
-            variants
-                .extend(SPLIT_CHANNELS.map(|side| Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads])));
+            for rows in WIDTHS {
+                let variant = |side| Kernel::LoopGradInputSplit.variant(&[images, lanes, side, threads, rows]);
+                variants.extend(SPLIT_CHANNELS.map(variant));
+            }
         }
     }
     let tiled = [Kernel::LoopForwardTiled, Kernel::LoopGradInputTiled, Kernel::LoopGradKernelTiled];

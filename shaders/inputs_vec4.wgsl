@@ -1,0 +1,7 @@
+// What a thread loads of the inputs at once where INPUT_WIDTH is 4: channels lie in aligned fours.
+alias Input = vec4<f32>;
+
+// Channel `at` of them.
+fn of_input(input: Input, at: u32) -> f32 {
+  return input[at];
+}

@@ -8,9 +8,6 @@ const DEPTH = 16u;
 const THREADS = THREAD_ROWS * THREAD_COLUMNS;
 const TILE_ROWS = 4u * ROWS * THREAD_ROWS;
 const TILE_COLUMNS = 4u * COLUMNS * THREAD_COLUMNS;
-// Fours of either tile that a thread loads.
-const A_FOURS = TILE_ROWS * DEPTH / 4u / THREADS;
-const B_FOURS = TILE_COLUMNS * DEPTH / 4u / THREADS;
 
 // By k and by rows or columns in fours; one vector more than there are, so that those of neighbouring k lie in different
 // banks.
@@ -21,13 +18,13 @@ var<workgroup> terms: array<vec2<u32>, THREADS>;
 // Where rows don't lie along the depth, NO_TAP for those that a has nothing of.
 var<workgroup> row_share: array<vec4<u32>, TILE_ROWS / 4u>;
 
-// Where a thread's four number i lies in a tile of so many rows or columns: which k, which row or column. Those of
-// neighbouring threads follow each other in the direction that neighbours lie in memory.
-fn place(along_depth: bool, lane: u32, i: u32, size: u32) -> vec2<u32> {
-  if (along_depth) {
-    return vec2(4u * (lane % (DEPTH / 4u)), lane / (DEPTH / 4u) + i * (4u * THREADS / DEPTH));
+// The term's shares; there are none past the last.
+fn term_of(product: Product, k: u32, depth: u32) -> vec2<u32> {
+  var share = vec2(NO_TAP, 0u);
+  if (k < depth) {
+    share = term(product, k);
   }
-  return vec2(lane / (size / 4u) + i * (4u * THREADS / size), 4u * (lane % (size / 4u)));
+  return share;
 }
 
 @compute @workgroup_size(THREADS)
@@ -46,27 +43,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_column = index % tiles / row_tiles * TILE_COLUMNS;
   let depth = depth_of(product);
 
-  // Shares of the rows and columns that this thread loads: of its fours where they lie along the depth, within its fours
-  // where not. What lies past the last row or column repeats it; no result of it is stored.
-  var a_share: array<u32, max(4u, A_FOURS)>;
+  // What lies past the last row or column repeats it; no result of it is stored.
+  var shares: Shares;
   for (var i = 0u; i < max(4u, A_FOURS); i++) {
     if (A_ALONG_DEPTH) {
-      a_share[i] = a_at_row(product, min(first_row + place(true, lane, i, TILE_ROWS).y, last_row));
+      shares.a[i] = a_at_row(product, min(first_row + place(true, lane, i, TILE_ROWS).y, last_row));
     } else {
-      a_share[i] = a_at_row(product, min(first_row + place(false, lane, 0u, TILE_ROWS).y + i, rows() - WIDTH));
+      let r = first_row + place(false, lane, 0u, TILE_ROWS).y + i;
+      shares.a[i] = a_at_row(product, min(r, rows() - WIDTH));
+    }
+  }
+  for (var i = 0u; i < max(4u, B_FOURS); i++) {
+    if (B_ALONG_DEPTH) {
+      shares.b[i] = b_at_column(product, min(first_column + place(true, lane, i, TILE_COLUMNS).y, last_column));
+    } else {
+      let c = first_column + place(false, lane, 0u, TILE_COLUMNS).y + i;
+      shares.b[i] = b_at_column(product, min(c, columns() - WIDTH));
     }
   }
   if (!A_ALONG_DEPTH && lane < TILE_ROWS / 4u) {
-    row_share[lane] = select(vec4(a_share[0]), vec4(a_share[0], a_share[1], a_share[2], a_share[3]), WIDTH == 1u);
-  }
-  var b_share: array<u32, max(4u, B_FOURS)>;
-  for (var i = 0u; i < max(4u, B_FOURS); i++) {
-    if (B_ALONG_DEPTH) {
-      b_share[i] = b_at_column(product, min(first_column + place(true, lane, i, TILE_COLUMNS).y, last_column));
-    } else {
-      let c = first_column + place(false, lane, 0u, TILE_COLUMNS).y + i;
-      b_share[i] = b_at_column(product, min(c, columns() - WIDTH));
-    }
+    row_share[lane] = select(vec4(shares.a[0]), vec4(shares.a[0], shares.a[1], shares.a[2], shares.a[3]), WIDTH == 1u);
   }
   var sum: array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
   for (var i = 0u; i < 4u * ROWS; i++) {
@@ -75,84 +71,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  // What is loaded at a turn is multiplied at the next, so that the loads' time passes under the products before.
-  var a: array<vec4<f32>, A_FOURS>;
-  var b: array<vec4<f32>, B_FOURS>;
-  for (var k0 = 0u; ; k0 += DEPTH) {
-    let more = k0 < depth;
-    if (more) {
-      if (k0 % THREADS == 0u) {
-        var next = vec2(NO_TAP, 0u);
-        if (k0 + lane < depth) {
-          next = term(product, k0 + lane);
-        }
-        terms[lane] = next;
-        workgroupBarrier();
-      }
-      // All is loaded before any of it is used, and what is not there from the start of the buffer instead, so that no
-      // load waits for another. Weights of taps that padding clips may be anything, also not a number.
-      let soon = k0 % THREADS;
-      for (var i = 0u; i < A_FOURS; i++) {
-        let first = place(A_ALONG_DEPTH, lane, i, TILE_ROWS);
-        for (var q = 0u; q < 4u; q += WIDTH) {
-          let at = terms[soon + first.x + select(0u, q, A_ALONG_DEPTH)].x;
-          let row = a_share[select(q, i, A_ALONG_DEPTH)];
-          let there = at != NO_TAP && (A_ALONG_DEPTH || row != NO_TAP);
-          a[i] = with_unit(a[i], q, select(Unit(), load_a(select(0u, at + row, there)), there));
-        }
-      }
-      for (var i = 0u; i < B_FOURS; i++) {
-        let first = place(B_ALONG_DEPTH, lane, i, TILE_COLUMNS);
-        for (var q = 0u; q < 4u; q += WIDTH) {
-          let at = terms[soon + first.x + select(0u, q, B_ALONG_DEPTH)];
-          let column = b_share[select(q, i, B_ALONG_DEPTH)];
-          let there = at.x != NO_TAP;
-          b[i] = with_unit(b[i], q, select(Unit(), load_b(select(0u, at.y + column, there)), there));
-        }
-      }
+  terms[lane] = term_of(product, lane, depth);
+  workgroupBarrier();
+  // What is loaded at a step is multiplied at the next, so that the loads' time passes under the products before.
+  var loaded = load(shares, 0u, lane);
+  for (var k0 = 0u; k0 < depth; k0 += DEPTH) {
+    workgroupBarrier();
+    keep(loaded, lane);
+    let next = k0 + DEPTH;
+    if (next % THREADS == 0u) {
+      terms[lane] = term_of(product, next + lane, depth);
     }
-    if (k0 > 0u) {
-      for (var k = 0u; k < DEPTH; k++) {
-        var columns: array<vec4<f32>, COLUMNS>;
+    workgroupBarrier();
+    loaded = load(shares, next, lane);
+    for (var k = 0u; k < DEPTH; k++) {
+      var columns: array<vec4<f32>, COLUMNS>;
+      for (var j = 0u; j < COLUMNS; j++) {
+        columns[j] = tile_b[k][j * THREAD_COLUMNS + lane % THREAD_COLUMNS];
+      }
+      var rows: array<vec4<f32>, ROWS>;
+      for (var i = 0u; i < ROWS; i++) {
+        rows[i] = tile_a[k][i * THREAD_ROWS + lane / THREAD_COLUMNS];
+      }
+      for (var i = 0u; i < ROWS; i++) {
+        let row = rows[i];
         for (var j = 0u; j < COLUMNS; j++) {
-          columns[j] = tile_b[k][j * THREAD_COLUMNS + lane % THREAD_COLUMNS];
-        }
-        for (var i = 0u; i < ROWS; i++) {
-          let rows = tile_a[k][i * THREAD_ROWS + lane / THREAD_COLUMNS];
-          for (var j = 0u; j < COLUMNS; j++) {
-            sum[4u * i][j] += rows.x * columns[j];
-            sum[4u * i + 1u][j] += rows.y * columns[j];
-            sum[4u * i + 2u][j] += rows.z * columns[j];
-            sum[4u * i + 3u][j] += rows.w * columns[j];
-          }
+          sum[4u * i][j] += row.x * columns[j];
+          sum[4u * i + 1u][j] += row.y * columns[j];
+          sum[4u * i + 2u][j] += row.z * columns[j];
+          sum[4u * i + 3u][j] += row.w * columns[j];
         }
       }
     }
-    if (!more) {
-      break;
-    }
-    workgroupBarrier();
-    for (var i = 0u; i < A_FOURS; i++) {
-      let first = place(A_ALONG_DEPTH, lane, i, TILE_ROWS);
-      if (A_ALONG_DEPTH) {
-        for (var q = 0u; q < 4u; q++) {
-          tile_a[first.x + q][first.y / 4u][first.y % 4u] = a[i][q];
-        }
-      } else {
-        tile_a[first.x][first.y / 4u] = a[i];
-      }
-    }
-    for (var i = 0u; i < B_FOURS; i++) {
-      let first = place(B_ALONG_DEPTH, lane, i, TILE_COLUMNS);
-      if (B_ALONG_DEPTH) {
-        for (var q = 0u; q < 4u; q++) {
-          tile_b[first.x + q][first.y / 4u][first.y % 4u] = b[i][q];
-        }
-      } else {
-        tile_b[first.x][first.y / 4u] = b[i];
-      }
-    }
-    workgroupBarrier();
   }
 
   // Where this thread's rows go, NO_TAP past the last one; and which of them a has nothing of: their results are 0,

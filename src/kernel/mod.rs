@@ -116,6 +116,7 @@ const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
 const WINDOW: &str = include_str!("../../shaders/window.wgsl");
 const READERS: &str = include_str!("../../shaders/readers.wgsl");
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
+const TILE_LOAD: &str = include_str!("../../shaders/tile_load.wgsl");
 const CELL_PRODUCT: &str = include_str!("../../shaders/cell_product.wgsl");
 const DENSE_COLUMNS: &str = include_str!("../../shaders/dense_columns.wgsl");
 const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
@@ -157,7 +158,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         LoopForwardTiled,
         "loop_forward_tiled",
         Units,
-        [TILE, CELL_PRODUCT, WINDOW, ACTIVATION],
+        [TILE, TILE_LOAD, CELL_PRODUCT, WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -182,7 +183,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         LoopGradInputTiled,
         "loop_grad_input_tiled",
         Units,
-        [TILE, READERS],
+        [TILE, TILE_LOAD, READERS],
         [Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -214,7 +215,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         LoopGradKernelTiled,
         "loop_grad_kernel_tiled",
         Unused,
-        [TILE, CELL_PRODUCT, WINDOW],
+        [TILE, TILE_LOAD, CELL_PRODUCT, WINDOW],
         [Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -224,7 +225,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         DenseForward,
         "dense_forward",
         Unused,
-        [TILE, DENSE_COLUMNS, ACTIVATION],
+        [TILE, TILE_LOAD, DENSE_COLUMNS, ACTIVATION],
         [Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -232,7 +233,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         DenseGradInput,
         "dense_grad_input",
         Unused,
-        [TILE, DENSE_COLUMNS],
+        [TILE, TILE_LOAD, DENSE_COLUMNS],
         [Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -240,7 +241,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         DenseGradKernel,
         "dense_grad_kernel",
         Unused,
-        [TILE, DENSE_COLUMNS],
+        [TILE, TILE_LOAD, DENSE_COLUMNS],
         [Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),

@@ -78,12 +78,25 @@ fn erf(z: f32) -> f32 {
   return sign(z) * (1.0 - 0.5641896 * exp(-s) / fraction);
 }
 
+fn relu(z: f32) -> f32 {
+  let low = select(params.activation_a * (z - params.activation_c), z, z > params.activation_c);
+  return select(low, params.activation_b, z >= params.activation_b);
+}
+
+// Whether it is one of the two that most layers have. Where ACTIVATION is ANY a kernel asks this once and treats all its
+// results by activate_cheap or all by activate: only loops around a small body are unrolled, so that the results stay in
+// registers.
+fn is_cheap() -> bool {
+  return activation_code() == LINEAR || activation_code() == RELU;
+}
+
+fn activate_cheap(z: f32) -> f32 {
+  return select(relu(z), z, activation_code() == LINEAR);
+}
+
 fn activate(z: f32) -> f32 {
   switch (activation_code()) {
-    case RELU: {
-      if (z >= params.activation_b) { return params.activation_b; }
-      return select(params.activation_a * (z - params.activation_c), z, z > params.activation_c);
-    }
+    case RELU: { return relu(z); }
     case ELU: { return select(params.activation_a * expm1(min(z, 0.0)), z, z > 0.0); }
     case SELU: { return SELU_SCALE * select(SELU_ALPHA * expm1(min(z, 0.0)), z, z > 0.0); }
     case SOFTPLUS: { return softplus(z); }

@@ -20,6 +20,14 @@ const AT_ONCE = min(IMAGES, 4u);
 var<workgroup> offset: array<u32, TAPS>;  // of some taps' inputs
 var<workgroup> partial: array<Unit, AT_ONCE * THREADS / 2u>;
 
+fn bias_of(p: u32, f: u32) -> f32 {
+  var bias = 0.0;
+  if (params.use_bias == 1u) {
+    bias = b[params.b_base + p * params.b_location + f * params.b_filter];
+  }
+  return bias;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let units = params.filters / WIDTH;
@@ -120,16 +128,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   if (part == 0u && unit < units) {
-    for (var l = 0u; l < WIDTH; l++) {
-      let filter_index = g * params.group_filters + params.first_filter + WIDTH * unit + l;
-      var bias = 0.0;
-      if (params.use_bias == 1u) {
-        bias = b[params.b_base + p * params.b_location + filter_index * params.b_filter];
+    // Written out twice: see is_cheap.
+    if (is_cheap()) {
+      for (var l = 0u; l < WIDTH; l++) {
+        let f = g * params.group_filters + params.first_filter + WIDTH * unit + l;
+        let bias = bias_of(p, f);
+        let at = params.y_base + p * params.y_location + f * params.y_filter;
+        for (var i = 0u; i < IMAGES; i++) {
+          if (first + i < params.batch) {
+            y[at + (first + i) * params.y_sample] = activate_cheap(of_unit(sum[i], l) + bias);
+          }
+        }
       }
-      let at = params.y_base + p * params.y_location + filter_index * params.y_filter;
-      for (var i = 0u; i < IMAGES; i++) {
-        if (first + i < params.batch) {
-          y[at + (first + i) * params.y_sample] = activate(of_unit(sum[i], l) + bias);
+    } else {
+      for (var l = 0u; l < WIDTH; l++) {
+        let f = g * params.group_filters + params.first_filter + WIDTH * unit + l;
+        let bias = bias_of(p, f);
+        let at = params.y_base + p * params.y_location + f * params.y_filter;
+        for (var i = 0u; i < IMAGES; i++) {
+          if (first + i < params.batch) {
+            y[at + (first + i) * params.y_sample] = activate(of_unit(sum[i], l) + bias);
+          }
         }
       }
     }

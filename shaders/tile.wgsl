@@ -27,6 +27,22 @@ fn term_of(product: Product, k: u32, depth: u32) -> vec2<u32> {
   return share;
 }
 
+alias Sums = array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
+
+// Makes a thread's results of its sums.
+fn finish_all(product: Product, sum: ptr<function, Sums>, first_column: u32, lane: u32, cheaply: bool) {
+  for (var j = 0u; j < COLUMNS; j++) {
+    let c = first_column + 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS);
+    var more: vec4<f32>;
+    for (var l = 0u; l < 4u; l++) {
+      more[l] = addend(product, min(c + l, columns() - 1u));
+    }
+    for (var i = 0u; i < 4u * ROWS; i++) {
+      (*sum)[i][j] = finish((*sum)[i][j] + more, cheaply);
+    }
+  }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let index = workgroup_index(group);
@@ -64,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (!A_ALONG_DEPTH && lane < TILE_ROWS / 4u) {
     row_share[lane] = select(vec4(shares.a[0]), vec4(shares.a[0], shares.a[1], shares.a[2], shares.a[3]), WIDTH == 1u);
   }
-  var sum: array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
+  var sum: Sums;
   for (var i = 0u; i < 4u * ROWS; i++) {
     for (var j = 0u; j < COLUMNS; j++) {
       sum[i][j] = vec4<f32>();
@@ -105,24 +121,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  // Where this thread's rows go, NO_TAP past the last one; and which of them a has nothing of: their results are 0,
-  // also where b is not finite.
-  var row_at: array<u32, 4u * ROWS>;
-  var empty: array<bool, 4u * ROWS>;
+  // Which rows a has nothing of: their sums are 0, also where b is not finite.
+  if (!A_ALONG_DEPTH) {
+    for (var i = 0u; i < 4u * ROWS; i++) {
+      let share = row_share[i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS][i % 4u];
+      for (var j = 0u; j < COLUMNS; j++) {
+        sum[i][j] = select(sum[i][j], vec4<f32>(), share == NO_TAP);
+      }
+    }
+  }
+  // Written out twice: see is_cheap.
+  if (ends_cheaply()) {
+    finish_all(product, &sum, first_column, lane, true);
+  } else {
+    finish_all(product, &sum, first_column, lane, false);
+  }
+  var row_at: array<u32, 4u * ROWS>;  // NO_TAP past the last row
   for (var i = 0u; i < 4u * ROWS; i++) {
     let r = first_row + 4u * (i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS) + i % 4u;
     row_at[i] = select(NO_TAP, result_at_row(product, r), r <= last_row);
-    empty[i] = !A_ALONG_DEPTH && row_share[i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS][i % 4u] == NO_TAP;
   }
   for (var j = 0u; j < COLUMNS; j++) {
     for (var l = 0u; l < 4u; l++) {
       let c = first_column + 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS) + l;
       if (c <= last_column) {
         let column_at = result_at_column(product, c);
-        let more = addend(product, c);
         for (var i = 0u; i < 4u * ROWS; i++) {
           if (row_at[i] != NO_TAP) {
-            store(row_at[i] + column_at, select(sum[i][j][l], 0.0, empty[i]) + more);
+            store(row_at[i] + column_at, sum[i][j][l]);
           }
         }
       }

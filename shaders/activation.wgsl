@@ -83,15 +83,17 @@ fn relu(z: f32) -> f32 {
   return select(low, params.activation_b, z >= params.activation_b);
 }
 
-// Whether it is one of the two that most layers have. Where ACTIVATION is ANY a kernel asks this once and treats all its
-// results by activate_cheap or all by activate: only loops around a small body are unrolled, so that the results stay in
-// registers.
+// Whether it is one of the two that most layers have. Where ACTIVATION is ANY, a kernel with many results in registers
+// stores them by activate_cheap and then, unless this holds, activates what it stored in a loop without a fixed end: were
+// all activations in the loops over the registers, compilers would either not unroll these, so that a result is picked
+// from the registers by branches, or unroll them and take minutes.
 fn is_cheap() -> bool {
   return activation_code() == LINEAR || activation_code() == RELU;
 }
 
+// As it is, but for relu.
 fn activate_cheap(z: f32) -> f32 {
-  return select(relu(z), z, activation_code() == LINEAR);
+  return select(z, relu(z), activation_code() == RELU);
 }
 
 fn activate(z: f32) -> f32 {

@@ -61,17 +61,18 @@ fn addend(product: Product, column: u32) -> f32 {
   return bias;
 }
 
-fn ends_cheaply() -> bool {
-  return is_cheap();
-}
-
-fn finish(value: vec4<f32>, cheaply: bool) -> vec4<f32> {
-  if (cheaply) {
-    return vec4(activate_cheap(value.x), activate_cheap(value.y), activate_cheap(value.z), activate_cheap(value.w));
-  }
-  return vec4(activate(value.x), activate(value.y), activate(value.z), activate(value.w));
+fn finish(value: vec4<f32>) -> vec4<f32> {
+  return vec4(activate_cheap(value.x), activate_cheap(value.y), activate_cheap(value.z), activate_cheap(value.w));
 }
 
 fn store(at: u32, value: f32) {
   y[at] = value;
+}
+
+fn is_finished() -> bool {
+  return is_cheap();
+}
+
+fn finish_stored(at: u32) {
+  y[at] = activate(y[at]);
 }

@@ -51,11 +51,7 @@ fn addend(product: Product, column: u32) -> f32 {
   return 0.0;
 }
 
-fn ends_cheaply() -> bool {
-  return true;
-}
-
-fn finish(value: vec4<f32>, cheaply: bool) -> vec4<f32> {
+fn finish(value: vec4<f32>) -> vec4<f32> {
   return value;
 }
 
@@ -65,4 +61,11 @@ fn store(at: u32, value: f32) {
     all += d[at];
   }
   d[at] = all;
+}
+
+fn is_finished() -> bool {
+  return true;
+}
+
+fn finish_stored(at: u32) {
 }

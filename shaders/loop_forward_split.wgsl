@@ -20,14 +20,6 @@ const AT_ONCE = min(IMAGES, 4u);
 var<workgroup> offset: array<u32, TAPS>;  // of some taps' inputs
 var<workgroup> partial: array<Unit, AT_ONCE * THREADS / 2u>;
 
-fn bias_of(p: u32, f: u32) -> f32 {
-  var bias = 0.0;
-  if (params.use_bias == 1u) {
-    bias = b[params.b_base + p * params.b_location + f * params.b_filter];
-  }
-  return bias;
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let units = params.filters / WIDTH;
@@ -128,27 +120,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   if (part == 0u && unit < units) {
-    // Written out twice: see is_cheap.
-    if (is_cheap()) {
-      for (var l = 0u; l < WIDTH; l++) {
-        let f = g * params.group_filters + params.first_filter + WIDTH * unit + l;
-        let bias = bias_of(p, f);
-        let at = params.y_base + p * params.y_location + f * params.y_filter;
-        for (var i = 0u; i < IMAGES; i++) {
-          if (first + i < params.batch) {
-            y[at + (first + i) * params.y_sample] = activate_cheap(of_unit(sum[i], l) + bias);
-          }
+    for (var l = 0u; l < WIDTH; l++) {
+      let f = g * params.group_filters + params.first_filter + WIDTH * unit + l;
+      var bias = 0.0;
+      if (params.use_bias == 1u) {
+        bias = b[params.b_base + p * params.b_location + f * params.b_filter];
+      }
+      let at = params.y_base + p * params.y_location + f * params.y_filter;
+      for (var i = 0u; i < IMAGES; i++) {
+        if (first + i < params.batch) {
+          y[at + (first + i) * params.y_sample] = activate_cheap(of_unit(sum[i], l) + bias);
         }
       }
-    } else {
-      for (var l = 0u; l < WIDTH; l++) {
+    }
+    if (!is_cheap()) {
+      // The same results, in loops whose ends aren't constants: see is_cheap.
+      for (var l = 0u; l < min(WIDTH, params.filters); l++) {
         let f = g * params.group_filters + params.first_filter + WIDTH * unit + l;
-        let bias = bias_of(p, f);
         let at = params.y_base + p * params.y_location + f * params.y_filter;
-        for (var i = 0u; i < IMAGES; i++) {
-          if (first + i < params.batch) {
-            y[at + (first + i) * params.y_sample] = activate(of_unit(sum[i], l) + bias);
-          }
+        for (var n = first; n < min(first + IMAGES, params.batch); n++) {
+          y[at + n * params.y_sample] = activate(y[at + n * params.y_sample]);
         }
       }
     }

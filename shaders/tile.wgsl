@@ -27,22 +27,6 @@ fn term_of(product: Product, k: u32, depth: u32) -> vec2<u32> {
   return share;
 }
 
-alias Sums = array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
-
-// Makes a thread's results of its sums.
-fn finish_all(product: Product, sum: ptr<function, Sums>, first_column: u32, lane: u32, cheaply: bool) {
-  for (var j = 0u; j < COLUMNS; j++) {
-    let c = first_column + 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS);
-    var more: vec4<f32>;
-    for (var l = 0u; l < 4u; l++) {
-      more[l] = addend(product, min(c + l, columns() - 1u));
-    }
-    for (var i = 0u; i < 4u * ROWS; i++) {
-      (*sum)[i][j] = finish((*sum)[i][j] + more, cheaply);
-    }
-  }
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let index = workgroup_index(group);
@@ -80,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (!A_ALONG_DEPTH && lane < TILE_ROWS / 4u) {
     row_share[lane] = select(vec4(shares.a[0]), vec4(shares.a[0], shares.a[1], shares.a[2], shares.a[3]), WIDTH == 1u);
   }
-  var sum: Sums;
+  var sum: array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
   for (var i = 0u; i < 4u * ROWS; i++) {
     for (var j = 0u; j < COLUMNS; j++) {
       sum[i][j] = vec4<f32>();
@@ -130,11 +114,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     }
   }
-  // Written out twice: see is_cheap.
-  if (ends_cheaply()) {
-    finish_all(product, &sum, first_column, lane, true);
-  } else {
-    finish_all(product, &sum, first_column, lane, false);
+  for (var j = 0u; j < COLUMNS; j++) {
+    let c = first_column + 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS);
+    var more: vec4<f32>;
+    for (var l = 0u; l < 4u; l++) {
+      more[l] = addend(product, min(c + l, last_column));
+    }
+    for (var i = 0u; i < 4u * ROWS; i++) {
+      sum[i][j] = finish(sum[i][j] + more);
+    }
   }
   var row_at: array<u32, 4u * ROWS>;  // NO_TAP past the last row
   for (var i = 0u; i < 4u * ROWS; i++) {
@@ -150,6 +138,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           if (row_at[i] != NO_TAP) {
             store(row_at[i] + column_at, sum[i][j][l]);
           }
+        }
+      }
+    }
+  }
+  if (!is_finished()) {
+    // The same results, in loops whose ends aren't constants: see is_cheap.
+    for (var i = 0u; i < min(4u * ROWS, rows()); i++) {
+      let r = first_row + 4u * (i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS) + i % 4u;
+      for (var j = 0u; j < min(4u * COLUMNS, columns()); j++) {
+        let c = first_column + 4u * (j / 4u * THREAD_COLUMNS + lane % THREAD_COLUMNS) + j % 4u;
+        if (r <= last_row && c <= last_column) {
+          finish_stored(result_at_row(product, r) + result_at_column(product, c));
         }
       }
     }

@@ -5,8 +5,6 @@
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // output samples
 
-// Chosen by the uniform: little beside the sums.
-const ACTIVATION = ANY;
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
 
@@ -59,20 +57,4 @@ fn addend(product: Product, column: u32) -> f32 {
     bias = b[params.b_base + cell / params.groups * params.b_location + f * params.b_filter];
   }
   return bias;
-}
-
-fn finish(value: vec4<f32>) -> vec4<f32> {
-  return vec4(activate_cheap(value.x), activate_cheap(value.y), activate_cheap(value.z), activate_cheap(value.w));
-}
-
-fn store(at: u32, value: f32) {
-  y[at] = value;
-}
-
-fn is_finished() -> bool {
-  return is_cheap();
-}
-
-fn finish_stored(at: u32) {
-  y[at] = activate(y[at]);
 }

@@ -47,25 +47,10 @@ fn result_at_column(product: Product, column: u32) -> u32 {
   return column;
 }
 
-fn addend(product: Product, column: u32) -> f32 {
-  return 0.0;
-}
-
-fn finish(value: vec4<f32>) -> vec4<f32> {
-  return value;
-}
-
 fn store(at: u32, value: f32) {
   var all = value;
   if (params.accumulate == 1u) {
     all += d[at];
   }
   d[at] = all;
-}
-
-fn is_finished() -> bool {
-  return true;
-}
-
-fn finish_stored(at: u32) {
 }

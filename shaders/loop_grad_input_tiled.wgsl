@@ -65,25 +65,10 @@ fn result_at_column(product: Product, c: u32) -> u32 {
   return (product.g * params.group_channels + c) * params.x_channel;
 }
 
-fn addend(product: Product, c: u32) -> f32 {
-  return 0.0;
-}
-
-fn finish(value: vec4<f32>) -> vec4<f32> {
-  return value;
-}
-
 fn store(at: u32, value: f32) {
   var all = value;
   if (params.accumulate == 1u) {
     all += dx[at];
   }
   dx[at] = all;
-}
-
-fn is_finished() -> bool {
-  return true;
-}
-
-fn finish_stored(at: u32) {
 }

@@ -3,7 +3,8 @@
 // THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS fours by fours, DEPTH terms of the sums at a
 // time. The kernel says where its operands lie, as a share of the index by k (`term`) and one by row or column, NO_TAP
 // for what is not there; along which of the two neighbours lie (A_ALONG_DEPTH, B_ALONG_DEPTH), so that a thread loads
-// fours of them, WIDTH at once; and where a result goes, in shares too.
+// fours of them, WIDTH at once; and where a result goes, in shares too (`result_at_row`, `result_at_column`, `store`).
+// tile_output.wgsl or tile_gradient.wgsl says what makes a result of a sum (`addend`, `finish`, `finish_stored`).
 const DEPTH = 16u;
 const THREADS = THREAD_ROWS * THREAD_COLUMNS;
 const TILE_ROWS = 4u * ROWS * THREAD_ROWS;

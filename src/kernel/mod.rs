@@ -117,6 +117,8 @@ const WINDOW: &str = include_str!("../../shaders/window.wgsl");
 const READERS: &str = include_str!("../../shaders/readers.wgsl");
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
 const TILE_LOAD: &str = include_str!("../../shaders/tile_load.wgsl");
+const TILE_OUTPUT: &str = include_str!("../../shaders/tile_output.wgsl");
+const TILE_GRADIENT: &str = include_str!("../../shaders/tile_gradient.wgsl");
 const CELL_PRODUCT: &str = include_str!("../../shaders/cell_product.wgsl");
 const DENSE_COLUMNS: &str = include_str!("../../shaders/dense_columns.wgsl");
 const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
@@ -158,7 +160,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         LoopForwardTiled,
         "loop_forward_tiled",
         Units,
-        [TILE, TILE_LOAD, CELL_PRODUCT, WINDOW, ACTIVATION],
+        [TILE, TILE_LOAD, TILE_OUTPUT, CELL_PRODUCT, WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -183,7 +185,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         LoopGradInputTiled,
         "loop_grad_input_tiled",
         Units,
-        [TILE, TILE_LOAD, READERS],
+        [TILE, TILE_LOAD, TILE_GRADIENT, READERS],
         [Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -215,7 +217,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         LoopGradKernelTiled,
         "loop_grad_kernel_tiled",
         Unused,
-        [TILE, TILE_LOAD, CELL_PRODUCT, WINDOW],
+        [TILE, TILE_LOAD, TILE_GRADIENT, CELL_PRODUCT, WINDOW],
         [Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -225,7 +227,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         DenseForward,
         "dense_forward",
         Unused,
-        [TILE, TILE_LOAD, DENSE_COLUMNS, ACTIVATION],
+        [TILE, TILE_LOAD, TILE_OUTPUT, DENSE_COLUMNS, ACTIVATION],
         [Read, Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -233,7 +235,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         DenseGradInput,
         "dense_grad_input",
         Unused,
-        [TILE, TILE_LOAD, DENSE_COLUMNS],
+        [TILE, TILE_LOAD, TILE_GRADIENT, DENSE_COLUMNS],
         [Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),
@@ -241,7 +243,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         DenseGradKernel,
         "dense_grad_kernel",
         Unused,
-        [TILE, TILE_LOAD, DENSE_COLUMNS],
+        [TILE, TILE_LOAD, TILE_GRADIENT, DENSE_COLUMNS],
         [Read, Read, Write],
         ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
     ),

@@ -5,11 +5,7 @@
 //! gives; `--listing` adds the assembly. Ends in failure where a variant spills registers or keeps an array in memory:
 //! its register tile would be none.
 
-#![allow(
-    unsafe_code,
-    clippy::expect_used,
-    reason = "Vulkan by hand; a tool of the developers', which may stop where it stands"
-)]
+#![expect(clippy::expect_used, reason = "a tool of the developers', which may stop where it stands")]
 
 use ash::vk;
 use locally_connected::plan::variants;

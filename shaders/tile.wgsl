@@ -28,6 +28,15 @@ fn term_of(product: Product, k: u32, depth: u32) -> vec2<u32> {
   return share;
 }
 
+// Where a thread's four number i of rows begins in a tile, and its four number j of columns.
+fn own_rows(lane: u32, i: u32) -> u32 {
+  return 4u * (i * THREAD_ROWS + lane / THREAD_COLUMNS);
+}
+
+fn own_columns(lane: u32, j: u32) -> u32 {
+  return 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS);
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let index = workgroup_index(group);
@@ -116,7 +125,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   for (var j = 0u; j < COLUMNS; j++) {
-    let c = first_column + 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS);
+    let c = first_column + own_columns(lane, j);
     var more: vec4<f32>;
     for (var l = 0u; l < 4u; l++) {
       more[l] = addend(product, min(c + l, last_column));
@@ -127,12 +136,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   var row_at: array<u32, 4u * ROWS>;  // NO_TAP past the last row
   for (var i = 0u; i < 4u * ROWS; i++) {
-    let r = first_row + 4u * (i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS) + i % 4u;
+    let r = first_row + own_rows(lane, i / 4u) + i % 4u;
     row_at[i] = select(NO_TAP, result_at_row(product, r), r <= last_row);
   }
   for (var j = 0u; j < COLUMNS; j++) {
     for (var l = 0u; l < 4u; l++) {
-      let c = first_column + 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS) + l;
+      let c = first_column + own_columns(lane, j) + l;
       if (c <= last_column) {
         let column_at = result_at_column(product, c);
         for (var i = 0u; i < 4u * ROWS; i++) {
@@ -146,9 +155,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (!is_finished()) {
     // The same results, in loops whose ends aren't constants: see is_cheap.
     for (var i = 0u; i < min(4u * ROWS, rows()); i++) {
-      let r = first_row + 4u * (i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS) + i % 4u;
+      let r = first_row + own_rows(lane, i / 4u) + i % 4u;
       for (var j = 0u; j < min(4u * COLUMNS, columns()); j++) {
-        let c = first_column + 4u * (j / 4u * THREAD_COLUMNS + lane % THREAD_COLUMNS) + j % 4u;
+        let c = first_column + own_columns(lane, j / 4u) + j % 4u;
         if (r <= last_row && c <= last_column) {
           finish_stored(result_at_row(product, r) + result_at_column(product, c));
         }

@@ -92,7 +92,7 @@ impl Planner<'_> {
         let shared = geometry.config().bias == Bias::PerFilter;
         let outputs = geometry.outputs();
         let sums = if shared { Role::SampleSums } else { Role::GradBias };
-        self.profile.check_piece("the bias", 4 * outputs)?;
+        self.profile.check_piece("the bias", 4 * geometry.biases())?;
         if shared {
             self.reserve(plan, sums, 4 * outputs, "the sums over the samples")?;
         }

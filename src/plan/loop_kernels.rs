@@ -64,21 +64,13 @@ impl Planner<'_> {
     pub(super) fn forward_kernel(&self, p: &Params, fused: Activation) -> (Variant, u64) {
         let activation = fused_code(fused);
         let (cells, batch, quads) = (u64::from(p.cells), p.batch, p.filters / 4);
-        let split_batch = self.strategy().split_batch;
-        if batch <= split_batch
-            && let Some(split) = self.forward_split(p)
-        {
-            return split;
-        }
-        if let Some(shape) = self.tiled(batch, cells, batch, p.filters) {
+        let tiled = || {
+            let shape = self.tiled(batch, cells, batch, p.filters)?;
             let variant = Kernel::LoopForwardTiled.variant(&shape.constants(width(in_quads(p, true))));
-            return (variant, cells * shape.tiles(batch, p.filters));
-        }
-        // Filters too few for a tile.
-        if split_batch > 0
-            && let Some(split) = self.forward_split(p)
-        {
-            return split;
+            Some((variant, cells * shape.tiles(batch, p.filters)))
+        };
+        if let Some(shared) = self.shared(batch, || self.forward_split(p), tiled) {
+            return shared;
         }
         if in_quads(p, true) {
             let threads = self.strategy().group_threads;
@@ -98,6 +90,16 @@ impl Planner<'_> {
         let images = self.images(8, batch, groups(columns, THREADS));
         let variant = Kernel::LoopForward.variant(&[images, filters, activation]);
         (variant, groups(columns, THREADS) * u64::from(batch.div_ceil(images)))
+    }
+
+    /// The kernel whose threads share their work, if one is possible: for few samples rather by splitting sums, for more
+    /// rather by tiles, which few filters or channels don't fill.
+    fn shared<T>(&self, batch: u32, split: impl FnOnce() -> Option<T>, tiled: impl FnOnce() -> Option<T>) -> Option<T> {
+        match self.strategy().split_batch {
+            0 => tiled(),
+            most if batch <= most => split().or_else(tiled),
+            _ => tiled().or_else(split),
+        }
     }
 
     /// The forward kernel that splits a sum, and its workgroups, where sums are long enough.
@@ -135,21 +137,13 @@ impl Planner<'_> {
     pub(super) fn grad_input_kernel(&self, p: &Params) -> (Variant, u64) {
         let (channels, batch, quads) = (p.group_channels, p.batch, in_quads(p, false));
         let products = u64::from(p.positions) * u64::from(p.groups);
-        let split_batch = self.strategy().split_batch;
-        if batch <= split_batch
-            && let Some(split) = self.grad_input_split(p)
-        {
-            return split;
-        }
-        if let Some(shape) = self.tiled(batch, products, batch, channels) {
+        let tiled = || {
+            let shape = self.tiled(batch, products, batch, channels)?;
             let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(width(quads)));
-            return (variant, products * shape.tiles(batch, channels));
-        }
-        // Channels too few for a tile.
-        if split_batch > 0
-            && let Some(split) = self.grad_input_split(p)
-        {
-            return split;
+            Some((variant, products * shape.tiles(batch, channels)))
+        };
+        if let Some(shared) = self.shared(batch, || self.grad_input_split(p), tiled) {
+            return shared;
         }
         let side = divisor(&CHANNELS, 8, channels);
         let columns = products * u64::from(channels / side);
@@ -186,17 +180,17 @@ impl Planner<'_> {
         (Kernel::LoopGradKernel.variant(&[taps, channels, filters]), groups(all, THREADS))
     }
 
-    /// Samples of a thread's register tile: as many as registers hold, so that a weight that is loaded is used as often,
-    /// unless `groups` workgroups for each tile of samples leave processors without work.
+    /// Samples of a thread's register tile: as many as registers hold, so that a weight that is loaded is used as
+    /// often, unless `groups` workgroups for each tile of samples leave processors without work.
     fn images(&self, most: u32, batch: u32, groups: u64) -> u32 {
         let most = tile(&IMAGES, most, batch);
         let busy = |images: &u32| groups * u64::from(batch.div_ceil(*images)) >= self.strategy().busy_groups.into();
         IMAGES.into_iter().filter(|&images| images <= most).rfind(busy).unwrap_or(1)
     }
 
-    /// Threads of each of `groups` workgroups that divides a sum of `terms` among those of its threads that do not stand
-    /// side by side. More than a few threads are for devices that would otherwise have nothing to do: each has its sum
-    /// added to the others' in the end.
+    /// Threads of each of `groups` workgroups that divides a sum of `terms` among those of its threads that do not
+    /// stand side by side. More than a few threads are for devices that would otherwise have nothing to do: each has
+    /// its sum added to the others' in the end.
     fn split_threads(&self, groups: u64, terms: u64, side_by_side: u32) -> Option<u32> {
         let Strategy { split_terms, busy_groups, .. } = self.strategy();
         let most = self.profile.max_workgroup_size;
@@ -216,8 +210,8 @@ impl Planner<'_> {
         (100 * wanted >= u64::from(self.strategy().tile_use) * computed).then_some(shape)
     }
 
-    /// Units that stand side by side where a sum is split: few where workgroups would be too few, but enough for whole cache
-    /// lines.
+    /// Units that stand side by side where a sum is split: few where workgroups would be too few, but enough for whole
+    /// cache lines.
     fn split_lanes(&self, sizes: &[u32], units: u32, products: u64) -> u32 {
         let wanted = |lanes: u32| {
             8 * products * u64::from(units.div_ceil(lanes)) >= u64::from(self.strategy().busy_groups) * u64::from(lanes)

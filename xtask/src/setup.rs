@@ -77,6 +77,14 @@ fn vulkan() -> std::result::Result<Vec<String>, Missing> {
     if drivers.is_empty() { Err(Missing::Installable("no usable Vulkan driver found")) } else { Ok(drivers) }
 }
 
+/// The manifest of a driver for this processor, whether or not there is a device for it.
+pub(crate) fn driver(name: &str) -> Option<PathBuf> {
+    manifest_dirs().iter().flat_map(|dir| manifests_at(dir)).find(|file| {
+        let file_name = file.file_name().unwrap_or_default().to_string_lossy();
+        driver_name(file) == name && for_this_processor(&file_name, std::env::consts::ARCH)
+    })
+}
+
 /// Where the loader looks, as its documentation lists it.
 fn manifest_dirs() -> Vec<PathBuf> {
     let mut roots: Vec<PathBuf> = Vec::new();

@@ -65,6 +65,15 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// An example of the library's, built.
+pub(crate) fn example(name: &str) -> Result<Command> {
+    // The whole workspace's features, so that `cargo xtask test` compiles the dependencies once, not twice.
+    let example = ["--workspace", "--all-features", "--example", name];
+    run(cargo().arg("build").args(example).env_remove("CARGO_BUILD_TARGET"))?;
+    let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    Ok(command(target_dir().join("debug/examples").join(program)))
+}
+
 /// A command in the repository's root.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);

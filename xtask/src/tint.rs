@@ -24,11 +24,7 @@ fn variants() -> Result<PathBuf> {
         std::fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     }
     std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    // The whole workspace's features, so that `cargo xtask test` compiles the dependencies once, not twice.
-    let example = ["--workspace", "--all-features", "--example", "shader_variants"];
-    sh::run(sh::cargo().arg("build").args(example).env_remove("CARGO_BUILD_TARGET"))?;
-    let program = format!("shader_variants{}", std::env::consts::EXE_SUFFIX);
-    sh::run(sh::command(sh::target_dir().join("debug/examples").join(program)).arg(&dir))?;
+    sh::run(sh::example("shader_variants")?.arg(&dir))?;
     Ok(dir)
 }
 

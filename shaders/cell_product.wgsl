@@ -2,18 +2,20 @@
 struct Product {
   p: u32,
   g: u32,
-  weights: u32,  // where the cell's begin
+  weights: u32,          // where the cell's begin
+  tap_rows: vec3<u32>,
 }
 
 fn product_at(local_cell: u32) -> Product {
   let cell = params.first_cell + local_cell;
+  let p = cell / params.groups;
   let weights = params.w_base + local_cell * params.window * params.filters;
-  return Product(cell / params.groups, cell % params.groups, weights);
+  return Product(p, cell % params.groups, weights, tap_rows(p));
 }
 
 // Where row k of the weights reads the first sample, NO_TAP outside the input.
 fn input_at(product: Product, k: u32) -> u32 {
-  let window = window_offset(product.p, k / params.group_channels);
+  let window = window_offset(product.tap_rows, k / params.group_channels);
   let channel = product.g * params.group_channels + k % params.group_channels;
   return select(params.x_base + window + channel * params.x_channel, NO_TAP, window == NO_TAP);
 }

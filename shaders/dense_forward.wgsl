@@ -3,7 +3,7 @@
 @group(0) @binding(1) var<storage, read> x: array<Unit>;       // input samples
 @group(0) @binding(2) var<storage, read> d: array<Unit>;       // [dense_rows][dense_columns]
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // output samples
+@group(0) @binding(4) var<storage, read_write> y: array<Unit>;  // output samples
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
@@ -29,7 +29,7 @@ fn a_at_row(product: Product, n: u32) -> u32 {
 }
 
 fn load_a(at: u32) -> Unit {
-  return x[at / WIDTH];
+  return x[at];
 }
 
 fn b_at_column(product: Product, column: u32) -> u32 {
@@ -37,7 +37,7 @@ fn b_at_column(product: Product, column: u32) -> u32 {
 }
 
 fn load_b(at: u32) -> Unit {
-  return d[at / WIDTH];
+  return d[at];
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {
@@ -49,12 +49,8 @@ fn result_at_column(product: Product, column: u32) -> u32 {
 }
 
 fn addend(product: Product, column: u32) -> f32 {
-  var bias = 0.0;
-  if (params.use_bias == 1u) {
-    // A bias per location lies as the output does; a shared one has only the filter's place.
-    let cell = params.first_cell + column / params.filters;
-    let f = cell % params.groups * params.group_filters + params.first_filter + column % params.filters;
-    bias = b[params.b_base + cell / params.groups * params.b_location + f * params.b_filter];
-  }
-  return bias;
+  // A bias per location lies as the output does; a shared one has only the filter's place.
+  let cell = params.first_cell + column / params.filters;
+  let f = cell % params.groups * params.group_filters + params.first_filter + column % params.filters;
+  return b[params.b_base + cell / params.groups * params.b_location + f * params.b_filter];
 }

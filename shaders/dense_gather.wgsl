@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let g = cell % params.groups;
   let t = k / params.group_channels;
   let c = k % params.group_channels;
-  let window = window_offset(p, t);
+  let window = window_offset(tap_rows(p), t);
   var value = 0.0;
   if (window != NO_TAP) {
     let row = window + (g * params.group_channels + c) * params.x_channel;

@@ -2,7 +2,7 @@
 // One product by tiles, [samples][columns] x [columns][inputs].
 @group(0) @binding(1) var<storage, read> d: array<Unit>;        // [dense_rows][dense_columns]
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>;  // input samples
+@group(0) @binding(3) var<storage, read_write> dx: array<Unit>;  // input samples
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = true;
@@ -28,7 +28,7 @@ fn a_at_row(product: Product, n: u32) -> u32 {
 }
 
 fn load_a(at: u32) -> Unit {
-  return dz[at / WIDTH];
+  return dz[at];
 }
 
 fn b_at_column(product: Product, i: u32) -> u32 {
@@ -36,7 +36,7 @@ fn b_at_column(product: Product, i: u32) -> u32 {
 }
 
 fn load_b(at: u32) -> Unit {
-  return d[at / WIDTH];
+  return d[at];
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {
@@ -47,7 +47,7 @@ fn result_at_column(product: Product, i: u32) -> u32 {
   return i;
 }
 
-fn store(at: u32, value: f32) {
+fn store(at: u32, value: Unit) {
   var all = value;
   if (params.accumulate == 1u) {
     all += dx[at];

@@ -2,7 +2,7 @@
 // One product by tiles, [inputs][samples] x [samples][columns].
 @group(0) @binding(1) var<storage, read> x: array<Unit>;       // input samples
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;      // output samples
-@group(0) @binding(3) var<storage, read_write> d: array<f32>;  // [dense_rows][dense_columns]
+@group(0) @binding(3) var<storage, read_write> d: array<Unit>;  // [dense_rows][dense_columns]
 
 const A_ALONG_DEPTH = false;
 const B_ALONG_DEPTH = false;
@@ -28,7 +28,7 @@ fn a_at_row(product: Product, i: u32) -> u32 {
 }
 
 fn load_a(at: u32) -> Unit {
-  return x[at / WIDTH];
+  return x[at];
 }
 
 fn b_at_column(product: Product, column: u32) -> u32 {
@@ -36,7 +36,7 @@ fn b_at_column(product: Product, column: u32) -> u32 {
 }
 
 fn load_b(at: u32) -> Unit {
-  return dz[at / WIDTH];
+  return dz[at];
 }
 
 fn result_at_row(product: Product, i: u32) -> u32 {
@@ -47,7 +47,7 @@ fn result_at_column(product: Product, column: u32) -> u32 {
   return column;
 }
 
-fn store(at: u32, value: f32) {
+fn store(at: u32, value: Unit) {
   var all = value;
   if (params.accumulate == 1u) {
     all += d[at];

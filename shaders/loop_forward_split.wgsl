@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let some_taps = min(params.taps - first_tap, TAPS);
     workgroupBarrier();
     for (var t = lane; t < some_taps; t += THREADS) {
-      offset[t] = window_offset(p, first_tap + t);
+      offset[t] = window_offset(tap_rows(p), first_tap + t);
     }
     workgroupBarrier();
     let rows = some_taps * params.group_channels;

@@ -2,7 +2,7 @@
 @group(0) @binding(2) var<storage, read> x: array<Unit>;       // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
+@group(0) @binding(5) var<storage, read_write> y: array<Unit>;  // output samples
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
@@ -28,7 +28,7 @@ fn a_at_row(product: Product, n: u32) -> u32 {
 }
 
 fn load_a(at: u32) -> Unit {
-  return x[at / WIDTH];
+  return x[at];
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {
@@ -36,7 +36,7 @@ fn b_at_column(product: Product, f: u32) -> u32 {
 }
 
 fn load_b(at: u32) -> Unit {
-  return weight(at / WIDTH);
+  return weight(at);
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {
@@ -48,10 +48,6 @@ fn result_at_column(product: Product, f: u32) -> u32 {
 }
 
 fn addend(product: Product, f: u32) -> f32 {
-  var bias = 0.0;
-  if (params.use_bias == 1u) {
-    let filter_index = product.g * params.group_filters + params.first_filter + f;
-    bias = b[params.b_base + product.p * params.b_location + filter_index * params.b_filter];
-  }
-  return bias;
+  let filter_index = product.g * params.group_filters + params.first_filter + f;
+  return b[params.b_base + product.p * params.b_location + filter_index * params.b_filter];
 }

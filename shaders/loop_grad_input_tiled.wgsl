@@ -2,7 +2,7 @@
 // and group.
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
+@group(0) @binding(4) var<storage, read_write> dx: array<Unit>;  // input samples
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = true;
@@ -46,7 +46,7 @@ fn a_at_row(product: Product, n: u32) -> u32 {
 }
 
 fn load_a(at: u32) -> Unit {
-  return dz[at / WIDTH];
+  return dz[at];
 }
 
 fn b_at_column(product: Product, c: u32) -> u32 {
@@ -54,7 +54,7 @@ fn b_at_column(product: Product, c: u32) -> u32 {
 }
 
 fn load_b(at: u32) -> Unit {
-  return weight(at / WIDTH);
+  return weight(at);
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {
@@ -65,7 +65,7 @@ fn result_at_column(product: Product, c: u32) -> u32 {
   return (product.g * params.group_channels + c) * params.x_channel;
 }
 
-fn store(at: u32, value: f32) {
+fn store(at: u32, value: Unit) {
   var all = value;
   if (params.accumulate == 1u) {
     all += dx[at];

@@ -25,8 +25,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let g = cell % params.groups;
 
   // Taps outside the input read anything; what they sum is not written.
-  let outer = outer_offset(p, t);
-  let inner = inner_tap(p, t);
+  let tables_at = tap_rows(p);
+  let outer = outer_offset(tables_at, t);
+  let inner = inner_tap(tables_at, t);
   var inside: array<bool, TAPS>;
   var tap_at: array<u32, TAPS>;
   for (var s = 0u; s < TAPS; s++) {

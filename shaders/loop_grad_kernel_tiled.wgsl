@@ -2,7 +2,7 @@
 @group(0) @binding(1) var<storage, read> x: array<Unit>;        // input samples
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
-@group(0) @binding(4) var<storage, read_write> dw: array<f32>;  // [cells][window][filters]
+@group(0) @binding(4) var<storage, read_write> dw: array<Unit>;  // [cells][window][filters]
 
 const A_ALONG_DEPTH = false;
 const B_ALONG_DEPTH = false;
@@ -28,7 +28,7 @@ fn a_at_row(product: Product, k: u32) -> u32 {
 }
 
 fn load_a(at: u32) -> Unit {
-  return x[at / WIDTH];
+  return x[at];
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {
@@ -37,7 +37,7 @@ fn b_at_column(product: Product, f: u32) -> u32 {
 }
 
 fn load_b(at: u32) -> Unit {
-  return dz[at / WIDTH];
+  return dz[at];
 }
 
 fn result_at_row(product: Product, k: u32) -> u32 {
@@ -48,7 +48,7 @@ fn result_at_column(product: Product, f: u32) -> u32 {
   return f;
 }
 
-fn store(at: u32, value: f32) {
+fn store(at: u32, value: Unit) {
   var all = value;
   if (params.accumulate == 1u) {
     all += dw[at];

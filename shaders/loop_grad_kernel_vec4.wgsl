@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let t = k / params.group_channels;
   let p = cell / params.groups;
   let g = cell % params.groups;
-  let window = window_offset(p, t);
+  let window = window_offset(tap_rows(p), t);
 
   // Quads past the last repeat the last one; they are not written.
   var filter_at: array<u32, QUADS>;

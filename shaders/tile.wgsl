@@ -3,29 +3,40 @@
 // THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS fours by fours, DEPTH terms of the sums at a
 // time. The kernel says where its operands lie, as a share of the index by k (`term`) and one by row or column, NO_TAP
 // for what is not there; along which of the two neighbours lie (A_ALONG_DEPTH, B_ALONG_DEPTH), so that a thread loads
-// fours of them, WIDTH at once; and where a result goes, in shares too (`result_at_row`, `result_at_column`, `store`).
-// tile_output.wgsl or tile_gradient.wgsl says what makes a result of a sum (`addend`, `finish`, `finish_stored`).
+// fours of them, WIDTH at once; and where a result goes, in shares too (`result_at_row`, `result_at_column`, `store`):
+// those of neighbouring columns lie in aligned fours where WIDTH is 4. tile_output.wgsl or tile_gradient.wgsl says what
+// makes a result of a sum (`addend`, `finish`, `finish_stored`).
 const DEPTH = 16u;
 const THREADS = THREAD_ROWS * THREAD_COLUMNS;
 const TILE_ROWS = 4u * ROWS * THREAD_ROWS;
 const TILE_COLUMNS = 4u * COLUMNS * THREAD_COLUMNS;
 
-// By k and by rows or columns in fours; one vector more than there are, so that those of neighbouring k lie in different
-// banks.
-var<workgroup> tile_a: array<array<vec4<f32>, TILE_ROWS / 4u + 1u>, DEPTH>;
-var<workgroup> tile_b: array<array<vec4<f32>, TILE_COLUMNS / 4u + 1u>, DEPTH>;
-// The terms of the steps to come: a's share and b's; NO_TAP, 0 where a has nothing, whatever b has.
-var<workgroup> terms: array<vec2<u32>, THREADS>;
-// Where rows don't lie along the depth, NO_TAP for those that a has nothing of.
-var<workgroup> row_share: array<vec4<u32>, TILE_ROWS / 4u>;
+// A tile by k in fours, k within its four, and rows or columns in fours. With k in fours, constants tell the four that a
+// thread reads in turn from each other. Two vectors behind each: those of neighbouring fours lie in different banks.
+struct RowFours {
+  rows: array<array<vec4<f32>, TILE_ROWS / 4u>, 4u>,
+  apart: array<vec4<f32>, 2u>,
+}
 
-// The term's shares; there are none past the last.
-fn term_of(product: Product, k: u32, depth: u32) -> vec2<u32> {
+struct ColumnFours {
+  columns: array<array<vec4<f32>, TILE_COLUMNS / 4u>, 4u>,
+  apart: array<vec4<f32>, 2u>,
+}
+
+var<workgroup> tile_a: array<RowFours, DEPTH / 4u>;
+var<workgroup> tile_b: array<ColumnFours, DEPTH / 4u>;
+// The terms of the steps to come: a's share and b's in units of WIDTH, and 1. Zeroes for a term that a has nothing of,
+// whatever b has, and past the last: it is loaded like the others, but not kept.
+var<workgroup> terms: array<vec3<u32>, THREADS>;
+// Where rows don't lie along the depth, 0 for those that a has nothing of.
+var<workgroup> row_there: array<vec4<u32>, TILE_ROWS / 4u>;
+
+fn term_of(product: Product, k: u32, depth: u32) -> vec3<u32> {
   var share = vec2(NO_TAP, 0u);
   if (k < depth) {
     share = term(product, k);
   }
-  return share;
+  return select(vec3<u32>(), vec3(share / WIDTH, 1u), share.x != NO_TAP);
 }
 
 // Where a thread's four number i of rows begins in a tile, and its four number j of columns.
@@ -54,25 +65,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let depth = depth_of(product);
 
   // What lies past the last row or column repeats it; no result of it is stored.
-  var shares: Shares;
-  for (var i = 0u; i < max(4u, A_FOURS); i++) {
+  var own: Own;
+  own.a = place(A_ALONG_DEPTH, lane, TILE_ROWS);
+  own.b = place(B_ALONG_DEPTH, lane, TILE_COLUMNS);
+  var there: vec4<u32>;
+  for (var i = 0u; i < A_SHARES; i++) {
     if (A_ALONG_DEPTH) {
-      shares.a[i] = a_at_row(product, min(first_row + place(true, lane, i, TILE_ROWS).y, last_row));
+      own.a_share[i] = a_at_row(product, min(first_row + own.a.side + i * SIDE_STEP, last_row)) / WIDTH;
     } else {
-      let r = first_row + place(false, lane, 0u, TILE_ROWS).y + i;
-      shares.a[i] = a_at_row(product, min(r, rows() - WIDTH));
+      let share = a_at_row(product, min(first_row + own.a.side + i, rows() - WIDTH));
+      own.a_share[i] = select(0u, share / WIDTH, share != NO_TAP);
+      there[i] = u32(share != NO_TAP);
     }
   }
-  for (var i = 0u; i < max(4u, B_FOURS); i++) {
+  for (var i = 0u; i < B_SHARES; i++) {
     if (B_ALONG_DEPTH) {
-      shares.b[i] = b_at_column(product, min(first_column + place(true, lane, i, TILE_COLUMNS).y, last_column));
+      own.b_share[i] = b_at_column(product, min(first_column + own.b.side + i * SIDE_STEP, last_column)) / WIDTH;
     } else {
-      let c = first_column + place(false, lane, 0u, TILE_COLUMNS).y + i;
-      shares.b[i] = b_at_column(product, min(c, columns() - WIDTH));
+      own.b_share[i] = b_at_column(product, min(first_column + own.b.side + i, columns() - WIDTH)) / WIDTH;
     }
   }
   if (!A_ALONG_DEPTH && lane < TILE_ROWS / 4u) {
-    row_share[lane] = select(vec4(shares.a[0]), vec4(shares.a[0], shares.a[1], shares.a[2], shares.a[3]), WIDTH == 1u);
+    row_there[lane] = select(vec4(there.x), there, WIDTH == 1u);
   }
   var sum: array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
   for (var i = 0u; i < 4u * ROWS; i++) {
@@ -84,32 +98,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   terms[lane] = term_of(product, lane, depth);
   workgroupBarrier();
   // What is loaded at a step is multiplied at the next, so that the loads' time passes under the products before.
-  var loaded = load(shares, 0u, lane);
+  var loaded = load(own, 0u);
   for (var k0 = 0u; k0 < depth; k0 += DEPTH) {
     workgroupBarrier();
-    keep(loaded, lane);
+    keep(own, loaded);
     let next = k0 + DEPTH;
     if (next % THREADS == 0u) {
       terms[lane] = term_of(product, next + lane, depth);
     }
     workgroupBarrier();
-    loaded = load(shares, next, lane);
-    for (var k = 0u; k < DEPTH; k++) {
-      var columns: array<vec4<f32>, COLUMNS>;
-      for (var j = 0u; j < COLUMNS; j++) {
-        columns[j] = tile_b[k][j * THREAD_COLUMNS + lane % THREAD_COLUMNS];
-      }
-      var rows: array<vec4<f32>, ROWS>;
-      for (var i = 0u; i < ROWS; i++) {
-        rows[i] = tile_a[k][i * THREAD_ROWS + lane / THREAD_COLUMNS];
-      }
-      for (var i = 0u; i < ROWS; i++) {
-        let row = rows[i];
+    loaded = load(own, next);
+    for (var k = 0u; k < DEPTH / 4u; k++) {
+      for (var q = 0u; q < 4u; q++) {
+        var columns: array<vec4<f32>, COLUMNS>;
         for (var j = 0u; j < COLUMNS; j++) {
-          sum[4u * i][j] += row.x * columns[j];
-          sum[4u * i + 1u][j] += row.y * columns[j];
-          sum[4u * i + 2u][j] += row.z * columns[j];
-          sum[4u * i + 3u][j] += row.w * columns[j];
+          columns[j] = tile_b[k].columns[q][j * THREAD_COLUMNS + lane % THREAD_COLUMNS];
+        }
+        var rows: array<vec4<f32>, ROWS>;
+        for (var i = 0u; i < ROWS; i++) {
+          rows[i] = tile_a[k].rows[q][i * THREAD_ROWS + lane / THREAD_COLUMNS];
+        }
+        for (var i = 0u; i < ROWS; i++) {
+          let row = rows[i];
+          for (var j = 0u; j < COLUMNS; j++) {
+            sum[4u * i][j] += row.x * columns[j];
+            sum[4u * i + 1u][j] += row.y * columns[j];
+            sum[4u * i + 2u][j] += row.z * columns[j];
+            sum[4u * i + 3u][j] += row.w * columns[j];
+          }
         }
       }
     }
@@ -118,35 +134,40 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Which rows a has nothing of: their sums are 0, also where b is not finite.
   if (!A_ALONG_DEPTH) {
     for (var i = 0u; i < 4u * ROWS; i++) {
-      let share = row_share[i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS][i % 4u];
+      let there = row_there[i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS][i % 4u];
       for (var j = 0u; j < COLUMNS; j++) {
-        sum[i][j] = select(sum[i][j], vec4<f32>(), share == NO_TAP);
+        sum[i][j] = select(vec4<f32>(), sum[i][j], there == 1u);
+      }
+    }
+  }
+  if (has_addend()) {
+    for (var j = 0u; j < COLUMNS; j++) {
+      let c = first_column + own_columns(lane, j);
+      var more: vec4<f32>;
+      for (var l = 0u; l < 4u; l++) {
+        more[l] = addend(product, min(c + l, last_column));
+      }
+      for (var i = 0u; i < 4u * ROWS; i++) {
+        sum[i][j] += more;
+      }
+    }
+  }
+  if (has_finish()) {
+    for (var i = 0u; i < 4u * ROWS; i++) {
+      for (var j = 0u; j < COLUMNS; j++) {
+        sum[i][j] = finish(sum[i][j]);
       }
     }
   }
   for (var j = 0u; j < COLUMNS; j++) {
-    let c = first_column + own_columns(lane, j);
-    var more: vec4<f32>;
-    for (var l = 0u; l < 4u; l++) {
-      more[l] = addend(product, min(c + l, last_column));
-    }
-    for (var i = 0u; i < 4u * ROWS; i++) {
-      sum[i][j] = finish(sum[i][j] + more);
-    }
-  }
-  var row_at: array<u32, 4u * ROWS>;  // NO_TAP past the last row
-  for (var i = 0u; i < 4u * ROWS; i++) {
-    let r = first_row + own_rows(lane, i / 4u) + i % 4u;
-    row_at[i] = select(NO_TAP, result_at_row(product, r), r <= last_row);
-  }
-  for (var j = 0u; j < COLUMNS; j++) {
-    for (var l = 0u; l < 4u; l++) {
-      let c = first_column + own_columns(lane, j) + l;
+    for (var q = 0u; q < 4u; q += WIDTH) {
+      let c = first_column + own_columns(lane, j) + q;
       if (c <= last_column) {
         let column_at = result_at_column(product, c);
         for (var i = 0u; i < 4u * ROWS; i++) {
-          if (row_at[i] != NO_TAP) {
-            store(row_at[i] + column_at, sum[i][j][l]);
+          let r = first_row + own_rows(lane, i / 4u) + i % 4u;
+          if (r <= last_row) {
+            store((result_at_row(product, r) + column_at) / WIDTH, unit_of(sum[i][j], q));
           }
         }
       }
@@ -156,10 +177,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // The same results, in loops whose ends aren't constants: see is_cheap.
     for (var i = 0u; i < min(4u * ROWS, rows()); i++) {
       let r = first_row + own_rows(lane, i / 4u) + i % 4u;
-      for (var j = 0u; j < min(4u * COLUMNS, columns()); j++) {
+      for (var j = 0u; j < min(4u * COLUMNS, columns()); j += WIDTH) {
         let c = first_column + own_columns(lane, j / 4u) + j % 4u;
         if (r <= last_row && c <= last_column) {
-          finish_stored(result_at_row(product, r) + result_at_column(product, c));
+          finish_stored((result_at_row(product, r) + result_at_column(product, c)) / WIDTH);
         }
       }
     }

@@ -1,7 +1,15 @@
 // The ends of tiled gradients: sums are results.
 
+fn has_addend() -> bool {
+  return false;
+}
+
 fn addend(product: Product, column: u32) -> f32 {
   return 0.0;
+}
+
+fn has_finish() -> bool {
+  return false;
 }
 
 fn finish(value: vec4<f32>) -> vec4<f32> {

@@ -3,17 +3,43 @@
 // Fours of either tile that a thread loads.
 const A_FOURS = TILE_ROWS * DEPTH / 4u / THREADS;
 const B_FOURS = TILE_COLUMNS * DEPTH / 4u / THREADS;
+// Rows and columns that it loads of: one to each of its fours where they lie along the depth, or those within all its fours.
+const A_SHARES = select(4u, A_FOURS, A_ALONG_DEPTH);
+const B_SHARES = select(4u, B_FOURS, B_ALONG_DEPTH);
 
-// Where a thread's four number i lies in a tile of so many rows or columns: which k, which row or column. Those of
-// neighbouring threads follow each other in the direction that neighbours lie in memory.
-fn place(along_depth: bool, lane: u32, i: u32, size: u32) -> vec2<u32> {
-  if (along_depth) {
-    return vec2(4u * (lane % (DEPTH / 4u)), lane / (DEPTH / 4u) + i * (4u * THREADS / DEPTH));
-  }
-  return vec2(lane / (size / 4u) + i * (4u * THREADS / size), 4u * (lane % (size / 4u)));
+// Where the first of a thread's fours lies in a tile: which k, which row or column; and the same in fours, and within a
+// four. Those of neighbouring threads follow each other in the direction that neighbours lie in memory. A thread's other
+// fours follow in the other direction, SIDE_STEP rows or columns from each other, or one k.
+struct Place {
+  k: u32,
+  k_four: u32,
+  k_within: u32,
+  side: u32,
+  side_four: u32,
+  side_within: u32,
 }
 
-// What a thread loads for a step: of both operands, and whether it is there.
+const SIDE_STEP = 4u * THREADS / DEPTH;
+
+fn place(along_depth: bool, lane: u32, size: u32) -> Place {
+  var k = 4u * (lane % (DEPTH / 4u));
+  var side = lane / (DEPTH / 4u);
+  if (!along_depth) {
+    k = lane / (size / 4u) * (size * DEPTH / 4u / THREADS);
+    side = 4u * (lane % (size / 4u));
+  }
+  return Place(k, k / 4u, k % 4u, side, side / 4u, side % 4u);
+}
+
+// What a thread loads at every step: its places, and its rows' and columns' shares of the index in units of WIDTH.
+struct Own {
+  a: Place,
+  b: Place,
+  a_share: array<u32, A_SHARES>,
+  b_share: array<u32, B_SHARES>,
+}
+
+// What it loaded: of both operands, and whether it is there.
 struct Loaded {
   a: array<vec4<f32>, A_FOURS>,
   a_there: array<vec4<bool>, A_FOURS>,
@@ -21,62 +47,47 @@ struct Loaded {
   b_there: array<vec4<bool>, B_FOURS>,
 }
 
-// Shares of the rows and columns that a thread loads: of its fours where they lie along the depth, within its fours
-// where not.
-struct Shares {
-  a: array<u32, max(4u, A_FOURS)>,
-  b: array<u32, max(4u, B_FOURS)>,
-}
-
-// What is not there is loaded from the start of the buffer, so that no load waits for another.
-fn load(shares: Shares, k0: u32, lane: u32) -> Loaded {
+// What is not there is loaded too, from where the row or column begins, so that no load waits for another.
+fn load(own: Own, k0: u32) -> Loaded {
   var loaded: Loaded;
   for (var i = 0u; i < A_FOURS; i++) {
-    let first = place(A_ALONG_DEPTH, lane, i, TILE_ROWS);
     for (var q = 0u; q < 4u; q += WIDTH) {
-      let at = terms[k0 % THREADS + first.x + select(0u, q, A_ALONG_DEPTH)].x;
-      let row = shares.a[select(q, i, A_ALONG_DEPTH)];
-      let there = at != NO_TAP && (A_ALONG_DEPTH || row != NO_TAP);
-      loaded.a[i] = with_unit(loaded.a[i], q, load_a(select(0u, at + row, there)));
-      loaded.a_there[i] = with_flag(loaded.a_there[i], q, there);
+      let at = terms[k0 % THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
+      loaded.a[i] = with_unit(loaded.a[i], q, load_a(at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]));
+      loaded.a_there[i] = with_flag(loaded.a_there[i], q, at.z == 1u);
     }
   }
   for (var i = 0u; i < B_FOURS; i++) {
-    let first = place(B_ALONG_DEPTH, lane, i, TILE_COLUMNS);
     for (var q = 0u; q < 4u; q += WIDTH) {
       // Weights of taps that padding clips may be anything, also not a number.
-      let at = terms[k0 % THREADS + first.x + select(0u, q, B_ALONG_DEPTH)];
-      let there = at.x != NO_TAP;
-      let column = shares.b[select(q, i, B_ALONG_DEPTH)];
-      loaded.b[i] = with_unit(loaded.b[i], q, load_b(select(0u, at.y + column, there)));
-      loaded.b_there[i] = with_flag(loaded.b_there[i], q, there);
+      let at = terms[k0 % THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
+      loaded.b[i] = with_unit(loaded.b[i], q, load_b(at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]));
+      loaded.b_there[i] = with_flag(loaded.b_there[i], q, at.z == 1u);
     }
   }
   return loaded;
 }
 
 // To workgroup memory, zeroes in place of what is not there.
-fn keep(loaded: Loaded, lane: u32) {
+fn keep(own: Own, loaded: Loaded) {
   for (var i = 0u; i < A_FOURS; i++) {
-    let first = place(A_ALONG_DEPTH, lane, i, TILE_ROWS);
     let four = select(vec4<f32>(), loaded.a[i], loaded.a_there[i]);
     if (A_ALONG_DEPTH) {
       for (var q = 0u; q < 4u; q++) {
-        tile_a[first.x + q][first.y / 4u][first.y % 4u] = four[q];
+        tile_a[own.a.k_four].rows[q][own.a.side_four + i * SIDE_STEP / 4u][own.a.side_within] = four[q];
       }
     } else {
-      tile_a[first.x][first.y / 4u] = four;
+      tile_a[own.a.k_four + i / 4u].rows[own.a.k_within + i % 4u][own.a.side_four] = four;
     }
   }
   for (var i = 0u; i < B_FOURS; i++) {
-    let first = place(B_ALONG_DEPTH, lane, i, TILE_COLUMNS);
     let four = select(vec4<f32>(), loaded.b[i], loaded.b_there[i]);
     if (B_ALONG_DEPTH) {
       for (var q = 0u; q < 4u; q++) {
-        tile_b[first.x + q][first.y / 4u][first.y % 4u] = four[q];
+        tile_b[own.b.k_four].columns[q][own.b.side_four + i * SIDE_STEP / 4u][own.b.side_within] = four[q];
       }
     } else {
-      tile_b[first.x][first.y / 4u] = four;
+      tile_b[own.b.k_four + i / 4u].columns[own.b.k_within + i % 4u][own.b.side_four] = four;
     }
   }
 }

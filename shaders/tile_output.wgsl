@@ -1,13 +1,21 @@
-// The ends of tiled forward products: activations. The kernel declares `y`.
+// The ends of tiled forward products: bias and activation. The kernel declares `y`.
 
 // Chosen by the uniform: little beside the sums.
 const ACTIVATION = ANY;
 
-fn finish(value: vec4<f32>) -> vec4<f32> {
-  return vec4(activate_cheap(value.x), activate_cheap(value.y), activate_cheap(value.z), activate_cheap(value.w));
+fn has_addend() -> bool {
+  return params.use_bias == 1u;
 }
 
-fn store(at: u32, value: f32) {
+fn has_finish() -> bool {
+  return activation_code() == RELU;
+}
+
+fn finish(value: vec4<f32>) -> vec4<f32> {
+  return relu_four(value);
+}
+
+fn store(at: u32, value: Unit) {
   y[at] = value;
 }
 
@@ -16,5 +24,9 @@ fn is_finished() -> bool {
 }
 
 fn finish_stored(at: u32) {
-  y[at] = activate(y[at]);
+  var four = with_unit(vec4<f32>(), 0u, y[at]);
+  for (var l = 0u; l < min(WIDTH, params.batch * WIDTH); l++) {
+    four[l] = activate(four[l]);
+  }
+  y[at] = unit_of(four, 0u);
 }

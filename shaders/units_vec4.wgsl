@@ -6,6 +6,11 @@ fn of_unit(unit: Unit, at: u32) -> f32 {
   return unit[at];
 }
 
+// The unit of four elements that begins with number `at`.
+fn unit_of(four: vec4<f32>, at: u32) -> Unit {
+  return four;
+}
+
 // Four elements with a unit of them, from `at` on, replaced.
 fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
   return unit;

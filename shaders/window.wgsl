@@ -1,23 +1,29 @@
 // Where the taps of a location's window read, as shares of an offset within an input sample, NO_TAP outside the input.
 // The kernel declares `tables`.
 
-// The share of the two outer axes: tap t of location p.
-fn outer_offset(p: u32, t: u32) -> u32 {
-  let i0 = tables[params.forward_0 + p / (params.output_1 * params.output_2) * params.kernel_0
-    + t / (params.kernel_1 * params.kernel_2)];
-  let i1 = tables[params.forward_1 + p / params.output_2 % params.output_1 * params.kernel_1
-    + t / params.kernel_2 % params.kernel_1];
+// The rows of the tap tables that location p has, by axis.
+fn tap_rows(p: u32) -> vec3<u32> {
+  return vec3(params.forward_0 + p / (params.output_1 * params.output_2) * params.kernel_0,
+    params.forward_1 + p / params.output_2 % params.output_1 * params.kernel_1,
+    params.forward_2 + p % params.output_2 * params.kernel_2);
+}
+
+// The share of the two outer axes: tap t of the location with these rows.
+fn outer_offset(rows: vec3<u32>, t: u32) -> u32 {
+  let line = t / params.kernel_2;
+  let i0 = tables[rows.x + line / params.kernel_1];
+  let i1 = tables[rows.y + line % params.kernel_1];
   return select(i0 + i1, NO_TAP, i0 == NO_TAP || i1 == NO_TAP);
 }
 
-// Where the share of the inner axis is in `tables`: tap t of location p; those of taps of the same row follow.
-fn inner_tap(p: u32, t: u32) -> u32 {
-  return params.forward_2 + p % params.output_2 * params.kernel_2 + t % params.kernel_2;
+// Where the share of the inner axis is in `tables`; those of taps of the same line follow.
+fn inner_tap(rows: vec3<u32>, t: u32) -> u32 {
+  return rows.z + t % params.kernel_2;
 }
 
 // All of it, in channel 0.
-fn window_offset(p: u32, t: u32) -> u32 {
-  let outer = outer_offset(p, t);
-  let inner = tables[inner_tap(p, t)];
+fn window_offset(rows: vec3<u32>, t: u32) -> u32 {
+  let outer = outer_offset(rows, t);
+  let inner = tables[inner_tap(rows, t)];
   return select(outer + inner, NO_TAP, outer == NO_TAP || inner == NO_TAP);
 }

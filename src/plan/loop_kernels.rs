@@ -139,7 +139,7 @@ impl Planner<'_> {
         let products = u64::from(p.positions) * u64::from(p.groups);
         let tiled = || {
             let shape = self.tiled(batch, products, batch, channels)?;
-            let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(width(quads)));
+            let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(width(in_quads(p, true))));
             Some((variant, products * shape.tiles(batch, channels)))
         };
         if let Some(shared) = self.shared(batch, || self.grad_input_split(p), tiled) {

@@ -159,15 +159,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     }
   }
+  var row_at: array<u32, 4u * ROWS>;  // NO_TAP past the last row
+  for (var i = 0u; i < 4u * ROWS; i++) {
+    let r = first_row + own_rows(lane, i / 4u) + i % 4u;
+    row_at[i] = select(NO_TAP, result_at_row(product, r), r <= last_row);
+  }
   for (var j = 0u; j < COLUMNS; j++) {
     for (var q = 0u; q < 4u; q += WIDTH) {
       let c = first_column + own_columns(lane, j) + q;
       if (c <= last_column) {
         let column_at = result_at_column(product, c);
         for (var i = 0u; i < 4u * ROWS; i++) {
-          let r = first_row + own_rows(lane, i / 4u) + i % 4u;
-          if (r <= last_row) {
-            store((result_at_row(product, r) + column_at) / WIDTH, unit_of(sum[i][j], q));
+          if (row_at[i] != NO_TAP) {
+            store((row_at[i] + column_at) / WIDTH, unit_of(sum[i][j], q));
           }
         }
       }

@@ -1,12 +1,15 @@
 // y[n, column] = activation(bias[column] + sum over i of x[n, i] * d[i][column])
 // One product by tiles, [samples][inputs] x [inputs][columns].
-@group(0) @binding(1) var<storage, read> x: array<Unit>;       // input samples
+@group(0) @binding(1) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(2) var<storage, read> d: array<Unit>;       // [dense_rows][dense_columns]
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read_write> y: array<Unit>;  // output samples
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
+const A_WIDTH = INPUT_WIDTH;
+const B_WIDTH = WIDTH;
+const RESULT_WIDTH = WIDTH;
 
 fn rows() -> u32 {
   return params.batch;
@@ -28,16 +31,16 @@ fn a_at_row(product: Product, n: u32) -> u32 {
   return n * params.x_sample;
 }
 
-fn load_a(at: u32) -> Unit {
-  return x[at];
+fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_input(four, q, x[at]);
 }
 
 fn b_at_column(product: Product, column: u32) -> u32 {
   return column;
 }
 
-fn load_b(at: u32) -> Unit {
-  return d[at];
+fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_unit(four, q, d[at]);
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {

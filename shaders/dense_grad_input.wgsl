@@ -2,10 +2,13 @@
 // One product by tiles, [samples][columns] x [columns][inputs].
 @group(0) @binding(1) var<storage, read> d: array<Unit>;        // [dense_rows][dense_columns]
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
-@group(0) @binding(3) var<storage, read_write> dx: array<Unit>;  // input samples
+@group(0) @binding(3) var<storage, read_write> dx: array<Input>;  // input samples
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = true;
+const A_WIDTH = WIDTH;
+const B_WIDTH = WIDTH;
+const RESULT_WIDTH = INPUT_WIDTH;
 
 fn rows() -> u32 {
   return params.batch;
@@ -27,16 +30,16 @@ fn a_at_row(product: Product, n: u32) -> u32 {
   return n * params.y_sample;
 }
 
-fn load_a(at: u32) -> Unit {
-  return dz[at];
+fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_unit(four, q, dz[at]);
 }
 
 fn b_at_column(product: Product, i: u32) -> u32 {
   return i * params.dense_columns;
 }
 
-fn load_b(at: u32) -> Unit {
-  return d[at];
+fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_unit(four, q, d[at]);
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {
@@ -47,8 +50,8 @@ fn result_at_column(product: Product, i: u32) -> u32 {
   return i;
 }
 
-fn store(at: u32, value: Unit) {
-  var all = value;
+fn store(at: u32, four: vec4<f32>, from_column: u32) {
+  var all = input_of(four, from_column);
   if (params.accumulate == 1u) {
     all += dx[at];
   }

@@ -1,11 +1,14 @@
 // d[i][column] = sum over n of x[n, i] * dz[n, column]
 // One product by tiles, [inputs][samples] x [samples][columns].
-@group(0) @binding(1) var<storage, read> x: array<Unit>;       // input samples
+@group(0) @binding(1) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;      // output samples
 @group(0) @binding(3) var<storage, read_write> d: array<Unit>;  // [dense_rows][dense_columns]
 
 const A_ALONG_DEPTH = false;
 const B_ALONG_DEPTH = false;
+const A_WIDTH = INPUT_WIDTH;
+const B_WIDTH = WIDTH;
+const RESULT_WIDTH = WIDTH;
 
 fn rows() -> u32 {
   return params.dense_rows;
@@ -27,16 +30,16 @@ fn a_at_row(product: Product, i: u32) -> u32 {
   return params.x_base + i;
 }
 
-fn load_a(at: u32) -> Unit {
-  return x[at];
+fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_input(four, q, x[at]);
 }
 
 fn b_at_column(product: Product, column: u32) -> u32 {
   return params.y_base + column_offset(column);
 }
 
-fn load_b(at: u32) -> Unit {
-  return dz[at];
+fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_unit(four, q, dz[at]);
 }
 
 fn result_at_row(product: Product, i: u32) -> u32 {
@@ -47,8 +50,8 @@ fn result_at_column(product: Product, column: u32) -> u32 {
   return column;
 }
 
-fn store(at: u32, value: Unit) {
-  var all = value;
+fn store(at: u32, four: vec4<f32>, from_column: u32) {
+  var all = unit_of(four, from_column);
   if (params.accumulate == 1u) {
     all += d[at];
   }

@@ -5,3 +5,15 @@ alias Input = f32;
 fn of_input(input: Input, at: u32) -> f32 {
   return input;
 }
+
+// The input of four channels that begins with number `at`.
+fn input_of(four: vec4<f32>, at: u32) -> Input {
+  return four[at];
+}
+
+// Four channels with an input of them, from `at` on, replaced.
+fn with_input(four: vec4<f32>, at: u32, input: Input) -> vec4<f32> {
+  var all = four;
+  all[at] = input;
+  return all;
+}

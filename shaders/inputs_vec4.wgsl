@@ -5,3 +5,13 @@ alias Input = vec4<f32>;
 fn of_input(input: Input, at: u32) -> f32 {
   return input[at];
 }
+
+// The input of four channels that begins with number `at`.
+fn input_of(four: vec4<f32>, at: u32) -> Input {
+  return four;
+}
+
+// Four channels with an input of them, from `at` on, replaced.
+fn with_input(four: vec4<f32>, at: u32, input: Input) -> vec4<f32> {
+  return input;
+}

@@ -1,11 +1,14 @@
 // loop_forward by tiles: a product [samples][K] x [K][filters] for each cell.
-@group(0) @binding(2) var<storage, read> x: array<Unit>;       // input samples
+@group(0) @binding(2) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<Unit>;  // output samples
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
+const A_WIDTH = INPUT_WIDTH;
+const B_WIDTH = WIDTH;
+const RESULT_WIDTH = WIDTH;
 
 fn rows() -> u32 {
   return params.batch;
@@ -27,16 +30,16 @@ fn a_at_row(product: Product, n: u32) -> u32 {
   return n * params.x_sample;
 }
 
-fn load_a(at: u32) -> Unit {
-  return x[at];
+fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_input(four, q, x[at]);
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {
   return f;
 }
 
-fn load_b(at: u32) -> Unit {
-  return weight(at);
+fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_unit(four, q, weight(at));
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {

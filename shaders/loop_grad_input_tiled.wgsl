@@ -2,10 +2,13 @@
 // and group.
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
-@group(0) @binding(4) var<storage, read_write> dx: array<Unit>;  // input samples
+@group(0) @binding(4) var<storage, read_write> dx: array<Input>;  // input samples
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = true;
+const A_WIDTH = WIDTH;
+const B_WIDTH = WIDTH;
+const RESULT_WIDTH = INPUT_WIDTH;
 
 struct Product {
   position: u32,
@@ -45,16 +48,16 @@ fn a_at_row(product: Product, n: u32) -> u32 {
   return n * params.y_sample;
 }
 
-fn load_a(at: u32) -> Unit {
-  return dz[at];
+fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_unit(four, q, dz[at]);
 }
 
 fn b_at_column(product: Product, c: u32) -> u32 {
   return c * params.filters;
 }
 
-fn load_b(at: u32) -> Unit {
-  return weight(at);
+fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_unit(four, q, weight(at));
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {
@@ -65,8 +68,8 @@ fn result_at_column(product: Product, c: u32) -> u32 {
   return (product.g * params.group_channels + c) * params.x_channel;
 }
 
-fn store(at: u32, value: Unit) {
-  var all = value;
+fn store(at: u32, four: vec4<f32>, from_column: u32) {
+  var all = input_of(four, from_column);
   if (params.accumulate == 1u) {
     all += dx[at];
   }

@@ -1,11 +1,14 @@
 // loop_grad_kernel by tiles: a product [K][samples] x [samples][filters] for each cell.
-@group(0) @binding(1) var<storage, read> x: array<Unit>;        // input samples
+@group(0) @binding(1) var<storage, read> x: array<Input>;        // input samples
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dw: array<Unit>;  // [cells][window][filters]
 
 const A_ALONG_DEPTH = false;
 const B_ALONG_DEPTH = false;
+const A_WIDTH = INPUT_WIDTH;
+const B_WIDTH = WIDTH;
+const RESULT_WIDTH = WIDTH;
 
 fn rows() -> u32 {
   return params.window;
@@ -27,8 +30,8 @@ fn a_at_row(product: Product, k: u32) -> u32 {
   return input_at(product, k);
 }
 
-fn load_a(at: u32) -> Unit {
-  return x[at];
+fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_input(four, q, x[at]);
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {
@@ -36,8 +39,8 @@ fn b_at_column(product: Product, f: u32) -> u32 {
   return params.y_base + product.p * params.y_location + filter_index * params.y_filter;
 }
 
-fn load_b(at: u32) -> Unit {
-  return dz[at];
+fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
+  return with_unit(four, q, dz[at]);
 }
 
 fn result_at_row(product: Product, k: u32) -> u32 {
@@ -48,8 +51,8 @@ fn result_at_column(product: Product, f: u32) -> u32 {
   return f;
 }
 
-fn store(at: u32, value: Unit) {
-  var all = value;
+fn store(at: u32, four: vec4<f32>, from_column: u32) {
+  var all = unit_of(four, from_column);
   if (params.accumulate == 1u) {
     all += dw[at];
   }

@@ -3,9 +3,10 @@
 // THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS fours by fours, DEPTH terms of the sums at a
 // time. The kernel says where its operands lie, as a share of the index by k (`term`) and one by row or column, NO_TAP
 // for what is not there; along which of the two neighbours lie (A_ALONG_DEPTH, B_ALONG_DEPTH), so that a thread loads
-// fours of them, WIDTH at once; and where a result goes, in shares too (`result_at_row`, `result_at_column`, `store`):
-// those of neighbouring columns lie in aligned fours where WIDTH is 4. tile_output.wgsl or tile_gradient.wgsl says what
-// makes a result of a sum (`addend`, `finish`, `finish_stored`).
+// fours of them, A_WIDTH or B_WIDTH at once (`with_a`, `with_b`: a four with what is loaded replaced); and where a result
+// goes, in shares too (`result_at_row`, `result_at_column`), RESULT_WIDTH of neighbouring columns at once (`store`: some
+// of a four). tile_output.wgsl or tile_gradient.wgsl says what makes a result of a sum (`addend`, `finish`,
+// `finish_stored`).
 const DEPTH = 16u;
 const THREADS = THREAD_ROWS * THREAD_COLUMNS;
 const TILE_ROWS = 4u * ROWS * THREAD_ROWS;
@@ -25,7 +26,7 @@ struct ColumnFours {
 
 var<workgroup> tile_a: array<RowFours, DEPTH / 4u>;
 var<workgroup> tile_b: array<ColumnFours, DEPTH / 4u>;
-// The terms of the steps to come: a's share and b's in units of WIDTH, and 1. Zeroes for a term that a has nothing of,
+// The terms of the steps to come: a's share and b's in units of their widths, and 1. Zeroes for a term that a has nothing of,
 // whatever b has, and past the last: it is loaded like the others, but not kept.
 var<workgroup> terms: array<vec3<u32>, THREADS>;
 // Where rows don't lie along the depth, 0 for those that a has nothing of.
@@ -36,7 +37,7 @@ fn term_of(product: Product, k: u32, depth: u32) -> vec3<u32> {
   if (k < depth) {
     share = term(product, k);
   }
-  return select(vec3<u32>(), vec3(share / WIDTH, 1u), share.x != NO_TAP);
+  return select(vec3<u32>(), vec3(share / vec2(A_WIDTH, B_WIDTH), 1u), share.x != NO_TAP);
 }
 
 // Where a thread's four number i of rows begins in a tile, and its four number j of columns.
@@ -71,22 +72,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var there: vec4<u32>;
   for (var i = 0u; i < A_SHARES; i++) {
     if (A_ALONG_DEPTH) {
-      own.a_share[i] = a_at_row(product, min(first_row + own.a.side + i * SIDE_STEP, last_row)) / WIDTH;
+      own.a_share[i] = a_at_row(product, min(first_row + own.a.side + i * SIDE_STEP, last_row)) / A_WIDTH;
     } else {
-      let share = a_at_row(product, min(first_row + own.a.side + i, rows() - WIDTH));
-      own.a_share[i] = select(0u, share / WIDTH, share != NO_TAP);
+      let share = a_at_row(product, min(first_row + own.a.side + i, rows() - A_WIDTH));
+      own.a_share[i] = select(0u, share / A_WIDTH, share != NO_TAP);
       there[i] = u32(share != NO_TAP);
     }
   }
   for (var i = 0u; i < B_SHARES; i++) {
     if (B_ALONG_DEPTH) {
-      own.b_share[i] = b_at_column(product, min(first_column + own.b.side + i * SIDE_STEP, last_column)) / WIDTH;
+      own.b_share[i] = b_at_column(product, min(first_column + own.b.side + i * SIDE_STEP, last_column)) / B_WIDTH;
     } else {
-      own.b_share[i] = b_at_column(product, min(first_column + own.b.side + i, columns() - WIDTH)) / WIDTH;
+      own.b_share[i] = b_at_column(product, min(first_column + own.b.side + i, columns() - B_WIDTH)) / B_WIDTH;
     }
   }
   if (!A_ALONG_DEPTH && lane < TILE_ROWS / 4u) {
-    row_there[lane] = select(vec4(there.x), there, WIDTH == 1u);
+    row_there[lane] = select(vec4(there.x), there, A_WIDTH == 1u);
   }
   var sum: array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
   for (var i = 0u; i < 4u * ROWS; i++) {
@@ -165,13 +166,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     row_at[i] = select(NO_TAP, result_at_row(product, r), r <= last_row);
   }
   for (var j = 0u; j < COLUMNS; j++) {
-    for (var q = 0u; q < 4u; q += WIDTH) {
+    for (var q = 0u; q < 4u; q += RESULT_WIDTH) {
       let c = first_column + own_columns(lane, j) + q;
       if (c <= last_column) {
         let column_at = result_at_column(product, c);
         for (var i = 0u; i < 4u * ROWS; i++) {
           if (row_at[i] != NO_TAP) {
-            store((row_at[i] + column_at) / WIDTH, unit_of(sum[i][j], q));
+            store((row_at[i] + column_at) / RESULT_WIDTH, sum[i][j], q);
           }
         }
       }
@@ -181,10 +182,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // The same results, in loops whose ends aren't constants: see is_cheap.
     for (var i = 0u; i < min(4u * ROWS, rows()); i++) {
       let r = first_row + own_rows(lane, i / 4u) + i % 4u;
-      for (var j = 0u; j < min(4u * COLUMNS, columns()); j += WIDTH) {
+      for (var j = 0u; j < min(4u * COLUMNS, columns()); j += RESULT_WIDTH) {
         let c = first_column + own_columns(lane, j / 4u) + j % 4u;
         if (r <= last_row && c <= last_column) {
-          finish_stored((result_at_row(product, r) + result_at_column(product, c)) / WIDTH);
+          finish_stored((result_at_row(product, r) + result_at_column(product, c)) / RESULT_WIDTH);
         }
       }
     }

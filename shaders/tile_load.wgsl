@@ -1,4 +1,5 @@
-// How the threads of tile.wgsl load a step's operands together: fours of neighbours, WIDTH elements at once.
+// How the threads of tile.wgsl load a step's operands together: fours of neighbours, A_WIDTH or B_WIDTH elements
+// at once.
 
 // Fours of either tile that a thread loads.
 const A_FOURS = TILE_ROWS * DEPTH / 4u / THREADS;
@@ -31,7 +32,7 @@ fn place(along_depth: bool, lane: u32, size: u32) -> Place {
   return Place(k, k / 4u, k % 4u, side, side / 4u, side % 4u);
 }
 
-// What a thread loads at every step: its places, and its rows' and columns' shares of the index in units of WIDTH.
+// What a thread loads at every step: its places, and its rows' and columns' shares of the index in units of A_WIDTH and B_WIDTH.
 struct Own {
   a: Place,
   b: Place,
@@ -47,22 +48,32 @@ struct Loaded {
   b_there: array<vec4<bool>, B_FOURS>,
 }
 
+// Flags of a four, with number `at` or, unless they are of different terms, all of them replaced.
+fn with_flag(flags: vec4<bool>, at: u32, each: bool, flag: bool) -> vec4<bool> {
+  var all = vec4(flag);
+  if (each) {
+    all = flags;
+    all[at] = flag;
+  }
+  return all;
+}
+
 // What is not there is loaded too, from where the row or column begins, so that no load waits for another.
 fn load(own: Own, k0: u32) -> Loaded {
   var loaded: Loaded;
   for (var i = 0u; i < A_FOURS; i++) {
-    for (var q = 0u; q < 4u; q += WIDTH) {
+    for (var q = 0u; q < 4u; q += A_WIDTH) {
       let at = terms[k0 % THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
-      loaded.a[i] = with_unit(loaded.a[i], q, load_a(at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]));
-      loaded.a_there[i] = with_flag(loaded.a_there[i], q, at.z == 1u);
+      loaded.a[i] = with_a(loaded.a[i], q, at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]);
+      loaded.a_there[i] = with_flag(loaded.a_there[i], q, A_ALONG_DEPTH && A_WIDTH == 1u, at.z == 1u);
     }
   }
   for (var i = 0u; i < B_FOURS; i++) {
-    for (var q = 0u; q < 4u; q += WIDTH) {
+    for (var q = 0u; q < 4u; q += B_WIDTH) {
       // Weights of taps that padding clips may be anything, also not a number.
       let at = terms[k0 % THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
-      loaded.b[i] = with_unit(loaded.b[i], q, load_b(at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]));
-      loaded.b_there[i] = with_flag(loaded.b_there[i], q, at.z == 1u);
+      loaded.b[i] = with_b(loaded.b[i], q, at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]);
+      loaded.b_there[i] = with_flag(loaded.b_there[i], q, B_ALONG_DEPTH && B_WIDTH == 1u, at.z == 1u);
     }
   }
   return loaded;

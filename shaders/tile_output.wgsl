@@ -15,8 +15,8 @@ fn finish(value: vec4<f32>) -> vec4<f32> {
   return relu_four(value);
 }
 
-fn store(at: u32, value: Unit) {
-  y[at] = value;
+fn store(at: u32, four: vec4<f32>, from_column: u32) {
+  y[at] = unit_of(four, from_column);
 }
 
 fn is_finished() -> bool {

@@ -17,10 +17,3 @@ fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
   all[at] = unit;
   return all;
 }
-
-// Likewise whether they are there.
-fn with_flag(flags: vec4<bool>, at: u32, flag: bool) -> vec4<bool> {
-  var all = flags;
-  all[at] = flag;
-  return all;
-}

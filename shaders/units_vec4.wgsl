@@ -15,8 +15,3 @@ fn unit_of(four: vec4<f32>, at: u32) -> Unit {
 fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
   return unit;
 }
-
-// Likewise whether they are there.
-fn with_flag(flags: vec4<bool>, at: u32, flag: bool) -> vec4<bool> {
-  return vec4(flag);
-}

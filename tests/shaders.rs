@@ -7,7 +7,7 @@ mod common;
 mod uniformity;
 
 use locally_connected::config::codes;
-use locally_connected::kernel::{Access, KERNELS, Params, Variant};
+use locally_connected::kernel::{Access, KERNELS, MOST_CONSTANTS, Params, Variant};
 use locally_connected::plan::{Strategy, TILE_SHAPES, TileShape, variants};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, Padding, WeightType,
@@ -119,12 +119,12 @@ fn params_equal_their_rust_twin() {
 #[test]
 fn constants_of_the_table_are_used() {
     for info in KERNELS {
-        let wgsl = info.kernel.variant(&[1; 5]).wgsl();
+        let wgsl = info.kernel.variant(&[1; MOST_CONSTANTS]).wgsl();
         for constant in info.constants {
             let words = wgsl.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word == constant);
             assert!(words.count() > 1, "{} doesn't use {constant}", info.name);
         }
-        assert!(info.constants.len() <= 5, "{}: a variant has room for five constants", info.name);
+        assert!(info.constants.len() <= MOST_CONSTANTS, "{}: a variant has room for fewer constants", info.name);
     }
 }
 
@@ -164,7 +164,7 @@ fn tiles_have_the_size_that_is_planned() {
         let (module, _) = module(variant);
         let found = constants(&module);
         let Some((rows, columns)) = found.get("TILE_ROWS").zip(found.get("TILE_COLUMNS")) else { continue };
-        let [row_fours, column_fours, thread_rows, thread_columns, _] = variant.constants;
+        let [row_fours, column_fours, thread_rows, thread_columns, ..] = variant.constants;
         let shape = TileShape { row_fours, column_fours, thread_rows, thread_columns };
         assert!(TILE_SHAPES.contains(&shape), "{}", variant.name());
         assert_eq!((*rows, *columns), (shape.rows(), shape.columns()), "{}", variant.name());
@@ -322,7 +322,7 @@ fn plans_ask_for_the_listed_variants() {
     // Sums long and short, split among threads, and tiles of every size.
     let wide = Strategy { tile_use: 0, busy_groups: 1, ..Strategy::GPU };
     for (length, channels, filters) in [1, 20, 80, 300].into_iter().flat_map(|length| {
-        [1, 4, 16, 32, 64]
+        [1, 4, 15, 16, 31, 32, 63, 64]
             .into_iter()
             .flat_map(move |channels| [8, 16, 32, 64, 128].map(|filters| (length, channels, filters)))
     }) {
@@ -365,7 +365,7 @@ fn plans_ask_for_the_listed_variants() {
     }
     // Dense matrices of every shape of tile.
     for (positions, channels, filters) in [1, 2, 3].into_iter().flat_map(|positions| {
-        [4, 8, 16, 32]
+        [4, 5, 8, 16, 32, 63]
             .into_iter()
             .flat_map(move |channels| [4, 8, 16, 32].map(|filters| (positions, channels, filters)))
     }) {

@@ -125,7 +125,7 @@ const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
 const DERIVATIVE: &str = include_str!("../../shaders/activation_derivative.wgsl");
 
 macro_rules! kernel {
-    ($kernel:ident, $name:literal, $weights:ident, [$($prelude:expr),*], [$($access:ident),*], [$($constant:literal),*]) => {
+    ($kernel:ident, $name:literal, $weights:ident, [$($prelude:expr),*], [$($access:ident),*], $constants:expr) => {
         KernelInfo {
             kernel: Kernel::$kernel,
             name: $name,
@@ -133,10 +133,13 @@ macro_rules! kernel {
             prelude: &[$($prelude),*],
             weights: Weights::$weights,
             bindings: &[$($access),*],
-            constants: &[$($constant),*],
+            constants: &$constants,
         }
     };
 }
+
+/// `plan::TileShape`'s, and elements that a thread loads or stores at once: along filters, and along channels.
+const TILE_CONSTANTS: [&str; 6] = ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH", "INPUT_WIDTH"];
 
 /// Every kernel, in the order of [`Kernel`].
 pub const KERNELS: [KernelInfo; 26] = [
@@ -162,7 +165,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Units,
         [TILE, TILE_LOAD, TILE_OUTPUT, CELL_PRODUCT, WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
+        TILE_CONSTANTS
     ),
     kernel!(
         LoopForwardSplit,
@@ -187,7 +190,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Units,
         [TILE, TILE_LOAD, TILE_GRADIENT, READERS],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
+        TILE_CONSTANTS
     ),
     kernel!(
         LoopGradInputSplit,
@@ -219,7 +222,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Unused,
         [TILE, TILE_LOAD, TILE_GRADIENT, CELL_PRODUCT, WINDOW],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
+        TILE_CONSTANTS
     ),
     kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
     kernel!(DenseGather, "dense_gather", Unused, [WINDOW], [Read, Read, Write], []),
@@ -229,7 +232,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Unused,
         [TILE, TILE_LOAD, TILE_OUTPUT, DENSE_COLUMNS, ACTIVATION],
         [Read, Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
+        TILE_CONSTANTS
     ),
     kernel!(
         DenseGradInput,
@@ -237,7 +240,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Unused,
         [TILE, TILE_LOAD, TILE_GRADIENT, DENSE_COLUMNS],
         [Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
+        TILE_CONSTANTS
     ),
     kernel!(
         DenseGradKernel,
@@ -245,7 +248,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Unused,
         [TILE, TILE_LOAD, TILE_GRADIENT, DENSE_COLUMNS],
         [Read, Read, Write],
-        ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH"]
+        TILE_CONSTANTS
     ),
     kernel!(
         SparseForward,
@@ -266,13 +269,16 @@ pub const KERNELS: [KernelInfo; 26] = [
     kernel!(Fill, "fill", Unused, [], [Write], []),
 ];
 
+/// Most constants of a kernel.
+pub const MOST_CONSTANTS: usize = 6;
+
 /// A kernel with its constants: what a pipeline is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Variant {
     /// Which kernel.
     pub kernel: Kernel,
     /// Values of [`KernelInfo::constants`], in their order.
-    pub constants: [u32; 5],
+    pub constants: [u32; MOST_CONSTANTS],
     /// How the weights are stored, where the kernel reads them.
     pub dtype: WeightType,
 }
@@ -287,7 +293,7 @@ impl Kernel {
     /// The kernel with these constants; missing ones are 0.
     #[must_use]
     pub fn variant(self, constants: &[u32]) -> Variant {
-        let mut all = [0; 5];
+        let mut all = [0; MOST_CONSTANTS];
         for (to, from) in all.iter_mut().zip(constants) {
             *to = *from;
         }

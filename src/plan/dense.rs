@@ -2,7 +2,7 @@
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
 use super::loop_kernels::{THREADS, in_quads};
-use super::tiles::{TileShape, tile_variants, width};
+use super::tiles::{TileShape, tile_variants};
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};
 use crate::kernel::{Kernel, Params, Variant};
@@ -87,7 +87,7 @@ impl Planner<'_> {
                 let mut params = block.params.with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
                 let shape = TileShape::best(&self.strategy(), 1, samples.count, params.dense_columns);
-                let variant = Kernel::DenseForward.variant(&shape.constants(dense_width(&params)));
+                let variant = Kernel::DenseForward.variant(&dense_constants(shape, &params));
                 let groups = shape.tiles(samples.count, params.dense_columns);
                 let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -106,7 +106,7 @@ impl Planner<'_> {
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
                 let shape = TileShape::best(&self.strategy(), 1, samples.count, params.dense_rows);
-                let variant = Kernel::DenseGradInput.variant(&shape.constants(dense_width(&params)));
+                let variant = Kernel::DenseGradInput.variant(&dense_constants(shape, &params));
                 let groups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Role::Dense), dz, dx];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -125,7 +125,7 @@ impl Planner<'_> {
                 params.accumulate = u32::from(first > 0);
                 let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
                 let shape = TileShape::best(&self.strategy(), 1, params.dense_rows, params.dense_columns);
-                let variant = Kernel::DenseGradKernel.variant(&shape.constants(dense_width(&params)));
+                let variant = Kernel::DenseGradKernel.variant(&dense_constants(shape, &params));
                 let groups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Role::Dense)];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -143,9 +143,10 @@ impl Planner<'_> {
     }
 }
 
-/// `WIDTH` of a dense product: inputs, columns and both kinds of samples in aligned fours.
-fn dense_width(p: &Params) -> u32 {
-    width(in_quads(p, false) && [p.dense_rows, p.x_base, p.x_sample].iter().all(|size| size.is_multiple_of(4)))
+/// The constants of a dense product: columns lie as filters do, inputs as channels.
+fn dense_constants(shape: TileShape, p: &Params) -> [u32; 6] {
+    let inputs = [p.dense_rows, p.x_base, p.x_sample].iter().all(|size| size.is_multiple_of(4));
+    shape.constants(in_quads(p, false), inputs)
 }
 
 /// Every variant of these kernels that a plan can ask for.

@@ -17,10 +17,10 @@ impl Planner<'_> {
         let readers = |turns: u64| 2 * outer + self.most_readers() * (1 + turns);
         // Loads and products of a step of a tile, if a driver doesn't unroll them: see tile.wgsl.
         let tiles = |depth: u64| {
-            let [row_fours, column_fours, thread_rows, thread_columns, _] = dispatch.variant.constants.map(u64::from);
+            let [row_fours, column_fours, thread_rows, thread_columns, ..] = dispatch.variant.constants.map(u64::from);
             let (rows, columns) = (4 * row_fours * thread_rows, 4 * column_fours * thread_columns);
             let loads = 16 * (rows + columns) / (thread_rows * thread_columns);
-            depth.div_ceil(16) * (1 + loads + 16 * (1 + row_fours))
+            depth.div_ceil(16) * (1 + loads + 4 + 16 * (1 + row_fours))
         };
         // Of a cell's rows, or a reader's filters, a thread does a part, four at a step.
         let split = |blocks: u64, all: u64, parts: u64| blocks * (1 + 8) + all.div_ceil(parts) + 16 + 32;
@@ -39,7 +39,7 @@ impl Planner<'_> {
                 split(of(p.taps).div_ceil(threads), 3 * of(p.window), threads / lanes)
             }
             Kernel::LoopGradInputSplit => {
-                let [_, lanes, channels, threads, _] = dispatch.variant.constants.map(u64::from);
+                let [_, lanes, channels, threads, ..] = dispatch.variant.constants.map(u64::from);
                 let (readers, steps) = (self.most_readers(), (of(p.filters) / 4).div_ceil(lanes));
                 let blocks = readers.div_ceil(threads);
                 split(blocks, 3 * readers * steps, threads / (lanes * channels)) + 4 * 32

@@ -66,7 +66,7 @@ impl Planner<'_> {
         let (cells, batch, quads) = (u64::from(p.cells), p.batch, p.filters / 4);
         let tiled = || {
             let shape = self.tiled(batch, cells, batch, p.filters)?;
-            let variant = Kernel::LoopForwardTiled.variant(&shape.constants(width(in_quads(p, true))));
+            let variant = Kernel::LoopForwardTiled.variant(&shape.constants(in_quads(p, false), in_quads(p, true)));
             Some((variant, cells * shape.tiles(batch, p.filters)))
         };
         if let Some(shared) = self.shared(batch, || self.forward_split(p), tiled) {
@@ -139,7 +139,7 @@ impl Planner<'_> {
         let products = u64::from(p.positions) * u64::from(p.groups);
         let tiled = || {
             let shape = self.tiled(batch, products, batch, channels)?;
-            let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(width(in_quads(p, true))));
+            let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(in_quads(p, false), in_quads(p, true)));
             Some((variant, products * shape.tiles(batch, channels)))
         };
         if let Some(shared) = self.shared(batch, || self.grad_input_split(p), tiled) {
@@ -162,7 +162,7 @@ impl Planner<'_> {
     pub(super) fn grad_kernel_kernel(&self, p: &Params) -> (Variant, u64) {
         let cells = u64::from(p.cells);
         if let Some(shape) = self.tiled(p.batch, cells, p.window, p.filters) {
-            let variant = Kernel::LoopGradKernelTiled.variant(&shape.constants(width(in_quads(p, true))));
+            let variant = Kernel::LoopGradKernelTiled.variant(&shape.constants(in_quads(p, false), in_quads(p, true)));
             return (variant, cells * shape.tiles(p.window, p.filters));
         }
         if in_quads(p, true) {

@@ -27,7 +27,8 @@ const GROUP_THREADS: [u32; 2] = [8, 64];
 
 /// Units of filters side by side in the kernels that split a sum, forward by the units' width (`WIDTHS`) and of the
 /// input gradient; channels side by side, in ones or fours; samples and threads.
-const SPLIT_LANES: [&[u32]; 2] = [&[1, 2, 4, 8], &[1, 2, 4, 8, 16, 32]];
+const SPLIT_LANES: [&[u32]; 2] = [&[1, 2, 4, 8], &[1, 2, 4, 8, 16, MOST_LANES]];
+const MOST_LANES: u32 = 32;
 const SPLIT_INPUT_LANES: [u32; 3] = [2, 4, 8];
 const SPLIT_CHANNELS: [u32; 2] = [1, 4];
 const SPLIT_IMAGES: [u32; 3] = [1, 4, 8];
@@ -111,7 +112,8 @@ impl Planner<'_> {
         let products = u64::from(p.cells) * u64::from(p.batch.div_ceil(images));
         let lanes = self.split_lanes(sizes, units, products);
         let groups = products * u64::from(units.div_ceil(lanes));
-        let threads = self.split_threads(groups, p.window.into(), lanes)?;
+        // Where there are workgroups enough for so many lanes, they are all of a workgroup: no sums to add.
+        let threads = if lanes == MOST_LANES { lanes } else { self.split_threads(groups, p.window.into(), lanes)? };
         let inputs = self::width(in_quads(p, true));
         Some((Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width, inputs]), groups))
     }
@@ -250,12 +252,12 @@ pub(super) fn variants() -> Vec<Variant> {
     }
     for (images, threads) in SPLIT_IMAGES.into_iter().flat_map(|images| SPLIT_THREADS.map(|threads| (images, threads)))
     {
-        // So many lanes stand side by side only where there are workgroups enough.
         for (sizes, width) in SPLIT_LANES.into_iter().zip(WIDTHS) {
-            let fitting = sizes.iter().filter(|&&lanes| lanes <= 16 || threads == SPLIT_THREADS[0]);
             // Inputs come in fours only where filters do.
             let inputs = WIDTHS.into_iter().filter(|&inputs| inputs <= width);
-            variants.extend(fitting.flat_map(|&lanes| {
+            let sizes = sizes.iter().filter(|&&lanes| lanes < MOST_LANES || threads == SPLIT_THREADS[0]);
+            variants.extend(sizes.flat_map(|&lanes| {
+                let threads = if lanes == MOST_LANES { lanes } else { threads };
                 inputs.clone().map(move |i| Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width, i]))
             }));
         }

@@ -1,19 +1,30 @@
 //! Writes the WGSL of every shader variant that the planner can ask for into a folder, with a list for browsers:
-//! `cargo run --example shader_variants -- DIR`.
+//! `cargo run --example shader_variants -- DIR`. Of each kernel the shortest and the longest text are to become
+//! pipelines too, which takes a software driver up to a second each.
 
 use locally_connected::plan::variants;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("usage: shader_variants DIR")?);
     std::fs::create_dir_all(&folder)?;
+    let variants: Vec<_> = variants().into_iter().map(|variant| (variant, variant.wgsl())).collect();
+    let mut lengths = BTreeMap::<_, (usize, usize)>::new();
+    for (variant, wgsl) in &variants {
+        let (least, most) = lengths.entry((variant.kernel, variant.dtype)).or_insert((usize::MAX, 0));
+        (*least, *most) = (wgsl.len().min(*least), wgsl.len().max(*most));
+    }
     let mut list = Vec::new();
-    for variant in variants() {
-        let name = variant.name();
-        let file = format!("{name}.wgsl");
-        std::fs::write(folder.join(&file), variant.wgsl())?;
-        list.push(serde_json::json!({ "name": name, "file": file, "entry_point": "main", "constants": {} }));
+    for (variant, wgsl) in &variants {
+        let (least, most) = lengths[&(variant.kernel, variant.dtype)];
+        let pipeline = wgsl.len() == least || wgsl.len() == most;
+        let (name, file) = (variant.name(), format!("{}.wgsl", variant.name()));
+        std::fs::write(folder.join(&file), wgsl)?;
+        list.push(serde_json::json!({
+            "name": name, "file": file, "entry_point": "main", "constants": {}, "pipeline": pipeline
+        }));
     }
     std::fs::write(folder.join("variants.json"), serde_json::to_string_pretty(&list)?)?;
     println!("{} shader variants in {}", list.len(), folder.display());

@@ -83,16 +83,15 @@ fn relu(z: f32) -> f32 {
   return select(low, params.activation_b, z >= params.activation_b);
 }
 
-// Of four: vectors of operations keep the loops over registers short enough for compilers to unroll.
 fn relu_four(z: vec4<f32>) -> vec4<f32> {
   let low = select(params.activation_a * (z - params.activation_c), z, z > vec4(params.activation_c));
   return select(low, vec4(params.activation_b), z >= vec4(params.activation_b));
 }
 
 // Whether it is one of the two that most layers have. Where ACTIVATION is ANY, a kernel with many results in registers
-// stores them by activate_cheap and then, unless this holds, activates what it stored in a loop without a fixed end: were
-// all activations in the loops over the registers, compilers would either not unroll these, so that a result is picked
-// from the registers by branches, or unroll them and take minutes.
+// stores them by activate_cheap and then, unless this holds, activates what it stored in a loop without a constant end:
+// the loops over the registers are written out (src/kernel/unroll.rs), and with all activations in them compilers would
+// take minutes.
 fn is_cheap() -> bool {
   return activation_code() == LINEAR || activation_code() == RELU;
 }
@@ -100,6 +99,10 @@ fn is_cheap() -> bool {
 // As it is, but for relu.
 fn activate_cheap(z: f32) -> f32 {
   return select(z, relu(z), activation_code() == RELU);
+}
+
+fn activate_cheap_four(z: vec4<f32>) -> vec4<f32> {
+  return select(z, relu_four(z), activation_code() == RELU);
 }
 
 fn activate(z: f32) -> f32 {

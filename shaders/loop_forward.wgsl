@@ -85,8 +85,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = params.y_base + p * params.y_location + filter_index * params.y_filter;
       for (var i = 0u; i < IMAGES; i++) {
         if (first + i < params.batch) {
-          y[at + (first + i) * params.y_sample] = activate(sum[i][j] + bias);
+          y[at + (first + i) * params.y_sample] = activate_cheap(sum[i][j] + bias);
         }
+      }
+    }
+  }
+  if (!is_cheap()) {
+    // The same results, in loops whose ends aren't constants: see is_cheap.
+    for (var j = f; j < params.filters; j += lanes) {
+      let filter_index = g * params.group_filters + params.first_filter + j;
+      let at = params.y_base + p * params.y_location + filter_index * params.y_filter;
+      for (var n = first; n < min(first + IMAGES, params.batch); n++) {
+        y[at + n * params.y_sample] = activate(y[at + n * params.y_sample]);
       }
     }
   }

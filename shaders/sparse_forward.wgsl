@@ -64,8 +64,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       for (var i = 0u; i < IMAGES; i++) {
         if (first + i < params.batch) {
-          y[params.y_base + (first + i) * params.y_sample + offset] = activate(sum[i][j] + bias);
+          y[params.y_base + (first + i) * params.y_sample + offset] = activate_cheap(sum[i][j] + bias);
         }
+      }
+    }
+  }
+  if (!is_cheap()) {
+    // The same results, in loops whose ends aren't constants: see is_cheap.
+    for (var j = f; j < params.filters; j += lanes) {
+      let at = params.y_base + row_offset(row, j);
+      for (var n = first; n < min(first + IMAGES, params.batch); n++) {
+        y[at + n * params.y_sample] = activate(y[at + n * params.y_sample]);
       }
     }
   }

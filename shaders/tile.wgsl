@@ -76,7 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     } else {
       let share = a_at_row(product, min(first_row + own.a.side + i, rows() - A_WIDTH));
       own.a_share[i] = select(0u, share / A_WIDTH, share != NO_TAP);
-      there[i] = u32(share != NO_TAP);
+      there[i % 4u] = u32(share != NO_TAP);
     }
   }
   for (var i = 0u; i < B_SHARES; i++) {
@@ -109,7 +109,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     loaded = load(own, next);
-    for (var k = 0u; k < DEPTH / 4u; k++) {
+    // A while: as a for of constant length it would be written out.
+    var k = 0u;
+    while (k < DEPTH / 4u) {
       for (var q = 0u; q < 4u; q++) {
         var columns: array<vec4<f32>, COLUMNS>;
         for (var j = 0u; j < COLUMNS; j++) {
@@ -129,6 +131,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           }
         }
       }
+      k++;
     }
   }
 

@@ -119,7 +119,7 @@ fn params_equal_their_rust_twin() {
 #[test]
 fn constants_of_the_table_are_used() {
     for info in KERNELS {
-        let wgsl = info.kernel.variant(&[1; MOST_CONSTANTS]).wgsl();
+        let wgsl = info.kernel.variant(&[1; MOST_CONSTANTS]).source();
         for constant in info.constants {
             let words = wgsl.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word == constant);
             assert!(words.count() > 1, "{} doesn't use {constant}", info.name);
@@ -147,7 +147,7 @@ fn constants_equal_their_rust_twins() {
         let variant = *variants().iter().find(|variant| variant.kernel == info.kernel).expect("a variant");
         let (module, _) = module(variant);
         let mut found = constants(&module);
-        if variant.wgsl().contains(&file) {
+        if variant.source().contains(&file) {
             found.retain(|name, _| file.contains(&format!("const {name} = ")));
             assert_eq!(found, codes, "{}", info.name);
             with_activations += 1;
@@ -238,7 +238,7 @@ fn variants_translate_to_every_backend() {
 #[test]
 fn every_file_is_in_the_table() {
     let kernels: BTreeSet<&str> = KERNELS.iter().map(|info| info.name).collect();
-    let sources: Vec<String> = variants().iter().map(Variant::wgsl).collect();
+    let sources: Vec<String> = variants().iter().map(Variant::source).collect();
     let (_, tile) = source_folder("shaders").find(|(name, _)| name == "tile").expect("the main of tiled products");
     let mut found = BTreeSet::new();
     for (name, text) in source_folder("shaders") {

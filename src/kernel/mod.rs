@@ -4,6 +4,7 @@
 
 mod params;
 mod pipelines;
+mod unroll;
 
 use crate::config::WeightType;
 pub use params::{Params, Tables};
@@ -325,9 +326,15 @@ impl Variant {
         name
     }
 
-    /// The whole WGSL: params, constants, prelude, kernel.
+    /// The whole WGSL, with loops of constant length written out, so that no compiler has to.
     #[must_use]
     pub fn wgsl(&self) -> String {
+        unroll::unroll(&self.source())
+    }
+
+    /// The whole WGSL as it is written: params, constants, prelude, kernel.
+    #[must_use]
+    pub fn source(&self) -> String {
         let info = self.kernel.info();
         let mut wgsl = String::new();
         let mut fours = info.weights == Weights::Vec4;

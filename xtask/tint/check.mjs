@@ -1,6 +1,7 @@
 // node check.mjs DIR: compiles every variant of DIR/variants.json with Tint, in headless Chromium.
 //
-// variants.json is an array of { name, file, entry_point, constants: { NAME: number } }; `file` lies in DIR.
+// variants.json is an array of { name, file, entry_point, constants: { NAME: number }, pipeline }; `file` lies in DIR. The
+// driver compiles those that aren't `pipeline: false` too.
 // $CHROMIUM is the browser. Exit status 1 if a variant fails, there is none, or the check itself cannot be made.
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
@@ -66,7 +67,8 @@ async function check(dir) {
     const queue = [...variants];
     const worker = async () => { while (queue.length > 0) await compile(queue.shift()); };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    console.log(`${variants.length} shader variants compiled by Tint, ${failed} failed`);
+    const pipelines = variants.filter((variant) => variant.pipeline !== false).length;
+    console.log(`${variants.length} shader variants compiled by Tint, ${pipelines} as pipelines, ${failed} failed`);
     return failed === 0;
   } finally {
     const patience = new Promise((resolve) => setTimeout(resolve, 10_000));

@@ -1,5 +1,5 @@
 // y[n, row, f] = activation(bias[row, f] + sum over the row's entries e of x[n, input of e] * w[e, f])
-// A thread computes IMAGES samples by FILTERS filters of one row.
+// A thread computes IMAGES samples by FILTERS filters of one row, AHEAD entries at a step.
 @group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> index: array<u32>;    // sparse index
@@ -35,21 +35,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   let end = index[params.forward_0 + row + 1u];
-  for (var e = index[params.forward_0 + row]; e < end; e++) {
-    let at = index[params.forward_1 + 2u * e];
-    if (at != NO_TAP) {
-      let row_weight = (e - params.first_entry) * params.filters;
-      var value: array<f32, FILTERS>;
-      for (var j = 0u; j < FILTERS; j++) {
-        value[j] = weight(row_weight + filter_at[j]);
-      }
-      var input: array<f32, IMAGES>;
-      for (var i = 0u; i < IMAGES; i++) {
-        input[i] = x[sample[i] + at];
-      }
-      for (var i = 0u; i < IMAGES; i++) {
+  for (var e = index[params.forward_0 + row]; e < end; e += AHEAD) {
+    // All is loaded before any of it is used, so that no load waits for another; entries past the last repeat it.
+    var at: array<u32, AHEAD>;
+    for (var r = 0u; r < AHEAD; r++) {
+      at[r] = index[params.forward_1 + 2u * min(e + r, end - 1u)];
+    }
+    // A single entry is taken or not; of several, those that aren't there count nothing, whatever their weights are.
+    if (AHEAD > 1u || at[0] != NO_TAP) {
+      var value: array<array<f32, FILTERS>, AHEAD>;
+      var input: array<array<f32, IMAGES>, AHEAD>;
+      for (var r = 0u; r < AHEAD; r++) {
+        let there = AHEAD == 1u || e + r < end && at[r] != NO_TAP;
+        let row_weight = (min(e + r, end - 1u) - params.first_entry) * params.filters;
         for (var j = 0u; j < FILTERS; j++) {
-          sum[i][j] += value[j] * input[i];
+          value[r][j] = select(0.0, weight(row_weight + filter_at[j]), there);
+        }
+        for (var i = 0u; i < IMAGES; i++) {
+          input[r][i] = select(0.0, x[sample[i] + select(0u, at[r], there)], there);
+        }
+      }
+      for (var r = 0u; r < AHEAD; r++) {
+        for (var i = 0u; i < IMAGES; i++) {
+          for (var j = 0u; j < FILTERS; j++) {
+            sum[i][j] += value[r][j] * input[r][i];
+          }
         }
       }
     }

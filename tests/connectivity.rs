@@ -6,9 +6,10 @@ mod common;
 
 use common::{GPU, Operands, check, error, random};
 use locally_connected::geometry::SparseIndex;
+use locally_connected::plan::Strategy;
 use locally_connected::reference;
 use locally_connected::{
-    Activation, Bias, Config, Error, Geometry, Implementation, LocallyConnected, Padding, Pattern,
+    Activation, Bias, Config, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, Padding, Pattern,
 };
 use locally_connected::{TransposedBackward, TransposedLocallyConnected, wgpu};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ fn patterns_equal_the_reference() {
         for (bias, activation) in [(Bias::None, Activation::Linear), (Bias::PerLocation, Activation::Tanh)] {
             let geometry = Geometry::from_pattern(pattern.clone(), filters, bias, activation).expect("fits");
             check(&geometry, batch, 5, GPU.context().profile(), 1e-5);
+            let gpu = DeviceProfile { strategy: Strategy::GPU, ..GPU.context().profile().clone() };
+            check(&geometry, batch, 5, &gpu, 1e-5);
             let mut small = GPU.context().profile().clone();
             // The index stays whole, the weights are cut into several chunks of rows.
             small.max_binding = 4 * SparseIndex::len_of(&geometry).max(64);

@@ -257,7 +257,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Scalar,
         [SPARSE_INDEX, ACTIVATION],
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "FILTERS", "ACTIVATION"]
+        ["IMAGES", "FILTERS", "ACTIVATION", "AHEAD"]
     ),
     kernel!(SparseGradInput, "sparse_grad_input", Scalar, [SPARSE_INDEX], [Read, Read, Read, Write], ["IMAGES"]),
     kernel!(SparseGradKernel, "sparse_grad_kernel", Unused, [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),

@@ -184,7 +184,7 @@ impl Planner<'_> {
 
     /// Samples of a thread's register tile: as many as registers hold, so that a weight that is loaded is used as
     /// often, unless `groups` workgroups for each tile of samples leave processors without work.
-    fn images(&self, most: u32, batch: u32, groups: u64) -> u32 {
+    pub(super) fn images(&self, most: u32, batch: u32, groups: u64) -> u32 {
         let most = tile(&IMAGES, most, batch);
         let busy = |images: &u32| groups * u64::from(batch.div_ceil(*images)) >= self.strategy().busy_groups.into();
         IMAGES.into_iter().filter(|&images| images <= most).rfind(busy).unwrap_or(1)

@@ -48,18 +48,34 @@ pub struct Strategy {
     pub group_threads: u32,
     /// Workgroups that keep the device busy.
     pub busy_groups: u32,
+    /// Entries of a row that a thread of `sparse_forward` loads together, where rows are so long: 1 or 4.
+    pub sparse_ahead: u32,
 }
 
 impl Strategy {
     /// For few samples the weights are a stream, for more the arithmetic counts; hundreds of processors want several
     /// workgroups each.
-    pub const GPU: Self =
-        Self { split_batch: 8, split_terms: 2, tile_batch: 9, tile_use: 50, group_threads: 64, busy_groups: 512 };
+    pub const GPU: Self = Self {
+        split_batch: 8,
+        split_terms: 2,
+        tile_batch: 9,
+        tile_use: 50,
+        group_threads: 64,
+        busy_groups: 512,
+        sparse_ahead: 4,
+    };
     /// Few threads, and no workgroup memory of its own: register tiles only. A processor works through a workgroup
     /// from its first thread to its last, so that with the fewest threads that fill its vectors those that share
     /// weights run while they are in its cache.
-    pub const CPU: Self =
-        Self { split_batch: 0, split_terms: 2, tile_batch: u32::MAX, tile_use: 50, group_threads: 8, busy_groups: 8 };
+    pub const CPU: Self = Self {
+        split_batch: 0,
+        split_terms: 2,
+        tile_batch: u32::MAX,
+        tile_use: 50,
+        group_threads: 8,
+        busy_groups: 8,
+        sparse_ahead: 1,
+    };
 }
 
 /// The forms of the loop variant's kernels: the same sums, cut and kept in different ways.

@@ -2,11 +2,15 @@
 
 use super::elementwise::{FUSED, fused_code};
 use super::loop_kernels::{FILTERS, IMAGES, THREADS, tile};
-use super::{Plan, Planner, Role, Slice};
+use super::{Chunk, Plan, Planner, Role, Slice};
 use crate::Result;
 use crate::config::{Activation, Bias};
 use crate::geometry::SparseIndex;
 use crate::kernel::{Kernel, Params, Variant};
+
+/// `AHEAD` of the forward kernel where not 1, and most sums of a thread there: more make loads enough to wait for.
+const MOST_AHEAD: u32 = 4;
+const SUMS_AHEAD: u32 = 16;
 
 impl Planner<'_> {
     /// Whether the sparse index fits a binding.
@@ -14,7 +18,7 @@ impl Planner<'_> {
         self.profile.check_piece("the sparse index", 4 * SparseIndex::len_of(self.geometry))
     }
 
-    fn sparse_params(&self, chunk: &super::Chunk) -> Params {
+    fn sparse_params(&self, chunk: &Chunk) -> Params {
         let forward_1 = self.geometry.cells() + 1;
         let starts_0 = forward_1 + 2 * self.geometry.entries() as u32;
         let inverse_0 = starts_0 + self.geometry.inputs() as u32 + 1;
@@ -28,14 +32,15 @@ impl Planner<'_> {
                 let mut params = self.sparse_params(chunk).with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
                 let filters = tile(&FILTERS, 8, chunk.filters);
-                let images = tile(&IMAGES, 8, samples.count);
                 let columns = u64::from(chunk.cells) * u64::from(chunk.filters.div_ceil(filters));
+                let images = self.images(8, samples.count, columns.div_ceil(THREADS));
                 let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
+                let ahead = self.ahead(images * filters, chunk);
                 let bindings =
                     vec![Slice::whole(Role::Kernel(index)), x, Slice::whole(bias), Slice::whole(Role::SparseIndex), y];
                 self.dispatch(
                     plan,
-                    Kernel::SparseForward.variant(&[images, filters, fused_code(fused)]),
+                    Kernel::SparseForward.variant(&[images, filters, fused_code(fused), ahead]),
                     params,
                     groups,
                     bindings,
@@ -43,6 +48,12 @@ impl Planner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Entries that a thread of the forward kernel loads together: few sums in registers, and few loads, are to a row.
+    fn ahead(&self, sums: u32, chunk: &Chunk) -> u32 {
+        let long = chunk.entries >= u64::from(MOST_AHEAD) * u64::from(chunk.cells);
+        if long && sums <= SUMS_AHEAD && self.strategy().sparse_ahead >= MOST_AHEAD { MOST_AHEAD } else { 1 }
     }
 
     pub(super) fn sparse_grad_input(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
@@ -82,7 +93,11 @@ pub(super) fn variants() -> Vec<Variant> {
     let mut variants = Vec::new();
     for images in &IMAGES[..4] {
         for activation in FUSED {
-            variants.extend(FILTERS.map(|filters| Kernel::SparseForward.variant(&[*images, filters, activation])));
+            for filters in FILTERS {
+                let most = if images * filters <= SUMS_AHEAD { MOST_AHEAD } else { 1 };
+                let ahead = [1, MOST_AHEAD].into_iter().filter(|&ahead| ahead <= most);
+                variants.extend(ahead.map(|a| Kernel::SparseForward.variant(&[*images, filters, activation, a])));
+            }
         }
         variants.push(Kernel::SparseGradInput.variant(&[*images]));
     }

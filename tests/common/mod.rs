@@ -114,19 +114,22 @@ fn corners(activation: Activation) -> Vec<f64> {
     }
 }
 
-/// What is to be run so that every kernel is: the implementations with `profile`, and loop by the strategies that the
-/// adapter might not choose, unless the layer is too large to be run so often.
+/// What is to be run so that every kernel is: the implementations with `profile`, and loop and sparse by the strategies
+/// that the adapter might not choose, loop unless the layer is too large to be run so often.
 pub fn runs(
     implementations: &[Implementation],
     geometry: &Geometry,
     profile: &DeviceProfile,
 ) -> Vec<(Implementation, DeviceProfile)> {
     let mut runs: Vec<_> = implementations.iter().map(|&implementation| (implementation, profile.clone())).collect();
+    // They take up to 16 workgroups where others take one.
+    let max_workgroups = profile.max_workgroups.max(64);
+    let other = |by: Implementation, strategy| (by, DeviceProfile { strategy, max_workgroups, ..profile.clone() });
     if implementations.contains(&Implementation::Loop) && geometry.locations() <= 4096 {
-        // They take up to 16 workgroups where others take one.
-        let max_workgroups = profile.max_workgroups.max(64);
-        let other = |strategy| (Implementation::Loop, DeviceProfile { strategy, max_workgroups, ..profile.clone() });
-        runs.extend(STRATEGIES.map(other));
+        runs.extend(STRATEGIES.map(|strategy| other(Implementation::Loop, strategy)));
+    }
+    if implementations.contains(&Implementation::SparseGather) {
+        runs.push(other(Implementation::SparseGather, Strategy::GPU));
     }
     runs
 }

@@ -1,19 +1,20 @@
 // y[n, p, f] = activation(bias[p, f] + sum over k of x[n, window(p, k)] * w[p, k, f])
-// A thread computes IMAGES samples by FILTERS filters of one cell in registers: each weight is loaded once for IMAGES
-// products, each input once for FILTERS. Any sizes and strides; loop_forward_vec4 is the faster twin for quads.
-@group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
-@group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
-@group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
+// A thread computes IMAGES samples by FILTERS units of filters of one cell in registers, INPUT_WIDTH channels at a step:
+// each weight is loaded once for IMAGES products, each input once for FILTERS units of WIDTH.
+@group(0) @binding(2) var<storage, read> x: array<Input>;       // input samples
+@group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
+@group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables
+@group(0) @binding(5) var<storage, read_write> y: array<Unit>;  // output samples
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   // Lanes run along a cell's filters, then along cells; workgroups along images first, so that those that read the
   // same weights run at the same time.
-  let lanes = (params.filters + FILTERS - 1u) / FILTERS;
+  let units = params.filters / WIDTH;
+  let lanes = (units + FILTERS - 1u) / FILTERS;
   let tiles = (params.batch + IMAGES - 1u) / IMAGES;
   let index = workgroup_index(group);
-  let column = index / tiles * 64u + lane;
+  let column = index / tiles * THREADS + lane;
   let first = index % tiles * IMAGES;
   if (index >= params.workgroups || column >= params.cells * lanes) {
     return;
@@ -27,22 +28,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let o1 = p / params.output_2 % params.output_1 * params.kernel_1 + params.forward_1;
   let o2 = p % params.output_2 * params.kernel_2 + params.forward_2;
 
-  // Samples past the batch and filters past the last repeat the last one; they are not written.
+  // Samples past the batch and units past the last repeat the last one; they are not written. Fours of filters of a
+  // thread follow each other, so that it reads whole lines; single ones are neighbouring threads'.
   var sample: array<u32, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
-    sample[i] = params.x_base + min(first + i, params.batch - 1u) * params.x_sample;
+    sample[i] = (params.x_base + min(first + i, params.batch - 1u) * params.x_sample) / INPUT_WIDTH;
   }
-  var filter_at: array<u32, FILTERS>;
+  var unit_at: array<u32, FILTERS>;
   for (var j = 0u; j < FILTERS; j++) {
-    filter_at[j] = min(f + j * lanes, params.filters - 1u);
+    unit_at[j] = min(select(f + j * lanes, f * FILTERS + j, WIDTH == 4u), units - 1u);
   }
-  var sum: array<array<f32, FILTERS>, IMAGES>;
+  var sum: array<array<Unit, FILTERS>, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
     for (var j = 0u; j < FILTERS; j++) {
-      sum[i][j] = 0.0;
+      sum[i][j] = Unit();
     }
   }
-  var tap_row = params.w_base + local_cell * params.window * params.filters;
+  let channels = params.group_channels / INPUT_WIDTH;
+  let channel_step = select(params.x_channel, 1u, INPUT_WIDTH == 4u);
+  var tap_row = params.w_base / WIDTH + local_cell * params.window * units;
   for (var t0 = 0u; t0 < params.kernel_0; t0++) {
     let i0 = tables[o0 + t0];
     for (var t1 = 0u; t1 < params.kernel_1; t1++) {
@@ -50,53 +54,60 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var t2 = 0u; t2 < params.kernel_2; t2++) {
         let i2 = tables[o2 + t2];
         if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
-          var at = i0 + i1 + i2 + g * params.group_channels * params.x_channel;
+          var at = (i0 + i1 + i2) / INPUT_WIDTH + g * channels * channel_step;
           var row = tap_row;
-          for (var c = 0u; c < params.group_channels; c++) {
-            var value: array<f32, FILTERS>;
-            for (var j = 0u; j < FILTERS; j++) {
-              value[j] = weight(row + filter_at[j]);
-            }
-            var input: array<f32, IMAGES>;
-            for (var i = 0u; i < IMAGES; i++) {
-              input[i] = x[sample[i] + at];
-            }
-            for (var i = 0u; i < IMAGES; i++) {
+          for (var c = 0u; c < channels; c++) {
+            var value: array<array<Unit, FILTERS>, INPUT_WIDTH>;
+            for (var q = 0u; q < INPUT_WIDTH; q++) {
               for (var j = 0u; j < FILTERS; j++) {
-                sum[i][j] += value[j] * input[i];
+                value[q][j] = weight(row + unit_at[j]);
+              }
+              row += units;
+            }
+            for (var i = 0u; i < IMAGES; i++) {
+              let input = x[sample[i] + at];
+              for (var q = 0u; q < INPUT_WIDTH; q++) {
+                for (var j = 0u; j < FILTERS; j++) {
+                  sum[i][j] += value[q][j] * of_input(input, q);
+                }
               }
             }
-            at += params.x_channel;
-            row += params.filters;
+            at += channel_step;
           }
         }
-        tap_row += params.group_channels * params.filters;
+        tap_row += params.group_channels * units;
       }
     }
   }
 
   for (var j = 0u; j < FILTERS; j++) {
-    if (f + j * lanes < params.filters) {
-      let filter_index = g * params.group_filters + params.first_filter + filter_at[j];
-      var bias = 0.0;
+    if (select(f + j * lanes, f * FILTERS + j, WIDTH == 4u) < units) {
+      let filter_index = g * params.group_filters + params.first_filter + WIDTH * unit_at[j];
+      var bias = vec4<f32>();
       if (params.use_bias == 1u) {
-        bias = b[params.b_base + p * params.b_location + filter_index * params.b_filter];
+        for (var l = 0u; l < WIDTH; l++) {
+          bias[l] = b[params.b_base + p * params.b_location + (filter_index + l) * params.b_filter];
+        }
       }
-      let at = params.y_base + p * params.y_location + filter_index * params.y_filter;
+      let at = (params.y_base + p * params.y_location + filter_index * params.y_filter) / WIDTH;
       for (var i = 0u; i < IMAGES; i++) {
         if (first + i < params.batch) {
-          y[at + (first + i) * params.y_sample] = activate_cheap(sum[i][j] + bias);
+          let four = with_unit(vec4<f32>(), 0u, sum[i][j]);
+          y[at + (first + i) * (params.y_sample / WIDTH)] = unit_of(activate_cheap_four(four + bias), 0u);
         }
       }
     }
   }
   if (!is_cheap()) {
     // The same results, in loops whose ends aren't constants: see is_cheap.
-    for (var j = f; j < params.filters; j += lanes) {
-      let filter_index = g * params.group_filters + params.first_filter + j;
-      let at = params.y_base + p * params.y_location + filter_index * params.y_filter;
+    for (var j = 0u; j < min(FILTERS, units); j++) {
+      let unit = select(f + j * lanes, f * FILTERS + j, WIDTH == 4u);
+      let filter_index = g * params.group_filters + params.first_filter + WIDTH * unit;
+      let at = (params.y_base + p * params.y_location + filter_index * params.y_filter) / WIDTH;
       for (var n = first; n < min(first + IMAGES, params.batch); n++) {
-        y[at + n * params.y_sample] = activate(y[at + n * params.y_sample]);
+        if (unit < units) {
+          finish_stored(at + n * (params.y_sample / WIDTH));
+        }
       }
     }
   }

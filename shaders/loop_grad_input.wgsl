@@ -1,16 +1,21 @@
 // dx[n, position, c] = sum over the (p, t) that read the position, and over f, of w[p, t, c, f] * dz[n, p, f]
 // A gather by input element: no two threads write the same place, so there is nothing to add atomically. A thread
-// computes IMAGES samples by CHANNELS channels of one position; CHANNELS divides the channels of a group.
-@group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
+// computes IMAGES samples by CHANNELS channels of one position, WIDTH filters at a step; CHANNELS divides the channels of a
+// group.
+@group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
 
-@compute @workgroup_size(64)
+// Samples whose outputs are loaded before they are used: a GPU's loads take their time together, a CPU has no registers
+// to keep them in (8 threads are a CPU's, Strategy::CPU).
+const AT_ONCE = select(IMAGES, 1u, THREADS == 8u);
+
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let lanes = params.groups * params.group_channels / CHANNELS;
   let tiles = (params.batch + IMAGES - 1u) / IMAGES;
   let index = workgroup_index(group);
-  let column = index / tiles * 64u + lane;
+  let column = index / tiles * THREADS + lane;
   let first = index % tiles * IMAGES;
   if (index >= params.workgroups || column >= params.positions * lanes) {
     return;
@@ -22,12 +27,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let s0 = params.starts_0 + position / (params.input_1 * params.input_2);
   let s1 = params.starts_1 + position / params.input_2 % params.input_1;
   let s2 = params.starts_2 + position % params.input_2;
+  let units = params.filters / WIDTH;
+  let unit_step = select(params.y_filter, 1u, WIDTH == 4u);
   let f0 = (g * params.group_filters + params.first_filter) * params.y_filter;
 
   var sample: array<u32, IMAGES>;
   var sum: array<array<f32, CHANNELS>, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
-    sample[i] = params.y_base + min(first + i, params.batch - 1u) * params.y_sample + f0;
+    sample[i] = (params.y_base + min(first + i, params.batch - 1u) * params.y_sample + f0) / WIDTH;
     for (var j = 0u; j < CHANNELS; j++) {
       sum[i][j] = 0.0;
     }
@@ -44,22 +51,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // Cells outside this chunk of the weights wrap around to large numbers.
         let cell = p * params.groups + g - params.first_cell;
         if (cell < params.cells) {
-          let row = params.w_base + (cell * params.window + t * params.group_channels + c) * params.filters;
-          for (var f = 0u; f < params.filters; f++) {
-            var value: array<f32, CHANNELS>;
+          let row = params.w_base / WIDTH + (cell * params.window + t * params.group_channels + c) * units;
+          var at = p * (params.y_location / WIDTH);
+          for (var f = 0u; f < units; f++) {
+            var value: array<Unit, CHANNELS>;
             for (var j = 0u; j < CHANNELS; j++) {
-              value[j] = weight(row + j * params.filters + f);
+              value[j] = weight(row + j * units + f);
             }
-            let at = p * params.y_location + f * params.y_filter;
-            var output: array<f32, IMAGES>;
-            for (var i = 0u; i < IMAGES; i++) {
-              output[i] = dz[sample[i] + at];
-            }
-            for (var i = 0u; i < IMAGES; i++) {
-              for (var j = 0u; j < CHANNELS; j++) {
-                sum[i][j] += value[j] * output[i];
+            for (var i = 0u; i < IMAGES; i += AT_ONCE) {
+              var output: array<Unit, AT_ONCE>;
+              for (var r = 0u; r < AT_ONCE; r++) {
+                output[r] = dz[sample[i + r] + at];
+              }
+              for (var r = 0u; r < AT_ONCE; r++) {
+                for (var j = 0u; j < CHANNELS; j++) {
+                  sum[i + r][j] += product_sum(value[j], output[r]);
+                }
               }
             }
+            at += unit_step;
           }
         }
       }

@@ -22,11 +22,3 @@ fn store(at: u32, four: vec4<f32>, from_column: u32) {
 fn is_finished() -> bool {
   return is_cheap();
 }
-
-fn finish_stored(at: u32) {
-  var four = with_unit(vec4<f32>(), 0u, y[at]);
-  for (var l = 0u; l < min(WIDTH, params.batch * WIDTH); l++) {
-    four[l] = activate(four[l]);
-  }
-  y[at] = unit_of(four, 0u);
-}

@@ -17,3 +17,8 @@ fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
   all[at] = unit;
   return all;
 }
+
+// The sum of the products of two units' elements.
+fn product_sum(a: Unit, b: Unit) -> f32 {
+  return a * b;
+}

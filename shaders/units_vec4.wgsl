@@ -15,3 +15,8 @@ fn unit_of(four: vec4<f32>, at: u32) -> Unit {
 fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
   return unit;
 }
+
+// The sum of the products of two units' elements.
+fn product_sum(a: Unit, b: Unit) -> f32 {
+  return dot(a, b);
+}

@@ -95,7 +95,7 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
         })
     };
     for (form, expected) in [
-        (Form::Register, Kernel::LoopForwardVec4),
+        (Form::Register, Kernel::LoopForward),
         (Form::Split, Kernel::LoopForwardSplit),
         (Form::Tiled, Kernel::LoopForwardTiled),
     ] {
@@ -103,7 +103,7 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
         let choice = Choice { implementation: Implementation::Loop, form: Some(form) };
         table.insert(&fingerprint, &geometry, 32, Pass::Forward, choice);
         assert_eq!(kernel(None, Some(&table)), expected);
-        assert_eq!(kernel(Some(Form::Register), Some(&table)), Kernel::LoopForwardVec4);
+        assert_eq!(kernel(Some(Form::Register), Some(&table)), Kernel::LoopForward);
     }
 }
 

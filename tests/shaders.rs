@@ -252,13 +252,13 @@ fn every_file_is_in_the_table() {
     assert!(kernels.iter().all(|&kernel| found.contains(kernel)));
 }
 
-/// A kernel `name` has the CPU twin `reference::name`; its `_vec4`, `_tiled` and `_split` forms are the same function of
+/// A kernel `name` has the CPU twin `reference::name`; its `_tiled` and `_split` forms are the same function of
 /// the same operands.
 #[test]
 fn every_kernel_has_a_cpu_twin() {
     let reference: String = source_folder("src/reference").map(|(_, text)| text).collect();
     for info in KERNELS {
-        let twin = ["_vec4", "_tiled", "_split"].into_iter().find_map(|form| info.name.strip_suffix(form));
+        let twin = ["_tiled", "_split"].into_iter().find_map(|form| info.name.strip_suffix(form));
         let twin = twin.unwrap_or(info.name);
         assert!(reference.contains(&format!("pub fn {twin}(")), "reference::{twin} is missing");
     }
@@ -376,15 +376,25 @@ fn plans_ask_for_the_listed_variants() {
             found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
         }
     }
-    // Windows and channels that a thread takes together, or not.
+    // Windows and channels that a thread takes together, or not, with filters in fours or not.
     for (length, channels, filters) in [1, 2, 3, 4, 5, 7, 11].into_iter().flat_map(|length| {
-        [1, 2, 3, 4, 5, 8].into_iter().flat_map(move |channels| [1, 2, 4, 8].map(|filters| (length, channels, filters)))
+        [1, 2, 3, 4, 5, 8]
+            .into_iter()
+            .flat_map(move |channels| [1, 2, 4, 8, 64, 128].map(|filters| (length, channels, filters)))
     }) {
-        let config = Config::new(filters, [length]).data_format(DataFormat::ChannelsFirst);
-        let layer = Geometry::new(&config, &[channels, 2 * length]).expect("a layer");
-        let layer = layer.with_implementation(Implementation::Loop);
-        let plans = common::plans(&layer, 2, &DeviceProfile::webgpu_defaults()).expect("planned");
-        found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
+        for format in formats {
+            let config = Config::new(filters, [length]).data_format(format);
+            let shape = match format {
+                DataFormat::ChannelsLast => [2 * length, channels],
+                DataFormat::ChannelsFirst => [channels, 2 * length],
+            };
+            let layer = Geometry::new(&config, &shape).expect("a layer").with_implementation(Implementation::Loop);
+            for strategy in [Strategy::GPU, Strategy::CPU] {
+                let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
+                let plans = common::plans(&layer, 2, &profile).expect("planned");
+                found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
+            }
+        }
     }
     // Every activation on its own, kept and differentiated.
     for activation in common::activations() {

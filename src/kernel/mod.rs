@@ -17,24 +17,18 @@ pub(crate) use pipelines::{Pipeline, scoped};
 pub enum Kernel {
     /// Forward of the loop variant, with bias and activation.
     LoopForward,
-    /// The same, four channels by four filters at a step.
-    LoopForwardVec4,
     /// The same by tiles in workgroup memory.
     LoopForwardTiled,
     /// The same with K split among the threads of a workgroup.
     LoopForwardSplit,
     /// Input gradient of the loop variant.
     LoopGradInput,
-    /// The same, four filters at a step.
-    LoopGradInputVec4,
     /// The same by tiles in workgroup memory.
     LoopGradInputTiled,
     /// The same with the sum split among the threads of a workgroup.
     LoopGradInputSplit,
     /// Kernel gradient of the loop variant.
     LoopGradKernel,
-    /// The same, four channels by four filters at a step.
-    LoopGradKernelVec4,
     /// The same by tiles in workgroup memory.
     LoopGradKernelTiled,
     /// Weights to their places in the dense matrix.
@@ -114,6 +108,7 @@ use Access::{Read, Write};
 
 const PARAMS: &str = include_str!("../../shaders/params.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
+const FINISH_STORED: &str = include_str!("../../shaders/finish_stored.wgsl");
 const WINDOW: &str = include_str!("../../shaders/window.wgsl");
 const READERS: &str = include_str!("../../shaders/readers.wgsl");
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
@@ -143,28 +138,20 @@ macro_rules! kernel {
 const TILE_CONSTANTS: [&str; 6] = ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH", "INPUT_WIDTH"];
 
 /// Every kernel, in the order of [`Kernel`].
-pub const KERNELS: [KernelInfo; 26] = [
+pub const KERNELS: [KernelInfo; 23] = [
     kernel!(
         LoopForward,
         "loop_forward",
-        Scalar,
-        [ACTIVATION],
+        Units,
+        [ACTIVATION, FINISH_STORED],
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "FILTERS", "ACTIVATION"]
-    ),
-    kernel!(
-        LoopForwardVec4,
-        "loop_forward_vec4",
-        Vec4,
-        [ACTIVATION],
-        [Read, Read, Read, Read, Write],
-        ["IMAGES", "QUADS", "ACTIVATION", "THREADS"]
+        ["IMAGES", "FILTERS", "ACTIVATION", "THREADS", "WIDTH", "INPUT_WIDTH"]
     ),
     kernel!(
         LoopForwardTiled,
         "loop_forward_tiled",
         Units,
-        [TILE, TILE_LOAD, TILE_OUTPUT, CELL_PRODUCT, WINDOW, ACTIVATION],
+        [TILE, TILE_LOAD, TILE_OUTPUT, FINISH_STORED, CELL_PRODUCT, WINDOW, ACTIVATION],
         [Read, Read, Read, Read, Write],
         TILE_CONSTANTS
     ),
@@ -176,14 +163,13 @@ pub const KERNELS: [KernelInfo; 26] = [
         [Read, Read, Read, Read, Write],
         ["IMAGES", "LANES", "THREADS", "WIDTH", "INPUT_WIDTH"]
     ),
-    kernel!(LoopGradInput, "loop_grad_input", Scalar, [], [Read, Read, Read, Write], ["IMAGES", "CHANNELS"]),
     kernel!(
-        LoopGradInputVec4,
-        "loop_grad_input_vec4",
-        Vec4,
+        LoopGradInput,
+        "loop_grad_input",
+        Units,
         [],
         [Read, Read, Read, Write],
-        ["IMAGES", "CHANNELS", "THREADS"]
+        ["IMAGES", "CHANNELS", "THREADS", "WIDTH"]
     ),
     kernel!(
         LoopGradInputTiled,
@@ -207,15 +193,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         Unused,
         [WINDOW],
         [Read, Read, Read, Write],
-        ["TAPS", "CHANNELS", "FILTERS"]
-    ),
-    kernel!(
-        LoopGradKernelVec4,
-        "loop_grad_kernel_vec4",
-        Unused,
-        [WINDOW],
-        [Read, Read, Read, Write],
-        ["ROWS", "QUADS"]
+        ["TAPS", "CHANNELS", "FILTERS", "WIDTH", "INPUT_WIDTH"]
     ),
     kernel!(
         LoopGradKernelTiled,
@@ -231,7 +209,7 @@ pub const KERNELS: [KernelInfo; 26] = [
         DenseForward,
         "dense_forward",
         Unused,
-        [TILE, TILE_LOAD, TILE_OUTPUT, DENSE_COLUMNS, ACTIVATION],
+        [TILE, TILE_LOAD, TILE_OUTPUT, FINISH_STORED, DENSE_COLUMNS, ACTIVATION],
         [Read, Read, Read, Write],
         TILE_CONSTANTS
     ),

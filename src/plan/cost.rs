@@ -72,7 +72,7 @@ impl Estimate {
 
 fn work(dispatch: &Dispatch) -> Work {
     let p = &dispatch.params;
-    let [a, b, c, d, e, _] = dispatch.variant.constants;
+    let [a, b, c, d, e, h] = dispatch.variant.constants;
     let of = |value: u32| f64::from(value);
     let tiles = |count: u32, tile: u32| of(count.div_ceil(tile.max(1)));
     let (cells, window, filters, batch) = (of(p.cells), of(p.window), of(p.filters), of(p.batch));
@@ -85,6 +85,7 @@ fn work(dispatch: &Dispatch) -> Work {
     let tap = 10.0 * of(p.taps);
     let product = |x: f64, y: f64, loads: f64| loads + x * y * MULTIPLY;
     let (x, y) = (of(a), of(b));
+    let load = |width: u32| if width == 4 { LOAD4 } else { 1.0 };
     let elements = of(p.dense_rows) * of(p.dense_columns);
     // Of a step, a share of the operands goes through each thread into workgroup memory; then it loads what it multiplies.
     let tiled = |depth: f64| {
@@ -94,41 +95,30 @@ fn work(dispatch: &Dispatch) -> Work {
         Work { threads: threads * of(p.workgroups), operations, bytes: 0.0 }
     };
     match dispatch.variant.kernel {
+        // Of e filters and h channels at once.
         Kernel::LoopForward => Work {
-            threads: cells * tiles(p.filters, b) * tiles(p.batch, a),
-            operations: tap + window * product(x, y, x + y),
+            threads: cells * tiles(p.filters / e, b) * tiles(p.batch, a),
+            operations: tap + window / of(h) * product(x, of(h * e) * y, load(h) * x + load(e) * of(h) * y),
             bytes: inputs + weights + outputs,
         },
-        Kernel::LoopForwardVec4 => Work {
-            threads: cells * tiles(p.filters / 4, b) * tiles(p.batch, a),
-            operations: tap + window / 4.0 * product(x, 16.0 * y, LOAD4 * (x + 4.0 * y)),
-            bytes: inputs + weights + outputs,
-        },
+        // Of d filters at once.
         Kernel::LoopGradInput => Work {
             threads: of(p.positions) * tiles(p.groups * p.group_channels, b) * tiles(p.batch, a),
-            operations: 12.0 + readers * (6.0 + filters * product(x, y, x + y)),
+            operations: 12.0 + readers * (6.0 + filters / of(d) * product(x, of(d) * y, load(d) * (x + y))),
             bytes: inputs + weights + outputs,
         },
-        Kernel::LoopGradInputVec4 => Work {
-            threads: of(p.positions) * tiles(p.groups * p.group_channels, b) * tiles(p.batch, a),
-            operations: 12.0 + readers * (6.0 + filters / 4.0 * product(x, 4.0 * y, LOAD4 * (x + y))),
-            bytes: inputs + weights + outputs,
-        },
+        // Of d filters and e channels at once.
         Kernel::LoopGradKernel => Work {
-            threads: cells * window / (x * y) * tiles(p.filters, c),
-            operations: 3.0 + x + batch * product(x * y, of(c), x * y + of(c)) + x * y * of(c),
-            bytes: inputs + weights + outputs,
-        },
-        Kernel::LoopGradKernelVec4 => Work {
-            threads: cells * tiles(p.window / 4, a) * tiles(p.filters / 4, b),
-            operations: 3.0 + batch * product(4.0 * x, 4.0 * y, LOAD4 * (x + y)) + 4.0 * x * y * LOAD4,
+            threads: cells * window / (x * y * of(e)) * tiles(p.filters / d, c),
+            operations: 3.0
+                + x
+                + batch * product(x * y * of(e), of(d * c), load(e) * x * y + load(d) * of(c))
+                + x * y * of(e * c) * load(d),
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopForwardSplit => Work {
             threads: of(c) * of(p.workgroups),
-            operations: tap
-                + window * y / of(c) * product(of(d), x, LOAD4 + x * if e == 4 { LOAD4 / 4.0 } else { 1.0 })
-                + 16.0 * x,
+            operations: tap + window * y / of(c) * product(of(d), x, LOAD4 + x * load(e) / of(e)) + 16.0 * x,
             bytes: inputs + weights + outputs,
         },
         Kernel::LoopGradInputSplit => Work {
@@ -163,11 +153,9 @@ fn work(dispatch: &Dispatch) -> Work {
             Work { threads: of(p.dense_columns), operations: tap + 3.0 * window, bytes: 3.0 * weights }
         }
         Kernel::DenseGather => Work { threads: of(p.count), operations: 5.0, bytes: 2.0 * weights },
-        Kernel::GradBias => Work {
-            threads: x * of(p.count),
-            operations: batch / x * if b == 4 { LOAD4 } else { 1.0 },
-            bytes: 4.0 * batch * of(p.y_sample),
-        },
+        Kernel::GradBias => {
+            Work { threads: x * of(p.count), operations: batch / x * load(b), bytes: 4.0 * batch * of(p.y_sample) }
+        }
         Kernel::GradBiasShared => {
             Work { threads: 64.0 * of(p.count), operations: of(p.row) / 64.0, bytes: 4.0 * of(p.y_sample) }
         }

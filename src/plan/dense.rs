@@ -2,7 +2,7 @@
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
 use super::loop_kernels::{THREADS, in_quads};
-use super::tiles::{TileShape, tile_variants};
+use super::tiles::{TileShape, tile_variants, width};
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};
 use crate::kernel::{Kernel, Params, Variant};
@@ -146,7 +146,8 @@ impl Planner<'_> {
 /// The constants of a dense product: columns lie as filters do, inputs as channels.
 fn dense_constants(shape: TileShape, p: &Params) -> [u32; 6] {
     let inputs = [p.dense_rows, p.x_base, p.x_sample].iter().all(|size| size.is_multiple_of(4));
-    shape.constants(in_quads(p, false), inputs)
+    let columns = in_quads(p, false);
+    shape.constants([width(columns), width(columns && inputs)])
 }
 
 /// Every variant of these kernels that a plan can ask for.

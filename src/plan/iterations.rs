@@ -25,11 +25,16 @@ impl Planner<'_> {
         // Of a cell's rows, or a reader's filters, a thread does a part, four at a step.
         let split = |blocks: u64, all: u64, parts: u64| blocks * (1 + 8) + all.div_ceil(parts) + 16 + 32;
         match dispatch.variant.kernel {
-            Kernel::LoopForward | Kernel::DenseScatter => window(1),
-            Kernel::LoopForwardVec4 => window(4),
-            Kernel::LoopGradInput => readers(of(p.filters)),
-            Kernel::LoopGradInputVec4 => readers(of(p.filters) / 4),
-            Kernel::LoopGradKernel | Kernel::LoopGradKernelVec4 | Kernel::SparseGradKernel => of(p.batch),
+            Kernel::DenseScatter => window(1),
+            Kernel::LoopForward => {
+                let [.., input_width] = dispatch.variant.constants;
+                window(of(input_width))
+            }
+            Kernel::LoopGradInput => {
+                let [_, _, _, width, ..] = dispatch.variant.constants;
+                readers(of(p.filters / width))
+            }
+            Kernel::LoopGradKernel | Kernel::SparseGradKernel => of(p.batch),
             Kernel::GradBias => of(p.batch) + 3,
             Kernel::GradBiasShared => of(p.row).div_ceil(64) + 6,
             Kernel::SparseForward => self.most_entries(),

@@ -2,7 +2,7 @@
 //! sizes in its `Params` and the device's `Strategy`.
 
 use super::elementwise::{FUSED, fused_code};
-use super::tiles::{TileShape, WIDTHS, tile_variants, width};
+use super::tiles::{TileShape, WIDTH_PAIRS, WIDTHS, tile_variants, width};
 use super::{Planner, Strategy};
 use crate::config::Activation;
 use crate::kernel::{Kernel, Params, Variant};
@@ -13,7 +13,6 @@ pub(super) const THREADS: u64 = 64;
 /// Sizes of register tiles: a kernel is compiled for each of them.
 pub(super) const IMAGES: [u32; 5] = [1, 2, 4, 8, 16];
 pub(super) const FILTERS: [u32; 4] = [1, 2, 4, 8];
-const QUADS: [u32; 4] = [1, 2, 4, 8];
 const CHANNELS: [u32; 5] = [1, 2, 3, 4, 8];
 const ROWS: [u32; 3] = [1, 2, 4];
 const TAPS: [u32; 6] = [1, 2, 3, 4, 5, 7];
@@ -56,6 +55,11 @@ pub(super) fn in_quads(p: &Params, channels: bool) -> bool {
     filters && (!channels || p.x_channel == 1 && fours(&[p.group_channels, p.x_base]))
 }
 
+/// `WIDTH` and `INPUT_WIDTH` of a dispatch.
+fn widths(p: &Params) -> [u32; 2] {
+    [width(in_quads(p, false)), width(in_quads(p, true))]
+}
+
 fn groups(threads: u64, of_a_group: impl Into<u64>) -> u64 {
     threads.div_ceil(of_a_group.into())
 }
@@ -64,33 +68,30 @@ impl Planner<'_> {
     /// The forward kernel and its workgroups.
     pub(super) fn forward_kernel(&self, p: &Params, fused: Activation) -> (Variant, u64) {
         let activation = fused_code(fused);
-        let (cells, batch, quads) = (u64::from(p.cells), p.batch, p.filters / 4);
+        let (cells, batch) = (u64::from(p.cells), p.batch);
         let tiled = || {
             let shape = self.tiled(batch, cells, batch, p.filters)?;
-            let variant = Kernel::LoopForwardTiled.variant(&shape.constants(in_quads(p, false), in_quads(p, true)));
+            let variant = Kernel::LoopForwardTiled.variant(&shape.constants(widths(p)));
             Some((variant, cells * shape.tiles(batch, p.filters)))
         };
         if let Some(shared) = self.shared(batch, || self.forward_split(p), tiled) {
             return shared;
         }
-        if in_quads(p, true) {
-            let threads = self.strategy().group_threads;
-            let most = if quads == 1 { MOST_QUADS } else { MOST_QUADS / 2 };
-            let images = self.images(most, batch, groups(cells * u64::from(quads), threads));
-            let tiles = u64::from(batch.div_ceil(images));
-            // As many quads as registers hold, so that a thread's weights lie side by side, unless that leaves
-            // processors without work.
-            let groups = |size: u32| groups(cells * u64::from(quads.div_ceil(size)), threads) * tiles;
-            let busy = |size: u32| size <= 2 || groups(size) >= self.strategy().busy_groups.into();
-            let fitting = QUADS.into_iter().filter(|&size| size * images <= MOST_QUADS && size < 2 * quads);
-            let size = fitting.filter(|&size| busy(size)).max().unwrap_or(1);
-            return (Kernel::LoopForwardVec4.variant(&[images, size, activation, threads]), groups(size));
-        }
-        let filters = tile(&FILTERS, 8, p.filters);
-        let columns = cells * u64::from(p.filters.div_ceil(filters));
-        let images = self.images(8, batch, groups(columns, THREADS));
-        let variant = Kernel::LoopForward.variant(&[images, filters, activation]);
-        (variant, groups(columns, THREADS) * u64::from(batch.div_ceil(images)))
+        let [width, input_width] = widths(p);
+        let threads = self.threads(width);
+        let units = p.filters / width;
+        let most = if width == 4 && units == 1 { MOST_QUADS } else { MOST_QUADS / 2 };
+        let groups = |size: u32| groups(cells * u64::from(units.div_ceil(size)), threads);
+        let least = if width == 4 { 1 } else { tile(&FILTERS, 8, units) };
+        let images = self.images(most, batch, groups(least));
+        let tiles = u64::from(batch.div_ceil(images));
+        // As many units as registers hold, so that a thread's weights lie side by side, unless that leaves processors
+        // without work.
+        let busy = |size: u32| size <= 2 || groups(size) * tiles >= self.strategy().busy_groups.into();
+        let fitting = FILTERS.into_iter().filter(|&size| size * images <= MOST_QUADS && size < 2 * units);
+        let size = if width == 4 { fitting.filter(|&size| busy(size)).max().unwrap_or(1) } else { least };
+        let variant = Kernel::LoopForward.variant(&[images, size, activation, threads, width, input_width]);
+        (variant, groups(size) * tiles)
     }
 
     /// The kernel whose threads share their work, if one is possible: for few samples rather by splitting sums, for more
@@ -137,11 +138,11 @@ impl Planner<'_> {
 
     /// The input gradient's kernel and its workgroups.
     pub(super) fn grad_input_kernel(&self, p: &Params) -> (Variant, u64) {
-        let (channels, batch, quads) = (p.group_channels, p.batch, in_quads(p, false));
+        let (channels, batch) = (p.group_channels, p.batch);
         let products = u64::from(p.positions) * u64::from(p.groups);
         let tiled = || {
             let shape = self.tiled(batch, products, batch, channels)?;
-            let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(in_quads(p, false), in_quads(p, true)));
+            let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(widths(p)));
             Some((variant, products * shape.tiles(batch, channels)))
         };
         if let Some(shared) = self.shared(batch, || self.grad_input_split(p), tiled) {
@@ -149,14 +150,11 @@ impl Planner<'_> {
         }
         let side = divisor(&CHANNELS, 8, channels);
         let columns = products * u64::from(channels / side);
-        let threads = if quads { self.strategy().group_threads } else { THREADS as u32 };
+        let [width, _] = widths(p);
+        let threads = self.threads(width);
         let columns = groups(columns, threads);
         let images = self.images(MOST_SUMS / side.max(4), batch, columns);
-        let variant = if quads {
-            Kernel::LoopGradInputVec4.variant(&[images, side, threads])
-        } else {
-            Kernel::LoopGradInput.variant(&[images, side])
-        };
+        let variant = Kernel::LoopGradInput.variant(&[images, side, threads, width]);
         (variant, columns * u64::from(batch.div_ceil(images)))
     }
 
@@ -164,22 +162,34 @@ impl Planner<'_> {
     pub(super) fn grad_kernel_kernel(&self, p: &Params) -> (Variant, u64) {
         let cells = u64::from(p.cells);
         if let Some(shape) = self.tiled(p.batch, cells, p.window, p.filters) {
-            let variant = Kernel::LoopGradKernelTiled.variant(&shape.constants(in_quads(p, false), in_quads(p, true)));
+            let variant = Kernel::LoopGradKernelTiled.variant(&shape.constants(widths(p)));
             return (variant, cells * shape.tiles(p.window, p.filters));
         }
-        if in_quads(p, true) {
-            // For few samples writing is all there is to it: whole cache lines side by side.
-            let few = p.batch <= self.strategy().split_batch;
-            let quads = tile(&QUADS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, p.filters / 4);
-            let rows = divisor(&ROWS, MOST_QUADS / 4 / quads, p.group_channels / 4);
-            let all = cells * u64::from(p.window / (4 * rows)) * u64::from((p.filters / 4).div_ceil(quads));
-            return (Kernel::LoopGradKernelVec4.variant(&[rows, quads]), groups(all, THREADS));
-        }
-        let channels = divisor(&CHANNELS, 8, p.group_channels);
-        let taps = divisor(&TAPS, MOST_ROWS / channels, p.kernel_2);
-        let filters = tile(&FILTERS, MOST_SUMS / (taps * channels), p.filters);
-        let all = cells * u64::from(p.window / (taps * channels)) * u64::from(p.filters.div_ceil(filters));
-        (Kernel::LoopGradKernel.variant(&[taps, channels, filters]), groups(all, THREADS))
+        let [width, input_width] = widths(p);
+        let (units, inputs) = (p.filters / width, p.group_channels / input_width);
+        // For few samples writing is all there is to it: whole cache lines side by side.
+        let few = p.batch <= self.strategy().split_batch;
+        let quads = tile(&FILTERS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, units);
+        let (taps, channels, filters) = match [width, input_width] {
+            [4, 4] => (1, divisor(&ROWS, MOST_QUADS / 4 / quads, inputs), quads),
+            [4, _] => {
+                let channels = divisor(&CHANNELS, MOST_QUADS / quads, inputs);
+                (divisor(&TAPS, MOST_ROWS.min(MOST_QUADS / quads) / channels, p.kernel_2), channels, quads)
+            }
+            _ => {
+                let channels = divisor(&CHANNELS, 8, inputs);
+                let taps = divisor(&TAPS, MOST_ROWS / channels, p.kernel_2);
+                (taps, channels, tile(&FILTERS, MOST_SUMS / (taps * channels), units))
+            }
+        };
+        let rows = u64::from(p.taps / taps) * u64::from(inputs / channels);
+        let all = cells * rows * u64::from(units.div_ceil(filters));
+        (Kernel::LoopGradKernel.variant(&[taps, channels, filters, width, input_width]), groups(all, THREADS))
+    }
+
+    /// Threads of a workgroup of the register kernels: weights that don't come in fours are few.
+    fn threads(&self, width: u32) -> u32 {
+        if width == 4 { self.strategy().group_threads } else { THREADS as u32 }
     }
 
     /// Samples of a thread's register tile: as many as registers hold, so that a weight that is loaded is used as
@@ -226,28 +236,34 @@ impl Planner<'_> {
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<Variant> {
     let mut variants = Vec::new();
-    for (images, filters) in IMAGES[..4].iter().flat_map(|images| FILTERS.map(|filters| (*images, filters))) {
-        variants.extend(FUSED.map(|activation| Kernel::LoopForward.variant(&[images, filters, activation])));
+    let threads_fit = |threads: u32, width: u32| width == 4 || u64::from(threads) == THREADS;
+    for ([width, input_width], images) in WIDTH_PAIRS.into_iter().flat_map(|pair| IMAGES.map(|images| (pair, images))) {
+        let fits = |filters: u32| match width {
+            1 => images <= 8,
+            _ => filters * images <= MOST_QUADS && (images <= 8 || filters == 1),
+        };
+        for (filters, fused) in FILTERS.into_iter().flat_map(|filters| FUSED.map(|fused| (filters, fused))) {
+            let variant = |t| Kernel::LoopForward.variant(&[images, filters, fused, t, width, input_width]);
+            variants.extend(GROUP_THREADS.into_iter().filter(|&t| fits(filters) && threads_fit(t, width)).map(variant));
+        }
     }
-    for images in IMAGES {
+    for (width, images) in WIDTHS.into_iter().flat_map(|width| IMAGES.map(|images| (width, images))) {
         for channels in CHANNELS.into_iter().filter(|channels| images <= 8 || *channels <= 4) {
-            variants.push(Kernel::LoopGradInput.variant(&[images, channels]));
-            variants.extend(GROUP_THREADS.map(|t| Kernel::LoopGradInputVec4.variant(&[images, channels, t])));
-        }
-        for size in QUADS.into_iter().filter(|size| size * images <= MOST_QUADS && (images <= 8 || *size == 1)) {
-            let threads = FUSED.into_iter().flat_map(|fused| GROUP_THREADS.map(|t| [images, size, fused, t]));
-            variants.extend(threads.map(|constants| Kernel::LoopForwardVec4.variant(&constants)));
+            let threads = GROUP_THREADS.into_iter().filter(|&t| threads_fit(t, width));
+            variants.extend(threads.map(|t| Kernel::LoopGradInput.variant(&[images, channels, t, width])));
         }
     }
-    for channels in CHANNELS {
-        for taps in TAPS.into_iter().filter(|taps| taps * channels <= MOST_ROWS) {
-            let fitting = FILTERS.into_iter().filter(|filters| taps * channels * filters <= MOST_SUMS);
-            variants.extend(fitting.map(|filters| Kernel::LoopGradKernel.variant(&[taps, channels, filters])));
-        }
-    }
-    for (rows, quads) in ROWS.into_iter().flat_map(|rows| QUADS.map(|quads| (rows, quads))) {
-        if rows * quads <= MOST_QUADS / 4 {
-            variants.push(Kernel::LoopGradKernelVec4.variant(&[rows, quads]));
+    for (channels, filters) in CHANNELS.into_iter().flat_map(|channels| FILTERS.map(|filters| (channels, filters))) {
+        for taps in TAPS {
+            let rows = taps * channels;
+            let fits = |width, input_width| match [width, input_width] {
+                [4, 4] => taps == 1 && ROWS.contains(&channels) && channels * filters <= MOST_QUADS / 4,
+                // Of channels that don't come in fours.
+                [4, _] => channels <= 3 && filters <= 4 && rows <= MOST_ROWS && rows * filters <= MOST_QUADS,
+                _ => rows <= MOST_ROWS && rows * filters <= MOST_SUMS,
+            };
+            let fitting = WIDTH_PAIRS.into_iter().filter(|&[width, input_width]| fits(width, input_width));
+            variants.extend(fitting.map(|[w, i]| Kernel::LoopGradKernel.variant(&[taps, channels, filters, w, i])));
         }
     }
     for (images, threads) in SPLIT_IMAGES.into_iter().flat_map(|images| SPLIT_THREADS.map(|threads| (images, threads)))

@@ -44,7 +44,7 @@ pub struct Strategy {
     pub tile_batch: u32,
     /// Least share of what tiles compute that is wanted, in per cent.
     pub tile_use: u32,
-    /// Threads of a workgroup of `loop_forward_vec4` and `loop_grad_input_vec4`: 8 or 64.
+    /// Threads of a workgroup of `loop_forward` and `loop_grad_input`: 8 or 64.
     pub group_threads: u32,
     /// Workgroups that keep the device busy.
     pub busy_groups: u32,

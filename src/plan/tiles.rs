@@ -23,8 +23,8 @@ const fn shape(row_fours: u32, column_fours: u32, thread_rows: u32, thread_colum
 /// `WIDTH`: elements that a thread loads at once.
 pub(super) const WIDTHS: [u32; 2] = [1, 4];
 
-/// `WIDTH` and `INPUT_WIDTH` of the tiled kernels, along filters and along channels.
-const TILE_WIDTHS: [[u32; 2]; 3] = [[1, 1], [4, 1], [4, 4]];
+/// `WIDTH` and `INPUT_WIDTH`: elements that a thread loads at once along filters, and along channels.
+pub(super) const WIDTH_PAIRS: [[u32; 2]; 3] = [[1, 1], [4, 1], [4, 4]];
 
 /// Every size that plans use. Of either side a thread loads one to four vectors of four elements, of 16 terms together.
 pub const TILE_SHAPES: [TileShape; 8] = [
@@ -51,9 +51,8 @@ impl TileShape {
         4 * self.column_fours * self.thread_columns
     }
 
-    /// The constants of a variant: filters in aligned fours, and channels too, or neither.
-    pub(super) const fn constants(self, filters: bool, channels: bool) -> [u32; 6] {
-        let [width, input_width] = TILE_WIDTHS[filters as usize + (filters && channels) as usize];
+    /// The constants of a variant of these widths.
+    pub(super) const fn constants(self, [width, input_width]: [u32; 2]) -> [u32; 6] {
         [self.row_fours, self.column_fours, self.thread_rows, self.thread_columns, width, input_width]
     }
 
@@ -84,8 +83,5 @@ pub(super) const fn width(fours: bool) -> u32 {
 
 /// Every variant of a tiled kernel.
 pub(super) fn tile_variants(kernel: Kernel) -> impl Iterator<Item = Variant> {
-    let fours = [[false, false], [true, false], [true, true]];
-    let variant =
-        move |shape: TileShape| fours.map(|[filters, channels]| kernel.variant(&shape.constants(filters, channels)));
-    TILE_SHAPES.into_iter().flat_map(variant)
+    WIDTH_PAIRS.into_iter().flat_map(move |pair| TILE_SHAPES.map(|shape| kernel.variant(&shape.constants(pair))))
 }

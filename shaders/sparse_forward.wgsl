@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var value: array<array<f32, FILTERS>, AHEAD>;
       var input: array<array<f32, IMAGES>, AHEAD>;
       for (var r = 0u; r < AHEAD; r++) {
-        let there = AHEAD == 1u || e + r < end && at[r] != NO_TAP;
+        let there = AHEAD == 1u || (e + r < end && at[r] != NO_TAP);
         let row_weight = (min(e + r, end - 1u) - params.first_entry) * params.filters;
         for (var j = 0u; j < FILTERS; j++) {
           value[r][j] = select(0.0, weight(row_weight + filter_at[j]), there);

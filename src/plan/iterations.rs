@@ -5,8 +5,11 @@ use super::{Dispatch, Planner};
 use crate::config::Bias;
 use crate::kernel::Kernel;
 
+/// Turns of the loops that activate what a thread stored: up to 64 results, in up to 48 turns of erf's loops each.
+const FINISHING: u64 = 64 * 48;
+
 impl Planner<'_> {
-    /// An upper bound of the turns of all loops of one thread. Loops over register tiles are unrolled and don't count.
+    /// An upper bound of the turns of all loops of one thread. Those of constant length are none: `kernel/unroll.rs`.
     pub(super) fn iterations(&self, dispatch: &Dispatch) -> u64 {
         let p = &dispatch.params;
         let of = |value: u32| u64::from(value);
@@ -15,20 +18,15 @@ impl Planner<'_> {
         // A reader is a tap of some location, so that there are at most as many as taps, or, where the input repeats
         // around its edges, as taps of all locations.
         let readers = |turns: u64| 2 * outer + self.most_readers() * (1 + turns);
-        // Loads and products of a step of a tile, if a driver doesn't unroll them: see tile.wgsl.
-        let tiles = |depth: u64| {
-            let [row_fours, column_fours, thread_rows, thread_columns, ..] = dispatch.variant.constants.map(u64::from);
-            let (rows, columns) = (4 * row_fours * thread_rows, 4 * column_fours * thread_columns);
-            let loads = 16 * (rows + columns) / (thread_rows * thread_columns);
-            depth.div_ceil(16) * (1 + loads + 4 + 16 * (1 + row_fours))
-        };
+        // A step of a tile, and its four fours of terms: see tile.wgsl.
+        let tiles = |depth: u64| depth.div_ceil(16) * (1 + 4);
         // Of a cell's rows, or a reader's filters, a thread does a part, four at a step.
         let split = |blocks: u64, all: u64, parts: u64| blocks * (1 + 8) + all.div_ceil(parts) + 16 + 32;
         match dispatch.variant.kernel {
             Kernel::DenseScatter => window(1),
             Kernel::LoopForward => {
                 let [.., input_width] = dispatch.variant.constants;
-                window(of(input_width))
+                window(of(input_width)) + FINISHING
             }
             Kernel::LoopGradInput => {
                 let [_, _, _, width, ..] = dispatch.variant.constants;
@@ -37,11 +35,11 @@ impl Planner<'_> {
             Kernel::LoopGradKernel | Kernel::SparseGradKernel => of(p.batch),
             Kernel::GradBias => of(p.batch) + 3,
             Kernel::GradBiasShared => of(p.row).div_ceil(64) + 6,
-            Kernel::SparseForward => self.most_entries(),
+            Kernel::SparseForward => self.most_entries() + FINISHING,
             Kernel::SparseGradInput => self.most_readers() * (1 + of(p.filters)),
             Kernel::LoopForwardSplit => {
                 let [_, lanes, threads, ..] = dispatch.variant.constants.map(u64::from);
-                split(of(p.taps).div_ceil(threads), 3 * of(p.window), threads / lanes)
+                split(of(p.taps).div_ceil(threads), 3 * of(p.window), threads / lanes) + FINISHING
             }
             Kernel::LoopGradInputSplit => {
                 let [_, lanes, channels, threads, ..] = dispatch.variant.constants.map(u64::from);
@@ -49,10 +47,10 @@ impl Planner<'_> {
                 let blocks = readers.div_ceil(threads);
                 split(blocks, 3 * readers * steps, threads / (lanes * channels)) + 4 * 32
             }
-            Kernel::LoopForwardTiled => tiles(of(p.window)),
+            Kernel::LoopForwardTiled => tiles(of(p.window)) + FINISHING,
             Kernel::LoopGradInputTiled => tiles(self.most_readers() * of(p.filters)),
             Kernel::LoopGradKernelTiled | Kernel::DenseGradKernel => tiles(of(p.batch)),
-            Kernel::DenseForward => tiles(of(p.dense_rows)),
+            Kernel::DenseForward => tiles(of(p.dense_rows)) + FINISHING,
             Kernel::DenseGradInput => tiles(of(p.dense_columns)),
             Kernel::Softmax | Kernel::SoftmaxGrad => 3 * of(p.row).div_ceil(64) + 12,
             Kernel::DenseGather | Kernel::Activate | Kernel::ActivateGrad | Kernel::Fill => 0,

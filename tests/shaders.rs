@@ -13,7 +13,7 @@ use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, Padding, WeightType,
 };
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Expression, Literal, Module, ScalarKind, StorageAccess, TypeInner};
+use naga::{AddressSpace, Expression, Function, Handle, Literal, Module, ScalarKind, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -171,6 +171,53 @@ fn tiles_have_the_size_that_is_planned() {
         compared.insert(variant.kernel.info().name);
     }
     assert_eq!(compared.len(), 6, "{compared:?}");
+}
+
+/// An array of a function's own is a register tile where constants index it, and else memory, ten times slower.
+#[test]
+fn register_tiles_are_indexed_by_constants() {
+    for variant in variants() {
+        let (module, _) = module(variant);
+        let entries = module.entry_points.iter().map(|entry| &entry.function);
+        for function in module.functions.iter().map(|(_, function)| function).chain(entries) {
+            for (_, expression) in function.expressions.iter() {
+                let Expression::Access { base, index } = *expression else { continue };
+                let by_constant =
+                    matches!(function.expressions[index], Expression::Literal(_) | Expression::Constant(_));
+                assert!(
+                    by_constant || !is_own_array(&module, function, base),
+                    "{}: {:?} of {} is indexed by a variable",
+                    variant.name(),
+                    function.expressions[base],
+                    function.name.as_deref().unwrap_or("main"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether this is an array, or a part of a variable or argument that is one.
+fn is_own_array(module: &Module, function: &Function, of: Handle<Expression>) -> bool {
+    let mut path = Vec::new();
+    let mut at = of;
+    let mut ty = loop {
+        match function.expressions[at] {
+            Expression::Access { base, .. } => (at, _) = (base, path.push(None)),
+            Expression::AccessIndex { base, index } => (at, _) = (base, path.push(Some(index as usize))),
+            Expression::Load { pointer } => at = pointer,
+            Expression::LocalVariable(local) => break function.local_variables[local].ty,
+            Expression::FunctionArgument(argument) => break function.arguments[argument as usize].ty,
+            _ => return false,
+        }
+    };
+    for step in path.into_iter().rev() {
+        ty = match (&module.types[ty].inner, step) {
+            (TypeInner::Struct { members, .. }, Some(member)) => members[member].ty,
+            (TypeInner::Array { base, .. }, _) => *base,
+            _ => return false,
+        };
+    }
+    matches!(module.types[ty].inner, TypeInner::Array { .. })
 }
 
 /// What WebGPU gives without asking: 16 KiB of workgroup memory, 256 invocations; and our own 5 storage buffers.

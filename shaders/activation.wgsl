@@ -78,11 +78,6 @@ fn erf(z: f32) -> f32 {
   return sign(z) * (1.0 - 0.5641896 * exp(-s) / fraction);
 }
 
-fn relu(z: f32) -> f32 {
-  let low = select(params.activation_a * (z - params.activation_c), z, z > params.activation_c);
-  return select(low, params.activation_b, z >= params.activation_b);
-}
-
 fn relu_four(z: vec4<f32>) -> vec4<f32> {
   let low = select(params.activation_a * (z - params.activation_c), z, z > vec4(params.activation_c));
   return select(low, vec4(params.activation_b), z >= vec4(params.activation_b));
@@ -97,17 +92,17 @@ fn is_cheap() -> bool {
 }
 
 // As it is, but for relu.
-fn activate_cheap(z: f32) -> f32 {
-  return select(z, relu(z), activation_code() == RELU);
-}
-
 fn activate_cheap_four(z: vec4<f32>) -> vec4<f32> {
   return select(z, relu_four(z), activation_code() == RELU);
 }
 
+fn activate_cheap(z: f32) -> f32 {
+  return activate_cheap_four(vec4(z)).x;
+}
+
 fn activate(z: f32) -> f32 {
   switch (activation_code()) {
-    case RELU: { return relu(z); }
+    case RELU: { return relu_four(vec4(z)).x; }
     case ELU: { return select(params.activation_a * expm1(min(z, 0.0)), z, z > 0.0); }
     case SELU: { return SELU_SCALE * select(SELU_ALPHA * expm1(min(z, 0.0)), z, z > 0.0); }
     case SOFTPLUS: { return softplus(z); }

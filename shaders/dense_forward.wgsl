@@ -1,8 +1,8 @@
 // y[n, column] = activation(bias[column] + sum over i of x[n, i] * d[i][column])
 // One product by tiles, [samples][inputs] x [inputs][columns].
 @group(0) @binding(1) var<storage, read> x: array<Input>;       // input samples
-@group(0) @binding(2) var<storage, read> d: array<Unit>;       // [dense_rows][dense_columns]
-@group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
+@group(0) @binding(2) var<storage, read> d: array<Unit>;        // [dense_rows][dense_columns]
+@group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read_write> y: array<Unit>;  // output samples
 
 const A_ALONG_DEPTH = true;

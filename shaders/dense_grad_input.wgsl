@@ -1,7 +1,7 @@
 // dx[n, i] = sum over the columns of dz[n, column] * d[i][column]
 // One product by tiles, [samples][columns] x [columns][inputs].
-@group(0) @binding(1) var<storage, read> d: array<Unit>;        // [dense_rows][dense_columns]
-@group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
+@group(0) @binding(1) var<storage, read> d: array<Unit>;          // [dense_rows][dense_columns]
+@group(0) @binding(2) var<storage, read> dz: array<Unit>;         // output samples
 @group(0) @binding(3) var<storage, read_write> dx: array<Input>;  // input samples
 
 const A_ALONG_DEPTH = true;

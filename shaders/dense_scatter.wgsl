@@ -12,16 +12,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let cell = params.first_cell + local_cell;
   let p = cell / params.groups;
   let g = cell % params.groups;
-  let o0 = p / (params.output_1 * params.output_2) * params.kernel_0 + params.forward_0;
-  let o1 = p / params.output_2 % params.output_1 * params.kernel_1 + params.forward_1;
-  let o2 = p % params.output_2 * params.kernel_2 + params.forward_2;
+  let rows = tap_rows(p);
   var tap_row = params.w_base + local_cell * params.window * params.filters + column % params.filters;
   for (var t0 = 0u; t0 < params.kernel_0; t0++) {
-    let i0 = tables[o0 + t0];
+    let i0 = tables[rows.x + t0];
     for (var t1 = 0u; t1 < params.kernel_1; t1++) {
-      let i1 = tables[o1 + t1];
+      let i1 = tables[rows.y + t1];
       for (var t2 = 0u; t2 < params.kernel_2; t2++) {
-        let i2 = tables[o2 + t2];
+        let i2 = tables[rows.z + t2];
         if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
           for (var c = 0u; c < params.group_channels; c++) {
             let row = i0 + i1 + i2 + (g * params.group_channels + c) * params.x_channel;

@@ -6,6 +6,12 @@
 @group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<Unit>;  // output samples
 
+// A thread's unit number j of its cell's, or one past them. Fours of filters of a thread follow each other, so that it reads
+// whole lines; single ones are neighbouring threads'.
+fn own_unit(f: u32, j: u32, lanes: u32) -> u32 {
+  return select(f + j * lanes, f * FILTERS + j, WIDTH == 4u);
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   // Lanes run along a cell's filters, then along cells; workgroups along images first, so that those that read the
@@ -24,19 +30,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let cell = params.first_cell + local_cell;
   let p = cell / params.groups;
   let g = cell % params.groups;
-  let o0 = p / (params.output_1 * params.output_2) * params.kernel_0 + params.forward_0;
-  let o1 = p / params.output_2 % params.output_1 * params.kernel_1 + params.forward_1;
-  let o2 = p % params.output_2 * params.kernel_2 + params.forward_2;
+  let rows = tap_rows(p);
 
-  // Samples past the batch and units past the last repeat the last one; they are not written. Fours of filters of a
-  // thread follow each other, so that it reads whole lines; single ones are neighbouring threads'.
+  // Samples past the batch and units past the last repeat the last one; they are not written.
   var sample: array<u32, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
     sample[i] = (params.x_base + min(first + i, params.batch - 1u) * params.x_sample) / INPUT_WIDTH;
   }
   var unit_at: array<u32, FILTERS>;
   for (var j = 0u; j < FILTERS; j++) {
-    unit_at[j] = min(select(f + j * lanes, f * FILTERS + j, WIDTH == 4u), units - 1u);
+    unit_at[j] = min(own_unit(f, j, lanes), units - 1u);
   }
   var sum: array<array<Unit, FILTERS>, IMAGES>;
   for (var i = 0u; i < IMAGES; i++) {
@@ -48,11 +51,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let channel_step = select(params.x_channel, 1u, INPUT_WIDTH == 4u);
   var tap_row = params.w_base / WIDTH + local_cell * params.window * units;
   for (var t0 = 0u; t0 < params.kernel_0; t0++) {
-    let i0 = tables[o0 + t0];
+    let i0 = tables[rows.x + t0];
     for (var t1 = 0u; t1 < params.kernel_1; t1++) {
-      let i1 = tables[o1 + t1];
+      let i1 = tables[rows.y + t1];
       for (var t2 = 0u; t2 < params.kernel_2; t2++) {
-        let i2 = tables[o2 + t2];
+        let i2 = tables[rows.z + t2];
         if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
           var at = (i0 + i1 + i2) / INPUT_WIDTH + g * channels * channel_step;
           var row = tap_row;
@@ -81,7 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   for (var j = 0u; j < FILTERS; j++) {
-    if (select(f + j * lanes, f * FILTERS + j, WIDTH == 4u) < units) {
+    if (own_unit(f, j, lanes) < units) {
       let filter_index = g * params.group_filters + params.first_filter + WIDTH * unit_at[j];
       var bias = vec4<f32>();
       if (params.use_bias == 1u) {
@@ -101,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (!is_cheap()) {
     // The same results, in loops whose ends aren't constants: see is_cheap.
     for (var j = 0u; j < min(FILTERS, units); j++) {
-      let unit = select(f + j * lanes, f * FILTERS + j, WIDTH == 4u);
+      let unit = own_unit(f, j, lanes);
       let filter_index = g * params.group_filters + params.first_filter + WIDTH * unit;
       let at = (params.y_base + p * params.y_location + filter_index * params.y_filter) / WIDTH;
       for (var n = first; n < min(first + IMAGES, params.batch); n++) {

@@ -1,7 +1,7 @@
 // loop_forward by tiles: a product [samples][K] x [K][filters] for each cell.
 @group(0) @binding(2) var<storage, read> x: array<Input>;       // input samples
-@group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
-@group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
+@group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
+@group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<Unit>;  // output samples
 
 const A_ALONG_DEPTH = true;

@@ -1,7 +1,7 @@
 // loop_grad_input by tiles: a product [samples][readers * filters] x [readers * filters][channels] for each position
 // and group.
-@group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
-@group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
+@group(0) @binding(2) var<storage, read> dz: array<Unit>;         // output samples
+@group(0) @binding(3) var<storage, read> tables: array<u32>;      // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<Input>;  // input samples
 
 const A_ALONG_DEPTH = true;

@@ -1,7 +1,7 @@
 // loop_grad_kernel by tiles: a product [K][samples] x [samples][filters] for each cell.
 @group(0) @binding(1) var<storage, read> x: array<Input>;        // input samples
-@group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
-@group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
+@group(0) @binding(2) var<storage, read> dz: array<Unit>;        // output samples
+@group(0) @binding(3) var<storage, read> tables: array<u32>;     // tap tables
 @group(0) @binding(4) var<storage, read_write> dw: array<Unit>;  // [cells][window][filters]
 
 const A_ALONG_DEPTH = false;

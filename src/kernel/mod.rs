@@ -143,7 +143,7 @@ pub const KERNELS: [KernelInfo; 23] = [
         LoopForward,
         "loop_forward",
         Units,
-        [ACTIVATION, FINISH_STORED],
+        [WINDOW, ACTIVATION, FINISH_STORED],
         [Read, Read, Read, Read, Write],
         ["IMAGES", "FILTERS", "ACTIVATION", "THREADS", "WIDTH", "INPUT_WIDTH"]
     ),
@@ -203,7 +203,7 @@ pub const KERNELS: [KernelInfo; 23] = [
         [Read, Read, Read, Write],
         TILE_CONSTANTS
     ),
-    kernel!(DenseScatter, "dense_scatter", Scalar, [], [Read, Read, Write], []),
+    kernel!(DenseScatter, "dense_scatter", Scalar, [WINDOW], [Read, Read, Write], []),
     kernel!(DenseGather, "dense_gather", Unused, [WINDOW], [Read, Read, Write], []),
     kernel!(
         DenseForward,

@@ -63,8 +63,7 @@ fn compile(device: &wgpu::Device, variant: Variant) -> Pipeline {
     let source = wgpu::ShaderSource::Wgsl(variant.wgsl().into());
     // SAFETY: bounds checks stay on; only the bounding of loops is off. Every loop of every kernel counts up to a
     // uniform that the planner wrote or to the end of a tap table, or halves a constant, so all of them end. A forced
-    // bound costs registers, and a step in twenty of the register kernels (docs/performance.md); loops over register
-    // tiles are none any more where browsers force it on them.
+    // bound costs the register kernels registers and, by RADV's estimate, 5 to 20 % (docs/performance.md).
     let module = unsafe { device.create_shader_module_trusted(wgpu::ShaderModuleDescriptor { label, source }, checks) };
     let entry = |binding, ty, has_dynamic_offset, min_binding_size| wgpu::BindGroupLayoutEntry {
         binding,

@@ -2,8 +2,8 @@
 //!
 //! A register tile is an array that only constants index. Compilers make constants of loop variables by unrolling, each
 //! by rules of its own, and keep the array in memory where they don't, which costs a factor of ten: LLVM leaves loops of
-//! long bodies, naga puts a counter into every loop where a host doesn't trust the shader (Firefox never does), which
-//! nothing unrolls. So no compiler is asked: what reaches it has no such loops.
+//! long bodies, naga puts a counter into every loop unless a native host vouches for the shader, and such a loop nothing
+//! unrolls. So no compiler is asked: what reaches it has no such loops.
 
 use std::collections::HashMap;
 
@@ -57,7 +57,7 @@ fn header<'a>(line: &'a str, constants: &Constants<'_>) -> Option<(&'a str, Vec<
     let step = step.strip_prefix(name)?;
     let step = if step == "++" { "1u" } else { step.strip_prefix(" += ")? };
     let [start, end, step] = [start, end, step].map(|text| constants.value(text));
-    let (start, end, step) = (start?, end?, step?.max(1));
+    let (start, end, step) = (start?, end?, step.filter(|&step| step > 0)?);
     let turns: Vec<u64> = (start..end).step_by(step as usize).take(MOST_TURNS as usize + 1).collect();
     (turns.len() <= MOST_TURNS as usize).then_some((name, turns))
 }
@@ -80,6 +80,9 @@ struct Expression<'a> {
     text: &'a str,
 }
 
+/// A token and what it makes of two values; `None` where they have no such result.
+type Operator = (&'static str, fn(u64, u64) -> Option<u64>);
+
 impl<'a> Expression<'a> {
     fn take(&mut self, token: &str) -> bool {
         let rest = self.text.strip_prefix(token);
@@ -95,36 +98,24 @@ impl<'a> Expression<'a> {
     }
 
     fn whole(&mut self) -> Option<u64> {
-        let value = self.sum()?;
-        if self.take("==") { Some(u64::from(value == self.sum()?)) } else { Some(value) }
+        self.chain(Self::sum, &[("==", |a, b| Some(u64::from(a == b)))])
     }
 
     fn sum(&mut self) -> Option<u64> {
-        let mut value = self.product()?;
-        loop {
-            if self.take("+") {
-                value = value.checked_add(self.product()?)?;
-            } else if self.take("-") {
-                value = value.checked_sub(self.product()?)?;
-            } else {
-                return Some(value);
-            }
-        }
+        self.chain(Self::product, &[("+", u64::checked_add), ("-", u64::checked_sub)])
     }
 
     fn product(&mut self) -> Option<u64> {
-        let mut value = self.operand()?;
-        loop {
-            if self.take("*") {
-                value = value.checked_mul(self.operand()?)?;
-            } else if self.take("/") {
-                value = value.checked_div(self.operand()?)?;
-            } else if self.take("%") {
-                value = value.checked_rem(self.operand()?)?;
-            } else {
-                return Some(value);
-            }
+        self.chain(Self::operand, &[("*", u64::checked_mul), ("/", u64::checked_div), ("%", u64::checked_rem)])
+    }
+
+    /// Operands with these operators between them, from the left.
+    fn chain(&mut self, operand: fn(&mut Self) -> Option<u64>, operators: &[Operator]) -> Option<u64> {
+        let mut value = operand(self)?;
+        while let Some((_, apply)) = operators.iter().find(|(token, _)| self.take(token)) {
+            value = apply(value, operand(self)?)?;
         }
+        Some(value)
     }
 
     fn operand(&mut self) -> Option<u64> {

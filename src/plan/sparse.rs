@@ -33,8 +33,9 @@ impl Planner<'_> {
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
                 let filters = tile(&FILTERS, 8, chunk.filters);
                 let columns = u64::from(chunk.cells) * u64::from(chunk.filters.div_ceil(filters));
-                let images = self.images(8, samples.count, columns.div_ceil(THREADS));
-                let groups = columns.div_ceil(THREADS) * u64::from(samples.count.div_ceil(images));
+                let groups = columns.div_ceil(THREADS);
+                let images = self.images(8, samples.count, groups);
+                let groups = groups * u64::from(samples.count.div_ceil(images));
                 let ahead = self.ahead(images * filters, chunk);
                 let bindings =
                     vec![Slice::whole(Role::Kernel(index)), x, Slice::whole(bias), Slice::whole(Role::SparseIndex), y];

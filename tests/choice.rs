@@ -1,10 +1,6 @@
 //! The choice between the implementations: possible, forced, tuned, modelled; and the limits a host asks for.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{GPU, Operands, error};
+use crate::common::{GPU, Operands, error};
 use locally_connected::headless::GpuOptions;
 use locally_connected::kernel::{Kernel, Tables};
 use locally_connected::plan::{Planner, chunks};

@@ -1,10 +1,6 @@
 //! Connectivity beyond windows: patterns of the user's, and the transposed layer.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{GPU, Operands, check, error, random};
+use crate::common::{GPU, Operands, check, error, random};
 use locally_connected::geometry::SparseIndex;
 use locally_connected::plan::Strategy;
 use locally_connected::reference;

@@ -1,11 +1,7 @@
 //! The same bits on every run: nothing is atomic, no order of summation depends on scheduling, and no kernel reads
 //! what nobody wrote.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{GPU, Operands, context, implementations, plans, profile, runs};
+use crate::common::{GPU, Operands, context, implementations, plans, profile, runs};
 use locally_connected::kernel::KERNELS;
 use locally_connected::{
     Activation, Backward, Bias, Config, Context, DataFormat, DeviceProfile, Forward, Geometry, Implementation,

@@ -1,10 +1,6 @@
 //! Weights stored as 16-bit floats: exactly what the reference gives for the rounded weights, by every implementation.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{GPU, Operands, check, error, runs};
+use crate::common::{GPU, Operands, check, error, runs};
 use half::f16;
 use locally_connected::{Config, DataFormat, Geometry, Implementation, LocallyConnected, Padding, WeightType};
 

@@ -1,11 +1,7 @@
 //! The 50 cases that real Keras 2.15 computed (`tests/data/keras_goldens.json`), bit for bit: every number is a dyadic
 //! rational, so any order of summation in f32 gives the same bits.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{GPU, context, profile, runs};
+use crate::common::{GPU, context, profile, runs};
 use locally_connected::reference;
 use locally_connected::{
     Activation, Config, DataFormat, Geometry, Implementation, KerasLayout, LocallyConnected, Padding, Result,

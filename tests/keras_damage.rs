@@ -1,7 +1,6 @@
 //! Damaged and hostile files: an error or a model, never a panic, never more memory than the file warrants.
-#![cfg(feature = "keras")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use crate::common::root;
 use locally_connected::keras::{FileFormat, Model, npy};
 use locally_connected::{Error, Result};
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ impl Random {
 }
 
 fn cases() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cases")
+    root().join("tests/fixtures/cases")
 }
 
 fn one_line(result: Result<Model>) -> Option<String> {

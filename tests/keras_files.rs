@@ -1,7 +1,6 @@
 //! Files that the real Keras wrote (tests/fixtures), and those that we write.
-#![cfg(feature = "keras")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use crate::common::root;
 use locally_connected::geometry::{Geometry, KerasLayout};
 use locally_connected::keras::{FileFormat, Kind, Layer, Local, Model, npy};
 use locally_connected::{Activation, Bias, Config, DataFormat, Error, Padding};
@@ -13,7 +12,7 @@ const LAYOUTS: [KerasLayout; 3] =
 const MODELS: [FileFormat; 3] = [FileFormat::Hdf5, FileFormat::Keras, FileFormat::Safetensors];
 
 fn cases() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cases")
+    root().join("tests/fixtures/cases")
 }
 
 fn index() -> Vec<Value> {

@@ -1,11 +1,7 @@
 //! Limits of devices, forced and real: weights cut into chunks, batches into slices, dispatches folded, and typed
 //! errors with numbers where nothing can be cut further. What is planned is what is allocated.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{
+use crate::common::{
     FORWARD, GRADIENT, assert_keeps_limits, check, check_by, context, error, implementations, plans, profile, random,
 };
 use locally_connected::geometry::SparseIndex;

@@ -1,13 +1,9 @@
 //! What must hold for layers of every shape: the device equals the reference, and both equal what a locally connected
 //! layer is by other definitions (convolution, dense layer, transpose, numeric gradients, other libraries' cases).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-#[path = "properties/peers.rs"]
 mod peers;
 
-use common::{FORWARD, GRADIENT, Operands, activations, check, error, implementations, profile, random};
+use crate::common::{FORWARD, GRADIENT, Operands, activations, check, error, implementations, profile, random};
 use locally_connected::headless::HostGradients;
 use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Error, Geometry, Implementation, Padding, WeightType,
@@ -260,7 +256,7 @@ fn clipped_weights_are_never_read() {
         for (weight, _) in operands.kernel.iter_mut().zip(&clipped).filter(|(_, clipped)| **clipped) {
             *weight = f32::NAN;
         }
-        for (implementation, profile) in common::runs(&Implementation::ALL, &layer, &profile()) {
+        for (implementation, profile) in crate::common::runs(&Implementation::ALL, &layer, &profile()) {
             let by = layer.with_implementation(implementation);
             let (output, gradients) = operands.device(&by, &profile).expect("it runs");
             let strategy = profile.strategy;
@@ -282,7 +278,7 @@ fn clipped_weights_are_never_read() {
 fn more_than_65535_workgroups_equal_the_reference() {
     let layer = geometry(&Config::new(1, [1]), &[65_536 * 64 + 1, 1]);
     let defaults = DeviceProfile::webgpu_defaults();
-    let plans = common::plans(&layer.with_implementation(Implementation::Loop), 1, &defaults).expect("planned");
+    let plans = crate::common::plans(&layer.with_implementation(Implementation::Loop), 1, &defaults).expect("planned");
     for plan in &plans {
         assert!(plan.dispatches.iter().any(|dispatch| dispatch.workgroups[1] > 1), "nothing is folded: {plan:?}");
     }

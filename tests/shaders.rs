@@ -1,11 +1,8 @@
 //! Every shader variant against the table of kernels and the rules of WebGPU, by naga's reflection.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-#[path = "shaders/uniformity.rs"]
 mod uniformity;
 
+use crate::common::root;
 use locally_connected::config::codes;
 use locally_connected::kernel::{Access, KERNELS, MOST_CONSTANTS, Params, Variant};
 use locally_connected::plan::{Strategy, TILE_SHAPES, TileShape, variants};
@@ -15,7 +12,6 @@ use locally_connected::{
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Expression, Function, Handle, Literal, Module, ScalarKind, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// Parsed and validated as WebGPU without any optional feature: naga's capability for halves in words stands for
 /// `unpack2x16float`, which WebGPU has always.
@@ -29,8 +25,7 @@ fn module(variant: Variant) -> (Module, ModuleInfo) {
 }
 
 fn source_folder(folder: &str) -> impl Iterator<Item = (String, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    std::fs::read_dir(path).expect("the repository").map(|entry| {
+    std::fs::read_dir(root().join(folder)).expect("the repository").map(|entry| {
         let path = entry.expect("the repository").path();
         let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
         (name, std::fs::read_to_string(&path).expect("UTF-8"))
@@ -353,7 +348,7 @@ fn plans_ask_for_the_listed_variants() {
                         [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 32, 33, 100].map(|batch| (profile, batch))
                     }) {
                         // The small devices can't bind every layer; the others can.
-                        match common::plans(&layer, batch, profile) {
+                        match crate::common::plans(&layer, batch, profile) {
                             Ok(plans) => {
                                 for dispatch in plans.iter().flat_map(|plan| &plan.dispatches) {
                                     found.insert(dispatch.variant);
@@ -391,7 +386,7 @@ fn plans_ask_for_the_listed_variants() {
                 [Strategy::GPU, wide, Strategy::CPU].into_iter().flat_map(|s| [1, 2, 4, 8, 16, 32, 64].map(|n| (s, n)))
             {
                 let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
-                let plans = common::plans(&layer, batch, &profile).expect("planned");
+                let plans = crate::common::plans(&layer, batch, &profile).expect("planned");
                 found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
             }
         }
@@ -405,7 +400,7 @@ fn plans_ask_for_the_listed_variants() {
             let layer = layer.expect("a layer").with_implementation(Implementation::Loop);
             for (strategy, batch) in [Strategy::GPU, wide].into_iter().flat_map(|s| [1, 4, 8, 64].map(|n| (s, n))) {
                 let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
-                let plans = common::plans(&layer, batch, &profile).expect("planned");
+                let plans = crate::common::plans(&layer, batch, &profile).expect("planned");
                 found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
             }
         }
@@ -419,7 +414,7 @@ fn plans_ask_for_the_listed_variants() {
         let layer = Geometry::new(&Config::new(filters, [1]), &[positions, channels]).expect("a layer");
         let layer = layer.with_implementation(Implementation::DenseMatmul);
         for batch in [1, 16, 32, 64] {
-            let plans = common::plans(&layer, batch, &profiles[4]).expect("planned");
+            let plans = crate::common::plans(&layer, batch, &profiles[4]).expect("planned");
             found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
         }
     }
@@ -438,15 +433,15 @@ fn plans_ask_for_the_listed_variants() {
             let layer = Geometry::new(&config, &shape).expect("a layer").with_implementation(Implementation::Loop);
             for strategy in [Strategy::GPU, Strategy::CPU] {
                 let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
-                let plans = common::plans(&layer, 2, &profile).expect("planned");
+                let plans = crate::common::plans(&layer, 2, &profile).expect("planned");
                 found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
             }
         }
     }
     // Every activation on its own, kept and differentiated.
-    for activation in common::activations() {
+    for activation in crate::common::activations() {
         let layer = Geometry::new(&Config::new(2, [1]).activation(activation), &[1, 1]).expect("a layer");
-        let plans = common::plans(&layer, 1, &DeviceProfile::webgpu_defaults()).expect("planned");
+        let plans = crate::common::plans(&layer, 1, &DeviceProfile::webgpu_defaults()).expect("planned");
         found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
     }
     let listed: BTreeSet<Variant> = variants().into_iter().collect();

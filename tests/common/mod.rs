@@ -1,14 +1,5 @@
 //! What the tests share: a device, random values, comparisons, and whole passes on the device.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "each test binary uses its own part, and a test fails by panicking"
-)]
-
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
 use locally_connected::kernel::{Params, Tables};
@@ -18,24 +9,32 @@ use locally_connected::{
     Activation, Context, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, PlanOptions, Result,
     WeightType,
 };
+use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex};
 
 /// Most relative error of outputs: rounding in f32 of sums as long as the tests have.
-pub const FORWARD: f64 = 1e-5;
+pub(crate) const FORWARD: f64 = 1e-5;
 /// Most relative error of gradients, whose sums also run over the batch.
-pub const GRADIENT: f64 = 2.0 * FORWARD;
+pub(crate) const GRADIENT: f64 = 2.0 * FORWARD;
+
+/// Where `tests`, `shaders` and `src` lie: the repository, or the folder of this program, where `cargo xtask gpu-record`
+/// puts them beside it for a machine that has no repository.
+pub(crate) fn root() -> PathBuf {
+    let beside = std::env::current_exe().expect("a program knows where it is").with_file_name("");
+    if beside.join("tests/fixtures").is_dir() { beside } else { PathBuf::from(env!("CARGO_MANIFEST_DIR")) }
+}
 
 /// The adapter under test; without one every test fails.
-pub static GPU: LazyLock<Gpu> =
+pub(crate) static GPU: LazyLock<Gpu> =
     LazyLock::new(|| pollster::block_on(Gpu::with_options(&GpuOptions::default())).expect("tests need an adapter"));
 
 /// The real limits of the adapter under test.
-pub fn profile() -> DeviceProfile {
+pub(crate) fn profile() -> DeviceProfile {
     GPU.context().profile().clone()
 }
 
 /// A context on the shared device whose planner sees `profile`, with the pipelines that it made before.
-pub fn context(profile: &DeviceProfile) -> Context {
+pub(crate) fn context(profile: &DeviceProfile) -> Context {
     static OTHERS: Mutex<Vec<Context>> = Mutex::new(Vec::new());
     let shared = GPU.context();
     if profile == shared.profile() {
@@ -56,13 +55,13 @@ pub fn context(profile: &DeviceProfile) -> Context {
 
 /// Strategies under which the planner asks for each kernel of the loop variant that the adapter under test might not
 /// get: sums split among threads, and tiles in workgroup memory, wherever they are possible.
-pub const STRATEGIES: [Strategy; 2] = [
+pub(crate) const STRATEGIES: [Strategy; 2] = [
     Strategy { split_batch: u32::MAX, split_terms: 0, tile_batch: u32::MAX, busy_groups: 64, ..Strategy::GPU },
     Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, busy_groups: 8, ..Strategy::GPU },
 ];
 
 /// Uniform values in -1..1 from a seed (splitmix64).
-pub fn random(seed: u64, count: u64) -> Vec<f32> {
+pub(crate) fn random(seed: u64, count: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     (0..count)
         .map(|_| {
@@ -76,7 +75,7 @@ pub fn random(seed: u64, count: u64) -> Vec<f32> {
 }
 
 /// Every kind of activation, those with arguments in several forms.
-pub fn activations() -> Vec<Activation> {
+pub(crate) fn activations() -> Vec<Activation> {
     let relu = |negative_slope, max_value, threshold| Activation::Relu { negative_slope, max_value, threshold };
     vec![
         Activation::Linear,
@@ -116,7 +115,7 @@ fn corners(activation: Activation) -> Vec<f64> {
 
 /// What is to be run so that every kernel is: the implementations with `profile`, and loop and sparse by the strategies
 /// that the adapter might not choose, loop unless the layer is too large to be run so often.
-pub fn runs(
+pub(crate) fn runs(
     implementations: &[Implementation],
     geometry: &Geometry,
     profile: &DeviceProfile,
@@ -136,15 +135,15 @@ pub fn runs(
 
 /// Everything a layer computes from, at random.
 #[derive(Debug, Clone)]
-pub struct Operands {
-    pub input: Vec<f32>,
-    pub kernel: Vec<f32>,
-    pub bias: Vec<f32>,
-    pub grad_output: Vec<f32>,
+pub(crate) struct Operands {
+    pub(crate) input: Vec<f32>,
+    pub(crate) kernel: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) grad_output: Vec<f32>,
 }
 
 impl Operands {
-    pub fn random(geometry: &Geometry, batch: u64, seed: u64) -> Self {
+    pub(crate) fn random(geometry: &Geometry, batch: u64, seed: u64) -> Self {
         Self {
             input: random(seed, batch * geometry.inputs()),
             kernel: random(seed + 1, geometry.weights()),
@@ -153,12 +152,12 @@ impl Operands {
         }
     }
 
-    pub fn reference(&self, geometry: &Geometry) -> Passes {
+    pub(crate) fn reference(&self, geometry: &Geometry) -> Passes {
         reference::passes(geometry, &self.input, &self.kernel, &self.bias, &self.grad_output)
     }
 
     /// A layer of `geometry`'s configuration in `context`, with these weights and bias.
-    pub async fn layer(&self, context: &Context, geometry: &Geometry) -> Result<LocallyConnected> {
+    pub(crate) async fn layer(&self, context: &Context, geometry: &Geometry) -> Result<LocallyConnected> {
         let layer = LocallyConnected::with_geometry(context, geometry.clone()).await?;
         layer.write_canonical(&self.kernel)?;
         if !self.bias.is_empty() {
@@ -168,7 +167,7 @@ impl Operands {
     }
 
     /// Output and gradients on the device, planned with `profile`.
-    pub fn device(&self, geometry: &Geometry, profile: &DeviceProfile) -> Result<(Vec<f32>, HostGradients)> {
+    pub(crate) fn device(&self, geometry: &Geometry, profile: &DeviceProfile) -> Result<(Vec<f32>, HostGradients)> {
         pollster::block_on(async {
             let layer = self.layer(&context(profile), geometry).await?;
             let output = GPU.forward(&layer, &self.input).await?;
@@ -180,7 +179,7 @@ impl Operands {
 
 /// The largest difference over the largest magnitude of what is expected (or over 1, where all of it is smaller, as in
 /// sums that cancel).
-pub fn error(found: &[f32], expected: &[f64]) -> f64 {
+pub(crate) fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len(), "lengths differ");
     let largest = expected.iter().fold(1.0f64, |a, b| a.max(b.abs()));
     let worst = found.iter().zip(expected).map(|(&f, e)| {
@@ -195,7 +194,7 @@ pub fn error(found: &[f32], expected: &[f64]) -> f64 {
 /// loop always, but not for a connectivity of the user's; dense where its matrix is within a buffer and 4 GiB, and the
 /// columns of a location (or of as many of its filters as a chunk of weights has) within a binding; sparse where its
 /// index is within a binding.
-pub fn implementations(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Implementation> {
+pub(crate) fn implementations(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Implementation> {
     let possible = |implementation: &Implementation| match implementation {
         Implementation::SparseGather => 4 * SparseIndex::len_of(geometry) <= profile.max_piece(),
         _ if geometry.pattern().is_some() => false,
@@ -212,7 +211,7 @@ pub fn implementations(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Impl
 
 /// A forward and backward pass on the device by every implementation that can do it, compared with the reference;
 /// those that can't must say so. Gives the implementations that ran.
-pub fn check(
+pub(crate) fn check(
     geometry: &Geometry,
     batch: u64,
     seed: u64,
@@ -231,7 +230,7 @@ pub fn check(
 }
 
 /// [`check`] by these implementations, all of which must run; loop by all of its kernels.
-pub fn check_by(
+pub(crate) fn check_by(
     implementations: &[Implementation],
     geometry: &Geometry,
     batch: u64,
@@ -283,7 +282,7 @@ pub fn check_by(
 
 /// The plans of a forward pass, of one that keeps the values before the activation, and of all gradients, without a
 /// device.
-pub fn plans(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Result<Vec<Plan>> {
+pub(crate) fn plans(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Result<Vec<Plan>> {
     let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
     let options = PlanOptions::default();
     let planner = Planner { geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
@@ -296,7 +295,7 @@ pub fn plans(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Result
 }
 
 /// Checks that a plan keeps every limit of `profile`: binding sizes and offsets, workgroups, read against written.
-pub fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, profile: &DeviceProfile) {
+pub(crate) fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, profile: &DeviceProfile) {
     let chunks = chunks(geometry, profile).expect("planned before");
     let samples = |elements: u64| 4 * elements * u64::from(batch);
     let size = |role: Role| match role {

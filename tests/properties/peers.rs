@@ -1,7 +1,7 @@
 //! Cases of other libraries' tests, with the values or shapes they state.
 
+use super::geometry;
 use crate::common::{FORWARD, GPU, Operands, check, context, profile};
-use crate::geometry;
 use locally_connected::{Bias, Config, DataFormat, Geometry, Implementation, KerasLayout, Padding};
 
 /// Output of small integers, exact in f32, by every implementation.

@@ -1,0 +1,19 @@
+//! Every integration test, in one program: it is linked once, its tests share one device, and it runs alone on a machine
+//! without Rust (`cargo xtask gpu-record`). `cargo test --test all goldens` runs those of `goldens.rs`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod choice;
+mod common;
+mod connectivity;
+mod determinism;
+mod errors;
+mod f16;
+mod goldens;
+#[cfg(feature = "keras")]
+mod keras_damage;
+#[cfg(feature = "keras")]
+mod keras_files;
+mod limits;
+mod properties;
+mod shaders;

@@ -1,6 +1,7 @@
 //! What the layers of one device share.
 
-use crate::kernel::Pipelines;
+use crate::Result;
+use crate::kernel::{Pipelines, Variant, scoped};
 use crate::plan::DeviceProfile;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ struct Shared {
     device: wgpu::Device,
     queue: wgpu::Queue,
     profile: DeviceProfile,
-    pipelines: Pipelines,
+    pipelines: Arc<Pipelines>,
 }
 
 impl Context {
@@ -31,8 +32,16 @@ impl Context {
     /// A context whose planner works with `profile`, say to keep below limits that others share.
     #[must_use]
     pub fn with_profile(device: &wgpu::Device, queue: &wgpu::Queue, profile: DeviceProfile) -> Self {
-        let pipelines = Pipelines::default();
+        let pipelines = Arc::default();
         Self { shared: Arc::new(Shared { device: device.clone(), queue: queue.clone(), profile, pipelines }) }
+    }
+
+    /// A context on the same device, with the same pipelines, whose planner works with another `profile`.
+    #[must_use]
+    pub fn planning_with(&self, profile: DeviceProfile) -> Self {
+        let Shared { device, queue, pipelines, .. } = &*self.shared;
+        let (device, queue, pipelines) = (device.clone(), queue.clone(), pipelines.clone());
+        Self { shared: Arc::new(Shared { device, queue, profile, pipelines }) }
     }
 
     /// The host's device.
@@ -57,5 +66,22 @@ impl Context {
     #[must_use]
     pub fn pipelines(&self) -> &Pipelines {
         &self.shared.pipelines
+    }
+
+    /// Compiles these variants of kernels now rather than when something is first bound. Those that were compiled
+    /// before cost nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] with what the driver says, [`crate::Error::OutOfMemory`]; none of `variants` is kept
+    /// then.
+    pub async fn compile(&self, variants: &[Variant]) -> Result<()> {
+        let (device, pipelines) = (self.device(), self.pipelines());
+        let (made, caught) =
+            scoped(device, || variants.iter().try_for_each(|&variant| pipelines.get(device, variant).map(drop)));
+        if let Err(error) = caught.await {
+            pipelines.forget(variants.iter().copied());
+            return Err(error);
+        }
+        made
     }
 }

@@ -17,3 +17,4 @@ mod keras_files;
 mod limits;
 mod properties;
 mod shaders;
+mod variants;

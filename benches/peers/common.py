@@ -32,6 +32,9 @@ import numpy as np
 
 Json = dict[str, Any]
 
+# Bytes beyond the last cache of any GPU, and of most processors; `locally bench --cache cold` reads as many.
+CACHES = 256 << 20
+
 PASSES = ("forward", "backward", "both")
 QUICK = ("keras-doc-1", "cifar-local3", "deepface-l6", "snp-blocks")
 IMPLEMENTATIONS = {"loop": 1, "dense": 2, "sparse": 3}
@@ -234,6 +237,7 @@ class Case:
     wall_ms: list[float] = field(default_factory=list)
     gpu_ms: list[float] = field(default_factory=list)
     other: OtherLoad = field(default_factory=OtherLoad)
+    error: float | None = None
 
 
 class Skip(Exception):
@@ -262,11 +266,24 @@ class Data:
         }[name]
 
     def get(self, name: str) -> np.ndarray:
+        """Random arrays are made anew each time, but for weights and bias: those are every batch's, and large."""
         if name in self.arrays:
             return self.arrays[name]
-        values = np.random.default_rng(len(name)).random(self.shape(name), np.float32)
+        key = (self.workload, name)
+        if key in KEPT:
+            return KEPT[key]
+        # A seed of its own for each, or x and w would be the same numbers.
+        values = np.random.default_rng("x dy w b".split().index(name)).random(self.shape(name), np.float32)
         values -= np.float32(0.5)
+        if name in ("w", "b"):
+            for other in [other for other in KEPT if other[0] != self.workload]:
+                del KEPT[other]
+            KEPT[key] = values
         return values
+
+
+# Weights and bias of the last workload.
+KEPT: dict[tuple[Workload, str], np.ndarray] = {}
 
 
 class Peer(ABC):
@@ -303,8 +320,18 @@ class Peer(ABC):
         """Ways to compute a case, each named and ready to run; the fastest is measured."""
 
     @abstractmethod
-    def canonical(self, spec: Spec, result: Any) -> dict[str, np.ndarray]:
-        """A result in canonical arrays: y, dx, dw, db, as the pass has them."""
+    def canonical(self, spec: Spec, result: Any) -> dict[str, Any]:
+        """A result in canonical arrays of the framework: y, dx, dw, db, as the pass has them."""
+
+    def host(self, array: Any) -> np.ndarray:
+        """A framework's array, or a part of one, as numpy's."""
+        return np.asarray(array)
+
+    def fill_caches(self) -> None:
+        """Reads more than the device's caches hold, so that the next run finds nothing of its own there."""
+        if not hasattr(self, "filling"):
+            self.filling = np.zeros(CACHES // 4, np.float32)
+        self.filling.sum()
 
     @abstractmethod
     def wait(self, result: Any) -> None:
@@ -444,7 +471,22 @@ class Session:
                 built.append(Case(spec, formulation, run, time.perf_counter() - start))
             if not built:
                 raise Skip("no formulation")
-            return built[0] if len(built) == 1 else min(built, key=self.quickest)
+            case = built[0] if len(built) == 1 else min(built, key=self.quickest)
+            case.error = self.error(case)
+            return case
+
+    def error(self, case: Case) -> float | None:
+        """The largest difference from sums in f64, in parts of the largest value, over some elements of each result."""
+        if not self.peer.options.errors:
+            return None
+        results = self.peer.canonical(case.spec, case.run())
+        worst = 0.0
+        for name, value in results.items():
+            at, expected = sampled(self.peer.data, name)
+            found = self.peer.host(value[at]).astype(np.float64)
+            difference = np.abs(found.reshape(expected.shape) - expected).max()
+            worst = max(worst, float(difference / np.abs(expected).max()))
+        return worst
 
     def quickest(self, case: Case) -> float:
         """The least time of a few runs, by which formulations are compared."""
@@ -466,6 +508,8 @@ class Session:
                 case.other.begin()
                 start = time.perf_counter()
                 while True:
+                    if self.peer.options.cache == "cold":
+                        self.peer.fill_caches()
                     wall, gpu = self.peer.timed(case.run)
                     case.wall_ms.append(wall)
                     if gpu is not None:
@@ -482,6 +526,60 @@ class Session:
         self.peer.release()
         gc.collect()
         return rows
+
+
+# --- What results should be ------------------------------------------------------------------------------------------
+
+
+def sampled(data: Data, name: str) -> tuple[Any, np.ndarray]:
+    """An index into a canonical result, and what stands there by sums in f64: whole locations of y, dw and db, whole
+    input positions of dx, first, last and some between."""
+    workload, batch = data.workload, data.batch
+    positions = workload.tap_positions()
+    key = (workload, batch, name)
+    if key in SAMPLED:
+        return SAMPLED[key]
+    count = workload.locations if name != "dx" else math.prod(workload.spatial)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, 8)).astype(np.int64))
+    x = data.get("x").reshape(batch, -1, workload.channels)
+
+    def window(location: int) -> np.ndarray:
+        """(N, taps, C), zeroes in the padding."""
+        taps = x[:, positions[location].clip(0)].astype(np.float64)
+        return taps * (positions[location] >= 0)[None, :, None]
+
+    def grad_output(location: int) -> np.ndarray:
+        return dy[:, location].astype(np.float64)
+
+    dy = data.get("dy").reshape(batch, workload.locations, workload.filters) if name != "y" else x
+    if name == "y":
+        w, b = data.get("w"), data.get("b")
+        sums = [np.einsum("ntc,tcf->nf", window(p), w[p].astype(np.float64)) + b[p] for p in chosen]
+        expected = np.stack(sums, 1)
+        at = (slice(None), *np.unravel_index(chosen, workload.output))
+    elif name == "db":
+        expected = np.stack([grad_output(p).sum(0) for p in chosen])
+        at = (chosen,)
+    elif name == "dw":
+        expected = np.stack([np.einsum("ntc,nf->tcf", window(p), grad_output(p)) for p in chosen])
+        at = (chosen,)
+    else:
+        w = data.get("w")
+        sums = []
+        for position in chosen:
+            total = np.zeros((batch, workload.channels))
+            for p, tap in zip(*np.nonzero(positions == position)):
+                total += np.einsum("nf,cf->nc", grad_output(p), w[p, tap].astype(np.float64))
+            sums.append(total)
+        expected = np.stack(sums, 1)
+        at = (slice(None), *np.unravel_index(chosen, workload.spatial))
+    if any(other[0] != workload for other in SAMPLED):
+        SAMPLED.clear()
+    SAMPLED[key] = (at, expected)
+    return at, expected
+
+
+SAMPLED: dict[tuple[Workload, int, str], tuple[Any, np.ndarray]] = {}
 
 
 # --- Rows and files -------------------------------------------------------------------------------------------------
@@ -524,6 +622,7 @@ def row(case: Case, workload: Workload, batch: int, version: str) -> Json:
         "precision": spec.precision,
         "version": version,
         "formulation": case.formulation,
+        "error": case.error,
         "build_s": round(case.build_s, 3),
         "samples": len(case.wall_ms),
         "other_cpu": None if other is None else round(other, 3),
@@ -675,7 +774,15 @@ def add_peer_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="Z",
         help="Keras's sparse (implementation 3) only up to so many weights; default: %(default)s",
     )
+    parser.add_argument(
+        "--cache",
+        choices=("cold", "hot"),
+        default="hot",
+        help="what a run finds in the caches: what the last one left, or something else",
+    )
+    parser.add_argument("--errors", action="store_true", help="give each row its largest error against sums in f64")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--only-compile", action="store_true", help="leave PyTorch without torch.compile out")
     parser.add_argument("--compile-mode", default="default", metavar="MODE", help="torch.compile's mode")
 
 
@@ -767,6 +874,6 @@ def check(peer: Peer, options: argparse.Namespace) -> None:
             for formulation, compute in peer.candidates(spec):
                 for name, value in peer.canonical(spec, compute()).items():
                     key = "/".join((entry["id"], spec.framework, spec.implementation, spec.precision, spec.pass_))
-                    results[f"{key}/{formulation}/{name}"] = value
+                    results[f"{key}/{formulation}/{name}"] = peer.host(value)
         peer.release()
     np.savez(options.check_out, **results)  # type: ignore[arg-type]

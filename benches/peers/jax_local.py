@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from common import (
+    CACHES,
     Data,
     Json,
     Peer,
@@ -20,8 +21,8 @@ from common import (
     patches_working_set,
 )
 
-# Names of JAX's default matmul precision. On a CPU both are plain f32.
-PRECISIONS = {"f32": "highest", "tf32": "tensorfloat32"}
+# Names of JAX's default matmul precision, on a CPU all plain f32; bf16 is a type of the arrays.
+PRECISIONS = {"f32": "highest", "tf32": "tensorfloat32", "bf16": "highest"}
 
 
 class Jax(Peer):
@@ -31,7 +32,7 @@ class Jax(Peer):
         super().__init__(options)
         jax.config.update("jax_platforms", options.device)
         self.device = jax.devices()[0]
-        self.arrays: dict[str, jax.Array] = {}
+        self.arrays: dict[tuple[str, str], jax.Array] = {}
 
     def adapter(self) -> Json:
         driver = f"jax {jax.__version__}"
@@ -60,18 +61,19 @@ class Jax(Peer):
         self.data = data
         self.arrays.clear()
 
-    def array(self, name: str) -> jax.Array:
-        if name not in self.arrays:
+    def array(self, name: str, precision: str) -> jax.Array:
+        dtype = "bfloat16" if precision == "bf16" else "float32"
+        if (name, dtype) not in self.arrays:
             value = self.data.get(name)
             workload = self.data.workload
-            if name == "w" and self.data.arrays:
+            if name == "w":
                 value = value.transpose(0, 2, 1, 3)  # JAX's patches are channel-major
             if name == "w":
                 value = value.reshape(*workload.output, workload.channels * workload.taps, workload.filters)
             elif name == "b":
                 value = value.reshape(*workload.output, workload.filters)
-            self.arrays[name] = jax.device_put(value, self.device)
-        return self.arrays[name]
+            self.arrays[name, dtype] = jax.device_put(jnp.asarray(value, dtype), self.device)
+        return self.arrays[name, dtype]
 
     def functions(self) -> dict[str, tuple[Callable[..., Any], tuple[str, ...]]]:
         """Each pass's function with the names of its arguments."""
@@ -94,7 +96,7 @@ class Jax(Peer):
             return y, pull_back(dy)
 
         def backward(x: jax.Array, w: jax.Array, dy: jax.Array) -> Any:
-            return both(x, w, jnp.zeros((*workload.output, workload.filters)), dy)[1]
+            return both(x, w, jnp.zeros((*workload.output, workload.filters), x.dtype), dy)[1]
 
         return {
             "forward": (forward, ("x", "w", "b")),
@@ -104,25 +106,34 @@ class Jax(Peer):
 
     def candidates(self, spec: Spec) -> Iterator[tuple[str, Callable[[], Any]]]:
         function, names = self.functions()[spec.pass_]
-        arguments = [self.array(name) for name in names]
+        arguments = [self.array(name, spec.precision) for name in names]
         with jax.default_matmul_precision(PRECISIONS[spec.precision]):
             compiled = jax.jit(function).lower(*arguments).compile()
         yield "jit", lambda: compiled(*arguments)
 
-    def canonical(self, spec: Spec, result: Any) -> dict[str, np.ndarray]:
+    def canonical(self, spec: Spec, result: Any) -> dict[str, jax.Array]:
         workload = self.data.workload
         if spec.pass_ == "forward":
-            return {"y": np.asarray(result)}
-        arrays: dict[str, np.ndarray] = {}
+            return {"y": result}
+        arrays: dict[str, jax.Array] = {}
         if spec.pass_ == "both":
-            arrays["y"] = np.asarray(result[0])
-            result = result[1]
-        dx, dw, db = (np.asarray(value) for value in result)
+            arrays["y"], result = result
+        dx, dw, db = result
         arrays["dx"] = dx
         dw = dw.reshape(workload.locations, workload.channels, workload.taps, workload.filters)
         arrays["dw"] = dw.transpose(0, 2, 1, 3)
         arrays["db"] = db.reshape(workload.locations, workload.filters)
         return arrays
+
+    def host(self, array: jax.Array) -> np.ndarray:
+        return np.asarray(array, np.float32)
+
+    def fill_caches(self) -> None:
+        if self.options.device == "cpu":
+            return super().fill_caches()
+        if not hasattr(self, "on_device"):
+            self.on_device = jnp.zeros(CACHES // 4, jnp.float32)
+        jax.block_until_ready(self.on_device.sum())
 
     def wait(self, result: Any) -> None:
         jax.block_until_ready(result)

@@ -114,7 +114,7 @@ class Keras(Peer):
             implementation=IMPLEMENTATIONS[implementation],
         )
         layer.build((None, *workload.input))
-        if "w" in self.data.arrays:
+        if "w" in self.data.arrays or self.options.errors:
             kernel = kernel_from_canonical(self.data.get("w"), workload, implementation)
             layer.set_weights([kernel, self.data.get("b").reshape(layer.bias.shape)])
         self.layers[implementation] = layer

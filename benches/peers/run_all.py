@@ -35,7 +35,18 @@ from common import (
 )
 
 FRAMEWORKS = {"keras": "keras_tf.py", "jax": "jax_local.py", "torch": "torch_unfold.py"}
-HANDED_ON = ("device", "threads", "max_bytes", "row_timeout", "heap", "max_locations", "max_nonzeros", "compile_mode")
+HANDED_ON = (
+    "device",
+    "threads",
+    "max_bytes",
+    "row_timeout",
+    "heap",
+    "max_locations",
+    "max_nonzeros",
+    "compile_mode",
+    "cache",
+)
+FLAGS = ("no_compile", "only_compile", "errors")
 
 
 def frameworks(text: str) -> list[str]:
@@ -88,8 +99,7 @@ class Worker:
         for name in HANDED_ON:
             if (value := getattr(options, name)) is not None:
                 arguments += [f"--{name.replace('_', '-')}", str(value)]
-        if options.no_compile:
-            arguments.append("--no-compile")
+        arguments += [f"--{name.replace('_', '-')}" for name in FLAGS if getattr(options, name)]
         self.process = subprocess.Popen(
             [*command(framework, options), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -314,6 +324,9 @@ class Run:
             rows += self.locally.finish()
         print_rows(rows)
         self.rows += rows
+        if options.lines:
+            with options.lines.open("a") as lines:
+                lines.writelines(json.dumps(entry) + "\n" for entry in rows)
 
     def save(self) -> None:
         """Writes what there is so far: a run that is broken off leaves its finished batches."""
@@ -335,6 +348,7 @@ def main() -> None:
     add_run_arguments(parser)
     add_peer_arguments(parser)
     add_python_arguments(parser)
+    parser.add_argument("--lines", type=Path, metavar="F", help="append each row to F, a JSON object a line, as it comes")
     parser.add_argument("--locally", metavar="BINARY", help="let this `locally` take its turns too")
     parser.add_argument("--locally-arguments", default="", metavar="TEXT", help="more flags for `locally bench`")
     parser.add_argument("--locally-passes", type=comma_list, default=["forward", "backward"], metavar="PASS,…")

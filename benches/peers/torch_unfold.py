@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import (
+    CACHES,
     Data,
     Json,
     Peer,
@@ -33,7 +34,8 @@ from common import (
 )
 from torch import Tensor
 
-PRECISIONS = {"f32": "highest", "tf32": "high"}
+# torch.set_float32_matmul_precision's names; bf16 is a type of the arrays.
+PRECISIONS = {"f32": "highest", "tf32": "high", "bf16": "highest"}
 
 
 # --- Formulations ---------------------------------------------------------------------------------------------------
@@ -201,7 +203,7 @@ class Torch(Peer):
             raise SystemExit("error: PyTorch sees no CUDA device")
         torch.set_num_threads(options.threads)
         torch.set_grad_enabled(False)
-        self.tensors: dict[str, Tensor] = {}
+        self.tensors: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def adapter(self) -> Json:
         driver = f"torch {torch.__version__}"
@@ -216,7 +218,9 @@ class Torch(Peer):
 
     def specs(self, passes: Sequence[str]) -> list[Spec]:
         precisions = ["f32"] if self.options.device == "cpu" else list(PRECISIONS)
-        frameworks = ["torch"] if self.options.no_compile else ["torch", "torch-compile"]
+        frameworks = [] if self.options.only_compile else ["torch"]
+        if not self.options.no_compile:
+            frameworks.append("torch-compile")
         return [
             Spec(framework, "loop", precision, pass_)
             for framework in frameworks
@@ -236,13 +240,14 @@ class Torch(Peer):
         self.data = data
         self.tensors.clear()
 
-    def tensor(self, name: str) -> Tensor:
-        if name not in self.tensors:
+    def tensor(self, name: str, precision: str) -> Tensor:
+        key = (name, torch.bfloat16 if precision == "bf16" else torch.float32)
+        if key not in self.tensors:
             value = self.data.get(name)
             if name == "w":
                 value = value.reshape(value.shape[0], -1, value.shape[3])
-            self.tensors[name] = torch.from_numpy(np.ascontiguousarray(value)).to(self.device)
-        return self.tensors[name]
+            self.tensors[key] = torch.from_numpy(np.ascontiguousarray(value)).to(self.device, key[1])
+        return self.tensors[key]
 
     def products(self, compiled: bool) -> list[str]:
         if self.data.workload.filters > 1:
@@ -259,7 +264,7 @@ class Torch(Peer):
     def candidates(self, spec: Spec) -> Iterator[tuple[str, Callable[[], Any]]]:
         workload, compiled = self.data.workload, spec.framework == "torch-compile"
         names = {"forward": ("x", "w", "b"), "backward": ("x", "w", "dy"), "both": ("x", "w", "b", "dy")}[spec.pass_]
-        arguments = [self.tensor(name) for name in names]
+        arguments = [self.tensor(name, spec.precision) for name in names]
         for product in self.products(compiled):
             if spec.pass_ == "forward":
                 yield product, self.runner(forward_function(workload, product), arguments, spec)
@@ -282,15 +287,26 @@ class Torch(Peer):
 
         return run
 
-    def canonical(self, spec: Spec, result: Any) -> dict[str, np.ndarray]:
+    def canonical(self, spec: Spec, result: Any) -> dict[str, Tensor]:
         workload = self.data.workload
         names = {"forward": ("y",), "backward": ("dx", "dw", "db"), "both": ("y", "dx", "dw", "db")}[spec.pass_]
         values = (result,) if spec.pass_ == "forward" else result
-        arrays = {name: value.cpu().numpy() for name, value in zip(names, values)}
+        arrays = dict(zip(names, values))
         if "dw" in arrays:
             shape = (workload.locations, workload.taps, workload.channels, workload.filters)
             arrays["dw"] = arrays["dw"].reshape(shape)
         return arrays
+
+    def host(self, array: Tensor) -> np.ndarray:
+        return array.float().cpu().numpy()
+
+    def fill_caches(self) -> None:
+        if self.options.device == "cpu":
+            return super().fill_caches()
+        if not hasattr(self, "on_device"):
+            self.on_device = torch.zeros(CACHES // 4, device=self.device)
+        self.on_device.sum()
+        torch.cuda.synchronize()
 
     def wait(self, result: Any) -> None:
         if self.options.device == "cuda":

@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Write a model in another format or weight layout
     Convert(Convert),
     /// Measure how fast layers run here, and what part that is of what the device can do
-    Bench(crate::bench::Args),
+    Bench(Box<crate::bench::Args>),
 }
 
 #[derive(Debug, Args)]

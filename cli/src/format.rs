@@ -41,6 +41,11 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
+/// To four decimals.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -140,17 +140,9 @@ impl LocallyConnected {
             self.planner().forward(batch, implementation, saves)?,
             self.planner().backward(batch, implementation, Gradients::ALL)?,
         ];
-        let device = self.context.device();
-        let (made, caught) = scoped(device, || {
-            let mut dispatches = plans.iter().flat_map(|plan| &plan.dispatches);
-            dispatches.try_for_each(|d| self.context.pipelines().get(device, d.variant).map(drop))
-        });
-        if let Err(error) = caught.await {
-            let dispatches = plans.iter().flat_map(|plan| &plan.dispatches);
-            self.context.pipelines().forget(dispatches.map(|dispatch| dispatch.variant));
-            return Err(error);
-        }
-        made
+        let dispatches = plans.iter().flat_map(|plan| &plan.dispatches);
+        let variants: Vec<_> = dispatches.map(|dispatch| dispatch.variant).collect();
+        self.context.compile(&variants).await
     }
 
     /// Binds a forward pass to buffers.

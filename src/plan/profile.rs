@@ -1,5 +1,6 @@
 //! What the planner knows of a device: plain numbers, so that tests can force any.
 
+use super::tiles::TileShape;
 use crate::geometry::Geometry;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,8 @@ pub struct DeviceProfile {
 }
 
 /// Numbers by which the planner chooses among the kernels of the loop variant, and tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Strategy {
     /// Most samples for which the threads of a workgroup divide a sum among them (`loop_*_split`).
     pub split_batch: u32,
@@ -44,6 +46,8 @@ pub struct Strategy {
     pub tile_batch: u32,
     /// Least share of what tiles compute that is wanted, in per cent.
     pub tile_use: u32,
+    /// The shape that tiles have; none is for each product the one that is expected to be fastest.
+    pub tile_shape: Option<TileShape>,
     /// Threads of a workgroup of `loop_forward` and `loop_grad_input`: 8 or 64.
     pub group_threads: u32,
     /// Workgroups that keep the device busy.
@@ -60,6 +64,7 @@ impl Strategy {
         split_terms: 2,
         tile_batch: 9,
         tile_use: 50,
+        tile_shape: None,
         group_threads: 64,
         busy_groups: 512,
         sparse_ahead: 4,
@@ -72,6 +77,7 @@ impl Strategy {
         split_terms: 2,
         tile_batch: u32::MAX,
         tile_use: 50,
+        tile_shape: None,
         group_threads: 8,
         busy_groups: 8,
         sparse_ahead: 1,

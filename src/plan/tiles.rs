@@ -2,9 +2,12 @@
 
 use super::Strategy;
 use crate::kernel::{Kernel, Variant};
+use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Constants of `tile.wgsl` that fix a tile's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TileShape {
     /// `ROWS`: a thread's fours of rows.
     pub row_fours: u32,
@@ -72,7 +75,34 @@ impl TileShape {
             let fours = u64::from(shape.row_fours * shape.column_fours);
             all * (16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours))
         };
+        if let Some(shape) = strategy.tile_shape {
+            return shape;
+        }
         TILE_SHAPES.into_iter().min_by_key(time).unwrap_or(TILE_SHAPES[0])
+    }
+}
+
+/// Rows by columns: `64x32`.
+impl fmt::Display for TileShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.rows(), self.columns())
+    }
+}
+
+impl From<TileShape> for String {
+    fn from(shape: TileShape) -> Self {
+        shape.to_string()
+    }
+}
+
+/// From rows by columns, as it is written.
+impl TryFrom<String> for TileShape {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let all = || TILE_SHAPES.map(|shape| shape.to_string()).join(", ");
+        let named = TILE_SHAPES.into_iter().find(|shape| shape.to_string() == text);
+        named.ok_or_else(|| format!("{text:?} is no shape of a tile; those are {}", all()))
     }
 }
 

@@ -2,15 +2,16 @@
 
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
-use locally_connected::kernel::{Params, Tables};
+use locally_connected::kernel::{Access, Params, Tables};
 use locally_connected::plan::{Gradients, Plan, Planner, Role, Strategy, chunks};
 use locally_connected::reference::{self, Passes};
 use locally_connected::{
     Activation, Context, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, PlanOptions, Result,
     WeightType,
 };
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 
 /// Most relative error of outputs: rounding in f32 of sums as long as the tests have.
 pub(crate) const FORWARD: f64 = 1e-5;
@@ -33,24 +34,9 @@ pub(crate) fn profile() -> DeviceProfile {
     GPU.context().profile().clone()
 }
 
-/// A context on the shared device whose planner sees `profile`, with the pipelines that it made before.
+/// A context on the shared device whose planner sees `profile`.
 pub(crate) fn context(profile: &DeviceProfile) -> Context {
-    static OTHERS: Mutex<Vec<Context>> = Mutex::new(Vec::new());
-    let shared = GPU.context();
-    if profile == shared.profile() {
-        return shared.clone();
-    }
-    let mut others = OTHERS.lock().expect("no test panics while it is locked");
-    if let Some(context) = others.iter().find(|context| context.profile() == profile) {
-        return context.clone();
-    }
-    // Tests that make up profiles at random don't come back to them.
-    if others.len() == 16 {
-        others.remove(0);
-    }
-    let made = Context::with_profile(shared.device(), shared.queue(), profile.clone());
-    others.push(made.clone());
-    made
+    GPU.context().planning_with(profile.clone())
 }
 
 /// Strategies under which the planner asks for each kernel of the loop variant that the adapter under test might not
@@ -262,22 +248,49 @@ pub(crate) fn check_by(
             assert!(y.is_finite(), "an output of {y} for {:?}", geometry.config());
             *y = *expected as f32;
         }
-        for (what, found, expected, tolerance) in [
-            ("output", &output, &expected.output, tolerance),
-            ("grad_input", &gradients.input, &expected.grad_input, 2.0 * tolerance),
-            ("grad_kernel", &gradients.kernel, &expected.grad_kernel, 2.0 * tolerance),
-            ("grad_bias", &gradients.bias, &expected.grad_bias, 2.0 * tolerance),
-        ] {
+        let compared = [
+            (&output, &expected.output, tolerance),
+            (&gradients.input, &expected.grad_input, 2.0 * tolerance),
+            (&gradients.kernel, &expected.grad_kernel, 2.0 * tolerance),
+            (&gradients.bias, &expected.grad_bias, 2.0 * tolerance),
+        ];
+        for (what, (found, expected, tolerance)) in RESULTS.into_iter().zip(compared) {
             let error = error(found, expected);
             assert!(
                 error <= tolerance,
-                "{what} is off by {error:e} for batch {batch}, input {:?}, {:?}, {:?}",
+                "{what} is off by {error:e} by {} for batch {batch}, input {:?}, {:?}, {:?}",
+                writers(what, &geometry, batch, profile),
                 geometry.input_shape(),
                 geometry.config(),
                 profile.strategy
             );
         }
     }
+}
+
+/// The results of both passes, in the order of [`Passes`] and [`HostGradients`].
+pub(crate) const RESULTS: [&str; 4] = ["output", "grad_input", "grad_kernel", "grad_bias"];
+
+/// The kernels that write one of [`RESULTS`], as a message names them: `cargo xtask gpu-record` looks for these words and
+/// leaves the kernels out of what it measures.
+pub(crate) fn writers(result: &str, geometry: &Geometry, batch: u64, profile: &DeviceProfile) -> String {
+    let plans = plans(geometry, batch as u32, profile).expect("planned before");
+    let written = |role| match role {
+        Role::Output => "output",
+        Role::GradInput => "grad_input",
+        Role::GradKernel(_) => "grad_kernel",
+        Role::GradBias => "grad_bias",
+        _ => "",
+    };
+    let mut names = BTreeSet::new();
+    for dispatch in plans.iter().flat_map(|plan| &plan.dispatches) {
+        let info = dispatch.variant.kernel.info();
+        let mut written_here = dispatch.bindings.iter().zip(info.bindings).filter(|(_, a)| **a == Access::Write);
+        if written_here.any(|(slice, _)| written(slice.role) == result) {
+            names.insert(format!("[kernel {}]", info.name));
+        }
+    }
+    names.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 /// The plans of a forward pass, of one that keeps the values before the activation, and of all gradients, without a
@@ -322,7 +335,7 @@ pub(crate) fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, 
             assert!(slice.offset + bound <= whole, "{name} binds past the end of {:?}", slice.role);
             assert_eq!(slice.offset % u64::from(profile.storage_alignment), 0, "{name}: offset of {:?}", slice.role);
             let others = dispatch.bindings.iter().filter(|other| other.role == slice.role).count();
-            let writes = *access == locally_connected::kernel::Access::Write;
+            let writes = *access == Access::Write;
             assert!(!writes || others == 1, "{name} binds {:?} twice and writes it", slice.role);
         }
         let [x, y, z] = dispatch.workgroups;

@@ -7,6 +7,7 @@
 //! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint`, on Linux `isa` |
 //! | `wasm`  | builds the library for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
+//! | `gpu-record` | proves and measures the kernels on a machine, borrowed or one's own: docs/gpu-record.md |
 //! | `isa`   | compiles every shader variant for an AMD GPU that needn't be there: registers, spills, assembly |
 //!
 //! On Debian and Ubuntu, as root or with passwordless sudo, missing system packages are installed by `apt-get`, and
@@ -23,10 +24,11 @@
 //!   `variants.json` of `DIR` instead of making a new list from the library.
 //! * `isa`: Linux, and Mesa's RADV, which Debian's `mesa-vulkan-drivers` has.
 //!
-//! `CARGO_TARGET_DIR` is respected throughout. There are no dependencies, so that the first use is quick.
+//! `CARGO_TARGET_DIR` is respected throughout. There is no dependency but serde_json, so that the first use is quick.
 
 mod apt;
 mod demo;
+mod gpu_record;
 mod isa;
 mod setup;
 mod sh;
@@ -44,6 +46,8 @@ Usage: cargo xtask <command>
   test [ARG…]   format, lints, docs, tests, wasm and tint; ARGs go to `cargo test` (--release, a name, …)
   wasm          build the library for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
+  gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
+                what it brought (docs/gpu-record.md)
   tint [DIR]    compile every shader variant (or those of DIR/variants.json) in headless Chromium
   help          this text
 ";
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         ["wasm"] => wasm::wasm(),
         ["tint"] => tint::tint(None),
         ["tint", dir] => tint::tint(Some(dir)),
+        ["gpu-record", rest @ ..] => gpu_record::gpu_record(rest),
         ["isa", rest @ ..] => isa::isa(rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -125,7 +125,8 @@ fn gives_adapter(manifest: &Path, gpu: bool, libraries: &Libraries) -> bool {
     if !(for_this_processor(&name, std::env::consts::ARCH) && (gpu || is_software(&name))) {
         return false;
     }
-    let library = std::fs::read_to_string(manifest).ok().and_then(|json| sh::json_string(&json, "library_path"));
+    let library =
+        std::fs::read_to_string(manifest).ok().and_then(|json| sh::json_string(&json, &["ICD", "library_path"]));
     match library {
         Some(library) if library.contains('/') => manifest.with_file_name(library).exists(),
         Some(library) => libraries.has(&library),

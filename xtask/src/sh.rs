@@ -30,24 +30,15 @@ pub(crate) fn target_dir() -> &'static Path {
                 .arg(root().join("Cargo.toml")),
         );
         metadata
-            .and_then(|json| json_string(&json, "target_directory"))
+            .and_then(|json| json_string(&json, &["target_directory"]))
             .map_or_else(|| root().join("target"), PathBuf::from)
     })
 }
 
-/// The first string value of `key` in `json`. Enough for what cargo and Vulkan's manifests hold; not a parser.
-pub(crate) fn json_string(json: &str, key: &str) -> Option<String> {
-    let (_, rest) = json.split_once(&format!("\"{key}\""))?;
-    let rest = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
-    let mut value = String::new();
-    let mut chars = rest.chars();
-    loop {
-        match chars.next()? {
-            '"' => return Some(value),
-            '\\' => value.push(chars.next()?),
-            c => value.push(c),
-        }
-    }
+/// The string at `path` in a JSON text.
+pub(crate) fn json_string(json: &str, path: &[&str]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(json).ok()?;
+    path.iter().try_fold(&value, |value, key| value.get(key))?.as_str().map(str::to_owned)
 }
 
 fn cargo_program() -> std::ffi::OsString {
@@ -132,15 +123,6 @@ pub(crate) fn find(names: &[&str]) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn json_strings_are_found_and_unescaped() {
-        let json = r#"{"a": 1, "target_directory":"C:\\x\\target", "ICD": {"library_path" : "libvulkan_lvp.so"}}"#;
-        assert_eq!(json_string(json, "target_directory").as_deref(), Some(r"C:\x\target"));
-        assert_eq!(json_string(json, "library_path").as_deref(), Some("libvulkan_lvp.so"));
-        assert_eq!(json_string(json, "a"), None);
-        assert_eq!(json_string(json, "absent"), None);
-    }
 
     #[test]
     fn commands_are_shown_as_typed() {

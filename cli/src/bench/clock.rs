@@ -1,8 +1,13 @@
 //! Times of submits: the wall clock always, the device's timestamps where it has sane ones.
 
+use super::ceiling::Cache;
+use super::mover::{Access, Mover};
+use super::scope::scoped;
+use super::step::{Step, pipeline};
 use crate::failure::Failure;
 use locally_connected::headless::Gpu;
 use locally_connected::{Error, wgpu};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -20,6 +25,8 @@ pub(crate) struct Clock {
     device: wgpu::Device,
     queue: wgpu::Queue,
     timestamps: Option<Timestamps>,
+    /// What clears the caches before each submit that is timed.
+    cold: Option<Step>,
     lost: Arc<OnceLock<String>>,
 }
 
@@ -33,9 +40,13 @@ struct Timestamps {
 
 /// Bytes of the two timestamps of a pass.
 const BYTES: u64 = 16;
+/// Bytes beyond the last cache of any GPU, and of most CPUs.
+const CACHES: u64 = 256 << 20;
 
 impl Clock {
-    pub(crate) fn new(gpu: &Gpu) -> Self {
+    /// # Errors
+    /// Out of memory for what fills the caches.
+    pub(crate) fn new(gpu: &Gpu, cache: Cache) -> Result<Self, Error> {
         let (device, queue) = (gpu.context().device().clone(), gpu.context().queue().clone());
         let lost = Arc::new(OnceLock::new());
         let noted = lost.clone();
@@ -61,11 +72,26 @@ impl Clock {
                 tick,
             }
         });
-        Self { device, queue, timestamps, lost }
+        let cold = match cache {
+            Cache::Hot => None,
+            Cache::Cold => Some(filling_caches(gpu)?),
+        };
+        Ok(Self { device, queue, timestamps, cold, lost })
+    }
+
+    /// What the passes that are timed find in the caches.
+    pub(crate) fn cache(&self) -> Cache {
+        if self.cold.is_some() { Cache::Cold } else { Cache::Hot }
     }
 
     /// Times one compute pass, submitted alone to an idle device.
     pub(crate) fn time(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> Result<Sample, Failure> {
+        if let Some(cold) = &self.cold {
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            cold.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+            self.queue.submit([encoder.finish()]);
+            self.wait()?;
+        }
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let timestamp_writes = self.timestamps.as_ref().map(|timestamps| wgpu::ComputePassTimestampWrites {
             query_set: &timestamps.set,
@@ -109,6 +135,19 @@ impl Clock {
         mapped.unmap();
         Ok(milliseconds(ends, *tick))
     }
+}
+
+/// Reads more than the caches hold. Writing would fill them too, but with what must be written back before anything
+/// else finds room, at the expense of what is timed next.
+fn filling_caches(gpu: &Gpu) -> Result<Step, Error> {
+    let bytes = 1u64 << gpu.context().profile().max_piece().min(CACHES).ilog2();
+    let reader = Mover { access: Access::Read, width: 4, each: 4 };
+    let [source, written] = scoped(gpu, || [gpu.empty(bytes / 4), gpu.empty(bytes / 16)])?;
+    // Pages that were never written may all be one page of zeros.
+    gpu.submit(|encoder| encoder.clear_buffer(&source, 0, None));
+    let groups = reader.workgroups(bytes).unwrap_or(1);
+    let x = groups.min(1 << 15);
+    Ok(Step::new(gpu, Rc::new(pipeline(gpu, &reader.source())), [&source, &written], [x, groups / x]))
 }
 
 /// Drivers are known to leave timestamps at zero or to run them backward (wgpu-native #625, vello #475).

@@ -1,27 +1,27 @@
 //! Times the passes of a workload, all of one batch in turns so that noise meets all alike.
 
-use super::ceiling::Ceiling;
+use super::ceiling::Roof;
 use super::clock::{Clock, Sample, spreads};
 use super::noise::Noise;
 use super::record::{Key, Row};
-use super::scoped;
+use super::scope::scoped;
+use super::setup::Setup;
 use super::skips::Skip;
 use super::workloads::{Dtype, Pass, Workload, work};
 use crate::failure::Failure;
 use locally_connected::geometry::Geometry;
 use locally_connected::headless::Gpu;
 use locally_connected::kernel::Tables;
-use locally_connected::plan::{Gradients, Planner, chunks};
+use locally_connected::plan::{self, Gradients, Planner, Strategy, chunks};
 use locally_connected::{
-    Backward, Bound, Error, Forward, Implementation, KernelBuffers, LocallyConnected, PlanOptions, wgpu,
+    Backward, Bound, Context, Error, Forward, Implementation, KernelBuffers, LocallyConnected, wgpu,
 };
 use pollster::block_on;
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
-/// Fewest samples of a row, unless one takes so long that [`MOST_SECONDS`] are over before.
+/// Fewest samples of a row, unless one takes so long that the time is over before.
 const LEAST_SAMPLES: usize = 5;
-/// Longest time that the samples of a row take in all, unless more is asked for.
-const MOST_SECONDS: f64 = 10.0;
 /// A first run slower than this, in milliseconds, is not followed by a second one that doesn't count either.
 const SLOW: f64 = 1000.0;
 
@@ -30,42 +30,79 @@ const SLOW: f64 = 1000.0;
 pub(crate) struct Plan {
     /// Without doubles; [`Implementation::Auto`] first.
     pub(crate) implementations: Vec<Implementation>,
-    pub(crate) options: PlanOptions,
+    /// One at least.
+    pub(crate) setups: Vec<Setup>,
+    /// Kernels that are not to be run.
+    pub(crate) without: Vec<String>,
     pub(crate) dtypes: Vec<Dtype>,
     pub(crate) passes: Vec<Pass>,
-    /// Least seconds of samples of each row.
-    pub(crate) seconds: f64,
+    /// Least and, once there is a sample, most seconds of samples of each row.
+    pub(crate) seconds: RangeInclusive<f64>,
 }
 
 /// Everything that the measurements share.
 pub(crate) struct Bench<'a> {
-    pub(crate) gpu: &'a Gpu,
-    pub(crate) clock: &'a Clock,
-    pub(crate) ceiling: Ceiling,
-    pub(crate) plan: &'a Plan,
-    pub(crate) noise: &'a Noise,
+    gpu: &'a Gpu,
+    clock: &'a Clock,
+    roof: &'a Roof,
+    plan: &'a Plan,
+    noise: &'a Noise,
     /// Bytes that buffers may take in all, where that is known.
-    pub(crate) memory: Option<u64>,
+    memory: Option<u64>,
+    /// Of each of the plan's setups.
+    contexts: Vec<Context>,
 }
 
-/// A way to run a layer, with its weights on the device once something needs them.
+impl<'a> Bench<'a> {
+    pub(crate) fn new(
+        gpu: &'a Gpu,
+        clock: &'a Clock,
+        roof: &'a Roof,
+        plan: &'a Plan,
+        noise: &'a Noise,
+        memory: Option<u64>,
+    ) -> Self {
+        let contexts = plan.setups.iter().map(|setup| setup.context(gpu.context())).collect();
+        Self { gpu, clock, roof, plan, noise, memory, contexts }
+    }
+}
+
+/// A way to run a layer.
 struct Variant {
     implementation: Implementation,
     dtype: Dtype,
     geometry: Geometry,
-    layer: Option<LocallyConnected>,
+    /// Which of the plan's.
+    setup: usize,
 }
 
-/// A row to be.
+/// A layer with its weights on the device, for all variants with the same of these.
+struct Built {
+    implementation: Implementation,
+    dtype: Dtype,
+    strategy: Strategy,
+    layer: LocallyConnected,
+}
+
+/// A row to be, or several: setups that make the same plan are measured once.
 struct Case {
-    variant: usize,
+    variants: Vec<usize>,
     pass: Pass,
-    /// Of each plan; never [`Implementation::Auto`].
-    implementations: Vec<Implementation>,
-    scratch: u64,
+    plans: Vec<plan::Plan>,
     bound: Vec<Bound>,
     samples: Vec<Sample>,
     seconds: f64,
+}
+
+impl Case {
+    /// Of each plan; never [`Implementation::Auto`].
+    fn implementations(&self) -> impl Iterator<Item = Implementation> {
+        self.plans.iter().map(|plan| plan.implementation)
+    }
+
+    fn kernels(&self) -> impl Iterator<Item = locally_connected::kernel::Variant> {
+        self.plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant)
+    }
 }
 
 /// The buffers that all cases of a batch share. The gradient of the output is the output: the loss is `½ Σ y²`.
@@ -82,6 +119,7 @@ pub(crate) struct Subject<'a> {
     bench: &'a Bench<'a>,
     workload: &'a Workload,
     variants: Vec<Variant>,
+    built: Vec<Built>,
 }
 
 impl<'a> Subject<'a> {
@@ -92,14 +130,15 @@ impl<'a> Subject<'a> {
         for &dtype in &bench.plan.dtypes {
             for &implementation in &bench.plan.implementations {
                 let geometry = workload.geometry(implementation, dtype)?;
-                variants.push(Variant { implementation, dtype, geometry, layer: None });
+                let variant = |setup| Variant { implementation, dtype, geometry: geometry.clone(), setup };
+                variants.extend((0..bench.plan.setups.len()).map(variant));
             }
         }
-        Ok(Self { bench, workload, variants })
+        Ok(Self { bench, workload, variants, built: Vec::new() })
     }
 
-    /// The rows of one batch; what can't run goes to `skipped`.
-    pub(crate) fn batch(&mut self, batch: u32, skipped: &mut Vec<Skip>) -> Result<Vec<Row>, Failure> {
+    /// The rows of one batch, each with the variants of kernels that were run; what can't run goes to `skipped`.
+    pub(crate) fn batch(&mut self, batch: u32, skipped: &mut Vec<Skip>) -> Result<Vec<(Row, Vec<String>)>, Failure> {
         let cases = self.plan(batch, skipped);
         if cases.is_empty() {
             return Ok(Vec::new());
@@ -116,17 +155,18 @@ impl<'a> Subject<'a> {
             match self.bind(&mut case, &operands, batch) {
                 Ok(()) => ready.push(case),
                 Err(Error::DeviceLost(why)) => return Err(Error::DeviceLost(why).into()),
-                Err(error) => skipped.push(self.skip(case.variant, case.pass, batch, &error)),
+                Err(error) => skipped.push(self.skip(case.variants[0], case.pass, batch, error.to_string())),
             }
         }
         self.measure(&mut ready)?;
-        Ok(ready.iter().filter_map(|case| self.row(case, batch)).collect())
+        Ok(ready.iter().flat_map(|case| self.rows(case, batch)).collect())
     }
 
-    fn skip(&self, variant: usize, pass: Pass, batch: u32, error: &Error) -> Skip {
-        let Variant { implementation, dtype, .. } = &self.variants[variant];
-        let how = format!("{} {}", implementation.name(), dtype.name());
-        Skip { how, pass: Some(pass), batch, why: error.to_string() }
+    fn skip(&self, variant: usize, pass: Pass, batch: u32, why: String) -> Skip {
+        let Variant { implementation, dtype, setup, .. } = &self.variants[variant];
+        let setup = self.bench.plan.setups[*setup].name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let how = format!("{} {}{setup}", implementation.name(), dtype.name());
+        Skip { how, pass: Some(pass), batch, why }
     }
 
     /// The cases that the planner has a plan for. What `auto` resolves to is not measured twice.
@@ -137,16 +177,29 @@ impl<'a> Subject<'a> {
                 let case = match self.resolve(index, pass, batch) {
                     Ok(case) => case,
                     Err(error) => {
-                        skipped.push(self.skip(index, pass, batch, &error));
+                        skipped.push(self.skip(index, pass, batch, error.to_string()));
                         continue;
                     }
                 };
-                let same = |other: &Case| {
-                    let dtype = self.variants[other.variant].dtype;
-                    (other.pass, &other.implementations, dtype) == (pass, &case.implementations, variant.dtype)
+                let left_out = |kernel: &str| self.bench.plan.without.iter().any(|without| without == kernel);
+                let mut kernels = case.kernels().map(|kernel| kernel.kernel.info().name);
+                if let Some(kernel) = kernels.find(|kernel| left_out(kernel)) {
+                    skipped.push(self.skip(index, pass, batch, format!("{kernel} is left out")));
+                    continue;
+                }
+                drop(kernels);
+                let alike = |other: &&mut Case| {
+                    let dtype = self.variants[other.variants[0]].dtype;
+                    (other.pass, dtype) == (pass, variant.dtype) && other.implementations().eq(case.implementations())
                 };
-                if !cases.iter().any(same) {
-                    cases.push(case);
+                // The first of a setup stands for its equals.
+                let of_setup = |other: &Case| other.variants.iter().any(|&v| self.variants[v].setup == variant.setup);
+                if cases.iter_mut().filter(alike).any(|other| of_setup(other)) {
+                    continue;
+                }
+                match cases.iter_mut().filter(alike).find(|other| other.plans == case.plans) {
+                    Some(same) => same.variants.push(index),
+                    None => cases.push(case),
                 }
             }
         }
@@ -155,10 +208,10 @@ impl<'a> Subject<'a> {
 
     /// A case by its plans.
     fn resolve(&self, index: usize, pass: Pass, batch: u32) -> Result<Case, Error> {
-        let profile = self.bench.gpu.context().profile();
-        let Variant { geometry, implementation, .. } = &self.variants[index];
+        let Variant { geometry, implementation, setup, .. } = &self.variants[index];
+        let profile = self.bench.contexts[*setup].profile();
         let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
-        let options = self.bench.plan.options;
+        let options = self.bench.plan.setups[*setup].options();
         let planner = Planner { geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
         let mut plans = Vec::new();
         if pass.has_forward() {
@@ -167,20 +220,14 @@ impl<'a> Subject<'a> {
         if pass.has_backward() {
             plans.push(planner.backward(batch, *implementation, Gradients::ALL)?);
         }
-        Ok(Case {
-            variant: index,
-            pass,
-            implementations: plans.iter().map(|plan| plan.implementation).collect(),
-            scratch: plans.iter().map(locally_connected::plan::Plan::scratch_bytes).sum(),
-            bound: Vec::new(),
-            samples: Vec::new(),
-            seconds: 0.0,
-        })
+        Ok(Case { variants: vec![index], pass, plans, bound: Vec::new(), samples: Vec::new(), seconds: 0.0 })
     }
 
     /// Whether all buffers of the cases can be there at once.
     fn fits(&self, cases: &[Case], batch: u32) -> Result<(), Error> {
-        let Some(geometry) = cases.first().map(|case| &self.variants[case.variant].geometry) else { return Ok(()) };
+        let Some(geometry) = cases.first().map(|case| &self.variants[case.variants[0]].geometry) else {
+            return Ok(());
+        };
         let backward = cases.iter().any(|case| case.pass.has_backward());
         let (x, y) = (4 * u64::from(batch) * geometry.inputs(), 4 * u64::from(batch) * geometry.outputs());
         let limit = self.bench.gpu.context().profile().max_buffer;
@@ -191,14 +238,17 @@ impl<'a> Subject<'a> {
             }
         }
         let weights = |dtype: Dtype| dtype.bytes() * geometry.weights() + 4 * geometry.biases();
-        let needed = cases.iter().map(|case| case.scratch).sum::<u64>()
-            + self
-                .variants
-                .iter()
-                .enumerate()
-                .filter(|(index, variant)| variant.layer.is_some() || cases.iter().any(|case| case.variant == *index))
-                .map(|(_, variant)| weights(variant.dtype))
-                .sum::<u64>()
+        // Each layer once, whether it is there already or not.
+        let mut layers: Vec<_> = self.built.iter().map(|b| (b.implementation, b.dtype, b.strategy)).collect();
+        for case in cases {
+            let key = self.key(case.variants[0]);
+            if !layers.contains(&key) {
+                layers.push(key);
+            }
+        }
+        let scratch = cases.iter().flat_map(|case| &case.plans).map(plan::Plan::scratch_bytes).sum::<u64>();
+        let needed = scratch
+            + layers.iter().map(|(_, dtype, _)| weights(*dtype)).sum::<u64>()
             + x
             + y
             // The gradients, and for a moment the weights on their way to the device.
@@ -216,12 +266,12 @@ impl<'a> Subject<'a> {
 
     fn operands(&mut self, cases: &[Case], batch: u32) -> Result<Operands, Error> {
         for case in cases {
-            self.build(case.variant)?;
+            self.build(case.variants[0])?;
         }
         let bench = self.bench;
         let Some((geometry, layer)) = cases.first().and_then(|case| {
-            let variant = &self.variants[case.variant];
-            Some((&variant.geometry, variant.layer.as_ref()?))
+            let variant = case.variants[0];
+            Some((&self.variants[variant].geometry, self.layer(variant)?))
         }) else {
             return Err(Error::Missing { what: "a case", why: "there is nothing to measure" });
         };
@@ -239,30 +289,48 @@ impl<'a> Subject<'a> {
         Ok(Operands { x: inputs, y: outputs, dx, dw, db })
     }
 
+    fn key(&self, variant: usize) -> (Implementation, Dtype, Strategy) {
+        let Variant { implementation, dtype, setup, .. } = self.variants[variant];
+        (implementation, dtype, self.bench.contexts[setup].profile().strategy)
+    }
+
+    fn position(&self, variant: usize) -> Option<usize> {
+        let key = self.key(variant);
+        self.built.iter().position(|built| (built.implementation, built.dtype, built.strategy) == key)
+    }
+
+    fn layer(&self, variant: usize) -> Option<&LocallyConnected> {
+        self.position(variant).map(|at| &self.built[at].layer)
+    }
+
     /// Puts a variant's weights on the device, once.
     fn build(&mut self, index: usize) -> Result<(), Error> {
-        let variant = &mut self.variants[index];
-        if variant.layer.is_some() {
+        if self.position(index).is_some() {
             return Ok(());
         }
-        let mut layer = block_on(LocallyConnected::with_geometry(self.bench.gpu.context(), variant.geometry.clone()))?;
-        layer.set_options(self.bench.plan.options);
-        layer.write_canonical(&self.bench.noise.values(variant.geometry.weights()))?;
-        if variant.geometry.biases() > 0 {
-            layer.write_bias(&self.bench.noise.values(variant.geometry.biases()))?;
+        let Variant { geometry, setup, .. } = &self.variants[index];
+        let bench = self.bench;
+        let layer = block_on(LocallyConnected::with_geometry(&bench.contexts[*setup], geometry.clone()))?;
+        layer.write_canonical(&bench.noise.values(geometry.weights()))?;
+        if geometry.biases() > 0 {
+            layer.write_bias(&bench.noise.values(geometry.biases()))?;
         }
         // The upload's staging memory is free again after this.
-        self.bench.gpu.submit(|_| ());
+        bench.gpu.submit(|_| ());
         // A device that is lost says so again when it is first timed.
-        let _ = self.bench.clock.wait();
-        variant.layer = Some(layer);
+        let _ = bench.clock.wait();
+        let (implementation, dtype, strategy) = self.key(index);
+        self.built.push(Built { implementation, dtype, strategy, layer });
         Ok(())
     }
 
-    fn bind(&self, case: &mut Case, operands: &Operands, batch: u32) -> Result<(), Error> {
-        let Some(layer) = &self.variants[case.variant].layer else {
+    fn bind(&mut self, case: &mut Case, operands: &Operands, batch: u32) -> Result<(), Error> {
+        let options = self.bench.plan.setups[self.variants[case.variants[0]].setup].options();
+        let Some(at) = self.position(case.variants[0]) else {
             return Err(Error::Missing { what: "a layer", why: "the case runs it" });
         };
+        let layer = &mut self.built[at].layer;
+        layer.set_options(options);
         let Operands { x, y, dx, dw, db } = operands;
         if case.pass.has_forward() {
             let forward = Forward { batch, input: x, output: y, pre_activation: None };
@@ -293,11 +361,11 @@ impl<'a> Subject<'a> {
                 time(case)?;
             }
         }
-        let most = MOST_SECONDS.max(self.bench.plan.seconds);
+        let (least, most) = (*self.bench.plan.seconds.start(), *self.bench.plan.seconds.end());
         loop {
             let mut done = true;
             for case in cases.iter_mut() {
-                let enough = case.samples.len() >= LEAST_SAMPLES && case.seconds >= self.bench.plan.seconds;
+                let enough = case.samples.len() >= LEAST_SAMPLES && case.seconds >= least;
                 if enough || (!case.samples.is_empty() && case.seconds >= most) {
                     continue;
                 }
@@ -313,19 +381,26 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn row(&self, case: &Case, batch: u32) -> Option<Row> {
-        let variant = &self.variants[case.variant];
-        let (wall, gpu) = spreads(&case.samples)?;
-        let work = work(&variant.geometry, case.pass, batch, variant.dtype);
-        let key = Key {
-            workload: &self.workload.name,
-            pass: case.pass,
-            // Where `auto` takes two for both passes, the forward pass's stands for them.
-            implementation: *case.implementations.first()?,
-            auto: variant.implementation == Implementation::Auto,
-            batch,
-            dtype: variant.dtype,
+    fn rows(&self, case: &Case, batch: u32) -> Vec<(Row, Vec<String>)> {
+        // Where `auto` takes two for both passes, the forward pass's stands for them.
+        let (Some(implementation), Some(times)) = (case.implementations().next(), spreads(&case.samples)) else {
+            return Vec::new();
         };
-        Some(Row::new(key, (wall, gpu), work, &self.bench.ceiling))
+        let kernels: Vec<String> = case.kernels().map(|kernel| kernel.name()).collect();
+        let row = |&index: &usize| {
+            let variant = &self.variants[index];
+            let work = work(&variant.geometry, case.pass, batch, variant.dtype);
+            let key = Key {
+                workload: &self.workload.name,
+                pass: case.pass,
+                implementation,
+                auto: variant.implementation == Implementation::Auto,
+                batch,
+                dtype: variant.dtype,
+                setup: self.bench.plan.setups[variant.setup].name.as_deref(),
+            };
+            (Row::new(key, times, work, self.bench.roof), kernels.clone())
+        };
+        case.variants.iter().map(row).collect()
     }
 }

@@ -4,26 +4,36 @@ mod ceiling;
 mod clock;
 mod compare;
 mod html;
+mod lines;
 mod measure;
+mod mover;
 mod noise;
 mod plots;
+mod probe;
 mod record;
+mod scope;
+mod setup;
 mod skips;
+mod step;
 mod table;
 mod workloads;
 
 use crate::args::{Choice, Common};
 use crate::failure::Failure;
 use crate::{device, memory, output};
+use ceiling::{Cache, Roof};
 use clap::builder::PossibleValuesParser;
 use clap::value_parser;
+use clock::Clock;
 use compare::{Comparison, Peers};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lines::Lines;
 use locally_connected::headless::Gpu;
 use locally_connected::keras::write_file;
-use locally_connected::{Error, Form, Padding, PlanOptions, wgpu};
-use pollster::block_on;
-use record::{Adapter, Report};
+use locally_connected::{Form, Padding};
+use probe::Probe;
+use record::{Adapter, Report, Row};
+use setup::Setup;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use workloads::{Dtype, Pass, Workload};
@@ -47,15 +57,37 @@ pub(crate) struct Args {
     /// How the layers are executed
     #[arg(long, value_name = "I,…", value_delimiter = ',', default_value = "auto")]
     implementation: Vec<Choice>,
-    /// Form of loop's kernels, where there is one: register, split or tiled; without, what the planner takes
-    #[arg(long, value_name = "FORM", value_parser = form)]
-    form: Option<Form>,
+    /// Forms of loop's kernels, where there are such: register, split, tiled; without, what the planner takes
+    #[arg(long, value_name = "FORM,…", value_delimiter = ',', value_parser = form)]
+    form: Vec<Form>,
+    /// Other numbers of the planner's strategy, such as tile_batch=1,tile_shape=64x32; `own` is the device's own. Each
+    /// is measured, in turns with the others; form=tiled is a form with other numbers
+    #[arg(long, value_name = "NAME=VALUE,…", value_parser = setup::changes)]
+    strategy: Vec<Setup>,
+    /// Leave out what would run one of these kernels
+    #[arg(long, value_name = "KERNEL,…", value_delimiter = ',')]
+    without: Vec<String>,
     /// How the weights are stored on the device
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',', default_value = "f32")]
     dtype: Vec<Dtype>,
     /// Least time that each row is measured for
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
     min_time: f64,
+    /// Longest time that a row is measured for, once it has a sample
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    max_time: f64,
+    /// What passes find in the device's caches: what the last one left, or something else
+    #[arg(long, value_enum, default_value_t)]
+    cache: Cache,
+    /// Take what the device can do from F; where there is no F, measure it over footprints and write F
+    #[arg(long, value_name = "F")]
+    ceilings: Option<PathBuf>,
+    /// Measure nothing but the ceilings
+    #[arg(long, requires = "ceilings")]
+    ceilings_only: bool,
+    /// Append each row to F, a JSON object a line, as soon as it is measured
+    #[arg(long, value_name = "F")]
+    lines: Option<PathBuf>,
     /// Write the report as JSON
     #[arg(long, value_name = "F")]
     json: Option<PathBuf>,
@@ -148,14 +180,20 @@ impl Args {
         implementations.sort_by_key(|i| *i != locally_connected::Implementation::Auto);
         let (dtypes, mut passes) = (distinct(&self.dtype), distinct(&self.passes));
         passes.sort();
-        let options = PlanOptions { form: self.form, ..PlanOptions::default() };
-        measure::Plan { implementations, options, dtypes, passes, seconds: self.min_time }
+        let mut setups: Vec<Setup> = distinct(&self.form).into_iter().map(Setup::form).collect();
+        setups.extend(self.strategy.iter().cloned());
+        if setups.is_empty() {
+            setups.push(Setup::default());
+        }
+        let without = self.without.clone();
+        let seconds = self.min_time..=self.max_time.max(self.min_time);
+        measure::Plan { implementations, setups, without, dtypes, passes, seconds }
     }
 }
 
 /// Measures, prints and writes.
 pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
-    for path in [&args.json, &args.csv, &args.html].into_iter().flatten() {
+    for path in [&args.json, &args.csv, &args.html, &args.lines, &args.ceilings].into_iter().flatten() {
         output::check_destination(path)?;
     }
     let peers = args.compare.as_deref().map(read_peers).transpose()?;
@@ -165,7 +203,14 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
         workload.geometry(locally_connected::Implementation::Auto, Dtype::F32)?;
     }
     let gpu = device::open(common)?;
-    let report = measure_all(common, args, &gpu, &workloads, &plan)?;
+    let clock = Clock::new(&gpu, args.cache)?;
+    let bar = progress(common, workloads.len() * distinct(&args.batch).len());
+    let roof = roof(args, &Probe::new(&gpu, &clock, args.min_time.min(0.2)))?;
+    if args.ceilings_only {
+        bar.finish_and_clear();
+        return output::print(&table::roof(&roof));
+    }
+    let report = measure_all(args, &Measured { gpu: &gpu, clock: &clock, roof: &roof, bar: &bar }, &workloads, &plan)?;
     if report.results.is_empty() {
         return Err(Failure::machine("nothing of this could be measured here")
             .with_help("the lines before say why; smaller batches or workloads need less"));
@@ -190,41 +235,93 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     output::print(&format!("{}{compared}", table::results(&report)))
 }
 
-fn measure_all(
-    common: &Common,
-    args: &Args,
-    gpu: &Gpu,
-    workloads: &[Workload],
-    plan: &measure::Plan,
-) -> Result<Report, Failure> {
-    let batches = distinct(&args.batch);
+/// What a device can do at most: from a file, or measured.
+fn roof(args: &Args, probe: &Probe<'_>) -> Result<Roof, Failure> {
+    let Some(path) = &args.ceilings else { return probe.quick() };
+    let shown = path.display();
+    if !path.exists() {
+        return probe.sweep(|roof| {
+            let text = serde_json::to_string(roof).map_err(|error| Failure::machine(format!("{shown}: {error}")))?;
+            Ok(write_file(path, (text + "\n").as_bytes())?)
+        });
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::request(format!("{shown}: {error}")))?;
+    let roof: Roof = serde_json::from_str(&text)
+        .map_err(|error| Failure::request(format!("{shown}: is no file of ceilings: {error}")))?;
+    if roof.cache == args.cache {
+        Ok(roof)
+    } else {
+        Err(Failure::request(format!("{shown}: was measured with {:?} caches", roof.cache))
+            .with_help("`--cache` as it was then, or another file"))
+    }
+}
+
+fn progress(common: &Common, length: usize) -> ProgressBar {
     // indicatif shows nothing where standard error is no terminal.
     let target = if common.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some((workloads.len() * batches.len()) as u64), target);
+    let bar = ProgressBar::with_draw_target(Some(length as u64), target);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed}, {eta} to go)") {
         bar.set_style(style);
     }
     bar.set_message("ceilings");
-    let clock = clock::Clock::new(gpu);
-    let ceiling = ceiling::measure(gpu, &clock, plan.seconds.min(0.2))?;
+    bar
+}
+
+/// The device with what is known of it.
+struct Measured<'a> {
+    gpu: &'a Gpu,
+    clock: &'a Clock,
+    roof: &'a Roof,
+    bar: &'a ProgressBar,
+}
+
+fn measure_all(
+    args: &Args,
+    &Measured { gpu, clock, roof, bar }: &Measured<'_>,
+    workloads: &[Workload],
+    plan: &measure::Plan,
+) -> Result<Report, Failure> {
     let noise = noise::Noise::new(gpu);
-    let shared = measure::Bench { gpu, clock: &clock, ceiling, plan, noise: &noise, memory: most_bytes(gpu) };
+    let shared = measure::Bench::new(gpu, clock, roof, plan, &noise, most_bytes(gpu));
+    let adapter = Adapter::new(&gpu.adapter().get_info());
+    let mut lines = args.lines.as_deref().map(|path| Lines::append(path, &adapter, roof)).transpose()?;
     let mut results = Vec::new();
     for workload in workloads {
         let mut subject = measure::Subject::new(&shared, workload)?;
         let mut skipped = Vec::new();
-        for &batch in &batches {
+        for &batch in &distinct(&args.batch) {
             bar.set_message(format!("{} batch {batch}", workload.name));
-            results.extend(subject.batch(batch, &mut skipped)?);
+            for (row, kernels) in subject.batch(batch, &mut skipped)? {
+                if let Some(lines) = &mut lines {
+                    lines.row(&row, &kernels)?;
+                }
+                if row.of_ceiling > 1.0 {
+                    let Row { workload, pass, of_ceiling, .. } = &row;
+                    bar.suspend(|| {
+                        say(&format!(
+                            "note: {workload} {pass} batch {batch}: {of_ceiling} of the ceiling, so the probe measured less \
+                             than the device can do"
+                        ));
+                    });
+                }
+                results.push(row);
+            }
             bar.inc(1);
         }
         for line in skips::lines(&workload.name, &skipped) {
-            // Nowhere is left to say that standard error is closed.
-            bar.suspend(|| writeln!(std::io::stderr(), "{line}")).unwrap_or_default();
+            bar.suspend(|| say(&line));
+            if let Some(lines) = &mut lines {
+                lines.skip(&line)?;
+            }
         }
     }
     bar.finish_and_clear();
-    Ok(Report { adapter: Adapter::new(&gpu.adapter().get_info()), ceiling, results })
+    Ok(Report { adapter, ceiling: roof.ceiling, results })
+}
+
+/// A line on standard error. Nowhere is left to say that it is closed.
+fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").unwrap_or_default();
 }
 
 fn read_peers(path: &Path) -> Result<Peers, Failure> {
@@ -239,22 +336,6 @@ fn read_peers(path: &Path) -> Result<Peers, Failure> {
 /// Bytes that buffers may take on an adapter that is the CPU, whose memory they share with everything else.
 fn most_bytes(gpu: &Gpu) -> Option<u64> {
     if gpu.context().profile().is_cpu { Some(memory::available()? / 10 * 6) } else { None }
-}
-
-/// Runs `create` so that what the device can't give is an error.
-fn scoped<T>(gpu: &Gpu, create: impl FnOnce() -> T) -> Result<T, Error> {
-    let device = gpu.context().device();
-    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let made = create();
-    let (validation, memory) = (validation.pop(), memory.pop());
-    if let Some(error) = block_on(validation) {
-        return Err(Error::Device(error.to_string()));
-    }
-    match block_on(memory) {
-        Some(error) => Err(Error::OutOfMemory(error.to_string())),
-        None => Ok(made),
-    }
 }
 
 fn form(text: &str) -> Result<Form, String> {

@@ -2,15 +2,17 @@
 // their latency, and their values stay normal numbers. The lines that begin with `//!` are replaced by as many chains
 // as are tried: their declarations, a run of multiply-adds of each, and their sum.
 
+alias Unit = UNIT;
+
 @group(0) @binding(0) var<storage, read> parameters: array<f32, 3>;
-@group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> sums: array<Unit>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
-    let factor = vec4<f32>(parameters[0]);
-    let summand = vec4<f32>(parameters[1]);
+    let factor = Unit(parameters[0]);
+    let summand = Unit(parameters[1]);
     let turns = u32(parameters[2]);
-    let start = vec4<f32>(f32(thread.x % 256u) * 0.001);
+    let start = Unit(f32(thread.x % 256u) * 0.001);
     //!declare
     for (var turn = 0u; turn < turns; turn++) {
         //!multiply

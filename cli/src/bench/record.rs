@@ -1,8 +1,9 @@
 //! The report and its files: the contract's JSON, and the same rows as CSV.
 
-use super::ceiling::Ceiling;
+use super::ceiling::{Ceiling, Roof};
 use super::clock::Spread;
 use super::workloads::{Dtype, Pass, Work};
+use crate::format::rounded;
 use locally_connected::{Implementation, wgpu};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,9 @@ pub(crate) struct Row {
     pub(crate) gb_s: f64,
     pub(crate) gflop_s: f64,
     pub(crate) of_ceiling: f64,
+    /// How kernels were chosen, where several ways were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) setup: Option<String>,
 }
 
 /// What a row is about.
@@ -63,11 +67,12 @@ pub(crate) struct Key<'a> {
     pub(crate) auto: bool,
     pub(crate) batch: u32,
     pub(crate) dtype: Dtype,
+    pub(crate) setup: Option<&'a str>,
 }
 
 impl Row {
     /// A row; rates follow from the device's clock where there is one, else from the wall clock.
-    pub(crate) fn new(key: Key<'_>, (wall, gpu): (Spread, Option<Spread>), work: Work, ceiling: &Ceiling) -> Self {
+    pub(crate) fn new(key: Key<'_>, (wall, gpu): (Spread, Option<Spread>), work: Work, roof: &Roof) -> Self {
         // Below the resolution of any clock.
         let milliseconds = gpu.unwrap_or(wall).median.max(1e-6);
         let rate = |amount: u64| rounded(amount as f64 / (milliseconds * 1e6));
@@ -84,7 +89,8 @@ impl Row {
             flops: work.flops,
             gb_s: rate(work.bytes),
             gflop_s: rate(work.flops),
-            of_ceiling: rounded(ceiling.milliseconds(work.bytes, work.flops) / milliseconds),
+            of_ceiling: rounded(roof.milliseconds(work.bytes, work.flops) / milliseconds),
+            setup: key.setup.map(str::to_owned),
         }
     }
 
@@ -92,11 +98,6 @@ impl Row {
     pub(crate) fn milliseconds(&self) -> f64 {
         self.gpu_ms.unwrap_or(self.wall_ms).median
     }
-}
-
-/// To four decimals.
-pub(crate) fn rounded(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
 }
 
 impl Report {
@@ -114,13 +115,14 @@ impl Report {
     pub(crate) fn csv(&self) -> String {
         let spread = |name: &str| ["min", "median", "max"].map(|part| format!("{name}_{part}")).join(",");
         let (wall, gpu) = (spread("wall_ms"), spread("gpu_ms"));
-        let mut text =
-            format!("workload,pass,implementation,auto,batch,dtype,{wall},{gpu},bytes,flops,gb_s,gflop_s,of_ceiling\n");
+        let mut text = format!(
+            "workload,pass,implementation,auto,batch,dtype,{wall},{gpu},bytes,flops,gb_s,gflop_s,of_ceiling,setup\n"
+        );
         for row in &self.results {
             let spread = |spread: Spread| format!("{},{},{}", spread.min, spread.median, spread.max);
             // No field has a comma or a quote: names are the table's or made of sizes.
             text.push_str(&format!(
-                "{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+                "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
                 row.workload,
                 row.pass,
                 row.implementation,
@@ -134,6 +136,7 @@ impl Report {
                 row.gb_s,
                 row.gflop_s,
                 row.of_ceiling,
+                row.setup.as_deref().unwrap_or_default(),
             ));
         }
         text
@@ -145,6 +148,7 @@ impl Report {
 pub(crate) fn example() -> Report {
     use super::workloads;
     let ceiling = Ceiling { copy_gb_s: 10.0, f32_gflop_s: 100.0 };
+    let roof = Roof { ceiling, cache: super::ceiling::Cache::Hot, footprints: Vec::new() };
     let mut results = Vec::new();
     for workload in workloads::all().take(3) {
         for (pass, factor) in [(Pass::Forward, 1.0), (Pass::Backward, 2.5)] {
@@ -154,10 +158,18 @@ pub(crate) fn example() -> Report {
                 {
                     let median = 0.1 * factor * slower * f64::from(batch);
                     let wall = Spread { min: 0.9 * median, median, max: 2.0 * median };
-                    let key = Key { workload: &workload.name, pass, implementation, auto, batch, dtype: Dtype::F32 };
+                    let key = Key {
+                        workload: &workload.name,
+                        pass,
+                        implementation,
+                        auto,
+                        batch,
+                        dtype: Dtype::F32,
+                        setup: None,
+                    };
                     let work = Work { bytes: 500_000, flops: 1_000_000 * u64::from(batch) };
                     let gpu = auto.then_some(Spread { min: wall.min, median: 0.95 * median, max: median });
-                    results.push(Row::new(key, (wall, gpu), work, &ceiling));
+                    results.push(Row::new(key, (wall, gpu), work, &roof));
                 }
             }
         }
@@ -211,7 +223,7 @@ mod tests {
     #[test]
     fn csv_has_a_field_for_every_column() {
         let text = example().csv();
-        assert!(text.lines().all(|line| line.split(',').count() == 17));
+        assert!(text.lines().all(|line| line.split(',').count() == 18));
         assert_eq!(text.lines().count(), 1 + example().results.len());
     }
 

@@ -1,5 +1,6 @@
 //! The tables on standard output.
 
+use super::ceiling::Roof;
 use super::compare::Comparison;
 use super::record::{Report, Row};
 use crate::format;
@@ -63,9 +64,20 @@ pub(crate) fn heading(report: &Report) -> String {
     )
 }
 
+/// What the device does with footprints of several sizes.
+pub(crate) fn roof(roof: &Roof) -> String {
+    let mut table = table(["bytes", "reads GB/s", "writes GB/s", "copies GB/s"], 0);
+    for footprint in &roof.footprints {
+        let rates = [footprint.read_gb_s, footprint.write_gb_s, footprint.copy_gb_s].map(number);
+        table.add_row(std::iter::once(format::bytes(footprint.bytes)).chain(rates));
+    }
+    format!("{} GFLOP/s, caches {:?}\n{table}\n", number(roof.ceiling.f32_gflop_s), roof.cache)
+}
+
 /// The implementation, with a star where the planner chose it.
 pub(crate) fn how(row: &Row) -> String {
-    format!("{}{}", row.implementation, if row.auto { "*" } else { "" })
+    let setup = row.setup.as_ref().map(|setup| format!(" {setup}")).unwrap_or_default();
+    format!("{}{}{setup}", row.implementation, if row.auto { "*" } else { "" })
 }
 
 /// What the columns mean.

@@ -4,7 +4,7 @@ use crate::args::{Common, Info};
 use crate::failure::Failure;
 use crate::format::{bytes, table};
 use crate::{device, output};
-use locally_connected::{Error, wgpu};
+use locally_connected::{DeviceProfile, Error, wgpu};
 use serde_json::{Value, json};
 
 /// Features that the kernels can use where they are there.
@@ -50,6 +50,9 @@ pub(crate) fn info(common: &Common, args: &Info) -> Result<(), Failure> {
 
 fn describe(adapter: &wgpu::Adapter, default: bool) -> Value {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    // Names and sizes as WebGPU has them; a limit that can't be written is none.
+    let all_limits = serde_json::to_value(&limits).unwrap_or_default();
+    let all_features: Vec<&str> = features.iter_names().map(|(name, _)| name).collect();
     json!({
         "name": info.name,
         "backend": info.backend.to_string(),
@@ -70,5 +73,14 @@ fn describe(adapter: &wgpu::Adapter, default: bool) -> Value {
             .iter()
             .map(|(name, feature)| ((*name).to_owned(), features.contains(*feature).into()))
             .collect::<serde_json::Map<String, Value>>(),
+        "subgroup_sizes": [info.subgroup_min_size, info.subgroup_max_size],
+        "cooperative_matrices": adapter
+            .cooperative_matrix_properties()
+            .iter()
+            .map(|properties| format!("{properties:?}"))
+            .collect::<Vec<_>>(),
+        "strategy": DeviceProfile::new(&info, &limits).strategy,
+        "all_limits": all_limits,
+        "all_features": all_features,
     })
 }

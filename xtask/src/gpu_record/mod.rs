@@ -1,0 +1,82 @@
+//! `cargo xtask gpu-record`: one command that proves and measures the kernels on a machine, and makes a record of it.
+//! docs/gpu-record.md says how it is used.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `pack` | all that a machine without Rust and without a registry needs, in one folder |
+//! | `run`  | the parts of a run, each with a time of its own, results written as they come |
+//! | `read` | what a run left, as `benches/record/<adapter>/` and in words |
+
+mod advice;
+mod lines;
+mod pack;
+mod read;
+mod run;
+mod tables;
+
+use crate::sh::{self, Result};
+use std::path::{Path, PathBuf};
+
+/// Minutes that a run takes at most.
+const MINUTES: f64 = 9.0;
+
+/// The files of a run's folder.
+mod files {
+    pub(super) const LOG: &str = "log.jsonl";
+    pub(super) const FACTS: &str = "facts.json";
+    pub(super) const CORRECTNESS: &str = "correctness.txt";
+    pub(super) const CEILINGS: &str = "ceilings.json";
+    pub(super) const FORMS: &str = "forms.jsonl";
+    pub(super) const WORKLOADS: &str = "workloads.jsonl";
+    pub(super) const PEERS: &str = "peers.jsonl";
+    /// What the programs said beside their results.
+    pub(super) const SAID: &str = "said.txt";
+}
+
+/// `args` are those after `gpu-record`.
+pub(crate) fn gpu_record(args: &[&str]) -> Result {
+    match args {
+        [] => here(MINUTES),
+        ["--minutes", minutes] => here(number(minutes)?),
+        ["--pack"] => pack::pack(&packed(), pack::Loader::Packed),
+        ["--pack", folder] => pack::pack(&absolute(folder)?, pack::Loader::Packed),
+        ["--run", folder] => run::run(&beside()?, &absolute(folder)?, MINUTES),
+        ["--run", folder, "--minutes", minutes] => run::run(&beside()?, &absolute(folder)?, number(minutes)?),
+        ["--read", folder] => read::read(&absolute(folder)?, &sh::root().join("benches/record")),
+        ["--read", folder, "--to", to] => read::read(&absolute(folder)?, &absolute(to)?),
+        other => Err(format!("gpu-record knows no `{}`; docs/gpu-record.md says what it takes", other.join(" "))),
+    }
+}
+
+/// On this machine, with what it has.
+fn here(minutes: f64) -> Result {
+    let (packed, results) = (packed(), sh::target_dir().join("gpu-record"));
+    pack::pack(&packed, pack::Loader::System)?;
+    run::run(&packed, &results, minutes)?;
+    read::read(&results, &sh::root().join("benches/record"))
+}
+
+/// Where a pack goes: in the repository, from where a borrowed machine's tool takes it along.
+fn packed() -> PathBuf {
+    sh::root().join(".gpu-record")
+}
+
+/// The folder of this program.
+fn beside() -> Result<PathBuf> {
+    let program = std::env::current_exe().map_err(|e| format!("this program's place: {e}"))?;
+    Ok(program.parent().unwrap_or(&program).to_owned())
+}
+
+fn absolute(path: &str) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| format!("{path}: {e}"))
+}
+
+fn number(text: &str) -> Result<f64> {
+    let minutes = text.parse().ok().filter(|minutes| (0.1..=600.0).contains(minutes));
+    minutes.ok_or_else(|| format!("{text:?} is no number of minutes from 0.1 to 600"))
+}
+
+/// An error with the path that it is about.
+fn at(path: &Path) -> impl Fn(std::io::Error) -> String + '_ {
+    move |error| format!("{}: {error}", path.display())
+}

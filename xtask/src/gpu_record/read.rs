@@ -1,0 +1,341 @@
+//! What a run left, as files of a record and in words.
+
+use super::advice::Advice;
+use super::lines::{Row, distinct, mean, rows, values};
+use super::tables::{csv, markdown, number, peers_csv};
+use super::{at, files};
+use crate::sh::Result;
+use serde_json::{Map, Value};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// `Auto` may be slower than the best by so much.
+const NEAR: f64 = 1.05;
+
+/// Writes `<records>/<adapter>/` and prints what the run says.
+pub(super) fn read(results: &Path, records: &Path) -> Result {
+    let facts = results.join(files::FACTS);
+    let facts = std::fs::read_to_string(&facts).map_err(|e| format!("{}: {e}: no run began here", facts.display()))?;
+    let facts: Value = serde_json::from_str(&facts).map_err(|e| format!("{}: {e}", files::FACTS))?;
+    let name = facts["adapter"]["name"].as_str().unwrap_or("unknown");
+    let folder = records.join(slug(name));
+    std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+    let date = date(facts["seconds_since_1970"].as_u64().unwrap_or(0));
+
+    let file = |name: &str| results.join(name);
+    let (forms, workloads) = (rows(&file(files::FORMS))?, rows(&file(files::WORKLOADS))?);
+    let peers = rows(&file(files::PEERS))?;
+    let own = facts["adapter"]["strategy"].as_object().cloned().unwrap_or_default();
+    let ceilings =
+        std::fs::read_to_string(file(files::CEILINGS)).ok().and_then(|text| serde_json::from_str(&text).ok());
+
+    let mut text = format!("# {name}, {date}\n\n");
+    text += &about(&facts, &values(&file(files::LOG))?);
+    text += &correctness(&file(files::CORRECTNESS), &values(&file(files::LOG))?)?;
+    text += &ceilings_table(&ceilings.unwrap_or_default());
+    text += &strategy(&own, &forms);
+    text += &shapes(&forms);
+    text += &misses(&workloads, &forms);
+    text += &shares(&workloads);
+    text += &halves(&workloads);
+    text += &against_peers(&peers);
+    for (ending, content, there) in [
+        (".md", text.clone(), true),
+        (".csv", csv(&workloads), !workloads.is_empty()),
+        ("-forms.csv", csv(&forms), !forms.is_empty()),
+        ("-peers.csv", peers_csv(&peers), !peers.is_empty()),
+    ] {
+        let path = folder.join(format!("{date}{ending}"));
+        if there {
+            std::fs::write(&path, content).map_err(at(&path))?;
+        }
+    }
+    println!("{text}\nwritten to {}", folder.display());
+    Ok(())
+}
+
+fn about(facts: &Value, log: &[Value]) -> String {
+    let adapter = &facts["adapter"];
+    let text = |key: &str| adapter[key].as_str().unwrap_or("?");
+    let mut said = format!(
+        "{}, driver {} {}, subgroups of {}, commit {}. By `cargo xtask gpu-record`: caches cold, the device's own clock \
+         where it has one.\n\n",
+        text("backend"),
+        text("driver"),
+        text("driver_info"),
+        adapter["subgroup_sizes"],
+        facts["commit"].as_str().unwrap_or("?"),
+    );
+    let parts = distinct(log.iter().filter_map(|line| line["part"].as_str()));
+    let part = |name: &str| {
+        let ended = log.iter().find(|line| line["part"] == name && line.get("how").is_some());
+        let seconds = ended.and_then(|line| line["seconds"].as_f64()).map_or(String::new(), |s| format!("{s:.0}"));
+        let how = ended.and_then(|line| line["how"].as_str()).unwrap_or("broken off");
+        let why = ended.and_then(|line| line["why"].as_str()).unwrap_or_default();
+        vec![name.to_owned(), how.to_owned(), seconds, why.replace('|', "/")]
+    };
+    said += &markdown(&["part", "ended", "s", ""], parts.into_iter().map(part));
+    for missing in log.iter().filter_map(|line| line["missing"].as_str().and(line["why"].as_str())) {
+        let _ = writeln!(said, "\n{missing}");
+    }
+    said + "\n"
+}
+
+/// What the tests and `verify` said.
+fn correctness(path: &Path, log: &[Value]) -> Result<String> {
+    let text = if path.exists() { std::fs::read(path).map_err(at(path))? } else { Vec::new() };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let ended = |how: &str| text.lines().filter(|line| line.starts_with("test ") && line.ends_with(how)).count();
+    let (passed, failed) = (ended("... ok"), ended("... FAILED"));
+    let models = text.lines().filter(|line| line.starts_with("tolerance")).count();
+    let mut said =
+        format!("## Correctness\n\n{passed} tests passed, {failed} failed; {models} models through `verify`.\n\n");
+    for line in text.lines().filter(|line| line.starts_with("test ") && line.ends_with("... FAILED")) {
+        let _ = writeln!(said, "- {line}");
+    }
+    for kernel in log.iter().filter_map(|line| line["failing"].as_str()) {
+        let _ = writeln!(said, "- kernel `{kernel}` fails here; it was left out of what follows");
+    }
+    Ok(said + "\n")
+}
+
+fn ceilings_table(roof: &Value) -> String {
+    let Some(footprints) = roof["footprints"].as_array() else { return "## Ceilings\n\nNot measured.\n\n".into() };
+    let rates = |footprint: &Value| {
+        let rate = |key: &str| footprint[key].as_f64().map_or_else(String::new, number);
+        let kib = footprint["bytes"].as_f64().unwrap_or(0.0) / 1024.0;
+        vec![number(kib), rate("read_gb_s"), rate("write_gb_s"), rate("copy_gb_s")]
+    };
+    let flops = roof["ceiling"]["f32_gflop_s"].as_f64().unwrap_or(0.0);
+    format!("## Ceilings\n\n{} GFLOP/s of f32.\n\n", number(flops))
+        + &markdown(&["KiB", "read GB/s", "write GB/s", "copy GB/s"], footprints.iter().map(rates))
+        + "\n"
+}
+
+fn strategy(own: &Map<String, Value>, forms: &[Row]) -> String {
+    let advice = Advice::new(own, forms);
+    let mut said = format!("## What the strategy should be\n\n```rust\n{}\n```\n\n", advice.literal());
+    advice.reasons.iter().for_each(|reason| said += &format!("- {reason}\n"));
+    said + "\n"
+}
+
+/// The shapes of tiles against the planner's own choice of them.
+fn shapes(forms: &[Row]) -> String {
+    let setups = distinct(forms.iter().map(|row| row.setup.as_str()).filter(|setup| setup.contains("tile_shape=")));
+    if setups.is_empty() {
+        return String::new();
+    }
+    let own = |row: &Row| forms.iter().find(|other| other.setup == "form=tiled" && other.case() == row.case());
+    let line = |setup: &&str| {
+        let of_setup = forms.iter().filter(|row| row.setup == **setup);
+        let ratios: Vec<f64> = of_setup.filter_map(|row| Some(row.milliseconds() / own(row)?.milliseconds())).collect();
+        let best = ratios.iter().filter(|ratio| **ratio < 0.95).count();
+        let shape = setup.rsplit('=').next().unwrap_or(setup).to_owned();
+        vec![
+            shape,
+            mean(&ratios).map_or_else(String::new, |m| format!("{m:.3}")),
+            best.to_string(),
+            ratios.len().to_string(),
+        ]
+    };
+    "## Shapes of tiles: time over that of the planner's shape\n\n".to_owned()
+        + &markdown(&["shape", "mean", "rows over 5 % faster", "rows"], setups.iter().map(line))
+        + "\n"
+}
+
+/// Rows in which another implementation or form is faster than what `Auto` takes.
+fn misses(workloads: &[Row], forms: &[Row]) -> String {
+    let auto = workloads.iter().filter(|row| row.auto && row.dtype == "f32");
+    let mut lines = Vec::new();
+    let mut compared = 0;
+    for row in auto {
+        let others = workloads.iter().chain(forms).filter(|other| other.case() == row.case() && other.dtype == "f32");
+        let others = others.filter(|other| !other.auto);
+        let Some(best) = others.min_by(|a, b| a.milliseconds().total_cmp(&b.milliseconds())) else { continue };
+        compared += 1;
+        if row.milliseconds() > NEAR * best.milliseconds() {
+            let how = format!("{} {}", best.implementation, best.setup).trim().to_owned();
+            lines.push(vec![
+                row.workload.clone(),
+                row.pass.clone(),
+                row.batch.to_string(),
+                format!("{} {}", row.implementation, number(row.milliseconds())),
+                format!("{how} {}", number(best.milliseconds())),
+                format!("{:.2}", row.milliseconds() / best.milliseconds()),
+            ]);
+        }
+    }
+    let columns = ["workload", "pass", "batch", "Auto, ms", "best, ms", "ratio"];
+    format!("## Rows where `Auto` is over 5 % from the best: {} of {compared}\n\n", lines.len())
+        + &(if lines.is_empty() { String::new() } else { markdown(&columns, lines) })
+        + "\n"
+}
+
+/// Our share of the roof; over all of it is a fault of the probe.
+fn shares(workloads: &[Row]) -> String {
+    let rows = workloads.iter().filter(|row| row.auto && row.dtype == "f32");
+    let mut shares: Vec<(&Row, f64)> = rows.filter_map(|row| Some((row, row.of_ceiling?))).collect();
+    shares.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let line = |(row, share): &(&Row, f64)| {
+        let fault = if *share > 1.0 { "a fault of the probe: a kernel beats it" } else { "" };
+        vec![
+            row.workload.clone(),
+            row.pass.clone(),
+            row.batch.to_string(),
+            number(row.milliseconds()),
+            format!("{:.0} %", 100.0 * share),
+            row.kernels.join(" "),
+            fault.to_owned(),
+        ]
+    };
+    let over = shares.iter().filter(|(_, share)| *share > 1.0).count();
+    format!("## Share of the roof, the worst first; {over} rows over it\n\n")
+        + &markdown(&["workload", "pass", "batch", "ms", "of roof", "kernels", ""], shares.iter().map(line))
+        + "\n"
+}
+
+/// What f16 weights gain.
+fn halves(workloads: &[Row]) -> String {
+    let mut said = String::new();
+    let of = |dtype: &'static str| workloads.iter().filter(move |row| row.auto && row.dtype == dtype);
+    for (pass, batch) in distinct(of("f16").map(|row| (row.pass.as_str(), row.batch))) {
+        let ratios: Vec<f64> = of("f16")
+            .filter(|row| (row.pass.as_str(), row.batch) == (pass, batch))
+            .filter_map(|row| {
+                Some(of("f32").find(|other| other.case() == row.case())?.milliseconds() / row.milliseconds())
+            })
+            .collect();
+        if let Some(gain) = mean(&ratios) {
+            let _ =
+                writeln!(said, "- {pass}, batch {batch}: {gain:.2} times as fast as f32 ({} workloads)", ratios.len());
+        }
+    }
+    if said.is_empty() { said } else { format!("## f16 weights\n\n{said}\n") }
+}
+
+/// The fastest peer's time over ours, by wall clock, which all have.
+fn against_peers(rows: &[Row]) -> String {
+    let ours = |case: (&str, &str, u64)| {
+        let own = rows.iter().filter(|row| row.framework == "locally" && row.case() == case);
+        own.map(|row| row.wall[1]).min_by(f64::total_cmp)
+    };
+    let peers: Vec<&Row> = rows.iter().filter(|row| row.framework != "locally").collect();
+    if peers.is_empty() {
+        return "## Peers\n\nNone were measured.\n".into();
+    }
+    let precisions = distinct(peers.iter().map(|row| row.precision.as_str()));
+    let mut said = "## The fastest peer's wall time over ours: above 1 we are faster\n\n".to_owned();
+    let mut lines = Vec::new();
+    for case in distinct(peers.iter().map(|row| row.case())) {
+        let Some(own) = ours(case) else { continue };
+        let mut line = vec![case.0.to_owned(), case.1.to_owned(), case.2.to_string(), number(own)];
+        for precision in &precisions {
+            let of_case = peers.iter().filter(|row| row.case() == case && row.precision == *precision);
+            line.push(of_case.min_by(|a, b| a.wall[1].total_cmp(&b.wall[1])).map_or_else(String::new, |peer| {
+                let error = peer.error.map_or(String::new(), |error| format!(", off by {error:.0e}"));
+                format!("{:.2} ({} {}{error})", peer.wall[1] / own, peer.framework, number(peer.wall[1]))
+            }));
+        }
+        lines.push(line);
+    }
+    let columns: Vec<&str> =
+        ["workload", "pass", "batch", "ours, ms"].into_iter().chain(precisions.iter().copied()).collect();
+    said += &markdown(&columns, lines);
+    for (pass, batch) in distinct(peers.iter().map(|row| (row.pass.as_str(), row.batch))) {
+        let ratios: Vec<f64> = distinct(peers.iter().map(|row| row.case()))
+            .into_iter()
+            .filter(|case| (case.1, case.2) == (pass, batch))
+            .filter_map(|case| {
+                let f32 = peers.iter().filter(|row| row.case() == case && row.precision == "f32");
+                Some(f32.map(|row| row.wall[1]).min_by(f64::total_cmp)? / ours(case)?)
+            })
+            .collect();
+        if let Some(mean) = mean(&ratios) {
+            let _ = write!(said, "\n{pass}, batch {batch}, f32: {mean:.2} in the geometric mean of {}", ratios.len());
+        }
+    }
+    said + "\n"
+}
+
+/// `NVIDIA H100 80GB HBM3` as a folder's name; what stands in parentheses are versions.
+fn slug(name: &str) -> String {
+    let plain = name.split('(').next().unwrap_or(name).trim().to_lowercase();
+    let words = plain.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let slug = words.collect::<Vec<_>>().join("-");
+    if slug.is_empty() { "unknown".into() } else { slug }
+}
+
+/// Year, month and day, UTC, of seconds since 1970 (Howard Hinnant's `civil_from_days`).
+fn date(seconds: u64) -> String {
+    let days = seconds / 86_400 + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year + u64::from(month <= 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!([0, 951_782_400, 1_795_651_200].map(date), ["1970-01-01", "2000-02-29", "2026-11-26"]);
+    }
+
+    #[test]
+    fn adapters_have_folders() {
+        assert_eq!(slug("NVIDIA H100 80GB HBM3"), "nvidia-h100-80gb-hbm3");
+        assert_eq!(slug("llvmpipe (LLVM 15.0.6, 256 bits)"), "llvmpipe");
+        assert_eq!(slug("../..") + &slug(""), "unknownunknown");
+    }
+
+    fn row(workload: &str, auto: bool, implementation: &str, median: f64) -> Row {
+        let [workload, pass, implementation, dtype] = [workload, "forward", implementation, "f32"].map(str::to_owned);
+        Row { workload, pass, implementation, dtype, auto, batch: 8, wall: [median; 3], ..Row::default() }
+    }
+
+    #[test]
+    fn what_auto_misses_is_told() {
+        let workloads = [row("a", true, "loop", 2.0), row("a", false, "sparse", 1.0), row("b", true, "loop", 1.04)];
+        let said = misses(&workloads, &[row("b", false, "loop", 1.0)]);
+        assert!(
+            said.contains("1 of 2") && said.contains("| a | forward | 8 | loop 2.00 | sparse 1.00 | 2.00 |"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_share_over_the_roof_is_the_probes_fault() {
+        let workloads = [Row { of_ceiling: Some(1.2), ..row("a", true, "loop", 1.0) }];
+        assert!(shares(&workloads).contains("1 rows over it") && shares(&workloads).contains("a fault of the probe"));
+    }
+
+    /// A run that was killed left half a line, and no end of its part.
+    #[test]
+    fn a_run_that_was_broken_off_is_read() -> Result {
+        let folder = std::env::temp_dir().join(format!("gpu-record-{}", std::process::id()));
+        let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).map_err(|e| e.to_string());
+        std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+        write(
+            files::FACTS,
+            r#"{"seconds_since_1970": 0, "commit": "c", "adapter": {"name": "A (1)", "strategy": {}}}"#,
+        )?;
+        write(
+            files::LOG,
+            "{\"part\":\"facts\"}\n{\"part\":\"facts\",\"how\":\"done\",\"seconds\":1.0}\n{\"part\":\"wor",
+        )?;
+        let whole = r#"{"workload":"w","pass":"forward","implementation":"loop","auto":true,"batch":1,"dtype":"f32",
+            "wall_ms":{"min":1,"median":2,"max":3},"gpu_ms":null,"of_ceiling":0.5,"kernels":["k"]}"#;
+        write(files::WORKLOADS, &format!("{}\n{}", whole.replace('\n', ""), &whole[..40]))?;
+        read(&folder, &folder.join("records"))?;
+        let text = |name: &str| std::fs::read_to_string(folder.join("records/a").join(name)).map_err(|e| e.to_string());
+        assert!(text("1970-01-01.md")?.contains("| w | forward | 1 | 2.00 | 50 % | k |"));
+        assert_eq!(text("1970-01-01.csv")?.lines().count(), 2);
+        assert!(!folder.join("records/a/1970-01-01-peers.csv").exists());
+        std::fs::remove_dir_all(&folder).map_err(|e| e.to_string())
+    }
+}

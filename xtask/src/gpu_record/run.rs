@@ -1,0 +1,430 @@
+//! A run: its parts in order of worth, each until a point in time of its own. What a part saves, the next ones have. The
+//! results are written as they come, so that a run that is cut short leaves a record of what it did.
+
+use super::{at, files};
+use crate::sh::{self, Result};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+struct Part {
+    name: &'static str,
+    /// Of the time, in per cent: a part ends where the sum of those up to it is over.
+    share: f64,
+    run: fn(&Run, Instant) -> Result,
+}
+
+const PARTS: [Part; 6] = [
+    Part { name: "facts", share: 3.0, run: facts },
+    Part { name: "correctness", share: 27.0, run: correctness },
+    Part { name: "ceilings", share: 7.0, run: ceilings },
+    Part { name: "forms", share: 19.0, run: forms },
+    Part { name: "workloads", share: 19.0, run: workloads },
+    Part { name: "peers", share: 25.0, run: peers },
+];
+
+/// The tests that ask the driver something, the quickest and most telling first.
+const TESTS: [&str; 8] =
+    ["goldens::", "variants::", "f16::", "limits::", "connectivity::", "determinism::", "properties::", "choice::"];
+
+/// Workloads in an order in which any beginning tells of few and many filters, channels and locations.
+const ORDER: [&str; 15] = [
+    "keras-doc-1",
+    "alltnn-5",
+    "deepface-l6",
+    "snp-blocks",
+    "yolov1-local",
+    "cifar-local3",
+    "keras-doc-2",
+    "deepface-l4",
+    "alltnn-1",
+    "signal-1d",
+    "nt3-1d",
+    "deepface-l5",
+    "snp-onehot",
+    "cifar-local4",
+    "keras-doc-1d",
+];
+/// How many of them numbers and shapes are compared on.
+const FEW: usize = 8;
+
+/// Numbers of the strategy that are tried, one at a time, and the implementation that goes by them.
+const NUMBERS: [(&str, &str, &[&str]); 5] = [
+    ("1", "group_threads", &["8", "64"]),
+    ("1", "busy_groups", &["128", "512", "2048"]),
+    ("1", "split_terms", &["1", "2", "8"]),
+    ("1", "tile_use", &["25", "50", "75"]),
+    ("3", "sparse_ahead", &["1", "4"]),
+];
+const SHAPES: [&str; 8] = ["64x64", "64x32", "32x64", "32x32", "64x16", "16x64", "32x16", "16x32"];
+
+/// What all parts share.
+struct Run {
+    /// The packed folder.
+    packed: PathBuf,
+    /// The results' folder.
+    results: PathBuf,
+    /// Kernels that this driver refuses or computes wrongly.
+    failing: RefCell<BTreeSet<String>>,
+}
+
+/// How a program ended.
+enum End {
+    Exit(ExitStatus),
+    /// Its time was over.
+    Cut,
+}
+
+/// Where a program's output goes.
+#[derive(Clone, Copy)]
+enum Output<'a> {
+    /// Nowhere but into the one file of all such.
+    Said,
+    /// To the end of this file.
+    File(&'a str),
+}
+
+pub(super) fn run(packed: &Path, results: &Path, minutes: f64) -> Result {
+    std::fs::create_dir_all(results).map_err(at(results))?;
+    for file in [
+        files::LOG,
+        files::FACTS,
+        files::CORRECTNESS,
+        files::CEILINGS,
+        files::FORMS,
+        files::WORKLOADS,
+        files::PEERS,
+        files::SAID,
+    ] {
+        let path = results.join(file);
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(at(&path))?;
+        }
+    }
+    let run = Run { packed: packed.to_owned(), results: results.to_owned(), failing: RefCell::default() };
+    let (start, whole) = (Instant::now(), Duration::from_secs_f64(60.0 * minutes));
+    let (mut until, mut wrong) = (0.0, Vec::new());
+    for Part { name: part, share, run: body } in PARTS {
+        until += share;
+        let (began, end) = (Instant::now(), start + whole.mul_f64(until / 100.0));
+        println!("{part}: until {:.0} s", (end - start).as_secs_f64());
+        run.log(json!({ "part": part, "began": (began - start).as_secs_f64() }))?;
+        let outcome = body(&run, end);
+        let cut = Instant::now() >= end;
+        let how = match &outcome {
+            Ok(()) if cut => "cut",
+            Ok(()) => "done",
+            Err(_) => "failed",
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        println!("{part}: {how} after {seconds:.1} s");
+        run.log(json!({ "part": part, "how": how, "seconds": seconds, "why": outcome.as_ref().err() }))?;
+        if let Err(why) = outcome {
+            eprintln!("{part}: {why}");
+            wrong.push(part);
+            // Without an adapter nothing else can be.
+            if part == "facts" {
+                return Err(why);
+            }
+        }
+    }
+    println!("{:.0} s in all, {}", start.elapsed().as_secs_f64(), results.display());
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{} failed, see above", wrong.join(" and "))) }
+}
+
+/// What the machine is.
+fn facts(run: &Run, end: Instant) -> Result {
+    let told = |program: &str, args: &[&str]| {
+        let output = run.captured(Command::new(program).args(args), end.min(Instant::now() + Duration::from_secs(10)));
+        output.map(|text| (std::iter::once(program).chain(args.iter().copied()).collect::<Vec<_>>().join(" "), text))
+    };
+    let info = run.captured(run.locally().args(["info", "--json"]), end).ok_or("`locally info` gave nothing")?;
+    let info: Value = serde_json::from_str(&info).map_err(|e| format!("`locally info --json`: {e}"))?;
+    let adapters = info["adapters"].as_array().cloned().unwrap_or_default();
+    let chosen = adapters.iter().find(|adapter| adapter["default"] == true);
+    let chosen = chosen.ok_or("no adapter")?;
+    println!("facts: {}", chosen["name"].as_str().unwrap_or("?"));
+    let programs = [
+        told("nvidia-smi", &["-q", "-d", "CLOCK,POWER,PERFORMANCE,MEMORY"]),
+        told("rocm-smi", &["--showclocks"]),
+        told("vulkaninfo", &["--summary"]),
+        told("lscpu", &[]),
+        told("uname", &["-a"]),
+        told("python3", &["-c", PYTHON]),
+    ];
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let commit = std::fs::read_to_string(run.packed.join("commit.txt")).unwrap_or_default();
+    let told: serde_json::Map<String, Value> =
+        programs.into_iter().flatten().map(|(command, text)| (command, text.into())).collect();
+    let facts = json!({ "seconds_since_1970": seconds, "commit": commit.trim(), "adapter": chosen, "adapters": adapters,
+                        "told": told });
+    let path = run.results.join(files::FACTS);
+    let text = serde_json::to_string_pretty(&facts).map_err(|e| e.to_string())?;
+    std::fs::write(&path, text + "\n").map_err(at(&path))
+}
+
+/// Prints the versions of what the peers need, each where there is one.
+const PYTHON: &str = "\
+import importlib.metadata as m, sys
+print('python', sys.version.split()[0])
+for name in ('numpy', 'torch', 'triton', 'jax', 'jaxlib', 'tensorflow'):
+    try: print(name, m.version(name))
+    except m.PackageNotFoundError: print(name, 'missing')
+";
+
+/// The tests, every variant of every kernel compiled among them, and the fixtures' models through `locally verify`.
+fn correctness(run: &Run, end: Instant) -> Result {
+    let mut failed = Vec::new();
+    let program = run.packed.join(format!("tests-all{}", std::env::consts::EXE_SUFFIX));
+    for tests in TESTS {
+        let before = run.length(files::CORRECTNESS);
+        let mut command = Command::new(&program);
+        command.arg(tests);
+        match run.program(&mut command, Output::File(files::CORRECTNESS), end)? {
+            End::Exit(status) if status.success() => {}
+            End::Exit(status) => failed.push(format!("{tests} ({status})")),
+            End::Cut => run.log(json!({ "cut": tests }))?,
+        }
+        run.note_kernels(before)?;
+    }
+    let cases = run.packed.join("tests/fixtures/cases");
+    let index = std::fs::read_to_string(cases.join("index.json")).map_err(at(&cases))?;
+    let index: Vec<Value> = serde_json::from_str(&index).map_err(|e| format!("the fixtures' index: {e}"))?;
+    for case in index.iter().filter(|case| case["supported"] == true) {
+        let model = cases.join(case["model"].as_str().unwrap_or_default());
+        let mut command = run.locally();
+        command.arg("verify").arg(&model);
+        match run.program(&mut command, Output::File(files::CORRECTNESS), end)? {
+            // Two is a file that has no layer to verify.
+            End::Exit(status) if status.success() || status.code() == Some(2) => {}
+            End::Exit(status) => failed.push(format!("verify {} ({status})", model.display())),
+            End::Cut => {
+                run.log(json!({ "cut": "verify" }))?;
+                break;
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
+}
+
+/// What the device can do at most.
+fn ceilings(run: &Run, end: Instant) -> Result {
+    let mut command = run.bench(&[], &[]);
+    command.arg("--ceilings-only");
+    run.measured(&mut command, end)
+}
+
+/// The forms of loop's kernels against each other, then the tiles' shapes, then the strategy's numbers.
+fn forms(run: &Run, end: Instant) -> Result {
+    let lines = ["--lines", files::FORMS, "--implementation", "1", "--max-time", "1"];
+    run.measured(run.bench(&ORDER, &lines).args(["--batch", "1,8,32,128", "--form", "register,split,tiled"]), end)?;
+    let shapes = SHAPES.map(|shape| format!("form=tiled,tile_shape={shape}"));
+    let shapes = std::iter::once("form=tiled").chain(shapes.iter().map(String::as_str));
+    let shapes: Vec<&str> = shapes.flat_map(|shape| ["--strategy", shape]).collect();
+    run.measured(run.bench(&ORDER[..FEW], &lines).args(["--batch", "32,128"]).args(shapes), end)?;
+    for (implementation, number, values) in NUMBERS {
+        let mut command = run.bench(&ORDER[..FEW], &["--lines", files::FORMS, "--max-time", "0.5"]);
+        command.args(["--implementation", implementation, "--batch", "1,8,32", "--strategy", "own"]);
+        for value in values {
+            command.args(["--strategy", &format!("{number}={value}")]);
+        }
+        run.measured(&mut command, end)?;
+    }
+    Ok(())
+}
+
+/// All workloads as a user gets them, then every implementation beside the planner's choice.
+fn workloads(run: &Run, end: Instant) -> Result {
+    let lines = ["--lines", files::WORKLOADS, "--max-time", "1"];
+    for dtype in ["f32", "f16"] {
+        run.measured(run.bench(&ORDER, &lines).args(["--batch", "1,8,32,128", "--dtype", dtype]), end)?;
+    }
+    run.measured(run.bench(&ORDER, &lines).args(["--batch", "1,8,32", "--implementation", "auto,1,2,3"]), end)
+}
+
+/// The peers that this machine's Python has, in turns with us.
+fn peers(run: &Run, end: Instant) -> Result {
+    let has = |module: &str| {
+        let asked = format!("import numpy, {module}");
+        run.captured(Command::new("python3").args(["-c", &asked]), end).is_some()
+    };
+    let found: Vec<&str> = ["torch", "jax"].into_iter().filter(|module| has(module)).collect();
+    for missing in ["torch", "jax"].iter().filter(|module| !found.contains(module)) {
+        let why = format!("python3 with numpy has no {missing}: nothing is compared with it");
+        println!("peers: {why}");
+        run.log(json!({ "missing": missing, "why": why }))?;
+    }
+    let cuda = "import torch, sys; sys.exit(not torch.cuda.is_available())";
+    let cuda = found.contains(&"torch") && run.captured(Command::new("python3").args(["-c", cuda]), end).is_some();
+    let path = |name: &str| run.results.join(name).display().to_string();
+    let ours = format!("--cache cold --min-time 0.02 --max-time 1 --ceilings {}", path(files::CEILINGS));
+    // In order of worth: PyTorch as it stands, compiled, JAX.
+    let turns = [("torch", "--no-compile"), ("torch", "--only-compile"), ("jax", "--no-compile")];
+    for (framework, compiled) in turns.into_iter().filter(|(framework, _)| found.contains(framework)) {
+        let mut command = Command::new("python3");
+        command.arg(run.packed.join("peers/run_all.py")).current_dir(&run.results);
+        command.args(["--device", if cuda { "cuda" } else { "cpu" }, "--frameworks", framework, compiled]);
+        command.args(["--peers-python", "python3", "--cache", "cold", "--batch", "32,1,128,8", "--rounds", "2"]);
+        command.args([
+            "--errors",
+            "--pass",
+            "forward,backward",
+            "--min-time",
+            "0.05",
+            "--row-timeout",
+            "20",
+            "--no-ceiling",
+        ]);
+        command.args(["--workloads", &ORDER.join(","), "--lines", &path(files::PEERS)]);
+        command.arg("--locally").arg(run.locally().get_program()).arg("--locally-arguments").arg(&ours);
+        run.measured(&mut command, end)?;
+    }
+    Ok(())
+}
+
+impl Run {
+    fn locally(&self) -> Command {
+        Command::new(self.packed.join(format!("locally{}", std::env::consts::EXE_SUFFIX)))
+    }
+
+    /// `locally bench` of these workloads, with the ceilings that are known and without what fails.
+    fn bench(&self, workloads: &[&str], args: &[&str]) -> Command {
+        let mut command = self.locally();
+        command.arg("bench").args(workloads).args(args).current_dir(&self.results);
+        command.args(["--quiet", "--cache", "cold", "--min-time", "0.01", "--ceilings", files::CEILINGS]);
+        let failing = self.failing.borrow();
+        if !failing.is_empty() {
+            command.args(["--without", &failing.iter().map(String::as_str).collect::<Vec<_>>().join(",")]);
+        }
+        command
+    }
+
+    /// Runs a program whose results go into files of its own; what it had when its time was over stays.
+    fn measured(&self, command: &mut Command, end: Instant) -> Result {
+        match self.program(command, Output::Said, end)? {
+            End::Exit(status) if status.success() => Ok(()),
+            End::Exit(status) => Err(format!("`{}`: {status}; see {}", sh::shown(command), files::SAID)),
+            End::Cut => self.log(json!({ "cut": sh::shown(command) })),
+        }
+    }
+
+    /// Standard output of a program that succeeded in time.
+    fn captured(&self, command: &mut Command, end: Instant) -> Option<String> {
+        let file = self.results.join("captured");
+        let mut options = OpenOptions::new();
+        let output = options.write(true).create(true).truncate(true).open(&file).ok()?;
+        let mut child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).spawn().ok()?;
+        let ended = wait(&mut child, end).ok()?;
+        let text = std::fs::read_to_string(&file);
+        std::fs::remove_file(&file).ok()?;
+        matches!(ended, End::Exit(status) if status.success()).then(|| text.unwrap_or_default().trim_end().to_owned())
+    }
+
+    /// Runs a program with its output to the end of a file, until `end` at most.
+    fn program(&self, command: &mut Command, output: Output<'_>, end: Instant) -> Result<End> {
+        if Instant::now() >= end {
+            return Ok(End::Cut);
+        }
+        let name = match output {
+            Output::Said => files::SAID,
+            Output::File(name) => name,
+        };
+        let mut file = self.append(name)?;
+        writeln!(file, "$ {}", sh::shown(command)).map_err(|e| format!("{name}: {e}"))?;
+        let both = file.try_clone().map_err(|e| format!("{name}: {e}"))?;
+        own_group(command);
+        let started = command.stdin(Stdio::null()).stdout(file).stderr(both).spawn();
+        let mut child = started.map_err(|e| format!("`{}` did not start: {e}", sh::shown(command)))?;
+        wait(&mut child, end)
+    }
+
+    fn append(&self, name: &str) -> Result<File> {
+        let path = self.results.join(name);
+        OpenOptions::new().append(true).create(true).open(&path).map_err(at(&path))
+    }
+
+    fn log(&self, line: Value) -> Result {
+        writeln!(self.append(files::LOG)?, "{line}").map_err(|e| format!("{}: {e}", files::LOG))
+    }
+
+    fn length(&self, name: &str) -> u64 {
+        std::fs::metadata(self.results.join(name)).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Takes the kernels that tests blamed since the file had this length.
+    fn note_kernels(&self, before: u64) -> Result {
+        let path = self.results.join(files::CORRECTNESS);
+        let text = std::fs::read(&path).map_err(at(&path))?;
+        let new = String::from_utf8_lossy(text.get(before as usize..).unwrap_or_default()).into_owned();
+        for kernel in blamed(&new) {
+            if self.failing.borrow_mut().insert(kernel.to_owned()) {
+                println!("correctness: {kernel} fails here and is left out of what follows");
+                self.log(json!({ "failing": kernel }))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The kernels that a test's message names as `[kernel loop_forward]`.
+fn blamed(text: &str) -> impl Iterator<Item = &str> {
+    let after = text.split("[kernel ").skip(1).filter_map(|rest| rest.split_once(']'));
+    after.map(|(name, _)| name).filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+}
+
+/// Waits for a program until `end`, then ends it and all that it started.
+fn wait(child: &mut std::process::Child, end: Instant) -> Result<End> {
+    loop {
+        if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
+            return Ok(End::Exit(status));
+        }
+        if Instant::now() >= end {
+            if cfg!(unix) {
+                // The group, which only programs of `own_group` lead; for others there is none of this number.
+                let group = format!("-{}", child.id());
+                let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+            }
+            // Fails where the group's end was its own.
+            let _ = child.kill();
+            child.wait().map_err(|e| e.to_string())?;
+            return Ok(End::Cut);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Lets a program lead a group of processes, so that those which it starts can be ended with it.
+fn own_group(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    #[cfg(not(unix))]
+    let _ = command;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_blamed_by_name() {
+        let text = "output is off by 1e0 by [kernel loop_forward_tiled] for batch 1\n[kernel softmax] a\n[kernel X Y]";
+        assert_eq!(blamed(text).collect::<Vec<_>>(), ["loop_forward_tiled", "softmax"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_takes_too_long_is_ended_with_its_children() -> Result {
+        let mut command = Command::new("sh");
+        own_group(command.args(["-c", "sleep 100 & wait"]));
+        let mut child = command.spawn().map_err(|e| e.to_string())?;
+        let start = Instant::now();
+        let ended = wait(&mut child, start + Duration::from_millis(50))?;
+        assert!(matches!(ended, End::Cut) && start.elapsed() < Duration::from_secs(10));
+        Ok(())
+    }
+}

@@ -436,7 +436,10 @@ class Session:
         self.cases: list[Case] = []
         self.skipped: list[Json] = []
         peer.load(Data(workload, batch))
+        wanted = peer.options.precision
         for spec in peer.specs(passes):
+            if wanted and spec.precision not in wanted:
+                continue
             try:
                 self.cases.append(self.build(spec))
             except Skip as reason:
@@ -759,6 +762,13 @@ def add_peer_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(IMPLEMENTATIONS),
         metavar="NAME,…",
         help="Keras's: loop, dense, sparse; default: all",
+    )
+    parser.add_argument(
+        "--precision",
+        type=comma_list,
+        default=[],
+        metavar="NAME,…",
+        help="f32, tf32, bf16; default: all that the device has",
     )
     parser.add_argument(
         "--max-locations",

@@ -46,6 +46,7 @@ HANDED_ON = (
     "compile_mode",
     "cache",
 )
+LISTS = ("implementation", "precision")
 FLAGS = ("no_compile", "only_compile", "errors")
 
 
@@ -95,7 +96,10 @@ class Worker:
     def __init__(self, framework: str, options: argparse.Namespace) -> None:
         self.framework = framework
         self.timeout = options.row_timeout
-        arguments = ["--serve", "--implementation", ",".join(options.implementation)]
+        arguments = ["--serve"]
+        for name in LISTS:
+            if chosen := getattr(options, name):
+                arguments += [f"--{name}", ",".join(chosen)]
         for name in HANDED_ON:
             if (value := getattr(options, name)) is not None:
                 arguments += [f"--{name.replace('_', '-')}", str(value)]
@@ -162,10 +166,10 @@ class Locally:
         self.turns: list[list[Json]] = []
         self.adapter: Json | None = None
 
-    def turn(self, workload: Workload, batch: int) -> None:
+    def turn(self, workload: Workload, batches: Sequence[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder, "locally.json")
-            arguments = ["bench", workload.name, "--batch", str(batch), "--pass", ",".join(self.passes)]
+            arguments = ["bench", workload.name, "--batch", ",".join(map(str, batches)), "--pass", ",".join(self.passes)]
             done = subprocess.run(
                 [self.binary, *arguments, *self.arguments, "--json", str(target)],
                 stdout=subprocess.DEVNULL,
@@ -261,7 +265,12 @@ class Run:
             worker.close()
 
     def workload(self, workload: Workload) -> None:
+        if self.locally and self.options.brief:
+            self.locally_turn(workload, self.options.batch)
+            self.keep(self.locally.finish())
         for framework in self.options.frameworks:
+            if framework in self.workers:
+                continue
             try:
                 self.workers[framework] = Worker(framework, self.options)
                 adapter = self.workers[framework].adapter
@@ -274,9 +283,30 @@ class Run:
                 self.batch(workload, batch)
                 self.save()
         finally:
-            for worker in self.workers.values():
-                worker.close()
-            self.workers.clear()
+            if not self.options.brief:
+                self.close()
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()
+        self.workers.clear()
+
+    def locally_turn(self, workload: Workload, batches: Sequence[int]) -> bool:
+        """Whether there can be another turn."""
+        assert self.locally is not None
+        try:
+            self.locally.turn(workload, batches)
+        except (Failed, subprocess.TimeoutExpired) as failure:
+            log(f"skip: {workload.name} batch {','.join(map(str, batches))} locally: {failure}")
+            return False
+        return True
+
+    def keep(self, rows: list[Json]) -> None:
+        print_rows(rows)
+        self.rows += rows
+        if self.options.lines:
+            with self.options.lines.open("a") as lines:
+                lines.writelines(json.dumps(entry) + "\n" for entry in rows)
 
     def batch(self, workload: Workload, batch: int) -> None:
         options = self.options
@@ -296,7 +326,7 @@ class Run:
                 continue
             self.skipped += prepared["skipped"]
             ready[framework] = len(prepared["cases"])
-        locally = self.locally
+        turns = self.locally is not None and not options.brief
         for _ in range(options.rounds):
             await_quiet(options.wait_quiet)
             for framework, worker in list(self.workers.items()):
@@ -308,25 +338,16 @@ class Run:
                     )
                 except Failed as failure:
                     self.give_up(framework, workload, str(failure))
-            if locally:
-                try:
-                    locally.turn(workload, batch)
-                except (Failed, subprocess.TimeoutExpired) as failure:
-                    log(f"skip: {workload.name} batch {batch} locally: {failure}")
-                    locally = None
+            turns = turns and self.locally_turn(workload, [batch])
         rows: list[Json] = []
         for framework, worker in list(self.workers.items()):
             try:
                 rows += worker.ask(60, do="finish")["rows"]
             except Failed as failure:
                 self.give_up(framework, workload, str(failure))
-        if self.locally:
+        if self.locally and not options.brief:
             rows += self.locally.finish()
-        print_rows(rows)
-        self.rows += rows
-        if options.lines:
-            with options.lines.open("a") as lines:
-                lines.writelines(json.dumps(entry) + "\n" for entry in rows)
+        self.keep(rows)
 
     def save(self) -> None:
         """Writes what there is so far: a run that is broken off leaves its finished batches."""
@@ -352,6 +373,12 @@ def main() -> None:
     parser.add_argument("--locally", metavar="BINARY", help="let this `locally` take its turns too")
     parser.add_argument("--locally-arguments", default="", metavar="TEXT", help="more flags for `locally bench`")
     parser.add_argument("--locally-passes", type=comma_list, default=["forward", "backward"], metavar="PASS,…")
+    parser.add_argument(
+        "--brief",
+        action="store_true",
+        help="for a borrowed machine: a process of each framework for all workloads, and one of `locally`, without "
+        "turns, for all batches of a workload",
+    )
     parser.add_argument("--no-ceiling", action="store_true", help="do not measure the device's rates")
     parser.add_argument(
         "--wait-quiet",
@@ -364,6 +391,7 @@ def main() -> None:
     run = Run(options)
     for workload in select_workloads(options.workloads, options.quick):
         run.workload(workload)
+    run.close()
     run.save()
     if not run.rows:
         sys.exit("error: no rows")

@@ -125,6 +125,50 @@ fn what_cannot_run_is_skipped() {
     assert!(!Path::new(&file).exists());
 }
 
+/// What `cargo xtask gpu-record` stands on: ceilings of their own, setups against each other, rows as they come.
+#[test]
+fn setups_are_measured_beside_each_other() {
+    let folder = Folder::new();
+    let [ceilings, lines] = ["ceilings.json", "rows.jsonl"].map(|name| path(&folder, name));
+    let cold = ["--cache", "cold", "--min-time", "0.001", "--ceilings", &ceilings];
+    let output = bench(&[&cold[..], &["--ceilings-only"]].concat());
+    assert!(succeeds(&output).contains("GFLOP/s"));
+    let roof = read(&ceilings);
+    let footprints = roof["footprints"].as_array().unwrap();
+    assert!(footprints.len() > 3 && roof["cache"] == "cold", "{roof}");
+    assert_eq!(roof["ceiling"]["copy_gb_s"], footprints[0]["copy_gb_s"]);
+    for footprint in footprints {
+        assert!(["read_gb_s", "write_gb_s", "copy_gb_s"].iter().all(|key| footprint[key].as_f64().unwrap() > 0.0));
+    }
+
+    let setups = ["--strategy", "own", "--strategy", "form=tiled,tile_shape=16x32", "--form", "register"];
+    let layer = ["cifar-local4", "--batch", "2", "--implementation", "1", "--lines", &lines, "--max-time", "0.1"];
+    // Twice: the file grows.
+    for _ in 0..2 {
+        succeeds(&bench(&[&layer[..], &setups, &cold].concat()));
+    }
+    let text = std::fs::read_to_string(&lines).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().filter(|line| line["roof"] == roof).count(), 2);
+    let kernels = |setup: &str, pass: &str| {
+        let of = |line: &&Value| line["setup"] == setup && line["pass"] == pass;
+        assert_eq!(lines.iter().filter(of).count(), 2, "{setup}, {pass}");
+        lines.iter().find(of).unwrap()["kernels"].to_string()
+    };
+    let tiled = kernels("form=tiled tile_shape=16x32", "forward");
+    assert!(tiled.contains("loop_forward_tiled") && !kernels("register", "forward").contains("tiled"), "{tiled}");
+    kernels("own", "backward");
+
+    // What is left out is said, and nothing else is.
+    let without = ["--without", "loop_forward,loop_grad_input_tiled", "--pass", "forward"];
+    let output =
+        bench(&[&layer[..4], &["--form", "register,tiled", "--implementation", "1"], &without, &cold].concat());
+    assert!(stderr(&output).contains("loop_forward is left out") && succeeds(&output).contains("tiled"));
+    let hot = ["signal-1d", "--ceilings", &ceilings, "--batch", "1"];
+    let (error, help) = fails(&bench(&hot), 2);
+    assert!(error.contains("Cold") && help.contains("--cache"), "{error}");
+}
+
 #[test]
 fn bad_requests_are_told() {
     let folder = Folder::new();
@@ -143,6 +187,11 @@ fn bad_requests_are_told() {
         &["--shape", "8x1", "--kernel", "3x3", "--filters", "1"],
         &["signal-1d", "--compare", &file],
         &["signal-1d", "--json", &nowhere],
+        &["signal-1d", "--lines", &nowhere],
+        &["signal-1d", "--strategy", "no_such_number=1"],
+        &["signal-1d", "--form", "round"],
+        &["--ceilings-only"],
+        &["signal-1d", "--ceilings", &file],
     ] {
         fails(&bench(arguments), 2);
     }

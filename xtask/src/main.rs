@@ -5,6 +5,7 @@
 //! | `setup` | makes sure that there is a Vulkan adapter (Linux; Metal and DX12 come with the system) |
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
 //! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint`, on Linux `isa` |
+//! | `audit` | what takes longer: a rehearsal of `gpu-record` |
 //! | `wasm`  | builds the library for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
 //! | `gpu-record` | proves and measures the kernels on a machine, borrowed or one's own: docs/gpu-record.md |
@@ -27,6 +28,7 @@
 //! `CARGO_TARGET_DIR` is respected throughout. There is no dependency but serde_json, so that the first use is quick.
 
 mod apt;
+mod audit;
 mod demo;
 mod gpu_record;
 mod isa;
@@ -44,6 +46,7 @@ Usage: cargo xtask <command>
   setup         make sure of a Vulkan adapter (installs a software one on Debian and Ubuntu)
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
   test [ARG…]   format, lints, docs, tests, wasm and tint; ARGs go to `cargo test` (--release, a name, …)
+  audit         what takes too long for `test`: a rehearsal of gpu-record
   wasm          build the library for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
   gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::setup(),
         ["demo"] => demo::demo(),
         ["test", rest @ ..] => test::test(rest),
+        ["audit"] => audit::audit(),
         ["wasm"] => wasm::wasm(),
         ["tint"] => tint::tint(None),
         ["tint", dir] => tint::tint(Some(dir)),

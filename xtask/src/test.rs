@@ -44,7 +44,8 @@ pub(crate) fn test(args: &[&str]) -> Result {
     Ok(())
 }
 
-fn step(name: &str, body: impl FnOnce() -> Result) -> Result {
+/// Runs a step and prints its time.
+pub(crate) fn step(name: &str, body: impl FnOnce() -> Result) -> Result {
     println!("\n== {name}");
     let _ = std::io::stdout().flush();
     let start = Instant::now();

@@ -36,24 +36,35 @@ mod files {
 /// `args` are those after `gpu-record`.
 pub(crate) fn gpu_record(args: &[&str]) -> Result {
     match args {
-        [] => here(MINUTES),
-        ["--minutes", minutes] => here(number(minutes)?),
+        [] => here(MINUTES, &records()),
+        ["--minutes", minutes] => here(number(minutes)?, &records()),
         ["--pack"] => pack::pack(&packed(), pack::Loader::Packed),
         ["--pack", folder] => pack::pack(&absolute(folder)?, pack::Loader::Packed),
         ["--run", folder] => run::run(&beside()?, &absolute(folder)?, MINUTES),
         ["--run", folder, "--minutes", minutes] => run::run(&beside()?, &absolute(folder)?, number(minutes)?),
-        ["--read", folder] => read::read(&absolute(folder)?, &sh::root().join("benches/record")),
+        ["--read", folder] => read::read(&absolute(folder)?, &records()),
         ["--read", folder, "--to", to] => read::read(&absolute(folder)?, &absolute(to)?),
         other => Err(format!("gpu-record knows no `{}`; docs/gpu-record.md says what it takes", other.join(" "))),
     }
 }
 
 /// On this machine, with what it has.
-fn here(minutes: f64) -> Result {
+fn here(minutes: f64, records: &Path) -> Result {
     let (packed, results) = (packed(), sh::target_dir().join("gpu-record"));
     pack::pack(&packed, pack::Loader::System)?;
-    run::run(&packed, &results, minutes)?;
-    read::read(&results, &sh::root().join("benches/record"))
+    let run = run::run(&packed, &results, minutes);
+    // A failed test doesn't make the rest of a run unreadable.
+    let read = read::read(&results, records);
+    run.and(read)
+}
+
+/// A run too short for a record, to see that all parts of one work.
+pub(crate) fn rehearse() -> Result {
+    here(3.0, &sh::target_dir().join("gpu-record/read"))
+}
+
+fn records() -> PathBuf {
+    sh::root().join("benches/record")
 }
 
 /// Where a pack goes: in the repository, from where a borrowed machine's tool takes it along.

@@ -184,7 +184,7 @@ fn shares(workloads: &[Row]) -> String {
             row.batch.to_string(),
             number(row.milliseconds()),
             format!("{:.0} %", 100.0 * share),
-            row.kernels.join(" "),
+            distinct(row.kernels.iter().map(String::as_str)).join(" "),
             fault.to_owned(),
         ]
     };

@@ -28,9 +28,9 @@ const PARTS: [Part; 6] = [
     Part { name: "peers", share: 25.0, run: peers },
 ];
 
-/// The tests that ask the driver something, the quickest and most telling first.
-const TESTS: [&str; 8] =
-    ["goldens::", "variants::", "f16::", "limits::", "connectivity::", "determinism::", "properties::", "choice::"];
+/// The tests that ask the driver something: the quickest and most telling, and those that take longer.
+const TESTS: [&str; 5] = ["goldens::", "variants::", "f16::", "connectivity::", "limits::"];
+const LONGER: [&str; 3] = ["properties::", "determinism::", "choice::"];
 
 /// Workloads in an order in which any beginning tells of few and many filters, channels and locations.
 const ORDER: [&str; 15] = [
@@ -108,10 +108,10 @@ pub(super) fn run(packed: &Path, results: &Path, minutes: f64) -> Result {
     }
     let run = Run { packed: packed.to_owned(), results: results.to_owned(), failing: RefCell::default() };
     let (start, whole) = (Instant::now(), Duration::from_secs_f64(60.0 * minutes));
-    let (mut until, mut wrong) = (0.0, Vec::new());
+    let (mut shares, mut wrong) = (0.0, Vec::new());
     for Part { name: part, share, run: body } in PARTS {
-        until += share;
-        let (began, end) = (Instant::now(), start + whole.mul_f64(until / 100.0));
+        shares += share;
+        let (began, end) = (Instant::now(), start + whole.mul_f64(shares / 100.0));
         println!("{part}: until {:.0} s", (end - start).as_secs_f64());
         run.log(json!({ "part": part, "began": (began - start).as_secs_f64() }))?;
         let outcome = body(&run, end);
@@ -180,36 +180,37 @@ for name in ('numpy', 'torch', 'triton', 'jax', 'jaxlib', 'tensorflow'):
 /// The tests, every variant of every kernel compiled among them, and the fixtures' models through `locally verify`.
 fn correctness(run: &Run, end: Instant) -> Result {
     let mut failed = Vec::new();
-    let program = run.packed.join(format!("tests-all{}", std::env::consts::EXE_SUFFIX));
-    for tests in TESTS {
-        let before = run.length(files::CORRECTNESS);
-        let mut command = Command::new(&program);
-        command.arg(tests);
-        match run.program(&mut command, Output::File(files::CORRECTNESS), end)? {
-            End::Exit(status) if status.success() => {}
-            End::Exit(status) => failed.push(format!("{tests} ({status})")),
-            End::Cut => run.log(json!({ "cut": tests }))?,
-        }
-        run.note_kernels(before)?;
-    }
+    // Half of the time that is left for each, so that one which hangs leaves something to the others.
+    TESTS.iter().try_for_each(|tests| run.test(tests, half_way(end), &mut failed))?;
+    verify(run, half_way(end), &mut failed)?;
+    LONGER.iter().try_for_each(|tests| run.test(tests, half_way(end), &mut failed))?;
+    if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
+}
+
+fn verify(run: &Run, end: Instant, failed: &mut Vec<String>) -> Result {
     let cases = run.packed.join("tests/fixtures/cases");
     let index = std::fs::read_to_string(cases.join("index.json")).map_err(at(&cases))?;
     let index: Vec<Value> = serde_json::from_str(&index).map_err(|e| format!("the fixtures' index: {e}"))?;
     for case in index.iter().filter(|case| case["supported"] == true) {
         let model = cases.join(case["model"].as_str().unwrap_or_default());
-        let mut command = run.locally();
-        command.arg("verify").arg(&model);
-        match run.program(&mut command, Output::File(files::CORRECTNESS), end)? {
+        match run.program(run.locally().arg("verify").arg(&model), Output::File(files::CORRECTNESS), end)? {
             // Two is a file that has no layer to verify.
             End::Exit(status) if status.success() || status.code() == Some(2) => {}
             End::Exit(status) => failed.push(format!("verify {} ({status})", model.display())),
-            End::Cut => {
-                run.log(json!({ "cut": "verify" }))?;
-                break;
-            }
+            End::Cut => return run.log(json!({ "cut": "verify" })),
         }
     }
-    if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
+    Ok(())
+}
+
+fn half_way(end: Instant) -> Instant {
+    until(end, 0.5)
+}
+
+/// The point in time at which this share of what is left until `end` is over.
+fn until(end: Instant, share: f64) -> Instant {
+    let now = Instant::now();
+    now + end.saturating_duration_since(now).mul_f64(share)
 }
 
 /// What the device can do at most.
@@ -222,18 +223,19 @@ fn ceilings(run: &Run, end: Instant) -> Result {
 /// The forms of loop's kernels against each other, then the tiles' shapes, then the strategy's numbers.
 fn forms(run: &Run, end: Instant) -> Result {
     let lines = ["--lines", files::FORMS, "--implementation", "1", "--max-time", "1"];
-    run.measured(run.bench(&ORDER, &lines).args(["--batch", "1,8,32,128", "--form", "register,split,tiled"]), end)?;
+    let mut forms = run.bench(&ORDER, &lines);
+    run.measured(forms.args(["--batch", "1,8,32,128", "--form", "register,split,tiled"]), until(end, 0.5))?;
     let shapes = SHAPES.map(|shape| format!("form=tiled,tile_shape={shape}"));
     let shapes = std::iter::once("form=tiled").chain(shapes.iter().map(String::as_str));
     let shapes: Vec<&str> = shapes.flat_map(|shape| ["--strategy", shape]).collect();
-    run.measured(run.bench(&ORDER[..FEW], &lines).args(["--batch", "32,128"]).args(shapes), end)?;
-    for (implementation, number, values) in NUMBERS {
+    run.measured(run.bench(&ORDER[..FEW], &lines).args(["--batch", "32,128"]).args(shapes), until(end, 0.4))?;
+    for ((implementation, number, values), left) in NUMBERS.into_iter().zip((1..=NUMBERS.len()).rev()) {
         let mut command = run.bench(&ORDER[..FEW], &["--lines", files::FORMS, "--max-time", "0.5"]);
         command.args(["--implementation", implementation, "--batch", "1,8,32", "--strategy", "own"]);
         for value in values {
             command.args(["--strategy", &format!("{number}={value}")]);
         }
-        run.measured(&mut command, end)?;
+        run.measured(&mut command, until(end, 1.0 / left as f64))?;
     }
     Ok(())
 }
@@ -241,8 +243,9 @@ fn forms(run: &Run, end: Instant) -> Result {
 /// All workloads as a user gets them, then every implementation beside the planner's choice.
 fn workloads(run: &Run, end: Instant) -> Result {
     let lines = ["--lines", files::WORKLOADS, "--max-time", "1"];
-    for dtype in ["f32", "f16"] {
-        run.measured(run.bench(&ORDER, &lines).args(["--batch", "1,8,32,128", "--dtype", dtype]), end)?;
+    for (dtype, share) in [("f32", 0.45), ("f16", 0.5)] {
+        let mut command = run.bench(&ORDER, &lines);
+        run.measured(command.args(["--batch", "1,8,32,128", "--dtype", dtype]), until(end, share))?;
     }
     run.measured(run.bench(&ORDER, &lines).args(["--batch", "1,8,32", "--implementation", "auto,1,2,3"]), end)
 }
@@ -263,26 +266,29 @@ fn peers(run: &Run, end: Instant) -> Result {
     let cuda = found.contains(&"torch") && run.captured(Command::new("python3").args(["-c", cuda]), end).is_some();
     let path = |name: &str| run.results.join(name).display().to_string();
     let ours = format!("--cache cold --min-time 0.02 --max-time 1 --ceilings {}", path(files::CEILINGS));
-    // In order of worth: PyTorch as it stands, compiled, JAX.
-    let turns = [("torch", "--no-compile"), ("torch", "--only-compile"), ("jax", "--no-compile")];
-    for (framework, compiled) in turns.into_iter().filter(|(framework, _)| found.contains(framework)) {
+    // In order of worth, each with a share of the time that is left.
+    let turns: [(&str, &[&str], f64); 5] = [
+        ("torch", &["--no-compile", "--batch", "32,1"], 0.4),
+        ("torch", &["--only-compile", "--precision", "f32", "--batch", "32"], 0.25),
+        ("jax", &["--batch", "32,1"], 0.4),
+        ("torch", &["--no-compile", "--batch", "8,128"], 0.6),
+        ("jax", &["--batch", "8,128"], 1.0),
+    ];
+    let mut measured = Vec::new();
+    for (framework, args, share) in turns.into_iter().filter(|(framework, ..)| found.contains(framework)) {
         let mut command = Command::new("python3");
         command.arg(run.packed.join("peers/run_all.py")).current_dir(&run.results);
-        command.args(["--device", if cuda { "cuda" } else { "cpu" }, "--frameworks", framework, compiled]);
-        command.args(["--peers-python", "python3", "--cache", "cold", "--batch", "32,1,128,8", "--rounds", "2"]);
-        command.args([
-            "--errors",
-            "--pass",
-            "forward,backward",
-            "--min-time",
-            "0.05",
-            "--row-timeout",
-            "20",
-            "--no-ceiling",
-        ]);
+        command.args(["--device", if cuda { "cuda" } else { "cpu" }, "--frameworks", framework]).args(args);
+        command.args(["--peers-python", "python3", "--brief", "--cache", "cold", "--errors", "--rounds", "1"]);
+        command.args(["--pass", "forward,backward", "--min-time", "0.05", "--row-timeout", "20", "--no-ceiling"]);
         command.args(["--workloads", &ORDER.join(","), "--lines", &path(files::PEERS)]);
-        command.arg("--locally").arg(run.locally().get_program()).arg("--locally-arguments").arg(&ours);
-        run.measured(&mut command, end)?;
+        // Once for each batch: all frameworks' rows are held against the same of ours.
+        let batch = args.last().copied().unwrap_or_default();
+        if !measured.contains(&batch) && !args.contains(&"--only-compile") {
+            measured.push(batch);
+            command.arg("--locally").arg(run.locally().get_program()).arg("--locally-arguments").arg(&ours);
+        }
+        run.measured(&mut command, until(end, share))?;
     }
     Ok(())
 }
@@ -290,6 +296,18 @@ fn peers(run: &Run, end: Instant) -> Result {
 impl Run {
     fn locally(&self) -> Command {
         Command::new(self.packed.join(format!("locally{}", std::env::consts::EXE_SUFFIX)))
+    }
+
+    /// Runs the tests of a module and takes the kernels that they blame.
+    fn test(&self, tests: &str, end: Instant, failed: &mut Vec<String>) -> Result {
+        let before = self.length(files::CORRECTNESS);
+        let program = self.packed.join(format!("tests-all{}", std::env::consts::EXE_SUFFIX));
+        match self.program(Command::new(&program).arg(tests), Output::File(files::CORRECTNESS), end)? {
+            End::Exit(status) if status.success() => {}
+            End::Exit(status) => failed.push(format!("{tests} ({status})")),
+            End::Cut => self.log(json!({ "cut": tests }))?,
+        }
+        self.note_kernels(before)
     }
 
     /// `locally bench` of these workloads, with the ceilings that are known and without what fails.

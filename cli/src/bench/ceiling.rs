@@ -39,6 +39,15 @@ pub(crate) struct Roof {
     pub(crate) footprints: Vec<Footprint>,
 }
 
+impl Cache {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Hot => "hot",
+        }
+    }
+}
+
 impl Footprint {
     /// The best of the three: whatever a kernel reads and writes, it moves no more than that.
     fn best(&self) -> f64 {

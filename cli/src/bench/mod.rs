@@ -251,7 +251,7 @@ fn roof(args: &Args, probe: &Probe<'_>) -> Result<Roof, Failure> {
     if roof.cache == args.cache {
         Ok(roof)
     } else {
-        Err(Failure::request(format!("{shown}: was measured with {:?} caches", roof.cache))
+        Err(Failure::request(format!("{shown}: was measured with {} caches", roof.cache.name()))
             .with_help("`--cache` as it was then, or another file"))
     }
 }

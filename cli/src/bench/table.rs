@@ -71,7 +71,7 @@ pub(crate) fn roof(roof: &Roof) -> String {
         let rates = [footprint.read_gb_s, footprint.write_gb_s, footprint.copy_gb_s].map(number);
         table.add_row(std::iter::once(format::bytes(footprint.bytes)).chain(rates));
     }
-    format!("{} GFLOP/s, caches {:?}\n{table}\n", number(roof.ceiling.f32_gflop_s), roof.cache)
+    format!("{} GFLOP/s, {} caches\n{table}\n", number(roof.ceiling.f32_gflop_s), roof.cache.name())
 }
 
 /// The implementation, with a star where the planner chose it.

@@ -37,6 +37,7 @@ CACHES = 256 << 20
 
 PASSES = ("forward", "backward", "both")
 QUICK = ("keras-doc-1", "cifar-local3", "deepface-l6", "snp-blocks")
+PRECISION_NAMES = ("f32", "tf32", "bf16")
 IMPLEMENTATIONS = {"loop": 1, "dense": 2, "sparse": 3}
 WORKLOADS_FILE = Path(__file__).with_name("workloads.json")
 
@@ -436,10 +437,7 @@ class Session:
         self.cases: list[Case] = []
         self.skipped: list[Json] = []
         peer.load(Data(workload, batch))
-        wanted = peer.options.precision
         for spec in peer.specs(passes):
-            if wanted and spec.precision not in wanted:
-                continue
             try:
                 self.cases.append(self.build(spec))
             except Skip as reason:
@@ -699,6 +697,14 @@ def implementations(text: str) -> list[str]:
     return chosen
 
 
+def precisions(text: str) -> list[str]:
+    chosen = comma_list(text)
+    for name in chosen:
+        if name not in PRECISION_NAMES:
+            raise argparse.ArgumentTypeError(f"unknown precision {name}; one of {', '.join(PRECISION_NAMES)}")
+    return chosen
+
+
 def byte_count(text: str) -> int:
     return int(float(text))
 
@@ -765,10 +771,10 @@ def add_peer_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        type=comma_list,
+        type=precisions,
         default=[],
         metavar="NAME,…",
-        help="f32, tf32, bf16; default: all that the device has",
+        help="f32, tf32, bf16 (JAX and PyTorch); default: all on CUDA, f32 on a processor",
     )
     parser.add_argument(
         "--max-locations",

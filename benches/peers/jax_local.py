@@ -46,7 +46,7 @@ class Jax(Peer):
         }
 
     def specs(self, passes: Sequence[str]) -> list[Spec]:
-        precisions = ["f32"] if self.options.device == "cpu" else list(PRECISIONS)
+        precisions = self.options.precision or (["f32"] if self.options.device == "cpu" else list(PRECISIONS))
         return [Spec("jax", "loop", precision, pass_) for precision in precisions for pass_ in passes]
 
     def working_set(self, spec: Spec, workload: Workload, batch: int) -> int:

@@ -217,7 +217,7 @@ class Torch(Peer):
         }
 
     def specs(self, passes: Sequence[str]) -> list[Spec]:
-        precisions = ["f32"] if self.options.device == "cpu" else list(PRECISIONS)
+        precisions = self.options.precision or (["f32"] if self.options.device == "cpu" else list(PRECISIONS))
         frameworks = [] if self.options.only_compile else ["torch"]
         if not self.options.no_compile:
             frameworks.append("torch-compile")

@@ -34,8 +34,8 @@ impl Advice {
     /// `split_batch` and `tile_batch`: the two under which the forms that rows would have had took least time.
     fn batches(&mut self, forms: &[Row]) {
         let of = |form: &'static str| forms.iter().filter(move |row| row.setup == form);
-        let time =
-            |form: &'static str, row: &Row| of(form).find(|other| other.case() == row.case()).map(Row::milliseconds);
+        let same = |other: &Row, row: &Row| other.run == row.run && other.case() == row.case();
+        let time = |form: &'static str, row: &Row| of(form).find(|other| same(other, row)).map(Row::milliseconds);
         let cases: Vec<(u64, [f64; 3])> = of("register")
             .filter_map(|row| Some((row.batch, [row.milliseconds(), time("split", row)?, time("tiled", row)?])))
             .collect();
@@ -116,12 +116,10 @@ impl Advice {
     }
 }
 
-/// Times of a setup over those of the device's own numbers, row by row, by the same implementation.
+/// Times of a setup over those of the device's own numbers, row by row, in the same run.
 fn ratios(forms: &[Row], setup: &str) -> Vec<f64> {
     let own = |row: &Row| {
-        let same = |other: &&Row| {
-            other.setup == "own" && other.case() == row.case() && other.implementation == row.implementation
-        };
+        let same = |other: &&Row| other.setup == "own" && other.run == row.run && other.case() == row.case();
         forms.iter().find(same).map(Row::milliseconds)
     };
     let rows = forms.iter().filter(|row| row.setup == setup);

@@ -8,6 +8,8 @@ use std::path::Path;
 /// One measured pass, ours or a peer's. The names are those of `locally bench --json`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Row {
+    /// Which run of the program it is of: within one, rows are measured in turns, so that only they are compared.
+    pub(super) run: usize,
     pub(super) workload: String,
     pub(super) pass: String,
     pub(super) implementation: String,
@@ -30,10 +32,11 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn new(value: &Value) -> Option<Self> {
+    fn new(value: &Value, run: usize) -> Option<Self> {
         let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let spread = |key: &str| Some(["min", "median", "max"].map(|part| value[key][part].as_f64().unwrap_or(0.0)));
         Some(Self {
+            run,
             workload: value["workload"].as_str()?.to_owned(),
             pass: value["pass"].as_str()?.to_owned(),
             implementation: text("implementation"),
@@ -71,23 +74,15 @@ impl Row {
     }
 }
 
-/// The rows of a file that may not be there, and whose last line may be cut; the first of those that are alike.
+/// The rows of a file that may not be there, and whose last line may be cut. Each run of a program begins with a line of
+/// its adapter.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>> {
-    let mut rows: Vec<Row> = Vec::new();
-    for value in values(path)? {
-        let Some(row) = Row::new(&value) else { continue };
-        let alike = |other: &Row| {
-            let key = |row: &Row| {
-                let Row { implementation, auto, dtype, setup, framework, precision, .. } = row.clone();
-                (implementation, auto, dtype, setup, framework, precision)
-            };
-            other.case() == row.case() && key(other) == key(&row)
-        };
-        if !rows.iter().any(alike) {
-            rows.push(row);
-        }
-    }
-    Ok(rows)
+    let mut run = 0;
+    let mut row = |value: &Value| {
+        run += usize::from(value.get("adapter").is_some());
+        Row::new(value, run)
+    };
+    Ok(values(path)?.iter().filter_map(&mut row).collect())
 }
 
 /// The lines of a file that are JSON.

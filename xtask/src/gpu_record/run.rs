@@ -224,7 +224,8 @@ fn ceilings(run: &Run, end: Instant) -> Result {
 fn forms(run: &Run, end: Instant) -> Result {
     let lines = ["--lines", files::FORMS, "--implementation", "1", "--max-time", "1"];
     let mut forms = run.bench(&ORDER, &lines);
-    run.measured(forms.args(["--batch", "1,8,32,128", "--form", "register,split,tiled"]), until(end, 0.5))?;
+    forms.args(["--batch", "1,8,32,128", "--strategy", "own", "--form", "register,split,tiled"]);
+    run.measured(&mut forms, until(end, 0.5))?;
     let shapes = SHAPES.map(|shape| format!("form=tiled,tile_shape={shape}"));
     let shapes = std::iter::once("form=tiled").chain(shapes.iter().map(String::as_str));
     let shapes: Vec<&str> = shapes.flat_map(|shape| ["--strategy", shape]).collect();
@@ -243,10 +244,8 @@ fn forms(run: &Run, end: Instant) -> Result {
 /// All workloads as a user gets them, then every implementation beside the planner's choice.
 fn workloads(run: &Run, end: Instant) -> Result {
     let lines = ["--lines", files::WORKLOADS, "--max-time", "1"];
-    for (dtype, share) in [("f32", 0.45), ("f16", 0.5)] {
-        let mut command = run.bench(&ORDER, &lines);
-        run.measured(command.args(["--batch", "1,8,32,128", "--dtype", dtype]), until(end, share))?;
-    }
+    let mut own = run.bench(&ORDER, &lines);
+    run.measured(own.args(["--batch", "1,8,32,128", "--dtype", "f32,f16"]), until(end, 0.6))?;
     run.measured(run.bench(&ORDER, &lines).args(["--batch", "1,8,32", "--implementation", "auto,1,2,3"]), end)
 }
 

@@ -25,15 +25,16 @@ pub(super) fn number(value: f64) -> String {
 
 /// Our rows, with the columns of `locally bench --csv`, and the kernels that were run.
 pub(super) fn csv(rows: &[Row]) -> String {
-    let mut text = "workload,pass,implementation,auto,batch,dtype,wall_ms_min,wall_ms_median,wall_ms_max,gpu_ms_min,\
+    let mut text =
+        "run,workload,pass,implementation,auto,batch,dtype,wall_ms_min,wall_ms_median,wall_ms_max,gpu_ms_min,\
                     gpu_ms_median,gpu_ms_max,gb_s,gflop_s,of_ceiling,setup,kernels\n"
-        .to_owned();
+            .to_owned();
     for row in rows {
-        let Row { workload, pass, implementation, auto, batch, dtype, gb_s, gflop_s, setup, .. } = row;
+        let Row { run, workload, pass, implementation, auto, batch, dtype, gb_s, gflop_s, setup, .. } = row;
         let (wall, gpu) = (spread(Some(row.wall)), spread(row.gpu));
         let (ceiling, kernels) = (optional(row.of_ceiling), row.kernels.join(" "));
         text.push_str(&format!(
-            "{workload},{pass},{implementation},{auto},{batch},{dtype},{wall},{gpu},{gb_s},{gflop_s},{ceiling},{setup},\
+            "{run},{workload},{pass},{implementation},{auto},{batch},{dtype},{wall},{gpu},{gb_s},{gflop_s},{ceiling},{setup},\
              {kernels}\n"
         ));
     }

@@ -9,6 +9,7 @@
 //! | `wasm`  | builds the library for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
 //! | `gpu-record` | proves and measures the kernels on a machine, borrowed or one's own: docs/gpu-record.md |
+//! | `net`   | saves what must not change while code is moved, or compares with it: WGSL, plans, results |
 //! | `isa`   | compiles every shader variant for an AMD GPU that needn't be there: registers, spills, assembly |
 //!
 //! On Debian and Ubuntu, as root or with passwordless sudo, missing system packages are installed by `apt-get`, and
@@ -32,6 +33,7 @@ mod audit;
 mod demo;
 mod gpu_record;
 mod isa;
+mod net;
 mod setup;
 mod sh;
 mod test;
@@ -51,6 +53,7 @@ Usage: cargo xtask <command>
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
   gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
                 what it brought (docs/gpu-record.md)
+  net --save F  save every shader, plan and result in F; net --against F compares with it
   tint [DIR]    compile every shader variant (or those of DIR/variants.json) in headless Chromium
   help          this text
 ";
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         ["tint"] => tint::tint(None),
         ["tint", dir] => tint::tint(Some(dir)),
         ["gpu-record", rest @ ..] => gpu_record::gpu_record(rest),
+        ["net", action @ ("--save" | "--against"), file] => net::net(action, file),
         ["isa", rest @ ..] => isa::isa(rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -47,12 +47,8 @@ fn cargo_program() -> std::ffi::OsString {
 
 /// The cargo that started us, in the root, with an absolute target directory.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(cargo_program());
-    command.current_dir(root()).env("CARGO_TARGET_DIR", target_dir());
-    // Without it Mesa's EGL, which wgpu asks for adapters too, prints an error line of Wayland's that means nothing here.
-    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
-    }
+    let mut command = command(cargo_program());
+    command.env("CARGO_TARGET_DIR", target_dir());
     command
 }
 
@@ -69,6 +65,10 @@ pub(crate) fn example(name: &str) -> Result<Command> {
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root());
+    // Without it Mesa's EGL, which wgpu asks for adapters too, prints an error line of Wayland's that means nothing here.
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    }
     command
 }
 

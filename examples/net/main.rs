@@ -1,0 +1,98 @@
+//! What must not change while code is moved: `cargo xtask net --save F` at the commit before, `--against F` after.
+//!
+//! F is JSON from names to texts: the final WGSL of every shader variant (`shaders.rs`), the plans of the benchmark
+//! workloads and of small layers (`plans.rs`), and what the small layers give on this machine's adapter
+//! (`results.rs`). It holds a driver's bits, so it is compared on the machine that saved it and kept in no repository.
+
+mod layers;
+mod plans;
+mod results;
+mod shaders;
+mod workloads;
+
+use locally_connected::plan::Strategy;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::process::ExitCode;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Texts by name; the first word of a name is its kind.
+type Net = BTreeMap<String, String>;
+
+/// Strategies under which the planner asks for every kernel: the two of its own, and sums split among threads or tiles
+/// in workgroup memory wherever they are possible.
+const STRATEGIES: [(&str, Strategy); 4] = [
+    ("gpu", Strategy::GPU),
+    ("cpu", Strategy::CPU),
+    ("split", Strategy { split_batch: u32::MAX, split_terms: 0, tile_batch: u32::MAX, ..Strategy::GPU }),
+    ("tiled", Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, busy_groups: 8, ..Strategy::GPU }),
+];
+
+fn main() -> Result<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--save", file] => {
+            let net = net()?;
+            std::fs::write(file, serde_json::to_string_pretty(&net)?)?;
+            println!("{} saved in {file}", counts(net.keys()));
+            Ok(ExitCode::SUCCESS)
+        }
+        ["--against", file] => Ok(compare(&serde_json::from_slice(&std::fs::read(file)?)?, &net()?)),
+        _ => Err("usage: net --save F | --against F".into()),
+    }
+}
+
+fn net() -> Result<Net> {
+    let layers = layers::layers()?;
+    let mut net = Net::new();
+    shaders::add(&mut net);
+    plans::add(&mut net, &layers)?;
+    results::add(&mut net, &layers)?;
+    Ok(net)
+}
+
+/// Prints every name whose text differs, with the first lines that do.
+fn compare(before: &Net, after: &Net) -> ExitCode {
+    let mut differing = Vec::new();
+    for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+        match (before.get(name), after.get(name)) {
+            (Some(before), Some(after)) if before == after => continue,
+            (Some(before), Some(after)) => {
+                let (line, before, after) = first_difference(before, after);
+                println!("{name}, line {line}:\n  before: {before}\n  now:    {after}");
+            }
+            (Some(_), None) => println!("{name}: is gone"),
+            (None, _) => println!("{name}: is new"),
+        }
+        differing.push(name);
+    }
+    if differing.is_empty() {
+        println!("{}: equal to the letter", counts(after.keys()));
+        return ExitCode::SUCCESS;
+    }
+    println!("differing: {} of {}", counts(differing.into_iter()), counts(after.keys()));
+    ExitCode::FAILURE
+}
+
+/// The number of the first line that differs, from 1, and both forms of it; a line that isn't there is empty.
+fn first_difference<'a>(before: &'a str, after: &'a str) -> (usize, &'a str, &'a str) {
+    let (mut before, mut after) = (before.lines(), after.lines());
+    let mut line = 0;
+    loop {
+        line += 1;
+        match (before.next(), after.next()) {
+            (Some(a), Some(b)) if a == b => {}
+            (a, b) => return (line, a.unwrap_or_default(), b.unwrap_or_default()),
+        }
+    }
+}
+
+/// `3 plans, 4 results` of names.
+fn counts<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let mut kinds = BTreeMap::<&str, usize>::new();
+    for name in names {
+        *kinds.entry(name.split(' ').next().unwrap_or_default()).or_default() += 1;
+    }
+    kinds.iter().map(|(kind, count)| format!("{count} {kind}s")).collect::<Vec<_>>().join(", ")
+}

@@ -6,10 +6,10 @@ use locally_connected::geometry::{KerasLayout, SparseIndex};
 use locally_connected::headless::Gpu;
 use locally_connected::keras::{FileFormat, Model};
 use locally_connected::kernel::Tables;
-use locally_connected::plan::{Chunk, Gradients, Planner, chunks};
+use locally_connected::plan::{Gradients, Planner, chunks};
 use locally_connected::{
     Activation, Bias, Config, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, Padding, Pattern,
-    PlanOptions, Result, wgpu,
+    Result, wgpu,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -32,22 +32,13 @@ fn main() -> Result<()> {
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 type Layer = (&'static str, Config, Vec<usize>);
 
-fn planner<'a>(
-    geometry: &'a Geometry,
-    tables: &'a Tables,
-    chunks: &'a [Chunk],
-    profile: &'a DeviceProfile,
-) -> Planner<'a> {
-    Planner { geometry, tables, chunks, profile, options: PlanOptions::default(), tuned: None }
-}
-
 /// All that the host computes for a layer and its passes, no device at hand.
 fn host(group: &mut Group<'_>, layers: &[Layer]) -> Result<()> {
     let profile = DeviceProfile::webgpu_defaults();
     for (name, config, input) in layers {
         let geometry = Geometry::new(config, input)?;
         let (tables, chunks_of) = (Tables::new(&geometry), chunks(&geometry, &profile)?);
-        let planner = planner(&geometry, &tables, &chunks_of, &profile);
+        let planner = Planner::new(&geometry, &tables, &chunks_of, &profile);
         group.bench_function(BenchmarkId::new("build", name), |b| {
             b.iter(|| -> Result<_> {
                 let geometry = Geometry::new(black_box(config), input)?;

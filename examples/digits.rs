@@ -3,7 +3,8 @@
 //! `cargo run --release --features keras --example digits`
 
 use locally_connected::headless::Gpu;
-use locally_connected::keras::{Model, Network, NetworkOptions, npy};
+use locally_connected::keras::{Model, npy};
+use locally_connected::network::{Network, NetworkOptions};
 use std::path::Path;
 use std::process::ExitCode;
 

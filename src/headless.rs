@@ -1,9 +1,7 @@
 //! A device of one's own, for tests, examples and the command line. Apps that own a device need none of this.
 
 use crate::config::Saved;
-use crate::context::Context;
-use crate::layer::{Backward, Forward, KernelBuffers, LocallyConnected};
-use crate::readback::Readback;
+use crate::gpu::{Backward, Context, Forward, KernelBuffers, LocallyConnected, Readback};
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::BufferUsages;

@@ -1,26 +1,32 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
-mod context;
 mod error;
 pub mod geometry;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(feature = "headless")]
 pub mod headless;
 #[cfg(feature = "keras")]
 pub mod keras;
 pub mod kernel;
-pub mod layer;
+#[cfg(all(feature = "headless", feature = "keras"))]
+pub mod network;
 pub mod plan;
-mod readback;
 pub mod reference;
+#[cfg(feature = "gpu")]
 mod tune;
 
 pub use config::{Activation, Bias, Config, DataFormat, Implementation, Padding, Saved, WeightType};
-pub use context::Context;
 pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern};
-pub use layer::{Backward, Bound, Forward, KernelBuffers, KernelReadback, LocallyConnected};
-pub use layer::{TransposedBackward, TransposedLocallyConnected};
-pub use plan::{DeviceProfile, Form, PlanOptions, required_limits};
-pub use readback::Readback;
-pub use tune::{Choice, Measurement, Pass, TuneTable, tune};
+#[cfg(feature = "gpu")]
+pub use gpu::{
+    Backward, Bound, Context, Forward, KernelBuffers, KernelReadback, LocallyConnected, Readback, TransposedBackward,
+    TransposedLocallyConnected, required_limits,
+};
+pub use plan::{Choice, DeviceProfile, Form, Pass, PlanOptions, TuneKey, TuneTable};
+#[cfg(feature = "gpu")]
+pub use tune::{Measurement, tune};
+#[cfg(feature = "gpu")]
 pub use wgpu;

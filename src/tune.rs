@@ -2,43 +2,16 @@
 //! called.
 
 use crate::config::Implementation;
-use crate::context::Context;
 use crate::geometry::Geometry;
-use crate::layer::{Backward, Bound, Forward, LocallyConnected};
-use crate::plan::{Form, PlanOptions};
+use crate::gpu::{Backward, Bound, Context, Forward, LocallyConnected, scoped};
+use crate::plan::{Choice, Form, Pass, PlanOptions, TuneKey, TuneTable};
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::oneshot_channel;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use web_time::Instant;
 
-/// Which pass an entry of a [`TuneTable`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pass {
-    /// Forward.
-    Forward,
-    /// Backward, whichever gradients are asked for.
-    Backward,
-}
-
-/// A way to run a pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
-    /// How it is executed.
-    pub implementation: Implementation,
-    /// Of loop, the form of its kernels; none is what the device's strategy takes.
-    pub form: Option<Form>,
-}
-
-/// The fastest choice by device, layer, batch and pass. Serialisable, so that a host may keep it between runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct TuneTable {
-    best: BTreeMap<String, Choice>,
-}
-
 /// What [`tune`] measured of one choice.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Measurement {
     /// How it was executed.
     pub choice: Choice,
@@ -46,40 +19,6 @@ pub struct Measurement {
     pub pass: Pass,
     /// Median time from submit to completion, in seconds.
     pub seconds: f64,
-}
-
-impl TuneTable {
-    fn key(device: &str, geometry: &Geometry, batch: u32, pass: Pass) -> String {
-        format!("{device} | {} | batch {batch} | {pass:?}", geometry.signature())
-    }
-
-    /// The measured choice, if there is one for exactly this device, layer, batch and pass.
-    #[must_use]
-    pub fn get(&self, device: &str, geometry: &Geometry, batch: u32, pass: Pass) -> Option<Choice> {
-        self.best.get(&Self::key(device, geometry, batch, pass)).copied()
-    }
-
-    /// Adds a choice.
-    pub fn insert(&mut self, device: &str, geometry: &Geometry, batch: u32, pass: Pass, best: Choice) {
-        self.best.insert(Self::key(device, geometry, batch, pass), best);
-    }
-
-    /// Takes over all entries of another table.
-    pub fn extend(&mut self, other: Self) {
-        self.best.extend(other.best);
-    }
-
-    /// Number of entries.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.best.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.best.is_empty()
-    }
 }
 
 /// Runs every implementation that is possible for this layer and batch, loop in every form that makes a difference,
@@ -104,7 +43,7 @@ pub async fn tune(
         })
     };
     let (inputs, outputs) = (u64::from(batch) * geometry.inputs(), u64::from(batch) * geometry.outputs());
-    let (operands, caught) = crate::kernel::scoped(device, || {
+    let (operands, caught) = scoped(device, || {
         [buffer(inputs), buffer(outputs), buffer(outputs), buffer(outputs), buffer(inputs), buffer(geometry.biases())]
     });
     caught.await?;
@@ -181,7 +120,7 @@ pub async fn tune(
     for pass in [Pass::Forward, Pass::Backward] {
         let of_pass = measured.iter().filter(|measurement| measurement.pass == pass);
         if let Some(best) = of_pass.min_by(|a, b| a.seconds.total_cmp(&b.seconds)) {
-            table.insert(&context.profile().fingerprint, geometry, batch, pass, best.choice);
+            table.insert(TuneKey::new(context.profile(), geometry, batch, pass), best.choice);
         }
     }
     Ok((table, measured))

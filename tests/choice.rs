@@ -7,7 +7,7 @@ use locally_connected::plan::{Planner, chunks};
 use locally_connected::{
     Choice, Config, DeviceProfile, Error, Form, Geometry, Implementation, LocallyConnected, Padding,
 };
-use locally_connected::{Pass, PlanOptions, TuneTable, required_limits, tune, wgpu};
+use locally_connected::{Pass, PlanOptions, TuneKey, TuneTable, required_limits, tune, wgpu};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn with_planner<T>(
     let profile = DeviceProfile::webgpu_defaults();
     let tables = Tables::new(geometry);
     let chunks = chunks(geometry, &profile).expect("weights can be cut");
-    use_it(Planner { geometry, tables: &tables, chunks: &chunks, profile: &profile, options, tuned })
+    use_it(Planner::new(geometry, &tables, &chunks, &profile).with_options(options).with_tuned(tuned))
 }
 
 fn deepface_l4() -> Geometry {
@@ -60,9 +60,9 @@ fn the_callers_budget_holds() {
 fn forced_goes_before_tuned_before_model() {
     let geometry = Geometry::new(&Config::new(8, [3, 3]), &[8, 8, 3]).expect("fits");
     let mut table = TuneTable::default();
-    let fingerprint = DeviceProfile::webgpu_defaults().fingerprint;
+    let profile = DeviceProfile::webgpu_defaults();
     let sparse = Choice { implementation: Implementation::SparseGather, form: None };
-    table.insert(&fingerprint, &geometry, 4, Pass::Forward, sparse);
+    table.insert(TuneKey::new(&profile, &geometry, 4, Pass::Forward), sparse);
     with_planner(&geometry, PlanOptions::default(), Some(&table), |planner| {
         let chosen =
             |implementation, batch| planner.forward(batch, implementation, false).expect("possible").implementation;
@@ -83,7 +83,7 @@ fn forced_goes_before_tuned_before_model() {
 #[test]
 fn forms_are_taken_where_there_is_a_kernel_of_them() {
     let geometry = Geometry::new(&Config::new(8, [3, 3]), &[8, 8, 4]).expect("fits");
-    let fingerprint = DeviceProfile::webgpu_defaults().fingerprint;
+    let profile = DeviceProfile::webgpu_defaults();
     let kernel = |form, tuned: Option<&TuneTable>| {
         let options = PlanOptions { form, ..PlanOptions::default() };
         with_planner(&geometry, options, tuned, |planner| {
@@ -97,7 +97,7 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
     ] {
         let mut table = TuneTable::default();
         let choice = Choice { implementation: Implementation::Loop, form: Some(form) };
-        table.insert(&fingerprint, &geometry, 32, Pass::Forward, choice);
+        table.insert(TuneKey::new(&profile, &geometry, 32, Pass::Forward), choice);
         assert_eq!(kernel(None, Some(&table)), expected);
         assert_eq!(kernel(Some(Form::Register), Some(&table)), Kernel::LoopForward);
     }
@@ -120,9 +120,10 @@ fn tuning_measures_every_possible_implementation() {
     }
     assert!(measured.iter().all(|measurement| measurement.seconds > 0.0));
     let text = serde_json::to_string(&table).expect("serialisable");
-    let table: TuneTable = serde_json::from_str(&text).expect("what was written");
-    let fingerprint = &GPU.context().profile().fingerprint;
-    let best = table.get(fingerprint, &geometry, 3, Pass::Forward).expect("measured");
+    let read: TuneTable = serde_json::from_str(&text).expect("what was written");
+    assert_eq!(read, table);
+    let key = TuneKey::new(GPU.context().profile(), &geometry, 3, Pass::Forward);
+    let best = table.get(&key).expect("measured");
     let operands = Operands::random(&geometry, 3, 1);
     let output = pollster::block_on(async {
         let mut layer = LocallyConnected::with_geometry(GPU.context(), geometry.clone()).await.expect("built");

@@ -227,7 +227,7 @@ fn scratch_memory_is_known_before_it_is_allocated() {
     let plan = |profile: &DeviceProfile, memory_budget| {
         let chunks = chunks(&layer, profile).expect("it fits");
         let options = PlanOptions { memory_budget, ..PlanOptions::default() };
-        let planner = Planner { geometry: &layer, tables: &tables, chunks: &chunks, profile, options, tuned: None };
+        let planner = Planner::new(&layer, &tables, &chunks, profile).with_options(options);
         planner.backward(batch, Implementation::Loop, Gradients::ALL)
     };
     assert_eq!(plan(&profile(), None).expect("no limit").scratch_bytes(), bytes);

@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use locally_connected::Error;
-use locally_connected::keras::{Layer, Model, Network};
+use locally_connected::keras::{Layer, Model};
+use locally_connected::network::Network;
 use std::path::Path;
 
 /// Reads a model.

@@ -7,8 +7,9 @@ mod common;
 use common::{Case, Folder, agree, all_agree, case, cases, fails, fixture, in_parallel, npy, npz, succeeds};
 use locally_connected::Implementation;
 use locally_connected::headless::Gpu;
+use locally_connected::keras::Model;
 use locally_connected::keras::npy::NpyArray;
-use locally_connected::keras::{Model, Network, NetworkOptions};
+use locally_connected::network::{Network, NetworkOptions};
 use pollster::block_on;
 
 fn supported() -> Vec<Case> {

@@ -7,7 +7,7 @@ use crate::{Net, Result, STRATEGIES};
 use locally_connected::geometry::SparseIndex;
 use locally_connected::kernel::{Tables, Variant};
 use locally_connected::plan::{Chunk, Dispatch, Gradients, Plan, Planner, Role, Slice, chunks};
-use locally_connected::{DeviceProfile, Geometry, Implementation, PlanOptions, WeightType};
+use locally_connected::{DeviceProfile, Geometry, Implementation, WeightType};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -65,8 +65,7 @@ impl Writer {
         profile: &DeviceProfile,
     ) -> Result<()> {
         let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
-        let options = PlanOptions::default();
-        let planner = Planner { geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
+        let planner = Planner::new(geometry, &tables, &chunks, profile);
         let buffers = Buffers { geometry, tables: &tables, chunks: &chunks, batch };
         for implementation in IMPLEMENTATIONS {
             let passes = [

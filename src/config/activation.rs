@@ -1,11 +1,11 @@
 //! Activations by Keras's names.
 
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 
 /// A Keras 2.15 activation, applied to the output after the bias.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Activation {
     /// `z`.

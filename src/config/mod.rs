@@ -1,17 +1,21 @@
 //! What the user asks for, in Keras's names.
 
 mod activation;
+#[cfg(feature = "serde")]
+pub mod keras;
+mod layout;
 mod padding;
 
 pub use activation::{Activation, Saved, codes};
+pub use layout::KerasLayout;
 pub use padding::Padding;
 
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 
 /// Where the channels stand in inputs and outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum DataFormat {
     /// `[batch][spatial…][channels]`.
     #[default]
@@ -21,8 +25,9 @@ pub enum DataFormat {
 }
 
 /// Which bias is added to the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Bias {
     /// None.
     None,
@@ -34,8 +39,9 @@ pub enum Bias {
 }
 
 /// How the layer is executed. Whatever is chosen, the results are the same function of the same weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Implementation {
     /// The planner's choice.
     #[default]
@@ -65,8 +71,9 @@ impl Implementation {
 }
 
 /// How weights are stored on the device. Sums are f32 in either case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum WeightType {
     /// 32-bit floats.
     #[default]
@@ -82,8 +89,9 @@ pub enum WeightType {
 /// let config = Config::new(64, [3, 3]).activation(Activation::RELU).padding(Padding::Same);
 /// assert_eq!(config.rank(), 2);
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Config {
     /// Output channels; at least 1.
     pub filters: usize,
@@ -92,26 +100,26 @@ pub struct Config {
     /// Steps between windows, one per spatial axis; at least 1.
     pub strides: Vec<usize>,
     /// What happens at the edges.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub padding: Padding,
     /// Where the channels stand.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub data_format: DataFormat,
     /// Steps between the taps of a window, one per spatial axis; at least 1.
     pub dilation_rate: Vec<usize>,
     /// Groups of channels, each connected to its own filters only; at least 1.
     pub groups: usize,
     /// Applied after the bias.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub activation: Activation,
     /// Which bias is added.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub bias: Bias,
     /// How the layer is executed.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub implementation: Implementation,
     /// How the weights are stored on the device.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub dtype: WeightType,
 }
 

@@ -1,12 +1,11 @@
 //! How windows lie at the edges of the input.
 
-use serde::{Deserialize, Serialize};
-
 /// Where the windows of a spatial axis begin, and what becomes of taps outside the input.
 ///
 /// Whatever the mode, it only decides the tap tables of [`crate::geometry::AxisTaps`]; kernels know no paddings.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Padding {
     /// Windows lie wholly inside the input; output length `⌊(n − k) / s⌋ + 1`.

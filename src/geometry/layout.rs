@@ -4,20 +4,8 @@
 //! spaced in Keras's. One walk serves both directions, all ranks and formats; nothing is built per weight.
 
 use super::Geometry;
-use crate::config::{DataFormat, Padding};
+use crate::config::{DataFormat, KerasLayout, Padding};
 use crate::{Error, Result};
-
-/// The kernel layouts of Keras's three implementations (keras-semantics §2.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KerasLayout {
-    /// `(P, K, F)`, the window in data order. Only for padding `valid`, as in Keras.
-    Implementation1,
-    /// The masked dense matrix: `(in…, C, out…, F)` or `(C, in…, F, out…)`. Unconnected entries are dropped on import
-    /// and zero on export.
-    Implementation2,
-    /// The values of the connected entries, in ascending order of (output unit, input unit).
-    Implementation3,
-}
 
 /// A run: `filters` weights, at `canonical + i` in ours and at `keras + i · stride` in Keras's layout.
 struct Run {
@@ -27,31 +15,6 @@ struct Run {
 }
 
 impl KerasLayout {
-    /// The layout of Keras's `implementation` argument.
-    ///
-    /// # Errors
-    /// [`Error::UnknownValue`] for anything but 1, 2, 3.
-    pub fn from_keras(implementation: i64) -> Result<Self> {
-        match implementation {
-            1 => Ok(Self::Implementation1),
-            2 => Ok(Self::Implementation2),
-            3 => Ok(Self::Implementation3),
-            other => {
-                Err(Error::UnknownValue { argument: "implementation", expected: "1, 2, 3", value: other.to_string() })
-            }
-        }
-    }
-
-    /// Keras's number of the implementation that stores this layout.
-    #[must_use]
-    pub fn number(self) -> u32 {
-        match self {
-            Self::Implementation1 => 1,
-            Self::Implementation2 => 2,
-            Self::Implementation3 => 3,
-        }
-    }
-
     /// Whether `geometry` has weights of this layout.
     ///
     /// # Errors

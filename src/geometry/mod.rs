@@ -2,14 +2,18 @@
 
 mod layout;
 mod pattern;
+mod size;
+mod sparse_index;
 mod taps;
 
-pub use layout::KerasLayout;
-pub use pattern::{Pattern, SparseIndex};
+pub use crate::config::KerasLayout;
+pub use pattern::Pattern;
+pub use sparse_index::SparseIndex;
 pub use taps::{AxisTaps, NO_TAP};
 
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation, Padding};
 use crate::{Error, Result};
+use size::fits_u32;
 use std::sync::Arc;
 
 /// A layer's configuration with the input shape it was built for, everything checked.
@@ -24,15 +28,6 @@ pub struct Geometry {
     channels: u32,
     axes: [AxisTaps; 3],
     pattern: Option<Arc<Pattern>>,
-}
-
-fn fits_u32(what: &'static str, value: u128) -> Result<u64> {
-    // One below 2³²−1, which marks taps outside the input.
-    let limit = u64::from(u32::MAX) - 1;
-    if value > u128::from(limit) {
-        return Err(Error::TooLarge { what, value, limit });
-    }
-    Ok(value as u64)
 }
 
 impl Geometry {

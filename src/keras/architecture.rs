@@ -1,17 +1,10 @@
 //! Keras's JSON of a whole model: which layers there are, and what feeds which.
 
 use super::json::{self, Object};
+use super::model::Frame;
+use crate::config::keras::keras1;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
-
-/// What of the model's own JSON isn't its layers, kept for writing.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Frame {
-    /// The outermost dictionary without `config`.
-    pub outer: Object,
-    /// `config` without `layers`.
-    pub config: Object,
-}
 
 /// One layer of the model's JSON.
 #[derive(Debug, Clone)]
@@ -206,7 +199,7 @@ fn entry(index: usize, layer: Value) -> Result<Entry, String> {
     };
     let name = json::string(&config, "name").or(json::string(&rest, "name"));
     let name = name.ok_or_else(|| format!("layer {index} ({class_name}) has no name"))?.to_owned();
-    super::keras1::rename(&class_name, &mut config);
+    keras1::rename(&class_name, &mut config);
     Ok(Entry { name, class_name, listed: index, config, rest, inputs: Vec::new(), arguments: Vec::new() })
 }
 

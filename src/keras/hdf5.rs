@@ -1,6 +1,7 @@
 //! The HDF5 side: what Keras stores where, read and written with `hdf5-pure`.
 
 use super::weights::{Array, Source};
+use crate::config::keras::rank_of_class;
 use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FinishedGroup, Group, GroupBuilder};
 use std::collections::{BTreeMap, HashMap};
 
@@ -135,7 +136,7 @@ impl<'a> ByClass<'a> {
         classes.sort_unstable();
         classes.dedup();
         for class in classes {
-            let Some(rank) = super::local::rank_of_class(class) else { continue };
+            let Some(rank) = rank_of_class(class) else { continue };
             let stem = format!("locally_connected{rank}d");
             let of_class: Vec<_> = layers.iter().filter(|(_, c)| *c == class).collect();
             let mut found = Vec::new();

@@ -2,10 +2,14 @@
 
 use super::architecture::Entry;
 use super::json::{self, Object};
-use super::local::{self, Local};
+use super::local::Local;
+use super::model::Kind;
+use super::shapes::{self, elements};
 use super::weights::{Array, Source};
-use super::{Kind, shapes};
 use crate::Error;
+use crate::config::keras::{
+    activation_from_keras, activation_layer_from_keras, config_from_keras, data_format_from_keras, rank_of_class,
+};
 use crate::config::{Activation, Bias, Config, DataFormat, Padding};
 use crate::geometry::{Geometry, KerasLayout};
 use serde_json::Value;
@@ -34,7 +38,7 @@ pub(super) fn kind(
         let output = known.as_ref().and_then(|known| shapes::output_shape(class, config, known));
         Ok((Kind::Unsupported { reason }, input.clone(), output))
     };
-    if let Some(rank) = local::rank_of_class(class) {
+    if let Some(rank) = rank_of_class(class) {
         let (local, layout) = read_config(entry, own_config)?;
         let Some(input) = input.clone().or_else(|| from_weights(rank, &local, layout, entry, source)) else {
             return unsupported(Some("its input shape isn't known".into()));
@@ -67,14 +71,14 @@ pub(super) fn kind(
         return same(Kind::Identity);
     }
     if class == "Activation" {
-        return match json::given(config, "activation").map(local::activation) {
+        return match json::given(config, "activation").map(activation_from_keras) {
             Some(Ok(Activation::Linear)) => same(Kind::Identity),
             Some(Ok(activation)) => same(Kind::Activation(activation)),
             Some(Err(_)) => unsupported(config.get("activation").map(|a| format!("activation {}", json::shown(a)))),
             None => unsupported(Some("it has no `activation`".into())),
         };
     }
-    if let Some(activation) = local::activation_layer(class, &with_axis_from_end(config, input.as_deref())) {
+    if let Some(activation) = activation_layer_from_keras(class, &with_axis_from_end(config, input.as_deref())) {
         return match activation {
             Ok(activation) => same(Kind::Activation(activation)),
             Err(Error::Unsupported { what, .. }) => unsupported(Some(what)),
@@ -86,7 +90,7 @@ pub(super) fn kind(
     match class {
         "Flatten" => {
             let data_format =
-                json::given(config, "data_format").map_or(Ok(DataFormat::ChannelsLast), local::data_format);
+                json::given(config, "data_format").map_or(Ok(DataFormat::ChannelsLast), data_format_from_keras);
             let data_format = data_format.map_err(|e| in_layer(entry, e))?;
             Ok((Kind::Flatten { data_format }, input.clone(), elements.map(|n| vec![n])))
         }
@@ -147,7 +151,7 @@ fn with_axis_from_end(config: &Object, input: Option<&[usize]>) -> Object {
 }
 
 fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayout), String> {
-    let read = |class: &str, config: &Value| local::config_from_keras(class, config).map_err(|e| in_layer(entry, e));
+    let read = |class: &str, config: &Value| config_from_keras(class, config).map_err(|e| in_layer(entry, e));
     let config = Value::Object(entry.config.clone());
     match own {
         None => read(&entry.class_name, &config),
@@ -156,7 +160,7 @@ fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayo
             let layout = json::given(&entry.config, "implementation").map_or(Some(1), json::integer);
             let layout = KerasLayout::from_keras(layout.unwrap_or(0)).map_err(|e| in_layer(entry, e))?;
             own.check().map_err(|e| in_layer(entry, e))?;
-            match local::rank_of_class(&entry.class_name) == Some(own.rank()) {
+            match rank_of_class(&entry.class_name) == Some(own.rank()) {
                 true => Ok((own.clone(), layout)),
                 false => Err(in_layer(entry, format!("its config has {} spatial axes", own.rank()))),
             }
@@ -200,11 +204,6 @@ fn read_local(
     };
     let trainable = entry.config.get("trainable").and_then(Value::as_bool).unwrap_or(true);
     Ok(Local { geometry, layout, kernel, bias, trainable })
-}
-
-pub(super) fn elements(shape: &[usize]) -> Result<u64, String> {
-    let product = shape.iter().try_fold(1u64, |a, &b| a.checked_mul(b as u64));
-    product.filter(|&n| n <= i64::MAX as u64 / 8).ok_or_else(|| format!("shape {shape:?} has too many elements"))
 }
 
 /// Refuses a config whose tables would be out of proportion to the weights that the file really holds.

@@ -3,9 +3,9 @@
 //! The format is a short header and the bytes, so it is read here directly: that bounds every number before it is used
 //! and converts whole slices.
 
+use super::archive::{entry, zip_bytes};
 use super::files::{read_file, write_file};
 use super::weights::convert;
-use super::{read, write};
 use crate::{Error, Result};
 use half::f16;
 use std::io::Cursor;
@@ -100,7 +100,7 @@ pub fn npz_from_bytes(name: &str, bytes: &[u8]) -> Result<Vec<(String, NpyArray)
         let mut arrays = Vec::new();
         for file in names {
             let Some(array) = file.strip_suffix(".npy") else { continue };
-            let parsed = parse(&read::entry(&mut archive, &file)?).map_err(|e| format!("{file}: {e}"))?;
+            let parsed = parse(&entry(&mut archive, &file)?).map_err(|e| format!("{file}: {e}"))?;
             arrays.push((array.to_owned(), parsed));
         }
         Ok(arrays)
@@ -125,7 +125,7 @@ pub fn npz_bytes(arrays: &[(String, Vec<usize>, &[f32])]) -> Result<Vec<u8>> {
     for (name, shape, values) in arrays {
         files.push((format!("{name}.npy"), npy_bytes(shape, values)?));
     }
-    write::zip_bytes(files.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())))
+    zip_bytes(files.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())))
         .map_err(|message| Error::File { path: ".npz".into(), message })
 }
 

@@ -1,35 +1,45 @@
 //! From a file's bytes to a [`Model`].
 
 use super::architecture::Architecture;
+use super::archive::entry;
+use super::files::read_file;
 use super::hdf5::{self, Reader};
 use super::layer::{self, Shape};
+use super::metadata::{METADATA_KEY, Metadata};
+use super::model::{FileFormat, Layer, Model};
 use super::weights::Source;
-use super::{FileFormat, Layer, Model};
 use crate::config::Config;
+use crate::config::keras::rank_of_class;
 use crate::{Error, Result};
 use safetensors::SafeTensors;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{Cursor, Read};
+use std::io::Cursor;
+use std::path::Path;
 
-/// The key of the `.safetensors` metadata that holds [`Metadata`].
-pub(super) const METADATA_KEY: &str = "locally_connected";
+impl Model {
+    /// Reads a whole model. Its format is told by its first bytes, as Keras has saved HDF5 under `.keras`, and else
+    /// by its extension.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`Error::File`] for whatever is wrong with the contents.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = read_file(path)?;
+        let format = sniff(&bytes).map_or_else(|| FileFormat::from_path(path), Ok)?;
+        model(&path.display().to_string(), bytes, format)
+    }
 
-/// What our `.safetensors` keeps beside the tensors.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Metadata {
-    /// 1.
-    pub version: u32,
-    pub keras_version: String,
-    /// Keras's JSON of the model.
-    pub model: Value,
-    /// Our own configuration of each locally connected layer, which says more than Keras's can.
-    pub layers: BTreeMap<String, Config>,
+    /// Reads a whole model from memory; `name` stands for the file in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn from_bytes(name: &str, bytes: &[u8], format: FileFormat) -> Result<Self> {
+        model(name, bytes.to_vec(), sniff(bytes).unwrap_or(format))
+    }
 }
 
 /// The format that the first bytes tell, for those that have a signature.
-pub(super) fn sniff(bytes: &[u8]) -> Option<FileFormat> {
+fn sniff(bytes: &[u8]) -> Option<FileFormat> {
     if bytes.starts_with(hdf5::MAGIC) {
         Some(FileFormat::Hdf5)
     } else if bytes.starts_with(b"PK\x03\x04") && !is_npz(bytes) {
@@ -46,7 +56,7 @@ fn is_npz(bytes: &[u8]) -> bool {
     name.is_some_and(|name| name.ends_with(b".npy"))
 }
 
-pub(super) fn model(path: &str, bytes: Vec<u8>, format: FileFormat) -> Result<Model> {
+fn model(path: &str, bytes: Vec<u8>, format: FileFormat) -> Result<Model> {
     let model = match format {
         FileFormat::Hdf5 => from_hdf5(bytes),
         FileFormat::Keras => from_keras(&bytes),
@@ -92,7 +102,7 @@ fn from_keras(bytes: &[u8]) -> Result<Model, String> {
 fn from_archive(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, version: String) -> Result<Model, String> {
     let config = String::from_utf8(entry(archive, "config.json")?).map_err(|_| "config.json is no UTF-8")?;
     let architecture = Architecture::parse(&config)?;
-    if architecture.layers.iter().all(|layer| super::local::rank_of_class(&layer.class_name).is_none()) {
+    if architecture.layers.iter().all(|layer| rank_of_class(&layer.class_name).is_none()) {
         // Nothing to be read, whatever the weights are.
         return build(architecture, version, &BTreeMap::new(), &Nothing);
     }
@@ -102,14 +112,6 @@ fn from_archive(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, version: String) -
     let layers: Vec<_> = layers.iter().map(|layer| (layer.name.as_str(), layer.class_name.as_str())).collect();
     let source = weights.by_class(&layers)?;
     build(architecture, version, &BTreeMap::new(), &source)
-}
-
-/// The contents of a file in the archive. Memory grows only with what is really there.
-pub(super) fn entry(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Vec<u8>, String> {
-    let mut file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
-    let mut contents = Vec::new();
-    file.read_to_end(&mut contents).map_err(|e| format!("{name}: {e}"))?;
-    Ok(contents)
 }
 
 struct Nothing;

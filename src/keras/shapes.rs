@@ -3,6 +3,7 @@
 
 use super::json::{self, Object};
 use crate::config::DataFormat;
+use crate::config::keras::data_format_from_keras;
 use serde_json::Value;
 
 /// Shape of the output of a layer of `class`, without the batch, with 0 for sizes that aren't known; none where the
@@ -81,7 +82,7 @@ fn size(config: &Object, key: &str) -> Option<usize> {
 }
 
 fn is_channels_first(config: &Object) -> bool {
-    json::given(config, "data_format").is_some_and(|v| super::local::data_format(v) == Ok(DataFormat::ChannelsFirst))
+    json::given(config, "data_format").is_some_and(|v| data_format_from_keras(v) == Ok(DataFormat::ChannelsFirst))
 }
 
 fn channels(config: &Object, input: &[usize]) -> Option<usize> {
@@ -150,6 +151,12 @@ fn windowed(config: &Object, input: &[usize], window: &str, filters: Option<usiz
         known(n, if padding == "valid" { Some(n.checked_sub(span)? / s + 1) } else { Some(n.div_ceil(s)) })
     };
     each_axis(config, input, |i, n| if n == 0 { Some(0) } else { axis(i, n) }, filters)
+}
+
+/// Elements of an array of that shape.
+pub(super) fn elements(shape: &[usize]) -> Result<u64, String> {
+    let product = shape.iter().try_fold(1u64, |a, &b| a.checked_mul(b as u64));
+    product.filter(|&n| n <= i64::MAX as u64 / 8).ok_or_else(|| format!("shape {shape:?} has too many elements"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 use super::architecture::Architecture;
 use super::hdf5::{Reader, Tree, Values, names};
 use super::weights::Source;
-use super::{FileFormat, Kind, Model, config_from_keras, write_file};
+use super::{FileFormat, Kind, Model, write_file};
+use crate::config::keras::{config_from_keras, keras1};
 use crate::config::{Activation, Bias, Config, DataFormat, Padding};
 use crate::geometry::KerasLayout;
 use crate::{Error, Result};
@@ -147,7 +148,7 @@ fn keras_1_names() -> Result<()> {
     };
     config.insert("W_regularizer".into(), json!({"name": "WeightRegularizer", "l1": 0.0, "l2": 0.01}));
     config.insert("b_constraint".into(), json!({"name": "MaxNorm", "m": 2, "axis": 0}));
-    super::keras1::rename("LocallyConnected1D", &mut config);
+    keras1::rename("LocallyConnected1D", &mut config);
     assert_eq!(config["kernel_regularizer"], json!({"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.01}}));
     assert_eq!(config["bias_constraint"], json!({"class_name": "MaxNorm", "config": {"axis": 0, "max_value": 2}}));
     Ok(())

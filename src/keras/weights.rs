@@ -1,6 +1,6 @@
 //! The arrays of a model's layers, wherever they are stored.
 
-use super::layer::elements;
+use super::shapes::elements;
 use half::{bf16, f16};
 use hdf5_pure::{DType, Datatype, DatatypeByteOrder};
 use safetensors::SafeTensors;

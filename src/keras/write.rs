@@ -1,26 +1,78 @@
 //! From a [`Model`] to a file's bytes, and new models.
 
-use super::architecture::Frame;
+use super::archive::zip_bytes;
+use super::files::write_file;
 use super::hdf5::{Tree, Values};
 use super::json::{self, Object};
-use super::read::{METADATA_KEY, Metadata};
-use super::{FileFormat, Kind, Layer, Local, Model, local, npy};
+use super::local::Local;
+use super::metadata::{METADATA_KEY, Metadata};
+use super::model::{FileFormat, Frame, Kind, Layer, Model};
+use super::npy;
 use crate::config::DataFormat;
+use crate::config::keras::{activation_layer_to_keras, beyond_keras, config_to_keras};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::{Cursor, Write};
+use std::path::Path;
 
 /// What our files say wrote them, where it isn't a file of Keras that is written again.
 const KERAS_VERSION: &str = "2.15.0";
 
-pub(super) fn model(model: &Model, format: FileFormat) -> Result<Vec<u8>> {
+impl Model {
+    /// A new model: a chain of the given layers, each with its name.
+    ///
+    /// ```
+    /// # fn main() -> locally_connected::Result<()> {
+    /// use locally_connected::geometry::{Geometry, KerasLayout};
+    /// use locally_connected::keras::{FileFormat, Kind, Local, Model};
+    /// use locally_connected::{Activation, Config};
+    /// let geometry = Geometry::new(&Config::new(4, [3]).activation(Activation::RELU), &[8, 5])?;
+    /// let (kernel, bias) = (vec![0.5; 6 * 15 * 4], Some(vec![0.0; 6 * 4]));
+    /// let local = Local { geometry, layout: KerasLayout::Implementation1, kernel, bias, trainable: true };
+    /// let layers = vec![
+    ///     ("local".into(), Kind::LocallyConnected(Box::new(local))),
+    ///     ("softmax".into(), Kind::Activation(Activation::Softmax)),
+    /// ];
+    /// let model = Model::sequential("example", &[8, 5], layers)?;
+    /// assert_eq!(model.output_shape(), [6, 4]);
+    /// let bytes = model.to_bytes(FileFormat::Hdf5)?; // Keras opens it.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where a layer doesn't take what the one before gives, those of [`Local::check`], and
+    /// [`Error::Unsupported`] for [`Kind::Unsupported`].
+    pub fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) -> Result<Self> {
+        sequential(name, input_shape, layers)
+    }
+
+    /// The bytes of a file of that format. Compiled state (loss, metrics, optimizer) is dropped.
+    ///
+    /// # Errors
+    /// Those of [`Model::check_runnable`], and [`Error::Unsupported`] where a layer has what Keras's formats can't
+    /// express.
+    pub fn to_bytes(&self, format: FileFormat) -> Result<Vec<u8>> {
+        model(self, format)
+    }
+
+    /// Writes the model in the format of the path's extension, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of [`Model::to_bytes`] and [`FileFormat::from_path`], and [`Error::Io`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes(FileFormat::from_path(path)?)?;
+        write_file(path, &bytes)
+    }
+}
+
+fn model(model: &Model, format: FileFormat) -> Result<Vec<u8>> {
     model.check_runnable()?;
     for (layer, local) in model.locals() {
         local.check()?;
         if matches!(format, FileFormat::Hdf5 | FileFormat::Keras)
-            && let Some(what) = local::beyond_keras(local.geometry.config())
+            && let Some(what) = beyond_keras(local.geometry.config())
         {
             let what = format!("{what} (layer \"{}\")", layer.name);
             return Err(Error::Unsupported { what, with: "in Keras's formats; .safetensors keeps it".into() });
@@ -165,20 +217,6 @@ fn to_keras(model: &Model) -> Result<Vec<u8>, String> {
     zip_bytes(files.iter().map(|(name, contents)| (*name, contents.as_slice())))
 }
 
-/// A zip archive of uncompressed files, as Keras and NumPy write it; always the same bytes for the same files.
-pub(super) fn zip_bytes<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Vec<u8>, String> {
-    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, contents) in files {
-        let options = zip::write::SimpleFileOptions::default()
-            .compression_method(zip::CompressionMethod::Stored)
-            .last_modified_time(zip::DateTime::default())
-            .large_file(contents.len() > u32::MAX as usize / 2);
-        archive.start_file(name, options).map_err(|e| format!("{name}: {e}"))?;
-        archive.write_all(contents).map_err(|e| format!("{name}: {e}"))?;
-    }
-    Ok(archive.finish().map_err(|e| e.to_string())?.into_inner())
-}
-
 /// Keras's name for the group of a class: `LocallyConnected2D` is `locally_connected2d`, `ReLU` is `re_lu`.
 fn snake_case(class: &str) -> String {
     let letters: Vec<char> = class.chars().collect();
@@ -212,7 +250,7 @@ fn to_safetensors(model: &Model) -> Result<Vec<u8>, String> {
     safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)]))).map_err(|e| e.to_string())
 }
 
-pub(super) fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) -> Result<Model> {
+fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) -> Result<Model> {
     let mut frame = Frame::default();
     frame.outer.insert("class_name".into(), json!("Sequential"));
     frame.config.insert("name".into(), json!(name));
@@ -256,11 +294,11 @@ pub(super) fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String,
                 if local.geometry.input_shape() != input {
                     return Err(mismatch(local.geometry.input_shape()));
                 }
-                let (class, config) = local::config_to_keras(&name, local);
+                let (class, config) = config_to_keras(&name, local.geometry.config(), local.layout, local.trainable);
                 (class, config, local.geometry.output_shape())
             }
             Kind::Activation(activation) => {
-                let (class, config) = local::activation_layer_to_keras(&name, activation)
+                let (class, config) = activation_layer_to_keras(&name, activation)
                     .ok_or_else(|| unsupported(format!("{activation:?} as a layer of its own")))?;
                 (class, config, input.clone())
             }

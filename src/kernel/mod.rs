@@ -3,13 +3,10 @@
 //! A kernel's WGSL is `shaders/<name>.wgsl`, its CPU twin `reference::<name>`, its dispatches are planned in `plan`.
 
 mod params;
-mod pipelines;
 mod unroll;
 
 use crate::config::WeightType;
 pub use params::{Params, Tables};
-pub use pipelines::Pipelines;
-pub(crate) use pipelines::{Pipeline, scoped};
 
 /// A kernel: one WGSL file with the entry point `main`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

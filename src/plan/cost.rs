@@ -6,10 +6,10 @@
 
 use super::{DeviceProfile, Dispatch, Plan};
 use crate::kernel::Kernel;
-use serde::Serialize;
 
 /// The expected cost of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Estimate {
     /// Bytes that the dispatches read and write at least.
     pub bytes: f64,

@@ -86,7 +86,7 @@ impl Planner<'_> {
             for samples in self.samples(batch)? {
                 let mut params = block.params.with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
-                let shape = TileShape::best(&self.strategy(), 1, samples.count, params.dense_columns);
+                let shape = self.strategy().best_shape(1, samples.count, params.dense_columns);
                 let variant = Kernel::DenseForward.variant(&dense_constants(shape, &params));
                 let groups = shape.tiles(samples.count, params.dense_columns);
                 let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
@@ -105,7 +105,7 @@ impl Planner<'_> {
                 let mut params = block.params;
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
-                let shape = TileShape::best(&self.strategy(), 1, samples.count, params.dense_rows);
+                let shape = self.strategy().best_shape(1, samples.count, params.dense_rows);
                 let variant = Kernel::DenseGradInput.variant(&dense_constants(shape, &params));
                 let groups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Role::Dense), dz, dx];
@@ -124,7 +124,7 @@ impl Planner<'_> {
                 let mut params = block.params;
                 params.accumulate = u32::from(first > 0);
                 let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
-                let shape = TileShape::best(&self.strategy(), 1, params.dense_rows, params.dense_columns);
+                let shape = self.strategy().best_shape(1, params.dense_rows, params.dense_columns);
                 let variant = Kernel::DenseGradKernel.variant(&dense_constants(shape, &params));
                 let groups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Role::Dense)];

@@ -216,7 +216,7 @@ impl Planner<'_> {
         if samples < self.strategy().tile_batch {
             return None;
         }
-        let shape = TileShape::best(&self.strategy(), products, rows, columns);
+        let shape = self.strategy().best_shape(products, rows, columns);
         let computed = shape.tiles(rows, columns) * u64::from(shape.rows()) * u64::from(shape.columns());
         let wanted = u64::from(rows) * u64::from(columns);
         (100 * wanted >= u64::from(self.strategy().tile_use) * computed).then_some(shape)

@@ -1,13 +1,12 @@
 //! Sizes of the tiles of `shaders/tile.wgsl`.
 
-use super::Strategy;
 use crate::kernel::{Kernel, Variant};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Constants of `tile.wgsl` that fix a tile's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
 pub struct TileShape {
     /// `ROWS`: a thread's fours of rows.
     pub row_fours: u32,
@@ -62,23 +61,6 @@ impl TileShape {
     /// Tiles of a product of `rows` by `columns`.
     pub(super) fn tiles(self, rows: u32, columns: u32) -> u64 {
         u64::from(rows.div_ceil(self.rows())) * u64::from(columns.div_ceil(self.columns()))
-    }
-
-    /// The shape that takes least time for `products` products of `rows` by `columns`: a step of a tile costs a thread
-    /// its multiply-adds and its loads from workgroup memory, tiles over the edge are paid for whole, and so are
-    /// threads of a device that has none to run.
-    pub(super) fn best(strategy: &Strategy, products: u64, rows: u32, columns: u32) -> Self {
-        let time = |shape: &Self| {
-            let threads = u64::from(shape.thread_rows * shape.thread_columns);
-            let all = (products * shape.tiles(rows, columns) * threads).max(64 * u64::from(strategy.busy_groups));
-            // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
-            let fours = u64::from(shape.row_fours * shape.column_fours);
-            all * (16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours))
-        };
-        if let Some(shape) = strategy.tile_shape {
-            return shape;
-        }
-        TILE_SHAPES.into_iter().min_by_key(time).unwrap_or(TILE_SHAPES[0])
     }
 }
 

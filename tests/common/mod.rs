@@ -6,8 +6,7 @@ use locally_connected::kernel::{Access, Params, Tables};
 use locally_connected::plan::{Gradients, Plan, Planner, Role, Strategy, chunks};
 use locally_connected::reference::{self, Passes};
 use locally_connected::{
-    Activation, Context, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, PlanOptions, Result,
-    WeightType,
+    Activation, Context, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, Result, WeightType,
 };
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -297,8 +296,7 @@ pub(crate) fn writers(result: &str, geometry: &Geometry, batch: u64, profile: &D
 /// device.
 pub(crate) fn plans(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Result<Vec<Plan>> {
     let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
-    let options = PlanOptions::default();
-    let planner = Planner { geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
+    let planner = Planner::new(geometry, &tables, &chunks, profile);
     let implementation = geometry.config().implementation;
     Ok(vec![
         planner.forward(batch, implementation, false)?,

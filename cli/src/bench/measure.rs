@@ -212,7 +212,7 @@ impl<'a> Subject<'a> {
         let profile = self.bench.contexts[*setup].profile();
         let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
         let options = self.bench.plan.setups[*setup].options();
-        let planner = Planner { geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
+        let planner = Planner::new(geometry, &tables, &chunks, profile).with_options(options);
         let mut plans = Vec::new();
         if pass.has_forward() {
             plans.push(planner.forward(batch, *implementation, false)?);

@@ -4,7 +4,8 @@ use crate::args::{Common, Grad};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{arrays, chain, device, output};
-use locally_connected::keras::{Network, NetworkGradients, NetworkOptions, npy};
+use locally_connected::keras::npy;
+use locally_connected::network::{Network, NetworkGradients, NetworkOptions};
 use pollster::block_on;
 
 pub(crate) fn grad(common: &Common, args: &Grad) -> Result<(), Failure> {

@@ -4,7 +4,8 @@ use crate::args::{Common, Run};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{arrays, chain, device, output};
-use locally_connected::keras::{Network, NetworkOptions, npy};
+use locally_connected::keras::npy;
+use locally_connected::network::{Network, NetworkOptions};
 use pollster::block_on;
 
 pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {

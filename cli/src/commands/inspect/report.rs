@@ -4,7 +4,7 @@ use locally_connected::geometry::{KerasLayout, SparseIndex};
 use locally_connected::keras::{Layer, Local};
 use locally_connected::kernel::Tables;
 use locally_connected::plan::{Estimate, Gradients, Planner, chunks};
-use locally_connected::{DeviceProfile, Error, Implementation, PlanOptions, WeightType};
+use locally_connected::{DeviceProfile, Error, Implementation, WeightType};
 
 /// What one implementation of one layer takes, the samples themselves left out.
 pub(super) struct Costs {
@@ -41,8 +41,7 @@ impl<'m> Report<'m> {
         let chunks = chunks(geometry, profile);
         let planner = || {
             let chunks = chunks.as_deref().map_err(Error::clone)?;
-            let options = PlanOptions::default();
-            Ok(Planner { geometry, tables: &tables, chunks, profile, options, tuned: None })
+            Ok(Planner::new(geometry, &tables, chunks, profile))
         };
         let costs = |implementation| Costs::new(&planner()?, implementation, batch);
         let auto = || {

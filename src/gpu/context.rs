@@ -1,7 +1,8 @@
 //! What the layers of one device share.
 
+use super::{Pipelines, scoped};
 use crate::Result;
-use crate::kernel::{Pipelines, Variant, scoped};
+use crate::kernel::Variant;
 use crate::plan::DeviceProfile;
 use std::sync::Arc;
 

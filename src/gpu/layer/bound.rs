@@ -2,8 +2,9 @@
 
 use super::{KernelBuffers, LocallyConnected, buffer};
 use crate::config::{Bias, Implementation, Saved};
-use crate::kernel::{Access, Params, Pipeline, scoped};
-use crate::plan::{Gradients, Plan, Role, Slice};
+use crate::gpu::{Pipeline, scoped};
+use crate::kernel::{Access, Params};
+use crate::plan::{Chunk, Gradients, Plan, Role, Slice};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -214,7 +215,7 @@ impl LocallyConnected {
     pub(super) fn add_grad_kernel<'a>(&self, operands: &mut Operands<'a>, kernel: &'a KernelBuffers) -> Result<()> {
         if kernel.chunks != self.kernel.chunks {
             let expected = self.geometry.weights();
-            let found = kernel.chunks.iter().map(crate::plan::Chunk::len).sum();
+            let found = kernel.chunks.iter().map(Chunk::len).sum();
             return Err(Error::Length { what: "grad_kernel", expected, found, shape: Vec::new() });
         }
         for ((buffer, chunk), index) in kernel.buffers.iter().zip(&kernel.chunks).zip(0..) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// Renames the keys of a Keras 1 config to those of Keras 2, so that the rest of this crate, and the Keras 2 that
 /// reads what we write, know one set of names. A Keras 2 config stays as it is.
-pub(super) fn rename(class_name: &str, config: &mut Object) {
+pub(crate) fn rename(class_name: &str, config: &mut Object) {
     match class_name {
         "LocallyConnected1D" => {
             wrap(config, "filter_length", "kernel_size");

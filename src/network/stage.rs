@@ -1,12 +1,12 @@
 //! One step of a chain: a layer that does something to the values.
 
-use super::super::Local;
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation};
 use crate::geometry::{Geometry, KerasLayout};
+use crate::gpu::LocallyConnected;
 use crate::headless::Gpu;
+use crate::keras::Local;
 use crate::kernel::Tables;
-use crate::layer::LocallyConnected;
-use crate::plan::{PlanOptions, Planner, chunks};
+use crate::plan::{Planner, chunks};
 use crate::{Error, Result};
 
 /// A layer that does something to the values; those that only give them another shape are no stage.
@@ -35,10 +35,8 @@ impl Stage {
         let (inputs, outputs) = (geometry.inputs(), geometry.outputs());
         let (tables, profile) = (Tables::new(&geometry), gpu.context().profile());
         let chunks = chunks(&geometry, profile)?;
-        let options = PlanOptions::default();
-        let planner = Planner { geometry: &geometry, tables: &tables, chunks: &chunks, profile, options, tuned: None };
         // What can't be is refused before anything is allocated for it.
-        planner.possible(implementation)?;
+        Planner::new(&geometry, &tables, &chunks, profile).possible(implementation)?;
         let layer = LocallyConnected::with_geometry(gpu.context(), geometry).await?;
         layer.write_kernel(&local.kernel, local.layout)?;
         if let Some(bias) = &local.bias {

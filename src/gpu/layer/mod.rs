@@ -7,13 +7,10 @@ pub use bound::{Backward, Bound, Forward};
 pub use transposed::{TransposedBackward, TransposedLocallyConnected};
 
 use crate::config::{Config, WeightType};
-use crate::context::Context;
 use crate::geometry::{Geometry, KerasLayout, SparseIndex};
+use crate::gpu::{Context, Readback, scoped};
 use crate::kernel::Tables;
-use crate::kernel::scoped;
-use crate::plan::{Chunk, PlanOptions, Planner, chunks};
-use crate::readback::Readback;
-use crate::tune::TuneTable;
+use crate::plan::{Chunk, PlanOptions, Planner, TuneTable, chunks};
 use crate::{Error, Result};
 use half::f16;
 use std::borrow::Cow;
@@ -153,14 +150,9 @@ impl LocallyConnected {
     /// The planner of this layer's passes.
     #[must_use]
     pub fn planner(&self) -> Planner<'_> {
-        Planner {
-            geometry: &self.geometry,
-            tables: &self.tables,
-            chunks: &self.kernel.chunks,
-            profile: self.context.profile(),
-            options: self.options,
-            tuned: self.tuned.as_deref(),
-        }
+        Planner::new(&self.geometry, &self.tables, &self.kernel.chunks, self.context.profile())
+            .with_options(self.options)
+            .with_tuned(self.tuned.as_deref())
     }
 
     /// Bytes of the layer's own buffers: weights, bias, tap tables and, once a pass needed it, the sparse index.

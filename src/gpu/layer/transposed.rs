@@ -3,7 +3,7 @@
 use super::bound::Operands;
 use super::{Bound, KernelBuffers, LocallyConnected};
 use crate::config::{Activation, Bias, Config};
-use crate::context::Context;
+use crate::gpu::Context;
 use crate::kernel::Access::{Read, Write};
 use crate::plan::{Gradients, Role};
 use crate::{Error, Result};

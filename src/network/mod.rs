@@ -1,12 +1,11 @@
-//! A whole model on a device: its chain of layers, forward and backward.
+//! A whole model of Keras's on a device of one's own: its chain of layers, forward and backward.
 
 mod stage;
 
-use super::{Kind, Layer, Model};
 use crate::config::{Activation, DataFormat, Implementation, Saved};
+use crate::gpu::{Backward, Forward, LocallyConnected, scoped};
 use crate::headless::Gpu;
-use crate::kernel::scoped;
-use crate::layer::{Backward, Forward, LocallyConnected};
+use crate::keras::{Kind, Layer, Model};
 use crate::{Error, Result};
 use stage::{Stage, Work, elements, transpose};
 use wgpu::BufferUsages;
@@ -33,7 +32,8 @@ pub struct NetworkOptions {
 /// ```no_run
 /// # async fn example() -> locally_connected::Result<()> {
 /// use locally_connected::headless::Gpu;
-/// use locally_connected::keras::{Model, Network, NetworkOptions};
+/// use locally_connected::keras::Model;
+/// use locally_connected::network::{Network, NetworkOptions};
 /// let (gpu, model) = (Gpu::new().await?, Model::read("digits.h5".as_ref())?);
 /// let network = Network::new(&gpu, &model, &NetworkOptions::default()).await?;
 /// let images = vec![0.5; 2 * 8 * 8];

@@ -1,7 +1,7 @@
 //! Compiled pipelines, one per variant, made on first need or ahead by `prepare`.
 
-use super::{Access, Params, Variant};
-use crate::{Error, Result};
+use crate::Result;
+use crate::kernel::{Access, Params, Variant};
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -96,26 +96,4 @@ fn compile(device: &wgpu::Device, variant: Variant) -> Pipeline {
         cache: None,
     });
     Pipeline { layout, pipeline }
-}
-
-/// Runs `create` inside error scopes and gives what they caught.
-pub(crate) fn scoped<T, F: FnOnce() -> T>(
-    device: &wgpu::Device,
-    create: F,
-) -> (T, impl Future<Output = Result<()>> + use<T, F>) {
-    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let made = create();
-    // Popping takes effect at once; only the answers are awaited.
-    let (validation, memory) = (validation.pop(), memory.pop());
-    let caught = async move {
-        if let Some(error) = validation.await {
-            return Err(Error::Device(error.to_string()));
-        }
-        if let Some(error) = memory.await {
-            return Err(Error::OutOfMemory(error.to_string()));
-        }
-        Ok(())
-    };
-    (made, caught)
 }

@@ -1,0 +1,81 @@
+//! The connections of regular windows, or of a user's, as the sparse kernels read them.
+
+use super::{Geometry, NO_TAP};
+
+/// The sparse index of a layer: its entries by row and by input, as `shaders/sparse_index.wgsl` describes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SparseIndex {
+    /// `[rows + 1]`: first entry of each row.
+    pub starts: Vec<u32>,
+    /// `(offset into an input sample or NO_TAP, row)` of each entry.
+    pub entries: Vec<[u32; 2]>,
+    /// `[inputs + 1]`: first reader of each input element.
+    pub inverse_starts: Vec<u32>,
+    /// The entries that read each input element, ascending.
+    pub inverse: Vec<u32>,
+}
+
+impl SparseIndex {
+    /// The index of a layer, in time linear in its connections (not in its weights: filters share an entry).
+    #[must_use]
+    pub fn new(geometry: &Geometry) -> Self {
+        let mut entries = Vec::with_capacity(geometry.entries() as usize);
+        let starts = match geometry.pattern() {
+            Some(pattern) => {
+                for row in 0..pattern.rows() {
+                    let range = pattern.starts()[row as usize] as usize..pattern.starts()[row as usize + 1] as usize;
+                    entries.extend(pattern.columns()[range].iter().map(|&column| [column, row]));
+                }
+                pattern.starts().to_vec()
+            }
+            None => {
+                let (groups, channels) = (geometry.groups(), geometry.group_channels());
+                for cell in 0..geometry.cells() {
+                    for t in 0..geometry.taps() {
+                        let position = geometry.tap(cell / groups, t);
+                        for c in 0..channels {
+                            let input = position.map_or(u64::from(NO_TAP), |position| {
+                                geometry.input_index(position, cell % groups * channels + c)
+                            });
+                            entries.push([input as u32, cell]);
+                        }
+                    }
+                }
+                (0..=geometry.cells()).map(|cell| cell * geometry.window()).collect()
+            }
+        };
+        let mut inverse_starts = vec![0u32; geometry.inputs() as usize + 1];
+        for [input, _] in entries.iter().filter(|[input, _]| *input != NO_TAP) {
+            inverse_starts[*input as usize + 1] += 1;
+        }
+        for i in 0..geometry.inputs() as usize {
+            inverse_starts[i + 1] += inverse_starts[i];
+        }
+        let mut next = inverse_starts.clone();
+        let mut inverse = vec![0; inverse_starts[geometry.inputs() as usize] as usize];
+        for ([input, _], entry) in entries.iter().zip(0u32..) {
+            if *input != NO_TAP {
+                let slot = &mut next[*input as usize];
+                inverse[*slot as usize] = entry;
+                *slot += 1;
+            }
+        }
+        Self { starts, entries, inverse_starts, inverse }
+    }
+
+    /// Elements of the index of a geometry, known before it is built.
+    #[must_use]
+    pub fn len_of(geometry: &Geometry) -> u64 {
+        u64::from(geometry.cells()) + 1 + 2 * geometry.entries() + geometry.inputs() + 1 + geometry.connections()
+    }
+
+    /// The index in one array, as the device has it.
+    #[must_use]
+    pub fn data(&self) -> Vec<u32> {
+        let mut data = self.starts.clone();
+        data.extend(self.entries.iter().flatten());
+        data.extend(&self.inverse_starts);
+        data.extend(&self.inverse);
+        data
+    }
+}

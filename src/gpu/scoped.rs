@@ -1,0 +1,25 @@
+//! Errors that wgpu reports of what is created, as this crate's.
+
+use crate::{Error, Result};
+
+/// Runs `create` inside error scopes and gives what they caught.
+pub(crate) fn scoped<T, F: FnOnce() -> T>(
+    device: &wgpu::Device,
+    create: F,
+) -> (T, impl Future<Output = Result<()>> + use<T, F>) {
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let made = create();
+    // Popping takes effect at once; only the answers are awaited.
+    let (validation, memory) = (validation.pop(), memory.pop());
+    let caught = async move {
+        if let Some(error) = validation.await {
+            return Err(Error::Device(error.to_string()));
+        }
+        if let Some(error) = memory.await {
+            return Err(Error::OutOfMemory(error.to_string()));
+        }
+        Ok(())
+    };
+    (made, caught)
+}

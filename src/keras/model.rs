@@ -1,0 +1,209 @@
+//! A model as a description: its layers, their shapes and weights.
+
+use super::json::Object;
+use super::local::Local;
+use crate::config::{Activation, DataFormat};
+use crate::geometry::KerasLayout;
+use crate::{Error, Result};
+use serde_json::Value;
+use std::path::Path;
+
+/// A model from a file, or to be written to one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Keras's name of the model.
+    pub name: String,
+    /// Shape of one input sample; empty where it isn't known.
+    pub input_shape: Vec<usize>,
+    /// The layers, in the order of execution if the model is a chain.
+    pub layers: Vec<Layer>,
+    /// Why the layers aren't a chain with one input and one output, where they aren't.
+    pub(super) not_a_chain: Option<String>,
+    pub(super) frame: Frame,
+    pub(super) keras_version: String,
+}
+
+/// What of the model's own JSON isn't its layers, kept for writing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Frame {
+    /// The outermost dictionary without `config`.
+    pub outer: Object,
+    /// `config` without `layers`.
+    pub config: Object,
+}
+
+/// One layer of a [`Model`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// Keras's name of the layer, unique in the model.
+    pub name: String,
+    /// Keras's class, say `LocallyConnected2D`.
+    pub class_name: String,
+    /// Keras's `get_config` dictionary, with the names of Keras 1 changed to those of Keras 2.
+    pub config: Value,
+    /// Shape of one input sample; empty where it isn't known.
+    pub input_shape: Vec<usize>,
+    /// Shape of one output sample; empty where it isn't known.
+    pub output_shape: Vec<usize>,
+    /// What it does.
+    pub kind: Kind,
+    /// The layer's dictionary without `config`.
+    pub(super) rest: Object,
+}
+
+/// What a layer does at inference.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A locally connected layer.
+    LocallyConnected(Box<Local>),
+    /// An activation by itself. Softmax is over the last axis of the shape.
+    Activation(Activation),
+    /// All axes become one.
+    Flatten {
+        /// In `channels_first` the first axis (besides the batch) is moved last before, as Keras does.
+        data_format: DataFormat,
+    },
+    /// Another shape for the same elements in the same order.
+    Reshape(Vec<usize>),
+    /// Nothing: an input, dropout, noise or a regulariser.
+    Identity,
+    /// Something that can't be run here.
+    Unsupported {
+        /// Why not, where it isn't the class alone.
+        reason: Option<String>,
+    },
+}
+
+/// The formats of model files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileFormat {
+    /// Keras's whole model in HDF5: `.h5`, `.hdf5`.
+    Hdf5,
+    /// Keras's native format: `.keras`.
+    Keras,
+    /// Tensors, with the model's JSON in the metadata: `.safetensors`.
+    Safetensors,
+    /// NumPy arrays alone: `.npz`. Only written.
+    Npz,
+}
+
+impl FileFormat {
+    /// The format that the file name's extension stands for.
+    ///
+    /// # Errors
+    /// [`Error::File`] for any other extension.
+    pub fn from_path(path: &Path) -> Result<Self> {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        Ok(match extension.as_deref() {
+            Some("h5" | "hdf5") => Self::Hdf5,
+            Some("keras") => Self::Keras,
+            Some("safetensors") => Self::Safetensors,
+            Some("npz") => Self::Npz,
+            _ => {
+                let message = "unknown format: the name must end in .h5, .hdf5, .keras, .safetensors or .npz".into();
+                return Err(Error::File { path: path.display().to_string(), message });
+            }
+        })
+    }
+}
+
+impl Model {
+    /// Checks that the model can be run as a whole: a chain of layers that are all known.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedLayers`] with every layer that stands in the way, by name and class;
+    /// [`Error::Unsupported`] for a model that isn't a chain; [`Error::InputAxis`] where the size of the input is left
+    /// open.
+    pub fn check_runnable(&self) -> Result<()> {
+        let layers: Vec<_> = self
+            .layers
+            .iter()
+            .filter_map(|layer| match &layer.kind {
+                Kind::Unsupported { reason: Some(reason) } => {
+                    Some(format!("{} ({}: {reason})", layer.name, layer.class_name))
+                }
+                Kind::Unsupported { reason: None } => Some(format!("{} ({})", layer.name, layer.class_name)),
+                _ => None,
+            })
+            .collect();
+        if !layers.is_empty() {
+            return Err(Error::UnsupportedLayers { layers: layers.join(", ") });
+        }
+        match &self.not_a_chain {
+            None => match self.input_shape.iter().position(|&size| size == 0) {
+                None => Ok(()),
+                Some(axis) => Err(Error::InputAxis { axis, shape: self.input_shape.clone() }),
+            },
+            Some(why) => Err(Error::Unsupported {
+                what: format!("a model with {why}"),
+                with: "here: only a chain of layers with one input and one output is".into(),
+            }),
+        }
+    }
+
+    /// The layer of that name.
+    #[must_use]
+    pub fn layer(&self, name: &str) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.name == name)
+    }
+
+    /// The locally connected layers, in order.
+    pub fn locals(&self) -> impl Iterator<Item = (&Layer, &Local)> {
+        self.layers.iter().filter_map(|layer| layer.local().map(|local| (layer, local)))
+    }
+
+    /// The locally connected layers with their names, to be changed.
+    pub fn locals_mut(&mut self) -> impl Iterator<Item = (&str, &mut Local)> {
+        self.layers.iter_mut().filter_map(|layer| match &mut layer.kind {
+            Kind::LocallyConnected(local) => Some((layer.name.as_str(), &mut **local)),
+            _ => None,
+        })
+    }
+
+    /// Shape of one output sample of the last layer; empty where it isn't known.
+    #[must_use]
+    pub fn output_shape(&self) -> &[usize] {
+        self.layers.last().map_or(&[], |layer| &layer.output_shape)
+    }
+
+    /// The version of Keras that wrote the file.
+    #[must_use]
+    pub fn keras_version(&self) -> &str {
+        &self.keras_version
+    }
+
+    /// The same model with the kernels of all locally connected layers in another layout, and `implementation` in
+    /// their configs to match.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] with the layer's name where it has no weights of that layout, and [`Error::OverBudget`].
+    pub fn with_implementation(mut self, layout: KerasLayout) -> Result<Self> {
+        for layer in &mut self.layers {
+            let Kind::LocallyConnected(local) = &mut layer.kind else { continue };
+            local.set_layout(layout).map_err(|error| {
+                let what = format!("implementation {} of layer \"{}\"", layout.number(), layer.name);
+                match error {
+                    Error::OverBudget { needed, budget, .. } => Error::OverBudget { what, needed, budget },
+                    error => Error::Unsupported { what, with: format!("({error})") },
+                }
+            })?;
+            if let Value::Object(config) = &mut layer.config {
+                config.insert("implementation".into(), layout.number().into());
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl Layer {
+    /// The layer's weights and geometry, if it is locally connected.
+    #[must_use]
+    pub fn local(&self) -> Option<&Local> {
+        match &self.kind {
+            Kind::LocallyConnected(local) => Some(local),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Which kernels pay on a device: numbers, of which there are two sets, and the forms that a caller can ask for.
+
+use super::tiles::{TILE_SHAPES, TileShape};
+
+/// Numbers by which the planner chooses among the kernels of the loop variant, and tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct Strategy {
+    /// Most samples for which the threads of a workgroup divide a sum among them (`loop_*_split`).
+    pub split_batch: u32,
+    /// Least terms of a thread's part of a sum.
+    pub split_terms: u32,
+    /// Least samples for which products are computed by tiles in workgroup memory (`loop_*_tiled`).
+    pub tile_batch: u32,
+    /// Least share of what tiles compute that is wanted, in per cent.
+    pub tile_use: u32,
+    /// The shape that tiles have; none is for each product the one that is expected to be fastest.
+    pub tile_shape: Option<TileShape>,
+    /// Threads of a workgroup of `loop_forward` and `loop_grad_input`: 8 or 64.
+    pub group_threads: u32,
+    /// Workgroups that keep the device busy.
+    pub busy_groups: u32,
+    /// Entries of a row that a thread of `sparse_forward` loads together, where rows are so long: 1 or 4.
+    pub sparse_ahead: u32,
+}
+
+impl Strategy {
+    /// For few samples the weights are a stream, for more the arithmetic counts; hundreds of processors want several
+    /// workgroups each.
+    pub const GPU: Self = Self {
+        split_batch: 8,
+        split_terms: 2,
+        tile_batch: 9,
+        tile_use: 50,
+        tile_shape: None,
+        group_threads: 64,
+        busy_groups: 512,
+        sparse_ahead: 4,
+    };
+    /// Few threads, and no workgroup memory of its own: register tiles only. A processor works through a workgroup
+    /// from its first thread to its last, so that with the fewest threads that fill its vectors those that share
+    /// weights run while they are in its cache.
+    pub const CPU: Self = Self {
+        split_batch: 0,
+        split_terms: 2,
+        tile_batch: u32::MAX,
+        tile_use: 50,
+        tile_shape: None,
+        group_threads: 8,
+        busy_groups: 8,
+        sparse_ahead: 1,
+    };
+
+    /// [`Strategy::tile_shape`], or the shape that takes least time for `products` products of `rows` by `columns`: a step
+    /// of a tile costs a thread its multiply-adds and its loads from workgroup memory, tiles over the edge are paid for
+    /// whole, and so are threads of a device that has none to run.
+    pub(super) fn best_shape(&self, products: u64, rows: u32, columns: u32) -> TileShape {
+        if let Some(shape) = self.tile_shape {
+            return shape;
+        }
+        let time = |shape: &TileShape| {
+            let threads = u64::from(shape.thread_rows * shape.thread_columns);
+            let all = (products * shape.tiles(rows, columns) * threads).max(64 * u64::from(self.busy_groups));
+            // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
+            let fours = u64::from(shape.row_fours * shape.column_fours);
+            all * (16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours))
+        };
+        TILE_SHAPES.into_iter().min_by_key(time).unwrap_or(TILE_SHAPES[0])
+    }
+}
+
+/// The forms of the loop variant's kernels: the same sums, cut and kept in different ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Form {
+    /// Each thread keeps a tile of results in registers.
+    Register,
+    /// The threads of a workgroup divide each sum (`loop_*_split`).
+    Split,
+    /// Workgroups compute tiles of products in workgroup memory (`loop_*_tiled`).
+    Tiled,
+}
+
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Register, Self::Split, Self::Tiled];
+
+    /// The strategy that takes this form wherever there is a kernel of it, and registers elsewhere.
+    #[must_use]
+    pub const fn strategy(self, own: Strategy) -> Strategy {
+        let none = Strategy { split_batch: 0, tile_batch: u32::MAX, ..own };
+        match self {
+            Self::Register => none,
+            Self::Split => Strategy { split_batch: u32::MAX, split_terms: 0, ..none },
+            Self::Tiled => Strategy { tile_batch: 1, tile_use: 0, ..none },
+        }
+    }
+}

@@ -189,6 +189,18 @@ pub enum Error {
     /// The device refused something this crate made: a bug in this crate or in the driver.
     #[error("the device reports: {0}")]
     Device(String),
+    /// No backend of wgpu's can be used: none is compiled in, or none of those that `WGPU_BACKEND` names.
+    #[error(
+        "no backend of wgpu's to run on (compiled in: {}{}): build with this crate's feature `headless`, or with wgpu's `vulkan`, `metal`, `dx12`, `gles` or `webgpu` for the platform",
+        if compiled.is_empty() { "none" } else { compiled },
+        wanted.as_ref().map(|wanted| format!("; wanted by WGPU_BACKEND: {wanted}")).unwrap_or_default()
+    )]
+    NoBackend {
+        /// Those that are compiled in.
+        compiled: String,
+        /// Those that `WGPU_BACKEND` names, where it is set.
+        wanted: Option<String>,
+    },
     /// There is no adapter to run on.
     #[error("no adapter: {0}")]
     NoAdapter(String),

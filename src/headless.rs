@@ -37,9 +37,25 @@ pub struct HostGradients {
 }
 
 /// An instance that honours `WGPU_BACKEND` and the validation and strictness flags of the environment.
-#[must_use]
-pub fn instance() -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+///
+/// # Errors
+/// [`Error::NoBackend`].
+pub fn instance() -> Result<wgpu::Instance> {
+    check_backends(wgpu::Instance::enabled_backend_features(), wgpu::Backends::from_env())?;
+    Ok(wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env()))
+}
+
+/// Whether a backend that is `compiled` in is among those `wanted`, if any are named. wgpu itself panics without one.
+fn check_backends(compiled: wgpu::Backends, wanted: Option<wgpu::Backends>) -> Result<()> {
+    let compiled = compiled - wgpu::Backends::NOOP;
+    if !(wanted.unwrap_or_default() & compiled).is_empty() {
+        return Ok(());
+    }
+    let names = |backends: wgpu::Backends| {
+        let named = wgpu::Backend::ALL.into_iter().filter(|backend| backends.contains((*backend).into()));
+        named.map(|backend| backend.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    Err(Error::NoBackend { compiled: names(compiled), wanted: wanted.map(names) })
 }
 
 /// Every adapter, the best kind first.
@@ -84,7 +100,7 @@ impl Gpu {
     /// The best adapter with all its limits.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`], [`Error::Device`].
+    /// [`Error::NoBackend`], [`Error::NoAdapter`], [`Error::Device`].
     pub async fn new() -> Result<Self> {
         Self::with_options(&GpuOptions::default()).await
     }
@@ -92,9 +108,9 @@ impl Gpu {
     /// An adapter and a device as asked for.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`], [`Error::Device`].
+    /// [`Error::NoBackend`], [`Error::NoAdapter`], [`Error::Device`].
     pub async fn with_options(options: &GpuOptions) -> Result<Self> {
-        let instance = instance();
+        let instance = instance()?;
         let mut adapters = adapters(&instance).await;
         let environment = std::env::var("WGPU_ADAPTER_NAME").ok();
         let wanted = options.adapter.as_deref().or(environment.as_deref());
@@ -284,5 +300,29 @@ impl Gpu {
                 None => Vec::new(),
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgpu::Backends;
+
+    #[test]
+    fn a_backend_that_is_wanted_must_be_compiled_in() {
+        assert_eq!(check_backends(Backends::VULKAN | Backends::NOOP, None), Ok(()));
+        assert_eq!(check_backends(Backends::VULKAN | Backends::GL, Some(Backends::GL | Backends::METAL)), Ok(()));
+        for (compiled, wanted) in [
+            (Backends::empty(), None),
+            (Backends::NOOP, None),
+            (Backends::NOOP, Some(Backends::NOOP)),
+            (Backends::VULKAN, Some(Backends::DX12)),
+            (Backends::VULKAN, Some(Backends::empty())),
+        ] {
+            let refused = check_backends(compiled, wanted);
+            assert!(matches!(refused, Err(Error::NoBackend { .. })), "{compiled:?} {wanted:?}: {refused:?}");
+        }
+        let message = check_backends(Backends::VULKAN | Backends::GL, Some(Backends::METAL)).unwrap_err().to_string();
+        assert!(message.contains("compiled in: vulkan, gl") && message.contains("`headless`"), "{message}");
     }
 }

@@ -347,7 +347,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
 /// Every buffer of a layer and of its passes, counted by wgpu and its allocator on a device of the test's own.
 #[test]
 fn bytes_of_plans_are_what_is_allocated() {
-    let instance = headless::instance();
+    let instance = headless::instance().expect("a backend");
     pollster::block_on(async {
         let mut adapters = headless::adapters(&instance).await;
         let wanted = std::env::var("WGPU_ADAPTER_NAME").ok();

@@ -14,7 +14,7 @@ pub(crate) fn open(common: &Common) -> Result<Gpu, Failure> {
 
 /// All adapters and the position of the one that would be opened; none when there are no adapters at all.
 pub(crate) fn choose(common: &Common) -> Result<(Vec<wgpu::Adapter>, Option<usize>), Failure> {
-    let adapters = block_on(headless::adapters(&headless::instance()));
+    let adapters = block_on(headless::adapters(&headless::instance()?));
     if adapters.is_empty() {
         return Ok((adapters, None));
     }

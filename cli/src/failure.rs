@@ -93,6 +93,9 @@ impl From<Error> for Failure {
             Error::OverBudget { .. } => {
                 Self::machine(message).with_help("implementations 1 and 3 need less memory than 2")
             }
+            Error::NoBackend { .. } => {
+                Self::machine(message).with_help("leave WGPU_BACKEND unset, or name one of these")
+            }
             Error::DeviceLost(_) | Error::Device(_) => Self::machine(message),
             // A full disk is the machine's fault; on every Unix its code is 28, on Windows 112.
             Error::Io { message: system, .. }

@@ -7,6 +7,7 @@ mod common;
 use common::{Folder, case, cases, fails, fixture, in_parallel, npy, stderr};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// splitmix64, for damage that is the same in every run.
 fn random(state: &mut u64) -> u64 {
@@ -40,6 +41,19 @@ fn usage() {
     for arguments in [&["--help"][..], &["--version"], &["help", "grad"], &["run", "--help"]] {
         assert!(common::succeeds(&common::locally(arguments)).contains("locally"));
     }
+}
+
+/// Without a backend wgpu panics; we say what there is and what to enable.
+#[test]
+fn no_backend() {
+    let none = if cfg!(target_vendor = "apple") { "dx12" } else { "metal" };
+    let output = Command::new(env!("CARGO_BIN_EXE_locally"))
+        .arg("info")
+        .env("WGPU_BACKEND", none)
+        .output()
+        .expect("the binary starts");
+    let (error, help) = fails(&output, 1);
+    assert!(error.contains(none) && error.contains("`headless`") && help.contains("WGPU_BACKEND"), "{error} {help}");
 }
 
 #[test]

@@ -31,6 +31,7 @@
 mod apt;
 mod audit;
 mod demo;
+mod features;
 mod gpu_record;
 mod isa;
 mod net;

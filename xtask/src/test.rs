@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that a change must pass, cheapest first.
 
 use crate::sh::{self, Result};
-use crate::{isa, setup, tint, wasm};
+use crate::{features, isa, setup, tint, wasm};
 use std::io::Write as _;
 use std::process::Command;
 use std::time::Instant;
@@ -19,9 +19,7 @@ pub(crate) fn test(args: &[&str]) -> Result {
         let deny = ["--", "-D", "warnings"];
         sh::run(sh::cargo().args(["clippy", "--workspace", "--all-targets", "--all-features"]).args(deny))
     })?;
-    step("library without features", || {
-        sh::run(sh::cargo().args(["check", "--package", "locally-connected", "--no-default-features"]))
-    })?;
+    step("features", features::features)?;
     step("docs", || {
         let mut doc = sh::cargo();
         doc.args(["doc", "--workspace", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings");

@@ -1,4 +1,4 @@
-//! `cargo xtask wasm`: the library builds for the browser, with and without Keras files.
+//! `cargo xtask wasm`: the library builds for the browser, as planner and shaders alone and with all features.
 
 use crate::apt;
 use crate::sh::{self, Result};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const FEATURES: [&str; 2] = ["", "keras"];
+const FEATURES: [&str; 2] = ["", "headless,keras"];
 
 /// Builds with rustup's target where it can be had, else with Debian's `rustc-web`.
 pub(crate) fn wasm() -> Result {
@@ -24,7 +24,8 @@ pub(crate) fn wasm() -> Result {
             cargo.arg("-Zbuild-std=std,panic_abort");
         }
         // It only has to build: our dev profile optimises dependencies for the sake of the tests.
-        cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0", "--features", features]);
+        cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
+        cargo.args(["--no-default-features", "--features", features]);
         sh::run(cargo.args(["--", "-D", "warnings"]))?;
     }
     println!("wasm: the library builds for {TARGET}");

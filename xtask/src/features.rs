@@ -1,0 +1,58 @@
+//! What the library's features take along: no wgpu without `gpu`, no backend but the host's with it.
+
+use crate::sh::{self, Result};
+
+/// The library builds with each of these, and has wgpu with the backends that stand behind it, or no wgpu.
+const SETS: [(&str, Option<&[&str]>); 5] = [
+    ("", None),
+    ("serde", None),
+    ("keras", None),
+    ("gpu", Some(&[])),
+    // As in a host that has chosen a backend for its own wgpu.
+    ("gpu,wgpu/vulkan", Some(&["vulkan"])),
+];
+
+/// Features of wgpu that bring a backend.
+const BACKENDS: [&str; 8] = ["angle", "dx12", "gles", "metal", "noop", "vulkan", "vulkan-portability", "webgpu"];
+
+pub(crate) fn features() -> Result {
+    for (features, expected) in SETS {
+        let library = ["--package", "locally-connected", "--no-default-features", "--features", features];
+        let mut tree = sh::cargo();
+        tree.args(["tree", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}"]);
+        let tree = sh::capture(tree.args(library)).ok_or("`cargo tree` failed")?;
+        let found = backends(&tree);
+        if found.as_deref() != expected {
+            return Err(format!("features [{features}]: wgpu's backends are {found:?}, not {expected:?}"));
+        }
+    }
+    // Of the others some are built by other steps, all of them by the audit.
+    for (features, _) in &SETS[..3] {
+        sh::run(sh::cargo().args(["check", "--package", "locally-connected", "--no-default-features"]).args([
+            "--lib",
+            "--features",
+            features,
+        ]))?;
+    }
+    Ok(())
+}
+
+/// The backends that wgpu is built with in a tree of packages with their features; none without wgpu.
+fn backends(tree: &str) -> Option<Vec<&str>> {
+    let wgpu = tree.lines().find(|line| line.starts_with("wgpu v"))?;
+    let features = wgpu.split(' ').nth(2).unwrap_or_default();
+    Some(features.split(',').filter(|feature| BACKENDS.contains(feature)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_are_found_in_a_tree() {
+        let tree = "locally-connected v0.1.0 (/work) gpu\nwgpu-types v30.0.1 std\nwgpu v30.0.1 std,vulkan,wgsl\n";
+        assert_eq!(backends(tree), Some(vec!["vulkan"]));
+        assert_eq!(backends("wgpu v30.0.1 std,wgsl (*)\n"), Some(vec![]));
+        assert_eq!(backends("wgpu-types v30.0.1 std\n"), None);
+    }
+}

@@ -1,23 +1,11 @@
 //! The arguments of every command.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use locally_connected::{Implementation, KerasLayout};
 use std::path::PathBuf;
 
 /// The largest `--batch`: a plan has a dispatch or more for each sample that fills a binding.
 const MOST_SAMPLES: i64 = 1 << 20;
-
-/// Keras's locally connected layers on any GPU
-///
-/// MODEL is a whole model that Keras 2 saved (.h5, .hdf5, .keras) or our own .safetensors.
-#[derive(Debug, Parser)]
-#[command(name = "locally", version, max_term_width = 100)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -28,24 +16,6 @@ pub(crate) struct Common {
     /// Show no progress
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// List the adapters and which one is the default
-    Info(Info),
-    /// Show a model's locally connected layers and how they would run
-    Inspect(Inspect),
-    /// Compute a model's output
-    Run(Run),
-    /// Compute the gradients of Σ y·dy
-    Grad(Grad),
-    /// Compare every implementation with the CPU reference on random inputs
-    Verify(Verify),
-    /// Write a model in another format or weight layout
-    Convert(Convert),
-    /// Measure how fast layers run here, and what part that is of what the device can do
-    Bench(Box<crate::bench::Args>),
 }
 
 #[derive(Debug, Args)]

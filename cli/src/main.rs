@@ -29,7 +29,7 @@ fn quieten_drivers() {
 fn main() -> ExitCode {
     quieten_drivers();
     failure::report_panics();
-    match args::Cli::try_parse() {
+    match commands::Cli::try_parse() {
         Ok(cli) => match commands::dispatch(&cli) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => failure.report(),

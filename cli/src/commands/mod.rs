@@ -1,4 +1,4 @@
-//! One module for each command.
+//! The command line, and one module for each command.
 
 mod convert;
 mod grad;
@@ -7,8 +7,40 @@ mod inspect;
 mod run;
 mod verify;
 
-use crate::args::{Cli, Command};
+use crate::args::{Common, Convert, Grad, Info, Inspect, Run, Verify};
+use crate::bench;
 use crate::failure::Failure;
+use clap::{Parser, Subcommand};
+
+/// Keras's locally connected layers on any GPU
+///
+/// MODEL is a whole model that Keras 2 saved (.h5, .hdf5, .keras) or our own .safetensors.
+#[derive(Debug, Parser)]
+#[command(name = "locally", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the adapters and which one is the default
+    Info(Info),
+    /// Show a model's locally connected layers and how they would run
+    Inspect(Inspect),
+    /// Compute a model's output
+    Run(Run),
+    /// Compute the gradients of Σ y·dy
+    Grad(Grad),
+    /// Compare every implementation with the CPU reference on random inputs
+    Verify(Verify),
+    /// Write a model in another format or weight layout
+    Convert(Convert),
+    /// Measure how fast layers run here, and what part that is of what the device can do
+    Bench(Box<bench::Args>),
+}
 
 /// Runs the command that was asked for.
 pub(crate) fn dispatch(cli: &Cli) -> Result<(), Failure> {
@@ -20,6 +52,6 @@ pub(crate) fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Grad(args) => grad::grad(common, args),
         Command::Verify(args) => verify::verify(common, args),
         Command::Convert(args) => convert::convert(common, args),
-        Command::Bench(args) => crate::bench::bench(common, args),
+        Command::Bench(args) => bench::bench(common, args),
     }
 }

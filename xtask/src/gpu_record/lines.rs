@@ -1,6 +1,6 @@
 //! The rows that a run left.
 
-use super::at;
+use super::files::at;
 use crate::sh::Result;
 use serde_json::Value;
 use std::path::Path;

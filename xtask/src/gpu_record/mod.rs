@@ -8,6 +8,7 @@
 //! | `read` | what a run left, as `benches/record/<adapter>/` and in words |
 
 mod advice;
+mod files;
 mod lines;
 mod pack;
 mod read;
@@ -19,19 +20,6 @@ use std::path::{Path, PathBuf};
 
 /// Minutes that a run takes at most.
 const MINUTES: f64 = 9.0;
-
-/// The files of a run's folder.
-mod files {
-    pub(super) const LOG: &str = "log.jsonl";
-    pub(super) const FACTS: &str = "facts.json";
-    pub(super) const CORRECTNESS: &str = "correctness.txt";
-    pub(super) const CEILINGS: &str = "ceilings.json";
-    pub(super) const FORMS: &str = "forms.jsonl";
-    pub(super) const WORKLOADS: &str = "workloads.jsonl";
-    pub(super) const PEERS: &str = "peers.jsonl";
-    /// What the programs said beside their results.
-    pub(super) const SAID: &str = "said.txt";
-}
 
 /// `args` are those after `gpu-record`.
 pub(crate) fn gpu_record(args: &[&str]) -> Result {
@@ -85,9 +73,4 @@ fn absolute(path: &str) -> Result<PathBuf> {
 fn number(text: &str) -> Result<f64> {
     let minutes = text.parse().ok().filter(|minutes| (0.1..=600.0).contains(minutes));
     minutes.ok_or_else(|| format!("{text:?} is no number of minutes from 0.1 to 600"))
-}
-
-/// An error with the path that it is about.
-fn at(path: &Path) -> impl Fn(std::io::Error) -> String + '_ {
-    move |error| format!("{}: {error}", path.display())
 }

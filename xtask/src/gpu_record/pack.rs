@@ -1,6 +1,6 @@
 //! All that a run needs, in one folder.
 
-use super::at;
+use super::files::at;
 use crate::sh::{self, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,9 +1,9 @@
 //! What a run left, as files of a record and in words.
 
 use super::advice::Advice;
+use super::files::{self, at};
 use super::lines::{Row, distinct, mean, rows, values};
 use super::tables::{csv, markdown, number, peers_csv};
-use super::{at, files};
 use crate::sh::Result;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! A run: its parts in order of worth, each until a point in time of its own. What a part saves, the next ones have. The
 //! results are written as they come, so that a run that is cut short leaves a record of what it did.
 
-use super::{at, files};
+use super::files::{self, at};
 use crate::sh::{self, Result};
 use serde_json::{Value, json};
 use std::cell::RefCell;

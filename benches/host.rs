@@ -4,7 +4,7 @@
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use locally_connected::geometry::{KerasLayout, SparseIndex};
 use locally_connected::headless::Gpu;
-use locally_connected::keras::{FileFormat, Model};
+use locally_connected::keras::{self, FileFormat, Model};
 use locally_connected::kernel::Tables;
 use locally_connected::plan::{Gradients, Planner, chunks};
 use locally_connected::{
@@ -14,7 +14,7 @@ use locally_connected::{
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-fn main() -> Result<()> {
+fn main() -> keras::Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     let layers = [
         ("keras-doc-1", Config::new(64, [3, 3]), vec![32, 32, 3]),
@@ -137,10 +137,10 @@ fn pattern(group: &mut Group<'_>) -> Result<()> {
 }
 
 /// Models that Keras wrote, read from memory and written again.
-fn file(group: &mut Group<'_>) -> Result<()> {
+fn file(group: &mut Group<'_>) -> keras::Result<()> {
     for (name, format) in [("digits.h5", FileFormat::Hdf5), ("digits.keras", FileFormat::Keras)] {
         let path = format!("{}/tests/fixtures/digits/{name}", env!("CARGO_MANIFEST_DIR"));
-        let bytes = std::fs::read(&path).map_err(|error| Error::Io { path, message: error.to_string() })?;
+        let bytes = std::fs::read(&path).map_err(|error| keras::Error::Io { path, message: error.to_string() })?;
         let model = Model::from_bytes(name, &bytes, format)?;
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(BenchmarkId::new("read", name), |b| {

@@ -18,7 +18,7 @@ fn correct(predictions: &[f32], labels: &[f32]) -> usize {
     predictions.chunks(classes.max(1)).zip(labels).filter(|(row, label)| best(row) == Some(**label)).count()
 }
 
-async fn digits() -> Result<bool, locally_connected::Error> {
+async fn digits() -> Result<bool, locally_connected::keras::Error> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/digits");
     let read = |name: &str| npy::read_npy(&folder.join(name));
     let model = Model::read(&folder.join("digits.h5"))?;

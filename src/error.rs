@@ -204,26 +204,4 @@ pub enum Error {
     /// There is no adapter to run on.
     #[error("no adapter: {0}")]
     NoAdapter(String),
-    /// A file could not be read or written.
-    #[error("{path}: {message}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What the system says.
-        message: String,
-    },
-    /// A file is malformed or holds something else than expected.
-    #[error("{path}: {message}")]
-    File {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A model has layers that can't be run here.
-    #[error("layers that can't be run here: {layers}")]
-    UnsupportedLayers {
-        /// Every such layer, by name and class.
-        layers: String,
-    },
 }

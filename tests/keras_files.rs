@@ -2,8 +2,8 @@
 
 use crate::common::root;
 use locally_connected::geometry::{Geometry, KerasLayout};
-use locally_connected::keras::{FileFormat, Kind, Layer, Local, Model, npy};
-use locally_connected::{Activation, Bias, Config, DataFormat, Error, Padding};
+use locally_connected::keras::{self, FileFormat, Kind, Layer, Local, Model, npy};
+use locally_connected::{Activation, Bias, Config, DataFormat, Padding};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -37,10 +37,10 @@ fn runnable() -> Vec<(String, Model)> {
     index().iter().filter(runs).map(|case| (text(case, "name").to_owned(), read_case(case))).collect()
 }
 
-fn message(result: locally_connected::Result<Model>) -> String {
+fn message(result: keras::Result<Model>) -> String {
     let message = match result {
         Ok(_) => panic!("no error"),
-        Err(Error::File { path, message }) => format!("{path}: {message}"),
+        Err(error @ keras::Error::File { .. }) => error.to_string(),
         Err(other) => panic!("{other:?}"),
     };
     assert!(!message.contains('\n'), "{message}");
@@ -233,8 +233,8 @@ fn what_does_not_run_is_named() {
     }
     assert!(message(Model::read(&cases().join("slash_names/grads.npz"))).contains("arrays without a model"));
     assert!(message(Model::read(&cases().join("slash_names/x.npy"))).contains("unknown format"));
-    assert!(matches!(Model::read(&cases().join("nowhere.h5")), Err(Error::Io { .. })));
-    assert!(matches!(Model::read(&cases()), Err(Error::Io { .. })));
+    assert!(matches!(Model::read(&cases().join("nowhere.h5")), Err(keras::Error::Io { .. })));
+    assert!(matches!(Model::read(&cases()), Err(keras::Error::Io { .. })));
 }
 
 #[test]

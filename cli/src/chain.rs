@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use locally_connected::Error;
-use locally_connected::keras::{Layer, Model};
+use locally_connected::keras::{self, Layer, Model};
 use locally_connected::network::Network;
 use std::path::Path;
 
@@ -17,10 +17,14 @@ pub(crate) fn layers<'m>(model: &'m Model, only: Option<&str>) -> Result<&'m [La
         let names: Vec<_> = model.locals().map(|(layer, _)| layer.name.as_str()).collect();
         let names = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
         match (&error, only) {
-            (Error::UnknownValue { .. }, Some(name)) => Failure::request(format!("the model has no layer {name:?}"))
-                .with_help(format!("its locally connected layers: {names}")),
-            (Error::UnsupportedLayers { .. } | Error::Unsupported { .. }, _) => Failure::from(error)
-                .with_help(format!("`--layer NAME` runs one locally connected layer alone; here: {names}")),
+            (keras::Error::Core(Error::UnknownValue { .. }), Some(name)) => {
+                Failure::request(format!("the model has no layer {name:?}"))
+                    .with_help(format!("its locally connected layers: {names}"))
+            }
+            (keras::Error::UnsupportedLayers { .. } | keras::Error::Core(Error::Unsupported { .. }), _) => {
+                Failure::from(error)
+                    .with_help(format!("`--layer NAME` runs one locally connected layer alone; here: {names}"))
+            }
             _ => error.into(),
         }
     })

@@ -1,6 +1,6 @@
 //! What goes wrong, as the contract has it: one line, a hint, an exit code.
 
-use locally_connected::Error;
+use locally_connected::{Error, keras};
 use std::process::ExitCode;
 
 /// The request or a file is bad.
@@ -97,16 +97,25 @@ impl From<Error> for Failure {
                 Self::machine(message).with_help("leave WGPU_BACKEND unset, or name one of these")
             }
             Error::DeviceLost(_) | Error::Device(_) => Self::machine(message),
-            // A full disk is the machine's fault; on every Unix its code is 28, on Windows 112.
-            Error::Io { message: system, .. }
-                if ["(os error 28)", "(os error 112)"].iter().any(|code| system.ends_with(code)) =>
-            {
-                Self::machine(message)
-            }
             Error::PaddingNeedsOtherLayout { .. } => {
                 Self::request(message).with_help("--implementation 2 and 3 have one")
             }
             _ => Self::request(message),
+        }
+    }
+}
+
+impl From<keras::Error> for Failure {
+    fn from(error: keras::Error) -> Self {
+        match error {
+            keras::Error::Core(error) => error.into(),
+            // A full disk is the machine's fault; on every Unix its code is 28, on Windows 112.
+            keras::Error::Io { ref message, .. }
+                if ["(os error 28)", "(os error 112)"].iter().any(|code| message.ends_with(code)) =>
+            {
+                Self::machine(error.to_string())
+            }
+            error => Self::request(error.to_string()),
         }
     }
 }

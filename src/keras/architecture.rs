@@ -1,10 +1,14 @@
 //! Keras's JSON of a whole model: which layers there are, and what feeds which.
 
+use super::error::Problem;
 use super::json::{self, Object};
 use super::model::Frame;
 use crate::config::keras::keras1;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+
+/// What errors are about.
+const MODEL: &str = "the model's config";
 
 /// One layer of the model's JSON.
 #[derive(Debug, Clone)]
@@ -37,14 +41,15 @@ pub(super) struct Architecture {
 
 impl Architecture {
     /// Takes `text`, the JSON that Keras 2 writes for a Sequential or a functional model, apart.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        Self::from_value(serde_json::from_str(text).map_err(|e| format!("the model's config is no JSON: {e}"))?)
+    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+        let json = |error: serde_json::Error| Problem::Json { what: MODEL, message: error.to_string() };
+        Self::from_value(serde_json::from_str(text).map_err(json)?)
     }
 
     /// As [`Architecture::parse`].
-    pub(super) fn from_value(value: Value) -> Result<Self, String> {
-        let Value::Object(mut outer) = value else { return Err("the model's config is no dictionary".into()) };
-        let class = json::string(&outer, "class_name").ok_or("the model's config has no `class_name`")?.to_owned();
+    pub(super) fn from_value(value: Value) -> Result<Self, Problem> {
+        let Value::Object(mut outer) = value else { return Err(Problem::malformed(MODEL, "dictionary")) };
+        let class = json::string(&outer, "class_name").ok_or_else(|| Problem::lacks(MODEL, "`class_name`"))?.to_owned();
         let mut config = match outer.shift_remove("config") {
             Some(Value::Object(config)) => config,
             // A Sequential of Keras before 2.2.3 is just the list of its layers.
@@ -54,26 +59,24 @@ impl Architecture {
                 config.insert("layers".into(), layers.into());
                 config
             }
-            _ => return Err(format!("the model's config ({class}) has no `config`")),
+            _ => return Err(Problem::lacks(format!("{MODEL} ({class})"), "`config`")),
         };
         let layers = match (class.as_str(), config.shift_remove("layers")) {
             ("Sequential" | "Functional" | "Model", Some(Value::Array(layers))) => layers,
             (_, Some(Value::Array(_)) | None) => {
-                return Err(format!(
-                    "a model of class {class} can't be read: only Sequential and functional models can"
-                ));
+                return Err(Problem::ModelClass(class));
             }
-            _ => return Err(format!("`layers` of the model's config ({class}) is no list")),
+            _ => return Err(Problem::malformed(format!("`layers` of {MODEL} ({class})"), "list")),
         };
         let name = json::string(&config, "name").unwrap_or("model").to_owned();
         let layers = layers.into_iter().enumerate().map(|(i, layer)| entry(i, layer)).collect::<Result<Vec<_>, _>>()?;
         if layers.is_empty() {
-            return Err("the model has no layers".into());
+            return Err(Problem::lacks("the model", "layers"));
         }
         let mut names = HashMap::new();
         for (index, layer) in layers.iter().enumerate() {
             if names.insert(layer.name.clone(), index).is_some() {
-                return Err(format!("two layers are named \"{}\"", layer.name));
+                return Err(Problem::TwoLayers(layer.name.clone()));
             }
         }
         let build = json::object(&outer, "build_config").and_then(|build| build.get("input_shape"));
@@ -94,7 +97,7 @@ impl Architecture {
     }
 
     /// Follows the `inbound_nodes` of a functional model.
-    fn connect(&mut self, names: &HashMap<String, usize>) -> Result<(), String> {
+    fn connect(&mut self, names: &HashMap<String, usize>) -> Result<(), Problem> {
         let inputs = ends(&self.frame.config, "input_layers")?;
         let outputs = ends(&self.frame.config, "output_layers")?;
         let mut problem = None;
@@ -104,7 +107,9 @@ impl Architecture {
             let nodes = match layer.rest.get("inbound_nodes") {
                 None => &[],
                 Some(Value::Array(nodes)) => nodes.as_slice(),
-                Some(_) => return Err(format!("`inbound_nodes` of layer \"{}\" is no list", layer.name)),
+                Some(_) => {
+                    return Err(Problem::malformed(format!("`inbound_nodes` of layer \"{}\"", layer.name), "list"));
+                }
             };
             if nodes.len() > 1 {
                 problem.get_or_insert_with(|| format!("layer \"{}\" called {} times", layer.name, nodes.len()));
@@ -112,14 +117,11 @@ impl Architecture {
             let mut feeding = Vec::new();
             for (call, node) in nodes.iter().enumerate() {
                 let Some(tensors) = tensors(node) else {
-                    return Err(format!("the inputs of layer \"{}\" can't be followed", layer.name));
+                    return Err(Problem::Inputs(layer.name.clone()));
                 };
                 for (from, arguments) in tensors {
                     let Some(&from) = names.get(from) else {
-                        return Err(format!(
-                            "layer \"{}\" takes the output of \"{from}\", which isn't there",
-                            layer.name
-                        ));
+                        return Err(Problem::UnknownInput { layer: layer.name.clone(), from: from.to_owned() });
                     };
                     if let Some(count) = consumers.get_mut(from) {
                         *count += 1;
@@ -136,12 +138,12 @@ impl Architecture {
                 problem.get_or_insert_with(|| format!("layer \"{}\" with {} inputs", layer.name, layer.inputs.len()));
             }
         }
-        for (what, ends) in [("inputs", &inputs), ("outputs", &outputs)] {
+        for (list, ends) in [("inputs", &inputs), ("outputs", &outputs)] {
             if let Some(end) = ends.iter().find(|end| !names.contains_key(*end)) {
-                return Err(format!("\"{end}\" is listed among the model's {what}, but there is no such layer"));
+                return Err(Problem::UnknownEnd { layer: end.clone(), list });
             }
             if ends.len() != 1 {
-                problem = Some(format!("{} {what} ({})", ends.len(), ends.join(", ")));
+                problem = Some(format!("{} {list} ({})", ends.len(), ends.join(", ")));
             }
         }
         if problem.is_none()
@@ -185,27 +187,28 @@ impl Architecture {
     }
 }
 
-fn entry(index: usize, layer: Value) -> Result<Entry, String> {
+fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     let Value::Object(mut rest) = layer else {
-        return Err(format!("layer {index} of the model's config is no dictionary"));
+        return Err(Problem::malformed(format!("layer {index} of {MODEL}"), "dictionary"));
     };
-    let class_name =
-        json::string(&rest, "class_name").ok_or_else(|| format!("layer {index} has no `class_name`"))?.to_owned();
+    let class_name = json::string(&rest, "class_name")
+        .ok_or_else(|| Problem::lacks(format!("layer {index}"), "`class_name`"))?
+        .to_owned();
     let mut config = match rest.shift_remove("config") {
         Some(Value::Object(config)) => config,
         // A model in the model may be a list of layers; it isn't looked into.
         Some(Value::Array(_)) => Object::new(),
-        _ => return Err(format!("layer {index} ({class_name}) has no `config`")),
+        _ => return Err(Problem::lacks(format!("layer {index} ({class_name})"), "`config`")),
     };
     let name = json::string(&config, "name").or(json::string(&rest, "name"));
-    let name = name.ok_or_else(|| format!("layer {index} ({class_name}) has no name"))?.to_owned();
+    let name = name.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "name"))?.to_owned();
     keras1::rename(&class_name, &mut config);
     Ok(Entry { name, class_name, listed: index, config, rest, inputs: Vec::new(), arguments: Vec::new() })
 }
 
 /// Layers of `input_layers` or `output_layers`: `[[name, 0, 0], …]`, or one without the outer list.
-fn ends(config: &Object, key: &str) -> Result<Vec<String>, String> {
-    let malformed = || format!("`{key}` of the model's config is no list of [layer, node, tensor]");
+fn ends(config: &Object, key: &str) -> Result<Vec<String>, Problem> {
+    let malformed = || Problem::malformed(format!("`{key}` of {MODEL}"), "list of [layer, node, tensor]");
     let Some(Value::Array(list)) = config.get(key) else { return Err(malformed()) };
     if let Some(Value::String(name)) = list.first() {
         return Ok(vec![name.clone()]);

@@ -1,6 +1,6 @@
 //! Files, read and written as a whole.
 
-use crate::{Error, Result};
+use super::error::{Error, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! The HDF5 side: what Keras stores where, read and written with `hdf5-pure`.
 
+use super::error::Problem;
 use super::weights::{Array, Source};
 use crate::config::keras::rank_of_class;
 use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FinishedGroup, Group, GroupBuilder};
@@ -10,6 +11,9 @@ pub(super) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// The most bytes of names in one attribute: an object header holds no more than 64 kB. Keras has the same limit.
 const MOST_NAMES: usize = 64_512;
 
+/// Where what the reader says of a missing group stands.
+const MISSING: &str = "its weights are missing";
+
 /// An HDF5 file that Keras wrote.
 pub(super) struct Reader {
     file: File,
@@ -17,23 +21,24 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, String> {
+    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, Problem> {
         let len = bytes.len() as u64;
-        let file = File::from_bytes(bytes).map_err(|e| format!("not a readable HDF5 file: {e}"))?;
+        let file = File::from_bytes(bytes)
+            .map_err(|error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() })?;
         let (end, base) = (file.superblock().eof_address, file.superblock().base_address.get());
         if base == 0 && end > len {
-            return Err(format!("the file is cut off: it has {len} of {end} bytes"));
+            return Err(Problem::CutOff { found: len, expected: end });
         }
         Ok(Self { file, len })
     }
 
     /// A string attribute of the root.
-    pub(super) fn root_attribute(&self, name: &str) -> Result<Option<String>, String> {
+    pub(super) fn root_attribute(&self, name: &str) -> Result<Option<String>, Problem> {
         match attribute(&self.file.root(), name)? {
             None => Ok(None),
             Some(value) => match value.as_str() {
                 Some(text) => Ok(Some(text.to_owned())),
-                None => Err(format!("attribute \"{name}\" is no string")),
+                None => Err(Problem::malformed(format!("attribute \"{name}\""), "string")),
             },
         }
     }
@@ -45,8 +50,8 @@ impl Reader {
         names || ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| root.group(name).is_ok())
     }
 
-    pub(super) fn group(&self, path: &str) -> Result<Group, String> {
-        self.file.group(path).map_err(|e| e.to_string())
+    pub(super) fn group(&self, path: &str) -> Result<Group, Problem> {
+        self.file.group(path).map_err(Problem::format)
     }
 
     /// The layers as `model.save("….h5")` stores them: by name.
@@ -56,28 +61,28 @@ impl Reader {
 
     /// The layers as the native format stores them: by class. `classes` are those of the model's layers, in order, with
     /// their names.
-    pub(super) fn by_class(&self, layers: &[(&str, &str)]) -> Result<ByClass<'_>, String> {
+    pub(super) fn by_class(&self, layers: &[(&str, &str)]) -> Result<ByClass<'_>, Problem> {
         ByClass::new(self, layers)
     }
 }
 
 /// An attribute of a group; none where there is no such attribute.
-fn attribute(group: &Group, name: &str) -> Result<Option<AttrValue>, String> {
-    let value = group.attrs().map_err(|e| e.to_string())?.remove(name);
+fn attribute(group: &Group, name: &str) -> Result<Option<AttrValue>, Problem> {
+    let value = group.attrs().map_err(Problem::format)?.remove(name);
     // The reader leaves out what it can't decode, which mustn't pass for what isn't there.
-    if value.is_none() && group.attr_datatypes().map_err(|e| e.to_string())?.contains_key(name) {
-        return Err(format!("attribute \"{name}\" can't be decoded"));
+    if value.is_none() && group.attr_datatypes().map_err(Problem::format)?.contains_key(name) {
+        return Err(Problem::Attribute(name.to_owned()));
     }
     Ok(value)
 }
 
 /// A list of names, which may be split into `name0`, `name1`, …; none where there is no such attribute.
-pub(super) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, String> {
+pub(super) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, Problem> {
     // An empty list is stored as an array of no floats.
     let strings = |value: AttrValue| match (value.as_strings(), value.to_f64s()) {
         (Some(strings), _) => Ok(strings.to_vec()),
         (None, Some(floats)) if floats.is_empty() => Ok(Vec::new()),
-        _ => Err(format!("attribute \"{name}\" is no list of strings")),
+        _ => Err(Problem::malformed(format!("attribute \"{name}\""), "list of strings")),
     };
     if let Some(value) = attribute(group, name)? {
         return strings(value).map(Some);
@@ -94,10 +99,12 @@ pub(super) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, St
 pub(super) struct ByName<'a>(&'a Reader);
 
 impl Source for ByName<'_> {
-    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, String> {
+    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, Problem> {
         let group = self.0.group(&format!("model_weights/{name}"));
-        let group = group.map_err(|e| format!("its weights are missing: {e}"))?;
-        let open = |path: &str| group.dataset(path).map_err(|e| format!("weight \"{path}\": {e}"));
+        let group = group.map_err(|problem| problem.within(MISSING))?;
+        let open = |path: &str| {
+            group.dataset(path).map_err(|error| Problem::format(error).within(format!("weight \"{path}\"")))
+        };
         let datasets: Vec<Dataset> = match names(&group, "weight_names")? {
             Some(paths) => paths.iter().map(|path| open(path)).collect::<Result<_, _>>()?,
             // Never seen from Keras, but other writers and editors of its files may drop the attribute.
@@ -124,12 +131,12 @@ impl<'a> ByClass<'a> {
     /// The native format names a layer's group after its class: the first `locally_connected2d`, the next
     /// `locally_connected2d_1`, … in the order of the model's layers. Keras 2.12 and 2.13 visited some layers twice, so
     /// that their numbers have gaps; the order is the same.
-    fn new(reader: &'a Reader, layers: &[(&str, &str)]) -> Result<Self, String> {
+    fn new(reader: &'a Reader, layers: &[(&str, &str)]) -> Result<Self, Problem> {
         let mut groups = HashMap::new();
         let mut containers = BTreeMap::new();
         for container in ["layers", "_layer_checkpoint_dependencies"] {
             if let Ok(group) = reader.group(container) {
-                containers.insert(container, group.groups().map_err(|e| e.to_string())?);
+                containers.insert(container, group.groups().map_err(Problem::format)?);
             }
         }
         let mut classes: Vec<&str> = layers.iter().map(|(_, class)| *class).collect();
@@ -150,8 +157,8 @@ impl<'a> ByClass<'a> {
                 }
             }
             if found.len() != of_class.len() {
-                let (found, expected) = (found.len(), of_class.len());
-                return Err(format!("the file has weights for {found} layers of class {class}, not {expected}"));
+                let (class, found, expected) = (class.to_owned(), found.len(), of_class.len());
+                return Err(Problem::LayerCount { class, found, expected });
             }
             groups.extend(of_class.iter().map(|(name, _)| (*name).to_owned()).zip(found));
         }
@@ -168,11 +175,12 @@ fn number(suffix: &str) -> Option<u64> {
 }
 
 impl Source for ByClass<'_> {
-    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, String> {
-        let path = self.groups.get(name).ok_or("its weights are missing")?;
-        let group = self.reader.group(path).map_err(|e| format!("its weights are missing: {e}"))?;
-        let count = group.datasets().map_err(|e| e.to_string())?.len();
-        let open = |i: usize| group.dataset(&i.to_string()).map_err(|e| format!("weight {i} in {path}: {e}"));
+    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, Problem> {
+        let path = self.groups.get(name).ok_or(Problem::NoWeights)?;
+        let group = self.reader.group(path).map_err(|problem| problem.within(MISSING))?;
+        let count = group.datasets().map_err(Problem::format)?.len();
+        let within = |i: usize| format!("weight {i} in {path}");
+        let open = |i: usize| group.dataset(&i.to_string()).map_err(|error| Problem::format(error).within(within(i)));
         (0..count).map(|i| Array::hdf5(open(i)?, self.reader.len)).collect()
     }
 }
@@ -205,14 +213,13 @@ impl<'a> Tree<'a> {
 
     /// A list of names, as Keras's `save_attributes_to_hdf5_group` lays it out: of fixed width, in several attributes
     /// where one can't hold them.
-    pub(super) fn names(&mut self, name: &str, names: &[String]) -> Result<(), String> {
+    pub(super) fn names(&mut self, name: &str, names: &[String]) -> Result<(), Problem> {
         let Some(width) = names.iter().map(String::len).max() else {
             self.attributes.insert(name.into(), AttrValue::F64Array(Vec::new()));
             return Ok(());
         };
         let count = MOST_NAMES.checked_div(width).filter(|&count| count > 0);
-        let count =
-            count.ok_or_else(|| format!("a name of {width} bytes is too long or too short for an HDF5 file"))?;
+        let count = count.ok_or(Problem::NameLength(width))?;
         let strings = |names: &[String]| match names.iter().all(|name| name.is_ascii()) {
             true => AttrValue::AsciiStringArray(names.to_vec()),
             false => AttrValue::StringArray(names.to_vec()),
@@ -228,15 +235,15 @@ impl<'a> Tree<'a> {
     }
 
     /// The group at `path` below this one, made where it isn't there.
-    pub(super) fn group(&mut self, path: &str) -> Result<&mut Self, String> {
+    pub(super) fn group(&mut self, path: &str) -> Result<&mut Self, Problem> {
         // Writing recurses once per part.
         if path.split('/').count() > 100 || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(format!("\"{path}\" can't be the name of an HDF5 group"));
+            return Err(Problem::GroupName(path.to_owned()));
         }
         let mut tree = self;
         for part in path.split('/') {
             if tree.datasets.contains_key(part) {
-                return Err(format!("two layers need the HDF5 name \"{path}\""));
+                return Err(Problem::TwoGroups(path.to_owned()));
             }
             tree = tree.groups.entry(part.to_owned()).or_default();
         }
@@ -244,17 +251,17 @@ impl<'a> Tree<'a> {
     }
 
     /// Stores an array at `path` below this group.
-    pub(super) fn dataset(&mut self, path: &str, values: Values<'a>) -> Result<(), String> {
+    pub(super) fn dataset(&mut self, path: &str, values: Values<'a>) -> Result<(), Problem> {
         let (group, name) = path.rsplit_once('/').unwrap_or(("", path));
         let group = if group.is_empty() { self } else { self.group(group)? };
         if group.groups.contains_key(name) || group.datasets.insert(name.to_owned(), values).is_some() {
-            return Err(format!("two layers need the HDF5 name \"{path}\""));
+            return Err(Problem::TwoGroups(path.to_owned()));
         }
         Ok(())
     }
 
     /// The bytes of a file with this tree as its root.
-    pub(super) fn into_bytes(self) -> Result<Vec<u8>, String> {
+    pub(super) fn into_bytes(self) -> Result<Vec<u8>, Problem> {
         let mut file = FileBuilder::new();
         for (name, value) in self.attributes {
             file.set_attr(&name, value);
@@ -263,7 +270,7 @@ impl<'a> Tree<'a> {
             let group = file.create_group(&name);
             file.add_group(tree.finish(group));
         }
-        file.finish().map_err(|e| e.to_string())
+        file.finish().map_err(Problem::format)
     }
 
     fn finish(self, mut group: GroupBuilder) -> FinishedGroup {

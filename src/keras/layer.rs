@@ -1,6 +1,7 @@
 //! What a layer of the model's JSON is to us.
 
 use super::architecture::Entry;
+use super::error::Problem;
 use super::json::{self, Object};
 use super::local::Local;
 use super::model::Kind;
@@ -29,7 +30,7 @@ pub(super) fn kind(
     inputs: &[Option<Shape>],
     own_config: Option<&Config>,
     source: &dyn Source,
-) -> Result<(Kind, Option<Shape>, Option<Shape>), String> {
+) -> Result<(Kind, Option<Shape>, Option<Shape>), Problem> {
     let (class, config) = (entry.class_name.as_str(), &entry.config);
     let declared = declared_input_shape(entry);
     let known: Option<Vec<&[usize]>> = inputs.iter().map(|shape| shape.as_deref()).collect();
@@ -63,7 +64,9 @@ pub(super) fn kind(
         return unsupported(Some(format!("called with {argument}")));
     }
     if class == "InputLayer" {
-        let shape = declared.or(input).ok_or_else(|| format!("layer \"{}\" (InputLayer) has no shape", entry.name))?;
+        let shape = declared
+            .or(input)
+            .ok_or_else(|| Problem::lacks(format!("layer \"{}\" (InputLayer)", entry.name), "shape"))?;
         return Ok((Kind::Identity, Some(shape.clone()), Some(shape)));
     }
     let same = |kind| Ok((kind, input.clone(), input.clone()));
@@ -97,10 +100,11 @@ pub(super) fn kind(
         "Reshape" => {
             let target = config.get("target_shape").and_then(json::list);
             let target: Option<Vec<i64>> = target.and_then(|t| t.iter().map(json::integer).collect());
-            let target = target.ok_or_else(|| in_layer(entry, "`target_shape` is no list of integers"))?;
+            let target =
+                target.ok_or_else(|| in_layer(entry, Problem::malformed("`target_shape`", "list of integers")))?;
             let Some(elements) = elements else { return unsupported(Some("its input shape isn't known".into())) };
             let shape = reshape(elements, &target).ok_or_else(|| {
-                in_layer(entry, format!("{:?} can't be reshaped to {target:?}", input.as_deref().unwrap_or_default()))
+                in_layer(entry, Problem::Reshape { from: input.clone().unwrap_or_default(), to: target.clone() })
             })?;
             Ok((Kind::Reshape(shape.clone()), input.clone(), Some(shape)))
         }
@@ -109,8 +113,9 @@ pub(super) fn kind(
     }
 }
 
-fn in_layer(entry: &Entry, message: impl std::fmt::Display) -> String {
-    format!("layer \"{}\" ({}): {message}", entry.name, entry.class_name)
+fn in_layer(entry: &Entry, problem: impl Into<Problem>) -> Problem {
+    let (layer, class, problem) = (entry.name.clone(), entry.class_name.clone(), Box::new(problem.into()));
+    Problem::Layer { layer, class, problem }
 }
 
 fn declared_input_shape(entry: &Entry) -> Option<Shape> {
@@ -150,7 +155,7 @@ fn with_axis_from_end(config: &Object, input: Option<&[usize]>) -> Object {
     config
 }
 
-fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayout), String> {
+fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayout), Problem> {
     let read = |class: &str, config: &Value| config_from_keras(class, config).map_err(|e| in_layer(entry, e));
     let config = Value::Object(entry.config.clone());
     match own {
@@ -162,7 +167,7 @@ fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayo
             own.check().map_err(|e| in_layer(entry, e))?;
             match rank_of_class(&entry.class_name) == Some(own.rank()) {
                 true => Ok((own.clone(), layout)),
-                false => Err(in_layer(entry, format!("its config has {} spatial axes", own.rank()))),
+                false => Err(in_layer(entry, Problem::Rank(own.rank()))),
             }
         }
     }
@@ -174,27 +179,29 @@ fn read_local(
     layout: KerasLayout,
     input: &[usize],
     source: &dyn Source,
-) -> Result<Local, String> {
+) -> Result<Local, Problem> {
     let arrays = source.arrays(&entry.name, &entry.class_name).map_err(|e| in_layer(entry, e))?;
     let expected = if config.bias == Bias::None { 1 } else { 2 };
     if arrays.len() != expected {
-        return Err(in_layer(entry, format!("the file has {} weights of it, not {expected}", arrays.len())));
+        return Err(in_layer(entry, Problem::WeightCount { found: arrays.len(), expected }));
     }
     let mut arrays = arrays.into_iter();
-    let (Some(kernel), bias) = (arrays.next(), arrays.next()) else { return Err(in_layer(entry, "it has no kernel")) };
+    let (Some(kernel), bias) = (arrays.next(), arrays.next()) else {
+        return Err(in_layer(entry, Problem::lacks("it", "kernel")));
+    };
 
     let stored = elements(&kernel.shape).map_err(|e| in_layer(entry, e))?;
     check_tables(&config, input, stored).map_err(|e| in_layer(entry, e))?;
     let geometry = Geometry::new(&config, input).map_err(|e| in_layer(entry, e))?;
     layout.check(&geometry).map_err(|e| in_layer(entry, e))?;
-    let read = |what: &str, array: Array<'_>, expected: Vec<usize>| {
+    let read = |what: &'static str, array: Array<'_>, expected: Vec<usize>| {
         if array.shape != expected {
-            return Err(in_layer(entry, format!("{what} must have shape {expected:?}, but has {:?}", array.shape)));
+            return Err(in_layer(entry, Problem::Shape { what, expected, found: array.shape }));
         }
-        let values = array.read().map_err(|e| in_layer(entry, format!("{what}: {e}")))?;
+        let values = array.read().map_err(|problem| in_layer(entry, problem.within(what)))?;
         match values.len() == expected.iter().product::<usize>() {
             true => Ok(values),
-            false => Err(in_layer(entry, format!("{what} of shape {expected:?} has {} values", values.len()))),
+            false => Err(in_layer(entry, Problem::Values { what, shape: expected, found: values.len() })),
         }
     };
     let kernel = read("kernel", kernel, layout.shape(&geometry))?;
@@ -207,7 +214,7 @@ fn read_local(
 }
 
 /// Refuses a config whose tables would be out of proportion to the weights that the file really holds.
-fn check_tables(config: &Config, input: &[usize], stored: u64) -> Result<(), String> {
+fn check_tables(config: &Config, input: &[usize], stored: u64) -> Result<(), Problem> {
     let first = usize::from(config.data_format == DataFormat::ChannelsFirst);
     for (axis, (&k, &s)) in config.kernel_size.iter().zip(&config.strides).enumerate() {
         let Some(&n) = input.get(axis + first) else { return Ok(()) };
@@ -222,10 +229,8 @@ fn check_tables(config: &Config, input: &[usize], stored: u64) -> Result<(), Str
         };
         let table = outputs.saturating_mul(k);
         if n > MOST_POSITIONS.into() || table > u128::from(stored.max(FREE_TABLE)) {
-            return Err(format!(
-                "input {input:?}, kernel {:?} and strides {:?} don't fit a file with {stored} weights",
-                config.kernel_size, config.strides
-            ));
+            let Config { kernel_size: kernel, strides, .. } = config.clone();
+            return Err(Problem::OverWeights { input: input.to_vec(), kernel, strides, stored });
         }
     }
     Ok(())

@@ -19,7 +19,7 @@
 //! ```no_run
 //! use locally_connected::geometry::KerasLayout;
 //! use locally_connected::keras::Model;
-//! # fn main() -> locally_connected::Result<()> {
+//! # fn main() -> locally_connected::keras::Result<()> {
 //! let model = Model::read("digits.h5".as_ref())?;
 //! model.check_runnable()?;
 //! for (layer, local) in model.locals() {
@@ -32,6 +32,7 @@
 
 mod architecture;
 mod archive;
+mod error;
 mod files;
 mod hdf5;
 mod json;
@@ -47,6 +48,7 @@ mod tests;
 mod weights;
 mod write;
 
+pub use error::{Error, Problem, Result};
 pub use files::write_file;
 pub use local::Local;
 pub use model::{FileFormat, Kind, Layer, Model};

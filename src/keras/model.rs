@@ -1,10 +1,10 @@
 //! A model as a description: its layers, their shapes and weights.
 
+use super::error::{Error, Problem, Result};
 use super::json::Object;
 use super::local::Local;
 use crate::config::{Activation, DataFormat};
 use crate::geometry::KerasLayout;
-use crate::{Error, Result};
 use serde_json::Value;
 use std::path::Path;
 
@@ -101,10 +101,7 @@ impl FileFormat {
             Some("keras") => Self::Keras,
             Some("safetensors") => Self::Safetensors,
             Some("npz") => Self::Npz,
-            _ => {
-                let message = "unknown format: the name must end in .h5, .hdf5, .keras, .safetensors or .npz".into();
-                return Err(Error::File { path: path.display().to_string(), message });
-            }
+            _ => return Err(Problem::UnknownExtension.of_file(path.display().to_string())),
         })
     }
 }
@@ -114,8 +111,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::UnsupportedLayers`] with every layer that stands in the way, by name and class;
-    /// [`Error::Unsupported`] for a model that isn't a chain; [`Error::InputAxis`] where the size of the input is left
-    /// open.
+    /// [`crate::Error::Unsupported`] for a model that isn't a chain; [`crate::Error::InputAxis`] where the size of the
+    /// input is left open.
     pub fn check_runnable(&self) -> Result<()> {
         let layers: Vec<_> = self
             .layers
@@ -134,12 +131,12 @@ impl Model {
         match &self.not_a_chain {
             None => match self.input_shape.iter().position(|&size| size == 0) {
                 None => Ok(()),
-                Some(axis) => Err(Error::InputAxis { axis, shape: self.input_shape.clone() }),
+                Some(axis) => Err(crate::Error::InputAxis { axis, shape: self.input_shape.clone() }.into()),
             },
-            Some(why) => Err(Error::Unsupported {
+            Some(why) => Err(Error::Core(crate::Error::Unsupported {
                 what: format!("a model with {why}"),
                 with: "here: only a chain of layers with one input and one output is".into(),
-            }),
+            })),
         }
     }
 
@@ -178,15 +175,18 @@ impl Model {
     /// their configs to match.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] with the layer's name where it has no weights of that layout, and [`Error::OverBudget`].
+    /// [`crate::Error::Unsupported`] with the layer's name where it has no weights of that layout, and
+    /// [`crate::Error::OverBudget`].
     pub fn with_implementation(mut self, layout: KerasLayout) -> Result<Self> {
         for layer in &mut self.layers {
             let Kind::LocallyConnected(local) = &mut layer.kind else { continue };
             local.set_layout(layout).map_err(|error| {
                 let what = format!("implementation {} of layer \"{}\"", layout.number(), layer.name);
                 match error {
-                    Error::OverBudget { needed, budget, .. } => Error::OverBudget { what, needed, budget },
-                    error => Error::Unsupported { what, with: format!("({error})") },
+                    crate::Error::OverBudget { needed, budget, .. } => {
+                        crate::Error::OverBudget { what, needed, budget }
+                    }
+                    error => crate::Error::Unsupported { what, with: format!("({error})") },
                 }
             })?;
             if let Value::Object(config) = &mut layer.config {

@@ -3,12 +3,12 @@
 //! The format is a short header and the bytes, so it is read here directly: that bounds every number before it is used
 //! and converts whole slices.
 
-use super::archive::{entry, zip_bytes};
+use super::archive::{self, entry, zip_bytes};
+use super::error::{Problem, Result};
 use super::files::{read_file, write_file};
 use super::weights::convert;
-use crate::{Error, Result};
+use crate::Error;
 use half::f16;
-use std::io::Cursor;
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -28,7 +28,7 @@ pub struct NpyArray {
 /// endianness, as f32.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::File`].
+/// [`super::Error::Io`] and [`super::Error::File`].
 pub fn read_npy(path: &Path) -> Result<NpyArray> {
     npy_from_bytes(&path.display().to_string(), &read_file(path)?)
 }
@@ -36,15 +36,15 @@ pub fn read_npy(path: &Path) -> Result<NpyArray> {
 /// As [`read_npy`], from memory; `name` stands for the file in errors.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`super::Error::File`].
 pub fn npy_from_bytes(name: &str, bytes: &[u8]) -> Result<NpyArray> {
-    parse(bytes).map_err(|message| Error::File { path: name.to_owned(), message })
+    parse(bytes).map_err(|problem| problem.of_file(name))
 }
 
 /// Writes f32 values of that shape as an `.npy` file, whole or not at all.
 ///
 /// # Errors
-/// [`Error::Length`] where the shape asks for another number of values, and [`Error::Io`].
+/// [`crate::Error::Length`] where the shape asks for another number of values, and [`super::Error::Io`].
 pub fn write_npy(path: &Path, shape: &[usize], values: &[f32]) -> Result<()> {
     write_file(path, &npy_bytes(shape, values)?)
 }
@@ -52,12 +52,12 @@ pub fn write_npy(path: &Path, shape: &[usize], values: &[f32]) -> Result<()> {
 /// The bytes of an `.npy` file.
 ///
 /// # Errors
-/// [`Error::Length`] where the shape asks for another number of values.
+/// [`crate::Error::Length`] where the shape asks for another number of values.
 pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
     let expected = shape.iter().try_fold(1u64, |a, &b| a.checked_mul(b as u64)).unwrap_or(u64::MAX);
     if expected != values.len() as u64 {
         let (found, shape) = (values.len() as u64, shape.to_vec());
-        return Err(Error::Length { what: "the array", expected, found, shape });
+        return Err(Error::Length { what: "the array", expected, found, shape }.into());
     }
     let sizes: Vec<_> = shape.iter().map(usize::to_string).collect();
     // Python's tuple of one has a comma.
@@ -83,7 +83,7 @@ pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
 /// Reads all arrays of an `.npz` file, in the order of the file.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::File`].
+/// [`super::Error::Io`] and [`super::Error::File`].
 pub fn read_npz(path: &Path) -> Result<Vec<(String, NpyArray)>> {
     npz_from_bytes(&path.display().to_string(), &read_file(path)?)
 }
@@ -91,27 +91,26 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, NpyArray)>> {
 /// As [`read_npz`], from memory; `name` stands for the file in errors.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`super::Error::File`].
 pub fn npz_from_bytes(name: &str, bytes: &[u8]) -> Result<Vec<(String, NpyArray)>> {
     let read = || {
-        let mut archive =
-            zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("not a readable zip archive: {e}"))?;
+        let mut archive = archive::open(bytes)?;
         let names: Vec<String> = archive.file_names().filter_map(|name| name.ok().map(|n| n.into_owned())).collect();
         let mut arrays = Vec::new();
         for file in names {
             let Some(array) = file.strip_suffix(".npy") else { continue };
-            let parsed = parse(&entry(&mut archive, &file)?).map_err(|e| format!("{file}: {e}"))?;
+            let parsed = parse(&entry(&mut archive, &file)?).map_err(|problem| problem.within(&file))?;
             arrays.push((array.to_owned(), parsed));
         }
         Ok(arrays)
     };
-    read().map_err(|message: String| Error::File { path: name.to_owned(), message })
+    read().map_err(|problem: Problem| problem.of_file(name))
 }
 
 /// Writes named f32 arrays as an `.npz` file, whole or not at all. Names may have slashes.
 ///
 /// # Errors
-/// [`Error::Length`], [`Error::File`] for a name that is there twice, and [`Error::Io`].
+/// [`crate::Error::Length`], [`super::Error::File`] for a name that is there twice, and [`super::Error::Io`].
 pub fn write_npz(path: &Path, arrays: &[(String, Vec<usize>, &[f32])]) -> Result<()> {
     write_file(path, &npz_bytes(arrays)?)
 }
@@ -119,33 +118,34 @@ pub fn write_npz(path: &Path, arrays: &[(String, Vec<usize>, &[f32])]) -> Result
 /// The bytes of an `.npz` file of (name, shape, values).
 ///
 /// # Errors
-/// [`Error::Length`], and [`Error::File`] for a name that is there twice.
+/// [`crate::Error::Length`], and [`super::Error::File`] for a name that is there twice.
 pub fn npz_bytes(arrays: &[(String, Vec<usize>, &[f32])]) -> Result<Vec<u8>> {
     let mut files = Vec::with_capacity(arrays.len());
     for (name, shape, values) in arrays {
         files.push((format!("{name}.npy"), npy_bytes(shape, values)?));
     }
     zip_bytes(files.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())))
-        .map_err(|message| Error::File { path: ".npz".into(), message })
+        .map_err(|problem| problem.of_file(".npz"))
 }
 
-fn parse(bytes: &[u8]) -> Result<NpyArray, String> {
-    let rest = bytes.strip_prefix(MAGIC).ok_or("not an .npy file: it doesn't begin with \\x93NUMPY")?;
-    let (&[major, _], rest) = rest.split_first_chunk().ok_or("its header is cut off")?;
+fn parse(bytes: &[u8]) -> Result<NpyArray, Problem> {
+    let rest =
+        bytes.strip_prefix(MAGIC).ok_or(Problem::NoModel("not an .npy file: it doesn't begin with \\x93NUMPY"))?;
+    let (&[major, _], rest) = rest.split_first_chunk().ok_or(Problem::HeaderCutOff)?;
     let (length, rest) = match major {
         1 => rest.split_first_chunk().map(|(n, rest)| (usize::from(u16::from_le_bytes(*n)), rest)),
         2 | 3 => rest.split_first_chunk().map(|(n, rest)| (u32::from_le_bytes(*n) as usize, rest)),
-        _ => return Err(format!("version {major} of the .npy format isn't known")),
+        _ => return Err(Problem::Version { of: "the .npy format", found: major.into() }),
     }
-    .ok_or("its header is cut off")?;
+    .ok_or(Problem::HeaderCutOff)?;
     if length > MOST_HEADER {
-        return Err(format!("its header claims {length} bytes, over {MOST_HEADER}"));
+        return Err(Problem::HeaderLength { found: length, limit: MOST_HEADER });
     }
-    let (header, data) = rest.split_at_checked(length).ok_or("its header is cut off")?;
-    let header = std::str::from_utf8(header).map_err(|_| "its header is no text")?;
+    let (header, data) = rest.split_at_checked(length).ok_or(Problem::HeaderCutOff)?;
+    let header = std::str::from_utf8(header).map_err(|_| Problem::malformed("its header", "text"))?;
     let Header { descr, fortran, shape } = Header::parse(header).ok_or_else(|| {
         let header: String = header.trim().chars().filter(|c| !c.is_control()).take(200).collect();
-        format!("its header isn't understood: {header}")
+        Problem::Header(header)
     })?;
 
     let kind = descr.trim_start_matches(['<', '>', '=', '|']);
@@ -153,12 +153,15 @@ fn parse(bytes: &[u8]) -> Result<NpyArray, String> {
     let size = kind.get(1..).and_then(|size| size.parse::<usize>().ok()).unwrap_or(0);
     let known = matches!(kind, "f2" | "f4" | "f8" | "i1" | "i2" | "i4" | "i8" | "u1" | "u2" | "u4" | "u8" | "b1");
     if !known {
-        return Err(format!("values of type '{descr}'; floats of 16 to 64 bits, integers and booleans are read"));
+        let (found, expected) = (format!("'{descr}'"), "floats of 16 to 64 bits, integers or booleans");
+        return Err(Problem::ElementType { found, expected });
     }
     let elements = shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
-    let expected = elements.and_then(|n| n.checked_mul(size)).ok_or_else(|| format!("shape {shape:?} is too large"))?;
+    let expected = elements
+        .and_then(|n| n.checked_mul(size))
+        .ok_or_else(|| Problem::TooLarge(shape.iter().map(|&n| n as u64).collect()))?;
     if data.len() != expected {
-        return Err(format!("shape {shape:?} of '{descr}' needs {expected} bytes, but the file has {}", data.len()));
+        return Err(Problem::Bytes { shape, descr: descr.to_owned(), expected, found: data.len() });
     }
     let values = match kind {
         "f2" => endian(data, big, |b| f16::from_le_bytes(b).to_f32()),
@@ -262,6 +265,7 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keras;
 
     /// A file as `numpy.save` writes it.
     fn file(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
@@ -328,9 +332,12 @@ mod tests {
         let bytes = npz_bytes(&arrays)?;
         let read: Vec<_> = npz_from_bytes("x", &bytes)?.into_iter().map(|(n, a)| (n, a.shape, a.values)).collect();
         assert_eq!(read, arrays.map(|(n, s, v)| (n, s, v.to_vec())));
-        assert!(matches!(npy_bytes(&[2, 2], &[0.0]), Err(Error::Length { expected: 4, found: 1, .. })));
+        assert!(matches!(
+            npy_bytes(&[2, 2], &[0.0]),
+            Err(keras::Error::Core(Error::Length { expected: 4, found: 1, .. }))
+        ));
         let twice = [("a".to_owned(), vec![], &[1.0][..]), ("a".to_owned(), vec![], &[1.0])];
-        assert!(matches!(npz_bytes(&twice), Err(Error::File { .. })));
+        assert!(matches!(npz_bytes(&twice), Err(keras::Error::File { .. })));
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! From a file's bytes to a [`Model`].
 
 use super::architecture::Architecture;
-use super::archive::entry;
+use super::archive::{self, entry};
+use super::error::{Problem, Result};
 use super::files::read_file;
 use super::hdf5::{self, Reader};
 use super::layer::{self, Shape};
@@ -10,8 +11,7 @@ use super::model::{FileFormat, Layer, Model};
 use super::weights::Source;
 use crate::config::Config;
 use crate::config::keras::rank_of_class;
-use crate::{Error, Result};
-use safetensors::SafeTensors;
+use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Cursor;
@@ -22,7 +22,7 @@ impl Model {
     /// by its extension.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::File`] for whatever is wrong with the contents.
+    /// [`super::Error::Io`], and [`super::Error::File`] for whatever is wrong with the contents.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = read_file(path)?;
         let format = sniff(&bytes).map_or_else(|| FileFormat::from_path(path), Ok)?;
@@ -32,7 +32,7 @@ impl Model {
     /// Reads a whole model from memory; `name` stands for the file in errors.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// [`super::Error::File`].
     pub fn from_bytes(name: &str, bytes: &[u8], format: FileFormat) -> Result<Self> {
         model(name, bytes.to_vec(), sniff(bytes).unwrap_or(format))
     }
@@ -61,52 +61,52 @@ fn model(path: &str, bytes: Vec<u8>, format: FileFormat) -> Result<Model> {
         FileFormat::Hdf5 => from_hdf5(bytes),
         FileFormat::Keras => from_keras(&bytes),
         FileFormat::Safetensors => from_safetensors(&bytes),
-        FileFormat::Npz => Err("an .npz holds arrays without a model; a .h5, .keras or .safetensors is needed".into()),
+        FileFormat::Npz => {
+            Err(Problem::NoModel("an .npz holds arrays without a model; a .h5, .keras or .safetensors is needed"))
+        }
     };
-    model.map_err(|message| Error::File { path: path.to_owned(), message: one_line(&message) })
+    model.map_err(|problem| problem.of_file(path))
 }
 
-/// Messages of other crates may have several lines, or quote bytes of the file.
-fn one_line(message: &str) -> String {
-    message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn from_hdf5(bytes: Vec<u8>) -> Result<Model, String> {
+fn from_hdf5(bytes: Vec<u8>) -> Result<Model, Problem> {
     let file = Reader::new(bytes)?;
     let Some(config) = file.root_attribute("model_config")? else {
-        return Err(match file.is_weights_alone() {
-            true => "holds weights without the model's config (save_weights wrote it); save the whole model with \
-                     model.save"
-                .into(),
-            false => "holds no Keras model: it has no attribute \"model_config\"".into(),
-        });
+        return Err(Problem::NoModel(match file.is_weights_alone() {
+            true => {
+                "holds weights without the model's config (save_weights wrote it); save the whole model with model.save"
+            }
+            false => "holds no Keras model: it has no attribute \"model_config\"",
+        }));
     };
     let version = file.root_attribute("keras_version")?.unwrap_or_else(|| "1".into());
     build(Architecture::parse(&config)?, version, &BTreeMap::new(), &file.by_name())
 }
 
-fn from_keras(bytes: &[u8]) -> Result<Model, String> {
-    let mut archive =
-        zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("not a readable zip archive: {e}"))?;
+fn from_keras(bytes: &[u8]) -> Result<Model, Problem> {
+    let mut archive = archive::open(bytes)?;
     let version = entry(&mut archive, "metadata.json").ok().and_then(|metadata| {
         let metadata: Value = serde_json::from_slice(&metadata).ok()?;
         Some(metadata.get("keras_version")?.as_str()?.to_owned())
     });
     let version = version.unwrap_or_else(|| "2".into());
-    from_archive(&mut archive, version.clone()).map_err(|message| match version.starts_with("2") {
-        true => message,
-        false => format!("{message} (saved by Keras {version}; files of Keras 2 are read)"),
+    from_archive(&mut archive, version.clone()).map_err(|problem| match version.starts_with("2") {
+        true => problem,
+        false => Problem::KerasVersion { version, problem: Box::new(problem) },
     })
 }
 
-fn from_archive(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, version: String) -> Result<Model, String> {
-    let config = String::from_utf8(entry(archive, "config.json")?).map_err(|_| "config.json is no UTF-8")?;
+/// The file of a native archive that holds the weights.
+const WEIGHTS: &str = "model.weights.h5";
+
+fn from_archive(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, version: String) -> Result<Model, Problem> {
+    let config =
+        String::from_utf8(entry(archive, "config.json")?).map_err(|_| Problem::malformed("config.json", "UTF-8"))?;
     let architecture = Architecture::parse(&config)?;
     if architecture.layers.iter().all(|layer| rank_of_class(&layer.class_name).is_none()) {
         // Nothing to be read, whatever the weights are.
         return build(architecture, version, &BTreeMap::new(), &Nothing);
     }
-    let weights = Reader::new(entry(archive, "model.weights.h5")?).map_err(|e| format!("model.weights.h5: {e}"))?;
+    let weights = Reader::new(entry(archive, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
     let mut layers: Vec<_> = architecture.layers.iter().collect();
     layers.sort_by_key(|layer| layer.listed);
     let layers: Vec<_> = layers.iter().map(|layer| (layer.name.as_str(), layer.class_name.as_str())).collect();
@@ -117,19 +117,23 @@ fn from_archive(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, version: String) -
 struct Nothing;
 
 impl Source for Nothing {
-    fn arrays(&self, _: &str, _: &str) -> Result<Vec<super::weights::Array<'_>>, String> {
-        Err("its weights are missing".into())
+    fn arrays(&self, _: &str, _: &str) -> Result<Vec<super::weights::Array<'_>>, Problem> {
+        Err(Problem::NoWeights)
     }
 }
 
-fn from_safetensors(bytes: &[u8]) -> Result<Model, String> {
-    let readable = |e| format!("not a readable safetensors file: {e}");
+const NO_METADATA: &str = "holds no model: its metadata has no \"locally_connected\"";
+
+fn from_safetensors(bytes: &[u8]) -> Result<Model, Problem> {
+    let readable =
+        |error: SafeTensorError| Problem::Unreadable { format: "safetensors file", message: error.to_string() };
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(readable)?;
     let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
-    let metadata = metadata.ok_or_else(|| format!("holds no model: its metadata has no \"{METADATA_KEY}\""))?;
-    let metadata: Metadata = serde_json::from_str(metadata).map_err(|e| format!("metadata \"{METADATA_KEY}\": {e}"))?;
+    let metadata = metadata.ok_or(Problem::NoModel(NO_METADATA))?;
+    let of = "metadata \"locally_connected\"";
+    let metadata: Metadata = serde_json::from_str(metadata).map_err(|error| Problem::format(error).within(of))?;
     if metadata.version != 1 {
-        return Err(format!("metadata \"{METADATA_KEY}\" has version {}, not 1", metadata.version));
+        return Err(Problem::Version { of, found: metadata.version });
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(readable)?;
     let architecture = Architecture::from_value(metadata.model)?;
@@ -142,7 +146,7 @@ fn build(
     keras_version: String,
     configs: &BTreeMap<String, Config>,
     source: &dyn Source,
-) -> Result<Model, String> {
+) -> Result<Model, Problem> {
     let Architecture { name, frame, layers: entries, not_a_chain, input_shape } = architecture;
     let mut outputs: Vec<Option<Shape>> = vec![None; entries.len()];
     let mut layers: Vec<Option<Layer>> = vec![None; entries.len()];
@@ -174,7 +178,7 @@ fn build(
     }
     let layers: Vec<_> = layers.into_iter().flatten().collect();
     if layers.len() != entries.len() {
-        return Err(format!("{} of the model's layers feed each other in a circle", entries.len() - layers.len()));
+        return Err(Problem::Circle(entries.len() - layers.len()));
     }
     Ok(Model { name, input_shape: model_input.unwrap_or_default(), layers, not_a_chain, frame, keras_version })
 }

@@ -1,6 +1,7 @@
 //! Output shapes of layers that don't run here, so that a locally connected layer behind them knows its input shape
 //! and can run alone.
 
+use super::error::Problem;
 use super::json::{self, Object};
 use crate::config::DataFormat;
 use crate::config::keras::data_format_from_keras;
@@ -154,9 +155,11 @@ fn windowed(config: &Object, input: &[usize], window: &str, filters: Option<usiz
 }
 
 /// Elements of an array of that shape.
-pub(super) fn elements(shape: &[usize]) -> Result<u64, String> {
+pub(super) fn elements(shape: &[usize]) -> Result<u64, Problem> {
     let product = shape.iter().try_fold(1u64, |a, &b| a.checked_mul(b as u64));
-    product.filter(|&n| n <= i64::MAX as u64 / 8).ok_or_else(|| format!("shape {shape:?} has too many elements"))
+    product
+        .filter(|&n| n <= i64::MAX as u64 / 8)
+        .ok_or_else(|| Problem::TooLarge(shape.iter().map(|&n| n as u64).collect()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The arrays of a model's layers, wherever they are stored.
 
+use super::error::Problem;
 use super::shapes::elements;
 use half::{bf16, f16};
 use hdf5_pure::{DType, Datatype, DatatypeByteOrder};
@@ -9,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 /// Where a model's weights are.
 pub(super) trait Source {
     /// The arrays of a layer in Keras's order, without their values.
-    fn arrays(&self, name: &str, class_name: &str) -> Result<Vec<Array<'_>>, String>;
+    fn arrays(&self, name: &str, class_name: &str) -> Result<Vec<Array<'_>>, Problem>;
 }
 
 /// One array, not read yet.
@@ -25,33 +26,34 @@ enum Values<'a> {
 
 impl<'a> Array<'a> {
     /// An HDF5 dataset in a file of `file_len` bytes.
-    pub(super) fn hdf5(dataset: hdf5_pure::Dataset, file_len: u64) -> Result<Self, String> {
-        let dtype = dataset.dtype().map_err(|e| e.to_string())?;
+    pub(super) fn hdf5(dataset: hdf5_pure::Dataset, file_len: u64) -> Result<Self, Problem> {
+        let dtype = dataset.dtype().map_err(Problem::format)?;
         if !matches!(dtype, DType::F32 | DType::F64) && half_of(&dtype).is_none() {
-            return Err(format!("its weights are of type {dtype}, not float16, float32 or float64"));
+            let (found, expected) = (dtype.to_string(), "float16, float32 or float64");
+            return Err(Problem::ElementType { found, expected });
         }
-        let shape = dataset.shape().map_err(|e| e.to_string())?;
-        let shape: Option<Vec<usize>> = shape.into_iter().map(|size| usize::try_from(size).ok()).collect();
-        let shape = shape.ok_or("its weights have more elements than this machine can address")?;
+        let shape = dataset.shape().map_err(Problem::format)?;
+        let fits: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
+        let shape = fits.ok_or(Problem::TooLarge(shape))?;
         // Nothing is stored for values that were never written, so that a tiny file may claim any size. A compressed
         // byte stands for a thousand at the most.
-        let size = dataset.element_size().map_err(|e| e.to_string())?;
+        let size = dataset.element_size().map_err(Problem::format)?;
         let most = if dataset.filters().is_empty() { file_len } else { file_len.saturating_mul(1100) };
         if elements(&shape)?.checked_mul(size).is_none_or(|bytes| bytes > most) {
-            return Err(format!("its weights of shape {shape:?} don't fit into the file's {file_len} bytes"));
+            return Err(Problem::OverFile { shape, bytes: file_len });
         }
         Ok(Self { shape, values: Values::Hdf5(Box::new(dataset)) })
     }
 
     /// The values, as f32.
-    pub(super) fn read(self) -> Result<Vec<f32>, String> {
+    pub(super) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
             Values::Hdf5(dataset) => {
                 let read = || match half_of(&dataset.dtype()?) {
                     None => dataset.read_f32(),
                     Some(half) => Ok(convert(&dataset.read_raw()?, half)),
                 };
-                read().map_err(|e: hdf5_pure::Error| e.to_string())
+                read().map_err(|error: hdf5_pure::Error| Problem::format(error))
             }
             Values::Safetensors(view) => {
                 let bytes = view.data();
@@ -60,7 +62,9 @@ impl<'a> Array<'a> {
                     Dtype::F64 => Ok(convert(bytes, |b| f64::from_le_bytes(b) as f32)),
                     Dtype::F16 => Ok(convert(bytes, |b| f16::from_le_bytes(b).to_f32())),
                     Dtype::BF16 => Ok(convert(bytes, |b| bf16::from_le_bytes(b).to_f32())),
-                    other => Err(format!("values of type {other:?}, not F16, BF16, F32 or F64")),
+                    other => {
+                        Err(Problem::ElementType { found: format!("{other:?}"), expected: "F16, BF16, F32 or F64" })
+                    }
                 }
             }
         }
@@ -87,14 +91,14 @@ pub(super) fn convert<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) ->
 }
 
 impl Source for SafeTensors<'_> {
-    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, String> {
+    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, Problem> {
         let mut arrays = Vec::new();
         for what in ["kernel", "bias"] {
             if let Ok(view) = self.tensor(&format!("{name}/{what}")) {
                 elements(view.shape())?;
                 arrays.push(Array { shape: view.shape().to_vec(), values: Values::Safetensors(view) });
             } else if what == "kernel" {
-                return Err(format!("the file has no tensor \"{name}/kernel\""));
+                return Err(Problem::lacks("the file", format!("tensor \"{name}/kernel\"")));
             }
         }
         Ok(arrays)

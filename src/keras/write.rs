@@ -1,6 +1,7 @@
 //! From a [`Model`] to a file's bytes, and new models.
 
 use super::archive::zip_bytes;
+use super::error::{Problem, Result};
 use super::files::write_file;
 use super::hdf5::{Tree, Values};
 use super::json::{self, Object};
@@ -8,9 +9,9 @@ use super::local::Local;
 use super::metadata::{METADATA_KEY, Metadata};
 use super::model::{FileFormat, Frame, Kind, Layer, Model};
 use super::npy;
+use crate::Error;
 use crate::config::DataFormat;
 use crate::config::keras::{activation_layer_to_keras, beyond_keras, config_to_keras};
-use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ impl Model {
     /// A new model: a chain of the given layers, each with its name.
     ///
     /// ```
-    /// # fn main() -> locally_connected::Result<()> {
+    /// # fn main() -> locally_connected::keras::Result<()> {
     /// use locally_connected::geometry::{Geometry, KerasLayout};
     /// use locally_connected::keras::{FileFormat, Kind, Local, Model};
     /// use locally_connected::{Activation, Config};
@@ -42,8 +43,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`] where a layer doesn't take what the one before gives, those of [`Local::check`], and
-    /// [`Error::Unsupported`] for [`Kind::Unsupported`].
+    /// [`crate::Error::Shape`] where a layer doesn't take what the one before gives, those of [`Local::check`], and
+    /// [`crate::Error::Unsupported`] for [`Kind::Unsupported`].
     pub fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) -> Result<Self> {
         sequential(name, input_shape, layers)
     }
@@ -51,8 +52,8 @@ impl Model {
     /// The bytes of a file of that format. Compiled state (loss, metrics, optimizer) is dropped.
     ///
     /// # Errors
-    /// Those of [`Model::check_runnable`], and [`Error::Unsupported`] where a layer has what Keras's formats can't
-    /// express.
+    /// Those of [`Model::check_runnable`], and [`crate::Error::Unsupported`] where a layer has what Keras's formats
+    /// can't express.
     pub fn to_bytes(&self, format: FileFormat) -> Result<Vec<u8>> {
         model(self, format)
     }
@@ -60,7 +61,7 @@ impl Model {
     /// Writes the model in the format of the path's extension, whole or not at all.
     ///
     /// # Errors
-    /// Those of [`Model::to_bytes`] and [`FileFormat::from_path`], and [`Error::Io`].
+    /// Those of [`Model::to_bytes`] and [`FileFormat::from_path`], and [`super::Error::Io`].
     pub fn write(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes(FileFormat::from_path(path)?)?;
         write_file(path, &bytes)
@@ -75,7 +76,7 @@ fn model(model: &Model, format: FileFormat) -> Result<Vec<u8>> {
             && let Some(what) = beyond_keras(local.geometry.config())
         {
             let what = format!("{what} (layer \"{}\")", layer.name);
-            return Err(Error::Unsupported { what, with: "in Keras's formats; .safetensors keeps it".into() });
+            return Err(Error::Unsupported { what, with: "in Keras's formats; .safetensors keeps it".into() }.into());
         }
     }
     let bytes = match format {
@@ -84,7 +85,7 @@ fn model(model: &Model, format: FileFormat) -> Result<Vec<u8>> {
         FileFormat::Safetensors => to_safetensors(model),
         FileFormat::Npz => return npy::npz_bytes(&arrays(model)),
     };
-    bytes.map_err(|message| Error::File { path: model.name.clone(), message })
+    bytes.map_err(|problem| problem.of_file(&model.name))
 }
 
 /// A named array, its shape and its values.
@@ -164,7 +165,7 @@ fn is_double(layer: &Layer) -> bool {
     layer.config.get("dtype").and_then(Value::as_str) == Some("float64")
 }
 
-fn to_hdf5(model: &Model) -> Result<Vec<u8>, String> {
+fn to_hdf5(model: &Model) -> Result<Vec<u8>, Problem> {
     let mut root = Tree::default();
     root.attribute("keras_version", version(model));
     root.attribute("backend", "tensorflow");
@@ -190,7 +191,7 @@ fn to_hdf5(model: &Model) -> Result<Vec<u8>, String> {
     root.into_bytes()
 }
 
-fn to_keras(model: &Model) -> Result<Vec<u8>, String> {
+fn to_keras(model: &Model) -> Result<Vec<u8>, Problem> {
     let mut weights_file = Tree::default();
     weights_file.group("vars")?;
     let mut counts: HashMap<String, usize> = HashMap::new();
@@ -233,21 +234,21 @@ fn snake_case(class: &str) -> String {
     snake
 }
 
-fn to_safetensors(model: &Model) -> Result<Vec<u8>, String> {
+fn to_safetensors(model: &Model) -> Result<Vec<u8>, Problem> {
     let metadata = Metadata {
         version: 1,
         keras_version: model.keras_version.clone(),
         model: architecture(model, model.frame.outer.contains_key("module")),
         layers: model.locals().map(|(layer, local)| (layer.name.clone(), local.geometry.config().clone())).collect(),
     };
-    let metadata = serde_json::to_string(&metadata).map_err(|e| e.to_string())?;
+    let metadata = serde_json::to_string(&metadata).map_err(Problem::format)?;
     let arrays = arrays(model);
     let views = arrays.iter().map(|(name, shape, data)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(data));
-        view.map(|view| (name, view)).map_err(|e| format!("{name}: {e}"))
+        view.map(|view| (name, view)).map_err(|error| Problem::format(error).within(name))
     });
     let views = views.collect::<Result<Vec<_>, _>>()?;
-    safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)]))).map_err(|e| e.to_string())
+    safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)]))).map_err(Problem::format)
 }
 
 fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) -> Result<Model> {
@@ -270,7 +271,7 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) ->
     for (name, kind) in layers {
         if model.layer(&name).is_some() || name.is_empty() {
             let what = format!("a second or unnamed layer \"{name}\"");
-            return Err(Error::Unsupported { what, with: "in a model".into() });
+            return Err(Error::Unsupported { what, with: "in a model".into() }.into());
         }
         let input = model.output_shape().to_vec();
         let elements = input.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).unwrap_or(0);
@@ -292,7 +293,7 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) ->
             Kind::LocallyConnected(local) => {
                 local.check()?;
                 if local.geometry.input_shape() != input {
-                    return Err(mismatch(local.geometry.input_shape()));
+                    return Err(mismatch(local.geometry.input_shape()).into());
                 }
                 let (class, config) = config_to_keras(&name, local.geometry.config(), local.layout, local.trainable);
                 (class, config, local.geometry.output_shape())
@@ -311,13 +312,13 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) ->
             }
             Kind::Reshape(shape) => {
                 if shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) != Some(elements) {
-                    return Err(mismatch(shape));
+                    return Err(mismatch(shape).into());
                 }
                 ("Reshape".into(), base("target_shape", json!(shape)), shape.clone())
             }
             // The one that needs no arguments.
             Kind::Identity => ("Activation".into(), base("activation", json!("linear")), input.clone()),
-            Kind::Unsupported { .. } => return Err(unsupported(format!("layer \"{name}\""))),
+            Kind::Unsupported { .. } => return Err(unsupported(format!("layer \"{name}\"")).into()),
         };
         model.layers.push(new_layer(name, class, config, &input, &output, kind));
     }

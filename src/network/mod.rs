@@ -5,7 +5,7 @@ mod stage;
 use crate::config::{Activation, DataFormat, Implementation, Saved};
 use crate::gpu::{Backward, Forward, LocallyConnected, scoped};
 use crate::headless::Gpu;
-use crate::keras::{Kind, Layer, Model};
+use crate::keras::{self, Kind, Layer, Model};
 use crate::{Error, Result};
 use stage::{Stage, Work, elements, transpose};
 use wgpu::BufferUsages;
@@ -30,7 +30,7 @@ pub struct NetworkOptions {
 /// Everything runs there but `Flatten(data_format="channels_first")`, which the host transposes.
 ///
 /// ```no_run
-/// # async fn example() -> locally_connected::Result<()> {
+/// # async fn example() -> locally_connected::keras::Result<()> {
 /// use locally_connected::headless::Gpu;
 /// use locally_connected::keras::Model;
 /// use locally_connected::network::{Network, NetworkOptions};
@@ -90,8 +90,8 @@ impl<'gpu> Network<'gpu> {
     ///
     /// # Errors
     /// Those of [`Model::check_runnable`]; [`Error::UnknownValue`] where there is no layer of that name, and
-    /// [`Error::UnsupportedLayers`] where it isn't locally connected or can't run.
-    pub fn chain<'m>(model: &'m Model, only: Option<&str>) -> Result<&'m [Layer]> {
+    /// [`keras::Error::UnsupportedLayers`] where it isn't locally connected or can't run.
+    pub fn chain<'m>(model: &'m Model, only: Option<&str>) -> keras::Result<&'m [Layer]> {
         let Some(name) = only else {
             model.check_runnable()?;
             return Ok(&model.layers);
@@ -102,9 +102,9 @@ impl<'gpu> Network<'gpu> {
         match &layer.kind {
             Kind::LocallyConnected(_) => Ok(std::slice::from_ref(layer)),
             Kind::Unsupported { reason: Some(reason) } => {
-                Err(Error::UnsupportedLayers { layers: format!("{name} ({}: {reason})", layer.class_name) })
+                Err(keras::Error::UnsupportedLayers { layers: format!("{name} ({}: {reason})", layer.class_name) })
             }
-            _ => Err(Error::UnsupportedLayers { layers: format!("{name} ({}) alone", layer.class_name) }),
+            _ => Err(keras::Error::UnsupportedLayers { layers: format!("{name} ({}) alone", layer.class_name) }),
         }
     }
 
@@ -112,7 +112,7 @@ impl<'gpu> Network<'gpu> {
     ///
     /// # Errors
     /// Those of [`Network::chain`], of [`LocallyConnected::new`] and of the planner.
-    pub async fn new(gpu: &'gpu Gpu, model: &Model, options: &NetworkOptions) -> Result<Self> {
+    pub async fn new(gpu: &'gpu Gpu, model: &Model, options: &NetworkOptions) -> keras::Result<Self> {
         let layers = Self::chain(model, options.layer.as_deref())?;
         let mut stages = Vec::new();
         // The shape of the values, from layer to layer.
@@ -138,7 +138,7 @@ impl<'gpu> Network<'gpu> {
                 }
                 Kind::Unsupported { .. } => {
                     let layers = format!("{} ({})", layer.name, layer.class_name);
-                    return Err(Error::UnsupportedLayers { layers });
+                    return Err(keras::Error::UnsupportedLayers { layers });
                 }
             }
             shape = layer.output_shape.clone();
@@ -148,7 +148,7 @@ impl<'gpu> Network<'gpu> {
         let limit = gpu.context().profile().max_buffer;
         if 4 * largest > limit {
             let (what, name) = ("one sample".into(), "max_buffer_size");
-            return Err(Error::Limit { what, needed: 4 * largest, unit: "bytes", limit, name });
+            return Err(Error::Limit { what, needed: 4 * largest, unit: "bytes", limit, name }.into());
         }
         let budget = options.sample_budget.unwrap_or(SAMPLE_BUDGET);
         Ok(Self { gpu, stages, input_shape, output_shape: shape, inputs, outputs, budget })

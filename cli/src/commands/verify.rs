@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::{chain, device, output};
 use expected::Expected;
 use locally_connected::headless::Gpu;
-use locally_connected::keras::{Layer, Local, Model};
+use locally_connected::keras::{self, Layer, Local, Model};
 use locally_connected::network::{Network, NetworkOptions};
 use locally_connected::{Error, Implementation};
 use pollster::block_on;
@@ -62,7 +62,9 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
             progress.set(format!("{}: {}", layer.name, implementation.name()));
             let errors = match run(&gpu, &model, layer, local, &expected, implementation) {
                 // Each of these says that this layer can't be run in this way, on this machine or at all.
-                Err(error @ (Error::Unsupported { .. } | Error::Limit { .. } | Error::OverBudget { .. })) => Err(error),
+                Err(keras::Error::Core(
+                    error @ (Error::Unsupported { .. } | Error::Limit { .. } | Error::OverBudget { .. }),
+                )) => Err(error),
                 other => Ok(other?),
             };
             rows.push(Row { layer: layer.name.clone(), implementation, errors });
@@ -85,13 +87,13 @@ fn run(
     local: &Local,
     expected: &Expected,
     implementation: Implementation,
-) -> Result<Errors, Error> {
+) -> keras::Result<Errors> {
     let options = NetworkOptions { implementation, layer: Some(layer.name.clone()), ..Default::default() };
     let network = block_on(Network::new(gpu, model, &options))?;
     let output = block_on(network.forward(&expected.input))?;
     let gradients = block_on(network.backward(&expected.input, &expected.grad_output))?;
     let Some(weights) = gradients.layers.first() else {
-        return Err(Error::Missing { what: "the layer's gradients", why: "they are compared" });
+        return Err(Error::Missing { what: "the layer's gradients", why: "they are compared" }.into());
     };
     let kernel = local.layout.to_canonical(&local.geometry, &weights.kernel)?;
     Ok([

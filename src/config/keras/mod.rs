@@ -2,6 +2,8 @@
 
 pub(crate) mod json;
 pub(crate) mod keras1;
+#[cfg(test)]
+mod tests;
 
 use super::{Activation, Bias, Config, DataFormat, KerasLayout, Padding};
 use crate::{Error, Result};

@@ -1,6 +1,6 @@
 //! The choice between the implementations: possible, forced, tuned, modelled; and the limits a host asks for.
 
-use crate::common::{GPU, Operands, error};
+use crate::common::{FORWARD, GPU, Operands, assert_near};
 use locally_connected::headless::GpuOptions;
 use locally_connected::kernel::{Kernel, Tables};
 use locally_connected::plan::{Planner, chunks};
@@ -136,7 +136,7 @@ fn tuning_measures_every_possible_implementation() {
         layer.write_bias(&operands.bias).expect("its length");
         GPU.forward(&layer, &operands.input).await.expect("runs")
     });
-    assert!(error(&output, &operands.reference(&geometry).output) < 1e-5);
+    assert_near("output", &output, &operands.reference(&geometry).output, FORWARD);
 }
 
 /// With the limits asked for, L4's 251 MB are one chunk; a host that asks for nothing gets two.

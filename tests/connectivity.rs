@@ -1,6 +1,6 @@
 //! Connectivity beyond windows: patterns of the user's, and the transposed layer.
 
-use crate::common::{GPU, Operands, check, error, random};
+use crate::common::{FORWARD, GPU, Operands, assert_near, check, random};
 use locally_connected::geometry::SparseIndex;
 use locally_connected::plan::Strategy;
 use locally_connected::reference;
@@ -88,8 +88,7 @@ fn a_gene_layer_builds_in_under_a_second_and_is_right() {
         Ok(layer)
     });
     let output = pollster::block_on(GPU.forward(&layer.expect("built"), &operands.input)).expect("runs");
-    let error = error(&output, &expected);
-    assert!(error < 1e-5, "off by {error:e}");
+    assert_near("output", &output, &expected, FORWARD);
 }
 
 #[test]
@@ -125,11 +124,11 @@ fn the_transposed_layer_is_the_adjoint_with_right_gradients() {
             });
             let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
             let y = GPU.read(&by, outputs).await.expect("read");
-            assert!(error(&y, &reference::loop_grad_input(&geometry, &kernel, &wide(&x))) < 1e-5);
+            assert_near("output", &y, &reference::loop_grad_input(&geometry, &kernel, &wide(&x)), FORWARD);
             let dx = GPU.read(&bdx, inputs).await.expect("read");
-            assert!(error(&dx, &reference::loop_forward(&geometry, &dy, &kernel, &[])) < 1e-5);
+            assert_near("grad_input", &dx, &reference::loop_forward(&geometry, &dy, &kernel, &[]), FORWARD);
             let dw = GPU.read_kernel(layer.adjoint(), &dw).await.expect("read");
-            assert!(error(&dw, &reference::loop_grad_kernel(&geometry, &dy, &wide(&x))) < 1e-5);
+            assert_near("grad_kernel", &dw, &reference::loop_grad_kernel(&geometry, &dy, &wide(&x)), FORWARD);
         });
     }
     let biased = Config::new(6, [3, 2]);

@@ -1,6 +1,6 @@
 //! Weights stored as 16-bit floats: exactly what the reference gives for the rounded weights, by every implementation.
 
-use crate::common::{GPU, Operands, check, error, runs};
+use crate::common::{FORWARD, GPU, Operands, assert_near, check, disagreement, largest, runs};
 use half::f16;
 use locally_connected::{Config, DataFormat, Geometry, Implementation, LocallyConnected, Padding, WeightType};
 
@@ -25,9 +25,9 @@ fn passes_equal_the_reference_on_rounded_weights() {
         for (implementation, profile) in runs(&Implementation::ALL, &geometry, GPU.context().profile()) {
             let by = geometry.with_implementation(implementation);
             let (output, gradients) = operands.device(&by, &profile).expect("runs");
-            assert!(error(&output, &expected.output) < 1e-5);
-            assert!(error(&gradients.input, &expected.grad_input) < 1e-5);
-            assert!(error(&gradients.kernel, &expected.grad_kernel) < 1e-5);
+            assert_near("output", &output, &expected.output, FORWARD);
+            assert_near("grad_input", &gradients.input, &expected.grad_input, FORWARD);
+            assert_near("grad_kernel", &gradients.kernel, &expected.grad_kernel, FORWARD);
         }
     }
 }
@@ -51,8 +51,9 @@ fn the_error_is_that_of_eleven_bits() {
     let geometry = Geometry::new(&config, &[12, 12, 16]).expect("fits");
     let operands = Operands::random(&geometry, 2, 3);
     let (output, _) = operands.device(&geometry, GPU.context().profile()).expect("runs");
-    let error = error(&output, &operands.reference(&geometry).output);
-    assert!((1e-6..1e-3).contains(&error), "{error:e}");
+    let expected = operands.reference(&geometry).output;
+    assert_near("output", &output, &expected, 1e-3);
+    assert!(disagreement(&output, &expected, 1e-6 * largest(&expected)).is_some(), "the weights were not rounded");
     check(
         &Geometry::new(&config.dtype(WeightType::F32), &[12, 12, 16]).expect("fits"),
         2,

@@ -1,6 +1,6 @@
 //! Files that the real Keras wrote (tests/fixtures), and those that we write.
 
-use crate::common::root;
+use crate::common::{disagreement, largest, root};
 use locally_connected::geometry::{Geometry, KerasLayout};
 use locally_connected::keras::{self, FileFormat, Kind, Layer, Local, Model, npy};
 use locally_connected::{Activation, Bias, Config, DataFormat, Padding};
@@ -126,13 +126,11 @@ fn assert_close(what: &str, layers: &[&Layer], x: &npy::NpyArray, y: &npy::NpyAr
     assert_eq!(x.shape[1..], layers[0].input_shape, "{what}");
     assert_eq!(y.shape[1..], layers[layers.len() - 1].output_shape, "{what}");
     let (n, m) = (x.shape[1..].iter().product::<usize>(), y.shape[1..].iter().product::<usize>());
-    let largest = y.values.iter().fold(0.0f64, |a, &b| a.max(f64::from(b).abs()));
+    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+    let epsilon = 2e-5 * largest(&wide(&y.values));
     for (x, y) in x.values.chunks(n).zip(y.values.chunks(m)) {
-        let x = x.iter().map(|&v| v.into()).collect();
-        let ours = layers.iter().fold(x, |x: Vec<f64>, layer| forward(layer, &x));
-        for (ours, y) in ours.iter().zip(y) {
-            assert!((ours - f64::from(*y)).abs() <= 2e-5 * largest, "{what}: {ours}, but Keras has {y}");
-        }
+        let ours = layers.iter().fold(wide(x), |x, layer| forward(layer, &x));
+        assert_eq!(disagreement(y, &ours, epsilon), None, "Keras's output of {what}");
     }
 }
 

@@ -2,7 +2,8 @@
 //! errors with numbers where nothing can be cut further. What is planned is what is allocated.
 
 use crate::common::{
-    FORWARD, GRADIENT, assert_keeps_limits, check, check_by, context, error, implementations, plans, profile, random,
+    FORWARD, GRADIENT, assert_keeps_limits, assert_near, check, check_by, context, implementations, plans, profile,
+    random,
 };
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{self, Gpu, GpuOptions};
@@ -322,9 +323,9 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
             let x = f64::from(x[(position * channels + k % channels) as usize]);
             dw.push(x * f64::from(dy[(p * layer.filters() + f) as usize]));
         }
-        assert!(error(row, &dw) <= GRADIENT, "grad_kernel at location {p}");
+        assert_near(format_args!("grad_kernel at location {p}"), row, &dw, GRADIENT);
     }
-    assert!(error(&found, &expected) <= FORWARD, "output");
+    assert_near("output", &found, &expected, FORWARD);
 
     let (mut found, mut expected) = (Vec::new(), Vec::new());
     let [_, rows, columns] = layer.axes();
@@ -341,7 +342,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
         found.push(dx[((i * columns.input + j) * channels + c) as usize]);
         expected.push(sum);
     }
-    assert!(error(&found, &expected) <= GRADIENT, "grad_input");
+    assert_near("grad_input", &found, &expected, GRADIENT);
 }
 
 /// Every buffer of a layer and of its passes, counted by wgpu and its allocator on a device of the test's own.

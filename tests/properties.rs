@@ -3,7 +3,8 @@
 
 mod peers;
 
-use crate::common::{FORWARD, GRADIENT, Operands, activations, check, error, implementations, profile, random};
+use crate::common::{FORWARD, GRADIENT, Operands, activations, assert_near, check, implementations, profile, random};
+use approx::abs_diff_eq;
 use locally_connected::headless::HostGradients;
 use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Error, Geometry, Implementation, Padding, WeightType,
@@ -127,7 +128,8 @@ proptest! {
                 ("input", dot(&operands.input, &gradients.input)),
                 ("kernel", dot(&operands.kernel, &gradients.kernel)),
             ] {
-                prop_assert!((found - expected).abs() <= FORWARD * scale, "by {what}: {found} for {expected}");
+                let near = abs_diff_eq!(found, expected, epsilon = FORWARD * scale);
+                prop_assert!(near, "by {what}: {found} for {expected}");
             }
         }
     }
@@ -233,7 +235,8 @@ fn sums_longer_than_65535_terms_are_exact_or_refused() {
                 ("grad_kernel", gradients.kernel, &expected.grad_kernel),
                 ("grad_bias", gradients.bias, &expected.grad_bias),
             ] {
-                assert_eq!(error(&found, expected), 0.0, "{what} of batch {batch}, input {input_shape:?}, {config:?}");
+                let what = format_args!("{what} of batch {batch}, input {input_shape:?}, {config:?}");
+                assert_near(what, &found, expected, 0.0);
             }
         }
     }
@@ -265,7 +268,7 @@ fn clipped_weights_are_never_read() {
                 ("grad_input", &gradients.input, &expected.grad_input),
                 ("grad_kernel", &gradients.kernel, &expected.grad_kernel),
             ] {
-                assert!(error(found, expected) <= GRADIENT, "{what} by {implementation:?}, {strategy:?}");
+                assert_near(format_args!("{what} by {implementation:?}, {strategy:?}"), found, expected, GRADIENT);
             }
             let gradients = gradients.kernel.iter().zip(&clipped).filter(|(_, clipped)| **clipped);
             assert!(gradients.into_iter().all(|(&gradient, _)| gradient == 0.0), "{implementation:?}, {strategy:?}");
@@ -367,12 +370,12 @@ fn tiled_weights_equal_convolution() {
                     });
                 }
                 for (output, gradients) in passes(&layer, &operands) {
-                    assert!(error(&output, &y) <= FORWARD, "{config:?}");
-                    assert!(error(&gradients.input, &dx) <= GRADIENT, "{config:?}");
+                    assert_near(format_args!("output of {config:?}"), &output, &y, FORWARD);
+                    assert_near(format_args!("grad_input of {config:?}"), &gradients.input, &dx, GRADIENT);
                     let sums: Vec<f32> = (0..shared.len())
                         .map(|k| gradients.kernel.iter().skip(k).step_by(shared.len()).sum())
                         .collect();
-                    assert!(error(&sums, &dw) <= GRADIENT, "{config:?}");
+                    assert_near(format_args!("grad_kernel of {config:?}"), &sums, &dw, GRADIENT);
                 }
             }
         }
@@ -398,7 +401,7 @@ fn kernel_as_large_as_the_input_is_a_dense_layer() {
         let operands = Operands::random(&layer, 6, 2);
         let expected = matmul(&operands.input, &operands.kernel, &operands.bias, layer.inputs() as usize, 11);
         for (output, _) in passes(&layer, &operands) {
-            assert!(error(&output, &expected) <= FORWARD, "{spatial:?}");
+            assert_near(format_args!("{spatial:?}"), &output, &expected, FORWARD);
         }
     }
 }
@@ -417,7 +420,7 @@ fn kernel_of_one_is_a_dense_layer_per_position() {
             expected.extend(matmul(x, w, &operands.bias[p * filters..][..filters], channels, filters));
         }
         for (output, _) in passes(&layer, &operands) {
-            assert!(error(&output, &expected) <= FORWARD, "{spatial:?}");
+            assert_near(format_args!("{spatial:?}"), &output, &expected, FORWARD);
         }
     }
 }
@@ -446,8 +449,8 @@ fn gradients_equal_numeric_ones() {
                 *down -= 1.0 / 8192.0;
                 let step = f64::from(*up) - f64::from(*down);
                 let numeric = (loss(&more) - loss(&less)) / step;
-                let error = (numeric - expected).abs() / (1.0 + expected.abs());
-                assert!(error < 1e-6, "{activation:?}, {what} {i}: {numeric} for {expected}");
+                let near = abs_diff_eq!(numeric, *expected, epsilon = 1e-6 * (1.0 + expected.abs()));
+                assert!(near, "{activation:?}, {what} {i}: {numeric} for {expected}");
             }
         }
     }
@@ -477,10 +480,10 @@ fn data_formats_differ_by_a_permutation_only() {
         };
         for (last, first) in passes(&last, &operands).iter().zip(passes(&first, &permuted)) {
             let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
-            assert!(error(&first.0, &wide(y(&last.0))) <= FORWARD);
-            assert!(error(&first.1.input, &wide(x(&last.1.input))) <= GRADIENT);
-            assert!(error(&first.1.kernel, &wide(last.1.kernel.clone())) <= GRADIENT);
-            assert!(error(&first.1.bias, &wide(y(&last.1.bias))) <= GRADIENT);
+            assert_near("output", &first.0, &wide(y(&last.0)), FORWARD);
+            assert_near("grad_input", &first.1.input, &wide(x(&last.1.input)), GRADIENT);
+            assert_near("grad_kernel", &first.1.kernel, &wide(last.1.kernel.clone()), GRADIENT);
+            assert_near("grad_bias", &first.1.bias, &wide(y(&last.1.bias)), GRADIENT);
         }
     }
 }

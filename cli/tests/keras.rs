@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{Case, Folder, agree, all_agree, case, cases, fails, fixture, in_parallel, npy, npz, succeeds};
+use common::{
+    Case, Folder, agree, all_agree, case, cases, disagreement, fails, fixture, in_parallel, npy, npz, succeeds, wide,
+};
 use locally_connected::Implementation;
 use locally_connected::headless::Gpu;
 use locally_connected::keras::Model;
@@ -77,8 +79,7 @@ fn digits_are_recognised_as_by_keras() {
         succeeds(&locally!["run", fixture(model), "--input", &x, "--output", &y]);
         let (found, expected) = (npy(&y), npy(&fixture("digits/predictions.npy")));
         assert_eq!(found.shape, expected.shape);
-        let difference = found.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs());
-        assert!(difference.fold(0.0, f32::max) <= 1e-5);
+        assert_eq!(disagreement(&found.values, &wide(&expected.values), 1e-5), None, "{model}");
     }
 }
 
@@ -191,5 +192,5 @@ fn no_numbers_pass_through() {
     assert!(y.values[outputs..][..filters].iter().all(|v| v.is_infinite()), "the one that sees the infinity");
     // The first window alone reads position 0.
     let rest = |y: &NpyArray| y.values[filters..outputs].to_vec();
-    assert!(rest(&y).iter().zip(rest(&expected)).all(|(a, b)| (a - b).abs() < 1e-4));
+    assert_eq!(disagreement(&rest(&y), &wide(&rest(&expected)), 1e-4), None);
 }

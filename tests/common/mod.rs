@@ -1,5 +1,9 @@
 //! What the tests share: a device, random values, comparisons, and whole passes on the device.
 
+mod near;
+
+pub(crate) use near::{assert_near, disagreement, largest};
+
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
 use locally_connected::kernel::{Access, Params, Tables};
@@ -162,19 +166,6 @@ impl Operands {
     }
 }
 
-/// The largest difference over the largest magnitude of what is expected (or over 1, where all of it is smaller, as in
-/// sums that cancel).
-pub(crate) fn error(found: &[f32], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len(), "lengths differ");
-    let largest = expected.iter().fold(1.0f64, |a, b| a.max(b.abs()));
-    let worst = found.iter().zip(expected).map(|(&f, e)| {
-        let difference = (f64::from(f) - e).abs();
-        // A NaN must not pass for small.
-        if difference.is_nan() { f64::INFINITY } else { difference }
-    });
-    worst.fold(0.0, f64::max) / largest
-}
-
 /// The implementations that can do a layer within the limits of `profile`, by the rules as the documentation has them:
 /// loop always, but not for a connectivity of the user's; dense where its matrix is within a buffer and 4 GiB, and the
 /// columns of a location (or of as many of its filters as a chunk of weights has) within a binding; sparse where its
@@ -254,15 +245,16 @@ pub(crate) fn check_by(
             (&gradients.bias, &expected.grad_bias, 2.0 * tolerance),
         ];
         for (what, (found, expected, tolerance)) in RESULTS.into_iter().zip(compared) {
-            let error = error(found, expected);
-            assert!(
-                error <= tolerance,
-                "{what} is off by {error:e} by {} for batch {batch}, input {:?}, {:?}, {:?}",
-                writers(what, &geometry, batch, profile),
-                geometry.input_shape(),
-                geometry.config(),
-                profile.strategy
-            );
+            let epsilon = tolerance * largest(expected).max(1.0);
+            if let Some(worst) = disagreement(found, expected, epsilon) {
+                panic!(
+                    "{what} by {} for batch {batch}, input {:?}, {:?}, {:?}: {worst}",
+                    writers(what, &geometry, batch, profile),
+                    geometry.input_shape(),
+                    geometry.config(),
+                    profile.strategy
+                );
+            }
         }
     }
 }

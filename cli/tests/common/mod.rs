@@ -8,7 +8,13 @@
     reason = "each test binary uses its own part, and a test may panic"
 )]
 
+/// As the library's tests compare.
+#[path = "../../../tests/common/near.rs"]
+mod near;
+
 use locally_connected::keras::npy::{NpyArray, read_npy, read_npz};
+pub(crate) use near::disagreement;
+use near::largest;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,7 +23,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// As `locally grad` must agree with Keras: in parts of the largest value.
-pub const TOLERANCE: f32 = 2e-5;
+pub const TOLERANCE: f64 = 2e-5;
 
 /// Runs the command.
 pub fn locally<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
@@ -165,15 +171,15 @@ pub fn npz(path: &Path) -> BTreeMap<String, NpyArray> {
     read_npz(path).expect("an .npz file").into_iter().collect()
 }
 
+pub fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| value.into()).collect()
+}
+
 /// Compares shapes, and values to [`TOLERANCE`] of the largest.
 pub fn agree(what: &str, found: &NpyArray, expected: &NpyArray) {
     assert_eq!(found.shape, expected.shape, "shape of {what}");
-    let largest = expected.values.iter().fold(0.0f32, |a, b| a.max(b.abs()));
-    for (i, (found, expected)) in found.values.iter().zip(&expected.values).enumerate() {
-        // A NaN must not pass for small.
-        let close = (found - expected).abs() <= TOLERANCE * largest;
-        assert!(close, "{what}: {found} for {expected} at {i}; the largest value is {largest}");
-    }
+    let expected = wide(&expected.values);
+    assert_eq!(disagreement(&found.values, &expected, TOLERANCE * largest(&expected)), None, "{what}");
 }
 
 /// Compares all arrays of two `.npz` files.

@@ -1,6 +1,6 @@
 //! Runs the committed Keras model on the best adapter and compares with Keras's own predictions.
 //!
-//! `cargo run --release --features keras --example digits`
+//! `cargo run --release --features headless,keras --example digits`
 
 use locally_connected::headless::Gpu;
 use locally_connected::keras::{Model, npy};

@@ -21,10 +21,8 @@ pub(crate) fn layers<'m>(model: &'m Model, only: Option<&str>) -> Result<&'m [La
                 Failure::request(format!("the model has no layer {name:?}"))
                     .with_help(format!("its locally connected layers: {names}"))
             }
-            (keras::Error::UnsupportedLayers { .. } | keras::Error::Core(Error::Unsupported { .. }), _) => {
-                Failure::from(error)
-                    .with_help(format!("`--layer NAME` runs one locally connected layer alone; here: {names}"))
-            }
+            (keras::Error::UnsupportedLayers(_) | keras::Error::NotAChain(_), _) => Failure::from(error)
+                .with_help(format!("`--layer NAME` runs one locally connected layer alone; here: {names}")),
             _ => error.into(),
         }
     })

@@ -1,6 +1,6 @@
 //! Keras's JSON of a whole model: which layers there are, and what feeds which.
 
-use super::error::Problem;
+use super::error::{NotAChain, Problem};
 use super::json::{self, Object};
 use super::model::Frame;
 use crate::config::keras::keras1;
@@ -34,7 +34,7 @@ pub(super) struct Architecture {
     /// In the order of execution where the model is a chain, else as listed.
     pub layers: Vec<Entry>,
     /// Why it isn't a chain of layers, where it isn't.
-    pub not_a_chain: Option<String>,
+    pub not_a_chain: Option<NotAChain>,
     /// Shape of the input without the batch, where the model's own dictionary says it.
     pub input_shape: Option<Vec<usize>>,
 }
@@ -112,7 +112,7 @@ impl Architecture {
                 }
             };
             if nodes.len() > 1 {
-                problem.get_or_insert_with(|| format!("layer \"{}\" called {} times", layer.name, nodes.len()));
+                problem.get_or_insert_with(|| NotAChain::Calls { layer: layer.name.clone(), calls: nodes.len() });
             }
             let mut feeding = Vec::new();
             for (call, node) in nodes.iter().enumerate() {
@@ -135,7 +135,8 @@ impl Architecture {
             }
             layer.inputs = feeding;
             if layer.inputs.len() > 1 {
-                problem.get_or_insert_with(|| format!("layer \"{}\" with {} inputs", layer.name, layer.inputs.len()));
+                problem
+                    .get_or_insert_with(|| NotAChain::Inputs { layer: layer.name.clone(), inputs: layer.inputs.len() });
             }
         }
         for (list, ends) in [("inputs", &inputs), ("outputs", &outputs)] {
@@ -143,13 +144,13 @@ impl Architecture {
                 return Err(Problem::UnknownEnd { layer: end.clone(), list });
             }
             if ends.len() != 1 {
-                problem = Some(format!("{} {list} ({})", ends.len(), ends.join(", ")));
+                problem = Some(NotAChain::Ends { list, layers: ends.clone() });
             }
         }
         if problem.is_none()
             && let Some((_, layer)) = consumers.iter().zip(&self.layers).find(|(count, _)| **count > 1)
         {
-            problem = Some(format!("layer \"{}\" whose output goes to several layers", layer.name));
+            problem = Some(NotAChain::Branch(layer.name.clone()));
         }
         if problem.is_none() {
             let first = inputs.first().and_then(|name| names.get(name)).copied();
@@ -161,24 +162,20 @@ impl Architecture {
     }
 
     /// Brings the layers into the order of execution. Every layer has at most one input and one consumer.
-    fn sort_chain(&mut self, first: Option<usize>, last: Option<usize>) -> Option<String> {
+    fn sort_chain(&mut self, first: Option<usize>, last: Option<usize>) -> Option<NotAChain> {
         let mut order = Vec::with_capacity(self.layers.len());
         let mut seen = HashSet::new();
         let mut at = last;
         while let Some(index) = at {
             if !seen.insert(index) {
-                return Some(format!("layer \"{}\" that feeds itself", self.layers.get(index)?.name));
+                return Some(NotAChain::Circle(self.layers.get(index)?.name.clone()));
             }
             order.push(index);
             at = self.layers.get(index)?.inputs.first().copied();
         }
         order.reverse();
         if order.first().copied() != first || order.len() != self.layers.len() {
-            return Some(format!(
-                "{} of its {} layers on the way from input to output",
-                order.len(),
-                self.layers.len()
-            ));
+            return Some(NotAChain::Beside { on_the_way: order.len(), layers: self.layers.len() });
         }
         let mut entries: Vec<_> = std::mem::take(&mut self.layers).into_iter().map(Some).collect();
         self.layers = order.into_iter().filter_map(|index| entries.get_mut(index)?.take()).collect();

@@ -25,15 +25,75 @@ pub enum Error {
         /// What is wrong with it.
         problem: Box<Problem>,
     },
-    /// A model has layers that can't be run here.
-    #[error("layers that can't be run here: {layers}")]
-    UnsupportedLayers {
-        /// Every such layer, by name and class.
-        layers: String,
-    },
+    /// A model has layers that can't be run here: every such layer.
+    #[error("layers that can't be run here: {}", list(.0))]
+    UnsupportedLayers(Vec<UnsupportedLayer>),
+    /// A model isn't a chain of layers with one input and one output.
+    #[error("a model with {0} is not supported here: only a chain of layers with one input and one output is")]
+    NotAChain(NotAChain),
     /// What is wrong with a layer, an array or a device.
     #[error(transparent)]
     Core(#[from] crate::Error),
+}
+
+fn list(layers: &[UnsupportedLayer]) -> String {
+    layers.iter().map(UnsupportedLayer::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A layer that can't be run here.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{name} ({class}{})", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+pub struct UnsupportedLayer {
+    /// Its name.
+    pub name: String,
+    /// Its class.
+    pub class: String,
+    /// Why not, where it isn't the class alone.
+    pub reason: Option<String>,
+}
+
+/// Why a model isn't a chain of layers.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotAChain {
+    /// A layer is called more than once.
+    #[error("layer \"{layer}\" called {calls} times")]
+    Calls {
+        /// The layer.
+        layer: String,
+        /// How often it is called.
+        calls: usize,
+    },
+    /// A layer has more than one input.
+    #[error("layer \"{layer}\" with {inputs} inputs")]
+    Inputs {
+        /// The layer.
+        layer: String,
+        /// How many it has.
+        inputs: usize,
+    },
+    /// The model has another number of inputs or outputs than one.
+    #[error("{} {list} ({})", layers.len(), layers.join(", "))]
+    Ends {
+        /// `inputs` or `outputs`.
+        list: &'static str,
+        /// Those that there are.
+        layers: Vec<String>,
+    },
+    /// A layer's output goes to several layers.
+    #[error("layer \"{0}\" whose output goes to several layers")]
+    Branch(String),
+    /// A layer feeds itself, through others or at once.
+    #[error("layer \"{0}\" that feeds itself")]
+    Circle(String),
+    /// Layers lie beside the way from input to output.
+    #[error("{on_the_way} of its {layers} layers on the way from input to output")]
+    Beside {
+        /// Layers on the way.
+        on_the_way: usize,
+        /// All layers.
+        layers: usize,
+    },
 }
 
 /// Messages of other crates may have several lines, or quote bytes of the file.
@@ -56,6 +116,9 @@ pub enum Problem {
         /// What its reader says.
         message: String,
     },
+    /// The bytes are no `.npy` file.
+    #[error("not an .npy file: it doesn't begin with \\x93NUMPY")]
+    NotNpy,
     /// What the reader or writer of a format says.
     #[error("{0}")]
     Format(String),

@@ -48,7 +48,7 @@ mod tests;
 mod weights;
 mod write;
 
-pub use error::{Error, Problem, Result};
+pub use error::{Error, NotAChain, Problem, Result, UnsupportedLayer};
 pub use files::write_file;
 pub use local::Local;
 pub use model::{FileFormat, Kind, Layer, Model};

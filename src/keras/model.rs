@@ -1,6 +1,6 @@
 //! A model as a description: its layers, their shapes and weights.
 
-use super::error::{Error, Problem, Result};
+use super::error::{Error, NotAChain, Problem, Result, UnsupportedLayer};
 use super::json::Object;
 use super::local::Local;
 use crate::config::{Activation, DataFormat};
@@ -18,7 +18,7 @@ pub struct Model {
     /// The layers, in the order of execution if the model is a chain.
     pub layers: Vec<Layer>,
     /// Why the layers aren't a chain with one input and one output, where they aren't.
-    pub(super) not_a_chain: Option<String>,
+    pub(super) not_a_chain: Option<NotAChain>,
     pub(super) frame: Frame,
     pub(super) keras_version: String,
 }
@@ -110,33 +110,26 @@ impl Model {
     /// Checks that the model can be run as a whole: a chain of layers that are all known.
     ///
     /// # Errors
-    /// [`Error::UnsupportedLayers`] with every layer that stands in the way, by name and class;
-    /// [`crate::Error::Unsupported`] for a model that isn't a chain; [`crate::Error::InputAxis`] where the size of the
-    /// input is left open.
+    /// [`Error::UnsupportedLayers`] with every layer that stands in the way; [`Error::NotAChain`];
+    /// [`crate::Error::InputAxis`] where the size of the input is left open.
     pub fn check_runnable(&self) -> Result<()> {
-        let layers: Vec<_> = self
+        let unsupported: Vec<_> = self
             .layers
             .iter()
             .filter_map(|layer| match &layer.kind {
-                Kind::Unsupported { reason: Some(reason) } => {
-                    Some(format!("{} ({}: {reason})", layer.name, layer.class_name))
-                }
-                Kind::Unsupported { reason: None } => Some(format!("{} ({})", layer.name, layer.class_name)),
+                Kind::Unsupported { reason } => Some(layer.unsupported(reason.clone())),
                 _ => None,
             })
             .collect();
-        if !layers.is_empty() {
-            return Err(Error::UnsupportedLayers { layers: layers.join(", ") });
+        if !unsupported.is_empty() {
+            return Err(Error::UnsupportedLayers(unsupported));
         }
         match &self.not_a_chain {
             None => match self.input_shape.iter().position(|&size| size == 0) {
                 None => Ok(()),
                 Some(axis) => Err(crate::Error::InputAxis { axis, shape: self.input_shape.clone() }.into()),
             },
-            Some(why) => Err(Error::Core(crate::Error::Unsupported {
-                what: format!("a model with {why}"),
-                with: "here: only a chain of layers with one input and one output is".into(),
-            })),
+            Some(why) => Err(Error::NotAChain(why.clone())),
         }
     }
 
@@ -198,6 +191,11 @@ impl Model {
 }
 
 impl Layer {
+    /// This layer as one that can't be run.
+    pub(crate) fn unsupported(&self, reason: Option<String>) -> UnsupportedLayer {
+        UnsupportedLayer { name: self.name.clone(), class: self.class_name.clone(), reason }
+    }
+
     /// The layer's weights and geometry, if it is locally connected.
     #[must_use]
     pub fn local(&self) -> Option<&Local> {

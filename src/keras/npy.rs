@@ -129,8 +129,7 @@ pub fn npz_bytes(arrays: &[(String, Vec<usize>, &[f32])]) -> Result<Vec<u8>> {
 }
 
 fn parse(bytes: &[u8]) -> Result<NpyArray, Problem> {
-    let rest =
-        bytes.strip_prefix(MAGIC).ok_or(Problem::NoModel("not an .npy file: it doesn't begin with \\x93NUMPY"))?;
+    let rest = bytes.strip_prefix(MAGIC).ok_or(Problem::NotNpy)?;
     let (&[major, _], rest) = rest.split_first_chunk().ok_or(Problem::HeaderCutOff)?;
     let (length, rest) = match major {
         1 => rest.split_first_chunk().map(|(n, rest)| (usize::from(u16::from_le_bytes(*n)), rest)),

@@ -33,8 +33,9 @@ fn graphs_are_followed() -> Result<(), Problem> {
         (json!([node("a", json!([])), node("c", json!([[["c", 0, 0]]]))]), "feeds itself"),
         (json!([node("a", json!([])), node("c", json!([]))]), "1 of its 2 layers"),
     ] {
-        let found = architecture(layers, json!([["a", 0, 0]]), json!([["c", 0, 0]]))?.not_a_chain.unwrap_or_default();
-        assert!(found.contains(why), "{found}");
+        let found =
+            architecture(layers, json!([["a", 0, 0]]), json!([["c", 0, 0]]))?.not_a_chain.map(|why| why.to_string());
+        assert!(found.as_ref().is_some_and(|found| found.contains(why)), "{found:?}");
     }
     let a = || node("a", json!([]));
     for (layers, inputs, why) in [

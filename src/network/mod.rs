@@ -99,12 +99,11 @@ impl<'gpu> Network<'gpu> {
         let expected = "the names of the model's layers";
         let unknown = || Error::UnknownValue { argument: "layer", expected, value: format!("{name:?}") };
         let layer = model.layer(name).ok_or_else(unknown)?;
+        let refused = |reason| Err(keras::Error::UnsupportedLayers(vec![layer.unsupported(reason)]));
         match &layer.kind {
             Kind::LocallyConnected(_) => Ok(std::slice::from_ref(layer)),
-            Kind::Unsupported { reason: Some(reason) } => {
-                Err(keras::Error::UnsupportedLayers { layers: format!("{name} ({}: {reason})", layer.class_name) })
-            }
-            _ => Err(keras::Error::UnsupportedLayers { layers: format!("{name} ({}) alone", layer.class_name) }),
+            Kind::Unsupported { reason: reason @ Some(_) } => refused(reason.clone()),
+            _ => refused(Some("only a locally connected layer runs alone".into())),
         }
     }
 
@@ -136,9 +135,8 @@ impl<'gpu> Network<'gpu> {
                         stages.push(Stage { work, inputs: elements, outputs: elements });
                     }
                 }
-                Kind::Unsupported { .. } => {
-                    let layers = format!("{} ({})", layer.name, layer.class_name);
-                    return Err(keras::Error::UnsupportedLayers { layers });
+                Kind::Unsupported { reason } => {
+                    return Err(keras::Error::UnsupportedLayers(vec![layer.unsupported(reason.clone())]));
                 }
             }
             shape = layer.output_shape.clone();

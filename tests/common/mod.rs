@@ -335,3 +335,14 @@ pub(crate) fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, 
         assert!(workgroups_x == x && all >= workgroups.into(), "{name}: {x} x {y} x {z} for {workgroups} workgroups");
     }
 }
+
+#[test]
+fn the_worst_element_is_named() {
+    assert_eq!(disagreement(&[1.0, 2.0], &[1.0, 2.25], 0.25), None);
+    let worst = |found: &[f32], expected: &[f64]| disagreement(found, expected, 0.25).unwrap_or_default();
+    let message = "element 1 of 3 is 2, not 2.5: off by 5e-1, over 2.5e-1";
+    assert_eq!(worst(&[1.0, 2.0, 3.0], &[1.3, 2.5, 3.0]), message);
+    assert_eq!(worst(&[1.0], &[1.0, 2.0]), "1 values, not 2");
+    assert!(worst(&[0.0, f32::NAN, 9.0], &[0.0; 3]).starts_with("element 1 of 3 is NaN, not 0: off by inf"));
+    assert!(worst(&[f32::INFINITY], &[f64::INFINITY]).contains("off by inf"));
+}

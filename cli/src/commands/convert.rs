@@ -21,7 +21,7 @@ pub(crate) fn convert(common: &Common, args: &Convert) -> Result<(), Failure> {
         model = model.with_implementation(layout.keras())?;
     }
     let bytes = model.to_bytes(format).map_err(|error| match error {
-        Error::UnsupportedLayers { .. } => {
+        Error::UnsupportedLayers(_) => {
             Failure::from(error).with_help("only models of which every layer runs here can be written")
         }
         error => error.into(),

@@ -13,7 +13,8 @@ const SETS: [(&str, Option<&[&str]>); 5] = [
 ];
 
 /// Features of wgpu that bring a backend.
-const BACKENDS: [&str; 8] = ["angle", "dx12", "gles", "metal", "noop", "vulkan", "vulkan-portability", "webgpu"];
+const BACKENDS: [&str; 9] =
+    ["angle", "dx12", "gles", "metal", "noop", "vulkan", "vulkan-portability", "webgl", "webgpu"];
 
 pub(crate) fn features() -> Result {
     for (features, expected) in SETS {

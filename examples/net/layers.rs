@@ -1,7 +1,7 @@
 //! Small layers of every kind: ranks, paddings, groups, formats, biases, activations, 16-bit weights, connectivities of
 //! the user's, and weights cut into chunks by forced limits.
 
-use crate::Result;
+use crate::net::Result;
 use locally_connected::{Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Padding, Pattern, WeightType};
 
 /// A layer, and what it is planned for.

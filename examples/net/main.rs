@@ -5,45 +5,32 @@
 //! (`results.rs`). It holds a driver's bits, so it is compared on the machine that saved it and kept in no repository.
 
 mod layers;
+mod net;
 mod plans;
 mod results;
 mod shaders;
 mod workloads;
 
-use locally_connected::plan::Strategy;
+use net::{Net, Result};
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::process::ExitCode;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-/// Texts by name; the first word of a name is its kind.
-type Net = BTreeMap<String, String>;
-
-/// Strategies under which the planner asks for every kernel: the two of its own, and sums split among threads or tiles
-/// in workgroup memory wherever they are possible.
-const STRATEGIES: [(&str, Strategy); 4] = [
-    ("gpu", Strategy::GPU),
-    ("cpu", Strategy::CPU),
-    ("split", Strategy { split_batch: u32::MAX, split_terms: 0, tile_batch: u32::MAX, ..Strategy::GPU }),
-    ("tiled", Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, busy_groups: 8, ..Strategy::GPU }),
-];
 
 fn main() -> Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--save", file] => {
-            let net = net()?;
+            let net = cast()?;
             std::fs::write(file, serde_json::to_string_pretty(&net)?)?;
             println!("{} saved in {file}", counts(net.keys()));
             Ok(ExitCode::SUCCESS)
         }
-        ["--against", file] => Ok(compare(&serde_json::from_slice(&std::fs::read(file)?)?, &net()?)),
+        ["--against", file] => Ok(compare(&serde_json::from_slice(&std::fs::read(file)?)?, &cast()?)),
         _ => Err("usage: net --save F | --against F".into()),
     }
 }
 
-fn net() -> Result<Net> {
+/// All texts as they are now.
+fn cast() -> Result<Net> {
     let layers = layers::layers()?;
     let mut net = Net::new();
     shaders::add(&mut net);

@@ -1,9 +1,9 @@
 //! Plans as text: kernels, constants, bindings, workgroups and uniforms by name.
 
 use crate::layers::Layer;
+use crate::net::{Net, Result, STRATEGIES};
 use crate::shaders::{Field, fields};
 use crate::workloads::workloads;
-use crate::{Net, Result, STRATEGIES};
 use locally_connected::geometry::SparseIndex;
 use locally_connected::kernel::{Tables, Variant};
 use locally_connected::plan::{Chunk, Dispatch, Gradients, Plan, Planner, Role, Slice, chunks};

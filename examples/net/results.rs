@@ -1,7 +1,7 @@
 //! What the small layers give on this machine's adapter, as hashes of the bits.
 
 use crate::layers::Layer;
-use crate::{Net, Result, STRATEGIES};
+use crate::net::{Net, Result, STRATEGIES};
 use locally_connected::headless::Gpu;
 use locally_connected::{Context, DeviceProfile, Error, Implementation, LocallyConnected};
 use std::hash::{DefaultHasher, Hasher};

@@ -1,6 +1,6 @@
 //! The WGSL of every variant, as compilers get it, and the fields of the uniform that it reads.
 
-use crate::{Net, Result};
+use crate::net::{Net, Result};
 use locally_connected::kernel::Variant;
 use locally_connected::plan::variants;
 use naga::compact::{KeepUnused, compact};

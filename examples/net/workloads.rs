@@ -1,6 +1,6 @@
 //! The layers of the benchmarks, from the peers' table.
 
-use crate::Result;
+use crate::net::Result;
 use locally_connected::{Config, Geometry, Padding};
 use serde::Deserialize;
 

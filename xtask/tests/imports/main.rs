@@ -82,10 +82,17 @@ fn forbidden(graph: &Graph) -> Vec<String> {
 
 #[test]
 fn no_circle_of_files() {
-    for (folder, root) in [("src", "lib.rs"), ("cli/src", "main.rs"), ("xtask/src", "main.rs")] {
+    for (folder, root) in [
+        ("src", "lib.rs"),
+        ("cli/src", "main.rs"),
+        ("xtask/src", "main.rs"),
+        ("examples/net", "main.rs"),
+        ("tests", "all.rs"),
+        ("xtask/tests/imports", "main.rs"),
+    ] {
         let sources = sources(folder);
         let graph = Graph::new(&sources, &format!("{folder}/{root}"));
-        assert!(graph.arrows.len() * 2 > sources.len(), "hardly an import was found in {folder}");
+        assert!(2 * graph.arrows.len() >= sources.len(), "hardly an import was found in {folder}");
         assert_eq!(graph.circle(), None);
     }
 }

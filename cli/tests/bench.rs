@@ -130,8 +130,7 @@ fn what_cannot_run_is_skipped() {
 fn setups_are_measured_beside_each_other() {
     let folder = Folder::new();
     let [ceilings, lines] = ["ceilings.json", "rows.jsonl"].map(|name| path(&folder, name));
-    let cold = ["--cache", "cold", "--min-time", "0.001", "--ceilings", &ceilings];
-    let output = bench(&[&cold[..], &["--ceilings-only"]].concat());
+    let output = bench(&["--cache", "cold", "--min-time", "0.001", "--save-ceilings", &ceilings]);
     assert!(succeeds(&output).contains("GFLOP/s"));
     let roof = read(&ceilings);
     let footprints = roof["footprints"].as_array().unwrap();
@@ -141,6 +140,7 @@ fn setups_are_measured_beside_each_other() {
         assert!(["read_gb_s", "write_gb_s", "copy_gb_s"].iter().all(|key| footprint[key].as_f64().unwrap() > 0.0));
     }
 
+    let cold = ["--cache", "cold", "--min-time", "0.001", "--ceilings", &ceilings];
     let setups = ["--strategy", "own", "--strategy", "form=tiled,tile_shape=16x32", "--form", "register"];
     let layer = ["cifar-local4", "--batch", "2", "--implementation", "1", "--lines", &lines, "--max-time", "0.1"];
     // Twice: the file grows.
@@ -156,7 +156,7 @@ fn setups_are_measured_beside_each_other() {
         lines.iter().find(of).unwrap()["kernels"].to_string()
     };
     let tiled = kernels("form=tiled tile_shape=16x32", "forward");
-    assert!(tiled.contains("loop_forward_tiled") && !kernels("register", "forward").contains("tiled"), "{tiled}");
+    assert!(tiled.contains("loop_forward_tiled") && !kernels("form=register", "forward").contains("tiled"), "{tiled}");
     kernels("own", "backward");
 
     // What is left out is said, and nothing else is.
@@ -190,7 +190,8 @@ fn bad_requests_are_told() {
         &["signal-1d", "--lines", &nowhere],
         &["signal-1d", "--strategy", "no_such_number=1"],
         &["signal-1d", "--form", "round"],
-        &["--ceilings-only"],
+        &["signal-1d", "--without", "no_such_kernel"],
+        &["signal-1d", "--ceilings", &nowhere],
         &["signal-1d", "--ceilings", &file],
     ] {
         fails(&bench(arguments), 2);

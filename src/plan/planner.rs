@@ -13,6 +13,8 @@ pub struct PlanOptions {
     pub memory_budget: Option<u64>,
     /// Which form of the loop variant's kernels to take where there is one; none leaves it to the device's [`Strategy`].
     pub form: Option<Form>,
+    /// Numbers to choose kernels by in place of the device's own [`DeviceProfile::strategy`].
+    pub strategy: Option<Strategy>,
 }
 
 /// Which gradients a backward pass computes.
@@ -227,9 +229,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The numbers by which kernels are chosen: the device's, or those of the form that is asked for.
+    /// The numbers by which kernels are chosen: the device's or the caller's, for the form that is asked for.
     pub(super) fn strategy(&self) -> Strategy {
-        let own = self.profile.strategy;
+        let own = self.options.strategy.unwrap_or(self.profile.strategy);
         self.options.form.map_or(own, |form| form.strategy(own))
     }
 

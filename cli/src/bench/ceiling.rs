@@ -1,5 +1,6 @@
 //! What a device can do at most, which rows are held against.
 
+use super::workloads::Work;
 use serde::{Deserialize, Serialize};
 
 /// What the device reaches on the simplest of kernels.
@@ -33,6 +34,8 @@ pub(crate) struct Footprint {
 /// of their time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Roof {
+    /// The adapter that it was measured on.
+    pub(crate) adapter: String,
     pub(crate) ceiling: Ceiling,
     pub(crate) cache: Cache,
     /// None where only the copy's rate was measured.
@@ -56,19 +59,25 @@ impl Footprint {
 }
 
 impl Roof {
-    /// The least milliseconds in which this device could do so much.
-    pub(crate) fn milliseconds(&self, bytes: u64, flops: u64) -> f64 {
-        let moving = bytes as f64 / (self.gb_s(bytes) * 1e6);
-        let arithmetic = flops as f64 / (self.ceiling.f32_gflop_s * 1e6);
-        moving.max(arithmetic)
+    /// The least milliseconds in which this device could do so much: reading what is read, writing what is written,
+    /// moving all of it however it is moved, multiplying.
+    pub(crate) fn milliseconds(&self, work: Work) -> f64 {
+        let moving = [
+            (work.bytes - work.written, self.gb_s(work.bytes - work.written, |footprint| footprint.read_gb_s)),
+            (work.written, self.gb_s(work.written, |footprint| footprint.write_gb_s)),
+            (work.bytes, self.gb_s(work.bytes, Footprint::best)),
+        ];
+        let moving = moving.map(|(bytes, gb_s)| gb_s.map_or(0.0, |gb_s| bytes as f64 / (gb_s * 1e6)));
+        let copying = work.bytes as f64 / (self.ceiling.copy_gb_s * 1e6);
+        let moving = if self.footprints.is_empty() { copying } else { moving.into_iter().fold(0.0, f64::max) };
+        moving.max(work.flops as f64 / (self.ceiling.f32_gflop_s * 1e6))
     }
 
-    /// The rate at which so many bytes can be moved: the better of the footprints next below and next above.
-    fn gb_s(&self, bytes: u64) -> f64 {
+    /// The rate for so many bytes: the better of the footprints next below and next above.
+    fn gb_s(&self, bytes: u64, rate: impl Fn(&Footprint) -> f64) -> Option<f64> {
         let below = self.footprints.iter().filter(|footprint| footprint.bytes <= bytes).max_by_key(|f| f.bytes);
         let above = self.footprints.iter().filter(|footprint| footprint.bytes >= bytes).min_by_key(|f| f.bytes);
-        let rates = below.into_iter().chain(above).map(Footprint::best);
-        rates.max_by(f64::total_cmp).unwrap_or(self.ceiling.copy_gb_s)
+        below.into_iter().chain(above).map(rate).max_by(f64::total_cmp)
     }
 }
 
@@ -76,20 +85,25 @@ impl Roof {
 mod tests {
     use super::*;
 
+    fn roof(footprints: Vec<Footprint>) -> Roof {
+        let ceiling = Ceiling { copy_gb_s: 10.0, f32_gflop_s: 100.0 };
+        Roof { adapter: String::new(), ceiling, cache: Cache::Hot, footprints }
+    }
+
     #[test]
     fn the_roof_is_the_slower_of_both() {
-        let ceiling = Ceiling { copy_gb_s: 10.0, f32_gflop_s: 100.0 };
-        let roof = Roof { ceiling, cache: Cache::Hot, footprints: Vec::new() };
-        assert_eq!(roof.milliseconds(10_000_000, 1_000), 1.0);
-        assert_eq!(roof.milliseconds(10, 200_000_000), 2.0);
+        assert_eq!(roof(Vec::new()).milliseconds(Work { bytes: 10_000_000, written: 0, flops: 1_000 }), 1.0);
+        assert_eq!(roof(Vec::new()).milliseconds(Work { bytes: 10, written: 0, flops: 200_000_000 }), 2.0);
     }
 
     #[test]
     fn the_roof_is_that_of_the_footprint() {
-        let ceiling = Ceiling { copy_gb_s: 10.0, f32_gflop_s: 100.0 };
         let footprint = |bytes, read_gb_s, write_gb_s| Footprint { bytes, read_gb_s, write_gb_s, copy_gb_s: 10.0 };
-        let footprints = vec![footprint(1000, 40.0, 20.0), footprint(100, 5.0, 8.0)];
-        let roof = Roof { ceiling, cache: Cache::Cold, footprints };
-        assert_eq!([1, 100, 101, 1000, 2000].map(|bytes| roof.gb_s(bytes)), [10.0, 10.0, 40.0, 40.0, 40.0]);
+        let roof = roof(vec![footprint(1000, 40.0, 20.0), footprint(100, 5.0, 8.0)]);
+        let best = |bytes| roof.gb_s(bytes, Footprint::best);
+        assert_eq!([1, 100, 101, 1000, 2000].map(best), [10.0, 10.0, 40.0, 40.0, 40.0].map(Some));
+        // 4000 bytes at 40 GB/s in all; 3000 of them at 20 GB/s, which takes longer.
+        let work = Work { bytes: 4000, written: 3000, flops: 0 };
+        assert_eq!(roof.milliseconds(work), 3000.0 / 20e6);
     }
 }

@@ -12,9 +12,9 @@ use crate::failure::Failure;
 use locally_connected::geometry::Geometry;
 use locally_connected::headless::Gpu;
 use locally_connected::kernel::Tables;
-use locally_connected::plan::{self, Gradients, Planner, Strategy, chunks};
+use locally_connected::plan::{self, Gradients, Planner, chunks};
 use locally_connected::{
-    Backward, Bound, Context, Error, Forward, Implementation, KernelBuffers, LocallyConnected, wgpu,
+    Backward, Bound, Error, Forward, Implementation, KernelBuffers, LocallyConnected, PlanOptions, wgpu,
 };
 use pollster::block_on;
 use std::ops::RangeInclusive;
@@ -24,6 +24,8 @@ use std::time::Instant;
 const LEAST_SAMPLES: usize = 5;
 /// A first run slower than this, in milliseconds, is not followed by a second one that doesn't count either.
 const SLOW: f64 = 1000.0;
+/// Seconds in which a GPU comes up to its speed.
+const SPIN_UP: f64 = 0.03;
 
 /// What is measured of each workload.
 #[derive(Debug)]
@@ -49,8 +51,6 @@ pub(crate) struct Bench<'a> {
     noise: &'a Noise,
     /// Bytes that buffers may take in all, where that is known.
     memory: Option<u64>,
-    /// Of each of the plan's setups.
-    contexts: Vec<Context>,
 }
 
 impl<'a> Bench<'a> {
@@ -62,8 +62,11 @@ impl<'a> Bench<'a> {
         noise: &'a Noise,
         memory: Option<u64>,
     ) -> Self {
-        let contexts = plan.setups.iter().map(|setup| setup.context(gpu.context())).collect();
-        Self { gpu, clock, roof, plan, noise, memory, contexts }
+        Self { gpu, clock, roof, plan, noise, memory }
+    }
+
+    fn options(&self, setup: usize) -> PlanOptions {
+        self.plan.setups[setup].options(self.gpu.context().profile().strategy)
     }
 }
 
@@ -80,7 +83,6 @@ struct Variant {
 struct Built {
     implementation: Implementation,
     dtype: Dtype,
-    strategy: Strategy,
     layer: LocallyConnected,
 }
 
@@ -181,13 +183,15 @@ impl<'a> Subject<'a> {
                         continue;
                     }
                 };
-                let left_out = |kernel: &str| self.bench.plan.without.iter().any(|without| without == kernel);
-                let mut kernels = case.kernels().map(|kernel| kernel.kernel.info().name);
-                if let Some(kernel) = kernels.find(|kernel| left_out(kernel)) {
+                // A kernel, or a variant of one.
+                let names =
+                    |kernel: locally_connected::kernel::Variant| [kernel.kernel.info().name.into(), kernel.name()];
+                let left_out = |name: &String| self.bench.plan.without.contains(name);
+                let without = case.kernels().flat_map(names).find(left_out);
+                if let Some(kernel) = without {
                     skipped.push(self.skip(index, pass, batch, format!("{kernel} is left out")));
                     continue;
                 }
-                drop(kernels);
                 let alike = |other: &&mut Case| {
                     let dtype = self.variants[other.variants[0]].dtype;
                     (other.pass, dtype) == (pass, variant.dtype) && other.implementations().eq(case.implementations())
@@ -209,9 +213,9 @@ impl<'a> Subject<'a> {
     /// A case by its plans.
     fn resolve(&self, index: usize, pass: Pass, batch: u32) -> Result<Case, Error> {
         let Variant { geometry, implementation, setup, .. } = &self.variants[index];
-        let profile = self.bench.contexts[*setup].profile();
+        let profile = self.bench.gpu.context().profile();
         let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
-        let options = self.bench.plan.setups[*setup].options();
+        let options = self.bench.options(*setup);
         let planner = Planner::new(geometry, &tables, &chunks, profile).with_options(options);
         let mut plans = Vec::new();
         if pass.has_forward() {
@@ -239,7 +243,7 @@ impl<'a> Subject<'a> {
         }
         let weights = |dtype: Dtype| dtype.bytes() * geometry.weights() + 4 * geometry.biases();
         // Each layer once, whether it is there already or not.
-        let mut layers: Vec<_> = self.built.iter().map(|b| (b.implementation, b.dtype, b.strategy)).collect();
+        let mut layers: Vec<_> = self.built.iter().map(|built| (built.implementation, built.dtype)).collect();
         for case in cases {
             let key = self.key(case.variants[0]);
             if !layers.contains(&key) {
@@ -248,7 +252,7 @@ impl<'a> Subject<'a> {
         }
         let scratch = cases.iter().flat_map(|case| &case.plans).map(plan::Plan::scratch_bytes).sum::<u64>();
         let needed = scratch
-            + layers.iter().map(|(_, dtype, _)| weights(*dtype)).sum::<u64>()
+            + layers.iter().map(|(_, dtype)| weights(*dtype)).sum::<u64>()
             + x
             + y
             // The gradients, and for a moment the weights on their way to the device.
@@ -289,14 +293,14 @@ impl<'a> Subject<'a> {
         Ok(Operands { x: inputs, y: outputs, dx, dw, db })
     }
 
-    fn key(&self, variant: usize) -> (Implementation, Dtype, Strategy) {
-        let Variant { implementation, dtype, setup, .. } = self.variants[variant];
-        (implementation, dtype, self.bench.contexts[setup].profile().strategy)
+    fn key(&self, variant: usize) -> (Implementation, Dtype) {
+        let Variant { implementation, dtype, .. } = self.variants[variant];
+        (implementation, dtype)
     }
 
     fn position(&self, variant: usize) -> Option<usize> {
         let key = self.key(variant);
-        self.built.iter().position(|built| (built.implementation, built.dtype, built.strategy) == key)
+        self.built.iter().position(|built| (built.implementation, built.dtype) == key)
     }
 
     fn layer(&self, variant: usize) -> Option<&LocallyConnected> {
@@ -308,9 +312,9 @@ impl<'a> Subject<'a> {
         if self.position(index).is_some() {
             return Ok(());
         }
-        let Variant { geometry, setup, .. } = &self.variants[index];
+        let geometry = &self.variants[index].geometry;
         let bench = self.bench;
-        let layer = block_on(LocallyConnected::with_geometry(&bench.contexts[*setup], geometry.clone()))?;
+        let layer = block_on(LocallyConnected::with_geometry(bench.gpu.context(), geometry.clone()))?;
         layer.write_canonical(&bench.noise.values(geometry.weights()))?;
         if geometry.biases() > 0 {
             layer.write_bias(&bench.noise.values(geometry.biases()))?;
@@ -319,13 +323,13 @@ impl<'a> Subject<'a> {
         bench.gpu.submit(|_| ());
         // A device that is lost says so again when it is first timed.
         let _ = bench.clock.wait();
-        let (implementation, dtype, strategy) = self.key(index);
-        self.built.push(Built { implementation, dtype, strategy, layer });
+        let (implementation, dtype) = self.key(index);
+        self.built.push(Built { implementation, dtype, layer });
         Ok(())
     }
 
     fn bind(&mut self, case: &mut Case, operands: &Operands, batch: u32) -> Result<(), Error> {
-        let options = self.bench.plan.setups[self.variants[case.variants[0]].setup].options();
+        let options = self.bench.options(self.variants[case.variants[0]].setup);
         let Some(at) = self.position(case.variants[0]) else {
             return Err(Error::Missing { what: "a layer", why: "the case runs it" });
         };
@@ -355,6 +359,13 @@ impl<'a> Subject<'a> {
     /// Takes samples of all cases in turns until each has enough.
     fn measure(&self, cases: &mut [Case]) -> Result<(), Failure> {
         let time = |case: &Case| self.bench.clock.time(|pass| case.bound.iter().for_each(|bound| bound.record(pass)));
+        if let (Some(first), false) = (cases.first(), self.bench.gpu.context().profile().is_cpu) {
+            // A GPU slows down while the host prepares a batch.
+            let start = Instant::now();
+            while start.elapsed().as_secs_f64() < SPIN_UP {
+                time(first)?;
+            }
+        }
         for case in cases.iter() {
             // The first run of a pipeline may compile, and touches memory for the first time.
             if time(case)?.wall < SLOW {

@@ -30,6 +30,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lines::Lines;
 use locally_connected::headless::Gpu;
 use locally_connected::keras::write_file;
+use locally_connected::kernel::KERNELS;
+use locally_connected::plan::variants;
 use locally_connected::{Form, Padding};
 use probe::Probe;
 use record::{Adapter, Report, Row};
@@ -79,12 +81,12 @@ pub(crate) struct Args {
     /// What passes find in the device's caches: what the last one left, or something else
     #[arg(long, value_enum, default_value_t)]
     cache: Cache,
-    /// Take what the device can do from F; where there is no F, measure it over footprints and write F
+    /// Take what the device can do from F, which --save-ceilings wrote here
     #[arg(long, value_name = "F")]
     ceilings: Option<PathBuf>,
-    /// Measure nothing but the ceilings
-    #[arg(long, requires = "ceilings")]
-    ceilings_only: bool,
+    /// Measure nothing but what the device can do, over footprints from 64 KiB up, and write it to F
+    #[arg(long, value_name = "F", conflicts_with = "ceilings")]
+    save_ceilings: Option<PathBuf>,
     /// Append each row to F, a JSON object a line, as soon as it is measured
     #[arg(long, value_name = "F")]
     lines: Option<PathBuf>,
@@ -193,10 +195,11 @@ impl Args {
 
 /// Measures, prints and writes.
 pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
-    for path in [&args.json, &args.csv, &args.html, &args.lines, &args.ceilings].into_iter().flatten() {
+    for path in [&args.json, &args.csv, &args.html, &args.lines, &args.save_ceilings].into_iter().flatten() {
         output::check_destination(path)?;
     }
     let peers = args.compare.as_deref().map(read_peers).transpose()?;
+    check_kernels(&args.without)?;
     let (workloads, plan) = (args.workloads(), args.plan());
     // A layer that can't be is the request's fault, and known before any measuring.
     for workload in &workloads {
@@ -205,11 +208,17 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     let gpu = device::open(common)?;
     let clock = Clock::new(&gpu, args.cache)?;
     let bar = progress(common, workloads.len() * distinct(&args.batch).len());
-    let roof = roof(args, &Probe::new(&gpu, &clock, args.min_time.min(0.2)))?;
-    if args.ceilings_only {
+    let probe = Probe::new(&gpu, &clock, args.min_time.min(0.2));
+    if let Some(path) = &args.save_ceilings {
+        let roof = probe.sweep(|roof| {
+            let failed = |error| Failure::machine(format!("{}: {error}", path.display()));
+            let text = serde_json::to_string(roof).map_err(failed)?;
+            Ok(write_file(path, (text + "\n").as_bytes())?)
+        })?;
         bar.finish_and_clear();
         return output::print(&table::roof(&roof));
     }
+    let roof = args.ceilings.as_deref().map_or_else(|| probe.quick(), |path| read_roof(args, &gpu, path))?;
     let report = measure_all(args, &Measured { gpu: &gpu, clock: &clock, roof: &roof, bar: &bar }, &workloads, &plan)?;
     if report.results.is_empty() {
         return Err(Failure::machine("nothing of this could be measured here")
@@ -235,25 +244,29 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     output::print(&format!("{}{compared}", table::results(&report)))
 }
 
-/// What a device can do at most: from a file, or measured.
-fn roof(args: &Args, probe: &Probe<'_>) -> Result<Roof, Failure> {
-    let Some(path) = &args.ceilings else { return probe.quick() };
+/// What this device can do at most, as an earlier run measured it.
+fn read_roof(args: &Args, gpu: &Gpu, path: &Path) -> Result<Roof, Failure> {
     let shown = path.display();
-    if !path.exists() {
-        return probe.sweep(|roof| {
-            let text = serde_json::to_string(roof).map_err(|error| Failure::machine(format!("{shown}: {error}")))?;
-            Ok(write_file(path, (text + "\n").as_bytes())?)
-        });
-    }
     let text = std::fs::read_to_string(path).map_err(|error| Failure::request(format!("{shown}: {error}")))?;
     let roof: Roof = serde_json::from_str(&text)
         .map_err(|error| Failure::request(format!("{shown}: is no file of ceilings: {error}")))?;
-    if roof.cache == args.cache {
-        Ok(roof)
-    } else {
-        Err(Failure::request(format!("{shown}: was measured with {} caches", roof.cache.name()))
-            .with_help("`--cache` as it was then, or another file"))
+    let here = (&gpu.context().profile().name, args.cache);
+    if (&roof.adapter, roof.cache) == here {
+        return Ok(roof);
     }
+    let Roof { adapter, cache, .. } = &roof;
+    Err(Failure::request(format!("{shown}: was measured with {} caches on {adapter}", cache.name()))
+        .with_help("`--save-ceilings` with the same --adapter and --cache writes such a file"))
+}
+
+/// Whether all of these are kernels, or variants of such.
+fn check_kernels(names: &[String]) -> Result<(), Failure> {
+    for name in names.iter().filter(|name| KERNELS.iter().all(|kernel| kernel.name != name.as_str())) {
+        if variants().iter().all(|variant| variant.name() != *name) {
+            return Err(Failure::request(format!("--without: there is no kernel {name:?}")));
+        }
+    }
+    Ok(())
 }
 
 fn progress(common: &Common, length: usize) -> ProgressBar {

@@ -19,9 +19,8 @@ use std::time::Instant;
 const THREADS: u64 = 256;
 /// The smallest buffer whose copy says something of memory rather than caches.
 const LEAST_COPY: u64 = 32 << 20;
-/// The smallest footprint of a sweep, and the distance of one from the next.
+/// The smallest footprint of a sweep: the workloads' lie between it and the largest buffers that are tried.
 const LEAST_FOOTPRINT: u64 = 64 << 10;
-const STEP: u64 = 4;
 /// Values of a load, and loads of a thread, that are tried.
 const WIDTHS: [u64; 3] = [4, 2, 1];
 const EACH: [u64; 3] = [4, 1, 16];
@@ -74,15 +73,19 @@ impl<'a> Probe<'a> {
         let f32_gflop_s = rounded(self.multiply()?);
         let memory = self.memory()?;
         let copy_gb_s = rounded(self.moved(&memory, Access::Copy, memory.bytes)?);
-        Ok(Roof { ceiling: Ceiling { copy_gb_s, f32_gflop_s }, cache: self.clock.cache(), footprints: Vec::new() })
+        Ok(self.roof(Ceiling { copy_gb_s, f32_gflop_s }))
+    }
+
+    fn roof(&self, ceiling: Ceiling) -> Roof {
+        let adapter = self.gpu.context().profile().name.clone();
+        Roof { adapter, ceiling, cache: self.clock.cache(), footprints: Vec::new() }
     }
 
     /// All rates over footprints from the largest to the smallest; `keep` gets what is known after each of them.
     pub(crate) fn sweep(&self, keep: impl Fn(&Roof) -> Result<(), Failure>) -> Result<Roof, Failure> {
         let f32_gflop_s = rounded(self.multiply()?);
         let memory = self.memory()?;
-        let ceiling = Ceiling { copy_gb_s: 0.0, f32_gflop_s };
-        let mut roof = Roof { ceiling, cache: self.clock.cache(), footprints: Vec::new() };
+        let mut roof = self.roof(Ceiling { copy_gb_s: 0.0, f32_gflop_s });
         let mut bytes = memory.bytes;
         while bytes >= LEAST_FOOTPRINT {
             let rate = |access| self.moved(&memory, access, bytes).map(rounded);
@@ -97,7 +100,7 @@ impl<'a> Probe<'a> {
             }
             roof.footprints.push(footprint);
             keep(&roof)?;
-            bytes /= STEP;
+            bytes /= if self.cpu { 4 } else { 2 };
         }
         Ok(roof)
     }

@@ -89,7 +89,7 @@ impl Row {
             flops: work.flops,
             gb_s: rate(work.bytes),
             gflop_s: rate(work.flops),
-            of_ceiling: rounded(roof.milliseconds(work.bytes, work.flops) / milliseconds),
+            of_ceiling: rounded(roof.milliseconds(work) / milliseconds),
             setup: key.setup.map(str::to_owned),
         }
     }
@@ -148,7 +148,7 @@ impl Report {
 pub(crate) fn example() -> Report {
     use super::workloads;
     let ceiling = Ceiling { copy_gb_s: 10.0, f32_gflop_s: 100.0 };
-    let roof = Roof { ceiling, cache: super::ceiling::Cache::Hot, footprints: Vec::new() };
+    let roof = Roof { adapter: String::new(), ceiling, cache: super::ceiling::Cache::Hot, footprints: Vec::new() };
     let mut results = Vec::new();
     for workload in workloads::all().take(3) {
         for (pass, factor) in [(Pass::Forward, 1.0), (Pass::Backward, 2.5)] {
@@ -167,7 +167,7 @@ pub(crate) fn example() -> Report {
                         dtype: Dtype::F32,
                         setup: None,
                     };
-                    let work = Work { bytes: 500_000, flops: 1_000_000 * u64::from(batch) };
+                    let work = Work { bytes: 500_000, written: 0, flops: 1_000_000 * u64::from(batch) };
                     let gpu = auto.then_some(Spread { min: wall.min, median: 0.95 * median, max: median });
                     results.push(Row::new(key, (wall, gpu), work, &roof));
                 }

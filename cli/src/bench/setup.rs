@@ -1,7 +1,7 @@
 //! Ways to choose kernels that are measured against each other: a form that is asked for, other numbers of the strategy.
 
 use locally_connected::plan::Strategy;
-use locally_connected::{Context, DeviceProfile, Form, PlanOptions};
+use locally_connected::{Form, PlanOptions};
 use serde_json::{Map, Value};
 
 /// A way to choose kernels.
@@ -16,19 +16,14 @@ pub(crate) struct Setup {
 impl Setup {
     /// A form of loop's kernels, with the device's own numbers.
     pub(crate) fn form(form: Form) -> Self {
-        Self { name: Some(name(form)), form: Some(form), changes: Map::new() }
+        Self { name: Some(format!("form={}", name(form))), form: Some(form), changes: Map::new() }
     }
 
-    pub(crate) fn options(&self) -> PlanOptions {
-        PlanOptions { form: self.form, ..PlanOptions::default() }
-    }
-
-    /// A context whose planner goes by these numbers.
-    pub(crate) fn context(&self, own: &Context) -> Context {
-        let profile = own.profile();
+    /// `own` are the device's numbers.
+    pub(crate) fn options(&self, own: Strategy) -> PlanOptions {
         // What can't be was refused when the arguments were read.
-        let strategy = self.strategy(profile.strategy).unwrap_or(profile.strategy);
-        own.planning_with(DeviceProfile { strategy, ..profile.clone() })
+        let strategy = self.strategy(own).ok().filter(|strategy| *strategy != own);
+        PlanOptions { form: self.form, strategy, ..PlanOptions::default() }
     }
 
     fn strategy(&self, own: Strategy) -> serde_json::Result<Strategy> {
@@ -71,7 +66,8 @@ mod tests {
     fn changes_are_read() -> Result<(), Box<dyn std::error::Error>> {
         let setup = changes("form=tiled,tile_shape=64x32,tile_batch=3")?;
         assert_eq!(setup.name.as_deref(), Some("form=tiled tile_shape=64x32 tile_batch=3"));
-        assert_eq!(setup.options().form, Some(Form::Tiled));
+        assert_eq!(setup.options(Strategy::GPU).form, Some(Form::Tiled));
+        assert_eq!(changes("form=split")?, Setup::form(Form::Split));
         let strategy = setup.strategy(Strategy::GPU)?;
         let shape = strategy.tile_shape.ok_or("a shape")?;
         assert_eq!((shape.rows(), shape.columns(), strategy.tile_batch), (64, 32, 3));

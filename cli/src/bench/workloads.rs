@@ -142,6 +142,8 @@ impl Dtype {
 pub(crate) struct Work {
     /// Each operand once.
     pub(crate) bytes: u64,
+    /// Of them, what is written.
+    pub(crate) written: u64,
     /// Multiplications and additions of connected weights.
     pub(crate) flops: u64,
 }
@@ -184,12 +186,17 @@ pub(crate) fn work(geometry: &Geometry, pass: Pass, batch: u32, dtype: Dtype) ->
     let (weights, biases) = (geometry.connected_weights(), geometry.biases());
     let stored = dtype.bytes() * weights;
     // Reads x, the weights and the bias, writes y; reads x, the weights and dy, writes dx, dw and db.
-    let forward = Work { bytes: x + stored + 4 * biases + y, flops: 2 * batch * weights };
-    let backward = Work { bytes: x + stored + y + x + 4 * weights + 4 * biases, flops: 4 * batch * weights };
+    let forward = Work { bytes: x + stored + 4 * biases + y, written: y, flops: 2 * batch * weights };
+    let written = x + 4 * weights + 4 * biases;
+    let backward = Work { bytes: x + stored + y + written, written, flops: 4 * batch * weights };
     match pass {
         Pass::Forward => forward,
         Pass::Backward => backward,
-        Pass::Both => Work { bytes: forward.bytes + backward.bytes, flops: forward.flops + backward.flops },
+        Pass::Both => Work {
+            bytes: forward.bytes + backward.bytes,
+            written: forward.written + backward.written,
+            flops: forward.flops + backward.flops,
+        },
     }
 }
 
@@ -235,9 +242,9 @@ mod tests {
         // 8 locations, 6 × 4 weights each; 20 inputs, 32 outputs and biases.
         let (x, y, w, b) = (4 * 5 * 20, 4 * 5 * 32, 4 * 192, 4 * 32);
         let forward = work(&geometry, Pass::Forward, 5, Dtype::F32);
-        assert_eq!(forward, Work { bytes: x + w + b + y, flops: 2 * 5 * 192 });
+        assert_eq!(forward, Work { bytes: x + w + b + y, written: y, flops: 2 * 5 * 192 });
         let backward = work(&geometry, Pass::Backward, 5, Dtype::F32);
-        assert_eq!(backward, Work { bytes: 2 * x + y + 2 * w + b, flops: 4 * 5 * 192 });
+        assert_eq!(backward, Work { bytes: 2 * x + y + 2 * w + b, written: x + w + b, flops: 4 * 5 * 192 });
         assert_eq!(work(&geometry, Pass::Both, 5, Dtype::F32).bytes, forward.bytes + backward.bytes);
         assert_eq!(work(&geometry, Pass::Forward, 5, Dtype::F16).bytes, forward.bytes - w / 2);
         assert_eq!(work(&geometry, Pass::Backward, 5, Dtype::F16).bytes, backward.bytes - w / 2);

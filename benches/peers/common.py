@@ -430,7 +430,9 @@ def log(text: str) -> None:
 class Session:
     """Cases of one workload and batch: prepared together, measured in turns, finished into rows."""
 
-    def __init__(self, peer: Peer, workload: Workload, batch: int, passes: Sequence[str]) -> None:
+    def __init__(
+        self, peer: Peer, workload: Workload, batch: int, passes: Sequence[str], precision: str | None = None
+    ) -> None:
         self.peer = peer
         self.workload = workload
         self.batch = batch
@@ -438,6 +440,8 @@ class Session:
         self.skipped: list[Json] = []
         peer.load(Data(workload, batch))
         for spec in peer.specs(passes):
+            if precision and spec.precision != precision:
+                continue
             try:
                 self.cases.append(self.build(spec))
             except Skip as reason:
@@ -486,6 +490,8 @@ class Session:
             at, expected = sampled(self.peer.data, name)
             found = self.peer.host(value[at]).astype(np.float64)
             difference = np.abs(found.reshape(expected.shape) - expected).max()
+            if not np.isfinite(difference):
+                return 1e9  # JSON has no NaN, and a result that is none is as far off as can be
             worst = max(worst, float(difference / np.abs(expected).max()))
         return worst
 
@@ -522,7 +528,12 @@ class Session:
             gc.enable()
 
     def finish(self) -> list[Json]:
-        rows = [row(case, self.workload, self.batch, self.peer.version) for case in self.cases if case.wall_ms]
+        device = self.peer.adapter()["name"]
+        rows = [
+            row(case, self.workload, self.batch, self.peer.version) | {"device": device}
+            for case in self.cases
+            if case.wall_ms
+        ]
         self.cases.clear()
         self.peer.release()
         gc.collect()
@@ -861,7 +872,9 @@ def serve(make_peer: Callable[[argparse.Namespace], Peer], options: argparse.Nam
             case "ceiling":
                 reply({"ceiling": peer.ceiling()})
             case "prepare":
-                session = Session(peer, known[request["workload"]], request["batch"], request["passes"])
+                session = Session(
+                    peer, known[request["workload"]], request["batch"], request["passes"], request.get("precision")
+                )
                 reply({"cases": [str(case.spec) for case in session.cases], "skipped": session.skipped})
             case "turn":
                 assert session is not None

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from common import (
+    PRECISION_NAMES,
     Json,
     OtherLoad,
     Workload,
@@ -265,9 +266,31 @@ class Run:
             worker.close()
 
     def workload(self, workload: Workload) -> None:
-        if self.locally and self.options.brief:
-            self.locally_turn(workload, self.options.batch)
-            self.keep(self.locally.finish())
+        """All batches of a workload, each framework in a process that is made for it."""
+        self.start_workers(workload)
+        try:
+            for batch in self.options.batch:
+                self.batch(workload, batch)
+                self.save()
+        finally:
+            self.close()
+
+    def breadth_first(self, workloads: Sequence[Workload]) -> None:
+        """All workloads at one batch and precision before the next: whenever it is broken off, what is there says
+        something of every workload. A process of each framework for all, and of ours for all batches of a workload."""
+        precisions = self.options.precision or PRECISION_NAMES[: 1 if self.options.device == "cpu" else None]
+        for batch in self.options.batch:
+            for precision in precisions:
+                for workload in workloads:
+                    if self.locally and (batch, precision) == (self.options.batch[0], precisions[0]):
+                        self.locally_turn(workload, self.options.batch)
+                        self.keep(self.locally.finish())
+                    self.start_workers(workload)
+                    self.batch(workload, batch, precision)
+                self.save()
+        self.close()
+
+    def start_workers(self, workload: Workload) -> None:
         for framework in self.options.frameworks:
             if framework in self.workers:
                 continue
@@ -278,13 +301,6 @@ class Run:
                     self.adapters.append(adapter)
             except (Failed, OSError) as failure:
                 self.give_up(framework, workload, str(failure))
-        try:
-            for batch in self.options.batch:
-                self.batch(workload, batch)
-                self.save()
-        finally:
-            if not self.options.brief:
-                self.close()
 
     def close(self) -> None:
         for worker in self.workers.values():
@@ -308,7 +324,7 @@ class Run:
             with self.options.lines.open("a") as lines:
                 lines.writelines(json.dumps(entry) + "\n" for entry in rows)
 
-    def batch(self, workload: Workload, batch: int) -> None:
+    def batch(self, workload: Workload, batch: int, precision: str | None = None) -> None:
         options = self.options
         ready: dict[str, int] = {}
         for framework, worker in list(self.workers.items()):
@@ -320,6 +336,7 @@ class Run:
                     workload=workload.name,
                     batch=batch,
                     passes=options.passes,
+                    precision=precision,
                 )
             except Failed as failure:
                 self.give_up(framework, workload, str(failure))
@@ -376,8 +393,7 @@ def main() -> None:
     parser.add_argument(
         "--brief",
         action="store_true",
-        help="for a borrowed machine: a process of each framework for all workloads, and one of `locally`, without "
-        "turns, for all batches of a workload",
+        help="for a borrowed machine: all workloads at one batch and precision before the next, without turns",
     )
     parser.add_argument("--no-ceiling", action="store_true", help="do not measure the device's rates")
     parser.add_argument(
@@ -389,9 +405,12 @@ def main() -> None:
     )
     options = parser.parse_args()
     run = Run(options)
-    for workload in select_workloads(options.workloads, options.quick):
-        run.workload(workload)
-    run.close()
+    workloads = select_workloads(options.workloads, options.quick)
+    if options.brief:
+        run.breadth_first(workloads)
+    else:
+        for workload in workloads:
+            run.workload(workload)
     run.save()
     if not run.rows:
         sys.exit("error: no rows")

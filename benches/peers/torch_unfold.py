@@ -34,8 +34,16 @@ from common import (
 )
 from torch import Tensor
 
-# torch.set_float32_matmul_precision's names; bf16 is a type of the arrays.
-PRECISIONS = {"f32": "highest", "tf32": "high", "bf16": "highest"}
+# How f32 matrix products are computed, in the words of PyTorch from 2.9 on and before; bf16 is a type of the arrays.
+PRECISIONS = {"f32": ("ieee", "highest"), "tf32": ("tf32", "high"), "bf16": ("ieee", "highest")}
+
+
+def set_precision(precision: str) -> None:
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):
+        matmul.fp32_precision = PRECISIONS[precision][0]
+    else:
+        torch.set_float32_matmul_precision(PRECISIONS[precision][1])
 
 
 # --- Formulations ---------------------------------------------------------------------------------------------------
@@ -204,6 +212,7 @@ class Torch(Peer):
         torch.set_num_threads(options.threads)
         torch.set_grad_enabled(False)
         self.tensors: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.precision: str | None = None
 
     def adapter(self) -> Json:
         driver = f"torch {torch.__version__}"
@@ -278,11 +287,11 @@ class Torch(Peer):
             function = torch.compile(function, dynamic=False, mode=self.options.compile_mode)
         if self.options.device == "cpu":
             return lambda: function(*arguments)
-        precision = PRECISIONS[spec.precision]
 
         def run() -> Any:
-            if torch.get_float32_matmul_precision() != precision:
-                torch.set_float32_matmul_precision(precision)
+            if self.precision != spec.precision:
+                set_precision(spec.precision)
+                self.precision = spec.precision
             return function(*arguments)
 
         return run
@@ -328,13 +337,15 @@ class Torch(Peer):
 
     def release(self) -> None:
         self.tensors.clear()
-        torch._dynamo.reset()
+        if not self.options.no_compile:
+            torch._dynamo.reset()
         if self.options.device == "cuda":
             torch.cuda.empty_cache()
 
     def ceiling(self) -> Json:
         """Copy: bytes read and written, of arrays larger than caches. Arithmetic: an f32 matrix product."""
-        torch.set_float32_matmul_precision(PRECISIONS["f32"])
+        set_precision("f32")
+        self.precision = "f32"
         length, size = (1 << 27, 2048) if self.options.device == "cpu" else (1 << 29, 8192)
         copy_ms = self.copy_ms(length)
         a, b = (torch.rand(size, size, device=self.device) for _ in range(2))

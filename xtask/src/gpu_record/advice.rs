@@ -2,10 +2,12 @@
 
 use super::lines::{Row, distinct, mean};
 use serde_json::{Map, Value};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// A number is changed for no less than this gain: what runs differ by.
 const GAIN: f64 = 0.98;
+/// Nor for fewer rows.
+const LEAST_ROWS: usize = 5;
 
 /// The numbers of a strategy that the rows speak for, with reasons.
 pub(super) struct Advice {
@@ -31,70 +33,36 @@ impl Advice {
         }
     }
 
-    /// `split_batch` and `tile_batch`: the two under which the forms that rows would have had took least time.
+    /// `split_batch` and `tile_batch`: the pair whose plans took least time.
     fn batches(&mut self, forms: &[Row]) {
-        let of = |form: &'static str| forms.iter().filter(move |row| row.setup == form);
-        let same = |other: &Row, row: &Row| other.run == row.run && other.case() == row.case();
-        let time = |form: &'static str, row: &Row| of(form).find(|other| same(other, row)).map(Row::milliseconds);
-        let cases: Vec<(u64, [f64; 3])> = of("register")
-            .filter_map(|row| Some((row.batch, [row.milliseconds(), time("split", row)?, time("tiled", row)?])))
-            .collect();
-        if cases.is_empty() {
-            self.reasons.push("split_batch, tile_batch: no row has all three forms".into());
+        let pairs = setups(forms).into_iter().filter(|setup| pair(setup).is_some());
+        let tried: Vec<(&str, Tried)> = pairs.map(|setup| (setup, Tried::new(forms, setup))).collect();
+        let Some((setup, best)) = tried.iter().min_by(|a, b| a.1.ratio.total_cmp(&b.1.ratio)) else {
+            self.reasons.push("split_batch, tile_batch: not measured".into());
             return;
-        }
-        let mut batches = distinct(cases.iter().map(|(batch, _)| *batch));
-        batches.sort_unstable();
-        // Up to no batch, up to each that was measured; from one above each of those, and never.
-        let splits: Vec<u64> = std::iter::once(0).chain(batches.iter().copied()).collect();
-        let tiles: Vec<u64> = splits.iter().map(|split| split + 1).collect();
-        let loss = |split: u64, tile: u64| {
-            let of_case = |(batch, [register, split_time, tiled]): &(u64, [f64; 3])| {
-                let taken = match *batch {
-                    batch if batch <= split => split_time,
-                    batch if batch >= tile => tiled,
-                    _ => register,
-                };
-                taken / register.min(*split_time).min(*tiled)
-            };
-            mean(&cases.iter().map(of_case).collect::<Vec<_>>()).unwrap_or(f64::INFINITY)
         };
-        let number = |name: &str| self.strategy.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let own = (number("split_batch"), number("tile_batch"));
-        let all = splits.iter().flat_map(|&split| tiles.iter().map(move |&tile| (split, tile)));
-        let best = all.min_by(|&(s, t), &(u, v)| loss(s, t).total_cmp(&loss(u, v))).unwrap_or(own);
-        let (own_loss, best_loss) = (loss(own.0, own.1), loss(best.0, best.1));
-        self.reasons.push(format!(
-            "split_batch, tile_batch: {own:?} takes {own_loss:.3} of the fastest form's time, {best:?} {best_loss:.3} \
-             ({} rows)",
-            cases.len()
-        ));
-        if best_loss < GAIN * own_loss {
-            // Where nothing is beyond the last batch, the number above it says "never".
-            let never = |tile: u64| if Some(&tile) == tiles.last() { u64::from(u32::MAX) } else { tile };
-            self.change("split_batch", best.0);
-            self.change("tile_batch", never(best.1));
+        self.reasons.push(format!("split_batch, tile_batch: {setup} takes {best}, the best of {} pairs", tried.len()));
+        if let (true, Some((split, tile))) = (best.convinces(), pair(setup)) {
+            self.change("split_batch", split);
+            self.change("tile_batch", tile);
         }
     }
 
     /// The numbers that were tried one at a time.
     fn numbers(&mut self, forms: &[Row]) {
-        let tried = forms.iter().filter(|row| !row.setup.contains("form=") && row.setup.contains('='));
-        let tried = distinct(tried.map(|row| row.setup.as_str()));
-        for name in distinct(tried.iter().filter_map(|setup| setup.split_once('=')).map(|(name, _)| name)) {
-            let mut best: Option<(f64, u64)> = None;
+        let tried: Vec<(&str, u64, &str)> = setups(forms).into_iter().filter_map(number).collect();
+        for name in distinct(tried.iter().map(|(name, ..)| *name)) {
+            let mut best: Option<(Tried, u64)> = None;
             let mut line = format!("{name}:");
-            for setup in tried.iter().filter(|setup| setup.split_once('=').is_some_and(|(other, _)| other == name)) {
-                let Some(value) = setup.split_once('=').and_then(|(_, value)| value.parse().ok()) else { continue };
-                let ratios: Vec<f64> = ratios(forms, setup);
-                let Some(ratio) = mean(&ratios) else { continue };
-                let _ = write!(line, " {value} takes {ratio:.3} of the time now ({} rows),", ratios.len());
-                if best.is_none_or(|(least, _)| ratio < least) {
-                    best = Some((ratio, value));
+            for &(_, value, setup) in tried.iter().filter(|(other, ..)| *other == name) {
+                let tried = Tried::new(forms, setup);
+                let _ = write!(line, " {value} takes {tried};");
+                if best.as_ref().is_none_or(|(best, _)| tried.ratio < best.ratio) {
+                    best = Some((tried, value));
                 }
             }
-            self.reasons.push(line.trim_end_matches(',').to_owned());
-            if let Some((_, value)) = best.filter(|(ratio, _)| *ratio < GAIN) {
+            self.reasons.push(line.trim_end_matches(';').to_owned());
+            if let Some((_, value)) = best.filter(|(tried, _)| tried.convinces()) {
                 self.change(name, value);
             }
         }
@@ -107,7 +75,8 @@ impl Advice {
             let value = match value.as_u64() {
                 Some(value) if value == u64::from(u32::MAX) => "u32::MAX".to_owned(),
                 Some(value) => value.to_string(),
-                None => "None".to_owned(),
+                None if value.is_null() => "None".to_owned(),
+                None => format!("Some(/* {} */)", value.as_str().unwrap_or_default()),
             };
             let mark = if self.changed.contains(name) { " // changed" } else { "" };
             let _ = writeln!(text, "    {name}: {value},{mark}");
@@ -116,14 +85,55 @@ impl Advice {
     }
 }
 
-/// Times of a setup over those of the device's own numbers, row by row, in the same run.
-fn ratios(forms: &[Row], setup: &str) -> Vec<f64> {
-    let own = |row: &Row| {
-        let same = |other: &&Row| other.setup == "own" && other.run == row.run && other.case() == row.case();
-        forms.iter().find(same).map(Row::milliseconds)
-    };
-    let rows = forms.iter().filter(|row| row.setup == setup);
-    rows.filter_map(|row| Some(row.milliseconds() / own(row)?)).collect()
+/// The setups, in the order in which they come first.
+fn setups(forms: &[Row]) -> Vec<&str> {
+    distinct(forms.iter().map(|row| row.setup.as_str()))
+}
+
+/// `split_batch=8 tile_batch=9`.
+fn pair(setup: &str) -> Option<(u64, u64)> {
+    let (split, tile) = setup.split_once(' ')?;
+    Some((split.strip_prefix("split_batch=")?.parse().ok()?, tile.strip_prefix("tile_batch=")?.parse().ok()?))
+}
+
+/// `busy_groups=128`, with the name and the value.
+fn number(setup: &str) -> Option<(&str, u64, &str)> {
+    let (name, value) = setup.split_once('=')?;
+    Some((name, value.parse().ok()?, setup))
+}
+
+/// A setup against the device's own numbers, row by row of the same run. Rows that both make the same plan for, which is
+/// then measured once, tell nothing.
+struct Tried {
+    /// The geometric mean of times over own times, 1 where no row differs.
+    ratio: f64,
+    rows: usize,
+    faster: usize,
+}
+
+impl Tried {
+    fn new(forms: &[Row], setup: &str) -> Self {
+        let own = |row: &Row| {
+            let same = |other: &&Row| other.setup == "own" && other.run == row.run && other.case() == row.case();
+            forms.iter().find(same).filter(|own| own.wall != row.wall)
+        };
+        let rows = forms.iter().filter(|row| row.setup == setup);
+        let ratios: Vec<f64> = rows.filter_map(|row| Some(row.milliseconds() / own(row)?.milliseconds())).collect();
+        let faster = ratios.iter().filter(|ratio| **ratio < 1.0).count();
+        Self { ratio: mean(&ratios).unwrap_or(1.0), rows: ratios.len(), faster }
+    }
+
+    /// Whether a number is to be changed for it.
+    fn convinces(&self) -> bool {
+        self.ratio < GAIN && self.rows >= LEAST_ROWS && 2 * self.faster > self.rows
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ratio, rows, faster } = self;
+        write!(f, "{ratio:.3} of the time now over the {rows} rows that differ, {faster} of them faster")
+    }
 }
 
 #[cfg(test)]
@@ -141,31 +151,44 @@ mod tests {
         own.as_object().cloned().unwrap_or_default()
     }
 
+    fn rows(setup: &str, times: [f64; 6]) -> Vec<Row> {
+        (0..).zip(times).map(|(batch, ms)| row(setup, batch, ms)).collect()
+    }
+
     #[test]
-    fn the_forms_that_win_set_the_batches() {
-        let mut forms = Vec::new();
-        for (batch, times) in
-            [(1, [3.0, 1.0, 9.0]), (8, [3.0, 2.0, 2.5]), (32, [3.0, 6.0, 9.0]), (128, [9.0, 20.0, 4.0])]
-        {
-            forms.extend(["register", "split", "tiled"].into_iter().zip(times).map(|(form, ms)| row(form, batch, ms)));
-        }
-        let advice = Advice::new(&own(), &forms);
+    fn the_pair_that_wins_is_advised() {
+        let own_times = [10.0, 10.0, 10.0, 10.0, 10.0, 10.0];
+        let forms = [
+            rows("own", own_times),
+            rows("split_batch=0 tile_batch=1", [20.0, 10.5, 9.5, 20.0, 20.0, 20.0]),
+            rows("split_batch=8 tile_batch=33", [8.0, 8.0, 9.0, 9.0, 9.0, 10.0]),
+        ];
+        let advice = Advice::new(&own(), &forms.concat());
         assert_eq!((&advice.strategy["split_batch"], &advice.strategy["tile_batch"]), (&json!(8), &json!(33)));
         assert_eq!(advice.changed, ["tile_batch"]);
         assert!(
             advice.literal().contains("tile_batch: 33, // changed") && advice.literal().contains("split_batch: 8,\n")
         );
+        // The last row is the same plan, measured once.
+        assert!(advice.reasons[0].contains("over the 5 rows that differ, 5 of them faster"), "{:?}", advice.reasons);
     }
 
     #[test]
-    fn numbers_change_for_a_gain_only() {
+    fn numbers_change_for_a_gain_in_enough_rows_only() {
+        let same = [10.0; 6];
         let forms = [
-            row("own", 1, 10.0),
-            row("busy_groups=128", 1, 9.9),
-            row("busy_groups=2048", 1, 10.5),
-            row("split_terms=1", 1, 8.0),
+            rows("own", same),
+            rows("busy_groups=128", [9.9; 6]),
+            rows("busy_groups=2048", [10.5; 6]),
+            // Much in one row is an accident.
+            rows("tile_use=75", [1.0, 10.1, 10.1, 10.1, 10.1, 10.1]),
+            // Much in rows that are too few.
+            rows("sparse_ahead=1", [5.0, 5.0, 10.0, 10.0, 10.0, 10.0]),
+            rows("split_terms=1", [8.0, 8.0, 8.0, 8.0, 8.0, 10.0]),
+            // Another run's own rows are no measure.
+            vec![Row { run: 1, ..row("own", 0, 1.0) }],
         ];
-        let advice = Advice::new(&own(), &forms);
+        let advice = Advice::new(&own(), &forms.concat());
         assert_eq!(advice.changed, ["split_terms"]);
         assert_eq!((&advice.strategy["busy_groups"], &advice.strategy["split_terms"]), (&json!(512), &json!(1)));
     }

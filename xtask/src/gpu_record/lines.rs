@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) of_ceiling: Option<f64>,
     pub(super) setup: String,
     pub(super) kernels: Vec<String>,
+    /// What a peer ran on.
+    pub(super) device: String,
     /// Of a peers' file; `locally` are ours.
     pub(super) framework: String,
     pub(super) precision: String,
@@ -56,6 +58,7 @@ impl Row {
                 .filter_map(|k| k.as_str())
                 .map(str::to_owned)
                 .collect(),
+            device: text("device"),
             framework: text("framework"),
             precision: text("precision"),
             formulation: text("formulation"),

@@ -9,6 +9,7 @@
 
 mod advice;
 mod files;
+mod limits;
 mod lines;
 mod pack;
 mod read;
@@ -16,6 +17,7 @@ mod run;
 mod tables;
 
 use crate::sh::{self, Result};
+use limits::Limits;
 use std::path::{Path, PathBuf};
 
 /// Minutes that a run takes at most.
@@ -23,13 +25,21 @@ const MINUTES: f64 = 9.0;
 
 /// `args` are those after `gpu-record`.
 pub(crate) fn gpu_record(args: &[&str]) -> Result {
-    match args {
-        [] => here(MINUTES, &records()),
-        ["--minutes", minutes] => here(number(minutes)?, &records()),
+    let mut limits = Limits { minutes: MINUTES, any_adapter: false };
+    let mut words = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match *arg {
+            "--minutes" => limits.minutes = number(args.next().copied().unwrap_or_default())?,
+            "--any-adapter" => limits.any_adapter = true,
+            word => words.push(word),
+        }
+    }
+    match words.as_slice() {
+        [] => here(limits, &records()),
         ["--pack"] => pack::pack(&packed(), pack::Loader::Packed),
         ["--pack", folder] => pack::pack(&absolute(folder)?, pack::Loader::Packed),
-        ["--run", folder] => run::run(&beside()?, &absolute(folder)?, MINUTES),
-        ["--run", folder, "--minutes", minutes] => run::run(&beside()?, &absolute(folder)?, number(minutes)?),
+        ["--run", folder] => run::run(&beside()?, &absolute(folder)?, limits),
         ["--read", folder] => read::read(&absolute(folder)?, &records()),
         ["--read", folder, "--to", to] => read::read(&absolute(folder)?, &absolute(to)?),
         other => Err(format!("gpu-record knows no `{}`; docs/gpu-record.md says what it takes", other.join(" "))),
@@ -37,10 +47,10 @@ pub(crate) fn gpu_record(args: &[&str]) -> Result {
 }
 
 /// On this machine, with what it has.
-fn here(minutes: f64, records: &Path) -> Result {
+fn here(limits: Limits, records: &Path) -> Result {
     let (packed, results) = (packed(), sh::target_dir().join("gpu-record"));
     pack::pack(&packed, pack::Loader::System)?;
-    let run = run::run(&packed, &results, minutes);
+    let run = run::run(&packed, &results, limits);
     // A failed test doesn't make the rest of a run unreadable.
     let read = read::read(&results, records);
     run.and(read)
@@ -48,7 +58,7 @@ fn here(minutes: f64, records: &Path) -> Result {
 
 /// A run too short for a record, to see that all parts of one work.
 pub(crate) fn rehearse() -> Result {
-    here(3.0, &sh::target_dir().join("gpu-record/read"))
+    here(Limits { minutes: 3.0, any_adapter: true }, &sh::target_dir().join("gpu-record/read"))
 }
 
 fn records() -> PathBuf {

@@ -34,8 +34,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       sum[i][j] = 0.0;
     }
   }
-  let end = index[params.forward_0 + row + 1u];
-  for (var e = index[params.forward_0 + row]; e < end; e += AHEAD) {
+  // Entries number params.row to params.row + params.count of the row: all, unless a driver would end the loop before.
+  let begin = index[params.forward_0 + row] + params.row;
+  let end = min(index[params.forward_0 + row + 1u], begin + params.count);
+  for (var e = begin; e < end; e += AHEAD) {
     // All is loaded before any of it is used, so that no load waits for another; entries past the last repeat it.
     var at: array<u32, AHEAD>;
     for (var r = 0u; r < AHEAD; r++) {
@@ -74,7 +76,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       for (var i = 0u; i < IMAGES; i++) {
         if (first + i < params.batch) {
-          y[params.y_base + (first + i) * params.y_sample + offset] = activate_cheap(sum[i][j] + bias);
+          let at = params.y_base + (first + i) * params.y_sample + offset;
+          var value = sum[i][j] + bias;
+          if (params.accumulate == 1u) {
+            value += y[at];
+          }
+          y[at] = activate_cheap(value);
         }
       }
     }

@@ -1,4 +1,5 @@
-// The ends of tiled forward products: bias and activation. The kernel declares `y`.
+// The ends of tiled forward products: bias and activation. The kernel declares `y`. Where a sum is cut into several
+// dispatches, the later ones add to what is stored, and the last one activates it there.
 
 // Chosen by the uniform: little beside the sums.
 const ACTIVATION = ANY;
@@ -8,7 +9,7 @@ fn has_addend() -> bool {
 }
 
 fn has_finish() -> bool {
-  return activation_code() == RELU;
+  return activation_code() == RELU && params.accumulate == 0u;
 }
 
 fn finish(value: vec4<f32>) -> vec4<f32> {
@@ -16,9 +17,13 @@ fn finish(value: vec4<f32>) -> vec4<f32> {
 }
 
 fn store(at: u32, four: vec4<f32>, from_column: u32) {
-  y[at] = unit_of(four, from_column);
+  var unit = unit_of(four, from_column);
+  if (params.accumulate == 1u) {
+    unit += y[at];
+  }
+  y[at] = unit;
 }
 
 fn is_finished() -> bool {
-  return is_cheap();
+  return is_cheap() && (params.accumulate == 0u || activation_code() == LINEAR);
 }

@@ -443,3 +443,29 @@ fn bytes_of_plans_are_what_is_allocated() {
         assert_eq!((count, memory.unwrap_or(0)), (0, 0), "all dropped");
     });
 }
+
+/// A driver that ends loops early: sums at a location longer than that are divided among threads or cut into several
+/// dispatches, by every implementation, with bias and activation once.
+#[test]
+fn sums_longer_than_a_driver_s_loops_are_cut() {
+    let profile = DeviceProfile { max_iterations: 3600, ..profile() };
+    let layers = [
+        (Config::new(3, [2000]).activation(Activation::Tanh), vec![2001, 1]),
+        (Config::new(4, [700]).activation(Activation::RELU), vec![701, 3]),
+        (Config::new(132, [3]).activation(Activation::Softmax), vec![3, 900]),
+        (Config::new(2, [1000]).padding(Padding::Circular).bias(Bias::PerFilter), vec![1200, 2]),
+        (Config::new(2, [40, 40]).data_format(DataFormat::ChannelsFirst).bias(Bias::None), vec![2, 40, 41]),
+    ];
+    for (config, shape) in layers {
+        let geometry = geometry(&config, &shape);
+        let uncut = DeviceProfile { max_iterations: u64::MAX, ..profile.clone() };
+        let dispatches = |implementation, profile| {
+            let plans = plans(&geometry.with_implementation(implementation), 3, profile).expect("planned");
+            plans.iter().map(|plan| plan.dispatches.len()).sum::<usize>()
+        };
+        for implementation in [Implementation::DenseMatmul, Implementation::SparseGather] {
+            assert!(dispatches(implementation, &profile) > dispatches(implementation, &uncut), "nothing is cut");
+        }
+        check_by(&Implementation::ALL, &geometry, 3, 11, &profile, FORWARD);
+    }
+}

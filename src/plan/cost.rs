@@ -150,7 +150,7 @@ fn work(dispatch: &Dispatch) -> Work {
             bytes: inputs + weights + 8.0 * of(p.entries) + outputs,
         },
         Kernel::DenseScatter => {
-            Work { threads: of(p.dense_columns), operations: tap + 3.0 * window, bytes: 3.0 * weights }
+            Work { threads: of(p.dense_columns), operations: tap + 3.0 * of(p.count), bytes: 3.0 * weights }
         }
         Kernel::DenseGather => Work { threads: of(p.count), operations: 5.0, bytes: 2.0 * weights },
         Kernel::GradBias => {

@@ -2,7 +2,7 @@
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
 use super::loop_kernels::{THREADS, in_quads};
-use super::tiles::{TileShape, tile_variants, width};
+use super::tiles::{self, TileShape, tile_variants, width};
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};
 use crate::kernel::{Kernel, Params, Variant};
@@ -71,26 +71,44 @@ impl Planner<'_> {
     fn expand(&self, plan: &mut Plan, block: &Block) -> Result<()> {
         let params = &block.params;
         self.fill(plan, Role::Dense, u64::from(params.dense_rows) * u64::from(params.dense_columns))?;
-        let bindings =
-            vec![Slice::whole(Role::Kernel(block.chunk)), Slice::whole(Role::Tables), Slice::whole(Role::Dense)];
         let groups = u64::from(params.dense_columns).div_ceil(THREADS);
-        self.dispatch(plan, Kernel::DenseScatter.variant(&[]), *params, groups, bindings)
+        for (first, count) in self.parts(params.window.into(), 1, 1) {
+            let params = Params { row: first as u32, count: count as u32, ..*params };
+            let bindings =
+                vec![Slice::whole(Role::Kernel(block.chunk)), Slice::whole(Role::Tables), Slice::whole(Role::Dense)];
+            self.dispatch(plan, Kernel::DenseScatter.variant(&[]), params, groups, bindings)?;
+        }
+        Ok(())
     }
 
     pub(super) fn dense_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
         let bias = if self.geometry.config().bias == Bias::None { Role::Tables } else { Role::Bias };
         let blocks = self.blocks();
         self.reserve_dense(plan, &blocks)?;
+        // In the steps of a tile, so that a part of the matrix begins where a binding may.
+        let parts: Vec<_> = self.parts(self.geometry.inputs(), 64, tiles::turns(64)).collect();
+        let last = parts.len().saturating_sub(1);
         for block in &blocks {
             self.expand(plan, block)?;
             for samples in self.samples(batch)? {
-                let mut params = block.params.with_activation(fused);
-                let (x, y) = self.operands(&mut params, samples, Role::Input, target);
-                let shape = self.strategy().best_shape(1, samples.count, params.dense_columns);
-                let variant = Kernel::DenseForward.variant(&dense_constants(shape, &params));
-                let groups = shape.tiles(samples.count, params.dense_columns);
-                let bindings = vec![x, Slice::whole(Role::Dense), Slice::whole(bias), y];
-                self.dispatch(plan, variant, params, groups, bindings)?;
+                for (part, &(first, count)) in parts.iter().enumerate() {
+                    // The last part finishes what the others began.
+                    let fused = if part == last { fused } else { Activation::Linear };
+                    let mut params = block.params.with_activation(fused);
+                    let (x, y) = self.operands(&mut params, samples, Role::Input, target);
+                    params.dense_rows = count as u32;
+                    params.x_base += first as u32;
+                    params.accumulate = u32::from(part > 0);
+                    params.use_bias *= u32::from(part == 0);
+                    let shape = self.strategy().best_shape(1, samples.count, params.dense_columns);
+                    let variant = Kernel::DenseForward.variant(&dense_constants(shape, &params));
+                    let groups = shape.tiles(samples.count, params.dense_columns);
+                    let columns = u64::from(params.dense_columns);
+                    let (d, _) = self.slice(Role::Dense, first * columns, count * columns);
+                    let bindings =
+                        vec![x, if last == 0 { Slice::whole(Role::Dense) } else { d }, Slice::whole(bias), y];
+                    self.dispatch(plan, variant, params, groups, bindings)?;
+                }
             }
         }
         Ok(())

@@ -1,48 +1,44 @@
 //! How often a thread's loops turn: some drivers end them after a fixed number without a word, so that results would be
 //! silently wrong. Lavapipe counts 65,535 for all loops of an invocation together.
 
-use super::{Dispatch, Planner};
+use super::{Planner, tiles};
 use crate::config::Bias;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Params, Variant};
 
 /// Turns of the loops that activate what a thread stored: up to 64 results, in up to 48 turns of erf's loops each.
 const FINISHING: u64 = 64 * 48;
 
 impl Planner<'_> {
     /// An upper bound of the turns of all loops of one thread. Those of constant length are none: `kernel/unroll.rs`.
-    pub(super) fn iterations(&self, dispatch: &Dispatch) -> u64 {
-        let p = &dispatch.params;
+    pub(super) fn iterations(&self, variant: Variant, p: &Params) -> u64 {
         let of = |value: u32| u64::from(value);
         let outer = of(p.kernel_0) + of(p.kernel_0) * of(p.kernel_1) + of(p.taps);
         let window = |step: u64| outer + of(p.window) / step;
-        // A reader is a tap of some location, so that there are at most as many as taps, or, where the input repeats
-        // around its edges, as taps of all locations.
-        let readers = |turns: u64| 2 * outer + self.most_readers() * (1 + turns);
-        // A step of a tile, and its four fours of terms: see tile.wgsl.
-        let tiles = |depth: u64| depth.div_ceil(16) * (1 + 4);
+        let readers = |turns: u64| self.outer_readers() + self.most_readers() * (1 + turns);
+        let tiles = tiles::turns;
         // Of a cell's rows, or a reader's filters, a thread does a part, four at a step.
         let split = |blocks: u64, all: u64, parts: u64| blocks * (1 + 8) + all.div_ceil(parts) + 16 + 32;
-        match dispatch.variant.kernel {
-            Kernel::DenseScatter => window(1),
+        match variant.kernel {
+            Kernel::DenseScatter => of(p.count),
             Kernel::LoopForward => {
-                let [.., input_width] = dispatch.variant.constants;
+                let [.., input_width] = variant.constants;
                 window(of(input_width)) + FINISHING
             }
             Kernel::LoopGradInput => {
-                let [_, _, _, width, ..] = dispatch.variant.constants;
+                let [_, _, _, width, ..] = variant.constants;
                 readers(of(p.filters / width))
             }
             Kernel::LoopGradKernel | Kernel::SparseGradKernel => of(p.batch),
             Kernel::GradBias => of(p.batch) + 3,
             Kernel::GradBiasShared => of(p.row).div_ceil(64) + 6,
-            Kernel::SparseForward => self.most_entries() + FINISHING,
+            Kernel::SparseForward => of(p.count) + FINISHING,
             Kernel::SparseGradInput => self.most_readers() * (1 + of(p.filters)),
             Kernel::LoopForwardSplit => {
-                let [_, lanes, threads, ..] = dispatch.variant.constants.map(u64::from);
+                let [_, lanes, threads, ..] = variant.constants.map(u64::from);
                 split(of(p.taps).div_ceil(threads), 3 * of(p.window), threads / lanes) + FINISHING
             }
             Kernel::LoopGradInputSplit => {
-                let [_, lanes, channels, threads, ..] = dispatch.variant.constants.map(u64::from);
+                let [_, lanes, channels, threads, ..] = variant.constants.map(u64::from);
                 let (readers, steps) = (self.most_readers(), (of(p.filters) / 4).div_ceil(lanes));
                 let blocks = readers.div_ceil(threads);
                 split(blocks, 3 * readers * steps, threads / (lanes * channels)) + 4 * 32
@@ -57,9 +53,28 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether a driver lets a thread's loops turn as often as this variant's would.
+    pub(super) fn turns_fit(&self, variant: Variant, p: &Params) -> bool {
+        // The bound costs some host work, and only few drivers have a limit.
+        self.profile.max_iterations == u64::MAX || self.iterations(variant, p) <= self.profile.max_iterations
+    }
+
+    /// Cuts `all` terms of a sum into ranges, `(first, count)`, so that a loop over each turns as often as a driver lets
+    /// it, at `terms` terms in `turns` turns; all but the last range are multiples of `terms` long.
+    pub(super) fn parts(&self, all: u64, terms: u64, turns: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let most = (self.profile.max_iterations.saturating_sub(FINISHING) / turns).saturating_mul(terms).max(terms);
+        (0..all).step_by(most.min(1 << 32) as usize).map(move |first| (first, most.min(all - first)))
+    }
+
     /// Entries of the longest row.
-    fn most_entries(&self) -> u64 {
+    pub(super) fn most_entries(&self) -> u64 {
         self.geometry.pattern().map_or(self.geometry.window().into(), |pattern| longest(pattern.starts()))
+    }
+
+    /// Turns of the loops over readers along the outer axes.
+    fn outer_readers(&self) -> u64 {
+        let [first, second, _] = self.geometry.axes().each_ref().map(|axis| longest(&axis.inverse_starts));
+        first + first * second
     }
 
     /// Readers of the input element that has most.

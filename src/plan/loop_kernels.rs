@@ -3,7 +3,7 @@
 
 use super::elementwise::{FUSED, fused_code};
 use super::tiles::{TileShape, WIDTH_PAIRS, WIDTHS, tile_variants, width};
-use super::{Planner, Strategy};
+use super::{Form, PlanOptions, Planner, Strategy};
 use crate::config::Activation;
 use crate::kernel::{Kernel, Params, Variant};
 
@@ -67,6 +67,22 @@ fn groups(threads: u64, of_a_group: impl Into<u64>) -> u64 {
 impl Planner<'_> {
     /// The forward kernel and its workgroups.
     pub(super) fn forward_kernel(&self, p: &Params, fused: Activation) -> (Variant, u64) {
+        let chosen = self.preferred_forward(p, fused);
+        self.within_turns(chosen, p, || self.widest_forward_split(p))
+    }
+
+    /// What is preferred, unless a driver would end its loops before their sums are done: then what divides the sums
+    /// among most threads.
+    fn within_turns(
+        &self,
+        preferred: (Variant, u64),
+        p: &Params,
+        split: impl FnOnce() -> Option<(Variant, u64)>,
+    ) -> (Variant, u64) {
+        if self.turns_fit(preferred.0, p) { preferred } else { split().unwrap_or(preferred) }
+    }
+
+    fn preferred_forward(&self, p: &Params, fused: Activation) -> (Variant, u64) {
         let activation = fused_code(fused);
         let (cells, batch) = (u64::from(p.cells), p.batch);
         let tiled = || {
@@ -119,6 +135,16 @@ impl Planner<'_> {
         Some((Kernel::LoopForwardSplit.variant(&[images, lanes, threads, width, inputs]), groups))
     }
 
+    /// The forward kernel whose threads each have the least part of a sum.
+    fn widest_forward_split(&self, p: &Params) -> Option<(Variant, u64)> {
+        let width = width(p.filters.is_multiple_of(4));
+        let (images, inputs) = (split_images(p.batch), self::width(in_quads(p, true)));
+        let threads = SPLIT_THREADS.into_iter().filter(|&threads| threads <= self.profile.max_workgroup_size).max()?;
+        let variant = Kernel::LoopForwardSplit.variant(&[images, 1, threads, width, inputs]);
+        let groups = u64::from(p.cells) * u64::from(p.batch.div_ceil(images)) * u64::from(p.filters / width);
+        Some((variant, groups))
+    }
+
     /// The input gradient's kernel that splits a sum, and its workgroups, where sums are long enough.
     fn grad_input_split(&self, p: &Params) -> Option<(Variant, u64)> {
         let quads = p.filters / 4;
@@ -138,6 +164,11 @@ impl Planner<'_> {
 
     /// The input gradient's kernel and its workgroups.
     pub(super) fn grad_input_kernel(&self, p: &Params) -> (Variant, u64) {
+        let options = PlanOptions { form: Some(Form::Split), ..self.options };
+        self.within_turns(self.preferred_grad_input(p), p, || self.with_options(options).grad_input_split(p))
+    }
+
+    fn preferred_grad_input(&self, p: &Params) -> (Variant, u64) {
         let (channels, batch) = (p.group_channels, p.batch);
         let products = u64::from(p.positions) * u64::from(p.groups);
         let tiled = || {

@@ -308,7 +308,7 @@ impl<'a> Planner<'a> {
         };
         if y > limit || workgroups > u64::from(u32::MAX) {
             return Err(Error::Limit {
-                what: variant.name(),
+                what: "a pass of this layer".into(),
                 needed: workgroups,
                 unit: "workgroups",
                 limit: limit * limit,
@@ -318,16 +318,16 @@ impl<'a> Planner<'a> {
         let variant = variant.with_dtype(self.geometry.config().dtype);
         params.workgroups = workgroups as u32;
         params.workgroups_x = x as u32;
-        let dispatch = Dispatch { variant, bindings, params, workgroups: [x as u32, y as u32, 1] };
-        // The bound costs some host work, and only few drivers have a limit.
-        let limit = self.profile.max_iterations;
-        if limit < u64::MAX {
-            let needed = self.iterations(&dispatch);
-            if needed > limit {
-                let (what, name) = (variant.name(), "the driver ends longer loops without a word");
-                return Err(Error::Limit { what, needed, unit: "turns of a thread's loops", limit, name });
-            }
+        if !self.turns_fit(variant, &params) {
+            return Err(Error::Limit {
+                what: "a sum of this layer".into(),
+                needed: self.iterations(variant, &params),
+                unit: "turns of a loop",
+                limit: self.profile.max_iterations,
+                name: "the driver ends longer loops without a word",
+            });
         }
+        let dispatch = Dispatch { variant, bindings, params, workgroups: [x as u32, y as u32, 1] };
         plan.dispatches.push(dispatch);
         Ok(())
     }

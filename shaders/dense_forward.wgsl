@@ -7,6 +7,7 @@
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = false;
+const B_HAS_HOLES = true;
 const A_WIDTH = INPUT_WIDTH;
 const B_WIDTH = WIDTH;
 const RESULT_WIDTH = WIDTH;

@@ -6,6 +6,7 @@
 
 const A_ALONG_DEPTH = true;
 const B_ALONG_DEPTH = true;
+const B_HAS_HOLES = true;
 const A_WIDTH = WIDTH;
 const B_WIDTH = WIDTH;
 const RESULT_WIDTH = INPUT_WIDTH;

@@ -40,6 +40,15 @@ fn term_of(product: Product, k: u32, depth: u32) -> vec3<u32> {
   return select(vec3<u32>(), vec3(share / vec2(A_WIDTH, B_WIDTH), 1u), share.x != NO_TAP);
 }
 
+// Where b is a dense matrix, its zeroes are no weights: what isn't finite doesn't reach past them, as in Keras.
+fn times(a: f32, b: vec4<f32>) -> vec4<f32> {
+  if (B_HAS_HOLES) {
+    // Not by `!=`, which naga makes false for what is not a number.
+    return select(a * b, vec4<f32>(), b == vec4<f32>());
+  }
+  return a * b;
+}
+
 // Where a thread's four number i of rows begins in a tile, and its four number j of columns.
 fn own_rows(lane: u32, i: u32) -> u32 {
   return 4u * (i * THREAD_ROWS + lane / THREAD_COLUMNS);
@@ -124,10 +133,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < ROWS; i++) {
           let row = rows[i];
           for (var j = 0u; j < COLUMNS; j++) {
-            sum[4u * i][j] += row.x * columns[j];
-            sum[4u * i + 1u][j] += row.y * columns[j];
-            sum[4u * i + 2u][j] += row.z * columns[j];
-            sum[4u * i + 3u][j] += row.w * columns[j];
+            sum[4u * i][j] += times(row.x, columns[j]);
+            sum[4u * i + 1u][j] += times(row.y, columns[j]);
+            sum[4u * i + 2u][j] += times(row.z, columns[j]);
+            sum[4u * i + 3u][j] += times(row.w, columns[j]);
           }
         }
       }

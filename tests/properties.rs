@@ -111,6 +111,59 @@ proptest! {
     }
 }
 
+/// Compares where both are finite, after asking for the same NaN or infinity everywhere else.
+fn assert_same_kind(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    let (mut finite, mut wanted) = (Vec::new(), Vec::new());
+    for (at, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        if expected.is_finite() {
+            assert!(found.is_finite(), "{what}[{at}] is {found} for {expected}");
+            finite.push(found);
+            wanted.push(expected);
+        } else {
+            let same = found.is_nan() && expected.is_nan() || f64::from(found) == expected;
+            assert!(same, "{what}[{at}] is {found} for {expected}");
+        }
+    }
+    let error = error(&finite, &wanted);
+    assert!(error <= tolerance, "{what} is off by {error:e}");
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    /// NaN and infinities in the input, the weights and the gradient of the output reach what is connected to them, and
+    /// nothing else: by every implementation and every form of its kernels.
+    #[test]
+    fn what_is_not_finite_stays_where_it_belongs(
+        (config, input_shape) in layers(),
+        wanted in 1..9u64,
+        seed in 0..1000u64,
+        places in proptest::collection::vec((0..3usize, any::<prop::sample::Index>(), 0..3usize), 1..4),
+    ) {
+        let layer = geometry(&config.activation(Activation::Linear).dtype(WeightType::F32), &input_shape);
+        let batch = batch(&layer, wanted);
+        let mut operands = Operands::random(&layer, batch, seed);
+        for (operand, index, value) in places {
+            let values = [&mut operands.input, &mut operands.kernel, &mut operands.grad_output];
+            let Some(values) = values.into_iter().nth(operand).filter(|values| !values.is_empty()) else { continue };
+            let at = index.index(values.len());
+            values[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][value];
+        }
+        let expected = operands.reference(&layer);
+        let possible = implementations(&layer, &profile());
+        for (implementation, profile) in crate::common::runs(&possible, &layer, &profile()) {
+            let (output, gradients) =
+                operands.device(&layer.with_implementation(implementation), &profile).expect("the passes run");
+            let by = format!("{implementation:?}, {:?}", profile.strategy);
+            assert_same_kind(&format!("output by {by}"), &output, &expected.output, FORWARD);
+            assert_same_kind(&format!("grad_input by {by}"), &gradients.input, &expected.grad_input, GRADIENT);
+            assert_same_kind(&format!("grad_kernel by {by}"), &gradients.kernel, &expected.grad_kernel, GRADIENT);
+            assert_same_kind(&format!("grad_bias by {by}"), &gradients.bias, &expected.grad_bias, GRADIENT);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(40))]
 

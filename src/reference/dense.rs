@@ -1,4 +1,5 @@
-//! Twins of the dense kernels, on the whole matrix `[inputs][cells · filters of the group]`.
+//! Twins of the dense kernels, on the whole matrix `[inputs][cells · filters of the group]`. Its zeroes are no weights: what
+//! isn't finite doesn't reach past them, as in Keras, which multiplies by it as by a sparse matrix.
 
 use crate::geometry::Geometry;
 
@@ -55,7 +56,7 @@ pub fn dense_forward(geometry: &Geometry, input: &[f32], matrix: &[f64]) -> Vec<
         .flat_map(|sample| {
             let mut output = vec![0.0; geometry.outputs() as usize];
             for (x, row) in sample.iter().zip(matrix.chunks_exact(columns)) {
-                for (column, d) in row.iter().enumerate() {
+                for (column, d) in row.iter().enumerate().filter(|(_, d)| **d != 0.0) {
                     output[column_output(geometry, column)] += f64::from(*x) * d;
                 }
             }
@@ -69,7 +70,8 @@ pub fn dense_forward(geometry: &Geometry, input: &[f32], matrix: &[f64]) -> Vec<
 pub fn dense_grad_input(geometry: &Geometry, matrix: &[f64], dz: &[f64]) -> Vec<f64> {
     let columns = columns(geometry);
     let product = |sample: &[f64], row: &[f64]| -> f64 {
-        row.iter().enumerate().map(|(column, d)| sample[column_output(geometry, column)] * d).sum()
+        let places = row.iter().enumerate().filter(|(_, d)| **d != 0.0);
+        places.map(|(column, d)| sample[column_output(geometry, column)] * d).sum()
     };
     let samples = dz.chunks_exact(geometry.outputs() as usize);
     samples.flat_map(|sample| matrix.chunks_exact(columns).map(move |row| product(sample, row))).collect()

@@ -1,4 +1,4 @@
-// y = softmax(z) over rows; a workgroup a row, in place.
+// y = softmax(z) over rows, or its logarithm where LOGARITHM is 1; a workgroup a row, in place.
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [count / row][row], z on entry
 
 var<workgroup> partial: array<f32, 64>;
@@ -38,6 +38,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
   sum = partial[0];
   for (var i = lane; i < params.row; i += 64u) {
-    y[base + i] = exp(y[base + i] - largest) / sum;
+    let z = y[base + i] - largest;
+    y[base + i] = select(exp(z) / sum, z - log(sum), LOGARITHM == 1u);
   }
 }

@@ -1,4 +1,5 @@
-// dz = y * (dy - sum(y * dy)) over rows; a workgroup a row.
+// dz = y * (dy - sum(y * dy)) over rows, or dy - exp(y) * sum(dy) where LOGARITHM is 1 and y the logarithm of softmax; a
+// workgroup a row.
 @group(0) @binding(1) var<storage, read> y: array<f32>;         // [count / row][row]
 @group(0) @binding(2) var<storage, read> dy: array<f32>;        // the same
 @group(0) @binding(3) var<storage, read_write> dz: array<f32>;  // the same
@@ -15,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let to = params.y_base + row * params.row;
   var sum = 0.0;
   for (var i = lane; i < params.row; i += 64u) {
-    sum += y[source + i] * dy[source + i];
+    sum += select(y[source + i], 1.0, LOGARITHM == 1u) * dy[source + i];
   }
   partial[lane] = sum;
   for (var half = 32u; half > 0u; half /= 2u) {
@@ -27,6 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
   sum = partial[0];
   for (var i = lane; i < params.row; i += 64u) {
-    dz[to + i] = y[source + i] * (dy[source + i] - sum);
+    let i_y = y[source + i];
+    let i_dy = dy[source + i];
+    dz[to + i] = select(i_y * (i_dy - sum), i_dy - exp(i_y) * sum, LOGARITHM == 1u);
   }
 }

@@ -119,6 +119,13 @@ fn activate(activation: Activation, x: &[f64], row: usize) -> Vec<f64> {
         });
         return rows.collect();
     }
+    if activation == Activation::LogSoftmax {
+        let rows = x.chunks(row).flat_map(|row| {
+            let sum: f64 = row.iter().map(|z| z.exp()).sum();
+            row.iter().map(move |z| z - sum.ln())
+        });
+        return rows.collect();
+    }
     x.iter().map(|&z| one(z)).collect()
 }
 

@@ -125,8 +125,7 @@ fn assert_same_kind(what: &str, found: &[f32], expected: &[f64], tolerance: f64)
             assert!(same, "{what}[{at}] is {found} for {expected}");
         }
     }
-    let error = error(&finite, &wanted);
-    assert!(error <= tolerance, "{what} is off by {error:e}");
+    assert_near(what, &finite, &wanted, tolerance);
 }
 
 proptest! {

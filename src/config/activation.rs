@@ -52,6 +52,8 @@ pub enum Activation {
     /// `e^z / Σ e^z` over the output's last axis: the channels in `channels_last`, the last spatial axis in
     /// `channels_first`, as Keras does.
     Softmax,
+    /// `z − ln Σ e^z` over the same axis.
+    LogSoftmax,
 }
 
 /// What the derivative of an activation is computed from, and so what a forward pass keeps for the backward pass.
@@ -69,10 +71,11 @@ impl Activation {
     /// Keras's plain `relu`.
     pub const RELU: Self = Self::Relu { negative_slope: 0.0, max_value: None, threshold: 0.0 };
 
-    /// The activation that Keras knows by `name` (case matters).
+    /// The activation that Keras 2.15's `activations.get` finds by `name` (case matters): a function, or an activation
+    /// layer's class, which Keras then makes with its defaults.
     ///
     /// # Errors
-    /// [`Error::UnknownValue`] for any other name.
+    /// [`Error::Unsupported`] for `PReLU`, whose slopes would be weights; [`Error::UnknownValue`] for any other name.
     pub fn from_keras_name(name: &str) -> Result<Self> {
         Ok(match name {
             "linear" => Self::Linear,
@@ -88,15 +91,35 @@ impl Activation {
             "swish" | "silu" => Self::Swish,
             "gelu" => Self::Gelu { approximate: false },
             "mish" => Self::Mish,
-            "softmax" => Self::Softmax,
+            "softmax" | "Softmax" => Self::Softmax,
+            "log_softmax" => Self::LogSoftmax,
+            // TensorFlow's functions, which Keras finds under these names.
+            "leaky_relu" => Self::Relu { negative_slope: 0.2, max_value: None, threshold: 0.0 },
+            "relu6" => Self::Relu { negative_slope: 0.0, max_value: Some(6.0), threshold: 0.0 },
+            "ReLU" => Self::RELU,
+            "LeakyReLU" => Self::Relu { negative_slope: 0.3, max_value: None, threshold: 0.0 },
+            "ThresholdedReLU" => Self::Relu { negative_slope: 0.0, max_value: None, threshold: 1.0 },
+            "ELU" => Self::Elu { alpha: 1.0 },
+            "PReLU" => return Err(Self::with_weights()),
             _ => {
                 return Err(Error::UnknownValue {
                     argument: "activation",
-                    expected: "linear, relu, elu, selu, softplus, softsign, tanh, sigmoid, hard_sigmoid, exponential, swish, silu, gelu, mish, softmax",
+                    expected: "linear, relu, elu, selu, softplus, softsign, tanh, sigmoid, hard_sigmoid, exponential, swish, silu, gelu, mish, softmax, log_softmax, leaky_relu, relu6, or the class of an activation layer",
                     value: name.to_owned(),
                 });
             }
         })
+    }
+
+    /// Why an activation with weights of its own can't be one of ours.
+    pub(crate) fn with_weights() -> Error {
+        Error::Unsupported { what: "activation PReLU".into(), with: "here: its slopes are weights".into() }
+    }
+
+    /// Whether each value depends on all of its row, the output's last axis.
+    #[must_use]
+    pub fn over_rows(&self) -> bool {
+        matches!(self, Self::Softmax | Self::LogSoftmax)
     }
 
     /// The name Keras knows this activation by, or none where Keras has it only as a layer with arguments.
@@ -117,6 +140,7 @@ impl Activation {
             Self::Gelu { approximate: false } => "gelu",
             Self::Mish => "mish",
             Self::Softmax => "softmax",
+            Self::LogSoftmax => "log_softmax",
             Self::Relu { .. } | Self::Elu { .. } | Self::Gelu { approximate: true } => return None,
         })
     }
@@ -136,7 +160,8 @@ impl Activation {
             | Self::Tanh
             | Self::Sigmoid
             | Self::Exponential
-            | Self::Softmax => Saved::Output,
+            | Self::Softmax
+            | Self::LogSoftmax => Saved::Output,
             Self::Elu { alpha } if alpha > 0.0 => Saved::Output,
             _ => Saved::PreActivation,
         }
@@ -162,8 +187,8 @@ impl Activation {
             Self::Gelu { approximate: false } => (codes::GELU, [0.0; 3]),
             Self::Gelu { approximate: true } => (codes::GELU_TANH, [0.0; 3]),
             Self::Mish => (codes::MISH, [0.0; 3]),
-            // Softmax couples a whole row, so it has kernels of its own and element-wise kernels pass it through.
-            Self::Softmax => (codes::LINEAR, [0.0; 3]),
+            // They couple a whole row, so they have kernels of their own and element-wise kernels pass them through.
+            Self::Softmax | Self::LogSoftmax => (codes::LINEAR, [0.0; 3]),
         }
     }
 }

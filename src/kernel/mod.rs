@@ -240,8 +240,8 @@ pub const KERNELS: [KernelInfo; 23] = [
     kernel!(GradBiasShared, "grad_bias_shared", Unused, [], [Read, Write], []),
     kernel!(Activate, "activate", Unused, [ACTIVATION], [Read, Write], ["ACTIVATION"]),
     kernel!(ActivateGrad, "activate_grad", Unused, [ACTIVATION, DERIVATIVE], [Read, Read, Write], ["ACTIVATION"]),
-    kernel!(Softmax, "softmax", Unused, [], [Write], []),
-    kernel!(SoftmaxGrad, "softmax_grad", Unused, [], [Read, Read, Write], []),
+    kernel!(Softmax, "softmax", Unused, [], [Write], ["LOGARITHM"]),
+    kernel!(SoftmaxGrad, "softmax_grad", Unused, [], [Read, Read, Write], ["LOGARITHM"]),
     kernel!(Fill, "fill", Unused, [], [Write], []),
 ];
 

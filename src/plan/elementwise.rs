@@ -19,6 +19,11 @@ pub(super) fn fused_code(activation: Activation) -> u32 {
     }
 }
 
+/// `LOGARITHM` of the kernels that work row by row.
+fn logarithm(activation: Activation) -> u32 {
+    u32::from(activation == Activation::LogSoftmax)
+}
+
 /// All that [`fused_code`] gives.
 pub(super) const FUSED: [u32; 3] = [codes::LINEAR, codes::RELU, codes::ANY];
 
@@ -32,7 +37,8 @@ impl Planner<'_> {
     pub(super) fn softmax(&self, plan: &mut Plan, batch: u32) -> Result<()> {
         let row = self.geometry.softmax_row();
         let params = Params { row, ..Params::default() };
-        self.over_outputs(plan, batch, Kernel::Softmax.variant(&[]), params, &[Role::Output], row.into())
+        let variant = Kernel::Softmax.variant(&[logarithm(self.geometry.config().activation)]);
+        self.over_outputs(plan, batch, variant, params, &[Role::Output], row.into())
     }
 
     pub(super) fn activate_grad(&self, plan: &mut Plan, batch: u32) -> Result<()> {
@@ -42,10 +48,11 @@ impl Planner<'_> {
         let from_output = u32::from(activation.saved() == Saved::Output);
         let saved = if from_output == 1 { Role::Output } else { Role::PreActivation };
         let roles = [saved, Role::GradOutput, Role::GradPreActivation];
-        if activation == Activation::Softmax {
+        if activation.over_rows() {
             let row = self.geometry.softmax_row();
             let params = Params { row, ..Params::default() };
-            self.over_outputs(plan, batch, Kernel::SoftmaxGrad.variant(&[]), params, &roles, row.into())
+            let variant = Kernel::SoftmaxGrad.variant(&[logarithm(activation)]);
+            self.over_outputs(plan, batch, variant, params, &roles, row.into())
         } else {
             let params = Params { from_output, ..Params::default().with_activation(activation) };
             self.over_outputs(plan, batch, Kernel::ActivateGrad.variant(&[params.activation]), params, &roles, THREADS)
@@ -121,7 +128,8 @@ impl Planner<'_> {
 /// Every variant of these kernels that a plan can ask for.
 pub(super) fn variants() -> Vec<Variant> {
     use Kernel::{Activate, ActivateGrad, Fill, GradBias, GradBiasShared, Softmax, SoftmaxGrad};
-    let mut variants = [Fill, GradBiasShared, Softmax, SoftmaxGrad].map(|kernel| kernel.variant(&[])).to_vec();
+    let mut variants = [Fill, GradBiasShared].map(|kernel| kernel.variant(&[])).to_vec();
+    variants.extend([Softmax, SoftmaxGrad].into_iter().flat_map(|k| [0, 1].map(|logarithm| k.variant(&[logarithm]))));
     variants.extend([1, MOST_PARTS].into_iter().flat_map(|p| WIDTHS.map(|width| GradBias.variant(&[p, width]))));
     for (_, code) in codes::ALL.into_iter().filter(|(_, code)| ![codes::LINEAR, codes::ANY].contains(code)) {
         variants.push(ActivateGrad.variant(&[code]));

@@ -95,7 +95,7 @@ impl<'a> Planner<'a> {
         let activation = self.geometry.config().activation;
         let (target, fused) = match (pre_activation, activation) {
             (true, _) => (Role::PreActivation, Activation::Linear),
-            (false, Activation::Softmax) => (Role::Output, Activation::Linear),
+            (false, rows) if rows.over_rows() => (Role::Output, Activation::Linear),
             (false, fused) => (Role::Output, fused),
         };
         match implementation {
@@ -106,7 +106,7 @@ impl<'a> Planner<'a> {
         if pre_activation {
             self.activate(&mut plan, batch)?;
         }
-        if activation == Activation::Softmax {
+        if activation.over_rows() {
             self.softmax(&mut plan, batch)?;
         }
         Ok(plan)

@@ -1,4 +1,4 @@
-//! Twins of `activate`, `activate_grad`, `softmax` and `softmax_grad`.
+//! Twins of `activate`, `activate_grad`, `softmax` and `softmax_grad`, and what a layer does with them.
 
 use crate::config::Activation;
 
@@ -30,11 +30,11 @@ fn erf(z: f64) -> f64 {
     value.copysign(z)
 }
 
-/// `activation(z)`, element-wise ones; softmax passes through.
+/// `activation(z)`, element-wise ones; those of rows pass through.
 #[must_use]
 pub fn activation(z: f64, activation: Activation) -> f64 {
     match activation {
-        Activation::Linear | Activation::Softmax => z,
+        Activation::Linear | Activation::Softmax | Activation::LogSoftmax => z,
         Activation::Relu { negative_slope, max_value, threshold } => match max_value {
             Some(most) if z >= most.into() => most.into(),
             _ if z > threshold.into() => z,
@@ -69,7 +69,7 @@ fn gelu_tanh(z: f64) -> f64 {
 #[must_use]
 pub fn derivative(z: f64, activation: Activation) -> f64 {
     match activation {
-        Activation::Linear | Activation::Softmax => 1.0,
+        Activation::Linear | Activation::Softmax | Activation::LogSoftmax => 1.0,
         Activation::Relu { negative_slope, max_value, threshold } => match max_value {
             Some(most) if z >= most.into() => 0.0,
             _ if z > threshold.into() => 1.0,
@@ -146,4 +146,47 @@ pub fn softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
             y.iter().zip(dy).map(move |(y, dy)| y * (dy - sum))
         })
         .collect()
+}
+
+/// The logarithm of softmax of each row.
+#[must_use]
+pub fn log_softmax(z: &[f64], row: usize) -> Vec<f64> {
+    z.chunks_exact(row)
+        .flat_map(|row| {
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = row.iter().map(|z| (z - largest).exp()).sum();
+            row.iter().map(move |z| z - largest - sum.ln())
+        })
+        .collect()
+}
+
+/// The gradient before the logarithm of softmax of each row, from its output.
+#[must_use]
+pub fn log_softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
+    y.chunks_exact(row)
+        .zip(dy.chunks_exact(row))
+        .flat_map(|(y, dy)| {
+            let sum: f64 = dy.iter().sum();
+            y.iter().zip(dy).map(move |(y, dy)| dy - y.exp() * sum)
+        })
+        .collect()
+}
+
+/// Output and gradient before the activation, of any activation, from the values before it and the output's gradient;
+/// `row` is the length of the output's last axis.
+#[must_use]
+pub fn activation_passes(z: &[f64], dy: &[f64], of: Activation, row: usize) -> (Vec<f64>, Vec<f64>) {
+    match of {
+        Activation::Softmax => {
+            let output = softmax(z, row);
+            let dz = softmax_grad(&output, dy, row);
+            (output, dz)
+        }
+        Activation::LogSoftmax => {
+            let output = log_softmax(z, row);
+            let dz = log_softmax_grad(&output, dy, row);
+            (output, dz)
+        }
+        _ => (activate(z, of), activate_grad(z, dy, of)),
+    }
 }

@@ -7,12 +7,15 @@ mod dense;
 mod loops;
 mod sparse;
 
-pub use activation::{activate, activate_grad, activation, derivative, softmax, softmax_grad};
+pub use activation::{
+    activate, activate_grad, activation, activation_passes, derivative, log_softmax, log_softmax_grad, softmax,
+    softmax_grad,
+};
 pub use dense::{dense_forward, dense_gather, dense_grad_input, dense_grad_kernel, dense_scatter};
 pub use loops::{grad_bias, grad_bias_shared, loop_forward, loop_grad_input, loop_grad_kernel};
 pub use sparse::{sparse_forward, sparse_grad_input, sparse_grad_kernel};
 
-use crate::config::{Activation, Bias, Implementation};
+use crate::config::{Bias, Implementation};
 use crate::geometry::{Geometry, SparseIndex};
 
 /// Everything that a forward and a backward pass give.
@@ -55,13 +58,7 @@ pub fn passes_by(
     let row = geometry.softmax_row() as usize;
     let dy: Vec<f64> = grad_output.iter().map(|&v| v.into()).collect();
     let finish = |pre_activation: Vec<f64>| {
-        let (output, dz) = if activation == Activation::Softmax {
-            let output = softmax(&pre_activation, row);
-            let dz = softmax_grad(&output, &dy, row);
-            (output, dz)
-        } else {
-            (activate(&pre_activation, activation), activate_grad(&pre_activation, &dy, activation))
-        };
+        let (output, dz) = activation_passes(&pre_activation, &dy, activation, row);
         (pre_activation, output, dz)
     };
     let ((pre_activation, output, dz), grad_input, grad_kernel) = match implementation {

@@ -87,6 +87,7 @@ pub(crate) fn activations() -> Vec<Activation> {
         Activation::Gelu { approximate: true },
         Activation::Mish,
         Activation::Softmax,
+        Activation::LogSoftmax,
     ]
 }
 

@@ -87,7 +87,10 @@ pub fn config_from_keras(class_name: &str, config: &Value) -> Result<(Config, Ke
     };
     let data_format =
         json::given(&config, "data_format").map_or(Ok(DataFormat::ChannelsLast), data_format_from_keras)?;
-    let activation = json::given(&config, "activation").map_or(Ok(Activation::Linear), activation_from_keras)?;
+    let activation = match json::given(&config, "activation") {
+        None => Activation::Linear,
+        Some(value) => activation_from_keras(&with_axis_from_end(value, rank + 1))?,
+    };
     let bias = match json::given(&config, "use_bias").map(|value| (value.as_bool(), json::integer(value), value)) {
         None | Some((Some(true), ..) | (_, Some(1), _)) => Bias::PerLocation,
         Some((Some(false), ..) | (_, Some(0), _)) => Bias::None,
@@ -112,6 +115,16 @@ pub fn config_from_keras(class_name: &str, config: &Value) -> Result<(Config, Ke
         .activation(activation)
         .bias(bias);
     Ok((config, layout))
+}
+
+/// An activation layer that names the last axis by its number, the batch being axis 0, names it from the end.
+fn with_axis_from_end(activation: &Value, last: usize) -> Value {
+    let mut activation = activation.clone();
+    let axis = activation.get_mut("config").and_then(|config| config.get_mut("axis"));
+    if let Some(axis) = axis.filter(|axis| json::integer(axis) == i64::try_from(last).ok()) {
+        *axis = json!(-1);
+    }
+    activation
 }
 
 fn positive(argument: &'static str, value: &Value) -> Result<usize> {
@@ -168,6 +181,7 @@ pub fn activation_from_keras(value: &Value) -> Result<Activation> {
                     .and_then(Value::as_str)
                     .ok_or_else(unknown)
                     .and_then(Activation::from_keras_name),
+                Some(Value::Object(_)) if class == "PReLU" => Err(Activation::with_weights()),
                 Some(Value::Object(config)) => activation_layer_from_keras(class, config).ok_or_else(unknown)?,
                 _ => Err(unknown()),
             }

@@ -112,10 +112,28 @@ fn activations_in_every_form() -> Result<()> {
         (json!({"class_name": "ELU", "config": {"alpha": 0.7}}), Activation::Elu { alpha: 0.7 }),
         (json!({"class_name": "Activation", "config": {"activation": "mish"}}), Activation::Mish),
         (json!({"class_name": "Softmax", "config": {"axis": -1}}), Activation::Softmax),
+        // The last axis of (batch, rows, columns, filters).
+        (json!({"class_name": "Softmax", "config": {"axis": 3}}), Activation::Softmax),
+        // What Keras finds by name beside its own functions: TensorFlow's, and layers' classes with their defaults.
+        (json!("leaky_relu"), leaky(0.2)),
+        (json!("LeakyReLU"), leaky(0.3)),
+        (json!("relu6"), Activation::Relu { negative_slope: 0.0, max_value: Some(6.0), threshold: 0.0 }),
+        (json!("ThresholdedReLU"), Activation::Relu { negative_slope: 0.0, max_value: None, threshold: 1.0 }),
+        (json!("log_softmax"), Activation::LogSoftmax),
+        (json!("Softmax"), Activation::Softmax),
+        (json!("ELU"), Activation::Elu { alpha: 1.0 }),
+        (json!("ReLU"), Activation::RELU),
     ] {
         assert_eq!(read(json!({"activation": value}))?.0.activation, expected, "{value}");
     }
-    assert!(read(json!({"activation": {"class_name": "Softmax", "config": {"axis": 1}}})).is_err());
+    for refused in [
+        json!({"class_name": "Softmax", "config": {"axis": 1}}),
+        json!({"class_name": "PReLU", "config": {"shared_axes": null}}),
+        json!("PReLU"),
+    ] {
+        let found = read(json!({"activation": refused}));
+        assert!(matches!(found, Err(Error::Unsupported { .. })), "{refused}: {found:?}");
+    }
     Ok(())
 }
 

@@ -77,14 +77,8 @@ impl Expected {
         clear_corners(&z, activation, &mut grad_output);
 
         let dy: Vec<f64> = grad_output.iter().map(|&v| v.into()).collect();
-        let (output, dz) = if activation == Activation::Softmax {
-            let row = geometry.softmax_row() as usize;
-            let output = reference::softmax(&z, row);
-            let dz = reference::softmax_grad(&output, &dy, row);
-            (output, dz)
-        } else {
-            (reference::activate(&z, activation), reference::activate_grad(&z, &dy, activation))
-        };
+        let row = geometry.softmax_row() as usize;
+        let (output, dz) = reference::activation_passes(&z, &dy, activation, row);
         // A saturated activation makes gradients small by cancelling what isn't: that much may be lost to rounding.
         let (dy, small) = (largest(&dy), largest(&dz));
         let factor = if small > 0.0 { (dy / small).max(1.0) } else { 1.0 };

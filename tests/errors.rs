@@ -139,7 +139,7 @@ fn names_and_numbers_that_keras_does_not_know() {
         assert!(matches!(error, Error::UnknownValue { argument: "implementation", .. }), "{error:?}");
         tells(&error, &["1, 2, 3", &implementation.to_string()]);
     }
-    for name in ["foo", "ReLU", "Linear", "", "leaky_relu"] {
+    for name in ["foo", "Relu", "Linear", "", "leaky"] {
         let error = Activation::from_keras_name(name).expect_err("case matters");
         assert!(matches!(error, Error::UnknownValue { argument: "activation", .. }), "{error:?}");
         tells(&error, &["hard_sigmoid", &format!("but is {name}")]);

@@ -453,7 +453,7 @@ fn sums_longer_than_a_driver_s_loops_are_cut() {
         (Config::new(3, [2000]).activation(Activation::Tanh), vec![2001, 1]),
         (Config::new(4, [700]).activation(Activation::RELU), vec![701, 3]),
         (Config::new(132, [3]).activation(Activation::Softmax), vec![3, 900]),
-        (Config::new(2, [1000]).padding(Padding::Circular).bias(Bias::PerFilter), vec![1200, 2]),
+        (Config::new(2, [800]).padding(Padding::Circular).bias(Bias::PerFilter), vec![900, 2]),
         (Config::new(2, [40, 40]).data_format(DataFormat::ChannelsFirst).bias(Bias::None), vec![2, 40, 41]),
     ];
     for (config, shape) in layers {

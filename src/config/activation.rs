@@ -122,7 +122,7 @@ impl Activation {
         matches!(self, Self::Softmax | Self::LogSoftmax)
     }
 
-    /// The name Keras knows this activation by, or none where Keras has it only as a layer with arguments.
+    /// The name of the function that Keras knows this activation by, or none where Keras has it only as a layer with arguments.
     #[must_use]
     pub fn keras_name(&self) -> Option<&'static str> {
         Some(match *self {

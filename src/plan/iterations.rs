@@ -1,5 +1,6 @@
 //! How often a thread's loops turn: some drivers end them after a fixed number without a word, so that results would be
-//! silently wrong. Lavapipe counts 65,535 for all loops of an invocation together.
+//! silently wrong. Lavapipe counts 65,535 for all loops of an invocation together, and for each time that a loop is entered
+//! the turn in which it ends, too.
 
 use super::{Planner, tiles};
 use crate::config::Bias;
@@ -13,8 +14,8 @@ impl Planner<'_> {
     pub(super) fn iterations(&self, variant: Variant, p: &Params) -> u64 {
         let of = |value: u32| u64::from(value);
         let outer = of(p.kernel_0) + of(p.kernel_0) * of(p.kernel_1) + of(p.taps);
-        let window = |step: u64| outer + of(p.window) / step;
-        let readers = |turns: u64| self.outer_readers() + self.most_readers() * (1 + turns);
+        let window = |step: u64| 2 * outer + of(p.window) / step;
+        let readers = |turns: u64| 2 * self.outer_readers() + self.most_readers() * (2 + turns);
         let tiles = tiles::turns;
         // Of a cell's rows, or a reader's filters, a thread does a part, four at a step.
         let split = |blocks: u64, all: u64, parts: u64| blocks * (1 + 8) + all.div_ceil(parts) + 16 + 32;
@@ -32,7 +33,7 @@ impl Planner<'_> {
             Kernel::GradBias => of(p.batch) + 3,
             Kernel::GradBiasShared => of(p.row).div_ceil(64) + 6,
             Kernel::SparseForward => of(p.count) + FINISHING,
-            Kernel::SparseGradInput => self.most_readers() * (1 + of(p.filters)),
+            Kernel::SparseGradInput => self.most_readers() * (2 + of(p.filters)),
             Kernel::LoopForwardSplit => {
                 let [_, lanes, threads, ..] = variant.constants.map(u64::from);
                 split(of(p.taps).div_ceil(threads), 3 * of(p.window), threads / lanes) + FINISHING

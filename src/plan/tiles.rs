@@ -40,9 +40,10 @@ pub const TILE_SHAPES: [TileShape; 8] = [
     shape(1, 1, 4, 8), // 16 x 32
 ];
 
-/// Turns of a thread's loops over a sum of so many terms: a step of 16, and its four fours of terms (`tile.wgsl`).
+/// Turns of a thread's loops over a sum of so many terms: a step of 16, its four fours of terms, and the turn in which the
+/// loop over those ends (`tile.wgsl`).
 pub(super) const fn turns(terms: u64) -> u64 {
-    terms.div_ceil(16) * (1 + 4)
+    terms.div_ceil(16) * (1 + 4 + 1)
 }
 
 impl TileShape {

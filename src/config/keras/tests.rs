@@ -53,9 +53,7 @@ fn what_keras_refuses_is_refused() {
     }
     unknown("data_format", json!({"data_format": "NHWC"}));
     unknown("data_format", json!({"data_format": 1}));
-    for activation in
-        [json!("foo"), json!("ReLU"), json!("Relu"), json!(3), json!({"class_name": "Dense", "config": {}})]
-    {
+    for activation in [json!("foo"), json!("Relu"), json!(3), json!({"class_name": "Dense", "config": {}})] {
         unknown("activation", json!({"activation": activation}));
     }
     unknown("use_bias", json!({"use_bias": "yes"}));

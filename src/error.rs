@@ -201,7 +201,32 @@ pub enum Error {
         /// Those that `WGPU_BACKEND` names, where it is set.
         wanted: Option<String>,
     },
+    /// What went wrong in a layer of a network.
+    #[error("layer {layer:?}: {error}")]
+    InLayer {
+        /// The layer's name.
+        layer: String,
+        /// What went wrong.
+        error: Box<Self>,
+    },
     /// There is no adapter to run on.
     #[error("no adapter: {0}")]
     NoAdapter(String),
+}
+
+impl Error {
+    /// The same error, of the layer of this name.
+    #[must_use]
+    pub fn in_layer(self, layer: &str) -> Self {
+        Self::InLayer { layer: layer.to_owned(), error: Box::new(self) }
+    }
+
+    /// What went wrong, whichever layer it went wrong in.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::InLayer { error, .. } => error.cause(),
+            error => error,
+        }
+    }
 }

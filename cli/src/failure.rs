@@ -80,7 +80,7 @@ fn one_line(text: &str) -> String {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = error.to_string();
-        match &error {
+        match error.cause() {
             Error::NoAdapter(why) => Self::machine(message).with_help(if why.starts_with("none matches") {
                 "leave out --adapter (and WGPU_ADAPTER_NAME), or name one of these"
             } else {

@@ -3,7 +3,7 @@
 use super::error::{NotAChain, Problem};
 use super::json::{self, Object};
 use super::model::Frame;
-use crate::config::keras::keras1;
+use crate::config::keras::{from_json, keras1};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
@@ -43,24 +43,15 @@ impl Architecture {
     /// Takes `text`, the JSON that Keras 2 writes for a Sequential or a functional model, apart.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let json = |error: serde_json::Error| Problem::Json { what: MODEL, message: error.to_string() };
-        Self::from_value(serde_json::from_str(text).map_err(json)?)
+        Self::from_value(from_json(text).map_err(json)?)
     }
 
     /// As [`Architecture::parse`].
     pub(super) fn from_value(value: Value) -> Result<Self, Problem> {
         let Value::Object(mut outer) = value else { return Err(Problem::malformed(MODEL, "dictionary")) };
         let class = json::string(&outer, "class_name").ok_or_else(|| Problem::lacks(MODEL, "`class_name`"))?.to_owned();
-        let mut config = match outer.shift_remove("config") {
-            Some(Value::Object(config)) => config,
-            // A Sequential of Keras before 2.2.3 is just the list of its layers.
-            Some(Value::Array(layers)) if class == "Sequential" => {
-                let mut config = Object::new();
-                config.insert("name".into(), json!("sequential"));
-                config.insert("layers".into(), layers.into());
-                config
-            }
-            _ => return Err(Problem::lacks(format!("{MODEL} ({class})"), "`config`")),
-        };
+        let config = take_config(&class, &mut outer);
+        let mut config = config.ok_or_else(|| Problem::lacks(format!("{MODEL} ({class})"), "`config`"))?;
         let layers = match (class.as_str(), config.shift_remove("layers")) {
             ("Sequential" | "Functional" | "Model", Some(Value::Array(layers))) => layers,
             (_, Some(Value::Array(_)) | None) => {
@@ -88,6 +79,13 @@ impl Architecture {
             model.connect(&names)?;
         }
         Ok(model)
+    }
+
+    /// The names and classes of the layers, in the order of the file's list.
+    pub(super) fn in_file(&self) -> Vec<(&str, &str)> {
+        let mut layers: Vec<_> = self.layers.iter().collect();
+        layers.sort_by_key(|layer| layer.listed);
+        layers.iter().map(|layer| (layer.name.as_str(), layer.class_name.as_str())).collect()
     }
 
     fn connect_in_order(&mut self) {
@@ -184,6 +182,40 @@ impl Architecture {
     }
 }
 
+/// Takes `config` out of a dictionary. A Sequential of Keras before 2.2.3 is just the list of its layers.
+fn take_config(class: &str, outer: &mut Object) -> Option<Object> {
+    match outer.shift_remove("config")? {
+        Value::Object(config) => Some(config),
+        Value::Array(layers) if class == "Sequential" => {
+            Some(Object::from_iter([("name".into(), json!("sequential")), ("layers".into(), layers.into())]))
+        }
+        _ => None,
+    }
+}
+
+/// What a layer holds in itself.
+pub(super) enum Inside {
+    /// A model in the model.
+    Model(Architecture),
+    /// The one layer of a wrapper.
+    Wrapped(Entry),
+}
+
+impl Entry {
+    /// The layers in this one; none where it is a layer like any other.
+    pub(super) fn inside(&self) -> Option<Result<Inside, Problem>> {
+        if let Some(layer) = self.config.get("layer") {
+            return Some(entry(0, layer.clone()).map(Inside::Wrapped));
+        }
+        if !self.config.contains_key("layers") {
+            return None;
+        }
+        let mut model = self.rest.clone();
+        model.insert("config".into(), self.config.clone().into());
+        Some(Architecture::from_value(model.into()).map(Inside::Model))
+    }
+}
+
 fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     let Value::Object(mut rest) = layer else {
         return Err(Problem::malformed(format!("layer {index} of {MODEL}"), "dictionary"));
@@ -191,13 +223,9 @@ fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     let class_name = json::string(&rest, "class_name")
         .ok_or_else(|| Problem::lacks(format!("layer {index}"), "`class_name`"))?
         .to_owned();
-    let mut config = match rest.shift_remove("config") {
-        Some(Value::Object(config)) => config,
-        // A model in the model may be a list of layers; it isn't looked into.
-        Some(Value::Array(_)) => Object::new(),
-        _ => return Err(Problem::lacks(format!("layer {index} ({class_name})"), "`config`")),
-    };
-    let name = json::string(&config, "name").or(json::string(&rest, "name"));
+    let config = take_config(&class_name, &mut rest);
+    let mut config = config.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "`config`"))?;
+    let name = json::string(&rest, "name").or(json::string(&config, "name"));
     let name = name.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "name"))?.to_owned();
     keras1::rename(&class_name, &mut config);
     Ok(Entry { name, class_name, listed: index, config, rest, inputs: Vec::new(), arguments: Vec::new() })

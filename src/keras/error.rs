@@ -141,8 +141,8 @@ pub enum Problem {
         /// The version found.
         found: u32,
     },
-    /// A file of another Keras than 2, with what is wrong with it.
-    #[error("{problem} (saved by Keras {version}; files of Keras 2 are read)")]
+    /// A file of Keras 3, with what is wrong with it.
+    #[error("{problem} (saved by Keras {version}; of Keras 3, Sequential models are read)")]
     KerasVersion {
         /// The version of Keras that wrote it.
         version: String,
@@ -154,16 +154,6 @@ pub enum Problem {
     In {
         /// Which part.
         part: String,
-        /// What is wrong with it.
-        problem: Box<Problem>,
-    },
-    /// Something is wrong with a layer.
-    #[error("layer \"{layer}\" ({class}): {problem}")]
-    Layer {
-        /// Its name.
-        layer: String,
-        /// Its class.
-        class: String,
         /// What is wrong with it.
         problem: Box<Problem>,
     },
@@ -272,6 +262,21 @@ pub enum Problem {
         /// The shape found.
         found: Vec<usize>,
     },
+    /// The weights don't fit the description, but would with another value of one argument.
+    #[error("{problem}; `{argument}` {value:?} would fit its weights")]
+    WouldFit {
+        /// What is wrong.
+        problem: Box<Problem>,
+        /// The argument.
+        argument: &'static str,
+        /// The value that would fit.
+        value: Vec<usize>,
+    },
+    /// HDF5 has it, but it isn't read here.
+    #[error(
+        "{0} of HDF5 isn't read here; `h5repack -l CONTI OLD NEW` of an HDF5 that knows it rewrites the file, or h5py does, dataset by dataset"
+    )]
+    Hdf5(String),
     /// An array has another number of values than its shape says.
     #[error("{what} of shape {shape:?} has {found} values")]
     Values {
@@ -305,6 +310,9 @@ pub enum Problem {
         /// Weights in the file.
         stored: u64,
     },
+    /// Where one array is needed, an archive has none or several.
+    #[error("it holds {} arrays ({}), but one is needed", .0.len(), .0.join(", "))]
+    Arrays(Vec<String>),
     /// An `.npy` header claims more bytes than such headers have.
     #[error("its header claims {found} bytes, over {limit}")]
     HeaderLength {
@@ -364,6 +372,23 @@ impl Problem {
     /// The problem with the part of the file where it is.
     pub(super) fn within(self, part: impl Into<String>) -> Self {
         Self::In { part: part.into(), problem: Box::new(self) }
+    }
+
+    /// Whether the file as a whole can't be read for it, and not one of its layers alone.
+    pub(super) fn is_of_file(&self) -> bool {
+        match self {
+            Self::Hdf5(_) => true,
+            Self::In { problem, .. } => problem.is_of_file(),
+            _ => false,
+        }
+    }
+
+    /// The problem with a file that this version of Keras wrote, which it may explain.
+    pub(super) fn by_keras(self, version: &str) -> Self {
+        match version.starts_with('3') {
+            true => Self::KerasVersion { version: version.to_owned(), problem: Box::new(self) },
+            false => self,
+        }
     }
 
     /// The problem with the file that has it.

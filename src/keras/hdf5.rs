@@ -1,8 +1,7 @@
 //! The HDF5 side: what Keras stores where, read and written with `hdf5-pure`.
 
 use super::error::Problem;
-use super::weights::{Array, Source};
-use crate::config::keras::rank_of_class;
+use super::weights::{Array, Nothing, Source, hdf5_problem};
 use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FinishedGroup, Group, GroupBuilder};
 use std::collections::{BTreeMap, HashMap};
 
@@ -56,13 +55,13 @@ impl Reader {
 
     /// The layers as `model.save("….h5")` stores them: by name.
     pub(super) fn by_name(&self) -> ByName<'_> {
-        ByName(self)
+        ByName { reader: self, group: None, wrapper: None }
     }
 
-    /// The layers as the native format stores them: by class. `classes` are those of the model's layers, in order, with
-    /// their names.
-    pub(super) fn by_class(&self, layers: &[(&str, &str)]) -> Result<ByClass<'_>, Problem> {
-        ByClass::new(self, layers)
+    /// The layers as the native format stores them: by class. `layers` are the names and classes of the model's layers,
+    /// in order.
+    pub(super) fn by_class(&self, layers: &[(&str, &str)]) -> ByClass<'_> {
+        ByClass::new(self, "", layers)
     }
 }
 
@@ -96,74 +95,134 @@ pub(super) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, Pr
 }
 
 /// See [`Reader::by_name`].
-pub(super) struct ByName<'a>(&'a Reader);
+pub(super) struct ByName<'a> {
+    reader: &'a Reader,
+    /// Inside a layer, the outermost layer: its group has the weights of all that is in it, however deep.
+    group: Option<String>,
+    /// Inside a wrapper, its name: under that its layer's weights are stored.
+    wrapper: Option<String>,
+}
 
-impl Source for ByName<'_> {
-    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, Problem> {
-        let group = self.0.group(&format!("model_weights/{name}"));
+impl ByName<'_> {
+    /// The weights that a layer of a model has under its own name.
+    fn own(&self, name: &str) -> Result<Vec<Dataset>, Problem> {
+        let group = self.reader.group(&format!("model_weights/{name}"));
         let group = group.map_err(|problem| problem.within(MISSING))?;
-        let open = |path: &str| {
-            group.dataset(path).map_err(|error| Problem::format(error).within(format!("weight \"{path}\"")))
-        };
-        let datasets: Vec<Dataset> = match names(&group, "weight_names")? {
-            Some(paths) => paths.iter().map(|path| open(path)).collect::<Result<_, _>>()?,
+        match names(&group, "weight_names")? {
+            Some(paths) => paths.iter().map(|path| dataset(&group, path)).collect(),
             // Never seen from Keras, but other writers and editors of its files may drop the attribute.
             None => {
                 let find = |what: &str| {
                     let paths = [format!("{name}/{what}:0"), format!("{what}:0"), what.to_owned()];
                     paths.iter().find_map(|path| group.dataset(path).ok())
                 };
-                ["kernel", "bias"].iter().filter_map(|what| find(what)).collect()
+                Ok(["kernel", "bias"].iter().filter_map(|what| find(what)).collect())
             }
+        }
+    }
+
+    /// The weights of a layer among those that are stored for the outermost one.
+    fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
+        let group = self.reader.group(&format!("model_weights/{outermost}"));
+        let group = group.map_err(|problem| problem.within(MISSING))?;
+        let of_layer = |path: &&String| {
+            let before = path.rsplit_once('/').and_then(|(layer, _)| layer.strip_suffix(name));
+            before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
         };
-        datasets.into_iter().map(|dataset| Array::hdf5(dataset, self.0.len)).collect()
+        let paths = names(&group, "weight_names")?.unwrap_or_default();
+        paths.iter().filter(of_layer).map(|path| dataset(&group, path)).collect()
+    }
+}
+
+fn dataset(group: &Group, path: &str) -> Result<Dataset, Problem> {
+    group.dataset(path).map_err(|error| hdf5_problem(error).within(format!("weight \"{path}\"")))
+}
+
+impl Source for ByName<'_> {
+    fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
+        let name = self.wrapper.as_deref().unwrap_or(name);
+        let datasets = match &self.group {
+            None => self.own(name)?,
+            Some(outermost) => self.among(outermost, name)?,
+        };
+        datasets.into_iter().map(|dataset| Array::hdf5(dataset, self.reader.len)).collect()
+    }
+
+    fn model(&self, name: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        let outermost = self.group.as_deref().or(self.wrapper.as_deref()).unwrap_or(name);
+        Box::new(Self { reader: self.reader, group: Some(outermost.to_owned()), wrapper: None })
+    }
+
+    fn wrapped(&self, name: &str, _: &str) -> Box<dyn Source + '_> {
+        let wrapper = self.wrapper.as_deref().unwrap_or(name).to_owned();
+        Box::new(Self { reader: self.reader, group: self.group.clone(), wrapper: Some(wrapper) })
     }
 }
 
 /// See [`Reader::by_class`].
 pub(super) struct ByClass<'a> {
     reader: &'a Reader,
-    /// Paths of the groups that hold the weights, by layer name.
-    groups: HashMap<String, String>,
+    /// Paths of the layers' groups by the layers' names, or why a layer has none.
+    groups: HashMap<String, Result<String, Problem>>,
 }
 
 impl<'a> ByClass<'a> {
     /// The native format names a layer's group after its class: the first `locally_connected2d`, the next
     /// `locally_connected2d_1`, … in the order of the model's layers. Keras 2.12 and 2.13 visited some layers twice, so
-    /// that their numbers have gaps; the order is the same.
-    fn new(reader: &'a Reader, layers: &[(&str, &str)]) -> Result<Self, Problem> {
+    /// that their numbers have gaps; the order is the same. `root` is the path of the model's own group, with a slash.
+    fn new(reader: &'a Reader, root: &str, layers: &[(&str, &str)]) -> Self {
         let mut groups = HashMap::new();
-        let mut containers = BTreeMap::new();
-        for container in ["layers", "_layer_checkpoint_dependencies"] {
-            if let Ok(group) = reader.group(container) {
-                containers.insert(container, group.groups().map_err(Problem::format)?);
-            }
-        }
+        let containers = ["layers", "_layer_checkpoint_dependencies"].map(|container| {
+            let path = format!("{root}{container}");
+            let members = reader.group(&path).and_then(|group| group.groups().map_err(Problem::format));
+            (path, members.unwrap_or_default())
+        });
         let mut classes: Vec<&str> = layers.iter().map(|(_, class)| *class).collect();
         classes.sort_unstable();
         classes.dedup();
         for class in classes {
-            let Some(rank) = rank_of_class(class) else { continue };
-            let stem = format!("locally_connected{rank}d");
+            let stem = snake_case(class);
             let of_class: Vec<_> = layers.iter().filter(|(_, c)| *c == class).collect();
             let mut found = Vec::new();
             for (container, members) in &containers {
                 let mut numbered: Vec<(u64, &String)> =
                     members.iter().filter_map(|name| Some((number(name.strip_prefix(&stem)?)?, name))).collect();
                 numbered.sort_unstable();
-                found = numbered.iter().map(|(_, name)| format!("{container}/{name}/vars")).collect();
+                found = numbered.iter().map(|(_, name)| format!("{container}/{name}")).collect();
                 if !found.is_empty() {
                     break;
                 }
             }
-            if found.len() != of_class.len() {
-                let (class, found, expected) = (class.to_owned(), found.len(), of_class.len());
-                return Err(Problem::LayerCount { class, found, expected });
+            let (count, expected) = (found.len(), of_class.len());
+            for (index, (name, _)) in of_class.into_iter().enumerate() {
+                // Of another number of groups nobody knows which is whose.
+                let group = found.get(index).filter(|_| count == expected).cloned();
+                let missing = || Problem::LayerCount { class: class.to_owned(), found: count, expected };
+                groups.insert((*name).to_owned(), group.ok_or_else(missing));
             }
-            groups.extend(of_class.iter().map(|(name, _)| (*name).to_owned()).zip(found));
         }
-        Ok(Self { reader, groups })
+        Self { reader, groups }
     }
+
+    fn group(&self, name: &str) -> Result<String, Problem> {
+        self.groups.get(name).cloned().unwrap_or(Err(Problem::NoWeights))
+    }
+}
+
+/// Keras's name for the group of a class: `LocallyConnected2D` is `locally_connected2d`, `ReLU` is `re_lu`.
+pub(super) fn snake_case(class: &str) -> String {
+    let letters: Vec<char> = class.chars().collect();
+    let mut snake = String::new();
+    for (i, &letter) in letters.iter().enumerate() {
+        let previous = i.checked_sub(1).and_then(|i| letters.get(i));
+        let next_is_lower = letters.get(i + 1).is_some_and(char::is_ascii_lowercase);
+        // An underscore stands before a capital that begins a word, or that follows a small letter.
+        if letter.is_ascii_uppercase() && previous.is_some_and(|p| p.is_ascii_lowercase() || next_is_lower) {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// The number behind a group's stem: none is 0, `_3` is 3.
@@ -175,13 +234,24 @@ fn number(suffix: &str) -> Option<u64> {
 }
 
 impl Source for ByClass<'_> {
-    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, Problem> {
-        let path = self.groups.get(name).ok_or(Problem::NoWeights)?;
-        let group = self.reader.group(path).map_err(|problem| problem.within(MISSING))?;
+    fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
+        let path = format!("{}/vars", self.group(name)?);
+        let group = self.reader.group(&path).map_err(|problem| problem.within(MISSING))?;
         let count = group.datasets().map_err(Problem::format)?.len();
-        let within = |i: usize| format!("weight {i} in {path}");
-        let open = |i: usize| group.dataset(&i.to_string()).map_err(|error| Problem::format(error).within(within(i)));
+        let open = |i: usize| dataset(&group, &i.to_string()).map_err(|problem| problem.within(&path));
         (0..count).map(|i| Array::hdf5(open(i)?, self.reader.len)).collect()
+    }
+
+    fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        match self.group(name) {
+            Ok(group) => Box::new(Self::new(self.reader, &format!("{group}/"), layers)),
+            Err(_) => Box::new(Nothing),
+        }
+    }
+
+    fn wrapped(&self, name: &str, layer: &str) -> Box<dyn Source + '_> {
+        let group = self.group(name).map(|group| format!("{group}/layer"));
+        Box::new(Self { reader: self.reader, groups: HashMap::from([(layer.to_owned(), group)]) })
     }
 }
 
@@ -292,5 +362,28 @@ impl<'a> Tree<'a> {
             group.add_group(tree.finish(builder));
         }
         group.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The groups that Keras 2.15 makes, seen in its files.
+    #[test]
+    fn snake_case_equals_keras() {
+        for (class, snake) in [
+            ("LocallyConnected1D", "locally_connected1d"),
+            ("LocallyConnected2D", "locally_connected2d"),
+            ("InputLayer", "input_layer"),
+            ("Flatten", "flatten"),
+            ("ReLU", "re_lu"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("ELU", "elu"),
+            ("ThresholdedReLU", "thresholded_re_lu"),
+            ("SpatialDropout1D", "spatial_dropout1d"),
+        ] {
+            assert_eq!(snake_case(class), snake);
+        }
     }
 }

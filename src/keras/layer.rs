@@ -2,43 +2,37 @@
 
 use super::architecture::Entry;
 use super::error::Problem;
+use super::fit;
 use super::json::{self, Object};
 use super::local::Local;
 use super::model::Kind;
-use super::shapes::{self, elements};
+use super::shapes;
 use super::weights::{Array, Source};
 use crate::Error;
 use crate::config::keras::{
     activation_from_keras, activation_layer_from_keras, config_from_keras, data_format_from_keras, rank_of_class,
 };
 use crate::config::{Activation, Bias, Config, DataFormat, Padding};
-use crate::geometry::{Geometry, KerasLayout};
+use crate::geometry::KerasLayout;
 use serde_json::Value;
 
 /// A shape without the batch; 0 where a size isn't known.
 pub(super) type Shape = Vec<usize>;
 
-/// The most entries that the tables of one axis may have beyond what the file's own size warrants. A config of a few
-/// bytes can claim axes of billions, whose tables nobody could store.
-const FREE_TABLE: u64 = 1 << 24;
-/// The most positions that an axis may have: half a gigabyte of input for one sample with one channel.
-const MOST_POSITIONS: u64 = 1 << 27;
+/// A layer's kind, and the shapes of its input and output.
+pub(super) type Described = (Kind, Option<Shape>, Option<Shape>);
 
-/// Kind and output shape of `entry`, given the shapes of its inputs; an unknown shape is none.
-pub(super) fn kind(
+/// What `entry` is to us, given the shapes of its inputs; an unknown shape is none.
+pub(super) fn describe(
     entry: &Entry,
     inputs: &[Option<Shape>],
     own_config: Option<&Config>,
     source: &dyn Source,
-) -> Result<(Kind, Option<Shape>, Option<Shape>), Problem> {
+) -> Result<Described, Problem> {
     let (class, config) = (entry.class_name.as_str(), &entry.config);
     let declared = declared_input_shape(entry);
-    let known: Option<Vec<&[usize]>> = inputs.iter().map(|shape| shape.as_deref()).collect();
     let input = inputs.first().cloned().flatten().or(declared.clone());
-    let unsupported = |reason: Option<String>| {
-        let output = known.as_ref().and_then(|known| shapes::output_shape(class, config, known));
-        Ok((Kind::Unsupported { reason }, input.clone(), output))
-    };
+    let unsupported = |reason| Ok(refused(entry, inputs, reason));
     if let Some(rank) = rank_of_class(class) {
         let (local, layout) = read_config(entry, own_config)?;
         let Some(input) = input.clone().or_else(|| from_weights(rank, &local, layout, entry, source)) else {
@@ -64,9 +58,7 @@ pub(super) fn kind(
         return unsupported(Some(format!("called with {argument}")));
     }
     if class == "InputLayer" {
-        let shape = declared
-            .or(input)
-            .ok_or_else(|| Problem::lacks(format!("layer \"{}\" (InputLayer)", entry.name), "shape"))?;
+        let shape = declared.or(input).ok_or_else(|| Problem::lacks("it", "shape"))?;
         return Ok((Kind::Identity, Some(shape.clone()), Some(shape)));
     }
     let same = |kind| Ok((kind, input.clone(), input.clone()));
@@ -93,29 +85,47 @@ pub(super) fn kind(
     match class {
         "Flatten" => {
             let data_format =
-                json::given(config, "data_format").map_or(Ok(DataFormat::ChannelsLast), data_format_from_keras);
-            let data_format = data_format.map_err(|e| in_layer(entry, e))?;
+                json::given(config, "data_format").map_or(Ok(DataFormat::ChannelsLast), data_format_from_keras)?;
             Ok((Kind::Flatten { data_format }, input.clone(), elements.map(|n| vec![n])))
         }
         "Reshape" => {
             let target = config.get("target_shape").and_then(json::list);
             let target: Option<Vec<i64>> = target.and_then(|t| t.iter().map(json::integer).collect());
-            let target =
-                target.ok_or_else(|| in_layer(entry, Problem::malformed("`target_shape`", "list of integers")))?;
+            let target = target.ok_or_else(|| Problem::malformed("`target_shape`", "list of integers"))?;
             let Some(elements) = elements else { return unsupported(Some("its input shape isn't known".into())) };
             let shape = reshape(elements, &target).ok_or_else(|| {
-                in_layer(entry, Problem::Reshape { from: input.clone().unwrap_or_default(), to: target.clone() })
+                let from = input.clone().unwrap_or_default();
+                Problem::Reshape { from, to: target.clone() }
             })?;
             Ok((Kind::Reshape(shape.clone()), input.clone(), Some(shape)))
         }
-        "Sequential" | "Functional" | "Model" => unsupported(Some("a model in the model".into())),
+        _ if config.contains_key("layers") => unsupported(Some("a model in the model".into())),
+        _ if config.contains_key("layer") => unsupported(Some("a layer in the layer".into())),
         _ => unsupported(None),
     }
 }
 
-fn in_layer(entry: &Entry, problem: impl Into<Problem>) -> Problem {
-    let (layer, class, problem) = (entry.name.clone(), entry.class_name.clone(), Box::new(problem.into()));
-    Problem::Layer { layer, class, problem }
+/// A layer that can't be run here. Its output shape is what its class makes of its input's, as far as that is known.
+pub(super) fn refused(entry: &Entry, inputs: &[Option<Shape>], reason: Option<String>) -> Described {
+    let mut inputs = inputs.to_vec();
+    if let Some(first @ None) = inputs.first_mut() {
+        *first = declared_input_shape(entry);
+    }
+    let known: Option<Vec<&[usize]>> = inputs.iter().map(Option::as_deref).collect();
+    let output = known.and_then(|known| shapes::output_shape(&entry.class_name, &entry.config, &known));
+    (Kind::Unsupported { reason }, inputs.first().cloned().flatten(), output)
+}
+
+/// The output shape that the shape of a locally connected layer's bias tells, where it can be read: it holds whatever
+/// the description says.
+pub(super) fn output_from_bias(entry: &Entry, source: &dyn Source) -> Option<Shape> {
+    let rank = rank_of_class(&entry.class_name)?;
+    let mut shape = source.arrays(&entry.name).ok()?.get(1)?.shape.clone();
+    let format = json::given(&entry.config, "data_format").map(data_format_from_keras);
+    if matches!(format, Some(Ok(DataFormat::ChannelsFirst))) {
+        shape.rotate_right(1);
+    }
+    (shape.len() == rank + 1).then_some(shape)
 }
 
 fn declared_input_shape(entry: &Entry) -> Option<Shape> {
@@ -156,18 +166,16 @@ fn with_axis_from_end(config: &Object, input: Option<&[usize]>) -> Object {
 }
 
 fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayout), Problem> {
-    let read = |class: &str, config: &Value| config_from_keras(class, config).map_err(|e| in_layer(entry, e));
-    let config = Value::Object(entry.config.clone());
     match own {
-        None => read(&entry.class_name, &config),
+        None => Ok(config_from_keras(&entry.class_name, &Value::Object(entry.config.clone()))?),
         // Keras's dictionary can't say all that ours can, but it says the layout.
         Some(own) => {
             let layout = json::given(&entry.config, "implementation").map_or(Some(1), json::integer);
-            let layout = KerasLayout::from_keras(layout.unwrap_or(0)).map_err(|e| in_layer(entry, e))?;
-            own.check().map_err(|e| in_layer(entry, e))?;
+            let layout = KerasLayout::from_keras(layout.unwrap_or(0))?;
+            own.check()?;
             match rank_of_class(&entry.class_name) == Some(own.rank()) {
                 true => Ok((own.clone(), layout)),
-                false => Err(in_layer(entry, Problem::Rank(own.rank()))),
+                false => Err(Problem::Rank(own.rank())),
             }
         }
     }
@@ -180,60 +188,39 @@ fn read_local(
     input: &[usize],
     source: &dyn Source,
 ) -> Result<Local, Problem> {
-    let arrays = source.arrays(&entry.name, &entry.class_name).map_err(|e| in_layer(entry, e))?;
+    let arrays = source.arrays(&entry.name)?;
     let expected = if config.bias == Bias::None { 1 } else { 2 };
     if arrays.len() != expected {
-        return Err(in_layer(entry, Problem::WeightCount { found: arrays.len(), expected }));
+        return Err(Problem::WeightCount { found: arrays.len(), expected });
     }
+    let shapes: Vec<Shape> = arrays.iter().map(|array| array.shape.clone()).collect();
     let mut arrays = arrays.into_iter();
     let (Some(kernel), bias) = (arrays.next(), arrays.next()) else {
-        return Err(in_layer(entry, Problem::lacks("it", "kernel")));
+        return Err(Problem::lacks("it", "kernel"));
     };
-
-    let stored = elements(&kernel.shape).map_err(|e| in_layer(entry, e))?;
-    check_tables(&config, input, stored).map_err(|e| in_layer(entry, e))?;
-    let geometry = Geometry::new(&config, input).map_err(|e| in_layer(entry, e))?;
-    layout.check(&geometry).map_err(|e| in_layer(entry, e))?;
-    let read = |what: &'static str, array: Array<'_>, expected: Vec<usize>| {
-        if array.shape != expected {
-            return Err(in_layer(entry, Problem::Shape { what, expected, found: array.shape }));
+    let geometry = fit::geometry(&config, layout, input, &shapes).map_err(|problem| {
+        match fit::other_argument(&config, layout, input, &shapes) {
+            Some((argument, value)) => Problem::WouldFit { problem: Box::new(problem), argument, value },
+            None => problem,
         }
-        let values = array.read().map_err(|problem| in_layer(entry, problem.within(what)))?;
-        match values.len() == expected.iter().product::<usize>() {
+    })?;
+    let read = |what: &'static str, array: Array<'_>| {
+        let shape = array.shape.clone();
+        let values = array.read().map_err(|problem| problem.within(what))?;
+        match values.len() == shape.iter().product::<usize>() {
             true => Ok(values),
-            false => Err(in_layer(entry, Problem::Values { what, shape: expected, found: values.len() })),
+            false => Err(Problem::Values { what, shape, found: values.len() }),
         }
     };
-    let kernel = read("kernel", kernel, layout.shape(&geometry))?;
-    let bias = match (bias, geometry.bias_shape()) {
-        (Some(bias), Some(shape)) => Some(read("bias", bias, shape)?),
-        _ => None,
-    };
-    let trainable = entry.config.get("trainable").and_then(Value::as_bool).unwrap_or(true);
+    let kernel = read("kernel", kernel)?;
+    let bias = bias.map(|bias| read("bias", bias)).transpose()?;
+    let trainable = is_trainable(&entry.config);
     Ok(Local { geometry, layout, kernel, bias, trainable })
 }
 
-/// Refuses a config whose tables would be out of proportion to the weights that the file really holds.
-fn check_tables(config: &Config, input: &[usize], stored: u64) -> Result<(), Problem> {
-    let first = usize::from(config.data_format == DataFormat::ChannelsFirst);
-    for (axis, (&k, &s)) in config.kernel_size.iter().zip(&config.strides).enumerate() {
-        let Some(&n) = input.get(axis + first) else { return Ok(()) };
-        let (n, k, s) = (n as u128, k as u128, (s as u128).max(1));
-        let dilation = config.dilation_rate.get(axis).map_or(1, |&d| d as u128);
-        let span = k.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
-        let windows = |n: u128| if n < span { 0 } else { (n - span) / s + 1 };
-        let outputs = match &config.padding {
-            Padding::Valid => windows(n),
-            Padding::Explicit(pads) => windows(n + pads.get(axis).map_or(0, |p| p[0] as u128 + p[1] as u128)),
-            _ => n.div_ceil(s),
-        };
-        let table = outputs.saturating_mul(k);
-        if n > MOST_POSITIONS.into() || table > u128::from(stored.max(FREE_TABLE)) {
-            let Config { kernel_size: kernel, strides, .. } = config.clone();
-            return Err(Problem::OverWeights { input: input.to_vec(), kernel, strides, stored });
-        }
-    }
-    Ok(())
+/// Keras's `trainable` of a layer or model by itself.
+pub(super) fn is_trainable(config: &Object) -> bool {
+    config.get("trainable").and_then(Value::as_bool).unwrap_or(true)
 }
 
 /// The input shape that the shapes of the weights tell, where they tell one.
@@ -244,7 +231,7 @@ fn from_weights(
     entry: &Entry,
     source: &dyn Source,
 ) -> Option<Shape> {
-    let arrays = source.arrays(&entry.name, &entry.class_name).ok()?;
+    let arrays = source.arrays(&entry.name).ok()?;
     let kernel = &arrays.first()?.shape;
     if layout == KerasLayout::Implementation2 {
         return (kernel.len() == 2 * rank + 2).then(|| kernel.get(..=rank).map(<[usize]>::to_vec)).flatten();

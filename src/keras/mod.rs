@@ -32,8 +32,10 @@
 
 mod architecture;
 mod archive;
+mod build;
 mod error;
 mod files;
+mod fit;
 mod hdf5;
 mod json;
 mod layer;

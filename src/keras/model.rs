@@ -35,11 +35,13 @@ pub(super) struct Frame {
 /// One layer of a [`Model`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
-    /// Keras's name of the layer, unique in the model.
+    /// Keras's name of the layer, unique in the model. In front of that of a layer in another layer stands the other's
+    /// name and a slash.
     pub name: String,
     /// Keras's class, say `LocallyConnected2D`.
     pub class_name: String,
-    /// Keras's `get_config` dictionary, with the names of Keras 1 changed to those of Keras 2.
+    /// Keras's `get_config` dictionary, with the names of Keras 1 changed to those of Keras 2, as
+    /// [`from_json`](crate::config::keras::from_json) reads it.
     pub config: Value,
     /// Shape of one input sample; empty where it isn't known.
     pub input_shape: Vec<usize>,
@@ -47,6 +49,8 @@ pub struct Layer {
     pub output_shape: Vec<usize>,
     /// What it does.
     pub kind: Kind,
+    /// The layers in it, where it is a model in the model or wraps a layer. Each can be run alone, not in its place.
+    pub inner: Vec<Layer>,
     /// The layer's dictionary without `config`.
     pub(super) rest: Object,
 }
@@ -114,8 +118,7 @@ impl Model {
     /// [`crate::Error::InputAxis`] where the size of the input is left open.
     pub fn check_runnable(&self) -> Result<()> {
         let unsupported: Vec<_> = self
-            .layers
-            .iter()
+            .all_layers()
             .filter_map(|layer| match &layer.kind {
                 Kind::Unsupported { reason } => Some(layer.unsupported(reason.clone())),
                 _ => None,
@@ -133,22 +136,42 @@ impl Model {
         }
     }
 
-    /// The layer of that name.
-    #[must_use]
-    pub fn layer(&self, name: &str) -> Option<&Layer> {
-        self.layers.iter().find(|layer| layer.name == name)
+    /// The layers, each followed by those in it.
+    pub fn all_layers(&self) -> impl Iterator<Item = &Layer> {
+        let mut waiting: Vec<&Layer> = self.layers.iter().rev().collect();
+        std::iter::from_fn(move || {
+            let layer = waiting.pop()?;
+            waiting.extend(layer.inner.iter().rev());
+            Some(layer)
+        })
     }
 
-    /// The locally connected layers, in order.
+    /// The layer of that name, in another layer or not; one in another layer also by its own name alone, where no
+    /// other has that.
+    #[must_use]
+    pub fn layer(&self, name: &str) -> Option<&Layer> {
+        self.all_layers().find(|layer| layer.name == name).or_else(|| {
+            let mut inner = self.all_layers().filter(|layer| layer.config.get("name").is_some_and(|own| own == name));
+            inner.next().filter(|_| inner.next().is_none())
+        })
+    }
+
+    /// The locally connected layers, in order, those in other layers among them.
     pub fn locals(&self) -> impl Iterator<Item = (&Layer, &Local)> {
-        self.layers.iter().filter_map(|layer| layer.local().map(|local| (layer, local)))
+        self.all_layers().filter_map(|layer| layer.local().map(|local| (layer, local)))
     }
 
     /// The locally connected layers with their names, to be changed.
     pub fn locals_mut(&mut self) -> impl Iterator<Item = (&str, &mut Local)> {
-        self.layers.iter_mut().filter_map(|layer| match &mut layer.kind {
-            Kind::LocallyConnected(local) => Some((layer.name.as_str(), &mut **local)),
-            _ => None,
+        let mut waiting: Vec<&mut Layer> = self.layers.iter_mut().rev().collect();
+        std::iter::from_fn(move || {
+            loop {
+                let Layer { name, kind, inner, .. } = waiting.pop()?;
+                waiting.extend(inner.iter_mut().rev());
+                if let Kind::LocallyConnected(local) = kind {
+                    return Some((name.as_str(), &mut **local));
+                }
+            }
         })
     }
 

@@ -23,7 +23,9 @@ pub(super) fn output_shape(class: &str, config: &Object, inputs: &[&[usize]]) ->
             Some(rest.iter().copied().chain([size(config, "units")?]).collect())
         }
         "Conv1D" | "Conv2D" | "Conv3D" | "Convolution1D" | "Convolution2D" | "Convolution3D" | "SeparableConv1D"
-        | "SeparableConv2D" => windowed(config, input, "kernel_size", Some(size(config, "filters")?)),
+        | "SeparableConv2D" | "LocallyConnected1D" | "LocallyConnected2D" | "LocallyConnected3D" => {
+            windowed(config, input, "kernel_size", Some(size(config, "filters")?))
+        }
         "DepthwiseConv1D" | "DepthwiseConv2D" => {
             let channels = channels(config, input)?;
             let multiplier = config.get("depth_multiplier").map_or(Some(1), self::integer)?;
@@ -142,7 +144,7 @@ fn windowed(config: &Object, input: &[usize], window: &str, filters: Option<usiz
     let default = if window == "pool_size" { kernel.clone() } else { vec![1; rank] };
     let strides = json::given(config, "strides").map_or(Some(default), |v| per_axis(v, rank))?;
     let dilation = json::given(config, "dilation_rate").map_or(Some(vec![1; rank]), |v| per_axis(v, rank))?;
-    let padding = json::string(config, "padding")?.to_lowercase();
+    let padding = json::string(config, "padding").unwrap_or("valid").to_lowercase();
     let axis = |axis: usize, n: usize| {
         let (k, s, d) = (*kernel.get(axis)?, *strides.get(axis)?, *dilation.get(axis)?);
         if s == 0 {

@@ -3,14 +3,37 @@
 use super::error::Problem;
 use super::shapes::elements;
 use half::{bf16, f16};
-use hdf5_pure::{DType, Datatype, DatatypeByteOrder};
+use hdf5_pure::{ChunkIndex, DType, Datatype, DatatypeByteOrder, FormatError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-/// Where a model's weights are.
+/// Where the weights of a model's layers are. Layers go by their own names.
 pub(super) trait Source {
     /// The arrays of a layer in Keras's order, without their values.
-    fn arrays(&self, name: &str, class_name: &str) -> Result<Vec<Array<'_>>, Problem>;
+    fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem>;
+
+    /// Where those of the layers in a model in the model are; `layers` are their names and classes, as listed.
+    fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_>;
+
+    /// Where those of `layer`, the one in the wrapper `name`, are.
+    fn wrapped(&self, name: &str, layer: &str) -> Box<dyn Source + '_>;
+}
+
+/// No weights at all.
+pub(super) struct Nothing;
+
+impl Source for Nothing {
+    fn arrays(&self, _: &str) -> Result<Vec<Array<'_>>, Problem> {
+        Err(Problem::NoWeights)
+    }
+
+    fn model(&self, _: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        Box::new(Self)
+    }
+
+    fn wrapped(&self, _: &str, _: &str) -> Box<dyn Source + '_> {
+        Box::new(Self)
+    }
 }
 
 /// One array, not read yet.
@@ -27,6 +50,9 @@ enum Values<'a> {
 impl<'a> Array<'a> {
     /// An HDF5 dataset in a file of `file_len` bytes.
     pub(super) fn hdf5(dataset: hdf5_pure::Dataset, file_len: u64) -> Result<Self, Problem> {
+        if dataset.chunk_index().map_err(hdf5_problem)? == Some(ChunkIndex::BTreeV2) {
+            return Err(Problem::Hdf5("a version 2 B-tree of chunks".into()));
+        }
         let dtype = dataset.dtype().map_err(Problem::format)?;
         if !matches!(dtype, DType::F32 | DType::F64) && half_of(&dtype).is_none() {
             let (found, expected) = (dtype.to_string(), "float16, float32 or float64");
@@ -53,7 +79,7 @@ impl<'a> Array<'a> {
                     None => dataset.read_f32(),
                     Some(half) => Ok(convert(&dataset.read_raw()?, half)),
                 };
-                read().map_err(|error: hdf5_pure::Error| Problem::format(error))
+                read().map_err(hdf5_problem)
             }
             Values::Safetensors(view) => {
                 let bytes = view.data();
@@ -68,6 +94,17 @@ impl<'a> Array<'a> {
                 }
             }
         }
+    }
+}
+
+/// What the HDF5 reader says, with what newer libraries write and it can't read told apart from damage.
+pub(super) fn hdf5_problem(error: hdf5_pure::Error) -> Problem {
+    let hdf5_pure::Error::Format(format) = &error else { return Problem::format(error) };
+    match format {
+        FormatError::InvalidLayoutVersion(5) => Problem::Hdf5("version 5 of the data layout (HDF5 2.0)".into()),
+        FormatError::UnsupportedVirtualLayout => Problem::Hdf5("a virtual dataset".into()),
+        FormatError::UnsupportedFilter(filter) => Problem::Hdf5(format!("filter {filter}")),
+        _ => Problem::format(error),
     }
 }
 
@@ -91,7 +128,7 @@ pub(super) fn convert<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) ->
 }
 
 impl Source for SafeTensors<'_> {
-    fn arrays(&self, name: &str, _: &str) -> Result<Vec<Array<'_>>, Problem> {
+    fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
         let mut arrays = Vec::new();
         for what in ["kernel", "bias"] {
             if let Ok(view) = self.tensor(&format!("{name}/{what}")) {
@@ -102,5 +139,14 @@ impl Source for SafeTensors<'_> {
             }
         }
         Ok(arrays)
+    }
+
+    // A model with layers in layers isn't written.
+    fn model(&self, _: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        Box::new(Nothing)
+    }
+
+    fn wrapped(&self, _: &str, _: &str) -> Box<dyn Source + '_> {
+        Box::new(Nothing)
     }
 }

@@ -3,7 +3,7 @@
 use super::archive::zip_bytes;
 use super::error::{Problem, Result};
 use super::files::write_file;
-use super::hdf5::{Tree, Values};
+use super::hdf5::{Tree, Values, snake_case};
 use super::json::{self, Object};
 use super::local::Local;
 use super::metadata::{METADATA_KEY, Metadata};
@@ -11,7 +11,7 @@ use super::model::{FileFormat, Frame, Kind, Layer, Model};
 use super::npy;
 use crate::Error;
 use crate::config::DataFormat;
-use crate::config::keras::{activation_layer_to_keras, beyond_keras, config_to_keras};
+use crate::config::keras::{activation_layer_to_keras, beyond_keras, config_to_keras, to_json};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -169,7 +169,7 @@ fn to_hdf5(model: &Model) -> Result<Vec<u8>, Problem> {
     let mut root = Tree::default();
     root.attribute("keras_version", version(model));
     root.attribute("backend", "tensorflow");
-    root.attribute("model_config", &architecture(model, false).to_string());
+    root.attribute("model_config", &to_json(&architecture(model, false)));
     let group = root.group("model_weights")?;
     group.attribute("keras_version", version(model));
     group.attribute("backend", "tensorflow");
@@ -212,26 +212,10 @@ fn to_keras(model: &Model) -> Result<Vec<u8>, Problem> {
     }
     let files = [
         ("metadata.json", json!({"keras_version": version(model)}).to_string().into_bytes()),
-        ("config.json", architecture(model, true).to_string().into_bytes()),
+        ("config.json", to_json(&architecture(model, true)).into_bytes()),
         ("model.weights.h5", weights_file.into_bytes()?),
     ];
     zip_bytes(files.iter().map(|(name, contents)| (*name, contents.as_slice())))
-}
-
-/// Keras's name for the group of a class: `LocallyConnected2D` is `locally_connected2d`, `ReLU` is `re_lu`.
-fn snake_case(class: &str) -> String {
-    let letters: Vec<char> = class.chars().collect();
-    let mut snake = String::new();
-    for (i, &letter) in letters.iter().enumerate() {
-        let previous = i.checked_sub(1).and_then(|i| letters.get(i));
-        let next_is_lower = letters.get(i + 1).is_some_and(char::is_ascii_lowercase);
-        // An underscore stands before a capital that begins a word, or that follows a small letter.
-        if letter.is_ascii_uppercase() && previous.is_some_and(|p| p.is_ascii_lowercase() || next_is_lower) {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
 }
 
 fn to_safetensors(model: &Model) -> Result<Vec<u8>, Problem> {
@@ -241,7 +225,7 @@ fn to_safetensors(model: &Model) -> Result<Vec<u8>, Problem> {
         model: architecture(model, model.frame.outer.contains_key("module")),
         layers: model.locals().map(|(layer, local)| (layer.name.clone(), local.geometry.config().clone())).collect(),
     };
-    let metadata = serde_json::to_string(&metadata).map_err(Problem::format)?;
+    let metadata = to_json(&serde_json::to_value(&metadata).map_err(Problem::format)?);
     let arrays = arrays(model);
     let views = arrays.iter().map(|(name, shape, data)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(data));
@@ -328,28 +312,6 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, Kind)>) ->
 fn new_layer(name: String, class: String, config: Value, input: &[usize], output: &[usize], kind: Kind) -> Layer {
     let mut rest = Object::new();
     rest.insert("class_name".into(), json!(class));
-    Layer { name, class_name: class, config, input_shape: input.to_vec(), output_shape: output.to_vec(), kind, rest }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The groups that Keras 2.15 makes, seen in its files.
-    #[test]
-    fn snake_case_equals_keras() {
-        for (class, snake) in [
-            ("LocallyConnected1D", "locally_connected1d"),
-            ("LocallyConnected2D", "locally_connected2d"),
-            ("InputLayer", "input_layer"),
-            ("Flatten", "flatten"),
-            ("ReLU", "re_lu"),
-            ("LeakyReLU", "leaky_re_lu"),
-            ("ELU", "elu"),
-            ("ThresholdedReLU", "thresholded_re_lu"),
-            ("SpatialDropout1D", "spatial_dropout1d"),
-        ] {
-            assert_eq!(snake_case(class), snake);
-        }
-    }
+    let (input_shape, output_shape, inner) = (input.to_vec(), output.to_vec(), Vec::new());
+    Layer { name, class_name: class, config, input_shape, output_shape, kind, inner, rest }
 }

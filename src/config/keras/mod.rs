@@ -8,6 +8,7 @@ mod tests;
 use super::{Activation, Bias, Config, DataFormat, KerasLayout, Padding};
 use crate::{Error, Result};
 use json::Object;
+pub use json::{from_json, to_json};
 use serde_json::{Value, json};
 
 /// Number of spatial axes of a locally connected class. `LocallyConnected3D` is ours: Keras has none.

@@ -42,7 +42,7 @@ pub(crate) struct Inspect {
 pub(crate) struct Chain {
     /// The model's file
     pub(crate) model: PathBuf,
-    /// Run this locally connected layer alone
+    /// Run this locally connected layer alone; one in another layer is OUTER/INNER
     #[arg(long, value_name = "NAME")]
     pub(crate) layer: Option<String>,
     /// How locally connected layers are executed, whatever layout the file stores
@@ -54,7 +54,7 @@ pub(crate) struct Chain {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) chain: Chain,
-    /// The input, with the batch in front
+    /// The input, with the batch in front; an .npz of one array will do
     #[arg(long, value_name = "X.npy")]
     pub(crate) input: PathBuf,
     /// Where the output goes

@@ -17,9 +17,9 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Prints JSON, indented.
+/// Prints JSON, indented. Of the strings that stand for what JSON has no numbers for (`from_json`) the words are left.
 pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
-    print(&format!("{value:#}\n"))
+    print(&format!("{value:#}\n").replace("\"\\u0000", "\""))
 }
 
 /// Checks before any work that a file can go to `path`.

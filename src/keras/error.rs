@@ -96,6 +96,13 @@ pub enum NotAChain {
     },
 }
 
+fn arrays(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        _ => format!("{}: {}", names.len(), names.join(", ")),
+    }
+}
+
 /// Messages of other crates may have several lines, or quote bytes of the file.
 fn one_line(problem: &Problem) -> String {
     problem.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -311,7 +318,7 @@ pub enum Problem {
         stored: u64,
     },
     /// Where one array is needed, an archive has none or several.
-    #[error("it holds {} arrays ({}), but one is needed", .0.len(), .0.join(", "))]
+    #[error("one array is needed, but it holds {}", arrays(.0))]
     Arrays(Vec<String>),
     /// An `.npy` header claims more bytes than such headers have.
     #[error("its header claims {found} bytes, over {limit}")]

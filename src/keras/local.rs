@@ -14,7 +14,7 @@ pub struct Local {
     pub kernel: Vec<f32>,
     /// The bias, of shape [`Geometry::bias_shape`]; none without.
     pub bias: Option<Vec<f32>>,
-    /// Keras's `trainable`.
+    /// Keras's `trainable`, of the layer and of all that it is in.
     pub trainable: bool,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A [`Model`] is a chain of layers from a whole model that Keras saved (`.h5`, `.hdf5`, `.keras`) or from our own
 //! `.safetensors`. Locally connected layers come with their weights; what else runs is [`Kind`]. A model with other
-//! layers is read too, so that its locally connected layers can be taken out one by one; [`Model::check_runnable`]
-//! says what stands in the way of running it as a whole. Nothing here knows a device: what runs a model is
+//! layers is read too, and one that holds models or wrappers, so that the locally connected layers, wherever they are, can
+//! be taken out one by one; [`Model::check_runnable`] says what stands in the way of running it as a whole. Nothing here knows a device: what runs a model is
 //! `network::Network`, with feature `headless`.
 //!
 //! | format | read | written | weights |

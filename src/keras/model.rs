@@ -219,6 +219,13 @@ impl Layer {
         UnsupportedLayer { name: self.name.clone(), class: self.class_name.clone(), reason }
     }
 
+    /// Keras's dtype policy of the layer, say `float32` or `mixed_float16`; none where the file doesn't say.
+    #[must_use]
+    pub fn dtype_policy(&self) -> Option<&str> {
+        let dtype = self.config.get("dtype")?;
+        dtype.as_str().or_else(|| dtype.get("config")?.get("name")?.as_str())
+    }
+
     /// The layer's weights and geometry, if it is locally connected.
     #[must_use]
     pub fn local(&self) -> Option<&Local> {

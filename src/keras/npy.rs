@@ -9,6 +9,7 @@ use super::files::{read_file, write_file};
 use super::weights::convert;
 use crate::Error;
 use half::f16;
+use std::io::Cursor;
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -25,7 +26,7 @@ pub struct NpyArray {
 }
 
 /// Reads an `.npy` file of f16, f32, f64, integers of up to 64 bits or booleans, in C or Fortran order and of either
-/// endianness, as f32.
+/// endianness, as f32. An `.npz` file of one such array stands for that array.
 ///
 /// # Errors
 /// [`super::Error::Io`] and [`super::Error::File`].
@@ -38,7 +39,23 @@ pub fn read_npy(path: &Path) -> Result<NpyArray> {
 /// # Errors
 /// [`super::Error::File`].
 pub fn npy_from_bytes(name: &str, bytes: &[u8]) -> Result<NpyArray> {
-    parse(bytes).map_err(|problem| problem.of_file(name))
+    let array = if bytes.starts_with(b"PK") { only_array(bytes) } else { parse(bytes) };
+    array.map_err(|problem| problem.of_file(name))
+}
+
+/// The array of an archive that has one.
+fn only_array(bytes: &[u8]) -> Result<NpyArray, Problem> {
+    let mut archive = archive::open(bytes)?;
+    match array_names(&archive).as_slice() {
+        [(array, file)] => parse(&entry(&mut archive, file)?).map_err(|problem| problem.within(array)),
+        several => Err(Problem::Arrays(several.iter().map(|(array, _)| array.clone()).collect())),
+    }
+}
+
+/// The arrays of an archive, and the files that hold them.
+fn array_names(archive: &zip::ZipArchive<Cursor<&[u8]>>) -> Vec<(String, String)> {
+    let files = archive.file_names().filter_map(|name| name.ok().map(|name| name.into_owned()));
+    files.filter_map(|file| Some((file.strip_suffix(".npy")?.to_owned(), file))).collect()
 }
 
 /// Writes f32 values of that shape as an `.npy` file, whole or not at all.
@@ -95,12 +112,10 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, NpyArray)>> {
 pub fn npz_from_bytes(name: &str, bytes: &[u8]) -> Result<Vec<(String, NpyArray)>> {
     let read = || {
         let mut archive = archive::open(bytes)?;
-        let names: Vec<String> = archive.file_names().filter_map(|name| name.ok().map(|n| n.into_owned())).collect();
         let mut arrays = Vec::new();
-        for file in names {
-            let Some(array) = file.strip_suffix(".npy") else { continue };
+        for (array, file) in array_names(&archive) {
             let parsed = parse(&entry(&mut archive, &file)?).map_err(|problem| problem.within(&file))?;
-            arrays.push((array.to_owned(), parsed));
+            arrays.push((array, parsed));
         }
         Ok(arrays)
     };

@@ -162,7 +162,7 @@ fn style(entry: &mut Object, native: bool, module: Value, registered: Value, sha
 
 /// Whether Keras holds the layer's weights as 64-bit floats.
 fn is_double(layer: &Layer) -> bool {
-    layer.config.get("dtype").and_then(Value::as_str) == Some("float64")
+    layer.dtype_policy() == Some("float64")
 }
 
 fn to_hdf5(model: &Model) -> Result<Vec<u8>, Problem> {

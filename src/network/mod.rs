@@ -59,7 +59,7 @@ pub struct Network<'gpu> {
 pub struct NetworkGradients {
     /// `[batch][input shape]`.
     pub input: Vec<f32>,
-    /// Those of the locally connected layers, in the model's order.
+    /// Those of the locally connected layers that aren't frozen ([`keras::Local::trainable`]), in the model's order.
     pub layers: Vec<LayerGradients>,
 }
 
@@ -298,10 +298,11 @@ impl<'gpu> Network<'gpu> {
             }
         };
         let geometry = layer.geometry();
-        let has_weights = matches!(stage.work, Work::Local { .. });
+        let trains = matches!(stage.work, Work::Local { trainable: true, .. });
         let grad_input = self.buffer(stage.inputs * samples).await?;
-        let grad_kernel = if has_weights { Some(layer.create_kernel_gradient().await?) } else { None };
-        let grad_bias = if geometry.biases() > 0 { Some(self.buffer(geometry.biases()).await?) } else { None };
+        let grad_kernel = if trains { Some(layer.create_kernel_gradient().await?) } else { None };
+        let has_bias = trains && geometry.biases() > 0;
+        let grad_bias = if has_bias { Some(self.buffer(geometry.biases()).await?) } else { None };
         let backward = Backward {
             batch: samples as u32,
             input: Some(&trace.input),

@@ -20,7 +20,7 @@ pub(super) struct Stage {
 #[derive(Debug)]
 pub(super) enum Work {
     /// A layer of the model.
-    Local { name: String, layout: KerasLayout, layer: LocallyConnected },
+    Local { name: String, layout: KerasLayout, trainable: bool, layer: LocallyConnected },
     /// An activation between layers, as a locally connected layer with one tap of weight 1 and no bias: the kernels
     /// that are there for the layer's own activation do the work.
     Activation(LocallyConnected),
@@ -42,7 +42,8 @@ impl Stage {
         if let Some(bias) = &local.bias {
             layer.write_bias(bias)?;
         }
-        Ok(Self { work: Work::Local { name: name.to_owned(), layout: local.layout, layer }, inputs, outputs })
+        let (name, layout, trainable) = (name.to_owned(), local.layout, local.trainable);
+        Ok(Self { work: Work::Local { name, layout, trainable, layer }, inputs, outputs })
     }
 
     pub(super) async fn activation(gpu: &Gpu, activation: Activation, shape: &[usize]) -> Result<Self> {

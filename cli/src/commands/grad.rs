@@ -12,6 +12,8 @@ pub(crate) fn grad(common: &Common, args: &Grad) -> Result<(), Failure> {
     output::check_destination(&args.output)?;
     let progress = Progress::start(common.quiet, "reading the model");
     let model = chain::open(&args.chain.model)?;
+    // Of a model that runs, these are the layers with weights.
+    let single = args.chain.layer.is_some() || model.locals().count() == 1;
     let (input_shape, output_shape) = chain::shapes(chain::layers(&model, args.chain.layer.as_deref())?);
     let input = arrays::read_samples(&args.input, "the input", &input_shape, None)?;
     let batch = input.shape.first().copied();
@@ -30,13 +32,16 @@ pub(crate) fn grad(common: &Common, args: &Grad) -> Result<(), Failure> {
     progress.set(format!("running {} samples", batch.unwrap_or(0)));
     let gradients = block_on(network.backward(&input.values, &grad_output.values))?;
     progress.set("writing");
-    Ok(npy::write_npz(&args.output, &named(&gradients, &input.shape))?)
+    Ok(npy::write_npz(&args.output, &named(&gradients, &input.shape, single))?)
 }
 
-/// The arrays under the names of the contract: a single layer's without its name in front.
-fn named<'a>(gradients: &'a NetworkGradients, input_shape: &[usize]) -> Vec<(String, Vec<usize>, &'a [f32])> {
+/// The arrays under the names of the contract: those of a `single` layer without its name in front.
+fn named<'a>(
+    gradients: &'a NetworkGradients,
+    input_shape: &[usize],
+    single: bool,
+) -> Vec<(String, Vec<usize>, &'a [f32])> {
     let mut arrays = vec![("input".to_owned(), input_shape.to_vec(), gradients.input.as_slice())];
-    let single = gradients.layers.len() == 1;
     for layer in &gradients.layers {
         let name = |what: &str| if single { what.to_owned() } else { format!("{}/{what}", layer.name) };
         arrays.push((name("kernel"), layer.kernel_shape.clone(), layer.kernel.as_slice()));

@@ -8,10 +8,12 @@ use crate::failure::Failure;
 use crate::format::{bytes, count, table};
 use crate::progress::Progress;
 use crate::{chain, device, output};
+use locally_connected::config::keras;
 use locally_connected::keras::{Kind, Layer, Model};
 use locally_connected::{DeviceProfile, Error, Implementation};
 use report::{Costs, Report, time};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 struct Device {
     profile: DeviceProfile,
@@ -53,6 +55,25 @@ fn runs(layer: &Layer) -> bool {
     !matches!(layer.kind, Kind::Unsupported { .. })
 }
 
+/// The layers that Keras computes in 16 bits, by its name of that.
+fn reduced(model: &Model) -> BTreeMap<&str, Vec<&str>> {
+    let mut reduced = BTreeMap::<_, Vec<_>>::new();
+    for layer in model.all_layers().filter(|layer| layer.class_name != "InputLayer") {
+        if let Some(policy) = layer.dtype_policy().filter(|policy| policy.ends_with("float16")) {
+            reduced.entry(policy).or_default().push(layer.name.as_str());
+        }
+    }
+    reduced
+}
+
+/// Why a layer doesn't run here, where it doesn't and more is known than its class.
+fn reason(layer: &Layer) -> Option<&str> {
+    match &layer.kind {
+        Kind::Unsupported { reason } => reason.as_deref(),
+        _ => None,
+    }
+}
+
 fn to_json(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>]) -> Value {
     let layer = |layer: &Layer| {
         json!({
@@ -61,6 +82,8 @@ fn to_json(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>
             "input_shape": layer.input_shape,
             "output_shape": layer.output_shape,
             "runs": runs(layer),
+            "reason": reason(layer),
+            "dtype": layer.dtype_policy(),
         })
     };
     json!({
@@ -69,7 +92,8 @@ fn to_json(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>
         "keras_version": model.keras_version(),
         "runs": problem(model).is_none(),
         "problem": problem(model),
-        "chain": model.layers.iter().map(layer).collect::<Vec<_>>(),
+        "chain": model.all_layers().map(layer).collect::<Vec<_>>(),
+        "reduced_precision": reduced(model),
         "adapter": device.adapter,
         "batch": args.batch,
         "layers": reports.iter().map(layer_to_json).collect::<Vec<_>>(),
@@ -128,12 +152,18 @@ fn to_text(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>
         None => text.push_str("runs as a whole\n"),
         Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),
     }
+    for (policy, layers) in reduced(model) {
+        text.push_str(&format!(
+            "computed in f32 here, in {policy} by Keras, which is 5e-4 to 3e-3 off: {}\n",
+            layers.join(", ")
+        ));
+    }
     text.push_str(&match &device.adapter {
         Some(adapter) => format!("planned for {adapter}, batch {}\n\n", args.batch),
         None => format!("no adapter here; planned for WebGPU's default limits, batch {}\n\n", args.batch),
     });
     let mut layers = table(["layer", "class", "input", "output", "parameters"]);
-    for layer in &model.layers {
+    for layer in model.all_layers() {
         let parameters = reports.iter().find(|report| report.layer.name == layer.name);
         let shape = |shape: &[usize]| if shape.is_empty() { "?".to_owned() } else { tuple(shape) };
         layers.add_row([
@@ -175,7 +205,9 @@ const ARGUMENTS: [&str; 9] = [
 
 fn describe(report: &Report<'_>) -> String {
     let (layer, local) = (report.layer, report.local);
-    let arguments = ARGUMENTS.iter().filter_map(|key| layer.config.get(key).map(|value| format!("{key}={value}")));
+    let arguments = ARGUMENTS
+        .iter()
+        .filter_map(|key| layer.config.get(key).map(|value| format!("{key}={}", keras::to_json(value))));
     let bias = local.geometry.bias_shape().map_or("none".to_owned(), |shape| tuple(&shape));
     let mut text = format!(
         "\n{} ({})\n  {}\n  kernel {}, bias {bias}; {} connected weights, {:.4} of them nonzero\n",

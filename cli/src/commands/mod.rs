@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// List the adapters and which one is the default
     Info(Info),
-    /// Show a model's locally connected layers and how they would run
+    /// Show a model's layers, what can't run and why, and how the locally connected ones would run
     Inspect(Inspect),
     /// Compute a model's output
     Run(Run),

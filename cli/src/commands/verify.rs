@@ -45,7 +45,9 @@ impl Row {
 
 pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let model = chain::open(&args.model)?;
+    let mut model = chain::open(&args.model)?;
+    // What is frozen has gradients, too.
+    model.locals_mut().for_each(|(_, local)| local.trainable = true);
     let layers: Vec<(&Layer, &Local)> = match &args.layer {
         Some(name) => chain::layers(&model, Some(name))?.iter().filter_map(|l| Some((l, l.local()?))).collect(),
         None => model.locals().collect(),

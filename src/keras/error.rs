@@ -281,7 +281,7 @@ pub enum Problem {
     },
     /// HDF5 has it, but it isn't read here.
     #[error(
-        "{0} of HDF5 isn't read here; `h5repack -l CONTI OLD NEW` of an HDF5 that knows it rewrites the file, or h5py does, dataset by dataset"
+        "its HDF5 has {0}, which isn't read here: HDF5's own `h5repack -l CONTI OLD NEW` rewrites it, or h5py does, dataset by dataset"
     )]
     Hdf5(String),
     /// An array has another number of values than its shape says.

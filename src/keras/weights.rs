@@ -51,7 +51,7 @@ impl<'a> Array<'a> {
     /// An HDF5 dataset in a file of `file_len` bytes.
     pub(super) fn hdf5(dataset: hdf5_pure::Dataset, file_len: u64) -> Result<Self, Problem> {
         if dataset.chunk_index().map_err(hdf5_problem)? == Some(ChunkIndex::BTreeV2) {
-            return Err(Problem::Hdf5("a version 2 B-tree of chunks".into()));
+            return Err(Problem::Hdf5("a version 2 B-tree as chunk index".into()));
         }
         let dtype = dataset.dtype().map_err(Problem::format)?;
         if !matches!(dtype, DType::F32 | DType::F64) && half_of(&dtype).is_none() {
@@ -101,9 +101,9 @@ impl<'a> Array<'a> {
 pub(super) fn hdf5_problem(error: hdf5_pure::Error) -> Problem {
     let hdf5_pure::Error::Format(format) = &error else { return Problem::format(error) };
     match format {
-        FormatError::InvalidLayoutVersion(5) => Problem::Hdf5("version 5 of the data layout (HDF5 2.0)".into()),
+        FormatError::InvalidLayoutVersion(5) => Problem::Hdf5("data layout version 5 (of HDF5 2.0)".into()),
         FormatError::UnsupportedVirtualLayout => Problem::Hdf5("a virtual dataset".into()),
-        FormatError::UnsupportedFilter(filter) => Problem::Hdf5(format!("filter {filter}")),
+        FormatError::UnsupportedFilter(filter) => Problem::Hdf5(format!("the filter {filter}")),
         _ => Problem::format(error),
     }
 }

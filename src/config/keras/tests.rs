@@ -164,3 +164,37 @@ fn keras_1_names() -> Result<()> {
     assert_eq!(config["bias_constraint"], json!({"class_name": "MaxNorm", "config": {"axis": 0, "max_value": 2}}));
     Ok(())
 }
+
+#[test]
+fn pythons_json() -> serde_json::Result<()> {
+    let text = r#"{"a":[NaN,Infinity,-Infinity,-1,"NaN","\\",Infinity],"-Infinity":"x\"Infinity"}"#;
+    let value = from_json(text)?;
+    assert_eq!(to_json(&value), text);
+    let number = |index: usize| json::float(&value["a"][index]);
+    assert!(number(0).is_some_and(f64::is_nan));
+    assert_eq!([number(1), number(2), number(3)], [Some(f64::INFINITY), Some(f64::NEG_INFINITY), Some(-1.0)]);
+    assert_eq!([number(4), number(5)], [None; 2]);
+    assert_eq!(json::shown(&value["a"][2]), "-Infinity");
+    assert_eq!(from_json(" NaN ").map(|value| to_json(&value))?, "NaN");
+    // No more is accepted than that.
+    for wrong in [
+        "NaNaN",
+        "-NaN",
+        "+Infinity",
+        "nan",
+        "{NaN: 1}",
+        "{Infinity :1}",
+        "[NaN",
+        "[Infinity-1]",
+        r#""\u0000NaN""#,
+        "\"NaN",
+        "[--Infinity]",
+    ] {
+        assert!(from_json(wrong).is_err(), "{wrong}");
+    }
+    let deep = format!("{}NaN{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(from_json(&deep).is_err());
+    let many = format!("[{}NaN]", "NaN,".repeat(100_000));
+    assert_eq!(to_json(&from_json(&many)?), many);
+    Ok(())
+}

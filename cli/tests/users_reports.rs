@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Folder, agree, all_agree, fails, in_parallel, npy, npz, succeeds};
+use locally_connected::keras::npy::NpyArray;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -45,11 +46,12 @@ fn agrees(report: &Path) {
         succeeds(&locally!["run", &model, "--input", &x, "--output", &y, how[0], how[1]]);
         let (found, expected) = (npy(&y), npy(&report.join("y.npy")));
         // NaN and infinity must be where Keras has them; the rest is compared as always.
-        let kinds =
-            |values: &[f32]| values.iter().map(|v| v.is_finite().then_some(0.0).unwrap_or(*v)).collect::<Vec<_>>();
-        let text = |values: &[f32]| format!("{:?}", kinds(values));
-        assert_eq!(text(&found.values), text(&expected.values), "{what}");
-        let finite = |mut array: locally_connected::keras::npy::NpyArray| {
+        let kinds = |array: &NpyArray| {
+            let kind = |v: &f32| if v.is_finite() { "finite".to_owned() } else { v.to_string() };
+            array.values.iter().map(kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(&found), kinds(&expected), "{what}");
+        let finite = |mut array: NpyArray| {
             array.values.iter_mut().filter(|v| !v.is_finite()).for_each(|v| *v = 0.0);
             array
         };

@@ -13,6 +13,8 @@
 //! | `.safetensors` | our own | yes, with all of [`Config`](crate::Config) | `<layer>/kernel`, `<layer>/bias` |
 //! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias` |
 //!
+//! A layer that can't be run, because of its class, an argument or its weights, is [`Kind::Unsupported`] and says why.
+//!
 //! Kernels stay in the layout that the file stores ([`Local::layout`]) until one asks otherwise. Whatever a file holds,
 //! reading it gives a model or an error, and a file is written whole or not at all.
 //!

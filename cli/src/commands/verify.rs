@@ -53,7 +53,10 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
         None => model.locals().collect(),
     };
     if layers.is_empty() {
-        return Err(Failure::request(format!("{}: the model has no locally connected layer", args.model.display())));
+        return Err(Failure::request(format!(
+            "{}: the model has no locally connected layer that runs here",
+            args.model.display()
+        )));
     }
     let gpu = device::open(common)?;
     let mut rows = Vec::new();

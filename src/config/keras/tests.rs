@@ -2,7 +2,8 @@
 
 #![allow(clippy::panic, reason = "tests")]
 
-use super::{config_from_keras, keras1};
+use super::json::{float, shown};
+use super::{config_from_keras, from_json, keras1, to_json};
 use crate::config::{Activation, Bias, Config, DataFormat, KerasLayout, Padding};
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -170,11 +171,11 @@ fn pythons_json() -> serde_json::Result<()> {
     let text = r#"{"a":[NaN,Infinity,-Infinity,-1,"NaN","\\",Infinity],"-Infinity":"x\"Infinity"}"#;
     let value = from_json(text)?;
     assert_eq!(to_json(&value), text);
-    let number = |index: usize| json::float(&value["a"][index]);
+    let number = |index: usize| float(&value["a"][index]);
     assert!(number(0).is_some_and(f64::is_nan));
     assert_eq!([number(1), number(2), number(3)], [Some(f64::INFINITY), Some(f64::NEG_INFINITY), Some(-1.0)]);
     assert_eq!([number(4), number(5)], [None; 2]);
-    assert_eq!(json::shown(&value["a"][2]), "-Infinity");
+    assert_eq!(shown(&value["a"][2]), "-Infinity");
     assert_eq!(from_json(" NaN ").map(|value| to_json(&value))?, "NaN");
     // No more is accepted than that.
     for wrong in [

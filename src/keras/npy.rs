@@ -372,7 +372,8 @@ mod tests {
         assert!(error(b"\x93NUMPY\x01\x00v\x00{'descr': ").contains("cut off"));
         assert!(error(b"\x93NUMPY\x02\x00\xff\xff\xff\xff").contains("claims 4294967295 bytes"));
         assert!(error(b"\x93NUMPY\x09\x00").contains("version 9"));
-        assert!(error(b"PK\x03\x04").contains("not an .npy file"));
+        assert!(error(b"\x89HDF").contains("not an .npy file"));
+        assert!(error(b"PK\x03\x04").contains("not a readable zip archive"));
         assert!(npz_from_bytes("x", b"PK\x03\x04").is_err());
     }
 }

@@ -121,10 +121,14 @@ impl<'gpu> Network<'gpu> {
         for layer in layers {
             match &layer.kind {
                 Kind::LocallyConnected(local) => {
-                    stages.push(Stage::local(gpu, &layer.name, local, options.implementation).await?);
+                    let stage = Stage::local(gpu, &layer.name, local, options.implementation).await;
+                    stages.push(stage.map_err(|error| error.in_layer(&layer.name))?);
                 }
                 Kind::Activation(Activation::Linear) | Kind::Identity | Kind::Reshape(_) => {}
-                Kind::Activation(activation) => stages.push(Stage::activation(gpu, *activation, &shape).await?),
+                Kind::Activation(activation) => {
+                    let stage = Stage::activation(gpu, *activation, &shape, &layer.name).await;
+                    stages.push(stage.map_err(|error| error.in_layer(&layer.name))?);
+                }
                 Kind::Flatten { data_format } => {
                     if let (DataFormat::ChannelsFirst, Some((&channels, rest))) = (data_format, shape.split_first())
                         && channels > 1
@@ -203,7 +207,7 @@ impl<'gpu> Network<'gpu> {
             let samples = piece.len() as u64 / self.inputs;
             let mut values = self.upload(piece).await?;
             for stage in &self.stages {
-                values = self.run(stage, values, samples, false).await?.output;
+                values = self.run(stage, values, samples, false).await.map_err(|error| stage.blame(error))?.output;
             }
             output.extend(self.gpu.read(&values, self.outputs * samples).await?);
         }
@@ -242,7 +246,7 @@ impl<'gpu> Network<'gpu> {
         let mut traces: Vec<Trace> = Vec::with_capacity(self.stages.len());
         let mut values = self.upload(input).await?;
         for stage in &self.stages {
-            let trace = self.run(stage, values, samples, true).await?;
+            let trace = self.run(stage, values, samples, true).await.map_err(|error| stage.blame(error))?;
             values = trace.output.clone();
             traces.push(trace);
         }
@@ -251,7 +255,8 @@ impl<'gpu> Network<'gpu> {
         for stage in self.stages.iter().rev() {
             // Its buffers are free again as soon as this stage is done.
             let Some(trace) = traces.pop() else { break };
-            let (next, weights) = self.run_back(stage, &trace, gradient, samples).await?;
+            let (next, weights) =
+                self.run_back(stage, &trace, gradient, samples).await.map_err(|error| stage.blame(error))?;
             gradient = next;
             layers.extend(weights);
         }
@@ -262,7 +267,7 @@ impl<'gpu> Network<'gpu> {
     async fn run(&self, stage: &Stage, input: wgpu::Buffer, samples: u64, keep: bool) -> Result<Trace> {
         let elements = stage.outputs * samples;
         let layer = match &stage.work {
-            Work::Local { layer, .. } | Work::Activation(layer) => layer,
+            Work::Local { layer, .. } | Work::Activation { layer, .. } => layer,
             &Work::Transpose { channels, positions } => {
                 let values = self.gpu.read(&input, elements).await?;
                 let output = self.upload(&transpose(&values, channels, positions)).await?;
@@ -291,7 +296,7 @@ impl<'gpu> Network<'gpu> {
         samples: u64,
     ) -> Result<(wgpu::Buffer, Option<LayerGradients>)> {
         let layer = match &stage.work {
-            Work::Local { layer, .. } | Work::Activation(layer) => layer,
+            Work::Local { layer, .. } | Work::Activation { layer, .. } => layer,
             &Work::Transpose { channels, positions } => {
                 let values = self.gpu.read(&grad_output, stage.outputs * samples).await?;
                 return Ok((self.upload(&transpose(&values, positions, channels)).await?, None));

@@ -23,7 +23,7 @@ pub(super) enum Work {
     Local { name: String, layout: KerasLayout, trainable: bool, layer: LocallyConnected },
     /// An activation between layers, as a locally connected layer with one tap of weight 1 and no bias: the kernels
     /// that are there for the layer's own activation do the work.
-    Activation(LocallyConnected),
+    Activation { name: String, layer: LocallyConnected },
     /// `[channels][positions]` to `[positions][channels]`.
     Transpose { channels: usize, positions: usize },
 }
@@ -46,7 +46,15 @@ impl Stage {
         Ok(Self { work: Work::Local { name, layout, trainable, layer }, inputs, outputs })
     }
 
-    pub(super) async fn activation(gpu: &Gpu, activation: Activation, shape: &[usize]) -> Result<Self> {
+    /// An error with the name of the layer that it is of.
+    pub(super) fn blame(&self, error: Error) -> Error {
+        match &self.work {
+            Work::Local { name, .. } | Work::Activation { name, .. } => error.in_layer(name),
+            Work::Transpose { .. } => error,
+        }
+    }
+
+    pub(super) async fn activation(gpu: &Gpu, activation: Activation, shape: &[usize], name: &str) -> Result<Self> {
         let elements = elements(shape)?;
         // Softmax goes along the last axis, which is one of the positions in channels_first.
         let row = shape.last().copied().unwrap_or(1);
@@ -59,7 +67,7 @@ impl Stage {
             .implementation(Implementation::Loop);
         let layer = LocallyConnected::new(gpu.context(), &config, &shape).await?;
         layer.write_canonical(&vec![1.0; elements as usize])?;
-        Ok(Self { work: Work::Activation(layer), inputs: elements, outputs: elements })
+        Ok(Self { work: Work::Activation { name: name.to_owned(), layer }, inputs: elements, outputs: elements })
     }
 }
 

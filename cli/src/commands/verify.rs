@@ -66,10 +66,7 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
         for implementation in Implementation::ALL {
             progress.set(format!("{}: {}", layer.name, implementation.name()));
             let errors = match run(&gpu, &model, layer, local, &expected, implementation) {
-                // Each of these says that this layer can't be run in this way, on this machine or at all.
-                Err(keras::Error::Core(
-                    error @ (Error::Unsupported { .. } | Error::Limit { .. } | Error::OverBudget { .. }),
-                )) => Err(error),
+                Err(keras::Error::Core(error)) if is_refusal(error.cause()) => Err(error.cause().clone()),
                 other => Ok(other?),
             };
             rows.push(Row { layer: layer.name.clone(), implementation, errors });
@@ -107,6 +104,11 @@ fn run(
         Some(expected.grad_kernel.error(&kernel)),
         weights.bias_shape.is_some().then(|| expected.grad_bias.error(&weights.bias)),
     ])
+}
+
+/// Whether a layer can't be run in this way, on this machine or at all.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Unsupported { .. } | Error::Limit { .. } | Error::OverBudget { .. })
 }
 
 /// Fails on the worst error over the tolerance, and where a layer ran in no way at all.

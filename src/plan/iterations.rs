@@ -64,7 +64,8 @@ impl Planner<'_> {
     /// it, at `terms` terms in `turns` turns; all but the last range are multiples of `terms` long.
     pub(super) fn parts(&self, all: u64, terms: u64, turns: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
         let most = (self.profile.max_iterations.saturating_sub(FINISHING) / turns).saturating_mul(terms).max(terms);
-        (0..all).step_by(most.min(1 << 32) as usize).map(move |first| (first, most.min(all - first)))
+        // A sum of nothing has a bias, too: one part at least.
+        (0..all.max(1)).step_by(most.min(1 << 32) as usize).map(move |first| (first, most.min(all - first)))
     }
 
     /// Entries of the longest row.

@@ -72,8 +72,8 @@ impl Planner<'_> {
         let params = &block.params;
         self.fill(plan, Role::Dense, u64::from(params.dense_rows) * u64::from(params.dense_columns))?;
         let groups = u64::from(params.dense_columns).div_ceil(THREADS);
-        for (first, count) in self.parts(params.window.into(), 1, 1) {
-            let params = Params { row: first as u32, count: count as u32, ..*params };
+        for part in self.parts(params.window.into(), 1, 1) {
+            let params = Params { row: part.first, count: part.count, ..*params };
             let bindings =
                 vec![Slice::whole(Role::Kernel(block.chunk)), Slice::whole(Role::Tables), Slice::whole(Role::Dense)];
             self.dispatch(plan, Kernel::DenseScatter.variant(&[]), params, groups, bindings)?;
@@ -87,26 +87,24 @@ impl Planner<'_> {
         self.reserve_dense(plan, &blocks)?;
         // In the steps of a tile, so that a part of the matrix begins where a binding may.
         let parts: Vec<_> = self.parts(self.geometry.inputs(), 64, tiles::turns(64)).collect();
-        let last = parts.len().saturating_sub(1);
         for block in &blocks {
             self.expand(plan, block)?;
             for samples in self.samples(batch)? {
-                for (part, &(first, count)) in parts.iter().enumerate() {
-                    // The last part finishes what the others began.
-                    let fused = if part == last { fused } else { Activation::Linear };
+                for part in &parts {
+                    let fused = part.activation(fused);
                     let mut params = block.params.with_activation(fused);
                     let (x, y) = self.operands(&mut params, samples, Role::Input, target);
-                    params.dense_rows = count as u32;
-                    params.x_base += first as u32;
-                    params.accumulate = u32::from(part > 0);
-                    params.use_bias *= u32::from(part == 0);
+                    params.dense_rows = part.count;
+                    params.x_base += part.first;
+                    part.continue_sum(&mut params);
                     let shape = self.strategy().best_shape(1, samples.count, params.dense_columns);
                     let variant = Kernel::DenseForward.variant(&dense_constants(shape, &params));
                     let groups = shape.tiles(samples.count, params.dense_columns);
                     let columns = u64::from(params.dense_columns);
-                    let (d, _) = self.slice(Role::Dense, first * columns, count * columns);
+                    let (d, _) =
+                        self.slice(Role::Dense, u64::from(part.first) * columns, u64::from(part.count) * columns);
                     let bindings =
-                        vec![x, if last == 0 { Slice::whole(Role::Dense) } else { d }, Slice::whole(bias), y];
+                        vec![x, if parts.len() == 1 { Slice::whole(Role::Dense) } else { d }, Slice::whole(bias), y];
                     self.dispatch(plan, variant, params, groups, bindings)?;
                 }
             }

@@ -28,16 +28,14 @@ impl Planner<'_> {
     pub(super) fn sparse_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
         let bias = if self.geometry.config().bias == Bias::None { Role::SparseIndex } else { Role::Bias };
         let parts: Vec<_> = self.parts(self.most_entries(), 1, 1).collect();
-        let last = parts.len().saturating_sub(1);
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
-                for (part, &(first, count)) in parts.iter().enumerate() {
-                    // The last part finishes what the others began.
-                    let fused = if part == last { fused } else { Activation::Linear };
+                for part in &parts {
+                    let fused = part.activation(fused);
                     let mut params = self.sparse_params(chunk).with_activation(fused);
                     let (x, y) = self.operands(&mut params, samples, Role::Input, target);
-                    (params.row, params.count, params.accumulate) = (first as u32, count as u32, u32::from(part > 0));
-                    params.use_bias *= u32::from(part == 0);
+                    (params.row, params.count) = (part.first, part.count);
+                    part.continue_sum(&mut params);
                     let filters = tile(&FILTERS, 8, chunk.filters);
                     let columns = u64::from(chunk.cells) * u64::from(chunk.filters.div_ceil(filters));
                     let groups = columns.div_ceil(THREADS);

@@ -692,28 +692,17 @@ def batches(text: str) -> list[int]:
     return [int(part) for part in comma_list(text)]
 
 
-def passes(text: str) -> list[str]:
-    chosen = comma_list(text)
-    for name in chosen:
-        if name not in PASSES:
-            raise argparse.ArgumentTypeError(f"unknown pass {name}; one of {', '.join(PASSES)}")
-    return chosen
+def some_of(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Reads a list of names, each of which must be known."""
 
+    def read(text: str) -> list[str]:
+        chosen = comma_list(text)
+        for name in chosen:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"unknown {kind} {name}; one of {', '.join(known)}")
+        return chosen
 
-def implementations(text: str) -> list[str]:
-    chosen = comma_list(text)
-    for name in chosen:
-        if name not in IMPLEMENTATIONS:
-            raise argparse.ArgumentTypeError(f"unknown implementation {name}; one of {', '.join(IMPLEMENTATIONS)}")
-    return chosen
-
-
-def precisions(text: str) -> list[str]:
-    chosen = comma_list(text)
-    for name in chosen:
-        if name not in PRECISION_NAMES:
-            raise argparse.ArgumentTypeError(f"unknown precision {name}; one of {', '.join(PRECISION_NAMES)}")
-    return chosen
+    return read
 
 
 def byte_count(text: str) -> int:
@@ -728,7 +717,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pass",
         dest="passes",
-        type=passes,
+        type=some_of("pass", PASSES),
         default=list(PASSES),
         metavar="PASS,…",
         help="forward, backward, both (forward and backward in one step); default: all",
@@ -775,14 +764,14 @@ def add_peer_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--implementation",
-        type=implementations,
+        type=some_of("implementation", list(IMPLEMENTATIONS)),
         default=list(IMPLEMENTATIONS),
         metavar="NAME,…",
         help="Keras's: loop, dense, sparse; default: all",
     )
     parser.add_argument(
         "--precision",
-        type=precisions,
+        type=some_of("precision", PRECISION_NAMES),
         default=[],
         metavar="NAME,…",
         help="f32, tf32, bf16 (JAX and PyTorch); default: all on CUDA, f32 on a processor",

@@ -32,6 +32,7 @@ from common import (
     log,
     print_rows,
     select_workloads,
+    some_of,
     write_json,
 )
 
@@ -51,19 +52,11 @@ LISTS = ("implementation", "precision")
 FLAGS = ("no_compile", "only_compile", "errors")
 
 
-def frameworks(text: str) -> list[str]:
-    chosen = comma_list(text)
-    for name in chosen:
-        if name not in FRAMEWORKS:
-            raise argparse.ArgumentTypeError(f"unknown framework {name}; one of {', '.join(FRAMEWORKS)}")
-    return chosen
-
-
 def add_python_arguments(parser: argparse.ArgumentParser) -> None:
     """Which frameworks, and the interpreters that have them."""
     parser.add_argument(
         "--frameworks",
-        type=frameworks,
+        type=some_of("framework", list(FRAMEWORKS)),
         default=list(FRAMEWORKS),
         metavar="NAME,…",
         help=f"default: {','.join(FRAMEWORKS)}",

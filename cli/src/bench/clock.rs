@@ -146,8 +146,7 @@ fn filling_caches(gpu: &Gpu) -> Result<Step, Error> {
     // Pages that were never written may all be one page of zeros.
     gpu.submit(|encoder| encoder.clear_buffer(&source, 0, None));
     let groups = reader.workgroups(bytes).unwrap_or(1);
-    let x = groups.min(1 << 15);
-    Ok(Step::new(gpu, Rc::new(pipeline(gpu, &reader.source())), [&source, &written], [x, groups / x]))
+    Ok(Step::new(gpu, Rc::new(pipeline(gpu, &reader.source())), [&source, &written], groups))
 }
 
 /// Drivers are known to leave timestamps at zero or to run them backward (wgpu-native #625, vello #475).

@@ -44,27 +44,16 @@ pub(crate) struct Plan {
 
 /// Everything that the measurements share.
 pub(crate) struct Bench<'a> {
-    gpu: &'a Gpu,
-    clock: &'a Clock,
-    roof: &'a Roof,
-    plan: &'a Plan,
-    noise: &'a Noise,
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) clock: &'a Clock,
+    pub(crate) roof: &'a Roof,
+    pub(crate) plan: &'a Plan,
+    pub(crate) noise: &'a Noise,
     /// Bytes that buffers may take in all, where that is known.
-    memory: Option<u64>,
+    pub(crate) memory: Option<u64>,
 }
 
-impl<'a> Bench<'a> {
-    pub(crate) fn new(
-        gpu: &'a Gpu,
-        clock: &'a Clock,
-        roof: &'a Roof,
-        plan: &'a Plan,
-        noise: &'a Noise,
-        memory: Option<u64>,
-    ) -> Self {
-        Self { gpu, clock, roof, plan, noise, memory }
-    }
-
+impl Bench<'_> {
     fn options(&self, setup: usize) -> PlanOptions {
         self.plan.setups[setup].options(self.gpu.context().profile().strategy)
     }

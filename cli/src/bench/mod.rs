@@ -295,7 +295,7 @@ fn measure_all(
     plan: &measure::Plan,
 ) -> Result<Report, Failure> {
     let noise = noise::Noise::new(gpu);
-    let shared = measure::Bench::new(gpu, clock, roof, plan, &noise, most_bytes(gpu));
+    let shared = measure::Bench { gpu, clock, roof, plan, noise: &noise, memory: most_bytes(gpu) };
     let adapter = Adapter::new(&gpu.adapter().get_info());
     let mut lines = args.lines.as_deref().map(|path| Lines::append(path, &adapter, roof)).transpose()?;
     let mut results = Vec::new();

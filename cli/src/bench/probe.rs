@@ -169,8 +169,7 @@ impl<'a> Probe<'a> {
             self.movers.borrow_mut().push((mover, made.clone()));
             made
         });
-        let x = groups.min(1 << 15);
-        Some(Step::new(self.gpu, pipeline, [&memory.source, &memory.written], [x, groups / x]))
+        Some(Step::new(self.gpu, pipeline, [&memory.source, &memory.written], groups))
     }
 
     /// GFLOP/s of the best chains of multiply-adds: one setting after the other is varied.
@@ -199,7 +198,7 @@ impl<'a> Probe<'a> {
         let sums = self.gpu.empty(width * workgroups * THREADS);
         let parameters = self.gpu.upload(&[0.999, 0.001, 1.0]);
         let made = Rc::new(pipeline(self.gpu, &chains.source()));
-        let step = Step::new(self.gpu, made, [&parameters, &sums], [workgroups, 1]);
+        let step = Step::new(self.gpu, made, [&parameters, &sums], workgroups);
         // Long enough that starting it doesn't count; the first run compiles.
         let mut turns = 16.0;
         self.set_turns(&parameters, turns);

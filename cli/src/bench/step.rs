@@ -18,14 +18,16 @@ impl Step {
         gpu: &Gpu,
         pipeline: Rc<wgpu::ComputePipeline>,
         operands: [&wgpu::Buffer; 2],
-        [x, y]: [u64; 2],
+        workgroups: u64,
     ) -> Self {
+        // Both are powers of two; a dispatch has no more than 65,535 along an axis.
+        let x = workgroups.min(1 << 15);
         let entries =
             [0, 1].map(|i| wgpu::BindGroupEntry { binding: i, resource: operands[i as usize].as_entire_binding() });
         let layout = &pipeline.get_bind_group_layout(0);
         let descriptor = wgpu::BindGroupDescriptor { label: LABEL, layout, entries: &entries };
         let operands = gpu.context().device().create_bind_group(&descriptor);
-        Self { pipeline, operands, groups: [x as u32, y as u32] }
+        Self { pipeline, operands, groups: [x as u32, (workgroups / x) as u32] }
     }
 
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {

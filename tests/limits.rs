@@ -8,12 +8,12 @@ use crate::common::{
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{self, Gpu, GpuOptions};
 use locally_connected::kernel::Tables;
-use locally_connected::plan::{Gradients, Planner, chunks};
+use locally_connected::plan::{Gradients, Planner, Strategy, chunks};
 use locally_connected::{
     Activation, Backward, Bias, Config, Context, DataFormat, DeviceProfile, Error, Forward, Geometry, Implementation,
     LocallyConnected, Padding, PlanOptions, Readback, WeightType, wgpu,
 };
-use proptest::prelude::*;
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use proptest::test_runner::RngSeed;
 
 fn geometry(config: &Config, input_shape: &[usize]) -> Geometry {
@@ -109,7 +109,6 @@ fn batches_are_cut_at_unaligned_samples() {
 
 #[test]
 fn dispatches_are_folded() {
-    let profile = DeviceProfile { max_workgroups: 15, ..binding(1 << 18) };
     let loop_and_sparse = &[Implementation::Loop, Implementation::SparseGather][..];
     for (config, shape, batch, by) in [
         (Config::new(3, [3]).activation(Activation::Selu), &[1601, 2][..], 2, loop_and_sparse),
@@ -118,14 +117,19 @@ fn dispatches_are_folded() {
         (Config::new(3, [3]), &[64, 1], 70, &Implementation::ALL),
     ] {
         let layer = geometry(&config, shape);
-        for &implementation in by {
-            let layer = layer.with_implementation(implementation);
-            let plans = plans(&layer, batch as u32, &profile).expect("it folds");
-            let folded = plans.iter().flat_map(|plan| &plan.dispatches).filter(|dispatch| dispatch.workgroups[1] > 1);
-            assert!(folded.count() > 0, "nothing is folded: {implementation:?}, {config:?}");
-            plans.iter().for_each(|plan| assert_keeps_limits(plan, &layer, batch as u32, &profile));
+        // Split sums take more workgroups than a limit allows that folds the others.
+        for (strategy, max_workgroups) in [(Strategy::CPU, 15), (Strategy::GPU, 25)] {
+            let profile = DeviceProfile { max_workgroups, strategy, ..binding(1 << 18) };
+            for &implementation in by {
+                let layer = layer.with_implementation(implementation);
+                let plans = plans(&layer, batch as u32, &profile).expect("it folds");
+                let dispatches = plans.iter().flat_map(|plan| &plan.dispatches);
+                let folded = dispatches.filter(|dispatch| dispatch.workgroups[1] > 1);
+                assert!(folded.count() > 0, "nothing is folded: {implementation:?}, {config:?}, {strategy:?}");
+                plans.iter().for_each(|plan| assert_keeps_limits(plan, &layer, batch as u32, &profile));
+            }
+            check_by(by, &layer, batch, 5, &profile, FORWARD);
         }
-        check_by(by, &layer, batch, 5, &profile, FORWARD);
     }
 }
 

@@ -7,7 +7,7 @@ use super::step::{Step, pipeline};
 use crate::failure::Failure;
 use locally_connected::headless::Gpu;
 use locally_connected::{Error, wgpu};
-use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -27,6 +27,8 @@ pub(crate) struct Clock {
     timestamps: Option<Timestamps>,
     /// What clears the caches before each submit that is timed.
     cold: Option<Step>,
+    /// What keeps a GPU at its speed while the host prepares what is to be timed; none where the host is the device.
+    busy: Option<Step>,
     lost: Arc<OnceLock<String>>,
 }
 
@@ -42,6 +44,8 @@ struct Timestamps {
 const BYTES: u64 = 16;
 /// Bytes beyond the last cache of any GPU, and of most CPUs.
 const CACHES: u64 = 256 << 20;
+/// Bytes whose reading keeps a GPU busy for a moment, and not for much longer.
+const MOMENT: u64 = 64 << 20;
 
 impl Clock {
     /// # Errors
@@ -74,9 +78,10 @@ impl Clock {
         });
         let cold = match cache {
             Cache::Hot => None,
-            Cache::Cold => Some(filling_caches(gpu)?),
+            Cache::Cold => Some(reading(gpu, CACHES)?),
         };
-        Ok(Self { device, queue, timestamps, cold, lost })
+        let busy = if gpu.context().profile().is_cpu { None } else { Some(reading(gpu, MOMENT)?) };
+        Ok(Self { device, queue, timestamps, cold, busy, lost })
     }
 
     /// What the passes that are timed find in the caches.
@@ -87,9 +92,7 @@ impl Clock {
     /// Times one compute pass, submitted alone to an idle device.
     pub(crate) fn time(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> Result<Sample, Failure> {
         if let Some(cold) = &self.cold {
-            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            cold.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
-            self.queue.submit([encoder.finish()]);
+            self.submit(cold);
             self.wait()?;
         }
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -106,6 +109,31 @@ impl Clock {
         let wall = start.elapsed().as_secs_f64() * 1e3;
         // Reading the timestamps is a submit of its own, so that it is no part of the wall clock's time.
         Ok(Sample { wall, gpu: self.timestamps.as_ref().map(|t| self.read(t)).transpose()?.flatten() })
+    }
+
+    fn submit(&self, step: &Step) {
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        step.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+        self.queue.submit([encoder.finish()]);
+    }
+
+    /// Runs `prepare` with the GPU busy all the while: a GPU that waits for the host lowers its clock, to a fifth of its
+    /// speed and below, and takes longer to raise it again than most rows take to measure.
+    pub(crate) fn keep_awake<T>(&self, prepare: impl FnOnce() -> T) -> T {
+        let Some(busy) = &self.busy else { return prepare() };
+        let prepared = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // What is wrong with a device shows when something is timed.
+                while !prepared.load(Ordering::Relaxed) && self.lost.get().is_none() {
+                    self.submit(busy);
+                    let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+                }
+            });
+            let result = prepare();
+            prepared.store(true, Ordering::Relaxed);
+            result
+        })
     }
 
     /// Waits until everything submitted is done.
@@ -137,16 +165,16 @@ impl Clock {
     }
 }
 
-/// Reads more than the caches hold. Writing would fill them too, but with what must be written back before anything
+/// Reads so much, up to more than the caches hold. Writing would fill them too, but with what must be written back before anything
 /// else finds room, at the expense of what is timed next.
-fn filling_caches(gpu: &Gpu) -> Result<Step, Error> {
-    let bytes = 1u64 << gpu.context().profile().max_piece().min(CACHES).ilog2();
+fn reading(gpu: &Gpu, bytes: u64) -> Result<Step, Error> {
+    let bytes = 1u64 << gpu.context().profile().max_piece().min(bytes).ilog2();
     let reader = Mover { access: Access::Read, width: 4, each: 4 };
     let [source, written] = scoped(gpu, || [gpu.empty(bytes / 4), gpu.empty(bytes / 16)])?;
     // Pages that were never written may all be one page of zeros.
     gpu.submit(|encoder| encoder.clear_buffer(&source, 0, None));
     let groups = reader.workgroups(bytes).unwrap_or(1);
-    Ok(Step::new(gpu, Rc::new(pipeline(gpu, &reader.source())), [&source, &written], groups))
+    Ok(Step::new(gpu, Arc::new(pipeline(gpu, &reader.source())), [&source, &written], groups))
 }
 
 /// Drivers are known to leave timestamps at zero or to run them backward (wgpu-native #625, vello #475).

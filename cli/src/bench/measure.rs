@@ -24,7 +24,7 @@ use std::time::Instant;
 const LEAST_SAMPLES: usize = 5;
 /// A first run slower than this, in milliseconds, is not followed by a second one that doesn't count either.
 const SLOW: f64 = 1000.0;
-/// Seconds in which a GPU comes up to its speed.
+/// Seconds in which the first case brings a GPU to its speed, that had other work before.
 const SPIN_UP: f64 = 0.03;
 
 /// What is measured of each workload.
@@ -130,18 +130,25 @@ impl<'a> Subject<'a> {
 
     /// The rows of one batch, each with the variants of kernels that were run; what can't run goes to `skipped`.
     pub(crate) fn batch(&mut self, batch: u32, skipped: &mut Vec<Skip>) -> Result<Vec<(Row, Vec<String>)>, Failure> {
+        let mut ready = self.bench.clock.keep_awake(|| self.prepare(batch, skipped))?;
+        self.measure(&mut ready)?;
+        Ok(ready.iter().flat_map(|case| self.rows(case, batch)).collect())
+    }
+
+    /// The cases of one batch, with all that they run on.
+    fn prepare(&mut self, batch: u32, skipped: &mut Vec<Skip>) -> Result<Vec<Case>, Failure> {
         let cases = self.plan(batch, skipped);
+        let mut ready = Vec::new();
         if cases.is_empty() {
-            return Ok(Vec::new());
+            return Ok(ready);
         }
         let operands = match self.fits(&cases, batch).and_then(|()| self.operands(&cases, batch)) {
             Ok(operands) => operands,
             Err(error) => {
                 skipped.push(Skip { how: String::new(), pass: None, batch, why: error.to_string() });
-                return Ok(Vec::new());
+                return Ok(ready);
             }
         };
-        let mut ready = Vec::new();
         for mut case in cases {
             match self.bind(&mut case, &operands, batch) {
                 Ok(()) => ready.push(case),
@@ -149,8 +156,7 @@ impl<'a> Subject<'a> {
                 Err(error) => skipped.push(self.skip(case.variants[0], case.pass, batch, error.to_string())),
             }
         }
-        self.measure(&mut ready)?;
-        Ok(ready.iter().flat_map(|case| self.rows(case, batch)).collect())
+        Ok(ready)
     }
 
     fn skip(&self, variant: usize, pass: Pass, batch: u32, why: String) -> Skip {
@@ -349,7 +355,6 @@ impl<'a> Subject<'a> {
     fn measure(&self, cases: &mut [Case]) -> Result<(), Failure> {
         let time = |case: &Case| self.bench.clock.time(|pass| case.bound.iter().for_each(|bound| bound.record(pass)));
         if let (Some(first), false) = (cases.first(), self.bench.gpu.context().profile().is_cpu) {
-            // A GPU slows down while the host prepares a batch.
             let start = Instant::now();
             while start.elapsed().as_secs_f64() < SPIN_UP {
                 time(first)?;

@@ -12,7 +12,7 @@ use crate::format::rounded;
 use locally_connected::headless::Gpu;
 use locally_connected::{Error, wgpu};
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Threads of a workgroup in both shaders.
@@ -49,7 +49,7 @@ pub(crate) struct Probe<'a> {
     /// Least seconds that each rate is measured for.
     seconds: f64,
     cpu: bool,
-    movers: RefCell<Vec<(Mover, Rc<wgpu::ComputePipeline>)>>,
+    movers: RefCell<Vec<(Mover, Arc<wgpu::ComputePipeline>)>>,
 }
 
 /// Chains of multiply-adds.
@@ -165,7 +165,7 @@ impl<'a> Probe<'a> {
         let groups = mover.workgroups(bytes)?;
         let known = self.movers.borrow().iter().find(|(other, _)| *other == mover).map(|(_, made)| made.clone());
         let pipeline = known.unwrap_or_else(|| {
-            let made = Rc::new(pipeline(self.gpu, &mover.source()));
+            let made = Arc::new(pipeline(self.gpu, &mover.source()));
             self.movers.borrow_mut().push((mover, made.clone()));
             made
         });
@@ -197,7 +197,7 @@ impl<'a> Probe<'a> {
         let Chains { count, width, workgroups, .. } = chains;
         let sums = self.gpu.empty(width * workgroups * THREADS);
         let parameters = self.gpu.upload(&[0.999, 0.001, 1.0]);
-        let made = Rc::new(pipeline(self.gpu, &chains.source()));
+        let made = Arc::new(pipeline(self.gpu, &chains.source()));
         let step = Step::new(self.gpu, made, [&parameters, &sums], workgroups);
         // Long enough that starting it doesn't count; the first run compiles.
         let mut turns = 16.0;

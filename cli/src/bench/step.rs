@@ -2,13 +2,13 @@
 
 use locally_connected::headless::Gpu;
 use locally_connected::wgpu;
-use std::rc::Rc;
+use std::sync::Arc;
 
 const LABEL: Option<&str> = Some("locally bench");
 
 /// A pipeline with its operands.
 pub(super) struct Step {
-    pipeline: Rc<wgpu::ComputePipeline>,
+    pipeline: Arc<wgpu::ComputePipeline>,
     operands: wgpu::BindGroup,
     groups: [u32; 2],
 }
@@ -16,7 +16,7 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn new(
         gpu: &Gpu,
-        pipeline: Rc<wgpu::ComputePipeline>,
+        pipeline: Arc<wgpu::ComputePipeline>,
         operands: [&wgpu::Buffer; 2],
         workgroups: u64,
     ) -> Self {

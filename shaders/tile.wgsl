@@ -1,14 +1,18 @@
 // The main of every product by tiles in workgroup memory: for each product of a kernel,
 //   result[row, column] = sum over k of a[row, k] * b[k, column]
 // THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS fours by fours, DEPTH terms of the sums at a
-// time. The kernel says where its operands lie, as a share of the index by k (`term`) and one by row or column, NO_TAP
+// time. Where SLICES is over 1, so many sets of such threads share the terms of one tile, DEPTH of them in turn, and add
+// up their sums in the end: for products too few to keep a device busy. The kernel says where its operands lie, as a share of the index by k (`term`) and one by row or column, NO_TAP
 // for what is not there; along which of the two neighbours lie (A_ALONG_DEPTH, B_ALONG_DEPTH), so that a thread loads
 // fours of them, A_WIDTH or B_WIDTH at once (`with_a`, `with_b`: a four with what is loaded replaced); and where a result
 // goes, in shares too (`result_at_row`, `result_at_column`), RESULT_WIDTH of neighbouring columns at once (`store`: some
 // of a four). tile_output.wgsl or tile_gradient.wgsl says what makes a result of a sum (`addend`, `finish`,
 // `finish_stored`).
 const DEPTH = 16u;
+// Of a slice, and of all.
 const THREADS = THREAD_ROWS * THREAD_COLUMNS;
+const ALL_THREADS = THREADS * SLICES;
+const STEP = DEPTH * SLICES;
 const TILE_ROWS = 4u * ROWS * THREAD_ROWS;
 const TILE_COLUMNS = 4u * COLUMNS * THREAD_COLUMNS;
 
@@ -24,11 +28,11 @@ struct ColumnFours {
   apart: array<vec4<f32>, 2u>,
 }
 
-var<workgroup> tile_a: array<RowFours, DEPTH / 4u>;
-var<workgroup> tile_b: array<ColumnFours, DEPTH / 4u>;
+var<workgroup> tile_a: array<RowFours, STEP / 4u>;
+var<workgroup> tile_b: array<ColumnFours, STEP / 4u>;
 // The terms of the steps to come: a's share and b's in units of their widths, and 1. Zeroes for a term that a has nothing of,
 // whatever b has, and past the last: it is loaded like the others, but not kept.
-var<workgroup> terms: array<vec3<u32>, THREADS>;
+var<workgroup> terms: array<vec3<u32>, ALL_THREADS>;
 // Where rows don't lie along the depth, 0 for those that a has nothing of.
 var<workgroup> row_there: array<vec4<u32>, TILE_ROWS / 4u>;
 
@@ -58,8 +62,8 @@ fn own_columns(lane: u32, j: u32) -> u32 {
   return 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS);
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(ALL_THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let index = workgroup_index(group);
   if (index >= params.workgroups) {
     return;
@@ -73,11 +77,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_row = index % row_tiles * TILE_ROWS;
   let first_column = index % tiles / row_tiles * TILE_COLUMNS;
   let depth = depth_of(product);
+  let slice = thread / THREADS;
+  let lane = thread % THREADS;
+  let first_four = slice * (DEPTH / 4u);
 
   // What lies past the last row or column repeats it; no result of it is stored.
   var own: Own;
   own.a = place(A_ALONG_DEPTH, lane, TILE_ROWS);
   own.b = place(B_ALONG_DEPTH, lane, TILE_COLUMNS);
+  own.a.k_four += first_four;
+  own.b.k_four += first_four;
   var there: vec4<u32>;
   for (var i = 0u; i < A_SHARES; i++) {
     if (A_ALONG_DEPTH) {
@@ -95,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       own.b_share[i] = b_at_column(product, min(first_column + own.b.side + i, columns() - B_WIDTH)) / B_WIDTH;
     }
   }
-  if (!A_ALONG_DEPTH && lane < TILE_ROWS / 4u) {
+  if (!A_ALONG_DEPTH && thread < TILE_ROWS / 4u) {
     row_there[lane] = select(vec4(there.x), there, A_WIDTH == 1u);
   }
   var sum: array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
@@ -105,30 +114,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  terms[lane] = term_of(product, lane, depth);
+  terms[thread] = term_of(product, thread, depth);
   workgroupBarrier();
   // What is loaded at a step is multiplied at the next, so that the loads' time passes under the products before.
-  var loaded = load(own, 0u);
-  for (var k0 = 0u; k0 < depth; k0 += DEPTH) {
+  var loaded = load(own, slice * DEPTH);
+  for (var k0 = 0u; k0 < depth; k0 += STEP) {
     workgroupBarrier();
     keep(own, loaded);
-    let next = k0 + DEPTH;
-    if (next % THREADS == 0u) {
-      terms[lane] = term_of(product, next + lane, depth);
+    let next = k0 + STEP;
+    if (next % ALL_THREADS == 0u) {
+      terms[thread] = term_of(product, next + thread, depth);
     }
     workgroupBarrier();
-    loaded = load(own, next);
+    loaded = load(own, next + slice * DEPTH);
     // A while: as a for of constant length it would be written out.
     var k = 0u;
     while (k < DEPTH / 4u) {
       for (var q = 0u; q < 4u; q++) {
         var columns: array<vec4<f32>, COLUMNS>;
         for (var j = 0u; j < COLUMNS; j++) {
-          columns[j] = tile_b[k].columns[q][j * THREAD_COLUMNS + lane % THREAD_COLUMNS];
+          columns[j] = tile_b[first_four + k].columns[q][j * THREAD_COLUMNS + lane % THREAD_COLUMNS];
         }
         var rows: array<vec4<f32>, ROWS>;
         for (var i = 0u; i < ROWS; i++) {
-          rows[i] = tile_a[k].rows[q][i * THREAD_ROWS + lane / THREAD_COLUMNS];
+          rows[i] = tile_a[first_four + k].rows[q][i * THREAD_ROWS + lane / THREAD_COLUMNS];
         }
         for (var i = 0u; i < ROWS; i++) {
           let row = rows[i];
@@ -141,6 +150,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
       }
       k++;
+    }
+  }
+
+  // The slices' sums are added in their order, a four of each thread at a time, through what was the tile of columns.
+  if (SLICES > 1u) {
+    let k = lane / TILE_COLUMNS;
+    let q = lane / (TILE_COLUMNS / 4u) % 4u;
+    let column = lane % (TILE_COLUMNS / 4u);
+    for (var i = 0u; i < 4u * ROWS; i++) {
+      for (var j = 0u; j < COLUMNS; j++) {
+        workgroupBarrier();
+        if (slice > 0u) {
+          tile_b[first_four + k].columns[q][column] = sum[i][j];
+        }
+        workgroupBarrier();
+        if (slice == 0u) {
+          for (var s = 1u; s < SLICES; s++) {
+            sum[i][j] += tile_b[s * (DEPTH / 4u) + k].columns[q][column];
+          }
+        }
+      }
+    }
+    if (slice > 0u) {
+      return;
     }
   }
 

@@ -63,7 +63,7 @@ fn load(own: Own, k0: u32) -> Loaded {
   var loaded: Loaded;
   for (var i = 0u; i < A_FOURS; i++) {
     for (var q = 0u; q < 4u; q += A_WIDTH) {
-      let at = terms[k0 % THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
+      let at = terms[k0 % ALL_THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
       loaded.a[i] = with_a(loaded.a[i], q, at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]);
       loaded.a_there[i] = with_flag(loaded.a_there[i], q, A_ALONG_DEPTH && A_WIDTH == 1u, at.z == 1u);
     }
@@ -71,7 +71,7 @@ fn load(own: Own, k0: u32) -> Loaded {
   for (var i = 0u; i < B_FOURS; i++) {
     for (var q = 0u; q < 4u; q += B_WIDTH) {
       // Weights of taps that padding clips may be anything, also not a number.
-      let at = terms[k0 % THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
+      let at = terms[k0 % ALL_THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
       loaded.b[i] = with_b(loaded.b[i], q, at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]);
       loaded.b_there[i] = with_flag(loaded.b_there[i], q, B_ALONG_DEPTH && B_WIDTH == 1u, at.z == 1u);
     }

@@ -151,7 +151,23 @@ fn constants_equal_their_rust_twins() {
     assert!(with_activations > 0, "nothing was compared");
 }
 
-/// The planner counts tiles of the size that the shaders compute.
+/// The shape of a variant's tile, where it has one.
+fn tile_shape(variant: Variant) -> Option<TileShape> {
+    variant.kernel.info().constants.contains(&"SLICES").then(|| {
+        let [row_fours, column_fours, thread_rows, thread_columns, .., slices] = variant.constants;
+        let shape = TileShape { row_fours, column_fours, thread_rows, thread_columns, slices };
+        assert!(TILE_SHAPES.contains(&shape), "{}", variant.name());
+        shape
+    })
+}
+
+/// Bytes of workgroup memory.
+fn workgroup_memory(module: &Module) -> u32 {
+    let globals = module.global_variables.iter().filter(|(_, global)| global.space == AddressSpace::WorkGroup);
+    globals.map(|(_, global)| module.types[global.ty].inner.size(module.to_ctx())).sum()
+}
+
+/// The planner counts tiles of the size that the shaders compute, and the memory that they take.
 #[test]
 fn tiles_have_the_size_that_is_planned() {
     let mut compared = BTreeSet::new();
@@ -159,10 +175,10 @@ fn tiles_have_the_size_that_is_planned() {
         let (module, _) = module(variant);
         let found = constants(&module);
         let Some((rows, columns)) = found.get("TILE_ROWS").zip(found.get("TILE_COLUMNS")) else { continue };
-        let [row_fours, column_fours, thread_rows, thread_columns, ..] = variant.constants;
-        let shape = TileShape { row_fours, column_fours, thread_rows, thread_columns };
-        assert!(TILE_SHAPES.contains(&shape), "{}", variant.name());
+        let shape = tile_shape(variant).expect("a tile");
         assert_eq!((*rows, *columns), (shape.rows(), shape.columns()), "{}", variant.name());
+        assert_eq!(workgroup_memory(&module), shape.memory(), "{}", variant.name());
+        assert_eq!(module.entry_points[0].workgroup_size, [shape.threads(), 1, 1], "{}", variant.name());
         compared.insert(variant.kernel.info().name);
     }
     assert_eq!(compared.len(), 6, "{compared:?}");
@@ -221,13 +237,10 @@ fn variants_keep_webgpu_s_default_limits() {
     for variant in variants() {
         let (module, _) = module(variant);
         let name = variant.name();
-        let bytes: u32 = module
-            .global_variables
-            .iter()
-            .filter(|(_, global)| global.space == AddressSpace::WorkGroup)
-            .map(|(_, global)| module.types[global.ty].inner.size(module.to_ctx()))
-            .sum();
-        assert!(bytes <= 16_384, "{name} has {bytes} bytes of workgroup memory");
+        let bytes = workgroup_memory(&module);
+        // Larger tiles are planned where the device has room for them.
+        let tile = tile_shape(variant).map_or(0, TileShape::memory);
+        assert!(bytes <= 16_384.max(tile), "{name} has {bytes} bytes of workgroup memory");
         let [x, y, z] = module.entry_points[0].workgroup_size;
         assert!(x * y * z <= 256 && x <= 256 && y <= 256 && z <= 64, "{name}: workgroups of {x} x {y} x {z}");
         let buffers = variant.kernel.info().bindings.len();
@@ -405,17 +418,17 @@ fn plans_ask_for_the_listed_variants() {
             }
         }
     }
-    // Dense matrices of every shape of tile.
-    for (positions, channels, filters) in [1, 2, 3].into_iter().flat_map(|positions| {
-        [4, 5, 8, 16, 32, 63]
-            .into_iter()
-            .flat_map(move |channels| [4, 8, 16, 32].map(|filters| (positions, channels, filters)))
-    }) {
-        let layer = Geometry::new(&Config::new(filters, [1]), &[positions, channels]).expect("a layer");
-        let layer = layer.with_implementation(Implementation::DenseMatmul);
-        for batch in [1, 16, 32, 64] {
-            let plans = crate::common::plans(&layer, batch, &profiles[4]).expect("planned");
-            found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
+    // Tiles of every shape, of operands that lie in fours or not.
+    for (tile_shape, dtype) in TILE_SHAPES.into_iter().flat_map(|shape| dtypes.map(|dtype| (shape, dtype))) {
+        let strategy = Strategy { tile_use: 0, tile_shape: Some(tile_shape), ..Strategy::GPU };
+        let room = DeviceProfile { max_workgroup_memory: 32 << 10, strategy, ..DeviceProfile::webgpu_defaults() };
+        for (channels, filters) in [(3, 3), (3, 4), (4, 4)] {
+            let layer = Geometry::new(&Config::new(filters, [2]).dtype(dtype), &[3, channels]).expect("a layer");
+            for implementation in [Implementation::Loop, Implementation::DenseMatmul] {
+                let layer = layer.with_implementation(implementation);
+                let plans = crate::common::plans(&layer, 16, &room).expect("planned");
+                found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
+            }
         }
     }
     // Windows and channels that a thread takes together, or not, with filters in fours or not.

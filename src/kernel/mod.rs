@@ -132,7 +132,8 @@ macro_rules! kernel {
 }
 
 /// `plan::TileShape`'s, and elements that a thread loads or stores at once: along filters, and along channels.
-const TILE_CONSTANTS: [&str; 6] = ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH", "INPUT_WIDTH"];
+const TILE_CONSTANTS: [&str; 7] =
+    ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH", "INPUT_WIDTH", "SLICES"];
 
 /// Every kernel, in the order of [`Kernel`].
 pub const KERNELS: [KernelInfo; 23] = [
@@ -246,7 +247,7 @@ pub const KERNELS: [KernelInfo; 23] = [
 ];
 
 /// Most constants of a kernel.
-pub const MOST_CONSTANTS: usize = 6;
+pub const MOST_CONSTANTS: usize = 7;
 
 /// A kernel with its constants: what a pipeline is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -72,7 +72,7 @@ impl Estimate {
 
 fn work(dispatch: &Dispatch) -> Work {
     let p = &dispatch.params;
-    let [a, b, c, d, e, h] = dispatch.variant.constants;
+    let [a, b, c, d, e, h, slices] = dispatch.variant.constants;
     let of = |value: u32| f64::from(value);
     let tiles = |count: u32, tile: u32| of(count.div_ceil(tile.max(1)));
     let (cells, window, filters, batch) = (of(p.cells), of(p.window), of(p.filters), of(p.batch));
@@ -91,8 +91,9 @@ fn work(dispatch: &Dispatch) -> Work {
     let tiled = |depth: f64| {
         let threads = of(c) * of(d);
         let staged = 4.0 * (x * of(c) + y * of(d)) / threads;
-        let operations = depth * (2.0 * staged + product(4.0 * x, 4.0 * y, LOAD4 * (x + y))) + 16.0 * x * y;
-        Work { threads: threads * of(p.workgroups), operations, bytes: 0.0 }
+        let slice = depth / of(slices);
+        let operations = slice * (2.0 * staged + product(4.0 * x, 4.0 * y, LOAD4 * (x + y))) + 16.0 * x * y;
+        Work { threads: threads * of(slices) * of(p.workgroups), operations, bytes: 0.0 }
     };
     match dispatch.variant.kernel {
         // Of e filters and h channels at once.

@@ -2,10 +2,10 @@
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
 use super::loop_kernels::{THREADS, in_quads};
-use super::tiles::{self, TileShape, tile_variants, width};
+use super::tiles::{self, Products, TileShape, tile_variants, width};
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};
-use crate::kernel::{Kernel, Params, Variant};
+use crate::kernel::{Kernel, MOST_CONSTANTS, Params, Variant};
 use crate::{Error, Result};
 
 /// The largest dense matrix that is worked through when the caller sets no budget.
@@ -86,7 +86,7 @@ impl Planner<'_> {
         let blocks = self.blocks();
         self.reserve_dense(plan, &blocks)?;
         // In the steps of a tile, so that a part of the matrix begins where a binding may.
-        let parts: Vec<_> = self.parts(self.geometry.inputs(), 64, tiles::turns(64)).collect();
+        let parts: Vec<_> = self.parts(self.geometry.inputs(), 64, tiles::turns(64, 1)).collect();
         for block in &blocks {
             self.expand(plan, block)?;
             for samples in self.samples(batch)? {
@@ -97,7 +97,12 @@ impl Planner<'_> {
                     params.dense_rows = part.count;
                     params.x_base += part.first;
                     part.continue_sum(&mut params);
-                    let shape = self.strategy().best_shape(1, samples.count, params.dense_columns);
+                    let shape = self.best_shape(&Products {
+                        count: 1,
+                        rows: samples.count,
+                        columns: params.dense_columns,
+                        depth: params.dense_rows.into(),
+                    });
                     let variant = Kernel::DenseForward.variant(&dense_constants(shape, &params));
                     let groups = shape.tiles(samples.count, params.dense_columns);
                     let columns = u64::from(params.dense_columns);
@@ -121,7 +126,12 @@ impl Planner<'_> {
                 let mut params = block.params;
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
-                let shape = self.strategy().best_shape(1, samples.count, params.dense_rows);
+                let shape = self.best_shape(&Products {
+                    count: 1,
+                    rows: samples.count,
+                    columns: params.dense_rows,
+                    depth: params.dense_columns.into(),
+                });
                 let variant = Kernel::DenseGradInput.variant(&dense_constants(shape, &params));
                 let groups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Role::Dense), dz, dx];
@@ -140,7 +150,12 @@ impl Planner<'_> {
                 let mut params = block.params;
                 params.accumulate = u32::from(first > 0);
                 let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
-                let shape = self.strategy().best_shape(1, params.dense_rows, params.dense_columns);
+                let shape = self.best_shape(&Products {
+                    count: 1,
+                    rows: params.dense_rows,
+                    columns: params.dense_columns,
+                    depth: samples.count.into(),
+                });
                 let variant = Kernel::DenseGradKernel.variant(&dense_constants(shape, &params));
                 let groups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Role::Dense)];
@@ -160,7 +175,7 @@ impl Planner<'_> {
 }
 
 /// The constants of a dense product: columns lie as filters do, inputs as channels.
-fn dense_constants(shape: TileShape, p: &Params) -> [u32; 6] {
+fn dense_constants(shape: TileShape, p: &Params) -> [u32; MOST_CONSTANTS] {
     let inputs = [p.dense_rows, p.x_base, p.x_sample].iter().all(|size| size.is_multiple_of(4));
     let columns = in_quads(p, false);
     shape.constants([width(columns), width(columns && inputs)])

@@ -38,13 +38,13 @@ impl Planner<'_> {
         let outer = of(p.kernel_0) + of(p.kernel_0) * of(p.kernel_1) + of(p.taps);
         let window = |step: u64| 2 * outer + of(p.window) / step;
         let readers = |turns: u64| 2 * self.outer_readers() + self.most_readers() * (2 + turns);
-        let tiles = tiles::turns;
+        let tiles = |terms: u64| tiles::turns(terms, variant.constants[6]);
         // Of a cell's rows, or a reader's filters, a thread does a part, four at a step.
         let split = |blocks: u64, all: u64, parts: u64| blocks * (1 + 8) + all.div_ceil(parts) + 16 + 32;
         match variant.kernel {
             Kernel::DenseScatter => of(p.count),
             Kernel::LoopForward => {
-                let [.., input_width] = variant.constants;
+                let [_, _, _, _, _, input_width, _] = variant.constants;
                 window(of(input_width)) + FINISHING
             }
             Kernel::LoopGradInput => {

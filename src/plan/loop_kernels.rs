@@ -2,7 +2,7 @@
 //! sizes in its `Params` and the device's `Strategy`.
 
 use super::elementwise::{FUSED, fused_code};
-use super::tiles::{TileShape, WIDTH_PAIRS, WIDTHS, tile_variants, width};
+use super::tiles::{Products, TileShape, WIDTH_PAIRS, WIDTHS, tile_variants, width};
 use super::{Form, PlanOptions, Planner, Strategy};
 use crate::config::Activation;
 use crate::kernel::{Kernel, Params, Variant};
@@ -86,7 +86,8 @@ impl Planner<'_> {
         let activation = fused_code(fused);
         let (cells, batch) = (u64::from(p.cells), p.batch);
         let tiled = || {
-            let shape = self.tiled(batch, cells, batch, p.filters)?;
+            let products = Products { count: cells, rows: batch, columns: p.filters, depth: p.window.into() };
+            let shape = self.tiled(batch, &products)?;
             let variant = Kernel::LoopForwardTiled.variant(&shape.constants(widths(p)));
             Some((variant, cells * shape.tiles(batch, p.filters)))
         };
@@ -172,7 +173,8 @@ impl Planner<'_> {
         let (channels, batch) = (p.group_channels, p.batch);
         let products = u64::from(p.positions) * u64::from(p.groups);
         let tiled = || {
-            let shape = self.tiled(batch, products, batch, channels)?;
+            let depth = self.most_readers() * u64::from(p.filters);
+            let shape = self.tiled(batch, &Products { count: products, rows: batch, columns: channels, depth })?;
             let variant = Kernel::LoopGradInputTiled.variant(&shape.constants(widths(p)));
             Some((variant, products * shape.tiles(batch, channels)))
         };
@@ -192,7 +194,8 @@ impl Planner<'_> {
     /// The kernel gradient's kernel and its workgroups.
     pub(super) fn grad_kernel_kernel(&self, p: &Params) -> (Variant, u64) {
         let cells = u64::from(p.cells);
-        if let Some(shape) = self.tiled(p.batch, cells, p.window, p.filters) {
+        let products = Products { count: cells, rows: p.window, columns: p.filters, depth: p.batch.into() };
+        if let Some(shape) = self.tiled(p.batch, &products) {
             let variant = Kernel::LoopGradKernelTiled.variant(&shape.constants(widths(p)));
             return (variant, cells * shape.tiles(p.window, p.filters));
         }
@@ -243,11 +246,12 @@ impl Planner<'_> {
     }
 
     /// The tiles for so many samples and products of this size, unless most of their work would be in vain.
-    fn tiled(&self, samples: u32, products: u64, rows: u32, columns: u32) -> Option<TileShape> {
+    fn tiled(&self, samples: u32, products: &Products) -> Option<TileShape> {
         if samples < self.strategy().tile_batch {
             return None;
         }
-        let shape = self.strategy().best_shape(products, rows, columns);
+        let shape = self.best_shape(products);
+        let &Products { rows, columns, .. } = products;
         let computed = shape.tiles(rows, columns) * u64::from(shape.rows()) * u64::from(shape.columns());
         let wanted = u64::from(rows) * u64::from(columns);
         (100 * wanted >= u64::from(self.strategy().tile_use) * computed).then_some(shape)

@@ -1,6 +1,6 @@
 //! Which kernels pay on a device: numbers, of which there are two sets, and the forms that a caller can ask for.
 
-use super::tiles::{TILE_SHAPES, TileShape};
+use super::tiles::TileShape;
 
 /// Numbers by which the planner chooses among the kernels of the loop variant, and tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,23 +51,6 @@ impl Strategy {
         busy_groups: 8,
         sparse_ahead: 1,
     };
-
-    /// [`Strategy::tile_shape`], or the shape that takes least time for `products` products of `rows` by `columns`: a step
-    /// of a tile costs a thread its multiply-adds and its loads from workgroup memory, tiles over the edge are paid for
-    /// whole, and so are threads of a device that has none to run.
-    pub(super) fn best_shape(&self, products: u64, rows: u32, columns: u32) -> TileShape {
-        if let Some(shape) = self.tile_shape {
-            return shape;
-        }
-        let time = |shape: &TileShape| {
-            let threads = u64::from(shape.thread_rows * shape.thread_columns);
-            let all = (products * shape.tiles(rows, columns) * threads).max(64 * u64::from(self.busy_groups));
-            // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
-            let fours = u64::from(shape.row_fours * shape.column_fours);
-            all * (16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours))
-        };
-        TILE_SHAPES.into_iter().min_by_key(time).unwrap_or(TILE_SHAPES[0])
-    }
 }
 
 /// The forms of the loop variant's kernels: the same sums, cut and kept in different ways.

@@ -159,7 +159,7 @@ impl Planner<'_> {
         }
         let time = |shape: &TileShape| {
             let threads = products.count * shape.tiles(products.rows, products.columns) * u64::from(shape.threads());
-            let running = threads.max(64 * u64::from(strategy.busy_groups));
+            let running = threads.max(128 * u64::from(strategy.busy_groups));
             // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
             let fours = u64::from(shape.row_fours * shape.column_fours);
             let step = 16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours);

@@ -82,7 +82,11 @@ const NUMBERS: [(&str, &str, &[&str]); 5] = [
     ("1", "tile_use", &["25", "50", "75"]),
     ("3", "sparse_ahead", &["1", "4"]),
 ];
-const SHAPES: [&str; 8] = ["64x64", "64x32", "32x64", "32x32", "64x16", "16x64", "32x16", "16x32"];
+/// Without those that a run of all found to be the best of few rows.
+const SHAPES: [&str; 13] = [
+    "64x64", "64x32", "32x64", "32x32", "64x16", "32x16", "16x32", "64x32x2", "32x64x2", "32x32x2", "32x32x4",
+    "32x16x4", "16x32x4",
+];
 
 /// What all parts share.
 struct Run {

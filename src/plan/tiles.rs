@@ -32,7 +32,7 @@ pub(super) const WIDTHS: [u32; 2] = [1, 4];
 pub(super) const WIDTH_PAIRS: [[u32; 2]; 3] = [[1, 1], [4, 1], [4, 4]];
 
 /// Every size that plans use. Of either side a thread loads one to four vectors of four elements, of 16 terms together.
-pub const TILE_SHAPES: [TileShape; 18] = [
+pub const TILE_SHAPES: [TileShape; 14] = [
     shape([2, 2], [8, 8], 1), // 64 x 64
     shape([2, 1], [8, 8], 1), // 64 x 32
     shape([1, 2], [8, 8], 1), // 32 x 64
@@ -41,14 +41,10 @@ pub const TILE_SHAPES: [TileShape; 18] = [
     shape([1, 2], [4, 8], 1), // 16 x 64
     shape([1, 1], [8, 4], 1), // 32 x 16
     shape([1, 1], [4, 8], 1), // 16 x 32
-    shape([2, 2], [8, 8], 2),
     shape([2, 1], [8, 8], 2),
     shape([1, 2], [8, 8], 2),
     shape([1, 1], [8, 8], 2),
-    shape([2, 1], [8, 8], 4),
-    shape([1, 2], [8, 8], 4),
     shape([1, 1], [8, 8], 4),
-    shape([2, 1], [8, 4], 4),
     shape([1, 1], [8, 4], 4),
     shape([1, 1], [4, 8], 4),
 ];

@@ -2,6 +2,7 @@
 //! errors for ranges that can't be used, alone or together.
 
 use crate::common::{GPU, Operands, context, implementations, profile, random, runs};
+use locally_connected::headless::{Gpu, GpuOptions};
 use locally_connected::kernel::Access;
 use locally_connected::plan::Role;
 use locally_connected::{
@@ -251,6 +252,31 @@ fn slices_and_larger_ranges() {
     assert!(before.iter().chain(&from[24..]).all(|value| *value == 7.0));
     let part = pollster::block_on(GPU.read(output.slice(2 * step + 4..), 23)).expect("read");
     assert_eq!(bits(&part), bits(&expected[1..]));
+}
+
+/// What lies beyond an operand isn't bound, so that no limit of the device's counts it.
+#[test]
+fn buffers_over_the_binding_limit() {
+    let options = GpuOptions { limits: Some(wgpu::Limits::default()), ..GpuOptions::default() };
+    let gpu = pollster::block_on(Gpu::with_options(&options)).expect("tests need an adapter");
+    let limit = gpu.context().profile().max_binding;
+    let bound = pollster::block_on(async {
+        let layer = LocallyConnected::new(gpu.context(), &Config::new(2, [3]), &[8, 3]).await?;
+        let (dy, large) = (gpu.empty(12), gpu.empty(limit / 4 + 1));
+        let backward = Backward {
+            batch: 1,
+            input: None,
+            output: None,
+            pre_activation: None,
+            grad_output: &dy,
+            grad_input: None,
+            grad_kernel: None,
+            grad_bias: Some(&large),
+        };
+        layer.bind_backward(backward).await
+    });
+    bound.expect("12 biases fit");
+    assert_eq!(gpu.check(), Ok(()));
 }
 
 #[test]

@@ -4,8 +4,19 @@ use crate::{Error, Result};
 
 /// Bytes of a host's buffer: all of them, from `&buffer`, or some, from `buffer.slice(…)` or by name.
 ///
-/// WebGPU refuses a dispatch that reads and writes one buffer, disjoint ranges or not, so that what a pass reads and what
-/// it writes lie in two buffers at least ([`Error::Aliased`]).
+/// WebGPU refuses a dispatch that reads and writes one buffer, disjoint ranges or not ([`Error::Aliased`]). It is enough to
+/// keep what a pass reads in one buffer, what it writes in another, and `pre_activation`, which one step of a forward pass
+/// writes and the next one reads, in a third.
+///
+/// ```no_run
+/// # use locally_connected::{BufferRange, Forward, LocallyConnected, Result, wgpu};
+/// # async fn run(layer: &LocallyConnected, given: &wgpu::Buffer, made: &wgpu::Buffer) -> Result<()> {
+/// let output = BufferRange { buffer: made, offset: 1024, size: 4096 };
+/// let forward = Forward { batch: 8, input: given.slice(512..).into(), output, pre_activation: None };
+/// let bound = layer.bind_forward(forward).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BufferRange<'a> {
     /// The buffer.

@@ -10,8 +10,8 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The operands of a forward pass: buffers or ranges of them, `B` being `&wgpu::Buffer`, [`wgpu::BufferSlice`] or
-/// [`BufferRange`]. They hold f32 and need the usage `STORAGE`; what lies in the buffers beyond them stays as it is.
+/// The operands of a forward pass: buffers or ranges of them, `B` being `&wgpu::Buffer`, [`wgpu::BufferSlice`] or, with
+/// `.into()` for both at once, [`BufferRange`]. They hold f32 and need the usage `STORAGE`; what lies in the buffers beyond them stays as it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Forward<B> {
     /// Samples.

@@ -26,11 +26,12 @@ impl<'a> Operand<'a> {
     /// The operand without what it has beyond `elements`, once it is known to be a range that can be bound.
     pub(super) fn checked(self, elements: u64, alignment: u64, shape: impl Fn() -> Vec<usize>) -> Result<Self> {
         let Self { what, range, .. } = self;
-        if range.size < 4 * elements {
+        let needed = elements.saturating_mul(4);
+        if range.size < needed {
             return Err(Error::Length { what, expected: elements, found: range.size / 4, shape: shape() });
         }
         range.check(what, alignment, wgpu::BufferUsages::STORAGE)?;
-        Ok(Self { range: range.first(4 * elements), ..self })
+        Ok(Self { range: range.first(needed), ..self })
     }
 
     fn aliased(&self, with: &Self) -> Error {

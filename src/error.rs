@@ -158,19 +158,55 @@ pub enum Error {
     /// No implementation is possible.
     #[error("no implementation is possible for this layer on this device")]
     NoImplementation,
-    /// One buffer is bound for reading and for writing in the same call; WebGPU forbids it even for disjoint ranges.
-    #[error("{read} and {written} are the same buffer: what is written must lie in another buffer than what is read")]
+    /// Two operands of a pass lie in one buffer, of which one is written, and their bytes overlap or one dispatch binds
+    /// both: WebGPU refuses a dispatch that reads and writes one buffer, even for disjoint ranges.
+    #[error(
+        "{written} is written and lies in the same buffer as {with}: {}",
+        if *overlap > 0 {
+            format!("{overlap} bytes are of both")
+        } else {
+            "no bytes are of both, but one dispatch needs both, and WebGPU wants what it writes in another buffer than what it reads".into()
+        }
+    )]
     Aliased {
-        /// The operand that is read.
-        read: &'static str,
         /// The operand that is written.
         written: &'static str,
+        /// The other operand.
+        with: &'static str,
+        /// Bytes that both have; 0 where the ranges are disjoint.
+        overlap: u64,
+    },
+    /// A range of a buffer reaches past the buffer's end.
+    #[error("the range given as {what}, {size} bytes from byte {offset}, reaches past its buffer's {buffer} bytes")]
+    Range {
+        /// Which operand.
+        what: &'static str,
+        /// First byte of the range.
+        offset: u64,
+        /// Bytes of the range.
+        size: u64,
+        /// Bytes of the buffer.
+        buffer: u64,
+    },
+    /// A range of a buffer begins or ends where the device can't bind or copy.
+    #[error("the range given as {what} has {of} {bytes}, which is no multiple of {alignment} bytes")]
+    Alignment {
+        /// Which operand.
+        what: &'static str,
+        /// Which number of the range: `offset` or `size`.
+        of: &'static str,
+        /// That number.
+        bytes: u64,
+        /// What it must be a multiple of: `min_storage_buffer_offset_alignment` for an operand of a pass, 4 for a copy.
+        alignment: u64,
     },
     /// A buffer given by the host lacks a usage flag.
-    #[error("the buffer given as {what} lacks wgpu::BufferUsages::STORAGE")]
+    #[error("the buffer given as {what} lacks wgpu::BufferUsages::{lacks}")]
     Usage {
         /// Which operand.
         what: &'static str,
+        /// The flag: `STORAGE` for an operand of a pass, `COPY_SRC` for a readback.
+        lacks: &'static str,
     },
     /// An operand needed by this call is missing.
     #[error("{what} is needed here: {why}")]

@@ -1,7 +1,7 @@
 //! A device of one's own, for tests, examples and the command line. Apps that own a device need none of this.
 
 use crate::config::Saved;
-use crate::gpu::{Backward, Context, Forward, KernelBuffers, LocallyConnected, Readback};
+use crate::gpu::{Backward, BufferRange, Context, Forward, KernelBuffers, LocallyConnected, Readback};
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::BufferUsages;
@@ -197,16 +197,21 @@ impl Gpu {
         .await
     }
 
-    /// Reads the first `elements` of a buffer.
+    /// Reads the first `elements` of a buffer or of a range of one.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`].
-    pub async fn read(&self, buffer: &wgpu::Buffer, elements: u64) -> Result<Vec<f32>> {
+    /// [`Error::Length`] where there are fewer; those of [`Readback::record`]; [`Error::DeviceLost`].
+    pub async fn read<'a>(&self, source: impl Into<BufferRange<'a>>, elements: u64) -> Result<Vec<f32>> {
         if elements == 0 {
             return Ok(Vec::new());
         }
-        let device = self.context.device();
-        let readback = self.submit(|encoder| Readback::record(device, encoder, buffer, 0..4 * elements));
+        let source = source.into();
+        if source.size / 4 < elements {
+            let (what, found, shape) = ("the source of a readback", source.size / 4, vec![elements as usize]);
+            return Err(Error::Length { what, expected: elements, found, shape });
+        }
+        let source = BufferRange { size: 4 * elements, ..source };
+        let readback = self.submit(|encoder| Readback::record(self.context.device(), encoder, source))?;
         let values = self.drive(readback.values()).await;
         self.check()?;
         values
@@ -224,9 +229,9 @@ impl Gpu {
     /// Reads weights or their gradient in canonical order.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`].
+    /// Those of [`LocallyConnected::read_kernel`]; [`Error::DeviceLost`].
     pub async fn read_kernel(&self, layer: &LocallyConnected, kernel: &KernelBuffers) -> Result<Vec<f32>> {
-        let readback = self.submit(|encoder| layer.read_kernel(encoder, kernel));
+        let readback = self.submit(|encoder| layer.read_kernel(encoder, kernel))?;
         let values = self.drive(readback.canonical()).await;
         self.check()?;
         values

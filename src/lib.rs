@@ -22,8 +22,8 @@ pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern};
 #[cfg(feature = "gpu")]
 pub use gpu::{
-    Backward, Bound, Context, Forward, KernelBuffers, KernelReadback, LocallyConnected, Readback, TransposedBackward,
-    TransposedLocallyConnected, required_limits,
+    Backward, Bound, BufferRange, Context, Forward, KernelBuffers, KernelReadback, LocallyConnected, Readback,
+    TransposedBackward, TransposedLocallyConnected, required_limits,
 };
 pub use plan::{Choice, DeviceProfile, Form, Pass, PlanOptions, TuneKey, TuneTable};
 #[cfg(feature = "gpu")]

@@ -16,5 +16,6 @@ mod keras_damage;
 mod keras_files;
 mod limits;
 mod properties;
+mod ranges;
 mod shaders;
 mod variants;

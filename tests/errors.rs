@@ -273,9 +273,10 @@ fn unfit_operands_are_refused() {
         assert_eq!(forward(&short, &y, None).await, length("input", 120, 59, &[5, 8, 3]));
         assert_eq!(forward(&x, &short, None).await, length("output", 60, 59, &[5, 6, 2]));
         assert_eq!(forward(&x, &y, Some(&short)).await, length("pre_activation", 60, 59, &[5, 6, 2]));
-        assert_eq!(forward(&x, &x, None).await, Err(Error::Aliased { read: "input", written: "output" }));
+        let aliased = |with, written, overlap| Err(Error::Aliased { written, with, overlap });
+        assert_eq!(forward(&x, &x, None).await, aliased("input", "output", 240));
         assert!(matches!(forward(&x, &y, Some(&y)).await, Err(Error::Aliased { .. })));
-        let kernel = &layer.kernel().buffers()[0];
+        let kernel = layer.kernel().ranges()[0];
         let large = layer.bind_forward(Forward { batch: 1, input: kernel, output: kernel, pre_activation: None }).await;
         assert!(matches!(large.map(drop), Err(Error::Aliased { .. })), "the weights are read");
         let unusable = context.device().create_buffer(&wgpu::BufferDescriptor {
@@ -284,8 +285,8 @@ fn unfit_operands_are_refused() {
             usage: wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        assert_eq!(forward(&unusable, &y, None).await, Err(Error::Usage { what: "input" }));
-        assert_eq!(forward(&x, &unusable, None).await, Err(Error::Usage { what: "output" }));
+        assert_eq!(forward(&unusable, &y, None).await, Err(Error::Usage { what: "input", lacks: "STORAGE" }));
+        assert_eq!(forward(&x, &unusable, None).await, Err(Error::Usage { what: "output", lacks: "STORAGE" }));
 
         let all = Backward {
             batch,
@@ -310,11 +311,10 @@ fn unfit_operands_are_refused() {
         assert_eq!(backward(Backward { grad_input: Some(&y), ..all }).await, length("grad_input", 120, 60, &[5, 8, 3]));
         let few = GPU.empty(11);
         assert_eq!(backward(Backward { grad_bias: Some(&few), ..all }).await, length("grad_bias", 12, 11, &[6, 2]));
-        let aliased = Err(Error::Aliased { read: "input", written: "grad_input" });
-        assert_eq!(backward(Backward { grad_input: Some(&x), ..all }).await, aliased);
+        assert_eq!(backward(Backward { grad_input: Some(&x), ..all }).await, aliased("input", "grad_input", 480));
         assert_eq!(
             backward(Backward { grad_input: Some(&unusable), ..all }).await,
-            Err(Error::Usage { what: "grad_input" })
+            Err(Error::Usage { what: "grad_input", lacks: "STORAGE" })
         );
         let weights = Some(layer.kernel());
         assert!(matches!(backward(Backward { grad_kernel: weights, ..all }).await, Err(Error::Aliased { .. })));

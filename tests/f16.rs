@@ -37,7 +37,7 @@ fn weights_take_half_the_bytes_and_are_rounded_on_upload() {
     let geometry = |dtype| Geometry::new(&Config::new(3, [3, 3]).dtype(dtype), &[6, 6, 1]).expect("fits");
     let layer = |dtype| pollster::block_on(LocallyConnected::with_geometry(GPU.context(), geometry(dtype)));
     let (full, half) = (layer(WeightType::F32).expect("built"), layer(WeightType::F16).expect("built"));
-    assert_eq!(full.kernel().buffers()[0].size(), 2 * half.kernel().buffers()[0].size());
+    assert_eq!(full.kernel().ranges()[0].size, 2 * half.kernel().ranges()[0].size);
     let operands = Operands::random(half.geometry(), 1, 9);
     half.write_canonical(&operands.kernel).expect("its length");
     let read = pollster::block_on(GPU.read_kernel(&half, half.kernel())).expect("read");

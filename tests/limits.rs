@@ -10,8 +10,8 @@ use locally_connected::headless::{self, Gpu, GpuOptions};
 use locally_connected::kernel::Tables;
 use locally_connected::plan::{Gradients, Planner, Strategy, chunks};
 use locally_connected::{
-    Activation, Backward, Bias, Config, Context, DataFormat, DeviceProfile, Error, Forward, Geometry, Implementation,
-    LocallyConnected, Padding, PlanOptions, Readback, WeightType, wgpu,
+    Activation, Backward, Bias, BufferRange, Config, Context, DataFormat, DeviceProfile, Error, Forward, Geometry,
+    Implementation, LocallyConnected, Padding, PlanOptions, Readback, WeightType, wgpu,
 };
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use proptest::test_runner::RngSeed;
@@ -300,12 +300,14 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
             places.map(|p| {
                 let index = dw.chunks().iter().rposition(|chunk| chunk.first_cell <= p).expect("in a chunk");
                 let first = u64::from(p - dw.chunks()[index].first_cell) * cell;
-                Readback::record(gpu.context().device(), encoder, &dw.buffers()[index], first..first + cell)
+                let chunk = dw.ranges()[index];
+                let source = BufferRange { offset: chunk.offset + first, size: cell, ..chunk };
+                Readback::record(gpu.context().device(), encoder, source)
             })
         });
         let mut rows = Vec::new();
         for readback in readbacks {
-            rows.push(gpu.drive(readback.values()).await?);
+            rows.push(gpu.drive(readback?.values()).await?);
         }
         Ok::<_, Error>((output, gpu.read(&dx, layer.inputs()).await?, rows))
     })

@@ -6,6 +6,7 @@ mod context;
 mod layer;
 mod pipelines;
 mod profile;
+mod range;
 mod readback;
 mod scoped;
 
@@ -15,5 +16,6 @@ pub use layer::{TransposedBackward, TransposedLocallyConnected};
 pub(crate) use pipelines::Pipeline;
 pub use pipelines::Pipelines;
 pub use profile::required_limits;
+pub use range::BufferRange;
 pub use readback::Readback;
 pub(crate) use scoped::scoped;

@@ -1,10 +1,10 @@
 //! Copies from the device to the host, recorded into the host's encoder and awaited after its submit.
 
+use super::BufferRange;
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
-use std::ops::Range;
 
-/// A copy of a buffer on its way to the host.
+/// A copy of a buffer's range on its way to the host.
 #[derive(Debug)]
 pub struct Readback {
     staging: wgpu::Buffer,
@@ -12,29 +12,36 @@ pub struct Readback {
 }
 
 impl Readback {
-    /// Records the copy of bytes `range` of `source` (multiples of 4; usage `COPY_SRC`) into `encoder`. The data
-    /// arrives some time after the host has submitted it.
-    #[must_use]
-    pub fn record(
+    /// Records the copy of `source` (offset and size multiples of 4, usage `COPY_SRC`) into `encoder`. The data arrives
+    /// some time after the host has submitted it.
+    ///
+    /// # Errors
+    /// [`Error::Range`], [`Error::Alignment`], [`Error::Usage`]; nothing is recorded then.
+    pub fn record<'a>(
         device: &wgpu::Device,
         encoder: &mut wgpu::CommandEncoder,
-        source: &wgpu::Buffer,
-        range: Range<u64>,
-    ) -> Self {
-        let size = range.end - range.start;
+        source: impl Into<BufferRange<'a>>,
+    ) -> Result<Self> {
+        let (what, alignment) = ("the source of a readback", wgpu::COPY_BUFFER_ALIGNMENT);
+        let source = source.into();
+        source.check(what, alignment, wgpu::BufferUsages::COPY_SRC)?;
+        let BufferRange { buffer, offset, size } = source;
+        if !size.is_multiple_of(alignment) {
+            return Err(Error::Alignment { what, of: "size", bytes: size, alignment });
+        }
         let staging = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("locally-connected readback"),
             size,
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        encoder.copy_buffer_to_buffer(source, range.start, &staging, 0, size);
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
         let (sender, mapped) = oneshot_channel();
         encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| {
             // A receiver that is gone no longer wants to know.
             let _ = sender.send(result);
         });
-        Self { staging, mapped }
+        Ok(Self { staging, mapped })
     }
 
     /// Waits for the data. On native platforms the host polls its device meanwhile.

@@ -1,47 +1,50 @@
 //! Passes bound to buffers: made once, recorded as often as the host likes.
 
+use super::operands::{Operand, Operands};
 use super::{KernelBuffers, LocallyConnected, buffer};
 use crate::config::{Bias, Implementation, Saved};
-use crate::gpu::{Pipeline, scoped};
-use crate::kernel::{Access, Params};
-use crate::plan::{Chunk, Gradients, Plan, Role, Slice};
+use crate::gpu::{BufferRange, Pipeline, scoped};
+use crate::kernel::Params;
+use crate::plan::{Gradients, Plan, Role, Slice};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The operands of a forward pass. Buffers hold f32 and need the usage `STORAGE`.
+/// The operands of a forward pass: buffers or ranges of them, `B` being `&wgpu::Buffer`, [`wgpu::BufferSlice`] or, with
+/// `.into()` for both at once, [`BufferRange`]. They hold f32 and need the usage `STORAGE`; what lies in the buffers beyond them stays as it is.
 #[derive(Debug, Clone, Copy)]
-pub struct Forward<'a> {
+pub struct Forward<B> {
     /// Samples.
     pub batch: u32,
     /// `[batch][input shape]`.
-    pub input: &'a wgpu::Buffer,
+    pub input: B,
     /// `[batch][output shape]`, overwritten.
-    pub output: &'a wgpu::Buffer,
+    pub output: B,
     /// `[batch][output shape]`, overwritten with the values before the activation: wanted for a backward pass where
     /// [`crate::Activation::saved`] says so.
-    pub pre_activation: Option<&'a wgpu::Buffer>,
+    pub pre_activation: Option<B>,
 }
 
-/// The operands of a backward pass, for the loss whose gradient by the output is `grad_output`.
+/// The operands of a backward pass, for the loss whose gradient by the output is `grad_output`: buffers or ranges of them,
+/// as those of [`Forward`].
 #[derive(Debug, Clone, Copy)]
-pub struct Backward<'a> {
+pub struct Backward<'a, B = &'a wgpu::Buffer> {
     /// Samples.
     pub batch: u32,
     /// `[batch][input shape]`; needed for `grad_kernel`.
-    pub input: Option<&'a wgpu::Buffer>,
+    pub input: Option<B>,
     /// What the forward pass wrote; needed where [`crate::Activation::saved`] says so.
-    pub output: Option<&'a wgpu::Buffer>,
+    pub output: Option<B>,
     /// What the forward pass wrote; needed where [`crate::Activation::saved`] says so.
-    pub pre_activation: Option<&'a wgpu::Buffer>,
+    pub pre_activation: Option<B>,
     /// `[batch][output shape]`.
-    pub grad_output: &'a wgpu::Buffer,
+    pub grad_output: B,
     /// `[batch][input shape]`, overwritten.
-    pub grad_input: Option<&'a wgpu::Buffer>,
-    /// From [`LocallyConnected::create_kernel_gradient`], overwritten.
+    pub grad_input: Option<B>,
+    /// From [`LocallyConnected::create_kernel_gradient`] or [`LocallyConnected::kernel_gradient_in`], overwritten.
     pub grad_kernel: Option<&'a KernelBuffers>,
     /// In Keras's order of the bias, overwritten.
-    pub grad_bias: Option<&'a wgpu::Buffer>,
+    pub grad_bias: Option<B>,
 }
 
 /// A pass ready to be recorded: bind groups, uniforms and scratch memory of its own.
@@ -86,49 +89,6 @@ impl Bound {
     }
 }
 
-/// The host's buffers of a pass by role, checked.
-#[derive(Default)]
-pub(super) struct Operands<'a> {
-    buffers: BTreeMap<Role, &'a wgpu::Buffer>,
-    read: Vec<(&'static str, &'a wgpu::Buffer)>,
-    written: Vec<(&'static str, &'a wgpu::Buffer)>,
-}
-
-impl<'a> Operands<'a> {
-    fn add(
-        &mut self,
-        role: Role,
-        what: &'static str,
-        access: Access,
-        buffer: &'a wgpu::Buffer,
-        elements: u64,
-        shape: impl Fn() -> Vec<usize>,
-    ) -> Result<()> {
-        if buffer.size() < 4 * elements {
-            return Err(Error::Length { what, expected: elements, found: buffer.size() / 4, shape: shape() });
-        }
-        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
-            return Err(Error::Usage { what });
-        }
-        match access {
-            Access::Read => self.read.push((what, buffer)),
-            Access::Write => self.written.push((what, buffer)),
-        }
-        self.buffers.insert(role, buffer);
-        Ok(())
-    }
-
-    fn check_aliases(&self) -> Result<()> {
-        for (i, (written, buffer)) in self.written.iter().enumerate() {
-            let others = self.read.iter().chain(&self.written[..i]);
-            if let Some((read, _)) = others.into_iter().find(|(_, other)| other == buffer) {
-                return Err(Error::Aliased { read, written });
-            }
-        }
-        Ok(())
-    }
-}
-
 impl LocallyConnected {
     /// Compiles the pipelines of forward and backward passes of `batch` samples now rather than when bound.
     ///
@@ -146,29 +106,29 @@ impl LocallyConnected {
         self.context.compile(&variants).await
     }
 
-    /// Binds a forward pass to buffers.
+    /// Binds a forward pass to buffers or ranges of them.
     ///
     /// # Errors
-    /// [`Error::Length`], [`Error::Usage`], [`Error::Aliased`] for unfit buffers; those of the planner;
-    /// [`Error::OutOfMemory`].
-    pub async fn bind_forward(&self, operands: Forward<'_>) -> Result<Bound> {
+    /// [`Error::Length`], [`Error::Range`], [`Error::Alignment`], [`Error::Usage`], [`Error::Aliased`] for unfit operands;
+    /// those of the planner; [`Error::OutOfMemory`].
+    pub async fn bind_forward<'a>(&self, operands: Forward<impl Into<BufferRange<'a>>>) -> Result<Bound> {
         let implementation = self.geometry.config().implementation;
-        let plan = self.planner().forward(operands.batch, implementation, operands.pre_activation.is_some())?;
+        let Forward { batch, input, output, pre_activation } = operands;
+        let plan = self.planner().forward(batch, implementation, pre_activation.is_some())?;
         let mut checked = Operands::default();
-        let batch = operands.batch;
-        self.add_input(&mut checked, Role::Input, "input", Access::Read, operands.input, batch)?;
-        self.add_output(&mut checked, Role::Output, "output", Access::Write, operands.output, batch)?;
-        if let Some(buffer) = operands.pre_activation {
-            self.add_output(&mut checked, Role::PreActivation, "pre_activation", Access::Write, buffer, batch)?;
+        checked.insert(Role::Input, self.of_inputs(batch, Operand::read("input", input))?);
+        checked.insert(Role::Output, self.of_outputs(batch, Operand::written("output", output))?);
+        if let Some(z) = pre_activation {
+            checked.insert(Role::PreActivation, self.of_outputs(batch, Operand::written("pre_activation", z))?);
         }
         self.bind(plan, checked).await
     }
 
-    /// Binds a backward pass to buffers; the gradients that have a buffer are computed.
+    /// Binds a backward pass to buffers or ranges of them; the gradients that have one are computed.
     ///
     /// # Errors
     /// As [`LocallyConnected::bind_forward`]; [`Error::Missing`] for an operand that the gradients need.
-    pub async fn bind_backward(&self, operands: Backward<'_>) -> Result<Bound> {
+    pub async fn bind_backward<'a>(&self, operands: Backward<'_, impl Into<BufferRange<'a>>>) -> Result<Bound> {
         let config = self.geometry.config();
         if operands.grad_bias.is_some() && config.bias == Bias::None {
             return Err(Error::Missing { what: "a bias", why: "the layer was configured without one" });
@@ -181,90 +141,73 @@ impl LocallyConnected {
         let plan = self.planner().backward(operands.batch, config.implementation, wanted)?;
         let batch = operands.batch;
         let mut checked = Operands::default();
-        self.add_output(&mut checked, Role::GradOutput, "grad_output", Access::Read, operands.grad_output, batch)?;
+        let grad_output = Operand::read("grad_output", operands.grad_output);
+        checked.insert(Role::GradOutput, self.of_outputs(batch, grad_output)?);
         if wanted.kernel {
             let why = "grad_kernel is a sum of products with the input";
             let input = operands.input.ok_or(Error::Missing { what: "input", why })?;
-            self.add_input(&mut checked, Role::Input, "input", Access::Read, input, batch)?;
+            checked.insert(Role::Input, self.of_inputs(batch, Operand::read("input", input))?);
         }
         let why = "the derivative of the activation is computed from it";
         match config.activation.saved() {
             Saved::Nothing => {}
             Saved::Output => {
                 let output = operands.output.ok_or(Error::Missing { what: "output", why })?;
-                self.add_output(&mut checked, Role::Output, "output", Access::Read, output, batch)?;
+                checked.insert(Role::Output, self.of_outputs(batch, Operand::read("output", output))?);
             }
             Saved::PreActivation => {
                 let z = operands.pre_activation.ok_or(Error::Missing { what: "pre_activation", why })?;
-                self.add_output(&mut checked, Role::PreActivation, "pre_activation", Access::Read, z, batch)?;
+                checked.insert(Role::PreActivation, self.of_outputs(batch, Operand::read("pre_activation", z))?);
             }
         }
-        if let Some(buffer) = operands.grad_input {
-            self.add_input(&mut checked, Role::GradInput, "grad_input", Access::Write, buffer, batch)?;
+        if let Some(dx) = operands.grad_input {
+            checked.insert(Role::GradInput, self.of_inputs(batch, Operand::written("grad_input", dx))?);
         }
         if let Some(kernel) = operands.grad_kernel {
             self.add_grad_kernel(&mut checked, kernel)?;
         }
-        if let Some(buffer) = operands.grad_bias {
+        if let Some(db) = operands.grad_bias {
             let shape = || self.geometry.bias_shape().unwrap_or_default();
-            checked.add(Role::GradBias, "grad_bias", Access::Write, buffer, self.geometry.biases(), shape)?;
+            let db =
+                Operand::written("grad_bias", db).checked(self.geometry.biases(), self.offset_alignment(), shape)?;
+            checked.insert(Role::GradBias, db);
         }
         self.bind(plan, checked).await
     }
 
     pub(super) fn add_grad_kernel<'a>(&self, operands: &mut Operands<'a>, kernel: &'a KernelBuffers) -> Result<()> {
-        if kernel.chunks != self.kernel.chunks {
-            let expected = self.geometry.weights();
-            let found = kernel.chunks.iter().map(Chunk::len).sum();
-            return Err(Error::Length { what: "grad_kernel", expected, found, shape: Vec::new() });
-        }
-        for ((buffer, chunk), index) in kernel.buffers.iter().zip(&kernel.chunks).zip(0..) {
-            let role = Role::GradKernel(index);
-            operands.add(role, "grad_kernel", Access::Write, buffer, chunk.len(), Vec::new)?;
+        self.check_chunks("grad_kernel", kernel)?;
+        for ((range, chunk), index) in kernel.ranges().into_iter().zip(&kernel.chunks).zip(0..) {
+            operands.insert(Role::GradKernel(index), self.chunk_operand(chunk, range)?);
         }
         Ok(())
     }
 
-    pub(super) fn add_input<'a>(
-        &self,
-        operands: &mut Operands<'a>,
-        role: Role,
-        what: &'static str,
-        access: Access,
-        buffer: &'a wgpu::Buffer,
-        batch: u32,
-    ) -> Result<()> {
+    /// `operand` as `[batch][input shape]`.
+    pub(super) fn of_inputs<'a>(&self, batch: u32, operand: Operand<'a>) -> Result<Operand<'a>> {
         let elements = self.geometry.inputs() * u64::from(batch);
-        operands.add(role, what, access, buffer, elements, || batched(batch, self.geometry.input_shape()))
+        operand.checked(elements, self.offset_alignment(), || batched(batch, self.geometry.input_shape()))
     }
 
-    pub(super) fn add_output<'a>(
-        &self,
-        operands: &mut Operands<'a>,
-        role: Role,
-        what: &'static str,
-        access: Access,
-        buffer: &'a wgpu::Buffer,
-        batch: u32,
-    ) -> Result<()> {
+    /// `operand` as `[batch][output shape]`.
+    pub(super) fn of_outputs<'a>(&self, batch: u32, operand: Operand<'a>) -> Result<Operand<'a>> {
         let elements = self.geometry.outputs() * u64::from(batch);
-        operands.add(role, what, access, buffer, elements, || batched(batch, &self.geometry.output_shape()))
+        operand.checked(elements, self.offset_alignment(), || batched(batch, &self.geometry.output_shape()))
     }
 
     pub(super) async fn bind<'a>(&'a self, plan: Plan, mut operands: Operands<'a>) -> Result<Bound> {
-        for (buffer, index) in self.kernel.buffers.iter().zip(0..) {
-            operands.buffers.insert(Role::Kernel(index), buffer);
-            operands.read.push(("kernel", buffer));
+        for (range, index) in self.kernel.ranges().into_iter().zip(0..) {
+            operands.insert(Role::Kernel(index), Operand::read("kernel", range));
         }
         if let Some(bias) = &self.bias {
-            operands.buffers.insert(Role::Bias, bias);
-            operands.read.push(("bias", bias));
+            operands.insert(Role::Bias, Operand::read("bias", bias));
         }
-        operands.buffers.insert(Role::Tables, &self.tables_buffer);
+        operands.insert(Role::Tables, Operand::read("the tap tables", &self.tables_buffer));
         if plan.implementation == Implementation::SparseGather {
-            operands.buffers.insert(Role::SparseIndex, self.sparse_index().await?);
+            operands.insert(Role::SparseIndex, Operand::read("the sparse index", self.sparse_index().await?));
         }
-        operands.check_aliases()?;
+        operands.check_overlaps(None)?;
+        operands.check_dispatches(&plan)?;
 
         let device = self.context.device();
         let stride = self.context.profile().params_stride();
@@ -295,12 +238,15 @@ impl LocallyConnected {
             for (dispatch, index) in plan.dispatches.iter().zip(0u64..) {
                 let pipeline = self.context.pipelines().get(device, dispatch.variant)?;
                 let range = |slice: &Slice| {
-                    let buffer = operands.buffers.get(&slice.role).copied().or_else(|| scratch.get(&slice.role));
-                    let buffer = buffer.ok_or(Error::Missing { what: "a buffer", why: "the plan refers to it" })?;
+                    let operand = operands.get(slice.role).map(|operand| operand.range);
+                    let range = operand.or_else(|| scratch.get(&slice.role).map(BufferRange::from));
+                    let range = range.ok_or(Error::Missing { what: "a buffer", why: "the plan refers to it" })?;
+                    let size = if slice.size == 0 { range.size } else { slice.size };
                     Ok(wgpu::BufferBinding {
-                        buffer,
-                        offset: slice.offset,
-                        size: std::num::NonZeroU64::new(slice.size),
+                        buffer: range.buffer,
+                        // Both are multiples of the alignment.
+                        offset: range.offset + slice.offset,
+                        size: std::num::NonZeroU64::new(size),
                     })
                 };
                 let mut entries = vec![wgpu::BindGroupEntry {

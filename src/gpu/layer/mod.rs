@@ -1,14 +1,17 @@
 //! The layer: weights on the device, passes bound once and recorded into the host's compute pass.
 
 mod bound;
+mod operands;
 mod transposed;
 
 pub use bound::{Backward, Bound, Forward};
 pub use transposed::{TransposedBackward, TransposedLocallyConnected};
 
+use operands::Operand;
+
 use crate::config::{Config, WeightType};
 use crate::geometry::{Geometry, KerasLayout, SparseIndex};
-use crate::gpu::{Context, Readback, scoped};
+use crate::gpu::{BufferRange, Context, Readback, scoped};
 use crate::kernel::Tables;
 use crate::plan::{Chunk, PlanOptions, Planner, TuneTable, chunks};
 use crate::{Error, Result};
@@ -17,18 +20,31 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use wgpu::BufferUsages;
 
-/// Weights, or their gradient, in the buffers that the planner cut: chunk `i` is `[cells][K][filters]`.
+/// Weights, or their gradient, as the planner cut them: chunk `i` is `[cells][K][filters]`, in a range of a buffer.
 #[derive(Debug, Clone)]
 pub struct KernelBuffers {
     dtype: WeightType,
     chunks: Vec<Chunk>,
-    buffers: Vec<wgpu::Buffer>,
+    places: Vec<Place>,
+}
+
+/// Where a chunk lies.
+#[derive(Debug, Clone)]
+struct Place {
+    buffer: wgpu::Buffer,
+    offset: u64,
+}
+
+impl Place {
+    fn range(&self, size: u64) -> BufferRange<'_> {
+        BufferRange { buffer: &self.buffer, offset: self.offset, size }
+    }
 }
 
 impl KernelBuffers {
     fn new(device: &wgpu::Device, label: &str, chunks: &[Chunk], dtype: WeightType) -> Self {
-        let buffers = chunks.iter().map(|chunk| buffer(device, label, chunk.bytes(dtype))).collect();
-        Self { dtype, chunks: chunks.to_vec(), buffers }
+        let place = |chunk: &Chunk| Place { buffer: buffer(device, label, chunk.bytes(dtype)), offset: 0 };
+        Self { dtype, chunks: chunks.to_vec(), places: chunks.iter().map(place).collect() }
     }
 
     /// How the values are stored; a gradient's always as 32-bit floats.
@@ -43,10 +59,11 @@ impl KernelBuffers {
         &self.chunks
     }
 
-    /// One buffer per chunk.
+    /// One range per chunk, of [`Chunk::bytes`].
     #[must_use]
-    pub fn buffers(&self) -> &[wgpu::Buffer] {
-        &self.buffers
+    pub fn ranges(&self) -> Vec<BufferRange<'_>> {
+        let parts = self.places.iter().zip(&self.chunks);
+        parts.map(|(place, chunk)| place.range(chunk.bytes(self.dtype))).collect()
     }
 }
 
@@ -158,7 +175,7 @@ impl LocallyConnected {
     /// Bytes of the layer's own buffers: weights, bias, tap tables and, once a pass needed it, the sparse index.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let kernel: u64 = self.kernel.buffers.iter().map(wgpu::Buffer::size).sum();
+        let kernel: u64 = self.kernel.ranges().iter().map(|range| range.size).sum();
         kernel
             + self.bias.as_ref().map_or(0, wgpu::Buffer::size)
             + self.tables_buffer.size()
@@ -211,7 +228,7 @@ impl LocallyConnected {
 
     fn upload(&self, canonical: &[f32]) {
         let row = self.geometry.group_filters() as usize;
-        for (chunk, buffer) in self.kernel.chunks.iter().zip(&self.kernel.buffers) {
+        for (chunk, BufferRange { buffer, offset, .. }) in self.kernel.chunks.iter().zip(self.kernel.ranges()) {
             let from = &canonical[chunk.first_entry as usize * row..][..chunk.entries as usize * row];
             let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
             let part: Cow<'_, [f32]> = if columns.len() == row {
@@ -221,12 +238,12 @@ impl LocallyConnected {
             };
             let queue = self.context.queue();
             match self.kernel.dtype {
-                WeightType::F32 => queue.write_buffer(buffer, 0, bytemuck::cast_slice(&part)),
+                WeightType::F32 => queue.write_buffer(buffer, offset, bytemuck::cast_slice(&part)),
                 WeightType::F16 => {
                     let mut halves: Vec<u16> = part.iter().map(|&v| f16::from_f32(v).to_bits()).collect();
                     // Buffers are written in whole words.
                     halves.resize(halves.len().next_multiple_of(2), 0);
-                    queue.write_buffer(buffer, 0, bytemuck::cast_slice(&halves));
+                    queue.write_buffer(buffer, offset, bytemuck::cast_slice(&halves));
                 }
             }
         }
@@ -266,15 +283,72 @@ impl LocallyConnected {
         Ok(buffers)
     }
 
-    /// Records copies of weights or their gradient to the host; [`KernelReadback::values`] gives them in `layout`.
-    #[must_use]
-    pub fn read_kernel(&self, encoder: &mut wgpu::CommandEncoder, kernel: &KernelBuffers) -> KernelReadback {
+    /// The weights' gradient in ranges of the host's buffers, one per chunk of [`LocallyConnected::kernel`], each of the
+    /// chunk's bytes as 32-bit floats (`chunk.bytes(WeightType::F32)`) or more. All may lie in one buffer, which needs
+    /// the usage `STORAGE`, and `COPY_SRC` to be read by [`LocallyConnected::read_kernel`].
+    ///
+    /// # Errors
+    /// [`Error::Length`] for another number of ranges than chunks, or too few bytes in one; [`Error::Range`],
+    /// [`Error::Alignment`], [`Error::Usage`].
+    pub fn kernel_gradient_in<'a>(
+        &self,
+        ranges: impl IntoIterator<Item = impl Into<BufferRange<'a>>>,
+    ) -> Result<KernelBuffers> {
+        let ranges: Vec<BufferRange<'_>> = ranges.into_iter().map(Into::into).collect();
+        let chunks = &self.kernel.chunks;
+        if ranges.len() != chunks.len() {
+            let (expected, found) = (chunks.len() as u64, ranges.len() as u64);
+            return Err(Error::Length {
+                what: "the ranges of grad_kernel",
+                expected,
+                found,
+                shape: vec![chunks.len()],
+            });
+        }
+        for (range, chunk) in ranges.iter().zip(chunks) {
+            self.chunk_operand(chunk, *range)?;
+        }
+        let place = |range: &BufferRange<'_>| Place { buffer: range.buffer.clone(), offset: range.offset };
+        let places = ranges.iter().map(place).collect();
+        Ok(KernelBuffers { dtype: WeightType::F32, chunks: chunks.clone(), places })
+    }
+
+    /// Records copies of weights or their gradient to the host; [`KernelReadback::values`] gives them in a layout of
+    /// Keras's.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for those of a layer that is cut otherwise; [`Error::Usage`] for a host's buffer without
+    /// `COPY_SRC`.
+    pub fn read_kernel(&self, encoder: &mut wgpu::CommandEncoder, kernel: &KernelBuffers) -> Result<KernelReadback> {
+        self.check_chunks("kernel", kernel)?;
         let device = self.context.device();
-        let parts = kernel.buffers.iter().zip(&kernel.chunks);
+        let parts = kernel.ranges().into_iter().zip(&kernel.chunks);
         let parts = parts
-            .map(|(buffer, chunk)| (*chunk, Readback::record(device, encoder, buffer, 0..chunk.bytes(kernel.dtype))))
-            .collect();
-        KernelReadback { geometry: self.geometry.clone(), dtype: kernel.dtype, parts }
+            .map(|(range, chunk)| Ok((*chunk, Readback::record(device, encoder, range)?)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(KernelReadback { geometry: self.geometry.clone(), dtype: kernel.dtype, parts })
+    }
+
+    /// What offsets of operands are multiples of, as the planner's are.
+    fn offset_alignment(&self) -> u64 {
+        self.context.profile().storage_alignment.max(4).into()
+    }
+
+    /// The gradient of a chunk as an operand.
+    fn chunk_operand<'a>(&self, chunk: &Chunk, range: BufferRange<'a>) -> Result<Operand<'a>> {
+        let elements = chunk.bytes(WeightType::F32) / 4;
+        let shape = || vec![chunk.entries as usize, chunk.filters as usize];
+        Operand::written("grad_kernel", range).checked(elements, self.offset_alignment(), shape)
+    }
+
+    /// Checks that weights or a gradient are cut as this layer's weights are.
+    fn check_chunks(&self, what: &'static str, kernel: &KernelBuffers) -> Result<()> {
+        if kernel.chunks == self.kernel.chunks {
+            return Ok(());
+        }
+        let expected = self.geometry.weights();
+        let found = kernel.chunks.iter().map(Chunk::len).sum();
+        Err(Error::Length { what, expected, found, shape: Vec::new() })
     }
 }
 

@@ -1,10 +1,9 @@
 //! The transposed layer: the adjoint of a locally connected layer as a layer of its own.
 
-use super::bound::Operands;
+use super::operands::{Operand, Operands};
 use super::{Bound, KernelBuffers, LocallyConnected};
 use crate::config::{Activation, Bias, Config};
-use crate::gpu::Context;
-use crate::kernel::Access::{Read, Write};
+use crate::gpu::{BufferRange, Context};
 use crate::plan::{Gradients, Role};
 use crate::{Error, Result};
 
@@ -15,18 +14,19 @@ pub struct TransposedLocallyConnected {
     adjoint: LocallyConnected,
 }
 
-/// The operands of a transposed backward pass; gradients that have a buffer are computed.
+/// The operands of a transposed backward pass, buffers or ranges of them as those of [`crate::Forward`]; gradients that
+/// have one are computed.
 #[derive(Debug, Clone, Copy)]
-pub struct TransposedBackward<'a> {
+pub struct TransposedBackward<'a, B = &'a wgpu::Buffer> {
     /// Samples.
     pub batch: u32,
     /// The forward pass's input; needed for `grad_kernel`.
-    pub input: Option<&'a wgpu::Buffer>,
+    pub input: Option<B>,
     /// Gradient of the forward pass's output.
-    pub grad_output: &'a wgpu::Buffer,
+    pub grad_output: B,
     /// Of the size of the input, overwritten.
-    pub grad_input: Option<&'a wgpu::Buffer>,
-    /// From [`LocallyConnected::create_kernel_gradient`], overwritten.
+    pub grad_input: Option<B>,
+    /// From [`LocallyConnected::create_kernel_gradient`] or [`LocallyConnected::kernel_gradient_in`], overwritten.
     pub grad_kernel: Option<&'a KernelBuffers>,
 }
 
@@ -54,13 +54,13 @@ impl TransposedLocallyConnected {
     ///
     /// # Errors
     /// As [`LocallyConnected::bind_forward`].
-    pub async fn bind_forward(&self, batch: u32, input: &wgpu::Buffer, output: &wgpu::Buffer) -> Result<Bound> {
+    pub async fn bind_forward<'a, B: Into<BufferRange<'a>>>(&self, batch: u32, input: B, output: B) -> Result<Bound> {
         let layer = &self.adjoint;
         let wanted = Gradients { input: true, kernel: false, bias: false };
         let plan = layer.planner().backward(batch, layer.geometry.config().implementation, wanted)?;
         let mut operands = Operands::default();
-        layer.add_output(&mut operands, Role::GradOutput, "input", Read, input, batch)?;
-        layer.add_input(&mut operands, Role::GradInput, "output", Write, output, batch)?;
+        operands.insert(Role::GradOutput, layer.of_outputs(batch, Operand::read("input", input))?);
+        operands.insert(Role::GradInput, layer.of_inputs(batch, Operand::written("output", output))?);
         layer.bind(plan, operands).await
     }
 
@@ -68,29 +68,38 @@ impl TransposedLocallyConnected {
     ///
     /// # Errors
     /// As [`LocallyConnected::bind_backward`].
-    pub async fn bind_backward(&self, operands: TransposedBackward<'_>) -> Result<Vec<Bound>> {
+    pub async fn bind_backward<'a>(
+        &self,
+        operands: TransposedBackward<'_, impl Into<BufferRange<'a>>>,
+    ) -> Result<Vec<Bound>> {
         let layer = &self.adjoint;
         let (batch, implementation) = (operands.batch, layer.geometry.config().implementation);
+        let grad_output = layer.of_inputs(batch, Operand::read("grad_output", operands.grad_output))?;
         let mut passes = Vec::new();
         if let Some(grad_input) = operands.grad_input {
-            let plan = layer.planner().forward(batch, implementation, false)?;
-            let mut bound = Operands::default();
-            layer.add_input(&mut bound, Role::Input, "grad_output", Read, operands.grad_output, batch)?;
-            layer.add_output(&mut bound, Role::Output, "grad_input", Write, grad_input, batch)?;
-            passes.push(layer.bind(plan, bound).await?);
+            let mut checked = Operands::default();
+            checked.insert(Role::Input, grad_output);
+            checked.insert(Role::Output, layer.of_outputs(batch, Operand::written("grad_input", grad_input))?);
+            passes.push((layer.planner().forward(batch, implementation, false)?, checked));
         }
         if let Some(grad_kernel) = operands.grad_kernel {
             let why = "grad_kernel is a sum of products with the input";
             let input = operands.input.ok_or(Error::Missing { what: "input", why })?;
             let wanted = Gradients { input: false, kernel: true, bias: false };
-            let plan = layer.planner().backward(batch, implementation, wanted)?;
-            let mut bound = Operands::default();
+            let mut checked = Operands::default();
             // The sum of products is the adjoint's, with the two operands in each other's place.
-            layer.add_input(&mut bound, Role::Input, "grad_output", Read, operands.grad_output, batch)?;
-            layer.add_output(&mut bound, Role::GradOutput, "input", Read, input, batch)?;
-            layer.add_grad_kernel(&mut bound, grad_kernel)?;
-            passes.push(layer.bind(plan, bound).await?);
+            checked.insert(Role::Input, grad_output);
+            checked.insert(Role::GradOutput, layer.of_outputs(batch, Operand::read("input", input))?);
+            layer.add_grad_kernel(&mut checked, grad_kernel)?;
+            passes.push((layer.planner().backward(batch, implementation, wanted)?, checked));
         }
-        Ok(passes)
+        if let [(_, first), (_, second)] = &passes[..] {
+            first.check_overlaps(Some(second))?;
+        }
+        let mut bound = Vec::new();
+        for (plan, operands) in passes {
+            bound.push(layer.bind(plan, operands).await?);
+        }
+        Ok(bound)
     }
 }

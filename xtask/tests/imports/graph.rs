@@ -187,7 +187,8 @@ impl Crate {
                 let path: Path = std::iter::once("self".to_owned()).chain(after.iter().cloned()).collect();
                 self.find(&child, &path, depth + 1)
             }
-            Some(Meaning::There(path)) if *path == [name.clone()] => Found::Outside(name.clone()),
+            // A crate, or a macro of its name that it has: `use proptest::prelude::proptest`.
+            Some(Meaning::There(path)) if path.first() == Some(name) => Found::Outside(name.clone()),
             Some(Meaning::There(path)) => {
                 let path: Path = path.iter().chain(after).cloned().collect();
                 self.find(&module, &path, depth + 1)

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let (mut compiled, mut bad) = (0, Vec::new());
     for variant in variants().into_iter().filter(|variant| wanted(&variant.name())) {
         let name = variant.name();
-        let found = compiler.compile(&variant.wgsl(), listing);
+        let found = compiler.compile(&variant.shader().expect("marks that can be obeyed").wgsl, listing);
         print!("{name:64}");
         for (theirs, ours) in COLUMNS {
             let value = found.numbers.iter().find(|(name, _)| name == theirs).map(|(_, value)| *value);

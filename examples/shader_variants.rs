@@ -2,6 +2,7 @@
 //! `cargo run --example shader_variants -- DIR`. Of each kernel the shortest and the longest text are to become
 //! pipelines too, which takes a software driver up to a second each.
 
+use locally_connected::kernel::Variant;
 use locally_connected::plan::variants;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("usage: shader_variants DIR")?);
     std::fs::create_dir_all(&folder)?;
-    let variants: Vec<_> = variants().into_iter().map(|variant| (variant, variant.wgsl())).collect();
+    let with_text = |variant: Variant| Ok((variant, variant.shader()?.wgsl));
+    let variants = variants().into_iter().map(with_text).collect::<locally_connected::Result<Vec<_>>>()?;
     let mut lengths = BTreeMap::<_, (usize, usize)>::new();
     for (variant, wgsl) in &variants {
         let (least, most) = lengths.entry((variant.kernel, variant.dtype)).or_insert((usize::MAX, 0));

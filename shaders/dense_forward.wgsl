@@ -1,5 +1,12 @@
 // y[n, column] = activation(bias[column] + sum over i of x[n, i] * d[i][column])
 // One product by tiles, [samples][inputs] x [inputs][columns].
+#import shared/bias
+#import shared/dense_columns
+#import shared/inputs
+#import shared/tile
+#import shared/tile_output
+#import shared/units
+
 @group(0) @binding(1) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(2) var<storage, read> d: array<Unit>;        // [dense_rows][dense_columns]
 @group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
@@ -53,8 +60,5 @@ fn result_at_column(product: Product, column: u32) -> u32 {
 }
 
 fn addend(product: Product, column: u32) -> f32 {
-  // A bias per location lies as the output does; a shared one has only the filter's place.
-  let cell = params.first_cell + column / params.filters;
-  let f = cell % params.groups * params.group_filters + params.first_filter + column % params.filters;
-  return b[params.b_base + cell / params.groups * params.b_location + f * params.b_filter];
+  return bias_of(cell_of_column(column), column % params.filters);
 }

@@ -1,5 +1,11 @@
 // dx[n, i] = sum over the columns of dz[n, column] * d[i][column]
 // One product by tiles, [samples][columns] x [columns][inputs].
+#import shared/dense_columns
+#import shared/inputs
+#import shared/tile
+#import shared/tile_gradient
+#import shared/units
+
 @group(0) @binding(1) var<storage, read> d: array<Unit>;          // [dense_rows][dense_columns]
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;         // output samples
 @group(0) @binding(3) var<storage, read_write> dx: array<Input>;  // input samples

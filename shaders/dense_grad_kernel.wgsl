@@ -1,5 +1,11 @@
 // d[i][column] = sum over n of x[n, i] * dz[n, column]
 // One product by tiles, [inputs][samples] x [samples][columns].
+#import shared/dense_columns
+#import shared/inputs
+#import shared/tile
+#import shared/tile_gradient
+#import shared/units
+
 @group(0) @binding(1) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read_write> d: array<Unit>;  // [dense_rows][dense_columns]

@@ -1,25 +1,29 @@
 // d[window(p, k)][column of (p, f)] += w[p, k, f] on a matrix of zeroes, for rows k number params.row to params.row +
 // params.count of the weights: all, unless a driver would end the loop before. A thread a column: circular padding may
 // let two taps read one input.
+#import shared/cell
+#import shared/dispatch
+#import shared/weights
+#import shared/window
+const WIDTH = 1u;
+
 @group(0) @binding(2) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(3) var<storage, read_write> d: array<f32>;  // [dense_rows][dense_columns]
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let column = workgroup_index(group) * 64u + lane;
+  let column = workgroup_index(group) * THREADS + lane;
   if (column >= params.dense_columns) {
     return;
   }
   let local_cell = column / params.filters;
-  let cell = params.first_cell + local_cell;
-  let p = cell / params.groups;
-  let g = cell % params.groups;
-  let rows = tap_rows(p);
+  let cell = cell_at(params.first_cell + local_cell);
+  let rows = tap_rows(cell.p);
   let weights = params.w_base + local_cell * params.window * params.filters + column % params.filters;
   for (var k = params.row; k < params.row + params.count; k++) {
     let window = window_offset(rows, k / params.group_channels);
     if (window != NO_TAP) {
-      let row = window + (g * params.group_channels + k % params.group_channels) * params.x_channel;
+      let row = window + (cell.g * params.group_channels + k % params.group_channels) * params.x_channel;
       d[row * params.dense_columns + column] += weight(weights + k * params.filters);
     }
   }

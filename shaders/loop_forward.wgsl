@@ -1,6 +1,13 @@
 // y[n, p, f] = activation(bias[p, f] + sum over k of x[n, window(p, k)] * w[p, k, f])
 // A thread computes IMAGES samples by FILTERS units of filters of one cell in registers, INPUT_WIDTH channels at a step:
 // each weight is loaded once for IMAGES products, each input once for FILTERS units of WIDTH.
+#import shared/bias
+#import shared/dispatch
+#import shared/finish_stored
+#import shared/inputs
+#import shared/weights
+#import shared/window
+
 @group(0) @binding(2) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables
@@ -27,23 +34,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let local_cell = column / lanes;
   let f = column % lanes;
-  let cell = params.first_cell + local_cell;
-  let p = cell / params.groups;
-  let g = cell % params.groups;
-  let rows = tap_rows(p);
+  let cell = cell_at(params.first_cell + local_cell);
+  let rows = tap_rows(cell.p);
 
   // Samples past the batch and units past the last repeat the last one; they are not written.
   var sample: array<u32, IMAGES>;
-  for (var i = 0u; i < IMAGES; i++) {
+  #unroll for (var i = 0u; i < IMAGES; i++) {
     sample[i] = (params.x_base + min(first + i, params.batch - 1u) * params.x_sample) / INPUT_WIDTH;
   }
   var unit_at: array<u32, FILTERS>;
-  for (var j = 0u; j < FILTERS; j++) {
+  #unroll for (var j = 0u; j < FILTERS; j++) {
     unit_at[j] = min(own_unit(f, j, lanes), units - 1u);
   }
   var sum: array<array<Unit, FILTERS>, IMAGES>;
-  for (var i = 0u; i < IMAGES; i++) {
-    for (var j = 0u; j < FILTERS; j++) {
+  #unroll for (var i = 0u; i < IMAGES; i++) {
+    #unroll for (var j = 0u; j < FILTERS; j++) {
       sum[i][j] = Unit();
     }
   }
@@ -57,20 +62,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var t2 = 0u; t2 < params.kernel_2; t2++) {
         let i2 = tables[rows.z + t2];
         if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
-          var at = (i0 + i1 + i2) / INPUT_WIDTH + g * channels * channel_step;
+          var at = (i0 + i1 + i2) / INPUT_WIDTH + cell.g * channels * channel_step;
           var row = tap_row;
           for (var c = 0u; c < channels; c++) {
             var value: array<array<Unit, FILTERS>, INPUT_WIDTH>;
-            for (var q = 0u; q < INPUT_WIDTH; q++) {
-              for (var j = 0u; j < FILTERS; j++) {
+            #unroll for (var q = 0u; q < INPUT_WIDTH; q++) {
+              #unroll for (var j = 0u; j < FILTERS; j++) {
                 value[q][j] = weight(row + unit_at[j]);
               }
               row += units;
             }
-            for (var i = 0u; i < IMAGES; i++) {
+            #unroll for (var i = 0u; i < IMAGES; i++) {
               let input = x[sample[i] + at];
-              for (var q = 0u; q < INPUT_WIDTH; q++) {
-                for (var j = 0u; j < FILTERS; j++) {
+              #unroll for (var q = 0u; q < INPUT_WIDTH; q++) {
+                #unroll for (var j = 0u; j < FILTERS; j++) {
                   sum[i][j] += value[q][j] * of_input(input, q);
                 }
               }
@@ -83,17 +88,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  for (var j = 0u; j < FILTERS; j++) {
+  #unroll for (var j = 0u; j < FILTERS; j++) {
     if (own_unit(f, j, lanes) < units) {
-      let filter_index = g * params.group_filters + params.first_filter + WIDTH * unit_at[j];
       var bias = vec4<f32>();
       if (params.use_bias == 1u) {
-        for (var l = 0u; l < WIDTH; l++) {
-          bias[l] = b[params.b_base + p * params.b_location + (filter_index + l) * params.b_filter];
+        #unroll for (var l = 0u; l < WIDTH; l++) {
+          bias[l] = bias_of(cell, WIDTH * unit_at[j] + l);
         }
       }
-      let at = (params.y_base + p * params.y_location + filter_index * params.y_filter) / WIDTH;
-      for (var i = 0u; i < IMAGES; i++) {
+      let at = (params.y_base + output_of(cell, WIDTH * unit_at[j])) / WIDTH;
+      #unroll for (var i = 0u; i < IMAGES; i++) {
         if (first + i < params.batch) {
           let four = with_unit(vec4<f32>(), 0u, sum[i][j]);
           y[at + (first + i) * (params.y_sample / WIDTH)] = unit_of(activate_cheap_four(four + bias), 0u);
@@ -102,11 +106,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   if (!is_cheap()) {
-    // The same results, in loops whose ends aren't constants: see is_cheap.
-    for (var j = 0u; j < min(FILTERS, units); j++) {
+    // The same results, in loops that stay loops: see is_cheap.
+    for (var j = 0u; j < FILTERS; j++) {
       let unit = own_unit(f, j, lanes);
-      let filter_index = g * params.group_filters + params.first_filter + WIDTH * unit;
-      let at = (params.y_base + p * params.y_location + filter_index * params.y_filter) / WIDTH;
+      let at = (params.y_base + output_of(cell, WIDTH * unit)) / WIDTH;
       for (var n = first; n < min(first + IMAGES, params.batch); n++) {
         if (unit < units) {
           finish_stored(at + n * (params.y_sample / WIDTH));

@@ -1,6 +1,14 @@
 // loop_forward for few samples, where the weights are a stream that must not run dry, or for few filters: the threads of a
 // workgroup divide a cell's K among them, LANES units of WIDTH filters side by side, so that together they read it from
 // end to end, and add their sums in a fixed order. A thread takes the rows of INPUT_WIDTH channels together.
+#import shared/activation
+#import shared/bias
+#import shared/dispatch
+#import shared/inputs
+#import shared/join
+#import shared/weights
+#import shared/window
+
 @group(0) @binding(2) var<storage, read> x: array<Input>;      // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
@@ -14,11 +22,11 @@ const AHEAD = 4u;
 const TURNS = AHEAD / INPUT_WIDTH;
 // Taps whose offsets are known at a time, so many that there are rows for all threads to ask for.
 const TAPS = AHEAD * THREADS;
-// Samples whose sums are added at a time.
+// Samples whose sums are joined at a time.
+alias Value = Unit;
 const AT_ONCE = min(IMAGES, 4u);
 
 var<workgroup> offset: array<u32, TAPS>;  // of some taps' inputs
-var<workgroup> partial: array<Unit, AT_ONCE * THREADS / 2u>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -31,9 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let first = index % tiles * IMAGES;
   let local_cell = index / tiles / columns;
-  let cell = params.first_cell + local_cell;
-  let p = cell / params.groups;
-  let g = cell % params.groups;
+  let cell = cell_at(params.first_cell + local_cell);
   let unit = index / tiles % columns * LANES + lane % LANES;
   let part = lane / LANES;
   let weights = params.w_base / WIDTH + local_cell * params.window * units + min(unit, units - 1u);
@@ -41,9 +47,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Samples past the batch repeat the last one; they are not written.
   var sample: array<u32, IMAGES>;
   var sum: array<Unit, IMAGES>;
-  for (var i = 0u; i < IMAGES; i++) {
+  #unroll for (var i = 0u; i < IMAGES; i++) {
     sample[i] = params.x_base + min(first + i, params.batch - 1u) * params.x_sample
-      + g * params.group_channels * params.x_channel;
+      + cell.g * params.group_channels * params.x_channel;
     sum[i] = Unit();
   }
   // From one of a thread's turns to its next: in taps, channels, and elements of the weights.
@@ -54,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let some_taps = min(params.taps - first_tap, TAPS);
     workgroupBarrier();
     for (var t = lane; t < some_taps; t += THREADS) {
-      offset[t] = window_offset(tap_rows(p), first_tap + t);
+      offset[t] = window_offset(tap_rows(cell.p), first_tap + t);
     }
     workgroupBarrier();
     let rows = some_taps * params.group_channels;
@@ -67,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var there: array<bool, TURNS>;
       var from_w: array<u32, TURNS>;
       var from_x: array<u32, TURNS>;
-      for (var r = 0u; r < TURNS; r++) {
+      #unroll for (var r = 0u; r < TURNS; r++) {
         let window = offset[min(t, TAPS - 1u)];
         there[r] = k + r * PARTS * INPUT_WIDTH < rows && window != NO_TAP;
         from_w[r] = select(weights, row_at, there[r]);
@@ -84,17 +90,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       if (TURNS > 1u || there[0]) {
         var v: array<array<Unit, INPUT_WIDTH>, TURNS>;
         var input: array<array<Input, IMAGES>, TURNS>;
-        for (var r = 0u; r < TURNS; r++) {
-          for (var j = 0u; j < INPUT_WIDTH; j++) {
+        #unroll for (var r = 0u; r < TURNS; r++) {
+          #unroll for (var j = 0u; j < INPUT_WIDTH; j++) {
             v[r][j] = select(Unit(), weight(from_w[r] + j * units), TURNS == 1u || there[r]);
           }
-          for (var i = 0u; i < IMAGES; i++) {
+          #unroll for (var i = 0u; i < IMAGES; i++) {
             input[r][i] = select(Input(), x[(sample[i] + from_x[r]) / INPUT_WIDTH], TURNS == 1u || there[r]);
           }
         }
-        for (var r = 0u; r < TURNS; r++) {
-          for (var i = 0u; i < IMAGES; i++) {
-            for (var j = 0u; j < INPUT_WIDTH; j++) {
+        #unroll for (var r = 0u; r < TURNS; r++) {
+          #unroll for (var i = 0u; i < IMAGES; i++) {
+            #unroll for (var j = 0u; j < INPUT_WIDTH; j++) {
               sum[i] += v[r][j] * of_input(input[r][i], j);
             }
           }
@@ -103,41 +109,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  for (var some = 0u; some < IMAGES; some += AT_ONCE) {
-    for (var half = PARTS / 2u; half > 0u; half /= 2u) {
-      workgroupBarrier();
-      if (part >= half && part < 2u * half) {
-        for (var i = 0u; i < AT_ONCE; i++) {
-          partial[i * THREADS / 2u + lane - half * LANES] = sum[some + i];
-        }
-      }
-      workgroupBarrier();
-      if (part < half) {
-        for (var i = 0u; i < AT_ONCE; i++) {
-          sum[some + i] += partial[i * THREADS / 2u + lane];
-        }
-      }
+  #unroll for (var some = 0u; some < IMAGES; some += AT_ONCE) {
+    var values: Values;
+    #unroll for (var i = 0u; i < AT_ONCE; i++) {
+      values[i] = sum[some + i];
+    }
+    join(&values, lane, PARTS, LANES, false);
+    #unroll for (var i = 0u; i < AT_ONCE; i++) {
+      sum[some + i] = values[i];
     }
   }
   if (part == 0u && unit < units) {
-    for (var l = 0u; l < WIDTH; l++) {
-      let f = g * params.group_filters + params.first_filter + WIDTH * unit + l;
+    #unroll for (var l = 0u; l < WIDTH; l++) {
+      let f = WIDTH * unit + l;
       var bias = 0.0;
       if (params.use_bias == 1u) {
-        bias = b[params.b_base + p * params.b_location + f * params.b_filter];
+        bias = bias_of(cell, f);
       }
-      let at = params.y_base + p * params.y_location + f * params.y_filter;
-      for (var i = 0u; i < IMAGES; i++) {
+      let at = params.y_base + output_of(cell, f);
+      #unroll for (var i = 0u; i < IMAGES; i++) {
         if (first + i < params.batch) {
           y[at + (first + i) * params.y_sample] = activate_cheap(of_unit(sum[i], l) + bias);
         }
       }
     }
     if (!is_cheap()) {
-      // The same results, in loops whose ends aren't constants: see is_cheap.
-      for (var l = 0u; l < min(WIDTH, params.filters); l++) {
-        let f = g * params.group_filters + params.first_filter + WIDTH * unit + l;
-        let at = params.y_base + p * params.y_location + f * params.y_filter;
+      // The same results, in loops that stay loops: see is_cheap.
+      for (var l = 0u; l < WIDTH; l++) {
+        let at = params.y_base + output_of(cell, WIDTH * unit + l);
         for (var n = first; n < min(first + IMAGES, params.batch); n++) {
           y[at + n * params.y_sample] = activate(y[at + n * params.y_sample]);
         }

@@ -1,4 +1,11 @@
 // loop_forward by tiles: a product [samples][K] x [K][filters] for each cell.
+#import shared/bias
+#import shared/cell_product
+#import shared/inputs
+#import shared/tile
+#import shared/tile_output
+#import shared/weights
+
 @group(0) @binding(2) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables
@@ -44,14 +51,13 @@ fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
 }
 
 fn result_at_row(product: Product, n: u32) -> u32 {
-  return params.y_base + n * params.y_sample + product.p * params.y_location;
+  return params.y_base + n * params.y_sample + product.cell.p * params.y_location;
 }
 
 fn result_at_column(product: Product, f: u32) -> u32 {
-  return (product.g * params.group_filters + params.first_filter + f) * params.y_filter;
+  return filter_of(product.cell.g, f) * params.y_filter;
 }
 
 fn addend(product: Product, f: u32) -> f32 {
-  let filter_index = product.g * params.group_filters + params.first_filter + f;
-  return b[params.b_base + product.p * params.b_location + filter_index * params.b_filter];
+  return bias_of(product.cell, f);
 }

@@ -2,6 +2,10 @@
 // A gather by input element: no two threads write the same place, so there is nothing to add atomically. A thread
 // computes IMAGES samples by CHANNELS channels of one position, WIDTH filters at a step; CHANNELS divides the channels of a
 // group.
+#import shared/cell
+#import shared/dispatch
+#import shared/weights
+
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
@@ -29,13 +33,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let s2 = params.starts_2 + position % params.input_2;
   let units = params.filters / WIDTH;
   let unit_step = select(params.y_filter, 1u, WIDTH == 4u);
-  let f0 = (g * params.group_filters + params.first_filter) * params.y_filter;
+  let f0 = filter_of(g, 0u) * params.y_filter;
 
   var sample: array<u32, IMAGES>;
   var sum: array<array<f32, CHANNELS>, IMAGES>;
-  for (var i = 0u; i < IMAGES; i++) {
+  #unroll for (var i = 0u; i < IMAGES; i++) {
     sample[i] = (params.y_base + min(first + i, params.batch - 1u) * params.y_sample + f0) / WIDTH;
-    for (var j = 0u; j < CHANNELS; j++) {
+    #unroll for (var j = 0u; j < CHANNELS; j++) {
       sum[i][j] = 0.0;
     }
   }
@@ -55,17 +59,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           var at = p * (params.y_location / WIDTH);
           for (var f = 0u; f < units; f++) {
             var value: array<Unit, CHANNELS>;
-            for (var j = 0u; j < CHANNELS; j++) {
+            #unroll for (var j = 0u; j < CHANNELS; j++) {
               value[j] = weight(row + j * units + f);
             }
-            for (var i = 0u; i < IMAGES; i += AT_ONCE) {
+            #unroll for (var i = 0u; i < IMAGES; i += AT_ONCE) {
               var output: array<Unit, AT_ONCE>;
-              for (var r = 0u; r < AT_ONCE; r++) {
+              #unroll for (var r = 0u; r < AT_ONCE; r++) {
                 output[r] = dz[sample[i + r] + at];
               }
-              for (var r = 0u; r < AT_ONCE; r++) {
-                for (var j = 0u; j < CHANNELS; j++) {
-                  sum[i + r][j] += product_sum(value[j], output[r]);
+              #unroll for (var r = 0u; r < AT_ONCE; r++) {
+                #unroll for (var j = 0u; j < CHANNELS; j++) {
+                  sum[i + r][j] += unit_dot(value[j], output[r]);
                 }
               }
             }
@@ -75,9 +79,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     }
   }
-  for (var i = 0u; i < IMAGES; i++) {
+  #unroll for (var i = 0u; i < IMAGES; i++) {
     if (first + i < params.batch) {
-      for (var j = 0u; j < CHANNELS; j++) {
+      #unroll for (var j = 0u; j < CHANNELS; j++) {
         let at = params.x_base + (first + i) * params.x_sample + position * params.x_position
           + (channel + j) * params.x_channel;
         var value = sum[i][j];

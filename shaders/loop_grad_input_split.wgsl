@@ -1,6 +1,13 @@
 // loop_grad_input for few samples: the threads of a workgroup divide the readers and filters of a position's channels among
 // them, LANES quads of filters and CHANNELS times ROWS channels side by side, and add their sums in a fixed order. ROWS
 // divides a group's channels. channels_last with filters in fours.
+#import shared/cell
+#import shared/dispatch
+#import shared/join
+#import shared/readers
+#import shared/weights
+const WIDTH = 4u;
+
 @group(0) @binding(2) var<storage, read> dz: array<vec4<f32>>;  // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
@@ -9,12 +16,13 @@ const COLUMN = CHANNELS * LANES;
 const PARTS = THREADS / COLUMN;
 // Steps that a thread loads before it uses the first: with more, what it loads leaves the registers.
 const TURNS = max(1u, min(4u, 16u / IMAGES) / ROWS);
-// Rows whose sums are added at a time.
-const AT_ONCE = min(ROWS, 4096u / (THREADS * IMAGES));
+// Sums that are joined at a time: of all samples and some rows.
+const SOME_ROWS = min(ROWS, 4096u / (THREADS * IMAGES));
+const AT_ONCE = IMAGES * SOME_ROWS;
+alias Value = f32;
 
 var<workgroup> weights_at: array<u32, THREADS>;  // of some readers: their weights' rows, NO_TAP outside this chunk
 var<workgroup> dz_at: array<u32, THREADS>;       //   and their outputs
-var<workgroup> partial: array<array<array<f32, AT_ONCE>, IMAGES>, THREADS / 2u>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -36,10 +44,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   var sample: array<u32, IMAGES>;
   var sum: array<array<f32, ROWS>, IMAGES>;
-  for (var i = 0u; i < IMAGES; i++) {
+  #unroll for (var i = 0u; i < IMAGES; i++) {
     let n = min(first + i, params.batch - 1u);
-    sample[i] = (params.y_base + n * params.y_sample + g * params.group_filters + params.first_filter) / 4u;
-    for (var j = 0u; j < ROWS; j++) {
+    sample[i] = (params.y_base + n * params.y_sample + filter_of(g, 0u)) / 4u;
+    #unroll for (var j = 0u; j < ROWS; j++) {
       sum[i][j] = 0.0;
     }
   }
@@ -69,7 +77,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var there: array<bool, TURNS>;
       var from_w: array<u32, TURNS>;
       var from_z: array<u32, TURNS>;
-      for (var r = 0u; r < TURNS; r++) {
+      #unroll for (var r = 0u; r < TURNS; r++) {
         let place = min(e, THREADS - 1u);
         there[r] = step + r * PARTS < end && f < quads && weights_at[place] != NO_TAP;
         from_w[r] = select(0u, weights_at[place] + row + f, there[r]);
@@ -85,18 +93,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       if (TURNS > 1u || there[0]) {
         var v: array<array<vec4<f32>, ROWS>, TURNS>;
         var output: array<array<vec4<f32>, IMAGES>, TURNS>;
-        for (var r = 0u; r < TURNS; r++) {
+        #unroll for (var r = 0u; r < TURNS; r++) {
           let taken = TURNS == 1u || there[r];
-          for (var j = 0u; j < ROWS; j++) {
+          #unroll for (var j = 0u; j < ROWS; j++) {
             v[r][j] = select(vec4<f32>(), weight(from_w[r] + j * quads), taken);
           }
-          for (var i = 0u; i < IMAGES; i++) {
+          #unroll for (var i = 0u; i < IMAGES; i++) {
             output[r][i] = select(vec4<f32>(), dz[sample[i] + from_z[r]], taken);
           }
         }
-        for (var r = 0u; r < TURNS; r++) {
-          for (var i = 0u; i < IMAGES; i++) {
-            for (var j = 0u; j < ROWS; j++) {
+        #unroll for (var r = 0u; r < TURNS; r++) {
+          #unroll for (var i = 0u; i < IMAGES; i++) {
+            #unroll for (var j = 0u; j < ROWS; j++) {
               sum[i][j] += dot(v[r][j], output[r][i]);
             }
           }
@@ -105,49 +113,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  for (var some = 0u; some < ROWS; some += AT_ONCE) {
-    // First along the quads of a channel, then over the parts.
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-      workgroupBarrier();
-      if (quad >= half && quad < 2u * half) {
-        for (var i = 0u; i < IMAGES; i++) {
-          for (var j = 0u; j < AT_ONCE; j++) {
-            partial[lane / LANES * half + quad - half][i][j] = sum[i][some + j];
-          }
-        }
-      }
-      workgroupBarrier();
-      if (quad < half) {
-        for (var i = 0u; i < IMAGES; i++) {
-          for (var j = 0u; j < AT_ONCE; j++) {
-            sum[i][some + j] += partial[lane / LANES * half + quad][i][j];
-          }
-        }
+  #unroll for (var some = 0u; some < ROWS; some += SOME_ROWS) {
+    var values: Values;
+    #unroll for (var i = 0u; i < IMAGES; i++) {
+      #unroll for (var j = 0u; j < SOME_ROWS; j++) {
+        values[i * SOME_ROWS + j] = sum[i][some + j];
       }
     }
-    for (var half = PARTS / 2u; half > 0u; half /= 2u) {
-      workgroupBarrier();
-      if (part >= half && part < 2u * half) {
-        for (var i = 0u; i < IMAGES; i++) {
-          for (var j = 0u; j < AT_ONCE; j++) {
-            partial[lane - half * COLUMN][i][j] = sum[i][some + j];
-          }
-        }
-      }
-      workgroupBarrier();
-      if (part < half) {
-        for (var i = 0u; i < IMAGES; i++) {
-          for (var j = 0u; j < AT_ONCE; j++) {
-            sum[i][some + j] += partial[lane][i][j];
-          }
-        }
+    // First along the quads of a channel, then over the parts.
+    join(&values, lane, LANES, 1u, false);
+    join(&values, lane, PARTS, COLUMN, false);
+    #unroll for (var i = 0u; i < IMAGES; i++) {
+      #unroll for (var j = 0u; j < SOME_ROWS; j++) {
+        sum[i][some + j] = values[i * SOME_ROWS + j];
       }
     }
   }
   if (part == 0u && quad == 0u && c < params.group_channels) {
-    for (var i = 0u; i < IMAGES; i++) {
+    #unroll for (var i = 0u; i < IMAGES; i++) {
       if (first + i < params.batch) {
-        for (var j = 0u; j < ROWS; j++) {
+        #unroll for (var j = 0u; j < ROWS; j++) {
           let channel = g * params.group_channels + c + j;
           let at = params.x_base + (first + i) * params.x_sample + position * params.x_position
             + channel * params.x_channel;

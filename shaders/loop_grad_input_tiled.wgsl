@@ -1,5 +1,12 @@
 // loop_grad_input by tiles: a product [samples][readers * filters] x [readers * filters][channels] for each position
 // and group.
+#import shared/cell
+#import shared/inputs
+#import shared/readers
+#import shared/tile
+#import shared/tile_gradient
+#import shared/weights
+
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;         // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;      // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<Input>;  // input samples
@@ -37,10 +44,9 @@ fn depth_of(product: Product) -> u32 {
 fn term(product: Product, k: u32) -> vec2<u32> {
   let at = reader(product.readers, k / params.filters);
   let f = k % params.filters;
-  let filter_index = product.g * params.group_filters + params.first_filter + f;
   let cell = at.x * params.groups + product.g - params.first_cell;
   let row = params.w_base + (cell * params.window + at.y * params.group_channels) * params.filters;
-  let output = params.y_base + at.x * params.y_location + filter_index * params.y_filter;
+  let output = params.y_base + output_of(Cell(at.x, product.g), f);
   // Cells outside this chunk of the weights wrap around to large numbers.
   return select(vec2(NO_TAP, 0u), vec2(output, row + f), cell < params.cells);
 }

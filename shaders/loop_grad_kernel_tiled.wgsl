@@ -1,4 +1,10 @@
 // loop_grad_kernel by tiles: a product [K][samples] x [samples][filters] for each cell.
+#import shared/cell_product
+#import shared/inputs
+#import shared/tile
+#import shared/tile_gradient
+#import shared/units
+
 @group(0) @binding(1) var<storage, read> x: array<Input>;        // input samples
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;        // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;     // tap tables
@@ -36,8 +42,7 @@ fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {
-  let filter_index = product.g * params.group_filters + params.first_filter + f;
-  return params.y_base + product.p * params.y_location + filter_index * params.y_filter;
+  return params.y_base + output_of(product.cell, f);
 }
 
 fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {

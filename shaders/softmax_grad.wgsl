@@ -1,12 +1,13 @@
 // dz = y * (dy - sum(y * dy)) over rows, or dy - exp(y) * sum(dy) where LOGARITHM is 1 and y the logarithm of softmax; a
 // workgroup a row.
+#import shared/dispatch
+#import shared/join_all
+
 @group(0) @binding(1) var<storage, read> y: array<f32>;         // [count / row][row]
 @group(0) @binding(2) var<storage, read> dy: array<f32>;        // the same
 @group(0) @binding(3) var<storage, read_write> dz: array<f32>;  // the same
 
-var<workgroup> partial: array<f32, 64>;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = workgroup_index(group);
   if (row >= params.workgroups) {
@@ -15,19 +16,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let source = params.x_base + row * params.row;
   let to = params.y_base + row * params.row;
   var sum = 0.0;
-  for (var i = lane; i < params.row; i += 64u) {
+  for (var i = lane; i < params.row; i += THREADS) {
     sum += select(y[source + i], 1.0, LOGARITHM == 1u) * dy[source + i];
   }
-  partial[lane] = sum;
-  for (var half = 32u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) {
-      partial[lane] += partial[lane + half];
-    }
-  }
-  workgroupBarrier();
-  sum = partial[0];
-  for (var i = lane; i < params.row; i += 64u) {
+  sum = join_all(sum, lane, false);
+  for (var i = lane; i < params.row; i += THREADS) {
     let i_y = y[source + i];
     let i_dy = dy[source + i];
     dz[to + i] = select(i_y * (i_dy - sum), i_dy - exp(i_y) * sum, LOGARITHM == 1u);

@@ -19,6 +19,14 @@ pub enum Error {
         /// Number of elements given.
         found: usize,
     },
+    /// A mark in a file of WGSL can't be obeyed.
+    #[error("{kernel}: {message}")]
+    Shader {
+        /// The variant.
+        kernel: String,
+        /// Which, and why.
+        message: String,
+    },
     /// The layer has 1, 2 or 3 spatial axes; `kernel_size` asked for another number.
     #[error("`kernel_size` must have 1, 2 or 3 elements, but has {found}")]
     UnsupportedRank {

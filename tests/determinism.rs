@@ -155,7 +155,7 @@ fn kernels_with_workgroup_memory_are_run() {
     }
     let mut some = false;
     for info in KERNELS {
-        if info.kernel.variant(&[1; 4]).wgsl().contains("var<workgroup>") {
+        if info.kernel.variant(&[1; 4]).shader().expect("WGSL").wgsl.contains("var<workgroup>") {
             assert!(run.contains(&info.kernel), "{} is not run", info.name);
             some = true;
         }

@@ -4,19 +4,19 @@ mod uniformity;
 
 use crate::common::root;
 use locally_connected::config::codes;
-use locally_connected::kernel::{Access, KERNELS, MOST_CONSTANTS, Params, Variant};
+use locally_connected::kernel::{Access, KERNELS, MOST_CONSTANTS, Params, Uniform, Variant};
 use locally_connected::plan::{Strategy, TILE_SHAPES, TileShape, variants};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, Padding, WeightType,
 };
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Expression, Function, Handle, Literal, Module, ScalarKind, StorageAccess, TypeInner};
+use naga::{AddressSpace, Expression, Function, Handle, Literal, Module, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Parsed and validated as WebGPU without any optional feature: naga's capability for halves in words stands for
 /// `unpack2x16float`, which WebGPU has always.
 fn module(variant: Variant) -> (Module, ModuleInfo) {
-    let (name, wgsl) = (variant.name(), variant.wgsl());
+    let (name, wgsl) = (variant.name(), variant.shader().expect("marks that can be obeyed").wgsl);
     let module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&wgsl)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
         .validate(&module)
@@ -25,8 +25,9 @@ fn module(variant: Variant) -> (Module, ModuleInfo) {
 }
 
 fn source_folder(folder: &str) -> impl Iterator<Item = (String, String)> {
-    std::fs::read_dir(root().join(folder)).expect("the repository").map(|entry| {
-        let path = entry.expect("the repository").path();
+    let paths =
+        std::fs::read_dir(root().join(folder)).expect("the repository").map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.is_file()).map(|path| {
         let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
         (name, std::fs::read_to_string(&path).expect("UTF-8"))
     })
@@ -73,40 +74,17 @@ fn bindings_equal_the_table() {
     }
 }
 
-/// Names, types and offsets of the uniform, in order. Every field of the Rust struct is four bytes and there is no
-/// padding between them (or it would not be `Pod`), so its `Debug` form tells all of it.
+/// The uniform is declared as its bytes are written, and all of it is read.
 #[test]
-fn params_equal_their_rust_twin() {
-    let debug = format!("{:?}", Params::default());
-    let fields = debug.strip_prefix("Params { ").and_then(|rest| rest.strip_suffix(" }")).expect("a derived Debug");
-    let expected: Vec<(String, ScalarKind, u32)> = fields
-        .split(", ")
-        .zip((0..).step_by(4))
-        .map(|(field, offset)| {
-            let (name, value) = field.split_once(": ").expect("a derived Debug");
-            let kind = match value {
-                "0" => ScalarKind::Uint,
-                "0.0" => ScalarKind::Float,
-                other => panic!("{name} is neither u32 nor f32 but {other}"),
-            };
-            (name.to_owned(), kind, offset)
-        })
-        .collect();
-    assert_eq!(size_of::<Params>(), 4 * expected.len());
+fn uniforms_are_as_long_as_they_are_declared() {
     for variant in variants() {
         let (module, _) = module(variant);
         let params = module.global_variables.iter().find(|(_, global)| global.space == AddressSpace::Uniform);
-        let ty = &module.types[params.expect("every kernel has it").1.ty];
-        let TypeInner::Struct { members, span } = &ty.inner else { panic!("{}: {:?}", variant.name(), ty.inner) };
-        let found: Vec<_> = members
-            .iter()
-            .map(|member| match module.types[member.ty].inner {
-                TypeInner::Scalar(scalar) => (member.name.clone().unwrap_or_default(), scalar.kind, member.offset),
-                ref other => panic!("{:?} is {other:?}", member.name),
-            })
-            .collect();
-        assert_eq!(found, expected, "{}", variant.name());
-        assert_eq!(*span as usize, size_of::<Params>());
+        let span = module.types[params.expect("every kernel has it").1.ty].inner.size(module.to_ctx());
+        let uniform = variant.shader().expect("marks that can be obeyed").uniform;
+        assert_eq!(u64::from(span), uniform.size(), "{}", variant.name());
+        assert_eq!(uniform.bytes(&Params::default()).len() as u64, uniform.size(), "{}", variant.name());
+        assert!(uniform.size() <= Uniform::MOST_BYTES as u64);
     }
 }
 
@@ -114,7 +92,7 @@ fn params_equal_their_rust_twin() {
 #[test]
 fn constants_of_the_table_are_used() {
     for info in KERNELS {
-        let wgsl = info.kernel.variant(&[1; MOST_CONSTANTS]).source();
+        let wgsl = info.kernel.variant(&[1; MOST_CONSTANTS]).shader().expect("marks that can be obeyed").wgsl;
         for constant in info.constants {
             let words = wgsl.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word == constant);
             assert!(words.count() > 1, "{} doesn't use {constant}", info.name);
@@ -136,13 +114,13 @@ fn constants(module: &Module) -> BTreeMap<&str, u32> {
 fn constants_equal_their_rust_twins() {
     let codes: BTreeMap<&str, u32> = codes::ALL.into();
     assert_eq!(codes.len(), codes::ALL.len());
-    let (_, file) = source_folder("shaders").find(|(name, _)| name == "activation").expect("the prelude");
+    let (_, file) = source_folder("shaders/shared").find(|(name, _)| name == "activation").expect("activations");
     let mut with_activations = 0;
     for info in KERNELS {
         let variant = *variants().iter().find(|variant| variant.kernel == info.kernel).expect("a variant");
         let (module, _) = module(variant);
         let mut found = constants(&module);
-        if variant.source().contains(&file) {
+        if found.contains_key("LINEAR") {
             found.retain(|name, _| file.contains(&format!("const {name} = ")));
             assert_eq!(found, codes, "{}", info.name);
             with_activations += 1;
@@ -289,22 +267,18 @@ fn variants_translate_to_every_backend() {
     }
 }
 
-/// A file in `shaders/` is a kernel's, or part of one.
+/// A file in `shaders/` is a kernel's, one in `shaders/shared/` is imported.
 #[test]
-fn every_file_is_in_the_table() {
-    let kernels: BTreeSet<&str> = KERNELS.iter().map(|info| info.name).collect();
-    let sources: Vec<String> = variants().iter().map(Variant::source).collect();
-    let (_, tile) = source_folder("shaders").find(|(name, _)| name == "tile").expect("the main of tiled products");
-    let mut found = BTreeSet::new();
-    for (name, text) in source_folder("shaders") {
-        assert!(sources.iter().any(|source| source.contains(&text)), "no kernel is made of {name}.wgsl");
-        // A kernel's file has its main, unless the kernel is made of the one that tiled products share.
-        let tiled = sources.iter().any(|source| source.contains(&text) && source.contains(&tile));
-        let has_main = name == "tile" || kernels.contains(name.as_str()) && !tiled;
-        assert_eq!(has_main, text.contains("fn main("), "{name}.wgsl and the table");
-        found.insert(name);
+fn every_file_is_used() {
+    let kernels: BTreeSet<String> = KERNELS.iter().map(|info| info.name.to_owned()).collect();
+    let files = || source_folder("shaders").chain(source_folder("shaders/shared"));
+    let own: BTreeSet<String> = source_folder("shaders").map(|(name, _)| name).collect();
+    assert_eq!(own, kernels);
+    let all: String = files().map(|(_, text)| text).collect();
+    for (name, _) in source_folder("shaders/shared") {
+        let imported = |line: &str| line.split(' ').take(2).eq(["#import", &format!("shared/{name}")]);
+        assert!(all.lines().any(imported), "nothing imports {name}.wgsl");
     }
-    assert!(kernels.iter().all(|&kernel| found.contains(kernel)));
 }
 
 /// A kernel `name` has the CPU twin `reference::name`; its `_tiled` and `_split` forms are the same function of

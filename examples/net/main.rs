@@ -24,7 +24,7 @@ fn main() -> Result<ExitCode> {
             println!("{} saved in {file}", counts(net.keys()));
             Ok(ExitCode::SUCCESS)
         }
-        ["--against", file] => Ok(compare(&serde_json::from_slice(&std::fs::read(file)?)?, &cast()?)),
+        ["--against", file] => compare(&serde_json::from_slice(&std::fs::read(file)?)?, &cast()?),
         _ => Err("usage: net --save F | --against F".into()),
     }
 }
@@ -33,33 +33,54 @@ fn main() -> Result<ExitCode> {
 fn cast() -> Result<Net> {
     let layers = layers::layers()?;
     let mut net = Net::new();
-    shaders::add(&mut net);
+    shaders::add(&mut net)?;
     plans::add(&mut net, &layers)?;
     results::add(&mut net, &layers)?;
     Ok(net)
 }
 
-/// Prints every name whose text differs, with the first lines that do.
-fn compare(before: &Net, after: &Net) -> ExitCode {
+/// Prints every name whose text differs, with the first lines that do. Shaders count by what they mean, and of those the
+/// first of a kernel's is shown.
+fn compare(before: &Net, after: &Net) -> Result<ExitCode> {
     let mut differing = Vec::new();
+    let mut reworded = 0;
+    let mut kernels = BTreeMap::<String, usize>::new();
     for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
         match (before.get(name), after.get(name)) {
             (Some(before), Some(after)) if before == after => continue,
-            (Some(before), Some(after)) => {
-                let (line, before, after) = first_difference(before, after);
-                println!("{name}, line {line}:\n  before: {before}\n  now:    {after}");
+            (Some(before), Some(after)) if name.starts_with("shader ") => {
+                let (before, after) = (shaders::meaning(before)?, shaders::meaning(after)?);
+                if before == after {
+                    reworded += 1;
+                    continue;
+                }
+                let count = kernels.entry(shaders::kernel(name)).or_default();
+                *count += 1;
+                if *count == 1 {
+                    show(name, &before, &after);
+                }
             }
+            (Some(before), Some(after)) => show(name, before, after),
             (Some(_), None) => println!("{name}: is gone"),
             (None, _) => println!("{name}: is new"),
         }
         differing.push(name);
     }
+    kernels.iter().for_each(|(kernel, count)| println!("{kernel}: {count} shaders mean something else"));
+    if reworded > 0 {
+        println!("{reworded} shaders are other words for the same");
+    }
     if differing.is_empty() {
-        println!("{}: equal to the letter", counts(after.keys()));
-        return ExitCode::SUCCESS;
+        println!("{}: equal", counts(after.keys()));
+        return Ok(ExitCode::SUCCESS);
     }
     println!("differing: {} of {}", counts(differing.into_iter()), counts(after.keys()));
-    ExitCode::FAILURE
+    Ok(ExitCode::FAILURE)
+}
+
+fn show(name: &str, before: &str, after: &str) {
+    let (line, before, after) = first_difference(before, after);
+    println!("{name}, line {line}:\n  before: {before}\n  now:    {after}");
 }
 
 /// The number of the first line that differs, from 1, and both forms of it; a line that isn't there is empty.

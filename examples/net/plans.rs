@@ -5,7 +5,7 @@ use crate::net::{Net, Result, STRATEGIES};
 use crate::shaders::{Field, fields};
 use crate::workloads::workloads;
 use locally_connected::geometry::SparseIndex;
-use locally_connected::kernel::{Tables, Variant};
+use locally_connected::kernel::{Tables, Uniform, Variant};
 use locally_connected::plan::{Chunk, Dispatch, Gradients, Plan, Planner, Role, Slice, chunks};
 use locally_connected::{DeviceProfile, Geometry, Implementation, WeightType};
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ pub(crate) fn add(net: &mut Net, layers: &[Layer]) -> Result<()> {
 /// Writes plans; of each variant it knows which fields of the uniform are read.
 #[derive(Default)]
 struct Writer {
-    fields: BTreeMap<Variant, Vec<Field>>,
+    fields: BTreeMap<Variant, (Vec<Field>, Uniform)>,
 }
 
 impl Writer {
@@ -109,13 +109,16 @@ impl Writer {
             let size = if size == 0 { buffers.bytes(role, plan)? - offset } else { size };
             writeln!(text, "  binding {binding}: {} from byte {offset}, {size} bytes", role_name(role))?;
         }
-        let fields = match self.fields.entry(*variant) {
+        let (fields, uniform) = match self.fields.entry(*variant) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => new.insert(fields(*variant)?),
+            std::collections::btree_map::Entry::Vacant(new) => {
+                new.insert((fields(*variant)?, variant.shader()?.uniform))
+            }
         };
         write!(text, "  uniform")?;
+        let bytes = uniform.bytes(params);
         for field in fields {
-            write!(text, " {}", field.shown(bytemuck::bytes_of(params))?)?;
+            write!(text, " {}", field.shown(&bytes)?)?;
         }
         text.push('\n');
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::{Geometry, NO_TAP};
 
-/// The sparse index of a layer: its entries by row and by input, as `shaders/sparse_index.wgsl` describes.
+/// The sparse index of a layer: its entries by row and by input, as `shaders/shared/sparse_index.wgsl` describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SparseIndex {
     /// `[rows + 1]`: first entry of each row.

@@ -1,7 +1,7 @@
 //! Compiled pipelines, one per variant, made on first need or ahead by `prepare`.
 
 use crate::Result;
-use crate::kernel::{Access, Params, Variant};
+use crate::kernel::{Access, Shader, Uniform, Variant};
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Pipeline {
     pub(crate) layout: wgpu::BindGroupLayout,
     pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) uniform: Uniform,
 }
 
 /// The pipelines of one device, shared by all layers of a [`crate::Context`].
@@ -49,18 +50,19 @@ impl Pipelines {
         if let Some(pipeline) = self.lock().get(&variant) {
             return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(compile(device, variant));
+        let pipeline = Arc::new(compile(device, variant)?);
         self.lock().insert(variant, pipeline.clone());
         Ok(pipeline)
     }
 }
 
-fn compile(device: &wgpu::Device, variant: Variant) -> Pipeline {
+fn compile(device: &wgpu::Device, variant: Variant) -> Result<Pipeline> {
     let info = variant.kernel.info();
     let name = variant.name();
     let label = Some(name.as_str());
     let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
-    let source = wgpu::ShaderSource::Wgsl(variant.wgsl().into());
+    let Shader { wgsl, uniform } = variant.shader()?;
+    let source = wgpu::ShaderSource::Wgsl(wgsl.into());
     // SAFETY: bounds checks stay on; only the bounding of loops is off. Every loop of every kernel counts up to a
     // uniform that the planner wrote or to the end of a tap table, or halves a constant, so all of them end. A forced
     // bound costs the register kernels registers and, by RADV's estimate, 5 to 20 % (docs/performance.md).
@@ -71,8 +73,7 @@ fn compile(device: &wgpu::Device, variant: Variant) -> Pipeline {
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
         count: None,
     };
-    let mut entries =
-        vec![entry(0, wgpu::BufferBindingType::Uniform, true, NonZeroU64::new(size_of::<Params>() as u64))];
+    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true, NonZeroU64::new(uniform.size()))];
     for (access, binding) in info.bindings.iter().zip(1..) {
         let read_only = *access == Access::Read;
         entries.push(entry(binding, wgpu::BufferBindingType::Storage { read_only }, false, None));
@@ -95,5 +96,5 @@ fn compile(device: &wgpu::Device, variant: Variant) -> Pipeline {
         },
         cache: None,
     });
-    Pipeline { layout, pipeline }
+    Ok(Pipeline { layout, pipeline, uniform })
 }

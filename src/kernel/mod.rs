@@ -2,11 +2,13 @@
 //!
 //! A kernel's WGSL is `shaders/<name>.wgsl`, its CPU twin `reference::<name>`, its dispatches are planned in `plan`.
 
+mod compose;
+mod expression;
 mod params;
-mod unroll;
 
 use crate::config::WeightType;
-pub use params::{Params, Tables};
+use crate::{Error, Result};
+pub use params::{Params, Tables, Uniform};
 
 /// A kernel: one WGSL file with the entry point `main`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,19 +71,6 @@ pub enum Access {
     Write,
 }
 
-/// How a kernel reads weights: `shaders/weights_*.wgsl`, of 32 or 16 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weights {
-    /// Not at all.
-    Unused,
-    /// One at a time.
-    Scalar,
-    /// Four filters at a time.
-    Vec4,
-    /// As many as the constant `WIDTH` says, 1 or 4.
-    Units,
-}
-
 /// What the table says of a kernel.
 #[derive(Debug)]
 pub struct KernelInfo {
@@ -89,44 +78,30 @@ pub struct KernelInfo {
     pub kernel: Kernel,
     /// Name of the file in `shaders/`, of the CPU twin and of the pipeline.
     pub name: &'static str,
-    /// WGSL behind the prelude.
+    /// Its WGSL, as it is written.
     source: &'static str,
-    /// WGSL between `params.wgsl` and the kernel's own.
-    prelude: &'static [&'static str],
-    /// How the kernel reads the weights, which are binding 1 then.
-    pub weights: Weights,
+    /// Whether it reads the weights, which are binding 1 then.
+    pub weights: bool,
     /// Storage bindings 1, 2, … of group 0; binding 0 is the [`Params`] uniform.
     pub bindings: &'static [Access],
     /// Names of the constants that a variant sets, in front of the source.
     pub constants: &'static [&'static str],
+    /// Constants of every variant.
+    fixed: &'static [(&'static str, u32)],
 }
 
 use Access::{Read, Write};
 
-const PARAMS: &str = include_str!("../../shaders/params.wgsl");
-const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
-const FINISH_STORED: &str = include_str!("../../shaders/finish_stored.wgsl");
-const WINDOW: &str = include_str!("../../shaders/window.wgsl");
-const READERS: &str = include_str!("../../shaders/readers.wgsl");
-const TILE: &str = include_str!("../../shaders/tile.wgsl");
-const TILE_LOAD: &str = include_str!("../../shaders/tile_load.wgsl");
-const TILE_OUTPUT: &str = include_str!("../../shaders/tile_output.wgsl");
-const TILE_GRADIENT: &str = include_str!("../../shaders/tile_gradient.wgsl");
-const CELL_PRODUCT: &str = include_str!("../../shaders/cell_product.wgsl");
-const DENSE_COLUMNS: &str = include_str!("../../shaders/dense_columns.wgsl");
-const SPARSE_INDEX: &str = include_str!("../../shaders/sparse_index.wgsl");
-const DERIVATIVE: &str = include_str!("../../shaders/activation_derivative.wgsl");
-
 macro_rules! kernel {
-    ($kernel:ident, $name:literal, $weights:ident, [$($prelude:expr),*], [$($access:ident),*], $constants:expr) => {
+    ($kernel:ident, $name:literal, $weights:expr, [$($access:ident),*], $constants:expr, $fixed:expr) => {
         KernelInfo {
             kernel: Kernel::$kernel,
             name: $name,
             source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
-            prelude: &[$($prelude),*],
-            weights: Weights::$weights,
+            weights: $weights,
             bindings: &[$($access),*],
             constants: &$constants,
+            fixed: &$fixed,
         }
     };
 }
@@ -135,115 +110,88 @@ macro_rules! kernel {
 const TILE_CONSTANTS: [&str; 7] =
     ["ROWS", "COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "WIDTH", "INPUT_WIDTH", "SLICES"];
 
+/// Threads of a workgroup in kernels whose variants don't set it.
+pub const THREADS: u32 = 64;
+const THREADS_FIXED: [(&str, u32); 1] = [("THREADS", THREADS)];
+
+/// Terms of a sum that a tile takes in workgroup memory at a time.
+pub const DEPTH: u32 = 16;
+const TILE_FIXED: [(&str, u32); 1] = [("DEPTH", DEPTH)];
+
 /// Every kernel, in the order of [`Kernel`].
 pub const KERNELS: [KernelInfo; 23] = [
     kernel!(
         LoopForward,
         "loop_forward",
-        Units,
-        [WINDOW, ACTIVATION, FINISH_STORED],
+        true,
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "FILTERS", "ACTIVATION", "THREADS", "WIDTH", "INPUT_WIDTH"]
+        ["IMAGES", "FILTERS", "ACTIVATION", "THREADS", "WIDTH", "INPUT_WIDTH"],
+        []
     ),
-    kernel!(
-        LoopForwardTiled,
-        "loop_forward_tiled",
-        Units,
-        [TILE, TILE_LOAD, TILE_OUTPUT, FINISH_STORED, CELL_PRODUCT, WINDOW, ACTIVATION],
-        [Read, Read, Read, Read, Write],
-        TILE_CONSTANTS
-    ),
+    kernel!(LoopForwardTiled, "loop_forward_tiled", true, [Read, Read, Read, Read, Write], TILE_CONSTANTS, TILE_FIXED),
     kernel!(
         LoopForwardSplit,
         "loop_forward_split",
-        Units,
-        [WINDOW, ACTIVATION],
+        true,
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "LANES", "THREADS", "WIDTH", "INPUT_WIDTH"]
+        ["IMAGES", "LANES", "THREADS", "WIDTH", "INPUT_WIDTH"],
+        []
     ),
     kernel!(
         LoopGradInput,
         "loop_grad_input",
-        Units,
-        [],
+        true,
         [Read, Read, Read, Write],
-        ["IMAGES", "CHANNELS", "THREADS", "WIDTH"]
+        ["IMAGES", "CHANNELS", "THREADS", "WIDTH"],
+        []
     ),
-    kernel!(
-        LoopGradInputTiled,
-        "loop_grad_input_tiled",
-        Units,
-        [TILE, TILE_LOAD, TILE_GRADIENT, READERS],
-        [Read, Read, Read, Write],
-        TILE_CONSTANTS
-    ),
+    kernel!(LoopGradInputTiled, "loop_grad_input_tiled", true, [Read, Read, Read, Write], TILE_CONSTANTS, TILE_FIXED),
     kernel!(
         LoopGradInputSplit,
         "loop_grad_input_split",
-        Vec4,
-        [READERS],
+        true,
         [Read, Read, Read, Write],
-        ["IMAGES", "LANES", "CHANNELS", "THREADS", "ROWS"]
+        ["IMAGES", "LANES", "CHANNELS", "THREADS", "ROWS"],
+        []
     ),
     kernel!(
         LoopGradKernel,
         "loop_grad_kernel",
-        Unused,
-        [WINDOW],
+        false,
         [Read, Read, Read, Write],
-        ["TAPS", "CHANNELS", "FILTERS", "WIDTH", "INPUT_WIDTH"]
+        ["TAPS", "CHANNELS", "FILTERS", "WIDTH", "INPUT_WIDTH"],
+        THREADS_FIXED
     ),
     kernel!(
         LoopGradKernelTiled,
         "loop_grad_kernel_tiled",
-        Unused,
-        [TILE, TILE_LOAD, TILE_GRADIENT, CELL_PRODUCT, WINDOW],
+        false,
         [Read, Read, Read, Write],
-        TILE_CONSTANTS
+        TILE_CONSTANTS,
+        TILE_FIXED
     ),
-    kernel!(DenseScatter, "dense_scatter", Scalar, [WINDOW], [Read, Read, Write], []),
-    kernel!(DenseGather, "dense_gather", Unused, [WINDOW], [Read, Read, Write], []),
-    kernel!(
-        DenseForward,
-        "dense_forward",
-        Unused,
-        [TILE, TILE_LOAD, TILE_OUTPUT, FINISH_STORED, DENSE_COLUMNS, ACTIVATION],
-        [Read, Read, Read, Write],
-        TILE_CONSTANTS
-    ),
-    kernel!(
-        DenseGradInput,
-        "dense_grad_input",
-        Unused,
-        [TILE, TILE_LOAD, TILE_GRADIENT, DENSE_COLUMNS],
-        [Read, Read, Write],
-        TILE_CONSTANTS
-    ),
-    kernel!(
-        DenseGradKernel,
-        "dense_grad_kernel",
-        Unused,
-        [TILE, TILE_LOAD, TILE_GRADIENT, DENSE_COLUMNS],
-        [Read, Read, Write],
-        TILE_CONSTANTS
-    ),
+    kernel!(DenseScatter, "dense_scatter", true, [Read, Read, Write], [], THREADS_FIXED),
+    kernel!(DenseGather, "dense_gather", false, [Read, Read, Write], [], THREADS_FIXED),
+    kernel!(DenseForward, "dense_forward", false, [Read, Read, Read, Write], TILE_CONSTANTS, TILE_FIXED),
+    kernel!(DenseGradInput, "dense_grad_input", false, [Read, Read, Write], TILE_CONSTANTS, TILE_FIXED),
+    kernel!(DenseGradKernel, "dense_grad_kernel", false, [Read, Read, Write], TILE_CONSTANTS, TILE_FIXED),
     kernel!(
         SparseForward,
         "sparse_forward",
-        Scalar,
-        [SPARSE_INDEX, ACTIVATION],
+        true,
         [Read, Read, Read, Read, Write],
-        ["IMAGES", "FILTERS", "ACTIVATION", "AHEAD"]
+        ["IMAGES", "FILTERS", "ACTIVATION", "AHEAD"],
+        THREADS_FIXED
     ),
-    kernel!(SparseGradInput, "sparse_grad_input", Scalar, [SPARSE_INDEX], [Read, Read, Read, Write], ["IMAGES"]),
-    kernel!(SparseGradKernel, "sparse_grad_kernel", Unused, [SPARSE_INDEX], [Read, Read, Read, Write], ["FILTERS"]),
-    kernel!(GradBias, "grad_bias", Unused, [], [Read, Write], ["PARTS", "WIDTH"]),
-    kernel!(GradBiasShared, "grad_bias_shared", Unused, [], [Read, Write], []),
-    kernel!(Activate, "activate", Unused, [ACTIVATION], [Read, Write], ["ACTIVATION"]),
-    kernel!(ActivateGrad, "activate_grad", Unused, [ACTIVATION, DERIVATIVE], [Read, Read, Write], ["ACTIVATION"]),
-    kernel!(Softmax, "softmax", Unused, [], [Write], ["LOGARITHM"]),
-    kernel!(SoftmaxGrad, "softmax_grad", Unused, [], [Read, Read, Write], ["LOGARITHM"]),
-    kernel!(Fill, "fill", Unused, [], [Write], []),
+    kernel!(SparseGradInput, "sparse_grad_input", true, [Read, Read, Read, Write], ["IMAGES"], THREADS_FIXED),
+    kernel!(SparseGradKernel, "sparse_grad_kernel", false, [Read, Read, Read, Write], ["FILTERS"], THREADS_FIXED),
+    kernel!(GradBias, "grad_bias", false, [Read, Write], ["PARTS", "WIDTH"], THREADS_FIXED),
+    kernel!(GradBiasShared, "grad_bias_shared", false, [Read, Write], [], THREADS_FIXED),
+    kernel!(Activate, "activate", false, [Read, Write], ["ACTIVATION"], THREADS_FIXED),
+    kernel!(ActivateGrad, "activate_grad", false, [Read, Read, Write], ["ACTIVATION"], THREADS_FIXED),
+    kernel!(Softmax, "softmax", false, [Write], ["LOGARITHM"], THREADS_FIXED),
+    kernel!(SoftmaxGrad, "softmax_grad", false, [Read, Read, Write], ["LOGARITHM"], THREADS_FIXED),
+    kernel!(Fill, "fill", false, [Write], [], THREADS_FIXED),
 ];
 
 /// Most constants of a kernel.
@@ -282,10 +230,7 @@ impl Variant {
     /// The variant for weights stored as `dtype`; the same where the kernel reads none.
     #[must_use]
     pub fn with_dtype(self, dtype: WeightType) -> Self {
-        match self.kernel.info().weights {
-            Weights::Unused => self,
-            Weights::Scalar | Weights::Vec4 | Weights::Units => Self { dtype, ..self },
-        }
+        if self.kernel.info().weights { Self { dtype, ..self } } else { self }
     }
 
     /// Name for labels and reports: the kernel's with the constants behind it.
@@ -302,41 +247,29 @@ impl Variant {
         name
     }
 
-    /// The whole WGSL, with loops of constant length written out, so that no compiler has to.
-    #[must_use]
-    pub fn wgsl(&self) -> String {
-        unroll::unroll(&self.source())
-    }
-
-    /// The whole WGSL as it is written: params, constants, prelude, kernel.
-    #[must_use]
-    pub fn source(&self) -> String {
+    /// The whole WGSL, and its uniform.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] where a mark of its files can't be obeyed.
+    pub fn shader(&self) -> Result<Shader> {
         let info = self.kernel.info();
-        let mut wgsl = String::new();
-        let mut fours = info.weights == Weights::Vec4;
-        wgsl.push_str(PARAMS);
-        for (name, value) in info.constants.iter().zip(self.constants) {
-            wgsl.push_str(&format!("const {name} = {value}u;\n"));
-            wgsl.push_str(match (*name, value) {
-                ("WIDTH", 4) => include_str!("../../shaders/units_vec4.wgsl"),
-                ("WIDTH", _) => include_str!("../../shaders/units_scalar.wgsl"),
-                ("INPUT_WIDTH", 4) => include_str!("../../shaders/inputs_vec4.wgsl"),
-                ("INPUT_WIDTH", _) => include_str!("../../shaders/inputs_scalar.wgsl"),
-                _ => "",
-            });
-            fours |= *name == "WIDTH" && value == 4;
+        let mut constants = info.fixed.to_vec();
+        constants.extend(info.constants.iter().copied().zip(self.constants));
+        if info.weights {
+            constants.push(("WEIGHT_BITS", if self.dtype == WeightType::F16 { 16 } else { 32 }));
         }
-        wgsl.push_str(match (info.weights, fours, self.dtype) {
-            (Weights::Unused, ..) => "",
-            (_, false, WeightType::F32) => include_str!("../../shaders/weights_f32.wgsl"),
-            (_, false, WeightType::F16) => include_str!("../../shaders/weights_f16.wgsl"),
-            (_, true, WeightType::F32) => include_str!("../../shaders/weights_vec4_f32.wgsl"),
-            (_, true, WeightType::F16) => include_str!("../../shaders/weights_vec4_f16.wgsl"),
-        });
-        for part in info.prelude {
-            wgsl.push_str(part);
-        }
-        wgsl.push_str(info.source);
-        wgsl
+        let text = compose::compose(&constants, info.source)
+            .map_err(|message| Error::Shader { kernel: self.name(), message })?;
+        let uniform = Uniform::read_by(&text);
+        Ok(Shader { wgsl: uniform.wgsl() + &text, uniform })
     }
+}
+
+/// What a pipeline is compiled from.
+#[derive(Debug, Clone)]
+pub struct Shader {
+    /// WGSL with the entry point `main`.
+    pub wgsl: String,
+    /// Its binding 0.
+    pub uniform: Uniform,
 }

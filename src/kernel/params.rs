@@ -1,71 +1,202 @@
-//! The one uniform that every kernel reads, and the tap tables as the device sees them.
+//! The numbers of a dispatch, what a uniform holds of them, and the tap tables as the device sees them.
 
 use crate::config::{Activation, Bias, DataFormat};
 use crate::geometry::{Geometry, NO_TAP};
-use bytemuck::{Pod, Zeroable};
+use std::collections::BTreeSet;
 
-/// The twin of `struct Params` in `shaders/params.wgsl`; `tests/shaders.rs` compares names, offsets and size.
-///
-/// Counts are of the range that one dispatch works on; `*_base` is the distance, in elements, of the range's first
-/// element from the start of its binding. Fields a kernel has no use for are zero.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
-#[allow(missing_docs, reason = "each field is explained where kernels read it, in params.wgsl")]
-pub struct Params {
-    pub workgroups: u32,
-    pub workgroups_x: u32,
-    pub batch: u32,
-    pub accumulate: u32,
-    pub first_cell: u32,
-    pub cells: u32,
-    pub first_filter: u32,
-    pub filters: u32,
-    pub groups: u32,
-    pub group_filters: u32,
-    pub group_channels: u32,
-    pub taps: u32,
-    pub window: u32,
-    pub output_1: u32,
-    pub output_2: u32,
-    pub kernel_0: u32,
-    pub kernel_1: u32,
-    pub kernel_2: u32,
-    pub input_1: u32,
-    pub input_2: u32,
-    pub positions: u32,
-    pub x_base: u32,
-    pub x_sample: u32,
-    pub x_position: u32,
-    pub x_channel: u32,
-    pub y_base: u32,
-    pub y_sample: u32,
-    pub y_location: u32,
-    pub y_filter: u32,
-    pub w_base: u32,
-    pub use_bias: u32,
-    pub b_base: u32,
-    pub b_location: u32,
-    pub b_filter: u32,
-    pub forward_0: u32,
-    pub forward_1: u32,
-    pub forward_2: u32,
-    pub starts_0: u32,
-    pub starts_1: u32,
-    pub starts_2: u32,
-    pub inverse_0: u32,
-    pub inverse_1: u32,
-    pub inverse_2: u32,
-    pub activation: u32,
-    pub activation_a: f32,
-    pub activation_b: f32,
-    pub activation_c: f32,
-    pub count: u32,
-    pub row: u32,
-    pub from_output: u32,
-    pub dense_rows: u32,
-    pub dense_columns: u32,
-    pub first_entry: u32,
-    pub entries: u32,
+/// A type that a uniform can hold, in four bytes.
+trait Word {
+    const WGSL: &'static str;
+    fn bits(self) -> u32;
+}
+
+impl Word for u32 {
+    const WGSL: &'static str = "u32";
+    fn bits(self) -> u32 {
+        self
+    }
+}
+
+impl Word for f32 {
+    const WGSL: &'static str = "f32";
+    fn bits(self) -> u32 {
+        self.to_bits()
+    }
+}
+
+/// A field of [`Params`].
+#[derive(Debug)]
+struct Field {
+    name: &'static str,
+    wgsl: &'static str,
+    bits: fn(&Params) -> u32,
+}
+
+macro_rules! params {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        /// All numbers of a dispatch; a kernel's uniform has those of them that its WGSL reads ([`Uniform`]).
+        ///
+        /// Counts are of the range that the dispatch works on; `*_base` is the distance, in elements, of the range's
+        /// first element from the start of its binding. A cell is one location of one group, number `p * groups + g`;
+        /// the weights are `[cells][window][filters]`. Fields a kernel has no use for are zero.
+        #[derive(Debug, Clone, Copy, PartialEq, Default)]
+        pub struct Params {
+            $($(#[$doc])* pub $name: $type,)*
+        }
+
+        const FIELDS: &[Field] = &[$(Field {
+            name: stringify!($name),
+            wgsl: <$type as Word>::WGSL,
+            bits: |params| params.$name.bits(),
+        }),*];
+    };
+}
+
+params! {
+    /// Workgroups in all, folded over x and y.
+    workgroups: u32,
+    /// Workgroups along x.
+    workgroups_x: u32,
+    /// Samples.
+    batch: u32,
+    /// 1: add to what the output buffer holds.
+    accumulate: u32,
+    /// The first of the layer's cells.
+    first_cell: u32,
+    /// Cells.
+    cells: u32,
+    /// The first of each group's filters.
+    first_filter: u32,
+    /// Filters of each cell.
+    filters: u32,
+    /// The layer's groups.
+    groups: u32,
+    /// Filters of a whole group.
+    group_filters: u32,
+    /// Channels of a group.
+    group_channels: u32,
+    /// Taps of a window.
+    taps: u32,
+    /// K, taps by channels of a group.
+    window: u32,
+    /// Output size along the second axis.
+    output_1: u32,
+    /// Output size along the third axis.
+    output_2: u32,
+    /// Taps along the first axis.
+    kernel_0: u32,
+    /// Taps along the second axis.
+    kernel_1: u32,
+    /// Taps along the third axis.
+    kernel_2: u32,
+    /// Input size along the second axis.
+    input_1: u32,
+    /// Input size along the third axis.
+    input_2: u32,
+    /// Input positions.
+    positions: u32,
+    /// Input element `(n, position, c)` is `x[x_base + n * x_sample + position * x_position + c * x_channel]`.
+    x_base: u32,
+    /// See `x_base`.
+    x_sample: u32,
+    /// See `x_base`.
+    x_position: u32,
+    /// See `x_base`.
+    x_channel: u32,
+    /// Output element `(n, p, f)` is `y[y_base + n * y_sample + p * y_location + f * y_filter]`.
+    y_base: u32,
+    /// See `y_base`.
+    y_sample: u32,
+    /// See `y_base`.
+    y_location: u32,
+    /// See `y_base`.
+    y_filter: u32,
+    /// The first weight.
+    w_base: u32,
+    /// 1: there is a bias to add.
+    use_bias: u32,
+    /// The bias of `(p, f)` is `b[b_base + p * b_location + f * b_filter]`.
+    b_base: u32,
+    /// See `b_base`.
+    b_location: u32,
+    /// See `b_base`.
+    b_filter: u32,
+    /// Where the tables of taps begin, by axis: `[output][kernel]` to an offset into an input sample, or [`NO_TAP`].
+    forward_0: u32,
+    /// See `forward_0`.
+    forward_1: u32,
+    /// See `forward_0`.
+    forward_2: u32,
+    /// Where, by axis, `[input + 1]` begins: the first pair of an input position.
+    starts_0: u32,
+    /// See `starts_0`.
+    starts_1: u32,
+    /// See `starts_0`.
+    starts_2: u32,
+    /// Where, by axis, those pairs begin: a share of the location index, a share of the tap index.
+    inverse_0: u32,
+    /// See `inverse_0`.
+    inverse_1: u32,
+    /// See `inverse_0`.
+    inverse_2: u32,
+    /// Code of the activation, see `shaders/shared/activation.wgsl`.
+    activation: u32,
+    /// First argument of the activation.
+    activation_a: f32,
+    /// Second argument of the activation.
+    activation_b: f32,
+    /// Third argument of the activation.
+    activation_c: f32,
+    /// Elements of an element-wise kernel.
+    count: u32,
+    /// Length of a softmax row.
+    row: u32,
+    /// 1: derivatives are computed from the activated output.
+    from_output: u32,
+    /// Dense matrix: inputs of a sample.
+    dense_rows: u32,
+    /// Dense matrix: columns of this block.
+    dense_columns: u32,
+    /// Sparse index: first entry of this chunk of the weights.
+    first_entry: u32,
+    /// Sparse index: entries of this chunk.
+    entries: u32,
+}
+
+/// The uniform of a shader: the fields of [`Params`] that its text reads, in their order there.
+#[derive(Debug, Clone)]
+pub struct Uniform(Vec<&'static Field>);
+
+impl Uniform {
+    /// Bytes of the longest uniform that there can be.
+    pub const MOST_BYTES: usize = 4 * FIELDS.len();
+
+    /// That of a text that calls it `params`.
+    pub(super) fn read_by(wgsl: &str) -> Self {
+        let code = wgsl.lines().map(|line| line.split("//").next().unwrap_or_default());
+        let word = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        let read: BTreeSet<&str> =
+            code.flat_map(|code| code.split("params.").skip(1)).map(|rest| &rest[..word(rest)]).collect();
+        Self(FIELDS.iter().filter(|field| read.contains(field.name)).collect())
+    }
+
+    /// Its declaration.
+    pub(super) fn wgsl(&self) -> String {
+        let fields: String = self.0.iter().map(|field| format!("  {}: {},\n", field.name, field.wgsl)).collect();
+        format!("struct Params {{\n{fields}}}\n\n@group(0) @binding(0) var<uniform> params: Params;\n\n")
+    }
+
+    /// Its bytes, the same for every set of `params`.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        4 * self.0.len() as u64
+    }
+
+    /// What it holds for a dispatch.
+    #[must_use]
+    pub fn bytes(&self, params: &Params) -> Vec<u8> {
+        self.0.iter().flat_map(|field| (field.bits)(params).to_le_bytes()).collect()
+    }
 }
 
 /// The tap tables in one `u32` buffer, multiplied by strides so that kernels only add:
@@ -152,7 +283,7 @@ impl Params {
             inverse_0: tables.inverse[0],
             inverse_1: tables.inverse[1],
             inverse_2: tables.inverse[2],
-            ..Self::zeroed()
+            ..Self::default()
         }
     }
 

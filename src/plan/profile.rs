@@ -1,7 +1,7 @@
 //! What the planner knows of a device: plain numbers, so that tests can force any.
 
 use super::Strategy;
-use crate::kernel::Params;
+use crate::kernel::Uniform;
 use crate::{Error, Result};
 
 /// Limits and kind of a device.
@@ -74,6 +74,6 @@ impl DeviceProfile {
     /// Distance between the uniforms of two dispatches.
     #[must_use]
     pub fn params_stride(&self) -> u64 {
-        (size_of::<Params>() as u64).next_multiple_of(u64::from(self.uniform_alignment.max(4)))
+        (Uniform::MOST_BYTES as u64).next_multiple_of(u64::from(self.uniform_alignment.max(4)))
     }
 }

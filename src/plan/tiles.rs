@@ -1,7 +1,7 @@
 //! Sizes of the tiles of `shaders/tile.wgsl`.
 
 use super::Planner;
-use crate::kernel::{Kernel, MOST_CONSTANTS, Variant};
+use crate::kernel::{DEPTH, Kernel, MOST_CONSTANTS, Variant};
 use std::fmt;
 
 /// Constants of `tile.wgsl` that fix a tile's size.
@@ -48,8 +48,6 @@ pub const TILE_SHAPES: [TileShape; 14] = [
     shape([1, 1], [8, 4], 4),
     shape([1, 1], [4, 8], 4),
 ];
-/// Terms of a slice's step: `DEPTH` of `tile.wgsl`.
-const DEPTH: u32 = 16;
 
 /// Turns of a thread's loops over a sum of so many terms: a step of 16 of each slice, its four fours of terms, and the
 /// turn in which the loop over those ends (`tile.wgsl`).

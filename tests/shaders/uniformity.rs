@@ -2,36 +2,30 @@
 //! drivers hang where it doesn't hold.
 //!
 //! Stricter than WGSL where that is simpler: a variable is non-uniform everywhere when it is so anywhere, and after a
-//! divergent `continue` the rest of the loop is divergent. Barriers in called functions are refused.
+//! divergent `continue` the rest of the loop is divergent. A called function is judged anew for every call.
 
 use naga::{
-    AddressSpace, Arena, Binding, Block, BuiltIn, Expression, Function, Handle, LocalVariable, Module, Statement,
-    StorageAccess, TypeInner,
+    AddressSpace, Arena, Binding, Block, BuiltIn, Expression, Function, FunctionArgument, Handle, LocalVariable,
+    Module, Statement, StorageAccess, TypeInner,
 };
 use std::collections::{HashMap, HashSet};
 
 /// What is wrong with the barriers of a module's entry points; empty when nothing is.
 pub(crate) fn violations(module: &Module) -> Vec<String> {
     let mut found = Vec::new();
-    for (handle, function) in module.functions.iter() {
-        if has_barrier(&function.body) {
-            found.push(format!("barrier in the called function {:?} ({handle:?})", function.name));
-        }
-    }
     for entry in &module.entry_points {
-        let mut walk = Walk::new(module, &entry.function);
-        // What is non-uniform only grows, so this ends; what the last round finds is true of the final state.
-        loop {
-            let before = (walk.locals.len(), walk.calls.len());
-            walk.memo.clear();
-            walk.barriers = 0;
-            walk.block(&entry.function.body, false);
-            if (walk.locals.len(), walk.calls.len()) == before {
-                break;
-            }
-        }
-        if walk.barriers > 0 {
-            found.push(format!("{} barriers of {} in non-uniform control flow", walk.barriers, entry.name));
+        let uniform = |binding: Option<&Binding>| {
+            use BuiltIn::{NumWorkGroups, WorkGroupId, WorkGroupSize};
+            matches!(binding, Some(Binding::BuiltIn(WorkGroupId | WorkGroupSize | NumWorkGroups)))
+        };
+        let varies = |argument: &FunctionArgument| match &module.types[argument.ty].inner {
+            TypeInner::Struct { members, .. } => !members.iter().all(|member| uniform(member.binding.as_ref())),
+            _ => !uniform(argument.binding.as_ref()),
+        };
+        let arguments = entry.function.arguments.iter().map(varies).collect();
+        let barriers = Walk::new(module, &entry.function, arguments).barriers(false);
+        if barriers > 0 {
+            found.push(format!("{barriers} barriers of {} in non-uniform control flow", entry.name));
         }
     }
     found
@@ -60,6 +54,8 @@ impl Divergent {
 struct Walk<'m> {
     module: &'m Module,
     function: &'m Function,
+    /// Which arguments differ between invocations.
+    arguments: Vec<bool>,
     /// Variables that hold different values in different invocations.
     locals: HashSet<Handle<LocalVariable>>,
     /// Calls that give different results in different invocations.
@@ -70,9 +66,23 @@ struct Walk<'m> {
 }
 
 impl<'m> Walk<'m> {
-    fn new(module: &'m Module, function: &'m Function) -> Self {
+    fn new(module: &'m Module, function: &'m Function, arguments: Vec<bool>) -> Self {
         let (locals, calls, memo) = Default::default();
-        Self { module, function, locals, calls, memo, barriers: 0 }
+        Self { module, function, arguments, locals, calls, memo, barriers: 0 }
+    }
+
+    /// Barriers that stand under divergent control flow where the function is entered under such, or not.
+    fn barriers(mut self, divergent: bool) -> usize {
+        // What is non-uniform only grows, so this ends; what the last round finds is true of the final state.
+        loop {
+            let before = (self.locals.len(), self.calls.len());
+            self.memo.clear();
+            self.barriers = 0;
+            self.block(&self.function.body, divergent);
+            if (self.locals.len(), self.calls.len()) == before {
+                return self.barriers;
+            }
+        }
     }
 
     fn block(&mut self, block: &Block, mut divergent: bool) -> Divergent {
@@ -132,7 +142,9 @@ impl<'m> Walk<'m> {
             }
             Statement::Call { function, arguments, result } => {
                 let callee = &self.module.functions[*function];
-                let varies = divergent || arguments.iter().any(|&a| self.varies(a)) || !self.is_pure(callee);
+                let varying: Vec<bool> = arguments.iter().map(|&argument| self.varies(argument)).collect();
+                let varies = divergent || varying.contains(&true) || !self.is_pure(callee);
+                self.barriers += Walk::new(self.module, callee, varying).barriers(divergent);
                 if varies {
                     self.calls.extend(result);
                     let written: Vec<_> = arguments.iter().filter_map(|&a| self.root_local(a)).collect();
@@ -171,7 +183,7 @@ impl<'m> Walk<'m> {
         }
         let function = self.function;
         let varies = match function.expressions[handle] {
-            Expression::FunctionArgument(index) => self.argument_varies(index as usize),
+            Expression::FunctionArgument(index) => self.arguments[index as usize],
             Expression::Load { pointer } => self.varies(pointer) || self.memory_varies(pointer),
             Expression::CallResult(_) => self.calls.contains(&handle),
             Expression::AtomicResult { .. }
@@ -182,21 +194,6 @@ impl<'m> Walk<'m> {
         };
         self.memo.insert(handle, varies);
         varies
-    }
-
-    fn argument_varies(&self, index: usize) -> bool {
-        let uniform = |binding: &Option<Binding>| {
-            let builtin = match binding {
-                Some(Binding::BuiltIn(builtin)) => builtin,
-                _ => return false,
-            };
-            matches!(builtin, BuiltIn::WorkGroupId | BuiltIn::WorkGroupSize | BuiltIn::NumWorkGroups)
-        };
-        let argument = &self.function.arguments[index];
-        match &self.module.types[argument.ty].inner {
-            TypeInner::Struct { members, .. } => !members.iter().all(|member| uniform(&member.binding)),
-            _ => !uniform(&argument.binding),
-        }
     }
 
     fn memory_varies(&self, pointer: Handle<Expression>) -> bool {
@@ -250,16 +247,6 @@ fn nested(statement: &Statement) -> Vec<&Block> {
         Statement::Loop { body, continuing, .. } => vec![body, continuing],
         _ => Vec::new(),
     }
-}
-
-fn has_barrier(block: &Block) -> bool {
-    block.iter().any(|statement| {
-        let barrier = matches!(
-            statement,
-            Statement::ControlBarrier(_) | Statement::MemoryBarrier(_) | Statement::WorkGroupUniformLoad { .. }
-        );
-        barrier || nested(statement).into_iter().any(has_barrier)
-    })
 }
 
 fn calls(block: &Block) -> Vec<Handle<Function>> {

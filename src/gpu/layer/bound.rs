@@ -4,7 +4,6 @@ use super::operands::{Operand, Operands};
 use super::{KernelBuffers, LocallyConnected, buffer};
 use crate::config::{Bias, Implementation, Saved};
 use crate::gpu::{BufferRange, Pipeline, scoped};
-use crate::kernel::Params;
 use crate::plan::{Gradients, Plan, Role, Slice};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -225,18 +224,15 @@ impl LocallyConnected {
                 usage: wgpu::BufferUsages::UNIFORM,
                 mapped_at_creation: true,
             });
-            {
-                let mut view = uniform
-                    .get_mapped_range_mut(..)
-                    .map_err(|error| Error::OutOfMemory(format!("{uniform_bytes} bytes of uniforms: {error}")))?;
-                for (dispatch, at) in plan.dispatches.iter().zip((0..).step_by(stride as usize)) {
-                    view.slice(at..at + size_of::<Params>()).copy_from_slice(bytemuck::bytes_of(&dispatch.params));
-                }
-            }
-            uniform.unmap();
+            let mut view = uniform
+                .get_mapped_range_mut(..)
+                .map_err(|error| Error::OutOfMemory(format!("{uniform_bytes} bytes of uniforms: {error}")))?;
             let mut steps = Vec::with_capacity(plan.dispatches.len());
             for (dispatch, index) in plan.dispatches.iter().zip(0u64..) {
                 let pipeline = self.context.pipelines().get(device, dispatch.variant)?;
+                let params_offset = (stride * index) as u32;
+                let held = pipeline.uniform.bytes(&dispatch.params);
+                view.slice(params_offset as usize..params_offset as usize + held.len()).copy_from_slice(&held);
                 let range = |slice: &Slice| {
                     let operand = operands.get(slice.role).map(|operand| operand.range);
                     let range = operand.or_else(|| scratch.get(&slice.role).map(BufferRange::from));
@@ -254,7 +250,7 @@ impl LocallyConnected {
                     resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                         buffer: &uniform,
                         offset: 0,
-                        size: std::num::NonZeroU64::new(size_of::<Params>() as u64),
+                        size: std::num::NonZeroU64::new(pipeline.uniform.size()),
                     }),
                 }];
                 for (slice, binding) in dispatch.bindings.iter().zip(1..) {
@@ -265,9 +261,10 @@ impl LocallyConnected {
                 let layout = &pipeline.layout;
                 let bind_group =
                     device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries: &entries });
-                let params_offset = (stride * index) as u32;
                 steps.push(Step { pipeline, bind_group, params_offset, workgroups: dispatch.workgroups });
             }
+            drop(view);
+            uniform.unmap();
             Ok(steps)
         });
         if let Err(error) = caught.await {

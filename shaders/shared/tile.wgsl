@@ -1,14 +1,16 @@
 // The main of every product by tiles in workgroup memory: for each product of a kernel,
 //   result[row, column] = sum over k of a[row, k] * b[k, column]
-// THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS fours by fours, DEPTH terms of the sums at a
-// time. Where SLICES is over 1, so many sets of such threads share the terms of one tile, DEPTH of them in turn, and add
-// up their sums in the end: for products too few to keep a device busy. The kernel says where its operands lie, as a share of the index by k (`term`) and one by row or column, NO_TAP
-// for what is not there; along which of the two neighbours lie (A_ALONG_DEPTH, B_ALONG_DEPTH), so that a thread loads
-// fours of them, A_WIDTH or B_WIDTH at once (`with_a`, `with_b`: a four with what is loaded replaced); and where a result
-// goes, in shares too (`result_at_row`, `result_at_column`), RESULT_WIDTH of neighbouring columns at once (`store`: some
-// of a four). tile_output.wgsl or tile_gradient.wgsl says what makes a result of a sum (`addend`, `finish`,
-// `finish_stored`).
-const DEPTH = 16u;
+// THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS fours by fours, DEPTH terms of the sums
+// at a time. Where SLICES is over 1, so many sets of such threads share the terms of one tile, DEPTH of them in
+// turn, and add up their sums in the end: for products too few to keep a device busy. The kernel says where its
+// operands lie, as a share of the index by k (`term`) and one by row or column, NO_TAP for what is not there; along
+// which of the two neighbours lie (A_ALONG_DEPTH, B_ALONG_DEPTH), so that a thread loads fours of them, A_WIDTH or
+// B_WIDTH at once (`with_a`, `with_b`: a four with what is loaded replaced); and where a result goes, in shares too
+// (`result_at_row`, `result_at_column`), RESULT_WIDTH of neighbouring columns at once (`store`: some of a four).
+// tile_output.wgsl or tile_gradient.wgsl says what makes a result of a sum (`addend`, `finish`, `finish_stored`).
+#import shared/dispatch
+#import shared/tile_load
+
 // Of a slice, and of all.
 const THREADS = THREAD_ROWS * THREAD_COLUMNS;
 const ALL_THREADS = THREADS * SLICES;
@@ -88,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   own.a.k_four += first_four;
   own.b.k_four += first_four;
   var there: vec4<u32>;
-  for (var i = 0u; i < A_SHARES; i++) {
+  #unroll for (var i = 0u; i < A_SHARES; i++) {
     if (A_ALONG_DEPTH) {
       own.a_share[i] = a_at_row(product, min(first_row + own.a.side + i * SIDE_STEP, last_row)) / A_WIDTH;
     } else {
@@ -97,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       there[i % 4u] = u32(share != NO_TAP);
     }
   }
-  for (var i = 0u; i < B_SHARES; i++) {
+  #unroll for (var i = 0u; i < B_SHARES; i++) {
     if (B_ALONG_DEPTH) {
       own.b_share[i] = b_at_column(product, min(first_column + own.b.side + i * SIDE_STEP, last_column)) / B_WIDTH;
     } else {
@@ -108,8 +110,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     row_there[lane] = select(vec4(there.x), there, A_WIDTH == 1u);
   }
   var sum: array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
-  for (var i = 0u; i < 4u * ROWS; i++) {
-    for (var j = 0u; j < COLUMNS; j++) {
+  #unroll for (var i = 0u; i < 4u * ROWS; i++) {
+    #unroll for (var j = 0u; j < COLUMNS; j++) {
       sum[i][j] = vec4<f32>();
     }
   }
@@ -127,21 +129,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     loaded = load(own, next + slice * DEPTH);
-    // A while: as a for of constant length it would be written out.
-    var k = 0u;
-    while (k < DEPTH / 4u) {
-      for (var q = 0u; q < 4u; q++) {
+    for (var k = 0u; k < DEPTH / 4u; k++) {
+      #unroll for (var q = 0u; q < 4u; q++) {
         var columns: array<vec4<f32>, COLUMNS>;
-        for (var j = 0u; j < COLUMNS; j++) {
+        #unroll for (var j = 0u; j < COLUMNS; j++) {
           columns[j] = tile_b[first_four + k].columns[q][j * THREAD_COLUMNS + lane % THREAD_COLUMNS];
         }
         var rows: array<vec4<f32>, ROWS>;
-        for (var i = 0u; i < ROWS; i++) {
+        #unroll for (var i = 0u; i < ROWS; i++) {
           rows[i] = tile_a[first_four + k].rows[q][i * THREAD_ROWS + lane / THREAD_COLUMNS];
         }
-        for (var i = 0u; i < ROWS; i++) {
+        #unroll for (var i = 0u; i < ROWS; i++) {
           let row = rows[i];
-          for (var j = 0u; j < COLUMNS; j++) {
+          #unroll for (var j = 0u; j < COLUMNS; j++) {
             sum[4u * i][j] += times(row.x, columns[j]);
             sum[4u * i + 1u][j] += times(row.y, columns[j]);
             sum[4u * i + 2u][j] += times(row.z, columns[j]);
@@ -149,7 +149,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           }
         }
       }
-      k++;
     }
   }
 
@@ -158,15 +157,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let k = lane / TILE_COLUMNS;
     let q = lane / (TILE_COLUMNS / 4u) % 4u;
     let column = lane % (TILE_COLUMNS / 4u);
-    for (var i = 0u; i < 4u * ROWS; i++) {
-      for (var j = 0u; j < COLUMNS; j++) {
+    #unroll for (var i = 0u; i < 4u * ROWS; i++) {
+      #unroll for (var j = 0u; j < COLUMNS; j++) {
         workgroupBarrier();
         if (slice > 0u) {
           tile_b[first_four + k].columns[q][column] = sum[i][j];
         }
         workgroupBarrier();
         if (slice == 0u) {
-          for (var s = 1u; s < SLICES; s++) {
+          #unroll for (var s = 1u; s < SLICES; s++) {
             sum[i][j] += tile_b[s * (DEPTH / 4u) + k].columns[q][column];
           }
         }
@@ -179,43 +178,43 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   // Which rows a has nothing of: their sums are 0, also where b is not finite.
   if (!A_ALONG_DEPTH) {
-    for (var i = 0u; i < 4u * ROWS; i++) {
+    #unroll for (var i = 0u; i < 4u * ROWS; i++) {
       let there = row_there[i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS][i % 4u];
-      for (var j = 0u; j < COLUMNS; j++) {
+      #unroll for (var j = 0u; j < COLUMNS; j++) {
         sum[i][j] = select(vec4<f32>(), sum[i][j], there == 1u);
       }
     }
   }
   if (has_addend()) {
-    for (var j = 0u; j < COLUMNS; j++) {
+    #unroll for (var j = 0u; j < COLUMNS; j++) {
       let c = first_column + own_columns(lane, j);
       var more: vec4<f32>;
-      for (var l = 0u; l < 4u; l++) {
+      #unroll for (var l = 0u; l < 4u; l++) {
         more[l] = addend(product, min(c + l, last_column));
       }
-      for (var i = 0u; i < 4u * ROWS; i++) {
+      #unroll for (var i = 0u; i < 4u * ROWS; i++) {
         sum[i][j] += more;
       }
     }
   }
   if (has_finish()) {
-    for (var i = 0u; i < 4u * ROWS; i++) {
-      for (var j = 0u; j < COLUMNS; j++) {
+    #unroll for (var i = 0u; i < 4u * ROWS; i++) {
+      #unroll for (var j = 0u; j < COLUMNS; j++) {
         sum[i][j] = finish(sum[i][j]);
       }
     }
   }
   var row_at: array<u32, 4u * ROWS>;  // NO_TAP past the last row
-  for (var i = 0u; i < 4u * ROWS; i++) {
+  #unroll for (var i = 0u; i < 4u * ROWS; i++) {
     let r = first_row + own_rows(lane, i / 4u) + i % 4u;
     row_at[i] = select(NO_TAP, result_at_row(product, r), r <= last_row);
   }
-  for (var j = 0u; j < COLUMNS; j++) {
-    for (var q = 0u; q < 4u; q += RESULT_WIDTH) {
+  #unroll for (var j = 0u; j < COLUMNS; j++) {
+    #unroll for (var q = 0u; q < 4u; q += RESULT_WIDTH) {
       let c = first_column + own_columns(lane, j) + q;
       if (c <= last_column) {
         let column_at = result_at_column(product, c);
-        for (var i = 0u; i < 4u * ROWS; i++) {
+        #unroll for (var i = 0u; i < 4u * ROWS; i++) {
           if (row_at[i] != NO_TAP) {
             store((row_at[i] + column_at) / RESULT_WIDTH, sum[i][j], q);
           }
@@ -224,10 +223,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   if (!is_finished()) {
-    // The same results, in loops whose ends aren't constants: see is_cheap.
-    for (var i = 0u; i < min(4u * ROWS, rows()); i++) {
+    // The same results, in loops that stay loops: see is_cheap.
+    for (var i = 0u; i < 4u * ROWS; i++) {
       let r = first_row + own_rows(lane, i / 4u) + i % 4u;
-      for (var j = 0u; j < min(4u * COLUMNS, columns()); j += RESULT_WIDTH) {
+      for (var j = 0u; j < 4u * COLUMNS; j += RESULT_WIDTH) {
         let c = first_column + own_columns(lane, j / 4u) + j % 4u;
         if (r <= last_row && c <= last_column) {
           finish_stored((result_at_row(product, r) + result_at_column(product, c)) / RESULT_WIDTH);

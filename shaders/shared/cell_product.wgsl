@@ -1,21 +1,22 @@
 // A cell's product, of its window and its weights or their gradient.
+#import shared/cell
+#import shared/window
+
 struct Product {
-  p: u32,
-  g: u32,
+  cell: Cell,
   weights: u32,          // where the cell's begin
   tap_rows: vec3<u32>,
 }
 
 fn product_at(local_cell: u32) -> Product {
-  let cell = params.first_cell + local_cell;
-  let p = cell / params.groups;
+  let cell = cell_at(params.first_cell + local_cell);
   let weights = params.w_base + local_cell * params.window * params.filters;
-  return Product(p, cell % params.groups, weights, tap_rows(p));
+  return Product(cell, weights, tap_rows(cell.p));
 }
 
 // Where row k of the weights reads the first sample, NO_TAP outside the input.
 fn input_at(product: Product, k: u32) -> u32 {
   let window = window_offset(product.tap_rows, k / params.group_channels);
-  let channel = product.g * params.group_channels + k % params.group_channels;
+  let channel = product.cell.g * params.group_channels + k % params.group_channels;
   return select(params.x_base + window + channel * params.x_channel, NO_TAP, window == NO_TAP);
 }

@@ -61,15 +61,15 @@ fn with_flag(flags: vec4<bool>, at: u32, each: bool, flag: bool) -> vec4<bool> {
 // What is not there is loaded too, from where the row or column begins, so that no load waits for another.
 fn load(own: Own, k0: u32) -> Loaded {
   var loaded: Loaded;
-  for (var i = 0u; i < A_FOURS; i++) {
-    for (var q = 0u; q < 4u; q += A_WIDTH) {
+  #unroll for (var i = 0u; i < A_FOURS; i++) {
+    #unroll for (var q = 0u; q < 4u; q += A_WIDTH) {
       let at = terms[k0 % ALL_THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
       loaded.a[i] = with_a(loaded.a[i], q, at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]);
       loaded.a_there[i] = with_flag(loaded.a_there[i], q, A_ALONG_DEPTH && A_WIDTH == 1u, at.z == 1u);
     }
   }
-  for (var i = 0u; i < B_FOURS; i++) {
-    for (var q = 0u; q < 4u; q += B_WIDTH) {
+  #unroll for (var i = 0u; i < B_FOURS; i++) {
+    #unroll for (var q = 0u; q < 4u; q += B_WIDTH) {
       // Weights of taps that padding clips may be anything, also not a number.
       let at = terms[k0 % ALL_THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
       loaded.b[i] = with_b(loaded.b[i], q, at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]);
@@ -81,20 +81,20 @@ fn load(own: Own, k0: u32) -> Loaded {
 
 // To workgroup memory, zeroes in place of what is not there.
 fn keep(own: Own, loaded: Loaded) {
-  for (var i = 0u; i < A_FOURS; i++) {
+  #unroll for (var i = 0u; i < A_FOURS; i++) {
     let four = select(vec4<f32>(), loaded.a[i], loaded.a_there[i]);
     if (A_ALONG_DEPTH) {
-      for (var q = 0u; q < 4u; q++) {
+      #unroll for (var q = 0u; q < 4u; q++) {
         tile_a[own.a.k_four].rows[q][own.a.side_four + i * SIDE_STEP / 4u][own.a.side_within] = four[q];
       }
     } else {
       tile_a[own.a.k_four + i / 4u].rows[own.a.k_within + i % 4u][own.a.side_four] = four;
     }
   }
-  for (var i = 0u; i < B_FOURS; i++) {
+  #unroll for (var i = 0u; i < B_FOURS; i++) {
     let four = select(vec4<f32>(), loaded.b[i], loaded.b_there[i]);
     if (B_ALONG_DEPTH) {
-      for (var q = 0u; q < 4u; q++) {
+      #unroll for (var q = 0u; q < 4u; q++) {
         tile_b[own.b.k_four].columns[q][own.b.side_four + i * SIDE_STEP / 4u][own.b.side_within] = four[q];
       }
     } else {

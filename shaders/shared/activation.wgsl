@@ -84,9 +84,8 @@ fn relu_four(z: vec4<f32>) -> vec4<f32> {
 }
 
 // Whether it is one of the two that most layers have. Where ACTIVATION is ANY, a kernel with many results in registers
-// stores them by activate_cheap and then, unless this holds, activates what it stored in a loop without a constant end:
-// the loops over the registers are written out (src/kernel/unroll.rs), and with all activations in them compilers would
-// take minutes.
+// stores them by activate_cheap and then, unless this holds, activates what it stored in a loop of its own: those over
+// the registers are written out, and with all activations in them compilers would take minutes.
 fn is_cheap() -> bool {
   return activation_code() == LINEAR || activation_code() == RELU;
 }

@@ -1,4 +1,6 @@
 // The only product of a dense kernel.
+#import shared/cell
+
 struct Product {
   index: u32,
 }
@@ -7,9 +9,11 @@ fn product_at(index: u32) -> Product {
   return Product(index);
 }
 
+fn cell_of_column(column: u32) -> Cell {
+  return cell_at(params.first_cell + column / params.filters);
+}
+
 // Offset within an output sample of a column of the dense matrix: the columns are [cells][filters].
 fn column_offset(column: u32) -> u32 {
-  let cell = params.first_cell + column / params.filters;
-  let f = cell % params.groups * params.group_filters + params.first_filter + column % params.filters;
-  return cell / params.groups * params.y_location + f * params.y_filter;
+  return output_of(cell_of_column(column), column % params.filters);
 }

@@ -1,5 +1,6 @@
 // The ends of tiled forward products: bias and activation. The kernel declares `y`. Where a sum is cut into several
 // dispatches, the later ones add to what is stored, and the last one activates it there.
+#import shared/finish_stored
 
 // Chosen by the uniform: little beside the sums.
 const ACTIVATION = ANY;

@@ -1,4 +1,5 @@
 // Derivatives of activation.wgsl, from the output y where it determines them, else from the value z before it.
+#import shared/activation
 
 fn derivative_from_output(y: f32) -> f32 {
   switch (activation_code()) {

@@ -1,0 +1,44 @@
+// What a thread loads at once: a Unit of WIDTH neighbouring elements, 4 where they lie in aligned fours, else 1.
+#if WIDTH == 4u
+alias Unit = vec4<f32>;
+
+// Element `at` of a unit.
+fn of_unit(unit: Unit, at: u32) -> f32 {
+  return unit[at];
+}
+
+// The unit of four elements that begins with number `at`.
+fn unit_of(four: vec4<f32>, at: u32) -> Unit {
+  return four;
+}
+
+// Four elements with a unit of them, from `at` on, replaced.
+fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
+  return unit;
+}
+
+// The sum of the products of two units' elements.
+fn unit_dot(a: Unit, b: Unit) -> f32 {
+  return dot(a, b);
+}
+#else
+alias Unit = f32;
+
+fn of_unit(unit: Unit, at: u32) -> f32 {
+  return unit;
+}
+
+fn unit_of(four: vec4<f32>, at: u32) -> Unit {
+  return four[at];
+}
+
+fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
+  var all = four;
+  all[at] = unit;
+  return all;
+}
+
+fn unit_dot(a: Unit, b: Unit) -> f32 {
+  return a * b;
+}
+#end

@@ -1,0 +1,210 @@
+//! Makes one WGSL text of a kernel's file: with what it imports, for its constants, its register loops written out.
+//!
+//! Lines that begin with a mark are for this page alone; one that can't be obeyed is an error, never left as it is.
+//!
+//! - `#import shared/window` stands for that file of `shaders/`, the first time that it is imported; with
+//!   `with Unit = Input, …` behind it for that file with these words replaced.
+//! - `#if A == B`, `#else` and `#end` keep the lines for which it holds, of constants.
+//! - `#unroll for (var name = START; name < END; name++) {`, or `name += STEP`, of constants, is written out as blocks
+//!   that begin with `const name = …;`. The loop begins and ends at lines of its own.
+//!
+//! A register tile is an array that only constants index. Compilers make constants of loop variables by unrolling, each
+//! by rules of its own, and keep the array in memory where they don't, which costs a factor of ten: LLVM leaves loops of
+//! long bodies, naga puts a counter into every loop unless a native host vouches for the shader, and such a loop nothing
+//! unrolls. So no compiler is asked: what reaches it has no such loops.
+
+use super::expression::Constants;
+use std::collections::BTreeSet;
+
+/// Most turns of a loop that is written out: with more, its sums would be in no register anyway.
+const MOST_TURNS: usize = 64;
+
+macro_rules! shared {
+    ($($name:literal),*) => {
+        [$((concat!("shared/", $name), include_str!(concat!("../../shaders/shared/", $name, ".wgsl")))),*]
+    };
+}
+/// Files that others import.
+const SHARED: &[(&str, &str)] = &shared![
+    "activation",
+    "activation_derivative",
+    "bias",
+    "cell",
+    "cell_product",
+    "dense_columns",
+    "dispatch",
+    "finish_stored",
+    "inputs",
+    "join",
+    "join_all",
+    "readers",
+    "sparse_index",
+    "tile",
+    "tile_gradient",
+    "tile_load",
+    "tile_output",
+    "units",
+    "weights",
+    "window"
+];
+
+/// The text of `source` behind these constants; in words, which mark can't be obeyed.
+pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String, String> {
+    let mut text: String = constants.iter().map(|(name, value)| format!("const {name} = {value}u;\n")).collect();
+    import(source, SHARED, &mut BTreeSet::new(), &mut text)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let constants = Constants::of(&lines);
+    let lines = cases(&lines, &constants)?;
+    let mut out = String::with_capacity(2 * text.len());
+    write(&lines, &constants, &mut out)?;
+    Ok(out)
+}
+
+/// Adds `source` with what it imports to `out`.
+fn import(source: &str, files: &[(&str, &str)], done: &mut BTreeSet<String>, out: &mut String) -> Result<(), String> {
+    for line in source.lines() {
+        let Some(imported) = line.strip_prefix("#import ") else {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        };
+        if !done.insert(imported.to_owned()) {
+            continue;
+        }
+        let (path, words) = imported.split_once(" with ").unwrap_or((imported, ""));
+        let (_, file) =
+            files.iter().find(|(name, _)| *name == path).ok_or_else(|| format!("there is no file: {line}"))?;
+        let mut text = (*file).to_owned();
+        for pair in words.split(", ").filter(|pair| !pair.is_empty()) {
+            let (from, to) = pair.split_once(" = ").ok_or_else(|| format!("{pair:?} replaces nothing: {line}"))?;
+            text = text.replace(from, to);
+        }
+        import(&text, files, done, out)?;
+    }
+    Ok(())
+}
+
+/// The lines that are there, by `#if`.
+fn cases<'a>(lines: &[&'a str], constants: &Constants<'_>) -> Result<Vec<&'a str>, String> {
+    let mut kept = Vec::with_capacity(lines.len());
+    let mut open = Vec::new();
+    for &line in lines {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("#if", condition) => {
+                let holds = constants.value(condition).ok_or_else(|| format!("no constants decide it: {line}"))?;
+                open.push(holds == 1);
+            }
+            ("#else", "") => match open.last_mut() {
+                Some(holds) => *holds = !*holds,
+                None => return Err("#else without #if".into()),
+            },
+            ("#end", "") => drop(open.pop().ok_or("#end without #if")?),
+            _ if open.iter().all(|&holds| holds) => kept.push(line),
+            _ => {}
+        }
+    }
+    if open.is_empty() { Ok(kept) } else { Err("#if without #end".into()) }
+}
+
+/// Adds the lines to `out`, marked loops written out.
+fn write(lines: &[&str], constants: &Constants<'_>, out: &mut String) -> Result<(), String> {
+    let mut at = 0;
+    while let Some(&line) = lines.get(at) {
+        at += 1;
+        if !line.trim_start().starts_with('#') {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        let (name, turns) = header(line, constants).ok_or_else(|| format!("no mark to obey: {}", line.trim()))?;
+        if turns.len() > MOST_TURNS {
+            return Err(format!("more than {MOST_TURNS} turns: {}", line.trim()));
+        }
+        let end = at
+            + lines[at..].iter().scan(1, |depth, line| Some(block_depth(depth, line))).take_while(|&d| d > 0).count();
+        for turn in turns {
+            out.push_str(&format!("{{ const {name} = {turn}u;\n"));
+            write(&lines[at..end], constants, out)?;
+            out.push_str("}\n");
+        }
+        at = end + 1;
+    }
+    Ok(())
+}
+
+/// The depth of blocks behind a line.
+fn block_depth(depth: &mut i32, line: &str) -> i32 {
+    let code = line.split("//").next().unwrap_or("");
+    *depth += code.matches('{').count() as i32 - code.matches('}').count() as i32;
+    *depth
+}
+
+/// The variable and its values, if the line begins a loop that can be written out; of too many turns one too many.
+fn header<'a>(line: &'a str, constants: &Constants<'_>) -> Option<(&'a str, Vec<u64>)> {
+    let inner = line.trim_start().strip_prefix("#unroll for (var ")?.strip_suffix(") {")?;
+    let [first, condition, step] = inner.split("; ").collect::<Vec<_>>().try_into().ok()?;
+    let (name, start) = first.split_once(" = ")?;
+    let end = condition.strip_prefix(name)?.strip_prefix(" < ")?;
+    let step = step.strip_prefix(name)?;
+    let step = if step == "++" { "1u" } else { step.strip_prefix(" += ")? };
+    let [start, end, step] = [start, end, step].map(|text| constants.value(text));
+    let (start, end, step) = (start?, end?, step.filter(|&step| step > 0)?);
+    Some((name, (start..end).step_by(step as usize).take(MOST_TURNS + 1).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{compose, import};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn marked_loops_are_written_out() {
+        let source = "#unroll for (var i = 0u; i < N; i++) {\n\
+            a[i] = 1; // } is no end\n\
+            #unroll for (var j = 0u; j < 4u; j += N) {\nb[i][j] = 2;\n}\n\
+            }\n\
+            #unroll for (var i = 0u; i < 0u; i++) {\nnever();\n}\n\
+            for (var k = 0u; k < N; k++) {\nc[k] = 3;\n}\n";
+        let inner = "{ const j = 0u;\nb[i][j] = 2;\n}\n{ const j = 2u;\nb[i][j] = 2;\n}\n";
+        let turn = |i: u32| format!("{{ const i = {i}u;\na[i] = 1; // }} is no end\n{inner}}}\n");
+        let rest = "for (var k = 0u; k < N; k++) {\nc[k] = 3;\n}\n";
+        assert_eq!(compose(&[("N", 2)], source), Ok(format!("const N = 2u;\n{}{}{rest}", turn(0), turn(1))));
+    }
+
+    #[test]
+    fn cases_by_constants() {
+        let source = "#if N == 1u\none\n#if 2u == 2u\ntoo\n#end\n#else\nmany\n#end\nall\n";
+        assert_eq!(compose(&[("N", 1)], source).as_deref(), Ok("const N = 1u;\none\ntoo\nall\n"));
+        assert_eq!(compose(&[("N", 2)], source).as_deref(), Ok("const N = 2u;\nmany\nall\n"));
+    }
+
+    #[test]
+    fn imports_stand_once_and_by_other_words() {
+        let files = [("a", "A of b\n#import b\n"), ("b", "B1\n")];
+        let mut out = String::new();
+        let source = "#import a\n#import b with B = C\n#import b with B = C, 1 = 2\n#import a\nend\n";
+        assert_eq!(import(source, &files, &mut BTreeSet::new(), &mut out), Ok(()));
+        assert_eq!(out, "A of b\nB1\nC1\nC2\nend\n");
+    }
+
+    #[test]
+    fn what_cannot_be_obeyed_is_an_error() {
+        for source in [
+            "#unroll for (var i = 0u; i < params.count; i++) {\n}\n",
+            "#unroll for (var i = 0u; i < 65u; i++) {\n}\n",
+            "#unroll for (var i = 0u; i < 4u; i += 0u) {\n}\n",
+            "#unroll while (true) {\n}\n",
+            "#unroll\nfor (var i = 0u; i < 4u; i++) {\n}\n",
+            "#if params.count\n#end\n",
+            "#if 1u == 1u\n",
+            "#else\n",
+            "#end\n",
+            "#import shared/nothing\n",
+            "#import shared/units with Unit\n",
+            "  #import shared/units\n",
+            "#other\n",
+        ] {
+            assert!(compose(&[], source).is_err(), "{source}");
+        }
+    }
+}

@@ -8,7 +8,7 @@
 #![expect(clippy::expect_used, reason = "a tool of the developers', which may stop where it stands")]
 
 use ash::vk;
-use locally_connected::plan::variants;
+use locally_connected::kernel::variants;
 use naga::AddressSpace;
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};

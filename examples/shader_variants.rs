@@ -2,8 +2,7 @@
 //! `cargo run --example shader_variants -- DIR`. Of each kernel the shortest and the longest text are to become
 //! pipelines too, which takes a software driver up to a second each.
 
-use locally_connected::kernel::Variant;
-use locally_connected::plan::variants;
+use locally_connected::kernel::{Variant, variants};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,12 +14,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let variants = variants().into_iter().map(with_text).collect::<locally_connected::Result<Vec<_>>>()?;
     let mut lengths = BTreeMap::<_, (usize, usize)>::new();
     for (variant, wgsl) in &variants {
-        let (least, most) = lengths.entry((variant.kernel, variant.dtype)).or_insert((usize::MAX, 0));
+        let (least, most) =
+            lengths.entry((variant.info().name, variant.constants().weights)).or_insert((usize::MAX, 0));
         (*least, *most) = (wgsl.len().min(*least), wgsl.len().max(*most));
     }
     let mut list = Vec::new();
     for (variant, wgsl) in &variants {
-        let (least, most) = lengths[&(variant.kernel, variant.dtype)];
+        let (least, most) = lengths[&(variant.info().name, variant.constants().weights)];
         let pipeline = wgsl.len() == least || wgsl.len() == most;
         let (name, file) = (variant.name(), format!("{}.wgsl", variant.name()));
         std::fs::write(folder.join(&file), wgsl)?;

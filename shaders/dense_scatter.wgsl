@@ -7,6 +7,7 @@
 #import shared/window
 const WIDTH = 1u;
 
+// Binding 1, w: shared/weights, [cells][window][filters]
 @group(0) @binding(2) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(3) var<storage, read_write> d: array<f32>;  // [dense_rows][dense_columns]
 

@@ -6,6 +6,7 @@
 #import shared/tile_output
 #import shared/weights
 
+// Binding 1, w: shared/weights, [cells][window][filters]
 @group(0) @binding(2) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables

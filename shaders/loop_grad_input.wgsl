@@ -6,13 +6,13 @@
 #import shared/dispatch
 #import shared/weights
 
+// Binding 1, w: shared/weights, [cells][window][filters]
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples
 
-// Samples whose outputs are loaded before they are used: a GPU's loads take their time together, a CPU has no registers
-// to keep them in (8 threads are a CPU's, Strategy::CPU).
-const AT_ONCE = select(IMAGES, 1u, THREADS == 8u);
+// Samples whose outputs are loaded before they are used.
+const AT_ONCE = select(1u, IMAGES, LOADS_TOGETHER == 1u);
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

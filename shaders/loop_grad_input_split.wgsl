@@ -8,6 +8,7 @@
 #import shared/weights
 const WIDTH = 4u;
 
+// Binding 1, w: shared/weights, [cells][window][filters]
 @group(0) @binding(2) var<storage, read> dz: array<vec4<f32>>;  // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples

@@ -7,6 +7,7 @@
 #import shared/tile_gradient
 #import shared/weights
 
+// Binding 1, w: shared/weights, [cells][window][filters]
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;         // output samples
 @group(0) @binding(3) var<storage, read> tables: array<u32>;      // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<Input>;  // input samples

@@ -7,6 +7,7 @@
 #import shared/weights
 const WIDTH = 1u;
 
+// Binding 1, w: shared/weights, [entries][filters]
 @group(0) @binding(2) var<storage, read> x: array<f32>;        // input samples
 @group(0) @binding(3) var<storage, read> b: array<f32>;        // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read> index: array<u32>;    // sparse index

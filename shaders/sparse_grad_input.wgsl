@@ -6,6 +6,7 @@
 #import shared/weights
 const WIDTH = 1u;
 
+// Binding 1, w: shared/weights, [entries][filters]
 @group(0) @binding(2) var<storage, read> dz: array<f32>;        // output samples
 @group(0) @binding(3) var<storage, read> index: array<u32>;     // sparse index
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // input samples

@@ -19,6 +19,12 @@ pub enum Error {
         /// Number of elements given.
         found: usize,
     },
+    /// No variant of a kernel is what a plan asks for.
+    #[error("no variant of {kernel} computes this layer here")]
+    NoKernel {
+        /// The kernel's name.
+        kernel: &'static str,
+    },
     /// A mark in a file of WGSL can't be obeyed.
     #[error("{kernel}: {message}")]
     Shader {

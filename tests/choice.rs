@@ -2,7 +2,7 @@
 
 use crate::common::{FORWARD, GPU, Operands, assert_near};
 use locally_connected::headless::GpuOptions;
-use locally_connected::kernel::{Kernel, Tables};
+use locally_connected::kernel::Tables;
 use locally_connected::plan::{Planner, chunks};
 use locally_connected::{
     Choice, Config, DeviceProfile, Error, Form, Geometry, Implementation, LocallyConnected, Padding,
@@ -87,19 +87,17 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
     let kernel = |form, tuned: Option<&TuneTable>| {
         let options = PlanOptions { form, ..PlanOptions::default() };
         with_planner(&geometry, options, tuned, |planner| {
-            planner.forward(32, Implementation::Auto, false).expect("possible").dispatches[0].variant.kernel
+            planner.forward(32, Implementation::Auto, false).expect("possible").dispatches[0].variant.info().name
         })
     };
-    for (form, expected) in [
-        (Form::Register, Kernel::LoopForward),
-        (Form::Split, Kernel::LoopForwardSplit),
-        (Form::Tiled, Kernel::LoopForwardTiled),
-    ] {
+    for (form, expected) in
+        [(Form::Register, "loop_forward"), (Form::Split, "loop_forward_split"), (Form::Tiled, "loop_forward_tiled")]
+    {
         let mut table = TuneTable::default();
         let choice = Choice { implementation: Implementation::Loop, form: Some(form) };
         table.insert(TuneKey::new(&profile, &geometry, 32, Pass::Forward), choice);
         assert_eq!(kernel(None, Some(&table)), expected);
-        assert_eq!(kernel(Some(Form::Register), Some(&table)), Kernel::LoopForward);
+        assert_eq!(kernel(Some(Form::Register), Some(&table)), "loop_forward");
     }
 }
 

@@ -4,11 +4,9 @@ mod uniformity;
 
 use crate::common::root;
 use locally_connected::config::codes;
-use locally_connected::kernel::{Access, KERNELS, MOST_CONSTANTS, Params, Uniform, Variant};
-use locally_connected::plan::{Strategy, TILE_SHAPES, TileShape, variants};
-use locally_connected::{
-    Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, Padding, WeightType,
-};
+use locally_connected::kernel::{Access, KERNELS, Params, Uniform, Variant, variants};
+use locally_connected::plan::{Strategy, TILE_SHAPES, TileShape};
+use locally_connected::{Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, WeightType};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Expression, Function, Handle, Literal, Module, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,12 +36,9 @@ fn variants_are_distinct_and_cover_the_table() {
     let variants = variants();
     let names: BTreeSet<String> = variants.iter().map(Variant::name).collect();
     assert_eq!(names.len(), variants.len(), "two variants have the same name");
-    let found: BTreeSet<&str> = variants.iter().map(|variant| variant.kernel.info().name).collect();
+    let found: BTreeSet<&str> = variants.iter().map(|variant| variant.info().name).collect();
     let expected: BTreeSet<&str> = KERNELS.iter().map(|info| info.name).collect();
     assert_eq!(found, expected, "kernels with variants, kernels in the table");
-    for (info, index) in KERNELS.iter().zip(0..) {
-        assert_eq!(info.kernel as usize, index, "{} stands in another place than its enum", info.name);
-    }
 }
 
 /// Bindings, their order, access and use; one entry point.
@@ -55,7 +50,7 @@ fn bindings_equal_the_table() {
         let [entry] = &module.entry_points[..] else { panic!("{name} has {} entry points", module.entry_points.len()) };
         assert_eq!(entry.name, "main");
         let mut expected = BTreeMap::from([(0, AddressSpace::Uniform)]);
-        for (access, binding) in variant.kernel.info().bindings.iter().zip(1..) {
+        for (access, binding) in variant.info().bindings.iter().zip(1..) {
             let access = match access {
                 Access::Read => StorageAccess::LOAD,
                 Access::Write => StorageAccess::LOAD | StorageAccess::STORE,
@@ -91,13 +86,15 @@ fn uniforms_are_as_long_as_they_are_declared() {
 /// What a variant sets is used, and what it needs is set (or it would not parse).
 #[test]
 fn constants_of_the_table_are_used() {
-    for info in KERNELS {
-        let wgsl = info.kernel.variant(&[1; MOST_CONSTANTS]).shader().expect("marks that can be obeyed").wgsl;
-        for constant in info.constants {
-            let words = wgsl.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word == constant);
-            assert!(words.count() > 1, "{} doesn't use {constant}", info.name);
+    let shared: String = source_folder("shaders/shared").map(|(_, text)| text).collect();
+    for (name, text) in source_folder("shaders") {
+        let variant = *variants().iter().find(|variant| variant.info().name == name).expect("a variant");
+        for (constant, _) in variant.constants().named {
+            let constant = constant.to_uppercase();
+            let is_word =
+                |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == constant);
+            assert!(is_word(&text) || text.contains("#import") && is_word(&shared), "{name} doesn't use {constant}");
         }
-        assert!(info.constants.len() <= MOST_CONSTANTS, "{}: a variant has room for fewer constants", info.name);
     }
 }
 
@@ -117,7 +114,7 @@ fn constants_equal_their_rust_twins() {
     let (_, file) = source_folder("shaders/shared").find(|(name, _)| name == "activation").expect("activations");
     let mut with_activations = 0;
     for info in KERNELS {
-        let variant = *variants().iter().find(|variant| variant.kernel == info.kernel).expect("a variant");
+        let variant = *variants().iter().find(|variant| variant.info().name == info.name).expect("a variant");
         let (module, _) = module(variant);
         let mut found = constants(&module);
         if found.contains_key("LINEAR") {
@@ -127,16 +124,6 @@ fn constants_equal_their_rust_twins() {
         }
     }
     assert!(with_activations > 0, "nothing was compared");
-}
-
-/// The shape of a variant's tile, where it has one.
-fn tile_shape(variant: Variant) -> Option<TileShape> {
-    variant.kernel.info().constants.contains(&"SLICES").then(|| {
-        let [row_fours, column_fours, thread_rows, thread_columns, .., slices] = variant.constants;
-        let shape = TileShape { row_fours, column_fours, thread_rows, thread_columns, slices };
-        assert!(TILE_SHAPES.contains(&shape), "{}", variant.name());
-        shape
-    })
 }
 
 /// Bytes of workgroup memory.
@@ -153,11 +140,10 @@ fn tiles_have_the_size_that_is_planned() {
         let (module, _) = module(variant);
         let found = constants(&module);
         let Some((rows, columns)) = found.get("TILE_ROWS").zip(found.get("TILE_COLUMNS")) else { continue };
-        let shape = tile_shape(variant).expect("a tile");
+        let shape = variant.tile().expect("a tile");
         assert_eq!((*rows, *columns), (shape.rows(), shape.columns()), "{}", variant.name());
         assert_eq!(workgroup_memory(&module), shape.memory(), "{}", variant.name());
-        assert_eq!(module.entry_points[0].workgroup_size, [shape.threads(), 1, 1], "{}", variant.name());
-        compared.insert(variant.kernel.info().name);
+        compared.insert(variant.info().name);
     }
     assert_eq!(compared.len(), 6, "{compared:?}");
 }
@@ -217,11 +203,12 @@ fn variants_keep_webgpu_s_default_limits() {
         let name = variant.name();
         let bytes = workgroup_memory(&module);
         // Larger tiles are planned where the device has room for them.
-        let tile = tile_shape(variant).map_or(0, TileShape::memory);
+        let tile = variant.tile().map_or(0, TileShape::memory);
         assert!(bytes <= 16_384.max(tile), "{name} has {bytes} bytes of workgroup memory");
         let [x, y, z] = module.entry_points[0].workgroup_size;
+        assert_eq!([x, y, z], [variant.threads(), 1, 1], "{name}");
         assert!(x * y * z <= 256 && x <= 256 && y <= 256 && z <= 64, "{name}: workgroups of {x} x {y} x {z}");
-        let buffers = variant.kernel.info().bindings.len();
+        let buffers = variant.info().bindings.len();
         assert!(buffers <= 5, "{name} has {buffers} storage buffers");
         assert!(module.overrides.is_empty(), "{name} has overrides, which these tests don't set");
     }
@@ -293,146 +280,58 @@ fn every_kernel_has_a_cpu_twin() {
     }
 }
 
-/// What the planner asks for over many layers, batches and devices is what `variants` lists, no more and no less.
+/// Whatever layer, batch, device and numbers to choose by: what is planned is listed. And all that is listed is planned for
+/// some of them, or nobody needs it.
 #[test]
 fn plans_ask_for_the_listed_variants() {
-    let tiny = DeviceProfile { max_binding: 4096, max_workgroups: 4, ..DeviceProfile::webgpu_defaults() };
-    let profiles = [
-        DeviceProfile::webgpu_defaults(),
-        tiny,
-        DeviceProfile { storage_alignment: 16, max_binding: 1 << 16, ..DeviceProfile::webgpu_defaults() },
-        DeviceProfile { is_cpu: true, strategy: Strategy::CPU, ..DeviceProfile::webgpu_defaults() },
-        DeviceProfile { strategy: Strategy { busy_groups: 1, ..Strategy::GPU }, ..DeviceProfile::webgpu_defaults() },
-    ];
+    let listed: BTreeSet<Variant> = variants().into_iter().collect();
     let mut found = BTreeSet::new();
-    let formats = [DataFormat::ChannelsLast, DataFormat::ChannelsFirst];
-    let dtypes = [WeightType::F32, WeightType::F16];
-    for (format, dtype, (activation, bias)) in formats.into_iter().flat_map(|format| {
+    let mut state = 1u64;
+    let mut draws = 0;
+    while found.len() < listed.len() && draws < 200_000 {
+        draws += 1;
+        let mut below = |count: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) % count as u64) as usize
+        };
+        let mut of = |values: &[usize]| values[below(values.len())];
+        let (channels, filters) =
+            (of(&[1, 2, 3, 4, 5, 6, 7, 8, 16, 20, 32]), of(&[1, 2, 3, 4, 5, 8, 9, 16, 32, 64, 128]));
+        let (taps, length) = (of(&[1, 2, 3, 4, 5, 7, 11, 80]), of(&[1, 2, 5, 30]));
+        let batch = of(&[0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 64]) as u32;
+        let format = [DataFormat::ChannelsLast, DataFormat::ChannelsFirst][of(&[0, 0, 0, 1])];
+        let shape = match format {
+            DataFormat::ChannelsLast => [taps + length - 1, channels],
+            DataFormat::ChannelsFirst => [channels, taps + length - 1],
+        };
         // Linear and relu are compiled in, the others are not.
-        let kinds = [
-            (Activation::Linear, Bias::PerLocation),
-            (Activation::RELU, Bias::PerFilter),
-            (Activation::Swish, Bias::None),
-        ];
-        dtypes.into_iter().flat_map(move |dtype| kinds.map(|kind| (format, dtype, kind)))
-    }) {
-        for channels in [1, 2, 3, 4, 5, 6, 7, 8, 16, 20] {
-            for filters in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 32, 64] {
-                let config = Config::new(filters, [2, 3])
-                    .padding(Padding::Same)
-                    .data_format(format)
-                    .activation(activation)
-                    .bias(bias)
-                    .dtype(dtype);
-                let shape = match format {
-                    DataFormat::ChannelsLast => [3, 5, channels],
-                    DataFormat::ChannelsFirst => [channels, 3, 5],
-                };
-                let layer = Geometry::new(&config, &shape).expect("a layer");
-                for implementation in Implementation::ALL {
-                    let layer = layer.with_implementation(implementation);
-                    for (profile, batch) in profiles.iter().flat_map(|profile| {
-                        [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 32, 33, 100].map(|batch| (profile, batch))
-                    }) {
-                        // The small devices can't bind every layer; the others can.
-                        match crate::common::plans(&layer, batch, profile) {
-                            Ok(plans) => {
-                                for dispatch in plans.iter().flat_map(|plan| &plan.dispatches) {
-                                    found.insert(dispatch.variant);
-                                }
-                            }
-                            Err(error) => assert!(profile.max_binding <= 1 << 16, "{error}"),
-                        }
-                    }
-                }
-            }
-        }
-    }
-    // Sums long and short, split among threads, and tiles of every size.
-    let wide = Strategy { tile_use: 0, busy_groups: 1, ..Strategy::GPU };
-    for (length, channels, filters) in [1, 20, 80, 300].into_iter().flat_map(|length| {
-        [1, 4, 15, 16, 31, 32, 63, 64]
-            .into_iter()
-            .flat_map(move |channels| [8, 16, 32, 64, 128].map(|filters| (length, channels, filters)))
-    }) {
-        let kinds = [
-            (DataFormat::ChannelsLast, Activation::Linear),
-            (DataFormat::ChannelsLast, Activation::RELU),
-            (DataFormat::ChannelsLast, Activation::Swish),
-            (DataFormat::ChannelsFirst, Activation::Linear),
-        ];
-        for (dtype, (format, activation)) in dtypes.into_iter().flat_map(|dtype| kinds.map(|kind| (dtype, kind))) {
-            let config = Config::new(filters, [length]).data_format(format).activation(activation).dtype(dtype);
-            let shape = match format {
-                DataFormat::ChannelsLast => [2 * length, channels],
-                DataFormat::ChannelsFirst => [channels, 2 * length],
-            };
-            let layer = Geometry::new(&config, &shape).expect("a layer");
-            let layer = layer.with_implementation(Implementation::Loop);
-            for (strategy, batch) in
-                [Strategy::GPU, wide, Strategy::CPU].into_iter().flat_map(|s| [1, 2, 4, 8, 16, 32, 64].map(|n| (s, n)))
-            {
-                let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
-                let plans = crate::common::plans(&layer, batch, &profile).expect("planned");
-                found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
-            }
-        }
-    }
-    // Sums of few filters, and of few channels.
-    for (length, filters, dtype) in [20, 300].into_iter().flat_map(|length| {
-        [1, 2, 4, 5, 8, 9, 16, 64].into_iter().flat_map(move |f| dtypes.map(|dtype| (length, f, dtype)))
-    }) {
-        for channels in [3, 16] {
-            let layer = Geometry::new(&Config::new(filters, [length]).dtype(dtype), &[2 * length, channels]);
-            let layer = layer.expect("a layer").with_implementation(Implementation::Loop);
-            for (strategy, batch) in [Strategy::GPU, wide].into_iter().flat_map(|s| [1, 4, 8, 64].map(|n| (s, n))) {
-                let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
-                let plans = crate::common::plans(&layer, batch, &profile).expect("planned");
-                found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
-            }
-        }
-    }
-    // Tiles of every shape, of operands that lie in fours or not.
-    for (tile_shape, dtype) in TILE_SHAPES.into_iter().flat_map(|shape| dtypes.map(|dtype| (shape, dtype))) {
-        let strategy = Strategy { tile_use: 0, tile_shape: Some(tile_shape), ..Strategy::GPU };
-        let room = DeviceProfile { max_workgroup_memory: 32 << 10, strategy, ..DeviceProfile::webgpu_defaults() };
-        for (channels, filters) in [(3, 3), (3, 4), (4, 4)] {
-            let layer = Geometry::new(&Config::new(filters, [2]).dtype(dtype), &[3, channels]).expect("a layer");
-            for implementation in [Implementation::Loop, Implementation::DenseMatmul] {
-                let layer = layer.with_implementation(implementation);
-                let plans = crate::common::plans(&layer, 16, &room).expect("planned");
-                found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
-            }
-        }
-    }
-    // Windows and channels that a thread takes together, or not, with filters in fours or not.
-    for (length, channels, filters) in [1, 2, 3, 4, 5, 7, 11].into_iter().flat_map(|length| {
-        [1, 2, 3, 4, 5, 8]
-            .into_iter()
-            .flat_map(move |channels| [1, 2, 4, 8, 64, 128].map(|filters| (length, channels, filters)))
-    }) {
-        for format in formats {
-            let config = Config::new(filters, [length]).data_format(format);
-            let shape = match format {
-                DataFormat::ChannelsLast => [2 * length, channels],
-                DataFormat::ChannelsFirst => [channels, 2 * length],
-            };
-            let layer = Geometry::new(&config, &shape).expect("a layer").with_implementation(Implementation::Loop);
-            for strategy in [Strategy::GPU, Strategy::CPU] {
-                let profile = DeviceProfile { strategy, ..DeviceProfile::webgpu_defaults() };
-                let plans = crate::common::plans(&layer, 2, &profile).expect("planned");
-                found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
-            }
-        }
-    }
-    // Every activation on its own, kept and differentiated.
-    for activation in crate::common::activations() {
-        let layer = Geometry::new(&Config::new(2, [1]).activation(activation), &[1, 1]).expect("a layer");
-        let plans = crate::common::plans(&layer, 1, &DeviceProfile::webgpu_defaults()).expect("planned");
+        let activations = crate::common::activations();
+        let all = activations[of(&(0..activations.len()).collect::<Vec<_>>())];
+        let config = Config::new(filters, [taps])
+            .data_format(format)
+            .activation([Activation::Linear, Activation::RELU, all][of(&[0, 1, 2])])
+            .bias([Bias::PerLocation, Bias::PerFilter, Bias::None][of(&[0, 1, 2])])
+            .dtype(WeightType::ALL[of(&[0, 1])]);
+        let layer = Geometry::new(&config, &shape).expect("a layer");
+        let layer = layer.with_implementation(Implementation::ALL[of(&[0, 0, 0, 1, 2])]);
+        let shapes: Vec<usize> = (0..TILE_SHAPES.len()).collect();
+        let unlisted = TileShape { row_fours: 3, ..TILE_SHAPES[0] };
+        let tile_shape = [None, Some(unlisted), Some(TILE_SHAPES[of(&shapes)])][of(&[0, 1, 2, 2])];
+        let strategy = Strategy {
+            split_batch: [0, 8, u32::MAX][of(&[0, 1, 2])],
+            split_terms: [0, 2][of(&[0, 1])],
+            tile_batch: [1, 9, u32::MAX][of(&[0, 1, 2])],
+            tile_use: [0, 50][of(&[0, 1])],
+            tile_shape,
+            group_threads: [8, 64, 13][of(&[0, 1, 2])],
+            busy_groups: [1, 8, 512][of(&[0, 1, 2])],
+            sparse_ahead: [0, 1, 3, 4, 7][of(&[0, 1, 2, 3, 4])],
+        };
+        let device = DeviceProfile { max_workgroup_memory: 32 << 10, strategy, ..DeviceProfile::webgpu_defaults() };
+        let plans = crate::common::plans(&layer, batch, &device).expect("planned");
         found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
     }
-    let listed: BTreeSet<Variant> = variants().into_iter().collect();
     let names = |variants: Vec<&Variant>| variants.into_iter().map(Variant::name).collect::<Vec<_>>();
     assert_eq!(names(found.difference(&listed).collect()), [""; 0], "planned, but not listed");
-    assert_eq!(names(listed.difference(&found).collect()), [""; 0], "listed, but never planned");
+    assert_eq!(names(listed.difference(&found).collect()), [""; 0], "listed, but never planned in {draws} draws");
 }

@@ -2,8 +2,7 @@
 
 use crate::common::GPU;
 use locally_connected::Error;
-use locally_connected::kernel::Variant;
-use locally_connected::plan::{TileShape, variants};
+use locally_connected::kernel::{TileShape, Variant, variants};
 use std::sync::Mutex;
 
 /// What a driver refuses is named in the words that `cargo xtask gpu-record` looks for. It reads the other lines too: a
@@ -13,10 +12,8 @@ fn every_variant_compiles() {
     let profile = GPU.context().profile();
     // Tiles that a device has no room for are not planned there.
     let fits = |variant: &Variant| {
-        let [row_fours, column_fours, thread_rows, thread_columns, .., slices] = variant.constants;
-        let tiled = variant.kernel.info().constants.contains(&"SLICES");
-        let shape = TileShape { row_fours, column_fours, thread_rows, thread_columns, slices };
-        !tiled || shape.memory() <= profile.max_workgroup_memory && shape.threads() <= profile.max_workgroup_size
+        variant.threads() <= profile.max_workgroup_size
+            && variant.tile().map_or(0, TileShape::memory) <= profile.max_workgroup_memory
     };
     let fitting: Vec<_> = variants().into_iter().filter(fits).collect();
     let count = fitting.len();

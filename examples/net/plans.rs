@@ -97,10 +97,11 @@ impl Writer {
 
     fn dispatch(&mut self, text: &mut String, dispatch: &Dispatch, plan: &Plan, buffers: &Buffers<'_>) -> Result<()> {
         let Dispatch { variant, bindings, params, workgroups } = dispatch;
-        let info = variant.kernel.info();
-        write!(text, "{} {:?}", info.name, variant.dtype)?;
-        for (name, value) in info.constants.iter().zip(variant.constants) {
-            write!(text, " {name}={value}")?;
+        let info = variant.info();
+        let constants = variant.constants();
+        write!(text, "{} {:?}", info.name, constants.weights.unwrap_or_default())?;
+        for (name, value) in constants.named {
+            write!(text, " {}={value}", name.to_uppercase())?;
         }
         let [x, y, z] = workgroups;
         write!(text, "\n  workgroups {x} {y} {z}\n")?;

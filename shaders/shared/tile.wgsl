@@ -11,9 +11,7 @@
 #import shared/dispatch
 #import shared/tile_load
 
-// Of a slice, and of all.
-const THREADS = THREAD_ROWS * THREAD_COLUMNS;
-const ALL_THREADS = THREADS * SLICES;
+const SLICE_THREADS = THREAD_ROWS * THREAD_COLUMNS;
 const STEP = DEPTH * SLICES;
 const TILE_ROWS = 4u * ROWS * THREAD_ROWS;
 const TILE_COLUMNS = 4u * COLUMNS * THREAD_COLUMNS;
@@ -34,7 +32,7 @@ var<workgroup> tile_a: array<RowFours, STEP / 4u>;
 var<workgroup> tile_b: array<ColumnFours, STEP / 4u>;
 // The terms of the steps to come: a's share and b's in units of their widths, and 1. Zeroes for a term that a has nothing of,
 // whatever b has, and past the last: it is loaded like the others, but not kept.
-var<workgroup> terms: array<vec3<u32>, ALL_THREADS>;
+var<workgroup> terms: array<vec3<u32>, THREADS>;
 // Where rows don't lie along the depth, 0 for those that a has nothing of.
 var<workgroup> row_there: array<vec4<u32>, TILE_ROWS / 4u>;
 
@@ -64,7 +62,7 @@ fn own_columns(lane: u32, j: u32) -> u32 {
   return 4u * (j * THREAD_COLUMNS + lane % THREAD_COLUMNS);
 }
 
-@compute @workgroup_size(ALL_THREADS)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let index = workgroup_index(group);
   if (index >= params.workgroups) {
@@ -79,8 +77,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_row = index % row_tiles * TILE_ROWS;
   let first_column = index % tiles / row_tiles * TILE_COLUMNS;
   let depth = depth_of(product);
-  let slice = thread / THREADS;
-  let lane = thread % THREADS;
+  let slice = thread / SLICE_THREADS;
+  let lane = thread % SLICE_THREADS;
   let first_four = slice * (DEPTH / 4u);
 
   // What lies past the last row or column repeats it; no result of it is stored.
@@ -124,7 +122,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     keep(own, loaded);
     let next = k0 + STEP;
-    if (next % ALL_THREADS == 0u) {
+    if (next % THREADS == 0u) {
       terms[thread] = term_of(product, next + thread, depth);
     }
     workgroupBarrier();

@@ -2,8 +2,8 @@
 // at once.
 
 // Fours of either tile that a thread loads.
-const A_FOURS = TILE_ROWS * DEPTH / 4u / THREADS;
-const B_FOURS = TILE_COLUMNS * DEPTH / 4u / THREADS;
+const A_FOURS = TILE_ROWS * DEPTH / 4u / SLICE_THREADS;
+const B_FOURS = TILE_COLUMNS * DEPTH / 4u / SLICE_THREADS;
 // Rows and columns that it loads of: one to each of its fours where they lie along the depth, or those within all its fours.
 const A_SHARES = select(4u, A_FOURS, A_ALONG_DEPTH);
 const B_SHARES = select(4u, B_FOURS, B_ALONG_DEPTH);
@@ -20,13 +20,13 @@ struct Place {
   side_within: u32,
 }
 
-const SIDE_STEP = 4u * THREADS / DEPTH;
+const SIDE_STEP = 4u * SLICE_THREADS / DEPTH;
 
 fn place(along_depth: bool, lane: u32, size: u32) -> Place {
   var k = 4u * (lane % (DEPTH / 4u));
   var side = lane / (DEPTH / 4u);
   if (!along_depth) {
-    k = lane / (size / 4u) * (size * DEPTH / 4u / THREADS);
+    k = lane / (size / 4u) * (size * DEPTH / 4u / SLICE_THREADS);
     side = 4u * (lane % (size / 4u));
   }
   return Place(k, k / 4u, k % 4u, side, side / 4u, side % 4u);
@@ -63,7 +63,7 @@ fn load(own: Own, k0: u32) -> Loaded {
   var loaded: Loaded;
   #unroll for (var i = 0u; i < A_FOURS; i++) {
     #unroll for (var q = 0u; q < 4u; q += A_WIDTH) {
-      let at = terms[k0 % ALL_THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
+      let at = terms[k0 % THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
       loaded.a[i] = with_a(loaded.a[i], q, at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]);
       loaded.a_there[i] = with_flag(loaded.a_there[i], q, A_ALONG_DEPTH && A_WIDTH == 1u, at.z == 1u);
     }
@@ -71,7 +71,7 @@ fn load(own: Own, k0: u32) -> Loaded {
   #unroll for (var i = 0u; i < B_FOURS; i++) {
     #unroll for (var q = 0u; q < 4u; q += B_WIDTH) {
       // Weights of taps that padding clips may be anything, also not a number.
-      let at = terms[k0 % ALL_THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
+      let at = terms[k0 % THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
       loaded.b[i] = with_b(loaded.b[i], q, at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]);
       loaded.b_there[i] = with_flag(loaded.b_there[i], q, B_ALONG_DEPTH && B_WIDTH == 1u, at.z == 1u);
     }

@@ -167,7 +167,7 @@ impl Activation {
         }
     }
 
-    /// Code and arguments for the shaders; the codes stand in `shaders/activation.wgsl` under the same names.
+    /// Code and arguments for the shaders; the codes stand in `shaders/shared/activation.wgsl` under the same names.
     #[must_use]
     pub(crate) fn code(&self) -> (u32, [f32; 3]) {
         match *self {
@@ -193,7 +193,7 @@ impl Activation {
     }
 }
 
-/// The codes of the element-wise activations. `tests/shaders.rs` compares them with `shaders/activation.wgsl`.
+/// The codes of the element-wise activations. `tests/shaders.rs` compares them with `shaders/shared/activation.wgsl`.
 #[allow(missing_docs, reason = "named after the activations")]
 pub mod codes {
     pub const LINEAR: u32 = 0;

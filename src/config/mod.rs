@@ -82,6 +82,11 @@ pub enum WeightType {
     F16,
 }
 
+impl WeightType {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
+}
+
 /// The arguments of a locally connected layer, under Keras's names.
 ///
 /// ```

@@ -2,6 +2,7 @@
 
 mod layout;
 mod pattern;
+mod readers;
 mod size;
 mod sparse_index;
 mod taps;

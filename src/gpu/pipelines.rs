@@ -57,7 +57,7 @@ impl Pipelines {
 }
 
 fn compile(device: &wgpu::Device, variant: Variant) -> Result<Pipeline> {
-    let info = variant.kernel.info();
+    let info = variant.info();
     let name = variant.name();
     let label = Some(name.as_str());
     let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };

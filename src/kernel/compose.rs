@@ -48,9 +48,10 @@ const SHARED: &[(&str, &str)] = &shared![
     "window"
 ];
 
-/// The text of `source` behind these constants; in words, which mark can't be obeyed.
+/// The text of `source` behind these constants, in capitals; in words, which mark can't be obeyed.
 pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String, String> {
-    let mut text: String = constants.iter().map(|(name, value)| format!("const {name} = {value}u;\n")).collect();
+    let mut text: String =
+        constants.iter().map(|(name, value)| format!("const {} = {value}u;\n", name.to_uppercase())).collect();
     import(source, SHARED, &mut BTreeSet::new(), &mut text)?;
     let lines: Vec<&str> = text.lines().collect();
     let constants = Constants::of(&lines);

@@ -40,6 +40,7 @@ macro_rules! params {
         /// first element from the start of its binding. A cell is one location of one group, number `p * groups + g`;
         /// the weights are `[cells][window][filters]`. Fields a kernel has no use for are zero.
         #[derive(Debug, Clone, Copy, PartialEq, Default)]
+        #[allow(missing_docs, reason = "the first of fields that belong together says what they are")]
         pub struct Params {
             $($(#[$doc])* pub $name: $type,)*
         }
@@ -55,7 +56,6 @@ macro_rules! params {
 params! {
     /// Workgroups in all, folded over x and y.
     workgroups: u32,
-    /// Workgroups along x.
     workgroups_x: u32,
     /// Samples.
     batch: u32,
@@ -79,37 +79,27 @@ params! {
     taps: u32,
     /// K, taps by channels of a group.
     window: u32,
-    /// Output size along the second axis.
+    /// Output sizes along the second and third axis.
     output_1: u32,
-    /// Output size along the third axis.
     output_2: u32,
-    /// Taps along the first axis.
+    /// Taps along each axis.
     kernel_0: u32,
-    /// Taps along the second axis.
     kernel_1: u32,
-    /// Taps along the third axis.
     kernel_2: u32,
-    /// Input size along the second axis.
+    /// Input sizes along the second and third axis.
     input_1: u32,
-    /// Input size along the third axis.
     input_2: u32,
     /// Input positions.
     positions: u32,
     /// Input element `(n, position, c)` is `x[x_base + n * x_sample + position * x_position + c * x_channel]`.
     x_base: u32,
-    /// See `x_base`.
     x_sample: u32,
-    /// See `x_base`.
     x_position: u32,
-    /// See `x_base`.
     x_channel: u32,
     /// Output element `(n, p, f)` is `y[y_base + n * y_sample + p * y_location + f * y_filter]`.
     y_base: u32,
-    /// See `y_base`.
     y_sample: u32,
-    /// See `y_base`.
     y_location: u32,
-    /// See `y_base`.
     y_filter: u32,
     /// The first weight.
     w_base: u32,
@@ -117,35 +107,25 @@ params! {
     use_bias: u32,
     /// The bias of `(p, f)` is `b[b_base + p * b_location + f * b_filter]`.
     b_base: u32,
-    /// See `b_base`.
     b_location: u32,
-    /// See `b_base`.
     b_filter: u32,
     /// Where the tables of taps begin, by axis: `[output][kernel]` to an offset into an input sample, or [`NO_TAP`].
     forward_0: u32,
-    /// See `forward_0`.
     forward_1: u32,
-    /// See `forward_0`.
     forward_2: u32,
     /// Where, by axis, `[input + 1]` begins: the first pair of an input position.
     starts_0: u32,
-    /// See `starts_0`.
     starts_1: u32,
-    /// See `starts_0`.
     starts_2: u32,
     /// Where, by axis, those pairs begin: a share of the location index, a share of the tap index.
     inverse_0: u32,
-    /// See `inverse_0`.
     inverse_1: u32,
-    /// See `inverse_0`.
     inverse_2: u32,
     /// Code of the activation, see `shaders/shared/activation.wgsl`.
     activation: u32,
-    /// First argument of the activation.
+    /// Its arguments.
     activation_a: f32,
-    /// Second argument of the activation.
     activation_b: f32,
-    /// Third argument of the activation.
     activation_c: f32,
     /// Elements of an element-wise kernel.
     count: u32,

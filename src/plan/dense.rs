@@ -1,11 +1,14 @@
 //! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is expanded on the device
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
-use super::loop_kernels::{THREADS, in_quads};
-use super::tiles::{self, Products, TileShape, tile_variants, width};
+use super::loop_kernels::{in_quads, tile};
+use super::tiles::Products;
 use super::{Chunk, Plan, Planner, Role, Samples, Slice};
 use crate::config::{Activation, Bias};
-use crate::kernel::{Kernel, MOST_CONSTANTS, Params, Variant};
+use crate::kernel::{
+    DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter, Kernel, Params, THREADS, TILE_SHAPES,
+    width,
+};
 use crate::{Error, Result};
 
 /// The largest dense matrix that is worked through when the caller sets no budget.
@@ -71,12 +74,18 @@ impl Planner<'_> {
     fn expand(&self, plan: &mut Plan, block: &Block) -> Result<()> {
         let params = &block.params;
         self.fill(plan, Role::Dense, u64::from(params.dense_rows) * u64::from(params.dense_columns))?;
-        let groups = u64::from(params.dense_columns).div_ceil(THREADS);
+        let groups = u64::from(params.dense_columns).div_ceil(THREADS.into());
         for part in self.parts(params.window.into(), 1, 1) {
             let params = Params { row: part.first, count: part.count, ..*params };
             let bindings =
                 vec![Slice::whole(Role::Kernel(block.chunk)), Slice::whole(Role::Tables), Slice::whole(Role::Dense)];
-            self.dispatch(plan, Kernel::DenseScatter.variant(&[]), params, groups, bindings)?;
+            self.dispatch(
+                plan,
+                DenseScatter::find(|k| k.weights == self.geometry.config().dtype)?,
+                params,
+                groups,
+                bindings,
+            )?;
         }
         Ok(())
     }
@@ -86,7 +95,7 @@ impl Planner<'_> {
         let blocks = self.blocks();
         self.reserve_dense(plan, &blocks)?;
         // In the steps of a tile, so that a part of the matrix begins where a binding may.
-        let parts: Vec<_> = self.parts(self.geometry.inputs(), 64, tiles::turns(64, 1)).collect();
+        let parts: Vec<_> = self.parts(self.geometry.inputs(), 64, TILE_SHAPES[0].turns(64)).collect();
         for block in &blocks {
             self.expand(plan, block)?;
             for samples in self.samples(batch)? {
@@ -103,7 +112,8 @@ impl Planner<'_> {
                         columns: params.dense_columns,
                         depth: params.dense_rows.into(),
                     });
-                    let variant = Kernel::DenseForward.variant(&dense_constants(shape, &params));
+                    let tile = tile(shape, dense_widths(&params));
+                    let variant = DenseForward::find(|k| k.tile == tile)?;
                     let groups = shape.tiles(samples.count, params.dense_columns);
                     let columns = u64::from(params.dense_columns);
                     let (d, _) =
@@ -132,7 +142,8 @@ impl Planner<'_> {
                     columns: params.dense_rows,
                     depth: params.dense_columns.into(),
                 });
-                let variant = Kernel::DenseGradInput.variant(&dense_constants(shape, &params));
+                let tile = tile(shape, dense_widths(&params));
+                let variant = DenseGradInput::find(|k| k.tile == tile)?;
                 let groups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Role::Dense), dz, dx];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -156,7 +167,8 @@ impl Planner<'_> {
                     columns: params.dense_columns,
                     depth: samples.count.into(),
                 });
-                let variant = Kernel::DenseGradKernel.variant(&dense_constants(shape, &params));
+                let tile = tile(shape, dense_widths(&params));
+                let variant = DenseGradKernel::find(|k| k.tile == tile)?;
                 let groups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Role::Dense)];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -168,24 +180,15 @@ impl Planner<'_> {
                 Slice::whole(Role::Tables),
                 Slice::whole(Role::GradKernel(block.chunk)),
             ];
-            self.dispatch(plan, Kernel::DenseGather.variant(&[]), params, count.div_ceil(THREADS), bindings)?;
+            self.dispatch(plan, DenseGather::find(|_| true)?, params, count.div_ceil(THREADS.into()), bindings)?;
         }
         Ok(())
     }
 }
 
-/// The constants of a dense product: columns lie as filters do, inputs as channels.
-fn dense_constants(shape: TileShape, p: &Params) -> [u32; MOST_CONSTANTS] {
+/// The widths of a dense product: columns lie as filters do, inputs as channels.
+fn dense_widths(p: &Params) -> [u32; 2] {
     let inputs = [p.dense_rows, p.x_base, p.x_sample].iter().all(|size| size.is_multiple_of(4));
     let columns = in_quads(p, false);
-    shape.constants([width(columns), width(columns && inputs)])
-}
-
-/// Every variant of these kernels that a plan can ask for.
-pub(super) fn variants() -> Vec<Variant> {
-    use Kernel::{DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter};
-    let tiled = [DenseForward, DenseGradInput, DenseGradKernel];
-    let mut variants = vec![DenseGather.variant(&[]), DenseScatter.variant(&[])];
-    variants.extend(tiled.into_iter().flat_map(tile_variants));
-    variants
+    [width(columns), width(columns && inputs)]
 }

@@ -35,7 +35,7 @@ impl Planner<'_> {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk).with_activation(fused);
                 let (x, y) = self.operands(&mut params, samples, Role::Input, target);
-                let (variant, groups) = self.forward_kernel(&params, fused);
+                let (variant, groups) = self.forward_kernel(&params, fused)?;
                 let bindings =
                     vec![Slice::whole(Role::Kernel(index)), x, Slice::whole(bias), Slice::whole(Role::Tables), y];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -50,7 +50,7 @@ impl Planner<'_> {
                 let mut params = self.chunk_params(chunk);
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
-                let (variant, groups) = self.grad_input_kernel(&params);
+                let (variant, groups) = self.grad_input_kernel(&params)?;
                 let bindings = vec![Slice::whole(Role::Kernel(index)), dz, Slice::whole(Role::Tables), dx];
                 self.dispatch(plan, variant, params, groups, bindings)?;
             }
@@ -64,7 +64,7 @@ impl Planner<'_> {
                 let mut params = self.chunk_params(chunk);
                 params.accumulate = u32::from(samples.first > 0);
                 let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
-                let (variant, groups) = self.grad_kernel_kernel(&params);
+                let (variant, groups) = self.grad_kernel_kernel(&params)?;
                 let bindings = vec![x, dz, Slice::whole(Role::Tables), Slice::whole(Role::GradKernel(index))];
                 self.dispatch(plan, variant, params, groups, bindings)?;
             }

@@ -294,7 +294,7 @@ impl<'a> Planner<'a> {
     pub(crate) fn dispatch(
         &self,
         plan: &mut Plan,
-        variant: Variant,
+        variant: impl Into<Variant>,
         mut params: Params,
         workgroups: u64,
         bindings: Vec<Slice>,
@@ -315,13 +315,13 @@ impl<'a> Planner<'a> {
                 name: "max_compute_workgroups_per_dimension",
             });
         }
-        let variant = variant.with_dtype(self.geometry.config().dtype);
+        let variant = variant.into();
         params.workgroups = workgroups as u32;
         params.workgroups_x = x as u32;
-        if !self.turns_fit(variant, &params) {
+        if !self.turns_fit(&variant, &params) {
             return Err(Error::Limit {
                 what: "a sum of this layer".into(),
-                needed: self.iterations(variant, &params),
+                needed: variant.turns(&params, self.geometry),
                 unit: "turns of a loop",
                 limit: self.profile.max_iterations,
                 name: "the driver ends longer loops without a word",

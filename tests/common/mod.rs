@@ -278,7 +278,7 @@ pub(crate) fn writers(result: &str, geometry: &Geometry, batch: u64, profile: &D
     };
     let mut names = BTreeSet::new();
     for dispatch in plans.iter().flat_map(|plan| &plan.dispatches) {
-        let info = dispatch.variant.kernel.info();
+        let info = dispatch.variant.info();
         let mut written_here = dispatch.bindings.iter().zip(info.bindings).filter(|(_, a)| **a == Access::Write);
         if written_here.any(|(slice, _)| written(slice.role) == result) {
             names.insert(format!("[kernel {}]", info.name));
@@ -319,7 +319,7 @@ pub(crate) fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, 
     }
     for dispatch in &plan.dispatches {
         let name = dispatch.variant.name();
-        let info = dispatch.variant.kernel.info();
+        let info = dispatch.variant.info();
         assert_eq!(dispatch.bindings.len(), info.bindings.len(), "bindings of {name}");
         for (slice, access) in dispatch.bindings.iter().zip(info.bindings) {
             let whole = size(slice.role);

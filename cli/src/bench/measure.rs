@@ -179,8 +179,7 @@ impl<'a> Subject<'a> {
                     }
                 };
                 // A kernel, or a variant of one.
-                let names =
-                    |kernel: locally_connected::kernel::Variant| [kernel.kernel.info().name.into(), kernel.name()];
+                let names = |kernel: locally_connected::kernel::Variant| [kernel.info().name.into(), kernel.name()];
                 let left_out = |name: &String| self.bench.plan.without.contains(name);
                 let without = case.kernels().flat_map(names).find(left_out);
                 if let Some(kernel) = without {

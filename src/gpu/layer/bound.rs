@@ -257,7 +257,7 @@ impl LocallyConnected {
                     let resource = wgpu::BindingResource::Buffer(range(slice)?);
                     entries.push(wgpu::BindGroupEntry { binding, resource });
                 }
-                let label = Some(dispatch.variant.kernel.info().name);
+                let label = Some(dispatch.variant.info().name);
                 let layout = &pipeline.layout;
                 let bind_group =
                     device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries: &entries });

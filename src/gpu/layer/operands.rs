@@ -74,7 +74,7 @@ impl<'a> Operands<'a> {
     pub(super) fn check_dispatches(&self, plan: &Plan) -> Result<()> {
         for dispatch in &plan.dispatches {
             let bound = |wanted| {
-                let bindings = dispatch.bindings.iter().zip(dispatch.variant.kernel.info().bindings);
+                let bindings = dispatch.bindings.iter().zip(dispatch.variant.info().bindings);
                 bindings.filter_map(move |(slice, access)| self.get(slice.role).filter(|_| *access == wanted))
             };
             for written in bound(Access::Write) {

@@ -1,0 +1,21 @@
+//! `y = activation(z)`, element by element.
+
+use super::listed::{Kernel, kernel};
+use super::work::{elementwise};
+use super::{Loads, Params, Work};
+use crate::config::codes;
+
+kernel! {
+    /// An activation on its own.
+    Activate: "activate", [Read, Write],
+    /// Its code.
+    activation: u32 in codes::ALL.map(|(_, code)| code);
+    // Values before the activation are kept even where the backward pass could do without, softmax apart.
+    if |kernel| kernel.activation != codes::ANY
+}
+
+impl Kernel for Activate {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        elementwise(p)
+    }
+}

@@ -1,0 +1,53 @@
+//! A kernel's constants: their types, and lists of their values.
+
+use crate::config::WeightType;
+
+/// Threads of a workgroup, unless a kernel says otherwise.
+pub const THREADS: u32 = 64;
+
+/// A kernel's constants as they are written in front of its WGSL.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Constants {
+    /// Those that its variants are named by, in small letters.
+    pub named: Vec<(&'static str, u32)>,
+    /// Those that follow from them.
+    pub derived: Vec<(&'static str, u32)>,
+    /// How its weights are stored, if it reads any.
+    pub weights: Option<WeightType>,
+}
+
+/// A field that is a constant, or several.
+pub(super) trait Constant {
+    /// Adds it under the field's name.
+    fn put(self, name: &'static str, to: &mut Constants);
+}
+
+impl Constant for u32 {
+    fn put(self, name: &'static str, to: &mut Constants) {
+        to.named.push((name, self));
+    }
+}
+
+impl Constant for bool {
+    fn put(self, name: &'static str, to: &mut Constants) {
+        to.named.push((name, self.into()));
+    }
+}
+
+impl Constant for WeightType {
+    fn put(self, _: &'static str, to: &mut Constants) {
+        to.weights = Some(self);
+        to.derived.push(("weight_bits", if self == Self::F16 { 16 } else { 32 }));
+    }
+}
+
+/// For all combinations: `every!(a in A, b in B => what)`.
+macro_rules! every {
+    (=> $what:expr) => { $what };
+    ($name:ident in $values:expr $(, $other:ident in $others:expr)* => $what:expr) => {
+        for $name in $values {
+            crate::kernel::constants::every!($($other in $others),* => $what);
+        }
+    };
+}
+pub(super) use every;

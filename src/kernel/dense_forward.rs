@@ -1,0 +1,11 @@
+//! `y[n, column] = activation(bias[column] + sum over i of x[n, i] * d[i][column])`, by tiles.
+
+use super::tile::tiled;
+use super::work::{FINISHING, dense_traffic, of};
+
+tiled! {
+    /// Forward of the dense variant, with bias and activation.
+    DenseForward: "dense_forward", [Read, Read, Read, Write];
+    work: |tile, p, loads| tile.work(p, loads, of(p.dense_rows), dense_traffic(p)),
+    turns: |shape, p, _| shape.turns(p.dense_rows.into()) + FINISHING
+}

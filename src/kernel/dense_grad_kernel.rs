@@ -1,0 +1,11 @@
+//! `d[i][column] = sum over n of x[n, i] * dz[n, column]`, by tiles.
+
+use super::tile::tiled;
+use super::work::{dense_traffic, of};
+
+tiled! {
+    /// Gradient of the dense matrix.
+    DenseGradKernel: "dense_grad_kernel", [Read, Read, Write];
+    work: |tile, p, loads| tile.work(p, loads, of(p.batch), dense_traffic(p)),
+    turns: |shape, p, _| shape.turns(p.batch.into())
+}

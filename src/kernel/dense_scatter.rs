@@ -1,0 +1,24 @@
+//! `d[window(p, k)][column of (p, f)] += w[p, k, f]` on a matrix of zeroes.
+
+use super::listed::{Kernel, kernel};
+use super::work::{of, taps, weights};
+use super::{Loads, Params, Work};
+use crate::config::WeightType;
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Weights to their places in the dense matrix.
+    DenseScatter: "dense_scatter", [Read, Read, Write],
+    /// How the weights are stored.
+    weights: WeightType in WeightType::ALL
+}
+
+impl Kernel for DenseScatter {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        Work { threads: of(p.dense_columns), operations: taps(p) + 3.0 * of(p.count), bytes: 3.0 * weights(p), ..Work::default() }
+    }
+
+    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+        p.count.into()
+    }
+}

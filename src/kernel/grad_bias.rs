@@ -1,0 +1,36 @@
+//! `db[p, f] = sum over n of dz[n, p, f]`.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::{WIDTHS};
+use super::work::{of};
+use super::{Loads, Params, Work};
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Gradient of a bias per location, of every variant.
+    GradBias: "grad_bias", [Read, Write],
+    /// Threads that divide the samples among them.
+    parts: u32 in [1, Self::MOST_PARTS],
+    /// Biases of a thread.
+    width: u32 in WIDTHS
+}
+
+impl GradBias {
+    /// `parts` where the samples are divided.
+    pub const MOST_PARTS: u32 = 8;
+}
+
+impl Kernel for GradBias {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        Work {
+            threads: of(self.parts) * of(p.count),
+            operations: of(p.batch) / of(self.parts) * loads.of(self.width),
+            bytes: 4.0 * of(p.batch) * of(p.y_sample),
+            ..Work::default()
+        }
+    }
+
+    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+        u64::from(p.batch) + 3
+    }
+}

@@ -1,0 +1,22 @@
+//! `db[f] = sum over p of sums[p, f]`, for a bias that all locations share; `sums` are `grad_bias`'s.
+
+use super::listed::{Kernel, kernel};
+use super::work::{of, shared_turns};
+use super::{Loads, Params, THREADS, Work};
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Gradient of a bias that all locations share.
+    GradBiasShared: "grad_bias_shared", [Read, Write]
+}
+
+impl Kernel for GradBiasShared {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        let threads = of(THREADS);
+        Work { threads: threads * of(p.count), operations: of(p.row) / threads, bytes: 4.0 * of(p.y_sample), ..Work::default() }
+    }
+
+    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+        shared_turns(p.row, 1, 1)
+    }
+}

@@ -1,0 +1,149 @@
+//! What a kernel says of itself: its WGSL, its bindings, its constants and every value of them that there is.
+
+use super::{Constants, Loads, Params, THREADS, TileShape, Work};
+use crate::geometry::Geometry;
+use crate::{Error, Result};
+use std::ops::Deref;
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    Write,
+}
+
+/// What a kernel is, whatever its constants are; the macro `kernel!` writes it down.
+pub trait Declared: Copy {
+    /// Name of its files, of its CPU twin and of its pipelines.
+    const NAME: &'static str;
+    /// `shaders/<name>.wgsl`, as it is written.
+    const SOURCE: &'static str;
+    /// Storage bindings 1, 2, … of group 0; binding 0 is its [`Uniform`](super::Uniform).
+    const BINDINGS: &'static [Access];
+
+    /// Visits its space: every value that it is compiled for.
+    fn each(visit: &mut dyn FnMut(Self));
+
+    /// Adds its fields as constants.
+    fn constants(&self, to: &mut Constants);
+}
+
+/// A kernel: a WGSL entry point, its constants as named fields.
+///
+/// The planner [picks](Kernel::pick) from its space, so that nothing is planned but what is listed and compiled by the
+/// tests:
+///
+/// ```
+/// use locally_connected::kernel::{GradBias, Kernel, Variant};
+/// let listed = GradBias::find(|kernel| kernel.parts == 8 && kernel.width == 4)?;
+/// assert_eq!(Variant::from(listed).name(), "grad_bias_parts8_width4");
+/// assert!(GradBias::find(|kernel| kernel.parts == 3).is_err());
+/// # Ok::<(), locally_connected::Error>(())
+/// ```
+///
+/// One that isn't listed can't be planned, since no variant is made of it:
+///
+/// ```compile_fail,E0277
+/// # use locally_connected::kernel::{GradBias, Kernel, Variant};
+/// let variant = Variant::from(GradBias { parts: 3, width: 2 });
+/// ```
+pub trait Kernel: Declared {
+    /// What a dispatch of it costs.
+    fn work(&self, p: &Params, loads: Loads) -> Work;
+
+    /// An upper bound of the turns of all loops of one thread; loops that are written out have none.
+    fn turns(&self, _: &Params, _: &Geometry) -> u64 {
+        0
+    }
+
+    /// Threads of a workgroup.
+    fn threads(&self) -> u32 {
+        THREADS
+    }
+
+    /// The tile of a product that a workgroup computes, if it does.
+    fn tile(&self) -> Option<TileShape> {
+        None
+    }
+
+    /// The listed one that ranks highest, of those that rank at all.
+    ///
+    /// # Errors
+    /// [`Error::NoKernel`] where none does.
+    fn pick<R: PartialOrd>(rank: impl Fn(&Self) -> Option<R>) -> Result<Listed<Self>> {
+        let mut best: Option<(R, Self)> = None;
+        Self::each(&mut |kernel| {
+            if let Some(rank) = rank(&kernel)
+                && best.as_ref().is_none_or(|(most, _)| rank > *most)
+            {
+                best = Some((rank, kernel));
+            }
+        });
+        best.map(|(_, kernel)| Listed(kernel)).ok_or(Error::NoKernel { kernel: Self::NAME })
+    }
+
+    /// The listed one of which this holds.
+    ///
+    /// # Errors
+    /// [`Error::NoKernel`] where it holds of none.
+    fn find(wanted: impl Fn(&Self) -> bool) -> Result<Listed<Self>> {
+        Self::pick(|kernel| wanted(kernel).then_some(()))
+    }
+}
+
+/// A kernel out of its space.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed<K>(K);
+
+impl<K: Kernel> Listed<K> {
+    /// Visits all of a kernel's.
+    pub(super) fn each(mut visit: impl FnMut(Self)) {
+        K::each(&mut |kernel| visit(Self(kernel)));
+    }
+}
+
+impl<K> Deref for Listed<K> {
+    type Target = K;
+
+    fn deref(&self) -> &K {
+        &self.0
+    }
+}
+
+/// Declares a kernel: `Name: "name", [bindings], field: type in values, …; if a function of it`. Its fields are constants of
+/// its WGSL, in capitals; its space is all combinations of their values for which that holds.
+macro_rules! kernel {
+    (
+        $(#[$doc:meta])* $kernel:ident: $name:literal, [$($access:ident),*]
+        $(, $(#[$field_doc:meta])* $field:ident: $type:ident in $values:expr)*
+        $(; if $fits:expr)?
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $kernel { $($(#[$field_doc])* pub $field: $type),* }
+
+        impl crate::kernel::listed::Declared for $kernel {
+            const NAME: &'static str = $name;
+            const SOURCE: &'static str = include_str!(concat!("../../shaders/", $name, ".wgsl"));
+            const BINDINGS: &'static [crate::kernel::Access] = &[$(crate::kernel::Access::$access),*];
+
+            fn each(visit: &mut dyn FnMut(Self)) {
+                let fits: &[fn(&Self) -> bool] = &[$($fits)?];
+                crate::kernel::constants::every!($($field in $values),* => {
+                    let kernel = Self { $($field),* };
+                    if fits.iter().all(|fits| fits(&kernel)) {
+                        visit(kernel);
+                    }
+                });
+            }
+
+            #[allow(unused_variables, reason = "a kernel may have no constant")]
+            fn constants(&self, to: &mut crate::kernel::Constants) {
+                $(crate::kernel::constants::Constant::put(self.$field, stringify!($field), to);)*
+            }
+        }
+    };
+}
+pub(super) use kernel;

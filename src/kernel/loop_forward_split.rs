@@ -1,0 +1,62 @@
+//! `loop_forward` for few samples or filters: the threads of a workgroup divide a cell's K among them.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
+use super::work::{FINISHING, of, product, split_turns, taps, traffic};
+use super::{Loads, Params, Work};
+use crate::config::WeightType;
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Forward of the loop variant with K split among the threads of a workgroup.
+    LoopForwardSplit: "loop_forward_split", [Read, Read, Read, Read, Write],
+    /// Samples of a thread.
+    images: u32 in SPLIT_IMAGES,
+    /// Units of filters side by side.
+    lanes: u32 in Self::LANES,
+    /// Threads of a workgroup.
+    threads: u32 in [Self::MOST_LANES, SPLIT_THREADS[0], SPLIT_THREADS[1]],
+    /// Filters of a unit.
+    width: u32 in WIDTHS,
+    /// Channels that are loaded at once.
+    input_width: u32 in WIDTHS,
+    /// How the weights are stored.
+    weights: WeightType in WeightType::ALL;
+    if Self::fits
+}
+
+impl LoopForwardSplit {
+    /// Lanes that are all of a workgroup: no sums to add.
+    pub const MOST_LANES: u32 = 32;
+    /// Units of filters side by side, of four filters; single filters are up to 8.
+    pub const LANES: [u32; 6] = [1, 2, 4, 8, 16, Self::MOST_LANES];
+
+    fn fits(&self) -> bool {
+        // Inputs come in fours only where filters do.
+        self.input_width <= self.width
+            && (self.lanes <= 8 || self.width == 4)
+            && (self.lanes == Self::MOST_LANES) == (self.threads == Self::MOST_LANES)
+    }
+}
+
+impl Kernel for LoopForwardSplit {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        let (x, e) = (of(self.images), of(self.input_width));
+        let each = product(of(self.width), x, loads.four + x * loads.of(self.input_width) / e);
+        Work {
+            threads: of(self.threads) * of(p.workgroups),
+            operations: taps(p) + of(p.window) * of(self.lanes) / of(self.threads) * each + 16.0 * x,
+            bytes: traffic(p),
+            waits: of(p.window) * of(self.lanes) / of(self.threads) / 4.0,
+        }
+    }
+
+    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+        let blocks = p.taps.div_ceil(self.threads).into();
+        split_turns(blocks, 3 * u64::from(p.window), self.threads / self.lanes) + FINISHING
+    }
+
+    fn threads(&self) -> u32 {
+        self.threads
+    }
+}

@@ -1,0 +1,11 @@
+//! `loop_forward` by tiles: a product `[samples][K] x [K][filters]` for each cell.
+
+use super::tile::tiled;
+use super::work::{FINISHING, of, traffic};
+
+tiled! {
+    /// Forward of the loop variant by tiles in workgroup memory.
+    LoopForwardTiled: "loop_forward_tiled", [Read, Read, Read, Read, Write], weights;
+    work: |tile, p, loads| tile.work(p, loads, of(p.window), traffic(p)),
+    turns: |shape, p, _| shape.turns(p.window.into()) + FINISHING
+}

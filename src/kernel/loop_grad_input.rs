@@ -1,0 +1,48 @@
+//! `dx[n, position, c] = sum over the (p, t) that read the position, and over f, of w[p, t, c, f] * dz[n, p, f]`.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::{CHANNELS, Group, IMAGES, WIDTHS};
+use super::work::{of, product, reader_turns, readers, tiles, traffic};
+use super::{Loads, Params, Work};
+use crate::config::WeightType;
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Input gradient of the loop variant.
+    LoopGradInput: "loop_grad_input", [Read, Read, Read, Write],
+    /// Samples of a thread.
+    images: u32 in IMAGES,
+    /// Channels of a thread.
+    channels: u32 in CHANNELS,
+    /// How a workgroup is run.
+    group: Group in Group::ALL,
+    /// Filters that are loaded at once.
+    width: u32 in WIDTHS,
+    /// How the weights are stored.
+    weights: WeightType in WeightType::ALL;
+    // Weights that don't come in fours are few.
+    if |kernel| (kernel.images <= 8 || kernel.channels <= 4) && (kernel.width == 4 || kernel.group == Group::GPU)
+}
+
+impl Kernel for LoopGradInput {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        let (x, y, d) = (of(self.images), of(self.channels), of(self.width));
+        let each = of(p.filters) / d * product(x, d * y, loads.of(self.width) * (x + y));
+        Work {
+            threads: of(p.positions)
+                * tiles(p.groups * p.group_channels, self.channels)
+                * tiles(p.batch, self.images),
+            operations: 12.0 + readers(p) * (6.0 + each),
+            bytes: traffic(p),
+            waits: readers(p) * of(p.filters) / d,
+        }
+    }
+
+    fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
+        reader_turns(geometry, (p.filters / self.width).into())
+    }
+
+    fn threads(&self) -> u32 {
+        self.group.threads
+    }
+}

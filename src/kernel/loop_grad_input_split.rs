@@ -1,0 +1,55 @@
+//! `loop_grad_input` for few samples: the threads of a workgroup divide readers and filters among them.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
+use super::work::{of, product, readers, split_turns, traffic};
+use super::{Loads, Params, Work};
+use crate::config::WeightType;
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Input gradient of the loop variant with the sum split among the threads of a workgroup.
+    LoopGradInputSplit: "loop_grad_input_split", [Read, Read, Read, Write],
+    /// Samples of a thread.
+    images: u32 in SPLIT_IMAGES,
+    /// Quads of filters side by side.
+    lanes: u32 in Self::LANES,
+    /// Channels side by side, in ones or fours.
+    channels: u32 in Self::CHANNELS,
+    /// Threads of a workgroup.
+    threads: u32 in SPLIT_THREADS,
+    /// Channels of a thread.
+    rows: u32 in WIDTHS,
+    /// How the weights are stored.
+    weights: WeightType in WeightType::ALL
+}
+
+impl LoopGradInputSplit {
+    /// Quads of filters side by side.
+    pub const LANES: [u32; 3] = [2, 4, 8];
+    /// Channels side by side, in ones or fours.
+    pub const CHANNELS: [u32; 2] = [1, 4];
+}
+
+impl Kernel for LoopGradInputSplit {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        let (x, rows) = (of(self.images), of(self.rows));
+        let steps = readers(p) * of(p.filters) / 4.0 * of(self.channels) / of(self.threads);
+        Work {
+            threads: of(self.threads) * of(p.workgroups),
+            operations: 6.0 + steps * product(4.0 * rows, x, loads.four * (rows + x)) + 16.0 * x * rows,
+            bytes: traffic(p),
+            waits: steps,
+        }
+    }
+
+    fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
+        let (most, steps) = (geometry.most_readers(), u64::from((p.filters / 4).div_ceil(self.lanes)));
+        let blocks = most.div_ceil(self.threads.into());
+        split_turns(blocks, 3 * most * steps, self.threads / (self.lanes * self.channels)) + 4 * 32
+    }
+
+    fn threads(&self) -> u32 {
+        self.threads
+    }
+}

@@ -1,0 +1,11 @@
+//! `loop_grad_input` by tiles: `[samples][readers * filters] x [readers * filters][channels]`.
+
+use super::tile::tiled;
+use super::work::{of, readers, traffic};
+
+tiled! {
+    /// Input gradient of the loop variant by tiles in workgroup memory.
+    LoopGradInputTiled: "loop_grad_input_tiled", [Read, Read, Read, Write], weights;
+    work: |tile, p, loads| tile.work(p, loads, readers(p) * of(p.filters), traffic(p)),
+    turns: |shape, p, geometry| shape.turns(geometry.most_readers() * u64::from(p.filters))
+}

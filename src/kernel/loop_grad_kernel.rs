@@ -1,0 +1,61 @@
+//! `dw[p, k, f] = sum over n of x[n, window(p, k)] * dz[n, p, f]`; 0 where the tap lies outside the input.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::{CHANNELS, FILTERS, MOST_QUADS, MOST_SUMS, WIDTHS};
+use super::work::{of, product, tiles, traffic};
+use super::{Loads, Params, Work};
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Kernel gradient of the loop variant.
+    LoopGradKernel: "loop_grad_kernel", [Read, Read, Read, Write],
+    /// Taps of a thread, along the inner axis.
+    taps: u32 in [1, 2, 3, 4, 5, 7],
+    /// Inputs' worth of channels of a thread.
+    channels: u32 in CHANNELS,
+    /// Units of filters of a thread.
+    filters: u32 in FILTERS,
+    /// Filters of a unit.
+    width: u32 in WIDTHS,
+    /// Channels of an input.
+    input_width: u32 in WIDTHS;
+    if Self::fits
+}
+
+impl LoopGradKernel {
+    /// Most taps by channels of a thread.
+    const MOST_ROWS: u32 = 9;
+
+    fn fits(&self) -> bool {
+        let Self { taps, channels, filters, width, input_width } = *self;
+        let rows = taps * channels;
+        match [width, input_width] {
+            [4, 4] => taps == 1 && [1, 2, 4].contains(&channels) && channels * filters <= MOST_QUADS / 4,
+            // Of channels that don't come in fours.
+            [4, _] => channels <= 3 && filters <= 4 && rows <= Self::MOST_ROWS && rows * filters <= MOST_QUADS,
+            [1, 1] => rows <= Self::MOST_ROWS && rows * filters <= MOST_SUMS,
+            _ => false,
+        }
+    }
+}
+
+impl Kernel for LoopGradKernel {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        let (x, y, filters) = (of(self.taps), of(self.channels), of(self.filters));
+        let (d, e) = (of(self.width), of(self.input_width));
+        let loaded = loads.of(self.input_width) * x * y + loads.of(self.width) * filters;
+        Work {
+            threads: of(p.cells) * of(p.window) / (x * y * e) * tiles(p.filters / self.width, self.filters),
+            operations: 3.0
+                + x
+                + of(p.batch) * product(x * y * e, d * filters, loaded)
+                + x * y * e * filters * loads.of(self.width),
+            bytes: traffic(p),
+            waits: of(p.batch),
+        }
+    }
+
+    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+        p.batch.into()
+    }
+}

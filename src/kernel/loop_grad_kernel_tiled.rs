@@ -1,0 +1,11 @@
+//! `loop_grad_kernel` by tiles: a product `[K][samples] x [samples][filters]` for each cell.
+
+use super::tile::tiled;
+use super::work::{of, traffic};
+
+tiled! {
+    /// Kernel gradient of the loop variant by tiles in workgroup memory.
+    LoopGradKernelTiled: "loop_grad_kernel_tiled", [Read, Read, Read, Write];
+    work: |tile, p, loads| tile.work(p, loads, of(p.batch), traffic(p)),
+    turns: |shape, p, _| shape.turns(p.batch.into())
+}

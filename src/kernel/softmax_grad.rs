@@ -1,0 +1,23 @@
+//! `dz = y * (dy - sum(y * dy))` over rows, or `dy - exp(y) * sum(dy)` where `y` is the logarithm of softmax.
+
+use super::listed::{Kernel, kernel};
+use super::work::{elementwise, shared_turns};
+use super::{Loads, Params, Work};
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Gradient of softmax.
+    SoftmaxGrad: "softmax_grad", [Read, Read, Write],
+    /// Whether it is the logarithm of softmax.
+    logarithm: bool in [false, true]
+}
+
+impl Kernel for SoftmaxGrad {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        elementwise(p)
+    }
+
+    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+        shared_turns(p.row, 3, 2)
+    }
+}

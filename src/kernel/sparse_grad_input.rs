@@ -1,0 +1,35 @@
+//! `dx[n, i] = sum over the entries e that read input i, and over f, of w[e, f] * dz[n, row of e, f]`.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::{IMAGES};
+use super::work::{of, product, tiles, traffic};
+use super::{Loads, Params, Work};
+use crate::config::WeightType;
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Input gradient of the sparse variant.
+    SparseGradInput: "sparse_grad_input", [Read, Read, Read, Write],
+    /// Samples of a thread.
+    images: u32 in IMAGES,
+    /// How the weights are stored.
+    weights: WeightType in WeightType::ALL;
+    if |kernel| kernel.images <= 8
+}
+
+impl Kernel for SparseGradInput {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        let x = of(self.images);
+        let each = 2.0 + of(p.filters) * product(x, 1.0, loads.scattered * (1.0 + x));
+        Work {
+            threads: of(p.x_sample) * tiles(p.batch, self.images),
+            operations: 2.0 + of(p.entries) / of(p.x_sample) * each,
+            bytes: traffic(p) + 12.0 * of(p.entries),
+            waits: of(p.entries) / of(p.x_sample) * of(p.filters),
+        }
+    }
+
+    fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
+        geometry.most_readers() * (2 + u64::from(p.filters))
+    }
+}

@@ -1,0 +1,30 @@
+//! `dw[e, f] = sum over n of x[n, input of e] * dz[n, row of e, f]`; 0 for entries without an input.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::{FILTERS};
+use super::work::{of, product, tiles, traffic};
+use super::{Loads, Params, Work};
+use crate::geometry::Geometry;
+
+kernel! {
+    /// Kernel gradient of the sparse variant.
+    SparseGradKernel: "sparse_grad_kernel", [Read, Read, Read, Write],
+    /// Filters of a thread.
+    filters: u32 in FILTERS
+}
+
+impl Kernel for SparseGradKernel {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        let x = of(self.filters);
+        Work {
+            threads: of(p.entries) * tiles(p.filters, self.filters),
+            operations: 2.0 + of(p.batch) * product(1.0, x, 1.0 + loads.apart(self.filters)) + x,
+            bytes: traffic(p) + 8.0 * of(p.entries),
+            waits: of(p.batch),
+        }
+    }
+
+    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+        p.batch.into()
+    }
+}

@@ -1,0 +1,207 @@
+//! Tiles of `shaders/shared/tile.wgsl`: sizes, widths and what they cost.
+
+use super::constants::{Constant, Constants, every};
+use super::sizes::WIDTHS;
+use super::work::{of, product};
+use super::{Loads, Params, Work};
+use std::fmt;
+
+/// Terms of a slice's step.
+pub const DEPTH: u32 = 16;
+
+/// Constants of `tile.wgsl` that fix a tile's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
+pub struct TileShape {
+    /// `ROWS`: a thread's fours of rows.
+    pub row_fours: u32,
+    /// `COLUMNS`: a thread's fours of columns.
+    pub column_fours: u32,
+    /// `THREAD_ROWS`.
+    pub thread_rows: u32,
+    /// `THREAD_COLUMNS`.
+    pub thread_columns: u32,
+    /// `SLICES`: sets of threads that share the terms of a tile's sums.
+    pub slices: u32,
+}
+
+const fn shape([row_fours, column_fours]: [u32; 2], [thread_rows, thread_columns]: [u32; 2], slices: u32) -> TileShape {
+    TileShape { row_fours, column_fours, thread_rows, thread_columns, slices }
+}
+
+/// Every size that plans use. Of either side a thread loads one to four vectors of four elements, of 16 terms together.
+pub const TILE_SHAPES: [TileShape; 14] = [
+    shape([2, 2], [8, 8], 1), // 64 x 64
+    shape([2, 1], [8, 8], 1), // 64 x 32
+    shape([1, 2], [8, 8], 1), // 32 x 64
+    shape([1, 1], [8, 8], 1), // 32 x 32
+    shape([2, 1], [8, 4], 1), // 64 x 16
+    shape([1, 2], [4, 8], 1), // 16 x 64
+    shape([1, 1], [8, 4], 1), // 32 x 16
+    shape([1, 1], [4, 8], 1), // 16 x 32
+    shape([2, 1], [8, 8], 2),
+    shape([1, 2], [8, 8], 2),
+    shape([1, 1], [8, 8], 2),
+    shape([1, 1], [8, 8], 4),
+    shape([1, 1], [8, 4], 4),
+    shape([1, 1], [4, 8], 4),
+];
+
+impl TileShape {
+    /// Rows of a tile.
+    #[must_use]
+    pub const fn rows(self) -> u32 {
+        4 * self.row_fours * self.thread_rows
+    }
+
+    /// Columns of a tile.
+    #[must_use]
+    pub const fn columns(self) -> u32 {
+        4 * self.column_fours * self.thread_columns
+    }
+
+    /// Threads of a workgroup.
+    #[must_use]
+    pub const fn threads(self) -> u32 {
+        self.thread_rows * self.thread_columns * self.slices
+    }
+
+    /// Bytes of workgroup memory: a step's operands with what lies between fours of them, its terms, and which rows are
+    /// there (`tile.wgsl`).
+    #[must_use]
+    pub const fn memory(self) -> u32 {
+        let fours = DEPTH / 4 * self.slices;
+        16 * fours * (self.rows() + 2 + self.columns() + 2) + 16 * self.threads() + 4 * self.rows()
+    }
+
+    /// Turns of a thread's loops over a sum of so many terms: a step of [`DEPTH`] of each slice, its four fours of terms,
+    /// and the turn in which the loop over those ends.
+    #[must_use]
+    pub const fn turns(self, terms: u64) -> u64 {
+        terms.div_ceil((DEPTH * self.slices) as u64) * (1 + 4 + 1)
+    }
+
+    /// Tiles of a product of `rows` by `columns`.
+    #[must_use]
+    pub fn tiles(self, rows: u32, columns: u32) -> u64 {
+        u64::from(rows.div_ceil(self.rows())) * u64::from(columns.div_ceil(self.columns()))
+    }
+}
+
+/// Rows by columns, by slices where there are several: `64x32`, `32x32x4`.
+impl fmt::Display for TileShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.rows(), self.columns())?;
+        if self.slices > 1 { write!(f, "x{}", self.slices) } else { Ok(()) }
+    }
+}
+
+impl From<TileShape> for String {
+    fn from(shape: TileShape) -> Self {
+        shape.to_string()
+    }
+}
+
+/// From rows by columns, as it is written.
+impl TryFrom<String> for TileShape {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let all = || TILE_SHAPES.map(|shape| shape.to_string()).join(", ");
+        let named = TILE_SHAPES.into_iter().find(|shape| shape.to_string() == text);
+        named.ok_or_else(|| format!("{text:?} is no shape of a tile; those are {}", all()))
+    }
+}
+
+/// A tile with its widths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tile {
+    /// Its size.
+    pub shape: TileShape,
+    /// Elements that a thread loads or stores at once along filters.
+    pub width: u32,
+    /// And along channels.
+    pub input_width: u32,
+}
+
+impl Tile {
+    pub(super) fn space() -> Vec<Self> {
+        let mut all = Vec::new();
+        every!(width in WIDTHS, input_width in WIDTHS, shape in TILE_SHAPES => all.push(Self { shape, width, input_width }));
+        // Channels come in fours only where filters do.
+        all.retain(|tile: &Self| tile.input_width <= tile.width);
+        all
+    }
+
+    /// Products of so many terms. Of a step, a share of the operands goes through each thread into workgroup memory; then
+    /// it loads what it multiplies.
+    pub(super) fn work(&self, p: &Params, loads: Loads, depth: f64, bytes: f64) -> Work {
+        let TileShape { row_fours, column_fours, thread_rows, thread_columns, slices } = self.shape;
+        let (x, y, c, d) = (of(row_fours), of(column_fours), of(thread_rows), of(thread_columns));
+        let staged = 4.0 * (x * c + y * d) / (c * d);
+        let slice = depth / of(slices);
+        let operations = slice * (2.0 * staged + product(4.0 * x, 4.0 * y, loads.four * (x + y))) + 16.0 * x * y;
+        // Two barriers of a step of 16 take as long as a load, beside the loads.
+        Work { threads: c * d * of(slices) * of(p.workgroups), operations, bytes, waits: slice / 8.0 }
+    }
+}
+
+impl Constant for Tile {
+    fn put(self, _: &'static str, to: &mut Constants) {
+        let TileShape { row_fours, column_fours, thread_rows, thread_columns, slices } = self.shape;
+        to.named.extend([
+            ("rows", row_fours),
+            ("columns", column_fours),
+            ("thread_rows", thread_rows),
+            ("thread_columns", thread_columns),
+            ("width", self.width),
+            ("input_width", self.input_width),
+            ("slices", slices),
+        ]);
+        to.derived.push(("depth", DEPTH));
+    }
+}
+
+/// Declares a kernel whose `main` is that of `tile.wgsl`: what it is, its work and its turns.
+macro_rules! tiled {
+    (
+        $(#[$doc:meta])* $kernel:ident: $name:literal, [$($access:ident),*] $(, $weights:ident)?;
+        work: $work:expr, turns: $turns:expr
+    ) => {
+        #[allow(unused_imports, reason = "not all of them read weights")]
+        use crate::config::WeightType;
+        use crate::geometry::Geometry;
+        use crate::kernel::{Kernel, Loads, Params, Tile, TileShape, Work, listed::kernel};
+
+        kernel! {
+            $(#[$doc])*
+            $kernel: $name, [$($access),*],
+            /// Its tile.
+            tile: Tile in Tile::space()
+            $(, /// How the weights are stored.
+            $weights: WeightType in WeightType::ALL)?
+        }
+
+        impl Kernel for $kernel {
+            fn work(&self, p: &Params, loads: Loads) -> Work {
+                let work: fn(Tile, &Params, Loads) -> Work = $work;
+                work(self.tile, p, loads)
+            }
+
+            fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
+                let turns: fn(TileShape, &Params, &Geometry) -> u64 = $turns;
+                turns(self.tile.shape, p, geometry)
+            }
+
+            fn threads(&self) -> u32 {
+                self.tile.shape.threads()
+            }
+
+            fn tile(&self) -> Option<TileShape> {
+                Some(self.tile.shape)
+            }
+        }
+    };
+}
+pub(super) use tiled;

@@ -1,0 +1,116 @@
+//! What a dispatch does, in numbers: for the cost model and for drivers that end long loops.
+
+use super::Params;
+use crate::geometry::Geometry;
+
+/// Threads of a dispatch, the operations of each, and the bytes that all of them must move.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Work {
+    /// Threads.
+    pub threads: f64,
+    /// Loads and multiply-adds of a thread, in loads of one element.
+    pub operations: f64,
+    /// Bytes that are read or written at least.
+    pub bytes: f64,
+    /// Loads of a thread of which each waits for the one before.
+    pub waits: f64,
+}
+
+/// What loads of a device cost, in loads of one element beside those of neighbouring threads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loads {
+    /// One of four elements.
+    pub four: f64,
+    /// One far from those of neighbouring threads.
+    pub scattered: f64,
+}
+
+impl Loads {
+    /// A load of `width` elements.
+    pub(super) fn of(self, width: u32) -> f64 {
+        if width == 4 { self.four } else { 1.0 }
+    }
+
+    /// Loads of so many filters of a thread, one by one: its neighbour's begin as far away.
+    pub(super) fn apart(self, filters: u32) -> f64 {
+        if filters > 1 { self.scattered * of(filters) } else { 1.0 }
+    }
+}
+
+/// A multiply-add costs this share of a load.
+const MULTIPLY: f64 = 0.05;
+
+/// Turns of the loops that activate what a thread stored: up to 64 results, in up to 48 turns of erf's loops each.
+pub const FINISHING: u64 = 64 * 48;
+
+pub(super) fn of(value: u32) -> f64 {
+    f64::from(value)
+}
+
+/// Tiles of a size that it takes.
+pub(super) fn tiles(count: u32, tile: u32) -> f64 {
+    of(count.div_ceil(tile.max(1)))
+}
+
+/// A step of sums in registers: what is loaded, and `x` by `y` products of it.
+pub(super) fn product(x: f64, y: f64, loads: f64) -> f64 {
+    loads + x * y * MULTIPLY
+}
+
+/// The taps of a window: three table loads, the test for padding and the loops around them.
+pub(super) fn taps(p: &Params) -> f64 {
+    10.0 * of(p.taps)
+}
+
+/// Taps that read an input position, on average.
+pub(super) fn readers(p: &Params) -> f64 {
+    of(p.cells) / of(p.groups.max(1)) * of(p.taps) / of(p.positions.max(1))
+}
+
+/// Bytes of the weights.
+pub(super) fn weights(p: &Params) -> f64 {
+    4.0 * (of(p.entries) * of(p.filters)).max(of(p.cells) * of(p.window) * of(p.filters))
+}
+
+/// Bytes of inputs and outputs.
+pub(super) fn operands(p: &Params) -> (f64, f64) {
+    (4.0 * of(p.batch) * of(p.x_sample), 4.0 * of(p.batch) * of(p.cells) * of(p.filters))
+}
+
+/// Bytes of inputs, weights and outputs.
+pub(super) fn traffic(p: &Params) -> f64 {
+    let (inputs, outputs) = operands(p);
+    inputs + weights(p) + outputs
+}
+
+/// Bytes of inputs, the dense matrix and outputs.
+pub(super) fn dense_traffic(p: &Params) -> f64 {
+    let (inputs, outputs) = operands(p);
+    inputs + 4.0 * (of(p.dense_rows) * of(p.dense_columns)) + outputs
+}
+
+/// An element-wise kernel.
+pub(super) fn elementwise(p: &Params) -> Work {
+    Work { threads: of(p.count), operations: 4.0, bytes: 12.0 * of(p.count), ..Work::default() }
+}
+
+/// Turns of the loops over a window's taps, `step` channels at a time.
+pub(super) fn window_turns(p: &Params, step: u32) -> u64 {
+    let of = |value: u32| u64::from(value);
+    2 * (of(p.kernel_0) + of(p.kernel_0) * of(p.kernel_1) + of(p.taps)) + of(p.window) / of(step)
+}
+
+/// Turns of the loops over an input's readers, each with so many turns of its own.
+pub(super) fn reader_turns(geometry: &Geometry, each: u64) -> u64 {
+    2 * geometry.outer_readers() + geometry.most_readers() * (2 + each)
+}
+
+/// Turns where `parts` threads share `all` steps of a sum, four at a time, known block by block.
+pub(super) fn split_turns(blocks: u64, all: u64, parts: u32) -> u64 {
+    blocks * (1 + 8) + all.div_ceil(parts.into()) + 16 + 32
+}
+
+/// Turns where the threads of a workgroup share `all` steps, each of `passes` times.
+pub(super) fn shared_turns(all: u32, passes: u64, joins: u64) -> u64 {
+    passes * u64::from(all.div_ceil(super::THREADS)) + 6 * joins
+}

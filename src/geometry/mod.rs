@@ -14,6 +14,7 @@ pub use taps::{AxisTaps, NO_TAP};
 
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation, Padding};
 use crate::{Error, Result};
+use readers::Readers;
 use size::fits_u32;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub struct Geometry {
     input_shape: Vec<usize>,
     channels: u32,
     axes: [AxisTaps; 3],
+    readers: Readers,
     pattern: Option<Arc<Pattern>>,
 }
 
@@ -105,11 +107,13 @@ impl Geometry {
             None => AxisTaps::new(1, 1, 1, 1, 1, &Padding::Valid, 0),
             Some(a) => AxisTaps::new(n[a], k[a], s[a], d[a], output[a] as u64, &config.padding, a),
         };
+        let axes = [axis(0), axis(1), axis(2)];
         Ok(Self {
             config: config.clone(),
             input_shape: input_shape.to_vec(),
             channels: channels as u32,
-            axes: [axis(0), axis(1), axis(2)],
+            readers: Readers::of_axes(&axes),
+            axes,
             pattern: None,
         })
     }
@@ -141,6 +145,7 @@ impl Geometry {
             input_shape: vec![pattern.inputs() as usize, 1],
             channels: 1,
             axes: [one.clone(), one, axis],
+            readers: Readers::of_pattern(&pattern),
             pattern: Some(Arc::new(pattern)),
         })
     }

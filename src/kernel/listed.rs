@@ -26,20 +26,22 @@ pub trait Declared: Copy {
     /// Visits its space: every value that it is compiled for.
     fn each(visit: &mut dyn FnMut(Self));
 
+    /// Whether it is in its space.
+    fn is_listed(&self) -> bool;
+
     /// Adds its fields as constants.
     fn constants(&self, to: &mut Constants);
 }
 
 /// A kernel: a WGSL entry point, its constants as named fields.
 ///
-/// The planner [picks](Kernel::pick) from its space, so that nothing is planned but what is listed and compiled by the
-/// tests:
+/// The planner takes [listed](Kernel::listed) ones only, so that nothing is planned but what the tests compile:
 ///
 /// ```
 /// use locally_connected::kernel::{GradBias, Kernel, Variant};
-/// let listed = GradBias::find(|kernel| kernel.parts == 8 && kernel.width == 4)?;
+/// let listed = GradBias { parts: 8, width: 4 }.listed()?;
 /// assert_eq!(Variant::from(listed).name(), "grad_bias_parts8_width4");
-/// assert!(GradBias::find(|kernel| kernel.parts == 3).is_err());
+/// assert!(GradBias { parts: 3, width: 4 }.listed().is_err());
 /// # Ok::<(), locally_connected::Error>(())
 /// ```
 ///
@@ -68,28 +70,12 @@ pub trait Kernel: Declared {
         None
     }
 
-    /// The listed one that ranks highest, of those that rank at all.
+    /// This one, if it is listed.
     ///
     /// # Errors
-    /// [`Error::NoKernel`] where none does.
-    fn pick<R: PartialOrd>(rank: impl Fn(&Self) -> Option<R>) -> Result<Listed<Self>> {
-        let mut best: Option<(R, Self)> = None;
-        Self::each(&mut |kernel| {
-            if let Some(rank) = rank(&kernel)
-                && best.as_ref().is_none_or(|(most, _)| rank > *most)
-            {
-                best = Some((rank, kernel));
-            }
-        });
-        best.map(|(_, kernel)| Listed(kernel)).ok_or(Error::NoKernel { kernel: Self::NAME })
-    }
-
-    /// The listed one of which this holds.
-    ///
-    /// # Errors
-    /// [`Error::NoKernel`] where it holds of none.
-    fn find(wanted: impl Fn(&Self) -> bool) -> Result<Listed<Self>> {
-        Self::pick(|kernel| wanted(kernel).then_some(()))
+    /// [`Error::NoKernel`] where it isn't.
+    fn listed(self) -> Result<Listed<Self>> {
+        if self.is_listed() { Ok(Listed(self)) } else { Err(Error::NoKernel { kernel: Self::NAME }) }
     }
 }
 
@@ -137,6 +123,11 @@ macro_rules! kernel {
                         visit(kernel);
                     }
                 });
+            }
+
+            fn is_listed(&self) -> bool {
+                let fits: &[fn(&Self) -> bool] = &[$($fits)?];
+                $($values.into_iter().any(|value| value == self.$field) &&)* fits.iter().all(|fits| fits(self))
             }
 
             #[allow(unused_variables, reason = "a kernel may have no constant")]

@@ -10,7 +10,7 @@ kernel! {
     /// Kernel gradient of the loop variant.
     LoopGradKernel: "loop_grad_kernel", [Read, Read, Read, Write],
     /// Taps of a thread, along the inner axis.
-    taps: u32 in [1, 2, 3, 4, 5, 7],
+    taps: u32 in Self::TAPS,
     /// Inputs' worth of channels of a thread.
     channels: u32 in CHANNELS,
     /// Units of filters of a thread.
@@ -23,6 +23,8 @@ kernel! {
 }
 
 impl LoopGradKernel {
+    /// Taps of a thread.
+    pub const TAPS: [u32; 6] = [1, 2, 3, 4, 5, 7];
     /// Most taps by channels of a thread.
     const MOST_ROWS: u32 = 9;
 

@@ -81,7 +81,7 @@ impl Planner<'_> {
                 vec![Slice::whole(Role::Kernel(block.chunk)), Slice::whole(Role::Tables), Slice::whole(Role::Dense)];
             self.dispatch(
                 plan,
-                DenseScatter::find(|k| k.weights == self.geometry.config().dtype)?,
+                DenseScatter { weights: self.geometry.config().dtype }.listed()?,
                 params,
                 groups,
                 bindings,
@@ -113,7 +113,7 @@ impl Planner<'_> {
                         depth: params.dense_rows.into(),
                     });
                     let tile = tile(shape, dense_widths(&params));
-                    let variant = DenseForward::find(|k| k.tile == tile)?;
+                    let variant = DenseForward { tile }.listed()?;
                     let groups = shape.tiles(samples.count, params.dense_columns);
                     let columns = u64::from(params.dense_columns);
                     let (d, _) =
@@ -143,7 +143,7 @@ impl Planner<'_> {
                     depth: params.dense_columns.into(),
                 });
                 let tile = tile(shape, dense_widths(&params));
-                let variant = DenseGradInput::find(|k| k.tile == tile)?;
+                let variant = DenseGradInput { tile }.listed()?;
                 let groups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Role::Dense), dz, dx];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -168,7 +168,7 @@ impl Planner<'_> {
                     depth: samples.count.into(),
                 });
                 let tile = tile(shape, dense_widths(&params));
-                let variant = DenseGradKernel::find(|k| k.tile == tile)?;
+                let variant = DenseGradKernel { tile }.listed()?;
                 let groups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Role::Dense)];
                 self.dispatch(plan, variant, params, groups, bindings)?;
@@ -180,7 +180,7 @@ impl Planner<'_> {
                 Slice::whole(Role::Tables),
                 Slice::whole(Role::GradKernel(block.chunk)),
             ];
-            self.dispatch(plan, DenseGather::find(|_| true)?, params, count.div_ceil(THREADS.into()), bindings)?;
+            self.dispatch(plan, DenseGather {}.listed()?, params, count.div_ceil(THREADS.into()), bindings)?;
         }
         Ok(())
     }

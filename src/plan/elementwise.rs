@@ -11,14 +11,14 @@ use crate::kernel::{
 impl Planner<'_> {
     pub(super) fn activate(&self, plan: &mut Plan, batch: u32) -> Result<()> {
         let params = Params::default().with_activation(self.geometry.config().activation);
-        let kernel = Activate::find(|k| k.activation == params.activation)?;
+        let kernel = Activate { activation: params.activation }.listed()?;
         self.over_outputs(plan, batch, kernel, params, &[Role::PreActivation, Role::Output], THREADS.into())
     }
 
     pub(super) fn softmax(&self, plan: &mut Plan, batch: u32) -> Result<()> {
         let row = self.geometry.softmax_row();
         let params = Params { row, ..Params::default() };
-        let variant = Softmax::find(|k| k.logarithm == (self.geometry.config().activation == Activation::LogSoftmax))?;
+        let variant = Softmax { logarithm: self.geometry.config().activation == Activation::LogSoftmax }.listed()?;
         self.over_outputs(plan, batch, variant, params, &[Role::Output], row.into())
     }
 
@@ -32,11 +32,11 @@ impl Planner<'_> {
         if activation.over_rows() {
             let row = self.geometry.softmax_row();
             let params = Params { row, ..Params::default() };
-            let variant = SoftmaxGrad::find(|k| k.logarithm == (activation == Activation::LogSoftmax))?;
+            let variant = SoftmaxGrad { logarithm: activation == Activation::LogSoftmax }.listed()?;
             self.over_outputs(plan, batch, variant, params, &roles, row.into())
         } else {
             let params = Params { from_output, ..Params::default().with_activation(activation) };
-            let kernel = ActivateGrad::find(|k| k.activation == params.activation)?;
+            let kernel = ActivateGrad { activation: params.activation }.listed()?;
             self.over_outputs(plan, batch, kernel, params, &roles, THREADS.into())
         }
     }
@@ -73,7 +73,7 @@ impl Planner<'_> {
     pub(super) fn fill(&self, plan: &mut Plan, role: Role, count: u64) -> Result<()> {
         let (slice, y_base) = self.slice(role, 0, count);
         let params = Params { count: count as u32, y_base, ..Params::default() };
-        self.dispatch(plan, Fill::find(|_| true)?, params, count.div_ceil(THREADS.into()), vec![slice])
+        self.dispatch(plan, Fill {}.listed()?, params, count.div_ceil(THREADS.into()), vec![slice])
     }
 
     /// Sums over the samples; where locations share the bias, over them too.
@@ -94,7 +94,7 @@ impl Planner<'_> {
             let parts = if samples > 1 && self.strategy().split_batch > 0 { GradBias::MOST_PARTS } else { 1 };
             let units = outputs / u64::from(width);
             let params = Params { batch: samples, count: units as u32, y_base, accumulate, ..self.params() };
-            let variant = GradBias::find(|k| (k.parts, k.width) == (parts, width))?;
+            let variant = GradBias { parts, width }.listed()?;
             let groups = units.div_ceil(u64::from(THREADS / parts));
             self.dispatch(plan, variant, params, groups, vec![slice, Slice::whole(sums)])?;
         }
@@ -102,7 +102,7 @@ impl Planner<'_> {
             let filters = geometry.biases();
             let params = Params { count: filters as u32, row: geometry.locations(), ..self.params() };
             let bindings = vec![Slice::whole(sums), Slice::whole(Role::GradBias)];
-            self.dispatch(plan, GradBiasShared::find(|_| true)?, params, filters, bindings)?;
+            self.dispatch(plan, GradBiasShared {}.listed()?, params, filters, bindings)?;
         }
         Ok(())
     }

@@ -3,13 +3,13 @@
 
 use super::tiles::Products;
 use super::{Form, PlanOptions, Planner, Strategy};
-use crate::Result;
 use crate::config::Activation;
 use crate::kernel::{
-    CHANNELS, FILTERS, Group, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
+    CHANNELS, Declared, FILTERS, Group, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
     LoopGradInputSplit, LoopGradInputTiled, LoopGradKernel, LoopGradKernelTiled, MOST_QUADS, MOST_SUMS, Params,
     SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, fused_code, width,
 };
+use crate::{Error, Result};
 
 /// A variant and how many workgroups it takes.
 type Chosen = (Variant, u64);
@@ -70,7 +70,7 @@ impl Planner<'_> {
             let products = Products { count: cells, rows: batch, columns: p.filters, depth: p.window.into() };
             let shape = self.tiled(batch, &products)?;
             let tile = tile(shape, widths(p));
-            let kernel = LoopForwardTiled::find(|k| (k.tile, k.weights) == (tile, dtype)).ok()?;
+            let kernel = LoopForwardTiled { tile, weights: dtype }.listed().ok()?;
             Some((kernel.into(), cells * shape.tiles(batch, p.filters)))
         };
         if let Some(shared) = self.shared(batch, || self.forward_split(p), tiled) {
@@ -87,13 +87,10 @@ impl Planner<'_> {
         // As many units as registers hold, so that a thread's weights lie side by side, unless that leaves processors
         // without work.
         let busy = |size: u32| size <= 2 || groups(size) * tiles >= self.strategy().busy_groups.into();
-        let kernel = LoopForward::pick(|k| {
-            let wanted = (activation, threads, width, input_width, dtype);
-            let fits = k.images == images && (k.activation, k.threads, k.width, k.input_width, k.weights) == wanted;
-            let size = k.filters;
-            let few = if width == 4 { size == 1 || size < 2 * units && busy(size) } else { size == least };
-            (fits && few).then_some(size)
-        })?;
+        let few = |size: u32| if width == 4 { size == 1 || size < 2 * units && busy(size) } else { size == least };
+        let of = |filters| LoopForward { images, filters, activation, threads, width, input_width, weights: dtype };
+        let listed = FILTERS.into_iter().rev().filter(|&size| few(size)).find_map(|size| of(size).listed().ok());
+        let kernel = listed.ok_or(Error::NoKernel { kernel: LoopForward::NAME })?;
         Ok((kernel.into(), groups(kernel.filters) * tiles))
     }
 
@@ -129,12 +126,10 @@ impl Planner<'_> {
     }
 
     fn split_of(&self, p: &Params, lanes: u32, threads: u32) -> Option<Chosen> {
-        let (images, dtype) = (split_images(p.batch), self.geometry.config().dtype);
-        let widths = (width(p.filters.is_multiple_of(4)), width(in_quads(p, true)));
-        let wanted = (images, lanes, threads, widths, dtype);
-        let kernel =
-            LoopForwardSplit::find(|k| (k.images, k.lanes, k.threads, (k.width, k.input_width), k.weights) == wanted);
-        let units = p.filters / widths.0;
+        let (images, weights) = (split_images(p.batch), self.geometry.config().dtype);
+        let (width, input_width) = (width(p.filters.is_multiple_of(4)), width(in_quads(p, true)));
+        let kernel = LoopForwardSplit { images, lanes, threads, width, input_width, weights }.listed();
+        let units = p.filters / width;
         let groups = u64::from(p.cells) * u64::from(p.batch.div_ceil(images)) * u64::from(units.div_ceil(lanes));
         Some((kernel.ok()?.into(), groups))
     }
@@ -153,9 +148,8 @@ impl Planner<'_> {
         let groups = products * u64::from(p.batch.div_ceil(images)) * u64::from(p.group_channels.div_ceil(side * rows));
         let terms = self.geometry.most_readers() * u64::from(quads.div_ceil(lanes));
         let threads = self.split_threads(groups, terms, lanes * side)?;
-        let wanted = (images, lanes, side, threads, rows, self.geometry.config().dtype);
-        let kernel =
-            LoopGradInputSplit::find(|k| (k.images, k.lanes, k.channels, k.threads, k.rows, k.weights) == wanted);
+        let weights = self.geometry.config().dtype;
+        let kernel = LoopGradInputSplit { images, lanes, channels: side, threads, rows, weights }.listed();
         Some((kernel.ok()?.into(), groups))
     }
 
@@ -174,7 +168,7 @@ impl Planner<'_> {
             let depth = self.geometry.most_readers() * u64::from(p.filters);
             let shape = self.tiled(batch, &Products { count: products, rows: batch, columns: channels, depth })?;
             let tile = tile(shape, widths(p));
-            let kernel = LoopGradInputTiled::find(|k| (k.tile, k.weights) == (tile, dtype)).ok()?;
+            let kernel = LoopGradInputTiled { tile, weights: dtype }.listed().ok()?;
             Some((kernel.into(), products * shape.tiles(batch, channels)))
         };
         if let Some(shared) = self.shared(batch, || self.grad_input_split(p), tiled) {
@@ -185,8 +179,7 @@ impl Planner<'_> {
         let group = self.group(width);
         let columns = groups(products * u64::from(channels / side), group.threads);
         let images = self.images(MOST_SUMS / side.max(4), batch, columns);
-        let wanted = (images, side, group, width, dtype);
-        let kernel = LoopGradInput::find(|k| (k.images, k.channels, k.group, k.width, k.weights) == wanted)?;
+        let kernel = LoopGradInput { images, channels: side, group, width, weights: dtype }.listed()?;
         Ok((kernel.into(), columns * u64::from(batch.div_ceil(images))))
     }
 
@@ -196,7 +189,7 @@ impl Planner<'_> {
         let products = Products { count: cells, rows: p.window, columns: p.filters, depth: p.batch.into() };
         if let Some(shape) = self.tiled(p.batch, &products) {
             let tile = tile(shape, widths(p));
-            let kernel = LoopGradKernelTiled::find(|k| k.tile == tile)?;
+            let kernel = LoopGradKernelTiled { tile }.listed()?;
             return Ok((kernel.into(), cells * shape.tiles(p.window, p.filters)));
         }
         let [width, input_width] = widths(p);
@@ -205,14 +198,18 @@ impl Planner<'_> {
         let few = p.batch <= self.strategy().split_batch;
         let quads = largest(&FILTERS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, units);
         // Most channels, then most taps, then most filters, of those that divide what there is and stay in registers.
-        let kernel = LoopGradKernel::pick(|k| {
-            let fits = [k.width, k.input_width] == [width, input_width]
-                && inputs.is_multiple_of(k.channels)
-                && p.kernel_2.is_multiple_of(k.taps)
-                && k.filters < 2 * units.max(1)
-                && (width == 1 || k.filters == quads);
-            fits.then_some((k.channels, k.taps, k.filters))
-        })?;
+        let channels = CHANNELS.into_iter().rev().filter(|&channels| inputs.is_multiple_of(channels));
+        let taps = LoopGradKernel::TAPS.into_iter().rev().filter(|&taps| p.kernel_2.is_multiple_of(taps));
+        let filters =
+            FILTERS.into_iter().rev().filter(|&size| size < 2 * units.max(1) && (width == 1 || size == quads));
+        let mut kernels = channels.flat_map(|channels| {
+            let filters = filters.clone();
+            taps.clone().flat_map(move |taps| filters.clone().map(move |filters| (channels, taps, filters)))
+        });
+        let listed = kernels.find_map(|(channels, taps, filters)| {
+            LoopGradKernel { taps, channels, filters, width, input_width }.listed().ok()
+        });
+        let kernel = listed.ok_or(Error::NoKernel { kernel: LoopGradKernel::NAME })?;
         let rows = u64::from(p.taps / kernel.taps) * u64::from(inputs / kernel.channels);
         let all = cells * rows * u64::from(units.div_ceil(kernel.filters));
         Ok((kernel.into(), groups(all, THREADS)))

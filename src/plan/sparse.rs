@@ -40,11 +40,12 @@ impl Planner<'_> {
                     let images = self.images(8, samples.count, groups);
                     let groups = groups * u64::from(samples.count.div_ceil(images));
                     let (activation, most) = (fused_code(fused), self.ahead(chunk));
-                    let kernel = SparseForward::pick(|k| {
-                        let fits =
-                            (k.images, k.filters, k.activation, k.weights) == (images, filters, activation, dtype);
-                        (fits && k.ahead <= most.max(1)).then_some(k.ahead)
-                    })?;
+                    let of = |ahead| SparseForward { images, filters, activation, ahead, weights: dtype }.listed();
+                    let kernel = if most < SparseForward::MOST_AHEAD {
+                        of(1)
+                    } else {
+                        of(SparseForward::MOST_AHEAD).or_else(|_| of(1))
+                    }?;
                     let whole = Slice::whole;
                     let bindings = vec![whole(Role::Kernel(index)), x, whole(bias), whole(Role::SparseIndex), y];
                     self.dispatch(plan, kernel, params, groups, bindings)?;
@@ -71,13 +72,7 @@ impl Planner<'_> {
                 let groups =
                     self.geometry.inputs().div_ceil(THREADS.into()) * u64::from(samples.count.div_ceil(images));
                 let bindings = vec![Slice::whole(Role::Kernel(index)), dz, Slice::whole(Role::SparseIndex), dx];
-                self.dispatch(
-                    plan,
-                    SparseGradInput::find(|k| (k.images, k.weights) == (images, dtype))?,
-                    params,
-                    groups,
-                    bindings,
-                )?;
+                self.dispatch(plan, SparseGradInput { images, weights: dtype }.listed()?, params, groups, bindings)?;
             }
         }
         Ok(())
@@ -92,7 +87,7 @@ impl Planner<'_> {
                 let filters = largest(&FILTERS, 8, chunk.filters);
                 let threads = chunk.entries * u64::from(chunk.filters.div_ceil(filters));
                 let bindings = vec![x, dz, Slice::whole(Role::SparseIndex), Slice::whole(Role::GradKernel(index))];
-                let variant = SparseGradKernel::find(|k| k.filters == filters)?;
+                let variant = SparseGradKernel { filters }.listed()?;
                 self.dispatch(plan, variant, params, threads.div_ceil(THREADS.into()), bindings)?;
             }
         }

@@ -10,9 +10,12 @@ pub mod headless;
 #[cfg(feature = "keras")]
 pub mod keras;
 pub mod kernel;
+pub mod model;
 #[cfg(all(feature = "headless", feature = "keras"))]
 pub mod network;
+pub mod ops;
 pub mod plan;
+pub mod program;
 pub mod reference;
 #[cfg(feature = "gpu")]
 mod tune;

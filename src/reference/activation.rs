@@ -112,6 +112,41 @@ pub fn derivative(z: f64, activation: Activation) -> f64 {
     }
 }
 
+/// Derivative of an element-wise activation by its output, for those whose output is enough ([`Activation::saved`]);
+/// the others' is not a number.
+#[must_use]
+pub fn derivative_from_output(y: f64, activation: Activation) -> f64 {
+    match activation {
+        Activation::RELU => f64::from(u8::from(y > 0.0)),
+        Activation::Elu { alpha } if alpha > 0.0 => {
+            if y > 0.0 {
+                1.0
+            } else {
+                y + f64::from(alpha)
+            }
+        }
+        Activation::Selu => {
+            if y > 0.0 {
+                SELU_SCALE
+            } else {
+                y + SELU_SCALE * SELU_ALPHA
+            }
+        }
+        Activation::Softplus => -(-y).exp_m1(),
+        Activation::Softsign => (1.0 - y.abs()).powi(2),
+        Activation::Tanh => 1.0 - y * y,
+        Activation::Sigmoid => y * (1.0 - y),
+        Activation::Exponential => y,
+        _ => f64::NAN,
+    }
+}
+
+/// The gradient before an element-wise activation, from what [`Activation::saved`] says.
+#[must_use]
+pub fn activate_grad_from_output(y: &[f64], dy: &[f64], of: Activation) -> Vec<f64> {
+    y.iter().zip(dy).map(|(&y, dy)| derivative_from_output(y, of) * dy).collect()
+}
+
 /// An element-wise activation of all elements.
 #[must_use]
 pub fn activate(z: &[f64], of: Activation) -> Vec<f64> {

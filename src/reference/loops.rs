@@ -45,13 +45,13 @@ fn bias_index(geometry: &Geometry, location: u32, filter: u32) -> Option<usize> 
 
 /// `[batch][output shape]` before the activation.
 #[must_use]
-pub fn loop_forward(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f64> {
+pub fn loop_forward<T: Copy + Into<f64>>(geometry: &Geometry, input: &[T], kernel: &[T], bias: &[T]) -> Vec<f64> {
     let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
     let batch = input.len() / inputs;
     let mut output = vec![0.0; batch * outputs];
     for_each_connection(geometry, |at| {
         for n in 0..batch {
-            output[n * outputs + at.output] += f64::from(input[n * inputs + at.input]) * f64::from(kernel[at.weight]);
+            output[n * outputs + at.output] += input[n * inputs + at.input].into() * kernel[at.weight].into();
         }
     });
     add_bias(geometry, &mut output, bias);
@@ -59,12 +59,12 @@ pub fn loop_forward(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: &[
 }
 
 /// Adds the bias to outputs before the activation.
-pub(super) fn add_bias(geometry: &Geometry, output: &mut [f64], bias: &[f32]) {
+pub(super) fn add_bias<T: Copy + Into<f64>>(geometry: &Geometry, output: &mut [f64], bias: &[T]) {
     for sample in output.chunks_exact_mut(geometry.outputs() as usize) {
         for p in 0..geometry.locations() {
             for f in 0..geometry.filters() {
                 if let Some(b) = bias_index(geometry, p, f) {
-                    sample[geometry.output_index(p, f) as usize] += f64::from(bias[b]);
+                    sample[geometry.output_index(p, f) as usize] += bias[b].into();
                 }
             }
         }
@@ -73,13 +73,13 @@ pub(super) fn add_bias(geometry: &Geometry, output: &mut [f64], bias: &[f32]) {
 
 /// `[batch][input shape]`, from the gradient before the activation.
 #[must_use]
-pub fn loop_grad_input(geometry: &Geometry, kernel: &[f32], dz: &[f64]) -> Vec<f64> {
+pub fn loop_grad_input<T: Copy + Into<f64>>(geometry: &Geometry, kernel: &[T], dz: &[f64]) -> Vec<f64> {
     let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
     let batch = dz.len() / outputs;
     let mut grad = vec![0.0; batch * inputs];
     for_each_connection(geometry, |at| {
         for n in 0..batch {
-            grad[n * inputs + at.input] += f64::from(kernel[at.weight]) * dz[n * outputs + at.output];
+            grad[n * inputs + at.input] += kernel[at.weight].into() * dz[n * outputs + at.output];
         }
     });
     grad
@@ -87,13 +87,13 @@ pub fn loop_grad_input(geometry: &Geometry, kernel: &[f32], dz: &[f64]) -> Vec<f
 
 /// Canonical order, from the gradient before the activation; 0 at clipped taps.
 #[must_use]
-pub fn loop_grad_kernel(geometry: &Geometry, input: &[f32], dz: &[f64]) -> Vec<f64> {
+pub fn loop_grad_kernel<T: Copy + Into<f64>>(geometry: &Geometry, input: &[T], dz: &[f64]) -> Vec<f64> {
     let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
     let batch = dz.len() / outputs;
     let mut grad = vec![0.0; geometry.weights() as usize];
     for_each_connection(geometry, |at| {
         for n in 0..batch {
-            grad[at.weight] += f64::from(input[n * inputs + at.input]) * dz[n * outputs + at.output];
+            grad[at.weight] += input[n * inputs + at.input].into() * dz[n * outputs + at.output];
         }
     });
     grad

@@ -5,14 +5,16 @@
 mod activation;
 mod dense;
 mod loops;
+mod program;
 mod sparse;
 
 pub use activation::{
-    activate, activate_grad, activation, activation_passes, derivative, log_softmax, log_softmax_grad, softmax,
-    softmax_grad,
+    activate, activate_grad, activate_grad_from_output, activation, activation_passes, derivative,
+    derivative_from_output, log_softmax, log_softmax_grad, softmax, softmax_grad,
 };
 pub use dense::{dense_forward, dense_gather, dense_grad_input, dense_grad_kernel, dense_scatter};
 pub use loops::{grad_bias, grad_bias_shared, loop_forward, loop_grad_input, loop_grad_kernel};
+pub use program::{Values, run};
 pub use sparse::{sparse_forward, sparse_grad_input, sparse_grad_kernel};
 
 use crate::config::{Bias, Implementation};

@@ -22,13 +22,18 @@ fn for_each_entry(geometry: &Geometry, index: &SparseIndex, mut visit: impl FnMu
 
 /// `[batch][output shape]` before bias and activation.
 #[must_use]
-pub fn sparse_forward(geometry: &Geometry, index: &SparseIndex, input: &[f32], kernel: &[f32]) -> Vec<f64> {
+pub fn sparse_forward<T: Copy + Into<f64>>(
+    geometry: &Geometry,
+    index: &SparseIndex,
+    input: &[T],
+    kernel: &[T],
+) -> Vec<f64> {
     let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
     let batch = input.len() / inputs;
     let mut output = vec![0.0; batch * outputs];
     for_each_entry(geometry, index, |i, o, w| {
         for n in 0..batch {
-            output[n * outputs + o] += f64::from(input[n * inputs + i]) * f64::from(kernel[w]);
+            output[n * outputs + o] += input[n * inputs + i].into() * kernel[w].into();
         }
     });
     output
@@ -36,13 +41,18 @@ pub fn sparse_forward(geometry: &Geometry, index: &SparseIndex, input: &[f32], k
 
 /// `[batch][input shape]`, from the gradient before the activation.
 #[must_use]
-pub fn sparse_grad_input(geometry: &Geometry, index: &SparseIndex, kernel: &[f32], dz: &[f64]) -> Vec<f64> {
+pub fn sparse_grad_input<T: Copy + Into<f64>>(
+    geometry: &Geometry,
+    index: &SparseIndex,
+    kernel: &[T],
+    dz: &[f64],
+) -> Vec<f64> {
     let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
     let batch = dz.len() / outputs;
     let mut grad = vec![0.0; batch * inputs];
     for_each_entry(geometry, index, |i, o, w| {
         for n in 0..batch {
-            grad[n * inputs + i] += f64::from(kernel[w]) * dz[n * outputs + o];
+            grad[n * inputs + i] += kernel[w].into() * dz[n * outputs + o];
         }
     });
     grad
@@ -50,13 +60,18 @@ pub fn sparse_grad_input(geometry: &Geometry, index: &SparseIndex, kernel: &[f32
 
 /// In the order of the entries, from the gradient before the activation; 0 for entries without an input.
 #[must_use]
-pub fn sparse_grad_kernel(geometry: &Geometry, index: &SparseIndex, input: &[f32], dz: &[f64]) -> Vec<f64> {
+pub fn sparse_grad_kernel<T: Copy + Into<f64>>(
+    geometry: &Geometry,
+    index: &SparseIndex,
+    input: &[T],
+    dz: &[f64],
+) -> Vec<f64> {
     let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
     let batch = dz.len() / outputs;
     let mut grad = vec![0.0; geometry.weights() as usize];
     for_each_entry(geometry, index, |i, o, w| {
         for n in 0..batch {
-            grad[w] += f64::from(input[n * inputs + i]) * dz[n * outputs + o];
+            grad[w] += input[n * inputs + i].into() * dz[n * outputs + o];
         }
     });
     grad

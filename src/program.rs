@@ -1,0 +1,153 @@
+//! The order of operations, and the memory between them.
+
+use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
+use std::collections::BTreeMap;
+
+/// Operations in the order in which they run, and the buffers on which they do; for any batch.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Program {
+    /// Each with a name of its own.
+    pub buffers: Vec<Buffer>,
+    /// Each reads what is given or what operations before it wrote.
+    pub operations: Vec<Operation>,
+}
+
+/// Where a program's scratch lies: buffers that are never alive together share memory, each as the whole of it. (WebGPU
+/// refuses a buffer that one dispatch reads and writes, at ranges apart too: so several buffers, not one arena.)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scratch {
+    /// For each of the program's buffers its place in `pieces`; none for what isn't scratch.
+    pub of_buffer: Vec<Option<usize>>,
+    /// The largest shape that each piece of memory is to hold.
+    pub pieces: Vec<Shape>,
+}
+
+impl Program {
+    /// Adds a buffer.
+    pub fn add(&mut self, name: impl Into<String>, usage: Usage, shape: Shape) -> BufferId {
+        let id = BufferId(self.buffers.len() as u32);
+        self.buffers.push(Buffer { name: name.into(), usage, shape });
+        id
+    }
+
+    /// The buffer of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<BufferId> {
+        self.buffers.iter().position(|buffer| buffer.name == name).map(|at| BufferId(at as u32))
+    }
+
+    /// A buffer.
+    #[must_use]
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.index()]
+    }
+
+    /// The buffers of one usage.
+    pub fn used_as(&self, usage: Usage) -> impl Iterator<Item = &Buffer> {
+        self.buffers.iter().filter(move |buffer| buffer.usage == usage)
+    }
+
+    /// Where its scratch lies: each buffer, once it is written, in the free piece that it fits best.
+    #[must_use]
+    pub fn scratch(&self) -> Scratch {
+        let mut last = BTreeMap::new();
+        for (operation, at) in self.operations.iter().zip(0usize..) {
+            for id in operation.reads().into_iter().chain([operation.writes()]) {
+                last.insert(id, at);
+            }
+        }
+        let mut scratch = Scratch { of_buffer: vec![None; self.buffers.len()], pieces: Vec::new() };
+        let mut free: Vec<usize> = Vec::new();
+        for (operation, at) in self.operations.iter().zip(0..) {
+            let written = operation.writes();
+            let Buffer { usage, shape, .. } = *self.buffer(written);
+            if usage == Usage::Scratch && scratch.of_buffer[written.index()].is_none() {
+                scratch.of_buffer[written.index()] = Some(scratch.place(shape, &mut free));
+            }
+            // Only now: an operation never writes into what it reads.
+            for id in operation.reads().into_iter().chain([written]) {
+                if let (Some(piece), true) = (scratch.of_buffer[id.index()], last[&id] == at) {
+                    if !free.contains(&piece) {
+                        free.push(piece);
+                    }
+                }
+            }
+        }
+        scratch
+    }
+
+    /// Bytes of all its buffers for a batch, parameters and gradients among them.
+    #[must_use]
+    pub fn bytes(&self, batch: u32) -> u64 {
+        let kept = self.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| buffer.shape);
+        let elements = kept.chain(self.scratch().pieces).map(|shape| shape.elements(batch));
+        elements.fold(0u64, |sum, elements| sum.saturating_add(elements.saturating_mul(4)))
+    }
+}
+
+impl Scratch {
+    /// A piece of memory for `shape`: the smallest free one that holds it, else the largest, which grows.
+    fn place(&mut self, shape: Shape, free: &mut Vec<usize>) -> usize {
+        let Shape::Samples(needed) = shape else {
+            // What doesn't grow with the batch shares with nothing that does.
+            self.pieces.push(shape);
+            return self.pieces.len() - 1;
+        };
+        let held = |piece: usize| match self.pieces[piece] {
+            Shape::Samples(elements) => Some(elements),
+            Shape::Fixed(_) | Shape::Weights { .. } => None,
+        };
+        let fitting = free.iter().copied().filter_map(|piece| Some((held(piece)?, piece)));
+        let smallest = fitting.clone().filter(|(elements, _)| *elements >= needed).min();
+        let Some((elements, piece)) = smallest.or(fitting.max()) else {
+            self.pieces.push(shape);
+            return self.pieces.len() - 1;
+        };
+        free.retain(|other| *other != piece);
+        self.pieces[piece] = Shape::Samples(elements.max(needed));
+        piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Transpose;
+
+    /// A chain of transposes, the first from an input and the last to an output.
+    fn chain(sizes: &[u64]) -> Program {
+        let mut program = Program::default();
+        let mut input = program.add("input", Usage::Input, Shape::Samples(1));
+        for (index, &size) in sizes.iter().enumerate() {
+            let usage = if index + 1 == sizes.len() { Usage::Output } else { Usage::Scratch };
+            let output = program.add(format!("{index}"), usage, Shape::Samples(size));
+            program.operations.push(Operation::Transpose(Transpose { rows: 1, columns: size, input, output }));
+            input = output;
+        }
+        program
+    }
+
+    #[test]
+    fn scratch_is_shared_by_what_is_not_alive_together() {
+        let program = chain(&[8, 4, 6, 2, 1]);
+        let Scratch { of_buffer, pieces } = program.scratch();
+        // 8 and 4 are alive together; 6 takes the place of 8, and 2 that of 4.
+        assert_eq!(of_buffer, [None, Some(0), Some(1), Some(0), Some(1), None]);
+        assert_eq!(pieces, [Shape::Samples(8), Shape::Samples(4)]);
+        assert_eq!(program.bytes(3), 4 * 3 * (1 + 8 + 4 + 1));
+    }
+
+    #[test]
+    fn scratch_grows_where_nothing_free_holds_it() {
+        assert_eq!(chain(&[2, 3, 9, 1]).scratch().pieces, [Shape::Samples(9), Shape::Samples(3)]);
+        assert_eq!(chain(&[5]).scratch().pieces, []);
+    }
+
+    #[test]
+    fn what_is_read_later_keeps_its_memory() {
+        let mut program = chain(&[5, 5, 5, 5]);
+        let (input, output) = (program.find("0").expect("there"), program.add("end", Usage::Output, Shape::Samples(5)));
+        program.operations.push(Operation::Transpose(Transpose { rows: 1, columns: 5, input, output }));
+        assert_eq!(program.scratch().of_buffer[1..4], [Some(0), Some(1), Some(2)]);
+    }
+}

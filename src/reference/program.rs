@@ -1,0 +1,132 @@
+//! Runs a program: the judge of every other executor.
+
+use super::{grad_bias, grad_bias_shared, loops, sparse};
+use crate::config::{Activation, Bias, Saved};
+use crate::geometry::{Geometry, SparseIndex};
+use crate::ops::{
+    Activate, ActivateGrad, BufferId, GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation, Transpose,
+    Usage,
+};
+use crate::program::Program;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// A program's values by the buffers' names.
+pub type Values = BTreeMap<String, Vec<f64>>;
+
+/// Runs `program` on `batch` samples and the inputs and parameters in `given`; all that it wrote, with what lies between
+/// its operations.
+///
+/// # Errors
+/// [`Error::Length`] for an input or parameter of another length, [`Error::Missing`] for one that isn't given.
+pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
+    let mut memory = Memory { values: vec![Vec::new(); program.buffers.len()] };
+    for (buffer, values) in program.buffers.iter().zip(&mut memory.values) {
+        if !matches!(buffer.usage, Usage::Input | Usage::Parameter) {
+            continue;
+        }
+        let found = given.get(&buffer.name).ok_or_else(|| {
+            let expected = "an input or a parameter that is given";
+            Error::UnknownValue { argument: "values", expected, value: format!("{:?}", buffer.name) }
+        })?;
+        let (expected, length) = (buffer.shape.elements(batch), found.len() as u64);
+        if length != expected {
+            let what = if buffer.usage == Usage::Input { "input" } else { "parameter" };
+            return Err(Error::Length { what, expected, found: length, shape: Vec::new() });
+        }
+        values.clone_from(found);
+    }
+    for operation in &program.operations {
+        let written = match operation {
+            Operation::LocalForward(o) => local_forward(o, &memory),
+            Operation::LocalGradInput(o) => local_grad_input(o, &memory),
+            Operation::LocalGradWeights(o) => local_grad_weights(o, &memory),
+            Operation::GradBias(o) => bias_grad(o, &memory),
+            Operation::Activate(o) => activate(o, &memory),
+            Operation::ActivateGrad(o) => activate_grad(o, &memory),
+            Operation::Transpose(o) => transpose(o, &memory),
+        };
+        memory.values[operation.writes().index()] = written;
+    }
+    let written = program.buffers.iter().zip(memory.values);
+    let written = written.filter(|(buffer, _)| !matches!(buffer.usage, Usage::Input | Usage::Parameter));
+    Ok(written.map(|(buffer, values)| (buffer.name.clone(), values)).collect())
+}
+
+struct Memory {
+    values: Vec<Vec<f64>>,
+}
+
+impl Memory {
+    fn of(&self, id: BufferId) -> &[f64] {
+        &self.values[id.index()]
+    }
+}
+
+fn local_forward(o: &LocalForward, memory: &Memory) -> Vec<f64> {
+    let (layer, input, weights) = (&o.layer, memory.of(o.input), memory.of(o.weights));
+    let mut z = match layer.pattern() {
+        Some(_) => sparse::sparse_forward(layer, &SparseIndex::new(layer), input, weights),
+        None => loops::loop_forward(layer, input, weights, &[]),
+    };
+    if let Some(bias) = o.bias {
+        loops::add_bias(layer, &mut z, memory.of(bias));
+    }
+    super::activate(&z, o.activation)
+}
+
+fn local_grad_input(o: &LocalGradInput, memory: &Memory) -> Vec<f64> {
+    let (layer, weights, dz) = (&o.layer, memory.of(o.weights), memory.of(o.grad_output));
+    match layer.pattern() {
+        Some(_) => sparse::sparse_grad_input(layer, &SparseIndex::new(layer), weights, dz),
+        None => loops::loop_grad_input(layer, weights, dz),
+    }
+}
+
+fn local_grad_weights(o: &LocalGradWeights, memory: &Memory) -> Vec<f64> {
+    let (layer, input, dz) = (&o.layer, memory.of(o.input), memory.of(o.grad_output));
+    match layer.pattern() {
+        Some(_) => sparse::sparse_grad_kernel(layer, &SparseIndex::new(layer), input, dz),
+        None => loops::loop_grad_kernel(layer, input, dz),
+    }
+}
+
+fn bias_grad(o: &GradBias, memory: &Memory) -> Vec<f64> {
+    let (layer, dz): (&Geometry, _) = (&o.layer, memory.of(o.grad_output));
+    match layer.config().bias {
+        Bias::None => Vec::new(),
+        Bias::PerLocation => grad_bias(layer, dz),
+        Bias::PerFilter => grad_bias_shared(layer, dz),
+    }
+}
+
+fn activate(o: &Activate, memory: &Memory) -> Vec<f64> {
+    let z = memory.of(o.input);
+    match o.activation {
+        Activation::Softmax => super::softmax(z, o.row as usize),
+        Activation::LogSoftmax => super::log_softmax(z, o.row as usize),
+        activation => super::activate(z, activation),
+    }
+}
+
+fn activate_grad(o: &ActivateGrad, memory: &Memory) -> Vec<f64> {
+    let (saved, dy) = (memory.of(o.saved), memory.of(o.grad_output));
+    match o.activation {
+        Activation::Softmax => super::softmax_grad(saved, dy, o.row as usize),
+        Activation::LogSoftmax => super::log_softmax_grad(saved, dy, o.row as usize),
+        activation => match activation.saved() {
+            Saved::Output => super::activate_grad_from_output(saved, dy, activation),
+            Saved::PreActivation | Saved::Nothing => super::activate_grad(saved, dy, activation),
+        },
+    }
+}
+
+fn transpose(o: &Transpose, memory: &Memory) -> Vec<f64> {
+    let (rows, columns) = (o.rows as usize, o.columns as usize);
+    let values = memory.of(o.input);
+    let column = |sample, column| {
+        let sample: &[f64] = sample;
+        sample.iter().skip(column).step_by(columns).copied().collect::<Vec<_>>()
+    };
+    values.chunks_exact(rows * columns).flat_map(|s| (0..columns).flat_map(move |c| column(s, c))).collect()
+}

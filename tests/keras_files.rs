@@ -1,8 +1,10 @@
 //! Files that the real Keras wrote (tests/fixtures), and those that we write.
 
-use crate::common::{disagreement, largest, root};
+use crate::common::{disagreement, root};
 use locally_connected::geometry::{Geometry, KerasLayout};
 use locally_connected::keras::{self, FileFormat, Kind, Layer, Local, Model, npy};
+use locally_connected::model::names;
+use locally_connected::reference::{Values, run};
 use locally_connected::{Activation, Bias, Config, DataFormat, Padding};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -47,98 +49,61 @@ fn message(result: keras::Result<Model>) -> String {
     message
 }
 
-/// One sample through one layer, in f64 and slowly.
-fn forward(layer: &Layer, x: &[f64]) -> Vec<f64> {
-    match &layer.kind {
-        Kind::Identity | Kind::Reshape(_) => x.to_vec(),
-        Kind::Flatten { data_format: DataFormat::ChannelsLast } => x.to_vec(),
-        Kind::Flatten { data_format: DataFormat::ChannelsFirst } => {
-            let channels = layer.input_shape[0];
-            let rest = x.len() / channels;
-            (0..x.len()).map(|i| x[i % channels * rest + i / channels]).collect()
-        }
-        Kind::Activation(activation) => activate(*activation, x, *layer.input_shape.last().unwrap()),
-        Kind::LocallyConnected(local) => {
-            let g = &local.geometry;
-            let weights = local.canonical().unwrap();
-            // Keras's bias is in the order of the output's memory, whatever the data format.
-            let mut y: Vec<f64> = match &local.bias {
-                None => vec![0.0; g.outputs() as usize],
-                Some(bias) => bias.iter().map(|&b| b.into()).collect(),
-            };
-            for (p, t) in (0..g.locations()).flat_map(|p| (0..g.taps()).map(move |t| (p, t))) {
-                let Some(position) = g.tap(p, t) else { continue };
-                for (c, f) in (0..g.channels()).flat_map(|c| (0..g.filters()).map(move |f| (c, f))) {
-                    let k = (p * g.window() + t * g.channels() + c) * g.filters() + f;
-                    let x = x[g.input_index(position, c) as usize];
-                    y[g.output_index(p, f) as usize] += x * f64::from(weights[k as usize]);
-                }
-            }
-            activate(g.config().activation, &y, g.softmax_row() as usize)
-        }
-        other => panic!("{other:?}"),
-    }
+/// The model's parameters, an input and, for the gradients of `Σ output · grad_output`, that.
+fn values(model: &Model, x: &[f32], grad_output: Option<&[f32]>) -> Values {
+    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+    let parameters = model.parameters().unwrap();
+    let mut values: Values = parameters.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
+    values.insert(names::INPUT.into(), wide(x));
+    values.extend(grad_output.map(|dy| (names::GRAD_OUTPUT.into(), wide(dy))));
+    values
 }
 
-fn activate(activation: Activation, x: &[f64], row: usize) -> Vec<f64> {
-    let softplus = |z: f64| z.exp().ln_1p();
-    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
-    let elu = |z: f64, alpha: f64| if z > 0.0 { z } else { alpha * z.exp_m1() };
-    let one = |z: f64| match activation {
-        Activation::Linear => z,
-        Activation::Relu { negative_slope, max_value, threshold } => {
-            let (slope, threshold) = (f64::from(negative_slope), f64::from(threshold));
-            let y = if z >= threshold { z } else { slope * (z - threshold) };
-            max_value.map_or(y, |most| y.min(most.into()))
-        }
-        Activation::Elu { alpha } => elu(z, alpha.into()),
-        Activation::Selu => 1.050_700_98 * elu(z, 1.673_263_24),
-        Activation::Softplus => softplus(z),
-        Activation::Softsign => z / (z.abs() + 1.0),
-        Activation::Tanh => z.tanh(),
-        Activation::Sigmoid => sigmoid(z),
-        Activation::HardSigmoid => (0.2 * z + 0.5).clamp(0.0, 1.0),
-        Activation::Exponential => z.exp(),
-        Activation::Swish => z * sigmoid(z),
-        // The error function by its series; the arguments are small.
-        Activation::Gelu { .. } => {
-            let (a, mut term, mut sum) = (z / std::f64::consts::SQRT_2, z / std::f64::consts::SQRT_2, 0.0);
-            for n in 0..80 {
-                sum += term / f64::from(2 * n + 1);
-                term *= -a * a / f64::from(n + 1);
-            }
-            0.5 * z * (1.0 + sum * std::f64::consts::FRAC_2_SQRT_PI)
-        }
-        Activation::Mish => z * softplus(z).tanh(),
-        other => panic!("{other:?}"),
-    };
-    if activation == Activation::Softmax {
-        let rows = x.chunks(row).flat_map(|row| {
-            let sum: f64 = row.iter().map(|z| z.exp()).sum();
-            row.iter().map(move |z| z.exp() / sum)
-        });
-        return rows.collect();
-    }
-    if activation == Activation::LogSoftmax {
-        let rows = x.chunks(row).flat_map(|row| {
-            let sum: f64 = row.iter().map(|z| z.exp()).sum();
-            row.iter().map(move |z| z - sum.ln())
-        });
-        return rows.collect();
-    }
-    x.iter().map(|&z| one(z)).collect()
-}
-
-fn assert_close(what: &str, layers: &[&Layer], x: &npy::NpyArray, y: &npy::NpyArray) {
+/// The reference's output, of the whole model or of one layer, against Keras's.
+fn assert_close(what: &str, model: &Model, only: Option<&str>, x: &npy::NpyArray, y: &npy::NpyArray) {
+    let layers = model.runnable(only).unwrap();
     assert_eq!(x.shape[1..], layers[0].input_shape, "{what}");
     assert_eq!(y.shape[1..], layers[layers.len() - 1].output_shape, "{what}");
-    let (n, m) = (x.shape[1..].iter().product::<usize>(), y.shape[1..].iter().product::<usize>());
-    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-    let epsilon = 2e-5 * largest(&wide(&y.values));
-    for (x, y) in x.values.chunks(n).zip(y.values.chunks(m)) {
-        let ours = layers.iter().fold(wide(x), |x, layer| forward(layer, &x));
-        assert_eq!(disagreement(y, &ours, epsilon), None, "Keras's output of {what}");
+    let chain = model.chain(only).unwrap();
+    let written = run(&chain.forward(), x.shape[0] as u32, &values(model, &x.values, None)).unwrap();
+    assert_near_to(&format!("Keras's output of {what}"), &y.values, &written[names::OUTPUT]);
+}
+
+/// The reference's gradients, of the whole model or of one layer, against Keras's.
+fn assert_gradients(what: &str, model: &Model, only: Option<&str>, folder: &Value) {
+    let array = |key| npy::read_npy(&cases().join(text(folder, key))).unwrap();
+    let (x, dy) = (array("x"), array("dy"));
+    let grads = npy::read_npz(&cases().join(text(folder, "grads"))).unwrap();
+    let chain = model.chain(only).unwrap();
+    let written = run(&chain.backward(), x.shape[0] as u32, &values(model, &x.values, Some(&dy.values))).unwrap();
+    let layers = model.runnable(only).unwrap();
+    let alone = layers.iter().filter(|layer| layer.local().is_some()).count() == 1;
+    let keras = |layer: &str, name: &str| {
+        let name = if alone { name.to_owned() } else { format!("{layer}/{name}") };
+        &grads.iter().find(|(other, _)| *other == name).unwrap().1.values
+    };
+    assert_near_to(&format!("the input's gradient of {what}"), keras_input(&grads), &written[names::GRAD_INPUT]);
+    for (layer, local) in layers.iter().filter_map(|layer| layer.local().map(|local| (&layer.name, local))) {
+        let grad_weights = written.get(&names::grad_weights(layer));
+        assert_eq!(grad_weights.is_some(), local.trainable, "{what}");
+        let Some(grad_weights) = grad_weights else { continue };
+        let narrow: Vec<f32> = grad_weights.iter().map(|&value| value as f32).collect();
+        let stored = local.layout.from_canonical(&local.geometry, &narrow).unwrap();
+        let stored: Vec<f64> = stored.into_iter().map(f64::from).collect();
+        assert_near_to(&format!("the gradient of {layer}'s kernel of {what}"), keras(layer, "kernel"), &stored);
+        if let Some(grad_bias) = written.get(&names::grad_bias(layer)) {
+            assert_near_to(&format!("the gradient of {layer}'s bias of {what}"), keras(layer, "bias"), grad_bias);
+        }
     }
+}
+
+fn keras_input(grads: &[(String, npy::NpyArray)]) -> &[f32] {
+    &grads.iter().find(|(name, _)| name == "input").unwrap().1.values
+}
+
+fn assert_near_to(what: &str, keras: &[f32], ours: &[f64]) {
+    let largest = keras.iter().fold(0f32, |most, v| most.max(v.abs()));
+    assert_eq!(disagreement(keras, ours, 2e-5 * f64::from(largest)), None, "{what}");
 }
 
 #[test]
@@ -187,12 +152,12 @@ fn fixtures_compute_what_keras_computed() {
         let (name, model) = (text(case, "name"), read_case(case));
         let array = |entry: &Value, key| npy::read_npy(&cases().join(text(entry, key))).unwrap();
         if model.check_runnable().is_ok() {
-            let layers: Vec<_> = model.layers.iter().collect();
-            assert_close(name, &layers, &array(case, "x"), &array(case, "y"));
+            assert_close(name, &model, None, &array(case, "x"), &array(case, "y"));
+            assert_gradients(name, &model, None, case);
         }
         if let Some(alone) = case.get("alone") {
-            let layer = model.layer(text(alone, "layer")).unwrap();
-            assert_close(name, &[layer], &array(alone, "x"), &array(alone, "y"));
+            assert_close(name, &model, Some(text(alone, "layer")), &array(alone, "x"), &array(alone, "y"));
+            assert_gradients(name, &model, Some(text(alone, "layer")), alone);
         }
         // The names and layouts of gradients are those of the weights.
         let grads = npy::read_npz(&cases().join(text(case, "grads"))).unwrap();
@@ -213,7 +178,7 @@ fn digits_predict_as_keras() {
     assert_eq!(labels.shape, [450]);
     let h5 = Model::read(&folder.join("digits.h5")).unwrap();
     let keras = Model::read(&folder.join("digits.keras")).unwrap();
-    assert_close("digits", &h5.layers.iter().collect::<Vec<_>>(), &x, &predictions);
+    assert_close("digits", &h5, None, &x, &predictions);
     for ((_, a), (_, b)) in h5.locals().zip(keras.locals()) {
         assert_eq!(a, b);
     }

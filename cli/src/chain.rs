@@ -3,7 +3,6 @@
 use crate::failure::Failure;
 use locally_connected::Error;
 use locally_connected::keras::{self, Layer, Model};
-use locally_connected::network::Network;
 use std::path::Path;
 
 /// Reads a model.
@@ -13,7 +12,7 @@ pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
 
 /// The layers that run: all, or the one that `--layer` names.
 pub(crate) fn layers<'m>(model: &'m Model, only: Option<&str>) -> Result<&'m [Layer], Failure> {
-    Network::chain(model, only).map_err(|error| {
+    model.runnable(only).map_err(|error| {
         let names: Vec<_> = model.locals().map(|(layer, _)| layer.name.as_str()).collect();
         let names = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
         match (&error, only) {

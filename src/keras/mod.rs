@@ -35,6 +35,7 @@
 mod architecture;
 mod archive;
 mod build;
+mod chain;
 mod error;
 mod files;
 mod fit;

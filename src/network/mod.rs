@@ -2,12 +2,13 @@
 
 mod stage;
 
-use crate::config::{Activation, DataFormat, Implementation, Saved};
+use crate::config::{Implementation, Saved};
 use crate::gpu::{Backward, Forward, LocallyConnected, scoped};
 use crate::headless::Gpu;
-use crate::keras::{self, Kind, Layer, Model};
+use crate::keras::{self, Model};
+use crate::model::{Kind, Layer};
 use crate::{Error, Result};
-use stage::{Stage, Work, elements, transpose};
+use stage::{Stage, Work, transpose};
 use wgpu::BufferUsages;
 
 /// Bytes of samples and of what is computed from them that a [`Network`] keeps on the device at once by default.
@@ -86,66 +87,37 @@ struct Trace {
 }
 
 impl<'gpu> Network<'gpu> {
-    /// The layers of `model` that run: all of them, or the one locally connected layer of the name `only`.
-    ///
-    /// # Errors
-    /// Those of [`Model::check_runnable`]; [`Error::UnknownValue`] where there is no layer of that name, and
-    /// [`keras::Error::UnsupportedLayers`] where it isn't locally connected or can't run.
-    pub fn chain<'m>(model: &'m Model, only: Option<&str>) -> keras::Result<&'m [Layer]> {
-        let Some(name) = only else {
-            model.check_runnable()?;
-            return Ok(&model.layers);
-        };
-        let expected = "the names of the model's layers";
-        let unknown = || Error::UnknownValue { argument: "layer", expected, value: format!("{name:?}") };
-        let layer = model.layer(name).ok_or_else(unknown)?;
-        let refused = |reason| Err(keras::Error::UnsupportedLayers(vec![layer.unsupported(reason)]));
-        match &layer.kind {
-            Kind::LocallyConnected(_) => Ok(std::slice::from_ref(layer)),
-            Kind::Unsupported { reason: reason @ Some(_) } => refused(reason.clone()),
-            _ => refused(Some("only a locally connected layer runs alone".into())),
-        }
-    }
-
     /// Uploads the model's weights, or those of the one layer that `options` names.
     ///
     /// # Errors
-    /// Those of [`Network::chain`], of [`LocallyConnected::new`] and of the planner.
+    /// Those of [`Model::chain`], of [`LocallyConnected::new`] and of the planner.
     pub async fn new(gpu: &'gpu Gpu, model: &Model, options: &NetworkOptions) -> keras::Result<Self> {
-        let layers = Self::chain(model, options.layer.as_deref())?;
-        let mut stages = Vec::new();
-        // The shape of the values, from layer to layer.
-        let mut shape = layers.first().map(|layer| layer.input_shape.clone()).unwrap_or_default();
-        let input_shape = shape.clone();
-        let inputs = elements(&shape)?;
-        for layer in layers {
-            match &layer.kind {
-                Kind::LocallyConnected(local) => {
-                    let stage = Stage::local(gpu, &layer.name, local, options.implementation).await;
-                    stages.push(stage.map_err(|error| error.in_layer(&layer.name))?);
-                }
-                Kind::Activation(Activation::Linear) | Kind::Identity | Kind::Reshape(_) => {}
-                Kind::Activation(activation) => {
-                    let stage = Stage::activation(gpu, *activation, &shape, &layer.name).await;
-                    stages.push(stage.map_err(|error| error.in_layer(&layer.name))?);
-                }
-                Kind::Flatten { data_format } => {
-                    if let (DataFormat::ChannelsFirst, Some((&channels, rest))) = (data_format, shape.split_first())
-                        && channels > 1
-                        && rest.iter().any(|&n| n > 1)
-                    {
-                        let elements = elements(&shape)?;
-                        let work = Work::Transpose { channels, positions: rest.iter().product() };
-                        stages.push(Stage { work, inputs: elements, outputs: elements });
+        let only = options.layer.as_deref();
+        let (layers, chain) = (model.runnable(only)?, model.chain(only)?);
+        let mut stages: Vec<Stage> = Vec::new();
+        for Layer { name, kind } in &chain.layers {
+            let elements = stages.last().map_or(chain.inputs, |stage| stage.outputs);
+            let stage = match *kind {
+                Kind::Local { .. } => {
+                    match layers.iter().find(|layer| layer.name == *name).and_then(keras::Layer::local) {
+                        Some(local) => Stage::local(gpu, name, local, options.implementation).await,
+                        None => Err(Error::Missing { what: "a layer", why: "the chain runs it" }),
                     }
                 }
-                Kind::Unsupported { reason } => {
-                    return Err(keras::Error::UnsupportedLayers(vec![layer.unsupported(reason.clone())]));
+                Kind::Activation { activation, row } => Stage::activation(gpu, activation, [elements, row], name).await,
+                Kind::Transpose { rows, columns } => {
+                    let work = Work::Transpose { channels: rows as usize, positions: columns as usize };
+                    Ok(Stage { work, inputs: elements, outputs: elements })
                 }
-            }
-            shape = layer.output_shape.clone();
+            };
+            stages.push(stage.map_err(|error| error.in_layer(name))?);
         }
-        let outputs = elements(&shape)?;
+        let shape_of = |layer: Option<&keras::Layer>, shape: fn(&keras::Layer) -> &[usize]| {
+            layer.map(shape).unwrap_or_default().to_vec()
+        };
+        let input_shape = shape_of(layers.first(), |layer| &layer.input_shape);
+        let output_shape = shape_of(layers.last(), |layer| &layer.output_shape);
+        let (inputs, outputs) = (chain.inputs, chain.outputs());
         let largest = stages.iter().map(|stage| stage.inputs.max(stage.outputs)).max().unwrap_or(inputs);
         let limit = gpu.context().profile().max_buffer;
         if 4 * largest > limit {
@@ -153,7 +125,7 @@ impl<'gpu> Network<'gpu> {
             return Err(Error::Limit { what, needed: 4 * largest, unit: "bytes", limit, name }.into());
         }
         let budget = options.sample_budget.unwrap_or(SAMPLE_BUDGET);
-        Ok(Self { gpu, stages, input_shape, output_shape: shape, inputs, outputs, budget })
+        Ok(Self { gpu, stages, input_shape, output_shape, inputs, outputs, budget })
     }
 
     /// Shape of one input sample, without the batch.

@@ -54,11 +54,15 @@ impl Stage {
         }
     }
 
-    pub(super) async fn activation(gpu: &Gpu, activation: Activation, shape: &[usize], name: &str) -> Result<Self> {
-        let elements = elements(shape)?;
+    /// Of samples of so many elements, in rows of so many.
+    pub(super) async fn activation(
+        gpu: &Gpu,
+        activation: Activation,
+        [elements, row]: [u64; 2],
+        name: &str,
+    ) -> Result<Self> {
         // Softmax goes along the last axis, which is one of the positions in channels_first.
-        let row = shape.last().copied().unwrap_or(1);
-        let shape = [1, elements as usize / row, row];
+        let shape = [1, (elements / row) as usize, row as usize];
         let config = Config::new(1, [1, 1])
             .data_format(DataFormat::ChannelsFirst)
             .bias(Bias::None)
@@ -68,23 +72,6 @@ impl Stage {
         let layer = LocallyConnected::new(gpu.context(), &config, &shape).await?;
         layer.write_canonical(&vec![1.0; elements as usize])?;
         Ok(Self { work: Work::Activation { name: name.to_owned(), layer }, inputs: elements, outputs: elements })
-    }
-}
-
-/// Elements of one sample of `shape`.
-pub(super) fn elements(shape: &[usize]) -> Result<u64> {
-    let product = shape.iter().try_fold(1u64, |a, &b| a.checked_mul(b as u64));
-    match product {
-        Some(0) => {
-            let axis = shape.iter().position(|&n| n == 0).unwrap_or(0);
-            Err(Error::InputAxis { axis, shape: shape.to_vec() })
-        }
-        Some(elements) if elements < u32::MAX.into() => Ok(elements),
-        _ => Err(Error::TooLarge {
-            what: "the number of elements of one sample",
-            value: shape.iter().fold(1u128, |a, &b| a.saturating_mul(b as u128)),
-            limit: u64::from(u32::MAX) - 1,
-        }),
     }
 }
 

@@ -10,18 +10,21 @@ use std::path::Path;
 
 /// The library's rooms, files or folders of `src`, from the bottom up, each with those that it may take from. All may
 /// take errors.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("config", &[]),
     ("geometry", &["config"]),
     ("kernel", &["config", "geometry"]),
     ("plan", &["config", "geometry", "kernel"]),
-    ("reference", &["config", "geometry"]),
-    ("keras", &["config", "geometry"]),
+    ("ops", &["config", "geometry"]),
+    ("program", &["ops"]),
+    ("model", &["config", "geometry", "ops", "program"]),
+    ("reference", &["config", "geometry", "ops", "program"]),
+    ("keras", &["config", "geometry", "model"]),
     ("gpu", &["config", "geometry", "kernel", "plan"]),
     ("headless", &["config", "gpu"]),
     ("tune", &["config", "geometry", "gpu", "plan"]),
-    ("network", &["config", "geometry", "gpu", "headless", "keras", "kernel", "plan"]),
+    ("network", &["config", "geometry", "gpu", "headless", "keras", "kernel", "model", "plan"]),
 ];
 
 /// Other crates that only some rooms may name: what needs a device, what reads files.

@@ -66,10 +66,11 @@ impl Program {
             }
             // Only now: an operation never writes into what it reads.
             for id in operation.reads().into_iter().chain([written]) {
-                if let (Some(piece), true) = (scratch.of_buffer[id.index()], last[&id] == at) {
-                    if !free.contains(&piece) {
-                        free.push(piece);
-                    }
+                if let Some(piece) = scratch.of_buffer[id.index()]
+                    && last[&id] == at
+                    && !free.contains(&piece)
+                {
+                    free.push(piece);
                 }
             }
         }

@@ -15,6 +15,8 @@ mod keras_damage;
 #[cfg(feature = "keras")]
 mod keras_files;
 mod limits;
+#[cfg(feature = "keras")]
+mod programs;
 mod properties;
 mod ranges;
 mod shaders;

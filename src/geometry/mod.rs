@@ -14,7 +14,7 @@ pub use taps::{AxisTaps, NO_TAP};
 
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation, Padding};
 use crate::{Error, Result};
-use readers::Readers;
+use readers::{Readers, longest};
 use size::fits_u32;
 use std::sync::Arc;
 
@@ -160,6 +160,24 @@ impl Geometry {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Entries of the longest row.
+    #[must_use]
+    pub fn most_entries(&self) -> u64 {
+        self.pattern().map_or(self.window().into(), |pattern| longest(pattern.starts()))
+    }
+
+    /// Readers of an input along the outer axis, and those along the two outer axes, together.
+    #[must_use]
+    pub fn outer_readers(&self) -> u64 {
+        self.readers.outer
+    }
+
+    /// Readers of the input element that has most.
+    #[must_use]
+    pub fn most_readers(&self) -> u64 {
+        self.readers.most
     }
 
     /// The same geometry for a layer that is executed by `implementation`.

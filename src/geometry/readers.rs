@@ -1,12 +1,14 @@
 //! How many read an input, and how long the longest sums are.
 
-use super::{AxisTaps, Geometry, Pattern};
+use super::{AxisTaps, Pattern};
 
 /// Counted once: plans ask often, and the tables may be long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Readers {
-    outer: u64,
-    most: u64,
+    /// Along the outer axis, and along the two outer ones, together.
+    pub(super) outer: u64,
+    /// Of the input element that has most.
+    pub(super) most: u64,
 }
 
 impl Readers {
@@ -24,27 +26,7 @@ impl Readers {
     }
 }
 
-impl Geometry {
-    /// Entries of the longest row.
-    #[must_use]
-    pub fn most_entries(&self) -> u64 {
-        self.pattern().map_or(self.window().into(), |pattern| longest(pattern.starts()))
-    }
-
-    /// Readers of an input along the outer axis, and those along the two outer axes, together.
-    #[must_use]
-    pub fn outer_readers(&self) -> u64 {
-        self.readers.outer
-    }
-
-    /// Readers of the input element that has most.
-    #[must_use]
-    pub fn most_readers(&self) -> u64 {
-        self.readers.most
-    }
-}
-
 /// Length of the longest of the ranges that begin at `starts`.
-fn longest(starts: &[u32]) -> u64 {
+pub(super) fn longest(starts: &[u32]) -> u64 {
     starts.windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0)
 }

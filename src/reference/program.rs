@@ -65,13 +65,15 @@ impl Memory {
 
 fn local_forward(o: &LocalForward, memory: &Memory) -> Vec<f64> {
     let (layer, input, weights) = (&o.layer, memory.of(o.input), memory.of(o.weights));
-    let mut z = match layer.pattern() {
-        Some(_) => sparse::sparse_forward(layer, &SparseIndex::new(layer), input, weights),
-        None => loops::loop_forward(layer, input, weights, &[]),
+    let bias = o.bias.map_or(&[][..], |bias| memory.of(bias));
+    let z = match layer.pattern() {
+        Some(_) => {
+            let mut z = sparse::sparse_forward(layer, &SparseIndex::new(layer), input, weights);
+            loops::add_bias(layer, &mut z, bias);
+            z
+        }
+        None => loops::loop_forward(layer, input, weights, bias),
     };
-    if let Some(bias) = o.bias {
-        loops::add_bias(layer, &mut z, memory.of(bias));
-    }
     super::activate(&z, o.activation)
 }
 

@@ -89,7 +89,7 @@ fn compile(device: &wgpu::Device, variant: Variant) -> Result<Pipeline> {
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some("main"),
-        // Every kernel writes its workgroup memory before reading it (tests/shaders.rs).
+        // Every kernel writes its workgroup memory before reading it (tests/determinism.rs runs them all).
         compilation_options: wgpu::PipelineCompilationOptions {
             zero_initialize_workgroup_memory: false,
             ..Default::default()

@@ -3,7 +3,8 @@
 //! Lines that begin with a mark are for this page alone; one that can't be obeyed is an error, never left as it is.
 //!
 //! - `#import shared/window` stands for that file of `shaders/`, the first time that it is imported; with
-//!   `with Unit = Input, …` behind it for that file with these words replaced.
+//!   `with Unit = Input, …` behind it for that file with these letters replaced wherever they stand, one pair after the
+//!   other.
 //! - `#if A == B`, `#else` and `#end` keep the lines for which it holds, of constants.
 //! - `#unroll for (var name = START; name < END; name++) {`, or `name += STEP`, of constants, is written out as blocks
 //!   that begin with `const name = …;`. The loop begins and ends at lines of its own.
@@ -54,8 +55,8 @@ pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String,
         constants.iter().map(|(name, value)| format!("const {} = {value}u;\n", name.to_uppercase())).collect();
     import(source, SHARED, &mut BTreeSet::new(), &mut text)?;
     let lines: Vec<&str> = text.lines().collect();
+    let lines = cases(&lines, &Constants::of(&lines))?;
     let constants = Constants::of(&lines);
-    let lines = cases(&lines, &constants)?;
     let mut out = String::with_capacity(2 * text.len());
     write(&lines, &constants, &mut out)?;
     Ok(out)
@@ -85,22 +86,30 @@ fn import(source: &str, files: &[(&str, &str)], done: &mut BTreeSet<String>, out
     Ok(())
 }
 
+/// A case whose lines are being read.
+struct Case {
+    holds: bool,
+    /// It is the one of `#if`, not of `#else`.
+    first: bool,
+}
+
 /// The lines that are there, by `#if`.
 fn cases<'a>(lines: &[&'a str], constants: &Constants<'_>) -> Result<Vec<&'a str>, String> {
     let mut kept = Vec::with_capacity(lines.len());
-    let mut open = Vec::new();
+    let mut open: Vec<Case> = Vec::new();
     for &line in lines {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("#if", condition) => {
-                let holds = constants.value(condition).ok_or_else(|| format!("no constants decide it: {line}"))?;
-                open.push(holds == 1);
+                let truth = constants.value(condition).filter(|&value| value <= 1);
+                let holds = truth.ok_or_else(|| format!("no constants decide it: {line}"))? == 1;
+                open.push(Case { holds, first: true });
             }
             ("#else", "") => match open.last_mut() {
-                Some(holds) => *holds = !*holds,
-                None => return Err("#else without #if".into()),
+                Some(case) if case.first => *case = Case { holds: !case.holds, first: false },
+                _ => return Err("#else without #if".into()),
             },
             ("#end", "") => drop(open.pop().ok_or("#end without #if")?),
-            _ if open.iter().all(|&holds| holds) => kept.push(line),
+            _ if open.iter().all(|case| case.holds) => kept.push(line),
             _ => {}
         }
     }
@@ -198,6 +207,8 @@ mod tests {
             "#unroll\nfor (var i = 0u; i < 4u; i++) {\n}\n",
             "#if params.count\n#end\n",
             "#if 1u == 1u\n",
+            "#if 2u\n#end\n",
+            "#if true\n#else\n#else\n#end\n",
             "#else\n",
             "#end\n",
             "#import shared/nothing\n",

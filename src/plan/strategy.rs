@@ -27,7 +27,8 @@ pub struct Strategy {
 
 impl Strategy {
     /// For few samples the weights are a stream, for more the arithmetic counts; hundreds of processors want several
-    /// workgroups each. Measured on an H100: none of the other values tried is 2 % better (docs/performance.md).
+    /// workgroups each. On an H100 none of the values tried of `split_batch`,
+    /// `tile_batch`, `busy_groups`, `split_terms` and `sparse_ahead` was 2 % better (docs/performance.md).
     pub const GPU: Self = Self {
         split_batch: 8,
         split_terms: 2,

@@ -1,6 +1,7 @@
 //! The CPU twins of the kernels: plain loops, sums in f64, one function per kernel under the kernel's name.
 //!
-//! Operands are f32 as on the device; results are f64, so that what a comparison shows is the device's rounding alone.
+//! Operands are f32 as on the device, or f64; results are f64, so that what a comparison shows is the device's rounding
+//! alone. Between the operations of a program ([`run`]) nothing is rounded.
 
 mod activation;
 mod dense;

@@ -121,18 +121,26 @@ impl Clock {
     /// speed and below, and takes longer to raise it again than most rows take to measure.
     pub(crate) fn keep_awake<T>(&self, prepare: impl FnOnce() -> T) -> T {
         let Some(busy) = &self.busy else { return prepare() };
-        let prepared = AtomicBool::new(false);
+        /// Says so however the preparing ends, or the thread beside it would never.
+        struct Ended<'a>(&'a AtomicBool);
+        impl Drop for Ended<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // What is wrong with a device shows when something is timed.
-                while !prepared.load(Ordering::Relaxed) && self.lost.get().is_none() {
+                while !ended.load(Ordering::Relaxed) && self.lost.get().is_none() {
                     self.submit(busy);
-                    let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+                    if self.device.poll(wgpu::PollType::wait_indefinitely()).is_err() {
+                        break;
+                    }
                 }
             });
-            let result = prepare();
-            prepared.store(true, Ordering::Relaxed);
-            result
+            let _ended = Ended(&ended);
+            prepare()
         })
     }
 

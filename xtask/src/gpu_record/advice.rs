@@ -68,7 +68,7 @@ impl Advice {
         }
     }
 
-    /// As it stands in `src/plan/profile.rs`.
+    /// As it stands in `src/plan/strategy.rs`.
     pub(super) fn literal(&self) -> String {
         let mut text = "Strategy {\n".to_owned();
         for (name, value) in &self.strategy {

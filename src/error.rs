@@ -25,6 +25,20 @@ pub enum Error {
         /// The kernel's name.
         kernel: &'static str,
     },
+    /// A program's operations don't fit its buffers.
+    #[error("{what} of the program: {why}")]
+    Program {
+        /// The buffer, or the operation by its place.
+        what: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An input or a parameter of a program has no values.
+    #[error("the program's buffer {name:?} is given no values")]
+    NotGiven {
+        /// The buffer's name.
+        name: String,
+    },
     /// A mark in a file of WGSL can't be obeyed.
     #[error("{kernel}: {message}")]
     Shader {

@@ -94,6 +94,8 @@ pub mod names {
 /// The buffers that a layer's forward pass leaves to its backward pass.
 struct Trace {
     input: BufferId,
+    /// Elements of a sample of it.
+    inputs: u64,
     weights: Option<BufferId>,
     /// What [`Activation::saved`] asks for.
     saved: BufferId,
@@ -117,9 +119,9 @@ impl Layer {
         }
     }
 
-    fn forward(&self, program: &mut Program, input: BufferId, output: BufferId, keep: bool) -> Trace {
+    fn forward(&self, program: &mut Program, (input, inputs): (BufferId, u64), output: BufferId, keep: bool) -> Trace {
         let (activation, row) = self.activation();
-        let mut trace = Trace { input, weights: None, saved: output };
+        let mut trace = Trace { input, inputs, weights: None, saved: output };
         match &self.kind {
             Kind::Local { geometry, implementation, .. } => {
                 let shape = Shape::of_weights(geometry);
@@ -197,20 +199,22 @@ impl Layer {
                     let layer = layer.clone();
                     program.operations.push(Operation::GradBias(GradBias { layer, grad_output: grad_sums, grad_bias }));
                 }
-                program.operations.push(Operation::LocalGradInput(LocalGradInput {
-                    layer,
-                    implementation,
-                    weights,
-                    grad_output: grad_sums,
-                    grad_input,
+                let grad_output = grad_sums;
+                program.operations.extend(grad_input.map(|grad_input| {
+                    Operation::LocalGradInput(LocalGradInput {
+                        layer,
+                        implementation,
+                        weights,
+                        grad_output,
+                        grad_input,
+                    })
                 }));
             }
-            (&Kind::Transpose { rows, columns }, _) => {
-                let transpose = Transpose { rows: columns, columns: rows, input: grad_output, output: grad_input };
-                program.operations.push(Operation::Transpose(transpose));
-            }
-            _ if activated => program.operations.push(grad(grad_input)),
-            _ => program.operations.push(copy(grad_output, grad_input)),
+            (&Kind::Transpose { rows, columns }, _) => program.operations.extend(grad_input.map(|output| {
+                Operation::Transpose(Transpose { rows: columns, columns: rows, input: grad_output, output })
+            })),
+            _ if activated => program.operations.extend(grad_input.map(grad)),
+            _ => program.operations.extend(grad_input.map(|grad_input| copy(grad_output, grad_input))),
         }
     }
 }
@@ -219,7 +223,17 @@ impl Layer {
 #[derive(Clone, Copy)]
 struct Gradients {
     grad_output: BufferId,
-    grad_input: BufferId,
+    /// None where nobody wants it.
+    grad_input: Option<BufferId>,
+}
+
+/// Which gradients [`Chain::backward`] computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// That of the input, and those of all trainable layers' parameters.
+    All,
+    /// Those of the parameters alone, which is what training needs: nothing is computed below the first trainable layer.
+    Parameters,
 }
 
 /// The values as they are.
@@ -242,24 +256,31 @@ impl Chain {
         program
     }
 
-    /// From [`names::INPUT`] and [`names::GRAD_OUTPUT`] to [`names::OUTPUT`], [`names::GRAD_INPUT`] and the gradients of
-    /// the parameters of all trainable layers, for the loss `Σ output · grad_output`.
+    /// From [`names::INPUT`] and [`names::GRAD_OUTPUT`] to [`names::OUTPUT`], [`names::GRAD_INPUT`] if it is wanted, and the
+    /// gradients of the parameters of all trainable layers, for the loss `Σ output · grad_output`.
     #[must_use]
-    pub fn backward(&self) -> Program {
+    pub fn backward(&self, wanted: Wanted) -> Program {
         let mut program = Program::default();
         let traces = self.run_forward(&mut program, true);
         let mut grad_output = program.add(names::GRAD_OUTPUT, Usage::Input, Shape::Samples(self.outputs()));
-        for ((layer, trace), at) in self.layers.iter().zip(&traces).zip(0..self.layers.len()).rev() {
-            let Shape::Samples(inputs) = program.buffer(trace.input).shape else { continue };
-            let (name, usage) = match at {
-                0 => (names::GRAD_INPUT.to_owned(), Usage::Output),
-                _ => (format!("{}/grad_input", layer.name), Usage::Scratch),
-            };
-            let grad_input = program.add(name, usage, Shape::Samples(inputs));
+        let trains = |layer: &Layer| matches!(layer.kind, Kind::Local { trainable: true, .. });
+        // The layers from the first whose gradients are wanted on; before it nothing needs any.
+        let first = match wanted {
+            Wanted::All => 0,
+            Wanted::Parameters => self.layers.iter().position(trains).unwrap_or(self.layers.len()),
+        };
+        for ((layer, trace), at) in self.layers.iter().zip(&traces).zip(0..self.layers.len()).skip(first).rev() {
+            let grad_input = (at > first || wanted == Wanted::All).then(|| {
+                let (name, usage) = match at {
+                    0 => (names::GRAD_INPUT.to_owned(), Usage::Output),
+                    _ => (format!("{}/grad_input", layer.name), Usage::Scratch),
+                };
+                program.add(name, usage, Shape::Samples(trace.inputs))
+            });
             layer.backward(&mut program, trace, Gradients { grad_output, grad_input });
-            grad_output = grad_input;
+            grad_output = grad_input.unwrap_or(grad_output);
         }
-        if self.layers.is_empty() {
+        if self.layers.is_empty() && wanted == Wanted::All {
             let grad_input = program.add(names::GRAD_INPUT, Usage::Output, Shape::Samples(self.inputs));
             program.operations.push(copy(grad_output, grad_input));
         }
@@ -274,10 +295,10 @@ impl Chain {
                 0 => (names::OUTPUT.to_owned(), Usage::Output),
                 _ => (format!("{}/output", layer.name), Usage::Scratch),
             };
-            inputs = layer.outputs(inputs);
-            let output = program.add(name, usage, Shape::Samples(inputs));
-            traces.push(layer.forward(program, input, output, keep));
-            input = output;
+            let outputs = layer.outputs(inputs);
+            let output = program.add(name, usage, Shape::Samples(outputs));
+            traces.push(layer.forward(program, (input, inputs), output, keep));
+            (input, inputs) = (output, outputs);
         }
         if self.layers.is_empty() {
             let output = program.add(names::OUTPUT, Usage::Output, Shape::Samples(self.inputs));

@@ -1,7 +1,8 @@
 //! The order of operations, and the memory between them.
 
 use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
-use std::collections::BTreeMap;
+use crate::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Operations in the order in which they run, and the buffers on which they do; for any batch.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,10 +37,52 @@ impl Program {
         self.buffers.iter().position(|buffer| buffer.name == name).map(|at| BufferId(at as u32))
     }
 
-    /// A buffer.
+    /// A buffer; none where the program has no such one.
     #[must_use]
-    pub fn buffer(&self, id: BufferId) -> &Buffer {
-        &self.buffers[id.index()]
+    pub fn buffer(&self, id: BufferId) -> Option<&Buffer> {
+        self.buffers.get(id.index())
+    }
+
+    /// Checks what executors rely on: names that stand for one buffer each, operands of the shapes that their operations
+    /// say, everything written once and before it is read, and nothing written that was given.
+    ///
+    /// # Errors
+    /// [`Error::Program`].
+    pub fn check(&self) -> Result<()> {
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self.buffers.iter().find(|buffer| !names.insert(&buffer.name)) {
+            return Err(Error::Program { what: format!("buffer {:?}", twice.name), why: "another has its name" });
+        }
+        let given = |buffer: &Buffer| matches!(buffer.usage, Usage::Input | Usage::Parameter);
+        let mut there: Vec<bool> = self.buffers.iter().map(given).collect();
+        for (operation, at) in self.operations.iter().zip(0usize..) {
+            let wrong = |why| Err(Error::Program { what: format!("operation {at}"), why });
+            let output = operation.writes();
+            let Some(written) = self.buffer(output) else { return wrong("it writes a buffer that isn't there") };
+            if let Some(why) = operation.fault(written.shape) {
+                return wrong(why);
+            }
+            for input in operation.reads() {
+                if there.get(input.index()) != Some(&true) {
+                    return wrong("it reads what nothing wrote before it");
+                }
+            }
+            if there[output.index()] {
+                return wrong("it writes what is there already");
+            }
+            for (id, shape) in operation.shapes(written.shape) {
+                if self.buffer(id).is_none_or(|buffer| buffer.shape != shape) {
+                    return wrong("an operand has another shape");
+                }
+            }
+            there[output.index()] = true;
+        }
+        match self.buffers.iter().zip(there).find(|(_, there)| !there) {
+            Some((buffer, _)) => {
+                Err(Error::Program { what: format!("buffer {:?}", buffer.name), why: "nothing writes it" })
+            }
+            None => Ok(()),
+        }
     }
 
     /// The buffers of one usage.
@@ -60,14 +103,15 @@ impl Program {
         let mut free: Vec<usize> = Vec::new();
         for (operation, at) in self.operations.iter().zip(0..) {
             let written = operation.writes();
-            let Buffer { usage, shape, .. } = *self.buffer(written);
-            if usage == Usage::Scratch && scratch.of_buffer[written.index()].is_none() {
+            if let Some(&Buffer { usage: Usage::Scratch, shape, .. }) = self.buffer(written)
+                && scratch.of_buffer[written.index()].is_none()
+            {
                 scratch.of_buffer[written.index()] = Some(scratch.place(shape, &mut free));
             }
             // Only now: an operation never writes into what it reads.
             for id in operation.reads().into_iter().chain([written]) {
-                if let Some(piece) = scratch.of_buffer[id.index()]
-                    && last[&id] == at
+                if let Some(&Some(piece)) = scratch.of_buffer.get(id.index())
+                    && last.get(&id) == Some(&at)
                     && !free.contains(&piece)
                 {
                     free.push(piece);

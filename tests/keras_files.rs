@@ -3,7 +3,7 @@
 use crate::common::{disagreement, root};
 use locally_connected::geometry::{Geometry, KerasLayout};
 use locally_connected::keras::{self, FileFormat, Kind, Layer, Local, Model, npy};
-use locally_connected::model::names;
+use locally_connected::model::{Wanted, names};
 use locally_connected::reference::{Values, run};
 use locally_connected::{Activation, Bias, Config, DataFormat, Padding};
 use serde_json::Value;
@@ -75,7 +75,8 @@ fn assert_gradients(what: &str, model: &Model, only: Option<&str>, folder: &Valu
     let (x, dy) = (array("x"), array("dy"));
     let grads = npy::read_npz(&cases().join(text(folder, "grads"))).unwrap();
     let chain = model.chain(only).unwrap();
-    let written = run(&chain.backward(), x.shape[0] as u32, &values(model, &x.values, Some(&dy.values))).unwrap();
+    let written =
+        run(&chain.backward(Wanted::All), x.shape[0] as u32, &values(model, &x.values, Some(&dy.values))).unwrap();
     let layers = model.runnable(only).unwrap();
     let alone = layers.iter().filter(|layer| layer.local().is_some()).count() == 1;
     let keras = |layer: &str, name: &str| {

@@ -1,12 +1,12 @@
 //! Programs: what every executor may rely on, over all of the fixtures' models.
 
 use crate::common::root;
-use locally_connected::Activation;
 use locally_connected::keras::Model;
-use locally_connected::model::names;
-use locally_connected::ops::{Shape, Usage};
+use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
+use locally_connected::ops::{Operation, Shape, Transpose, Usage};
 use locally_connected::program::Program;
 use locally_connected::reference::{self, Values};
+use locally_connected::{Activation, Error};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The programs of every model that runs as a whole, and of the digits', with a name each.
@@ -21,7 +21,8 @@ fn programs() -> Vec<(String, Program)> {
             let name = model.display().to_string();
             let Ok(chain) = Model::read(&model).expect("a model").chain(None) else { continue };
             programs.push((format!("{name} forward"), chain.forward()));
-            programs.push((format!("{name} backward"), chain.backward()));
+            programs.push((format!("{name} backward"), chain.backward(Wanted::All)));
+            programs.push((format!("{name} training"), chain.backward(Wanted::Parameters)));
         }
     }
     assert!(programs.len() > 100, "{}", programs.len());
@@ -31,6 +32,7 @@ fn programs() -> Vec<(String, Program)> {
 #[test]
 fn operations_read_what_was_written_and_write_what_they_do_not_read() {
     for (name, program) in programs() {
+        assert_eq!(program.check(), Ok(()), "{name}");
         let distinct: BTreeSet<_> = program.buffers.iter().map(|buffer| &buffer.name).collect();
         assert_eq!(distinct.len(), program.buffers.len(), "{name}: names");
         let given = |usage| matches!(usage, Usage::Input | Usage::Parameter);
@@ -65,7 +67,7 @@ fn scratch_is_there_as_long_as_it_is_read() {
             if let Some(piece) = scratch.of_buffer[output.index()] {
                 let inputs = operation.reads().into_iter().filter_map(|input| scratch.of_buffer[input.index()]);
                 assert!(inputs.into_iter().all(|other| other != piece), "{name}: read and written by one operation");
-                let (shape, room) = (program.buffer(output).shape, scratch.pieces[piece]);
+                let (shape, room) = (program.buffer(output).expect("it").shape, scratch.pieces[piece]);
                 assert!(shape.elements(7) <= room.elements(7), "{name}: {shape:?} in {room:?}");
                 holds.insert(piece, output);
             }
@@ -84,17 +86,15 @@ fn what_is_not_given_is_named() {
     let model = Model::read(&root().join("tests/fixtures/digits/digits.h5")).expect("a model");
     let chain = model.chain(None).expect("it runs");
     let program = chain.forward();
-    let missing = reference::run(&program, 1, &Values::new()).expect_err("nothing is given").to_string();
-    assert!(missing.contains("\"input\""), "{missing}");
+    let missing = reference::run(&program, 1, &Values::new()).expect_err("nothing is given");
+    assert_eq!(missing, Error::NotGiven { name: "input".into() });
     let mut values: Values =
         model.parameters().expect("weights").into_iter().map(|(name, v)| (name, wide(&v))).collect();
     values.insert(names::INPUT.into(), vec![0.0; 3]);
     let short = reference::run(&program, 1, &values).expect_err("too few").to_string();
     assert!(short.contains("64") && short.contains('3'), "{short}");
-    let Shape::Samples(outputs) = program.buffer(program.find(names::OUTPUT).expect("it")).shape else {
-        panic!("samples")
-    };
-    assert_eq!(outputs, chain.outputs());
+    let output = program.find(names::OUTPUT).and_then(|output| program.buffer(output)).expect("an output");
+    assert_eq!(output.shape, Shape::Samples(chain.outputs()));
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -118,4 +118,63 @@ fn outputs_determine_the_derivatives_that_they_are_saved_for() {
     }
     assert!(compared >= 7, "{compared}");
     assert!(reference::derivative_from_output(1.0, Activation::Swish).is_nan());
+}
+
+/// What training needs is computed as it is among all gradients, and what it doesn't need isn't.
+#[test]
+fn training_leaves_out_the_input_s_gradient() {
+    let model = Model::read(&root().join("tests/fixtures/digits/digits.h5")).expect("a model");
+    let chain = model.chain(None).expect("it runs");
+    let parameters = model.parameters().expect("weights");
+    let mut values: Values = parameters.into_iter().map(|(name, v)| (name, wide(&v))).collect();
+    values.insert(names::INPUT.into(), (0..64u8).map(|i| f64::from(i) / 64.0).collect());
+    values.insert(names::GRAD_OUTPUT.into(), vec![1.0; chain.outputs() as usize]);
+    let run = |wanted| reference::run(&chain.backward(wanted), 1, &values).expect("it runs");
+    let (all, training) = (run(Wanted::All), run(Wanted::Parameters));
+    assert!(all.contains_key(names::GRAD_INPUT) && !training.contains_key(names::GRAD_INPUT));
+    let gradients: Vec<_> = training.iter().filter(|(name, _)| name.contains("/grad_")).collect();
+    assert!(gradients.len() >= 4, "{}", gradients.len());
+    assert!(gradients.iter().all(|(name, values)| all[*name] == **values));
+}
+
+#[test]
+fn programs_that_are_none_are_refused() {
+    let why = |program: &Program| match (program.check(), reference::run(program, 1, &Values::new())) {
+        (Err(Error::Program { what, why }), Err(same)) => {
+            assert_eq!(same, Error::Program { what: what.clone(), why });
+            format!("{what}: {why}")
+        }
+        other => panic!("{other:?}"),
+    };
+    let transpose = |rows, columns, from: u64, to: u64| {
+        let mut program = Program::default();
+        let input = program.add("input", Usage::Input, Shape::Samples(from));
+        let output = program.add("output", Usage::Output, Shape::Samples(to));
+        program.operations.push(Operation::Transpose(Transpose { rows, columns, input, output }));
+        (program, input, output)
+    };
+    assert_eq!(transpose(2, 3, 6, 6).0.check(), Ok(()));
+    assert_eq!(why(&transpose(2, 3, 6, 5).0), "operation 0: an operand has another shape");
+    assert_eq!(why(&transpose(0, 6, 0, 0).0), "operation 0: it has no rows or no columns");
+    assert_eq!(why(&transpose(u64::MAX, 2, 6, 6).0), "operation 0: an operand has another shape");
+    let (mut program, _, output) = transpose(2, 3, 6, 6);
+    program.operations[0] = Operation::Transpose(Transpose { rows: 2, columns: 3, input: output, output });
+    assert_eq!(why(&program), "operation 0: it reads what nothing wrote before it");
+    let (mut program, input, _) = transpose(2, 3, 6, 6);
+    program.operations[0] = Operation::Transpose(Transpose { rows: 2, columns: 3, input, output: input });
+    assert_eq!(why(&program), "operation 0: it writes what is there already");
+    let (mut program, ..) = transpose(2, 3, 6, 6);
+    let elsewhere = program.clone().add("elsewhere", Usage::Scratch, Shape::Samples(6));
+    program.operations[0] =
+        Operation::Transpose(Transpose { rows: 2, columns: 3, input: elsewhere, output: elsewhere });
+    assert_eq!(why(&program), "operation 0: it writes a buffer that isn't there");
+    assert_eq!(program.scratch().pieces, []);
+    // Of two layers of one name, one would have the other's values.
+    let softmax = |row| Kind::Activation { activation: Activation::Softmax, row };
+    let layer = |name: &str, row| Layer { name: name.into(), kind: softmax(row) };
+    let chain = |layers| Chain { inputs: 6, layers };
+    assert_eq!(why(&chain(vec![layer("a", 4)]).forward()), "operation 0: a sample isn't made of its rows");
+    assert_eq!(why(&chain(vec![layer("a", 0)]).forward()), "operation 0: a sample isn't made of its rows");
+    let twice = chain(vec![layer("a", 6), layer("a", 6), layer("b", 6)]);
+    assert_eq!(why(&twice.forward()), "buffer \"a/output\": another has its name");
 }

@@ -202,9 +202,9 @@ fn variants_keep_webgpu_s_default_limits() {
         let (module, _) = module(variant);
         let name = variant.name();
         let bytes = workgroup_memory(&module);
-        // Larger tiles are planned where the device has room for them.
-        let tile = variant.tile().map_or(0, TileShape::memory);
-        assert!(bytes <= 16_384.max(tile), "{name} has {bytes} bytes of workgroup memory");
+        // Larger tiles are planned only where the device has room for them (`assert_keeps_limits`).
+        let most = if variant.tile().is_some() { 32 << 10 } else { 16 << 10 };
+        assert!(bytes <= most, "{name} has {bytes} bytes of workgroup memory");
         let [x, y, z] = module.entry_points[0].workgroup_size;
         assert_eq!([x, y, z], [variant.threads(), 1, 1], "{name}");
         assert!(x * y * z <= 256 && x <= 256 && y <= 256 && z <= 64, "{name}: workgroups of {x} x {y} x {z}");
@@ -276,7 +276,8 @@ fn every_kernel_has_a_cpu_twin() {
     for info in KERNELS {
         let twin = ["_tiled", "_split"].into_iter().find_map(|form| info.name.strip_suffix(form));
         let twin = twin.unwrap_or(info.name);
-        assert!(reference.contains(&format!("pub fn {twin}(")), "reference::{twin} is missing");
+        let there = ['(', '<'].iter().any(|after| reference.contains(&format!("pub fn {twin}{after}")));
+        assert!(there, "reference::{twin} is missing");
     }
 }
 

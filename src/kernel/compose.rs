@@ -108,7 +108,9 @@ fn cases<'a>(lines: &[&'a str], constants: &Constants<'_>) -> Result<Vec<&'a str
                 Some(case) if case.first => *case = Case { holds: !case.holds, first: false },
                 _ => return Err("#else without #if".into()),
             },
-            ("#end", "") => drop(open.pop().ok_or("#end without #if")?),
+            ("#end", "") => {
+                open.pop().ok_or("#end without #if")?;
+            }
             _ if open.iter().all(|case| case.holds) => kept.push(line),
             _ => {}
         }

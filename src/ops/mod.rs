@@ -216,6 +216,59 @@ impl Operation {
         }
     }
 
+    /// Its operands with the shapes that they must have; those of an operation that fits operands of any size have that of
+    /// what it writes, `written`.
+    pub(crate) fn shapes(&self, written: Shape) -> Vec<(BufferId, Shape)> {
+        let inputs = |layer: &Geometry| Shape::Samples(layer.inputs());
+        let outputs = |layer: &Geometry| Shape::Samples(layer.outputs());
+        match self {
+            Self::LocalForward(o) => {
+                let bias = o.bias.map(|bias| (bias, Shape::Fixed(o.layer.biases())));
+                let rest = [(o.input, inputs(&o.layer)), (o.weights, Shape::of_weights(&o.layer))];
+                rest.into_iter().chain([(o.output, outputs(&o.layer))]).chain(bias).collect()
+            }
+            Self::LocalGradInput(o) => vec![
+                (o.weights, Shape::of_weights(&o.layer)),
+                (o.grad_output, outputs(&o.layer)),
+                (o.grad_input, inputs(&o.layer)),
+            ],
+            Self::LocalGradWeights(o) => vec![
+                (o.input, inputs(&o.layer)),
+                (o.grad_output, outputs(&o.layer)),
+                (o.grad_weights, Shape::of_weights(&o.layer)),
+            ],
+            Self::GradBias(o) => {
+                vec![(o.grad_output, outputs(&o.layer)), (o.grad_bias, Shape::Fixed(o.layer.biases()))]
+            }
+            Self::Activate(o) => vec![(o.input, written)],
+            Self::ActivateGrad(o) => vec![(o.saved, written), (o.grad_output, written)],
+            Self::Transpose(o) => {
+                let shape = Shape::Samples(o.rows.saturating_mul(o.columns));
+                vec![(o.input, shape), (o.output, shape)]
+            }
+        }
+    }
+
+    /// What is wrong with its own numbers, where something is; `written` is the shape of what it writes.
+    pub(crate) fn fault(&self, written: Shape) -> Option<&'static str> {
+        let rows = |row: u64| match written {
+            Shape::Samples(elements) => row > 0 && elements.is_multiple_of(row),
+            Shape::Fixed(_) | Shape::Weights { .. } => false,
+        };
+        match self {
+            Self::LocalForward(o) if o.activation.over_rows() => Some("an activation over rows is an operation alone"),
+            Self::LocalForward(o) if o.bias.is_some() != (o.layer.biases() > 0) => {
+                Some("its layer says whether there is a bias")
+            }
+            Self::GradBias(o) if o.layer.biases() == 0 => Some("its layer has no bias"),
+            Self::Activate(Activate { row, .. }) | Self::ActivateGrad(ActivateGrad { row, .. }) if !rows(*row) => {
+                Some("a sample isn't made of its rows")
+            }
+            Self::Transpose(o) if o.rows == 0 || o.columns == 0 => Some("it has no rows or no columns"),
+            _ => None,
+        }
+    }
+
     /// The one buffer that it writes, whole; never one that it reads.
     #[must_use]
     pub fn writes(&self) -> BufferId {

@@ -111,7 +111,7 @@ impl Planner<'_> {
                         rows: samples.count,
                         columns: params.dense_columns,
                         depth: params.dense_rows.into(),
-                    });
+                    })?;
                     let tile = tile(shape, dense_widths(&params));
                     let variant = DenseForward { tile }.listed()?;
                     let groups = shape.tiles(samples.count, params.dense_columns);
@@ -141,7 +141,7 @@ impl Planner<'_> {
                     rows: samples.count,
                     columns: params.dense_rows,
                     depth: params.dense_columns.into(),
-                });
+                })?;
                 let tile = tile(shape, dense_widths(&params));
                 let variant = DenseGradInput { tile }.listed()?;
                 let groups = shape.tiles(samples.count, params.dense_rows);
@@ -166,7 +166,7 @@ impl Planner<'_> {
                     rows: params.dense_rows,
                     columns: params.dense_columns,
                     depth: samples.count.into(),
-                });
+                })?;
                 let tile = tile(shape, dense_widths(&params));
                 let variant = DenseGradKernel { tile }.listed()?;
                 let groups = shape.tiles(params.dense_rows, params.dense_columns);

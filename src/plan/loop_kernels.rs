@@ -245,7 +245,7 @@ impl Planner<'_> {
         if samples < self.strategy().tile_batch {
             return None;
         }
-        let shape = self.best_shape(products);
+        let shape = self.best_shape(products).ok()?;
         let &Products { rows, columns, .. } = products;
         let computed = shape.tiles(rows, columns) * u64::from(shape.rows()) * u64::from(shape.columns());
         let wanted = u64::from(rows) * u64::from(columns);

@@ -2,6 +2,7 @@
 
 use super::Planner;
 use crate::kernel::{DEPTH, TILE_SHAPES, TileShape};
+use crate::{Error, Result};
 
 /// Products that tiles compute.
 #[derive(Debug, Clone, Copy)]
@@ -17,15 +18,18 @@ impl Planner<'_> {
     /// `Strategy::tile_shape`, or the shape that takes least time of those that the device has room for. A step costs a
     /// thread its multiply-adds and its loads from workgroup memory; tiles over the edge are paid for whole, and so are
     /// threads of a device that has none to run.
-    pub(super) fn best_shape(&self, products: &Products) -> TileShape {
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the device has room for none.
+    pub(super) fn best_shape(&self, products: &Products) -> Result<TileShape> {
         let strategy = self.strategy();
         let fits = |shape: &TileShape| {
             shape.memory() <= self.profile.max_workgroup_memory && shape.threads() <= self.profile.max_workgroup_size
         };
         if let Some(shape) = strategy.tile_shape.filter(|shape| TILE_SHAPES.contains(shape) && fits(shape)) {
-            return shape;
+            return Ok(shape);
         }
-        let time = |shape: &TileShape| {
+        let time = |shape: &TileShape| -> u128 {
             let threads = products.count * shape.tiles(products.rows, products.columns) * u64::from(shape.threads());
             let running = threads.max(128 * u64::from(strategy.busy_groups));
             // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
@@ -33,8 +37,16 @@ impl Planner<'_> {
             let step = 16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours);
             // In the end each slice's sums go through workgroup memory, past two barriers.
             let end = if shape.slices > 1 { 4 * fours * (16 + u64::from(shape.slices)) } else { 0 };
-            running * (products.depth.div_ceil(u64::from(DEPTH * shape.slices)) * u64::from(DEPTH) * step + end)
+            let steps = u128::from(products.depth.div_ceil(u64::from(DEPTH * shape.slices)));
+            u128::from(running) * (steps * u128::from(u64::from(DEPTH) * step) + u128::from(end))
         };
-        TILE_SHAPES.into_iter().filter(fits).min_by_key(time).unwrap_or(TILE_SHAPES[7])
+        let smallest = TILE_SHAPES.map(TileShape::memory).into_iter().min().unwrap_or(0);
+        TILE_SHAPES.into_iter().filter(fits).min_by_key(time).ok_or_else(|| Error::Limit {
+            what: "a tile of a product".into(),
+            needed: smallest.into(),
+            unit: "bytes of workgroup memory",
+            limit: self.profile.max_workgroup_memory.into(),
+            name: "max_compute_workgroup_storage_size",
+        })
     }
 }

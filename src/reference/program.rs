@@ -18,17 +18,16 @@ pub type Values = BTreeMap<String, Vec<f64>>;
 /// its operations.
 ///
 /// # Errors
-/// [`Error::Length`] for an input or parameter of another length, [`Error::Missing`] for one that isn't given.
+/// Those of [`Program::check`]; [`Error::Length`] for an input or parameter of another length, [`Error::NotGiven`] for one
+/// that isn't there.
 pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
+    program.check()?;
     let mut memory = Memory { values: vec![Vec::new(); program.buffers.len()] };
     for (buffer, values) in program.buffers.iter().zip(&mut memory.values) {
         if !matches!(buffer.usage, Usage::Input | Usage::Parameter) {
             continue;
         }
-        let found = given.get(&buffer.name).ok_or_else(|| {
-            let expected = "an input or a parameter that is given";
-            Error::UnknownValue { argument: "values", expected, value: format!("{:?}", buffer.name) }
-        })?;
+        let found = given.get(&buffer.name).ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
         let (expected, length) = (buffer.shape.elements(batch), found.len() as u64);
         if length != expected {
             let what = if buffer.usage == Usage::Input { "input" } else { "parameter" };

@@ -320,6 +320,9 @@ pub(crate) fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, 
     for dispatch in &plan.dispatches {
         let name = dispatch.variant.name();
         let info = dispatch.variant.info();
+        assert!(dispatch.variant.threads() <= profile.max_workgroup_size, "{name}: threads of a workgroup");
+        let memory = dispatch.variant.tile().map_or(0, |tile| tile.memory());
+        assert!(memory <= profile.max_workgroup_memory, "{name} has {memory} bytes of workgroup memory");
         assert_eq!(dispatch.bindings.len(), info.bindings.len(), "bindings of {name}");
         for (slice, access) in dispatch.bindings.iter().zip(info.bindings) {
             let whole = size(slice.role);

@@ -252,7 +252,7 @@ impl<'a> Planner<'a> {
         let sample = 4 * self.geometry.inputs().max(self.geometry.outputs());
         let slack = u64::from(self.profile.storage_alignment);
         // A binding that starts at the buffer's first byte needs no slack.
-        let at_once = if sample * u64::from(batch) <= self.profile.max_piece() {
+        let at_once = if sample.saturating_mul(u64::from(batch)) <= self.profile.max_piece() {
             u64::from(batch)
         } else {
             self.profile.max_piece().saturating_sub(slack) / sample

@@ -1,6 +1,6 @@
 //! Tiles of `shaders/shared/tile.wgsl`: sizes, widths and what they cost.
 
-use super::constants::{Constant, Constants, every};
+use super::constants::{Constant, Constants};
 use super::sizes::WIDTHS;
 use super::work::{of, product};
 use super::{Loads, Params, Work};
@@ -126,12 +126,11 @@ pub struct Tile {
 }
 
 impl Tile {
-    pub(super) fn space() -> Vec<Self> {
-        let mut all = Vec::new();
-        every!(width in WIDTHS, input_width in WIDTHS, shape in TILE_SHAPES => all.push(Self { shape, width, input_width }));
+    pub(super) fn space() -> impl Iterator<Item = Self> {
+        let widths = WIDTHS.into_iter().flat_map(|width| WIDTHS.map(|input_width| (width, input_width)));
         // Channels come in fours only where filters do.
-        all.retain(|tile: &Self| tile.input_width <= tile.width);
-        all
+        let widths = widths.filter(|(width, input_width)| input_width <= width);
+        widths.flat_map(|(width, input_width)| TILE_SHAPES.map(|shape| Self { shape, width, input_width }))
     }
 
     /// Products of so many terms. Of a step, a share of the operands goes through each thread into workgroup memory; then

@@ -1,6 +1,6 @@
 //! Twins of `activate`, `activate_grad`, `softmax` and `softmax_grad`, and what a layer does with them.
 
-use crate::config::Activation;
+use crate::config::{Activation, Saved};
 
 const SELU_SCALE: f64 = 1.050_700_98;
 const SELU_ALPHA: f64 = 1.673_263_24;
@@ -141,12 +141,6 @@ pub fn derivative_from_output(y: f64, activation: Activation) -> f64 {
     }
 }
 
-/// The gradient before an element-wise activation, from what [`Activation::saved`] says.
-#[must_use]
-pub fn activate_grad_from_output(y: &[f64], dy: &[f64], of: Activation) -> Vec<f64> {
-    y.iter().zip(dy).map(|(&y, dy)| derivative_from_output(y, of) * dy).collect()
-}
-
 /// An element-wise activation of all elements.
 #[must_use]
 pub fn activate(z: &[f64], of: Activation) -> Vec<f64> {
@@ -207,21 +201,32 @@ pub fn log_softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
         .collect()
 }
 
+/// Any activation, in rows of `row` where it is one over rows.
+#[must_use]
+pub fn activate_rows(z: &[f64], of: Activation, row: usize) -> Vec<f64> {
+    match of {
+        Activation::Softmax => softmax(z, row),
+        Activation::LogSoftmax => log_softmax(z, row),
+        _ => activate(z, of),
+    }
+}
+
+/// The gradient before any activation, in rows of `row` where it is one over rows, from what [`Activation::saved`] says.
+#[must_use]
+pub fn activate_rows_grad(saved: &[f64], dy: &[f64], of: Activation, row: usize) -> Vec<f64> {
+    match (of, of.saved()) {
+        (Activation::Softmax, _) => softmax_grad(saved, dy, row),
+        (Activation::LogSoftmax, _) => log_softmax_grad(saved, dy, row),
+        (_, Saved::Output) => saved.iter().zip(dy).map(|(&y, dy)| derivative_from_output(y, of) * dy).collect(),
+        (_, Saved::PreActivation | Saved::Nothing) => activate_grad(saved, dy, of),
+    }
+}
+
 /// Output and gradient before the activation, of any activation, from the values before it and the output's gradient;
 /// `row` is the length of the output's last axis.
 #[must_use]
 pub fn activation_passes(z: &[f64], dy: &[f64], of: Activation, row: usize) -> (Vec<f64>, Vec<f64>) {
-    match of {
-        Activation::Softmax => {
-            let output = softmax(z, row);
-            let dz = softmax_grad(&output, dy, row);
-            (output, dz)
-        }
-        Activation::LogSoftmax => {
-            let output = log_softmax(z, row);
-            let dz = log_softmax_grad(&output, dy, row);
-            (output, dz)
-        }
-        _ => (activate(z, of), activate_grad(z, dy, of)),
-    }
+    let output = activate_rows(z, of, row);
+    let dz = if of.over_rows() { activate_rows_grad(&output, dy, of, row) } else { activate_grad(z, dy, of) };
+    (output, dz)
 }

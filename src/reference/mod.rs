@@ -10,7 +10,7 @@ mod program;
 mod sparse;
 
 pub use activation::{
-    activate, activate_grad, activate_grad_from_output, activation, activation_passes, derivative,
+    activate, activate_grad, activate_rows, activate_rows_grad, activation, activation_passes, derivative,
     derivative_from_output, log_softmax, log_softmax_grad, softmax, softmax_grad,
 };
 pub use dense::{dense_forward, dense_gather, dense_grad_input, dense_grad_kernel, dense_scatter};

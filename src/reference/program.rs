@@ -1,7 +1,7 @@
 //! Runs a program: the judge of every other executor.
 
-use super::{grad_bias, grad_bias_shared, loops, sparse};
-use crate::config::{Activation, Bias, Saved};
+use super::{activate_rows, activate_rows_grad, grad_bias, grad_bias_shared, loops, sparse};
+use crate::config::Bias;
 use crate::geometry::{Geometry, SparseIndex};
 use crate::ops::{
     Activate, ActivateGrad, BufferId, GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation, Transpose,
@@ -102,24 +102,11 @@ fn bias_grad(o: &GradBias, memory: &Memory) -> Vec<f64> {
 }
 
 fn activate(o: &Activate, memory: &Memory) -> Vec<f64> {
-    let z = memory.of(o.input);
-    match o.activation {
-        Activation::Softmax => super::softmax(z, o.row as usize),
-        Activation::LogSoftmax => super::log_softmax(z, o.row as usize),
-        activation => super::activate(z, activation),
-    }
+    activate_rows(memory.of(o.input), o.activation, o.row as usize)
 }
 
 fn activate_grad(o: &ActivateGrad, memory: &Memory) -> Vec<f64> {
-    let (saved, dy) = (memory.of(o.saved), memory.of(o.grad_output));
-    match o.activation {
-        Activation::Softmax => super::softmax_grad(saved, dy, o.row as usize),
-        Activation::LogSoftmax => super::log_softmax_grad(saved, dy, o.row as usize),
-        activation => match activation.saved() {
-            Saved::Output => super::activate_grad_from_output(saved, dy, activation),
-            Saved::PreActivation | Saved::Nothing => super::activate_grad(saved, dy, activation),
-        },
-    }
+    activate_rows_grad(memory.of(o.saved), memory.of(o.grad_output), o.activation, o.row as usize)
 }
 
 fn transpose(o: &Transpose, memory: &Memory) -> Vec<f64> {

@@ -173,8 +173,8 @@ impl Clock {
     }
 }
 
-/// Reads so much, up to more than the caches hold. Writing would fill them too, but with what must be written back before anything
-/// else finds room, at the expense of what is timed next.
+/// Reads so much, up to more than the caches hold. Writing would fill them too, but with what must be written back before
+/// anything else finds room, at the expense of what is timed next.
 fn reading(gpu: &Gpu, bytes: u64) -> Result<Step, Error> {
     let bytes = 1u64 << gpu.context().profile().max_piece().min(bytes).ilog2();
     let reader = Mover { access: Access::Read, width: 4, each: 4 };

@@ -3,8 +3,8 @@
 use crate::config::{Activation, Implementation, Saved};
 use crate::geometry::Geometry;
 use crate::ops::{
-    Activate, ActivateGrad, BufferId, GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation, Shape,
-    Transpose, Usage,
+    Activate, ActivateGrad, Buffer, BufferId, GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation,
+    Shape, Transpose, Usage,
 };
 use crate::program::Program;
 use std::sync::Arc;
@@ -124,8 +124,12 @@ impl Layer {
         let mut trace = Trace { input, inputs, weights: None, saved: output };
         match &self.kind {
             Kind::Local { geometry, implementation, .. } => {
-                let shape = Shape::of_weights(geometry);
-                let weights = program.add(names::weights(&self.name), Usage::Parameter, shape);
+                let weights = program.add_buffer(Buffer {
+                    name: names::weights(&self.name),
+                    usage: Usage::Parameter,
+                    shape: Shape::of_weights(geometry),
+                    dtype: geometry.config().dtype,
+                });
                 let bias = (geometry.biases() > 0)
                     .then(|| program.add(names::bias(&self.name), Usage::Parameter, Shape::Fixed(geometry.biases())));
                 let apart = activation.over_rows() || keep && activation.saved() == Saved::PreActivation;
@@ -191,13 +195,19 @@ impl Layer {
                         input: trace.input,
                         grad_output: grad_sums,
                         grad_weights,
+                        accumulate: false,
                     }));
                 }
                 if *trainable && geometry.biases() > 0 {
                     let shape = Shape::Fixed(geometry.biases());
                     let grad_bias = program.add(names::grad_bias(&self.name), Usage::Gradient, shape);
                     let layer = layer.clone();
-                    program.operations.push(Operation::GradBias(GradBias { layer, grad_output: grad_sums, grad_bias }));
+                    program.operations.push(Operation::GradBias(GradBias {
+                        layer,
+                        grad_output: grad_sums,
+                        grad_bias,
+                        accumulate: false,
+                    }));
                 }
                 let grad_output = grad_sums;
                 program.operations.extend(grad_input.map(|grad_input| {

@@ -1,6 +1,7 @@
 //! The order of operations, and the memory between them.
 
-use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
+use crate::config::WeightType;
+use crate::ops::{Buffer, BufferId, Operand, Operation, Shape, Usage};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,11 +25,34 @@ pub struct Scratch {
 }
 
 impl Program {
-    /// Adds a buffer.
+    /// Adds a buffer of 32-bit floats.
     pub fn add(&mut self, name: impl Into<String>, usage: Usage, shape: Shape) -> BufferId {
+        self.add_buffer(Buffer { name: name.into(), usage, shape, dtype: WeightType::F32 })
+    }
+
+    /// Adds a buffer.
+    pub fn add_buffer(&mut self, buffer: Buffer) -> BufferId {
         let id = BufferId(self.buffers.len() as u32);
-        self.buffers.push(Buffer { name: name.into(), usage, shape });
+        self.buffers.push(buffer);
         id
+    }
+
+    /// The same program with each gradient of a parameter added to what its buffer holds, as the pieces of a batch need
+    /// it from the second on.
+    #[must_use]
+    pub fn accumulating(mut self) -> Self {
+        for operation in &mut self.operations {
+            match operation {
+                Operation::LocalGradWeights(o) => o.accumulate = true,
+                Operation::GradBias(o) => o.accumulate = true,
+                Operation::LocalForward(_)
+                | Operation::LocalGradInput(_)
+                | Operation::Activate(_)
+                | Operation::ActivateGrad(_)
+                | Operation::Transpose(_) => {}
+            }
+        }
+        self
     }
 
     /// The buffer of this name.
@@ -53,13 +77,12 @@ impl Program {
         if let Some(twice) = self.buffers.iter().find(|buffer| !names.insert(&buffer.name)) {
             return Err(Error::Program { what: format!("buffer {:?}", twice.name), why: "another has its name" });
         }
-        let given = |buffer: &Buffer| matches!(buffer.usage, Usage::Input | Usage::Parameter);
-        let mut there: Vec<bool> = self.buffers.iter().map(given).collect();
+        let mut there = self.given();
         for (operation, at) in self.operations.iter().zip(0usize..) {
             let wrong = |why| Err(Error::Program { what: format!("operation {at}"), why });
             let output = operation.writes();
             let Some(written) = self.buffer(output) else { return wrong("it writes a buffer that isn't there") };
-            if let Some(why) = operation.fault(written.shape) {
+            if let Some(why) = operation.fault(&written.shape) {
                 return wrong(why);
             }
             for input in operation.reads() {
@@ -67,12 +90,16 @@ impl Program {
                     return wrong("it reads what nothing wrote before it");
                 }
             }
-            if there[output.index()] {
+            if there[output.index()] && !(operation.accumulates() && written.usage == Usage::Gradient) {
                 return wrong("it writes what is there already");
             }
-            for (id, shape) in operation.shapes(written.shape) {
-                if self.buffer(id).is_none_or(|buffer| buffer.shape != shape) {
+            for Operand { id, shape, dtype } in operation.operands(&written.shape) {
+                let Some(buffer) = self.buffer(id) else { return wrong("an operand isn't there") };
+                if buffer.shape != shape {
                     return wrong("an operand has another shape");
+                }
+                if buffer.dtype != dtype {
+                    return wrong("an operand is stored otherwise");
                 }
             }
             there[output.index()] = true;
@@ -83,6 +110,20 @@ impl Program {
             }
             None => Ok(()),
         }
+    }
+
+    /// For each buffer, whether its values are given: those of inputs and parameters, and of gradients that are added to.
+    #[must_use]
+    pub fn given(&self) -> Vec<bool> {
+        let given = |buffer: &Buffer| matches!(buffer.usage, Usage::Input | Usage::Parameter);
+        let mut there: Vec<bool> = self.buffers.iter().map(given).collect();
+        for operation in self.operations.iter().filter(|operation| operation.accumulates()) {
+            let written = operation.writes();
+            if self.buffer(written).is_some_and(|buffer| buffer.usage == Usage::Gradient) {
+                there[written.index()] = true;
+            }
+        }
+        there
     }
 
     /// The buffers of one usage.
@@ -103,7 +144,7 @@ impl Program {
         let mut free: Vec<usize> = Vec::new();
         for (operation, at) in self.operations.iter().zip(0..) {
             let written = operation.writes();
-            if let Some(&Buffer { usage: Usage::Scratch, shape, .. }) = self.buffer(written)
+            if let Some(Buffer { usage: Usage::Scratch, shape, .. }) = self.buffer(written)
                 && scratch.of_buffer[written.index()].is_none()
             {
                 scratch.of_buffer[written.index()] = Some(scratch.place(shape, &mut free));
@@ -124,28 +165,29 @@ impl Program {
     /// Bytes of all its buffers for a batch, parameters and gradients among them.
     #[must_use]
     pub fn bytes(&self, batch: u32) -> u64 {
-        let kept = self.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| buffer.shape);
-        let elements = kept.chain(self.scratch().pieces).map(|shape| shape.elements(batch));
-        elements.fold(0u64, |sum, elements| sum.saturating_add(elements.saturating_mul(4)))
+        let kept =
+            self.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| buffer.bytes(batch));
+        let pieces = self.scratch().pieces.into_iter().map(|shape| WeightType::F32.bytes(shape.elements(batch)));
+        kept.chain(pieces).fold(0, u64::saturating_add)
     }
 }
 
 impl Scratch {
     /// A piece of memory for `shape`: the smallest free one that holds it, else the largest, which grows.
-    fn place(&mut self, shape: Shape, free: &mut Vec<usize>) -> usize {
-        let Shape::Samples(needed) = shape else {
+    fn place(&mut self, shape: &Shape, free: &mut Vec<usize>) -> usize {
+        let &Shape::Samples(needed) = shape else {
             // What doesn't grow with the batch shares with nothing that does.
-            self.pieces.push(shape);
+            self.pieces.push(shape.clone());
             return self.pieces.len() - 1;
         };
         let held = |piece: usize| match self.pieces[piece] {
             Shape::Samples(elements) => Some(elements),
-            Shape::Fixed(_) | Shape::Weights { .. } => None,
+            Shape::Fixed(_) | Shape::Weights { .. } | Shape::Connections { .. } => None,
         };
         let fitting = free.iter().copied().filter_map(|piece| Some((held(piece)?, piece)));
         let smallest = fitting.clone().filter(|(elements, _)| *elements >= needed).min();
         let Some((elements, piece)) = smallest.or(fitting.max()) else {
-            self.pieces.push(shape);
+            self.pieces.push(shape.clone());
             return self.pieces.len() - 1;
         };
         free.retain(|other| *other != piece);

@@ -1,6 +1,6 @@
 //! Programs: what every executor may rely on, over all of the fixtures' models.
 
-use crate::common::root;
+use crate::common::{random, root};
 use locally_connected::keras::Model;
 use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
 use locally_connected::ops::{Operation, Shape, Transpose, Usage};
@@ -67,7 +67,7 @@ fn scratch_is_there_as_long_as_it_is_read() {
             if let Some(piece) = scratch.of_buffer[output.index()] {
                 let inputs = operation.reads().into_iter().filter_map(|input| scratch.of_buffer[input.index()]);
                 assert!(inputs.into_iter().all(|other| other != piece), "{name}: read and written by one operation");
-                let (shape, room) = (program.buffer(output).expect("it").shape, scratch.pieces[piece]);
+                let (shape, room) = (&program.buffer(output).expect("it").shape, &scratch.pieces[piece]);
                 assert!(shape.elements(7) <= room.elements(7), "{name}: {shape:?} in {room:?}");
                 holds.insert(piece, output);
             }
@@ -135,6 +135,43 @@ fn training_leaves_out_the_input_s_gradient() {
     let gradients: Vec<_> = training.iter().filter(|(name, _)| name.contains("/grad_")).collect();
     assert!(gradients.len() >= 4, "{}", gradients.len());
     assert!(gradients.iter().all(|(name, values)| all[*name] == **values));
+}
+
+/// The gradients of a batch are those of its pieces, one added to the other.
+#[test]
+fn pieces_of_a_batch_add_up() {
+    let model = Model::read(&root().join("tests/fixtures/digits/digits.h5")).expect("a model");
+    let chain = model.chain(None).expect("it runs");
+    let program = chain.backward(Wanted::All);
+    let mut values: Values =
+        model.parameters().expect("weights").into_iter().map(|(name, v)| (name, wide(&v))).collect();
+    let (inputs, outputs) = (chain.inputs as usize, chain.outputs() as usize);
+    let (input, grad_output) = (wide(&random(1, 3 * chain.inputs)), wide(&random(2, 3 * chain.outputs())));
+    let mut run = |program: &Program, samples: std::ops::Range<usize>| {
+        let of = |values: &[f64], each: usize| values[samples.start * each..samples.end * each].to_vec();
+        values.insert(names::INPUT.into(), of(&input, inputs));
+        values.insert(names::GRAD_OUTPUT.into(), of(&grad_output, outputs));
+        let written = reference::run(program, samples.len() as u32, &values);
+        values.extend(written.clone().unwrap_or_default().into_iter().filter(|(name, _)| name.contains("/grad_")));
+        written
+    };
+    let whole = run(&program, 0..3).expect("it runs");
+    run(&program, 0..2).expect("it runs");
+    let both = run(&program.clone().accumulating(), 2..3).expect("it runs");
+    let gradients = program.used_as(Usage::Gradient).map(|buffer| &buffer.name);
+    let compared = gradients
+        .inspect(|&name| {
+            let worst = both[name].iter().zip(&whole[name]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(worst < 1e-12, "{name}: {worst}");
+        })
+        .count();
+    assert!(compared >= 4, "{compared}");
+    let parameters = model.parameters().expect("weights").into_iter().map(|(name, v)| (name, wide(&v)));
+    let mut values: Values = parameters.collect();
+    values.insert(names::INPUT.into(), vec![0.0; inputs]);
+    values.insert(names::GRAD_OUTPUT.into(), vec![0.0; outputs]);
+    let nothing = reference::run(&program.accumulating(), 1, &values);
+    assert!(matches!(nothing, Err(Error::NotGiven { name }) if name.contains("/grad_")));
 }
 
 #[test]

@@ -85,6 +85,16 @@ pub enum WeightType {
 impl WeightType {
     /// Both.
     pub const ALL: [Self; 2] = [Self::F32, Self::F16];
+
+    /// Bytes of a buffer of so many elements: whole words, and at least one, as bindings must have.
+    #[must_use]
+    pub const fn bytes(self, elements: u64) -> u64 {
+        let words = match self {
+            Self::F32 => elements,
+            Self::F16 => elements.div_ceil(2),
+        };
+        if words == 0 { 4 } else { words.saturating_mul(4) }
+    }
 }
 
 /// The arguments of a locally connected layer, under Keras's names.

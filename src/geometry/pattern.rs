@@ -2,6 +2,7 @@
 
 use super::size::fits_u32;
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// Which input elements each row of outputs reads: a sparse matrix in compressed rows, without values.
 ///
@@ -10,7 +11,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     inputs: u32,
-    starts: Vec<u32>,
+    starts: Arc<[u32]>,
     columns: Vec<u32>,
 }
 
@@ -47,7 +48,7 @@ impl Pattern {
                 slot
             })
             .collect();
-        Ok((Self { inputs: inputs as u32, starts, columns }, order))
+        Ok((Self { inputs: inputs as u32, starts: starts.into(), columns }, order))
     }
 
     /// Compressed rows: row `r` reads inputs `columns[starts[r]..starts[r + 1]]`.
@@ -67,7 +68,7 @@ impl Pattern {
                 found: vec![starts.len(), columns.len()],
             });
         }
-        Ok(Self { inputs: inputs as u32, starts, columns })
+        Ok(Self { inputs: inputs as u32, starts: starts.into(), columns })
     }
 
     /// A mask of `[inputs][rows]` (Keras's orientation of a dense kernel): true where an input is connected.
@@ -120,6 +121,11 @@ impl Pattern {
     #[must_use]
     pub fn starts(&self) -> &[u32] {
         &self.starts
+    }
+
+    /// [`Pattern::starts`], for those that keep them.
+    pub(crate) fn shared_starts(&self) -> Arc<[u32]> {
+        self.starts.clone()
     }
 
     /// The input of each entry.

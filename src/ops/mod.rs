@@ -4,7 +4,7 @@
 //! executor has one `match` over [`Operation`] without a default arm, so that a new operation does not compile until every
 //! executor knows it.
 
-use crate::config::{Activation, Implementation};
+use crate::config::{Activation, Implementation, WeightType};
 use crate::geometry::Geometry;
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub enum Usage {
     Scratch,
 }
 
-/// How many f32 a buffer holds, and how they lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How many elements a buffer holds, and how they lie.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// `[batch][elements]`.
     Samples(u64),
@@ -52,31 +52,41 @@ pub enum Shape {
         /// Filters of a cell.
         filters: u64,
     },
+    /// `[connections][filters]`: the weights of a connectivity of the user's, row after row.
+    Connections {
+        /// The first connection of each row, and behind the last the number of all.
+        starts: Arc<[u32]>,
+        /// Weights of a connection.
+        filters: u64,
+    },
 }
 
 impl Shape {
-    /// The shape of a layer's weights: for a connectivity of the user's one row for each connection.
+    /// The shape of a layer's weights.
     #[must_use]
     pub fn of_weights(layer: &Geometry) -> Self {
         let filters = u64::from(layer.group_filters());
         match layer.pattern() {
-            Some(_) => Self::Weights { cells: 1, window: layer.weights() / filters, filters },
+            Some(pattern) => Self::Connections { starts: pattern.shared_starts(), filters },
             None => Self::Weights { cells: layer.cells().into(), window: layer.window().into(), filters },
         }
     }
 
     /// Elements for a batch of this size.
     #[must_use]
-    pub const fn elements(self, batch: u32) -> u64 {
+    pub fn elements(&self, batch: u32) -> u64 {
         match self {
-            Self::Samples(elements) => elements.saturating_mul(batch as u64),
-            Self::Fixed(elements) => elements,
-            Self::Weights { cells, window, filters } => cells.saturating_mul(window).saturating_mul(filters),
+            Self::Samples(elements) => elements.saturating_mul(batch.into()),
+            Self::Fixed(elements) => *elements,
+            Self::Weights { cells, window, filters } => cells.saturating_mul(*window).saturating_mul(*filters),
+            Self::Connections { starts, filters } => {
+                u64::from(starts.last().copied().unwrap_or(0)).saturating_mul(*filters)
+            }
         }
     }
 }
 
-/// A buffer of f32.
+/// A buffer of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffer {
     /// Unique in its program, such as `input` or `local_1/weights`.
@@ -85,6 +95,16 @@ pub struct Buffer {
     pub usage: Usage,
     /// How much it holds.
     pub shape: Shape,
+    /// How its elements are stored: all but the weights of layers that ask for less as 32-bit floats.
+    pub dtype: WeightType,
+}
+
+impl Buffer {
+    /// Bytes for a batch of this size, each buffer being a whole number of words.
+    #[must_use]
+    pub fn bytes(&self, batch: u32) -> u64 {
+        self.dtype.bytes(self.shape.elements(batch))
+    }
 }
 
 /// `output = activation(weights · window of input + bias)` at each location.
@@ -134,6 +154,8 @@ pub struct LocalGradWeights {
     pub grad_output: BufferId,
     /// [`Shape::of_weights`].
     pub grad_weights: BufferId,
+    /// Adds to what `grad_weights` holds, as the pieces of a batch do.
+    pub accumulate: bool,
 }
 
 /// `grad_bias`: the sum of the output's gradient over the batch, and over the locations that share a bias.
@@ -145,6 +167,8 @@ pub struct GradBias {
     pub grad_output: BufferId,
     /// `[layer.biases()]`, in Keras's order.
     pub grad_bias: BufferId,
+    /// Adds to what `grad_bias` holds, as the pieces of a batch do.
+    pub accumulate: bool,
 }
 
 /// `output = activation(input)`, along rows of `row` where the activation is one over rows.
@@ -188,6 +212,13 @@ pub struct Transpose {
     pub output: BufferId,
 }
 
+/// What a buffer must be for an operation.
+pub(crate) struct Operand {
+    pub(crate) id: BufferId,
+    pub(crate) shape: Shape,
+    pub(crate) dtype: WeightType,
+}
+
 /// A step of a program.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each is the operation of its name")]
@@ -216,44 +247,43 @@ impl Operation {
         }
     }
 
-    /// Its operands with the shapes that they must have; those of an operation that fits operands of any size have that of
-    /// what it writes, `written`.
-    pub(crate) fn shapes(&self, written: Shape) -> Vec<(BufferId, Shape)> {
-        let inputs = |layer: &Geometry| Shape::Samples(layer.inputs());
-        let outputs = |layer: &Geometry| Shape::Samples(layer.outputs());
+    /// Its operands and what they must be; those of an operation that fits operands of any size have the shape of what it
+    /// writes, `written`.
+    pub(crate) fn operands(&self, written: &Shape) -> Vec<Operand> {
+        let operand = |id, shape| Operand { id, shape, dtype: WeightType::F32 };
+        let inputs = |id, layer: &Geometry| operand(id, Shape::Samples(layer.inputs()));
+        let outputs = |id, layer: &Geometry| operand(id, Shape::Samples(layer.outputs()));
+        let biases = |id, layer: &Geometry| operand(id, Shape::Fixed(layer.biases()));
+        let weights =
+            |id, layer: &Geometry| Operand { id, shape: Shape::of_weights(layer), dtype: layer.config().dtype };
         match self {
             Self::LocalForward(o) => {
-                let bias = o.bias.map(|bias| (bias, Shape::Fixed(o.layer.biases())));
-                let rest = [(o.input, inputs(&o.layer)), (o.weights, Shape::of_weights(&o.layer))];
-                rest.into_iter().chain([(o.output, outputs(&o.layer))]).chain(bias).collect()
+                let rest = [inputs(o.input, &o.layer), weights(o.weights, &o.layer), outputs(o.output, &o.layer)];
+                rest.into_iter().chain(o.bias.map(|bias| biases(bias, &o.layer))).collect()
             }
-            Self::LocalGradInput(o) => vec![
-                (o.weights, Shape::of_weights(&o.layer)),
-                (o.grad_output, outputs(&o.layer)),
-                (o.grad_input, inputs(&o.layer)),
-            ],
+            Self::LocalGradInput(o) => {
+                vec![weights(o.weights, &o.layer), outputs(o.grad_output, &o.layer), inputs(o.grad_input, &o.layer)]
+            }
             Self::LocalGradWeights(o) => vec![
-                (o.input, inputs(&o.layer)),
-                (o.grad_output, outputs(&o.layer)),
-                (o.grad_weights, Shape::of_weights(&o.layer)),
+                inputs(o.input, &o.layer),
+                outputs(o.grad_output, &o.layer),
+                operand(o.grad_weights, Shape::of_weights(&o.layer)),
             ],
-            Self::GradBias(o) => {
-                vec![(o.grad_output, outputs(&o.layer)), (o.grad_bias, Shape::Fixed(o.layer.biases()))]
-            }
-            Self::Activate(o) => vec![(o.input, written)],
-            Self::ActivateGrad(o) => vec![(o.saved, written), (o.grad_output, written)],
+            Self::GradBias(o) => vec![outputs(o.grad_output, &o.layer), biases(o.grad_bias, &o.layer)],
+            Self::Activate(o) => vec![operand(o.input, written.clone())],
+            Self::ActivateGrad(o) => vec![operand(o.saved, written.clone()), operand(o.grad_output, written.clone())],
             Self::Transpose(o) => {
                 let shape = Shape::Samples(o.rows.saturating_mul(o.columns));
-                vec![(o.input, shape), (o.output, shape)]
+                vec![operand(o.input, shape.clone()), operand(o.output, shape)]
             }
         }
     }
 
     /// What is wrong with its own numbers, where something is; `written` is the shape of what it writes.
-    pub(crate) fn fault(&self, written: Shape) -> Option<&'static str> {
+    pub(crate) fn fault(&self, written: &Shape) -> Option<&'static str> {
         let rows = |row: u64| match written {
             Shape::Samples(elements) => row > 0 && elements.is_multiple_of(row),
-            Shape::Fixed(_) | Shape::Weights { .. } => false,
+            Shape::Fixed(_) | Shape::Weights { .. } | Shape::Connections { .. } => false,
         };
         match self {
             Self::LocalForward(o) if o.activation.over_rows() => Some("an activation over rows is an operation alone"),
@@ -266,6 +296,32 @@ impl Operation {
             }
             Self::Transpose(o) if o.rows == 0 || o.columns == 0 => Some("it has no rows or no columns"),
             _ => None,
+        }
+    }
+
+    /// Whether it adds to what the buffer holds that it writes.
+    #[must_use]
+    pub fn accumulates(&self) -> bool {
+        match self {
+            Self::LocalGradWeights(o) => o.accumulate,
+            Self::GradBias(o) => o.accumulate,
+            Self::LocalForward(_)
+            | Self::LocalGradInput(_)
+            | Self::Activate(_)
+            | Self::ActivateGrad(_)
+            | Self::Transpose(_) => false,
+        }
+    }
+
+    /// The layer that it is of, where it is one's.
+    #[must_use]
+    pub fn layer(&self) -> Option<&Arc<Geometry>> {
+        match self {
+            Self::LocalForward(o) => Some(&o.layer),
+            Self::LocalGradInput(o) => Some(&o.layer),
+            Self::LocalGradWeights(o) => Some(&o.layer),
+            Self::GradBias(o) => Some(&o.layer),
+            Self::Activate(_) | Self::ActivateGrad(_) | Self::Transpose(_) => None,
         }
     }
 

@@ -39,10 +39,7 @@ impl Chunk {
     /// Bytes of a buffer for it, a whole number of words and at least one.
     #[must_use]
     pub fn bytes(&self, dtype: WeightType) -> u64 {
-        match dtype {
-            WeightType::F32 => 4 * self.len().max(1),
-            WeightType::F16 => 4 * self.len().div_ceil(2).max(1),
-        }
+        dtype.bytes(self.len())
     }
 }
 

@@ -14,23 +14,25 @@ use std::collections::BTreeMap;
 /// A program's values by the buffers' names.
 pub type Values = BTreeMap<String, Vec<f64>>;
 
-/// Runs `program` on `batch` samples and the inputs and parameters in `given`; all that it wrote, with what lies between
-/// its operations.
+/// Runs `program` on `batch` samples and the inputs and parameters in `given`, with the gradients that it adds to; all
+/// that it wrote, with what lies between its operations.
 ///
 /// # Errors
-/// Those of [`Program::check`]; [`Error::Length`] for an input or parameter of another length, [`Error::NotGiven`] for one
-/// that isn't there.
+/// Those of [`Program::check`]; [`Error::Length`] for given values of another length, [`Error::NotGiven`] for some that
+/// aren't there.
 pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
     program.check()?;
     let mut memory = Memory { values: vec![Vec::new(); program.buffers.len()] };
-    for (buffer, values) in program.buffers.iter().zip(&mut memory.values) {
-        if !matches!(buffer.usage, Usage::Input | Usage::Parameter) {
-            continue;
-        }
+    let needed = program.buffers.iter().zip(&mut memory.values).zip(program.given());
+    for ((buffer, values), _) in needed.filter(|(_, given)| *given) {
         let found = given.get(&buffer.name).ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
         let (expected, length) = (buffer.shape.elements(batch), found.len() as u64);
         if length != expected {
-            let what = if buffer.usage == Usage::Input { "input" } else { "parameter" };
+            let what = match buffer.usage {
+                Usage::Input => "input",
+                Usage::Parameter => "parameter",
+                Usage::Gradient | Usage::Output | Usage::Scratch => "gradient",
+            };
             return Err(Error::Length { what, expected, found: length, shape: Vec::new() });
         }
         values.clone_from(found);
@@ -45,7 +47,12 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::ActivateGrad(o) => activate_grad(o, &memory),
             Operation::Transpose(o) => transpose(o, &memory),
         };
-        memory.values[operation.writes().index()] = written;
+        let buffer = &mut memory.values[operation.writes().index()];
+        if operation.accumulates() {
+            buffer.iter_mut().zip(written).for_each(|(sum, more)| *sum += more);
+        } else {
+            *buffer = written;
+        }
     }
     let written = program.buffers.iter().zip(memory.values);
     let written = written.filter(|(buffer, _)| !matches!(buffer.usage, Usage::Input | Usage::Parameter));

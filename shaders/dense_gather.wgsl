@@ -25,5 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = window + (cell.g * params.group_channels + c) * params.x_channel;
     value = d[row * params.dense_columns + local_cell * params.filters + f];
   }
+  if (params.accumulate == 1u) {
+    value += dw[params.w_base + index];
+  }
   dw[params.w_base + index] = value;
 }

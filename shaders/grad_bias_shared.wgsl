@@ -29,6 +29,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   sum = join_all(sum, lane, false);
   if (lane == 0u) {
+    if (params.accumulate == 1u) {
+      sum += db[f];
+    }
     db[f] = sum;
   }
 }

@@ -1,8 +1,9 @@
-// y = softmax(z) over rows, or its logarithm where LOGARITHM is 1; a workgroup a row, in place.
+// y = softmax(z) over rows, or its logarithm where LOGARITHM is 1; a workgroup a row.
 #import shared/dispatch
 #import shared/join_all
 
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [count / row][row], z on entry
+@group(0) @binding(1) var<storage, read> z: array<f32>;        // [count / row][row]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // the same
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -10,19 +11,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (row >= params.workgroups) {
     return;
   }
-  let base = params.y_base + row * params.row;
-  var largest = y[base];
+  let source = params.x_base + row * params.row;
+  let to = params.y_base + row * params.row;
+  var largest = z[source];
   for (var i = lane; i < params.row; i += THREADS) {
-    largest = max(largest, y[base + i]);
+    largest = max(largest, z[source + i]);
   }
   largest = join_all(largest, lane, true);
   var sum = 0.0;
   for (var i = lane; i < params.row; i += THREADS) {
-    sum += exp(y[base + i] - largest);
+    sum += exp(z[source + i] - largest);
   }
   sum = join_all(sum, lane, false);
   for (var i = lane; i < params.row; i += THREADS) {
-    let z = y[base + i] - largest;
-    y[base + i] = select(exp(z) / sum, z - log(sum), LOGARITHM == 1u);
+    let below = z[source + i] - largest;
+    y[to + i] = select(exp(below) / sum, below - log(sum), LOGARITHM == 1u);
   }
 }

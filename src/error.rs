@@ -33,10 +33,16 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// An input or a parameter of a program has no values.
+    /// A program is run or bound without one of its buffers.
     #[error("the program's buffer {name:?} is given no values")]
     NotGiven {
         /// The buffer's name.
+        name: String,
+    },
+    /// There is no buffer or parameter of a name.
+    #[error("there is no buffer {name:?}")]
+    NoBuffer {
+        /// The name.
         name: String,
     },
     /// A mark in a file of WGSL can't be obeyed.

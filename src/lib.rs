@@ -11,8 +11,6 @@ pub mod headless;
 pub mod keras;
 pub mod kernel;
 pub mod model;
-#[cfg(all(feature = "headless", feature = "keras"))]
-pub mod network;
 pub mod ops;
 pub mod plan;
 pub mod program;
@@ -25,10 +23,11 @@ pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern};
 #[cfg(feature = "gpu")]
 pub use gpu::{
-    Backward, Bound, BufferRange, Context, Forward, KernelBuffers, KernelReadback, LocallyConnected, Readback,
-    TransposedBackward, TransposedLocallyConnected, required_limits,
+    Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, KernelBuffers, KernelReadback, LocallyConnected,
+    Readback, TransposedBackward, TransposedLocallyConnected, Weights, required_limits,
 };
-pub use plan::{Choice, DeviceProfile, Form, Pass, PlanOptions, TuneKey, TuneTable};
+pub use model::Gradients;
+pub use plan::{Choice, DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedOperation};
 #[cfg(feature = "gpu")]
 pub use tune::{Measurement, tune};
 #[cfg(feature = "gpu")]

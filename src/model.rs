@@ -1,11 +1,12 @@
 //! Layers one after another, and the programs that they make.
 
+mod local;
+
+pub use local::{Gradients, layer_backward, layer_forward, layer_names, transposed_backward, transposed_forward};
+
 use crate::config::{Activation, Implementation, Saved};
 use crate::geometry::Geometry;
-use crate::ops::{
-    Activate, ActivateGrad, Buffer, BufferId, GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation,
-    Shape, Transpose, Usage,
-};
+use crate::ops::{Activate, ActivateGrad, BufferId, Operation, Shape, Transpose, Usage};
 use crate::program::Program;
 use std::sync::Arc;
 
@@ -14,10 +15,8 @@ use std::sync::Arc;
 pub enum Kind {
     /// A locally connected layer, with its bias and activation.
     Local {
-        /// Shapes, taps, connectivity, bias and activation.
+        /// Shapes, taps, connectivity, bias and activation, and the implementation where one is forced.
         geometry: Arc<Geometry>,
-        /// How it is executed; none leaves it to the planner.
-        implementation: Option<Implementation>,
         /// Whether [`Chain::backward`] computes the gradients of its parameters.
         trainable: bool,
     },
@@ -122,44 +121,28 @@ impl Layer {
     fn forward(&self, program: &mut Program, (input, inputs): (BufferId, u64), output: BufferId, keep: bool) -> Trace {
         let (activation, row) = self.activation();
         let mut trace = Trace { input, inputs, weights: None, saved: output };
+        let saves_sums = activation.saved() == Saved::PreActivation;
         match &self.kind {
-            Kind::Local { geometry, implementation, .. } => {
-                let weights = program.add_buffer(Buffer {
-                    name: names::weights(&self.name),
-                    usage: Usage::Parameter,
-                    shape: Shape::of_weights(geometry),
-                    dtype: geometry.config().dtype,
-                });
+            Kind::Local { geometry, .. } => {
+                let weights = program.add_buffer(local::weights(geometry, names::weights(&self.name)));
                 let bias = (geometry.biases() > 0)
                     .then(|| program.add(names::bias(&self.name), Usage::Parameter, Shape::Fixed(geometry.biases())));
-                let apart = activation.over_rows() || keep && activation.saved() == Saved::PreActivation;
-                let sums = if apart {
+                let apart = activation.over_rows() || keep && saves_sums;
+                let pre_activation = apart.then(|| {
                     let shape = Shape::Samples(geometry.outputs());
                     program.add(format!("{}/pre_activation", self.name), Usage::Scratch, shape)
-                } else {
-                    output
-                };
-                program.operations.push(Operation::LocalForward(LocalForward {
-                    layer: geometry.clone(),
-                    implementation: *implementation,
-                    activation: if apart { Activation::Linear } else { activation },
-                    input,
-                    weights,
-                    bias,
-                    output: sums,
-                }));
-                if apart {
-                    let activate = Activate { activation, row, input: sums, output };
-                    program.operations.push(Operation::Activate(activate));
-                }
+                });
+                let forward = local::Forward { input, weights, bias, pre_activation, output };
+                program.operations.extend(forward.operations(geometry));
                 trace.weights = Some(weights);
-                if activation.saved() == Saved::PreActivation {
-                    trace.saved = sums;
+                if saves_sums {
+                    trace.saved = pre_activation.unwrap_or(output);
                 }
             }
             Kind::Activation { .. } => {
-                program.operations.push(Operation::Activate(Activate { activation, row, input, output }));
-                if activation.saved() == Saved::PreActivation {
+                let activate = Activate { activation, elements: inputs, row, input, output };
+                program.operations.push(Operation::Activate(activate));
+                if saves_sums {
                     trace.saved = input;
                 }
             }
@@ -170,68 +153,42 @@ impl Layer {
         trace
     }
 
-    /// `grad_output` becomes `grad_input`, by way of `grad_sums` where there is an activation.
-    fn backward(&self, program: &mut Program, trace: &Trace, Gradients { grad_output, grad_input }: Gradients) {
+    /// `grad_output` becomes `grad_input`, by way of the gradient before the activation where there is one.
+    fn backward(&self, program: &mut Program, trace: &Trace, Flow { grad_output, grad_input }: Flow) {
         let (activation, row) = self.activation();
         let activated = activation.saved() != Saved::Nothing;
-        let grad = |grad_input| {
-            Operation::ActivateGrad(ActivateGrad { activation, row, saved: trace.saved, grad_output, grad_input })
-        };
         match (&self.kind, trace.weights) {
-            (Kind::Local { geometry, implementation, trainable }, Some(weights)) => {
-                let (layer, implementation) = (geometry.clone(), *implementation);
-                let mut grad_sums = grad_output;
-                if activated {
-                    let shape = Shape::Samples(geometry.outputs());
-                    grad_sums = program.add(format!("{}/grad_pre_activation", self.name), Usage::Scratch, shape);
-                    program.operations.push(grad(grad_sums));
-                }
-                if *trainable {
-                    let shape = Shape::of_weights(geometry);
-                    let grad_weights = program.add(names::grad_weights(&self.name), Usage::Gradient, shape);
-                    program.operations.push(Operation::LocalGradWeights(LocalGradWeights {
-                        layer: layer.clone(),
-                        implementation,
-                        input: trace.input,
-                        grad_output: grad_sums,
-                        grad_weights,
-                        accumulate: false,
-                    }));
-                }
-                if *trainable && geometry.biases() > 0 {
-                    let shape = Shape::Fixed(geometry.biases());
-                    let grad_bias = program.add(names::grad_bias(&self.name), Usage::Gradient, shape);
-                    let layer = layer.clone();
-                    program.operations.push(Operation::GradBias(GradBias {
-                        layer,
-                        grad_output: grad_sums,
-                        grad_bias,
-                        accumulate: false,
-                    }));
-                }
-                let grad_output = grad_sums;
-                program.operations.extend(grad_input.map(|grad_input| {
-                    Operation::LocalGradInput(LocalGradInput {
-                        layer,
-                        implementation,
-                        weights,
-                        grad_output,
-                        grad_input,
-                    })
-                }));
+            (Kind::Local { geometry, trainable, .. }, Some(weights)) => {
+                let outputs = Shape::Samples(geometry.outputs());
+                let (grads, biases) = (Shape::of_weights(geometry), Shape::Fixed(geometry.biases()));
+                let mut gradient = |name, shape| program.add(name, Usage::Gradient, shape);
+                let grad_bias =
+                    (*trainable && geometry.biases() > 0).then(|| gradient(names::grad_bias(&self.name), biases));
+                let grad_weights = trainable.then(|| gradient(names::grad_weights(&self.name), grads));
+                let activation = activated.then(|| {
+                    let name = format!("{}/grad_pre_activation", self.name);
+                    [trace.saved, program.add(name, Usage::Scratch, outputs)]
+                });
+                let grad_weights = grad_weights.map(|grad_weights| [trace.input, grad_weights]);
+                let grad_input = grad_input.map(|grad_input| [weights, grad_input]);
+                let backward = local::Backward { activation, grad_output, grad_bias, grad_weights, grad_input };
+                program.operations.extend(backward.operations(geometry));
             }
             (&Kind::Transpose { rows, columns }, _) => program.operations.extend(grad_input.map(|output| {
                 Operation::Transpose(Transpose { rows: columns, columns: rows, input: grad_output, output })
             })),
-            _ if activated => program.operations.extend(grad_input.map(grad)),
-            _ => program.operations.extend(grad_input.map(|grad_input| copy(grad_output, grad_input))),
+            _ if activated => program.operations.extend(grad_input.map(|grad_input| {
+                let (elements, saved) = (trace.inputs, trace.saved);
+                Operation::ActivateGrad(ActivateGrad { activation, elements, row, saved, grad_output, grad_input })
+            })),
+            _ => program.operations.extend(grad_input.map(|to| copy(trace.inputs, grad_output, to))),
         }
     }
 }
 
 /// A layer's gradients by its output and by its input.
 #[derive(Clone, Copy)]
-struct Gradients {
+struct Flow {
     grad_output: BufferId,
     /// None where nobody wants it.
     grad_input: Option<BufferId>,
@@ -247,8 +204,8 @@ pub enum Wanted {
 }
 
 /// The values as they are.
-fn copy(input: BufferId, output: BufferId) -> Operation {
-    Operation::Activate(Activate { activation: Activation::Linear, row: 1, input, output })
+fn copy(elements: u64, input: BufferId, output: BufferId) -> Operation {
+    Operation::Activate(Activate { activation: Activation::Linear, elements, row: 1, input, output })
 }
 
 impl Chain {
@@ -256,6 +213,17 @@ impl Chain {
     #[must_use]
     pub fn outputs(&self) -> u64 {
         self.layers.iter().fold(self.inputs, |inputs, layer| layer.outputs(inputs))
+    }
+
+    /// The same chain with all locally connected layers executed by one implementation, or as the planner likes.
+    #[must_use]
+    pub fn with_implementation(mut self, implementation: Implementation) -> Self {
+        for layer in &mut self.layers {
+            if let Kind::Local { geometry, .. } = &mut layer.kind {
+                *geometry = Arc::new(geometry.with_implementation(implementation));
+            }
+        }
+        self
     }
 
     /// From [`names::INPUT`] to [`names::OUTPUT`].
@@ -287,12 +255,12 @@ impl Chain {
                 };
                 program.add(name, usage, Shape::Samples(trace.inputs))
             });
-            layer.backward(&mut program, trace, Gradients { grad_output, grad_input });
+            layer.backward(&mut program, trace, Flow { grad_output, grad_input });
             grad_output = grad_input.unwrap_or(grad_output);
         }
         if self.layers.is_empty() && wanted == Wanted::All {
             let grad_input = program.add(names::GRAD_INPUT, Usage::Output, Shape::Samples(self.inputs));
-            program.operations.push(copy(grad_output, grad_input));
+            program.operations.push(copy(self.inputs, grad_output, grad_input));
         }
         program
     }
@@ -312,7 +280,7 @@ impl Chain {
         }
         if self.layers.is_empty() {
             let output = program.add(names::OUTPUT, Usage::Output, Shape::Samples(self.inputs));
-            program.operations.push(copy(input, output));
+            program.operations.push(copy(self.inputs, input, output));
         }
         traces
     }

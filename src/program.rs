@@ -82,7 +82,7 @@ impl Program {
             let wrong = |why| Err(Error::Program { what: format!("operation {at}"), why });
             let output = operation.writes();
             let Some(written) = self.buffer(output) else { return wrong("it writes a buffer that isn't there") };
-            if let Some(why) = operation.fault(&written.shape) {
+            if let Some(why) = operation.fault() {
                 return wrong(why);
             }
             for input in operation.reads() {
@@ -93,7 +93,7 @@ impl Program {
             if there[output.index()] && !(operation.accumulates() && written.usage == Usage::Gradient) {
                 return wrong("it writes what is there already");
             }
-            for Operand { id, shape, dtype } in operation.operands(&written.shape) {
+            for Operand { id, shape, dtype } in operation.operands() {
                 let Some(buffer) = self.buffer(id) else { return wrong("an operand isn't there") };
                 if buffer.shape != shape {
                     return wrong("an operand has another shape");

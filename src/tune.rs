@@ -3,10 +3,15 @@
 
 use crate::config::Implementation;
 use crate::geometry::Geometry;
-use crate::gpu::{Backward, Bound, Context, Forward, LocallyConnected, scoped};
-use crate::plan::{Choice, Form, Pass, PlanOptions, TuneKey, TuneTable};
+use crate::gpu::{Bindings, Bound, Context, Weights, scoped};
+use crate::model::layer_names as names;
+use crate::model::{Gradients, layer_forward, transposed_backward, transposed_forward};
+use crate::ops::Operation;
+use crate::plan::{Choice, Form, PlanOptions, TuneKey, TuneTable, TunedOperation};
+use crate::program::Program;
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::oneshot_channel;
+use std::sync::Arc;
 use web_time::Instant;
 
 /// What [`tune`] measured of one choice.
@@ -15,15 +20,35 @@ use web_time::Instant;
 pub struct Measurement {
     /// How it was executed.
     pub choice: Choice,
-    /// Which pass.
-    pub pass: Pass,
+    /// Which operation.
+    pub operation: TunedOperation,
     /// Median time from submit to completion, in seconds.
     pub seconds: f64,
 }
 
+/// The program whose first operation is this one of the layer's.
+fn program(operation: TunedOperation, layer: &Arc<Geometry>) -> Program {
+    match operation {
+        TunedOperation::Forward => layer_forward(layer, false),
+        // They are what a transposed layer does.
+        TunedOperation::GradInput => transposed_forward(layer),
+        TunedOperation::GradWeights => {
+            transposed_backward(layer, Gradients { input: false, kernel: true, bias: false })
+        }
+    }
+}
+
+/// A way of running an operation, bound, and how long it took.
+struct Candidate {
+    choice: Choice,
+    operation: TunedOperation,
+    bound: Bound,
+    seconds: Vec<f64>,
+}
+
 /// Runs every implementation that is possible for this layer and batch, loop in every form that makes a difference,
-/// `repetitions` times, in turns, and gives the fastest of each pass with all that was measured. It allocates operands
-/// and gradients and submits to the context's queue; on native platforms the host polls its device meanwhile.
+/// `repetitions` times, in turns, and gives the fastest of each operation with all that was measured. It allocates
+/// operands and gradients and submits to the context's queue; on native platforms the host polls its device meanwhile.
 ///
 /// # Errors
 /// [`Error::Limit`] where nothing is possible; [`Error::OutOfMemory`]; [`Error::DeviceLost`].
@@ -43,41 +68,40 @@ pub async fn tune(
         })
     };
     let (inputs, outputs) = (u64::from(batch) * geometry.inputs(), u64::from(batch) * geometry.outputs());
-    let (operands, caught) = scoped(device, || {
-        [buffer(inputs), buffer(outputs), buffer(outputs), buffer(outputs), buffer(inputs), buffer(geometry.biases())]
-    });
+    let (operands, caught) = scoped(device, || [buffer(inputs), buffer(outputs), buffer(inputs), buffer(outputs)]);
     caught.await?;
-    let [x, y, z, dy, dx, db] = &operands;
+    let [x, y, dx, dy] = &operands;
+    let mut weights = Weights::new(context, &layer_forward(&Arc::new(geometry.clone()), false)).await?;
+    let dw = weights.create_gradient(names::KERNEL).await?;
+    let bindings = |operation| match operation {
+        TunedOperation::Forward => Bindings::default().with(names::INPUT, x).with(names::OUTPUT, y),
+        TunedOperation::GradInput => Bindings::default().with(names::INPUT, dy).with(names::OUTPUT, dx),
+        TunedOperation::GradWeights => {
+            let operands = Bindings::default().with(names::GRAD_OUTPUT, x).with(names::INPUT, dy);
+            operands.with(names::GRAD_KERNEL, &dw)
+        }
+    };
 
-    let mut candidates: Vec<(Choice, Pass, Bound, Vec<f64>)> = Vec::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
     let mut refused = None;
     for implementation in Implementation::ALL {
-        let mut layer = LocallyConnected::with_geometry(context, geometry.with_implementation(implementation)).await?;
-        let dw = layer.create_kernel_gradient().await?;
+        let layer = Arc::new(geometry.with_implementation(implementation));
         let forms = match implementation {
             Implementation::Loop => Form::ALL.map(Some).to_vec(),
             _ => vec![None],
         };
         for form in forms {
-            layer.set_options(PlanOptions { form, ..PlanOptions::default() });
-            let forward = Forward { batch, input: x, output: y, pre_activation: None };
-            let backward = Backward {
-                batch,
-                input: Some(x),
-                output: Some(y),
-                pre_activation: Some(z),
-                grad_output: dy,
-                grad_input: Some(dx),
-                grad_kernel: Some(&dw),
-                grad_bias: (geometry.biases() > 0).then_some(db),
-            };
-            let forward = layer.bind_forward(forward).await;
-            let backward = layer.bind_backward(backward).await;
-            for (pass, bound) in [(Pass::Forward, forward), (Pass::Backward, backward)] {
+            weights.set_options(PlanOptions { form, ..PlanOptions::default() });
+            for operation in TunedOperation::ALL {
+                let bound = weights.bind(&program(operation, &layer), batch, &bindings(operation)).await;
+                let same = |other: &Candidate, bound: &Bound| other.bound.plan() == bound.plan();
                 match bound {
                     // A form that has no kernel for the layer gives the plan of another.
-                    Ok(bound) if candidates.iter().any(|(_, _, other, _)| other.plan() == bound.plan()) => {}
-                    Ok(bound) => candidates.push((Choice { implementation, form }, pass, bound, Vec::new())),
+                    Ok(bound) if candidates.iter().any(|other| same(other, &bound)) => {}
+                    Ok(bound) => {
+                        let choice = Choice { implementation, form };
+                        candidates.push(Candidate { choice, operation, bound, seconds: Vec::new() });
+                    }
                     Err(error @ (Error::Limit { .. } | Error::OverBudget { .. } | Error::Unsupported { .. })) => {
                         refused = Some(error);
                     }
@@ -91,10 +115,10 @@ pub async fn tune(
     }
     // The first round warms up; turns let a device's changing speed hit all alike.
     for round in 0..=repetitions.max(1) {
-        for (_, _, bound, times) in &mut candidates {
+        for candidate in &mut candidates {
             let began = Instant::now();
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+            candidate.bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
             let (sender, done) = oneshot_channel();
             encoder.on_submitted_work_done(move || {
                 // A receiver that is gone no longer wants to know.
@@ -102,25 +126,31 @@ pub async fn tune(
             });
             context.queue().submit([encoder.finish()]);
             if done.receive().await.is_none() {
-                return Err(Error::DeviceLost("a measured pass never completed".into()));
+                return Err(Error::DeviceLost("a measured operation never completed".into()));
             }
             if round > 0 {
-                times.push(began.elapsed().as_secs_f64());
+                candidate.seconds.push(began.elapsed().as_secs_f64());
             }
         }
     }
     let measured: Vec<Measurement> = candidates
         .into_iter()
-        .map(|(choice, pass, _, mut times)| {
-            times.sort_by(f64::total_cmp);
-            Measurement { choice, pass, seconds: times[times.len() / 2] }
+        .map(|Candidate { choice, operation, mut seconds, .. }| {
+            seconds.sort_by(f64::total_cmp);
+            Measurement { choice, operation, seconds: seconds[seconds.len() / 2] }
         })
         .collect();
     let mut table = TuneTable::default();
-    for pass in [Pass::Forward, Pass::Backward] {
-        let of_pass = measured.iter().filter(|measurement| measurement.pass == pass);
-        if let Some(best) = of_pass.min_by(|a, b| a.seconds.total_cmp(&b.seconds)) {
-            table.insert(TuneKey::new(context.profile(), geometry, batch, pass), best.choice);
+    let layer = Arc::new(geometry.clone());
+    for operation in TunedOperation::ALL {
+        let of_operation = measured.iter().filter(|measurement| measurement.operation == operation);
+        let best = of_operation.min_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        let key = program(operation, &layer)
+            .operations
+            .first()
+            .and_then(|first: &Operation| TuneKey::new(context.profile(), first, batch));
+        if let (Some(best), Some(key)) = (best, key) {
+            table.insert(key, best.choice);
         }
     }
     Ok((table, measured))

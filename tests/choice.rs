@@ -1,26 +1,26 @@
 //! The choice between the implementations: possible, forced, tuned, modelled; and the limits a host asks for.
 
-use crate::common::{FORWARD, GPU, Operands, assert_near};
+use crate::common::{FORWARD, GPU, Operands, assert_near, chunks};
 use locally_connected::headless::GpuOptions;
-use locally_connected::kernel::Tables;
-use locally_connected::plan::{Planner, chunks};
+use locally_connected::model::layer_forward;
+use locally_connected::ops::Operation;
+use locally_connected::plan::Planner;
 use locally_connected::{
     Choice, Config, DeviceProfile, Error, Form, Geometry, Implementation, LocallyConnected, Padding,
 };
-use locally_connected::{Pass, PlanOptions, TuneKey, TuneTable, required_limits, tune, wgpu};
+use locally_connected::{PlanOptions, TuneKey, TuneTable, TunedOperation, required_limits, tune, wgpu};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-fn with_planner<T>(
-    geometry: &Geometry,
-    options: PlanOptions,
-    tuned: Option<&TuneTable>,
-    use_it: impl FnOnce(Planner<'_>) -> T,
-) -> T {
+/// The planner of WebGPU's default limits.
+fn with_planner<T>(options: PlanOptions, tuned: Option<&TuneTable>, use_it: impl FnOnce(Planner<'_>) -> T) -> T {
     let profile = DeviceProfile::webgpu_defaults();
-    let tables = Tables::new(geometry);
-    let chunks = chunks(geometry, &profile).expect("weights can be cut");
-    use_it(Planner::new(geometry, &tables, &chunks, &profile).with_options(options).with_tuned(tuned))
+    use_it(Planner::new(&profile).with_options(options).with_tuned(tuned))
+}
+
+/// A layer's forward pass as an operation.
+fn forward(geometry: &Geometry, implementation: Implementation) -> Operation {
+    layer_forward(&Arc::new(geometry.with_implementation(implementation)), false).operations.remove(0)
 }
 
 fn deepface_l4() -> Geometry {
@@ -30,16 +30,14 @@ fn deepface_l4() -> Geometry {
 /// Implementation 2 of DeepFace's L4 needs a matrix of 12.3 GB: refused with the bytes, by arithmetic alone.
 #[test]
 fn dense_on_deepface_l4_is_refused_with_the_bytes() {
-    with_planner(&deepface_l4(), PlanOptions::default(), None, |planner| {
-        let refused = planner.forward(1, Implementation::DenseMatmul, false);
+    with_planner(PlanOptions::default(), None, |planner| {
+        let refused = planner.plan(&forward(&deepface_l4(), Implementation::DenseMatmul), 1);
         let needed = 4 * 63 * 63 * 16 * 55 * 55 * 16;
         assert!(matches!(refused, Err(Error::OverBudget { needed: found, .. }) if found == needed), "{refused:?}");
         let message = refused.expect_err("over every budget").to_string();
         assert!(message.contains("12294374400 bytes (12.3 GB)"), "{message}");
-        assert_ne!(
-            planner.forward(1, Implementation::Auto, false).expect("loop is possible").implementation,
-            Implementation::DenseMatmul
-        );
+        let chosen = planner.plan(&forward(&deepface_l4(), Implementation::Auto), 1).expect("loop is possible");
+        assert_ne!(chosen.implementation, Some(Implementation::DenseMatmul));
     });
 }
 
@@ -49,8 +47,8 @@ fn the_callers_budget_holds() {
     let bytes = 4 * geometry.inputs() * geometry.outputs();
     for (budget, possible) in [(bytes, true), (bytes - 1, false)] {
         let options = PlanOptions { memory_budget: Some(budget), ..PlanOptions::default() };
-        with_planner(&geometry, options, None, |planner| {
-            let plan = planner.forward(4, Implementation::DenseMatmul, false);
+        with_planner(options, None, |planner| {
+            let plan = planner.plan(&forward(&geometry, Implementation::DenseMatmul), 4);
             assert_eq!(plan.is_ok(), possible, "{plan:?}");
         });
     }
@@ -62,14 +60,18 @@ fn forced_goes_before_tuned_before_model() {
     let mut table = TuneTable::default();
     let profile = DeviceProfile::webgpu_defaults();
     let sparse = Choice { implementation: Implementation::SparseGather, form: None };
-    table.insert(TuneKey::new(&profile, &geometry, 4, Pass::Forward), sparse);
-    with_planner(&geometry, PlanOptions::default(), Some(&table), |planner| {
-        let chosen =
-            |implementation, batch| planner.forward(batch, implementation, false).expect("possible").implementation;
+    let key =
+        |batch| TuneKey::new(&profile, &forward(&geometry, Implementation::Auto), batch).expect("it has a choice");
+    table.insert(key(4), sparse);
+    with_planner(PlanOptions::default(), Some(&table), |planner| {
+        let chosen = |implementation, batch| {
+            let plan = planner.plan(&forward(&geometry, implementation), batch).expect("possible");
+            plan.implementation.expect("one of several")
+        };
         assert_eq!(chosen(Implementation::DenseMatmul, 4), Implementation::DenseMatmul);
         assert_eq!(chosen(Implementation::Auto, 4), Implementation::SparseGather);
         // Another batch was not measured, so the model decides, by the least estimate.
-        let estimates = planner.estimates(5, Pass::Forward);
+        let estimates = planner.estimates(&forward(&geometry, Implementation::Auto), 5);
         let seconds = |of: &Implementation| {
             let (_, estimate) = estimates.iter().find(|(implementation, _)| implementation == of).expect("listed");
             estimate.as_ref().expect("possible").seconds
@@ -86,8 +88,9 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
     let profile = DeviceProfile::webgpu_defaults();
     let kernel = |form, tuned: Option<&TuneTable>| {
         let options = PlanOptions { form, ..PlanOptions::default() };
-        with_planner(&geometry, options, tuned, |planner| {
-            planner.forward(32, Implementation::Auto, false).expect("possible").dispatches[0].variant.info().name
+        with_planner(options, tuned, |planner| {
+            let plan = planner.plan(&forward(&geometry, Implementation::Auto), 32).expect("possible");
+            plan.dispatches[0].variant.info().name
         })
     };
     for (form, expected) in
@@ -95,7 +98,8 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
     {
         let mut table = TuneTable::default();
         let choice = Choice { implementation: Implementation::Loop, form: Some(form) };
-        table.insert(TuneKey::new(&profile, &geometry, 32, Pass::Forward), choice);
+        let key = TuneKey::new(&profile, &forward(&geometry, Implementation::Auto), 32).expect("it has a choice");
+        table.insert(key, choice);
         assert_eq!(kernel(None, Some(&table)), expected);
         assert_eq!(kernel(Some(Form::Register), Some(&table)), "loop_forward");
     }
@@ -108,28 +112,27 @@ fn tuning_measures_every_possible_implementation() {
     let geometry = Geometry::new(&config, &[40, 4]).expect("fits");
     let (table, measured) =
         pollster::block_on(GPU.drive(tune(GPU.context(), &geometry, 3, 2))).expect("all three are possible");
-    let forms: BTreeSet<_> = measured.iter().map(|m| (m.pass, m.choice.implementation.name(), m.choice.form)).collect();
+    let forms: BTreeSet<_> =
+        measured.iter().map(|m| (m.operation, m.choice.implementation.name(), m.choice.form)).collect();
     assert_eq!(forms.len(), measured.len(), "something was measured twice");
-    for pass in [Pass::Forward, Pass::Backward] {
-        let of_pass = |form| measured.iter().filter(|m| m.pass == pass && m.choice.form == form).count();
-        assert_eq!(of_pass(None), 2, "dense and sparse");
+    for operation in TunedOperation::ALL {
+        let of = |form| measured.iter().filter(|m| m.operation == operation && m.choice.form == form).count();
+        assert_eq!(of(None), 2, "dense and sparse");
         // A form for which the layer has no kernel is another's.
-        assert_eq!(of_pass(Some(Form::Register)) + of_pass(Some(Form::Split)) + of_pass(Some(Form::Tiled)), 3);
+        assert_eq!(of(Some(Form::Register)) + of(Some(Form::Split)) + of(Some(Form::Tiled)), 3);
     }
     assert!(measured.iter().all(|measurement| measurement.seconds > 0.0));
     let text = serde_json::to_string(&table).expect("serialisable");
     let read: TuneTable = serde_json::from_str(&text).expect("what was written");
     assert_eq!(read, table);
-    let key = TuneKey::new(GPU.context().profile(), &geometry, 3, Pass::Forward);
-    let best = table.get(&key).expect("measured");
+    let key = TuneKey::new(GPU.context().profile(), &forward(&geometry, Implementation::Auto), 3);
+    let best = table.get(&key.expect("it has a choice")).expect("measured");
     let operands = Operands::random(&geometry, 3, 1);
     let output = pollster::block_on(async {
         let mut layer = LocallyConnected::with_geometry(GPU.context(), geometry.clone()).await.expect("built");
         layer.set_tuned(Arc::new(table));
-        assert_eq!(
-            layer.planner().forward(3, Implementation::Auto, false).expect("possible").implementation,
-            best.implementation
-        );
+        let plan = layer.plan_forward(3, false).expect("possible");
+        assert_eq!(plan.plans[0].implementation, Some(best.implementation));
         layer.write_canonical(&operands.kernel).expect("its length");
         layer.write_bias(&operands.bias).expect("its length");
         GPU.forward(&layer, &operands.input).await.expect("runs")

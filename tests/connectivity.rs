@@ -59,7 +59,8 @@ fn malformed_patterns_are_refused() {
     let geometry = Geometry::from_pattern(pattern, 1, Bias::None, Activation::Linear).expect("fits");
     let layer = pollster::block_on(LocallyConnected::with_geometry(GPU.context(), geometry)).expect("built");
     for implementation in [Implementation::Loop, Implementation::DenseMatmul] {
-        assert!(matches!(layer.planner().forward(1, implementation, false), Err(Error::Unsupported { .. })));
+        let possible = layer.planner().possible(layer.geometry(), implementation);
+        assert!(matches!(possible, Err(Error::Unsupported { .. })));
     }
 }
 
@@ -120,7 +121,7 @@ fn the_transposed_layer_is_the_adjoint_with_right_gradients() {
             GPU.submit(|encoder| {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                 forward.record(&mut pass);
-                backward.iter().for_each(|bound| bound.record(&mut pass));
+                backward.record(&mut pass);
             });
             let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
             let y = GPU.read(&by, outputs).await.expect("read");

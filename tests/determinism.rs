@@ -1,8 +1,11 @@
 //! The same bits on every run: nothing is atomic, no order of summation depends on scheduling, and no kernel reads
 //! what nobody wrote.
 
-use crate::common::{GPU, Operands, context, implementations, plans, profile, runs};
+use crate::common::{GPU, Operands, ProgramRun, Values, context, implementations, plans, profile, random, runs};
 use locally_connected::kernel::variants;
+use locally_connected::model::{Chain, Kind, Layer};
+use locally_connected::plan::Planner;
+use locally_connected::program::Program;
 use locally_connected::{
     Activation, Backward, Bias, Config, Context, DataFormat, DeviceProfile, Forward, Geometry, Implementation,
     LocallyConnected, Padding, wgpu,
@@ -95,6 +98,27 @@ fn same_bits_in_100_runs() {
     });
 }
 
+/// A program that transposes, with its batch.
+fn transposing() -> (Program, u32) {
+    let layer = |name: &str, kind| Layer { name: name.into(), kind };
+    let transpose = layer("flatten", Kind::Transpose { rows: 19, columns: 35 });
+    let softmax = layer("softmax", Kind::Activation { activation: Activation::Softmax, row: 19 });
+    (Chain { inputs: 19 * 35, layers: vec![transpose, softmax] }.forward(), 7)
+}
+
+#[test]
+fn same_bits_of_a_program_in_100_runs() {
+    let (program, batch) = transposing();
+    let given = Values::from([("input".to_owned(), random(3, u64::from(batch) * 19 * 35))]);
+    let run = ProgramRun::new(&program, batch, &given, &profile()).expect("it runs");
+    let bits = || run.run()["output"].iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let first = bits();
+    assert!(first.iter().any(|&bits| bits != 0), "all zero, so this shows nothing");
+    for number in 1..RUNS {
+        assert!(bits() == first, "run {number}");
+    }
+}
+
 /// Another layer, other buffers, pipelines compiled anew, and other work on the device between: still the same bits.
 #[test]
 fn same_bits_in_other_layers_and_contexts() {
@@ -146,11 +170,16 @@ fn same_bits_when_cut() {
 #[test]
 fn kernels_with_workgroup_memory_are_run() {
     let mut run = BTreeSet::new();
+    let (program, batch) = transposing();
+    let planned = Planner::new(&profile()).program(&program, batch).expect("run above");
+    run.extend(planned.dispatches().map(|dispatch| dispatch.variant.info().name));
     for (geometry, batch) in layers() {
         for (implementation, profile) in runs(&Implementation::ALL, &geometry, &profile()) {
             let plans = plans(&geometry.with_implementation(implementation), batch as u32, &profile);
             let plans = plans.expect("run above");
-            run.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant.info().name));
+            run.extend(
+                plans.iter().flat_map(|planned| planned.plan.dispatches()).map(|dispatch| dispatch.variant.info().name),
+            );
         }
     }
     let mut some = false;

@@ -1,8 +1,7 @@
 //! Typed errors with the numbers in them: every condition under which Keras refuses the layer (keras-semantics §2.9;
 //! what concerns its files is tested with them), sizes that overflow, operands that don't fit.
 
-use crate::common::{GPU, Operands, context, profile};
-use locally_connected::plan::chunks;
+use crate::common::{GPU, Operands, chunks, context, profile};
 use locally_connected::{
     Activation, Backward, Bias, Config, DataFormat, DeviceProfile, Error, Forward, Geometry, KerasLayout,
     LocallyConnected, Padding, WeightType, wgpu,

@@ -2,19 +2,20 @@
 //! errors with numbers where nothing can be cut further. What is planned is what is allocated.
 
 use crate::common::{
-    FORWARD, GRADIENT, assert_keeps_limits, assert_near, check, check_by, context, implementations, plans, profile,
-    random,
+    FORWARD, GRADIENT, Planned, assert_near, check, check_by, chunks, context, implementations, plans, profile, random,
 };
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{self, Gpu, GpuOptions};
-use locally_connected::kernel::Tables;
-use locally_connected::plan::{Gradients, Planner, Strategy, chunks};
+use locally_connected::kernel::tap_tables_length;
+use locally_connected::model::layer_backward;
+use locally_connected::plan::{Planner, Strategy};
 use locally_connected::{
     Activation, Backward, Bias, BufferRange, Config, Context, DataFormat, DeviceProfile, Error, Forward, Geometry,
-    Implementation, LocallyConnected, Padding, PlanOptions, Readback, WeightType, wgpu,
+    Gradients, Implementation, LocallyConnected, Padding, PlanOptions, Readback, WeightType, wgpu,
 };
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use proptest::test_runner::RngSeed;
+use std::sync::Arc;
 
 fn geometry(config: &Config, input_shape: &[usize]) -> Geometry {
     Geometry::new(config, input_shape).expect("a layer")
@@ -30,7 +31,7 @@ fn check_within(geometry: &Geometry, batch: u64, profile: &DeviceProfile) -> Vec
     for implementation in implementations(geometry, profile) {
         let geometry = geometry.with_implementation(implementation);
         for plan in plans(&geometry, batch as u32, profile).expect("it fits when cut") {
-            assert_keeps_limits(&plan, &geometry, batch as u32, profile);
+            plan.assert_keeps_limits(profile);
         }
     }
     check(geometry, batch, 5, profile, FORWARD)
@@ -99,7 +100,8 @@ fn batches_are_cut_at_unaligned_samples() {
         for implementation in implementations(&layer, &profile) {
             let layer = layer.with_implementation(implementation);
             let plans = plans(&layer, batch as u32, &profile).expect("a sample fits");
-            let mut bases = plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.params.y_base);
+            let mut bases =
+                plans.iter().flat_map(|planned| planned.plan.dispatches()).map(|dispatch| dispatch.params.y_base);
             assert!(bases.any(|base| base % 64 != 0), "every slice is aligned, so this shows nothing: {config:?}");
         }
         ran = check_within(&layer, batch, &profile);
@@ -123,10 +125,10 @@ fn dispatches_are_folded() {
             for &implementation in by {
                 let layer = layer.with_implementation(implementation);
                 let plans = plans(&layer, batch as u32, &profile).expect("it folds");
-                let dispatches = plans.iter().flat_map(|plan| &plan.dispatches);
+                let dispatches = plans.iter().flat_map(|planned| planned.plan.dispatches());
                 let folded = dispatches.filter(|dispatch| dispatch.workgroups[1] > 1);
                 assert!(folded.count() > 0, "nothing is folded: {implementation:?}, {config:?}, {strategy:?}");
-                plans.iter().for_each(|plan| assert_keeps_limits(plan, &layer, batch as u32, &profile));
+                plans.iter().for_each(|planned| planned.assert_keeps_limits(&profile));
             }
             check_by(by, &layer, batch, 5, &profile, FORWARD);
         }
@@ -161,15 +163,8 @@ proptest! {
         let limits = DeviceProfile { max_binding, max_buffer, max_workgroups, storage_alignment, ..profile() };
         for implementation in Implementation::ALL {
             let layer = layer.with_implementation(implementation);
-            // Bias and tables are bound whole; the layer refuses to be built where they don't fit.
-            let whole = 4 * layer.biases().max(Tables::new(&layer).data.len() as u64);
             match plans(&layer, batch, &limits) {
-                Ok(plans) if whole <= limits.max_piece() => {
-                    for plan in plans {
-                        assert_keeps_limits(&plan, &layer, batch, &limits);
-                    }
-                }
-                Ok(_) => {}
+                Ok(plans) => plans.iter().for_each(|planned| planned.assert_keeps_limits(&limits)),
                 Err(Error::Limit { needed, limit, .. }) => prop_assert!(needed > limit),
                 Err(Error::OverBudget { needed, budget, .. }) => prop_assert!(needed > budget),
                 Err(other) => panic!("{other:?}"),
@@ -203,14 +198,14 @@ fn what_can_t_be_cut_is_refused_with_the_numbers() {
 
     // 400 locations of 1 tap: the bias has 1,600 bytes, the tables more.
     let long = Config::new(1, [1]);
-    let tables = 4 * Tables::new(&geometry(&long, &[400, 1])).data.len() as u64;
+    let tables = 4 * tap_tables_length(&geometry(&long, &[400, 1]));
     assert_eq!(build(&long, &[400, 1], &binding(1596)), Err(limit("the tap tables", tables, "bytes", 1596, BINDING)));
     let many = Config::new(300, [1]).data_format(DataFormat::ChannelsFirst);
     assert_eq!(build(&many, &[1, 2], &binding(2000)), Err(limit("the bias", 2400, "bytes", 2000, BINDING)));
 
     // 2 samples of 300 elements don't fit 2,000 bytes, and a slice that begins between two multiples of 256 bytes
     // needs up to 256 more than its samples.
-    let layer = geometry(&Config::new(1, [299]).bias(Bias::None).implementation(Implementation::Loop), &[300, 1]);
+    let layer = geometry(&Config::new(299, [1]).bias(Bias::None).implementation(Implementation::Loop), &[1, 300]);
     let refused = plans(&layer, 2, &binding(1400)).expect_err("too small");
     assert_eq!(refused, limit("one sample", 1456, "bytes", 1400, BINDING));
     assert!(plans(&layer, 1, &binding(1400)).is_ok(), "a single sample begins at its buffer's first byte");
@@ -227,16 +222,16 @@ fn what_can_t_be_cut_is_refused_with_the_numbers() {
 #[test]
 fn scratch_memory_is_known_before_it_is_allocated() {
     let layer = geometry(&Config::new(3, [2]).activation(Activation::Tanh), &[11, 2]);
-    let (tables, batch) = (Tables::new(&layer), 7);
+    let layer = Arc::new(layer.with_implementation(Implementation::Loop));
+    let batch = 7;
     let bytes = 4 * u64::from(batch) * layer.outputs();
     let plan = |profile: &DeviceProfile, memory_budget| {
-        let chunks = chunks(&layer, profile).expect("it fits");
         let options = PlanOptions { memory_budget, ..PlanOptions::default() };
-        let planner = Planner::new(&layer, &tables, &chunks, profile).with_options(options);
-        planner.backward(batch, Implementation::Loop, Gradients::ALL)
+        let planner = Planner::new(profile).with_options(options);
+        Planned::new(layer_backward(&layer, Gradients::ALL), batch, &planner).map(|planned| planned.plan.memory.scratch)
     };
-    assert_eq!(plan(&profile(), None).expect("no limit").scratch_bytes(), bytes);
-    assert_eq!(plan(&profile(), Some(bytes)).expect("enough").scratch_bytes(), bytes);
+    assert_eq!(plan(&profile(), None).expect("no limit"), bytes);
+    assert_eq!(plan(&profile(), Some(bytes)).expect("enough"), bytes);
     let refused = plan(&profile(), Some(bytes - 1)).expect_err("a byte too few");
     assert!(matches!(refused, Error::OverBudget { needed, budget, .. } if needed == bytes && budget == bytes - 1));
     assert!(refused.to_string().contains(&format!("needs {bytes} bytes")), "{refused}");
@@ -396,12 +391,12 @@ fn bytes_of_plans_are_what_is_allocated() {
             // Halves of a chunk fill whole words.
             let exact = if dtype == WeightType::F16 { gradient / 2 } else { gradient };
             assert!((exact..=exact + 2 * chunks).contains(&weights), "{weights} bytes of {gradient} as {dtype:?}");
-            let tables = 4 * Tables::new(layer.geometry()).data.len() as u64;
-            assert_eq!(layer.bytes(), weights + 4 * layer.geometry().biases() + tables);
-            expect("a layer", chunks + 2, layer.bytes());
+            let parameters = weights + 4 * layer.geometry().biases();
+            assert_eq!(layer.bytes(), parameters);
+            expect("a layer", chunks + 1, layer.bytes());
 
             let dw = layer.create_kernel_gradient().await.expect("it fits");
-            expect("with a gradient", 2 * chunks + 2, layer.bytes() + gradient);
+            expect("with a gradient", 2 * chunks + 1, layer.bytes() + gradient);
 
             // The host's own buffers; in front of the layer's labels, so that they don't count as memory of ours.
             let own = |elements: u64| {
@@ -427,23 +422,26 @@ fn bytes_of_plans_are_what_is_allocated() {
             };
             let backward = layer.bind_backward(backward).await.expect("it fits");
             for bound in [&forward, &backward] {
-                let uniforms = context.profile().params_stride() * bound.plan().dispatches.len() as u64;
-                assert_eq!(bound.bytes(), uniforms + bound.plan().scratch_bytes());
+                let memory = bound.plan().memory;
+                let uniforms = context.profile().params_stride() * bound.plan().dispatches().count() as u64;
+                assert_eq!([bound.bytes(), memory.uniforms], [memory.bound(), uniforms]);
             }
-            assert!(backward.plan().scratch_bytes() > 0, "nothing is planned, so this shows nothing");
+            assert!(backward.plan().memory.scratch > 0, "nothing is planned, so this shows nothing");
+            assert_eq!(forward.plan().memory.parameters, parameters);
             // Uniforms and scratch are held by bind groups alone, which wgpu doesn't count as buffers of the user's.
-            let index = match implementation {
+            let constant = match implementation {
                 Implementation::SparseGather => 4 * SparseIndex::len_of(layer.geometry()),
-                _ => 0,
+                _ => 4 * tap_tables_length(layer.geometry()),
             };
-            assert_eq!(layer.bytes(), weights + 4 * layer.geometry().biases() + tables + index);
+            assert_eq!(layer.bytes(), parameters + constant);
+            assert_eq!(forward.plan().memory.constants, constant);
             expect(
                 "with passes",
-                2 * chunks + 2 + 6 + u64::from(index > 0),
+                2 * chunks + 1 + 6 + 1,
                 layer.bytes() + gradient + forward.bytes() + backward.bytes(),
             );
             let planned = plans(layer.geometry(), batch, context.profile()).expect("planned before");
-            assert_eq!([&planned[1], &planned[2]], [forward.plan(), backward.plan()], "planned without a device");
+            assert_eq!([&planned[1].plan, &planned[2].plan], [forward.plan(), backward.plan()], "without a device");
         }
         let (count, memory) = allocated();
         assert_eq!((count, memory.unwrap_or(0)), (0, 0), "all dropped");
@@ -467,7 +465,7 @@ fn sums_longer_than_a_driver_s_loops_are_cut() {
         let uncut = DeviceProfile { max_iterations: u64::MAX, ..profile.clone() };
         let dispatches = |implementation, profile| {
             let plans = plans(&geometry.with_implementation(implementation), 3, profile).expect("planned");
-            plans.iter().map(|plan| plan.dispatches.len()).sum::<usize>()
+            plans.iter().map(|planned| planned.plan.dispatches().count()).sum::<usize>()
         };
         for implementation in [Implementation::DenseMatmul, Implementation::SparseGather] {
             assert!(dispatches(implementation, &profile) > dispatches(implementation, &uncut), "nothing is cut");

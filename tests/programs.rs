@@ -1,13 +1,15 @@
 //! Programs: what every executor may rely on, over all of the fixtures' models.
 
-use crate::common::{random, root};
+use crate::common::{FORWARD, GRADIENT, Planned, ProgramRun, assert_near, profile, random, root};
 use locally_connected::keras::Model;
 use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
 use locally_connected::ops::{Operation, Shape, Transpose, Usage};
+use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::reference::{self, Values};
-use locally_connected::{Activation, Error};
+use locally_connected::{Activation, Bias, Config, DeviceProfile, Error, Geometry, Implementation, Padding};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The programs of every model that runs as a whole, and of the digits', with a name each.
 fn programs() -> Vec<(String, Program)> {
@@ -172,6 +174,89 @@ fn pieces_of_a_batch_add_up() {
     values.insert(names::GRAD_OUTPUT.into(), vec![0.0; outputs]);
     let nothing = reference::run(&program.accumulating(), 1, &values);
     assert!(matches!(nothing, Err(Error::NotGiven { name }) if name.contains("/grad_")));
+}
+
+/// Every program of the fixtures on the device, forward, backward and added to, against the reference; what it takes is
+/// what was planned.
+#[test]
+fn the_device_runs_every_program() {
+    let (batch, profile) = (3, profile());
+    let mut ran = 0;
+    for (name, program) in programs() {
+        let mut seed = 0;
+        let mut given = crate::common::Values::new();
+        for buffer in program.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch) {
+            seed += 1;
+            // Weights as small as a trained model's, so that the values stay where activations are no corners.
+            let scale = if buffer.usage == Usage::Parameter { 0.25 } else { 1.0 };
+            let values = random(seed, buffer.shape.elements(batch)).into_iter().map(|value| scale * value);
+            given.insert(buffer.name.clone(), values.collect());
+        }
+        let exact: Values = given.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
+        let expected = reference::run(&program, batch, &exact).expect("it runs");
+        let run = ProgramRun::new(&program, batch, &given, &profile).expect("it runs");
+        let found = run.run();
+        for (buffer, found) in &found {
+            assert_near(&format!("{buffer} of {name}"), found, &expected[buffer], 4.0 * GRADIENT);
+        }
+        let memory = run.bound.plan().memory;
+        assert_eq!(run.bound.bytes(), memory.bound(), "{name}");
+        assert_eq!(run.weights.bytes(), memory.parameters + memory.constants, "{name}");
+        let kept = memory.operands + memory.parameters + memory.gradients;
+        let scratch: u64 = run.bound.plan().pieces().iter().sum();
+        assert_eq!(kept + scratch, program.bytes(batch), "{name}");
+        ran += found.len();
+    }
+    assert!(ran > 300, "{ran}");
+}
+
+/// The pieces of a batch add to the gradients on the device, by every implementation.
+#[test]
+fn the_device_adds_to_gradients() {
+    let (batch, profile) = (5, profile());
+    for (bias, implementation) in
+        [Bias::PerLocation, Bias::PerFilter].into_iter().flat_map(|bias| Implementation::ALL.map(|by| (bias, by)))
+    {
+        let config = Config::new(8, [3, 3]).bias(bias).padding(Padding::Same).implementation(implementation);
+        let geometry = Geometry::new(&config, &[6, 5, 4]).expect("a layer");
+        let kind = Kind::Local { geometry: Arc::new(geometry), trainable: true };
+        let chain = Chain { inputs: 6 * 5 * 4, layers: vec![Layer { name: "local".into(), kind }] };
+        let program = chain.backward(Wanted::Parameters);
+        let given: crate::common::Values = program
+            .buffers
+            .iter()
+            .zip(0..)
+            .map(|(buffer, seed)| (buffer.name.clone(), random(seed, buffer.shape.elements(batch))))
+            .collect();
+        let once = ProgramRun::new(&program, batch, &given, &profile).expect("it runs").run();
+        let adding = ProgramRun::new(&program.accumulating(), batch, &given, &profile).expect("it runs");
+        adding.run();
+        adding.run();
+        for (name, thrice) in adding.run().iter().filter(|(name, _)| name.contains("/grad_")) {
+            let expected: Vec<f64> = once[name].iter().map(|&value| 3.0 * f64::from(value)).collect();
+            assert_near(&format!("{name} by {implementation:?}, {bias:?}"), thrice, &expected, FORWARD);
+        }
+    }
+}
+
+/// Two operations of a program never share a buffer that one dispatch reads and writes, and every limit is kept.
+#[test]
+fn plans_of_programs_keep_the_limits() {
+    let defaults = DeviceProfile::webgpu_defaults();
+    let narrow = DeviceProfile { max_binding: 40_000, max_buffer: 60_000, ..defaults.clone() };
+    let mut planned = 0;
+    for (name, program) in programs() {
+        for profile in [&defaults, &narrow] {
+            match Planned::new(program.clone(), 7, &Planner::new(profile)) {
+                Ok(plan) => {
+                    plan.assert_keeps_limits(profile);
+                    planned += 1;
+                }
+                Err(error) => assert!(matches!(error.cause(), Error::Limit { .. }), "{name}: {error}"),
+            }
+        }
+    }
+    assert!(planned > 150, "{planned}");
 }
 
 #[test]

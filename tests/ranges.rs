@@ -4,7 +4,7 @@
 use crate::common::{GPU, Operands, context, implementations, profile, random, runs};
 use locally_connected::headless::{Gpu, GpuOptions};
 use locally_connected::kernel::Access;
-use locally_connected::plan::Role;
+use locally_connected::plan::Resource;
 use locally_connected::{
     Activation, Backward, Bias, Bound, BufferRange, Config, DataFormat, DeviceProfile, Error, Forward, Geometry,
     Implementation, LocallyConnected, Padding, Readback, Saved, TransposedBackward, TransposedLocallyConnected,
@@ -194,8 +194,8 @@ fn same_bits_in_ranges(geometry: &Geometry, batch: u32, profile: &DeviceProfile,
             assert!(!expected.contains(&pattern(1)[0].to_bits()), "{name} was not written");
         }
         for bound in passes {
-            let mut slices = bound.plan().dispatches.iter().flat_map(|dispatch| &dispatch.bindings);
-            let later = slices.any(|slice| slice.role == Role::Input && slice.offset > 0);
+            let mut slices = bound.plan().dispatches().flat_map(|dispatch| &dispatch.bindings);
+            let later = slices.any(|slice| matches!(slice.resource, Resource::Buffer(_)) && slice.offset > 0);
             assert_eq!(later, cut, "whether the batch is cut");
         }
     }
@@ -308,8 +308,8 @@ fn the_transposed_layer_in_ranges() {
             let forward = pollster::block_on(layer.bind_forward(3, memory.at("input"), memory.at("output")));
             let backward = pollster::block_on(layer.bind_backward(operands)).expect("bound");
             record(&[&forward.expect("bound")]);
-            record(&backward.iter().collect::<Vec<_>>());
-            // The second pass would read what the first has overwritten.
+            record(&[&backward]);
+            // One operation would read what the other has overwritten.
             let over = TransposedBackward { grad_input: Some(memory.at("input")), ..operands };
             let refused = pollster::block_on(layer.bind_backward(over)).map(drop);
             let overlap = 4 * inputs;

@@ -5,7 +5,8 @@ mod uniformity;
 use crate::common::root;
 use locally_connected::config::codes;
 use locally_connected::kernel::{Access, KERNELS, Params, Uniform, Variant, variants};
-use locally_connected::plan::{Strategy, TILE_SHAPES, TileShape};
+use locally_connected::model::{Chain, Kind, Layer};
+use locally_connected::plan::{Planner, Strategy, TILE_SHAPES, TileShape};
 use locally_connected::{Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, WeightType};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Expression, Function, Handle, Literal, Module, StorageAccess, TypeInner};
@@ -287,6 +288,10 @@ fn every_kernel_has_a_cpu_twin() {
 fn plans_ask_for_the_listed_variants() {
     let listed: BTreeSet<Variant> = variants().into_iter().collect();
     let mut found = BTreeSet::new();
+    let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows: 20, columns: 30 } };
+    let transpose = Chain { inputs: 600, layers: vec![transpose] }.forward();
+    let planned = Planner::new(&DeviceProfile::webgpu_defaults()).program(&transpose, 3).expect("planned");
+    found.extend(planned.dispatches().map(|dispatch| dispatch.variant));
     let mut state = 1u64;
     let mut draws = 0;
     while found.len() < listed.len() && draws < 200_000 {
@@ -330,7 +335,7 @@ fn plans_ask_for_the_listed_variants() {
         };
         let device = DeviceProfile { max_workgroup_memory: 32 << 10, strategy, ..DeviceProfile::webgpu_defaults() };
         let plans = crate::common::plans(&layer, batch, &device).expect("planned");
-        found.extend(plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant));
+        found.extend(plans.iter().flat_map(|planned| planned.plan.dispatches()).map(|dispatch| dispatch.variant));
     }
     let names = |variants: Vec<&Variant>| variants.into_iter().map(Variant::name).collect::<Vec<_>>();
     assert_eq!(names(found.difference(&listed).collect()), [""; 0], "planned, but not listed");

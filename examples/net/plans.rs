@@ -4,12 +4,14 @@ use crate::layers::Layer;
 use crate::net::{Net, Result, STRATEGIES};
 use crate::shaders::{Field, fields};
 use crate::workloads::workloads;
-use locally_connected::geometry::SparseIndex;
-use locally_connected::kernel::{Tables, Uniform, Variant};
-use locally_connected::plan::{Chunk, Dispatch, Gradients, Plan, Planner, Role, Slice, chunks};
-use locally_connected::{DeviceProfile, Geometry, Implementation, WeightType};
-use std::collections::BTreeMap;
+use locally_connected::kernel::{Uniform, Variant};
+use locally_connected::model::{layer_backward, layer_forward, layer_names};
+use locally_connected::plan::{Dispatch, Planner, ProgramPlan, Resource, Slice};
+use locally_connected::program::Program;
+use locally_connected::{DeviceProfile, Geometry, Gradients, Implementation};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 const IMPLEMENTATIONS: [Implementation; 4] =
     [Implementation::Auto, Implementation::Loop, Implementation::DenseMatmul, Implementation::SparseGather];
@@ -64,18 +66,17 @@ impl Writer {
         batch: u32,
         profile: &DeviceProfile,
     ) -> Result<()> {
-        let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
-        let planner = Planner::new(geometry, &tables, &chunks, profile);
-        let buffers = Buffers { geometry, tables: &tables, chunks: &chunks, batch };
+        let planner = Planner::new(profile);
         for implementation in IMPLEMENTATIONS {
+            let layer = Arc::new(geometry.with_implementation(implementation));
             let passes = [
-                ("forward", planner.forward(batch, implementation, false)),
-                ("forward-keeping", planner.forward(batch, implementation, true)),
-                ("backward", planner.backward(batch, implementation, Gradients::ALL)),
+                ("forward", layer_forward(&layer, false)),
+                ("forward-keeping", layer_forward(&layer, true)),
+                ("backward", layer_backward(&layer, Gradients::ALL)),
             ];
-            for (pass, plan) in passes {
-                let text = match plan {
-                    Ok(plan) => self.plan(&plan, &buffers)?,
+            for (pass, program) in passes {
+                let text = match planner.program(&program, batch) {
+                    Ok(plan) => self.plan(&Planned { program: &program, plan: &plan, profile })?,
                     Err(error) => format!("refused: {error}"),
                 };
                 net.insert(format!("{name} {} {pass}", implementation.name()), text);
@@ -84,18 +85,37 @@ impl Writer {
         Ok(())
     }
 
-    fn plan(&mut self, plan: &Plan, buffers: &Buffers<'_>) -> Result<String> {
-        let mut text = format!("by {}\n", plan.implementation.name());
-        for (role, bytes) in &plan.scratch {
-            writeln!(text, "scratch {} of {bytes} bytes", role_name(*role))?;
+    fn plan(&mut self, planned: &Planned<'_>) -> Result<String> {
+        let by: BTreeSet<&str> =
+            planned.plan.plans.iter().filter_map(|plan| Some(plan.implementation?.name())).collect();
+        let mut text = format!("by {}\n", by.into_iter().collect::<Vec<_>>().join(" and "));
+        for (buffer, piece) in planned.program.buffers.iter().zip(&planned.plan.scratch.of_buffer) {
+            if let Some(bytes) = piece.and_then(|piece| planned.plan.pieces().get(piece).copied()) {
+                writeln!(text, "scratch {} of {bytes} bytes", planned.buffer_name(&buffer.name))?;
+            }
         }
-        for dispatch in &plan.dispatches {
-            self.dispatch(&mut text, dispatch, plan, buffers)?;
+        let mut own = BTreeSet::new();
+        for &(resource, _) in planned.plan.plans.iter().flat_map(|plan| &plan.scratch) {
+            if own.insert(resource) {
+                let bytes = planned.plan.own_scratch()[&resource];
+                writeln!(text, "scratch {} of {bytes} bytes", planned.name(resource))?;
+            }
+        }
+        for (plan, operation) in planned.plan.plans.iter().zip(0..) {
+            for dispatch in &plan.dispatches {
+                self.dispatch(&mut text, dispatch, planned, operation)?;
+            }
         }
         Ok(text)
     }
 
-    fn dispatch(&mut self, text: &mut String, dispatch: &Dispatch, plan: &Plan, buffers: &Buffers<'_>) -> Result<()> {
+    fn dispatch(
+        &mut self,
+        text: &mut String,
+        dispatch: &Dispatch,
+        planned: &Planned<'_>,
+        operation: usize,
+    ) -> Result<()> {
         let Dispatch { variant, bindings, params, workgroups } = dispatch;
         let info = variant.info();
         let constants = variant.constants();
@@ -106,9 +126,12 @@ impl Writer {
         let [x, y, z] = workgroups;
         write!(text, "\n  workgroups {x} {y} {z}\n")?;
         for (slice, binding) in bindings.iter().zip(1..) {
-            let Slice { role, offset, size } = *slice;
-            let size = if size == 0 { buffers.bytes(role, plan)? - offset } else { size };
-            writeln!(text, "  binding {binding}: {} from byte {offset}, {size} bytes", role_name(role))?;
+            let Slice { resource, offset, size } = *slice;
+            let size = match size {
+                Some(size) => size.get(),
+                None => planned.plan.bytes(planned.program, planned.profile, operation, resource)? - offset,
+            };
+            writeln!(text, "  binding {binding}: {} from byte {offset}, {size} bytes", planned.name(resource))?;
         }
         let (fields, uniform) = match self.fields.entry(*variant) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
@@ -126,52 +149,36 @@ impl Writer {
     }
 }
 
-/// What the buffers of a pass are as long as.
-struct Buffers<'a> {
-    geometry: &'a Geometry,
-    tables: &'a Tables,
-    chunks: &'a [Chunk],
-    batch: u32,
+/// A program with its plan, to be written down.
+struct Planned<'a> {
+    program: &'a Program,
+    plan: &'a ProgramPlan,
+    profile: &'a DeviceProfile,
 }
 
-impl Buffers<'_> {
-    fn bytes(&self, role: Role, plan: &Plan) -> Result<u64> {
-        let samples = |elements: u64| 4 * elements * u64::from(self.batch);
-        let chunk = |index: u32, dtype: WeightType| {
-            self.chunks.get(index as usize).map(|chunk| chunk.bytes(dtype)).ok_or("no such chunk of the weights")
-        };
-        Ok(match role {
-            Role::Input | Role::GradInput => samples(self.geometry.inputs()),
-            Role::Output | Role::PreActivation | Role::GradOutput => samples(self.geometry.outputs()),
-            Role::Kernel(index) => chunk(index, self.geometry.config().dtype)?,
-            Role::GradKernel(index) => chunk(index, WeightType::F32)?,
-            Role::Bias | Role::GradBias => 4 * self.geometry.biases(),
-            Role::Tables => 4 * self.tables.data.len() as u64,
-            Role::SparseIndex => 4 * SparseIndex::len_of(self.geometry),
-            Role::Dense | Role::GradPreActivation | Role::SampleSums => {
-                let scratch = plan.scratch.iter().find(|(other, _)| *other == role);
-                scratch.ok_or_else(|| format!("{} was not reserved", role_name(role)))?.1
-            }
-        })
+impl Planned<'_> {
+    fn name(&self, resource: Resource) -> String {
+        let of = |id| self.program.buffer(id).map_or("?", |buffer| self.buffer_name(&buffer.name));
+        match resource {
+            Resource::Buffer(id) => of(id).to_owned(),
+            Resource::Chunk(id, index) => format!("{} {index}", of(id)),
+            Resource::Tables => "tap tables".to_owned(),
+            Resource::SparseIndex => "sparse index".to_owned(),
+            Resource::DenseMatrix => "dense matrix".to_owned(),
+            Resource::SampleSums => "sums over the samples".to_owned(),
+        }
     }
-}
 
-fn role_name(role: Role) -> String {
-    let name = match role {
-        Role::Input => "input",
-        Role::Output => "output",
-        Role::PreActivation => "value before the activation",
-        Role::GradOutput => "gradient of output",
-        Role::GradInput => "gradient of input",
-        Role::Kernel(index) => return format!("weights {index}"),
-        Role::GradKernel(index) => return format!("gradient of weights {index}"),
-        Role::Bias => "bias",
-        Role::GradBias => "gradient of bias",
-        Role::Tables => "tap tables",
-        Role::SparseIndex => "sparse index",
-        Role::Dense => "dense matrix",
-        Role::GradPreActivation => "gradient before the activation",
-        Role::SampleSums => "sums over the samples",
-    };
-    name.to_owned()
+    fn buffer_name<'n>(&self, name: &'n str) -> &'n str {
+        match name {
+            layer_names::KERNEL => "weights",
+            layer_names::GRAD_KERNEL => "gradient of weights",
+            layer_names::PRE_ACTIVATION => "value before the activation",
+            layer_names::GRAD_PRE_ACTIVATION => "gradient before the activation",
+            layer_names::GRAD_OUTPUT => "gradient of output",
+            layer_names::GRAD_INPUT => "gradient of input",
+            layer_names::GRAD_BIAS => "gradient of bias",
+            name => name,
+        }
+    }
 }

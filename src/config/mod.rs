@@ -58,6 +58,15 @@ impl Implementation {
     /// The three ways to execute, without `Auto`.
     pub const ALL: [Self; 3] = [Self::Loop, Self::DenseMatmul, Self::SparseGather];
 
+    /// The one that is asked for; none where the planner is to choose.
+    #[must_use]
+    pub const fn forced(self) -> Option<Self> {
+        match self {
+            Self::Auto => None,
+            Self::Loop | Self::DenseMatmul | Self::SparseGather => Some(self),
+        }
+    }
+
     /// The short name used in reports: `auto`, `loop`, `dense` or `sparse`.
     #[must_use]
     pub fn name(self) -> &'static str {

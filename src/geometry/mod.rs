@@ -340,15 +340,6 @@ impl Geometry {
         }
     }
 
-    /// First entry of a cell.
-    #[must_use]
-    pub(crate) fn entry(&self, cell: u32) -> u64 {
-        match &self.pattern {
-            Some(pattern) => pattern.starts()[cell as usize].into(),
-            None => u64::from(cell) * u64::from(self.window()),
-        }
-    }
-
     /// Elements of the bias.
     #[must_use]
     pub fn biases(&self) -> u64 {

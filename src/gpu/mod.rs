@@ -2,20 +2,29 @@
 //!
 //! Nothing here submits, polls or makes a device.
 
+mod constants;
 mod context;
 mod layer;
+mod operands;
 mod pipelines;
 mod profile;
+mod program;
 mod range;
 mod readback;
 mod scoped;
+mod tensor;
+mod weights;
 
 pub use context::Context;
-pub use layer::{Backward, Bound, Forward, KernelBuffers, KernelReadback, LocallyConnected};
+pub use layer::{Backward, Forward, KernelReadback, LocallyConnected};
 pub use layer::{TransposedBackward, TransposedLocallyConnected};
+pub use operands::{Binding, Bindings};
 pub(crate) use pipelines::Pipeline;
 pub use pipelines::Pipelines;
 pub use profile::required_limits;
+pub use program::Bound;
 pub use range::BufferRange;
 pub use readback::Readback;
 pub(crate) use scoped::scoped;
+pub use tensor::{KernelBuffers, TensorReadback};
+pub use weights::Weights;

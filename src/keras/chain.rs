@@ -2,7 +2,7 @@
 
 use super::error::{Error, Result};
 use super::model::{Kind, Layer, Model};
-use crate::config::{Activation, DataFormat};
+use crate::config::{Activation, DataFormat, Implementation};
 use crate::model::{self, Chain, names};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ impl Model {
             let elements = elements(shape)?;
             let kind = match &layer.kind {
                 Kind::LocallyConnected(local) => Some(model::Kind::Local {
-                    geometry: Arc::new(local.geometry.clone()),
-                    implementation: None,
+                    // How it is executed doesn't follow from how its file stores it.
+                    geometry: Arc::new(local.geometry.with_implementation(Implementation::Auto)),
                     trainable: local.trainable,
                 }),
                 Kind::Activation(Activation::Linear) | Kind::Identity | Kind::Reshape(_) => None,

@@ -7,5 +7,5 @@ tiled! {
     /// Forward of the dense variant, with bias and activation.
     DenseForward: "dense_forward", [Read, Read, Read, Write];
     work: |tile, p, loads| tile.work(p, loads, of(p.dense_rows), dense_traffic(p)),
-    turns: |shape, p, _| shape.turns(p.dense_rows.into()) + FINISHING
+    turns: |shape, p| shape.turns(p.dense_rows.into()) + FINISHING
 }

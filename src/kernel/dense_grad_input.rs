@@ -7,5 +7,5 @@ tiled! {
     /// Input gradient of the dense variant.
     DenseGradInput: "dense_grad_input", [Read, Read, Write];
     work: |tile, p, loads| tile.work(p, loads, of(p.dense_columns), dense_traffic(p)),
-    turns: |shape, p, _| shape.turns(p.dense_columns.into())
+    turns: |shape, p| shape.turns(p.dense_columns.into())
 }

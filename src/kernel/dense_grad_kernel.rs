@@ -7,5 +7,5 @@ tiled! {
     /// Gradient of the dense matrix.
     DenseGradKernel: "dense_grad_kernel", [Read, Read, Write];
     work: |tile, p, loads| tile.work(p, loads, of(p.batch), dense_traffic(p)),
-    turns: |shape, p, _| shape.turns(p.batch.into())
+    turns: |shape, p| shape.turns(p.batch.into())
 }

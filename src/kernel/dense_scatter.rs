@@ -4,7 +4,6 @@ use super::listed::{Kernel, kernel};
 use super::work::{of, taps, weights};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
-use crate::geometry::Geometry;
 
 kernel! {
     /// Weights to their places in the dense matrix.
@@ -18,7 +17,7 @@ impl Kernel for DenseScatter {
         Work { threads: of(p.dense_columns), operations: taps(p) + 3.0 * of(p.count), bytes: 3.0 * weights(p), ..Work::default() }
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         p.count.into()
     }
 }

@@ -4,7 +4,6 @@ use super::listed::{Kernel, kernel};
 use super::sizes::{WIDTHS};
 use super::work::{of};
 use super::{Loads, Params, Work};
-use crate::geometry::Geometry;
 
 kernel! {
     /// Gradient of a bias per location, of every variant.
@@ -30,7 +29,7 @@ impl Kernel for GradBias {
         }
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         u64::from(p.batch) + 3
     }
 }

@@ -3,7 +3,6 @@
 use super::listed::{Kernel, kernel};
 use super::work::{of, shared_turns};
 use super::{Loads, Params, THREADS, Work};
-use crate::geometry::Geometry;
 
 kernel! {
     /// Gradient of a bias that all locations share.
@@ -16,7 +15,7 @@ impl Kernel for GradBiasShared {
         Work { threads: threads * of(p.count), operations: of(p.row) / threads, bytes: 4.0 * of(p.y_sample), ..Work::default() }
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         shared_turns(p.row, 1, 1)
     }
 }

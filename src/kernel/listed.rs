@@ -1,7 +1,6 @@
 //! What a kernel says of itself: its WGSL, its bindings, its constants and every value of them that there is.
 
 use super::{Constants, Loads, Params, THREADS, TileShape, Work};
-use crate::geometry::Geometry;
 use crate::{Error, Result};
 use std::ops::Deref;
 
@@ -56,7 +55,7 @@ pub trait Kernel: Declared {
     fn work(&self, p: &Params, loads: Loads) -> Work;
 
     /// An upper bound of the turns of all loops of one thread; loops that are written out have none.
-    fn turns(&self, _: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, _: &Params) -> u64 {
         0
     }
 

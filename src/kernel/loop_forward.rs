@@ -5,7 +5,6 @@ use super::sizes::{FILTERS, FUSED, Group, IMAGES, MOST_QUADS, WIDTHS};
 use super::work::{FINISHING, of, product, taps, tiles, traffic, window_turns};
 use super::{Loads, Params, THREADS, Work};
 use crate::config::WeightType;
-use crate::geometry::Geometry;
 
 kernel! {
     /// Forward of the loop variant, with bias and activation.
@@ -49,7 +48,7 @@ impl Kernel for LoopForward {
         }
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         window_turns(p, self.input_width) + FINISHING
     }
 

@@ -5,7 +5,6 @@ use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
 use super::work::{FINISHING, of, product, split_turns, taps, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
-use crate::geometry::Geometry;
 
 kernel! {
     /// Forward of the loop variant with K split among the threads of a workgroup.
@@ -51,7 +50,7 @@ impl Kernel for LoopForwardSplit {
         }
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         let blocks = p.taps.div_ceil(self.threads).into();
         split_turns(blocks, 3 * u64::from(p.window), self.threads / self.lanes) + FINISHING
     }

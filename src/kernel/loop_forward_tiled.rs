@@ -7,5 +7,5 @@ tiled! {
     /// Forward of the loop variant by tiles in workgroup memory.
     LoopForwardTiled: "loop_forward_tiled", [Read, Read, Read, Read, Write], weights;
     work: |tile, p, loads| tile.work(p, loads, of(p.window), traffic(p)),
-    turns: |shape, p, _| shape.turns(p.window.into()) + FINISHING
+    turns: |shape, p| shape.turns(p.window.into()) + FINISHING
 }

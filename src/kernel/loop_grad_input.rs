@@ -5,7 +5,6 @@ use super::sizes::{CHANNELS, Group, IMAGES, WIDTHS};
 use super::work::{of, product, reader_turns, readers, tiles, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
-use crate::geometry::Geometry;
 
 kernel! {
     /// Input gradient of the loop variant.
@@ -38,8 +37,8 @@ impl Kernel for LoopGradInput {
         }
     }
 
-    fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
-        reader_turns(geometry, (p.filters / self.width).into())
+    fn turns(&self, p: &Params) -> u64 {
+        reader_turns(p, (p.filters / self.width).into())
     }
 
     fn threads(&self) -> u32 {

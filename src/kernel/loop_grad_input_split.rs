@@ -5,7 +5,6 @@ use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
 use super::work::{of, product, readers, split_turns, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
-use crate::geometry::Geometry;
 
 kernel! {
     /// Input gradient of the loop variant with the sum split among the threads of a workgroup.
@@ -43,8 +42,8 @@ impl Kernel for LoopGradInputSplit {
         }
     }
 
-    fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
-        let (most, steps) = (geometry.most_readers(), u64::from((p.filters / 4).div_ceil(self.lanes)));
+    fn turns(&self, p: &Params) -> u64 {
+        let (most, steps) = (u64::from(p.most_readers), u64::from((p.filters / 4).div_ceil(self.lanes)));
         let blocks = most.div_ceil(self.threads.into());
         split_turns(blocks, 3 * most * steps, self.threads / (self.lanes * self.channels)) + 4 * 32
     }

@@ -7,5 +7,5 @@ tiled! {
     /// Input gradient of the loop variant by tiles in workgroup memory.
     LoopGradInputTiled: "loop_grad_input_tiled", [Read, Read, Read, Write], weights;
     work: |tile, p, loads| tile.work(p, loads, readers(p) * of(p.filters), traffic(p)),
-    turns: |shape, p, geometry| shape.turns(geometry.most_readers() * u64::from(p.filters))
+    turns: |shape, p| shape.turns(u64::from(p.most_readers) * u64::from(p.filters))
 }

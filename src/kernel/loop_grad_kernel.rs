@@ -4,7 +4,6 @@ use super::listed::{Kernel, kernel};
 use super::sizes::{CHANNELS, FILTERS, MOST_QUADS, MOST_SUMS, WIDTHS};
 use super::work::{of, product, tiles, traffic};
 use super::{Loads, Params, Work};
-use crate::geometry::Geometry;
 
 kernel! {
     /// Kernel gradient of the loop variant.
@@ -57,7 +56,7 @@ impl Kernel for LoopGradKernel {
         }
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         p.batch.into()
     }
 }

@@ -7,5 +7,5 @@ tiled! {
     /// Kernel gradient of the loop variant by tiles in workgroup memory.
     LoopGradKernelTiled: "loop_grad_kernel_tiled", [Read, Read, Read, Write];
     work: |tile, p, loads| tile.work(p, loads, of(p.batch), traffic(p)),
-    turns: |shape, p, _| shape.turns(p.batch.into())
+    turns: |shape, p| shape.turns(p.batch.into())
 }

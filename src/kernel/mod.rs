@@ -13,14 +13,13 @@ mod work;
 
 pub use constants::{Constants, THREADS};
 pub use listed::{Access, Declared, Kernel, Listed};
-pub use params::{Params, Tables, Uniform};
+pub use params::{Params, Uniform, tap_tables, tap_tables_length};
 pub use sizes::{CHANNELS, FILTERS, FUSED, Group, IMAGES, MOST_QUADS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
 pub(crate) use sizes::{fused_code, width};
 pub use tile::{DEPTH, TILE_SHAPES, Tile, TileShape};
 pub use work::{FINISHING, Loads, Work};
 
 use crate::config::WeightType;
-use crate::geometry::Geometry;
 use crate::{Error, Result};
 
 /// What the table says of a kernel.
@@ -84,8 +83,8 @@ macro_rules! kernels {
 
             /// An upper bound of the turns of all loops of one thread.
             #[must_use]
-            pub fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
-                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.turns(p, geometry)),* }
+            pub fn turns(&self, p: &Params) -> u64 {
+                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.turns(p)),* }
             }
 
             /// Threads of a workgroup.
@@ -126,6 +125,7 @@ kernels! {
     activate_grad::ActivateGrad,
     softmax::Softmax,
     softmax_grad::SoftmaxGrad,
+    transpose::Transpose,
     fill::Fill,
 }
 

@@ -131,6 +131,9 @@ params! {
     count: u32,
     /// Length of a softmax row.
     row: u32,
+    /// Rows and columns of a sample that is transposed, before it is.
+    rows: u32,
+    columns: u32,
     /// 1: derivatives are computed from the activated output.
     from_output: u32,
     /// Dense matrix: inputs of a sample.
@@ -141,6 +144,10 @@ params! {
     first_entry: u32,
     /// Sparse index: entries of this chunk.
     entries: u32,
+    /// Readers of the input element that has most, and readers along the outer axis and along the two outer ones,
+    /// together: for bounds on the host, no kernel reads them.
+    most_readers: u32,
+    outer_readers: u32,
 }
 
 /// The uniform of a shader: the fields of [`Params`] that its text reads, in their order there.
@@ -179,47 +186,64 @@ impl Uniform {
     }
 }
 
-/// The tap tables in one `u32` buffer, multiplied by strides so that kernels only add:
-/// an element of the forward tables is an offset into an input sample (or [`NO_TAP`]), a pair of the inverse tables a
-/// share of the location index and of the tap index.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tables {
-    /// Everything, in the order of the offsets below.
-    pub data: Vec<u32>,
+/// Where the parts of the tap tables begin, by axis, in elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TablePlaces {
     forward: [u32; 3],
     starts: [u32; 3],
     inverse: [u32; 3],
+    length: u32,
 }
 
-impl Tables {
-    /// The tables of a geometry.
-    #[must_use]
-    pub fn new(geometry: &Geometry) -> Self {
-        let axes = geometry.axes();
-        let scale = match geometry.config().data_format {
-            DataFormat::ChannelsLast => geometry.channels(),
-            DataFormat::ChannelsFirst => 1,
-        };
-        let positions = geometry.position_strides().map(|s| s * scale);
-        let locations = [axes[1].output * axes[2].output, axes[2].output, 1];
-        let taps = [axes[1].kernel * axes[2].kernel, axes[2].kernel, 1];
-        let mut tables = Self { data: Vec::new(), forward: [0; 3], starts: [0; 3], inverse: [0; 3] };
-        for a in 0..3 {
-            tables.forward[a] = tables.data.len() as u32;
-            tables.data.extend(axes[a].forward.iter().map(|&at| if at == NO_TAP { at } else { at * positions[a] }));
-            tables.starts[a] = tables.data.len() as u32;
-            tables.data.extend(&axes[a].inverse_starts);
-            tables.inverse[a] = tables.data.len() as u32;
-            tables.data.extend(axes[a].inverse.iter().flat_map(|&[o, t]| [o * locations[a], t * taps[a]]));
+impl TablePlaces {
+    fn of(geometry: &Geometry) -> Self {
+        let mut places = Self { forward: [0; 3], starts: [0; 3], inverse: [0; 3], length: 0 };
+        for (axis, a) in geometry.axes().iter().zip(0..) {
+            let mut place = |elements: usize| {
+                let at = places.length;
+                places.length += elements as u32;
+                at
+            };
+            let (forward, starts) = (place(axis.forward.len()), place(axis.inverse_starts.len()));
+            let inverse = place(2 * axis.inverse.len());
+            (places.forward[a], places.starts[a], places.inverse[a]) = (forward, starts, inverse);
         }
-        tables
+        places
     }
+}
+
+/// The tap tables as one `u32` buffer holds them, multiplied by strides so that kernels only add: an element of the
+/// forward tables is an offset into an input sample (or [`NO_TAP`]), a pair of the inverse tables a share of the location
+/// index and of the tap index.
+#[must_use]
+pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
+    let axes = geometry.axes();
+    let scale = match geometry.config().data_format {
+        DataFormat::ChannelsLast => geometry.channels(),
+        DataFormat::ChannelsFirst => 1,
+    };
+    let positions = geometry.position_strides().map(|s| s * scale);
+    let locations = [axes[1].output * axes[2].output, axes[2].output, 1];
+    let taps = [axes[1].kernel * axes[2].kernel, axes[2].kernel, 1];
+    let mut data = Vec::with_capacity(tap_tables_length(geometry) as usize);
+    for a in 0..3 {
+        data.extend(axes[a].forward.iter().map(|&at| if at == NO_TAP { at } else { at * positions[a] }));
+        data.extend(&axes[a].inverse_starts);
+        data.extend(axes[a].inverse.iter().flat_map(|&[o, t]| [o * locations[a], t * taps[a]]));
+    }
+    data
+}
+
+/// Elements of [`tap_tables`].
+#[must_use]
+pub fn tap_tables_length(geometry: &Geometry) -> u64 {
+    TablePlaces::of(geometry).length.into()
 }
 
 impl Params {
     /// All that follows from the geometry alone, for the whole layer and no activation.
-    pub(crate) fn new(geometry: &Geometry, tables: &Tables) -> Self {
-        let axes = geometry.axes();
+    pub(crate) fn new(geometry: &Geometry) -> Self {
+        let (axes, tables) = (geometry.axes(), TablePlaces::of(geometry));
         let last = geometry.config().data_format == DataFormat::ChannelsLast;
         let pick = |when_last: u32, when_first: u32| if last { when_last } else { when_first };
         let y_location = pick(geometry.filters(), 1);
@@ -263,6 +287,8 @@ impl Params {
             inverse_0: tables.inverse[0],
             inverse_1: tables.inverse[1],
             inverse_2: tables.inverse[2],
+            most_readers: geometry.most_readers().try_into().unwrap_or(u32::MAX),
+            outer_readers: geometry.outer_readers().try_into().unwrap_or(u32::MAX),
             ..Self::default()
         }
     }

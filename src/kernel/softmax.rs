@@ -3,11 +3,10 @@
 use super::listed::{Kernel, kernel};
 use super::work::{elementwise, shared_turns};
 use super::{Loads, Params, Work};
-use crate::geometry::Geometry;
 
 kernel! {
-    /// Softmax over rows, in place.
-    Softmax: "softmax", [Write],
+    /// Softmax over rows.
+    Softmax: "softmax", [Read, Write],
     /// Whether it is the logarithm of softmax.
     logarithm: bool in [false, true]
 }
@@ -17,7 +16,7 @@ impl Kernel for Softmax {
         elementwise(p)
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         shared_turns(p.row, 3, 2)
     }
 }

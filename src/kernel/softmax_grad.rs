@@ -3,7 +3,6 @@
 use super::listed::{Kernel, kernel};
 use super::work::{elementwise, shared_turns};
 use super::{Loads, Params, Work};
-use crate::geometry::Geometry;
 
 kernel! {
     /// Gradient of softmax.
@@ -17,7 +16,7 @@ impl Kernel for SoftmaxGrad {
         elementwise(p)
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         shared_turns(p.row, 3, 2)
     }
 }

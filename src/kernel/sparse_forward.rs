@@ -5,7 +5,6 @@ use super::sizes::{FILTERS, FUSED, IMAGES};
 use super::work::{FINISHING, of, product, tiles, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
-use crate::geometry::Geometry;
 
 kernel! {
     /// Forward of the sparse variant, with bias and activation.
@@ -40,7 +39,7 @@ impl Kernel for SparseForward {
         }
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         u64::from(p.count) + FINISHING
     }
 }

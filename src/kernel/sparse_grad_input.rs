@@ -5,7 +5,6 @@ use super::sizes::{IMAGES};
 use super::work::{of, product, tiles, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
-use crate::geometry::Geometry;
 
 kernel! {
     /// Input gradient of the sparse variant.
@@ -29,7 +28,7 @@ impl Kernel for SparseGradInput {
         }
     }
 
-    fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
-        geometry.most_readers() * (2 + u64::from(p.filters))
+    fn turns(&self, p: &Params) -> u64 {
+        u64::from(p.most_readers) * (2 + u64::from(p.filters))
     }
 }

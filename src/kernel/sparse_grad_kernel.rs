@@ -4,7 +4,6 @@ use super::listed::{Kernel, kernel};
 use super::sizes::{FILTERS};
 use super::work::{of, product, tiles, traffic};
 use super::{Loads, Params, Work};
-use crate::geometry::Geometry;
 
 kernel! {
     /// Kernel gradient of the sparse variant.
@@ -24,7 +23,7 @@ impl Kernel for SparseGradKernel {
         }
     }
 
-    fn turns(&self, p: &Params, _: &Geometry) -> u64 {
+    fn turns(&self, p: &Params) -> u64 {
         p.batch.into()
     }
 }

@@ -170,7 +170,6 @@ macro_rules! tiled {
     ) => {
         #[allow(unused_imports, reason = "not all of them read weights")]
         use crate::config::WeightType;
-        use crate::geometry::Geometry;
         use crate::kernel::{Kernel, Loads, Params, Tile, TileShape, Work, listed::kernel};
 
         kernel! {
@@ -188,9 +187,9 @@ macro_rules! tiled {
                 work(self.tile, p, loads)
             }
 
-            fn turns(&self, p: &Params, geometry: &Geometry) -> u64 {
-                let turns: fn(TileShape, &Params, &Geometry) -> u64 = $turns;
-                turns(self.tile.shape, p, geometry)
+            fn turns(&self, p: &Params) -> u64 {
+                let turns: fn(TileShape, &Params) -> u64 = $turns;
+                turns(self.tile.shape, p)
             }
 
             fn threads(&self) -> u32 {

@@ -1,7 +1,6 @@
 //! What a dispatch does, in numbers: for the cost model and for drivers that end long loops.
 
 use super::Params;
-use crate::geometry::Geometry;
 
 /// Threads of a dispatch, the operations of each, and the bytes that all of them must move.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -101,8 +100,8 @@ pub(super) fn window_turns(p: &Params, step: u32) -> u64 {
 }
 
 /// Turns of the loops over an input's readers, each with so many turns of its own.
-pub(super) fn reader_turns(geometry: &Geometry, each: u64) -> u64 {
-    2 * geometry.outer_readers() + geometry.most_readers() * (2 + each)
+pub(super) fn reader_turns(p: &Params, each: u64) -> u64 {
+    2 * u64::from(p.outer_readers) + u64::from(p.most_readers) * (2 + each)
 }
 
 /// Turns where `parts` threads share `all` steps of a sum, four at a time, known block by block.

@@ -176,11 +176,13 @@ pub struct GradBias {
 pub struct Activate {
     /// Any.
     pub activation: Activation,
+    /// Elements of a sample.
+    pub elements: u64,
     /// Elements of a row: the last axis.
     pub row: u64,
-    /// As many samples and elements as `output`.
+    /// `[batch][elements]`.
     pub input: BufferId,
-    /// The values after the activation.
+    /// `[batch][elements]`, after the activation.
     pub output: BufferId,
 }
 
@@ -189,13 +191,15 @@ pub struct Activate {
 pub struct ActivateGrad {
     /// Any but [`Activation::Linear`].
     pub activation: Activation,
+    /// Elements of a sample.
+    pub elements: u64,
     /// Elements of a row: the last axis.
     pub row: u64,
-    /// The activation's output or, where that isn't enough, its input.
+    /// `[batch][elements]`, the activation's output or, where that isn't enough, its input.
     pub saved: BufferId,
-    /// As many samples and elements as `saved`.
+    /// `[batch][elements]`.
     pub grad_output: BufferId,
-    /// The gradient before the activation.
+    /// `[batch][elements]`, before the activation.
     pub grad_input: BufferId,
 }
 
@@ -247,9 +251,8 @@ impl Operation {
         }
     }
 
-    /// Its operands and what they must be; those of an operation that fits operands of any size have the shape of what it
-    /// writes, `written`.
-    pub(crate) fn operands(&self, written: &Shape) -> Vec<Operand> {
+    /// Its operands and what they must be.
+    pub(crate) fn operands(&self) -> Vec<Operand> {
         let operand = |id, shape| Operand { id, shape, dtype: WeightType::F32 };
         let inputs = |id, layer: &Geometry| operand(id, Shape::Samples(layer.inputs()));
         let outputs = |id, layer: &Geometry| operand(id, Shape::Samples(layer.outputs()));
@@ -270,8 +273,10 @@ impl Operation {
                 operand(o.grad_weights, Shape::of_weights(&o.layer)),
             ],
             Self::GradBias(o) => vec![outputs(o.grad_output, &o.layer), biases(o.grad_bias, &o.layer)],
-            Self::Activate(o) => vec![operand(o.input, written.clone())],
-            Self::ActivateGrad(o) => vec![operand(o.saved, written.clone()), operand(o.grad_output, written.clone())],
+            Self::Activate(o) => [o.input, o.output].map(|id| operand(id, Shape::Samples(o.elements))).into(),
+            Self::ActivateGrad(o) => {
+                [o.saved, o.grad_output, o.grad_input].map(|id| operand(id, Shape::Samples(o.elements))).into()
+            }
             Self::Transpose(o) => {
                 let shape = Shape::Samples(o.rows.saturating_mul(o.columns));
                 vec![operand(o.input, shape.clone()), operand(o.output, shape)]
@@ -279,21 +284,22 @@ impl Operation {
         }
     }
 
-    /// What is wrong with its own numbers, where something is; `written` is the shape of what it writes.
-    pub(crate) fn fault(&self, written: &Shape) -> Option<&'static str> {
-        let rows = |row: u64| match written {
-            Shape::Samples(elements) => row > 0 && elements.is_multiple_of(row),
-            Shape::Fixed(_) | Shape::Weights { .. } | Shape::Connections { .. } => false,
-        };
+    /// What is wrong with its own numbers, where something is.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let rows = |elements: u64, row: u64| row > 0 && elements.is_multiple_of(row);
         match self {
             Self::LocalForward(o) if o.activation.over_rows() => Some("an activation over rows is an operation alone"),
             Self::LocalForward(o) if o.bias.is_some() != (o.layer.biases() > 0) => {
                 Some("its layer says whether there is a bias")
             }
             Self::GradBias(o) if o.layer.biases() == 0 => Some("its layer has no bias"),
-            Self::Activate(Activate { row, .. }) | Self::ActivateGrad(ActivateGrad { row, .. }) if !rows(*row) => {
+            &(Self::Activate(Activate { elements, row, .. })
+            | Self::ActivateGrad(ActivateGrad { elements, row, .. }))
+                if !rows(elements, row) =>
+            {
                 Some("a sample isn't made of its rows")
             }
+            Self::ActivateGrad(o) if o.activation == Activation::Linear => Some("it has nothing to derive"),
             Self::Transpose(o) if o.rows == 0 || o.columns == 0 => Some("it has no rows or no columns"),
             _ => None,
         }

@@ -1,14 +1,15 @@
 //! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is expanded on the device
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
+use super::local::Local;
 use super::loop_kernels::{in_quads, tile};
 use super::tiles::Products;
-use super::{Chunk, Plan, Planner, Role, Samples, Slice};
-use crate::config::{Activation, Bias};
+use super::{Chunk, Plan, Resource, Samples, Slice};
 use crate::kernel::{
     DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter, Kernel, Params, THREADS, TILE_SHAPES,
     width,
 };
+use crate::ops::{BufferId, LocalForward, LocalGradInput, LocalGradWeights};
 use crate::{Error, Result};
 
 /// The largest dense matrix that is worked through when the caller sets no budget.
@@ -20,29 +21,28 @@ struct Block {
     params: Params,
 }
 
-impl Planner<'_> {
+impl Local<'_> {
     /// Bytes of the whole dense matrix.
-    #[must_use]
-    pub fn dense_bytes(&self) -> u64 {
-        self.geometry.inputs().saturating_mul(self.geometry.outputs()).saturating_mul(4)
+    fn dense_bytes(&self) -> u64 {
+        self.layer.inputs().saturating_mul(self.layer.outputs()).saturating_mul(4)
     }
 
     /// Whether the dense matrix is within the budget, and one cell's columns within a binding.
     pub(super) fn check_dense(&self) -> Result<()> {
         let needed = self.dense_bytes();
-        let budget = self.options.memory_budget.unwrap_or(self.profile.max_buffer.min(DEFAULT_BUDGET));
+        let budget = self.planner.options.memory_budget.unwrap_or(self.planner.profile.max_buffer.min(DEFAULT_BUDGET));
         if needed > budget {
             return Err(Error::OverBudget { what: "the dense matrix of implementation 2".into(), needed, budget });
         }
         let filters = self.chunks.iter().map(|chunk| u64::from(chunk.filters)).max().unwrap_or(0);
-        self.profile.check_piece("one location's columns", 4 * self.geometry.inputs() * filters)
+        self.planner.profile.check_piece("one location's columns", 4 * self.layer.inputs() * filters)
     }
 
     fn blocks(&self) -> Vec<Block> {
-        let limit = self.profile.max_piece() / 4;
+        let limit = self.planner.profile.max_piece() / 4;
         let mut blocks = Vec::new();
         for (chunk, index) in self.chunks.iter().zip(0..) {
-            let cells = (limit / (self.geometry.inputs() * u64::from(chunk.filters))).min(chunk.cells.into()) as u32;
+            let cells = (limit / (self.layer.inputs() * u64::from(chunk.filters))).min(chunk.cells.into()) as u32;
             for first in (0..chunk.cells).step_by(cells as usize) {
                 blocks.push(Block {
                     chunk: index,
@@ -57,8 +57,8 @@ impl Planner<'_> {
         Params {
             first_cell: chunk.first_cell + first,
             cells,
-            w_base: first * self.geometry.window() * chunk.filters,
-            dense_rows: self.geometry.inputs() as u32,
+            w_base: first * self.layer.window() * chunk.filters,
+            dense_rows: self.layer.inputs() as u32,
             dense_columns: cells * chunk.filters,
             ..self.chunk_params(chunk)
         }
@@ -67,21 +67,28 @@ impl Planner<'_> {
     fn reserve_dense(&self, plan: &mut Plan, blocks: &[Block]) -> Result<()> {
         let elements = |b: &Block| u64::from(b.params.dense_rows) * u64::from(b.params.dense_columns);
         let most = blocks.iter().map(elements).max().unwrap_or(0);
-        self.reserve(plan, Role::Dense, 4 * most, "a block of the dense matrix of implementation 2")
+        self.planner.reserve(plan, Resource::DenseMatrix, 4 * most, "a block of the dense matrix of implementation 2")
     }
 
     /// Writes a block of the matrix: zeroes, then the weights in their places.
-    fn expand(&self, plan: &mut Plan, block: &Block) -> Result<()> {
+    fn expand(&self, plan: &mut Plan, block: &Block, weights: BufferId) -> Result<()> {
         let params = &block.params;
-        self.fill(plan, Role::Dense, u64::from(params.dense_rows) * u64::from(params.dense_columns))?;
+        self.planner.fill(
+            plan,
+            Resource::DenseMatrix,
+            u64::from(params.dense_rows) * u64::from(params.dense_columns),
+        )?;
         let groups = u64::from(params.dense_columns).div_ceil(THREADS.into());
-        for part in self.parts(params.window.into(), 1, 1) {
+        for part in self.planner.parts(params.window.into(), 1, 1) {
             let params = Params { row: part.first, count: part.count, ..*params };
-            let bindings =
-                vec![Slice::whole(Role::Kernel(block.chunk)), Slice::whole(Role::Tables), Slice::whole(Role::Dense)];
-            self.dispatch(
+            let bindings = vec![
+                Slice::whole(Resource::Chunk(weights, block.chunk)),
+                Slice::whole(Resource::Tables),
+                Slice::whole(Resource::DenseMatrix),
+            ];
+            self.planner.dispatch(
                 plan,
-                DenseScatter { weights: self.geometry.config().dtype }.listed()?,
+                DenseScatter { weights: self.layer.config().dtype }.listed()?,
                 params,
                 groups,
                 bindings,
@@ -90,23 +97,24 @@ impl Planner<'_> {
         Ok(())
     }
 
-    pub(super) fn dense_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
-        let bias = if self.geometry.config().bias == Bias::None { Role::Tables } else { Role::Bias };
+    pub(super) fn dense_forward(&self, o: &LocalForward, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let bias = o.bias.map_or(Resource::Tables, Resource::Buffer);
         let blocks = self.blocks();
-        self.reserve_dense(plan, &blocks)?;
+        self.reserve_dense(&mut plan, &blocks)?;
         // In the steps of a tile, so that a part of the matrix begins where a binding may.
-        let parts: Vec<_> = self.parts(self.geometry.inputs(), 64, TILE_SHAPES[0].turns(64)).collect();
+        let parts: Vec<_> = self.planner.parts(self.layer.inputs(), 64, TILE_SHAPES[0].turns(64)).collect();
         for block in &blocks {
-            self.expand(plan, block)?;
+            self.expand(&mut plan, block, o.weights)?;
             for samples in self.samples(batch)? {
                 for part in &parts {
-                    let fused = part.activation(fused);
+                    let fused = part.activation(o.activation);
                     let mut params = block.params.with_activation(fused);
-                    let (x, y) = self.operands(&mut params, samples, Role::Input, target);
+                    let (x, y) = self.operands(&mut params, samples, o.input, o.output);
                     params.dense_rows = part.count;
                     params.x_base += part.first;
                     part.continue_sum(&mut params);
-                    let shape = self.best_shape(&Products {
+                    let shape = self.planner.best_shape(&Products {
                         count: 1,
                         rows: samples.count,
                         columns: params.dense_columns,
@@ -116,27 +124,35 @@ impl Planner<'_> {
                     let variant = DenseForward { tile }.listed()?;
                     let groups = shape.tiles(samples.count, params.dense_columns);
                     let columns = u64::from(params.dense_columns);
-                    let (d, _) =
-                        self.slice(Role::Dense, u64::from(part.first) * columns, u64::from(part.count) * columns);
-                    let bindings =
-                        vec![x, if parts.len() == 1 { Slice::whole(Role::Dense) } else { d }, Slice::whole(bias), y];
-                    self.dispatch(plan, variant, params, groups, bindings)?;
+                    let (d, _) = self.planner.slice(
+                        Resource::DenseMatrix,
+                        u64::from(part.first) * columns,
+                        u64::from(part.count) * columns,
+                    );
+                    let bindings = vec![
+                        x,
+                        if parts.len() == 1 { Slice::whole(Resource::DenseMatrix) } else { d },
+                        Slice::whole(bias),
+                        y,
+                    ];
+                    self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
                 }
             }
         }
-        Ok(())
+        Ok(plan)
     }
 
-    pub(super) fn dense_grad_input(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+    pub(super) fn dense_grad_input(&self, o: &LocalGradInput, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
         let blocks = self.blocks();
-        self.reserve_dense(plan, &blocks)?;
+        self.reserve_dense(&mut plan, &blocks)?;
         for (block, index) in blocks.iter().zip(0..) {
-            self.expand(plan, block)?;
+            self.expand(&mut plan, block, o.weights)?;
             for samples in self.samples(batch)? {
                 let mut params = block.params;
                 params.accumulate = u32::from(index > 0);
-                let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
-                let shape = self.best_shape(&Products {
+                let (dx, dz) = self.operands(&mut params, samples, o.grad_input, o.grad_output);
+                let shape = self.planner.best_shape(&Products {
                     count: 1,
                     rows: samples.count,
                     columns: params.dense_rows,
@@ -145,23 +161,24 @@ impl Planner<'_> {
                 let tile = tile(shape, dense_widths(&params));
                 let variant = DenseGradInput { tile }.listed()?;
                 let groups = shape.tiles(samples.count, params.dense_rows);
-                let bindings = vec![Slice::whole(Role::Dense), dz, dx];
-                self.dispatch(plan, variant, params, groups, bindings)?;
+                let bindings = vec![Slice::whole(Resource::DenseMatrix), dz, dx];
+                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
             }
         }
-        Ok(())
+        Ok(plan)
     }
 
-    pub(super) fn dense_grad_kernel(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+    pub(super) fn dense_grad_kernel(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
         let blocks = self.blocks();
-        self.reserve_dense(plan, &blocks)?;
+        self.reserve_dense(&mut plan, &blocks)?;
         for block in &blocks {
             for samples in self.samples(batch)? {
                 let Samples { first, .. } = samples;
                 let mut params = block.params;
                 params.accumulate = u32::from(first > 0);
-                let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
-                let shape = self.best_shape(&Products {
+                let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
+                let shape = self.planner.best_shape(&Products {
                     count: 1,
                     rows: params.dense_rows,
                     columns: params.dense_columns,
@@ -170,19 +187,26 @@ impl Planner<'_> {
                 let tile = tile(shape, dense_widths(&params));
                 let variant = DenseGradKernel { tile }.listed()?;
                 let groups = shape.tiles(params.dense_rows, params.dense_columns);
-                let bindings = vec![x, dz, Slice::whole(Role::Dense)];
-                self.dispatch(plan, variant, params, groups, bindings)?;
+                let bindings = vec![x, dz, Slice::whole(Resource::DenseMatrix)];
+                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
             }
-            let count = u64::from(block.params.dense_columns) * u64::from(self.geometry.window());
-            let params = Params { count: count as u32, ..block.params };
+            let count = u64::from(block.params.dense_columns) * u64::from(self.layer.window());
+            let accumulate = u32::from(o.accumulate);
+            let params = Params { count: count as u32, accumulate, ..block.params };
             let bindings = vec![
-                Slice::whole(Role::Dense),
-                Slice::whole(Role::Tables),
-                Slice::whole(Role::GradKernel(block.chunk)),
+                Slice::whole(Resource::DenseMatrix),
+                Slice::whole(Resource::Tables),
+                Slice::whole(Resource::Chunk(o.grad_weights, block.chunk)),
             ];
-            self.dispatch(plan, DenseGather {}.listed()?, params, count.div_ceil(THREADS.into()), bindings)?;
+            self.planner.dispatch(
+                &mut plan,
+                DenseGather {}.listed()?,
+                params,
+                count.div_ceil(THREADS.into()),
+                bindings,
+            )?;
         }
-        Ok(())
+        Ok(plan)
     }
 }
 

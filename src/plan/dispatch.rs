@@ -2,37 +2,23 @@
 
 use crate::config::Implementation;
 use crate::kernel::{Params, Variant};
+use crate::ops::BufferId;
+use std::num::NonZeroU64;
 
 /// What a binding of a dispatch refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Input samples, the host's.
-    Input,
-    /// Output samples, the host's.
-    Output,
-    /// Values before the activation, the host's.
-    PreActivation,
-    /// Gradient of the output, the host's.
-    GradOutput,
-    /// Gradient of the input, the host's.
-    GradInput,
-    /// A chunk of the weights.
-    Kernel(u32),
-    /// A chunk of the weights' gradient.
-    GradKernel(u32),
-    /// The bias.
-    Bias,
-    /// The bias's gradient.
-    GradBias,
-    /// The tap tables.
+pub enum Resource {
+    /// A buffer of the program.
+    Buffer(BufferId),
+    /// A chunk of a program's buffer of weights, as [`cut`](super::cut) cuts it.
+    Chunk(BufferId, u32),
+    /// The tap tables of the operation's layer.
     Tables,
-    /// The sparse index.
+    /// The sparse index of the operation's layer.
     SparseIndex,
-    /// Scratch: a block of the dense matrix, or of its gradient.
-    Dense,
-    /// Scratch: gradient of the values before the activation.
-    GradPreActivation,
-    /// Scratch: output gradients summed over the samples.
+    /// Scratch of the operation's own: a block of the dense matrix, or of its gradient.
+    DenseMatrix,
+    /// Scratch of the operation's own: output gradients summed over the samples.
     SampleSums,
 }
 
@@ -40,16 +26,16 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
     /// Which buffer.
-    pub role: Role,
+    pub resource: Resource,
     /// First byte.
     pub offset: u64,
-    /// Number of bytes; 0 is the whole buffer.
-    pub size: u64,
+    /// Number of bytes; none is to the buffer's end.
+    pub size: Option<NonZeroU64>,
 }
 
 impl Slice {
-    pub(crate) fn whole(role: Role) -> Self {
-        Self { role, offset: 0, size: 0 }
+    pub(crate) fn whole(resource: Resource) -> Self {
+        Self { resource, offset: 0, size: None }
     }
 }
 
@@ -66,18 +52,24 @@ pub struct Dispatch {
     pub workgroups: [u32; 3],
 }
 
-/// The dispatches of a forward or backward pass, in order, and the memory they need besides the operands.
-#[derive(Debug, Clone, PartialEq)]
+/// How a device does an operation: dispatches in order, and the memory that they need besides its operands.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// How the layer is executed; never [`Implementation::Auto`].
-    pub implementation: Implementation,
+    /// Which implementation it is, where the operation has several.
+    pub implementation: Option<Implementation>,
     /// In order; each may read what those before it wrote.
     pub dispatches: Vec<Dispatch>,
-    /// Scratch buffers and their bytes.
-    pub scratch: Vec<(Role, u64)>,
+    /// Scratch buffers of its own and their bytes.
+    pub scratch: Vec<(Resource, u64)>,
 }
 
 impl Plan {
+    /// Whether a dispatch binds this.
+    #[must_use]
+    pub fn binds(&self, resource: Resource) -> bool {
+        self.dispatches.iter().flat_map(|dispatch| &dispatch.bindings).any(|slice| slice.resource == resource)
+    }
+
     /// Bytes of all scratch buffers.
     #[must_use]
     pub fn scratch_bytes(&self) -> u64 {

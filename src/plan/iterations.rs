@@ -3,8 +3,8 @@
 //! the turn in which it ends, too.
 
 use super::Planner;
-use crate::config::{Activation, Bias};
-use crate::kernel::{FINISHING, Params, Variant};
+use crate::config::Activation;
+use crate::kernel::{FINISHING, Params};
 
 /// A range of the terms of a sum, in a dispatch of its own.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +29,6 @@ impl Part {
 }
 
 impl Planner<'_> {
-    /// Whether a driver lets a thread's loops turn as often as this variant's would.
-    pub(super) fn turns_fit(&self, variant: &Variant, p: &Params) -> bool {
-        // The bound costs some host work, and only few drivers have a limit.
-        self.profile.max_iterations == u64::MAX || variant.turns(p, self.geometry) <= self.profile.max_iterations
-    }
-
     /// Cuts `all` terms of a sum into parts, so that a loop over each turns as often as a driver lets it, at `terms` terms
     /// in `turns` turns; all but the last are multiples of `terms` long.
     pub(super) fn parts(&self, all: u64, terms: u64, turns: u64) -> impl Iterator<Item = Part> + use<> {
@@ -46,14 +40,5 @@ impl Planner<'_> {
             let count = most.min(all - first);
             Part { first: first as u32, count: count as u32, last: first + count == all }
         })
-    }
-
-    /// Most samples of a dispatch, so that sums over the batch, and over locations that share a bias, stay far from where
-    /// a driver would end them.
-    pub(super) fn most_samples(&self) -> u64 {
-        let turns = self.profile.max_iterations / 4;
-        let shared = self.geometry.config().bias == Bias::PerFilter;
-        let lanes = if shared { turns.saturating_mul(64) / u64::from(self.geometry.locations()) } else { turns };
-        lanes.clamp(1, turns.max(1))
     }
 }

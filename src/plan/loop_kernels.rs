@@ -1,8 +1,9 @@
 //! Which kernel of the loop variant computes a dispatch, with which register tile, and in how many workgroups: from the
 //! sizes in its `Params` and the device's `Strategy`. Kernels are picked from their spaces.
 
+use super::local::Local;
 use super::tiles::Products;
-use super::{Form, PlanOptions, Planner, Strategy};
+use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
 use crate::kernel::{
     CHANNELS, Declared, FILTERS, Group, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
@@ -50,7 +51,7 @@ fn groups(threads: u64, of_a_group: u32) -> u64 {
     threads.div_ceil(of_a_group.into())
 }
 
-impl Planner<'_> {
+impl Local<'_> {
     /// The forward kernel and its workgroups.
     pub(super) fn forward_kernel(&self, p: &Params, fused: Activation) -> Result<Chosen> {
         let chosen = self.preferred_forward(p, fused)?;
@@ -60,11 +61,11 @@ impl Planner<'_> {
     /// What is preferred, unless a driver would end its loops before their sums are done: then what divides the sums
     /// among most threads.
     fn within_turns(&self, preferred: Chosen, p: &Params, split: impl FnOnce() -> Option<Chosen>) -> Chosen {
-        if self.turns_fit(&preferred.0, p) { preferred } else { split().unwrap_or(preferred) }
+        if self.planner.turns_fit(&preferred.0, p) { preferred } else { split().unwrap_or(preferred) }
     }
 
     fn preferred_forward(&self, p: &Params, fused: Activation) -> Result<Chosen> {
-        let dtype = self.geometry.config().dtype;
+        let dtype = self.layer.config().dtype;
         let (cells, batch) = (u64::from(p.cells), p.batch);
         let tiled = || {
             let products = Products { count: cells, rows: batch, columns: p.filters, depth: p.window.into() };
@@ -86,7 +87,7 @@ impl Planner<'_> {
         let tiles = u64::from(batch.div_ceil(images));
         // As many units as registers hold, so that a thread's weights lie side by side, unless that leaves processors
         // without work.
-        let busy = |size: u32| size <= 2 || groups(size) * tiles >= self.strategy().busy_groups.into();
+        let busy = |size: u32| size <= 2 || groups(size) * tiles >= self.planner.strategy().busy_groups.into();
         let few = |size: u32| if width == 4 { size == 1 || size < 2 * units && busy(size) } else { size == least };
         let of = |filters| LoopForward { images, filters, activation, threads, width, input_width, weights: dtype };
         let listed = FILTERS.into_iter().rev().filter(|&size| few(size)).find_map(|size| of(size).listed().ok());
@@ -97,7 +98,7 @@ impl Planner<'_> {
     /// The kernel whose threads share their work, if one is possible: for few samples rather by splitting sums, for more
     /// rather by tiles, which few filters or channels don't fill.
     fn shared<T>(&self, batch: u32, split: impl FnOnce() -> Option<T>, tiled: impl FnOnce() -> Option<T>) -> Option<T> {
-        match self.strategy().split_batch {
+        match self.planner.strategy().split_batch {
             0 => tiled(),
             most if batch <= most => split().or_else(tiled),
             _ => tiled().or_else(split),
@@ -121,12 +122,13 @@ impl Planner<'_> {
 
     /// The forward kernel whose threads each have the least part of a sum.
     fn widest_forward_split(&self, p: &Params) -> Option<Chosen> {
-        let threads = SPLIT_THREADS.into_iter().filter(|&threads| threads <= self.profile.max_workgroup_size).max()?;
+        let threads =
+            SPLIT_THREADS.into_iter().filter(|&threads| threads <= self.planner.profile.max_workgroup_size).max()?;
         self.split_of(p, 1, threads)
     }
 
     fn split_of(&self, p: &Params, lanes: u32, threads: u32) -> Option<Chosen> {
-        let (images, weights) = (split_images(p.batch), self.geometry.config().dtype);
+        let (images, weights) = (split_images(p.batch), self.layer.config().dtype);
         let (width, input_width) = (width(p.filters.is_multiple_of(4)), width(in_quads(p, true)));
         let kernel = LoopForwardSplit { images, lanes, threads, width, input_width, weights }.listed();
         let units = p.filters / width;
@@ -146,26 +148,26 @@ impl Planner<'_> {
         let side = largest(&LoopGradInputSplit::CHANNELS, 4, p.group_channels / rows);
         let images = split_images(p.batch);
         let groups = products * u64::from(p.batch.div_ceil(images)) * u64::from(p.group_channels.div_ceil(side * rows));
-        let terms = self.geometry.most_readers() * u64::from(quads.div_ceil(lanes));
+        let terms = self.layer.most_readers() * u64::from(quads.div_ceil(lanes));
         let threads = self.split_threads(groups, terms, lanes * side)?;
-        let weights = self.geometry.config().dtype;
+        let weights = self.layer.config().dtype;
         let kernel = LoopGradInputSplit { images, lanes, channels: side, threads, rows, weights }.listed();
         Some((kernel.ok()?.into(), groups))
     }
 
     /// The input gradient's kernel and its workgroups.
     pub(super) fn grad_input_kernel(&self, p: &Params) -> Result<Chosen> {
-        let options = PlanOptions { form: Some(Form::Split), ..self.options };
+        let options = PlanOptions { form: Some(Form::Split), ..self.planner.options };
         let preferred = self.preferred_grad_input(p)?;
         Ok(self.within_turns(preferred, p, || self.with_options(options).grad_input_split(p)))
     }
 
     fn preferred_grad_input(&self, p: &Params) -> Result<Chosen> {
-        let dtype = self.geometry.config().dtype;
+        let dtype = self.layer.config().dtype;
         let (channels, batch) = (p.group_channels, p.batch);
         let products = u64::from(p.positions) * u64::from(p.groups);
         let tiled = || {
-            let depth = self.geometry.most_readers() * u64::from(p.filters);
+            let depth = self.layer.most_readers() * u64::from(p.filters);
             let shape = self.tiled(batch, &Products { count: products, rows: batch, columns: channels, depth })?;
             let tile = tile(shape, widths(p));
             let kernel = LoopGradInputTiled { tile, weights: dtype }.listed().ok()?;
@@ -195,7 +197,7 @@ impl Planner<'_> {
         let [width, input_width] = widths(p);
         let (units, inputs) = (p.filters / width, p.group_channels / input_width);
         // For few samples writing is all there is to it: whole cache lines side by side.
-        let few = p.batch <= self.strategy().split_batch;
+        let few = p.batch <= self.planner.strategy().split_batch;
         let quads = largest(&FILTERS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, units);
         // Most channels, then most taps, then most filters, of those that divide what there is and stay in registers.
         let channels = CHANNELS.into_iter().rev().filter(|&channels| inputs.is_multiple_of(channels));
@@ -217,7 +219,7 @@ impl Planner<'_> {
 
     /// How workgroups of the register kernels are run: weights that don't come in fours are few.
     fn group(&self, width: u32) -> Group {
-        let wanted = if width == 4 { self.strategy().group_threads } else { THREADS };
+        let wanted = if width == 4 { self.planner.strategy().group_threads } else { THREADS };
         if wanted < Group::GPU.threads { Group::CPU } else { Group::GPU }
     }
 
@@ -225,7 +227,8 @@ impl Planner<'_> {
     /// often, unless `groups` workgroups for each tile of samples leave processors without work.
     pub(super) fn images(&self, most: u32, batch: u32, groups: u64) -> u32 {
         let most = largest(&IMAGES, most, batch);
-        let busy = |images: &u32| groups * u64::from(batch.div_ceil(*images)) >= self.strategy().busy_groups.into();
+        let busy =
+            |images: &u32| groups * u64::from(batch.div_ceil(*images)) >= self.planner.strategy().busy_groups.into();
         IMAGES.into_iter().filter(|&images| images <= most).rfind(busy).unwrap_or(1)
     }
 
@@ -233,8 +236,8 @@ impl Planner<'_> {
     /// stand side by side. More than a few threads are for devices that would otherwise have nothing to do: each has
     /// its sum added to the others' in the end.
     fn split_threads(&self, groups: u64, terms: u64, side_by_side: u32) -> Option<u32> {
-        let Strategy { split_terms, busy_groups, .. } = self.strategy();
-        let most = self.profile.max_workgroup_size;
+        let Strategy { split_terms, busy_groups, .. } = self.planner.strategy();
+        let most = self.planner.profile.max_workgroup_size;
         let enough = |threads: &u32| *threads <= most && terms >= u64::from(split_terms * threads / side_by_side);
         let mut fitting = SPLIT_THREADS.into_iter().filter(enough);
         if groups < 4 * u64::from(busy_groups) { fitting.max() } else { fitting.next() }
@@ -242,21 +245,22 @@ impl Planner<'_> {
 
     /// The tiles for so many samples and products of this size, unless most of their work would be in vain.
     fn tiled(&self, samples: u32, products: &Products) -> Option<TileShape> {
-        if samples < self.strategy().tile_batch {
+        if samples < self.planner.strategy().tile_batch {
             return None;
         }
-        let shape = self.best_shape(products).ok()?;
+        let shape = self.planner.best_shape(products).ok()?;
         let &Products { rows, columns, .. } = products;
         let computed = shape.tiles(rows, columns) * u64::from(shape.rows()) * u64::from(shape.columns());
         let wanted = u64::from(rows) * u64::from(columns);
-        (100 * wanted >= u64::from(self.strategy().tile_use) * computed).then_some(shape)
+        (100 * wanted >= u64::from(self.planner.strategy().tile_use) * computed).then_some(shape)
     }
 
     /// Units that stand side by side where a sum is split: few where workgroups would be too few, but enough for whole
     /// cache lines.
     fn split_lanes(&self, sizes: impl IntoIterator<Item = u32>, units: u32, products: u64) -> u32 {
         let wanted = |lanes: u32| {
-            8 * products * u64::from(units.div_ceil(lanes)) >= u64::from(self.strategy().busy_groups) * u64::from(lanes)
+            8 * products * u64::from(units.div_ceil(lanes))
+                >= u64::from(self.planner.strategy().busy_groups) * u64::from(lanes)
         };
         let fitting = sizes.into_iter().filter(|&lanes| lanes <= units);
         fitting.filter(|&lanes| lanes <= 4 || wanted(lanes)).max().unwrap_or(1)

@@ -1,74 +1,57 @@
-//! Plans of the loop variant (Keras's implementation 1): forward, input gradient, kernel gradient. Which kernel computes
+//! Plans of the loop variant (Keras's implementation 1): forward, input gradient, weight gradient. Which kernel computes
 //! each is chosen in `loop_kernels.rs`.
 
-use super::{Plan, Planner, Role, Samples, Slice};
+use super::local::Local;
+use super::{Plan, Resource, Slice};
 use crate::Result;
-use crate::config::{Activation, Bias};
-use crate::kernel::Params;
+use crate::ops::{LocalForward, LocalGradInput, LocalGradWeights};
 
-impl Planner<'_> {
-    /// Input and output ranges of some samples: bindings and bases in `params`.
-    pub(super) fn operands(&self, params: &mut Params, samples: Samples, x: Role, y: Role) -> (Slice, Slice) {
-        let count = u64::from(samples.count);
-        let range = |role, elements: u64| self.slice(role, samples.first * elements, count * elements);
-        let (x, x_base) = range(x, self.geometry.inputs());
-        let (y, y_base) = range(y, self.geometry.outputs());
-        (params.batch, params.x_base, params.y_base) = (samples.count, x_base, y_base);
-        (x, y)
-    }
-
-    pub(super) fn chunk_params(&self, chunk: &super::Chunk) -> Params {
-        Params {
-            first_cell: chunk.first_cell,
-            cells: chunk.cells,
-            first_filter: chunk.first_filter,
-            filters: chunk.filters,
-            first_entry: chunk.first_entry as u32,
-            entries: chunk.entries as u32,
-            ..self.params()
-        }
-    }
-
-    pub(super) fn loop_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
-        let bias = if self.geometry.config().bias == Bias::None { Role::Tables } else { Role::Bias };
+impl Local<'_> {
+    pub(super) fn loop_forward(&self, o: &LocalForward, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let bias = o.bias.map_or(Resource::Tables, Resource::Buffer);
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
-                let mut params = self.chunk_params(chunk).with_activation(fused);
-                let (x, y) = self.operands(&mut params, samples, Role::Input, target);
-                let (variant, groups) = self.forward_kernel(&params, fused)?;
-                let bindings =
-                    vec![Slice::whole(Role::Kernel(index)), x, Slice::whole(bias), Slice::whole(Role::Tables), y];
-                self.dispatch(plan, variant, params, groups, bindings)?;
+                let mut params = self.chunk_params(chunk).with_activation(o.activation);
+                let (x, y) = self.operands(&mut params, samples, o.input, o.output);
+                let (variant, groups) = self.forward_kernel(&params, o.activation)?;
+                let weights = Slice::whole(Resource::Chunk(o.weights, index));
+                let bindings = vec![weights, x, Slice::whole(bias), Slice::whole(Resource::Tables), y];
+                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
             }
         }
-        Ok(())
+        Ok(plan)
     }
 
-    pub(super) fn loop_grad_input(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+    pub(super) fn loop_grad_input(&self, o: &LocalGradInput, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk);
                 params.accumulate = u32::from(index > 0);
-                let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
+                let (dx, dz) = self.operands(&mut params, samples, o.grad_input, o.grad_output);
                 let (variant, groups) = self.grad_input_kernel(&params)?;
-                let bindings = vec![Slice::whole(Role::Kernel(index)), dz, Slice::whole(Role::Tables), dx];
-                self.dispatch(plan, variant, params, groups, bindings)?;
+                let weights = Slice::whole(Resource::Chunk(o.weights, index));
+                let bindings = vec![weights, dz, Slice::whole(Resource::Tables), dx];
+                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
             }
         }
-        Ok(())
+        Ok(plan)
     }
 
-    pub(super) fn loop_grad_kernel(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+    pub(super) fn loop_grad_kernel(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk);
-                params.accumulate = u32::from(samples.first > 0);
-                let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
+                params.accumulate = u32::from(samples.first > 0 || o.accumulate);
+                let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
                 let (variant, groups) = self.grad_kernel_kernel(&params)?;
-                let bindings = vec![x, dz, Slice::whole(Role::Tables), Slice::whole(Role::GradKernel(index))];
-                self.dispatch(plan, variant, params, groups, bindings)?;
+                let gradient = Slice::whole(Resource::Chunk(o.grad_weights, index));
+                let bindings = vec![x, dz, Slice::whole(Resource::Tables), gradient];
+                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
             }
         }
-        Ok(())
+        Ok(plan)
     }
 }

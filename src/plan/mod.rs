@@ -1,4 +1,4 @@
-//! The pure planner: from a geometry, a batch and the numbers of a device to a list of dispatches. No device is
+//! The pure planner: from operations, a batch and the numbers of a device to lists of dispatches. No device is
 //! touched, nothing is allocated, so every decision can be tested with forced limits.
 
 mod cost;
@@ -6,10 +6,12 @@ mod dense;
 mod dispatch;
 mod elementwise;
 mod iterations;
+mod local;
 mod loop_kernels;
 mod loops;
 mod planner;
 mod profile;
+mod program;
 mod sparse;
 mod strategy;
 mod tiles;
@@ -18,10 +20,12 @@ mod weights;
 
 pub use crate::kernel::{TILE_SHAPES, TileShape};
 pub use cost::Estimate;
-pub use dispatch::{Dispatch, Plan, Role, Slice};
-pub(crate) use planner::Samples;
-pub use planner::{Gradients, PlanOptions, Planner};
+pub use dispatch::{Dispatch, Plan, Resource, Slice};
+use planner::Samples;
+pub use planner::{PlanOptions, Planner};
 pub use profile::DeviceProfile;
+pub(crate) use program::constant_bytes;
+pub use program::{Memory, ProgramPlan};
 pub use strategy::{Form, Strategy};
-pub use tuned::{Choice, Pass, TuneKey, TuneTable};
-pub use weights::{Chunk, chunks};
+pub use tuned::{Choice, TuneKey, TuneTable, TunedOperation};
+pub use weights::{Chunk, cut};

@@ -1,12 +1,15 @@
-//! Plans passes: whether an implementation is possible, which is preferred, and the dispatches of the one taken.
+//! Plans operations on a device: which implementation is preferred, and the dispatches of the one taken.
 
-use super::{Chunk, DeviceProfile, Dispatch, Estimate, Form, Pass, Plan, Role, Slice, Strategy, TuneKey, TuneTable};
-use crate::config::{Activation, Bias, Implementation, Saved};
+use super::local::Local;
+use super::{Choice, DeviceProfile, Dispatch, Estimate, Form, Plan, Resource, Slice, Strategy, TuneKey, TuneTable};
+use crate::config::Implementation;
 use crate::geometry::Geometry;
-use crate::kernel::{Params, Tables, Variant};
+use crate::kernel::{Params, Variant};
+use crate::ops::Operation;
 use crate::{Error, Result};
+use std::num::NonZeroU64;
 
-/// What the caller decides about a plan.
+/// What the caller decides about plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlanOptions {
     /// Most bytes of scratch memory; none is no limit but the device's.
@@ -17,31 +20,9 @@ pub struct PlanOptions {
     pub strategy: Option<Strategy>,
 }
 
-/// Which gradients a backward pass computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gradients {
-    /// With respect to the input.
-    pub input: bool,
-    /// With respect to the kernel.
-    pub kernel: bool,
-    /// With respect to the bias, where there is one.
-    pub bias: bool,
-}
-
-impl Gradients {
-    /// All three.
-    pub const ALL: Self = Self { input: true, kernel: true, bias: true };
-}
-
-/// Plans passes of one layer on one device.
+/// Plans operations on one device. Pure: no device is touched.
 #[derive(Debug, Clone, Copy)]
 pub struct Planner<'a> {
-    /// The layer.
-    pub geometry: &'a Geometry,
-    /// Its tap tables.
-    pub tables: &'a Tables,
-    /// Its weights' chunks.
-    pub chunks: &'a [Chunk],
     /// The device.
     pub profile: &'a DeviceProfile,
     /// The caller's wishes.
@@ -51,17 +32,16 @@ pub struct Planner<'a> {
 
 /// A run of samples that a dispatch can bind.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Samples {
-    pub(crate) first: u64,
-    pub(crate) count: u32,
+pub(super) struct Samples {
+    pub(super) first: u64,
+    pub(super) count: u32,
 }
 
 impl<'a> Planner<'a> {
-    /// A planner for the layer `geometry` on the device `profile`, without wishes of the caller's; `tables` are the
-    /// layer's tap tables, `chunks` what [`chunks`](super::chunks) cuts its weights into for that device.
+    /// A planner for the device `profile`, without wishes of the caller's.
     #[must_use]
-    pub fn new(geometry: &'a Geometry, tables: &'a Tables, chunks: &'a [Chunk], profile: &'a DeviceProfile) -> Self {
-        Self { geometry, tables, chunks, profile, options: PlanOptions::default(), tuned: None }
+    pub fn new(profile: &'a DeviceProfile) -> Self {
+        Self { profile, options: PlanOptions::default(), tuned: None }
     }
 
     /// The same planner with the caller's wishes.
@@ -76,116 +56,37 @@ impl<'a> Planner<'a> {
         Self { tuned, ..self }
     }
 
-    /// The forward pass. With `pre_activation` the values before the activation are kept in a buffer of their own.
+    /// How the device does an operation on `batch` samples.
     ///
     /// # Errors
-    /// [`Error::Limit`], [`Error::OverBudget`].
-    pub fn forward(&self, batch: u32, implementation: Implementation, pre_activation: bool) -> Result<Plan> {
-        self.choose(implementation, batch, Pass::Forward, |planner, implementation| {
-            planner.forward_by(implementation, batch, pre_activation)
-        })
-    }
-
-    fn forward_by(&self, implementation: Implementation, batch: u32, pre_activation: bool) -> Result<Plan> {
-        self.possible(implementation)?;
-        let mut plan = Plan { implementation, dispatches: Vec::new(), scratch: Vec::new() };
-        if batch == 0 {
-            return Ok(plan);
+    /// [`Error::Limit`], [`Error::OverBudget`]; [`Error::Unsupported`] for a forced implementation that can't be.
+    pub fn plan(&self, operation: &Operation, batch: u32) -> Result<Plan> {
+        match operation {
+            Operation::LocalForward(o) => self.choose(o.implementation, operation, batch),
+            Operation::LocalGradInput(o) => self.choose(o.implementation, operation, batch),
+            Operation::LocalGradWeights(o) => self.choose(o.implementation, operation, batch),
+            Operation::GradBias(o) => Local::new(*self, &o.layer)?.grad_bias(o, batch),
+            Operation::Activate(o) => self.activate(o, batch),
+            Operation::ActivateGrad(o) => self.activate_grad(o, batch),
+            Operation::Transpose(o) => self.transpose(o, batch),
         }
-        let activation = self.geometry.config().activation;
-        let (target, fused) = match (pre_activation, activation) {
-            (true, _) => (Role::PreActivation, Activation::Linear),
-            (false, rows) if rows.over_rows() => (Role::Output, Activation::Linear),
-            (false, fused) => (Role::Output, fused),
-        };
-        match implementation {
-            Implementation::DenseMatmul => self.dense_forward(&mut plan, batch, fused, target)?,
-            Implementation::SparseGather => self.sparse_forward(&mut plan, batch, fused, target)?,
-            _ => self.loop_forward(&mut plan, batch, fused, target)?,
-        }
-        if pre_activation {
-            self.activate(&mut plan, batch)?;
-        }
-        if activation.over_rows() {
-            self.softmax(&mut plan, batch)?;
-        }
-        Ok(plan)
-    }
-
-    /// The backward pass: those of the three gradients that `wanted` names, overwriting what their buffers held.
-    ///
-    /// # Errors
-    /// [`Error::Limit`], [`Error::OverBudget`].
-    pub fn backward(&self, batch: u32, implementation: Implementation, wanted: Gradients) -> Result<Plan> {
-        self.choose(implementation, batch, Pass::Backward, |planner, implementation| {
-            planner.backward_by(implementation, batch, wanted)
-        })
-    }
-
-    fn backward_by(&self, implementation: Implementation, batch: u32, wanted: Gradients) -> Result<Plan> {
-        self.possible(implementation)?;
-        let mut plan = Plan { implementation, dispatches: Vec::new(), scratch: Vec::new() };
-        let bias = wanted.bias && self.geometry.config().bias != Bias::None;
-        if batch == 0 {
-            // The sums over no samples.
-            if wanted.kernel {
-                for (chunk, index) in self.chunks.iter().zip(0..) {
-                    self.fill(&mut plan, Role::GradKernel(index), chunk.len())?;
-                }
-            }
-            if bias {
-                self.fill(&mut plan, Role::GradBias, self.geometry.biases())?;
-            }
-            return Ok(plan);
-        }
-        let dz = if self.geometry.config().activation.saved() == Saved::Nothing {
-            Role::GradOutput
-        } else {
-            self.activate_grad(&mut plan, batch)?;
-            Role::GradPreActivation
-        };
-        if bias {
-            self.grad_bias(&mut plan, batch, dz)?;
-        }
-        if wanted.kernel {
-            match implementation {
-                Implementation::DenseMatmul => self.dense_grad_kernel(&mut plan, batch, dz)?,
-                Implementation::SparseGather => self.sparse_grad_kernel(&mut plan, batch, dz)?,
-                _ => self.loop_grad_kernel(&mut plan, batch, dz)?,
-            }
-        }
-        if wanted.input {
-            match implementation {
-                Implementation::DenseMatmul => self.dense_grad_input(&mut plan, batch, dz)?,
-                Implementation::SparseGather => self.sparse_grad_input(&mut plan, batch, dz)?,
-                _ => self.loop_grad_input(&mut plan, batch, dz)?,
-            }
-        }
-        Ok(plan)
     }
 
     /// A forced implementation, else the measured one, else the one that the cost model expects to be fastest.
-    fn choose(
-        &self,
-        implementation: Implementation,
-        batch: u32,
-        pass: Pass,
-        plan: impl Fn(&Self, Implementation) -> Result<Plan>,
-    ) -> Result<Plan> {
-        if implementation != Implementation::Auto {
-            return plan(self, implementation);
+    fn choose(&self, forced: Option<Implementation>, operation: &Operation, batch: u32) -> Result<Plan> {
+        if let Some(implementation) = forced.and_then(Implementation::forced) {
+            return self.plan_by(implementation, operation, batch);
         }
-        let tuned = self.tuned.and_then(|table| table.get(&TuneKey::new(self.profile, self.geometry, batch, pass)));
-        if let Some(tuned) = tuned {
+        if let Some(tuned) = self.tuned(operation, batch) {
             let options = PlanOptions { form: self.options.form.or(tuned.form), ..self.options };
-            if let Ok(plan) = plan(&Self { options, ..*self }, tuned.implementation) {
+            if let Ok(plan) = self.with_options(options).plan_by(tuned.implementation, operation, batch) {
                 return Ok(plan);
             }
         }
         let mut best: Option<(f64, Plan)> = None;
         let mut refused = None;
         for implementation in Implementation::ALL {
-            match plan(self, implementation) {
+            match self.plan_by(implementation, operation, batch) {
                 Ok(plan) => {
                     let seconds = Estimate::of(&plan, self.profile).seconds;
                     if best.as_ref().is_none_or(|(least, _)| seconds < *least) {
@@ -199,32 +100,64 @@ impl<'a> Planner<'a> {
         best.map(|(_, plan)| plan).ok_or_else(|| refused.unwrap_or(Error::NoImplementation))
     }
 
-    /// What each implementation would cost, or why it isn't possible: forward, and backward with all gradients.
-    pub fn estimates(&self, batch: u32, pass: Pass) -> [(Implementation, Result<Estimate>); 3] {
+    fn tuned(&self, operation: &Operation, batch: u32) -> Option<Choice> {
+        let table = self.tuned.filter(|table| !table.is_empty())?;
+        table.get(&TuneKey::new(self.profile, operation, batch)?)
+    }
+
+    /// How an implementation does an operation that has several; others have none.
+    fn plan_by(&self, implementation: Implementation, operation: &Operation, batch: u32) -> Result<Plan> {
+        let local = |layer| {
+            self.possible(layer, implementation)?;
+            Local::new(*self, layer)
+        };
+        let mut plan = match operation {
+            // Nothing is written, whoever would.
+            Operation::LocalForward(_) | Operation::LocalGradInput(_) if batch == 0 => {
+                operation.layer().map_or(Ok(()), |layer| self.possible(layer, implementation)).map(|()| Plan::default())
+            }
+            Operation::LocalForward(o) => local(&o.layer)?.forward(implementation, o, batch),
+            Operation::LocalGradInput(o) => local(&o.layer)?.grad_input(implementation, o, batch),
+            Operation::LocalGradWeights(o) => local(&o.layer)?.grad_weights(implementation, o, batch),
+            Operation::GradBias(_) | Operation::Activate(_) | Operation::ActivateGrad(_) | Operation::Transpose(_) => {
+                return self.plan(operation, batch);
+            }
+        }?;
+        plan.implementation = Some(implementation);
+        Ok(plan)
+    }
+
+    /// What each implementation of an operation would cost, or why it isn't possible.
+    pub fn estimates(&self, operation: &Operation, batch: u32) -> [(Implementation, Result<Estimate>); 3] {
         Implementation::ALL.map(|implementation| {
-            let plan = match pass {
-                Pass::Forward => self.forward_by(implementation, batch, false),
-                Pass::Backward => self.backward_by(implementation, batch, Gradients::ALL),
-            };
+            let plan = self.plan_by(implementation, operation, batch);
             (implementation, plan.map(|plan| Estimate::of(&plan, self.profile)))
         })
     }
 
-    /// Whether an implementation is possible for this layer on this device.
+    /// Whether the device can hold a layer at all.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where it can't bind even one filter at one location, the bias or the tap tables.
+    pub fn holds(&self, layer: &Geometry) -> Result<()> {
+        Local::new(*self, layer).map(drop)
+    }
+
+    /// Whether an implementation is possible for a layer on this device.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a user's connectivity by another than sparse gather; [`Error::OverBudget`] and
     /// [`Error::Limit`] with the bytes of the dense matrix or the sparse index.
-    pub fn possible(&self, implementation: Implementation) -> Result<()> {
-        if self.geometry.pattern().is_some() && implementation != Implementation::SparseGather {
+    pub fn possible(&self, layer: &Geometry, implementation: Implementation) -> Result<()> {
+        if layer.pattern().is_some() && implementation != Implementation::SparseGather {
             return Err(Error::Unsupported {
                 what: format!("implementation {}", implementation.name()),
                 with: "with a connectivity of the user's".into(),
             });
         }
         match implementation {
-            Implementation::DenseMatmul => self.check_dense(),
-            Implementation::SparseGather => self.check_sparse(),
+            Implementation::DenseMatmul => Local::new(*self, layer)?.check_dense(),
+            Implementation::SparseGather => Local::new(*self, layer)?.check_sparse(),
             Implementation::Loop | Implementation::Auto => Ok(()),
         }
     }
@@ -235,21 +168,24 @@ impl<'a> Planner<'a> {
         self.options.form.map_or(own, |form| form.strategy(own))
     }
 
-    pub(super) fn params(&self) -> Params {
-        Params::new(self.geometry, self.tables)
-    }
-
     /// The range of `count` elements from element `first` of a buffer, as an aligned binding and the distance of the
     /// first element from its start.
-    pub(crate) fn slice(&self, role: Role, first: u64, count: u64) -> (Slice, u32) {
+    pub(super) fn slice(&self, resource: Resource, first: u64, count: u64) -> (Slice, u32) {
         let alignment = u64::from(self.profile.storage_alignment.max(4));
         let offset = 4 * first / alignment * alignment;
-        (Slice { role, offset, size: 4 * (first + count) - offset }, (first - offset / 4) as u32)
+        let size = NonZeroU64::new(4 * (first + count) - offset);
+        (Slice { resource, offset, size }, (first - offset / 4) as u32)
     }
 
-    /// Cuts the batch so that both an input and an output range fit a binding, whatever their alignment.
-    pub(crate) fn samples(&self, batch: u32) -> Result<impl Iterator<Item = Samples> + use<>> {
-        let sample = 4 * self.geometry.inputs().max(self.geometry.outputs());
+    /// Cuts the batch so that a range of samples of so many elements fits a binding, whatever its alignment, and is no
+    /// longer than `most` samples.
+    pub(super) fn samples(
+        &self,
+        batch: u32,
+        elements: u64,
+        most: u64,
+    ) -> Result<impl Iterator<Item = Samples> + use<>> {
+        let sample = 4 * elements;
         let slack = u64::from(self.profile.storage_alignment);
         // A binding that starts at the buffer's first byte needs no slack.
         let at_once = if sample.saturating_mul(u64::from(batch)) <= self.profile.max_piece() {
@@ -257,41 +193,42 @@ impl<'a> Planner<'a> {
         } else {
             self.profile.max_piece().saturating_sub(slack) / sample
         };
-        if at_once == 0 {
+        if at_once == 0 && batch > 0 {
             return Err(self.profile.over_piece("one sample", sample + slack));
         }
-        let at_once = at_once.min(self.most_samples());
+        let at_once = at_once.min(most).max(1);
         let batch = u64::from(batch);
         Ok((0..batch)
             .step_by(at_once as usize)
             .map(move |first| Samples { first, count: at_once.min(batch - first) as u32 }))
     }
 
-    /// Reserves a scratch buffer.
-    pub(crate) fn reserve(&self, plan: &mut Plan, role: Role, bytes: u64, what: &str) -> Result<()> {
-        if bytes > self.profile.max_buffer {
-            return Err(Error::Limit {
-                what: what.into(),
-                needed: bytes,
-                unit: "bytes",
-                limit: self.profile.max_buffer,
-                name: "max_buffer_size",
-            });
-        }
+    /// Reserves a scratch buffer of an operation's own.
+    pub(super) fn reserve(&self, plan: &mut Plan, resource: Resource, bytes: u64, what: &str) -> Result<()> {
+        self.profile.check_buffer(what, bytes)?;
         // The same scratch may serve several steps of a plan.
-        match plan.scratch.iter_mut().find(|(other, _)| *other == role) {
+        match plan.scratch.iter_mut().find(|(other, _)| *other == resource) {
             Some((_, most)) => *most = bytes.max(*most),
-            None => plan.scratch.push((role, bytes)),
+            None => plan.scratch.push((resource, bytes)),
         }
-        let needed = plan.scratch_bytes();
+        self.check_budget(what, plan.scratch_bytes())
+    }
+
+    /// Whether so much scratch is within the caller's budget.
+    pub(super) fn check_budget(&self, what: &str, needed: u64) -> Result<()> {
         match self.options.memory_budget {
             Some(budget) if needed > budget => Err(Error::OverBudget { what: what.into(), needed, budget }),
             _ => Ok(()),
         }
     }
 
+    /// Whether a driver lets a thread's loops turn as often as this variant's would.
+    pub(super) fn turns_fit(&self, variant: &Variant, p: &Params) -> bool {
+        variant.turns(p) <= self.profile.max_iterations
+    }
+
     /// Appends a dispatch of `workgroups` workgroups, folded near-square over x and y.
-    pub(crate) fn dispatch(
+    pub(super) fn dispatch(
         &self,
         plan: &mut Plan,
         variant: impl Into<Variant>,
@@ -321,7 +258,7 @@ impl<'a> Planner<'a> {
         if !self.turns_fit(&variant, &params) {
             return Err(Error::Limit {
                 what: "a sum of this layer".into(),
-                needed: variant.turns(&params, self.geometry),
+                needed: variant.turns(&params),
                 unit: "turns of a loop",
                 limit: self.profile.max_iterations,
                 name: "the driver ends longer loops without a word",

@@ -71,6 +71,15 @@ impl DeviceProfile {
         if needed > self.max_piece() { Err(self.over_piece(what, needed)) } else { Ok(()) }
     }
 
+    /// Whether there can be a buffer of this many bytes.
+    pub(crate) fn check_buffer(&self, what: &str, needed: u64) -> Result<()> {
+        if needed <= self.max_buffer {
+            return Ok(());
+        }
+        let (limit, name) = (self.max_buffer, "max_buffer_size");
+        Err(Error::Limit { what: what.into(), needed, unit: "bytes", limit, name })
+    }
+
     /// Distance between the uniforms of two dispatches.
     #[must_use]
     pub fn params_stride(&self) -> u64 {

@@ -1,37 +1,40 @@
 //! Plans of the sparse variant (Keras's implementation 3) and of layers with a connectivity of the user's.
 
+use super::local::Local;
 use super::loop_kernels::largest;
-use super::{Chunk, Plan, Planner, Role, Slice};
+use super::{Chunk, Plan, Resource, Slice};
 use crate::Result;
-use crate::config::{Activation, Bias};
 use crate::geometry::SparseIndex;
 use crate::kernel::{
     FILTERS, IMAGES, Kernel, Params, SparseForward, SparseGradInput, SparseGradKernel, THREADS, fused_code,
 };
 
-impl Planner<'_> {
+use crate::ops::{LocalForward, LocalGradInput, LocalGradWeights};
+
+impl Local<'_> {
     /// Whether the sparse index fits a binding.
     pub(super) fn check_sparse(&self) -> Result<()> {
-        self.profile.check_piece("the sparse index", 4 * SparseIndex::len_of(self.geometry))
+        self.planner.profile.check_piece("the sparse index", 4 * SparseIndex::len_of(self.layer))
     }
 
     fn sparse_params(&self, chunk: &Chunk) -> Params {
-        let forward_1 = self.geometry.cells() + 1;
-        let starts_0 = forward_1 + 2 * self.geometry.entries() as u32;
-        let inverse_0 = starts_0 + self.geometry.inputs() as u32 + 1;
+        let forward_1 = self.layer.cells() + 1;
+        let starts_0 = forward_1 + 2 * self.layer.entries() as u32;
+        let inverse_0 = starts_0 + self.layer.inputs() as u32 + 1;
         Params { forward_0: 0, forward_1, starts_0, inverse_0, ..self.chunk_params(chunk) }
     }
 
-    pub(super) fn sparse_forward(&self, plan: &mut Plan, batch: u32, fused: Activation, target: Role) -> Result<()> {
-        let bias = if self.geometry.config().bias == Bias::None { Role::SparseIndex } else { Role::Bias };
-        let dtype = self.geometry.config().dtype;
-        let parts: Vec<_> = self.parts(self.geometry.most_entries(), 1, 1).collect();
+    pub(super) fn sparse_forward(&self, o: &LocalForward, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let bias = o.bias.map_or(Resource::SparseIndex, Resource::Buffer);
+        let dtype = self.layer.config().dtype;
+        let parts: Vec<_> = self.planner.parts(self.layer.most_entries(), 1, 1).collect();
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 for part in &parts {
-                    let fused = part.activation(fused);
+                    let fused = part.activation(o.activation);
                     let mut params = self.sparse_params(chunk).with_activation(fused);
-                    let (x, y) = self.operands(&mut params, samples, Role::Input, target);
+                    let (x, y) = self.operands(&mut params, samples, o.input, o.output);
                     (params.row, params.count) = (part.first, part.count);
                     part.continue_sum(&mut params);
                     let filters = largest(&FILTERS, 8, chunk.filters);
@@ -47,50 +50,64 @@ impl Planner<'_> {
                         of(SparseForward::MOST_AHEAD).or_else(|_| of(1))
                     }?;
                     let whole = Slice::whole;
-                    let bindings = vec![whole(Role::Kernel(index)), x, whole(bias), whole(Role::SparseIndex), y];
-                    self.dispatch(plan, kernel, params, groups, bindings)?;
+                    let bindings =
+                        vec![whole(Resource::Chunk(o.weights, index)), x, whole(bias), whole(Resource::SparseIndex), y];
+                    self.planner.dispatch(&mut plan, kernel, params, groups, bindings)?;
                 }
             }
         }
-        Ok(())
+        Ok(plan)
     }
 
     /// Most entries that a thread of the forward kernel loads together: of short rows one.
     fn ahead(&self, chunk: &Chunk) -> u32 {
         let long = chunk.entries >= u64::from(SparseForward::MOST_AHEAD) * u64::from(chunk.cells);
-        if long { self.strategy().sparse_ahead } else { 1 }
+        if long { self.planner.strategy().sparse_ahead } else { 1 }
     }
 
-    pub(super) fn sparse_grad_input(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
-        let dtype = self.geometry.config().dtype;
+    pub(super) fn sparse_grad_input(&self, o: &LocalGradInput, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let dtype = self.layer.config().dtype;
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.sparse_params(chunk);
                 params.accumulate = u32::from(index > 0);
-                let (dx, dz) = self.operands(&mut params, samples, Role::GradInput, dz);
+                let (dx, dz) = self.operands(&mut params, samples, o.grad_input, o.grad_output);
                 let images = largest(&IMAGES, 8, samples.count);
-                let groups =
-                    self.geometry.inputs().div_ceil(THREADS.into()) * u64::from(samples.count.div_ceil(images));
-                let bindings = vec![Slice::whole(Role::Kernel(index)), dz, Slice::whole(Role::SparseIndex), dx];
-                self.dispatch(plan, SparseGradInput { images, weights: dtype }.listed()?, params, groups, bindings)?;
+                let groups = self.layer.inputs().div_ceil(THREADS.into()) * u64::from(samples.count.div_ceil(images));
+                let bindings =
+                    vec![Slice::whole(Resource::Chunk(o.weights, index)), dz, Slice::whole(Resource::SparseIndex), dx];
+                self.planner.dispatch(
+                    &mut plan,
+                    SparseGradInput { images, weights: dtype }.listed()?,
+                    params,
+                    groups,
+                    bindings,
+                )?;
             }
         }
-        Ok(())
+        Ok(plan)
     }
 
-    pub(super) fn sparse_grad_kernel(&self, plan: &mut Plan, batch: u32, dz: Role) -> Result<()> {
+    pub(super) fn sparse_grad_kernel(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..).filter(|(chunk, _)| !chunk.is_empty()) {
                 let mut params = self.sparse_params(chunk);
-                params.accumulate = u32::from(samples.first > 0);
-                let (x, dz) = self.operands(&mut params, samples, Role::Input, dz);
+                params.accumulate = u32::from(samples.first > 0 || o.accumulate);
+                let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
                 let filters = largest(&FILTERS, 8, chunk.filters);
                 let threads = chunk.entries * u64::from(chunk.filters.div_ceil(filters));
-                let bindings = vec![x, dz, Slice::whole(Role::SparseIndex), Slice::whole(Role::GradKernel(index))];
+                let bindings = vec![
+                    x,
+                    dz,
+                    Slice::whole(Resource::SparseIndex),
+                    Slice::whole(Resource::Chunk(o.grad_weights, index)),
+                ];
                 let variant = SparseGradKernel { filters }.listed()?;
-                self.dispatch(plan, variant, params, threads.div_ceil(THREADS.into()), bindings)?;
+                self.planner.dispatch(&mut plan, variant, params, threads.div_ceil(THREADS.into()), bindings)?;
             }
         }
-        Ok(())
+        Ok(plan)
     }
 }

@@ -1,23 +1,30 @@
-//! Measured choices as data: which way of running a pass was fastest, by device, layer, batch and pass. `tune()` makes
+//! Measured choices as data: which way of running an operation was fastest, by device, layer and batch. `tune()` makes
 //! them, the planner goes by them.
 
 use super::{DeviceProfile, Form};
 use crate::config::Implementation;
-use crate::geometry::Geometry;
+use crate::ops::Operation;
 use std::collections::BTreeMap;
 
-/// Forward or backward.
+/// The operations that have several implementations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum Pass {
-    /// Forward.
+pub enum TunedOperation {
+    /// [`Operation::LocalForward`].
     Forward,
-    /// Backward, whichever gradients are asked for.
-    Backward,
+    /// [`Operation::LocalGradInput`].
+    GradInput,
+    /// [`Operation::LocalGradWeights`].
+    GradWeights,
 }
 
-/// A way to run a pass.
+impl TunedOperation {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::GradInput, Self::GradWeights];
+}
+
+/// A way to run an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Choice {
@@ -33,19 +40,27 @@ pub struct Choice {
 pub struct TuneKey {
     /// [`DeviceProfile::fingerprint`].
     pub device: String,
-    /// [`Geometry::signature`].
+    /// [`Geometry::signature`](crate::Geometry::signature).
     pub layer: String,
     /// Samples.
     pub batch: u32,
-    /// Which pass.
-    pub pass: Pass,
+    /// Which operation.
+    pub operation: TunedOperation,
 }
 
 impl TuneKey {
-    /// The key of a pass of `batch` samples through a layer on a device.
+    /// The key of an operation on `batch` samples on a device; none for one that has but one implementation.
     #[must_use]
-    pub fn new(profile: &DeviceProfile, geometry: &Geometry, batch: u32, pass: Pass) -> Self {
-        Self { device: profile.fingerprint.clone(), layer: geometry.signature(), batch, pass }
+    pub fn new(profile: &DeviceProfile, operation: &Operation, batch: u32) -> Option<Self> {
+        let (layer, kind) = match operation {
+            Operation::LocalForward(o) => (&o.layer, TunedOperation::Forward),
+            Operation::LocalGradInput(o) => (&o.layer, TunedOperation::GradInput),
+            Operation::LocalGradWeights(o) => (&o.layer, TunedOperation::GradWeights),
+            Operation::GradBias(_) | Operation::Activate(_) | Operation::ActivateGrad(_) | Operation::Transpose(_) => {
+                return None;
+            }
+        };
+        Some(Self { device: profile.fingerprint.clone(), layer: layer.signature(), batch, operation: kind })
     }
 }
 

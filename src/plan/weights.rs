@@ -3,7 +3,7 @@
 use super::DeviceProfile;
 use crate::Result;
 use crate::config::WeightType;
-use crate::geometry::Geometry;
+use crate::ops::Shape;
 
 /// One buffer of weights: whole cells, or, where a single cell is over the limit, some filters of one cell. In memory
 /// it is `[entries][filters]`, the entries of a cell being its window.
@@ -43,37 +43,50 @@ impl Chunk {
     }
 }
 
-/// Cuts the weights of `geometry` into chunks of at most [`DeviceProfile::max_piece`] bytes as 32-bit floats, which their
-/// gradient always is.
+/// Cuts a buffer of `shape` into chunks of at most [`DeviceProfile::max_piece`] bytes as 32-bit floats, which gradients
+/// always are: whole cells of weights, or some filters of one; what isn't weights is one cell.
 ///
 /// # Errors
 /// [`crate::Error::Limit`] when a single filter of a single cell is over the limit.
-pub fn chunks(geometry: &Geometry, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
+pub fn cut(shape: &Shape, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
+    let (all_cells, all) = match shape {
+        Shape::Weights { cells, filters, .. } => (*cells, *filters),
+        Shape::Connections { starts, filters } => (starts.len() as u64 - 1, *filters),
+        Shape::Fixed(_) | Shape::Samples(_) => (1, 1),
+    };
+    // Entries of the cells before one.
+    let entry = |cell: u64| match shape {
+        Shape::Weights { window, .. } => cell * window,
+        Shape::Connections { starts, .. } => starts[cell as usize].into(),
+        Shape::Fixed(elements) | Shape::Samples(elements) => cell * elements,
+    };
+    if let Shape::Fixed(elements) | Shape::Samples(elements) = shape {
+        profile.check_piece("a parameter that isn't cut", 4 * elements)?;
+    }
     let limit = profile.max_piece() / 4;
-    let all = geometry.group_filters();
     let mut chunks = Vec::new();
     let mut first = 0;
-    while first < geometry.cells() {
+    while first < all_cells {
         // The most whole cells that fit, by bisection: cells of a pattern differ in size.
-        let entries = |cells: u32| geometry.entry(first + cells) - geometry.entry(first);
-        let fits = |cells: u32, filters: u32| entries(cells) * u64::from(filters) <= limit;
-        let (mut least, mut most) = (0, geometry.cells() - first);
+        let entries = |cells: u64| entry(first + cells) - entry(first);
+        let fits = |cells: u64| entries(cells).saturating_mul(all) <= limit;
+        let (mut least, mut most) = (0, all_cells - first);
         while least < most {
             let middle = least + (most - least).div_ceil(2);
-            if fits(middle, all) { least = middle } else { most = middle - 1 }
+            if fits(middle) { least = middle } else { most = middle - 1 }
         }
         let cells = least.max(1);
-        let filters = if fits(cells, all) { all } else { (limit / entries(1)) as u32 };
+        let filters = if fits(cells) { all } else { limit / entries(1) };
         if filters == 0 {
             return Err(profile.over_piece("one filter at one location", 4 * entries(1)));
         }
         for first_filter in (0..all).step_by(filters as usize) {
             chunks.push(Chunk {
-                first_cell: first,
-                cells,
-                first_filter,
-                filters: filters.min(all - first_filter),
-                first_entry: geometry.entry(first),
+                first_cell: first as u32,
+                cells: cells as u32,
+                first_filter: first_filter as u32,
+                filters: filters.min(all - first_filter) as u32,
+                first_entry: entry(first),
                 entries: entries(cells),
             });
         }

@@ -103,3 +103,11 @@ pub fn passes_by(
 pub fn fill(count: usize) -> Vec<f64> {
     vec![0.0; count]
 }
+
+/// `[rows][columns]` to `[columns][rows]` in each sample.
+#[must_use]
+pub fn transpose(values: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+    let column = |sample: &[f64], column| sample.iter().skip(column).step_by(columns).copied().collect::<Vec<_>>();
+    let samples = values.chunks_exact((rows * columns).max(1));
+    samples.flat_map(|sample| (0..columns).flat_map(move |c| column(sample, c))).collect()
+}

@@ -45,7 +45,7 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::GradBias(o) => bias_grad(o, &memory),
             Operation::Activate(o) => activate(o, &memory),
             Operation::ActivateGrad(o) => activate_grad(o, &memory),
-            Operation::Transpose(o) => transpose(o, &memory),
+            Operation::Transpose(o) => swap_axes(o, &memory),
         };
         let buffer = &mut memory.values[operation.writes().index()];
         if operation.accumulates() {
@@ -116,12 +116,6 @@ fn activate_grad(o: &ActivateGrad, memory: &Memory) -> Vec<f64> {
     activate_rows_grad(memory.of(o.saved), memory.of(o.grad_output), o.activation, o.row as usize)
 }
 
-fn transpose(o: &Transpose, memory: &Memory) -> Vec<f64> {
-    let (rows, columns) = (o.rows as usize, o.columns as usize);
-    let values = memory.of(o.input);
-    let column = |sample, column| {
-        let sample: &[f64] = sample;
-        sample.iter().skip(column).step_by(columns).copied().collect::<Vec<_>>()
-    };
-    values.chunks_exact(rows * columns).flat_map(|s| (0..columns).flat_map(move |c| column(s, c))).collect()
+fn swap_axes(o: &Transpose, memory: &Memory) -> Vec<f64> {
+    super::transpose(memory.of(o.input), o.rows as usize, o.columns as usize)
 }

@@ -1,20 +1,27 @@
 //! What the tests share: a device, random values, comparisons, and whole passes on the device.
 
 mod near;
+mod programs;
 
 pub(crate) use near::{assert_near, disagreement, largest};
+pub(crate) use programs::{ProgramRun, Values};
 
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
-use locally_connected::kernel::{Access, Params, Tables};
-use locally_connected::plan::{Gradients, Plan, Planner, Role, Strategy, chunks};
+use locally_connected::kernel::{Access, Params};
+use locally_connected::model::{layer_backward, layer_forward};
+use locally_connected::ops::Shape;
+use locally_connected::plan::{Chunk, Dispatch, Planner, ProgramPlan, Resource, Slice, Strategy, cut};
+use locally_connected::program::Program;
 use locally_connected::reference::{self, Passes};
 use locally_connected::{
-    Activation, Context, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, Result, WeightType,
+    Activation, Context, DeviceProfile, Error, Geometry, Gradients, Implementation, LocallyConnected, Result,
+    WeightType,
 };
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Most relative error of outputs: rounding in f32 of sums as long as the tests have.
 pub(crate) const FORWARD: f64 = 1e-5;
@@ -268,56 +275,50 @@ pub(crate) const RESULTS: [&str; 4] = ["output", "grad_input", "grad_kernel", "g
 /// The kernels that write one of [`RESULTS`], as a message names them: `cargo xtask gpu-record` looks for these words and
 /// leaves the kernels out of what it measures.
 pub(crate) fn writers(result: &str, geometry: &Geometry, batch: u64, profile: &DeviceProfile) -> String {
-    let plans = plans(geometry, batch as u32, profile).expect("planned before");
-    let written = |role| match role {
-        Role::Output => "output",
-        Role::GradInput => "grad_input",
-        Role::GradKernel(_) => "grad_kernel",
-        Role::GradBias => "grad_bias",
-        _ => "",
-    };
     let mut names = BTreeSet::new();
-    for dispatch in plans.iter().flat_map(|plan| &plan.dispatches) {
-        let info = dispatch.variant.info();
-        let mut written_here = dispatch.bindings.iter().zip(info.bindings).filter(|(_, a)| **a == Access::Write);
-        if written_here.any(|(slice, _)| written(slice.role) == result) {
-            names.insert(format!("[kernel {}]", info.name));
+    for planned in plans(geometry, batch as u32, profile).expect("planned before") {
+        for dispatch in planned.plan.dispatches() {
+            let info = dispatch.variant.info();
+            let mut written_here = dispatch.bindings.iter().zip(info.bindings).filter(|(_, a)| **a == Access::Write);
+            if written_here.any(|(slice, _)| planned.name(slice.resource) == Some(result)) {
+                names.insert(format!("[kernel {}]", info.name));
+            }
         }
     }
     names.into_iter().collect::<Vec<_>>().join(" ")
 }
 
-/// The plans of a forward pass, of one that keeps the values before the activation, and of all gradients, without a
-/// device.
-pub(crate) fn plans(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Result<Vec<Plan>> {
-    let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
-    let planner = Planner::new(geometry, &tables, &chunks, profile);
-    let implementation = geometry.config().implementation;
-    Ok(vec![
-        planner.forward(batch, implementation, false)?,
-        planner.forward(batch, implementation, true)?,
-        planner.backward(batch, implementation, Gradients::ALL)?,
-    ])
+/// A program and how a device does it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Planned {
+    pub(crate) program: Program,
+    pub(crate) plan: ProgramPlan,
 }
 
-/// Checks that a plan keeps every limit of `profile`: binding sizes and offsets, workgroups, read against written.
-pub(crate) fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, profile: &DeviceProfile) {
-    let chunks = chunks(geometry, profile).expect("planned before");
-    let samples = |elements: u64| 4 * elements * u64::from(batch);
-    let size = |role: Role| match role {
-        Role::Kernel(index) => chunks[index as usize].bytes(geometry.config().dtype),
-        Role::GradKernel(index) => chunks[index as usize].bytes(WeightType::F32),
-        Role::Bias | Role::GradBias => 4 * geometry.biases(),
-        Role::SparseIndex => 4 * SparseIndex::len_of(geometry),
-        Role::Tables => 4 * Tables::new(geometry).data.len() as u64,
-        Role::Input | Role::GradInput => samples(geometry.inputs()),
-        Role::Output | Role::PreActivation | Role::GradOutput => samples(geometry.outputs()),
-        scratch => plan.scratch.iter().find(|(role, _)| *role == scratch).expect("reserved").1,
-    };
-    for (_, bytes) in &plan.scratch {
-        assert!(*bytes <= profile.max_buffer, "scratch of {bytes} bytes");
+impl Planned {
+    pub(crate) fn new(program: Program, batch: u32, planner: &Planner<'_>) -> Result<Self> {
+        Ok(Self { plan: planner.program(&program, batch)?, program })
     }
-    for dispatch in &plan.dispatches {
+
+    /// The name of a buffer of the program.
+    pub(crate) fn name(&self, resource: Resource) -> Option<&str> {
+        match resource {
+            Resource::Buffer(id) | Resource::Chunk(id, _) => self.program.buffer(id).map(|buffer| &*buffer.name),
+            _ => None,
+        }
+    }
+
+    /// Checks that it keeps every limit of `profile`: binding sizes and offsets, workgroups, read against written.
+    pub(crate) fn assert_keeps_limits(&self, profile: &DeviceProfile) {
+        for bytes in self.plan.pieces().into_iter().chain(self.plan.own_scratch().into_values()) {
+            assert!(bytes <= profile.max_buffer, "scratch of {bytes} bytes");
+        }
+        for (plan, operation) in self.plan.plans.iter().zip(0..) {
+            plan.dispatches.iter().for_each(|dispatch| self.assert_dispatch_keeps_limits(dispatch, operation, profile));
+        }
+    }
+
+    fn assert_dispatch_keeps_limits(&self, dispatch: &Dispatch, operation: usize, profile: &DeviceProfile) {
         let name = dispatch.variant.name();
         let info = dispatch.variant.info();
         assert!(dispatch.variant.threads() <= profile.max_workgroup_size, "{name}: threads of a workgroup");
@@ -325,14 +326,21 @@ pub(crate) fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, 
         assert!(memory <= profile.max_workgroup_memory, "{name} has {memory} bytes of workgroup memory");
         assert_eq!(dispatch.bindings.len(), info.bindings.len(), "bindings of {name}");
         for (slice, access) in dispatch.bindings.iter().zip(info.bindings) {
-            let whole = size(slice.role);
-            let bound = if slice.size == 0 { whole - slice.offset } else { slice.size };
-            assert!(bound <= profile.max_binding && bound > 0, "{name} binds {bound} bytes of {:?}", slice.role);
-            assert!(slice.offset + bound <= whole, "{name} binds past the end of {:?}", slice.role);
-            assert_eq!(slice.offset % u64::from(profile.storage_alignment), 0, "{name}: offset of {:?}", slice.role);
-            let others = dispatch.bindings.iter().filter(|other| other.role == slice.role).count();
+            let whole = self.plan.bytes(&self.program, profile, operation, slice.resource).expect("it is there");
+            let bound = slice.size.map_or(whole - slice.offset, NonZeroU64::get);
+            assert!(bound <= profile.max_binding && bound > 0, "{name} binds {bound} bytes of {:?}", slice.resource);
+            assert!(slice.offset + bound <= whole, "{name} binds past the end of {:?}", slice.resource);
+            let alignment = u64::from(profile.storage_alignment);
+            assert_eq!(slice.offset % alignment, 0, "{name}: offset of {:?}", slice.resource);
+            // Two of a program's scratch buffers may be one of the device's.
+            let place = |resource| match resource {
+                Resource::Buffer(id) => Err(self.plan.scratch.of_buffer[id.index()].ok_or(resource)),
+                resource => Ok(resource),
+            };
+            let same = |other: &&Slice| place(other.resource) == place(slice.resource);
+            let others = dispatch.bindings.iter().filter(same).count();
             let writes = *access == Access::Write;
-            assert!(!writes || others == 1, "{name} binds {:?} twice and writes it", slice.role);
+            assert!(!writes || others == 1, "{name} binds {:?} twice and writes it", slice.resource);
         }
         let [x, y, z] = dispatch.workgroups;
         assert!([x, y, z].iter().all(|&n| (1..=profile.max_workgroups).contains(&n)), "{name}: {x} x {y} x {z}");
@@ -340,6 +348,19 @@ pub(crate) fn assert_keeps_limits(plan: &Plan, geometry: &Geometry, batch: u32, 
         let all = u64::from(x) * u64::from(y) * u64::from(z);
         assert!(workgroups_x == x && all >= workgroups.into(), "{name}: {x} x {y} x {z} for {workgroups} workgroups");
     }
+}
+
+/// The plans of a forward pass, of one that keeps the values before the activation, and of all gradients, without a
+/// device.
+pub(crate) fn plans(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Result<Vec<Planned>> {
+    let layer = Arc::new(geometry.clone());
+    let programs = [layer_forward(&layer, false), layer_forward(&layer, true), layer_backward(&layer, Gradients::ALL)];
+    programs.into_iter().map(|program| Planned::new(program, batch, &Planner::new(profile))).collect()
+}
+
+/// How a layer's weights are cut on a device.
+pub(crate) fn chunks(geometry: &Geometry, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
+    cut(&Shape::of_weights(geometry), profile)
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The transposed layer: the adjoint of a locally connected layer as a layer of its own.
 
-use super::operands::{Operand, Operands};
-use super::{Bound, KernelBuffers, LocallyConnected};
+use super::LocallyConnected;
+use super::passes::{FOR_GRAD_KERNEL, needed};
 use crate::config::{Activation, Bias, Config};
-use crate::gpu::{BufferRange, Context};
-use crate::plan::{Gradients, Role};
+use crate::gpu::{Bindings, Bound, BufferRange, Context, KernelBuffers};
+use crate::model::layer_names as names;
+use crate::model::{Gradients, transposed_backward, transposed_forward};
 use crate::{Error, Result};
 
 /// A layer whose forward pass is the input gradient of a [`LocallyConnected`] layer with the same weights, as transposed
@@ -55,51 +56,28 @@ impl TransposedLocallyConnected {
     /// # Errors
     /// As [`LocallyConnected::bind_forward`].
     pub async fn bind_forward<'a, B: Into<BufferRange<'a>>>(&self, batch: u32, input: B, output: B) -> Result<Bound> {
-        let layer = &self.adjoint;
-        let wanted = Gradients { input: true, kernel: false, bias: false };
-        let plan = layer.planner().backward(batch, layer.geometry.config().implementation, wanted)?;
-        let mut operands = Operands::default();
-        operands.insert(Role::GradOutput, layer.of_outputs(batch, Operand::read("input", input))?);
-        operands.insert(Role::GradInput, layer.of_inputs(batch, Operand::written("output", output))?);
-        layer.bind(plan, operands).await
+        let program = transposed_forward(&self.adjoint.layer);
+        let bindings = Bindings::default().with(names::INPUT, input).with(names::OUTPUT, output);
+        self.adjoint.bind(&program, batch, &bindings).await
     }
 
-    /// Binds a backward pass: two passes to be recorded one after the other, of the input's and the kernel's gradient.
+    /// Binds a backward pass.
     ///
     /// # Errors
     /// As [`LocallyConnected::bind_backward`].
     pub async fn bind_backward<'a>(
         &self,
-        operands: TransposedBackward<'_, impl Into<BufferRange<'a>>>,
-    ) -> Result<Vec<Bound>> {
-        let layer = &self.adjoint;
-        let (batch, implementation) = (operands.batch, layer.geometry.config().implementation);
-        let grad_output = layer.of_inputs(batch, Operand::read("grad_output", operands.grad_output))?;
-        let mut passes = Vec::new();
-        if let Some(grad_input) = operands.grad_input {
-            let mut checked = Operands::default();
-            checked.insert(Role::Input, grad_output);
-            checked.insert(Role::Output, layer.of_outputs(batch, Operand::written("grad_input", grad_input))?);
-            passes.push((layer.planner().forward(batch, implementation, false)?, checked));
+        operands: TransposedBackward<'a, impl Into<BufferRange<'a>>>,
+    ) -> Result<Bound> {
+        let TransposedBackward { batch, input, grad_output, grad_input, grad_kernel } = operands;
+        let wanted = Gradients { input: grad_input.is_some(), kernel: grad_kernel.is_some(), bias: false };
+        let mut bindings = Bindings::default()
+            .with(names::GRAD_OUTPUT, grad_output)
+            .with_some(names::GRAD_INPUT, grad_input)
+            .with_some(names::GRAD_KERNEL, grad_kernel);
+        if wanted.kernel {
+            bindings = bindings.with(names::INPUT, needed(input, "input", FOR_GRAD_KERNEL)?);
         }
-        if let Some(grad_kernel) = operands.grad_kernel {
-            let why = "grad_kernel is a sum of products with the input";
-            let input = operands.input.ok_or(Error::Missing { what: "input", why })?;
-            let wanted = Gradients { input: false, kernel: true, bias: false };
-            let mut checked = Operands::default();
-            // The sum of products is the adjoint's, with the two operands in each other's place.
-            checked.insert(Role::Input, grad_output);
-            checked.insert(Role::GradOutput, layer.of_outputs(batch, Operand::read("input", input))?);
-            layer.add_grad_kernel(&mut checked, grad_kernel)?;
-            passes.push((layer.planner().backward(batch, implementation, wanted)?, checked));
-        }
-        if let [(_, first), (_, second)] = &passes[..] {
-            first.check_overlaps(Some(second))?;
-        }
-        let mut bound = Vec::new();
-        for (plan, operands) in passes {
-            bound.push(layer.bind(plan, operands).await?);
-        }
-        Ok(bound)
+        self.adjoint.bind(&transposed_backward(&self.adjoint.layer, wanted), batch, &bindings).await
     }
 }

@@ -1,0 +1,112 @@
+//! The passes of a layer: programs of one layer, bound to what the host gives.
+
+use super::LocallyConnected;
+use crate::config::{Bias, Saved};
+use crate::gpu::{Bindings, Bound, BufferRange, KernelBuffers};
+use crate::model::layer_names as names;
+use crate::model::{Gradients, layer_backward, layer_forward};
+use crate::{Error, Result};
+
+/// The operands of a forward pass: buffers or ranges of them, `B` being `&wgpu::Buffer`, [`wgpu::BufferSlice`] or, with
+/// `.into()` for both at once, [`BufferRange`]. They hold f32 and need the usage `STORAGE`; what lies in the buffers beyond them stays as it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Forward<B> {
+    /// Samples.
+    pub batch: u32,
+    /// `[batch][input shape]`.
+    pub input: B,
+    /// `[batch][output shape]`, overwritten.
+    pub output: B,
+    /// `[batch][output shape]`, overwritten with the values before the activation: wanted for a backward pass where
+    /// [`crate::Activation::saved`] says so.
+    pub pre_activation: Option<B>,
+}
+
+/// The operands of a backward pass, for the loss whose gradient by the output is `grad_output`: buffers or ranges of them,
+/// as those of [`Forward`].
+#[derive(Debug, Clone, Copy)]
+pub struct Backward<'a, B = &'a wgpu::Buffer> {
+    /// Samples.
+    pub batch: u32,
+    /// `[batch][input shape]`; needed for `grad_kernel`.
+    pub input: Option<B>,
+    /// What the forward pass wrote; needed where [`crate::Activation::saved`] says so.
+    pub output: Option<B>,
+    /// What the forward pass wrote; needed where [`crate::Activation::saved`] says so.
+    pub pre_activation: Option<B>,
+    /// `[batch][output shape]`.
+    pub grad_output: B,
+    /// `[batch][input shape]`, overwritten.
+    pub grad_input: Option<B>,
+    /// From [`LocallyConnected::create_kernel_gradient`] or [`LocallyConnected::kernel_gradient_in`], overwritten.
+    pub grad_kernel: Option<&'a KernelBuffers>,
+    /// In Keras's order of the bias, overwritten.
+    pub grad_bias: Option<B>,
+}
+
+/// An operand that a pass needs.
+pub(super) fn needed<B>(operand: Option<B>, what: &'static str, why: &'static str) -> Result<B> {
+    operand.ok_or(Error::Missing { what, why })
+}
+
+/// Why `grad_kernel` needs the input.
+pub(super) const FOR_GRAD_KERNEL: &str = "grad_kernel is a sum of products with the input";
+
+impl LocallyConnected {
+    /// Compiles the pipelines of forward and backward passes of `batch` samples now rather than when bound.
+    ///
+    /// # Errors
+    /// Those of the planner; [`Error::Device`] where a driver refuses a shader.
+    pub async fn prepare(&self, batch: u32) -> Result<()> {
+        let saves = self.layer.config().activation.saved() == Saved::PreActivation;
+        self.weights.prepare(&layer_forward(&self.layer, saves), batch).await?;
+        self.weights.prepare(&layer_backward(&self.layer, Gradients::ALL), batch).await
+    }
+
+    /// Binds a forward pass to buffers or ranges of them.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::Range`], [`Error::Alignment`], [`Error::Usage`], [`Error::Aliased`] for unfit operands;
+    /// those of the planner; [`Error::OutOfMemory`].
+    pub async fn bind_forward<'a>(&self, operands: Forward<impl Into<BufferRange<'a>>>) -> Result<Bound> {
+        let Forward { batch, input, output, pre_activation } = operands;
+        let program = layer_forward(&self.layer, pre_activation.is_some());
+        let bindings = Bindings::default()
+            .with(names::INPUT, input)
+            .with(names::OUTPUT, output)
+            .with_some(names::PRE_ACTIVATION, pre_activation);
+        self.bind(&program, batch, &bindings).await
+    }
+
+    /// Binds a backward pass to buffers or ranges of them; the gradients that have one are computed.
+    ///
+    /// # Errors
+    /// As [`LocallyConnected::bind_forward`]; [`Error::Missing`] for an operand that the gradients need.
+    pub async fn bind_backward<'a>(&self, operands: Backward<'a, impl Into<BufferRange<'a>>>) -> Result<Bound> {
+        let config = self.layer.config();
+        let Backward { batch, input, output, pre_activation, grad_output, grad_input, grad_kernel, grad_bias } =
+            operands;
+        if grad_bias.is_some() && config.bias == Bias::None {
+            return Err(Error::Missing { what: "a bias", why: "the layer was configured without one" });
+        }
+        let wanted =
+            Gradients { input: grad_input.is_some(), kernel: grad_kernel.is_some(), bias: grad_bias.is_some() };
+        let mut bindings = Bindings::default()
+            .with(names::GRAD_OUTPUT, grad_output)
+            .with_some(names::GRAD_INPUT, grad_input)
+            .with_some(names::GRAD_BIAS, grad_bias)
+            .with_some(names::GRAD_KERNEL, grad_kernel);
+        if wanted.kernel {
+            bindings = bindings.with(names::INPUT, needed(input, "input", FOR_GRAD_KERNEL)?);
+        }
+        let why = "the derivative of the activation is computed from it";
+        bindings = match config.activation.saved() {
+            Saved::Nothing => bindings,
+            Saved::Output => bindings.with(names::OUTPUT, needed(output, "output", why)?),
+            Saved::PreActivation => {
+                bindings.with(names::PRE_ACTIVATION, needed(pre_activation, "pre_activation", why)?)
+            }
+        };
+        self.bind(&layer_backward(&self.layer, wanted), batch, &bindings).await
+    }
+}

@@ -1,0 +1,196 @@
+//! The buffers that a program is bound to, each as a range of one, and whether they may be used together.
+
+use super::{BufferRange, KernelBuffers};
+use crate::kernel::Access;
+use crate::ops::{Buffer, Usage};
+use crate::plan::{Plan, Resource};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// What a program's buffer is bound to: a buffer or a range of one, or the buffers of a gradient of weights.
+#[derive(Debug, Clone, Copy)]
+pub enum Binding<'a> {
+    /// Values of one piece.
+    Range(BufferRange<'a>),
+    /// From [`Weights::create_gradient`](super::Weights::create_gradient).
+    Gradient(&'a KernelBuffers),
+}
+
+impl<'a, T: Into<BufferRange<'a>>> From<T> for Binding<'a> {
+    fn from(range: T) -> Self {
+        Self::Range(range.into())
+    }
+}
+
+impl<'a> From<&'a KernelBuffers> for Binding<'a> {
+    fn from(gradient: &'a KernelBuffers) -> Self {
+        Self::Gradient(gradient)
+    }
+}
+
+/// A program's inputs, outputs and gradients by name.
+///
+/// ```no_run
+/// # use locally_connected::gpu::Bindings;
+/// # fn all(input: &wgpu::Buffer, output: &wgpu::Buffer) {
+/// let bindings = Bindings::default().with("input", input).with("output", output.slice(256..));
+/// # }
+/// # use locally_connected::wgpu;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Bindings<'a> {
+    by_name: BTreeMap<&'a str, Binding<'a>>,
+}
+
+impl<'a> Bindings<'a> {
+    /// The same bindings and one more.
+    #[must_use]
+    pub fn with(mut self, name: &'a str, binding: impl Into<Binding<'a>>) -> Self {
+        self.by_name.insert(name, binding.into());
+        self
+    }
+
+    /// The same bindings and one more, where there is one.
+    #[must_use]
+    pub fn with_some(self, name: &'a str, binding: Option<impl Into<Binding<'a>>>) -> Self {
+        match binding {
+            Some(binding) => self.with(name, binding),
+            None => self,
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<Binding<'a>> {
+        self.by_name.get(name).copied().ok_or_else(|| Error::NotGiven { name: name.to_owned() })
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.by_name.keys().copied()
+    }
+}
+
+/// How messages name a program's buffer: a layer's by the layer and what it is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Called<'a> {
+    pub(super) what: &'static str,
+    layer: Option<&'a str>,
+}
+
+impl<'a> Called<'a> {
+    pub(super) fn new(buffer: &'a Buffer) -> Self {
+        const KNOWN: [&str; 12] = [
+            "input",
+            "output",
+            "pre_activation",
+            "grad_output",
+            "grad_pre_activation",
+            "grad_input",
+            "kernel",
+            "weights",
+            "bias",
+            "grad_kernel",
+            "grad_weights",
+            "grad_bias",
+        ];
+        let known = |name: &str| KNOWN.into_iter().find(|known| *known == name);
+        if let Some(what) = known(&buffer.name) {
+            return Self { what, layer: None };
+        }
+        let own = buffer.name.rsplit_once('/').and_then(|(layer, name)| Some((layer, known(name)?)));
+        let usage = match buffer.usage {
+            Usage::Input => "an input",
+            Usage::Output => "an output",
+            Usage::Parameter => "a parameter",
+            Usage::Gradient => "a gradient",
+            Usage::Scratch => "a value between operations",
+        };
+        let (layer, what) = own.unwrap_or((&buffer.name, usage));
+        Self { what, layer: Some(layer) }
+    }
+
+    /// The error as one of this buffer.
+    pub(super) fn blamed(&self, error: Error) -> Error {
+        match self.layer {
+            Some(layer) => error.in_layer(layer),
+            None => error,
+        }
+    }
+}
+
+/// A range as an operand of a program.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operand<'a> {
+    pub(super) called: Called<'a>,
+    access: Access,
+    pub(super) range: BufferRange<'a>,
+}
+
+impl<'a> Operand<'a> {
+    pub(super) fn new(called: Called<'a>, access: Access, range: BufferRange<'a>) -> Self {
+        Self { called, access, range }
+    }
+
+    /// The operand without what it has beyond `elements`, once it is known to be a range that can be bound.
+    pub(super) fn checked(self, elements: u64, alignment: u64, shape: &[usize]) -> Result<Self> {
+        let Self { called: Called { what, .. }, range, .. } = self;
+        let needed = elements.saturating_mul(4);
+        if range.size < needed {
+            let (expected, found, shape) = (elements, range.size / 4, shape.to_vec());
+            return Err(self.called.blamed(Error::Length { what, expected, found, shape }));
+        }
+        range.check(what, alignment, wgpu::BufferUsages::STORAGE).map_err(|error| self.called.blamed(error))?;
+        Ok(Self { range: range.first(needed), ..self })
+    }
+
+    fn aliased(&self, with: &Self) -> Error {
+        let (written, with, overlap) = (self.called.what, with.called.what, self.range.overlap(&with.range));
+        self.called.blamed(Error::Aliased { written, with, overlap })
+    }
+}
+
+/// What is bound of a program, each checked for itself.
+#[derive(Debug, Default)]
+pub(super) struct Operands<'a> {
+    by_resource: BTreeMap<Resource, Operand<'a>>,
+}
+
+impl<'a> Operands<'a> {
+    pub(super) fn insert(&mut self, resource: Resource, operand: Operand<'a>) {
+        self.by_resource.insert(resource, operand);
+    }
+
+    pub(super) fn get(&self, resource: Resource) -> Option<&Operand<'a>> {
+        self.by_resource.get(&resource)
+    }
+
+    /// Checks that nothing is written that another operand or one of `idle` also has: parameters that aren't read here are
+    /// others'.
+    pub(super) fn check_overlaps(&self, idle: &[Operand<'a>]) -> Result<()> {
+        let all: Vec<_> = self.by_resource.values().chain(idle).collect();
+        for (index, one) in all.iter().enumerate() {
+            for other in &all[..index] {
+                let written = [one.access, other.access].contains(&Access::Write);
+                if written && one.range.overlap(&other.range) > 0 {
+                    return Err(if one.access == Access::Write { one.aliased(other) } else { other.aliased(one) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no dispatch reads a buffer and writes it, which WebGPU refuses whatever the ranges: it looks at whole
+    /// buffers. It takes two disjoint ranges that are both read or both written.
+    pub(super) fn check_dispatches(&self, plan: &Plan) -> Result<()> {
+        for dispatch in &plan.dispatches {
+            let bound = |wanted| {
+                let bindings = dispatch.bindings.iter().zip(dispatch.variant.info().bindings);
+                bindings.filter_map(move |(slice, access)| self.get(slice.resource).filter(|_| *access == wanted))
+            };
+            for written in bound(Access::Write) {
+                if let Some(read) = bound(Access::Read).find(|read| read.range.buffer == written.range.buffer) {
+                    return Err(written.aliased(read));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! Programs bound to buffers: made once, recorded as often as the host likes.
+
+use super::operands::{Binding, Bindings, Called, Operand, Operands};
+use super::tensor::buffer;
+use super::{BufferRange, Context, Pipeline, Weights, scoped};
+use crate::kernel::Access;
+use crate::ops::{Buffer, BufferId, Shape, Usage};
+use crate::plan::{ProgramPlan, Resource, Slice, cut};
+use crate::program::Program;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+/// A program ready to be recorded: bind groups, uniforms and scratch memory of its own.
+///
+/// Two recordings of the same `Bound` share its scratch memory; within one queue they run one after the other.
+#[derive(Debug)]
+pub struct Bound {
+    steps: Vec<Step>,
+    plan: ProgramPlan,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Step {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    params_offset: u32,
+    workgroups: [u32; 3],
+}
+
+impl Bound {
+    /// Records the dispatches into the host's pass.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        for step in &self.steps {
+            pass.set_pipeline(&step.pipeline.pipeline);
+            pass.set_bind_group(0, &step.bind_group, &[step.params_offset]);
+            let [x, y, z] = step.workgroups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    /// What was planned.
+    #[must_use]
+    pub fn plan(&self) -> &ProgramPlan {
+        &self.plan
+    }
+
+    /// Bytes of the buffers made for it: uniforms and scratch.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Everything that the dispatches of a program refer to.
+struct Resources<'a> {
+    operands: Operands<'a>,
+    /// Of operations, by their place in the program.
+    constants: BTreeMap<(usize, Resource), wgpu::Buffer>,
+    /// Where a program's scratch buffer lies among `pieces`.
+    scratch: Vec<Option<usize>>,
+    pieces: Vec<wgpu::Buffer>,
+    own: BTreeMap<Resource, wgpu::Buffer>,
+}
+
+impl Resources<'_> {
+    fn range(&self, operation: usize, resource: Resource) -> Option<BufferRange<'_>> {
+        if let Some(operand) = self.operands.get(resource) {
+            return Some(operand.range);
+        }
+        match resource {
+            Resource::Buffer(id) => self.scratch.get(id.index())?.and_then(|piece| self.pieces.get(piece)),
+            Resource::Tables | Resource::SparseIndex => self.constants.get(&(operation, resource)),
+            Resource::DenseMatrix | Resource::SampleSums => self.own.get(&resource),
+            Resource::Chunk(..) => None,
+        }
+        .map(BufferRange::from)
+    }
+
+    /// A range of a dispatch as a bind group takes it.
+    fn bind(&self, operation: usize, slice: &Slice) -> Result<wgpu::BindingResource<'_>> {
+        let range = self.range(operation, slice.resource);
+        let range = range.ok_or(Error::Missing { what: "a buffer", why: "the plan refers to it" })?;
+        Ok(wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: range.buffer,
+            // Both are multiples of the alignment.
+            offset: range.offset + slice.offset,
+            size: slice.size.or(NonZeroU64::new(range.size)),
+        }))
+    }
+}
+
+impl Weights {
+    /// Compiles the pipelines of a program for `batch` samples now rather than when it is bound.
+    ///
+    /// # Errors
+    /// Those of the planner; [`Error::Device`] where a driver refuses a shader.
+    pub async fn prepare(&self, program: &Program, batch: u32) -> Result<()> {
+        let plan = self.planner().program(program, batch)?;
+        let variants: Vec<_> = plan.dispatches().map(|dispatch| dispatch.variant).collect();
+        self.context.compile(&variants).await
+    }
+
+    /// Binds a program for `batch` samples to these parameters and to the host's buffers: its inputs, its outputs and its
+    /// gradients, by name.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`] for a buffer or parameter that isn't there, [`Error::NoBuffer`] for a name that the program
+    /// doesn't have; [`Error::Length`], [`Error::Range`], [`Error::Alignment`], [`Error::Usage`], [`Error::Aliased`] for
+    /// unfit buffers; those of the planner; [`Error::OutOfMemory`].
+    pub async fn bind(&self, program: &Program, batch: u32, bindings: &Bindings<'_>) -> Result<Bound> {
+        if let Some(name) = bindings.names().find(|name| program.find(name).is_none()) {
+            return Err(Error::NoBuffer { name: name.to_owned() });
+        }
+        let plan = self.planner().program(program, batch)?;
+        let operands = self.operands(program, batch, bindings)?;
+        operands.check_overlaps(&self.idle(program))?;
+        for plan in &plan.plans {
+            operands.check_dispatches(plan)?;
+        }
+        let mut constants = BTreeMap::new();
+        for (operation, plan, at) in program.operations.iter().zip(&plan.plans).zip(0..).map(|((o, p), at)| (o, p, at))
+        {
+            let Some(layer) = operation.layer() else { continue };
+            for resource in [Resource::Tables, Resource::SparseIndex] {
+                if plan.binds(resource) {
+                    constants.insert((at, resource), self.constants.get(&self.context, layer, resource).await?);
+                }
+            }
+        }
+        let device = self.context.device();
+        let (made, caught) = scoped(device, || {
+            let label = "locally-connected scratch";
+            let pieces = plan.pieces().into_iter().map(|bytes| buffer(device, label, bytes)).collect();
+            let own = plan.own_scratch().into_iter();
+            let own = own.map(|(resource, bytes)| (resource, buffer(device, label, bytes))).collect();
+            let scratch = plan.scratch.of_buffer.clone();
+            steps(&self.context, &plan, &Resources { operands, constants, scratch, pieces, own })
+        });
+        if let Err(error) = caught.await {
+            self.context.pipelines().forget(plan.dispatches().map(|dispatch| dispatch.variant));
+            return Err(error);
+        }
+        let (steps, bytes) = made?;
+        Ok(Bound { steps, plan, bytes })
+    }
+
+    /// What the program's buffers are bound to, each checked for itself.
+    fn operands<'a>(&'a self, program: &'a Program, batch: u32, bindings: &Bindings<'a>) -> Result<Operands<'a>> {
+        let mut operands = Operands::default();
+        for (buffer, id) in program.buffers.iter().zip((0..).map(BufferId)) {
+            let called = Called::new(buffer);
+            match buffer.usage {
+                Usage::Scratch => {}
+                Usage::Input | Usage::Output => {
+                    let Binding::Range(range) = bindings.get(&buffer.name)? else {
+                        return Err(Error::Program {
+                            what: format!("buffer {:?}", buffer.name),
+                            why: "it is one range, not cut as gradients of weights are",
+                        });
+                    };
+                    let access = if buffer.usage == Usage::Input { Access::Read } else { Access::Write };
+                    let operand = Operand::new(called, access, range);
+                    operands.insert(Resource::Buffer(id), self.whole(operand, buffer, batch)?);
+                }
+                Usage::Parameter => {
+                    let found = self.parameters.get(&buffer.name);
+                    let parameter = found.ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
+                    if parameter.described != *buffer {
+                        let what = format!("buffer {:?}", buffer.name);
+                        return Err(Error::Program { what, why: "the parameter of its name has another shape" });
+                    }
+                    for (range, index) in parameter.values.ranges().into_iter().zip(0..) {
+                        operands.insert(piece(buffer, id, index), Operand::new(called, Access::Read, range));
+                    }
+                }
+                Usage::Gradient => match bindings.get(&buffer.name)? {
+                    Binding::Range(range) => {
+                        let [_] = cut(&buffer.shape, self.context.profile())?[..] else {
+                            return Err(called.blamed(Error::Program {
+                                what: format!("buffer {:?}", buffer.name),
+                                why: "the device's limits cut it into chunks, and a range is one of them",
+                            }));
+                        };
+                        let operand = self.whole(Operand::new(called, Access::Write, range), buffer, batch)?;
+                        operands.insert(piece(buffer, id, 0), operand);
+                    }
+                    Binding::Gradient(values) => {
+                        let chunks = cut(&buffer.shape, self.context.profile())?;
+                        values.check_chunks(called.what, &chunks).map_err(|error| called.blamed(error))?;
+                        for ((range, chunk), index) in values.ranges().into_iter().zip(&chunks).zip(0..) {
+                            let elements = chunk.bytes(buffer.dtype) / 4;
+                            let shape = [chunk.entries as usize, chunk.filters as usize];
+                            let operand = Operand::new(called, Access::Write, range);
+                            let operand = operand.checked(elements, self.offset_alignment(), &shape)?;
+                            operands.insert(piece(buffer, id, index), operand);
+                        }
+                    }
+                },
+            }
+        }
+        Ok(operands)
+    }
+
+    /// The parameters that a program doesn't read.
+    fn idle(&self, program: &Program) -> Vec<Operand<'_>> {
+        let idle = self.parameters.values().filter(|parameter| program.find(&parameter.described.name).is_none());
+        let operands = idle.flat_map(|parameter| {
+            let called = Called::new(&parameter.described);
+            let ranges = parameter.values.ranges().into_iter();
+            ranges.map(move |range| Operand::new(called, Access::Read, range))
+        });
+        operands.collect()
+    }
+
+    /// An operand of one piece.
+    fn whole<'a>(&self, operand: Operand<'a>, buffer: &Buffer, batch: u32) -> Result<Operand<'a>> {
+        let elements = buffer.shape.elements(batch);
+        let shape = match &buffer.shape {
+            Shape::Samples(elements) => vec![batch as usize, *elements as usize],
+            _ => vec![elements as usize],
+        };
+        operand.checked(elements, self.offset_alignment(), &shape)
+    }
+
+    /// What offsets of operands are multiples of, as the planner's are.
+    pub(super) fn offset_alignment(&self) -> u64 {
+        self.context.profile().storage_alignment.max(4).into()
+    }
+}
+
+/// How plans refer to a chunk of a parameter or gradient: weights are cut, others are not.
+fn piece(buffer: &Buffer, id: BufferId, index: u32) -> Resource {
+    match buffer.shape {
+        Shape::Weights { .. } | Shape::Connections { .. } => Resource::Chunk(id, index),
+        Shape::Fixed(_) | Shape::Samples(_) => Resource::Buffer(id),
+    }
+}
+
+/// The steps of a plan, and the bytes of the buffers made for it.
+fn steps(context: &Context, plan: &ProgramPlan, resources: &Resources<'_>) -> Result<(Vec<Step>, u64)> {
+    let device = context.device();
+    let stride = context.profile().params_stride();
+    let uniform = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("locally-connected params"),
+        size: plan.memory.uniforms,
+        usage: wgpu::BufferUsages::UNIFORM,
+        mapped_at_creation: true,
+    });
+    let no_memory = |error| Error::OutOfMemory(format!("{} bytes of uniforms: {error}", plan.memory.uniforms));
+    let mut view = uniform.get_mapped_range_mut(..).map_err(no_memory)?;
+    let plans = plan.plans.iter().zip(0..);
+    let dispatches = plans.flat_map(|(plan, at)| plan.dispatches.iter().map(move |dispatch| (at, dispatch)));
+    let mut steps = Vec::new();
+    for ((operation, dispatch), index) in dispatches.zip(0u64..) {
+        let pipeline = context.pipelines().get(device, dispatch.variant)?;
+        let params_offset = (stride * index) as u32;
+        let held = pipeline.uniform.bytes(&dispatch.params);
+        view.slice(params_offset as usize..params_offset as usize + held.len()).copy_from_slice(&held);
+        let mut entries = vec![wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &uniform,
+                offset: 0,
+                size: NonZeroU64::new(pipeline.uniform.size()),
+            }),
+        }];
+        for (slice, binding) in dispatch.bindings.iter().zip(1..) {
+            entries.push(wgpu::BindGroupEntry { binding, resource: resources.bind(operation, slice)? });
+        }
+        let label = Some(dispatch.variant.info().name);
+        let layout = &pipeline.layout;
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries: &entries });
+        steps.push(Step { pipeline, bind_group, params_offset, workgroups: dispatch.workgroups });
+    }
+    drop(view);
+    uniform.unmap();
+    let scratch = resources.pieces.iter().chain(resources.own.values()).map(wgpu::Buffer::size).sum::<u64>();
+    Ok((steps, scratch + uniform.size()))
+}

@@ -1,0 +1,131 @@
+//! A model's parameters on the host's device.
+
+use super::constants::Constants;
+use super::{BufferRange, Context, KernelBuffers, scoped};
+use crate::ops::{Buffer, Usage};
+use crate::plan::{PlanOptions, Planner, TuneTable, cut};
+use crate::program::Program;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Parameters by the names that programs have for them: uploaded once, shared by all programs that are
+/// [bound](Weights::bind) to them, of whatever batch and pass. Zero until written.
+#[derive(Debug)]
+pub struct Weights {
+    pub(super) context: Context,
+    pub(super) parameters: BTreeMap<String, Parameter>,
+    pub(super) constants: Constants,
+    options: PlanOptions,
+    tuned: Option<Arc<TuneTable>>,
+}
+
+/// A parameter on the device.
+#[derive(Debug)]
+pub(super) struct Parameter {
+    pub(super) described: Buffer,
+    pub(super) values: KernelBuffers,
+}
+
+impl Weights {
+    /// Buffers for all parameters of `program`. Host work does not grow with the number of weights.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the device can't bind even one filter at one location, or a bias; [`Error::OutOfMemory`].
+    pub async fn new(context: &Context, program: &Program) -> Result<Self> {
+        let (device, profile) = (context.device(), context.profile());
+        let cuts = program.used_as(Usage::Parameter).map(|buffer| Ok((buffer, cut(&buffer.shape, profile)?)));
+        let cuts = cuts.collect::<Result<Vec<_>>>()?;
+        let (parameters, caught) = scoped(device, || {
+            let made = cuts.into_iter().map(|(buffer, chunks)| {
+                let label = format!("locally-connected {}", buffer.name);
+                let values = KernelBuffers::new(device, &label, &buffer.shape, buffer.dtype, chunks);
+                (buffer.name.clone(), Parameter { described: buffer.clone(), values })
+            });
+            made.collect()
+        });
+        caught.await?;
+        let (constants, options) = (Constants::default(), PlanOptions::default());
+        Ok(Self { context: context.clone(), parameters, constants, options, tuned: None })
+    }
+
+    /// Sets what the planner may use from now on.
+    pub fn set_options(&mut self, options: PlanOptions) {
+        self.options = options;
+    }
+
+    /// Gives [`crate::Implementation::Auto`] measured choices, from [`crate::tune()`], to go by from now on.
+    pub fn set_tuned(&mut self, table: Arc<TuneTable>) {
+        self.tuned = Some(table);
+    }
+
+    /// The context they were made in.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The planner of the programs bound to them.
+    #[must_use]
+    pub fn planner(&self) -> Planner<'_> {
+        Planner::new(self.context.profile()).with_options(self.options).with_tuned(self.tuned.as_deref())
+    }
+
+    /// The parameters' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.parameters.keys().map(String::as_str)
+    }
+
+    /// A parameter's buffers, say for an optimizer of the host's; none where there is no parameter of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&KernelBuffers> {
+        self.parameters.get(name).map(|parameter| &parameter.values)
+    }
+
+    /// Uploads a parameter's values, in canonical order; they take effect with the host's next submit.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`] where there is no parameter of that name, [`Error::Length`]; nothing is uploaded then.
+    pub fn write(&self, name: &str, values: &[f32]) -> Result<()> {
+        let parameter = self.get(name).ok_or_else(|| Error::NoBuffer { name: name.to_owned() })?;
+        let (expected, found) = (parameter.len(), values.len() as u64);
+        if expected != found {
+            return Err(Error::Length { what: "parameter", expected, found, shape: Vec::new() }.in_layer(name));
+        }
+        parameter.upload(self.context.queue(), values);
+        Ok(())
+    }
+
+    /// Buffers for the gradient of a parameter, cut as it is.
+    ///
+    /// # Errors
+    /// [`Error::NoBuffer`] where there is no parameter of that name; [`Error::OutOfMemory`].
+    pub async fn create_gradient(&self, name: &str) -> Result<KernelBuffers> {
+        let Parameter { described, values } = self.parameter(name)?;
+        let device = self.context.device();
+        let (buffers, caught) = scoped(device, || {
+            let label = format!("locally-connected gradient of {name}");
+            let chunks = values.chunks().to_vec();
+            KernelBuffers::new(device, &label, &described.shape, crate::WeightType::F32, chunks)
+        });
+        caught.await?;
+        Ok(buffers)
+    }
+
+    /// The gradient of a parameter in ranges of the host's buffers, one per chunk, of the chunk's bytes as 32-bit floats.
+    pub(super) fn gradient_in(&self, name: &str, ranges: &[BufferRange<'_>]) -> Result<KernelBuffers> {
+        let Parameter { described, values } = self.parameter(name)?;
+        Ok(KernelBuffers::in_ranges(&described.shape, values.chunks().to_vec(), ranges))
+    }
+
+    fn parameter(&self, name: &str) -> Result<&Parameter> {
+        self.parameters.get(name).ok_or_else(|| Error::NoBuffer { name: name.to_owned() })
+    }
+
+    /// Bytes of the parameters, and of the tables and indices that bound programs needed so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let parameters = self.parameters.values().map(|parameter| parameter.values.bytes());
+        parameters.sum::<u64>() + self.constants.bytes()
+    }
+}

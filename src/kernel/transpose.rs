@@ -1,0 +1,23 @@
+//! `y[n, c, r] = x[n, r, c]`.
+
+use super::listed::{Kernel, kernel};
+use super::work::of;
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// Rows and columns of each sample in each other's place.
+    Transpose: "transpose", [Read, Write],
+    /// Rows and columns of the square that a workgroup moves.
+    side: u32 in [Self::SIDE]
+}
+
+impl Transpose {
+    /// The one side that there is.
+    pub const SIDE: u32 = 16;
+}
+
+impl Kernel for Transpose {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        Work { threads: of(p.count), operations: 4.0, bytes: 8.0 * of(p.count), ..Work::default() }
+    }
+}

@@ -1,0 +1,247 @@
+//! A locally connected layer's passes as operations, and the programs of a layer alone.
+
+use crate::config::{Activation, Saved};
+use crate::geometry::Geometry;
+use crate::ops::{
+    Activate, ActivateGrad, Buffer, BufferId, GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation,
+    Shape, Usage,
+};
+use crate::program::Program;
+use std::sync::Arc;
+
+/// Names of the buffers of a layer's programs.
+pub mod layer_names {
+    /// `[batch][input shape]`.
+    pub const INPUT: &str = "input";
+    /// `[batch][output shape]`.
+    pub const OUTPUT: &str = "output";
+    /// `[batch][output shape]`, before the activation.
+    pub const PRE_ACTIVATION: &str = "pre_activation";
+    /// The weights, in the canonical order.
+    pub const KERNEL: &str = "kernel";
+    /// In Keras's order.
+    pub const BIAS: &str = "bias";
+    /// `[batch][output shape]`.
+    pub const GRAD_OUTPUT: &str = "grad_output";
+    /// `[batch][output shape]`, before the activation.
+    pub const GRAD_PRE_ACTIVATION: &str = "grad_pre_activation";
+    /// `[batch][input shape]`.
+    pub const GRAD_INPUT: &str = "grad_input";
+    /// As the weights.
+    pub const GRAD_KERNEL: &str = "grad_kernel";
+    /// As the bias.
+    pub const GRAD_BIAS: &str = "grad_bias";
+}
+
+/// Which gradients a backward pass computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gradients {
+    /// With respect to the input.
+    pub input: bool,
+    /// With respect to the kernel.
+    pub kernel: bool,
+    /// With respect to the bias, where there is one.
+    pub bias: bool,
+}
+
+impl Gradients {
+    /// All three.
+    pub const ALL: Self = Self { input: true, kernel: true, bias: true };
+}
+
+/// The buffers of a forward pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Forward {
+    pub(super) input: BufferId,
+    pub(super) weights: BufferId,
+    pub(super) bias: Option<BufferId>,
+    /// Needed for an activation over rows; without it the activation is the sums' own.
+    pub(super) pre_activation: Option<BufferId>,
+    pub(super) output: BufferId,
+}
+
+impl Forward {
+    pub(super) fn operations(&self, layer: &Arc<Geometry>) -> Vec<Operation> {
+        let &Self { input, weights, bias, pre_activation, output } = self;
+        let activation = layer.config().activation;
+        let forward = |activation, output| {
+            let (implementation, layer) = (layer.config().implementation.forced(), layer.clone());
+            Operation::LocalForward(LocalForward { layer, implementation, activation, input, weights, bias, output })
+        };
+        let Some(sums) = pre_activation else { return vec![forward(activation, output)] };
+        let (elements, row) = (layer.outputs(), layer.softmax_row().into());
+        let activate = Activate { activation, elements, row, input: sums, output };
+        vec![forward(Activation::Linear, sums), Operation::Activate(activate)]
+    }
+}
+
+/// The buffers of a backward pass; those gradients are computed that have one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Backward {
+    /// What [`Activation::saved`] asks for, and where the gradient before the activation goes; none where there is no
+    /// activation.
+    pub(super) activation: Option<[BufferId; 2]>,
+    pub(super) grad_output: BufferId,
+    pub(super) grad_bias: Option<BufferId>,
+    /// The forward pass's input, and the gradient.
+    pub(super) grad_weights: Option<[BufferId; 2]>,
+    /// The weights, and the gradient.
+    pub(super) grad_input: Option<[BufferId; 2]>,
+}
+
+impl Backward {
+    pub(super) fn operations(&self, layer: &Arc<Geometry>) -> Vec<Operation> {
+        let &Self { activation, mut grad_output, grad_bias, grad_weights, grad_input } = self;
+        let implementation = layer.config().implementation.forced();
+        let mut operations = Vec::new();
+        if let Some([saved, grad_input]) = activation {
+            let (activation, elements, row) =
+                (layer.config().activation, layer.outputs(), u64::from(layer.softmax_row()));
+            operations.push(Operation::ActivateGrad(ActivateGrad {
+                activation,
+                elements,
+                row,
+                saved,
+                grad_output,
+                grad_input,
+            }));
+            grad_output = grad_input;
+        }
+        let accumulate = false;
+        operations.extend(grad_bias.map(|grad_bias| {
+            Operation::GradBias(GradBias { layer: layer.clone(), grad_output, grad_bias, accumulate })
+        }));
+        operations.extend(grad_weights.map(|[input, grad_weights]| {
+            let layer = layer.clone();
+            Operation::LocalGradWeights(LocalGradWeights {
+                layer,
+                implementation,
+                input,
+                grad_output,
+                grad_weights,
+                accumulate,
+            })
+        }));
+        operations.extend(grad_input.map(|[weights, grad_input]| {
+            let layer = layer.clone();
+            Operation::LocalGradInput(LocalGradInput { layer, implementation, weights, grad_output, grad_input })
+        }));
+        operations
+    }
+}
+
+/// The weights of a layer as a program's buffer.
+pub(super) fn weights(layer: &Geometry, name: impl Into<String>) -> Buffer {
+    let (shape, dtype) = (Shape::of_weights(layer), layer.config().dtype);
+    Buffer { name: name.into(), usage: Usage::Parameter, shape, dtype }
+}
+
+/// The buffers of a layer alone, each with its name and shape.
+struct Alone<'a> {
+    layer: &'a Geometry,
+    program: Program,
+}
+
+impl Alone<'_> {
+    fn inputs(&mut self, name: &str, usage: Usage) -> BufferId {
+        self.program.add(name, usage, Shape::Samples(self.layer.inputs()))
+    }
+
+    fn outputs(&mut self, name: &str, usage: Usage) -> BufferId {
+        self.program.add(name, usage, Shape::Samples(self.layer.outputs()))
+    }
+
+    fn kernel(&mut self) -> BufferId {
+        self.program.add_buffer(weights(self.layer, layer_names::KERNEL))
+    }
+
+    fn grad_kernel(&mut self) -> BufferId {
+        self.program.add(layer_names::GRAD_KERNEL, Usage::Gradient, Shape::of_weights(self.layer))
+    }
+
+    fn bias(&mut self, name: &str, usage: Usage) -> Option<BufferId> {
+        let biases = self.layer.biases();
+        (biases > 0).then(|| self.program.add(name, usage, Shape::Fixed(biases)))
+    }
+}
+
+/// The forward pass of a layer alone; with `keep` the values before the activation are an output, too.
+#[must_use]
+pub fn layer_forward(layer: &Arc<Geometry>, keep: bool) -> Program {
+    let mut alone = Alone { layer, program: Program::default() };
+    let input = alone.inputs(layer_names::INPUT, Usage::Input);
+    let weights = alone.kernel();
+    let bias = alone.bias(layer_names::BIAS, Usage::Parameter);
+    let apart = keep || layer.config().activation.over_rows();
+    let usage = if keep { Usage::Output } else { Usage::Scratch };
+    let pre_activation = apart.then(|| alone.outputs(layer_names::PRE_ACTIVATION, usage));
+    let output = alone.outputs(layer_names::OUTPUT, Usage::Output);
+    let forward = Forward { input, weights, bias, pre_activation, output };
+    alone.program.operations = forward.operations(layer);
+    alone.program
+}
+
+/// The backward pass of a layer alone: of the gradients those that are `wanted` and that there are, from what a forward
+/// pass read and wrote.
+#[must_use]
+pub fn layer_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
+    let mut alone = Alone { layer, program: Program::default() };
+    let saved = match layer.config().activation.saved() {
+        Saved::Nothing => None,
+        Saved::Output => Some(layer_names::OUTPUT),
+        Saved::PreActivation => Some(layer_names::PRE_ACTIVATION),
+    };
+    let activation = saved.map(|saved| {
+        let saved = alone.outputs(saved, Usage::Input);
+        [saved, alone.outputs(layer_names::GRAD_PRE_ACTIVATION, Usage::Scratch)]
+    });
+    let grad_output = alone.outputs(layer_names::GRAD_OUTPUT, Usage::Input);
+    let grad_input = wanted.input.then(|| [alone.kernel(), alone.inputs(layer_names::GRAD_INPUT, Usage::Output)]);
+    let grad_weights = wanted.kernel.then(|| [alone.inputs(layer_names::INPUT, Usage::Input), alone.grad_kernel()]);
+    let grad_bias = if wanted.bias { alone.bias(layer_names::GRAD_BIAS, Usage::Gradient) } else { None };
+    let backward = Backward { activation, grad_output, grad_bias, grad_weights, grad_input };
+    alone.program.operations = backward.operations(layer);
+    alone.program
+}
+
+/// The forward pass of the transposed layer: the input gradient of `layer`, from its output's shape to its input's.
+#[must_use]
+pub fn transposed_forward(layer: &Arc<Geometry>) -> Program {
+    let mut alone = Alone { layer, program: Program::default() };
+    let grad_output = alone.outputs(layer_names::INPUT, Usage::Input);
+    let weights = alone.kernel();
+    let grad_input = alone.inputs(layer_names::OUTPUT, Usage::Output);
+    let (implementation, layer) = (layer.config().implementation.forced(), layer.clone());
+    alone.program.operations =
+        vec![Operation::LocalGradInput(LocalGradInput { layer, implementation, weights, grad_output, grad_input })];
+    alone.program
+}
+
+/// The backward pass of the transposed layer: the gradient of its input is `layer`'s forward pass, that of its weights
+/// `layer`'s own with the two operands in each other's place. There is no bias.
+#[must_use]
+pub fn transposed_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
+    let mut alone = Alone { layer, program: Program::default() };
+    let grad_output = alone.inputs(layer_names::GRAD_OUTPUT, Usage::Input);
+    let (implementation, shared) = (layer.config().implementation.forced(), layer.clone());
+    if wanted.input {
+        let weights = alone.kernel();
+        let output = alone.outputs(layer_names::GRAD_INPUT, Usage::Output);
+        let (layer, activation, input, bias) = (shared.clone(), Activation::Linear, grad_output, None);
+        let forward = LocalForward { layer, implementation, activation, input, weights, bias, output };
+        alone.program.operations.push(Operation::LocalForward(forward));
+    }
+    if wanted.kernel {
+        let input = alone.outputs(layer_names::INPUT, Usage::Input);
+        let grad_weights = alone.grad_kernel();
+        alone.program.operations.push(Operation::LocalGradWeights(LocalGradWeights {
+            layer: shared,
+            implementation,
+            input: grad_output,
+            grad_output: input,
+            grad_weights,
+            accumulate: false,
+        }));
+    }
+    alone.program
+}

@@ -1,0 +1,211 @@
+//! Plans of whole programs, and the memory that a device needs for them.
+
+use super::{DeviceProfile, Dispatch, Plan, Planner, Resource, cut};
+use crate::config::WeightType;
+use crate::geometry::{Geometry, SparseIndex};
+use crate::kernel::tap_tables_length;
+use crate::ops::{Buffer, Operation, Usage};
+use crate::program::{Program, Scratch};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How a device does a program for a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProgramPlan {
+    /// Samples.
+    pub batch: u32,
+    /// The operations' plans, in the program's order.
+    pub plans: Vec<Plan>,
+    /// Where the program's scratch lies.
+    pub scratch: Scratch,
+    /// What it takes.
+    pub memory: Memory,
+}
+
+/// Bytes on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Memory {
+    /// Inputs and outputs, the host's.
+    pub operands: u64,
+    /// Weights and biases, which programs share.
+    pub parameters: u64,
+    /// Gradients of parameters, the host's.
+    pub gradients: u64,
+    /// Tap tables and sparse indices, which programs of the same layers share.
+    pub constants: u64,
+    /// Between operations, and within them.
+    pub scratch: u64,
+    /// The numbers of the dispatches.
+    pub uniforms: u64,
+}
+
+impl Memory {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Self { operands, parameters, gradients, constants, scratch, uniforms } = *self;
+        [operands, parameters, gradients, constants, scratch, uniforms].into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// What binding the program allocates: nothing that is the host's or that programs share.
+    #[must_use]
+    pub fn bound(&self) -> u64 {
+        self.scratch.saturating_add(self.uniforms)
+    }
+}
+
+impl ProgramPlan {
+    /// All dispatches in order.
+    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.plans.iter().flat_map(|plan| &plan.dispatches)
+    }
+
+    /// Bytes of the operations' own scratch buffers, each as large as any of them needs it: they serve one after another.
+    #[must_use]
+    pub fn own_scratch(&self) -> BTreeMap<Resource, u64> {
+        own_scratch(&self.plans)
+    }
+
+    /// Bytes of the pieces of the program's scratch.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<u64> {
+        pieces(&self.scratch, self.batch)
+    }
+
+    /// Bytes of what the dispatches of `program`'s operation number `operation` mean by `resource`, on the device that this
+    /// was planned for.
+    ///
+    /// # Errors
+    /// Those of [`cut`]; [`Error::Program`] for what the program or the plan doesn't have.
+    pub fn bytes(
+        &self,
+        program: &Program,
+        profile: &DeviceProfile,
+        operation: usize,
+        resource: Resource,
+    ) -> Result<u64> {
+        let missing =
+            || Error::Program { what: format!("{resource:?} of operation {operation}"), why: "it isn't there" };
+        match resource {
+            Resource::Buffer(id) => match self.scratch.of_buffer.get(id.index()).copied().flatten() {
+                Some(piece) => self.pieces().get(piece).copied().ok_or_else(missing),
+                None => program.buffer(id).map(|buffer| buffer.bytes(self.batch)).ok_or_else(missing),
+            },
+            Resource::Chunk(id, index) => {
+                let buffer = program.buffer(id).ok_or_else(missing)?;
+                let chunks = cut(&buffer.shape, profile)?;
+                chunks.get(index as usize).map(|chunk| chunk.bytes(buffer.dtype)).ok_or_else(missing)
+            }
+            Resource::Tables | Resource::SparseIndex => {
+                let layer = program.operations.get(operation).and_then(Operation::layer);
+                layer.map(|layer| constant_bytes(layer, resource)).ok_or_else(missing)
+            }
+            Resource::DenseMatrix | Resource::SampleSums => {
+                self.own_scratch().get(&resource).copied().ok_or_else(missing)
+            }
+        }
+    }
+}
+
+fn own_scratch(plans: &[Plan]) -> BTreeMap<Resource, u64> {
+    let mut most = BTreeMap::new();
+    for &(resource, bytes) in plans.iter().flat_map(|plan| &plan.scratch) {
+        let held = most.entry(resource).or_insert(bytes);
+        *held = bytes.max(*held);
+    }
+    most
+}
+
+fn pieces(scratch: &Scratch, batch: u32) -> Vec<u64> {
+    scratch.pieces.iter().map(|shape| WeightType::F32.bytes(shape.elements(batch))).collect()
+}
+
+fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Arc<Geometry>, Resource)> {
+    let mut read: Vec<(&Arc<Geometry>, Resource)> = Vec::new();
+    for (operation, plan) in program.operations.iter().zip(plans) {
+        let Some(layer) = operation.layer() else { continue };
+        for resource in [Resource::Tables, Resource::SparseIndex] {
+            if plan.binds(resource) && !read.iter().any(|(other, held)| *held == resource && Arc::ptr_eq(other, layer))
+            {
+                read.push((layer, resource));
+            }
+        }
+    }
+    read
+}
+
+/// Bytes of a layer's tap tables or sparse index.
+pub(crate) fn constant_bytes(layer: &Geometry, resource: Resource) -> u64 {
+    let words = match resource {
+        Resource::SparseIndex => SparseIndex::len_of(layer),
+        _ => tap_tables_length(layer),
+    };
+    4 * words
+}
+
+impl Planner<'_> {
+    /// How the device does a program for `batch` samples.
+    ///
+    /// # Errors
+    /// Those of [`Program::check`] and of [`Planner::plan`]; [`Error::Limit`] and [`Error::OverBudget`] for its memory.
+    pub fn program(&self, program: &Program, batch: u32) -> Result<ProgramPlan> {
+        program.check()?;
+        let (profile, scratch) = (self.profile, program.scratch());
+        let between = pieces(&scratch, batch);
+        for &bytes in &between {
+            profile.check_buffer("the values between two operations", bytes)?;
+        }
+        let between = between.into_iter().fold(0, u64::saturating_add);
+        self.check_budget("the values between operations", between)?;
+        // What is left of the budget is the operations' own.
+        let memory_budget = self.options.memory_budget.map(|budget| budget - between);
+        let within = self.with_options(super::PlanOptions { memory_budget, ..self.options });
+        let plan = |operation: &Operation| within.plan(operation, batch).map_err(|error| self.whole(error, between));
+        let plans = program.operations.iter().map(plan).collect::<Result<Vec<_>>>()?;
+
+        let mut memory = Memory::default();
+        for buffer in &program.buffers {
+            let bytes = match buffer.usage {
+                Usage::Input | Usage::Output => &mut memory.operands,
+                Usage::Parameter => &mut memory.parameters,
+                Usage::Gradient => &mut memory.gradients,
+                Usage::Scratch => continue,
+            };
+            *bytes = bytes.saturating_add(self.buffer_bytes(buffer, batch)?);
+        }
+        let own = own_scratch(&plans).into_values().fold(0, u64::saturating_add);
+        memory.scratch = between.saturating_add(own);
+        self.check_budget("the scratch of all operations", memory.scratch)?;
+        let read = constants(program, &plans).into_iter();
+        memory.constants = read.map(|(layer, resource)| constant_bytes(layer, resource)).sum();
+        let dispatches = plans.iter().map(|plan| plan.dispatches.len() as u64).sum::<u64>();
+        // An empty plan has no uniform, but a buffer of no bytes can't be mapped.
+        memory.uniforms = (profile.params_stride() * dispatches).max(4);
+        Ok(ProgramPlan { batch, plans, scratch, memory })
+    }
+
+    /// An error about the rest of a budget, as one about all of it.
+    fn whole(&self, error: Error, between: u64) -> Error {
+        match (error, self.options.memory_budget) {
+            (Error::OverBudget { what, needed, .. }, Some(budget)) => {
+                Error::OverBudget { what, needed: needed.saturating_add(between), budget }
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// Bytes of a program's buffer on the device, all of its chunks together.
+    ///
+    /// # Errors
+    /// Those of [`cut`].
+    pub fn buffer_bytes(&self, buffer: &Buffer, batch: u32) -> Result<u64> {
+        match buffer.usage {
+            Usage::Parameter | Usage::Gradient => {
+                Ok(cut(&buffer.shape, self.profile)?.iter().map(|chunk| chunk.bytes(buffer.dtype)).sum())
+            }
+            Usage::Input | Usage::Output | Usage::Scratch => Ok(buffer.bytes(batch)),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Programs on the device under test.
+
+use super::{GPU, context};
+use locally_connected::gpu::{Bindings, KernelBuffers, Weights};
+use locally_connected::ops::Usage;
+use locally_connected::program::Program;
+use locally_connected::{DeviceProfile, Result, wgpu};
+use std::collections::BTreeMap;
+
+/// Values by the buffers' names.
+pub(crate) type Values = BTreeMap<String, Vec<f32>>;
+
+/// A program bound on the device, with all its inputs written.
+pub(crate) struct ProgramRun {
+    pub(crate) weights: Weights,
+    pub(crate) bound: locally_connected::Bound,
+    outputs: Vec<(String, wgpu::Buffer)>,
+    gradients: Vec<(String, KernelBuffers)>,
+}
+
+impl ProgramRun {
+    /// `given` are inputs, parameters and, where they are added to, gradients.
+    pub(crate) fn new(program: &Program, batch: u32, given: &Values, profile: &DeviceProfile) -> Result<Self> {
+        pollster::block_on(async {
+            let weights = Weights::new(&context(profile), program).await?;
+            let names: Vec<String> = weights.names().map(str::to_owned).collect();
+            for name in &names {
+                weights.write(name, &given[name])?;
+            }
+            let (mut inputs, mut outputs, mut gradients) = (Vec::new(), Vec::new(), Vec::new());
+            for buffer in &program.buffers {
+                let name = buffer.name.clone();
+                match buffer.usage {
+                    Usage::Input => inputs.push((name, GPU.upload(&given[&buffer.name]))),
+                    Usage::Output => outputs.push((name, GPU.empty(buffer.shape.elements(batch)))),
+                    Usage::Gradient => {
+                        let gradient = weights.create_gradient(&parameter_of(&buffer.name)).await?;
+                        gradients.push((name, gradient));
+                    }
+                    Usage::Parameter | Usage::Scratch => {}
+                }
+            }
+            let mut bindings = Bindings::default();
+            for (name, buffer) in inputs.iter().chain(&outputs) {
+                bindings = bindings.with(name, buffer);
+            }
+            for (name, gradient) in &gradients {
+                bindings = bindings.with(name, gradient);
+            }
+            let bound = weights.bind(program, batch, &bindings).await?;
+            Ok(Self { weights, bound, outputs, gradients })
+        })
+    }
+
+    /// Records and submits it, and reads all that it wrote.
+    pub(crate) fn run(&self) -> Values {
+        pollster::block_on(async {
+            GPU.submit(|encoder| self.bound.record(&mut encoder.begin_compute_pass(&Default::default())));
+            let mut values = Values::new();
+            for (name, buffer) in &self.outputs {
+                values.insert(name.clone(), GPU.read(buffer, buffer.size() / 4).await.expect("the device is there"));
+            }
+            for (name, gradient) in &self.gradients {
+                let readback = GPU.submit(|encoder| gradient.read(GPU.context().device(), encoder)).expect("ours");
+                values.insert(name.clone(), GPU.drive(readback.canonical()).await.expect("the device is there"));
+            }
+            values
+        })
+    }
+}
+
+/// `layer/grad_weights` is the gradient of `layer/weights`.
+fn parameter_of(gradient: &str) -> String {
+    gradient.replace("/grad_", "/")
+}

@@ -486,7 +486,9 @@ fn pairs_in_one_buffer() {
             };
             // 96 bytes of input, 48 of output.
             assert_eq!(forward(at(0), at(0), None).await, aliased("output", "input", 48));
-            assert_eq!(forward(at(0), at(1), None).await, aliased("output", "input", 0));
+            // An activation over rows reads a buffer of the pass's own.
+            let refused = if activation.over_rows() { Ok(()) } else { aliased("output", "input", 0) };
+            assert_eq!(forward(at(0), at(1), None).await, refused);
             assert_eq!(forward(x, at(0), Some(at(1))).await, aliased("output", "pre_activation", 0));
             assert_eq!(forward(at(0), y, Some(at(1))).await, aliased("pre_activation", "input", 0));
             // One step writes the values before the activation from the input, the next one the output from those.

@@ -1,10 +1,9 @@
-//! What the host does: planning, building layers, converting weights, reading files; and beside it what the device does
-//! of a layer's making. `cargo bench --features keras`; the times of passes are `locally bench`'s.
+//! What the host does: planning, building layers, converting weights; and beside it what the device does of a layer's
+//! making. `cargo bench --features headless`; the times of passes are `locally bench`'s.
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use locally_connected::geometry::{KerasLayout, SparseIndex};
 use locally_connected::headless::Gpu;
-use locally_connected::keras::{self, FileFormat, Model};
 use locally_connected::kernel::Tables;
 use locally_connected::plan::{Gradients, Planner, chunks};
 use locally_connected::{
@@ -14,7 +13,7 @@ use locally_connected::{
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-fn main() -> keras::Result<()> {
+fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     let layers = [
         ("keras-doc-1", Config::new(64, [3, 3]), vec![32, 32, 3]),
@@ -24,7 +23,6 @@ fn main() -> keras::Result<()> {
     device(&mut criterion.benchmark_group("device"), &layers)?;
     layout(&mut criterion.benchmark_group("layout"))?;
     pattern(&mut criterion.benchmark_group("pattern"))?;
-    file(&mut criterion.benchmark_group("file"))?;
     criterion.final_summary();
     Ok(())
 }
@@ -133,20 +131,5 @@ fn pattern(group: &mut Group<'_>) -> Result<()> {
         b.iter(|| Pattern::from_coo(ROWS as usize, INPUTS as usize, black_box(&pairs)));
     });
     group.bench_function("index", |b| b.iter(|| SparseIndex::new(black_box(&geometry))));
-    Ok(())
-}
-
-/// Models that Keras wrote, read from memory and written again.
-fn file(group: &mut Group<'_>) -> keras::Result<()> {
-    for (name, format) in [("digits.h5", FileFormat::Hdf5), ("digits.keras", FileFormat::Keras)] {
-        let path = format!("{}/tests/fixtures/digits/{name}", env!("CARGO_MANIFEST_DIR"));
-        let bytes = std::fs::read(&path).map_err(|error| keras::Error::Io { path, message: error.to_string() })?;
-        let model = Model::from_bytes(name, &bytes, format)?;
-        group.throughput(Throughput::Bytes(bytes.len() as u64));
-        group.bench_function(BenchmarkId::new("read", name), |b| {
-            b.iter(|| Model::from_bytes(name, black_box(&bytes), format));
-        });
-        group.bench_function(BenchmarkId::new("write", name), |b| b.iter(|| black_box(&model).to_bytes(format)));
-    }
     Ok(())
 }

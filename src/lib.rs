@@ -7,11 +7,9 @@ pub mod geometry;
 pub mod gpu;
 #[cfg(feature = "headless")]
 pub mod headless;
-#[cfg(feature = "keras")]
-pub mod keras;
 pub mod kernel;
 pub mod model;
-#[cfg(all(feature = "headless", feature = "keras"))]
+#[cfg(feature = "headless")]
 pub mod network;
 pub mod ops;
 pub mod plan;

@@ -1,105 +1,10 @@
-//! Programs: what every executor may rely on, over all of the fixtures' models.
+//! Programs that are none, and the derivatives that operations go by. Those of real models: keras/tests/programs.rs.
 
-use crate::common::{random, root};
-use locally_connected::keras::Model;
-use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
+use locally_connected::model::{Chain, Kind, Layer};
 use locally_connected::ops::{Operation, Shape, Transpose, Usage};
 use locally_connected::program::Program;
 use locally_connected::reference::{self, Values};
 use locally_connected::{Activation, Error};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The programs of every model that runs as a whole, and of the digits', with a name each.
-fn programs() -> Vec<(String, Program)> {
-    let fixtures = root().join("tests/fixtures");
-    let folders =
-        std::fs::read_dir(fixtures.join("cases")).expect("the fixtures").map(|entry| entry.expect("it").path());
-    let mut programs = Vec::new();
-    for folder in folders.filter(|path| path.is_dir()).chain([fixtures.join("digits")]) {
-        for file in ["model.h5", "model.keras", "digits.h5"] {
-            let Some(model) = Some(folder.join(file)).filter(|path| path.exists()) else { continue };
-            let name = model.display().to_string();
-            let Ok(chain) = Model::read(&model).expect("a model").chain(None) else { continue };
-            programs.push((format!("{name} forward"), chain.forward()));
-            programs.push((format!("{name} backward"), chain.backward(Wanted::All)));
-            programs.push((format!("{name} training"), chain.backward(Wanted::Parameters)));
-        }
-    }
-    assert!(programs.len() > 100, "{}", programs.len());
-    programs
-}
-
-#[test]
-fn operations_read_what_was_written_and_write_what_they_do_not_read() {
-    for (name, program) in programs() {
-        assert_eq!(program.check(), Ok(()), "{name}");
-        let distinct: BTreeSet<_> = program.buffers.iter().map(|buffer| &buffer.name).collect();
-        assert_eq!(distinct.len(), program.buffers.len(), "{name}: names");
-        let given = |usage| matches!(usage, Usage::Input | Usage::Parameter);
-        let mut written: Vec<bool> = program.buffers.iter().map(|buffer| given(buffer.usage)).collect();
-        for operation in &program.operations {
-            let output = operation.writes();
-            for input in operation.reads() {
-                assert!(written[input.index()], "{name}: {operation:?} reads what nothing wrote");
-                assert_ne!(input, output, "{name}");
-            }
-            assert!(!written[output.index()], "{name}: {operation:?} writes what is there");
-            written[output.index()] = true;
-        }
-        assert!(written.iter().all(|&written| written), "{name}: a buffer that nothing writes");
-    }
-}
-
-/// Walks through the operations with the scratch's memory in place of its buffers.
-#[test]
-fn scratch_is_there_as_long_as_it_is_read() {
-    let mut shared = 0;
-    for (name, program) in programs() {
-        let scratch = program.scratch();
-        let mut holds = BTreeMap::new();
-        for operation in &program.operations {
-            for input in operation.reads() {
-                if let Some(piece) = scratch.of_buffer[input.index()] {
-                    assert_eq!(holds.get(&piece), Some(&input), "{name}: {operation:?} reads another's values");
-                }
-            }
-            let output = operation.writes();
-            if let Some(piece) = scratch.of_buffer[output.index()] {
-                let inputs = operation.reads().into_iter().filter_map(|input| scratch.of_buffer[input.index()]);
-                assert!(inputs.into_iter().all(|other| other != piece), "{name}: read and written by one operation");
-                let (shape, room) = (&program.buffer(output).expect("it").shape, &scratch.pieces[piece]);
-                assert!(shape.elements(7) <= room.elements(7), "{name}: {shape:?} in {room:?}");
-                holds.insert(piece, output);
-            }
-        }
-        let buffers = program.used_as(Usage::Scratch).count();
-        assert_eq!(scratch.of_buffer.iter().flatten().count(), buffers, "{name}");
-        shared += usize::from(scratch.pieces.len() < buffers);
-        let apart: u64 = program.buffers.iter().map(|buffer| 4 * buffer.shape.elements(7)).sum();
-        assert!(program.bytes(7) <= apart, "{name}");
-    }
-    assert!(shared > 20, "{shared} programs share memory");
-}
-
-#[test]
-fn what_is_not_given_is_named() {
-    let model = Model::read(&root().join("tests/fixtures/digits/digits.h5")).expect("a model");
-    let chain = model.chain(None).expect("it runs");
-    let program = chain.forward();
-    let missing = reference::run(&program, 1, &Values::new()).expect_err("nothing is given");
-    assert_eq!(missing, Error::NotGiven { name: "input".into() });
-    let mut values: Values =
-        model.parameters().expect("weights").into_iter().map(|(name, v)| (name, wide(&v))).collect();
-    values.insert(names::INPUT.into(), vec![0.0; 3]);
-    let short = reference::run(&program, 1, &values).expect_err("too few").to_string();
-    assert!(short.contains("64") && short.contains('3'), "{short}");
-    let output = program.find(names::OUTPUT).and_then(|output| program.buffer(output)).expect("an output");
-    assert_eq!(output.shape, Shape::Samples(chain.outputs()));
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| value.into()).collect()
-}
 
 /// A derivative by the output is the derivative at what gave it.
 #[test]
@@ -118,60 +23,6 @@ fn outputs_determine_the_derivatives_that_they_are_saved_for() {
     }
     assert!(compared >= 7, "{compared}");
     assert!(reference::derivative_from_output(1.0, Activation::Swish).is_nan());
-}
-
-/// What training needs is computed as it is among all gradients, and what it doesn't need isn't.
-#[test]
-fn training_leaves_out_the_input_s_gradient() {
-    let model = Model::read(&root().join("tests/fixtures/digits/digits.h5")).expect("a model");
-    let chain = model.chain(None).expect("it runs");
-    let parameters = model.parameters().expect("weights");
-    let mut values: Values = parameters.into_iter().map(|(name, v)| (name, wide(&v))).collect();
-    values.insert(names::INPUT.into(), (0..64u8).map(|i| f64::from(i) / 64.0).collect());
-    values.insert(names::GRAD_OUTPUT.into(), vec![1.0; chain.outputs() as usize]);
-    let run = |wanted| reference::run(&chain.backward(wanted), 1, &values).expect("it runs");
-    let (all, training) = (run(Wanted::All), run(Wanted::Parameters));
-    assert!(all.contains_key(names::GRAD_INPUT) && !training.contains_key(names::GRAD_INPUT));
-    let gradients: Vec<_> = training.iter().filter(|(name, _)| name.contains("/grad_")).collect();
-    assert!(gradients.len() >= 4, "{}", gradients.len());
-    assert!(gradients.iter().all(|(name, values)| all[*name] == **values));
-}
-
-/// The gradients of a batch are those of its pieces, one added to the other.
-#[test]
-fn pieces_of_a_batch_add_up() {
-    let model = Model::read(&root().join("tests/fixtures/digits/digits.h5")).expect("a model");
-    let chain = model.chain(None).expect("it runs");
-    let program = chain.backward(Wanted::All);
-    let mut values: Values =
-        model.parameters().expect("weights").into_iter().map(|(name, v)| (name, wide(&v))).collect();
-    let (inputs, outputs) = (chain.inputs as usize, chain.outputs() as usize);
-    let (input, grad_output) = (wide(&random(1, 3 * chain.inputs)), wide(&random(2, 3 * chain.outputs())));
-    let mut run = |program: &Program, samples: std::ops::Range<usize>| {
-        let of = |values: &[f64], each: usize| values[samples.start * each..samples.end * each].to_vec();
-        values.insert(names::INPUT.into(), of(&input, inputs));
-        values.insert(names::GRAD_OUTPUT.into(), of(&grad_output, outputs));
-        let written = reference::run(program, samples.len() as u32, &values);
-        values.extend(written.clone().unwrap_or_default().into_iter().filter(|(name, _)| name.contains("/grad_")));
-        written
-    };
-    let whole = run(&program, 0..3).expect("it runs");
-    run(&program, 0..2).expect("it runs");
-    let both = run(&program.clone().accumulating(), 2..3).expect("it runs");
-    let gradients = program.used_as(Usage::Gradient).map(|buffer| &buffer.name);
-    let compared = gradients
-        .inspect(|&name| {
-            let worst = both[name].iter().zip(&whole[name]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            assert!(worst < 1e-12, "{name}: {worst}");
-        })
-        .count();
-    assert!(compared >= 4, "{compared}");
-    let parameters = model.parameters().expect("weights").into_iter().map(|(name, v)| (name, wide(&v)));
-    let mut values: Values = parameters.collect();
-    values.insert(names::INPUT.into(), vec![0.0; inputs]);
-    values.insert(names::GRAD_OUTPUT.into(), vec![0.0; outputs]);
-    let nothing = reference::run(&program.accumulating(), 1, &values);
-    assert!(matches!(nothing, Err(Error::NotGiven { name }) if name.contains("/grad_")));
 }
 
 #[test]

@@ -9,9 +9,9 @@ use common::{
 };
 use locally_connected::Implementation;
 use locally_connected::headless::Gpu;
-use locally_connected::keras::Model;
-use locally_connected::keras::npy::NpyArray;
 use locally_connected::network::{Network, NetworkOptions};
+use locally_connected_keras::ModelFile;
+use locally_connected_keras::npy::NpyArray;
 use pollster::block_on;
 
 fn supported() -> Vec<Case> {
@@ -42,29 +42,22 @@ fn every_supported_model_agrees_with_keras() {
 fn every_implementation_agrees_with_keras() {
     let gpu = block_on(Gpu::new()).expect("tests need an adapter");
     for case in supported() {
-        let model = Model::read(&case.path("model")).expect("a model");
+        let file = ModelFile::read(case.path("model")).expect("a model");
+        let model = file.model(None).expect("it runs");
         let (x, dy) = (npy(&case.path("x")), npy(&case.path("dy")));
         let (y, expected) = (npy(&case.path("y")), npz(&case.path("grads")));
         for implementation in Implementation::ALL {
             for sample_budget in [None, Some(1)] {
                 let what = format!("{} by {} ({sample_budget:?})", case.name(), implementation.name());
-                let options = NetworkOptions { implementation, layer: None, sample_budget };
+                let options = NetworkOptions { implementation, sample_budget };
                 let network = block_on(Network::new(&gpu, &model, &options)).expect("a network");
                 assert_eq!(network.layers().count(), case.layers().len());
                 let values = block_on(network.forward(&x.values)).expect("an output");
                 agree(&format!("y of {what}"), &NpyArray { shape: y.shape.clone(), values }, &y);
                 let found = block_on(network.backward(&x.values, &dy.values)).expect("gradients");
-                agree(&what, &NpyArray { shape: x.shape.clone(), values: found.input }, &expected["input"]);
-                let single = case.layers().len() == 1;
-                for layer in found.layers {
-                    let name = |what: &str| if single { what.into() } else { format!("{}/{what}", layer.name) };
-                    let kernel = NpyArray { shape: layer.kernel_shape.clone(), values: layer.kernel.clone() };
-                    agree(&what, &kernel, &expected[&name("kernel")]);
-                    assert_eq!(layer.bias_shape.is_some(), expected.contains_key(&name("bias")), "{what}");
-                    if let Some(shape) = layer.bias_shape.clone() {
-                        agree(&what, &NpyArray { shape, values: layer.bias.clone() }, &expected[&name("bias")]);
-                    }
-                }
+                let input = ("input".to_owned(), NpyArray { shape: x.shape.clone(), values: found.input });
+                let parameters = file.gradients(None, &found.parameters).expect("the layers' own gradients");
+                all_agree(&what, &parameters.into_iter().chain([input]).collect(), &expected);
             }
         }
     }
@@ -183,7 +176,7 @@ fn no_numbers_pass_through() {
     let sample = x.values.len() / x.shape[0];
     x.values[0] = f32::NAN;
     x.values[sample + 1] = f32::INFINITY;
-    let bytes = locally_connected::keras::npy::npy_bytes(&x.shape, &x.values).expect("bytes");
+    let bytes = locally_connected_keras::npy::npy_bytes(&x.shape, &x.values).expect("bytes");
     let (input, output) = (folder.file("x.npy", bytes), folder.join("y.npy"));
     succeeds(&locally!["run", case.path("model"), "--input", input, "--output", &output]);
     let (y, expected) = (npy(&output), npy(&case.path("y")));

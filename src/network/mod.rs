@@ -1,14 +1,14 @@
-//! A whole model of Keras's on a device of one's own: its chain of layers, forward and backward.
+//! A whole model on a device of one's own: its chain of layers, forward and backward.
 
 mod stage;
 
 use crate::config::{Implementation, Saved};
 use crate::gpu::{Backward, Forward, LocallyConnected, scoped};
 use crate::headless::Gpu;
-use crate::keras::{self, Model};
-use crate::model::{Kind, Layer};
+use crate::model::{Kind, Layer, Model, names};
 use crate::{Error, Result};
 use stage::{Stage, Work, transpose};
+use std::collections::BTreeMap;
 use wgpu::BufferUsages;
 
 /// Bytes of samples and of what is computed from them that a [`Network`] keeps on the device at once by default.
@@ -17,10 +17,8 @@ const SAMPLE_BUDGET: u64 = 1 << 30;
 /// What [`Network::new`] is to make of a model.
 #[derive(Debug, Clone, Default)]
 pub struct NetworkOptions {
-    /// How the locally connected layers are executed, whatever layout the file stores.
+    /// How the locally connected layers are executed for which the model leaves it open.
     pub implementation: Implementation,
-    /// Name of the one locally connected layer to run alone; without it the whole model.
-    pub layer: Option<String>,
     /// About the most bytes of samples, and of values computed from them, on the device at once; 1 GiB without it.
     /// Larger batches run in pieces.
     pub sample_budget: Option<u64>,
@@ -31,16 +29,31 @@ pub struct NetworkOptions {
 /// Everything runs there but `Flatten(data_format="channels_first")`, which the host transposes.
 ///
 /// ```no_run
-/// # async fn example() -> locally_connected::keras::Result<()> {
+/// # async fn example() -> locally_connected::Result<()> {
 /// use locally_connected::headless::Gpu;
-/// use locally_connected::keras::Model;
+/// use locally_connected::model::{Chain, Kind, Layer, Model, names};
 /// use locally_connected::network::{Network, NetworkOptions};
-/// let (gpu, model) = (Gpu::new().await?, Model::read("digits.h5".as_ref())?);
+/// use locally_connected::{Activation, Config, Geometry};
+/// let geometry = Geometry::new(&Config::new(4, [3]).activation(Activation::RELU), &[8, 5])?;
+/// let parameters = [
+///     (names::weights("local"), vec![0.5; geometry.weights() as usize]),
+///     (names::bias("local"), vec![0.0; geometry.biases() as usize]),
+/// ];
+/// let (inputs, output_shape) = (geometry.inputs(), geometry.output_shape());
+/// let kind = Kind::Local { geometry: geometry.into(), implementation: None, trainable: true };
+/// let layers = vec![Layer { name: "local".into(), kind }];
+/// let model = Model {
+///     chain: Chain { inputs, layers },
+///     parameters: parameters.into(),
+///     input_shape: vec![8, 5],
+///     output_shape,
+/// };
+/// let gpu = Gpu::new().await?;
 /// let network = Network::new(&gpu, &model, &NetworkOptions::default()).await?;
-/// let images = vec![0.5; 2 * 8 * 8];
-/// let predictions = network.forward(&images).await?;
-/// let gradients = network.backward(&images, &vec![1.0; predictions.len()]).await?;
-/// assert_eq!(gradients.layers[0].name, "local_1");
+/// let samples = vec![0.5; 2 * 8 * 5];
+/// let values = network.forward(&samples).await?;
+/// let gradients = network.backward(&samples, &vec![1.0; values.len()]).await?;
+/// assert!(gradients.parameters.contains_key(&names::grad_weights("local")));
 /// # Ok(())
 /// # }
 /// ```
@@ -60,23 +73,9 @@ pub struct Network<'gpu> {
 pub struct NetworkGradients {
     /// `[batch][input shape]`.
     pub input: Vec<f32>,
-    /// Those of the locally connected layers that aren't frozen ([`keras::Local::trainable`]), in the model's order.
-    pub layers: Vec<LayerGradients>,
-}
-
-/// The gradients of one layer's weights, in the layout that its file stores.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerGradients {
-    /// The layer's name.
-    pub name: String,
-    /// Shape of the kernel.
-    pub kernel_shape: Vec<usize>,
-    /// By the kernel.
-    pub kernel: Vec<f32>,
-    /// Shape of the bias; none without.
-    pub bias_shape: Option<Vec<usize>>,
-    /// By the bias; empty without.
-    pub bias: Vec<f32>,
+    /// By [`names::grad_weights`] and [`names::grad_bias`], those of all trainable layers: of weights in the canonical
+    /// order, of biases in Keras's.
+    pub parameters: BTreeMap<String, Vec<f32>>,
 }
 
 /// What a stage read and wrote, for the backward pass.
@@ -87,44 +86,40 @@ struct Trace {
 }
 
 impl<'gpu> Network<'gpu> {
-    /// Uploads the model's weights, or those of the one layer that `options` names.
+    /// Uploads the model's parameters.
     ///
     /// # Errors
-    /// Those of [`Model::chain`], of [`LocallyConnected::new`] and of the planner.
-    pub async fn new(gpu: &'gpu Gpu, model: &Model, options: &NetworkOptions) -> keras::Result<Self> {
-        let only = options.layer.as_deref();
-        let (layers, chain) = (model.runnable(only)?, model.chain(only)?);
+    /// [`Error::NotGiven`] for a parameter that the model hasn't; [`Error::Length`]; [`Error::Limit`]; those of
+    /// [`LocallyConnected::new`] and of the planner.
+    pub async fn new(gpu: &'gpu Gpu, model: &Model, options: &NetworkOptions) -> Result<Self> {
+        let Model { chain, parameters, input_shape, output_shape } = model;
         let mut stages: Vec<Stage> = Vec::new();
         for Layer { name, kind } in &chain.layers {
             let elements = stages.last().map_or(chain.inputs, |stage| stage.outputs);
-            let stage = match *kind {
-                Kind::Local { .. } => {
-                    match layers.iter().find(|layer| layer.name == *name).and_then(keras::Layer::local) {
-                        Some(local) => Stage::local(gpu, name, local, options.implementation).await,
-                        None => Err(Error::Missing { what: "a layer", why: "the chain runs it" }),
-                    }
+            let stage = match kind {
+                Kind::Local { geometry, implementation, trainable } => {
+                    let geometry = geometry.with_implementation(implementation.unwrap_or(options.implementation));
+                    Stage::local(gpu, name, geometry, *trainable, parameters).await
                 }
-                Kind::Activation { activation, row } => Stage::activation(gpu, activation, [elements, row], name).await,
-                Kind::Transpose { rows, columns } => {
+                &Kind::Activation { activation, row } => {
+                    Stage::activation(gpu, activation, [elements, row], name).await
+                }
+                &Kind::Transpose { rows, columns } => {
                     let work = Work::Transpose { channels: rows as usize, positions: columns as usize };
                     Ok(Stage { work, inputs: elements, outputs: elements })
                 }
             };
             stages.push(stage.map_err(|error| error.in_layer(name))?);
         }
-        let shape_of = |layer: Option<&keras::Layer>, shape: fn(&keras::Layer) -> &[usize]| {
-            layer.map(shape).unwrap_or_default().to_vec()
-        };
-        let input_shape = shape_of(layers.first(), |layer| &layer.input_shape);
-        let output_shape = shape_of(layers.last(), |layer| &layer.output_shape);
         let (inputs, outputs) = (chain.inputs, chain.outputs());
         let largest = stages.iter().map(|stage| stage.inputs.max(stage.outputs)).max().unwrap_or(inputs);
         let limit = gpu.context().profile().max_buffer;
         if 4 * largest > limit {
             let (what, name) = ("one sample".into(), "max_buffer_size");
-            return Err(Error::Limit { what, needed: 4 * largest, unit: "bytes", limit, name }.into());
+            return Err(Error::Limit { what, needed: 4 * largest, unit: "bytes", limit, name });
         }
         let budget = options.sample_budget.unwrap_or(SAMPLE_BUDGET);
+        let (input_shape, output_shape) = (input_shape.clone(), output_shape.clone());
         Ok(Self { gpu, stages, input_shape, output_shape, inputs, outputs, budget })
     }
 
@@ -223,17 +218,14 @@ impl<'gpu> Network<'gpu> {
             traces.push(trace);
         }
         let mut gradient = self.upload(grad_output).await?;
-        let mut layers = Vec::new();
+        let mut parameters = BTreeMap::new();
         for stage in self.stages.iter().rev() {
             // Its buffers are free again as soon as this stage is done.
             let Some(trace) = traces.pop() else { break };
-            let (next, weights) =
-                self.run_back(stage, &trace, gradient, samples).await.map_err(|error| stage.blame(error))?;
-            gradient = next;
-            layers.extend(weights);
+            let back = self.run_back(stage, &trace, gradient, samples, &mut parameters);
+            gradient = back.await.map_err(|error| stage.blame(error))?;
         }
-        layers.reverse();
-        Ok(NetworkGradients { input: self.gpu.read(&gradient, self.inputs * samples).await?, layers })
+        Ok(NetworkGradients { input: self.gpu.read(&gradient, self.inputs * samples).await?, parameters })
     }
 
     async fn run(&self, stage: &Stage, input: wgpu::Buffer, samples: u64, keep: bool) -> Result<Trace> {
@@ -259,19 +251,20 @@ impl<'gpu> Network<'gpu> {
         Ok(Trace { input, output, pre_activation })
     }
 
-    /// The gradient by the stage's input, and those by its weights where it has some.
+    /// The gradient by the stage's input; those by its parameters, where it has some, go into `parameters`.
     async fn run_back(
         &self,
         stage: &Stage,
         trace: &Trace,
         grad_output: wgpu::Buffer,
         samples: u64,
-    ) -> Result<(wgpu::Buffer, Option<LayerGradients>)> {
+        parameters: &mut BTreeMap<String, Vec<f32>>,
+    ) -> Result<wgpu::Buffer> {
         let layer = match &stage.work {
             Work::Local { layer, .. } | Work::Activation { layer, .. } => layer,
             &Work::Transpose { channels, positions } => {
                 let values = self.gpu.read(&grad_output, stage.outputs * samples).await?;
-                return Ok((self.upload(&transpose(&values, positions, channels)).await?, None));
+                return self.upload(&transpose(&values, positions, channels)).await;
             }
         };
         let geometry = layer.geometry();
@@ -292,21 +285,13 @@ impl<'gpu> Network<'gpu> {
         };
         let bound = layer.bind_backward(backward).await?;
         self.gpu.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&Default::default())));
-        let (Work::Local { name, layout, .. }, Some(kernel)) = (&stage.work, grad_kernel) else {
-            return Ok((grad_input, None));
-        };
-        let canonical = self.gpu.read_kernel(layer, &kernel).await?;
-        let gradients = LayerGradients {
-            name: name.clone(),
-            kernel_shape: layout.shape(geometry),
-            kernel: layout.from_canonical(geometry, &canonical)?,
-            bias_shape: geometry.bias_shape(),
-            bias: match &grad_bias {
-                Some(bias) => self.gpu.read(bias, geometry.biases()).await?,
-                None => Vec::new(),
-            },
-        };
-        Ok((grad_input, Some(gradients)))
+        if let (Work::Local { name, .. }, Some(kernel)) = (&stage.work, grad_kernel) {
+            parameters.insert(names::grad_weights(name), self.gpu.read_kernel(layer, &kernel).await?);
+            if let Some(bias) = &grad_bias {
+                parameters.insert(names::grad_bias(name), self.gpu.read(bias, geometry.biases()).await?);
+            }
+        }
+        Ok(grad_input)
     }
 
     /// A buffer of values; at least one element long, as bindings must be.
@@ -337,11 +322,12 @@ impl<'gpu> Network<'gpu> {
 impl NetworkGradients {
     /// Joins the gradients of the samples that follow.
     fn add(&mut self, part: Self) {
-        let add = |sum: &mut Vec<f32>, part: Vec<f32>| sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         self.input.extend(part.input);
-        for (sum, part) in self.layers.iter_mut().zip(part.layers) {
-            add(&mut sum.kernel, part.kernel);
-            add(&mut sum.bias, part.bias);
+        for (name, part) in part.parameters {
+            // Each part has those of the same layers.
+            if let Some(sum) = self.parameters.get_mut(&name) {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
         }
     }
 }

@@ -1,13 +1,14 @@
 //! One step of a chain: a layer that does something to the values.
 
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation};
-use crate::geometry::{Geometry, KerasLayout};
+use crate::geometry::Geometry;
 use crate::gpu::LocallyConnected;
 use crate::headless::Gpu;
-use crate::keras::Local;
 use crate::kernel::Tables;
+use crate::model::names;
 use crate::plan::{Planner, chunks};
 use crate::{Error, Result};
+use std::collections::BTreeMap;
 
 /// A layer that does something to the values; those that only give them another shape are no stage.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(super) struct Stage {
 #[derive(Debug)]
 pub(super) enum Work {
     /// A layer of the model.
-    Local { name: String, layout: KerasLayout, trainable: bool, layer: LocallyConnected },
+    Local { name: String, trainable: bool, layer: LocallyConnected },
     /// An activation between layers, as a locally connected layer with one tap of weight 1 and no bias: the kernels
     /// that are there for the layer's own activation do the work.
     Activation { name: String, layer: LocallyConnected },
@@ -29,21 +30,26 @@ pub(super) enum Work {
 }
 
 impl Stage {
-    pub(super) async fn local(gpu: &Gpu, name: &str, local: &Local, implementation: Implementation) -> Result<Self> {
-        let config = local.geometry.config().clone().implementation(implementation);
-        let geometry = Geometry::new(&config, local.geometry.input_shape())?;
+    /// A layer with its weights and bias, which are among `parameters` under its name.
+    pub(super) async fn local(
+        gpu: &Gpu,
+        name: &str,
+        geometry: Geometry,
+        trainable: bool,
+        parameters: &BTreeMap<String, Vec<f32>>,
+    ) -> Result<Self> {
         let (inputs, outputs) = (geometry.inputs(), geometry.outputs());
         let (tables, profile) = (Tables::new(&geometry), gpu.context().profile());
         let chunks = chunks(&geometry, profile)?;
         // What can't be is refused before anything is allocated for it.
-        Planner::new(&geometry, &tables, &chunks, profile).possible(implementation)?;
+        Planner::new(&geometry, &tables, &chunks, profile).possible(geometry.config().implementation)?;
+        let parameter = |name: String| parameters.get(&name).ok_or_else(|| Error::NotGiven { name });
         let layer = LocallyConnected::with_geometry(gpu.context(), geometry).await?;
-        layer.write_kernel(&local.kernel, local.layout)?;
-        if let Some(bias) = &local.bias {
-            layer.write_bias(bias)?;
+        layer.write_canonical(parameter(names::weights(name))?)?;
+        if layer.geometry().biases() > 0 {
+            layer.write_bias(parameter(names::bias(name))?)?;
         }
-        let (name, layout, trainable) = (name.to_owned(), local.layout, local.trainable);
-        Ok(Self { work: Work::Local { name, layout, trainable, layer }, inputs, outputs })
+        Ok(Self { work: Work::Local { name: name.to_owned(), trainable, layer }, inputs, outputs })
     }
 
     /// An error with the name of the layer that it is of.

@@ -4,7 +4,7 @@ use crate::args::{Common, Convert};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{chain, memory, output};
-use locally_connected::keras::{Error, FileFormat, Local, write_file};
+use locally_connected_keras::{Error, FileFormat, Local, write_file};
 
 pub(crate) fn convert(common: &Common, args: &Convert) -> Result<(), Failure> {
     let format = FileFormat::from_path(&args.out)?;

@@ -8,9 +8,8 @@ use crate::failure::Failure;
 use crate::format::{bytes, count, table};
 use crate::progress::Progress;
 use crate::{chain, device, output};
-use locally_connected::config::keras;
-use locally_connected::keras::{Kind, Layer, Model};
 use locally_connected::{DeviceProfile, Error, Implementation};
+use locally_connected_keras::{self as keras, FileLayer, LayerKind, ModelFile};
 use report::{Costs, Report, time};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -47,16 +46,16 @@ pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
 }
 
 /// Whether the model runs as a whole, and else why not.
-fn problem(model: &Model) -> Option<String> {
+fn problem(model: &ModelFile) -> Option<String> {
     model.check_runnable().err().map(|error| error.to_string())
 }
 
-fn runs(layer: &Layer) -> bool {
-    !matches!(layer.kind, Kind::Unsupported { .. })
+fn runs(layer: &FileLayer) -> bool {
+    !matches!(layer.kind, LayerKind::Unsupported { .. })
 }
 
 /// The layers that Keras computes in 16 bits, by its name of that.
-fn reduced(model: &Model) -> BTreeMap<&str, Vec<&str>> {
+fn reduced(model: &ModelFile) -> BTreeMap<&str, Vec<&str>> {
     let mut reduced = BTreeMap::<_, Vec<_>>::new();
     for layer in model.all_layers().filter(|layer| layer.class_name != "InputLayer") {
         if let Some(policy) = layer.dtype_policy().filter(|policy| policy.ends_with("float16")) {
@@ -67,15 +66,15 @@ fn reduced(model: &Model) -> BTreeMap<&str, Vec<&str>> {
 }
 
 /// Why a layer doesn't run here, where it doesn't and more is known than its class.
-fn reason(layer: &Layer) -> Option<&str> {
+fn reason(layer: &FileLayer) -> Option<&str> {
     match &layer.kind {
-        Kind::Unsupported { reason } => reason.as_deref(),
+        LayerKind::Unsupported { reason } => reason.as_deref(),
         _ => None,
     }
 }
 
-fn to_json(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>]) -> Value {
-    let layer = |layer: &Layer| {
+fn to_json(args: &Inspect, model: &ModelFile, device: &Device, reports: &[Report<'_>]) -> Value {
+    let layer = |layer: &FileLayer| {
         json!({
             "name": layer.name,
             "class": layer.class_name,
@@ -146,7 +145,7 @@ fn costs_to_json(report: &Report<'_>, implementation: Implementation, costs: &Re
     }
 }
 
-fn to_text(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>]) -> String {
+fn to_text(args: &Inspect, model: &ModelFile, device: &Device, reports: &[Report<'_>]) -> String {
     let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.model.display(), model.name, model.keras_version());
     match problem(model) {
         None => text.push_str("runs as a whole\n"),

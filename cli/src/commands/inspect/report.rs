@@ -1,10 +1,10 @@
 //! What is known of each locally connected layer, and what the planner makes of it.
 
 use locally_connected::geometry::{KerasLayout, SparseIndex};
-use locally_connected::keras::{Layer, Local};
 use locally_connected::kernel::Tables;
 use locally_connected::plan::{Estimate, Gradients, Planner, chunks};
 use locally_connected::{DeviceProfile, Error, Implementation, WeightType};
+use locally_connected_keras::{FileLayer, Local};
 
 /// What one implementation of one layer takes, the samples themselves left out.
 pub(super) struct Costs {
@@ -19,7 +19,7 @@ pub(super) struct Costs {
 
 /// A locally connected layer and everything there is to say about it.
 pub(super) struct Report<'m> {
-    pub(super) layer: &'m Layer,
+    pub(super) layer: &'m FileLayer,
     pub(super) local: &'m Local,
     pub(super) connected: u64,
     pub(super) nonzero: u64,
@@ -29,7 +29,12 @@ pub(super) struct Report<'m> {
 }
 
 impl<'m> Report<'m> {
-    pub(super) fn new(layer: &'m Layer, local: &'m Local, profile: &DeviceProfile, batch: u32) -> Result<Self, Error> {
+    pub(super) fn new(
+        layer: &'m FileLayer,
+        local: &'m Local,
+        profile: &DeviceProfile,
+        batch: u32,
+    ) -> Result<Self, Error> {
         let geometry = &local.geometry;
         let nonzero = |values: &[f32]| values.iter().filter(|&&value| value != 0.0).count() as u64;
         let nonzero = match local.layout {

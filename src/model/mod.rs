@@ -1,0 +1,23 @@
+//! Layers one after another, the programs that they make, and a model that is made of them.
+
+mod chain;
+
+pub use chain::{Chain, Kind, Layer, Wanted, names};
+
+use std::collections::BTreeMap;
+
+/// A model as it runs: its layers and their parameters, whatever file or code it came from and whatever runs it.
+///
+/// Shapes are those of one sample, without the batch. A layer that only gives values another shape is none of the
+/// [`Chain`]'s, so that the chain alone doesn't say them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Model {
+    /// What is computed.
+    pub chain: Chain,
+    /// By [`names::weights`] and [`names::bias`]: weights in the canonical order, biases in Keras's.
+    pub parameters: BTreeMap<String, Vec<f32>>,
+    /// Shape of one input sample.
+    pub input_shape: Vec<usize>,
+    /// Shape of one output sample.
+    pub output_shape: Vec<usize>,
+}

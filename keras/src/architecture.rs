@@ -1,8 +1,7 @@
 //! Keras's JSON of a whole model: which layers there are, and what feeds which.
 
 use crate::error::{NotAChain, Problem};
-use crate::json::from_json;
-use crate::json::{self, Object};
+use crate::json::{self, Object, from_json};
 use crate::keras1;
 use crate::model_file::Frame;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use crate::error::Problem;
 use crate::layer::{self, Described, Shape};
 use crate::model_file::{FileLayer, LayerKind, ModelFile};
 use crate::weights::Source;
-use locally_connected::config::Config;
+use locally_connected::Config;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::model_file::{FileLayer, LayerKind, ModelFile};
 use crate::npy::NpyArray;
-use locally_connected::config::{Activation, DataFormat};
 use locally_connected::model::{self, Chain, names};
+use locally_connected::{Activation, DataFormat};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ impl ModelFile {
     /// The layers that run: all of them, or the one locally connected layer of the name `only`.
     ///
     /// # Errors
-    /// Those of [`ModelFile::check_runnable`]; [`locally_connected::Error::UnknownValue`] where there is no layer of that name, and
-    /// [`Error::UnsupportedLayers`] where it isn't locally connected or can't run.
+    /// Those of [`ModelFile::check_runnable`]; [`locally_connected::Error::UnknownValue`] where there is no layer of that
+    /// name, and [`Error::UnsupportedLayers`] where it isn't locally connected or can't run.
     pub fn runnable(&self, only: Option<&str>) -> Result<&[FileLayer]> {
         let Some(name) = only else {
             self.check_runnable()?;
@@ -34,8 +34,9 @@ impl ModelFile {
     /// The layers of [`ModelFile::runnable`] as a model that runs, with their parameters in the canonical order.
     ///
     /// # Errors
-    /// Those of [`ModelFile::runnable`]; [`locally_connected::Error::InputAxis`] and [`locally_connected::Error::TooLarge`] for a sample of no
-    /// elements or of 2³² and more; those of [`Local::canonical`](crate::Local::canonical).
+    /// Those of [`ModelFile::runnable`]; [`locally_connected::Error::InputAxis`] and
+    /// [`locally_connected::Error::TooLarge`] for a sample of no elements or of 2³² and more; those of
+    /// [`Local::canonical`](crate::Local::canonical).
     pub fn model(&self, only: Option<&str>) -> Result<model::Model> {
         let layers = self.runnable(only)?;
         let input_shape = layers.first().map_or(&[][..], |layer| &layer.input_shape).to_vec();
@@ -43,14 +44,15 @@ impl ModelFile {
         Ok(model::Model { chain: chain(layers)?, parameters: parameters(layers)?, input_shape, output_shape })
     }
 
-    /// Gradients of the parameters of [`ModelFile::model`], as the file stores the weights: under Keras's names, in the layout
-    /// of each layer's file. `canonical` has them by [`names::grad_weights`] and [`names::grad_bias`]; a layer that isn't
-    /// in it, a frozen one say, is left out.
+    /// Gradients of the parameters of [`ModelFile::model`], as the file stores the parameters: under Keras's names, each
+    /// layer's in its own layout. `canonical` has them by [`names::grad_weights`] and [`names::grad_bias`], as whatever ran
+    /// the model gives them; a layer that isn't in it, a frozen one say, is left out.
     ///
-    /// The names are `kernel` and `bias` where one layer has weights, else `<layer>/kernel` and `<layer>/bias`.
+    /// The names are `kernel` and `bias` where one of the layers has weights, else `<layer>/kernel` and `<layer>/bias`.
     ///
     /// # Errors
-    /// Those of [`ModelFile::runnable`]; [`locally_connected::Error::Length`] for a gradient of another length than the weights.
+    /// Those of [`ModelFile::runnable`]; [`locally_connected::Error::Length`] for a gradient of another length than its
+    /// parameter.
     pub fn gradients(
         &self,
         only: Option<&str>,

@@ -2,8 +2,7 @@
 
 use crate::error::Problem;
 use crate::shapes::elements;
-use locally_connected::config::{Config, DataFormat, Padding};
-use locally_connected::geometry::{Geometry, KerasLayout};
+use locally_connected::{Config, DataFormat, Geometry, KerasLayout, Padding};
 
 /// The most entries that the tables of one axis may have beyond what the file's own size warrants. A config of a few
 /// bytes can claim axes of billions, whose tables nobody could store.

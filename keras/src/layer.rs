@@ -11,9 +11,7 @@ use crate::local::Local;
 use crate::model_file::LayerKind;
 use crate::shapes;
 use crate::weights::{Array, Source};
-use locally_connected::Error;
-use locally_connected::config::{Activation, Bias, Config, DataFormat, Padding};
-use locally_connected::geometry::KerasLayout;
+use locally_connected::{Activation, Bias, Config, DataFormat, Error, KerasLayout, Padding};
 use serde_json::Value;
 
 /// A shape without the batch; 0 where a size isn't known.

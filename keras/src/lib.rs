@@ -1,7 +1,7 @@
 //! Keras's model files to descriptions and back, without Keras, TensorFlow or a device.
 //!
-//! [`read`] makes of a file a [`locally_connected::model::Model`]: layers, parameters and shapes, which anything runs that
-//! runs such a model.
+//! [`read`] makes a [`locally_connected::model::Model`] of a file: layers, parameters and shapes. Whatever runs such a model
+//! runs it, here on a GPU of one's own.
 //!
 //! ```no_run
 //! use locally_connected::headless::Gpu;
@@ -35,8 +35,8 @@
 //! | `.safetensors` | our own | yes, with all of [`Config`](locally_connected::Config) | `<layer>/kernel`, `<layer>/bias` |
 //! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias` |
 //!
-//! Locally connected layers come with their weights, in the layout that the file stores ([`Local::layout`]) until one asks
-//! otherwise; what else runs is [`LayerKind`]. Layers in other layers, models or wrappers, are there too
+//! Locally connected layers come with their weights, in the layout that the file stores ([`Local::layout`]) until one
+//! asks otherwise; what else runs is [`LayerKind`]. Layers in other layers, models or wrappers, are there too
 //! ([`ModelFile::all_layers`]).
 //!
 //! ```no_run
@@ -55,10 +55,11 @@
 //! # Errors
 //!
 //! Whatever bytes a file holds, reading it gives a [`ModelFile`] or an [`enum@Error`]: never a panic, never more memory
-//! than the file's size warrants. [`Error::Io`] is the system's, [`Error::File`] says with a [`Problem`] what is wrong with
-//! the contents. A layer that can't be run, because of its class, an argument or its weights, is no error of the file: it is
-//! [`LayerKind::Unsupported`] and says why, and only what would run it fails ([`Error::UnsupportedLayers`] names all such
-//! layers, [`Error::NotAChain`] what stands in the way of the whole). A file is written whole or not at all.
+//! than the file's size warrants. [`Error::Io`] is the system's; [`Error::File`] says by a [`Problem`] what is wrong with the
+//! contents. A layer that can't be run, because of its class, an argument or its weights, is no error of the file: it is
+//! [`LayerKind::Unsupported`] and says why, and only [`ModelFile::model`] fails where it would have to run
+//! ([`Error::UnsupportedLayers`] with every such layer, [`Error::NotAChain`]). What is wrong with a layer's numbers is
+//! [`Error::Core`]. A file is written whole or not at all.
 
 mod architecture;
 mod archive;

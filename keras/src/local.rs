@@ -1,7 +1,6 @@
 //! One locally connected layer with its weights.
 
-use locally_connected::geometry::{Geometry, KerasLayout};
-use locally_connected::{Error, Result};
+use locally_connected::{Error, Geometry, KerasLayout, Result};
 
 /// A locally connected layer with its weights, as the file stores them.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! What our `.safetensors` says of the model.
 
-use locally_connected::config::Config;
+use locally_connected::Config;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

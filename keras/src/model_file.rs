@@ -3,8 +3,7 @@
 use crate::error::{Error, NotAChain, Problem, Result, UnsupportedLayer};
 use crate::json::Object;
 use crate::local::Local;
-use locally_connected::config::{Activation, DataFormat};
-use locally_connected::geometry::KerasLayout;
+use locally_connected::{Activation, DataFormat, KerasLayout};
 use serde_json::Value;
 use std::path::Path;
 

@@ -4,7 +4,7 @@
 use crate::config::data_format_from_keras;
 use crate::error::Problem;
 use crate::json::{self, Object};
-use locally_connected::config::DataFormat;
+use locally_connected::DataFormat;
 use serde_json::Value;
 
 /// Shape of the output of a layer of `class`, without the batch, with 0 for sizes that aren't known; none where the

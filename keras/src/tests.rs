@@ -109,13 +109,13 @@ fn files_are_written_whole_or_not_at_all() -> std::io::Result<()> {
         assert_eq!(write_file(&path, contents), Ok(()));
         assert_eq!(std::fs::read(&path)?, contents);
     }
-    assert!(matches!(write_file(&folder.join("nowhere/file"), b"x"), Err(Error::Io { .. })));
-    assert!(matches!(write_file(&folder.join("taken"), b"x"), Err(Error::Io { .. })));
+    assert!(matches!(write_file(folder.join("nowhere/file"), b"x"), Err(Error::Io { .. })));
+    assert!(matches!(write_file(folder.join("taken"), b"x"), Err(Error::Io { .. })));
     assert!(write_file("/", b"x").is_err() && write_file("", b"x").is_err());
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(&path, folder.join("link"))?;
-        assert_eq!(write_file(&folder.join("link"), b"through"), Ok(()));
+        assert_eq!(write_file(folder.join("link"), b"through"), Ok(()));
         assert_eq!(std::fs::read(&path)?, b"through");
         assert_eq!(write_file("/dev/null", b"x"), Ok(()));
     }

@@ -5,14 +5,12 @@ use crate::config::{activation_layer_to_keras, beyond_keras, config_to_keras};
 use crate::error::{Problem, Result};
 use crate::files::write_file;
 use crate::hdf5::{Tree, Values, snake_case};
-use crate::json::to_json;
-use crate::json::{self, Object};
+use crate::json::{self, Object, to_json};
 use crate::local::Local;
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, FileLayer, Frame, LayerKind, ModelFile};
 use crate::npy;
-use locally_connected::Error;
-use locally_connected::config::DataFormat;
+use locally_connected::{DataFormat, Error};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -26,9 +24,8 @@ impl ModelFile {
     ///
     /// ```
     /// # fn main() -> locally_connected_keras::Result<()> {
-    /// use locally_connected::geometry::{Geometry, KerasLayout};
+    /// use locally_connected::{Activation, Config, Geometry, KerasLayout};
     /// use locally_connected_keras::{FileFormat, LayerKind, Local, ModelFile};
-    /// use locally_connected::{Activation, Config};
     /// let geometry = Geometry::new(&Config::new(4, [3]).activation(Activation::RELU), &[8, 5])?;
     /// let (kernel, bias) = (vec![0.5; 6 * 15 * 4], Some(vec![0.0; 6 * 4]));
     /// let local = Local { geometry, layout: KerasLayout::Implementation1, kernel, bias, trainable: true };
@@ -44,7 +41,8 @@ impl ModelFile {
     /// ```
     ///
     /// # Errors
-    /// [`locally_connected::Error::Shape`] where a layer doesn't take what the one before gives, those of [`Local::check`], and
+    /// [`locally_connected::Error::Shape`] where a layer doesn't take what the one before gives, those of
+    /// [`Local::check`], and
     /// [`locally_connected::Error::Unsupported`] for [`LayerKind::Unsupported`].
     pub fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)>) -> Result<Self> {
         sequential(name, input_shape, layers)
@@ -53,8 +51,8 @@ impl ModelFile {
     /// The bytes of a file of that format. Compiled state (loss, metrics, optimizer) is dropped.
     ///
     /// # Errors
-    /// Those of [`ModelFile::check_runnable`], and [`locally_connected::Error::Unsupported`] where a layer has what Keras's formats
-    /// can't express.
+    /// Those of [`ModelFile::check_runnable`], and [`locally_connected::Error::Unsupported`] where a layer has what Keras's
+    /// formats can't express.
     pub fn to_bytes(&self, format: FileFormat) -> Result<Vec<u8>> {
         model(self, format)
     }

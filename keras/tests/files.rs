@@ -1,10 +1,9 @@
 //! Files that the real Keras wrote (tests/fixtures), and those that we write.
 
 use crate::common::{disagreement, fixture};
-use locally_connected::geometry::{Geometry, KerasLayout};
 use locally_connected::model::{Model, Wanted, names};
 use locally_connected::reference::{Values, run};
-use locally_connected::{Activation, Bias, Config, DataFormat, Padding};
+use locally_connected::{Activation, Bias, Config, DataFormat, Geometry, KerasLayout, Padding};
 use locally_connected_keras::{Error, FileFormat, FileLayer, LayerKind, Local, ModelFile, Result, npy};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -31,7 +30,7 @@ fn sizes(value: &Value) -> Vec<usize> {
 }
 
 fn read_case(case: &Value) -> ModelFile {
-    ModelFile::read(&cases().join(text(case, "model"))).unwrap()
+    ModelFile::read(cases().join(text(case, "model"))).unwrap()
 }
 
 /// The models that run: every case but those marked, and the one whose activation is a layer, which we can do.
@@ -139,7 +138,7 @@ fn fixtures_have_the_shapes_that_keras_says() {
 fn fixtures_compute_what_keras_computed() {
     for case in &index() {
         let (name, model) = (text(case, "name"), read_case(case));
-        let array = |entry: &Value, key| npy::read_npy(&cases().join(text(entry, key))).unwrap();
+        let array = |entry: &Value, key| npy::read_npy(cases().join(text(entry, key))).unwrap();
         if model.check_runnable().is_ok() {
             assert_close(name, &model, None, &array(case, "x"), &array(case, "y"));
             assert_gradients(name, &model, None, case);
@@ -149,7 +148,7 @@ fn fixtures_compute_what_keras_computed() {
             assert_gradients(name, &model, Some(text(alone, "layer")), alone);
         }
         // The names and layouts of gradients are those of the weights.
-        let grads = npy::read_npz(&cases().join(text(case, "grads"))).unwrap();
+        let grads = npy::read_npz(cases().join(text(case, "grads"))).unwrap();
         let locals: Vec<_> = model.locals().collect();
         for (layer, local) in locals.iter().filter(|(_, local)| local.trainable) {
             let name = if locals.len() == 1 { "kernel".to_owned() } else { format!("{}/kernel", layer.name) };
@@ -162,11 +161,11 @@ fn fixtures_compute_what_keras_computed() {
 #[test]
 fn digits_predict_as_keras() {
     let folder = cases().join("../digits");
-    let array = |name: &str| npy::read_npy(&folder.join(name)).unwrap();
+    let array = |name: &str| npy::read_npy(folder.join(name)).unwrap();
     let (x, labels, predictions) = (array("x_test.npy"), array("y_test.npy"), array("predictions.npy"));
     assert_eq!(labels.shape, [450]);
-    let h5 = ModelFile::read(&folder.join("digits.h5")).unwrap();
-    let keras = ModelFile::read(&folder.join("digits.keras")).unwrap();
+    let h5 = ModelFile::read(folder.join("digits.h5")).unwrap();
+    let keras = ModelFile::read(folder.join("digits.keras")).unwrap();
     assert_close("digits", &h5, None, &x, &predictions);
     for ((_, a), (_, b)) in h5.locals().zip(keras.locals()) {
         assert_eq!(a, b);
@@ -190,13 +189,13 @@ fn what_does_not_run_is_named() {
         assert!(error.starts_with(&format!("a model with {why} is not supported here")), "{error}");
     }
     for file in ["weights_only/weights.weights.h5", "weights_only/legacy_weights.h5"] {
-        let error = message(ModelFile::read(&cases().join(file)));
+        let error = message(ModelFile::read(cases().join(file)));
         assert!(error.contains("without the model's config"), "{error}");
     }
-    assert!(message(ModelFile::read(&cases().join("slash_names/grads.npz"))).contains("arrays without a model"));
-    assert!(message(ModelFile::read(&cases().join("slash_names/x.npy"))).contains("unknown format"));
-    assert!(matches!(ModelFile::read(&cases().join("nowhere.h5")), Err(Error::Io { .. })));
-    assert!(matches!(ModelFile::read(&cases()), Err(Error::Io { .. })));
+    assert!(message(ModelFile::read(cases().join("slash_names/grads.npz"))).contains("arrays without a model"));
+    assert!(message(ModelFile::read(cases().join("slash_names/x.npy"))).contains("unknown format"));
+    assert!(matches!(ModelFile::read(cases().join("nowhere.h5")), Err(Error::Io { .. })));
+    assert!(matches!(ModelFile::read(cases()), Err(Error::Io { .. })));
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Stage {
         let chunks = chunks(&geometry, profile)?;
         // What can't be is refused before anything is allocated for it.
         Planner::new(&geometry, &tables, &chunks, profile).possible(geometry.config().implementation)?;
-        let parameter = |name: String| parameters.get(&name).ok_or_else(|| Error::NotGiven { name });
+        let parameter = |name: String| parameters.get(&name).ok_or(Error::NotGiven { name });
         let layer = LocallyConnected::with_geometry(gpu.context(), geometry).await?;
         layer.write_canonical(parameter(names::weights(name))?)?;
         if layer.geometry().biases() > 0 {

@@ -24,7 +24,9 @@ pub(crate) fn features() -> Result {
         let tree = sh::capture(tree.args(library)).ok_or("`cargo tree` failed")?;
         let found = backends(&tree);
         if found.as_deref() != expected {
-            return Err(format!("{package} with features [{features}]: wgpu's backends are {found:?}, not {expected:?}"));
+            return Err(format!(
+                "{package} with features [{features}]: wgpu's backends are {found:?}, not {expected:?}"
+            ));
         }
     }
     // wgpu takes long to compile; the other steps have it with all features.

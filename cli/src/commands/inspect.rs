@@ -22,7 +22,7 @@ struct Device {
 
 pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let model = chain::open(&args.model)?;
+    let file = chain::open(&args.model)?;
     let (adapters, chosen) = device::choose(common)?;
     let device = match chosen.and_then(|chosen| adapters.get(chosen)) {
         Some(adapter) => {
@@ -33,21 +33,21 @@ pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
         None => Device { profile: DeviceProfile::webgpu_defaults(), adapter: None },
     };
     progress.set("planning");
-    let reports = model
+    let reports = file
         .locals()
         .map(|(layer, local)| Report::new(layer, local, &device.profile, args.batch))
         .collect::<Result<Vec<_>, Error>>()?;
     drop(progress);
     if args.json {
-        output::print_json(&to_json(args, &model, &device, &reports))
+        output::print_json(&to_json(args, &file, &device, &reports))
     } else {
-        output::print(&to_text(args, &model, &device, &reports))
+        output::print(&to_text(args, &file, &device, &reports))
     }
 }
 
 /// Whether the model runs as a whole, and else why not.
-fn problem(model: &ModelFile) -> Option<String> {
-    model.check_runnable().err().map(|error| error.to_string())
+fn problem(file: &ModelFile) -> Option<String> {
+    file.check_runnable().err().map(|error| error.to_string())
 }
 
 fn runs(layer: &FileLayer) -> bool {
@@ -55,9 +55,9 @@ fn runs(layer: &FileLayer) -> bool {
 }
 
 /// The layers that Keras computes in 16 bits, by its name of that.
-fn reduced(model: &ModelFile) -> BTreeMap<&str, Vec<&str>> {
+fn reduced(file: &ModelFile) -> BTreeMap<&str, Vec<&str>> {
     let mut reduced = BTreeMap::<_, Vec<_>>::new();
-    for layer in model.all_layers().filter(|layer| layer.class_name != "InputLayer") {
+    for layer in file.all_layers().filter(|layer| layer.class_name != "InputLayer") {
         if let Some(policy) = layer.dtype_policy().filter(|policy| policy.ends_with("float16")) {
             reduced.entry(policy).or_default().push(layer.name.as_str());
         }
@@ -73,7 +73,7 @@ fn reason(layer: &FileLayer) -> Option<&str> {
     }
 }
 
-fn to_json(args: &Inspect, model: &ModelFile, device: &Device, reports: &[Report<'_>]) -> Value {
+fn to_json(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>]) -> Value {
     let layer = |layer: &FileLayer| {
         json!({
             "name": layer.name,
@@ -87,12 +87,12 @@ fn to_json(args: &Inspect, model: &ModelFile, device: &Device, reports: &[Report
     };
     json!({
         "file": args.model.display().to_string(),
-        "name": model.name,
-        "keras_version": model.keras_version(),
-        "runs": problem(model).is_none(),
-        "problem": problem(model),
-        "chain": model.all_layers().map(layer).collect::<Vec<_>>(),
-        "reduced_precision": reduced(model),
+        "name": file.name,
+        "keras_version": file.keras_version(),
+        "runs": problem(file).is_none(),
+        "problem": problem(file),
+        "chain": file.all_layers().map(layer).collect::<Vec<_>>(),
+        "reduced_precision": reduced(file),
         "adapter": device.adapter,
         "batch": args.batch,
         "layers": reports.iter().map(layer_to_json).collect::<Vec<_>>(),
@@ -145,13 +145,13 @@ fn costs_to_json(report: &Report<'_>, implementation: Implementation, costs: &Re
     }
 }
 
-fn to_text(args: &Inspect, model: &ModelFile, device: &Device, reports: &[Report<'_>]) -> String {
-    let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.model.display(), model.name, model.keras_version());
-    match problem(model) {
+fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>]) -> String {
+    let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.model.display(), file.name, file.keras_version());
+    match problem(file) {
         None => text.push_str("runs as a whole\n"),
         Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),
     }
-    for (policy, layers) in reduced(model) {
+    for (policy, layers) in reduced(file) {
         text.push_str(&format!(
             "computed in f32 here, in {policy} by Keras, which is 5e-4 to 3e-3 off: {}\n",
             layers.join(", ")
@@ -162,7 +162,7 @@ fn to_text(args: &Inspect, model: &ModelFile, device: &Device, reports: &[Report
         None => format!("no adapter here; planned for WebGPU's default limits, batch {}\n\n", args.batch),
     });
     let mut layers = table(["layer", "class", "input", "output", "parameters"]);
-    for layer in model.all_layers() {
+    for layer in file.all_layers() {
         let parameters = reports.iter().find(|report| report.layer.name == layer.name);
         let shape = |shape: &[usize]| if shape.is_empty() { "?".to_owned() } else { tuple(shape) };
         layers.add_row([

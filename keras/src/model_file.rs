@@ -40,7 +40,7 @@ pub struct FileLayer {
     /// Keras's class, say `LocallyConnected2D`.
     pub class_name: String,
     /// Keras's `get_config` dictionary, with the names of Keras 1 changed to those of Keras 2, as
-    /// [`from_json`](crate::config::from_json) reads it.
+    /// [`from_json`](crate::from_json) reads it.
     pub config: Value,
     /// Shape of one input sample; empty where it isn't known.
     pub input_shape: Vec<usize>,

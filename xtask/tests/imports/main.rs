@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("kernel", &["config", "geometry"]),
     ("plan", &["config", "geometry", "kernel"]),
     ("ops", &["config", "geometry"]),
-    ("program", &["ops"]),
+    ("program", &["config", "ops"]),
     ("model", &["config", "geometry", "ops", "program"]),
     ("reference", &["config", "geometry", "ops", "program"]),
     ("gpu", &["config", "geometry", "kernel", "plan"]),

@@ -1,20 +1,22 @@
-//! What the host does: planning, building layers, converting weights, reading files; and beside it what the device does
-//! of a layer's making. `cargo bench --features keras`; the times of passes are `locally bench`'s.
+//! What the host does: planning, building layers, converting weights; and beside it what the device does of a layer's
+//! making. `cargo bench --features headless`; the times of passes are `locally bench`'s.
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use locally_connected::geometry::{KerasLayout, SparseIndex};
 use locally_connected::headless::Gpu;
-use locally_connected::keras::{self, FileFormat, Model};
-use locally_connected::kernel::Tables;
-use locally_connected::plan::{Gradients, Planner, chunks};
+use locally_connected::kernel::tap_tables;
+use locally_connected::model::{layer_backward, layer_forward};
+use locally_connected::ops::Shape;
+use locally_connected::plan::{Planner, cut};
 use locally_connected::{
-    Activation, Bias, Config, DeviceProfile, Error, Geometry, Implementation, LocallyConnected, Padding, Pattern,
-    Result, wgpu,
+    Activation, Bias, Config, DeviceProfile, Error, Geometry, Gradients, LocallyConnected, Padding, Pattern, Result,
+    wgpu,
 };
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-fn main() -> keras::Result<()> {
+fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     let layers = [
         ("keras-doc-1", Config::new(64, [3, 3]), vec![32, 32, 3]),
@@ -24,7 +26,6 @@ fn main() -> keras::Result<()> {
     device(&mut criterion.benchmark_group("device"), &layers)?;
     layout(&mut criterion.benchmark_group("layout"))?;
     pattern(&mut criterion.benchmark_group("pattern"))?;
-    file(&mut criterion.benchmark_group("file"))?;
     criterion.final_summary();
     Ok(())
 }
@@ -37,19 +38,19 @@ fn host(group: &mut Group<'_>, layers: &[Layer]) -> Result<()> {
     let profile = DeviceProfile::webgpu_defaults();
     for (name, config, input) in layers {
         let geometry = Geometry::new(config, input)?;
-        let (tables, chunks_of) = (Tables::new(&geometry), chunks(&geometry, &profile)?);
-        let planner = Planner::new(&geometry, &tables, &chunks_of, &profile);
+        let layer = Arc::new(geometry);
+        let planner = Planner::new(&profile);
         group.bench_function(BenchmarkId::new("build", name), |b| {
             b.iter(|| -> Result<_> {
                 let geometry = Geometry::new(black_box(config), input)?;
-                let (tables, chunks) = (Tables::new(&geometry), chunks(&geometry, &profile)?);
+                let (tables, chunks) = (tap_tables(&geometry), cut(&Shape::of_weights(&geometry), &profile)?);
                 Ok((geometry, tables, chunks))
             });
         });
         group.bench_function(BenchmarkId::new("plan", name), |b| {
             b.iter(|| -> Result<_> {
-                let forward = planner.forward(black_box(32), Implementation::Auto, false)?;
-                Ok((forward, planner.backward(black_box(32), Implementation::Auto, Gradients::ALL)?))
+                let forward = planner.program(&layer_forward(&layer, false), black_box(32))?;
+                Ok((forward, planner.program(&layer_backward(&layer, Gradients::ALL), black_box(32))?))
             });
         });
     }
@@ -133,20 +134,5 @@ fn pattern(group: &mut Group<'_>) -> Result<()> {
         b.iter(|| Pattern::from_coo(ROWS as usize, INPUTS as usize, black_box(&pairs)));
     });
     group.bench_function("index", |b| b.iter(|| SparseIndex::new(black_box(&geometry))));
-    Ok(())
-}
-
-/// Models that Keras wrote, read from memory and written again.
-fn file(group: &mut Group<'_>) -> keras::Result<()> {
-    for (name, format) in [("digits.h5", FileFormat::Hdf5), ("digits.keras", FileFormat::Keras)] {
-        let path = format!("{}/tests/fixtures/digits/{name}", env!("CARGO_MANIFEST_DIR"));
-        let bytes = std::fs::read(&path).map_err(|error| keras::Error::Io { path, message: error.to_string() })?;
-        let model = Model::from_bytes(name, &bytes, format)?;
-        group.throughput(Throughput::Bytes(bytes.len() as u64));
-        group.bench_function(BenchmarkId::new("read", name), |b| {
-            b.iter(|| Model::from_bytes(name, black_box(&bytes), format));
-        });
-        group.bench_function(BenchmarkId::new("write", name), |b| b.iter(|| black_box(&model).to_bytes(format)));
-    }
     Ok(())
 }

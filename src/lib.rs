@@ -7,8 +7,6 @@ pub mod geometry;
 pub mod gpu;
 #[cfg(feature = "headless")]
 pub mod headless;
-#[cfg(feature = "keras")]
-pub mod keras;
 pub mod kernel;
 pub mod model;
 pub mod ops;
@@ -23,8 +21,8 @@ pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern};
 #[cfg(feature = "gpu")]
 pub use gpu::{
-    Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, KernelBuffers, KernelReadback, LocallyConnected,
-    Readback, TransposedBackward, TransposedLocallyConnected, Weights, required_limits,
+    Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, KernelBuffers, KernelReadback, Loaded,
+    LocallyConnected, Readback, TransposedBackward, TransposedLocallyConnected, Weights, required_limits,
 };
 pub use model::Gradients;
 pub use plan::{Choice, DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedOperation};

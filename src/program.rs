@@ -67,6 +67,17 @@ impl Program {
         self.buffers.get(id.index())
     }
 
+    /// The name of the layer that an operation is of, as its buffers' names say: of its parameters where it has some, else
+    /// of what it writes. None in a program of one layer.
+    #[must_use]
+    pub fn layer_of(&self, operation: &Operation) -> Option<&str> {
+        let of_layer = |buffer: &&Buffer| matches!(buffer.usage, Usage::Parameter | Usage::Gradient);
+        let operands = operation.operands();
+        let own = operands.iter().filter_map(|operand| self.buffer(operand.id)).find(of_layer);
+        let buffer = own.or_else(|| self.buffer(operation.writes()))?;
+        buffer.name.rsplit_once('/').map(|(layer, _)| layer)
+    }
+
     /// Checks what executors rely on: names that stand for one buffer each, operands of the shapes that their operations
     /// say, everything written once and before it is read, and nothing written that was given.
     ///

@@ -10,12 +10,7 @@ mod determinism;
 mod errors;
 mod f16;
 mod goldens;
-#[cfg(feature = "keras")]
-mod keras_damage;
-#[cfg(feature = "keras")]
-mod keras_files;
 mod limits;
-#[cfg(feature = "keras")]
 mod programs;
 mod properties;
 mod ranges;

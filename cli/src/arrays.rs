@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use locally_connected::Error;
-use locally_connected::keras::npy::{NpyArray, read_npy};
+use locally_connected_keras::npy::{NpyArray, read_npy};
 use std::path::Path;
 
 /// A shape as Python shows it.

@@ -1,19 +1,20 @@
-//! The part of a model that a command works on.
+//! A model's file, and the part of it that a command works on.
 
 use crate::failure::Failure;
 use locally_connected::Error;
-use locally_connected::keras::{self, Layer, Model};
+use locally_connected::model::Model;
+use locally_connected_keras::{self as keras, ModelFile};
 use std::path::Path;
 
-/// Reads a model.
-pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
-    Ok(Model::read(path)?)
+/// Reads a model's file.
+pub(crate) fn open(path: &Path) -> Result<ModelFile, Failure> {
+    Ok(ModelFile::read(path)?)
 }
 
-/// The layers that run: all, or the one that `--layer` names.
-pub(crate) fn layers<'m>(model: &'m Model, only: Option<&str>) -> Result<&'m [Layer], Failure> {
-    model.runnable(only).map_err(|error| {
-        let names: Vec<_> = model.locals().map(|(layer, _)| layer.name.as_str()).collect();
+/// The model that runs: all of the file's layers, or the one that `--layer` names.
+pub(crate) fn model(file: &ModelFile, only: Option<&str>) -> Result<Model, Failure> {
+    file.model(only).map_err(|error| {
+        let names: Vec<_> = file.locals().map(|(layer, _)| layer.name.as_str()).collect();
         let names = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
         match (&error, only) {
             (keras::Error::Core(Error::UnknownValue { .. }), Some(name)) => {
@@ -25,11 +26,4 @@ pub(crate) fn layers<'m>(model: &'m Model, only: Option<&str>) -> Result<&'m [La
             _ => error.into(),
         }
     })
-}
-
-/// The shapes of one input and of one output sample of `layers`.
-pub(crate) fn shapes(layers: &[Layer]) -> (Vec<usize>, Vec<usize>) {
-    let input = layers.first().map(|layer| layer.input_shape.clone()).unwrap_or_default();
-    let output = layers.last().map(|layer| layer.output_shape.clone()).unwrap_or_default();
-    (input, output)
 }

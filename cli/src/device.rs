@@ -8,7 +8,7 @@ use pollster::block_on;
 
 /// Opens the adapter that the user asked for, or the default one.
 pub(crate) fn open(common: &Common) -> Result<Gpu, Failure> {
-    let options = GpuOptions { adapter: common.adapter.clone(), limits: None };
+    let options = GpuOptions { adapter: common.adapter.clone(), ..GpuOptions::default() };
     Ok(block_on(Gpu::with_options(&options))?)
 }
 

@@ -1,6 +1,7 @@
 //! What goes wrong, as the contract has it: one line, a hint, an exit code.
 
-use locally_connected::{Error, keras};
+use locally_connected::Error;
+use locally_connected_keras as keras;
 use std::process::ExitCode;
 
 /// The request or a file is bad.

@@ -138,7 +138,7 @@ fn wrong_arrays() {
     let array = npy(&x);
     let values = |shape: &[usize]| {
         let count = shape.iter().product();
-        locally_connected::keras::npy::npy_bytes(shape, &vec![0.5; count]).expect("bytes")
+        locally_connected_keras::npy::npy_bytes(shape, &vec![0.5; count]).expect("bytes")
     };
     let whole = fs::read(&x).expect("a fixture");
     let header = |text: &str| {

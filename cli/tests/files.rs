@@ -169,7 +169,7 @@ fn a_layer_that_can_not_run_is_alone_with_it() {
         let shape: Vec<usize> = sizes.map(|n| n.as_u64().expect("a size") as usize).collect();
         let ones = vec![1.0; shape.iter().product()];
         let shape = [&[1], shape.as_slice()].concat();
-        let x = folder.file("x.npy", locally_connected::keras::npy::npy_bytes(&shape, &ones).expect("bytes"));
+        let x = folder.file("x.npy", locally_connected_keras::npy::npy_bytes(&shape, &ones).expect("bytes"));
         succeeds(&locally!["run", &model, "--layer", "locally_connected2d_2", "--input", x, "--output", &y]);
         fails(&locally!["convert", &model, folder.join("new.keras")], 2);
     });
@@ -239,7 +239,7 @@ fn inputs_as_people_have_them() {
     let (model, x, y) = (case.path("model"), npy(&case.path("x")), folder.join("y.npy"));
     let archive = |name: &str, names: &[&str]| {
         let arrays: Vec<_> = names.iter().map(|n| ((*n).to_owned(), x.shape.clone(), x.values.as_slice())).collect();
-        folder.file(name, locally_connected::keras::npy::npz_bytes(&arrays).expect("bytes"))
+        folder.file(name, locally_connected_keras::npy::npz_bytes(&arrays).expect("bytes"))
     };
     let run = |input: &Path| locally!["run", &model, "--input", input, "--output", &y];
     for name in ["one.npz", "one.npy"] {
@@ -252,7 +252,7 @@ fn inputs_as_people_have_them() {
     assert!(error.contains("none.npz"), "{error}");
     let values = |shape: &[usize]| {
         let count = shape.iter().product();
-        let bytes = locally_connected::keras::npy::npy_bytes(shape, &vec![0.5; count]).expect("bytes");
+        let bytes = locally_connected_keras::npy::npy_bytes(shape, &vec![0.5; count]).expect("bytes");
         folder.file("x.npy", bytes)
     };
     // The model takes (batch, 8, 5).

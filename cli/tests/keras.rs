@@ -8,10 +8,10 @@ use common::{
     Case, Folder, agree, all_agree, case, cases, disagreement, fails, fixture, in_parallel, npy, npz, succeeds, wide,
 };
 use locally_connected::Implementation;
-use locally_connected::headless::Gpu;
-use locally_connected::keras::Model;
-use locally_connected::keras::npy::NpyArray;
-use locally_connected::network::{Network, NetworkOptions};
+use locally_connected::headless::{Gpu, GpuOptions};
+use locally_connected::model::{Kind, Layer};
+use locally_connected_keras::ModelFile;
+use locally_connected_keras::npy::NpyArray;
 use pollster::block_on;
 
 fn supported() -> Vec<Case> {
@@ -40,31 +40,29 @@ fn every_supported_model_agrees_with_keras() {
 /// Every model in every way, whole and in pieces of a sample or two, without a process for each.
 #[test]
 fn every_implementation_agrees_with_keras() {
-    let gpu = block_on(Gpu::new()).expect("tests need an adapter");
+    let gpu = |sample_budget| {
+        block_on(Gpu::with_options(&GpuOptions { sample_budget, ..GpuOptions::default() }))
+            .expect("tests need an adapter")
+    };
+    let gpus = [None, Some(1)].map(|budget| (budget, gpu(budget)));
     for case in supported() {
-        let model = Model::read(&case.path("model")).expect("a model");
+        let file = ModelFile::read(case.path("model")).expect("a model");
+        let model = file.model(None).expect("it runs");
         let (x, dy) = (npy(&case.path("x")), npy(&case.path("dy")));
         let (y, expected) = (npy(&case.path("y")), npz(&case.path("grads")));
         for implementation in Implementation::ALL {
-            for sample_budget in [None, Some(1)] {
+            for (sample_budget, gpu) in &gpus {
                 let what = format!("{} by {} ({sample_budget:?})", case.name(), implementation.name());
-                let options = NetworkOptions { implementation, layer: None, sample_budget };
-                let network = block_on(Network::new(&gpu, &model, &options)).expect("a network");
-                assert_eq!(network.layers().count(), case.layers().len());
-                let values = block_on(network.forward(&x.values)).expect("an output");
+                let model = model.clone().with_implementation(implementation);
+                let loaded = block_on(model.upload(gpu.context())).expect("its weights");
+                let local = |layer: &&Layer| matches!(layer.kind, Kind::Local { .. });
+                assert_eq!(loaded.chain().layers.iter().filter(local).count(), case.layers().len());
+                let values = block_on(gpu.run(&loaded, &x.values)).expect("an output");
                 agree(&format!("y of {what}"), &NpyArray { shape: y.shape.clone(), values }, &y);
-                let found = block_on(network.backward(&x.values, &dy.values)).expect("gradients");
-                agree(&what, &NpyArray { shape: x.shape.clone(), values: found.input }, &expected["input"]);
-                let single = case.layers().len() == 1;
-                for layer in found.layers {
-                    let name = |what: &str| if single { what.into() } else { format!("{}/{what}", layer.name) };
-                    let kernel = NpyArray { shape: layer.kernel_shape.clone(), values: layer.kernel.clone() };
-                    agree(&what, &kernel, &expected[&name("kernel")]);
-                    assert_eq!(layer.bias_shape.is_some(), expected.contains_key(&name("bias")), "{what}");
-                    if let Some(shape) = layer.bias_shape.clone() {
-                        agree(&what, &NpyArray { shape, values: layer.bias.clone() }, &expected[&name("bias")]);
-                    }
-                }
+                let found = block_on(gpu.gradients(&loaded, &x.values, &dy.values)).expect("gradients");
+                let input = ("input".to_owned(), NpyArray { shape: x.shape.clone(), values: found.input });
+                let parameters = file.gradients(None, &found.parameters).expect("the layers' own gradients");
+                all_agree(&what, &parameters.into_iter().chain([input]).collect(), &expected);
             }
         }
     }
@@ -183,7 +181,7 @@ fn no_numbers_pass_through() {
     let sample = x.values.len() / x.shape[0];
     x.values[0] = f32::NAN;
     x.values[sample + 1] = f32::INFINITY;
-    let bytes = locally_connected::keras::npy::npy_bytes(&x.shape, &x.values).expect("bytes");
+    let bytes = locally_connected_keras::npy::npy_bytes(&x.shape, &x.values).expect("bytes");
     let (input, output) = (folder.file("x.npy", bytes), folder.join("y.npy"));
     succeeds(&locally!["run", case.path("model"), "--input", input, "--output", &output]);
     let (y, expected) = (npy(&output), npy(&case.path("y")));

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Folder, agree, all_agree, fails, in_parallel, npy, npz, succeeds};
-use locally_connected::keras::npy::NpyArray;
+use locally_connected_keras::npy::NpyArray;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 

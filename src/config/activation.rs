@@ -100,7 +100,10 @@ impl Activation {
             "LeakyReLU" => Self::Relu { negative_slope: 0.3, max_value: None, threshold: 0.0 },
             "ThresholdedReLU" => Self::Relu { negative_slope: 0.0, max_value: None, threshold: 1.0 },
             "ELU" => Self::Elu { alpha: 1.0 },
-            "PReLU" => return Err(Self::with_weights()),
+            "PReLU" => {
+                let what = "activation PReLU".into();
+                return Err(Error::Unsupported { what, with: "here: its slopes are weights".into() });
+            }
             _ => {
                 return Err(Error::UnknownValue {
                     argument: "activation",
@@ -109,11 +112,6 @@ impl Activation {
                 });
             }
         })
-    }
-
-    /// Why an activation with weights of its own can't be one of ours.
-    pub(crate) fn with_weights() -> Error {
-        Error::Unsupported { what: "activation PReLU".into(), with: "here: its slopes are weights".into() }
     }
 
     /// Whether each value depends on all of its row, the output's last axis.

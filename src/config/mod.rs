@@ -1,8 +1,6 @@
 //! What the user asks for, in Keras's names.
 
 mod activation;
-#[cfg(feature = "serde")]
-pub mod keras;
 mod layout;
 mod padding;
 

@@ -130,7 +130,11 @@ impl KerasLayout {
         Ok(kernel)
     }
 
-    pub(crate) fn check_len(self, geometry: &Geometry, found: usize) -> Result<()> {
+    /// Checks that a Keras variable is as long as [`KerasLayout::len`] says.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn check_len(self, geometry: &Geometry, found: usize) -> Result<()> {
         let expected = self.len(geometry);
         if found as u64 != expected {
             return Err(Error::Length { what: "kernel", expected, found: found as u64, shape: self.shape(geometry) });

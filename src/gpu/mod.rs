@@ -5,6 +5,7 @@
 mod constants;
 mod context;
 mod layer;
+mod model;
 mod operands;
 mod pipelines;
 mod profile;
@@ -18,6 +19,7 @@ mod weights;
 pub use context::Context;
 pub use layer::{Backward, Forward, KernelReadback, LocallyConnected};
 pub use layer::{TransposedBackward, TransposedLocallyConnected};
+pub use model::Loaded;
 pub use operands::{Binding, Bindings};
 pub(crate) use pipelines::Pipeline;
 pub use pipelines::Pipelines;

@@ -2,6 +2,7 @@
 
 use super::constants::Constants;
 use super::{BufferRange, Context, KernelBuffers, scoped};
+use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
 use crate::plan::{PlanOptions, Planner, TuneTable, cut};
 use crate::program::Program;
@@ -101,13 +102,19 @@ impl Weights {
     /// # Errors
     /// [`Error::NoBuffer`] where there is no parameter of that name; [`Error::OutOfMemory`].
     pub async fn create_gradient(&self, name: &str) -> Result<KernelBuffers> {
-        let Parameter { described, values } = self.parameter(name)?;
-        let device = self.context.device();
-        let (buffers, caught) = scoped(device, || {
-            let label = format!("locally-connected gradient of {name}");
-            let chunks = values.chunks().to_vec();
-            KernelBuffers::new(device, &label, &described.shape, crate::WeightType::F32, chunks)
-        });
+        let parameter = self.parameter(name)?.described.clone();
+        self.create(&Buffer { name: format!("gradient of {name}"), dtype: WeightType::F32, ..parameter }).await
+    }
+
+    /// Buffers for what a program calls `buffer`, a gradient say, cut as the device's limits need it.
+    ///
+    /// # Errors
+    /// Those of [`cut`]; [`Error::OutOfMemory`].
+    pub async fn create(&self, buffer: &Buffer) -> Result<KernelBuffers> {
+        let (device, chunks) = (self.context.device(), cut(&buffer.shape, self.context.profile())?);
+        let label = format!("locally-connected {}", buffer.name);
+        let (buffers, caught) =
+            scoped(device, || KernelBuffers::new(device, &label, &buffer.shape, buffer.dtype, chunks));
         caught.await?;
         Ok(buffers)
     }

@@ -162,7 +162,15 @@ impl Planner<'_> {
         // What is left of the budget is the operations' own.
         let memory_budget = self.options.memory_budget.map(|budget| budget - between);
         let within = self.with_options(super::PlanOptions { memory_budget, ..self.options });
-        let plan = |operation: &Operation| within.plan(operation, batch).map_err(|error| self.whole(error, between));
+        let plan = |operation: &Operation| {
+            within.plan(operation, batch).map_err(|error| {
+                let error = self.whole(error, between);
+                match program.layer_of(operation) {
+                    Some(layer) => error.in_layer(layer),
+                    None => error,
+                }
+            })
+        };
         let plans = program.operations.iter().map(plan).collect::<Result<Vec<_>>>()?;
 
         let mut memory = Memory::default();

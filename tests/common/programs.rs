@@ -12,7 +12,8 @@ pub(crate) type Values = BTreeMap<String, Vec<f32>>;
 
 /// A program bound on the device, with all its inputs written.
 pub(crate) struct ProgramRun {
-    pub(crate) weights: Weights,
+    /// Bytes of what other programs would share: parameters, tables and indices.
+    pub(crate) shared: u64,
     pub(crate) bound: locally_connected::Bound,
     outputs: Vec<(String, wgpu::Buffer)>,
     gradients: Vec<(String, KernelBuffers)>,
@@ -34,7 +35,7 @@ impl ProgramRun {
                     Usage::Input => inputs.push((name, GPU.upload(&given[&buffer.name]))),
                     Usage::Output => outputs.push((name, GPU.empty(buffer.shape.elements(batch)))),
                     Usage::Gradient => {
-                        let gradient = weights.create_gradient(&parameter_of(&buffer.name)).await?;
+                        let gradient = weights.create(buffer).await?;
                         gradients.push((name, gradient));
                     }
                     Usage::Parameter | Usage::Scratch => {}
@@ -48,7 +49,7 @@ impl ProgramRun {
                 bindings = bindings.with(name, gradient);
             }
             let bound = weights.bind(program, batch, &bindings).await?;
-            Ok(Self { weights, bound, outputs, gradients })
+            Ok(Self { shared: weights.bytes(), bound, outputs, gradients })
         })
     }
 
@@ -67,9 +68,4 @@ impl ProgramRun {
             values
         })
     }
-}
-
-/// `layer/grad_weights` is the gradient of `layer/weights`.
-fn parameter_of(gradient: &str) -> String {
-    gradient.replace("/grad_", "/")
 }

@@ -7,7 +7,7 @@ use crate::{gpu_record, setup};
 pub(crate) fn audit() -> Result {
     step("setup", setup::setup)?;
     // `test` compiles all features together, and the sets without wgpu.
-    for features in ["gpu", "gpu,serde", "gpu,keras", "headless"] {
+    for features in ["gpu", "gpu,serde", "headless"] {
         step(&format!("library with {features}"), || {
             let mut check = sh::cargo();
             check.args(["clippy", "--package", "locally-connected", "--lib", "--no-default-features", "--features"]);

@@ -3,11 +3,10 @@
 use crate::setup;
 use crate::sh::{self, Result};
 
-/// Runs `examples/digits.rs`, which compares our accuracy and predictions with Keras's and fails if they differ.
+/// Runs `keras/examples/digits.rs`, which compares our accuracy and predictions with Keras's and fails if they differ.
 pub(crate) fn demo() -> Result {
     setup::setup()?;
-    let example =
-        ["--package", "locally-connected", "--release", "--features", "headless,keras", "--example", "digits"];
+    let example = ["--package", "locally-connected-keras", "--release", "--example", "digits"];
     println!("demo: building (some minutes the first time)");
     sh::run(sh::cargo().arg("build").args(example))?;
     sh::run(sh::cargo().args(["run", "--quiet"]).args(example))

@@ -1,15 +1,15 @@
-//! What the library's features take along: no wgpu without `gpu`, no backend but the host's with it.
+//! What our libraries take along: no wgpu without the feature `gpu`, no backend but the host's with it.
 
 use crate::sh::{self, Result};
 
-/// Sets of features, each with the backends that wgpu has then; none where there is no wgpu.
-const SETS: [(&str, Option<&[&str]>); 5] = [
-    ("", None),
-    ("serde", None),
-    ("keras", None),
-    ("gpu", Some(&[])),
+/// Libraries with sets of features, each with the backends that wgpu has then; none where there is no wgpu.
+const SETS: [(&str, &str, Option<&[&str]>); 5] = [
+    ("locally-connected", "", None),
+    ("locally-connected", "serde", None),
+    ("locally-connected", "gpu", Some(&[])),
     // As in a host that has chosen a backend for its own wgpu.
-    ("gpu,wgpu/vulkan", Some(&["vulkan"])),
+    ("locally-connected", "gpu,wgpu/vulkan", Some(&["vulkan"])),
+    ("locally-connected-keras", "", None),
 ];
 
 /// Features of wgpu that bring a backend.
@@ -17,19 +17,21 @@ const BACKENDS: [&str; 9] =
     ["angle", "dx12", "gles", "metal", "noop", "vulkan", "vulkan-portability", "webgl", "webgpu"];
 
 pub(crate) fn features() -> Result {
-    for (features, expected) in SETS {
-        let library = ["--package", "locally-connected", "--no-default-features", "--features", features];
+    for (package, features, expected) in SETS {
+        let library = ["--package", package, "--no-default-features", "--features", features];
         let mut tree = sh::cargo();
         tree.args(["tree", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}"]);
         let tree = sh::capture(tree.args(library)).ok_or("`cargo tree` failed")?;
         let found = backends(&tree);
         if found.as_deref() != expected {
-            return Err(format!("features [{features}]: wgpu's backends are {found:?}, not {expected:?}"));
+            return Err(format!(
+                "{package} with features [{features}]: wgpu's backends are {found:?}, not {expected:?}"
+            ));
         }
     }
     // wgpu takes long to compile; the other steps have it with all features.
-    for (features, _) in SETS.iter().filter(|(_, wgpu)| wgpu.is_none()) {
-        let library = ["--package", "locally-connected", "--lib", "--no-default-features", "--features", features];
+    for (package, features, _) in SETS.iter().filter(|(.., wgpu)| wgpu.is_none()) {
+        let library = ["--package", package, "--lib", "--no-default-features", "--features", features];
         sh::run(sh::cargo().arg("check").args(library))?;
     }
     Ok(())

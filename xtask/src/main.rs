@@ -6,7 +6,7 @@
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
 //! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint`, on Linux `isa` |
 //! | `audit` | what takes longer: features of their own, a rehearsal of `gpu-record` |
-//! | `wasm`  | builds the library for `wasm32-unknown-unknown` |
+//! | `wasm`  | builds the libraries for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
 //! | `gpu-record` | proves and measures the kernels on a machine, borrowed or one's own: docs/gpu-record.md |
 //! | `net`   | saves what must not change while code is moved, or compares with it: WGSL, plans, results |
@@ -50,7 +50,7 @@ Usage: cargo xtask <command>
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
   test [ARG…]   format, lints, docs, tests, wasm and tint; ARGs go to `cargo test` (--release, a name, …)
   audit         what takes too long for `test`: sets of features, a rehearsal of gpu-record
-  wasm          build the library for wasm32-unknown-unknown
+  wasm          build the libraries for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
   gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
                 what it brought (docs/gpu-record.md)

@@ -1,4 +1,4 @@
-//! `cargo xtask wasm`: the library builds for the browser, as planner and shaders alone and with all features.
+//! `cargo xtask wasm`: the libraries build for the browser, that of the layers as planner and shaders alone, too.
 
 use crate::apt;
 use crate::sh::{self, Result};
@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const FEATURES: [&str; 2] = ["", "headless,keras"];
+/// Libraries, with sets of features.
+const LIBRARIES: [(&str, &str); 3] =
+    [("locally-connected", ""), ("locally-connected", "headless,serde"), ("locally-connected-keras", "")];
 
 /// Builds with rustup's target where it can be had, else with Debian's `rustc-web`.
 pub(crate) fn wasm() -> Result {
@@ -15,11 +17,11 @@ pub(crate) fn wasm() -> Result {
         debian_toolchain()?;
         println!("wasm: Debian's rustc-web, which builds the standard library too");
     }
-    for features in FEATURES {
+    for (package, features) in LIBRARIES {
         let mut cargo = if debian { debian_cargo() } else { sh::cargo() };
         // `cargo rustc` gives the last words to the library alone; a host's RUSTFLAGS are for the host.
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_RUSTFLAGS");
-        cargo.args(["rustc", "--package", "locally-connected", "--lib", "--target", TARGET]);
+        cargo.args(["rustc", "--package", package, "--lib", "--target", TARGET]);
         if debian {
             cargo.arg("-Zbuild-std=std,panic_abort");
         }
@@ -28,7 +30,7 @@ pub(crate) fn wasm() -> Result {
         cargo.args(["--no-default-features", "--features", features]);
         sh::run(cargo.args(["--", "-D", "warnings"]))?;
     }
-    println!("wasm: the library builds for {TARGET}");
+    println!("wasm: the libraries build for {TARGET}");
     Ok(())
 }
 

@@ -11,13 +11,14 @@ use super::workloads::{Dtype, Pass, Workload, work};
 use crate::failure::Failure;
 use locally_connected::geometry::Geometry;
 use locally_connected::headless::Gpu;
-use locally_connected::kernel::Tables;
-use locally_connected::plan::{self, Gradients, Planner, chunks};
+use locally_connected::model::{layer_backward, layer_forward};
+use locally_connected::plan::{Planner, ProgramPlan};
 use locally_connected::{
-    Backward, Bound, Error, Forward, Implementation, KernelBuffers, LocallyConnected, PlanOptions, wgpu,
+    Backward, Bound, Error, Forward, Gradients, Implementation, KernelBuffers, LocallyConnected, PlanOptions, wgpu,
 };
 use pollster::block_on;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Fewest samples of a row, unless one takes so long that the time is over before.
@@ -63,7 +64,7 @@ impl Bench<'_> {
 struct Variant {
     implementation: Implementation,
     dtype: Dtype,
-    geometry: Geometry,
+    geometry: Arc<Geometry>,
     /// Which of the plan's.
     setup: usize,
 }
@@ -79,20 +80,20 @@ struct Built {
 struct Case {
     variants: Vec<usize>,
     pass: Pass,
-    plans: Vec<plan::Plan>,
+    plans: Vec<ProgramPlan>,
     bound: Vec<Bound>,
     samples: Vec<Sample>,
     seconds: f64,
 }
 
 impl Case {
-    /// Of each plan; never [`Implementation::Auto`].
+    /// Of each operation that has several; never [`Implementation::Auto`].
     fn implementations(&self) -> impl Iterator<Item = Implementation> {
-        self.plans.iter().map(|plan| plan.implementation)
+        self.plans.iter().flat_map(|plan| &plan.plans).filter_map(|plan| plan.implementation)
     }
 
     fn kernels(&self) -> impl Iterator<Item = locally_connected::kernel::Variant> {
-        self.plans.iter().flat_map(|plan| &plan.dispatches).map(|dispatch| dispatch.variant)
+        self.plans.iter().flat_map(ProgramPlan::dispatches).map(|dispatch| dispatch.variant)
     }
 }
 
@@ -120,7 +121,7 @@ impl<'a> Subject<'a> {
         let mut variants = Vec::new();
         for &dtype in &bench.plan.dtypes {
             for &implementation in &bench.plan.implementations {
-                let geometry = workload.geometry(implementation, dtype)?;
+                let geometry = Arc::new(workload.geometry(implementation, dtype)?);
                 let variant = |setup| Variant { implementation, dtype, geometry: geometry.clone(), setup };
                 variants.extend((0..bench.plan.setups.len()).map(variant));
             }
@@ -206,17 +207,15 @@ impl<'a> Subject<'a> {
 
     /// A case by its plans.
     fn resolve(&self, index: usize, pass: Pass, batch: u32) -> Result<Case, Error> {
-        let Variant { geometry, implementation, setup, .. } = &self.variants[index];
+        let Variant { geometry: layer, setup, .. } = &self.variants[index];
         let profile = self.bench.gpu.context().profile();
-        let (tables, chunks) = (Tables::new(geometry), chunks(geometry, profile)?);
-        let options = self.bench.options(*setup);
-        let planner = Planner::new(geometry, &tables, &chunks, profile).with_options(options);
+        let planner = Planner::new(profile).with_options(self.bench.options(*setup));
         let mut plans = Vec::new();
         if pass.has_forward() {
-            plans.push(planner.forward(batch, *implementation, false)?);
+            plans.push(planner.program(&layer_forward(layer, false), batch)?);
         }
         if pass.has_backward() {
-            plans.push(planner.backward(batch, *implementation, Gradients::ALL)?);
+            plans.push(planner.program(&layer_backward(layer, Gradients::ALL), batch)?);
         }
         Ok(Case { variants: vec![index], pass, plans, bound: Vec::new(), samples: Vec::new(), seconds: 0.0 })
     }
@@ -244,7 +243,7 @@ impl<'a> Subject<'a> {
                 layers.push(key);
             }
         }
-        let scratch = cases.iter().flat_map(|case| &case.plans).map(plan::Plan::scratch_bytes).sum::<u64>();
+        let scratch = cases.iter().flat_map(|case| &case.plans).map(|plan| plan.memory.scratch).sum::<u64>();
         let needed = scratch
             + layers.iter().map(|(_, dtype)| weights(*dtype)).sum::<u64>()
             + x
@@ -308,7 +307,7 @@ impl<'a> Subject<'a> {
         }
         let geometry = &self.variants[index].geometry;
         let bench = self.bench;
-        let layer = block_on(LocallyConnected::with_geometry(bench.gpu.context(), geometry.clone()))?;
+        let layer = block_on(LocallyConnected::with_geometry(bench.gpu.context(), Geometry::clone(geometry)))?;
         layer.write_canonical(&bench.noise.values(geometry.weights()))?;
         if geometry.biases() > 0 {
             layer.write_bias(&bench.noise.values(geometry.biases()))?;
@@ -386,7 +385,7 @@ impl<'a> Subject<'a> {
     }
 
     fn rows(&self, case: &Case, batch: u32) -> Vec<(Row, Vec<String>)> {
-        // Where `auto` takes two for both passes, the forward pass's stands for them.
+        // Where `auto` takes several, the first operation's stands for them.
         let (Some(implementation), Some(times)) = (case.implementations().next(), spreads(&case.samples)) else {
             return Vec::new();
         };

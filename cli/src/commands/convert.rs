@@ -4,23 +4,23 @@ use crate::args::{Common, Convert};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{chain, memory, output};
-use locally_connected::keras::{Error, FileFormat, Local, write_file};
+use locally_connected_keras::{Error, FileFormat, Local, write_file};
 
 pub(crate) fn convert(common: &Common, args: &Convert) -> Result<(), Failure> {
     let format = FileFormat::from_path(&args.out)?;
     output::check_destination(&args.out)?;
     let progress = Progress::start(common.quiet, "reading the model");
-    let mut model = chain::open(&args.model)?;
+    let mut file = chain::open(&args.model)?;
     progress.set("converting");
     if let Some(layout) = args.implementation {
         let elements = |layer: &Local| layout.keras().len(&layer.geometry);
-        let kernels = model.locals().map(|(_, local)| elements(local)).fold(0, u64::saturating_add);
+        let kernels = file.locals().map(|(_, local)| elements(local)).fold(0, u64::saturating_add);
         // The new kernels, the file's bytes, and what a format makes of the one on the way to the other.
         let needed = kernels.saturating_mul(4 * 3);
         memory::check(&format!("the layout of implementation {}", layout.keras().number()), needed)?;
-        model = model.with_implementation(layout.keras())?;
+        file = file.with_implementation(layout.keras())?;
     }
-    let bytes = model.to_bytes(format).map_err(|error| match error {
+    let bytes = file.to_bytes(format).map_err(|error| match error {
         Error::UnsupportedLayers(_) => {
             Failure::from(error).with_help("only models of which every layer runs here can be written")
         }

@@ -8,9 +8,8 @@ use crate::failure::Failure;
 use crate::format::{bytes, count, table};
 use crate::progress::Progress;
 use crate::{chain, device, output};
-use locally_connected::config::keras;
-use locally_connected::keras::{Kind, Layer, Model};
 use locally_connected::{DeviceProfile, Error, Implementation};
+use locally_connected_keras::{self as keras, FileLayer, LayerKind, ModelFile};
 use report::{Costs, Report, time};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ struct Device {
 
 pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let model = chain::open(&args.model)?;
+    let file = chain::open(&args.model)?;
     let (adapters, chosen) = device::choose(common)?;
     let device = match chosen.and_then(|chosen| adapters.get(chosen)) {
         Some(adapter) => {
@@ -34,31 +33,31 @@ pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
         None => Device { profile: DeviceProfile::webgpu_defaults(), adapter: None },
     };
     progress.set("planning");
-    let reports = model
+    let reports = file
         .locals()
         .map(|(layer, local)| Report::new(layer, local, &device.profile, args.batch))
         .collect::<Result<Vec<_>, Error>>()?;
     drop(progress);
     if args.json {
-        output::print_json(&to_json(args, &model, &device, &reports))
+        output::print_json(&to_json(args, &file, &device, &reports))
     } else {
-        output::print(&to_text(args, &model, &device, &reports))
+        output::print(&to_text(args, &file, &device, &reports))
     }
 }
 
 /// Whether the model runs as a whole, and else why not.
-fn problem(model: &Model) -> Option<String> {
-    model.check_runnable().err().map(|error| error.to_string())
+fn problem(file: &ModelFile) -> Option<String> {
+    file.check_runnable().err().map(|error| error.to_string())
 }
 
-fn runs(layer: &Layer) -> bool {
-    !matches!(layer.kind, Kind::Unsupported { .. })
+fn runs(layer: &FileLayer) -> bool {
+    !matches!(layer.kind, LayerKind::Unsupported { .. })
 }
 
 /// The layers that Keras computes in 16 bits, by its name of that.
-fn reduced(model: &Model) -> BTreeMap<&str, Vec<&str>> {
+fn reduced(file: &ModelFile) -> BTreeMap<&str, Vec<&str>> {
     let mut reduced = BTreeMap::<_, Vec<_>>::new();
-    for layer in model.all_layers().filter(|layer| layer.class_name != "InputLayer") {
+    for layer in file.all_layers().filter(|layer| layer.class_name != "InputLayer") {
         if let Some(policy) = layer.dtype_policy().filter(|policy| policy.ends_with("float16")) {
             reduced.entry(policy).or_default().push(layer.name.as_str());
         }
@@ -67,15 +66,15 @@ fn reduced(model: &Model) -> BTreeMap<&str, Vec<&str>> {
 }
 
 /// Why a layer doesn't run here, where it doesn't and more is known than its class.
-fn reason(layer: &Layer) -> Option<&str> {
+fn reason(layer: &FileLayer) -> Option<&str> {
     match &layer.kind {
-        Kind::Unsupported { reason } => reason.as_deref(),
+        LayerKind::Unsupported { reason } => reason.as_deref(),
         _ => None,
     }
 }
 
-fn to_json(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>]) -> Value {
-    let layer = |layer: &Layer| {
+fn to_json(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>]) -> Value {
+    let layer = |layer: &FileLayer| {
         json!({
             "name": layer.name,
             "class": layer.class_name,
@@ -88,12 +87,12 @@ fn to_json(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>
     };
     json!({
         "file": args.model.display().to_string(),
-        "name": model.name,
-        "keras_version": model.keras_version(),
-        "runs": problem(model).is_none(),
-        "problem": problem(model),
-        "chain": model.all_layers().map(layer).collect::<Vec<_>>(),
-        "reduced_precision": reduced(model),
+        "name": file.name,
+        "keras_version": file.keras_version(),
+        "runs": problem(file).is_none(),
+        "problem": problem(file),
+        "chain": file.all_layers().map(layer).collect::<Vec<_>>(),
+        "reduced_precision": reduced(file),
         "adapter": device.adapter,
         "batch": args.batch,
         "layers": reports.iter().map(layer_to_json).collect::<Vec<_>>(),
@@ -115,8 +114,14 @@ fn layer_to_json(report: &Report<'_>) -> Value {
         "connected_weights": report.connected,
         "nonzero_fraction": report.nonzero_fraction(),
         "implementations": implementations.collect::<Vec<_>>(),
-        "auto": report.auto.as_ref().ok().map(|[forward, backward]| {
-            json!({ "forward": number(*forward), "backward": number(*backward) })
+        "auto": report.auto.as_ref().ok().map(|auto| {
+            json!({
+                "forward": number(auto.forward),
+                // None where its operations take different ones.
+                "backward": auto.backward().map(number),
+                "grad_weights": number(auto.grad_weights),
+                "grad_input": number(auto.grad_input),
+            })
         }),
         "auto_reason": report.reasons().join("; "),
     })
@@ -146,13 +151,13 @@ fn costs_to_json(report: &Report<'_>, implementation: Implementation, costs: &Re
     }
 }
 
-fn to_text(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>]) -> String {
-    let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.model.display(), model.name, model.keras_version());
-    match problem(model) {
+fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>]) -> String {
+    let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.model.display(), file.name, file.keras_version());
+    match problem(file) {
         None => text.push_str("runs as a whole\n"),
         Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),
     }
-    for (policy, layers) in reduced(model) {
+    for (policy, layers) in reduced(file) {
         text.push_str(&format!(
             "computed in f32 here, in {policy} by Keras, which is 5e-4 to 3e-3 off: {}\n",
             layers.join(", ")
@@ -163,7 +168,7 @@ fn to_text(args: &Inspect, model: &Model, device: &Device, reports: &[Report<'_>
         None => format!("no adapter here; planned for WebGPU's default limits, batch {}\n\n", args.batch),
     });
     let mut layers = table(["layer", "class", "input", "output", "parameters"]);
-    for layer in model.all_layers() {
+    for layer in file.all_layers() {
         let parameters = reports.iter().find(|report| report.layer.name == layer.name);
         let shape = |shape: &[usize]| if shape.is_empty() { "?".to_owned() } else { tuple(shape) };
         layers.add_row([

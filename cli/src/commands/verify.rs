@@ -9,9 +9,9 @@ use crate::progress::Progress;
 use crate::{chain, device, output};
 use expected::Expected;
 use locally_connected::headless::Gpu;
-use locally_connected::keras::{self, Layer, Local, Model};
-use locally_connected::network::{Network, NetworkOptions};
+use locally_connected::model::{Model, names};
 use locally_connected::{Error, Implementation};
+use locally_connected_keras::{FileLayer, Local};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -45,12 +45,15 @@ impl Row {
 
 pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let mut model = chain::open(&args.model)?;
+    let mut file = chain::open(&args.model)?;
     // What is frozen has gradients, too.
-    model.locals_mut().for_each(|(_, local)| local.trainable = true);
-    let layers: Vec<(&Layer, &Local)> = match &args.layer {
-        Some(name) => chain::layers(&model, Some(name))?.iter().filter_map(|l| Some((l, l.local()?))).collect(),
-        None => model.locals().collect(),
+    file.locals_mut().for_each(|(_, local)| local.trainable = true);
+    let layers: Vec<(&FileLayer, &Local)> = match &args.layer {
+        Some(name) => {
+            chain::model(&file, Some(name))?;
+            file.layer(name).and_then(|layer| Some((layer, layer.local()?))).into_iter().collect()
+        }
+        None => file.locals().collect(),
     };
     if layers.is_empty() {
         return Err(Failure::request(format!(
@@ -63,10 +66,11 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     for (layer, local) in layers {
         progress.set(format!("{}: the reference", layer.name));
         let expected = Expected::new(local, args.batch)?;
+        let model = chain::model(&file, Some(&layer.name))?;
         for implementation in Implementation::ALL {
             progress.set(format!("{}: {}", layer.name, implementation.name()));
-            let errors = match run(&gpu, &model, layer, local, &expected, implementation) {
-                Err(keras::Error::Core(error)) if is_refusal(error.cause()) => Err(error.cause().clone()),
+            let errors = match run(&gpu, &model, &layer.name, &expected, implementation) {
+                Err(error) if is_refusal(error.cause()) => Err(error.cause().clone()),
                 other => Ok(other?),
             };
             rows.push(Row { layer: layer.name.clone(), implementation, errors });
@@ -85,24 +89,22 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
 fn run(
     gpu: &Gpu,
     model: &Model,
-    layer: &Layer,
-    local: &Local,
+    layer: &str,
     expected: &Expected,
     implementation: Implementation,
-) -> keras::Result<Errors> {
-    let options = NetworkOptions { implementation, layer: Some(layer.name.clone()), ..Default::default() };
-    let network = block_on(Network::new(gpu, model, &options))?;
-    let output = block_on(network.forward(&expected.input))?;
-    let gradients = block_on(network.backward(&expected.input, &expected.grad_output))?;
-    let Some(weights) = gradients.layers.first() else {
-        return Err(Error::Missing { what: "the layer's gradients", why: "they are compared" }.into());
+) -> Result<Errors, Error> {
+    let loaded = block_on(model.clone().with_implementation(implementation).upload(gpu.context()))?;
+    let output = block_on(gpu.run(&loaded, &expected.input))?;
+    let gradients = block_on(gpu.gradients(&loaded, &expected.input, &expected.grad_output))?;
+    let Some(grad_weights) = gradients.parameters.get(&names::grad_weights(layer)) else {
+        return Err(Error::Missing { what: "the layer's gradients", why: "they are compared" });
     };
-    let kernel = local.layout.to_canonical(&local.geometry, &weights.kernel)?;
+    let grad_bias = gradients.parameters.get(&names::grad_bias(layer));
     Ok([
         Some(expected.output.error(&output)),
         Some(expected.grad_input.error(&gradients.input)),
-        Some(expected.grad_kernel.error(&kernel)),
-        weights.bias_shape.is_some().then(|| expected.grad_bias.error(&weights.bias)),
+        Some(expected.grad_kernel.error(grad_weights)),
+        grad_bias.map(|grad_bias| expected.grad_bias.error(grad_bias)),
     ])
 }
 

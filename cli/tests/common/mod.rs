@@ -12,7 +12,7 @@
 #[path = "../../../tests/common/near.rs"]
 mod near;
 
-use locally_connected::keras::npy::{NpyArray, read_npy, read_npz};
+use locally_connected_keras::npy::{NpyArray, read_npy, read_npz};
 pub(crate) use near::disagreement;
 use near::largest;
 use serde_json::Value;

@@ -1,10 +1,12 @@
 //! What is known of each locally connected layer, and what the planner makes of it.
 
-use locally_connected::geometry::{KerasLayout, SparseIndex};
-use locally_connected::keras::{Layer, Local};
-use locally_connected::kernel::Tables;
-use locally_connected::plan::{Estimate, Gradients, Planner, chunks};
-use locally_connected::{DeviceProfile, Error, Implementation, WeightType};
+use locally_connected::geometry::KerasLayout;
+use locally_connected::model::{layer_backward, layer_forward};
+use locally_connected::ops::Shape;
+use locally_connected::plan::{Estimate, Planner, ProgramPlan, cut};
+use locally_connected::{DeviceProfile, Error, Geometry, Gradients, Implementation};
+use locally_connected_keras::{FileLayer, Local};
+use std::sync::Arc;
 
 /// What one implementation of one layer takes, the samples themselves left out.
 pub(super) struct Costs {
@@ -17,19 +19,49 @@ pub(super) struct Costs {
     pub(super) backward: Estimate,
 }
 
+/// What `auto` takes: one for each operation that has several.
+pub(super) struct Auto {
+    pub(super) forward: Implementation,
+    pub(super) grad_weights: Implementation,
+    pub(super) grad_input: Implementation,
+    /// Of both passes.
+    estimates: [Estimate; 2],
+}
+
+impl Auto {
+    fn new(planner: &Planner<'_>, geometry: &Geometry, batch: u32) -> Result<Self, Error> {
+        let plans = Costs::plans(planner, geometry, Implementation::Auto, batch)?;
+        let estimates = plans.each_ref().map(|plan| Estimate::of_program(plan, planner.profile));
+        let taken = plans.iter().flat_map(|plan| &plan.plans).filter_map(|plan| plan.implementation);
+        match taken.collect::<Vec<_>>()[..] {
+            [forward, grad_weights, grad_input] => Ok(Self { forward, grad_weights, grad_input, estimates }),
+            _ => Err(Error::NoImplementation),
+        }
+    }
+
+    /// The one of the backward pass; none where its operations take different ones.
+    pub(super) fn backward(&self) -> Option<Implementation> {
+        (self.grad_weights == self.grad_input).then_some(self.grad_input)
+    }
+}
+
 /// A locally connected layer and everything there is to say about it.
 pub(super) struct Report<'m> {
-    pub(super) layer: &'m Layer,
+    pub(super) layer: &'m FileLayer,
     pub(super) local: &'m Local,
     pub(super) connected: u64,
     pub(super) nonzero: u64,
     pub(super) implementations: Vec<(Implementation, Result<Costs, Error>)>,
-    /// What `auto` takes forward and backward.
-    pub(super) auto: Result<[Implementation; 2], Error>,
+    pub(super) auto: Result<Auto, Error>,
 }
 
 impl<'m> Report<'m> {
-    pub(super) fn new(layer: &'m Layer, local: &'m Local, profile: &DeviceProfile, batch: u32) -> Result<Self, Error> {
+    pub(super) fn new(
+        layer: &'m FileLayer,
+        local: &'m Local,
+        profile: &DeviceProfile,
+        batch: u32,
+    ) -> Result<Self, Error> {
         let geometry = &local.geometry;
         let nonzero = |values: &[f32]| values.iter().filter(|&&value| value != 0.0).count() as u64;
         let nonzero = match local.layout {
@@ -37,25 +69,15 @@ impl<'m> Report<'m> {
             KerasLayout::Implementation2 => nonzero(&local.canonical()?),
             _ => nonzero(&local.kernel),
         };
-        let tables = Tables::new(geometry);
-        let chunks = chunks(geometry, profile);
-        let planner = || {
-            let chunks = chunks.as_deref().map_err(Error::clone)?;
-            Ok(Planner::new(geometry, &tables, chunks, profile))
-        };
-        let costs = |implementation| Costs::new(&planner()?, implementation, batch);
-        let auto = || {
-            let planner = planner()?;
-            let forward = planner.forward(batch, Implementation::Auto, false)?.implementation;
-            Ok([forward, planner.backward(batch, Implementation::Auto, Gradients::ALL)?.implementation])
-        };
+        let planner = Planner::new(profile);
+        let costs = |implementation| Costs::new(&planner, geometry, implementation, batch);
         Ok(Self {
             layer,
             local,
             connected: geometry.connected_weights(),
             nonzero,
             implementations: Implementation::ALL.map(|implementation| (implementation, costs(implementation))).into(),
-            auto: auto(),
+            auto: Auto::new(&planner, geometry, batch),
         })
     }
 
@@ -71,7 +93,9 @@ impl<'m> Report<'m> {
     /// Whether `auto` takes this implementation forward and backward.
     pub(super) fn is_auto(&self, implementation: Implementation) -> [bool; 2] {
         match &self.auto {
-            Ok(auto) => auto.map(|taken| taken == implementation),
+            Ok(auto) => {
+                [auto.forward == implementation, [auto.grad_weights, auto.grad_input].contains(&implementation)]
+            }
             Err(_) => [false; 2],
         }
     }
@@ -84,42 +108,56 @@ impl<'m> Report<'m> {
         };
         let possible: Vec<_> =
             self.implementations.iter().filter_map(|(name, costs)| Some((*name, costs.as_ref().ok()?))).collect();
-        let pass = |name: &str, taken: Implementation, estimate: &dyn Fn(&Costs) -> Estimate| {
-            let chosen = possible.iter().find(|(implementation, _)| *implementation == taken);
-            let numbers = chosen.map_or(String::new(), |(_, costs)| numbers(&estimate(costs)));
-            let others = possible.iter().filter(|(implementation, _)| *implementation != taken);
+        let pass = |name: &str, taken: &str, of: &Estimate, estimate: &dyn Fn(&Costs) -> Estimate| {
+            let others = possible.iter().filter(|(implementation, _)| implementation.name() != taken);
             let others: Vec<_> =
                 others.map(|(other, costs)| format!("{} {}", other.name(), time(estimate(costs).seconds))).collect();
+            let numbers = numbers(of);
             match others.is_empty() {
-                true => format!("{name} {}, the only one that is possible: expected {numbers}", taken.name()),
-                false => format!("{name} {}: expected {numbers}, against {}", taken.name(), others.join(" and ")),
+                true => format!("{name} {taken}, the only one that is possible: expected {numbers}"),
+                false => format!("{name} {taken}: expected {numbers}, against {}", others.join(" and ")),
             }
         };
-        vec![pass("forward", auto[0], &|costs| costs.forward), pass("backward", auto[1], &|costs| costs.backward)]
+        let backward = match auto.backward() {
+            Some(both) => both.name().to_owned(),
+            None => format!("{} for the weights, {} for the input", auto.grad_weights.name(), auto.grad_input.name()),
+        };
+        let [forward_estimate, backward_estimate] = &auto.estimates;
+        vec![
+            pass("forward", auto.forward.name(), forward_estimate, &|costs| costs.forward),
+            pass("backward", &backward, backward_estimate, &|costs| costs.backward),
+        ]
     }
 }
 
 impl Costs {
-    fn new(planner: &Planner<'_>, implementation: Implementation, batch: u32) -> Result<Self, Error> {
-        let (geometry, profile) = (planner.geometry, planner.profile);
-        let forward = planner.forward(batch, implementation, false)?;
-        let backward = planner.backward(batch, implementation, Gradients::ALL)?;
-        let uniforms = |dispatches: usize| profile.params_stride() * dispatches as u64;
-        let kernel = |dtype| planner.chunks.iter().map(|chunk| chunk.bytes(dtype)).sum::<u64>();
-        let index = match implementation {
-            Implementation::SparseGather => 4 * SparseIndex::len_of(geometry),
-            _ => 0,
-        };
-        let weights =
-            kernel(geometry.config().dtype) + 4 * (geometry.biases() + planner.tables.data.len() as u64) + index;
-        let gradients = kernel(WeightType::F32) + 4 * geometry.biases();
-        let forward_bytes = weights + forward.scratch_bytes() + uniforms(forward.dispatches.len());
+    /// Forward and backward.
+    fn plans(
+        planner: &Planner<'_>,
+        geometry: &Geometry,
+        implementation: Implementation,
+        batch: u32,
+    ) -> Result<[ProgramPlan; 2], Error> {
+        let layer = Arc::new(geometry.with_implementation(implementation));
+        let forward = planner.program(&layer_forward(&layer, false), batch)?;
+        Ok([forward, planner.program(&layer_backward(&layer, Gradients::ALL), batch)?])
+    }
+
+    fn new(
+        planner: &Planner<'_>,
+        geometry: &Geometry,
+        implementation: Implementation,
+        batch: u32,
+    ) -> Result<Self, Error> {
+        let [forward, backward] = Self::plans(planner, geometry, implementation, batch)?;
+        let own = forward.memory;
+        let forward_bytes = own.parameters + own.constants + own.bound();
         Ok(Self {
             forward_bytes,
-            backward_bytes: forward_bytes + gradients + backward.scratch_bytes() + uniforms(backward.dispatches.len()),
-            chunks: planner.chunks.len(),
-            forward: Estimate::of(&forward, profile),
-            backward: Estimate::of(&backward, profile),
+            backward_bytes: forward_bytes + backward.memory.gradients + backward.memory.bound(),
+            chunks: cut(&Shape::of_weights(geometry), planner.profile)?.len(),
+            forward: Estimate::of_program(&forward, planner.profile),
+            backward: Estimate::of_program(&backward, planner.profile),
         })
     }
 }

@@ -3,8 +3,8 @@
 use crate::failure::Failure;
 use crate::memory;
 use half::f16;
-use locally_connected::keras::Local;
 use locally_connected::{Activation, WeightType, reference};
+use locally_connected_keras::Local;
 
 /// Operands and results of one layer.
 pub(super) struct Expected {

@@ -1,0 +1,405 @@
+//! What can go wrong with a file, with the numbers and names that explain it.
+
+use thiserror::Error;
+
+/// `Result` with the error of reading, writing and running models.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a model could not be read, written or run.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{path}: {message}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system says.
+        message: String,
+    },
+    /// A file is malformed or holds something else than expected.
+    #[error("{path}: {}", one_line(problem))]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: Box<Problem>,
+    },
+    /// A model has layers that can't be run here: every such layer.
+    #[error("layers that can't be run here: {}", list(.0))]
+    UnsupportedLayers(Vec<UnsupportedLayer>),
+    /// A model isn't a chain of layers with one input and one output.
+    #[error("a model with {0} is not supported here: only a chain of layers with one input and one output is")]
+    NotAChain(NotAChain),
+    /// What is wrong with a layer, an array or a device.
+    #[error(transparent)]
+    Core(#[from] locally_connected::Error),
+}
+
+fn list(layers: &[UnsupportedLayer]) -> String {
+    layers.iter().map(UnsupportedLayer::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A layer that can't be run here.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{name} ({class}{})", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+pub struct UnsupportedLayer {
+    /// Its name.
+    pub name: String,
+    /// Its class.
+    pub class: String,
+    /// Why not, where it isn't the class alone.
+    pub reason: Option<String>,
+}
+
+/// Why a model isn't a chain of layers.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotAChain {
+    /// A layer is called more than once.
+    #[error("layer \"{layer}\" called {calls} times")]
+    Calls {
+        /// The layer.
+        layer: String,
+        /// How often it is called.
+        calls: usize,
+    },
+    /// A layer has more than one input.
+    #[error("layer \"{layer}\" with {inputs} inputs")]
+    Inputs {
+        /// The layer.
+        layer: String,
+        /// How many it has.
+        inputs: usize,
+    },
+    /// The model has another number of inputs or outputs than one.
+    #[error("{} {list} ({})", layers.len(), layers.join(", "))]
+    Ends {
+        /// `inputs` or `outputs`.
+        list: &'static str,
+        /// Those that there are.
+        layers: Vec<String>,
+    },
+    /// A layer's output goes to several layers.
+    #[error("layer \"{0}\" whose output goes to several layers")]
+    Branch(String),
+    /// A layer feeds itself, through others or at once.
+    #[error("layer \"{0}\" that feeds itself")]
+    Circle(String),
+    /// Layers lie beside the way from input to output.
+    #[error("{on_the_way} of its {layers} layers on the way from input to output")]
+    Beside {
+        /// Layers on the way.
+        on_the_way: usize,
+        /// All layers.
+        layers: usize,
+    },
+}
+
+fn arrays(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        _ => format!("{}: {}", names.len(), names.join(", ")),
+    }
+}
+
+/// Messages of other crates may have several lines, or quote bytes of the file.
+fn one_line(problem: &Problem) -> String {
+    problem.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What is wrong with a file's contents, or stands in the way of writing them.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The file name ends in none of the extensions that are known.
+    #[error("unknown format: the name must end in .h5, .hdf5, .keras, .safetensors or .npz")]
+    UnknownExtension,
+    /// The bytes are no file of that format.
+    #[error("not a readable {format}: {message}")]
+    Unreadable {
+        /// Which format.
+        format: &'static str,
+        /// What its reader says.
+        message: String,
+    },
+    /// The bytes are no `.npy` file.
+    #[error("not an .npy file: it doesn't begin with \\x93NUMPY")]
+    NotNpy,
+    /// What the reader or writer of a format says.
+    #[error("{0}")]
+    Format(String),
+    /// The file ends before its contents do.
+    #[error("the file is cut off: it has {found} of {expected} bytes")]
+    CutOff {
+        /// Bytes found.
+        found: u64,
+        /// Bytes expected.
+        expected: u64,
+    },
+    /// The file holds no whole model.
+    #[error("{0}")]
+    NoModel(&'static str),
+    /// A version of a format that isn't known.
+    #[error("version {found} of {of} isn't known")]
+    Version {
+        /// Which format.
+        of: &'static str,
+        /// The version found.
+        found: u32,
+    },
+    /// A file of Keras 3, with what is wrong with it.
+    #[error("{problem} (saved by Keras {version}; of Keras 3, Sequential models are read)")]
+    KerasVersion {
+        /// The version of Keras that wrote it.
+        version: String,
+        /// What is wrong.
+        problem: Box<Problem>,
+    },
+    /// Something is wrong with a part of the file.
+    #[error("{part}: {problem}")]
+    In {
+        /// Which part.
+        part: String,
+        /// What is wrong with it.
+        problem: Box<Problem>,
+    },
+    /// Text that should be JSON isn't.
+    #[error("{what} is no JSON: {message}")]
+    Json {
+        /// Which text.
+        what: &'static str,
+        /// What the parser says.
+        message: String,
+    },
+    /// Something is of another kind than expected.
+    #[error("{what} is no {expected}")]
+    Malformed {
+        /// What.
+        what: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// Something that must be there isn't.
+    #[error("{what} has no {part}")]
+    Lacks {
+        /// What lacks it.
+        what: String,
+        /// What is missing.
+        part: String,
+    },
+    /// An attribute of the file that the reader can't decode.
+    #[error("attribute \"{0}\" can't be decoded")]
+    Attribute(String),
+    /// A model of a class that can't be read.
+    #[error("a model of class {0} can't be read: only Sequential and functional models can")]
+    ModelClass(String),
+    /// Two layers have the same name.
+    #[error("two layers are named \"{0}\"")]
+    TwoLayers(String),
+    /// The calls of a layer are of a form that isn't known.
+    #[error("the inputs of layer \"{0}\" can't be followed")]
+    Inputs(String),
+    /// A layer takes the output of one that isn't there.
+    #[error("layer \"{layer}\" takes the output of \"{from}\", which isn't there")]
+    UnknownInput {
+        /// The layer.
+        layer: String,
+        /// The one that isn't there.
+        from: String,
+    },
+    /// The model's list of inputs or outputs names a layer that isn't there.
+    #[error("\"{layer}\" is listed among the model's {list}, but there is no such layer")]
+    UnknownEnd {
+        /// The layer.
+        layer: String,
+        /// `inputs` or `outputs`.
+        list: &'static str,
+    },
+    /// Layers feed each other in a circle.
+    #[error("{0} of the model's layers feed each other in a circle")]
+    Circle(usize),
+    /// A layer's own config has another rank than its class.
+    #[error("its config has {0} spatial axes")]
+    Rank(usize),
+    /// `Reshape` to a shape of another size.
+    #[error("{from:?} can't be reshaped to {to:?}")]
+    Reshape {
+        /// The shape of its input.
+        from: Vec<usize>,
+        /// The shape asked for.
+        to: Vec<i64>,
+    },
+    /// The file has no weights of the layer.
+    #[error("its weights are missing")]
+    NoWeights,
+    /// The file has another number of arrays of the layer than its config asks for.
+    #[error("the file has {found} weights of it, not {expected}")]
+    WeightCount {
+        /// Arrays found.
+        found: usize,
+        /// Arrays expected.
+        expected: usize,
+    },
+    /// The file has weights for another number of layers of a class than the model has.
+    #[error("the file has weights for {found} layers of class {class}, not {expected}")]
+    LayerCount {
+        /// The class.
+        class: String,
+        /// Layers found.
+        found: usize,
+        /// Layers expected.
+        expected: usize,
+    },
+    /// An array's elements are of a type that isn't read.
+    #[error("values of type {found}, not {expected}")]
+    ElementType {
+        /// The type found.
+        found: String,
+        /// The types that are read.
+        expected: &'static str,
+    },
+    /// An array has another shape than the layer asks for.
+    #[error("{what} must have shape {expected:?}, but has {found:?}")]
+    Shape {
+        /// Which array.
+        what: &'static str,
+        /// The shape expected.
+        expected: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// The weights don't fit the description, but would with another value of one argument.
+    #[error("{problem}; `{argument}` {value:?} would fit its weights")]
+    WouldFit {
+        /// What is wrong.
+        problem: Box<Problem>,
+        /// The argument.
+        argument: &'static str,
+        /// The value that would fit.
+        value: Vec<usize>,
+    },
+    /// HDF5 has it, but it isn't read here.
+    #[error(
+        "its HDF5 has {0}, which isn't read here: HDF5's own `h5repack -l CONTI OLD NEW` rewrites it, or h5py does, dataset by dataset"
+    )]
+    Hdf5(String),
+    /// An array has another number of values than its shape says.
+    #[error("{what} of shape {shape:?} has {found} values")]
+    Values {
+        /// Which array.
+        what: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Values found.
+        found: usize,
+    },
+    /// A shape has more elements than can be addressed.
+    #[error("shape {0:?} is too large: it has too many elements")]
+    TooLarge(Vec<u64>),
+    /// An array claims more values than the file has bytes for.
+    #[error("its weights of shape {shape:?} don't fit into the file's {bytes} bytes")]
+    OverFile {
+        /// The shape claimed.
+        shape: Vec<usize>,
+        /// Bytes of the file.
+        bytes: u64,
+    },
+    /// A layer's tables would be out of proportion to the weights that the file really holds.
+    #[error("input {input:?}, kernel {kernel:?} and strides {strides:?} don't fit a file with {stored} weights")]
+    OverWeights {
+        /// The input's shape.
+        input: Vec<usize>,
+        /// The window's sizes.
+        kernel: Vec<usize>,
+        /// The steps.
+        strides: Vec<usize>,
+        /// Weights in the file.
+        stored: u64,
+    },
+    /// Where one array is needed, an archive has none or several.
+    #[error("one array is needed, but it holds {}", arrays(.0))]
+    Arrays(Vec<String>),
+    /// An `.npy` header claims more bytes than such headers have.
+    #[error("its header claims {found} bytes, over {limit}")]
+    HeaderLength {
+        /// Bytes claimed.
+        found: usize,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// An `.npy` header that ends too early.
+    #[error("its header is cut off")]
+    HeaderCutOff,
+    /// An `.npy` header of another form than NumPy's.
+    #[error("its header isn't understood: {0}")]
+    Header(String),
+    /// An `.npy` file with another number of bytes than its header asks for.
+    #[error("shape {shape:?} of '{descr}' needs {expected} bytes, but the file has {found}")]
+    Bytes {
+        /// The shape.
+        shape: Vec<usize>,
+        /// NumPy's name of the type.
+        descr: String,
+        /// Bytes expected.
+        expected: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A name that HDF5 has no room for in a list of names.
+    #[error("a name of {0} bytes is too long or too short for an HDF5 file")]
+    NameLength(usize),
+    /// A name that no HDF5 group can have.
+    #[error("\"{0}\" can't be the name of an HDF5 group")]
+    GroupName(String),
+    /// Two layers would be stored under the same name.
+    #[error("two layers need the HDF5 name \"{0}\"")]
+    TwoGroups(String),
+    /// What is wrong with a layer's configuration, as the layer itself says.
+    #[error(transparent)]
+    Core(#[from] locally_connected::Error),
+}
+
+impl Problem {
+    /// What a reader or writer says, as its text.
+    pub(crate) fn format(error: impl std::fmt::Display) -> Self {
+        Self::Format(error.to_string())
+    }
+
+    /// Of something that lacks a part.
+    pub(crate) fn lacks(what: impl Into<String>, part: impl Into<String>) -> Self {
+        Self::Lacks { what: what.into(), part: part.into() }
+    }
+
+    /// Of something that is of another kind than expected.
+    pub(crate) fn malformed(what: impl Into<String>, expected: &'static str) -> Self {
+        Self::Malformed { what: what.into(), expected }
+    }
+
+    /// The problem with the part of the file where it is.
+    pub(crate) fn within(self, part: impl Into<String>) -> Self {
+        Self::In { part: part.into(), problem: Box::new(self) }
+    }
+
+    /// Whether the file as a whole can't be read for it, and not one of its layers alone.
+    pub(crate) fn is_of_file(&self) -> bool {
+        match self {
+            Self::Hdf5(_) => true,
+            Self::In { problem, .. } => problem.is_of_file(),
+            _ => false,
+        }
+    }
+
+    /// The problem with a file that this version of Keras wrote, which it may explain.
+    pub(crate) fn by_keras(self, version: &str) -> Self {
+        match version.starts_with('3') {
+            true => Self::KerasVersion { version: version.to_owned(), problem: Box::new(self) },
+            false => self,
+        }
+    }
+
+    /// The problem with the file that has it.
+    pub(crate) fn of_file(self, path: impl Into<String>) -> Error {
+        Error::File { path: path.into(), problem: Box::new(self) }
+    }
+}

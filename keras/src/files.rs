@@ -1,0 +1,63 @@
+//! Files, read and written as a whole.
+
+use crate::error::{Error, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+fn io_error(path: &Path, error: &io::Error) -> Error {
+    Error::Io { path: path.display().to_string(), message: error.to_string() }
+}
+
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    if path.is_dir() {
+        let message = "is a folder (a TensorFlow SavedModel?); save the model as .h5 or .keras".into();
+        return Err(Error::Io { path: path.display().to_string(), message });
+    }
+    fs::read(path).map_err(|e| io_error(path, &e))
+}
+
+/// Writes `bytes` to `path`, whole or not at all: to a new file in the same folder, which then takes the name. A pipe
+/// or a device, which can't be replaced, is written to as it is.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    write(path, bytes).map_err(|e| io_error(path, &e))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // The file that a link leads to is to be replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        return fs::write(&path, bytes);
+    }
+    let (temporary, mut file) = create_beside(&path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    let done = written.and_then(|()| fs::rename(&temporary, &path));
+    if done.is_err() {
+        // The error that counts is already in hand.
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+/// A new file in the folder of `path`, under a name that nobody else has.
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "is no file name"))?;
+    let mut last = None;
+    for attempt in 0..1000 {
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{attempt}.tmp"));
+        let temporary = path.with_file_name(hidden);
+        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            Ok(file) => return Ok((temporary, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
+}

@@ -1,0 +1,389 @@
+//! The HDF5 side: what Keras stores where, read and written with `hdf5-pure`.
+
+use crate::error::Problem;
+use crate::weights::{Array, Nothing, Source, hdf5_problem};
+use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FinishedGroup, Group, GroupBuilder};
+use std::collections::{BTreeMap, HashMap};
+
+/// The first bytes of every HDF5 file.
+pub(crate) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
+/// The most bytes of names in one attribute: an object header holds no more than 64 kB. Keras has the same limit.
+const MOST_NAMES: usize = 64_512;
+
+/// Where what the reader says of a missing group stands.
+const MISSING: &str = "its weights are missing";
+
+/// An HDF5 file that Keras wrote.
+pub(crate) struct Reader {
+    file: File,
+    len: u64,
+}
+
+impl Reader {
+    pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, Problem> {
+        let len = bytes.len() as u64;
+        let file = File::from_bytes(bytes)
+            .map_err(|error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() })?;
+        let (end, base) = (file.superblock().eof_address, file.superblock().base_address.get());
+        if base == 0 && end > len {
+            return Err(Problem::CutOff { found: len, expected: end });
+        }
+        Ok(Self { file, len })
+    }
+
+    /// A string attribute of the root.
+    pub(crate) fn root_attribute(&self, name: &str) -> Result<Option<String>, Problem> {
+        match attribute(&self.file.root(), name)? {
+            None => Ok(None),
+            Some(value) => match value.as_str() {
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(Problem::malformed(format!("attribute \"{name}\""), "string")),
+            },
+        }
+    }
+
+    /// Whether this is what `save_weights` writes: `layer_names` at the root, or the native format's groups.
+    pub(crate) fn is_weights_alone(&self) -> bool {
+        let root = self.file.root();
+        let names = root.attrs().is_ok_and(|a| a.contains_key("layer_names") || a.contains_key("layer_names0"));
+        names || ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| root.group(name).is_ok())
+    }
+
+    pub(crate) fn group(&self, path: &str) -> Result<Group, Problem> {
+        self.file.group(path).map_err(Problem::format)
+    }
+
+    /// The layers as `model.save("….h5")` stores them: by name.
+    pub(crate) fn by_name(&self) -> ByName<'_> {
+        ByName { reader: self, group: None, wrapper: None }
+    }
+
+    /// The layers as the native format stores them: by class. `layers` are the names and classes of the model's layers,
+    /// in order.
+    pub(crate) fn by_class(&self, layers: &[(&str, &str)]) -> ByClass<'_> {
+        ByClass::new(self, "", layers)
+    }
+}
+
+/// An attribute of a group; none where there is no such attribute.
+fn attribute(group: &Group, name: &str) -> Result<Option<AttrValue>, Problem> {
+    let value = group.attrs().map_err(Problem::format)?.remove(name);
+    // The reader leaves out what it can't decode, which mustn't pass for what isn't there.
+    if value.is_none() && group.attr_datatypes().map_err(Problem::format)?.contains_key(name) {
+        return Err(Problem::Attribute(name.to_owned()));
+    }
+    Ok(value)
+}
+
+/// A list of names, which may be split into `name0`, `name1`, …; none where there is no such attribute.
+pub(crate) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, Problem> {
+    // An empty list is stored as an array of no floats.
+    let strings = |value: AttrValue| match (value.as_strings(), value.to_f64s()) {
+        (Some(strings), _) => Ok(strings.to_vec()),
+        (None, Some(floats)) if floats.is_empty() => Ok(Vec::new()),
+        _ => Err(Problem::malformed(format!("attribute \"{name}\""), "list of strings")),
+    };
+    if let Some(value) = attribute(group, name)? {
+        return strings(value).map(Some);
+    }
+    let mut all = None;
+    for part in 0.. {
+        let Some(value) = attribute(group, &format!("{name}{part}"))? else { break };
+        all.get_or_insert_with(Vec::new).extend(strings(value)?);
+    }
+    Ok(all)
+}
+
+/// See [`Reader::by_name`].
+pub(crate) struct ByName<'a> {
+    reader: &'a Reader,
+    /// Inside a layer, the outermost layer: its group has the weights of all that is in it, however deep.
+    group: Option<String>,
+    /// Inside a wrapper, its name: under that its layer's weights are stored.
+    wrapper: Option<String>,
+}
+
+impl ByName<'_> {
+    /// The weights that a layer of a model has under its own name.
+    fn own(&self, name: &str) -> Result<Vec<Dataset>, Problem> {
+        let group = self.reader.group(&format!("model_weights/{name}"));
+        let group = group.map_err(|problem| problem.within(MISSING))?;
+        match names(&group, "weight_names")? {
+            Some(paths) => paths.iter().map(|path| dataset(&group, path)).collect(),
+            // Never seen from Keras, but other writers and editors of its files may drop the attribute.
+            None => {
+                let find = |what: &str| {
+                    let paths = [format!("{name}/{what}:0"), format!("{what}:0"), what.to_owned()];
+                    paths.iter().find_map(|path| group.dataset(path).ok())
+                };
+                Ok(["kernel", "bias"].iter().filter_map(|what| find(what)).collect())
+            }
+        }
+    }
+
+    /// The weights of a layer among those that are stored for the outermost one.
+    fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
+        let group = self.reader.group(&format!("model_weights/{outermost}"));
+        let group = group.map_err(|problem| problem.within(MISSING))?;
+        let of_layer = |path: &&String| {
+            let before = path.rsplit_once('/').and_then(|(layer, _)| layer.strip_suffix(name));
+            before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
+        };
+        let paths = names(&group, "weight_names")?.unwrap_or_default();
+        paths.iter().filter(of_layer).map(|path| dataset(&group, path)).collect()
+    }
+}
+
+fn dataset(group: &Group, path: &str) -> Result<Dataset, Problem> {
+    group.dataset(path).map_err(|error| hdf5_problem(error).within(format!("weight \"{path}\"")))
+}
+
+impl Source for ByName<'_> {
+    fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
+        let name = self.wrapper.as_deref().unwrap_or(name);
+        let datasets = match &self.group {
+            None => self.own(name)?,
+            Some(outermost) => self.among(outermost, name)?,
+        };
+        datasets.into_iter().map(|dataset| Array::hdf5(dataset, self.reader.len)).collect()
+    }
+
+    fn model(&self, name: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        let outermost = self.group.as_deref().or(self.wrapper.as_deref()).unwrap_or(name);
+        Box::new(Self { reader: self.reader, group: Some(outermost.to_owned()), wrapper: None })
+    }
+
+    fn wrapped(&self, name: &str, _: &str) -> Box<dyn Source + '_> {
+        let wrapper = self.wrapper.as_deref().unwrap_or(name).to_owned();
+        Box::new(Self { reader: self.reader, group: self.group.clone(), wrapper: Some(wrapper) })
+    }
+}
+
+/// See [`Reader::by_class`].
+pub(crate) struct ByClass<'a> {
+    reader: &'a Reader,
+    /// Paths of the layers' groups by the layers' names, or why a layer has none.
+    groups: HashMap<String, Result<String, Problem>>,
+}
+
+impl<'a> ByClass<'a> {
+    /// The native format names a layer's group after its class: the first `locally_connected2d`, the next
+    /// `locally_connected2d_1`, … in the order of the model's layers. Keras 2.12 and 2.13 visited some layers twice, so
+    /// that their numbers have gaps; the order is the same. `root` is the path of the model's own group, with a slash.
+    fn new(reader: &'a Reader, root: &str, layers: &[(&str, &str)]) -> Self {
+        let mut groups = HashMap::new();
+        let containers = ["layers", "_layer_checkpoint_dependencies"].map(|container| {
+            let path = format!("{root}{container}");
+            let members = reader.group(&path).and_then(|group| group.groups().map_err(Problem::format));
+            (path, members.unwrap_or_default())
+        });
+        let mut classes: Vec<&str> = layers.iter().map(|(_, class)| *class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        for class in classes {
+            let stem = snake_case(class);
+            let of_class: Vec<_> = layers.iter().filter(|(_, c)| *c == class).collect();
+            let mut found = Vec::new();
+            for (container, members) in &containers {
+                let mut numbered: Vec<(u64, &String)> =
+                    members.iter().filter_map(|name| Some((number(name.strip_prefix(&stem)?)?, name))).collect();
+                numbered.sort_unstable();
+                found = numbered.iter().map(|(_, name)| format!("{container}/{name}")).collect();
+                if !found.is_empty() {
+                    break;
+                }
+            }
+            let (count, expected) = (found.len(), of_class.len());
+            for (index, (name, _)) in of_class.into_iter().enumerate() {
+                // Of another number of groups nobody knows which is whose.
+                let group = found.get(index).filter(|_| count == expected).cloned();
+                let missing = || Problem::LayerCount { class: class.to_owned(), found: count, expected };
+                groups.insert((*name).to_owned(), group.ok_or_else(missing));
+            }
+        }
+        Self { reader, groups }
+    }
+
+    fn group(&self, name: &str) -> Result<String, Problem> {
+        self.groups.get(name).cloned().unwrap_or(Err(Problem::NoWeights))
+    }
+}
+
+/// Keras's name for the group of a class: `LocallyConnected2D` is `locally_connected2d`, `ReLU` is `re_lu`.
+pub(crate) fn snake_case(class: &str) -> String {
+    let letters: Vec<char> = class.chars().collect();
+    let mut snake = String::new();
+    for (i, &letter) in letters.iter().enumerate() {
+        let previous = i.checked_sub(1).and_then(|i| letters.get(i));
+        let next_is_lower = letters.get(i + 1).is_some_and(char::is_ascii_lowercase);
+        // An underscore stands before a capital that begins a word, or that follows a small letter.
+        if letter.is_ascii_uppercase() && previous.is_some_and(|p| p.is_ascii_lowercase() || next_is_lower) {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// The number behind a group's stem: none is 0, `_3` is 3.
+fn number(suffix: &str) -> Option<u64> {
+    match suffix {
+        "" => Some(0),
+        _ => suffix.strip_prefix('_')?.parse().ok(),
+    }
+}
+
+impl Source for ByClass<'_> {
+    fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
+        let path = format!("{}/vars", self.group(name)?);
+        let group = self.reader.group(&path).map_err(|problem| problem.within(MISSING))?;
+        let count = group.datasets().map_err(Problem::format)?.len();
+        let open = |i: usize| dataset(&group, &i.to_string()).map_err(|problem| problem.within(&path));
+        (0..count).map(|i| Array::hdf5(open(i)?, self.reader.len)).collect()
+    }
+
+    fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        match self.group(name) {
+            Ok(group) => Box::new(Self::new(self.reader, &format!("{group}/"), layers)),
+            Err(_) => Box::new(Nothing),
+        }
+    }
+
+    fn wrapped(&self, name: &str, layer: &str) -> Box<dyn Source + '_> {
+        let group = self.group(name).map(|group| format!("{group}/layer"));
+        Box::new(Self { reader: self.reader, groups: HashMap::from([(layer.to_owned(), group)]) })
+    }
+}
+
+/// A group to be written, with all below it.
+#[derive(Default)]
+pub(crate) struct Tree<'a> {
+    attributes: BTreeMap<String, AttrValue>,
+    datasets: BTreeMap<String, Values<'a>>,
+    groups: BTreeMap<String, Tree<'a>>,
+}
+
+/// An array to be written.
+pub(crate) struct Values<'a> {
+    pub shape: Vec<usize>,
+    pub data: &'a [f32],
+    /// As 64-bit floats, which a float64 layer of Keras has.
+    pub double: bool,
+}
+
+impl<'a> Tree<'a> {
+    pub(crate) fn attribute(&mut self, name: &str, text: &str) {
+        // A string in the header is smaller, but one in the heap has no limit.
+        let value = match text.len() <= 1000 && text.is_ascii() {
+            true => AttrValue::AsciiString(text.into()),
+            false => AttrValue::VarLenString(text.into()),
+        };
+        self.attributes.insert(name.into(), value);
+    }
+
+    /// A list of names, as Keras's `save_attributes_to_hdf5_group` lays it out: of fixed width, in several attributes
+    /// where one can't hold them.
+    pub(crate) fn names(&mut self, name: &str, names: &[String]) -> Result<(), Problem> {
+        let Some(width) = names.iter().map(String::len).max() else {
+            self.attributes.insert(name.into(), AttrValue::F64Array(Vec::new()));
+            return Ok(());
+        };
+        let count = MOST_NAMES.checked_div(width).filter(|&count| count > 0);
+        let count = count.ok_or(Problem::NameLength(width))?;
+        let strings = |names: &[String]| match names.iter().all(|name| name.is_ascii()) {
+            true => AttrValue::AsciiStringArray(names.to_vec()),
+            false => AttrValue::StringArray(names.to_vec()),
+        };
+        if names.len() <= count {
+            self.attributes.insert(name.into(), strings(names));
+        } else {
+            for (part, names) in names.chunks(count).enumerate() {
+                self.attributes.insert(format!("{name}{part}"), strings(names));
+            }
+        }
+        Ok(())
+    }
+
+    /// The group at `path` below this one, made where it isn't there.
+    pub(crate) fn group(&mut self, path: &str) -> Result<&mut Self, Problem> {
+        // Writing recurses once per part.
+        if path.split('/').count() > 100 || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(Problem::GroupName(path.to_owned()));
+        }
+        let mut tree = self;
+        for part in path.split('/') {
+            if tree.datasets.contains_key(part) {
+                return Err(Problem::TwoGroups(path.to_owned()));
+            }
+            tree = tree.groups.entry(part.to_owned()).or_default();
+        }
+        Ok(tree)
+    }
+
+    /// Stores an array at `path` below this group.
+    pub(crate) fn dataset(&mut self, path: &str, values: Values<'a>) -> Result<(), Problem> {
+        let (group, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let group = if group.is_empty() { self } else { self.group(group)? };
+        if group.groups.contains_key(name) || group.datasets.insert(name.to_owned(), values).is_some() {
+            return Err(Problem::TwoGroups(path.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The bytes of a file with this tree as its root.
+    pub(crate) fn into_bytes(self) -> Result<Vec<u8>, Problem> {
+        let mut file = FileBuilder::new();
+        for (name, value) in self.attributes {
+            file.set_attr(&name, value);
+        }
+        for (name, tree) in self.groups {
+            let group = file.create_group(&name);
+            file.add_group(tree.finish(group));
+        }
+        file.finish().map_err(Problem::format)
+    }
+
+    fn finish(self, mut group: GroupBuilder) -> FinishedGroup {
+        for (name, value) in self.attributes {
+            group.set_attr(&name, value);
+        }
+        for (name, values) in self.datasets {
+            let shape: Vec<u64> = values.shape.iter().map(|&size| size as u64).collect();
+            let dataset = group.create_dataset(&name);
+            if values.double {
+                let data: Vec<f64> = values.data.iter().map(|&v| v.into()).collect();
+                dataset.with_f64_data(&data).with_shape(&shape);
+            } else {
+                dataset.with_f32_data(values.data).with_shape(&shape);
+            }
+        }
+        for (name, tree) in self.groups {
+            let builder = group.create_group(&name);
+            group.add_group(tree.finish(builder));
+        }
+        group.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The groups that Keras 2.15 makes, seen in its files.
+    #[test]
+    fn snake_case_equals_keras() {
+        for (class, snake) in [
+            ("LocallyConnected1D", "locally_connected1d"),
+            ("LocallyConnected2D", "locally_connected2d"),
+            ("InputLayer", "input_layer"),
+            ("Flatten", "flatten"),
+            ("ReLU", "re_lu"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("ELU", "elu"),
+            ("ThresholdedReLU", "thresholded_re_lu"),
+            ("SpatialDropout1D", "spatial_dropout1d"),
+        ] {
+            assert_eq!(snake_case(class), snake);
+        }
+    }
+}

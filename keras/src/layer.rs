@@ -1,0 +1,265 @@
+//! What a layer of the model's JSON is to us.
+
+use crate::architecture::Entry;
+use crate::config::{
+    activation_from_keras, activation_layer_from_keras, config_from_keras, data_format_from_keras, rank_of_class,
+};
+use crate::error::Problem;
+use crate::fit;
+use crate::json::{self, Object};
+use crate::local::Local;
+use crate::model_file::LayerKind;
+use crate::shapes;
+use crate::weights::{Array, Source};
+use locally_connected::{Activation, Bias, Config, DataFormat, Error, KerasLayout, Padding};
+use serde_json::Value;
+
+/// A shape without the batch; 0 where a size isn't known.
+pub(crate) type Shape = Vec<usize>;
+
+/// A layer's kind, and the shapes of its input and output.
+pub(crate) type Described = (LayerKind, Option<Shape>, Option<Shape>);
+
+/// What `entry` is to us, given the shapes of its inputs; an unknown shape is none.
+pub(crate) fn describe(
+    entry: &Entry,
+    inputs: &[Option<Shape>],
+    own_config: Option<&Config>,
+    source: &dyn Source,
+) -> Result<Described, Problem> {
+    let (class, config) = (entry.class_name.as_str(), &entry.config);
+    let declared = declared_input_shape(entry);
+    let input = inputs.first().cloned().flatten().or(declared.clone());
+    let unsupported = |reason| Ok(refused(entry, inputs, reason));
+    if let Some(rank) = rank_of_class(class) {
+        let (local, layout) = read_config(entry, own_config)?;
+        let Some(input) = input.clone().or_else(|| from_weights(rank, &local, layout, entry, source)) else {
+            return unsupported(Some("its input shape isn't known".into()));
+        };
+        let local = read_local(entry, local, layout, &input, source)?;
+        let output = local.geometry.output_shape();
+        return Ok((LayerKind::LocallyConnected(Box::new(local)), Some(input), Some(output)));
+    }
+    let is_noise = matches!(
+        class,
+        "Dropout"
+            | "SpatialDropout1D"
+            | "SpatialDropout2D"
+            | "SpatialDropout3D"
+            | "AlphaDropout"
+            | "GaussianDropout"
+            | "GaussianNoise"
+    );
+    if let Some(argument) =
+        entry.arguments.iter().find(|a| !a.starts_with("training=") || (is_noise && a.ends_with("true")))
+    {
+        return unsupported(Some(format!("called with {argument}")));
+    }
+    if class == "InputLayer" {
+        let shape = declared.or(input).ok_or_else(|| Problem::lacks("it", "shape"))?;
+        return Ok((LayerKind::Identity, Some(shape.clone()), Some(shape)));
+    }
+    let same = |kind| Ok((kind, input.clone(), input.clone()));
+    if is_noise || class == "ActivityRegularization" {
+        return same(LayerKind::Identity);
+    }
+    if class == "Activation" {
+        return match json::given(config, "activation").map(activation_from_keras) {
+            Some(Ok(Activation::Linear)) => same(LayerKind::Identity),
+            Some(Ok(activation)) => same(LayerKind::Activation(activation)),
+            Some(Err(_)) => unsupported(config.get("activation").map(|a| format!("activation {}", json::shown(a)))),
+            None => unsupported(Some("it has no `activation`".into())),
+        };
+    }
+    if let Some(activation) = activation_layer_from_keras(class, &with_axis_from_end(config, input.as_deref())) {
+        return match activation {
+            Ok(activation) => same(LayerKind::Activation(activation)),
+            Err(Error::Unsupported { what, .. }) => unsupported(Some(what)),
+            Err(error) => unsupported(Some(error.to_string())),
+        };
+    }
+    let elements = input.iter().flatten().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&n| n > 0);
+    let elements = elements.filter(|_| input.is_some());
+    match class {
+        "Flatten" => {
+            let data_format =
+                json::given(config, "data_format").map_or(Ok(DataFormat::ChannelsLast), data_format_from_keras)?;
+            Ok((LayerKind::Flatten { data_format }, input.clone(), elements.map(|n| vec![n])))
+        }
+        "Reshape" => {
+            let target = config.get("target_shape").and_then(json::list);
+            let target: Option<Vec<i64>> = target.and_then(|t| t.iter().map(json::integer).collect());
+            let target = target.ok_or_else(|| Problem::malformed("`target_shape`", "list of integers"))?;
+            let Some(elements) = elements else { return unsupported(Some("its input shape isn't known".into())) };
+            let shape = reshape(elements, &target).ok_or_else(|| {
+                let from = input.clone().unwrap_or_default();
+                Problem::Reshape { from, to: target.clone() }
+            })?;
+            Ok((LayerKind::Reshape(shape.clone()), input.clone(), Some(shape)))
+        }
+        _ if config.contains_key("layers") => unsupported(Some("a model in the model".into())),
+        _ if config.contains_key("layer") => unsupported(Some("a layer in the layer".into())),
+        _ => unsupported(None),
+    }
+}
+
+/// A layer that can't be run here. Its output shape is what its class makes of its input's, as far as that is known.
+pub(crate) fn refused(entry: &Entry, inputs: &[Option<Shape>], reason: Option<String>) -> Described {
+    let mut inputs = inputs.to_vec();
+    if let Some(first @ None) = inputs.first_mut() {
+        *first = declared_input_shape(entry);
+    }
+    let known: Option<Vec<&[usize]>> = inputs.iter().map(Option::as_deref).collect();
+    let output = known.and_then(|known| shapes::output_shape(&entry.class_name, &entry.config, &known));
+    (LayerKind::Unsupported { reason }, inputs.first().cloned().flatten(), output)
+}
+
+/// The output shape that the shape of a locally connected layer's bias tells, where it can be read: it holds whatever
+/// the description says.
+pub(crate) fn output_from_bias(entry: &Entry, source: &dyn Source) -> Option<Shape> {
+    let rank = rank_of_class(&entry.class_name)?;
+    let mut shape = source.arrays(&entry.name).ok()?.get(1)?.shape.clone();
+    let format = json::given(&entry.config, "data_format").map(data_format_from_keras);
+    if matches!(format, Some(Ok(DataFormat::ChannelsFirst))) {
+        shape.rotate_right(1);
+    }
+    (shape.len() == rank + 1).then_some(shape)
+}
+
+fn declared_input_shape(entry: &Entry) -> Option<Shape> {
+    let config = &entry.config;
+    let from_config = config.get("batch_input_shape").or_else(|| config.get("batch_shape")).and_then(json::shape);
+    from_config.or_else(|| json::object(&entry.rest, "build_config")?.get("input_shape").and_then(json::shape))
+}
+
+/// `target` with its -1 replaced.
+fn reshape(elements: usize, target: &[i64]) -> Option<Shape> {
+    let mut unknown = 0;
+    let mut known = 1usize;
+    for &size in target {
+        match usize::try_from(size) {
+            Ok(size) => known = known.checked_mul(size)?,
+            Err(_) => unknown += 1,
+        }
+    }
+    let rest = elements.checked_div(known)?;
+    if known.checked_mul(rest)? != elements || unknown > 1 || (unknown == 0 && rest != 1) {
+        return None;
+    }
+    Some(target.iter().map(|&size| usize::try_from(size).unwrap_or(rest)).collect())
+}
+
+/// Softmax may name the last axis by its number, with the batch as axis 0.
+fn with_axis_from_end(config: &Object, input: Option<&[usize]>) -> Object {
+    let mut config = config.clone();
+    let axis = match config.get("axis") {
+        Some(Value::Array(axes)) if axes.len() == 1 => axes.first().and_then(json::integer),
+        axis => axis.and_then(json::integer),
+    };
+    if let Some(axis) = axis {
+        let is_last = input.is_some_and(|input| axis == input.len() as i64);
+        config.insert("axis".into(), if is_last { -1 } else { axis }.into());
+    }
+    config
+}
+
+fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayout), Problem> {
+    match own {
+        None => Ok(config_from_keras(&entry.class_name, &Value::Object(entry.config.clone()))?),
+        // Keras's dictionary can't say all that ours can, but it says the layout.
+        Some(own) => {
+            let layout = json::given(&entry.config, "implementation").map_or(Some(1), json::integer);
+            let layout = KerasLayout::from_keras(layout.unwrap_or(0))?;
+            own.check()?;
+            match rank_of_class(&entry.class_name) == Some(own.rank()) {
+                true => Ok((own.clone(), layout)),
+                false => Err(Problem::Rank(own.rank())),
+            }
+        }
+    }
+}
+
+fn read_local(
+    entry: &Entry,
+    config: Config,
+    layout: KerasLayout,
+    input: &[usize],
+    source: &dyn Source,
+) -> Result<Local, Problem> {
+    let arrays = source.arrays(&entry.name)?;
+    let expected = if config.bias == Bias::None { 1 } else { 2 };
+    if arrays.len() != expected {
+        return Err(Problem::WeightCount { found: arrays.len(), expected });
+    }
+    let shapes: Vec<Shape> = arrays.iter().map(|array| array.shape.clone()).collect();
+    let mut arrays = arrays.into_iter();
+    let (Some(kernel), bias) = (arrays.next(), arrays.next()) else {
+        return Err(Problem::lacks("it", "kernel"));
+    };
+    let geometry = fit::geometry(&config, layout, input, &shapes).map_err(|problem| {
+        match fit::other_argument(&config, layout, input, &shapes) {
+            Some((argument, value)) => Problem::WouldFit { problem: Box::new(problem), argument, value },
+            None => problem,
+        }
+    })?;
+    let read = |what: &'static str, array: Array<'_>| {
+        let shape = array.shape.clone();
+        let values = array.read().map_err(|problem| problem.within(what))?;
+        match values.len() == shape.iter().product::<usize>() {
+            true => Ok(values),
+            false => Err(Problem::Values { what, shape, found: values.len() }),
+        }
+    };
+    let kernel = read("kernel", kernel)?;
+    let bias = bias.map(|bias| read("bias", bias)).transpose()?;
+    let trainable = is_trainable(&entry.config);
+    Ok(Local { geometry, layout, kernel, bias, trainable })
+}
+
+/// Keras's `trainable` of a layer or model by itself.
+pub(crate) fn is_trainable(config: &Object) -> bool {
+    config.get("trainable").and_then(Value::as_bool).unwrap_or(true)
+}
+
+/// The input shape that the shapes of the weights tell, where they tell one.
+fn from_weights(
+    rank: usize,
+    config: &Config,
+    layout: KerasLayout,
+    entry: &Entry,
+    source: &dyn Source,
+) -> Option<Shape> {
+    let arrays = source.arrays(&entry.name).ok()?;
+    let kernel = &arrays.first()?.shape;
+    if layout == KerasLayout::Implementation2 {
+        return (kernel.len() == 2 * rank + 2).then(|| kernel.get(..=rank).map(<[usize]>::to_vec)).flatten();
+    }
+    // Steps over more than one position leave open how many follow the last window.
+    if config.padding != Padding::Valid || config.strides.iter().any(|&s| s != 1) {
+        return None;
+    }
+    let output = arrays.get(1)?.shape.get(..rank)?;
+    let product = |sizes: &[usize]| sizes.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+    let per_channel =
+        product(output)?.checked_mul(product(&config.kernel_size)?)?.checked_mul(config.filters).filter(|&n| n > 0)?;
+    let channels = product(kernel)?.checked_div(per_channel)?;
+    let spatial = output.iter().zip(&config.kernel_size).map(|(&o, &k)| o.checked_add(k)?.checked_sub(1));
+    let mut shape = spatial.collect::<Option<Vec<_>>>()?;
+    shape.insert(if config.data_format == DataFormat::ChannelsFirst { 0 } else { rank }, channels);
+    Some(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reshape_as_keras() {
+        assert_eq!(reshape(24, &[6, 4, 1]), Some(vec![6, 4, 1]));
+        assert_eq!(reshape(24, &[-1, 3]), Some(vec![8, 3]));
+        assert_eq!(reshape(24, &[-1]), Some(vec![24]));
+        for target in [&[5, -1][..], &[-1, -1], &[4, 5], &[0, -1], &[12], &[48], &[i64::MAX, i64::MAX]] {
+            assert_eq!(reshape(24, target), None, "{target:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Keras's model files to descriptions and back, without Keras, TensorFlow or a device.
+//!
+//! [`read`] makes a [`locally_connected::model::Model`] of a file: layers, parameters and shapes. Whatever runs such a model
+//! runs it, here on a GPU of one's own.
+//!
+//! ```no_run
+//! use locally_connected::headless::Gpu;
+//! use locally_connected_keras::{Result, npy};
+//!
+//! async fn predict() -> Result<()> {
+//!     let model = locally_connected_keras::read("digits.h5")?;
+//!     let images = npy::read_npy("images.npy")?;
+//!     assert_eq!(images.shape[1..], model.input_shape);
+//!
+//!     let gpu = Gpu::new().await?;
+//!     let model = model.upload(gpu.context()).await?;
+//!     let predictions = gpu.run(&model, &images.values).await?;
+//!
+//!     let shape = [&images.shape[..1], &model.output_shape].concat();
+//!     npy::write_npy("predictions.npy", &shape, &predictions)
+//! }
+//! ```
+//!
+//! # What a file holds
+//!
+//! A [`ModelFile`] is all of a file: every layer, also those that don't run here, with Keras's own dictionaries. From it
+//! come the model that runs ([`ModelFile::model`]: all layers, or one locally connected layer alone) and, of that model's
+//! gradients, arrays in the file's own layouts under Keras's names ([`ModelFile::gradients`]).
+//!
+//! | format | read | written | weights |
+//! |---|---|---|---|
+//! | `.h5`, `.hdf5` | whole models | whole models, without optimizer | `model_weights/<layer>/…` |
+//! | `.keras` | whole models of Keras 2.12 to 2.15 | whole models, without optimizer | by class, in order |
+//! | `.safetensors` | our own | yes, with all of [`Config`](locally_connected::Config) | `<layer>/kernel`, `<layer>/bias` |
+//! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias` |
+//!
+//! Locally connected layers come with their weights, in the layout that the file stores ([`Local::layout`]) until one
+//! asks otherwise; what else runs is [`LayerKind`]. Layers in other layers, models or wrappers, are there too
+//! ([`ModelFile::all_layers`]).
+//!
+//! ```no_run
+//! use locally_connected::KerasLayout;
+//! use locally_connected_keras::ModelFile;
+//! # fn main() -> locally_connected_keras::Result<()> {
+//! let file = ModelFile::read("digits.h5")?;
+//! for (layer, local) in file.locals() {
+//!     println!("{}: {:?} weights", layer.name, local.kernel_shape());
+//! }
+//! file.with_implementation(KerasLayout::Implementation3)?.write("digits.keras")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Errors
+//!
+//! Whatever bytes a file holds, reading it gives a [`ModelFile`] or an [`enum@Error`]: never a panic, never more memory
+//! than the file's size warrants. [`Error::Io`] is the system's; [`Error::File`] says by a [`Problem`] what is wrong with the
+//! contents. A layer that can't be run, because of its class, an argument or its weights, is no error of the file: it is
+//! [`LayerKind::Unsupported`] and says why, and only [`ModelFile::model`] fails where it would have to run
+//! ([`Error::UnsupportedLayers`] with every such layer, [`Error::NotAChain`]). What is wrong with a layer's numbers is
+//! [`Error::Core`]. A file is written whole or not at all.
+
+mod architecture;
+mod archive;
+mod build;
+mod chain;
+pub mod config;
+mod error;
+mod files;
+mod fit;
+mod hdf5;
+mod json;
+mod keras1;
+mod layer;
+mod local;
+mod metadata;
+mod model_file;
+pub mod npy;
+mod read;
+mod shapes;
+#[cfg(test)]
+mod tests;
+mod weights;
+mod write;
+
+pub use error::{Error, NotAChain, Problem, Result, UnsupportedLayer};
+pub use files::write_file;
+pub use json::{from_json, to_json};
+pub use local::Local;
+pub use model_file::{FileFormat, FileLayer, LayerKind, ModelFile};
+pub use read::read;

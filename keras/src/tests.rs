@@ -1,0 +1,126 @@
+//! What is read apart, whatever the file.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use crate::architecture::Architecture;
+use crate::hdf5::{Reader, Tree, Values, names};
+use crate::weights::Source;
+use crate::{Error, FileFormat, LayerKind, ModelFile, Problem, write_file};
+use serde_json::{Value, json};
+
+fn architecture(layers: Value, inputs: Value, outputs: Value) -> Result<Architecture, Problem> {
+    let config = json!({"name": "m", "layers": layers, "input_layers": inputs, "output_layers": outputs});
+    Architecture::parse(&json!({"class_name": "Functional", "config": config}).to_string())
+}
+
+fn node(name: &str, from: Value) -> Value {
+    json!({"class_name": "Activation", "config": {"name": name}, "name": name, "inbound_nodes": from})
+}
+
+#[test]
+fn graphs_are_followed() -> Result<(), Problem> {
+    let names = |a: &Architecture| a.layers.iter().map(|l| l.name.clone()).collect::<Vec<_>>();
+    // In any order, with the shorter forms of nodes and ends.
+    let layers = json!([node("c", json!([["b", 0, 0, {}]])), node("a", json!([])), node("b", json!([[["a", 0, 0]]]))]);
+    let found = architecture(layers, json!(["a", 0, 0]), json!([["c", 0, 0]]))?;
+    assert_eq!((names(&found), &found.not_a_chain), (vec!["a".into(), "b".into(), "c".into()], &None));
+    for (layers, why) in [
+        (
+            json!([node("a", json!([])), node("b", json!([[["a", 0, 0]]])), node("c", json!([[["a", 0, 0]]]))]),
+            "several layers",
+        ),
+        (json!([node("a", json!([])), node("c", json!([[["a", 0, 0], ["a", 0, 0]]]))]), "2 inputs"),
+        (json!([node("a", json!([])), node("c", json!([[["c", 0, 0]]]))]), "feeds itself"),
+        (json!([node("a", json!([])), node("c", json!([]))]), "1 of its 2 layers"),
+    ] {
+        let found =
+            architecture(layers, json!([["a", 0, 0]]), json!([["c", 0, 0]]))?.not_a_chain.map(|why| why.to_string());
+        assert!(found.as_ref().is_some_and(|found| found.contains(why)), "{found:?}");
+    }
+    let a = || node("a", json!([]));
+    for (layers, inputs, why) in [
+        (json!([a(), node("b", json!([[["x", 0, 0]]]))]), json!([["a", 0, 0]]), "takes the output of \"x\""),
+        (json!([a(), node("b", json!([{"args": []}]))]), json!([["a", 0, 0]]), "can't be followed"),
+        (json!([a(), a()]), json!([["a", 0, 0]]), "two layers are named \"a\""),
+        (json!([a()]), json!([["x", 0, 0]]), "no such layer"),
+        (json!([a()]), json!(3), "`input_layers`"),
+        (json!([]), json!([["a", 0, 0]]), "has no layers"),
+        (json!([{"class_name": "Dense"}]), json!([]), "layer 0 (Dense) has no `config`"),
+        (json!(["x"]), json!([]), "layer 0 of the model's config is no dictionary"),
+    ] {
+        let found = architecture(layers, inputs.clone(), inputs).unwrap_err().to_string();
+        assert!(found.contains(why), "{found}");
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(Architecture::parse(&deep).is_err());
+    assert!(matches!(Architecture::parse(r#"{"class_name": "MyModel", "config": {}}"#), Err(Problem::ModelClass(_))));
+    Ok(())
+}
+
+/// Long lists of names are split, and found again; the groups of Keras 2.12 have gaps in their numbers.
+#[test]
+fn names_and_groups() -> Result<(), Box<dyn std::error::Error>> {
+    let many: Vec<String> = (0..5000).map(|i| format!("a_layer_with_quite_a_long_name_{i}")).collect();
+    for list in [&many[..], &many[..1], &[], &["größe".to_owned(), "x".to_owned()]] {
+        let mut tree = Tree::default();
+        tree.group("g")?.names("layer_names", list)?;
+        let found = names(&Reader::new(tree.into_bytes()?)?.group("g")?, "layer_names")?;
+        assert!(found.as_deref() == Some(list), "{found:?}");
+    }
+    let layers = many.iter().map(|name| (name.clone(), LayerKind::Identity)).collect();
+    let model = ModelFile::sequential("many", &[3], layers)?;
+    let bytes = model.to_bytes(FileFormat::Hdf5)?;
+    assert!(ModelFile::from_bytes("x", &bytes, FileFormat::Hdf5) == Ok(model));
+
+    let mut tree = Tree::default();
+    for (index, number) in ["", "_2", "_10"].iter().enumerate() {
+        let vars = tree.group(&format!("_layer_checkpoint_dependencies/locally_connected1d{number}/vars"))?;
+        vars.dataset("0", Values { shape: vec![index + 1], data: &[1.0, 2.0, 3.0][..=index], double: index == 1 })?;
+    }
+    tree.group("_layer_checkpoint_dependencies/locally_connected1d_extra/vars")?;
+    let reader = Reader::new(tree.into_bytes()?)?;
+    let layers =
+        [("x", "LocallyConnected1D"), ("f", "Flatten"), ("y", "LocallyConnected1D"), ("z", "LocallyConnected1D")];
+    let source = reader.by_class(&layers);
+    for (index, name) in ["x", "y", "z"].iter().enumerate() {
+        let array = source.arrays(name)?.pop().ok_or(Problem::NoWeights)?;
+        assert_eq!(array.shape, [index + 1]);
+        assert_eq!(array.read()?.len(), index + 1);
+    }
+    let expected = Problem::LayerCount { class: "LocallyConnected1D".into(), found: 3, expected: 1 };
+    assert_eq!(reader.by_class(&layers[..2]).arrays("x").err(), Some(expected));
+
+    let mut tree = Tree::default();
+    assert!(tree.group("a//b").is_err() && tree.group("a/../b").is_err() && tree.group(&"a/".repeat(1000)).is_err());
+    tree.dataset("a/b", Values { shape: vec![1], data: &[0.0], double: false })?;
+    assert!(
+        tree.group("a/b/c").is_err()
+            && tree.dataset("a", Values { shape: vec![1], data: &[0.0], double: false }).is_err()
+    );
+    Ok(())
+}
+
+#[test]
+fn files_are_written_whole_or_not_at_all() -> std::io::Result<()> {
+    let folder = std::env::temp_dir().join(format!("locally-connected-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("taken"))?;
+    let path = folder.join("file.npy");
+    for contents in [&b"first"[..], b"second, longer"] {
+        assert_eq!(write_file(&path, contents), Ok(()));
+        assert_eq!(std::fs::read(&path)?, contents);
+    }
+    assert!(matches!(write_file(folder.join("nowhere/file"), b"x"), Err(Error::Io { .. })));
+    assert!(matches!(write_file(folder.join("taken"), b"x"), Err(Error::Io { .. })));
+    assert!(write_file("/", b"x").is_err() && write_file("", b"x").is_err());
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&path, folder.join("link"))?;
+        assert_eq!(write_file(folder.join("link"), b"through"), Ok(()));
+        assert_eq!(std::fs::read(&path)?, b"through");
+        assert_eq!(write_file("/dev/null", b"x"), Ok(()));
+    }
+    let mut left: Vec<_> = std::fs::read_dir(&folder)?.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    left.retain(|name| name.ends_with(".tmp"));
+    assert_eq!(left, Vec::<String>::new());
+    std::fs::remove_dir_all(&folder)
+}

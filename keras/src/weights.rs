@@ -1,0 +1,152 @@
+//! The arrays of a model's layers, wherever they are stored.
+
+use crate::error::Problem;
+use crate::shapes::elements;
+use half::{bf16, f16};
+use hdf5_pure::{ChunkIndex, DType, Datatype, DatatypeByteOrder, FormatError};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+
+/// Where the weights of a model's layers are. Layers go by their own names.
+pub(crate) trait Source {
+    /// The arrays of a layer in Keras's order, without their values.
+    fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem>;
+
+    /// Where those of the layers in a model in the model are; `layers` are their names and classes, as listed.
+    fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_>;
+
+    /// Where those of `layer`, the one in the wrapper `name`, are.
+    fn wrapped(&self, name: &str, layer: &str) -> Box<dyn Source + '_>;
+}
+
+/// No weights at all.
+pub(crate) struct Nothing;
+
+impl Source for Nothing {
+    fn arrays(&self, _: &str) -> Result<Vec<Array<'_>>, Problem> {
+        Err(Problem::NoWeights)
+    }
+
+    fn model(&self, _: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        Box::new(Self)
+    }
+
+    fn wrapped(&self, _: &str, _: &str) -> Box<dyn Source + '_> {
+        Box::new(Self)
+    }
+}
+
+/// One array, not read yet.
+pub(crate) struct Array<'a> {
+    pub shape: Vec<usize>,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Hdf5(Box<hdf5_pure::Dataset>),
+    Safetensors(TensorView<'a>),
+}
+
+impl<'a> Array<'a> {
+    /// An HDF5 dataset in a file of `file_len` bytes.
+    pub(crate) fn hdf5(dataset: hdf5_pure::Dataset, file_len: u64) -> Result<Self, Problem> {
+        if dataset.chunk_index().map_err(hdf5_problem)? == Some(ChunkIndex::BTreeV2) {
+            return Err(Problem::Hdf5("a version 2 B-tree as chunk index".into()));
+        }
+        let dtype = dataset.dtype().map_err(Problem::format)?;
+        if !matches!(dtype, DType::F32 | DType::F64) && half_of(&dtype).is_none() {
+            let (found, expected) = (dtype.to_string(), "float16, float32 or float64");
+            return Err(Problem::ElementType { found, expected });
+        }
+        let shape = dataset.shape().map_err(Problem::format)?;
+        let fits: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
+        let shape = fits.ok_or(Problem::TooLarge(shape))?;
+        // Nothing is stored for values that were never written, so that a tiny file may claim any size. A compressed
+        // byte stands for a thousand at the most.
+        let size = dataset.element_size().map_err(Problem::format)?;
+        let most = if dataset.filters().is_empty() { file_len } else { file_len.saturating_mul(1100) };
+        if elements(&shape)?.checked_mul(size).is_none_or(|bytes| bytes > most) {
+            return Err(Problem::OverFile { shape, bytes: file_len });
+        }
+        Ok(Self { shape, values: Values::Hdf5(Box::new(dataset)) })
+    }
+
+    /// The values, as f32.
+    pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
+        match self.values {
+            Values::Hdf5(dataset) => {
+                let read = || match half_of(&dataset.dtype()?) {
+                    None => dataset.read_f32(),
+                    Some(half) => Ok(convert(&dataset.read_raw()?, half)),
+                };
+                read().map_err(hdf5_problem)
+            }
+            Values::Safetensors(view) => {
+                let bytes = view.data();
+                match view.dtype() {
+                    Dtype::F32 => Ok(convert(bytes, f32::from_le_bytes)),
+                    Dtype::F64 => Ok(convert(bytes, |b| f64::from_le_bytes(b) as f32)),
+                    Dtype::F16 => Ok(convert(bytes, |b| f16::from_le_bytes(b).to_f32())),
+                    Dtype::BF16 => Ok(convert(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+                    other => {
+                        Err(Problem::ElementType { found: format!("{other:?}"), expected: "F16, BF16, F32 or F64" })
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the HDF5 reader says, with what newer libraries write and it can't read told apart from damage.
+pub(crate) fn hdf5_problem(error: hdf5_pure::Error) -> Problem {
+    let hdf5_pure::Error::Format(format) = &error else { return Problem::format(error) };
+    match format {
+        FormatError::InvalidLayoutVersion(5) => Problem::Hdf5("data layout version 5 (of HDF5 2.0)".into()),
+        FormatError::UnsupportedVirtualLayout => Problem::Hdf5("a virtual dataset".into()),
+        FormatError::UnsupportedFilter(filter) => Problem::Hdf5(format!("the filter {filter}")),
+        _ => Problem::format(error),
+    }
+}
+
+/// How a 16-bit float of that type is widened, which the HDF5 reader leaves to us; none for other types.
+fn half_of(dtype: &DType) -> Option<fn([u8; 2]) -> f32> {
+    let DType::Other(other) = dtype else { return None };
+    let Datatype::FloatingPoint { size: 2, byte_order, layout } = &**other else { return None };
+    match (layout.exponent_size, layout.mantissa_size, byte_order) {
+        (5, 10, DatatypeByteOrder::LittleEndian) => Some(|b| f16::from_le_bytes(b).to_f32()),
+        (5, 10, DatatypeByteOrder::BigEndian) => Some(|b| f16::from_be_bytes(b).to_f32()),
+        (8, 7, DatatypeByteOrder::LittleEndian) => Some(|b| bf16::from_le_bytes(b).to_f32()),
+        (8, 7, DatatypeByteOrder::BigEndian) => Some(|b| bf16::from_be_bytes(b).to_f32()),
+        _ => None,
+    }
+}
+
+/// Converts `bytes`, `N` at a time.
+pub(crate) fn convert<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (values, _) = bytes.as_chunks::<N>();
+    values.iter().map(|value| convert(*value)).collect()
+}
+
+impl Source for SafeTensors<'_> {
+    fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
+        let mut arrays = Vec::new();
+        for what in ["kernel", "bias"] {
+            if let Ok(view) = self.tensor(&format!("{name}/{what}")) {
+                elements(view.shape())?;
+                arrays.push(Array { shape: view.shape().to_vec(), values: Values::Safetensors(view) });
+            } else if what == "kernel" {
+                return Err(Problem::lacks("the file", format!("tensor \"{name}/kernel\"")));
+            }
+        }
+        Ok(arrays)
+    }
+
+    // A model with layers in layers isn't written.
+    fn model(&self, _: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        Box::new(Nothing)
+    }
+
+    fn wrapped(&self, _: &str, _: &str) -> Box<dyn Source + '_> {
+        Box::new(Nothing)
+    }
+}

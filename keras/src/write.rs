@@ -1,0 +1,324 @@
+//! From a [`ModelFile`] to a file's bytes, and new models.
+
+use crate::archive::zip_bytes;
+use crate::config::{activation_layer_to_keras, beyond_keras, config_to_keras};
+use crate::error::{Problem, Result};
+use crate::files::write_file;
+use crate::hdf5::{Tree, Values, snake_case};
+use crate::json::{self, Object, to_json};
+use crate::local::Local;
+use crate::metadata::{METADATA_KEY, Metadata};
+use crate::model_file::{FileFormat, FileLayer, Frame, LayerKind, ModelFile};
+use crate::npy;
+use locally_connected::{DataFormat, Error};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// What our files say wrote them, where it isn't a file of Keras that is written again.
+const KERAS_VERSION: &str = "2.15.0";
+
+impl ModelFile {
+    /// A new model: a chain of the given layers, each with its name.
+    ///
+    /// ```
+    /// # fn main() -> locally_connected_keras::Result<()> {
+    /// use locally_connected::{Activation, Config, Geometry, KerasLayout};
+    /// use locally_connected_keras::{FileFormat, LayerKind, Local, ModelFile};
+    /// let geometry = Geometry::new(&Config::new(4, [3]).activation(Activation::RELU), &[8, 5])?;
+    /// let (kernel, bias) = (vec![0.5; 6 * 15 * 4], Some(vec![0.0; 6 * 4]));
+    /// let local = Local { geometry, layout: KerasLayout::Implementation1, kernel, bias, trainable: true };
+    /// let layers = vec![
+    ///     ("local".into(), LayerKind::LocallyConnected(Box::new(local))),
+    ///     ("softmax".into(), LayerKind::Activation(Activation::Softmax)),
+    /// ];
+    /// let model = ModelFile::sequential("example", &[8, 5], layers)?;
+    /// assert_eq!(model.output_shape(), [6, 4]);
+    /// let bytes = model.to_bytes(FileFormat::Hdf5)?; // Keras opens it.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`locally_connected::Error::Shape`] where a layer doesn't take what the one before gives, those of
+    /// [`Local::check`], and
+    /// [`locally_connected::Error::Unsupported`] for [`LayerKind::Unsupported`].
+    pub fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)>) -> Result<Self> {
+        sequential(name, input_shape, layers)
+    }
+
+    /// The bytes of a file of that format. Compiled state (loss, metrics, optimizer) is dropped.
+    ///
+    /// # Errors
+    /// Those of [`ModelFile::check_runnable`], and [`locally_connected::Error::Unsupported`] where a layer has what Keras's
+    /// formats can't express.
+    pub fn to_bytes(&self, format: FileFormat) -> Result<Vec<u8>> {
+        model(self, format)
+    }
+
+    /// Writes the model in the format of the path's extension, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of [`ModelFile::to_bytes`] and [`FileFormat::from_path`], and [`crate::Error::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = self.to_bytes(FileFormat::from_path(path)?)?;
+        write_file(path, &bytes)
+    }
+}
+
+fn model(model: &ModelFile, format: FileFormat) -> Result<Vec<u8>> {
+    model.check_runnable()?;
+    for (layer, local) in model.locals() {
+        local.check()?;
+        if matches!(format, FileFormat::Hdf5 | FileFormat::Keras)
+            && let Some(what) = beyond_keras(local.geometry.config())
+        {
+            let what = format!("{what} (layer \"{}\")", layer.name);
+            return Err(Error::Unsupported { what, with: "in Keras's formats; .safetensors keeps it".into() }.into());
+        }
+    }
+    let bytes = match format {
+        FileFormat::Hdf5 => to_hdf5(model),
+        FileFormat::Keras => to_keras(model),
+        FileFormat::Safetensors => to_safetensors(model),
+        FileFormat::Npz => return npy::npz_bytes(&arrays(model)),
+    };
+    bytes.map_err(|problem| problem.of_file(&model.name))
+}
+
+/// A named array, its shape and its values.
+type Named<'a> = (String, Vec<usize>, &'a [f32]);
+
+fn arrays(model: &ModelFile) -> Vec<Named<'_>> {
+    let mut arrays = Vec::new();
+    for (layer, local) in model.locals() {
+        arrays.extend(
+            weights(local).into_iter().map(|(what, shape, data)| (format!("{}/{what}", layer.name), shape, data)),
+        );
+    }
+    arrays
+}
+
+/// The arrays of one layer in Keras's order.
+fn weights(local: &Local) -> Vec<(&'static str, Vec<usize>, &[f32])> {
+    let mut weights = vec![("kernel", local.kernel_shape(), local.kernel.as_slice())];
+    if let (Some(bias), Some(shape)) = (&local.bias, local.geometry.bias_shape()) {
+        weights.push(("bias", shape, bias));
+    }
+    weights
+}
+
+fn version(model: &ModelFile) -> &str {
+    // A model of Keras 1 has become one of Keras 2 when it was read.
+    if model.keras_version.starts_with("2.") { &model.keras_version } else { KERAS_VERSION }
+}
+
+fn is_functional(model: &ModelFile) -> bool {
+    json::string(&model.frame.outer, "class_name") != Some("Sequential")
+}
+
+/// Keras's JSON of the model, in the style of the native format or in that of `.h5`.
+fn architecture(model: &ModelFile, native: bool) -> Value {
+    let layers = model.layers.iter().map(|layer| {
+        let mut entry = layer.rest.clone();
+        entry.insert("config".into(), layer.config.clone());
+        let module = json!("keras.layers");
+        style(&mut entry, native, module, Value::Null, &layer.input_shape, layer.class_name != "InputLayer");
+        Value::Object(entry)
+    });
+    let mut config = model.frame.config.clone();
+    config.insert("layers".into(), layers.collect());
+    let mut outer = model.frame.outer.clone();
+    outer.insert("config".into(), config.into());
+    outer.shift_remove("compile_config");
+    let (module, registered) = if is_functional(model) {
+        ("keras.src.engine.functional", json!("Functional"))
+    } else {
+        ("keras", Value::Null)
+    };
+    style(&mut outer, native, json!(module), registered, &model.input_shape, true);
+    if native && is_functional(model) {
+        outer.insert("class_name".into(), json!("Functional"));
+    }
+    Value::Object(outer)
+}
+
+/// Adds or removes what the native format's dictionaries have and those of `.h5` have not.
+fn style(entry: &mut Object, native: bool, module: Value, registered: Value, shape: &[usize], is_built: bool) {
+    if !native {
+        for key in ["module", "registered_name", "build_config"] {
+            entry.shift_remove(key);
+        }
+    } else if !entry.contains_key("module") {
+        entry.insert("module".into(), module);
+        entry.insert("registered_name".into(), registered);
+        if is_built {
+            entry.insert("build_config".into(), json!({"input_shape": json::batch_shape(shape)}));
+        }
+    }
+}
+
+/// Whether Keras holds the layer's weights as 64-bit floats.
+fn is_double(layer: &FileLayer) -> bool {
+    layer.dtype_policy() == Some("float64")
+}
+
+fn to_hdf5(model: &ModelFile) -> Result<Vec<u8>, Problem> {
+    let mut root = Tree::default();
+    root.attribute("keras_version", version(model));
+    root.attribute("backend", "tensorflow");
+    root.attribute("model_config", &to_json(&architecture(model, false)));
+    let group = root.group("model_weights")?;
+    group.attribute("keras_version", version(model));
+    group.attribute("backend", "tensorflow");
+    // Keras's Sequential doesn't count its input among its layers.
+    let layers: Vec<&FileLayer> =
+        model.layers.iter().filter(|layer| is_functional(model) || layer.class_name != "InputLayer").collect();
+    group.names("layer_names", &layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>())?;
+    for layer in layers {
+        let arrays = layer.local().map(weights).unwrap_or_default();
+        let path = |what: &str| format!("{}/{what}:0", layer.name);
+        let names: Vec<_> = arrays.iter().map(|(what, ..)| path(what)).collect();
+        group.group(&layer.name)?.names("weight_names", &names)?;
+        for (what, shape, data) in arrays {
+            let values = Values { shape, data, double: is_double(layer) };
+            group.dataset(&format!("{}/{}", layer.name, path(what)), values)?;
+        }
+    }
+    group.group("top_level_model_weights")?.names("weight_names", &[])?;
+    root.into_bytes()
+}
+
+fn to_keras(model: &ModelFile) -> Result<Vec<u8>, Problem> {
+    let mut weights_file = Tree::default();
+    weights_file.group("vars")?;
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for layer in &model.layers {
+        if layer.class_name == "InputLayer" && !is_functional(model) {
+            continue;
+        }
+        let mut name = snake_case(&layer.class_name);
+        let count = counts.entry(name.clone()).or_default();
+        if *count > 0 {
+            name = format!("{name}_{count}");
+        }
+        *count += 1;
+        let vars = weights_file.group(&format!("layers/{name}/vars"))?;
+        for (index, (_, shape, data)) in layer.local().map(weights).unwrap_or_default().into_iter().enumerate() {
+            vars.dataset(&index.to_string(), Values { shape, data, double: is_double(layer) })?;
+        }
+    }
+    let files = [
+        ("metadata.json", json!({"keras_version": version(model)}).to_string().into_bytes()),
+        ("config.json", to_json(&architecture(model, true)).into_bytes()),
+        ("model.weights.h5", weights_file.into_bytes()?),
+    ];
+    zip_bytes(files.iter().map(|(name, contents)| (*name, contents.as_slice())))
+}
+
+fn to_safetensors(model: &ModelFile) -> Result<Vec<u8>, Problem> {
+    let metadata = Metadata {
+        version: 1,
+        keras_version: model.keras_version.clone(),
+        model: architecture(model, model.frame.outer.contains_key("module")),
+        layers: model.locals().map(|(layer, local)| (layer.name.clone(), local.geometry.config().clone())).collect(),
+    };
+    let metadata = to_json(&serde_json::to_value(&metadata).map_err(Problem::format)?);
+    let arrays = arrays(model);
+    let views = arrays.iter().map(|(name, shape, data)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(data));
+        view.map(|view| (name, view)).map_err(|error| Problem::format(error).within(name))
+    });
+    let views = views.collect::<Result<Vec<_>, _>>()?;
+    safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)]))).map_err(Problem::format)
+}
+
+fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)>) -> Result<ModelFile> {
+    let mut frame = Frame::default();
+    frame.outer.insert("class_name".into(), json!("Sequential"));
+    frame.config.insert("name".into(), json!(name));
+    let input = "input".to_owned();
+    let config = json!({
+        "batch_input_shape": json::batch_shape(input_shape), "dtype": "float32", "sparse": false, "ragged": false,
+        "name": input,
+    });
+    let mut model = ModelFile {
+        name: name.to_owned(),
+        input_shape: input_shape.to_vec(),
+        layers: vec![new_layer(input, "InputLayer".into(), config, input_shape, input_shape, LayerKind::Identity)],
+        not_a_chain: None,
+        frame,
+        keras_version: KERAS_VERSION.to_owned(),
+    };
+    for (name, kind) in layers {
+        if model.layer(&name).is_some() || name.is_empty() {
+            let what = format!("a second or unnamed layer \"{name}\"");
+            return Err(Error::Unsupported { what, with: "in a model".into() }.into());
+        }
+        let input = model.output_shape().to_vec();
+        let elements = input.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).unwrap_or(0);
+        let unsupported = |what: String| Error::Unsupported { what, with: "in a model file".into() };
+        let mismatch = |expected: &[usize]| Error::Shape {
+            what: format!("the input of layer \"{name}\""),
+            expected: format!("{expected:?}"),
+            found: input.clone(),
+        };
+        let base = |key: &str, value: Value| {
+            let mut config = Object::new();
+            config.insert("name".into(), json!(name));
+            config.insert("trainable".into(), json!(true));
+            config.insert("dtype".into(), json!("float32"));
+            config.insert(key.into(), value);
+            Value::Object(config)
+        };
+        let (class, config, output) = match &kind {
+            LayerKind::LocallyConnected(local) => {
+                local.check()?;
+                if local.geometry.input_shape() != input {
+                    return Err(mismatch(local.geometry.input_shape()).into());
+                }
+                let (class, config) = config_to_keras(&name, local.geometry.config(), local.layout, local.trainable);
+                (class, config, local.geometry.output_shape())
+            }
+            LayerKind::Activation(activation) => {
+                let (class, config) = activation_layer_to_keras(&name, activation)
+                    .ok_or_else(|| unsupported(format!("{activation:?} as a layer of its own")))?;
+                (class, config, input.clone())
+            }
+            LayerKind::Flatten { data_format } => {
+                let format = match data_format {
+                    DataFormat::ChannelsLast => "channels_last",
+                    DataFormat::ChannelsFirst => "channels_first",
+                };
+                ("Flatten".into(), base("data_format", json!(format)), vec![elements])
+            }
+            LayerKind::Reshape(shape) => {
+                if shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) != Some(elements) {
+                    return Err(mismatch(shape).into());
+                }
+                ("Reshape".into(), base("target_shape", json!(shape)), shape.clone())
+            }
+            // The one that needs no arguments.
+            LayerKind::Identity => ("Activation".into(), base("activation", json!("linear")), input.clone()),
+            LayerKind::Unsupported { .. } => return Err(unsupported(format!("layer \"{name}\"")).into()),
+        };
+        model.layers.push(new_layer(name, class, config, &input, &output, kind));
+    }
+    Ok(model)
+}
+
+fn new_layer(
+    name: String,
+    class: String,
+    config: Value,
+    input: &[usize],
+    output: &[usize],
+    kind: LayerKind,
+) -> FileLayer {
+    let mut rest = Object::new();
+    rest.insert("class_name".into(), json!(class));
+    let (input_shape, output_shape, inner) = (input.to_vec(), output.to_vec(), Vec::new());
+    FileLayer { name, class_name: class, config, input_shape, output_shape, kind, inner, rest }
+}

@@ -1,0 +1,8 @@
+//! Every integration test, in one program, as the library's are.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod damage;
+mod files;
+mod programs;

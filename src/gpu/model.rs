@@ -1,0 +1,110 @@
+//! Whole models on the host's device.
+
+use super::{Bindings, Bound, BufferRange, Context, Weights};
+use crate::model::{Chain, Kind, Model, Wanted, names};
+use crate::plan::Planner;
+use crate::{Error, Result};
+
+/// A model with its parameters on a device; from [`Model::upload`].
+///
+/// ```no_run
+/// # use locally_connected::model::Model;
+/// # use locally_connected::{Context, Result, wgpu};
+/// # async fn frame(model: &Model, context: &Context, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+/// # let (input, output): (wgpu::Buffer, wgpu::Buffer) = todo!();
+/// let loaded = model.upload(context).await?; // once
+/// let bound = loaded.bind_forward(8, &input, &output).await?; // once for a batch size
+/// bound.record(pass); // every frame
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Loaded {
+    chain: Chain,
+    weights: Weights,
+    input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
+}
+
+impl Model {
+    /// Uploads the parameters to the host's device; they take effect with the host's next submit.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`] for a parameter that the model hasn't, [`Error::NoBuffer`] for one that its layers don't have,
+    /// [`Error::Length`]; [`Error::Limit`], [`Error::OverBudget`] and [`Error::Unsupported`] for a layer that the device or
+    /// the implementation asked for can't do; [`Error::OutOfMemory`].
+    pub async fn upload(&self, context: &Context) -> Result<Loaded> {
+        let planner = Planner::new(context.profile());
+        for layer in &self.chain.layers {
+            if let Kind::Local { geometry, .. } = &layer.kind {
+                let can = planner.holds(geometry);
+                can.and_then(|()| planner.possible(geometry, geometry.config().implementation))
+                    .map_err(|error| error.in_layer(&layer.name))?;
+            }
+        }
+        let weights = Weights::new(context, &self.chain.forward()).await?;
+        if let Some(name) = weights.names().find(|name| !self.parameters.contains_key(*name)) {
+            return Err(Error::NotGiven { name: name.to_owned() });
+        }
+        for (name, values) in &self.parameters {
+            weights.write(name, values)?;
+        }
+        let (input_shape, output_shape) = (self.input_shape.clone(), self.output_shape.clone());
+        Ok(Loaded { chain: self.chain.clone(), weights, input_shape, output_shape })
+    }
+}
+
+impl Loaded {
+    /// The layers.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The parameters, for programs of [`Loaded::chain`]'s.
+    #[must_use]
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The parameters, to set what the planner goes by.
+    pub fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.weights
+    }
+
+    /// Shape of one input sample, without the batch.
+    #[must_use]
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    /// Shape of one output sample, without the batch.
+    #[must_use]
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output_shape
+    }
+
+    /// Binds the forward pass of `batch` samples: from `[batch][input shape]` to `[batch][output shape]`, which is
+    /// overwritten.
+    ///
+    /// # Errors
+    /// Those of [`Weights::bind`].
+    pub async fn bind_forward<'a>(
+        &self,
+        batch: u32,
+        input: impl Into<BufferRange<'a>>,
+        output: impl Into<BufferRange<'a>>,
+    ) -> Result<Bound> {
+        let bindings = Bindings::default().with(names::INPUT, input.into()).with(names::OUTPUT, output.into());
+        self.weights.bind(&self.chain.forward(), batch, &bindings).await
+    }
+
+    /// Binds a forward and a backward pass of `batch` samples, the program of [`Chain::backward`], to buffers by the names
+    /// in [`names`].
+    ///
+    /// # Errors
+    /// Those of [`Weights::bind`].
+    pub async fn bind_backward(&self, batch: u32, wanted: Wanted, bindings: &Bindings<'_>) -> Result<Bound> {
+        self.weights.bind(&self.chain.backward(wanted), batch, bindings).await
+    }
+}

@@ -1,0 +1,176 @@
+//! Whole models on a device of one's own, batches beyond its memory in pieces.
+
+use super::Gpu;
+use crate::gpu::{Bindings, Bound, KernelBuffers, Loaded};
+use crate::model::{Wanted, names};
+use crate::ops::{Shape, Usage};
+use crate::program::Program;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Bytes of samples and of what is computed from them that are on the device at once by default.
+const SAMPLE_BUDGET: u64 = 1 << 30;
+
+/// All gradients that [`Gpu::gradients`] gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelGradients {
+    /// `[batch][input shape]`.
+    pub input: Vec<f32>,
+    /// By [`names::grad_weights`] and [`names::grad_bias`], those of all trainable layers: of weights in the canonical
+    /// order, of biases in Keras's.
+    pub parameters: BTreeMap<String, Vec<f32>>,
+}
+
+/// A program that runs over a batch piece by piece.
+struct Pieces<'a> {
+    gpu: &'a Gpu,
+    model: &'a Loaded,
+    program: &'a Program,
+    /// Samples of all pieces but the last.
+    at_once: usize,
+    /// By name: of the inputs and outputs.
+    buffers: BTreeMap<&'a str, wgpu::Buffer>,
+    gradients: BTreeMap<&'a str, KernelBuffers>,
+}
+
+impl<'a> Pieces<'a> {
+    async fn new(gpu: &'a Gpu, model: &'a Loaded, program: &'a Program, batch: usize) -> Result<Self> {
+        let at_once = gpu.samples_at_once(program)?.min(batch);
+        let mut pieces = Self { gpu, model, program, at_once, buffers: BTreeMap::new(), gradients: BTreeMap::new() };
+        for buffer in &program.buffers {
+            match buffer.usage {
+                Usage::Input | Usage::Output => {
+                    let made = gpu.empty(buffer.shape.elements(at_once as u32));
+                    pieces.buffers.insert(&buffer.name, made);
+                }
+                Usage::Gradient => {
+                    pieces.gradients.insert(&buffer.name, model.weights().create(buffer).await?);
+                }
+                Usage::Parameter | Usage::Scratch => {}
+            }
+        }
+        gpu.check()?;
+        Ok(pieces)
+    }
+
+    async fn bind(&self, program: &Program, samples: usize) -> Result<Bound> {
+        let mut bindings = Bindings::default();
+        for (name, buffer) in &self.buffers {
+            bindings = bindings.with(name, buffer);
+        }
+        for (name, gradient) in &self.gradients {
+            bindings = bindings.with(name, gradient);
+        }
+        self.model.weights().bind(program, samples as u32, &bindings).await
+    }
+
+    /// Runs over the batch: `inputs` by name, each `[batch][…]`; appends what `outputs` names.
+    async fn run(&self, batch: usize, inputs: &[(&str, &[f32])], outputs: &mut [(&str, Vec<f32>)]) -> Result<()> {
+        let mut adding = None;
+        let mut bound: Option<(usize, bool, Bound)> = None;
+        let mut first = 0;
+        loop {
+            let samples = self.at_once.min(batch - first);
+            // The gradients of the first piece overwrite what was there, those of the others add to it.
+            let adds = first > 0 && !self.gradients.is_empty();
+            if bound.as_ref().is_none_or(|(of, added, _)| (*of, *added) != (samples, adds)) {
+                let program =
+                    if adds { adding.get_or_insert_with(|| self.program.clone().accumulating()) } else { self.program };
+                // What the one before holds is free before more is asked for.
+                drop(bound.take());
+                bound = Some((samples, adds, self.bind(program, samples).await?));
+            }
+            for (name, values) in inputs {
+                let each = values.len() / batch.max(1);
+                let piece = &values[first * each..(first + samples) * each];
+                if let Some(buffer) = self.buffers.get(name) {
+                    self.gpu.context().queue().write_buffer(buffer, 0, bytemuck::cast_slice(piece));
+                }
+            }
+            if let Some((_, _, bound)) = &bound {
+                self.gpu.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&Default::default())));
+            }
+            for (name, values) in &mut *outputs {
+                let described = self.program.find(name).and_then(|id| self.program.buffer(id));
+                if let Some((buffer, described)) = self.buffers.get(name).zip(described) {
+                    values.extend(self.gpu.read(buffer, described.shape.elements(samples as u32)).await?);
+                }
+            }
+            first += samples;
+            if first >= batch {
+                return self.gpu.check();
+            }
+        }
+    }
+}
+
+/// Samples in `values` of `sample` elements each.
+fn samples(what: &'static str, values: &[f32], sample: u64, shape: &[usize]) -> Result<usize> {
+    let found = values.len() as u64;
+    if !found.is_multiple_of(sample) {
+        let expected = found.next_multiple_of(sample);
+        return Err(Error::Length { what, expected, found, shape: shape.to_vec() });
+    }
+    Ok((found / sample) as usize)
+}
+
+impl Gpu {
+    /// The model's output for `[batch][input shape]`.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; those of [`Loaded::bind_forward`]; [`Error::OutOfMemory`]; [`Error::DeviceLost`].
+    pub async fn run(&self, model: &Loaded, input: &[f32]) -> Result<Vec<f32>> {
+        let chain = model.chain();
+        let batch = samples("input", input, chain.inputs, model.input_shape())?;
+        let program = chain.forward();
+        let pieces = Pieces::new(self, model, &program, batch).await?;
+        let mut outputs = [(names::OUTPUT, Vec::with_capacity(batch * chain.outputs() as usize))];
+        pieces.run(batch, &[(names::INPUT, input)], &mut outputs).await?;
+        let [(_, output)] = outputs;
+        Ok(output)
+    }
+
+    /// All gradients of the loss `Σ output · grad_output`.
+    ///
+    /// # Errors
+    /// As [`Gpu::run`].
+    pub async fn gradients(&self, model: &Loaded, input: &[f32], grad_output: &[f32]) -> Result<ModelGradients> {
+        let chain = model.chain();
+        let batch = samples("input", input, chain.inputs, model.input_shape())?;
+        let (expected, found) = (batch as u64 * chain.outputs(), grad_output.len() as u64);
+        if found != expected {
+            let shape = model.output_shape().to_vec();
+            return Err(Error::Length { what: "grad_output", expected, found, shape });
+        }
+        let program = chain.backward(Wanted::All);
+        let pieces = Pieces::new(self, model, &program, batch).await?;
+        let mut outputs = [(names::GRAD_INPUT, Vec::with_capacity(input.len()))];
+        let inputs = [(names::INPUT, input), (names::GRAD_OUTPUT, grad_output)];
+        pieces.run(batch, &inputs, &mut outputs).await?;
+        let mut parameters = BTreeMap::new();
+        for (name, gradient) in &pieces.gradients {
+            let readback = self.submit(|encoder| gradient.read(self.context().device(), encoder))?;
+            parameters.insert((*name).to_owned(), self.drive(readback.canonical()).await?);
+            self.check()?;
+        }
+        let [(_, input)] = outputs;
+        Ok(ModelGradients { input, parameters })
+    }
+
+    /// Samples that run at once within the budget and the device's limits.
+    fn samples_at_once(&self, program: &Program) -> Result<usize> {
+        let scratch = program.scratch().pieces;
+        let kept = program.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| &buffer.shape);
+        let bytes = kept.chain(&scratch).filter_map(|shape| match shape {
+            Shape::Samples(elements) => Some(elements.saturating_mul(4)),
+            Shape::Fixed(_) | Shape::Weights { .. } | Shape::Connections { .. } => None,
+        });
+        let (all, largest) =
+            bytes.fold((0u64, 0u64), |(all, largest), bytes| (all.saturating_add(bytes), largest.max(bytes)));
+        self.context().profile().check_buffer("one sample", largest)?;
+        let fits = self.context().profile().max_buffer / largest.max(1);
+        let wanted = self.sample_budget.unwrap_or(SAMPLE_BUDGET) / all.max(1);
+        // A batch is a u32, and one sample must do.
+        Ok(fits.min(wanted).clamp(1, 1 << 30) as usize)
+    }
+}

@@ -13,8 +13,8 @@
 //!     assert_eq!(images.shape[1..], model.input_shape);
 //!
 //!     let gpu = Gpu::new().await?;
-//!     let model = model.upload(gpu.context()).await?;
-//!     let predictions = gpu.run(&model, &images.values).await?;
+//!     let loaded = model.upload(gpu.context()).await?;
+//!     let predictions = gpu.run(&loaded, &images.values).await?;
 //!
 //!     let shape = [&images.shape[..1], &model.output_shape].concat();
 //!     npy::write_npy("predictions.npy", &shape, &predictions)

@@ -4,7 +4,7 @@
 //! threads issue, and the longest chain that one thread works through; a device class turns the counts into seconds. Only the
 //! order of the results matters, see docs/performance.md for how well it is met; `tune` measures where it is not.
 
-use super::{DeviceProfile, Plan, ProgramPlan};
+use super::{DeviceProfile, Plan};
 use crate::kernel::Loads;
 
 /// The expected cost of a plan.
@@ -54,19 +54,6 @@ const GPU: Speeds = Speeds {
 };
 
 impl Estimate {
-    /// The estimate of a program's plans, one after another.
-    #[must_use]
-    pub fn of_program(plan: &ProgramPlan, profile: &DeviceProfile) -> Self {
-        let mut all = Self::default();
-        for one in plan.plans.iter().map(|plan| Self::of(plan, profile)) {
-            all.bytes += one.bytes;
-            all.operations += one.operations;
-            all.dispatches += one.dispatches;
-            all.seconds += one.seconds;
-        }
-        Self { scratch: plan.memory.scratch, ..all }
-    }
-
     /// The estimate of a plan.
     #[must_use]
     pub fn of(plan: &Plan, profile: &DeviceProfile) -> Self {

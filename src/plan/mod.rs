@@ -1,6 +1,7 @@
 //! The pure planner: from operations, a batch and the numbers of a device to lists of dispatches. No device is
 //! touched, nothing is allocated, so every decision can be tested with forced limits.
 
+mod choose;
 mod cost;
 mod dense;
 mod dispatch;

@@ -1,11 +1,7 @@
-//! Plans operations on a device: which implementation is preferred, and the dispatches of the one taken.
+//! What plans are made with: a device's numbers, the caller's wishes, and the steps that all plans take.
 
-use super::local::Local;
-use super::{Choice, DeviceProfile, Dispatch, Estimate, Form, Plan, Resource, Slice, Strategy, TuneKey, TuneTable};
-use crate::config::Implementation;
-use crate::geometry::Geometry;
+use super::{DeviceProfile, Dispatch, Form, Plan, Resource, Slice, Strategy, TuneTable};
 use crate::kernel::{Params, Variant};
-use crate::ops::Operation;
 use crate::{Error, Result};
 use std::num::NonZeroU64;
 
@@ -27,7 +23,7 @@ pub struct Planner<'a> {
     pub profile: &'a DeviceProfile,
     /// The caller's wishes.
     pub options: PlanOptions,
-    tuned: Option<&'a TuneTable>,
+    pub(super) tuned: Option<&'a TuneTable>,
 }
 
 /// A run of samples that a dispatch can bind.
@@ -54,112 +50,6 @@ impl<'a> Planner<'a> {
     #[must_use]
     pub fn with_tuned(self, tuned: Option<&'a TuneTable>) -> Self {
         Self { tuned, ..self }
-    }
-
-    /// How the device does an operation on `batch` samples.
-    ///
-    /// # Errors
-    /// [`Error::Limit`], [`Error::OverBudget`]; [`Error::Unsupported`] for a forced implementation that can't be.
-    pub fn plan(&self, operation: &Operation, batch: u32) -> Result<Plan> {
-        match operation {
-            Operation::LocalForward(o) => self.choose(o.implementation, operation, batch),
-            Operation::LocalGradInput(o) => self.choose(o.implementation, operation, batch),
-            Operation::LocalGradWeights(o) => self.choose(o.implementation, operation, batch),
-            Operation::GradBias(o) => Local::new(*self, &o.layer)?.grad_bias(o, batch),
-            Operation::Activate(o) => self.activate(o, batch),
-            Operation::ActivateGrad(o) => self.activate_grad(o, batch),
-            Operation::Transpose(o) => self.transpose(o, batch),
-        }
-    }
-
-    /// A forced implementation, else the measured one, else the one that the cost model expects to be fastest.
-    fn choose(&self, forced: Option<Implementation>, operation: &Operation, batch: u32) -> Result<Plan> {
-        if let Some(implementation) = forced.and_then(Implementation::forced) {
-            return self.plan_by(implementation, operation, batch);
-        }
-        if let Some(tuned) = self.tuned(operation, batch) {
-            let options = PlanOptions { form: self.options.form.or(tuned.form), ..self.options };
-            if let Ok(plan) = self.with_options(options).plan_by(tuned.implementation, operation, batch) {
-                return Ok(plan);
-            }
-        }
-        let mut best: Option<(f64, Plan)> = None;
-        let mut refused = None;
-        for implementation in Implementation::ALL {
-            match self.plan_by(implementation, operation, batch) {
-                Ok(plan) => {
-                    let seconds = Estimate::of(&plan, self.profile).seconds;
-                    if best.as_ref().is_none_or(|(least, _)| seconds < *least) {
-                        best = Some((seconds, plan));
-                    }
-                }
-                // The loop variant's reason comes first: it is possible most often.
-                Err(error) => refused = refused.or(Some(error)),
-            }
-        }
-        best.map(|(_, plan)| plan).ok_or_else(|| refused.unwrap_or(Error::NoImplementation))
-    }
-
-    fn tuned(&self, operation: &Operation, batch: u32) -> Option<Choice> {
-        let table = self.tuned.filter(|table| !table.is_empty())?;
-        table.get(&TuneKey::new(self.profile, operation, batch)?)
-    }
-
-    /// How an implementation does an operation that has several; others have none.
-    fn plan_by(&self, implementation: Implementation, operation: &Operation, batch: u32) -> Result<Plan> {
-        let local = |layer| {
-            self.possible(layer, implementation)?;
-            Local::new(*self, layer)
-        };
-        let mut plan = match operation {
-            // Nothing is written, whoever would.
-            Operation::LocalForward(_) | Operation::LocalGradInput(_) if batch == 0 => {
-                operation.layer().map_or(Ok(()), |layer| self.possible(layer, implementation)).map(|()| Plan::default())
-            }
-            Operation::LocalForward(o) => local(&o.layer)?.forward(implementation, o, batch),
-            Operation::LocalGradInput(o) => local(&o.layer)?.grad_input(implementation, o, batch),
-            Operation::LocalGradWeights(o) => local(&o.layer)?.grad_weights(implementation, o, batch),
-            Operation::GradBias(_) | Operation::Activate(_) | Operation::ActivateGrad(_) | Operation::Transpose(_) => {
-                return self.plan(operation, batch);
-            }
-        }?;
-        plan.implementation = Some(implementation);
-        Ok(plan)
-    }
-
-    /// What each implementation of an operation would cost, or why it isn't possible.
-    pub fn estimates(&self, operation: &Operation, batch: u32) -> [(Implementation, Result<Estimate>); 3] {
-        Implementation::ALL.map(|implementation| {
-            let plan = self.plan_by(implementation, operation, batch);
-            (implementation, plan.map(|plan| Estimate::of(&plan, self.profile)))
-        })
-    }
-
-    /// Whether the device can hold a layer at all.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] where it can't bind even one filter at one location, the bias or the tap tables.
-    pub fn holds(&self, layer: &Geometry) -> Result<()> {
-        Local::new(*self, layer).map(drop)
-    }
-
-    /// Whether an implementation is possible for a layer on this device.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] for a user's connectivity by another than sparse gather; [`Error::OverBudget`] and
-    /// [`Error::Limit`] with the bytes of the dense matrix or the sparse index.
-    pub fn possible(&self, layer: &Geometry, implementation: Implementation) -> Result<()> {
-        if layer.pattern().is_some() && implementation != Implementation::SparseGather {
-            return Err(Error::Unsupported {
-                what: format!("implementation {}", implementation.name()),
-                with: "with a connectivity of the user's".into(),
-            });
-        }
-        match implementation {
-            Implementation::DenseMatmul => Local::new(*self, layer)?.check_dense(),
-            Implementation::SparseGather => Local::new(*self, layer)?.check_sparse(),
-            Implementation::Loop | Implementation::Auto => Ok(()),
-        }
     }
 
     /// The numbers by which kernels are chosen: the device's or the caller's, for the form that is asked for.

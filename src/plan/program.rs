@@ -1,6 +1,6 @@
 //! Plans of whole programs, and the memory that a device needs for them.
 
-use super::{DeviceProfile, Dispatch, Plan, Planner, Resource, cut};
+use super::{DeviceProfile, Dispatch, Estimate, Plan, Planner, Resource, cut};
 use crate::config::WeightType;
 use crate::geometry::{Geometry, SparseIndex};
 use crate::kernel::tap_tables_length;
@@ -66,6 +66,19 @@ impl ProgramPlan {
     #[must_use]
     pub fn own_scratch(&self) -> BTreeMap<Resource, u64> {
         own_scratch(&self.plans)
+    }
+
+    /// What all plans together are expected to cost, one after another.
+    #[must_use]
+    pub fn estimate(&self, profile: &DeviceProfile) -> Estimate {
+        let mut all = Estimate { scratch: self.memory.scratch, ..Estimate::default() };
+        for one in self.plans.iter().map(|plan| Estimate::of(plan, profile)) {
+            all.bytes += one.bytes;
+            all.operations += one.operations;
+            all.dispatches += one.dispatches;
+            all.seconds += one.seconds;
+        }
+        all
     }
 
     /// Bytes of the pieces of the program's scratch.

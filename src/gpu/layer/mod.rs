@@ -255,7 +255,7 @@ impl KernelReadback {
     /// Waits for the weights, in canonical order.
     ///
     /// # Errors
-    /// Those of [`Readback::values`].
+    /// Those of [`crate::Readback::values`].
     pub async fn canonical(self) -> Result<Vec<f32>> {
         self.readback.canonical().await
     }
@@ -263,7 +263,7 @@ impl KernelReadback {
     /// Waits for the weights, in a layout of Keras's.
     ///
     /// # Errors
-    /// Those of [`Readback::values`] and [`KerasLayout::from_canonical`].
+    /// Those of [`crate::Readback::values`] and [`KerasLayout::from_canonical`].
     pub async fn values(self, layout: KerasLayout) -> Result<Vec<f32>> {
         let layer = self.layer.clone();
         layout.from_canonical(&layer, &self.canonical().await?)

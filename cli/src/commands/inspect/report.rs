@@ -31,7 +31,7 @@ pub(super) struct Auto {
 impl Auto {
     fn new(planner: &Planner<'_>, geometry: &Geometry, batch: u32) -> Result<Self, Error> {
         let plans = Costs::plans(planner, geometry, Implementation::Auto, batch)?;
-        let estimates = plans.each_ref().map(|plan| Estimate::of_program(plan, planner.profile));
+        let estimates = plans.each_ref().map(|plan| plan.estimate(planner.profile));
         let taken = plans.iter().flat_map(|plan| &plan.plans).filter_map(|plan| plan.implementation);
         match taken.collect::<Vec<_>>()[..] {
             [forward, grad_weights, grad_input] => Ok(Self { forward, grad_weights, grad_input, estimates }),
@@ -156,8 +156,8 @@ impl Costs {
             forward_bytes,
             backward_bytes: forward_bytes + backward.memory.gradients + backward.memory.bound(),
             chunks: cut(&Shape::of_weights(geometry), planner.profile)?.len(),
-            forward: Estimate::of_program(&forward, planner.profile),
-            backward: Estimate::of_program(&backward, planner.profile),
+            forward: forward.estimate(planner.profile),
+            backward: backward.estimate(planner.profile),
         })
     }
 }

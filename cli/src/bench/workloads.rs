@@ -203,6 +203,9 @@ pub(crate) fn work(geometry: &Geometry, pass: Pass, batch: u32, dtype: Dtype) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use locally_connected::headless::Gpu;
+    use locally_connected::{Backward, Forward, Gradients, LocallyConnected};
+    use pollster::block_on;
     use serde_json::{Value, json};
 
     #[test]
@@ -230,6 +233,44 @@ mod tests {
             let geometry = workload.geometry(Implementation::Auto, Dtype::F32)?;
             let found = 4.0 * geometry.weights() as f64;
             assert!((found / expected - 1.0).abs() < 0.13, "{}: {found} for {expected}", workload.name);
+        }
+        Ok(())
+    }
+
+    /// What a layer and its passes take on the device is what was planned without one, for every workload.
+    #[test]
+    fn memory_is_as_planned() -> Result<(), Error> {
+        let gpu = block_on(Gpu::new())?;
+        for workload in all() {
+            let geometry = workload.geometry(Implementation::Auto, Dtype::F32)?;
+            let [x, dx] = [gpu.empty(geometry.inputs()), gpu.empty(geometry.inputs())];
+            let [y, db] = [gpu.empty(geometry.outputs()), gpu.empty(geometry.biases())];
+            let layer = block_on(LocallyConnected::with_geometry(gpu.context(), geometry))?;
+            let dw = block_on(layer.create_kernel_gradient())?;
+            let forward = Forward { batch: 1, input: &x, output: &y, pre_activation: None };
+            let backward = Backward {
+                batch: 1,
+                input: Some(&x),
+                output: None,
+                pre_activation: None,
+                grad_output: &y,
+                grad_input: Some(&dx),
+                grad_kernel: Some(&dw),
+                grad_bias: Some(&db),
+            };
+            let passes = [block_on(layer.bind_forward(forward))?, block_on(layer.bind_backward(backward))?];
+            let planned = [layer.plan_forward(1, false)?, layer.plan_backward(1, Gradients::ALL)?];
+            for (bound, planned) in passes.iter().zip(&planned) {
+                assert_eq!((bound.plan(), bound.bytes()), (planned, planned.memory.bound()), "{}", workload.name);
+            }
+            let [parameters, constants] =
+                [planned[0].memory.parameters, planned.iter().map(|plan| plan.memory.constants).max().unwrap_or(0)];
+            // Both passes read the same tables or index, or one of them reads both.
+            let held = layer.bytes() - parameters;
+            let all = planned.iter().map(|plan| plan.memory.constants).sum::<u64>();
+            assert!((constants..=all).contains(&held), "{}: {held} bytes of tables", workload.name);
+            assert_eq!(planned[1].memory.gradients, parameters, "{}", workload.name);
+            gpu.check()?;
         }
         Ok(())
     }

@@ -45,12 +45,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A mark in a file of WGSL can't be obeyed.
+    /// A mark in a kernel's WGSL can't be obeyed, or the driver refuses the kernel.
     #[error("{kernel}: {message}")]
     Shader {
         /// The variant.
         kernel: String,
-        /// Which, and why.
+        /// Which mark and why, or what the driver says.
         message: String,
     },
     /// The layer has 1, 2 or 3 spatial axes; `kernel_size` asked for another number.

@@ -11,6 +11,7 @@ mod errors;
 mod f16;
 mod goldens;
 mod limits;
+mod pipelines;
 mod programs;
 mod properties;
 mod ranges;

@@ -1,6 +1,6 @@
 //! What the layers of one device share.
 
-use super::{Pipelines, scoped};
+use super::Pipelines;
 use crate::Result;
 use crate::kernel::Variant;
 use crate::plan::DeviceProfile;
@@ -73,16 +73,8 @@ impl Context {
     /// before cost nothing.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] with what the driver says, [`crate::Error::OutOfMemory`]; none of `variants` is kept
-    /// then.
+    /// [`crate::Error::Shader`] with what the driver says, [`crate::Error::OutOfMemory`]; what was refused is not kept.
     pub async fn compile(&self, variants: &[Variant]) -> Result<()> {
-        let (device, pipelines) = (self.device(), self.pipelines());
-        let (made, caught) =
-            scoped(device, || variants.iter().try_for_each(|&variant| pipelines.get(device, variant).map(drop)));
-        if let Err(error) = caught.await {
-            pipelines.forget(variants.iter().copied());
-            return Err(error);
-        }
-        made
+        self.pipelines().compile(self.device(), variants.iter().copied()).await
     }
 }

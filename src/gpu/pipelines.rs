@@ -1,9 +1,12 @@
 //! Compiled pipelines, one per variant, made on first need or ahead by `prepare`.
 
-use crate::Result;
+use super::scoped;
 use crate::kernel::{Access, Shader, Uniform, Variant};
-use std::collections::HashMap;
+use crate::{Error, Result};
+use futures_intrusive::sync::Mutex as AsyncMutex;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A pipeline with the layout its bind groups need.
@@ -15,9 +18,19 @@ pub(crate) struct Pipeline {
 }
 
 /// The pipelines of one device, shared by all layers of a [`crate::Context`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pipelines {
     made: Mutex<HashMap<Variant, Arc<Pipeline>>>,
+    /// Whoever compiles has it, so that nobody compiles the same a second time.
+    compiling: AsyncMutex<()>,
+    /// How often a driver was asked for one.
+    compiled: AtomicUsize,
+}
+
+impl Default for Pipelines {
+    fn default() -> Self {
+        Self { made: Mutex::default(), compiling: AsyncMutex::new((), true), compiled: AtomicUsize::new(0) }
+    }
 }
 
 impl Pipelines {
@@ -38,21 +51,42 @@ impl Pipelines {
         self.lock().is_empty()
     }
 
-    /// Forgets pipelines that turned out to be invalid, so that they are not used as if they had been made.
-    pub(crate) fn forget(&self, variants: impl Iterator<Item = Variant>) {
-        let mut made = self.lock();
-        variants.for_each(|variant| drop(made.remove(&variant)));
+    /// How often the driver was asked to compile one, whatever came of it.
+    #[must_use]
+    pub fn compiled(&self) -> usize {
+        self.compiled.load(Ordering::Relaxed)
     }
 
-    /// The pipeline of `variant`, compiled now unless it was before. wgpu has no asynchronous pipeline creation, so
-    /// this may block for the time the driver takes to compile.
-    pub(crate) fn get(&self, device: &wgpu::Device, variant: Variant) -> Result<Arc<Pipeline>> {
-        if let Some(pipeline) = self.lock().get(&variant) {
-            return Ok(pipeline.clone());
+    /// The pipeline of `variant`, if it was compiled.
+    pub(super) fn get(&self, variant: Variant) -> Option<Arc<Pipeline>> {
+        self.lock().get(&variant).cloned()
+    }
+
+    /// Compiles those of `variants` that weren't before. wgpu has no asynchronous pipeline creation, so this may block for
+    /// the time the driver takes. What a driver refuses is not kept, so that the next try may succeed.
+    pub(super) async fn compile(&self, device: &wgpu::Device, variants: impl Iterator<Item = Variant>) -> Result<()> {
+        let missing: BTreeSet<Variant> = variants.filter(|&variant| self.get(variant).is_none()).collect();
+        if missing.is_empty() {
+            return Ok(());
         }
-        let pipeline = Arc::new(compile(device, variant)?);
-        self.lock().insert(variant, pipeline.clone());
-        Ok(pipeline)
+        let _alone = self.compiling.lock().await;
+        // Another may have been faster.
+        let missing = missing.into_iter().filter(|&variant| self.get(variant).is_none());
+        // All are asked for before any answer is awaited, which on the web takes a while.
+        let asked: Vec<_> =
+            missing.map(|variant| (variant, scoped(device, move || compile(device, variant)))).collect();
+        self.compiled.fetch_add(asked.len(), Ordering::Relaxed);
+        let mut refused = None;
+        for (variant, (pipeline, caught)) in asked {
+            match caught.await.and(pipeline) {
+                Ok(pipeline) => drop(self.lock().insert(variant, Arc::new(pipeline))),
+                Err(Error::Device(message)) => {
+                    refused = refused.or(Some(Error::Shader { kernel: variant.name(), message }));
+                }
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        refused.map_or(Ok(()), Err)
     }
 }
 

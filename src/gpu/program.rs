@@ -17,9 +17,17 @@ use std::sync::Arc;
 /// Two recordings of the same `Bound` share its scratch memory; within one queue they run one after the other.
 #[derive(Debug)]
 pub struct Bound {
-    steps: Vec<Step>,
+    groups: Vec<Group>,
     plan: ProgramPlan,
     bytes: u64,
+}
+
+/// The dispatches of an operation.
+#[derive(Debug)]
+struct Group {
+    /// Of the debug group that they are recorded in: whose they are, and what they do.
+    label: String,
+    steps: Vec<Step>,
 }
 
 #[derive(Debug)]
@@ -31,13 +39,18 @@ struct Step {
 }
 
 impl Bound {
-    /// Records the dispatches into the host's pass.
+    /// Records the dispatches into the host's pass, those of an operation in a debug group. The pipeline and bind group 0 of
+    /// the last one stay set.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for step in &self.steps {
-            pass.set_pipeline(&step.pipeline.pipeline);
-            pass.set_bind_group(0, &step.bind_group, &[step.params_offset]);
-            let [x, y, z] = step.workgroups;
-            pass.dispatch_workgroups(x, y, z);
+        for group in &self.groups {
+            pass.push_debug_group(&group.label);
+            for step in &group.steps {
+                pass.set_pipeline(&step.pipeline.pipeline);
+                pass.set_bind_group(0, &step.bind_group, &[step.params_offset]);
+                let [x, y, z] = step.workgroups;
+                pass.dispatch_workgroups(x, y, z);
+            }
+            pass.pop_debug_group();
         }
     }
 
@@ -96,11 +109,15 @@ impl Weights {
     /// Compiles the pipelines of a program for `batch` samples now rather than when it is bound.
     ///
     /// # Errors
-    /// Those of the planner; [`Error::Device`] where a driver refuses a shader.
+    /// Those of the planner; [`Error::Shader`] where a driver refuses a kernel.
     pub async fn prepare(&self, program: &Program, batch: u32) -> Result<()> {
         let plan = self.planner().program(program, batch)?;
-        let variants: Vec<_> = plan.dispatches().map(|dispatch| dispatch.variant).collect();
-        self.context.compile(&variants).await
+        self.compile(&plan).await
+    }
+
+    async fn compile(&self, plan: &ProgramPlan) -> Result<()> {
+        let variants = plan.dispatches().map(|dispatch| dispatch.variant);
+        self.context.pipelines().compile(self.context.device(), variants).await
     }
 
     /// Binds a program for `batch` samples to these parameters and to the host's buffers: its inputs, its outputs and its
@@ -120,6 +137,7 @@ impl Weights {
         for plan in &plan.plans {
             operands.check_dispatches(plan)?;
         }
+        self.compile(&plan).await?;
         let mut constants = BTreeMap::new();
         for (operation, plan, at) in program.operations.iter().zip(&plan.plans).zip(0..).map(|((o, p), at)| (o, p, at))
         {
@@ -132,19 +150,17 @@ impl Weights {
         }
         let device = self.context.device();
         let (made, caught) = scoped(device, || {
-            let label = "locally-connected scratch";
-            let pieces = plan.pieces().into_iter().map(|bytes| buffer(device, label, bytes)).collect();
+            let scratch = |of: String, bytes| buffer(device, &format!("locally-connected scratch {of}"), bytes);
+            let pieces =
+                plan.pieces().into_iter().zip(0..).map(|(bytes, piece)| scratch(format!("{piece}"), bytes)).collect();
             let own = plan.own_scratch().into_iter();
-            let own = own.map(|(resource, bytes)| (resource, buffer(device, label, bytes))).collect();
+            let own = own.map(|(resource, bytes)| (resource, scratch(format!("{resource:?}"), bytes))).collect();
             let scratch = plan.scratch.of_buffer.clone();
-            steps(&self.context, &plan, &Resources { operands, constants, scratch, pieces, own })
+            groups(&self.context, program, &plan, &Resources { operands, constants, scratch, pieces, own })
         });
-        if let Err(error) = caught.await {
-            self.context.pipelines().forget(plan.dispatches().map(|dispatch| dispatch.variant));
-            return Err(error);
-        }
-        let (steps, bytes) = made?;
-        Ok(Bound { steps, plan, bytes })
+        caught.await?;
+        let (groups, bytes) = made?;
+        Ok(Bound { groups, plan, bytes })
     }
 
     /// What the program's buffers are bound to, each checked for itself.
@@ -239,8 +255,13 @@ fn piece(buffer: &Buffer, id: BufferId, index: u32) -> Resource {
     }
 }
 
-/// The steps of a plan, and the bytes of the buffers made for it.
-fn steps(context: &Context, plan: &ProgramPlan, resources: &Resources<'_>) -> Result<(Vec<Step>, u64)> {
+/// The dispatches of a plan, operation by operation, and the bytes of the buffers made for it.
+fn groups(
+    context: &Context,
+    program: &Program,
+    plan: &ProgramPlan,
+    resources: &Resources<'_>,
+) -> Result<(Vec<Group>, u64)> {
     let device = context.device();
     let stride = context.profile().params_stride();
     let uniform = device.create_buffer(&wgpu::BufferDescriptor {
@@ -251,32 +272,39 @@ fn steps(context: &Context, plan: &ProgramPlan, resources: &Resources<'_>) -> Re
     });
     let no_memory = |error| Error::OutOfMemory(format!("{} bytes of uniforms: {error}", plan.memory.uniforms));
     let mut view = uniform.get_mapped_range_mut(..).map_err(no_memory)?;
-    let plans = plan.plans.iter().zip(0..);
-    let dispatches = plans.flat_map(|(plan, at)| plan.dispatches.iter().map(move |dispatch| (at, dispatch)));
-    let mut steps = Vec::new();
-    for ((operation, dispatch), index) in dispatches.zip(0u64..) {
-        let pipeline = context.pipelines().get(device, dispatch.variant)?;
-        let params_offset = (stride * index) as u32;
-        let held = pipeline.uniform.bytes(&dispatch.params);
-        view.slice(params_offset as usize..params_offset as usize + held.len()).copy_from_slice(&held);
-        let mut entries = vec![wgpu::BindGroupEntry {
-            binding: 0,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &uniform,
-                offset: 0,
-                size: NonZeroU64::new(pipeline.uniform.size()),
-            }),
-        }];
-        for (slice, binding) in dispatch.bindings.iter().zip(1..) {
-            entries.push(wgpu::BindGroupEntry { binding, resource: resources.bind(operation, slice)? });
+    let mut groups = Vec::new();
+    let mut places = (0u64..).map(|index| stride * index);
+    for ((operation, plan), at) in program.operations.iter().zip(&plan.plans).zip(0..) {
+        let layer = program.layer_of(operation).map(|layer| format!("{layer} ")).unwrap_or_default();
+        let label = format!("locally-connected {layer}{}", operation.name());
+        let mut steps = Vec::new();
+        for (dispatch, place) in plan.dispatches.iter().zip(&mut places) {
+            let pipeline = context.pipelines().get(dispatch.variant);
+            let pipeline = pipeline.ok_or_else(|| Error::NoKernel { kernel: dispatch.variant.info().name })?;
+            let held = pipeline.uniform.bytes(&dispatch.params);
+            view.slice(place as usize..place as usize + held.len()).copy_from_slice(&held);
+            let mut entries = vec![wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &uniform,
+                    offset: 0,
+                    size: NonZeroU64::new(pipeline.uniform.size()),
+                }),
+            }];
+            for (slice, binding) in dispatch.bindings.iter().zip(1..) {
+                entries.push(wgpu::BindGroupEntry { binding, resource: resources.bind(at, slice)? });
+            }
+            let (label, layout) = (Some(label.as_str()), &pipeline.layout);
+            let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries: &entries });
+            let params_offset = place as u32;
+            steps.push(Step { pipeline, bind_group, params_offset, workgroups: dispatch.workgroups });
         }
-        let label = Some(dispatch.variant.info().name);
-        let layout = &pipeline.layout;
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries: &entries });
-        steps.push(Step { pipeline, bind_group, params_offset, workgroups: dispatch.workgroups });
+        if !steps.is_empty() {
+            groups.push(Group { label, steps });
+        }
     }
     drop(view);
     uniform.unmap();
     let scratch = resources.pieces.iter().chain(resources.own.values()).map(wgpu::Buffer::size).sum::<u64>();
-    Ok((steps, scratch + uniform.size()))
+    Ok((groups, scratch + uniform.size()))
 }

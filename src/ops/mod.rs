@@ -305,6 +305,20 @@ impl Operation {
         }
     }
 
+    /// Its name, for reports and debuggers.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LocalForward(_) => "local_forward",
+            Self::LocalGradInput(_) => "local_grad_input",
+            Self::LocalGradWeights(_) => "local_grad_weights",
+            Self::GradBias(_) => "grad_bias",
+            Self::Activate(_) => "activate",
+            Self::ActivateGrad(_) => "activate_grad",
+            Self::Transpose(_) => "transpose",
+        }
+    }
+
     /// Whether it adds to what the buffer holds that it writes.
     #[must_use]
     pub fn accumulates(&self) -> bool {

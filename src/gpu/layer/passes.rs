@@ -53,14 +53,21 @@ pub(super) fn needed<B>(operand: Option<B>, what: &'static str, why: &'static st
 pub(super) const FOR_GRAD_KERNEL: &str = "grad_kernel is a sum of products with the input";
 
 impl LocallyConnected {
-    /// Compiles the pipelines of forward and backward passes of `batch` samples now rather than when bound.
+    /// Compiles the pipelines of a forward pass of `batch` samples now rather than when it is bound; with `keep`, of one that
+    /// writes the values before the activation, too.
     ///
     /// # Errors
-    /// Those of the planner; [`Error::Device`] where a driver refuses a shader.
-    pub async fn prepare(&self, batch: u32) -> Result<()> {
-        let saves = self.layer.config().activation.saved() == Saved::PreActivation;
-        self.weights.prepare(&layer_forward(&self.layer, saves), batch).await?;
-        self.weights.prepare(&layer_backward(&self.layer, Gradients::ALL), batch).await
+    /// Those of the planner; [`Error::Shader`] where a driver refuses a kernel.
+    pub async fn prepare_forward(&self, batch: u32, keep: bool) -> Result<()> {
+        self.weights.prepare(&layer_forward(&self.layer, keep), batch).await
+    }
+
+    /// Compiles the pipelines of a backward pass of `batch` samples that computes the gradients that are `wanted`.
+    ///
+    /// # Errors
+    /// Those of the planner; [`Error::Shader`] where a driver refuses a kernel.
+    pub async fn prepare_backward(&self, batch: u32, wanted: Gradients) -> Result<()> {
+        self.weights.prepare(&layer_backward(&self.layer, wanted), batch).await
     }
 
     /// Binds a forward pass to buffers or ranges of them.

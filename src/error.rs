@@ -203,10 +203,10 @@ pub enum Error {
         }
     )]
     Aliased {
-        /// The operand that is written.
-        written: &'static str,
+        /// The operand that is written, by its buffer's name.
+        written: String,
         /// The other operand.
-        with: &'static str,
+        with: String,
         /// Bytes that both have; 0 where the ranges are disjoint.
         overlap: u64,
     },

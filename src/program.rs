@@ -27,7 +27,7 @@ pub struct Scratch {
 impl Program {
     /// Adds a buffer of 32-bit floats.
     pub fn add(&mut self, name: impl Into<String>, usage: Usage, shape: Shape) -> BufferId {
-        self.add_buffer(Buffer { name: name.into(), usage, shape, dtype: WeightType::F32 })
+        self.add_buffer(Buffer { name: name.into(), layer: None, usage, shape, dtype: WeightType::F32 })
     }
 
     /// Adds a buffer.
@@ -41,10 +41,13 @@ impl Program {
     /// it from the second on.
     #[must_use]
     pub fn accumulating(mut self) -> Self {
+        let buffers = &self.buffers;
+        let is_gradient =
+            |id: BufferId| buffers.get(id.index()).is_some_and(|buffer: &Buffer| buffer.usage == Usage::Gradient);
         for operation in &mut self.operations {
             match operation {
-                Operation::LocalGradWeights(o) => o.accumulate = true,
-                Operation::GradBias(o) => o.accumulate = true,
+                Operation::LocalGradWeights(o) => o.accumulate |= is_gradient(o.grad_weights),
+                Operation::GradBias(o) => o.accumulate |= is_gradient(o.grad_bias),
                 Operation::LocalForward(_)
                 | Operation::LocalGradInput(_)
                 | Operation::Activate(_)
@@ -67,26 +70,28 @@ impl Program {
         self.buffers.get(id.index())
     }
 
-    /// The name of the layer that an operation is of, as its buffers' names say: of its parameters where it has some, else
-    /// of what it writes. None in a program of one layer.
+    /// The name of the layer that an operation is of. None in a program of one layer.
     #[must_use]
     pub fn layer_of(&self, operation: &Operation) -> Option<&str> {
-        let of_layer = |buffer: &&Buffer| matches!(buffer.usage, Usage::Parameter | Usage::Gradient);
-        let operands = operation.operands();
-        let own = operands.iter().filter_map(|operand| self.buffer(operand.id)).find(of_layer);
-        let buffer = own.or_else(|| self.buffer(operation.writes()))?;
-        buffer.name.rsplit_once('/').map(|(layer, _)| layer)
+        self.buffer(operation.writes())?.layer.as_deref()
     }
 
-    /// Checks what executors rely on: names that stand for one buffer each, operands of the shapes that their operations
-    /// say, everything written once and before it is read, and nothing written that was given.
+    /// Checks what executors rely on: names that stand for one buffer each, shapes that fit what the buffers are, operands
+    /// of the shapes that their operations say, everything written once and before it is read, and nothing written that
+    /// was given, but gradients that are added to.
     ///
     /// # Errors
     /// [`Error::Program`].
     pub fn check(&self) -> Result<()> {
         let mut names = BTreeSet::new();
-        if let Some(twice) = self.buffers.iter().find(|buffer| !names.insert(&buffer.name)) {
-            return Err(Error::Program { what: format!("buffer {:?}", twice.name), why: "another has its name" });
+        for buffer in &self.buffers {
+            let wrong = |why| Err(Error::Program { what: format!("buffer {:?}", buffer.name), why });
+            if !names.insert(&buffer.name) {
+                return wrong("another has its name");
+            }
+            if let Some(why) = buffer.fault() {
+                return wrong(why);
+            }
         }
         let mut there = self.given();
         for (operation, at) in self.operations.iter().zip(0usize..) {
@@ -101,16 +106,21 @@ impl Program {
                     return wrong("it reads what nothing wrote before it");
                 }
             }
-            if there[output.index()] && !(operation.accumulates() && written.usage == Usage::Gradient) {
+            if operation.accumulates() && written.usage != Usage::Gradient {
+                return wrong("it adds to what is no gradient");
+            }
+            if there[output.index()] && !operation.accumulates() {
                 return wrong("it writes what is there already");
             }
             for Operand { id, shape, dtype } in operation.operands() {
                 let Some(buffer) = self.buffer(id) else { return wrong("an operand isn't there") };
+                let wrong =
+                    |why| Err(Error::Program { what: format!("operation {at}, buffer {:?}", buffer.name), why });
                 if buffer.shape != shape {
-                    return wrong("an operand has another shape");
+                    return wrong("it needs another shape");
                 }
                 if buffer.dtype != dtype {
-                    return wrong("an operand is stored otherwise");
+                    return wrong("it needs to be stored otherwise");
                 }
             }
             there[output.index()] = true;

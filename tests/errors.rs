@@ -272,7 +272,9 @@ fn unfit_operands_are_refused() {
         assert_eq!(forward(&short, &y, None).await, length("input", 120, 59, &[5, 8, 3]));
         assert_eq!(forward(&x, &short, None).await, length("output", 60, 59, &[5, 6, 2]));
         assert_eq!(forward(&x, &y, Some(&short)).await, length("pre_activation", 60, 59, &[5, 6, 2]));
-        let aliased = |with, written, overlap| Err(Error::Aliased { written, with, overlap });
+        let aliased = |with: &str, written: &str, overlap| {
+            Err(Error::Aliased { written: written.into(), with: with.into(), overlap })
+        };
         assert_eq!(forward(&x, &x, None).await, aliased("input", "output", 240));
         assert!(matches!(forward(&x, &y, Some(&y)).await, Err(Error::Aliased { .. })));
         let kernel = layer.kernel().ranges()[0];

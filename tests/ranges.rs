@@ -313,7 +313,7 @@ fn the_transposed_layer_in_ranges() {
             let over = TransposedBackward { grad_input: Some(memory.at("input")), ..operands };
             let refused = pollster::block_on(layer.bind_backward(over)).map(drop);
             let overlap = 4 * inputs;
-            assert_eq!(refused, Err(Error::Aliased { written: "grad_input", with: "input", overlap }));
+            assert_eq!(refused, Err(Error::Aliased { written: "grad_input".into(), with: "input".into(), overlap }));
             memory.take(&results().map(|(name, _)| name))
         });
         assert!(expected == found, "other bits in ranges by {implementation:?}");
@@ -423,7 +423,7 @@ fn unfit_ranges_of_a_kernel_gradient_are_refused() {
             grad_bias: None,
         };
         let overlap = 72.min(360 - step);
-        let error = Error::Aliased { written: what, with: what, overlap };
+        let error = Error::Aliased { written: what.into(), with: what.into(), overlap };
         assert_eq!(layer.bind_backward(backward).await.map(drop), Err(error));
         // Reading them back needs a usage that the pass doesn't.
         let usage = wgpu::BufferUsages::STORAGE;
@@ -475,7 +475,9 @@ fn pairs_in_one_buffer() {
         let at = |place| BufferRange { buffer: &arena, offset: place * step, size: 480 };
         let own = [(); 6].map(|()| GPU.empty(120));
         let [x, y, dy, dx, db, z] = own.each_ref().map(BufferRange::from);
-        let (batch, aliased) = (1, |written, with, overlap| Err(Error::Aliased { written, with, overlap }));
+        let (batch, aliased) = (1, |written: &str, with: &str, overlap| {
+            Err(Error::Aliased { written: written.into(), with: with.into(), overlap })
+        });
         for activation in [Activation::Linear, Activation::Tanh, Activation::Softmax, Activation::Swish] {
             let config = Config::new(2, [3]).activation(activation);
             let layer = LocallyConnected::new(GPU.context(), &config, &[8, 3]).await.expect("a layer");

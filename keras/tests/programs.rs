@@ -151,7 +151,7 @@ fn pieces_of_a_batch_add_up() {
     assert!(matches!(nothing, Err(Error::NotGiven { name }) if name.contains("/grad_")));
 }
 
-/// Every program of the fixtures on the device, forward, backward and added to, against the reference; what it takes is
+/// Every program of the fixtures on the device, forward and backward, against the reference; what it takes is
 /// what was planned.
 #[test]
 fn the_device_runs_every_program() {

@@ -180,6 +180,14 @@ impl Geometry {
         self.readers.most
     }
 
+    /// Whether the two connect the same inputs to the same outputs, so that their tap tables and sparse indices are equal.
+    #[must_use]
+    pub fn connects_as(&self, other: &Self) -> bool {
+        let numbers = |layer: &Self| (layer.channels, layer.groups(), layer.filters(), layer.config.data_format);
+        std::ptr::eq(self, other)
+            || numbers(self) == numbers(other) && self.axes == other.axes && self.pattern == other.pattern
+    }
+
     /// The same geometry for a layer that is executed by `implementation`.
     #[must_use]
     pub fn with_implementation(&self, implementation: Implementation) -> Self {

@@ -23,7 +23,7 @@ struct Constant {
 
 impl Constant {
     fn is_of(&self, layer: &Arc<Geometry>, resource: Resource) -> bool {
-        self.resource == resource && Arc::ptr_eq(&self.layer, layer)
+        self.resource == resource && self.layer.connects_as(layer)
     }
 }
 
@@ -51,7 +51,6 @@ impl Constants {
             Resource::SparseIndex => ("locally-connected sparse index", SparseIndex::new(layer).data()),
             _ => ("locally-connected tap tables", tap_tables(layer)),
         };
-        context.profile().check_piece(label, constant_bytes(layer, resource))?;
         let device = context.device();
         let (made, caught) = scoped(device, || buffer(device, label, constant_bytes(layer, resource)));
         caught.await?;

@@ -2,7 +2,7 @@
 
 use super::{Bindings, Bound, BufferRange, Context, Weights};
 use crate::model::{Chain, Kind, Model, Wanted, names};
-use crate::plan::Planner;
+use crate::plan::{PlanOptions, Planner};
 use crate::{Error, Result};
 
 /// A model with its parameters on a device; from [`Model::upload`].
@@ -30,11 +30,22 @@ impl Model {
     /// Uploads the parameters to the host's device; they take effect with the host's next submit.
     ///
     /// # Errors
-    /// [`Error::NotGiven`] for a parameter that the model hasn't, [`Error::NoBuffer`] for one that its layers don't have,
+    /// [`Error::NotPositive`] for a model of no inputs; [`Error::NotGiven`] for a parameter that the model hasn't, [`Error::NoBuffer`] for one that its layers don't have,
     /// [`Error::Length`]; [`Error::Limit`], [`Error::OverBudget`] and [`Error::Unsupported`] for a layer that the device or
     /// the implementation asked for can't do; [`Error::OutOfMemory`].
     pub async fn upload(&self, context: &Context) -> Result<Loaded> {
-        let planner = Planner::new(context.profile());
+        self.upload_with(context, PlanOptions::default()).await
+    }
+
+    /// As [`Model::upload`], with what the planner may use.
+    ///
+    /// # Errors
+    /// Those of [`Model::upload`].
+    pub async fn upload_with(&self, context: &Context, options: PlanOptions) -> Result<Loaded> {
+        if self.chain.inputs == 0 {
+            return Err(Error::NotPositive { argument: "inputs", value: 0 });
+        }
+        let planner = Planner::new(context.profile()).with_options(options);
         for layer in &self.chain.layers {
             if let Kind::Local { geometry, .. } = &layer.kind {
                 let can = planner.holds(geometry);
@@ -42,7 +53,8 @@ impl Model {
                     .map_err(|error| error.in_layer(&layer.name))?;
             }
         }
-        let weights = Weights::new(context, &self.chain.forward()).await?;
+        let mut weights = Weights::new(context, &self.chain.forward()).await?;
+        weights.set_options(options);
         if let Some(name) = weights.names().find(|name| !self.parameters.contains_key(*name)) {
             return Err(Error::NotGiven { name: name.to_owned() });
         }
@@ -96,7 +108,15 @@ impl Loaded {
         output: impl Into<BufferRange<'a>>,
     ) -> Result<Bound> {
         let bindings = Bindings::default().with(names::INPUT, input.into()).with(names::OUTPUT, output.into());
-        self.weights.bind(&self.chain.forward(), batch, &bindings).await
+        let bound = self.weights.bind(&self.chain.forward(), batch, &bindings).await;
+        bound.map_err(|error| match error {
+            Error::Length { what, expected, found, .. } => {
+                let sample = if what == names::INPUT { &self.input_shape } else { &self.output_shape };
+                let shape = std::iter::once(batch as usize).chain(sample.iter().copied()).collect();
+                Error::Length { what, expected, found, shape }
+            }
+            error => error,
+        })
     }
 
     /// Binds a forward and a backward pass of `batch` samples, the program of [`Chain::backward`], to buffers by the names

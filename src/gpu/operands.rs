@@ -2,6 +2,7 @@
 
 use super::{BufferRange, KernelBuffers};
 use crate::kernel::Access;
+use crate::model::layer_names;
 use crate::ops::{Buffer, Usage};
 use crate::plan::{Plan, Resource};
 use crate::{Error, Result};
@@ -72,30 +73,15 @@ impl<'a> Bindings<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Called<'a> {
     pub(super) what: &'static str,
+    name: &'a str,
     layer: Option<&'a str>,
 }
 
 impl<'a> Called<'a> {
     pub(super) fn new(buffer: &'a Buffer) -> Self {
-        const KNOWN: [&str; 12] = [
-            "input",
-            "output",
-            "pre_activation",
-            "grad_output",
-            "grad_pre_activation",
-            "grad_input",
-            "kernel",
-            "weights",
-            "bias",
-            "grad_kernel",
-            "grad_weights",
-            "grad_bias",
-        ];
-        let known = |name: &str| KNOWN.into_iter().find(|known| *known == name);
-        if let Some(what) = known(&buffer.name) {
-            return Self { what, layer: None };
-        }
-        let own = buffer.name.rsplit_once('/').and_then(|(layer, name)| Some((layer, known(name)?)));
+        let (name, layer) = (buffer.name.as_str(), buffer.layer.as_deref());
+        let own = name.rsplit('/').next().unwrap_or(name);
+        let known = layer_names::ALL.into_iter().chain(["weights", "grad_weights"]).find(|known| *known == own);
         let usage = match buffer.usage {
             Usage::Input => "an input",
             Usage::Output => "an output",
@@ -103,8 +89,7 @@ impl<'a> Called<'a> {
             Usage::Gradient => "a gradient",
             Usage::Scratch => "a value between operations",
         };
-        let (layer, what) = own.unwrap_or((&buffer.name, usage));
-        Self { what, layer: Some(layer) }
+        Self { what: known.unwrap_or(usage), name, layer }
     }
 
     /// The error as one of this buffer.
@@ -142,8 +127,8 @@ impl<'a> Operand<'a> {
     }
 
     fn aliased(&self, with: &Self) -> Error {
-        let (written, with, overlap) = (self.called.what, with.called.what, self.range.overlap(&with.range));
-        self.called.blamed(Error::Aliased { written, with, overlap })
+        let overlap = self.range.overlap(&with.range);
+        Error::Aliased { written: self.called.name.to_owned(), with: with.called.name.to_owned(), overlap }
     }
 }
 

@@ -125,11 +125,16 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::NotGiven`] for a buffer or parameter that isn't there, [`Error::NoBuffer`] for a name that the program
-    /// doesn't have; [`Error::Length`], [`Error::Range`], [`Error::Alignment`], [`Error::Usage`], [`Error::Aliased`] for
+    /// doesn't have, [`Error::Program`] for one that isn't the host's to bind; [`Error::Length`], [`Error::Range`], [`Error::Alignment`], [`Error::Usage`], [`Error::Aliased`] for
     /// unfit buffers; those of the planner; [`Error::OutOfMemory`].
     pub async fn bind(&self, program: &Program, batch: u32, bindings: &Bindings<'_>) -> Result<Bound> {
-        if let Some(name) = bindings.names().find(|name| program.find(name).is_none()) {
-            return Err(Error::NoBuffer { name: name.to_owned() });
+        for name in bindings.names() {
+            let buffer = program.find(name).and_then(|id| program.buffer(id));
+            let buffer = buffer.ok_or_else(|| Error::NoBuffer { name: name.to_owned() })?;
+            if matches!(buffer.usage, Usage::Scratch | Usage::Parameter) {
+                let what = format!("buffer {name:?}");
+                return Err(Error::Program { what, why: "it is no input, output or gradient, so it can't be bound" });
+            }
         }
         let plan = self.planner().program(program, batch)?;
         let operands = self.operands(program, batch, bindings)?;
@@ -234,10 +239,8 @@ impl Weights {
     /// An operand of one piece.
     fn whole<'a>(&self, operand: Operand<'a>, buffer: &Buffer, batch: u32) -> Result<Operand<'a>> {
         let elements = buffer.shape.elements(batch);
-        let shape = match &buffer.shape {
-            Shape::Samples(elements) => vec![batch as usize, *elements as usize],
-            _ => vec![elements as usize],
-        };
+        let batched = matches!(buffer.shape, Shape::Samples(_)).then_some(batch as usize);
+        let shape: Vec<usize> = batched.into_iter().chain(buffer.shape.sizes()).collect();
         operand.checked(elements, self.offset_alignment(), &shape)
     }
 

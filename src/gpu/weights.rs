@@ -1,6 +1,7 @@
 //! A model's parameters on the host's device.
 
 use super::constants::Constants;
+use super::operands::Called;
 use super::{BufferRange, Context, KernelBuffers, scoped};
 use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
@@ -32,8 +33,10 @@ impl Weights {
     /// Buffers for all parameters of `program`. Host work does not grow with the number of weights.
     ///
     /// # Errors
-    /// [`Error::Limit`] where the device can't bind even one filter at one location, or a bias; [`Error::OutOfMemory`].
+    /// Those of [`Program::check`]; [`Error::Limit`] where the device can't bind even one filter at one location, or a bias;
+    /// [`Error::OutOfMemory`].
     pub async fn new(context: &Context, program: &Program) -> Result<Self> {
+        program.check()?;
         let (device, profile) = (context.device(), context.profile());
         let cuts = program.used_as(Usage::Parameter).map(|buffer| Ok((buffer, cut(&buffer.shape, profile)?)));
         let cuts = cuts.collect::<Result<Vec<_>>>()?;
@@ -86,14 +89,16 @@ impl Weights {
     /// Uploads a parameter's values, in canonical order; they take effect with the host's next submit.
     ///
     /// # Errors
-    /// [`Error::NotGiven`] where there is no parameter of that name, [`Error::Length`]; nothing is uploaded then.
+    /// [`Error::NoBuffer`] where there is no parameter of that name, [`Error::Length`]; nothing is uploaded then.
     pub fn write(&self, name: &str, values: &[f32]) -> Result<()> {
-        let parameter = self.get(name).ok_or_else(|| Error::NoBuffer { name: name.to_owned() })?;
-        let (expected, found) = (parameter.len(), values.len() as u64);
+        let Parameter { described, values: buffers } = self.parameter(name)?;
+        let (expected, found) = (buffers.len(), values.len() as u64);
         if expected != found {
-            return Err(Error::Length { what: "parameter", expected, found, shape: Vec::new() }.in_layer(name));
+            let called = Called::new(described);
+            let shape = described.shape.sizes();
+            return Err(called.blamed(Error::Length { what: called.what, expected, found, shape }));
         }
-        parameter.upload(self.context.queue(), values);
+        buffers.upload(self.context.queue(), values);
         Ok(())
     }
 
@@ -109,8 +114,11 @@ impl Weights {
     /// Buffers for what a program calls `buffer`, a gradient say, cut as the device's limits need it.
     ///
     /// # Errors
-    /// Those of [`cut`]; [`Error::OutOfMemory`].
+    /// [`Error::Program`] for one that is wrong in itself; those of [`cut`]; [`Error::OutOfMemory`].
     pub async fn create(&self, buffer: &Buffer) -> Result<KernelBuffers> {
+        if let Some(why) = buffer.fault() {
+            return Err(Error::Program { what: format!("buffer {:?}", buffer.name), why });
+        }
         let (device, chunks) = (self.context.device(), cut(&buffer.shape, self.context.profile())?);
         let label = format!("locally-connected {}", buffer.name);
         let (buffers, caught) =

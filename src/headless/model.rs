@@ -106,7 +106,7 @@ impl<'a> Pieces<'a> {
 
 /// Samples in `values` of `sample` elements each.
 fn samples(what: &'static str, values: &[f32], sample: u64, shape: &[usize]) -> Result<usize> {
-    let found = values.len() as u64;
+    let (found, sample) = (values.len() as u64, sample.max(1));
     if !found.is_multiple_of(sample) {
         let expected = found.next_multiple_of(sample);
         return Err(Error::Length { what, expected, found, shape: shape.to_vec() });

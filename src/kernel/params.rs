@@ -154,6 +154,9 @@ params! {
 #[derive(Debug, Clone)]
 pub struct Uniform(Vec<&'static Field>);
 
+// Uniforms lie this far apart on devices that align them most; a longer one would double that.
+const _: () = assert!(Uniform::MOST_BYTES <= 256);
+
 impl Uniform {
     /// Bytes of the longest uniform that there can be.
     pub const MOST_BYTES: usize = 4 * FIELDS.len();

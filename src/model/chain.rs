@@ -1,9 +1,9 @@
 //! Layers one after another, and the programs that they make.
 
 use super::local;
-use crate::config::{Activation, Implementation, Saved};
+use crate::config::{Activation, Implementation, Saved, WeightType};
 use crate::geometry::Geometry;
-use crate::ops::{Activate, ActivateGrad, BufferId, Operation, Shape, Transpose, Usage};
+use crate::ops::{Activate, ActivateGrad, Buffer, BufferId, Operation, Shape, Transpose, Usage};
 use crate::program::Program;
 use std::sync::Arc;
 
@@ -98,6 +98,12 @@ struct Trace {
 }
 
 impl Layer {
+    /// A buffer that the layer writes, or its parameter.
+    fn add(&self, program: &mut Program, name: String, usage: Usage, shape: Shape) -> BufferId {
+        let (layer, dtype) = (Some(self.name.clone()), WeightType::F32);
+        program.add_buffer(Buffer { name, layer, usage, shape, dtype })
+    }
+
     /// Elements of a sample that it gives for a sample of `inputs`.
     fn outputs(&self, inputs: u64) -> u64 {
         match &self.kind {
@@ -121,13 +127,17 @@ impl Layer {
         let saves_sums = activation.saved() == Saved::PreActivation;
         match &self.kind {
             Kind::Local { geometry, .. } => {
-                let weights = program.add_buffer(local::weights(geometry, names::weights(&self.name)));
-                let bias = (geometry.biases() > 0)
-                    .then(|| program.add(names::bias(&self.name), Usage::Parameter, Shape::Fixed(geometry.biases())));
+                let weights = program.add_buffer(Buffer {
+                    layer: Some(self.name.clone()),
+                    ..local::weights(geometry, names::weights(&self.name))
+                });
+                let bias = (geometry.biases() > 0).then(|| {
+                    self.add(program, names::bias(&self.name), Usage::Parameter, Shape::Fixed(geometry.biases()))
+                });
                 let apart = activation.over_rows() || keep && saves_sums;
                 let pre_activation = apart.then(|| {
                     let shape = Shape::Samples(geometry.outputs());
-                    program.add(format!("{}/pre_activation", self.name), Usage::Scratch, shape)
+                    self.add(program, format!("{}/pre_activation", self.name), Usage::Scratch, shape)
                 });
                 let forward = local::Forward { input, weights, bias, pre_activation, output };
                 program.operations.extend(forward.operations(geometry));
@@ -158,13 +168,13 @@ impl Layer {
             (Kind::Local { geometry, trainable, .. }, Some(weights)) => {
                 let outputs = Shape::Samples(geometry.outputs());
                 let (grads, biases) = (Shape::of_weights(geometry), Shape::Fixed(geometry.biases()));
-                let mut gradient = |name, shape| program.add(name, Usage::Gradient, shape);
+                let mut gradient = |name, shape| self.add(program, name, Usage::Gradient, shape);
                 let grad_bias =
                     (*trainable && geometry.biases() > 0).then(|| gradient(names::grad_bias(&self.name), biases));
                 let grad_weights = trainable.then(|| gradient(names::grad_weights(&self.name), grads));
                 let activation = activated.then(|| {
                     let name = format!("{}/grad_pre_activation", self.name);
-                    [trace.saved, program.add(name, Usage::Scratch, outputs)]
+                    [trace.saved, self.add(program, name, Usage::Scratch, outputs)]
                 });
                 let grad_weights = grad_weights.map(|grad_weights| [trace.input, grad_weights]);
                 let grad_input = grad_input.map(|grad_input| [weights, grad_input]);
@@ -227,7 +237,7 @@ impl Chain {
     #[must_use]
     pub fn forward(&self) -> Program {
         let mut program = Program::default();
-        self.run_forward(&mut program, false);
+        self.run_forward(&mut program, self.layers.len());
         program
     }
 
@@ -236,21 +246,21 @@ impl Chain {
     #[must_use]
     pub fn backward(&self, wanted: Wanted) -> Program {
         let mut program = Program::default();
-        let traces = self.run_forward(&mut program, true);
-        let mut grad_output = program.add(names::GRAD_OUTPUT, Usage::Input, Shape::Samples(self.outputs()));
         let trains = |layer: &Layer| matches!(layer.kind, Kind::Local { trainable: true, .. });
         // The layers from the first whose gradients are wanted on; before it nothing needs any.
         let first = match wanted {
             Wanted::All => 0,
             Wanted::Parameters => self.layers.iter().position(trains).unwrap_or(self.layers.len()),
         };
+        let traces = self.run_forward(&mut program, first);
+        let mut grad_output = program.add(names::GRAD_OUTPUT, Usage::Input, Shape::Samples(self.outputs()));
         for ((layer, trace), at) in self.layers.iter().zip(&traces).zip(0..self.layers.len()).skip(first).rev() {
             let grad_input = (at > first || wanted == Wanted::All).then(|| {
                 let (name, usage) = match at {
                     0 => (names::GRAD_INPUT.to_owned(), Usage::Output),
                     _ => (format!("{}/grad_input", layer.name), Usage::Scratch),
                 };
-                program.add(name, usage, Shape::Samples(trace.inputs))
+                layer.add(&mut program, name, usage, Shape::Samples(trace.inputs))
             });
             layer.backward(&mut program, trace, Flow { grad_output, grad_input });
             grad_output = grad_input.unwrap_or(grad_output);
@@ -262,17 +272,18 @@ impl Chain {
         program
     }
 
-    fn run_forward(&self, program: &mut Program, keep: bool) -> Vec<Trace> {
+    /// The layers from `keep_from` on leave what a backward pass needs.
+    fn run_forward(&self, program: &mut Program, keep_from: usize) -> Vec<Trace> {
         let mut input = program.add(names::INPUT, Usage::Input, Shape::Samples(self.inputs));
         let (mut traces, mut inputs) = (Vec::new(), self.inputs);
-        for (layer, left) in self.layers.iter().zip((0..self.layers.len()).rev()) {
-            let (name, usage) = match left {
-                0 => (names::OUTPUT.to_owned(), Usage::Output),
+        for (layer, at) in self.layers.iter().zip(0..) {
+            let (name, usage) = match self.layers.len() - at {
+                1 => (names::OUTPUT.to_owned(), Usage::Output),
                 _ => (format!("{}/output", layer.name), Usage::Scratch),
             };
             let outputs = layer.outputs(inputs);
-            let output = program.add(name, usage, Shape::Samples(outputs));
-            traces.push(layer.forward(program, (input, inputs), output, keep));
+            let output = layer.add(program, name, usage, Shape::Samples(outputs));
+            traces.push(layer.forward(program, (input, inputs), output, keep_from <= at));
             (input, inputs) = (output, outputs);
         }
         if self.layers.is_empty() {

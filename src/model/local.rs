@@ -31,6 +31,19 @@ pub mod layer_names {
     pub const GRAD_KERNEL: &str = "grad_kernel";
     /// As the bias.
     pub const GRAD_BIAS: &str = "grad_bias";
+    /// All of them.
+    pub const ALL: [&str; 10] = [
+        INPUT,
+        OUTPUT,
+        PRE_ACTIVATION,
+        KERNEL,
+        BIAS,
+        GRAD_OUTPUT,
+        GRAD_PRE_ACTIVATION,
+        GRAD_INPUT,
+        GRAD_KERNEL,
+        GRAD_BIAS,
+    ];
 }
 
 /// Which gradients a backward pass computes.
@@ -133,7 +146,7 @@ impl Backward {
 /// The weights of a layer as a program's buffer.
 pub(super) fn weights(layer: &Geometry, name: impl Into<String>) -> Buffer {
     let (shape, dtype) = (Shape::of_weights(layer), layer.config().dtype);
-    Buffer { name: name.into(), usage: Usage::Parameter, shape, dtype }
+    Buffer { name: name.into(), layer: None, usage: Usage::Parameter, shape, dtype }
 }
 
 /// The buffers of a layer alone, each with its name and shape.

@@ -72,6 +72,31 @@ impl Shape {
         }
     }
 
+    /// What is wrong with its own numbers, where something is.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        const MOST: u64 = i64::MAX as u64 / 4;
+        match self {
+            Self::Samples(elements) if *elements > u32::MAX.into() => Some("a sample has more than 2³² elements"),
+            Self::Connections { starts, .. } if starts.first() != Some(&0) || !starts.is_sorted() => {
+                Some("the first connections of its rows don't ascend from 0")
+            }
+            _ if self.elements(1) > MOST => Some("its bytes can't be addressed"),
+            _ => None,
+        }
+    }
+
+    /// Its sizes, without a batch.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<usize> {
+        match self {
+            Self::Samples(elements) | Self::Fixed(elements) => vec![*elements as usize],
+            Self::Weights { cells, window, filters } => [*cells, *window, *filters].map(|size| size as usize).into(),
+            Self::Connections { starts, filters } => {
+                vec![starts.last().copied().unwrap_or(0) as usize, *filters as usize]
+            }
+        }
+    }
+
     /// Elements for a batch of this size.
     #[must_use]
     pub fn elements(&self, batch: u32) -> u64 {
@@ -91,6 +116,8 @@ impl Shape {
 pub struct Buffer {
     /// Unique in its program, such as `input` or `local_1/weights`.
     pub name: String,
+    /// The layer of a model that writes it or whose parameter it is, for messages and debuggers; none of a layer alone.
+    pub layer: Option<String>,
     /// What it is.
     pub usage: Usage,
     /// How much it holds.
@@ -100,6 +127,18 @@ pub struct Buffer {
 }
 
 impl Buffer {
+    /// What is wrong with it, where something is: samples are a run's, weights a model's.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let of_model = matches!(self.usage, Usage::Parameter | Usage::Gradient);
+        match self.shape {
+            Shape::Samples(_) if of_model => Some("a parameter or its gradient has no samples"),
+            Shape::Weights { .. } | Shape::Connections { .. } if !of_model => {
+                Some("what is shaped as weights is a parameter or its gradient")
+            }
+            _ => self.shape.fault(),
+        }
+    }
+
     /// Bytes for a batch of this size, each buffer being a whole number of words.
     #[must_use]
     pub fn bytes(&self, batch: u32) -> u64 {
@@ -317,6 +356,18 @@ impl Operation {
             Self::ActivateGrad(_) => "activate_grad",
             Self::Transpose(_) => "transpose",
         }
+    }
+
+    /// Of an operation that has several implementations the one that is asked for, or [`Implementation::Auto`].
+    #[must_use]
+    pub fn implementation(&self) -> Option<Implementation> {
+        let asked = match self {
+            Self::LocalForward(o) => o.implementation,
+            Self::LocalGradInput(o) => o.implementation,
+            Self::LocalGradWeights(o) => o.implementation,
+            Self::GradBias(_) | Self::Activate(_) | Self::ActivateGrad(_) | Self::Transpose(_) => return None,
+        };
+        Some(asked.unwrap_or(Implementation::Auto))
     }
 
     /// Whether it adds to what the buffer holds that it writes.

@@ -11,8 +11,12 @@ impl Planner<'_> {
     /// How the device does an operation on `batch` samples.
     ///
     /// # Errors
-    /// [`Error::Limit`], [`Error::OverBudget`]; [`Error::Unsupported`] for a forced implementation that can't be.
+    /// [`Error::Program`] for one that is wrong in itself; [`Error::Limit`], [`Error::OverBudget`]; [`Error::Unsupported`] for
+    /// a forced implementation that can't be.
     pub fn plan(&self, operation: &Operation, batch: u32) -> Result<Plan> {
+        if let Some(why) = operation.fault() {
+            return Err(Error::Program { what: format!("operation {}", operation.name()), why });
+        }
         match operation {
             Operation::LocalForward(o) => self.choose(o.implementation, operation, batch),
             Operation::LocalGradInput(o) => self.choose(o.implementation, operation, batch),

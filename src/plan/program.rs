@@ -1,6 +1,6 @@
 //! Plans of whole programs, and the memory that a device needs for them.
 
-use super::{DeviceProfile, Dispatch, Estimate, Plan, Planner, Resource, cut};
+use super::{DeviceProfile, Dispatch, Estimate, Plan, PlanOptions, Planner, Resource, cut};
 use crate::config::WeightType;
 use crate::geometry::{Geometry, SparseIndex};
 use crate::kernel::tap_tables_length;
@@ -140,8 +140,7 @@ fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Arc<Geometry>
     for (operation, plan) in program.operations.iter().zip(plans) {
         let Some(layer) = operation.layer() else { continue };
         for resource in [Resource::Tables, Resource::SparseIndex] {
-            if plan.binds(resource) && !read.iter().any(|(other, held)| *held == resource && Arc::ptr_eq(other, layer))
-            {
+            if plan.binds(resource) && !read.iter().any(|(other, held)| *held == resource && other.connects_as(layer)) {
                 read.push((layer, resource));
             }
         }
@@ -165,6 +164,10 @@ impl Planner<'_> {
     /// Those of [`Program::check`] and of [`Planner::plan`]; [`Error::Limit`] and [`Error::OverBudget`] for its memory.
     pub fn program(&self, program: &Program, batch: u32) -> Result<ProgramPlan> {
         program.check()?;
+        let all = program.buffers.iter().map(|buffer| u128::from(buffer.shape.elements(batch)) * 4).max().unwrap_or(0);
+        if all > i64::MAX as u128 {
+            return Err(Error::TooLarge { what: "the bytes of a batch", value: all, limit: i64::MAX as u64 });
+        }
         let (profile, scratch) = (self.profile, program.scratch());
         let between = pieces(&scratch, batch);
         for &bytes in &between {
@@ -172,19 +175,29 @@ impl Planner<'_> {
         }
         let between = between.into_iter().fold(0, u64::saturating_add);
         self.check_budget("the values between operations", between)?;
-        // What is left of the budget is the operations' own.
-        let memory_budget = self.options.memory_budget.map(|budget| budget - between);
-        let within = self.with_options(super::PlanOptions { memory_budget, ..self.options });
-        let plan = |operation: &Operation| {
+        let plan = |operation: &Operation, taken: u64| {
+            // What is left of the budget is the operation's own.
+            let memory_budget = self.options.memory_budget.map(|budget| budget.saturating_sub(taken));
+            let within = self.with_options(PlanOptions { memory_budget, ..self.options });
             within.plan(operation, batch).map_err(|error| {
-                let error = self.whole(error, between);
+                let error = self.whole(error, taken);
                 match program.layer_of(operation) {
                     Some(layer) => error.in_layer(layer),
                     None => error,
                 }
             })
         };
-        let plans = program.operations.iter().map(plan).collect::<Result<Vec<_>>>()?;
+        // Operations that can be done in one way only have the first word: the others may take one that needs less.
+        let chooses = |operation: &Operation| operation.implementation().is_some();
+        let one_way = program.operations.iter().filter(|operation| !chooses(operation));
+        let one_way = one_way.map(|operation| plan(operation, between)).collect::<Result<Vec<_>>>()?;
+        let taken = between.saturating_add(own_scratch(&one_way).into_values().fold(0, u64::saturating_add));
+        let mut one_way = one_way.into_iter();
+        let mut plans = Vec::with_capacity(program.operations.len());
+        for operation in &program.operations {
+            let planned = if chooses(operation) { None } else { one_way.next() };
+            plans.push(planned.map_or_else(|| plan(operation, taken), Ok)?);
+        }
 
         let mut memory = Memory::default();
         for buffer in &program.buffers {

@@ -51,7 +51,7 @@ impl Chunk {
 pub fn cut(shape: &Shape, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
     let (all_cells, all) = match shape {
         Shape::Weights { cells, filters, .. } => (*cells, *filters),
-        Shape::Connections { starts, filters } => (starts.len() as u64 - 1, *filters),
+        Shape::Connections { starts, filters } => ((starts.len() as u64).saturating_sub(1), *filters),
         Shape::Fixed(_) | Shape::Samples(_) => (1, 1),
     };
     // Entries of the cells before one.
@@ -61,7 +61,7 @@ pub fn cut(shape: &Shape, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
         Shape::Fixed(elements) | Shape::Samples(elements) => cell * elements,
     };
     if let Shape::Fixed(elements) | Shape::Samples(elements) = shape {
-        profile.check_piece("a parameter that isn't cut", 4 * elements)?;
+        profile.check_piece("a parameter that isn't cut", elements.saturating_mul(4))?;
     }
     let limit = profile.max_piece() / 4;
     let mut chunks = Vec::new();

@@ -218,6 +218,7 @@ impl LocallyConnected {
         }
         let gradient = Buffer {
             name: names::GRAD_KERNEL.into(),
+            layer: None,
             usage: Usage::Gradient,
             shape: crate::ops::Shape::of_weights(&self.layer),
             dtype: crate::WeightType::F32,

@@ -93,6 +93,21 @@ fn no_circle_of_files() {
     }
 }
 
+/// What only some rooms may do: make bind groups, submit.
+const DEEDS: [(&str, &[&str]); 2] = [(".create_bind_group(", &["gpu"]), (".submit(", &["headless", "tune"])];
+
+#[test]
+fn only_listed_rooms_bind_and_submit() {
+    for (deed, rooms) in DEEDS {
+        let does = |(_, text): &(String, String)| {
+            text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(deed))
+        };
+        let doers: BTreeSet<String> =
+            sources("src").into_iter().filter(does).map(|(file, _)| room(&file).to_owned()).collect();
+        assert_eq!(doers.iter().map(String::as_str).collect::<Vec<_>>(), rooms, "{deed}");
+    }
+}
+
 #[test]
 fn only_listed_arrows() {
     let graph = Graph::new(&sources("src"), "src/lib.rs");

@@ -10,6 +10,10 @@ use locally_connected::{
 use locally_connected::{TransposedBackward, TransposedLocallyConnected, wgpu};
 use std::time::{Duration, Instant};
 
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| value.into()).collect()
+}
+
 fn irregular(rows: u32, inputs: u32, connections: usize) -> Vec<(u32, u32)> {
     let values = random(11, 2 * connections as u64);
     let scale = |v: f32, n: u32| (((v + 1.0) / 2.0 * n as f32) as u32).min(n - 1);
@@ -76,12 +80,9 @@ fn a_gene_layer_builds_in_under_a_second_and_is_right() {
     // Unoptimised code on a shared machine; benches/host.rs measures the release build.
     assert!(took < Duration::from_secs(1), "building took {took:?}");
     let operands = Operands::random(&geometry, 32, 3);
-    let mut expected = reference::sparse_forward(&geometry, &index, &operands.input, &operands.kernel);
-    for sample in expected.chunks_exact_mut(20_000) {
-        for (y, b) in sample.iter_mut().zip(&operands.bias) {
-            *y += f64::from(*b);
-        }
-    }
+    assert_eq!(index.entries.len(), pairs.len());
+    let [input, kernel, bias] = [&operands.input, &operands.kernel, &operands.bias].map(|values| wide(values));
+    let expected = reference::local_forward(&geometry, &input, &kernel, &bias);
     let layer: locally_connected::Result<_> = pollster::block_on(async {
         let layer = LocallyConnected::with_geometry(GPU.context(), geometry).await?;
         layer.write_canonical(&operands.kernel)?;
@@ -123,13 +124,13 @@ fn the_transposed_layer_is_the_adjoint_with_right_gradients() {
                 forward.record(&mut pass);
                 backward.record(&mut pass);
             });
-            let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+            let [x, dy, kernel] = [x, dy, kernel].map(|values| wide(&values));
             let y = GPU.read(&by, outputs).await.expect("read");
-            assert_near("output", &y, &reference::loop_grad_input(&geometry, &kernel, &wide(&x)), FORWARD);
+            assert_near("output", &y, &reference::local_grad_input(&geometry, &kernel, &x), FORWARD);
             let dx = GPU.read(&bdx, inputs).await.expect("read");
-            assert_near("grad_input", &dx, &reference::loop_forward(&geometry, &dy, &kernel, &[]), FORWARD);
+            assert_near("grad_input", &dx, &reference::local_forward(&geometry, &dy, &kernel, &[]), FORWARD);
             let dw = GPU.read_kernel(layer.adjoint(), &dw).await.expect("read");
-            assert_near("grad_kernel", &dw, &reference::loop_grad_kernel(&geometry, &dy, &wide(&x)), FORWARD);
+            assert_near("grad_kernel", &dw, &reference::local_grad_weights(&geometry, &dy, &x), FORWARD);
         });
     }
     let biased = Config::new(6, [3, 2]);

@@ -549,6 +549,6 @@ fn reference_of_groups_and_clipped_taps() {
     let layer = geometry(&config, &[2, 2]);
     // x[position][channel]; weights [location][group][tap]; bias [location][filter].
     let (x, w) = ([1.0, 10.0, 2.0, 20.0], [7.0, 1.0, 7.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-    let y = reference::loop_forward(&layer, &x, &w, &[0.5, 0.25, 0.0, 1.0]);
+    let y = reference::local_forward(&layer, &x, &w, &[0.5, 0.25, 0.0, 1.0]);
     assert_eq!(y, [1.5, 20.25, 11.0, 171.0]);
 }

@@ -2,11 +2,13 @@
 
 mod uniformity;
 
-use crate::common::root;
+use crate::common::{Planned, root};
 use locally_connected::config::codes;
 use locally_connected::kernel::{Access, KERNELS, Params, Uniform, Variant, variants};
 use locally_connected::model::{Chain, Kind, Layer};
+use locally_connected::ops::Operation;
 use locally_connected::plan::{Planner, Strategy, TILE_SHAPES, TileShape};
+use locally_connected::reference;
 use locally_connected::{Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, WeightType};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Expression, Function, Handle, Literal, Module, StorageAccess, TypeInner};
@@ -269,29 +271,69 @@ fn every_file_is_used() {
     }
 }
 
-/// A kernel `name` has the CPU twin `reference::name`; its `_tiled` and `_split` forms are the same function of
-/// the same operands.
-#[test]
-fn every_kernel_has_a_cpu_twin() {
-    let reference: String = source_folder("src/reference").map(|(_, text)| text).collect();
-    for info in KERNELS {
-        let twin = ["_tiled", "_split"].into_iter().find_map(|form| info.name.strip_suffix(form));
-        let twin = twin.unwrap_or(info.name);
-        let there = ['(', '<'].iter().any(|after| reference.contains(&format!("pub fn {twin}{after}")));
-        assert!(there, "reference::{twin} is missing");
+/// What is run for an operation.
+struct Computed {
+    /// The reference's function: what the kernels are to compute.
+    by: &'static str,
+    /// Each computes it, all of it; so do its `_tiled` and `_split` forms.
+    kernels: &'static [&'static str],
+    /// Each is only a step before or after one of those.
+    steps: &'static [&'static str],
+}
+
+/// One of `reference`'s functions, which is there or this doesn't compile, with the kernels of its operation.
+macro_rules! computed {
+    ($by:ident: $kernels:expr, $steps:expr) => {{
+        let _ = reference::$by;
+        Computed { by: stringify!($by), kernels: &$kernels, steps: &$steps }
+    }};
+}
+
+/// A new operation doesn't compile until it is here.
+fn computed(operation: &Operation) -> Computed {
+    match operation {
+        Operation::LocalForward(_) => {
+            computed!(local_forward: ["loop_forward", "dense_forward", "sparse_forward"], ["fill", "dense_scatter"])
+        }
+        Operation::LocalGradInput(_) => computed!(
+            local_grad_input: ["loop_grad_input", "dense_grad_input", "sparse_grad_input"], ["fill", "dense_scatter"]
+        ),
+        Operation::LocalGradWeights(_) => computed!(
+            local_grad_weights: ["loop_grad_kernel", "dense_grad_kernel", "sparse_grad_kernel"],
+            ["fill", "dense_gather"]
+        ),
+        Operation::GradBias(_) => computed!(grad_bias: ["grad_bias", "grad_bias_shared"], ["fill"]),
+        Operation::Activate(_) => computed!(activate: ["activate", "softmax"], []),
+        Operation::ActivateGrad(_) => computed!(activate_grad: ["activate_grad", "softmax_grad"], []),
+        Operation::Transpose(_) => computed!(transpose: ["transpose"], []),
+    }
+}
+
+/// Every kernel that is planned for an operation is one of those that compute it, or a step of them.
+fn assert_computes(planned: &Planned) {
+    for (plan, operation) in planned.plan.plans.iter().zip(&planned.program.operations) {
+        let Computed { by, kernels, steps } = computed(operation);
+        let there = |name: &&str| KERNELS.iter().any(|info| info.name == *name);
+        assert!(kernels.iter().chain(steps).all(there), "{kernels:?}, {steps:?} for reference::{by}");
+        for dispatch in &plan.dispatches {
+            let name = dispatch.variant.info().name;
+            let whole = ["_tiled", "_split"].into_iter().find_map(|form| name.strip_suffix(form)).unwrap_or(name);
+            assert!(kernels.contains(&whole) != steps.contains(&name), "{name} is run for reference::{by}");
+        }
     }
 }
 
 /// Whatever layer, batch, device and numbers to choose by: what is planned is listed. And all that is listed is planned for
-/// some of them, or nobody needs it.
+/// some of them, or nobody needs it. So every kernel computes an operation that the reference has, or a step of one.
 #[test]
 fn plans_ask_for_the_listed_variants() {
     let listed: BTreeSet<Variant> = variants().into_iter().collect();
     let mut found = BTreeSet::new();
     let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows: 20, columns: 30 } };
     let transpose = Chain { inputs: 600, layers: vec![transpose] }.forward();
-    let planned = Planner::new(&DeviceProfile::webgpu_defaults()).program(&transpose, 3).expect("planned");
-    found.extend(planned.dispatches().map(|dispatch| dispatch.variant));
+    let planned = Planned::new(transpose, 3, &Planner::new(&DeviceProfile::webgpu_defaults())).expect("planned");
+    assert_computes(&planned);
+    found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));
     let mut state = 1u64;
     let mut draws = 0;
     while found.len() < listed.len() && draws < 200_000 {
@@ -335,6 +377,7 @@ fn plans_ask_for_the_listed_variants() {
         };
         let device = DeviceProfile { max_workgroup_memory: 32 << 10, strategy, ..DeviceProfile::webgpu_defaults() };
         let plans = crate::common::plans(&layer, batch, &device).expect("planned");
+        plans.iter().for_each(assert_computes);
         found.extend(plans.iter().flat_map(|planned| planned.plan.dispatches()).map(|dispatch| dispatch.variant));
     }
     let names = |variants: Vec<&Variant>| variants.into_iter().map(Variant::name).collect::<Vec<_>>();

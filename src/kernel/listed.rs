@@ -15,7 +15,7 @@ pub enum Access {
 
 /// What a kernel is, whatever its constants are; the macro `kernel!` writes it down.
 pub trait Declared: Copy {
-    /// Name of its files, of its CPU twin and of its pipelines.
+    /// Name of its files and of its pipelines.
     const NAME: &'static str;
     /// `shaders/<name>.wgsl`, as it is written.
     const SOURCE: &'static str;

@@ -1,6 +1,7 @@
 //! THE table of kernels: every WGSL entry point, each a type with its constants as fields, in a file of its own.
 //!
-//! A kernel's WGSL is `shaders/<name>.wgsl`, its CPU twin `reference::<name>`, its dispatches are planned in `plan`.
+//! A kernel's WGSL is `shaders/<name>.wgsl`, its dispatches are planned in `plan`. What it computes, or is a step of, is an
+//! operation of `ops`: `tests/shaders.rs` says which.
 
 mod compose;
 mod constants;
@@ -25,7 +26,7 @@ use crate::{Error, Result};
 /// What the table says of a kernel.
 #[derive(Debug)]
 pub struct KernelInfo {
-    /// Name of its files, of the CPU twin and of the pipelines.
+    /// Name of its files and of its pipelines.
     pub name: &'static str,
     source: &'static str,
     /// Storage bindings 1, 2, … of group 0; binding 0 is the [`Uniform`].

@@ -1,4 +1,4 @@
-//! Twins of `activate`, `activate_grad`, `softmax` and `softmax_grad`, and what a layer does with them.
+//! Activations, their derivatives, and what is activated in rows.
 
 use crate::config::{Activation, Saved};
 
@@ -141,21 +141,8 @@ pub fn derivative_from_output(y: f64, activation: Activation) -> f64 {
     }
 }
 
-/// An element-wise activation of all elements.
-#[must_use]
-pub fn activate(z: &[f64], of: Activation) -> Vec<f64> {
-    z.iter().map(|&z| activation(z, of)).collect()
-}
-
-/// The gradient before an element-wise activation.
-#[must_use]
-pub fn activate_grad(z: &[f64], dy: &[f64], of: Activation) -> Vec<f64> {
-    z.iter().zip(dy).map(|(&z, dy)| derivative(z, of) * dy).collect()
-}
-
 /// Softmax of each row.
-#[must_use]
-pub fn softmax(z: &[f64], row: usize) -> Vec<f64> {
+fn softmax(z: &[f64], row: usize) -> Vec<f64> {
     z.chunks_exact(row)
         .flat_map(|row| {
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -166,8 +153,7 @@ pub fn softmax(z: &[f64], row: usize) -> Vec<f64> {
 }
 
 /// The gradient before softmax of each row, from its output.
-#[must_use]
-pub fn softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
+fn softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
     y.chunks_exact(row)
         .zip(dy.chunks_exact(row))
         .flat_map(|(y, dy)| {
@@ -178,8 +164,7 @@ pub fn softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
 }
 
 /// The logarithm of softmax of each row.
-#[must_use]
-pub fn log_softmax(z: &[f64], row: usize) -> Vec<f64> {
+fn log_softmax(z: &[f64], row: usize) -> Vec<f64> {
     z.chunks_exact(row)
         .flat_map(|row| {
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -190,8 +175,7 @@ pub fn log_softmax(z: &[f64], row: usize) -> Vec<f64> {
 }
 
 /// The gradient before the logarithm of softmax of each row, from its output.
-#[must_use]
-pub fn log_softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
+fn log_softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
     y.chunks_exact(row)
         .zip(dy.chunks_exact(row))
         .flat_map(|(y, dy)| {
@@ -203,30 +187,22 @@ pub fn log_softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
 
 /// Any activation, in rows of `row` where it is one over rows.
 #[must_use]
-pub fn activate_rows(z: &[f64], of: Activation, row: usize) -> Vec<f64> {
+pub fn activate(z: &[f64], of: Activation, row: usize) -> Vec<f64> {
     match of {
         Activation::Softmax => softmax(z, row),
         Activation::LogSoftmax => log_softmax(z, row),
-        _ => activate(z, of),
+        _ => z.iter().map(|&z| activation(z, of)).collect(),
     }
 }
 
 /// The gradient before any activation, in rows of `row` where it is one over rows, from what [`Activation::saved`] says.
 #[must_use]
-pub fn activate_rows_grad(saved: &[f64], dy: &[f64], of: Activation, row: usize) -> Vec<f64> {
-    match (of, of.saved()) {
-        (Activation::Softmax, _) => softmax_grad(saved, dy, row),
-        (Activation::LogSoftmax, _) => log_softmax_grad(saved, dy, row),
-        (_, Saved::Output) => saved.iter().zip(dy).map(|(&y, dy)| derivative_from_output(y, of) * dy).collect(),
-        (_, Saved::PreActivation | Saved::Nothing) => activate_grad(saved, dy, of),
-    }
-}
-
-/// Output and gradient before the activation, of any activation, from the values before it and the output's gradient;
-/// `row` is the length of the output's last axis.
-#[must_use]
-pub fn activation_passes(z: &[f64], dy: &[f64], of: Activation, row: usize) -> (Vec<f64>, Vec<f64>) {
-    let output = activate_rows(z, of, row);
-    let dz = if of.over_rows() { activate_rows_grad(&output, dy, of, row) } else { activate_grad(z, dy, of) };
-    (output, dz)
+pub fn activate_grad(saved: &[f64], dy: &[f64], of: Activation, row: usize) -> Vec<f64> {
+    let derivative = match (of, of.saved()) {
+        (Activation::Softmax, _) => return softmax_grad(saved, dy, row),
+        (Activation::LogSoftmax, _) => return log_softmax_grad(saved, dy, row),
+        (_, Saved::Output) => derivative_from_output,
+        (_, Saved::PreActivation | Saved::Nothing) => derivative,
+    };
+    saved.iter().zip(dy).map(|(&saved, dy)| derivative(saved, of) * dy).collect()
 }

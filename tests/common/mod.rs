@@ -28,7 +28,7 @@ pub(crate) const FORWARD: f64 = 1e-5;
 /// Most relative error of gradients, whose sums also run over the batch.
 pub(crate) const GRADIENT: f64 = 2.0 * FORWARD;
 
-/// Where `tests`, `shaders` and `src` lie: the repository, or the folder of this program, where `cargo xtask gpu-record`
+/// Where `tests` and `shaders` lie: the repository, or the folder of this program, where `cargo xtask gpu-record`
 /// puts them beside it for a machine that has no repository.
 pub(crate) fn root() -> PathBuf {
     let beside = std::env::current_exe().expect("a program knows where it is").with_file_name("");
@@ -152,7 +152,7 @@ impl Operands {
     }
 
     pub(crate) fn reference(&self, geometry: &Geometry) -> Passes {
-        reference::passes(geometry, &self.input, &self.kernel, &self.bias, &self.grad_output)
+        reference::passes(geometry, &self.input, &self.kernel, &self.bias, &self.grad_output).expect("its lengths")
     }
 
     /// A layer of `geometry`'s configuration in `context`, with these weights and bias.

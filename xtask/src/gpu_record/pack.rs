@@ -35,7 +35,7 @@ pub(super) fn pack(folder: &Path, loader: Loader) -> Result {
             sh::run_quiet(Command::new("strip").arg(&to)).map_err(|e| format!("{e}\n`strip` is binutils'"))?;
         }
     }
-    for part in ["tests/fixtures", "shaders", "src/reference"] {
+    for part in ["tests/fixtures", "shaders"] {
         copy(&sh::root().join(part), &folder.join(part))?;
     }
     copy(&sh::root().join("benches/peers"), &folder.join("peers"))?;

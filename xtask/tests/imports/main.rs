@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("ops", &["config", "geometry"]),
     ("program", &["config", "ops"]),
     ("model", &["config", "geometry", "ops", "program"]),
-    ("reference", &["config", "geometry", "ops", "program"]),
+    ("reference", &["config", "geometry", "model", "ops", "program"]),
     ("kernel", &["config", "geometry"]),
     ("plan", &["config", "geometry", "kernel", "ops", "program"]),
     ("gpu", &["config", "geometry", "kernel", "model", "ops", "plan", "program"]),

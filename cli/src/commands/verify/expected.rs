@@ -3,8 +3,10 @@
 use crate::failure::Failure;
 use crate::memory;
 use half::f16;
-use locally_connected::{Activation, WeightType, reference};
+use locally_connected::model::{layer_backward, layer_forward, layer_names as names};
+use locally_connected::{Activation, Gradients, WeightType, reference};
 use locally_connected_keras::Local;
+use std::sync::Arc;
 
 /// Operands and results of one layer.
 pub(super) struct Expected {
@@ -64,8 +66,8 @@ impl Expected {
         let geometry = &local.geometry;
         let activation = geometry.config().activation;
         let (inputs, outputs) = (geometry.inputs() * u64::from(batch), geometry.outputs() * u64::from(batch));
-        // f32 operands and results, f64 sums: of the outputs before and after the activation, and their gradients.
-        memory::check("the CPU reference", 20 * (geometry.weights() + inputs) + 48 * outputs)?;
+        // f32 operands, f64 ones and results: of the outputs before and after the activation, and their gradients.
+        memory::check("the CPU reference", 20 * (geometry.weights() + inputs + geometry.biases()) + 48 * outputs)?;
         let input = random(1, inputs);
         let mut grad_output = random(2, outputs);
         let mut kernel = local.canonical()?;
@@ -73,24 +75,35 @@ impl Expected {
             // The device has no more of them than that.
             kernel.iter_mut().for_each(|weight| *weight = f16::from_f32(*weight).to_f32());
         }
-        let z = reference::loop_forward(geometry, &input, &kernel, local.bias.as_deref().unwrap_or_default());
-        clear_corners(&z, activation, &mut grad_output);
+        let layer = Arc::new(geometry.clone());
+        let bias = local.bias.as_deref().unwrap_or_default();
+        let given = [(names::INPUT, wide(&input)), (names::KERNEL, wide(&kernel)), (names::BIAS, wide(bias))];
+        drop(kernel);
+        let mut values: reference::Values = given.map(|(name, values)| (name.to_owned(), values)).into();
+        values.extend(reference::run(&layer_forward(&layer, true), batch, &values)?);
+        clear_corners(&values[names::PRE_ACTIVATION], activation, &mut grad_output);
+        values.insert(names::GRAD_OUTPUT.to_owned(), wide(&grad_output));
+        values.extend(reference::run(&layer_backward(&layer, Gradients::ALL), batch, &values)?);
 
-        let dy: Vec<f64> = grad_output.iter().map(|&v| v.into()).collect();
-        let row = geometry.softmax_row() as usize;
-        let (output, dz) = reference::activation_passes(&z, &dy, activation, row);
+        let mut take = |name| values.remove(name);
         // A saturated activation makes gradients small by cancelling what isn't: that much may be lost to rounding.
-        let (dy, small) = (largest(&dy), largest(&dz));
+        let largest_of = |values: Option<Vec<f64>>| values.map_or(0.0, |values| largest(&values));
+        let (dy, small) = (largest_of(take(names::GRAD_OUTPUT)), largest_of(take(names::GRAD_PRE_ACTIVATION)));
         let factor = if small > 0.0 { (dy / small).max(1.0) } else { 1.0 };
+        let mut result = |name, factor| Values::new(take(name).unwrap_or_default(), factor);
         Ok(Self {
-            output: Values::new(output, 1.0),
-            grad_input: Values::new(reference::loop_grad_input(geometry, &kernel, &dz), factor),
-            grad_kernel: Values::new(reference::loop_grad_kernel(geometry, &input, &dz), factor),
-            grad_bias: Values::new(reference::grad_bias(geometry, &dz), factor),
+            output: result(names::OUTPUT, 1.0),
+            grad_input: result(names::GRAD_INPUT, factor),
+            grad_kernel: result(names::GRAD_KERNEL, factor),
+            grad_bias: result(names::GRAD_BIAS, factor),
             input,
             grad_output,
         })
     }
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| value.into()).collect()
 }
 
 /// Leaves outputs out of the loss where the derivative jumps within the rounding of the sums: the sign of a sum that

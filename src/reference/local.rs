@@ -1,0 +1,108 @@
+//! What a locally connected layer computes. Sums are in the order of the weights, a sample's before the next one's.
+
+use crate::config::Bias;
+use crate::geometry::Geometry;
+
+/// One weight, and the elements of a sample that it connects.
+struct Connection {
+    input: usize,
+    output: usize,
+    weight: usize,
+}
+
+/// Calls `visit` with every connection, cell by cell in the order of the weights. A weight that padding clips has none.
+fn for_each_connection(layer: &Geometry, mut visit: impl FnMut(Connection)) {
+    let (groups, channels, filters) = (layer.groups(), layer.group_channels(), layer.group_filters());
+    for cell in 0..layer.cells() {
+        let (location, group) = (cell / groups, cell % groups);
+        let mut connect = |entry: usize, input: usize| {
+            for f in 0..filters {
+                let output = layer.output_index(location, group * filters + f) as usize;
+                visit(Connection { input, output, weight: entry * filters as usize + f as usize });
+            }
+        };
+        if let Some(pattern) = layer.pattern() {
+            for entry in pattern.starts()[cell as usize]..pattern.starts()[cell as usize + 1] {
+                connect(entry as usize, pattern.columns()[entry as usize] as usize);
+            }
+            continue;
+        }
+        for t in 0..layer.taps() {
+            let Some(position) = layer.tap(location, t) else { continue };
+            for c in 0..channels {
+                let entry = cell as usize * layer.window() as usize + (t * channels + c) as usize;
+                connect(entry, layer.input_index(position, group * channels + c) as usize);
+            }
+        }
+    }
+}
+
+/// Calls `visit` with every element of an output sample that has a bias, and the bias.
+fn for_each_bias(layer: &Geometry, mut visit: impl FnMut(usize, usize)) {
+    for p in 0..layer.locations() {
+        for f in 0..layer.filters() {
+            let output = layer.output_index(p, f) as usize;
+            match layer.config().bias {
+                Bias::None => {}
+                Bias::PerFilter => visit(output, f as usize),
+                // Keras reshapes the bias to the output's memory order in either data format.
+                Bias::PerLocation => visit(output, output),
+            }
+        }
+    }
+}
+
+/// `[batch][output shape]` before the activation; `weights` are canonical, `bias` in Keras's order and empty without one.
+#[must_use]
+pub fn local_forward(layer: &Geometry, input: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
+    let (inputs, outputs) = (layer.inputs() as usize, layer.outputs() as usize);
+    let batch = input.len() / inputs;
+    let mut output = vec![0.0; batch * outputs];
+    for_each_connection(layer, |at| {
+        for n in 0..batch {
+            output[n * outputs + at.output] += input[n * inputs + at.input] * weights[at.weight];
+        }
+    });
+    for sample in output.chunks_exact_mut(outputs) {
+        for_each_bias(layer, |o, b| sample[o] += bias[b]);
+    }
+    output
+}
+
+/// `[batch][input shape]`, from the gradient before the activation.
+#[must_use]
+pub fn local_grad_input(layer: &Geometry, weights: &[f64], grad_output: &[f64]) -> Vec<f64> {
+    let (inputs, outputs) = (layer.inputs() as usize, layer.outputs() as usize);
+    let batch = grad_output.len() / outputs;
+    let mut grad = vec![0.0; batch * inputs];
+    for_each_connection(layer, |at| {
+        for n in 0..batch {
+            grad[n * inputs + at.input] += weights[at.weight] * grad_output[n * outputs + at.output];
+        }
+    });
+    grad
+}
+
+/// Canonical, from the gradient before the activation; 0 at clipped taps.
+#[must_use]
+pub fn local_grad_weights(layer: &Geometry, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
+    let (inputs, outputs) = (layer.inputs() as usize, layer.outputs() as usize);
+    let batch = grad_output.len() / outputs;
+    let mut grad = vec![0.0; layer.weights() as usize];
+    for_each_connection(layer, |at| {
+        for n in 0..batch {
+            grad[at.weight] += input[n * inputs + at.input] * grad_output[n * outputs + at.output];
+        }
+    });
+    grad
+}
+
+/// In Keras's order, from the gradient before the activation; empty without bias.
+#[must_use]
+pub fn grad_bias(layer: &Geometry, grad_output: &[f64]) -> Vec<f64> {
+    let mut grad = vec![0.0; layer.biases() as usize];
+    for sample in grad_output.chunks_exact(layer.outputs() as usize) {
+        for_each_bias(layer, |o, b| grad[b] += sample[o]);
+    }
+    grad
+}

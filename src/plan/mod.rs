@@ -25,6 +25,7 @@ pub use dispatch::{Dispatch, Plan, Resource, Slice};
 use planner::Samples;
 pub use planner::{PlanOptions, Planner};
 pub use profile::DeviceProfile;
+#[cfg(feature = "gpu")]
 pub(crate) use program::constant_bytes;
 pub use program::{Memory, ProgramPlan};
 pub use strategy::{Form, Strategy};

@@ -116,11 +116,11 @@ impl Bound {
     /// # Errors
     /// [`Error::NotGiven`] for an operand that isn't there and [`Error::Length`] for one of another length, before anything is
     /// written; [`Error::Unsupported`] for weights of another type than their layer asks for.
-    pub fn run<'r>(
-        &'r mut self,
-        weights: &'r Weights<'r>,
-        inputs: &'r [(&'r str, &'r [f32])],
-        outputs: &'r mut [(&'r str, &'r mut [f32])],
+    pub fn run(
+        &mut self,
+        weights: &Weights<'_>,
+        inputs: &[(&str, &[f32])],
+        outputs: &mut [(&str, &mut [f32])],
     ) -> Result<()> {
         let given = Given { weights, inputs, outputs };
         self.layout.resolve(&given)?;
@@ -147,14 +147,14 @@ fn is_staged(layer: &Geometry) -> bool {
 }
 
 /// What an operation runs with.
-struct Run<'a, 'r, 'v> {
+struct Run<'a, 'r, 'n, 'v> {
     team: &'a Team,
-    memory: &'a Memory<'r, 'v>,
+    memory: &'a Memory<'r, 'n, 'v>,
     staging: &'a mut Staging,
     batch: usize,
 }
 
-impl Run<'_, '_, '_> {
+impl Run<'_, '_, '_, '_> {
     fn operation(self, operation: &Operation, layer: Option<&Layer>, written: &mut [f32]) {
         let (team, memory) = (self.team, self.memory);
         match (operation, layer) {

@@ -27,10 +27,10 @@ pub(super) struct Layout {
 }
 
 /// What a run borrows from its caller.
-pub(super) struct Given<'r, 'v> {
+pub(super) struct Given<'r, 'n, 'v> {
     pub(super) weights: &'r Weights<'r>,
-    pub(super) inputs: &'r [(&'r str, &'v [f32])],
-    pub(super) outputs: &'r mut [(&'r str, &'v mut [f32])],
+    pub(super) inputs: &'r [(&'r str, &'r [f32])],
+    pub(super) outputs: &'r mut [(&'n str, &'v mut [f32])],
 }
 
 impl Layout {
@@ -62,7 +62,7 @@ impl Layout {
     }
 
     /// Checks what is given and finds it by name.
-    pub(super) fn resolve(&mut self, given: &Given<'_, '_>) -> Result<()> {
+    pub(super) fn resolve(&mut self, given: &Given<'_, '_, '_>) -> Result<()> {
         for (buffer, place) in self.buffers.iter().zip(&mut self.places) {
             let (what, found) = match (buffer.usage, *place) {
                 (_, Place::Weights) => {
@@ -90,7 +90,7 @@ impl Layout {
     }
 
     /// The memory of a run whose operands are resolved.
-    pub(super) fn memory<'r, 'v>(&'r mut self, given: Given<'r, 'v>) -> Memory<'r, 'v> {
+    pub(super) fn memory<'r, 'n, 'v>(&'r mut self, given: Given<'r, 'n, 'v>) -> Memory<'r, 'n, 'v> {
         let Self { buffers, places, scratch, batch } = self;
         Memory { buffers, places, scratch, batch: *batch, given }
     }
@@ -107,12 +107,12 @@ pub(super) fn zeroes(count: u64) -> Result<Vec<f32>> {
 }
 
 /// A run's buffers.
-pub(super) struct Memory<'r, 'v> {
+pub(super) struct Memory<'r, 'n, 'v> {
     buffers: &'r [Buffer],
     places: &'r [Place],
     scratch: &'r mut [Vec<f32>],
     batch: u32,
-    given: Given<'r, 'v>,
+    given: Given<'r, 'n, 'v>,
 }
 
 /// A buffer that an operation writes, taken out of the memory meanwhile.
@@ -121,7 +121,7 @@ pub(super) enum Taken<'v> {
     Scratch(Vec<f32>),
 }
 
-impl<'v> Memory<'_, 'v> {
+impl<'v> Memory<'_, '_, 'v> {
     fn elements(&self, id: BufferId) -> usize {
         self.buffers[id.index()].shape.elements(self.batch) as usize
     }

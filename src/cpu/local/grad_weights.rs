@@ -12,6 +12,8 @@ use pulp::{Simd, WithSimd};
 const MANY_CELLS: usize = 64;
 /// Rows of a piece of a cell then.
 const ROWS: usize = 64;
+/// Samples from which on their gradients are put side by side.
+const SAMPLES: usize = 4;
 
 /// `[batch][inputs]` and `[batch][outputs]` in channels_last.
 #[derive(Clone, Copy)]
@@ -41,6 +43,7 @@ pub(in crate::cpu) fn grad_weights(
     let pieces = most.div_ceil(together);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces.max(1) as u64;
     team.each(cells * pieces, nanoseconds, |span| Pieces {
+        team,
         layer,
         operands,
         accumulate,
@@ -53,6 +56,7 @@ pub(in crate::cpu) fn grad_weights(
 
 /// Pieces of cells: all rows of weights of a cell, or some of them.
 struct Pieces<'a> {
+    team: &'a Team,
     layer: &'a Layer,
     operands: Operands<'a>,
     accumulate: bool,
@@ -73,10 +77,13 @@ impl WithSimd for Pieces<'_> {
         let filters = layer.geometry.group_filters() as usize;
         let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
         let begin = if self.accumulate { Begin::Held } else { Begin::Zero };
+        let mut room = self.team.room();
         for index in self.span.first..self.span.end {
             let (cell, row) = (index / self.pieces, index % self.pieces * self.together);
             let first = layer.weights_of(cell);
             let end = (row + self.together).min((layer.weights_of(cell + 1) - first) / filters);
+            let grads = operands.grad_output.get(layer.output_of(cell)..).unwrap_or(&[]);
+            let (grads, apart) = side_by_side(grads, operands.batch, (filters, outputs), &mut room.floats);
             // Rows up to this one are done.
             let mut done = row;
             let clear = |from: usize, to: usize| {
@@ -103,8 +110,8 @@ impl WithSimd for Pieces<'_> {
                     batch: operands.batch,
                     input: operands.input.get(run.input + from - run.row..).unwrap_or(&[]),
                     inputs,
-                    grad_output: operands.grad_output.get(layer.output_of(cell)..).unwrap_or(&[]),
-                    outputs,
+                    grad_output: grads,
+                    apart,
                     filters,
                 };
                 tile::all(simd, sums, begin, &products);
@@ -112,6 +119,24 @@ impl WithSimd for Pieces<'_> {
             clear(done, end);
         }
     }
+}
+
+/// A cell's gradients with the distance of one sample's from the next one's: those of many samples side by side in `room`, since
+/// each is read for all rows of weights, and places far apart push each other out of the cache.
+#[inline(always)]
+fn side_by_side<'a>(
+    grads: &'a [f32],
+    batch: usize,
+    (filters, outputs): (usize, usize),
+    room: &'a mut [f32],
+) -> (&'a [f32], usize) {
+    if batch < SAMPLES || batch * filters > room.len() {
+        return (grads, outputs);
+    }
+    for (sample, to) in room.chunks_exact_mut(filters).take(batch).enumerate() {
+        to.copy_from_slice(&grads[sample * outputs..][..filters]);
+    }
+    (room, filters)
 }
 
 /// The products of a run of inputs with the gradients of a cell's outputs.
@@ -123,8 +148,8 @@ struct Products<'a> {
     inputs: usize,
     /// From the cell's first on.
     grad_output: &'a [f32],
-    /// Of a sample.
-    outputs: usize,
+    /// From one sample's to the next one's.
+    apart: usize,
     filters: usize,
 }
 
@@ -139,7 +164,7 @@ impl<S: Simd> Terms<S> for Products<'_> {
     ) {
         let width = (VECTORS * S::F32_LANES).min(self.filters - column);
         for sample in 0..self.batch {
-            let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[sample * self.outputs + column..][..width]);
+            let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[sample * self.apart + column..][..width]);
             let inputs = &self.input[sample * self.inputs + row..][..ROWS];
             for (sums, input) in sums.iter_mut().zip(inputs) {
                 let input = simd.splat_f32s(*input);

@@ -2,6 +2,7 @@
 
 use super::readers::Readers;
 use super::windows::Windows;
+use crate::config::WeightType;
 use crate::cpu::team::Needs;
 use crate::geometry::Geometry;
 use std::sync::Arc;
@@ -29,7 +30,12 @@ impl Layer {
     pub(in crate::cpu) fn needs(&self) -> Needs {
         let filters = self.geometry.group_filters() as usize;
         let readers = self.geometry.most_readers() as usize;
-        let floats = BLOCK_WEIGHTS.max(filters).max(readers * CHANNELS * filters);
+        let channels = CHANNELS.min(self.geometry.group_channels() as usize);
+        let widened = match self.geometry.config().dtype {
+            WeightType::F16 => readers * channels * filters,
+            WeightType::F32 => 0,
+        };
+        let floats = BLOCK_WEIGHTS.max(filters).max(widened);
         Needs { floats, readers }
     }
 

@@ -114,8 +114,9 @@ impl Bound {
     /// is ignored.
     ///
     /// # Errors
-    /// [`Error::NotGiven`] for an operand that isn't there and [`Error::Length`] for one of another length, before anything is
-    /// written; [`Error::Unsupported`] for weights of another type than their layer asks for.
+    /// [`Error::NotGiven`](crate::Error::NotGiven) for an operand that isn't there and [`Error::Length`](crate::Error::Length) for
+    /// one of another length; [`Error::Unsupported`](crate::Error::Unsupported) for weights of another type than their layer
+    /// asks for. Nothing is written then.
     pub fn run(
         &mut self,
         weights: &Weights<'_>,

@@ -279,6 +279,14 @@ pub enum Error {
         /// What went wrong.
         error: Box<Self>,
     },
+    /// The system gives no more threads.
+    #[error("a pool of {wanted} threads can't be made: {why}")]
+    Threads {
+        /// How many were asked for.
+        wanted: usize,
+        /// What the system says.
+        why: String,
+    },
     /// There is no adapter to run on.
     #[error("no adapter: {0}")]
     NoAdapter(String),

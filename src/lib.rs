@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
+#[cfg(feature = "cpu")]
+pub mod cpu;
 mod error;
 pub mod geometry;
 #[cfg(feature = "gpu")]

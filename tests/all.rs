@@ -6,6 +6,8 @@
 mod choice;
 mod common;
 mod connectivity;
+#[cfg(feature = "cpu")]
+mod cpu;
 mod determinism;
 mod errors;
 mod f16;

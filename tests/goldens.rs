@@ -14,7 +14,7 @@ struct Goldens {
 }
 
 #[derive(Deserialize)]
-struct Case {
+pub(crate) struct Case {
     in_shape: Vec<usize>,
     kernel_size: Vec<usize>,
     strides: Vec<usize>,
@@ -25,7 +25,7 @@ struct Case {
     activation: String,
     kernel_shape: Vec<usize>,
     bias_shape: Vec<usize>,
-    out_shape: Vec<usize>,
+    pub(crate) out_shape: Vec<usize>,
     y_x128: Vec<f32>,
     dx_x128: Vec<f32>,
     dw_x64: Vec<f32>,
@@ -37,7 +37,7 @@ fn values(count: usize, factor: usize, modulus: usize, centre: i32, scale: f32) 
 }
 
 impl Case {
-    fn geometry(&self) -> Geometry {
+    pub(crate) fn geometry(&self) -> Geometry {
         let config = Config::new(self.filters, self.kernel_size.clone())
             .strides(self.strides.clone())
             .padding(if self.padding == "same" { Padding::Same } else { Padding::Valid })
@@ -49,27 +49,27 @@ impl Case {
         Geometry::new(&config, &self.in_shape[1..]).expect("Keras built it")
     }
 
-    fn layout(&self) -> KerasLayout {
+    pub(crate) fn layout(&self) -> KerasLayout {
         KerasLayout::from_keras(self.implementation).expect("1, 2 or 3")
     }
 
-    fn input(&self) -> Vec<f32> {
+    pub(crate) fn input(&self) -> Vec<f32> {
         values(self.in_shape.iter().product(), 37, 19, 9, 8.0)
     }
 
-    fn kernel(&self) -> Vec<f32> {
+    pub(crate) fn kernel(&self) -> Vec<f32> {
         values(self.kernel_shape.iter().product(), 53, 23, 11, 16.0)
     }
 
-    fn bias(&self) -> Vec<f32> {
+    pub(crate) fn bias(&self) -> Vec<f32> {
         values(self.bias_shape.iter().product(), 29, 13, 6, 8.0)
     }
 
-    fn grad_output(&self) -> Vec<f32> {
+    pub(crate) fn grad_output(&self) -> Vec<f32> {
         values(self.out_shape.iter().product(), 41, 17, 8, 8.0)
     }
 
-    fn expected(&self) -> [Vec<f32>; 4] {
+    pub(crate) fn expected(&self) -> [Vec<f32>; 4] {
         let scaled = |values: &[f32], scale: f32| values.iter().map(|v| v / scale).collect();
         [
             scaled(&self.y_x128, 128.0),
@@ -80,7 +80,7 @@ impl Case {
     }
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let goldens: Goldens = serde_json::from_str(include_str!("data/keras_goldens.json")).expect("valid JSON");
     assert_eq!(goldens.cases.len(), 50);
     goldens.cases

@@ -17,7 +17,7 @@ use proptest::test_runner::RngSeed;
 const FORMATS: [DataFormat; 2] = [DataFormat::ChannelsLast, DataFormat::ChannelsFirst];
 
 /// The same cases on every machine and every run: a failure is there again the next time.
-fn cases(cases: u32) -> ProptestConfig {
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(20), failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -37,7 +37,7 @@ fn shape(format: DataFormat, spatial: &[usize], channels: usize) -> Vec<usize> {
 type Axis = (usize, usize, usize, usize, usize, usize);
 
 /// Any layer of a size that the reference computes at once.
-fn layers() -> impl Strategy<Value = (Config, Vec<usize>)> {
+pub(crate) fn layers() -> impl Strategy<Value = (Config, Vec<usize>)> {
     let axis = |rank: usize| {
         let sizes: &[usize] = match rank {
             1 => &[1, 2, 3, 7, 13, 31, 63, 64, 65, 101, 257],
@@ -93,7 +93,7 @@ fn layers() -> impl Strategy<Value = (Config, Vec<usize>)> {
 }
 
 /// As many samples as `wanted`, fewer for large layers.
-fn batch(geometry: &Geometry, wanted: u64) -> u64 {
+pub(crate) fn batch(geometry: &Geometry, wanted: u64) -> u64 {
     wanted.min(1 + 500_000 / geometry.connected_weights().max(1))
 }
 
@@ -112,7 +112,7 @@ proptest! {
 }
 
 /// Compares where both are finite, after asking for the same NaN or infinity everywhere else.
-fn assert_same_kind(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
+pub(crate) fn assert_same_kind(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len());
     let (mut finite, mut wanted) = (Vec::new(), Vec::new());
     for (at, (&found, &expected)) in found.iter().zip(expected).enumerate() {

@@ -3,8 +3,9 @@
 use crate::sh::{self, Result};
 
 /// Libraries with sets of features, each with the backends that wgpu has then; none where there is no wgpu.
-const SETS: [(&str, &str, Option<&[&str]>); 5] = [
+const SETS: [(&str, &str, Option<&[&str]>); 6] = [
     ("locally-connected", "", None),
+    ("locally-connected", "cpu", None),
     ("locally-connected", "serde", None),
     ("locally-connected", "gpu", Some(&[])),
     // As in a host that has chosen a backend for its own wgpu.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// The library's rooms, files or folders of `src`, from the bottom up, each with those that it may take from. All may
 /// take errors.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("error", &[]),
     ("config", &[]),
     ("geometry", &["config"]),
@@ -18,6 +18,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("program", &["config", "ops"]),
     ("model", &["config", "geometry", "ops", "program"]),
     ("reference", &["config", "geometry", "model", "ops", "program"]),
+    ("cpu", &["config", "geometry", "ops", "program"]),
     ("kernel", &["config", "geometry"]),
     ("plan", &["config", "geometry", "kernel", "ops", "program"]),
     ("gpu", &["config", "geometry", "kernel", "model", "ops", "plan", "program"]),
@@ -25,9 +26,15 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("tune", &["config", "geometry", "gpu", "model", "ops", "plan", "program"]),
 ];
 
-/// Other crates that only some rooms may name: what needs a device.
-const OUTSIDE: [(&str, &[&str]); 3] =
-    [("wgpu", &["gpu", "headless", "tune"]), ("futures_intrusive", &["gpu", "tune"]), ("web_time", &["tune"])];
+/// Other crates that only some rooms may name: what needs a device, threads or a processor's instructions.
+const OUTSIDE: [(&str, &[&str]); 6] = [
+    ("wgpu", &["gpu", "headless", "tune"]),
+    ("futures_intrusive", &["gpu", "tune"]),
+    ("web_time", &["tune"]),
+    ("libm", &["cpu"]),
+    ("pulp", &["cpu"]),
+    ("rayon", &["cpu"]),
+];
 
 /// The sources in `folder` of the repository, by their paths in it.
 fn sources(folder: &str) -> Sources {

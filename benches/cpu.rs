@@ -1,0 +1,163 @@
+//! Times the CPU executor on the workloads of `locally bench`, to be set beside other libraries.
+//!
+//! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [NAME…]`
+//!
+//! Columns: milliseconds of the forward pass and of all three gradients from the output's gradient, medians of as many runs as
+//! fit the time, with warm caches; and the rates at which weights and products went by.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
+
+use locally_connected::cpu::{Executor, Instructions, Threads, Weights};
+use locally_connected::ops::{GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation, Shape, Usage};
+use locally_connected::program::Program;
+use locally_connected::{Activation, Config, Geometry, Padding};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Name, input shape, window, stride, whether padded, filters: the table of docs/cli.md.
+type Workload = (&'static str, &'static [usize], &'static [usize], usize, bool, usize);
+
+const WORKLOADS: [Workload; 15] = [
+    ("keras-doc-1", &[32, 32, 3], &[3, 3], 1, false, 64),
+    ("keras-doc-2", &[30, 30, 64], &[3, 3], 1, false, 32),
+    ("keras-doc-1d", &[10, 32], &[3], 1, false, 64),
+    ("cifar-local3", &[6, 6, 64], &[3, 3], 1, true, 64),
+    ("cifar-local4", &[6, 6, 64], &[3, 3], 1, true, 32),
+    ("deepface-l4", &[63, 63, 16], &[9, 9], 1, false, 16),
+    ("deepface-l5", &[55, 55, 16], &[7, 7], 2, false, 16),
+    ("deepface-l6", &[25, 25, 16], &[5, 5], 1, false, 16),
+    ("yolov1-local", &[7, 7, 1024], &[3, 3], 1, true, 256),
+    ("alltnn-1", &[150, 150, 3], &[7, 7], 3, false, 64),
+    ("alltnn-5", &[8, 8, 256], &[3, 3], 1, false, 256),
+    ("signal-1d", &[2048, 1], &[3], 1, false, 1),
+    ("snp-onehot", &[500_000, 3], &[1], 1, false, 1),
+    ("snp-blocks", &[100_000, 1], &[20], 20, false, 1),
+    ("nt3-1d", &[60_483, 1], &[20], 1, false, 128),
+];
+
+struct Options {
+    threads: NonZeroUsize,
+    batches: Vec<u32>,
+    time: Duration,
+    instructions: Instructions,
+    names: Vec<String>,
+}
+
+fn options() -> Options {
+    let mut options = Options {
+        threads: std::thread::available_parallelism().unwrap(),
+        batches: vec![1, 8, 32],
+        time: Duration::from_millis(300),
+        instructions: Instructions::best(),
+        names: Vec::new(),
+    };
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().expect("a value");
+        match argument.as_str() {
+            "--threads" => options.threads = value().parse().unwrap(),
+            "--batch" => options.batches = value().split(',').map(|batch| batch.parse().unwrap()).collect(),
+            "--time" => options.time = Duration::from_secs_f64(value().parse().unwrap()),
+            "--instructions" => {
+                let wanted = value();
+                let found =
+                    Instructions::available().into_iter().find(|i| format!("{i:?}").eq_ignore_ascii_case(&wanted));
+                options.instructions = found.expect("instructions of this processor");
+            }
+            _ => options.names.push(argument),
+        }
+    }
+    options
+}
+
+/// The forward pass, and the three gradients from a given gradient of the output.
+fn programs(layer: &Arc<Geometry>) -> [Program; 2] {
+    let [mut forward, mut backward] = [Program::default(), Program::default()];
+    let (inputs, outputs) = (Shape::Samples(layer.inputs()), Shape::Samples(layer.outputs()));
+    let (weights, biases) = (Shape::of_weights(layer), Shape::Fixed(layer.biases()));
+    let (layer, implementation) = (layer.clone(), None);
+    let operation = LocalForward {
+        layer: layer.clone(),
+        implementation,
+        activation: Activation::Linear,
+        input: forward.add("x", Usage::Input, inputs.clone()),
+        weights: forward.add("w", Usage::Parameter, weights.clone()),
+        bias: Some(forward.add("b", Usage::Parameter, biases.clone())),
+        output: forward.add("y", Usage::Output, outputs.clone()),
+    };
+    forward.operations.push(Operation::LocalForward(operation));
+    let [input, grad_output] =
+        [("x", inputs.clone()), ("dy", outputs)].map(|(name, shape)| backward.add(name, Usage::Input, shape));
+    let held = backward.add("w", Usage::Parameter, weights.clone());
+    let grad_input = backward.add("dx", Usage::Output, inputs);
+    let grad_weights = backward.add("dw", Usage::Gradient, weights);
+    let grad_bias = backward.add("db", Usage::Gradient, biases);
+    backward.operations = vec![
+        Operation::LocalGradWeights(LocalGradWeights {
+            layer: layer.clone(),
+            implementation,
+            input,
+            grad_output,
+            grad_weights,
+            accumulate: false,
+        }),
+        Operation::GradBias(GradBias { layer: layer.clone(), grad_output, grad_bias, accumulate: false }),
+        Operation::LocalGradInput(LocalGradInput { layer, implementation, weights: held, grad_output, grad_input }),
+    ];
+    [forward, backward]
+}
+
+/// Values that no processor is slow with.
+fn values(count: u64) -> Vec<f32> {
+    (0..count).map(|i| (i.wrapping_mul(2_654_435_761) % 2001) as f32 / 1000.0 - 1.0).collect()
+}
+
+/// The median of a pass's times, in milliseconds.
+fn median(options: &Options, executor: &Executor, program: &Program, batch: u32, weights: &Weights<'_>) -> f64 {
+    let mut bound = executor.bind(program, batch).expect("a program");
+    let arrays = |usage: Usage| {
+        let named = |b: &locally_connected::ops::Buffer| (b.name.clone(), values(b.shape.elements(batch)));
+        program.used_as(usage).map(named).collect::<Vec<_>>()
+    };
+    let given = arrays(Usage::Input);
+    let mut written = [arrays(Usage::Output), arrays(Usage::Gradient)].concat();
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while times.len() < 6 || start.elapsed() < options.time && times.len() < 10_000 {
+        let inputs: Vec<_> = given.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
+        let mut outputs: Vec<_> = written.iter_mut().map(|(name, v)| (name.as_str(), v.as_mut_slice())).collect();
+        let begin = Instant::now();
+        bound.run(weights, &inputs, &mut outputs).expect("it runs");
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    let mut times = times.split_off(1);
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn main() {
+    let options = options();
+    let threads = Threads::own(options.threads).expect("threads");
+    let executor = Executor::new(threads).with_instructions(options.instructions);
+    println!("{:?}, {} threads; milliseconds", executor.instructions(), executor.threads().count());
+    println!("{:14} {:>5} {:>10} {:>10} {:>9} {:>7}", "", "batch", "forward", "backward", "GFLOP/s", "GB/s");
+    for (name, input, kernel, stride, padded, filters) in WORKLOADS {
+        if !options.names.is_empty() && !options.names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        let padding = if padded { Padding::Same } else { Padding::Valid };
+        let config = Config::new(filters, kernel).strides(vec![stride; kernel.len()]).padding(padding);
+        let layer = Arc::new(Geometry::new(&config, input).expect("a layer"));
+        let [forward, backward] = programs(&layer);
+        let mut weights = Weights::new();
+        weights.insert("w", values(layer.weights()));
+        weights.insert("b", values(layer.biases()));
+        for &batch in &options.batches {
+            let f = median(&options, &executor, &forward, batch, &weights);
+            let b = median(&options, &executor, &backward, batch, &weights);
+            let flops = 2.0 * layer.connected_weights() as f64 * f64::from(batch);
+            let (gflops, gbs) = (flops / f * 1e-6, 4.0 * layer.connected_weights() as f64 / f * 1e-6);
+            println!("{name:14} {batch:>5} {f:>10.4} {b:>10.4} {gflops:>9.1} {gbs:>7.1}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Which of the processor's vector instructions are used.
+
+use pulp::{Arch, WithSimd};
+
+/// A set of vector instructions.
+///
+/// Every sum is taken in the same order by all of them. `Avx512`, `Avx2` and `Neon` fuse a product and its sum into one rounding
+/// and give the same bits; `Portable` and `Simd128`, a browser's, round twice and give the same bits as each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Instructions {
+    /// One number at a time, on any processor: far slower than the others, for those that have none of them.
+    Portable,
+    /// 8 numbers at a time: x86-64 of 2013 and later.
+    Avx2,
+    /// 16 numbers at a time: x86-64 servers of 2017 and later, and others.
+    Avx512,
+    /// 4 numbers at a time: 64-bit ARM.
+    Neon,
+    /// 4 numbers at a time: WebAssembly.
+    Simd128,
+}
+
+impl Instructions {
+    /// The best that this processor has.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::of(Arch::new())
+    }
+
+    /// All that this processor has, the best first.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let all = [Self::Avx512, Self::Avx2, Self::Neon, Self::Simd128, Self::Portable];
+        all.into_iter().filter(|instructions| instructions.arch().is_some()).collect()
+    }
+
+    fn of(arch: Arch) -> Self {
+        match arch {
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Arch::V4(_) => Self::Avx512,
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Arch::V3(_) => Self::Avx2,
+            #[cfg(target_arch = "aarch64")]
+            Arch::Neon(_) => Self::Neon,
+            #[cfg(target_family = "wasm")]
+            Arch::Simd128(_) => Self::Simd128,
+            _ => Self::Portable,
+        }
+    }
+
+    /// What proves that the processor has them; none where it hasn't.
+    fn arch(self) -> Option<Arch> {
+        match self {
+            Self::Portable => Some(Arch::Scalar),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Avx2 => pulp::x86::V3::try_new().map(Arch::V3),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Avx512 => pulp::x86::V4::try_new().map(Arch::V4),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => pulp::aarch64::Neon::try_new().map(Arch::Neon),
+            #[cfg(target_family = "wasm")]
+            Self::Simd128 => pulp::wasm::Simd128::try_new().map(Arch::Simd128),
+            _ => None,
+        }
+    }
+
+    /// Runs `work` with them, or with the portable ones where the processor hasn't them.
+    #[inline]
+    pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
+        self.arch().unwrap_or(Arch::Scalar).dispatch(work)
+    }
+}

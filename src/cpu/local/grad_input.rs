@@ -1,0 +1,250 @@
+//! `LocalGradInput`: a thread owns input positions, and sums for each of their channels over all that read it.
+//!
+//! A sum runs along filters, in sixteen partial sums that are added in the end: sixteen on every processor, whatever its
+//! vectors hold, so that the bits are the same.
+
+use super::layer::{CHANNELS, Layer};
+use super::narrow::{self, Narrow};
+use super::readers::Reader;
+use super::tile::load;
+use crate::cpu::shared::Shared;
+use crate::cpu::team::{Room, Span, Team};
+use crate::cpu::weights::View;
+use pulp::{Simd, WithSimd};
+
+/// Partial sums of a sum.
+const PARTS: usize = 16;
+/// Positions from which on there are enough for all threads: of fewer, channels are shared out, too.
+const MANY_POSITIONS: usize = 64;
+
+/// `[batch][outputs]` in channels_last.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Operands<'a> {
+    pub(in crate::cpu) batch: usize,
+    pub(in crate::cpu) weights: View<'a>,
+    pub(in crate::cpu) grad_output: &'a [f32],
+}
+
+/// Each input element's sum over the cells that read it of weights times their gradient, `[batch][inputs]` in channels_last.
+pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {
+    let one_axis = layer.geometry.locations() == layer.geometry.axes()[2].output
+        && layer.geometry.positions() == layer.geometry.axes()[2].input;
+    if let (Some(narrow), View::F32(weights), true) = (Narrow::of(layer, operands.batch), operands.weights, one_axis) {
+        return narrow::grad_input(team, narrow, (weights, operands.grad_output), grad_input);
+    }
+    let grad_input = Shared::new(grad_input);
+    let geometry = &layer.geometry;
+    let (positions, channels) = (geometry.positions() as usize, geometry.group_channels() as usize);
+    let groups = geometry.groups() as usize;
+    let together = if positions * groups < MANY_POSITIONS { CHANNELS.min(channels) } else { channels };
+    let pieces = channels.div_ceil(together);
+    let products = geometry.connected_weights() / u64::from(geometry.positions());
+    let nanoseconds = 20 + (products / 4 + products / 32 * operands.batch as u64) / (groups * pieces) as u64;
+    let count = positions * groups * pieces;
+    team.each(count, nanoseconds, |span| Pieces { team, layer, operands, grad_input, span, pieces, together });
+}
+
+/// Pieces of positions: the channels of a group at a position, or some of them.
+struct Pieces<'a> {
+    team: &'a Team,
+    layer: &'a Layer,
+    operands: Operands<'a>,
+    grad_input: Shared<'a>,
+    span: Span,
+    /// Of a group at a position.
+    pieces: usize,
+    /// Channels of a piece.
+    together: usize,
+}
+
+impl WithSimd for Pieces<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // As many sums as the registers hold.
+        match S::F32_LANES {
+            16 => self.compute::<S, 1, 4, 4>(simd),
+            8 => self.compute::<S, 2, 3, 2>(simd),
+            4 => self.compute::<S, 4, 2, 2>(simd),
+            _ => self.compute::<S, 16, 1, 1>(simd),
+        }
+    }
+}
+
+impl Pieces<'_> {
+    /// By tiles of up to `SAMPLES` by up to `WIDTH` channels; `VECTORS` hold the parts of a sum.
+    #[inline(always)]
+    fn compute<S: Simd, const VECTORS: usize, const SAMPLES: usize, const WIDTH: usize>(self, simd: S) {
+        let Self { layer, operands, .. } = self;
+        let geometry = &*layer.geometry;
+        let (groups, channels) = (geometry.groups() as usize, geometry.group_channels() as usize);
+        let (filters, group_weights) =
+            (geometry.group_filters() as usize, geometry.window() as usize * geometry.group_filters() as usize);
+        let mut room = self.team.room();
+        let Room { floats, readers } = &mut *room;
+        let mut listed = usize::MAX;
+        for index in self.span.first..self.span.end {
+            let (place, piece) = (index / self.pieces, index % self.pieces);
+            let (position, group) = (place / groups, place % groups);
+            if position != listed {
+                layer.readers.list(geometry, position, readers);
+                listed = position;
+            }
+            let end = channels.min((piece + 1) * self.together);
+            let mut channel = piece * self.together;
+            while channel < end {
+                let width = WIDTH.min(end - channel);
+                let weights = group * group_weights + channel * filters;
+                let sums = Sums {
+                    readers,
+                    terms: Terms::of(operands.weights, readers, weights, width * filters, floats),
+                    grad_output: operands.grad_output.get(group * filters..).unwrap_or(&[]),
+                    outputs: geometry.outputs() as usize,
+                    filters,
+                    grad_input: self.grad_input,
+                    first: position * channels * groups + group * channels + channel,
+                    inputs: geometry.inputs() as usize,
+                };
+                match width {
+                    1 => sums.all::<S, VECTORS, SAMPLES, 1>(simd, operands.batch),
+                    2 if WIDTH >= 2 => sums.all::<S, VECTORS, SAMPLES, 2>(simd, operands.batch),
+                    3 if WIDTH >= 3 => sums.all::<S, VECTORS, SAMPLES, 3>(simd, operands.batch),
+                    _ if WIDTH >= 4 => sums.all::<S, VECTORS, SAMPLES, 4>(simd, operands.batch),
+                    _ => {}
+                }
+                channel += width;
+            }
+        }
+    }
+}
+
+/// The weights that a tile's readers multiply.
+#[derive(Clone, Copy)]
+enum Terms<'a> {
+    /// Where they lie, from the first reader's first group's first channel on.
+    InPlace(&'a [f32]),
+    /// Widened, reader by reader.
+    Widened(&'a [f32]),
+}
+
+impl<'a> Terms<'a> {
+    /// From `offset` on; each reader has `length` of them.
+    #[inline]
+    fn of(weights: View<'a>, readers: &[Reader], offset: usize, length: usize, room: &'a mut [f32]) -> Self {
+        match weights {
+            View::F32(values) => Self::InPlace(values.get(offset..).unwrap_or(&[])),
+            View::F16(_) => {
+                for (reader, to) in readers.iter().zip(room.chunks_exact_mut(length)) {
+                    weights.from(reader.weight + offset).wide(length, to);
+                }
+                Self::Widened(room)
+            }
+        }
+    }
+}
+
+/// The sums of some channels of a position.
+#[derive(Clone, Copy)]
+struct Sums<'a> {
+    readers: &'a [Reader],
+    terms: Terms<'a>,
+    /// From the group's first filter on.
+    grad_output: &'a [f32],
+    outputs: usize,
+    filters: usize,
+    grad_input: Shared<'a>,
+    /// Place of the first channel in a sample.
+    first: usize,
+    inputs: usize,
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn all<S: Simd, const VECTORS: usize, const MOST: usize, const WIDTH: usize>(self, simd: S, batch: usize) {
+        let tiles = batch.div_ceil(MOST);
+        let mut sample = 0;
+        for left in (1..=tiles).rev() {
+            let count = (batch - sample).div_ceil(left);
+            match count {
+                1 => self.tile::<S, VECTORS, 1, WIDTH>(simd, sample),
+                2 if MOST >= 2 => self.tile::<S, VECTORS, 2, WIDTH>(simd, sample),
+                3 if MOST >= 3 => self.tile::<S, VECTORS, 3, WIDTH>(simd, sample),
+                _ if MOST >= 4 => self.tile::<S, VECTORS, 4, WIDTH>(simd, sample),
+                _ => {}
+            }
+            sample += count;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const VECTORS: usize, const SAMPLES: usize, const WIDTH: usize>(self, simd: S, sample: usize) {
+        let mut sums = [[[simd.splat_f32s(0.0); VECTORS]; WIDTH]; SAMPLES];
+        let whole = self.filters - self.filters % PARTS;
+        for (reader, number) in self.readers.iter().zip(0..) {
+            let weights = match self.terms {
+                Terms::InPlace(weights) => &weights[reader.weight..][..WIDTH * self.filters],
+                Terms::Widened(weights) => &weights[number * WIDTH * self.filters..][..WIDTH * self.filters],
+            };
+            let grads: [&[f32]; SAMPLES] = std::array::from_fn(|m| {
+                &self.grad_output[(sample + m) * self.outputs + reader.output..][..self.filters]
+            });
+            let mut filter = 0;
+            while filter < whole {
+                let weights = std::array::from_fn(|c| {
+                    load::<S, VECTORS, false>(simd, &weights[c * self.filters + filter..][..PARTS])
+                });
+                let grads = grads.map(|grads| load::<S, VECTORS, false>(simd, &grads[filter..][..PARTS]));
+                add(simd, &mut sums, &weights, &grads);
+                filter += PARTS;
+            }
+            if filter < self.filters {
+                let weights = std::array::from_fn(|c| {
+                    load::<S, VECTORS, true>(simd, &weights[c * self.filters..][filter..self.filters])
+                });
+                let grads = grads.map(|grads| load::<S, VECTORS, true>(simd, &grads[filter..]));
+                add(simd, &mut sums, &weights, &grads);
+            }
+        }
+        for (sums, m) in sums.iter().zip(0..) {
+            // SAFETY: pieces of positions are apart, and this one's tiles come one after the other.
+            let place = unsafe { self.grad_input.part((sample + m) * self.inputs + self.first, WIDTH) };
+            for (place, sum) in place.iter_mut().zip(sums) {
+                *place = total::<S, VECTORS>(sum);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add<S: Simd, const VECTORS: usize, const SAMPLES: usize, const WIDTH: usize>(
+    simd: S,
+    sums: &mut [[[S::f32s; VECTORS]; WIDTH]; SAMPLES],
+    weights: &[[S::f32s; VECTORS]; WIDTH],
+    grads: &[[S::f32s; VECTORS]; SAMPLES],
+) {
+    for v in 0..VECTORS {
+        for (sums, grads) in sums.iter_mut().zip(grads) {
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                sum[v] = simd.mul_add_e_f32s(weights[v], grads[v], sum[v]);
+            }
+        }
+    }
+}
+
+/// The parts of a sum, added in pairs.
+#[inline(always)]
+fn total<S: Simd, const VECTORS: usize>(parts: &[S::f32s; VECTORS]) -> f32 {
+    let mut sums: [f32; PARTS] = [0.0; PARTS];
+    for (sums, part) in sums.chunks_exact_mut(S::F32_LANES).zip(parts) {
+        sums.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(part)));
+    }
+    let mut half = PARTS / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}

@@ -1,0 +1,177 @@
+//! `LocalGradWeights`: for each cell the product of its window's inputs with its outputs' gradients, a row for each row of
+//! weights.
+
+use super::layer::Layer;
+use super::narrow::{self, Narrow};
+use super::tile::{self, Begin, Sums, Terms, load};
+use crate::cpu::shared::Shared;
+use crate::cpu::team::{Span, Team};
+use pulp::{Simd, WithSimd};
+
+/// Cells from which on there are enough for all threads: of fewer, rows of weights are shared out, too.
+const MANY_CELLS: usize = 64;
+/// Rows of a piece of a cell then.
+const ROWS: usize = 64;
+/// Samples from which on their gradients are put side by side.
+const SAMPLES: usize = 4;
+
+/// `[batch][inputs]` and `[batch][outputs]` in channels_last.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Operands<'a> {
+    pub(in crate::cpu) batch: usize,
+    pub(in crate::cpu) input: &'a [f32],
+    pub(in crate::cpu) grad_output: &'a [f32],
+}
+
+/// Each weight's sum over the batch of its input times its output's gradient, 0 at clipped taps; added to what is there if
+/// `accumulate`.
+pub(in crate::cpu) fn grad_weights(
+    team: &Team,
+    layer: &Layer,
+    operands: Operands<'_>,
+    accumulate: bool,
+    grad_weights: &mut [f32],
+) {
+    if let Some(narrow) = Narrow::of(layer, operands.batch) {
+        let operands = (operands.input, operands.grad_output);
+        return narrow::grad_weights(team, narrow, operands, accumulate, grad_weights);
+    }
+    let grad_weights = Shared::new(grad_weights);
+    let cells = layer.geometry.cells() as usize;
+    let most = layer.geometry.most_entries() as usize;
+    let together = if cells < MANY_CELLS { ROWS.min(most) } else { most }.max(1);
+    let pieces = most.div_ceil(together);
+    let nanoseconds = layer.nanoseconds(operands.batch) / pieces.max(1) as u64;
+    team.each(cells * pieces, nanoseconds, |span| Pieces {
+        team,
+        layer,
+        operands,
+        accumulate,
+        grad_weights,
+        span,
+        pieces,
+        together,
+    });
+}
+
+/// Pieces of cells: all rows of weights of a cell, or some of them.
+struct Pieces<'a> {
+    team: &'a Team,
+    layer: &'a Layer,
+    operands: Operands<'a>,
+    accumulate: bool,
+    grad_weights: Shared<'a>,
+    span: Span,
+    /// Of a cell.
+    pieces: usize,
+    /// Rows of a piece.
+    together: usize,
+}
+
+impl WithSimd for Pieces<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, operands, grad_weights, .. } = self;
+        let filters = layer.geometry.group_filters() as usize;
+        let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
+        let begin = if self.accumulate { Begin::Held } else { Begin::Zero };
+        let mut room = self.team.room();
+        for index in self.span.first..self.span.end {
+            let (cell, row) = (index / self.pieces, index % self.pieces * self.together);
+            let first = layer.weights_of(cell);
+            let end = (row + self.together).min((layer.weights_of(cell + 1) - first) / filters);
+            let grads = operands.grad_output.get(layer.output_of(cell)..).unwrap_or(&[]);
+            let (grads, apart) = side_by_side(grads, operands.batch, (filters, outputs), &mut room.floats);
+            // Rows up to this one are done.
+            let mut done = row;
+            let clear = |from: usize, to: usize| {
+                if !self.accumulate && from < to {
+                    // SAFETY: pieces of cells are apart, and these rows are in no tile: padding clips them.
+                    unsafe { grad_weights.part(first + from * filters, (to - from) * filters) }.fill(0.0);
+                }
+            };
+            for run in layer.windows.runs(cell) {
+                let (from, to) = (run.row.max(row), (run.row + run.length).min(end));
+                if from >= to {
+                    continue;
+                }
+                clear(done, from);
+                done = to;
+                let sums = Sums {
+                    values: grad_weights,
+                    first: first + from * filters,
+                    stride: filters,
+                    rows: to - from,
+                    columns: filters,
+                };
+                let products = Products {
+                    batch: operands.batch,
+                    input: operands.input.get(run.input + from - run.row..).unwrap_or(&[]),
+                    inputs,
+                    grad_output: grads,
+                    apart,
+                    filters,
+                };
+                tile::all(simd, sums, begin, &products);
+            }
+            clear(done, end);
+        }
+    }
+}
+
+/// A cell's gradients with the distance of one sample's from the next one's: those of many samples side by side in `room`, since
+/// each is read for all rows of weights, and places far apart push each other out of the cache.
+#[inline(always)]
+fn side_by_side<'a>(
+    grads: &'a [f32],
+    batch: usize,
+    (filters, outputs): (usize, usize),
+    room: &'a mut [f32],
+) -> (&'a [f32], usize) {
+    if batch < SAMPLES || batch * filters > room.len() {
+        return (grads, outputs);
+    }
+    for (sample, to) in room.chunks_exact_mut(filters).take(batch).enumerate() {
+        to.copy_from_slice(&grads[sample * outputs..][..filters]);
+    }
+    (room, filters)
+}
+
+/// The products of a run of inputs with the gradients of a cell's outputs.
+struct Products<'a> {
+    batch: usize,
+    /// From the run's first on.
+    input: &'a [f32],
+    /// Of a sample.
+    inputs: usize,
+    /// From the cell's first on.
+    grad_output: &'a [f32],
+    /// From one sample's to the next one's.
+    apart: usize,
+    filters: usize,
+}
+
+impl<S: Simd> Terms<S> for Products<'_> {
+    #[inline(always)]
+    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        sums: &mut [[S::f32s; VECTORS]; ROWS],
+    ) {
+        let width = (VECTORS * S::F32_LANES).min(self.filters - column);
+        for sample in 0..self.batch {
+            let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[sample * self.apart + column..][..width]);
+            let inputs = &self.input[sample * self.inputs + row..][..ROWS];
+            for (sums, input) in sums.iter_mut().zip(inputs) {
+                let input = simd.splat_f32s(*input);
+                for (sum, grad) in sums.iter_mut().zip(grads) {
+                    *sum = simd.mul_add_e_f32s(input, grad, *sum);
+                }
+            }
+        }
+    }
+}

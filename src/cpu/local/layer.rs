@@ -1,0 +1,69 @@
+//! A layer, with what all of its operations look up.
+
+use super::readers::Readers;
+use super::windows::Windows;
+use crate::config::WeightType;
+use crate::cpu::team::Needs;
+use crate::geometry::Geometry;
+use std::sync::Arc;
+
+/// Weights that a block of terms has: with a few samples they stay in a core's second cache until all samples met them.
+pub(super) const BLOCK_WEIGHTS: usize = 16_384;
+
+/// Most channels of a tile of input gradients.
+pub(super) const CHANNELS: usize = 4;
+
+/// A layer, with what its operations look up.
+#[derive(Debug)]
+pub(in crate::cpu) struct Layer {
+    pub(in crate::cpu) geometry: Arc<Geometry>,
+    pub(super) windows: Windows,
+    pub(super) readers: Readers,
+}
+
+impl Layer {
+    pub(in crate::cpu) fn new(geometry: &Arc<Geometry>) -> Self {
+        Self { geometry: geometry.clone(), windows: Windows::new(geometry), readers: Readers::new(geometry) }
+    }
+
+    /// The room that a task of any of its operations needs.
+    pub(in crate::cpu) fn needs(&self) -> Needs {
+        let filters = self.geometry.group_filters() as usize;
+        let readers = self.geometry.most_readers() as usize;
+        let channels = CHANNELS.min(self.geometry.group_channels() as usize);
+        let widened = match self.geometry.config().dtype {
+            WeightType::F16 => readers * channels * filters,
+            WeightType::F32 => 0,
+        };
+        let floats = BLOCK_WEIGHTS.max(filters).max(widened);
+        Needs { floats, readers }
+    }
+
+    /// Rows of weights of a block.
+    pub(super) fn block_rows(&self) -> usize {
+        (BLOCK_WEIGHTS / self.geometry.group_filters() as usize).max(1)
+    }
+
+    /// Place of a cell's first weight.
+    pub(super) fn weights_of(&self, cell: usize) -> usize {
+        let rows = match self.geometry.pattern() {
+            Some(pattern) => pattern.starts()[cell] as usize,
+            None => cell * self.geometry.window() as usize,
+        };
+        rows * self.geometry.group_filters() as usize
+    }
+
+    /// Place of a cell's first output in its sample.
+    pub(super) fn output_of(&self, cell: usize) -> usize {
+        let groups = self.geometry.groups() as usize;
+        cell / groups * self.geometry.filters() as usize + cell % groups * self.geometry.group_filters() as usize
+    }
+
+    /// A guess of the nanoseconds that a cell's products with `batch` samples take: its weights come from memory, and its
+    /// products are computed.
+    pub(super) fn nanoseconds(&self, batch: usize) -> u64 {
+        let weights = self.geometry.weights() / u64::from(self.geometry.cells());
+        let outputs = u64::from(self.geometry.group_filters());
+        20 + weights / 4 + (weights / 32 + outputs / 2 + 4) * batch as u64
+    }
+}

@@ -1,0 +1,93 @@
+//! The forward pass of layers of one filter.
+
+use super::strips::Narrow;
+use super::sums::{dots, multiply_add};
+use crate::config::{Activation, Bias};
+use crate::cpu::functions;
+use crate::cpu::local::windows::{Even, Run};
+use crate::cpu::shared::Shared;
+use crate::cpu::team::{Span, Team};
+use pulp::{Simd, WithSimd};
+
+/// `output = activation(weights · window of input + bias)`.
+pub(in crate::cpu::local) fn forward(
+    team: &Team,
+    narrow: Narrow<'_>,
+    operands: (&[f32], &[f32], Option<&[f32]>),
+    activation: Activation,
+    output: &mut [f32],
+) {
+    let output = Shared::new(output);
+    let (input, weights, bias) = operands;
+    team.each(narrow.strips(), narrow.nanoseconds(), |span| Forward {
+        narrow,
+        input,
+        weights,
+        bias,
+        activation,
+        output,
+        span,
+    });
+}
+
+struct Forward<'a> {
+    narrow: Narrow<'a>,
+    input: &'a [f32],
+    weights: &'a [f32],
+    bias: Option<&'a [f32]>,
+    activation: Activation,
+    output: Shared<'a>,
+    span: Span,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { narrow, weights, .. } = self;
+        let geometry = &narrow.layer.geometry;
+        let (inputs, outputs, window) = (geometry.inputs() as usize, geometry.outputs() as usize, narrow.window());
+        for index in self.span.first..self.span.end {
+            let strip = narrow.strip(index);
+            let (even, others) = narrow.parts(&strip);
+            // Where an inner location lies among all.
+            let place = |along: usize| strip.first + along - strip.along.start;
+            for sample in 0..narrow.batch {
+                let input = &self.input[sample * inputs..][..inputs];
+                // SAFETY: strips are apart.
+                let output = unsafe { self.output.part(sample * outputs + strip.first, strip.along.len()) };
+                match (self.bias, geometry.config().bias) {
+                    (None, _) | (_, Bias::None) => output.fill(0.0),
+                    (Some(bias), Bias::PerLocation) => output.copy_from_slice(&bias[strip.first..][..output.len()]),
+                    (Some(bias), Bias::PerFilter) => output.fill(bias[0]),
+                }
+                for along in others.clone() {
+                    let sum = &mut output[along - strip.along.start];
+                    for Run { input: first, row, length } in narrow.layer.windows.runs(place(along)) {
+                        let weights = &weights[place(along) * window + row..][..length];
+                        for (weight, input) in weights.iter().zip(&input[first..][..length]) {
+                            *sum = multiply_add::<S>(*input, *weight, *sum);
+                        }
+                    }
+                }
+                if !even.is_empty() {
+                    let sums = &mut output[even.start - strip.along.start..][..even.len()];
+                    for &[offset, row] in narrow.layer.windows.outer(strip.outer) {
+                        let input = &input[offset + narrow.input(even.start)..];
+                        let weights = &weights[place(even.start) * window + row..];
+                        let Even { step, length, .. } = narrow.even;
+                        match length {
+                            1 => dots::<S, 1>(sums, (input, step), (weights, window), length),
+                            2 => dots::<S, 2>(sums, (input, step), (weights, window), length),
+                            3 => dots::<S, 3>(sums, (input, step), (weights, window), length),
+                            4 => dots::<S, 4>(sums, (input, step), (weights, window), length),
+                            _ => dots::<S, 0>(sums, (input, step), (weights, window), length),
+                        }
+                    }
+                }
+                functions::activate(output, self.activation);
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Weights' gradients of layers of one filter.
+
+use super::strips::Narrow;
+use super::sums::{add, spread};
+use crate::cpu::local::windows::Run;
+use crate::cpu::shared::Shared;
+use crate::cpu::team::{Span, Team};
+use pulp::{Simd, WithSimd};
+
+/// Each weight's sum over the batch of its input times its output's gradient.
+pub(in crate::cpu::local) fn grad_weights(
+    team: &Team,
+    narrow: Narrow<'_>,
+    (input, grad_output): (&[f32], &[f32]),
+    accumulate: bool,
+    grad_weights: &mut [f32],
+) {
+    let grad_weights = Shared::new(grad_weights);
+    team.each(narrow.strips(), narrow.nanoseconds(), |span| GradWeights {
+        narrow,
+        input,
+        grad_output,
+        accumulate,
+        grad_weights,
+        span,
+    });
+}
+
+struct GradWeights<'a> {
+    narrow: Narrow<'a>,
+    input: &'a [f32],
+    grad_output: &'a [f32],
+    accumulate: bool,
+    grad_weights: Shared<'a>,
+    span: Span,
+}
+
+impl WithSimd for GradWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { narrow, .. } = self;
+        let geometry = &narrow.layer.geometry;
+        let (inputs, outputs, window) = (geometry.inputs() as usize, geometry.outputs() as usize, narrow.window());
+        for index in self.span.first..self.span.end {
+            let strip = narrow.strip(index);
+            let (even, others) = narrow.parts(&strip);
+            // SAFETY: strips are apart.
+            let written = unsafe { self.grad_weights.part(strip.first * window, strip.along.len() * window) };
+            if !self.accumulate {
+                written.fill(0.0);
+            }
+            for sample in 0..narrow.batch {
+                let input = &self.input[sample * inputs..][..inputs];
+                let grads = &self.grad_output[sample * outputs + strip.first..][..strip.along.len()];
+                for along in others.clone() {
+                    let at = along - strip.along.start;
+                    for Run { input: first, row, length } in narrow.layer.windows.runs(strip.first + at) {
+                        add::<S, 0>(&mut written[at * window + row..][..length], &input[first..][..length], grads[at]);
+                    }
+                }
+                if even.is_empty() {
+                    continue;
+                }
+                let at = even.start - strip.along.start;
+                let grads = &grads[at..][..even.len()];
+                for &[offset, row] in narrow.layer.windows.outer(strip.outer) {
+                    let input = (&input[offset + narrow.input(even.start)..], narrow.even.step);
+                    let written = (&mut written[at * window + row..], window);
+                    match narrow.even.length {
+                        1 => spread::<S, 1>(written, input, grads, 1),
+                        2 => spread::<S, 2>(written, input, grads, 2),
+                        3 => spread::<S, 3>(written, input, grads, 3),
+                        4 => spread::<S, 4>(written, input, grads, 4),
+                        length => spread::<S, 0>(written, input, grads, length),
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Sums of products along windows, and products added along them.
+
+use pulp::Simd;
+
+/// Locations whose sums are under way at once.
+const AT_ONCE: usize = 8;
+/// Partial sums of a sum along a window: as many on every processor.
+const PARTS: usize = 4;
+
+/// `a · b + c`, rounded once where the instructions round once.
+#[inline(always)]
+pub(super) fn multiply_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
+    if S::IS_SCALAR || cfg!(target_family = "wasm") { a * b + c } else { a.mul_add(b, c) }
+}
+
+/// Adds to each sum the products of its inputs and weights, each sum's some steps after those of the sum before. `LENGTH` is
+/// `length` where it is known when this is compiled, else 0.
+#[inline(always)]
+pub(super) fn dots<S: Simd, const LENGTH: usize>(
+    sums: &mut [f32],
+    (inputs, step): (&[f32], usize),
+    (weights, window): (&[f32], usize),
+    length: usize,
+) {
+    if LENGTH == 0 {
+        for (sum, at) in sums.iter_mut().zip(0..) {
+            *sum += dot::<S>(&inputs[at * step..][..length], &weights[at * window..][..length]);
+        }
+        return;
+    }
+    let mut blocks = sums.chunks_exact_mut(AT_ONCE);
+    let mut first = 0;
+    for block in &mut blocks {
+        let mut sums: [f32; AT_ONCE] = std::array::from_fn(|j| block[j]);
+        let inputs: [&[f32]; AT_ONCE] = std::array::from_fn(|j| &inputs[(first + j) * step..][..LENGTH]);
+        let weights: [&[f32]; AT_ONCE] = std::array::from_fn(|j| &weights[(first + j) * window..][..LENGTH]);
+        for k in 0..LENGTH {
+            for j in 0..AT_ONCE {
+                sums[j] = multiply_add::<S>(inputs[j][k], weights[j][k], sums[j]);
+            }
+        }
+        block.copy_from_slice(&sums);
+        first += AT_ONCE;
+    }
+    for sum in blocks.into_remainder() {
+        for (input, weight) in inputs[first * step..][..LENGTH].iter().zip(&weights[first * window..][..LENGTH]) {
+            *sum = multiply_add::<S>(*input, *weight, *sum);
+        }
+        first += 1;
+    }
+}
+
+/// The sum of products, in [`PARTS`] sums that are added in pairs.
+#[inline(always)]
+fn dot<S: Simd>(inputs: &[f32], weights: &[f32]) -> f32 {
+    let mut parts = [0.0; PARTS];
+    let (inputs, last_inputs) = inputs.as_chunks::<PARTS>();
+    let (weights, last_weights) = weights.as_chunks::<PARTS>();
+    for (inputs, weights) in inputs.iter().zip(weights) {
+        for i in 0..PARTS {
+            parts[i] = multiply_add::<S>(inputs[i], weights[i], parts[i]);
+        }
+    }
+    for (part, (input, weight)) in parts.iter_mut().zip(last_inputs.iter().zip(last_weights)) {
+        *part = multiply_add::<S>(*input, *weight, *part);
+    }
+    let [a, b, c, d] = parts;
+    (a + c) + (b + d)
+}
+
+/// Adds `values · factor` to `sums`; `LENGTH` is their number where it is known when this is compiled, else 0.
+#[inline(always)]
+pub(super) fn add<S: Simd, const LENGTH: usize>(sums: &mut [f32], values: &[f32], factor: f32) {
+    if LENGTH > 0 {
+        for (sum, value) in sums[..LENGTH].iter_mut().zip(&values[..LENGTH]) {
+            *sum = multiply_add::<S>(*value, factor, *sum);
+        }
+        return;
+    }
+    // A window may be too short for whole vectors of any size but this.
+    let (sums, last_sums) = sums.as_chunks_mut::<PARTS>();
+    let (values, last_values) = values.as_chunks::<PARTS>();
+    for (sums, values) in sums.iter_mut().zip(values) {
+        for i in 0..PARTS {
+            sums[i] = multiply_add::<S>(values[i], factor, sums[i]);
+        }
+    }
+    for (sum, value) in last_sums.iter_mut().zip(last_values) {
+        *sum = multiply_add::<S>(*value, factor, *sum);
+    }
+}
+
+/// [`add`] for each factor, sums and values each some steps after those of the factor before.
+#[inline(always)]
+pub(super) fn spread<S: Simd, const LENGTH: usize>(
+    (sums, sum_step): (&mut [f32], usize),
+    (values, value_step): (&[f32], usize),
+    factors: &[f32],
+    length: usize,
+) {
+    for (factor, at) in factors.iter().zip(0..) {
+        let (sums, values) = (&mut sums[at * sum_step..][..length], &values[at * value_step..][..length]);
+        add::<S, LENGTH>(sums, values, *factor);
+    }
+}

@@ -1,0 +1,149 @@
+//! Tiles of sums in registers: some rows (samples, or rows of weights) by some vectors of filters.
+//!
+//! An element's sum is taken term by term in one order, whatever tile it falls into and however often the sum is put down and
+//! taken up between two blocks of terms. So tiles, blocks and vectors may have any size, and the bits are the same.
+
+use super::super::shared::Shared;
+use pulp::Simd;
+
+/// `rows` by `columns` sums where they lie: row `m` begins at `first + m · stride`.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<'a> {
+    pub(super) values: Shared<'a>,
+    pub(super) first: usize,
+    pub(super) stride: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+/// What sums begin with.
+#[derive(Clone, Copy)]
+pub(super) enum Begin<'a> {
+    /// Nothing.
+    Zero,
+    /// A row of numbers for each row of sums, as many as there are columns.
+    Row(&'a [f32]),
+    /// What lies where they are put.
+    Held,
+}
+
+/// The terms of a tile's sums.
+pub(super) trait Terms<S: Simd> {
+    /// Adds the terms of the tile whose rows begin at `row` and whose columns at `column`. Of the last vector of a tile with a
+    /// `TAIL` only `tail` columns exist.
+    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        sums: &mut [[S::f32s; VECTORS]; ROWS],
+    );
+}
+
+/// The vectors of `VECTORS · lanes` numbers; of a `TAIL` as many numbers as there are.
+#[inline(always)]
+pub(super) fn load<S: Simd, const VECTORS: usize, const TAIL: bool>(simd: S, values: &[f32]) -> [S::f32s; VECTORS] {
+    let mut vectors = [simd.splat_f32s(0.0); VECTORS];
+    if TAIL {
+        for (vector, part) in vectors.iter_mut().zip(values.chunks(S::F32_LANES)) {
+            *vector = simd.partial_load_f32s(part);
+        }
+    } else {
+        let (whole, _) = S::as_simd_f32s(&values[..VECTORS * S::F32_LANES]);
+        for (vector, whole) in vectors.iter_mut().zip(whole) {
+            *vector = *whole;
+        }
+    }
+    vectors
+}
+
+/// Computes all sums, tile by tile.
+#[inline(always)]
+pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, begin: Begin<'_>, terms: &impl Terms<S>) {
+    let mut column = 0;
+    while column < sums.columns {
+        let vectors = (sums.columns - column) / S::F32_LANES;
+        let few = sums.rows;
+        // As many sums as the registers hold; with few rows more vectors instead, so that rows of weights are read as they lie.
+        column += S::F32_LANES
+            * match (S::F32_LANES, vectors, few) {
+                (16, 16.., ..=1) => rows::<S, 16, 1, false>(simd, sums, column, begin, terms),
+                (8 | 16, 8.., ..=1) | (16, 8.., 2) => rows::<S, 8, 2, false>(simd, sums, column, begin, terms),
+                (16, 4.., _) => rows::<S, 4, 6, false>(simd, sums, column, begin, terms),
+                (_, 4.., ..=2) => rows::<S, 4, 2, false>(simd, sums, column, begin, terms),
+                (16, 2.., _) => rows::<S, 2, 8, false>(simd, sums, column, begin, terms),
+                (_, 2.., _) => rows::<S, 2, 6, false>(simd, sums, column, begin, terms),
+                (_, 1.., _) => rows::<S, 1, 8, false>(simd, sums, column, begin, terms),
+                _ => rows::<S, 1, 8, true>(simd, sums, column, begin, terms),
+            };
+    }
+}
+
+/// The tiles below each other, as even as they can be; gives `VECTORS`.
+#[inline(always)]
+fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
+    simd: S,
+    sums: Sums<'_>,
+    column: usize,
+    begin: Begin<'_>,
+    terms: &impl Terms<S>,
+) -> usize {
+    let tiles = sums.rows.div_ceil(MOST);
+    let mut row = 0;
+    for left in (1..=tiles).rev() {
+        let count = (sums.rows - row).div_ceil(left);
+        // What exceeds MOST is never asked for, and no code is made for it.
+        match count {
+            1 => tile::<S, 1, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            2 if MOST >= 2 => tile::<S, 2, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            3 if MOST >= 3 => tile::<S, 3, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            4 if MOST >= 4 => tile::<S, 4, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            5 if MOST >= 5 => tile::<S, 5, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            6 if MOST >= 6 => tile::<S, 6, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            7 if MOST >= 7 => tile::<S, 7, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            _ if MOST >= 8 => tile::<S, 8, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            _ => {}
+        }
+        row += count;
+    }
+    VECTORS
+}
+
+#[inline(always)]
+fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+    simd: S,
+    sums: Sums<'_>,
+    row: usize,
+    column: usize,
+    begin: Begin<'_>,
+    terms: &impl Terms<S>,
+) {
+    let width = (VECTORS * S::F32_LANES).min(sums.columns - column);
+    // SAFETY: the tiles of a cell's sums are apart, and one thread computes them one after the other; other threads compute
+    // other cells' sums.
+    let place = |m: usize| unsafe { sums.values.part(sums.first + (row + m) * sums.stride + column, width) };
+    let mut tile = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    match begin {
+        Begin::Zero => {}
+        Begin::Row(values) => tile = [load::<S, VECTORS, TAIL>(simd, &values[column..][..width]); ROWS],
+        Begin::Held => {
+            for (m, sums) in tile.iter_mut().enumerate() {
+                *sums = load::<S, VECTORS, TAIL>(simd, place(m));
+            }
+        }
+    }
+    terms.add::<ROWS, VECTORS, TAIL>(simd, row, column, &mut tile);
+    for (m, sums) in tile.iter().enumerate() {
+        let place = place(m);
+        if TAIL {
+            for (part, sum) in place.chunks_mut(S::F32_LANES).zip(sums) {
+                simd.partial_store_f32s(part, *sum);
+            }
+        } else {
+            let (whole, _) = S::as_mut_simd_f32s(place);
+            for (place, sum) in whole.iter_mut().zip(sums) {
+                *place = *sum;
+            }
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What each cell reads, as runs: inputs that lie side by side and whose rows of weights do, too.
+
+use crate::geometry::{AxisTaps, Geometry, Pattern};
+
+/// Inputs side by side, with the rows of weights that they meet. Offsets are those of a sample in channels_last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cpu) struct Run {
+    /// Offset of the first input in its sample.
+    pub(in crate::cpu) input: usize,
+    /// Its row of weights, counted from the cell's first.
+    pub(in crate::cpu) row: usize,
+    /// How many inputs.
+    pub(in crate::cpu) length: usize,
+}
+
+/// A run as the table has it.
+type Packed = [u32; 3];
+
+/// Locations of the inner axis whose inputs are one run of all taps, evenly apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cpu) struct Even {
+    /// The first of them, and the first that is none any more.
+    pub(in crate::cpu) locations: (usize, usize),
+    /// Offset of the first one's input.
+    pub(in crate::cpu) input: usize,
+    /// Inputs from one to the next.
+    pub(in crate::cpu) step: usize,
+    /// Inputs of each.
+    pub(in crate::cpu) length: usize,
+}
+
+/// The runs of a layer's cells: those of the two outer axes and those of the inner one, which are added. What padding clips is
+/// in none of them.
+#[derive(Debug)]
+pub(in crate::cpu) struct Windows {
+    /// By location of the two outer axes: offset of the input, and row of weights.
+    outer: Vec<Vec<[usize; 2]>>,
+    inner: Inner,
+    even: Option<Even>,
+    /// Locations along the inner axis.
+    width: usize,
+    groups: usize,
+    group_channels: usize,
+}
+
+/// The runs of the inner axis's locations, or of the rows of a connectivity of the user's.
+#[derive(Debug)]
+enum Inner {
+    /// One each, as long as all others, `step` inputs apart.
+    Even { step: usize, length: usize },
+    /// Those of location `i` at `starts[i]..starts[i + 1]`.
+    Listed { starts: Vec<u32>, runs: Vec<Packed> },
+}
+
+impl Inner {
+    /// See [`Windows::even`].
+    fn even(&self, axis: &AxisTaps, layer: &Geometry) -> Option<Even> {
+        let (starts, runs) = match self {
+            &Self::Even { step, length } => {
+                return Some(Even { locations: (0, axis.output as usize), input: 0, step, length });
+            }
+            Self::Listed { .. } if layer.pattern().is_some() => return None,
+            Self::Listed { starts, runs } => (starts, runs),
+        };
+        let length = axis.kernel * layer.group_channels();
+        let of = |location: usize| match &runs[starts[location] as usize..starts[location + 1] as usize] {
+            &[[input, 0, all]] if all == length => Some(input),
+            _ => None,
+        };
+        let width = axis.output as usize;
+        let first = (0..width).find(|&location| of(location).is_some())?;
+        let input = of(first)?;
+        let step = of(first + 1 - usize::from(first + 1 == width)).map_or(0, |next| next.saturating_sub(input));
+        let follows = |&location: &usize| of(location) == Some(input + step * (location - first) as u32);
+        let end = (first..width).find(|location| !follows(location)).unwrap_or(width);
+        let even =
+            Even { locations: (first, end), input: input as usize, step: step as usize, length: length as usize };
+        (step > 0 && 2 * (end - first) > width).then_some(even)
+    }
+}
+
+impl Windows {
+    pub(in crate::cpu) fn new(layer: &Geometry) -> Self {
+        let [a, b, c] = layer.axes();
+        let inner = match layer.pattern() {
+            Some(pattern) => of_pattern(pattern),
+            None => of_axis(c, layer),
+        };
+        let even = inner.even(c, layer);
+        let channels = layer.channels() as usize;
+        // The rows of a tap of each axis.
+        let row = layer.group_channels() as usize;
+        let (row_a, row_b) = (row * (b.kernel * c.kernel) as usize, row * c.kernel as usize);
+        let (step_a, step_b) = (channels * (b.input * c.input) as usize, channels * c.input as usize);
+        let taps = |axis: &AxisTaps, o: u32| {
+            let taps: Vec<_> = (0..axis.kernel).filter_map(|t| Some((axis.tap(o, t)? as usize, t as usize))).collect();
+            taps
+        };
+        let outer = (0..a.output).flat_map(|o_a| (0..b.output).map(move |o_b| (o_a, o_b))).map(|(o_a, o_b)| {
+            let (of_a, of_b) = (taps(a, o_a), taps(b, o_b));
+            let pairs = of_a.iter().flat_map(|a| of_b.iter().map(move |b| (a, b)));
+            pairs.map(|(a, b)| [a.0 * step_a + b.0 * step_b, a.1 * row_a + b.1 * row_b]).collect()
+        });
+        let outer = outer.collect();
+        Self { outer, inner, even, width: c.output as usize, groups: layer.groups() as usize, group_channels: row }
+    }
+
+    /// The inner axis's locations that read one run of all taps each, evenly apart, where those are most of them.
+    pub(in crate::cpu) fn even(&self) -> Option<Even> {
+        self.even
+    }
+
+    /// For a location of the two outer axes, the offsets of input and row that are added to those of the inner axis.
+    pub(in crate::cpu) fn outer(&self, location: usize) -> &[[usize; 2]] {
+        &self.outer[location]
+    }
+
+    /// The runs of a cell, in the order of its rows of weights.
+    pub(in crate::cpu) fn runs(&self, cell: usize) -> Runs<'_> {
+        let (location, group) = (cell / self.groups, cell % self.groups);
+        let (outer, inner) = (location / self.width, location % self.width);
+        let inner = match &self.inner {
+            &Inner::Even { step, length } => OfLocation::One([(inner * step) as u32, 0, length as u32]),
+            Inner::Listed { starts, runs } => {
+                OfLocation::Several(&runs[starts[inner] as usize..starts[inner + 1] as usize])
+            }
+        };
+        Runs { outer: &self.outer[outer], inner, first: group * self.group_channels, at: 0, rest: None }
+    }
+}
+
+/// The inner axis's runs of one location.
+enum OfLocation<'a> {
+    One(Packed),
+    Several(&'a [Packed]),
+}
+
+/// The runs of a cell.
+pub(in crate::cpu) struct Runs<'a> {
+    outer: &'a [[usize; 2]],
+    inner: OfLocation<'a>,
+    /// The group's first channel.
+    first: usize,
+    /// Inner runs done of the first of `outer`.
+    at: usize,
+    /// What a block has left of a run.
+    rest: Option<Run>,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        if let Some(rest) = self.rest.take() {
+            return Some(rest);
+        }
+        let inner = match &self.inner {
+            OfLocation::One(run) => std::slice::from_ref(run),
+            OfLocation::Several(runs) => runs,
+        };
+        if self.at == inner.len() {
+            self.outer = self.outer.get(1..)?;
+            self.at = 0;
+        }
+        let &[input, row] = self.outer.first()?;
+        let &[at, rows, length] = inner.get(self.at)?;
+        self.at += 1;
+        let (input, row) = (input + at as usize + self.first, row + rows as usize);
+        Some(Run { input, row, length: length as usize })
+    }
+}
+
+impl Runs<'_> {
+    /// Puts the next runs into `block`, as many as have `most` rows, the last of them cut where it has more; none at the end.
+    pub(in crate::cpu) fn block<'b>(&mut self, most: usize, block: &'b mut Block) -> Option<&'b [Run]> {
+        let (mut count, mut rows) = (0, 0);
+        while count < block.len() && rows < most {
+            let Some(run) = self.next() else { break };
+            let length = run.length.min(most - rows);
+            block[count] = Run { length, ..run };
+            (count, rows) = (count + 1, rows + length);
+            let rest = Run { input: run.input + length, row: run.row + length, length: run.length - length };
+            self.rest = (rest.length > 0).then_some(rest);
+        }
+        (count > 0).then(|| &block[..count])
+    }
+}
+
+/// Room for the runs of a block.
+pub(in crate::cpu) type Block = [Run; 64];
+
+/// No runs yet.
+pub(in crate::cpu) const BLOCK: Block = [Run { input: 0, row: 0, length: 0 }; 64];
+
+/// The runs of the inner axis: where taps lie side by side, one run has several; with groups, only channels of a group do.
+fn of_axis(axis: &AxisTaps, layer: &Geometry) -> Inner {
+    let (channels, row) = (layer.channels(), layer.group_channels());
+    let (mut starts, mut runs) = (vec![0u32], Vec::<Packed>::new());
+    for o in 0..axis.output {
+        let first = runs.len();
+        for t in 0..axis.kernel {
+            let Some(at) = axis.tap(o, t) else { continue };
+            let (input, rows) = (at * channels, t * row);
+            match runs[first..].last_mut() {
+                Some(last) if channels == row && [last[0] + last[2], last[1] + last[2]] == [input, rows] => {
+                    last[2] += row
+                }
+                _ => runs.push([input, rows, row]),
+            }
+        }
+        starts.push(runs.len() as u32);
+    }
+    listed(starts, runs, axis.kernel * row)
+}
+
+/// The runs of a connectivity's rows.
+fn of_pattern(pattern: &Pattern) -> Inner {
+    let (mut starts, mut runs) = (vec![0u32], Vec::<Packed>::new());
+    for row in pattern.starts().windows(2) {
+        let first = runs.len();
+        for (&input, entry) in pattern.columns()[row[0] as usize..row[1] as usize].iter().zip(0..) {
+            match runs[first..].last_mut() {
+                Some(last) if last[0] + last[2] == input => last[2] += 1,
+                _ => runs.push([input, entry, 1]),
+            }
+        }
+        starts.push(runs.len() as u32);
+    }
+    // Its rows differ in their number of weights, so none is `Even`.
+    Inner::Listed { starts, runs }
+}
+
+/// The table, or two numbers where they say the same.
+fn listed(starts: Vec<u32>, runs: Vec<Packed>, length: u32) -> Inner {
+    let step = runs.get(1).map_or(length, |run| run[0]);
+    let even = runs.len() + 1 == starts.len()
+        && runs.iter().zip(0u32..).all(|(run, at)| Some(run[0]) == step.checked_mul(at) && run[1..] == [0, length]);
+    if even { Inner::Even { step: step as usize, length: length as usize } } else { Inner::Listed { starts, runs } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Padding};
+
+    fn runs(windows: &Windows, cell: usize) -> Vec<[usize; 3]> {
+        windows.runs(cell).map(|run| [run.input, run.row, run.length]).collect()
+    }
+
+    #[test]
+    fn neighbouring_taps_are_one_run() -> crate::Result<()> {
+        let valid = Windows::new(&Geometry::new(&Config::new(4, [3, 2]), &[5, 6, 7])?);
+        assert_eq!(valid.even(), Some(Even { locations: (0, 5), input: 0, step: 7, length: 14 }));
+        assert_eq!(runs(&valid, 6), [[49, 0, 14], [91, 14, 14], [133, 28, 14]]);
+        let same = Windows::new(&Geometry::new(&Config::new(4, [3]).padding(Padding::Same), &[3, 2])?);
+        assert_eq!(same.even(), None);
+        assert_eq!([runs(&same, 0), runs(&same, 1)], [[[0, 2, 4]], [[0, 0, 6]]]);
+        let strides = Windows::new(&Geometry::new(&Config::new(4, [4]).strides([2]).padding(Padding::Same), &[20, 2])?);
+        assert_eq!(strides.even(), Some(Even { locations: (1, 10), input: 0, step: 4, length: 8 }));
+        let groups = Windows::new(&Geometry::new(&Config::new(4, [2]).groups(2), &[3, 6])?);
+        assert_eq!(runs(&groups, 3), [[9, 0, 3], [15, 3, 3]]);
+        Ok(())
+    }
+
+    #[test]
+    fn blocks_have_all_rows_once() -> crate::Result<()> {
+        let config = Config::new(4, [3, 3]).dilation_rate([1, 2]).padding(Padding::Circular);
+        let windows = Windows::new(&Geometry::new(&config, &[9, 30, 5])?);
+        let rows = |run: &Run| (0..run.length).map(|i| (run.row + i, run.input + i)).collect::<Vec<_>>();
+        let expected: Vec<_> = windows.runs(11).flat_map(|run| rows(&run)).collect();
+        assert_eq!(expected.len(), 45);
+        for most in [1, 4, 7, 100] {
+            let (mut found, mut runs, mut block) = (Vec::new(), windows.runs(11), BLOCK);
+            while let Some(runs) = runs.block(most, &mut block) {
+                assert!(runs.iter().map(|run| run.length).sum::<usize>() <= most);
+                found.extend(runs.iter().flat_map(rows));
+            }
+            assert_eq!(found, expected);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Where a run's buffers lie: with the caller, in the store of weights, or in the bound program's own scratch.
+
+use super::weights::{View, Weights};
+use crate::config::WeightType;
+use crate::ops::{Buffer, BufferId, Usage};
+use crate::program::Program;
+use crate::{Error, Result};
+
+/// Where a buffer lies.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Among what the caller gives to read or to write; by the buffer's place there, which each run looks up.
+    Caller(usize),
+    /// In the store.
+    Weights,
+    /// In this piece of scratch.
+    Scratch(usize),
+}
+
+/// A program's buffers: what is the same in all of its runs, and the scratch.
+#[derive(Debug)]
+pub(super) struct Layout {
+    buffers: Vec<Buffer>,
+    places: Vec<Place>,
+    scratch: Vec<Vec<f32>>,
+    batch: u32,
+}
+
+/// What a run borrows from its caller.
+pub(super) struct Given<'r, 'n, 'v> {
+    pub(super) weights: &'r Weights<'r>,
+    pub(super) inputs: &'r [(&'r str, &'r [f32])],
+    pub(super) outputs: &'r mut [(&'n str, &'v mut [f32])],
+}
+
+impl Layout {
+    /// Allocates the scratch of a program for a batch.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`]; [`Error::Unsupported`] where something else than parameters is stored in 16 bits.
+    pub(super) fn new(program: &Program, batch: u32) -> Result<Self> {
+        let half = |buffer: &&Buffer| buffer.dtype == WeightType::F16 && buffer.usage != Usage::Parameter;
+        if let Some(buffer) = program.buffers.iter().find(half) {
+            let what = format!("{:?} in 16 bits", buffer.name);
+            return Err(Error::Unsupported { what, with: "here: only parameters may be".into() });
+        }
+        let scratch = program.scratch();
+        let places =
+            program.buffers.iter().zip(&scratch.of_buffer).map(|(buffer, piece)| match (buffer.usage, *piece) {
+                (Usage::Parameter, _) => Place::Weights,
+                (Usage::Scratch, Some(piece)) => Place::Scratch(piece),
+                (Usage::Scratch | Usage::Input | Usage::Output | Usage::Gradient, _) => Place::Caller(0),
+            });
+        let places = places.collect();
+        let scratch = scratch.pieces.iter().map(|shape| zeroes(shape.elements(batch))).collect::<Result<_>>()?;
+        Ok(Self { buffers: program.buffers.clone(), places, scratch, batch })
+    }
+
+    /// Bytes of the scratch.
+    pub(super) fn bytes(&self) -> u64 {
+        self.scratch.iter().map(|piece| 4 * piece.len() as u64).sum()
+    }
+
+    /// Checks what is given and finds it by name.
+    pub(super) fn resolve(&mut self, given: &Given<'_, '_, '_>) -> Result<()> {
+        for (buffer, place) in self.buffers.iter().zip(&mut self.places) {
+            let (what, found) = match (buffer.usage, *place) {
+                (_, Place::Weights) => {
+                    given.weights.view(buffer)?;
+                    continue;
+                }
+                (Usage::Input, Place::Caller(_)) => {
+                    let found = given.inputs.iter().position(|(name, _)| *name == buffer.name);
+                    ("input", found.map(|at| (at, given.inputs[at].1.len())))
+                }
+                (_, Place::Caller(_)) => {
+                    let found = given.outputs.iter().position(|(name, _)| *name == buffer.name);
+                    ("output", found.map(|at| (at, given.outputs[at].1.len())))
+                }
+                (_, Place::Scratch(_)) => continue,
+            };
+            let (at, found) = found.ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
+            let expected = buffer.shape.elements(self.batch);
+            if found as u64 != expected {
+                return Err(Error::Length { what, expected, found: found as u64, shape: Vec::new() });
+            }
+            *place = Place::Caller(at);
+        }
+        Ok(())
+    }
+
+    /// The memory of a run whose operands are resolved.
+    pub(super) fn memory<'r, 'n, 'v>(&'r mut self, given: Given<'r, 'n, 'v>) -> Memory<'r, 'n, 'v> {
+        let Self { buffers, places, scratch, batch } = self;
+        Memory { buffers, places, scratch, batch: *batch, given }
+    }
+}
+
+/// Zeroes, or an error where there is no memory for them.
+pub(super) fn zeroes(count: u64) -> Result<Vec<f32>> {
+    let none = || Error::OutOfMemory(format!("{} bytes of scratch", count.saturating_mul(4)));
+    let mut values = Vec::new();
+    let count = usize::try_from(count).map_err(|_| none())?;
+    values.try_reserve_exact(count).map_err(|_| none())?;
+    values.resize(count, 0.0);
+    Ok(values)
+}
+
+/// A run's buffers.
+pub(super) struct Memory<'r, 'n, 'v> {
+    buffers: &'r [Buffer],
+    places: &'r [Place],
+    scratch: &'r mut [Vec<f32>],
+    batch: u32,
+    given: Given<'r, 'n, 'v>,
+}
+
+/// A buffer that an operation writes, taken out of the memory meanwhile.
+pub(super) enum Taken<'v> {
+    Caller(&'v mut [f32]),
+    Scratch(Vec<f32>),
+}
+
+impl<'v> Memory<'_, '_, 'v> {
+    fn elements(&self, id: BufferId) -> usize {
+        self.buffers[id.index()].shape.elements(self.batch) as usize
+    }
+
+    /// A buffer, of 32 or 16 bits.
+    pub(super) fn view(&self, id: BufferId) -> View<'_> {
+        let buffer = &self.buffers[id.index()];
+        View::F32(match self.places[id.index()] {
+            Place::Caller(at) if buffer.usage == Usage::Input => self.given.inputs[at].1,
+            Place::Caller(at) => &*self.given.outputs[at].1,
+            Place::Scratch(piece) => &self.scratch[piece][..self.elements(id)],
+            // It was there before the run.
+            Place::Weights => return self.given.weights.view(buffer).unwrap_or(View::F32(&[])),
+        })
+    }
+
+    /// A buffer of 32 bits.
+    pub(super) fn read(&self, id: BufferId) -> &[f32] {
+        match self.view(id) {
+            View::F32(values) => values,
+            // A program that reads anything but weights in 16 bits is refused.
+            View::F16(_) => &[],
+        }
+    }
+
+    /// Takes a buffer to be written.
+    pub(super) fn take(&mut self, id: BufferId) -> Taken<'v> {
+        match self.places[id.index()] {
+            Place::Caller(at) => Taken::Caller(std::mem::take(&mut self.given.outputs[at].1)),
+            Place::Scratch(piece) => Taken::Scratch(std::mem::take(&mut self.scratch[piece])),
+            // A program that writes what was given is refused.
+            Place::Weights => Taken::Scratch(Vec::new()),
+        }
+    }
+
+    /// A taken buffer's elements.
+    pub(super) fn written<'t>(&self, id: BufferId, taken: &'t mut Taken<'v>) -> &'t mut [f32] {
+        match taken {
+            Taken::Caller(values) => values,
+            Taken::Scratch(values) => &mut values[..self.elements(id)],
+        }
+    }
+
+    /// Puts it back.
+    pub(super) fn put(&mut self, id: BufferId, taken: Taken<'v>) {
+        match (self.places[id.index()], taken) {
+            (Place::Caller(at), Taken::Caller(values)) => self.given.outputs[at].1 = values,
+            (Place::Scratch(piece), Taken::Scratch(values)) => self.scratch[piece] = values,
+            _ => {}
+        }
+    }
+}

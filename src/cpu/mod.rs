@@ -1,0 +1,33 @@
+//! Runs programs on the host's own threads, with its vector instructions: one routine for each operation.
+//!
+//! ```text
+//! Executor   threads and instructions            Weights   the parameters of a model, by name, there once
+//!    └ bind(program, batch) → Bound                 │
+//!                               └ run(&weights, inputs, outputs): nothing is copied or allocated
+//! ```
+//!
+//! The bits of all results are the same on every run and for any number of threads. Among [`Instructions`], those with a fused
+//! multiply-add agree, and so do those without. Activations other than linear and relu call the platform's functions (e^z and
+//! the like), so that their bits may differ from one platform to another.
+//!
+//! What padding clips is never multiplied. How a layer asks to be executed
+//! ([`Implementation`](crate::config::Implementation)) changes nothing here: all of them are the same sums.
+
+mod activate;
+mod bound;
+mod executor;
+mod functions;
+mod instructions;
+mod local;
+mod memory;
+mod shared;
+mod team;
+mod threads;
+mod transpose;
+mod weights;
+
+pub use bound::Bound;
+pub use executor::Executor;
+pub use instructions::Instructions;
+pub use threads::Threads;
+pub use weights::{Values, Weights};

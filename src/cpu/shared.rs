@@ -1,0 +1,58 @@
+//! One array that several threads write, each in places of its own.
+
+use std::marker::PhantomData;
+
+/// A borrowed array whose parts are handed out by place instead of being split in advance: what one thread writes of an
+/// output is a row of each sample.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    first: *mut f32,
+    length: usize,
+    borrowed: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it is a `&mut [f32]`, which may go to another thread.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: elements are reached only through `Shared::part`, whose callers vouch that no two parts overlap.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(values: &'a mut [f32]) -> Self {
+        Self { first: values.as_mut_ptr(), length: values.len(), borrowed: PhantomData }
+    }
+
+    /// The elements from `start` on, bounds checked in every build.
+    ///
+    /// # Safety
+    /// While the part lives, no other part that overlaps it does.
+    #[inline(always)]
+    pub(super) unsafe fn part(&self, start: usize, length: usize) -> &'a mut [f32] {
+        assert!(start <= self.length && length <= self.length - start, "a part within the array");
+        // SAFETY: within the array that is borrowed mutably for 'a; the caller vouches that nothing else has these elements.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(start), length) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_of_the_array() {
+        let mut values = [0.0; 5];
+        let shared = Shared::new(&mut values);
+        // SAFETY: they don't overlap.
+        let (a, b) = unsafe { (shared.part(0, 2), shared.part(2, 3)) };
+        a.fill(1.0);
+        b.fill(2.0);
+        assert_eq!(values, [1.0, 1.0, 2.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "within the array")]
+    fn parts_end_with_the_array() {
+        let mut values = [0.0; 5];
+        // SAFETY: there is one.
+        unsafe { Shared::new(&mut values).part(3, 3) };
+    }
+}

@@ -1,0 +1,88 @@
+//! What operations run on: threads, vector instructions, and a room to work in for each thread.
+
+use super::instructions::Instructions;
+use super::local::Reader;
+use super::threads::{self, Threads};
+use pulp::WithSimd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Nanoseconds of work that one thread may as well do by itself: waking others takes as long.
+const ALONE: u64 = 20_000;
+/// Nanoseconds of a task: long against handing it out, short against the whole.
+const TASK: u64 = 30_000;
+/// Most tasks of an operation.
+const TASKS: usize = 256;
+
+/// How much room an operation's tasks need.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Needs {
+    pub(super) floats: usize,
+    pub(super) readers: usize,
+}
+
+impl Needs {
+    pub(super) fn most(self, other: Self) -> Self {
+        Self { floats: self.floats.max(other.floats), readers: self.readers.max(other.readers) }
+    }
+}
+
+/// A thread's own memory.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    pub(super) floats: Vec<f32>,
+    pub(super) readers: Vec<Reader>,
+}
+
+/// Threads, their instructions and rooms. What is computed does not depend on how many threads there are.
+#[derive(Debug)]
+pub(super) struct Team {
+    threads: Threads,
+    instructions: Instructions,
+    rooms: Vec<Mutex<Room>>,
+}
+
+impl Team {
+    pub(super) fn new(threads: Threads, instructions: Instructions, needs: Needs) -> Self {
+        let room = || Room { floats: vec![0.0; needs.floats], readers: Vec::with_capacity(needs.readers) };
+        let rooms = (0..threads.count()).map(|_| Mutex::new(room())).collect();
+        Self { threads, instructions, rooms }
+    }
+
+    /// Bytes of the rooms.
+    pub(super) fn bytes(&self) -> u64 {
+        let room = self.room();
+        let bytes = 4 * room.floats.len() + size_of::<Reader>() * room.readers.capacity();
+        (bytes * self.rooms.len()) as u64
+    }
+
+    /// Calls `work` where the team's threads are, if it is worth that.
+    pub(super) fn enter(&self, nanoseconds: u64, work: impl FnOnce() + Send) {
+        if nanoseconds > ALONE { self.threads.enter(work) } else { work() }
+    }
+
+    /// The calling thread's room. Where a pool has other threads than it had when the program was bound, two share one.
+    pub(super) fn room(&self) -> MutexGuard<'_, Room> {
+        let place = threads::place() % self.rooms.len();
+        self.rooms[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `work` for each of `count` things, in tasks of neighbouring ones that take some time each. `nanoseconds` is a guess of
+    /// what one takes.
+    pub(super) fn each<W: WithSimd>(&self, count: usize, nanoseconds: u64, work: impl Fn(Span) -> W + Sync + Send) {
+        let nanoseconds = nanoseconds.max(1);
+        let together = (TASK / nanoseconds).max(1).min(count.max(1) as u64) as usize;
+        let together = together.max(count.div_ceil(TASKS));
+        let spread = nanoseconds.saturating_mul(count as u64) > ALONE;
+        self.threads.each(spread, count.div_ceil(together), |task| {
+            let first = task * together;
+            self.instructions.run(work(Span { first, end: (first + together).min(count) }));
+        });
+    }
+}
+
+/// Neighbouring things.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) first: usize,
+    pub(super) end: usize,
+}

@@ -1,0 +1,56 @@
+//! `Transpose`, and what layers in channels_first do to their operands.
+
+use super::shared::Shared;
+use super::team::{Span, Team};
+use pulp::{Simd, WithSimd};
+
+/// Rows and columns of the blocks in which values move: their lines of memory stay in the fastest cache.
+const BLOCK: usize = 16;
+
+/// `[rows][columns]` of each sample to `[columns][rows]`.
+pub(super) fn transpose(team: &Team, [rows, columns]: [usize; 2], input: &[f32], output: &mut [f32]) {
+    let sample = rows * columns;
+    if rows == 1 || columns == 1 {
+        output.copy_from_slice(input);
+        return;
+    }
+    // A strip is some columns of one sample: some rows of its output.
+    let strips = columns.div_ceil(BLOCK);
+    let count = input.len() / sample * strips;
+    let output = Shared::new(output);
+    team.each(count, (rows * BLOCK.min(columns)) as u64, |span| Strips { span, strips, rows, columns, input, output });
+}
+
+struct Strips<'a> {
+    span: Span,
+    /// Of a sample.
+    strips: usize,
+    rows: usize,
+    columns: usize,
+    input: &'a [f32],
+    output: Shared<'a>,
+}
+
+impl WithSimd for Strips<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { rows, columns, .. } = self;
+        for index in self.span.first..self.span.end {
+            let (sample, first) = (index / self.strips * rows * columns, index % self.strips * BLOCK);
+            let width = BLOCK.min(columns - first);
+            let input = &self.input[sample..][..rows * columns];
+            // SAFETY: strips are apart.
+            let output = unsafe { self.output.part(sample + first * rows, width * rows) };
+            for above in (0..rows).step_by(BLOCK) {
+                for row in above..rows.min(above + BLOCK) {
+                    let values = &input[row * columns + first..][..width];
+                    for (value, to) in values.iter().zip(output[row..].iter_mut().step_by(rows)) {
+                        *to = *value;
+                    }
+                }
+            }
+        }
+    }
+}

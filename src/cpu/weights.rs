@@ -1,0 +1,234 @@
+//! A model's parameters, by name: what all bound programs of the model share.
+
+use crate::config::WeightType;
+use crate::ops::{Buffer, Usage};
+use crate::program::Program;
+use crate::{Error, Result};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The values of one parameter, however the caller has them: nothing of these is copied.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values<'a> {
+    /// The caller's, for as long as the store lives.
+    Borrowed(&'a [f32]),
+    /// Given to the store.
+    Owned(Vec<f32>),
+    /// Shared with others.
+    Shared(Arc<[f32]>),
+    /// 16-bit floats, widened on use.
+    Half(Vec<f16>),
+}
+
+impl<'a> From<&'a [f32]> for Values<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::Borrowed(values)
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Values<'a> {
+    fn from(values: &'a Vec<f32>) -> Self {
+        Self::Borrowed(values)
+    }
+}
+
+impl From<Vec<f32>> for Values<'_> {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Owned(values)
+    }
+}
+
+impl From<Arc<[f32]>> for Values<'_> {
+    fn from(values: Arc<[f32]>) -> Self {
+        Self::Shared(values)
+    }
+}
+
+impl From<Vec<f16>> for Values<'_> {
+    fn from(values: Vec<f16>) -> Self {
+        Self::Half(values)
+    }
+}
+
+impl Values<'_> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self.view() {
+            View::F32(values) => values.len(),
+            View::F16(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn view(&self) -> View<'_> {
+        match self {
+            Self::Borrowed(values) => View::F32(values),
+            Self::Owned(values) => View::F32(values),
+            Self::Shared(values) => View::F32(values),
+            Self::Half(values) => View::F16(values),
+        }
+    }
+
+    /// The same values as 16-bit floats, rounded to the nearest.
+    fn into_half(self) -> Self {
+        let rounded = |values: &[f32]| {
+            let mut half = vec![f16::ZERO; values.len()];
+            half.convert_from_f32_slice(values);
+            half
+        };
+        match self {
+            Self::Half(_) => self,
+            Self::Borrowed(values) => Self::Half(rounded(values)),
+            Self::Owned(values) => Self::Half(rounded(&values)),
+            Self::Shared(values) => Self::Half(rounded(&values)),
+        }
+    }
+}
+
+/// Parameters as an operation reads them.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum View<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+impl<'a> View<'a> {
+    /// From element `start` on.
+    pub(super) fn from(self, start: usize) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(&values[start..]),
+            Self::F16(values) => Self::F16(&values[start..]),
+        }
+    }
+
+    /// Its first `length` elements as f32: where they lie, or widened into `room`.
+    pub(super) fn wide<'b>(self, length: usize, room: &'b mut [f32]) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::F32(values) => &values[..length],
+            Self::F16(values) => {
+                let room = &mut room[..length];
+                values[..length].convert_to_f32_slice(room);
+                room
+            }
+        }
+    }
+}
+
+/// The parameters of a model, by the names of its programs' buffers (`local_1/weights`, `local_1/bias`), on the host.
+///
+/// Programs for another batch, for training or for evaluation take the same store; what it has is there once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Weights<'a> {
+    values: BTreeMap<String, Values<'a>>,
+}
+
+impl<'a> Weights<'a> {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps `values` for the parameter `name` of `program`: as they are, or rounded to 16-bit floats where the parameter's layer
+    /// asks for those ([`WeightType::F16`]).
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`] where the program has no parameter of this name, [`Error::Length`] for another number of values than
+    /// it has.
+    pub fn set(&mut self, program: &Program, name: &str, values: impl Into<Values<'a>>) -> Result<()> {
+        let mut values = values.into();
+        let found = program.find(name).and_then(|id| program.buffer(id));
+        let found = found.filter(|buffer| buffer.usage == Usage::Parameter);
+        let buffer = found.ok_or_else(|| Error::NotGiven { name: name.into() })?;
+        check_length(buffer, values.len())?;
+        if buffer.dtype == WeightType::F16 {
+            values = values.into_half();
+        }
+        self.values.insert(name.into(), values);
+        Ok(())
+    }
+
+    /// Keeps `values` under `name` as they are, whatever program will ask for them.
+    pub fn insert(&mut self, name: impl Into<String>, values: impl Into<Values<'a>>) {
+        self.values.insert(name.into(), values.into());
+    }
+
+    /// The values of this name, widened where they are 16-bit floats.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Cow<'_, [f32]>> {
+        Some(match self.values.get(name)?.view() {
+            View::F32(values) => Cow::Borrowed(values),
+            View::F16(values) => Cow::Owned(values.to_f32_vec()),
+        })
+    }
+
+    /// The values of this name to be changed in place, once the store has them for itself: what was borrowed or is shared with
+    /// others is copied then. None for 16-bit floats.
+    #[must_use]
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut [f32]> {
+        let values = self.values.get_mut(name)?;
+        let copy = match values {
+            Values::Borrowed(values) => Some(values.to_vec()),
+            Values::Shared(values) if Arc::strong_count(values) + Arc::weak_count(values) > 1 => Some(values.to_vec()),
+            _ => None,
+        };
+        if let Some(copy) = copy {
+            *values = Values::Owned(copy);
+        }
+        match values {
+            Values::Owned(values) => Some(values),
+            Values::Shared(shared) => Arc::get_mut(shared),
+            Values::Borrowed(_) | Values::Half(_) => None,
+        }
+    }
+
+    /// Bytes that the store owns or shares; borrowed ones are the caller's.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let bytes = |values: &Values<'_>| match values {
+            Values::Borrowed(_) => 0,
+            Values::Owned(values) => 4 * values.len() as u64,
+            Values::Shared(values) => 4 * values.len() as u64,
+            Values::Half(values) => 2 * values.len() as u64,
+        };
+        self.values.values().map(bytes).sum()
+    }
+
+    /// The parameter that `buffer` stands for, checked.
+    pub(super) fn view(&self, buffer: &Buffer) -> Result<View<'_>> {
+        let values = self.values.get(&buffer.name).ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
+        check_length(buffer, values.len())?;
+        let unlike = |found: &str, wanted: &str| {
+            let what = format!("{:?} in {found}", buffer.name);
+            Err(Error::Unsupported {
+                what,
+                with: format!("by a layer of {wanted} weights; `Weights::set` rounds to f16"),
+            })
+        };
+        match (buffer.dtype, values.view()) {
+            (WeightType::F16, View::F32(_)) => unlike("f32", "f16"),
+            (WeightType::F32, View::F16(_)) => unlike("f16", "f32"),
+            (_, view) => Ok(view),
+        }
+    }
+}
+
+fn check_length(buffer: &Buffer, found: usize) -> Result<()> {
+    let expected = buffer.shape.elements(0);
+    if found as u64 != expected {
+        return Err(Error::Length { what: "parameter", expected, found: found as u64, shape: Vec::new() });
+    }
+    Ok(())
+}

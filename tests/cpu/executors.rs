@@ -1,0 +1,60 @@
+//! The executors under test, and runs of programs on them by name.
+
+use locally_connected::Result;
+use locally_connected::cpu::{Executor, Instructions, Threads, Weights};
+use locally_connected::ops::{Buffer, Usage};
+use locally_connected::program::Program;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::LazyLock;
+
+/// What a program wrote to its caller, by name.
+pub(crate) type Written = BTreeMap<String, Vec<f32>>;
+
+/// The executors under test: all instructions on two threads, and the best on 1, 3 and 8.
+pub(crate) static EXECUTORS: LazyLock<Vec<(String, Executor)>> = LazyLock::new(|| {
+    let best = Instructions::best();
+    let others = Instructions::available().into_iter().map(|instructions| (instructions, 2));
+    let all = others.chain([1, 3, 8].map(|threads| (best, threads)));
+    all.map(|(instructions, threads)| {
+        let own = Threads::own(NonZeroUsize::new(threads).expect("not 0")).expect("a pool");
+        assert_eq!(own.count(), threads);
+        let executor = Executor::new(own).with_instructions(instructions);
+        (format!("{instructions:?} on {threads} threads"), executor)
+    })
+    .collect()
+});
+
+/// Runs a program on what is given by name, inputs and parameters together.
+pub(crate) fn run(
+    executor: &Executor,
+    program: &Program,
+    batch: u32,
+    given: &BTreeMap<String, Vec<f32>>,
+) -> Result<Written> {
+    let mut weights = Weights::new();
+    for buffer in program.used_as(Usage::Parameter) {
+        weights.set(program, &buffer.name, &given[&buffer.name])?;
+    }
+    run_on(executor, program, batch, &weights, given)
+}
+
+/// [`run`] with a store of weights.
+pub(crate) fn run_on(
+    executor: &Executor,
+    program: &Program,
+    batch: u32,
+    weights: &Weights<'_>,
+    given: &BTreeMap<String, Vec<f32>>,
+) -> Result<Written> {
+    let inputs: Vec<_> = program.used_as(Usage::Input).map(|b| (b.name.as_str(), given[&b.name].as_slice())).collect();
+    let outputs = program.used_as(Usage::Output).chain(program.used_as(Usage::Gradient));
+    // What gradients are added to is given; what else was there must not show.
+    let before = |buffer: &Buffer| given.get(&buffer.name).cloned();
+    let nothing = |buffer: &Buffer| vec![f32::NAN; buffer.shape.elements(batch) as usize];
+    let mut written: Written =
+        outputs.map(|buffer| (buffer.name.clone(), before(buffer).unwrap_or_else(|| nothing(buffer)))).collect();
+    let mut outputs: Vec<_> = written.iter_mut().map(|(name, values)| (name.as_str(), values.as_mut_slice())).collect();
+    executor.bind(program, batch)?.run(weights, &inputs, &mut outputs)?;
+    Ok(written)
+}

@@ -183,6 +183,22 @@ impl Program {
         scratch
     }
 
+    /// Bytes of a sample of each of its buffers that grow with the batch, scratch as it is shared.
+    pub(crate) fn sample_sizes(&self) -> impl Iterator<Item = u64> {
+        let kept = self.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| buffer.shape.clone());
+        kept.chain(self.scratch().pieces).filter_map(|shape| match shape {
+            Shape::Samples(elements) => Some(elements.saturating_mul(4)),
+            Shape::Fixed(_) | Shape::Weights { .. } | Shape::Connections { .. } => None,
+        })
+    }
+
+    /// Samples whose values take about so many bytes; one at least.
+    pub(crate) fn samples_within(&self, budget: u64) -> usize {
+        let all = self.sample_sizes().fold(0, u64::saturating_add);
+        // A batch is a u32, and one sample must do.
+        (budget / all.max(1)).clamp(1, 1 << 30) as usize
+    }
+
     /// Bytes of all its buffers for a batch, parameters and gradients among them.
     #[must_use]
     pub fn bytes(&self, batch: u32) -> u64 {

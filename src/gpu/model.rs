@@ -42,9 +42,7 @@ impl Model {
     /// # Errors
     /// Those of [`Model::upload`].
     pub async fn upload_with(&self, context: &Context, options: PlanOptions) -> Result<Loaded> {
-        if self.chain.inputs == 0 {
-            return Err(Error::NotPositive { argument: "inputs", value: 0 });
-        }
+        self.check()?;
         let planner = Planner::new(context.profile()).with_options(options);
         for layer in &self.chain.layers {
             if let Kind::Local { geometry, .. } = &layer.kind {

@@ -1,7 +1,11 @@
 //! A device of one's own, for tests, examples and the command line. Apps that own a device need none of this.
 
+#[cfg(feature = "cpu")]
+mod device;
 mod model;
 
+#[cfg(feature = "cpu")]
+pub use device::{Cpu, CpuModel, Device, DeviceOptions, OnDevice};
 pub use model::ModelGradients;
 
 use crate::config::Saved;

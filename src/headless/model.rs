@@ -3,13 +3,13 @@
 use super::Gpu;
 use crate::gpu::{Bindings, Bound, KernelBuffers, Loaded};
 use crate::model::{Wanted, names};
-use crate::ops::{Shape, Usage};
+use crate::ops::Usage;
 use crate::program::Program;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// Bytes of samples and of what is computed from them that are on the device at once by default.
-const SAMPLE_BUDGET: u64 = 1 << 30;
+pub(super) const SAMPLE_BUDGET: u64 = 1 << 30;
 
 /// All gradients that [`Gpu::gradients`] gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +105,7 @@ impl<'a> Pieces<'a> {
 }
 
 /// Samples in `values` of `sample` elements each.
-fn samples(what: &'static str, values: &[f32], sample: u64, shape: &[usize]) -> Result<usize> {
+pub(super) fn samples(what: &'static str, values: &[f32], sample: u64, shape: &[usize]) -> Result<usize> {
     let (found, sample) = (values.len() as u64, sample.max(1));
     if !found.is_multiple_of(sample) {
         let expected = found.next_multiple_of(sample);
@@ -159,18 +159,10 @@ impl Gpu {
 
     /// Samples that run at once within the budget and the device's limits.
     fn samples_at_once(&self, program: &Program) -> Result<usize> {
-        let scratch = program.scratch().pieces;
-        let kept = program.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| &buffer.shape);
-        let bytes = kept.chain(&scratch).filter_map(|shape| match shape {
-            Shape::Samples(elements) => Some(elements.saturating_mul(4)),
-            Shape::Fixed(_) | Shape::Weights { .. } | Shape::Connections { .. } => None,
-        });
-        let (all, largest) =
-            bytes.fold((0u64, 0u64), |(all, largest), bytes| (all.saturating_add(bytes), largest.max(bytes)));
+        let largest = program.sample_sizes().max().unwrap_or(0);
         self.context().profile().check_buffer("one sample", largest)?;
         let fits = self.context().profile().max_buffer / largest.max(1);
-        let wanted = self.sample_budget.unwrap_or(SAMPLE_BUDGET) / all.max(1);
-        // A batch is a u32, and one sample must do.
-        Ok(fits.min(wanted).clamp(1, 1 << 30) as usize)
+        let wanted = program.samples_within(self.sample_budget.unwrap_or(SAMPLE_BUDGET));
+        Ok(wanted.min(fits as usize))
     }
 }

@@ -7,6 +7,7 @@ pub use chain::{Chain, Kind, Layer, Wanted, names};
 pub use local::{Gradients, layer_backward, layer_forward, layer_names, transposed_backward, transposed_forward};
 
 use crate::config::Implementation;
+use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// A model as it runs: its layers and their parameters, whatever file or code it came from and whatever runs it.
@@ -26,6 +27,14 @@ pub struct Model {
 }
 
 impl Model {
+    /// Whether there is something to run on.
+    ///
+    /// # Errors
+    /// [`Error::NotPositive`] for a model of no inputs.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.chain.inputs == 0 { Err(Error::NotPositive { argument: "inputs", value: 0 }) } else { Ok(()) }
+    }
+
     /// The same model with all locally connected layers executed by one implementation, or as the planner likes.
     #[must_use]
     pub fn with_implementation(self, implementation: Implementation) -> Self {

@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("kernel", &["config", "geometry"]),
     ("plan", &["config", "geometry", "kernel", "ops", "program"]),
     ("gpu", &["config", "geometry", "kernel", "model", "ops", "plan", "program"]),
-    ("headless", &["config", "gpu", "model", "ops", "program"]),
+    ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program"]),
     ("tune", &["config", "geometry", "gpu", "model", "ops", "plan", "program"]),
 ];
 

@@ -1,0 +1,326 @@
+//! What models run on: the best GPU, or where there is none the host's own threads.
+
+use super::model::{ModelGradients, samples};
+use super::{Gpu, GpuOptions, adapters, instance};
+use crate::cpu::{self, Executor, Instructions, Threads};
+use crate::gpu::Loaded;
+use crate::model::{Chain, Model, Wanted, names};
+use crate::ops::Usage;
+use crate::program::Program;
+use crate::{Config, Error, Geometry, Result};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// What [`Device::open`] is to open.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceOptions {
+    /// `cpu` for the host's own threads, else the first adapter whose name, backend or driver contains this, in any case.
+    /// Without it the environment's `WGPU_ADAPTER_NAME`, else the best GPU, and where there is none (software adapters
+    /// don't count) the host's own threads.
+    pub adapter: Option<String>,
+    /// How many of the host's threads; without it rayon's own pool, which `RAYON_NUM_THREADS` bounds.
+    pub threads: Option<NonZeroUsize>,
+    /// About the most bytes of samples, and of values computed from them, at once; 1 GiB without it. Larger batches run
+    /// in pieces.
+    pub sample_budget: Option<u64>,
+}
+
+/// What models run on.
+#[derive(Debug)]
+pub enum Device {
+    /// A GPU, or a software adapter that was asked for.
+    Gpu(Box<Gpu>),
+    /// The host's own threads.
+    Cpu(Cpu),
+}
+
+/// The host's own threads.
+#[derive(Debug)]
+pub struct Cpu {
+    executor: Executor,
+    sample_budget: Option<u64>,
+    refused: Option<String>,
+}
+
+impl Cpu {
+    /// As many threads as asked for.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] where the system gives no more.
+    pub fn new(options: &DeviceOptions) -> Result<Self> {
+        let threads = match options.threads {
+            Some(count) => Threads::own(count)?,
+            None => Threads::current_pool(),
+        };
+        let executor = Executor::new(threads);
+        Ok(Self { executor, sample_budget: options.sample_budget, refused: None })
+    }
+
+    /// Its threads and instructions.
+    #[must_use]
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// Its instructions.
+    #[must_use]
+    pub fn instructions(&self) -> Instructions {
+        self.executor.instructions()
+    }
+
+    /// Why a GPU of this machine wasn't taken, where one was refused: it computes wrongly, or was lost.
+    #[must_use]
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+}
+
+impl Device {
+    /// The best there is, or what the options name. A GPU that nobody named must first compute a small layer rightly; one that
+    /// doesn't is refused ([`Cpu::refused`]).
+    ///
+    /// # Errors
+    /// [`Error::NoBackend`], [`Error::NoAdapter`] and [`Error::Device`] for an adapter that was named; [`Error::Threads`].
+    pub async fn open(options: &DeviceOptions) -> Result<Self> {
+        let named = options.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+        if let Some(adapter) = named {
+            if adapter.eq_ignore_ascii_case("cpu") {
+                return Ok(Self::Cpu(Cpu::new(options)?));
+            }
+            let sample_budget = options.sample_budget;
+            let options = GpuOptions { adapter: Some(adapter), sample_budget, ..GpuOptions::default() };
+            return Ok(Self::Gpu(Box::new(Gpu::with_options(&options).await?)));
+        }
+        let mut cpu = Cpu::new(options)?;
+        if !has_gpu().await {
+            return Ok(Self::Cpu(cpu));
+        }
+        let wanted = GpuOptions { sample_budget: options.sample_budget, ..GpuOptions::default() };
+        let gpu = match Gpu::with_options(&wanted).await {
+            Ok(gpu) => gpu,
+            Err(error) => {
+                cpu.refused = Some(error.to_string());
+                return Ok(Self::Cpu(cpu));
+            }
+        };
+        match proves(&gpu, &cpu.executor).await {
+            Ok(()) => Ok(Self::Gpu(Box::new(gpu))),
+            Err(error) => {
+                cpu.refused = Some(format!("{}: {error}", gpu.adapter().get_info().name));
+                Ok(Self::Cpu(cpu))
+            }
+        }
+    }
+
+    /// A model with its parameters where this device has them; on the host's threads they are borrowed.
+    ///
+    /// # Errors
+    /// Those of [`Model::upload`]; on the host's threads those of [`cpu::Weights::set`].
+    pub async fn upload<'d, 'm>(&'d self, model: &'m Model) -> Result<OnDevice<'d, 'm>> {
+        match self {
+            Self::Gpu(gpu) => Ok(OnDevice::Gpu { gpu, loaded: model.upload(gpu.context()).await? }),
+            Self::Cpu(cpu) => Ok(OnDevice::Cpu(CpuModel::new(cpu, model)?)),
+        }
+    }
+}
+
+/// A model ready to run on a [`Device`].
+#[derive(Debug)]
+pub enum OnDevice<'d, 'm> {
+    /// On a GPU.
+    Gpu {
+        /// Which.
+        gpu: &'d Gpu,
+        /// The model with its parameters there.
+        loaded: Loaded,
+    },
+    /// On the host's threads.
+    Cpu(CpuModel<'d, 'm>),
+}
+
+impl OnDevice<'_, '_> {
+    /// The model's output for `[batch][input shape]`.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; those of the device.
+    pub async fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
+        match self {
+            Self::Gpu { gpu, loaded } => gpu.run(loaded, input).await,
+            Self::Cpu(model) => model.run(input),
+        }
+    }
+
+    /// All gradients of the loss `Σ output · grad_output`.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; those of the device.
+    pub async fn gradients(&self, input: &[f32], grad_output: &[f32]) -> Result<ModelGradients> {
+        match self {
+            Self::Gpu { gpu, loaded } => gpu.gradients(loaded, input, grad_output).await,
+            Self::Cpu(model) => model.gradients(input, grad_output),
+        }
+    }
+}
+
+/// A model on the host's threads, its parameters borrowed where they are 32-bit floats.
+#[derive(Debug)]
+pub struct CpuModel<'d, 'm> {
+    cpu: &'d Cpu,
+    model: &'m Model,
+    weights: cpu::Weights<'m>,
+}
+
+impl<'d, 'm> CpuModel<'d, 'm> {
+    /// # Errors
+    /// [`Error::NotGiven`] for a parameter that the model hasn't; those of [`cpu::Weights::set`].
+    pub fn new(cpu: &'d Cpu, model: &'m Model) -> Result<Self> {
+        model.check()?;
+        let program = model.chain.forward();
+        let mut weights = cpu::Weights::new();
+        for buffer in program.used_as(Usage::Parameter) {
+            let values = model.parameters.get(&buffer.name);
+            let values = values.ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
+            weights.set(&program, &buffer.name, values.as_slice())?;
+        }
+        Ok(Self { cpu, model, weights })
+    }
+
+    /// The model's output for `[batch][input shape]`.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; those of [`cpu::Bound::run`].
+    pub fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
+        let chain = &self.model.chain;
+        let batch = samples("input", input, chain.inputs, &self.model.input_shape)?;
+        let mut output = vec![0.0; batch * chain.outputs() as usize];
+        let inputs = [(names::INPUT, input)];
+        self.pieces(&chain.forward(), batch, &inputs, &mut [(names::OUTPUT, &mut output)], &mut BTreeMap::new())?;
+        Ok(output)
+    }
+
+    /// All gradients of the loss `Σ output · grad_output`.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; those of [`cpu::Bound::run`].
+    pub fn gradients(&self, input: &[f32], grad_output: &[f32]) -> Result<ModelGradients> {
+        let chain = &self.model.chain;
+        let batch = samples("input", input, chain.inputs, &self.model.input_shape)?;
+        let (expected, found) = (batch as u64 * chain.outputs(), grad_output.len() as u64);
+        if found != expected {
+            let shape = self.model.output_shape.clone();
+            return Err(Error::Length { what: "grad_output", expected, found, shape });
+        }
+        let program = chain.backward(Wanted::All);
+        let gradients = program.used_as(Usage::Gradient);
+        let gradients = gradients.map(|buffer| (buffer.name.as_str(), vec![0.0; buffer.shape.elements(0) as usize]));
+        let mut gradients: BTreeMap<&str, Vec<f32>> = gradients.collect();
+        let (mut grad_input, mut output) = (vec![0.0; input.len()], vec![0.0; grad_output.len()]);
+        let inputs = [(names::INPUT, input), (names::GRAD_OUTPUT, grad_output)];
+        let mut outputs = [(names::GRAD_INPUT, &mut grad_input[..]), (names::OUTPUT, &mut output[..])];
+        self.pieces(&program, batch, &inputs, &mut outputs, &mut gradients)?;
+        let parameters = gradients.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
+        Ok(ModelGradients { input: grad_input, parameters })
+    }
+
+    /// Runs a program over a batch piece by piece, gradients of the first overwritten and of the others added to.
+    fn pieces(
+        &self,
+        program: &Program,
+        batch: usize,
+        inputs: &[(&str, &[f32])],
+        outputs: &mut [(&str, &mut [f32])],
+        gradients: &mut BTreeMap<&str, Vec<f32>>,
+    ) -> Result<()> {
+        let at_once = program.samples_within(self.cpu.sample_budget.unwrap_or(super::model::SAMPLE_BUDGET)).min(batch);
+        let mut bound: Option<(usize, bool, cpu::Bound)> = None;
+        let mut first = 0;
+        loop {
+            let samples = at_once.min(batch - first);
+            let adds = first > 0 && !gradients.is_empty();
+            let mut running = match bound.take() {
+                Some((of, added, running)) if (of, added) == (samples, adds) => running,
+                _ => {
+                    let program = if adds { &program.clone().accumulating() } else { program };
+                    self.cpu.executor.bind(program, samples as u32)?
+                }
+            };
+            // What a piece has of a whole batch's values.
+            let piece = |length: usize| {
+                let each = length / batch.max(1);
+                first * each..(first + samples) * each
+            };
+            let read: Vec<(&str, &[f32])> =
+                inputs.iter().map(|(name, values)| (*name, &values[piece(values.len())])).collect();
+            let written = outputs.iter_mut().map(|(name, values)| {
+                let range = piece(values.len());
+                (*name, &mut values[range])
+            });
+            let added = gradients.iter_mut().map(|(name, values)| (*name, values.as_mut_slice()));
+            let mut written: Vec<(&str, &mut [f32])> = written.chain(added).collect();
+            running.run(&self.weights, &read, &mut written)?;
+            bound = Some((samples, adds, running));
+            first += samples;
+            if first >= batch {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Whether there is an adapter that isn't software.
+async fn has_gpu() -> bool {
+    let Ok(instance) = instance() else { return false };
+    let best = adapters(&instance).await.into_iter().next();
+    best.is_some_and(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu)
+}
+
+/// Whether a GPU computes a small layer as the host's threads do, forward and backward.
+async fn proves(gpu: &Gpu, executor: &Executor) -> Result<()> {
+    let geometry = Arc::new(Geometry::new(&Config::new(4, [3, 3]), &[6, 5, 4])?);
+    // Small whole numbers: sums are exact, whatever their order.
+    let values = |count: u64, step: u64| (0..count).map(|i| ((i * step) % 7) as f32 - 3.0).collect::<Vec<_>>();
+    let (inputs, outputs) = (geometry.inputs(), geometry.outputs());
+    let parameters = [
+        (names::weights("known"), values(geometry.weights(), 5)),
+        (names::bias("known"), values(geometry.biases(), 3)),
+    ];
+    let (input_shape, output_shape) = (geometry.input_shape().to_vec(), geometry.output_shape());
+    let kind = crate::model::Kind::Local { geometry, trainable: true };
+    let layers = vec![crate::model::Layer { name: "known".into(), kind }];
+    let model =
+        Model { chain: Chain { inputs, layers }, parameters: parameters.into(), input_shape, output_shape };
+    let (x, dy) = (values(2 * inputs, 4), values(2 * outputs, 2));
+    let cpu = Cpu { executor: executor.clone(), sample_budget: None, refused: None };
+    let known = CpuModel::new(&cpu, &model)?;
+    let loaded = model.upload(gpu.context()).await?;
+    let same = gpu.run(&loaded, &x).await? == known.run(&x)?
+        && gpu.gradients(&loaded, &x, &dy).await? == known.gradients(&x, &dy)?;
+    if same { Ok(()) } else { Err(Error::Device("it computes a known layer wrongly".into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_is_opened() {
+        let open = |adapter: &str| {
+            let adapter = Some(adapter.to_owned());
+            pollster::block_on(Device::open(&DeviceOptions { adapter, ..DeviceOptions::default() }))
+        };
+        assert!(matches!(open("CPU"), Ok(Device::Cpu(cpu)) if cpu.refused().is_none()));
+        assert!(matches!(open("no such adapter"), Err(Error::NoAdapter(_))));
+        let threads = NonZeroUsize::new(3);
+        let options = DeviceOptions { adapter: Some("cpu".into()), threads, ..DeviceOptions::default() };
+        let Ok(Device::Cpu(cpu)) = pollster::block_on(Device::open(&options)) else { panic!("the host's threads") };
+        assert_eq!(cpu.executor().threads().count(), 3);
+    }
+
+    /// The layer that a GPU must compute rightly is computed so by any adapter that is there.
+    #[test]
+    fn an_adapter_proves_itself() {
+        let gpu = pollster::block_on(Gpu::new()).expect("tests need an adapter");
+        assert_eq!(pollster::block_on(proves(&gpu, &Executor::default())), Ok(()));
+    }
+}

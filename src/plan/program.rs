@@ -3,7 +3,7 @@
 use super::{DeviceProfile, Dispatch, Estimate, Plan, PlanOptions, Planner, Resource, cut};
 use crate::config::WeightType;
 use crate::geometry::{Geometry, SparseIndex};
-use crate::kernel::tap_tables_length;
+use crate::kernel::{tap_tables, tap_tables_length};
 use crate::ops::{Buffer, Operation, Usage};
 use crate::program::{Program, Scratch};
 use crate::{Error, Result};
@@ -135,7 +135,8 @@ fn pieces(scratch: &Scratch, batch: u32) -> Vec<u64> {
     scratch.pieces.iter().map(|shape| WeightType::F32.bytes(shape.elements(batch))).collect()
 }
 
-fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Arc<Geometry>, Resource)> {
+/// The tap tables and sparse indices that plans bind, each with its layer and once.
+pub(super) fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Arc<Geometry>, Resource)> {
     let mut read: Vec<(&Arc<Geometry>, Resource)> = Vec::new();
     for (operation, plan) in program.operations.iter().zip(plans) {
         let Some(layer) = operation.layer() else { continue };
@@ -155,6 +156,14 @@ pub(crate) fn constant_bytes(layer: &Geometry, resource: Resource) -> u64 {
         _ => tap_tables_length(layer),
     };
     4 * words
+}
+
+/// What a layer's tap tables or sparse index hold.
+pub(super) fn constant_words(layer: &Geometry, resource: Resource) -> Vec<u32> {
+    match resource {
+        Resource::SparseIndex => SparseIndex::new(layer).data(),
+        _ => tap_tables(layer),
+    }
 }
 
 impl Planner<'_> {

@@ -155,7 +155,7 @@ impl Layer {
         for (name, gradient) in &gradients {
             expected.insert((*name).to_owned(), read(gpu, gradient).await?);
         }
-        let plan = bound.plan().written(program, &self.profile)?;
+        let plan = bound.plan().written(program)?;
         Ok(Pass { name: format!("{} {pass}", self.name), plan, given, expected })
     }
 }

@@ -17,3 +17,4 @@ mod properties;
 mod ranges;
 mod shaders;
 mod variants;
+mod written;

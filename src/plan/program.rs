@@ -1,10 +1,10 @@
 //! Plans of whole programs, and the memory that a device needs for them.
 
-use super::{DeviceProfile, Dispatch, Estimate, Plan, PlanOptions, Planner, Resource, cut};
+use super::{Chunk, DeviceProfile, Dispatch, Estimate, Plan, PlanOptions, Planner, Resource, cut};
 use crate::config::WeightType;
 use crate::geometry::{Geometry, SparseIndex};
 use crate::kernel::{tap_tables, tap_tables_length};
-use crate::ops::{Buffer, Operation, Usage};
+use crate::ops::{Buffer, Operation, Shape, Usage};
 use crate::program::{Program, Scratch};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ pub struct ProgramPlan {
     pub plans: Vec<Plan>,
     /// Where the program's scratch lies.
     pub scratch: Scratch,
+    /// For each of the program's buffers how it is cut, where it holds weights; nothing for others.
+    pub cuts: Vec<Vec<Chunk>>,
     /// What it takes.
     pub memory: Memory,
 }
@@ -226,7 +228,12 @@ impl Planner<'_> {
         let dispatches = plans.iter().map(|plan| plan.dispatches.len() as u64).sum::<u64>();
         // An empty plan has no uniform, but a buffer of no bytes can't be mapped.
         memory.uniforms = (profile.params_stride() * dispatches).max(4);
-        Ok(ProgramPlan { batch, plans, scratch, memory })
+        let cuts = program.buffers.iter().map(|buffer| match buffer.shape {
+            Shape::Weights { .. } | Shape::Connections { .. } => cut(&buffer.shape, profile),
+            Shape::Fixed(_) | Shape::Samples(_) => Ok(Vec::new()),
+        });
+        let cuts = cuts.collect::<Result<_>>()?;
+        Ok(ProgramPlan { batch, plans, scratch, cuts, memory })
     }
 
     /// An error about the rest of a budget, as one about all of it.

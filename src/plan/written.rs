@@ -1,7 +1,7 @@
 //! Programs with their plans as data that any WebGPU code can run: buffers, shaders and dispatches, every size said.
 
 use super::program::{constant_words, constants};
-use super::{Chunk, DeviceProfile, Dispatch, ProgramPlan, Resource, cut};
+use super::{Chunk, Dispatch, Memory, ProgramPlan, Resource};
 use crate::config::WeightType;
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Uniform, Variant};
@@ -159,14 +159,17 @@ impl WrittenPlan {
 }
 
 impl ProgramPlan {
-    /// This plan of `program`, made for `profile`, as data that can be written down and run elsewhere.
+    /// This plan of `program` as data that can be written down and run elsewhere.
     ///
     /// # Errors
-    /// [`Error::Program`] and [`Error::Range`] where this is no plan of that program and profile; [`Error::Limit`] where a
-    /// number is over 2⁵³, to which JSON's numbers are exact; those of [`cut`] and of [`Variant::shader`].
-    pub fn written(&self, program: &Program, profile: &DeviceProfile) -> Result<WrittenPlan> {
-        if self.plans.len() != program.operations.len() {
-            return Err(missing(format!("the plan of {} operations", program.operations.len())));
+    /// [`Error::Program`] and [`Error::Range`] where this is no plan of that program; [`Error::Limit`] where a number is over
+    /// 2⁵³, to which JSON's numbers are exact; [`Error::Shader`].
+    pub fn written(&self, program: &Program) -> Result<WrittenPlan> {
+        let counts = |operations: usize, buffers: usize| format!("{operations} operations and {buffers} buffers");
+        let (own, given) =
+            (counts(self.plans.len(), self.cuts.len()), counts(program.operations.len(), program.buffers.len()));
+        if own != given {
+            return Err(Error::Program { what: given, why: "the plan is of another program" });
         }
         let written = WrittenPlan {
             version: WrittenPlan::VERSION,
@@ -176,7 +179,8 @@ impl ProgramPlan {
             dispatches: Vec::new(),
         };
         let mut writer = Writer { written, places: BTreeMap::new(), constants: Vec::new(), shaders: BTreeMap::new() };
-        writer.buffers(self, program, profile)?;
+        writer.buffers(self, program)?;
+        writer.check_memory(self.memory)?;
         for (plan, operation) in self.plans.iter().zip(&program.operations) {
             for dispatch in &plan.dispatches {
                 writer.dispatch(dispatch, operation.layer())?;
@@ -224,8 +228,8 @@ struct PlacedShader {
 impl<'p> Writer<'p> {
     /// All buffers, shared as executors share them: the program's own, the pieces of its scratch, the operations' scratch,
     /// and of each layer's constants those that are read.
-    fn buffers(&mut self, plan: &ProgramPlan, program: &'p Program, profile: &DeviceProfile) -> Result<()> {
-        for (buffer, id) in program.buffers.iter().zip((0..).map(BufferId)) {
+    fn buffers(&mut self, plan: &ProgramPlan, program: &'p Program) -> Result<()> {
+        for ((buffer, chunks), id) in program.buffers.iter().zip(&plan.cuts).zip((0..).map(BufferId)) {
             let usage = match buffer.usage {
                 Usage::Input => WrittenUsage::Input,
                 Usage::Output => WrittenUsage::Output,
@@ -233,7 +237,8 @@ impl<'p> Writer<'p> {
                 Usage::Gradient => WrittenUsage::Gradient,
                 Usage::Scratch => continue,
             };
-            self.of_program(buffer, id, usage, plan.batch, profile)?;
+            let whole = self.whole(buffer, usage, plan.batch)?;
+            self.of_program(buffer, whole, chunks, id)?;
         }
         let mut pieces = Vec::new();
         for (bytes, index) in plan.pieces().into_iter().zip(0..) {
@@ -269,38 +274,55 @@ impl<'p> Writer<'p> {
         Ok(())
     }
 
-    /// A buffer of the program's: one, or those that weights are cut into.
-    fn of_program(
-        &mut self,
-        buffer: &Buffer,
-        id: BufferId,
-        usage: WrittenUsage,
-        batch: u32,
-        profile: &DeviceProfile,
-    ) -> Result<()> {
+    /// A program's buffer as it is before it is cut.
+    fn whole(&self, buffer: &Buffer, usage: WrittenUsage, batch: u32) -> Result<WrittenBuffer> {
         let dtype = match buffer.dtype {
             WeightType::F32 => WrittenType::F32,
             WeightType::F16 => WrittenType::F16,
         };
-        let elements = buffer.shape.elements(batch);
-        exact(&buffer.name, elements, "elements")?;
-        let (name, words) = (buffer.name.clone(), Vec::new());
-        let one = WrittenBuffer { name, usage, dtype, elements, bytes: buffer.bytes(batch), part: None, words };
+        let (name, elements, bytes) = (buffer.name.clone(), buffer.shape.elements(batch), buffer.bytes(batch));
+        exact(&name, elements, "elements")?;
+        Ok(WrittenBuffer { name, usage, dtype, elements, bytes, part: None, words: Vec::new() })
+    }
+
+    /// Adds a program's buffer, or those that weights are cut into.
+    fn of_program(&mut self, buffer: &Buffer, whole: WrittenBuffer, chunks: &[Chunk], id: BufferId) -> Result<()> {
         let (Shape::Weights { filters: all_filters, .. } | Shape::Connections { filters: all_filters, .. }) =
             buffer.shape
         else {
-            let place = self.add(one)?;
+            let place = self.add(whole)?;
             self.places.insert(Resource::Buffer(id), place);
             return Ok(());
         };
-        for (chunk, index) in cut(&buffer.shape, profile)?.into_iter().zip(0..) {
+        for (chunk, index) in chunks.iter().zip(0..) {
             let (elements, bytes) = (chunk.len(), chunk.bytes(buffer.dtype));
-            let Chunk { first_entry, entries, first_filter, filters, .. } = chunk;
+            let &Chunk { first_entry, entries, first_filter, filters, .. } = chunk;
             let part = Some(WrittenPart { first_entry, entries, first_filter, filters, all_filters });
-            let place = self.add(WrittenBuffer { elements, bytes, part, ..one.clone() })?;
+            let place = self.add(WrittenBuffer { elements, bytes, part, ..whole.clone() })?;
             self.places.insert(Resource::Chunk(id, index), place);
         }
         Ok(())
+    }
+
+    /// Refuses a program that takes other memory than what was planned.
+    fn check_memory(&self, planned: Memory) -> Result<()> {
+        let bytes = |usage| {
+            let buffers = self.written.buffers.iter().filter(|buffer| buffer.usage == usage);
+            buffers.fold(0, |sum: u64, buffer| sum.saturating_add(buffer.bytes))
+        };
+        let found = Memory {
+            operands: bytes(WrittenUsage::Input).saturating_add(bytes(WrittenUsage::Output)),
+            parameters: bytes(WrittenUsage::Parameter),
+            gradients: bytes(WrittenUsage::Gradient),
+            constants: bytes(WrittenUsage::Constant),
+            scratch: bytes(WrittenUsage::Scratch),
+            uniforms: planned.uniforms,
+        };
+        if found == planned {
+            return Ok(());
+        }
+        let what = format!("{} bytes instead of {}", found.total(), planned.total());
+        Err(Error::Program { what, why: "the plan is of another program" })
     }
 
     fn scratch(&mut self, name: String, bytes: u64) -> Result<u32> {

@@ -20,7 +20,8 @@ const differs = ({ error }) => !(error <= TOLERANCE);
 async function runs(page, name, index) {
   const compared = await page.evaluate((index) => window.run(index), index);
   const worst = compared.reduce((worst, next) => (next.error > worst.error ? next : worst));
-  console.log(`${name}: ${compared.map((array) => array.name).join(', ')}; off by ${worst.error.toExponential(1)} at most`);
+  const off = worst.error === 0 ? 'equal' : `off by ${worst.error.toExponential(1)} at most, in ${worst.name}`;
+  console.log(`${name}: ${compared.map((array) => array.name).join(', ')}; ${off}`);
   for (const { name: array, length, index, error, expected, found } of compared.filter(differs)) {
     console.error(`FAILED ${name}: ${array}[${index}] of ${length} is ${found}, not ${expected} (off by ${error})`);
   }

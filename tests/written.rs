@@ -27,9 +27,11 @@ fn layer(implementation: Implementation, dtype: WeightType) -> Arc<Geometry> {
 /// Layers that share their shape, so that they share tables, with values between them.
 fn chain() -> Chain {
     let config = Config::new(4, [3]).padding(Padding::Same).activation(Activation::Tanh);
-    let geometry = Arc::new(Geometry::new(&config, &[6, 4]).expect("a layer"));
-    let local =
-        |name: &str| Layer { name: name.into(), kind: Kind::Local { geometry: geometry.clone(), trainable: true } };
+    let config = config.implementation(Implementation::Loop);
+    let local = |name: &str| {
+        let geometry = Arc::new(Geometry::new(&config, &[6, 4]).expect("a layer"));
+        Layer { name: name.into(), kind: Kind::Local { geometry, trainable: true } }
+    };
     Chain { inputs: 24, layers: ["a", "b", "c"].map(local).into() }
 }
 
@@ -199,7 +201,7 @@ fn numbers_that_json_might_change_are_refused() {
         written(&program, &profile)
     };
     assert!(with((1 << 51) - 1).is_ok());
-    for elements in [1 << 51, 1 << 53, u64::MAX] {
+    for elements in [1 << 51, 1 << 60] {
         let refused = with(elements);
         assert!(matches!(&refused, Err(Error::Limit { limit, .. }) if *limit == (1 << 53) - 1), "{refused:?}");
     }

@@ -5,7 +5,7 @@ use super::{Chunk, Dispatch, Memory, ProgramPlan, Resource};
 use crate::config::WeightType;
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Uniform, Variant};
-use crate::ops::{Buffer, BufferId, Shape, Usage};
+use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -255,8 +255,8 @@ impl<'p> Writer<'p> {
             self.places.insert(resource, place);
         }
         for (layer, resource) in constants(program, &plan.plans) {
-            let of_layer = |other: Option<&Arc<Geometry>>| other.is_some_and(|other| Arc::ptr_eq(other, layer));
-            let operation = program.operations.iter().find(|operation| of_layer(operation.layer()));
+            let of_layer = |operation: &&Operation| operation.layer().is_some_and(|other| other.connects_as(layer));
+            let operation = program.operations.iter().find(of_layer);
             let owner = operation.and_then(|operation| program.layer_of(operation));
             let name = if resource == Resource::SparseIndex { "sparse_index" } else { "tap_tables" };
             let words = constant_words(layer, resource);
@@ -360,7 +360,7 @@ impl<'p> Writer<'p> {
             Resource::Tables | Resource::SparseIndex => {
                 let layer = layer?;
                 let mut constants = self.constants.iter();
-                let found = constants.find(|other| other.resource == resource && Arc::ptr_eq(other.layer, layer));
+                let found = constants.find(|other| other.resource == resource && other.layer.connects_as(layer));
                 found.map(|constant| constant.place)
             }
             _ => self.places.get(&resource).copied(),

@@ -185,7 +185,8 @@ impl Program {
 
     /// Bytes of a sample of each of its buffers that grow with the batch, scratch as it is shared.
     pub(crate) fn sample_sizes(&self) -> impl Iterator<Item = u64> {
-        let kept = self.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| buffer.shape.clone());
+        let kept =
+            self.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| buffer.shape.clone());
         kept.chain(self.scratch().pieces).filter_map(|shape| match shape {
             Shape::Samples(elements) => Some(elements.saturating_mul(4)),
             Shape::Fixed(_) | Shape::Weights { .. } | Shape::Connections { .. } => None,

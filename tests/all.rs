@@ -19,3 +19,4 @@ mod properties;
 mod ranges;
 mod shaders;
 mod variants;
+mod written;

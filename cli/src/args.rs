@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use locally_connected::{Implementation, KerasLayout};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// The largest `--batch`: a plan has a dispatch or more for each sample that fills a binding.
@@ -10,9 +11,12 @@ const MOST_SAMPLES: i64 = 1 << 20;
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Use the first adapter whose name, backend or driver contains TEXT
+    /// Use the first adapter whose name, backend or driver contains TEXT, or the CPU executor: `cpu`
     #[arg(long, global = true, value_name = "TEXT")]
     pub(crate) adapter: Option<String>,
+    /// Most threads of the CPU executor
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
     /// Show no progress
     #[arg(long, global = true)]
     pub(crate) quiet: bool,

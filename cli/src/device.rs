@@ -1,27 +1,57 @@
-//! The adapter that a command runs on.
+//! What a command runs on.
 
 use crate::args::Common;
 use crate::failure::Failure;
-use locally_connected::headless::{self, Gpu, GpuOptions};
+use locally_connected::cpu::Instructions;
+use locally_connected::headless::{self, Device, DeviceOptions, Gpu, GpuOptions};
 use locally_connected::wgpu;
 use pollster::block_on;
 
-/// Opens the adapter that the user asked for, or the default one.
-pub(crate) fn open(common: &Common) -> Result<Gpu, Failure> {
+/// What names the CPU executor.
+pub(crate) const CPU: &str = "cpu";
+
+/// What the user asked for, or the best there is; says in a line where a GPU was refused.
+pub(crate) fn open(common: &Common) -> Result<Device, Failure> {
+    let (adapter, threads) = (common.adapter.clone(), common.threads);
+    let device = block_on(Device::open(&DeviceOptions { adapter, threads, ..DeviceOptions::default() }))?;
+    if let Device::Cpu(cpu) = &device
+        && let Some(why) = cpu.refused()
+    {
+        eprintln!("warning: {why}; the CPU runs instead");
+    }
+    Ok(device)
+}
+
+/// The adapter that runs WGSL: the one that the user asked for, or the best one, software adapters among them.
+pub(crate) fn open_gpu(common: &Common) -> Result<Gpu, Failure> {
     let options = GpuOptions { adapter: common.adapter.clone(), ..GpuOptions::default() };
     Ok(block_on(Gpu::with_options(&options))?)
 }
 
-/// All adapters and the position of the one that would be opened; none when there are no adapters at all.
+/// Whether the user asked for the CPU executor.
+pub(crate) fn is_cpu(common: &Common) -> bool {
+    let environment = std::env::var("WGPU_ADAPTER_NAME").ok();
+    let wanted = common.adapter.as_deref().or(environment.as_deref());
+    wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(CPU))
+}
+
+/// All adapters and the position of the one that would be opened; none where the CPU executor would be.
 pub(crate) fn choose(common: &Common) -> Result<(Vec<wgpu::Adapter>, Option<usize>), Failure> {
-    let adapters = block_on(headless::adapters(&headless::instance()?));
-    if adapters.is_empty() {
+    let adapters = match headless::instance() {
+        Ok(instance) => block_on(headless::adapters(&instance)),
+        // Without a backend there is the CPU executor, unless an adapter was named.
+        Err(_) if common.adapter.is_none() || is_cpu(common) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    if is_cpu(common) {
         return Ok((adapters, None));
     }
     let environment = std::env::var("WGPU_ADAPTER_NAME").ok();
-    let wanted = common.adapter.as_deref().or(environment.as_deref());
-    let chosen = headless::pick(&adapters, wanted)?;
-    Ok((adapters, Some(chosen)))
+    let chosen = match common.adapter.as_deref().or(environment.as_deref()) {
+        Some(wanted) => Some(headless::pick(&adapters, Some(wanted))?),
+        None => adapters.iter().position(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu),
+    };
+    Ok((adapters, chosen))
 }
 
 /// Name, backend and driver on one line.
@@ -31,4 +61,17 @@ pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
         "" => format!("{} ({})", info.name, info.backend),
         driver => format!("{} ({}, {driver})", info.name, info.backend),
     }
+}
+
+/// The CPU executor on one line.
+pub(crate) fn describe_cpu(common: &Common) -> String {
+    let (threads, instructions) = cpu(common);
+    let s = if threads == 1 { "" } else { "s" };
+    format!("CPU executor ({threads} thread{s}, {instructions:?})")
+}
+
+/// The CPU executor's threads and instructions.
+pub(crate) fn cpu(common: &Common) -> (usize, Instructions) {
+    let default = || locally_connected::cpu::Threads::current_pool().count();
+    (common.threads.map_or_else(default, std::num::NonZeroUsize::get), Instructions::best())
 }

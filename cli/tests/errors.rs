@@ -48,7 +48,7 @@ fn usage() {
 fn no_backend() {
     let none = if cfg!(target_vendor = "apple") { "dx12" } else { "metal" };
     let output = Command::new(env!("CARGO_BIN_EXE_locally"))
-        .arg("info")
+        .args(["info", "--adapter", "any"])
         .env("WGPU_BACKEND", none)
         .output()
         .expect("the binary starts");

@@ -37,6 +37,24 @@ fn every_supported_model_agrees_with_keras() {
     });
 }
 
+/// The CPU executor as well, on one thread and on several, without a driver.
+#[test]
+fn every_supported_model_agrees_with_keras_on_the_cpu() {
+    let cases: Vec<_> = supported().into_iter().zip(["1", "3"].into_iter().cycle()).collect();
+    in_parallel(&cases, |(case, threads)| {
+        let folder = Folder::new();
+        let what = format!("{} on {threads} threads", case.name());
+        let (y, gradients) = (folder.join("y.npy"), folder.join("g.npz"));
+        let (model, x, dy) = (case.path("model"), case.path("x"), case.path("dy"));
+        let on = ["--adapter", "cpu", "--threads", threads];
+        succeeds(&locally!["run", on[0], on[1], on[2], on[3], &model, "--input", &x, "--output", &y]);
+        agree(&format!("y of {what}"), &npy(&y), &npy(&case.path("y")));
+        let given = ["--input", "--grad-output", "--output"];
+        succeeds(&locally!["grad", on[0], on[1], on[2], on[3], model, given[0], x, given[1], dy, given[2], &gradients]);
+        all_agree(&what, &npz(&gradients), &npz(&case.path("grads")));
+    });
+}
+
 /// Every model in every way, whole and in pieces of a sample or two, without a process for each.
 #[test]
 fn every_implementation_agrees_with_keras() {

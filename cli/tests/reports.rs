@@ -22,6 +22,13 @@ fn info_lists_adapters() {
     assert!(first["limits"]["max_storage_buffer_binding_size"].as_u64().is_some_and(|bytes| bytes >= 128 << 20));
     assert!(first["features"]["subgroup"].is_boolean());
 
+    // The CPU executor is there on every machine.
+    let (cpu, adapters) = adapters.split_last().expect("the CPU executor");
+    assert_eq!((&cpu["backend"], &cpu["default"]), (&Value::from("cpu"), &Value::from(false)));
+    let threads = json(&locally!["info", "--json", "--adapter", "cpu", "--threads", "5"]);
+    let chosen = threads["adapters"].as_array().and_then(|all| all.last()).expect("the CPU executor");
+    assert_eq!((&chosen["default"], &chosen["threads"]), (&Value::from(true), &Value::from(5)));
+
     // Any case, and part of the name, the backend or the driver.
     let last = adapters.last().expect("an adapter");
     for key in ["name", "backend", "driver"] {
@@ -100,7 +107,8 @@ fn verify_passes_here() {
         let report = json(&locally!["verify", case(name).path("model"), "--json"]);
         assert_eq!(report["passed"], true);
         let results = report["results"].as_array().expect("results");
-        assert_eq!(results.len(), 3 * case(name).layers().len());
+        // Three implementations and the CPU executor.
+        assert_eq!(results.len(), 4 * case(name).layers().len());
         for result in results {
             assert_eq!((&result["ran"], &result["passed"]), (&true.into(), &true.into()), "{name}");
             assert!(result["errors"]["output"].as_f64().is_some_and(|error| error <= 2e-5), "{name}");

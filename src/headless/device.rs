@@ -288,8 +288,7 @@ async fn proves(gpu: &Gpu, executor: &Executor) -> Result<()> {
     let (input_shape, output_shape) = (geometry.input_shape().to_vec(), geometry.output_shape());
     let kind = crate::model::Kind::Local { geometry, trainable: true };
     let layers = vec![crate::model::Layer { name: "known".into(), kind }];
-    let model =
-        Model { chain: Chain { inputs, layers }, parameters: parameters.into(), input_shape, output_shape };
+    let model = Model { chain: Chain { inputs, layers }, parameters: parameters.into(), input_shape, output_shape };
     let (x, dy) = (values(2 * inputs, 4), values(2 * outputs, 2));
     let cpu = Cpu { executor: executor.clone(), sample_budget: None, refused: None };
     let known = CpuModel::new(&cpu, &model)?;

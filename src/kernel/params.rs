@@ -185,7 +185,13 @@ impl Uniform {
     /// What it holds for a dispatch.
     #[must_use]
     pub fn bytes(&self, params: &Params) -> Vec<u8> {
-        self.0.iter().flat_map(|field| (field.bits)(params).to_le_bytes()).collect()
+        self.words(params).into_iter().flat_map(u32::to_le_bytes).collect()
+    }
+
+    /// The same as words, floats by their bits.
+    #[must_use]
+    pub fn words(&self, params: &Params) -> Vec<u32> {
+        self.0.iter().map(|field| (field.bits)(params)).collect()
     }
 }
 

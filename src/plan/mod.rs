@@ -18,6 +18,7 @@ mod strategy;
 mod tiles;
 mod tuned;
 mod weights;
+mod written;
 
 pub use crate::kernel::{TILE_SHAPES, TileShape};
 pub use cost::Estimate;
@@ -31,3 +32,6 @@ pub use program::{Memory, ProgramPlan};
 pub use strategy::{Form, Strategy};
 pub use tuned::{Choice, TuneKey, TuneTable, TunedOperation};
 pub use weights::{Chunk, cut};
+pub use written::{
+    WrittenBinding, WrittenBuffer, WrittenDispatch, WrittenPart, WrittenPlan, WrittenShader, WrittenType, WrittenUsage,
+};

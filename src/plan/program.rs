@@ -1,10 +1,10 @@
 //! Plans of whole programs, and the memory that a device needs for them.
 
-use super::{DeviceProfile, Dispatch, Estimate, Plan, PlanOptions, Planner, Resource, cut};
+use super::{Chunk, DeviceProfile, Dispatch, Estimate, Plan, PlanOptions, Planner, Resource, cut};
 use crate::config::WeightType;
 use crate::geometry::{Geometry, SparseIndex};
-use crate::kernel::tap_tables_length;
-use crate::ops::{Buffer, Operation, Usage};
+use crate::kernel::{tap_tables, tap_tables_length};
+use crate::ops::{Buffer, Operation, Shape, Usage};
 use crate::program::{Program, Scratch};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ pub struct ProgramPlan {
     pub plans: Vec<Plan>,
     /// Where the program's scratch lies.
     pub scratch: Scratch,
+    /// For each of the program's buffers how it is cut, where it holds weights; nothing for others.
+    pub cuts: Vec<Vec<Chunk>>,
     /// What it takes.
     pub memory: Memory,
 }
@@ -135,7 +137,8 @@ fn pieces(scratch: &Scratch, batch: u32) -> Vec<u64> {
     scratch.pieces.iter().map(|shape| WeightType::F32.bytes(shape.elements(batch))).collect()
 }
 
-fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Arc<Geometry>, Resource)> {
+/// The tap tables and sparse indices that plans bind, each with its layer and once.
+pub(super) fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Arc<Geometry>, Resource)> {
     let mut read: Vec<(&Arc<Geometry>, Resource)> = Vec::new();
     for (operation, plan) in program.operations.iter().zip(plans) {
         let Some(layer) = operation.layer() else { continue };
@@ -155,6 +158,14 @@ pub(crate) fn constant_bytes(layer: &Geometry, resource: Resource) -> u64 {
         _ => tap_tables_length(layer),
     };
     4 * words
+}
+
+/// What a layer's tap tables or sparse index hold.
+pub(super) fn constant_words(layer: &Geometry, resource: Resource) -> Vec<u32> {
+    match resource {
+        Resource::SparseIndex => SparseIndex::new(layer).data(),
+        _ => tap_tables(layer),
+    }
 }
 
 impl Planner<'_> {
@@ -217,7 +228,12 @@ impl Planner<'_> {
         let dispatches = plans.iter().map(|plan| plan.dispatches.len() as u64).sum::<u64>();
         // An empty plan has no uniform, but a buffer of no bytes can't be mapped.
         memory.uniforms = (profile.params_stride() * dispatches).max(4);
-        Ok(ProgramPlan { batch, plans, scratch, memory })
+        let cuts = program.buffers.iter().map(|buffer| match buffer.shape {
+            Shape::Weights { .. } | Shape::Connections { .. } => cut(&buffer.shape, profile),
+            Shape::Fixed(_) | Shape::Samples(_) => Ok(Vec::new()),
+        });
+        let cuts = cuts.collect::<Result<_>>()?;
+        Ok(ProgramPlan { batch, plans, scratch, cuts, memory })
     }
 
     /// An error about the rest of a budget, as one about all of it.

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `setup` | makes sure that there is a Vulkan adapter (Linux; Metal and DX12 come with the system) |
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
-//! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint`, on Linux `isa` |
+//! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint`, `page`, on Linux `isa` |
 //! | `audit` | what takes longer: features of their own, a rehearsal of `gpu-record` |
 //! | `wasm`  | builds the libraries for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
+//! | `page`  | runs plans written as JSON in a page of headless Chromium and compares with this crate's executor |
 //! | `gpu-record` | proves and measures the kernels on a machine, borrowed or one's own: docs/gpu-record.md |
 //! | `net`   | saves what must not change while code is moved, or compares with it: WGSL, plans, results |
 //! | `isa`   | compiles every shader variant for an AMD GPU that needn't be there: registers, spills, assembly |
@@ -24,17 +25,20 @@
 //!   standard library from source, in a target directory of its own.
 //! * `tint`: Chromium or Chrome (`$CHROMIUM` names one), Node.js and npm. `cargo xtask tint DIR` checks the
 //!   `variants.json` of `DIR` instead of making a new list from the library.
+//! * `page`: what `setup` and `tint` need.
 //! * `isa`: Linux, and Mesa's RADV, which Debian's `mesa-vulkan-drivers` has.
 //!
 //! `CARGO_TARGET_DIR` is respected throughout. There is no dependency but serde_json, so that the first use is quick.
 
 mod apt;
 mod audit;
+mod browser;
 mod demo;
 mod features;
 mod gpu_record;
 mod isa;
 mod net;
+mod page;
 mod setup;
 mod sh;
 mod test;
@@ -48,7 +52,7 @@ Usage: cargo xtask <command>
 
   setup         make sure of a Vulkan adapter (installs a software one on Debian and Ubuntu)
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
-  test [ARG…]   format, lints, docs, tests, wasm and tint; ARGs go to `cargo test` (--release, a name, …)
+  test [ARG…]   format, lints, docs, tests, wasm, tint, page; ARGs go to `cargo test` (--release, a name, …)
   audit         what takes too long for `test`: sets of features, a rehearsal of gpu-record
   wasm          build the libraries for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
@@ -56,6 +60,7 @@ Usage: cargo xtask <command>
                 what it brought (docs/gpu-record.md)
   net --save F  save every shader, plan and result in F; net --against F compares with it
   tint [DIR]    compile every shader variant (or those of DIR/variants.json) in headless Chromium
+  page          run plans written as JSON in headless Chromium and compare with this crate's executor
   help          this text
 ";
 
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
         ["wasm"] => wasm::wasm(),
         ["tint"] => tint::tint(None),
         ["tint", dir] => tint::tint(Some(dir)),
+        ["page"] => page::page(),
         ["gpu-record", rest @ ..] => gpu_record::gpu_record(rest),
         ["net", action @ ("--save" | "--against"), file] => net::net(action, file),
         ["isa", rest @ ..] => isa::isa(rest),

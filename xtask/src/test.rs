@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that a change must pass, cheapest first.
 
 use crate::sh::{self, Result};
-use crate::{features, isa, setup, tint, wasm};
+use crate::{features, isa, page, setup, tint, wasm};
 use std::io::Write as _;
 use std::process::Command;
 use std::time::Instant;
@@ -33,6 +33,7 @@ pub(crate) fn test(args: &[&str]) -> Result {
     })?;
     step("wasm", wasm::wasm)?;
     step("tint", || tint::tint(None))?;
+    step("page", page::page)?;
     if cfg!(target_os = "linux") {
         step("isa", || isa::isa(&[]))?;
     } else {

@@ -204,7 +204,11 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     for workload in &workloads {
         workload.geometry(locally_connected::Implementation::Auto, Dtype::F32)?;
     }
-    let gpu = device::open(common)?;
+    if device::is_cpu(common) {
+        return Err(Failure::request("`bench` measures adapters that run WGSL, not the CPU executor")
+            .with_help("`cargo bench --bench cpu --features cpu` in the repository measures the CPU executor"));
+    }
+    let gpu = device::open_gpu(common)?;
     let clock = Clock::new(&gpu, args.cache)?;
     let bar = progress(common, workloads.len() * distinct(&args.batch).len());
     let probe = Probe::new(&gpu, &clock, args.min_time.min(0.2));

@@ -18,13 +18,12 @@ pub(crate) fn grad(common: &Common, args: &Grad) -> Result<(), Failure> {
         arrays::read_samples(&args.grad_output, "the gradient of the output", &model.output_shape, batch)?;
 
     progress.set("opening the device");
-    let gpu = device::open(common)?;
+    let device = device::open(common)?;
     progress.set("sending the weights");
     let model = model.with_implementation(args.chain.implementation.implementation());
-    let loaded = block_on(model.upload(gpu.context()))?;
-    drop(model);
+    let loaded = block_on(device.upload(&model))?;
     progress.set(format!("running {} samples", batch.unwrap_or(0)));
-    let gradients = block_on(gpu.gradients(&loaded, &input.values, &grad_output.values))?;
+    let gradients = block_on(loaded.gradients(&input.values, &grad_output.values))?;
     progress.set("writing");
     let parameters = file.gradients(layer, &gradients.parameters)?;
     let named = parameters.iter().map(|(name, array)| (name.clone(), array.shape.clone(), array.values.as_slice()));

@@ -1,10 +1,10 @@
-//! `locally info`: the adapters of this machine.
+//! `locally info`: what models can run on here.
 
 use crate::args::{Common, Info};
 use crate::failure::Failure;
 use crate::format::{bytes, table};
 use crate::{device, output};
-use locally_connected::{DeviceProfile, Error, wgpu};
+use locally_connected::{DeviceProfile, wgpu};
 use serde_json::{Value, json};
 
 /// Features that the kernels can use where they are there.
@@ -16,21 +16,28 @@ const FEATURES: [(&str, wgpu::Features); 3] = [
 
 pub(crate) fn info(common: &Common, args: &Info) -> Result<(), Failure> {
     let (adapters, chosen) = device::choose(common)?;
-    let Some(chosen) = chosen else {
-        return Err(Error::NoAdapter("none found".into()).into());
-    };
+    let (threads, instructions) = device::cpu(common);
     if args.json {
-        let adapters: Vec<Value> =
-            adapters.iter().enumerate().map(|(i, adapter)| describe(adapter, i == chosen)).collect();
-        return output::print_json(&json!({ "adapters": adapters }));
+        let cpu = json!({
+            "name": "CPU executor",
+            "backend": device::CPU,
+            "driver": format!("{instructions:?}"),
+            "driver_info": "",
+            "device_type": "Cpu",
+            "default": chosen.is_none(),
+            "threads": threads,
+        });
+        let described = adapters.iter().enumerate().map(|(i, adapter)| describe(adapter, Some(i) == chosen));
+        return output::print_json(&json!({ "adapters": described.chain([cpu]).collect::<Vec<Value>>() }));
     }
+    let mark = |default: bool| if default { "*".to_owned() } else { String::new() };
     let mut table = table(["", "name", "backend", "driver", "kind", "binding", "buffer", "workgroups", "features"]);
     for (i, adapter) in adapters.iter().enumerate() {
         let (info, limits) = (adapter.get_info(), adapter.limits());
         let features: Vec<_> =
             FEATURES.iter().filter(|(_, f)| adapter.features().contains(*f)).map(|(name, _)| *name).collect();
         table.add_row([
-            if i == chosen { "*".to_owned() } else { String::new() },
+            mark(Some(i) == chosen),
             info.name.clone(),
             info.backend.to_string(),
             format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
@@ -41,6 +48,13 @@ pub(crate) fn info(common: &Common, args: &Info) -> Result<(), Failure> {
             features.join(", "),
         ]);
     }
+    table.add_row([
+        mark(chosen.is_none()),
+        "CPU executor".to_owned(),
+        device::CPU.to_owned(),
+        format!("{instructions:?}"),
+        format!("{threads} threads"),
+    ]);
     let how = if common.adapter.is_some() { "the one --adapter picks" } else { "the default" };
     output::print(&format!(
         "{table}\n* {how}\nbinding, buffer: the most bytes that a kernel sees at once, and that one buffer holds; \

@@ -24,7 +24,9 @@ pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
     let file = chain::open(&args.model)?;
     let (adapters, chosen) = device::choose(common)?;
-    let device = match chosen.and_then(|chosen| adapters.get(chosen)) {
+    // Plans are of adapters that run WGSL: without a GPU those of a software one, if there is one.
+    let software = || adapters.first().filter(|_| !device::is_cpu(common));
+    let device = match chosen.and_then(|chosen| adapters.get(chosen)).or_else(software) {
         Some(adapter) => {
             let info = adapter.get_info();
             let profile = DeviceProfile::new(&info, &adapter.limits());

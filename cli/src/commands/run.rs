@@ -15,12 +15,11 @@ pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
     let batch = input.shape.first().copied().unwrap_or(0);
 
     progress.set("opening the device");
-    let gpu = device::open(common)?;
+    let device = device::open(common)?;
     progress.set("sending the weights");
     let model = model.with_implementation(args.chain.implementation.implementation());
-    let loaded = block_on(model.upload(gpu.context()))?;
-    drop(model);
+    let loaded = block_on(device.upload(&model))?;
     progress.set(format!("running {batch} samples"));
-    let values = block_on(gpu.run(&loaded, &input.values))?;
-    Ok(npy::write_npy(&args.output, &arrays::batched(batch, loaded.output_shape()), &values)?)
+    let values = block_on(loaded.run(&input.values))?;
+    Ok(npy::write_npy(&args.output, &arrays::batched(batch, &model.output_shape), &values)?)
 }

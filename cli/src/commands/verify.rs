@@ -1,4 +1,4 @@
-//! `locally verify`: every implementation on this machine against the CPU reference.
+//! `locally verify`: every implementation on this machine, and the CPU executor, against the reference.
 
 mod expected;
 
@@ -8,7 +8,7 @@ use crate::format::table;
 use crate::progress::Progress;
 use crate::{chain, device, output};
 use expected::Expected;
-use locally_connected::headless::Gpu;
+use locally_connected::headless::{Cpu, Device, DeviceOptions};
 use locally_connected::model::{Model, names};
 use locally_connected::{Error, Implementation};
 use locally_connected_keras::{FileLayer, Local};
@@ -26,12 +26,18 @@ type Errors = [Option<f64>; 4];
 
 struct Row {
     layer: String,
-    implementation: Implementation,
+    /// None is the CPU executor.
+    implementation: Option<Implementation>,
     /// Or why it doesn't run here.
     errors: Result<Errors, Error>,
 }
 
 impl Row {
+    /// What ran, in a word.
+    fn name(&self) -> &'static str {
+        self.implementation.map_or(device::CPU, Implementation::name)
+    }
+
     fn worst(&self) -> Option<(&'static str, f64)> {
         let errors = self.errors.as_ref().ok()?;
         let named = RESULTS.iter().zip(errors).filter_map(|(name, error)| error.map(|error| (*name, error)));
@@ -61,23 +67,41 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
             args.model.display()
         )));
     }
-    let gpu = device::open(common)?;
+    let cpu = Device::Cpu(Cpu::new(&DeviceOptions { threads: common.threads, ..DeviceOptions::default() })?);
+    let gpu = match device::is_cpu(common) {
+        true => None,
+        false => match device::open_gpu(common) {
+            Ok(gpu) => Some(Device::Gpu(Box::new(gpu))),
+            // Where none was named the CPU executor will do.
+            Err(_) if common.adapter.is_none() && std::env::var_os("WGPU_ADAPTER_NAME").is_none() => None,
+            Err(error) => return Err(error),
+        },
+    };
     let mut rows = Vec::new();
     for (layer, local) in layers {
         progress.set(format!("{}: the reference", layer.name));
         let expected = Expected::new(local, args.batch)?;
         let model = chain::model(&file, Some(&layer.name))?;
-        for implementation in Implementation::ALL {
-            progress.set(format!("{}: {}", layer.name, implementation.name()));
-            let errors = match run(&gpu, &model, &layer.name, &expected, implementation) {
+        let ways = gpu.iter().flat_map(|gpu| Implementation::ALL.map(|implementation| (gpu, Some(implementation))));
+        for (device, implementation) in ways.chain([(&cpu, None)]) {
+            let mut row = Row { layer: layer.name.clone(), implementation, errors: Ok([None; 4]) };
+            progress.set(format!("{}: {}", layer.name, row.name()));
+            let model = match implementation {
+                Some(implementation) => &model.clone().with_implementation(implementation),
+                None => &model,
+            };
+            row.errors = match run(device, model, &layer.name, &expected) {
                 Err(error) if is_refusal(error.cause()) => Err(error.cause().clone()),
                 other => Ok(other?),
             };
-            rows.push(Row { layer: layer.name.clone(), implementation, errors });
+            rows.push(row);
         }
     }
     drop(progress);
-    let adapter = device::describe(&gpu.adapter().get_info());
+    let adapter = match &gpu {
+        Some(Device::Gpu(gpu)) => device::describe(&gpu.adapter().get_info()),
+        _ => device::describe_cpu(common),
+    };
     if args.json {
         output::print_json(&to_json(args, &adapter, &rows))?;
     } else {
@@ -86,16 +110,10 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     verdict(&rows)
 }
 
-fn run(
-    gpu: &Gpu,
-    model: &Model,
-    layer: &str,
-    expected: &Expected,
-    implementation: Implementation,
-) -> Result<Errors, Error> {
-    let loaded = block_on(model.clone().with_implementation(implementation).upload(gpu.context()))?;
-    let output = block_on(gpu.run(&loaded, &expected.input))?;
-    let gradients = block_on(gpu.gradients(&loaded, &expected.input, &expected.grad_output))?;
+fn run(device: &Device, model: &Model, layer: &str, expected: &Expected) -> Result<Errors, Error> {
+    let loaded = block_on(device.upload(model))?;
+    let output = block_on(loaded.run(&expected.input))?;
+    let gradients = block_on(loaded.gradients(&expected.input, &expected.grad_output))?;
     let Some(grad_weights) = gradients.parameters.get(&names::grad_weights(layer)) else {
         return Err(Error::Missing { what: "the layer's gradients", why: "they are compared" });
     };
@@ -119,9 +137,12 @@ fn verdict(rows: &[Row]) -> Result<(), Failure> {
     if let Some((row, (what, error))) = failed.max_by(|a, b| a.1.1.total_cmp(&b.1.1)) {
         let what = if what == "output" { "the output".to_owned() } else { format!("the gradient of the {what}") };
         return Err(Failure::machine(format!(
-            "{what} of layer {:?} by implementation {} is off by {error:.1e} of the largest value, over {TOLERANCE:e}",
+            "{what} of layer {:?} by {} is off by {error:.1e} of the largest value, over {TOLERANCE:e}",
             row.layer,
-            row.implementation.name(),
+            match row.implementation {
+                Some(implementation) => format!("implementation {}", implementation.name()),
+                None => "the CPU executor".to_owned(),
+            },
         ))
         .with_help("the kernels or the GPU's driver compute wrongly here; `--adapter` tries another one"));
     }
@@ -139,7 +160,10 @@ fn to_text(args: &Verify, adapter: &str, rows: &[Row]) -> String {
     for row in rows {
         let mut cells = vec![
             row.layer.clone(),
-            format!("{} {}", number(row.implementation).unwrap_or(0), row.implementation.name()),
+            match row.implementation.and_then(number) {
+                Some(number) => format!("{number} {}", row.name()),
+                None => row.name().to_owned(),
+            },
         ];
         match &row.errors {
             Ok(errors) => {
@@ -174,8 +198,9 @@ fn to_json(args: &Verify, adapter: &str, rows: &[Row]) -> Value {
             });
             json!({
                 "layer": row.layer,
-                "implementation": number(row.implementation),
-                "name": row.implementation.name(),
+                // None is the CPU executor.
+                "implementation": row.implementation.and_then(number),
+                "name": row.name(),
                 "ran": row.errors.is_ok(),
                 "errors": errors,
                 "passed": row.errors.is_ok().then(|| row.passed()),

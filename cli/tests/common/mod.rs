@@ -20,15 +20,28 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// As `locally grad` must agree with Keras: in parts of the largest value.
 pub const TOLERANCE: f64 = 2e-5;
 
+/// The first adapter that runs WGSL, which the tests run on unless they name another one.
+static ADAPTER: LazyLock<String> = LazyLock::new(|| {
+    if let Ok(named) = std::env::var("WGPU_ADAPTER_NAME") {
+        return named;
+    }
+    let info =
+        Command::new(env!("CARGO_BIN_EXE_locally")).args(["info", "--json"]).output().expect("the binary starts");
+    let info: Value = serde_json::from_slice(&info.stdout).expect("JSON");
+    info["adapters"][0]["name"].as_str().expect("tests need an adapter").to_owned()
+});
+
 /// Runs the command.
 pub fn locally<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     Command::new(env!("CARGO_BIN_EXE_locally"))
         .args(arguments)
+        .env("WGPU_ADAPTER_NAME", ADAPTER.as_str())
         // What the drivers print where it is missing must not look like our errors.
         .env_remove("XDG_RUNTIME_DIR")
         .output()

@@ -1,0 +1,385 @@
+//! Programs with their plans as data that any WebGPU code can run: buffers, shaders and dispatches, every size said.
+
+use super::program::{constant_words, constants};
+use super::{Chunk, Dispatch, Memory, ProgramPlan, Resource};
+use crate::config::WeightType;
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Uniform, Variant};
+use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
+use crate::program::Program;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Most that JSON's numbers are exact to wherever they are 64-bit floats, as in JavaScript.
+const MOST_EXACT: u64 = (1 << 53) - 1;
+
+/// A program with its plan, for code that knows WebGPU and nothing of this crate: make the buffers, upload what is given,
+/// make a pipeline of each shader, record the dispatches in order into one compute pass. `web/run_plan.js` is such code.
+///
+/// It holds for a batch, and for devices with at least the limits and at most the alignments of the profile that it was
+/// planned for. Places count from 0. All numbers are exact as 64-bit floats. Written by serde (feature `serde`) it is JSON
+/// of these names.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct WrittenPlan {
+    /// [`WrittenPlan::VERSION`] of the crate that wrote it; a reader refuses any that it doesn't know.
+    pub version: u32,
+    /// Samples.
+    pub batch: u32,
+    /// All that the dispatches bind, each a storage buffer of its own: WebGPU refuses a dispatch that reads and writes one.
+    pub buffers: Vec<WrittenBuffer>,
+    /// Each once.
+    pub shaders: Vec<WrittenShader>,
+    /// In order; each may read what those before it wrote.
+    pub dispatches: Vec<WrittenDispatch>,
+}
+
+/// What a buffer of a [`WrittenPlan`] is to those who run it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum WrittenUsage {
+    /// Given with every run.
+    Input,
+    /// What a run is for.
+    Output,
+    /// Of the model: given once, and the same in all of its programs under the same name.
+    Parameter,
+    /// The gradient of a parameter; an [accumulating](Program::accumulating) program adds to what it holds.
+    Gradient,
+    /// Between dispatches; its contents are nobody's.
+    Scratch,
+    /// Given by [`WrittenBuffer::words`], and the same in all of a model's programs under the same name.
+    Constant,
+}
+
+/// How a buffer's elements are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum WrittenType {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, the first of two in a word's lower half.
+    F16,
+    /// 32-bit unsigned integers.
+    U32,
+}
+
+/// A buffer of a [`WrittenPlan`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct WrittenBuffer {
+    /// The program's name of it, which only the buffers of one array that is cut have in common; what isn't the program's
+    /// is named for those who debug.
+    pub name: String,
+    /// What it is.
+    pub usage: WrittenUsage,
+    /// How its elements are stored.
+    pub dtype: WrittenType,
+    /// Elements that it holds.
+    pub elements: u64,
+    /// Its size in bytes: a whole number of words and at least one, so that it may have more than its elements.
+    pub bytes: u64,
+    /// Of weights and their gradients, which part of the array it holds; none is all of it, in order.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub part: Option<WrittenPart>,
+    /// A constant's contents; nothing for others.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub words: Vec<u32>,
+}
+
+/// The part of an array of weights, `[all entries][all filters]` in canonical order, that a buffer holds as
+/// `[entries][filters]`: its element `e * filters + f` is the array's `(first_entry + e) * all_filters + first_filter + f`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct WrittenPart {
+    /// First entry of the array.
+    pub first_entry: u64,
+    /// Number of entries.
+    pub entries: u64,
+    /// First filter of each entry.
+    pub first_filter: u32,
+    /// Number of filters of each entry.
+    pub filters: u32,
+    /// Filters of an entry of the whole array.
+    pub all_filters: u64,
+}
+
+/// A shader of a [`WrittenPlan`]: what a compute pipeline is made of, bind group 0 being all that it binds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct WrittenShader {
+    /// For labels; unique in the plan.
+    pub name: String,
+    /// The whole WGSL. It asks for no feature of the device's.
+    pub wgsl: String,
+    /// Its entry point.
+    pub entry_point: String,
+    /// The storage bindings 1, 2, …; binding 0 is the uniform.
+    pub bindings: Vec<Access>,
+}
+
+/// A dispatch of a [`WrittenPlan`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct WrittenDispatch {
+    /// Place in [`WrittenPlan::shaders`].
+    pub shader: u32,
+    /// Binding 0: the words of the uniform, floats by their bits.
+    pub uniform: Vec<u32>,
+    /// Bindings 1, 2, ….
+    pub bindings: Vec<WrittenBinding>,
+    /// Workgroups along x, y, z.
+    pub workgroups: [u32; 3],
+}
+
+/// A range of a buffer that a dispatch binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct WrittenBinding {
+    /// Place in [`WrittenPlan::buffers`].
+    pub buffer: u32,
+    /// First byte, aligned as the profile asks for.
+    pub offset: u64,
+    /// Number of bytes.
+    pub size: u64,
+}
+
+impl WrittenPlan {
+    /// What is written now. It changes with whatever a reader must know.
+    pub const VERSION: u32 = 1;
+}
+
+impl ProgramPlan {
+    /// This plan of `program` as data that can be written down and run elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Program`] and [`Error::Range`] where this is no plan of that program; [`Error::Limit`] where a number is over
+    /// 2⁵³, to which JSON's numbers are exact; [`Error::Shader`].
+    pub fn written(&self, program: &Program) -> Result<WrittenPlan> {
+        let counts = |operations: usize, buffers: usize| format!("{operations} operations and {buffers} buffers");
+        let (own, given) =
+            (counts(self.plans.len(), self.cuts.len()), counts(program.operations.len(), program.buffers.len()));
+        if own != given {
+            return Err(Error::Program { what: given, why: "the plan is of another program" });
+        }
+        let written = WrittenPlan {
+            version: WrittenPlan::VERSION,
+            batch: self.batch,
+            buffers: Vec::new(),
+            shaders: Vec::new(),
+            dispatches: Vec::new(),
+        };
+        let mut writer = Writer { written, places: BTreeMap::new(), constants: Vec::new(), shaders: BTreeMap::new() };
+        writer.buffers(self, program)?;
+        writer.check_memory(self.memory)?;
+        for (plan, operation) in self.plans.iter().zip(&program.operations) {
+            for dispatch in &plan.dispatches {
+                writer.dispatch(dispatch, operation.layer())?;
+            }
+        }
+        Ok(writer.written)
+    }
+}
+
+fn missing(what: String) -> Error {
+    Error::Program { what, why: "it isn't there" }
+}
+
+/// Refuses a number that JSON might change.
+fn exact(name: &str, number: u64, unit: &'static str) -> Result<()> {
+    if number <= MOST_EXACT {
+        return Ok(());
+    }
+    let (what, limit) = (format!("buffer {name:?} of a written plan"), MOST_EXACT);
+    Err(Error::Limit { what, needed: number, unit, limit, name: "what JSON's numbers are exact to" })
+}
+
+/// A plan while it is written.
+struct Writer<'p> {
+    written: WrittenPlan,
+    /// Where what a dispatch binds lies among the buffers: all but constants, which are of a layer, too.
+    places: BTreeMap<Resource, u32>,
+    constants: Vec<PlacedConstant<'p>>,
+    shaders: BTreeMap<Variant, PlacedShader>,
+}
+
+/// A constant of a layer, and its place among the buffers.
+struct PlacedConstant<'p> {
+    layer: &'p Arc<Geometry>,
+    resource: Resource,
+    place: u32,
+}
+
+/// A shader's place among the shaders, and the uniform that it reads.
+struct PlacedShader {
+    place: u32,
+    uniform: Uniform,
+}
+
+impl<'p> Writer<'p> {
+    /// All buffers, shared as executors share them: the program's own, the pieces of its scratch, the operations' scratch,
+    /// and of each layer's constants those that are read.
+    fn buffers(&mut self, plan: &ProgramPlan, program: &'p Program) -> Result<()> {
+        for ((buffer, chunks), id) in program.buffers.iter().zip(&plan.cuts).zip((0..).map(BufferId)) {
+            let usage = match buffer.usage {
+                Usage::Input => WrittenUsage::Input,
+                Usage::Output => WrittenUsage::Output,
+                Usage::Parameter => WrittenUsage::Parameter,
+                Usage::Gradient => WrittenUsage::Gradient,
+                Usage::Scratch => continue,
+            };
+            let whole = self.whole(buffer, usage, plan.batch)?;
+            self.of_program(buffer, whole, chunks, id)?;
+        }
+        let mut pieces = Vec::new();
+        for (bytes, index) in plan.pieces().into_iter().zip(0..) {
+            pieces.push(self.scratch(format!("between_operations/{index}"), bytes)?);
+        }
+        for (piece, id) in plan.scratch.of_buffer.iter().zip((0..).map(BufferId)) {
+            if let Some(&place) = piece.and_then(|piece| pieces.get(piece)) {
+                self.places.insert(Resource::Buffer(id), place);
+            }
+        }
+        for (resource, bytes) in plan.own_scratch() {
+            let name = if resource == Resource::DenseMatrix { "dense_matrix" } else { "sample_sums" };
+            let place = self.scratch(format!("within_operations/{name}"), bytes)?;
+            self.places.insert(resource, place);
+        }
+        for (layer, resource) in constants(program, &plan.plans) {
+            let of_layer = |operation: &&Operation| operation.layer().is_some_and(|other| other.connects_as(layer));
+            let operation = program.operations.iter().find(of_layer);
+            let owner = operation.and_then(|operation| program.layer_of(operation));
+            let name = if resource == Resource::SparseIndex { "sparse_index" } else { "tap_tables" };
+            let words = constant_words(layer, resource);
+            let place = self.add(WrittenBuffer {
+                name: owner.map_or(name.to_owned(), |owner| format!("{owner}/{name}")),
+                usage: WrittenUsage::Constant,
+                dtype: WrittenType::U32,
+                elements: words.len() as u64,
+                bytes: 4 * words.len() as u64,
+                part: None,
+                words,
+            })?;
+            self.constants.push(PlacedConstant { layer, resource, place });
+        }
+        Ok(())
+    }
+
+    /// A program's buffer as it is before it is cut.
+    fn whole(&self, buffer: &Buffer, usage: WrittenUsage, batch: u32) -> Result<WrittenBuffer> {
+        let dtype = match buffer.dtype {
+            WeightType::F32 => WrittenType::F32,
+            WeightType::F16 => WrittenType::F16,
+        };
+        let (name, elements, bytes) = (buffer.name.clone(), buffer.shape.elements(batch), buffer.bytes(batch));
+        exact(&name, elements, "elements")?;
+        Ok(WrittenBuffer { name, usage, dtype, elements, bytes, part: None, words: Vec::new() })
+    }
+
+    /// Adds a program's buffer, or those that weights are cut into.
+    fn of_program(&mut self, buffer: &Buffer, whole: WrittenBuffer, chunks: &[Chunk], id: BufferId) -> Result<()> {
+        let (Shape::Weights { filters: all_filters, .. } | Shape::Connections { filters: all_filters, .. }) =
+            buffer.shape
+        else {
+            let place = self.add(whole)?;
+            self.places.insert(Resource::Buffer(id), place);
+            return Ok(());
+        };
+        for (chunk, index) in chunks.iter().zip(0..) {
+            let (elements, bytes) = (chunk.len(), chunk.bytes(buffer.dtype));
+            let &Chunk { first_entry, entries, first_filter, filters, .. } = chunk;
+            let part = Some(WrittenPart { first_entry, entries, first_filter, filters, all_filters });
+            let place = self.add(WrittenBuffer { elements, bytes, part, ..whole.clone() })?;
+            self.places.insert(Resource::Chunk(id, index), place);
+        }
+        Ok(())
+    }
+
+    /// Refuses a program that takes other memory than what was planned.
+    fn check_memory(&self, planned: Memory) -> Result<()> {
+        let bytes = |usage| {
+            let buffers = self.written.buffers.iter().filter(|buffer| buffer.usage == usage);
+            buffers.fold(0, |sum: u64, buffer| sum.saturating_add(buffer.bytes))
+        };
+        let found = Memory {
+            operands: bytes(WrittenUsage::Input).saturating_add(bytes(WrittenUsage::Output)),
+            parameters: bytes(WrittenUsage::Parameter),
+            gradients: bytes(WrittenUsage::Gradient),
+            constants: bytes(WrittenUsage::Constant),
+            scratch: bytes(WrittenUsage::Scratch),
+            uniforms: planned.uniforms,
+        };
+        if found == planned {
+            return Ok(());
+        }
+        let what = format!("{} bytes instead of {}", found.total(), planned.total());
+        Err(Error::Program { what, why: "the plan is of another program" })
+    }
+
+    fn scratch(&mut self, name: String, bytes: u64) -> Result<u32> {
+        let (usage, dtype, elements) = (WrittenUsage::Scratch, WrittenType::F32, bytes / 4);
+        self.add(WrittenBuffer { name, usage, dtype, elements, bytes, part: None, words: Vec::new() })
+    }
+
+    fn add(&mut self, buffer: WrittenBuffer) -> Result<u32> {
+        exact(&buffer.name, buffer.bytes, "bytes")?;
+        self.written.buffers.push(buffer);
+        Ok(self.written.buffers.len() as u32 - 1)
+    }
+
+    fn dispatch(&mut self, dispatch: &Dispatch, layer: Option<&Arc<Geometry>>) -> Result<()> {
+        let Dispatch { variant, bindings, params, workgroups } = dispatch;
+        let mut bound = Vec::with_capacity(bindings.len());
+        for slice in bindings {
+            let place = self.place(slice.resource, layer).ok_or_else(|| missing(format!("{:?}", slice.resource)))?;
+            let (whole, offset) = (self.written.buffers[place as usize].bytes, slice.offset);
+            let size = slice.size.map_or(whole.saturating_sub(offset), |size| size.get());
+            if offset.saturating_add(size) > whole {
+                return Err(Error::Range { what: "a binding of the plan", offset, size, buffer: whole });
+            }
+            bound.push(WrittenBinding { buffer: place, offset, size });
+        }
+        let shader = self.shader(*variant)?;
+        let (place, uniform) = (shader.place, shader.uniform.words(params));
+        let written = WrittenDispatch { shader: place, uniform, bindings: bound, workgroups: *workgroups };
+        self.written.dispatches.push(written);
+        Ok(())
+    }
+
+    fn place(&self, resource: Resource, layer: Option<&Arc<Geometry>>) -> Option<u32> {
+        match resource {
+            Resource::Tables | Resource::SparseIndex => {
+                let layer = layer?;
+                let mut constants = self.constants.iter();
+                let found = constants.find(|other| other.resource == resource && other.layer.connects_as(layer));
+                found.map(|constant| constant.place)
+            }
+            _ => self.places.get(&resource).copied(),
+        }
+    }
+
+    fn shader(&mut self, variant: Variant) -> Result<&PlacedShader> {
+        let place = match self.shaders.entry(variant) {
+            std::collections::btree_map::Entry::Occupied(known) => return Ok(known.into_mut()),
+            std::collections::btree_map::Entry::Vacant(place) => place,
+        };
+        let shader = variant.shader()?;
+        self.written.shaders.push(WrittenShader {
+            name: variant.name(),
+            wgsl: shader.wgsl,
+            entry_point: "main".to_owned(),
+            bindings: variant.info().bindings.to_vec(),
+        });
+        let last = self.written.shaders.len() as u32 - 1;
+        Ok(place.insert(PlacedShader { place: last, uniform: shader.uniform }))
+    }
+}

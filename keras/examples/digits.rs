@@ -1,8 +1,10 @@
-//! Runs the committed Keras model on the best adapter and compares with Keras's own predictions.
+//! Runs the committed Keras model on the host's own threads and, where there is one, on the best adapter, and compares with
+//! Keras's own predictions.
 //!
 //! `cargo run --release --package locally-connected-keras --example digits`
 
-use locally_connected::headless::Gpu;
+use locally_connected::headless::{Cpu, Device, DeviceOptions, Gpu};
+use locally_connected::model::Model;
 use locally_connected_keras::{Error, ModelFile, npy};
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,30 +19,56 @@ fn correct(predictions: &[f32], labels: &[f32]) -> usize {
     predictions.chunks(classes.max(1)).zip(labels).filter(|(row, label)| best(row) == Some(**label)).count()
 }
 
-async fn digits() -> Result<bool, Error> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/digits");
-    let read = |name: &str| npy::read_npy(folder.join(name));
-    let file = ModelFile::read(folder.join("digits.h5"))?;
-    let (images, labels, keras) = (read("x_test.npy")?, read("y_test.npy")?.values, read("predictions.npy")?.values);
-
-    let gpu = Gpu::new().await?;
-    let info = gpu.adapter().get_info();
-    println!("adapter: {} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info);
-    println!("model:   digits.h5, {} layers, trained and saved by Keras {}", file.layers.len(), file.keras_version());
-
-    let model = file.model(None)?.upload(gpu.context()).await?;
-    let ours = gpu.run(&model, &images.values).await?;
+/// How far off a device's predictions are, in a line; whether they are Keras's.
+async fn compare(device: &Device, name: &str, model: &Model, given: &Given) -> Result<bool, Error> {
+    let ours = device.upload(model).await?.run(&given.images).await?;
     let difference = ours
         .iter()
-        .zip(&keras)
+        .zip(&given.keras)
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, |a: f32, b| if b > a || b.is_nan() { b } else { a });
-    let (our_hits, keras_hits, samples) = (correct(&ours, &labels), correct(&keras, &labels), labels.len());
-    let percent = |hits: usize| 100.0 * hits as f64 / samples.max(1) as f64;
-    println!("ours:    {our_hits} of {samples} digits right, {:.2} %", percent(our_hits));
-    println!("Keras's: {keras_hits} of {samples} digits right, {:.2} %", percent(keras_hits));
-    println!("largest difference between the predictions: {difference:.1e} (at most {TOLERANCE:e})");
-    Ok(ours.len() == keras.len() && our_hits == keras_hits && difference <= TOLERANCE)
+    let (hits, samples) = (correct(&ours, &given.labels), given.labels.len());
+    println!(
+        "{name}:\n  {hits} of {samples} digits right, {:.2} %; largest difference to Keras's predictions {difference:.1e} \
+         (at most {TOLERANCE:e})",
+        percent(hits, samples)
+    );
+    Ok(ours.len() == given.keras.len() && hits == correct(&given.keras, &given.labels) && difference <= TOLERANCE)
+}
+
+fn percent(hits: usize, samples: usize) -> f64 {
+    100.0 * hits as f64 / samples.max(1) as f64
+}
+
+/// What the model is given, and what Keras made of it.
+struct Given {
+    images: Vec<f32>,
+    labels: Vec<f32>,
+    keras: Vec<f32>,
+}
+
+async fn digits() -> Result<bool, Error> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/digits");
+    let read = |name: &str| Ok::<_, Error>(npy::read_npy(folder.join(name))?.values);
+    let file = ModelFile::read(folder.join("digits.h5"))?;
+    let given = Given { images: read("x_test.npy")?, labels: read("y_test.npy")?, keras: read("predictions.npy")? };
+    let (hits, samples) = (correct(&given.keras, &given.labels), given.labels.len());
+    println!("digits.h5, {} layers, trained and saved by Keras {}", file.layers.len(), file.keras_version());
+    println!("Keras itself:\n  {hits} of {samples} digits right, {:.2} %", percent(hits, samples));
+
+    let model = file.model(None)?;
+    let cpu = Cpu::new(&DeviceOptions::default())?;
+    let name = format!("the CPU executor ({} threads, {:?})", cpu.executor().threads().count(), cpu.instructions());
+    let mut same = compare(&Device::Cpu(cpu), &name, &model, &given).await?;
+    match Gpu::new().await {
+        Ok(gpu) => {
+            let info = gpu.adapter().get_info();
+            let name = format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info);
+            same &= compare(&Device::Gpu(Box::new(gpu)), &name, &model, &given).await?;
+        }
+        Err(error) => println!("no GPU: {error}"),
+    }
+    Ok(same)
 }
 
 fn main() -> ExitCode {

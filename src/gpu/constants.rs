@@ -3,9 +3,8 @@
 use super::tensor::buffer;
 use super::{Context, scoped};
 use crate::Result;
-use crate::geometry::{Geometry, SparseIndex};
-use crate::kernel::tap_tables;
-use crate::plan::{Resource, constant_bytes};
+use crate::geometry::Geometry;
+use crate::plan::{Resource, constant_words};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Tap tables and sparse indices, made when a program is first bound that needs them.
@@ -47,12 +46,12 @@ impl Constants {
         if let Some(buffer) = self.find(layer, resource) {
             return Ok(buffer);
         }
-        let (label, data) = match resource {
-            Resource::SparseIndex => ("locally-connected sparse index", SparseIndex::new(layer).data()),
-            _ => ("locally-connected tap tables", tap_tables(layer)),
+        let label = match resource {
+            Resource::SparseIndex => "locally-connected sparse index",
+            _ => "locally-connected tap tables",
         };
-        let device = context.device();
-        let (made, caught) = scoped(device, || buffer(device, label, constant_bytes(layer, resource)));
+        let (device, data) = (context.device(), constant_words(layer, resource));
+        let (made, caught) = scoped(device, || buffer(device, label, 4 * data.len() as u64));
         caught.await?;
         context.queue().write_buffer(&made, 0, bytemuck::cast_slice(&data));
         let mut all = self.lock();

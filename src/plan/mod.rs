@@ -27,7 +27,7 @@ use planner::Samples;
 pub use planner::{PlanOptions, Planner};
 pub use profile::DeviceProfile;
 #[cfg(feature = "gpu")]
-pub(crate) use program::constant_bytes;
+pub(crate) use program::constant_words;
 pub use program::{Memory, ProgramPlan};
 pub use strategy::{Form, Strategy};
 pub use tuned::{Choice, TuneKey, TuneTable, TunedOperation};

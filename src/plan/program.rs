@@ -152,7 +152,7 @@ pub(super) fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Ar
 }
 
 /// Bytes of a layer's tap tables or sparse index.
-pub(crate) fn constant_bytes(layer: &Geometry, resource: Resource) -> u64 {
+fn constant_bytes(layer: &Geometry, resource: Resource) -> u64 {
     let words = match resource {
         Resource::SparseIndex => SparseIndex::len_of(layer),
         _ => tap_tables_length(layer),
@@ -161,7 +161,7 @@ pub(crate) fn constant_bytes(layer: &Geometry, resource: Resource) -> u64 {
 }
 
 /// What a layer's tap tables or sparse index hold.
-pub(super) fn constant_words(layer: &Geometry, resource: Resource) -> Vec<u32> {
+pub(crate) fn constant_words(layer: &Geometry, resource: Resource) -> Vec<u32> {
     match resource {
         Resource::SparseIndex => SparseIndex::new(layer).data(),
         _ => tap_tables(layer),

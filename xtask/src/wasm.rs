@@ -7,8 +7,12 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Libraries, with sets of features.
-const LIBRARIES: [(&str, &str); 3] =
-    [("locally-connected", ""), ("locally-connected", "headless,serde"), ("locally-connected-keras", "")];
+const LIBRARIES: [(&str, &str); 4] = [
+    ("locally-connected", ""),
+    ("locally-connected", "headless,serde"),
+    ("locally-connected", "cpu"),
+    ("locally-connected-keras", ""),
+];
 
 /// Builds with rustup's target where it can be had, else with Debian's `rustc-web`.
 pub(crate) fn wasm() -> Result {
@@ -28,7 +32,8 @@ pub(crate) fn wasm() -> Result {
         // It only has to build: our dev profile optimises dependencies for the sake of the tests.
         cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
         cargo.args(["--no-default-features", "--features", features]);
-        sh::run(cargo.args(["--", "-D", "warnings"]))?;
+        // The CPU executor's vectors; browsers have had them for years.
+        sh::run(cargo.args(["--", "-D", "warnings", "-C", "target-feature=+simd128"]))?;
     }
     println!("wasm: the libraries build for {TARGET}");
     Ok(())

@@ -184,7 +184,7 @@ impl Program {
     }
 
     /// Bytes of a sample of each of its buffers that grow with the batch, scratch as it is shared.
-    pub(crate) fn sample_sizes(&self) -> impl Iterator<Item = u64> {
+    pub fn sample_sizes(&self) -> impl Iterator<Item = u64> {
         let kept =
             self.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| buffer.shape.clone());
         kept.chain(self.scratch().pieces).filter_map(|shape| match shape {
@@ -194,7 +194,8 @@ impl Program {
     }
 
     /// Samples whose values take about so many bytes; one at least.
-    pub(crate) fn samples_within(&self, budget: u64) -> usize {
+    #[must_use]
+    pub fn samples_within(&self, budget: u64) -> usize {
         let all = self.sample_sizes().fold(0, u64::saturating_add);
         // A batch is a u32, and one sample must do.
         (budget / all.max(1)).clamp(1, 1 << 30) as usize

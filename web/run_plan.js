@@ -23,7 +23,10 @@ async function scoped(device, what, action) {
     for (const _ of SCOPES) caught.push(device.popErrorScope());
   }
   const error = (await Promise.all(caught)).find((error) => error !== null);
-  if (error) throw new Error(`${what}: ${error.message}`);
+  if (error) {
+    made?.destroy?.();
+    throw new Error(`${what}: ${error.message}`);
+  }
   return made;
 }
 
@@ -51,6 +54,8 @@ const placeOf = (part, i) => (part === undefined ? i
 export class BoundPlan {
   static async create(device, plan) {
     if (plan.version !== VERSION) throw new Error(`a plan of version ${plan.version}, but this runs version ${VERSION}`);
+    const missing = plan.buffers.find(({ dtype }) => ARRAYS[dtype] === undefined);
+    if (missing) throw new Error(`${missing.name} is of ${missing.dtype}, for which this browser has no array`);
     const shaders = await Promise.all(plan.shaders.map((shader) => compile(device, shader)));
     return scoped(device, 'buffers and bind groups', () => new BoundPlan(device, plan, shaders));
   }

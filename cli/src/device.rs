@@ -3,8 +3,8 @@
 use crate::args::Common;
 use crate::failure::Failure;
 use locally_connected::cpu::Instructions;
-use locally_connected::headless::{self, Device, DeviceOptions, Gpu, GpuOptions};
-use locally_connected::wgpu;
+use locally_connected::headless::{self, Cpu, Device, DeviceOptions, Gpu, GpuOptions};
+use locally_connected::{Error, wgpu};
 use pollster::block_on;
 
 /// What names the CPU executor.
@@ -12,8 +12,7 @@ pub(crate) const CPU: &str = "cpu";
 
 /// What the user asked for, or the best there is; says in a line where a GPU was refused.
 pub(crate) fn open(common: &Common) -> Result<Device, Failure> {
-    let (adapter, threads) = (common.adapter.clone(), common.threads);
-    let device = block_on(Device::open(&DeviceOptions { adapter, threads, ..DeviceOptions::default() }))?;
+    let device = block_on(Device::open(&options(common)))?;
     if let Device::Cpu(cpu) = &device
         && let Some(why) = cpu.refused()
     {
@@ -22,17 +21,21 @@ pub(crate) fn open(common: &Common) -> Result<Device, Failure> {
     Ok(device)
 }
 
+/// What the user asks for.
+pub(crate) fn options(common: &Common) -> DeviceOptions {
+    let (adapter, threads) = (common.adapter.clone(), common.threads);
+    DeviceOptions { adapter, threads, ..DeviceOptions::default() }
+}
+
 /// The adapter that runs WGSL: the one that the user asked for, or the best one, software adapters among them.
-pub(crate) fn open_gpu(common: &Common) -> Result<Gpu, Failure> {
+pub(crate) fn open_gpu(common: &Common) -> Result<Gpu, Error> {
     let options = GpuOptions { adapter: common.adapter.clone(), ..GpuOptions::default() };
-    Ok(block_on(Gpu::with_options(&options))?)
+    block_on(Gpu::with_options(&options))
 }
 
 /// Whether the user asked for the CPU executor.
 pub(crate) fn is_cpu(common: &Common) -> bool {
-    let environment = std::env::var("WGPU_ADAPTER_NAME").ok();
-    let wanted = common.adapter.as_deref().or(environment.as_deref());
-    wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(CPU))
+    headless::wanted(common.adapter.as_deref()).is_some_and(|wanted| wanted.eq_ignore_ascii_case(CPU))
 }
 
 /// All adapters and the position of the one that would be opened; none where the CPU executor would be.
@@ -46,9 +49,8 @@ pub(crate) fn choose(common: &Common) -> Result<(Vec<wgpu::Adapter>, Option<usiz
     if is_cpu(common) {
         return Ok((adapters, None));
     }
-    let environment = std::env::var("WGPU_ADAPTER_NAME").ok();
-    let chosen = match common.adapter.as_deref().or(environment.as_deref()) {
-        Some(wanted) => Some(headless::pick(&adapters, Some(wanted))?),
+    let chosen = match headless::wanted(common.adapter.as_deref()) {
+        Some(wanted) => Some(headless::pick(&adapters, Some(&wanted))?),
         None => adapters.iter().position(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu),
     };
     Ok((adapters, chosen))
@@ -66,12 +68,15 @@ pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
 /// The CPU executor on one line.
 pub(crate) fn describe_cpu(common: &Common) -> String {
     let (threads, instructions) = cpu(common);
-    let s = if threads == 1 { "" } else { "s" };
-    format!("CPU executor ({threads} thread{s}, {instructions:?})")
+    format!("CPU executor ({}, {instructions:?})", count(threads))
+}
+
+/// `1 thread`, `2 threads`.
+pub(crate) fn count(threads: usize) -> String {
+    format!("{threads} thread{}", if threads == 1 { "" } else { "s" })
 }
 
 /// The CPU executor's threads and instructions.
 pub(crate) fn cpu(common: &Common) -> (usize, Instructions) {
-    let default = || locally_connected::cpu::Threads::current_pool().count();
-    (common.threads.map_or_else(default, std::num::NonZeroUsize::get), Instructions::best())
+    (Cpu::threads(&options(common)).get(), Instructions::best())
 }

@@ -97,7 +97,8 @@ impl From<Error> for Failure {
             Error::NoBackend { .. } => {
                 Self::machine(message).with_help("leave WGPU_BACKEND unset, or name one of these")
             }
-            Error::DeviceLost(_) | Error::Device(_) => Self::machine(message),
+            Error::Threads { .. } => Self::machine(message).with_help("--threads takes a smaller number"),
+            Error::DeviceLost(_) | Error::Device(_) | Error::Shader { .. } => Self::machine(message),
             Error::PaddingNeedsOtherLayout { .. } => {
                 Self::request(message).with_help("--implementation 2 and 3 have one")
             }

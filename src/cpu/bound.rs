@@ -88,7 +88,7 @@ impl Bound {
             layers,
             layout: Layout::new(program, batch)?,
             staging: Staging { input: input?, output: output?, bias: bias? },
-            team: Team::new(threads, instructions, needs),
+            team: Team::new(threads, instructions, needs)?,
             nanoseconds,
             batch,
         })
@@ -108,7 +108,8 @@ impl Bound {
     }
 
     /// Runs all operations: reads the parameters from `weights` and the program's inputs from `inputs`, by their names, and writes
-    /// its outputs and gradients to `outputs`, by theirs. Nothing is copied or allocated.
+    /// its outputs and gradients to `outputs`, by theirs. Nothing is allocated; operands of layers in channels_first are
+    /// transposed into memory of its own, and 16-bit weights widened piece by piece.
     ///
     /// Lengths are those of [`Shape::elements`](crate::ops::Shape::elements) for the batch; what the program has no buffer for
     /// is ignored.

@@ -64,25 +64,30 @@ impl Layout {
     /// Checks what is given and finds it by name.
     pub(super) fn resolve(&mut self, given: &Given<'_, '_, '_>) -> Result<()> {
         for (buffer, place) in self.buffers.iter().zip(&mut self.places) {
-            let (what, found) = match (buffer.usage, *place) {
+            let named = |name: &&str| **name == buffer.name;
+            let (found, times) = match (buffer.usage, *place) {
                 (_, Place::Weights) => {
                     given.weights.view(buffer)?;
                     continue;
                 }
                 (Usage::Input, Place::Caller(_)) => {
-                    let found = given.inputs.iter().position(|(name, _)| *name == buffer.name);
-                    ("input", found.map(|at| (at, given.inputs[at].1.len())))
+                    let found = given.inputs.iter().position(|(name, _)| named(name));
+                    let times = given.inputs.iter().filter(|(name, _)| named(name)).count();
+                    (found.map(|at| (at, given.inputs[at].1.len())), times)
                 }
                 (_, Place::Caller(_)) => {
-                    let found = given.outputs.iter().position(|(name, _)| *name == buffer.name);
-                    ("output", found.map(|at| (at, given.outputs[at].1.len())))
+                    let found = given.outputs.iter().position(|(name, _)| named(name));
+                    let times = given.outputs.iter().filter(|(name, _)| named(name)).count();
+                    (found.map(|at| (at, given.outputs[at].1.len())), times)
                 }
                 (_, Place::Scratch(_)) => continue,
             };
             let (at, found) = found.ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
-            let expected = buffer.shape.elements(self.batch);
-            if found as u64 != expected {
-                return Err(Error::Length { what, expected, found: found as u64, shape: Vec::new() });
+            if times > 1 {
+                return Err(Error::Program { what: format!("buffer {:?}", buffer.name), why: "it is given twice" });
+            }
+            if found as u64 != buffer.shape.elements(self.batch) {
+                return Err(buffer.wrong_length(self.batch, found as u64));
             }
             *place = Place::Caller(at);
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! Executor   threads and instructions            Weights   the parameters of a model, by name, there once
 //!    └ bind(program, batch) → Bound                 │
-//!                               └ run(&weights, inputs, outputs): nothing is copied or allocated
+//!                               └ run(&weights, inputs, outputs): nothing is allocated
 //! ```
 //!
 //! The bits of all results are the same on every run and for any number of threads. Among [`Instructions`], those with a fused

@@ -11,7 +11,7 @@ pub(super) struct Shared<'a> {
     borrowed: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is a `&mut [f32]`, which may go to another thread.
+// SAFETY: elements are reached only through `Shared::part`, whose callers vouch that no two parts overlap, copies or not.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: elements are reached only through `Shared::part`, whose callers vouch that no two parts overlap.
 unsafe impl Sync for Shared<'_> {}

@@ -2,7 +2,9 @@
 
 use super::instructions::Instructions;
 use super::local::Reader;
+use super::memory::zeroes;
 use super::threads::{self, Threads};
+use crate::{Error, Result};
 use pulp::WithSimd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -42,10 +44,15 @@ pub(super) struct Team {
 }
 
 impl Team {
-    pub(super) fn new(threads: Threads, instructions: Instructions, needs: Needs) -> Self {
-        let room = || Room { floats: vec![0.0; needs.floats], readers: Vec::with_capacity(needs.readers) };
-        let rooms = (0..threads.count()).map(|_| Mutex::new(room())).collect();
-        Self { threads, instructions, rooms }
+    pub(super) fn new(threads: Threads, instructions: Instructions, needs: Needs) -> Result<Self> {
+        let room = |_| {
+            let mut readers = Vec::new();
+            let none = |_| Error::OutOfMemory(format!("{} readers of an input", needs.readers));
+            readers.try_reserve_exact(needs.readers).map_err(none)?;
+            Ok(Mutex::new(Room { floats: zeroes(needs.floats as u64)?, readers }))
+        };
+        let rooms = (0..threads.count()).map(room).collect::<Result<Vec<_>>>()?;
+        Ok(Self { threads, instructions, rooms })
     }
 
     /// Bytes of the rooms.

@@ -29,7 +29,7 @@ impl Threads {
     }
 
     /// The rayon pool in which [`super::Bound::run`] is called: the one that the caller is installed in, else rayon's global one,
-    /// which is made at its first use with as many threads as `RAYON_NUM_THREADS` or the processor says, unless the host has
+    /// which [`super::Executor::bind`] makes with as many threads as `RAYON_NUM_THREADS` or the processor says, unless the host has
     /// made it. In a browser the thread that calls.
     #[must_use]
     pub const fn current_pool() -> Self {

@@ -226,9 +226,5 @@ impl<'a> Weights<'a> {
 }
 
 fn check_length(buffer: &Buffer, found: usize) -> Result<()> {
-    let expected = buffer.shape.elements(0);
-    if found as u64 != expected {
-        return Err(Error::Length { what: "parameter", expected, found: found as u64, shape: Vec::new() });
-    }
-    Ok(())
+    if found as u64 == buffer.shape.elements(0) { Ok(()) } else { Err(buffer.wrong_length(0, found as u64)) }
 }

@@ -1,7 +1,7 @@
 //! What models run on: the best GPU, or where there is none the host's own threads.
 
 use super::model::{ModelGradients, samples};
-use super::{Gpu, GpuOptions, adapters, instance};
+use super::{Gpu, GpuOptions, adapters, instance, wanted};
 use crate::cpu::{self, Executor, Instructions, Threads};
 use crate::gpu::Loaded;
 use crate::model::{Chain, Model, Wanted, names};
@@ -19,7 +19,7 @@ pub struct DeviceOptions {
     /// Without it the environment's `WGPU_ADAPTER_NAME`, else the best GPU, and where there is none (software adapters
     /// don't count) the host's own threads.
     pub adapter: Option<String>,
-    /// How many of the host's threads; without it rayon's own pool, which `RAYON_NUM_THREADS` bounds.
+    /// How many of the host's threads; without it as many as `RAYON_NUM_THREADS` or the processor says.
     pub threads: Option<NonZeroUsize>,
     /// About the most bytes of samples, and of values computed from them, at once; 1 GiB without it. Larger batches run
     /// in pieces.
@@ -44,17 +44,32 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// As many threads as asked for.
+    /// As many threads as asked for, in a pool of its own; where none are asked for and the system gives no more, the calling
+    /// thread alone.
     ///
     /// # Errors
-    /// [`Error::Threads`] where the system gives no more.
+    /// [`Error::Threads`] where so many were asked for and the system doesn't give them.
     pub fn new(options: &DeviceOptions) -> Result<Self> {
-        let threads = match options.threads {
-            Some(count) => Threads::own(count)?,
-            None => Threads::current_pool(),
+        let threads = match (Threads::own(Self::threads(options)), options.threads) {
+            (Ok(threads), _) => threads,
+            (Err(_), None) => Threads::caller(),
+            (Err(error), Some(_)) => return Err(error),
         };
         let executor = Executor::new(threads);
         Ok(Self { executor, sample_budget: options.sample_budget, refused: None })
+    }
+
+    /// How many threads [`Cpu::new`] asks for.
+    #[must_use]
+    pub fn threads(options: &DeviceOptions) -> NonZeroUsize {
+        let environment = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok();
+        let processor = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        options.threads.or_else(environment).unwrap_or_else(processor)
+    }
+
+    /// The same in place of a GPU that was refused.
+    fn instead_of(options: &DeviceOptions, refused: String) -> Result<Device> {
+        Ok(Device::Cpu(Self { refused: Some(refused), ..Self::new(options)? }))
     }
 
     /// Its threads and instructions.
@@ -83,8 +98,7 @@ impl Device {
     /// # Errors
     /// [`Error::NoBackend`], [`Error::NoAdapter`] and [`Error::Device`] for an adapter that was named; [`Error::Threads`].
     pub async fn open(options: &DeviceOptions) -> Result<Self> {
-        let named = options.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
-        if let Some(adapter) = named {
+        if let Some(adapter) = wanted(options.adapter.as_deref()) {
             if adapter.eq_ignore_ascii_case("cpu") {
                 return Ok(Self::Cpu(Cpu::new(options)?));
             }
@@ -92,24 +106,15 @@ impl Device {
             let options = GpuOptions { adapter: Some(adapter), sample_budget, ..GpuOptions::default() };
             return Ok(Self::Gpu(Box::new(Gpu::with_options(&options).await?)));
         }
-        let mut cpu = Cpu::new(options)?;
-        if !has_gpu().await {
-            return Ok(Self::Cpu(cpu));
-        }
-        let wanted = GpuOptions { sample_budget: options.sample_budget, ..GpuOptions::default() };
-        let gpu = match Gpu::with_options(&wanted).await {
+        let Some(name) = gpu_name().await else { return Ok(Self::Cpu(Cpu::new(options)?)) };
+        let best = GpuOptions { sample_budget: options.sample_budget, ..GpuOptions::default() };
+        let gpu = match Gpu::with_options(&best).await {
             Ok(gpu) => gpu,
-            Err(error) => {
-                cpu.refused = Some(error.to_string());
-                return Ok(Self::Cpu(cpu));
-            }
+            Err(error) => return Cpu::instead_of(options, format!("{name}: {error}")),
         };
-        match proves(&gpu, &cpu.executor).await {
+        match proves(&gpu).await {
             Ok(()) => Ok(Self::Gpu(Box::new(gpu))),
-            Err(error) => {
-                cpu.refused = Some(format!("{}: {error}", gpu.adapter().get_info().name));
-                Ok(Self::Cpu(cpu))
-            }
+            Err(error) => Cpu::instead_of(options, format!("{name}: {error}")),
         }
     }
 
@@ -238,9 +243,11 @@ impl<'d, 'm> CpuModel<'d, 'm> {
         loop {
             let samples = at_once.min(batch - first);
             let adds = first > 0 && !gradients.is_empty();
-            let mut running = match bound.take() {
-                Some((of, added, running)) if (of, added) == (samples, adds) => running,
-                _ => {
+            // What the one before holds is free before more is asked for.
+            let kept = bound.take().filter(|(of, added, _)| (*of, *added) == (samples, adds));
+            let mut running = match kept {
+                Some((_, _, running)) => running,
+                None => {
                     let program = if adds { &program.clone().accumulating() } else { program };
                     self.cpu.executor.bind(program, samples as u32)?
                 }
@@ -268,15 +275,14 @@ impl<'d, 'm> CpuModel<'d, 'm> {
     }
 }
 
-/// Whether there is an adapter that isn't software.
-async fn has_gpu() -> bool {
-    let Ok(instance) = instance() else { return false };
-    let best = adapters(&instance).await.into_iter().next();
-    best.is_some_and(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu)
+/// The name of the best adapter, if it isn't software.
+async fn gpu_name() -> Option<String> {
+    let info = adapters(&instance().ok()?).await.first()?.get_info();
+    (info.device_type != wgpu::DeviceType::Cpu).then_some(info.name)
 }
 
-/// Whether a GPU computes a small layer as the host's threads do, forward and backward.
-async fn proves(gpu: &Gpu, executor: &Executor) -> Result<()> {
+/// Whether a GPU computes a small layer as the calling thread does, forward and backward.
+async fn proves(gpu: &Gpu) -> Result<()> {
     let geometry = Arc::new(Geometry::new(&Config::new(4, [3, 3]), &[6, 5, 4])?);
     // Small whole numbers: sums are exact, whatever their order.
     let values = |count: u64, step: u64| (0..count).map(|i| ((i * step) % 7) as f32 - 3.0).collect::<Vec<_>>();
@@ -290,7 +296,7 @@ async fn proves(gpu: &Gpu, executor: &Executor) -> Result<()> {
     let layers = vec![crate::model::Layer { name: "known".into(), kind }];
     let model = Model { chain: Chain { inputs, layers }, parameters: parameters.into(), input_shape, output_shape };
     let (x, dy) = (values(2 * inputs, 4), values(2 * outputs, 2));
-    let cpu = Cpu { executor: executor.clone(), sample_budget: None, refused: None };
+    let cpu = Cpu { executor: Executor::default(), sample_budget: None, refused: None };
     let known = CpuModel::new(&cpu, &model)?;
     let loaded = model.upload(gpu.context()).await?;
     let same = gpu.run(&loaded, &x).await? == known.run(&x)?
@@ -320,6 +326,6 @@ mod tests {
     #[test]
     fn an_adapter_proves_itself() {
         let gpu = pollster::block_on(Gpu::new()).expect("tests need an adapter");
-        assert_eq!(pollster::block_on(proves(&gpu, &Executor::default())), Ok(()));
+        assert_eq!(pollster::block_on(proves(&gpu)), Ok(()));
     }
 }

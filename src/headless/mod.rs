@@ -85,6 +85,13 @@ pub async fn adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     adapters
 }
 
+/// The adapter that is asked for by name: by the caller, or by the environment's `WGPU_ADAPTER_NAME`. An empty name is none.
+#[must_use]
+pub fn wanted(by_caller: Option<&str>) -> Option<String> {
+    let named = |name: &String| !name.is_empty();
+    by_caller.map(str::to_owned).filter(named).or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok().filter(named))
+}
+
 /// The position in `adapters` of the one that `wanted` names, or of the best one.
 ///
 /// # Errors
@@ -124,9 +131,8 @@ impl Gpu {
     pub async fn with_options(options: &GpuOptions) -> Result<Self> {
         let instance = instance()?;
         let mut adapters = adapters(&instance).await;
-        let environment = std::env::var("WGPU_ADAPTER_NAME").ok();
-        let wanted = options.adapter.as_deref().or(environment.as_deref());
-        let adapter = adapters.swap_remove(pick(&adapters, wanted)?);
+        let named = wanted(options.adapter.as_deref());
+        let adapter = adapters.swap_remove(pick(&adapters, named.as_deref())?);
         let limits = options.limits.clone().unwrap_or_else(|| adapter.limits());
         let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
         let (device, queue) = adapter

@@ -31,7 +31,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::NotPositive`] for a model of no inputs.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         if self.chain.inputs == 0 { Err(Error::NotPositive { argument: "inputs", value: 0 }) } else { Ok(()) }
     }
 

@@ -4,6 +4,7 @@
 //! executor has one `match` over [`Operation`] without a default arm, so that a new operation does not compile until every
 //! executor knows it.
 
+use crate::Error;
 use crate::config::{Activation, Implementation, WeightType};
 use crate::geometry::Geometry;
 use std::sync::Arc;
@@ -136,6 +137,24 @@ impl Buffer {
                 Some("what is shaped as weights is a parameter or its gradient")
             }
             _ => self.shape.fault(),
+        }
+    }
+
+    /// The error for `found` elements in its place.
+    pub(crate) fn wrong_length(&self, batch: u32, found: u64) -> Error {
+        let what = match self.usage {
+            Usage::Input => "input",
+            Usage::Output => "output",
+            Usage::Parameter => "parameter",
+            Usage::Gradient => "gradient",
+            Usage::Scratch => "a value between operations",
+        };
+        let batched = matches!(self.shape, Shape::Samples(_)).then_some(batch as usize);
+        let shape = batched.into_iter().chain(self.shape.sizes()).collect();
+        let error = Error::Length { what, expected: self.shape.elements(batch), found, shape };
+        match &self.layer {
+            Some(layer) => error.in_layer(layer),
+            None => error,
         }
     }
 

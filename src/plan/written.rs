@@ -24,7 +24,8 @@ const MOST_EXACT: u64 = (1 << 53) - 1;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct WrittenPlan {
-    /// [`WrittenPlan::VERSION`] of the crate that wrote it; a reader refuses any that it doesn't know.
+    /// [`WrittenPlan::VERSION`] of the crate that wrote it; a reader refuses any that it doesn't know, as this crate's does.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "known_version"))]
     pub version: u32,
     /// Samples.
     pub batch: u32,
@@ -34,6 +35,16 @@ pub struct WrittenPlan {
     pub shaders: Vec<WrittenShader>,
     /// In order; each may read what those before it wrote.
     pub dispatches: Vec<WrittenDispatch>,
+}
+
+#[cfg(feature = "serde")]
+fn known_version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let version = <u32 as serde::Deserialize>::deserialize(from)?;
+    if version == WrittenPlan::VERSION {
+        return Ok(version);
+    }
+    let known = WrittenPlan::VERSION;
+    Err(serde::de::Error::custom(format!("a plan of version {version}, but this reads version {known}")))
 }
 
 /// What a buffer of a [`WrittenPlan`] is to those who run it.

@@ -22,14 +22,8 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
     let needed = program.buffers.iter().zip(&mut memory).zip(program.given());
     for ((buffer, values), _) in needed.filter(|(_, given)| *given) {
         let found = given.get(&buffer.name).ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
-        let (expected, length) = (buffer.shape.elements(batch), found.len() as u64);
-        if length != expected {
-            let what = match buffer.usage {
-                Usage::Input => "input",
-                Usage::Parameter => "parameter",
-                Usage::Gradient | Usage::Output | Usage::Scratch => "gradient",
-            };
-            return Err(Error::Length { what, expected, found: length, shape: Vec::new() });
+        if found.len() as u64 != buffer.shape.elements(batch) {
+            return Err(buffer.wrong_length(batch, found.len() as u64));
         }
         *values = Cow::Borrowed(found);
     }

@@ -176,6 +176,17 @@ fn layers_of_one_filter_equal_the_reference() {
             }
         }
     }
+    // An outer axis of one position, with windows that reach past it or round it.
+    for (config, input) in [
+        (Config::new(1, [3, 3]).padding(Padding::Same), &[1, 64, 1][..]),
+        (Config::new(1, [3, 3]).padding(Padding::Circular), &[1, 64, 1]),
+        (Config::new(1, [2, 3]).padding(Padding::Explicit(vec![[1, 0], [0, 0]])), &[1, 64, 1]),
+        (Config::new(1, [3, 3]).padding(Padding::Same).data_format(DataFormat::ChannelsFirst), &[1, 1, 64]),
+        (Config::new(1, [2, 3, 3]).padding(Padding::Same), &[1, 1, 40, 1]),
+        (Config::new(1, [1, 3]), &[1, 64, 1]),
+    ] {
+        check(&geometry(&config, input), 3, 5);
+    }
     check(&geometry(&Config::new(1, [3, 2]).bias(Bias::PerFilter), &[9, 40, 2]), 3, 1);
     check(&geometry(&Config::new(1, [3, 2]).activation(Activation::Tanh), &[9, 40, 1]), 3, 1);
 }

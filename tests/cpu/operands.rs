@@ -82,8 +82,13 @@ fn wrong_operands_are_named() {
     let not_there = |name: &str| Err(Error::NotGiven { name: name.into() });
     assert_eq!(store.set(&program, "nobody", vec![0.0]), not_there("nobody"));
     assert_eq!(store.set(&program, names::INPUT, vec![0.0; 10]), not_there("input"));
-    let length = |what, expected, found| Err(Error::Length { what, expected, found, shape: vec![] });
-    assert_eq!(store.set(&program, "local/weights", vec![0.0]), length("parameter", 48, 1));
+    let length = |result: Result<(), Error>, what, expected, found| {
+        let error = result.expect_err("another length");
+        let Error::Length { what: of, expected: wanted, found: has, shape } = error.cause() else { panic!("{error}") };
+        assert_eq!((*of, *wanted, *has), (what, expected, found));
+        assert_eq!(shape.iter().product::<usize>() as u64, expected, "the shape");
+    };
+    length(store.set(&program, "local/weights", vec![0.0]), "parameter", 48, 1);
 
     let mut bound = Executor::default().bind(&program, 2).expect("a program");
     assert_eq!(bound.batch(), 2);
@@ -91,13 +96,16 @@ fn wrong_operands_are_named() {
     assert_eq!(bound.run(&store, &[("input", x)], &mut [("output", &mut y)]), not_there("local/weights"));
     store.insert("local/weights", vec![0.0; 47]);
     store.insert("local/bias", vec![0.0; 12]);
-    assert_eq!(bound.run(&store, &[("input", x)], &mut [("output", &mut y)]), length("parameter", 48, 47));
+    length(bound.run(&store, &[("input", x)], &mut [("output", &mut y)]), "parameter", 48, 47);
     store.insert("local/weights", vec![0.0; 48]);
     assert_eq!(bound.run(&store, &[("inputs", x)], &mut [("output", &mut y)]), not_there("input"));
-    assert_eq!(bound.run(&store, &[("input", &x[1..])], &mut [("output", &mut y)]), length("input", 20, 19));
+    length(bound.run(&store, &[("input", &x[1..])], &mut [("output", &mut y)]), "input", 20, 19);
     assert_eq!(bound.run(&store, &[("input", x)], &mut []), not_there("output"));
-    assert_eq!(bound.run(&store, &[("input", x)], &mut [("output", &mut y[1..])]), length("output", 24, 23));
+    length(bound.run(&store, &[("input", x)], &mut [("output", &mut y[1..])]), "output", 24, 23);
     assert_eq!(y, [7.0; 24], "something was written");
+    let [mut one, mut two] = [[0.0; 24]; 2];
+    let twice = bound.run(&store, &[("input", x)], &mut [("output", &mut one), ("output", &mut two)]);
+    assert!(matches!(twice, Err(Error::Program { why: "it is given twice", .. })), "{twice:?}");
     // What the program doesn't know is ignored.
     let mut other = [1.0];
     let outputs = &mut [("other", &mut other[..]), ("output", &mut y[..])];

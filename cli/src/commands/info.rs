@@ -53,7 +53,7 @@ pub(crate) fn info(common: &Common, args: &Info) -> Result<(), Failure> {
         "CPU executor".to_owned(),
         device::CPU.to_owned(),
         format!("{instructions:?}"),
-        format!("{threads} threads"),
+        device::count(threads),
     ]);
     let how = if common.adapter.is_some() { "the one --adapter picks" } else { "the default" };
     output::print(&format!(

@@ -167,7 +167,7 @@ fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<
     }
     text.push_str(&match &device.adapter {
         Some(adapter) => format!("planned for {adapter}, batch {}\n\n", args.batch),
-        None => format!("no adapter here; planned for WebGPU's default limits, batch {}\n\n", args.batch),
+        None => format!("planned for no adapter but WebGPU's default limits, batch {}\n\n", args.batch),
     });
     let mut layers = table(["layer", "class", "input", "output", "parameters"]);
     for layer in file.all_layers() {

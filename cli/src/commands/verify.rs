@@ -8,7 +8,7 @@ use crate::format::table;
 use crate::progress::Progress;
 use crate::{chain, device, output};
 use expected::Expected;
-use locally_connected::headless::{Cpu, Device, DeviceOptions};
+use locally_connected::headless::{self, Cpu, Device};
 use locally_connected::model::{Model, names};
 use locally_connected::{Error, Implementation};
 use locally_connected_keras::{FileLayer, Local};
@@ -67,14 +67,18 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
             args.model.display()
         )));
     }
-    let cpu = Device::Cpu(Cpu::new(&DeviceOptions { threads: common.threads, ..DeviceOptions::default() })?);
+    let cpu = Device::Cpu(Cpu::new(&device::options(common))?);
     let gpu = match device::is_cpu(common) {
         true => None,
         false => match device::open_gpu(common) {
             Ok(gpu) => Some(Device::Gpu(Box::new(gpu))),
             // Where none was named the CPU executor will do.
-            Err(_) if common.adapter.is_none() && std::env::var_os("WGPU_ADAPTER_NAME").is_none() => None,
-            Err(error) => return Err(error),
+            Err(Error::NoAdapter(_) | Error::NoBackend { .. })
+                if headless::wanted(common.adapter.as_deref()).is_none() =>
+            {
+                None
+            }
+            Err(error) => return Err(error.into()),
         },
     };
     let mut rows = Vec::new();
@@ -144,7 +148,10 @@ fn verdict(rows: &[Row]) -> Result<(), Failure> {
                 None => "the CPU executor".to_owned(),
             },
         ))
-        .with_help("the kernels or the GPU's driver compute wrongly here; `--adapter` tries another one"));
+        .with_help(match row.implementation {
+            Some(_) => "the kernels or the GPU's driver compute wrongly here; `--adapter` tries another one",
+            None => "the CPU executor computes wrongly here, which is a fault of this program",
+        }));
     }
     for row in rows {
         let ran = rows.iter().any(|other| other.layer == row.layer && other.errors.is_ok());

@@ -30,7 +30,7 @@ pub(super) enum Begin<'a> {
 /// The terms of a tile's sums.
 pub(super) trait Terms<S: Simd> {
     /// Adds the terms of the tile whose rows begin at `row` and whose columns at `column`. Of the last vector of a tile with a
-    /// `TAIL` only `tail` columns exist.
+    /// `TAIL` only some of a vector's columns exist.
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
         simd: S,
@@ -119,8 +119,8 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     terms: &impl Terms<S>,
 ) {
     let width = (VECTORS * S::F32_LANES).min(sums.columns - column);
-    // SAFETY: the tiles of a cell's sums are apart, and one thread computes them one after the other; other threads compute
-    // other cells' sums.
+    // SAFETY: tiles are apart, and one thread computes those of a piece one after the other. Other threads have other pieces:
+    // other cells, or other rows or filters of one, as the operations share them out.
     let place = |m: usize| unsafe { sums.values.part(sums.first + (row + m) * sums.stride + column, width) };
     let mut tile = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     match begin {

@@ -201,3 +201,33 @@ fn bad_requests_are_told() {
     }
     assert_eq!(folder.names(), ["peers.json"]);
 }
+
+/// The CPU executor's rows have no implementation and no device's clock, and none is over what the probe measured.
+#[test]
+fn the_cpu_executor_is_measured() {
+    let folder = Folder::new();
+    let [json_file, csv] = ["r.json", "r.csv"].map(|name| path(&folder, name));
+    let arguments = ["cifar-local3", "--batch", "1,8", "--min-time", "0.05", "--dtype", "f32,f16", "--adapter", "cpu"];
+    let output = bench(&[&arguments[..], &["--threads", "1", "--json", &json_file, "--csv", &csv]].concat());
+    assert!(output.status.success());
+    let report: Value = read(&json_file);
+    assert_eq!(keys(&report), ["adapter", "ceiling", "results"]);
+    assert_eq!(report["adapter"]["backend"], json!("cpu"));
+    assert!(["copy_gb_s", "f32_gflop_s"].iter().all(|key| report["ceiling"][key].as_f64().unwrap() > 0.0));
+    let rows = report["results"].as_array().unwrap();
+    assert_eq!(rows.len(), 8, "two batches, two passes, two types of weights");
+    for row in rows {
+        assert_eq!(keys(row), ROW);
+        assert_eq!([&row["implementation"], &row["gpu_ms"], &row["auto"]], [&Value::Null, &Value::Null, &json!(false)]);
+        check_spread(&row["wall_ms"]);
+    }
+    assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 1 + rows.len());
+    // An earlier report is something to compare with.
+    let again = ["cifar-local3", "--batch", "1", "--min-time", "0.01", "--adapter", "cpu", "--compare", &json_file];
+    let output = bench(&again);
+    assert!(output.status.success() && stdout(&output).contains("earlier"), "{}", stderr(&output));
+    for flag in [["--cache", "cold"], ["--form", "tiled"], ["--save-ceilings", "c.json"]] {
+        let (error, _) = fails(&bench(&[&["signal-1d", "--adapter", "cpu"][..], &flag].concat()), 2);
+        assert!(error.contains(flag[0]), "{error}");
+    }
+}

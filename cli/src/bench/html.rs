@@ -51,7 +51,7 @@ pub(crate) fn page(report: &Report, comparison: Option<&Comparison>, date: &str)
 
 /// What colours, markers and dashes mean, for all plots.
 const SWATCHES: &str = "<p class=\"swatches\"><span class=\"loop\">loop</span> <span class=\"dense\">dense</span> \
-                        <span class=\"sparse\">sparse</span> ● forward ■ backward ▲ both; lines: solid forward, \
+                        <span class=\"sparse\">sparse</span> <span class=\"cpu\">cpu</span> ● forward ■ backward ▲ both; lines: solid forward, \
                         dashed backward, dotted f16</p>\n";
 
 fn figure(title: &str, plot: &str, caption: &str) -> String {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Fewest samples of a row, unless one takes so long that the time is over before.
-const LEAST_SAMPLES: usize = 5;
+pub(super) const LEAST_SAMPLES: usize = 5;
 /// A first run slower than this, in milliseconds, is not followed by a second one that doesn't count either.
 const SLOW: f64 = 1000.0;
 /// Seconds in which the first case brings a GPU to its speed, that had other work before.
@@ -396,7 +396,7 @@ impl<'a> Subject<'a> {
             let key = Key {
                 workload: &self.workload.name,
                 pass: case.pass,
-                implementation,
+                implementation: Some(implementation),
                 auto: variant.implementation == Implementation::Auto,
                 batch,
                 dtype: variant.dtype,

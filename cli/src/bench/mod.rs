@@ -3,6 +3,7 @@
 mod ceiling;
 mod clock;
 mod compare;
+mod cpu;
 mod html;
 mod lines;
 mod measure;
@@ -28,7 +29,7 @@ use clock::Clock;
 use compare::{Comparison, Peers};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lines::Lines;
-use locally_connected::headless::Gpu;
+use locally_connected::headless::{Cpu, Gpu};
 use locally_connected::kernel::{KERNELS, variants};
 use locally_connected::{Form, Padding};
 use locally_connected_keras::write_file;
@@ -205,8 +206,22 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
         workload.geometry(locally_connected::Implementation::Auto, Dtype::F32)?;
     }
     if device::is_cpu(common) {
-        return Err(Failure::request("`bench` measures adapters that run WGSL, not the CPU executor")
-            .with_help("`cargo bench --bench cpu --features cpu` in the repository measures the CPU executor"));
+        let of_adapters = [
+            (args.save_ceilings.is_some(), "--save-ceilings"),
+            (args.ceilings.is_some(), "--ceilings"),
+            (args.lines.is_some(), "--lines"),
+            (args.cache == Cache::Cold, "--cache cold"),
+            (!args.form.is_empty(), "--form"),
+            (!args.strategy.is_empty(), "--strategy"),
+        ];
+        if let Some((_, flag)) = of_adapters.into_iter().find(|(given, _)| *given) {
+            return Err(Failure::request(format!("{flag} is for adapters that run WGSL, not for the CPU executor")));
+        }
+        let cpu = Cpu::new(&device::options(common))?;
+        let bar = progress(common, 0);
+        let report = cpu::report(&cpu, &workloads, (&distinct(&args.batch), &plan), |line| bar.suspend(|| say(line)))?;
+        bar.finish_and_clear();
+        return finish(args, peers.as_ref(), &report);
     }
     let gpu = device::open_gpu(common)?;
     let clock = Clock::new(&gpu, args.cache)?;
@@ -223,11 +238,16 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     }
     let roof = args.ceilings.as_deref().map_or_else(|| probe.quick(), |path| read_roof(args, &gpu, path))?;
     let report = measure_all(args, &Measured { gpu: &gpu, clock: &clock, roof: &roof, bar: &bar }, &workloads, &plan)?;
+    finish(args, peers.as_ref(), &report)
+}
+
+/// Prints and writes what was measured.
+fn finish(args: &Args, peers: Option<&Peers>, report: &Report) -> Result<(), Failure> {
     if report.results.is_empty() {
         return Err(Failure::machine("nothing of this could be measured here")
             .with_help("the lines before say why; smaller batches or workloads need less"));
     }
-    let comparison = peers.map(|peers| Comparison::new(&report, &peers));
+    let comparison = peers.map(|peers| Comparison::new(report, peers));
     let json = report.json().map_err(|error| Failure::machine(format!("the report as JSON: {error}")))?;
     for (path, text) in [
         (&args.json, json),
@@ -235,7 +255,7 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
         (
             &args.html,
             args.html.as_ref().map_or_else(String::new, |_| {
-                html::page(&report, comparison.as_ref(), &chrono::Utc::now().date_naive().to_string())
+                html::page(report, comparison.as_ref(), &chrono::Utc::now().date_naive().to_string())
             }),
         ),
     ] {
@@ -244,7 +264,7 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
         }
     }
     let compared = comparison.as_ref().map(table::comparison).unwrap_or_default();
-    output::print(&format!("{}{compared}", table::results(&report)))
+    output::print(&format!("{}{compared}", table::results(report)))
 }
 
 /// What this device can do at most, as an earlier run measured it.

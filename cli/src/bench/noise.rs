@@ -12,30 +12,43 @@ pub(crate) struct Noise {
     device: wgpu::Buffer,
 }
 
+/// SplitMix64: the same values in every run.
+fn block() -> Vec<f32> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = |_| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..BLOCK).map(next).collect()
+}
+
+/// So many values of a block's repetitions.
+fn repeated(block: &[f32], count: u64) -> Vec<f32> {
+    let mut values = Vec::with_capacity(count as usize);
+    while values.len() < count as usize {
+        let rest = count as usize - values.len();
+        values.extend_from_slice(&block[..rest.min(block.len())]);
+    }
+    values
+}
+
+/// So many values, where no device is to have them.
+pub(crate) fn values(count: u64) -> Vec<f32> {
+    repeated(&block(), count)
+}
+
 impl Noise {
     pub(crate) fn new(gpu: &Gpu) -> Self {
-        // SplitMix64: the same values in every run.
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let host: Vec<f32> = (0..BLOCK)
-            .map(|_| {
-                state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut bits = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                (bits >> 40) as f32 / (1 << 24) as f32 - 0.5
-            })
-            .collect();
+        let host = block();
         let device = gpu.upload(&host);
         Self { host, device }
     }
 
     /// So many values.
     pub(crate) fn values(&self, count: u64) -> Vec<f32> {
-        let mut values = Vec::with_capacity(count as usize);
-        while values.len() < count as usize {
-            let rest = count as usize - values.len();
-            values.extend_from_slice(&self.host[..rest.min(self.host.len())]);
-        }
-        values
+        repeated(&self.host, count)
     }
 
     /// Fills the first `count` values of a buffer.

@@ -35,9 +35,8 @@ pub(crate) fn roofline(report: &Report) -> String {
     for (pass, marker) in PASSES {
         for implementation in IMPLEMENTATIONS {
             let rows = report.results.iter();
-            let rows: Vec<&Row> = rows
-                .filter(|row| row.pass == pass && row.implementation == implementation && row.gflop_s > 0.0)
-                .collect();
+            let rows: Vec<&Row> =
+                rows.filter(|row| row.pass == pass && row.way() == implementation && row.gflop_s > 0.0).collect();
             if rows.is_empty() {
                 continue;
             }
@@ -56,7 +55,7 @@ pub(crate) fn time_by_batch(report: &Report, workload: &str) -> String {
         let points: Vec<(f64, f64)> =
             line.iter().map(|row| (f64::from(row.batch), row.milliseconds().max(1e-6))).collect();
         let Some(first) = line.first() else { continue };
-        let mut plot = LinePlot::new().with_data(points.clone()).with_color(color(&first.implementation));
+        let mut plot = LinePlot::new().with_data(points.clone()).with_color(color(first.way()));
         plot = match (first.pass.as_str(), first.dtype.as_str()) {
             ("forward", "f32") => plot,
             (_, "f32") => plot.with_dashed(),
@@ -64,7 +63,7 @@ pub(crate) fn time_by_batch(report: &Report, workload: &str) -> String {
         };
         plots.push(Plot::Line(plot.with_stroke_width(1.5)));
         let marker = PASSES.iter().find(|(pass, _)| *pass == first.pass).map_or(MarkerShape::Circle, |(_, m)| *m);
-        plots.push(Plot::Scatter(points_of(points, marker, &first.implementation, line.iter().map(|r| describe(r)))));
+        plots.push(Plot::Scatter(points_of(points, marker, first.way(), line.iter().map(|r| describe(r)))));
     }
     render(plots, SMALL, "batch", "ms", workload)
 }
@@ -76,7 +75,7 @@ pub(crate) fn against_auto(report: &Report) -> Option<String> {
     for (pass, marker) in PASSES {
         for implementation in IMPLEMENTATIONS {
             let rows = report.results.iter().filter(|row| !row.auto && row.pass == pass);
-            let rows = rows.filter(|row| row.implementation == implementation);
+            let rows = rows.filter(|row| row.way() == implementation);
             let pairs: Vec<(f64, f64, String)> = rows
                 .filter_map(|row| {
                     let auto = report.results.iter().find(|auto| {
@@ -84,7 +83,7 @@ pub(crate) fn against_auto(report: &Report) -> Option<String> {
                         auto.auto && same && auto.pass == pass
                     })?;
                     let (x, y) = (auto.milliseconds().max(1e-6), row.milliseconds().max(1e-6));
-                    Some((x, y, format!("{}: {}× the time of {}", describe(row), number(y / x), auto.implementation)))
+                    Some((x, y, format!("{}: {}× the time of {}", describe(row), number(y / x), auto.way())))
                 })
                 .collect();
             if pairs.is_empty() {
@@ -110,7 +109,7 @@ pub(crate) fn against_auto(report: &Report) -> Option<String> {
 pub(crate) const PASSES: [(&str, MarkerShape); 3] =
     [("forward", MarkerShape::Circle), ("backward", MarkerShape::Square), ("both", MarkerShape::Triangle)];
 /// What has a colour of its own.
-pub(crate) const IMPLEMENTATIONS: [&str; 3] = ["loop", "dense", "sparse"];
+pub(crate) const IMPLEMENTATIONS: [&str; 4] = ["loop", "dense", "sparse", "cpu"];
 
 fn color(implementation: &str) -> String {
     format!("var(--{implementation})")
@@ -118,11 +117,12 @@ fn color(implementation: &str) -> String {
 
 /// A row in words, for the pointer that rests on it.
 fn describe(row: &Row) -> String {
-    let Row { workload, pass, implementation, batch, dtype, .. } = row;
+    let Row { workload, pass, batch, dtype, .. } = row;
+    let way = row.way();
     let (ms, gb_s, gflop_s, share) =
         (number(row.milliseconds()), number(row.gb_s), number(row.gflop_s), 100.0 * row.of_ceiling);
     format!(
-        "{workload} {pass} {implementation} batch {batch} {dtype}: {ms} ms, {gb_s} GB/s, {gflop_s} GFLOP/s, \
+        "{workload} {pass} {way} batch {batch} {dtype}: {ms} ms, {gb_s} GB/s, {gflop_s} GFLOP/s, \
          {share:.0} % of the roof"
     )
 }

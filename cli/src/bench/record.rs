@@ -40,8 +40,8 @@ impl Adapter {
 pub(crate) struct Row {
     pub(crate) workload: String,
     pub(crate) pass: String,
-    /// What was executed.
-    pub(crate) implementation: String,
+    /// What was executed; none on the CPU executor.
+    pub(crate) implementation: Option<String>,
     /// Whether the planner chose it.
     pub(crate) auto: bool,
     pub(crate) batch: u32,
@@ -63,7 +63,7 @@ pub(crate) struct Row {
 pub(crate) struct Key<'a> {
     pub(crate) workload: &'a str,
     pub(crate) pass: Pass,
-    pub(crate) implementation: Implementation,
+    pub(crate) implementation: Option<Implementation>,
     pub(crate) auto: bool,
     pub(crate) batch: u32,
     pub(crate) dtype: Dtype,
@@ -79,7 +79,7 @@ impl Row {
         Self {
             workload: key.workload.to_owned(),
             pass: key.pass.name().to_owned(),
-            implementation: key.implementation.name().to_owned(),
+            implementation: key.implementation.map(|implementation| implementation.name().to_owned()),
             auto: key.auto,
             batch: key.batch,
             dtype: key.dtype.name().to_owned(),
@@ -92,6 +92,11 @@ impl Row {
             of_ceiling: rounded(roof.milliseconds(work) / milliseconds),
             setup: key.setup.map(str::to_owned),
         }
+    }
+
+    /// The implementation, or the CPU executor.
+    pub(crate) fn way(&self) -> &str {
+        self.implementation.as_deref().unwrap_or(crate::device::CPU)
     }
 
     /// The time that rates follow from.
@@ -125,7 +130,7 @@ impl Report {
                 "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
                 row.workload,
                 row.pass,
-                row.implementation,
+                row.way(),
                 row.auto,
                 row.batch,
                 row.dtype,
@@ -161,7 +166,7 @@ pub(crate) fn example() -> Report {
                     let key = Key {
                         workload: &workload.name,
                         pass,
-                        implementation,
+                        implementation: Some(implementation),
                         auto,
                         batch,
                         dtype: Dtype::F32,

@@ -77,7 +77,7 @@ pub(crate) fn roof(roof: &Roof) -> String {
 /// The implementation, with a star where the planner chose it.
 pub(crate) fn how(row: &Row) -> String {
     let setup = row.setup.as_ref().map(|setup| format!(" {setup}")).unwrap_or_default();
-    format!("{}{}{setup}", row.implementation, if row.auto { "*" } else { "" })
+    format!("{}{}{setup}", row.way(), if row.auto { "*" } else { "" })
 }
 
 /// What the columns mean.

@@ -22,8 +22,9 @@ struct PeerAdapter {
 struct PeerRow {
     workload: String,
     pass: String,
+    /// Null on the CPU executor.
     #[serde(default)]
-    implementation: String,
+    implementation: Option<String>,
     batch: u32,
     #[serde(default = "f32")]
     dtype: String,
@@ -121,7 +122,7 @@ impl Comparison {
                         batch,
                         framework: peer.framework.clone(),
                         precision: peer.precision.clone(),
-                        implementation: peer.implementation.clone(),
+                        implementation: peer.implementation.clone().unwrap_or_else(|| crate::device::CPU.into()),
                         theirs: peer.wall_ms.median,
                         ours,
                     });

@@ -179,7 +179,9 @@ fn facts(run: &Run, end: Instant) -> Result {
     let info = run.captured(run.locally().args(["info", "--json"]), end).ok_or("`locally info` gave nothing")?;
     let info: Value = serde_json::from_str(&info).map_err(|e| format!("`locally info --json`: {e}"))?;
     let adapters = info["adapters"].as_array().cloned().unwrap_or_default();
-    let chosen = adapters.iter().find(|adapter| adapter["default"] == true);
+    // The record is of what runs WGSL: the default adapter or, where that is the CPU executor, the first, as `bench` takes it.
+    let mut wgsl = adapters.iter().filter(|adapter| adapter["backend"] != "cpu");
+    let chosen = wgsl.clone().find(|adapter| adapter["default"] == true).or_else(|| wgsl.next());
     let chosen = chosen.ok_or("no adapter")?;
     println!("facts: {}", chosen["name"].as_str().unwrap_or("?"));
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -4,6 +4,9 @@
 //! Three layers, one for each implementation, forward and backward, planned for a browser's default limits. The results
 //! are those of this crate's own executor, of the very same plans, on lavapipe where there is one.
 
+#[path = "net/random.rs"]
+mod random;
+
 use locally_connected::gpu::{Bindings, KernelBuffers, Weights};
 use locally_connected::headless::{Gpu, GpuOptions};
 use locally_connected::model::{layer_backward, layer_forward};
@@ -14,6 +17,7 @@ use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Error, Geometry, Gradients, Implementation, Padding, Saved,
     WeightType, wgpu,
 };
+use random::random;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,17 +167,4 @@ impl Layer {
 async fn read(gpu: &Gpu, gradient: &KernelBuffers) -> Result<Vec<f32>, Error> {
     let readback = gpu.submit(|encoder| gradient.read(gpu.context().device(), encoder))?;
     gpu.drive(readback.canonical()).await
-}
-
-/// Values in -1..1 from a seed (splitmix64).
-fn random(seed: u64, count: u64) -> Vec<f32> {
-    let mut state = seed;
-    let next = |_| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(next).collect()
 }

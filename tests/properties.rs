@@ -128,6 +128,22 @@ pub(crate) fn assert_same_kind(what: &str, found: &[f32], expected: &[f64], tole
     assert_near(what, &finite, &wanted, tolerance);
 }
 
+/// Places among three operands, and which of three values is to stand there.
+pub(crate) fn places() -> impl Strategy<Value = Vec<(usize, prop::sample::Index, usize)>> {
+    proptest::collection::vec((0..3usize, any::<prop::sample::Index>(), 0..3usize), 1..4)
+}
+
+/// The operands with NaN and infinities in some places of the input, the weights and the gradient of the output.
+pub(crate) fn not_finite(mut operands: Operands, places: &[(usize, prop::sample::Index, usize)]) -> Operands {
+    for &(operand, index, value) in places {
+        let values = [&mut operands.input, &mut operands.kernel, &mut operands.grad_output];
+        let Some(values) = values.into_iter().nth(operand).filter(|values| !values.is_empty()) else { continue };
+        let at = index.index(values.len());
+        values[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][value];
+    }
+    operands
+}
+
 proptest! {
     #![proptest_config(cases(60))]
 
@@ -138,17 +154,11 @@ proptest! {
         (config, input_shape) in layers(),
         wanted in 1..9u64,
         seed in 0..1000u64,
-        places in proptest::collection::vec((0..3usize, any::<prop::sample::Index>(), 0..3usize), 1..4),
+        places in places(),
     ) {
         let layer = geometry(&config.activation(Activation::Linear).dtype(WeightType::F32), &input_shape);
         let batch = batch(&layer, wanted);
-        let mut operands = Operands::random(&layer, batch, seed);
-        for (operand, index, value) in places {
-            let values = [&mut operands.input, &mut operands.kernel, &mut operands.grad_output];
-            let Some(values) = values.into_iter().nth(operand).filter(|values| !values.is_empty()) else { continue };
-            let at = index.index(values.len());
-            values[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][value];
-        }
+        let operands = not_finite(Operands::random(&layer, batch, seed), &places);
         let expected = operands.reference(&layer);
         let possible = implementations(&layer, &profile());
         for (implementation, profile) in crate::common::runs(&possible, &layer, &profile()) {

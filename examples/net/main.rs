@@ -7,6 +7,7 @@
 mod layers;
 mod net;
 mod plans;
+mod random;
 mod results;
 mod shaders;
 mod workloads;

@@ -76,7 +76,7 @@ impl Writer {
             ];
             for (pass, program) in passes {
                 let text = match planner.program(&program, batch) {
-                    Ok(plan) => self.plan(&Planned { program: &program, plan: &plan, profile })?,
+                    Ok(plan) => self.plan(&Planned { program: &program, plan: &plan })?,
                     Err(error) => format!("refused: {error}"),
                 };
                 net.insert(format!("{name} {} {pass}", implementation.name()), text);
@@ -129,7 +129,7 @@ impl Writer {
             let Slice { resource, offset, size } = *slice;
             let size = match size {
                 Some(size) => size.get(),
-                None => planned.plan.bytes(planned.program, planned.profile, operation, resource)? - offset,
+                None => planned.plan.bytes(planned.program, operation, resource)? - offset,
             };
             writeln!(text, "  binding {binding}: {} from byte {offset}, {size} bytes", planned.name(resource))?;
         }
@@ -153,7 +153,6 @@ impl Writer {
 struct Planned<'a> {
     program: &'a Program,
     plan: &'a ProgramPlan,
-    profile: &'a DeviceProfile,
 }
 
 impl Planned<'_> {

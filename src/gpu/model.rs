@@ -10,10 +10,10 @@ use crate::{Error, Result};
 /// ```no_run
 /// # use locally_connected::model::Model;
 /// # use locally_connected::{Context, Result, wgpu};
-/// # async fn frame(model: &Model, context: &Context, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-/// # let (input, output): (wgpu::Buffer, wgpu::Buffer) = todo!();
+/// # type Pass<'a> = wgpu::ComputePass<'a>;
+/// # async fn frame(model: &Model, context: &Context, [input, output]: [&wgpu::Buffer; 2], pass: &mut Pass<'_>) -> Result<()> {
 /// let loaded = model.upload(context).await?; // once
-/// let bound = loaded.bind_forward(8, &input, &output).await?; // once for a batch size
+/// let bound = loaded.bind_forward(8, input, output).await?; // once for a batch size
 /// bound.record(pass); // every frame
 /// # Ok(())
 /// # }

@@ -252,10 +252,7 @@ impl Weights {
 
 /// How plans refer to a chunk of a parameter or gradient: weights are cut, others are not.
 fn piece(buffer: &Buffer, id: BufferId, index: u32) -> Resource {
-    match buffer.shape {
-        Shape::Weights { .. } | Shape::Connections { .. } => Resource::Chunk(id, index),
-        Shape::Fixed(_) | Shape::Samples(_) => Resource::Buffer(id),
-    }
+    if buffer.shape.is_cut() { Resource::Chunk(id, index) } else { Resource::Buffer(id) }
 }
 
 /// The dispatches of a plan, operation by operation, and the bytes of the buffers made for it.

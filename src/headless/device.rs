@@ -1,6 +1,6 @@
 //! What models run on: the best GPU, or where there is none the host's own threads.
 
-use super::model::{ModelGradients, samples};
+use super::model::{ModelGradients, SAMPLE_BUDGET, check_grad_output, part, runs, samples};
 use super::{Gpu, GpuOptions, adapters, instance, wanted};
 use crate::cpu::{self, Executor, Instructions, Threads};
 use crate::gpu::Loaded;
@@ -211,11 +211,7 @@ impl<'d, 'm> CpuModel<'d, 'm> {
     pub fn gradients(&self, input: &[f32], grad_output: &[f32]) -> Result<ModelGradients> {
         let chain = &self.model.chain;
         let batch = samples("input", input, chain.inputs, &self.model.input_shape)?;
-        let (expected, found) = (batch as u64 * chain.outputs(), grad_output.len() as u64);
-        if found != expected {
-            let shape = self.model.output_shape.clone();
-            return Err(Error::Length { what: "grad_output", expected, found, shape });
-        }
+        check_grad_output(grad_output, batch, chain.outputs(), &self.model.output_shape)?;
         let program = chain.backward(Wanted::All);
         let gradients = program.used_as(Usage::Gradient);
         let gradients = gradients.map(|buffer| (buffer.name.as_str(), vec![0.0; buffer.shape.elements(0) as usize]));
@@ -237,12 +233,10 @@ impl<'d, 'm> CpuModel<'d, 'm> {
         outputs: &mut [(&str, &mut [f32])],
         gradients: &mut BTreeMap<&str, Vec<f32>>,
     ) -> Result<()> {
-        let at_once = program.samples_within(self.cpu.sample_budget.unwrap_or(super::model::SAMPLE_BUDGET)).min(batch);
+        let at_once = program.samples_within(self.cpu.sample_budget.unwrap_or(SAMPLE_BUDGET));
         let mut bound: Option<(usize, bool, cpu::Bound)> = None;
-        let mut first = 0;
-        loop {
-            let samples = at_once.min(batch - first);
-            let adds = first > 0 && !gradients.is_empty();
+        for run in runs(batch, at_once) {
+            let (samples, adds) = (run.len(), run.start > 0 && !gradients.is_empty());
             // What the one before holds is free before more is asked for.
             let kept = bound.take().filter(|(of, added, _)| (*of, *added) == (samples, adds));
             let mut running = match kept {
@@ -252,26 +246,18 @@ impl<'d, 'm> CpuModel<'d, 'm> {
                     self.cpu.executor.bind(program, samples as u32)?
                 }
             };
-            // What a piece has of a whole batch's values.
-            let piece = |length: usize| {
-                let each = length / batch.max(1);
-                first * each..(first + samples) * each
-            };
-            let read: Vec<(&str, &[f32])> =
-                inputs.iter().map(|(name, values)| (*name, &values[piece(values.len())])).collect();
+            let read = inputs.iter().map(|(name, values)| (*name, &values[part(values.len(), batch, &run)]));
+            let read: Vec<(&str, &[f32])> = read.collect();
             let written = outputs.iter_mut().map(|(name, values)| {
-                let range = piece(values.len());
+                let range = part(values.len(), batch, &run);
                 (*name, &mut values[range])
             });
             let added = gradients.iter_mut().map(|(name, values)| (*name, values.as_mut_slice()));
             let mut written: Vec<(&str, &mut [f32])> = written.chain(added).collect();
             running.run(&self.weights, &read, &mut written)?;
             bound = Some((samples, adds, running));
-            first += samples;
-            if first >= batch {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 }
 

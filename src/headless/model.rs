@@ -7,6 +7,7 @@ use crate::ops::Usage;
 use crate::program::Program;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Bytes of samples and of what is computed from them that are on the device at once by default.
 pub(super) const SAMPLE_BUDGET: u64 = 1 << 30;
@@ -68,11 +69,10 @@ impl<'a> Pieces<'a> {
     async fn run(&self, batch: usize, inputs: &[(&str, &[f32])], outputs: &mut [(&str, Vec<f32>)]) -> Result<()> {
         let mut adding = None;
         let mut bound: Option<(usize, bool, Bound)> = None;
-        let mut first = 0;
-        loop {
-            let samples = self.at_once.min(batch - first);
+        for run in runs(batch, self.at_once) {
+            let samples = run.len();
             // The gradients of the first piece overwrite what was there, those of the others add to it.
-            let adds = first > 0 && !self.gradients.is_empty();
+            let adds = run.start > 0 && !self.gradients.is_empty();
             if bound.as_ref().is_none_or(|(of, added, _)| (*of, *added) != (samples, adds)) {
                 let program =
                     if adds { adding.get_or_insert_with(|| self.program.clone().accumulating()) } else { self.program };
@@ -81,8 +81,7 @@ impl<'a> Pieces<'a> {
                 bound = Some((samples, adds, self.bind(program, samples).await?));
             }
             for (name, values) in inputs {
-                let each = values.len() / batch.max(1);
-                let piece = &values[first * each..(first + samples) * each];
+                let piece = &values[part(values.len(), batch, &run)];
                 if let Some(buffer) = self.buffers.get(name) {
                     self.gpu.context().queue().write_buffer(buffer, 0, bytemuck::cast_slice(piece));
                 }
@@ -96,12 +95,30 @@ impl<'a> Pieces<'a> {
                     values.extend(self.gpu.read(buffer, described.shape.elements(samples as u32)).await?);
                 }
             }
-            first += samples;
-            if first >= batch {
-                return self.gpu.check();
-            }
         }
+        self.gpu.check()
     }
+}
+
+/// A batch cut into runs of at most so many samples, the first of which is there even where the batch is empty: gradients of
+/// no samples are zero.
+pub(super) fn runs(batch: usize, at_once: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..batch.max(1)).step_by(at_once.max(1)).map(move |first| first..batch.min(first + at_once))
+}
+
+/// What a run of samples has of the values of a whole batch.
+pub(super) fn part(length: usize, batch: usize, run: &Range<usize>) -> Range<usize> {
+    let each = length / batch.max(1);
+    run.start * each..run.end * each
+}
+
+/// Checks the gradient of the output of a batch.
+pub(super) fn check_grad_output(values: &[f32], batch: usize, sample: u64, shape: &[usize]) -> Result<()> {
+    let (expected, found) = (batch as u64 * sample, values.len() as u64);
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Length { what: "grad_output", expected, found, shape: shape.to_vec() })
 }
 
 /// Samples in `values` of `sample` elements each.
@@ -137,11 +154,7 @@ impl Gpu {
     pub async fn gradients(&self, model: &Loaded, input: &[f32], grad_output: &[f32]) -> Result<ModelGradients> {
         let chain = model.chain();
         let batch = samples("input", input, chain.inputs, model.input_shape())?;
-        let (expected, found) = (batch as u64 * chain.outputs(), grad_output.len() as u64);
-        if found != expected {
-            let shape = model.output_shape().to_vec();
-            return Err(Error::Length { what: "grad_output", expected, found, shape });
-        }
+        check_grad_output(grad_output, batch, chain.outputs(), model.output_shape())?;
         let program = chain.backward(Wanted::All);
         let pieces = Pieces::new(self, model, &program, batch).await?;
         let mut outputs = [(names::GRAD_INPUT, Vec::with_capacity(input.len()))];

@@ -86,6 +86,11 @@ impl Shape {
         }
     }
 
+    /// Whether plans cut it into chunks: weights and their gradients.
+    pub(crate) const fn is_cut(&self) -> bool {
+        matches!(self, Self::Weights { .. } | Self::Connections { .. })
+    }
+
     /// Its sizes, without a batch.
     #[must_use]
     pub fn sizes(&self) -> Vec<usize> {

@@ -63,10 +63,7 @@ impl Planner<'_> {
 
     /// How an implementation does an operation that has several; others have none.
     fn plan_by(&self, implementation: Implementation, operation: &Operation, batch: u32) -> Result<Plan> {
-        let local = |layer| {
-            self.possible(layer, implementation)?;
-            Local::new(*self, layer)
-        };
+        let local = |layer| self.local(layer, implementation);
         let mut plan = match operation {
             // Nothing is written, whoever would.
             Operation::LocalForward(_) | Operation::LocalGradInput(_) if batch == 0 => {
@@ -105,16 +102,31 @@ impl Planner<'_> {
     /// [`Error::Unsupported`] for a user's connectivity by another than sparse gather; [`Error::OverBudget`] and
     /// [`Error::Limit`] with the bytes of the dense matrix or the sparse index.
     pub fn possible(&self, layer: &Geometry, implementation: Implementation) -> Result<()> {
-        if layer.pattern().is_some() && implementation != Implementation::SparseGather {
-            return Err(Error::Unsupported {
-                what: format!("implementation {}", implementation.name()),
-                with: "with a connectivity of the user's".into(),
-            });
-        }
+        connects(layer, implementation)?;
         match implementation {
-            Implementation::DenseMatmul => Local::new(*self, layer)?.check_dense(),
-            Implementation::SparseGather => Local::new(*self, layer)?.check_sparse(),
             Implementation::Loop | Implementation::Auto => Ok(()),
+            Implementation::DenseMatmul | Implementation::SparseGather => self.local(layer, implementation).map(drop),
         }
     }
+
+    /// A layer that this implementation can do here.
+    fn local<'l>(&'l self, layer: &'l Geometry, implementation: Implementation) -> Result<Local<'l>> {
+        connects(layer, implementation)?;
+        let local = Local::new(*self, layer)?;
+        match implementation {
+            Implementation::DenseMatmul => local.check_dense()?,
+            Implementation::SparseGather => local.check_sparse()?,
+            Implementation::Loop | Implementation::Auto => {}
+        }
+        Ok(local)
+    }
+}
+
+/// Whether an implementation can do a layer's connectivity: the user's own is sparse gather's alone.
+fn connects(layer: &Geometry, implementation: Implementation) -> Result<()> {
+    if layer.pattern().is_none() || implementation == Implementation::SparseGather {
+        return Ok(());
+    }
+    let what = format!("implementation {}", implementation.name());
+    Err(Error::Unsupported { what, with: "with a connectivity of the user's".into() })
 }

@@ -4,7 +4,7 @@ use super::{Chunk, DeviceProfile, Dispatch, Estimate, Plan, PlanOptions, Planner
 use crate::config::WeightType;
 use crate::geometry::{Geometry, SparseIndex};
 use crate::kernel::{tap_tables, tap_tables_length};
-use crate::ops::{Buffer, Operation, Shape, Usage};
+use crate::ops::{Operation, Usage};
 use crate::program::{Program, Scratch};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -89,18 +89,11 @@ impl ProgramPlan {
         pieces(&self.scratch, self.batch)
     }
 
-    /// Bytes of what the dispatches of `program`'s operation number `operation` mean by `resource`, on the device that this
-    /// was planned for.
+    /// Bytes of what the dispatches of `program`'s operation number `operation` mean by `resource`.
     ///
     /// # Errors
-    /// Those of [`cut`]; [`Error::Program`] for what the program or the plan doesn't have.
-    pub fn bytes(
-        &self,
-        program: &Program,
-        profile: &DeviceProfile,
-        operation: usize,
-        resource: Resource,
-    ) -> Result<u64> {
+    /// [`Error::Program`] for what the program or the plan doesn't have.
+    pub fn bytes(&self, program: &Program, operation: usize, resource: Resource) -> Result<u64> {
         let missing =
             || Error::Program { what: format!("{resource:?} of operation {operation}"), why: "it isn't there" };
         match resource {
@@ -110,8 +103,8 @@ impl ProgramPlan {
             },
             Resource::Chunk(id, index) => {
                 let buffer = program.buffer(id).ok_or_else(missing)?;
-                let chunks = cut(&buffer.shape, profile)?;
-                chunks.get(index as usize).map(|chunk| chunk.bytes(buffer.dtype)).ok_or_else(missing)
+                let chunk = self.cuts.get(id.index()).and_then(|chunks| chunks.get(index as usize));
+                chunk.map(|chunk| chunk.bytes(buffer.dtype)).ok_or_else(missing)
             }
             Resource::Tables | Resource::SparseIndex => {
                 let layer = program.operations.get(operation).and_then(Operation::layer);
@@ -210,15 +203,22 @@ impl Planner<'_> {
             plans.push(planned.map_or_else(|| plan(operation, taken), Ok)?);
         }
 
-        let mut memory = Memory::default();
+        let (mut memory, mut cuts) = (Memory::default(), Vec::with_capacity(program.buffers.len()));
         for buffer in &program.buffers {
+            let chunks = match buffer.usage {
+                Usage::Parameter | Usage::Gradient => cut(&buffer.shape, profile)?,
+                Usage::Input | Usage::Output | Usage::Scratch => Vec::new(),
+            };
+            let whole = if chunks.is_empty() { buffer.bytes(batch) } else { 0 };
+            let all = chunks.iter().map(|chunk| chunk.bytes(buffer.dtype)).sum::<u64>() + whole;
+            cuts.push(if buffer.shape.is_cut() { chunks } else { Vec::new() });
             let bytes = match buffer.usage {
                 Usage::Input | Usage::Output => &mut memory.operands,
                 Usage::Parameter => &mut memory.parameters,
                 Usage::Gradient => &mut memory.gradients,
                 Usage::Scratch => continue,
             };
-            *bytes = bytes.saturating_add(self.buffer_bytes(buffer, batch)?);
+            *bytes = bytes.saturating_add(all);
         }
         let own = own_scratch(&plans).into_values().fold(0, u64::saturating_add);
         memory.scratch = between.saturating_add(own);
@@ -228,11 +228,6 @@ impl Planner<'_> {
         let dispatches = plans.iter().map(|plan| plan.dispatches.len() as u64).sum::<u64>();
         // An empty plan has no uniform, but a buffer of no bytes can't be mapped.
         memory.uniforms = (profile.params_stride() * dispatches).max(4);
-        let cuts = program.buffers.iter().map(|buffer| match buffer.shape {
-            Shape::Weights { .. } | Shape::Connections { .. } => cut(&buffer.shape, profile),
-            Shape::Fixed(_) | Shape::Samples(_) => Ok(Vec::new()),
-        });
-        let cuts = cuts.collect::<Result<_>>()?;
         Ok(ProgramPlan { batch, plans, scratch, cuts, memory })
     }
 
@@ -243,19 +238,6 @@ impl Planner<'_> {
                 Error::OverBudget { what, needed: needed.saturating_add(between), budget }
             }
             (error, _) => error,
-        }
-    }
-
-    /// Bytes of a program's buffer on the device, all of its chunks together.
-    ///
-    /// # Errors
-    /// Those of [`cut`].
-    pub fn buffer_bytes(&self, buffer: &Buffer, batch: u32) -> Result<u64> {
-        match buffer.usage {
-            Usage::Parameter | Usage::Gradient => {
-                Ok(cut(&buffer.shape, self.profile)?.iter().map(|chunk| chunk.bytes(buffer.dtype)).sum())
-            }
-            Usage::Input | Usage::Output | Usage::Scratch => Ok(buffer.bytes(batch)),
         }
     }
 }

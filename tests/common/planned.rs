@@ -44,7 +44,7 @@ impl Planned {
         assert!(memory <= profile.max_workgroup_memory, "{name} has {memory} bytes of workgroup memory");
         assert_eq!(dispatch.bindings.len(), info.bindings.len(), "bindings of {name}");
         for (slice, access) in dispatch.bindings.iter().zip(info.bindings) {
-            let whole = self.plan.bytes(&self.program, profile, operation, slice.resource).expect("it is there");
+            let whole = self.plan.bytes(&self.program, operation, slice.resource).expect("it is there");
             let bound = slice.size.map_or(whole - slice.offset, NonZeroU64::get);
             assert!(bound <= profile.max_binding && bound > 0, "{name} binds {bound} bytes of {:?}", slice.resource);
             assert!(slice.offset + bound <= whole, "{name} binds past the end of {:?}", slice.resource);

@@ -2,7 +2,7 @@
 
 use super::{EXECUTORS, Written, chain, expected, given, passes, run};
 use crate::common::{FORWARD, GRADIENT, Operands, activations, assert_near, disagreement, largest};
-use crate::properties::{assert_same_kind, batch, cases, layers};
+use crate::properties::{assert_same_kind, batch, cases, layers, not_finite, places};
 use half::f16;
 use locally_connected::model::{Wanted, names};
 use locally_connected::{Activation, Bias, Config, DataFormat, Geometry, Implementation, Padding, Pattern, WeightType};
@@ -87,17 +87,11 @@ proptest! {
         (config, input_shape) in layers(),
         wanted in 1..9u64,
         seed in 0..1000u64,
-        places in proptest::collection::vec((0..3usize, any::<prop::sample::Index>(), 0..3usize), 1..4),
+        places in places(),
     ) {
         let layer = geometry(&config.activation(Activation::Linear).dtype(WeightType::F32), &input_shape);
         let batch = batch(&layer, wanted);
-        let mut operands = Operands::random(&layer, batch, seed);
-        for (operand, index, value) in places {
-            let values = [&mut operands.input, &mut operands.kernel, &mut operands.grad_output];
-            let Some(values) = values.into_iter().nth(operand).filter(|values| !values.is_empty()) else { continue };
-            let at = index.index(values.len());
-            values[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][value];
-        }
+        let operands = not_finite(Operands::random(&layer, batch, seed), &places);
         let expected = expected(operands.reference(&layer));
         for (name, executor) in EXECUTORS.iter() {
             for (found, (what, expected)) in passes(executor, &layer, batch as u32, &operands).iter().zip(&expected) {

@@ -2,7 +2,7 @@
 
 use super::ceiling::{Cache, Ceiling, Footprint, Roof};
 use super::clock::Spread;
-use super::measure::{LEAST_SAMPLES, Plan};
+use super::measure::{Plan, in_turns};
 use super::noise;
 use super::record::{Adapter, Key, Report, Row};
 use super::skips::Skip;
@@ -225,26 +225,16 @@ fn measure(
     operands: &mut Operands,
     plan: &Plan,
 ) -> Result<(), Failure> {
-    let (least, most) = (*plan.seconds.start(), *plan.seconds.end());
     for case in cases.iter_mut() {
         case.time(weights, operands)?;
     }
-    loop {
-        let mut done = true;
-        for case in cases.iter_mut() {
-            let enough = case.samples.len() >= LEAST_SAMPLES && case.seconds >= least;
-            if enough || (!case.samples.is_empty() && case.seconds >= most) {
-                continue;
-            }
-            let milliseconds = case.time(weights, operands)?;
-            case.samples.push(milliseconds);
-            case.seconds += milliseconds / 1e3;
-            done = false;
-        }
-        if done {
-            return Ok(());
-        }
-    }
+    let taken = |case: &Case| (case.samples.len(), case.seconds);
+    in_turns(cases, &plan.seconds, taken, |case| {
+        let milliseconds = case.time(weights, operands)?;
+        case.samples.push(milliseconds);
+        case.seconds += milliseconds / 1e3;
+        Ok(())
+    })
 }
 
 /// All workloads.
@@ -260,13 +250,7 @@ pub(super) fn report(
     for workload in workloads {
         let mut skipped = Vec::new();
         for row in rows(cpu, &roof, (workload, plan), batches, &mut skipped)? {
-            if row.of_ceiling > 1.0 {
-                let Row { workload, pass, batch, of_ceiling, .. } = &row;
-                say(&format!(
-                    "note: {workload} {pass} batch {batch}: {of_ceiling} of the ceiling, so the probe measured less than \
-                     the processor can do"
-                ));
-            }
+            row.over_ceiling().iter().for_each(|line| say(line));
             results.push(row);
         }
         super::skips::lines(&workload.name, &skipped).iter().for_each(|line| say(line));

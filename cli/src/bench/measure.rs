@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Fewest samples of a row, unless one takes so long that the time is over before.
-pub(super) const LEAST_SAMPLES: usize = 5;
+const LEAST_SAMPLES: usize = 5;
 /// A first run slower than this, in milliseconds, is not followed by a second one that doesn't count either.
 const SLOW: f64 = 1000.0;
 /// Seconds in which the first case brings a GPU to its speed, that had other work before.
@@ -41,6 +41,30 @@ pub(crate) struct Plan {
     pub(crate) passes: Vec<Pass>,
     /// Least and, once there is a sample, most seconds of samples of each row.
     pub(crate) seconds: RangeInclusive<f64>,
+}
+
+/// Takes samples of all cases in turns until each has enough; `taken` says how many a case has, and the seconds they took.
+pub(super) fn in_turns<C>(
+    cases: &mut [C],
+    seconds: &RangeInclusive<f64>,
+    taken: impl Fn(&C) -> (usize, f64),
+    mut take: impl FnMut(&mut C) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    loop {
+        let mut done = true;
+        for case in cases.iter_mut() {
+            let (samples, so_far) = taken(case);
+            let enough = samples >= LEAST_SAMPLES && so_far >= *seconds.start();
+            if enough || samples > 0 && so_far >= *seconds.end() {
+                continue;
+            }
+            take(case)?;
+            done = false;
+        }
+        if done {
+            return Ok(());
+        }
+    }
 }
 
 /// Everything that the measurements share.
@@ -364,24 +388,14 @@ impl<'a> Subject<'a> {
                 time(case)?;
             }
         }
-        let (least, most) = (*self.bench.plan.seconds.start(), *self.bench.plan.seconds.end());
-        loop {
-            let mut done = true;
-            for case in cases.iter_mut() {
-                let enough = case.samples.len() >= LEAST_SAMPLES && case.seconds >= least;
-                if enough || (!case.samples.is_empty() && case.seconds >= most) {
-                    continue;
-                }
-                let start = Instant::now();
-                let sample = time(case)?;
-                case.samples.push(sample);
-                case.seconds += start.elapsed().as_secs_f64();
-                done = false;
-            }
-            if done {
-                return Ok(());
-            }
-        }
+        let taken = |case: &Case| (case.samples.len(), case.seconds);
+        in_turns(cases, &self.bench.plan.seconds, taken, |case| {
+            let start = Instant::now();
+            let sample = time(case)?;
+            case.samples.push(sample);
+            case.seconds += start.elapsed().as_secs_f64();
+            Ok(())
+        })
     }
 
     fn rows(&self, case: &Case, batch: u32) -> Vec<(Row, Vec<String>)> {

@@ -34,7 +34,7 @@ use locally_connected::kernel::{KERNELS, variants};
 use locally_connected::{Form, Padding};
 use locally_connected_keras::write_file;
 use probe::Probe;
-use record::{Adapter, Report, Row};
+use record::{Adapter, Report};
 use setup::Setup;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -331,15 +331,7 @@ fn measure_all(
                 if let Some(lines) = &mut lines {
                     lines.row(&row, &kernels)?;
                 }
-                if row.of_ceiling > 1.0 {
-                    let Row { workload, pass, of_ceiling, .. } = &row;
-                    bar.suspend(|| {
-                        say(&format!(
-                            "note: {workload} {pass} batch {batch}: {of_ceiling} of the ceiling, so the probe measured less \
-                             than the device can do"
-                        ));
-                    });
-                }
+                row.over_ceiling().iter().for_each(|line| bar.suspend(|| say(line)));
                 results.push(row);
             }
             bar.inc(1);

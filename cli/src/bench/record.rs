@@ -99,6 +99,17 @@ impl Row {
         self.implementation.as_deref().unwrap_or(crate::device::CPU)
     }
 
+    /// What is to be said of a row that is over its ceiling.
+    pub(crate) fn over_ceiling(&self) -> Option<String> {
+        let Self { workload, pass, batch, of_ceiling, .. } = self;
+        (*of_ceiling > 1.0).then(|| {
+            format!(
+                "note: {workload} {pass} batch {batch}: {of_ceiling} of the ceiling, so the probe measured less than the \
+                 device can do"
+            )
+        })
+    }
+
     /// The time that rates follow from.
     pub(crate) fn milliseconds(&self) -> f64 {
         self.gpu_ms.unwrap_or(self.wall_ms).median

@@ -45,14 +45,8 @@ impl Program {
         let is_gradient =
             |id: BufferId| buffers.get(id.index()).is_some_and(|buffer: &Buffer| buffer.usage == Usage::Gradient);
         for operation in &mut self.operations {
-            match operation {
-                Operation::LocalGradWeights(o) => o.accumulate |= is_gradient(o.grad_weights),
-                Operation::GradBias(o) => o.accumulate |= is_gradient(o.grad_bias),
-                Operation::LocalForward(_)
-                | Operation::LocalGradInput(_)
-                | Operation::Activate(_)
-                | Operation::ActivateGrad(_)
-                | Operation::Transpose(_) => {}
+            if is_gradient(operation.writes()) {
+                operation.accumulate();
             }
         }
         self

@@ -82,7 +82,12 @@ fn uniforms_are_as_long_as_they_are_declared() {
         let uniform = variant.shader().expect("marks that can be obeyed").uniform;
         assert_eq!(u64::from(span), uniform.size(), "{}", variant.name());
         assert_eq!(uniform.bytes(&Params::default()).len() as u64, uniform.size(), "{}", variant.name());
-        assert!(uniform.size() <= Uniform::MOST_BYTES as u64);
+        assert!(
+            uniform.size() <= Uniform::MOST_BYTES as u64,
+            "{} has a uniform of {} bytes",
+            variant.name(),
+            uniform.size()
+        );
     }
 }
 

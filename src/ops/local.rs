@@ -1,0 +1,217 @@
+//! Operations of a locally connected layer.
+
+use super::{BufferId, Describe, Operand, Shape};
+use crate::config::{Activation, Implementation};
+use crate::geometry::Geometry;
+use std::sync::Arc;
+
+/// `output = activation(weights · window of input + bias)` at each location.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalForward {
+    /// Shapes, taps and connectivity.
+    pub layer: Arc<Geometry>,
+    /// How it is executed; none leaves it to the planner.
+    pub implementation: Option<Implementation>,
+    /// Element-wise, never one over rows; [`Activation::Linear`] where another operation activates.
+    pub activation: Activation,
+    /// `[batch][layer.inputs()]`.
+    pub input: BufferId,
+    /// [`Shape::of_weights`].
+    pub weights: BufferId,
+    /// `[layer.biases()]`, in Keras's order.
+    pub bias: Option<BufferId>,
+    /// `[batch][layer.outputs()]`.
+    pub output: BufferId,
+}
+
+/// `grad_input`: each input element's sum over the locations that read it of weights times their gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalGradInput {
+    /// Shapes, taps and connectivity.
+    pub layer: Arc<Geometry>,
+    /// How it is executed; none leaves it to the planner.
+    pub implementation: Option<Implementation>,
+    /// [`Shape::of_weights`].
+    pub weights: BufferId,
+    /// `[batch][layer.outputs()]`, before the activation.
+    pub grad_output: BufferId,
+    /// `[batch][layer.inputs()]`.
+    pub grad_input: BufferId,
+}
+
+/// `grad_weights`: each weight's sum over the batch of its input times its output's gradient; 0 at clipped taps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalGradWeights {
+    /// Shapes, taps and connectivity.
+    pub layer: Arc<Geometry>,
+    /// How it is executed; none leaves it to the planner.
+    pub implementation: Option<Implementation>,
+    /// `[batch][layer.inputs()]`.
+    pub input: BufferId,
+    /// `[batch][layer.outputs()]`, before the activation.
+    pub grad_output: BufferId,
+    /// [`Shape::of_weights`].
+    pub grad_weights: BufferId,
+    /// Adds to what `grad_weights` holds, as the pieces of a batch do.
+    pub accumulate: bool,
+}
+
+/// `grad_bias`: the sum of the output's gradient over the batch, and over the locations that share a bias.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GradBias {
+    /// Whose bias.
+    pub layer: Arc<Geometry>,
+    /// `[batch][layer.outputs()]`, before the activation.
+    pub grad_output: BufferId,
+    /// `[layer.biases()]`, in Keras's order.
+    pub grad_bias: BufferId,
+    /// Adds to what `grad_bias` holds, as the pieces of a batch do.
+    pub accumulate: bool,
+}
+
+fn inputs(id: BufferId, layer: &Geometry) -> Operand {
+    Operand::samples(id, layer.inputs())
+}
+
+fn outputs(id: BufferId, layer: &Geometry) -> Operand {
+    Operand::samples(id, layer.outputs())
+}
+
+fn biases(id: BufferId, layer: &Geometry) -> Operand {
+    Operand::of(id, Shape::Fixed(layer.biases()))
+}
+
+fn weights(id: BufferId, layer: &Geometry) -> Operand {
+    Operand { id, shape: Shape::of_weights(layer), dtype: layer.config().dtype }
+}
+
+impl Describe for LocalForward {
+    fn name(&self) -> &'static str {
+        "local_forward"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        [self.input, self.weights].into_iter().chain(self.bias).collect()
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let layer = &self.layer;
+        let rest = [inputs(self.input, layer), weights(self.weights, layer), outputs(self.output, layer)];
+        rest.into_iter().chain(self.bias.map(|bias| biases(bias, layer))).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        if self.activation.over_rows() {
+            return Some("an activation over rows is an operation alone");
+        }
+        (self.bias.is_some() != (self.layer.biases() > 0)).then_some("its layer says whether there is a bias")
+    }
+
+    fn layer(&self) -> Option<&Arc<Geometry>> {
+        Some(&self.layer)
+    }
+
+    fn implementation(&self) -> Option<Implementation> {
+        Some(self.implementation.unwrap_or(Implementation::Auto))
+    }
+}
+
+impl Describe for LocalGradInput {
+    fn name(&self) -> &'static str {
+        "local_grad_input"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.weights, self.grad_output]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.grad_input
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let layer = &self.layer;
+        vec![weights(self.weights, layer), outputs(self.grad_output, layer), inputs(self.grad_input, layer)]
+    }
+
+    fn layer(&self) -> Option<&Arc<Geometry>> {
+        Some(&self.layer)
+    }
+
+    fn implementation(&self) -> Option<Implementation> {
+        Some(self.implementation.unwrap_or(Implementation::Auto))
+    }
+}
+
+impl Describe for LocalGradWeights {
+    fn name(&self) -> &'static str {
+        "local_grad_weights"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.input, self.grad_output]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.grad_weights
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let gradient = Operand::of(self.grad_weights, Shape::of_weights(&self.layer));
+        vec![inputs(self.input, &self.layer), outputs(self.grad_output, &self.layer), gradient]
+    }
+
+    fn layer(&self) -> Option<&Arc<Geometry>> {
+        Some(&self.layer)
+    }
+
+    fn implementation(&self) -> Option<Implementation> {
+        Some(self.implementation.unwrap_or(Implementation::Auto))
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn accumulate(&mut self) {
+        self.accumulate = true;
+    }
+}
+
+impl Describe for GradBias {
+    fn name(&self) -> &'static str {
+        "grad_bias"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.grad_output]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.grad_bias
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        vec![outputs(self.grad_output, &self.layer), biases(self.grad_bias, &self.layer)]
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        (self.layer.biases() == 0).then_some("its layer has no bias")
+    }
+
+    fn layer(&self) -> Option<&Arc<Geometry>> {
+        Some(&self.layer)
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn accumulate(&mut self) {
+        self.accumulate = true;
+    }
+}

@@ -4,7 +4,7 @@
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use locally_connected::geometry::{KerasLayout, SparseIndex};
 use locally_connected::headless::Gpu;
-use locally_connected::kernel::tap_tables;
+use locally_connected::kernels::tap_tables;
 use locally_connected::model::{layer_backward, layer_forward};
 use locally_connected::ops::Shape;
 use locally_connected::plan::{Planner, cut};

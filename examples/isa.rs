@@ -8,7 +8,7 @@
 #![expect(clippy::expect_used, reason = "a tool of the developers', which may stop where it stands")]
 
 use ash::vk;
-use locally_connected::kernel::variants;
+use locally_connected::kernels::variants;
 use naga::AddressSpace;
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -112,7 +112,7 @@ impl Compiler {
     fn compile(&self, wgsl: &str, listing: bool) -> Compiled {
         let module = naga::front::wgsl::parse_str(wgsl).expect("WGSL");
         let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).expect("valid");
-        // As wgpu writes it where the driver has robust buffers: src/kernel/pipelines.rs.
+        // As wgpu writes it where the driver has robust buffers: src/kernels/pipelines.rs.
         let options = spv::Options {
             lang_version: (1, 5),
             flags: spv::WriterFlags::empty(),

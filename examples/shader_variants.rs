@@ -2,7 +2,7 @@
 //! `cargo run --example shader_variants -- DIR`. Of each kernel the shortest and the longest text are to become
 //! pipelines too, which takes a software driver up to a second each.
 
-use locally_connected::kernel::{Variant, variants};
+use locally_connected::kernels::{Variant, variants};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@
 #[path = "net/random.rs"]
 mod random;
 
-use locally_connected::gpu::{Bindings, KernelBuffers, Weights};
+use locally_connected::gpu::{Bindings, Tensor, Weights};
 use locally_connected::headless::{Gpu, GpuOptions};
 use locally_connected::model::{layer_backward, layer_forward};
 use locally_connected::ops::Usage;
@@ -22,8 +22,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Arrays by the names of a program's buffers, weights in canonical order.
-type Values = BTreeMap<String, Vec<f32>>;
+/// Values by the names of a program's buffers, weights in canonical order.
+type Arrays = BTreeMap<String, Vec<f32>>;
 
 /// A layer, and what it is planned for.
 struct Layer {
@@ -39,16 +39,16 @@ struct Layer {
 struct Written {
     /// The adapter that gave `expected`.
     computed_on: String,
-    passes: Vec<Pass>,
+    passes: Vec<WrittenPass>,
 }
 
 /// A program of a layer: its plan, all arrays that it is given, all that it computes.
 #[derive(Serialize)]
-struct Pass {
+struct WrittenPass {
     name: String,
     plan: WrittenPlan,
-    given: Values,
-    expected: Values,
+    given: Arrays,
+    expected: Arrays,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok::<_, Error>(Written { computed_on: format!("{}, {}", info.name, info.driver_info), passes })
     })?;
     std::fs::write(&file, serde_json::to_string(&written)?)?;
-    for Pass { name, plan, .. } in &written.passes {
+    for WrittenPass { name, plan, .. } in &written.passes {
         let WrittenPlan { buffers, shaders, dispatches, .. } = plan;
         println!("{name}: {} buffers, {} shaders, {} dispatches", buffers.len(), shaders.len(), dispatches.len());
     }
@@ -117,11 +117,11 @@ fn layers() -> [Layer; 3] {
 
 impl Layer {
     /// The forward pass on random values, and the backward pass on what that computed.
-    async fn passes(&self, gpu: &Gpu) -> Result<[Pass; 2], Error> {
+    async fn passes(&self, gpu: &Gpu) -> Result<[WrittenPass; 2], Error> {
         let layer = Arc::new(Geometry::new(&self.config, self.input_shape)?);
         let keep = self.config.activation.saved() == Saved::PreActivation;
         let (forward, backward) = (layer_forward(&layer, keep), layer_backward(&layer, Gradients::ALL));
-        let mut known = Values::new();
+        let mut known = Arrays::new();
         for (buffer, seed) in forward.buffers.iter().chain(&backward.buffers).zip(1..) {
             let elements = buffer.shape.elements(self.batch);
             known.entry(buffer.name.clone()).or_insert_with(|| random(seed, elements));
@@ -132,9 +132,9 @@ impl Layer {
     }
 
     /// A program run by this crate's executor, and its plan.
-    async fn pass(&self, pass: &str, program: &Program, known: &Values, gpu: &Gpu) -> Result<Pass, Error> {
+    async fn pass(&self, pass: &str, program: &Program, known: &Arrays, gpu: &Gpu) -> Result<WrittenPass, Error> {
         let weights = Weights::new(&gpu.context().planning_with(self.profile.clone()), program).await?;
-        let (mut given, mut buffers, mut gradients) = (Values::new(), Vec::new(), Vec::new());
+        let (mut given, mut buffers, mut gradients) = (Arrays::new(), Vec::new(), Vec::new());
         for buffer in &program.buffers {
             let (name, values) = (buffer.name.as_str(), &known[&buffer.name]);
             match buffer.usage {
@@ -152,7 +152,7 @@ impl Layer {
         let bindings = gradients.iter().fold(bindings, |bindings, (name, gradient)| bindings.with(name, gradient));
         let bound = weights.bind(program, self.batch, &bindings).await?;
         gpu.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())));
-        let mut expected = Values::new();
+        let mut expected = Arrays::new();
         for (name, buffer) in buffers.iter().filter(|(name, _)| !given.contains_key(*name)) {
             expected.insert((*name).to_owned(), gpu.read(buffer, buffer.size() / 4).await?);
         }
@@ -160,11 +160,11 @@ impl Layer {
             expected.insert((*name).to_owned(), read(gpu, gradient).await?);
         }
         let plan = bound.plan().written(program)?;
-        Ok(Pass { name: format!("{} {pass}", self.name), plan, given, expected })
+        Ok(WrittenPass { name: format!("{} {pass}", self.name), plan, given, expected })
     }
 }
 
-async fn read(gpu: &Gpu, gradient: &KernelBuffers) -> Result<Vec<f32>, Error> {
+async fn read(gpu: &Gpu, gradient: &Tensor) -> Result<Vec<f32>, Error> {
     let readback = gpu.submit(|encoder| gradient.read(gpu.context().device(), encoder))?;
     gpu.drive(readback.canonical()).await
 }

@@ -56,11 +56,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let channels = params.group_channels / INPUT_WIDTH;
   let channel_step = select(params.x_channel, 1u, INPUT_WIDTH == 4u);
   var tap_row = params.w_base / WIDTH + local_cell * params.window * units;
-  for (var t0 = 0u; t0 < params.kernel_0; t0++) {
+  for (var t0 = 0u; t0 < params.taps_0; t0++) {
     let i0 = tables[rows.x + t0];
-    for (var t1 = 0u; t1 < params.kernel_1; t1++) {
+    for (var t1 = 0u; t1 < params.taps_1; t1++) {
       let i1 = tables[rows.y + t1];
-      for (var t2 = 0u; t2 < params.kernel_2; t2++) {
+      for (var t2 = 0u; t2 < params.taps_2; t2++) {
         let i2 = tables[rows.z + t2];
         if (i0 != NO_TAP && i1 != NO_TAP && i2 != NO_TAP) {
           var at = (i0 + i1 + i2) / INPUT_WIDTH + cell.g * channels * channel_step;

@@ -9,7 +9,7 @@ pub mod geometry;
 pub mod gpu;
 #[cfg(feature = "headless")]
 pub mod headless;
-pub mod kernel;
+pub mod kernels;
 pub mod model;
 pub mod ops;
 pub mod plan;
@@ -23,11 +23,11 @@ pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern};
 #[cfg(feature = "gpu")]
 pub use gpu::{
-    Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, KernelBuffers, KernelReadback, Loaded,
-    LocallyConnected, Readback, TransposedBackward, TransposedLocallyConnected, Weights, required_limits,
+    Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, Loaded, LocallyConnected, Readback, Tensor,
+    TransposedBackward, TransposedLocallyConnected, Weights, WeightsReadback, required_limits,
 };
 pub use model::Gradients;
-pub use plan::{Choice, DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedOperation};
+pub use plan::{DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedChoice, TunedOperation};
 #[cfg(feature = "gpu")]
 pub use tune::{Measurement, tune};
 #[cfg(feature = "gpu")]

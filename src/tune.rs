@@ -7,7 +7,7 @@ use crate::gpu::{Bindings, Bound, Context, Weights, scoped};
 use crate::model::layer_names as names;
 use crate::model::{Gradients, layer_forward, transposed_backward, transposed_forward};
 use crate::ops::Operation;
-use crate::plan::{Choice, Form, PlanOptions, TuneKey, TuneTable, TunedOperation};
+use crate::plan::{Form, PlanOptions, TuneKey, TuneTable, TunedChoice, TunedOperation};
 use crate::program::Program;
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::oneshot_channel;
@@ -19,7 +19,7 @@ use web_time::Instant;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Measurement {
     /// How it was executed.
-    pub choice: Choice,
+    pub choice: TunedChoice,
     /// Which operation.
     pub operation: TunedOperation,
     /// Median time from submit to completion, in seconds.
@@ -33,14 +33,14 @@ fn program(operation: TunedOperation, layer: &Arc<Geometry>) -> Program {
         // They are what a transposed layer does.
         TunedOperation::GradInput => transposed_forward(layer),
         TunedOperation::GradWeights => {
-            transposed_backward(layer, Gradients { input: false, kernel: true, bias: false })
+            transposed_backward(layer, Gradients { input: false, weights: true, bias: false })
         }
     }
 }
 
 /// A way of running an operation, bound, and how long it took.
 struct Candidate {
-    choice: Choice,
+    choice: TunedChoice,
     operation: TunedOperation,
     bound: Bound,
     seconds: Vec<f64>,
@@ -72,13 +72,13 @@ pub async fn tune(
     caught.await?;
     let [x, y, dx, dy] = &operands;
     let mut weights = Weights::new(context, &layer_forward(&Arc::new(geometry.clone()), false)).await?;
-    let dw = weights.create_gradient(names::KERNEL).await?;
+    let dw = weights.create_gradient(names::WEIGHTS).await?;
     let bindings = |operation| match operation {
         TunedOperation::Forward => Bindings::default().with(names::INPUT, x).with(names::OUTPUT, y),
         TunedOperation::GradInput => Bindings::default().with(names::INPUT, dy).with(names::OUTPUT, dx),
         TunedOperation::GradWeights => {
             let operands = Bindings::default().with(names::GRAD_OUTPUT, x).with(names::INPUT, dy);
-            operands.with(names::GRAD_KERNEL, &dw)
+            operands.with(names::GRAD_WEIGHTS, &dw)
         }
     };
 
@@ -99,7 +99,7 @@ pub async fn tune(
                     // A form that has no kernel for the layer gives the plan of another.
                     Ok(bound) if candidates.iter().any(|other| same(other, &bound)) => {}
                     Ok(bound) => {
-                        let choice = Choice { implementation, form };
+                        let choice = TunedChoice { implementation, form };
                         candidates.push(Candidate { choice, operation, bound, seconds: Vec::new() });
                     }
                     Err(error @ (Error::Limit { .. } | Error::OverBudget { .. } | Error::Unsupported { .. })) => {

@@ -6,7 +6,7 @@ use locally_connected::model::layer_forward;
 use locally_connected::ops::Operation;
 use locally_connected::plan::Planner;
 use locally_connected::{
-    Choice, Config, DeviceProfile, Error, Form, Geometry, Implementation, LocallyConnected, Padding,
+    Config, DeviceProfile, Error, Form, Geometry, Implementation, LocallyConnected, Padding, TunedChoice,
 };
 use locally_connected::{PlanOptions, TuneKey, TuneTable, TunedOperation, required_limits, tune, wgpu};
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ fn with_planner<T>(options: PlanOptions, tuned: Option<&TuneTable>, use_it: impl
 }
 
 /// A layer's forward pass as an operation.
-fn forward(geometry: &Geometry, implementation: Implementation) -> Operation {
+fn forward(geometry: &Geometry, implementation: impl Into<Option<Implementation>>) -> Operation {
     layer_forward(&Arc::new(geometry.with_implementation(implementation)), false).operations.remove(0)
 }
 
@@ -36,7 +36,7 @@ fn dense_on_deepface_l4_is_refused_with_the_bytes() {
         assert!(matches!(refused, Err(Error::OverBudget { needed: found, .. }) if found == needed), "{refused:?}");
         let message = refused.expect_err("over every budget").to_string();
         assert!(message.contains("12294374400 bytes (12.3 GB)"), "{message}");
-        let chosen = planner.plan(&forward(&deepface_l4(), Implementation::Auto), 1).expect("loop is possible");
+        let chosen = planner.plan(&forward(&deepface_l4(), None), 1).expect("loop is possible");
         assert_ne!(chosen.implementation, Some(Implementation::DenseMatmul));
     });
 }
@@ -59,24 +59,23 @@ fn forced_goes_before_tuned_before_model() {
     let geometry = Geometry::new(&Config::new(8, [3, 3]), &[8, 8, 3]).expect("fits");
     let mut table = TuneTable::default();
     let profile = DeviceProfile::webgpu_defaults();
-    let sparse = Choice { implementation: Implementation::SparseGather, form: None };
-    let key =
-        |batch| TuneKey::new(&profile, &forward(&geometry, Implementation::Auto), batch).expect("it has a choice");
+    let sparse = TunedChoice { implementation: Implementation::SparseGather, form: None };
+    let key = |batch| TuneKey::new(&profile, &forward(&geometry, None), batch).expect("it has a choice");
     table.insert(key(4), sparse);
     with_planner(PlanOptions::default(), Some(&table), |planner| {
         let chosen = |implementation, batch| {
             let plan = planner.plan(&forward(&geometry, implementation), batch).expect("possible");
             plan.implementation.expect("one of several")
         };
-        assert_eq!(chosen(Implementation::DenseMatmul, 4), Implementation::DenseMatmul);
-        assert_eq!(chosen(Implementation::Auto, 4), Implementation::SparseGather);
+        assert_eq!(chosen(Some(Implementation::DenseMatmul), 4), Implementation::DenseMatmul);
+        assert_eq!(chosen(None, 4), Implementation::SparseGather);
         // Another batch was not measured, so the model decides, by the least estimate.
-        let estimates = planner.estimates(&forward(&geometry, Implementation::Auto), 5);
+        let estimates = planner.estimates(&forward(&geometry, None), 5);
         let seconds = |of: &Implementation| {
             let (_, estimate) = estimates.iter().find(|(implementation, _)| implementation == of).expect("listed");
             estimate.as_ref().expect("possible").seconds
         };
-        let auto = chosen(Implementation::Auto, 5);
+        let auto = chosen(None, 5);
         assert!(Implementation::ALL.iter().all(|other| seconds(&auto) <= seconds(other)));
     });
 }
@@ -89,7 +88,7 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
     let kernel = |form, tuned: Option<&TuneTable>| {
         let options = PlanOptions { form, ..PlanOptions::default() };
         with_planner(options, tuned, |planner| {
-            let plan = planner.plan(&forward(&geometry, Implementation::Auto), 32).expect("possible");
+            let plan = planner.plan(&forward(&geometry, None), 32).expect("possible");
             plan.dispatches[0].variant.info().name
         })
     };
@@ -97,8 +96,8 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
         [(Form::Register, "loop_forward"), (Form::Split, "loop_forward_split"), (Form::Tiled, "loop_forward_tiled")]
     {
         let mut table = TuneTable::default();
-        let choice = Choice { implementation: Implementation::Loop, form: Some(form) };
-        let key = TuneKey::new(&profile, &forward(&geometry, Implementation::Auto), 32).expect("it has a choice");
+        let choice = TunedChoice { implementation: Implementation::Loop, form: Some(form) };
+        let key = TuneKey::new(&profile, &forward(&geometry, None), 32).expect("it has a choice");
         table.insert(key, choice);
         assert_eq!(kernel(None, Some(&table)), expected);
         assert_eq!(kernel(Some(Form::Register), Some(&table)), "loop_forward");
@@ -125,7 +124,7 @@ fn tuning_measures_every_possible_implementation() {
     let text = serde_json::to_string(&table).expect("serialisable");
     let read: TuneTable = serde_json::from_str(&text).expect("what was written");
     assert_eq!(read, table);
-    let key = TuneKey::new(GPU.context().profile(), &forward(&geometry, Implementation::Auto), 3);
+    let key = TuneKey::new(GPU.context().profile(), &forward(&geometry, None), 3);
     let best = table.get(&key.expect("it has a choice")).expect("measured");
     let operands = Operands::random(&geometry, 3, 1);
     let output = pollster::block_on(async {
@@ -133,7 +132,7 @@ fn tuning_measures_every_possible_implementation() {
         layer.set_tuned(Arc::new(table));
         let plan = layer.plan_forward(3, false).expect("possible");
         assert_eq!(plan.plans[0].implementation, Some(best.implementation));
-        layer.write_canonical(&operands.kernel).expect("its length");
+        layer.write_canonical(&operands.weights).expect("its length");
         layer.write_bias(&operands.bias).expect("its length");
         GPU.forward(&layer, &operands.input).await.expect("runs")
     });

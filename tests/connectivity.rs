@@ -81,11 +81,11 @@ fn a_gene_layer_builds_in_under_a_second_and_is_right() {
     assert!(took < Duration::from_secs(1), "building took {took:?}");
     let operands = Operands::random(&geometry, 32, 3);
     assert_eq!(index.entries.len(), pairs.len());
-    let [input, kernel, bias] = [&operands.input, &operands.kernel, &operands.bias].map(|values| wide(values));
+    let [input, kernel, bias] = [&operands.input, &operands.weights, &operands.bias].map(|values| wide(values));
     let expected = reference::local_forward(&geometry, &input, &kernel, &bias);
     let layer: locally_connected::Result<_> = pollster::block_on(async {
         let layer = LocallyConnected::with_geometry(GPU.context(), geometry).await?;
-        layer.write_canonical(&operands.kernel)?;
+        layer.write_canonical(&operands.weights)?;
         layer.write_bias(&operands.bias)?;
         Ok(layer)
     });
@@ -109,14 +109,14 @@ fn the_transposed_layer_is_the_adjoint_with_right_gradients() {
             let kernel = random(3, geometry.weights());
             layer.adjoint().write_canonical(&kernel).expect("its length");
             let (bx, by, bdy, bdx) = (GPU.upload(&x), GPU.empty(outputs), GPU.upload(&dy), GPU.empty(inputs));
-            let dw = layer.adjoint().create_kernel_gradient().await.expect("fits");
+            let dw = layer.adjoint().create_weights_gradient().await.expect("fits");
             let forward = layer.bind_forward(3, &bx, &by).await.expect("bound");
             let operands = TransposedBackward {
                 batch: 3,
                 input: Some(&bx),
                 grad_output: &bdy,
                 grad_input: Some(&bdx),
-                grad_kernel: Some(&dw),
+                grad_weights: Some(&dw),
             };
             let backward = layer.bind_backward(operands).await.expect("bound");
             GPU.submit(|encoder| {
@@ -129,8 +129,8 @@ fn the_transposed_layer_is_the_adjoint_with_right_gradients() {
             assert_near("output", &y, &reference::local_grad_input(&geometry, &kernel, &x), FORWARD);
             let dx = GPU.read(&bdx, inputs).await.expect("read");
             assert_near("grad_input", &dx, &reference::local_forward(&geometry, &dy, &kernel, &[]), FORWARD);
-            let dw = GPU.read_kernel(layer.adjoint(), &dw).await.expect("read");
-            assert_near("grad_kernel", &dw, &reference::local_grad_weights(&geometry, &dy, &x), FORWARD);
+            let dw = GPU.read_weights(layer.adjoint(), &dw).await.expect("read");
+            assert_near("grad_weights", &dw, &reference::local_grad_weights(&geometry, &dy, &x), FORWARD);
         });
     }
     let biased = Config::new(6, [3, 2]);

@@ -23,9 +23,9 @@ pub(crate) fn chain(geometry: &Geometry) -> Chain {
 
 /// A layer's operands under the names of [`chain`]'s programs.
 pub(crate) fn given(operands: &Operands) -> BTreeMap<String, Vec<f32>> {
-    let Operands { input, kernel, bias, grad_output } = operands.clone();
+    let Operands { input, weights, bias, grad_output } = operands.clone();
     let names = [names::INPUT.into(), names::weights("local"), names::bias("local"), names::GRAD_OUTPUT.into()];
-    names.into_iter().zip([input, kernel, bias, grad_output]).collect()
+    names.into_iter().zip([input, weights, bias, grad_output]).collect()
 }
 
 /// Output and gradients of a layer, in the order of [`RESULTS`]; the output by both programs.
@@ -43,7 +43,7 @@ pub(crate) fn passes(executor: &Executor, geometry: &Geometry, batch: u32, opera
 
 /// The reference's results, in the same order.
 pub(crate) fn expected(passes: Passes) -> [(&'static str, Vec<f64>); 4] {
-    let Passes { output, grad_input, grad_kernel, grad_bias, .. } = passes;
+    let Passes { output, grad_input, grad_weights, grad_bias, .. } = passes;
     let [a, b, c, d] = RESULTS;
-    [(a, output), (b, grad_input), (c, grad_kernel), (d, grad_bias)]
+    [(a, output), (b, grad_input), (c, grad_weights), (d, grad_bias)]
 }

@@ -1,8 +1,8 @@
 //! The same bits on every run: nothing is atomic, no order of summation depends on scheduling, and no kernel reads
 //! what nobody wrote.
 
-use crate::common::{GPU, Operands, ProgramRun, Values, context, implementations, plans, profile, random, runs};
-use locally_connected::kernel::variants;
+use crate::common::{Arrays, GPU, Operands, ProgramRun, context, implementations, plans, profile, random, runs};
+use locally_connected::kernels::variants;
 use locally_connected::model::{Chain, Kind, Layer};
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
@@ -39,13 +39,13 @@ struct Run {
     layer: LocallyConnected,
     passes: [locally_connected::Bound; 2],
     results: Vec<wgpu::Buffer>,
-    kernel: locally_connected::KernelBuffers,
+    kernel: locally_connected::Tensor,
 }
 
 impl Run {
     async fn new(context: &Context, geometry: &Geometry, batch: u64, operands: &Operands) -> Self {
         let layer = operands.layer(context, geometry).await.expect("a layer");
-        let kernel = layer.create_kernel_gradient().await.expect("memory");
+        let kernel = layer.create_weights_gradient().await.expect("memory");
         let (x, dy) = (GPU.upload(&operands.input), GPU.upload(&operands.grad_output));
         let [y, z] = [(); 2].map(|()| GPU.empty(batch * geometry.outputs()));
         let (dx, db) = (GPU.empty(batch * geometry.inputs()), GPU.empty(geometry.biases()));
@@ -58,7 +58,7 @@ impl Run {
             pre_activation: Some(&z),
             grad_output: &dy,
             grad_input: Some(&dx),
-            grad_kernel: Some(&kernel),
+            grad_weights: Some(&kernel),
             grad_bias: Some(&db),
         };
         let passes =
@@ -72,7 +72,7 @@ impl Run {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             self.passes.iter().for_each(|bound| bound.record(&mut pass));
         });
-        let mut values = GPU.read_kernel(&self.layer, &self.kernel).await.expect("the device is there");
+        let mut values = GPU.read_weights(&self.layer, &self.kernel).await.expect("the device is there");
         for buffer in &self.results {
             values.extend(GPU.read(buffer, buffer.size() / 4).await.expect("the device is there"));
         }
@@ -109,7 +109,7 @@ fn transposing() -> (Program, u32) {
 #[test]
 fn same_bits_of_a_program_in_100_runs() {
     let (program, batch) = transposing();
-    let given = Values::from([("input".to_owned(), random(3, u64::from(batch) * 19 * 35))]);
+    let given = Arrays::from([("input".to_owned(), random(3, u64::from(batch) * 19 * 35))]);
     let run = ProgramRun::new(&program, batch, &given, &profile()).expect("it runs");
     let bits = || run.run()["output"].iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     let first = bits();

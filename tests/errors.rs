@@ -158,12 +158,12 @@ fn weights_of_another_length() {
     ] {
         let expected: usize = shape.iter().product();
         for found in [0, 1, expected - 1, expected + 1] {
-            let error = layer.write_kernel(&vec![0.0; found], layout).expect_err("another length");
+            let error = layer.write_weights(&vec![0.0; found], layout).expect_err("another length");
             let (e, f) = (expected as u64, found as u64);
-            assert_eq!(error, Error::Length { what: "kernel", expected: e, found: f, shape: shape.to_vec() });
+            assert_eq!(error, Error::Length { what: "weights", expected: e, found: f, shape: shape.to_vec() });
             tells(&error, &[&expected.to_string(), &format!("{shape:?}"), &format!("has {found}")]);
         }
-        assert_eq!(layer.write_kernel(&vec![0.0; expected], layout), Ok(()));
+        assert_eq!(layer.write_weights(&vec![0.0; expected], layout), Ok(()));
     }
     let error = KerasLayout::Implementation3.from_canonical(&geometry, &[0.0; 7]).expect_err("another length");
     assert!(matches!(error, Error::Length { expected: 1440, found: 7, .. }), "{error:?}");
@@ -261,7 +261,7 @@ fn unfit_operands_are_refused() {
         let batch = 5;
         let [x, y, dy, dx, db] = [120, 60, 60, 120, 12].map(|elements| GPU.empty(elements));
         let short = GPU.empty(59);
-        let dw = layer.create_kernel_gradient().await.expect("it fits");
+        let dw = layer.create_weights_gradient().await.expect("it fits");
         let forward = async |input: &wgpu::Buffer, output: &wgpu::Buffer, z: Option<&wgpu::Buffer>| {
             layer.bind_forward(Forward { batch, input, output, pre_activation: z }).await.map(drop)
         };
@@ -277,7 +277,7 @@ fn unfit_operands_are_refused() {
         };
         assert_eq!(forward(&x, &x, None).await, aliased("input", "output", 240));
         assert!(matches!(forward(&x, &y, Some(&y)).await, Err(Error::Aliased { .. })));
-        let kernel = layer.kernel().ranges()[0];
+        let kernel = layer.weights().ranges()[0];
         let large = layer.bind_forward(Forward { batch: 1, input: kernel, output: kernel, pre_activation: None }).await;
         assert!(matches!(large.map(drop), Err(Error::Aliased { .. })), "the weights are read");
         let unusable = context.device().create_buffer(&wgpu::BufferDescriptor {
@@ -296,7 +296,7 @@ fn unfit_operands_are_refused() {
             pre_activation: None,
             grad_output: &dy,
             grad_input: Some(&dx),
-            grad_kernel: Some(&dw),
+            grad_weights: Some(&dw),
             grad_bias: Some(&db),
         };
         let backward = async |operands: Backward<'_>| layer.bind_backward(operands).await.map(drop);
@@ -307,7 +307,7 @@ fn unfit_operands_are_refused() {
             let refused = backward(operands).await;
             assert!(matches!(refused, Err(Error::Missing { what, .. }) if what == missing), "{refused:?}");
         }
-        assert_eq!(backward(Backward { input: None, grad_kernel: None, ..all }).await, Ok(()), "not needed then");
+        assert_eq!(backward(Backward { input: None, grad_weights: None, ..all }).await, Ok(()), "not needed then");
         assert_eq!(backward(Backward { grad_output: &short, ..all }).await, length("grad_output", 60, 59, &[5, 6, 2]));
         assert_eq!(backward(Backward { grad_input: Some(&y), ..all }).await, length("grad_input", 120, 60, &[5, 8, 3]));
         let few = GPU.empty(11);
@@ -317,12 +317,12 @@ fn unfit_operands_are_refused() {
             backward(Backward { grad_input: Some(&unusable), ..all }).await,
             Err(Error::Usage { what: "grad_input", lacks: "STORAGE" })
         );
-        let weights = Some(layer.kernel());
-        assert!(matches!(backward(Backward { grad_kernel: weights, ..all }).await, Err(Error::Aliased { .. })));
+        let weights = Some(layer.weights());
+        assert!(matches!(backward(Backward { grad_weights: weights, ..all }).await, Err(Error::Aliased { .. })));
         let other = LocallyConnected::new(&context, &Config::new(2, [2]), &[8, 3]).await.expect("a layer");
-        let refused = backward(Backward { grad_kernel: Some(other.kernel()), ..all }).await;
+        let refused = backward(Backward { grad_weights: Some(other.weights()), ..all }).await;
         let (expected, found) = (layer.geometry().weights(), other.geometry().weights());
-        let Err(Error::Length { what: "grad_kernel", expected: a, found: b, .. }) = refused else {
+        let Err(Error::Length { what: "grad_weights", expected: a, found: b, .. }) = refused else {
             panic!("{refused:?}")
         };
         assert_eq!((a, b), (expected, found));
@@ -337,7 +337,7 @@ fn unfit_operands_are_refused() {
         assert!(matches!(refused, Err(Error::Missing { what: "pre_activation", .. })), "{refused:?}");
 
         assert_eq!(layer.write_bias(&[0.0; 11]), length("bias", 12, 11, &[6, 2]));
-        assert_eq!(layer.write_canonical(&[0.0; 107]), length("kernel", 108, 107, &[6, 9, 2]));
+        assert_eq!(layer.write_canonical(&[0.0; 107]), length("weights", 108, 107, &[6, 9, 2]));
         let refused = GPU.forward(&layer, &[0.0; 25]).await;
         assert!(matches!(refused, Err(Error::Length { what: "input", found: 25, .. })), "{refused:?}");
         let operands = Operands::random(layer.geometry(), 2, 1);

@@ -20,14 +20,14 @@ fn passes_equal_the_reference_on_rounded_weights() {
     for (config, shape) in configs {
         let geometry = Geometry::new(&config.dtype(WeightType::F16), &shape).expect("fits");
         let mut operands = Operands::random(&geometry, 5, 7);
-        operands.kernel = rounded(&operands.kernel);
+        operands.weights = rounded(&operands.weights);
         let expected = operands.reference(&geometry);
         for (implementation, profile) in runs(&Implementation::ALL, &geometry, GPU.context().profile()) {
             let by = geometry.with_implementation(implementation);
             let (output, gradients) = operands.device(&by, &profile).expect("runs");
             assert_near("output", &output, &expected.output, FORWARD);
             assert_near("grad_input", &gradients.input, &expected.grad_input, FORWARD);
-            assert_near("grad_kernel", &gradients.kernel, &expected.grad_kernel, FORWARD);
+            assert_near("grad_weights", &gradients.weights, &expected.grad_weights, FORWARD);
         }
     }
 }
@@ -37,11 +37,11 @@ fn weights_take_half_the_bytes_and_are_rounded_on_upload() {
     let geometry = |dtype| Geometry::new(&Config::new(3, [3, 3]).dtype(dtype), &[6, 6, 1]).expect("fits");
     let layer = |dtype| pollster::block_on(LocallyConnected::with_geometry(GPU.context(), geometry(dtype)));
     let (full, half) = (layer(WeightType::F32).expect("built"), layer(WeightType::F16).expect("built"));
-    assert_eq!(full.kernel().ranges()[0].size, 2 * half.kernel().ranges()[0].size);
+    assert_eq!(full.weights().ranges()[0].size, 2 * half.weights().ranges()[0].size);
     let operands = Operands::random(half.geometry(), 1, 9);
-    half.write_canonical(&operands.kernel).expect("its length");
-    let read = pollster::block_on(GPU.read_kernel(&half, half.kernel())).expect("read");
-    assert_eq!(read, rounded(&operands.kernel));
+    half.write_canonical(&operands.weights).expect("its length");
+    let read = pollster::block_on(GPU.read_weights(&half, half.weights())).expect("read");
+    assert_eq!(read, rounded(&operands.weights));
 }
 
 /// Against unrounded weights the error is that of 11-bit weights: small, but not that of f32.

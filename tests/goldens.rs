@@ -104,7 +104,7 @@ fn reference_equals_keras_bit_for_bit() {
         let round = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
         let (x, dy) = (case.input(), case.grad_output());
         let passes = reference::passes(&geometry, &x, &kernel, &case.bias(), &dy).expect("it runs");
-        let dw = layout.from_canonical(&geometry, &round(&passes.grad_kernel)).expect("canonical");
+        let dw = layout.from_canonical(&geometry, &round(&passes.grad_weights)).expect("canonical");
         let found = [round(&passes.output), round(&passes.grad_input), dw, round(&passes.grad_bias)];
         assert!(found == case.expected(), "case {index}");
     }
@@ -125,11 +125,11 @@ fn device_equals_keras_bit_for_bit() {
                 let config = geometry.config().clone().implementation(implementation);
                 let found: Result<_> = pollster::block_on(async {
                     let layer = LocallyConnected::new(&context, &config, geometry.input_shape()).await?;
-                    layer.write_kernel(&kernel, layout)?;
+                    layer.write_weights(&kernel, layout)?;
                     layer.write_bias(&case.bias())?;
                     let output = GPU.forward(&layer, &case.input()).await?;
                     let gradients = GPU.backward(&layer, &case.input(), &case.grad_output()).await?;
-                    let dw = own.from_canonical(&geometry, &gradients.kernel)?;
+                    let dw = own.from_canonical(&geometry, &gradients.weights)?;
                     Ok([output, gradients.input, dw, gradients.bias])
                 });
                 let found = found.expect("the passes run");

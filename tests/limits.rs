@@ -6,7 +6,7 @@ use crate::common::{
 };
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{self, Gpu, GpuOptions};
-use locally_connected::kernel::tap_tables_length;
+use locally_connected::kernels::tap_tables_length;
 use locally_connected::model::layer_backward;
 use locally_connected::plan::{Planner, Strategy};
 use locally_connected::{
@@ -275,7 +275,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
         let output = gpu.forward(&device, &x).await?;
 
         let (input, grad_output, dx) = (gpu.upload(&x), gpu.upload(&dy), gpu.empty(layer.inputs()));
-        let dw = device.create_kernel_gradient().await?;
+        let dw = device.create_weights_gradient().await?;
         let bound = device
             .bind_backward(Backward {
                 batch: 1,
@@ -284,7 +284,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
                 pre_activation: None,
                 grad_output: &grad_output,
                 grad_input: Some(&dx),
-                grad_kernel: Some(&dw),
+                grad_weights: Some(&dw),
                 grad_bias: None,
             })
             .await?;
@@ -324,7 +324,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
             let x = f64::from(x[(position * channels + k % channels) as usize]);
             dw.push(x * f64::from(dy[(p * layer.filters() + f) as usize]));
         }
-        assert_near(format_args!("grad_kernel at location {p}"), row, &dw, GRADIENT);
+        assert_near(format_args!("grad_weights at location {p}"), row, &dw, GRADIENT);
     }
     assert_near("output", &found, &expected, FORWARD);
 
@@ -335,7 +335,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
         for (&[oy, ty], &[ox, tx]) in
             rows.readers(i).iter().flat_map(|y| columns.readers(j).iter().map(move |x| (y, x)))
         {
-            let (p, k) = (oy * columns.output + ox, (ty * columns.kernel + tx) * channels + c);
+            let (p, k) = (oy * columns.output + ox, (ty * columns.taps + tx) * channels + c);
             for f in 0..layer.filters() {
                 sum += weight(p, k, f) * f64::from(dy[(p * layer.filters() + f) as usize]);
             }
@@ -384,10 +384,10 @@ fn bytes_of_plans_are_what_is_allocated() {
             let layer = geometry(&config.implementation(implementation), &[9, 8, 5]);
             let batch = 4;
             let layer = LocallyConnected::with_geometry(&context, layer).await.expect("it fits");
-            let chunks = layer.kernel().chunks().len() as u64;
+            let chunks = layer.weights().chunks().len() as u64;
             assert!(chunks > 1);
             let gradient = 4 * layer.geometry().weights();
-            let weights: u64 = layer.kernel().chunks().iter().map(|chunk| chunk.bytes(dtype)).sum();
+            let weights: u64 = layer.weights().chunks().iter().map(|chunk| chunk.bytes(dtype)).sum();
             // Halves of a chunk fill whole words.
             let exact = if dtype == WeightType::F16 { gradient / 2 } else { gradient };
             assert!((exact..=exact + 2 * chunks).contains(&weights), "{weights} bytes of {gradient} as {dtype:?}");
@@ -395,7 +395,7 @@ fn bytes_of_plans_are_what_is_allocated() {
             assert_eq!(layer.bytes(), parameters);
             expect("a layer", chunks + 1, layer.bytes());
 
-            let dw = layer.create_kernel_gradient().await.expect("it fits");
+            let dw = layer.create_weights_gradient().await.expect("it fits");
             expect("with a gradient", 2 * chunks + 1, layer.bytes() + gradient);
 
             // The host's own buffers; in front of the layer's labels, so that they don't count as memory of ours.
@@ -417,7 +417,7 @@ fn bytes_of_plans_are_what_is_allocated() {
                 pre_activation: Some(&z),
                 grad_output: &dy,
                 grad_input: Some(&dx),
-                grad_kernel: Some(&dw),
+                grad_weights: Some(&dw),
                 grad_bias: Some(&db),
             };
             let backward = layer.bind_backward(backward).await.expect("it fits");

@@ -27,12 +27,12 @@ fn binding_compiles_nothing_that_was_prepared() {
                 let [y, z, dy] = [(); 3].map(|()| GPU.empty(u64::from(batch) * geometry.outputs()));
                 let db = GPU.empty(geometry.biases());
                 let layer = LocallyConnected::with_geometry(&context, geometry).await.expect("a layer");
-                let dw = layer.create_kernel_gradient().await.expect("memory");
+                let dw = layer.create_weights_gradient().await.expect("memory");
                 let all = pass == "backward";
                 match pass {
                     "forward" => layer.prepare_forward(batch, false).await,
                     "forward that keeps" => layer.prepare_forward(batch, true).await,
-                    _ => layer.prepare_backward(batch, Gradients { input: true, kernel: all, bias: all }).await,
+                    _ => layer.prepare_backward(batch, Gradients { input: true, weights: all, bias: all }).await,
                 }
                 .expect("prepared");
                 let prepared = context.pipelines().len();
@@ -51,7 +51,7 @@ fn binding_compiles_nothing_that_was_prepared() {
                             pre_activation: saved(Saved::PreActivation).map(|()| &z),
                             grad_output: &dy,
                             grad_input: Some(&dx),
-                            grad_kernel: all.then_some(&dw),
+                            grad_weights: all.then_some(&dw),
                             grad_bias: all.then_some(&db),
                         };
                         layer.bind_backward(backward).await

@@ -104,7 +104,7 @@ fn adds(geometry: Geometry, batch: u32, profile: &DeviceProfile) {
     let kind = Kind::Local { geometry: Arc::new(geometry), trainable: true };
     let chain = Chain { inputs, layers: vec![Layer { name: "local".into(), kind }] };
     let program = chain.backward(Wanted::Parameters);
-    let given: crate::common::Values = program
+    let given: crate::common::Arrays = program
         .buffers
         .iter()
         .zip(0..)
@@ -203,7 +203,7 @@ fn buffers_that_fit_no_use_are_refused() {
         assert!(message.starts_with("buffer \"it\" of the program: "), "{shape:?}: {message}");
     }
     let geometry = Geometry::new(&Config::new(2, [3]), &[5, 1]).expect("a layer");
-    let mut program = layer_backward(&Arc::new(geometry), Gradients { input: false, kernel: false, bias: true });
+    let mut program = layer_backward(&Arc::new(geometry), Gradients { input: false, weights: false, bias: true });
     let gradient = program.find("grad_bias").expect("it");
     program.buffers[gradient.index()].usage = Usage::Scratch;
     assert_eq!(program.clone().accumulating(), program);

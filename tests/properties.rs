@@ -136,7 +136,7 @@ pub(crate) fn places() -> impl Strategy<Value = Vec<(usize, prop::sample::Index,
 /// The operands with NaN and infinities in some places of the input, the weights and the gradient of the output.
 pub(crate) fn not_finite(mut operands: Operands, places: &[(usize, prop::sample::Index, usize)]) -> Operands {
     for &(operand, index, value) in places {
-        let values = [&mut operands.input, &mut operands.kernel, &mut operands.grad_output];
+        let values = [&mut operands.input, &mut operands.weights, &mut operands.grad_output];
         let Some(values) = values.into_iter().nth(operand).filter(|values| !values.is_empty()) else { continue };
         let at = index.index(values.len());
         values[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][value];
@@ -167,7 +167,7 @@ proptest! {
             let by = format!("{implementation:?}, {:?}", profile.strategy);
             assert_same_kind(&format!("output by {by}"), &output, &expected.output, FORWARD);
             assert_same_kind(&format!("grad_input by {by}"), &gradients.input, &expected.grad_input, GRADIENT);
-            assert_same_kind(&format!("grad_kernel by {by}"), &gradients.kernel, &expected.grad_kernel, GRADIENT);
+            assert_same_kind(&format!("grad_weights by {by}"), &gradients.weights, &expected.grad_weights, GRADIENT);
             assert_same_kind(&format!("grad_bias by {by}"), &gradients.bias, &expected.grad_bias, GRADIENT);
         }
     }
@@ -176,7 +176,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(40))]
 
-    /// ⟨LC(x), y⟩ = ⟨x, LCᵀ(y)⟩, and as the layer is linear in its weights too, = ⟨w, grad_kernel⟩.
+    /// ⟨LC(x), y⟩ = ⟨x, LCᵀ(y)⟩, and as the layer is linear in its weights too, = ⟨w, grad_weights⟩.
     #[test]
     fn gradients_are_the_transpose((config, input_shape) in layers(), wanted in 1..9u64, seed in 0..1000u64) {
         let layer = geometry(&config.activation(Activation::Linear).bias(Bias::None).dtype(WeightType::F32), &input_shape);
@@ -188,7 +188,7 @@ proptest! {
             let scale = norm(&output) * norm(&operands.grad_output) + 1.0;
             for (what, found) in [
                 ("input", dot(&operands.input, &gradients.input)),
-                ("kernel", dot(&operands.kernel, &gradients.kernel)),
+                ("weights", dot(&operands.weights, &gradients.weights)),
             ] {
                 let near = abs_diff_eq!(found, expected, epsilon = FORWARD * scale);
                 prop_assert!(near, "by {what}: {found} for {expected}");
@@ -280,8 +280,8 @@ fn sums_longer_than_65535_terms_are_exact_or_refused() {
     ] {
         let layer = geometry(&config, input_shape);
         let mut operands = Operands::random(&layer, batch, 1);
-        let Operands { input, kernel, bias, grad_output } = &mut operands;
-        for value in [input, kernel, bias, grad_output].into_iter().flatten() {
+        let Operands { input, weights, bias, grad_output } = &mut operands;
+        for value in [input, weights, bias, grad_output].into_iter().flatten() {
             *value = (*value * 4.0).round();
         }
         let expected = operands.reference(&layer);
@@ -294,7 +294,7 @@ fn sums_longer_than_65535_terms_are_exact_or_refused() {
             for (what, found, expected) in [
                 ("output", output, &expected.output),
                 ("grad_input", gradients.input, &expected.grad_input),
-                ("grad_kernel", gradients.kernel, &expected.grad_kernel),
+                ("grad_weights", gradients.weights, &expected.grad_weights),
                 ("grad_bias", gradients.bias, &expected.grad_bias),
             ] {
                 let what =
@@ -318,8 +318,8 @@ fn clipped_weights_are_never_read() {
             .flat_map(|p| (0..layer.taps()).map(move |t| (p, t)))
             .flat_map(|(p, t)| std::iter::repeat_n(layer.tap(p, t).is_none(), row))
             .collect();
-        assert!(clipped.contains(&true) && clipped.contains(&false) && clipped.len() == operands.kernel.len());
-        for (weight, _) in operands.kernel.iter_mut().zip(&clipped).filter(|(_, clipped)| **clipped) {
+        assert!(clipped.contains(&true) && clipped.contains(&false) && clipped.len() == operands.weights.len());
+        for (weight, _) in operands.weights.iter_mut().zip(&clipped).filter(|(_, clipped)| **clipped) {
             *weight = f32::NAN;
         }
         for (implementation, profile) in crate::common::runs(&Implementation::ALL, &layer, &profile()) {
@@ -329,11 +329,11 @@ fn clipped_weights_are_never_read() {
             for (what, found, expected) in [
                 ("output", &output, &expected.output),
                 ("grad_input", &gradients.input, &expected.grad_input),
-                ("grad_kernel", &gradients.kernel, &expected.grad_kernel),
+                ("grad_weights", &gradients.weights, &expected.grad_weights),
             ] {
                 assert_near(format_args!("{what} by {implementation:?}, {strategy:?}"), found, expected, GRADIENT);
             }
-            let gradients = gradients.kernel.iter().zip(&clipped).filter(|(_, clipped)| **clipped);
+            let gradients = gradients.weights.iter().zip(&clipped).filter(|(_, clipped)| **clipped);
             assert!(gradients.into_iter().all(|(&gradient, _)| gradient == 0.0), "{implementation:?}, {strategy:?}");
         }
     }
@@ -420,7 +420,7 @@ fn tiled_weights_equal_convolution() {
 
                 let shared = random(5, u64::from(layer.window() * layer.filters()));
                 let mut operands = Operands::random(&layer, batch, 6);
-                operands.kernel = shared.repeat(layer.locations() as usize);
+                operands.weights = shared.repeat(layer.locations() as usize);
                 let mut y = vec![0.0; operands.grad_output.len()];
                 let (mut dx, mut dw) = (vec![0.0; operands.input.len()], vec![0.0; shared.len()]);
                 for n in 0..batch as usize {
@@ -437,9 +437,9 @@ fn tiled_weights_equal_convolution() {
                     assert_near(format_args!("output of {config:?}"), &output, &y, FORWARD);
                     assert_near(format_args!("grad_input of {config:?}"), &gradients.input, &dx, GRADIENT);
                     let sums: Vec<f32> = (0..shared.len())
-                        .map(|k| gradients.kernel.iter().skip(k).step_by(shared.len()).sum())
+                        .map(|k| gradients.weights.iter().skip(k).step_by(shared.len()).sum())
                         .collect();
-                    assert_near(format_args!("grad_kernel of {config:?}"), &sums, &dw, GRADIENT);
+                    assert_near(format_args!("grad_weights of {config:?}"), &sums, &dw, GRADIENT);
                 }
             }
         }
@@ -463,7 +463,7 @@ fn kernel_as_large_as_the_input_is_a_dense_layer() {
     for spatial in [&[13][..], &[5, 7], &[3, 2, 4]] {
         let layer = geometry(&Config::new(11, spatial), &shape(DataFormat::ChannelsLast, spatial, 3));
         let operands = Operands::random(&layer, 6, 2);
-        let expected = matmul(&operands.input, &operands.kernel, &operands.bias, layer.inputs() as usize, 11);
+        let expected = matmul(&operands.input, &operands.weights, &operands.bias, layer.inputs() as usize, 11);
         for (output, _) in passes(&layer, &operands) {
             assert_near(format_args!("{spatial:?}"), &output, &expected, FORWARD);
         }
@@ -480,7 +480,7 @@ fn kernel_of_one_is_a_dense_layer_per_position() {
         let mut expected = Vec::new();
         for (sample, p) in (0..batch as usize).flat_map(|n| (0..layer.positions() as usize).map(move |p| (n, p))) {
             let x = &operands.input[sample * layer.inputs() as usize + p * channels..][..channels];
-            let w = &operands.kernel[p * channels * filters..][..channels * filters];
+            let w = &operands.weights[p * channels * filters..][..channels * filters];
             expected.extend(matmul(x, w, &operands.bias[p * filters..][..filters], channels, filters));
         }
         for (output, _) in passes(&layer, &operands) {
@@ -503,7 +503,7 @@ fn gradients_equal_numeric_ones() {
         let exact = operands.reference(&layer);
         for (what, select, expected) in [
             ("input", (|o| &mut o.input) as fn(&mut Operands) -> &mut Vec<f32>, &exact.grad_input),
-            ("kernel", |o| &mut o.kernel, &exact.grad_kernel),
+            ("weights", |o| &mut o.weights, &exact.grad_weights),
             ("bias", |o| &mut o.bias, &exact.grad_bias),
         ] {
             for (i, expected) in expected.iter().enumerate() {
@@ -538,7 +538,7 @@ fn data_formats_differ_by_a_permutation_only() {
         let y = |values: &[f32]| transpose(values, last.locations(), last.filters());
         let permuted = Operands {
             input: x(&operands.input),
-            kernel: operands.kernel.clone(),
+            weights: operands.weights.clone(),
             bias: y(&operands.bias),
             grad_output: y(&operands.grad_output),
         };
@@ -546,7 +546,7 @@ fn data_formats_differ_by_a_permutation_only() {
             let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
             assert_near("output", &first.0, &wide(y(&last.0)), FORWARD);
             assert_near("grad_input", &first.1.input, &wide(x(&last.1.input)), GRADIENT);
-            assert_near("grad_kernel", &first.1.kernel, &wide(last.1.kernel.clone()), GRADIENT);
+            assert_near("grad_weights", &first.1.weights, &wide(last.1.weights.clone()), GRADIENT);
             assert_near("grad_bias", &first.1.bias, &wide(y(&last.1.bias)), GRADIENT);
         }
     }

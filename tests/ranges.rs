@@ -3,7 +3,7 @@
 
 use crate::common::{GPU, Operands, context, implementations, profile, random, runs};
 use locally_connected::headless::{Gpu, GpuOptions};
-use locally_connected::kernel::Access;
+use locally_connected::kernels::Access;
 use locally_connected::plan::Resource;
 use locally_connected::{
     Activation, Backward, Bias, Bound, BufferRange, Config, DataFormat, DeviceProfile, Error, Forward, Geometry,
@@ -110,8 +110,8 @@ impl Case {
     }
 
     fn chunks(&self) -> Vec<(String, u64)> {
-        let chunks = self.layer.kernel().chunks().iter().zip(0..);
-        chunks.map(|(chunk, index)| (format!("grad_kernel {index}"), chunk.bytes(WeightType::F32) / 4)).collect()
+        let chunks = self.layer.weights().chunks().iter().zip(0..);
+        chunks.map(|(chunk, index)| (format!("grad_weights {index}"), chunk.bytes(WeightType::F32) / 4)).collect()
     }
 
     /// What both passes write, each full of the pattern.
@@ -159,7 +159,7 @@ impl Case {
         let names: Vec<String> = self.results().into_iter().map(|(name, _)| name).collect();
         let at = |name: &str| memory.at(name);
         let chunks = self.chunks();
-        let kernel = self.layer.kernel_gradient_in(chunks.iter().map(|(name, _)| at(name))).expect("ranges that fit");
+        let kernel = self.layer.weights_gradient_in(chunks.iter().map(|(name, _)| at(name))).expect("ranges that fit");
         let z = self.keeps().then(|| at("pre_activation"));
         let forward = Forward { batch: self.batch, input: at("input"), output: at("output"), pre_activation: z };
         let backward = Backward {
@@ -169,7 +169,7 @@ impl Case {
             pre_activation: z,
             grad_output: at("grad_output"),
             grad_input: Some(at("grad_input")),
-            grad_kernel: Some(&kernel),
+            grad_weights: Some(&kernel),
             grad_bias: (self.layer.geometry().biases() > 0).then(|| at("grad_bias")),
         };
         let forward = pollster::block_on(self.layer.bind_forward(forward)).expect("it binds");
@@ -270,7 +270,7 @@ fn buffers_over_the_binding_limit() {
             pre_activation: None,
             grad_output: &dy,
             grad_input: None,
-            grad_kernel: None,
+            grad_weights: None,
             grad_bias: Some(&large),
         };
         layer.bind_backward(backward).await
@@ -291,19 +291,19 @@ fn the_transposed_layer_in_ranges() {
         let named = |name: &str, values| (name.to_owned(), values);
         let given = || vec![named("input", random(1, inputs)), named("grad_output", random(2, outputs))];
         let results = || {
-            let counts = [("output", outputs), ("grad_input", inputs), ("grad_kernel", geometry.weights())];
+            let counts = [("output", outputs), ("grad_input", inputs), ("grad_weights", geometry.weights())];
             counts.map(|(name, count)| named(name, pattern(count)))
         };
         let apart = Memory(given().into_iter().chain(results()).map(Arena::alone).collect());
         let together = Memory(vec![Arena::new(&given()), Arena::new(&results())]);
         let [expected, found] = [apart, together].map(|memory| {
-            let kernel = layer.adjoint().kernel_gradient_in([memory.at("grad_kernel")]).expect("it fits");
+            let kernel = layer.adjoint().weights_gradient_in([memory.at("grad_weights")]).expect("it fits");
             let operands = TransposedBackward {
                 batch: 3,
                 input: Some(memory.at("input")),
                 grad_output: memory.at("grad_output"),
                 grad_input: Some(memory.at("grad_input")),
-                grad_kernel: Some(&kernel),
+                grad_weights: Some(&kernel),
             };
             let forward = pollster::block_on(layer.bind_forward(3, memory.at("input"), memory.at("output")));
             let backward = pollster::block_on(layer.bind_backward(operands)).expect("bound");
@@ -369,7 +369,7 @@ fn unfit_ranges_are_refused() {
             let expected = Error::Alignment { what: wrong, of: "offset", bytes: *offset, alignment: step };
             let refused = layer.bind_forward(Forward { batch, input: x, output: y, pre_activation: Some(z) }).await;
             assert_eq!(refused.map(drop).err(), (!wrong.starts_with("grad_")).then(|| expected.clone()));
-            let grad_kernel = layer.create_kernel_gradient().await.expect("it fits");
+            let grad_weights = layer.create_weights_gradient().await.expect("it fits");
             let backward = Backward {
                 batch,
                 input: Some(x),
@@ -377,7 +377,7 @@ fn unfit_ranges_are_refused() {
                 pre_activation: Some(z),
                 grad_output: at(3, "grad_output"),
                 grad_input: Some(at(4, "grad_input")),
-                grad_kernel: Some(&grad_kernel),
+                grad_weights: Some(&grad_weights),
                 grad_bias: Some(at(5, "grad_bias")),
             };
             // Of swish's operands the output isn't read.
@@ -388,21 +388,21 @@ fn unfit_ranges_are_refused() {
 }
 
 #[test]
-fn unfit_ranges_of_a_kernel_gradient_are_refused() {
+fn unfit_ranges_of_a_weights_gradient_are_refused() {
     pollster::block_on(async {
         let profile = DeviceProfile { max_binding: 400, ..profile() };
         let layer = LocallyConnected::new(&context(&profile), &Config::new(2, [3]), &[8, 3]).await.expect("a layer");
-        let sizes: Vec<u64> = layer.kernel().chunks().iter().map(|chunk| chunk.bytes(WeightType::F32)).collect();
+        let sizes: Vec<u64> = layer.weights().chunks().iter().map(|chunk| chunk.bytes(WeightType::F32)).collect();
         assert_eq!(sizes, [360, 72], "5 cells and 1 of 72 bytes");
         let step = alignment();
         let second = 360_u64.next_multiple_of(step);
         let arena = GPU.empty((second + 72) / 4);
         let range = |offset, size| BufferRange { buffer: &arena, offset, size };
-        let refused = |ranges: &[BufferRange<'_>]| layer.kernel_gradient_in(ranges.iter().copied()).map(drop);
+        let refused = |ranges: &[BufferRange<'_>]| layer.weights_gradient_in(ranges.iter().copied()).map(drop);
         assert_eq!(refused(&[range(0, 360), range(second, 72)]), Ok(()));
-        let what = "the ranges of grad_kernel";
+        let what = "the ranges of grad_weights";
         assert_eq!(refused(&[range(0, 360)]), Err(Error::Length { what, expected: 2, found: 1, shape: vec![2] }));
-        let what = "grad_kernel";
+        let what = "grad_weights";
         let error = Error::Length { what, expected: 18, found: 17, shape: vec![9, 2] };
         assert_eq!(refused(&[range(0, 360), range(second, 68)]), Err(error));
         let error = Error::Range { what, offset: second, size: 76, buffer: second + 72 };
@@ -411,7 +411,7 @@ fn unfit_ranges_of_a_kernel_gradient_are_refused() {
         assert_eq!(refused(&[range(4, 360), range(second, 72)]), Err(error));
         // Two chunks in one place are found when they are bound.
         let (x, dy) = (GPU.empty(24), GPU.empty(12));
-        let both = layer.kernel_gradient_in([range(0, 360), range(step, 72)]).expect("each for itself fits");
+        let both = layer.weights_gradient_in([range(0, 360), range(step, 72)]).expect("each for itself fits");
         let backward = Backward {
             batch: 1,
             input: Some(&x),
@@ -419,7 +419,7 @@ fn unfit_ranges_of_a_kernel_gradient_are_refused() {
             pre_activation: None,
             grad_output: &dy,
             grad_input: None,
-            grad_kernel: Some(&both),
+            grad_weights: Some(&both),
             grad_bias: None,
         };
         let overlap = 72.min(360 - step);
@@ -431,12 +431,12 @@ fn unfit_ranges_of_a_kernel_gradient_are_refused() {
         let unread =
             device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 1024, usage, mapped_at_creation: false });
         let unread =
-            layer.kernel_gradient_in([unread.slice(..360), unread.slice(512..)]).expect("it is enough to bind");
+            layer.weights_gradient_in([unread.slice(..360), unread.slice(512..)]).expect("it is enough to bind");
         let error = Error::Usage { what: "the source of a readback", lacks: "COPY_SRC" };
-        assert_eq!(GPU.read_kernel(&layer, &unread).await, Err(error));
+        assert_eq!(GPU.read_weights(&layer, &unread).await, Err(error));
         let other = LocallyConnected::new(GPU.context(), &Config::new(2, [2]), &[8, 3]).await.expect("a layer");
-        let refused = GPU.read_kernel(&layer, other.kernel()).await;
-        assert!(matches!(refused, Err(Error::Length { what: "kernel", expected: 108, found: 84, .. })), "{refused:?}");
+        let refused = GPU.read_weights(&layer, other.weights()).await;
+        assert!(matches!(refused, Err(Error::Length { what: "weights", expected: 108, found: 84, .. })), "{refused:?}");
     });
 }
 
@@ -497,7 +497,7 @@ fn pairs_in_one_buffer() {
             assert_eq!(forward(at(0), at(1), Some(z)).await, Ok(()));
             assert_eq!(forward(at(0), at(0), Some(z)).await, aliased("output", "input", 48));
 
-            let grad_kernel = layer.create_kernel_gradient().await.expect("it fits");
+            let grad_weights = layer.create_weights_gradient().await.expect("it fits");
             let all = Backward {
                 batch,
                 input: Some(x),
@@ -505,7 +505,7 @@ fn pairs_in_one_buffer() {
                 pre_activation: Some(z),
                 grad_output: dy,
                 grad_input: Some(dx),
-                grad_kernel: Some(&grad_kernel),
+                grad_weights: Some(&grad_weights),
                 grad_bias: Some(db),
             };
             let backward = async |operands: Backward<'_, BufferRange<'_>>| {
@@ -531,8 +531,8 @@ fn pairs_in_one_buffer() {
             let both = Backward { grad_output: at(0), grad_input: Some(at(0)), ..all };
             assert_eq!(backward(both).await, aliased("grad_input", "grad_output", 48));
             // The layer's own.
-            let own = Backward { grad_kernel: Some(layer.kernel()), ..all };
-            assert_eq!(backward(own).await, aliased("grad_kernel", "kernel", 432));
+            let own = Backward { grad_weights: Some(layer.weights()), ..all };
+            assert_eq!(backward(own).await, aliased("grad_weights", "weights", 432));
             let own = Backward { grad_bias: layer.bias().map(BufferRange::from), ..all };
             assert_eq!(backward(own).await, aliased("grad_bias", "bias", 48));
         }

@@ -4,7 +4,7 @@ mod uniformity;
 
 use crate::common::{Planned, root};
 use locally_connected::config::codes;
-use locally_connected::kernel::{Access, KERNELS, Params, Uniform, Variant, variants};
+use locally_connected::kernels::{Access, KERNELS, Params, Uniform, Variant, variants};
 use locally_connected::model::{Chain, Kind, Layer};
 use locally_connected::ops::Operation;
 use locally_connected::plan::{Planner, Strategy, TILE_SHAPES, TileShape};
@@ -304,7 +304,7 @@ fn computed(operation: &Operation) -> Computed {
             local_grad_input: ["loop_grad_input", "dense_grad_input", "sparse_grad_input"], ["fill", "dense_scatter"]
         ),
         Operation::LocalGradWeights(_) => computed!(
-            local_grad_weights: ["loop_grad_kernel", "dense_grad_kernel", "sparse_grad_kernel"],
+            local_grad_weights: ["loop_grad_weights", "dense_grad_weights", "sparse_grad_weights"],
             ["fill", "dense_gather"]
         ),
         Operation::GradBias(_) => computed!(grad_bias: ["grad_bias", "grad_bias_shared"], ["fill"]),

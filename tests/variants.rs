@@ -2,7 +2,7 @@
 
 use crate::common::GPU;
 use locally_connected::Error;
-use locally_connected::kernel::{TileShape, Variant, variants};
+use locally_connected::kernels::{TileShape, Variant, variants};
 use std::sync::Mutex;
 
 /// What a driver refuses is named in the words that `cargo xtask gpu-record` looks for. It reads the other lines too: a

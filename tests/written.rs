@@ -2,7 +2,7 @@
 
 use crate::common::profile;
 use locally_connected::geometry::SparseIndex;
-use locally_connected::kernel::{Access, tap_tables};
+use locally_connected::kernels::{Access, tap_tables};
 use locally_connected::model::{Chain, Kind, Layer, Wanted, layer_backward, layer_forward};
 use locally_connected::ops::{Shape, Usage};
 use locally_connected::plan::{Planner, WrittenBuffer, WrittenPlan, WrittenType, WrittenUsage};

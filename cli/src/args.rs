@@ -51,7 +51,7 @@ pub(crate) struct Chain {
     pub(crate) layer: Option<String>,
     /// How locally connected layers are executed, whatever layout the file stores
     #[arg(long, value_name = "I", default_value = "auto")]
-    pub(crate) implementation: Choice,
+    pub(crate) implementation: ImplementationArg,
 }
 
 #[derive(Debug, Args)]
@@ -109,7 +109,7 @@ pub(crate) struct Convert {
 
 /// Keras's numbers of the implementations, or the planner's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Choice {
+pub(crate) enum ImplementationArg {
     Auto,
     #[value(name = "1")]
     Loop,
@@ -119,24 +119,28 @@ pub(crate) enum Choice {
     SparseGather,
 }
 
-impl Choice {
-    pub(crate) fn implementation(self) -> Implementation {
+impl ImplementationArg {
+    pub(crate) fn implementation(self) -> Option<Implementation> {
         match self {
-            Self::Auto => Implementation::Auto,
-            Self::Loop => Implementation::Loop,
-            Self::DenseMatmul => Implementation::DenseMatmul,
-            Self::SparseGather => Implementation::SparseGather,
+            Self::Auto => None,
+            Self::Loop => Some(Implementation::Loop),
+            Self::DenseMatmul => Some(Implementation::DenseMatmul),
+            Self::SparseGather => Some(Implementation::SparseGather),
         }
     }
 }
 
-/// Keras's number of an implementation that is executed; none for the planner's choice.
-pub(crate) fn number(implementation: Implementation) -> Option<u32> {
+/// The name of what is asked for, none being the planner's choice.
+pub(crate) fn asked(implementation: Option<Implementation>) -> &'static str {
+    implementation.map_or("auto", Implementation::name)
+}
+
+/// Keras's number of an implementation.
+pub(crate) fn number(implementation: Implementation) -> u32 {
     match implementation {
-        Implementation::Auto => None,
-        Implementation::Loop => Some(1),
-        Implementation::DenseMatmul => Some(2),
-        Implementation::SparseGather => Some(3),
+        Implementation::Loop => 1,
+        Implementation::DenseMatmul => 2,
+        Implementation::SparseGather => 3,
     }
 }
 

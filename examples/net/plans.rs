@@ -4,7 +4,7 @@ use crate::layers::Layer;
 use crate::net::{Net, Result, STRATEGIES};
 use crate::shaders::{Field, fields};
 use crate::workloads::workloads;
-use locally_connected::kernel::{Uniform, Variant};
+use locally_connected::kernels::{Uniform, Variant};
 use locally_connected::model::{layer_backward, layer_forward, layer_names};
 use locally_connected::plan::{Dispatch, Planner, ProgramPlan, Resource, Slice};
 use locally_connected::program::Program;
@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-const IMPLEMENTATIONS: [Implementation; 4] =
-    [Implementation::Auto, Implementation::Loop, Implementation::DenseMatmul, Implementation::SparseGather];
+const IMPLEMENTATIONS: [Option<Implementation>; 4] =
+    [None, Some(Implementation::Loop), Some(Implementation::DenseMatmul), Some(Implementation::SparseGather)];
 
 /// Two devices that cut and choose differently.
 fn profiles() -> [(&'static str, DeviceProfile); 2] {
@@ -79,7 +79,7 @@ impl Writer {
                     Ok(plan) => self.plan(&Planned { program: &program, plan: &plan })?,
                     Err(error) => format!("refused: {error}"),
                 };
-                net.insert(format!("{name} {} {pass}", implementation.name()), text);
+                net.insert(format!("{name} {} {pass}", implementation.map_or("auto", Implementation::name)), text);
             }
         }
         Ok(())
@@ -170,8 +170,8 @@ impl Planned<'_> {
 
     fn buffer_name<'n>(&self, name: &'n str) -> &'n str {
         match name {
-            layer_names::KERNEL => "weights",
-            layer_names::GRAD_KERNEL => "gradient of weights",
+            layer_names::WEIGHTS => "weights",
+            layer_names::GRAD_WEIGHTS => "gradient of weights",
             layer_names::PRE_ACTIVATION => "value before the activation",
             layer_names::GRAD_PRE_ACTIVATION => "gradient before the activation",
             layer_names::GRAD_OUTPUT => "gradient of output",

@@ -58,7 +58,7 @@ async fn run(
     let lines = [
         ("output", output),
         ("gradient of input", gradients.input),
-        ("gradient of weights", gradients.kernel),
+        ("gradient of weights", gradients.weights),
         ("gradient of bias", gradients.bias),
     ];
     Ok(lines.map(|(what, values)| format!("{what}: {} values, bits {:016x}\n", values.len(), hash(&values))).concat())

@@ -1,7 +1,7 @@
 //! The WGSL of every variant, as compilers get it, and the fields of the uniform that it reads.
 
 use crate::net::{Net, Result};
-use locally_connected::kernel::{Variant, variants};
+use locally_connected::kernels::{Variant, variants};
 use naga::back::wgsl;
 use naga::compact::{KeepUnused, compact};
 use naga::valid::{Capabilities, ValidationFlags, Validator};

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::model_file::{FileLayer, LayerKind, ModelFile};
 use crate::npy::NpyArray;
 use locally_connected::model::{self, Chain, names};
-use locally_connected::{Activation, DataFormat, Implementation};
+use locally_connected::{Activation, DataFormat};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ fn chain(layers: &[FileLayer]) -> Result<Chain> {
         let kind = match &layer.kind {
             LayerKind::LocallyConnected(local) => Some(model::Kind::Local {
                 // How it is executed doesn't follow from how its file stores it.
-                geometry: Arc::new(local.geometry.with_implementation(Implementation::Auto)),
+                geometry: Arc::new(local.geometry.with_implementation(None)),
                 trainable: local.trainable,
             }),
             LayerKind::Activation(Activation::Linear) | LayerKind::Identity | LayerKind::Reshape(_) => None,

@@ -259,12 +259,12 @@ impl Source for ByClass<'_> {
 #[derive(Default)]
 pub(crate) struct Tree<'a> {
     attributes: BTreeMap<String, AttrValue>,
-    datasets: BTreeMap<String, Values<'a>>,
+    datasets: BTreeMap<String, WrittenArray<'a>>,
     groups: BTreeMap<String, Tree<'a>>,
 }
 
 /// An array to be written.
-pub(crate) struct Values<'a> {
+pub(crate) struct WrittenArray<'a> {
     pub shape: Vec<usize>,
     pub data: &'a [f32],
     /// As 64-bit floats, which a float64 layer of Keras has.
@@ -321,7 +321,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Stores an array at `path` below this group.
-    pub(crate) fn dataset(&mut self, path: &str, values: Values<'a>) -> Result<(), Problem> {
+    pub(crate) fn dataset(&mut self, path: &str, values: WrittenArray<'a>) -> Result<(), Problem> {
         let (group, name) = path.rsplit_once('/').unwrap_or(("", path));
         let group = if group.is_empty() { self } else { self.group(group)? };
         if group.groups.contains_key(name) || group.datasets.insert(name.to_owned(), values).is_some() {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use crate::architecture::Architecture;
-use crate::hdf5::{Reader, Tree, Values, names};
+use crate::hdf5::{Reader, Tree, WrittenArray, names};
 use crate::weights::Source;
 use crate::{Error, FileFormat, LayerKind, ModelFile, Problem, write_file};
 use serde_json::{Value, json};
@@ -75,7 +75,10 @@ fn names_and_groups() -> Result<(), Box<dyn std::error::Error>> {
     let mut tree = Tree::default();
     for (index, number) in ["", "_2", "_10"].iter().enumerate() {
         let vars = tree.group(&format!("_layer_checkpoint_dependencies/locally_connected1d{number}/vars"))?;
-        vars.dataset("0", Values { shape: vec![index + 1], data: &[1.0, 2.0, 3.0][..=index], double: index == 1 })?;
+        vars.dataset(
+            "0",
+            WrittenArray { shape: vec![index + 1], data: &[1.0, 2.0, 3.0][..=index], double: index == 1 },
+        )?;
     }
     tree.group("_layer_checkpoint_dependencies/locally_connected1d_extra/vars")?;
     let reader = Reader::new(tree.into_bytes()?)?;
@@ -92,10 +95,10 @@ fn names_and_groups() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut tree = Tree::default();
     assert!(tree.group("a//b").is_err() && tree.group("a/../b").is_err() && tree.group(&"a/".repeat(1000)).is_err());
-    tree.dataset("a/b", Values { shape: vec![1], data: &[0.0], double: false })?;
+    tree.dataset("a/b", WrittenArray { shape: vec![1], data: &[0.0], double: false })?;
     assert!(
         tree.group("a/b/c").is_err()
-            && tree.dataset("a", Values { shape: vec![1], data: &[0.0], double: false }).is_err()
+            && tree.dataset("a", WrittenArray { shape: vec![1], data: &[0.0], double: false }).is_err()
     );
     Ok(())
 }

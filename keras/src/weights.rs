@@ -39,10 +39,10 @@ impl Source for Nothing {
 /// One array, not read yet.
 pub(crate) struct Array<'a> {
     pub shape: Vec<usize>,
-    values: Values<'a>,
+    values: Stored<'a>,
 }
 
-enum Values<'a> {
+enum Stored<'a> {
     Hdf5(Box<hdf5_pure::Dataset>),
     Safetensors(TensorView<'a>),
 }
@@ -68,20 +68,20 @@ impl<'a> Array<'a> {
         if elements(&shape)?.checked_mul(size).is_none_or(|bytes| bytes > most) {
             return Err(Problem::OverFile { shape, bytes: file_len });
         }
-        Ok(Self { shape, values: Values::Hdf5(Box::new(dataset)) })
+        Ok(Self { shape, values: Stored::Hdf5(Box::new(dataset)) })
     }
 
     /// The values, as f32.
     pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
-            Values::Hdf5(dataset) => {
+            Stored::Hdf5(dataset) => {
                 let read = || match half_of(&dataset.dtype()?) {
                     None => dataset.read_f32(),
                     Some(half) => Ok(convert(&dataset.read_raw()?, half)),
                 };
                 read().map_err(hdf5_problem)
             }
-            Values::Safetensors(view) => {
+            Stored::Safetensors(view) => {
                 let bytes = view.data();
                 match view.dtype() {
                     Dtype::F32 => Ok(convert(bytes, f32::from_le_bytes)),
@@ -133,7 +133,7 @@ impl Source for SafeTensors<'_> {
         for what in ["kernel", "bias"] {
             if let Ok(view) = self.tensor(&format!("{name}/{what}")) {
                 elements(view.shape())?;
-                arrays.push(Array { shape: view.shape().to_vec(), values: Values::Safetensors(view) });
+                arrays.push(Array { shape: view.shape().to_vec(), values: Stored::Safetensors(view) });
             } else if what == "kernel" {
                 return Err(Problem::lacks("the file", format!("tensor \"{name}/kernel\"")));
             }

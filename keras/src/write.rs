@@ -4,7 +4,7 @@ use crate::archive::zip_bytes;
 use crate::config::{activation_layer_to_keras, beyond_keras, config_to_keras};
 use crate::error::{Problem, Result};
 use crate::files::write_file;
-use crate::hdf5::{Tree, Values, snake_case};
+use crate::hdf5::{Tree, WrittenArray, snake_case};
 use crate::json::{self, Object, to_json};
 use crate::local::Local;
 use crate::metadata::{METADATA_KEY, Metadata};
@@ -183,7 +183,7 @@ fn to_hdf5(model: &ModelFile) -> Result<Vec<u8>, Problem> {
         let names: Vec<_> = arrays.iter().map(|(what, ..)| path(what)).collect();
         group.group(&layer.name)?.names("weight_names", &names)?;
         for (what, shape, data) in arrays {
-            let values = Values { shape, data, double: is_double(layer) };
+            let values = WrittenArray { shape, data, double: is_double(layer) };
             group.dataset(&format!("{}/{}", layer.name, path(what)), values)?;
         }
     }
@@ -207,7 +207,7 @@ fn to_keras(model: &ModelFile) -> Result<Vec<u8>, Problem> {
         *count += 1;
         let vars = weights_file.group(&format!("layers/{name}/vars"))?;
         for (index, (_, shape, data)) in layer.local().map(weights).unwrap_or_default().into_iter().enumerate() {
-            vars.dataset(&index.to_string(), Values { shape, data, double: is_double(layer) })?;
+            vars.dataset(&index.to_string(), WrittenArray { shape, data, double: is_double(layer) })?;
         }
     }
     let files = [

@@ -159,7 +159,7 @@ fn the_device_runs_every_program() {
     let mut ran = 0;
     for (name, program) in programs() {
         let mut seed = 0;
-        let mut given = common::Values::new();
+        let mut given = common::Arrays::new();
         for buffer in program.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch) {
             seed += 1;
             // Weights as small as a trained model's, so that the values stay where activations are no corners.

@@ -3,22 +3,22 @@
 
 // The rows of the tap tables that location p has, by axis.
 fn tap_rows(p: u32) -> vec3<u32> {
-  return vec3(params.forward_0 + p / (params.output_1 * params.output_2) * params.kernel_0,
-    params.forward_1 + p / params.output_2 % params.output_1 * params.kernel_1,
-    params.forward_2 + p % params.output_2 * params.kernel_2);
+  return vec3(params.forward_0 + p / (params.output_1 * params.output_2) * params.taps_0,
+    params.forward_1 + p / params.output_2 % params.output_1 * params.taps_1,
+    params.forward_2 + p % params.output_2 * params.taps_2);
 }
 
 // The share of the two outer axes: tap t of the location with these rows.
 fn outer_offset(rows: vec3<u32>, t: u32) -> u32 {
-  let line = t / params.kernel_2;
-  let i0 = tables[rows.x + line / params.kernel_1];
-  let i1 = tables[rows.y + line % params.kernel_1];
+  let line = t / params.taps_2;
+  let i0 = tables[rows.x + line / params.taps_1];
+  let i1 = tables[rows.y + line % params.taps_1];
   return select(i0 + i1, NO_TAP, i0 == NO_TAP || i1 == NO_TAP);
 }
 
 // Where the share of the inner axis is in `tables`; those of taps of the same line follow.
 fn inner_tap(rows: vec3<u32>, t: u32) -> u32 {
-  return rows.z + t % params.kernel_2;
+  return rows.z + t % params.taps_2;
 }
 
 // All of it, in channel 0.

@@ -1,6 +1,8 @@
 //! What the user asks for, in Keras's names.
 
 mod activation;
+#[cfg(feature = "serde")]
+mod implementation;
 mod layout;
 mod padding;
 
@@ -37,13 +39,10 @@ pub enum Bias {
 }
 
 /// How the layer is executed. Whatever is chosen, the results are the same function of the same weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Implementation {
-    /// The planner's choice.
-    #[default]
-    Auto,
     /// Keras's implementation 1: a small product per output location.
     Loop,
     /// Keras's implementation 2: one product with a masked dense matrix.
@@ -53,23 +52,13 @@ pub enum Implementation {
 }
 
 impl Implementation {
-    /// The three ways to execute, without `Auto`.
+    /// All three.
     pub const ALL: [Self; 3] = [Self::Loop, Self::DenseMatmul, Self::SparseGather];
 
-    /// The one that is asked for; none where the planner is to choose.
-    #[must_use]
-    pub const fn forced(self) -> Option<Self> {
-        match self {
-            Self::Auto => None,
-            Self::Loop | Self::DenseMatmul | Self::SparseGather => Some(self),
-        }
-    }
-
-    /// The short name used in reports: `auto`, `loop`, `dense` or `sparse`.
+    /// The short name used in reports: `loop`, `dense` or `sparse`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Auto => "auto",
             Self::Loop => "loop",
             Self::DenseMatmul => "dense",
             Self::SparseGather => "sparse",
@@ -137,9 +126,9 @@ pub struct Config {
     /// Which bias is added.
     #[cfg_attr(feature = "serde", serde(default))]
     pub bias: Bias,
-    /// How the layer is executed.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub implementation: Implementation,
+    /// How the layer is executed; none is the planner's choice, in JSON `"auto"`.
+    #[cfg_attr(feature = "serde", serde(default, with = "implementation"))]
+    pub implementation: Option<Implementation>,
     /// How the weights are stored on the device.
     #[cfg_attr(feature = "serde", serde(default))]
     pub dtype: WeightType,
@@ -161,7 +150,7 @@ impl Config {
             groups: 1,
             activation: Activation::Linear,
             bias: Bias::PerLocation,
-            implementation: Implementation::Auto,
+            implementation: None,
             dtype: WeightType::F32,
         }
     }
@@ -215,10 +204,10 @@ impl Config {
         self
     }
 
-    /// Sets how the layer is executed.
+    /// Sets how the layer is executed; none is the planner's choice.
     #[must_use]
-    pub fn implementation(mut self, implementation: Implementation) -> Self {
-        self.implementation = implementation;
+    pub fn implementation(mut self, implementation: impl Into<Option<Implementation>>) -> Self {
+        self.implementation = implementation.into();
         self
     }
 

@@ -30,4 +30,4 @@ pub use bound::Bound;
 pub use executor::Executor;
 pub use instructions::Instructions;
 pub use threads::Threads;
-pub use weights::{Values, Weights};
+pub use weights::{ParameterValues, Weights};

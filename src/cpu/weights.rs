@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// The values of one parameter, however the caller has them: nothing of these is copied.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Values<'a> {
+pub enum ParameterValues<'a> {
     /// The caller's, for as long as the store lives.
     Borrowed(&'a [f32]),
     /// Given to the store.
@@ -23,37 +23,37 @@ pub enum Values<'a> {
     Half(Vec<f16>),
 }
 
-impl<'a> From<&'a [f32]> for Values<'a> {
+impl<'a> From<&'a [f32]> for ParameterValues<'a> {
     fn from(values: &'a [f32]) -> Self {
         Self::Borrowed(values)
     }
 }
 
-impl<'a> From<&'a Vec<f32>> for Values<'a> {
+impl<'a> From<&'a Vec<f32>> for ParameterValues<'a> {
     fn from(values: &'a Vec<f32>) -> Self {
         Self::Borrowed(values)
     }
 }
 
-impl From<Vec<f32>> for Values<'_> {
+impl From<Vec<f32>> for ParameterValues<'_> {
     fn from(values: Vec<f32>) -> Self {
         Self::Owned(values)
     }
 }
 
-impl From<Arc<[f32]>> for Values<'_> {
+impl From<Arc<[f32]>> for ParameterValues<'_> {
     fn from(values: Arc<[f32]>) -> Self {
         Self::Shared(values)
     }
 }
 
-impl From<Vec<f16>> for Values<'_> {
+impl From<Vec<f16>> for ParameterValues<'_> {
     fn from(values: Vec<f16>) -> Self {
         Self::Half(values)
     }
 }
 
-impl Values<'_> {
+impl ParameterValues<'_> {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -131,7 +131,7 @@ impl<'a> View<'a> {
 /// Programs for another batch, for training or for evaluation take the same store; what it has is there once.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Weights<'a> {
-    values: BTreeMap<String, Values<'a>>,
+    values: BTreeMap<String, ParameterValues<'a>>,
 }
 
 impl<'a> Weights<'a> {
@@ -147,7 +147,7 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// [`Error::NotGiven`] where the program has no parameter of this name, [`Error::Length`] for another number of values than
     /// it has.
-    pub fn set(&mut self, program: &Program, name: &str, values: impl Into<Values<'a>>) -> Result<()> {
+    pub fn set(&mut self, program: &Program, name: &str, values: impl Into<ParameterValues<'a>>) -> Result<()> {
         let mut values = values.into();
         let found = program.find(name).and_then(|id| program.buffer(id));
         let found = found.filter(|buffer| buffer.usage == Usage::Parameter);
@@ -161,7 +161,7 @@ impl<'a> Weights<'a> {
     }
 
     /// Keeps `values` under `name` as they are, whatever program will ask for them.
-    pub fn insert(&mut self, name: impl Into<String>, values: impl Into<Values<'a>>) {
+    pub fn insert(&mut self, name: impl Into<String>, values: impl Into<ParameterValues<'a>>) {
         self.values.insert(name.into(), values.into());
     }
 
@@ -180,28 +180,30 @@ impl<'a> Weights<'a> {
     pub fn get_mut(&mut self, name: &str) -> Option<&mut [f32]> {
         let values = self.values.get_mut(name)?;
         let copy = match values {
-            Values::Borrowed(values) => Some(values.to_vec()),
-            Values::Shared(values) if Arc::strong_count(values) + Arc::weak_count(values) > 1 => Some(values.to_vec()),
+            ParameterValues::Borrowed(values) => Some(values.to_vec()),
+            ParameterValues::Shared(values) if Arc::strong_count(values) + Arc::weak_count(values) > 1 => {
+                Some(values.to_vec())
+            }
             _ => None,
         };
         if let Some(copy) = copy {
-            *values = Values::Owned(copy);
+            *values = ParameterValues::Owned(copy);
         }
         match values {
-            Values::Owned(values) => Some(values),
-            Values::Shared(shared) => Arc::get_mut(shared),
-            Values::Borrowed(_) | Values::Half(_) => None,
+            ParameterValues::Owned(values) => Some(values),
+            ParameterValues::Shared(shared) => Arc::get_mut(shared),
+            ParameterValues::Borrowed(_) | ParameterValues::Half(_) => None,
         }
     }
 
     /// Bytes that the store owns or shares; borrowed ones are the caller's.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let bytes = |values: &Values<'_>| match values {
-            Values::Borrowed(_) => 0,
-            Values::Owned(values) => 4 * values.len() as u64,
-            Values::Shared(values) => 4 * values.len() as u64,
-            Values::Half(values) => 2 * values.len() as u64,
+        let bytes = |values: &ParameterValues<'_>| match values {
+            ParameterValues::Borrowed(_) => 0,
+            ParameterValues::Owned(values) => 4 * values.len() as u64,
+            ParameterValues::Shared(values) => 4 * values.len() as u64,
+            ParameterValues::Half(values) => 2 * values.len() as u64,
         };
         self.values.values().map(bytes).sum()
     }

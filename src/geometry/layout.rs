@@ -137,7 +137,7 @@ impl KerasLayout {
     pub fn check_len(self, geometry: &Geometry, found: usize) -> Result<()> {
         let expected = self.len(geometry);
         if found as u64 != expected {
-            return Err(Error::Length { what: "kernel", expected, found: found as u64, shape: self.shape(geometry) });
+            return Err(Error::Length { what: "weights", expected, found: found as u64, shape: self.shape(geometry) });
         }
         Ok(())
     }

@@ -135,7 +135,7 @@ impl Geometry {
         let axis = AxisTaps {
             input: pattern.inputs(),
             output: pattern.rows(),
-            kernel: 0,
+            taps: 0,
             forward: Vec::new(),
             inverse_starts: Vec::new(),
             inverse: Vec::new(),
@@ -188,9 +188,9 @@ impl Geometry {
             || numbers(self) == numbers(other) && self.axes == other.axes && self.pattern == other.pattern
     }
 
-    /// The same geometry for a layer that is executed by `implementation`.
+    /// The same geometry for a layer that is executed by `implementation`; none is the planner's choice.
     #[must_use]
-    pub fn with_implementation(&self, implementation: Implementation) -> Self {
+    pub fn with_implementation(&self, implementation: impl Into<Option<Implementation>>) -> Self {
         let config = self.config.clone().implementation(implementation);
         Self { config, ..self.clone() }
     }
@@ -303,7 +303,7 @@ impl Geometry {
     /// Taps of a window.
     #[must_use]
     pub fn taps(&self) -> u32 {
-        self.axes.iter().map(|a| a.kernel).product()
+        self.axes.iter().map(|a| a.taps).product()
     }
 
     /// `K`: weights of one filter at one location, clipped taps included.
@@ -394,9 +394,9 @@ impl Geometry {
     #[must_use]
     pub fn tap(&self, location: u32, tap: u32) -> Option<u32> {
         let [a, b, c] = &self.axes;
-        let i0 = a.tap(location / (b.output * c.output), tap / (b.kernel * c.kernel))?;
-        let i1 = b.tap(location / c.output % b.output, tap / c.kernel % b.kernel)?;
-        let i2 = c.tap(location % c.output, tap % c.kernel)?;
+        let i0 = a.tap(location / (b.output * c.output), tap / (b.taps * c.taps))?;
+        let i1 = b.tap(location / c.output % b.output, tap / c.taps % b.taps)?;
+        let i2 = c.tap(location % c.output, tap % c.taps)?;
         Some((i0 * b.input + i1) * c.input + i2)
     }
 

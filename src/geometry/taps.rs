@@ -13,8 +13,8 @@ pub struct AxisTaps {
     /// Output positions.
     pub output: u32,
     /// Taps of a window.
-    pub kernel: u32,
-    /// `[output][kernel]`: the input position each tap reads, or [`NO_TAP`].
+    pub taps: u32,
+    /// `[output][tap]`: the input position each tap reads, or [`NO_TAP`].
     pub forward: Vec<u32>,
     /// `[input + 1]`: where each input position's entries begin in `inverse`.
     pub inverse_starts: Vec<u32>,
@@ -79,13 +79,13 @@ impl AxisTaps {
                 *slot += 1;
             }
         }
-        Self { input: n as u32, output: out as u32, kernel: k as u32, forward, inverse_starts, inverse }
+        Self { input: n as u32, output: out as u32, taps: k as u32, forward, inverse_starts, inverse }
     }
 
     /// The input position that tap `tap` of window `output` reads.
     #[must_use]
     pub fn tap(&self, output: u32, tap: u32) -> Option<u32> {
-        let at = self.forward[(output * self.kernel + tap) as usize];
+        let at = self.forward[(output * self.taps + tap) as usize];
         (at != NO_TAP).then_some(at)
     }
 
@@ -106,7 +106,7 @@ mod tests {
         let axis = AxisTaps::new(n, k, s, 1, out, padding, 0);
         (0..axis.output)
             .map(|o| {
-                let taps: Vec<_> = (0..axis.kernel).filter_map(|t| axis.tap(o, t)).collect();
+                let taps: Vec<_> = (0..axis.taps).filter_map(|t| axis.tap(o, t)).collect();
                 (taps[0], taps[taps.len() - 1] + 1)
             })
             .collect()

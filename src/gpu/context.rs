@@ -2,7 +2,7 @@
 
 use super::Pipelines;
 use crate::Result;
-use crate::kernel::Variant;
+use crate::kernels::Variant;
 use crate::plan::DeviceProfile;
 use std::sync::Arc;
 

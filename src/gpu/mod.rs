@@ -17,7 +17,7 @@ mod tensor;
 mod weights;
 
 pub use context::Context;
-pub use layer::{Backward, Forward, KernelReadback, LocallyConnected};
+pub use layer::{Backward, Forward, LocallyConnected, WeightsReadback};
 pub use layer::{TransposedBackward, TransposedLocallyConnected};
 pub use model::Loaded;
 pub use operands::{Binding, Bindings};
@@ -28,5 +28,5 @@ pub use program::Bound;
 pub use range::BufferRange;
 pub use readback::Readback;
 pub(crate) use scoped::scoped;
-pub use tensor::{KernelBuffers, TensorReadback};
+pub use tensor::{Tensor, TensorReadback};
 pub use weights::Weights;

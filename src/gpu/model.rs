@@ -46,9 +46,8 @@ impl Model {
         let planner = Planner::new(context.profile()).with_options(options);
         for layer in &self.chain.layers {
             if let Kind::Local { geometry, .. } = &layer.kind {
-                let can = planner.holds(geometry);
-                can.and_then(|()| planner.possible(geometry, geometry.config().implementation))
-                    .map_err(|error| error.in_layer(&layer.name))?;
+                let forced = geometry.config().implementation.map(|forced| planner.possible(geometry, forced));
+                planner.holds(geometry).and(forced.unwrap_or(Ok(()))).map_err(|error| error.in_layer(&layer.name))?;
             }
         }
         let mut weights = Weights::new(context, &self.chain.forward()).await?;

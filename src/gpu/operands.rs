@@ -1,7 +1,7 @@
 //! The buffers that a program is bound to, each as a range of one, and whether they may be used together.
 
-use super::{BufferRange, KernelBuffers};
-use crate::kernel::Access;
+use super::{BufferRange, Tensor};
+use crate::kernels::Access;
 use crate::model::layer_names;
 use crate::ops::{Buffer, Usage};
 use crate::plan::{Plan, Resource};
@@ -14,7 +14,7 @@ pub enum Binding<'a> {
     /// Values of one piece.
     Range(BufferRange<'a>),
     /// From [`Weights::create_gradient`](super::Weights::create_gradient).
-    Gradient(&'a KernelBuffers),
+    Gradient(&'a Tensor),
 }
 
 impl<'a, T: Into<BufferRange<'a>>> From<T> for Binding<'a> {
@@ -23,8 +23,8 @@ impl<'a, T: Into<BufferRange<'a>>> From<T> for Binding<'a> {
     }
 }
 
-impl<'a> From<&'a KernelBuffers> for Binding<'a> {
-    fn from(gradient: &'a KernelBuffers) -> Self {
+impl<'a> From<&'a Tensor> for Binding<'a> {
+    fn from(gradient: &'a Tensor) -> Self {
         Self::Gradient(gradient)
     }
 }

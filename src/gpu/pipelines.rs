@@ -1,7 +1,7 @@
 //! Compiled pipelines, one per variant, made on first need or ahead by `prepare`.
 
 use super::scoped;
-use crate::kernel::{Access, Shader, Uniform, Variant};
+use crate::kernels::{Access, Shader, Uniform, Variant};
 use crate::{Error, Result};
 use futures_intrusive::sync::Mutex as AsyncMutex;
 use std::collections::{BTreeSet, HashMap};

@@ -3,7 +3,7 @@
 use super::operands::{Binding, Bindings, Called, Operand, Operands};
 use super::tensor::buffer;
 use super::{BufferRange, Context, Pipeline, Weights, scoped};
-use crate::kernel::Access;
+use crate::kernels::Access;
 use crate::ops::{Buffer, BufferId, Shape, Usage};
 use crate::plan::{ProgramPlan, Resource, Slice, cut};
 use crate::program::Program;
@@ -17,14 +17,14 @@ use std::sync::Arc;
 /// Two recordings of the same `Bound` share its scratch memory; within one queue they run one after the other.
 #[derive(Debug)]
 pub struct Bound {
-    groups: Vec<Group>,
+    operations: Vec<Recorded>,
     plan: ProgramPlan,
     bytes: u64,
 }
 
 /// The dispatches of an operation.
 #[derive(Debug)]
-struct Group {
+struct Recorded {
     /// Of the debug group that they are recorded in: whose they are, and what they do.
     label: String,
     steps: Vec<Step>,
@@ -42,9 +42,9 @@ impl Bound {
     /// Records the dispatches into the host's pass, those of an operation in a debug group. The pipeline and bind group 0 of
     /// the last one stay set.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for group in &self.groups {
-            pass.push_debug_group(&group.label);
-            for step in &group.steps {
+        for operation in &self.operations {
+            pass.push_debug_group(&operation.label);
+            for step in &operation.steps {
                 pass.set_pipeline(&step.pipeline.pipeline);
                 pass.set_bind_group(0, &step.bind_group, &[step.params_offset]);
                 let [x, y, z] = step.workgroups;
@@ -161,11 +161,11 @@ impl Weights {
             let own = plan.own_scratch().into_iter();
             let own = own.map(|(resource, bytes)| (resource, scratch(format!("{resource:?}"), bytes))).collect();
             let scratch = plan.scratch.of_buffer.clone();
-            groups(&self.context, program, &plan, &Resources { operands, constants, scratch, pieces, own })
+            recorded(&self.context, program, &plan, &Resources { operands, constants, scratch, pieces, own })
         });
         caught.await?;
-        let (groups, bytes) = made?;
-        Ok(Bound { groups, plan, bytes })
+        let (operations, bytes) = made?;
+        Ok(Bound { operations, plan, bytes })
     }
 
     /// What the program's buffers are bound to, each checked for itself.
@@ -256,12 +256,12 @@ fn piece(buffer: &Buffer, id: BufferId, index: u32) -> Resource {
 }
 
 /// The dispatches of a plan, operation by operation, and the bytes of the buffers made for it.
-fn groups(
+fn recorded(
     context: &Context,
     program: &Program,
     plan: &ProgramPlan,
     resources: &Resources<'_>,
-) -> Result<(Vec<Group>, u64)> {
+) -> Result<(Vec<Recorded>, u64)> {
     let device = context.device();
     let stride = context.profile().params_stride();
     let uniform = device.create_buffer(&wgpu::BufferDescriptor {
@@ -272,7 +272,7 @@ fn groups(
     });
     let no_memory = |error| Error::OutOfMemory(format!("{} bytes of uniforms: {error}", plan.memory.uniforms));
     let mut view = uniform.get_mapped_range_mut(..).map_err(no_memory)?;
-    let mut groups = Vec::new();
+    let mut operations = Vec::new();
     let mut places = (0u64..).map(|index| stride * index);
     for ((operation, plan), at) in program.operations.iter().zip(&plan.plans).zip(0..) {
         let layer = program.layer_of(operation).map(|layer| format!("{layer} ")).unwrap_or_default();
@@ -300,11 +300,11 @@ fn groups(
             steps.push(Step { pipeline, bind_group, params_offset, workgroups: dispatch.workgroups });
         }
         if !steps.is_empty() {
-            groups.push(Group { label, steps });
+            operations.push(Recorded { label, steps });
         }
     }
     drop(view);
     uniform.unmap();
     let scratch = resources.pieces.iter().chain(resources.own.values()).map(wgpu::Buffer::size).sum::<u64>();
-    Ok((groups, scratch + uniform.size()))
+    Ok((operations, scratch + uniform.size()))
 }

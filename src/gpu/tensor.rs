@@ -16,7 +16,7 @@ pub(super) fn buffer(device: &wgpu::Device, label: &str, size: u64) -> wgpu::Buf
 
 /// Weights, or their gradient, as the planner cut them: chunk `i` is `[cells][K][filters]`, in a range of a buffer.
 #[derive(Debug, Clone)]
-pub struct KernelBuffers {
+pub struct Tensor {
     dtype: WeightType,
     /// Filters of a whole entry.
     filters: usize,
@@ -45,7 +45,7 @@ fn row(shape: &Shape) -> usize {
     }
 }
 
-impl KernelBuffers {
+impl Tensor {
     /// Buffers of this crate's own.
     pub(super) fn new(
         device: &wgpu::Device,

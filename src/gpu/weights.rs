@@ -2,7 +2,7 @@
 
 use super::constants::Constants;
 use super::operands::Called;
-use super::{BufferRange, Context, KernelBuffers, scoped};
+use super::{BufferRange, Context, Tensor, scoped};
 use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
 use crate::plan::{PlanOptions, Planner, TuneTable, cut};
@@ -26,7 +26,7 @@ pub struct Weights {
 #[derive(Debug)]
 pub(super) struct Parameter {
     pub(super) described: Buffer,
-    pub(super) values: KernelBuffers,
+    pub(super) values: Tensor,
 }
 
 impl Weights {
@@ -43,7 +43,7 @@ impl Weights {
         let (parameters, caught) = scoped(device, || {
             let made = cuts.into_iter().map(|(buffer, chunks)| {
                 let label = format!("locally-connected {}", buffer.name);
-                let values = KernelBuffers::new(device, &label, &buffer.shape, buffer.dtype, chunks);
+                let values = Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks);
                 (buffer.name.clone(), Parameter { described: buffer.clone(), values })
             });
             made.collect()
@@ -58,7 +58,7 @@ impl Weights {
         self.options = options;
     }
 
-    /// Gives [`crate::Implementation::Auto`] measured choices, from [`crate::tune()`], to go by from now on.
+    /// Gives the planner measured choices, from [`crate::tune()`], to go by from now on.
     pub fn set_tuned(&mut self, table: Arc<TuneTable>) {
         self.tuned = Some(table);
     }
@@ -82,7 +82,7 @@ impl Weights {
 
     /// A parameter's buffers, say for an optimizer of the host's; none where there is no parameter of that name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&KernelBuffers> {
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.parameters.get(name).map(|parameter| &parameter.values)
     }
 
@@ -106,7 +106,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::NoBuffer`] where there is no parameter of that name; [`Error::OutOfMemory`].
-    pub async fn create_gradient(&self, name: &str) -> Result<KernelBuffers> {
+    pub async fn create_gradient(&self, name: &str) -> Result<Tensor> {
         let parameter = self.parameter(name)?.described.clone();
         self.create(&Buffer { name: format!("gradient of {name}"), dtype: WeightType::F32, ..parameter }).await
     }
@@ -115,22 +115,21 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Program`] for one that is wrong in itself; those of [`cut`]; [`Error::OutOfMemory`].
-    pub async fn create(&self, buffer: &Buffer) -> Result<KernelBuffers> {
+    pub async fn create(&self, buffer: &Buffer) -> Result<Tensor> {
         if let Some(why) = buffer.fault() {
             return Err(Error::Program { what: format!("buffer {:?}", buffer.name), why });
         }
         let (device, chunks) = (self.context.device(), cut(&buffer.shape, self.context.profile())?);
         let label = format!("locally-connected {}", buffer.name);
-        let (buffers, caught) =
-            scoped(device, || KernelBuffers::new(device, &label, &buffer.shape, buffer.dtype, chunks));
+        let (buffers, caught) = scoped(device, || Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks));
         caught.await?;
         Ok(buffers)
     }
 
     /// The gradient of a parameter in ranges of the host's buffers, one per chunk, of the chunk's bytes as 32-bit floats.
-    pub(super) fn gradient_in(&self, name: &str, ranges: &[BufferRange<'_>]) -> Result<KernelBuffers> {
+    pub(super) fn gradient_in(&self, name: &str, ranges: &[BufferRange<'_>]) -> Result<Tensor> {
         let Parameter { described, values } = self.parameter(name)?;
-        Ok(KernelBuffers::in_ranges(&described.shape, values.chunks().to_vec(), ranges))
+        Ok(Tensor::in_ranges(&described.shape, values.chunks().to_vec(), ranges))
     }
 
     fn parameter(&self, name: &str) -> Result<&Parameter> {

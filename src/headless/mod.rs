@@ -9,7 +9,7 @@ pub use device::{Cpu, CpuModel, Device, DeviceOptions, OnDevice};
 pub use model::ModelGradients;
 
 use crate::config::Saved;
-use crate::gpu::{Backward, BufferRange, Context, Forward, KernelBuffers, LocallyConnected, Readback};
+use crate::gpu::{Backward, BufferRange, Context, Forward, LocallyConnected, Readback, Tensor};
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::BufferUsages;
@@ -43,7 +43,7 @@ pub struct HostGradients {
     /// `[batch][input shape]`.
     pub input: Vec<f32>,
     /// Canonical order.
-    pub kernel: Vec<f32>,
+    pub weights: Vec<f32>,
     /// Keras's order, empty without bias.
     pub bias: Vec<f32>,
 }
@@ -247,9 +247,9 @@ impl Gpu {
     /// Reads weights or their gradient in canonical order.
     ///
     /// # Errors
-    /// Those of [`LocallyConnected::read_kernel`]; [`Error::DeviceLost`].
-    pub async fn read_kernel(&self, layer: &LocallyConnected, kernel: &KernelBuffers) -> Result<Vec<f32>> {
-        let readback = self.submit(|encoder| layer.read_kernel(encoder, kernel))?;
+    /// Those of [`LocallyConnected::read_weights`]; [`Error::DeviceLost`].
+    pub async fn read_weights(&self, layer: &LocallyConnected, weights: &Tensor) -> Result<Vec<f32>> {
+        let readback = self.submit(|encoder| layer.read_weights(encoder, weights))?;
         let values = self.drive(readback.canonical()).await;
         self.check()?;
         values
@@ -294,7 +294,7 @@ impl Gpu {
         let (x, y, dy) = (self.upload(input), self.empty(outputs), self.upload(grad_output));
         let z = (geometry.config().activation.saved() == Saved::PreActivation).then(|| self.empty(outputs));
         let dx = self.empty(input.len() as u64);
-        let dw = layer.create_kernel_gradient().await?;
+        let dw = layer.create_weights_gradient().await?;
         let db = (geometry.biases() > 0).then(|| self.empty(geometry.biases()));
         let forward = Forward { batch, input: &x, output: &y, pre_activation: z.as_ref() };
         let backward = Backward {
@@ -304,7 +304,7 @@ impl Gpu {
             pre_activation: z.as_ref(),
             grad_output: &dy,
             grad_input: Some(&dx),
-            grad_kernel: Some(&dw),
+            grad_weights: Some(&dw),
             grad_bias: db.as_ref(),
         };
         let (forward, backward) = (layer.bind_forward(forward).await?, layer.bind_backward(backward).await?);
@@ -317,7 +317,7 @@ impl Gpu {
         });
         Ok(HostGradients {
             input: self.read(&dx, input.len() as u64).await?,
-            kernel: self.read_kernel(layer, &dw).await?,
+            weights: self.read_weights(layer, &dw).await?,
             bias: match &db {
                 Some(db) => self.read(db, geometry.biases()).await?,
                 None => Vec::new(),

@@ -1,7 +1,7 @@
 //! Whole models on a device of one's own, batches beyond its memory in pieces.
 
 use super::Gpu;
-use crate::gpu::{Bindings, Bound, KernelBuffers, Loaded};
+use crate::gpu::{Bindings, Bound, Loaded, Tensor};
 use crate::model::{Wanted, names};
 use crate::ops::Usage;
 use crate::program::Program;
@@ -31,7 +31,7 @@ struct Pieces<'a> {
     at_once: usize,
     /// By name: of the inputs and outputs.
     buffers: BTreeMap<&'a str, wgpu::Buffer>,
-    gradients: BTreeMap<&'a str, KernelBuffers>,
+    gradients: BTreeMap<&'a str, Tensor>,
 }
 
 impl<'a> Pieces<'a> {

@@ -224,7 +224,8 @@ impl Chain {
 
     /// The same chain with all locally connected layers executed by one implementation, or as the planner likes.
     #[must_use]
-    pub fn with_implementation(mut self, implementation: Implementation) -> Self {
+    pub fn with_implementation(mut self, implementation: impl Into<Option<Implementation>>) -> Self {
+        let implementation = implementation.into();
         for layer in &mut self.layers {
             if let Kind::Local { geometry, .. } = &mut layer.kind {
                 *geometry = Arc::new(geometry.with_implementation(implementation));

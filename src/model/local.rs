@@ -18,7 +18,7 @@ pub mod layer_names {
     /// `[batch][output shape]`, before the activation.
     pub const PRE_ACTIVATION: &str = "pre_activation";
     /// The weights, in the canonical order.
-    pub const KERNEL: &str = "kernel";
+    pub const WEIGHTS: &str = "weights";
     /// In Keras's order.
     pub const BIAS: &str = "bias";
     /// `[batch][output shape]`.
@@ -28,7 +28,7 @@ pub mod layer_names {
     /// `[batch][input shape]`.
     pub const GRAD_INPUT: &str = "grad_input";
     /// As the weights.
-    pub const GRAD_KERNEL: &str = "grad_kernel";
+    pub const GRAD_WEIGHTS: &str = "grad_weights";
     /// As the bias.
     pub const GRAD_BIAS: &str = "grad_bias";
     /// All of them.
@@ -36,12 +36,12 @@ pub mod layer_names {
         INPUT,
         OUTPUT,
         PRE_ACTIVATION,
-        KERNEL,
+        WEIGHTS,
         BIAS,
         GRAD_OUTPUT,
         GRAD_PRE_ACTIVATION,
         GRAD_INPUT,
-        GRAD_KERNEL,
+        GRAD_WEIGHTS,
         GRAD_BIAS,
     ];
 }
@@ -51,15 +51,15 @@ pub mod layer_names {
 pub struct Gradients {
     /// With respect to the input.
     pub input: bool,
-    /// With respect to the kernel.
-    pub kernel: bool,
+    /// With respect to the weights.
+    pub weights: bool,
     /// With respect to the bias, where there is one.
     pub bias: bool,
 }
 
 impl Gradients {
     /// All three.
-    pub const ALL: Self = Self { input: true, kernel: true, bias: true };
+    pub const ALL: Self = Self { input: true, weights: true, bias: true };
 }
 
 /// The buffers of a forward pass.
@@ -78,7 +78,7 @@ impl Forward {
         let &Self { input, weights, bias, pre_activation, output } = self;
         let activation = layer.config().activation;
         let forward = |activation, output| {
-            let (implementation, layer) = (layer.config().implementation.forced(), layer.clone());
+            let (implementation, layer) = (layer.config().implementation, layer.clone());
             Operation::LocalForward(LocalForward { layer, implementation, activation, input, weights, bias, output })
         };
         let Some(sums) = pre_activation else { return vec![forward(activation, output)] };
@@ -105,7 +105,7 @@ pub(super) struct Backward {
 impl Backward {
     pub(super) fn operations(&self, layer: &Arc<Geometry>) -> Vec<Operation> {
         let &Self { activation, mut grad_output, grad_bias, grad_weights, grad_input } = self;
-        let implementation = layer.config().implementation.forced();
+        let implementation = layer.config().implementation;
         let mut operations = Vec::new();
         if let Some([saved, grad_input]) = activation {
             let (activation, elements, row) =
@@ -164,12 +164,12 @@ impl Alone<'_> {
         self.program.add(name, usage, Shape::Samples(self.layer.outputs()))
     }
 
-    fn kernel(&mut self) -> BufferId {
-        self.program.add_buffer(weights(self.layer, layer_names::KERNEL))
+    fn weights(&mut self) -> BufferId {
+        self.program.add_buffer(weights(self.layer, layer_names::WEIGHTS))
     }
 
-    fn grad_kernel(&mut self) -> BufferId {
-        self.program.add(layer_names::GRAD_KERNEL, Usage::Gradient, Shape::of_weights(self.layer))
+    fn grad_weights(&mut self) -> BufferId {
+        self.program.add(layer_names::GRAD_WEIGHTS, Usage::Gradient, Shape::of_weights(self.layer))
     }
 
     fn bias(&mut self, name: &str, usage: Usage) -> Option<BufferId> {
@@ -183,7 +183,7 @@ impl Alone<'_> {
 pub fn layer_forward(layer: &Arc<Geometry>, keep: bool) -> Program {
     let mut alone = Alone { layer, program: Program::default() };
     let input = alone.inputs(layer_names::INPUT, Usage::Input);
-    let weights = alone.kernel();
+    let weights = alone.weights();
     let bias = alone.bias(layer_names::BIAS, Usage::Parameter);
     let apart = keep || layer.config().activation.over_rows();
     let usage = if keep { Usage::Output } else { Usage::Scratch };
@@ -209,8 +209,8 @@ pub fn layer_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
         [saved, alone.outputs(layer_names::GRAD_PRE_ACTIVATION, Usage::Scratch)]
     });
     let grad_output = alone.outputs(layer_names::GRAD_OUTPUT, Usage::Input);
-    let grad_input = wanted.input.then(|| [alone.kernel(), alone.inputs(layer_names::GRAD_INPUT, Usage::Output)]);
-    let grad_weights = wanted.kernel.then(|| [alone.inputs(layer_names::INPUT, Usage::Input), alone.grad_kernel()]);
+    let grad_input = wanted.input.then(|| [alone.weights(), alone.inputs(layer_names::GRAD_INPUT, Usage::Output)]);
+    let grad_weights = wanted.weights.then(|| [alone.inputs(layer_names::INPUT, Usage::Input), alone.grad_weights()]);
     let grad_bias = if wanted.bias { alone.bias(layer_names::GRAD_BIAS, Usage::Gradient) } else { None };
     let backward = Backward { activation, grad_output, grad_bias, grad_weights, grad_input };
     alone.program.operations = backward.operations(layer);
@@ -222,9 +222,9 @@ pub fn layer_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
 pub fn transposed_forward(layer: &Arc<Geometry>) -> Program {
     let mut alone = Alone { layer, program: Program::default() };
     let grad_output = alone.outputs(layer_names::INPUT, Usage::Input);
-    let weights = alone.kernel();
+    let weights = alone.weights();
     let grad_input = alone.inputs(layer_names::OUTPUT, Usage::Output);
-    let (implementation, layer) = (layer.config().implementation.forced(), layer.clone());
+    let (implementation, layer) = (layer.config().implementation, layer.clone());
     alone.program.operations =
         vec![Operation::LocalGradInput(LocalGradInput { layer, implementation, weights, grad_output, grad_input })];
     alone.program
@@ -236,17 +236,17 @@ pub fn transposed_forward(layer: &Arc<Geometry>) -> Program {
 pub fn transposed_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
     let mut alone = Alone { layer, program: Program::default() };
     let grad_output = alone.inputs(layer_names::GRAD_OUTPUT, Usage::Input);
-    let (implementation, shared) = (layer.config().implementation.forced(), layer.clone());
+    let (implementation, shared) = (layer.config().implementation, layer.clone());
     if wanted.input {
-        let weights = alone.kernel();
+        let weights = alone.weights();
         let output = alone.outputs(layer_names::GRAD_INPUT, Usage::Output);
         let (layer, activation, input, bias) = (shared.clone(), Activation::Linear, grad_output, None);
         let forward = LocalForward { layer, implementation, activation, input, weights, bias, output };
         alone.program.operations.push(Operation::LocalForward(forward));
     }
-    if wanted.kernel {
+    if wanted.weights {
         let input = alone.outputs(layer_names::INPUT, Usage::Input);
-        let grad_weights = alone.grad_kernel();
+        let grad_weights = alone.grad_weights();
         alone.program.operations.push(Operation::LocalGradWeights(LocalGradWeights {
             layer: shared,
             implementation,

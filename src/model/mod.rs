@@ -37,7 +37,7 @@ impl Model {
 
     /// The same model with all locally connected layers executed by one implementation, or as the planner likes.
     #[must_use]
-    pub fn with_implementation(self, implementation: Implementation) -> Self {
+    pub fn with_implementation(self, implementation: impl Into<Option<Implementation>>) -> Self {
         Self { chain: self.chain.with_implementation(implementation), ..self }
     }
 }

@@ -115,8 +115,8 @@ impl Describe for LocalForward {
         Some(&self.layer)
     }
 
-    fn implementation(&self) -> Option<Implementation> {
-        Some(self.implementation.unwrap_or(Implementation::Auto))
+    fn has_implementations(&self) -> bool {
+        true
     }
 }
 
@@ -142,8 +142,8 @@ impl Describe for LocalGradInput {
         Some(&self.layer)
     }
 
-    fn implementation(&self) -> Option<Implementation> {
-        Some(self.implementation.unwrap_or(Implementation::Auto))
+    fn has_implementations(&self) -> bool {
+        true
     }
 }
 
@@ -169,8 +169,8 @@ impl Describe for LocalGradWeights {
         Some(&self.layer)
     }
 
-    fn implementation(&self) -> Option<Implementation> {
-        Some(self.implementation.unwrap_or(Implementation::Auto))
+    fn has_implementations(&self) -> bool {
+        true
     }
 
     fn accumulates(&self) -> bool {

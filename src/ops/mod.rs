@@ -12,7 +12,7 @@ pub use buffer::{Buffer, BufferId, Shape, Usage};
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
 
-use crate::config::{Implementation, WeightType};
+use crate::config::{WeightType};
 use crate::geometry::Geometry;
 use std::sync::Arc;
 
@@ -60,9 +60,9 @@ trait Describe {
         None
     }
 
-    /// See [`Operation::implementation`].
-    fn implementation(&self) -> Option<Implementation> {
-        None
+    /// See [`Operation::has_implementations`].
+    fn has_implementations(&self) -> bool {
+        false
     }
 
     /// See [`Operation::accumulates`].
@@ -139,10 +139,10 @@ impl Operation {
         self.description().layer()
     }
 
-    /// Of an operation that has several implementations the one that is asked for, or [`Implementation::Auto`].
+    /// Whether it has several implementations, of which one is asked for or the planner's choice.
     #[must_use]
-    pub fn implementation(&self) -> Option<Implementation> {
-        self.description().implementation()
+    pub fn has_implementations(&self) -> bool {
+        self.description().has_implementations()
     }
 
     /// Whether it adds to what the buffer holds that it writes.

@@ -1,7 +1,7 @@
 //! Plans operations: whether an implementation is possible, which is preferred, and the plan of the one taken.
 
 use super::local::Local;
-use super::{Choice, Estimate, Plan, PlanOptions, Planner, TuneKey};
+use super::{Estimate, Plan, PlanOptions, Planner, TuneKey, TunedChoice};
 use crate::config::Implementation;
 use crate::geometry::Geometry;
 use crate::ops::Operation;
@@ -30,7 +30,7 @@ impl Planner<'_> {
 
     /// A forced implementation, else the measured one, else the one that the cost model expects to be fastest.
     fn choose(&self, forced: Option<Implementation>, operation: &Operation, batch: u32) -> Result<Plan> {
-        if let Some(implementation) = forced.and_then(Implementation::forced) {
+        if let Some(implementation) = forced {
             return self.plan_by(implementation, operation, batch);
         }
         if let Some(tuned) = self.tuned(operation, batch) {
@@ -56,7 +56,7 @@ impl Planner<'_> {
         best.map(|(_, plan)| plan).ok_or_else(|| refused.unwrap_or(Error::NoImplementation))
     }
 
-    fn tuned(&self, operation: &Operation, batch: u32) -> Option<Choice> {
+    fn tuned(&self, operation: &Operation, batch: u32) -> Option<TunedChoice> {
         let table = self.tuned.filter(|table| !table.is_empty())?;
         table.get(&TuneKey::new(self.profile, operation, batch)?)
     }
@@ -104,7 +104,7 @@ impl Planner<'_> {
     pub fn possible(&self, layer: &Geometry, implementation: Implementation) -> Result<()> {
         connects(layer, implementation)?;
         match implementation {
-            Implementation::Loop | Implementation::Auto => Ok(()),
+            Implementation::Loop => Ok(()),
             Implementation::DenseMatmul | Implementation::SparseGather => self.local(layer, implementation).map(drop),
         }
     }
@@ -116,7 +116,7 @@ impl Planner<'_> {
         match implementation {
             Implementation::DenseMatmul => local.check_dense()?,
             Implementation::SparseGather => local.check_sparse()?,
-            Implementation::Loop | Implementation::Auto => {}
+            Implementation::Loop => {}
         }
         Ok(local)
     }

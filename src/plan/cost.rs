@@ -1,11 +1,11 @@
-//! What a plan is expected to cost: the model behind `Implementation::Auto`.
+//! What a plan is expected to cost: the model behind the planner's choice.
 //!
 //! It counts, from what the planned kernels say of their work, the bytes that must move, the loads and multiply-adds that
 //! threads issue, and the longest chain that one thread works through; a device class turns the counts into seconds. Only the
 //! order of the results matters, see docs/performance.md for how well it is met; `tune` measures where it is not.
 
 use super::{DeviceProfile, Plan};
-use crate::kernel::Loads;
+use crate::kernels::Loads;
 
 /// The expected cost of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

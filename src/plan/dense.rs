@@ -5,8 +5,8 @@ use super::local::Local;
 use super::loop_kernels::{in_quads, tile};
 use super::tiles::Products;
 use super::{Chunk, Plan, Resource, Samples, Slice};
-use crate::kernel::{
-    DenseForward, DenseGather, DenseGradInput, DenseGradKernel, DenseScatter, Kernel, Params, THREADS, TILE_SHAPES,
+use crate::kernels::{
+    DenseForward, DenseGather, DenseGradInput, DenseGradWeights, DenseScatter, Kernel, Params, THREADS, TILE_SHAPES,
     width,
 };
 use crate::ops::{BufferId, LocalForward, LocalGradInput, LocalGradWeights};
@@ -78,7 +78,7 @@ impl Local<'_> {
             Resource::DenseMatrix,
             u64::from(params.dense_rows) * u64::from(params.dense_columns),
         )?;
-        let groups = u64::from(params.dense_columns).div_ceil(THREADS.into());
+        let workgroups = u64::from(params.dense_columns).div_ceil(THREADS.into());
         for part in self.planner.parts(params.window.into(), 1, 1) {
             let params = Params { row: part.first, count: part.count, ..*params };
             let bindings = vec![
@@ -90,7 +90,7 @@ impl Local<'_> {
                 plan,
                 DenseScatter { weights: self.layer.config().dtype }.listed()?,
                 params,
-                groups,
+                workgroups,
                 bindings,
             )?;
         }
@@ -122,7 +122,7 @@ impl Local<'_> {
                     })?;
                     let tile = tile(shape, dense_widths(&params));
                     let variant = DenseForward { tile }.listed()?;
-                    let groups = shape.tiles(samples.count, params.dense_columns);
+                    let workgroups = shape.tiles(samples.count, params.dense_columns);
                     let columns = u64::from(params.dense_columns);
                     let (d, _) = self.planner.slice(
                         Resource::DenseMatrix,
@@ -135,7 +135,7 @@ impl Local<'_> {
                         Slice::whole(bias),
                         y,
                     ];
-                    self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
+                    self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
                 }
             }
         }
@@ -160,15 +160,15 @@ impl Local<'_> {
                 })?;
                 let tile = tile(shape, dense_widths(&params));
                 let variant = DenseGradInput { tile }.listed()?;
-                let groups = shape.tiles(samples.count, params.dense_rows);
+                let workgroups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Resource::DenseMatrix), dz, dx];
-                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
+                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
             }
         }
         Ok(plan)
     }
 
-    pub(super) fn dense_grad_kernel(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+    pub(super) fn dense_grad_weights(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let blocks = self.blocks();
         self.reserve_dense(&mut plan, &blocks)?;
@@ -185,10 +185,10 @@ impl Local<'_> {
                     depth: samples.count.into(),
                 })?;
                 let tile = tile(shape, dense_widths(&params));
-                let variant = DenseGradKernel { tile }.listed()?;
-                let groups = shape.tiles(params.dense_rows, params.dense_columns);
+                let variant = DenseGradWeights { tile }.listed()?;
+                let workgroups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Resource::DenseMatrix)];
-                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
+                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
             }
             let count = u64::from(block.params.dense_columns) * u64::from(self.layer.window());
             let accumulate = u32::from(o.accumulate);

@@ -1,7 +1,7 @@
 //! What is planned: dispatches on ranges of buffers, as data.
 
 use crate::config::Implementation;
-use crate::kernel::{Params, Variant};
+use crate::kernels::{Params, Variant};
 use crate::ops::BufferId;
 use std::num::NonZeroU64;
 

@@ -3,7 +3,7 @@
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::config::{Activation, Saved};
-use crate::kernel::{self, Fill, Kernel, Params, Softmax, SoftmaxGrad, THREADS, Variant};
+use crate::kernels::{self, Fill, Kernel, Params, Softmax, SoftmaxGrad, THREADS, Variant};
 use crate::ops::{Activate, ActivateGrad, BufferId, Transpose};
 
 /// A kernel over all elements of its operands, which all have the same ranges.
@@ -24,7 +24,7 @@ impl Planner<'_> {
             (softmax.listed()?.into(), Params { row: o.row as u32, ..Params::default() }, o.row)
         } else {
             let params = Params::default().with_activation(o.activation);
-            (kernel::Activate { activation: params.activation }.listed()?.into(), params, THREADS.into())
+            (kernels::Activate { activation: params.activation }.listed()?.into(), params, THREADS.into())
         };
         let operands = &[o.input, o.output];
         self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_group }, batch)
@@ -37,7 +37,7 @@ impl Planner<'_> {
         } else {
             let from_output = u32::from(o.activation.saved() == Saved::Output);
             let params = Params { from_output, ..Params::default().with_activation(o.activation) };
-            (kernel::ActivateGrad { activation: params.activation }.listed()?.into(), params, THREADS.into())
+            (kernels::ActivateGrad { activation: params.activation }.listed()?.into(), params, THREADS.into())
         };
         let operands = &[o.saved, o.grad_output, o.grad_input];
         self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_group }, batch)
@@ -46,7 +46,7 @@ impl Planner<'_> {
     pub(super) fn transpose(&self, o: &Transpose, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let (rows, columns, elements) = (o.rows as u32, o.columns as u32, o.rows * o.columns);
-        let side = kernel::Transpose::SIDE;
+        let side = kernels::Transpose::SIDE;
         let squares = u64::from(rows.div_ceil(side)) * u64::from(columns.div_ceil(side));
         for Samples { first, count: samples } in self.samples(batch, elements, u64::MAX)? {
             let count = elements * u64::from(samples);
@@ -54,7 +54,7 @@ impl Planner<'_> {
             let (y, _) = self.slice(Resource::Buffer(o.output), elements * first, count);
             let count = count as u32;
             let params = Params { rows, columns, count, x_base: base, y_base: base, ..Params::default() };
-            let variant = kernel::Transpose { side }.listed()?;
+            let variant = kernels::Transpose { side }.listed()?;
             self.dispatch(&mut plan, variant, params, squares * u64::from(samples), vec![x, y])?;
         }
         Ok(plan)

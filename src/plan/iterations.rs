@@ -4,7 +4,7 @@
 
 use super::Planner;
 use crate::config::Activation;
-use crate::kernel::{FINISHING, Params};
+use crate::kernels::{FINISHING, Params};
 
 /// A range of the terms of a sum, in a dispatch of its own.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use super::{Chunk, Plan, PlanOptions, Planner, Resource, Samples, Slice, cut};
 use crate::Result;
 use crate::config::{Bias, Implementation};
 use crate::geometry::Geometry;
-use crate::kernel::{GradBias, GradBiasShared, Kernel, Params, THREADS, tap_tables_length, width};
+use crate::kernels::{GradBias, GradBiasShared, Kernel, Params, THREADS, tap_tables_length, width};
 use crate::ops::{self, BufferId, LocalForward, LocalGradInput, LocalGradWeights, Shape};
 
 /// A layer on a device.
@@ -34,7 +34,7 @@ impl<'a> Local<'a> {
         match by {
             Implementation::DenseMatmul => self.dense_forward(o, batch),
             Implementation::SparseGather => self.sparse_forward(o, batch),
-            Implementation::Loop | Implementation::Auto => self.loop_forward(o, batch),
+            Implementation::Loop => self.loop_forward(o, batch),
         }
     }
 
@@ -42,16 +42,16 @@ impl<'a> Local<'a> {
         match by {
             Implementation::DenseMatmul => self.dense_grad_input(o, batch),
             Implementation::SparseGather => self.sparse_grad_input(o, batch),
-            Implementation::Loop | Implementation::Auto => self.loop_grad_input(o, batch),
+            Implementation::Loop => self.loop_grad_input(o, batch),
         }
     }
 
     pub(super) fn grad_weights(&self, by: Implementation, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
         match by {
             _ if batch == 0 => self.no_gradient(o),
-            Implementation::DenseMatmul => self.dense_grad_kernel(o, batch),
-            Implementation::SparseGather => self.sparse_grad_kernel(o, batch),
-            Implementation::Loop | Implementation::Auto => self.loop_grad_kernel(o, batch),
+            Implementation::DenseMatmul => self.dense_grad_weights(o, batch),
+            Implementation::SparseGather => self.sparse_grad_weights(o, batch),
+            Implementation::Loop => self.loop_grad_weights(o, batch),
         }
     }
 
@@ -91,8 +91,8 @@ impl<'a> Local<'a> {
             let units = outputs / u64::from(width);
             let params = Params { batch: samples, count: units as u32, y_base, accumulate, ..self.params() };
             let variant = GradBias { parts, width }.listed()?;
-            let groups = units.div_ceil(u64::from(THREADS / parts));
-            planner.dispatch(&mut plan, variant, params, groups, vec![slice, Slice::whole(sums)])?;
+            let workgroups = units.div_ceil(u64::from(THREADS / parts));
+            planner.dispatch(&mut plan, variant, params, workgroups, vec![slice, Slice::whole(sums)])?;
         }
         if shared {
             let filters = layer.biases();

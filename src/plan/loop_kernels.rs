@@ -5,10 +5,10 @@ use super::local::Local;
 use super::tiles::Products;
 use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
-use crate::kernel::{
-    CHANNELS, Declared, FILTERS, Group, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
-    LoopGradInputSplit, LoopGradInputTiled, LoopGradKernel, LoopGradKernelTiled, MOST_QUADS, MOST_SUMS, Params,
-    SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, fused_code, width,
+use crate::kernels::{
+    CHANNELS, Declared, FILTERS, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
+    LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_QUADS, MOST_SUMS, Params,
+    SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
 };
 use crate::{Error, Result};
 
@@ -47,8 +47,8 @@ pub(super) fn tile(shape: TileShape, [width, input_width]: [u32; 2]) -> Tile {
     Tile { shape, width, input_width }
 }
 
-fn groups(threads: u64, of_a_group: u32) -> u64 {
-    threads.div_ceil(of_a_group.into())
+fn workgroups(threads: u64, each: u32) -> u64 {
+    threads.div_ceil(each.into())
 }
 
 impl Local<'_> {
@@ -78,21 +78,21 @@ impl Local<'_> {
             return Ok(shared);
         }
         let [width, input_width] = widths(p);
-        let (activation, threads) = (fused_code(fused), self.group(width).threads);
+        let (activation, threads) = (fused_code(fused), self.workgroup(width).threads);
         let units = p.filters / width;
         let most = if width == 4 && units == 1 { MOST_QUADS } else { MOST_QUADS / 2 };
-        let groups = |size: u32| groups(cells * u64::from(units.div_ceil(size)), threads);
+        let workgroups = |size: u32| workgroups(cells * u64::from(units.div_ceil(size)), threads);
         let least = if width == 4 { 1 } else { largest(&FILTERS, 8, units) };
-        let images = self.images(most, batch, groups(least));
+        let images = self.images(most, batch, workgroups(least));
         let tiles = u64::from(batch.div_ceil(images));
         // As many units as registers hold, so that a thread's weights lie side by side, unless that leaves processors
         // without work.
-        let busy = |size: u32| size <= 2 || groups(size) * tiles >= self.planner.strategy().busy_groups.into();
+        let busy = |size: u32| size <= 2 || workgroups(size) * tiles >= self.planner.strategy().busy_groups.into();
         let few = |size: u32| if width == 4 { size == 1 || size < 2 * units && busy(size) } else { size == least };
         let of = |filters| LoopForward { images, filters, activation, threads, width, input_width, weights: dtype };
         let listed = FILTERS.into_iter().rev().filter(|&size| few(size)).find_map(|size| of(size).listed().ok());
         let kernel = listed.ok_or(Error::NoKernel { kernel: LoopForward::NAME })?;
-        Ok((kernel.into(), groups(kernel.filters) * tiles))
+        Ok((kernel.into(), workgroups(kernel.filters) * tiles))
     }
 
     /// The kernel whose threads share their work, if one is possible: for few samples rather by splitting sums, for more
@@ -113,10 +113,10 @@ impl Local<'_> {
         let products = u64::from(p.cells) * u64::from(p.batch.div_ceil(images));
         let sizes = LoopForwardSplit::LANES.into_iter().filter(|&lanes| fours || lanes <= 8);
         let lanes = self.split_lanes(sizes, units, products);
-        let groups = products * u64::from(units.div_ceil(lanes));
+        let workgroups = products * u64::from(units.div_ceil(lanes));
         // Where there are workgroups enough for so many lanes, they are all of a workgroup: no sums to add.
         let alone = lanes == LoopForwardSplit::MOST_LANES;
-        let threads = if alone { lanes } else { self.split_threads(groups, p.window.into(), lanes)? };
+        let threads = if alone { lanes } else { self.split_threads(workgroups, p.window.into(), lanes)? };
         self.split_of(p, lanes, threads)
     }
 
@@ -132,8 +132,8 @@ impl Local<'_> {
         let (width, input_width) = (width(p.filters.is_multiple_of(4)), width(in_quads(p, true)));
         let kernel = LoopForwardSplit { images, lanes, threads, width, input_width, weights }.listed();
         let units = p.filters / width;
-        let groups = u64::from(p.cells) * u64::from(p.batch.div_ceil(images)) * u64::from(units.div_ceil(lanes));
-        Some((kernel.ok()?.into(), groups))
+        let workgroups = u64::from(p.cells) * u64::from(p.batch.div_ceil(images)) * u64::from(units.div_ceil(lanes));
+        Some((kernel.ok()?.into(), workgroups))
     }
 
     /// The input gradient's kernel that splits a sum, and its workgroups, where sums are long enough.
@@ -147,12 +147,13 @@ impl Local<'_> {
         let rows = width(p.group_channels.is_multiple_of(4));
         let side = largest(&LoopGradInputSplit::CHANNELS, 4, p.group_channels / rows);
         let images = split_images(p.batch);
-        let groups = products * u64::from(p.batch.div_ceil(images)) * u64::from(p.group_channels.div_ceil(side * rows));
+        let workgroups =
+            products * u64::from(p.batch.div_ceil(images)) * u64::from(p.group_channels.div_ceil(side * rows));
         let terms = self.layer.most_readers() * u64::from(quads.div_ceil(lanes));
-        let threads = self.split_threads(groups, terms, lanes * side)?;
+        let threads = self.split_threads(workgroups, terms, lanes * side)?;
         let weights = self.layer.config().dtype;
         let kernel = LoopGradInputSplit { images, lanes, channels: side, threads, rows, weights }.listed();
-        Some((kernel.ok()?.into(), groups))
+        Some((kernel.ok()?.into(), workgroups))
     }
 
     /// The input gradient's kernel and its workgroups.
@@ -178,20 +179,20 @@ impl Local<'_> {
         }
         let side = divisor(&CHANNELS, 8, channels);
         let [width, _] = widths(p);
-        let group = self.group(width);
-        let columns = groups(products * u64::from(channels / side), group.threads);
+        let workgroup = self.workgroup(width);
+        let columns = workgroups(products * u64::from(channels / side), workgroup.threads);
         let images = self.images(MOST_SUMS / side.max(4), batch, columns);
-        let kernel = LoopGradInput { images, channels: side, group, width, weights: dtype }.listed()?;
+        let kernel = LoopGradInput { images, channels: side, workgroup, width, weights: dtype }.listed()?;
         Ok((kernel.into(), columns * u64::from(batch.div_ceil(images))))
     }
 
     /// The kernel gradient's kernel and its workgroups.
-    pub(super) fn grad_kernel_kernel(&self, p: &Params) -> Result<Chosen> {
+    pub(super) fn grad_weights_kernel(&self, p: &Params) -> Result<Chosen> {
         let cells = u64::from(p.cells);
         let products = Products { count: cells, rows: p.window, columns: p.filters, depth: p.batch.into() };
         if let Some(shape) = self.tiled(p.batch, &products) {
             let tile = tile(shape, widths(p));
-            let kernel = LoopGradKernelTiled { tile }.listed()?;
+            let kernel = LoopGradWeightsTiled { tile }.listed()?;
             return Ok((kernel.into(), cells * shape.tiles(p.window, p.filters)));
         }
         let [width, input_width] = widths(p);
@@ -201,7 +202,7 @@ impl Local<'_> {
         let quads = largest(&FILTERS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, units);
         // Most channels, then most taps, then most filters, of those that divide what there is and stay in registers.
         let channels = CHANNELS.into_iter().rev().filter(|&channels| inputs.is_multiple_of(channels));
-        let taps = LoopGradKernel::TAPS.into_iter().rev().filter(|&taps| p.kernel_2.is_multiple_of(taps));
+        let taps = LoopGradWeights::TAPS.into_iter().rev().filter(|&taps| p.taps_2.is_multiple_of(taps));
         let filters =
             FILTERS.into_iter().rev().filter(|&size| size < 2 * units.max(1) && (width == 1 || size == quads));
         let mut kernels = channels.flat_map(|channels| {
@@ -209,38 +210,39 @@ impl Local<'_> {
             taps.clone().flat_map(move |taps| filters.clone().map(move |filters| (channels, taps, filters)))
         });
         let listed = kernels.find_map(|(channels, taps, filters)| {
-            LoopGradKernel { taps, channels, filters, width, input_width }.listed().ok()
+            LoopGradWeights { taps, channels, filters, width, input_width }.listed().ok()
         });
-        let kernel = listed.ok_or(Error::NoKernel { kernel: LoopGradKernel::NAME })?;
+        let kernel = listed.ok_or(Error::NoKernel { kernel: LoopGradWeights::NAME })?;
         let rows = u64::from(p.taps / kernel.taps) * u64::from(inputs / kernel.channels);
         let all = cells * rows * u64::from(units.div_ceil(kernel.filters));
-        Ok((kernel.into(), groups(all, THREADS)))
+        Ok((kernel.into(), workgroups(all, THREADS)))
     }
 
     /// How workgroups of the register kernels are run: weights that don't come in fours are few.
-    fn group(&self, width: u32) -> Group {
+    fn workgroup(&self, width: u32) -> Workgroup {
         let wanted = if width == 4 { self.planner.strategy().group_threads } else { THREADS };
-        if wanted < Group::GPU.threads { Group::CPU } else { Group::GPU }
+        if wanted < Workgroup::GPU.threads { Workgroup::CPU } else { Workgroup::GPU }
     }
 
     /// Samples of a thread's register tile: as many as registers hold, so that a weight that is loaded is used as
-    /// often, unless `groups` workgroups for each tile of samples leave processors without work.
-    pub(super) fn images(&self, most: u32, batch: u32, groups: u64) -> u32 {
+    /// often, unless `workgroups` workgroups for each tile of samples leave processors without work.
+    pub(super) fn images(&self, most: u32, batch: u32, workgroups: u64) -> u32 {
         let most = largest(&IMAGES, most, batch);
-        let busy =
-            |images: &u32| groups * u64::from(batch.div_ceil(*images)) >= self.planner.strategy().busy_groups.into();
+        let busy = |images: &u32| {
+            workgroups * u64::from(batch.div_ceil(*images)) >= self.planner.strategy().busy_groups.into()
+        };
         IMAGES.into_iter().filter(|&images| images <= most).rfind(busy).unwrap_or(1)
     }
 
-    /// Threads of each of `groups` workgroups that divides a sum of `terms` among those of its threads that do not
+    /// Threads of each of `workgroups` workgroups that divides a sum of `terms` among those of its threads that do not
     /// stand side by side. More than a few threads are for devices that would otherwise have nothing to do: each has
     /// its sum added to the others' in the end.
-    fn split_threads(&self, groups: u64, terms: u64, side_by_side: u32) -> Option<u32> {
+    fn split_threads(&self, workgroups: u64, terms: u64, side_by_side: u32) -> Option<u32> {
         let Strategy { split_terms, busy_groups, .. } = self.planner.strategy();
         let most = self.planner.profile.max_workgroup_size;
         let enough = |threads: &u32| *threads <= most && terms >= u64::from(split_terms * threads / side_by_side);
         let mut fitting = SPLIT_THREADS.into_iter().filter(enough);
-        if groups < 4 * u64::from(busy_groups) { fitting.max() } else { fitting.next() }
+        if workgroups < 4 * u64::from(busy_groups) { fitting.max() } else { fitting.next() }
     }
 
     /// The tiles for so many samples and products of this size, unless most of their work would be in vain.

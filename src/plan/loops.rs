@@ -14,10 +14,10 @@ impl Local<'_> {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk).with_activation(o.activation);
                 let (x, y) = self.operands(&mut params, samples, o.input, o.output);
-                let (variant, groups) = self.forward_kernel(&params, o.activation)?;
+                let (variant, workgroups) = self.forward_kernel(&params, o.activation)?;
                 let weights = Slice::whole(Resource::Chunk(o.weights, index));
                 let bindings = vec![weights, x, Slice::whole(bias), Slice::whole(Resource::Tables), y];
-                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
+                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
             }
         }
         Ok(plan)
@@ -30,26 +30,26 @@ impl Local<'_> {
                 let mut params = self.chunk_params(chunk);
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, o.grad_input, o.grad_output);
-                let (variant, groups) = self.grad_input_kernel(&params)?;
+                let (variant, workgroups) = self.grad_input_kernel(&params)?;
                 let weights = Slice::whole(Resource::Chunk(o.weights, index));
                 let bindings = vec![weights, dz, Slice::whole(Resource::Tables), dx];
-                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
+                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
             }
         }
         Ok(plan)
     }
 
-    pub(super) fn loop_grad_kernel(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+    pub(super) fn loop_grad_weights(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk);
                 params.accumulate = u32::from(samples.first > 0 || o.accumulate);
                 let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
-                let (variant, groups) = self.grad_kernel_kernel(&params)?;
+                let (variant, workgroups) = self.grad_weights_kernel(&params)?;
                 let gradient = Slice::whole(Resource::Chunk(o.grad_weights, index));
                 let bindings = vec![x, dz, Slice::whole(Resource::Tables), gradient];
-                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
+                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
             }
         }
         Ok(plan)

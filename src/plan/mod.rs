@@ -20,7 +20,7 @@ mod tuned;
 mod weights;
 mod written;
 
-pub use crate::kernel::{TILE_SHAPES, TileShape};
+pub use crate::kernels::{TILE_SHAPES, TileShape};
 pub use cost::Estimate;
 pub use dispatch::{Dispatch, Plan, Resource, Slice};
 use planner::Samples;
@@ -30,7 +30,7 @@ pub use profile::DeviceProfile;
 pub(crate) use program::constant_words;
 pub use program::{Memory, ProgramPlan};
 pub use strategy::{Form, Strategy};
-pub use tuned::{Choice, TuneKey, TuneTable, TunedOperation};
+pub use tuned::{TuneKey, TuneTable, TunedChoice, TunedOperation};
 pub use weights::{Chunk, cut};
 pub use written::{
     WrittenBinding, WrittenBuffer, WrittenDispatch, WrittenPart, WrittenPlan, WrittenShader, WrittenType, WrittenUsage,

@@ -1,7 +1,7 @@
 //! What plans are made with: a device's numbers, the caller's wishes, and the steps that all plans take.
 
 use super::{DeviceProfile, Dispatch, Form, Plan, Resource, Slice, Strategy, TuneTable};
-use crate::kernel::{Params, Variant};
+use crate::kernels::{Params, Variant};
 use crate::{Error, Result};
 use std::num::NonZeroU64;
 

@@ -1,7 +1,7 @@
 //! What the planner knows of a device: plain numbers, so that tests can force any.
 
 use super::Strategy;
-use crate::kernel::Uniform;
+use crate::kernels::Uniform;
 use crate::{Error, Result};
 
 /// Limits and kind of a device.

@@ -5,8 +5,8 @@ use super::loop_kernels::largest;
 use super::{Chunk, Plan, Resource, Slice};
 use crate::Result;
 use crate::geometry::SparseIndex;
-use crate::kernel::{
-    FILTERS, IMAGES, Kernel, Params, SparseForward, SparseGradInput, SparseGradKernel, THREADS, fused_code,
+use crate::kernels::{
+    FILTERS, IMAGES, Kernel, Params, SparseForward, SparseGradInput, SparseGradWeights, THREADS, fused_code,
 };
 
 use crate::ops::{LocalForward, LocalGradInput, LocalGradWeights};
@@ -39,9 +39,9 @@ impl Local<'_> {
                     part.continue_sum(&mut params);
                     let filters = largest(&FILTERS, 8, chunk.filters);
                     let columns = u64::from(chunk.cells) * u64::from(chunk.filters.div_ceil(filters));
-                    let groups = columns.div_ceil(THREADS.into());
-                    let images = self.images(8, samples.count, groups);
-                    let groups = groups * u64::from(samples.count.div_ceil(images));
+                    let workgroups = columns.div_ceil(THREADS.into());
+                    let images = self.images(8, samples.count, workgroups);
+                    let workgroups = workgroups * u64::from(samples.count.div_ceil(images));
                     let (activation, most) = (fused_code(fused), self.ahead(chunk));
                     let of = |ahead| SparseForward { images, filters, activation, ahead, weights: dtype }.listed();
                     let kernel = if most < SparseForward::MOST_AHEAD {
@@ -52,7 +52,7 @@ impl Local<'_> {
                     let whole = Slice::whole;
                     let bindings =
                         vec![whole(Resource::Chunk(o.weights, index)), x, whole(bias), whole(Resource::SparseIndex), y];
-                    self.planner.dispatch(&mut plan, kernel, params, groups, bindings)?;
+                    self.planner.dispatch(&mut plan, kernel, params, workgroups, bindings)?;
                 }
             }
         }
@@ -74,14 +74,15 @@ impl Local<'_> {
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, o.grad_input, o.grad_output);
                 let images = largest(&IMAGES, 8, samples.count);
-                let groups = self.layer.inputs().div_ceil(THREADS.into()) * u64::from(samples.count.div_ceil(images));
+                let workgroups =
+                    self.layer.inputs().div_ceil(THREADS.into()) * u64::from(samples.count.div_ceil(images));
                 let bindings =
                     vec![Slice::whole(Resource::Chunk(o.weights, index)), dz, Slice::whole(Resource::SparseIndex), dx];
                 self.planner.dispatch(
                     &mut plan,
                     SparseGradInput { images, weights: dtype }.listed()?,
                     params,
-                    groups,
+                    workgroups,
                     bindings,
                 )?;
             }
@@ -89,7 +90,7 @@ impl Local<'_> {
         Ok(plan)
     }
 
-    pub(super) fn sparse_grad_kernel(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+    pub(super) fn sparse_grad_weights(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..).filter(|(chunk, _)| !chunk.is_empty()) {
@@ -104,7 +105,7 @@ impl Local<'_> {
                     Slice::whole(Resource::SparseIndex),
                     Slice::whole(Resource::Chunk(o.grad_weights, index)),
                 ];
-                let variant = SparseGradKernel { filters }.listed()?;
+                let variant = SparseGradWeights { filters }.listed()?;
                 self.planner.dispatch(&mut plan, variant, params, threads.div_ceil(THREADS.into()), bindings)?;
             }
         }

@@ -1,6 +1,6 @@
 //! Which kernels pay on a device: numbers, of which there are two sets, and the forms that a caller can ask for.
 
-use crate::kernel::TileShape;
+use crate::kernels::TileShape;
 
 /// Numbers by which the planner chooses among the kernels of the loop variant, and tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Which tile computes a product.
 
 use super::Planner;
-use crate::kernel::{DEPTH, TILE_SHAPES, TileShape};
+use crate::kernels::{DEPTH, TILE_SHAPES, TileShape};
 use crate::{Error, Result};
 
 /// Products that tiles compute.

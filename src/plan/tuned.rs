@@ -27,7 +27,7 @@ impl TunedOperation {
 /// A way to run an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Choice {
+pub struct TunedChoice {
     /// How it is executed.
     pub implementation: Implementation,
     /// Of loop, the form of its kernels; none is what the device's strategy takes.
@@ -69,7 +69,7 @@ impl TuneKey {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "Vec<Entry>", into = "Vec<Entry>"))]
 pub struct TuneTable {
-    best: BTreeMap<TuneKey, Choice>,
+    best: BTreeMap<TuneKey, TunedChoice>,
 }
 
 /// A row of the table as it is written: JSON knows no map whose keys are structs.
@@ -79,7 +79,7 @@ struct Entry {
     #[serde(flatten)]
     key: TuneKey,
     #[serde(flatten)]
-    choice: Choice,
+    choice: TunedChoice,
 }
 
 #[cfg(feature = "serde")]
@@ -99,12 +99,12 @@ impl From<TuneTable> for Vec<Entry> {
 impl TuneTable {
     /// The measured choice, if there is one for exactly this.
     #[must_use]
-    pub fn get(&self, key: &TuneKey) -> Option<Choice> {
+    pub fn get(&self, key: &TuneKey) -> Option<TunedChoice> {
         self.best.get(key).copied()
     }
 
     /// Adds a choice.
-    pub fn insert(&mut self, key: TuneKey, best: Choice) {
+    pub fn insert(&mut self, key: TuneKey, best: TunedChoice) {
         self.best.insert(key, best);
     }
 

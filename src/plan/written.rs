@@ -4,7 +4,7 @@ use super::program::{constant_words, constants};
 use super::{Chunk, Dispatch, Memory, ProgramPlan, Resource};
 use crate::config::WeightType;
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Uniform, Variant};
+use crate::kernels::{Access, Uniform, Variant};
 use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
 use crate::program::Program;
 use crate::{Error, Result};

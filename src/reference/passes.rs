@@ -16,20 +16,20 @@ pub struct Passes {
     /// `[batch][input shape]`.
     pub grad_input: Vec<f64>,
     /// Canonical order.
-    pub grad_kernel: Vec<f64>,
+    pub grad_weights: Vec<f64>,
     /// Keras's order, empty without bias.
     pub grad_bias: Vec<f64>,
 }
 
-/// A whole forward and backward pass for the loss `Σ output · grad_output`; `kernel` is canonical, `bias` in Keras's
+/// A whole forward and backward pass for the loss `Σ output · grad_output`; `weights` are canonical, `bias` in Keras's
 /// order (empty without bias).
 ///
 /// # Errors
 /// Those of [`run`].
-pub fn passes(layer: &Geometry, input: &[f32], kernel: &[f32], bias: &[f32], grad_output: &[f32]) -> Result<Passes> {
+pub fn passes(layer: &Geometry, input: &[f32], weights: &[f32], bias: &[f32], grad_output: &[f32]) -> Result<Passes> {
     let (layer, batch) = (Arc::new(layer.clone()), (input.len() as u64 / layer.inputs()) as u32);
     let given =
-        [(names::INPUT, input), (names::KERNEL, kernel), (names::BIAS, bias), (names::GRAD_OUTPUT, grad_output)];
+        [(names::INPUT, input), (names::WEIGHTS, weights), (names::BIAS, bias), (names::GRAD_OUTPUT, grad_output)];
     let wide = |values: &[f32]| values.iter().map(|&value| value.into()).collect();
     let mut values: Values = given.map(|(name, values)| (name.to_owned(), wide(values))).into();
     for program in [layer_forward(&layer, true), layer_backward(&layer, Gradients::ALL)] {
@@ -41,7 +41,7 @@ pub fn passes(layer: &Geometry, input: &[f32], kernel: &[f32], bias: &[f32], gra
         pre_activation: take(names::PRE_ACTIVATION),
         output: take(names::OUTPUT),
         grad_input: take(names::GRAD_INPUT),
-        grad_kernel: take(names::GRAD_KERNEL),
+        grad_weights: take(names::GRAD_WEIGHTS),
         grad_bias: take(names::GRAD_BIAS),
     })
 }

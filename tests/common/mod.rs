@@ -6,11 +6,11 @@ mod programs;
 
 pub(crate) use near::{assert_near, disagreement, largest};
 pub(crate) use planned::Planned;
-pub(crate) use programs::{ProgramRun, Values};
+pub(crate) use programs::{Arrays, ProgramRun};
 
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
-use locally_connected::kernel::Access;
+use locally_connected::kernels::Access;
 use locally_connected::model::{layer_backward, layer_forward};
 use locally_connected::ops::Shape;
 use locally_connected::plan::{Chunk, Planner, Strategy, cut};
@@ -136,7 +136,7 @@ pub(crate) fn runs(
 #[derive(Debug, Clone)]
 pub(crate) struct Operands {
     pub(crate) input: Vec<f32>,
-    pub(crate) kernel: Vec<f32>,
+    pub(crate) weights: Vec<f32>,
     pub(crate) bias: Vec<f32>,
     pub(crate) grad_output: Vec<f32>,
 }
@@ -145,20 +145,20 @@ impl Operands {
     pub(crate) fn random(geometry: &Geometry, batch: u64, seed: u64) -> Self {
         Self {
             input: random(seed, batch * geometry.inputs()),
-            kernel: random(seed + 1, geometry.weights()),
+            weights: random(seed + 1, geometry.weights()),
             bias: random(seed + 2, geometry.biases()),
             grad_output: random(seed + 3, batch * geometry.outputs()),
         }
     }
 
     pub(crate) fn reference(&self, geometry: &Geometry) -> Passes {
-        reference::passes(geometry, &self.input, &self.kernel, &self.bias, &self.grad_output).expect("its lengths")
+        reference::passes(geometry, &self.input, &self.weights, &self.bias, &self.grad_output).expect("its lengths")
     }
 
     /// A layer of `geometry`'s configuration in `context`, with these weights and bias.
     pub(crate) async fn layer(&self, context: &Context, geometry: &Geometry) -> Result<LocallyConnected> {
         let layer = LocallyConnected::with_geometry(context, geometry.clone()).await?;
-        layer.write_canonical(&self.kernel)?;
+        layer.write_canonical(&self.weights)?;
         if !self.bias.is_empty() {
             layer.write_bias(&self.bias)?;
         }
@@ -227,7 +227,7 @@ pub(crate) fn check_by(
     let mut operands = Operands::random(geometry, batch, seed);
     if geometry.config().dtype == WeightType::F16 {
         // What an upload makes of them.
-        operands.kernel.iter_mut().for_each(|weight| *weight = half::f16::from_f32(*weight).to_f32());
+        operands.weights.iter_mut().for_each(|weight| *weight = half::f16::from_f32(*weight).to_f32());
     }
     let corners = corners(geometry.config().activation);
     let mut undecided = Vec::new();
@@ -251,7 +251,7 @@ pub(crate) fn check_by(
         let compared = [
             (&output, &expected.output, tolerance),
             (&gradients.input, &expected.grad_input, 2.0 * tolerance),
-            (&gradients.kernel, &expected.grad_kernel, 2.0 * tolerance),
+            (&gradients.weights, &expected.grad_weights, 2.0 * tolerance),
             (&gradients.bias, &expected.grad_bias, 2.0 * tolerance),
         ];
         for (what, (found, expected, tolerance)) in RESULTS.into_iter().zip(compared) {
@@ -270,7 +270,7 @@ pub(crate) fn check_by(
 }
 
 /// The results of both passes, in the order of [`Passes`] and [`HostGradients`].
-pub(crate) const RESULTS: [&str; 4] = ["output", "grad_input", "grad_kernel", "grad_bias"];
+pub(crate) const RESULTS: [&str; 4] = ["output", "grad_input", "grad_weights", "grad_bias"];
 
 /// The kernels that write one of [`RESULTS`], as a message names them: `cargo xtask gpu-record` looks for these words and
 /// leaves the kernels out of what it measures.

@@ -1,6 +1,6 @@
 //! Programs with their plans, held against a device's limits.
 
-use locally_connected::kernel::{Access, Params};
+use locally_connected::kernels::{Access, Params};
 use locally_connected::plan::{Dispatch, Planner, ProgramPlan, Resource, Slice};
 use locally_connected::program::Program;
 use locally_connected::{DeviceProfile, Result};

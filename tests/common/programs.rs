@@ -1,14 +1,14 @@
 //! Programs on the device under test.
 
 use super::{GPU, context};
-use locally_connected::gpu::{Bindings, KernelBuffers, Weights};
+use locally_connected::gpu::{Bindings, Tensor, Weights};
 use locally_connected::ops::Usage;
 use locally_connected::program::Program;
 use locally_connected::{DeviceProfile, Result, wgpu};
 use std::collections::BTreeMap;
 
 /// Values by the buffers' names.
-pub(crate) type Values = BTreeMap<String, Vec<f32>>;
+pub(crate) type Arrays = BTreeMap<String, Vec<f32>>;
 
 /// A program bound on the device, with all its inputs written.
 pub(crate) struct ProgramRun {
@@ -16,12 +16,12 @@ pub(crate) struct ProgramRun {
     pub(crate) shared: u64,
     pub(crate) bound: locally_connected::Bound,
     outputs: Vec<(String, wgpu::Buffer)>,
-    gradients: Vec<(String, KernelBuffers)>,
+    gradients: Vec<(String, Tensor)>,
 }
 
 impl ProgramRun {
     /// `given` are inputs, parameters and, where they are added to, gradients.
-    pub(crate) fn new(program: &Program, batch: u32, given: &Values, profile: &DeviceProfile) -> Result<Self> {
+    pub(crate) fn new(program: &Program, batch: u32, given: &Arrays, profile: &DeviceProfile) -> Result<Self> {
         pollster::block_on(async {
             let weights = Weights::new(&context(profile), program).await?;
             let names: Vec<String> = weights.names().map(str::to_owned).collect();
@@ -54,10 +54,10 @@ impl ProgramRun {
     }
 
     /// Records and submits it, and reads all that it wrote.
-    pub(crate) fn run(&self) -> Values {
+    pub(crate) fn run(&self) -> Arrays {
         pollster::block_on(async {
             GPU.submit(|encoder| self.bound.record(&mut encoder.begin_compute_pass(&Default::default())));
-            let mut values = Values::new();
+            let mut values = Arrays::new();
             for (name, buffer) in &self.outputs {
                 values.insert(name.clone(), GPU.read(buffer, buffer.size() / 4).await.expect("the device is there"));
             }

@@ -32,8 +32,8 @@ fn near_one(seed: u64, count: usize) -> Vec<f32> {
 
 fn operands(layer: &Geometry, batch: u64) -> Operands {
     let mut operands = Operands::random(layer, batch, 4);
-    let Operands { input, kernel, bias, grad_output } = &mut operands;
-    for (values, seed) in [input, kernel, bias, grad_output].into_iter().zip(1..) {
+    let Operands { input, weights, bias, grad_output } = &mut operands;
+    for (values, seed) in [input, weights, bias, grad_output].into_iter().zip(1..) {
         *values = near_one(seed, values.len());
     }
     operands
@@ -127,7 +127,7 @@ fn in_order(layer: &Geometry, operands: &Operands, batch: u64) -> Vec<f32> {
                     let Some(position) = layer.tap(p, k / channels) else { continue };
                     let x =
                         operands.input[n * inputs + layer.input_index(position, g * channels + k % channels) as usize];
-                    sum += x * operands.kernel[((cell * layer.window() + k) * filters + f) as usize];
+                    sum += x * operands.weights[((cell * layer.window() + k) * filters + f) as usize];
                 }
                 output[n * layer.outputs() as usize + at] = sum;
             }

@@ -8,8 +8,8 @@ use crate::goldens::cases;
 fn goldens_equal_keras_bit_for_bit() {
     for (case, index) in cases().iter().zip(0..) {
         let (geometry, layout) = (case.geometry(), case.layout());
-        let kernel = layout.to_canonical(&geometry, &case.kernel()).expect("Keras's shape");
-        let operands = Operands { input: case.input(), kernel, bias: case.bias(), grad_output: case.grad_output() };
+        let weights = layout.to_canonical(&geometry, &case.kernel()).expect("Keras's shape");
+        let operands = Operands { input: case.input(), weights, bias: case.bias(), grad_output: case.grad_output() };
         for (name, executor) in EXECUTORS.iter() {
             let mut found = passes(executor, &geometry, case.out_shape[0] as u32, &operands);
             found[2] = layout.from_canonical(&geometry, &found[2]).expect("canonical");

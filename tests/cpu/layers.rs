@@ -26,7 +26,7 @@ fn is_undecided(z: f64, activation: Activation) -> bool {
 pub(super) fn check(geometry: &Geometry, batch: u64, seed: u64) {
     let mut operands = Operands::random(geometry, batch, seed);
     if geometry.config().dtype == WeightType::F16 {
-        operands.kernel.iter_mut().for_each(|weight| *weight = f16::from_f32(*weight).to_f32());
+        operands.weights.iter_mut().for_each(|weight| *weight = f16::from_f32(*weight).to_f32());
     }
     let activation = geometry.config().activation;
     let pre_activation = operands.reference(geometry).pre_activation;
@@ -200,8 +200,8 @@ fn long_sums_are_exact() {
     ] {
         let layer = geometry(&config, input_shape);
         let mut operands = Operands::random(&layer, batch, 1);
-        let Operands { input, kernel, bias, grad_output } = &mut operands;
-        for value in [input, kernel, bias, grad_output].into_iter().flatten() {
+        let Operands { input, weights, bias, grad_output } = &mut operands;
+        for value in [input, weights, bias, grad_output].into_iter().flatten() {
             *value = (*value * 4.0).round();
         }
         let expected = expected(operands.reference(&layer));
@@ -230,15 +230,15 @@ fn clipped_weights_are_never_read() {
         let config = Config::new(filters, [3, 2]).padding(Padding::Same).activation(Activation::Tanh).dtype(dtype);
         let layer = geometry(&config, &[4, 5, channels]);
         let mut operands = Operands::random(&layer, batch, 3);
-        operands.kernel.iter_mut().for_each(|weight| *weight = f16::from_f32(*weight).to_f32());
+        operands.weights.iter_mut().for_each(|weight| *weight = f16::from_f32(*weight).to_f32());
         let expected = expected(operands.reference(&layer));
         let row = (layer.group_channels() * layer.group_filters()) as usize;
         let clipped: Vec<bool> = (0..layer.locations())
             .flat_map(|p| (0..layer.taps()).map(move |t| (p, t)))
             .flat_map(|(p, t)| std::iter::repeat_n(layer.tap(p, t).is_none(), row))
             .collect();
-        assert!(clipped.contains(&true) && clipped.contains(&false) && clipped.len() == operands.kernel.len());
-        for (weight, _) in operands.kernel.iter_mut().zip(&clipped).filter(|(_, clipped)| **clipped) {
+        assert!(clipped.contains(&true) && clipped.contains(&false) && clipped.len() == operands.weights.len());
+        for (weight, _) in operands.weights.iter_mut().zip(&clipped).filter(|(_, clipped)| **clipped) {
             *weight = f32::NAN;
         }
         for (name, executor) in EXECUTORS.iter() {
@@ -302,7 +302,7 @@ fn the_adjoint_is_the_transpose() {
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
         let forward = dot(&written[names::OUTPUT], &operands.grad_output);
         let adjoint = dot(&written[names::GRAD_INPUT], &operands.input);
-        let weights = dot(&written[&names::grad_weights("local")], &operands.kernel);
+        let weights = dot(&written[&names::grad_weights("local")], &operands.weights);
         assert!(
             (forward - adjoint).abs() < 1e-3 && (forward - weights).abs() < 1e-3,
             "{name}: {forward} {adjoint} {weights}"

@@ -3,7 +3,7 @@
 use super::{chain, given, run_on};
 use crate::common::Operands;
 use half::f16;
-use locally_connected::cpu::{Executor, Values, Weights};
+use locally_connected::cpu::{Executor, ParameterValues, Weights};
 use locally_connected::model::{Wanted, names};
 use locally_connected::{Config, Error, Geometry, WeightType};
 use std::sync::Arc;
@@ -20,31 +20,31 @@ fn weights_may_be_anyone_s() {
     let (chain, given) = (chain(&layer), given(&operands));
     let program = chain.backward(Wanted::All);
     let run = |weights: &Weights<'_>| run_on(&Executor::default(), &program, 2, weights, &given).expect("it runs");
-    let store = |kernel: Values<'static>| {
+    let store = |kernel: ParameterValues<'static>| {
         let mut store = Weights::new();
         store.set(&program, &names::weights("local"), kernel).expect("a parameter");
         store.set(&program, &names::bias("local"), operands.bias.clone()).expect("a parameter");
         store
     };
-    let owned = store(operands.kernel.clone().into());
+    let owned = store(operands.weights.clone().into());
     let first = run(&owned);
-    let shared: Arc<[f32]> = operands.kernel.clone().into();
+    let shared: Arc<[f32]> = operands.weights.clone().into();
     let of_shared = store(shared.clone().into());
     assert_eq!(Arc::strong_count(&shared), 2, "it was copied");
     assert!(run(&of_shared) == first);
     let mut borrowed = Weights::new();
-    borrowed.insert(names::weights("local"), &operands.kernel);
+    borrowed.insert(names::weights("local"), &operands.weights);
     borrowed.insert(names::bias("local"), operands.bias.as_slice());
-    assert_eq!((borrowed.bytes(), owned.bytes()), (0, 4 * (operands.kernel.len() + operands.bias.len()) as u64));
+    assert_eq!((borrowed.bytes(), owned.bytes()), (0, 4 * (operands.weights.len() + operands.bias.len()) as u64));
     assert!(run(&borrowed) == first);
     // Changed in place, they are the store's own; whoever has the old ones keeps them.
     for store in [&mut borrowed, &mut of_shared.clone()] {
         let weights = store.get_mut(&names::weights("local")).expect("f32");
         weights.iter_mut().for_each(|weight| *weight *= 2.0);
         assert!(run(store) != first);
-        assert_eq!(store.get(&names::weights("local")).expect("it is there")[0], 2.0 * operands.kernel[0]);
+        assert_eq!(store.get(&names::weights("local")).expect("it is there")[0], 2.0 * operands.weights[0]);
     }
-    assert_eq!(*shared, operands.kernel);
+    assert_eq!(*shared, operands.weights);
 }
 
 #[test]
@@ -53,22 +53,22 @@ fn weights_in_16_bits_take_half_the_bytes() {
     let (chain, given) = (chain(&layer), given(&operands));
     let program = chain.forward();
     let mut store = Weights::new();
-    store.set(&program, &names::weights("local"), &operands.kernel).expect("a parameter");
-    assert_eq!(store.bytes(), 2 * operands.kernel.len() as u64);
+    store.set(&program, &names::weights("local"), &operands.weights).expect("a parameter");
+    assert_eq!(store.bytes(), 2 * operands.weights.len() as u64);
     store.set(&program, &names::bias("local"), &operands.bias).expect("a parameter");
-    assert_eq!(store.bytes(), 2 * operands.kernel.len() as u64, "a bias isn't rounded");
-    let half: Vec<f16> = operands.kernel.iter().map(|&weight| f16::from_f32(weight)).collect();
+    assert_eq!(store.bytes(), 2 * operands.weights.len() as u64, "a bias isn't rounded");
+    let half: Vec<f16> = operands.weights.iter().map(|&weight| f16::from_f32(weight)).collect();
     let wide: Vec<f32> = half.iter().map(|weight| weight.to_f32()).collect();
     assert_eq!(store.get(&names::weights("local")).expect("it is there"), wide);
     let first = run_on(&Executor::default(), &program, 2, &store, &given).expect("it runs");
     store.insert(names::weights("local"), half);
     assert!(run_on(&Executor::default(), &program, 2, &store, &given).expect("it runs") == first);
     assert_eq!(store.get_mut(&names::weights("local")), None);
-    store.insert(names::weights("local"), operands.kernel.clone());
+    store.insert(names::weights("local"), operands.weights.clone());
     let wrong = run_on(&Executor::default(), &program, 2, &store, &given).expect_err("f32").to_string();
     assert!(wrong.contains("local/weights") && wrong.contains("Weights::set"), "{wrong}");
     let wide = Geometry::new(&layer.config().clone().dtype(WeightType::F32), layer.input_shape()).expect("a layer");
-    store.insert(names::weights("local"), vec![f16::ONE; operands.kernel.len()]);
+    store.insert(names::weights("local"), vec![f16::ONE; operands.weights.len()]);
     let program = super::chain(&wide).forward();
     let wrong = run_on(&Executor::default(), &program, 2, &store, &given).expect_err("f16").to_string();
     assert!(wrong.contains("local/weights") && wrong.contains("f32 weights"), "{wrong}");

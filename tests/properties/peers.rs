@@ -5,11 +5,11 @@ use crate::common::{FORWARD, GPU, Operands, check, context, profile};
 use locally_connected::{Bias, Config, DataFormat, Geometry, Implementation, KerasLayout, Padding};
 
 /// Output of small integers, exact in f32, by every implementation.
-fn exactly(layer: &Geometry, input: &[f32], kernel: &[f32], bias: &[f32], expected: &[f32]) {
+fn exactly(layer: &Geometry, input: &[f32], weights: &[f32], bias: &[f32], expected: &[f32]) {
     for implementation in Implementation::ALL {
         let geometry = layer.with_implementation(implementation);
         let operands =
-            Operands { input: input.into(), kernel: kernel.into(), bias: bias.into(), grad_output: Vec::new() };
+            Operands { input: input.into(), weights: weights.into(), bias: bias.into(), grad_output: Vec::new() };
         let output = pollster::block_on(async {
             GPU.forward(&operands.layer(&context(&profile()), &geometry).await?, input).await
         });

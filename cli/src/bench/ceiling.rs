@@ -1,6 +1,6 @@
 //! What a device can do at most, which rows are held against.
 
-use super::workloads::Work;
+use super::workloads::LeastWork;
 use serde::{Deserialize, Serialize};
 
 /// What the device reaches on the simplest of kernels.
@@ -61,7 +61,7 @@ impl Footprint {
 impl Roof {
     /// The least milliseconds in which this device could do so much: reading what is read, writing what is written,
     /// moving all of it however it is moved, multiplying.
-    pub(crate) fn milliseconds(&self, work: Work) -> f64 {
+    pub(crate) fn milliseconds(&self, work: LeastWork) -> f64 {
         let moving = [
             (work.bytes - work.written, self.gb_s(work.bytes - work.written, |footprint| footprint.read_gb_s)),
             (work.written, self.gb_s(work.written, |footprint| footprint.write_gb_s)),
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn the_roof_is_the_slower_of_both() {
-        assert_eq!(roof(Vec::new()).milliseconds(Work { bytes: 10_000_000, written: 0, flops: 1_000 }), 1.0);
-        assert_eq!(roof(Vec::new()).milliseconds(Work { bytes: 10, written: 0, flops: 200_000_000 }), 2.0);
+        assert_eq!(roof(Vec::new()).milliseconds(LeastWork { bytes: 10_000_000, written: 0, flops: 1_000 }), 1.0);
+        assert_eq!(roof(Vec::new()).milliseconds(LeastWork { bytes: 10, written: 0, flops: 200_000_000 }), 2.0);
     }
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
         let best = |bytes| roof.gb_s(bytes, Footprint::best);
         assert_eq!([1, 100, 101, 1000, 2000].map(best), [10.0, 10.0, 40.0, 40.0, 40.0].map(Some));
         // 4000 bytes at 40 GB/s in all; 3000 of them at 20 GB/s, which takes longer.
-        let work = Work { bytes: 4000, written: 3000, flops: 0 };
+        let work = LeastWork { bytes: 4000, written: 3000, flops: 0 };
         assert_eq!(roof.milliseconds(work), 3000.0 / 20e6);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ceiling::{Cache, Ceiling, Footprint, Roof};
 use super::clock::Spread;
-use super::measure::{Plan, in_turns};
+use super::measure::{Selection, in_turns};
 use super::noise;
 use super::record::{Adapter, Key, Report, Row};
 use super::skips::Skip;
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::{device, memory};
 use locally_connected::headless::Cpu;
 use locally_connected::model::{Gradients, layer_backward, layer_forward, layer_names as names};
-use locally_connected::{Error, Implementation, cpu};
+use locally_connected::{Error, cpu};
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
@@ -148,7 +148,7 @@ impl Case {
         if let Some(backward) = bound.next() {
             let inputs: [(&str, &[f32]); 2] = [(names::INPUT, x), (names::GRAD_OUTPUT, y)];
             let outputs: &mut [(&str, &mut [f32])] =
-                &mut [(names::GRAD_INPUT, dx), (names::GRAD_KERNEL, dw), (names::GRAD_BIAS, db)];
+                &mut [(names::GRAD_INPUT, dx), (names::GRAD_WEIGHTS, dw), (names::GRAD_BIAS, db)];
             backward.run(weights, &inputs, outputs)?;
         }
         Ok(began.elapsed().as_secs_f64() * 1e3)
@@ -159,13 +159,13 @@ impl Case {
 pub(super) fn rows(
     cpu: &Cpu,
     roof: &Roof,
-    (workload, plan): (&Workload, &Plan),
+    (workload, selection): (&Workload, &Selection),
     batches: &[u32],
     skipped: &mut Vec<Skip>,
 ) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
-    for &dtype in &plan.dtypes {
-        let layer = Arc::new(workload.geometry(Implementation::Auto, dtype)?);
+    for &dtype in &selection.dtypes {
+        let layer = Arc::new(workload.geometry(None, dtype)?);
         let program = layer_forward(&layer, false);
         let backward = layer_backward(&layer, Gradients::ALL);
         let mut weights = cpu::Weights::new();
@@ -175,7 +175,7 @@ pub(super) fn rows(
             skipped.push(skip(None, 0, "its weights and gradients need more memory than is free".into()));
             continue;
         }
-        weights.set(&program, names::KERNEL, noise::values(layer.weights()))?;
+        weights.set(&program, names::WEIGHTS, noise::values(layer.weights()))?;
         weights.set(&program, names::BIAS, noise::values(layer.biases()))?;
         for &batch in batches {
             if memory::available().is_some_and(|available| needed(batch) > available) {
@@ -191,7 +191,7 @@ pub(super) fn rows(
                 db: vec![0.0; layer.biases() as usize],
             };
             let mut cases = Vec::new();
-            for &pass in &plan.passes {
+            for &pass in &selection.passes {
                 let programs = [pass.has_forward().then_some(&program), pass.has_backward().then_some(&backward)];
                 let bound = programs.into_iter().flatten().map(|program| cpu.executor().bind(program, batch));
                 match bound.collect() {
@@ -199,7 +199,7 @@ pub(super) fn rows(
                     Err(error) => skipped.push(skip(Some(pass), batch, Error::to_string(&error))),
                 }
             }
-            measure(&mut cases, &weights, &mut operands, plan)?;
+            measure(&mut cases, &weights, &mut operands, selection)?;
             rows.extend(cases.iter().filter_map(|case| {
                 let key = Key {
                     workload: &workload.name,
@@ -223,13 +223,13 @@ fn measure(
     cases: &mut [Case],
     weights: &cpu::Weights<'_>,
     operands: &mut Operands,
-    plan: &Plan,
+    selection: &Selection,
 ) -> Result<(), Failure> {
     for case in cases.iter_mut() {
         case.time(weights, operands)?;
     }
     let taken = |case: &Case| (case.samples.len(), case.seconds);
-    in_turns(cases, &plan.seconds, taken, |case| {
+    in_turns(cases, &selection.seconds, taken, |case| {
         let milliseconds = case.time(weights, operands)?;
         case.samples.push(milliseconds);
         case.seconds += milliseconds / 1e3;
@@ -241,7 +241,7 @@ fn measure(
 pub(super) fn report(
     cpu: &Cpu,
     workloads: &[Workload],
-    (batches, plan): (&[u32], &Plan),
+    (batches, selection): (&[u32], &Selection),
     mut say: impl FnMut(&str),
 ) -> Result<Report, Failure> {
     let adapter = adapter(cpu);
@@ -249,7 +249,7 @@ pub(super) fn report(
     let mut results = Vec::new();
     for workload in workloads {
         let mut skipped = Vec::new();
-        for row in rows(cpu, &roof, (workload, plan), batches, &mut skipped)? {
+        for row in rows(cpu, &roof, (workload, selection), batches, &mut skipped)? {
             row.over_ceiling().iter().for_each(|line| say(line));
             results.push(row);
         }

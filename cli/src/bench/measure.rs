@@ -8,13 +8,14 @@ use super::scope::scoped;
 use super::setup::Setup;
 use super::skips::Skip;
 use super::workloads::{Dtype, Pass, Workload, work};
+use crate::args::asked;
 use crate::failure::Failure;
 use locally_connected::geometry::Geometry;
 use locally_connected::headless::Gpu;
 use locally_connected::model::{layer_backward, layer_forward};
 use locally_connected::plan::{Planner, ProgramPlan};
 use locally_connected::{
-    Backward, Bound, Error, Forward, Gradients, Implementation, KernelBuffers, LocallyConnected, PlanOptions, wgpu,
+    Backward, Bound, Error, Forward, Gradients, Implementation, LocallyConnected, PlanOptions, Tensor, wgpu,
 };
 use pollster::block_on;
 use std::ops::RangeInclusive;
@@ -30,9 +31,9 @@ const SPIN_UP: f64 = 0.03;
 
 /// What is measured of each workload.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    /// Without doubles; [`Implementation::Auto`] first.
-    pub(crate) implementations: Vec<Implementation>,
+pub(crate) struct Selection {
+    /// Without doubles; None, the planner's choice, first.
+    pub(crate) implementations: Vec<Option<Implementation>>,
     /// One at least.
     pub(crate) setups: Vec<Setup>,
     /// Kernels that are not to be run.
@@ -72,7 +73,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) clock: &'a Clock,
     pub(crate) roof: &'a Roof,
-    pub(crate) plan: &'a Plan,
+    pub(crate) selection: &'a Selection,
     pub(crate) noise: &'a Noise,
     /// Bytes that buffers may take in all, where that is known.
     pub(crate) memory: Option<u64>,
@@ -80,29 +81,29 @@ pub(crate) struct Bench<'a> {
 
 impl Bench<'_> {
     fn options(&self, setup: usize) -> PlanOptions {
-        self.plan.setups[setup].options(self.gpu.context().profile().strategy)
+        self.selection.setups[setup].options(self.gpu.context().profile().strategy)
     }
 }
 
 /// A way to run a layer.
-struct Variant {
-    implementation: Implementation,
+struct Candidate {
+    implementation: Option<Implementation>,
     dtype: Dtype,
     geometry: Arc<Geometry>,
-    /// Which of the plan's.
+    /// Which of the selection's.
     setup: usize,
 }
 
-/// A layer with its weights on the device, for all variants with the same of these.
+/// A layer with its weights on the device, for all candidates with the same of these.
 struct Built {
-    implementation: Implementation,
+    implementation: Option<Implementation>,
     dtype: Dtype,
     layer: LocallyConnected,
 }
 
 /// A row to be, or several: setups that make the same plan are measured once.
 struct Case {
-    variants: Vec<usize>,
+    candidates: Vec<usize>,
     pass: Pass,
     plans: Vec<ProgramPlan>,
     bound: Vec<Bound>,
@@ -111,12 +112,12 @@ struct Case {
 }
 
 impl Case {
-    /// Of each operation that has several; never [`Implementation::Auto`].
+    /// Of each operation that has several.
     fn implementations(&self) -> impl Iterator<Item = Implementation> {
         self.plans.iter().flat_map(|plan| &plan.plans).filter_map(|plan| plan.implementation)
     }
 
-    fn kernels(&self) -> impl Iterator<Item = locally_connected::kernel::Variant> {
+    fn kernels(&self) -> impl Iterator<Item = locally_connected::kernels::Variant> {
         self.plans.iter().flat_map(ProgramPlan::dispatches).map(|dispatch| dispatch.variant)
     }
 }
@@ -126,7 +127,7 @@ struct Operands {
     x: wgpu::Buffer,
     y: wgpu::Buffer,
     dx: Option<wgpu::Buffer>,
-    dw: Option<KernelBuffers>,
+    dw: Option<Tensor>,
     db: Option<wgpu::Buffer>,
 }
 
@@ -134,7 +135,7 @@ struct Operands {
 pub(crate) struct Subject<'a> {
     bench: &'a Bench<'a>,
     workload: &'a Workload,
-    variants: Vec<Variant>,
+    candidates: Vec<Candidate>,
     built: Vec<Built>,
 }
 
@@ -142,15 +143,15 @@ impl<'a> Subject<'a> {
     /// # Errors
     /// Those of [`Geometry::new`].
     pub(crate) fn new(bench: &'a Bench<'a>, workload: &'a Workload) -> Result<Self, Error> {
-        let mut variants = Vec::new();
-        for &dtype in &bench.plan.dtypes {
-            for &implementation in &bench.plan.implementations {
+        let mut candidates = Vec::new();
+        for &dtype in &bench.selection.dtypes {
+            for &implementation in &bench.selection.implementations {
                 let geometry = Arc::new(workload.geometry(implementation, dtype)?);
-                let variant = |setup| Variant { implementation, dtype, geometry: geometry.clone(), setup };
-                variants.extend((0..bench.plan.setups.len()).map(variant));
+                let candidate = |setup| Candidate { implementation, dtype, geometry: geometry.clone(), setup };
+                candidates.extend((0..bench.selection.setups.len()).map(candidate));
             }
         }
-        Ok(Self { bench, workload, variants, built: Vec::new() })
+        Ok(Self { bench, workload, candidates, built: Vec::new() })
     }
 
     /// The rows of one batch, each with the variants of kernels that were run; what can't run goes to `skipped`.
@@ -178,24 +179,25 @@ impl<'a> Subject<'a> {
             match self.bind(&mut case, &operands, batch) {
                 Ok(()) => ready.push(case),
                 Err(Error::DeviceLost(why)) => return Err(Error::DeviceLost(why).into()),
-                Err(error) => skipped.push(self.skip(case.variants[0], case.pass, batch, error.to_string())),
+                Err(error) => skipped.push(self.skip(case.candidates[0], case.pass, batch, error.to_string())),
             }
         }
         Ok(ready)
     }
 
-    fn skip(&self, variant: usize, pass: Pass, batch: u32, why: String) -> Skip {
-        let Variant { implementation, dtype, setup, .. } = &self.variants[variant];
-        let setup = self.bench.plan.setups[*setup].name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-        let how = format!("{} {}{setup}", implementation.name(), dtype.name());
+    fn skip(&self, candidate: usize, pass: Pass, batch: u32, why: String) -> Skip {
+        let Candidate { implementation, dtype, setup, .. } = &self.candidates[candidate];
+        let setup =
+            self.bench.selection.setups[*setup].name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let how = format!("{} {}{setup}", asked(*implementation), dtype.name());
         Skip { how, pass: Some(pass), batch, why }
     }
 
     /// The cases that the planner has a plan for. What `auto` resolves to is not measured twice.
     fn plan(&self, batch: u32, skipped: &mut Vec<Skip>) -> Vec<Case> {
         let mut cases: Vec<Case> = Vec::new();
-        for &pass in &self.bench.plan.passes {
-            for (index, variant) in self.variants.iter().enumerate() {
+        for &pass in &self.bench.selection.passes {
+            for (index, candidate) in self.candidates.iter().enumerate() {
                 let case = match self.resolve(index, pass, batch) {
                     Ok(case) => case,
                     Err(error) => {
@@ -203,25 +205,26 @@ impl<'a> Subject<'a> {
                         continue;
                     }
                 };
-                // A kernel, or a variant of one.
-                let names = |kernel: locally_connected::kernel::Variant| [kernel.info().name.into(), kernel.name()];
-                let left_out = |name: &String| self.bench.plan.without.contains(name);
+                // A kernel, or a candidate of one.
+                let names = |kernel: locally_connected::kernels::Variant| [kernel.info().name.into(), kernel.name()];
+                let left_out = |name: &String| self.bench.selection.without.contains(name);
                 let without = case.kernels().flat_map(names).find(left_out);
                 if let Some(kernel) = without {
                     skipped.push(self.skip(index, pass, batch, format!("{kernel} is left out")));
                     continue;
                 }
                 let alike = |other: &&mut Case| {
-                    let dtype = self.variants[other.variants[0]].dtype;
-                    (other.pass, dtype) == (pass, variant.dtype) && other.implementations().eq(case.implementations())
+                    let dtype = self.candidates[other.candidates[0]].dtype;
+                    (other.pass, dtype) == (pass, candidate.dtype) && other.implementations().eq(case.implementations())
                 };
                 // The first of a setup stands for its equals.
-                let of_setup = |other: &Case| other.variants.iter().any(|&v| self.variants[v].setup == variant.setup);
+                let of_setup =
+                    |other: &Case| other.candidates.iter().any(|&v| self.candidates[v].setup == candidate.setup);
                 if cases.iter_mut().filter(alike).any(|other| of_setup(other)) {
                     continue;
                 }
                 match cases.iter_mut().filter(alike).find(|other| other.plans == case.plans) {
-                    Some(same) => same.variants.push(index),
+                    Some(same) => same.candidates.push(index),
                     None => cases.push(case),
                 }
             }
@@ -231,7 +234,7 @@ impl<'a> Subject<'a> {
 
     /// A case by its plans.
     fn resolve(&self, index: usize, pass: Pass, batch: u32) -> Result<Case, Error> {
-        let Variant { geometry: layer, setup, .. } = &self.variants[index];
+        let Candidate { geometry: layer, setup, .. } = &self.candidates[index];
         let profile = self.bench.gpu.context().profile();
         let planner = Planner::new(profile).with_options(self.bench.options(*setup));
         let mut plans = Vec::new();
@@ -241,12 +244,12 @@ impl<'a> Subject<'a> {
         if pass.has_backward() {
             plans.push(planner.program(&layer_backward(layer, Gradients::ALL), batch)?);
         }
-        Ok(Case { variants: vec![index], pass, plans, bound: Vec::new(), samples: Vec::new(), seconds: 0.0 })
+        Ok(Case { candidates: vec![index], pass, plans, bound: Vec::new(), samples: Vec::new(), seconds: 0.0 })
     }
 
     /// Whether all buffers of the cases can be there at once.
     fn fits(&self, cases: &[Case], batch: u32) -> Result<(), Error> {
-        let Some(geometry) = cases.first().map(|case| &self.variants[case.variants[0]].geometry) else {
+        let Some(geometry) = cases.first().map(|case| &self.candidates[case.candidates[0]].geometry) else {
             return Ok(());
         };
         let backward = cases.iter().any(|case| case.pass.has_backward());
@@ -262,7 +265,7 @@ impl<'a> Subject<'a> {
         // Each layer once, whether it is there already or not.
         let mut layers: Vec<_> = self.built.iter().map(|built| (built.implementation, built.dtype)).collect();
         for case in cases {
-            let key = self.key(case.variants[0]);
+            let key = self.key(case.candidates[0]);
             if !layers.contains(&key) {
                 layers.push(key);
             }
@@ -287,12 +290,12 @@ impl<'a> Subject<'a> {
 
     fn operands(&mut self, cases: &[Case], batch: u32) -> Result<Operands, Error> {
         for case in cases {
-            self.build(case.variants[0])?;
+            self.build(case.candidates[0])?;
         }
         let bench = self.bench;
         let Some((geometry, layer)) = cases.first().and_then(|case| {
-            let variant = case.variants[0];
-            Some((&self.variants[variant].geometry, self.layer(variant)?))
+            let candidate = case.candidates[0];
+            Some((&self.candidates[candidate].geometry, self.layer(candidate)?))
         }) else {
             return Err(Error::Missing { what: "a case", why: "there is nothing to measure" });
         };
@@ -304,32 +307,32 @@ impl<'a> Subject<'a> {
             let db = (backward && geometry.biases() > 0).then(|| gpu.empty(geometry.biases()));
             (gpu.empty(x), gpu.empty(y), dx, db)
         })?;
-        let dw = if backward { Some(block_on(layer.create_kernel_gradient())?) } else { None };
+        let dw = if backward { Some(block_on(layer.create_weights_gradient())?) } else { None };
         bench.noise.fill(gpu, &inputs, x);
         bench.noise.fill(gpu, &outputs, y);
         Ok(Operands { x: inputs, y: outputs, dx, dw, db })
     }
 
-    fn key(&self, variant: usize) -> (Implementation, Dtype) {
-        let Variant { implementation, dtype, .. } = self.variants[variant];
+    fn key(&self, candidate: usize) -> (Option<Implementation>, Dtype) {
+        let Candidate { implementation, dtype, .. } = self.candidates[candidate];
         (implementation, dtype)
     }
 
-    fn position(&self, variant: usize) -> Option<usize> {
-        let key = self.key(variant);
+    fn position(&self, candidate: usize) -> Option<usize> {
+        let key = self.key(candidate);
         self.built.iter().position(|built| (built.implementation, built.dtype) == key)
     }
 
-    fn layer(&self, variant: usize) -> Option<&LocallyConnected> {
-        self.position(variant).map(|at| &self.built[at].layer)
+    fn layer(&self, candidate: usize) -> Option<&LocallyConnected> {
+        self.position(candidate).map(|at| &self.built[at].layer)
     }
 
-    /// Puts a variant's weights on the device, once.
+    /// Puts a candidate's weights on the device, once.
     fn build(&mut self, index: usize) -> Result<(), Error> {
         if self.position(index).is_some() {
             return Ok(());
         }
-        let geometry = &self.variants[index].geometry;
+        let geometry = &self.candidates[index].geometry;
         let bench = self.bench;
         let layer = block_on(LocallyConnected::with_geometry(bench.gpu.context(), Geometry::clone(geometry)))?;
         layer.write_canonical(&bench.noise.values(geometry.weights()))?;
@@ -346,8 +349,8 @@ impl<'a> Subject<'a> {
     }
 
     fn bind(&mut self, case: &mut Case, operands: &Operands, batch: u32) -> Result<(), Error> {
-        let options = self.bench.options(self.variants[case.variants[0]].setup);
-        let Some(at) = self.position(case.variants[0]) else {
+        let options = self.bench.options(self.candidates[case.candidates[0]].setup);
+        let Some(at) = self.position(case.candidates[0]) else {
             return Err(Error::Missing { what: "a layer", why: "the case runs it" });
         };
         let layer = &mut self.built[at].layer;
@@ -365,7 +368,7 @@ impl<'a> Subject<'a> {
                 pre_activation: None,
                 grad_output: y,
                 grad_input: dx.as_ref(),
-                grad_kernel: dw.as_ref(),
+                grad_weights: dw.as_ref(),
                 grad_bias: db.as_ref(),
             };
             case.bound.push(block_on(layer.bind_backward(backward))?);
@@ -389,7 +392,7 @@ impl<'a> Subject<'a> {
             }
         }
         let taken = |case: &Case| (case.samples.len(), case.seconds);
-        in_turns(cases, &self.bench.plan.seconds, taken, |case| {
+        in_turns(cases, &self.bench.selection.seconds, taken, |case| {
             let start = Instant::now();
             let sample = time(case)?;
             case.samples.push(sample);
@@ -405,19 +408,19 @@ impl<'a> Subject<'a> {
         };
         let kernels: Vec<String> = case.kernels().map(|kernel| kernel.name()).collect();
         let row = |&index: &usize| {
-            let variant = &self.variants[index];
-            let work = work(&variant.geometry, case.pass, batch, variant.dtype);
+            let candidate = &self.candidates[index];
+            let work = work(&candidate.geometry, case.pass, batch, candidate.dtype);
             let key = Key {
                 workload: &self.workload.name,
                 pass: case.pass,
                 implementation: Some(implementation),
-                auto: variant.implementation == Implementation::Auto,
+                auto: candidate.implementation.is_none(),
                 batch,
-                dtype: variant.dtype,
-                setup: self.bench.plan.setups[variant.setup].name.as_deref(),
+                dtype: candidate.dtype,
+                setup: self.bench.selection.setups[candidate.setup].name.as_deref(),
             };
             (Row::new(key, times, work, self.bench.roof), kernels.clone())
         };
-        case.variants.iter().map(row).collect()
+        case.candidates.iter().map(row).collect()
     }
 }

@@ -19,7 +19,7 @@ mod step;
 mod table;
 mod workloads;
 
-use crate::args::{Choice, Common};
+use crate::args::{Common, ImplementationArg};
 use crate::failure::Failure;
 use crate::{device, memory, output};
 use ceiling::{Cache, Roof};
@@ -30,7 +30,7 @@ use compare::{Comparison, Peers};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lines::Lines;
 use locally_connected::headless::{Cpu, Gpu};
-use locally_connected::kernel::{KERNELS, variants};
+use locally_connected::kernels::{KERNELS, variants};
 use locally_connected::{Form, Padding};
 use locally_connected_keras::write_file;
 use probe::Probe;
@@ -58,7 +58,7 @@ pub(crate) struct Args {
     passes: Vec<Pass>,
     /// How the layers are executed
     #[arg(long, value_name = "I,…", value_delimiter = ',', default_value = "auto")]
-    implementation: Vec<Choice>,
+    implementation: Vec<ImplementationArg>,
     /// Forms of loop's kernels, where there are such: register, split, tiled; without, what the planner takes
     #[arg(long, value_name = "FORM,…", value_delimiter = ',', value_parser = form)]
     form: Vec<Form>,
@@ -175,11 +175,11 @@ impl Args {
         workloads::all().filter(wanted).collect()
     }
 
-    fn plan(&self) -> measure::Plan {
+    fn selection(&self) -> measure::Selection {
         let mut implementations: Vec<_> =
-            distinct(&self.implementation).into_iter().map(Choice::implementation).collect();
+            distinct(&self.implementation).into_iter().map(ImplementationArg::implementation).collect();
         // What the planner chooses stands for its equal among the others, so it comes first.
-        implementations.sort_by_key(|i| *i != locally_connected::Implementation::Auto);
+        implementations.sort_by_key(|i| i.is_some());
         let (dtypes, mut passes) = (distinct(&self.dtype), distinct(&self.passes));
         passes.sort();
         let mut setups: Vec<Setup> = distinct(&self.form).into_iter().map(Setup::form).collect();
@@ -189,7 +189,7 @@ impl Args {
         }
         let without = self.without.clone();
         let seconds = self.min_time..=self.max_time.max(self.min_time);
-        measure::Plan { implementations, setups, without, dtypes, passes, seconds }
+        measure::Selection { implementations, setups, without, dtypes, passes, seconds }
     }
 }
 
@@ -200,10 +200,10 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     }
     let peers = args.compare.as_deref().map(read_peers).transpose()?;
     check_kernels(&args.without)?;
-    let (workloads, plan) = (args.workloads(), args.plan());
+    let (workloads, selection) = (args.workloads(), args.selection());
     // A layer that can't be is the request's fault, and known before any measuring.
     for workload in &workloads {
-        workload.geometry(locally_connected::Implementation::Auto, Dtype::F32)?;
+        workload.geometry(None, Dtype::F32)?;
     }
     if device::is_cpu(common) {
         let of_adapters = [
@@ -219,7 +219,8 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
         }
         let cpu = Cpu::new(&device::options(common))?;
         let bar = progress(common, 0);
-        let report = cpu::report(&cpu, &workloads, (&distinct(&args.batch), &plan), |line| bar.suspend(|| say(line)))?;
+        let report =
+            cpu::report(&cpu, &workloads, (&distinct(&args.batch), &selection), |line| bar.suspend(|| say(line)))?;
         bar.finish_and_clear();
         return finish(args, peers.as_ref(), &report);
     }
@@ -237,7 +238,8 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
         return output::print(&table::roof(&roof));
     }
     let roof = args.ceilings.as_deref().map_or_else(|| probe.quick(), |path| read_roof(args, &gpu, path))?;
-    let report = measure_all(args, &Measured { gpu: &gpu, clock: &clock, roof: &roof, bar: &bar }, &workloads, &plan)?;
+    let report =
+        measure_all(args, &Measured { gpu: &gpu, clock: &clock, roof: &roof, bar: &bar }, &workloads, &selection)?;
     finish(args, peers.as_ref(), &report)
 }
 
@@ -315,10 +317,10 @@ fn measure_all(
     args: &Args,
     &Measured { gpu, clock, roof, bar }: &Measured<'_>,
     workloads: &[Workload],
-    plan: &measure::Plan,
+    selection: &measure::Selection,
 ) -> Result<Report, Failure> {
     let noise = noise::Noise::new(gpu);
-    let shared = measure::Bench { gpu, clock, roof, plan, noise: &noise, memory: most_bytes(gpu) };
+    let shared = measure::Bench { gpu, clock, roof, selection, noise: &noise, memory: most_bytes(gpu) };
     let adapter = Adapter::new(&gpu.adapter().get_info());
     let mut lines = args.lines.as_deref().map(|path| Lines::append(path, &adapter, roof)).transpose()?;
     let mut results = Vec::new();

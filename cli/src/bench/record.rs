@@ -2,7 +2,7 @@
 
 use super::ceiling::{Ceiling, Roof};
 use super::clock::Spread;
-use super::workloads::{Dtype, Pass, Work};
+use super::workloads::{Dtype, LeastWork, Pass};
 use crate::format::rounded;
 use locally_connected::{Implementation, wgpu};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub(crate) struct Key<'a> {
 
 impl Row {
     /// A row; rates follow from the device's clock where there is one, else from the wall clock.
-    pub(crate) fn new(key: Key<'_>, (wall, gpu): (Spread, Option<Spread>), work: Work, roof: &Roof) -> Self {
+    pub(crate) fn new(key: Key<'_>, (wall, gpu): (Spread, Option<Spread>), work: LeastWork, roof: &Roof) -> Self {
         // Below the resolution of any clock.
         let milliseconds = gpu.unwrap_or(wall).median.max(1e-6);
         let rate = |amount: u64| rounded(amount as f64 / (milliseconds * 1e6));
@@ -183,7 +183,7 @@ pub(crate) fn example() -> Report {
                         dtype: Dtype::F32,
                         setup: None,
                     };
-                    let work = Work { bytes: 500_000, written: 0, flops: 1_000_000 * u64::from(batch) };
+                    let work = LeastWork { bytes: 500_000, written: 0, flops: 1_000_000 * u64::from(batch) };
                     let gpu = auto.then_some(Spread { min: wall.min, median: 0.95 * median, max: median });
                     results.push(Row::new(key, (wall, gpu), work, &roof));
                 }

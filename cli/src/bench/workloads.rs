@@ -139,7 +139,7 @@ impl Dtype {
 
 /// The least that any kernel must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Work {
+pub(crate) struct LeastWork {
     /// Each operand once.
     pub(crate) bytes: u64,
     /// Of them, what is written.
@@ -169,7 +169,11 @@ impl Workload {
     }
 
     /// Sizes and tap tables.
-    pub(crate) fn geometry(&self, implementation: Implementation, dtype: Dtype) -> Result<Geometry, Error> {
+    pub(crate) fn geometry(
+        &self,
+        implementation: impl Into<Option<Implementation>>,
+        dtype: Dtype,
+    ) -> Result<Geometry, Error> {
         let config = Config::new(self.filters, self.kernel.as_slice())
             .strides(self.strides.as_slice())
             .padding(self.padding.clone())
@@ -180,19 +184,19 @@ impl Workload {
 }
 
 /// The least work of a pass over `batch` samples. Gradients are f32 whatever the weights are stored as.
-pub(crate) fn work(geometry: &Geometry, pass: Pass, batch: u32, dtype: Dtype) -> Work {
+pub(crate) fn work(geometry: &Geometry, pass: Pass, batch: u32, dtype: Dtype) -> LeastWork {
     let batch = u64::from(batch);
     let (x, y) = (4 * batch * geometry.inputs(), 4 * batch * geometry.outputs());
     let (weights, biases) = (geometry.connected_weights(), geometry.biases());
     let stored = dtype.bytes() * weights;
     // Reads x, the weights and the bias, writes y; reads x, the weights and dy, writes dx, dw and db.
-    let forward = Work { bytes: x + stored + 4 * biases + y, written: y, flops: 2 * batch * weights };
+    let forward = LeastWork { bytes: x + stored + 4 * biases + y, written: y, flops: 2 * batch * weights };
     let written = x + 4 * weights + 4 * biases;
-    let backward = Work { bytes: x + stored + y + written, written, flops: 4 * batch * weights };
+    let backward = LeastWork { bytes: x + stored + y + written, written, flops: 4 * batch * weights };
     match pass {
         Pass::Forward => forward,
         Pass::Backward => backward,
-        Pass::Both => Work {
+        Pass::Both => LeastWork {
             bytes: forward.bytes + backward.bytes,
             written: forward.written + backward.written,
             flops: forward.flops + backward.flops,
@@ -230,7 +234,7 @@ mod tests {
     fn weights_are_the_tables() -> Result<(), Error> {
         let table = [6e6, 58e6, 0.2e6, 5e6, 3e6, 251e6, 31e6, 11e6, 462e6, 87e6, 85e6, 24e3, 6e6, 0.4e6, 619e6];
         for (workload, expected) in all().zip(table) {
-            let geometry = workload.geometry(Implementation::Auto, Dtype::F32)?;
+            let geometry = workload.geometry(None, Dtype::F32)?;
             let found = 4.0 * geometry.weights() as f64;
             assert!((found / expected - 1.0).abs() < 0.13, "{}: {found} for {expected}", workload.name);
         }
@@ -242,11 +246,11 @@ mod tests {
     fn memory_is_as_planned() -> Result<(), Error> {
         let gpu = block_on(Gpu::new())?;
         for workload in all() {
-            let geometry = workload.geometry(Implementation::Auto, Dtype::F32)?;
+            let geometry = workload.geometry(None, Dtype::F32)?;
             let [x, dx] = [gpu.empty(geometry.inputs()), gpu.empty(geometry.inputs())];
             let [y, db] = [gpu.empty(geometry.outputs()), gpu.empty(geometry.biases())];
             let layer = block_on(LocallyConnected::with_geometry(gpu.context(), geometry))?;
-            let dw = block_on(layer.create_kernel_gradient())?;
+            let dw = block_on(layer.create_weights_gradient())?;
             let forward = Forward { batch: 1, input: &x, output: &y, pre_activation: None };
             let backward = Backward {
                 batch: 1,
@@ -255,7 +259,7 @@ mod tests {
                 pre_activation: None,
                 grad_output: &y,
                 grad_input: Some(&dx),
-                grad_kernel: Some(&dw),
+                grad_weights: Some(&dw),
                 grad_bias: Some(&db),
             };
             let passes = [block_on(layer.bind_forward(forward))?, block_on(layer.bind_backward(backward))?];
@@ -279,13 +283,13 @@ mod tests {
     fn each_operand_counts_once() -> Result<(), Error> {
         let workload = Workload::custom(vec![10, 2], vec![3], vec![1], Padding::Valid, 4);
         assert_eq!(workload.name, "10x2-k3-f4");
-        let geometry = workload.geometry(Implementation::Auto, Dtype::F32)?;
+        let geometry = workload.geometry(None, Dtype::F32)?;
         // 8 locations, 6 × 4 weights each; 20 inputs, 32 outputs and biases.
         let (x, y, w, b) = (4 * 5 * 20, 4 * 5 * 32, 4 * 192, 4 * 32);
         let forward = work(&geometry, Pass::Forward, 5, Dtype::F32);
-        assert_eq!(forward, Work { bytes: x + w + b + y, written: y, flops: 2 * 5 * 192 });
+        assert_eq!(forward, LeastWork { bytes: x + w + b + y, written: y, flops: 2 * 5 * 192 });
         let backward = work(&geometry, Pass::Backward, 5, Dtype::F32);
-        assert_eq!(backward, Work { bytes: 2 * x + y + 2 * w + b, written: x + w + b, flops: 4 * 5 * 192 });
+        assert_eq!(backward, LeastWork { bytes: 2 * x + y + 2 * w + b, written: x + w + b, flops: 4 * 5 * 192 });
         assert_eq!(work(&geometry, Pass::Both, 5, Dtype::F32).bytes, forward.bytes + backward.bytes);
         assert_eq!(work(&geometry, Pass::Forward, 5, Dtype::F16).bytes, forward.bytes - w / 2);
         assert_eq!(work(&geometry, Pass::Backward, 5, Dtype::F16).bytes, backward.bytes - w / 2);

@@ -228,7 +228,7 @@ fn describe(report: &Report<'_>) -> String {
     let mut table =
         table(["implementation", "to run", "to train", "chunks", "dispatches", "forward", "backward", "auto"]);
     for (implementation, costs) in &report.implementations {
-        let name = format!("{} {}", number(*implementation).unwrap_or(0), implementation.name());
+        let name = format!("{} {}", number(*implementation), implementation.name());
         let auto = match report.is_auto(*implementation) {
             [true, true] => "forward, backward",
             [true, false] => "forward",

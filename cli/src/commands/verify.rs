@@ -125,7 +125,7 @@ fn run(device: &Device, model: &Model, layer: &str, expected: &Expected) -> Resu
     Ok([
         Some(expected.output.error(&output)),
         Some(expected.grad_input.error(&gradients.input)),
-        Some(expected.grad_kernel.error(grad_weights)),
+        Some(expected.grad_weights.error(grad_weights)),
         grad_bias.map(|grad_bias| expected.grad_bias.error(grad_bias)),
     ])
 }
@@ -167,7 +167,7 @@ fn to_text(args: &Verify, adapter: &str, rows: &[Row]) -> String {
     for row in rows {
         let mut cells = vec![
             row.layer.clone(),
-            match row.implementation.and_then(number) {
+            match row.implementation.map(number) {
                 Some(number) => format!("{number} {}", row.name()),
                 None => row.name().to_owned(),
             },
@@ -206,7 +206,7 @@ fn to_json(args: &Verify, adapter: &str, rows: &[Row]) -> Value {
             json!({
                 "layer": row.layer,
                 // None is the CPU executor.
-                "implementation": row.implementation.and_then(number),
+                "implementation": row.implementation.map(number),
                 "name": row.name(),
                 "ran": row.errors.is_ok(),
                 "errors": errors,

@@ -29,7 +29,7 @@ pub(in crate::cpu) struct Operands<'a> {
 pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {
     // An outer axis of one position can have a longer window, whose other taps are clipped or come round again.
     let [outer @ .., _] = layer.geometry.axes();
-    let one_axis = outer.iter().all(|axis| [axis.input, axis.output, axis.kernel] == [1; 3]);
+    let one_axis = outer.iter().all(|axis| [axis.input, axis.output, axis.taps] == [1; 3]);
     if let (Some(narrow), View::F32(weights), true) = (Narrow::of(layer, operands.batch), operands.weights, one_axis) {
         return narrow::grad_input(team, narrow, (weights, operands.grad_output), grad_input);
     }

@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 /// Cells from which on there are enough for all threads: of fewer, rows of weights are shared out, too.
 const MANY_CELLS: usize = 64;
 /// Rows of a piece of a cell then.
-const ROWS: usize = 64;
+const TASK_ROWS: usize = 64;
 /// Samples from which on their gradients are put side by side.
 const SAMPLES: usize = 4;
 
@@ -39,7 +39,7 @@ pub(in crate::cpu) fn grad_weights(
     let grad_weights = Shared::new(grad_weights);
     let cells = layer.geometry.cells() as usize;
     let most = layer.geometry.most_entries() as usize;
-    let together = if cells < MANY_CELLS { ROWS.min(most) } else { most }.max(1);
+    let together = if cells < MANY_CELLS { TASK_ROWS.min(most) } else { most }.max(1);
     let pieces = most.div_ceil(together);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces.max(1) as u64;
     team.each(cells * pieces, nanoseconds, |span| Pieces {

@@ -50,10 +50,10 @@ impl Readers {
                     (layer.window() as usize * layer.groups() as usize, layer.group_channels() as usize);
                 for &[o_a, t_a] in a.readers(i_a) {
                     for &[o_b, t_b] in b.readers(i_b) {
-                        let (o, t) = (o_a * b.output + o_b, t_a * b.kernel + t_b);
+                        let (o, t) = (o_a * b.output + o_b, t_a * b.taps + t_b);
                         readers.extend(c.readers(i_c).iter().map(|&[o_c, t_c]| {
                             let location = o as usize * c.output as usize + o_c as usize;
-                            let tap = (t * c.kernel + t_c) as usize;
+                            let tap = (t * c.taps + t_c) as usize;
                             Reader {
                                 output: location * filters,
                                 weight: (location * rows + tap * of_tap) * group_filters,

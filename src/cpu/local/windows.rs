@@ -62,7 +62,7 @@ impl Inner {
             Self::Listed { .. } if layer.pattern().is_some() => return None,
             Self::Listed { starts, runs } => (starts, runs),
         };
-        let length = axis.kernel * layer.group_channels();
+        let length = axis.taps * layer.group_channels();
         let of = |location: usize| match &runs[starts[location] as usize..starts[location + 1] as usize] {
             &[[input, 0, all]] if all == length => Some(input),
             _ => None,
@@ -90,10 +90,10 @@ impl Windows {
         let channels = layer.channels() as usize;
         // The rows of a tap of each axis.
         let row = layer.group_channels() as usize;
-        let (row_a, row_b) = (row * (b.kernel * c.kernel) as usize, row * c.kernel as usize);
+        let (row_a, row_b) = (row * (b.taps * c.taps) as usize, row * c.taps as usize);
         let (step_a, step_b) = (channels * (b.input * c.input) as usize, channels * c.input as usize);
         let taps = |axis: &AxisTaps, o: u32| {
-            let taps: Vec<_> = (0..axis.kernel).filter_map(|t| Some((axis.tap(o, t)? as usize, t as usize))).collect();
+            let taps: Vec<_> = (0..axis.taps).filter_map(|t| Some((axis.tap(o, t)? as usize, t as usize))).collect();
             taps
         };
         let outer = (0..a.output).flat_map(|o_a| (0..b.output).map(move |o_b| (o_a, o_b))).map(|(o_a, o_b)| {
@@ -198,7 +198,7 @@ fn of_axis(axis: &AxisTaps, layer: &Geometry) -> Inner {
     let (mut starts, mut runs) = (vec![0u32], Vec::<Packed>::new());
     for o in 0..axis.output {
         let first = runs.len();
-        for t in 0..axis.kernel {
+        for t in 0..axis.taps {
             let Some(at) = axis.tap(o, t) else { continue };
             let (input, rows) = (at * channels, t * row);
             match runs[first..].last_mut() {
@@ -210,7 +210,7 @@ fn of_axis(axis: &AxisTaps, layer: &Geometry) -> Inner {
         }
         starts.push(runs.len() as u32);
     }
-    listed(starts, runs, axis.kernel * row)
+    listed(starts, runs, axis.taps * row)
 }
 
 /// The runs of a connectivity's rows.

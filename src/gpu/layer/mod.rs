@@ -9,8 +9,8 @@ pub use transposed::{TransposedBackward, TransposedLocallyConnected};
 use super::operands::{Called, Operand};
 use crate::config::Config;
 use crate::geometry::{Geometry, KerasLayout};
-use crate::gpu::{Bindings, Bound, BufferRange, Context, KernelBuffers, TensorReadback, Weights};
-use crate::kernel::Access;
+use crate::gpu::{Bindings, Bound, BufferRange, Context, Tensor, TensorReadback, Weights};
+use crate::kernels::Access;
 use crate::model::layer_names as names;
 use crate::model::{Gradients, layer_backward, layer_forward};
 use crate::ops::{Buffer, Usage};
@@ -23,9 +23,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct LocallyConnected {
     layer: Arc<Geometry>,
-    weights: Weights,
-    /// Also among `weights`.
-    kernel: KernelBuffers,
+    parameters: Weights,
+    /// Also among `parameters`.
+    weights: Tensor,
 }
 
 impl LocallyConnected {
@@ -46,20 +46,20 @@ impl LocallyConnected {
     pub async fn with_geometry(context: &Context, geometry: Geometry) -> Result<Self> {
         Planner::new(context.profile()).holds(&geometry)?;
         let layer = Arc::new(geometry);
-        let weights = Weights::new(context, &layer_forward(&layer, false)).await?;
-        let kernel = weights.get(names::KERNEL).cloned();
-        let kernel = kernel.ok_or_else(|| Error::NoBuffer { name: names::KERNEL.into() })?;
-        Ok(Self { layer, weights, kernel })
+        let parameters = Weights::new(context, &layer_forward(&layer, false)).await?;
+        let weights = parameters.get(names::WEIGHTS).cloned();
+        let weights = weights.ok_or_else(|| Error::NoBuffer { name: names::WEIGHTS.into() })?;
+        Ok(Self { layer, parameters, weights })
     }
 
     /// Sets what the planner may use from now on.
     pub fn set_options(&mut self, options: PlanOptions) {
-        self.weights.set_options(options);
+        self.parameters.set_options(options);
     }
 
-    /// Gives [`crate::Implementation::Auto`] measured choices, from [`crate::tune()`], to go by from now on.
+    /// Gives the planner measured choices, from [`crate::tune()`], to go by from now on.
     pub fn set_tuned(&mut self, table: Arc<TuneTable>) {
-        self.weights.set_tuned(table);
+        self.parameters.set_tuned(table);
     }
 
     /// Shapes and sizes.
@@ -71,25 +71,25 @@ impl LocallyConnected {
     /// The context it was built in.
     #[must_use]
     pub fn context(&self) -> &Context {
-        self.weights.context()
+        self.parameters.context()
     }
 
     /// The weights' buffers, say for an optimizer of the host's.
     #[must_use]
-    pub fn kernel(&self) -> &KernelBuffers {
-        &self.kernel
+    pub fn weights(&self) -> &Tensor {
+        &self.weights
     }
 
     /// The bias's buffer in Keras's order; none without bias.
     #[must_use]
     pub fn bias(&self) -> Option<&wgpu::Buffer> {
-        self.weights.get(names::BIAS).and_then(KernelBuffers::only)
+        self.parameters.get(names::BIAS).and_then(Tensor::only)
     }
 
     /// The planner of this layer's passes.
     #[must_use]
     pub fn planner(&self) -> Planner<'_> {
-        self.weights.planner()
+        self.parameters.planner()
     }
 
     /// What a forward pass would do; with `keep` it writes the values before the activation, too.
@@ -111,11 +111,11 @@ impl LocallyConnected {
     /// Bytes of the layer's own buffers: weights, bias and, once a pass needed them, tap tables and sparse index.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.weights.bytes()
+        self.parameters.bytes()
     }
 
     async fn bind(&self, program: &Program, batch: u32, bindings: &Bindings<'_>) -> Result<Bound> {
-        let bound = self.weights.bind(program, batch, bindings).await;
+        let bound = self.parameters.bind(program, batch, bindings).await;
         bound.map_err(|error| self.shaped(error, batch))
     }
 
@@ -127,7 +127,7 @@ impl LocallyConnected {
         // By its size: the transposed layer calls them by each other's names.
         let shape = match what {
             names::GRAD_BIAS => self.layer.bias_shape().unwrap_or_default(),
-            names::GRAD_KERNEL | names::KERNEL => shape,
+            names::GRAD_WEIGHTS | names::WEIGHTS => shape,
             _ if expected == sizes[0] && expected != sizes[1] => batched(self.layer.input_shape()),
             names::INPUT | names::GRAD_INPUT if expected == sizes[0] => batched(self.layer.input_shape()),
             _ => batched(&self.layer.output_shape()),
@@ -139,13 +139,13 @@ impl LocallyConnected {
     ///
     /// # Errors
     /// Those of [`KerasLayout::to_canonical`]; nothing is uploaded then.
-    pub fn write_kernel(&self, kernel: &[f32], layout: KerasLayout) -> Result<()> {
+    pub fn write_weights(&self, weights: &[f32], layout: KerasLayout) -> Result<()> {
         layout.check(&self.layer)?;
-        layout.check_len(&self.layer, kernel.len())?;
+        layout.check_len(&self.layer, weights.len())?;
         if layout.is_canonical(&self.layer) {
-            self.kernel.upload(self.context().queue(), kernel);
+            self.weights.upload(self.context().queue(), weights);
         } else {
-            self.kernel.upload(self.context().queue(), &layout.to_canonical(&self.layer, kernel)?);
+            self.weights.upload(self.context().queue(), &layout.to_canonical(&self.layer, weights)?);
         }
         Ok(())
     }
@@ -154,14 +154,14 @@ impl LocallyConnected {
     ///
     /// # Errors
     /// [`Error::Length`]; nothing is uploaded then.
-    pub fn write_canonical(&self, kernel: &[f32]) -> Result<()> {
+    pub fn write_canonical(&self, weights: &[f32]) -> Result<()> {
         let geometry = &self.layer;
-        if kernel.len() as u64 != geometry.weights() {
+        if weights.len() as u64 != geometry.weights() {
             let shape = vec![geometry.cells() as usize, geometry.window() as usize, geometry.group_filters() as usize];
-            let (expected, found) = (geometry.weights(), kernel.len() as u64);
-            return Err(Error::Length { what: "kernel", expected, found, shape });
+            let (expected, found) = (geometry.weights(), weights.len() as u64);
+            return Err(Error::Length { what: "weights", expected, found, shape });
         }
-        self.kernel.upload(self.context().queue(), kernel);
+        self.weights.upload(self.context().queue(), weights);
         Ok(())
     }
 
@@ -190,34 +190,34 @@ impl LocallyConnected {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub async fn create_kernel_gradient(&self) -> Result<KernelBuffers> {
-        self.weights.create_gradient(names::KERNEL).await
+    pub async fn create_weights_gradient(&self) -> Result<Tensor> {
+        self.parameters.create_gradient(names::WEIGHTS).await
     }
 
-    /// The weights' gradient in ranges of the host's buffers, one per chunk of [`LocallyConnected::kernel`], each of the
+    /// The weights' gradient in ranges of the host's buffers, one per chunk of [`LocallyConnected::weights`], each of the
     /// chunk's bytes as 32-bit floats (`chunk.bytes(WeightType::F32)`) or more. All may lie in one buffer, which needs
-    /// the usage `STORAGE`, and `COPY_SRC` to be read by [`LocallyConnected::read_kernel`].
+    /// the usage `STORAGE`, and `COPY_SRC` to be read by [`LocallyConnected::read_weights`].
     ///
     /// # Errors
     /// [`Error::Length`] for another number of ranges than chunks, or too few bytes in one; [`Error::Range`],
     /// [`Error::Alignment`], [`Error::Usage`].
-    pub fn kernel_gradient_in<'a>(
+    pub fn weights_gradient_in<'a>(
         &self,
         ranges: impl IntoIterator<Item = impl Into<BufferRange<'a>>>,
-    ) -> Result<KernelBuffers> {
+    ) -> Result<Tensor> {
         let ranges: Vec<BufferRange<'_>> = ranges.into_iter().map(Into::into).collect();
-        let chunks = self.kernel.chunks();
+        let chunks = self.weights.chunks();
         if ranges.len() != chunks.len() {
             let (expected, found) = (chunks.len() as u64, ranges.len() as u64);
             return Err(Error::Length {
-                what: "the ranges of grad_kernel",
+                what: "the ranges of grad_weights",
                 expected,
                 found,
                 shape: vec![chunks.len()],
             });
         }
         let gradient = Buffer {
-            name: names::GRAD_KERNEL.into(),
+            name: names::GRAD_WEIGHTS.into(),
             layer: None,
             usage: Usage::Gradient,
             shape: crate::ops::Shape::of_weights(&self.layer),
@@ -227,32 +227,32 @@ impl LocallyConnected {
             let elements = chunk.bytes(gradient.dtype) / 4;
             let shape = [chunk.entries as usize, chunk.filters as usize];
             let operand = Operand::new(Called::new(&gradient), Access::Write, *range);
-            operand.checked(elements, self.weights.offset_alignment(), &shape)?;
+            operand.checked(elements, self.parameters.offset_alignment(), &shape)?;
         }
-        self.weights.gradient_in(names::KERNEL, &ranges)
+        self.parameters.gradient_in(names::WEIGHTS, &ranges)
     }
 
-    /// Records copies of weights or their gradient to the host; [`KernelReadback::values`] gives them in a layout of
+    /// Records copies of weights or their gradient to the host; [`WeightsReadback::values`] gives them in a layout of
     /// Keras's.
     ///
     /// # Errors
     /// [`Error::Length`] for those of a layer that is cut otherwise; [`Error::Usage`] for a host's buffer without
     /// `COPY_SRC`.
-    pub fn read_kernel(&self, encoder: &mut wgpu::CommandEncoder, kernel: &KernelBuffers) -> Result<KernelReadback> {
-        kernel.check_chunks("kernel", self.kernel.chunks())?;
-        let readback = kernel.read(self.context().device(), encoder)?;
-        Ok(KernelReadback { layer: self.layer.clone(), readback })
+    pub fn read_weights(&self, encoder: &mut wgpu::CommandEncoder, weights: &Tensor) -> Result<WeightsReadback> {
+        weights.check_chunks("weights", self.weights.chunks())?;
+        let readback = weights.read(self.context().device(), encoder)?;
+        Ok(WeightsReadback { layer: self.layer.clone(), readback })
     }
 }
 
 /// Weights or their gradient on their way to the host.
 #[derive(Debug)]
-pub struct KernelReadback {
+pub struct WeightsReadback {
     layer: Arc<Geometry>,
     readback: TensorReadback,
 }
 
-impl KernelReadback {
+impl WeightsReadback {
     /// Waits for the weights, in canonical order.
     ///
     /// # Errors

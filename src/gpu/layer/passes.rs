@@ -2,7 +2,7 @@
 
 use super::LocallyConnected;
 use crate::config::{Bias, Saved};
-use crate::gpu::{Bindings, Bound, BufferRange, KernelBuffers};
+use crate::gpu::{Bindings, Bound, BufferRange, Tensor};
 use crate::model::layer_names as names;
 use crate::model::{Gradients, layer_backward, layer_forward};
 use crate::{Error, Result};
@@ -28,7 +28,7 @@ pub struct Forward<B> {
 pub struct Backward<'a, B = &'a wgpu::Buffer> {
     /// Samples.
     pub batch: u32,
-    /// `[batch][input shape]`; needed for `grad_kernel`.
+    /// `[batch][input shape]`; needed for `grad_weights`.
     pub input: Option<B>,
     /// What the forward pass wrote; needed where [`crate::Activation::saved`] says so.
     pub output: Option<B>,
@@ -38,8 +38,8 @@ pub struct Backward<'a, B = &'a wgpu::Buffer> {
     pub grad_output: B,
     /// `[batch][input shape]`, overwritten.
     pub grad_input: Option<B>,
-    /// From [`LocallyConnected::create_kernel_gradient`] or [`LocallyConnected::kernel_gradient_in`], overwritten.
-    pub grad_kernel: Option<&'a KernelBuffers>,
+    /// From [`LocallyConnected::create_weights_gradient`] or [`LocallyConnected::weights_gradient_in`], overwritten.
+    pub grad_weights: Option<&'a Tensor>,
     /// In Keras's order of the bias, overwritten.
     pub grad_bias: Option<B>,
 }
@@ -49,8 +49,8 @@ pub(super) fn needed<B>(operand: Option<B>, what: &'static str, why: &'static st
     operand.ok_or(Error::Missing { what, why })
 }
 
-/// Why `grad_kernel` needs the input.
-pub(super) const FOR_GRAD_KERNEL: &str = "grad_kernel is a sum of products with the input";
+/// Why `grad_weights` needs the input.
+pub(super) const FOR_GRAD_WEIGHTS: &str = "grad_weights is a sum of products with the input";
 
 impl LocallyConnected {
     /// Compiles the pipelines of a forward pass of `batch` samples now rather than when it is bound; with `keep`, of one that
@@ -59,7 +59,7 @@ impl LocallyConnected {
     /// # Errors
     /// Those of the planner; [`Error::Shader`] where a driver refuses a kernel.
     pub async fn prepare_forward(&self, batch: u32, keep: bool) -> Result<()> {
-        self.weights.prepare(&layer_forward(&self.layer, keep), batch).await
+        self.parameters.prepare(&layer_forward(&self.layer, keep), batch).await
     }
 
     /// Compiles the pipelines of a backward pass of `batch` samples that computes the gradients that are `wanted`.
@@ -67,7 +67,7 @@ impl LocallyConnected {
     /// # Errors
     /// Those of the planner; [`Error::Shader`] where a driver refuses a kernel.
     pub async fn prepare_backward(&self, batch: u32, wanted: Gradients) -> Result<()> {
-        self.weights.prepare(&layer_backward(&self.layer, wanted), batch).await
+        self.parameters.prepare(&layer_backward(&self.layer, wanted), batch).await
     }
 
     /// Binds a forward pass to buffers or ranges of them.
@@ -91,20 +91,20 @@ impl LocallyConnected {
     /// As [`LocallyConnected::bind_forward`]; [`Error::Missing`] for an operand that the gradients need.
     pub async fn bind_backward<'a>(&self, operands: Backward<'a, impl Into<BufferRange<'a>>>) -> Result<Bound> {
         let config = self.layer.config();
-        let Backward { batch, input, output, pre_activation, grad_output, grad_input, grad_kernel, grad_bias } =
+        let Backward { batch, input, output, pre_activation, grad_output, grad_input, grad_weights, grad_bias } =
             operands;
         if grad_bias.is_some() && config.bias == Bias::None {
             return Err(Error::Missing { what: "a bias", why: "the layer was configured without one" });
         }
         let wanted =
-            Gradients { input: grad_input.is_some(), kernel: grad_kernel.is_some(), bias: grad_bias.is_some() };
+            Gradients { input: grad_input.is_some(), weights: grad_weights.is_some(), bias: grad_bias.is_some() };
         let mut bindings = Bindings::default()
             .with(names::GRAD_OUTPUT, grad_output)
             .with_some(names::GRAD_INPUT, grad_input)
             .with_some(names::GRAD_BIAS, grad_bias)
-            .with_some(names::GRAD_KERNEL, grad_kernel);
-        if wanted.kernel {
-            bindings = bindings.with(names::INPUT, needed(input, "input", FOR_GRAD_KERNEL)?);
+            .with_some(names::GRAD_WEIGHTS, grad_weights);
+        if wanted.weights {
+            bindings = bindings.with(names::INPUT, needed(input, "input", FOR_GRAD_WEIGHTS)?);
         }
         let why = "the derivative of the activation is computed from it";
         bindings = match config.activation.saved() {

@@ -1,9 +1,9 @@
 //! The transposed layer: the adjoint of a locally connected layer as a layer of its own.
 
 use super::LocallyConnected;
-use super::passes::{FOR_GRAD_KERNEL, needed};
+use super::passes::{FOR_GRAD_WEIGHTS, needed};
 use crate::config::{Activation, Bias, Config};
-use crate::gpu::{Bindings, Bound, BufferRange, Context, KernelBuffers};
+use crate::gpu::{Bindings, Bound, BufferRange, Context, Tensor};
 use crate::model::layer_names as names;
 use crate::model::{Gradients, transposed_backward, transposed_forward};
 use crate::{Error, Result};
@@ -21,14 +21,14 @@ pub struct TransposedLocallyConnected {
 pub struct TransposedBackward<'a, B = &'a wgpu::Buffer> {
     /// Samples.
     pub batch: u32,
-    /// The forward pass's input; needed for `grad_kernel`.
+    /// The forward pass's input; needed for `grad_weights`.
     pub input: Option<B>,
     /// Gradient of the forward pass's output.
     pub grad_output: B,
     /// Of the size of the input, overwritten.
     pub grad_input: Option<B>,
-    /// From [`LocallyConnected::create_kernel_gradient`] or [`LocallyConnected::kernel_gradient_in`], overwritten.
-    pub grad_kernel: Option<&'a KernelBuffers>,
+    /// From [`LocallyConnected::create_weights_gradient`] or [`LocallyConnected::weights_gradient_in`], overwritten.
+    pub grad_weights: Option<&'a Tensor>,
 }
 
 impl TransposedLocallyConnected {
@@ -69,14 +69,14 @@ impl TransposedLocallyConnected {
         &self,
         operands: TransposedBackward<'a, impl Into<BufferRange<'a>>>,
     ) -> Result<Bound> {
-        let TransposedBackward { batch, input, grad_output, grad_input, grad_kernel } = operands;
-        let wanted = Gradients { input: grad_input.is_some(), kernel: grad_kernel.is_some(), bias: false };
+        let TransposedBackward { batch, input, grad_output, grad_input, grad_weights } = operands;
+        let wanted = Gradients { input: grad_input.is_some(), weights: grad_weights.is_some(), bias: false };
         let mut bindings = Bindings::default()
             .with(names::GRAD_OUTPUT, grad_output)
             .with_some(names::GRAD_INPUT, grad_input)
-            .with_some(names::GRAD_KERNEL, grad_kernel);
-        if wanted.kernel {
-            bindings = bindings.with(names::INPUT, needed(input, "input", FOR_GRAD_KERNEL)?);
+            .with_some(names::GRAD_WEIGHTS, grad_weights);
+        if wanted.weights {
+            bindings = bindings.with(names::INPUT, needed(input, "input", FOR_GRAD_WEIGHTS)?);
         }
         self.adjoint.bind(&transposed_backward(&self.adjoint.layer, wanted), batch, &bindings).await
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// `Auto` may be slower than the best by so much.
+/// The planner's choice may be slower than the best by so much.
 const NEAR: f64 = 1.05;
 
 /// Writes `<records>/<adapter>/` and prints what the run says.

@@ -19,9 +19,9 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("model", &["config", "geometry", "ops", "program"]),
     ("reference", &["config", "geometry", "model", "ops", "program"]),
     ("cpu", &["config", "geometry", "ops", "program"]),
-    ("kernel", &["config", "geometry"]),
-    ("plan", &["config", "geometry", "kernel", "ops", "program"]),
-    ("gpu", &["config", "geometry", "kernel", "model", "ops", "plan", "program"]),
+    ("kernels", &["config", "geometry"]),
+    ("plan", &["config", "geometry", "kernels", "ops", "program"]),
+    ("gpu", &["config", "geometry", "kernels", "model", "ops", "plan", "program"]),
     ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program"]),
     ("tune", &["config", "geometry", "gpu", "model", "ops", "plan", "program"]),
 ];

@@ -30,7 +30,7 @@ pub(super) struct Auto {
 
 impl Auto {
     fn new(planner: &Planner<'_>, geometry: &Geometry, batch: u32) -> Result<Self, Error> {
-        let plans = Costs::plans(planner, geometry, Implementation::Auto, batch)?;
+        let plans = Costs::plans(planner, geometry, None, batch)?;
         let estimates = plans.each_ref().map(|plan| plan.estimate(planner.profile));
         let taken = plans.iter().flat_map(|plan| &plan.plans).filter_map(|plan| plan.implementation);
         match taken.collect::<Vec<_>>()[..] {
@@ -135,7 +135,7 @@ impl Costs {
     fn plans(
         planner: &Planner<'_>,
         geometry: &Geometry,
-        implementation: Implementation,
+        implementation: impl Into<Option<Implementation>>,
         batch: u32,
     ) -> Result<[ProgramPlan; 2], Error> {
         let layer = Arc::new(geometry.with_implementation(implementation));
@@ -146,7 +146,7 @@ impl Costs {
     fn new(
         planner: &Planner<'_>,
         geometry: &Geometry,
-        implementation: Implementation,
+        implementation: impl Into<Option<Implementation>>,
         batch: u32,
     ) -> Result<Self, Error> {
         let [forward, backward] = Self::plans(planner, geometry, implementation, batch)?;

@@ -12,20 +12,20 @@ use std::sync::Arc;
 pub(super) struct Expected {
     pub(super) input: Vec<f32>,
     pub(super) grad_output: Vec<f32>,
-    pub(super) output: Values,
-    pub(super) grad_input: Values,
+    pub(super) output: ReferenceValues,
+    pub(super) grad_input: ReferenceValues,
     /// In canonical order.
-    pub(super) grad_kernel: Values,
-    pub(super) grad_bias: Values,
+    pub(super) grad_weights: ReferenceValues,
+    pub(super) grad_bias: ReferenceValues,
 }
 
 /// Reference values and the magnitude that errors are measured by.
-pub(super) struct Values {
+pub(super) struct ReferenceValues {
     values: Vec<f64>,
     scale: f64,
 }
 
-impl Values {
+impl ReferenceValues {
     /// `values`, whose magnitude would be `factor` times as large had nothing cancelled.
     fn new(values: Vec<f64>, factor: f64) -> Self {
         let scale = largest(&values) * factor;
@@ -77,7 +77,7 @@ impl Expected {
         }
         let layer = Arc::new(geometry.clone());
         let bias = local.bias.as_deref().unwrap_or_default();
-        let given = [(names::INPUT, wide(&input)), (names::KERNEL, wide(&kernel)), (names::BIAS, wide(bias))];
+        let given = [(names::INPUT, wide(&input)), (names::WEIGHTS, wide(&kernel)), (names::BIAS, wide(bias))];
         drop(kernel);
         let mut values: reference::Values = given.map(|(name, values)| (name.to_owned(), values)).into();
         values.extend(reference::run(&layer_forward(&layer, true), batch, &values)?);
@@ -90,11 +90,11 @@ impl Expected {
         let largest_of = |values: Option<Vec<f64>>| values.map_or(0.0, |values| largest(&values));
         let (dy, small) = (largest_of(take(names::GRAD_OUTPUT)), largest_of(take(names::GRAD_PRE_ACTIVATION)));
         let factor = if small > 0.0 { (dy / small).max(1.0) } else { 1.0 };
-        let mut result = |name, factor| Values::new(take(name).unwrap_or_default(), factor);
+        let mut result = |name, factor| ReferenceValues::new(take(name).unwrap_or_default(), factor);
         Ok(Self {
             output: result(names::OUTPUT, 1.0),
             grad_input: result(names::GRAD_INPUT, factor),
-            grad_kernel: result(names::GRAD_KERNEL, factor),
+            grad_weights: result(names::GRAD_WEIGHTS, factor),
             grad_bias: result(names::GRAD_BIAS, factor),
             input,
             grad_output,

@@ -7,12 +7,12 @@ use super::{Loads, Params, Work};
 
 kernel! {
     /// Kernel gradient of the sparse variant.
-    SparseGradKernel: "sparse_grad_kernel", [Read, Read, Read, Write],
+    SparseGradWeights: "sparse_grad_weights", [Read, Read, Read, Write],
     /// Filters of a thread.
     filters: u32 in FILTERS
 }
 
-impl Kernel for SparseGradKernel {
+impl Kernel for SparseGradWeights {
     fn work(&self, p: &Params, loads: Loads) -> Work {
         let x = of(self.filters);
         Work {

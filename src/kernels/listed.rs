@@ -39,7 +39,7 @@ pub trait Declared: Copy {
 /// The planner takes [listed](Kernel::listed) ones only, so that nothing is planned but what the tests compile:
 ///
 /// ```
-/// use locally_connected::kernel::{GradBias, Kernel, Variant};
+/// use locally_connected::kernels::{GradBias, Kernel, Variant};
 /// let listed = GradBias { parts: 8, width: 4 }.listed()?;
 /// assert_eq!(Variant::from(listed).name(), "grad_bias_parts8_width4");
 /// assert!(GradBias { parts: 3, width: 4 }.listed().is_err());
@@ -49,7 +49,7 @@ pub trait Declared: Copy {
 /// One that isn't listed can't be planned, since no variant is made of it:
 ///
 /// ```compile_fail,E0277
-/// # use locally_connected::kernel::{GradBias, Kernel, Variant};
+/// # use locally_connected::kernels::{GradBias, Kernel, Variant};
 /// let variant = Variant::from(GradBias { parts: 3, width: 2 });
 /// ```
 pub trait Kernel: Declared {
@@ -111,14 +111,14 @@ macro_rules! kernel {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $kernel { $($(#[$field_doc])* pub $field: $type),* }
 
-        impl crate::kernel::listed::Declared for $kernel {
+        impl crate::kernels::listed::Declared for $kernel {
             const NAME: &'static str = $name;
             const SOURCE: &'static str = include_str!(concat!("../../shaders/", $name, ".wgsl"));
-            const BINDINGS: &'static [crate::kernel::Access] = &[$(crate::kernel::Access::$access),*];
+            const BINDINGS: &'static [crate::kernels::Access] = &[$(crate::kernels::Access::$access),*];
 
             fn each(visit: &mut dyn FnMut(Self)) {
                 let fits: &[fn(&Self) -> bool] = &[$($fits)?];
-                crate::kernel::constants::every!($($field in $values),* => {
+                crate::kernels::constants::every!($($field in $values),* => {
                     let kernel = Self { $($field),* };
                     if fits.iter().all(|fits| fits(&kernel)) {
                         visit(kernel);
@@ -132,8 +132,8 @@ macro_rules! kernel {
             }
 
             #[allow(unused_variables, reason = "a kernel may have no constant")]
-            fn constants(&self, to: &mut crate::kernel::Constants) {
-                $(crate::kernel::constants::Constant::put(self.$field, stringify!($field), to);)*
+            fn constants(&self, to: &mut crate::kernels::Constants) {
+                $(crate::kernels::constants::Constant::put(self.$field, stringify!($field), to);)*
             }
         }
     };

@@ -15,7 +15,9 @@ mod work;
 pub use constants::{Constants, THREADS};
 pub use listed::{Access, Declared, Kernel, Listed};
 pub use params::{Params, Uniform, tap_tables, tap_tables_length};
-pub use sizes::{CHANNELS, FILTERS, FUSED, Group, IMAGES, MOST_QUADS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
+pub use sizes::{
+    CHANNELS, FILTERS, FUSED, IMAGES, MOST_QUADS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, WIDTHS, Workgroup,
+};
 pub(crate) use sizes::{fused_code, width};
 pub use tile::{DEPTH, TILE_SHAPES, Tile, TileShape};
 pub use work::{FINISHING, Loads, Work};
@@ -110,16 +112,16 @@ kernels! {
     loop_grad_input::LoopGradInput,
     loop_grad_input_tiled::LoopGradInputTiled,
     loop_grad_input_split::LoopGradInputSplit,
-    loop_grad_kernel::LoopGradKernel,
-    loop_grad_kernel_tiled::LoopGradKernelTiled,
+    loop_grad_weights::LoopGradWeights,
+    loop_grad_weights_tiled::LoopGradWeightsTiled,
     dense_scatter::DenseScatter,
     dense_gather::DenseGather,
     dense_forward::DenseForward,
     dense_grad_input::DenseGradInput,
-    dense_grad_kernel::DenseGradKernel,
+    dense_grad_weights::DenseGradWeights,
     sparse_forward::SparseForward,
     sparse_grad_input::SparseGradInput,
-    sparse_grad_kernel::SparseGradKernel,
+    sparse_grad_weights::SparseGradWeights,
     grad_bias::GradBias,
     grad_bias_shared::GradBiasShared,
     activate::Activate,

@@ -170,7 +170,7 @@ macro_rules! tiled {
     ) => {
         #[allow(unused_imports, reason = "not all of them read weights")]
         use crate::config::WeightType;
-        use crate::kernel::{Kernel, Loads, Params, Tile, TileShape, Work, listed::kernel};
+        use crate::kernels::{Kernel, Loads, Params, Tile, TileShape, Work, listed::kernel};
 
         kernel! {
             $(#[$doc])*

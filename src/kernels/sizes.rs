@@ -39,14 +39,14 @@ pub const SPLIT_THREADS: [u32; 2] = [64, 256];
 
 /// How a workgroup that keeps its sums in registers is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Group {
+pub struct Workgroup {
     /// Its threads.
     pub threads: u32,
     /// Whether a thread's loads go together: a GPU's take their time together, a CPU has no registers to keep them in.
     pub loads_together: bool,
 }
 
-impl Group {
+impl Workgroup {
     /// For a CPU, which works through a workgroup from its first thread to its last.
     pub const CPU: Self = Self { threads: 8, loads_together: false };
     /// For a GPU.
@@ -55,7 +55,7 @@ impl Group {
     pub const ALL: [Self; 2] = [Self::CPU, Self::GPU];
 }
 
-impl Constant for Group {
+impl Constant for Workgroup {
     fn put(self, _: &'static str, to: &mut Constants) {
         to.named.push(("threads", self.threads));
         to.derived.push(("loads_together", self.loads_together.into()));

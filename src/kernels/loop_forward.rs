@@ -1,7 +1,7 @@
 //! `y[n, p, f] = activation(bias[p, f] + sum over k of x[n, window(p, k)] * w[p, k, f])`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{FILTERS, FUSED, Group, IMAGES, MOST_QUADS, WIDTHS};
+use super::sizes::{FILTERS, FUSED, Workgroup, IMAGES, MOST_QUADS, WIDTHS};
 use super::work::{FINISHING, of, product, taps, tiles, traffic, window_turns};
 use super::{Loads, Params, THREADS, Work};
 use crate::config::WeightType;
@@ -16,7 +16,7 @@ kernel! {
     /// The activation's code, or any.
     activation: u32 in FUSED,
     /// Threads of a workgroup.
-    threads: u32 in Group::ALL.map(|group| group.threads),
+    threads: u32 in Workgroup::ALL.map(|workgroup| workgroup.threads),
     /// Filters of a unit.
     width: u32 in WIDTHS,
     /// Channels that are loaded at once.

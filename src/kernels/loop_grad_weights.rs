@@ -7,7 +7,7 @@ use super::{Loads, Params, Work};
 
 kernel! {
     /// Kernel gradient of the loop variant.
-    LoopGradKernel: "loop_grad_kernel", [Read, Read, Read, Write],
+    LoopGradWeights: "loop_grad_weights", [Read, Read, Read, Write],
     /// Taps of a thread, along the inner axis.
     taps: u32 in Self::TAPS,
     /// Inputs' worth of channels of a thread.
@@ -21,7 +21,7 @@ kernel! {
     if Self::fits
 }
 
-impl LoopGradKernel {
+impl LoopGradWeights {
     /// Taps of a thread.
     pub const TAPS: [u32; 6] = [1, 2, 3, 4, 5, 7];
     /// Most taps by channels of a thread.
@@ -40,7 +40,7 @@ impl LoopGradKernel {
     }
 }
 
-impl Kernel for LoopGradKernel {
+impl Kernel for LoopGradWeights {
     fn work(&self, p: &Params, loads: Loads) -> Work {
         let (x, y, filters) = (of(self.taps), of(self.channels), of(self.filters));
         let (d, e) = (of(self.width), of(self.input_width));

@@ -96,7 +96,7 @@ pub(super) fn elementwise(p: &Params) -> Work {
 /// Turns of the loops over a window's taps, `step` channels at a time.
 pub(super) fn window_turns(p: &Params, step: u32) -> u64 {
     let of = |value: u32| u64::from(value);
-    2 * (of(p.kernel_0) + of(p.kernel_0) * of(p.kernel_1) + of(p.taps)) + of(p.window) / of(step)
+    2 * (of(p.taps_0) + of(p.taps_0) * of(p.taps_1) + of(p.taps)) + of(p.window) / of(step)
 }
 
 /// Turns of the loops over an input's readers, each with so many turns of its own.

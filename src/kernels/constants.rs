@@ -46,7 +46,7 @@ macro_rules! every {
     (=> $what:expr) => { $what };
     ($name:ident in $values:expr $(, $other:ident in $others:expr)* => $what:expr) => {
         for $name in $values {
-            crate::kernel::constants::every!($($other in $others),* => $what);
+            crate::kernels::constants::every!($($other in $others),* => $what);
         }
     };
 }

@@ -1,7 +1,7 @@
 //! `dx[n, position, c] = sum over the (p, t) that read the position, and over f, of w[p, t, c, f] * dz[n, p, f]`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{CHANNELS, Group, IMAGES, WIDTHS};
+use super::sizes::{CHANNELS, Workgroup, IMAGES, WIDTHS};
 use super::work::{of, product, reader_turns, readers, tiles, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
@@ -14,13 +14,13 @@ kernel! {
     /// Channels of a thread.
     channels: u32 in CHANNELS,
     /// How a workgroup is run.
-    group: Group in Group::ALL,
+    workgroup: Workgroup in Workgroup::ALL,
     /// Filters that are loaded at once.
     width: u32 in WIDTHS,
     /// How the weights are stored.
     weights: WeightType in WeightType::ALL;
     // Weights that don't come in fours are few.
-    if |kernel| (kernel.images <= 8 || kernel.channels <= 4) && (kernel.width == 4 || kernel.group == Group::GPU)
+    if |kernel| (kernel.images <= 8 || kernel.channels <= 4) && (kernel.width == 4 || kernel.workgroup == Workgroup::GPU)
 }
 
 impl Kernel for LoopGradInput {
@@ -42,6 +42,6 @@ impl Kernel for LoopGradInput {
     }
 
     fn threads(&self) -> u32 {
-        self.group.threads
+        self.workgroup.threads
     }
 }

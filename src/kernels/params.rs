@@ -83,9 +83,9 @@ params! {
     output_1: u32,
     output_2: u32,
     /// Taps along each axis.
-    kernel_0: u32,
-    kernel_1: u32,
-    kernel_2: u32,
+    taps_0: u32,
+    taps_1: u32,
+    taps_2: u32,
     /// Input sizes along the second and third axis.
     input_1: u32,
     input_2: u32,
@@ -231,7 +231,7 @@ pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
     };
     let positions = geometry.position_strides().map(|s| s * scale);
     let locations = [axes[1].output * axes[2].output, axes[2].output, 1];
-    let taps = [axes[1].kernel * axes[2].kernel, axes[2].kernel, 1];
+    let taps = [axes[1].taps * axes[2].taps, axes[2].taps, 1];
     let mut data = Vec::with_capacity(tap_tables_length(geometry) as usize);
     for a in 0..3 {
         data.extend(axes[a].forward.iter().map(|&at| if at == NO_TAP { at } else { at * positions[a] }));
@@ -270,9 +270,9 @@ impl Params {
             window: geometry.window(),
             output_1: axes[1].output,
             output_2: axes[2].output,
-            kernel_0: axes[0].kernel,
-            kernel_1: axes[1].kernel,
-            kernel_2: axes[2].kernel,
+            taps_0: axes[0].taps,
+            taps_1: axes[1].taps,
+            taps_2: axes[2].taps,
             input_1: axes[1].input,
             input_2: axes[2].input,
             positions: geometry.positions(),

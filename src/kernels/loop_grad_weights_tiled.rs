@@ -1,11 +1,11 @@
-//! `loop_grad_kernel` by tiles: a product `[K][samples] x [samples][filters]` for each cell.
+//! `loop_grad_weights` by tiles: a product `[K][samples] x [samples][filters]` for each cell.
 
 use super::tile::tiled;
 use super::work::{of, traffic};
 
 tiled! {
     /// Kernel gradient of the loop variant by tiles in workgroup memory.
-    LoopGradKernelTiled: "loop_grad_kernel_tiled", [Read, Read, Read, Write];
+    LoopGradWeightsTiled: "loop_grad_weights_tiled", [Read, Read, Read, Write];
     work: |tile, p, loads| tile.work(p, loads, of(p.batch), traffic(p)),
     turns: |shape, p| shape.turns(p.batch.into())
 }

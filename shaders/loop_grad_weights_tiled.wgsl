@@ -1,4 +1,4 @@
-// loop_grad_kernel by tiles: a product [K][samples] x [samples][filters] for each cell.
+// loop_grad_weights by tiles: a product [K][samples] x [samples][filters] for each cell.
 #import shared/cell_product
 #import shared/inputs
 #import shared/tile

@@ -5,7 +5,7 @@ use super::work::{dense_traffic, of};
 
 tiled! {
     /// Gradient of the dense matrix.
-    DenseGradKernel: "dense_grad_kernel", [Read, Read, Write];
+    DenseGradWeights: "dense_grad_weights", [Read, Read, Write];
     work: |tile, p, loads| tile.work(p, loads, of(p.batch), dense_traffic(p)),
     turns: |shape, p| shape.turns(p.batch.into())
 }

@@ -329,7 +329,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
     assert_near("output", &found, &expected, FORWARD);
 
     let (mut found, mut expected) = (Vec::new(), Vec::new());
-    let [_, rows, columns] = layer.axes();
+    let [_, rows, columns] = layer.axes().expect("windows");
     for (i, j, c) in [(0, 0, 0), (31, 31, 7), (40, 12, 15), (62, 62, 3)] {
         let mut sum = 0.0;
         for (&[oy, ty], &[ox, tx]) in

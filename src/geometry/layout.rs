@@ -43,22 +43,10 @@ impl KerasLayout {
     /// Shape of the Keras variable.
     #[must_use]
     pub fn shape(self, geometry: &Geometry) -> Vec<usize> {
-        let rank = geometry.config().rank();
-        let first = geometry.config().data_format == DataFormat::ChannelsFirst;
         let filters = geometry.filters() as usize;
         match self {
             Self::Implementation1 => vec![geometry.locations() as usize, geometry.window() as usize, filters],
-            Self::Implementation2 => {
-                let side = |spatial: Vec<usize>, features: usize| {
-                    let mut side = spatial;
-                    side.insert(if first { 0 } else { rank }, features);
-                    side
-                };
-                let input = geometry.axes[3 - rank..].iter().map(|a| a.input as usize).collect();
-                let mut shape = side(input, geometry.channels() as usize);
-                shape.extend(side(geometry.output_spatial(), filters));
-                shape
-            }
+            Self::Implementation2 => [geometry.input_shape(), &geometry.output_shape()].concat(),
             Self::Implementation3 => vec![geometry.connected_weights() as usize],
         }
     }

@@ -17,6 +17,7 @@ use crate::{Error, Result};
 use readers::{Readers, longest};
 use size::fits_u32;
 use std::sync::Arc;
+use taps::Axis;
 
 /// A layer's configuration with the input shape it was built for, everything checked.
 ///
@@ -28,9 +29,17 @@ pub struct Geometry {
     config: Config,
     input_shape: Vec<usize>,
     channels: u32,
-    axes: [AxisTaps; 3],
+    connectivity: Connectivity,
     readers: Readers,
-    pattern: Option<Arc<Pattern>>,
+}
+
+/// Which inputs an output location reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Connectivity {
+    /// A window: the tap tables of the three axes, outermost first. Missing ones have size 1 and stand in front.
+    Windows([AxisTaps; 3]),
+    /// What the user says: locations are rows, and neither they nor the inputs lie in space.
+    Pattern(Arc<Pattern>),
 }
 
 impl Geometry {
@@ -68,18 +77,20 @@ impl Geometry {
         let dims = |values: &[usize]| values.iter().map(|&v| v as u64).collect::<Vec<_>>();
         let (n, k, s, d) =
             (dims(spatial), dims(&config.kernel_size), dims(&config.strides), dims(&config.dilation_rate));
-        for axis in 0..rank {
-            fits_u32("a stride", s[axis].into())?;
-            let pads = match &config.padding {
-                Padding::Explicit(pads) => pads[axis][0] as u128 + pads[axis][1] as u128,
+        let padding = &config.padding;
+        let axis =
+            |index| Axis { input: n[index], taps: k[index], stride: s[index], dilation: d[index], padding, index };
+        for Axis { input, taps, stride, dilation, index, .. } in (0..rank).map(axis) {
+            fits_u32("a stride", stride.into())?;
+            let pads = match padding {
+                Padding::Explicit(pads) => pads[index][0] as u128 + pads[index][1] as u128,
                 _ => 0,
             };
             // Everything the tap tables compute stays far within i64.
-            fits_u32("a padded axis", u128::from(n[axis]) + pads)?;
-            fits_u32("the span of a dilated window", u128::from(k[axis] - 1) * u128::from(d[axis]) + 1)?;
+            fits_u32("a padded axis", u128::from(input) + pads)?;
+            fits_u32("the span of a dilated window", u128::from(taps - 1) * u128::from(dilation) + 1)?;
         }
-        let output: Vec<i64> =
-            (0..rank).map(|a| taps::output_length(n[a], k[a], s[a], d[a], &config.padding, a)).collect();
+        let output: Vec<i64> = (0..rank).map(|index| axis(index).output()).collect();
         if output.iter().any(|&o| o <= 0) {
             return Err(Error::EmptyOutput {
                 input: spatial.into(),
@@ -103,18 +114,14 @@ impl Geometry {
             return Err(Error::TooLarge { what: "the tap tables' size", value: tables, limit });
         }
 
-        let axis = |index: usize| match (index + rank).checked_sub(3) {
-            None => AxisTaps::new(1, 1, 1, 1, 1, &Padding::Valid, 0),
-            Some(a) => AxisTaps::new(n[a], k[a], s[a], d[a], output[a] as u64, &config.padding, a),
-        };
-        let axes = [axis(0), axis(1), axis(2)];
+        let axes =
+            [0, 1, 2].map(|place: usize| AxisTaps::new(&(place + rank).checked_sub(3).map_or(Axis::MISSING, axis)));
         Ok(Self {
             config: config.clone(),
             input_shape: input_shape.to_vec(),
             channels: channels as u32,
             readers: Readers::of_axes(&axes),
-            axes,
-            pattern: None,
+            connectivity: Connectivity::Windows(axes),
         })
     }
 
@@ -130,30 +137,37 @@ impl Geometry {
         config.check()?;
         fits_u32("the number of elements of one output sample", u128::from(pattern.rows()) * filters as u128)?;
         fits_u32("the number of weights", u128::from(pattern.connections()) * filters as u128)?;
-        let one = AxisTaps::new(1, 1, 1, 1, 1, &Padding::Valid, 0);
-        // Locations and positions without taps: the pattern has the connections.
-        let axis = AxisTaps {
-            input: pattern.inputs(),
-            output: pattern.rows(),
-            taps: 0,
-            forward: Vec::new(),
-            inverse_starts: Vec::new(),
-            inverse: Vec::new(),
-        };
         Ok(Self {
             config,
             input_shape: vec![pattern.inputs() as usize, 1],
             channels: 1,
-            axes: [one.clone(), one, axis],
             readers: Readers::of_pattern(&pattern),
-            pattern: Some(Arc::new(pattern)),
+            connectivity: Connectivity::Pattern(Arc::new(pattern)),
         })
     }
 
     /// The user's connections, where the layer has some instead of windows.
     #[must_use]
     pub fn pattern(&self) -> Option<&Pattern> {
-        self.pattern.as_deref()
+        match &self.connectivity {
+            Connectivity::Windows(_) => None,
+            Connectivity::Pattern(pattern) => Some(pattern),
+        }
+    }
+
+    /// The tap tables of the three axes, outermost first, where the layer has windows.
+    #[must_use]
+    pub fn axes(&self) -> Option<&[AxisTaps; 3]> {
+        match &self.connectivity {
+            Connectivity::Windows(axes) => Some(axes),
+            Connectivity::Pattern(_) => None,
+        }
+    }
+
+    /// Which inputs an output location reads.
+    #[must_use]
+    pub fn connectivity(&self) -> &Connectivity {
+        &self.connectivity
     }
 
     /// The configuration this was made from.
@@ -184,8 +198,7 @@ impl Geometry {
     #[must_use]
     pub fn connects_as(&self, other: &Self) -> bool {
         let numbers = |layer: &Self| (layer.channels, layer.groups(), layer.filters(), layer.config.data_format);
-        std::ptr::eq(self, other)
-            || numbers(self) == numbers(other) && self.axes == other.axes && self.pattern == other.pattern
+        std::ptr::eq(self, other) || numbers(self) == numbers(other) && self.connectivity == other.connectivity
     }
 
     /// The same geometry for a layer that is executed by `implementation`; none is the planner's choice.
@@ -228,7 +241,12 @@ impl Geometry {
     /// Output sizes of the spatial axes.
     #[must_use]
     pub fn output_spatial(&self) -> Vec<usize> {
-        self.axes[3 - self.config.rank()..].iter().map(|a| a.output as usize).collect()
+        match &self.connectivity {
+            Connectivity::Windows(axes) => {
+                axes[3 - self.config.rank()..].iter().map(|axis| axis.output as usize).collect()
+            }
+            Connectivity::Pattern(pattern) => vec![pattern.rows() as usize],
+        }
     }
 
     /// Keras's bias shape: the spatial axes, then the filters, in either data format; `[filters]` when shared; none
@@ -244,12 +262,6 @@ impl Geometry {
                 Some(shape)
             }
         }
-    }
-
-    /// The tap tables, outermost axis first.
-    #[must_use]
-    pub fn axes(&self) -> &[AxisTaps; 3] {
-        &self.axes
     }
 
     /// Input channels.
@@ -285,7 +297,10 @@ impl Geometry {
     /// Output locations `P`.
     #[must_use]
     pub fn locations(&self) -> u32 {
-        self.axes.iter().map(|a| a.output).product()
+        match &self.connectivity {
+            Connectivity::Windows(axes) => axes.iter().map(|axis| axis.output).product(),
+            Connectivity::Pattern(pattern) => pattern.rows(),
+        }
     }
 
     /// Cells: locations times groups.
@@ -294,16 +309,28 @@ impl Geometry {
         self.locations() * self.groups()
     }
 
+    /// Output locations along the innermost axis; all those of a pattern.
+    #[must_use]
+    pub(crate) fn line(&self) -> u32 {
+        match &self.connectivity {
+            Connectivity::Windows([_, _, inner]) => inner.output,
+            Connectivity::Pattern(pattern) => pattern.rows(),
+        }
+    }
+
     /// Input positions: the product of the input's spatial sizes.
     #[must_use]
     pub fn positions(&self) -> u32 {
-        self.axes.iter().map(|a| a.input).product()
+        match &self.connectivity {
+            Connectivity::Windows(axes) => axes.iter().map(|axis| axis.input).product(),
+            Connectivity::Pattern(pattern) => pattern.inputs(),
+        }
     }
 
-    /// Taps of a window.
+    /// Taps of a window; a pattern has none.
     #[must_use]
     pub fn taps(&self) -> u32 {
-        self.axes.iter().map(|a| a.taps).product()
+        self.axes().map_or(0, |axes| axes.iter().map(|axis| axis.taps).product())
     }
 
     /// `K`: weights of one filter at one location, clipped taps included.
@@ -333,19 +360,16 @@ impl Geometry {
     /// Rows of weights, `F/G` each: the taps and channels of all cells, or the connections of a pattern.
     #[must_use]
     pub fn entries(&self) -> u64 {
-        match &self.pattern {
-            Some(pattern) => pattern.connections().into(),
-            None => u64::from(self.cells()) * u64::from(self.window()),
+        match &self.connectivity {
+            Connectivity::Pattern(pattern) => pattern.connections().into(),
+            Connectivity::Windows(_) => u64::from(self.cells()) * u64::from(self.window()),
         }
     }
 
     /// The entries that read an input: without clipped taps.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        match &self.pattern {
-            Some(pattern) => pattern.connections().into(),
-            None => self.connected_taps() * u64::from(self.channels),
-        }
+        self.connected_taps() * u64::from(self.channels)
     }
 
     /// Elements of the bias.
@@ -361,7 +385,10 @@ impl Geometry {
     /// Taps that read the input, over all locations: the pairs of output and input positions that are connected.
     #[must_use]
     pub fn connected_taps(&self) -> u64 {
-        self.axes.iter().map(|a| a.inverse.len() as u64).product()
+        match &self.connectivity {
+            Connectivity::Windows(axes) => axes.iter().map(|axis| axis.inverse.len() as u64).product(),
+            Connectivity::Pattern(pattern) => pattern.connections().into(),
+        }
     }
 
     /// Weights of taps that read the input: what Keras's implementation 3 stores.
@@ -390,20 +417,15 @@ impl Geometry {
         }
     }
 
-    /// The input position that tap `tap` (row-major over the window) of output location `location` reads.
+    /// The input position that tap `tap` (row-major over the window) of output location `location` reads; none where the
+    /// tap is clipped, or the layer has no windows.
     #[must_use]
     pub fn tap(&self, location: u32, tap: u32) -> Option<u32> {
-        let [a, b, c] = &self.axes;
+        let [a, b, c] = self.axes()?;
         let i0 = a.tap(location / (b.output * c.output), tap / (b.taps * c.taps))?;
         let i1 = b.tap(location / c.output % b.output, tap / c.taps % b.taps)?;
         let i2 = c.tap(location % c.output, tap % c.taps)?;
         Some((i0 * b.input + i1) * c.input + i2)
-    }
-
-    /// Row-major position strides of the three axes.
-    #[must_use]
-    pub(crate) fn position_strides(&self) -> [u32; 3] {
-        [self.axes[1].input * self.axes[2].input, self.axes[2].input, 1]
     }
 
     /// Length of the rows that softmax normalises: the output's last axis.
@@ -411,7 +433,7 @@ impl Geometry {
     pub fn softmax_row(&self) -> u32 {
         match self.config.data_format {
             DataFormat::ChannelsLast => self.filters(),
-            DataFormat::ChannelsFirst => self.axes[2].output,
+            DataFormat::ChannelsFirst => self.line(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The connections of regular windows, or of a user's, as the sparse kernels read them.
 
-use super::{Geometry, NO_TAP};
+use super::{Connectivity, Geometry, NO_TAP};
 
 /// The sparse index of a layer: its entries by row and by input, as `shaders/shared/sparse_index.wgsl` describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +20,15 @@ impl SparseIndex {
     #[must_use]
     pub fn new(geometry: &Geometry) -> Self {
         let mut entries = Vec::with_capacity(geometry.entries() as usize);
-        let starts = match geometry.pattern() {
-            Some(pattern) => {
+        let starts = match geometry.connectivity() {
+            Connectivity::Pattern(pattern) => {
                 for row in 0..pattern.rows() {
                     let range = pattern.starts()[row as usize] as usize..pattern.starts()[row as usize + 1] as usize;
                     entries.extend(pattern.columns()[range].iter().map(|&column| [column, row]));
                 }
                 pattern.starts().to_vec()
             }
-            None => {
+            Connectivity::Windows(_) => {
                 let (groups, channels) = (geometry.groups(), geometry.group_channels());
                 for cell in 0..geometry.cells() {
                     for t in 0..geometry.taps() {

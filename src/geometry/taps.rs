@@ -22,34 +22,70 @@ pub struct AxisTaps {
     pub inverse: Vec<[u32; 2]>,
 }
 
-/// Length of an output axis, possibly not positive.
-pub(crate) fn output_length(n: u64, k: u64, s: u64, d: u64, padding: &Padding, axis: usize) -> i64 {
-    let span = (k - 1) * d + 1;
-    let windows = |n: u64| if n < span { n as i64 - span as i64 + 1 } else { ((n - span) / s + 1) as i64 };
-    match padding {
-        Padding::Valid => windows(n),
-        Padding::Explicit(pads) => windows(n + pads[axis][0] as u64 + pads[axis][1] as u64),
-        Padding::Same | Padding::SameUpper | Padding::Circular => n.div_ceil(s) as i64,
-    }
+/// A spatial axis as it is asked for. All sizes fit `u32`, so that nothing computed here leaves `i64`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Axis<'a> {
+    /// Input positions.
+    pub(crate) input: u64,
+    /// Taps of a window.
+    pub(crate) taps: u64,
+    /// Steps between windows.
+    pub(crate) stride: u64,
+    /// Steps between taps.
+    pub(crate) dilation: u64,
+    /// At its edges.
+    pub(crate) padding: &'a Padding,
+    /// Which axis of the layer's it is: explicit padding is listed by axis.
+    pub(crate) index: usize,
 }
 
-/// Position, relative to the input's first, of the first tap of window 0.
-fn origin(n: u64, k: u64, s: u64, d: u64, out: u64, padding: &Padding, axis: usize) -> i64 {
-    let span = (k - 1) * d + 1;
-    match padding {
-        Padding::Valid => 0,
-        Padding::Explicit(pads) => -(pads[axis][0] as i64),
-        // Keras's window reaches from ⌊k/2⌋ left of its centre; with dilation (which Keras lacks), of the span.
-        Padding::Same => -((span / 2) as i64),
-        Padding::SameUpper => -((((out - 1) * s + span).saturating_sub(n) / 2) as i64),
-        Padding::Circular => -(((span - 1) / 2) as i64),
+impl Axis<'_> {
+    /// Of one position, where a layer has fewer axes than three.
+    pub(crate) const MISSING: Axis<'static> =
+        Axis { input: 1, taps: 1, stride: 1, dilation: 1, padding: &Padding::Valid, index: 0 };
+
+    /// Positions from a window's first tap to its last.
+    fn span(&self) -> u64 {
+        (self.taps - 1) * self.dilation + 1
+    }
+
+    /// Output positions, possibly not positive.
+    pub(crate) fn output(&self) -> i64 {
+        let windows = |n: u64| {
+            if n < self.span() {
+                n as i64 - self.span() as i64 + 1
+            } else {
+                ((n - self.span()) / self.stride + 1) as i64
+            }
+        };
+        match self.padding {
+            Padding::Valid => windows(self.input),
+            Padding::Explicit(pads) => windows(self.input + pads[self.index].iter().sum::<usize>() as u64),
+            Padding::Same | Padding::SameUpper | Padding::Circular => self.input.div_ceil(self.stride) as i64,
+        }
+    }
+
+    /// Position, relative to the input's first, of the first tap of window 0.
+    fn origin(&self) -> i64 {
+        match self.padding {
+            Padding::Valid => 0,
+            Padding::Explicit(pads) => -(pads[self.index][0] as i64),
+            // Keras's window reaches from ⌊k/2⌋ left of its centre; with dilation (which Keras lacks), of the span.
+            Padding::Same => -((self.span() / 2) as i64),
+            Padding::SameUpper => {
+                let covered = (self.output() as u64 - 1) * self.stride + self.span();
+                -((covered.saturating_sub(self.input) / 2) as i64)
+            }
+            Padding::Circular => -(((self.span() - 1) / 2) as i64),
+        }
     }
 }
 
 impl AxisTaps {
-    /// The tables of one axis. Sizes are checked by the caller: all fit `u32`, `out` is what [`output_length`] says.
-    pub(crate) fn new(n: u64, k: u64, s: u64, d: u64, out: u64, padding: &Padding, axis: usize) -> Self {
-        let first = origin(n, k, s, d, out, padding, axis);
+    /// The tables of an axis with at least one output position.
+    pub(crate) fn new(axis: &Axis<'_>) -> Self {
+        let Axis { input: n, taps: k, stride: s, dilation: d, padding, .. } = *axis;
+        let (first, out) = (axis.origin(), axis.output() as u64);
         let mut forward = Vec::with_capacity((out * k) as usize);
         let mut inverse_starts = vec![0u32; n as usize + 1];
         for o in 0..out {
@@ -101,9 +137,12 @@ impl AxisTaps {
 mod tests {
     use super::*;
 
+    fn axis(padding: &Padding, [input, taps, stride, dilation]: [u64; 4]) -> Axis<'_> {
+        Axis { input, taps, stride, dilation, padding, index: 0 }
+    }
+
     fn windows(n: u64, k: u64, s: u64, padding: &Padding) -> Vec<(u32, u32)> {
-        let out = output_length(n, k, s, 1, padding, 0) as u64;
-        let axis = AxisTaps::new(n, k, s, 1, out, padding, 0);
+        let axis = AxisTaps::new(&axis(padding, [n, k, s, 1]));
         (0..axis.output)
             .map(|o| {
                 let taps: Vec<_> = (0..axis.taps).filter_map(|t| axis.tap(o, t)).collect();
@@ -148,20 +187,20 @@ mod tests {
             (4, 2, full, 2, 1, 3),
             (5, 2, valid, 2, 2, 2),
         ] {
-            assert_eq!(output_length(n, k, s, d, padding, 0), expected, "{:?}", (n, k, padding, s, d));
+            assert_eq!(axis(padding, [n, k, s, d]).output(), expected, "{:?}", (n, k, padding, s, d));
         }
-        assert!(output_length(5, 10, 1, 1, valid, 0) <= 0);
+        assert!(axis(valid, [5, 10, 1, 1]).output() <= 0);
     }
 
     #[test]
     fn inverse_lists_every_tap_once() {
         for padding in [Padding::Valid, Padding::Same, Padding::Circular, Padding::Explicit(vec![[2, 1]])] {
             for (n, k, s, d) in [(7, 3, 1, 1), (8, 3, 2, 2), (5, 4, 3, 1), (3, 3, 1, 1)] {
-                let out = output_length(n, k, s, d, &padding, 0);
-                if out <= 0 {
+                let asked = axis(&padding, [n, k, s, d]);
+                if asked.output() <= 0 {
                     continue;
                 }
-                let axis = AxisTaps::new(n, k, s, d, out as u64, &padding, 0);
+                let axis = AxisTaps::new(&asked);
                 let mut seen = 0;
                 for i in 0..axis.input {
                     for &[o, t] in axis.readers(i) {

@@ -205,7 +205,7 @@ struct TablePlaces {
 impl TablePlaces {
     fn of(geometry: &Geometry) -> Self {
         let mut places = Self { forward: [0; 3], starts: [0; 3], inverse: [0; 3], length: 0 };
-        for (axis, a) in geometry.axes().iter().zip(0..) {
+        for (axis, a) in geometry.axes().into_iter().flatten().zip(0..) {
             let mut place = |elements: usize| {
                 let at = places.length;
                 places.length += elements as u32;
@@ -221,15 +221,15 @@ impl TablePlaces {
 
 /// The tap tables as one `u32` buffer holds them, multiplied by strides so that kernels only add: an element of the
 /// forward tables is an offset into an input sample (or [`NO_TAP`]), a pair of the inverse tables a share of the location
-/// index and of the tap index.
+/// index and of the tap index. A layer without windows has none.
 #[must_use]
 pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
-    let axes = geometry.axes();
+    let Some(axes) = geometry.axes() else { return Vec::new() };
     let scale = match geometry.config().data_format {
         DataFormat::ChannelsLast => geometry.channels(),
         DataFormat::ChannelsFirst => 1,
     };
-    let positions = geometry.position_strides().map(|s| s * scale);
+    let positions = [axes[1].input * axes[2].input, axes[2].input, 1].map(|step| step * scale);
     let locations = [axes[1].output * axes[2].output, axes[2].output, 1];
     let taps = [axes[1].taps * axes[2].taps, axes[2].taps, 1];
     let mut data = Vec::with_capacity(tap_tables_length(geometry) as usize);
@@ -250,7 +250,7 @@ pub fn tap_tables_length(geometry: &Geometry) -> u64 {
 impl Params {
     /// All that follows from the geometry alone, for the whole layer and no activation.
     pub(crate) fn new(geometry: &Geometry) -> Self {
-        let (axes, tables) = (geometry.axes(), TablePlaces::of(geometry));
+        let tables = TablePlaces::of(geometry);
         let last = geometry.config().data_format == DataFormat::ChannelsLast;
         let pick = |when_last: u32, when_first: u32| if last { when_last } else { when_first };
         let y_location = pick(geometry.filters(), 1);
@@ -260,7 +260,7 @@ impl Params {
             Bias::PerFilter => (1, 0, 1),
             Bias::PerLocation => (1, y_location, y_filter),
         };
-        Self {
+        let params = Self {
             cells: geometry.cells(),
             filters: geometry.group_filters(),
             groups: geometry.groups(),
@@ -268,13 +268,6 @@ impl Params {
             group_channels: geometry.group_channels(),
             taps: geometry.taps(),
             window: geometry.window(),
-            output_1: axes[1].output,
-            output_2: axes[2].output,
-            taps_0: axes[0].taps,
-            taps_1: axes[1].taps,
-            taps_2: axes[2].taps,
-            input_1: axes[1].input,
-            input_2: axes[2].input,
             positions: geometry.positions(),
             x_sample: geometry.inputs() as u32,
             x_position: pick(geometry.channels(), 1),
@@ -297,6 +290,17 @@ impl Params {
             most_readers: geometry.most_readers().try_into().unwrap_or(u32::MAX),
             outer_readers: geometry.outer_readers().try_into().unwrap_or(u32::MAX),
             ..Self::default()
+        };
+        let Some([a, b, c]) = geometry.axes() else { return params };
+        Self {
+            output_1: b.output,
+            output_2: c.output,
+            taps_0: a.taps,
+            taps_1: b.taps,
+            taps_2: c.taps,
+            input_1: b.input,
+            input_2: c.input,
+            ..params
         }
     }
 

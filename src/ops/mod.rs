@@ -12,7 +12,7 @@ pub use buffer::{Buffer, BufferId, Shape, Usage};
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
 
-use crate::config::{WeightType};
+use crate::config::WeightType;
 use crate::geometry::Geometry;
 use std::sync::Arc;
 

@@ -28,8 +28,10 @@ pub(in crate::cpu) struct Operands<'a> {
 /// Each input element's sum over the cells that read it of weights times their gradient, `[batch][inputs]` in channels_last.
 pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {
     // An outer axis of one position can have a longer window, whose other taps are clipped or come round again.
-    let [outer @ .., _] = layer.geometry.axes();
-    let one_axis = outer.iter().all(|axis| [axis.input, axis.output, axis.taps] == [1; 3]);
+    let one_axis = layer
+        .geometry
+        .axes()
+        .is_none_or(|[outer @ .., _]| outer.iter().all(|axis| [axis.input, axis.output, axis.taps] == [1; 3]));
     if let (Some(narrow), View::F32(weights), true) = (Narrow::of(layer, operands.batch), operands.weights, one_axis) {
         return narrow::grad_input(team, narrow, (weights, operands.grad_output), grad_input);
     }

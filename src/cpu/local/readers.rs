@@ -33,7 +33,6 @@ impl Readers {
         readers.clear();
         let filters = layer.filters() as usize;
         let group_filters = layer.group_filters() as usize;
-        let [a, b, c] = layer.axes();
         match self {
             Self::Listed(index) => {
                 let range = index.inverse_starts[position] as usize..index.inverse_starts[position + 1] as usize;
@@ -43,6 +42,7 @@ impl Readers {
                 }));
             }
             Self::OfAxes => {
+                let Some([a, b, c]) = layer.axes() else { return };
                 let position = position as u32;
                 let (i_a, rest) = (position / (b.input * c.input), position % (b.input * c.input));
                 let (i_b, i_c) = (rest / c.input, rest % c.input);

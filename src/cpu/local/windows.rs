@@ -1,6 +1,6 @@
 //! What each cell reads, as runs: inputs that lie side by side and whose rows of weights do, too.
 
-use crate::geometry::{AxisTaps, Geometry, Pattern};
+use crate::geometry::{AxisTaps, Connectivity, Geometry, Pattern};
 
 /// Inputs side by side, with the rows of weights that they meet. Offsets are those of a sample in channels_last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,6 @@ impl Inner {
             &Self::Even { step, length } => {
                 return Some(Even { locations: (0, axis.output as usize), input: 0, step, length });
             }
-            Self::Listed { .. } if layer.pattern().is_some() => return None,
             Self::Listed { starts, runs } => (starts, runs),
         };
         let length = axis.taps * layer.group_channels();
@@ -81,15 +80,18 @@ impl Inner {
 
 impl Windows {
     pub(in crate::cpu) fn new(layer: &Geometry) -> Self {
-        let [a, b, c] = layer.axes();
-        let inner = match layer.pattern() {
-            Some(pattern) => of_pattern(pattern),
-            None => of_axis(c, layer),
+        let (groups, row) = (layer.groups() as usize, layer.group_channels() as usize);
+        let [a, b, c] = match layer.connectivity() {
+            Connectivity::Windows(axes) => axes,
+            Connectivity::Pattern(pattern) => {
+                let (outer, inner) = (vec![vec![[0, 0]]], of_pattern(pattern));
+                return Self { outer, inner, even: None, width: pattern.rows() as usize, groups, group_channels: row };
+            }
         };
+        let inner = of_axis(c, layer);
         let even = inner.even(c, layer);
         let channels = layer.channels() as usize;
         // The rows of a tap of each axis.
-        let row = layer.group_channels() as usize;
         let (row_a, row_b) = (row * (b.taps * c.taps) as usize, row * c.taps as usize);
         let (step_a, step_b) = (channels * (b.input * c.input) as usize, channels * c.input as usize);
         let taps = |axis: &AxisTaps, o: u32| {
@@ -102,7 +104,7 @@ impl Windows {
             pairs.map(|(a, b)| [a.0 * step_a + b.0 * step_b, a.1 * row_a + b.1 * row_b]).collect()
         });
         let outer = outer.collect();
-        Self { outer, inner, even, width: c.output as usize, groups: layer.groups() as usize, group_channels: row }
+        Self { outer, inner, even, width: c.output as usize, groups, group_channels: row }
     }
 
     /// The inner axis's locations that read one run of all taps each, evenly apart, where those are most of them.

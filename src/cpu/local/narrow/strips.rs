@@ -31,12 +31,12 @@ impl<'a> Narrow<'a> {
     /// What computes a layer of one filter, where its windows lie evenly but for a few.
     pub(in crate::cpu::local) fn of(layer: &'a Layer, batch: usize) -> Option<Self> {
         let even = layer.windows.even().filter(|_| layer.geometry.filters() == 1)?;
-        let others = layer.geometry.axes()[2].output as usize - (even.locations.1 - even.locations.0);
+        let others = layer.geometry.line() as usize - (even.locations.1 - even.locations.0);
         (others <= UNEVEN).then_some(Self { layer, even, batch })
     }
 
     fn width(&self) -> usize {
-        self.layer.geometry.axes()[2].output as usize
+        self.layer.geometry.line() as usize
     }
 
     /// Locations of a strip.

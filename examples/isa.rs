@@ -112,7 +112,7 @@ impl Compiler {
     fn compile(&self, wgsl: &str, listing: bool) -> Compiled {
         let module = naga::front::wgsl::parse_str(wgsl).expect("WGSL");
         let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).expect("valid");
-        // As wgpu writes it where the driver has robust buffers: src/kernels/pipelines.rs.
+        // As wgpu writes it where the driver has robust buffers: src/gpu/pipelines.rs.
         let options = spv::Options {
             lang_version: (1, 5),
             flags: spv::WriterFlags::empty(),

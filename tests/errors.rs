@@ -1,4 +1,4 @@
-//! Typed errors with the numbers in them: every condition under which Keras refuses the layer (keras-semantics §2.9;
+//! Typed errors with the numbers in them: every condition under which Keras refuses the layer (docs/keras-semantics.md §9;
 //! what concerns its files is tested with them), sizes that overflow, operands that don't fit.
 
 use crate::common::{GPU, Operands, chunks, context, profile};

@@ -1,4 +1,4 @@
-//! The names that Keras 1 gave to what Keras 2 has under others (keras-semantics §2.11).
+//! The names that Keras 1 gave to what Keras 2 has under others (docs/keras-semantics.md §11).
 
 use crate::json::{self, Object};
 use serde_json::{Value, json};

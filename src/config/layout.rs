@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// The kernel layouts of Keras's three implementations (keras-semantics §2.4).
+/// The kernel layouts of Keras's three implementations (docs/keras-semantics.md §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KerasLayout {
     /// `(P, K, F)`, the window in data order. Only for padding `valid`, as in Keras.

@@ -209,7 +209,7 @@ mod tests {
         Ok(())
     }
 
-    /// The orders of implementation 3 that keras-semantics §2.4 lists, as (output unit, input unit).
+    /// The orders of implementation 3 that docs/keras-semantics.md §4 lists, as (output unit, input unit).
     #[test]
     fn sparse_order_is_lexicographic() -> Result<()> {
         let last = Geometry::new(&Config::new(2, [2]), &[4, 1])?;

@@ -47,7 +47,7 @@ impl Geometry {
     /// the tap tables. Host work is proportional to the sizes of the axes, not to the number of weights.
     ///
     /// # Errors
-    /// Every condition under which Keras refuses to build the layer (keras-semantics §2.9), and sizes beyond 32-bit
+    /// Every condition under which Keras refuses to build the layer (docs/keras-semantics.md §9), and sizes beyond 32-bit
     /// indices within one sample, one window or one location.
     pub fn new(config: &Config, input_shape: &[usize]) -> Result<Self> {
         config.check()?;

@@ -151,7 +151,7 @@ mod tests {
             .collect()
     }
 
-    /// The table of keras-semantics §2.3, observed on Keras 2.15 and TensorFlow.
+    /// The table of docs/keras-semantics.md §3, observed on Keras 2.15 and TensorFlow.
     #[test]
     fn windows_equal_keras_and_tensorflow() {
         type Windows = &'static [(u32, u32)];

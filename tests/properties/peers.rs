@@ -17,7 +17,7 @@ fn exactly(layer: &Geometry, input: &[f32], weights: &[f32], bias: &[f32], expec
     }
 }
 
-/// Cases of Flax and the SNN toolbox (peers.md C2, C3, C13), with the values they state.
+/// Cases of Flax and the SNN toolbox (docs/peers.md §1, §3), with the values they state.
 #[test]
 fn peers_values() {
     let ones = geometry(&Config::new(4, [3]), &[8, 2]);
@@ -40,7 +40,7 @@ fn peers_values() {
     exactly(&snn, &x, &kernel, &[], &[161.0, 182.0, 554.0, 588.0]);
 }
 
-/// Theano's TestUnsharedConv (peers.md C6): borders `valid` and `full`, strides, groups; `full` pads by the kernel less
+/// Theano's TestUnsharedConv (docs/peers.md §2): borders `valid` and `full`, strides, groups; `full` pads by the kernel less
 /// one on either side.
 #[test]
 fn theano_s_shapes() {

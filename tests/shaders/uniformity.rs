@@ -260,7 +260,7 @@ fn calls(block: &Block) -> Vec<Handle<Function>> {
     found
 }
 
-/// The cases on which Tint's verdicts are known (webgpu-notes §2.12), and some of this lint's own rules.
+/// The cases on which Tint's verdicts are known (docs/webgpu-notes.md §3), and some of this lint's own rules.
 #[cfg(test)]
 mod tests {
     use super::violations;

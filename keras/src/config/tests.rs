@@ -37,7 +37,7 @@ fn defaults_are_those_of_keras() -> Result<()> {
     Ok(())
 }
 
-/// The construct and build errors of keras-semantics §2.9 that a config can cause.
+/// The construct and build errors of docs/keras-semantics.md §9 that a config can cause.
 #[test]
 fn what_keras_refuses_is_refused() {
     let unknown = |argument: &str, changes: Value| match read(changes.clone()) {

@@ -166,7 +166,7 @@ impl LocallyConnected {
     }
 
     /// Uploads the bias in Keras's order: element `i` is added to element `i` of each output sample in either data
-    /// format (keras-semantics §2.5), or to filter `i` when it is shared.
+    /// format (docs/keras-semantics.md §5), or to filter `i` when it is shared.
     ///
     /// # Errors
     /// [`Error::Length`]; [`Error::Missing`] for a layer without bias.

@@ -1,5 +1,5 @@
 //! What the host does: planning, building layers, converting weights; and beside it what the device does of a layer's
-//! making. `cargo bench --features headless`; the times of passes are `locally bench`'s.
+//! making. `cargo bench --features headless --bench host`; the times of passes are those of passes.rs.
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use locally_connected::geometry::{KerasLayout, SparseIndex};

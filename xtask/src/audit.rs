@@ -1,22 +1,43 @@
 //! `cargo xtask audit`: what takes too long for every change; run before an issue that touches it ends.
 
+use crate::installed::{CARGO_DENY, TYPOS};
 use crate::sh::{self, Result};
-use crate::test::step;
-use crate::{gpu_record, setup};
+use crate::steps::Steps;
+use crate::{gpu_record, package, setup};
 
-pub(crate) fn audit() -> Result {
-    step("setup", setup::setup)?;
+/// `only` names steps, by their beginnings; without any, all are run.
+pub(crate) fn audit(only: &[&str]) -> Result {
+    let mut steps = Steps::only(only);
+    steps.step("setup", setup::setup)?;
+    steps.step("typos", || sh::run(TYPOS.command()?.args(["--format", "brief"])))?;
+    steps.step("deny", deny)?;
     // `test` compiles all features together, and the sets without wgpu.
     for features in ["cpu", "gpu", "gpu,serde", "headless", "cpu,headless"] {
-        step(&format!("library with {features}"), || {
+        steps.step(&format!("library with {features}"), || {
             let mut check = sh::cargo();
             check.args(["clippy", "--package", "locally-connected", "--lib", "--no-default-features", "--features"]);
             sh::run(check.arg(features).args(["--", "-D", "warnings"]))
         })?;
     }
-    step("address sanitizer", address_sanitizer)?;
+    steps.step("package", package::package)?;
+    steps.step("benches", benches)?;
+    steps.step("address sanitizer", address_sanitizer)?;
     // Every part runs and is read, most of them cut short: what is rehearsed is that nothing is in the way of a record.
-    step("gpu-record", gpu_record::rehearse)
+    steps.step("gpu-record", gpu_record::rehearse)?;
+    steps.end()
+}
+
+/// Licences, sources and versions of what we depend on: deny.toml.
+fn deny() -> Result {
+    println!("deny: advisories are left out, their database is fetched; `cargo deny check advisories` asks it");
+    sh::run(CARGO_DENY.command()?.args(["--workspace", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
+}
+
+/// Every benchmark once, to see that it runs; its figures are for `cargo bench`.
+fn benches() -> Result {
+    let mut test = sh::cargo();
+    test.args(["test", "--workspace", "--all-features", "--bench", "*"]);
+    sh::run(&mut test)
 }
 
 /// The CPU executor's tests with every access to memory checked: it has the library's `unsafe` code but one line.

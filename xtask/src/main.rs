@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `setup` | makes sure that there is a Vulkan adapter (Linux; Metal and DX12 come with the system) |
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
-//! | `test`  | everything a change must pass: format, lints, docs, tests, `wasm`, `tint`, `page`, on Linux `isa` |
-//! | `audit` | what takes longer: features of their own, a rehearsal of `gpu-record` |
+//! | `check` | what to run after every few lines: format, lints, unit tests |
+//! | `test`  | everything a change must pass: format, lints, docs, tests, examples, `wasm`, `tint`, `page`, on Linux `isa` |
+//! | `audit` | what takes longer: spelling, licences, features of their own, packages, benches, a rehearsal of `gpu-record` |
 //! | `wasm`  | builds the libraries for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
 //! | `page`  | runs plans written as JSON in a page of headless Chromium and compares with this crate's executor |
@@ -20,7 +21,9 @@
 //! What each needs beyond Rust and a C linker:
 //!
 //! * `setup`: a Vulkan loader and driver; Mesa's lavapipe (`mesa-vulkan-drivers`) when there is no GPU.
-//! * `test`: the rustfmt and clippy components. Words after `test` go to `cargo test`: `cargo xtask test --release`.
+//! * `check`, `test`: the rustfmt and clippy components. Words after `test` go to `cargo test`: `cargo xtask test --release`.
+//! * `audit`: what `test` needs, and `typos` and `cargo-deny`, which go into `target/tools`: the former by pip where there is
+//!   one, else both by `cargo install`, which takes minutes once. Words after `audit` name steps: `cargo xtask audit deny`.
 //! * `wasm`: the target from rustup; where rustup is absent or cannot add it, Debian's `rustc-web`, which builds the
 //!   standard library from source, in a target directory of its own.
 //! * `tint`: Chromium or Chrome (`$CHROMIUM` names one), Node.js and npm. `cargo xtask tint DIR` checks the
@@ -33,14 +36,19 @@
 mod apt;
 mod audit;
 mod browser;
+mod check;
 mod demo;
+mod examples;
 mod features;
 mod gpu_record;
+mod installed;
 mod isa;
 mod net;
+mod package;
 mod page;
 mod setup;
 mod sh;
+mod steps;
 mod test;
 mod tint;
 mod wasm;
@@ -52,8 +60,10 @@ Usage: cargo xtask <command>
 
   setup         make sure of a Vulkan adapter (installs a software one on Debian and Ubuntu)
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
-  test [ARG…]   format, lints, docs, tests, wasm, tint, page; ARGs go to `cargo test` (--release, a name, …)
-  audit         what takes too long for `test`: sets of features, a rehearsal of gpu-record
+  check         format, lints, unit tests: what to run after every few lines, under a minute
+  test [ARG…]   format, lints, docs, tests, examples, wasm, tint, page; ARGs go to `cargo test` (--release, a name, …)
+  audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, packages, benches, address
+                sanitizer, a rehearsal of gpu-record; STEPs are those alone (by the beginning of their names)
   wasm          build the libraries for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
   gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
@@ -71,7 +81,8 @@ fn main() -> ExitCode {
         ["setup"] => setup::setup(),
         ["demo"] => demo::demo(),
         ["test", rest @ ..] => test::test(rest),
-        ["audit"] => audit::audit(),
+        ["check"] => check::check(),
+        ["audit", only @ ..] => audit::audit(only),
         ["wasm"] => wasm::wasm(),
         ["tint"] => tint::tint(None),
         ["tint", dir] => tint::tint(Some(dir)),

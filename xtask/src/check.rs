@@ -1,0 +1,39 @@
+//! `cargo xtask check`: what to run after every few lines. It takes under a minute where little has changed.
+
+use crate::sh::{self, Result};
+use crate::steps::Steps;
+use std::process::Command;
+
+pub(crate) fn check() -> Result {
+    let mut steps = Steps::all();
+    steps.step("format", format)?;
+    steps.step("lints", lints)?;
+    // Those beside the code, of all crates: they need no adapter.
+    steps.step("unit tests", || {
+        sh::run(sh::cargo().args(["test", "--quiet", "--workspace", "--all-features", "--lib", "--bins"]))
+    })?;
+    steps.end()
+}
+
+pub(crate) fn format() -> Result {
+    component("fmt", "rustfmt")?;
+    sh::run(sh::cargo().args(["fmt", "--all", "--check"]))
+}
+
+pub(crate) fn lints() -> Result {
+    component("clippy", "clippy")?;
+    let deny = ["--", "-D", "warnings"];
+    sh::run(sh::cargo().args(["clippy", "--workspace", "--all-targets", "--all-features"]).args(deny))
+}
+
+/// `cargo fmt` and `cargo clippy` are components that a minimal toolchain lacks.
+fn component(subcommand: &str, component: &str) -> Result {
+    if sh::capture(sh::cargo().args([subcommand, "--version"])).is_some() {
+        return Ok(());
+    }
+    if sh::find(&["rustup"]).is_none() {
+        return Err(format!("`cargo {subcommand}` is missing: install {component} from where your Rust came"));
+    }
+    println!("`cargo {subcommand}` is missing: adding it with `rustup component add {component}`");
+    sh::run_quiet(Command::new("rustup").args(["component", "add", component]))
+}

@@ -1,4 +1,4 @@
-// node page.mjs FILE: runs the plans of FILE, which examples/written_plans.rs writes, by web/run_plan.js in headless
+// node page.mjs FILE: runs the plans of FILE, which xtask/tools/src/written_plans.rs writes, by web/run_plan.js in headless
 // Chromium, and compares with the results in FILE.
 //
 // $CHROMIUM is the browser. Exit status 1 if a result differs by more than TOLERANCE of the largest value, if a plan that

@@ -30,7 +30,14 @@ pub(crate) fn audit(only: &[&str]) -> Result {
 /// Licences, sources and versions of what we depend on: deny.toml.
 fn deny() -> Result {
     println!("deny: advisories are left out, their database is fetched; `cargo deny check advisories` asks it");
-    sh::run(CARGO_DENY.command()?.args(["--workspace", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
+    sh::run(CARGO_DENY.command()?.args([
+        "--workspace",
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
 
 /// Every benchmark once, to see that it runs; its figures are for `cargo bench`.

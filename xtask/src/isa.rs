@@ -6,7 +6,7 @@ use crate::{apt, setup};
 /// A family that both old and new Mesas know by this name.
 const FAMILY: &str = "navi21";
 
-/// `args` go to `examples/isa.rs`: names of variants, `--listing`.
+/// `args` go to `xtask/tools/src/isa.rs`: names of variants, `--listing`.
 pub(crate) fn isa(args: &[&str]) -> Result {
     if !cfg!(target_os = "linux") {
         return Err("RADV, whose compiler this asks, is there on Linux only".into());
@@ -18,7 +18,7 @@ pub(crate) fn isa(args: &[&str]) -> Result {
             setup::driver("radeon").ok_or("no RADV found, even after installing mesa-vulkan-drivers")?
         }
     };
-    let mut command = sh::example("isa")?;
+    let mut command = sh::tool("isa")?;
     command.args(args).env("VK_DRIVER_FILES", &driver).env("VK_ICD_FILENAMES", &driver);
     // The name of this variable changed with Mesa's versions. Numbers are of what is compiled now, not cached.
     command.env("RADV_FORCE_FAMILY", FAMILY).env("AMD_FORCE_FAMILY", FAMILY).env("MESA_SHADER_CACHE_DISABLE", "true");

@@ -52,13 +52,22 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// An example of the library's, built.
+/// An example of one of our crates, built.
 pub(crate) fn example(name: &str) -> Result<Command> {
+    build("--example", name, "debug/examples")
+}
+
+/// A program of `xtask/tools`, built: what needs the library, which this program would otherwise be compiled with.
+pub(crate) fn tool(name: &str) -> Result<Command> {
+    build("--bin", name, "debug")
+}
+
+fn build(kind: &str, name: &str, folder: &str) -> Result<Command> {
     // The whole workspace's features, so that `cargo xtask test` compiles the dependencies once, not twice.
-    let example = ["--workspace", "--all-features", "--example", name];
-    run(cargo().arg("build").args(example).env_remove("CARGO_BUILD_TARGET"))?;
+    let wanted = ["--workspace", "--all-features", kind, name];
+    run(cargo().arg("build").args(wanted).env_remove("CARGO_BUILD_TARGET"))?;
     let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    Ok(command(target_dir().join("debug/examples").join(program)))
+    Ok(command(target_dir().join(folder).join(program)))
 }
 
 /// A command in the repository's root.

@@ -4,7 +4,7 @@ use crate::browser;
 use crate::sh::{self, Result};
 use std::path::PathBuf;
 
-/// Compiles the variants in `dir/variants.json`; without `dir`, those that `examples/shader_variants.rs` lists.
+/// Compiles the variants in `dir/variants.json`; without `dir`, those that `xtask/tools/src/shader_variants.rs` lists.
 pub(crate) fn tint(dir: Option<&str>) -> Result {
     let mut check = browser::script("tint.mjs")?;
     let dir = match dir {
@@ -21,6 +21,6 @@ fn variants() -> Result<PathBuf> {
         std::fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     }
     std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    sh::run(sh::example("shader_variants")?.arg(&dir))?;
+    sh::run(sh::tool("shader_variants")?.arg(&dir))?;
     Ok(dir)
 }

@@ -1,5 +1,5 @@
-//! Writes plans as JSON with what they are given and what they compute: `cargo run --example written_plans -- FILE`, with
-//! the features `headless` and `serde`. `cargo xtask page` runs them in a browser and compares.
+//! Writes plans as JSON with what they are given and what they compute: `written_plans FILE`.
+//! `cargo xtask page` runs them in a browser and compares.
 //!
 //! Three layers, one for each implementation, forward and backward, planned for a browser's default limits. The results
 //! are those of this crate's own executor, of the very same plans, on lavapipe where there is one.

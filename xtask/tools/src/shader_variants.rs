@@ -1,5 +1,5 @@
 //! Writes the WGSL of every shader variant that the planner can ask for into a folder, with a list for browsers:
-//! `cargo run --example shader_variants -- DIR`. Of each kernel the shortest and the longest text are to become
+//! `shader_variants DIR`, for `cargo xtask tint`. Of each kernel the shortest and the longest text are to become
 //! pipelines too, which takes a software driver up to a second each.
 
 use locally_connected::kernels::{Variant, variants};

@@ -54,20 +54,25 @@ pub(crate) fn cargo() -> Command {
 
 /// An example of one of our crates, built.
 pub(crate) fn example(name: &str) -> Result<Command> {
-    build("--example", name, "debug/examples")
+    build(&["--example", name])?;
+    Ok(command(program("debug/examples", name)))
 }
 
 /// A program of `xtask/tools`, built: what needs the library, which this program would otherwise be compiled with.
 pub(crate) fn tool(name: &str) -> Result<Command> {
-    build("--bin", name, "debug")
+    // With an example beside it cargo counts the features that tests want, too: else naga and wgpu are compiled anew.
+    build(&["--bin", name, "--example", "forward"])?;
+    Ok(command(program("debug", name)))
 }
 
-fn build(kind: &str, name: &str, folder: &str) -> Result<Command> {
-    // The whole workspace's features, so that `cargo xtask test` compiles the dependencies once, not twice.
-    let wanted = ["--workspace", "--all-features", kind, name];
-    run(cargo().arg("build").args(wanted).env_remove("CARGO_BUILD_TARGET"))?;
-    let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    Ok(command(target_dir().join(folder).join(program)))
+/// With the whole workspace's features, so that `cargo xtask test` compiles the dependencies once, not twice.
+fn build(targets: &[&str]) -> Result {
+    let workspace = ["build", "--workspace", "--all-features"];
+    run(cargo().args(workspace).args(targets).env_remove("CARGO_BUILD_TARGET"))
+}
+
+fn program(folder: &str, name: &str) -> PathBuf {
+    target_dir().join(folder).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// A command in the repository's root.

@@ -56,7 +56,7 @@ async fn bind(gpu: &Gpu, layer: &LocallyConnected) -> Result<[Bound; 2]> {
     let (geometry, batch) = (layer.geometry(), u64::from(BATCH));
     let [x, dx] = [(); 2].map(|()| buffer(batch * geometry.inputs()));
     let [y, dy] = [(); 2].map(|()| buffer(batch * geometry.outputs()));
-    let (dw, db) = (layer.create_kernel_gradient().await?, buffer(geometry.biases()));
+    let (dw, db) = (layer.create_weights_gradient().await?, buffer(geometry.biases()));
     let forward = Forward { batch: BATCH, input: &x, output: &y, pre_activation: None };
     let backward = Backward {
         batch: BATCH,
@@ -65,7 +65,7 @@ async fn bind(gpu: &Gpu, layer: &LocallyConnected) -> Result<[Bound; 2]> {
         pre_activation: None,
         grad_output: &dy,
         grad_input: Some(&dx),
-        grad_kernel: Some(&dw),
+        grad_weights: Some(&dw),
         grad_bias: Some(&db),
     };
     Ok([layer.bind_forward(forward).await?, layer.bind_backward(backward).await?])

@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     }
     let mut weights = Weights::new();
     // Canonical order: location, tap and channel, filter.
-    weights.insert(layer_names::KERNEL, vec![0.25; layer.weights() as usize]);
+    weights.insert(layer_names::WEIGHTS, vec![0.25; layer.weights() as usize]);
     weights.insert(layer_names::BIAS, vec![-1.0; layer.biases() as usize]);
 
     let executor = Executor::new(Threads::current_pool());

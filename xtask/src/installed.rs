@@ -1,7 +1,7 @@
 //! Programs of others that checks run, at the versions named here, in `target/tools`: nothing of the system's is changed.
 
 use crate::sh::{self, Result};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 pub(crate) struct Program {
@@ -26,15 +26,15 @@ impl Program {
         let program = folder.join("bin").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
         if !program.is_file() {
             println!("{name}: installing version {version} in {}", folder.display());
-            if !(self.wheel && self.from_wheel(&folder) && program.is_file()) {
-                self.from_source(&folder, &tools.join("build"))?;
+            if !(self.wheel && self.install_wheel(&folder) && program.is_file()) {
+                self.build_from_source(&folder, &tools.join("build"))?;
             }
         }
         Ok(sh::command(program))
     }
 
     /// Whether pip is there and gave it.
-    fn from_wheel(&self, folder: &PathBuf) -> bool {
+    fn install_wheel(&self, folder: &Path) -> bool {
         sh::find(&["python3", "python"]).is_some_and(|python| {
             let mut pip = Command::new(python);
             pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
@@ -43,7 +43,7 @@ impl Program {
         })
     }
 
-    fn from_source(&self, folder: &PathBuf, build: &PathBuf) -> Result {
+    fn build_from_source(&self, folder: &Path, build: &Path) -> Result {
         let mut install = sh::cargo();
         install.args(["install", "--locked", self.crate_name, "--version", self.version, "--root"]).arg(folder);
         sh::run(install.arg("--target-dir").arg(build))?;

@@ -25,6 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   sum = join_all(sum, lane, false);
   for (var i = lane; i < params.row; i += THREADS) {
     let below = z[source + i] - largest;
-    y[to + i] = select(exp(below) / sum, below - log(sum), LOGARITHM == 1u);
+    let power = exp(below);
+    // Beside +infinity, whose place becomes NaN and the sum with it, finite values have none of it.
+    y[to + i] = select(select(power / sum, 0.0, power == 0.0), below - log(sum), LOGARITHM == 1u);
   }
 }

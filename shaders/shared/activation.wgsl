@@ -26,6 +26,18 @@ fn activation_code() -> u32 {
 
 const SELU_SCALE = 1.05070098;
 const SELU_ALPHA = 1.67326324;
+// The outputs of selu above which e^z is 1 in 32 bits, in which Keras computes e^z - 1: -SCALE * ALPHA / 2^25.
+const SELU_ZERO = -5.2394489e-8;
+
+// By its bits: compilers may take it that no number is NaN, and fold comparisons.
+fn is_nan(z: f32) -> bool {
+  return (bitcast<u32>(z) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// A value that is not negative, with the sign of another: sign() would make 0 of -0.
+fn with_sign(value: f32, signed: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(value) | (bitcast<u32>(signed) & 0x80000000u));
+}
 
 // exp(z) - 1 without cancellation near 0.
 fn expm1(z: f32) -> f32 {
@@ -55,7 +67,7 @@ fn softplus(z: f32) -> f32 {
 // Drivers' tanh overflows for large arguments; this one saturates.
 fn tanh_stable(z: f32) -> f32 {
   let e = expm1(-2.0 * abs(z));
-  return sign(z) * (-e / (2.0 + e));
+  return with_sign(-e / (2.0 + e), z);
 }
 
 // erf by its Maclaurin series below 2 and the continued fraction of erfc above it.
@@ -69,18 +81,28 @@ fn erf(z: f32) -> f32 {
       term *= -s / f32(i);
       sum += term / f32(2u * i + 1u);
     }
-    return sign(z) * 1.1283792 * sum;
+    return with_sign(1.1283792 * sum, z);
   }
   var fraction = a;
   for (var i = 16u; i > 0u; i--) {
     fraction = a + 0.5 * f32(i) / fraction;
   }
-  return sign(z) * (1.0 - 0.5641896 * exp(-s) / fraction);
+  return with_sign(1.0 - 0.5641896 * exp(-s) / fraction, z);
 }
 
+// Keras's relu: the lesser of z and b where z > c, else a * (z - c). Where a is 0, what is below c is 0, or under a threshold z * 0:
+// a zero with its sign, and NaN of -infinity. A threshold is a c of other bits than 0, -0 among them.
 fn relu_four(z: vec4<f32>) -> vec4<f32> {
-  let low = select(params.activation_a * (z - params.activation_c), z, z > vec4(params.activation_c));
-  return select(low, vec4(params.activation_b), z >= vec4(params.activation_b));
+  let c = params.activation_c;
+  let bits = bitcast<vec4<u32>>(z);
+  let under_threshold = bitcast<u32>(c) != 0u;
+  let zero = bitcast<vec4<f32>>(bits & vec4(select(0u, 0x80000000u, under_threshold)));
+  let low = select(params.activation_a * (z - c), zero, vec4(params.activation_a == 0.0));
+  let y = select(min(z, vec4(params.activation_b)), low, z <= vec4(c));
+  // -infinity is 0xff800000, and more is NaN.
+  let least_nan = select(0xff800001u, 0xff800000u, under_threshold);
+  let nan = (bits >= vec4(least_nan)) | ((bits & vec4(0x7fffffffu)) > vec4(0x7f800000u));
+  return select(y, bitcast<vec4<f32>>(bits | vec4(0x00400000u)), nan);
 }
 
 // Whether it is one of the two that most layers have. Where ACTIVATION is ANY, a kernel with many results in registers
@@ -100,10 +122,14 @@ fn activate_cheap(z: f32) -> f32 {
 }
 
 fn activate(z: f32) -> f32 {
+  return select(activate_number(z), z, is_nan(z));
+}
+
+fn activate_number(z: f32) -> f32 {
   switch (activation_code()) {
     case RELU: { return relu_four(vec4(z)).x; }
-    case ELU: { return select(params.activation_a * expm1(min(z, 0.0)), z, z > 0.0); }
-    case SELU: { return SELU_SCALE * select(SELU_ALPHA * expm1(min(z, 0.0)), z, z > 0.0); }
+    case ELU: { return select(params.activation_a * expm1(z), z, z > 0.0); }
+    case SELU: { return SELU_SCALE * select(SELU_ALPHA * expm1(z), z, z > 0.0); }
     case SOFTPLUS: { return softplus(z); }
     case SOFTSIGN: { return z / (abs(z) + 1.0); }
     case TANH: { return tanh_stable(z); }

@@ -3,11 +3,10 @@
 
 fn derivative_from_output(y: f32) -> f32 {
   switch (activation_code()) {
-    case RELU: { return select(0.0, 1.0, y > 0.0); }
-    case ELU: { return select(y + params.activation_a, 1.0, y > 0.0); }
-    case SELU: { return select(y + SELU_SCALE * SELU_ALPHA, SELU_SCALE, y > 0.0); }
+    case RELU: { return select(0.0, 1.0, y > 0.0 && !is_nan(y)); }
+    case ELU: { return select(select(y + params.activation_a, 1.0, y > 0.0), params.activation_a, is_nan(y)); }
+    case SELU: { return select(SELU_SCALE, y + SELU_SCALE * SELU_ALPHA, y <= SELU_ZERO && !is_nan(y)); }
     case SOFTPLUS: { return -expm1(-y); }
-    case SOFTSIGN: { let r = 1.0 - abs(y); return r * r; }
     case TANH: { return 1.0 - y * y; }
     case SIGMOID: { return y * (1.0 - y); }
     case EXPONENTIAL: { return y; }
@@ -15,16 +14,32 @@ fn derivative_from_output(y: f32) -> f32 {
   }
 }
 
+// 1 above the threshold and 0 above the bound, the slope below the threshold. At the threshold the slope is that of the leaky form,
+// which has neither bound nor threshold, else 0. At the bound it is 1, but for TensorFlow's relu6.
+fn relu_slope(z: f32) -> f32 {
+  let b = params.activation_b;
+  let c = params.activation_c;
+  let bounded = bitcast<u32>(b) != 0x7f800000u;
+  let leaky = !bounded && bitcast<u32>(c) == 0u;
+  let six = b == 6.0 && c == 0.0;
+  let clipped = bounded && (z > b || six && z == b);
+  let below = select(0.0, params.activation_a, leaky || z < c && !is_nan(z));
+  return select(below, select(1.0, 0.0, clipped), z > c && !is_nan(z));
+}
+
 fn derivative_from_pre_activation(z: f32) -> f32 {
   switch (activation_code()) {
     case RELU: {
-      if (z >= params.activation_b) { return 0.0; }
-      return select(params.activation_a, 1.0, z > params.activation_c);
+      return relu_slope(z);
     }
-    case ELU: { return select(params.activation_a * exp(min(z, 0.0)), 1.0, z > 0.0); }
+    case ELU: {
+      let below = select(params.activation_a * exp(min(z, 0.0)), params.activation_a, is_nan(z));
+      return select(below, 1.0, z > 0.0 && !is_nan(z));
+    }
+    case SOFTSIGN: { let r = 1.0 + abs(z); return 1.0 / (r * r); }
     case HARD_SIGMOID: {
       let r = 0.2 * z + 0.5;
-      return select(0.0, 0.2, r >= 0.0 && r <= 1.0);
+      return select(0.0, 0.2, r >= 0.0 && r <= 1.0 && !is_nan(z));
     }
     case SWISH: { let s = sigmoid(z); return s * (1.0 + z * (1.0 - s)); }
     case GELU: { return 0.5 * (1.0 + erf(z * 0.70710678)) + z * 0.39894228 * exp(-0.5 * z * z); }

@@ -3,6 +3,13 @@
 use crate::{Error, Result};
 
 /// A Keras 2.15 activation, applied to the output after the bias.
+///
+/// Values and derivatives are Keras's at every number, infinities and NaN among them, as `tests/activations.rs` compares them:
+/// NaN is passed on, and where Keras makes NaN of an infinity (`swish`, `gelu` and `mish` of −∞, `softsign` of either, what
+/// is multiplied by 0 under a threshold), so does this. Zeroes have Keras's signs where Keras's own don't depend on whether
+/// a value lies in one of its vectors or behind the last of them (for relu of −0 they do). Numbers below 2⁻¹²⁶ may be taken for 0, as
+/// Keras does. WGSL promises neither infinities nor NaN: kernels test for NaN by its bits and multiply nothing by 0 that may be
+/// infinite where the result counts, so that they hold wherever the hardware has them, as lavapipe does.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -11,8 +18,10 @@ pub enum Activation {
     /// `z`.
     #[default]
     Linear,
-    /// Keras's `relu` and its `ReLU` and `LeakyReLU` layers: `max_value` for `z ≥ max_value`, `z` for
-    /// `threshold < z`, else `negative_slope · (z − threshold)`. The gradient at 0 of the plain form is 0.
+    /// Keras's `relu` and its `ReLU` and `LeakyReLU` layers: the lesser of `z` and `max_value` for `z > threshold`, else
+    /// `negative_slope · (z − threshold)`, whatever `max_value`. The gradient is 0 at 0 and at any threshold, but
+    /// `negative_slope` at 0 of the leaky form (neither threshold nor `max_value`); it is 1 at `max_value`, but 0 where
+    /// that is 6 without a threshold, for which Keras has another function. It is `negative_slope` of NaN in the leaky form, else 0.
     Relu {
         /// Slope below the threshold.
         negative_slope: f32,
@@ -21,12 +30,18 @@ pub enum Activation {
         /// Where the linear part begins.
         threshold: f32,
     },
-    /// `z` for `z > 0`, else `alpha · (e^z − 1)`.
+    /// Keras's `ThresholdedReLU` layer: `z · (z > theta)`. It differs from a relu with that threshold for a `theta` of 0 alone,
+    /// where it makes −0 of negative numbers and NaN of −∞.
+    ThresholdedRelu {
+        /// What is not above it becomes 0.
+        theta: f32,
+    },
+    /// `z` for `z > 0`, else `alpha · (e^z − 1)`. The derivative at NaN is `alpha`.
     Elu {
         /// The scale of the negative part; Keras's `elu` has 1.
         alpha: f32,
     },
-    /// `1.05070098 · elu(z, 1.67326324)`.
+    /// `1.05070098 · elu(z, 1.67326324)`. The derivative is 1.05070098 for `z > −2⁻²⁵`, where `e^z` is 1 in 32 bits, and at NaN.
     Selu,
     /// `ln(e^z + 1)`.
     Softplus,
@@ -36,7 +51,7 @@ pub enum Activation {
     Tanh,
     /// `1 / (1 + e^−z)`.
     Sigmoid,
-    /// `clip(0.2 z + 0.5, 0, 1)`.
+    /// `clip(0.2 z + 0.5, 0, 1)`. The derivative at the corners is 0.2, at NaN 0.
     HardSigmoid,
     /// `e^z`.
     Exponential,
@@ -98,7 +113,7 @@ impl Activation {
             "relu6" => Self::Relu { negative_slope: 0.0, max_value: Some(6.0), threshold: 0.0 },
             "ReLU" => Self::RELU,
             "LeakyReLU" => Self::Relu { negative_slope: 0.3, max_value: None, threshold: 0.0 },
-            "ThresholdedReLU" => Self::Relu { negative_slope: 0.0, max_value: None, threshold: 1.0 },
+            "ThresholdedReLU" => Self::ThresholdedRelu { theta: 1.0 },
             "ELU" => Self::Elu { alpha: 1.0 },
             "PReLU" => {
                 let what = "activation PReLU".into();
@@ -139,14 +154,17 @@ impl Activation {
             Self::Mish => "mish",
             Self::Softmax => "softmax",
             Self::LogSoftmax => "log_softmax",
-            Self::Relu { .. } | Self::Elu { .. } | Self::Gelu { approximate: true } => return None,
+            Self::Relu { .. } | Self::ThresholdedRelu { .. } | Self::Elu { .. } | Self::Gelu { approximate: true } => {
+                return None;
+            }
         })
     }
 
     /// What the backward pass needs of the forward pass.
     ///
     /// The output suffices where it determines the derivative; `hard_sigmoid` and the clipped, leaky and shifted
-    /// relus are ambiguous at their corners, and swish, gelu and mish are not monotonic.
+    /// relus are ambiguous at their corners, swish, gelu and mish are not monotonic, and softsign makes NaN of infinities,
+    /// at which its derivative is 0.
     #[must_use]
     pub fn saved(&self) -> Saved {
         match *self {
@@ -154,7 +172,6 @@ impl Activation {
             Self::RELU
             | Self::Selu
             | Self::Softplus
-            | Self::Softsign
             | Self::Tanh
             | Self::Sigmoid
             | Self::Exponential
@@ -171,7 +188,13 @@ impl Activation {
         match *self {
             Self::Linear => (codes::LINEAR, [0.0; 3]),
             Self::Relu { negative_slope, max_value, threshold } => {
-                (codes::RELU, [negative_slope, max_value.unwrap_or(f32::MAX), threshold])
+                // −0 would ask for the thresholded form.
+                let threshold = if threshold == 0.0 { 0.0 } else { threshold };
+                (codes::RELU, [negative_slope, max_value.unwrap_or(f32::INFINITY), threshold])
+            }
+            // A threshold of −0 is above the same numbers as one of 0.
+            Self::ThresholdedRelu { theta } => {
+                (codes::RELU, [0.0, f32::INFINITY, if theta == 0.0 { -0.0 } else { theta }])
             }
             Self::Elu { alpha } => (codes::ELU, [alpha, 0.0, 0.0]),
             Self::Selu => (codes::SELU, [0.0; 3]),

@@ -25,20 +25,33 @@ fn gelu_tanh(z: f32) -> f32 {
     ((FRAC_2_SQRT_PI * FRAC_1_SQRT_2) * (z + 0.044_715 * z * z * z)).tanh()
 }
 
-fn relu(z: f32, negative_slope: f32, max_value: Option<f32>, threshold: f32) -> f32 {
-    match max_value {
-        Some(most) if z >= most => most,
-        _ if z > threshold => z,
-        _ => negative_slope * (z - threshold),
-    }
+/// The outputs of selu above which `e^z` is 1 in 32 bits, in which Keras computes `e^z − 1`.
+const SELU_ZERO: f32 = -SELU_SCALE * SELU_ALPHA / (1 << 25) as f32;
+
+/// `z` where it is positive or NaN; `f32::max` would be 0 of that.
+fn positive(z: f32) -> f32 {
+    if z <= 0.0 { 0.0 } else { z }
 }
 
-fn relu_slope(z: f32, negative_slope: f32, max_value: Option<f32>, threshold: f32) -> f32 {
-    match max_value {
-        Some(most) if z >= most => 0.0,
-        _ if z > threshold => 1.0,
-        _ => negative_slope,
-    }
+fn thresholded(z: f32, threshold: f32) -> f32 {
+    z * if z > threshold { 1.0 } else { 0.0 }
+}
+
+/// Keras's relu with a slope, a bound and a threshold, in its own order of operations; without bound and threshold it is leaky
+/// relu instead.
+fn relu(z: f32, negative_slope: f32, max_value: f32, threshold: f32) -> f32 {
+    let above = if threshold == 0.0 { positive(z) } else { thresholded(z, threshold) };
+    let bounded = if above > max_value { max_value } else { above };
+    // A slope of 0 times infinity would be NaN.
+    if negative_slope == 0.0 { bounded } else { bounded - negative_slope * positive(threshold - z) }
+}
+
+fn relu_slope(z: f32, negative_slope: f32, max_value: f32, threshold: f32) -> f32 {
+    // TensorFlow's relu6 isn't its clipping: its slope at 6 is 0.
+    let clipped = z > max_value || max_value == 6.0 && threshold == 0.0 && z == 6.0;
+    let above = if clipped { 0.0 } else { 1.0 };
+    let below = if z < threshold { negative_slope } else { 0.0 };
+    if z > threshold { above } else { below }
 }
 
 #[inline(always)]
@@ -53,12 +66,15 @@ fn map(values: &mut [f32], function: impl Fn(f32) -> f32) {
 pub(super) fn activate(values: &mut [f32], activation: Activation) {
     match activation {
         Activation::Linear | Activation::Softmax | Activation::LogSoftmax => {}
-        Activation::Relu { negative_slope, max_value: None, threshold: 0.0 } => {
+        Activation::RELU => map(values, positive),
+        Activation::Relu { negative_slope, max_value: None, threshold: 0.0 } if negative_slope != 0.0 => {
             map(values, |z| if z > 0.0 { z } else { negative_slope * z });
         }
         Activation::Relu { negative_slope, max_value, threshold } => {
+            let max_value = max_value.unwrap_or(f32::INFINITY);
             map(values, |z| relu(z, negative_slope, max_value, threshold));
         }
+        Activation::ThresholdedRelu { theta } => map(values, |z| thresholded(z, theta)),
         Activation::Elu { alpha } => map(values, |z| if z > 0.0 { z } else { alpha * z.exp_m1() }),
         Activation::Selu => map(values, |z| SELU_SCALE * if z > 0.0 { z } else { SELU_ALPHA * z.exp_m1() }),
         Activation::Softplus => map(values, softplus),
@@ -98,16 +114,20 @@ pub(super) fn times_derivative(grad: &mut [f32], saved: &[f32], activation: Acti
 fn times_derivative_of_output(grad: &mut [f32], outputs: &[f32], activation: Activation) {
     match activation {
         Activation::Relu { .. } => times(grad, outputs, |y| if y > 0.0 { 1.0 } else { 0.0 }),
-        Activation::Elu { alpha } => times(grad, outputs, |y| if y > 0.0 { 1.0 } else { y + alpha }),
+        Activation::Elu { alpha } => times(grad, outputs, |y| {
+            let below = if y.is_nan() { alpha } else { y + alpha };
+            if y > 0.0 { 1.0 } else { below }
+        }),
         Activation::Selu => {
-            times(grad, outputs, |y| if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA });
+            times(grad, outputs, |y| if y <= SELU_ZERO { y + SELU_SCALE * SELU_ALPHA } else { SELU_SCALE });
         }
         Activation::Softplus => times(grad, outputs, |y| -(-y).exp_m1()),
-        Activation::Softsign => times(grad, outputs, |y| (1.0 - y.abs()) * (1.0 - y.abs())),
         Activation::Tanh => times(grad, outputs, |y| 1.0 - y * y),
         Activation::Sigmoid => times(grad, outputs, |y| y * (1.0 - y)),
         Activation::Exponential => times(grad, outputs, |y| y),
         Activation::Linear
+        | Activation::ThresholdedRelu { .. }
+        | Activation::Softsign
         | Activation::HardSigmoid
         | Activation::Swish
         | Activation::Gelu { .. }
@@ -121,10 +141,19 @@ fn times_derivative_of_output(grad: &mut [f32], outputs: &[f32], activation: Act
 #[inline(always)]
 fn times_derivative_at(grad: &mut [f32], values: &[f32], activation: Activation) {
     match activation {
+        Activation::Relu { negative_slope, max_value: None, threshold: 0.0 } => {
+            times(grad, values, |z| if z > 0.0 { 1.0 } else { negative_slope });
+        }
         Activation::Relu { negative_slope, max_value, threshold } => {
+            let max_value = max_value.unwrap_or(f32::INFINITY);
             times(grad, values, |z| relu_slope(z, negative_slope, max_value, threshold));
         }
-        Activation::Elu { alpha } => times(grad, values, |z| if z > 0.0 { 1.0 } else { alpha * z.exp() }),
+        Activation::ThresholdedRelu { theta } => times(grad, values, |z| if z > theta { 1.0 } else { 0.0 }),
+        Activation::Elu { alpha } => times(grad, values, |z| {
+            let below = if z.is_nan() { alpha } else { alpha * z.exp() };
+            if z > 0.0 { 1.0 } else { below }
+        }),
+        Activation::Softsign => times(grad, values, |z| 1.0 / ((1.0 + z.abs()) * (1.0 + z.abs()))),
         Activation::HardSigmoid => {
             times(grad, values, |z| if (0.0..=1.0).contains(&(0.2 * z + 0.5)) { 0.2 } else { 0.0 });
         }
@@ -145,7 +174,6 @@ fn times_derivative_at(grad: &mut [f32], values: &[f32], activation: Activation)
         Activation::Linear
         | Activation::Selu
         | Activation::Softplus
-        | Activation::Softsign
         | Activation::Tanh
         | Activation::Sigmoid
         | Activation::Exponential
@@ -164,7 +192,9 @@ fn largest_and_sum(row: &[f32]) -> (f32, f64) {
 pub(super) fn softmax(row: &[f32], output: &mut [f32]) {
     let (largest, sum) = largest_and_sum(row);
     for (output, z) in output.iter_mut().zip(row) {
-        *output = (f64::from((z - largest).exp()) / sum) as f32;
+        let power = (z - largest).exp();
+        // Beside +∞, whose place becomes NaN and the sum with it, finite values have none of it.
+        *output = if power == 0.0 { 0.0 } else { (f64::from(power) / sum) as f32 };
     }
 }
 

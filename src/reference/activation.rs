@@ -5,6 +5,48 @@ use crate::config::{Activation, Saved};
 const SELU_SCALE: f64 = 1.050_700_98;
 const SELU_ALPHA: f64 = 1.673_263_24;
 
+/// Where `e^z` is 1 in 32 bits, in which Keras computes `e^z − 1`: of greater values it has the derivative of positive ones.
+const ONE_IN_32_BITS: f64 = -1.0 / (1u64 << 25) as f64;
+
+/// What Keras makes of a number that it computes in 32 bits: infinite where that is too large for them.
+fn in_range(value: f64) -> f64 {
+    if value.abs() > f32::MAX.into() { f64::INFINITY.copysign(value) } else { value }
+}
+
+/// Keras's relu with all its arguments, in its own order of operations.
+fn relu(z: f64, negative_slope: f32, max_value: Option<f32>, threshold: f32) -> f64 {
+    let (slope, threshold) = (f64::from(negative_slope), f64::from(threshold));
+    // Not by `max`, which is the other number where one is NaN.
+    let positive = |z: f64| if z <= 0.0 { 0.0 } else { z };
+    if slope != 0.0 && max_value.is_none() && threshold == 0.0 {
+        return if z > 0.0 { z } else { slope * z };
+    }
+    let mut y = if threshold == 0.0 { positive(z) } else { z * f64::from(u8::from(z > threshold)) };
+    if let Some(most) = max_value.map(f64::from)
+        && y > most
+    {
+        y = most;
+    }
+    if slope == 0.0 { y } else { y - slope * positive(threshold - z) }
+}
+
+fn relu_slope(z: f64, negative_slope: f32, max_value: Option<f32>, threshold: f32) -> f64 {
+    let (slope, threshold) = (f64::from(negative_slope), f64::from(threshold));
+    if max_value.is_none() && threshold == 0.0 {
+        return if z > 0.0 { 1.0 } else { slope };
+    }
+    // TensorFlow's relu6 isn't its clipping.
+    let six = max_value == Some(6.0) && threshold == 0.0;
+    let clipped = max_value.map(f64::from).is_some_and(|most| z > most || six && z == most);
+    if z > threshold {
+        f64::from(u8::from(!clipped))
+    } else if z < threshold {
+        slope
+    } else {
+        0.0
+    }
+}
+
 fn sigmoid(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
@@ -35,11 +77,8 @@ fn erf(z: f64) -> f64 {
 pub fn activation(z: f64, activation: Activation) -> f64 {
     match activation {
         Activation::Linear | Activation::Softmax | Activation::LogSoftmax => z,
-        Activation::Relu { negative_slope, max_value, threshold } => match max_value {
-            Some(most) if z >= most.into() => most.into(),
-            _ if z > threshold.into() => z,
-            _ => f64::from(negative_slope) * (z - f64::from(threshold)),
-        },
+        Activation::Relu { negative_slope, max_value, threshold } => relu(z, negative_slope, max_value, threshold),
+        Activation::ThresholdedRelu { theta } => z * f64::from(u8::from(z > theta.into())),
         Activation::Elu { alpha } => {
             if z > 0.0 {
                 z
@@ -70,11 +109,11 @@ fn gelu_tanh(z: f64) -> f64 {
 pub fn derivative(z: f64, activation: Activation) -> f64 {
     match activation {
         Activation::Linear | Activation::Softmax | Activation::LogSoftmax => 1.0,
-        Activation::Relu { negative_slope, max_value, threshold } => match max_value {
-            Some(most) if z >= most.into() => 0.0,
-            _ if z > threshold.into() => 1.0,
-            _ => negative_slope.into(),
-        },
+        Activation::Relu { negative_slope, max_value, threshold } => {
+            relu_slope(z, negative_slope, max_value, threshold)
+        }
+        Activation::ThresholdedRelu { theta } => f64::from(u8::from(z > theta.into())),
+        Activation::Elu { alpha } if z.is_nan() => alpha.into(),
         Activation::Elu { alpha } => {
             if z > 0.0 {
                 1.0
@@ -82,7 +121,7 @@ pub fn derivative(z: f64, activation: Activation) -> f64 {
                 f64::from(alpha) * z.exp()
             }
         }
-        Activation::Selu => SELU_SCALE * if z > 0.0 { 1.0 } else { SELU_ALPHA * z.exp() },
+        Activation::Selu => SELU_SCALE * if z <= ONE_IN_32_BITS { SELU_ALPHA * z.exp() } else { 1.0 },
         Activation::Softplus => sigmoid(z),
         Activation::Softsign => (1.0 + z.abs()).powi(-2),
         Activation::Tanh => 1.0 - z.tanh() * z.tanh(),
@@ -102,7 +141,7 @@ pub fn derivative(z: f64, activation: Activation) -> f64 {
         }
         Activation::Gelu { approximate: true } => {
             let t = gelu_tanh(z);
-            let slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * z * z);
+            let slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * in_range(z * z));
             0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * slope
         }
         Activation::Mish => {
@@ -118,6 +157,7 @@ pub fn derivative(z: f64, activation: Activation) -> f64 {
 pub fn derivative_from_output(y: f64, activation: Activation) -> f64 {
     match activation {
         Activation::RELU => f64::from(u8::from(y > 0.0)),
+        Activation::Elu { alpha } if y.is_nan() => alpha.into(),
         Activation::Elu { alpha } if alpha > 0.0 => {
             if y > 0.0 {
                 1.0
@@ -126,14 +166,13 @@ pub fn derivative_from_output(y: f64, activation: Activation) -> f64 {
             }
         }
         Activation::Selu => {
-            if y > 0.0 {
-                SELU_SCALE
-            } else {
+            if y <= SELU_SCALE * SELU_ALPHA * ONE_IN_32_BITS {
                 y + SELU_SCALE * SELU_ALPHA
+            } else {
+                SELU_SCALE
             }
         }
         Activation::Softplus => -(-y).exp_m1(),
-        Activation::Softsign => (1.0 - y.abs()).powi(2),
         Activation::Tanh => 1.0 - y * y,
         Activation::Sigmoid => y * (1.0 - y),
         Activation::Exponential => y,
@@ -147,7 +186,9 @@ fn softmax(z: &[f64], row: usize) -> Vec<f64> {
         .flat_map(|row| {
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = row.iter().map(|z| (z - largest).exp()).sum();
-            row.iter().map(move |z| (z - largest).exp() / sum)
+            // Beside +∞, whose place becomes NaN and the sum with it, finite values have none of it.
+            let share = move |power: f64| if power == 0.0 { 0.0 } else { power / sum };
+            row.iter().map(move |z| share((z - largest).exp()))
         })
         .collect()
 }

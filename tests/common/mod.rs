@@ -6,7 +6,7 @@ mod programs;
 
 pub(crate) use near::{assert_near, disagreement, largest};
 pub(crate) use planned::Planned;
-pub(crate) use programs::{Arrays, ProgramRun};
+pub(crate) use programs::{Arrays, ProgramRun, on_every_executor};
 
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
@@ -81,6 +81,7 @@ pub(crate) fn activations() -> Vec<Activation> {
         relu(0.3, None, 0.0),
         relu(0.0, Some(0.5), 0.0),
         relu(0.1, Some(0.75), 0.25),
+        Activation::ThresholdedRelu { theta: 0.25 },
         Activation::Elu { alpha: 1.0 },
         Activation::Elu { alpha: 0.25 },
         Activation::Elu { alpha: -0.5 },
@@ -106,6 +107,7 @@ fn corners(activation: Activation) -> Vec<f64> {
         Activation::Relu { max_value, threshold, .. } => {
             max_value.into_iter().chain([threshold]).map(f64::from).collect()
         }
+        Activation::ThresholdedRelu { theta } => vec![theta.into()],
         Activation::Elu { .. } | Activation::Selu => vec![0.0],
         Activation::HardSigmoid => vec![-2.5, 2.5],
         _ => Vec::new(),

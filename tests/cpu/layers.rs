@@ -15,6 +15,7 @@ fn is_undecided(z: f64, activation: Activation) -> bool {
         Activation::Relu { max_value, threshold, .. } => {
             vec![f64::from(threshold), max_value.map_or(f64::NAN, f64::from)]
         }
+        Activation::ThresholdedRelu { theta } => vec![f64::from(theta)],
         Activation::Elu { .. } | Activation::Selu => vec![0.0],
         Activation::HardSigmoid => vec![-2.5, 2.5],
         _ => Vec::new(),

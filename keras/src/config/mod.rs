@@ -211,7 +211,7 @@ pub fn activation_layer_from_keras(class: &str, config: &Object) -> Option<Resul
     Some(match class {
         "ReLU" => relu(float(&["negative_slope"], 0.0), float(&["threshold"], 0.0)),
         "LeakyReLU" => relu(float(&["alpha", "negative_slope"], 0.3), Ok(0.0)),
-        "ThresholdedReLU" => relu(Ok(0.0), float(&["theta"], 1.0)),
+        "ThresholdedReLU" => float(&["theta"], 1.0).map(|theta| Activation::ThresholdedRelu { theta }),
         "ELU" => float(&["alpha"], 1.0).map(|alpha| Activation::Elu { alpha }),
         "Softmax" => match config.get("axis").map(|axis| (json::integer(axis), axis)) {
             None | Some((Some(-1), _)) => Ok(Activation::Softmax),
@@ -234,6 +234,7 @@ fn activation_to_keras(activation: &Activation) -> Option<Value> {
             "ReLU",
             json!({"max_value": max_value.map(json::short), "negative_slope": json::short(negative_slope), "threshold": json::short(threshold)}),
         ),
+        Activation::ThresholdedRelu { theta } => ("ThresholdedReLU", json!({"theta": json::short(theta)})),
         Activation::Elu { alpha } => ("ELU", json!({"alpha": json::short(alpha)})),
         _ => return None,
     };

@@ -117,7 +117,7 @@ fn activations_in_every_form() -> Result<()> {
         (json!("leaky_relu"), leaky(0.2)),
         (json!("LeakyReLU"), leaky(0.3)),
         (json!("relu6"), Activation::Relu { negative_slope: 0.0, max_value: Some(6.0), threshold: 0.0 }),
-        (json!("ThresholdedReLU"), Activation::Relu { negative_slope: 0.0, max_value: None, threshold: 1.0 }),
+        (json!("ThresholdedReLU"), Activation::ThresholdedRelu { theta: 1.0 }),
         (json!("log_softmax"), Activation::LogSoftmax),
         (json!("Softmax"), Activation::Softmax),
         (json!("ELU"), Activation::Elu { alpha: 1.0 }),

@@ -1,0 +1,193 @@
+//! Two values element by element, and sums along axes: what merging layers, shared values and normalisations are made of.
+
+use super::broadcast::product;
+use super::{BufferId, Describe, Operand, Part, Shape, Sizes};
+
+/// How two values become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum How {
+    /// `a + b`, also of several gradients of one value.
+    Add,
+    /// `a − b`.
+    Subtract,
+    /// `a · b`.
+    Multiply,
+    /// The larger; NaN where either is.
+    Maximum,
+    /// The smaller; NaN where either is.
+    Minimum,
+    /// `a` where it is positive, else `a · b`: Keras's `PReLU`, `b` its slopes.
+    PRelu,
+}
+
+impl How {
+    /// Every one.
+    pub const ALL: [Self; 6] =
+        [Self::Add, Self::Subtract, Self::Multiply, Self::Maximum, Self::Minimum, Self::PRelu];
+}
+
+/// `output = (a how b) / divisor` element by element, as Keras's `Add`, `Subtract`, `Multiply`, `Maximum`, `Minimum`, `Average` (whose last
+/// step divides) and `PReLU` do. More than two values are combined one after another, as Keras does it.
+///
+/// The gradients before `Add` and `Subtract` are the output's, before `Multiply` that times the other value: a `Combine` again. Where an
+/// operand repeated, its gradient is [summed](Sum) along those axes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Combine {
+    /// What is done.
+    pub how: How,
+    /// The result's axes.
+    pub sizes: Sizes,
+    /// The first operand.
+    pub a: Part,
+    /// The second.
+    pub b: Part,
+    /// 1 for all but averages.
+    pub divisor: f32,
+    /// `[batch][sizes]`; `[sizes]` where neither operand has samples.
+    pub output: BufferId,
+}
+
+/// An operand's gradient of [`Combine`] at each element of the output: of one that repeats still to be [summed](Sum).
+///
+/// Of `Maximum` and `Minimum` it is the output's gradient where the operand is taken, the first where both are equal, the second beside NaN, else 0,
+/// as TensorFlow has it. Of `PRelu`'s input it is the output's gradient times 1, the slope or, at 0 and NaN, 0; of its slopes that
+/// times the lesser of the input and 0.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CombineGrad {
+    /// [`How::Maximum`], [`How::Minimum`] or [`How::PRelu`].
+    pub how: How,
+    /// Whether it is the gradient of `b`.
+    pub of_second: bool,
+    /// The axes of the output and of the result.
+    pub sizes: Sizes,
+    /// The first operand.
+    pub a: Part,
+    /// The second.
+    pub b: Part,
+    /// `[batch][sizes]`.
+    pub grad_output: BufferId,
+    /// `[batch][sizes]`.
+    pub grad: BufferId,
+}
+
+/// `output = sum of input along axes / divisor`: gradients of what repeats, means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sum {
+    /// The input's axes.
+    pub sizes: Sizes,
+    /// Those along which is summed.
+    pub along: [bool; 4],
+    /// Whether it is summed over the samples, too.
+    pub over_batch: bool,
+    /// 1, or what makes a mean of a sum; −1 turns a gradient's sign.
+    pub divisor: f32,
+    /// `[batch][sizes]`.
+    pub input: BufferId,
+    /// `[batch][sizes that are left]`, or `[sizes that are left]` over the samples.
+    pub output: BufferId,
+    /// Adds to what `output` holds, as the pieces of a batch do.
+    pub accumulate: bool,
+}
+
+impl Sum {
+    /// The axes of the result: 1 along those that are summed.
+    #[must_use]
+    pub fn left(&self) -> Sizes {
+        std::array::from_fn(|axis| if self.along[axis] { 1 } else { self.sizes[axis] })
+    }
+
+    /// The axes of what becomes one element, without the samples.
+    #[must_use]
+    pub fn summed(&self) -> Sizes {
+        std::array::from_fn(|axis| if self.along[axis] { self.sizes[axis] } else { 1 })
+    }
+}
+
+fn fault(sizes: &Sizes, parts: [&Part; 2]) -> Option<&'static str> {
+    if sizes.contains(&0) || product(sizes) > u32::MAX.into() {
+        return Some("an axis is empty, or a sample has more than 2³² elements");
+    }
+    let repeat = parts.into_iter().all(|part| part.repeats_to(sizes));
+    (!repeat).then_some("an operand is along an axis neither as long as the result nor 1")
+}
+
+impl Describe for Combine {
+    fn name(&self) -> &'static str {
+        "combine"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.a.buffer, self.b.buffer]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let output = Part { buffer: self.output, sizes: self.sizes, batched: self.a.batched || self.b.batched };
+        [self.a, self.b, output].iter().map(Part::operand).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        let nothing = (self.divisor == 0.0).then_some("it divides by 0");
+        fault(&self.sizes, [&self.a, &self.b]).or(nothing)
+    }
+}
+
+impl Describe for CombineGrad {
+    fn name(&self) -> &'static str {
+        "combine_grad"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.a.buffer, self.b.buffer, self.grad_output]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.grad
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let [dy, grad] = [self.grad_output, self.grad].map(|buffer| Part::samples(buffer, self.sizes));
+        [self.a, self.b, dy, grad].iter().map(Part::operand).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        let other = matches!(self.how, How::Add | How::Subtract | How::Multiply);
+        fault(&self.sizes, [&self.a, &self.b]).or(other.then_some("its gradients are combinations themselves"))
+    }
+}
+
+impl Describe for Sum {
+    fn name(&self) -> &'static str {
+        "sum"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.input]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let left = product(&self.left());
+        let shape = if self.over_batch { Shape::Fixed(left) } else { Shape::Samples(left) };
+        vec![Operand::samples(self.input, product(&self.sizes)), Operand::of(self.output, shape)]
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        let nothing = (self.divisor == 0.0).then_some("it divides by 0");
+        fault(&self.sizes, [&Part::samples(self.input, self.sizes); 2]).or(nothing)
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn accumulate(&mut self) {
+        self.accumulate = true;
+    }
+}

@@ -1,0 +1,188 @@
+//! Normalisation: by statistics that are given, as Keras's `BatchNormalization` has them, and of rows by their own, as its
+//! `LayerNormalization`.
+//!
+//! `BatchNormalization` at inference is a [`NormFactor`] of its moving variance and gamma, then [`Normalise`] by its moving mean, that factor and beta. Its gradients:
+//! of the input the output's times the factor (a [`Combine`](super::Combine)), of beta the [`Sum`](super::Sum) of the output's, of gamma the sum of the output's
+//! times what is normalised without gamma and beta. In training the mean and the variance are `Sum`s of a batch instead of parameters.
+//!
+//! Gamma's gradient of `LayerNormalization` likewise is the sum over rows of the output's times what is normalised without gamma and beta.
+
+use super::{BufferId, Describe, Operand, Shape};
+
+/// `factor = gamma / √(variance + epsilon)`, gamma being 1 where there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormFactor {
+    /// Elements of each operand.
+    pub channels: u64,
+    /// Added to the variance; Keras's is 0.001.
+    pub epsilon: f32,
+    /// `[channels]`.
+    pub variance: BufferId,
+    /// `[channels]`.
+    pub gamma: Option<BufferId>,
+    /// `[channels]`.
+    pub factor: BufferId,
+}
+
+/// `output = (input − mean) · factor + beta`, along any axis, beta being 0 where there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Normalise {
+    /// Elements of a sample, `[elements / (channels · inner)][channels][inner]`.
+    pub elements: u64,
+    /// Along the axis that is normalised.
+    pub channels: u64,
+    /// Elements of a channel that lie side by side: those of the axes behind it.
+    pub inner: u64,
+    /// `[batch][elements]`.
+    pub input: BufferId,
+    /// `[channels]`.
+    pub mean: BufferId,
+    /// `[channels]`, as [`NormFactor`] makes it.
+    pub factor: BufferId,
+    /// `[channels]`.
+    pub beta: Option<BufferId>,
+    /// `[batch][elements]`.
+    pub output: BufferId,
+}
+
+/// `output = (input − mean) / √(variance + epsilon) · gamma + beta`, mean and biased variance being each row's own. Gamma is 1
+/// and beta 0 where there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNorm {
+    /// Elements of a sample.
+    pub elements: u64,
+    /// Elements of a row: the last axis, or the last ones.
+    pub row: u64,
+    /// Added to the variance; Keras's is 0.001.
+    pub epsilon: f32,
+    /// `[batch][elements]`.
+    pub input: BufferId,
+    /// `[row]`.
+    pub gamma: Option<BufferId>,
+    /// `[row]`.
+    pub beta: Option<BufferId>,
+    /// `[batch][elements]`.
+    pub output: BufferId,
+}
+
+/// The input's gradient of [`LayerNorm`], from its input: `(g − mean(g) − x̂ · mean(g · x̂)) / √(variance + epsilon)` for each row, where `x̂` is what is
+/// normalised and `g` the output's gradient times gamma.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNormGrad {
+    /// Elements of a sample.
+    pub elements: u64,
+    /// Elements of a row.
+    pub row: u64,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// `[batch][elements]`.
+    pub input: BufferId,
+    /// `[row]`.
+    pub gamma: Option<BufferId>,
+    /// `[batch][elements]`.
+    pub grad_output: BufferId,
+    /// `[batch][elements]`.
+    pub grad_input: BufferId,
+}
+
+fn channels(id: BufferId, channels: u64) -> Operand {
+    Operand::of(id, Shape::Fixed(channels))
+}
+
+fn rows_fault(elements: u64, row: u64) -> Option<&'static str> {
+    (row == 0 || !elements.is_multiple_of(row)).then_some("a sample isn't made of its rows")
+}
+
+impl Describe for NormFactor {
+    fn name(&self) -> &'static str {
+        "norm_factor"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        [self.variance].into_iter().chain(self.gamma).collect()
+    }
+
+    fn writes(&self) -> BufferId {
+        self.factor
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let all = [self.variance, self.factor].into_iter().chain(self.gamma);
+        all.map(|id| channels(id, self.channels)).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        (self.channels == 0).then_some("it has no channels")
+    }
+}
+
+impl Describe for Normalise {
+    fn name(&self) -> &'static str {
+        "normalise"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        [self.input, self.mean, self.factor].into_iter().chain(self.beta).collect()
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let samples = [self.input, self.output].map(|id| Operand::samples(id, self.elements));
+        let fixed = [self.mean, self.factor].into_iter().chain(self.beta).map(|id| channels(id, self.channels));
+        samples.into_iter().chain(fixed).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        rows_fault(self.elements, self.channels.saturating_mul(self.inner))
+    }
+}
+
+impl Describe for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        [self.input].into_iter().chain(self.gamma).chain(self.beta).collect()
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let samples = [self.input, self.output].map(|id| Operand::samples(id, self.elements));
+        let fixed = self.gamma.into_iter().chain(self.beta).map(|id| channels(id, self.row));
+        samples.into_iter().chain(fixed).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        rows_fault(self.elements, self.row)
+    }
+}
+
+impl Describe for LayerNormGrad {
+    fn name(&self) -> &'static str {
+        "layer_norm_grad"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        [self.input, self.grad_output].into_iter().chain(self.gamma).collect()
+    }
+
+    fn writes(&self) -> BufferId {
+        self.grad_input
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let samples = [self.input, self.grad_output, self.grad_input].map(|id| Operand::samples(id, self.elements));
+        samples.into_iter().chain(self.gamma.map(|id| channels(id, self.row))).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        rows_fault(self.elements, self.row)
+    }
+}

@@ -14,6 +14,7 @@ mod errors;
 mod f16;
 mod goldens;
 mod limits;
+mod operations;
 mod pipelines;
 mod programs;
 mod properties;

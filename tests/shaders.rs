@@ -311,6 +311,13 @@ fn computed(operation: &Operation) -> Computed {
         Operation::Activate(_) => computed!(activate: ["activate", "softmax"], []),
         Operation::ActivateGrad(_) => computed!(activate_grad: ["activate_grad", "softmax_grad"], []),
         Operation::Transpose(_) => computed!(transpose: ["transpose"], []),
+        Operation::Combine(_) => computed!(combine: ["combine"], []),
+        Operation::CombineGrad(_) => computed!(combine_grad: ["combine_grad"], []),
+        Operation::Sum(_) => computed!(sum: ["sum"], ["fill"]),
+        Operation::NormFactor(_) => computed!(norm_factor: ["norm_factor"], []),
+        Operation::Normalise(_) => computed!(normalise: ["normalise"], []),
+        Operation::LayerNorm(_) => computed!(layer_norm: ["layer_norm"], []),
+        Operation::LayerNormGrad(_) => computed!(layer_norm_grad: ["layer_norm_grad"], []),
     }
 }
 
@@ -336,9 +343,12 @@ fn plans_ask_for_the_listed_variants() {
     let mut found = BTreeSet::new();
     let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows: 20, columns: 30 } };
     let transpose = Chain { inputs: 600, layers: vec![transpose] }.forward();
-    let planned = Planned::new(transpose, 3, &Planner::new(&DeviceProfile::webgpu_defaults())).expect("planned");
-    assert_computes(&planned);
-    found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));
+    let others = (0..8).flat_map(crate::operations::programs);
+    for program in [transpose].into_iter().chain(others) {
+        let planned = Planned::new(program, 3, &Planner::new(&DeviceProfile::webgpu_defaults())).expect("planned");
+        assert_computes(&planned);
+        found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));
+    }
     let mut state = 1u64;
     let mut draws = 0;
     while found.len() < listed.len() && draws < 200_000 {

@@ -6,7 +6,7 @@ use super::memory::{Given, Layout, Memory, zeroes};
 use super::team::{Needs, Team};
 use super::threads::Threads;
 use super::weights::Weights;
-use super::{activate, transpose};
+use super::{activate, combine, normalise, transpose};
 use crate::Result;
 use crate::config::{Activation, Bias, DataFormat};
 use crate::geometry::Geometry;
@@ -179,6 +179,31 @@ impl Run<'_, '_, '_, '_> {
             }
             (Operation::Transpose(o), _) => {
                 transpose::transpose(team, [o.rows as usize, o.columns as usize], memory.read(o.input), written);
+            }
+            (Operation::Combine(o), _) => {
+                combine::combine(team, o, [o.a, o.b].map(|part| memory.read(part.buffer)), written);
+            }
+            (Operation::CombineGrad(o), _) => {
+                let operands = [o.a, o.b].map(|part| memory.read(part.buffer));
+                combine::combine_grad(team, o, operands, memory.read(o.grad_output), written);
+            }
+            (Operation::Sum(o), _) => combine::sum(team, o, memory.read(o.input), self.batch, written),
+            (Operation::NormFactor(o), _) => {
+                let gamma = o.gamma.map(|gamma| memory.read(gamma));
+                normalise::norm_factor(o, memory.read(o.variance), gamma, written);
+            }
+            (Operation::Normalise(o), _) => {
+                let (mean, factor) = (memory.read(o.mean), memory.read(o.factor));
+                let by = normalise::Channels { mean, factor, beta: o.beta.map(|beta| memory.read(beta)) };
+                normalise::normalise(team, o, memory.read(o.input), by, written);
+            }
+            (Operation::LayerNorm(o), _) => {
+                let scale_shift = (o.gamma.map(|gamma| memory.read(gamma)), o.beta.map(|beta| memory.read(beta)));
+                normalise::layer_norm(team, o, memory.read(o.input), scale_shift, written);
+            }
+            (Operation::LayerNormGrad(o), _) => {
+                let (operands, gamma) = ((memory.read(o.input), memory.read(o.grad_output)), o.gamma);
+                normalise::layer_norm_grad(team, o, operands, gamma.map(|gamma| memory.read(gamma)), written);
             }
             // Every operation of a layer has one.
             (Operation::LocalForward(_) | Operation::LocalGradInput(_) | Operation::LocalGradWeights(_), None) => {}

@@ -15,11 +15,13 @@
 
 mod activate;
 mod bound;
+mod combine;
 mod executor;
 mod functions;
 mod instructions;
 mod local;
 mod memory;
+mod normalise;
 mod shared;
 mod team;
 mod threads;

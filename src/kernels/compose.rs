@@ -29,6 +29,7 @@ macro_rules! shared {
 const SHARED: &[(&str, &str)] = &shared![
     "activation",
     "activation_derivative",
+    "axes",
     "bias",
     "cell",
     "cell_product",
@@ -38,7 +39,9 @@ const SHARED: &[(&str, &str)] = &shared![
     "inputs",
     "join",
     "join_all",
+    "operands",
     "readers",
+    "row_statistics",
     "sparse_index",
     "tile",
     "tile_gradient",

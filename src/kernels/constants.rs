@@ -1,6 +1,7 @@
 //! A kernel's constants: their types, and lists of their values.
 
 use crate::config::WeightType;
+use crate::ops::How;
 
 /// Threads of a workgroup, unless a kernel says otherwise.
 pub const THREADS: u32 = 64;
@@ -25,6 +26,12 @@ pub(super) trait Constant {
 impl Constant for u32 {
     fn put(self, name: &'static str, to: &mut Constants) {
         to.named.push((name, self));
+    }
+}
+
+impl Constant for How {
+    fn put(self, name: &'static str, to: &mut Constants) {
+        to.named.push((name, self.code()));
     }
 }
 

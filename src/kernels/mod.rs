@@ -129,6 +129,13 @@ kernels! {
     softmax::Softmax,
     softmax_grad::SoftmaxGrad,
     transpose::Transpose,
+    combine::Combine,
+    combine_grad::CombineGrad,
+    sum::Sum,
+    norm_factor::NormFactor,
+    normalise::Normalise,
+    layer_norm::LayerNorm,
+    layer_norm_grad::LayerNormGrad,
     fill::Fill,
 }
 

@@ -134,6 +134,39 @@ params! {
     /// Rows and columns of a sample that is transposed, before it is.
     rows: u32,
     columns: u32,
+    /// Sizes of a sample of a value with four axes but the first of them, and its elements.
+    size_1: u32,
+    size_2: u32,
+    size_3: u32,
+    elements: u32,
+    /// Element `(n, i, j, k, l)` of an operand is `a[x_base + n * a_sample + i * a_0 + j * a_1 + k * a_2 + l * a_3]`.
+    a_sample: u32,
+    a_0: u32,
+    a_1: u32,
+    a_2: u32,
+    a_3: u32,
+    /// The same of the second operand, from `w_base` on, or of the terms of a sum.
+    b_sample: u32,
+    b_0: u32,
+    b_1: u32,
+    b_2: u32,
+    b_3: u32,
+    /// Terms of a sum in this dispatch, the first of them, and sizes of all terms along axes, as of a value.
+    terms: u32,
+    first_term: u32,
+    term_1: u32,
+    term_2: u32,
+    term_3: u32,
+    term_elements: u32,
+    /// What a result is divided by.
+    divisor: f32,
+    /// Channels of a normalisation, and elements of one that lie side by side.
+    channels: u32,
+    inner: u32,
+    /// 1: there is a gamma to multiply by.
+    use_scale: u32,
+    /// Added to variances.
+    epsilon: f32,
     /// 1: derivatives are computed from the activated output.
     from_output: u32,
     /// Dense matrix: inputs of a sample.

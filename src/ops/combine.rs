@@ -22,8 +22,13 @@ pub enum How {
 
 impl How {
     /// Every one.
-    pub const ALL: [Self; 6] =
-        [Self::Add, Self::Subtract, Self::Multiply, Self::Maximum, Self::Minimum, Self::PRelu];
+    pub const ALL: [Self; 6] = [Self::Add, Self::Subtract, Self::Multiply, Self::Maximum, Self::Minimum, Self::PRelu];
+
+    /// Its code in `shaders/shared/operands.wgsl`.
+    #[must_use]
+    pub(crate) const fn code(self) -> u32 {
+        self as u32
+    }
 }
 
 /// `output = (a how b) / divisor` element by element, as Keras's `Add`, `Subtract`, `Multiply`, `Maximum`, `Minimum`, `Average` (whose last

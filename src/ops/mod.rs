@@ -4,13 +4,20 @@
 //! (`Describe`). What it computes is said by `reference`, one function an operation; an executor has one `match` over
 //! [`Operation`] without a default arm, so that a new operation does not compile until every executor knows it.
 
+mod broadcast;
 mod buffer;
+mod combine;
 mod elementwise;
 mod local;
+mod normalise;
 
+pub use broadcast::{Part, Sizes, broadcast};
+pub(crate) use broadcast::{product, strides};
 pub use buffer::{Buffer, BufferId, Shape, Usage};
+pub use combine::{Combine, CombineGrad, How, Sum};
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
+pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
 
 use crate::config::WeightType;
 use crate::geometry::Geometry;
@@ -102,6 +109,13 @@ operations! {
     Activate,
     ActivateGrad,
     Transpose,
+    Combine,
+    CombineGrad,
+    Sum,
+    NormFactor,
+    Normalise,
+    LayerNorm,
+    LayerNormGrad,
 }
 
 impl Operation {

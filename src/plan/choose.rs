@@ -25,6 +25,13 @@ impl Planner<'_> {
             Operation::Activate(o) => self.activate(o, batch),
             Operation::ActivateGrad(o) => self.activate_grad(o, batch),
             Operation::Transpose(o) => self.transpose(o, batch),
+            Operation::Combine(o) => self.combine(o, batch),
+            Operation::CombineGrad(o) => self.combine_grad(o, batch),
+            Operation::Sum(o) => self.sum(o, batch),
+            Operation::NormFactor(o) => self.norm_factor(o),
+            Operation::Normalise(o) => self.normalise(o, batch),
+            Operation::LayerNorm(o) => self.layer_norm(o, batch),
+            Operation::LayerNormGrad(o) => self.layer_norm_grad(o, batch),
         }
     }
 
@@ -72,7 +79,17 @@ impl Planner<'_> {
             Operation::LocalForward(o) => local(&o.layer)?.forward(implementation, o, batch),
             Operation::LocalGradInput(o) => local(&o.layer)?.grad_input(implementation, o, batch),
             Operation::LocalGradWeights(o) => local(&o.layer)?.grad_weights(implementation, o, batch),
-            Operation::GradBias(_) | Operation::Activate(_) | Operation::ActivateGrad(_) | Operation::Transpose(_) => {
+            Operation::GradBias(_)
+            | Operation::Activate(_)
+            | Operation::ActivateGrad(_)
+            | Operation::Transpose(_)
+            | Operation::Combine(_)
+            | Operation::CombineGrad(_)
+            | Operation::Sum(_)
+            | Operation::NormFactor(_)
+            | Operation::Normalise(_)
+            | Operation::LayerNorm(_)
+            | Operation::LayerNormGrad(_) => {
                 return self.plan(operation, batch);
             }
         }?;

@@ -2,6 +2,7 @@
 //! touched, nothing is allocated, so every decision can be tested with forced limits.
 
 mod choose;
+mod combine;
 mod cost;
 mod dense;
 mod dispatch;
@@ -10,6 +11,7 @@ mod iterations;
 mod local;
 mod loop_kernels;
 mod loops;
+mod normalise;
 mod planner;
 mod profile;
 mod program;

@@ -56,7 +56,17 @@ impl TuneKey {
             Operation::LocalForward(o) => (&o.layer, TunedOperation::Forward),
             Operation::LocalGradInput(o) => (&o.layer, TunedOperation::GradInput),
             Operation::LocalGradWeights(o) => (&o.layer, TunedOperation::GradWeights),
-            Operation::GradBias(_) | Operation::Activate(_) | Operation::ActivateGrad(_) | Operation::Transpose(_) => {
+            Operation::GradBias(_)
+            | Operation::Activate(_)
+            | Operation::ActivateGrad(_)
+            | Operation::Transpose(_)
+            | Operation::Combine(_)
+            | Operation::CombineGrad(_)
+            | Operation::Sum(_)
+            | Operation::NormFactor(_)
+            | Operation::Normalise(_)
+            | Operation::LayerNorm(_)
+            | Operation::LayerNormGrad(_) => {
                 return None;
             }
         };

@@ -3,11 +3,15 @@
 //! All is f64, so that what a comparison shows is the other's rounding alone; nothing is rounded between operations.
 
 mod activation;
+mod combine;
 mod local;
+mod normalise;
 mod passes;
 mod program;
 
 pub use activation::{activate, activate_grad, activation, derivative, derivative_from_output};
+pub use combine::{combine, combine_grad, sum};
 pub use local::{grad_bias, local_forward, local_grad_input, local_grad_weights};
+pub use normalise::{layer_norm, layer_norm_grad, norm_factor, normalise};
 pub use passes::{Passes, passes};
 pub use program::{Values, run, transpose};

@@ -1,0 +1,27 @@
+// y = (a HOW b) / divisor, element by element; operands repeat along axes where they have one element.
+#import shared/dispatch
+#import shared/operands
+
+@group(0) @binding(1) var<storage, read> a: array<f32>;        // [batch][sizes, or 1], or without samples
+@group(0) @binding(2) var<storage, read> b: array<f32>;        // the same
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [batch][sizes]
+
+fn combined(a: f32, b: f32) -> f32 {
+  switch (HOW) {
+    case ADD: { return a + b; }
+    case SUBTRACT: { return a - b; }
+    case MULTIPLY: { return a * b; }
+    case MAXIMUM: { return select(select(b, a, a >= b), a + b, is_nan(a) || is_nan(b)); }
+    case MINIMUM: { return select(select(b, a, a <= b), a + b, is_nan(a) || is_nan(b)); }
+    default: { return select(a * b, a, a > 0.0 || is_nan(a)); }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = workgroup_index(group) * THREADS + lane;
+  if (i < params.count) {
+    let from_here = operands_at(i);
+    y[params.y_base + i] = combined(a[from_here.x], b[from_here.y]) / params.divisor;
+  }
+}

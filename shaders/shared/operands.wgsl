@@ -1,0 +1,22 @@
+// Where the operands a and b of element i of a result have theirs: strides are 0 along axes where an operand repeats.
+#import shared/axes
+
+fn operands_at(i: u32) -> vec2<u32> {
+  let where_i = place(i, params.elements, params.size_1, params.size_2, params.size_3);
+  let a = at(where_i, params.a_sample, params.a_0, params.a_1, params.a_2, params.a_3);
+  let b = at(where_i, params.b_sample, params.b_0, params.b_1, params.b_2, params.b_3);
+  return vec2(params.x_base + a, params.w_base + b);
+}
+
+// How two values become one, by the codes of ops::How.
+const ADD = 0u;
+const SUBTRACT = 1u;
+const MULTIPLY = 2u;
+const MAXIMUM = 3u;
+const MINIMUM = 4u;
+const PRELU = 5u;
+
+// By its bits: compilers may take it that no number is NaN, and fold comparisons.
+fn is_nan(z: f32) -> bool {
+  return (bitcast<u32>(z) & 0x7fffffffu) > 0x7f800000u;
+}

@@ -1,0 +1,193 @@
+//! `Combine`, `CombineGrad` and `Sum`.
+
+use super::shared::Shared;
+use super::team::{Span, Team};
+use crate::ops::{Combine, CombineGrad, How, Part, Sizes, Sum, strides};
+use pulp::{Simd, WithSimd};
+
+/// Elements of a row that are summed together.
+const TOGETHER: usize = 256;
+
+/// Two operands of a result, row by row of its last axis.
+pub(super) struct Operands<'a> {
+    pub(super) sizes: Sizes,
+    pub(super) parts: [Part; 2],
+    pub(super) values: [&'a [f32]; 2],
+}
+
+/// Where row number `row` of all rows of samples of `sizes` begins in an operand, and its step along the row.
+fn row_of(part: &Part, sizes: &Sizes, row: usize) -> (usize, usize) {
+    let [s0, s1, s2, _] = sizes.map(|size| size as usize);
+    let place = [row / (s2 * s1) % s0, row / s2 % s1, row % s2];
+    let strides = part.strides().map(|stride| stride as usize);
+    let within: usize = place.iter().zip(strides).map(|(index, stride)| index * stride).sum();
+    (row / (s0 * s1 * s2) * part.sample() as usize + within, strides[3])
+}
+
+/// `(a how b) / divisor`.
+pub(super) fn combine(team: &Team, o: &Combine, values: [&[f32]; 2], output: &mut [f32]) {
+    let operands = Operands { sizes: o.sizes, parts: [o.a, o.b], values };
+    let divisor = o.divisor;
+    match o.how {
+        How::Add => each(team, &operands, None, output, |a, b, _| (a + b) / divisor),
+        How::Subtract => each(team, &operands, None, output, |a, b, _| (a - b) / divisor),
+        How::Multiply => each(team, &operands, None, output, |a, b, _| a * b / divisor),
+        // NaN is in the sum where it is in either.
+        How::Maximum => each(team, &operands, None, output, |a, b, _| {
+            let other = if a < b { b } else { a + b };
+            (if a >= b { a } else { other }) / divisor
+        }),
+        How::Minimum => each(team, &operands, None, output, |a, b, _| {
+            let other = if a > b { b } else { a + b };
+            (if a <= b { a } else { other }) / divisor
+        }),
+        How::PRelu => {
+            each(team, &operands, None, output, |a, b, _| if a <= 0.0 { a * b / divisor } else { a / divisor })
+        }
+    }
+}
+
+/// One operand's gradient at each element of the output.
+pub(super) fn combine_grad(team: &Team, o: &CombineGrad, values: [&[f32]; 2], dy: &[f32], grad: &mut [f32]) {
+    let operands = Operands { sizes: o.sizes, parts: [o.a, o.b], values };
+    let second = o.of_second;
+    match o.how {
+        How::Maximum => each(team, &operands, Some(dy), grad, |a, b, dy| if (a >= b) != second { dy } else { 0.0 }),
+        How::Minimum => each(team, &operands, Some(dy), grad, |a, b, dy| if (a <= b) != second { dy } else { 0.0 }),
+        How::PRelu if second => each(team, &operands, Some(dy), grad, |a, _, dy| if a > 0.0 { 0.0 } else { a * dy }),
+        How::PRelu => each(team, &operands, Some(dy), grad, |a, b, dy| {
+            let below = if a < 0.0 { b * dy } else { 0.0 };
+            if a > 0.0 { dy } else { below }
+        }),
+        How::Add => each(team, &operands, Some(dy), grad, |_, _, dy| dy),
+        How::Subtract => each(team, &operands, Some(dy), grad, |_, _, dy| if second { -dy } else { dy }),
+        How::Multiply => each(team, &operands, Some(dy), grad, |a, b, dy| dy * if second { a } else { b }),
+    }
+}
+
+/// Calls `function` with each element's operands and what lies beside the output.
+fn each(
+    team: &Team,
+    operands: &Operands<'_>,
+    beside: Option<&[f32]>,
+    output: &mut [f32],
+    function: impl Fn(f32, f32, f32) -> f32 + Sync,
+) {
+    let row = operands.sizes[3] as usize;
+    let rows = output.len() / row;
+    let (output, function) = (Shared::new(output), &function);
+    team.each(rows, row as u64, |span| Rows { span, row, operands, beside, output, function });
+}
+
+struct Rows<'a, F> {
+    span: Span,
+    row: usize,
+    operands: &'a Operands<'a>,
+    beside: Option<&'a [f32]>,
+    output: Shared<'a>,
+    function: &'a F,
+}
+
+impl<F: Fn(f32, f32, f32) -> f32> WithSimd for Rows<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { row, function, .. } = self;
+        let Operands { sizes, parts: [a, b], values: [a_values, b_values] } = self.operands;
+        for index in self.span.first..self.span.end {
+            // SAFETY: rows are apart.
+            let output = unsafe { self.output.part(index * row, row) };
+            let ((a_first, a_step), (b_first, b_step)) = (row_of(a, sizes, index), row_of(b, sizes, index));
+            let (a, b) = (&a_values[a_first..], &b_values[b_first..]);
+            let none = [0.0];
+            let (dy, dy_step) = self.beside.map_or((&none[..], 0), |beside| (&beside[index * row..][..row], 1));
+            if (a_step, b_step, dy_step) == (1, 1, 1) {
+                let operands = a[..row].iter().zip(&b[..row]).zip(dy);
+                output.iter_mut().zip(operands).for_each(|(to, ((a, b), dy))| *to = function(*a, *b, *dy));
+            } else if (a_step, b_step) == (1, 1) {
+                let operands = a[..row].iter().zip(&b[..row]);
+                output.iter_mut().zip(operands).for_each(|(to, (a, b))| *to = function(*a, *b, dy[0]));
+            } else {
+                let at = |i: usize| function(a[i * a_step], b[i * b_step], dy[i * dy_step]);
+                output.iter_mut().zip(0..).for_each(|(to, i)| *to = at(i));
+            }
+        }
+    }
+}
+
+/// Sums along axes, in f64 and in the order in which their terms lie.
+pub(super) fn sum(team: &Team, o: &Sum, input: &[f32], batch: usize, output: &mut [f32]) {
+    let left = o.left();
+    let samples = if o.over_batch { batch } else { 1 };
+    let row = left[3] as usize;
+    // A task is some neighbouring results of a row.
+    let (together, pieces) = (TOGETHER.min(row), row.div_ceil(TOGETHER));
+    let rows = output.len() / row;
+    let terms: u64 = o.summed().iter().product::<u64>() * samples as u64;
+    let output = Shared::new(output);
+    team.each(rows * pieces, terms.saturating_mul(together as u64).div_ceil(4), |span| Sums {
+        span,
+        o,
+        input,
+        samples,
+        together,
+        pieces,
+        output,
+    });
+}
+
+struct Sums<'a> {
+    span: Span,
+    o: &'a Sum,
+    input: &'a [f32],
+    samples: usize,
+    together: usize,
+    pieces: usize,
+    output: Shared<'a>,
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { o, samples, together, pieces, .. } = self;
+        let (left, summed) = (o.left(), o.summed());
+        let sample: usize = o.sizes.iter().product::<u64>() as usize;
+        let steps = strides(&o.sizes).map(|stride| stride as usize);
+        let row = left[3] as usize;
+        // What is left of the input's axes, with the strides that they have there.
+        let [l0, l1, l2, _] = left.map(|size| size as usize);
+        let [t0, t1, t2, t3] = summed.map(|size| size as usize);
+        for index in self.span.first..self.span.end {
+            let (at, first) = (index / pieces, index % pieces * together);
+            let width = together.min(row - first);
+            let own = if o.over_batch { 0 } else { at / (l0 * l1 * l2) };
+            let place = [at / (l1 * l2) % l0, at / l2 % l1, at % l2];
+            let within: usize = place.iter().zip(steps).map(|(index, step)| index * step).sum();
+            let from = own * sample + within + first;
+            let mut sums = [0f64; TOGETHER];
+            let sums = &mut sums[..width];
+            for n in 0..samples {
+                for (i, j, k) in (0..t0).flat_map(|i| (0..t1).flat_map(move |j| (0..t2).map(move |k| (i, j, k)))) {
+                    let start = from + n * sample + i * steps[0] + j * steps[1] + k * steps[2];
+                    if let [only] = sums
+                        && t3 > 1
+                    {
+                        *only += self.input[start..][..t3].iter().map(|&x| f64::from(x)).sum::<f64>();
+                    } else {
+                        let terms = &self.input[start..][..width];
+                        sums.iter_mut().zip(terms).for_each(|(sum, x)| *sum += f64::from(*x));
+                    }
+                }
+            }
+            // SAFETY: pieces of rows are apart.
+            let output = unsafe { self.output.part(at * row + first, width) };
+            for (to, sum) in output.iter_mut().zip(sums) {
+                let mean = *sum / f64::from(o.divisor);
+                *to = if o.accumulate { (f64::from(*to) + mean) as f32 } else { mean as f32 };
+            }
+        }
+    }
+}

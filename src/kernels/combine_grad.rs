@@ -1,0 +1,22 @@
+//! `g = dy · d(a how b)/da`, or by `b`, element by element.
+
+use super::listed::{Kernel, kernel};
+use super::work::{elementwise};
+use super::{Loads, Params, Work};
+use crate::ops::How;
+
+kernel! {
+    /// The gradient of one of two values.
+    CombineGrad: "combine_grad", [Read, Read, Read, Write],
+    /// How.
+    how: How in How::ALL,
+    /// Whether it is by `b`.
+    of_second: bool in [false, true];
+    if |kernel| matches!(kernel.how, How::Maximum | How::Minimum | How::PRelu)
+}
+
+impl Kernel for CombineGrad {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        elementwise(p)
+    }
+}

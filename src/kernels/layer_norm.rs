@@ -1,0 +1,20 @@
+//! `y = (x - mean) / sqrt(variance + epsilon) * gamma + beta` over rows.
+
+use super::listed::{Kernel, kernel};
+use super::work::{elementwise, shared_turns};
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// A normalisation of rows.
+    LayerNorm: "layer_norm", [Read, Read, Read, Write]
+}
+
+impl Kernel for LayerNorm {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        elementwise(p)
+    }
+
+    fn turns(&self, p: &Params) -> u64 {
+        shared_turns(p.row, 3, 2)
+    }
+}

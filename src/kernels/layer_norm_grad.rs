@@ -1,0 +1,20 @@
+//! `dx = (g - mean(g) - n * mean(g * n)) / sqrt(variance + epsilon)` over rows.
+
+use super::listed::{Kernel, kernel};
+use super::work::{elementwise, shared_turns};
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// Gradient of a normalisation of rows.
+    LayerNormGrad: "layer_norm_grad", [Read, Read, Read, Write]
+}
+
+impl Kernel for LayerNormGrad {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        elementwise(p)
+    }
+
+    fn turns(&self, p: &Params) -> u64 {
+        shared_turns(p.row, 4, 4)
+    }
+}

@@ -1,0 +1,16 @@
+//! `factor = gamma / sqrt(variance + epsilon)`.
+
+use super::listed::{Kernel, kernel};
+use super::work::{elementwise};
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// What a normalisation multiplies by.
+    NormFactor: "norm_factor", [Read, Read, Write]
+}
+
+impl Kernel for NormFactor {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        elementwise(p)
+    }
+}

@@ -1,0 +1,32 @@
+//! `y[o] = sum of x over what becomes element o, / divisor`.
+
+use super::listed::{Kernel, kernel};
+use super::work::{of};
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// Sums along axes.
+    Sum: "sum", [Read, Write],
+    /// Threads that divide the terms of an element among them.
+    parts: u32 in Self::PARTS
+}
+
+impl Sum {
+    /// From a thread for each element to a workgroup.
+    pub const PARTS: [u32; 3] = [1, 8, 64];
+}
+
+impl Kernel for Sum {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        Work {
+            threads: of(self.parts) * of(p.count),
+            operations: 4.0 * of(p.terms) / of(self.parts),
+            bytes: 4.0 * of(p.terms) * of(p.count),
+            ..Work::default()
+        }
+    }
+
+    fn turns(&self, p: &Params) -> u64 {
+        u64::from(p.terms.div_ceil(self.parts)) + 16
+    }
+}

@@ -130,6 +130,17 @@ kernels! {
     softmax_grad::SoftmaxGrad,
     transpose::Transpose,
     fill::Fill,
+    pool::Pool,
+    pool_index::PoolIndex,
+    pool_grad_first::PoolGradFirst,
+    pool_grad_every::PoolGradEvery,
+    pool_grad_average::PoolGradAverage,
+    reduce::Reduce,
+    reduce_ties::ReduceTies,
+    reduce_grad_max::ReduceGradMax,
+    reduce_grad_average::ReduceGradAverage,
+    rearrange::Rearrange,
+    concatenate::Concatenate,
 }
 
 /// A listed kernel with its constants: what a pipeline is made of.

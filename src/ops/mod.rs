@@ -7,10 +7,15 @@
 mod buffer;
 mod elementwise;
 mod local;
+mod pool;
+mod rearrange;
 
 pub use buffer::{Buffer, BufferId, Shape, Usage};
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
+pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
+pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
+pub(crate) use rearrange::{MOST_AXES, Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
 
 use crate::config::WeightType;
 use crate::geometry::Geometry;
@@ -102,6 +107,13 @@ operations! {
     Activate,
     ActivateGrad,
     Transpose,
+    Pool,
+    PoolGrad,
+    Reduce,
+    ReduceGrad,
+    Rearrange,
+    RearrangeGrad,
+    Concatenate,
 }
 
 impl Operation {

@@ -25,6 +25,13 @@ impl Planner<'_> {
             Operation::Activate(o) => self.activate(o, batch),
             Operation::ActivateGrad(o) => self.activate_grad(o, batch),
             Operation::Transpose(o) => self.transpose(o, batch),
+            Operation::Pool(o) => self.pool(o, batch),
+            Operation::PoolGrad(o) => self.pool_grad(o, batch),
+            Operation::Reduce(o) => self.reduce(o, batch),
+            Operation::ReduceGrad(o) => self.reduce_grad(o, batch),
+            Operation::Rearrange(o) => self.rearrange(o, batch),
+            Operation::RearrangeGrad(o) => self.rearrange_grad(o, batch),
+            Operation::Concatenate(o) => self.concatenate(o, batch),
         }
     }
 
@@ -72,7 +79,17 @@ impl Planner<'_> {
             Operation::LocalForward(o) => local(&o.layer)?.forward(implementation, o, batch),
             Operation::LocalGradInput(o) => local(&o.layer)?.grad_input(implementation, o, batch),
             Operation::LocalGradWeights(o) => local(&o.layer)?.grad_weights(implementation, o, batch),
-            Operation::GradBias(_) | Operation::Activate(_) | Operation::ActivateGrad(_) | Operation::Transpose(_) => {
+            Operation::GradBias(_)
+            | Operation::Activate(_)
+            | Operation::ActivateGrad(_)
+            | Operation::Transpose(_)
+            | Operation::Pool(_)
+            | Operation::PoolGrad(_)
+            | Operation::Reduce(_)
+            | Operation::ReduceGrad(_)
+            | Operation::Rearrange(_)
+            | Operation::RearrangeGrad(_)
+            | Operation::Concatenate(_) => {
                 return self.plan(operation, batch);
             }
         }?;

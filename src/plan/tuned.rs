@@ -56,7 +56,17 @@ impl TuneKey {
             Operation::LocalForward(o) => (&o.layer, TunedOperation::Forward),
             Operation::LocalGradInput(o) => (&o.layer, TunedOperation::GradInput),
             Operation::LocalGradWeights(o) => (&o.layer, TunedOperation::GradWeights),
-            Operation::GradBias(_) | Operation::Activate(_) | Operation::ActivateGrad(_) | Operation::Transpose(_) => {
+            Operation::GradBias(_)
+            | Operation::Activate(_)
+            | Operation::ActivateGrad(_)
+            | Operation::Transpose(_)
+            | Operation::Pool(_)
+            | Operation::PoolGrad(_)
+            | Operation::Reduce(_)
+            | Operation::ReduceGrad(_)
+            | Operation::Rearrange(_)
+            | Operation::RearrangeGrad(_)
+            | Operation::Concatenate(_) => {
                 return None;
             }
         };

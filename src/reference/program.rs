@@ -1,6 +1,7 @@
 //! Runs a program.
 
 use super::{activate, activate_grad, grad_bias, local_forward, local_grad_input, local_grad_weights};
+use super::{concatenate, pool, pool_grad, rearrange, rearrange_grad, reduce, reduce_grad};
 use crate::ops::{BufferId, Operation, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
@@ -40,6 +41,16 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::Activate(o) => activate(of(o.input), o.activation, o.row as usize),
             Operation::ActivateGrad(o) => activate_grad(of(o.saved), of(o.grad_output), o.activation, o.row as usize),
             Operation::Transpose(o) => transpose(of(o.input), o.rows as usize, o.columns as usize),
+            Operation::Pool(o) => pool(o.kind, &o.windows, of(o.input)),
+            Operation::PoolGrad(o) => pool_grad(o.kind, o.ties, &o.windows, o.input.map_or(&[], of), of(o.grad_output)),
+            Operation::Reduce(o) => reduce(o.kind, o.along, of(o.input)),
+            Operation::ReduceGrad(o) => reduce_grad(o.kind, o.along, o.input.map_or(&[], of), of(o.grad_output)),
+            Operation::Rearrange(o) => rearrange(&o.axes, of(o.input)),
+            Operation::RearrangeGrad(o) => rearrange_grad(&o.axes, of(o.grad_output)),
+            Operation::Concatenate(o) => {
+                let inputs = o.inputs.iter().map(|part| (of(part.input), part.columns as usize));
+                concatenate(&inputs.collect::<Vec<_>>())
+            }
         };
         let buffer = &mut memory[operation.writes().index()];
         if operation.accumulates() {

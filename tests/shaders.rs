@@ -311,6 +311,19 @@ fn computed(operation: &Operation) -> Computed {
         Operation::Activate(_) => computed!(activate: ["activate", "softmax"], []),
         Operation::ActivateGrad(_) => computed!(activate_grad: ["activate_grad", "softmax_grad"], []),
         Operation::Transpose(_) => computed!(transpose: ["transpose"], []),
+        Operation::Pool(_) => computed!(pool: ["pool"], []),
+        Operation::PoolGrad(_) => {
+            computed!(pool_grad: ["pool_grad_first", "pool_grad_every", "pool_grad_average"], ["pool", "pool_index"])
+        }
+        Operation::Reduce(_) => computed!(reduce: ["reduce"], []),
+        Operation::ReduceGrad(_) => {
+            computed!(reduce_grad: ["reduce_grad_max", "reduce_grad_average"], ["reduce", "reduce_ties"])
+        }
+        Operation::Rearrange(_) => computed!(rearrange: ["rearrange", "transpose"], []),
+        Operation::RearrangeGrad(_) => {
+            computed!(rearrange_grad: ["rearrange", "transpose", "pool", "reduce"], [])
+        }
+        Operation::Concatenate(_) => computed!(concatenate: ["concatenate"], []),
     }
 }
 
@@ -336,9 +349,12 @@ fn plans_ask_for_the_listed_variants() {
     let mut found = BTreeSet::new();
     let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows: 20, columns: 30 } };
     let transpose = Chain { inputs: 600, layers: vec![transpose] }.forward();
-    let planned = Planned::new(transpose, 3, &Planner::new(&DeviceProfile::webgpu_defaults())).expect("planned");
-    assert_computes(&planned);
-    found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));
+    let device = DeviceProfile::webgpu_defaults();
+    for program in [transpose].into_iter().chain(crate::pool::programs()).chain(crate::rearrange::programs()) {
+        let planned = Planned::new(program, 3, &Planner::new(&device)).expect("planned");
+        assert_computes(&planned);
+        found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));
+    }
     let mut state = 1u64;
     let mut draws = 0;
     while found.len() < listed.len() && draws < 200_000 {

@@ -3,7 +3,7 @@
 use super::planner::Range;
 use super::{Plan, Planner, Resource};
 use crate::Result;
-use crate::kernel::{
+use crate::kernels::{
     Kernel, Params, Pool, PoolGradAverage, PoolGradEvery, PoolGradFirst, PoolIndex, Reduce, ReduceGradAverage,
     ReduceGradMax, ReduceTies, THREADS, width,
 };

@@ -3,7 +3,7 @@
 use super::planner::Range;
 use super::pool::{Pooled, Spans};
 use super::{Plan, Planner, Resource};
-use crate::kernel::{Concatenate, Kernel, Params, Pool, Rearrange, Reduce, THREADS, width};
+use crate::kernels::{Concatenate, Kernel, Params, Pool, Rearrange, Reduce, THREADS, width};
 use crate::ops::{self, Along, AxisMap, Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
 use crate::{Error, Result};
 

@@ -19,27 +19,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let place = place_of(i, outputs());
   let window = positions_of(place.at);
-  #if KIND == LARGEST
-  var all = Unit(LOWEST);
-  #else
-  var all = Unit(0.0);
-  #end
+#if KIND == LARGEST
+  var result = Unit(LOWEST);
+#else
+  var result = Unit(0.0);
+#end
   for (var p0 = window.first.x; p0 < window.end.x; p0++) {
     for (var p1 = window.first.y; p1 < window.end.y; p1++) {
       let row = element_of(place.outer, vec3<u32>(p0, p1, 0u), place.inner, inputs());
       for (var p2 = window.first.z; p2 < window.end.z; p2++) {
         let value = x[params.x_base + row + p2 * params.inner];
-        #if KIND == LARGEST
-        all = select(all, value, value > all);
-        #else
-        all += value;
-        #end
+#if KIND == LARGEST
+        result = select(result, value, value > result);
+#else
+        result += value;
+#end
       }
     }
   }
-  #if KIND == AVERAGE
+#if KIND == AVERAGE
   let sides = window.end - window.first;
-  all /= f32(sides.x * sides.y * sides.z);
-  #end
-  y[params.y_base + i] = all;
+  result /= f32(sides.x * sides.y * sides.z);
+#end
+  y[params.y_base + i] = result;
 }

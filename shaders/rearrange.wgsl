@@ -9,15 +9,15 @@
 // What is left to find of an element of y.
 struct Walk {
   rest: u32,
-  from: u32,
+  source: u32,
   is_there: bool,
 }
 
 // One axis further out.
-fn further(walk: Walk, written: u32, before: u32, repeat: u32, read: u32, distance: u32) -> Walk {
+fn further(walk: Walk, written: u32, before: u32, repeat: u32, size: u32, distance: u32) -> Walk {
   let at = i32(walk.rest % written) - bitcast<i32>(before);
-  let from = u32(max(at, 0)) / repeat;
-  return Walk(walk.rest / written, walk.from + from * distance, walk.is_there && at >= 0 && from < read);
+  let position = u32(max(at, 0)) / repeat;
+  return Walk(walk.rest / written, walk.source + position * distance, walk.is_there && at >= 0 && position < size);
 }
 
 @compute @workgroup_size(THREADS)
@@ -29,14 +29,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var walk = Walk(i, params.x_base, true);
   walk = further(walk, params.written_4, params.before_4, params.repeat_4, params.read_4, params.distance_4);
   walk = further(walk, params.written_3, params.before_3, params.repeat_3, params.read_3, params.distance_3);
-  #if MANY == 1u
+#if MANY == 1u
   walk = further(walk, params.written_2, params.before_2, params.repeat_2, params.read_2, params.distance_2);
   walk = further(walk, params.written_1, params.before_1, params.repeat_1, params.read_1, params.distance_1);
   walk = further(walk, params.written_0, params.before_0, params.repeat_0, params.read_0, params.distance_0);
-  #end
+#end
   var value = Unit(0.0);
   if (walk.is_there) {
-    value = x[walk.from + walk.rest * params.x_sample];
+    value = x[walk.source + walk.rest * params.x_sample];
   }
   y[params.y_base + i] = value;
 }

@@ -14,19 +14,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let part = i / params.inner % params.parts;
   let first = params.x_base + i / params.inner / params.parts * params.length * params.inner + i % params.inner;
-  var all = x[first + part * params.inner];
+  var result = x[first + part * params.inner];
   for (var p = part + params.parts; p < params.length; p += params.parts) {
     let value = x[first + p * params.inner];
-    #if KIND == LARGEST
+#if KIND == LARGEST
     // NaN, by its bits, is the largest.
-    all = select(all, value, value > all || (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u);
-    #else
-    all += value;
-    #end
+    result = select(result, value, value > result || (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u);
+#else
+    result += value;
+#end
   }
-  #if KIND == LARGEST
-  y[params.y_base + i] = all;
-  #else
-  y[params.y_base + i] = all / params.divisor;
-  #end
+#if KIND == LARGEST
+  y[params.y_base + i] = result;
+#else
+  y[params.y_base + i] = result / params.divisor;
+#end
 }

@@ -1,4 +1,4 @@
-// Windows of three axes: position p is in window o where before + p is one of o * stride + [0, kernel).
+// Windows of three axes: position p is in window o where before + p is one of o * stride + [0, taps).
 
 // An element of [outer][positions][inner]: a position, its place in front of it and behind it.
 struct Place {
@@ -20,7 +20,7 @@ fn strides() -> vec3<u32> {
 }
 
 fn windows() -> vec3<u32> {
-  return vec3<u32>(params.kernel_0, params.kernel_1, params.kernel_2);
+  return vec3<u32>(params.taps_0, params.taps_1, params.taps_2);
 }
 
 fn before() -> vec3<u32> {

@@ -116,7 +116,7 @@ pub(super) fn shared_turns(all: u32, passes: u64, joins: u64) -> u64 {
 
 /// Loads of the elements of a window.
 pub(super) fn pooled(p: &Params) -> f64 {
-    6.0 + of(p.kernel_0) * of(p.kernel_1) * of(p.kernel_2)
+    6.0 + of(p.taps_0) * of(p.taps_1) * of(p.taps_2)
 }
 
 /// Bytes of a pool's `count` outputs, or of as many windows, with the inputs of these.
@@ -138,7 +138,7 @@ fn positions_and_windows(p: &Params) -> (f64, f64) {
 
 /// Turns of the loops over a window's positions.
 pub(super) fn pooled_turns(p: &Params) -> u64 {
-    nested_turns([p.kernel_0, p.kernel_1, p.kernel_2])
+    nested_turns([p.taps_0, p.taps_1, p.taps_2])
 }
 
 /// Loads of the windows that have a position.
@@ -152,7 +152,7 @@ pub(super) fn read_by_turns(p: &Params) -> u64 {
 }
 
 fn readers_of_position(p: &Params) -> [u32; 3] {
-    let axes = [(p.kernel_0, p.stride_0), (p.kernel_1, p.stride_1), (p.kernel_2, p.stride_2)];
+    let axes = [(p.taps_0, p.stride_0), (p.taps_1, p.stride_1), (p.taps_2, p.stride_2)];
     axes.map(|(window, stride)| window.div_ceil(stride.max(1)))
 }
 

@@ -1,7 +1,7 @@
 //! Operations held to real Keras 2.15 (`tests/data/keras_pool_and_rearrange.json`, by
 //! `tests/fixtures/make_ops1_fixtures.py`): each layer's output and gradients, by the reference and by every executor.
 
-use crate::common::{Values, disagreement, largest, on_every_executor, root};
+use crate::common::{Arrays, disagreement, largest, on_every_executor, root};
 use locally_connected::ops::{
     Along, AxisMap, BufferId, Columns, Concatenate, Operation, Pool, PoolGrad, PoolKind, Rearrange, RearrangeGrad,
     Reduce, ReduceGrad, Shape, Ties, Usage, Windows,
@@ -213,9 +213,9 @@ fn layers_are_keras_s() {
     assert_eq!((cases.len(), classes.len()), (137, 24), "{classes:?}");
     for case in &cases {
         let program = case.program();
-        let mut given = Values::from([("dy".to_owned(), numbers(&case.dy))]);
+        let mut given = Arrays::from([("dy".to_owned(), numbers(&case.dy))]);
         given.extend(case.x.iter().zip(0..).map(|(x, at)| (format!("x{at}"), numbers(x))));
-        let mut expected = Values::from([("y".to_owned(), numbers(&case.y))]);
+        let mut expected = Arrays::from([("y".to_owned(), numbers(&case.y))]);
         expected.extend(case.dx.iter().zip(0..).map(|(dx, at)| (format!("dx{at}"), numbers(dx))));
         let exact = given.iter().map(|(name, values)| (name.clone(), values.iter().map(|&v| v.into()).collect()));
         let by_reference = reference::run(&program, BATCH, &exact.collect()).expect("it runs");

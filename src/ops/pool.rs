@@ -8,7 +8,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolKind {
     /// The largest of them. Over windows it is, as TensorFlow's is on the CPU, the largest of −3.4028235e38 and those that
-    /// are numbers; of an axis as a whole it is NaN where one of them is.
+    /// are numbers (over three axes TensorFlow's own is NaN at times, by where it lies in a vector); of an axis as a whole it
+    /// is NaN where one of them is.
     Max,
     /// Their sum by their number; padding is none of them.
     Average,

@@ -4,8 +4,12 @@
 
 use locally_connected::cpu::{Executor, Threads, Weights};
 use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
-use locally_connected::ops::Usage;
-use locally_connected::{Activation, Config, DataFormat, Geometry, WeightType};
+use locally_connected::ops::{
+    Along, AxisMap, Columns, Concatenate, Operation, Pool, PoolGrad, PoolKind, Rearrange, RearrangeGrad, Reduce,
+    ReduceGrad, Shape, Ties, Usage, Windows,
+};
+use locally_connected::program::Program;
+use locally_connected::{Activation, Config, DataFormat, Geometry, Padding, WeightType};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -106,4 +110,55 @@ fn runs_allocate_nothing_and_weights_are_there_once() {
         });
     }
     assert!(written.iter().all(|(_, values)| values.iter().all(|value| value.is_finite())));
+    around_layers_allocate_nothing();
+}
+
+/// The operations that aren't a layer's, each from the one input to an output of its own.
+fn around_layers() -> Program {
+    let mut program = Program::default();
+    let windows =
+        Windows::new(&[6, 4], &[3, 2], &[1, 2], &Padding::Valid, 5, DataFormat::ChannelsLast).expect("windows");
+    let along = Along { outer: 6, length: 4, inner: 5 };
+    let (inputs, axes) =
+        (windows.inputs(), vec![AxisMap::whole(4, 1), AxisMap::repeated(6, 2, 0), AxisMap::whole(5, 2)]);
+    let input = program.add("input", Usage::Input, Shape::Samples(inputs));
+    let mut add = |name: &str, usage, elements| program.add(name, usage, Shape::Samples(elements));
+    let of_pool = add("of pool", Usage::Output, windows.outputs());
+    let of_axis = add("of axis", Usage::Output, along.outputs());
+    let moved = add("moved", Usage::Output, 2 * inputs);
+    let joined = add("joined", Usage::Output, 2 * inputs);
+    let grads = ["pool", "axis", "moved"].map(|of| add(&format!("gradient of {of}"), Usage::Output, inputs));
+    let kind = PoolKind::Max;
+    let columns = Columns { input, columns: 20 };
+    let (saved, grad_output, grad_input) = (Some(input), of_pool, grads[0]);
+    let pool_grad =
+        PoolGrad { kind, ties: Ties::First, windows: windows.clone(), input: saved, grad_output, grad_input };
+    let reduce_grad = ReduceGrad { kind, along, input: saved, grad_output: of_axis, grad_input: grads[1] };
+    let moved_grad = RearrangeGrad { axes: axes.clone(), grad_output: moved, grad_input: grads[2] };
+    program.operations = vec![
+        Operation::Pool(Pool { kind, windows, input, output: of_pool }),
+        Operation::PoolGrad(pool_grad),
+        Operation::Reduce(Reduce { kind, along, input, output: of_axis }),
+        Operation::ReduceGrad(reduce_grad),
+        Operation::Rearrange(Rearrange { axes, input, output: moved }),
+        Operation::RearrangeGrad(moved_grad),
+        Operation::Concatenate(Concatenate { rows: 6, inputs: vec![columns, columns], output: joined }),
+    ];
+    program
+}
+
+fn around_layers_allocate_nothing() {
+    let program = around_layers();
+    let mut written: Vec<(String, Vec<f32>)> = program
+        .used_as(Usage::Output)
+        .map(|buffer| (buffer.name.clone(), vec![0.0; buffer.shape.elements(3) as usize]))
+        .collect();
+    let (store, x) = (Weights::new(), vec![0.5; 3 * 120]);
+    let mut bound = Executor::new(Threads::caller()).bind(&program, 3).expect("a program");
+    let before = COUNT.load(Relaxed);
+    let mut outputs = written.iter_mut().map(|(name, values)| (name.as_str(), values.as_mut_slice()));
+    let mut outputs: [_; 7] = std::array::from_fn(|_| outputs.next().expect("an output"));
+    bound.run(&store, &[("input", x.as_slice())], &mut outputs).expect("it runs");
+    assert_eq!(COUNT.load(Relaxed) - before, 0);
+    assert!(written.iter().all(|(_, values)| values.iter().any(|value| *value > 0.0)));
 }

@@ -318,6 +318,19 @@ fn computed(operation: &Operation) -> Computed {
         Operation::Normalise(_) => computed!(normalise: ["normalise"], []),
         Operation::LayerNorm(_) => computed!(layer_norm: ["layer_norm"], []),
         Operation::LayerNormGrad(_) => computed!(layer_norm_grad: ["layer_norm_grad"], []),
+        Operation::Pool(_) => computed!(pool: ["pool"], []),
+        Operation::PoolGrad(_) => {
+            computed!(pool_grad: ["pool_grad_first", "pool_grad_every", "pool_grad_average"], ["pool", "pool_index"])
+        }
+        Operation::Reduce(_) => computed!(reduce: ["reduce"], []),
+        Operation::ReduceGrad(_) => {
+            computed!(reduce_grad: ["reduce_grad_max", "reduce_grad_average"], ["reduce", "reduce_ties"])
+        }
+        Operation::Rearrange(_) => computed!(rearrange: ["rearrange", "transpose"], []),
+        Operation::RearrangeGrad(_) => {
+            computed!(rearrange_grad: ["rearrange", "transpose", "pool", "reduce"], [])
+        }
+        Operation::Concatenate(_) => computed!(concatenate: ["concatenate"], []),
     }
 }
 
@@ -346,6 +359,9 @@ fn plans_ask_for_the_listed_variants() {
     let others = (0..8).flat_map(crate::operations::programs);
     for program in [transpose].into_iter().chain(others) {
         let planned = Planned::new(program, 3, &Planner::new(&DeviceProfile::webgpu_defaults())).expect("planned");
+    let device = DeviceProfile::webgpu_defaults();
+    for program in [transpose].into_iter().chain(crate::pool::programs()).chain(crate::rearrange::programs()) {
+        let planned = Planned::new(program, 3, &Planner::new(&device)).expect("planned");
         assert_computes(&planned);
         found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));
     }

@@ -49,7 +49,10 @@ const SHARED: &[(&str, &str)] = &shared![
     "tile_output",
     "units",
     "weights",
-    "window"
+    "window",
+    "window_positions",
+    "window_readers",
+    "windows"
 ];
 
 /// The text of `source` behind these constants, in capitals; in words, which mark can't be obeyed.

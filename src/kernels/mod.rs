@@ -137,6 +137,17 @@ kernels! {
     layer_norm::LayerNorm,
     layer_norm_grad::LayerNormGrad,
     fill::Fill,
+    pool::Pool,
+    pool_index::PoolIndex,
+    pool_grad_first::PoolGradFirst,
+    pool_grad_every::PoolGradEvery,
+    pool_grad_average::PoolGradAverage,
+    reduce::Reduce,
+    reduce_ties::ReduceTies,
+    reduce_grad_max::ReduceGradMax,
+    reduce_grad_average::ReduceGradAverage,
+    rearrange::Rearrange,
+    concatenate::Concatenate,
 }
 
 /// A listed kernel with its constants: what a pipeline is made of.

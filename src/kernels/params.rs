@@ -177,6 +177,47 @@ params! {
     first_entry: u32,
     /// Sparse index: entries of this chunk.
     entries: u32,
+    /// Windows and positions along the first axis of a pool; [outer][positions][inner] is how samples lie.
+    output_0: u32,
+    input_0: u32,
+    inner: u32,
+    /// Positions from one window to the next, along each axis.
+    stride_0: u32,
+    stride_1: u32,
+    stride_2: u32,
+    /// What is in front of the input, along each axis of a pool or of what is rearranged; an `i32` by its bits.
+    before_0: u32,
+    before_1: u32,
+    before_2: u32,
+    before_3: u32,
+    before_4: u32,
+    /// Elements of an axis that is reduced, the parts in which it is, and what a sum is divided by.
+    length: u32,
+    parts: u32,
+    divisor: f32,
+    /// Positions of what is rearranged, along each axis of what is written and of what is read.
+    written_0: u32,
+    written_1: u32,
+    written_2: u32,
+    written_3: u32,
+    written_4: u32,
+    read_0: u32,
+    read_1: u32,
+    read_2: u32,
+    read_3: u32,
+    read_4: u32,
+    /// How often what is read is repeated, along each axis.
+    repeat_0: u32,
+    repeat_1: u32,
+    repeat_2: u32,
+    repeat_3: u32,
+    repeat_4: u32,
+    /// Between neighbours in what is read, along each axis.
+    distance_0: u32,
+    distance_1: u32,
+    distance_2: u32,
+    distance_3: u32,
+    distance_4: u32,
     /// Readers of the input element that has most, and readers along the outer axis and along the two outer ones,
     /// together: for bounds on the host, no kernel reads them.
     most_readers: u32,

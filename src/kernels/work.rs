@@ -113,3 +113,51 @@ pub(super) fn split_turns(blocks: u64, all: u64, parts: u32) -> u64 {
 pub(super) fn shared_turns(all: u32, passes: u64, joins: u64) -> u64 {
     passes * u64::from(all.div_ceil(super::THREADS)) + 6 * joins
 }
+
+/// Loads of the elements of a window.
+pub(super) fn pooled(p: &Params) -> f64 {
+    6.0 + of(p.taps_0) * of(p.taps_1) * of(p.taps_2)
+}
+
+/// Bytes of a pool's `count` outputs, or of as many windows, with the inputs of these.
+pub(super) fn pooled_bytes(p: &Params) -> f64 {
+    let (inputs, outputs) = positions_and_windows(p);
+    4.0 * of(p.count) * (1.0 + inputs / outputs)
+}
+
+/// Bytes of `count` inputs of a pool, read so often, and as often what their windows have.
+pub(super) fn read_by_bytes(p: &Params, inputs_read: f64, windows_read: f64) -> f64 {
+    let (inputs, outputs) = positions_and_windows(p);
+    4.0 * of(p.count) * (1.0 + inputs_read + windows_read * outputs / inputs)
+}
+
+fn positions_and_windows(p: &Params) -> (f64, f64) {
+    let product = |sizes: [u32; 3]| sizes.map(|size| of(size.max(1))).iter().product();
+    (product([p.input_0, p.input_1, p.input_2]), product([p.output_0, p.output_1, p.output_2]))
+}
+
+/// Turns of the loops over a window's positions.
+pub(super) fn pooled_turns(p: &Params) -> u64 {
+    nested_turns([p.taps_0, p.taps_1, p.taps_2])
+}
+
+/// Loads of the windows that have a position.
+pub(super) fn read_by(p: &Params) -> f64 {
+    10.0 + readers_of_position(p).into_iter().map(of).product::<f64>()
+}
+
+/// Turns of the loops over the windows that have a position.
+pub(super) fn read_by_turns(p: &Params) -> u64 {
+    nested_turns(readers_of_position(p))
+}
+
+fn readers_of_position(p: &Params) -> [u32; 3] {
+    let axes = [(p.taps_0, p.stride_0), (p.taps_1, p.stride_1), (p.taps_2, p.stride_2)];
+    axes.map(|(window, stride)| window.div_ceil(stride.max(1)))
+}
+
+/// Turns of three loops, one in the other, each with the turn in which it ends.
+fn nested_turns([a, b, c]: [u32; 3]) -> u64 {
+    let [a, b, c] = [a, b, c].map(u64::from);
+    a.saturating_mul(b.saturating_mul(c.saturating_add(1)).saturating_add(1)).saturating_add(1)
+}

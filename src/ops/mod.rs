@@ -10,6 +10,8 @@ mod combine;
 mod elementwise;
 mod local;
 mod normalise;
+mod pool;
+mod rearrange;
 
 pub use broadcast::{Part, Sizes, broadcast};
 pub(crate) use broadcast::{product, strides};
@@ -18,6 +20,9 @@ pub use combine::{Combine, CombineGrad, How, Sum};
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
 pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
+pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
+pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
+pub(crate) use rearrange::{MOST_AXES, Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
 
 use crate::config::WeightType;
 use crate::geometry::Geometry;
@@ -116,6 +121,13 @@ operations! {
     Normalise,
     LayerNorm,
     LayerNormGrad,
+    Pool,
+    PoolGrad,
+    Reduce,
+    ReduceGrad,
+    Rearrange,
+    RearrangeGrad,
+    Concatenate,
 }
 
 impl Operation {

@@ -32,6 +32,13 @@ impl Planner<'_> {
             Operation::Normalise(o) => self.normalise(o, batch),
             Operation::LayerNorm(o) => self.layer_norm(o, batch),
             Operation::LayerNormGrad(o) => self.layer_norm_grad(o, batch),
+            Operation::Pool(o) => self.pool(o, batch),
+            Operation::PoolGrad(o) => self.pool_grad(o, batch),
+            Operation::Reduce(o) => self.reduce(o, batch),
+            Operation::ReduceGrad(o) => self.reduce_grad(o, batch),
+            Operation::Rearrange(o) => self.rearrange(o, batch),
+            Operation::RearrangeGrad(o) => self.rearrange_grad(o, batch),
+            Operation::Concatenate(o) => self.concatenate(o, batch),
         }
     }
 
@@ -90,6 +97,13 @@ impl Planner<'_> {
             | Operation::Normalise(_)
             | Operation::LayerNorm(_)
             | Operation::LayerNormGrad(_) => {
+            | Operation::Pool(_)
+            | Operation::PoolGrad(_)
+            | Operation::Reduce(_)
+            | Operation::ReduceGrad(_)
+            | Operation::Rearrange(_)
+            | Operation::RearrangeGrad(_)
+            | Operation::Concatenate(_) => {
                 return self.plan(operation, batch);
             }
         }?;

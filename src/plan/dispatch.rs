@@ -20,6 +20,8 @@ pub enum Resource {
     DenseMatrix,
     /// Scratch of the operation's own: output gradients summed over the samples.
     SampleSums,
+    /// Scratch of the operation's own: what one of its steps leaves to the next ones, by number.
+    Between(u32),
 }
 
 /// A range of a buffer, in bytes; the offset is aligned as bindings must be.

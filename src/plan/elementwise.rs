@@ -1,5 +1,6 @@
 //! Plans of the operations that work element by element or row by row: activations, softmax, transposes, zeroes.
 
+use super::planner::Range;
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::config::{Activation, Saved};
@@ -45,19 +46,24 @@ impl Planner<'_> {
 
     pub(super) fn transpose(&self, o: &Transpose, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
-        let (rows, columns, elements) = (o.rows as u32, o.columns as u32, o.rows * o.columns);
-        let side = kernels::Transpose::SIDE;
-        let squares = u64::from(rows.div_ceil(side)) * u64::from(columns.div_ceil(side));
-        for Samples { first, count: samples } in self.samples(batch, elements, u64::MAX)? {
-            let count = elements * u64::from(samples);
-            let (x, base) = self.slice(Resource::Buffer(o.input), elements * first, count);
-            let (y, _) = self.slice(Resource::Buffer(o.output), elements * first, count);
-            let count = count as u32;
-            let params = Params { rows, columns, count, x_base: base, y_base: base, ..Params::default() };
-            let variant = kernels::Transpose { side }.listed()?;
-            self.dispatch(&mut plan, variant, params, squares * u64::from(samples), vec![x, y])?;
+        let elements = o.rows * o.columns;
+        for samples in self.samples(batch, elements, u64::MAX)? {
+            let x = self.range(Resource::Buffer(o.input), samples, elements);
+            let y = self.range(Resource::Buffer(o.output), samples, elements);
+            self.transposed(&mut plan, [o.rows as u32, o.columns as u32], x, y)?;
         }
         Ok(plan)
+    }
+
+    /// `[rows][columns]` to `[columns][rows]`, as often as there are so many elements.
+    pub(super) fn transposed(&self, plan: &mut Plan, sides: [u32; 2], x: Range, y: Range) -> Result<()> {
+        let ([rows, columns], side) = (sides, kernels::Transpose::SIDE);
+        let squares = u64::from(rows.div_ceil(side)) * u64::from(columns.div_ceil(side));
+        let samples = x.count / (u64::from(rows) * u64::from(columns));
+        let params =
+            Params { rows, columns, count: x.count as u32, x_base: x.base, y_base: y.base, ..Params::default() };
+        let variant = kernels::Transpose { side }.listed()?;
+        self.dispatch(plan, variant, params, squares * samples, vec![x.slice, y.slice])
     }
 
     /// One kernel over all elements, the batch cut as bindings need.

@@ -26,6 +26,15 @@ pub struct Planner<'a> {
     pub(super) tuned: Option<&'a TuneTable>,
 }
 
+/// Elements of a buffer that a dispatch binds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Range {
+    pub(super) slice: Slice,
+    /// The distance of the first of them from the binding's start, in elements.
+    pub(super) base: u32,
+    pub(super) count: u64,
+}
+
 /// A run of samples that a dispatch can bind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Samples {
@@ -65,6 +74,21 @@ impl<'a> Planner<'a> {
         let offset = 4 * first / alignment * alignment;
         let size = NonZeroU64::new(4 * (first + count) - offset);
         (Slice { resource, offset, size }, (first - offset / 4) as u32)
+    }
+
+    /// The range of some samples of so many elements.
+    pub(super) fn range(&self, resource: Resource, samples: Samples, elements: u64) -> Range {
+        let count = elements * u64::from(samples.count);
+        let (slice, base) = self.slice(resource, elements * samples.first, count);
+        Range { slice, base, count }
+    }
+
+    /// Reserves scratch of an operation's own for so many elements, and binds them.
+    pub(super) fn between(&self, plan: &mut Plan, resource: Resource, count: u64, what: &str) -> Result<Range> {
+        self.profile.check_piece(what, 4 * count)?;
+        self.reserve(plan, resource, 4 * count, what)?;
+        let (slice, base) = self.slice(resource, 0, count);
+        Ok(Range { slice, base, count })
     }
 
     /// Cuts the batch so that a range of samples of so many elements fits a binding, whatever its alignment, and is no

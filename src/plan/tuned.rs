@@ -67,6 +67,13 @@ impl TuneKey {
             | Operation::Normalise(_)
             | Operation::LayerNorm(_)
             | Operation::LayerNormGrad(_) => {
+            | Operation::Pool(_)
+            | Operation::PoolGrad(_)
+            | Operation::Reduce(_)
+            | Operation::ReduceGrad(_)
+            | Operation::Rearrange(_)
+            | Operation::RearrangeGrad(_)
+            | Operation::Concatenate(_) => {
                 return None;
             }
         };

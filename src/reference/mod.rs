@@ -7,11 +7,15 @@ mod combine;
 mod local;
 mod normalise;
 mod passes;
+mod pool;
 mod program;
+mod rearrange;
 
 pub use activation::{activate, activate_grad, activation, derivative, derivative_from_output};
 pub use combine::{combine, combine_grad, sum};
 pub use local::{grad_bias, local_forward, local_grad_input, local_grad_weights};
 pub use normalise::{layer_norm, layer_norm_grad, norm_factor, normalise};
 pub use passes::{Passes, passes};
+pub use pool::{pool, pool_grad, reduce, reduce_grad};
 pub use program::{Values, run, transpose};
+pub use rearrange::{concatenate, rearrange, rearrange_grad};

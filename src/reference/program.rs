@@ -1,6 +1,7 @@
 //! Runs a program.
 
 use super::{activate, activate_grad, grad_bias, local_forward, local_grad_input, local_grad_weights};
+use super::{concatenate, pool, pool_grad, rearrange, rearrange_grad, reduce, reduce_grad};
 use crate::ops::{BufferId, Operation, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
@@ -49,6 +50,16 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::Normalise(o) => super::normalise(o, of(o.input), of(o.mean), of(o.factor), o.beta.map(of)),
             Operation::LayerNorm(o) => super::layer_norm(o, of(o.input), o.gamma.map(of), o.beta.map(of)),
             Operation::LayerNormGrad(o) => super::layer_norm_grad(o, of(o.input), o.gamma.map(of), of(o.grad_output)),
+            Operation::Pool(o) => pool(o.kind, &o.windows, of(o.input)),
+            Operation::PoolGrad(o) => pool_grad(o.kind, o.ties, &o.windows, o.input.map_or(&[], of), of(o.grad_output)),
+            Operation::Reduce(o) => reduce(o.kind, o.along, of(o.input)),
+            Operation::ReduceGrad(o) => reduce_grad(o.kind, o.along, o.input.map_or(&[], of), of(o.grad_output)),
+            Operation::Rearrange(o) => rearrange(&o.axes, of(o.input)),
+            Operation::RearrangeGrad(o) => rearrange_grad(&o.axes, of(o.grad_output)),
+            Operation::Concatenate(o) => {
+                let inputs = o.inputs.iter().map(|part| (of(part.input), part.columns as usize));
+                concatenate(&inputs.collect::<Vec<_>>())
+            }
         };
         let buffer = &mut memory[operation.writes().index()];
         if operation.accumulates() {

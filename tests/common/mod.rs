@@ -1,10 +1,12 @@
 //! What the tests share: a device, random values, comparisons, and whole passes on the device.
 
 mod near;
+mod operations;
 mod planned;
 mod programs;
 
 pub(crate) use near::{assert_near, disagreement, largest};
+pub(crate) use operations::{alone, assert_everywhere, levels, on_every_executor};
 pub(crate) use planned::Planned;
 pub(crate) use programs::{Arrays, ProgramRun, on_every_executor};
 

@@ -1,0 +1,32 @@
+// y[o, s, c] = the largest or the sum of x[o, p, c] over p = s, s + parts, s + 2 parts, ..., a sum by the divisor.
+#import shared/dispatch
+
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [outer][length][inner]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [outer][parts][inner]
+
+const LARGEST = 0u;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = workgroup_index(group) * THREADS + lane;
+  if (i >= params.count) {
+    return;
+  }
+  let part = i / params.inner % params.parts;
+  let first = params.x_base + i / params.inner / params.parts * params.length * params.inner + i % params.inner;
+  var result = x[first + part * params.inner];
+  for (var p = part + params.parts; p < params.length; p += params.parts) {
+    let value = x[first + p * params.inner];
+#if KIND == LARGEST
+    // NaN, by its bits, is the largest.
+    result = select(result, value, value > result || (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u);
+#else
+    result += value;
+#end
+  }
+#if KIND == LARGEST
+  y[params.y_base + i] = result;
+#else
+  y[params.y_base + i] = result / params.divisor;
+#end
+}

@@ -1,0 +1,19 @@
+// dx[o, p, c] = dy[o, c] / ties[o, c] where x[o, p, c] = y[o, c], else 0; NaN where there are no ties, because y is NaN.
+#import shared/dispatch
+
+@group(0) @binding(1) var<storage, read> x: array<f32>;         // [outer][length][inner]
+@group(0) @binding(2) var<storage, read> y: array<f32>;         // [outer][inner], the largest along the axis
+@group(0) @binding(3) var<storage, read> ties: array<f32>;      // the same, how many are
+@group(0) @binding(4) var<storage, read> dy: array<f32>;        // the same
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>;  // as x
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = workgroup_index(group) * THREADS + lane;
+  if (i >= params.count) {
+    return;
+  }
+  let at = i / params.inner / params.length * params.inner + i % params.inner;
+  let share = select(0.0, 1.0, x[params.x_base + i] == y[at]) / ties[at];
+  dx[params.x_base + i] = share * dy[params.y_base + at];
+}

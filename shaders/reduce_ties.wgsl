@@ -1,0 +1,22 @@
+// ties[o, s, c] = how many x[o, p, c] are y[o, c], over p = s, s + parts, s + 2 parts, ....
+#import shared/dispatch
+
+@group(0) @binding(1) var<storage, read> x: array<f32>;            // [outer][length][inner]
+@group(0) @binding(2) var<storage, read> y: array<f32>;            // [outer][inner], the largest along the axis
+@group(0) @binding(3) var<storage, read_write> ties: array<f32>;  // [outer][parts][inner]
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = workgroup_index(group) * THREADS + lane;
+  if (i >= params.count) {
+    return;
+  }
+  let outer = i / params.inner / params.parts;
+  let first = params.x_base + outer * params.length * params.inner + i % params.inner;
+  let largest = y[outer * params.inner + i % params.inner];
+  var count = 0u;
+  for (var p = i / params.inner % params.parts; p < params.length; p += params.parts) {
+    count += select(0u, 1u, x[first + p * params.inner] == largest);
+  }
+  ties[i] = f32(count);
+}

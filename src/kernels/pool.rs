@@ -1,0 +1,36 @@
+//! `y[n, o, c] = max, average or sum of x[n, p, c] over the positions p of window o`.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::{WIDTHS};
+use super::work::{of, pooled, pooled_bytes, pooled_turns};
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// Pools, and sums over repetitions.
+    Pool: "pool", [Read, Write],
+    /// What becomes of a window.
+    kind: u32 in [Self::LARGEST, Self::AVERAGE, Self::SUM],
+    /// Elements of a thread.
+    width: u32 in WIDTHS
+}
+
+impl Pool {
+    /// The largest.
+    pub const LARGEST: u32 = 0;
+    /// The sum by the number of elements.
+    pub const AVERAGE: u32 = 1;
+    /// The sum.
+    pub const SUM: u32 = 2;
+}
+
+impl Kernel for Pool {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        let operations = pooled(p) * loads.of(self.width);
+        let bytes = of(self.width) * pooled_bytes(p);
+        Work { threads: of(p.count), operations, bytes, ..Work::default() }
+    }
+
+    fn turns(&self, p: &Params) -> u64 {
+        pooled_turns(p)
+    }
+}

@@ -1,0 +1,16 @@
+//! `dx[o, p, c] = dy[o, c] / ties[o, c] where x[o, p, c] = y[o, c]`.
+
+use super::listed::{Kernel, kernel};
+use super::work::{of};
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// Gradients of the largest along an axis, divided among them.
+    ReduceGradMax: "reduce_grad_max", [Read, Read, Read, Read, Write]
+}
+
+impl Kernel for ReduceGradMax {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        Work { threads: of(p.count), operations: 8.0, bytes: 8.0 * of(p.count), ..Work::default() }
+    }
+}

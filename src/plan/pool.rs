@@ -1,0 +1,215 @@
+//! Plans of pooling: over windows, and along an axis of any length.
+
+use super::planner::Range;
+use super::{Plan, Planner, Resource};
+use crate::Result;
+use crate::kernels::{
+    Kernel, Params, Pool, PoolGradAverage, PoolGradEvery, PoolGradFirst, PoolIndex, Reduce, ReduceGradAverage,
+    ReduceGradMax, ReduceTies, THREADS, width,
+};
+use crate::ops::{self, Along, PoolKind, Ties, Windows};
+
+/// The longest axis that one thread goes along. A longer one is cut into as many parts as each is long, whatever the device, so
+/// that sums round alike everywhere.
+const MOST_ALONG: u64 = 256;
+
+/// What a step of a pool leaves to the next: the largest of each window or along an axis, or where it is.
+const LARGEST: Resource = Resource::Between(0);
+/// Of an axis that is cut, its parts'.
+const PARTS: Resource = Resource::Between(1);
+/// How many are the largest.
+const TIES: Resource = Resource::Between(2);
+
+/// Windows along an axis, as kernels count them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spans {
+    pub(super) input: u32,
+    pub(super) output: u32,
+    pub(super) window: u32,
+    pub(super) stride: u32,
+    pub(super) before: i32,
+}
+
+/// Windows of some samples, which lie as `[outer][positions][inner]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pooled {
+    pub(super) axes: [Spans; 3],
+    pub(super) inner: u32,
+}
+
+impl Pooled {
+    fn new(windows: &Windows) -> Self {
+        let axes = windows.three_axes().map(|axis| {
+            let ops::PoolAxis { input, output, window, stride, before } = axis;
+            Spans { input, output, window, stride, before: before as i32 }
+        });
+        Self { axes, inner: windows.inner() }
+    }
+
+    fn params(&self) -> Params {
+        let [a, b, c] = self.axes;
+        Params {
+            input_0: a.input,
+            input_1: b.input,
+            input_2: c.input,
+            output_0: a.output,
+            output_1: b.output,
+            output_2: c.output,
+            taps_0: a.window,
+            taps_1: b.window,
+            taps_2: c.window,
+            stride_0: a.stride,
+            stride_1: b.stride,
+            stride_2: c.stride,
+            before_0: a.before as u32,
+            before_1: b.before as u32,
+            before_2: c.before as u32,
+            inner: self.inner,
+            ..Params::default()
+        }
+    }
+}
+
+impl Planner<'_> {
+    pub(super) fn pool(&self, o: &ops::Pool, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let (inputs, outputs) = (o.windows.inputs(), o.windows.outputs());
+        let kind = if o.kind == PoolKind::Max { Pool::LARGEST } else { Pool::AVERAGE };
+        for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
+            let x = self.range(Resource::Buffer(o.input), samples, inputs);
+            let y = self.range(Resource::Buffer(o.output), samples, outputs);
+            self.pooled(&mut plan, kind, &Pooled::new(&o.windows), x, y)?;
+        }
+        Ok(plan)
+    }
+
+    /// The pool `kind` of `x`.
+    pub(super) fn pooled(&self, plan: &mut Plan, kind: u32, windows: &Pooled, x: Range, y: Range) -> Result<()> {
+        let width = width([windows.inner, x.base, y.base].iter().all(|size| size.is_multiple_of(4)));
+        let (count, inner) = (y.count as u32 / width, windows.inner / width);
+        let params = Params { count, inner, x_base: x.base / width, y_base: y.base / width, ..windows.params() };
+        let groups = count.div_ceil(THREADS).into();
+        self.dispatch(plan, Pool { kind, width }.listed()?, params, groups, vec![x.slice, y.slice])
+    }
+
+    pub(super) fn pool_grad(&self, o: &ops::PoolGrad, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let (inputs, outputs) = (o.windows.inputs(), o.windows.outputs());
+        let windows = Pooled::new(&o.windows);
+        for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
+            let dy = self.range(Resource::Buffer(o.grad_output), samples, outputs);
+            let dx = self.range(Resource::Buffer(o.grad_input), samples, inputs);
+            let params = Params { count: dx.count as u32, x_base: dx.base, y_base: dy.base, ..windows.params() };
+            let groups = dx.count.div_ceil(THREADS.into());
+            let Some(input) = o.input else {
+                let bindings = vec![dy.slice, dx.slice];
+                self.dispatch(&mut plan, PoolGradAverage {}.listed()?, params, groups, bindings)?;
+                continue;
+            };
+            let x = self.range(Resource::Buffer(input), samples, inputs);
+            let largest = self.between(&mut plan, LARGEST, dy.count, "the largest values of a pool")?;
+            match o.ties {
+                Ties::First => {
+                    let of_windows = Params { count: dy.count as u32, ..params };
+                    let bindings = vec![x.slice, largest.slice];
+                    let windows = dy.count.div_ceil(THREADS.into());
+                    self.dispatch(&mut plan, PoolIndex {}.listed()?, of_windows, windows, bindings)?;
+                    let bindings = vec![largest.slice, dy.slice, dx.slice];
+                    self.dispatch(&mut plan, PoolGradFirst {}.listed()?, params, groups, bindings)?;
+                }
+                Ties::Every => {
+                    self.pooled(&mut plan, Pool::LARGEST, &windows, x, largest)?;
+                    let bindings = vec![x.slice, largest.slice, dy.slice, dx.slice];
+                    self.dispatch(&mut plan, PoolGradEvery {}.listed()?, params, groups, bindings)?;
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn reduce(&self, o: &ops::Reduce, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let (kind, divisor) = match o.kind {
+            PoolKind::Max => (Reduce::LARGEST, 1.0),
+            PoolKind::Average => (Reduce::SUM, o.along.length as f32),
+        };
+        for samples in self.samples(batch, o.along.inputs(), u64::MAX)? {
+            let x = self.range(Resource::Buffer(o.input), samples, o.along.inputs());
+            let y = self.range(Resource::Buffer(o.output), samples, o.along.outputs());
+            self.reduced(&mut plan, (kind, divisor), o.along, x, y)?;
+        }
+        Ok(plan)
+    }
+
+    /// The largest or the sum of `x` along an axis, the sum by a divisor.
+    pub(super) fn reduced(
+        &self,
+        plan: &mut Plan,
+        (kind, divisor): (u32, f32),
+        along: Along,
+        x: Range,
+        y: Range,
+    ) -> Result<()> {
+        let parts = parts(along.length);
+        let step = |plan: &mut Plan, (length, parts): (u64, u64), divisor, x: Range, y: Range| {
+            let params = Params { divisor, ..reduce_params(length, parts, along.inner, x, y) };
+            let (bindings, groups) = (vec![x.slice, y.slice], y.count.div_ceil(THREADS.into()));
+            self.dispatch(plan, Reduce { kind }.listed()?, params, groups, bindings)
+        };
+        if parts == 1 {
+            return step(plan, (along.length, 1), divisor, x, y);
+        }
+        let between = self.between(plan, PARTS, y.count * parts, "the parts of a long axis")?;
+        step(plan, (along.length, parts), 1.0, x, between)?;
+        step(plan, (parts, 1), divisor, between, y)
+    }
+
+    pub(super) fn reduce_grad(&self, o: &ops::ReduceGrad, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let Along { length, inner, .. } = o.along;
+        for samples in self.samples(batch, o.along.inputs(), u64::MAX)? {
+            let dy = self.range(Resource::Buffer(o.grad_output), samples, o.along.outputs());
+            let dx = self.range(Resource::Buffer(o.grad_input), samples, o.along.inputs());
+            let params = Params { count: dx.count as u32, ..reduce_params(length, 1, inner, dx, dy) };
+            let groups = dx.count.div_ceil(THREADS.into());
+            let Some(input) = o.input else {
+                let bindings = vec![dy.slice, dx.slice];
+                self.dispatch(&mut plan, ReduceGradAverage {}.listed()?, params, groups, bindings)?;
+                continue;
+            };
+            let x = self.range(Resource::Buffer(input), samples, o.along.inputs());
+            let largest = self.between(&mut plan, LARGEST, dy.count, "the largest values along an axis")?;
+            self.reduced(&mut plan, (Reduce::LARGEST, 1.0), o.along, x, largest)?;
+            let ties = self.between(&mut plan, TIES, dy.count, "how many values along an axis are the largest")?;
+            let parts = parts(length);
+            let counted = if parts == 1 {
+                ties
+            } else {
+                self.between(&mut plan, PARTS, dy.count * parts, "the parts of a long axis")?
+            };
+            let bindings = vec![x.slice, largest.slice, counted.slice];
+            let threads = counted.count.div_ceil(THREADS.into());
+            let of_parts = reduce_params(length, parts, inner, x, counted);
+            self.dispatch(&mut plan, ReduceTies {}.listed()?, of_parts, threads, bindings)?;
+            if parts > 1 {
+                let params = Params { divisor: 1.0, ..reduce_params(parts, 1, inner, counted, ties) };
+                let (sum, threads) = (Reduce { kind: Reduce::SUM }.listed()?, dy.count.div_ceil(THREADS.into()));
+                self.dispatch(&mut plan, sum, params, threads, vec![counted.slice, ties.slice])?;
+            }
+            let bindings = vec![x.slice, largest.slice, ties.slice, dy.slice, dx.slice];
+            self.dispatch(&mut plan, ReduceGradMax {}.listed()?, params, groups, bindings)?;
+        }
+        Ok(plan)
+    }
+}
+
+/// In how many parts an axis is reduced.
+fn parts(length: u64) -> u64 {
+    if length <= MOST_ALONG { 1 } else { length.isqrt() }
+}
+
+/// The numbers of a reduction of `x` to as many elements as `y` has.
+fn reduce_params(length: u64, parts: u64, inner: u64, x: Range, y: Range) -> Params {
+    let [length, parts, inner] = [length, parts, inner].map(|size| size as u32);
+    Params { count: y.count as u32, length, parts, inner, x_base: x.base, y_base: y.base, ..Params::default() }
+}

@@ -1,0 +1,141 @@
+//! Pooling. Positions of a window are taken in the order of their axes, windows likewise.
+
+use crate::config::DataFormat;
+use crate::ops::{Along, PoolAxis, PoolKind, Ties, Windows};
+
+/// All combinations of numbers below `sizes`, the last one fastest.
+fn combinations(sizes: &[u32]) -> Vec<Vec<u32>> {
+    sizes.iter().fold(vec![Vec::new()], |all, &size| {
+        let longer = |some: Vec<u32>| (0..size).map(move |next| some.iter().copied().chain([next]).collect());
+        all.into_iter().flat_map(longer).collect()
+    })
+}
+
+/// A window of one channel: where in a sample its elements lie, and where its output does.
+struct Window {
+    inputs: Vec<usize>,
+    output: usize,
+}
+
+/// The place of a position's channel among the elements of a sample with these axes.
+fn place(windows: &Windows, sizes: &[u32], position: &[u32], channel: u32) -> usize {
+    let at = sizes.iter().zip(position).fold(0, |at, (&size, &p)| at * size as usize + p as usize);
+    let positions: usize = sizes.iter().map(|&size| size as usize).product();
+    match windows.data_format {
+        DataFormat::ChannelsLast => at * windows.channels as usize + channel as usize,
+        DataFormat::ChannelsFirst => channel as usize * positions + at,
+    }
+}
+
+/// Every window of a sample.
+fn all_windows(windows: &Windows) -> Vec<Window> {
+    let of = |size: fn(&PoolAxis) -> u32| windows.axes.iter().map(size).collect::<Vec<_>>();
+    let (inputs, outputs) = (of(|axis| axis.input), of(|axis| axis.output));
+    let taps = combinations(&of(|axis| axis.window));
+    let mut all = Vec::new();
+    for location in combinations(&outputs) {
+        let position = |taps: &Vec<u32>| {
+            let along = windows.axes.iter().zip(&location).zip(taps);
+            let along =
+                along.map(|((axis, o), t)| (o * axis.stride + t).checked_sub(axis.before).filter(|p| *p < axis.input));
+            along.collect::<Option<Vec<u32>>>()
+        };
+        let positions: Vec<Vec<u32>> = taps.iter().filter_map(position).collect();
+        for channel in 0..windows.channels {
+            let inputs = positions.iter().map(|position| place(windows, &inputs, position, channel)).collect();
+            all.push(Window { inputs, output: place(windows, &outputs, &location, channel) });
+        }
+    }
+    all
+}
+
+/// The largest value or the average of each window; the largest of −3.4028235e38 and those that are numbers.
+#[must_use]
+pub fn pool(kind: PoolKind, windows: &Windows, input: &[f64]) -> Vec<f64> {
+    let mut output = Vec::new();
+    let all = all_windows(windows);
+    for sample in input.chunks_exact(windows.inputs() as usize) {
+        let first = output.len();
+        output.resize(first + windows.outputs() as usize, 0.0);
+        for Window { inputs, output: at } in &all {
+            let values = inputs.iter().map(|&at| sample[at]);
+            output[first + at] = match kind {
+                PoolKind::Max => {
+                    values.fold(f32::MIN.into(), |most: f64, value| if value > most { value } else { most })
+                }
+                PoolKind::Average => values.sum::<f64>() / inputs.len() as f64,
+            };
+        }
+    }
+    output
+}
+
+/// The gradient of [`pool`]'s input; an average needs no input.
+#[must_use]
+pub fn pool_grad(kind: PoolKind, ties: Ties, windows: &Windows, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
+    let (inputs, outputs) = (windows.inputs() as usize, windows.outputs() as usize);
+    let largest = if kind == PoolKind::Max { pool(kind, windows, input) } else { Vec::new() };
+    let all = all_windows(windows);
+    let mut grad_input = Vec::new();
+    for (grad, n) in grad_output.chunks_exact(outputs).zip(0..) {
+        let mut sums = vec![0.0; inputs];
+        for window in &all {
+            let dy = grad[window.output];
+            let value = |at: usize| input[n * inputs + at];
+            let places = window.inputs.iter().copied();
+            match (kind, ties) {
+                (PoolKind::Average, _) => places.for_each(|at| sums[at] += dy / window.inputs.len() as f64),
+                (PoolKind::Max, Ties::First) => {
+                    let first = places.reduce(|first, at| if value(first) < value(at) { at } else { first });
+                    first.into_iter().for_each(|at| sums[at] += dy);
+                }
+                (PoolKind::Max, Ties::Every) => {
+                    let largest = largest[n * outputs + window.output];
+                    places.filter(|&at| value(at) == largest).for_each(|at| sums[at] += dy);
+                }
+            }
+        }
+        grad_input.extend(sums);
+    }
+    grad_input
+}
+
+/// The places of each element of `[outer][inner]` along an axis.
+fn places(along: Along) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> {
+    let Along { outer, length, inner } = along;
+    let [outer, length, inner] = [outer, length, inner].map(|size| size as usize);
+    let one = move |o: usize, i: usize| (0..length).map(move |p| (o * length + p) * inner + i);
+    (0..outer).flat_map(move |o| (0..inner).map(move |i| one(o, i)))
+}
+
+/// The largest value or the average along an axis; NaN where one is.
+#[must_use]
+pub fn reduce(kind: PoolKind, along: Along, input: &[f64]) -> Vec<f64> {
+    let samples = input.chunks_exact(along.inputs() as usize);
+    let larger = |most: f64, value: f64| if value > most || value.is_nan() { value } else { most };
+    let one = |values: Vec<f64>| match kind {
+        PoolKind::Max => values.into_iter().fold(f64::NEG_INFINITY, larger),
+        PoolKind::Average => values.iter().sum::<f64>() / values.len() as f64,
+    };
+    samples.flat_map(|sample| places(along).map(move |places| one(places.map(|at| sample[at]).collect()))).collect()
+}
+
+/// The gradient of [`reduce`]'s input; an average needs no input.
+#[must_use]
+pub fn reduce_grad(kind: PoolKind, along: Along, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
+    let inputs = along.inputs() as usize;
+    let largest = if kind == PoolKind::Max { reduce(kind, along, input) } else { Vec::new() };
+    let outputs = along.outputs() as usize;
+    let mut grad_input = vec![0.0; grad_output.len() / outputs * inputs];
+    for (sample, n) in grad_input.chunks_exact_mut(inputs).zip(0..) {
+        for (places, at) in places(along).zip(n * outputs..) {
+            let share = |place: usize| match kind {
+                PoolKind::Average => 1.0,
+                PoolKind::Max => f64::from(u8::from(input[n * inputs + place] == largest[at])),
+            };
+            let shares: f64 = places.clone().map(share).sum();
+            places.for_each(|place| sample[place] = share(place) / shares * grad_output[at]);
+        }
+    }
+    grad_input
+}

@@ -6,6 +6,7 @@
 mod choice;
 mod common;
 mod connectivity;
+mod convolutions;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod determinism;

@@ -5,7 +5,7 @@
 use locally_connected::cpu::{Executor, Threads, Weights};
 use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
 use locally_connected::ops::Usage;
-use locally_connected::{Activation, Config, DataFormat, Geometry, WeightType};
+use locally_connected::{Activation, Bias, Config, DataFormat, Geometry, Padding, WeightType};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -39,6 +39,10 @@ fn chain() -> Chain {
         let geometry = Geometry::new(&config, shape).expect("a layer").into();
         Layer { name: name.into(), kind: Kind::Local { geometry, trainable: true } }
     };
+    let shared = |name: &str, config: Config, shape: &[usize]| {
+        let geometry = Geometry::convolution(&config, shape).expect("a layer").into();
+        Layer { name: name.into(), kind: Kind::Local { geometry, trainable: true } }
+    };
     let other = |name: &str, kind| Layer { name: name.into(), kind };
     let first = Config::new(40, [3, 3]).data_format(DataFormat::ChannelsFirst).activation(Activation::Swish);
     let layers = vec![
@@ -46,7 +50,10 @@ fn chain() -> Chain {
         other("flip", Kind::Transpose { rows: 100, columns: 32 }),
         local("b", first, &[32, 10, 10]),
         local("c", Config::new(16, [40]).strides([40]).dtype(WeightType::F16), &[40 * 64, 1]),
-        other("softmax", Kind::Activation { activation: Activation::Softmax, row: 16 }),
+        shared("d", Config::new(8, [3]).padding(Padding::SameUpper).bias(Bias::PerFilter), &[64, 16]),
+        shared("e", Config::new(24, [1]).bias(Bias::PerFilter), &[64, 8]),
+        shared("f", Config::new(48, [3]).groups(24).dtype(WeightType::F16), &[64, 24]),
+        other("softmax", Kind::Activation { activation: Activation::Softmax, row: 48 }),
     ];
     Chain { inputs: 12 * 12 * 4, layers }
 }

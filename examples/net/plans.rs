@@ -165,6 +165,7 @@ impl Planned<'_> {
             Resource::SparseIndex => "sparse index".to_owned(),
             Resource::DenseMatrix => "dense matrix".to_owned(),
             Resource::SampleSums => "sums over the samples".to_owned(),
+            Resource::Parts => "parts of sums over the locations".to_owned(),
         }
     }
 

@@ -86,7 +86,7 @@ impl Resources<'_> {
         match resource {
             Resource::Buffer(id) => self.scratch.get(id.index())?.and_then(|piece| self.pieces.get(piece)),
             Resource::Tables | Resource::SparseIndex => self.constants.get(&(operation, resource)),
-            Resource::DenseMatrix | Resource::SampleSums => self.own.get(&resource),
+            Resource::DenseMatrix | Resource::SampleSums | Resource::Parts => self.own.get(&resource),
             Resource::Chunk(..) => None,
         }
         .map(BufferRange::from)

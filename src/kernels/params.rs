@@ -38,7 +38,7 @@ macro_rules! params {
         ///
         /// Counts are of the range that the dispatch works on; `*_base` is the distance, in elements, of the range's
         /// first element from the start of its binding. A cell is one location of one group, number `p * groups + g`;
-        /// the weights are `[cells][window][filters]`. Fields a kernel has no use for are zero.
+        /// the weights are `[weight_cells][window][filters]`. Fields a kernel has no use for are zero.
         #[derive(Debug, Clone, Copy, PartialEq, Default)]
         #[allow(missing_docs, reason = "the first of fields that belong together says what they are")]
         pub struct Params {
@@ -71,6 +71,20 @@ params! {
     filters: u32,
     /// The layer's groups.
     groups: u32,
+    /// Cells are numbered `p * cell_groups + g - first_group`: where locations share their weights, those of a dispatch may be of
+    /// some groups only.
+    cell_groups: u32,
+    first_group: u32,
+    /// A cell's weights are number `p * w_location + g - w_first` of `weight_cells` in the dispatch's chunk: each cell has its own,
+    /// or, with a `w_location` of 0, each group.
+    w_location: u32,
+    w_first: u32,
+    weight_cells: u32,
+    /// Sums over locations, in parts of so many locations, for the range from the first one on.
+    parts: u32,
+    part_locations: u32,
+    first_location: u32,
+    end_location: u32,
     /// Filters of a whole group.
     group_filters: u32,
     /// Channels of a group.
@@ -264,6 +278,9 @@ impl Params {
             cells: geometry.cells(),
             filters: geometry.group_filters(),
             groups: geometry.groups(),
+            cell_groups: geometry.groups(),
+            w_location: if geometry.shares_weights() { 0 } else { geometry.groups() },
+            weight_cells: geometry.weight_cells(),
             group_filters: geometry.group_filters(),
             group_channels: geometry.group_channels(),
             taps: geometry.taps(),

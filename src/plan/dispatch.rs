@@ -20,6 +20,8 @@ pub enum Resource {
     DenseMatrix,
     /// Scratch of the operation's own: output gradients summed over the samples.
     SampleSums,
+    /// Scratch of the operation's own: parts of the sums of a gradient of weights that locations share.
+    Parts,
 }
 
 /// A range of a buffer, in bytes; the offset is aligned as bindings must be.

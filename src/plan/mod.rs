@@ -13,6 +13,7 @@ mod loops;
 mod planner;
 mod profile;
 mod program;
+mod shared;
 mod sparse;
 mod strategy;
 mod tiles;

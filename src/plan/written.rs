@@ -261,7 +261,11 @@ impl<'p> Writer<'p> {
             }
         }
         for (resource, bytes) in plan.own_scratch() {
-            let name = if resource == Resource::DenseMatrix { "dense_matrix" } else { "sample_sums" };
+            let name = match resource {
+                Resource::DenseMatrix => "dense_matrix",
+                Resource::Parts => "parts",
+                _ => "sample_sums",
+            };
             let place = self.scratch(format!("within_operations/{name}"), bytes)?;
             self.places.insert(resource, place);
         }

@@ -1,6 +1,8 @@
 //! Convolutions and dense layers: layers whose locations share their weights, by every executor against the reference, which
 //! Keras's own results judge (`tests/fixtures/convolutions`).
 
+mod keras;
+
 use crate::common::{FORWARD, Operands, assert_near, check, plans, profile, runs};
 use crate::properties::{batch, cases, layers};
 use locally_connected::{Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, Padding};

@@ -304,8 +304,8 @@ fn computed(operation: &Operation) -> Computed {
             local_grad_input: ["loop_grad_input", "dense_grad_input", "sparse_grad_input"], ["fill", "dense_scatter"]
         ),
         Operation::LocalGradWeights(_) => computed!(
-            local_grad_weights: ["loop_grad_weights", "dense_grad_weights", "sparse_grad_weights"],
-            ["fill", "dense_gather"]
+            local_grad_weights: ["loop_grad_weights", "loop_grad_weights_shared", "dense_grad_weights", "sparse_grad_weights"],
+            ["fill", "dense_gather", "add_parts"]
         ),
         Operation::GradBias(_) => computed!(grad_bias: ["grad_bias", "grad_bias_shared"], ["fill"]),
         Operation::Activate(_) => computed!(activate: ["activate", "softmax"], []),
@@ -349,7 +349,7 @@ fn plans_ask_for_the_listed_variants() {
         };
         let mut of = |values: &[usize]| values[below(values.len())];
         let (channels, filters) =
-            (of(&[1, 2, 3, 4, 5, 6, 7, 8, 16, 20, 32]), of(&[1, 2, 3, 4, 5, 8, 9, 16, 32, 64, 128]));
+            (of(&[1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 32]), of(&[1, 2, 3, 4, 5, 8, 9, 16, 32, 64, 128]));
         let (taps, length) = (of(&[1, 2, 3, 4, 5, 7, 11, 80]), of(&[1, 2, 5, 30]));
         let batch = of(&[0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 64]) as u32;
         let format = [DataFormat::ChannelsLast, DataFormat::ChannelsFirst][of(&[0, 0, 0, 1])];
@@ -365,7 +365,8 @@ fn plans_ask_for_the_listed_variants() {
             .activation([Activation::Linear, Activation::RELU, all][of(&[0, 1, 2])])
             .bias([Bias::PerLocation, Bias::PerFilter, Bias::None][of(&[0, 1, 2])])
             .dtype(WeightType::ALL[of(&[0, 1])]);
-        let layer = Geometry::new(&config, &shape).expect("a layer");
+        let new = [Geometry::new, Geometry::convolution][of(&[0, 0, 1])];
+        let layer = new(&config, &shape).expect("a layer");
         let layer = layer.with_implementation(Implementation::ALL[of(&[0, 0, 0, 1, 2])]);
         let shapes: Vec<usize> = (0..TILE_SHAPES.len()).collect();
         let unlisted = TileShape { row_fours: 3, ..TILE_SHAPES[0] };

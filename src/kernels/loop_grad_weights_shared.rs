@@ -26,8 +26,13 @@ impl LoopGradWeightsShared {
     pub const FILTERS: [u32; 3] = [1, 2, 4];
 
     fn fits(&self) -> bool {
-        // Inputs come in fours only where filters do.
-        self.input_width <= self.width && self.channels * self.input_width * self.filters <= MOST_QUADS
+        let of_channels = match [self.width, self.input_width] {
+            // Of channels that don't come in fours.
+            [4, 1] => self.channels <= 3,
+            // Inputs come in fours only where filters do.
+            [width, input_width] => input_width <= width,
+        };
+        of_channels && self.channels * self.input_width * self.filters <= MOST_QUADS
     }
 }
 

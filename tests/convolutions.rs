@@ -106,8 +106,8 @@ fn sums_over_locations_are_exact_however_they_are_cut() {
     ];
     for (layer, batch) in layers {
         let mut operands = Operands::random(&layer, batch, 1);
-        let Operands { input, kernel, bias, grad_output } = &mut operands;
-        for value in [input, kernel, bias, grad_output].into_iter().flatten() {
+        let Operands { input, weights, bias, grad_output } = &mut operands;
+        for value in [input, weights, bias, grad_output].into_iter().flatten() {
             *value = (*value * 4.0).round();
         }
         let expected = operands.reference(&layer);
@@ -116,7 +116,7 @@ fn sums_over_locations_are_exact_however_they_are_cut() {
                 let (output, gradients) = operands.device(&layer, &profile).expect("it runs");
                 assert_near("output", &output, &expected.output, 0.0);
                 assert_near("grad_input", &gradients.input, &expected.grad_input, 0.0);
-                assert_near("grad_weights", &gradients.kernel, &expected.grad_kernel, 0.0);
+                assert_near("grad_weights", &gradients.weights, &expected.grad_weights, 0.0);
                 assert_near("grad_bias", &gradients.bias, &expected.grad_bias, 0.0);
             }
         }

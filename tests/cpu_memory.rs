@@ -98,7 +98,7 @@ fn runs_allocate_nothing_and_weights_are_there_once() {
                     let inputs = [(names::INPUT, x.as_slice()), (names::GRAD_OUTPUT, dy.as_slice())];
                     // As many as the program has: the caller's array, on the stack.
                     let mut outputs = written.iter_mut().map(|(name, values)| (name.as_str(), values.as_mut_slice()));
-                    let mut outputs: [_; 8] = std::array::from_fn(|_| outputs.next().expect("an output"));
+                    let mut outputs: [_; 14] = std::array::from_fn(|_| outputs.next().expect("an output"));
                     bound.run(&store, &inputs, &mut outputs).expect("it runs");
                 }
                 COUNT.load(Relaxed) - before

@@ -89,12 +89,12 @@ impl Geometry {
     /// layers.
     #[must_use]
     pub(crate) fn of_one_location(&self, format: DataFormat) -> Option<Self> {
-        let alone = |axis: &super::AxisTaps| axis.kernel == 1 && axis.forward.iter().copied().eq(0..axis.input);
+        let alone = |axis: &super::AxisTaps| axis.taps == 1 && axis.forward.iter().copied().eq(0..axis.input);
         let last = format == DataFormat::ChannelsLast;
         let like_samples = self.shares_weights()
             && (last || self.channels == 1 && self.filters() == 1)
             && self.config.bias != Bias::PerLocation
-            && self.axes.iter().all(alone);
+            && self.axes().is_some_and(|axes| axes.iter().all(alone));
         if !like_samples {
             return None;
         }

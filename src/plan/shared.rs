@@ -5,7 +5,7 @@
 use super::local::Local;
 use super::loop_kernels::{Chosen, largest, widths};
 use super::{Plan, Resource, Samples, Slice};
-use crate::kernel::{AddParts, Kernel, LoopGradWeightsShared, Params, THREADS, width};
+use crate::kernels::{AddParts, Declared, Kernel, LoopGradWeightsShared, Params, THREADS, width};
 use crate::ops::LocalGradWeights;
 use crate::{Error, Result};
 
@@ -52,7 +52,7 @@ impl Local<'_> {
                         accumulate: if cut.parts > 1 { 0 } else { accumulate },
                         ..params
                     };
-                    let (variant, groups) = self.shared_grad_weights_kernel(&params)?;
+                    let (variant, groups) = self.shared_grad_weights_variant(&params)?;
                     let bindings = vec![x, dz, Slice::whole(Resource::Tables), sums];
                     self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
                     if cut.parts > 1 {
@@ -73,7 +73,7 @@ impl Local<'_> {
         let (planner, all, batch) = (&self.planner, u64::from(self.layer.locations()), u64::from(samples.count));
         let most = (planner.profile.max_iterations / (batch + 2)).clamp(1, all);
         let one = Params { parts: 1, part_locations: most as u32, end_location: all as u32, ..*p };
-        let (_, groups) = self.shared_grad_weights_kernel(&one)?;
+        let (_, groups) = self.shared_grad_weights_variant(&one)?;
         let wanted = u64::from(planner.strategy().busy_groups).div_ceil(groups);
         let locations = all.div_ceil(wanted).min((PART_TERMS / batch).max(1)).min(most);
         let bytes = PARTS_BYTES.min(planner.profile.max_piece()).min(planner.options.memory_budget.unwrap_or(u64::MAX));
@@ -85,7 +85,7 @@ impl Local<'_> {
         Ok(Cut { locations: most as u32, parts: 1 })
     }
 
-    fn shared_grad_weights_kernel(&self, p: &Params) -> Result<Chosen> {
+    fn shared_grad_weights_variant(&self, p: &Params) -> Result<Chosen> {
         let [width, input_width] = widths(p);
         let (units, inputs) = (p.filters / width, p.group_channels / input_width);
         let fitting = |channels: &u32| inputs.is_multiple_of(*channels);
@@ -96,7 +96,7 @@ impl Local<'_> {
             channels.map(move |channels| LoopGradWeightsShared { channels, filters, width, input_width })
         });
         let kernel = kernels.find_map(|kernel| kernel.listed().ok());
-        let kernel = kernel.ok_or(Error::NoKernel { kernel: "loop_grad_weights_shared" })?;
+        let kernel = kernel.ok_or(Error::NoKernel { kernel: LoopGradWeightsShared::NAME })?;
         let rows = u64::from(p.weight_cells) * u64::from(p.taps) * u64::from(inputs / kernel.channels);
         let threads = u64::from(p.parts) * rows * u64::from(units.div_ceil(kernel.filters));
         Ok((kernel.into(), threads.div_ceil(THREADS.into())))

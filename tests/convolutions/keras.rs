@@ -1,7 +1,7 @@
 //! Real Keras's convolutions, depthwise and separable ones and dense layers (`tests/fixtures/make_conv_fixtures.py`), bit for
 //! bit: every number is a dyadic rational, so any order of summation in f32 gives the same bits.
 
-use crate::common::{ProgramRun, Values, profile, runs};
+use crate::common::{Arrays, ProgramRun, profile, runs};
 use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, Geometry, Implementation, Padding, SharedLayout, reference,
@@ -130,18 +130,18 @@ fn cases() -> Vec<Case> {
 struct Planned {
     chain: Chain,
     batch: u32,
-    given: Values,
-    expected: Values,
+    given: Arrays,
+    expected: Arrays,
 }
 
 fn planned(case: &Case) -> Planned {
     let scaled = |values: &[f32], scale: f32| values.iter().map(|v| v / (scale * case.more)).collect::<Vec<_>>();
-    let mut given: Values = [
+    let mut given: Arrays = [
         (names::INPUT.to_owned(), values(&case.in_shape, 37, 19, 9, 8.0)),
         (names::GRAD_OUTPUT.to_owned(), values(&case.out_shape, 41, 17, 8, 8.0)),
     ]
     .into();
-    let mut expected: Values = [
+    let mut expected: Arrays = [
         (names::OUTPUT.to_owned(), scaled(&case.y_x128, 128.0)),
         (names::GRAD_INPUT.to_owned(), scaled(&case.dx_x128, 128.0)),
     ]

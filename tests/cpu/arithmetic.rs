@@ -132,7 +132,8 @@ fn in_order(layer: &Geometry, operands: &Operands, batch: u64) -> Vec<f32> {
                     let Some(position) = layer.tap(p, k / channels) else { continue };
                     let x =
                         operands.input[n * inputs + layer.input_index(position, g * channels + k % channels) as usize];
-                    sum += x * operands.weights[((layer.weight_cell(cell) * layer.window() + k) * filters + f) as usize];
+                    sum +=
+                        x * operands.weights[((layer.weight_cell(cell) * layer.window() + k) * filters + f) as usize];
                 }
                 output[n * layer.outputs() as usize + at] = sum;
             }

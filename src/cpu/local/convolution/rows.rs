@@ -57,8 +57,7 @@ impl<'a> AllRows<'a> {
     }
 
     fn lines(&self) -> usize {
-        let [a, b, _] = self.layer.geometry.axes();
-        (a.output * b.output) as usize
+        (self.layer.geometry.locations() / self.layer.geometry.line()) as usize
     }
 
     /// How many pieces there are.
@@ -76,7 +75,7 @@ impl<'a> AllRows<'a> {
     pub(super) fn piece(&self, index: usize) -> Option<Rows<'a>> {
         let (geometry, of_line) = (&self.layer.geometry, self.of_line());
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
-        let (filters, width) = (geometry.filters() as usize, geometry.axes()[2].output as usize);
+        let (filters, width) = (geometry.filters() as usize, geometry.line() as usize);
         let (line, mut index) = (index / of_line, index % of_line);
         for band in &self.layer.bands {
             let count = self.of_band(band);

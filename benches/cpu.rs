@@ -1,4 +1,5 @@
-//! Times the CPU executor on the workloads of `locally bench`, to be set beside other libraries.
+//! Times the CPU executor on the workloads of `locally bench`, and on convolutions and dense layers, to be set beside other
+//! libraries.
 //!
 //! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [NAME…]`
 //!
@@ -10,7 +11,7 @@
 use locally_connected::cpu::{Executor, Instructions, Threads, Weights};
 use locally_connected::ops::{GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation, Shape, Usage};
 use locally_connected::program::Program;
-use locally_connected::{Activation, Config, Geometry, Padding};
+use locally_connected::{Activation, Bias, Config, Geometry, Padding};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,33 @@ const WORKLOADS: [Workload; 15] = [
     ("snp-blocks", &[100_000, 1], &[20], 20, false, 1),
     ("nt3-1d", &[60_483, 1], &[20], 1, false, 128),
 ];
+
+/// Layers whose locations share their weights: DeepFace's at full size, and some of each kind.
+const SHARED: [Workload; 7] = [
+    ("deepface-c1", &[152, 152, 3], &[11, 11], 1, false, 32),
+    ("deepface-c3", &[71, 71, 32], &[9, 9], 1, false, 16),
+    ("conv-3x3-64", &[32, 32, 64], &[3, 3], 1, true, 64),
+    ("conv-3x3-512", &[7, 7, 512], &[3, 3], 1, true, 512),
+    ("pointwise", &[28, 28, 128], &[1, 1], 1, false, 256),
+    ("depthwise", &[56, 56, 128], &[3, 3], 1, true, 0),
+    ("deepface-f7", &[1, 7056], &[1], 1, false, 4096),
+];
+
+fn layers() -> Vec<(&'static str, Geometry)> {
+    let config = |(_, input, taps, stride, padded, filters): Workload, padding: Padding| {
+        // No filters: one for each channel.
+        let channels = input[input.len() - 1];
+        let (filters, groups) = if filters == 0 { (channels, channels) } else { (filters, 1) };
+        let padding = if padded { padding } else { Padding::Valid };
+        Config::new(filters, taps).strides(vec![stride; taps.len()]).padding(padding).groups(groups)
+    };
+    let unshared = WORKLOADS.map(|w| (w.0, Geometry::new(&config(w, Padding::Same), w.1).expect("a layer")));
+    let shared = SHARED.map(|w| {
+        let config = config(w, Padding::SameUpper).bias(Bias::PerFilter);
+        (w.0, Geometry::convolution(&config, w.1).expect("a layer"))
+    });
+    unshared.into_iter().chain(shared).collect()
+}
 
 struct Options {
     threads: NonZeroUsize,
@@ -150,13 +178,11 @@ fn main() {
     let executor = Executor::new(threads).with_instructions(options.instructions);
     println!("{:?}, {} threads; milliseconds", executor.instructions(), executor.threads().count());
     println!("{:14} {:>5} {:>10} {:>10} {:>9} {:>7}", "", "batch", "forward", "backward", "GFLOP/s", "GB/s");
-    for (name, input, kernel, stride, padded, filters) in WORKLOADS {
+    for (name, layer) in layers() {
         if !options.names.is_empty() && !options.names.iter().any(|wanted| wanted == name) {
             continue;
         }
-        let padding = if padded { Padding::Same } else { Padding::Valid };
-        let config = Config::new(filters, kernel).strides(vec![stride; kernel.len()]).padding(padding);
-        let layer = Arc::new(Geometry::new(&config, input).expect("a layer"));
+        let layer = Arc::new(layer);
         let [forward, backward] = programs(&layer);
         let mut weights = Weights::new();
         weights.insert("w", values(layer.weights()));
@@ -165,7 +191,8 @@ fn main() {
             let f = median(&options, &executor, &forward, batch, &weights);
             let b = median(&options, &executor, &backward, batch, &weights);
             let flops = 2.0 * layer.connected_weights() as f64 * f64::from(batch);
-            let (gflops, gbs) = (flops / f * 1e-6, 4.0 * layer.connected_weights() as f64 / f * 1e-6);
+            let (gflops, gbs) =
+                (flops / f * 1e-6, 4.0 * layer.connected_weights().min(layer.weights()) as f64 / f * 1e-6);
             println!("{name:14} {batch:>5} {f:>10.4} {b:>10.4} {gflops:>9.1} {gbs:>7.1}");
         }
     }

@@ -33,9 +33,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (index >= params.workgroups || column >= params.cells * lanes) {
     return;
   }
-  let local_cell = column / lanes;
   let f = column % lanes;
-  let cell = cell_at(params.first_cell + local_cell);
+  let cell = cell_at(params.first_cell + column / lanes);
   let rows = tap_rows(cell.p);
 
   // Samples past the batch and units past the last repeat the last one; they are not written.
@@ -55,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let channels = params.group_channels / INPUT_WIDTH;
   let channel_step = select(params.x_channel, 1u, INPUT_WIDTH == 4u);
-  var tap_row = params.w_base / WIDTH + local_cell * params.window * units;
+  var tap_row = params.w_base / WIDTH + weights_of(cell.p, cell.g) * params.window * units;
   for (var t0 = 0u; t0 < params.taps_0; t0++) {
     let i0 = tables[rows.x + t0];
     for (var t1 = 0u; t1 < params.taps_1; t1++) {

@@ -39,11 +39,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     return;
   }
   let first = index % tiles * IMAGES;
-  let local_cell = index / tiles / columns;
-  let cell = cell_at(params.first_cell + local_cell);
+  let cell = cell_at(params.first_cell + index / tiles / columns);
   let unit = index / tiles % columns * LANES + lane % LANES;
   let part = lane / LANES;
-  let weights = params.w_base / WIDTH + local_cell * params.window * units + min(unit, units - 1u);
+  let weights = params.w_base / WIDTH + weights_of(cell.p, cell.g) * params.window * units + min(unit, units - 1u);
 
   // Samples past the batch repeat the last one; they are not written.
   var sample: array<u32, IMAGES>;

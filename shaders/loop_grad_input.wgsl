@@ -53,8 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let p = p1 + tables[params.inverse_2 + 2u * e2];
         let t = t1 + tables[params.inverse_2 + 2u * e2 + 1u];
         // Cells outside this chunk of the weights wrap around to large numbers.
-        let cell = p * params.groups + g - params.first_cell;
-        if (cell < params.cells) {
+        let cell = weights_of(p, g);
+        if (cell < params.weight_cells) {
           let row = params.w_base / WIDTH + (cell * params.window + t * params.group_channels + c) * units;
           var at = p * (params.y_location / WIDTH);
           for (var f = 0u; f < units; f++) {

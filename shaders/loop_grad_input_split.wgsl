@@ -62,10 +62,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     if (first_reader + lane < readers.count) {
       let at = reader(readers, first_reader + lane);
-      let cell = at.x * params.groups + g - params.first_cell;
+      let cell = weights_of(at.x, g);
       let weights = params.w_base / 4u + (cell * params.window + at.y * params.group_channels) * quads;
       // Cells outside this chunk of the weights wrap around to large numbers.
-      weights_at[lane] = select(NO_TAP, weights, cell < params.cells);
+      weights_at[lane] = select(NO_TAP, weights, cell < params.weight_cells);
       dz_at[lane] = at.x * params.y_location / 4u;
     }
     workgroupBarrier();

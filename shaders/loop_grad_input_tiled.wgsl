@@ -45,11 +45,11 @@ fn depth_of(product: Product) -> u32 {
 fn term(product: Product, k: u32) -> vec2<u32> {
   let at = reader(product.readers, k / params.filters);
   let f = k % params.filters;
-  let cell = at.x * params.groups + product.g - params.first_cell;
+  let cell = weights_of(at.x, product.g);
   let row = params.w_base + (cell * params.window + at.y * params.group_channels) * params.filters;
   let output = params.y_base + output_of(Cell(at.x, product.g), f);
   // Cells outside this chunk of the weights wrap around to large numbers.
-  return select(vec2(NO_TAP, 0u), vec2(output, row + f), cell < params.cells);
+  return select(vec2(NO_TAP, 0u), vec2(output, row + f), cell < params.weight_cells);
 }
 
 fn a_at_row(product: Product, n: u32) -> u32 {

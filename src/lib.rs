@@ -20,7 +20,7 @@ mod tune;
 
 pub use config::{Activation, Bias, Config, DataFormat, Implementation, Padding, Saved, WeightType};
 pub use error::{Error, Result};
-pub use geometry::{Geometry, KerasLayout, Pattern};
+pub use geometry::{Geometry, KerasLayout, Pattern, SharedLayout, Sharing};
 #[cfg(feature = "gpu")]
 pub use gpu::{
     Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, Loaded, LocallyConnected, Readback, Tensor,

@@ -7,6 +7,7 @@ mod activations;
 mod choice;
 mod common;
 mod connectivity;
+mod convolutions;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod determinism;

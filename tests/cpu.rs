@@ -4,7 +4,7 @@ mod arithmetic;
 mod chains;
 pub(crate) mod executors;
 mod goldens;
-mod layers;
+pub(crate) mod layers;
 mod operands;
 
 use crate::common::{Operands, RESULTS};

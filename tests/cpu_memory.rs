@@ -9,7 +9,7 @@ use locally_connected::ops::{
     ReduceGrad, Shape, Ties, Usage, Windows,
 };
 use locally_connected::program::Program;
-use locally_connected::{Activation, Config, DataFormat, Geometry, Padding, WeightType};
+use locally_connected::{Activation, Bias, Config, DataFormat, Geometry, Padding, WeightType};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -43,6 +43,10 @@ fn chain() -> Chain {
         let geometry = Geometry::new(&config, shape).expect("a layer").into();
         Layer { name: name.into(), kind: Kind::Local { geometry, trainable: true } }
     };
+    let shared = |name: &str, config: Config, shape: &[usize]| {
+        let geometry = Geometry::convolution(&config, shape).expect("a layer").into();
+        Layer { name: name.into(), kind: Kind::Local { geometry, trainable: true } }
+    };
     let other = |name: &str, kind| Layer { name: name.into(), kind };
     let first = Config::new(40, [3, 3]).data_format(DataFormat::ChannelsFirst).activation(Activation::Swish);
     let layers = vec![
@@ -50,7 +54,10 @@ fn chain() -> Chain {
         other("flip", Kind::Transpose { rows: 100, columns: 32 }),
         local("b", first, &[32, 10, 10]),
         local("c", Config::new(16, [40]).strides([40]).dtype(WeightType::F16), &[40 * 64, 1]),
-        other("softmax", Kind::Activation { activation: Activation::Softmax, row: 16 }),
+        shared("d", Config::new(8, [3]).padding(Padding::SameUpper).bias(Bias::PerFilter), &[64, 16]),
+        shared("e", Config::new(24, [1]).bias(Bias::PerFilter), &[64, 8]),
+        shared("f", Config::new(48, [3]).groups(24).dtype(WeightType::F16), &[64, 24]),
+        other("softmax", Kind::Activation { activation: Activation::Softmax, row: 48 }),
     ];
     Chain { inputs: 12 * 12 * 4, layers }
 }
@@ -95,7 +102,7 @@ fn runs_allocate_nothing_and_weights_are_there_once() {
                     let inputs = [(names::INPUT, x.as_slice()), (names::GRAD_OUTPUT, dy.as_slice())];
                     // As many as the program has: the caller's array, on the stack.
                     let mut outputs = written.iter_mut().map(|(name, values)| (name.as_str(), values.as_mut_slice()));
-                    let mut outputs: [_; 8] = std::array::from_fn(|_| outputs.next().expect("an output"));
+                    let mut outputs: [_; 14] = std::array::from_fn(|_| outputs.next().expect("an output"));
                     bound.run(&store, &inputs, &mut outputs).expect("it runs");
                 }
                 COUNT.load(Relaxed) - before

@@ -29,6 +29,7 @@ fn layers() -> Vec<(Geometry, u64)> {
             3,
         ),
         (geometry(Config::new(6, [2, 2, 2]).groups(2).bias(Bias::PerFilter), &[4, 5, 6, 4]), 9),
+        (Geometry::convolution(&Config::new(12, [3, 3]).bias(Bias::PerFilter), &[14, 15, 4]).expect("a layer"), 9),
         (geometry(Config::new(64, [17]).activation(Activation::Swish), &[17, 16]), 65),
         (geometry(Config::new(1, [3]).activation(Activation::RELU).padding(Padding::Circular), &[301, 1]), 1),
     ]

@@ -1,7 +1,7 @@
 //! Operations held to real Keras 2.15 (`tests/data/keras_pool_and_rearrange.json`, by
 //! `tests/fixtures/make_ops1_fixtures.py`): each layer's output and gradients, by the reference and by every executor.
 
-use crate::common::{Arrays, disagreement, largest, on_every_executor, root};
+use crate::common::{Arrays, disagreement, everywhere, largest, root};
 use locally_connected::ops::{
     Along, AxisMap, BufferId, Columns, Concatenate, Operation, Pool, PoolGrad, PoolKind, Rearrange, RearrangeGrad,
     Reduce, ReduceGrad, Shape, Ties, Usage, Windows,
@@ -219,7 +219,7 @@ fn layers_are_keras_s() {
         expected.extend(case.dx.iter().zip(0..).map(|(dx, at)| (format!("dx{at}"), numbers(dx))));
         let exact = given.iter().map(|(name, values)| (name.clone(), values.iter().map(|&v| v.into()).collect()));
         let by_reference = reference::run(&program, BATCH, &exact.collect()).expect("it runs");
-        let mut runs = on_every_executor(&program, BATCH, &given);
+        let mut runs = everywhere(&program, BATCH, &given);
         let narrow = by_reference.into_iter().map(|(name, v)| (name, v.iter().map(|&v| v as f32).collect()));
         runs.push(("the reference".to_owned(), narrow.collect()));
         for (by, found) in runs {

@@ -304,20 +304,13 @@ fn computed(operation: &Operation) -> Computed {
             local_grad_input: ["loop_grad_input", "dense_grad_input", "sparse_grad_input"], ["fill", "dense_scatter"]
         ),
         Operation::LocalGradWeights(_) => computed!(
-            local_grad_weights: ["loop_grad_weights", "dense_grad_weights", "sparse_grad_weights"],
-            ["fill", "dense_gather"]
+            local_grad_weights: ["loop_grad_weights", "loop_grad_weights_shared", "dense_grad_weights", "sparse_grad_weights"],
+            ["fill", "dense_gather", "add_parts"]
         ),
         Operation::GradBias(_) => computed!(grad_bias: ["grad_bias", "grad_bias_shared"], ["fill"]),
         Operation::Activate(_) => computed!(activate: ["activate", "softmax"], []),
         Operation::ActivateGrad(_) => computed!(activate_grad: ["activate_grad", "softmax_grad"], []),
         Operation::Transpose(_) => computed!(transpose: ["transpose"], []),
-        Operation::Combine(_) => computed!(combine: ["combine"], []),
-        Operation::CombineGrad(_) => computed!(combine_grad: ["combine_grad"], []),
-        Operation::Sum(_) => computed!(sum: ["sum"], ["fill"]),
-        Operation::NormFactor(_) => computed!(norm_factor: ["norm_factor"], []),
-        Operation::Normalise(_) => computed!(normalise: ["normalise"], []),
-        Operation::LayerNorm(_) => computed!(layer_norm: ["layer_norm"], []),
-        Operation::LayerNormGrad(_) => computed!(layer_norm_grad: ["layer_norm_grad"], []),
         Operation::Pool(_) => computed!(pool: ["pool"], []),
         Operation::PoolGrad(_) => {
             computed!(pool_grad: ["pool_grad_first", "pool_grad_every", "pool_grad_average"], ["pool", "pool_index"])
@@ -331,6 +324,13 @@ fn computed(operation: &Operation) -> Computed {
             computed!(rearrange_grad: ["rearrange", "transpose", "pool", "reduce"], [])
         }
         Operation::Concatenate(_) => computed!(concatenate: ["concatenate"], []),
+        Operation::Combine(_) => computed!(combine: ["combine"], []),
+        Operation::CombineGrad(_) => computed!(combine_grad: ["combine_grad"], []),
+        Operation::Sum(_) => computed!(sum: ["sum"], ["fill"]),
+        Operation::NormFactor(_) => computed!(norm_factor: ["norm_factor"], []),
+        Operation::Normalise(_) => computed!(normalise: ["normalise"], []),
+        Operation::LayerNorm(_) => computed!(layer_norm: ["layer_norm"], []),
+        Operation::LayerNormGrad(_) => computed!(layer_norm_grad: ["layer_norm_grad"], []),
     }
 }
 
@@ -357,11 +357,9 @@ fn plans_ask_for_the_listed_variants() {
     let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows: 20, columns: 30 } };
     let transpose = Chain { inputs: 600, layers: vec![transpose] }.forward();
     let others = (0..8).flat_map(crate::operations::programs);
+    let others = others.chain(crate::pool::programs()).chain(crate::rearrange::programs());
     for program in [transpose].into_iter().chain(others) {
         let planned = Planned::new(program, 3, &Planner::new(&DeviceProfile::webgpu_defaults())).expect("planned");
-    let device = DeviceProfile::webgpu_defaults();
-    for program in [transpose].into_iter().chain(crate::pool::programs()).chain(crate::rearrange::programs()) {
-        let planned = Planned::new(program, 3, &Planner::new(&device)).expect("planned");
         assert_computes(&planned);
         found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));
     }
@@ -375,7 +373,7 @@ fn plans_ask_for_the_listed_variants() {
         };
         let mut of = |values: &[usize]| values[below(values.len())];
         let (channels, filters) =
-            (of(&[1, 2, 3, 4, 5, 6, 7, 8, 16, 20, 32]), of(&[1, 2, 3, 4, 5, 8, 9, 16, 32, 64, 128]));
+            (of(&[1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 32]), of(&[1, 2, 3, 4, 5, 8, 9, 16, 32, 64, 128]));
         let (taps, length) = (of(&[1, 2, 3, 4, 5, 7, 11, 80]), of(&[1, 2, 5, 30]));
         let batch = of(&[0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 64]) as u32;
         let format = [DataFormat::ChannelsLast, DataFormat::ChannelsFirst][of(&[0, 0, 0, 1])];
@@ -391,7 +389,8 @@ fn plans_ask_for_the_listed_variants() {
             .activation([Activation::Linear, Activation::RELU, all][of(&[0, 1, 2])])
             .bias([Bias::PerLocation, Bias::PerFilter, Bias::None][of(&[0, 1, 2])])
             .dtype(WeightType::ALL[of(&[0, 1])]);
-        let layer = Geometry::new(&config, &shape).expect("a layer");
+        let new = [Geometry::new, Geometry::convolution][of(&[0, 0, 1])];
+        let layer = new(&config, &shape).expect("a layer");
         let layer = layer.with_implementation(Implementation::ALL[of(&[0, 0, 0, 1, 2])]);
         let shapes: Vec<usize> = (0..TILE_SHAPES.len()).collect();
         let unlisted = TileShape { row_fours: 3, ..TILE_SHAPES[0] };

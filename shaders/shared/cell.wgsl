@@ -1,11 +1,18 @@
-// A cell is a location p of a group g, number p * groups + g of the layer's; its weights are [window][filters].
+// A cell is a location p of a group g, number p * groups + g of the layer's; its weights are [window][filters]. Where
+// locations share their weights, each group has some, and those of a dispatch are of cell_groups groups.
 struct Cell {
   p: u32,
   g: u32,
 }
 
 fn cell_at(number: u32) -> Cell {
-  return Cell(number / params.groups, number % params.groups);
+  return Cell(number / params.cell_groups, params.first_group + number % params.cell_groups);
+}
+
+// Which of the dispatch's weights are a cell's, counted in cells; those of another chunk wrap around to params.weight_cells and
+// above.
+fn weights_of(p: u32, g: u32) -> u32 {
+  return p * params.w_location + g - params.w_first;
 }
 
 // The number among all filters of filter f of a group's in this dispatch.

@@ -10,7 +10,7 @@ struct Product {
 
 fn product_at(local_cell: u32) -> Product {
   let cell = cell_at(params.first_cell + local_cell);
-  let weights = params.w_base + local_cell * params.window * params.filters;
+  let weights = params.w_base + weights_of(cell.p, cell.g) * params.window * params.filters;
   return Product(cell, weights, tap_rows(cell.p));
 }
 

@@ -23,6 +23,14 @@ pub enum Padding {
     Circular,
 }
 
+impl Padding {
+    /// Keras's `causal` of `Conv1D`: zeroes before the input only, so that no output depends on later inputs.
+    #[must_use]
+    pub fn causal(kernel_size: usize, dilation_rate: usize) -> Self {
+        Self::Explicit(vec![[kernel_size.saturating_sub(1).saturating_mul(dilation_rate), 0]])
+    }
+}
+
 impl std::fmt::Display for Padding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -6,8 +6,7 @@ use super::memory::{Given, Layout, Memory, zeroes};
 use super::team::{Needs, Team};
 use super::threads::Threads;
 use super::weights::Weights;
-use super::{activate, combine, normalise, transpose};
-use super::{activate, pool, rearrange, reduce, transpose};
+use super::{activate, combine, normalise, pool, rearrange, reduce, transpose};
 use crate::Result;
 use crate::config::{Activation, Bias, DataFormat};
 use crate::geometry::Geometry;
@@ -181,6 +180,27 @@ impl Run<'_, '_, '_, '_> {
             (Operation::Transpose(o), _) => {
                 transpose::transpose(team, [o.rows as usize, o.columns as usize], memory.read(o.input), written);
             }
+            (Operation::Pool(o), _) => pool::pool(team, o.kind, &o.windows, memory.read(o.input), written),
+            (Operation::PoolGrad(o), _) => {
+                let operands = (o.input.map_or(&[][..], |input| memory.read(input)), memory.read(o.grad_output));
+                pool::pool_grad(team, (o.kind, o.ties), &o.windows, operands, written);
+            }
+            (Operation::Reduce(o), _) => reduce::reduce(team, o.kind, o.along, memory.read(o.input), written),
+            (Operation::ReduceGrad(o), _) => {
+                let operands = (o.input.map_or(&[][..], |input| memory.read(input)), memory.read(o.grad_output));
+                reduce::reduce_grad(team, o.kind, o.along, operands, written);
+            }
+            (Operation::Rearrange(o), _) => rearrange::rearrange(team, &o.axes, memory.read(o.input), written),
+            (Operation::RearrangeGrad(o), _) => {
+                rearrange::rearrange_grad(team, &o.axes, memory.read(o.grad_output), written);
+            }
+            (Operation::Concatenate(o), _) => {
+                let (mut first, all) = (0, o.columns());
+                for part in &o.inputs {
+                    rearrange::concatenate(team, part, (first, all), memory.read(part.input), written);
+                    first += part.columns;
+                }
+            }
             (Operation::Combine(o), _) => {
                 combine::combine(team, o, [o.a, o.b].map(|part| memory.read(part.buffer)), written);
             }
@@ -205,26 +225,6 @@ impl Run<'_, '_, '_, '_> {
             (Operation::LayerNormGrad(o), _) => {
                 let (operands, gamma) = ((memory.read(o.input), memory.read(o.grad_output)), o.gamma);
                 normalise::layer_norm_grad(team, o, operands, gamma.map(|gamma| memory.read(gamma)), written);
-            (Operation::Pool(o), _) => pool::pool(team, o.kind, &o.windows, memory.read(o.input), written),
-            (Operation::PoolGrad(o), _) => {
-                let operands = (o.input.map_or(&[][..], |input| memory.read(input)), memory.read(o.grad_output));
-                pool::pool_grad(team, (o.kind, o.ties), &o.windows, operands, written);
-            }
-            (Operation::Reduce(o), _) => reduce::reduce(team, o.kind, o.along, memory.read(o.input), written),
-            (Operation::ReduceGrad(o), _) => {
-                let operands = (o.input.map_or(&[][..], |input| memory.read(input)), memory.read(o.grad_output));
-                reduce::reduce_grad(team, o.kind, o.along, operands, written);
-            }
-            (Operation::Rearrange(o), _) => rearrange::rearrange(team, &o.axes, memory.read(o.input), written),
-            (Operation::RearrangeGrad(o), _) => {
-                rearrange::rearrange_grad(team, &o.axes, memory.read(o.grad_output), written);
-            }
-            (Operation::Concatenate(o), _) => {
-                let (mut first, all) = (0, o.columns());
-                for part in &o.inputs {
-                    rearrange::concatenate(team, part, (first, all), memory.read(part.input), written);
-                    first += part.columns;
-                }
             }
             // Every operation of a layer has one.
             (Operation::LocalForward(_) | Operation::LocalGradInput(_) | Operation::LocalGradWeights(_), None) => {}

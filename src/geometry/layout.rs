@@ -3,7 +3,7 @@
 //! Every layout is walked in *runs*: the filters of one connection, contiguous in the canonical buffer and equally
 //! spaced in Keras's. One walk serves both directions, all ranks and formats; nothing is built per weight.
 
-use super::Geometry;
+use super::{Geometry, Sharing};
 use crate::config::{DataFormat, KerasLayout, Padding};
 use crate::{Error, Result};
 
@@ -18,7 +18,7 @@ impl KerasLayout {
     /// Whether `geometry` has weights of this layout.
     ///
     /// # Errors
-    /// Implementation 1 has no place for clipped taps, and with circular padding two taps of a window may be one
+    /// Convolutions have one of [`SharedLayout`](super::SharedLayout). Implementation 1 has no place for clipped taps, and with circular padding two taps of a window may be one
     /// entry of the dense or sparse matrix.
     pub fn check(self, geometry: &Geometry) -> Result<()> {
         let padding = &geometry.config().padding;
@@ -26,6 +26,12 @@ impl KerasLayout {
             return Err(Error::Unsupported {
                 what: format!("Keras's weight layout of implementation {}", self.number()),
                 with: "with a connectivity of the user's".into(),
+            });
+        }
+        if geometry.sharing() == Sharing::Shared {
+            return Err(Error::Unsupported {
+                what: format!("Keras's weight layout of implementation {}", self.number()),
+                with: "by a layer whose locations share their weights".into(),
             });
         }
         match self {

@@ -1,14 +1,20 @@
 //! What a configuration means for an input shape: sizes, tap tables, weight layouts. Pure numbers, no device.
+//!
+//! A convolution or a dense layer is a [`Geometry`] whose locations share their weights ([`Sharing`]).
 
 mod layout;
 mod pattern;
 mod readers;
+mod shared_layout;
+mod sharing;
 mod size;
 mod sparse_index;
 mod taps;
 
 pub use crate::config::KerasLayout;
 pub use pattern::Pattern;
+pub use shared_layout::SharedLayout;
+pub use sharing::Sharing;
 pub use sparse_index::SparseIndex;
 pub use taps::{AxisTaps, NO_TAP};
 
@@ -30,6 +36,7 @@ pub struct Geometry {
     input_shape: Vec<usize>,
     channels: u32,
     connectivity: Connectivity,
+    sharing: Sharing,
     readers: Readers,
 }
 
@@ -50,6 +57,10 @@ impl Geometry {
     /// Every condition under which Keras refuses to build the layer (docs/keras-semantics.md §9), and sizes beyond 32-bit
     /// indices within one sample, one window or one location.
     pub fn new(config: &Config, input_shape: &[usize]) -> Result<Self> {
+        Self::with_sharing(config, input_shape, Sharing::Unshared)
+    }
+
+    fn with_sharing(config: &Config, input_shape: &[usize], sharing: Sharing) -> Result<Self> {
         config.check()?;
         let rank = config.rank();
         if input_shape.len() != rank + 1 {
@@ -103,7 +114,7 @@ impl Geometry {
         let locations: u128 = output.iter().map(|&o| o as u128).product();
         fits_u32("the number of elements of one output sample", locations * config.filters as u128)?;
         fits_u32("the number of locations times groups", locations * config.groups as u128)?;
-        let weights = locations * per_cell * config.filters as u128;
+        let weights = per_cell * config.filters as u128 * if sharing == Sharing::Shared { 1 } else { locations };
         if weights * 4 > i64::MAX as u128 {
             return Err(Error::TooLarge { what: "the number of weights", value: weights, limit: i64::MAX as u64 / 4 });
         }
@@ -122,6 +133,7 @@ impl Geometry {
             channels: channels as u32,
             readers: Readers::of_axes(&axes),
             connectivity: Connectivity::Windows(axes),
+            sharing,
         })
     }
 
@@ -143,6 +155,7 @@ impl Geometry {
             channels: 1,
             readers: Readers::of_pattern(&pattern),
             connectivity: Connectivity::Pattern(Arc::new(pattern)),
+            sharing: Sharing::Unshared,
         })
     }
 
@@ -197,7 +210,8 @@ impl Geometry {
     /// Whether the two connect the same inputs to the same outputs, so that their tap tables and sparse indices are equal.
     #[must_use]
     pub fn connects_as(&self, other: &Self) -> bool {
-        let numbers = |layer: &Self| (layer.channels, layer.groups(), layer.filters(), layer.config.data_format);
+        let numbers =
+            |layer: &Self| (layer.channels, layer.groups(), layer.filters(), layer.config.data_format, layer.sharing);
         std::ptr::eq(self, other) || numbers(self) == numbers(other) && self.connectivity == other.connectivity
     }
 
@@ -216,8 +230,9 @@ impl Geometry {
         let connections = self.connections();
         format!(
             "input {:?} {data_format:?} filters {filters} kernel {kernel_size:?} strides {strides:?} padding {padding} \
-             dilation {dilation_rate:?} groups {groups} {bias:?} {activation:?} {dtype:?} connections {connections}",
-            self.input_shape
+             dilation {dilation_rate:?} groups {groups} {bias:?} {activation:?} {dtype:?} connections {connections}{}",
+            self.input_shape,
+            if self.sharing == Sharing::Shared { " shared" } else { "" }
         )
     }
 
@@ -351,22 +366,24 @@ impl Geometry {
         u64::from(self.locations()) * u64::from(self.filters())
     }
 
-    /// Elements of the canonical weights `[cells][K][F/G]`, clipped taps included.
+    /// Elements of the canonical weights `[weight cells][K][F/G]`, clipped taps included.
     #[must_use]
     pub fn weights(&self) -> u64 {
         self.entries() * u64::from(self.group_filters())
     }
 
-    /// Rows of weights, `F/G` each: the taps and channels of all cells, or the connections of a pattern.
+    /// Rows of weights, `F/G` each: the taps and channels of all cells that have weights of their own, or the connections of
+    /// a pattern.
     #[must_use]
     pub fn entries(&self) -> u64 {
         match &self.connectivity {
             Connectivity::Pattern(pattern) => pattern.connections().into(),
-            Connectivity::Windows(_) => u64::from(self.cells()) * u64::from(self.window()),
+            Connectivity::Windows(_) => u64::from(self.weight_cells()) * u64::from(self.window()),
         }
     }
 
-    /// The entries that read an input: without clipped taps.
+    /// Pairs of an input element and a cell that reads it: the entries without clipped taps, those of weights that locations
+    /// share once for each of them.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.connected_taps() * u64::from(self.channels)
@@ -391,7 +408,8 @@ impl Geometry {
         }
     }
 
-    /// Weights of taps that read the input: what Keras's implementation 3 stores.
+    /// Products of one sample, as many as weights of taps that read the input where none is shared: what Keras's
+    /// implementation 3 stores.
     #[must_use]
     pub fn connected_weights(&self) -> u64 {
         self.connections() * u64::from(self.group_filters())

@@ -86,7 +86,9 @@ impl Resources<'_> {
         match resource {
             Resource::Buffer(id) => self.scratch.get(id.index())?.and_then(|piece| self.pieces.get(piece)),
             Resource::Tables | Resource::SparseIndex => self.constants.get(&(operation, resource)),
-            Resource::DenseMatrix | Resource::SampleSums | Resource::Between(_) => self.own.get(&resource),
+            Resource::DenseMatrix | Resource::SampleSums | Resource::Between(_) | Resource::Parts => {
+                self.own.get(&resource)
+            }
             Resource::Chunk(..) => None,
         }
         .map(BufferRange::from)

@@ -38,7 +38,7 @@ macro_rules! params {
         ///
         /// Counts are of the range that the dispatch works on; `*_base` is the distance, in elements, of the range's
         /// first element from the start of its binding. A cell is one location of one group, number `p * groups + g`;
-        /// the weights are `[cells][window][filters]`. Fields a kernel has no use for are zero.
+        /// the weights are `[weight_cells][window][filters]`. Fields a kernel has no use for are zero.
         #[derive(Debug, Clone, Copy, PartialEq, Default)]
         #[allow(missing_docs, reason = "the first of fields that belong together says what they are")]
         pub struct Params {
@@ -71,6 +71,21 @@ params! {
     filters: u32,
     /// The layer's groups.
     groups: u32,
+    /// Cells are numbered `p * cell_groups + g - first_group`: where locations share their weights, those of a dispatch may be of
+    /// some groups only.
+    cell_groups: u32,
+    first_group: u32,
+    /// A cell's weights are number `p * w_location + g - w_first` of `weight_cells` in the dispatch's chunk: each cell has its own,
+    /// or, with a `w_location` of 0, each group.
+    w_location: u32,
+    w_first: u32,
+    weight_cells: u32,
+    /// Parts of a sum that is taken in parts, each a result of its own until they are added.
+    parts: u32,
+    /// Locations of a part of a sum over locations, and those of the dispatch, from the first one on.
+    part_locations: u32,
+    first_location: u32,
+    end_location: u32,
     /// Filters of a whole group.
     group_filters: u32,
     /// Channels of a group.
@@ -160,7 +175,7 @@ params! {
     term_elements: u32,
     /// What a result is divided by.
     divisor: f32,
-    /// Channels of a normalisation, and elements of one that lie side by side.
+    /// Channels of a normalisation; elements of one, or of a position of what is pooled or reduced, that lie side by side.
     channels: u32,
     inner: u32,
     /// 1: there is a gamma to multiply by.
@@ -177,10 +192,9 @@ params! {
     first_entry: u32,
     /// Sparse index: entries of this chunk.
     entries: u32,
-    /// Windows and positions along the first axis of a pool; [outer][positions][inner] is how samples lie.
+    /// Windows and positions along the first axis of a pool, whose samples lie as `[outer][positions][inner]`.
     output_0: u32,
     input_0: u32,
-    inner: u32,
     /// Positions from one window to the next, along each axis.
     stride_0: u32,
     stride_1: u32,
@@ -191,10 +205,8 @@ params! {
     before_2: u32,
     before_3: u32,
     before_4: u32,
-    /// Elements of an axis that is reduced, the parts in which it is, and what a sum is divided by.
+    /// Elements of an axis that is reduced.
     length: u32,
-    parts: u32,
-    divisor: f32,
     /// Positions of what is rearranged, along each axis of what is written and of what is read.
     written_0: u32,
     written_1: u32,
@@ -338,6 +350,9 @@ impl Params {
             cells: geometry.cells(),
             filters: geometry.group_filters(),
             groups: geometry.groups(),
+            cell_groups: geometry.groups(),
+            w_location: if geometry.shares_weights() { 0 } else { geometry.groups() },
+            weight_cells: geometry.weight_cells(),
             group_filters: geometry.group_filters(),
             group_channels: geometry.group_channels(),
             taps: geometry.taps(),

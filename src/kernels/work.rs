@@ -63,12 +63,12 @@ pub(super) fn taps(p: &Params) -> f64 {
 
 /// Taps that read an input position, on average.
 pub(super) fn readers(p: &Params) -> f64 {
-    of(p.cells) / of(p.groups.max(1)) * of(p.taps) / of(p.positions.max(1))
+    of(p.cells) / of(p.cell_groups.max(1)) * of(p.taps) / of(p.positions.max(1))
 }
 
 /// Bytes of the weights.
 pub(super) fn weights(p: &Params) -> f64 {
-    4.0 * (of(p.entries) * of(p.filters)).max(of(p.cells) * of(p.window) * of(p.filters))
+    4.0 * (of(p.entries) * of(p.filters)).max(of(p.weight_cells) * of(p.window) * of(p.filters))
 }
 
 /// Bytes of inputs and outputs.

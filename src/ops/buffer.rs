@@ -39,10 +39,10 @@ pub enum Shape {
     Samples(u64),
     /// `[elements]`, whatever the batch.
     Fixed(u64),
-    /// `[cells][window][filters]`: the canonical order of unshared weights. `window` counts taps times channels of a
+    /// `[cells][window][filters]`: the canonical order of weights. `window` counts taps times channels of a
     /// group, `filters` those of a group.
     Weights {
-        /// Locations times groups.
+        /// Locations times groups; groups where locations share their weights.
         cells: u64,
         /// Weights of a filter in a cell.
         window: u64,
@@ -65,7 +65,7 @@ impl Shape {
         let filters = u64::from(layer.group_filters());
         match layer.pattern() {
             Some(pattern) => Self::Connections { starts: pattern.shared_starts(), filters },
-            None => Self::Weights { cells: layer.cells().into(), window: layer.window().into(), filters },
+            None => Self::Weights { cells: layer.weight_cells().into(), window: layer.window().into(), filters },
         }
     }
 

@@ -39,7 +39,8 @@ pub struct LocalGradInput {
     pub grad_input: BufferId,
 }
 
-/// `grad_weights`: each weight's sum over the batch of its input times its output's gradient; 0 at clipped taps.
+/// `grad_weights`: each weight's sum over the batch, and over the locations that share it, of its input times its output's
+/// gradient; 0 at clipped taps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalGradWeights {
     /// Shapes, taps and connectivity.

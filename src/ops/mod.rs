@@ -114,13 +114,6 @@ operations! {
     Activate,
     ActivateGrad,
     Transpose,
-    Combine,
-    CombineGrad,
-    Sum,
-    NormFactor,
-    Normalise,
-    LayerNorm,
-    LayerNormGrad,
     Pool,
     PoolGrad,
     Reduce,
@@ -128,6 +121,13 @@ operations! {
     Rearrange,
     RearrangeGrad,
     Concatenate,
+    Combine,
+    CombineGrad,
+    Sum,
+    NormFactor,
+    Normalise,
+    LayerNorm,
+    LayerNormGrad,
 }
 
 impl Operation {

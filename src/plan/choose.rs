@@ -3,7 +3,7 @@
 use super::local::Local;
 use super::{Estimate, Plan, PlanOptions, Planner, TuneKey, TunedChoice};
 use crate::config::Implementation;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, Sharing};
 use crate::ops::Operation;
 use crate::{Error, Result};
 
@@ -25,13 +25,6 @@ impl Planner<'_> {
             Operation::Activate(o) => self.activate(o, batch),
             Operation::ActivateGrad(o) => self.activate_grad(o, batch),
             Operation::Transpose(o) => self.transpose(o, batch),
-            Operation::Combine(o) => self.combine(o, batch),
-            Operation::CombineGrad(o) => self.combine_grad(o, batch),
-            Operation::Sum(o) => self.sum(o, batch),
-            Operation::NormFactor(o) => self.norm_factor(o),
-            Operation::Normalise(o) => self.normalise(o, batch),
-            Operation::LayerNorm(o) => self.layer_norm(o, batch),
-            Operation::LayerNormGrad(o) => self.layer_norm_grad(o, batch),
             Operation::Pool(o) => self.pool(o, batch),
             Operation::PoolGrad(o) => self.pool_grad(o, batch),
             Operation::Reduce(o) => self.reduce(o, batch),
@@ -39,12 +32,21 @@ impl Planner<'_> {
             Operation::Rearrange(o) => self.rearrange(o, batch),
             Operation::RearrangeGrad(o) => self.rearrange_grad(o, batch),
             Operation::Concatenate(o) => self.concatenate(o, batch),
+            Operation::Combine(o) => self.combine(o, batch),
+            Operation::CombineGrad(o) => self.combine_grad(o, batch),
+            Operation::Sum(o) => self.sum(o, batch),
+            Operation::NormFactor(o) => self.norm_factor(o),
+            Operation::Normalise(o) => self.normalise(o, batch),
+            Operation::LayerNorm(o) => self.layer_norm(o, batch),
+            Operation::LayerNormGrad(o) => self.layer_norm_grad(o, batch),
         }
     }
 
     /// A forced implementation, else the measured one, else the one that the cost model expects to be fastest.
     fn choose(&self, forced: Option<Implementation>, operation: &Operation, batch: u32) -> Result<Plan> {
-        if let Some(implementation) = forced {
+        // Shared weights have the loop variant alone, whatever a whole model is asked to take.
+        let shared = operation.layer().is_some_and(|layer| layer.sharing() == Sharing::Shared);
+        if let Some(implementation) = if shared { Some(Implementation::Loop) } else { forced } {
             return self.plan_by(implementation, operation, batch);
         }
         if let Some(tuned) = self.tuned(operation, batch) {
@@ -90,6 +92,13 @@ impl Planner<'_> {
             | Operation::Activate(_)
             | Operation::ActivateGrad(_)
             | Operation::Transpose(_)
+            | Operation::Pool(_)
+            | Operation::PoolGrad(_)
+            | Operation::Reduce(_)
+            | Operation::ReduceGrad(_)
+            | Operation::Rearrange(_)
+            | Operation::RearrangeGrad(_)
+            | Operation::Concatenate(_)
             | Operation::Combine(_)
             | Operation::CombineGrad(_)
             | Operation::Sum(_)
@@ -97,13 +106,6 @@ impl Planner<'_> {
             | Operation::Normalise(_)
             | Operation::LayerNorm(_)
             | Operation::LayerNormGrad(_) => {
-            | Operation::Pool(_)
-            | Operation::PoolGrad(_)
-            | Operation::Reduce(_)
-            | Operation::ReduceGrad(_)
-            | Operation::Rearrange(_)
-            | Operation::RearrangeGrad(_)
-            | Operation::Concatenate(_) => {
                 return self.plan(operation, batch);
             }
         }?;
@@ -130,7 +132,8 @@ impl Planner<'_> {
     /// Whether an implementation is possible for a layer on this device.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a user's connectivity by another than sparse gather; [`Error::OverBudget`] and
+    /// [`Error::Unsupported`] for a user's connectivity by another than sparse gather, and for shared weights by another than
+    /// loop, which they are then executed by; [`Error::OverBudget`] and
     /// [`Error::Limit`] with the bytes of the dense matrix or the sparse index.
     pub fn possible(&self, layer: &Geometry, implementation: Implementation) -> Result<()> {
         connects(layer, implementation)?;
@@ -153,8 +156,14 @@ impl Planner<'_> {
     }
 }
 
-/// Whether an implementation can do a layer's connectivity: the user's own is sparse gather's alone.
+/// Whether an implementation can do a layer's connectivity: the user's own is sparse gather's alone, shared weights the loop
+/// variant's.
 fn connects(layer: &Geometry, implementation: Implementation) -> Result<()> {
+    let of_unshared = matches!(implementation, Implementation::DenseMatmul | Implementation::SparseGather);
+    if of_unshared && layer.sharing() == Sharing::Shared {
+        let what = format!("implementation {}", implementation.name());
+        return Err(Error::Unsupported { what, with: "by a layer whose locations share their weights".into() });
+    }
     if layer.pattern().is_none() || implementation == Implementation::SparseGather {
         return Ok(());
     }

@@ -22,6 +22,8 @@ pub enum Resource {
     SampleSums,
     /// Scratch of the operation's own: what one of its steps leaves to the next ones, by number.
     Between(u32),
+    /// Scratch of the operation's own: parts of the sums of a gradient of weights that locations share.
+    Parts,
 }
 
 /// A range of a buffer, in bytes; the offset is aligned as bindings must be.

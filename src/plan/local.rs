@@ -1,17 +1,22 @@
 //! Plans of a locally connected layer's operations: what is the same for all of its implementations.
 
 use super::{Chunk, Plan, PlanOptions, Planner, Resource, Samples, Slice, cut};
-use crate::Result;
 use crate::config::{Bias, Implementation};
 use crate::geometry::Geometry;
 use crate::kernels::{GradBias, GradBiasShared, Kernel, Params, THREADS, tap_tables_length, width};
 use crate::ops::{self, BufferId, LocalForward, LocalGradInput, LocalGradWeights, Shape};
+use crate::{Error, Result};
+use std::borrow::Cow;
 
 /// A layer on a device.
 #[derive(Debug, Clone)]
 pub(super) struct Local<'a> {
     pub(super) planner: Planner<'a>,
-    pub(super) layer: &'a Geometry,
+    pub(super) layer: Cow<'a, Geometry>,
+    /// Whose tap tables are bound: those of the layer as it is written.
+    tables: &'a Geometry,
+    /// Samples that a sample is: locations without neighbours that share their weights are like further samples.
+    pub(super) per_sample: u32,
     /// How its weights are cut.
     pub(super) chunks: Vec<Chunk>,
 }
@@ -23,7 +28,20 @@ impl<'a> Local<'a> {
         let chunks = cut(&Shape::of_weights(layer), planner.profile)?;
         planner.profile.check_piece("the tap tables", 4 * tap_tables_length(layer))?;
         planner.profile.check_piece("the bias", 4 * layer.biases())?;
-        Ok(Self { planner, layer, chunks })
+        let one = layer.of_one_location(layer.config().data_format);
+        let per_sample = if one.is_some() { layer.locations() } else { 1 };
+        Ok(Self { planner, layer: one.map_or(Cow::Borrowed(layer), Cow::Owned), tables: layer, per_sample, chunks })
+    }
+
+    /// The samples that a batch is for its kernels.
+    fn rows(&self, batch: u32) -> Result<u32> {
+        let rows = u64::from(batch) * u64::from(self.per_sample);
+        let too_large = |_| Error::TooLarge {
+            what: "the number of locations of a batch",
+            value: rows.into(),
+            limit: u32::MAX.into(),
+        };
+        rows.try_into().map_err(too_large)
     }
 
     pub(super) fn with_options(&self, options: PlanOptions) -> Self {
@@ -31,6 +49,7 @@ impl<'a> Local<'a> {
     }
 
     pub(super) fn forward(&self, by: Implementation, o: &LocalForward, batch: u32) -> Result<Plan> {
+        let batch = self.rows(batch)?;
         match by {
             Implementation::DenseMatmul => self.dense_forward(o, batch),
             Implementation::SparseGather => self.sparse_forward(o, batch),
@@ -39,6 +58,7 @@ impl<'a> Local<'a> {
     }
 
     pub(super) fn grad_input(&self, by: Implementation, o: &LocalGradInput, batch: u32) -> Result<Plan> {
+        let batch = self.rows(batch)?;
         match by {
             Implementation::DenseMatmul => self.dense_grad_input(o, batch),
             Implementation::SparseGather => self.sparse_grad_input(o, batch),
@@ -47,8 +67,10 @@ impl<'a> Local<'a> {
     }
 
     pub(super) fn grad_weights(&self, by: Implementation, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+        let batch = self.rows(batch)?;
         match by {
             _ if batch == 0 => self.no_gradient(o),
+            _ if self.layer.shares_weights() => self.shared_grad_weights(o, batch),
             Implementation::DenseMatmul => self.dense_grad_weights(o, batch),
             Implementation::SparseGather => self.sparse_grad_weights(o, batch),
             Implementation::Loop => self.loop_grad_weights(o, batch),
@@ -66,7 +88,7 @@ impl<'a> Local<'a> {
 
     /// Sums over the samples; where locations share the bias, over them too.
     pub(super) fn grad_bias(&self, o: &ops::GradBias, batch: u32) -> Result<Plan> {
-        let (planner, layer) = (&self.planner, self.layer);
+        let (planner, layer, batch) = (&self.planner, &*self.layer, self.rows(batch)?);
         let mut plan = Plan::default();
         let gradient = Resource::Buffer(o.grad_bias);
         if batch == 0 {
@@ -75,7 +97,7 @@ impl<'a> Local<'a> {
             }
             return Ok(plan);
         }
-        let shared = layer.config().bias == Bias::PerFilter;
+        let shared = layer.config().bias == Bias::PerFilter && layer.locations() > 1;
         let outputs = layer.outputs();
         let sums = if shared { Resource::SampleSums } else { gradient };
         if shared {
@@ -105,18 +127,31 @@ impl<'a> Local<'a> {
     }
 
     pub(super) fn params(&self) -> Params {
-        Params::new(self.layer)
+        let tables = Params::new(self.tables);
+        let Params { forward_0, forward_1, forward_2, starts_0, starts_1, starts_2, .. } = tables;
+        let Params { inverse_0, inverse_1, inverse_2, .. } = tables;
+        let own = Params::new(&self.layer);
+        // One location's entries come first in each table of several.
+        Params { forward_0, forward_1, forward_2, starts_0, starts_1, starts_2, inverse_0, inverse_1, inverse_2, ..own }
     }
 
+    /// What a dispatch on a chunk of the weights has: its cells, or all locations of its groups where they share it.
     pub(super) fn chunk_params(&self, chunk: &Chunk) -> Params {
+        let shared = self.layer.shares_weights();
+        let cells = if shared { chunk.cells * self.layer.locations() } else { chunk.cells };
+        let params = self.params();
         Params {
-            first_cell: chunk.first_cell,
-            cells: chunk.cells,
+            first_cell: if shared { 0 } else { chunk.first_cell },
+            cells,
+            cell_groups: if shared { chunk.cells } else { params.cell_groups },
+            first_group: if shared { chunk.first_cell } else { 0 },
+            w_first: chunk.first_cell,
+            weight_cells: chunk.cells,
             first_filter: chunk.first_filter,
             filters: chunk.filters,
             first_entry: chunk.first_entry as u32,
             entries: chunk.entries as u32,
-            ..self.params()
+            ..params
         }
     }
 

@@ -13,7 +13,7 @@ use crate::kernels::{
 use crate::{Error, Result};
 
 /// A variant and how many workgroups it takes.
-type Chosen = (Variant, u64);
+pub(super) type Chosen = (Variant, u64);
 
 /// The largest of `sizes` up to `most` that isn't over twice what there is to do, so that little is done in vain.
 pub(super) fn largest(sizes: &[u32], most: u32, count: u32) -> u32 {
@@ -38,7 +38,7 @@ pub(super) fn in_quads(p: &Params, channels: bool) -> bool {
 }
 
 /// The widths along filters and along channels of a dispatch.
-fn widths(p: &Params) -> [u32; 2] {
+pub(super) fn widths(p: &Params) -> [u32; 2] {
     [width(in_quads(p, false)), width(in_quads(p, true))]
 }
 

@@ -17,6 +17,7 @@ mod pool;
 mod profile;
 mod program;
 mod rearrange;
+mod shared;
 mod sparse;
 mod strategy;
 mod tiles;

@@ -110,7 +110,7 @@ impl ProgramPlan {
                 let layer = program.operations.get(operation).and_then(Operation::layer);
                 layer.map(|layer| constant_bytes(layer, resource)).ok_or_else(missing)
             }
-            Resource::DenseMatrix | Resource::SampleSums | Resource::Between(_) => {
+            Resource::DenseMatrix | Resource::SampleSums | Resource::Between(_) | Resource::Parts => {
                 self.own_scratch().get(&resource).copied().ok_or_else(missing)
             }
         }

@@ -14,7 +14,7 @@ use crate::ops::{LocalForward, LocalGradInput, LocalGradWeights};
 impl Local<'_> {
     /// Whether the sparse index fits a binding.
     pub(super) fn check_sparse(&self) -> Result<()> {
-        self.planner.profile.check_piece("the sparse index", 4 * SparseIndex::len_of(self.layer))
+        self.planner.profile.check_piece("the sparse index", 4 * SparseIndex::len_of(&self.layer))
     }
 
     fn sparse_params(&self, chunk: &Chunk) -> Params {

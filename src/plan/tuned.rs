@@ -60,6 +60,13 @@ impl TuneKey {
             | Operation::Activate(_)
             | Operation::ActivateGrad(_)
             | Operation::Transpose(_)
+            | Operation::Pool(_)
+            | Operation::PoolGrad(_)
+            | Operation::Reduce(_)
+            | Operation::ReduceGrad(_)
+            | Operation::Rearrange(_)
+            | Operation::RearrangeGrad(_)
+            | Operation::Concatenate(_)
             | Operation::Combine(_)
             | Operation::CombineGrad(_)
             | Operation::Sum(_)
@@ -67,13 +74,6 @@ impl TuneKey {
             | Operation::Normalise(_)
             | Operation::LayerNorm(_)
             | Operation::LayerNormGrad(_) => {
-            | Operation::Pool(_)
-            | Operation::PoolGrad(_)
-            | Operation::Reduce(_)
-            | Operation::ReduceGrad(_)
-            | Operation::Rearrange(_)
-            | Operation::RearrangeGrad(_)
-            | Operation::Concatenate(_) => {
                 return None;
             }
         };

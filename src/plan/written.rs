@@ -264,6 +264,7 @@ impl<'p> Writer<'p> {
             let name = match resource {
                 Resource::DenseMatrix => "dense_matrix".to_owned(),
                 Resource::Between(step) => format!("between_steps/{step}"),
+                Resource::Parts => "parts".to_owned(),
                 _ => "sample_sums".to_owned(),
             };
             let place = self.scratch(format!("within_operations/{name}"), bytes)?;

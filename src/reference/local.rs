@@ -1,4 +1,4 @@
-//! What a locally connected layer computes. Sums are in the order of the weights, a sample's before the next one's.
+//! What a locally connected layer computes, and a convolution. Sums are in the order of the weights, a sample's before the next one's.
 
 use crate::config::Bias;
 use crate::geometry::Geometry;
@@ -10,7 +10,7 @@ struct Connection {
     weight: usize,
 }
 
-/// Calls `visit` with every connection, cell by cell in the order of the weights. A weight that padding clips has none.
+/// Calls `visit` with every connection, cell by cell, those of a cell in the order of its weights. A weight that padding clips has none.
 fn for_each_connection(layer: &Geometry, mut visit: impl FnMut(Connection)) {
     let (groups, channels, filters) = (layer.groups(), layer.group_channels(), layer.group_filters());
     for cell in 0..layer.cells() {
@@ -30,7 +30,7 @@ fn for_each_connection(layer: &Geometry, mut visit: impl FnMut(Connection)) {
         for t in 0..layer.taps() {
             let Some(position) = layer.tap(location, t) else { continue };
             for c in 0..channels {
-                let entry = cell as usize * layer.window() as usize + (t * channels + c) as usize;
+                let entry = layer.weight_cell(cell) as usize * layer.window() as usize + (t * channels + c) as usize;
                 connect(entry, layer.input_index(position, group * channels + c) as usize);
             }
         }

@@ -41,15 +41,6 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::Activate(o) => activate(of(o.input), o.activation, o.row as usize),
             Operation::ActivateGrad(o) => activate_grad(of(o.saved), of(o.grad_output), o.activation, o.row as usize),
             Operation::Transpose(o) => transpose(of(o.input), o.rows as usize, o.columns as usize),
-            Operation::Combine(o) => super::combine(o, of(o.a.buffer), of(o.b.buffer), batch as usize),
-            Operation::CombineGrad(o) => {
-                super::combine_grad(o, of(o.a.buffer), of(o.b.buffer), of(o.grad_output), batch as usize)
-            }
-            Operation::Sum(o) => super::sum(o, of(o.input), batch as usize),
-            Operation::NormFactor(o) => super::norm_factor(o, of(o.variance), o.gamma.map(of)),
-            Operation::Normalise(o) => super::normalise(o, of(o.input), of(o.mean), of(o.factor), o.beta.map(of)),
-            Operation::LayerNorm(o) => super::layer_norm(o, of(o.input), o.gamma.map(of), o.beta.map(of)),
-            Operation::LayerNormGrad(o) => super::layer_norm_grad(o, of(o.input), o.gamma.map(of), of(o.grad_output)),
             Operation::Pool(o) => pool(o.kind, &o.windows, of(o.input)),
             Operation::PoolGrad(o) => pool_grad(o.kind, o.ties, &o.windows, o.input.map_or(&[], of), of(o.grad_output)),
             Operation::Reduce(o) => reduce(o.kind, o.along, of(o.input)),
@@ -60,6 +51,15 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
                 let inputs = o.inputs.iter().map(|part| (of(part.input), part.columns as usize));
                 concatenate(&inputs.collect::<Vec<_>>())
             }
+            Operation::Combine(o) => super::combine(o, of(o.a.buffer), of(o.b.buffer), batch as usize),
+            Operation::CombineGrad(o) => {
+                super::combine_grad(o, of(o.a.buffer), of(o.b.buffer), of(o.grad_output), batch as usize)
+            }
+            Operation::Sum(o) => super::sum(o, of(o.input), batch as usize),
+            Operation::NormFactor(o) => super::norm_factor(o, of(o.variance), o.gamma.map(of)),
+            Operation::Normalise(o) => super::normalise(o, of(o.input), of(o.mean), of(o.factor), o.beta.map(of)),
+            Operation::LayerNorm(o) => super::layer_norm(o, of(o.input), o.gamma.map(of), o.beta.map(of)),
+            Operation::LayerNormGrad(o) => super::layer_norm_grad(o, of(o.input), o.gamma.map(of), of(o.grad_output)),
         };
         let buffer = &mut memory[operation.writes().index()];
         if operation.accumulates() {

@@ -6,9 +6,9 @@ mod planned;
 mod programs;
 
 pub(crate) use near::{assert_near, disagreement, largest};
-pub(crate) use operations::{alone, assert_everywhere, levels, on_every_executor};
+pub(crate) use operations::{alone, assert_everywhere, everywhere, levels, on_every_executor};
 pub(crate) use planned::Planned;
-pub(crate) use programs::{Arrays, ProgramRun, on_every_executor};
+pub(crate) use programs::{Arrays, ProgramRun};
 
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};
@@ -18,7 +18,7 @@ use locally_connected::ops::Shape;
 use locally_connected::plan::{Chunk, Planner, Strategy, cut};
 use locally_connected::reference::{self, Passes};
 use locally_connected::{
-    Activation, Context, DeviceProfile, Error, Geometry, Gradients, Implementation, LocallyConnected, Result,
+    Activation, Context, DeviceProfile, Error, Geometry, Gradients, Implementation, LocallyConnected, Result, Sharing,
     WeightType,
 };
 use std::collections::BTreeSet;
@@ -185,6 +185,9 @@ impl Operands {
 /// columns of a location (or of as many of its filters as a chunk of weights has) within a binding; sparse where its
 /// index is within a binding.
 pub(crate) fn implementations(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Implementation> {
+    if geometry.sharing() == Sharing::Shared {
+        return vec![Implementation::Loop];
+    }
     let possible = |implementation: &Implementation| match implementation {
         Implementation::SparseGather => 4 * SparseIndex::len_of(geometry) <= profile.max_piece(),
         _ if geometry.pattern().is_some() => false,
@@ -211,6 +214,16 @@ pub(crate) fn check(
     let possible = implementations(geometry, profile);
     assert!(!possible.is_empty(), "nothing can do {:?}", geometry.config());
     for implementation in Implementation::ALL.into_iter().filter(|other| !possible.contains(other)) {
+        if geometry.sharing() == Sharing::Shared {
+            let refused = Planner::new(profile).possible(geometry, implementation);
+            assert!(matches!(refused, Err(Error::Unsupported { .. })), "{implementation:?}: {refused:?}");
+            // Asked for a whole model, it is loop here.
+            let asked = geometry.with_implementation(implementation);
+            let plans = plans(&asked, batch as u32, profile).expect("planned");
+            let mut all = plans.iter().flat_map(|planned| &planned.plan.plans);
+            assert!(all.all(|plan| plan.implementation.is_none_or(|by| by == Implementation::Loop)));
+            continue;
+        }
         let refused = plans(&geometry.with_implementation(implementation), batch as u32, profile);
         let typed = matches!(refused, Err(Error::OverBudget { .. } | Error::Limit { .. } | Error::Unsupported { .. }));
         assert!(typed, "{implementation:?} of {:?}: {refused:?}", geometry.config());

@@ -42,7 +42,7 @@ pub(crate) fn narrow(program: &Program) -> DeviceProfile {
 /// What a program writes, by every executor: on the device with the batch whole and cut, where its plan keeps all limits and can
 /// be written down; on the CPU with all instructions and any number of threads.
 #[track_caller]
-pub(crate) fn on_every_executor(program: &Program, batch: u32, given: &Arrays) -> Vec<(String, Arrays)> {
+pub(crate) fn everywhere(program: &Program, batch: u32, given: &Arrays) -> Vec<(String, Arrays)> {
     let mut runs = Vec::new();
     for (name, profile) in [("the device", profile()), ("the device piece by piece", narrow(program))] {
         let planned = Planned::new(program.clone(), batch, &Planner::new(&profile)).expect("it is planned");
@@ -83,9 +83,30 @@ pub(crate) fn assert_everywhere(what: &str, program: &Program, batch: u32, given
     let wide = |values: &Vec<f32>| values.iter().map(|&value| value.into()).collect();
     let exact: reference::Values = given.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
     let expected = reference::run(program, batch, &exact).expect("the reference runs");
-    for (by, written) in on_every_executor(program, batch, given) {
+    for (by, written) in everywhere(program, batch, given) {
         for (name, found) in &written {
             assert_near(format!("{what}: {name} by {by}"), found, &expected[name], tolerance);
         }
     }
+}
+
+/// What each executor writes of a program's outputs and gradients: the reference, the CPU executor with all instructions and
+/// numbers of threads, the device under test. `given` is as for [`ProgramRun::new`].
+pub(crate) fn on_every_executor(program: &Program, batch: u32, given: &Arrays) -> Vec<(String, Arrays)> {
+    let wide = |values: &Vec<f32>| values.iter().map(|&value| f64::from(value)).collect();
+    let wide = given.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
+    let is_written = |name: &String| {
+        let buffer = program.find(name).and_then(|id| program.buffer(id)).expect("it has what it wrote");
+        matches!(buffer.usage, Usage::Output | Usage::Gradient)
+    };
+    let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
+    let referred = reference::run(program, batch, &wide).expect("it runs").into_iter();
+    let referred = referred.filter(|(name, _)| is_written(name)).map(|(name, values)| (name, narrow(values))).collect();
+    let mut all = vec![("the reference".to_owned(), referred)];
+    #[cfg(feature = "cpu")]
+    for (name, executor) in &*crate::cpu::EXECUTORS {
+        all.push((name.clone(), crate::cpu::run(executor, program, batch, given).expect("it runs")));
+    }
+    all.push(("the device".into(), ProgramRun::new(program, batch, given, &profile()).expect("it runs").run()));
+    all
 }

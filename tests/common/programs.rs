@@ -2,9 +2,7 @@
 
 use super::{GPU, context, profile};
 use locally_connected::gpu::{Bindings, Tensor, Weights};
-use locally_connected::ops::Usage;
 use locally_connected::program::Program;
-use locally_connected::reference;
 use locally_connected::{DeviceProfile, Result, wgpu};
 use std::collections::BTreeMap;
 
@@ -69,25 +67,4 @@ impl ProgramRun {
             values
         })
     }
-}
-
-/// What each executor writes of a program's outputs and gradients: the reference, the CPU executor with all instructions and
-/// numbers of threads, the device under test. `given` is as for [`ProgramRun::new`].
-pub(crate) fn on_every_executor(program: &Program, batch: u32, given: &Arrays) -> Vec<(String, Arrays)> {
-    let wide = |values: &Vec<f32>| values.iter().map(|&value| f64::from(value)).collect();
-    let wide = given.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
-    let is_written = |name: &String| {
-        let buffer = program.find(name).and_then(|id| program.buffer(id)).expect("it has what it wrote");
-        matches!(buffer.usage, Usage::Output | Usage::Gradient)
-    };
-    let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-    let referred = reference::run(program, batch, &wide).expect("it runs").into_iter();
-    let referred = referred.filter(|(name, _)| is_written(name)).map(|(name, values)| (name, narrow(values))).collect();
-    let mut all = vec![("the reference".to_owned(), referred)];
-    #[cfg(feature = "cpu")]
-    for (name, executor) in &*crate::cpu::EXECUTORS {
-        all.push((name.clone(), crate::cpu::run(executor, program, batch, given).expect("it runs")));
-    }
-    all.push(("the device".into(), ProgramRun::new(program, batch, given, &profile()).expect("it runs").run()));
-    all
 }

@@ -8,15 +8,20 @@ use locally_connected::{Activation, Config, DataFormat, Geometry, Padding, Patte
 /// Large enough to be shared among threads, and of every kind of kernel.
 fn layers() -> Vec<(Geometry, u64)> {
     let geometry = |config: Config, shape: &[usize]| Geometry::new(&config, shape).expect("a layer");
+    let convolution = |config: Config, shape: &[usize]| Geometry::convolution(&config, shape).expect("a layer");
     let same = Padding::Same;
     let pairs: Vec<(u32, u32)> = (0..9000u32).map(|i| (i * 7 % 500, i * 13 % 301)).collect();
     let (pattern, _) = Pattern::from_coo(500, 301, &pairs).expect("a pattern");
     vec![
         (geometry(Config::new(67, [3]).activation(Activation::Softmax), &[67, 3]), 5),
-        (geometry(Config::new(24, [3, 3]).padding(same).activation(Activation::RELU), &[12, 11, 9]), 17),
+        (geometry(Config::new(24, [3, 3]).padding(same.clone()).activation(Activation::RELU), &[12, 11, 9]), 17),
         (geometry(Config::new(20, [2, 3]).data_format(DataFormat::ChannelsFirst), &[13, 14, 20]), 7),
         (geometry(Config::new(6, [2, 2, 2]).groups(2), &[4, 9, 8, 4]), 9),
         (geometry(Config::new(700, [40]), &[40, 3]), 9),
+        (convolution(Config::new(24, [3, 3]).padding(same.clone()), &[31, 30, 9]), 5),
+        (convolution(Config::new(18, [5]).groups(3).strides([2]).activation(Activation::RELU), &[301, 6]), 3),
+        (convolution(Config::new(34, [3, 3]).groups(17), &[20, 21, 17]), 3),
+        (convolution(Config::new(300, [2, 2]), &[6, 6, 100]), 3),
         (geometry(Config::new(1, [3]), &[7001, 1]), 3),
         (geometry(Config::new(1, [20]).strides([20]), &[9001, 1]), 3),
         (geometry(Config::new(1, [1]), &[5000, 3]), 5),
@@ -127,7 +132,8 @@ fn in_order(layer: &Geometry, operands: &Operands, batch: u64) -> Vec<f32> {
                     let Some(position) = layer.tap(p, k / channels) else { continue };
                     let x =
                         operands.input[n * inputs + layer.input_index(position, g * channels + k % channels) as usize];
-                    sum += x * operands.weights[((cell * layer.window() + k) * filters + f) as usize];
+                    sum +=
+                        x * operands.weights[((layer.weight_cell(cell) * layer.window() + k) * filters + f) as usize];
                 }
                 output[n * layer.outputs() as usize + at] = sum;
             }

@@ -24,7 +24,7 @@ fn is_undecided(z: f64, activation: Activation) -> bool {
 }
 
 /// Both passes by every executor against the reference.
-pub(super) fn check(geometry: &Geometry, batch: u64, seed: u64) {
+pub(crate) fn check(geometry: &Geometry, batch: u64, seed: u64) {
     let mut operands = Operands::random(geometry, batch, seed);
     if geometry.config().dtype == WeightType::F16 {
         operands.weights.iter_mut().for_each(|weight| *weight = f16::from_f32(*weight).to_f32());

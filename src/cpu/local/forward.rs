@@ -1,5 +1,6 @@
 //! `LocalForward`: a product for each cell, a row for each sample, on the weights as they lie.
 
+use super::convolution;
 use super::layer::{BLOCK_WEIGHTS, Layer};
 use super::narrow::{self, Narrow};
 use super::tile::{self, Begin, Sums, Terms, load};
@@ -34,6 +35,12 @@ pub(in crate::cpu) fn forward(
     activation: Activation,
     output: &mut [f32],
 ) {
+    if let Some((one, batch)) = layer.as_one_location(operands.batch) {
+        return forward(team, one, Operands { batch, ..operands }, activation, output);
+    }
+    if layer.geometry.shares_weights() {
+        return convolution::forward(team, layer, operands, activation, output);
+    }
     if let (Some(narrow), View::F32(weights)) = (Narrow::of(layer, operands.batch), operands.weights) {
         return narrow::forward(team, narrow, (operands.input, weights, operands.bias), activation, output);
     }
@@ -141,16 +148,16 @@ fn widened<'a>(
 }
 
 /// The products of a block of rows of weights with the samples' inputs.
-struct Products<'a> {
-    input: &'a [f32],
-    /// Of a sample.
-    inputs: usize,
+pub(super) struct Products<'a> {
+    pub(super) input: &'a [f32],
+    /// From one row of sums to the next: of a sample.
+    pub(super) inputs: usize,
     /// Of the cell.
-    weights: &'a [f32],
-    filters: usize,
+    pub(super) weights: &'a [f32],
+    pub(super) filters: usize,
     /// The first that is asked for.
-    filter: usize,
-    runs: &'a [Run],
+    pub(super) filter: usize,
+    pub(super) runs: &'a [Run],
 }
 
 impl<S: Simd> Terms<S> for Products<'_> {

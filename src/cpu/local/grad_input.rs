@@ -27,6 +27,9 @@ pub(in crate::cpu) struct Operands<'a> {
 
 /// Each input element's sum over the cells that read it of weights times their gradient, `[batch][inputs]` in channels_last.
 pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {
+    if let Some((one, batch)) = layer.as_one_location(operands.batch) {
+        return self::grad_input(team, one, Operands { batch, ..operands }, grad_input);
+    }
     // An outer axis of one position can have a longer window, whose other taps are clipped or come round again.
     let one_axis = layer
         .geometry

@@ -1,6 +1,7 @@
 //! `LocalGradWeights`: for each cell the product of its window's inputs with its outputs' gradients, a row for each row of
 //! weights.
 
+use super::convolution;
 use super::layer::Layer;
 use super::narrow::{self, Narrow};
 use super::tile::{self, Begin, Sums, Terms, load};
@@ -32,6 +33,12 @@ pub(in crate::cpu) fn grad_weights(
     accumulate: bool,
     grad_weights: &mut [f32],
 ) {
+    if let Some((one, batch)) = layer.as_one_location(operands.batch) {
+        return self::grad_weights(team, one, Operands { batch, ..operands }, accumulate, grad_weights);
+    }
+    if layer.geometry.shares_weights() {
+        return convolution::grad_weights(team, layer, operands, accumulate, grad_weights);
+    }
     if let Some(narrow) = Narrow::of(layer, operands.batch) {
         let operands = (operands.input, operands.grad_output);
         return narrow::grad_weights(team, narrow, operands, accumulate, grad_weights);
@@ -140,17 +147,18 @@ fn side_by_side<'a>(
 }
 
 /// The products of a run of inputs with the gradients of a cell's outputs.
-struct Products<'a> {
-    batch: usize,
+pub(super) struct Products<'a> {
+    /// Terms of a sum: samples.
+    pub(super) batch: usize,
     /// From the run's first on.
-    input: &'a [f32],
-    /// Of a sample.
-    inputs: usize,
-    /// From the cell's first on.
-    grad_output: &'a [f32],
+    pub(super) input: &'a [f32],
     /// From one sample's to the next one's.
-    apart: usize,
-    filters: usize,
+    pub(super) inputs: usize,
+    /// From the cell's first on.
+    pub(super) grad_output: &'a [f32],
+    /// From one sample's to the next one's.
+    pub(super) apart: usize,
+    pub(super) filters: usize,
 }
 
 impl<S: Simd> Terms<S> for Products<'_> {

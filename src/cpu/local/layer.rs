@@ -1,14 +1,17 @@
 //! A layer, with what all of its operations look up.
 
 use super::readers::Readers;
-use super::windows::Windows;
-use crate::config::WeightType;
+use super::windows::{Band, Windows};
+use crate::config::{DataFormat, WeightType};
 use crate::cpu::team::Needs;
 use crate::geometry::Geometry;
 use std::sync::Arc;
 
 /// Weights that a block of terms has: with a few samples they stay in a core's second cache until all samples met them.
 pub(super) const BLOCK_WEIGHTS: usize = 16_384;
+
+/// Most neighbouring locations that are computed together where they share their weights.
+const MOST_LOCATIONS: usize = 96;
 
 /// Most channels of a tile of input gradients.
 pub(super) const CHANNELS: usize = 4;
@@ -19,11 +22,29 @@ pub(in crate::cpu) struct Layer {
     pub(in crate::cpu) geometry: Arc<Geometry>,
     pub(super) windows: Windows,
     pub(super) readers: Readers,
+    /// The layer of one location that does it, where locations are like samples.
+    pub(super) one_location: Option<Box<Layer>>,
+    /// The bands of its inner axis, where locations share their weights.
+    pub(super) bands: Vec<Band>,
 }
 
 impl Layer {
     pub(in crate::cpu) fn new(geometry: &Arc<Geometry>) -> Self {
-        Self { geometry: geometry.clone(), windows: Windows::new(geometry), readers: Readers::new(geometry) }
+        let windows = Windows::new(geometry);
+        let one_location = geometry.of_one_location(DataFormat::ChannelsLast);
+        let bands = if geometry.shares_weights() { windows.bands(MOST_LOCATIONS) } else { Vec::new() };
+        Self {
+            geometry: geometry.clone(),
+            windows,
+            readers: Readers::new(geometry),
+            one_location: one_location.map(|one| Box::new(Self::new(&Arc::new(one)))),
+            bands,
+        }
+    }
+
+    /// The layer of one location that does this one, with the samples that `batch` are to it.
+    pub(super) fn as_one_location(&self, batch: usize) -> Option<(&Self, usize)> {
+        self.one_location.as_deref().map(|one| (one, batch * self.geometry.locations() as usize))
     }
 
     /// The room that a task of any of its operations needs.

@@ -1,5 +1,6 @@
 //! The operations of locally connected layers, on operands in channels_last.
 
+mod convolution;
 mod forward;
 mod grad_bias;
 mod grad_input;

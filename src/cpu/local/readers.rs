@@ -48,6 +48,7 @@ impl Readers {
                 let (i_b, i_c) = (rest / c.input, rest % c.input);
                 let (rows, of_tap) =
                     (layer.window() as usize * layer.groups() as usize, layer.group_channels() as usize);
+                let own = usize::from(!layer.shares_weights());
                 for &[o_a, t_a] in a.readers(i_a) {
                     for &[o_b, t_b] in b.readers(i_b) {
                         let (o, t) = (o_a * b.output + o_b, t_a * b.taps + t_b);
@@ -56,7 +57,7 @@ impl Readers {
                             let tap = (t * c.taps + t_c) as usize;
                             Reader {
                                 output: location * filters,
-                                weight: (location * rows + tap * of_tap) * group_filters,
+                                weight: (own * location * rows + tap * of_tap) * group_filters,
                             }
                         }));
                     }

@@ -25,6 +25,8 @@ pub(super) enum Begin<'a> {
     Row(&'a [f32]),
     /// What lies where they are put.
     Held,
+    /// Nothing, and are added to what lies there in the end: parts of a long sum are short ones.
+    Apart,
 }
 
 /// The terms of a tile's sums.
@@ -124,7 +126,7 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     let place = |m: usize| unsafe { sums.values.part(sums.first + (row + m) * sums.stride + column, width) };
     let mut tile = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     match begin {
-        Begin::Zero => {}
+        Begin::Zero | Begin::Apart => {}
         Begin::Row(values) => tile = [load::<S, VECTORS, TAIL>(simd, &values[column..][..width]); ROWS],
         Begin::Held => {
             for (m, sums) in tile.iter_mut().enumerate() {
@@ -133,6 +135,13 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         }
     }
     terms.add::<ROWS, VECTORS, TAIL>(simd, row, column, &mut tile);
+    if matches!(begin, Begin::Apart) {
+        for (m, sums) in tile.iter_mut().enumerate() {
+            for (sum, held) in sums.iter_mut().zip(load::<S, VECTORS, TAIL>(simd, place(m))) {
+                *sum = simd.add_f32s(held, *sum);
+            }
+        }
+    }
     for (m, sums) in tile.iter().enumerate() {
         let place = place(m);
         if TAIL {

@@ -29,6 +29,19 @@ pub(in crate::cpu) struct Even {
     pub(in crate::cpu) length: usize,
 }
 
+/// Neighbouring locations of the inner axis with the same runs, `step` inputs apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cpu) struct Band {
+    /// The first of them.
+    pub(in crate::cpu) first: usize,
+    /// How many.
+    pub(in crate::cpu) count: usize,
+    /// Inputs from one to the next.
+    pub(in crate::cpu) step: usize,
+    /// Input, row and length of the first one's runs.
+    pub(in crate::cpu) runs: Vec<[usize; 3]>,
+}
+
 /// The runs of a layer's cells: those of the two outer axes and those of the inner one, which are added. What padding clips is
 /// in none of them.
 #[derive(Debug)]
@@ -112,6 +125,51 @@ impl Windows {
         self.even
     }
 
+    /// The inner axis's locations, those together whose runs lie evenly apart, at most `most` of them.
+    pub(in crate::cpu) fn bands(&self, most: usize) -> Vec<Band> {
+        let runs = |location: usize| match self.of_location(location) {
+            OfLocation::One(run) => vec![run],
+            OfLocation::Several(runs) => runs.to_vec(),
+        };
+        let (mut bands, mut first) = (Vec::new(), 0);
+        while first < self.width {
+            let own = runs(first);
+            let apart = |[input, row, length]: &Packed, [other, other_row, other_length]: &Packed| {
+                ([row, length] == [other_row, other_length]).then(|| other.checked_sub(*input)).flatten()
+            };
+            // The step to the next one, if all of the runs are the same but so many inputs further.
+            let step = |location: usize| {
+                let next = if location + 1 < self.width { runs(location + 1) } else { return None };
+                let mut steps = runs(location).into_iter().zip(&next).map(|(run, other)| apart(&run, other));
+                let step = steps.next().flatten()?;
+                (next.len() == own.len() && steps.all(|other| other == Some(step))).then_some(step)
+            };
+            let even = step(first);
+            let mut end = first + 1;
+            while even.is_some() && step(end - 1) == even {
+                end += 1;
+            }
+            let step = even.unwrap_or(0) as usize;
+            let parts = (end - first).div_ceil(most);
+            for left in (1..=parts).rev() {
+                let count = (end - first).div_ceil(left);
+                let runs = runs(first).iter().map(|run| run.map(|value| value as usize)).collect();
+                bands.push(Band { first, count, step, runs });
+                first += count;
+            }
+        }
+        bands
+    }
+
+    fn of_location(&self, inner: usize) -> OfLocation<'_> {
+        match &self.inner {
+            &Inner::Even { step, length } => OfLocation::One([(inner * step) as u32, 0, length as u32]),
+            Inner::Listed { starts, runs } => {
+                OfLocation::Several(&runs[starts[inner] as usize..starts[inner + 1] as usize])
+            }
+        }
+    }
+
     /// For a location of the two outer axes, the offsets of input and row that are added to those of the inner axis.
     pub(in crate::cpu) fn outer(&self, location: usize) -> &[[usize; 2]] {
         &self.outer[location]
@@ -121,12 +179,7 @@ impl Windows {
     pub(in crate::cpu) fn runs(&self, cell: usize) -> Runs<'_> {
         let (location, group) = (cell / self.groups, cell % self.groups);
         let (outer, inner) = (location / self.width, location % self.width);
-        let inner = match &self.inner {
-            &Inner::Even { step, length } => OfLocation::One([(inner * step) as u32, 0, length as u32]),
-            Inner::Listed { starts, runs } => {
-                OfLocation::Several(&runs[starts[inner] as usize..starts[inner + 1] as usize])
-            }
-        };
+        let inner = self.of_location(inner);
         Runs { outer: &self.outer[outer], inner, first: group * self.group_channels, at: 0, rest: None }
     }
 }
@@ -261,6 +314,19 @@ mod tests {
         assert_eq!(strides.even(), Some(Even { locations: (1, 10), input: 0, step: 4, length: 8 }));
         let groups = Windows::new(&Geometry::new(&Config::new(4, [2]).groups(2), &[3, 6])?);
         assert_eq!(runs(&groups, 3), [[9, 0, 3], [15, 3, 3]]);
+        Ok(())
+    }
+
+    #[test]
+    fn bands_are_of_even_windows() -> crate::Result<()> {
+        let same = Windows::new(&Geometry::new(&Config::new(4, [3]).padding(Padding::Same), &[9, 2])?);
+        let bands = same.bands(4);
+        let sizes: Vec<_> = bands.iter().map(|band| [band.first, band.count]).collect();
+        assert_eq!(sizes, [[0, 1], [1, 4], [5, 3], [8, 1]]);
+        assert_eq!((bands[2].step, &bands[2].runs), (2, &vec![[8, 0, 6]]));
+        let apart = Config::new(4, [2]).dilation_rate([2]).strides([3]);
+        let bands = Windows::new(&Geometry::new(&apart, &[12, 5])?).bands(96);
+        assert_eq!(bands, [Band { first: 0, count: 4, step: 15, runs: vec![[0, 0, 5], [10, 5, 5]] }]);
         Ok(())
     }
 

@@ -157,7 +157,8 @@ impl LocallyConnected {
     pub fn write_canonical(&self, weights: &[f32]) -> Result<()> {
         let geometry = &self.layer;
         if weights.len() as u64 != geometry.weights() {
-            let shape = vec![geometry.cells() as usize, geometry.window() as usize, geometry.group_filters() as usize];
+            let shape =
+                vec![geometry.weight_cells() as usize, geometry.window() as usize, geometry.group_filters() as usize];
             let (expected, found) = (geometry.weights(), weights.len() as u64);
             return Err(Error::Length { what: "weights", expected, found, shape });
         }

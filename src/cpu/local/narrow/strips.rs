@@ -30,7 +30,8 @@ pub(super) struct Strip {
 impl<'a> Narrow<'a> {
     /// What computes a layer of one filter, where its windows lie evenly but for a few.
     pub(in crate::cpu::local) fn of(layer: &'a Layer, batch: usize) -> Option<Self> {
-        let even = layer.windows.even().filter(|_| layer.geometry.filters() == 1)?;
+        let even =
+            layer.windows.even().filter(|_| layer.geometry.filters() == 1 && !layer.geometry.shares_weights())?;
         let others = layer.geometry.line() as usize - (even.locations.1 - even.locations.0);
         (others <= UNEVEN).then_some(Self { layer, even, batch })
     }

@@ -166,6 +166,7 @@ impl Planned<'_> {
             Resource::DenseMatrix => "dense matrix".to_owned(),
             Resource::SampleSums => "sums over the samples".to_owned(),
             Resource::Between(step) => format!("between steps {step}"),
+            Resource::Parts => "parts of sums over the locations".to_owned(),
         }
     }
 

@@ -1,0 +1,166 @@
+//! `LocalForward` with shared weights.
+
+use super::rows::{AllRows, Rows};
+use crate::config::{Activation, Bias};
+use crate::cpu::functions;
+use crate::cpu::local::ForwardOperands as Operands;
+use crate::cpu::local::forward::Products;
+use crate::cpu::local::layer::Layer;
+use crate::cpu::local::tile::{self, Begin, Sums};
+use crate::cpu::local::windows::{BLOCK, Run};
+use crate::cpu::shared::Shared;
+use crate::cpu::team::{Span, Team};
+use crate::cpu::weights::View;
+use pulp::{Simd, WithSimd};
+
+/// Weights from which on they don't stay in a core's second cache: then a task has more rows.
+const MANY_WEIGHTS: usize = 100_000;
+/// Rows of a task then.
+const ROWS: usize = 256;
+/// Tasks that are enough for all threads: with fewer, filters are shared out, too.
+const MANY_TASKS: usize = 64;
+/// Filters of a piece then.
+const FILTERS: usize = 64;
+
+/// `output = activation(weights · window of input + bias)`.
+pub(in crate::cpu::local) fn forward(
+    team: &Team,
+    layer: &Layer,
+    operands: Operands<'_>,
+    activation: Activation,
+    output: &mut [f32],
+) {
+    let geometry = &layer.geometry;
+    let rows = AllRows::new(layer, 0, operands.batch);
+    let (groups, filters) = (geometry.groups() as usize, geometry.group_filters() as usize);
+    let weights = geometry.window() as usize * filters;
+    let wanted = if weights > MANY_WEIGHTS { ROWS.div_ceil(rows.of_piece()) } else { 1 };
+    let together = wanted.min(rows.count().div_ceil(MANY_TASKS)).max(1);
+    let tasks = rows.count().div_ceil(together);
+    let some_filters = if tasks * groups < MANY_TASKS { FILTERS.min(filters) } else { filters };
+    let pieces = filters.div_ceil(some_filters);
+    let products = (rows.of_piece() * together * weights / pieces) as u64;
+    let output = Shared::new(output);
+    team.each(tasks * groups * pieces, 20 + products / 32, |span| Tasks {
+        team,
+        layer,
+        operands,
+        activation,
+        output,
+        span,
+        rows,
+        together,
+        tasks,
+        pieces,
+        some_filters,
+    });
+}
+
+struct Tasks<'a> {
+    team: &'a Team,
+    layer: &'a Layer,
+    operands: Operands<'a>,
+    activation: Activation,
+    output: Shared<'a>,
+    span: Span,
+    rows: AllRows<'a>,
+    /// Pieces of rows of a task.
+    together: usize,
+    /// Tasks that have all rows.
+    tasks: usize,
+    /// Of a group's filters.
+    pieces: usize,
+    /// Filters of a piece.
+    some_filters: usize,
+}
+
+impl WithSimd for Tasks<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut room = self.team.room();
+        for index in self.span.first..self.span.end {
+            let (product, task) = (index / self.tasks, index % self.tasks);
+            let (group, piece) = (product / self.pieces, product % self.pieces);
+            let all = task * self.together..((task + 1) * self.together).min(self.rows.count());
+            self.task(simd, group, piece * self.some_filters, all, &mut room.floats);
+        }
+    }
+}
+
+impl Tasks<'_> {
+    /// The rows of some pieces, for a group's filters from `filter` on.
+    #[inline(always)]
+    fn task<S: Simd>(&self, simd: S, group: usize, filter: usize, all: std::ops::Range<usize>, room: &mut [f32]) {
+        let Self { layer, operands, .. } = self;
+        let (filters, window) = (layer.geometry.group_filters() as usize, layer.geometry.window() as usize);
+        let columns = self.some_filters.min(filters - filter);
+        let first_filter = group * filters + filter;
+        let own = operands.weights.from(group * window * filters);
+        let place = |rows: &Rows<'_>| Sums {
+            values: self.output,
+            first: rows.output + first_filter,
+            stride: rows.output_step,
+            rows: rows.count,
+            columns,
+        };
+        for first in (0..window).step_by(layer.block_rows()) {
+            let end = window.min(first + layer.block_rows());
+            // The block's rows of weights, the first of them number `base`.
+            let (weights, base) = match own {
+                View::F32(values) => (values, 0),
+                View::F16(_) => (own.from(first * filters).wide((end - first) * filters, room), first),
+            };
+            for rows in all.clone().filter_map(|index| self.rows.piece(index)) {
+                let mut begin = if first == 0 { self.begin(&rows, first_filter, columns) } else { Begin::Held };
+                let input = &operands.input[rows.input..];
+                let mut runs = rows.runs(layer, group, (first, end));
+                // The first block's sums are put down, also where they read nothing.
+                let mut is_due = first == 0;
+                loop {
+                    let (mut block, mut count) = (BLOCK, 0);
+                    for (to, run) in block.iter_mut().zip(&mut runs) {
+                        *to = Run { row: run.row - base, ..run };
+                        count += 1;
+                    }
+                    if count == 0 && !is_due {
+                        break;
+                    }
+                    let runs = &block[..count];
+                    let products = Products { input, inputs: rows.input_step, weights, filters, filter, runs };
+                    tile::all(simd, place(&rows), begin, &products);
+                    (begin, is_due) = (Begin::Held, false);
+                }
+            }
+        }
+        for rows in all.filter_map(|index| self.rows.piece(index)).filter(|_| self.activation != Activation::Linear) {
+            for row in 0..rows.count {
+                let first = rows.output + row * rows.output_step + first_filter;
+                // SAFETY: tasks are apart, and this one's tiles are done.
+                functions::activate(unsafe { self.output.part(first, columns) }, self.activation);
+            }
+        }
+    }
+
+    /// What the sums of some rows begin with.
+    #[inline(always)]
+    fn begin(&self, rows: &Rows<'_>, first_filter: usize, columns: usize) -> Begin<'_> {
+        match (self.operands.bias, self.layer.geometry.config().bias) {
+            (None, _) | (_, Bias::None) => Begin::Zero,
+            (Some(bias), Bias::PerFilter) => Begin::Row(&bias[first_filter..][..columns]),
+            (Some(bias), Bias::PerLocation) => {
+                let filters = self.layer.geometry.filters() as usize;
+                // Rows of samples have one location, those of locations one each.
+                let next = if rows.output_step == filters { filters } else { 0 };
+                for row in 0..rows.count {
+                    let first = rows.output + row * rows.output_step + first_filter;
+                    let own = &bias[rows.location * filters + row * next + first_filter..][..columns];
+                    // SAFETY: tasks are apart, and no tile of this one is being computed.
+                    unsafe { self.output.part(first, columns) }.copy_from_slice(own);
+                }
+                Begin::Held
+            }
+        }
+    }
+}

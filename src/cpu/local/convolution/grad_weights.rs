@@ -1,0 +1,101 @@
+//! `LocalGradWeights` with shared weights: a long sum over samples and locations. A thread has some rows of weights, for which it
+//! adds the sums over one piece of locations after the other, so that the sums that are added are short.
+
+use super::rows::AllRows;
+use crate::cpu::local::GradWeightsOperands as Operands;
+use crate::cpu::local::grad_weights::Products;
+use crate::cpu::local::layer::Layer;
+use crate::cpu::local::tile::{self, Begin, Sums};
+use crate::cpu::shared::Shared;
+use crate::cpu::team::{Span, Team};
+use pulp::{Simd, WithSimd};
+
+/// Pieces of the weights' rows, so that there are some for all threads.
+const PIECES: usize = 16;
+/// Fewest rows of a piece: those of a tile.
+const ROWS: usize = 8;
+/// Inputs and outputs of the samples that all pieces are worked through before the next samples: they stay in a cache that cores
+/// share.
+const TOGETHER: usize = 1 << 19;
+
+/// Each weight's sum over samples and locations of its input times its output's gradient; added to what is there if
+/// `accumulate`.
+pub(in crate::cpu::local) fn grad_weights(
+    team: &Team,
+    layer: &Layer,
+    operands: Operands<'_>,
+    accumulate: bool,
+    grad_weights: &mut [f32],
+) {
+    if !accumulate {
+        grad_weights.fill(0.0);
+    }
+    let geometry = &layer.geometry;
+    let (groups, window) = (geometry.groups() as usize, geometry.window() as usize);
+    let sample = (geometry.inputs() + geometry.outputs()) as usize;
+    let samples = (TOGETHER / sample).max(1);
+    let together = window.div_ceil(PIECES).next_multiple_of(ROWS).min(window);
+    let pieces = window.div_ceil(together);
+    let grad_weights = Shared::new(grad_weights);
+    for first in (0..operands.batch).step_by(samples) {
+        let rows = AllRows::new(layer, first, samples.min(operands.batch - first));
+        let products = rows.count() * rows.of_piece() * together * geometry.group_filters() as usize;
+        team.each(groups * pieces, 20 + products as u64 / 32, |span| Pieces {
+            layer,
+            operands,
+            grad_weights,
+            span,
+            rows,
+            pieces,
+            together,
+        });
+    }
+}
+
+struct Pieces<'a> {
+    layer: &'a Layer,
+    operands: Operands<'a>,
+    grad_weights: Shared<'a>,
+    span: Span,
+    rows: AllRows<'a>,
+    /// Of a group's rows of weights.
+    pieces: usize,
+    /// Rows of a piece.
+    together: usize,
+}
+
+impl WithSimd for Pieces<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, operands, .. } = self;
+        let (filters, window) = (layer.geometry.group_filters() as usize, layer.geometry.window() as usize);
+        for index in 0..self.rows.count() {
+            let Some(rows) = self.rows.piece(index) else { continue };
+            for piece in self.span.first..self.span.end {
+                let (group, first) = (piece / self.pieces, piece % self.pieces * self.together);
+                let end = window.min(first + self.together);
+                let grad_output = &operands.grad_output[rows.output + group * filters..];
+                for run in rows.runs(layer, group, (first, end)) {
+                    let sums = Sums {
+                        values: self.grad_weights,
+                        first: (group * window + run.row) * filters,
+                        stride: filters,
+                        rows: run.length,
+                        columns: filters,
+                    };
+                    let products = Products {
+                        batch: rows.count,
+                        input: &operands.input[rows.input + run.input..],
+                        inputs: rows.input_step,
+                        grad_output,
+                        apart: rows.output_step,
+                        filters,
+                    };
+                    tile::all(simd, sums, Begin::Apart, &products);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Plans of the gradient of weights that locations share: one long sum over samples and locations. It is cut into parts of some
+//! locations, which workgroups sum beside each other and `add_parts` adds in their order, so that a GPU is busy, no driver ends
+//! the loops, and rounding stays that of short sums.
+
+use super::local::Local;
+use super::loop_kernels::{Chosen, largest, widths};
+use super::{Plan, Resource, Samples, Slice};
+use crate::kernels::{AddParts, Declared, Kernel, LoopGradWeightsShared, Params, THREADS, width};
+use crate::ops::LocalGradWeights;
+use crate::{Error, Result};
+
+/// Most terms of a part: with more, sums of f32 would lose more than their order does.
+const PART_TERMS: u64 = 4096;
+/// Most bytes of the parts, and most parts, that are added at once.
+const PARTS_BYTES: u64 = 64 << 20;
+/// See [`PARTS_BYTES`].
+const PARTS: u64 = 1024;
+
+/// How the locations are cut.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    /// Locations of a part.
+    locations: u32,
+    /// Parts that are added at once; one alone is added to the gradient itself.
+    parts: u32,
+}
+
+impl Local<'_> {
+    pub(super) fn shared_grad_weights(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let all = self.layer.locations();
+        for samples in self.samples(batch)? {
+            for (chunk, index) in self.chunks.iter().zip(0..) {
+                let mut params = self.chunk_params(chunk);
+                let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
+                let gradient = Slice::whole(Resource::Chunk(o.grad_weights, index));
+                let cut = self.cut_locations(&params, samples, chunk.len())?;
+                let round = cut.locations.saturating_mul(cut.parts);
+                let sums = if cut.parts > 1 { Slice::whole(Resource::Parts) } else { gradient };
+                if cut.parts > 1 {
+                    let bytes = 4 * u64::from(cut.parts) * chunk.len();
+                    self.planner.reserve(&mut plan, Resource::Parts, bytes, "the parts of a gradient's sums")?;
+                }
+                for first in (0..all).step_by(round as usize) {
+                    let end = all.min(first.saturating_add(round));
+                    let accumulate = u32::from(samples.first > 0 || first > 0 || o.accumulate);
+                    let params = Params {
+                        first_location: first,
+                        end_location: end,
+                        part_locations: cut.locations.min(end - first),
+                        parts: (end - first).div_ceil(cut.locations),
+                        accumulate: if cut.parts > 1 { 0 } else { accumulate },
+                        ..params
+                    };
+                    let (variant, groups) = self.shared_grad_weights_variant(&params)?;
+                    let bindings = vec![x, dz, Slice::whole(Resource::Tables), sums];
+                    self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
+                    if cut.parts > 1 {
+                        let fours = chunk.len().is_multiple_of(4);
+                        let count = chunk.len() / u64::from(width(fours));
+                        let params = Params { count: count as u32, accumulate, ..params };
+                        let variant = AddParts { width: width(fours) }.listed()?;
+                        let groups = count.div_ceil(THREADS.into());
+                        self.planner.dispatch(&mut plan, variant, params, groups, vec![sums, gradient])?;
+                    }
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    fn cut_locations(&self, p: &Params, samples: Samples, weights: u64) -> Result<Cut> {
+        let (planner, all, batch) = (&self.planner, u64::from(self.layer.locations()), u64::from(samples.count));
+        let most = (planner.profile.max_iterations / (batch + 2)).clamp(1, all);
+        let one = Params { parts: 1, part_locations: most as u32, end_location: all as u32, ..*p };
+        let (_, groups) = self.shared_grad_weights_variant(&one)?;
+        let wanted = u64::from(planner.strategy().busy_groups).div_ceil(groups);
+        let locations = all.div_ceil(wanted).min((PART_TERMS / batch).max(1)).min(most);
+        let bytes = PARTS_BYTES.min(planner.profile.max_piece()).min(planner.options.memory_budget.unwrap_or(u64::MAX));
+        let adding = planner.profile.max_iterations.saturating_sub(4);
+        let parts = all.div_ceil(locations).min(bytes / (4 * weights).max(1)).min(PARTS).min(adding);
+        if parts > 1 {
+            return Ok(Cut { locations: locations as u32, parts: parts as u32 });
+        }
+        Ok(Cut { locations: most as u32, parts: 1 })
+    }
+
+    fn shared_grad_weights_variant(&self, p: &Params) -> Result<Chosen> {
+        let [width, input_width] = widths(p);
+        let (units, inputs) = (p.filters / width, p.group_channels / input_width);
+        let fitting = |channels: &u32| inputs.is_multiple_of(*channels);
+        let filters = largest(&LoopGradWeightsShared::FILTERS, 4, units);
+        let filters = LoopGradWeightsShared::FILTERS.into_iter().rev().filter(move |&size| size <= filters);
+        let mut kernels = filters.flat_map(|filters| {
+            let channels = LoopGradWeightsShared::CHANNELS.into_iter().rev().filter(fitting);
+            channels.map(move |channels| LoopGradWeightsShared { channels, filters, width, input_width })
+        });
+        let kernel = kernels.find_map(|kernel| kernel.listed().ok());
+        let kernel = kernel.ok_or(Error::NoKernel { kernel: LoopGradWeightsShared::NAME })?;
+        let rows = u64::from(p.weight_cells) * u64::from(p.taps) * u64::from(inputs / kernel.channels);
+        let threads = u64::from(p.parts) * rows * u64::from(units.div_ceil(kernel.filters));
+        Ok((kernel.into(), threads.div_ceil(THREADS.into())))
+    }
+}

@@ -37,7 +37,7 @@ pub struct Geometry {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Connectivity {
     /// A window: the tap tables of the three axes, outermost first. Missing ones have size 1 and stand in front.
-    Windows([AxisTaps; 3]),
+    Windows(Box<[AxisTaps; 3]>),
     /// What the user says: locations are rows, and neither they nor the inputs lie in space.
     Pattern(Arc<Pattern>),
 }
@@ -121,7 +121,7 @@ impl Geometry {
             input_shape: input_shape.to_vec(),
             channels: channels as u32,
             readers: Readers::of_axes(&axes),
-            connectivity: Connectivity::Windows(axes),
+            connectivity: Connectivity::Windows(axes.into()),
         })
     }
 
@@ -313,7 +313,7 @@ impl Geometry {
     #[must_use]
     pub(crate) fn line(&self) -> u32 {
         match &self.connectivity {
-            Connectivity::Windows([_, _, inner]) => inner.output,
+            Connectivity::Windows(axes) => axes[2].output,
             Connectivity::Pattern(pattern) => pattern.rows(),
         }
     }

@@ -10,7 +10,8 @@ mod taps;
 pub use crate::config::KerasLayout;
 pub use pattern::Pattern;
 pub use sparse_index::SparseIndex;
-pub use taps::{AxisTaps, NO_TAP};
+pub use taps::AxisTaps;
+pub(crate) use taps::NO_TAP;
 
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation, Padding};
 use crate::{Error, Result};
@@ -178,25 +179,25 @@ impl Geometry {
 
     /// Entries of the longest row.
     #[must_use]
-    pub fn most_entries(&self) -> u64 {
+    pub(crate) fn most_entries(&self) -> u64 {
         self.pattern().map_or(self.window().into(), |pattern| longest(pattern.starts()))
     }
 
     /// Readers of an input along the outer axis, and those along the two outer axes, together.
     #[must_use]
-    pub fn outer_readers(&self) -> u64 {
+    pub(crate) fn outer_readers(&self) -> u64 {
         self.readers.outer
     }
 
     /// Readers of the input element that has most.
     #[must_use]
-    pub fn most_readers(&self) -> u64 {
+    pub(crate) fn most_readers(&self) -> u64 {
         self.readers.most
     }
 
     /// Whether the two connect the same inputs to the same outputs, so that their tap tables and sparse indices are equal.
     #[must_use]
-    pub fn connects_as(&self, other: &Self) -> bool {
+    pub(crate) fn connects_as(&self, other: &Self) -> bool {
         let numbers = |layer: &Self| (layer.channels, layer.groups(), layer.filters(), layer.config.data_format);
         std::ptr::eq(self, other) || numbers(self) == numbers(other) && self.connectivity == other.connectivity
     }
@@ -384,7 +385,7 @@ impl Geometry {
 
     /// Taps that read the input, over all locations: the pairs of output and input positions that are connected.
     #[must_use]
-    pub fn connected_taps(&self) -> u64 {
+    pub(crate) fn connected_taps(&self) -> u64 {
         match &self.connectivity {
             Connectivity::Windows(axes) => axes.iter().map(|axis| axis.inverse.len() as u64).product(),
             Connectivity::Pattern(pattern) => pattern.connections().into(),
@@ -430,7 +431,7 @@ impl Geometry {
 
     /// Length of the rows that softmax normalises: the output's last axis.
     #[must_use]
-    pub fn softmax_row(&self) -> u32 {
+    pub(crate) fn softmax_row(&self) -> u32 {
         match self.config.data_format {
             DataFormat::ChannelsLast => self.filters(),
             DataFormat::ChannelsFirst => self.line(),

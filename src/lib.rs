@@ -33,3 +33,8 @@ pub use plan::{DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedChoice
 pub use tune::{Measurement, tune};
 #[cfg(feature = "gpu")]
 pub use wgpu;
+
+/// The page's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/keras.md")]
+struct KerasPage;

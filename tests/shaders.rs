@@ -353,13 +353,14 @@ fn assert_computes(planned: &Planned) {
 fn plans_ask_for_the_listed_variants() {
     let listed: BTreeSet<Variant> = variants().into_iter().collect();
     let mut found = BTreeSet::new();
-    let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows: 20, columns: 30 } };
-    let transpose = Chain { inputs: 600, layers: vec![transpose] }.forward();
+    let transposes = crate::programs::TRANSPOSES.into_iter().map(|(rows, columns)| {
+        let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows, columns } };
+        Chain { inputs: rows * columns, layers: vec![transpose] }.forward()
+    });
     let others = (0..8).flat_map(crate::operations::programs);
-    for program in [transpose].into_iter().chain(others) {
-        let planned = Planned::new(program, 3, &Planner::new(&DeviceProfile::webgpu_defaults())).expect("planned");
+    let programs = transposes.chain(others).chain(crate::pool::programs()).chain(crate::rearrange::programs());
     let device = DeviceProfile::webgpu_defaults();
-    for program in [transpose].into_iter().chain(crate::pool::programs()).chain(crate::rearrange::programs()) {
+    for program in programs {
         let planned = Planned::new(program, 3, &Planner::new(&device)).expect("planned");
         assert_computes(&planned);
         found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));

@@ -288,8 +288,16 @@ pub enum Error {
         why: String,
     },
     /// There is no adapter to run on.
-    #[error("no adapter: {0}")]
-    NoAdapter(String),
+    #[error("no adapter: none found; a software adapter is Debian's mesa-vulkan-drivers")]
+    NoAdapter,
+    /// No adapter has the name that is asked for.
+    #[error("no adapter: none matches {wanted:?} among {}", names.join(", "))]
+    NoSuchAdapter {
+        /// What is asked for.
+        wanted: String,
+        /// Those there are.
+        names: Vec<String>,
+    },
 }
 
 impl Error {

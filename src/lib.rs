@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
 
 pub mod config;
 #[cfg(feature = "cpu")]
@@ -32,3 +33,8 @@ pub use plan::{DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedChoice
 pub use tune::{Measurement, tune};
 #[cfg(feature = "gpu")]
 pub use wgpu;
+
+/// The page's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/keras.md")]
+struct KerasPage;

@@ -214,3 +214,21 @@ fn buffers_that_fit_no_use_are_refused() {
     }
     assert!(program.check().expect_err("no gradient").to_string().contains("adds to what is no gradient"));
 }
+
+/// Rows and columns of transposes for which every kernel of theirs is planned.
+pub(crate) const TRANSPOSES: [(u64, u64); 4] = [(20, 30), (33, 15), (1, 70), (70, 1)];
+
+/// The values of the reference, bit by bit: a transpose computes nothing.
+#[test]
+fn transposes_move_every_value_to_its_place() {
+    for (rows, columns) in TRANSPOSES {
+        let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows, columns } };
+        let program = Chain { inputs: rows * columns, layers: vec![transpose] }.forward();
+        let x = random(3, 5 * rows * columns);
+        let given = [("input".to_owned(), x.clone())].into();
+        let found = ProgramRun::new(&program, 5, &given, &profile()).expect("it fits").run();
+        let wide: Vec<f64> = x.iter().map(|&x| x.into()).collect();
+        let expected = reference::transpose(&wide, rows as usize, columns as usize);
+        assert_near(format_args!("{rows} rows of {columns}"), &found["output"], &expected, 0.0);
+    }
+}

@@ -3,8 +3,7 @@
 mod uniformity;
 
 use crate::common::{Planned, root};
-use locally_connected::config::codes;
-use locally_connected::kernels::{Access, KERNELS, Params, Uniform, Variant, variants};
+use locally_connected::kernels::{ACTIVATION_CODES, Access, KERNELS, Params, Uniform, Variant, variants};
 use locally_connected::model::{Chain, Kind, Layer};
 use locally_connected::ops::Operation;
 use locally_connected::plan::{Planner, Strategy, TILE_SHAPES, TileShape};
@@ -117,8 +116,8 @@ fn constants(module: &Module) -> BTreeMap<&str, u32> {
 
 #[test]
 fn constants_equal_their_rust_twins() {
-    let codes: BTreeMap<&str, u32> = codes::ALL.into();
-    assert_eq!(codes.len(), codes::ALL.len());
+    let codes: BTreeMap<&str, u32> = ACTIVATION_CODES.iter().copied().collect();
+    assert_eq!(codes.len(), ACTIVATION_CODES.len());
     let (_, file) = source_folder("shaders/shared").find(|(name, _)| name == "activation").expect("activations");
     let mut with_activations = 0;
     for info in KERNELS {
@@ -354,12 +353,15 @@ fn assert_computes(planned: &Planned) {
 fn plans_ask_for_the_listed_variants() {
     let listed: BTreeSet<Variant> = variants().into_iter().collect();
     let mut found = BTreeSet::new();
-    let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows: 20, columns: 30 } };
-    let transpose = Chain { inputs: 600, layers: vec![transpose] }.forward();
+    let transposes = crate::programs::TRANSPOSES.into_iter().map(|(rows, columns)| {
+        let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows, columns } };
+        Chain { inputs: rows * columns, layers: vec![transpose] }.forward()
+    });
     let others = (0..8).flat_map(crate::operations::programs);
-    let others = others.chain(crate::pool::programs()).chain(crate::rearrange::programs());
-    for program in [transpose].into_iter().chain(others) {
-        let planned = Planned::new(program, 3, &Planner::new(&DeviceProfile::webgpu_defaults())).expect("planned");
+    let programs = transposes.chain(others).chain(crate::pool::programs()).chain(crate::rearrange::programs());
+    let device = DeviceProfile::webgpu_defaults();
+    for program in programs {
+        let planned = Planned::new(program, 3, &Planner::new(&device)).expect("planned");
         assert_computes(&planned);
         found.extend(planned.plan.dispatches().map(|dispatch| dispatch.variant));
     }

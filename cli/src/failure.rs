@@ -2,6 +2,7 @@
 
 use locally_connected::Error;
 use locally_connected_keras as keras;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 /// The request or a file is bad.
@@ -82,11 +83,12 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error.cause() {
-            Error::NoAdapter(why) => Self::machine(message).with_help(if why.starts_with("none matches") {
-                "leave out --adapter (and WGPU_ADAPTER_NAME), or name one of these"
-            } else {
-                "install a GPU driver, or a software adapter (Debian, Ubuntu: apt install mesa-vulkan-drivers)"
-            }),
+            Error::NoSuchAdapter { .. } => {
+                Self::machine(message).with_help("leave out --adapter (and WGPU_ADAPTER_NAME), or name one of these")
+            }
+            Error::NoAdapter => Self::machine(message).with_help(
+                "install a GPU driver, or a software adapter (Debian, Ubuntu: apt install mesa-vulkan-drivers)",
+            ),
             Error::OutOfMemory(_) => Self::machine(message).with_help("a smaller batch needs less"),
             Error::Limit { .. } => {
                 Self::machine(message).with_help("`locally inspect MODEL` shows what each implementation needs")
@@ -111,12 +113,8 @@ impl From<keras::Error> for Failure {
     fn from(error: keras::Error) -> Self {
         match error {
             keras::Error::Core(error) => error.into(),
-            // A full disk is the machine's fault; on every Unix its code is 28, on Windows 112.
-            keras::Error::Io { ref message, .. }
-                if ["(os error 28)", "(os error 112)"].iter().any(|code| message.ends_with(code)) =>
-            {
-                Self::machine(error.to_string())
-            }
+            // A full disk is the machine's fault.
+            keras::Error::Io { kind: ErrorKind::StorageFull, .. } => Self::machine(error.to_string()),
             error => Self::request(error.to_string()),
         }
     }

@@ -9,7 +9,8 @@ fn main() -> Result<()> {
     let mut group = criterion.benchmark_group("file");
     for (name, format) in [("digits.h5", FileFormat::Hdf5), ("digits.keras", FileFormat::Keras)] {
         let path = format!("{}/../tests/fixtures/digits/{name}", env!("CARGO_MANIFEST_DIR"));
-        let bytes = std::fs::read(&path).map_err(|error| Error::Io { path, message: error.to_string() })?;
+        let bytes =
+            std::fs::read(&path).map_err(|error| Error::Io { path, kind: error.kind(), message: error.to_string() })?;
         let file = ModelFile::from_bytes(name, &bytes, format)?;
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(BenchmarkId::new("read", name), |b| {

@@ -14,6 +14,8 @@ pub enum Error {
     Io {
         /// The file.
         path: String,
+        /// Which kind of error the system's is.
+        kind: std::io::ErrorKind,
         /// What the system says.
         message: String,
     },

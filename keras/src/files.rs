@@ -6,13 +6,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 fn io_error(path: &Path, error: &io::Error) -> Error {
-    Error::Io { path: path.display().to_string(), message: error.to_string() }
+    Error::Io { path: path.display().to_string(), kind: error.kind(), message: error.to_string() }
 }
 
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     if path.is_dir() {
         let message = "is a folder (a TensorFlow SavedModel?); save the model as .h5 or .keras".into();
-        return Err(Error::Io { path: path.display().to_string(), message });
+        let kind = io::ErrorKind::IsADirectory;
+        return Err(Error::Io { path: path.display().to_string(), kind, message });
     }
     fs::read(path).map_err(|e| io_error(path, &e))
 }

@@ -60,6 +60,8 @@
 //! ([`Error::UnsupportedLayers`] with every such layer, [`Error::NotAChain`]). What is wrong with a layer's numbers is
 //! [`Error::Core`]. A file is written whole or not at all.
 
+#![deny(missing_docs)]
+
 mod architecture;
 mod archive;
 mod build;

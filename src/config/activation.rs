@@ -215,26 +215,25 @@ impl Activation {
 }
 
 /// The codes of the element-wise activations. `tests/shaders.rs` compares them with `shaders/shared/activation.wgsl`.
-#[allow(missing_docs, reason = "named after the activations")]
-pub mod codes {
-    pub const LINEAR: u32 = 0;
-    pub const RELU: u32 = 1;
-    pub const ELU: u32 = 2;
-    pub const SELU: u32 = 3;
-    pub const SOFTPLUS: u32 = 4;
-    pub const SOFTSIGN: u32 = 5;
-    pub const TANH: u32 = 6;
-    pub const SIGMOID: u32 = 7;
-    pub const HARD_SIGMOID: u32 = 8;
-    pub const EXPONENTIAL: u32 = 9;
-    pub const SWISH: u32 = 10;
-    pub const GELU: u32 = 11;
-    pub const GELU_TANH: u32 = 12;
-    pub const MISH: u32 = 13;
+pub(crate) mod codes {
+    pub(crate) const LINEAR: u32 = 0;
+    pub(crate) const RELU: u32 = 1;
+    pub(crate) const ELU: u32 = 2;
+    pub(crate) const SELU: u32 = 3;
+    pub(crate) const SOFTPLUS: u32 = 4;
+    pub(crate) const SOFTSIGN: u32 = 5;
+    pub(crate) const TANH: u32 = 6;
+    pub(crate) const SIGMOID: u32 = 7;
+    pub(crate) const HARD_SIGMOID: u32 = 8;
+    pub(crate) const EXPONENTIAL: u32 = 9;
+    pub(crate) const SWISH: u32 = 10;
+    pub(crate) const GELU: u32 = 11;
+    pub(crate) const GELU_TANH: u32 = 12;
+    pub(crate) const MISH: u32 = 13;
     /// In a kernel's constant: whichever the uniform says.
-    pub const ANY: u32 = 255;
+    pub(crate) const ANY: u32 = 255;
     /// All of them with the names they have in WGSL.
-    pub const ALL: [(&str, u32); 15] = [
+    pub(crate) const ALL: [(&str, u32); 15] = [
         ("LINEAR", LINEAR),
         ("RELU", RELU),
         ("ELU", ELU),

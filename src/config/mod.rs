@@ -6,7 +6,8 @@ mod implementation;
 mod layout;
 mod padding;
 
-pub use activation::{Activation, Saved, codes};
+pub(crate) use activation::codes;
+pub use activation::{Activation, Saved};
 pub use layout::KerasLayout;
 pub use padding::Padding;
 
@@ -93,7 +94,8 @@ impl WeightType {
     }
 }
 
-/// The arguments of a locally connected layer, under Keras's names.
+/// The arguments of a locally connected layer, under Keras's names (docs/keras.md has each of Keras's arguments). Every field
+/// has a method of its name, that sets it.
 ///
 /// ```
 /// use locally_connected::{Activation, Config, Padding};
@@ -103,6 +105,7 @@ impl WeightType {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[non_exhaustive]
 pub struct Config {
     /// Output channels; at least 1.
     pub filters: usize,
@@ -153,6 +156,20 @@ impl Config {
             implementation: None,
             dtype: WeightType::F32,
         }
+    }
+
+    /// Sets the output channels.
+    #[must_use]
+    pub fn filters(mut self, filters: usize) -> Self {
+        self.filters = filters;
+        self
+    }
+
+    /// Sets the window sizes, whose number is the layer's rank.
+    #[must_use]
+    pub fn kernel_size(mut self, kernel_size: impl Into<Vec<usize>>) -> Self {
+        self.kernel_size = kernel_size.into();
+        self
     }
 
     /// Sets the steps between windows.

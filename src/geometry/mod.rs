@@ -16,7 +16,8 @@ pub use pattern::Pattern;
 pub use shared_layout::SharedLayout;
 pub use sharing::Sharing;
 pub use sparse_index::SparseIndex;
-pub use taps::{AxisTaps, NO_TAP};
+pub use taps::AxisTaps;
+pub(crate) use taps::NO_TAP;
 
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation, Padding};
 use crate::{Error, Result};
@@ -44,7 +45,7 @@ pub struct Geometry {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Connectivity {
     /// A window: the tap tables of the three axes, outermost first. Missing ones have size 1 and stand in front.
-    Windows([AxisTaps; 3]),
+    Windows(Box<[AxisTaps; 3]>),
     /// What the user says: locations are rows, and neither they nor the inputs lie in space.
     Pattern(Arc<Pattern>),
 }
@@ -132,7 +133,7 @@ impl Geometry {
             input_shape: input_shape.to_vec(),
             channels: channels as u32,
             readers: Readers::of_axes(&axes),
-            connectivity: Connectivity::Windows(axes),
+            connectivity: Connectivity::Windows(axes.into()),
             sharing,
         })
     }
@@ -191,25 +192,25 @@ impl Geometry {
 
     /// Entries of the longest row.
     #[must_use]
-    pub fn most_entries(&self) -> u64 {
+    pub(crate) fn most_entries(&self) -> u64 {
         self.pattern().map_or(self.window().into(), |pattern| longest(pattern.starts()))
     }
 
     /// Readers of an input along the outer axis, and those along the two outer axes, together.
     #[must_use]
-    pub fn outer_readers(&self) -> u64 {
+    pub(crate) fn outer_readers(&self) -> u64 {
         self.readers.outer
     }
 
     /// Readers of the input element that has most.
     #[must_use]
-    pub fn most_readers(&self) -> u64 {
+    pub(crate) fn most_readers(&self) -> u64 {
         self.readers.most
     }
 
     /// Whether the two connect the same inputs to the same outputs, so that their tap tables and sparse indices are equal.
     #[must_use]
-    pub fn connects_as(&self, other: &Self) -> bool {
+    pub(crate) fn connects_as(&self, other: &Self) -> bool {
         let numbers =
             |layer: &Self| (layer.channels, layer.groups(), layer.filters(), layer.config.data_format, layer.sharing);
         std::ptr::eq(self, other) || numbers(self) == numbers(other) && self.connectivity == other.connectivity
@@ -328,7 +329,7 @@ impl Geometry {
     #[must_use]
     pub(crate) fn line(&self) -> u32 {
         match &self.connectivity {
-            Connectivity::Windows([_, _, inner]) => inner.output,
+            Connectivity::Windows(axes) => axes[2].output,
             Connectivity::Pattern(pattern) => pattern.rows(),
         }
     }
@@ -401,7 +402,7 @@ impl Geometry {
 
     /// Taps that read the input, over all locations: the pairs of output and input positions that are connected.
     #[must_use]
-    pub fn connected_taps(&self) -> u64 {
+    pub(crate) fn connected_taps(&self) -> u64 {
         match &self.connectivity {
             Connectivity::Windows(axes) => axes.iter().map(|axis| axis.inverse.len() as u64).product(),
             Connectivity::Pattern(pattern) => pattern.connections().into(),
@@ -448,7 +449,7 @@ impl Geometry {
 
     /// Length of the rows that softmax normalises: the output's last axis.
     #[must_use]
-    pub fn softmax_row(&self) -> u32 {
+    pub(crate) fn softmax_row(&self) -> u32 {
         match self.config.data_format {
             DataFormat::ChannelsLast => self.filters(),
             DataFormat::ChannelsFirst => self.line(),

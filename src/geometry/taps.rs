@@ -3,7 +3,7 @@
 use crate::config::Padding;
 
 /// Marks a tap that lies outside the input.
-pub const NO_TAP: u32 = u32::MAX;
+pub(crate) const NO_TAP: u32 = u32::MAX;
 
 /// One spatial axis: its windows as data, forwards and inverted, so that no kernel knows a padding mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +14,12 @@ pub struct AxisTaps {
     pub output: u32,
     /// Taps of a window.
     pub taps: u32,
-    /// `[output][tap]`: the input position each tap reads, or [`NO_TAP`].
-    pub forward: Vec<u32>,
+    /// `[output][tap]`: the input position each tap reads, or `NO_TAP`.
+    pub(crate) forward: Vec<u32>,
     /// `[input + 1]`: where each input position's entries begin in `inverse`.
-    pub inverse_starts: Vec<u32>,
+    pub(crate) inverse_starts: Vec<u32>,
     /// `(output position, tap)` pairs that read an input position, in ascending order of output.
-    pub inverse: Vec<[u32; 2]>,
+    pub(crate) inverse: Vec<[u32; 2]>,
 }
 
 /// A spatial axis as it is asked for. All sizes fit `u32`, so that nothing computed here leaves `i64`.

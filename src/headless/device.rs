@@ -96,7 +96,7 @@ impl Device {
     /// doesn't is refused ([`Cpu::refused`]).
     ///
     /// # Errors
-    /// [`Error::NoBackend`], [`Error::NoAdapter`] and [`Error::Device`] for an adapter that was named; [`Error::Threads`].
+    /// [`Error::NoBackend`], [`Error::NoSuchAdapter`] and [`Error::Device`] for an adapter that was named; [`Error::Threads`].
     pub async fn open(options: &DeviceOptions) -> Result<Self> {
         if let Some(adapter) = wanted(options.adapter.as_deref()) {
             if adapter.eq_ignore_ascii_case("cpu") {
@@ -301,7 +301,7 @@ mod tests {
             pollster::block_on(Device::open(&DeviceOptions { adapter, ..DeviceOptions::default() }))
         };
         assert!(matches!(open("CPU"), Ok(Device::Cpu(cpu)) if cpu.refused().is_none()));
-        assert!(matches!(open("no such adapter"), Err(Error::NoAdapter(_))));
+        assert!(matches!(open("no such adapter"), Err(Error::NoSuchAdapter { .. })));
         let threads = NonZeroUsize::new(3);
         let options = DeviceOptions { adapter: Some("cpu".into()), threads, ..DeviceOptions::default() };
         let Ok(Device::Cpu(cpu)) = pollster::block_on(Device::open(&options)) else { panic!("the host's threads") };

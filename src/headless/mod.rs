@@ -95,7 +95,7 @@ pub fn wanted(by_caller: Option<&str>) -> Option<String> {
 /// The position in `adapters` of the one that `wanted` names, or of the best one.
 ///
 /// # Errors
-/// [`Error::NoAdapter`] with the names of those there are.
+/// [`Error::NoAdapter`]; [`Error::NoSuchAdapter`] with the names of those there are.
 pub fn pick(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
     let names: Vec<String> = adapters
         .iter()
@@ -105,21 +105,19 @@ pub fn pick(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
         })
         .collect();
     if names.is_empty() {
-        return Err(Error::NoAdapter("none found; a software adapter is Debian's mesa-vulkan-drivers".into()));
+        return Err(Error::NoAdapter);
     }
     let Some(wanted) = wanted else { return Ok(0) };
     let wanted_lower = wanted.to_lowercase();
-    names
-        .iter()
-        .position(|name| name.to_lowercase().contains(&wanted_lower))
-        .ok_or_else(|| Error::NoAdapter(format!("none matches {wanted:?} among {}", names.join(", "))))
+    let found = names.iter().position(|name| name.to_lowercase().contains(&wanted_lower));
+    found.ok_or_else(|| Error::NoSuchAdapter { wanted: wanted.to_owned(), names })
 }
 
 impl Gpu {
     /// The best adapter with all its limits.
     ///
     /// # Errors
-    /// [`Error::NoBackend`], [`Error::NoAdapter`], [`Error::Device`].
+    /// [`Error::NoBackend`], [`Error::NoAdapter`], [`Error::NoSuchAdapter`], [`Error::Device`].
     pub async fn new() -> Result<Self> {
         Self::with_options(&GpuOptions::default()).await
     }
@@ -127,7 +125,7 @@ impl Gpu {
     /// An adapter and a device as asked for.
     ///
     /// # Errors
-    /// [`Error::NoBackend`], [`Error::NoAdapter`], [`Error::Device`].
+    /// [`Error::NoBackend`], [`Error::NoAdapter`], [`Error::NoSuchAdapter`], [`Error::Device`].
     pub async fn with_options(options: &GpuOptions) -> Result<Self> {
         let instance = instance()?;
         let mut adapters = adapters(&instance).await;

@@ -4,7 +4,7 @@ use crate::config::WeightType;
 use crate::ops::How;
 
 /// Threads of a workgroup, unless a kernel says otherwise.
-pub const THREADS: u32 = 64;
+pub(crate) const THREADS: u32 = 64;
 
 /// A kernel's constants as they are written in front of its WGSL.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -16,7 +16,7 @@ kernel! {
 
 impl GradBias {
     /// `parts` where the samples are divided.
-    pub const MOST_PARTS: u32 = 8;
+    pub(crate) const MOST_PARTS: u32 = 8;
 }
 
 impl Kernel for GradBias {

@@ -16,7 +16,7 @@ pub enum Access {
 }
 
 /// What a kernel is, whatever its constants are; the macro `kernel!` writes it down.
-pub trait Declared: Copy {
+pub(crate) trait Declared: Copy {
     /// Name of its files and of its pipelines.
     const NAME: &'static str;
     /// `shaders/<name>.wgsl`, as it is written.
@@ -36,23 +36,9 @@ pub trait Declared: Copy {
 
 /// A kernel: a WGSL entry point, its constants as named fields.
 ///
-/// The planner takes [listed](Kernel::listed) ones only, so that nothing is planned but what the tests compile:
-///
-/// ```
-/// use locally_connected::kernels::{GradBias, Kernel, Variant};
-/// let listed = GradBias { parts: 8, width: 4 }.listed()?;
-/// assert_eq!(Variant::from(listed).name(), "grad_bias_parts8_width4");
-/// assert!(GradBias { parts: 3, width: 4 }.listed().is_err());
-/// # Ok::<(), locally_connected::Error>(())
-/// ```
-///
-/// One that isn't listed can't be planned, since no variant is made of it:
-///
-/// ```compile_fail,E0277
-/// # use locally_connected::kernels::{GradBias, Kernel, Variant};
-/// let variant = Variant::from(GradBias { parts: 3, width: 2 });
-/// ```
-pub trait Kernel: Declared {
+/// The planner takes [listed](Kernel::listed) ones only, so that nothing is planned but what the tests compile: a
+/// [`Variant`](super::Variant) is made of no other.
+pub(crate) trait Kernel: Declared {
     /// What a dispatch of it costs.
     fn work(&self, p: &Params, loads: Loads) -> Work;
 
@@ -82,7 +68,7 @@ pub trait Kernel: Declared {
 
 /// A kernel out of its space.
 #[derive(Debug, Clone, Copy)]
-pub struct Listed<K>(K);
+pub(crate) struct Listed<K>(K);
 
 impl<K: Kernel> Listed<K> {
     /// Visits all of a kernel's.
@@ -109,7 +95,7 @@ macro_rules! kernel {
     ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $kernel { $($(#[$field_doc])* pub $field: $type),* }
+        pub(crate) struct $kernel { $($(#[$field_doc])* pub(crate) $field: $type),* }
 
         impl crate::kernels::listed::Declared for $kernel {
             const NAME: &'static str = $name;
@@ -139,3 +125,17 @@ macro_rules! kernel {
     };
 }
 pub(super) use kernel;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{GradBias, Variant};
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_is_no_variant() {
+        let listed = GradBias { parts: 8, width: 4 }.listed().map(Variant::from);
+        assert_eq!(listed.map(|variant| variant.name()), Ok("grad_bias_parts8_width4".into()));
+        let refused = GradBias { parts: 3, width: 4 }.listed().map(Variant::from);
+        assert_eq!(refused, Err(Error::NoKernel { kernel: "grad_bias" }));
+    }
+}

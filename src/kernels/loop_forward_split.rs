@@ -26,9 +26,9 @@ kernel! {
 
 impl LoopForwardSplit {
     /// Lanes that are all of a workgroup: no sums to add.
-    pub const MOST_LANES: u32 = 32;
+    pub(crate) const MOST_LANES: u32 = 32;
     /// Units of filters side by side, of four filters; single filters are up to 8.
-    pub const LANES: [u32; 6] = [1, 2, 4, 8, 16, Self::MOST_LANES];
+    pub(crate) const LANES: [u32; 6] = [1, 2, 4, 8, 16, Self::MOST_LANES];
 
     fn fits(&self) -> bool {
         // Inputs come in fours only where filters do.

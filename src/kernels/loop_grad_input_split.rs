@@ -25,9 +25,9 @@ kernel! {
 
 impl LoopGradInputSplit {
     /// Quads of filters side by side.
-    pub const LANES: [u32; 3] = [2, 4, 8];
+    pub(crate) const LANES: [u32; 3] = [2, 4, 8];
     /// Channels side by side, in ones or fours.
-    pub const CHANNELS: [u32; 2] = [1, 4];
+    pub(crate) const CHANNELS: [u32; 2] = [1, 4];
 }
 
 impl Kernel for LoopGradInputSplit {

@@ -23,7 +23,7 @@ kernel! {
 
 impl LoopGradWeights {
     /// Taps of a thread.
-    pub const TAPS: [u32; 6] = [1, 2, 3, 4, 5, 7];
+    pub(crate) const TAPS: [u32; 6] = [1, 2, 3, 4, 5, 7];
     /// Most taps by channels of a thread.
     const MOST_ROWS: u32 = 9;
 

@@ -21,9 +21,9 @@ kernel! {
 
 impl LoopGradWeightsShared {
     /// Inputs' worth of channels of a thread.
-    pub const CHANNELS: [u32; 4] = [1, 2, 3, 4];
+    pub(crate) const CHANNELS: [u32; 4] = [1, 2, 3, 4];
     /// Units of filters of a thread.
-    pub const FILTERS: [u32; 3] = [1, 2, 4];
+    pub(crate) const FILTERS: [u32; 3] = [1, 2, 4];
 
     fn fits(&self) -> bool {
         let of_channels = match [self.width, self.input_width] {

@@ -12,18 +12,23 @@ mod sizes;
 mod tile;
 mod work;
 
-pub use constants::{Constants, THREADS};
-pub use listed::{Access, Declared, Kernel, Listed};
+pub use constants::Constants;
+pub(crate) use constants::THREADS;
+pub use listed::Access;
+pub(crate) use listed::{Declared, Kernel, Listed};
 pub use params::{Params, Uniform, tap_tables, tap_tables_length};
-pub use sizes::{
-    CHANNELS, FILTERS, FUSED, IMAGES, MOST_QUADS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, WIDTHS, Workgroup,
+pub(crate) use sizes::{
+    CHANNELS, FILTERS, IMAGES, MOST_QUADS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, Workgroup, fused_code, width,
 };
-pub(crate) use sizes::{fused_code, width};
-pub use tile::{DEPTH, TILE_SHAPES, Tile, TileShape};
-pub use work::{FINISHING, Loads, Work};
+pub(crate) use tile::{DEPTH, Tile};
+pub use tile::{TILE_SHAPES, TileShape};
+pub(crate) use work::{FINISHING, Loads, Work};
 
-use crate::config::WeightType;
+use crate::config::{WeightType, codes};
 use crate::{Error, Result};
+
+/// The numbers that element-wise activations have in WGSL, by their names there.
+pub const ACTIVATION_CODES: &[(&str, u32)] = &codes::ALL;
 
 /// What the table says of a kernel.
 #[derive(Debug)]
@@ -39,12 +44,11 @@ pub struct KernelInfo {
 macro_rules! kernels {
     ($($file:ident::$kernel:ident),* $(,)?) => {
         $(mod $file;)*
-        $(pub use $file::$kernel;)*
+        $(pub(crate) use $file::$kernel;)*
 
         /// Any kernel, with its constants.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[allow(missing_docs, reason = "each is a type that says what it is")]
-        pub enum AnyKernel { $($kernel($kernel)),* }
+        pub(crate) enum AnyKernel { $($kernel($kernel)),* }
 
         /// Every kernel.
         pub const KERNELS: &[KernelInfo] = &[$(KernelInfo::of::<$kernel>()),*];
@@ -80,13 +84,13 @@ macro_rules! kernels {
 
             /// What a dispatch costs.
             #[must_use]
-            pub fn work(&self, p: &Params, loads: Loads) -> Work {
+            pub(crate) fn work(&self, p: &Params, loads: Loads) -> Work {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.work(p, loads)),* }
             }
 
             /// An upper bound of the turns of all loops of one thread.
             #[must_use]
-            pub fn turns(&self, p: &Params) -> u64 {
+            pub(crate) fn turns(&self, p: &Params) -> u64 {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.turns(p)),* }
             }
 
@@ -163,12 +167,6 @@ impl KernelInfo {
 }
 
 impl Variant {
-    /// The kernel.
-    #[must_use]
-    pub fn kernel(&self) -> &AnyKernel {
-        &self.0
-    }
-
     /// Name for labels and reports: the kernel's with the constants behind it.
     #[must_use]
     pub fn name(&self) -> String {

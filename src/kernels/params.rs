@@ -40,9 +40,8 @@ macro_rules! params {
         /// first element from the start of its binding. A cell is one location of one group, number `p * groups + g`;
         /// the weights are `[weight_cells][window][filters]`. Fields a kernel has no use for are zero.
         #[derive(Debug, Clone, Copy, PartialEq, Default)]
-        #[allow(missing_docs, reason = "the first of fields that belong together says what they are")]
         pub struct Params {
-            $($(#[$doc])* pub $name: $type,)*
+            $($(#[$doc])* pub(crate) $name: $type,)*
         }
 
         const FIELDS: &[Field] = &[$(Field {
@@ -391,6 +390,12 @@ impl Params {
             input_2: c.input,
             ..params
         }
+    }
+
+    /// The word of a field by its name in WGSL, a float's bits; none where there is no such field.
+    #[must_use]
+    pub fn word(&self, name: &str) -> Option<u32> {
+        FIELDS.iter().find(|field| field.name == name).map(|field| (field.bits)(self))
     }
 
     pub(crate) fn with_activation(mut self, activation: Activation) -> Self {

@@ -16,11 +16,11 @@ kernel! {
 
 impl Pool {
     /// The largest.
-    pub const LARGEST: u32 = 0;
+    pub(crate) const LARGEST: u32 = 0;
     /// The sum by the number of elements.
-    pub const AVERAGE: u32 = 1;
+    pub(crate) const AVERAGE: u32 = 1;
     /// The sum.
-    pub const SUM: u32 = 2;
+    pub(crate) const SUM: u32 = 2;
 }
 
 impl Kernel for Pool {

@@ -13,9 +13,9 @@ kernel! {
 
 impl Reduce {
     /// The largest, or NaN.
-    pub const LARGEST: u32 = 0;
+    pub(crate) const LARGEST: u32 = 0;
     /// The sum.
-    pub const SUM: u32 = 1;
+    pub(crate) const SUM: u32 = 1;
 }
 
 impl Kernel for Reduce {

@@ -4,25 +4,25 @@ use super::constants::{Constant, Constants};
 use crate::config::{Activation, codes};
 
 /// Samples of a thread.
-pub const IMAGES: [u32; 5] = [1, 2, 4, 8, 16];
+pub(crate) const IMAGES: [u32; 5] = [1, 2, 4, 8, 16];
 /// Units of filters of a thread.
-pub const FILTERS: [u32; 4] = [1, 2, 4, 8];
+pub(crate) const FILTERS: [u32; 4] = [1, 2, 4, 8];
 /// Channels of a thread.
-pub const CHANNELS: [u32; 5] = [1, 2, 3, 4, 8];
+pub(crate) const CHANNELS: [u32; 5] = [1, 2, 3, 4, 8];
 /// Most sums of a thread in fours, and one by one: with more, they leave the registers.
-pub const MOST_QUADS: u32 = 16;
+pub(crate) const MOST_QUADS: u32 = 16;
 /// See [`MOST_QUADS`].
-pub const MOST_SUMS: u32 = 64;
+pub(crate) const MOST_SUMS: u32 = 64;
 
 /// Elements that a thread loads at once.
-pub const WIDTHS: [u32; 2] = [1, 4];
+pub(crate) const WIDTHS: [u32; 2] = [1, 4];
 /// Elements that are loaded at once where they lie in aligned fours, and where not.
 pub(crate) const fn width(fours: bool) -> u32 {
     WIDTHS[fours as usize]
 }
 
 /// Activations that are compiled into forward kernels; the others share [`codes::ANY`].
-pub const FUSED: [u32; 3] = [codes::LINEAR, codes::RELU, codes::ANY];
+pub(crate) const FUSED: [u32; 3] = [codes::LINEAR, codes::RELU, codes::ANY];
 
 /// The activation as a constant of the forward kernels: the cheap ones are compiled in, the others share a pipeline.
 pub(crate) fn fused_code(activation: Activation) -> u32 {
@@ -33,26 +33,26 @@ pub(crate) fn fused_code(activation: Activation) -> u32 {
 }
 
 /// Samples of a thread where a sum is split, and threads of a workgroup.
-pub const SPLIT_IMAGES: [u32; 3] = [1, 4, 8];
+pub(crate) const SPLIT_IMAGES: [u32; 3] = [1, 4, 8];
 /// See [`SPLIT_IMAGES`].
-pub const SPLIT_THREADS: [u32; 2] = [64, 256];
+pub(crate) const SPLIT_THREADS: [u32; 2] = [64, 256];
 
 /// How a workgroup that keeps its sums in registers is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Workgroup {
+pub(crate) struct Workgroup {
     /// Its threads.
-    pub threads: u32,
+    pub(crate) threads: u32,
     /// Whether a thread's loads go together: a GPU's take their time together, a CPU has no registers to keep them in.
-    pub loads_together: bool,
+    pub(crate) loads_together: bool,
 }
 
 impl Workgroup {
     /// For a CPU, which works through a workgroup from its first thread to its last.
-    pub const CPU: Self = Self { threads: 8, loads_together: false };
+    pub(crate) const CPU: Self = Self { threads: 8, loads_together: false };
     /// For a GPU.
-    pub const GPU: Self = Self { threads: super::THREADS, loads_together: true };
+    pub(crate) const GPU: Self = Self { threads: super::THREADS, loads_together: true };
     /// Both.
-    pub const ALL: [Self; 2] = [Self::CPU, Self::GPU];
+    pub(crate) const ALL: [Self; 2] = [Self::CPU, Self::GPU];
 }
 
 impl Constant for Workgroup {

@@ -25,7 +25,7 @@ kernel! {
 
 impl SparseForward {
     /// `ahead` where it isn't 1.
-    pub const MOST_AHEAD: u32 = 4;
+    pub(crate) const MOST_AHEAD: u32 = 4;
 }
 
 impl Kernel for SparseForward {

@@ -13,7 +13,7 @@ kernel! {
 
 impl Sum {
     /// From a thread for each element to a workgroup.
-    pub const PARTS: [u32; 3] = [1, 8, 64];
+    pub(crate) const PARTS: [u32; 3] = [1, 8, 64];
 }
 
 impl Kernel for Sum {

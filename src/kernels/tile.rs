@@ -7,7 +7,7 @@ use super::{Loads, Params, Work};
 use std::fmt;
 
 /// Terms of a slice's step.
-pub const DEPTH: u32 = 16;
+pub(crate) const DEPTH: u32 = 16;
 
 /// Constants of `tile.wgsl` that fix a tile's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,13 +116,13 @@ impl TryFrom<String> for TileShape {
 
 /// A tile with its widths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tile {
+pub(crate) struct Tile {
     /// Its size.
-    pub shape: TileShape,
+    pub(crate) shape: TileShape,
     /// Elements that a thread loads or stores at once along filters.
-    pub width: u32,
+    pub(crate) width: u32,
     /// And along channels.
-    pub input_width: u32,
+    pub(crate) input_width: u32,
 }
 
 impl Tile {

@@ -13,7 +13,7 @@ kernel! {
 
 impl Transpose {
     /// The one side that there is.
-    pub const SIDE: u32 = 16;
+    pub(crate) const SIDE: u32 = 16;
 }
 
 impl Kernel for Transpose {

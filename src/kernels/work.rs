@@ -4,24 +4,24 @@ use super::Params;
 
 /// Threads of a dispatch, the operations of each, and the bytes that all of them must move.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Work {
+pub(crate) struct Work {
     /// Threads.
-    pub threads: f64,
+    pub(crate) threads: f64,
     /// Loads and multiply-adds of a thread, in loads of one element.
-    pub operations: f64,
+    pub(crate) operations: f64,
     /// Bytes that are read or written at least.
-    pub bytes: f64,
+    pub(crate) bytes: f64,
     /// Loads of a thread of which each waits for the one before.
-    pub waits: f64,
+    pub(crate) waits: f64,
 }
 
 /// What loads of a device cost, in loads of one element beside those of neighbouring threads.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Loads {
+pub(crate) struct Loads {
     /// One of four elements.
-    pub four: f64,
+    pub(crate) four: f64,
     /// One far from those of neighbouring threads.
-    pub scattered: f64,
+    pub(crate) scattered: f64,
 }
 
 impl Loads {
@@ -40,7 +40,7 @@ impl Loads {
 const MULTIPLY: f64 = 0.05;
 
 /// Turns of the loops that activate what a thread stored: up to 64 results, in up to 48 turns of erf's loops each.
-pub const FINISHING: u64 = 64 * 48;
+pub(crate) const FINISHING: u64 = 64 * 48;
 
 pub(super) fn of(value: u32) -> f64 {
     f64::from(value)

@@ -218,8 +218,9 @@ pub fn layer_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
 }
 
 /// The forward pass of the transposed layer: the input gradient of `layer`, from its output's shape to its input's.
+#[cfg(feature = "gpu")]
 #[must_use]
-pub fn transposed_forward(layer: &Arc<Geometry>) -> Program {
+pub(crate) fn transposed_forward(layer: &Arc<Geometry>) -> Program {
     let mut alone = Alone { layer, program: Program::default() };
     let grad_output = alone.outputs(layer_names::INPUT, Usage::Input);
     let weights = alone.weights();
@@ -232,8 +233,9 @@ pub fn transposed_forward(layer: &Arc<Geometry>) -> Program {
 
 /// The backward pass of the transposed layer: the gradient of its input is `layer`'s forward pass, that of its weights
 /// `layer`'s own with the two operands in each other's place. There is no bias.
+#[cfg(feature = "gpu")]
 #[must_use]
-pub fn transposed_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
+pub(crate) fn transposed_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
     let mut alone = Alone { layer, program: Program::default() };
     let grad_output = alone.inputs(layer_names::GRAD_OUTPUT, Usage::Input);
     let (implementation, shared) = (layer.config().implementation, layer.clone());

@@ -4,7 +4,9 @@ mod chain;
 mod local;
 
 pub use chain::{Chain, Kind, Layer, Wanted, names};
-pub use local::{Gradients, layer_backward, layer_forward, layer_names, transposed_backward, transposed_forward};
+pub use local::{Gradients, layer_backward, layer_forward, layer_names};
+#[cfg(feature = "gpu")]
+pub(crate) use local::{transposed_backward, transposed_forward};
 
 use crate::config::Implementation;
 use crate::{Error, Result};

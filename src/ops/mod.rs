@@ -167,13 +167,13 @@ impl Operation {
 
     /// Whether it has several implementations, of which one is asked for or the planner's choice.
     #[must_use]
-    pub fn has_implementations(&self) -> bool {
+    pub(crate) fn has_implementations(&self) -> bool {
         self.description().has_implementations()
     }
 
     /// Whether it adds to what the buffer holds that it writes.
     #[must_use]
-    pub fn accumulates(&self) -> bool {
+    pub(crate) fn accumulates(&self) -> bool {
         self.description().accumulates()
     }
 

@@ -76,7 +76,7 @@ impl Plan {
 
     /// Bytes of all scratch buffers.
     #[must_use]
-    pub fn scratch_bytes(&self) -> u64 {
+    pub(crate) fn scratch_bytes(&self) -> u64 {
         self.scratch.iter().map(|(_, bytes)| bytes).sum()
     }
 }

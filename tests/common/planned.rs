@@ -1,6 +1,6 @@
 //! Programs with their plans, held against a device's limits.
 
-use locally_connected::kernels::{Access, Params};
+use locally_connected::kernels::Access;
 use locally_connected::plan::{Dispatch, Planner, ProgramPlan, Resource, Slice};
 use locally_connected::program::Program;
 use locally_connected::{DeviceProfile, Result};
@@ -62,7 +62,8 @@ impl Planned {
         }
         let [x, y, z] = dispatch.workgroups;
         assert!([x, y, z].iter().all(|&n| (1..=profile.max_workgroups).contains(&n)), "{name}: {x} x {y} x {z}");
-        let Params { workgroups, workgroups_x, .. } = dispatch.params;
+        let [workgroups, workgroups_x] =
+            ["workgroups", "workgroups_x"].map(|name| dispatch.params.word(name).expect("a field"));
         let all = u64::from(x) * u64::from(y) * u64::from(z);
         assert!(workgroups_x == x && all >= workgroups.into(), "{name}: {x} x {y} x {z} for {workgroups} workgroups");
     }

@@ -2,6 +2,7 @@
 
 use super::{GPU, context, profile};
 use locally_connected::gpu::{Bindings, Tensor, Weights};
+use locally_connected::ops::Usage;
 use locally_connected::program::Program;
 use locally_connected::{DeviceProfile, Result, wgpu};
 use std::collections::BTreeMap;

@@ -95,7 +95,7 @@ impl Windows {
     pub(in crate::cpu) fn new(layer: &Geometry) -> Self {
         let (groups, row) = (layer.groups() as usize, layer.group_channels() as usize);
         let [a, b, c] = match layer.connectivity() {
-            Connectivity::Windows(axes) => axes,
+            Connectivity::Windows(axes) => &**axes,
             Connectivity::Pattern(pattern) => {
                 let (outer, inner) = (vec![vec![[0, 0]]], of_pattern(pattern));
                 return Self { outer, inner, even: None, width: pattern.rows() as usize, groups, group_channels: row };

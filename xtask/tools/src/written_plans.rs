@@ -74,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn adapter() -> Result<Gpu, Error> {
     let lavapipe = GpuOptions { adapter: Some("llvmpipe".into()), ..GpuOptions::default() };
     match Gpu::with_options(&lavapipe).await {
-        Err(Error::NoAdapter(_)) => Gpu::new().await,
+        Err(Error::NoSuchAdapter { .. }) => Gpu::new().await,
         found => found,
     }
 }

@@ -1,0 +1,56 @@
+//! What the pages in `docs/` say by name is there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn page(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).expect("a page")
+}
+
+/// Arguments of Keras's two layers (TensorFlow's pages, and R's), and members of its base layer in TF 1.4 and 2.15.
+const KERAS: &str = "filters kernel_size strides padding data_format activation use_bias kernel_initializer bias_initializer \
+    kernel_regularizer bias_regularizer activity_regularizer kernel_constraint bias_constraint implementation name trainable \
+    dtype input_shape batch_input_shape batch_size input_dim weights dynamic autocast object graph input input_mask losses \
+    non_trainable_variables non_trainable_weights output output_mask output_shape scope_name trainable_variables \
+    trainable_weights updates variables __init__ __call__ __deepcopy__ add_loss add_update add_variable add_weight apply build \
+    call compute_mask count_params from_config get_config get_input_at get_input_mask_at get_input_shape_at get_losses_for \
+    get_output_at get_output_mask_at get_output_shape_at get_updates_for get_weights set_weights compute_dtype dtype_policy \
+    input_spec metrics stateful submodules supports_masking variable_dtype compute_output_shape compute_output_signature \
+    finalize_state build_from_config get_build_config load_own_variables save_own_variables with_name_scope";
+
+#[test]
+fn every_argument_and_member_of_keras_is_on_its_page() {
+    let page = page("docs/keras.md");
+    let first_cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.split('|').next());
+    let named: Vec<&str> = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let there = |name: &&str| named.iter().any(|cell| cell == name || cell.starts_with(&format!("{name}=")));
+    let missing: Vec<&str> = KERAS.split_whitespace().filter(|name| !there(name)).collect();
+    assert!(missing.is_empty(), "docs/keras.md lacks {missing:?}");
+}
+
+/// Every file that a page names in backticks.
+fn files(page: &str) -> impl Iterator<Item = &str> {
+    let quoted = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    quoted.filter(|name| {
+        let known = ["src/", "shaders/", "tests/", "docs/", "xtask/", "web/", "examples/", "keras/", "cli/"];
+        known.iter().any(|folder| name.starts_with(folder)) && !name.contains(['<', '*', ' ', ':', '{'])
+    })
+}
+
+#[test]
+fn files_that_pages_name_are_there() {
+    for name in ["ARCHITECTURE.md", "docs/adding-a-kernel.md", "docs/keras.md"] {
+        let page = page(name);
+        let mut checked = 0;
+        for file in files(&page) {
+            assert!(root().join(file).exists(), "{name} names {file}");
+            checked += 1;
+        }
+        assert!(checked > 0 || name == "docs/keras.md", "{name} names no file");
+    }
+}

@@ -47,10 +47,34 @@ fn files_that_pages_name_are_there() {
     for name in ["ARCHITECTURE.md", "docs/adding-a-kernel.md", "docs/keras.md"] {
         let page = page(name);
         let mut checked = 0;
-        for file in files(&page) {
+        // What its diff adds is not there.
+        let new = |file: &str| page.contains(&format!("--- /dev/null\n+++ b/{file}\n"));
+        for file in files(&page).filter(|file| !new(file)) {
             assert!(root().join(file).exists(), "{name} names {file}");
             checked += 1;
         }
         assert!(checked > 0 || name == "docs/keras.md", "{name} names no file");
     }
+}
+
+/// Of the page's diff: new files are not there, or the kernel was kept; of others all lines are that it leaves or takes away.
+#[test]
+fn the_diff_of_the_kernel_from_nothing_fits_the_tree() {
+    let page = page("docs/adding-a-kernel.md");
+    let diff = page.split("```diff\n").nth(1).and_then(|rest| rest.split("```\n").next()).expect("a diff");
+    let mut files = 0;
+    for part in diff.split("diff --git ").skip(1) {
+        let name = part.lines().find_map(|line| line.strip_prefix("+++ b/")).expect("a file's name");
+        if part.contains("--- /dev/null") {
+            assert!(!root().join(name).exists(), "{name} is there: the page needs another example");
+        } else {
+            let text = std::fs::read_to_string(root().join(name)).expect("a file of ours");
+            let hunks = part.lines().skip_while(|line| !line.starts_with("@@")).filter(|line| !line.starts_with("@@"));
+            for line in hunks.filter(|line| line.starts_with([' ', '-'])).map(|line| &line[1..]) {
+                assert!(text.lines().any(|own| own == line), "{name} has no line {line:?}");
+            }
+        }
+        files += 1;
+    }
+    assert_eq!(files, 5, "its two files, the list, the plan and the table of the tests");
 }

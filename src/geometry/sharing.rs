@@ -20,7 +20,7 @@ impl Geometry {
     /// ones have as many groups as channels. Keras's `use_bias=True` is [`Bias::PerFilter`] here; [`Bias::PerLocation`], the
     /// default of [`Config`], is a bias for each output element.
     ///
-    /// Keras's `same` of convolutions is [`Padding::SameUpper`](crate::Padding::SameUpper), its `causal`
+    /// Keras's `same` of convolutions is [`Padding::SameUpper`], its `causal`
     /// [`Padding::causal`](crate::Padding::causal).
     ///
     /// ```

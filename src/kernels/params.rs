@@ -123,7 +123,7 @@ params! {
     b_base: u32,
     b_location: u32,
     b_filter: u32,
-    /// Where the tables of taps begin, by axis: `[output][kernel]` to an offset into an input sample, or [`NO_TAP`].
+    /// Where the tables of taps begin, by axis: `[output][kernel]` to an offset into an input sample, or `NO_TAP`.
     forward_0: u32,
     forward_1: u32,
     forward_2: u32,
@@ -305,7 +305,7 @@ impl TablePlaces {
 }
 
 /// The tap tables as one `u32` buffer holds them, multiplied by strides so that kernels only add: an element of the
-/// forward tables is an offset into an input sample (or [`NO_TAP`]), a pair of the inverse tables a share of the location
+/// forward tables is an offset into an input sample (or `NO_TAP`), a pair of the inverse tables a share of the location
 /// index and of the tap index. A layer without windows has none.
 #[must_use]
 pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {

@@ -75,7 +75,7 @@ impl TileShape {
         16 * fours * (self.rows() + 2 + self.columns() + 2) + 16 * self.threads() + 4 * self.rows()
     }
 
-    /// Turns of a thread's loops over a sum of so many terms: a step of [`DEPTH`] of each slice, its four fours of terms,
+    /// Turns of a thread's loops over a sum of so many terms: a step of `DEPTH` of each slice, its four fours of terms,
     /// and the turn in which the loop over those ends.
     #[must_use]
     pub const fn turns(self, terms: u64) -> u64 {

@@ -132,8 +132,8 @@ fn tuning_measures_every_possible_implementation() {
         layer.set_tuned(Arc::new(table));
         let plan = layer.plan_forward(3, false).expect("possible");
         assert_eq!(plan.plans[0].implementation, Some(best.implementation));
-        layer.write_canonical(&operands.weights).expect("its length");
-        layer.write_bias(&operands.bias).expect("its length");
+        layer.write_canonical(&operands.weights).await.expect("its length");
+        layer.write_bias(&operands.bias).await.expect("its length");
         GPU.forward(&layer, &operands.input).await.expect("runs")
     });
     assert_near("output", &output, &operands.reference(&geometry).output, FORWARD);

@@ -139,6 +139,15 @@ fn workgroup_memory(module: &Module) -> u32 {
     globals.map(|(_, global)| module.types[global.ty].inner.size(module.to_ctx())).sum()
 }
 
+/// The planner knows how much workgroup memory a kernel has.
+#[test]
+fn kernels_say_their_workgroup_memory() {
+    for variant in variants() {
+        let (module, _) = module(variant);
+        assert_eq!(workgroup_memory(&module), variant.workgroup_memory(), "{}", variant.name());
+    }
+}
+
 /// The planner counts tiles of the size that the shaders compute, and the memory that they take.
 #[test]
 fn tiles_have_the_size_that_is_planned() {

@@ -1,12 +1,13 @@
 //! The buffers that a program is bound to, each as a range of one, and whether they may be used together.
 
-use super::{BufferRange, Tensor};
+use super::{BufferRange, Making, Tensor, scoped};
 use crate::kernels::Access;
 use crate::model::layer_names;
 use crate::ops::{Buffer, Usage};
 use crate::plan::{Plan, Resource};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 /// What a program's buffer is bound to: a buffer or a range of one, or the buffers of a gradient of weights.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +127,27 @@ impl<'a> Operand<'a> {
         Ok(Self { range: range.first(needed), ..self })
     }
 
+    /// Whether the device takes it in a bind group of its own.
+    pub(super) async fn bind_alone(&self, device: &wgpu::Device) -> Result<()> {
+        let BufferRange { buffer, offset, size } = self.range;
+        let ((), caught) = scoped(device, Making::new("an operand", 0), || {
+            let label = Some("locally-connected operand alone");
+            let ty = wgpu::BufferBindingType::Storage { read_only: true };
+            let entries = &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+                count: None,
+            }];
+            let layout = &device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries });
+            let size = NonZeroU64::new(size);
+            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
+            let entries = &[wgpu::BindGroupEntry { binding: 0, resource }];
+            drop(device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries }));
+        });
+        caught.await
+    }
+
     fn aliased(&self, with: &Self) -> Error {
         let overlap = self.range.overlap(&with.range);
         Error::Aliased { written: self.called.name.to_owned(), with: with.called.name.to_owned(), overlap }
@@ -141,6 +163,10 @@ pub(super) struct Operands<'a> {
 impl<'a> Operands<'a> {
     pub(super) fn insert(&mut self, resource: Resource, operand: Operand<'a>) {
         self.by_resource.insert(resource, operand);
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Operand<'a>> {
+        self.by_resource.values()
     }
 
     pub(super) fn get(&self, resource: Resource) -> Option<&Operand<'a>> {

@@ -20,11 +20,32 @@ impl DeviceProfile {
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             storage_alignment: limits.min_storage_buffer_offset_alignment,
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+            max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            max_uniform_binding: limits.max_uniform_buffer_binding_size,
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
             max_workgroup_size: limits.max_compute_invocations_per_workgroup,
+            max_workgroup_width: limits.max_compute_workgroup_size_x,
             // Mesa's LP_MAX_TGSI_LOOP_ITERATIONS, seen on Mesa 22.3.
             max_iterations: if name.contains("llvmpipe") { 65_535 } else { u64::MAX },
             strategy: if is_cpu { Strategy::CPU } else { Strategy::GPU },
+        }
+    }
+
+    /// The same profile without what a device doesn't have.
+    #[must_use]
+    pub(super) fn within(self, limits: &wgpu::Limits) -> Self {
+        Self {
+            max_binding: self.max_binding.min(limits.max_storage_buffer_binding_size),
+            max_buffer: self.max_buffer.min(limits.max_buffer_size),
+            max_workgroups: self.max_workgroups.min(limits.max_compute_workgroups_per_dimension),
+            storage_alignment: self.storage_alignment.max(limits.min_storage_buffer_offset_alignment),
+            uniform_alignment: self.uniform_alignment.max(limits.min_uniform_buffer_offset_alignment),
+            max_storage_buffers: self.max_storage_buffers.min(limits.max_storage_buffers_per_shader_stage),
+            max_uniform_binding: self.max_uniform_binding.min(limits.max_uniform_buffer_binding_size),
+            max_workgroup_memory: self.max_workgroup_memory.min(limits.max_compute_workgroup_storage_size),
+            max_workgroup_size: self.max_workgroup_size.min(limits.max_compute_invocations_per_workgroup),
+            max_workgroup_width: self.max_workgroup_width.min(limits.max_compute_workgroup_size_x),
+            ..self
         }
     }
 }

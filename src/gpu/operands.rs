@@ -1,13 +1,12 @@
 //! The buffers that a program is bound to, each as a range of one, and whether they may be used together.
 
-use super::{BufferRange, Making, Tensor, scoped};
+use super::{BufferRange, Tensor};
 use crate::kernels::Access;
 use crate::model::layer_names;
 use crate::ops::{Buffer, Usage};
 use crate::plan::{Plan, Resource};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 
 /// What a program's buffer is bound to: a buffer or a range of one, or the buffers of a gradient of weights.
 #[derive(Debug, Clone, Copy)]
@@ -125,27 +124,6 @@ impl<'a> Operand<'a> {
         }
         range.check(what, alignment, wgpu::BufferUsages::STORAGE).map_err(|error| self.called.blamed(error))?;
         Ok(Self { range: range.first(needed), ..self })
-    }
-
-    /// Whether the device takes it in a bind group of its own.
-    pub(super) async fn bind_alone(&self, device: &wgpu::Device) -> Result<()> {
-        let BufferRange { buffer, offset, size } = self.range;
-        let ((), caught) = scoped(device, Making::new("an operand", 0), || {
-            let label = Some("locally-connected operand alone");
-            let ty = wgpu::BufferBindingType::Storage { read_only: true };
-            let entries = &[wgpu::BindGroupLayoutEntry {
-                binding: 0,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-                count: None,
-            }];
-            let layout = &device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries });
-            let size = NonZeroU64::new(size);
-            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
-            let entries = &[wgpu::BindGroupEntry { binding: 0, resource }];
-            drop(device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries }));
-        });
-        caught.await
     }
 
     fn aliased(&self, with: &Self) -> Error {

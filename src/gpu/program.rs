@@ -182,8 +182,8 @@ impl Weights {
             return error;
         }
         for operand in operands.all() {
-            if let Err(Error::Device(message)) = operand.bind_alone(self.context.device()).await {
-                return operand.called.blamed(Error::Refused { what: operand.called.what, message });
+            if let Err(refused) = operand.range.check_taken(self.context.device(), operand.called.what).await {
+                return operand.called.blamed(refused);
             }
         }
         error

@@ -33,8 +33,9 @@ impl Readback {
     /// Makes room for `source` (offset and size multiples of 4, usage `COPY_SRC`) where the host can read it.
     ///
     /// # Errors
-    /// [`Error::Range`], [`Error::Alignment`], [`Error::Usage`]; [`Error::Refused`] for a buffer that was destroyed or is
-    /// another device's; [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// [`Error::Range`], [`Error::Alignment`], [`Error::Usage`]; [`Error::Refused`] for a buffer of another device or,
+    /// where it has the usage `STORAGE`, that was destroyed (of others the host's submit tells);
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn new<'a>(device: &wgpu::Device, source: impl Into<BufferRange<'a>>) -> Result<Self> {
         let alignment = wgpu::COPY_BUFFER_ALIGNMENT;
         let source = source.into();
@@ -43,6 +44,7 @@ impl Readback {
         if !size.is_multiple_of(alignment) {
             return Err(Error::Alignment { what: WHAT, of: "size", bytes: size, alignment });
         }
+        source.check_taken(device, WHAT).await?;
         let (staging, caught) = scoped(device, Making::new("a readback", size), || {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("locally-connected readback"),
@@ -53,7 +55,8 @@ impl Readback {
         });
         caught.await?;
         let readback = Self { device: device.clone(), source: buffer.clone(), offset, staging, mapped: None };
-        // An encoder tells when it is finished, and the host's own would tell the host: so one that is thrown away.
+        // What is wrong with a copy is told when its encoder is finished, and the host's own would tell the host: so one that
+        // is thrown away.
         let ((), caught) = scoped(device, Making::new("a readback", size), || {
             let descriptor = wgpu::CommandEncoderDescriptor { label: Some("locally-connected readback, tried") };
             let mut encoder = device.create_command_encoder(&descriptor);

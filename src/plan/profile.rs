@@ -4,6 +4,9 @@ use super::Strategy;
 use crate::kernels::{Access, Uniform, Variant};
 use crate::{Error, Result};
 
+/// Most bytes of one piece of data that a kernel binds, whatever the device: see [`DeviceProfile::max_piece`].
+pub(crate) const MOST_PIECE: u64 = (1 << 31) - 4;
+
 /// Limits and kind of a device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceProfile {
@@ -100,7 +103,7 @@ impl DeviceProfile {
     /// are always within reach.
     #[must_use]
     pub fn max_piece(&self) -> u64 {
-        self.max_binding.min(self.max_buffer).min((1 << 31) - 4)
+        self.max_binding.min(self.max_buffer).min(MOST_PIECE)
     }
 
     /// The error for data that needs more than [`DeviceProfile::max_piece`].

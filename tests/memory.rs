@@ -3,17 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[allow(dead_code, unused_imports, reason = "most of it is for other tests")]
-mod common;
-
-use crate::common::{GPU, Operands, context, profile};
+use locally_connected::headless::{Gpu, GpuOptions};
+use locally_connected::reference;
 use locally_connected::{
     Activation, Backward, Config, Context, Forward, Geometry, Implementation, LocallyConnected, Readback, wgpu,
 };
 use locally_connected::{DataFormat, KerasLayout};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Barrier, LazyLock};
 
 struct Counting;
 
@@ -37,6 +35,32 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+static GPU: LazyLock<Gpu> =
+    LazyLock::new(|| pollster::block_on(Gpu::with_options(&GpuOptions::default())).expect("tests need an adapter"));
+
+/// What a layer computes from.
+struct Operands {
+    input: Vec<f32>,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    grad_output: Vec<f32>,
+}
+
+impl Operands {
+    fn new(geometry: &Geometry, batch: u64) -> Self {
+        let values = |count: u64, step: u64| (0..count).map(|i| ((i * step) % 17) as f32 / 8.0 - 1.0).collect();
+        let (inputs, outputs) = (batch * geometry.inputs(), batch * geometry.outputs());
+        let (weights, bias) = (values(geometry.weights(), 5), values(geometry.biases(), 3));
+        Self { input: values(inputs, 7), weights, bias, grad_output: values(outputs, 11) }
+    }
+}
+
+fn assert_near(what: &str, found: &[f32], expected: &[f64]) {
+    let worst =
+        found.iter().zip(expected).map(|(found, expected)| (f64::from(*found) - expected).abs()).fold(0.0, f64::max);
+    assert!(found.len() == expected.len() && worst < 1e-4, "{what} is off by {worst}");
+}
 
 /// Most bytes that uploads take beside what they upload.
 const BESIDE: u64 = 64 << 20;
@@ -113,26 +137,30 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 fn case(context: &Context, config: &Config, shape: &[usize]) -> Case {
     let geometry = Geometry::new(config, shape).expect("a layer");
-    let operands = Operands::random(&geometry, 2, 5);
-    pollster::block_on(async {
-        let layer = operands.layer(context, &geometry).await.expect("a layer");
-        let output = GPU.forward(&layer, &operands.input).await.expect("it runs");
-        let gradients = GPU.backward(&layer, &operands.input, &operands.grad_output).await.expect("it runs");
-        let passes = operands.reference(&geometry);
-        crate::common::assert_near("output", &output, &passes.output, crate::common::FORWARD);
-        crate::common::assert_near("grad_input", &gradients.input, &passes.grad_input, crate::common::GRADIENT);
-        Case { layer, operands, expected: [bits(&output), bits(&gradients.input)] }
-    })
+    let operands = Operands::new(&geometry, 2);
+    let Operands { input, weights, bias, grad_output } = &operands;
+    let passes = reference::passes(&geometry, input, weights, bias, grad_output).expect("their lengths");
+    let (layer, expected) = pollster::block_on(async {
+        let layer = LocallyConnected::with_geometry(context, geometry).await.expect("a layer");
+        layer.write_canonical(weights).await.expect("their number");
+        layer.write_bias(bias).await.expect("their number");
+        let output = GPU.forward(&layer, input).await.expect("it runs");
+        let gradients = GPU.backward(&layer, input, grad_output).await.expect("it runs");
+        assert_near("output", &output, &passes.output);
+        assert_near("grad_input", &gradients.input, &passes.grad_input);
+        (layer, [bits(&output), bits(&gradients.input)])
+    });
+    Case { layer, operands, expected }
 }
 
 /// Forward, backward, uploads of the same weights and binding anew, as one thread's turn says, on layers that all share.
 fn threads_record_on_one_device() {
-    let context = context(&profile());
+    let context = GPU.context();
     let config = |activation| Config::new(4, [2, 2]).activation(activation);
     let cases = [
-        case(&context, &config(Activation::RELU).implementation(Implementation::Loop), &[5, 4, 4]),
-        case(&context, &config(Activation::Swish).implementation(Implementation::SparseGather), &[4, 4, 3]),
-        case(&context, &config(Activation::Softmax).implementation(Implementation::DenseMatmul), &[4, 3, 2]),
+        case(context, &config(Activation::RELU).implementation(Implementation::Loop), &[5, 4, 4]),
+        case(context, &config(Activation::Swish).implementation(Implementation::SparseGather), &[4, 4, 3]),
+        case(context, &config(Activation::Softmax).implementation(Implementation::DenseMatmul), &[4, 3, 2]),
     ];
     let device = GPU.context().device();
     let together = Barrier::new(THREADS);

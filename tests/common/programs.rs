@@ -1,6 +1,6 @@
 //! Programs on the device under test.
 
-use super::{GPU, context, profile};
+use super::{GPU, context};
 use locally_connected::gpu::{Bindings, Tensor, Weights};
 use locally_connected::ops::Usage;
 use locally_connected::program::Program;

@@ -169,7 +169,7 @@ fn threads_record_on_one_device() {
         let backward = number % 2;
         let Operands { input, weights, grad_output, .. } = &case.operands;
         pollster::block_on(async {
-            if number % 50 == 0 {
+            if number.is_multiple_of(50) {
                 case.layer.write_canonical(weights).await.expect("its length");
             }
             let (x, y, z, dy, dx) = (

@@ -137,7 +137,7 @@ impl LocallyConnected {
     }
 
     /// Uploads weights in one of Keras's layouts; they take effect with the host's next submit, until which wgpu keeps a
-    /// copy of them ([`LocallyConnected::upload_kernel`] lets the host submit in between).
+    /// copy of them ([`LocallyConnected::upload_weights`] lets the host submit in between).
     ///
     /// # Errors
     /// Those of [`LocallyConnected::upload_weights`] and [`Upload::write_next`].
@@ -160,7 +160,7 @@ impl LocallyConnected {
         self.parameters.upload_checked(names::WEIGHTS, values)
     }
 
-    /// Uploads weights in canonical order `[cells][K][filters of the group]`, as [`LocallyConnected::write_kernel`] does.
+    /// Uploads weights in canonical order `[cells][K][filters of the group]`, as [`LocallyConnected::write_weights`] does.
     ///
     /// # Errors
     /// [`Error::Length`], nothing is uploaded then; those of [`Upload::write_next`].

@@ -88,7 +88,10 @@ fn device(group: &mut Group<'_>, layers: &[Layer]) -> Result<()> {
         group.throughput(Throughput::Bytes(4 * weights.len() as u64));
         let mut failed = Ok(());
         group.bench_function(BenchmarkId::new("upload", name), |b| {
-            b.iter(|| failed = failed.clone().and(layer.write_canonical(&weights)).and(settle().map(drop)));
+            b.iter(|| {
+                let written = pollster::block_on(layer.write_canonical(&weights));
+                failed = failed.clone().and(written).and(settle().map(drop));
+            });
         });
         failed?;
     }

@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         let layer = pollster::block_on(LocallyConnected::new(gpu.context(), config, input))?;
         let ways = layer.geometry().weights();
         let weights: Vec<f32> = (0..ways).map(|i| (i % 1009) as f32 * 1e-3 - 0.5).collect();
-        layer.write_canonical(&weights)?;
+        pollster::block_on(layer.write_canonical(&weights))?;
         let [forward, backward] = pollster::block_on(bind(&gpu, &layer))?;
         for (pass, bound) in [("forward", forward), ("backward", backward)] {
             let mut group = criterion.benchmark_group(pass);

@@ -14,8 +14,8 @@ fn main() -> Result<()> {
         let layer = LocallyConnected::new(gpu.context(), &Config::new(2, [2]), &[4, 1]).await?;
         // As `layer.get_weights()` gives them in Keras: (locations, taps · channels, filters), and a bias per location.
         let weights = [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0], [5.0, 50.0], [6.0, 60.0]];
-        layer.write_weights(weights.as_flattened(), KerasLayout::Implementation1)?;
-        layer.write_bias(&[0.0, 0.5, 0.0, 0.5, 0.0, 0.5])?;
+        layer.write_weights(weights.as_flattened(), KerasLayout::Implementation1).await?;
+        layer.write_bias(&[0.0, 0.5, 0.0, 0.5, 0.0, 0.5]).await?;
 
         let x = [1.0, 2.0, 3.0, 4.0];
         let y = gpu.forward(&layer, &x).await?;

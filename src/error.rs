@@ -250,12 +250,33 @@ pub enum Error {
         /// Why it is needed.
         why: &'static str,
     },
-    /// The device ran out of memory while something was created.
-    #[error("the device is out of memory: {0}")]
-    OutOfMemory(String),
-    /// The device was lost, or a readback could not be mapped.
-    #[error("the device was lost: {0}")]
+    /// There is no memory, on the device or the host, for what was to be made. What there was before is as it was; less may
+    /// fit, a smaller batch say.
+    #[error("out of memory: no {bytes} bytes for {what}")]
+    OutOfMemory {
+        /// What was to be made.
+        what: String,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// The device is lost, and with it everything that was made on it: only a new device helps. wgpu also gives up a device
+    /// on which the driver has no memory for anything but a buffer.
+    #[error("the device is lost: {0}")]
     DeviceLost(String),
+    /// The device refuses a buffer given by the host: it was destroyed, or is another device's.
+    #[error("the device refuses the buffer given as {what}: {message}")]
+    Refused {
+        /// Which operand.
+        what: &'static str,
+        /// What the device says.
+        message: String,
+    },
+    /// The copy of a readback was not run: it wasn't recorded, or its encoder was not submitted.
+    #[error("the readback's copy was not submitted")]
+    NotSubmitted,
+    /// A readback is recorded again before the values of its last recording were taken.
+    #[error("the readback still waits for the values of its last recording")]
+    NotTaken,
     /// The device refused something this crate made: a bug in this crate or in the driver.
     #[error("the device reports: {0}")]
     Device(String),

@@ -25,7 +25,7 @@ pub use geometry::{Geometry, KerasLayout, Pattern, SharedLayout, Sharing};
 #[cfg(feature = "gpu")]
 pub use gpu::{
     Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, Loaded, LocallyConnected, Readback, Tensor,
-    TransposedBackward, TransposedLocallyConnected, Weights, WeightsReadback, required_limits,
+    TransposedBackward, TransposedLocallyConnected, Upload, Weights, WeightsReadback, required_limits,
 };
 pub use model::Gradients;
 pub use plan::{DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedChoice, TunedOperation};

@@ -3,7 +3,7 @@
 
 use crate::config::Implementation;
 use crate::geometry::Geometry;
-use crate::gpu::{Bindings, Bound, Context, Weights, scoped};
+use crate::gpu::{Bindings, Bound, Context, Making, Weights, check_there, scoped};
 use crate::model::layer_names as names;
 use crate::model::{Gradients, layer_forward, transposed_backward, transposed_forward};
 use crate::ops::Operation;
@@ -68,7 +68,9 @@ pub async fn tune(
         })
     };
     let (inputs, outputs) = (u64::from(batch) * geometry.inputs(), u64::from(batch) * geometry.outputs());
-    let (operands, caught) = scoped(device, || [buffer(inputs), buffer(outputs), buffer(inputs), buffer(outputs)]);
+    let making = Making::new("the operands", 8 * (inputs + outputs));
+    let (operands, caught) =
+        scoped(device, making, || [buffer(inputs), buffer(outputs), buffer(inputs), buffer(outputs)]);
     caught.await?;
     let [x, y, dx, dy] = &operands;
     let mut weights = Weights::new(context, &layer_forward(&Arc::new(geometry.clone()), false)).await?;
@@ -117,19 +119,26 @@ pub async fn tune(
     for round in 0..=repetitions.max(1) {
         for candidate in &mut candidates {
             let began = Instant::now();
-            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            candidate.bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
             let (sender, done) = oneshot_channel();
-            encoder.on_submitted_work_done(move || {
-                // A receiver that is gone no longer wants to know.
-                let _ = sender.send(());
+            let ((), caught) = scoped(device, Making::new("a measured operation", 0), || {
+                let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                candidate.bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+                encoder.on_submitted_work_done(move || {
+                    // A receiver that is gone no longer wants to know.
+                    let _ = sender.send(());
+                });
+                context.queue().submit([encoder.finish()]);
             });
-            context.queue().submit([encoder.finish()]);
-            if done.receive().await.is_none() {
-                return Err(Error::DeviceLost("a measured operation never completed".into()));
+            let completed = done.receive().await.is_some();
+            let seconds = began.elapsed().as_secs_f64();
+            caught.await?;
+            // What is submitted to a lost device completes at once.
+            check_there(device, "a measured operation").await?;
+            if !completed {
+                return Err(Error::NotSubmitted);
             }
             if round > 0 {
-                candidate.seconds.push(began.elapsed().as_secs_f64());
+                candidate.seconds.push(seconds);
             }
         }
     }

@@ -13,6 +13,7 @@ mod cpu;
 mod determinism;
 mod errors;
 mod f16;
+mod faults;
 mod goldens;
 mod keras_operations;
 mod limits;

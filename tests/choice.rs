@@ -1,7 +1,9 @@
 //! The choice between the implementations: possible, forced, tuned, modelled; and the limits a host asks for.
 
 use crate::common::{FORWARD, GPU, Operands, assert_near, chunks};
+use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::GpuOptions;
+use locally_connected::kernels::tap_tables_length;
 use locally_connected::model::layer_forward;
 use locally_connected::ops::Operation;
 use locally_connected::plan::Planner;
@@ -132,8 +134,8 @@ fn tuning_measures_every_possible_implementation() {
         layer.set_tuned(Arc::new(table));
         let plan = layer.plan_forward(3, false).expect("possible");
         assert_eq!(plan.plans[0].implementation, Some(best.implementation));
-        layer.write_canonical(&operands.weights).expect("its length");
-        layer.write_bias(&operands.bias).expect("its length");
+        layer.write_canonical(&operands.weights).await.expect("its length");
+        layer.write_bias(&operands.bias).await.expect("its length");
         GPU.forward(&layer, &operands.input).await.expect("runs")
     });
     assert_near("output", &output, &operands.reference(&geometry).output, FORWARD);
@@ -145,7 +147,7 @@ fn required_limits_avoid_chunking() {
     let geometry = deepface_l4();
     let adapter =
         wgpu::Limits { max_storage_buffer_binding_size: 1 << 30, max_buffer_size: 1 << 30, ..wgpu::Limits::defaults() };
-    let limits = required_limits(&geometry, 1, &adapter);
+    let limits = required_limits(wgpu::Limits::default(), [(&geometry, 1)], &adapter);
     assert!(limits.max_storage_buffer_binding_size >= 4 * geometry.weights());
     assert!(limits.max_storage_buffer_binding_size < 1 << 30, "no more than needed");
     let mut profile = DeviceProfile::webgpu_defaults();
@@ -153,7 +155,72 @@ fn required_limits_avoid_chunking() {
     (profile.max_binding, profile.max_buffer) = (limits.max_storage_buffer_binding_size, limits.max_buffer_size);
     assert_eq!(chunks(&geometry, &profile).expect("whole").len(), 1);
     // Never more than the adapter has: this one's device can be made.
-    let real = required_limits(&geometry, 1, &GPU.adapter().limits());
+    let real = required_limits(wgpu::Limits::default(), [(&geometry, 1)], &GPU.adapter().limits());
     let options = GpuOptions { limits: Some(real), ..GpuOptions::default() };
     assert!(pollster::block_on(locally_connected::headless::Gpu::with_options(&options)).is_ok());
+}
+
+/// Limits of several layers and the host's own: none is lowered, none is over what the adapter has or what some layer needs,
+/// and what the adapter could hold whole is whole.
+#[test]
+fn required_limits_are_merged_and_never_too_many() {
+    let small = wgpu::Limits {
+        max_storage_buffer_binding_size: 1 << 10,
+        max_buffer_size: 1 << 11,
+        max_storage_buffers_per_shader_stage: 4,
+        max_compute_invocations_per_workgroup: 32,
+        ..wgpu::Limits::downlevel_defaults()
+    };
+    let layers = [
+        Geometry::new(&Config::new(5, [3]), &[40, 3]).expect("a layer"),
+        Geometry::new(&Config::new(2, [2, 2]).implementation(Implementation::SparseGather), &[9, 9, 1])
+            .expect("a layer"),
+        Geometry::new(&Config::new(1, [1]), &[3, 1]).expect("a layer"),
+    ];
+    let needs = |(layer, batch): (&Geometry, u32)| {
+        let samples = u64::from(batch) * layer.inputs().max(layer.outputs());
+        let index = layer.config().implementation.map_or(0, |_| SparseIndex::len_of(layer));
+        4 * layer.weights().max(samples).max(index).max(tap_tables_length(layer))
+    };
+    for seed in 0..200u64 {
+        let random = |salt: u64, most: u64| (seed * 7919 + salt * 104_729) * 2_654_435_761 % (1 << 31) % most;
+        let wanted = || layers.iter().zip([1, 2, 3]).map(|(layer, salt)| (layer, random(salt, 40) as u32));
+        let adapter = wgpu::Limits {
+            max_storage_buffer_binding_size: 1024 + random(4, 30_000) / 4 * 4,
+            max_buffer_size: 2048 + random(5, 60_000) / 4 * 4,
+            max_storage_buffers_per_shader_stage: 4 + random(6, 5) as u32,
+            max_compute_invocations_per_workgroup: 32 << random(7, 4),
+            max_compute_workgroup_size_x: 32 << random(8, 4),
+            ..wgpu::Limits::default()
+        };
+        let own = if seed % 3 == 0 { wgpu::Limits::default() } else { small.clone() };
+        let limits = required_limits(own.clone(), wanted(), &adapter);
+        let most = wanted().map(needs).max().expect("layers");
+        let expected = wgpu::Limits {
+            max_storage_buffer_binding_size: own
+                .max_storage_buffer_binding_size
+                .max(most.min(adapter.max_storage_buffer_binding_size)),
+            max_buffer_size: own.max_buffer_size.max(most.min(adapter.max_buffer_size)),
+            max_storage_buffers_per_shader_stage: own
+                .max_storage_buffers_per_shader_stage
+                .max(5.min(adapter.max_storage_buffers_per_shader_stage)),
+            max_compute_invocations_per_workgroup: own
+                .max_compute_invocations_per_workgroup
+                .max(64.min(adapter.max_compute_invocations_per_workgroup)),
+            max_compute_workgroup_size_x: own
+                .max_compute_workgroup_size_x
+                .max(64.min(adapter.max_compute_workgroup_size_x)),
+            ..own.clone()
+        };
+        assert_eq!(limits, expected, "seed {seed}");
+        let reversed = required_limits(own.clone(), wanted().collect::<Vec<_>>().into_iter().rev(), &adapter);
+        assert_eq!(limits, reversed, "the order of layers");
+        assert_eq!(required_limits(own.clone(), [], &adapter), own, "no layer");
+        for layer in &layers {
+            let piece = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+            let profile = DeviceProfile { max_binding: piece, max_buffer: piece, ..DeviceProfile::webgpu_defaults() };
+            let whole = 4 * layer.weights() <= adapter.max_storage_buffer_binding_size.min(adapter.max_buffer_size);
+            assert!(!whole || chunks(layer, &profile).expect("cut").len() == 1, "seed {seed}: a layer is cut");
+        }
+    }
 }

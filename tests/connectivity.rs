@@ -85,8 +85,8 @@ fn a_gene_layer_builds_in_under_a_second_and_is_right() {
     let expected = reference::local_forward(&geometry, &input, &kernel, &bias);
     let layer: locally_connected::Result<_> = pollster::block_on(async {
         let layer = LocallyConnected::with_geometry(GPU.context(), geometry).await?;
-        layer.write_canonical(&operands.weights)?;
-        layer.write_bias(&operands.bias)?;
+        layer.write_canonical(&operands.weights).await?;
+        layer.write_bias(&operands.bias).await?;
         Ok(layer)
     });
     let output = pollster::block_on(GPU.forward(&layer.expect("built"), &operands.input)).expect("runs");
@@ -107,7 +107,7 @@ fn the_transposed_layer_is_the_adjoint_with_right_gradients() {
             let (inputs, outputs) = (3 * geometry.outputs(), 3 * geometry.inputs());
             let (x, dy) = (random(1, inputs), random(2, outputs));
             let kernel = random(3, geometry.weights());
-            layer.adjoint().write_canonical(&kernel).expect("its length");
+            layer.adjoint().write_canonical(&kernel).await.expect("its length");
             let (bx, by, bdy, bdx) = (GPU.upload(&x), GPU.empty(outputs), GPU.upload(&dy), GPU.empty(inputs));
             let dw = layer.adjoint().create_weights_gradient().await.expect("fits");
             let forward = layer.bind_forward(3, &bx, &by).await.expect("bound");

@@ -47,7 +47,8 @@ proptest! {
         let mut shape = input_shape;
         let at = if config.data_format == DataFormat::ChannelsFirst { 0 } else { shape.len() - 1 };
         shape[at] = channels;
-        let config = config.filters(channels * multiplier).groups(channels);
+        let mut config = config;
+        (config.filters, config.groups) = (channels * multiplier, channels);
         let layer = convolution(&config, &shape);
         check_everywhere(&layer, batch(&layer, wanted), seed, &profile());
     }

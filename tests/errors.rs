@@ -158,12 +158,12 @@ fn weights_of_another_length() {
     ] {
         let expected: usize = shape.iter().product();
         for found in [0, 1, expected - 1, expected + 1] {
-            let error = layer.write_weights(&vec![0.0; found], layout).expect_err("another length");
+            let error = pollster::block_on(layer.write_weights(&vec![0.0; found], layout)).expect_err("another length");
             let (e, f) = (expected as u64, found as u64);
             assert_eq!(error, Error::Length { what: "weights", expected: e, found: f, shape: shape.to_vec() });
             tells(&error, &[&expected.to_string(), &format!("{shape:?}"), &format!("has {found}")]);
         }
-        assert_eq!(layer.write_weights(&vec![0.0; expected], layout), Ok(()));
+        assert_eq!(pollster::block_on(layer.write_weights(&vec![0.0; expected], layout)), Ok(()));
     }
     let error = KerasLayout::Implementation3.from_canonical(&geometry, &[0.0; 7]).expect_err("another length");
     assert!(matches!(error, Error::Length { expected: 1440, found: 7, .. }), "{error:?}");
@@ -329,15 +329,15 @@ fn unfit_operands_are_refused() {
 
         let no_bias =
             LocallyConnected::new(&context, &config.clone().bias(Bias::None), &[8, 3]).await.expect("a layer");
-        assert!(matches!(no_bias.write_bias(&[0.0; 12]), Err(Error::Missing { what: "a bias", .. })));
+        assert!(matches!(no_bias.write_bias(&[0.0; 12]).await, Err(Error::Missing { what: "a bias", .. })));
         assert!(matches!(no_bias.bind_backward(all).await.map(drop), Err(Error::Missing { what: "a bias", .. })));
         let swish =
             LocallyConnected::new(&context, &config.activation(Activation::Swish), &[8, 3]).await.expect("a layer");
         let refused = swish.bind_backward(all).await.map(drop);
         assert!(matches!(refused, Err(Error::Missing { what: "pre_activation", .. })), "{refused:?}");
 
-        assert_eq!(layer.write_bias(&[0.0; 11]), length("bias", 12, 11, &[6, 2]));
-        assert_eq!(layer.write_canonical(&[0.0; 107]), length("weights", 108, 107, &[6, 9, 2]));
+        assert_eq!(layer.write_bias(&[0.0; 11]).await, length("bias", 12, 11, &[6, 2]));
+        assert_eq!(layer.write_canonical(&[0.0; 107]).await, length("weights", 108, 107, &[6, 9, 2]));
         let refused = GPU.forward(&layer, &[0.0; 25]).await;
         assert!(matches!(refused, Err(Error::Length { what: "input", found: 25, .. })), "{refused:?}");
         let operands = Operands::random(layer.geometry(), 2, 1);

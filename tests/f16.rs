@@ -39,7 +39,7 @@ fn weights_take_half_the_bytes_and_are_rounded_on_upload() {
     let (full, half) = (layer(WeightType::F32).expect("built"), layer(WeightType::F16).expect("built"));
     assert_eq!(full.weights().ranges()[0].size, 2 * half.weights().ranges()[0].size);
     let operands = Operands::random(half.geometry(), 1, 9);
-    half.write_canonical(&operands.weights).expect("its length");
+    pollster::block_on(half.write_canonical(&operands.weights)).expect("its length");
     let read = pollster::block_on(GPU.read_weights(&half, half.weights())).expect("read");
     assert_eq!(read, rounded(&operands.weights));
 }

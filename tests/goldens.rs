@@ -125,8 +125,8 @@ fn device_equals_keras_bit_for_bit() {
                 let config = geometry.config().clone().implementation(implementation);
                 let found: Result<_> = pollster::block_on(async {
                     let layer = LocallyConnected::new(&context, &config, geometry.input_shape()).await?;
-                    layer.write_weights(&kernel, layout)?;
-                    layer.write_bias(&case.bias())?;
+                    layer.write_weights(&kernel, layout).await?;
+                    layer.write_bias(&case.bias()).await?;
                     let output = GPU.forward(&layer, &case.input()).await?;
                     let gradients = GPU.backward(&layer, &case.input(), &case.grad_output()).await?;
                     let dw = own.from_canonical(&geometry, &gradients.weights)?;

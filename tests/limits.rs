@@ -2,7 +2,8 @@
 //! errors with numbers where nothing can be cut further. What is planned is what is allocated.
 
 use crate::common::{
-    FORWARD, GRADIENT, Planned, assert_near, check, check_by, chunks, context, implementations, plans, profile, random,
+    FORWARD, GRADIENT, Planned, STRATEGIES, assert_near, check, check_by, chunks, context, implementations, plans,
+    profile, random,
 };
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{self, Gpu, GpuOptions};
@@ -153,7 +154,10 @@ proptest! {
         (first, softmax) in (any::<bool>(), any::<bool>()),
         batch in 0..70u32,
         (max_binding, max_buffer) in (64..20_000u64, 64..40_000u64),
-        (max_workgroups, alignment) in (1..40u32, 4..9u32),
+        (max_workgroups, alignment) in (0..40u32, 4..9u32),
+        (max_storage_buffers, strategy) in (0..9u32, 0..4usize),
+        (threads, width, max_workgroup_memory) in (0..10u32, 0..10u32, 0..20_000u32),
+        whole in any::<bool>(),
     ) {
         let config = Config::new(filters * groups, [k])
             .strides([s])
@@ -166,6 +170,14 @@ proptest! {
         let storage_alignment = 1 << alignment;
         let (max_binding, max_buffer) = (max_binding & !3, max_buffer & !3);
         let limits = DeviceProfile { max_binding, max_buffer, max_workgroups, storage_alignment, ..profile() };
+        // Half of the devices run every kernel, so that these limits don't refuse all that the others could.
+        let limits = if whole { limits } else {
+            let strategy = [Strategy::CPU, Strategy::GPU, STRATEGIES[0], STRATEGIES[1]][strategy];
+            let (max_workgroup_size, max_workgroup_width) = (1 << threads, 1 << width);
+            DeviceProfile {
+                max_storage_buffers, max_workgroup_size, max_workgroup_width, max_workgroup_memory, strategy, ..limits
+            }
+        };
         for implementation in Implementation::ALL {
             let layer = layer.with_implementation(implementation);
             match plans(&layer, batch, &limits) {
@@ -274,9 +286,9 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
         while kernel.len() < layer.weights() as usize {
             kernel.extend_from_slice(&pattern[..pattern.len().min(layer.weights() as usize - kernel.len())]);
         }
-        device.write_canonical(&kernel)?;
+        device.write_canonical(&kernel).await?;
         drop(kernel);
-        device.write_bias(&bias)?;
+        device.write_bias(&bias).await?;
         let output = gpu.forward(&device, &x).await?;
 
         let (input, grad_output, dx) = (gpu.upload(&x), gpu.upload(&dy), gpu.empty(layer.inputs()));
@@ -295,19 +307,21 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
             .await?;
         // Of the kernel's gradient only the cells at `places` come back.
         let cell = 4 * u64::from(layer.window() * layer.filters());
-        let readbacks = gpu.submit(|encoder| {
+        let mut readbacks = Vec::new();
+        for p in places {
+            let index = dw.chunks().iter().rposition(|chunk| chunk.first_cell <= p).expect("in a chunk");
+            let first = u64::from(p - dw.chunks()[index].first_cell) * cell;
+            let chunk = dw.ranges()[index];
+            let source = BufferRange { offset: chunk.offset + first, size: cell, ..chunk };
+            readbacks.push(Readback::new(gpu.context().device(), source).await?);
+        }
+        gpu.submit(|encoder| {
             bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
-            places.map(|p| {
-                let index = dw.chunks().iter().rposition(|chunk| chunk.first_cell <= p).expect("in a chunk");
-                let first = u64::from(p - dw.chunks()[index].first_cell) * cell;
-                let chunk = dw.ranges()[index];
-                let source = BufferRange { offset: chunk.offset + first, size: cell, ..chunk };
-                Readback::record(gpu.context().device(), encoder, source)
-            })
-        });
+            readbacks.iter_mut().try_for_each(|readback| readback.record(encoder))
+        })?;
         let mut rows = Vec::new();
-        for readback in readbacks {
-            rows.push(gpu.drive(readback?.values()).await?);
+        for readback in &mut readbacks {
+            rows.push(gpu.drive(readback.values()).await?);
         }
         Ok::<_, Error>((output, gpu.read(&dx, layer.inputs()).await?, rows))
     })
@@ -477,4 +491,38 @@ fn sums_longer_than_a_driver_s_loops_are_cut() {
         }
         check_by(&Implementation::ALL, &geometry, 3, 11, &profile, FORWARD);
     }
+}
+
+/// A downlevel device, which binds 4 storage buffers: loop's and sparse's forward passes bind 5 and say so; dense's 4 are
+/// enough, so `Auto` takes it, and all of the layer runs.
+#[test]
+fn few_storage_buffers() {
+    let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::default() };
+    let options = GpuOptions { limits: Some(limits), ..GpuOptions::default() };
+    let gpu = pollster::block_on(Gpu::with_options(&options)).expect("tests need an adapter");
+    let profile = gpu.context().profile();
+    assert_eq!(profile.max_storage_buffers, 4);
+    let layer = geometry(&Config::new(6, [3]).activation(Activation::Tanh), &[17, 4]);
+    let planner = Planner::new(profile);
+    let error = |what: &str| Err(limit(what, 5, "storage buffers", 4, "max_storage_buffers_per_shader_stage"));
+    assert_eq!(planner.possible(&layer, Implementation::Loop), error("loop_forward"));
+    assert_eq!(planner.possible(&layer, Implementation::SparseGather), error("sparse_forward"));
+    assert_eq!(planner.possible(&layer, Implementation::DenseMatmul), Ok(()));
+    pollster::block_on(async {
+        let operands = crate::common::Operands::random(&layer, 3, 9);
+        let built = operands.layer(gpu.context(), &layer).await.expect("a layer");
+        let plan = built.plan_forward(3, false).expect("possible");
+        assert_eq!(plan.plans[0].implementation, Some(Implementation::DenseMatmul));
+        let expected = operands.reference(&layer);
+        assert_near("output", &gpu.forward(&built, &operands.input).await.expect("runs"), &expected.output, FORWARD);
+        let found = gpu.backward(&built, &operands.input, &operands.grad_output).await.expect("runs");
+        assert_near("grad_input", &found.input, &expected.grad_input, GRADIENT);
+        assert_near("grad_weights", &found.weights, &expected.grad_weights, GRADIENT);
+        assert_near("grad_bias", &found.bias, &expected.grad_bias, GRADIENT);
+        let forced = layer.with_implementation(Implementation::Loop);
+        let forced = LocallyConnected::with_geometry(gpu.context(), forced).await.expect("weights fit");
+        let refused = gpu.forward(&forced, &operands.input).await;
+        assert!(matches!(&refused, Err(Error::Limit { needed: 5, limit: 4, .. })), "{refused:?}");
+        assert_eq!(gpu.check(), Ok(()));
+    });
 }

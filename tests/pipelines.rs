@@ -2,7 +2,8 @@
 
 use crate::common::{GPU, activations, profile};
 use locally_connected::{
-    Backward, Config, Context, Forward, Geometry, Gradients, Implementation, LocallyConnected, Saved,
+    Backward, Config, Context, Error, Forward, Geometry, Gradients, Implementation, LocallyConnected, PlanOptions,
+    Saved,
 };
 use std::sync::Barrier;
 
@@ -11,14 +12,14 @@ fn fresh() -> Context {
     Context::with_profile(GPU.context().device(), GPU.context().queue(), profile())
 }
 
-/// What is prepared is what binding needs, for every activation and pass; implementations take turns.
+/// What is prepared is what binding needs, for every activation, implementation and pass.
 #[test]
 fn binding_compiles_nothing_that_was_prepared() {
     let batch = 3;
-    let mut implementations = Implementation::ALL.into_iter().cycle();
+    let passes = ["forward", "forward that keeps", "backward", "grad_input alone"];
+    let ways = Implementation::ALL.into_iter().flat_map(|implementation| passes.map(|pass| (implementation, pass)));
     for activation in activations() {
-        for pass in ["forward", "forward that keeps", "backward", "grad_input alone"] {
-            let implementation = implementations.next().expect("endless");
+        for (implementation, pass) in ways.clone() {
             let config = Config::new(4, [3]).activation(activation).implementation(implementation);
             let geometry = Geometry::new(&config, &[9, 4]).expect("a layer");
             let context = fresh();
@@ -63,6 +64,24 @@ fn binding_compiles_nothing_that_was_prepared() {
             });
         }
     }
+}
+
+/// A backward pass alone needs no memory that only a forward pass does.
+#[test]
+fn a_backward_pass_is_prepared_alone() {
+    let config = Config::new(4, [3]).implementation(Implementation::DenseMatmul);
+    let geometry = Geometry::new(&config, &[9, 4]).expect("a layer");
+    let context = fresh();
+    pollster::block_on(async {
+        let mut layer = LocallyConnected::with_geometry(&context, geometry).await.expect("a layer");
+        layer.set_options(PlanOptions { memory_budget: Some(4), ..PlanOptions::default() });
+        let forward = layer.prepare_forward(2, false).await;
+        assert!(matches!(&forward, Err(Error::OverBudget { budget: 4, .. })), "{forward:?}");
+        assert_eq!(context.pipelines().compiled(), 0);
+        let wanted = Gradients { input: false, weights: false, bias: true };
+        assert_eq!(layer.prepare_backward(2, wanted).await, Ok(()));
+        assert_eq!(context.pipelines().compiled(), 1);
+    });
 }
 
 /// Threads that bind the same layer at once share what one of them compiles.

@@ -287,7 +287,7 @@ fn the_transposed_layer_in_ranges() {
             pollster::block_on(TransposedLocallyConnected::new(GPU.context(), &config, &[7, 5, 4])).expect("built");
         let geometry = layer.adjoint().geometry().clone();
         let (inputs, outputs) = (3 * geometry.outputs(), 3 * geometry.inputs());
-        layer.adjoint().write_canonical(&random(3, geometry.weights())).expect("its length");
+        pollster::block_on(layer.adjoint().write_canonical(&random(3, geometry.weights()))).expect("its length");
         let named = |name: &str, values| (name.to_owned(), values);
         let given = || vec![named("input", random(1, inputs)), named("grad_output", random(2, outputs))];
         let results = || {
@@ -446,7 +446,8 @@ fn readbacks_of_ranges() {
         let buffer = GPU.upload(&[1.0, 2.0, 3.0, 4.0, 5.0]);
         let device = GPU.context().device();
         let read = async |source: BufferRange<'_>| {
-            let readback = GPU.submit(|encoder| Readback::record(device, encoder, source))?;
+            let mut readback = Readback::new(device, source).await?;
+            GPU.submit(|encoder| readback.record(encoder))?;
             GPU.drive(readback.values()).await
         };
         let range = |offset, size| BufferRange { buffer: &buffer, offset, size };

@@ -139,6 +139,20 @@ fn workgroup_memory(module: &Module) -> u32 {
     globals.map(|(_, global)| module.types[global.ty].inner.size(module.to_ctx())).sum()
 }
 
+/// The planner knows how much workgroup memory a kernel has.
+#[test]
+fn kernels_say_their_workgroup_memory() {
+    let mut wrong = BTreeMap::new();
+    for variant in variants() {
+        let (module, _) = module(variant);
+        let (found, said) = (workgroup_memory(&module), variant.workgroup_memory());
+        if found != said {
+            wrong.insert(variant.info().name, (found, said));
+        }
+    }
+    assert!(wrong.is_empty(), "the bytes that are there, and those said: {wrong:?}");
+}
+
 /// The planner counts tiles of the size that the shaders compute, and the memory that they take.
 #[test]
 fn tiles_have_the_size_that_is_planned() {

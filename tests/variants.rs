@@ -2,7 +2,7 @@
 
 use crate::common::GPU;
 use locally_connected::Error;
-use locally_connected::kernels::{TileShape, Variant, variants};
+use locally_connected::kernels::{Variant, variants};
 use std::sync::Mutex;
 
 /// What a driver refuses is named in the words that `cargo xtask gpu-record` looks for. It reads the other lines too: a
@@ -12,8 +12,7 @@ fn every_variant_compiles() {
     let profile = GPU.context().profile();
     // Tiles that a device has no room for are not planned there.
     let fits = |variant: &Variant| {
-        variant.threads() <= profile.max_workgroup_size
-            && variant.tile().map_or(0, TileShape::memory) <= profile.max_workgroup_memory
+        variant.threads() <= profile.max_threads() && variant.workgroup_memory() <= profile.max_workgroup_memory
     };
     let fitting: Vec<_> = variants().into_iter().filter(fits).collect();
     let count = fitting.len();
@@ -26,7 +25,7 @@ fn every_variant_compiles() {
             println!("compiling {name}");
             match pollster::block_on(GPU.context().compile(&[variant])) {
                 Ok(()) => println!("compiled {name}"),
-                Err(Error::Device(message)) => {
+                Err(Error::Shader { message, .. }) => {
                     println!("[kernel {name}] is refused: {message}");
                     refused.lock().expect("no panic").push(name);
                 }

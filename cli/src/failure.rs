@@ -89,7 +89,7 @@ impl From<Error> for Failure {
             Error::NoAdapter => Self::machine(message).with_help(
                 "install a GPU driver, or a software adapter (Debian, Ubuntu: apt install mesa-vulkan-drivers)",
             ),
-            Error::OutOfMemory(_) => Self::machine(message).with_help("a smaller batch needs less"),
+            Error::OutOfMemory { .. } => Self::machine(message).with_help("a smaller batch needs less"),
             Error::Limit { .. } => {
                 Self::machine(message).with_help("`locally inspect MODEL` shows what each implementation needs")
             }

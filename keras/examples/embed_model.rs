@@ -117,6 +117,7 @@ pub(crate) async fn run() -> Result<(Vec<f32>, Vec<f32>)> {
     // The images lie in 0..1 in sixteenths; a frame's are 8 bits a pixel.
     let images = npy::read_npy(folder.join("x_test.npy"))?.values;
     let mut found = Vec::new();
+    let mut readback = Readback::new(&device, &digits).await?;
     for frame in images.chunks(inputs as usize) {
         let mut bytes: Vec<u8> = frame.iter().map(|value| (16.0 * value).round() as u8).collect();
         bytes.resize(inputs as usize, 0); // the last frame has fewer images
@@ -127,7 +128,7 @@ pub(crate) async fn run() -> Result<(Vec<f32>, Vec<f32>)> {
         bound.record(&mut pass);
         after.record(&mut pass);
         drop(pass);
-        let readback = Readback::record(&device, &mut encoder, &digits)?;
+        readback.record(&mut encoder)?;
         queue.submit([encoder.finish()]);
         device.poll(wgpu::PollType::wait_indefinitely())?;
         found.extend(readback.values().await?);

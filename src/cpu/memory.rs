@@ -103,7 +103,7 @@ impl Layout {
 
 /// Zeroes, or an error where there is no memory for them.
 pub(super) fn zeroes(count: u64) -> Result<Vec<f32>> {
-    let none = || Error::OutOfMemory(format!("{} bytes of scratch", count.saturating_mul(4)));
+    let none = || Error::OutOfMemory { what: "scratch".into(), bytes: count.saturating_mul(4) };
     let mut values = Vec::new();
     let count = usize::try_from(count).map_err(|_| none())?;
     values.try_reserve_exact(count).map_err(|_| none())?;

@@ -47,7 +47,8 @@ impl Team {
     pub(super) fn new(threads: Threads, instructions: Instructions, needs: Needs) -> Result<Self> {
         let room = |_| {
             let mut readers = Vec::new();
-            let none = |_| Error::OutOfMemory(format!("{} readers of an input", needs.readers));
+            let bytes = (needs.readers as u64).saturating_mul(size_of::<Reader>() as u64);
+            let none = |_| Error::OutOfMemory { what: "the readers of an input".into(), bytes };
             readers.try_reserve_exact(needs.readers).map_err(none)?;
             Ok(Mutex::new(Room { floats: zeroes(needs.floats as u64)?, readers }))
         };

@@ -6,6 +6,7 @@
 use super::{Geometry, Sharing};
 use crate::config::{DataFormat, KerasLayout, Padding};
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// A run: `filters` weights, at `canonical + i` in ours and at `keras + i · stride` in Keras's layout.
 struct Run {
@@ -88,15 +89,21 @@ impl KerasLayout {
         if self.is_canonical(geometry) {
             return Ok(kernel.to_vec());
         }
-        let mut canonical = vec![0.0; geometry.weights() as usize];
+        Ok(self.canonical_entries(geometry, kernel, 0..geometry.entries()))
+    }
+
+    /// Some entries of the canonical weights of a Keras variable that was checked.
+    pub(crate) fn canonical_entries(self, geometry: &Geometry, kernel: &[f32], entries: Range<u64>) -> Vec<f32> {
         let filters = geometry.group_filters() as usize;
-        self.for_each_run(geometry, |run| {
-            let to = &mut canonical[run.canonical as usize..][..filters];
+        let first = entries.start * filters as u64;
+        let mut canonical = vec![0.0; (entries.end - entries.start) as usize * filters];
+        self.for_each_run(geometry, entries, |run| {
+            let to = &mut canonical[(run.canonical - first) as usize..][..filters];
             for (to, from) in to.iter_mut().zip(kernel[run.keras as usize..].iter().step_by(run.stride as usize)) {
                 *to = *from;
             }
         });
-        Ok(canonical)
+        canonical
     }
 
     /// The Keras variable of canonical weights; unconnected entries of implementation 2 are zero.
@@ -115,7 +122,7 @@ impl KerasLayout {
         }
         let mut kernel = vec![0.0; self.len(geometry) as usize];
         let filters = geometry.group_filters() as usize;
-        self.for_each_run(geometry, |run| {
+        self.for_each_run(geometry, 0..geometry.entries(), |run| {
             let from = &canonical[run.canonical as usize..][..filters];
             for (to, from) in kernel[run.keras as usize..].iter_mut().step_by(run.stride as usize).zip(from) {
                 *to = *from;
@@ -136,8 +143,8 @@ impl KerasLayout {
         Ok(())
     }
 
-    /// Calls `visit` for the filters of every connection, location by location.
-    fn for_each_run(self, geometry: &Geometry, mut visit: impl FnMut(Run)) {
+    /// Calls `visit` for the filters of every connection whose entry is among `entries`, location by location.
+    fn for_each_run(self, geometry: &Geometry, entries: Range<u64>, mut visit: impl FnMut(Run)) {
         let first = geometry.config().data_format == DataFormat::ChannelsFirst;
         let (groups, channels) = (u64::from(geometry.groups()), u64::from(geometry.group_channels()));
         let (filters, group_filters) = (u64::from(geometry.filters()), u64::from(geometry.group_filters()));
@@ -146,14 +153,23 @@ impl KerasLayout {
         // Connected taps of all locations before `p`, for implementation 3.
         let mut before = 0u64;
         let connected = geometry.connected_taps();
-        for p in 0..locations {
+        let of_location = groups * window;
+        for p in 0..locations.min(entries.end.div_ceil(of_location)) {
             let valid = (0..taps).filter(|&t| geometry.tap(p as u32, t as u32).is_some()).count() as u64;
+            if (p + 1) * of_location <= entries.start {
+                before += valid;
+                continue;
+            }
             let mut rank = 0u64;
             for t in 0..taps {
                 let Some(position) = geometry.tap(p as u32, t as u32) else { continue };
                 for g in 0..groups {
                     for c in 0..channels {
-                        let canonical = (((p * groups + g) * taps + t) * channels + c) * group_filters;
+                        let entry = ((p * groups + g) * taps + t) * channels + c;
+                        if !entries.contains(&entry) {
+                            continue;
+                        }
+                        let canonical = entry * group_filters;
                         let f = g * group_filters;
                         let (keras, stride) = match (self, first) {
                             (Self::Implementation1, false) => ((p * window + t * channels + c) * filters + f, 1),
@@ -222,7 +238,7 @@ mod tests {
         let first = Geometry::new(&Config::new(2, [2]).data_format(DataFormat::ChannelsFirst), &[2, 3])?;
         let pairs = |geometry: &Geometry| {
             let mut pairs = vec![(0, 0); geometry.connected_weights() as usize];
-            KerasLayout::Implementation3.for_each_run(geometry, |run| {
+            KerasLayout::Implementation3.for_each_run(geometry, 0..geometry.entries(), |run| {
                 let cell = run.canonical / u64::from(geometry.window() * geometry.filters());
                 let k = run.canonical / u64::from(geometry.filters()) % u64::from(geometry.window());
                 let (t, c) = ((k as u32) / geometry.channels(), k as u32 % geometry.channels());

@@ -1,7 +1,7 @@
 //! What kernels read of layers besides their weights: one copy on the device for all programs of the layers.
 
 use super::tensor::buffer;
-use super::{Context, scoped};
+use super::{Context, Making, scoped};
 use crate::Result;
 use crate::geometry::Geometry;
 use crate::plan::{Resource, constant_words};
@@ -51,9 +51,13 @@ impl Constants {
             _ => "locally-connected tap tables",
         };
         let (device, data) = (context.device(), constant_words(layer, resource));
-        let (made, caught) = scoped(device, || buffer(device, label, 4 * data.len() as u64));
+        let bytes = 4 * data.len() as u64;
+        let (made, caught) = scoped(device, Making::new(label, bytes), || {
+            let made = buffer(device, label, bytes);
+            context.queue().write_buffer(&made, 0, bytemuck::cast_slice(&data));
+            made
+        });
         caught.await?;
-        context.queue().write_buffer(&made, 0, bytemuck::cast_slice(&data));
         let mut all = self.lock();
         // Whoever was first wins; the contents are the same.
         if let Some(first) = all.iter().find(|constant| constant.is_of(layer, resource)) {

@@ -30,10 +30,11 @@ impl Context {
         Self::with_profile(device, queue, profile)
     }
 
-    /// A context whose planner works with `profile`, say to keep below limits that others share.
+    /// A context whose planner works with `profile`, say to keep below limits that others share;
+    /// what it has beyond the limits of the device is not used.
     #[must_use]
     pub fn with_profile(device: &wgpu::Device, queue: &wgpu::Queue, profile: DeviceProfile) -> Self {
-        let pipelines = Arc::default();
+        let (pipelines, profile) = (Arc::default(), profile.within(&device.limits()));
         Self { shared: Arc::new(Shared { device: device.clone(), queue: queue.clone(), profile, pipelines }) }
     }
 
@@ -41,6 +42,7 @@ impl Context {
     #[must_use]
     pub fn planning_with(&self, profile: DeviceProfile) -> Self {
         let Shared { device, queue, pipelines, .. } = &*self.shared;
+        let profile = profile.within(&device.limits());
         let (device, queue, pipelines) = (device.clone(), queue.clone(), pipelines.clone());
         Self { shared: Arc::new(Shared { device, queue, profile, pipelines }) }
     }

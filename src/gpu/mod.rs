@@ -14,6 +14,7 @@ mod range;
 mod readback;
 mod scoped;
 mod tensor;
+mod upload;
 mod weights;
 
 pub use context::Context;
@@ -27,6 +28,7 @@ pub use profile::required_limits;
 pub use program::Bound;
 pub use range::BufferRange;
 pub use readback::Readback;
-pub(crate) use scoped::scoped;
+pub(crate) use scoped::{Making, check_there, scoped};
 pub use tensor::{Tensor, TensorReadback};
+pub use upload::Upload;
 pub use weights::Weights;

@@ -32,7 +32,7 @@ impl Model {
     /// # Errors
     /// [`Error::NotPositive`] for a model of no inputs; [`Error::NotGiven`] for a parameter that the model hasn't, [`Error::NoBuffer`] for one that its layers don't have,
     /// [`Error::Length`]; [`Error::Limit`], [`Error::OverBudget`] and [`Error::Unsupported`] for a layer that the device or
-    /// the implementation asked for can't do; [`Error::OutOfMemory`].
+    /// the implementation asked for can't do; [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn upload(&self, context: &Context) -> Result<Loaded> {
         self.upload_with(context, PlanOptions::default()).await
     }
@@ -42,6 +42,16 @@ impl Model {
     /// # Errors
     /// Those of [`Model::upload`].
     pub async fn upload_with(&self, context: &Context, options: PlanOptions) -> Result<Loaded> {
+        self.upload_by(context, options, || ()).await
+    }
+
+    /// As [`Model::upload_with`], `between` being called when a piece was written.
+    pub(crate) async fn upload_by(
+        &self,
+        context: &Context,
+        options: PlanOptions,
+        mut between: impl FnMut(),
+    ) -> Result<Loaded> {
         self.check()?;
         let planner = Planner::new(context.profile()).with_options(options);
         for layer in &self.chain.layers {
@@ -56,7 +66,11 @@ impl Model {
             return Err(Error::NotGiven { name: name.to_owned() });
         }
         for (name, values) in &self.parameters {
-            weights.write(name, values)?;
+            let mut upload = weights.upload(name, values)?;
+            while upload.write_next().await? {
+                between();
+            }
+            between();
         }
         let (input_shape, output_shape) = (self.input_shape.clone(), self.output_shape.clone());
         Ok(Loaded { chain: self.chain.clone(), weights, input_shape, output_shape })

@@ -143,6 +143,10 @@ impl<'a> Operands<'a> {
         self.by_resource.insert(resource, operand);
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Operand<'a>> {
+        self.by_resource.values()
+    }
+
     pub(super) fn get(&self, resource: Resource) -> Option<&Operand<'a>> {
         self.by_resource.get(&resource)
     }

@@ -1,6 +1,6 @@
 //! Compiled pipelines, one per variant, made on first need or ahead by `prepare`.
 
-use super::scoped;
+use super::{Making, check_there, scoped};
 use crate::kernels::{Access, Shader, Uniform, Variant};
 use crate::{Error, Result};
 use futures_intrusive::sync::Mutex as AsyncMutex;
@@ -67,14 +67,14 @@ impl Pipelines {
     pub(super) async fn compile(&self, device: &wgpu::Device, variants: impl Iterator<Item = Variant>) -> Result<()> {
         let missing: BTreeSet<Variant> = variants.filter(|&variant| self.get(variant).is_none()).collect();
         if missing.is_empty() {
-            return Ok(());
+            return check_there(device, "pipelines that are there").await;
         }
         let _alone = self.compiling.lock().await;
         // Another may have been faster.
         let missing = missing.into_iter().filter(|&variant| self.get(variant).is_none());
         // All are asked for before any answer is awaited, which on the web takes a while.
-        let asked: Vec<_> =
-            missing.map(|variant| (variant, scoped(device, move || compile(device, variant)))).collect();
+        let ask = |variant: Variant| scoped(device, Making::new(variant.name(), 0), move || compile(device, variant));
+        let asked: Vec<_> = missing.map(|variant| (variant, ask(variant))).collect();
         self.compiled.fetch_add(asked.len(), Ordering::Relaxed);
         let mut refused = None;
         for (variant, (pipeline, caught)) in asked {

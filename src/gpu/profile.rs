@@ -1,7 +1,9 @@
 //! What wgpu says of a device, as the planner wants it.
 
-use crate::geometry::Geometry;
-use crate::plan::{DeviceProfile, Strategy};
+use crate::config::Implementation;
+use crate::geometry::{Geometry, SparseIndex};
+use crate::kernels::{Declared, LoopForward, THREADS, tap_tables_length};
+use crate::plan::{DeviceProfile, MOST_PIECE, Strategy};
 
 impl DeviceProfile {
     /// The profile of a device with these limits on this adapter.
@@ -20,26 +22,72 @@ impl DeviceProfile {
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             storage_alignment: limits.min_storage_buffer_offset_alignment,
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+            max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            max_uniform_binding: limits.max_uniform_buffer_binding_size,
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
             max_workgroup_size: limits.max_compute_invocations_per_workgroup,
+            max_workgroup_width: limits.max_compute_workgroup_size_x,
             // Mesa's LP_MAX_TGSI_LOOP_ITERATIONS, seen on Mesa 22.3.
             max_iterations: if name.contains("llvmpipe") { 65_535 } else { u64::MAX },
             strategy: if is_cpu { Strategy::CPU } else { Strategy::GPU },
         }
     }
+
+    /// The same profile without what a device doesn't have.
+    #[must_use]
+    pub(super) fn within(self, limits: &wgpu::Limits) -> Self {
+        Self {
+            max_binding: self.max_binding.min(limits.max_storage_buffer_binding_size),
+            max_buffer: self.max_buffer.min(limits.max_buffer_size),
+            max_workgroups: self.max_workgroups.min(limits.max_compute_workgroups_per_dimension),
+            storage_alignment: self.storage_alignment.max(limits.min_storage_buffer_offset_alignment),
+            uniform_alignment: self.uniform_alignment.max(limits.min_uniform_buffer_offset_alignment),
+            max_storage_buffers: self.max_storage_buffers.min(limits.max_storage_buffers_per_shader_stage),
+            max_uniform_binding: self.max_uniform_binding.min(limits.max_uniform_buffer_binding_size),
+            max_workgroup_memory: self.max_workgroup_memory.min(limits.max_compute_workgroup_storage_size),
+            max_workgroup_size: self.max_workgroup_size.min(limits.max_compute_invocations_per_workgroup),
+            max_workgroup_width: self.max_workgroup_width.min(limits.max_compute_workgroup_size_x),
+            ..self
+        }
+    }
 }
 
-/// The limits a host should ask for so that the weights of `geometry` and `batch` samples need no chunking: the WebGPU
-/// defaults, raised where needed as far as `adapter` has them.
+/// The limits that a host should ask for: its `own`, raised as far as `adapter` has them where a layer, for a batch of so many
+/// samples, would be cut into pieces or could not run. They are never more than the layers need.
+///
+/// ```no_run
+/// # use locally_connected::{Geometry, required_limits, wgpu};
+/// # fn limits(adapter: &wgpu::Adapter, [a, b]: [&Geometry; 2]) -> wgpu::Limits {
+/// required_limits(wgpu::Limits::default(), [(a, 8), (b, 8)], &adapter.limits())
+/// # }
+/// ```
 #[must_use]
-pub fn required_limits(geometry: &Geometry, batch: u32, adapter: &wgpu::Limits) -> wgpu::Limits {
-    let samples = u64::from(batch) * geometry.inputs().max(geometry.outputs());
-    let needed = 4 * geometry.weights().max(samples);
-    let mut limits = wgpu::Limits::defaults();
-    let raise = |limit: u64, most: u64| limit.max(needed.min(most));
-    limits.max_storage_buffer_binding_size =
-        raise(limits.max_storage_buffer_binding_size, adapter.max_storage_buffer_binding_size) / 4 * 4;
-    limits.max_buffer_size = raise(limits.max_buffer_size, adapter.max_buffer_size);
+pub fn required_limits<'a>(
+    own: wgpu::Limits,
+    layers: impl IntoIterator<Item = (&'a Geometry, u32)>,
+    adapter: &wgpu::Limits,
+) -> wgpu::Limits {
+    let mut limits = own;
+    for (geometry, batch) in layers {
+        let samples = u64::from(batch).saturating_mul(geometry.inputs().max(geometry.outputs()));
+        let index = match geometry.config().implementation {
+            Some(Implementation::SparseGather) => SparseIndex::len_of(geometry),
+            _ if geometry.pattern().is_some() => SparseIndex::len_of(geometry),
+            _ => 0,
+        };
+        let largest = geometry.weights().max(samples).max(index).max(tap_tables_length(geometry));
+        // What a kernel can address is bound in one piece at most.
+        let bytes = largest.saturating_mul(4).min(MOST_PIECE);
+        let raise = |limit: &mut u64, has: u64| *limit = (*limit).max(bytes.min(has / 4 * 4));
+        raise(&mut limits.max_storage_buffer_binding_size, adapter.max_storage_buffer_binding_size);
+        raise(&mut limits.max_buffer_size, adapter.max_buffer_size);
+        let raise = |limit: &mut u32, needed: u32, has: u32| *limit = (*limit).max(needed.min(has));
+        let buffers = LoopForward::BINDINGS.len() as u32;
+        raise(&mut limits.max_storage_buffers_per_shader_stage, buffers, adapter.max_storage_buffers_per_shader_stage);
+        let size = &mut limits.max_compute_invocations_per_workgroup;
+        raise(size, THREADS, adapter.max_compute_invocations_per_workgroup);
+        raise(&mut limits.max_compute_workgroup_size_x, THREADS, adapter.max_compute_workgroup_size_x);
+    }
     limits
 }
 

@@ -2,7 +2,7 @@
 
 use super::operands::{Binding, Bindings, Called, Operand, Operands};
 use super::tensor::buffer;
-use super::{BufferRange, Context, Pipeline, Weights, scoped};
+use super::{BufferRange, Context, Making, Pipeline, Weights, scoped};
 use crate::kernels::Access;
 use crate::ops::{Buffer, BufferId, Shape, Usage};
 use crate::plan::{ProgramPlan, Resource, Slice, cut};
@@ -156,18 +156,37 @@ impl Weights {
             }
         }
         let device = self.context.device();
-        let (made, caught) = scoped(device, || {
+        let (memory, caught) = scoped(device, Making::new("scratch", plan.memory.scratch), || {
             let scratch = |of: String, bytes| buffer(device, &format!("locally-connected scratch {of}"), bytes);
-            let pieces =
+            let pieces: Vec<_> =
                 plan.pieces().into_iter().zip(0..).map(|(bytes, piece)| scratch(format!("{piece}"), bytes)).collect();
             let own = plan.own_scratch().into_iter();
             let own = own.map(|(resource, bytes)| (resource, scratch(format!("{resource:?}"), bytes))).collect();
-            let scratch = plan.scratch.of_buffer.clone();
-            recorded(&self.context, program, &plan, &Resources { operands, constants, scratch, pieces, own })
+            (pieces, own)
         });
         caught.await?;
+        let (pieces, own) = memory;
+        let resources = Resources { operands, constants, scratch: plan.scratch.of_buffer.clone(), pieces, own };
+        let making = Making::new("the uniforms of a pass", plan.memory.uniforms);
+        let (made, caught) = scoped(device, making, || recorded(&self.context, program, &plan, &resources));
+        if let Err(error) = caught.await {
+            return Err(self.blame(error, &resources.operands).await);
+        }
         let (operations, bytes) = made?;
         Ok(Bound { operations, plan, bytes })
+    }
+
+    /// What the device refuses, as the fault of an operand that it also refuses alone.
+    async fn blame(&self, error: Error, operands: &Operands<'_>) -> Error {
+        if !matches!(error, Error::Device(_)) {
+            return error;
+        }
+        for operand in operands.all() {
+            if let Err(refused) = operand.range.check_taken(self.context.device(), operand.called.what).await {
+                return operand.called.blamed(refused);
+            }
+        }
+        error
     }
 
     /// What the program's buffers are bound to, each checked for itself.
@@ -266,14 +285,14 @@ fn recorded(
 ) -> Result<(Vec<Recorded>, u64)> {
     let device = context.device();
     let stride = context.profile().params_stride();
+    // Written rather than mapped: mapping throws in a browser whose device is lost.
     let uniform = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("locally-connected params"),
         size: plan.memory.uniforms,
-        usage: wgpu::BufferUsages::UNIFORM,
-        mapped_at_creation: true,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
     });
-    let no_memory = |error| Error::OutOfMemory(format!("{} bytes of uniforms: {error}", plan.memory.uniforms));
-    let mut view = uniform.get_mapped_range_mut(..).map_err(no_memory)?;
+    let mut params = vec![0; plan.memory.uniforms as usize];
     let mut operations = Vec::new();
     let mut places = (0u64..).map(|index| stride * index);
     for ((operation, plan), at) in program.operations.iter().zip(&plan.plans).zip(0..) {
@@ -284,7 +303,7 @@ fn recorded(
             let pipeline = context.pipelines().get(dispatch.variant);
             let pipeline = pipeline.ok_or_else(|| Error::NoKernel { kernel: dispatch.variant.info().name })?;
             let held = pipeline.uniform.bytes(&dispatch.params);
-            view.slice(place as usize..place as usize + held.len()).copy_from_slice(&held);
+            params[place as usize..][..held.len()].copy_from_slice(&held);
             let mut entries = vec![wgpu::BindGroupEntry {
                 binding: 0,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -305,8 +324,7 @@ fn recorded(
             operations.push(Recorded { label, steps });
         }
     }
-    drop(view);
-    uniform.unmap();
+    context.queue().write_buffer(&uniform, 0, &params);
     let scratch = resources.pieces.iter().chain(resources.own.values()).map(wgpu::Buffer::size).sum::<u64>();
     Ok((operations, scratch + uniform.size()))
 }

@@ -1,6 +1,8 @@
 //! Parts of the host's buffers, for hosts that keep many things in one.
 
+use super::{Making, scoped};
 use crate::{Error, Result};
+use std::num::NonZeroU64;
 
 /// Bytes of a host's buffer: all of them, from `&buffer`, or some, from `buffer.slice(…)` or by name.
 ///
@@ -58,6 +60,34 @@ impl BufferRange<'_> {
         match usage.difference(buffer.usage()).iter_names().next() {
             Some((lacks, _)) => Err(Error::Usage { what, lacks }),
             None => Ok(()),
+        }
+    }
+
+    /// Whether the device takes the buffer, as the only one of a bind group: it refuses one that was destroyed or is another
+    /// device's. One without the usage `STORAGE` can't be asked about.
+    pub(crate) async fn check_taken(&self, device: &wgpu::Device, what: &'static str) -> Result<()> {
+        let buffer = self.buffer;
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) || buffer.size() < 4 {
+            return Ok(());
+        }
+        let ((), caught) = scoped(device, Making::new(what, 0), || {
+            let label = Some("locally-connected operand alone");
+            let ty = wgpu::BufferBindingType::Storage { read_only: true };
+            let entries = &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+                count: None,
+            }];
+            let layout = &device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries });
+            // Any four bytes: the buffer may be larger than a binding.
+            let binding = wgpu::BufferBinding { buffer, offset: 0, size: NonZeroU64::new(4) };
+            let entries = &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(binding) }];
+            drop(device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries }));
+        });
+        match caught.await {
+            Err(Error::Device(message)) => Err(Error::Refused { what, message }),
+            caught => caught,
         }
     }
 

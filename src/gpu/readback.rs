@@ -1,68 +1,131 @@
 //! Copies from the device to the host, recorded into the host's encoder and awaited after its submit.
 
-use super::BufferRange;
+use super::scoped::Making;
+use super::{BufferRange, scoped};
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
-/// A copy of a buffer's range on its way to the host.
+const WHAT: &str = "the source of a readback";
+
+/// A way of a buffer's range to the host, made once and recorded as often as the host likes.
+///
+/// ```no_run
+/// # use locally_connected::{Readback, Result, wgpu};
+/// # async fn read(device: &wgpu::Device, queue: &wgpu::Queue, y: &wgpu::Buffer) -> Result<Vec<f32>> {
+/// let mut readback = Readback::new(device, y).await?;
+/// let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+/// readback.record(&mut encoder)?;
+/// queue.submit([encoder.finish()]);
+/// // On native platforms somebody polls the device now, until the values are there.
+/// readback.values().await
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Readback {
+    device: wgpu::Device,
+    source: wgpu::Buffer,
+    offset: u64,
     staging: wgpu::Buffer,
-    mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
+    mapped: Option<OneshotReceiver<Result<(), wgpu::BufferAsyncError>>>,
 }
 
 impl Readback {
-    /// Records the copy of `source` (offset and size multiples of 4, usage `COPY_SRC`) into `encoder`. The data arrives
-    /// some time after the host has submitted it.
+    /// Makes room for `source` (offset and size multiples of 4, usage `COPY_SRC`) where the host can read it.
     ///
     /// # Errors
-    /// [`Error::Range`], [`Error::Alignment`], [`Error::Usage`]; nothing is recorded then.
-    pub fn record<'a>(
-        device: &wgpu::Device,
-        encoder: &mut wgpu::CommandEncoder,
-        source: impl Into<BufferRange<'a>>,
-    ) -> Result<Self> {
-        let (what, alignment) = ("the source of a readback", wgpu::COPY_BUFFER_ALIGNMENT);
+    /// [`Error::Range`], [`Error::Alignment`], [`Error::Usage`]; [`Error::Refused`] for a buffer of another device or,
+    /// where it has the usage `STORAGE`, that was destroyed (of others the host's submit tells);
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub async fn new<'a>(device: &wgpu::Device, source: impl Into<BufferRange<'a>>) -> Result<Self> {
+        let alignment = wgpu::COPY_BUFFER_ALIGNMENT;
         let source = source.into();
-        source.check(what, alignment, wgpu::BufferUsages::COPY_SRC)?;
+        source.check(WHAT, alignment, wgpu::BufferUsages::COPY_SRC)?;
         let BufferRange { buffer, offset, size } = source;
         if !size.is_multiple_of(alignment) {
-            return Err(Error::Alignment { what, of: "size", bytes: size, alignment });
+            return Err(Error::Alignment { what: WHAT, of: "size", bytes: size, alignment });
         }
-        let staging = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("locally-connected readback"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+        source.check_taken(device, WHAT).await?;
+        let (staging, caught) = scoped(device, Making::new("a readback", size), || {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("locally-connected readback"),
+                size,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
         });
-        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
+        caught.await?;
+        let readback = Self { device: device.clone(), source: buffer.clone(), offset, staging, mapped: None };
+        // What is wrong with a copy is told when its encoder is finished, and the host's own would tell the host: so one that
+        // is thrown away.
+        let ((), caught) = scoped(device, Making::new("a readback", size), || {
+            let descriptor = wgpu::CommandEncoderDescriptor { label: Some("locally-connected readback, tried") };
+            let mut encoder = device.create_command_encoder(&descriptor);
+            readback.copy(&mut encoder);
+            drop(encoder.finish());
+        });
+        match caught.await {
+            Err(Error::Device(message)) => Err(Error::Refused { what: WHAT, message }),
+            caught => caught.map(|()| readback),
+        }
+    }
+
+    fn copy(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.copy_buffer_to_buffer(&self.source, self.offset, &self.staging, 0, self.staging.size());
+    }
+
+    /// Records the copy into `encoder`. The data arrives some time after the host has submitted it.
+    ///
+    /// # Errors
+    /// [`Error::NotTaken`] while the values of the last recording weren't; nothing is recorded then.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        if self.mapped.is_some() {
+            return Err(Error::NotTaken);
+        }
+        self.copy(encoder);
         let (sender, mapped) = oneshot_channel();
-        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| {
+        encoder.map_buffer_on_submit(&self.staging, wgpu::MapMode::Read, .., move |result| {
             // A receiver that is gone no longer wants to know.
             let _ = sender.send(result);
         });
-        Ok(Self { staging, mapped })
+        self.mapped = Some(mapped);
+        Ok(())
     }
 
-    /// Waits for the data. On native platforms the host polls its device meanwhile.
+    /// Whether it was recorded and the values weren't taken.
+    pub(super) fn waits(&self) -> bool {
+        self.mapped.is_some()
+    }
+
+    /// Waits for the data of what was recorded. On native platforms the host polls its device meanwhile.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] when the copy was never submitted or could not be mapped.
-    pub async fn values(self) -> Result<Vec<f32>> {
+    /// [`Error::NotSubmitted`] where nothing was recorded, or its encoder was dropped; [`Error::DeviceLost`].
+    pub async fn values(&mut self) -> Result<Vec<f32>> {
         self.words().await
     }
 
     /// As [`Readback::values`], the words as another plain type of four bytes.
-    pub(crate) async fn words<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(self) -> Result<Vec<T>> {
-        match self.mapped.receive().await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(Error::DeviceLost(error.to_string())),
-            None => return Err(Error::DeviceLost("the readback was dropped before it was mapped".into())),
+    pub(crate) async fn words<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&mut self) -> Result<Vec<T>> {
+        let Some(mapped) = &self.mapped else { return Err(Error::NotSubmitted) };
+        let mapped = mapped.receive().await;
+        self.mapped = None;
+        let Some(mapped) = mapped else { return Err(Error::NotSubmitted) };
+        let mapped = mapped.map_err(|error| error.to_string());
+        let view = mapped.and_then(|()| self.staging.get_mapped_range(..).map_err(|error| error.to_string()));
+        match view {
+            Ok(view) => {
+                let values = bytemuck::pod_collect_to_vec(&view);
+                drop(view);
+                self.staging.unmap();
+                Ok(values)
+            }
+            Err(message) => {
+                // wgpu takes it for mapped until it is told otherwise, and complains that it isn't.
+                let ((), complaint) = scoped(&self.device, Making::new("a readback", 0), || self.staging.unmap());
+                complaint.await.ok();
+                super::scoped::check_there(&self.device, "a readback").await?;
+                Err(Error::Device(message))
+            }
         }
-        let view = self.staging.get_mapped_range(..).map_err(|error| Error::DeviceLost(error.to_string()))?;
-        let values = bytemuck::pod_collect_to_vec(&view);
-        drop(view);
-        self.staging.unmap();
-        Ok(values)
     }
 }

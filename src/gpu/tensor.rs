@@ -6,9 +6,9 @@ use crate::ops::Shape;
 use crate::plan::Chunk;
 use crate::{Error, Result};
 use half::f16;
-use std::borrow::Cow;
 use wgpu::BufferUsages;
 
+/// A buffer of weights or for what is computed.
 pub(super) fn buffer(device: &wgpu::Device, label: &str, size: u64) -> wgpu::Buffer {
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
     device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
@@ -85,6 +85,11 @@ impl Tensor {
         parts.map(|(place, chunk)| place.range(chunk.bytes(self.dtype))).collect()
     }
 
+    /// Filters of a whole entry.
+    pub(super) fn row(&self) -> usize {
+        self.filters
+    }
+
     /// The buffer of what has but one chunk.
     pub(super) fn only(&self) -> Option<&wgpu::Buffer> {
         match &self.places[..] {
@@ -103,37 +108,15 @@ impl Tensor {
         self.chunks.iter().map(Chunk::len).sum()
     }
 
-    /// Uploads as many values as there are, in canonical order.
-    pub(super) fn upload(&self, queue: &wgpu::Queue, canonical: &[f32]) {
-        for (chunk, BufferRange { buffer, offset, .. }) in self.chunks.iter().zip(self.ranges()) {
-            let from = &canonical[chunk.first_entry as usize * self.filters..][..chunk.entries as usize * self.filters];
-            let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
-            let part: Cow<'_, [f32]> = if columns.len() == self.filters {
-                from.into()
-            } else {
-                from.chunks_exact(self.filters).flat_map(|r| &r[columns.clone()]).copied().collect()
-            };
-            match self.dtype {
-                WeightType::F32 => queue.write_buffer(buffer, offset, bytemuck::cast_slice(&part)),
-                WeightType::F16 => {
-                    let mut halves: Vec<u16> = part.iter().map(|&v| f16::from_f32(v).to_bits()).collect();
-                    // Buffers are written in whole words.
-                    halves.resize(halves.len().next_multiple_of(2), 0);
-                    queue.write_buffer(buffer, offset, bytemuck::cast_slice(&halves));
-                }
-            }
-        }
-    }
-
-    /// Records copies of all chunks to the host.
+    /// Makes a way of all chunks to the host.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a host's buffer without `COPY_SRC`.
-    pub fn read(&self, device: &wgpu::Device, encoder: &mut wgpu::CommandEncoder) -> Result<TensorReadback> {
-        let parts = self.ranges().into_iter().zip(&self.chunks);
-        let parts = parts
-            .map(|(range, chunk)| Ok((*chunk, Readback::record(device, encoder, range)?)))
-            .collect::<Result<Vec<_>>>()?;
+    /// Those of [`Readback::new`].
+    pub async fn readback(&self, device: &wgpu::Device) -> Result<TensorReadback> {
+        let mut parts = Vec::with_capacity(self.chunks.len());
+        for (range, chunk) in self.ranges().into_iter().zip(&self.chunks) {
+            parts.push((*chunk, Readback::new(device, range).await?));
+        }
         Ok(TensorReadback { dtype: self.dtype, filters: self.filters, len: self.len(), parts })
     }
 
@@ -147,7 +130,7 @@ impl Tensor {
     }
 }
 
-/// Weights or their gradient on their way to the host.
+/// A way of weights or their gradient to the host, made once and recorded as often as the host likes.
 #[derive(Debug)]
 pub struct TensorReadback {
     dtype: WeightType,
@@ -157,20 +140,39 @@ pub struct TensorReadback {
 }
 
 impl TensorReadback {
+    /// Records the copies.
+    ///
+    /// # Errors
+    /// [`Error::NotTaken`] while the values of the last recording weren't; nothing is recorded then.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        if self.parts.iter().any(|(_, readback)| readback.waits()) {
+            return Err(Error::NotTaken);
+        }
+        self.parts.iter_mut().try_for_each(|(_, readback)| readback.record(encoder))
+    }
+
     /// Waits for the values, in canonical order.
     ///
     /// # Errors
     /// Those of [`Readback::values`].
-    pub async fn canonical(self) -> Result<Vec<f32>> {
+    pub async fn canonical(&mut self) -> Result<Vec<f32>> {
         let row = self.filters;
         let mut canonical = vec![0.0; self.len as usize];
-        for (chunk, readback) in self.parts {
+        let mut failed = None;
+        for (chunk, readback) in &mut self.parts {
             let part = match self.dtype {
-                WeightType::F32 => readback.values().await?,
-                WeightType::F16 => {
-                    let words: Vec<u32> = readback.words().await?;
+                WeightType::F32 => readback.values().await,
+                WeightType::F16 => readback.words::<u32>().await.map(|words| {
                     let halves: &[u16] = bytemuck::cast_slice(&words);
                     halves.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
+                }),
+            };
+            // The others' values are taken all the same, so that they can be recorded again.
+            let part = match part {
+                Ok(part) => part,
+                Err(error) => {
+                    failed = failed.or(Some(error));
+                    continue;
                 }
             };
             let to = &mut canonical[chunk.first_entry as usize * row..][..chunk.entries as usize * row];
@@ -179,6 +181,6 @@ impl TensorReadback {
                 to[columns.clone()].copy_from_slice(from);
             }
         }
-        Ok(canonical)
+        failed.map_or(Ok(canonical), Err)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::constants::Constants;
 use super::operands::Called;
-use super::{BufferRange, Context, Tensor, scoped};
+use super::upload::Values;
+use super::{BufferRange, Context, Making, Tensor, Upload, scoped};
 use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
 use crate::plan::{PlanOptions, Planner, TuneTable, cut};
@@ -40,7 +41,8 @@ impl Weights {
         let (device, profile) = (context.device(), context.profile());
         let cuts = program.used_as(Usage::Parameter).map(|buffer| Ok((buffer, cut(&buffer.shape, profile)?)));
         let cuts = cuts.collect::<Result<Vec<_>>>()?;
-        let (parameters, caught) = scoped(device, || {
+        let bytes = cuts.iter().flat_map(|(buffer, chunks)| chunks.iter().map(|chunk| chunk.bytes(buffer.dtype))).sum();
+        let (parameters, caught) = scoped(device, Making::new("the parameters", bytes), || {
             let made = cuts.into_iter().map(|(buffer, chunks)| {
                 let label = format!("locally-connected {}", buffer.name);
                 let values = Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks);
@@ -86,11 +88,20 @@ impl Weights {
         self.parameters.get(name).map(|parameter| &parameter.values)
     }
 
-    /// Uploads a parameter's values, in canonical order; they take effect with the host's next submit.
+    /// Uploads a parameter's values, in canonical order; they take effect with the host's next submit, until which wgpu
+    /// keeps a copy of them ([`Weights::upload`] lets the host submit in between).
     ///
     /// # Errors
-    /// [`Error::NoBuffer`] where there is no parameter of that name, [`Error::Length`]; nothing is uploaded then.
-    pub fn write(&self, name: &str, values: &[f32]) -> Result<()> {
+    /// Those of [`Weights::upload`] and [`Upload::write_next`].
+    pub async fn write(&self, name: &str, values: &[f32]) -> Result<()> {
+        self.upload(name, values)?.finish().await
+    }
+
+    /// An upload of a parameter's values, in canonical order, piece by piece.
+    ///
+    /// # Errors
+    /// [`Error::NoBuffer`] where there is no parameter of that name, [`Error::Length`].
+    pub fn upload<'a>(&'a self, name: &str, values: &'a [f32]) -> Result<Upload<'a>> {
         let Parameter { described, values: buffers } = self.parameter(name)?;
         let (expected, found) = (buffers.len(), values.len() as u64);
         if expected != found {
@@ -98,8 +109,13 @@ impl Weights {
             let shape = described.shape.sizes();
             return Err(called.blamed(Error::Length { what: called.what, expected, found, shape }));
         }
-        buffers.upload(self.context.queue(), values);
-        Ok(())
+        self.upload_checked(name, Values::Canonical(values))
+    }
+
+    /// An upload of values that were found to be as many as the parameter has.
+    pub(super) fn upload_checked<'a>(&'a self, name: &str, values: Values<'a>) -> Result<Upload<'a>> {
+        let Parameter { described, values: buffers } = self.parameter(name)?;
+        Ok(Upload::new(&self.context, buffers, values, described.name.clone()))
     }
 
     /// Buffers for the gradient of a parameter, cut as it is.
@@ -121,7 +137,9 @@ impl Weights {
         }
         let (device, chunks) = (self.context.device(), cut(&buffer.shape, self.context.profile())?);
         let label = format!("locally-connected {}", buffer.name);
-        let (buffers, caught) = scoped(device, || Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks));
+        let making = Making::new(buffer.name.clone(), chunks.iter().map(|chunk| chunk.bytes(buffer.dtype)).sum());
+        let make = || Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks);
+        let (buffers, caught) = scoped(device, making, make);
         caught.await?;
         Ok(buffers)
     }

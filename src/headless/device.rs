@@ -124,7 +124,7 @@ impl Device {
     /// Those of [`Model::upload`]; on the host's threads those of [`cpu::Weights::set`].
     pub async fn upload<'d, 'm>(&'d self, model: &'m Model) -> Result<OnDevice<'d, 'm>> {
         match self {
-            Self::Gpu(gpu) => Ok(OnDevice::Gpu { gpu, loaded: model.upload(gpu.context()).await? }),
+            Self::Gpu(gpu) => Ok(OnDevice::Gpu { gpu, loaded: gpu.upload_model(model).await? }),
             Self::Cpu(cpu) => Ok(OnDevice::Cpu(CpuModel::new(cpu, model)?)),
         }
     }

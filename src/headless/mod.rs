@@ -9,8 +9,9 @@ pub use device::{Cpu, CpuModel, Device, DeviceOptions, OnDevice};
 pub use model::ModelGradients;
 
 use crate::config::Saved;
-use crate::gpu::{Backward, BufferRange, Context, Forward, LocallyConnected, Readback, Tensor};
+use crate::gpu::{Backward, BufferRange, Context, Forward, LocallyConnected, Readback, Tensor, Upload};
 use crate::{Error, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::BufferUsages;
 
@@ -22,6 +23,8 @@ pub struct Gpu {
     sample_budget: Option<u64>,
     // The first error outside all scopes, as when a buffer of this module's doesn't fit.
     failure: Arc<Mutex<Option<Error>>>,
+    // The bytes of the last buffer that was asked for, for the message where there is no memory for it.
+    asked: Arc<AtomicU64>,
 }
 
 /// How [`Gpu::with_options`] picks an adapter and makes its device.
@@ -143,17 +146,20 @@ impl Gpu {
             .await
             .map_err(|error| Error::Device(error.to_string()))?;
         let failure = Arc::new(Mutex::new(None));
-        let first = failure.clone();
+        let asked = Arc::new(AtomicU64::new(0));
+        let (first, bytes) = (failure.clone(), asked.clone());
         // wgpu would panic otherwise; the device is this module's own.
         device.on_uncaptured_error(Arc::new(move |error| {
             let error = match error {
-                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory(error.to_string()),
+                wgpu::Error::OutOfMemory { .. } => {
+                    Error::OutOfMemory { what: "a buffer".into(), bytes: bytes.load(Ordering::Relaxed) }
+                }
                 error => Error::Device(error.to_string()),
             };
             first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }));
         let context = Context::new(&device, &queue);
-        Ok(Self { adapter, context, sample_budget: options.sample_budget, failure })
+        Ok(Self { adapter, context, sample_budget: options.sample_budget, failure, asked })
     }
 
     /// The adapter.
@@ -172,13 +178,33 @@ impl Gpu {
     #[must_use]
     pub fn upload(&self, values: &[f32]) -> wgpu::Buffer {
         let buffer = self.empty(values.len() as u64);
-        self.context.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        self.write(&buffer, values);
         buffer
+    }
+
+    /// Writes values to the beginning of a buffer, so much of many at a time that no copy of them all is needed.
+    pub(crate) fn write(&self, buffer: &wgpu::Buffer, values: &[f32]) {
+        const PIECE: usize = Upload::PIECE as usize / 4;
+        for (piece, index) in values.chunks(PIECE).zip(0..) {
+            self.asked.store(4 * piece.len() as u64, Ordering::Relaxed);
+            self.context.queue().write_buffer(buffer, index * Upload::PIECE, bytemuck::cast_slice(piece));
+            if piece.len() == PIECE {
+                self.flush();
+            }
+        }
+    }
+
+    /// Submits what was written and waits until it is done.
+    pub(crate) fn flush(&self) {
+        self.context.queue().submit([]);
+        // A lost device shows in what comes next.
+        let _ = self.context.device().poll(wgpu::PollType::wait_indefinitely());
     }
 
     /// A storage buffer of this many zeroes; at least one.
     #[must_use]
     pub fn empty(&self, elements: u64) -> wgpu::Buffer {
+        self.asked.store(4 * elements.max(1), Ordering::Relaxed);
         self.context.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("locally-connected headless"),
             size: 4 * elements.max(1),
@@ -216,7 +242,7 @@ impl Gpu {
     /// Reads the first `elements` of a buffer or of a range of one.
     ///
     /// # Errors
-    /// [`Error::Length`] where there are fewer; those of [`Readback::record`]; [`Error::DeviceLost`].
+    /// [`Error::Length`] where there are fewer; those of [`Readback::new`]; [`Error::DeviceLost`].
     pub async fn read<'a>(&self, source: impl Into<BufferRange<'a>>, elements: u64) -> Result<Vec<f32>> {
         if elements == 0 {
             return Ok(Vec::new());
@@ -227,7 +253,10 @@ impl Gpu {
             return Err(Error::Length { what, expected: elements, found, shape });
         }
         let source = BufferRange { size: 4 * elements, ..source };
-        let readback = self.submit(|encoder| Readback::record(self.context.device(), encoder, source))?;
+        // What the source lacks may be the fault of what was made before it.
+        let readback = Readback::new(self.context.device(), source).await;
+        let mut readback = readback.or_else(|error| self.check().and(Err(error)))?;
+        self.submit(|encoder| readback.record(encoder))?;
         let values = self.drive(readback.values()).await;
         self.check()?;
         values
@@ -247,7 +276,8 @@ impl Gpu {
     /// # Errors
     /// Those of [`LocallyConnected::read_weights`]; [`Error::DeviceLost`].
     pub async fn read_weights(&self, layer: &LocallyConnected, weights: &Tensor) -> Result<Vec<f32>> {
-        let readback = self.submit(|encoder| layer.read_weights(encoder, weights))?;
+        let mut readback = layer.read_weights(weights).await?;
+        self.submit(|encoder| readback.record(encoder))?;
         let values = self.drive(readback.canonical()).await;
         self.check()?;
         values
@@ -271,6 +301,7 @@ impl Gpu {
         let batch = self.batch(layer, input)?;
         let elements = layer.geometry().outputs() * u64::from(batch);
         let (x, y) = (self.upload(input), self.empty(elements));
+        self.check()?;
         let bound = layer.bind_forward(Forward { batch, input: &x, output: &y, pre_activation: None }).await?;
         self.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())));
         self.read(&y, elements).await
@@ -294,6 +325,7 @@ impl Gpu {
         let dx = self.empty(input.len() as u64);
         let dw = layer.create_weights_gradient().await?;
         let db = (geometry.biases() > 0).then(|| self.empty(geometry.biases()));
+        self.check()?;
         let forward = Forward { batch, input: &x, output: &y, pre_activation: z.as_ref() };
         let backward = Backward {
             batch,

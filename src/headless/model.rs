@@ -2,8 +2,9 @@
 
 use super::Gpu;
 use crate::gpu::{Bindings, Bound, Loaded, Tensor};
-use crate::model::{Wanted, names};
+use crate::model::{Model, Wanted, names};
 use crate::ops::Usage;
+use crate::plan::PlanOptions;
 use crate::program::Program;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -83,7 +84,7 @@ impl<'a> Pieces<'a> {
             for (name, values) in inputs {
                 let piece = &values[part(values.len(), batch, &run)];
                 if let Some(buffer) = self.buffers.get(name) {
-                    self.gpu.context().queue().write_buffer(buffer, 0, bytemuck::cast_slice(piece));
+                    self.gpu.write(buffer, piece);
                 }
             }
             if let Some((_, _, bound)) = &bound {
@@ -132,6 +133,17 @@ pub(super) fn samples(what: &'static str, values: &[f32], sample: u64, shape: &[
 }
 
 impl Gpu {
+    /// Uploads a model's parameters, as [`Model::upload`] does, each piece submitted before the next is written, so that
+    /// host memory is never needed for all of them at once.
+    ///
+    /// # Errors
+    /// Those of [`Model::upload`].
+    pub async fn upload_model(&self, model: &Model) -> Result<Loaded> {
+        let loaded = model.upload_by(self.context(), PlanOptions::default(), || self.flush()).await?;
+        self.check()?;
+        Ok(loaded)
+    }
+
     /// The model's output for `[batch][input shape]`.
     ///
     /// # Errors
@@ -162,7 +174,8 @@ impl Gpu {
         pieces.run(batch, &inputs, &mut outputs).await?;
         let mut parameters = BTreeMap::new();
         for (name, gradient) in &pieces.gradients {
-            let readback = self.submit(|encoder| gradient.read(self.context().device(), encoder))?;
+            let mut readback = gradient.readback(self.context().device()).await?;
+            self.submit(|encoder| readback.record(encoder))?;
             parameters.insert((*name).to_owned(), self.drive(readback.canonical()).await?);
             self.check()?;
         }

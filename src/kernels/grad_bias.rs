@@ -2,8 +2,8 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{WIDTHS};
-use super::work::{of};
-use super::{Loads, Params, Work};
+use super::work::{joined, of};
+use super::{Loads, Params, THREADS, Work};
 
 kernel! {
     /// Gradient of a bias per location, of every variant.
@@ -31,5 +31,9 @@ impl Kernel for GradBias {
 
     fn turns(&self, p: &Params) -> u64 {
         u64::from(p.batch) + 3
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        joined(1, THREADS, self.width)
     }
 }

@@ -1,7 +1,7 @@
 //! `db[f] = sum over p of sums[p, f]`, for a bias that all locations share; `sums` are `grad_bias`'s.
 
 use super::listed::{Kernel, kernel};
-use super::work::{of, shared_turns};
+use super::work::{joined, of, shared_turns};
 use super::{Loads, Params, THREADS, Work};
 
 kernel! {
@@ -17,5 +17,9 @@ impl Kernel for GradBiasShared {
 
     fn turns(&self, p: &Params) -> u64 {
         shared_turns(p.row, 1, 1)
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        joined(1, THREADS, 1)
     }
 }

@@ -1,8 +1,8 @@
 //! `y = (x - mean) / sqrt(variance + epsilon) * gamma + beta` over rows.
 
 use super::listed::{Kernel, kernel};
-use super::work::{elementwise, shared_turns};
-use super::{Loads, Params, Work};
+use super::work::{elementwise, joined, shared_turns};
+use super::{Loads, Params, THREADS, Work};
 
 kernel! {
     /// A normalisation of rows.
@@ -16,5 +16,9 @@ impl Kernel for LayerNorm {
 
     fn turns(&self, p: &Params) -> u64 {
         shared_turns(p.row, 3, 2)
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        joined(1, THREADS, 1)
     }
 }

@@ -1,8 +1,8 @@
 //! `dx = (g - mean(g) - n * mean(g * n)) / sqrt(variance + epsilon)` over rows.
 
 use super::listed::{Kernel, kernel};
-use super::work::{elementwise, shared_turns};
-use super::{Loads, Params, Work};
+use super::work::{elementwise, joined, shared_turns};
+use super::{Loads, Params, THREADS, Work};
 
 kernel! {
     /// Gradient of a normalisation of rows.
@@ -16,5 +16,9 @@ impl Kernel for LayerNormGrad {
 
     fn turns(&self, p: &Params) -> u64 {
         shared_turns(p.row, 4, 4)
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        joined(1, THREADS, 1)
     }
 }

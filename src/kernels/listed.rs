@@ -52,6 +52,11 @@ pub(crate) trait Kernel: Declared {
         THREADS
     }
 
+    /// Bytes of workgroup memory.
+    fn workgroup_memory(&self) -> u32 {
+        self.tile().map_or(0, TileShape::memory)
+    }
+
     /// The tile of a product that a workgroup computes, if it does.
     fn tile(&self) -> Option<TileShape> {
         None

@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
-use super::work::{FINISHING, of, product, split_turns, taps, traffic};
+use super::work::{joined, FINISHING, of, product, split_turns, taps, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
@@ -57,5 +57,10 @@ impl Kernel for LoopForwardSplit {
 
     fn threads(&self) -> u32 {
         self.threads
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        // The offsets of four taps of each thread.
+        joined(self.images.min(4), self.threads, self.width) + 4 * 4 * self.threads
     }
 }

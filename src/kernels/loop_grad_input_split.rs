@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
-use super::work::{of, product, readers, split_turns, traffic};
+use super::work::{joined, of, product, readers, split_turns, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
@@ -50,5 +50,11 @@ impl Kernel for LoopGradInputSplit {
 
     fn threads(&self) -> u32 {
         self.threads
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        // Each thread's reader: where its weights and its outputs lie.
+        let rows = self.rows.min(4096 / (self.threads * self.images));
+        joined(self.images * rows, self.threads, 1) + 2 * 4 * self.threads
     }
 }

@@ -100,6 +100,12 @@ macro_rules! kernels {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.threads()),* }
             }
 
+            /// Bytes of workgroup memory.
+            #[must_use]
+            pub fn workgroup_memory(&self) -> u32 {
+                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.workgroup_memory()),* }
+            }
+
             /// The tile that a workgroup computes, if it does.
             #[must_use]
             pub fn tile(&self) -> Option<TileShape> {

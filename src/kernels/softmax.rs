@@ -1,8 +1,8 @@
 //! `y = softmax(z)` over rows, or its logarithm.
 
 use super::listed::{Kernel, kernel};
-use super::work::{elementwise, shared_turns};
-use super::{Loads, Params, Work};
+use super::work::{joined, elementwise, shared_turns};
+use super::{Loads, Params, THREADS, Work};
 
 kernel! {
     /// Softmax over rows.
@@ -18,5 +18,9 @@ impl Kernel for Softmax {
 
     fn turns(&self, p: &Params) -> u64 {
         shared_turns(p.row, 3, 2)
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        joined(1, THREADS, 1)
     }
 }

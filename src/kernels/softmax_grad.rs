@@ -1,8 +1,8 @@
 //! `dz = y * (dy - sum(y * dy))` over rows, or `dy - exp(y) * sum(dy)` where `y` is the logarithm of softmax.
 
 use super::listed::{Kernel, kernel};
-use super::work::{elementwise, shared_turns};
-use super::{Loads, Params, Work};
+use super::work::{joined, elementwise, shared_turns};
+use super::{Loads, Params, THREADS, Work};
 
 kernel! {
     /// Gradient of softmax.
@@ -18,5 +18,9 @@ impl Kernel for SoftmaxGrad {
 
     fn turns(&self, p: &Params) -> u64 {
         shared_turns(p.row, 3, 2)
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        joined(1, THREADS, 1)
     }
 }

@@ -1,8 +1,8 @@
 //! `y[o] = sum of x over what becomes element o, / divisor`.
 
 use super::listed::{Kernel, kernel};
-use super::work::{of};
-use super::{Loads, Params, Work};
+use super::work::{joined, of};
+use super::{Loads, Params, THREADS, Work};
 
 kernel! {
     /// Sums along axes.
@@ -28,5 +28,9 @@ impl Kernel for Sum {
 
     fn turns(&self, p: &Params) -> u64 {
         u64::from(p.terms.div_ceil(self.parts)) + 16
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        joined(1, THREADS, 1)
     }
 }

@@ -20,4 +20,8 @@ impl Kernel for Transpose {
     fn work(&self, p: &Params, _: Loads) -> Work {
         Work { threads: of(p.count), operations: 4.0, bytes: 8.0 * of(p.count), ..Work::default() }
     }
+
+    fn workgroup_memory(&self) -> u32 {
+        4 * self.side * (self.side + 1)
+    }
 }

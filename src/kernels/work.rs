@@ -42,6 +42,11 @@ const MULTIPLY: f64 = 0.05;
 /// Turns of the loops that activate what a thread stored: up to 64 results, in up to 48 turns of erf's loops each.
 pub(crate) const FINISHING: u64 = 64 * 48;
 
+/// Bytes of workgroup memory of `join.wgsl`, which joins so many values of so many elements of each thread at once.
+pub(super) fn joined(at_once: u32, threads: u32, width: u32) -> u32 {
+    at_once * (threads / 2) * 4 * width
+}
+
 pub(super) fn of(value: u32) -> f64 {
     f64::from(value)
 }

@@ -4,6 +4,7 @@ use super::local::Local;
 use super::{Estimate, Plan, PlanOptions, Planner, TuneKey, TunedChoice};
 use crate::config::Implementation;
 use crate::geometry::{Geometry, Sharing};
+use crate::kernels::{Declared, DenseForward, LoopForward, SparseForward};
 use crate::ops::Operation;
 use crate::{Error, Result};
 
@@ -134,13 +135,16 @@ impl Planner<'_> {
     /// # Errors
     /// [`Error::Unsupported`] for a user's connectivity by another than sparse gather, and for shared weights by another than
     /// loop, which they are then executed by; [`Error::OverBudget`] and
-    /// [`Error::Limit`] with the bytes of the dense matrix or the sparse index.
+    /// [`Error::Limit`] with the bytes of the dense matrix or the sparse index, or the storage buffers of the forward pass.
     pub fn possible(&self, layer: &Geometry, implementation: Implementation) -> Result<()> {
-        connects(layer, implementation)?;
-        match implementation {
-            Implementation::Loop => Ok(()),
-            Implementation::DenseMatmul | Implementation::SparseGather => self.local(layer, implementation).map(drop),
-        }
+        self.local(layer, implementation)?;
+        // Of each, the kernel that binds most; its limits otherwise have another in its place.
+        let (name, bindings) = match implementation {
+            Implementation::Loop => (LoopForward::NAME, LoopForward::BINDINGS),
+            Implementation::DenseMatmul => (DenseForward::NAME, DenseForward::BINDINGS),
+            Implementation::SparseGather => (SparseForward::NAME, SparseForward::BINDINGS),
+        };
+        self.profile.check_storage_buffers(name, bindings)
     }
 
     /// A layer that this implementation can do here.

@@ -123,7 +123,7 @@ impl Local<'_> {
     /// The forward kernel whose threads each have the least part of a sum.
     fn widest_forward_split(&self, p: &Params) -> Option<Chosen> {
         let threads =
-            SPLIT_THREADS.into_iter().filter(|&threads| threads <= self.planner.profile.max_workgroup_size).max()?;
+            SPLIT_THREADS.into_iter().filter(|&threads| threads <= self.planner.profile.max_threads()).max()?;
         self.split_of(p, 1, threads)
     }
 
@@ -133,7 +133,12 @@ impl Local<'_> {
         let kernel = LoopForwardSplit { images, lanes, threads, width, input_width, weights }.listed();
         let units = p.filters / width;
         let workgroups = u64::from(p.cells) * u64::from(p.batch.div_ceil(images)) * u64::from(units.div_ceil(lanes));
-        Some((kernel.ok()?.into(), workgroups))
+        self.fitting(kernel.ok()?.into(), workgroups)
+    }
+
+    /// A variant and its workgroups, if the device has what a dispatch of it needs.
+    fn fitting(&self, variant: Variant, workgroups: u64) -> Option<Chosen> {
+        self.planner.profile.check_variant(&variant).is_ok().then_some((variant, workgroups))
     }
 
     /// The input gradient's kernel that splits a sum, and its workgroups, where sums are long enough.
@@ -153,7 +158,7 @@ impl Local<'_> {
         let threads = self.split_threads(workgroups, terms, lanes * side)?;
         let weights = self.layer.config().dtype;
         let kernel = LoopGradInputSplit { images, lanes, channels: side, threads, rows, weights }.listed();
-        Some((kernel.ok()?.into(), workgroups))
+        self.fitting(kernel.ok()?.into(), workgroups)
     }
 
     /// The input gradient's kernel and its workgroups.
@@ -239,7 +244,7 @@ impl Local<'_> {
     /// its sum added to the others' in the end.
     fn split_threads(&self, workgroups: u64, terms: u64, side_by_side: u32) -> Option<u32> {
         let Strategy { split_terms, busy_groups, .. } = self.planner.strategy();
-        let most = self.planner.profile.max_workgroup_size;
+        let most = self.planner.profile.max_threads();
         let enough = |threads: &u32| *threads <= most && terms >= u64::from(split_terms * threads / side_by_side);
         let mut fitting = SPLIT_THREADS.into_iter().filter(enough);
         if workgroups < 4 * u64::from(busy_groups) { fitting.max() } else { fitting.next() }

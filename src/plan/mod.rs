@@ -32,6 +32,8 @@ use planner::Samples;
 pub use planner::{PlanOptions, Planner};
 pub use profile::DeviceProfile;
 #[cfg(feature = "gpu")]
+pub(crate) use profile::MOST_PIECE;
+#[cfg(feature = "gpu")]
 pub(crate) use program::constant_words;
 pub use program::{Memory, ProgramPlan};
 pub use strategy::{Form, Strategy};

@@ -154,7 +154,8 @@ impl<'a> Planner<'a> {
         let (x, y) = if workgroups <= limit {
             (workgroups, 1)
         } else {
-            let y = workgroups.div_ceil(limit);
+            // A device without compute shaders has a limit of none.
+            let y = workgroups.div_ceil(limit.max(1));
             (workgroups.div_ceil(y), y)
         };
         if y > limit || workgroups > u64::from(u32::MAX) {
@@ -167,6 +168,7 @@ impl<'a> Planner<'a> {
             });
         }
         let variant = variant.into();
+        self.profile.check_variant(&variant)?;
         params.workgroups = workgroups as u32;
         params.workgroups_x = x as u32;
         if !self.turns_fit(&variant, &params) {

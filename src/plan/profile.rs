@@ -1,8 +1,11 @@
 //! What the planner knows of a device: plain numbers, so that tests can force any.
 
 use super::Strategy;
-use crate::kernels::Uniform;
+use crate::kernels::{Access, Uniform, Variant};
 use crate::{Error, Result};
+
+/// Most bytes of one piece of data that a kernel binds, whatever the device: see [`DeviceProfile::max_piece`].
+pub(crate) const MOST_PIECE: u64 = (1 << 31) - 4;
 
 /// Limits and kind of a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,10 +26,16 @@ pub struct DeviceProfile {
     pub storage_alignment: u32,
     /// Offsets of uniform bindings are multiples of this.
     pub uniform_alignment: u32,
+    /// Most storage buffers that a dispatch binds.
+    pub max_storage_buffers: u32,
+    /// Most bytes of a uniform binding.
+    pub max_uniform_binding: u64,
     /// Most bytes of workgroup memory.
     pub max_workgroup_memory: u32,
     /// Most threads of a workgroup.
     pub max_workgroup_size: u32,
+    /// Most threads of a workgroup along its first dimension, along which all of them stand.
+    pub max_workgroup_width: u32,
     /// Turns of a thread's loops, all together, after which the driver ends them; `u64::MAX` where it doesn't.
     pub max_iterations: u64,
     /// Which kernels pay on the device.
@@ -46,18 +55,55 @@ impl DeviceProfile {
             max_workgroups: 65_535,
             storage_alignment: 256,
             uniform_alignment: 256,
+            max_storage_buffers: 8,
+            max_uniform_binding: 64 << 10,
             max_workgroup_memory: 16_384,
             max_workgroup_size: 256,
+            max_workgroup_width: 256,
             max_iterations: u64::MAX,
             strategy: Strategy::GPU,
         }
+    }
+
+    /// Most threads that a workgroup can have.
+    #[must_use]
+    pub fn max_threads(&self) -> u32 {
+        self.max_workgroup_size.min(self.max_workgroup_width)
+    }
+
+    /// Whether a dispatch of this kernel is within what the device has for one.
+    pub(crate) fn check_variant(&self, variant: &Variant) -> Result<()> {
+        let (threads, memory) = (u64::from(variant.threads()), u64::from(variant.workgroup_memory()));
+        let info = variant.info();
+        self.check_storage_buffers(info.name, info.bindings)?;
+        for (needed, limit, unit, name) in [
+            (threads, self.max_workgroup_size.into(), "threads", "max_compute_invocations_per_workgroup"),
+            (threads, self.max_workgroup_width.into(), "threads", "max_compute_workgroup_size_x"),
+            (memory, self.max_workgroup_memory.into(), "bytes", "max_compute_workgroup_storage_size"),
+            (Uniform::MOST_BYTES as u64, self.max_uniform_binding, "bytes", "max_uniform_buffer_binding_size"),
+        ] {
+            if needed > limit {
+                return Err(Error::Limit { what: variant.name(), needed, unit, limit, name });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a kernel of this name can bind all that it does.
+    pub(crate) fn check_storage_buffers(&self, kernel: &str, bindings: &[Access]) -> Result<()> {
+        let (needed, limit) = (bindings.len() as u64, u64::from(self.max_storage_buffers));
+        if needed <= limit {
+            return Ok(());
+        }
+        let (unit, name) = ("storage buffers", "max_storage_buffers_per_shader_stage");
+        Err(Error::Limit { what: kernel.into(), needed, unit, limit, name })
     }
 
     /// Most bytes of one piece of data that a kernel binds. Indices are 32-bit and count elements, so that 2³¹ bytes
     /// are always within reach.
     #[must_use]
     pub fn max_piece(&self) -> u64 {
-        self.max_binding.min(self.max_buffer).min((1 << 31) - 4)
+        self.max_binding.min(self.max_buffer).min(MOST_PIECE)
     }
 
     /// The error for data that needs more than [`DeviceProfile::max_piece`].

@@ -228,6 +228,7 @@ impl Planner<'_> {
         let dispatches = plans.iter().map(|plan| plan.dispatches.len() as u64).sum::<u64>();
         // An empty plan has no uniform, but a buffer of no bytes can't be mapped.
         memory.uniforms = (profile.params_stride() * dispatches).max(4);
+        profile.check_buffer("the uniforms of a program", memory.uniforms)?;
         Ok(ProgramPlan { batch, plans, scratch, cuts, memory })
     }
 

@@ -1,6 +1,6 @@
 //! Which tile computes a product.
 
-use super::Planner;
+use super::{DeviceProfile, Planner};
 use crate::kernels::{DEPTH, TILE_SHAPES, TileShape};
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ impl Planner<'_> {
     pub(super) fn best_shape(&self, products: &Products) -> Result<TileShape> {
         let strategy = self.strategy();
         let fits = |shape: &TileShape| {
-            shape.memory() <= self.profile.max_workgroup_memory && shape.threads() <= self.profile.max_workgroup_size
+            shape.memory() <= self.profile.max_workgroup_memory && shape.threads() <= self.profile.max_threads()
         };
         if let Some(shape) = strategy.tile_shape.filter(|shape| TILE_SHAPES.contains(shape) && fits(shape)) {
             return Ok(shape);
@@ -40,13 +40,22 @@ impl Planner<'_> {
             let steps = u128::from(products.depth.div_ceil(u64::from(DEPTH * shape.slices)));
             u128::from(running) * (steps * u128::from(u64::from(DEPTH) * step) + u128::from(end))
         };
-        let smallest = TILE_SHAPES.map(TileShape::memory).into_iter().min().unwrap_or(0);
-        TILE_SHAPES.into_iter().filter(fits).min_by_key(time).ok_or_else(|| Error::Limit {
-            what: "a tile of a product".into(),
-            needed: smallest.into(),
-            unit: "bytes of workgroup memory",
-            limit: self.profile.max_workgroup_memory.into(),
-            name: "max_compute_workgroup_storage_size",
-        })
+        TILE_SHAPES.into_iter().filter(fits).min_by_key(time).ok_or_else(|| self.no_tile())
+    }
+
+    /// Why the device has room for no tile: the smallest needs more memory, or its threads are too many.
+    fn no_tile(&self) -> Error {
+        let what = "a tile of a product".into();
+        let memory = TILE_SHAPES.map(TileShape::memory).into_iter().min().unwrap_or(0);
+        let threads = TILE_SHAPES.map(TileShape::threads).into_iter().min().unwrap_or(0);
+        let DeviceProfile { max_workgroup_memory, max_workgroup_size, max_workgroup_width, .. } = *self.profile;
+        let (needed, unit, limit, name) = if memory > max_workgroup_memory {
+            (memory, "bytes of workgroup memory", max_workgroup_memory, "max_compute_workgroup_storage_size")
+        } else if threads > max_workgroup_size {
+            (threads, "threads", max_workgroup_size, "max_compute_invocations_per_workgroup")
+        } else {
+            (threads, "threads", max_workgroup_width, "max_compute_workgroup_size_x")
+        };
+        Error::Limit { what, needed: needed.into(), unit, limit: limit.into(), name }
     }
 }

@@ -162,9 +162,9 @@ impl Operands {
     /// A layer of `geometry`'s configuration in `context`, with these weights and bias.
     pub(crate) async fn layer(&self, context: &Context, geometry: &Geometry) -> Result<LocallyConnected> {
         let layer = LocallyConnected::with_geometry(context, geometry.clone()).await?;
-        layer.write_canonical(&self.weights)?;
+        layer.write_canonical(&self.weights).await?;
         if !self.bias.is_empty() {
-            layer.write_bias(&self.bias)?;
+            layer.write_bias(&self.bias).await?;
         }
         Ok(layer)
     }

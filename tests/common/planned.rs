@@ -39,8 +39,10 @@ impl Planned {
     fn assert_dispatch_keeps_limits(&self, dispatch: &Dispatch, operation: usize, profile: &DeviceProfile) {
         let name = dispatch.variant.name();
         let info = dispatch.variant.info();
-        assert!(dispatch.variant.threads() <= profile.max_workgroup_size, "{name}: threads of a workgroup");
-        let memory = dispatch.variant.tile().map_or(0, |tile| tile.memory());
+        let threads = dispatch.variant.threads();
+        assert!(threads <= profile.max_workgroup_size.min(profile.max_workgroup_width), "{name} has {threads} threads");
+        assert!(info.bindings.len() <= profile.max_storage_buffers as usize, "{name} binds {:?}", info.bindings);
+        let memory = dispatch.variant.workgroup_memory();
         assert!(memory <= profile.max_workgroup_memory, "{name} has {memory} bytes of workgroup memory");
         assert_eq!(dispatch.bindings.len(), info.bindings.len(), "bindings of {name}");
         for (slice, access) in dispatch.bindings.iter().zip(info.bindings) {

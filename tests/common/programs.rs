@@ -26,7 +26,7 @@ impl ProgramRun {
             let weights = Weights::new(&context(profile), program).await?;
             let names: Vec<String> = weights.names().map(str::to_owned).collect();
             for name in &names {
-                weights.write(name, &given[name])?;
+                weights.write(name, &given[name]).await?;
             }
             let (mut inputs, mut outputs, mut gradients) = (Vec::new(), Vec::new(), Vec::new());
             for buffer in &program.buffers {
@@ -62,7 +62,8 @@ impl ProgramRun {
                 values.insert(name.clone(), GPU.read(buffer, buffer.size() / 4).await.expect("the device is there"));
             }
             for (name, gradient) in &self.gradients {
-                let readback = GPU.submit(|encoder| gradient.read(GPU.context().device(), encoder)).expect("ours");
+                let mut readback = gradient.readback(GPU.context().device()).await.expect("ours");
+                GPU.submit(|encoder| readback.record(encoder)).expect("not recorded before");
                 values.insert(name.clone(), GPU.drive(readback.canonical()).await.expect("the device is there"));
             }
             values

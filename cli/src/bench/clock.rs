@@ -178,7 +178,7 @@ impl Clock {
 fn reading(gpu: &Gpu, bytes: u64) -> Result<Step, Error> {
     let bytes = 1u64 << gpu.context().profile().max_piece().min(bytes).ilog2();
     let reader = Mover { access: Access::Read, width: 4, each: 4 };
-    let [source, written] = scoped(gpu, || [gpu.empty(bytes / 4), gpu.empty(bytes / 16)])?;
+    let [source, written] = scoped(gpu, bytes + bytes / 4, || [gpu.empty(bytes / 4), gpu.empty(bytes / 16)])?;
     // Pages that were never written may all be one page of zeros.
     gpu.submit(|encoder| encoder.clear_buffer(&source, 0, None));
     let groups = reader.workgroups(bytes).unwrap_or(1);

@@ -302,7 +302,7 @@ impl<'a> Subject<'a> {
         let backward = cases.iter().any(|case| case.pass.has_backward());
         let (x, y) = (u64::from(batch) * geometry.inputs(), u64::from(batch) * geometry.outputs());
         let gpu = bench.gpu;
-        let (inputs, outputs, dx, db) = scoped(gpu, || {
+        let (inputs, outputs, dx, db) = scoped(gpu, 8 * (x + y), || {
             let dx = backward.then(|| gpu.empty(x));
             let db = (backward && geometry.biases() > 0).then(|| gpu.empty(geometry.biases()));
             (gpu.empty(x), gpu.empty(y), dx, db)
@@ -335,9 +335,9 @@ impl<'a> Subject<'a> {
         let geometry = &self.candidates[index].geometry;
         let bench = self.bench;
         let layer = block_on(LocallyConnected::with_geometry(bench.gpu.context(), Geometry::clone(geometry)))?;
-        layer.write_canonical(&bench.noise.values(geometry.weights()))?;
+        block_on(layer.write_canonical(&bench.noise.values(geometry.weights())))?;
         if geometry.biases() > 0 {
-            layer.write_bias(&bench.noise.values(geometry.biases()))?;
+            block_on(layer.write_bias(&bench.noise.values(geometry.biases())))?;
         }
         // The upload's staging memory is free again after this.
         bench.gpu.submit(|_| ());

@@ -111,9 +111,9 @@ impl<'a> Probe<'a> {
         let wanted = if self.cpu { 256 << 20 } else { 1 << 30 };
         let mut bytes = 1u64 << limit.min(wanted).ilog2();
         let [source, written] = loop {
-            match scoped(self.gpu, || [(); 2].map(|()| self.gpu.empty(bytes / 4))) {
+            match scoped(self.gpu, 2 * bytes, || [(); 2].map(|()| self.gpu.empty(bytes / 4))) {
                 Ok(buffers) => break buffers,
-                Err(Error::OutOfMemory(_)) if bytes > LEAST_COPY => bytes /= 2,
+                Err(Error::OutOfMemory { .. }) if bytes > LEAST_COPY => bytes /= 2,
                 Err(error) => return Err(error.into()),
             }
         };

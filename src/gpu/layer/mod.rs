@@ -9,7 +9,8 @@ pub use transposed::{TransposedBackward, TransposedLocallyConnected};
 use super::operands::{Called, Operand};
 use crate::config::Config;
 use crate::geometry::{Geometry, KerasLayout};
-use crate::gpu::{Bindings, Bound, BufferRange, Context, Tensor, TensorReadback, Weights};
+use crate::gpu::upload::Values;
+use crate::gpu::{Bindings, Bound, BufferRange, Context, Tensor, TensorReadback, Upload, Weights};
 use crate::kernels::Access;
 use crate::model::layer_names as names;
 use crate::model::{Gradients, layer_backward, layer_forward};
@@ -135,26 +136,35 @@ impl LocallyConnected {
         Error::Length { what, expected, found, shape }
     }
 
-    /// Uploads weights in one of Keras's layouts; they take effect with the host's next submit.
+    /// Uploads weights in one of Keras's layouts; they take effect with the host's next submit, until which wgpu keeps a
+    /// copy of them ([`LocallyConnected::upload_weights`] lets the host submit in between).
     ///
     /// # Errors
-    /// Those of [`KerasLayout::to_canonical`]; nothing is uploaded then.
-    pub fn write_weights(&self, weights: &[f32], layout: KerasLayout) -> Result<()> {
-        layout.check(&self.layer)?;
-        layout.check_len(&self.layer, weights.len())?;
-        if layout.is_canonical(&self.layer) {
-            self.weights.upload(self.context().queue(), weights);
-        } else {
-            self.weights.upload(self.context().queue(), &layout.to_canonical(&self.layer, weights)?);
-        }
-        Ok(())
+    /// Those of [`LocallyConnected::upload_weights`] and [`Upload::write_next`].
+    pub async fn write_weights(&self, weights: &[f32], layout: KerasLayout) -> Result<()> {
+        self.upload_weights(weights, layout)?.finish().await
     }
 
-    /// Uploads weights in canonical order `[cells][K][filters of the group]`.
+    /// An upload of weights in one of Keras's layouts, piece by piece.
     ///
     /// # Errors
-    /// [`Error::Length`]; nothing is uploaded then.
-    pub fn write_canonical(&self, weights: &[f32]) -> Result<()> {
+    /// Those of [`KerasLayout::check`] and [`KerasLayout::check_len`].
+    pub fn upload_weights<'a>(&'a self, weights: &'a [f32], layout: KerasLayout) -> Result<Upload<'a>> {
+        layout.check(&self.layer)?;
+        layout.check_len(&self.layer, weights.len())?;
+        let values = if layout.is_canonical(&self.layer) {
+            Values::Canonical(weights)
+        } else {
+            Values::Keras { layer: self.layer.clone(), layout, weights }
+        };
+        self.parameters.upload_checked(names::WEIGHTS, values)
+    }
+
+    /// Uploads weights in canonical order `[cells][K][filters of the group]`, as [`LocallyConnected::write_weights`] does.
+    ///
+    /// # Errors
+    /// [`Error::Length`], nothing is uploaded then; those of [`Upload::write_next`].
+    pub async fn write_canonical(&self, weights: &[f32]) -> Result<()> {
         let geometry = &self.layer;
         if weights.len() as u64 != geometry.weights() {
             let shape =
@@ -162,19 +172,19 @@ impl LocallyConnected {
             let (expected, found) = (geometry.weights(), weights.len() as u64);
             return Err(Error::Length { what: "weights", expected, found, shape });
         }
-        self.weights.upload(self.context().queue(), weights);
-        Ok(())
+        self.parameters.upload_checked(names::WEIGHTS, Values::Canonical(weights))?.finish().await
     }
 
     /// Uploads the bias in Keras's order: element `i` is added to element `i` of each output sample in either data
     /// format (docs/keras-semantics.md §5), or to filter `i` when it is shared.
     ///
     /// # Errors
-    /// [`Error::Length`]; [`Error::Missing`] for a layer without bias.
-    pub fn write_bias(&self, bias: &[f32]) -> Result<()> {
-        let Some(buffer) = self.bias() else {
+    /// [`Error::Length`], [`Error::Missing`] for a layer without bias, nothing is uploaded then; those of
+    /// [`Upload::write_next`].
+    pub async fn write_bias(&self, bias: &[f32]) -> Result<()> {
+        if self.bias().is_none() {
             return Err(Error::Missing { what: "a bias", why: "the layer was configured without one" });
-        };
+        }
         if bias.len() as u64 != self.layer.biases() {
             return Err(Error::Length {
                 what: "bias",
@@ -183,8 +193,7 @@ impl LocallyConnected {
                 shape: self.layer.bias_shape().unwrap_or_default(),
             });
         }
-        self.context().queue().write_buffer(buffer, 0, bytemuck::cast_slice(bias));
-        Ok(())
+        self.parameters.upload_checked(names::BIAS, Values::Canonical(bias))?.finish().await
     }
 
     /// Buffers for the weights' gradient, cut as the weights are.
@@ -233,20 +242,19 @@ impl LocallyConnected {
         self.parameters.gradient_in(names::WEIGHTS, &ranges)
     }
 
-    /// Records copies of weights or their gradient to the host; [`WeightsReadback::values`] gives them in a layout of
-    /// Keras's.
+    /// Makes a way of weights or their gradient to the host; [`WeightsReadback::values`] gives them in a layout of Keras's.
     ///
     /// # Errors
     /// [`Error::Length`] for those of a layer that is cut otherwise; [`Error::Usage`] for a host's buffer without
-    /// `COPY_SRC`.
-    pub fn read_weights(&self, encoder: &mut wgpu::CommandEncoder, weights: &Tensor) -> Result<WeightsReadback> {
+    /// `COPY_SRC`; others of [`crate::Readback::new`].
+    pub async fn read_weights(&self, weights: &Tensor) -> Result<WeightsReadback> {
         weights.check_chunks("weights", self.weights.chunks())?;
-        let readback = weights.read(self.context().device(), encoder)?;
+        let readback = weights.readback(self.context().device()).await?;
         Ok(WeightsReadback { layer: self.layer.clone(), readback })
     }
 }
 
-/// Weights or their gradient on their way to the host.
+/// A way of weights or their gradient to the host, made once and recorded as often as the host likes.
 #[derive(Debug)]
 pub struct WeightsReadback {
     layer: Arc<Geometry>,
@@ -254,11 +262,19 @@ pub struct WeightsReadback {
 }
 
 impl WeightsReadback {
+    /// Records the copies.
+    ///
+    /// # Errors
+    /// [`Error::NotTaken`] while the values of the last recording weren't; nothing is recorded then.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.readback.record(encoder)
+    }
+
     /// Waits for the weights, in canonical order.
     ///
     /// # Errors
     /// Those of [`crate::Readback::values`].
-    pub async fn canonical(self) -> Result<Vec<f32>> {
+    pub async fn canonical(&mut self) -> Result<Vec<f32>> {
         self.readback.canonical().await
     }
 
@@ -266,8 +282,8 @@ impl WeightsReadback {
     ///
     /// # Errors
     /// Those of [`crate::Readback::values`] and [`KerasLayout::from_canonical`].
-    pub async fn values(self, layout: KerasLayout) -> Result<Vec<f32>> {
-        let layer = self.layer.clone();
-        layout.from_canonical(&layer, &self.canonical().await?)
+    pub async fn values(&mut self, layout: KerasLayout) -> Result<Vec<f32>> {
+        let canonical = self.canonical().await?;
+        layout.from_canonical(&self.layer, &canonical)
     }
 }

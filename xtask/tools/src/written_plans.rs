@@ -139,7 +139,7 @@ impl Layer {
             let (name, values) = (buffer.name.as_str(), &known[&buffer.name]);
             match buffer.usage {
                 Usage::Input => buffers.push((name, gpu.upload(values))),
-                Usage::Parameter => weights.write(name, values)?,
+                Usage::Parameter => weights.write(name, values).await?,
                 Usage::Output => buffers.push((name, gpu.empty(values.len() as u64))),
                 Usage::Gradient => gradients.push((name, weights.create(buffer).await?)),
                 Usage::Scratch => {}
@@ -165,6 +165,7 @@ impl Layer {
 }
 
 async fn read(gpu: &Gpu, gradient: &Tensor) -> Result<Vec<f32>, Error> {
-    let readback = gpu.submit(|encoder| gradient.read(gpu.context().device(), encoder))?;
+    let mut readback = gradient.readback(gpu.context().device()).await?;
+    gpu.submit(|encoder| readback.record(encoder))?;
     gpu.drive(readback.canonical()).await
 }

@@ -49,9 +49,9 @@ async fn run(
     let (x, dy) = (random(1, batch * geometry.inputs()), random(2, batch * geometry.outputs()));
     let (weights, bias) = (random(3, geometry.weights()), random(4, geometry.biases()));
     let layer = LocallyConnected::with_geometry(context, geometry).await?;
-    layer.write_canonical(&weights)?;
+    layer.write_canonical(&weights).await?;
     if !bias.is_empty() {
-        layer.write_bias(&bias)?;
+        layer.write_bias(&bias).await?;
     }
     let output = gpu.forward(&layer, &x).await?;
     let gradients = gpu.backward(&layer, &x, &dy).await?;

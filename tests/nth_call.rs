@@ -1,0 +1,54 @@
+//! The n-th call into the driver fails, for every n: out of memory, device lost, or an error that it has no name for. What a
+//! host does with a layer (build, upload, prepare, bind, record, read, tune) then gives a typed error, nothing goes to
+//! the host's handler, nothing is left half-made, and the layer is usable afterwards: itself, or, where the device is lost,
+//! built again from what the host has kept. wgpu runs on a Vulkan device whose table of functions is ours.
+//!
+//! Each function runs in a process of its own, since a driver may take a failure badly. Left out are faults of wgpu-core and
+//! wgpu-hal 30.0.1 themselves: `vkCreateSemaphore` failing in the first submit (a crash), `vkEndCommandBuffer` (an assertion
+//! in the fifth), `vkAllocateCommandBuffers` and `vkBeginCommandBuffer` (an unwrap in `Queue::write_buffer`) and
+//! `vkWaitSemaphores` reporting the loss (a panic in `Device::poll`). Memory is allocated and mapped in blocks that are there
+//! before, so that `vkCreateBuffer` and `vkBindBufferMemory` stand for `vkAllocateMemory`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[cfg(target_os = "linux")]
+mod nth_call {
+    pub(super) mod host;
+    pub(super) mod table;
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("the table of functions is patched on Linux alone");
+}
+
+#[cfg(target_os = "linux")]
+fn main() {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const FUNCTION: &str = "NTH_CALL_FUNCTION";
+    if let Ok(function) = std::env::var(FUNCTION) {
+        nth_call::host::every_call_fails(&function);
+        return;
+    }
+    let program = std::env::current_exe().expect("a program knows where it is");
+    let started = std::time::Instant::now();
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(function) = nth_call::table::FUNCTIONS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut process = std::process::Command::new(&program);
+            let output = process.env(FUNCTION, function).output().expect("a process");
+            print!("{}", String::from_utf8_lossy(&output.stdout));
+            if !output.status.success() {
+                println!("{function}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+                failed.lock().expect("no panic").push(*function);
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let failed = failed.into_inner().expect("no panic");
+    assert!(failed.is_empty(), "{failed:?}");
+    println!("{} functions in {:.1} s", nth_call::table::FUNCTIONS.len(), started.elapsed().as_secs_f64());
+}

@@ -47,7 +47,8 @@ proptest! {
         let mut shape = input_shape;
         let at = if config.data_format == DataFormat::ChannelsFirst { 0 } else { shape.len() - 1 };
         shape[at] = channels;
-        let config = Config { filters: channels * multiplier, groups: channels, ..config };
+        let mut config = config.groups(channels);
+        config.filters = channels * multiplier;
         let layer = convolution(&config, &shape);
         check_everywhere(&layer, batch(&layer, wanted), seed, &profile());
     }

@@ -16,6 +16,12 @@ use pulp::{Simd, WithSimd};
 const MANY_CELLS: usize = 64;
 /// Filters of a piece of a cell then.
 const FILTERS: usize = 64;
+/// Samples up to which the weights are a stream that is hardly computed with.
+const FEW_SAMPLES: usize = 2;
+/// Filters of a piece then: as many as a tile has, so that rows are read in long stretches.
+const MANY_FILTERS: usize = 256;
+/// Rows of weights that are fetched ahead where a tile reads a part of each.
+const ROWS_AHEAD: usize = 8;
 
 /// `[batch][inputs]` to `[batch][outputs]`, both in channels_last; the bias lies as a sample of the output does, or is one of
 /// filters.
@@ -45,7 +51,8 @@ pub(in crate::cpu) fn forward(
         return narrow::forward(team, narrow, (operands.input, weights, operands.bias), activation, output);
     }
     let (cells, filters) = (layer.geometry.cells() as usize, layer.geometry.group_filters() as usize);
-    let together = if cells < MANY_CELLS { FILTERS.min(filters) } else { filters };
+    let some = if operands.batch <= FEW_SAMPLES { MANY_FILTERS } else { FILTERS };
+    let together = if cells < MANY_CELLS { some.min(filters) } else { filters };
     let pieces = filters.div_ceil(together);
     let output = Shared::new(output);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces as u64;
@@ -92,7 +99,12 @@ impl WithSimd for Pieces<'_> {
             let mut begin = self.begin(first, columns);
             let (mut runs, mut block) = (layer.windows.runs(cell), BLOCK);
             let weights = operands.weights.from(layer.weights_of(cell));
-            while let Some(runs) = runs.block(layer.block_rows(), &mut block) {
+            // Where they lie, only the piece's filters are read of them.
+            let most = match weights {
+                View::F32(_) => (BLOCK_WEIGHTS / columns).max(1),
+                View::F16(_) => layer.block_rows(),
+            };
+            while let Some(runs) = runs.block(most, &mut block) {
                 let mut narrow = BLOCK;
                 let (weights, runs) = widened(weights, runs, filters, &mut room.floats, &mut narrow);
                 let products = Products { input: operands.input, inputs, weights, filters, filter, runs };
@@ -172,8 +184,10 @@ impl<S: Simd> Terms<S> for Products<'_> {
         let column = self.filter + column;
         let width = (VECTORS * S::F32_LANES).min(self.filters - column);
         // The first tile over these weights fetches those of the next block. One alone reads rows as they lie, which the
-        // processor foresees.
-        let ahead = row == 0 && (ROWS > 1 || VECTORS < 8);
+        // processor foresees, unless it reads some filters only of each.
+        let alone = ROWS == 1 && VECTORS >= 8;
+        let ahead = row == 0 && (!alone || width < self.filters);
+        let distance = if alone { ROWS_AHEAD * self.filters } else { BLOCK_WEIGHTS };
         for run in self.runs {
             let samples: [&[f32]; ROWS] =
                 std::array::from_fn(|m| &self.input[(row + m) * self.inputs + run.input..][..run.length]);
@@ -181,7 +195,7 @@ impl<S: Simd> Terms<S> for Products<'_> {
             for k in 0..run.length {
                 let weights = load::<S, VECTORS, TAIL>(simd, &rest[..width]);
                 if ahead {
-                    prefetch::<VECTORS>(rest, S::F32_LANES);
+                    prefetch::<VECTORS>(rest, distance, S::F32_LANES);
                 }
                 for (sums, sample) in sums.iter_mut().zip(samples) {
                     let input = simd.splat_f32s(sample[k]);
@@ -195,18 +209,18 @@ impl<S: Simd> Terms<S> for Products<'_> {
     }
 }
 
-/// Fetches the weights a block ahead.
+/// Fetches the weights so many further on.
 #[inline(always)]
-fn prefetch<const VECTORS: usize>(weights: &[f32], lanes: usize) {
+fn prefetch<const VECTORS: usize>(weights: &[f32], distance: usize, lanes: usize) {
     #[cfg(target_arch = "x86_64")]
     for vector in 0..VECTORS {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        let place = weights.as_ptr().wrapping_add(BLOCK_WEIGHTS + vector * lanes);
+        let place = weights.as_ptr().wrapping_add(distance + vector * lanes);
         // SAFETY: a prefetch of any place, within memory or not, is allowed and changes nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (weights, lanes, BLOCK_WEIGHTS);
+    let _ = (weights, distance, lanes);
 }
 
 /// No terms.

@@ -3,6 +3,7 @@
 //! A sum runs along filters, in sixteen partial sums that are added in the end: sixteen on every processor, whatever its
 //! vectors hold, so that the bits are the same.
 
+use super::convolution;
 use super::layer::{CHANNELS, Layer};
 use super::narrow::{self, Narrow};
 use super::readers::Reader;
@@ -29,6 +30,9 @@ pub(in crate::cpu) struct Operands<'a> {
 pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {
     if let Some((one, batch)) = layer.as_one_location(operands.batch) {
         return self::grad_input(team, one, Operands { batch, ..operands }, grad_input);
+    }
+    if convolution::is_depthwise(&layer.geometry) {
+        return convolution::depthwise_grad_input(team, layer, operands, grad_input);
     }
     // An outer axis of one position can have a longer window, whose other taps are clipped or come round again.
     let one_axis = layer

@@ -1,5 +1,6 @@
 //! A layer, with what all of its operations look up.
 
+use super::convolution;
 use super::readers::Readers;
 use super::windows::{Band, Windows};
 use crate::config::{DataFormat, WeightType};
@@ -56,7 +57,7 @@ impl Layer {
             WeightType::F16 => readers * channels * filters,
             WeightType::F32 => 0,
         };
-        let floats = BLOCK_WEIGHTS.max(filters).max(widened);
+        let floats = BLOCK_WEIGHTS.max(filters).max(widened).max(convolution::floats(&self.geometry));
         Needs { floats, readers }
     }
 

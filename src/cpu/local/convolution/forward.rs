@@ -1,5 +1,6 @@
 //! `LocalForward` with shared weights.
 
+use super::depthwise::{self, is_depthwise};
 use super::rows::{AllRows, Rows};
 use crate::config::{Activation, Bias};
 use crate::cpu::functions;
@@ -31,6 +32,9 @@ pub(in crate::cpu::local) fn forward(
     output: &mut [f32],
 ) {
     let geometry = &layer.geometry;
+    if is_depthwise(geometry) {
+        return depthwise::forward(team, layer, operands, activation, output);
+    }
     let rows = AllRows::new(layer, 0, operands.batch);
     let (groups, filters) = (geometry.groups() as usize, geometry.group_filters() as usize);
     let weights = geometry.window() as usize * filters;
@@ -151,14 +155,7 @@ impl Tasks<'_> {
             (Some(bias), Bias::PerFilter) => Begin::Row(&bias[first_filter..][..columns]),
             (Some(bias), Bias::PerLocation) => {
                 let filters = self.layer.geometry.filters() as usize;
-                // Rows of samples have one location, those of locations one each.
-                let next = if rows.output_step == filters { filters } else { 0 };
-                for row in 0..rows.count {
-                    let first = rows.output + row * rows.output_step + first_filter;
-                    let own = &bias[rows.location * filters + row * next + first_filter..][..columns];
-                    // SAFETY: tasks are apart, and no tile of this one is being computed.
-                    unsafe { self.output.part(first, columns) }.copy_from_slice(own);
-                }
+                rows.put_bias(bias, self.output, (filters, first_filter), columns);
                 Begin::Held
             }
         }

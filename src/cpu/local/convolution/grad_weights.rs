@@ -1,6 +1,7 @@
 //! `LocalGradWeights` with shared weights: a long sum over samples and locations. A thread has some rows of weights, for which it
 //! adds the sums over one piece of locations after the other, so that the sums that are added are short.
 
+use super::depthwise::{self, is_depthwise};
 use super::rows::AllRows;
 use crate::cpu::local::GradWeightsOperands as Operands;
 use crate::cpu::local::grad_weights::Products;
@@ -27,6 +28,9 @@ pub(in crate::cpu::local) fn grad_weights(
     accumulate: bool,
     grad_weights: &mut [f32],
 ) {
+    if is_depthwise(&layer.geometry) {
+        return depthwise::grad_weights(team, layer, operands, accumulate, grad_weights);
+    }
     if !accumulate {
         grad_weights.fill(0.0);
     }

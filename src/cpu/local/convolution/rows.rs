@@ -2,6 +2,7 @@
 
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::windows::{Band, Run};
+use crate::cpu::shared::Shared;
 
 /// Most samples of some rows at one location.
 const SAMPLES: usize = 96;
@@ -108,6 +109,18 @@ impl<'a> AllRows<'a> {
 }
 
 impl Rows<'_> {
+    /// Puts a bias per location where the sums of `columns` filters from `first` on are to be.
+    #[inline(always)]
+    pub(super) fn put_bias(&self, bias: &[f32], output: Shared<'_>, (filters, first): (usize, usize), columns: usize) {
+        // Rows of samples have one location, those of locations one each.
+        let next = if self.output_step == filters { filters } else { 0 };
+        for row in 0..self.count {
+            let own = &bias[self.location * filters + row * next + first..][..columns];
+            // SAFETY: rows are their task's alone, and no tile of it is being computed.
+            unsafe { output.part(self.output + row * self.output_step + first, columns) }.copy_from_slice(own);
+        }
+    }
+
     /// The runs of a group's inputs that meet the rows of weights from `first` to `end`, in their order.
     #[inline(always)]
     pub(super) fn runs(&self, layer: &Layer, group: usize, (first, end): (usize, usize)) -> impl Iterator<Item = Run> {

@@ -1,0 +1,358 @@
+//! Depthwise convolutions of one filter a channel: vectors go along channels, since a group's filters would fill one number of
+//! them. The weights are put with a tap's channels side by side, `[taps][channels]`.
+
+use super::rows::AllRows;
+use crate::config::{Activation, Bias};
+use crate::cpu::functions;
+use crate::cpu::local::layer::Layer;
+use crate::cpu::local::readers::Reader;
+use crate::cpu::local::tile::{self, Begin, Sums, Terms, load};
+use crate::cpu::local::windows::{BLOCK, Run};
+use crate::cpu::local::{ForwardOperands, GradInputOperands, GradWeightsOperands};
+use crate::cpu::shared::Shared;
+use crate::cpu::team::{Room, Span, Team};
+use crate::cpu::weights::View;
+use crate::geometry::Geometry;
+use pulp::{Simd, WithSimd};
+
+/// Channels whose gradients a task sums.
+const CHANNELS: usize = 64;
+
+/// Whether these are the routines of a layer.
+pub(in crate::cpu::local) fn is_depthwise(layer: &Geometry) -> bool {
+    layer.shares_weights() && layer.groups() > 1 && layer.group_channels() == 1 && layer.group_filters() == 1
+}
+
+/// Room that a task needs.
+pub(in crate::cpu::local) fn floats(layer: &Geometry) -> usize {
+    let (taps, channels) = (layer.taps() as usize, layer.channels() as usize);
+    if is_depthwise(layer) { (taps + 1) * channels.max(CHANNELS) } else { 0 }
+}
+
+/// `[channels][taps]` to `[taps][channels]`.
+fn by_tap<'a>(layer: &Geometry, weights: View<'_>, room: &'a mut [f32]) -> &'a [f32] {
+    let (taps, channels) = (layer.taps() as usize, layer.channels() as usize);
+    let (all, own) = room.split_at_mut(taps * channels);
+    for channel in 0..channels {
+        for (to, weight) in
+            all[channel..].iter_mut().step_by(channels).zip(weights.from(channel * taps).wide(taps, &mut own[..taps]))
+        {
+            *to = *weight;
+        }
+    }
+    all
+}
+
+/// `output = activation(weights · window of input + bias)`.
+pub(super) fn forward(
+    team: &Team,
+    layer: &Layer,
+    operands: ForwardOperands<'_>,
+    activation: Activation,
+    output: &mut [f32],
+) {
+    let rows = AllRows::new(layer, 0, operands.batch);
+    let products = rows.of_piece() * layer.geometry.taps() as usize * layer.geometry.channels() as usize;
+    let output = Shared::new(output);
+    team.each(rows.count(), 20 + products as u64 / 16, |span| Forward {
+        team,
+        layer,
+        operands,
+        activation,
+        output,
+        span,
+        rows,
+    });
+}
+
+struct Forward<'a> {
+    team: &'a Team,
+    layer: &'a Layer,
+    operands: ForwardOperands<'a>,
+    activation: Activation,
+    output: Shared<'a>,
+    span: Span,
+    rows: AllRows<'a>,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, operands, output, .. } = self;
+        let (channels, taps) = (layer.geometry.channels() as usize, layer.geometry.taps() as usize);
+        let mut room = self.team.room();
+        let weights = by_tap(&layer.geometry, operands.weights, &mut room.floats);
+        for index in self.span.first..self.span.end {
+            let Some(rows) = self.rows.piece(index) else { continue };
+            let sums = Sums {
+                values: output,
+                first: rows.output,
+                stride: rows.output_step,
+                rows: rows.count,
+                columns: channels,
+            };
+            let mut begin = match (operands.bias, layer.geometry.config().bias) {
+                (Some(bias), Bias::PerFilter) => Begin::Row(bias),
+                (Some(bias), Bias::PerLocation) => {
+                    rows.put_bias(bias, output, (channels, 0), channels);
+                    Begin::Held
+                }
+                _ => Begin::Zero,
+            };
+            let mut runs = rows.runs(layer, 0, (0, taps));
+            let mut is_due = true;
+            loop {
+                let (mut block, mut count) = (BLOCK, 0);
+                for (to, run) in block.iter_mut().zip(&mut runs) {
+                    *to = run;
+                    count += 1;
+                }
+                if count == 0 && !is_due {
+                    break;
+                }
+                let input = &operands.input[rows.input..];
+                let terms = Taps { input, step: rows.input_step, weights, channels, runs: &block[..count] };
+                tile::all(simd, sums, begin, &terms);
+                (begin, is_due) = (Begin::Held, false);
+            }
+            if self.activation != Activation::Linear {
+                for row in 0..rows.count {
+                    // SAFETY: pieces of rows are apart, and this one's tiles are done.
+                    let values = unsafe { output.part(rows.output + row * rows.output_step, channels) };
+                    functions::activate(values, self.activation);
+                }
+            }
+        }
+    }
+}
+
+/// The taps of rows of locations or samples.
+struct Taps<'a> {
+    input: &'a [f32],
+    /// From one row's input to the next one's.
+    step: usize,
+    weights: &'a [f32],
+    channels: usize,
+    /// Of one tap each.
+    runs: &'a [Run],
+}
+
+impl<S: Simd> Terms<S> for Taps<'_> {
+    #[inline(always)]
+    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        sums: &mut [[S::f32s; VECTORS]; ROWS],
+    ) {
+        let width = (VECTORS * S::F32_LANES).min(self.channels - column);
+        for run in self.runs {
+            let weights = &self.weights[run.row * self.channels + column..][..width];
+            let weights = load::<S, VECTORS, TAIL>(simd, weights);
+            for (m, sums) in sums.iter_mut().enumerate() {
+                let inputs = &self.input[(row + m) * self.step + run.input + column..][..width];
+                for ((sum, input), weight) in sums.iter_mut().zip(load::<S, VECTORS, TAIL>(simd, inputs)).zip(weights) {
+                    *sum = simd.mul_add_e_f32s(input, weight, *sum);
+                }
+            }
+        }
+    }
+}
+
+/// Each input element's sum over the locations that read it of weights times their gradient.
+pub(in crate::cpu::local) fn grad_input(
+    team: &Team,
+    layer: &Layer,
+    operands: GradInputOperands<'_>,
+    grad_input: &mut [f32],
+) {
+    let geometry = &layer.geometry;
+    let products = operands.batch * geometry.taps() as usize * geometry.channels() as usize;
+    let grad_input = Shared::new(grad_input);
+    team.each(geometry.positions() as usize, 20 + products as u64 / 16, |span| GradInput {
+        team,
+        layer,
+        operands,
+        grad_input,
+        span,
+    });
+}
+
+struct GradInput<'a> {
+    team: &'a Team,
+    layer: &'a Layer,
+    operands: GradInputOperands<'a>,
+    grad_input: Shared<'a>,
+    span: Span,
+}
+
+impl WithSimd for GradInput<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, operands, .. } = self;
+        let geometry = &*layer.geometry;
+        let channels = geometry.channels() as usize;
+        let mut room = self.team.room();
+        let Room { floats, readers } = &mut *room;
+        let weights = by_tap(geometry, operands.weights, floats);
+        for position in self.span.first..self.span.end {
+            layer.readers.list(geometry, position, readers);
+            let sums = Sums {
+                values: self.grad_input,
+                first: position * channels,
+                stride: geometry.inputs() as usize,
+                rows: operands.batch,
+                columns: channels,
+            };
+            let outputs = geometry.outputs() as usize;
+            let terms = OfReaders { grad_output: operands.grad_output, outputs, weights, channels, readers };
+            tile::all(simd, sums, Begin::Zero, &terms);
+        }
+    }
+}
+
+/// The readers of a position.
+struct OfReaders<'a> {
+    grad_output: &'a [f32],
+    /// Of a sample.
+    outputs: usize,
+    weights: &'a [f32],
+    channels: usize,
+    readers: &'a [Reader],
+}
+
+impl<S: Simd> Terms<S> for OfReaders<'_> {
+    #[inline(always)]
+    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        sums: &mut [[S::f32s; VECTORS]; ROWS],
+    ) {
+        let width = (VECTORS * S::F32_LANES).min(self.channels - column);
+        for reader in self.readers {
+            // A tap has one weight of the first channel.
+            let weights = &self.weights[reader.weight * self.channels + column..][..width];
+            let weights = load::<S, VECTORS, TAIL>(simd, weights);
+            for (m, sums) in sums.iter_mut().enumerate() {
+                let grads = &self.grad_output[(row + m) * self.outputs + reader.output + column..][..width];
+                for ((sum, grad), weight) in sums.iter_mut().zip(load::<S, VECTORS, TAIL>(simd, grads)).zip(weights) {
+                    *sum = simd.mul_add_e_f32s(grad, weight, *sum);
+                }
+            }
+        }
+    }
+}
+
+/// Each weight's sum over samples and locations; added to what is there if `accumulate`.
+pub(super) fn grad_weights(
+    team: &Team,
+    layer: &Layer,
+    operands: GradWeightsOperands<'_>,
+    accumulate: bool,
+    grad_weights: &mut [f32],
+) {
+    let geometry = &layer.geometry;
+    let rows = AllRows::new(layer, 0, operands.batch);
+    let together = CHANNELS.min(geometry.channels() as usize);
+    let products = rows.count() * rows.of_piece() * geometry.taps() as usize * together;
+    let pieces = (geometry.channels() as usize).div_ceil(together);
+    let grad_weights = Shared::new(grad_weights);
+    team.each(pieces, 20 + products as u64 / 16, |span| GradWeights {
+        team,
+        layer,
+        operands,
+        accumulate,
+        grad_weights,
+        span,
+        rows,
+    });
+}
+
+struct GradWeights<'a> {
+    team: &'a Team,
+    layer: &'a Layer,
+    operands: GradWeightsOperands<'a>,
+    accumulate: bool,
+    grad_weights: Shared<'a>,
+    span: Span,
+    rows: AllRows<'a>,
+}
+
+impl WithSimd for GradWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, operands, .. } = self;
+        let (channels, taps) = (layer.geometry.channels() as usize, layer.geometry.taps() as usize);
+        let mut room = self.team.room();
+        for piece in self.span.first..self.span.end {
+            let first = piece * CHANNELS;
+            let columns = CHANNELS.min(channels - first);
+            let own = &mut room.floats[..taps * columns];
+            own.fill(0.0);
+            let values = Shared::new(own);
+            for rows in (0..self.rows.count()).filter_map(|index| self.rows.piece(index)) {
+                for run in rows.runs(layer, 0, (0, taps)) {
+                    let sums = Sums { values, first: run.row * columns, stride: columns, rows: 1, columns };
+                    let terms = Pairs {
+                        count: rows.count,
+                        input: &operands.input[rows.input + run.input + first..],
+                        input_step: rows.input_step,
+                        grad_output: &operands.grad_output[rows.output + first..],
+                        output_step: rows.output_step,
+                        columns,
+                    };
+                    tile::all(simd, sums, Begin::Apart, &terms);
+                }
+            }
+            // SAFETY: pieces of channels are apart.
+            let written = unsafe { self.grad_weights.part(first * taps, columns * taps) };
+            for (written, channel) in written.chunks_exact_mut(taps).zip(0..) {
+                for (written, sum) in written.iter_mut().zip(room.floats[channel..].iter().step_by(columns)) {
+                    *written = if self.accumulate { *written + sum } else { *sum };
+                }
+            }
+        }
+    }
+}
+
+/// Inputs and gradients that are multiplied channel by channel.
+struct Pairs<'a> {
+    count: usize,
+    input: &'a [f32],
+    input_step: usize,
+    grad_output: &'a [f32],
+    output_step: usize,
+    columns: usize,
+}
+
+impl<S: Simd> Terms<S> for Pairs<'_> {
+    #[inline(always)]
+    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+        &self,
+        simd: S,
+        _: usize,
+        column: usize,
+        sums: &mut [[S::f32s; VECTORS]; ROWS],
+    ) {
+        let width = (VECTORS * S::F32_LANES).min(self.columns - column);
+        for at in 0..self.count {
+            let inputs = load::<S, VECTORS, TAIL>(simd, &self.input[at * self.input_step + column..][..width]);
+            let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[at * self.output_step + column..][..width]);
+            // There is one row of sums: a tap's.
+            for sums in sums.iter_mut() {
+                for ((sum, input), grad) in sums.iter_mut().zip(inputs).zip(grads) {
+                    *sum = simd.mul_add_e_f32s(input, grad, *sum);
+                }
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use common::{
 };
 use locally_connected::Implementation;
 use locally_connected::headless::{Gpu, GpuOptions};
-use locally_connected::model::{Kind, Layer};
+use locally_connected::model::{GraphLayer, Kind};
 use locally_connected_keras::ModelFile;
 use locally_connected_keras::npy::NpyArray;
 use pollster::block_on;
@@ -73,8 +73,8 @@ fn every_implementation_agrees_with_keras() {
                 let what = format!("{} by {} ({sample_budget:?})", case.name(), implementation.name());
                 let model = model.clone().with_implementation(implementation);
                 let loaded = block_on(model.upload(gpu.context())).expect("its weights");
-                let local = |layer: &&Layer| matches!(layer.kind, Kind::Local { .. });
-                assert_eq!(loaded.chain().layers.iter().filter(local).count(), case.layers().len());
+                let local = |layer: &&GraphLayer| matches!(layer.kind(), Kind::Local(_));
+                assert_eq!(loaded.graph().layers().iter().filter(local).count(), case.layers().len());
                 let values = block_on(gpu.run(&loaded, &x.values)).expect("an output");
                 agree(&format!("y of {what}"), &NpyArray { shape: y.shape.clone(), values }, &y);
                 let found = block_on(gpu.gradients(&loaded, &x.values, &dy.values)).expect("gradients");

@@ -10,13 +10,13 @@
 //! async fn predict() -> Result<()> {
 //!     let model = locally_connected_keras::read("digits.h5")?;
 //!     let images = npy::read_npy("images.npy")?;
-//!     assert_eq!(images.shape[1..], model.input_shape);
+//!     assert_eq!(images.shape[1..], *model.input_shape());
 //!
 //!     let gpu = Gpu::new().await?;
 //!     let loaded = model.upload(gpu.context()).await?;
 //!     let predictions = gpu.run(&loaded, &images.values).await?;
 //!
-//!     let shape = [&images.shape[..1], &model.output_shape].concat();
+//!     let shape = [&images.shape[..1], model.output_shape()].concat();
 //!     npy::write_npy("predictions.npy", &shape, &predictions)
 //! }
 //! ```
@@ -57,23 +57,25 @@
 //! than the file's size warrants. [`Error::Io`] is the system's; [`Error::File`] says by a [`Problem`] what is wrong with the
 //! contents. A layer that can't be run, because of its class, an argument or its weights, is no error of the file: it is
 //! [`LayerKind::Unsupported`] and says why, and only [`ModelFile::model`] fails where it would have to run
-//! ([`Error::UnsupportedLayers`] with every such layer, [`Error::NotAChain`]). What is wrong with a layer's numbers is
+//! ([`Error::UnsupportedLayers`] with every such layer). What is wrong with a layer's numbers is
 //! [`Error::Core`]. A file is written whole or not at all.
 
 #![deny(missing_docs)]
 
 mod architecture;
+mod architectures;
 mod archive;
 mod build;
-mod chain;
 pub mod config;
 mod error;
 mod files;
 mod fit;
+mod graph;
 mod hdf5;
 mod json;
 mod keras1;
 mod layer;
+mod layers;
 mod local;
 mod metadata;
 mod model_file;
@@ -82,12 +84,15 @@ mod read;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod weight;
 mod weights;
+mod wiring;
 mod write;
 
-pub use error::{Error, NotAChain, Problem, Result, UnsupportedLayer};
+pub use error::{Error, Problem, Result, UnsupportedLayer};
 pub use files::write_file;
 pub use json::{from_json, to_json};
 pub use local::Local;
-pub use model_file::{FileFormat, FileLayer, LayerKind, ModelFile};
-pub use read::read;
+pub use model_file::{Computed, FileFormat, FileLayer, LayerKind, ModelFile};
+pub use read::{Backend, ReadOptions, read};
+pub use weight::Weight;

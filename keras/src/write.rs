@@ -10,6 +10,7 @@ use crate::local::Local;
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, FileLayer, Frame, LayerKind, ModelFile};
 use crate::npy;
+use crate::wiring::Wiring;
 use locally_connected::{DataFormat, Error};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -248,7 +249,7 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
         name: name.to_owned(),
         input_shape: input_shape.to_vec(),
         layers: vec![new_layer(input, "InputLayer".into(), config, input_shape, input_shape, LayerKind::Identity)],
-        not_a_chain: None,
+        wiring: Wiring::chain(1),
         frame,
         keras_version: KERAS_VERSION.to_owned(),
     };
@@ -302,9 +303,12 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
             }
             // The one that needs no arguments.
             LayerKind::Identity => ("Activation".into(), base("activation", json!("linear")), input.clone()),
-            LayerKind::Unsupported { .. } => return Err(unsupported(format!("layer \"{name}\"")).into()),
+            LayerKind::Computed(_) | LayerKind::Model | LayerKind::Unsupported { .. } => {
+                return Err(unsupported(format!("layer \"{name}\"")).into());
+            }
         };
         model.layers.push(new_layer(name, class, config, &input, &output, kind));
+        model.wiring = Wiring::chain(model.layers.len());
     }
     Ok(model)
 }
@@ -319,6 +323,6 @@ fn new_layer(
 ) -> FileLayer {
     let mut rest = Object::new();
     rest.insert("class_name".into(), json!(class));
-    let (input_shape, output_shape, inner) = (input.to_vec(), output.to_vec(), Vec::new());
-    FileLayer { name, class_name: class, config, input_shape, output_shape, kind, inner, rest }
+    let (input_shape, output_shape, inner, wiring) = (input.to_vec(), output.to_vec(), Vec::new(), Wiring::default());
+    FileLayer { name, class_name: class, config, input_shape, output_shape, kind, inner, wiring, rest }
 }

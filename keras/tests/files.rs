@@ -61,9 +61,9 @@ fn values(model: &Model, x: &[f32], grad_output: Option<&[f32]>) -> Values {
 /// The reference's output, of the whole model or of one layer, against Keras's.
 fn assert_close(what: &str, file: &ModelFile, only: Option<&str>, x: &npy::NpyArray, y: &npy::NpyArray) {
     let model = file.model(only).unwrap();
-    assert_eq!(x.shape[1..], model.input_shape, "{what}");
-    assert_eq!(y.shape[1..], model.output_shape, "{what}");
-    let written = run(&model.chain.forward(), x.shape[0] as u32, &values(&model, &x.values, None)).unwrap();
+    assert_eq!(x.shape[1..], *model.input_shape(), "{what}");
+    assert_eq!(y.shape[1..], *model.output_shape(), "{what}");
+    let written = run(&model.graph.forward(), x.shape[0] as u32, &values(&model, &x.values, None)).unwrap();
     assert_near_to(&format!("Keras's output of {what}"), &y.values, &written[names::OUTPUT]);
 }
 
@@ -73,7 +73,7 @@ fn assert_gradients(what: &str, file: &ModelFile, only: Option<&str>, folder: &V
     let (x, dy) = (array("x"), array("dy"));
     let mut keras: BTreeMap<_, _> = npy::read_npz(cases().join(text(folder, "grads"))).unwrap().into_iter().collect();
     let model = file.model(only).unwrap();
-    let program = model.chain.backward(Wanted::All);
+    let program = model.graph.backward(Wanted::All);
     let written = run(&program, x.shape[0] as u32, &values(&model, &x.values, Some(&dy.values))).unwrap();
     let input = keras.remove("input").unwrap();
     assert_near_to(&format!("the input's gradient of {what}"), &input.values, &written[names::GRAD_INPUT]);

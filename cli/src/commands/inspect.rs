@@ -7,7 +7,7 @@ use crate::arrays::tuple;
 use crate::failure::Failure;
 use crate::format::{bytes, count, table};
 use crate::progress::Progress;
-use crate::{chain, device, output};
+use crate::{device, model, output};
 use locally_connected::{DeviceProfile, Error, Implementation};
 use locally_connected_keras::{self as keras, FileLayer, LayerKind, ModelFile};
 use report::{Costs, Report, time};
@@ -22,7 +22,7 @@ struct Device {
 
 pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let file = chain::open(&args.model)?;
+    let file = model::open(&args.source)?;
     let (adapters, chosen) = device::choose(common)?;
     // Plans are of adapters that run WGSL: without a GPU those of a software one, if there is one.
     let software = || adapters.first().filter(|_| !device::is_cpu(common));
@@ -88,7 +88,7 @@ fn to_json(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<
         })
     };
     json!({
-        "file": args.model.display().to_string(),
+        "file": args.source.model.display().to_string(),
         "name": file.name,
         "keras_version": file.keras_version(),
         "runs": problem(file).is_none(),
@@ -154,7 +154,7 @@ fn costs_to_json(report: &Report<'_>, implementation: Implementation, costs: &Re
 }
 
 fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>]) -> String {
-    let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.model.display(), file.name, file.keras_version());
+    let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.source.model.display(), file.name, file.keras_version());
     match problem(file) {
         None => text.push_str("runs as a whole\n"),
         Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),

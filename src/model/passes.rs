@@ -3,8 +3,8 @@
 use super::graph::{Graph, Step};
 use super::layers::{BackwardCall, ForwardCall, Gradient, Scope, Trace, Value, elements};
 use super::names;
-use crate::config::Activation;
-use crate::ops::{Activate, Buffer, BufferId, Operation, Shape, Usage};
+use crate::config::{Activation, WeightType};
+use crate::ops::{Activate, Buffer, BufferId, Combine, How, Operation, Part, Shape, Usage};
 use crate::program::Program;
 use std::collections::BTreeMap;
 
@@ -174,7 +174,7 @@ impl<'a> Passes<'a> {
                     layer: Some(layer.name().to_owned()),
                     usage: Usage::Gradient,
                     shape: parameter.shape.clone(),
-                    dtype: crate::config::WeightType::F32,
+                    dtype: WeightType::F32,
                 })
             })
         });
@@ -186,16 +186,23 @@ impl<'a> Passes<'a> {
         match parts {
             [] => None,
             &[one] => Some(one),
-            several => {
-                let output = self.program.add_buffer(Buffer {
-                    name: format!("{}/grad_sum", step.name),
-                    layer: None,
-                    usage: Usage::Scratch,
-                    shape: Shape::Samples(elements(&step.built.shape)),
-                    dtype: crate::config::WeightType::F32,
-                });
-                let _ = (several, output);
-                todo!("Combine")
+            [first, others @ ..] => {
+                let elements = elements(&step.built.shape);
+                let sizes = [1, 1, 1, elements];
+                let sum = |(sum, at): (BufferId, usize), &part: &BufferId| {
+                    let output = self.program.add_buffer(Buffer {
+                        name: format!("{}/grad_sum_{at}", step.name),
+                        layer: None,
+                        usage: Usage::Scratch,
+                        shape: Shape::Samples(elements),
+                        dtype: WeightType::F32,
+                    });
+                    let [a, b] = [sum, part].map(|buffer| Part::samples(buffer, sizes));
+                    let add = Combine { how: How::Add, sizes, a, b, divisor: 1.0, output };
+                    self.program.operations.push(Operation::Combine(add));
+                    (output, at + 1)
+                };
+                Some(others.iter().fold((*first, 1), sum).0)
             }
         }
     }

@@ -3,16 +3,33 @@
 //! A new kind is a file with a type that has the trait [`Computes`], and a line in `kinds!`.
 
 mod activation;
+mod concatenate;
+mod convolution;
 mod local;
+mod merge;
+mod moves;
+mod normalisation;
+mod pooling;
+mod prelu;
 mod reshape;
+mod softmax;
+mod windows;
 
 pub use activation::ActivationLayer;
+pub use concatenate::Concatenate;
+pub use convolution::{Convolution, Dense, Depthwise, Separable};
 pub use local::Local;
+pub use merge::Merge;
+pub use moves::Move;
+pub use normalisation::{BatchNormalization, LayerNormalization};
+pub use pooling::{GlobalPooling, Pooling};
+pub use prelu::PRelu;
 pub use reshape::{Flatten, Reshape};
+pub use softmax::Softmax;
 
 use crate::config::WeightType;
 use crate::geometry::Geometry;
-use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
+use crate::ops::{AxisMap, Buffer, BufferId, Operation, Shape, Usage, Windows};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -44,6 +61,10 @@ pub struct Built {
     pub(super) shape: Vec<usize>,
     /// Of its windows, where it has any.
     pub(super) geometries: Vec<Arc<Geometry>>,
+    /// Those of pooling.
+    pub(super) windows: Option<Windows>,
+    /// Where the values of a layer that moves them go.
+    pub(super) axes: Vec<AxisMap>,
     pub(super) parameters: Vec<Parameter>,
 }
 
@@ -231,6 +252,32 @@ macro_rules! kinds {
 kinds! {
     /// Unshared weights of windows.
     Local(Local),
+    /// Weights of windows that all locations share.
+    Convolution(Convolution),
+    /// A convolution of each channel for itself.
+    Depthwise(Depthwise),
+    /// That, and then one of windows of one position.
+    Separable(Separable),
+    /// Weights of the last axis.
+    Dense(Dense),
+    /// The largest value or the average of windows.
+    Pooling(Pooling),
+    /// The largest value or the average of all positions.
+    GlobalPooling(GlobalPooling),
+    /// By moving statistics.
+    BatchNormalization(BatchNormalization),
+    /// Rows by their own statistics.
+    LayerNormalization(LayerNormalization),
+    /// Learned slopes of negative values.
+    PRelu(PRelu),
+    /// Softmax over any axes.
+    Softmax(Softmax),
+    /// Values padded, cut off, repeated, or their axes in another order.
+    Move(Move),
+    /// Several values element by element.
+    Merge(Merge),
+    /// Several values side by side.
+    Concatenate(Concatenate),
     /// An activation alone.
     Activation(ActivationLayer),
     /// Another shape for the same values.

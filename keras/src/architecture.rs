@@ -192,6 +192,7 @@ impl Architecture {
             inputs: inputs.iter().map(|end| end.layer.clone()).collect(),
             outputs: outputs.iter().map(end).collect::<Result<_, _>>()?,
             output_names: outputs.into_iter().map(|end| end.layer).collect(),
+            first,
         };
         wiring.sorted()
     }
@@ -207,6 +208,8 @@ impl Architecture {
             }
         }
         let mut entries: Vec<_> = std::mem::take(&mut self.layers).into_iter().map(Some).collect();
+        let first = |&index: &usize| self.wiring.first.get(index).copied().unwrap_or(0);
+        self.wiring.first = order.iter().map(first).collect();
         self.layers = order.into_iter().filter_map(|index| entries.get_mut(index)?.take()).collect();
         for call in &mut self.wiring.calls {
             call.layer = new.get(call.layer).copied().flatten().unwrap_or(call.layer);
@@ -281,8 +284,12 @@ fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     let mut config = config.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "`config`"))?;
     let name = json::string(&rest, "name").or(json::string(&config, "name"));
     let name = name.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "name"))?.to_owned();
-    keras1::rename(&class_name, &mut config);
     let stored_class = class_name.clone();
+    let class_name = keras1::class(&stored_class, &config).map_or(class_name, str::to_owned);
+    keras1::rename(&class_name, &mut config);
+    if class_name != stored_class {
+        rest.insert("class_name".into(), class_name.clone().into());
+    }
     Ok(Entry { name, class_name, stored_class, listed: index, config, rest, arguments: Vec::new() })
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Wiring {
     pub outputs: Vec<Tensor>,
     /// The names of the layers that give them.
     pub output_names: Vec<String>,
+    /// For each layer the number of its first call: 1 of a model in the model that counts the call that made it.
+    pub first: Vec<usize>,
 }
 
 impl Wiring {
@@ -46,6 +48,7 @@ impl Wiring {
             inputs: vec!["input".to_owned()],
             outputs: vec![output(layers.checked_sub(1))],
             output_names: vec!["output".to_owned()],
+            first: vec![0; layers],
         }
     }
 

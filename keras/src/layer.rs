@@ -115,6 +115,8 @@ pub(crate) fn describe(
     if let Some(activation) = activation_layer_from_keras(class, &with_axis_from_end(config, input.as_deref())) {
         return match activation {
             Ok(activation) => same(LayerKind::Activation(activation)),
+            // Softmax over other axes than the last is a layer of its own.
+            Err(Error::Unsupported { .. }) if class == "Softmax" => computed(entry, inputs, source, reading),
             Err(Error::Unsupported { what, .. }) => unsupported(Some(what)),
             Err(error) => unsupported(Some(error.to_string())),
         };

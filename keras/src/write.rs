@@ -106,11 +106,12 @@ fn weights(local: &Local) -> Vec<Stored<'_>> {
 }
 
 fn arrays(model: &ModelFile) -> Vec<Named<'_>> {
-    let of_layer = |layer: &'_ FileLayer| {
-        let name = layer.name.clone();
-        layer.weights().into_iter().map(move |(what, shape, data)| (format!("{name}/{what}"), shape, data))
-    };
-    model.all_layers().flat_map(of_layer).collect()
+    let mut arrays = Vec::new();
+    for layer in model.all_layers() {
+        let stored = layer.weights().into_iter();
+        arrays.extend(stored.map(|(what, shape, data)| (format!("{}/{what}", layer.name), shape, data)));
+    }
+    arrays
 }
 
 fn version(model: &ModelFile) -> &str {
@@ -262,7 +263,7 @@ fn to_hdf5(model: &ModelFile) -> Result<Vec<u8>, Problem> {
         let names: Vec<_> = arrays.iter().map(|(of, (what, ..))| path(of, what)).collect();
         group.group(&layer.name)?.names("weight_names", &names)?;
         for (of, (what, shape, data)) in arrays {
-            let values = Values { shape, data, double: is_double(of) };
+            let values = WrittenArray { shape, data, double: is_double(of) };
             group.dataset(&format!("{}/{}", layer.name, path(of, what)), values)?;
         }
     }
@@ -285,7 +286,7 @@ fn by_class<'a>(tree: &mut Tree<'a>, path: &str, layers: &'a [FileLayer], functi
         let path = format!("{path}layers/{name}");
         let vars = tree.group(&format!("{path}/vars"))?;
         for (index, (_, shape, data)) in layer.weights().into_iter().enumerate() {
-            vars.dataset(&index.to_string(), Values { shape, data, double: is_double(layer) })?;
+            vars.dataset(&index.to_string(), WrittenArray { shape, data, double: is_double(layer) })?;
         }
         if is_model {
             by_class(tree, &format!("{path}/"), &layer.inner, functional)?;

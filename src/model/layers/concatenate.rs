@@ -53,12 +53,13 @@ impl Computes for Concatenate {
     fn backward(&self, mut call: BackwardCall<'_>) -> Vec<Option<BufferId>> {
         let joined = self.operation(call.inputs, call.trace.output);
         let input = call.grad_output;
+        let count = call.inputs.len();
         let gradient = |at: usize| {
             let axes = joined.grad_axes(at)?;
             let output = call.grad_input(at)?;
             call.scope.push(Operation::Rearrange(Rearrange { axes, input, output }));
             Some(output)
         };
-        (0..call.inputs.len()).map(gradient).collect()
+        (0..count).map(gradient).collect()
     }
 }

@@ -133,7 +133,7 @@ impl Computes for Merge {
         if *self == Self::Average {
             grad_output = scaled(&mut call.scope, "grad_average", last.sizes, grad_output, call.inputs.len() as f32);
         }
-        for (pair, at) in pairs.iter().zip(0usize..).rev() {
+        for (at, pair) in pairs.iter().enumerate().rev() {
             let names = [format!("grad_merged_{at}"), format!("grad_{}", at + 1)];
             let wanted = [call.wanted[..=at].contains(&true), call.wanted[at + 1]];
             let mut own = [None, None];

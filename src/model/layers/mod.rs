@@ -233,6 +233,14 @@ macro_rules! kinds {
                     $(Self::$kind(layer) => layer,)*
                 }
             }
+
+            /// Shape of a sample of its output for inputs of these shapes, all without the batch.
+            ///
+            /// # Errors
+            /// Where it doesn't take such inputs, or as many of them.
+            pub fn output_shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>> {
+                Ok(self.computes().build(inputs)?.shape)
+            }
         }
 
         $(impl From<$type> for Kind {

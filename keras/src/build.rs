@@ -2,9 +2,10 @@
 
 use crate::architecture::{Architecture, Entry, Inside};
 use crate::error::Problem;
-use crate::layer::{self, Described, Reading, Shape};
+use crate::layer::{self, Described, Shape};
 use crate::layers::{self, Arguments};
 use crate::model_file::{FileLayer, LayerKind, ModelFile};
+use crate::reading::Reading;
 use crate::weights::Source;
 use crate::wiring::{Tensor, Wiring};
 use locally_connected::Config;
@@ -90,7 +91,7 @@ impl Place<'_> {
     }
 
     fn layer(&self, entry: &Entry, inputs: &[Option<Shape>]) -> Result<(FileLayer, Vec<Option<Shape>>), Problem> {
-        let entry = &*self.reading.as_class(entry);
+        let entry = &*layer::as_class(entry, self.reading);
         let (mut kind, input, output) = self.described(entry, inputs)?;
         let mut outputs = vec![output];
         match &mut kind {

@@ -11,50 +11,35 @@ use crate::keras1;
 use crate::layers::{self, Arguments, Known};
 use crate::local::Local;
 use crate::model_file::{Computed, LayerKind};
+use crate::reading::Reading;
 use crate::shapes;
 use crate::weight::{Expected, Weight};
 use crate::weights::{Array, Source};
 use locally_connected::{Activation, Bias, Config, DataFormat, Error, KerasLayout, Padding};
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// A shape without the batch; 0 where a size isn't known.
 pub(crate) type Shape = Vec<usize>;
 
-/// What a file's layers are read by, besides the file.
-#[derive(Debug, Clone)]
-pub(crate) struct Reading {
-    /// The version of Keras that wrote it.
-    pub keras_version: String,
-    /// Whether that is Keras 1, which stored convolutions' kernels in other orders.
-    pub is_keras1: bool,
-    /// Whether convolutions' kernels lie flipped in space, as Theano has them.
-    pub flipped: bool,
-    /// Which classes are read as which others.
-    pub classes: BTreeMap<String, String>,
-}
-
-impl Reading {
-    /// The entry as a layer of the class that it is to be read as.
-    pub(crate) fn as_class<'a>(&self, entry: &'a Entry) -> Cow<'a, Entry> {
-        let registered = entry.rest.get("registered_name").and_then(Value::as_str);
-        let names = [Some(entry.class_name.as_str()), registered];
-        let Some(class) = names.into_iter().flatten().find_map(|name| self.classes.get(name)) else {
-            return Cow::Borrowed(entry);
-        };
-        let mut entry = entry.clone();
-        entry.class_name.clone_from(class);
-        entry.rest.insert("class_name".into(), class.clone().into());
-        // Those of the native format, by which Keras finds the class.
-        for (key, value) in [("module", Value::from("keras.layers")), ("registered_name", Value::Null)] {
-            if let Some(of_class) = entry.rest.get_mut(key) {
-                *of_class = value;
-            }
+/// The entry as a layer of the class that it is to be read as.
+pub(crate) fn as_class<'a>(entry: &'a Entry, reading: &Reading) -> Cow<'a, Entry> {
+    let registered = entry.rest.get("registered_name").and_then(Value::as_str);
+    let names = [Some(entry.class_name.as_str()), registered];
+    let Some(class) = names.into_iter().flatten().find_map(|name| reading.classes.get(name)) else {
+        return Cow::Borrowed(entry);
+    };
+    let mut entry = entry.clone();
+    entry.class_name.clone_from(class);
+    entry.rest.insert("class_name".into(), class.clone().into());
+    // Those of the native format, by which Keras finds the class.
+    for (key, value) in [("module", Value::from("keras.layers")), ("registered_name", Value::Null)] {
+        if let Some(of_class) = entry.rest.get_mut(key) {
+            *of_class = value;
         }
-        keras1::rename(class, &mut entry.config);
-        Cow::Owned(entry)
     }
+    keras1::rename(class, &mut entry.config);
+    Cow::Owned(entry)
 }
 
 /// A layer's kind, and the shapes of its input and output.

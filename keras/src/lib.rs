@@ -81,6 +81,7 @@ mod metadata;
 mod model_file;
 pub mod npy;
 mod read;
+mod reading;
 mod shapes;
 #[cfg(test)]
 mod tests;

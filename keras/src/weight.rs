@@ -1,7 +1,7 @@
 //! Weights of layers that aren't locally connected, as files store them.
 
 use crate::error::Problem;
-use crate::layer::Reading;
+use crate::reading::Reading;
 use locally_connected::geometry::SharedLayout;
 use locally_connected::{Geometry, Result};
 use std::sync::Arc;

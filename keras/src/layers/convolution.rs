@@ -1,6 +1,7 @@
 //! Convolutions, depthwise and separable ones, and dense layers.
 
-use super::{Arguments, Known, one, rank_of};
+use super::arguments::Arguments;
+use super::known::{Known, one, rank_of};
 use crate::error::Problem;
 use crate::weight::Expected;
 use locally_connected::geometry::SharedLayout;
@@ -42,6 +43,14 @@ fn config(class: &str, arguments: &Arguments<'_>, filters: usize) -> Result<Conf
     Ok(config.data_format(data_format).activation(arguments.activation(rank + 1)?).bias(bias))
 }
 
+/// Keras writes `groups` of depthwise and separable convolutions, too, and looks at it nowhere.
+fn ungrouped(arguments: &Arguments<'_>) -> Result<(), Problem> {
+    match arguments.size("groups")? {
+        None | Some(1) => Ok(()),
+        Some(groups) => Err(Problem::Refused { argument: "groups", value: groups.to_string(), why: "only 1 is" }),
+    }
+}
+
 /// A kernel of windows, and how its axes lie.
 fn kernel(name: &'static str, layout: SharedLayout, geometry: Geometry) -> Expected {
     Expected::windows(name, layout, Arc::new(geometry))
@@ -67,11 +76,13 @@ fn depthwise_geometry(config: &Config, input: &[usize]) -> Result<Geometry, Prob
         DataFormat::ChannelsFirst => input.first(),
     };
     let channels = channels.copied().unwrap_or(1);
-    let filters = channels.saturating_mul(config.filters);
-    Ok(Geometry::convolution(&Config { filters, groups: channels, ..config.clone() }, input)?)
+    let mut config = config.clone().groups(channels);
+    config.filters = config.filters.saturating_mul(channels);
+    Ok(Geometry::convolution(&config, input)?)
 }
 
 pub(super) fn depthwise(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
+    ungrouped(arguments)?;
     let config = config(class, arguments, arguments.size("depth_multiplier")?.unwrap_or(1))?;
     let geometry = depthwise_geometry(&config, one(inputs)?)?;
     let bias = bias(config.bias, geometry.filters() as usize);
@@ -81,9 +92,10 @@ pub(super) fn depthwise(class: &str, arguments: &Arguments<'_>, inputs: &[&[usiz
 
 pub(super) fn separable(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
     let filters = arguments.needed_size("filters")?;
+    ungrouped(arguments)?;
     let config = config(class, arguments, arguments.size("depth_multiplier")?.unwrap_or(1))?;
     let (activation, has_bias) = (config.activation, config.bias != Bias::None);
-    let depthwise = Config { activation: Activation::Linear, bias: Bias::None, ..config.clone() };
+    let depthwise = config.clone().activation(Activation::Linear).bias(Bias::None);
     let first = depthwise_geometry(&depthwise, one(inputs)?)?;
     let point = Config::new(filters, vec![1; config.rank()]).data_format(config.data_format).bias(Bias::None);
     let second = Geometry::convolution(&point, &first.output_shape())?;

@@ -1,6 +1,7 @@
 //! Layers of several inputs.
 
-use super::{Arguments, Known};
+use super::arguments::Arguments;
+use super::known::Known;
 use crate::error::Problem;
 use crate::json;
 use locally_connected::model::{Concatenate, Merge};

@@ -2,38 +2,16 @@
 
 mod arguments;
 mod convolution;
+mod known;
 mod merge;
 mod moves;
 mod normalisation;
 mod pooling;
 
 pub(crate) use arguments::Arguments;
+pub(crate) use known::Known;
 
 use crate::error::Problem;
-use crate::weight::Expected;
-use locally_connected::model::Kind;
-
-/// What a layer is to the library.
-pub(crate) struct Known {
-    pub(crate) kind: Kind,
-    /// In Keras's order.
-    pub(crate) weights: Vec<Expected>,
-    /// Shape of one sample.
-    pub(crate) output: Vec<usize>,
-}
-
-impl Known {
-    /// One without weights.
-    fn plain(kind: impl Into<Kind>, inputs: &[&[usize]]) -> Result<Self, Problem> {
-        Self::with_weights(kind, Vec::new(), inputs)
-    }
-
-    fn with_weights(kind: impl Into<Kind>, weights: Vec<Expected>, inputs: &[&[usize]]) -> Result<Self, Problem> {
-        let kind = kind.into();
-        let output = kind.output_shape(inputs)?;
-        Ok(Self { kind, weights, output })
-    }
-}
 
 /// What says what a layer of a class is, for inputs of known shapes.
 type Describe = fn(&str, &Arguments<'_>, &[&[usize]]) -> Result<Known, Problem>;
@@ -78,20 +56,4 @@ pub(crate) fn known(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]])
 /// Whether layers of that class are known, for inputs of some shapes.
 pub(crate) fn is_known(class: &str) -> bool {
     description(class).is_some()
-}
-
-/// The number of spatial axes that a class's name ends with.
-fn rank_of(class: &str) -> usize {
-    match class.as_bytes() {
-        [.., digit @ b'1'..=b'3', b'D'] => usize::from(digit - b'0'),
-        _ => 2,
-    }
-}
-
-/// The one input of a layer that has one.
-fn one<'a>(inputs: &[&'a [usize]]) -> Result<&'a [usize], Problem> {
-    match inputs {
-        [input] => Ok(input),
-        _ => Err(locally_connected::Error::Inputs { expected: "1", found: inputs.len() }.into()),
-    }
 }

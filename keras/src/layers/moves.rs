@@ -1,6 +1,7 @@
 //! Layers that move values.
 
-use super::{Arguments, Known, one, rank_of};
+use super::arguments::Arguments;
+use super::known::{Known, one, rank_of};
 use crate::error::Problem;
 use locally_connected::DataFormat;
 use locally_connected::model::Move;

@@ -1,6 +1,7 @@
 //! Normalisation, and what is left of the activations.
 
-use super::{Arguments, Known, one};
+use super::arguments::Arguments;
+use super::known::{Known, one};
 use crate::error::Problem;
 use crate::json;
 use crate::weight::Expected;

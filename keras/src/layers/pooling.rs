@@ -1,6 +1,7 @@
 //! Pooling of windows, and of all positions.
 
-use super::{Arguments, Known, rank_of};
+use super::arguments::Arguments;
+use super::known::{Known, rank_of};
 use crate::error::Problem;
 use locally_connected::Padding;
 use locally_connected::model::{GlobalPooling, Pooling};

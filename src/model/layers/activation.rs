@@ -1,6 +1,6 @@
 //! An activation alone.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Kind, Layer, Trace, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
 use crate::Result;
 use crate::config::{Activation, Saved};
 use crate::ops::{Activate, ActivateGrad, BufferId, Operation};
@@ -8,18 +8,6 @@ use crate::ops::{Activate, ActivateGrad, BufferId, Operation};
 /// An activation alone; softmax is over the last axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ActivationLayer(pub Activation);
-
-impl From<Activation> for Kind {
-    fn from(activation: Activation) -> Self {
-        Self::Activation(ActivationLayer(activation))
-    }
-}
-
-impl From<Activation> for Layer {
-    fn from(activation: Activation) -> Self {
-        Self::new(activation)
-    }
-}
 
 impl Computes for ActivationLayer {
     fn class(&self) -> &'static str {

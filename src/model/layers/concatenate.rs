@@ -1,6 +1,6 @@
 //! Several values side by side.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Trace, Value, elements};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, Value, elements};
 use crate::ops::{BufferId, Columns, Concatenate as Joined, Operation, Rearrange};
 use crate::{Error, Result};
 

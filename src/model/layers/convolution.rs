@@ -1,7 +1,7 @@
 //! Windows whose locations share their weights: convolutions, depthwise and separable ones, and dense layers.
 
 use super::windows::{self, Wanted, Windows};
-use super::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
 use crate::Result;
 use crate::config::{Activation, Bias, Config};
 use crate::geometry::Geometry;

@@ -1,7 +1,7 @@
 //! Unshared weights of windows.
 
 use super::windows;
-use super::{BackwardCall, Built, Computes, ForwardCall, Kind, Layer, Trace, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
 use crate::config::Config;
 use crate::geometry::Geometry;
 use crate::ops::BufferId;
@@ -15,30 +15,6 @@ pub enum Local {
     Config(Config),
     /// For one input shape, with a connectivity of the user's, say.
     Geometry(Arc<Geometry>),
-}
-
-impl From<Config> for Kind {
-    fn from(config: Config) -> Self {
-        Self::Local(Local::Config(config))
-    }
-}
-
-impl From<Config> for Layer {
-    fn from(config: Config) -> Self {
-        Self::new(config)
-    }
-}
-
-impl From<Arc<Geometry>> for Kind {
-    fn from(geometry: Arc<Geometry>) -> Self {
-        Self::Local(Local::Geometry(geometry))
-    }
-}
-
-impl From<Arc<Geometry>> for Layer {
-    fn from(geometry: Arc<Geometry>) -> Self {
-        Self::new(geometry)
-    }
 }
 
 impl Computes for Local {

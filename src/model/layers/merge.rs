@@ -1,6 +1,6 @@
 //! Several values element by element.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Scope, Trace, Value};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Scope, Trace, Value};
 use crate::ops::{BufferId, Combine, CombineGrad, How, Operation, Part, Sizes, Sum, broadcast};
 use crate::{Error, Result};
 

@@ -1,6 +1,6 @@
 //! Layers that move values: padding, cropping, repeating, axes in another order.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
 use crate::config::DataFormat;
 use crate::ops::{AxisMap, BufferId, Operation, Rearrange, RearrangeGrad};
 use crate::{Error, Result};

@@ -1,6 +1,6 @@
 //! Normalisation by moving statistics, and of rows by their own.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one};
 use crate::config::WeightType;
 use crate::ops::{
     Buffer, BufferId, Combine, How, LayerNorm, LayerNormGrad, NormFactor, Normalise, Operation, Part, Shape, Sizes, Sum,

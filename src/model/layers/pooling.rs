@@ -1,6 +1,6 @@
 //! Pooling of windows, and of all positions.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Trace, elements, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, elements, one};
 use crate::config::{DataFormat, Padding};
 use crate::ops::{Along, BufferId, Operation, Pool, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
 use crate::{Error, Result};

@@ -1,6 +1,6 @@
 //! Keras's `PReLU`.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Trace, Value, elements, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Trace, Value, elements, one};
 use crate::ops::{BufferId, Combine, CombineGrad, How, Operation, Part, Sizes, Sum, broadcast};
 use crate::{Error, Result};
 

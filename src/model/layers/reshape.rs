@@ -1,6 +1,6 @@
 //! What only gives values another shape: no operation, but for the channels that Keras moves last.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Trace, elements, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, elements, one};
 use crate::config::DataFormat;
 use crate::ops::{BufferId, Operation, Transpose};
 use crate::{Error, Result};

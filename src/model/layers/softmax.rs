@@ -1,6 +1,6 @@
 //! Softmax over any axes.
 
-use super::{BackwardCall, Built, Computes, ForwardCall, Scope, Trace, elements, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Scope, Trace, elements, one};
 use crate::config::Activation;
 use crate::ops::{Activate, ActivateGrad, AxisMap, BufferId, Operation, Rearrange};
 use crate::{Error, Result};

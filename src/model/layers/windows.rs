@@ -1,6 +1,6 @@
 //! The passes of all layers of windows, whether their locations share weights or not.
 
-use super::{BackwardCall, Built, ForwardCall, Gradient, Parameter, Scope, Trace};
+use super::call::{BackwardCall, Built, ForwardCall, Gradient, Parameter, Scope, Trace};
 use crate::config::Saved;
 use crate::geometry::Geometry;
 use crate::model::local;

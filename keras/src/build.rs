@@ -132,7 +132,7 @@ impl Place<'_> {
     }
 
     fn described(&self, entry: &Entry, inputs: &[Option<Shape>]) -> Result<Described, Problem> {
-        let own_config = self.configs.get(&entry.name).filter(|_| self.path.is_empty());
+        let own_config = self.configs.get(&format!("{}{}", self.path, entry.name));
         match layer::describe(entry, inputs, own_config, self.source, self.reading) {
             Err(problem) if !problem.is_of_file() => {
                 let reason = problem.by_keras(&self.reading.keras_version).to_string();

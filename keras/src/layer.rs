@@ -168,7 +168,8 @@ fn read_weights(
     source: &dyn Source,
     reading: &Reading,
 ) -> Result<Vec<Weight>, Problem> {
-    let arrays = source.arrays(&entry.name)?;
+    let names: Vec<&'static str> = expected.iter().map(|expected| expected.name).collect();
+    let arrays = source.named(&entry.name, &names)?;
     if arrays.len() != expected.len() {
         return Err(Problem::WeightCount { found: arrays.len(), expected: expected.len() });
     }

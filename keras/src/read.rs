@@ -11,6 +11,7 @@ use crate::json::from_json;
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, ModelFile};
 use crate::reading::Reading;
+use crate::weights::Tensors;
 use locally_connected::model::Model;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
@@ -241,5 +242,6 @@ fn from_safetensors(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Pr
     let tensors = SafeTensors::deserialize(bytes).map_err(readable)?;
     let architecture = Architecture::from_value(metadata.model)?;
     let reading = reading(metadata.keras_version, None, options)?;
-    build(architecture, &reading, &metadata.layers, &tensors)
+    let source = Tensors { tensors: &tensors, path: String::new() };
+    build(architecture, &reading, &metadata.layers, &source)
 }

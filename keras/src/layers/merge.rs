@@ -19,10 +19,7 @@ pub(super) fn merge(class: &str, _: &Arguments<'_>, inputs: &[&[usize]]) -> Resu
 }
 
 pub(super) fn concatenate(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
-    joined("axis", arguments, inputs)
-}
-
-fn joined(key: &'static str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
+    let key = "axis";
     let rank = inputs.first().map_or(0, |input| input.len());
     match arguments.axes(key, rank, -1)?[..] {
         [axis] => Known::plain(Concatenate { axis }, inputs),
@@ -33,20 +30,8 @@ fn joined(key: &'static str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
     }
 }
 
-/// Keras 1's layer of all of these.
-pub(super) fn keras1(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
-    // What only other modes look at, and shapes that follow from the inputs.
-    let beside = ["dot_axes", "output_shape", "output_shape_type", "output_mask", "output_mask_type", "mode_type"];
-    beside.into_iter().chain(["arguments", "concat_axis"]).for_each(|key| drop(arguments.given(key)));
-    match arguments.text("mode")?.as_deref() {
-        None | Some("sum") => Known::plain(Merge::Add, inputs),
-        Some("mul") => Known::plain(Merge::Multiply, inputs),
-        Some("ave") => Known::plain(Merge::Average, inputs),
-        Some("max") => Known::plain(Merge::Maximum, inputs),
-        Some("concat") => joined("concat_axis", arguments, inputs),
-        Some(other) => {
-            let (value, why) = (format!("{other:?}"), "sum, mul, ave, max and concat are");
-            Err(Problem::Refused { argument: "mode", value, why })
-        }
-    }
+/// Keras 1's layer of all of these, in a mode that Keras 2 has no layer for.
+pub(super) fn keras1(_: &str, arguments: &Arguments<'_>, _: &[&[usize]]) -> Result<Known, Problem> {
+    let value = arguments.given("mode").map(json::shown).unwrap_or_default();
+    Err(Problem::Refused { argument: "mode", value, why: "sum, mul, ave, max and concat of layers are" })
 }

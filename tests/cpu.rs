@@ -12,9 +12,9 @@ pub(crate) use executors::{EXECUTORS, Written, run, run_on};
 use locally_connected::Geometry;
 use locally_connected::cpu::Executor;
 use locally_connected::model::{Graph, Layer, Sequential, Wanted, names};
-use std::sync::Arc;
 use locally_connected::reference::Passes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A graph of one layer.
 pub(crate) fn graph(geometry: &Geometry) -> Graph {
@@ -25,7 +25,12 @@ pub(crate) fn graph(geometry: &Geometry) -> Graph {
 /// A layer's operands under the names of [`graph`]'s programs.
 pub(crate) fn given(operands: &Operands) -> BTreeMap<String, Vec<f32>> {
     let Operands { input, weights, bias, grad_output } = operands.clone();
-    let names = [names::INPUT.into(), names::parameter("local", "kernel"), names::parameter("local", "bias"), names::GRAD_OUTPUT.into()];
+    let names = [
+        names::INPUT.into(),
+        names::parameter("local", "kernel"),
+        names::parameter("local", "bias"),
+        names::GRAD_OUTPUT.into(),
+    ];
     names.into_iter().zip([input, weights, bias, grad_output]).collect()
 }
 
@@ -34,8 +39,12 @@ pub(crate) fn passes(executor: &Executor, geometry: &Geometry, batch: u32, opera
     let (graph, given) = (graph(geometry), given(operands));
     let forward = run(executor, &graph.forward(), batch, &given).expect("it runs");
     let mut backward = run(executor, &graph.backward(Wanted::All), batch, &given).expect("it runs");
-    let names =
-        [names::OUTPUT.into(), names::GRAD_INPUT.into(), names::gradient("local", "kernel"), names::gradient("local", "bias")];
+    let names = [
+        names::OUTPUT.into(),
+        names::GRAD_INPUT.into(),
+        names::gradient("local", "kernel"),
+        names::gradient("local", "bias"),
+    ];
     let results = names.map(|name| backward.remove(&name).unwrap_or_default());
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     assert!(bits(&forward[names::OUTPUT]) == bits(&results[0]), "training computes another output");

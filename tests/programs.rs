@@ -72,7 +72,8 @@ fn programs_that_are_none_are_refused() {
         assert_eq!(why(&program), "operation 0: a sample isn't made of its rows");
     }
     // Of two buffers of one name, one would have the other's values.
-    let mut twice = Sequential::new([6]).add(Activation::Softmax).add(Activation::Softmax).graph().expect("it").forward();
+    let mut twice =
+        Sequential::new([6]).add(Activation::Softmax).add(Activation::Softmax).graph().expect("it").forward();
     twice.buffers[1].name = "output".into();
     assert_eq!(why(&twice), "buffer \"output\": another has its name");
 }

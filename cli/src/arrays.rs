@@ -36,7 +36,8 @@ pub(crate) fn read_ends(
     }
     let names = || ends.iter().map(|end| end.name).collect::<Vec<_>>().join(", ");
     let wrong = |message: String| {
-        let help = format!("one for each of {}: in that order, as NAME=X.npy, or an .npz with an array of each name", names());
+        let help =
+            format!("one for each of {}: in that order, as NAME=X.npy, or an .npz with an array of each name", names());
         Err(Failure::request(message).with_help(help))
     };
     // By name: the file, and the array in it.

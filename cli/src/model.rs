@@ -17,8 +17,10 @@ pub(crate) fn open(source: &Source) -> Result<ModelFile, Failure> {
         Some(name) if BUILT_IN.contains(&name.as_str()) => Some(name.clone()),
         Some(path) => {
             let unreadable = |error: std::io::Error| {
-                Failure::request(format!("{path}: {error}"))
-                    .with_help(format!("a file of Keras's to_json, or one of the built-in names: {}", BUILT_IN.join(", ")))
+                Failure::request(format!("{path}: {error}")).with_help(format!(
+                    "a file of Keras's to_json, or one of the built-in names: {}",
+                    BUILT_IN.join(", ")
+                ))
             };
             Some(std::fs::read_to_string(Path::new(path)).map_err(unreadable)?)
         }

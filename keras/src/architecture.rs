@@ -79,8 +79,7 @@ impl Architecture {
         let says = |key| json::string(&outer, key).or(json::string(&config, key)).map(str::to_owned);
         let (keras_version, backend) = (says("keras_version"), says("backend"));
         let frame = Frame { outer, config };
-        let mut model =
-            Self { name, frame, layers, wiring: Wiring::default(), input_shape, keras_version, backend };
+        let mut model = Self { name, frame, layers, wiring: Wiring::default(), input_shape, keras_version, backend };
         model.wiring = if class == "Sequential" { model.chain() } else { model.connect(&names)? };
         model.in_order_of_calls();
         Ok(model)
@@ -265,10 +264,39 @@ impl Entry {
 fn is_without_weights(class: &str) -> bool {
     const ENDS: [&str; 6] = ["Pooling1D", "Pooling2D", "Pooling3D", "Dropout", "Dropout1D", "Dropout2D"];
     const CLASSES: [&str; 33] = [
-        "InputLayer", "Activation", "ReLU", "LeakyReLU", "ThresholdedReLU", "ELU", "Softmax", "Flatten", "Reshape",
-        "Permute", "RepeatVector", "Masking", "GaussianNoise", "ActivityRegularization", "ZeroPadding1D", "ZeroPadding2D",
-        "ZeroPadding3D", "Cropping1D", "Cropping2D", "Cropping3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Add",
-        "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Merge", "Lambda", "Rescaling",
+        "InputLayer",
+        "Activation",
+        "ReLU",
+        "LeakyReLU",
+        "ThresholdedReLU",
+        "ELU",
+        "Softmax",
+        "Flatten",
+        "Reshape",
+        "Permute",
+        "RepeatVector",
+        "Masking",
+        "GaussianNoise",
+        "ActivityRegularization",
+        "ZeroPadding1D",
+        "ZeroPadding2D",
+        "ZeroPadding3D",
+        "Cropping1D",
+        "Cropping2D",
+        "Cropping3D",
+        "UpSampling1D",
+        "UpSampling2D",
+        "UpSampling3D",
+        "Add",
+        "Subtract",
+        "Multiply",
+        "Average",
+        "Maximum",
+        "Minimum",
+        "Concatenate",
+        "Merge",
+        "Lambda",
+        "Rescaling",
     ];
     CLASSES.contains(&class) || ENDS.iter().any(|end| class.ends_with(end)) || class == "SpatialDropout3D"
 }
@@ -303,7 +331,8 @@ struct Named {
 
 /// `[layer, node, tensor, …]`.
 fn named(value: &Value) -> Option<Named> {
-    let at = |index: usize| value.get(index).map_or(Some(0), |v| json::integer(v).and_then(|v| usize::try_from(v).ok()));
+    let at =
+        |index: usize| value.get(index).map_or(Some(0), |v| json::integer(v).and_then(|v| usize::try_from(v).ok()));
     Some(Named { layer: value.get(0)?.as_str()?.to_owned(), node: at(1)?, index: at(2)? })
 }
 

@@ -161,8 +161,9 @@ impl Place<'_> {
             Inside::Model(model) => {
                 let names = model.in_file();
                 let source = self.source.model(&entry.name, &names);
-                let inputs: Vec<_> =
-                    (0..model.wiring.inputs.len().max(inputs.len())).map(|at| inputs.get(at).cloned().flatten()).collect();
+                let inputs: Vec<_> = (0..model.wiring.inputs.len().max(inputs.len()))
+                    .map(|at| inputs.get(at).cloned().flatten())
+                    .collect();
                 let own = |shape: &Option<Shape>| model.input_shape.clone().or(shape.clone());
                 let given = if inputs.len() == 1 { inputs.iter().map(own).collect() } else { inputs };
                 let built = place(&*source).layers(&model, &given)?;

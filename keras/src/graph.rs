@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::model_file::{FileLayer, LayerKind, ModelFile};
 use crate::npy::NpyArray;
 use crate::wiring::{Tensor, Wiring};
-use locally_connected::model::{self, Flatten, Graph, Layer, Node, Reshape, names};
 use locally_connected::Activation;
+use locally_connected::model::{self, Flatten, Graph, Layer, Node, Reshape, names};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -36,26 +36,43 @@ impl ModelFile {
     /// name, and [`Error::UnsupportedLayers`] where it isn't locally connected or can't run; those of [`Graph::add`] and
     /// [`Local::canonical`](crate::Local::canonical).
     pub fn model(&self, only: Option<&str>) -> Result<model::Model> {
-        let mut building = Building::default();
-        match only {
+        let building = match only {
             Some(only) => {
                 let layer = self.alone(only)?;
+                let mut building = Building { with_parameters: true, ..Building::default() };
                 let input = building.graph.input(layer.input_shape.clone())?;
                 let output = building.layer(layer, &[input])?;
                 output.into_iter().for_each(|node| building.graph.output(node));
+                building
             }
             None => {
                 self.check_runnable()?;
-                let inputs = self.inputs();
-                let inputs = inputs.into_iter().map(|(name, shape)| building.graph.named_input(name, shape));
-                let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
-                let outputs = building.model(&self.layers, &self.wiring, &inputs)?;
-                for (node, name) in outputs.into_iter().zip(&self.wiring.output_names) {
-                    building.graph.named_output(name, node);
-                }
+                self.whole(true)?
             }
-        }
+        };
         Ok(model::Model { graph: building.graph, parameters: building.parameters })
+    }
+
+    /// What [`ModelFile::model`] computes of all layers, without the parameters.
+    ///
+    /// # Errors
+    /// Those of [`ModelFile::model`].
+    pub fn graph(&self) -> Result<Graph> {
+        self.check_runnable()?;
+        Ok(self.whole(false)?.graph)
+    }
+
+    /// All layers, with or without their parameters.
+    fn whole(&self, with_parameters: bool) -> Result<Building> {
+        let mut building = Building { with_parameters, ..Building::default() };
+        let inputs = self.inputs();
+        let inputs = inputs.into_iter().map(|(name, shape)| building.graph.named_input(name, shape));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let outputs = building.model(&self.layers, &self.wiring, &inputs)?;
+        for (node, name) in outputs.into_iter().zip(&self.wiring.output_names) {
+            building.graph.named_output(name, node);
+        }
+        Ok(building)
     }
 
     /// Names and shapes of the inputs, in Keras's order.
@@ -136,6 +153,7 @@ impl FileLayer {
 #[derive(Default)]
 struct Building {
     graph: Graph,
+    with_parameters: bool,
     parameters: BTreeMap<String, Vec<f32>>,
     /// What the first call of each layer gives, by the layer's name.
     called: BTreeMap<String, Node>,
@@ -193,7 +211,8 @@ impl Building {
         }
         let node = self.graph.add(Layer::new(kind).named(&layer.name).trainable(trainable), inputs)?;
         self.called.insert(layer.name.clone(), node);
-        for (what, values) in layer.canonical()? {
+        let canonical = if self.with_parameters { layer.canonical()? } else { Vec::new() };
+        for (what, values) in canonical {
             self.parameters.insert(names::parameter(&layer.name, what), values);
         }
         Ok(vec![node])

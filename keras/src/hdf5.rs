@@ -12,8 +12,17 @@ pub(crate) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 const MOST_NAMES: usize = 64_512;
 
 /// What stands behind a layer's name in Keras 1's names of its weights.
-const KERAS1: [&str; 9] =
-    ["_W", "_b", "_gamma", "_beta", "_running_mean", "_running_std", "_alphas", "_depthwise_kernel", "_pointwise_kernel"];
+const KERAS1: [&str; 9] = [
+    "_W",
+    "_b",
+    "_gamma",
+    "_beta",
+    "_running_mean",
+    "_running_std",
+    "_alphas",
+    "_depthwise_kernel",
+    "_pointwise_kernel",
+];
 
 /// Where what the reader says of a missing group stands.
 const MISSING: &str = "its weights are missing";
@@ -70,7 +79,8 @@ impl Reader {
     /// Whether the root has the native format's groups, as `.weights.h5` has.
     pub(crate) fn has_native_groups(&self) -> bool {
         let root = self.file.root();
-        let names = ["layer_names", "layer_names0"].iter().any(|name| root.attrs().is_ok_and(|a| a.contains_key(*name)));
+        let names =
+            ["layer_names", "layer_names0"].iter().any(|name| root.attrs().is_ok_and(|a| a.contains_key(*name)));
         !names && ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| root.group(name).is_ok())
     }
 

@@ -72,8 +72,15 @@ pub(crate) fn rename(class_name: &str, config: &mut Object) {
                 rename_key(config, "concat_axis", "axis");
             }
             for key in [
-                "mode", "mode_type", "concat_axis", "dot_axes", "output_shape", "output_shape_type", "output_mask",
-                "output_mask_type", "arguments",
+                "mode",
+                "mode_type",
+                "concat_axis",
+                "dot_axes",
+                "output_shape",
+                "output_shape_type",
+                "output_mask",
+                "output_mask_type",
+                "arguments",
             ] {
                 config.shift_remove(key);
             }

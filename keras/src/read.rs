@@ -136,13 +136,19 @@ fn reading(version: String, backend: Option<String>, options: &ReadOptions) -> R
         return Err(Problem::Backend(named));
     }
     let flipped = says.or(options.backend) == Some(Backend::Theano);
-    Ok(Reading { is_keras1: version.starts_with('1'), keras_version: version, flipped, classes: options.classes.clone() })
+    Ok(Reading {
+        is_keras1: version.starts_with('1'),
+        keras_version: version,
+        flipped,
+        classes: options.classes.clone(),
+    })
 }
 
 fn from_hdf5(bytes: Vec<u8>, options: &ReadOptions) -> Result<ModelFile, Problem> {
     let file = Reader::new(bytes)?;
     let (given, own) = (given(options)?, file.root_attribute("model_config")?);
-    let (mut version, mut backend) = (file.attribute_of_weights("keras_version")?, file.attribute_of_weights("backend")?);
+    let (mut version, mut backend) =
+        (file.attribute_of_weights("keras_version")?, file.attribute_of_weights("backend")?);
     let architecture = match (given, own) {
         (Some(given), _) => {
             (version, backend) = (version.or(given.keras_version.clone()), backend.or(given.backend.clone()));

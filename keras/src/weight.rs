@@ -88,7 +88,8 @@ impl Expected {
         } else if self.shape != found {
             return Err(Problem::Shape { what: self.name, expected: self.shape, found: found.to_vec() });
         }
-        if reading.flipped {
+        // Of depthwise kernels Keras on Theano turns back what Theano turns.
+        if reading.flipped && matches!(self.form, Form::Windows(SharedLayout::Convolution, _)) {
             flip(&mut values, self.shape.get(..self.spatial()).unwrap_or_default());
         }
         let Self { name, shape, form } = self;
@@ -99,7 +100,8 @@ impl Expected {
 /// The values with the axes in another order; axes that are left out have one position.
 fn transposed(values: &[f32], shape: &[usize], order: &[usize]) -> Vec<f32> {
     let stride = |axis: usize| shape.iter().skip(axis + 1).product::<usize>();
-    let axes: Vec<(usize, usize)> = order.iter().map(|&axis| (shape.get(axis).copied().unwrap_or(1), stride(axis))).collect();
+    let axes: Vec<(usize, usize)> =
+        order.iter().map(|&axis| (shape.get(axis).copied().unwrap_or(1), stride(axis))).collect();
     let place = |mut index: usize| {
         let mut at = 0;
         for &(size, stride) in axes.iter().rev() {

@@ -6,11 +6,11 @@ use crate::error::{Problem, Result};
 use crate::files::write_file;
 use crate::hdf5::{Tree, WrittenArray, snake_case};
 use crate::json::{self, Object, to_json};
+use crate::layer::is_trainable;
 use crate::local::Local;
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, FileLayer, Frame, LayerKind, ModelFile};
 use crate::npy;
-use crate::layer::is_trainable;
 use crate::wiring::{Call, Tensor, Wiring};
 use locally_connected::{DataFormat, Error};
 use safetensors::tensor::{Dtype, TensorView};
@@ -212,10 +212,16 @@ fn for_keras2(class: &str, config: &mut Object) {
     if let Some(name) = config.get("dtype").and_then(|dtype| dtype.get("config")?.get("name")).cloned() {
         config.insert("dtype".into(), name);
     }
-    if class == "InputLayer" && !config.contains_key("batch_input_shape") && let Some(shape) = config.shift_remove("batch_shape") {
+    if class == "InputLayer"
+        && !config.contains_key("batch_input_shape")
+        && let Some(shape) = config.shift_remove("batch_shape")
+    {
         config.insert("batch_input_shape".into(), shape);
     }
-    if class == "LeakyReLU" && !config.contains_key("alpha") && let Some(slope) = config.shift_remove("negative_slope") {
+    if class == "LeakyReLU"
+        && !config.contains_key("alpha")
+        && let Some(slope) = config.shift_remove("negative_slope")
+    {
         config.insert("alpha".into(), slope);
     }
     if class == "LayerNormalization" {
@@ -259,7 +265,8 @@ fn to_hdf5(model: &ModelFile) -> Result<Vec<u8>, Problem> {
         let arrays = layer.in_order();
         // A model in the model has all its weights in its own group, each under its layer's name there.
         let inner = format!("{}/", layer.name);
-        let path = |of: &FileLayer, what: &str| format!("{}/{what}:0", of.name.strip_prefix(&inner).unwrap_or(&of.name));
+        let path =
+            |of: &FileLayer, what: &str| format!("{}/{what}:0", of.name.strip_prefix(&inner).unwrap_or(&of.name));
         let names: Vec<_> = arrays.iter().map(|(of, (what, ..))| path(of, what)).collect();
         group.group(&layer.name)?.names("weight_names", &names)?;
         for (of, (what, shape, data)) in arrays {

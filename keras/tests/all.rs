@@ -6,6 +6,6 @@ mod common;
 mod cpu;
 mod damage;
 mod files;
-mod models;
 mod frames;
+mod models;
 mod programs;

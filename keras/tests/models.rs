@@ -92,7 +92,11 @@ fn assert_device(what: &str, file: &ModelFile, data: &Data, device: &Device) {
         ours.insert(name, array);
     }
     let keras: BTreeMap<&str, &NpyArray> = under(data, "grads/").into_iter().collect();
-    assert_eq!(ours.keys().map(String::as_str).collect::<Vec<_>>(), keras.keys().copied().collect::<Vec<_>>(), "{what}");
+    assert_eq!(
+        ours.keys().map(String::as_str).collect::<Vec<_>>(),
+        keras.keys().copied().collect::<Vec<_>>(),
+        "{what}"
+    );
     for (name, ours) in &ours {
         assert_eq!(ours.shape, keras[name.as_str()].shape, "gradient of {name} of {what}");
         assert_near(&format!("gradient of {name} of {what}"), &ours.values, keras[name.as_str()]);
@@ -171,7 +175,8 @@ fn the_adapter_computes_what_keras_does() {
 /// TensorFlow 2.5: whole, and as weights alone. Theano's kernels are flipped in space.
 #[test]
 fn old_keras_s_models_run() {
-    let versions = std::fs::read_dir(fixture("old_models")).expect("the fixtures").map(|entry| entry.expect("it").path());
+    let versions =
+        std::fs::read_dir(fixture("old_models")).expect("the fixtures").map(|entry| entry.expect("it").path());
     let mut ran = 0;
     for version in versions.filter(|path| path.is_dir()) {
         // Keras 1 doesn't say what ran it.
@@ -259,11 +264,16 @@ fn weights_alone_are_matched_by_name_or_in_order() {
     // A layer more than there are weights for.
     let more = renamed.replacen("\"MaxPooling2D\"", "\"LayerNormalization\"", 1);
     let refused = read(&more).expect_err("they don't fit").to_string();
-    assert!(refused.contains("the file has weights of 7 layers (C1, C3") && refused.contains("of 8 (other_C1, M2"), "{refused}");
+    assert!(
+        refused.contains("the file has weights of 7 layers (C1, C3") && refused.contains("of 8 (other_C1, M2"),
+        "{refused}"
+    );
     // Other sizes: each layer is named with what it needs and what there is.
     let wide = architecture.replace("\"units\": 12", "\"units\": 13").replace("\"filters\": 6", "\"filters\": 7");
     let refused = read(&wide).expect("a description").check_runnable().expect_err("they don't fit").to_string();
-    for part in ["C1 (Conv2D: kernel must have shape [3, 3, 3, 7], but has [3, 3, 3, 6]; bias", "F7 (Dense: kernel must", "F8"] {
+    for part in
+        ["C1 (Conv2D: kernel must have shape [3, 3, 3, 7], but has [3, 3, 3, 6]; bias", "F7 (Dense: kernel must", "F8"]
+    {
         assert!(refused.contains(part), "{part}: {refused}");
     }
     // Without an architecture nothing is known.

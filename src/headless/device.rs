@@ -290,7 +290,8 @@ impl<'d, 'm> CpuModel<'d, 'm> {
                     self.cpu.executor.bind(program, samples as u32)?
                 }
             };
-            let read = job.inputs.iter().map(|(name, values)| (name.as_str(), &values[part(values.len(), batch, &run)]));
+            let read =
+                job.inputs.iter().map(|(name, values)| (name.as_str(), &values[part(values.len(), batch, &run)]));
             let read: Vec<(&str, &[f32])> = read.collect();
             let written = outputs.iter_mut().map(|(name, values)| {
                 let range = part(values.len(), batch, &run);

@@ -1,12 +1,12 @@
 //! A locally connected layer's passes as operations, and the programs of a layer alone.
 
+use super::layers::Gradient;
 use crate::config::{Activation, Saved};
 use crate::geometry::Geometry;
 use crate::ops::{
     Activate, ActivateGrad, Buffer, BufferId, GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation,
     Shape, Usage,
 };
-use super::layers::Gradient;
 use crate::program::Program;
 use std::sync::Arc;
 

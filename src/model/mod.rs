@@ -8,8 +8,8 @@ mod passes;
 
 pub use graph::{End, Graph, GraphLayer, Node, Sequential};
 pub use layers::{
-    ActivationLayer, BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling, Kind, Layer,
-    LayerNormalization, Local, Merge, Move, PRelu, Parameter, Pooling, Reshape, Separable, Softmax,
+    ActivationLayer, BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling, Kind,
+    Layer, LayerNormalization, Local, Merge, Move, PRelu, Parameter, Pooling, Reshape, Separable, Softmax,
 };
 pub use local::{Gradients, layer_backward, layer_forward, layer_names};
 #[cfg(feature = "gpu")]

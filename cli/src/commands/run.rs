@@ -29,7 +29,8 @@ pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
     progress.set(format!("running {batch} samples"));
     let outputs = block_on(loaded.run_named(&arrays::values(&inputs)))?;
     let shape = |name: &str| {
-        let sample = model.graph.outputs().iter().find(|end| end.name == name).map_or(&[][..], |end| end.shape).to_vec();
+        let sample =
+            model.graph.outputs().iter().find(|end| end.name == name).map_or(&[][..], |end| end.shape).to_vec();
         arrays::batched(batch, &sample)
     };
     let named: Vec<_> = outputs.iter().map(|(name, values)| (name.clone(), shape(name), values.as_slice())).collect();

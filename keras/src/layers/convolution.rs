@@ -29,7 +29,8 @@ fn config(class: &str, arguments: &Arguments<'_>, filters: usize) -> Result<Conf
             Padding::causal(kernel_size.first().copied().unwrap_or(1), dilation.first().copied().unwrap_or(1))
         }
         Some(other) => {
-            let (argument, expected, value) = ("padding", "\"valid\", \"same\", \"causal\" of Conv1D", format!("{other:?}"));
+            let (argument, expected, value) =
+                ("padding", "\"valid\", \"same\", \"causal\" of Conv1D", format!("{other:?}"));
             return Err(locally_connected::Error::UnknownValue { argument, expected, value }.into());
         }
     };

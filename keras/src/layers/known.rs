@@ -19,7 +19,11 @@ impl Known {
         Self::with_weights(kind, Vec::new(), inputs)
     }
 
-    pub(super) fn with_weights(kind: impl Into<Kind>, weights: Vec<Expected>, inputs: &[&[usize]]) -> Result<Self, Problem> {
+    pub(super) fn with_weights(
+        kind: impl Into<Kind>,
+        weights: Vec<Expected>,
+        inputs: &[&[usize]],
+    ) -> Result<Self, Problem> {
         let kind = kind.into();
         let output = kind.output_shape(inputs)?;
         Ok(Self { kind, weights, output })

@@ -36,8 +36,7 @@ pub(super) fn batch(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
     let channels = [input.get(axis).copied().unwrap_or(1)];
     let gamma = layer.scale.then(|| Expected::plain("gamma", channels));
     let beta = layer.center.then(|| Expected::plain("beta", channels));
-    let statistics =
-        [Expected::statistic("moving_mean", channels), Expected::statistic("moving_variance", channels)];
+    let statistics = [Expected::statistic("moving_mean", channels), Expected::statistic("moving_variance", channels)];
     Known::with_weights(layer, gamma.into_iter().chain(beta).chain(statistics).collect(), inputs)
 }
 

@@ -1,7 +1,7 @@
 //! Windows whose locations share their weights: convolutions, depthwise and separable ones, and dense layers.
 
-use super::windows::{self, Wanted, Windows};
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
+use super::windows::{self, Wanted, Windows};
 use crate::Result;
 use crate::config::{Activation, Bias, Config};
 use crate::geometry::Geometry;
@@ -89,10 +89,8 @@ impl Computes for Separable {
         let config = Config::new(self.filters, vec![1; self.depthwise.rank()]).bias(bias).activation(self.activation);
         let config = config.data_format(self.depthwise.data_format);
         let pointwise = Arc::new(Geometry::convolution(&config, &depthwise.output_shape())?);
-        let weights = [
-            windows::parameter(&depthwise, "depthwise_kernel"),
-            windows::parameter(&pointwise, "pointwise_kernel"),
-        ];
+        let weights =
+            [windows::parameter(&depthwise, "depthwise_kernel"), windows::parameter(&pointwise, "pointwise_kernel")];
         let parameters = weights.into_iter().chain(windows::bias(&pointwise)).collect();
         let (shape, geometries) = (pointwise.output_shape(), vec![depthwise, pointwise]);
         Ok(Built { shape, geometries, parameters, ..Built::default() })

@@ -1,7 +1,7 @@
 //! Unshared weights of windows.
 
-use super::windows;
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
+use super::windows;
 use crate::config::Config;
 use crate::geometry::Geometry;
 use crate::ops::BufferId;

@@ -174,7 +174,15 @@ impl Merge {
                 let grad = scope.scratch(role, elements);
                 let (how, of_second, sizes) = (self.how(), second, *sizes);
                 let grad_output = dy;
-                scope.push(Operation::CombineGrad(CombineGrad { how, of_second, sizes, a: *a, b: *b, grad_output, grad }));
+                scope.push(Operation::CombineGrad(CombineGrad {
+                    how,
+                    of_second,
+                    sizes,
+                    a: *a,
+                    b: *b,
+                    grad_output,
+                    grad,
+                }));
                 grad
             }
         }

@@ -51,10 +51,12 @@ impl Move {
                     }),
                 }
             }),
-            Self::Repeat(factors, format) => spatial(factors.len(), *format, &|axis, n, of| match size(factors[axis]) {
-                0 => Err(Error::NotPositive { argument: "size", value: 0 }),
-                factor => Ok(AxisMap::repeated(n, factor, of)),
-            }),
+            Self::Repeat(factors, format) => {
+                spatial(factors.len(), *format, &|axis, n, of| match size(factors[axis]) {
+                    0 => Err(Error::NotPositive { argument: "size", value: 0 }),
+                    factor => Ok(AxisMap::repeated(n, factor, of)),
+                })
+            }
             Self::Permute(order) => {
                 let mut sorted = order.clone();
                 sorted.sort_unstable();

@@ -1,10 +1,12 @@
 //! Normalisation by moving statistics, and of rows by their own.
 
-use super::call::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one};
+use super::call::{
+    BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one,
+};
 use crate::config::WeightType;
 use crate::ops::{
-    Buffer, BufferId, Combine, How, LayerNorm, LayerNormGrad, NormFactor, Normalise, Operation, Part, Shape, Sizes, Sum,
-    Usage,
+    Buffer, BufferId, Combine, How, LayerNorm, LayerNormGrad, NormFactor, Normalise, Operation, Part, Shape, Sizes,
+    Sum, Usage,
 };
 use crate::{Error, Result};
 
@@ -39,11 +41,21 @@ impl BatchNormalization {
     fn parts(&self, parameters: &[BufferId]) -> (Option<BufferId>, Option<BufferId>, BufferId, BufferId) {
         let beta = usize::from(self.scale);
         let mean = beta + usize::from(self.center);
-        (self.scale.then(|| parameters[0]), self.center.then(|| parameters[beta]), parameters[mean], parameters[mean + 1])
+        (
+            self.scale.then(|| parameters[0]),
+            self.center.then(|| parameters[beta]),
+            parameters[mean],
+            parameters[mean + 1],
+        )
     }
 
     /// Gamma by the square root of the variance.
-    fn factor(&self, scope: &mut Scope<'_>, channels: u64, [variance, gamma]: [Option<BufferId>; 2]) -> Option<BufferId> {
+    fn factor(
+        &self,
+        scope: &mut Scope<'_>,
+        channels: u64,
+        [variance, gamma]: [Option<BufferId>; 2],
+    ) -> Option<BufferId> {
         let role = if gamma.is_some() || !self.scale { "factor" } else { "factor_alone" };
         let factor = scope.program.add_buffer(Buffer {
             name: format!("{}/{role}", scope.call),

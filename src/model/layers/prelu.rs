@@ -58,9 +58,8 @@ impl Computes for PRelu {
     fn backward(&self, mut call: BackwardCall<'_>) -> Vec<Option<BufferId>> {
         let Some((a, b, sizes)) = self.parts(call.inputs[0], call.parameters[0]) else { return vec![None] };
         let (how, grad_output) = (How::PRelu, call.grad_output);
-        let grad = |of_second, grad| {
-            Operation::CombineGrad(CombineGrad { how, of_second, sizes, a, b, grad_output, grad })
-        };
+        let grad =
+            |of_second, grad| Operation::CombineGrad(CombineGrad { how, of_second, sizes, a, b, grad_output, grad });
         let grad_input = call.grad_input(0);
         if let Some(grad_input) = grad_input {
             call.scope.push(grad(false, grad_input));

@@ -51,9 +51,8 @@ impl Windows<'_> {
     pub(super) fn backward(&self, scope: &mut Scope<'_>, saved: Option<BufferId>, wanted: Wanted) {
         let &Self { geometry, input, weights, output, .. } = self;
         let Wanted { grad_output, grad_weights, grad_bias, grad_input } = wanted;
-        let activation = (geometry.config().activation.saved() != Saved::Nothing).then(|| {
-            [saved.unwrap_or(output), scope.scratch("grad_pre_activation", geometry.outputs())]
-        });
+        let activation = (geometry.config().activation.saved() != Saved::Nothing)
+            .then(|| [saved.unwrap_or(output), scope.scratch("grad_pre_activation", geometry.outputs())]);
         let backward = local::Backward {
             activation,
             grad_output,

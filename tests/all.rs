@@ -14,6 +14,7 @@ mod determinism;
 mod errors;
 mod f16;
 mod goldens;
+mod graphs;
 mod keras_operations;
 mod limits;
 mod operations;

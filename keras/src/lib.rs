@@ -29,13 +29,16 @@
 //!
 //! | format | read | written | weights |
 //! |---|---|---|---|
-//! | `.h5`, `.hdf5` | whole models | whole models, without optimizer | `model_weights/<layer>/…` |
-//! | `.keras` | whole models of Keras 2.12 to 2.15 | whole models, without optimizer | by class, in order |
-//! | `.safetensors` | our own | yes, with all of [`Config`](locally_connected::Config) | `<layer>/kernel`, `<layer>/bias` |
-//! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias` |
+//! | `.h5`, `.hdf5` | whole models; weights alone with [`ReadOptions::architecture`] | whole models, without optimizer | `model_weights/<layer>/…` |
+//! | `.weights.h5` | weights alone with [`ReadOptions::architecture`] | no | by class, in order |
+//! | `.keras` | whole models | whole models, without optimizer | by class, in order |
+//! | `.safetensors` | our own | yes, with all of [`Config`](locally_connected::Config) | `<layer>/kernel`, `<layer>/bias`, … |
+//! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias`, … |
+//!
+//! Sequential and functional models of Keras 1, 2 and 3 are read, models in models among them, and written as Keras 2.15's.
 //!
 //! Locally connected layers come with their weights, in the layout that the file stores ([`Local::layout`]) until one
-//! asks otherwise; what else runs is [`LayerKind`]. Layers in other layers, models or wrappers, are there too
+//! asks otherwise; what else runs is [`LayerKind`], its weights are [`Computed::weights`]. Layers in other layers, models or wrappers, are there too
 //! ([`ModelFile::all_layers`]).
 //!
 //! ```no_run

@@ -308,6 +308,20 @@ pub enum Error {
         /// What the system says.
         why: String,
     },
+    /// A layer takes another number of values than it is given.
+    #[error("it takes {expected} inputs, but is given {found}")]
+    Inputs {
+        /// How many it takes.
+        expected: &'static str,
+        /// How many there are.
+        found: usize,
+    },
+    /// A layer's or input's name is another's, or is empty.
+    #[error("a layer can't be named {name:?}: {}", if name.is_empty() { "a name has letters" } else { "another is" })]
+    TwoLayers {
+        /// The name.
+        name: String,
+    },
     /// There is no adapter to run on.
     #[error("no adapter: none found; a software adapter is Debian's mesa-vulkan-drivers")]
     NoAdapter,

@@ -127,15 +127,18 @@ impl Program {
         }
     }
 
-    /// For each buffer, whether its values are given: those of inputs and parameters, and of gradients that are added to.
+    /// For each buffer, whether its values are given: those of inputs and parameters, and of gradients that the first
+    /// operation that writes them adds to.
     #[must_use]
     pub fn given(&self) -> Vec<bool> {
         let given = |buffer: &Buffer| matches!(buffer.usage, Usage::Input | Usage::Parameter);
         let mut there: Vec<bool> = self.buffers.iter().map(given).collect();
-        for operation in self.operations.iter().filter(|operation| operation.accumulates()) {
-            let written = operation.writes();
-            if self.buffer(written).is_some_and(|buffer| buffer.usage == Usage::Gradient) {
-                there[written.index()] = true;
+        let mut written = vec![false; self.buffers.len()];
+        for operation in &self.operations {
+            let id = operation.writes();
+            let Some(buffer) = self.buffer(id) else { continue };
+            if !std::mem::replace(&mut written[id.index()], true) {
+                there[id.index()] |= operation.accumulates() && buffer.usage == Usage::Gradient;
             }
         }
         there

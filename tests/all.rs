@@ -15,6 +15,7 @@ mod errors;
 mod f16;
 mod faults;
 mod goldens;
+mod graphs;
 mod keras_operations;
 mod limits;
 mod operations;

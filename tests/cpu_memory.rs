@@ -3,13 +3,13 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use locally_connected::cpu::{Executor, Threads, Weights};
-use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
+use locally_connected::model::{Convolution, Flatten, Graph, Reshape, Sequential, Wanted, names};
 use locally_connected::ops::{
     Along, AxisMap, Columns, Concatenate, Operation, Pool, PoolGrad, PoolKind, Rearrange, RearrangeGrad, Reduce,
     ReduceGrad, Shape, Ties, Usage, Windows,
 };
 use locally_connected::program::Program;
-use locally_connected::{Activation, Bias, Config, DataFormat, Geometry, Padding, WeightType};
+use locally_connected::{Activation, Bias, Config, DataFormat, Padding, WeightType};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -38,35 +38,28 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Every kind of operation; the second layer in channels_first, the third in 16 bits.
-fn chain() -> Chain {
-    let local = |name: &str, config: Config, shape: &[usize]| {
-        let geometry = Geometry::new(&config, shape).expect("a layer").into();
-        Layer { name: name.into(), kind: Kind::Local { geometry, trainable: true } }
-    };
-    let shared = |name: &str, config: Config, shape: &[usize]| {
-        let geometry = Geometry::convolution(&config, shape).expect("a layer").into();
-        Layer { name: name.into(), kind: Kind::Local { geometry, trainable: true } }
-    };
-    let other = |name: &str, kind| Layer { name: name.into(), kind };
+fn graph() -> Graph {
     let first = Config::new(40, [3, 3]).data_format(DataFormat::ChannelsFirst).activation(Activation::Swish);
-    let layers = vec![
-        local("a", Config::new(32, [3, 3]).activation(Activation::RELU), &[12, 12, 4]),
-        other("flip", Kind::Transpose { rows: 100, columns: 32 }),
-        local("b", first, &[32, 10, 10]),
-        local("c", Config::new(16, [40]).strides([40]).dtype(WeightType::F16), &[40 * 64, 1]),
-        shared("d", Config::new(8, [3]).padding(Padding::SameUpper).bias(Bias::PerFilter), &[64, 16]),
-        shared("e", Config::new(24, [1]).bias(Bias::PerFilter), &[64, 8]),
-        shared("f", Config::new(48, [3]).groups(24).dtype(WeightType::F16), &[64, 24]),
-        other("softmax", Kind::Activation { activation: Activation::Softmax, row: 48 }),
-    ];
-    Chain { inputs: 12 * 12 * 4, layers }
+    let layers = Sequential::new([12, 12, 4])
+        .add(Config::new(32, [3, 3]).activation(Activation::RELU))
+        .add(Reshape(vec![100, 32]))
+        .add(Flatten { data_format: DataFormat::ChannelsFirst })
+        .add(Reshape(vec![32, 10, 10]))
+        .add(first)
+        .add(Reshape(vec![40 * 64, 1]))
+        .add(Config::new(16, [40]).strides([40]).dtype(WeightType::F16))
+        .add(Convolution(Config::new(8, [3]).padding(Padding::SameUpper).bias(Bias::PerFilter)))
+        .add(Convolution(Config::new(24, [1]).bias(Bias::PerFilter)))
+        .add(Convolution(Config::new(48, [3]).groups(24).dtype(WeightType::F16)))
+        .add(Activation::Softmax);
+    layers.graph().expect("layers")
 }
 
 /// One test, so that no other allocates meanwhile.
 #[test]
 fn runs_allocate_nothing_and_weights_are_there_once() {
-    let chain = chain();
-    let program = chain.backward(Wanted::All);
+    let graph = graph();
+    let program = graph.backward(Wanted::All);
     let batch = 3;
     let values: Vec<(String, Vec<f32>)> = program
         .used_as(Usage::Parameter)
@@ -81,8 +74,8 @@ fn runs_allocate_nothing_and_weights_are_there_once() {
     let stored = BYTES.load(Relaxed) - before;
     assert!((half..half + 4096).contains(&stored), "{stored} bytes for f32 weights that are borrowed");
 
-    let x = vec![0.5; program.find(names::INPUT).map_or(0, |_| batch as usize * chain.inputs as usize)];
-    let dy = vec![0.5; batch as usize * chain.outputs() as usize];
+    let x = vec![0.5; program.find(names::INPUT).map_or(0, |_| batch as usize * graph.inputs()[0].elements() as usize)];
+    let dy = vec![0.5; batch as usize * graph.outputs()[0].elements() as usize];
     let outputs = program.used_as(Usage::Output).chain(program.used_as(Usage::Gradient));
     let mut written: Vec<(String, Vec<f32>)> =
         outputs.map(|b| (b.name.clone(), vec![0.0; b.shape.elements(batch) as usize])).collect();

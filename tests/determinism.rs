@@ -3,7 +3,7 @@
 
 use crate::common::{Arrays, GPU, Operands, ProgramRun, context, implementations, plans, profile, random, runs};
 use locally_connected::kernels::variants;
-use locally_connected::model::{Chain, Kind, Layer};
+use locally_connected::model::{Flatten, Sequential};
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::{
@@ -101,10 +101,9 @@ fn same_bits_in_100_runs() {
 
 /// A program that transposes, with its batch.
 fn transposing() -> (Program, u32) {
-    let layer = |name: &str, kind| Layer { name: name.into(), kind };
-    let transpose = layer("flatten", Kind::Transpose { rows: 19, columns: 35 });
-    let softmax = layer("softmax", Kind::Activation { activation: Activation::Softmax, row: 19 });
-    (Chain { inputs: 19 * 35, layers: vec![transpose, softmax] }.forward(), 7)
+    let flatten = Flatten { data_format: DataFormat::ChannelsFirst };
+    let graph = Sequential::new([19, 35]).add(flatten).add(Activation::Softmax).graph();
+    (graph.expect("layers").forward(), 7)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::common::{Operands, random};
 use locally_connected::headless::{adapters, instance, pick, wanted};
-use locally_connected::model::{Chain, Kind, Layer, Model, layer_backward, layer_forward, layer_names, names};
+use locally_connected::model::{Layer, Local, Model, Sequential, layer_backward, layer_forward, layer_names, names};
 use locally_connected::{
     Activation, Backward, Bindings, Bound, Config, Context, Error, Forward, Geometry, Gradients, KerasLayout,
     LocallyConnected, Readback, Weights, tune, wgpu,
@@ -125,11 +125,11 @@ fn a_lost_device_is_said_by_every_call_that_touches_it() {
         let mut kernel = layer.read_weights(layer.weights()).await.expect("made");
         let program = layer_forward(&Arc::new(geometry.clone()), false);
         let weights = Weights::new(context, &program).await.expect("memory");
-        let parameters = [(names::weights("a"), operands.weights.clone()), (names::bias("a"), operands.bias.clone())];
-        let kind = Kind::Local { geometry: geometry.clone().into(), trainable: true };
-        let chain = Chain { inputs: geometry.inputs(), layers: vec![Layer { name: "a".into(), kind }] };
-        let (input_shape, output_shape) = (geometry.input_shape().to_vec(), geometry.output_shape());
-        let model = Model { chain, parameters: parameters.into(), input_shape, output_shape };
+        let parameters = [("kernel", operands.weights.clone()), ("bias", operands.bias.clone())];
+        let parameters = parameters.map(|(weight, values)| (names::parameter("a", weight), values)).into();
+        let local = Layer::new(Local::Geometry(geometry.clone().into())).named("a");
+        let graph = Sequential::new(geometry.input_shape()).add(local).graph().expect("a layer");
+        let model = Model { graph, parameters };
         let loaded = model.upload(context).await.expect("a model");
         host.record(&forward, &mut [&mut before]);
         host.wait();

@@ -2,13 +2,14 @@
 
 use crate::common::{FORWARD, GPU, ProgramRun, assert_near, implementations, profile, random};
 use locally_connected::gpu::{Bindings, Weights};
-use locally_connected::model::{Chain, Kind, Layer, Model, Wanted, layer_backward};
+use locally_connected::model::{Flatten, Layer, Model, Sequential, Wanted, layer_backward};
 use locally_connected::ops::{Operation, Shape, Transpose, Usage};
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::reference::{self, Values};
 use locally_connected::{
-    Activation, Bias, Config, DeviceProfile, Error, Geometry, Gradients, Padding, Pattern, PlanOptions, WeightType,
+    Activation, Bias, Config, DataFormat, DeviceProfile, Error, Geometry, Gradients, Padding, Pattern, PlanOptions,
+    WeightType,
 };
 use std::sync::Arc;
 
@@ -63,14 +64,19 @@ fn programs_that_are_none_are_refused() {
         Operation::Transpose(Transpose { rows: 2, columns: 3, input: elsewhere, output: elsewhere });
     assert_eq!(why(&program), "operation 0: it writes a buffer that isn't there");
     assert_eq!(program.scratch().pieces, []);
-    // Of two layers of one name, one would have the other's values.
-    let softmax = |row| Kind::Activation { activation: Activation::Softmax, row };
-    let layer = |name: &str, row| Layer { name: name.into(), kind: softmax(row) };
-    let chain = |layers| Chain { inputs: 6, layers };
-    assert_eq!(why(&chain(vec![layer("a", 4)]).forward()), "operation 0: a sample isn't made of its rows");
-    assert_eq!(why(&chain(vec![layer("a", 0)]).forward()), "operation 0: a sample isn't made of its rows");
-    let twice = chain(vec![layer("a", 6), layer("a", 6), layer("b", 6)]);
-    assert_eq!(why(&twice.forward()), "buffer \"a/output\": another has its name");
+    let softmax = Sequential::new([6]).add(Activation::Softmax).graph().expect("a layer").forward();
+    for wrong in [4, 0] {
+        let mut program = softmax.clone();
+        if let [Operation::Activate(o)] = &mut program.operations[..] {
+            o.row = wrong;
+        }
+        assert_eq!(why(&program), "operation 0: a sample isn't made of its rows");
+    }
+    // Of two buffers of one name, one would have the other's values.
+    let mut twice =
+        Sequential::new([6]).add(Activation::Softmax).add(Activation::Softmax).graph().expect("it").forward();
+    twice.buffers[1].name = "output".into();
+    assert_eq!(why(&twice), "buffer \"output\": another has its name");
 }
 
 /// The pieces of a batch add to the gradients on the device, by every implementation.
@@ -100,10 +106,8 @@ fn the_device_adds_to_gradients() {
 /// A pass of `batch` samples, and then the same one added twice.
 fn adds(geometry: Geometry, batch: u32, profile: &DeviceProfile) {
     let what = format!("{:?}, batch {batch}", geometry.config());
-    let inputs = geometry.inputs();
-    let kind = Kind::Local { geometry: Arc::new(geometry), trainable: true };
-    let chain = Chain { inputs, layers: vec![Layer { name: "local".into(), kind }] };
-    let program = chain.backward(Wanted::Parameters);
+    let layer = Sequential::new(geometry.input_shape()).add(Arc::new(geometry.clone()));
+    let program = layer.graph().expect("a layer").backward(Wanted::Parameters);
     let given: crate::common::Arrays = program
         .buffers
         .iter()
@@ -147,35 +151,31 @@ fn a_budget_leaves_the_choice() {
 /// Equal layers share what kernels look up, whoever made them; names that are the program's own can't be bound.
 #[test]
 fn layers_that_connect_alike_share_their_tables() {
-    let geometry = |filters| Geometry::new(&Config::new(filters, [3]).padding(Padding::Same), &[20, 4]).expect("it");
-    let layer = |name: &str, filters| Layer {
-        name: name.into(),
-        kind: Kind::Local { geometry: Arc::new(geometry(filters)), trainable: true },
-    };
-    let chain = Chain { inputs: 80, layers: vec![layer("a", 4), layer("b", 4)] };
+    let layer = |name: &str| Layer::new(Config::new(4, [3]).padding(Padding::Same)).named(name);
+    let graph = || Sequential::new([20, 4]).add(layer("a")).add(layer("b")).graph().expect("layers");
+    let forward = graph().forward();
     let context = crate::common::context(&profile());
     let (x, y) = (GPU.empty(80), GPU.empty(80));
     pollster::block_on(async {
-        let weights = Weights::new(&context, &chain.forward()).await.expect("memory");
+        let weights = Weights::new(&context, &forward).await.expect("memory");
         let parameters = weights.bytes();
         let bindings = Bindings::default().with("input", &x).with("output", &y);
-        let bound = weights.bind(&chain.forward(), 1, &bindings).await.expect("bound");
+        let bound = weights.bind(&forward, 1, &bindings).await.expect("bound");
         let constants = bound.plan().memory.constants;
         assert_eq!(weights.bytes() - parameters, constants);
-        // Another chain of equal layers needs nothing more.
-        let again = Chain { inputs: 80, layers: vec![layer("a", 4), layer("b", 4)] };
-        weights.bind(&again.forward(), 1, &bindings).await.expect("bound");
+        // Another graph of equal layers needs nothing more.
+        weights.bind(&graph().forward(), 1, &bindings).await.expect("bound");
         assert_eq!(weights.bytes() - parameters, constants);
-        for own in ["a/weights", "a/output"] {
-            let refused = weights.bind(&chain.forward(), 1, &bindings.clone().with(own, &x)).await.map(drop);
+        for own in ["a/kernel", "a/output"] {
+            let refused = weights.bind(&forward, 1, &bindings.clone().with(own, &x)).await.map(drop);
             assert!(matches!(refused, Err(Error::Program { .. })), "{own}: {refused:?}");
         }
-        let unknown = weights.bind(&chain.forward(), 1, &bindings.clone().with("nobody", &x)).await.map(drop);
+        let unknown = weights.bind(&forward, 1, &bindings.clone().with("nobody", &x)).await.map(drop);
         assert_eq!(unknown, Err(Error::NoBuffer { name: "nobody".into() }));
-        let wrong = pollster::block_on(weights.write("b/weights", &[0.0; 3])).expect_err("too few");
+        let wrong = pollster::block_on(weights.write("b/kernel", &[0.0; 3])).expect_err("too few");
         assert!(matches!(wrong.cause(), Error::Length { what: "weights", found: 3, .. }) && wrong != *wrong.cause());
         let nothing = Model::default().upload(&context).await.map(drop);
-        assert_eq!(nothing, Err(Error::NotPositive { argument: "inputs", value: 0 }));
+        assert_eq!(nothing, Err(Error::Missing { what: "an input", why: "the graph has none" }));
     });
 }
 
@@ -222,8 +222,9 @@ pub(crate) const TRANSPOSES: [(u64, u64); 4] = [(20, 30), (33, 15), (1, 70), (70
 #[test]
 fn transposes_move_every_value_to_its_place() {
     for (rows, columns) in TRANSPOSES {
-        let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows, columns } };
-        let program = Chain { inputs: rows * columns, layers: vec![transpose] }.forward();
+        let flatten = Flatten { data_format: DataFormat::ChannelsFirst };
+        let graph = Sequential::new([rows as usize, columns as usize]).add(flatten).graph();
+        let program = graph.expect("a layer").forward();
         let x = random(3, 5 * rows * columns);
         let given = [("input".to_owned(), x.clone())].into();
         let found = ProgramRun::new(&program, 5, &given, &profile()).expect("it fits").run();

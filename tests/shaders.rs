@@ -4,7 +4,7 @@ mod uniformity;
 
 use crate::common::{Planned, root};
 use locally_connected::kernels::{ACTIVATION_CODES, Access, KERNELS, Params, Uniform, Variant, variants};
-use locally_connected::model::{Chain, Kind, Layer};
+use locally_connected::model::{Flatten, Sequential};
 use locally_connected::ops::Operation;
 use locally_connected::plan::{Planner, Strategy, TILE_SHAPES, TileShape};
 use locally_connected::reference;
@@ -368,8 +368,9 @@ fn plans_ask_for_the_listed_variants() {
     let listed: BTreeSet<Variant> = variants().into_iter().collect();
     let mut found = BTreeSet::new();
     let transposes = crate::programs::TRANSPOSES.into_iter().map(|(rows, columns)| {
-        let transpose = Layer { name: "flatten".into(), kind: Kind::Transpose { rows, columns } };
-        Chain { inputs: rows * columns, layers: vec![transpose] }.forward()
+        let flatten = Flatten { data_format: DataFormat::ChannelsFirst };
+        let graph = Sequential::new([rows as usize, columns as usize]).add(flatten).graph();
+        graph.expect("a layer").forward()
     });
     let others = (0..8).flat_map(crate::operations::programs);
     let programs = transposes.chain(others).chain(crate::pool::programs()).chain(crate::rearrange::programs());

@@ -3,7 +3,7 @@
 use crate::common::profile;
 use locally_connected::geometry::SparseIndex;
 use locally_connected::kernels::{Access, tap_tables};
-use locally_connected::model::{Chain, Kind, Layer, Wanted, layer_backward, layer_forward};
+use locally_connected::model::{Graph, Layer, Sequential, Wanted, layer_backward, layer_forward};
 use locally_connected::ops::{Shape, Usage};
 use locally_connected::plan::{Planner, WrittenBuffer, WrittenPlan, WrittenType, WrittenUsage};
 use locally_connected::program::Program;
@@ -25,18 +25,15 @@ fn layer(implementation: Implementation, dtype: WeightType) -> Arc<Geometry> {
 }
 
 /// Layers that share their shape, so that they share tables, with values between them.
-fn chain() -> Chain {
+fn graph() -> Graph {
     let config = Config::new(4, [3]).padding(Padding::Same).activation(Activation::Tanh);
     let config = config.implementation(Implementation::Loop);
-    let local = |name: &str| {
-        let geometry = Arc::new(Geometry::new(&config, &[6, 4]).expect("a layer"));
-        Layer { name: name.into(), kind: Kind::Local { geometry, trainable: true } }
-    };
-    Chain { inputs: 24, layers: ["a", "b", "c"].map(local).into() }
+    let local = |name: &str| Layer::new(config.clone()).named(name);
+    Sequential::new([6, 4]).add(local("a")).add(local("b")).add(local("c")).graph().expect("layers")
 }
 
 fn programs() -> Vec<Program> {
-    let mut programs = vec![chain().forward(), chain().backward(Wanted::Parameters)];
+    let mut programs = vec![graph().forward(), graph().backward(Wanted::Parameters)];
     for implementation in Implementation::ALL {
         for dtype in WeightType::ALL {
             let layer = layer(implementation, dtype);
@@ -162,7 +159,7 @@ fn constants_are_the_layers() {
     let (layer, index) = words(Implementation::SparseGather, "sparse_index");
     assert_eq!(index, SparseIndex::new(&layer).data());
     // One copy for three layers of one shape, and the same under the same name.
-    for program in [chain().forward(), chain().backward(Wanted::Parameters)] {
+    for program in [graph().forward(), graph().backward(Wanted::Parameters)] {
         let plan = written(&program, &profile).expect("it is planned");
         assert_eq!(plan.buffers.iter().filter(|buffer| buffer.usage == WrittenUsage::Constant).count(), 1);
     }
@@ -177,7 +174,7 @@ fn plans_of_other_programs_are_refused() {
         layer_forward(&Arc::new(layer), false)
     };
     for (planned, other) in [
-        (chain().forward(), chain().backward(Wanted::Parameters)),
+        (graph().forward(), graph().backward(Wanted::Parameters)),
         (alone(2), alone(3)),
         (alone(3), alone(2)),
         (alone(3), Program { operations: Vec::new(), ..alone(3) }),
@@ -196,7 +193,7 @@ fn plans_of_other_programs_are_refused() {
 fn numbers_that_json_might_change_are_refused() {
     let profile = DeviceProfile::webgpu_defaults();
     let with = |elements| {
-        let mut program = chain().forward();
+        let mut program = graph().forward();
         program.add("beside", Usage::Input, Shape::Fixed(elements));
         written(&program, &profile)
     };

@@ -31,8 +31,8 @@ pub(crate) struct Info {
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// The model's file
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: Source,
     /// Samples to plan for
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=MOST_SAMPLES))]
     pub(crate) batch: u32,
@@ -41,11 +41,70 @@ pub(crate) struct Inspect {
     pub(crate) json: bool,
 }
 
-/// What to run and how.
+/// A model's file, and what it doesn't say itself.
 #[derive(Debug, Args)]
-pub(crate) struct Chain {
+pub(crate) struct Source {
     /// The model's file
     pub(crate) model: PathBuf,
+    /// The architecture of a file of weights alone: Keras's to_json, or deepface, deepface-embedding or alltnn
+    #[arg(long, value_name = "F.json")]
+    pub(crate) architecture: Option<String>,
+    /// Read layers of CLASS, a subclass or a port, as layers of another class, such as LocallyConnected2D
+    #[arg(long = "as", value_name = "CLASS=OTHER", value_parser = pair)]
+    pub(crate) classes: Vec<(String, String)>,
+    /// What ran Keras 1, whose files don't say: Theano's convolutions are flipped
+    #[arg(long, value_name = "B")]
+    pub(crate) backend: Option<Backend>,
+}
+
+/// What ran Keras.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    Theano,
+    #[value(name = "tensorflow")]
+    TensorFlow,
+}
+
+impl From<Backend> for locally_connected_keras::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Theano => Self::Theano,
+            Backend::TensorFlow => Self::TensorFlow,
+        }
+    }
+}
+
+/// `A=B`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((class, other)) if !class.is_empty() && !other.is_empty() => Ok((class.to_owned(), other.to_owned())),
+        _ => Err("two names are needed, CLASS=LocallyConnected2D say".to_owned()),
+    }
+}
+
+/// An array's file, alone or as `NAME=F.npy`.
+#[derive(Debug, Clone)]
+pub(crate) struct Named {
+    pub(crate) name: Option<String>,
+    pub(crate) path: PathBuf,
+    /// As it was given.
+    pub(crate) whole: PathBuf,
+}
+
+fn named(text: &str) -> Result<Named, std::convert::Infallible> {
+    let whole = PathBuf::from(text);
+    Ok(match text.split_once('=') {
+        // A file may have an equals sign in its name.
+        Some((name, path)) if !whole.exists() => Named { name: Some(name.to_owned()), path: path.into(), whole },
+        _ => Named { name: None, path: whole.clone(), whole },
+    })
+}
+
+/// What to run and how.
+#[derive(Debug, Args)]
+pub(crate) struct Part {
+    #[command(flatten)]
+    pub(crate) source: Source,
     /// Run this locally connected layer alone; one in another layer is OUTER/INNER
     #[arg(long, value_name = "NAME")]
     pub(crate) layer: Option<String>,
@@ -57,11 +116,12 @@ pub(crate) struct Chain {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
-    pub(crate) chain: Chain,
-    /// The input, with the batch in front; an .npz of one array will do
-    #[arg(long, value_name = "X.npy")]
-    pub(crate) input: PathBuf,
-    /// Where the output goes
+    pub(crate) part: Part,
+    /// The input, with the batch in front; an .npz of one array will do. Of several inputs one each, in the model's order or as
+    /// NAME=X.npy, or one .npz with an array of each name
+    #[arg(long, value_name = "X.npy", required = true, value_parser = named)]
+    pub(crate) input: Vec<Named>,
+    /// Where the output goes; of several outputs an .npz with an array of each name
     #[arg(long, value_name = "Y.npy")]
     pub(crate) output: PathBuf,
 }
@@ -69,13 +129,13 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct Grad {
     #[command(flatten)]
-    pub(crate) chain: Chain,
-    /// The input, with the batch in front
-    #[arg(long, value_name = "X.npy")]
-    pub(crate) input: PathBuf,
-    /// The gradient of the output, with the batch in front
-    #[arg(long, value_name = "DY.npy")]
-    pub(crate) grad_output: PathBuf,
+    pub(crate) part: Part,
+    /// The input, with the batch in front; of several inputs as `run` takes them
+    #[arg(long, value_name = "X.npy", required = true, value_parser = named)]
+    pub(crate) input: Vec<Named>,
+    /// The gradient of the output, with the batch in front; of several outputs as the inputs
+    #[arg(long, value_name = "DY.npy", required = true, value_parser = named)]
+    pub(crate) grad_output: Vec<Named>,
     /// Where the gradients go
     #[arg(long, value_name = "G.npz")]
     pub(crate) output: PathBuf,
@@ -83,8 +143,8 @@ pub(crate) struct Grad {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The model's file
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: Source,
     /// Verify this locally connected layer alone
     #[arg(long, value_name = "NAME")]
     pub(crate) layer: Option<String>,
@@ -98,8 +158,8 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Convert {
-    /// The model's file
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: Source,
     /// The file to write; its name ends in .h5, .keras, .safetensors or .npz
     pub(crate) out: PathBuf,
     /// Weight layout to store; without it each layer's own

@@ -1,8 +1,11 @@
 //! Arrays from the user's files, checked against the model.
 
+use crate::args::Named;
 use crate::failure::Failure;
 use locally_connected::Error;
-use locally_connected_keras::npy::{NpyArray, read_npy};
+use locally_connected::model::End;
+use locally_connected_keras::npy::{NpyArray, read_npy, read_npz};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A shape as Python shows it.
@@ -18,15 +21,74 @@ pub(crate) fn batched(batch: usize, sample: &[usize]) -> Vec<usize> {
     std::iter::once(batch).chain(sample.iter().copied()).collect()
 }
 
-/// Reads an array of samples of that shape; `batch` is how many there must be, if that is known. A last axis of one is
+/// The arrays of a model's inputs or outputs, in its order, from the files that were given for them; all of as many samples,
+/// `batch` if that is known.
+pub(crate) fn read_ends(
+    given: &[Named],
+    what: &str,
+    ends: &[End<'_>],
+    batch: Option<usize>,
+) -> Result<Vec<(String, NpyArray)>, Failure> {
+    if let ([end], [one]) = (ends, given) {
+        // A name that isn't the end's is part of the file's name.
+        let path = if one.name.as_deref() == Some(end.name) { &one.path } else { &one.whole };
+        return Ok(vec![(end.name.to_owned(), samples(read_npy(path)?, path, what, end.shape, batch)?)]);
+    }
+    let names = || ends.iter().map(|end| end.name).collect::<Vec<_>>().join(", ");
+    let wrong = |message: String| {
+        let help =
+            format!("one for each of {}: in that order, as NAME=X.npy, or an .npz with an array of each name", names());
+        Err(Failure::request(message).with_help(help))
+    };
+    // By name: the file, and the array in it.
+    let mut found: BTreeMap<String, (&Path, NpyArray)> = BTreeMap::new();
+    let mut unnamed = ends.iter();
+    for Named { name, path, .. } in given {
+        let is_npz = path.extension().is_some_and(|extension| extension == "npz");
+        let arrays = match (name, is_npz && ends.len() > 1) {
+            (None, true) => read_npz(path)?,
+            (Some(name), _) => vec![(name.clone(), read_npy(path)?)],
+            (None, false) => match unnamed.next() {
+                Some(end) => vec![(end.name.to_owned(), read_npy(path)?)],
+                None => return wrong(format!("{} are too many files for {what}s of {}", given.len(), ends.len())),
+            },
+        };
+        for (name, array) in arrays {
+            if ends.iter().all(|end| end.name != name) {
+                return wrong(format!("{}: the model has no {name:?}", path.display()));
+            }
+            if found.insert(name.clone(), (path, array)).is_some() {
+                return wrong(format!("{}: {name:?} is given twice", path.display()));
+            }
+        }
+    }
+    let mut batch = batch;
+    let mut all = Vec::with_capacity(ends.len());
+    for end in ends {
+        let Some((path, array)) = found.remove(end.name) else {
+            return wrong(format!("no file is given for {:?}", end.name));
+        };
+        let array = samples(array, path, &format!("{what} {:?}", end.name), end.shape, batch)?;
+        batch = array.shape.first().copied();
+        all.push((end.name.to_owned(), array));
+    }
+    Ok(all)
+}
+
+/// The arrays' values, by name.
+pub(crate) fn values(arrays: &[(String, NpyArray)]) -> Vec<(&str, &[f32])> {
+    arrays.iter().map(|(name, array)| (name.as_str(), array.values.as_slice())).collect()
+}
+
+/// An array of samples of that shape; `batch` is how many there must be, if that is known. A last axis of one is
 /// put behind where it is left out, as Keras's `predict` does.
-pub(crate) fn read_samples(
+fn samples(
+    mut array: NpyArray,
     path: &Path,
     what: &str,
     sample: &[usize],
     batch: Option<usize>,
 ) -> Result<NpyArray, Failure> {
-    let mut array = read_npy(path)?;
     let fits =
         |shape: &[usize]| shape.split_first().is_some_and(|(&n, rest)| rest == sample && batch.is_none_or(|b| b == n));
     if sample.last() == Some(&1) && array.shape.len() == sample.len() {

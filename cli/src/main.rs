@@ -3,12 +3,12 @@
 mod args;
 mod arrays;
 mod bench;
-mod chain;
 mod commands;
 mod device;
 mod failure;
 mod format;
 mod memory;
+mod model;
 mod output;
 mod progress;
 

@@ -202,7 +202,7 @@ fn outputs_are_whole_or_untouched() {
     let (model, x) = (good.path("model"), good.path("x"));
     let folder = Folder::new();
     let output = folder.file("old", b"old contents");
-    let unsupported = case("unsupported").path("model");
+    let unsupported = common::fixture("refused/model.h5");
     fails(&locally!["run", &unsupported, "--input", &x, "--output", &output], 2);
     fails(&locally!["run", &model, "--input", &model, "--output", &output], 2);
     fails(&locally!["run", &model, "--input", &x, "--output", &output, "--adapter", "no such adapter"], 1);

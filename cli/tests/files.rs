@@ -69,14 +69,18 @@ fn layers_in_layers() {
         let found: Vec<_> = inspected["layers"].as_array().expect("a list").iter().map(|l| &l["name"]).collect();
         let x = folders(&shown(folder), 2)[0].join("x.npy");
         let out = Folder::new();
-        let (error, help) = fails(&locally!["run", model, "--input", &x, "--output", out.join("y.npy")], 2);
-        assert!(error.contains("model in the model"), "{error}");
+        // As a whole it runs, but where a layer wraps another.
+        let wrapped = inspected["runs"] == false;
+        let mut help = String::new();
+        if wrapped {
+            (_, help) = fails(&locally!["run", model, "--input", &x, "--output", out.join("y.npy")], 2);
+        }
         let alone = folders(&shown(folder), 2);
         assert_eq!(found.len(), alone.len(), "{found:?}");
         for keras in alone {
             let name = keras.file_name().expect("a name").to_string_lossy().replace('.', "/");
             assert!(found.iter().any(|layer| *layer == name.as_str()), "{name}: {found:?}");
-            assert!(help.contains(&name), "{help}");
+            assert!(!wrapped || help.contains(&name), "{help}");
             agrees(model, &keras, &["--layer", &name]);
             let own = name.rsplit('/').next().expect("a name");
             let same = found.iter().filter(|layer| layer.as_str().is_some_and(|l| l.rsplit('/').next() == Some(own)));
@@ -94,8 +98,12 @@ fn layers_in_layers() {
             }
         }
         succeeds(&locally!["verify", model]);
-        fails(&locally!["convert", model, out.join("new.h5")], 2);
-        assert!(out.names().is_empty());
+        if wrapped {
+            fails(&locally!["convert", model, out.join("new.h5")], 2);
+            assert!(out.names().is_empty());
+        } else {
+            succeeds(&locally!["convert", model, out.join("new.h5")]);
+        }
     });
 }
 

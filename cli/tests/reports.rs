@@ -96,8 +96,15 @@ fn inspect_in_words() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let text = succeeds(&locally!["inspect", case("unsupported").path("model")]);
-    assert!(text.contains("doesn't run as a whole") && text.contains("conv (Conv2D)"), "{text}");
+    let text = succeeds(&locally!["inspect", fixture("refused/model.h5")]);
+    assert!(text.contains("doesn't run as a whole") && text.contains("unit (UnitNormalization)"), "{text}");
+    assert!(text.contains("(doesn't run here)"), "{text}");
+    let text = succeeds(&locally!["inspect", fixture("models/yolo/model.h5")]);
+    for part in
+        ["runs as a whole", "norm_1", "BatchNormalization", "24 (24 not trained)", "4,257 parameters", "batch 128"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
 
 #[test]

@@ -100,7 +100,8 @@ pub(crate) async fn run() -> Result<(Vec<f32>, Vec<f32>)> {
 
     // Once: the model on the host's device, bound for a frame's images.
     let model = locally_connected_keras::read(folder.join("digits.h5"))?;
-    let [inputs, outputs] = [model.chain.inputs, model.chain.outputs()].map(|elements| elements * u64::from(BATCH));
+    let elements = |sample: &[usize]| u64::from(BATCH) * sample.iter().product::<usize>() as u64;
+    let [inputs, outputs] = [model.input_shape(), model.output_shape()].map(elements);
     let storage = wgpu::BufferUsages::STORAGE;
     let pixels = buffer("pixels", inputs, storage | wgpu::BufferUsages::COPY_DST);
     let input = buffer("input", 4 * inputs, storage);
@@ -133,12 +134,12 @@ pub(crate) async fn run() -> Result<(Vec<f32>, Vec<f32>)> {
         device.poll(wgpu::PollType::wait_indefinitely())?;
         found.extend(readback.values().await?);
     }
-    found.truncate(images.len() / model.chain.inputs as usize);
+    found.truncate(images.len() / model.input_shape().iter().product::<usize>());
 
     let keras = npy::read_npy(folder.join("predictions.npy"))?;
     let best =
         |row: &[f32]| row.iter().zip(0u8..).max_by(|a, b| a.0.total_cmp(b.0)).map_or(0.0, |(_, class)| class.into());
-    Ok((found, keras.values.chunks(model.chain.outputs() as usize).map(best).collect()))
+    Ok((found, keras.values.chunks(model.output_shape().iter().product()).map(best).collect()))
 }
 
 #[cfg_attr(test, expect(dead_code, reason = "the test calls what it calls"))]

@@ -1,11 +1,12 @@
 //! Keras's JSON of a whole model: which layers there are, and what feeds which.
 
-use crate::error::{NotAChain, Problem};
+use crate::error::Problem;
 use crate::json::{self, Object, from_json};
 use crate::keras1;
 use crate::model_file::Frame;
+use crate::wiring::{Call, Tensor, Wiring};
 use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// What errors are about.
 const MODEL: &str = "the model's config";
@@ -14,15 +15,16 @@ const MODEL: &str = "the model's config";
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub name: String,
+    /// The class that it is read as.
     pub class_name: String,
+    /// The class that the file says, after which the native format names its groups.
+    pub stored_class: String,
     /// Its place in the file's list, by which the native format counts layers of a class.
     pub listed: usize,
     pub config: Object,
     /// The layer's dictionary without `config`.
     pub rest: Object,
-    /// Indices of the layers whose outputs it takes, where it is called first.
-    pub inputs: Vec<usize>,
-    /// Arguments of its call, which change what it does: only those that are set.
+    /// Arguments of its calls, which change what it does: only those that are set.
     pub arguments: Vec<String>,
 }
 
@@ -31,12 +33,14 @@ pub(crate) struct Entry {
 pub(crate) struct Architecture {
     pub name: String,
     pub frame: Frame,
-    /// In the order of execution where the model is a chain, else as listed.
+    /// In the order in which they are called first, then those that nobody calls.
     pub layers: Vec<Entry>,
-    /// Why it isn't a chain of layers, where it isn't.
-    pub not_a_chain: Option<NotAChain>,
+    pub wiring: Wiring,
     /// Shape of the input without the batch, where the model's own dictionary says it.
     pub input_shape: Option<Vec<usize>>,
+    /// The version of Keras that the model's own dictionary says, and its backend: that of weights alone doesn't.
+    pub keras_version: Option<String>,
+    pub backend: Option<String>,
 }
 
 impl Architecture {
@@ -72,12 +76,12 @@ impl Architecture {
         }
         let build = json::object(&outer, "build_config").and_then(|build| build.get("input_shape"));
         let input_shape = config.get("build_input_shape").or(build).and_then(json::shape);
-        let mut model = Self { name, frame: Frame { outer, config }, layers, not_a_chain: None, input_shape };
-        if class == "Sequential" {
-            model.connect_in_order();
-        } else {
-            model.connect(&names)?;
-        }
+        let says = |key| json::string(&outer, key).or(json::string(&config, key)).map(str::to_owned);
+        let (keras_version, backend) = (says("keras_version"), says("backend"));
+        let frame = Frame { outer, config };
+        let mut model = Self { name, frame, layers, wiring: Wiring::default(), input_shape, keras_version, backend };
+        model.wiring = if class == "Sequential" { model.chain() } else { model.connect(&names)? };
+        model.in_order_of_calls();
         Ok(model)
     }
 
@@ -85,100 +89,130 @@ impl Architecture {
     pub(crate) fn in_file(&self) -> Vec<(&str, &str)> {
         let mut layers: Vec<_> = self.layers.iter().collect();
         layers.sort_by_key(|layer| layer.listed);
-        layers.iter().map(|layer| (layer.name.as_str(), layer.class_name.as_str())).collect()
+        layers.iter().map(|layer| (layer.name.as_str(), layer.stored_class.as_str())).collect()
     }
 
-    fn connect_in_order(&mut self) {
-        for (index, layer) in self.layers.iter_mut().enumerate() {
-            layer.inputs = index.checked_sub(1).into_iter().collect();
-        }
+    /// The names of the layers that should have weights, in the order of the file's list.
+    pub(crate) fn with_weights(&self) -> Vec<String> {
+        let mut layers: Vec<_> = self.layers.iter().filter(|layer| layer.has_weights()).collect();
+        layers.sort_by_key(|layer| layer.listed);
+        layers.iter().map(|layer| layer.name.clone()).collect()
+    }
+
+    /// One layer after another. The input is named after its layer, or, as Keras does, after the first that takes it.
+    fn chain(&self) -> Wiring {
+        let name = match self.layers.first() {
+            Some(first) if first.class_name == "InputLayer" => first.name.clone(),
+            first => format!("{}_input", first.map_or("", |first| &first.name)),
+        };
+        let output = self.layers.last().map(|last| last.name.clone());
+        let chain = Wiring::chain(self.layers.len());
+        Wiring { inputs: vec![name], output_names: output.into_iter().collect(), ..chain }
     }
 
     /// Follows the `inbound_nodes` of a functional model.
-    fn connect(&mut self, names: &HashMap<String, usize>) -> Result<(), Problem> {
+    fn connect(&mut self, names: &HashMap<String, usize>) -> Result<Wiring, Problem> {
         let inputs = ends(&self.frame.config, "input_layers")?;
         let outputs = ends(&self.frame.config, "output_layers")?;
-        let mut problem = None;
-        let mut consumers = vec![0usize; self.layers.len()];
-        for index in 0..self.layers.len() {
-            let Some(layer) = self.layers.get_mut(index) else { continue };
-            let nodes = match layer.rest.get("inbound_nodes") {
+        for (list, ends) in [("inputs", &inputs), ("outputs", &outputs)] {
+            if let Some(end) = ends.iter().find(|end| !names.contains_key(&end.layer)) {
+                return Err(Problem::UnknownEnd { layer: end.layer.clone(), list });
+            }
+        }
+        // For each layer the nodes of its calls, each the tensors that it takes.
+        let mut nodes: Vec<Vec<Vec<Named>>> = Vec::with_capacity(self.layers.len());
+        for layer in &mut self.layers {
+            let listed = match layer.rest.get("inbound_nodes") {
                 None => &[],
                 Some(Value::Array(nodes)) => nodes.as_slice(),
                 Some(_) => {
                     return Err(Problem::malformed(format!("`inbound_nodes` of layer \"{}\"", layer.name), "list"));
                 }
             };
-            if nodes.len() > 1 {
-                problem.get_or_insert_with(|| NotAChain::Calls { layer: layer.name.clone(), calls: nodes.len() });
-            }
-            let mut feeding = Vec::new();
-            for (call, node) in nodes.iter().enumerate() {
-                let Some(tensors) = tensors(node) else {
-                    return Err(Problem::Inputs(layer.name.clone()));
-                };
-                for (from, arguments) in tensors {
-                    let Some(&from) = names.get(from) else {
-                        return Err(Problem::UnknownInput { layer: layer.name.clone(), from: from.to_owned() });
-                    };
-                    if let Some(count) = consumers.get_mut(from) {
-                        *count += 1;
-                    }
-                    if call == 0 {
-                        feeding.push(from);
-                        let given = arguments.into_iter().flatten().filter(|(_, value)| !value.is_null());
-                        layer.arguments.extend(given.map(|(key, value)| format!("{key}={}", json::shown(value))));
-                    }
+            let mut of_layer = Vec::with_capacity(listed.len());
+            for node in listed {
+                let mut taken = Vec::new();
+                let arguments = tensors(node, &mut taken).ok_or_else(|| Problem::Inputs(layer.name.clone()))?;
+                if let Some(from) = taken.iter().find(|from| !names.contains_key(&from.layer)) {
+                    return Err(Problem::UnknownInput { layer: layer.name.clone(), from: from.layer.clone() });
                 }
+                layer.arguments.extend(arguments);
+                of_layer.push(taken);
             }
-            layer.inputs = feeding;
-            if layer.inputs.len() > 1 {
-                problem
-                    .get_or_insert_with(|| NotAChain::Inputs { layer: layer.name.clone(), inputs: layer.inputs.len() });
+            nodes.push(of_layer);
+        }
+        // A functional model in the model counts the call that it was made of, so that its own calls begin at 1.
+        let named = || nodes.iter().flatten().flatten().chain(&outputs);
+        let mut first = vec![0usize; self.layers.len()];
+        for tensor in named() {
+            if let Some(&layer) = names.get(&tensor.layer)
+                && let Some((first, calls)) = first.get_mut(layer).zip(nodes.get(layer))
+            {
+                *first = usize::from(*first == 1 || (tensor.node > 0 && tensor.node == calls.len()));
             }
         }
-        for (list, ends) in [("inputs", &inputs), ("outputs", &outputs)] {
-            if let Some(end) = ends.iter().find(|end| !names.contains_key(*end)) {
-                return Err(Problem::UnknownEnd { layer: end.clone(), list });
+        let mut places: HashMap<(usize, usize), usize> = HashMap::new();
+        let mut calls = Vec::new();
+        for (layer, of_layer) in nodes.iter().enumerate() {
+            let given = inputs.iter().position(|input| names.get(&input.layer) == Some(&layer));
+            let is_input = self.layers.get(layer).is_some_and(|layer| layer.class_name == "InputLayer");
+            if of_layer.is_empty() && (given.is_some() || is_input) {
+                places.insert((layer, 0), calls.len());
+                calls.push((layer, None, given));
             }
-            if ends.len() != 1 {
-                problem = Some(NotAChain::Ends { list, layers: ends.clone() });
+            for (index, node) in of_layer.iter().enumerate() {
+                places.insert((layer, index + first.get(layer).copied().unwrap_or(0)), calls.len());
+                calls.push((layer, Some(node), None));
             }
         }
-        if problem.is_none()
-            && let Some((_, layer)) = consumers.iter().zip(&self.layers).find(|(count, _)| **count > 1)
-        {
-            problem = Some(NotAChain::Branch(layer.name.clone()));
-        }
-        if problem.is_none() {
-            let first = inputs.first().and_then(|name| names.get(name)).copied();
-            let last = outputs.first().and_then(|name| names.get(name)).copied();
-            problem = self.sort_chain(first, last);
-        }
-        self.not_a_chain = problem;
-        Ok(())
+        let place = |tensor: &Named| {
+            let layer = names.get(&tensor.layer).copied();
+            let call = layer.and_then(|layer| places.get(&(layer, tensor.node)).copied());
+            call.map(|call| Tensor::Output { call, index: tensor.index })
+        };
+        let wired = calls.iter().map(|&(layer, node, given)| {
+            let missing = |from: &Named| Problem::UnknownInput {
+                layer: self.layers.get(layer).map(|layer| layer.name.clone()).unwrap_or_default(),
+                from: format!("{}, call {}", from.layer, from.node),
+            };
+            let inputs: Result<Vec<Tensor>, Problem> = match node {
+                None => given.into_iter().map(Tensor::Input).map(Ok).collect(),
+                Some(node) => node.iter().map(|from| place(from).ok_or_else(|| missing(from))).collect(),
+            };
+            inputs.map(|inputs| Call { layer, inputs })
+        });
+        let wired = wired.collect::<Result<Vec<_>, _>>()?;
+        let end = |end: &Named| {
+            let missing = || Problem::UnknownEnd { layer: end.layer.clone(), list: "outputs" };
+            place(end).ok_or_else(missing)
+        };
+        let wiring = Wiring {
+            calls: wired,
+            inputs: inputs.iter().map(|end| end.layer.clone()).collect(),
+            outputs: outputs.iter().map(end).collect::<Result<_, _>>()?,
+            output_names: outputs.into_iter().map(|end| end.layer).collect(),
+            first,
+        };
+        wiring.sorted()
     }
 
-    /// Brings the layers into the order of execution. Every layer has at most one input and one consumer.
-    fn sort_chain(&mut self, first: Option<usize>, last: Option<usize>) -> Option<NotAChain> {
-        let mut order = Vec::with_capacity(self.layers.len());
-        let mut seen = HashSet::new();
-        let mut at = last;
-        while let Some(index) = at {
-            if !seen.insert(index) {
-                return Some(NotAChain::Circle(self.layers.get(index)?.name.clone()));
+    /// Brings the layers into the order in which they are called first.
+    fn in_order_of_calls(&mut self) {
+        let mut order: Vec<usize> = Vec::with_capacity(self.layers.len());
+        let mut new = vec![None; self.layers.len()];
+        for layer in self.wiring.calls.iter().map(|call| call.layer).chain(0..self.layers.len()) {
+            if let Some(place @ None) = new.get_mut(layer) {
+                *place = Some(order.len());
+                order.push(layer);
             }
-            order.push(index);
-            at = self.layers.get(index)?.inputs.first().copied();
-        }
-        order.reverse();
-        if order.first().copied() != first || order.len() != self.layers.len() {
-            return Some(NotAChain::Beside { on_the_way: order.len(), layers: self.layers.len() });
         }
         let mut entries: Vec<_> = std::mem::take(&mut self.layers).into_iter().map(Some).collect();
+        let first = |&index: &usize| self.wiring.first.get(index).copied().unwrap_or(0);
+        self.wiring.first = order.iter().map(first).collect();
         self.layers = order.into_iter().filter_map(|index| entries.get_mut(index)?.take()).collect();
-        self.connect_in_order();
-        None
+        for call in &mut self.wiring.calls {
+            call.layer = new.get(call.layer).copied().flatten().unwrap_or(call.layer);
+        }
     }
 }
 
@@ -202,6 +236,16 @@ pub(crate) enum Inside {
 }
 
 impl Entry {
+    /// Whether it should have weights: a class that isn't known does, for all that one can tell.
+    fn has_weights(&self) -> bool {
+        match self.inside() {
+            None => !is_without_weights(&self.class_name),
+            Some(Ok(Inside::Model(model))) => model.layers.iter().any(Self::has_weights),
+            Some(Ok(Inside::Wrapped(layer))) => layer.has_weights(),
+            Some(Err(_)) => true,
+        }
+    }
+
     /// The layers in this one; none where it is a layer like any other.
     pub(crate) fn inside(&self) -> Option<Result<Inside, Problem>> {
         if let Some(layer) = self.config.get("layer") {
@@ -216,6 +260,47 @@ impl Entry {
     }
 }
 
+/// Layers that never have weights.
+fn is_without_weights(class: &str) -> bool {
+    const ENDS: [&str; 6] = ["Pooling1D", "Pooling2D", "Pooling3D", "Dropout", "Dropout1D", "Dropout2D"];
+    const CLASSES: [&str; 33] = [
+        "InputLayer",
+        "Activation",
+        "ReLU",
+        "LeakyReLU",
+        "ThresholdedReLU",
+        "ELU",
+        "Softmax",
+        "Flatten",
+        "Reshape",
+        "Permute",
+        "RepeatVector",
+        "Masking",
+        "GaussianNoise",
+        "ActivityRegularization",
+        "ZeroPadding1D",
+        "ZeroPadding2D",
+        "ZeroPadding3D",
+        "Cropping1D",
+        "Cropping2D",
+        "Cropping3D",
+        "UpSampling1D",
+        "UpSampling2D",
+        "UpSampling3D",
+        "Add",
+        "Subtract",
+        "Multiply",
+        "Average",
+        "Maximum",
+        "Minimum",
+        "Concatenate",
+        "Merge",
+        "Lambda",
+        "Rescaling",
+    ];
+    CLASSES.contains(&class) || ENDS.iter().any(|end| class.ends_with(end)) || class == "SpatialDropout3D"
+}
+
 fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     let Value::Object(mut rest) = layer else {
         return Err(Problem::malformed(format!("layer {index} of {MODEL}"), "dictionary"));
@@ -227,25 +312,86 @@ fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     let mut config = config.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "`config`"))?;
     let name = json::string(&rest, "name").or(json::string(&config, "name"));
     let name = name.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "name"))?.to_owned();
+    let stored_class = class_name.clone();
+    let class_name = keras1::class(&stored_class, &config).map_or(class_name, str::to_owned);
     keras1::rename(&class_name, &mut config);
-    Ok(Entry { name, class_name, listed: index, config, rest, inputs: Vec::new(), arguments: Vec::new() })
+    if class_name != stored_class {
+        rest.insert("class_name".into(), class_name.clone().into());
+    }
+    Ok(Entry { name, class_name, stored_class, listed: index, config, rest, arguments: Vec::new() })
 }
 
-/// Layers of `input_layers` or `output_layers`: `[[name, 0, 0], …]`, or one without the outer list.
-fn ends(config: &Object, key: &str) -> Result<Vec<String>, Problem> {
+/// A tensor by its layer's name, the layer's call and the call's output.
+#[derive(Debug, Clone)]
+struct Named {
+    layer: String,
+    node: usize,
+    index: usize,
+}
+
+/// `[layer, node, tensor, …]`.
+fn named(value: &Value) -> Option<Named> {
+    let at =
+        |index: usize| value.get(index).map_or(Some(0), |v| json::integer(v).and_then(|v| usize::try_from(v).ok()));
+    Some(Named { layer: value.get(0)?.as_str()?.to_owned(), node: at(1)?, index: at(2)? })
+}
+
+/// Layers of `input_layers` or `output_layers`: `[[name, 0, 0], …]`, one without the outer list, or a dictionary of
+/// them, which Keras takes in the order of the keys.
+fn ends(config: &Object, key: &str) -> Result<Vec<Named>, Problem> {
     let malformed = || Problem::malformed(format!("`{key}` of {MODEL}"), "list of [layer, node, tensor]");
-    let Some(Value::Array(list)) = config.get(key) else { return Err(malformed()) };
-    if let Some(Value::String(name)) = list.first() {
-        return Ok(vec![name.clone()]);
-    }
-    list.iter().map(|end| end.get(0).and_then(Value::as_str).map(str::to_owned).ok_or_else(malformed)).collect()
+    let ends: Option<Vec<Named>> = match config.get(key) {
+        Some(one @ Value::Array(list)) if list.first().is_some_and(Value::is_string) => named(one).map(|end| vec![end]),
+        Some(Value::Array(list)) => list.iter().map(named).collect(),
+        Some(Value::Object(by_name)) => {
+            let mut sorted: Vec<_> = by_name.iter().collect();
+            sorted.sort_by_key(|(key, _)| *key);
+            sorted.into_iter().map(|(_, end)| named(end)).collect()
+        }
+        _ => None,
+    };
+    ends.ok_or_else(malformed)
 }
 
-/// The tensors of a node and the call's arguments: `[[layer, node, tensor, {…}], …]`, or one without the outer list.
-fn tensors(node: &Value) -> Option<Vec<(&str, Option<&Object>)>> {
-    let node = node.as_array()?;
-    if node.first()?.is_string() {
-        return Some(vec![(node.first()?.as_str()?, node.get(3).and_then(Value::as_object))]);
+/// Collects the tensors of a node, and gives the call's arguments that are set: `[[layer, node, tensor, {…}], …]`, or one
+/// without the outer list, or Keras 3's `{"args": …, "kwargs": …}`.
+fn tensors(node: &Value, taken: &mut Vec<Named>) -> Option<Vec<String>> {
+    let mut arguments = Vec::new();
+    let set = |given: &Object, arguments: &mut Vec<String>| {
+        let given = given.iter().filter(|(_, value)| !value.is_null());
+        arguments.extend(given.map(|(key, value)| format!("{key}={}", json::shown(value))));
+    };
+    if let Value::Object(node) = node {
+        for argument in node.get("args")?.as_array()? {
+            keras3_tensors(argument, taken)?;
+        }
+        set(node.get("kwargs").and_then(Value::as_object)?, &mut arguments);
+        return Some(arguments).filter(|_| !taken.is_empty());
     }
-    node.iter().map(|t| Some((t.get(0)?.as_str()?, t.get(3).and_then(Value::as_object)))).collect()
+    let node = node.as_array()?;
+    let one = std::slice::from_ref(node);
+    let all: Vec<&[Value]> = match node.first()? {
+        Value::String(_) => one.iter().map(Vec::as_slice).collect(),
+        _ => node.iter().map(|tensor| tensor.as_array().map(Vec::as_slice)).collect::<Option<_>>()?,
+    };
+    for tensor in all {
+        // What a call takes besides tensors, which only operations of TensorFlow's do.
+        if tensor.first().and_then(Value::as_str) == Some("_CONSTANT_VALUE") {
+            arguments.push(format!("a constant {}", tensor.get(2).map(json::shown).unwrap_or_default()));
+            continue;
+        }
+        taken.push(named(&Value::from(tensor.get(..3.min(tensor.len()))?.to_vec()))?);
+        set(tensor.get(3).and_then(Value::as_object).unwrap_or(&Object::new()), &mut arguments);
+    }
+    Some(arguments)
+}
+
+/// The tensors in an argument of Keras 3's: one, or lists of them.
+fn keras3_tensors(argument: &Value, taken: &mut Vec<Named>) -> Option<()> {
+    if let Value::Array(list) = argument {
+        return list.iter().try_for_each(|argument| keras3_tensors(argument, taken));
+    }
+    let history = argument.get("config")?.get("keras_history")?;
+    taken.push(named(history)?);
+    Some(())
 }

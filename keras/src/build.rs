@@ -3,25 +3,30 @@
 use crate::architecture::{Architecture, Entry, Inside};
 use crate::error::Problem;
 use crate::layer::{self, Described, Shape};
+use crate::layers::{self, Arguments};
 use crate::model_file::{FileLayer, LayerKind, ModelFile};
+use crate::reading::Reading;
 use crate::weights::Source;
+use crate::wiring::{Tensor, Wiring};
 use locally_connected::Config;
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// Gives every layer its shapes, its kind and its weights. A layer that can't be run, for whatever reason, is one that
 /// says so, and nobody else's problem.
 pub(crate) fn build(
     architecture: Architecture,
-    keras_version: String,
+    reading: &Reading,
     configs: &BTreeMap<String, Config>,
     source: &dyn Source,
 ) -> Result<ModelFile, Problem> {
     let trainable = layer::is_trainable(&architecture.frame.config);
-    let place = Place { path: "", trainable, keras_version: &keras_version, configs, source };
-    let (layers, input_shape) = place.layers(&architecture, None)?;
-    let Architecture { name, frame, not_a_chain, .. } = architecture;
-    Ok(ModelFile { name, input_shape, layers, not_a_chain, frame, keras_version })
+    let place = Place { path: "", trainable, reading, configs, source };
+    let inputs = vec![architecture.input_shape.clone(); architecture.wiring.inputs.len()];
+    let Built { layers, input, .. } = place.layers(&architecture, &inputs)?;
+    let Architecture { name, frame, wiring, .. } = architecture;
+    let (input_shape, keras_version) = (input.unwrap_or_default(), reading.keras_version.clone());
+    Ok(ModelFile { name, input_shape, layers, wiring, frame, keras_version })
 }
 
 /// Where layers stand: in the model itself or in one of its layers.
@@ -30,72 +35,107 @@ struct Place<'a> {
     path: &'a str,
     /// Whether none of those around is frozen.
     trainable: bool,
-    keras_version: &'a str,
+    reading: &'a Reading,
     configs: &'a BTreeMap<String, Config>,
     source: &'a dyn Source,
 }
 
+/// The layers of a model, with the shapes of its first input and of its outputs where they are known.
+struct Built {
+    layers: Vec<FileLayer>,
+    input: Option<Shape>,
+    outputs: Vec<Option<Shape>>,
+}
+
+/// A layer as it is called first: the shapes of what it takes and gives.
+struct First {
+    layer: FileLayer,
+    inputs: Vec<Option<Shape>>,
+    outputs: Vec<Option<Shape>>,
+}
+
 impl Place<'_> {
-    /// The layers of a model, and the shape of its first input; `input` is that of what the model gets where it
-    /// doesn't say it itself.
-    fn layers(&self, model: &Architecture, input: Option<&Shape>) -> Result<(Vec<FileLayer>, Shape), Problem> {
-        let entries = &model.layers;
-        let mut outputs: Vec<Option<Shape>> = vec![None; entries.len()];
-        let mut layers: Vec<Option<FileLayer>> = vec![None; entries.len()];
-        for index in order(entries) {
-            let Some(entry) = entries.get(index) else { continue };
-            let mut inputs: Vec<_> = entry.inputs.iter().map(|&from| outputs.get(from).cloned().flatten()).collect();
-            if inputs.is_empty() {
-                inputs.push(model.input_shape.as_ref().or(input).cloned());
+    /// The layers of a model that gets `given` where it doesn't say itself what it gets.
+    fn layers(&self, model: &Architecture, given: &[Option<Shape>]) -> Result<Built, Problem> {
+        let mut first: Vec<Option<First>> = model.layers.iter().map(|_| None).collect();
+        let mut outputs: Vec<Vec<Option<Shape>>> = Vec::with_capacity(model.wiring.calls.len());
+        let mut input = None;
+        let shape = |tensor: &Tensor, outputs: &[Vec<Option<Shape>>]| match *tensor {
+            Tensor::Input(index) => given.get(index).cloned().flatten(),
+            Tensor::Output { call, index } => outputs.get(call).and_then(|call| call.get(index)).cloned().flatten(),
+        };
+        for call in &model.wiring.calls {
+            let Some((entry, slot)) = model.layers.get(call.layer).zip(first.get_mut(call.layer)) else { continue };
+            let inputs: Vec<_> = call.inputs.iter().map(|tensor| shape(tensor, &outputs)).collect();
+            let found = match slot {
+                Some(first) => again(entry, first, &inputs),
+                None => {
+                    let (layer, outputs) = self.layer(entry, &inputs)?;
+                    slot.insert(First { layer, inputs, outputs }).outputs.clone()
+                }
+            };
+            if call.inputs.contains(&Tensor::Input(0)) && input.is_none() {
+                input = slot.as_ref().map(|first| first.layer.input_shape.clone()).filter(|shape| !shape.is_empty());
             }
-            let layer = self.layer(entry, &inputs)?;
-            if let Some(slot) = outputs.get_mut(index) {
-                *slot = Some(layer.output_shape.clone()).filter(|shape| !shape.is_empty());
-            }
-            if let Some(slot) = layers.get_mut(index) {
-                *slot = Some(layer);
-            }
+            outputs.push(found);
         }
-        let layers: Vec<_> = layers.into_iter().flatten().collect();
-        if layers.len() != entries.len() {
-            return Err(Problem::Circle(entries.len() - layers.len()));
+        let mut layers = Vec::with_capacity(first.len());
+        for (first, entry) in first.into_iter().zip(&model.layers) {
+            layers.push(match first {
+                Some(first) => first.layer,
+                None => self.layer(entry, &[None])?.0,
+            });
         }
-        let first = entries.iter().position(|entry| entry.inputs.is_empty());
-        let input = first.and_then(|first| layers.get(first)).map(|layer| layer.input_shape.clone());
-        Ok((layers, input.unwrap_or_default()))
+        let outputs = model.wiring.outputs.iter().map(|tensor| shape(tensor, &outputs)).collect();
+        Ok(Built { layers, input, outputs })
     }
 
-    fn layer(&self, entry: &Entry, inputs: &[Option<Shape>]) -> Result<FileLayer, Problem> {
-        let (mut kind, input, mut output) = self.described(entry, inputs)?;
-        if let LayerKind::LocallyConnected(local) = &mut kind {
-            local.trainable &= self.trainable;
+    fn layer(&self, entry: &Entry, inputs: &[Option<Shape>]) -> Result<(FileLayer, Vec<Option<Shape>>), Problem> {
+        let entry = &*layer::as_class(entry, self.reading);
+        let (mut kind, input, output) = self.described(entry, inputs)?;
+        let mut outputs = vec![output];
+        match &mut kind {
+            LayerKind::LocallyConnected(local) => local.trainable &= self.trainable,
+            LayerKind::Computed(computed) => computed.trainable &= self.trainable,
+            _ => {}
         }
-        let mut inner = Vec::new();
-        if let (LayerKind::Unsupported { reason }, Some(inside)) = (&mut kind, entry.inside()) {
-            let found = inside.and_then(|inside| self.inside(entry, &inside, input.as_ref()));
-            match found {
-                Ok((layers, shape)) => (inner, output) = (layers, output.or(shape)),
+        let (mut inner, mut wiring) = (Vec::new(), Wiring::default());
+        if let (LayerKind::Unsupported { reason }, Some(inside)) = (&kind, entry.inside()) {
+            match inside.and_then(|inside| self.inside(entry, inside, inputs)) {
+                Ok((built, wired)) => {
+                    (inner, outputs) = (built.layers, built.outputs);
+                    // A wrapper does something of its own with its layer.
+                    if let Some(wired) = wired {
+                        (kind, wiring) = (LayerKind::Model, wired);
+                    }
+                }
                 Err(problem) if problem.is_of_file() => return Err(problem),
-                Err(problem) => *reason = Some(problem.by_keras(self.keras_version).to_string()),
+                Err(problem) => {
+                    let found = problem.by_keras(&self.reading.keras_version).to_string();
+                    let reason = reason.as_ref().map_or(found.clone(), |reason| format!("{reason}: {found}"));
+                    kind = LayerKind::Unsupported { reason: Some(reason) };
+                }
             }
         }
-        Ok(FileLayer {
+        let layer = FileLayer {
             name: format!("{}{}", self.path, entry.name),
             class_name: entry.class_name.clone(),
             config: Value::Object(entry.config.clone()),
             input_shape: input.unwrap_or_default(),
-            output_shape: output.unwrap_or_default(),
+            output_shape: outputs.first().cloned().flatten().unwrap_or_default(),
             kind,
             inner,
+            wiring,
             rest: entry.rest.clone(),
-        })
+        };
+        Ok((layer, outputs))
     }
 
     fn described(&self, entry: &Entry, inputs: &[Option<Shape>]) -> Result<Described, Problem> {
-        let own_config = self.configs.get(&entry.name).filter(|_| self.path.is_empty());
-        match layer::describe(entry, inputs, own_config, self.source) {
+        let own_config = self.configs.get(&format!("{}{}", self.path, entry.name));
+        match layer::describe(entry, inputs, own_config, self.source, self.reading) {
             Err(problem) if !problem.is_of_file() => {
-                let reason = problem.by_keras(self.keras_version).to_string();
+                let reason = problem.by_keras(&self.reading.keras_version).to_string();
                 let (kind, input, output) = layer::refused(entry, inputs, Some(reason));
                 Ok((kind, input, layer::output_from_bias(entry, self.source).or(output)))
             }
@@ -103,13 +143,13 @@ impl Place<'_> {
         }
     }
 
-    /// The layers in a layer that takes `input`, and the shape of its output.
+    /// The layers in a layer, and, where that is a model, what feeds what.
     fn inside(
         &self,
         entry: &Entry,
-        inside: &Inside,
-        input: Option<&Shape>,
-    ) -> Result<(Vec<FileLayer>, Option<Shape>), Problem> {
+        inside: Inside,
+        inputs: &[Option<Shape>],
+    ) -> Result<(Built, Option<Wiring>), Problem> {
         let path = format!("{}{}/", self.path, entry.name);
         let place = |source| Place {
             path: &path,
@@ -121,49 +161,44 @@ impl Place<'_> {
             Inside::Model(model) => {
                 let names = model.in_file();
                 let source = self.source.model(&entry.name, &names);
-                let (layers, _) = place(&*source).layers(model, input)?;
-                let last = layers.last().filter(|_| model.not_a_chain.is_none());
-                let output = last.map(|layer| layer.output_shape.clone()).filter(|shape| !shape.is_empty());
-                Ok((layers, output))
+                let inputs: Vec<_> = (0..model.wiring.inputs.len().max(inputs.len()))
+                    .map(|at| inputs.get(at).cloned().flatten())
+                    .collect();
+                let own = |shape: &Option<Shape>| model.input_shape.clone().or(shape.clone());
+                let given = if inputs.len() == 1 { inputs.iter().map(own).collect() } else { inputs };
+                let built = place(&*source).layers(&model, &given)?;
+                Ok((built, Some(model.wiring)))
             }
             Inside::Wrapped(wrapped) => {
                 let source = self.source.wrapped(&entry.name, &wrapped.name);
+                let input = inputs.first().and_then(Option::as_deref);
                 // Its layer gets one step at a time; of other wrappers nothing is known.
                 let steps =
                     input.filter(|_| entry.class_name == "TimeDistributed").and_then(|shape| shape.split_first());
-                let layer = place(&*source).layer(wrapped, &[steps.map(|(_, sample)| sample.to_vec())])?;
+                let (layer, _) = place(&*source).layer(&wrapped, &[steps.map(|(_, sample)| sample.to_vec())])?;
                 let output = steps.filter(|_| !layer.output_shape.is_empty());
                 let output = output.map(|(steps, _)| [&[*steps], layer.output_shape.as_slice()].concat());
-                Ok((vec![layer], output))
+                Ok((Built { layers: vec![layer], input: None, outputs: vec![output] }, None))
             }
         }
     }
 }
 
-/// Indices of the layers, each after all that feed it; layers in a circle are left out.
-fn order(entries: &[Entry]) -> Vec<usize> {
-    let mut waiting: Vec<usize> = entries.iter().map(|entry| entry.inputs.len()).collect();
-    let mut consumers: Vec<Vec<usize>> = vec![Vec::new(); entries.len()];
-    for (index, entry) in entries.iter().enumerate() {
-        for &from in &entry.inputs {
-            if let Some(list) = consumers.get_mut(from) {
-                list.push(index);
-            }
-        }
+/// The shapes that a layer gives where it is called once more.
+fn again(entry: &Entry, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<Shape>> {
+    if first.inputs == inputs {
+        return first.outputs.clone();
     }
-    let mut ready: VecDeque<usize> =
-        waiting.iter().enumerate().filter(|(_, count)| **count == 0).map(|(index, _)| index).collect();
-    let mut order = Vec::with_capacity(entries.len());
-    while let Some(index) = ready.pop_front() {
-        order.push(index);
-        for &consumer in consumers.get(index).into_iter().flatten() {
-            if let Some(count) = waiting.get_mut(consumer) {
-                *count -= 1;
-                if *count == 0 {
-                    ready.push_back(consumer);
-                }
-            }
+    let known: Option<Vec<&[usize]>> = inputs.iter().map(Option::as_deref).collect();
+    let one = |inputs: &[&[usize]]| match &first.layer.kind {
+        LayerKind::Identity | LayerKind::Activation(_) => inputs.first().map(|shape| shape.to_vec()),
+        LayerKind::Flatten { .. } => inputs.first().map(|shape| vec![shape.iter().product()]),
+        LayerKind::Reshape(shape) => Some(shape.clone()),
+        LayerKind::Computed(_) => {
+            let known = layers::known(&entry.class_name, &Arguments::new(&entry.config), inputs);
+            known.and_then(Result::ok).map(|known| known.output)
         }
-    }
-    order
+        LayerKind::LocallyConnected(_) | LayerKind::Model | LayerKind::Unsupported { .. } => None,
+    };
+    vec![known.and_then(|inputs| one(&inputs))]
 }

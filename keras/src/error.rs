@@ -30,9 +30,6 @@ pub enum Error {
     /// A model has layers that can't be run here: every such layer.
     #[error("layers that can't be run here: {}", list(.0))]
     UnsupportedLayers(Vec<UnsupportedLayer>),
-    /// A model isn't a chain of layers with one input and one output.
-    #[error("a model with {0} is not supported here: only a chain of layers with one input and one output is")]
-    NotAChain(NotAChain),
     /// What is wrong with a layer, an array or a device.
     #[error(transparent)]
     Core(#[from] locally_connected::Error),
@@ -52,50 +49,6 @@ pub struct UnsupportedLayer {
     pub class: String,
     /// Why not, where it isn't the class alone.
     pub reason: Option<String>,
-}
-
-/// Why a model isn't a chain of layers.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum NotAChain {
-    /// A layer is called more than once.
-    #[error("layer \"{layer}\" called {calls} times")]
-    Calls {
-        /// The layer.
-        layer: String,
-        /// How often it is called.
-        calls: usize,
-    },
-    /// A layer has more than one input.
-    #[error("layer \"{layer}\" with {inputs} inputs")]
-    Inputs {
-        /// The layer.
-        layer: String,
-        /// How many it has.
-        inputs: usize,
-    },
-    /// The model has another number of inputs or outputs than one.
-    #[error("{} {list} ({})", layers.len(), layers.join(", "))]
-    Ends {
-        /// `inputs` or `outputs`.
-        list: &'static str,
-        /// Those that there are.
-        layers: Vec<String>,
-    },
-    /// A layer's output goes to several layers.
-    #[error("layer \"{0}\" whose output goes to several layers")]
-    Branch(String),
-    /// A layer feeds itself, through others or at once.
-    #[error("layer \"{0}\" that feeds itself")]
-    Circle(String),
-    /// Layers lie beside the way from input to output.
-    #[error("{on_the_way} of its {layers} layers on the way from input to output")]
-    Beside {
-        /// Layers on the way.
-        on_the_way: usize,
-        /// All layers.
-        layers: usize,
-    },
 }
 
 fn arrays(names: &[String]) -> String {
@@ -142,6 +95,23 @@ pub enum Problem {
     /// The file holds no whole model.
     #[error("{0}")]
     NoModel(&'static str),
+    /// An archive has none or several models' files.
+    #[error("one model's file is needed in it (.h5, .hdf5 or .keras), but it holds {}", arrays(.0))]
+    Models(Vec<String>),
+    /// The file names another backend than the caller.
+    #[error("the file says itself that its backend is {0}")]
+    Backend(String),
+    /// Weights alone fit the architecture neither by names nor in order.
+    #[error(
+        "its weights fit the architecture neither by names nor in order: the file has weights of {} layers ({}), the architecture of {} ({})",
+        found.len(), found.join(", "), expected.len(), expected.join(", ")
+    )]
+    Layers {
+        /// The layers that the file has weights of.
+        found: Vec<String>,
+        /// Those that should have some.
+        expected: Vec<String>,
+    },
     /// A version of a format that isn't known.
     #[error("version {found} of {of} isn't known")]
     Version {
@@ -151,7 +121,7 @@ pub enum Problem {
         found: u32,
     },
     /// A file of Keras 3, with what is wrong with it.
-    #[error("{problem} (saved by Keras {version}; of Keras 3, Sequential models are read)")]
+    #[error("{problem} (saved by Keras {version})")]
     KerasVersion {
         /// The version of Keras that wrote it.
         version: String,
@@ -243,6 +213,27 @@ pub enum Problem {
         /// Arrays expected.
         expected: usize,
     },
+    /// A layer has an argument that isn't known here, and that may change what it does.
+    #[error("argument {argument} = {value} isn't known here")]
+    Argument {
+        /// The argument.
+        argument: String,
+        /// Its value.
+        value: String,
+    },
+    /// A layer has an argument that isn't supported with such a value.
+    #[error("{argument} = {value} is not supported: {why}")]
+    Refused {
+        /// The argument.
+        argument: &'static str,
+        /// Its value.
+        value: String,
+        /// What is supported instead.
+        why: &'static str,
+    },
+    /// Several things are wrong at once.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    All(Vec<Self>),
     /// The file has weights for another number of layers of a class than the model has.
     #[error("the file has weights for {found} layers of class {class}, not {expected}")]
     LayerCount {

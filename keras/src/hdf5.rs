@@ -1,5 +1,6 @@
 //! The HDF5 side: what Keras stores where, read and written with `hdf5-pure`.
 
+use crate::architecture::Architecture;
 use crate::error::Problem;
 use crate::weights::{Array, Nothing, Source, hdf5_problem};
 use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FinishedGroup, Group, GroupBuilder};
@@ -9,6 +10,19 @@ use std::collections::{BTreeMap, HashMap};
 pub(crate) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// The most bytes of names in one attribute: an object header holds no more than 64 kB. Keras has the same limit.
 const MOST_NAMES: usize = 64_512;
+
+/// What stands behind a layer's name in Keras 1's names of its weights.
+const KERAS1: [&str; 9] = [
+    "_W",
+    "_b",
+    "_gamma",
+    "_beta",
+    "_running_mean",
+    "_running_std",
+    "_alphas",
+    "_depthwise_kernel",
+    "_pointwise_kernel",
+];
 
 /// Where what the reader says of a missing group stands.
 const MISSING: &str = "its weights are missing";
@@ -53,9 +67,49 @@ impl Reader {
         self.file.group(path).map_err(Problem::format)
     }
 
-    /// The layers as `model.save("….h5")` stores them: by name.
-    pub(crate) fn by_name(&self) -> ByName<'_> {
-        ByName { reader: self, group: None, wrapper: None }
+    /// A string attribute of the root, or of the group of the weights: whole models may have it in either place.
+    pub(crate) fn attribute_of_weights(&self, name: &str) -> Result<Option<String>, Problem> {
+        let group = || match self.file.root().group("model_weights") {
+            Ok(group) => Ok(attribute(&group, name)?.and_then(|value| value.as_str().map(str::to_owned))),
+            Err(_) => Ok(None),
+        };
+        self.root_attribute(name)?.map_or_else(group, |value| Ok(Some(value)))
+    }
+
+    /// Whether the root has the native format's groups, as `.weights.h5` has.
+    pub(crate) fn has_native_groups(&self) -> bool {
+        let root = self.file.root();
+        let names =
+            ["layer_names", "layer_names0"].iter().any(|name| root.attrs().is_ok_and(|a| a.contains_key(*name)));
+        !names && ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| root.group(name).is_ok())
+    }
+
+    /// The layers as `model.save("….h5")` and `save_weights("….h5")` store them: by name, or, where weights alone have other
+    /// names than the architecture, in its order, as Keras takes them.
+    pub(crate) fn by_name(&self, architecture: &Architecture) -> Result<ByName<'_>, Problem> {
+        let root = if self.file.root().group("model_weights").is_ok() { "model_weights/" } else { "" };
+        let mut source = ByName { reader: self, root, group: None, wrapper: None, renamed: HashMap::new() };
+        let at_root = match root.strip_suffix('/') {
+            Some(path) => self.group(path)?,
+            None => self.file.root(),
+        };
+        let Some(listed) = names(&at_root, "layer_names")? else { return Ok(source) };
+        let mut found = Vec::new();
+        for name in listed {
+            let group = self.group(&format!("{root}{name}")).map_err(|problem| problem.within(MISSING))?;
+            if names(&group, "weight_names")?.is_some_and(|weights| !weights.is_empty()) {
+                found.push(name);
+            }
+        }
+        let layers = architecture.with_weights();
+        let known = |name: &String| architecture.layers.iter().any(|layer| layer.name == *name);
+        if root.is_empty() && !found.iter().all(known) {
+            if found.len() != layers.len() {
+                return Err(Problem::Layers { found, expected: layers });
+            }
+            source.renamed = layers.into_iter().zip(found).collect();
+        }
+        Ok(source)
     }
 
     /// The layers as the native format stores them: by class. `layers` are the names and classes of the model's layers,
@@ -101,12 +155,17 @@ pub(crate) struct ByName<'a> {
     group: Option<String>,
     /// Inside a wrapper, its name: under that its layer's weights are stored.
     wrapper: Option<String>,
+    /// The path of the group of all weights, with a slash.
+    root: &'static str,
+    /// The file's own names of the model's layers, where they differ.
+    renamed: HashMap<String, String>,
 }
 
 impl ByName<'_> {
     /// The weights that a layer of a model has under its own name.
     fn own(&self, name: &str) -> Result<Vec<Dataset>, Problem> {
-        let group = self.reader.group(&format!("model_weights/{name}"));
+        let name = self.renamed.get(name).map_or(name, String::as_str);
+        let group = self.reader.group(&format!("{}{name}", self.root));
         let group = group.map_err(|problem| problem.within(MISSING))?;
         match names(&group, "weight_names")? {
             Some(paths) => paths.iter().map(|path| dataset(&group, path)).collect(),
@@ -123,11 +182,14 @@ impl ByName<'_> {
 
     /// The weights of a layer among those that are stored for the outermost one.
     fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
-        let group = self.reader.group(&format!("model_weights/{outermost}"));
+        let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
+        let group = self.reader.group(&format!("{}{outermost}", self.root));
         let group = group.map_err(|problem| problem.within(MISSING))?;
         let of_layer = |path: &&String| {
             let before = path.rsplit_once('/').and_then(|(layer, _)| layer.strip_suffix(name));
-            before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
+            // Keras 1 puts the weight's own name behind an underscore.
+            let keras1 = || path.strip_prefix(name).is_some_and(|weight| KERAS1.contains(&weight));
+            before.map_or_else(keras1, |before| before.is_empty() || before.ends_with('/'))
         };
         let paths = names(&group, "weight_names")?.unwrap_or_default();
         paths.iter().filter(of_layer).map(|path| dataset(&group, path)).collect()
@@ -150,12 +212,13 @@ impl Source for ByName<'_> {
 
     fn model(&self, name: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
         let outermost = self.group.as_deref().or(self.wrapper.as_deref()).unwrap_or(name);
-        Box::new(Self { reader: self.reader, group: Some(outermost.to_owned()), wrapper: None })
+        Box::new(Self { group: Some(outermost.to_owned()), wrapper: None, renamed: self.renamed.clone(), ..*self })
     }
 
     fn wrapped(&self, name: &str, _: &str) -> Box<dyn Source + '_> {
         let wrapper = self.wrapper.as_deref().unwrap_or(name).to_owned();
-        Box::new(Self { reader: self.reader, group: self.group.clone(), wrapper: Some(wrapper) })
+        let (group, renamed) = (self.group.clone(), self.renamed.clone());
+        Box::new(Self { group, wrapper: Some(wrapper), renamed, ..*self })
     }
 }
 

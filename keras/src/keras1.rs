@@ -3,23 +3,87 @@
 use crate::json::{self, Object};
 use serde_json::{Value, json};
 
+/// The class that Keras 2 has for one of Keras 1's, where it has another name or is one of several.
+pub(crate) fn class(class_name: &str, config: &Object) -> Option<&'static str> {
+    Some(match class_name {
+        "Convolution1D" | "AtrousConvolution1D" => "Conv1D",
+        "Convolution2D" | "AtrousConvolution2D" => "Conv2D",
+        "Convolution3D" => "Conv3D",
+        "SeparableConvolution2D" => "SeparableConv2D",
+        // One of several inputs in a graph; that of a Sequential has models of its own in it.
+        "Merge" if !config.contains_key("layers") => match json::string(config, "mode") {
+            Some("sum") | None => "Add",
+            Some("mul") => "Multiply",
+            Some("ave") => "Average",
+            Some("max") => "Maximum",
+            Some("concat") => "Concatenate",
+            Some(_) => return None,
+        },
+        _ => return None,
+    })
+}
+
 /// Renames the keys of a Keras 1 config to those of Keras 2, so that the rest of this crate, and the Keras 2 that
 /// reads what we write, know one set of names. A Keras 2 config stays as it is.
 pub(crate) fn rename(class_name: &str, config: &mut Object) {
     match class_name {
-        "LocallyConnected1D" => {
+        "LocallyConnected1D" | "Conv1D" => {
             wrap(config, "filter_length", "kernel_size");
             wrap(config, "subsample_length", "strides");
-            locally_connected(config);
+            wrap(config, "atrous_rate", "dilation_rate");
+            weighted(config);
         }
-        "LocallyConnected2D" => {
+        "LocallyConnected2D" | "Conv2D" | "SeparableConv2D" | "DepthwiseConv2D" => {
             if !config.contains_key("kernel_size")
                 && let (Some(rows), Some(columns)) = (config.shift_remove("nb_row"), config.shift_remove("nb_col"))
             {
                 config.insert("kernel_size".into(), json!([rows, columns]));
             }
             rename_key(config, "subsample", "strides");
-            locally_connected(config);
+            rename_key(config, "atrous_rate", "dilation_rate");
+            weighted(config);
+        }
+        "Conv3D" => {
+            let sizes = ["kernel_dim1", "kernel_dim2", "kernel_dim3"].map(|key| config.shift_remove(key));
+            if let ([Some(a), Some(b), Some(c)], false) = (sizes, config.contains_key("kernel_size")) {
+                config.insert("kernel_size".into(), json!([a, b, c]));
+            }
+            rename_key(config, "subsample", "strides");
+            weighted(config);
+        }
+        "Dense" => {
+            rename_key(config, "output_dim", "units");
+            weighted(config);
+        }
+        "MaxPooling1D" | "AveragePooling1D" => {
+            wrap(config, "pool_length", "pool_size");
+            wrap(config, "stride", "strides");
+            rename_key(config, "border_mode", "padding");
+        }
+        "UpSampling1D" => rename_key(config, "length", "size"),
+        "BatchNormalization" if json::given(config, "mode").and_then(json::integer) == Some(0) => {
+            config.shift_remove("mode");
+            for key in ["beta_init", "gamma_init"] {
+                config.shift_remove(key);
+            }
+        }
+        "Add" | "Multiply" | "Average" | "Maximum" | "Concatenate" if config.contains_key("mode") => {
+            if class_name == "Concatenate" {
+                rename_key(config, "concat_axis", "axis");
+            }
+            for key in [
+                "mode",
+                "mode_type",
+                "concat_axis",
+                "dot_axes",
+                "output_shape",
+                "output_shape_type",
+                "output_mask",
+                "output_mask_type",
+                "arguments",
+            ] {
+                config.shift_remove(key);
+            }
         }
         "Dropout" | "SpatialDropout1D" | "SpatialDropout2D" | "SpatialDropout3D" | "GaussianDropout" => {
             rename_key(config, "p", "rate");
@@ -28,10 +92,29 @@ pub(crate) fn rename(class_name: &str, config: &mut Object) {
         _ => {}
     }
     rename_key(config, "input_dtype", "dtype");
+    if class_name.contains("Pooling") {
+        rename_key(config, "border_mode", "padding");
+    }
+    data_format(config);
 }
 
-fn locally_connected(config: &mut Object) {
-    let is_keras1 = config.contains_key("nb_filter");
+/// `dim_ordering` under its newer name.
+fn data_format(config: &mut Object) {
+    if let Some(ordering) = config.shift_remove("dim_ordering") {
+        let format = match ordering.as_str() {
+            Some("th") => json!("channels_first"),
+            Some("tf" | "default") => json!("channels_last"),
+            // Left for the check of `data_format` to complain about.
+            _ => ordering,
+        };
+        config.entry("data_format").or_insert(format);
+    }
+}
+
+/// What layers with a kernel have in common.
+fn weighted(config: &mut Object) {
+    // Only there it is a number of rows of weights.
+    let is_keras1 = ["nb_filter", "init", "W_regularizer"].iter().any(|key| config.contains_key(*key));
     for (old, new) in [
         ("nb_filter", "filters"),
         ("border_mode", "padding"),
@@ -42,15 +125,6 @@ fn locally_connected(config: &mut Object) {
         ("b_constraint", "bias_constraint"),
     ] {
         rename_key(config, old, new);
-    }
-    if let Some(ordering) = config.shift_remove("dim_ordering") {
-        let format = match ordering.as_str() {
-            Some("th") => json!("channels_first"),
-            Some("tf" | "default") => json!("channels_last"),
-            // Left for the check of `data_format` to complain about.
-            _ => ordering,
-        };
-        config.entry("data_format").or_insert(format);
     }
     if !is_keras1 {
         return;
@@ -91,7 +165,7 @@ fn rename_key(config: &mut Object, old: &str, new: &str) {
 
 /// As [`rename_key`], from a number to a list of one.
 fn wrap(config: &mut Object, old: &str, new: &str) {
-    if let Some(value) = config.shift_remove(old) {
+    if let Some(value) = config.shift_remove(old).filter(|value| !value.is_null()) {
         config.entry(new).or_insert_with(|| json!([value]));
     }
 }

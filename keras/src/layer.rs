@@ -7,15 +7,40 @@ use crate::config::{
 use crate::error::Problem;
 use crate::fit;
 use crate::json::{self, Object};
+use crate::keras1;
+use crate::layers::{self, Arguments, Known};
 use crate::local::Local;
-use crate::model_file::LayerKind;
+use crate::model_file::{Computed, LayerKind};
+use crate::reading::Reading;
 use crate::shapes;
+use crate::weight::{Expected, Weight};
 use crate::weights::{Array, Source};
 use locally_connected::{Activation, Bias, Config, DataFormat, Error, KerasLayout, Padding};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A shape without the batch; 0 where a size isn't known.
 pub(crate) type Shape = Vec<usize>;
+
+/// The entry as a layer of the class that it is to be read as.
+pub(crate) fn as_class<'a>(entry: &'a Entry, reading: &Reading) -> Cow<'a, Entry> {
+    let registered = entry.rest.get("registered_name").and_then(Value::as_str);
+    let names = [Some(entry.class_name.as_str()), registered];
+    let Some(class) = names.into_iter().flatten().find_map(|name| reading.classes.get(name)) else {
+        return Cow::Borrowed(entry);
+    };
+    let mut entry = entry.clone();
+    entry.class_name.clone_from(class);
+    entry.rest.insert("class_name".into(), class.clone().into());
+    // Those of the native format, by which Keras finds the class.
+    for (key, value) in [("module", Value::from("keras.layers")), ("registered_name", Value::Null)] {
+        if let Some(of_class) = entry.rest.get_mut(key) {
+            *of_class = value;
+        }
+    }
+    keras1::rename(class, &mut entry.config);
+    Cow::Owned(entry)
+}
 
 /// A layer's kind, and the shapes of its input and output.
 pub(crate) type Described = (LayerKind, Option<Shape>, Option<Shape>);
@@ -26,6 +51,7 @@ pub(crate) fn describe(
     inputs: &[Option<Shape>],
     own_config: Option<&Config>,
     source: &dyn Source,
+    reading: &Reading,
 ) -> Result<Described, Problem> {
     let (class, config) = (entry.class_name.as_str(), &entry.config);
     let declared = declared_input_shape(entry);
@@ -74,6 +100,8 @@ pub(crate) fn describe(
     if let Some(activation) = activation_layer_from_keras(class, &with_axis_from_end(config, input.as_deref())) {
         return match activation {
             Ok(activation) => same(LayerKind::Activation(activation)),
+            // Softmax over other axes than the last is a layer of its own.
+            Err(Error::Unsupported { .. }) if class == "Softmax" => computed(entry, inputs, source, reading),
             Err(Error::Unsupported { what, .. }) => unsupported(Some(what)),
             Err(error) => unsupported(Some(error.to_string())),
         };
@@ -99,7 +127,77 @@ pub(crate) fn describe(
         }
         _ if config.contains_key("layers") => unsupported(Some("a model in the model".into())),
         _ if config.contains_key("layer") => unsupported(Some("a layer in the layer".into())),
-        _ => unsupported(None),
+        _ => computed(entry, inputs, source, reading),
+    }
+}
+
+/// A layer that isn't locally connected and that has operations of its own.
+fn computed(
+    entry: &Entry,
+    inputs: &[Option<Shape>],
+    source: &dyn Source,
+    reading: &Reading,
+) -> Result<Described, Problem> {
+    let mut inputs = inputs.to_vec();
+    if let [first @ None] = &mut inputs[..] {
+        *first = declared_input_shape(entry);
+    }
+    let sizes = |shape: &Option<Shape>| shape.clone().filter(|shape| !shape.contains(&0));
+    let arguments = Arguments::new(&entry.config);
+    let shapes: Option<Vec<Shape>> = inputs.iter().map(sizes).collect();
+    let Some(shapes) = shapes else {
+        let is_known = layers::is_known(&entry.class_name);
+        let reason = is_known.then(|| "its input shape isn't known".to_owned());
+        return Ok(refused(entry, &inputs, reason));
+    };
+    let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+    let Some(known) = layers::known(&entry.class_name, &arguments, &shapes) else {
+        return Ok(refused(entry, &inputs, None));
+    };
+    let Known { kind, weights, output } = known?;
+    arguments.finish()?;
+    let weights = if weights.is_empty() { Vec::new() } else { read_weights(entry, weights, source, reading)? };
+    let kind = LayerKind::Computed(Box::new(Computed { kind, weights, trainable: is_trainable(&entry.config) }));
+    Ok((kind, inputs.into_iter().next().flatten(), Some(output)))
+}
+
+/// A layer's weights, in Keras's order; every one of another shape than expected is named.
+fn read_weights(
+    entry: &Entry,
+    expected: Vec<Expected>,
+    source: &dyn Source,
+    reading: &Reading,
+) -> Result<Vec<Weight>, Problem> {
+    let names: Vec<&'static str> = expected.iter().map(|expected| expected.name).collect();
+    let arrays = source.named(&entry.name, &names)?;
+    if arrays.len() != expected.len() {
+        return Err(Problem::WeightCount { found: arrays.len(), expected: expected.len() });
+    }
+    let (mut weights, mut problems) = (Vec::new(), Vec::new());
+    for (expected, array) in expected.into_iter().zip(arrays) {
+        let (name, shape) = (expected.name, expected.stored_shape(&array.shape, reading));
+        if shape != expected.shape {
+            problems.push(Problem::Shape { what: name, expected: expected.shape, found: array.shape });
+        } else if problems.is_empty() {
+            let stored = array.shape.clone();
+            let values = read_array(name, array)?;
+            weights.push(expected.with(&stored, values, reading)?);
+        }
+    }
+    match problems.len() {
+        0 => Ok(weights),
+        1 => Err(problems.swap_remove(0)),
+        _ => Err(Problem::All(problems)),
+    }
+}
+
+/// The values of an array, as many as its shape says.
+fn read_array(what: &'static str, array: Array<'_>) -> Result<Vec<f32>, Problem> {
+    let shape = array.shape.clone();
+    let values = array.read().map_err(|problem| problem.within(what))?;
+    match values.len() == shape.iter().product::<usize>() {
+        true => Ok(values),
+        false => Err(Problem::Values { what, shape, found: values.len() }),
     }
 }
 
@@ -202,16 +300,8 @@ fn read_local(
             None => problem,
         }
     })?;
-    let read = |what: &'static str, array: Array<'_>| {
-        let shape = array.shape.clone();
-        let values = array.read().map_err(|problem| problem.within(what))?;
-        match values.len() == shape.iter().product::<usize>() {
-            true => Ok(values),
-            false => Err(Problem::Values { what, shape, found: values.len() }),
-        }
-    };
-    let kernel = read("kernel", kernel)?;
-    let bias = bias.map(|bias| read("bias", bias)).transpose()?;
+    let kernel = read_array("kernel", kernel)?;
+    let bias = bias.map(|bias| read_array("bias", bias)).transpose()?;
     let trainable = is_trainable(&entry.config);
     Ok(Local { geometry, layout, kernel, bias, trainable })
 }

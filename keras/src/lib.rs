@@ -10,13 +10,13 @@
 //! async fn predict() -> Result<()> {
 //!     let model = locally_connected_keras::read("digits.h5")?;
 //!     let images = npy::read_npy("images.npy")?;
-//!     assert_eq!(images.shape[1..], model.input_shape);
+//!     assert_eq!(images.shape[1..], *model.input_shape());
 //!
 //!     let gpu = Gpu::new().await?;
 //!     let loaded = model.upload(gpu.context()).await?;
 //!     let predictions = gpu.run(&loaded, &images.values).await?;
 //!
-//!     let shape = [&images.shape[..1], &model.output_shape].concat();
+//!     let shape = [&images.shape[..1], model.output_shape()].concat();
 //!     npy::write_npy("predictions.npy", &shape, &predictions)
 //! }
 //! ```
@@ -29,13 +29,16 @@
 //!
 //! | format | read | written | weights |
 //! |---|---|---|---|
-//! | `.h5`, `.hdf5` | whole models | whole models, without optimizer | `model_weights/<layer>/…` |
-//! | `.keras` | whole models of Keras 2.12 to 2.15 | whole models, without optimizer | by class, in order |
-//! | `.safetensors` | our own | yes, with all of [`Config`](locally_connected::Config) | `<layer>/kernel`, `<layer>/bias` |
-//! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias` |
+//! | `.h5`, `.hdf5` | whole models; weights alone with [`ReadOptions::architecture`] | whole models, without optimizer | `model_weights/<layer>/…` |
+//! | `.weights.h5` | weights alone with [`ReadOptions::architecture`] | no | by class, in order |
+//! | `.keras` | whole models | whole models, without optimizer | by class, in order |
+//! | `.safetensors` | our own | yes, with all of [`Config`](locally_connected::Config) | `<layer>/kernel`, `<layer>/bias`, … |
+//! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias`, … |
+//!
+//! Sequential and functional models of Keras 1, 2 and 3 are read, models in models among them, and written as Keras 2.15's.
 //!
 //! Locally connected layers come with their weights, in the layout that the file stores ([`Local::layout`]) until one
-//! asks otherwise; what else runs is [`LayerKind`]. Layers in other layers, models or wrappers, are there too
+//! asks otherwise; what else runs is [`LayerKind`], its weights are [`Computed::weights`]. Layers in other layers, models or wrappers, are there too
 //! ([`ModelFile::all_layers`]).
 //!
 //! ```no_run
@@ -57,37 +60,43 @@
 //! than the file's size warrants. [`Error::Io`] is the system's; [`Error::File`] says by a [`Problem`] what is wrong with the
 //! contents. A layer that can't be run, because of its class, an argument or its weights, is no error of the file: it is
 //! [`LayerKind::Unsupported`] and says why, and only [`ModelFile::model`] fails where it would have to run
-//! ([`Error::UnsupportedLayers`] with every such layer, [`Error::NotAChain`]). What is wrong with a layer's numbers is
+//! ([`Error::UnsupportedLayers`] with every such layer). What is wrong with a layer's numbers is
 //! [`Error::Core`]. A file is written whole or not at all.
 
 #![deny(missing_docs)]
 
 mod architecture;
+mod architectures;
 mod archive;
 mod build;
-mod chain;
 pub mod config;
 mod error;
 mod files;
 mod fit;
+mod graph;
 mod hdf5;
 mod json;
 mod keras1;
 mod layer;
+mod layers;
 mod local;
 mod metadata;
 mod model_file;
 pub mod npy;
 mod read;
+mod reading;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod weight;
 mod weights;
+mod wiring;
 mod write;
 
-pub use error::{Error, NotAChain, Problem, Result, UnsupportedLayer};
+pub use error::{Error, Problem, Result, UnsupportedLayer};
 pub use files::write_file;
 pub use json::{from_json, to_json};
 pub use local::Local;
-pub use model_file::{FileFormat, FileLayer, LayerKind, ModelFile};
-pub use read::read;
+pub use model_file::{Computed, FileFormat, FileLayer, LayerKind, ModelFile};
+pub use read::{Backend, ReadOptions, read};
+pub use weight::Weight;

@@ -1,8 +1,11 @@
 //! What a model's file holds: its layers, their shapes and weights.
 
-use crate::error::{Error, NotAChain, Problem, Result, UnsupportedLayer};
+use crate::error::{Error, Problem, Result, UnsupportedLayer};
 use crate::json::Object;
 use crate::local::Local;
+use crate::weight::Weight;
+use crate::wiring::{Tensor, Wiring};
+use locally_connected::model::Kind;
 use locally_connected::{Activation, DataFormat, KerasLayout};
 use serde_json::Value;
 use std::path::Path;
@@ -12,12 +15,12 @@ use std::path::Path;
 pub struct ModelFile {
     /// Keras's name of the model.
     pub name: String,
-    /// Shape of one input sample; empty where it isn't known.
+    /// Shape of one sample of the input, of the first where there are several; empty where it isn't known.
     pub input_shape: Vec<usize>,
-    /// The layers, in the order of execution if the model is a chain.
+    /// The layers, each once, in the order in which they are called first.
     pub layers: Vec<FileLayer>,
-    /// Why the layers aren't a chain with one input and one output, where they aren't.
-    pub(crate) not_a_chain: Option<NotAChain>,
+    /// What feeds what.
+    pub(crate) wiring: Wiring,
     pub(crate) frame: Frame,
     pub(crate) keras_version: String,
 }
@@ -42,14 +45,16 @@ pub struct FileLayer {
     /// Keras's `get_config` dictionary, with the names of Keras 1 changed to those of Keras 2, as
     /// [`from_json`](crate::from_json) reads it.
     pub config: Value,
-    /// Shape of one input sample; empty where it isn't known.
+    /// Shape of one sample of its input, of the first one of its first call; empty where it isn't known.
     pub input_shape: Vec<usize>,
-    /// Shape of one output sample; empty where it isn't known.
+    /// Shape of one sample of its output there; empty where it isn't known.
     pub output_shape: Vec<usize>,
     /// What it does.
     pub kind: LayerKind,
-    /// The layers in it, where it is a model in the model or wraps a layer. Each can be run alone, not in its place.
+    /// The layers in it, where it is a model in the model or wraps a layer.
     pub inner: Vec<FileLayer>,
+    /// What feeds what of those in it; nothing of a wrapper's.
+    pub(crate) wiring: Wiring,
     /// The layer's dictionary without `config`.
     pub(crate) rest: Object,
 }
@@ -71,11 +76,26 @@ pub enum LayerKind {
     Reshape(Vec<usize>),
     /// Nothing: an input, dropout, noise or a regulariser.
     Identity,
+    /// Any other layer that runs.
+    Computed(Box<Computed>),
+    /// A model in the model, [`FileLayer::inner`].
+    Model,
     /// Something that can't be run here.
     Unsupported {
         /// Why not, where it isn't the class alone.
         reason: Option<String>,
     },
+}
+
+/// A layer that runs and is none of those that [`LayerKind`] names, with its weights as the file stores them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Computed {
+    /// What it is to the library.
+    pub kind: Kind,
+    /// In Keras's order.
+    pub weights: Vec<Weight>,
+    /// Keras's `trainable`, of the layer and of all that it is in.
+    pub trainable: bool,
 }
 
 /// The formats of model files.
@@ -111,11 +131,11 @@ impl FileFormat {
 }
 
 impl ModelFile {
-    /// Checks that the model can be run as a whole: a chain of layers that are all known.
+    /// Checks that the model can be run as a whole.
     ///
     /// # Errors
-    /// [`Error::UnsupportedLayers`] with every layer that stands in the way; [`Error::NotAChain`];
-    /// [`locally_connected::Error::InputAxis`] where the size of the input is left open.
+    /// [`Error::UnsupportedLayers`] with every layer that stands in the way;
+    /// [`locally_connected::Error::InputAxis`] where the size of an input is left open.
     pub fn check_runnable(&self) -> Result<()> {
         let unsupported: Vec<_> = self
             .all_layers()
@@ -127,13 +147,14 @@ impl ModelFile {
         if !unsupported.is_empty() {
             return Err(Error::UnsupportedLayers(unsupported));
         }
-        match &self.not_a_chain {
-            None => match self.input_shape.iter().position(|&size| size == 0) {
-                None => Ok(()),
-                Some(axis) => Err(locally_connected::Error::InputAxis { axis, shape: self.input_shape.clone() }.into()),
-            },
-            Some(why) => Err(Error::NotAChain(why.clone())),
+        let inputs = self.layers.iter().filter(|layer| layer.class_name == "InputLayer");
+        let shapes = std::iter::once(&self.input_shape).chain(inputs.map(|layer| &layer.output_shape));
+        for shape in shapes {
+            if let Some(axis) = shape.iter().position(|&size| size == 0) {
+                return Err(locally_connected::Error::InputAxis { axis, shape: shape.clone() }.into());
+            }
         }
+        Ok(())
     }
 
     /// The layers, each followed by those in it.
@@ -175,10 +196,12 @@ impl ModelFile {
         })
     }
 
-    /// Shape of one output sample of the last layer; empty where it isn't known.
+    /// Shape of one sample of the output, of the first where there are several; empty where it isn't known.
     #[must_use]
     pub fn output_shape(&self) -> &[usize] {
-        self.layers.last().map_or(&[], |layer| &layer.output_shape)
+        let Some(&Tensor::Output { call, .. }) = self.wiring.outputs.first() else { return &self.input_shape };
+        let layer = self.wiring.calls.get(call).and_then(|call| self.layers.get(call.layer));
+        layer.map_or(&[], |layer| &layer.output_shape)
     }
 
     /// The version of Keras that wrote the file.
@@ -194,7 +217,9 @@ impl ModelFile {
     /// [`locally_connected::Error::Unsupported`] with the layer's name where it has no weights of that layout, and
     /// [`locally_connected::Error::OverBudget`].
     pub fn with_implementation(mut self, layout: KerasLayout) -> Result<Self> {
-        for layer in &mut self.layers {
+        let mut waiting: Vec<&mut FileLayer> = self.layers.iter_mut().collect();
+        while let Some(layer) = waiting.pop() {
+            waiting.extend(&mut layer.inner);
             let LayerKind::LocallyConnected(local) = &mut layer.kind else { continue };
             local.set_layout(layout).map_err(|error| {
                 let what = format!("implementation {} of layer \"{}\"", layout.number(), layer.name);
@@ -224,6 +249,23 @@ impl FileLayer {
     pub fn dtype_policy(&self) -> Option<&str> {
         let dtype = self.config.get("dtype")?;
         dtype.as_str().or_else(|| dtype.get("config")?.get("name")?.as_str())
+    }
+
+    /// Parameters as Keras counts them, what the file stores: those that are trained, and those that aren't.
+    #[must_use]
+    pub fn parameters(&self) -> [u64; 2] {
+        let count = |trained: bool, stored: u64| if trained { [stored, 0] } else { [0, stored] };
+        match &self.kind {
+            LayerKind::LocallyConnected(local) => {
+                let stored = local.kernel.len() + local.bias.as_ref().map_or(0, Vec::len);
+                count(local.trainable, stored as u64)
+            }
+            LayerKind::Computed(computed) => computed.weights.iter().fold([0; 2], |[trained, fixed], weight| {
+                let [more, other] = count(computed.trainable && weight.is_learned(), weight.values.len() as u64);
+                [trained + more, fixed + other]
+            }),
+            _ => [0; 2],
+        }
     }
 
     /// The layer's weights and geometry, if it is locally connected.

@@ -1,6 +1,7 @@
 //! From a file's bytes to a [`ModelFile`].
 
 use crate::architecture::Architecture;
+use crate::architectures;
 use crate::archive::{self, entry};
 use crate::build::build;
 use crate::error::{Problem, Result};
@@ -9,13 +10,36 @@ use crate::hdf5::{self, Reader};
 use crate::json::from_json;
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, ModelFile};
-use crate::weights::Nothing;
+use crate::reading::Reading;
+use crate::weights::Tensors;
 use locally_connected::model::Model;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
+
+/// What ran Keras when it wrote a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// Its convolutions correlate, as they do here.
+    TensorFlow,
+    /// Its convolutions convolve, so that their kernels lie flipped in space.
+    Theano,
+}
+
+/// What a file doesn't say itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReadOptions {
+    /// The description of a file of weights alone: Keras's JSON (`to_json`), or the name of a built-in one, `deepface`,
+    /// `deepface-embedding` or `alltnn`. A file's own description is not looked at then.
+    pub architecture: Option<String>,
+    /// Layers of these classes, or of these registered names, are read as layers of those: a subclass or a port of the
+    /// layer, say `Hypercolumn2D` as `LocallyConnected2D`.
+    pub classes: BTreeMap<String, String>,
+    /// What files of Keras 1 don't say; without it TensorFlow.
+    pub backend: Option<Backend>,
+}
 
 /// The model of a file, as it runs: all of [`ModelFile::read`]'s layers.
 ///
@@ -27,23 +51,39 @@ pub fn read(path: impl AsRef<Path>) -> Result<Model> {
 
 impl ModelFile {
     /// Reads a whole model. Its format is told by its first bytes, as Keras has saved HDF5 under `.keras`, and else
-    /// by its extension.
+    /// by its extension. Of a `.zip` with one such file in it, that file is read.
     ///
     /// # Errors
     /// [`crate::Error::Io`], and [`crate::Error::File`] for whatever is wrong with the contents.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read_with(path, &ReadOptions::default())
+    }
+
+    /// Reads a model with what the file doesn't say itself.
+    ///
+    /// # Errors
+    /// As [`ModelFile::read`].
+    pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
         let bytes = read_file(path)?;
         let format = sniff(&bytes).map_or_else(|| FileFormat::from_path(path), Ok)?;
-        model(&path.display().to_string(), bytes, format)
+        model(&path.display().to_string(), bytes, format, options)
     }
 
-    /// Reads a whole model from memory; `name` stands for the file in errors.
+    /// Reads a model from memory; `name` stands for the file in errors.
     ///
     /// # Errors
     /// [`crate::Error::File`].
     pub fn from_bytes(name: &str, bytes: &[u8], format: FileFormat) -> Result<Self> {
-        model(name, bytes.to_vec(), sniff(bytes).unwrap_or(format))
+        Self::from_bytes_with(name, bytes, format, &ReadOptions::default())
+    }
+
+    /// As [`ModelFile::from_bytes`], with what the file doesn't say itself.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`].
+    pub fn from_bytes_with(name: &str, bytes: &[u8], format: FileFormat, options: &ReadOptions) -> Result<Self> {
+        model(name, bytes.to_vec(), sniff(bytes).unwrap_or(format), options)
     }
 }
 
@@ -65,11 +105,11 @@ fn is_npz(bytes: &[u8]) -> bool {
     name.is_some_and(|name| name.ends_with(b".npy"))
 }
 
-fn model(path: &str, bytes: Vec<u8>, format: FileFormat) -> Result<ModelFile> {
+fn model(path: &str, bytes: Vec<u8>, format: FileFormat, options: &ReadOptions) -> Result<ModelFile> {
     let model = match format {
-        FileFormat::Hdf5 => from_hdf5(bytes),
-        FileFormat::Keras => from_keras(&bytes),
-        FileFormat::Safetensors => from_safetensors(&bytes),
+        FileFormat::Hdf5 => from_hdf5(bytes, options),
+        FileFormat::Keras => from_zip(&bytes, options),
+        FileFormat::Safetensors => from_safetensors(&bytes, options),
         FileFormat::Npz => {
             Err(Problem::NoModel("an .npz holds arrays without a model; a .h5, .keras or .safetensors is needed"))
         }
@@ -77,51 +117,123 @@ fn model(path: &str, bytes: Vec<u8>, format: FileFormat) -> Result<ModelFile> {
     model.map_err(|problem| problem.of_file(path))
 }
 
-fn from_hdf5(bytes: Vec<u8>) -> Result<ModelFile, Problem> {
-    let file = Reader::new(bytes)?;
-    let Some(config) = file.root_attribute("model_config")? else {
-        return Err(Problem::NoModel(match file.is_weights_alone() {
-            true => {
-                "holds weights without the model's config (save_weights wrote it); save the whole model with model.save"
-            }
-            false => "holds no Keras model: it has no attribute \"model_config\"",
-        }));
-    };
-    let version = file.root_attribute("keras_version")?.unwrap_or_else(|| "1".into());
-    let model = Architecture::parse(&config);
-    let model = model.and_then(|model| build(model, version.clone(), &BTreeMap::new(), &file.by_name()));
-    model.map_err(|problem| problem.by_keras(&version))
+/// The description that was given with the file, where one was.
+fn given(options: &ReadOptions) -> Result<Option<Architecture>, Problem> {
+    let Some(text) = &options.architecture else { return Ok(None) };
+    let text = architectures::built_in(text).map_or_else(|| text.clone(), |value| value.to_string());
+    Architecture::parse(&text).map(Some).map_err(|problem| problem.within("the architecture"))
 }
 
-fn from_keras(bytes: &[u8]) -> Result<ModelFile, Problem> {
-    let mut archive = archive::open(bytes)?;
-    let version = entry(&mut archive, "metadata.json").ok().and_then(|metadata| {
-        let metadata: Value = serde_json::from_slice(&metadata).ok()?;
-        Some(metadata.get("keras_version")?.as_str()?.to_owned())
-    });
-    let version = version.unwrap_or_else(|| "2".into());
-    from_archive(&mut archive, version.clone()).map_err(|problem| problem.by_keras(&version))
+fn reading(version: String, backend: Option<String>, options: &ReadOptions) -> Result<Reading, Problem> {
+    let says = match backend.as_deref() {
+        Some("theano") => Some(Backend::Theano),
+        Some(_) => Some(Backend::TensorFlow),
+        None => None,
+    };
+    if let (Some(says), Some(asked), Some(named)) = (says, options.backend, backend)
+        && says != asked
+    {
+        return Err(Problem::Backend(named));
+    }
+    let flipped = says.or(options.backend) == Some(Backend::Theano);
+    Ok(Reading {
+        is_keras1: version.starts_with('1'),
+        keras_version: version,
+        flipped,
+        classes: options.classes.clone(),
+    })
+}
+
+fn from_hdf5(bytes: Vec<u8>, options: &ReadOptions) -> Result<ModelFile, Problem> {
+    let file = Reader::new(bytes)?;
+    let (given, own) = (given(options)?, file.root_attribute("model_config")?);
+    let (mut version, mut backend) =
+        (file.attribute_of_weights("keras_version")?, file.attribute_of_weights("backend")?);
+    let architecture = match (given, own) {
+        (Some(given), _) => {
+            (version, backend) = (version.or(given.keras_version.clone()), backend.or(given.backend.clone()));
+            given
+        }
+        (None, Some(own)) => {
+            Architecture::parse(&own).map_err(|problem| problem.by_keras(version.as_deref().unwrap_or("1")))?
+        }
+        (None, None) => {
+            return Err(Problem::NoModel(match file.is_weights_alone() {
+                true => {
+                    "holds weights without the model's config (save_weights wrote it): --architecture F.json, from \
+                     Keras's to_json, or a built-in name gives it; or save the whole model with model.save"
+                }
+                false => "holds no Keras model: it has no attribute \"model_config\"",
+            }));
+        }
+    };
+    let version = version.unwrap_or_else(|| "1".into());
+    let reading = reading(version.clone(), backend, options)?;
+    let model = if file.has_native_groups() {
+        let source = file.by_class(&architecture.in_file());
+        build(architecture, &reading, &BTreeMap::new(), &source)
+    } else {
+        let source = file.by_name(&architecture);
+        source.and_then(|source| build(architecture, &reading, &BTreeMap::new(), &source))
+    };
+    model.map_err(|problem| problem.by_keras(&version))
 }
 
 /// The file of a native archive that holds the weights.
 const WEIGHTS: &str = "model.weights.h5";
 
-fn from_archive(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, version: String) -> Result<ModelFile, Problem> {
+/// Keras's native format, or an archive with one model's file in it.
+fn from_zip(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Problem> {
+    let mut archive = archive::open(bytes)?;
+    let names: Vec<String> = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
+    let is_native = names.iter().any(|name| name == "config.json");
+    let is_model = |name: &String| [".h5", ".hdf5", ".keras"].iter().any(|end| name.ends_with(end));
+    let models: Vec<String> = names.into_iter().filter(is_model).collect();
+    match &models[..] {
+        _ if is_native => from_keras(&mut archive, options),
+        [one] => {
+            let contents = entry(&mut archive, one)?;
+            let model = match sniff(&contents) {
+                Some(FileFormat::Hdf5) => from_hdf5(contents, options),
+                // No archive in the archive in an archive.
+                Some(FileFormat::Keras) => from_keras(&mut archive::open(&contents)?, options),
+                _ => Err(Problem::NoModel("is no model's file")),
+            };
+            model.map_err(|problem| problem.within(one))
+        }
+        _ => Err(Problem::Models(models)),
+    }
+}
+
+fn from_keras(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, options: &ReadOptions) -> Result<ModelFile, Problem> {
+    let version = entry(archive, "metadata.json").ok().and_then(|metadata| {
+        let metadata: Value = serde_json::from_slice(&metadata).ok()?;
+        Some(metadata.get("keras_version")?.as_str()?.to_owned())
+    });
+    let version = version.unwrap_or_else(|| "2".into());
+    from_archive(archive, version.clone(), options).map_err(|problem| problem.by_keras(&version))
+}
+
+fn from_archive(
+    archive: &mut zip::ZipArchive<Cursor<&[u8]>>,
+    version: String,
+    options: &ReadOptions,
+) -> Result<ModelFile, Problem> {
     let config =
         String::from_utf8(entry(archive, "config.json")?).map_err(|_| Problem::malformed("config.json", "UTF-8"))?;
-    let architecture = Architecture::parse(&config)?;
-    if !config.contains("LocallyConnected") {
-        // Nothing to be read, whatever the weights are.
-        return build(architecture, version, &BTreeMap::new(), &Nothing);
-    }
+    let architecture = match given(options)? {
+        Some(given) => given,
+        None => Architecture::parse(&config)?,
+    };
+    let reading = reading(version, None, options)?;
     let weights = Reader::new(entry(archive, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
     let source = weights.by_class(&architecture.in_file());
-    build(architecture, version, &BTreeMap::new(), &source)
+    build(architecture, &reading, &BTreeMap::new(), &source)
 }
 
 const NO_METADATA: &str = "holds no model: its metadata has no \"locally_connected\"";
 
-fn from_safetensors(bytes: &[u8]) -> Result<ModelFile, Problem> {
+fn from_safetensors(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Problem> {
     let readable =
         |error: SafeTensorError| Problem::Unreadable { format: "safetensors file", message: error.to_string() };
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(readable)?;
@@ -135,5 +247,7 @@ fn from_safetensors(bytes: &[u8]) -> Result<ModelFile, Problem> {
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(readable)?;
     let architecture = Architecture::from_value(metadata.model)?;
-    build(architecture, metadata.keras_version, &metadata.layers, &tensors)
+    let reading = reading(metadata.keras_version, None, options)?;
+    let source = Tensors { tensors: &tensors, path: String::new() };
+    build(architecture, &reading, &metadata.layers, &source)
 }

@@ -12,6 +12,11 @@ pub(crate) trait Source {
     /// The arrays of a layer in Keras's order, without their values.
     fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem>;
 
+    /// The arrays of a layer that should have those of these names, in that order.
+    fn named(&self, name: &str, _: &[&'static str]) -> Result<Vec<Array<'_>>, Problem> {
+        self.arrays(name)
+    }
+
     /// Where those of the layers in a model in the model are; `layers` are their names and classes, as listed.
     fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_>;
 
@@ -127,25 +132,37 @@ pub(crate) fn convert<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) ->
     values.iter().map(|value| convert(*value)).collect()
 }
 
-impl Source for SafeTensors<'_> {
+/// The tensors of a model in a model: their names begin with those of the layers around.
+pub(crate) struct Tensors<'a> {
+    pub tensors: &'a SafeTensors<'a>,
+    /// With a slash behind each.
+    pub path: String,
+}
+
+impl Tensors<'_> {
+    fn array(&self, name: &str, what: &str) -> Result<Option<Array<'_>>, Problem> {
+        let Ok(view) = self.tensors.tensor(&format!("{}{name}/{what}", self.path)) else { return Ok(None) };
+        elements(view.shape())?;
+        Ok(Some(Array { shape: view.shape().to_vec(), values: Stored::Safetensors(view) }))
+    }
+}
+
+impl Source for Tensors<'_> {
     fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
-        let mut arrays = Vec::new();
-        for what in ["kernel", "bias"] {
-            if let Ok(view) = self.tensor(&format!("{name}/{what}")) {
-                elements(view.shape())?;
-                arrays.push(Array { shape: view.shape().to_vec(), values: Stored::Safetensors(view) });
-            } else if what == "kernel" {
-                return Err(Problem::lacks("the file", format!("tensor \"{name}/kernel\"")));
-            }
-        }
-        Ok(arrays)
+        let kernel = self.named(name, &["kernel"])?;
+        Ok(kernel.into_iter().chain(self.array(name, "bias")?).collect())
     }
 
-    // A model with layers in layers isn't written.
-    fn model(&self, _: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
-        Box::new(Nothing)
+    fn named(&self, name: &str, names: &[&'static str]) -> Result<Vec<Array<'_>>, Problem> {
+        let lacks = |what: &str| Problem::lacks("the file", format!("tensor \"{}{name}/{what}\"", self.path));
+        names.iter().map(|what| self.array(name, what)?.ok_or_else(|| lacks(what))).collect()
     }
 
+    fn model(&self, name: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
+        Box::new(Tensors { tensors: self.tensors, path: format!("{}{name}/", self.path) })
+    }
+
+    // What is in a wrapper doesn't run, and isn't written.
     fn wrapped(&self, _: &str, _: &str) -> Box<dyn Source + '_> {
         Box::new(Nothing)
     }

@@ -6,10 +6,12 @@ use crate::error::{Problem, Result};
 use crate::files::write_file;
 use crate::hdf5::{Tree, WrittenArray, snake_case};
 use crate::json::{self, Object, to_json};
+use crate::layer::is_trainable;
 use crate::local::Local;
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, FileLayer, Frame, LayerKind, ModelFile};
 use crate::npy;
+use crate::wiring::{Call, Tensor, Wiring};
 use locally_connected::{DataFormat, Error};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -91,23 +93,25 @@ fn model(model: &ModelFile, format: FileFormat) -> Result<Vec<u8>> {
 /// A named array, its shape and its values.
 type Named<'a> = (String, Vec<usize>, &'a [f32]);
 
-fn arrays(model: &ModelFile) -> Vec<Named<'_>> {
-    let mut arrays = Vec::new();
-    for (layer, local) in model.locals() {
-        arrays.extend(
-            weights(local).into_iter().map(|(what, shape, data)| (format!("{}/{what}", layer.name), shape, data)),
-        );
-    }
-    arrays
-}
+/// A layer's array with Keras's own name of it.
+type Stored<'a> = (&'static str, Vec<usize>, &'a [f32]);
 
-/// The arrays of one layer in Keras's order.
-fn weights(local: &Local) -> Vec<(&'static str, Vec<usize>, &[f32])> {
+/// The arrays of a locally connected layer in Keras's order.
+fn weights(local: &Local) -> Vec<Stored<'_>> {
     let mut weights = vec![("kernel", local.kernel_shape(), local.kernel.as_slice())];
     if let (Some(bias), Some(shape)) = (&local.bias, local.geometry.bias_shape()) {
         weights.push(("bias", shape, bias));
     }
     weights
+}
+
+fn arrays(model: &ModelFile) -> Vec<Named<'_>> {
+    let mut arrays = Vec::new();
+    for layer in model.all_layers() {
+        let stored = layer.weights().into_iter();
+        arrays.extend(stored.map(|(what, shape, data)| (format!("{}/{what}", layer.name), shape, data)));
+    }
+    arrays
 }
 
 fn version(model: &ModelFile) -> &str {
@@ -121,28 +125,108 @@ fn is_functional(model: &ModelFile) -> bool {
 
 /// Keras's JSON of the model, in the style of the native format or in that of `.h5`.
 fn architecture(model: &ModelFile, native: bool) -> Value {
-    let layers = model.layers.iter().map(|layer| {
-        let mut entry = layer.rest.clone();
-        entry.insert("config".into(), layer.config.clone());
-        let module = json!("keras.layers");
-        style(&mut entry, native, module, Value::Null, &layer.input_shape, layer.class_name != "InputLayer");
-        Value::Object(entry)
-    });
     let mut config = model.frame.config.clone();
-    config.insert("layers".into(), layers.collect());
+    let functional = is_functional(model);
+    config.extend(graph(&model.layers, &model.wiring, native, functional));
     let mut outer = model.frame.outer.clone();
     outer.insert("config".into(), config.into());
     outer.shift_remove("compile_config");
-    let (module, registered) = if is_functional(model) {
-        ("keras.src.engine.functional", json!("Functional"))
-    } else {
-        ("keras", Value::Null)
+    let (module, registered) = match functional {
+        true => ("keras.src.engine.functional", json!("Functional")),
+        false => ("keras", Value::Null),
     };
     style(&mut outer, native, json!(module), registered, &model.input_shape, true);
-    if native && is_functional(model) {
+    if functional && (native || model.frame.outer.contains_key("module")) {
         outer.insert("class_name".into(), json!("Functional"));
     }
     Value::Object(outer)
+}
+
+/// What of a model's config says which layers it has, and, of a functional one, what feeds what.
+fn graph(layers: &[FileLayer], wiring: &Wiring, native: bool, functional: bool) -> Object {
+    let name = |layer: usize| layers.get(layer).map_or("", FileLayer::own_name);
+    // The number of each call among those of its layer, from which a model in the model counts.
+    let mut counts = vec![0usize; layers.len()];
+    let mut numbers = Vec::with_capacity(wiring.calls.len());
+    for call in &wiring.calls {
+        let first = wiring.first.get(call.layer).copied().unwrap_or(0);
+        let count = counts.get_mut(call.layer);
+        numbers.push(count.map_or(0, |count| {
+            *count += 1;
+            first + *count - 1
+        }));
+    }
+    let tensor = |tensor: &Tensor| match *tensor {
+        Tensor::Input(index) => json!([wiring.inputs.get(index), 0, 0]),
+        Tensor::Output { call, index } => {
+            let layer = wiring.calls.get(call).map_or(0, |call| call.layer);
+            json!([name(layer), numbers.get(call), index])
+        }
+    };
+    let entry = |(at, layer): (usize, &FileLayer)| {
+        let mut entry = layer.rest.clone();
+        let mut config = layer.config.as_object().cloned().unwrap_or_default();
+        for_keras2(&layer.class_name, &mut config);
+        let mut registered = Value::Null;
+        if matches!(layer.kind, LayerKind::Model) {
+            let functional = layer.class_name != "Sequential";
+            config.extend(graph(&layer.inner, &layer.wiring, native, functional));
+            if functional {
+                entry.insert("class_name".into(), json!("Functional"));
+                registered = json!("Functional");
+            }
+        }
+        let module = match &layer.kind {
+            LayerKind::Model if registered.is_null() => "keras",
+            LayerKind::Model => "keras.src.engine.functional",
+            _ => "keras.layers",
+        };
+        entry.insert("config".into(), config.into());
+        if functional {
+            entry.insert("name".into(), json!(name(at)));
+            let calls = wiring.calls.iter().filter(|call| call.layer == at && layer.class_name != "InputLayer");
+            let node = |call: &Call| {
+                let of = |from: &Tensor| {
+                    let mut from = tensor(from);
+                    from.as_array_mut().into_iter().for_each(|from| from.push(json!({})));
+                    from
+                };
+                Value::Array(call.inputs.iter().map(of).collect())
+            };
+            entry.insert("inbound_nodes".into(), calls.map(node).collect());
+        }
+        style(&mut entry, native, json!(module), registered, &layer.input_shape, layer.class_name != "InputLayer");
+        Value::Object(entry)
+    };
+    let mut config = Object::new();
+    config.insert("layers".into(), layers.iter().enumerate().map(entry).collect());
+    if functional {
+        config.insert("input_layers".into(), wiring.inputs.iter().map(|name| json!([name, 0, 0])).collect());
+        config.insert("output_layers".into(), wiring.outputs.iter().map(tensor).collect());
+    }
+    config
+}
+
+/// What Keras 3 says otherwise than Keras 2, as that reads it.
+fn for_keras2(class: &str, config: &mut Object) {
+    if let Some(name) = config.get("dtype").and_then(|dtype| dtype.get("config")?.get("name")).cloned() {
+        config.insert("dtype".into(), name);
+    }
+    if class == "InputLayer"
+        && !config.contains_key("batch_input_shape")
+        && let Some(shape) = config.shift_remove("batch_shape")
+    {
+        config.insert("batch_input_shape".into(), shape);
+    }
+    if class == "LeakyReLU"
+        && !config.contains_key("alpha")
+        && let Some(slope) = config.shift_remove("negative_slope")
+    {
+        config.insert("alpha".into(), slope);
+    }
+    if class == "LayerNormalization" {
+        config.shift_remove("rms_scaling");
+    }
 }
 
 /// Adds or removes what the native format's dictionaries have and those of `.h5` have not.
@@ -178,44 +262,101 @@ fn to_hdf5(model: &ModelFile) -> Result<Vec<u8>, Problem> {
         model.layers.iter().filter(|layer| is_functional(model) || layer.class_name != "InputLayer").collect();
     group.names("layer_names", &layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>())?;
     for layer in layers {
-        let arrays = layer.local().map(weights).unwrap_or_default();
-        let path = |what: &str| format!("{}/{what}:0", layer.name);
-        let names: Vec<_> = arrays.iter().map(|(what, ..)| path(what)).collect();
+        let arrays = layer.in_order();
+        // A model in the model has all its weights in its own group, each under its layer's name there.
+        let inner = format!("{}/", layer.name);
+        let path =
+            |of: &FileLayer, what: &str| format!("{}/{what}:0", of.name.strip_prefix(&inner).unwrap_or(&of.name));
+        let names: Vec<_> = arrays.iter().map(|(of, (what, ..))| path(of, what)).collect();
         group.group(&layer.name)?.names("weight_names", &names)?;
-        for (what, shape, data) in arrays {
-            let values = WrittenArray { shape, data, double: is_double(layer) };
-            group.dataset(&format!("{}/{}", layer.name, path(what)), values)?;
+        for (of, (what, shape, data)) in arrays {
+            let values = WrittenArray { shape, data, double: is_double(of) };
+            group.dataset(&format!("{}/{}", layer.name, path(of, what)), values)?;
         }
     }
     group.group("top_level_model_weights")?.names("weight_names", &[])?;
     root.into_bytes()
 }
 
-fn to_keras(model: &ModelFile) -> Result<Vec<u8>, Problem> {
-    let mut weights_file = Tree::default();
-    weights_file.group("vars")?;
+/// The groups of a model's layers as the native format has them, below `path`.
+fn by_class<'a>(tree: &mut Tree<'a>, path: &str, layers: &'a [FileLayer], functional: bool) -> Result<(), Problem> {
     let mut counts: HashMap<String, usize> = HashMap::new();
-    for layer in &model.layers {
-        if layer.class_name == "InputLayer" && !is_functional(model) {
-            continue;
-        }
-        let mut name = snake_case(&layer.class_name);
+    for layer in layers.iter().filter(|layer| functional || layer.class_name != "InputLayer") {
+        let is_model = matches!(layer.kind, LayerKind::Model);
+        let functional = is_model && layer.class_name != "Sequential";
+        let mut name = if functional { "functional".to_owned() } else { snake_case(&layer.class_name) };
         let count = counts.entry(name.clone()).or_default();
         if *count > 0 {
             name = format!("{name}_{count}");
         }
         *count += 1;
-        let vars = weights_file.group(&format!("layers/{name}/vars"))?;
-        for (index, (_, shape, data)) in layer.local().map(weights).unwrap_or_default().into_iter().enumerate() {
+        let path = format!("{path}layers/{name}");
+        let vars = tree.group(&format!("{path}/vars"))?;
+        for (index, (_, shape, data)) in layer.weights().into_iter().enumerate() {
             vars.dataset(&index.to_string(), WrittenArray { shape, data, double: is_double(layer) })?;
         }
+        if is_model {
+            by_class(tree, &format!("{path}/"), &layer.inner, functional)?;
+        }
     }
+    Ok(())
+}
+
+fn to_keras(model: &ModelFile) -> Result<Vec<u8>, Problem> {
+    let mut weights_file = Tree::default();
+    weights_file.group("vars")?;
+    by_class(&mut weights_file, "", &model.layers, is_functional(model))?;
     let files = [
         ("metadata.json", json!({"keras_version": version(model)}).to_string().into_bytes()),
         ("config.json", to_json(&architecture(model, true)).into_bytes()),
         ("model.weights.h5", weights_file.into_bytes()?),
     ];
     zip_bytes(files.iter().map(|(name, contents)| (*name, contents.as_slice())))
+}
+
+impl FileLayer {
+    /// The layer's name in the model that it is in.
+    fn own_name(&self) -> &str {
+        self.config.get("name").and_then(Value::as_str).unwrap_or(&self.name)
+    }
+
+    /// The layer's own arrays, in Keras's order.
+    pub(crate) fn weights(&self) -> Vec<Stored<'_>> {
+        match &self.kind {
+            LayerKind::LocallyConnected(local) => weights(local),
+            LayerKind::Computed(computed) => {
+                let all = computed.weights.iter();
+                all.map(|weight| (weight.name, weight.shape.clone(), weight.values.as_slice())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// All arrays of the layer and of those in it in the order in which Keras reads them again: what is trained, then the
+    /// rest.
+    fn in_order(&self) -> Vec<(&Self, Stored<'_>)> {
+        let [trained, rest] = self.by_training();
+        [trained, rest].concat()
+    }
+
+    fn by_training(&self) -> [Vec<(&Self, Stored<'_>)>; 2] {
+        let trains = self.config.as_object().is_none_or(is_trainable);
+        if matches!(self.kind, LayerKind::Model) {
+            let mut all = [Vec::new(), Vec::new()];
+            for layer in &self.inner {
+                for (list, more) in all.iter_mut().zip(layer.by_training()) {
+                    list.extend(more);
+                }
+            }
+            return if trains { all } else { [Vec::new(), all.concat()] };
+        }
+        let mut lists = [Vec::new(), Vec::new()];
+        for weight in self.weights() {
+            let statistic = matches!(weight.0, "moving_mean" | "moving_variance");
+            lists[usize::from(!trains || statistic)].push((self, weight));
+        }
+        lists
+    }
 }
 
 fn to_safetensors(model: &ModelFile) -> Result<Vec<u8>, Problem> {
@@ -248,7 +389,7 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
         name: name.to_owned(),
         input_shape: input_shape.to_vec(),
         layers: vec![new_layer(input, "InputLayer".into(), config, input_shape, input_shape, LayerKind::Identity)],
-        not_a_chain: None,
+        wiring: Wiring::chain(1),
         frame,
         keras_version: KERAS_VERSION.to_owned(),
     };
@@ -302,9 +443,12 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
             }
             // The one that needs no arguments.
             LayerKind::Identity => ("Activation".into(), base("activation", json!("linear")), input.clone()),
-            LayerKind::Unsupported { .. } => return Err(unsupported(format!("layer \"{name}\"")).into()),
+            LayerKind::Computed(_) | LayerKind::Model | LayerKind::Unsupported { .. } => {
+                return Err(unsupported(format!("layer \"{name}\"")).into());
+            }
         };
         model.layers.push(new_layer(name, class, config, &input, &output, kind));
+        model.wiring = Wiring::chain(model.layers.len());
     }
     Ok(model)
 }
@@ -319,6 +463,6 @@ fn new_layer(
 ) -> FileLayer {
     let mut rest = Object::new();
     rest.insert("class_name".into(), json!(class));
-    let (input_shape, output_shape, inner) = (input.to_vec(), output.to_vec(), Vec::new());
-    FileLayer { name, class_name: class, config, input_shape, output_shape, kind, inner, rest }
+    let (input_shape, output_shape, inner, wiring) = (input.to_vec(), output.to_vec(), Vec::new(), Wiring::default());
+    FileLayer { name, class_name: class, config, input_shape, output_shape, kind, inner, wiring, rest }
 }

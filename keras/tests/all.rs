@@ -7,4 +7,5 @@ mod cpu;
 mod damage;
 mod files;
 mod frames;
+mod models;
 mod programs;

@@ -40,9 +40,9 @@ fn check(what: &str, file: &ModelFile, only: Option<&str>, folder: &Value) {
     given.insert(names::GRAD_OUTPUT.into(), dy.values);
     for (by, executor) in EXECUTORS.iter() {
         let what = format!("{what} by {by}");
-        let forward = run(executor, &model.chain.forward(), batch, &given).expect("it runs");
+        let forward = run(executor, &model.graph.forward(), batch, &given).expect("it runs");
         near(&format!("output of {what}"), &y.values, &forward[names::OUTPUT]);
-        let written = run(executor, &model.chain.backward(Wanted::All), batch, &given).expect("it runs");
+        let written = run(executor, &model.graph.backward(Wanted::All), batch, &given).expect("it runs");
         near(&format!("the input's gradient of {what}"), &keras["input"].values, &written[names::GRAD_INPUT]);
         let ours: BTreeMap<_, _> = file.gradients(only, &written).expect("gradients").into_iter().collect();
         for (name, keras) in keras.iter().filter(|(name, _)| *name != "input") {
@@ -80,7 +80,7 @@ fn digits_predict_as_keras() {
         model.parameters.iter().map(|(name, values)| (name.clone(), values.to_vec())).collect();
     given.insert(names::INPUT.into(), x.values);
     for (by, executor) in EXECUTORS.iter() {
-        let written = run(executor, &model.chain.forward(), x.shape[0] as u32, &given).expect("it runs");
+        let written = run(executor, &model.graph.forward(), x.shape[0] as u32, &given).expect("it runs");
         near(&format!("predictions by {by}"), &predictions.values, &written[names::OUTPUT]);
     }
 }

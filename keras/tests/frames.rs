@@ -44,8 +44,8 @@ static COUNTING: Counting = Counting;
 fn a_frame_is_recording_alone() {
     const RECORDINGS: usize = 1000;
     let model = read(fixture("digits/digits.h5")).expect("a model");
-    let elements = |each: u64| 4 * each;
-    let (input, output) = (GPU.empty(elements(model.chain.inputs)), GPU.empty(elements(model.chain.outputs())));
+    let elements = |sample: &[usize]| 4 * sample.iter().product::<usize>() as u64;
+    let (input, output) = (GPU.empty(elements(model.input_shape())), GPU.empty(elements(model.output_shape())));
     let loaded = pollster::block_on(model.upload(GPU.context())).expect("its weights");
     let bound = pollster::block_on(loaded.bind_forward(4, &input, &output)).expect("bound");
     let dispatches = bound.plan().dispatches().count();

@@ -19,10 +19,10 @@ fn programs() -> Vec<(String, Program)> {
             let Some(path) = Some(folder.join(file)).filter(|path| path.exists()) else { continue };
             let name = path.display().to_string();
             let Ok(model) = ModelFile::read(&path).expect("a model").model(None) else { continue };
-            let chain = model.chain;
-            programs.push((format!("{name} forward"), chain.forward()));
-            programs.push((format!("{name} backward"), chain.backward(Wanted::All)));
-            programs.push((format!("{name} training"), chain.backward(Wanted::Parameters)));
+            let graph = model.graph;
+            programs.push((format!("{name} forward"), graph.forward()));
+            programs.push((format!("{name} backward"), graph.backward(Wanted::All)));
+            programs.push((format!("{name} training"), graph.backward(Wanted::Parameters)));
         }
     }
     assert!(programs.len() > 100, "{}", programs.len());
@@ -83,8 +83,8 @@ fn scratch_is_there_as_long_as_it_is_read() {
 
 #[test]
 fn what_is_not_given_is_named() {
-    let Model { chain, parameters, .. } = read(fixture("digits/digits.h5")).expect("a model");
-    let program = chain.forward();
+    let Model { graph, parameters } = read(fixture("digits/digits.h5")).expect("a model");
+    let program = graph.forward();
     let missing = reference::run(&program, 1, &Values::new()).expect_err("nothing is given");
     assert_eq!(missing, Error::NotGiven { name: "input".into() });
     let mut values: Values = parameters.into_iter().map(|(name, v)| (name, wide(&v))).collect();
@@ -92,7 +92,7 @@ fn what_is_not_given_is_named() {
     let short = reference::run(&program, 1, &values).expect_err("too few").to_string();
     assert!(short.contains("64") && short.contains('3'), "{short}");
     let output = program.find(names::OUTPUT).and_then(|output| program.buffer(output)).expect("an output");
-    assert_eq!(output.shape, Shape::Samples(chain.outputs()));
+    assert_eq!(output.shape, Shape::Samples(graph.outputs()[0].elements()));
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -102,11 +102,11 @@ fn wide(values: &[f32]) -> Vec<f64> {
 /// What training needs is computed as it is among all gradients, and what it doesn't need isn't.
 #[test]
 fn training_leaves_out_the_input_s_gradient() {
-    let Model { chain, parameters, .. } = read(fixture("digits/digits.h5")).expect("a model");
+    let Model { graph, parameters } = read(fixture("digits/digits.h5")).expect("a model");
     let mut values: Values = parameters.into_iter().map(|(name, v)| (name, wide(&v))).collect();
     values.insert(names::INPUT.into(), (0..64u8).map(|i| f64::from(i) / 64.0).collect());
-    values.insert(names::GRAD_OUTPUT.into(), vec![1.0; chain.outputs() as usize]);
-    let run = |wanted| reference::run(&chain.backward(wanted), 1, &values).expect("it runs");
+    values.insert(names::GRAD_OUTPUT.into(), vec![1.0; graph.outputs()[0].elements() as usize]);
+    let run = |wanted| reference::run(&graph.backward(wanted), 1, &values).expect("it runs");
     let (all, training) = (run(Wanted::All), run(Wanted::Parameters));
     assert!(all.contains_key(names::GRAD_INPUT) && !training.contains_key(names::GRAD_INPUT));
     let gradients: Vec<_> = training.iter().filter(|(name, _)| name.contains("/grad_")).collect();
@@ -117,11 +117,11 @@ fn training_leaves_out_the_input_s_gradient() {
 /// The gradients of a batch are those of its pieces, one added to the other.
 #[test]
 fn pieces_of_a_batch_add_up() {
-    let Model { chain, parameters, .. } = read(fixture("digits/digits.h5")).expect("a model");
-    let program = chain.backward(Wanted::All);
+    let Model { graph, parameters } = read(fixture("digits/digits.h5")).expect("a model");
+    let program = graph.backward(Wanted::All);
     let parameters: Values = parameters.into_iter().map(|(name, v)| (name, wide(&v))).collect();
     let mut values = parameters.clone();
-    let (inputs, outputs) = (chain.inputs as usize, chain.outputs() as usize);
+    let (inputs, outputs) = (graph.inputs()[0].elements() as usize, graph.outputs()[0].elements() as usize);
     // In -1..1, in no order.
     let mixed = |count: usize| (0..count).map(|i| (i * 7919 % 1009) as f64 / 504.5 - 1.0).collect::<Vec<_>>();
     let (input, grad_output) = (mixed(3 * inputs), mixed(3 * outputs));

@@ -18,16 +18,14 @@ use std::sync::Arc;
 ///
 /// ```
 /// # fn main() -> locally_connected::Result<()> {
-/// use locally_connected::model::{Chain, Kind, Layer, names};
-/// use locally_connected::{Config, Geometry, cpu};
+/// use locally_connected::model::{Layer, Sequential, names};
+/// use locally_connected::{Config, cpu};
 ///
-/// let geometry = Geometry::new(&Config::new(2, [3]), &[5, 1])?;
-/// let (weights, bias) = (vec![1.0; geometry.weights() as usize], vec![0.5; geometry.biases() as usize]);
-/// let kind = Kind::Local { geometry: geometry.into(), trainable: true };
-/// let program = Chain { inputs: 5, layers: vec![Layer { name: "local".into(), kind }] }.forward();
+/// let graph = Sequential::new([5, 1]).add(Layer::new(Config::new(2, [3])).named("local")).graph()?;
+/// let (program, weights, bias) = (graph.forward(), vec![1.0; 3 * 3 * 2], vec![0.5; 3 * 2]);
 ///
 /// let mut store = cpu::Weights::new();
-/// store.set(&program, "local/weights", &weights)?;
+/// store.set(&program, "local/kernel", &weights)?;
 /// store.set(&program, "local/bias", &bias)?;
 /// let mut bound = cpu::Executor::default().bind(&program, 1)?;
 /// let mut output = [0.0; 6];

@@ -1,7 +1,7 @@
 //! Whole models on the host's device.
 
 use super::{Bindings, Bound, BufferRange, Context, Weights};
-use crate::model::{Chain, Kind, Model, Wanted, names};
+use crate::model::{Graph, Model, Wanted, names};
 use crate::plan::{PlanOptions, Planner};
 use crate::{Error, Result};
 
@@ -20,18 +20,15 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug)]
 pub struct Loaded {
-    chain: Chain,
+    graph: Graph,
     weights: Weights,
-    input_shape: Vec<usize>,
-    output_shape: Vec<usize>,
 }
 
 impl Model {
     /// Uploads the parameters to the host's device; they take effect with the host's next submit.
     ///
     /// # Errors
-    /// [`Error::NotPositive`] for a model of no inputs; [`Error::NotGiven`] for a parameter that the model hasn't, [`Error::NoBuffer`] for one that its layers don't have,
-    /// [`Error::Length`]; [`Error::Limit`], [`Error::OverBudget`] and [`Error::Unsupported`] for a layer that the device or
+    /// Those of [`Model::check`]; [`Error::Limit`], [`Error::OverBudget`] and [`Error::Unsupported`] for a layer that the device or
     /// the implementation asked for can't do; [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn upload(&self, context: &Context) -> Result<Loaded> {
         self.upload_with(context, PlanOptions::default()).await
@@ -54,37 +51,32 @@ impl Model {
     ) -> Result<Loaded> {
         self.check()?;
         let planner = Planner::new(context.profile()).with_options(options);
-        for layer in &self.chain.layers {
-            if let Kind::Local { geometry, .. } = &layer.kind {
-                let forced = geometry.config().implementation.map(|forced| planner.possible(geometry, forced));
-                planner.holds(geometry).and(forced.unwrap_or(Ok(()))).map_err(|error| error.in_layer(&layer.name))?;
-            }
+        for (layer, geometry) in self.graph.geometries() {
+            let forced = geometry.config().implementation.map(|forced| planner.possible(geometry, forced));
+            planner.holds(geometry).and(forced.unwrap_or(Ok(()))).map_err(|error| error.in_layer(layer.name()))?;
         }
-        let mut weights = Weights::new(context, &self.chain.forward()).await?;
+        let mut weights = Weights::new(context, &self.graph.forward()).await?;
         weights.set_options(options);
-        if let Some(name) = weights.names().find(|name| !self.parameters.contains_key(*name)) {
-            return Err(Error::NotGiven { name: name.to_owned() });
-        }
-        for (name, values) in &self.parameters {
+        // What no output depends on isn't there.
+        for (name, values) in self.parameters.iter().filter(|(name, _)| weights.get(name).is_some()) {
             let mut upload = weights.upload(name, values)?;
             while upload.write_next().await? {
                 between();
             }
             between();
         }
-        let (input_shape, output_shape) = (self.input_shape.clone(), self.output_shape.clone());
-        Ok(Loaded { chain: self.chain.clone(), weights, input_shape, output_shape })
+        Ok(Loaded { graph: self.graph.clone(), weights })
     }
 }
 
 impl Loaded {
     /// The layers.
     #[must_use]
-    pub fn chain(&self) -> &Chain {
-        &self.chain
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
-    /// The parameters, for programs of [`Loaded::chain`]'s.
+    /// The parameters, for programs of [`Loaded::graph`]'s.
     #[must_use]
     pub fn weights(&self) -> &Weights {
         &self.weights
@@ -95,23 +87,11 @@ impl Loaded {
         &mut self.weights
     }
 
-    /// Shape of one input sample, without the batch.
-    #[must_use]
-    pub fn input_shape(&self) -> &[usize] {
-        &self.input_shape
-    }
-
-    /// Shape of one output sample, without the batch.
-    #[must_use]
-    pub fn output_shape(&self) -> &[usize] {
-        &self.output_shape
-    }
-
-    /// Binds the forward pass of `batch` samples: from `[batch][input shape]` to `[batch][output shape]`, which is
-    /// overwritten.
+    /// Binds the forward pass of `batch` samples of a model of one input and one output: from `[batch][input shape]` to
+    /// `[batch][output shape]`, which is overwritten.
     ///
     /// # Errors
-    /// Those of [`Weights::bind`].
+    /// Those of [`Loaded::bind_forward_named`].
     pub async fn bind_forward<'a>(
         &self,
         batch: u32,
@@ -119,23 +99,36 @@ impl Loaded {
         output: impl Into<BufferRange<'a>>,
     ) -> Result<Bound> {
         let bindings = Bindings::default().with(names::INPUT, input.into()).with(names::OUTPUT, output.into());
-        let bound = self.weights.bind(&self.chain.forward(), batch, &bindings).await;
+        self.bind_forward_named(batch, &bindings).await
+    }
+
+    /// Binds the forward pass of `batch` samples, the program of [`Graph::forward`], to buffers by their names:
+    /// [`Graph::input_buffer`] and [`Graph::output_buffer`] say which.
+    ///
+    /// # Errors
+    /// Those of [`Weights::bind`].
+    pub async fn bind_forward_named(&self, batch: u32, bindings: &Bindings<'_>) -> Result<Bound> {
+        let bound = self.weights.bind(&self.graph.forward(), batch, bindings).await;
         bound.map_err(|error| match error {
-            Error::Length { what, expected, found, .. } => {
-                let sample = if what == names::INPUT { &self.input_shape } else { &self.output_shape };
-                let shape = std::iter::once(batch as usize).chain(sample.iter().copied()).collect();
+            // Of one input and one output the shapes are known that the lengths come from.
+            Error::Length { what, expected, found, shape } => {
+                let ends = if what == names::INPUT { self.graph.inputs() } else { self.graph.outputs() };
+                let shape = match &ends[..] {
+                    [end] => std::iter::once(batch as usize).chain(end.shape.iter().copied()).collect(),
+                    _ => shape,
+                };
                 Error::Length { what, expected, found, shape }
             }
             error => error,
         })
     }
 
-    /// Binds a forward and a backward pass of `batch` samples, the program of [`Chain::backward`], to buffers by the names
+    /// Binds a forward and a backward pass of `batch` samples, the program of [`Graph::backward`], to buffers by the names
     /// in [`names`].
     ///
     /// # Errors
     /// Those of [`Weights::bind`].
     pub async fn bind_backward(&self, batch: u32, wanted: Wanted, bindings: &Bindings<'_>) -> Result<Bound> {
-        self.weights.bind(&self.chain.backward(wanted), batch, bindings).await
+        self.weights.bind(&self.graph.backward(wanted), batch, bindings).await
     }
 }

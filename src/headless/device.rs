@@ -1,10 +1,10 @@
 //! What models run on: the best GPU, or where there is none the host's own threads.
 
-use super::model::{ModelGradients, SAMPLE_BUDGET, check_grad_output, part, runs, samples};
+use super::model::{Job, ModelGradients, NamedGradients, SAMPLE_BUDGET, one_each, part, runs};
 use super::{Gpu, GpuOptions, adapters, instance, wanted};
 use crate::cpu::{self, Executor, Instructions, Threads};
 use crate::gpu::Loaded;
-use crate::model::{Chain, Model, Wanted, names};
+use crate::model::{Layer, Model, Sequential, Wanted, names};
 use crate::ops::Usage;
 use crate::program::Program;
 use crate::{Config, Error, Geometry, Result};
@@ -145,10 +145,10 @@ pub enum OnDevice<'d, 'm> {
 }
 
 impl OnDevice<'_, '_> {
-    /// The model's output for `[batch][input shape]`.
+    /// The output for `[batch][input shape]` of a model of one input and one output.
     ///
     /// # Errors
-    /// [`Error::Length`]; those of the device.
+    /// [`Error::Length`]; [`Error::Unsupported`] for a model of several inputs or outputs; those of the device.
     pub async fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
         match self {
             Self::Gpu { gpu, loaded } => gpu.run(loaded, input).await,
@@ -156,14 +156,40 @@ impl OnDevice<'_, '_> {
         }
     }
 
-    /// All gradients of the loss `Σ output · grad_output`.
+    /// All gradients of the loss `Σ output · grad_output` of a model of one input and one output.
     ///
     /// # Errors
-    /// [`Error::Length`]; those of the device.
+    /// As [`OnDevice::run`].
     pub async fn gradients(&self, input: &[f32], grad_output: &[f32]) -> Result<ModelGradients> {
         match self {
             Self::Gpu { gpu, loaded } => gpu.gradients(loaded, input, grad_output).await,
             Self::Cpu(model) => model.gradients(input, grad_output),
+        }
+    }
+
+    /// The model's outputs, by name, for its inputs, by name: `[batch][input shape]` each.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`], [`Error::NoBuffer`], [`Error::Length`]; those of the device.
+    pub async fn run_named(&self, inputs: &[(&str, &[f32])]) -> Result<BTreeMap<String, Vec<f32>>> {
+        match self {
+            Self::Gpu { gpu, loaded } => gpu.run_named(loaded, inputs).await,
+            Self::Cpu(model) => model.run_named(inputs),
+        }
+    }
+
+    /// All gradients of the loss `Σ output · grad_output`, the sum over all outputs; inputs and outputs are by name.
+    ///
+    /// # Errors
+    /// As [`OnDevice::run_named`].
+    pub async fn gradients_named(
+        &self,
+        inputs: &[(&str, &[f32])],
+        grad_outputs: &[(&str, &[f32])],
+    ) -> Result<NamedGradients> {
+        match self {
+            Self::Gpu { gpu, loaded } => gpu.gradients_named(loaded, inputs, grad_outputs).await,
+            Self::Cpu(model) => model.gradients_named(inputs, grad_outputs),
         }
     }
 }
@@ -178,10 +204,10 @@ pub struct CpuModel<'d, 'm> {
 
 impl<'d, 'm> CpuModel<'d, 'm> {
     /// # Errors
-    /// [`Error::NotGiven`] for a parameter that the model hasn't; those of [`cpu::Weights::set`].
+    /// Those of [`Model::check`] and [`cpu::Weights::set`].
     pub fn new(cpu: &'d Cpu, model: &'m Model) -> Result<Self> {
         model.check()?;
-        let program = model.chain.forward();
+        let program = model.graph.forward();
         let mut weights = cpu::Weights::new();
         for buffer in program.used_as(Usage::Parameter) {
             let values = model.parameters.get(&buffer.name);
@@ -191,48 +217,66 @@ impl<'d, 'm> CpuModel<'d, 'm> {
         Ok(Self { cpu, model, weights })
     }
 
-    /// The model's output for `[batch][input shape]`.
+    /// The output for `[batch][input shape]` of a model of one input and one output.
     ///
     /// # Errors
-    /// [`Error::Length`]; those of [`cpu::Bound::run`].
+    /// Those of [`CpuModel::run_named`]; [`Error::Unsupported`] for a model of several inputs or outputs.
     pub fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
-        let chain = &self.model.chain;
-        let batch = samples("input", input, chain.inputs, &self.model.input_shape)?;
-        let mut output = vec![0.0; batch * chain.outputs() as usize];
-        let inputs = [(names::INPUT, input)];
-        self.pieces(&chain.forward(), batch, &inputs, &mut [(names::OUTPUT, &mut output)], &mut BTreeMap::new())?;
-        Ok(output)
+        let [name, _] = one_each(&self.model.graph)?;
+        Ok(self.run_named(&[(&name, input)])?.into_values().next().unwrap_or_default())
     }
 
-    /// All gradients of the loss `Σ output · grad_output`.
+    /// The model's outputs, by name, for its inputs, by name: `[batch][input shape]` each.
     ///
     /// # Errors
-    /// [`Error::Length`]; those of [`cpu::Bound::run`].
+    /// [`Error::NotGiven`], [`Error::NoBuffer`] and [`Error::Length`] for inputs; those of [`cpu::Bound::run`].
+    pub fn run_named(&self, inputs: &[(&str, &[f32])]) -> Result<BTreeMap<String, Vec<f32>>> {
+        let graph = &self.model.graph;
+        self.pieces(&graph.forward(), &Job::forward(graph, inputs)?, &mut BTreeMap::new())
+    }
+
+    /// All gradients of the loss `Σ output · grad_output` of a model of one input and one output.
+    ///
+    /// # Errors
+    /// As [`CpuModel::run`].
     pub fn gradients(&self, input: &[f32], grad_output: &[f32]) -> Result<ModelGradients> {
-        let chain = &self.model.chain;
-        let batch = samples("input", input, chain.inputs, &self.model.input_shape)?;
-        check_grad_output(grad_output, batch, chain.outputs(), &self.model.output_shape)?;
-        let program = chain.backward(Wanted::All);
+        let [from, to] = one_each(&self.model.graph)?;
+        Ok(self.gradients_named(&[(&from, input)], &[(&to, grad_output)])?.of_one_input())
+    }
+
+    /// All gradients of the loss `Σ output · grad_output`, the sum over all outputs; inputs and outputs are by name.
+    ///
+    /// # Errors
+    /// As [`CpuModel::run_named`].
+    pub fn gradients_named(
+        &self,
+        inputs: &[(&str, &[f32])],
+        grad_outputs: &[(&str, &[f32])],
+    ) -> Result<NamedGradients> {
+        let graph = &self.model.graph;
+        let program = graph.backward(Wanted::All);
+        let job = Job::backward(graph, &program, inputs, grad_outputs)?;
         let gradients = program.used_as(Usage::Gradient);
         let gradients = gradients.map(|buffer| (buffer.name.as_str(), vec![0.0; buffer.shape.elements(0) as usize]));
         let mut gradients: BTreeMap<&str, Vec<f32>> = gradients.collect();
-        let (mut grad_input, mut output) = (vec![0.0; input.len()], vec![0.0; grad_output.len()]);
-        let inputs = [(names::INPUT, input), (names::GRAD_OUTPUT, grad_output)];
-        let mut outputs = [(names::GRAD_INPUT, &mut grad_input[..]), (names::OUTPUT, &mut output[..])];
-        self.pieces(&program, batch, &inputs, &mut outputs, &mut gradients)?;
+        let inputs = self.pieces(&program, &job, &mut gradients)?;
         let parameters = gradients.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
-        Ok(ModelGradients { input: grad_input, parameters })
+        Ok(NamedGradients { inputs, parameters })
     }
 
     /// Runs a program over a batch piece by piece, gradients of the first overwritten and of the others added to.
     fn pieces(
         &self,
         program: &Program,
-        batch: usize,
-        inputs: &[(&str, &[f32])],
-        outputs: &mut [(&str, &mut [f32])],
+        job: &Job<'_>,
         gradients: &mut BTreeMap<&str, Vec<f32>>,
-    ) -> Result<()> {
+    ) -> Result<BTreeMap<String, Vec<f32>>> {
+        let batch = job.batch;
+        // What nobody asked for is computed all the same: the outputs of a backward pass.
+        let mut outputs: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
+        for buffer in program.used_as(Usage::Output) {
+            outputs.insert(&buffer.name, vec![0.0; buffer.shape.elements(batch as u32) as usize]);
+        }
         let at_once = program.samples_within(self.cpu.sample_budget.unwrap_or(SAMPLE_BUDGET));
         let mut bound: Option<(usize, bool, cpu::Bound)> = None;
         for run in runs(batch, at_once) {
@@ -246,7 +290,8 @@ impl<'d, 'm> CpuModel<'d, 'm> {
                     self.cpu.executor.bind(program, samples as u32)?
                 }
             };
-            let read = inputs.iter().map(|(name, values)| (*name, &values[part(values.len(), batch, &run)]));
+            let read =
+                job.inputs.iter().map(|(name, values)| (name.as_str(), &values[part(values.len(), batch, &run)]));
             let read: Vec<(&str, &[f32])> = read.collect();
             let written = outputs.iter_mut().map(|(name, values)| {
                 let range = part(values.len(), batch, &run);
@@ -257,7 +302,10 @@ impl<'d, 'm> CpuModel<'d, 'm> {
             running.run(&self.weights, &read, &mut written)?;
             bound = Some((samples, adds, running));
         }
-        Ok(())
+        let taken = |(name, buffer, _): &(String, String, u64)| {
+            (name.clone(), outputs.get_mut(buffer.as_str()).map(std::mem::take).unwrap_or_default())
+        };
+        Ok(job.outputs.iter().map(taken).collect())
     }
 }
 
@@ -274,13 +322,11 @@ async fn proves(gpu: &Gpu) -> Result<()> {
     let values = |count: u64, step: u64| (0..count).map(|i| ((i * step) % 7) as f32 - 3.0).collect::<Vec<_>>();
     let (inputs, outputs) = (geometry.inputs(), geometry.outputs());
     let parameters = [
-        (names::weights("known"), values(geometry.weights(), 5)),
-        (names::bias("known"), values(geometry.biases(), 3)),
+        (names::parameter("known", "kernel"), values(geometry.weights(), 5)),
+        (names::parameter("known", "bias"), values(geometry.biases(), 3)),
     ];
-    let (input_shape, output_shape) = (geometry.input_shape().to_vec(), geometry.output_shape());
-    let kind = crate::model::Kind::Local { geometry, trainable: true };
-    let layers = vec![crate::model::Layer { name: "known".into(), kind }];
-    let model = Model { chain: Chain { inputs, layers }, parameters: parameters.into(), input_shape, output_shape };
+    let graph = Sequential::new(geometry.input_shape()).add(Layer::new(geometry).named("known")).graph()?;
+    let model = Model { graph, parameters: parameters.into() };
     let (x, dy) = (values(2 * inputs, 4), values(2 * outputs, 2));
     let cpu = Cpu { executor: Executor::default(), sample_budget: None, refused: None };
     let known = CpuModel::new(&cpu, &model)?;

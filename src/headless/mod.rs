@@ -6,7 +6,7 @@ mod model;
 
 #[cfg(feature = "cpu")]
 pub use device::{Cpu, CpuModel, Device, DeviceOptions, OnDevice};
-pub use model::ModelGradients;
+pub use model::{ModelGradients, NamedGradients};
 
 use crate::config::Saved;
 use crate::gpu::{Backward, BufferRange, Context, Forward, LocallyConnected, Readback, Tensor, Upload};

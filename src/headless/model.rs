@@ -2,7 +2,7 @@
 
 use super::Gpu;
 use crate::gpu::{Bindings, Bound, Loaded, Tensor};
-use crate::model::{Model, Wanted, names};
+use crate::model::{End, Graph, Model, Wanted, names};
 use crate::ops::Usage;
 use crate::plan::PlanOptions;
 use crate::program::Program;
@@ -13,14 +13,113 @@ use std::ops::Range;
 /// Bytes of samples and of what is computed from them that are on the device at once by default.
 pub(super) const SAMPLE_BUDGET: u64 = 1 << 30;
 
-/// All gradients that [`Gpu::gradients`] gives.
+/// All gradients of a model of one input, as [`Gpu::gradients`] gives them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelGradients {
     /// `[batch][input shape]`.
     pub input: Vec<f32>,
-    /// By [`names::grad_weights`] and [`names::grad_bias`], those of all trainable layers: of weights in the canonical
-    /// order, of biases in Keras's.
+    /// By [`names::gradient`], those of all trainable layers: of weights of windows in the canonical order, all else as Keras
+    /// has it.
     pub parameters: BTreeMap<String, Vec<f32>>,
+}
+
+/// All gradients of a model, as [`Gpu::gradients_named`] gives them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedGradients {
+    /// Of the inputs that an output depends on, by their names: `[batch][input shape]`.
+    pub inputs: BTreeMap<String, Vec<f32>>,
+    /// As [`ModelGradients::parameters`].
+    pub parameters: BTreeMap<String, Vec<f32>>,
+}
+
+impl NamedGradients {
+    /// Those of a model of one input.
+    pub(super) fn of_one_input(self) -> ModelGradients {
+        let Self { inputs, parameters } = self;
+        ModelGradients { input: inputs.into_values().next().unwrap_or_default(), parameters }
+    }
+}
+
+/// What goes into a program over a whole batch, and what comes out, by the buffers' names.
+pub(super) struct Job<'a> {
+    pub(super) batch: usize,
+    /// `[batch][…]`.
+    pub(super) inputs: Vec<(String, &'a [f32])>,
+    /// Of each the name of the graph's input or output too, and elements of a sample.
+    pub(super) outputs: Vec<(String, String, u64)>,
+}
+
+impl<'a> Job<'a> {
+    /// A forward pass of these inputs, by their names.
+    pub(super) fn forward(graph: &Graph, inputs: &[(&str, &'a [f32])]) -> Result<Self> {
+        graph.check()?;
+        let ends = graph.inputs();
+        let mut batch = None;
+        let buffer = |name: &str| graph.input_buffer(names::INPUT, name);
+        let inputs = take("input", &ends, inputs, &mut batch, buffer)?;
+        let outputs = graph.outputs().into_iter().map(|end| {
+            let buffer = graph.output_buffer(names::OUTPUT, end.name);
+            (end.name.to_owned(), buffer, end.elements())
+        });
+        Ok(Self { batch: batch.unwrap_or(0), inputs, outputs: outputs.collect() })
+    }
+
+    /// A backward pass of `program` as well.
+    pub(super) fn backward(
+        graph: &Graph,
+        program: &Program,
+        inputs: &[(&str, &'a [f32])],
+        grad_outputs: &[(&str, &'a [f32])],
+    ) -> Result<Self> {
+        let mut job = Self::forward(graph, inputs)?;
+        let buffer = |name: &str| graph.output_buffer(names::GRAD_OUTPUT, name);
+        job.inputs.extend(take("grad_output", &graph.outputs(), grad_outputs, &mut Some(job.batch), buffer)?);
+        let gradients = graph.inputs().into_iter().map(|end| {
+            let buffer = graph.input_buffer(names::GRAD_INPUT, end.name);
+            (end.name.to_owned(), buffer, end.elements())
+        });
+        job.outputs = gradients.filter(|(_, buffer, _)| program.find(buffer).is_some()).collect();
+        Ok(job)
+    }
+}
+
+/// The arrays of `ends` among those that are given by name, all of the same batch, which the first one tells.
+fn take<'a>(
+    what: &'static str,
+    ends: &[End<'_>],
+    given: &[(&str, &'a [f32])],
+    batch: &mut Option<usize>,
+    buffer: impl Fn(&str) -> String,
+) -> Result<Vec<(String, &'a [f32])>> {
+    if let Some((name, _)) = given.iter().find(|(name, _)| ends.iter().all(|end| end.name != *name)) {
+        return Err(Error::NoBuffer { name: (*name).to_owned() });
+    }
+    let take = |end: &End<'_>| {
+        let values = given.iter().find(|(name, _)| *name == end.name);
+        let (_, values) = values.ok_or_else(|| Error::NotGiven { name: end.name.to_owned() })?;
+        let (found, sample) = (values.len() as u64, end.elements().max(1));
+        let expected = batch.map_or(found.next_multiple_of(sample), |batch| batch as u64 * sample);
+        if found != expected {
+            let error = Error::Length { what, expected, found, shape: end.shape.to_vec() };
+            return Err(if ends.len() > 1 { error.in_layer(end.name) } else { error });
+        }
+        *batch = Some((found / sample) as usize);
+        Ok((buffer(end.name), *values))
+    };
+    ends.iter().map(take).collect()
+}
+
+/// The names of the one input and the one output of a model that has one of each.
+pub(super) fn one_each(graph: &Graph) -> Result<[String; 2]> {
+    match (&graph.inputs()[..], &graph.outputs()[..]) {
+        ([input], [output]) => Ok([input.name.to_owned(), output.name.to_owned()]),
+        (inputs, outputs) => {
+            let ends = |ends: &[End<'_>]| ends.iter().map(|end| end.name).collect::<Vec<_>>().join(", ");
+            let what = "one array without a name".to_owned();
+            let with = format!("with the inputs {} and the outputs {}", ends(inputs), ends(outputs));
+            Err(Error::Unsupported { what, with })
+        }
+    }
 }
 
 /// A program that runs over a batch piece by piece.
@@ -66,8 +165,13 @@ impl<'a> Pieces<'a> {
         self.model.weights().bind(program, samples as u32, &bindings).await
     }
 
-    /// Runs over the batch: `inputs` by name, each `[batch][…]`; appends what `outputs` names.
-    async fn run(&self, batch: usize, inputs: &[(&str, &[f32])], outputs: &mut [(&str, Vec<f32>)]) -> Result<()> {
+    /// Runs over the batch: the outputs, by the names of the graph's own inputs and outputs.
+    async fn run(&self, job: &Job<'_>) -> Result<BTreeMap<String, Vec<f32>>> {
+        let batch = job.batch;
+        let mut outputs: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for (name, _, elements) in &job.outputs {
+            outputs.insert(name.clone(), Vec::with_capacity(batch * *elements as usize));
+        }
         let mut adding = None;
         let mut bound: Option<(usize, bool, Bound)> = None;
         for run in runs(batch, self.at_once) {
@@ -81,23 +185,23 @@ impl<'a> Pieces<'a> {
                 drop(bound.take());
                 bound = Some((samples, adds, self.bind(program, samples).await?));
             }
-            for (name, values) in inputs {
+            for (name, values) in &job.inputs {
                 let piece = &values[part(values.len(), batch, &run)];
-                if let Some(buffer) = self.buffers.get(name) {
+                if let Some(buffer) = self.buffers.get(name.as_str()) {
                     self.gpu.write(buffer, piece);
                 }
             }
             if let Some((_, _, bound)) = &bound {
                 self.gpu.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&Default::default())));
             }
-            for (name, values) in &mut *outputs {
-                let described = self.program.find(name).and_then(|id| self.program.buffer(id));
-                if let Some((buffer, described)) = self.buffers.get(name).zip(described) {
-                    values.extend(self.gpu.read(buffer, described.shape.elements(samples as u32)).await?);
+            for (name, buffer, elements) in &job.outputs {
+                if let Some((buffer, values)) = self.buffers.get(buffer.as_str()).zip(outputs.get_mut(name)) {
+                    values.extend(self.gpu.read(buffer, elements * samples as u64).await?);
                 }
             }
         }
-        self.gpu.check()
+        self.gpu.check()?;
+        Ok(outputs)
     }
 }
 
@@ -113,25 +217,6 @@ pub(super) fn part(length: usize, batch: usize, run: &Range<usize>) -> Range<usi
     run.start * each..run.end * each
 }
 
-/// Checks the gradient of the output of a batch.
-pub(super) fn check_grad_output(values: &[f32], batch: usize, sample: u64, shape: &[usize]) -> Result<()> {
-    let (expected, found) = (batch as u64 * sample, values.len() as u64);
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::Length { what: "grad_output", expected, found, shape: shape.to_vec() })
-}
-
-/// Samples in `values` of `sample` elements each.
-pub(super) fn samples(what: &'static str, values: &[f32], sample: u64, shape: &[usize]) -> Result<usize> {
-    let (found, sample) = (values.len() as u64, sample.max(1));
-    if !found.is_multiple_of(sample) {
-        let expected = found.next_multiple_of(sample);
-        return Err(Error::Length { what, expected, found, shape: shape.to_vec() });
-    }
-    Ok((found / sample) as usize)
-}
-
 impl Gpu {
     /// Uploads a model's parameters, as [`Model::upload`] does, each piece submitted before the next is written, so that
     /// host memory is never needed for all of them at once.
@@ -144,34 +229,52 @@ impl Gpu {
         Ok(loaded)
     }
 
-    /// The model's output for `[batch][input shape]`.
+    /// The output for `[batch][input shape]` of a model of one input and one output.
     ///
     /// # Errors
-    /// [`Error::Length`]; those of [`Loaded::bind_forward`]; [`Error::OutOfMemory`]; [`Error::DeviceLost`].
+    /// Those of [`Gpu::run_named`]; [`Error::Unsupported`] for a model of several inputs or outputs.
     pub async fn run(&self, model: &Loaded, input: &[f32]) -> Result<Vec<f32>> {
-        let chain = model.chain();
-        let batch = samples("input", input, chain.inputs, model.input_shape())?;
-        let program = chain.forward();
-        let pieces = Pieces::new(self, model, &program, batch).await?;
-        let mut outputs = [(names::OUTPUT, Vec::with_capacity(batch * chain.outputs() as usize))];
-        pieces.run(batch, &[(names::INPUT, input)], &mut outputs).await?;
-        let [(_, output)] = outputs;
-        Ok(output)
+        let [name, _] = one_each(model.graph())?;
+        let outputs = self.run_named(model, &[(&name, input)]).await?;
+        Ok(outputs.into_values().next().unwrap_or_default())
     }
 
-    /// All gradients of the loss `Σ output · grad_output`.
+    /// The model's outputs, by name, for its inputs, by name: `[batch][input shape]` each.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`], [`Error::NoBuffer`] and [`Error::Length`] for inputs; those of [`Loaded::bind_forward`];
+    /// [`Error::OutOfMemory`]; [`Error::DeviceLost`].
+    pub async fn run_named(&self, model: &Loaded, inputs: &[(&str, &[f32])]) -> Result<BTreeMap<String, Vec<f32>>> {
+        let job = Job::forward(model.graph(), inputs)?;
+        let program = model.graph().forward();
+        let pieces = Pieces::new(self, model, &program, job.batch).await?;
+        pieces.run(&job).await
+    }
+
+    /// All gradients of the loss `Σ output · grad_output` of a model of one input and one output.
     ///
     /// # Errors
     /// As [`Gpu::run`].
     pub async fn gradients(&self, model: &Loaded, input: &[f32], grad_output: &[f32]) -> Result<ModelGradients> {
-        let chain = model.chain();
-        let batch = samples("input", input, chain.inputs, model.input_shape())?;
-        check_grad_output(grad_output, batch, chain.outputs(), model.output_shape())?;
-        let program = chain.backward(Wanted::All);
-        let pieces = Pieces::new(self, model, &program, batch).await?;
-        let mut outputs = [(names::GRAD_INPUT, Vec::with_capacity(input.len()))];
-        let inputs = [(names::INPUT, input), (names::GRAD_OUTPUT, grad_output)];
-        pieces.run(batch, &inputs, &mut outputs).await?;
+        let [from, to] = one_each(model.graph())?;
+        let gradients = self.gradients_named(model, &[(&from, input)], &[(&to, grad_output)]).await?;
+        Ok(gradients.of_one_input())
+    }
+
+    /// All gradients of the loss `Σ output · grad_output`, the sum over all outputs; inputs and outputs are by name.
+    ///
+    /// # Errors
+    /// As [`Gpu::run_named`].
+    pub async fn gradients_named(
+        &self,
+        model: &Loaded,
+        inputs: &[(&str, &[f32])],
+        grad_outputs: &[(&str, &[f32])],
+    ) -> Result<NamedGradients> {
+        let program = model.graph().backward(Wanted::All);
+        let job = Job::backward(model.graph(), &program, inputs, grad_outputs)?;
+        let pieces = Pieces::new(self, model, &program, job.batch).await?;
+        let inputs = pieces.run(&job).await?;
         let mut parameters = BTreeMap::new();
         for (name, gradient) in &pieces.gradients {
             let mut readback = gradient.readback(self.context().device()).await?;
@@ -179,8 +282,7 @@ impl Gpu {
             parameters.insert((*name).to_owned(), self.drive(readback.canonical()).await?);
             self.check()?;
         }
-        let [(_, input)] = outputs;
-        Ok(ModelGradients { input, parameters })
+        Ok(NamedGradients { inputs, parameters })
     }
 
     /// Samples that run at once within the budget and the device's limits.

@@ -1,5 +1,6 @@
 //! A locally connected layer's passes as operations, and the programs of a layer alone.
 
+use super::layers::Gradient;
 use crate::config::{Activation, Saved};
 use crate::geometry::Geometry;
 use crate::ops::{
@@ -95,9 +96,9 @@ pub(super) struct Backward {
     /// activation.
     pub(super) activation: Option<[BufferId; 2]>,
     pub(super) grad_output: BufferId,
-    pub(super) grad_bias: Option<BufferId>,
+    pub(super) grad_bias: Option<Gradient>,
     /// The forward pass's input, and the gradient.
-    pub(super) grad_weights: Option<[BufferId; 2]>,
+    pub(super) grad_weights: Option<(BufferId, Gradient)>,
     /// The weights, and the gradient.
     pub(super) grad_input: Option<[BufferId; 2]>,
 }
@@ -120,11 +121,10 @@ impl Backward {
             }));
             grad_output = grad_input;
         }
-        let accumulate = false;
-        operations.extend(grad_bias.map(|grad_bias| {
+        operations.extend(grad_bias.map(|Gradient { buffer: grad_bias, accumulate }| {
             Operation::GradBias(GradBias { layer: layer.clone(), grad_output, grad_bias, accumulate })
         }));
-        operations.extend(grad_weights.map(|[input, grad_weights]| {
+        operations.extend(grad_weights.map(|(input, Gradient { buffer: grad_weights, accumulate })| {
             let layer = layer.clone();
             Operation::LocalGradWeights(LocalGradWeights {
                 layer,
@@ -210,8 +210,10 @@ pub fn layer_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
     });
     let grad_output = alone.outputs(layer_names::GRAD_OUTPUT, Usage::Input);
     let grad_input = wanted.input.then(|| [alone.weights(), alone.inputs(layer_names::GRAD_INPUT, Usage::Output)]);
-    let grad_weights = wanted.weights.then(|| [alone.inputs(layer_names::INPUT, Usage::Input), alone.grad_weights()]);
-    let grad_bias = if wanted.bias { alone.bias(layer_names::GRAD_BIAS, Usage::Gradient) } else { None };
+    let of = |buffer| Gradient { buffer, accumulate: false };
+    let grad_weights =
+        wanted.weights.then(|| (alone.inputs(layer_names::INPUT, Usage::Input), of(alone.grad_weights())));
+    let grad_bias = if wanted.bias { alone.bias(layer_names::GRAD_BIAS, Usage::Gradient).map(of) } else { None };
     let backward = Backward { activation, grad_output, grad_bias, grad_weights, grad_input };
     alone.program.operations = backward.operations(layer);
     alone.program

@@ -1,45 +1,82 @@
-//! Layers one after another, the programs that they make, and a model that is made of them.
+//! Graphs of layers, the programs that they make, and a model that is made of one.
 
-mod chain;
+mod graph;
+mod layers;
 mod local;
+pub mod names;
+mod passes;
 
-pub use chain::{Chain, Kind, Layer, Wanted, names};
+pub use graph::{End, Graph, GraphLayer, Node, Sequential};
+pub use layers::{
+    ActivationLayer, BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling, Kind,
+    Layer, LayerNormalization, Local, Merge, Move, PRelu, Parameter, Pooling, Reshape, Separable, Softmax,
+};
 pub use local::{Gradients, layer_backward, layer_forward, layer_names};
 #[cfg(feature = "gpu")]
 pub(crate) use local::{transposed_backward, transposed_forward};
+pub use passes::Wanted;
 
 use crate::config::Implementation;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// A model as it runs: its layers and their parameters, whatever file or code it came from and whatever runs it.
-///
-/// Shapes are those of one sample, without the batch. A layer that only gives values another shape is none of the
-/// [`Chain`]'s, so that the chain alone doesn't say them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Model {
     /// What is computed.
-    pub chain: Chain,
-    /// By [`names::weights`] and [`names::bias`]: weights in the canonical order, biases in Keras's.
+    pub graph: Graph,
+    /// By [`names::parameter`]: weights of windows in the canonical order, all else as Keras has it.
     pub parameters: BTreeMap<String, Vec<f32>>,
-    /// Shape of one input sample.
-    pub input_shape: Vec<usize>,
-    /// Shape of one output sample.
-    pub output_shape: Vec<usize>,
 }
 
 impl Model {
-    /// Whether there is something to run on.
+    /// Whether there is something to run, and all that it takes.
     ///
     /// # Errors
-    /// [`Error::NotPositive`] for a model of no inputs.
+    /// Those of [`Graph::check`]; [`Error::NotGiven`] for a parameter that isn't there, [`Error::Length`] for one of another
+    /// length than its layer's, [`Error::NoBuffer`] for one that no layer has.
     pub fn check(&self) -> Result<()> {
-        if self.chain.inputs == 0 { Err(Error::NotPositive { argument: "inputs", value: 0 }) } else { Ok(()) }
+        self.graph.check()?;
+        let mut known = 0;
+        for layer in self.graph.layers() {
+            for parameter in layer.parameters() {
+                let name = names::parameter(layer.name(), parameter.name);
+                let Some(values) = self.parameters.get(&name) else { return Err(Error::NotGiven { name }) };
+                let (expected, found) = (parameter.shape.elements(0), values.len() as u64);
+                if expected != found {
+                    let (what, shape) = (parameter.name, parameter.shape.sizes());
+                    return Err(Error::Length { what, expected, found, shape }.in_layer(layer.name()));
+                }
+                known += 1;
+            }
+        }
+        if known < self.parameters.len() {
+            let of_layer = |layer: &GraphLayer, name: &str| {
+                layer.parameters().iter().any(|parameter| names::parameter(layer.name(), parameter.name) == name)
+            };
+            let known = |name: &str| self.graph.layers().iter().any(|layer| of_layer(layer, name));
+            if let Some(name) = self.parameters.keys().find(|name| !known(name)) {
+                return Err(Error::NoBuffer { name: name.clone() });
+            }
+        }
+        Ok(())
     }
 
-    /// The same model with all locally connected layers executed by one implementation, or as the planner likes.
+    /// The same model with all layers of windows executed by one implementation, or as the planner likes.
     #[must_use]
     pub fn with_implementation(self, implementation: impl Into<Option<Implementation>>) -> Self {
-        Self { chain: self.chain.with_implementation(implementation), ..self }
+        Self { graph: self.graph.with_implementation(implementation), ..self }
+    }
+
+    /// Shape of one sample of the input, or of the first where there are several; empty without one.
+    #[must_use]
+    pub fn input_shape(&self) -> &[usize] {
+        self.graph.inputs().first().map_or(&[], |end| end.shape)
+    }
+
+    /// Shape of one sample of the output, or of the first where there are several; empty without one.
+    #[must_use]
+    pub fn output_shape(&self) -> &[usize] {
+        self.graph.outputs().first().map_or(&[], |end| end.shape)
     }
 }

@@ -2,7 +2,7 @@
 //! bit: every number is a dyadic rational, so any order of summation in f32 gives the same bits.
 
 use crate::common::{Arrays, ProgramRun, profile, runs};
-use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
+use locally_connected::model::{Graph, Layer, Local, Sequential, Wanted, names};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, Geometry, Implementation, Padding, SharedLayout, reference,
 };
@@ -128,7 +128,7 @@ fn cases() -> Vec<Case> {
 
 /// A case as a program, with its operands and the results that Keras gave, by name.
 struct Planned {
-    chain: Chain,
+    graph: Graph,
     batch: u32,
     given: Arrays,
     expected: Arrays,
@@ -156,17 +156,22 @@ fn planned(case: &Case) -> Planned {
             assert_eq!(layout.from_canonical(&geometry, &canonical).expect("canonical"), kernel);
             canonical
         };
-        given.insert(names::weights(&name), canonical(&values(shape, 53, 23, 11, 16.0)));
-        expected.insert(names::grad_weights(&name), canonical(&scaled(&case.dw_x64[number], 64.0)));
+        given.insert(names::parameter(&name, "kernel"), canonical(&values(shape, 53, 23, 11, 16.0)));
+        expected.insert(names::gradient(&name, "kernel"), canonical(&scaled(&case.dw_x64[number], 64.0)));
         if let Some(shape) = geometry.bias_shape() {
             assert_eq!(shape.len(), 1);
-            given.insert(names::bias(&name), values(&shape, 29, 13, 6, 8.0));
-            expected.insert(names::grad_bias(&name), case.db_x8.iter().map(|v| v / 8.0).collect());
+            given.insert(names::parameter(&name, "bias"), values(&shape, 29, 13, 6, 8.0));
+            expected.insert(names::gradient(&name, "bias"), case.db_x8.iter().map(|v| v / 8.0).collect());
         }
-        layers.push(Layer { name, kind: Kind::Local { geometry: geometry.into(), trainable: true } });
+        layers.push((name, geometry));
     }
-    let inputs = case.in_shape[1..].iter().product::<usize>() as u64;
-    Planned { chain: Chain { inputs, layers }, batch: case.in_shape[0] as u32, given, expected }
+    // A dense layer's other axes are its locations.
+    let graph = Sequential::new(layers.first().map(|(_, first)| first.input_shape()).unwrap_or_default());
+    let add = |graph: Sequential, (name, layer): (String, Geometry)| {
+        graph.add(Layer::new(Local::Geometry(layer.into())).named(name))
+    };
+    let graph = layers.into_iter().fold(graph, add).graph().expect("layers that follow one another");
+    Planned { graph, batch: case.in_shape[0] as u32, given, expected }
 }
 
 #[test]
@@ -186,10 +191,10 @@ fn shapes_are_keras_s() {
 #[test]
 fn reference_equals_keras_bit_for_bit() {
     for (case, index) in cases().iter().zip(0..) {
-        let Planned { chain, batch, given, expected } = planned(case);
+        let Planned { graph, batch, given, expected } = planned(case);
         let wide = |values: &Vec<f32>| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
         let given = given.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
-        let found = reference::run(&chain.backward(Wanted::All), batch, &given).expect("it runs");
+        let found = reference::run(&graph.backward(Wanted::All), batch, &given).expect("it runs");
         for (name, expected) in expected {
             let found: Vec<f32> = found[&name].iter().map(|&value| value as f32).collect();
             assert!(found == expected, "{name} of case {index}, {}: {found:?}, not {expected:?}", case.class);
@@ -201,10 +206,10 @@ fn reference_equals_keras_bit_for_bit() {
 #[test]
 fn device_equals_keras_bit_for_bit() {
     for (case, index) in cases().iter().zip(0..) {
-        let Planned { chain, batch, given, expected } = planned(case);
+        let Planned { graph, batch, given, expected } = planned(case);
         let (geometry, _) = case.layers().swap_remove(0);
         for (_, profile) in runs(&[Implementation::Loop], &geometry, &profile()) {
-            let program = chain.backward(Wanted::All);
+            let program = graph.backward(Wanted::All);
             let found = ProgramRun::new(&program, batch, &given, &profile).expect("it is bound").run();
             for (name, expected) in &expected {
                 let (found, strategy) = (&found[name], profile.strategy);
@@ -218,9 +223,9 @@ fn device_equals_keras_bit_for_bit() {
 #[test]
 fn cpu_equals_keras_bit_for_bit() {
     for (case, index) in cases().iter().zip(0..) {
-        let Planned { chain, batch, given, expected } = planned(case);
+        let Planned { graph, batch, given, expected } = planned(case);
         for (by, executor) in crate::cpu::EXECUTORS.iter() {
-            let found = crate::cpu::run(executor, &chain.backward(Wanted::All), batch, &given).expect("it runs");
+            let found = crate::cpu::run(executor, &graph.backward(Wanted::All), batch, &given).expect("it runs");
             for (name, expected) in &expected {
                 assert!(found[name] == *expected, "{name} of case {index}, {}, by {by}", case.class);
             }

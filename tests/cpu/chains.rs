@@ -2,64 +2,61 @@
 
 use super::{EXECUTORS, run};
 use crate::common::{GRADIENT, assert_near, random};
-use locally_connected::model::{Chain, Kind, Layer, Wanted, names};
+use locally_connected::model::{Flatten, Graph, Layer, Reshape, Sequential, Wanted, names};
 use locally_connected::reference::{self, Values};
-use locally_connected::{Activation, Bias, Config, DataFormat, Geometry, Padding, WeightType};
+use locally_connected::{Activation, Bias, Config, DataFormat, Padding, WeightType};
 use std::collections::BTreeMap;
 
-fn local(name: &str, config: Config, input_shape: &[usize], trainable: bool) -> Layer {
-    let geometry = Geometry::new(&config, input_shape).expect("a layer").into();
-    Layer { name: name.into(), kind: Kind::Local { geometry, trainable } }
-}
-
-fn chains() -> Vec<Chain> {
-    let activation =
-        |name: &str, activation, row| Layer { name: name.into(), kind: Kind::Activation { activation, row } };
-    let transpose = |name: &str, rows, columns| Layer { name: name.into(), kind: Kind::Transpose { rows, columns } };
+fn graphs() -> Vec<Graph> {
     let first = DataFormat::ChannelsFirst;
+    let flip = || Flatten { data_format: first };
+    let graph = |layers: Sequential| layers.graph().expect("layers");
     vec![
-        Chain {
-            inputs: 9 * 8 * 3,
-            layers: vec![
-                local("a", Config::new(5, [3, 3]).activation(Activation::Swish), &[9, 8, 3], true),
-                transpose("flip", 42, 5),
-                local("b", Config::new(4, [2, 2]).data_format(first).activation(Activation::Softmax), &[5, 7, 6], true),
-                activation("act", Activation::Gelu { approximate: false }, 5),
-                local("c", Config::new(7, [2, 3]).data_format(first).padding(Padding::Same), &[4, 6, 5], false),
-                activation("rows", Activation::LogSoftmax, 5),
-                local("d", Config::new(10, [210]).bias(Bias::None).dtype(WeightType::F16), &[210, 1], true),
-                activation("softmax", Activation::Softmax, 10),
-            ],
-        },
-        Chain { inputs: 6, layers: vec![] },
-        Chain { inputs: 6, layers: vec![transpose("t", 2, 3), activation("linear", Activation::Linear, 1)] },
-        Chain {
-            inputs: 400,
-            layers: vec![
-                local("a", Config::new(1, [3]).activation(Activation::Tanh), &[400, 1], true),
-                local("b", Config::new(1, [2]).strides([2]).activation(Activation::Mish), &[398, 1], true),
-            ],
-        },
+        graph(
+            Sequential::new([9, 8, 3])
+                .add(Config::new(5, [3, 3]).activation(Activation::Swish))
+                .add(Reshape(vec![42, 5]))
+                .add(flip())
+                .add(Reshape(vec![5, 7, 6]))
+                .add(Config::new(4, [2, 2]).data_format(first).activation(Activation::Softmax))
+                .add(Activation::Gelu { approximate: false })
+                .add(
+                    Layer::new(Config::new(7, [2, 3]).data_format(first).padding(Padding::Same))
+                        .named("c")
+                        .trainable(false),
+                )
+                .add(Activation::LogSoftmax)
+                .add(Reshape(vec![210, 1]))
+                .add(Layer::new(Config::new(10, [210]).bias(Bias::None).dtype(WeightType::F16)).named("d"))
+                .add(Activation::Softmax),
+        ),
+        graph(Sequential::new([6])),
+        graph(Sequential::new([2, 3]).add(flip()).add(Activation::Linear)),
+        graph(
+            Sequential::new([400, 1])
+                .add(Config::new(1, [3]).activation(Activation::Tanh))
+                .add(Config::new(1, [2]).strides([2]).activation(Activation::Mish)),
+        ),
     ]
 }
 
 #[test]
 fn chains_equal_the_reference() {
-    for chain in chains() {
+    for graph in graphs() {
         for (program, batch) in [
-            (chain.forward(), 3),
-            (chain.backward(Wanted::All), 1),
-            (chain.backward(Wanted::All), 6),
-            (chain.backward(Wanted::Parameters), 5),
-            (chain.backward(Wanted::All), 0),
-            (chain.backward(Wanted::All).accumulating(), 4),
-            (chain.backward(Wanted::All).accumulating(), 0),
+            (graph.forward(), 3),
+            (graph.backward(Wanted::All), 1),
+            (graph.backward(Wanted::All), 6),
+            (graph.backward(Wanted::Parameters), 5),
+            (graph.backward(Wanted::All), 0),
+            (graph.backward(Wanted::All).accumulating(), 4),
+            (graph.backward(Wanted::All).accumulating(), 0),
         ] {
             let needed = program.buffers.iter().zip(program.given()).zip(7..).filter(|((_, given), _)| *given);
             let given: BTreeMap<String, Vec<f32>> = needed
                 .map(|((buffer, _), seed)| {
                     let mut values = random(seed, buffer.shape.elements(batch));
-                    if buffer.name == "d/weights" {
+                    if buffer.name == "d/kernel" {
                         values.iter_mut().for_each(|v| *v = half::f16::from_f32(*v).to_f32());
                     }
                     (buffer.name.clone(), values)

@@ -1,6 +1,6 @@
 //! Layers of every shape against the f64 reference.
 
-use super::{EXECUTORS, Written, chain, expected, given, passes, run};
+use super::{EXECUTORS, Written, expected, given, graph, passes, run};
 use crate::common::{FORWARD, GRADIENT, Operands, activations, assert_near, disagreement, largest};
 use crate::properties::{assert_same_kind, batch, cases, layers, not_finite, places};
 use half::f16;
@@ -299,11 +299,11 @@ fn the_adjoint_is_the_transpose() {
     let operands = Operands::random(&layer, 6, 2);
     for (name, executor) in EXECUTORS.iter() {
         let written: Written =
-            run(executor, &chain(&layer).backward(Wanted::All), 6, &given(&operands)).expect("it runs");
+            run(executor, &graph(&layer).backward(Wanted::All), 6, &given(&operands)).expect("it runs");
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
         let forward = dot(&written[names::OUTPUT], &operands.grad_output);
         let adjoint = dot(&written[names::GRAD_INPUT], &operands.input);
-        let weights = dot(&written[&names::grad_weights("local")], &operands.weights);
+        let weights = dot(&written[&names::gradient("local", "kernel")], &operands.weights);
         assert!(
             (forward - adjoint).abs() < 1e-3 && (forward - weights).abs() < 1e-3,
             "{name}: {forward} {adjoint} {weights}"

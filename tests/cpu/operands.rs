@@ -1,6 +1,6 @@
 //! What callers give: lengths, names, types, and who owns the weights.
 
-use super::{chain, given, run_on};
+use super::{given, graph, run_on};
 use crate::common::Operands;
 use half::f16;
 use locally_connected::cpu::{Executor, ParameterValues, Weights};
@@ -17,13 +17,13 @@ fn layer(dtype: WeightType) -> (Geometry, Operands) {
 #[test]
 fn weights_may_be_anyone_s() {
     let (layer, operands) = layer(WeightType::F32);
-    let (chain, given) = (chain(&layer), given(&operands));
-    let program = chain.backward(Wanted::All);
+    let (graph, given) = (graph(&layer), given(&operands));
+    let program = graph.backward(Wanted::All);
     let run = |weights: &Weights<'_>| run_on(&Executor::default(), &program, 2, weights, &given).expect("it runs");
     let store = |kernel: ParameterValues<'static>| {
         let mut store = Weights::new();
-        store.set(&program, &names::weights("local"), kernel).expect("a parameter");
-        store.set(&program, &names::bias("local"), operands.bias.clone()).expect("a parameter");
+        store.set(&program, &names::parameter("local", "kernel"), kernel).expect("a parameter");
+        store.set(&program, &names::parameter("local", "bias"), operands.bias.clone()).expect("a parameter");
         store
     };
     let owned = store(operands.weights.clone().into());
@@ -33,16 +33,16 @@ fn weights_may_be_anyone_s() {
     assert_eq!(Arc::strong_count(&shared), 2, "it was copied");
     assert!(run(&of_shared) == first);
     let mut borrowed = Weights::new();
-    borrowed.insert(names::weights("local"), &operands.weights);
-    borrowed.insert(names::bias("local"), operands.bias.as_slice());
+    borrowed.insert(names::parameter("local", "kernel"), &operands.weights);
+    borrowed.insert(names::parameter("local", "bias"), operands.bias.as_slice());
     assert_eq!((borrowed.bytes(), owned.bytes()), (0, 4 * (operands.weights.len() + operands.bias.len()) as u64));
     assert!(run(&borrowed) == first);
     // Changed in place, they are the store's own; whoever has the old ones keeps them.
     for store in [&mut borrowed, &mut of_shared.clone()] {
-        let weights = store.get_mut(&names::weights("local")).expect("f32");
+        let weights = store.get_mut(&names::parameter("local", "kernel")).expect("f32");
         weights.iter_mut().for_each(|weight| *weight *= 2.0);
         assert!(run(store) != first);
-        assert_eq!(store.get(&names::weights("local")).expect("it is there")[0], 2.0 * operands.weights[0]);
+        assert_eq!(store.get(&names::parameter("local", "kernel")).expect("it is there")[0], 2.0 * operands.weights[0]);
     }
     assert_eq!(*shared, operands.weights);
 }
@@ -50,34 +50,34 @@ fn weights_may_be_anyone_s() {
 #[test]
 fn weights_in_16_bits_take_half_the_bytes() {
     let (layer, operands) = layer(WeightType::F16);
-    let (chain, given) = (chain(&layer), given(&operands));
-    let program = chain.forward();
+    let (graph, given) = (graph(&layer), given(&operands));
+    let program = graph.forward();
     let mut store = Weights::new();
-    store.set(&program, &names::weights("local"), &operands.weights).expect("a parameter");
+    store.set(&program, &names::parameter("local", "kernel"), &operands.weights).expect("a parameter");
     assert_eq!(store.bytes(), 2 * operands.weights.len() as u64);
-    store.set(&program, &names::bias("local"), &operands.bias).expect("a parameter");
+    store.set(&program, &names::parameter("local", "bias"), &operands.bias).expect("a parameter");
     assert_eq!(store.bytes(), 2 * operands.weights.len() as u64, "a bias isn't rounded");
     let half: Vec<f16> = operands.weights.iter().map(|&weight| f16::from_f32(weight)).collect();
     let wide: Vec<f32> = half.iter().map(|weight| weight.to_f32()).collect();
-    assert_eq!(store.get(&names::weights("local")).expect("it is there"), wide);
+    assert_eq!(store.get(&names::parameter("local", "kernel")).expect("it is there"), wide);
     let first = run_on(&Executor::default(), &program, 2, &store, &given).expect("it runs");
-    store.insert(names::weights("local"), half);
+    store.insert(names::parameter("local", "kernel"), half);
     assert!(run_on(&Executor::default(), &program, 2, &store, &given).expect("it runs") == first);
-    assert_eq!(store.get_mut(&names::weights("local")), None);
-    store.insert(names::weights("local"), operands.weights.clone());
+    assert_eq!(store.get_mut(&names::parameter("local", "kernel")), None);
+    store.insert(names::parameter("local", "kernel"), operands.weights.clone());
     let wrong = run_on(&Executor::default(), &program, 2, &store, &given).expect_err("f32").to_string();
-    assert!(wrong.contains("local/weights") && wrong.contains("Weights::set"), "{wrong}");
+    assert!(wrong.contains("local/kernel") && wrong.contains("Weights::set"), "{wrong}");
     let wide = Geometry::new(&layer.config().clone().dtype(WeightType::F32), layer.input_shape()).expect("a layer");
-    store.insert(names::weights("local"), vec![f16::ONE; operands.weights.len()]);
-    let program = super::chain(&wide).forward();
+    store.insert(names::parameter("local", "kernel"), vec![f16::ONE; operands.weights.len()]);
+    let program = super::graph(&wide).forward();
     let wrong = run_on(&Executor::default(), &program, 2, &store, &given).expect_err("f16").to_string();
-    assert!(wrong.contains("local/weights") && wrong.contains("f32 weights"), "{wrong}");
+    assert!(wrong.contains("local/kernel") && wrong.contains("f32 weights"), "{wrong}");
 }
 
 #[test]
 fn wrong_operands_are_named() {
     let (layer, operands) = layer(WeightType::F32);
-    let program = chain(&layer).forward();
+    let program = graph(&layer).forward();
     let mut store = Weights::new();
     let not_there = |name: &str| Err(Error::NotGiven { name: name.into() });
     assert_eq!(store.set(&program, "nobody", vec![0.0]), not_there("nobody"));
@@ -88,16 +88,16 @@ fn wrong_operands_are_named() {
         assert_eq!((*of, *wanted, *has), (what, expected, found));
         assert_eq!(shape.iter().product::<usize>() as u64, expected, "the shape");
     };
-    length(store.set(&program, "local/weights", vec![0.0]), "parameter", 48, 1);
+    length(store.set(&program, "local/kernel", vec![0.0]), "parameter", 48, 1);
 
     let mut bound = Executor::default().bind(&program, 2).expect("a program");
     assert_eq!(bound.batch(), 2);
     let (x, mut y) = (operands.input.as_slice(), [7.0; 24]);
-    assert_eq!(bound.run(&store, &[("input", x)], &mut [("output", &mut y)]), not_there("local/weights"));
-    store.insert("local/weights", vec![0.0; 47]);
+    assert_eq!(bound.run(&store, &[("input", x)], &mut [("output", &mut y)]), not_there("local/kernel"));
+    store.insert("local/kernel", vec![0.0; 47]);
     store.insert("local/bias", vec![0.0; 12]);
     length(bound.run(&store, &[("input", x)], &mut [("output", &mut y)]), "parameter", 48, 47);
-    store.insert("local/weights", vec![0.0; 48]);
+    store.insert("local/kernel", vec![0.0; 48]);
     assert_eq!(bound.run(&store, &[("inputs", x)], &mut [("output", &mut y)]), not_there("input"));
     length(bound.run(&store, &[("input", &x[1..])], &mut [("output", &mut y)]), "input", 20, 19);
     assert_eq!(bound.run(&store, &[("input", x)], &mut []), not_there("output"));

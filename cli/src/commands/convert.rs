@@ -3,14 +3,14 @@
 use crate::args::{Common, Convert};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{chain, memory, output};
+use crate::{memory, model, output};
 use locally_connected_keras::{Error, FileFormat, Local, write_file};
 
 pub(crate) fn convert(common: &Common, args: &Convert) -> Result<(), Failure> {
     let format = FileFormat::from_path(&args.out)?;
     output::check_destination(&args.out)?;
     let progress = Progress::start(common.quiet, "reading the model");
-    let mut file = chain::open(&args.model)?;
+    let mut file = model::open(&args.source)?;
     progress.set("converting");
     if let Some(layout) = args.implementation {
         let elements = |layer: &Local| layout.keras().len(&layer.geometry);

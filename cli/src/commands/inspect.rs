@@ -7,7 +7,8 @@ use crate::arrays::tuple;
 use crate::failure::Failure;
 use crate::format::{bytes, count, table};
 use crate::progress::Progress;
-use crate::{chain, device, output};
+use crate::{device, model, output};
+use locally_connected::model::Wanted;
 use locally_connected::{DeviceProfile, Error, Implementation};
 use locally_connected_keras::{self as keras, FileLayer, LayerKind, ModelFile};
 use report::{Costs, Report, time};
@@ -22,7 +23,7 @@ struct Device {
 
 pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let file = chain::open(&args.model)?;
+    let file = model::open(&args.source)?;
     let (adapters, chosen) = device::choose(common)?;
     // Plans are of adapters that run WGSL: without a GPU those of a software one, if there is one.
     let software = || adapters.first().filter(|_| !device::is_cpu(common));
@@ -39,12 +40,39 @@ pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
         .locals()
         .map(|(layer, local)| Report::new(layer, local, &device.profile, args.batch))
         .collect::<Result<Vec<_>, Error>>()?;
+    let memory = Memory::of(&file, args.batch);
     drop(progress);
     if args.json {
-        output::print_json(&to_json(args, &file, &device, &reports))
+        output::print_json(&to_json(args, &file, &device, &reports, &memory))
     } else {
-        output::print(&to_text(args, &file, &device, &reports))
+        output::print(&to_text(args, &file, &device, &reports, &memory))
     }
+}
+
+/// What a whole model's values take beside each other, its parameters among them: the buffers of its programs.
+struct Memory {
+    batch: u32,
+    run: u64,
+    /// With what its backward pass needs.
+    train: u64,
+}
+
+impl Memory {
+    /// For some batches; nothing of a model that doesn't run as a whole.
+    fn of(file: &ModelFile, batch: u32) -> Vec<Self> {
+        let Ok(graph) = file.graph() else { return Vec::new() };
+        let (forward, backward) = (graph.forward(), graph.backward(Wanted::Parameters));
+        let mut batches = vec![1, 8, 32, 128, batch];
+        batches.sort_unstable();
+        batches.dedup();
+        let of = |batch| Self { batch, run: forward.bytes(batch), train: backward.bytes(batch) };
+        batches.into_iter().map(of).collect()
+    }
+}
+
+/// Parameters of all layers: those that are trained, and those that aren't.
+fn parameters(file: &ModelFile) -> [u64; 2] {
+    file.all_layers().map(FileLayer::parameters).fold([0; 2], |[a, b], [c, d]| [a + c, b + d])
 }
 
 /// Whether the model runs as a whole, and else why not.
@@ -75,7 +103,7 @@ fn reason(layer: &FileLayer) -> Option<&str> {
     }
 }
 
-fn to_json(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>]) -> Value {
+fn to_json(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>], memory: &[Memory]) -> Value {
     let layer = |layer: &FileLayer| {
         json!({
             "name": layer.name,
@@ -85,10 +113,13 @@ fn to_json(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<
             "runs": runs(layer),
             "reason": reason(layer),
             "dtype": layer.dtype_policy(),
+            "config": layer.config,
+            "parameters": layer.parameters()[0] + layer.parameters()[1],
+            "not_trained": layer.parameters()[1],
         })
     };
     json!({
-        "file": args.model.display().to_string(),
+        "file": args.source.model.display().to_string(),
         "name": file.name,
         "keras_version": file.keras_version(),
         "runs": problem(file).is_none(),
@@ -97,6 +128,12 @@ fn to_json(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<
         "reduced_precision": reduced(file),
         "adapter": device.adapter,
         "batch": args.batch,
+        "parameters": parameters(file)[0] + parameters(file)[1],
+        "not_trained": parameters(file)[1],
+        "memory": memory
+            .iter()
+            .map(|memory| json!({"batch": memory.batch, "run_bytes": memory.run, "train_bytes": memory.train}))
+            .collect::<Vec<_>>(),
         "layers": reports.iter().map(layer_to_json).collect::<Vec<_>>(),
     })
 }
@@ -153,11 +190,15 @@ fn costs_to_json(report: &Report<'_>, implementation: Implementation, costs: &Re
     }
 }
 
-fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>]) -> String {
-    let mut text = format!("{}: \"{}\", saved by Keras {}\n", args.model.display(), file.name, file.keras_version());
+fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>], memory: &[Memory]) -> String {
+    let mut text =
+        format!("{}: \"{}\", saved by Keras {}\n", args.source.model.display(), file.name, file.keras_version());
     match problem(file) {
         None => text.push_str("runs as a whole\n"),
         Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),
+    }
+    if file.keras_version().starts_with('1') {
+        text.push_str("Keras 1 doesn't say what ran it: `--backend theano` flips its convolutions' kernels\n");
     }
     for (policy, layers) in reduced(file) {
         text.push_str(&format!(
@@ -171,21 +212,26 @@ fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<
     });
     let mut layers = table(["layer", "class", "input", "output", "parameters"]);
     for layer in file.all_layers() {
-        let parameters = reports.iter().find(|report| report.layer.name == layer.name);
         let shape = |shape: &[usize]| if shape.is_empty() { "?".to_owned() } else { tuple(shape) };
-        layers.add_row([
-            layer.name.clone(),
-            layer.class_name.clone(),
-            shape(&layer.input_shape),
-            shape(&layer.output_shape),
-            match parameters {
-                Some(report) => count(report.parameters()),
-                None if runs(layer) => String::new(),
-                None => "(doesn't run here)".to_owned(),
-            },
-        ]);
+        let parameters = match layer.parameters() {
+            _ if !runs(layer) => "(doesn't run here)".to_owned(),
+            [0, 0] => String::new(),
+            [trained, 0] => count(trained),
+            [trained, fixed] => format!("{} ({} not trained)", count(trained + fixed), count(fixed)),
+        };
+        let class = layer.class_name.clone();
+        layers.add_row([layer.name.clone(), class, shape(&layer.input_shape), shape(&layer.output_shape), parameters]);
     }
-    text.push_str(&format!("{layers}\n"));
+    let [trained, fixed] = parameters(file);
+    text.push_str(&format!("{layers}\n{} parameters, {} of them not trained\n", count(trained + fixed), count(fixed)));
+    for memory in memory {
+        text.push_str(&format!(
+            "batch {}: {} to run, {} to train\n",
+            memory.batch,
+            bytes(memory.run),
+            bytes(memory.train)
+        ));
+    }
     for report in reports {
         text.push_str(&describe(report));
     }

@@ -3,23 +3,41 @@
 use crate::args::{Common, Run};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{arrays, chain, device, output};
+use crate::{arrays, device, model, output};
 use locally_connected_keras::npy;
 use pollster::block_on;
 
 pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
     output::check_destination(&args.output)?;
     let progress = Progress::start(common.quiet, "reading the model");
-    let model = chain::model(&chain::open(&args.chain.model)?, args.chain.layer.as_deref())?;
-    let input = arrays::read_samples(&args.input, "the input", &model.input_shape, None)?;
-    let batch = input.shape.first().copied().unwrap_or(0);
+    let part = &args.part;
+    let model = model::model(&model::open(&part.source)?, part.layer.as_deref())?;
+    let ends = model.graph.outputs();
+    if ends.len() > 1 && args.output.extension().is_none_or(|extension| extension != "npz") {
+        let names: Vec<_> = ends.iter().map(|end| end.name).collect();
+        let message = format!("{}: the model has {} outputs ({})", args.output.display(), ends.len(), names.join(", "));
+        return Err(Failure::request(message).with_help("they go to an .npz, an array of each name"));
+    }
+    let inputs = arrays::read_ends(&args.input, "the input", &model.graph.inputs(), None)?;
+    let batch = inputs.first().and_then(|(_, input)| input.shape.first().copied()).unwrap_or(0);
 
     progress.set("opening the device");
     let device = device::open(common)?;
     progress.set("sending the weights");
-    let model = model.with_implementation(args.chain.implementation.implementation());
+    let model = model.with_implementation(part.implementation.implementation());
     let loaded = block_on(device.upload(&model))?;
     progress.set(format!("running {batch} samples"));
-    let values = block_on(loaded.run(&input.values))?;
-    Ok(npy::write_npy(&args.output, &arrays::batched(batch, &model.output_shape), &values)?)
+    let outputs = block_on(loaded.run_named(&arrays::values(&inputs)))?;
+    let shape = |name: &str| {
+        let sample =
+            model.graph.outputs().iter().find(|end| end.name == name).map_or(&[][..], |end| end.shape).to_vec();
+        arrays::batched(batch, &sample)
+    };
+    let named: Vec<_> = outputs.iter().map(|(name, values)| (name.clone(), shape(name), values.as_slice())).collect();
+    match &named[..] {
+        [(_, shape, values)] if args.output.extension().is_none_or(|extension| extension != "npz") => {
+            Ok(npy::write_npy(&args.output, shape, values)?)
+        }
+        _ => Ok(npy::write_npz(&args.output, &named)?),
+    }
 }

@@ -6,7 +6,7 @@ use crate::args::{Common, Verify, number};
 use crate::failure::Failure;
 use crate::format::table;
 use crate::progress::Progress;
-use crate::{chain, device, output};
+use crate::{device, model, output};
 use expected::Expected;
 use locally_connected::headless::{self, Cpu, Device};
 use locally_connected::model::{Model, names};
@@ -51,12 +51,12 @@ impl Row {
 
 pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let mut file = chain::open(&args.model)?;
+    let mut file = model::open(&args.source)?;
     // What is frozen has gradients, too.
     file.locals_mut().for_each(|(_, local)| local.trainable = true);
     let layers: Vec<(&FileLayer, &Local)> = match &args.layer {
         Some(name) => {
-            chain::model(&file, Some(name))?;
+            model::model(&file, Some(name))?;
             file.layer(name).and_then(|layer| Some((layer, layer.local()?))).into_iter().collect()
         }
         None => file.locals().collect(),
@@ -64,7 +64,7 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     if layers.is_empty() {
         return Err(Failure::request(format!(
             "{}: the model has no locally connected layer that runs here",
-            args.model.display()
+            args.source.model.display()
         )));
     }
     let cpu = Device::Cpu(Cpu::new(&device::options(common))?);
@@ -85,7 +85,7 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     for (layer, local) in layers {
         progress.set(format!("{}: the reference", layer.name));
         let expected = Expected::new(local, args.batch)?;
-        let model = chain::model(&file, Some(&layer.name))?;
+        let model = model::model(&file, Some(&layer.name))?;
         let ways = gpu.iter().flat_map(|gpu| Implementation::ALL.map(|implementation| (gpu, Some(implementation))));
         for (device, implementation) in ways.chain([(&cpu, None)]) {
             let mut row = Row { layer: layer.name.clone(), implementation, errors: Ok([None; 4]) };
@@ -118,10 +118,10 @@ fn run(device: &Device, model: &Model, layer: &str, expected: &Expected) -> Resu
     let loaded = block_on(device.upload(model))?;
     let output = block_on(loaded.run(&expected.input))?;
     let gradients = block_on(loaded.gradients(&expected.input, &expected.grad_output))?;
-    let Some(grad_weights) = gradients.parameters.get(&names::grad_weights(layer)) else {
+    let Some(grad_weights) = gradients.parameters.get(&names::gradient(layer, "kernel")) else {
         return Err(Error::Missing { what: "the layer's gradients", why: "they are compared" });
     };
-    let grad_bias = gradients.parameters.get(&names::grad_bias(layer));
+    let grad_bias = gradients.parameters.get(&names::gradient(layer, "bias"));
     Ok([
         Some(expected.output.error(&output)),
         Some(expected.grad_input.error(&gradients.input)),
@@ -186,7 +186,7 @@ fn to_text(args: &Verify, adapter: &str, rows: &[Row]) -> String {
     }
     format!(
         "{}: largest errors in parts of the largest value, batch {}, on {adapter}\n{table}\ntolerance {TOLERANCE:e}\n",
-        args.model.display(),
+        args.source.model.display(),
         args.batch
     )
 }
@@ -216,7 +216,7 @@ fn to_json(args: &Verify, adapter: &str, rows: &[Row]) -> Value {
         })
         .collect();
     json!({
-        "file": args.model.display().to_string(),
+        "file": args.source.model.display().to_string(),
         "adapter": adapter,
         "batch": args.batch,
         "tolerance": TOLERANCE,

@@ -116,7 +116,7 @@ pub fn config_from_keras(class_name: &str, config: &Value) -> Result<(Config, Ke
 }
 
 /// An activation layer that names the last axis by its number, the batch being axis 0, names it from the end.
-fn with_axis_from_end(activation: &Value, last: usize) -> Value {
+pub(crate) fn with_axis_from_end(activation: &Value, last: usize) -> Value {
     let mut activation = activation.clone();
     let axis = activation.get_mut("config").and_then(|config| config.get_mut("axis"));
     if let Some(axis) = axis.filter(|axis| json::integer(axis) == i64::try_from(last).ok()) {

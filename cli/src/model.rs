@@ -1,0 +1,50 @@
+//! A model's file, and the part of it that a command works on.
+
+use crate::args::Source;
+use crate::failure::Failure;
+use locally_connected::Error;
+use locally_connected::model::Model;
+use locally_connected_keras::{self as keras, ModelFile, ReadOptions};
+use std::path::Path;
+
+/// The built-in architectures.
+const BUILT_IN: [&str; 3] = ["deepface", "deepface-embedding", "alltnn"];
+
+/// Reads a model's file, with what the caller says of it.
+pub(crate) fn open(source: &Source) -> Result<ModelFile, Failure> {
+    let architecture = match &source.architecture {
+        None => None,
+        Some(name) if BUILT_IN.contains(&name.as_str()) => Some(name.clone()),
+        Some(path) => {
+            let unreadable = |error: std::io::Error| {
+                Failure::request(format!("{path}: {error}")).with_help(format!(
+                    "a file of Keras's to_json, or one of the built-in names: {}",
+                    BUILT_IN.join(", ")
+                ))
+            };
+            Some(std::fs::read_to_string(Path::new(path)).map_err(unreadable)?)
+        }
+    };
+    let classes = source.classes.iter().cloned().collect();
+    let options = ReadOptions { architecture, classes, backend: source.backend.map(Into::into) };
+    Ok(ModelFile::read_with(&source.model, &options)?)
+}
+
+/// The model that runs: all of the file's layers, or the one that `--layer` names.
+pub(crate) fn model(file: &ModelFile, only: Option<&str>) -> Result<Model, Failure> {
+    file.model(only).map_err(|error| {
+        let names: Vec<_> = file.locals().map(|(layer, _)| layer.name.as_str()).collect();
+        let names = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
+        match (&error, only) {
+            (keras::Error::Core(Error::UnknownValue { .. }), Some(name)) => {
+                Failure::request(format!("the model has no layer {name:?}"))
+                    .with_help(format!("its locally connected layers: {names}"))
+            }
+            (keras::Error::UnsupportedLayers(_), _) => Failure::from(error).with_help(format!(
+                "`--layer NAME` runs one locally connected layer alone; here: {names}; `--as CLASS=LocallyConnected2D` \
+                 reads a subclass or a port of the layer"
+            )),
+            _ => error.into(),
+        }
+    })
+}

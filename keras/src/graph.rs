@@ -1,0 +1,237 @@
+//! From what a file holds to a model that runs, and from the gradients of one back to the file's own arrays.
+
+use crate::error::{Error, Result};
+use crate::model_file::{FileLayer, LayerKind, ModelFile};
+use crate::npy::NpyArray;
+use crate::wiring::{Tensor, Wiring};
+use locally_connected::Activation;
+use locally_connected::model::{self, Flatten, Graph, Layer, Node, Reshape, names};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl ModelFile {
+    /// The one locally connected layer of the name `only`.
+    ///
+    /// # Errors
+    /// [`locally_connected::Error::UnknownValue`] where there is no layer of that name, and [`Error::UnsupportedLayers`]
+    /// where it isn't locally connected or can't run.
+    fn alone(&self, only: &str) -> Result<&FileLayer> {
+        let expected = "the names of the model's layers";
+        let unknown =
+            || locally_connected::Error::UnknownValue { argument: "layer", expected, value: format!("{only:?}") };
+        let layer = self.layer(only).ok_or_else(unknown)?;
+        let refused = |reason| Err(Error::UnsupportedLayers(vec![layer.unsupported(reason)]));
+        match &layer.kind {
+            LayerKind::LocallyConnected(_) => Ok(layer),
+            LayerKind::Unsupported { reason: reason @ Some(_) } => refused(reason.clone()),
+            _ => refused(Some("only a locally connected layer runs alone".into())),
+        }
+    }
+
+    /// The model that runs: all layers, or the one locally connected layer of the name `only`, with their parameters in the
+    /// canonical order. Layers that no output depends on are left out.
+    ///
+    /// # Errors
+    /// Those of [`ModelFile::check_runnable`]; [`locally_connected::Error::UnknownValue`] where there is no layer of that
+    /// name, and [`Error::UnsupportedLayers`] where it isn't locally connected or can't run; those of [`Graph::add`] and
+    /// [`Local::canonical`](crate::Local::canonical).
+    pub fn model(&self, only: Option<&str>) -> Result<model::Model> {
+        let building = match only {
+            Some(only) => {
+                let layer = self.alone(only)?;
+                let mut building = Building { with_parameters: true, ..Building::default() };
+                let input = building.graph.input(layer.input_shape.clone())?;
+                let output = building.layer(layer, &[input])?;
+                output.into_iter().for_each(|node| building.graph.output(node));
+                building
+            }
+            None => {
+                self.check_runnable()?;
+                self.whole(true)?
+            }
+        };
+        Ok(model::Model { graph: building.graph, parameters: building.parameters })
+    }
+
+    /// What [`ModelFile::model`] computes of all layers, without the parameters.
+    ///
+    /// # Errors
+    /// Those of [`ModelFile::model`].
+    pub fn graph(&self) -> Result<Graph> {
+        self.check_runnable()?;
+        Ok(self.whole(false)?.graph)
+    }
+
+    /// All layers, with or without their parameters.
+    fn whole(&self, with_parameters: bool) -> Result<Building> {
+        let mut building = Building { with_parameters, ..Building::default() };
+        let inputs = self.inputs();
+        let inputs = inputs.into_iter().map(|(name, shape)| building.graph.named_input(name, shape));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let outputs = building.model(&self.layers, &self.wiring, &inputs)?;
+        for (node, name) in outputs.into_iter().zip(&self.wiring.output_names) {
+            building.graph.named_output(name, node);
+        }
+        Ok(building)
+    }
+
+    /// Names and shapes of the inputs, in Keras's order.
+    fn inputs(&self) -> Vec<(String, Vec<usize>)> {
+        let shape = |index: usize| {
+            let takes = self.wiring.calls.iter().find(|call| call.inputs.contains(&Tensor::Input(index)));
+            let layer = takes.and_then(|call| self.layers.get(call.layer));
+            layer.map_or_else(|| self.input_shape.clone(), |layer| layer.input_shape.clone())
+        };
+        self.wiring.inputs.iter().enumerate().map(|(index, name)| (name.clone(), shape(index))).collect()
+    }
+
+    /// Gradients of the parameters of [`ModelFile::model`], as the file stores the parameters: under Keras's names, each
+    /// layer's in its own layout. `canonical` has them by [`names::gradient`], as whatever ran the model gives them; a layer
+    /// that isn't in it, a frozen one say, is left out.
+    ///
+    /// The names are `kernel` and `bias` where one layer alone has weights, else `<layer>/kernel` and so on.
+    ///
+    /// # Errors
+    /// Those of [`ModelFile::model`]; [`locally_connected::Error::Length`] for a gradient of another length than its
+    /// parameter.
+    pub fn gradients(
+        &self,
+        only: Option<&str>,
+        canonical: &BTreeMap<String, Vec<f32>>,
+    ) -> Result<Vec<(String, NpyArray)>> {
+        let layers: Vec<&FileLayer> = match only {
+            Some(only) => vec![self.alone(only)?],
+            None => self.all_layers().filter(|layer| layer.parameters() != [0; 2]).collect(),
+        };
+        let mut arrays = Vec::new();
+        for layer in &layers {
+            let name = |what: &str| if layers.len() == 1 { what.to_owned() } else { format!("{}/{what}", layer.name) };
+            for (what, shape, values) in layer.stored(|what| canonical.get(&names::gradient(&layer.name, what)))? {
+                arrays.push((name(what), NpyArray { shape, values }));
+            }
+        }
+        Ok(arrays)
+    }
+}
+
+impl FileLayer {
+    /// Of arrays that lie as the layer's parameters do, by their names, those that there are, as the file stores them.
+    fn stored<'a>(
+        &self,
+        canonical: impl Fn(&str) -> Option<&'a Vec<f32>>,
+    ) -> Result<Vec<(&'static str, Vec<usize>, Vec<f32>)>> {
+        let mut arrays = Vec::new();
+        match &self.kind {
+            LayerKind::LocallyConnected(local) => {
+                if let Some(weights) = canonical("kernel") {
+                    let values = local.layout.from_canonical(&local.geometry, weights)?;
+                    arrays.push(("kernel", local.kernel_shape(), values));
+                }
+                if let Some((bias, shape)) = canonical("bias").zip(local.geometry.bias_shape()) {
+                    if bias.len() as u64 != local.geometry.biases() {
+                        let (expected, found) = (local.geometry.biases(), bias.len() as u64);
+                        let what = "the bias or its gradient";
+                        return Err(locally_connected::Error::Length { what, expected, found, shape }.into());
+                    }
+                    arrays.push(("bias", shape, bias.clone()));
+                }
+            }
+            LayerKind::Computed(computed) => {
+                for weight in &computed.weights {
+                    if let Some(values) = canonical(weight.name) {
+                        arrays.push((weight.name, weight.shape.clone(), weight.stored(values)?));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(arrays)
+    }
+}
+
+/// A model as it is made of a file's layers.
+#[derive(Default)]
+struct Building {
+    graph: Graph,
+    with_parameters: bool,
+    parameters: BTreeMap<String, Vec<f32>>,
+    /// What the first call of each layer gives, by the layer's name.
+    called: BTreeMap<String, Node>,
+}
+
+impl Building {
+    /// The outputs of a model, from its inputs.
+    fn model(&mut self, layers: &[FileLayer], wiring: &Wiring, inputs: &[Node]) -> Result<Vec<Node>> {
+        let mut needed = vec![false; wiring.calls.len()];
+        let mut waiting: Vec<Tensor> = wiring.outputs.clone();
+        while let Some(tensor) = waiting.pop() {
+            let Tensor::Output { call, .. } = tensor else { continue };
+            if let Some(needed @ false) = needed.get_mut(call) {
+                *needed = true;
+                waiting.extend(wiring.calls.get(call).into_iter().flat_map(|call| &call.inputs));
+            }
+        }
+        let mut outputs: Vec<Vec<Node>> = Vec::with_capacity(wiring.calls.len());
+        let node = |tensor: &Tensor, outputs: &[Vec<Node>]| match *tensor {
+            Tensor::Input(index) => inputs.get(index).copied(),
+            Tensor::Output { call, index } => outputs.get(call).and_then(|call| call.get(index)).copied(),
+        };
+        let missing = || locally_connected::Error::Missing { what: "a value", why: "a layer takes it" };
+        for (call, needed) in wiring.calls.iter().zip(needed) {
+            let given: Option<Vec<Node>> = call.inputs.iter().map(|tensor| node(tensor, &outputs)).collect();
+            let found = match (needed, layers.get(call.layer)) {
+                (true, Some(layer)) => self.layer(layer, &given.ok_or_else(missing)?)?,
+                _ => Vec::new(),
+            };
+            outputs.push(found);
+        }
+        let ends: Option<Vec<Node>> = wiring.outputs.iter().map(|tensor| node(tensor, &outputs)).collect();
+        Ok(ends.ok_or_else(missing)?)
+    }
+
+    /// What a call of a layer gives.
+    fn layer(&mut self, layer: &FileLayer, inputs: &[Node]) -> Result<Vec<Node>> {
+        let (kind, trainable): (model::Kind, bool) = match &layer.kind {
+            // How it is executed doesn't follow from how its file stores it.
+            LayerKind::LocallyConnected(local) => {
+                (Arc::new(local.geometry.with_implementation(None)).into(), local.trainable)
+            }
+            LayerKind::Identity | LayerKind::Activation(Activation::Linear) => return Ok(inputs.to_vec()),
+            &LayerKind::Activation(activation) => (activation.into(), false),
+            &LayerKind::Flatten { data_format } => (Flatten { data_format }.into(), false),
+            LayerKind::Reshape(shape) => (Reshape(shape.clone()).into(), false),
+            LayerKind::Computed(computed) => (computed.kind.clone(), computed.trainable),
+            LayerKind::Model => return self.model(&layer.inner, &layer.wiring, inputs),
+            LayerKind::Unsupported { reason } => {
+                return Err(Error::UnsupportedLayers(vec![layer.unsupported(reason.clone())]));
+            }
+        };
+        if let Some(&first) = self.called.get(&layer.name) {
+            return Ok(vec![self.graph.call(first, inputs)?]);
+        }
+        let node = self.graph.add(Layer::new(kind).named(&layer.name).trainable(trainable), inputs)?;
+        self.called.insert(layer.name.clone(), node);
+        let canonical = if self.with_parameters { layer.canonical()? } else { Vec::new() };
+        for (what, values) in canonical {
+            self.parameters.insert(names::parameter(&layer.name, what), values);
+        }
+        Ok(vec![node])
+    }
+}
+
+impl FileLayer {
+    /// The layer's parameters as programs have them, by Keras's names.
+    fn canonical(&self) -> Result<Vec<(&'static str, Vec<f32>)>> {
+        match &self.kind {
+            LayerKind::LocallyConnected(local) => {
+                let bias = local.bias.clone().map(|bias| ("bias", bias));
+                Ok([("kernel", local.canonical()?)].into_iter().chain(bias).collect())
+            }
+            LayerKind::Computed(computed) => {
+                let weights = computed.weights.iter().map(|weight| Ok((weight.name, weight.canonical()?)));
+                weights.collect()
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Keras's layers that aren't locally connected: what each is to the library, and which weights a file has of it.
+
+mod arguments;
+mod convolution;
+mod known;
+mod merge;
+mod moves;
+mod normalisation;
+mod pooling;
+
+pub(crate) use arguments::Arguments;
+pub(crate) use known::Known;
+
+use crate::error::Problem;
+
+/// What says what a layer of a class is, for inputs of known shapes.
+type Describe = fn(&str, &Arguments<'_>, &[&[usize]]) -> Result<Known, Problem>;
+
+/// The description of a class; none where it isn't known.
+fn description(class: &str) -> Option<Describe> {
+    Some(match class {
+        "Conv1D" | "Conv2D" | "Conv3D" => convolution::convolution,
+        "DepthwiseConv1D" | "DepthwiseConv2D" => convolution::depthwise,
+        "SeparableConv1D" | "SeparableConv2D" => convolution::separable,
+        "Dense" => convolution::dense,
+        "MaxPooling1D" | "MaxPooling2D" | "MaxPooling3D" | "AveragePooling1D" | "AveragePooling2D"
+        | "AveragePooling3D" => pooling::windows,
+        "GlobalMaxPooling1D"
+        | "GlobalMaxPooling2D"
+        | "GlobalMaxPooling3D"
+        | "GlobalAveragePooling1D"
+        | "GlobalAveragePooling2D"
+        | "GlobalAveragePooling3D" => pooling::whole,
+        "BatchNormalization" => normalisation::batch,
+        "LayerNormalization" => normalisation::layer,
+        "PReLU" => normalisation::prelu,
+        "Softmax" => normalisation::softmax,
+        "ZeroPadding1D" | "ZeroPadding2D" | "ZeroPadding3D" => moves::pad,
+        "Cropping1D" | "Cropping2D" | "Cropping3D" => moves::crop,
+        "UpSampling1D" | "UpSampling2D" | "UpSampling3D" => moves::up_sample,
+        "Permute" => moves::permute,
+        "RepeatVector" => moves::repeat,
+        "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" => merge::merge,
+        "Concatenate" => merge::concatenate,
+        // Keras 1's, of any mode.
+        "Merge" => merge::keras1,
+        _ => return None,
+    })
+}
+
+/// What a layer of that class is for inputs of these shapes; none where the class isn't known.
+pub(crate) fn known(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Option<Result<Known, Problem>> {
+    description(class).map(|describe| describe(class, arguments, inputs))
+}
+
+/// Whether layers of that class are known, for inputs of some shapes.
+pub(crate) fn is_known(class: &str) -> bool {
+    description(class).is_some()
+}

@@ -1,0 +1,81 @@
+//! Normalisation, and what is left of the activations.
+
+use super::arguments::Arguments;
+use super::known::{Known, one};
+use crate::error::Problem;
+use crate::json;
+use crate::weight::Expected;
+use locally_connected::model::{BatchNormalization, LayerNormalization, PRelu, Softmax};
+
+pub(super) fn batch(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
+    let input = one(inputs)?;
+    let axes = arguments.axes("axis", input.len(), -1)?;
+    let [axis] = axes[..] else {
+        let value = arguments.given("axis").map(json::shown).unwrap_or_default();
+        return Err(Problem::Refused { argument: "axis", value, why: "one axis is" });
+    };
+    if arguments.boolean("renorm", false)? {
+        return Err(Problem::Refused { argument: "renorm", value: "true".into(), why: "only false is" });
+    }
+    if let Some(value) = arguments.given("virtual_batch_size") {
+        let why = "only training has one, which isn't read";
+        return Err(Problem::Refused { argument: "virtual_batch_size", value: json::shown(value), why });
+    }
+    // Keras 1's: 1 normalises each sample by itself, 2 by its batch.
+    if let Some(mode) = arguments.integer("mode")?.filter(|&mode| mode != 0) {
+        return Err(Problem::Refused { argument: "mode", value: mode.to_string(), why: "only 0 is" });
+    }
+    // How it is computed, and what training alone looks at.
+    let _ = (arguments.given("fused"), arguments.given("momentum"), arguments.given("adjustment"));
+    let layer = BatchNormalization {
+        axis,
+        epsilon: arguments.float("epsilon", 1e-3)?,
+        center: arguments.boolean("center", true)?,
+        scale: arguments.boolean("scale", true)?,
+    };
+    let channels = [input.get(axis).copied().unwrap_or(1)];
+    let gamma = layer.scale.then(|| Expected::plain("gamma", channels));
+    let beta = layer.center.then(|| Expected::plain("beta", channels));
+    let statistics = [Expected::statistic("moving_mean", channels), Expected::statistic("moving_variance", channels)];
+    Known::with_weights(layer, gamma.into_iter().chain(beta).chain(statistics).collect(), inputs)
+}
+
+pub(super) fn layer(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
+    let input = one(inputs)?;
+    let mut axes = arguments.axes("axis", input.len(), -1)?;
+    axes.sort_unstable();
+    let count = axes.len();
+    if axes.iter().copied().ne(input.len().saturating_sub(count)..input.len()) || count == 0 {
+        let value = arguments.given("axis").map(json::shown).unwrap_or_default();
+        return Err(Problem::Refused { argument: "axis", value, why: "only the last axes are" });
+    }
+    if arguments.boolean("rms_scaling", false)? {
+        return Err(Problem::Refused { argument: "rms_scaling", value: "true".into(), why: "only false is" });
+    }
+    let layer = LayerNormalization {
+        axes: count,
+        epsilon: arguments.float("epsilon", 1e-3)?,
+        center: arguments.boolean("center", true)?,
+        scale: arguments.boolean("scale", true)?,
+    };
+    let row = input.get(input.len() - count..).unwrap_or_default();
+    let gamma = layer.scale.then(|| Expected::plain("gamma", row));
+    let beta = layer.center.then(|| Expected::plain("beta", row));
+    Known::with_weights(layer, gamma.into_iter().chain(beta).collect(), inputs)
+}
+
+pub(super) fn prelu(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
+    let input = one(inputs)?;
+    let shared_axes = match arguments.given("shared_axes") {
+        None => Vec::new(),
+        Some(_) => arguments.axes("shared_axes", input.len(), -1)?,
+    };
+    let size = |(axis, &size): (usize, &usize)| if shared_axes.contains(&axis) { 1 } else { size };
+    let shape: Vec<usize> = input.iter().enumerate().map(size).collect();
+    Known::with_weights(PRelu { shared_axes }, vec![Expected::plain("alpha", shape)], inputs)
+}
+
+pub(super) fn softmax(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
+    let axes = arguments.axes("axis", one(inputs)?.len(), -1)?;
+    Known::plain(Softmax { axes }, inputs)
+}

@@ -1,0 +1,371 @@
+//! Layers and what feeds them.
+
+use super::layers::{Built, Kind, Layer, Parameter, elements};
+use super::names;
+use crate::config::Implementation;
+use crate::geometry::Geometry;
+use crate::{Error, Result};
+use std::sync::Arc;
+
+/// A value of a [`Graph`]: an input, or what a layer's call gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Node(u32);
+
+impl Node {
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Layers, what feeds them, and which of their values are the outputs. Shapes are those of one sample, without the batch.
+///
+/// ```
+/// use locally_connected::model::{Graph, Layer};
+/// use locally_connected::{Activation, Config};
+/// # fn main() -> locally_connected::Result<()> {
+/// let mut graph = Graph::new();
+/// let signal = graph.input([64, 2])?;
+/// let first = graph.add(Config::new(8, [3]).activation(Activation::RELU), &[signal])?;
+/// let second = graph.add(Layer::new(Config::new(4, [5])).named("head"), &[first])?;
+/// graph.output(second);
+/// assert_eq!(graph.shape(second), [58, 4]);
+/// // Bytes of all that a batch of 8 takes, before anything is allocated.
+/// assert!(graph.forward().bytes(8) < graph.backward(locally_connected::model::Wanted::All).bytes(8));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Graph {
+    pub(super) layers: Vec<GraphLayer>,
+    /// In the order of execution: each reads those before it.
+    pub(super) steps: Vec<Step>,
+    pub(super) inputs: Vec<Node>,
+    pub(super) outputs: Vec<Output>,
+}
+
+/// A layer in a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraphLayer {
+    name: String,
+    kind: Kind,
+    trainable: bool,
+    parameters: Vec<Parameter>,
+}
+
+impl GraphLayer {
+    /// Unique in its graph: the names of its parameters and buffers begin with it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Whether its parameters are trained.
+    #[must_use]
+    pub fn is_trainable(&self) -> bool {
+        self.trainable
+    }
+
+    /// Its parameters, in Keras's order.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Whether a parameter has a gradient.
+    pub(super) fn learns(&self, parameter: &Parameter) -> bool {
+        self.trainable && parameter.learned
+    }
+}
+
+/// Where a value of a graph comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Step {
+    /// Of the input, or of the layer's call.
+    pub(super) name: String,
+    /// None of an input.
+    pub(super) layer: Option<usize>,
+    pub(super) inputs: Vec<Node>,
+    pub(super) built: Built,
+}
+
+/// An output of a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Output {
+    pub(super) name: String,
+    pub(super) node: Node,
+}
+
+/// An input or an output of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End<'a> {
+    /// Its own name.
+    pub name: &'a str,
+    /// Shape of one sample.
+    pub shape: &'a [usize],
+}
+
+impl End<'_> {
+    /// Elements of one sample.
+    #[must_use]
+    pub fn elements(&self) -> u64 {
+        elements(self.shape)
+    }
+}
+
+impl Graph {
+    /// Without any layers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An input of samples of that shape, named `input`, `input_1`, ….
+    ///
+    /// # Errors
+    /// [`Error::InputAxis`] for an axis of size 0, [`Error::TooLarge`] for samples of 2³² elements.
+    pub fn input(&mut self, shape: impl Into<Vec<usize>>) -> Result<Node> {
+        let name = self.free_name("input");
+        self.named_input(name, shape)
+    }
+
+    /// As [`Graph::input`], under a name of its own.
+    ///
+    /// # Errors
+    /// As [`Graph::input`], and [`Error::TwoLayers`].
+    pub fn named_input(&mut self, name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Result<Node> {
+        let (name, shape) = (name.into(), shape.into());
+        self.check_name(&name)?;
+        check_shape(&shape)?;
+        let node = self.push(Step { name, layer: None, inputs: Vec::new(), built: Built::of_shape(shape) });
+        self.inputs.push(node);
+        Ok(node)
+    }
+
+    /// Adds a layer that takes these values: what it gives.
+    ///
+    /// # Errors
+    /// With the layer's name, where it doesn't take values of their shapes or as many of them, or can't be addressed;
+    /// [`Error::TwoLayers`].
+    pub fn add(&mut self, layer: impl Into<Layer>, inputs: &[Node]) -> Result<Node> {
+        let Layer { name, kind, trainable } = layer.into();
+        let name = match name {
+            Some(name) => name,
+            None => self.free_name(kind.computes().class()),
+        };
+        self.check_name(&name)?;
+        let built = self.build(&kind, inputs).map_err(|error| error.in_layer(&name))?;
+        let parameters = built.parameters.clone();
+        let layer = Some(self.layers.len());
+        self.layers.push(GraphLayer { name: name.clone(), kind, trainable, parameters });
+        Ok(self.push(Step { name, layer, inputs: inputs.to_vec(), built }))
+    }
+
+    /// Calls the layer that gave `like` once more, on other values: it has the same parameters there.
+    ///
+    /// # Errors
+    /// As [`Graph::add`]; [`Error::Unsupported`] where `like` is an input, or where the layer would need parameters of
+    /// other shapes.
+    pub fn call(&mut self, like: Node, inputs: &[Node]) -> Result<Node> {
+        let index = self.steps.get(like.index()).and_then(|step| step.layer);
+        let Some((index, layer)) = index.and_then(|index| Some((index, self.layers.get(index)?))) else {
+            return Err(Error::Unsupported { what: "a call".into(), with: "of an input, which is no layer".into() });
+        };
+        let built = self.build(&layer.kind, inputs).map_err(|error| error.in_layer(&layer.name))?;
+        if built.parameters != layer.parameters {
+            let what = format!("a call with parameters {}", shown(&built.parameters));
+            let with = format!("of a layer with parameters {}", shown(&layer.parameters));
+            return Err(Error::Unsupported { what, with }.in_layer(&layer.name));
+        }
+        let calls = self.steps.iter().filter(|step| step.layer == Some(index)).count();
+        let name = format!("{}:{calls}", layer.name);
+        Ok(self.push(Step { name, layer: Some(index), inputs: inputs.to_vec(), built }))
+    }
+
+    /// Makes a value an output, named as the layer that gives it.
+    pub fn output(&mut self, node: Node) {
+        let name = self.steps.get(node.index()).map_or("output", |step| &step.name).to_owned();
+        self.named_output(&name, node);
+    }
+
+    /// Makes a value an output under that name, with a number behind where another output has it.
+    pub fn named_output(&mut self, name: &str, node: Node) {
+        let taken = |name: &str| self.outputs.iter().any(|output| output.name == name);
+        let name = match taken(name) {
+            false => name.to_owned(),
+            true => (1..).map(|n| format!("{name}_{n}")).find(|name| !taken(name)).unwrap_or_default(),
+        };
+        self.outputs.push(Output { name, node });
+    }
+
+    /// Shape of a sample of a value; empty for one of another graph.
+    #[must_use]
+    pub fn shape(&self, node: Node) -> &[usize] {
+        self.steps.get(node.index()).map_or(&[], |step| &step.built.shape)
+    }
+
+    /// The layers, in the order in which they were added.
+    #[must_use]
+    pub fn layers(&self) -> &[GraphLayer] {
+        &self.layers
+    }
+
+    /// The windows of a layer's calls, where it has any.
+    pub fn geometries(&self) -> impl Iterator<Item = (&GraphLayer, &Arc<Geometry>)> {
+        let of_layer = |step: &Step| step.layer.and_then(|layer| self.layers.get(layer));
+        let steps = self.steps.iter().filter_map(move |step| Some((of_layer(step)?, step)));
+        steps.flat_map(|(layer, step)| step.built.geometries.iter().map(move |geometry| (layer, geometry)))
+    }
+
+    /// The inputs.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<End<'_>> {
+        self.inputs.iter().map(|&node| self.end(self.name(node), node)).collect()
+    }
+
+    /// The outputs.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<End<'_>> {
+        self.outputs.iter().map(|output| self.end(&output.name, output.node)).collect()
+    }
+
+    /// The name of an input's buffer in the graph's programs, or of one that belongs to it: `what` is one of
+    /// [`names`]' constants for inputs.
+    #[must_use]
+    pub fn input_buffer(&self, what: &str, name: &str) -> String {
+        names::of_several(what, name, self.inputs.len() > 1)
+    }
+
+    /// As [`Graph::input_buffer`], of an output.
+    #[must_use]
+    pub fn output_buffer(&self, what: &str, name: &str) -> String {
+        names::of_several(what, name, self.outputs.len() > 1)
+    }
+
+    /// Whether there is something to run.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without an input or an output.
+    pub fn check(&self) -> Result<()> {
+        if self.inputs.is_empty() {
+            return Err(Error::Missing { what: "an input", why: "the graph has none" });
+        }
+        if self.outputs.is_empty() {
+            return Err(Error::Missing { what: "an output", why: "the graph has none" });
+        }
+        Ok(())
+    }
+
+    /// The same graph with all layers of windows executed by one implementation, or as the planner likes.
+    #[must_use]
+    pub fn with_implementation(mut self, implementation: impl Into<Option<Implementation>>) -> Self {
+        let implementation = implementation.into();
+        for geometry in self.steps.iter_mut().flat_map(|step| &mut step.built.geometries) {
+            *geometry = Arc::new(geometry.with_implementation(implementation));
+        }
+        self
+    }
+
+    pub(super) fn name(&self, node: Node) -> &str {
+        self.steps.get(node.index()).map_or("", |step| &step.name)
+    }
+
+    fn end<'a>(&'a self, name: &'a str, node: Node) -> End<'a> {
+        End { name, shape: self.shape(node) }
+    }
+
+    fn push(&mut self, step: Step) -> Node {
+        self.steps.push(step);
+        Node(self.steps.len() as u32 - 1)
+    }
+
+    fn build(&self, kind: &Kind, inputs: &[Node]) -> Result<Built> {
+        let step = |node: &Node| self.steps.get(node.index());
+        let shapes: Option<Vec<&[usize]>> =
+            inputs.iter().map(|node| step(node).map(|step| step.built.shape.as_slice())).collect();
+        let missing = Error::Missing { what: "a value", why: "one that it takes is of another graph" };
+        let built = kind.computes().build(&shapes.ok_or(missing)?)?;
+        check_shape(&built.shape)?;
+        Ok(built)
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        let taken = self.steps.iter().any(|step| step.name == name);
+        if taken || name.is_empty() { Err(Error::TwoLayers { name: name.to_owned() }) } else { Ok(()) }
+    }
+
+    /// `stem`, or it with the first number that makes it a new name.
+    fn free_name(&self, stem: &str) -> String {
+        let names = std::iter::once(stem.to_owned()).chain((1..).map(|n| format!("{stem}_{n}")));
+        let free = |name: &String| self.steps.iter().all(|step| step.name != *name);
+        names.take(self.steps.len() + 1).find(free).unwrap_or_default()
+    }
+}
+
+/// Parameters for an error message.
+fn shown(parameters: &[Parameter]) -> String {
+    let one = |parameter: &Parameter| format!("{} {:?}", parameter.name, parameter.shape.sizes());
+    parameters.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// A sample has elements, and no more than a 32-bit index reaches.
+fn check_shape(shape: &[usize]) -> Result<()> {
+    if let Some(axis) = shape.iter().position(|&size| size == 0) {
+        return Err(Error::InputAxis { axis, shape: shape.to_vec() });
+    }
+    let value = shape.iter().fold(1u128, |product, &size| product.saturating_mul(size as u128));
+    let limit = u64::from(u32::MAX) - 1;
+    if value > limit.into() {
+        return Err(Error::TooLarge { what: "the number of elements of one sample", value, limit });
+    }
+    Ok(())
+}
+
+/// Layers one after another.
+///
+/// ```
+/// use locally_connected::model::Sequential;
+/// use locally_connected::{Activation, Config};
+/// # fn main() -> locally_connected::Result<()> {
+/// let graph = Sequential::new([64, 2]).add(Config::new(8, [3])).add(Activation::Softmax).graph()?;
+/// assert_eq!(graph.outputs()[0].shape, [62, 8]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sequential {
+    shape: Vec<usize>,
+    layers: Vec<Layer>,
+}
+
+impl Sequential {
+    /// For samples of that shape.
+    #[must_use]
+    pub fn new(shape: impl Into<Vec<usize>>) -> Self {
+        Self { shape: shape.into(), layers: Vec::new() }
+    }
+
+    /// One more layer behind those before it.
+    #[must_use]
+    pub fn add(mut self, layer: impl Into<Layer>) -> Self {
+        self.layers.push(layer.into());
+        self
+    }
+
+    /// The graph of one input and one output.
+    ///
+    /// # Errors
+    /// Those of [`Graph::input`] and [`Graph::add`].
+    pub fn graph(self) -> Result<Graph> {
+        let mut graph = Graph::new();
+        let input = graph.input(self.shape)?;
+        let last = self.layers.into_iter().try_fold(input, |value, layer| graph.add(layer, &[value]))?;
+        graph.output(last);
+        Ok(graph)
+    }
+}

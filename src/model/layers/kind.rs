@@ -1,0 +1,158 @@
+//! The enum of all kinds of layers.
+
+use super::activation::ActivationLayer;
+use super::call::Computes;
+use super::concatenate::Concatenate;
+use super::convolution::{Convolution, Dense, Depthwise, Separable};
+use super::local::Local;
+use super::merge::Merge;
+use super::moves::Move;
+use super::normalisation::{BatchNormalization, LayerNormalization};
+use super::pooling::{GlobalPooling, Pooling};
+use super::prelu::PRelu;
+use super::reshape::{Flatten, Reshape};
+use super::softmax::Softmax;
+use crate::Result;
+use crate::config::{Activation, Config};
+use crate::geometry::Geometry;
+use std::sync::Arc;
+
+/// The enum of all kinds.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($type:ty),)*) => {
+        /// What a layer does to its values.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $($(#[$doc])* $kind($type),)*
+        }
+
+        impl Kind {
+            pub(crate) fn computes(&self) -> &dyn Computes {
+                match self {
+                    $(Self::$kind(layer) => layer,)*
+                }
+            }
+
+            /// Shape of a sample of its output for inputs of these shapes, all without the batch.
+            ///
+            /// # Errors
+            /// Where it doesn't take such inputs, or as many of them.
+            pub fn output_shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>> {
+                Ok(self.computes().build(inputs)?.shape)
+            }
+        }
+
+        $(impl From<$type> for Kind {
+            fn from(layer: $type) -> Self {
+                Self::$kind(layer)
+            }
+        }
+
+        impl From<$type> for Layer {
+            fn from(layer: $type) -> Self {
+                Self::new(layer)
+            }
+        })*
+    };
+}
+
+kinds! {
+    /// Unshared weights of windows.
+    Local(Local),
+    /// Weights of windows that all locations share.
+    Convolution(Convolution),
+    /// A convolution of each channel for itself.
+    Depthwise(Depthwise),
+    /// That, and then one of windows of one position.
+    Separable(Separable),
+    /// Weights of the last axis.
+    Dense(Dense),
+    /// The largest value or the average of windows.
+    Pooling(Pooling),
+    /// The largest value or the average of all positions.
+    GlobalPooling(GlobalPooling),
+    /// By moving statistics.
+    BatchNormalization(BatchNormalization),
+    /// Rows by their own statistics.
+    LayerNormalization(LayerNormalization),
+    /// Learned slopes of negative values.
+    PRelu(PRelu),
+    /// Softmax over any axes.
+    Softmax(Softmax),
+    /// Values padded, cut off, repeated, or their axes in another order.
+    Move(Move),
+    /// Several values element by element.
+    Merge(Merge),
+    /// Several values side by side.
+    Concatenate(Concatenate),
+    /// An activation alone.
+    Activation(ActivationLayer),
+    /// Another shape for the same values.
+    Reshape(Reshape),
+    /// All axes become one.
+    Flatten(Flatten),
+}
+
+/// A layer, before it is in a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    pub(crate) name: Option<String>,
+    pub(crate) kind: Kind,
+    pub(crate) trainable: bool,
+}
+
+impl Layer {
+    /// A trainable layer, which its graph names after its class: `dense`, `dense_1`, ….
+    pub fn new(kind: impl Into<Kind>) -> Self {
+        Self { name: None, kind: kind.into(), trainable: true }
+    }
+
+    /// The same layer under a name of its own.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// The same layer, whose parameters are trained or not.
+    #[must_use]
+    pub fn trainable(self, trainable: bool) -> Self {
+        Self { trainable, ..self }
+    }
+}
+
+impl From<Config> for Kind {
+    fn from(config: Config) -> Self {
+        Self::Local(Local::Config(config))
+    }
+}
+
+impl From<Config> for Layer {
+    fn from(config: Config) -> Self {
+        Self::new(config)
+    }
+}
+
+impl From<Arc<Geometry>> for Kind {
+    fn from(geometry: Arc<Geometry>) -> Self {
+        Self::Local(Local::Geometry(geometry))
+    }
+}
+
+impl From<Arc<Geometry>> for Layer {
+    fn from(geometry: Arc<Geometry>) -> Self {
+        Self::new(geometry)
+    }
+}
+
+impl From<Activation> for Kind {
+    fn from(activation: Activation) -> Self {
+        Self::Activation(ActivationLayer(activation))
+    }
+}
+
+impl From<Activation> for Layer {
+    fn from(activation: Activation) -> Self {
+        Self::new(activation)
+    }
+}

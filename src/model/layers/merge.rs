@@ -1,0 +1,211 @@
+//! Several values element by element.
+
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Scope, Trace, Value};
+use crate::ops::{BufferId, Combine, CombineGrad, How, Operation, Part, Sizes, Sum, broadcast};
+use crate::{Error, Result};
+
+/// Several values element by element, one after another as Keras merges them. Axes of one element repeat, and shapes of
+/// fewer axes have such ones in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Merge {
+    /// Their sum.
+    Add,
+    /// The first less the second: of two alone.
+    Subtract,
+    /// Their product.
+    Multiply,
+    /// Their sum by their number.
+    Average,
+    /// The largest of them.
+    Maximum,
+    /// The smallest of them.
+    Minimum,
+}
+
+impl Merge {
+    const fn how(self) -> How {
+        match self {
+            Self::Add | Self::Average => How::Add,
+            Self::Subtract => How::Subtract,
+            Self::Multiply => How::Multiply,
+            Self::Maximum => How::Maximum,
+            Self::Minimum => How::Minimum,
+        }
+    }
+}
+
+/// The shape of two values merged; none where they don't fit.
+fn merged(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let size = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
+    let both = (0..rank).map(|axis| match (size(a, axis), size(b, axis)) {
+        (a, b) if a == b || b == 1 => Some(a),
+        (1, b) => Some(b),
+        _ => None,
+    });
+    both.collect()
+}
+
+/// The axes of two values and of what they make together.
+fn axes(a: &[usize], b: &[usize]) -> Option<([Sizes; 2], Sizes)> {
+    let [a, b] = [a, b].map(|shape| shape.iter().map(|&size| size as u64).collect::<Vec<_>>());
+    let (parts, whole) = broadcast(&[&a, &b])?;
+    match parts[..] {
+        [a, b] => Some(([a, b], whole)),
+        _ => None,
+    }
+}
+
+/// One of the steps that merge: what was merged before, with the next input.
+struct Pair {
+    a: Part,
+    b: Part,
+    sizes: Sizes,
+}
+
+/// The steps for those values, the results before each but the first being `between`.
+fn pairs(inputs: &[Value<'_>], between: &[BufferId]) -> Vec<Pair> {
+    let Some((first, others)) = inputs.split_first() else { return Vec::new() };
+    let (mut buffer, mut shape) = (first.buffer, first.shape.to_vec());
+    let mut pairs = Vec::new();
+    for (next, at) in others.iter().zip(0..) {
+        let Some(([a, b], sizes)) = axes(&shape, next.shape) else { return pairs };
+        pairs.push(Pair { a: Part::samples(buffer, a), b: Part::samples(next.buffer, b), sizes });
+        shape = merged(&shape, next.shape).unwrap_or(shape);
+        buffer = between.get(at).copied().unwrap_or(buffer);
+    }
+    pairs
+}
+
+impl Computes for Merge {
+    fn class(&self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Subtract => "subtract",
+            Self::Multiply => "multiply",
+            Self::Average => "average",
+            Self::Maximum => "maximum",
+            Self::Minimum => "minimum",
+        }
+    }
+
+    fn build(&self, inputs: &[&[usize]]) -> Result<Built> {
+        let fits = if *self == Self::Subtract { inputs.len() == 2 } else { inputs.len() > 1 };
+        if !fits {
+            let expected = if *self == Self::Subtract { "2" } else { "2 or more" };
+            return Err(Error::Inputs { expected, found: inputs.len() });
+        }
+        let mut shape = inputs[0].to_vec();
+        for other in &inputs[1..] {
+            let expected = || format!("{shape:?}, or one that repeats to it");
+            let misfit = || Error::Shape { what: "an input".into(), expected: expected(), found: other.to_vec() };
+            if axes(&shape, other).is_none() {
+                return Err(misfit());
+            }
+            shape = merged(&shape, other).ok_or_else(misfit)?;
+        }
+        Ok(Built::of_shape(shape))
+    }
+
+    fn forward(&self, mut call: ForwardCall<'_>) -> Trace {
+        let last = call.inputs.len().saturating_sub(2);
+        let mut saved: Vec<BufferId> = Vec::new();
+        for at in 0..=last {
+            // What is merged so far decides the next step's axes.
+            let Some(Pair { a, b, sizes }) = pairs(call.inputs, &saved).into_iter().nth(at) else { continue };
+            let output = match at == last {
+                true => call.scope.output(),
+                false => call.scope.scratch(&format!("merged_{at}"), sizes.iter().product()),
+            };
+            let divisor = if at == last && *self == Self::Average { call.inputs.len() as f32 } else { 1.0 };
+            call.scope.push(Operation::Combine(Combine { how: self.how(), sizes, a, b, divisor, output }));
+            saved.push(output);
+        }
+        let output = saved.pop().unwrap_or(call.inputs[0].buffer);
+        Trace { output, saved }
+    }
+
+    fn backward(&self, mut call: BackwardCall<'_>) -> Vec<Option<BufferId>> {
+        let mut gradients = vec![None; call.inputs.len()];
+        let mut grad_output = call.grad_output;
+        let pairs = pairs(call.inputs, &call.trace.saved);
+        let Some(last) = pairs.last() else { return gradients };
+        if *self == Self::Average {
+            grad_output = scaled(&mut call.scope, "grad_average", last.sizes, grad_output, call.inputs.len() as f32);
+        }
+        for (at, pair) in pairs.iter().enumerate().rev() {
+            let names = [format!("grad_merged_{at}"), format!("grad_{}", at + 1)];
+            let wanted = [call.wanted[..=at].contains(&true), call.wanted[at + 1]];
+            let mut own = [None, None];
+            for second in [false, true] {
+                let index = usize::from(second);
+                if wanted[index] {
+                    let gradient = self.of_operand(&mut call.scope, pair, grad_output, second, &names[index]);
+                    own[index] = Some(summed(&mut call.scope, pair, gradient, second, &names[index]));
+                }
+            }
+            gradients[at + 1] = own[1];
+            match own[0] {
+                Some(first) if at == 0 => gradients[0] = Some(first),
+                Some(first) => grad_output = first,
+                None => break,
+            }
+        }
+        gradients
+    }
+}
+
+impl Merge {
+    /// The gradient of an operand at each element of the result.
+    fn of_operand(self, scope: &mut Scope<'_>, pair: &Pair, dy: BufferId, second: bool, role: &str) -> BufferId {
+        let Pair { a, b, sizes } = pair;
+        let elements = sizes.iter().product();
+        match self {
+            Self::Subtract if second => scaled(scope, role, *sizes, dy, -1.0),
+            Self::Add | Self::Average | Self::Subtract => dy,
+            Self::Multiply => {
+                let other = if second { *a } else { *b };
+                let output = scope.scratch(role, elements);
+                let (how, divisor, dy) = (How::Multiply, 1.0, Part::samples(dy, *sizes));
+                scope.push(Operation::Combine(Combine { how, sizes: *sizes, a: dy, b: other, divisor, output }));
+                output
+            }
+            Self::Maximum | Self::Minimum => {
+                let grad = scope.scratch(role, elements);
+                let (how, of_second, sizes) = (self.how(), second, *sizes);
+                let grad_output = dy;
+                scope.push(Operation::CombineGrad(CombineGrad {
+                    how,
+                    of_second,
+                    sizes,
+                    a: *a,
+                    b: *b,
+                    grad_output,
+                    grad,
+                }));
+                grad
+            }
+        }
+    }
+}
+
+/// A value divided.
+fn scaled(scope: &mut Scope<'_>, role: &str, sizes: Sizes, input: BufferId, divisor: f32) -> BufferId {
+    let output = scope.scratch(&format!("{role}_divided"), sizes.iter().product());
+    let (along, over_batch, accumulate) = ([false; 4], false, false);
+    scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate }));
+    output
+}
+
+/// The gradient of an operand, summed along the axes along which it repeats.
+fn summed(scope: &mut Scope<'_>, pair: &Pair, input: BufferId, second: bool, role: &str) -> BufferId {
+    let (part, sizes) = (if second { &pair.b } else { &pair.a }, pair.sizes);
+    let along: [bool; 4] = std::array::from_fn(|axis| part.sizes[axis] == 1 && sizes[axis] > 1);
+    if along == [false; 4] {
+        return input;
+    }
+    let output = scope.scratch(&format!("{role}_summed"), part.elements());
+    let (over_batch, accumulate, divisor) = (false, false, 1.0);
+    scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate }));
+    output
+}

@@ -1,0 +1,33 @@
+//! The kinds of layers, a file each: what shape a layer's output has, its parameters, and the operations of its passes.
+//!
+//! A new kind is a file with a type that has the trait `Computes`, and a line in `kinds!`.
+
+mod activation;
+mod call;
+mod concatenate;
+mod convolution;
+mod kind;
+mod local;
+mod merge;
+mod moves;
+mod normalisation;
+mod pooling;
+mod prelu;
+mod reshape;
+mod softmax;
+mod windows;
+
+pub use activation::ActivationLayer;
+pub use call::Parameter;
+pub(super) use call::{BackwardCall, Built, ForwardCall, Gradient, Scope, Trace, Value, elements};
+pub use concatenate::Concatenate;
+pub use convolution::{Convolution, Dense, Depthwise, Separable};
+pub use kind::{Kind, Layer};
+pub use local::Local;
+pub use merge::Merge;
+pub use moves::Move;
+pub use normalisation::{BatchNormalization, LayerNormalization};
+pub use pooling::{GlobalPooling, Pooling};
+pub use prelu::PRelu;
+pub use reshape::{Flatten, Reshape};
+pub use softmax::Softmax;

@@ -1,0 +1,30 @@
+//! Names of the buffers of a graph's programs.
+//!
+//! A graph of one input and one output has them under the names of the constants. Of several inputs each is
+//! `input/<name>`, of several outputs each `output/<name>`, and their gradients likewise.
+
+/// The input.
+pub const INPUT: &str = "input";
+/// The output.
+pub const OUTPUT: &str = "output";
+/// The gradient of the loss by the output.
+pub const GRAD_OUTPUT: &str = "grad_output";
+/// The gradient of the loss by the input.
+pub const GRAD_INPUT: &str = "grad_input";
+
+/// A layer's parameter, by Keras's name of it: `kernel`, `bias`, `gamma`, ….
+#[must_use]
+pub fn parameter(layer: &str, weight: &str) -> String {
+    format!("{layer}/{weight}")
+}
+
+/// The gradient of the loss by a layer's parameter.
+#[must_use]
+pub fn gradient(layer: &str, weight: &str) -> String {
+    format!("{layer}/grad_{weight}")
+}
+
+/// What is one of several.
+pub(super) fn of_several(what: &str, name: &str, several: bool) -> String {
+    if several { format!("{what}/{name}") } else { what.to_owned() }
+}

@@ -1,0 +1,230 @@
+//! The programs of a graph.
+
+use super::graph::{Graph, Step};
+use super::layers::{BackwardCall, ForwardCall, Gradient, Scope, Trace, Value, elements};
+use super::names;
+use crate::config::{Activation, WeightType};
+use crate::ops::{Activate, Buffer, BufferId, Combine, How, Operation, Part, Shape, Usage};
+use crate::program::Program;
+use std::collections::BTreeMap;
+
+/// Which gradients [`Graph::backward`] computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of the inputs, and those of all trainable layers' parameters.
+    All,
+    /// Those of the parameters alone, which is what training needs: nothing is computed that no trainable layer needs.
+    Parameters,
+}
+
+impl Graph {
+    /// From the inputs to the outputs. What no output needs is not computed, and values between layers lie in memory only
+    /// until their last reader is done: [`Program::bytes`] says how much that is.
+    #[must_use]
+    pub fn forward(&self) -> Program {
+        let mut passes = Passes::new(self, None);
+        passes.forward();
+        passes.program
+    }
+
+    /// From the inputs and the gradients of the outputs to the outputs, the gradients of the inputs if they are wanted, and
+    /// those of the parameters of all trainable layers, for the loss `Σ output · grad_output`. An input that no output
+    /// depends on has no gradient.
+    #[must_use]
+    pub fn backward(&self, wanted: Wanted) -> Program {
+        let mut passes = Passes::new(self, Some(wanted));
+        passes.forward();
+        passes.backward();
+        passes.program
+    }
+}
+
+/// The programs of a graph as they are made.
+struct Passes<'a> {
+    graph: &'a Graph,
+    program: Program,
+    /// For each step whether an output depends on it.
+    live: Vec<bool>,
+    /// For each step whether its gradient is needed, for its own sake or for what feeds it.
+    needed: Vec<bool>,
+    wants_inputs: bool,
+    /// Of the steps that are computed, in their places.
+    traces: Vec<Option<Trace>>,
+    /// Of the layers that are called, in their places.
+    parameters: Vec<Vec<BufferId>>,
+}
+
+impl<'a> Passes<'a> {
+    /// `wanted` is none for a forward pass alone.
+    fn new(graph: &'a Graph, wanted: Option<Wanted>) -> Self {
+        let steps = &graph.steps;
+        let mut live = vec![false; steps.len()];
+        for output in &graph.outputs {
+            live[output.node.index()] = true;
+        }
+        for (at, step) in steps.iter().enumerate().rev().filter(|(_, step)| step.layer.is_some()) {
+            if live[at] {
+                step.inputs.iter().for_each(|input| live[input.index()] = true);
+            }
+        }
+        let wants_inputs = wanted == Some(Wanted::All);
+        let mut needed = vec![false; steps.len()];
+        for (at, step) in steps.iter().enumerate().filter(|(at, _)| wanted.is_some() && live[*at]) {
+            let of_layer = |layer: usize| {
+                let layer = &graph.layers[layer];
+                layer.parameters().iter().any(|parameter| layer.learns(parameter))
+            };
+            let itself = step.layer.map_or(wants_inputs, of_layer);
+            needed[at] = itself || step.inputs.iter().any(|input| needed[input.index()]);
+        }
+        let traces = steps.iter().map(|_| None).collect();
+        let parameters = vec![Vec::new(); graph.layers.len()];
+        Self { graph, program: Program::default(), live, needed, wants_inputs, traces, parameters }
+    }
+
+    fn forward(&mut self) {
+        let graph = self.graph;
+        for &node in &graph.inputs {
+            let (name, shape) = (graph.input_buffer(names::INPUT, graph.name(node)), graph.shape(node));
+            let buffer = self.program.add(name, Usage::Input, Shape::Samples(elements(shape)));
+            self.traces[node.index()] = Some(Trace::of(buffer));
+        }
+        for (step, at) in graph.steps.iter().zip(0..) {
+            let Some(layer) = step.layer.filter(|_| self.live[at]) else { continue };
+            self.add_parameters(layer);
+            let inputs = values(graph, &self.traces, step);
+            let (layer, parameters) = (&graph.layers[layer], &self.parameters[layer]);
+            let scope = Scope { program: &mut self.program, layer: layer.name(), call: &step.name, built: &step.built };
+            let call = ForwardCall { scope, inputs: &inputs, parameters, keep: self.needed[at] };
+            self.traces[at] = Some(layer.kind().computes().forward(call));
+        }
+        for output in &graph.outputs {
+            let name = graph.output_buffer(names::OUTPUT, &output.name);
+            let Some(trace) = &self.traces[output.node.index()] else { continue };
+            self.give(trace.output, name, elements(graph.shape(output.node)));
+        }
+    }
+
+    fn add_parameters(&mut self, layer: usize) {
+        let described = &self.graph.layers[layer];
+        if !self.parameters[layer].is_empty() {
+            return;
+        }
+        for parameter in described.parameters() {
+            let buffer = Buffer {
+                name: names::parameter(described.name(), parameter.name),
+                layer: Some(described.name().to_owned()),
+                usage: Usage::Parameter,
+                shape: parameter.shape.clone(),
+                dtype: parameter.dtype,
+            };
+            self.parameters[layer].push(self.program.add_buffer(buffer));
+        }
+    }
+
+    fn backward(&mut self) {
+        let graph = self.graph;
+        // What each value's readers say its gradient is: the sum of these.
+        let mut parts: Vec<Vec<BufferId>> = vec![Vec::new(); graph.steps.len()];
+        for output in &graph.outputs {
+            let name = graph.output_buffer(names::GRAD_OUTPUT, &output.name);
+            let shape = Shape::Samples(elements(graph.shape(output.node)));
+            let buffer = self.program.add(name, Usage::Input, shape);
+            parts[output.node.index()].push(buffer);
+        }
+        let mut gradients: BTreeMap<usize, Vec<Option<BufferId>>> = BTreeMap::new();
+        for (at, step) in graph.steps.iter().enumerate().rev() {
+            if !self.needed[at] {
+                continue;
+            }
+            let Some(grad_output) = self.sum(step, &parts[at]) else { continue };
+            let Some(layer) = step.layer else {
+                let name = graph.input_buffer(names::GRAD_INPUT, &step.name);
+                self.give(grad_output, name, elements(&step.built.shape));
+                continue;
+            };
+            let first = !gradients.contains_key(&layer);
+            let buffers = gradients.entry(layer).or_insert_with(|| self.gradients(layer));
+            let gradient = |buffer: &Option<BufferId>| buffer.map(|buffer| Gradient { buffer, accumulate: !first });
+            let buffers: Vec<_> = buffers.iter().map(gradient).collect();
+            let inputs = values(graph, &self.traces, step);
+            let wanted: Vec<bool> = step.inputs.iter().map(|input| self.needed[input.index()]).collect();
+            let Some(trace) = &self.traces[at] else { continue };
+            let (layer, parameters) = (&graph.layers[layer], &self.parameters[layer]);
+            let scope = Scope { program: &mut self.program, layer: layer.name(), call: &step.name, built: &step.built };
+            let (inputs, wanted, gradients) = (&inputs[..], &wanted[..], &buffers[..]);
+            let call = BackwardCall { scope, inputs, parameters, trace, grad_output, wanted, gradients };
+            let grad_inputs = layer.kind().computes().backward(call);
+            for ((input, wanted), gradient) in step.inputs.iter().zip(wanted).zip(grad_inputs) {
+                if let Some(gradient) = gradient.filter(|_| *wanted) {
+                    parts[input.index()].push(gradient);
+                }
+            }
+        }
+        debug_assert!(self.wants_inputs || self.program.find(names::GRAD_INPUT).is_none());
+    }
+
+    /// Buffers for the gradients of a layer's parameters.
+    fn gradients(&mut self, layer: usize) -> Vec<Option<BufferId>> {
+        let layer = &self.graph.layers[layer];
+        let of = layer.parameters().iter().map(|parameter| {
+            layer.learns(parameter).then(|| {
+                self.program.add_buffer(Buffer {
+                    name: names::gradient(layer.name(), parameter.name),
+                    layer: Some(layer.name().to_owned()),
+                    usage: Usage::Gradient,
+                    shape: parameter.shape.clone(),
+                    dtype: WeightType::F32,
+                })
+            })
+        });
+        of.collect()
+    }
+
+    /// A value's gradient, from those that its readers give.
+    fn sum(&mut self, step: &Step, parts: &[BufferId]) -> Option<BufferId> {
+        match parts {
+            [] => None,
+            &[one] => Some(one),
+            [first, others @ ..] => {
+                let elements = elements(&step.built.shape);
+                let sizes = [1, 1, 1, elements];
+                let sum = |(sum, at): (BufferId, usize), &part: &BufferId| {
+                    let output = self.program.add_buffer(Buffer {
+                        name: format!("{}/grad_sum_{at}", step.name),
+                        layer: None,
+                        usage: Usage::Scratch,
+                        shape: Shape::Samples(elements),
+                        dtype: WeightType::F32,
+                    });
+                    let [a, b] = [sum, part].map(|buffer| Part::samples(buffer, sizes));
+                    let add = Combine { how: How::Add, sizes, a, b, divisor: 1.0, output };
+                    self.program.operations.push(Operation::Combine(add));
+                    (output, at + 1)
+                };
+                Some(others.iter().fold((*first, 1), sum).0)
+            }
+        }
+    }
+
+    /// Gives the host a value of the program under a name: in its own buffer, or where that is the host's already in a copy.
+    fn give(&mut self, buffer: BufferId, name: String, elements: u64) {
+        let held = &mut self.program.buffers[buffer.index()];
+        if held.usage == Usage::Scratch {
+            (held.name, held.usage) = (name, Usage::Output);
+            return;
+        }
+        let output = self.program.add(name, Usage::Output, Shape::Samples(elements));
+        let copy = Activate { activation: Activation::Linear, elements, row: 1, input: buffer, output };
+        self.program.operations.push(Operation::Activate(copy));
+    }
+}
+
+/// What a step takes.
+fn values<'a>(graph: &'a Graph, traces: &[Option<Trace>], step: &Step) -> Vec<Value<'a>> {
+    let value = |node: &super::graph::Node| {
+        let buffer = traces[node.index()].as_ref()?.output;
+        Some(Value { buffer, shape: graph.shape(*node) })
+    };
+    step.inputs.iter().filter_map(value).collect()
+}

@@ -1,7 +1,7 @@
 // Runs plans on a GPUDevice: pipelines and bind groups once, then nothing but dispatches into a pass. It knows WebGPU and no
 // kernel: every size, range and number of workgroups stands in the plan.
 
-import { asError, call, LocallyConnectedError } from "./errors.js";
+import { call, LocallyConnectedError } from "./errors.js";
 import { fromBuffer, PLAN_VERSION, toBuffer, type WrittenBuffer, type WrittenPlan, type WrittenShader } from "./plan.js";
 import type { Arrays, Program, Runner } from "./runner.js";
 import type * as core from "./core_glue.js";
@@ -129,7 +129,7 @@ function deviceError(error: unknown): LocallyConnectedError {
 }
 
 /** All buffers that a model, or one of its bound programs, has on a device: what is to be destroyed when it is gone. */
-class Buffers {
+export class Buffers {
   #made: GPUBuffer[] = [];
 
   make(device: GPUDevice, label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
@@ -414,37 +414,5 @@ export class GpuRunner implements Runner {
     for (const { bound } of this.#bound.splice(0)) destroyLater(bound);
     this.#own.destroy();
     collected.unregister(this);
-  }
-}
-
-/** Runs a plan that the crate has written elsewhere, words and all: what `cargo xtask page` checks. */
-export async function runPlan(
-  device: GPUDevice,
-  plan: WrittenPlan & { buffers: (WrittenBuffer & { words?: number[] })[] },
-  given: Arrays,
-  outputs: readonly string[],
-): Promise<Arrays> {
-  const own = new Buffers();
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  const gpu = new GpuDevice(device);
-  try {
-    const bound = await GpuBound.create(gpu, plan, (buffer) => {
-      const values = given[buffer.name];
-      const bytes = "words" in buffer ? new Uint32Array(buffer.words as number[]) : values && toBuffer(buffer, values);
-      if (!bytes || (buffer.usage !== "constant" && buffer.usage !== "parameter")) return undefined;
-      const made = own.make(device, buffer.name, buffer.bytes, usage);
-      device.queue.writeBuffer(made, 0, bytes as Uint8Array<ArrayBuffer>);
-      return made;
-    }, {});
-    try {
-      const inputs = Object.entries(given).filter(([name]) => plan.buffers.some((b) => b.name === name && b.usage === "input"));
-      return await bound.run(Object.fromEntries(inputs), outputs);
-    } finally {
-      bound.destroy();
-    }
-  } catch (error) {
-    throw asError(error);
-  } finally {
-    own.destroy();
   }
 }

@@ -22,10 +22,9 @@ struct Connections {
 
 impl From<Geometry> for Written {
     fn from(geometry: Geometry) -> Self {
-        let connections = geometry.pattern().map(|pattern| Connections {
-            starts: pattern.starts().to_vec(),
-            columns: pattern.columns().to_vec(),
-        });
+        let connections = geometry
+            .pattern()
+            .map(|pattern| Connections { starts: pattern.starts().to_vec(), columns: pattern.columns().to_vec() });
         Self { config: geometry.config, input_shape: geometry.input_shape, connections }
     }
 }
@@ -40,7 +39,10 @@ impl TryFrom<Written> for Geometry {
         let geometry = Self::from_pattern(pattern, config.filters, config.bias, config.activation)?;
         // Of such a layer's configuration the rest is said by its connections.
         if geometry.config != config || geometry.input_shape != input_shape {
-            return Err(Error::Unsupported { what: format!("{config:?}"), with: "with connections of the user's".into() });
+            return Err(Error::Unsupported {
+                what: format!("{config:?}"),
+                with: "with connections of the user's".into(),
+            });
         }
         Ok(geometry)
     }

@@ -1,7 +1,9 @@
 //! A locally connected layer's arguments, as the TypeScript has read them (`web/src/config.ts`).
 
 use crate::error::{Result, of_library, thrown};
-use locally_connected::{Activation, Bias, Config, DataFormat, Error, Implementation, KerasLayout, Padding, WeightType};
+use locally_connected::{
+    Activation, Bias, Config, DataFormat, Error, Implementation, KerasLayout, Padding, WeightType,
+};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// All arguments of a layer; what isn't set is as in Keras.

@@ -5,8 +5,8 @@ use crate::program;
 use locally_connected::model::{Model, Wanted};
 use locally_connected_keras::{Error, FileFormat, FileLayer, ModelFile};
 use serde_json::{Value, json};
-use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 
 fn of_keras(error: Error) -> JsValue {
     let kind = match &error {
@@ -123,7 +123,8 @@ impl KerasModel {
     /// # Errors
     /// For what a format can't express.
     pub fn write(&self, format: &str) -> Result<Vec<u8>> {
-        let unknown = |_| thrown("argument", format!("`format` must be one of h5, keras, safetensors, npz, but is {format:?}"));
+        let unknown =
+            |_| thrown("argument", format!("`format` must be one of h5, keras, safetensors, npz, but is {format:?}"));
         let format = FileFormat::from_path(format!("model.{format}")).map_err(unknown)?;
         self.file.to_bytes(format).map_err(of_keras)
     }
@@ -148,4 +149,3 @@ fn layer(layer: &FileLayer) -> Value {
         "parameters": local.map_or(0, |local| local.kernel.len() + local.bias.as_ref().map_or(0, Vec::len)),
     })
 }
-

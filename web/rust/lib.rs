@@ -25,6 +25,9 @@ mod plan;
 mod program;
 #[cfg(feature = "core")]
 mod sequential;
+#[cfg(all(test, feature = "core"))]
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
+mod tests;
 
 #[cfg(feature = "core")]
 pub use config::LayerConfig;

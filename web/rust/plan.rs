@@ -64,7 +64,12 @@ impl Device {
             "register" => Form::Register,
             "split" => Form::Split,
             "tiled" => Form::Tiled,
-            _ => return Err(thrown("argument", format!("`form` must be one of register, split, tiled, but is {form:?}"))),
+            _ => {
+                return Err(thrown(
+                    "argument",
+                    format!("`form` must be one of register, split, tiled, but is {form:?}"),
+                ));
+            }
         });
         Ok(())
     }

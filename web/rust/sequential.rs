@@ -87,7 +87,8 @@ impl SequentialModel {
     pub fn reshape(&mut self, shape: &[u32]) -> Result<()> {
         let target: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
         if target.iter().product::<usize>() != self.shape.iter().product::<usize>() {
-            let (what, expected) = ("the target of a Reshape".to_owned(), format!("as many elements as {:?}", self.shape));
+            let (what, expected) =
+                ("the target of a Reshape".to_owned(), format!("as many elements as {:?}", self.shape));
             return Err(of_library(Error::Shape { what, expected, found: target }));
         }
         self.shape = target;

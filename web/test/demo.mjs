@@ -32,11 +32,12 @@ async function stroke(page, points) {
 }
 
 const circle = Array.from({ length: 25 }, (_, i) => [.5 + .2 * Math.sin(i / 4), .5 - .32 * Math.cos(i / 4)]);
-const one = [[.38, .3], [.52, .16], [.52, .84]];
+const one = [[.5, .12], [.5, .88]];
 const answers = (page, digit) => page.waitForFunction((digit) => document.documentElement.dataset.answer === digit, digit, { timeout: 30_000 });
 const shot = (page, name) => page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: true });
 const painted = (page, id) => page.evaluate((id) => {
-  const { data } = document.getElementById(id).getContext('2d').getImageData(0, 0, 9999, 9999);
+  const canvas = document.getElementById(id);
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join())).size;
 }, id);
 

@@ -72,8 +72,8 @@ try {
       // As a page of its own, beside a node_modules.
       await page.route('**/example.html', (route) => route.fulfill({ contentType: 'text/html', body: `<body>${example}` }));
       await page.goto(`${origin}/example.html`);
-      await page.waitForFunction(() => document.body.textContent.includes('values'), null, { timeout: 20_000 });
-      const text = await page.textContent('body');
+      await page.waitForFunction(() => document.body.innerText.includes('values'), null, { timeout: 20_000 });
+      const text = await page.innerText('body');
       if (!text.includes('webgpu: 576 values, the first is 1.00')) throw new Error(`the example says ${text}`);
       await page.close();
     });

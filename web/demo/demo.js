@@ -179,7 +179,8 @@ async function start() {
   const [file, test] = await Promise.all(['digits.h5', 'x_test.npy'].map((name) => fetch(`../fixtures/digits/${name}`)));
   [model, samples] = [await loadModel(context, file), images(await test.arrayBuffer())];
   [kernel] = await model.layer('local_1').getWeights();
-  show();
+  // Something to look at before anything is drawn.
+  if (!pad.pixels) pad.show(samples.subarray(0, 64));
   await predict();
   document.documentElement.dataset.state = 'ready';
 }

@@ -97,7 +97,7 @@ export const demo = {
     await page.setInputFiles('#file', `${DIGITS}digits.keras`);
     await page.waitForSelector('#file-result[data-done="digits.keras"]');
     const text = await page.textContent('#file-result');
-    assert(text.includes('13,514 parameters') && text.includes('local_2') && /Output for a random input/.test(text), text);
+    assert(text.includes('13,514 parameters') && text.includes('local_2') && /Output for your drawing/.test(text), text);
     const bytes = [...readFileSync(`${DIGITS}digits.h5`)];
     const data = await page.evaluateHandle((bytes) => {
       const transfer = new DataTransfer();

@@ -12,7 +12,7 @@ export async function errorsHaveKinds() {
   await fails('argument', () => create({ ...good, filters: 0 }));
   await fails('argument', () => create({ ...good, filters: 1.5 }));
   await fails('argument', () => create({ ...good, kernelSize: [3, 3, 3] }));
-  await fails('argument', () => create({ ...good, activation: 'rleu' }));
+  await fails('argument', () => create({ ...good, activation: 'nothing of Keras' }));
   await fails('argument', () => create({ ...good, padding: 'full' }));
   await fails('argument', () => create({ ...good, implementation: 4 }));
   await fails('unsupported', () => create({ ...good, padding: 'same' }));

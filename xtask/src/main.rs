@@ -6,7 +6,7 @@
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
 //! | `check` | what to run after every few lines: format, lints, unit tests |
 //! | `test`  | everything a change must pass: format, lints, docs, tests, examples, `wasm`, `web`, `tint`, `page`, on Linux `isa` |
-//! | `audit` | what takes longer: spelling, licences, features of their own, packages, benches, a rehearsal of `gpu-record` |
+//! | `audit` | what takes longer: spelling, licences, features of their own, packages, the npm package with Vite, benches, a rehearsal of `gpu-record` |
 //! | `wasm`  | builds the libraries for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
 //! | `web`   | builds the npm package in `web/dist`; `--serve` shows its demo, `--test` tests it in headless Chromium |
@@ -65,7 +65,7 @@ Usage: cargo xtask <command>
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
   check         format, lints, unit tests: what to run after every few lines, under a minute
   test [ARG…]   format, lints, docs, tests, examples, wasm, web, tint, page; ARGs go to `cargo test` (--release, a name, …)
-  audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, packages, benches, address
+  audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, packages (npm's with Vite), benches, address
                 sanitizer, a rehearsal of gpu-record; STEPs are those alone (by the beginning of their names)
   wasm          build the libraries for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code

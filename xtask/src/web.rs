@@ -60,6 +60,12 @@ pub(crate) fn test(names: &[&str]) -> Result {
     sh::run(tests.args(names)).map_err(|_| "not every test of the package passed, see above".into())
 }
 
+/// Builds the package, and installs, type-checks and runs it in a project of its own, which Vite builds.
+pub(crate) fn npm() -> Result {
+    build()?;
+    sh::run(&mut browser::script_at("web/test/npm.mjs")?)
+}
+
 /// Builds the package and serves its demo page until it is stopped.
 pub(crate) fn serve(port: &str) -> Result {
     build()?;

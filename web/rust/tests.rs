@@ -37,7 +37,7 @@ fn programs_are_read_as_they_were_written() {
 /// The plan's JSON, but for the constants' words, is what serde would write.
 #[test]
 fn plans_are_written_as_serde_writes_them() {
-    let profile = DeviceProfile { max_binding: 512, ..DeviceProfile::webgpu_defaults() };
+    let profile = DeviceProfile { max_binding: 1280, ..DeviceProfile::webgpu_defaults() };
     for program in programs() {
         let planned = Planner::new(&profile).program(&program, 3).expect("it is planned");
         let written: WrittenPlan = planned.written(&program).expect("it is written");
@@ -46,7 +46,7 @@ fn plans_are_written_as_serde_writes_them() {
             buffer.as_object_mut().expect("a buffer").remove("words");
         }
         let mut device = Device::new(false);
-        device.set_limit("maxStorageBufferBindingSize", 512.0).expect("a limit");
+        device.set_limit("maxStorageBufferBindingSize", 1280.0).expect("a limit");
         let bytes = program::write(&program).expect("it is written");
         let plan: plan::Plan = device.plan(&bytes, 3).expect("it is planned");
         assert_eq!(serde_json::from_str::<Value>(&plan.json()).expect("JSON"), expected);

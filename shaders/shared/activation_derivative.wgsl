@@ -22,8 +22,8 @@ fn relu_slope(z: f32) -> f32 {
   let bounded = bitcast<u32>(b) != 0x7f800000u;
   let leaky = !bounded && bitcast<u32>(c) == 0u;
   let six = b == 6.0 && c == 0.0;
-  let clipped = bounded && (z > b || six && z == b);
-  let below = select(0.0, params.activation_a, leaky || z < c && !is_nan(z));
+  let clipped = bounded && (z > b || (six && z == b));
+  let below = select(0.0, params.activation_a, leaky || (z < c && !is_nan(z)));
   return select(below, select(1.0, 0.0, clipped), z > c && !is_nan(z));
 }
 

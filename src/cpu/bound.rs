@@ -62,7 +62,9 @@ impl Bound {
         let (mut needs, mut nanoseconds, mut staged) = (Needs::default(), 0u64, [0u64; 3]);
         for operation in &program.operations {
             let layer = operation.layer().map(|geometry| {
-                let known = layers.iter().flatten().find(|layer| Arc::ptr_eq(&layer.geometry, geometry));
+                // A program that was read has each operation's layer for itself.
+                let same = |layer: &&Arc<Layer>| Arc::ptr_eq(&layer.geometry, geometry) || layer.geometry == *geometry;
+                let known = layers.iter().flatten().find(same);
                 known.cloned().unwrap_or_else(|| Arc::new(Layer::new(geometry)))
             });
             if let Some(layer) = &layer {

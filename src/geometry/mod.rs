@@ -10,6 +10,8 @@ mod sharing;
 mod size;
 mod sparse_index;
 mod taps;
+#[cfg(feature = "serde")]
+mod written;
 
 pub use crate::config::KerasLayout;
 pub use pattern::Pattern;
@@ -32,6 +34,8 @@ use taps::Axis;
 /// in the order `[taps][channels of the group]`, `F` filters. A *cell* is one location of one group, `p · G + g`: one
 /// `N×K · K×F/G` product. Missing spatial axes have size 1 and stand in front.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "written::Written", into = "written::Written"))]
 pub struct Geometry {
     config: Config,
     input_shape: Vec<usize>,

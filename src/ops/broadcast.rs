@@ -7,6 +7,7 @@ pub type Sizes = [u64; 4];
 
 /// An operand and its axes: along each as long as the result, or 1 where its elements repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Part {
     /// Whose elements.
     pub buffer: BufferId,

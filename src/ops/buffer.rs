@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 /// A buffer of a [`Program`](crate::program::Program), by its place in [`Program::buffers`](crate::program::Program).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BufferId(pub(crate) u32);
 
 impl BufferId {
@@ -19,6 +20,7 @@ impl BufferId {
 
 /// What a buffer is to those who run a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Usage {
     /// Given with every run.
     Input,
@@ -34,6 +36,7 @@ pub enum Usage {
 
 /// How many elements a buffer holds, and how they lie.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Shape {
     /// `[batch][elements]`.
     Samples(u64),
@@ -115,6 +118,7 @@ impl Shape {
 
 /// A buffer of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Buffer {
     /// Unique in its program, such as `input` or `local_1/weights`.
     pub name: String,

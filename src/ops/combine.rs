@@ -5,6 +5,7 @@ use super::{BufferId, Describe, Operand, Part, Shape, Sizes};
 
 /// How two values become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum How {
     /// `a + b`, also of several gradients of one value.
     Add,
@@ -37,6 +38,7 @@ impl How {
 /// The gradients before `Add` and `Subtract` are the output's, before `Multiply` that times the other value: a `Combine` again. Where an
 /// operand repeated, its gradient is [summed](Sum) along those axes.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Combine {
     /// What is done.
     pub how: How,
@@ -58,6 +60,7 @@ pub struct Combine {
 /// as TensorFlow has it. Of `PRelu`'s input it is the output's gradient times 1, the slope or, at 0 and NaN, 0; of its slopes that
 /// times the lesser of the input and 0.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CombineGrad {
     /// [`How::Maximum`], [`How::Minimum`] or [`How::PRelu`].
     pub how: How,
@@ -77,6 +80,7 @@ pub struct CombineGrad {
 
 /// `output = sum of input along axes / divisor`: gradients of what repeats, means.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sum {
     /// The input's axes.
     pub sizes: Sizes,

@@ -5,6 +5,7 @@ use crate::config::Activation;
 
 /// `output = activation(input)`, along rows of `row` where the activation is one over rows.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Activate {
     /// Any.
     pub activation: Activation,
@@ -20,6 +21,7 @@ pub struct Activate {
 
 /// `grad_input = grad_output · activation'`, the derivative from what [`Activation::saved`] says.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ActivateGrad {
     /// Any but [`Activation::Linear`].
     pub activation: Activation,
@@ -37,6 +39,7 @@ pub struct ActivateGrad {
 
 /// `[rows][columns]` to `[columns][rows]` in each sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Transpose {
     /// Of the input.
     pub rows: u64,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 /// `output = activation(weights · window of input + bias)` at each location.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LocalForward {
     /// Shapes, taps and connectivity.
     pub layer: Arc<Geometry>,
@@ -26,6 +27,7 @@ pub struct LocalForward {
 
 /// `grad_input`: each input element's sum over the locations that read it of weights times their gradient.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LocalGradInput {
     /// Shapes, taps and connectivity.
     pub layer: Arc<Geometry>,
@@ -42,6 +44,7 @@ pub struct LocalGradInput {
 /// `grad_weights`: each weight's sum over the batch, and over the locations that share it, of its input times its output's
 /// gradient; 0 at clipped taps.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LocalGradWeights {
     /// Shapes, taps and connectivity.
     pub layer: Arc<Geometry>,
@@ -59,6 +62,7 @@ pub struct LocalGradWeights {
 
 /// `grad_bias`: the sum of the output's gradient over the batch, and over the locations that share a bias.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GradBias {
     /// Whose bias.
     pub layer: Arc<Geometry>,

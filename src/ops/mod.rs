@@ -91,6 +91,7 @@ macro_rules! operations {
     ($($operation:ident),* $(,)?) => {
         /// A step of a program.
         #[derive(Debug, Clone, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[expect(missing_docs, reason = "each is the operation of its name")]
         pub enum Operation { $($operation($operation)),* }
 

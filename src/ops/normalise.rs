@@ -11,6 +11,7 @@ use super::{BufferId, Describe, Operand, Shape};
 
 /// `factor = gamma / √(variance + epsilon)`, gamma being 1 where there is none.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NormFactor {
     /// Elements of each operand.
     pub channels: u64,
@@ -26,6 +27,7 @@ pub struct NormFactor {
 
 /// `output = (input − mean) · factor + beta`, along any axis, beta being 0 where there is none.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Normalise {
     /// Elements of a sample, `[elements / (channels · inner)][channels][inner]`.
     pub elements: u64,
@@ -48,6 +50,7 @@ pub struct Normalise {
 /// `output = (input − mean) / √(variance + epsilon) · gamma + beta`, mean and biased variance being each row's own. Gamma is 1
 /// and beta 0 where there is none.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LayerNorm {
     /// Elements of a sample.
     pub elements: u64,
@@ -68,6 +71,7 @@ pub struct LayerNorm {
 /// The input's gradient of [`LayerNorm`], from its input: `(g − mean(g) − x̂ · mean(g · x̂)) / √(variance + epsilon)` for each row, where `x̂` is what is
 /// normalised and `g` the output's gradient times gamma.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LayerNormGrad {
     /// Elements of a sample.
     pub elements: u64,

@@ -6,6 +6,7 @@ use crate::{Error, Result};
 
 /// What becomes of the values of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PoolKind {
     /// The largest of them. Over windows it is, as TensorFlow's is on the CPU, the largest of −3.4028235e38 and those that
     /// are numbers (over three axes TensorFlow's own is NaN at times, by where it lies in a vector); of an axis as a whole it
@@ -17,6 +18,7 @@ pub enum PoolKind {
 
 /// To which of several largest values of a window the gradient goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Ties {
     /// To the first, in the order of the positions: TensorFlow's `MaxPoolGrad`, which Keras's pooling of one and two axes
     /// runs. Where the first value is NaN it goes there, since nothing is larger.
@@ -35,6 +37,7 @@ impl Ties {
 
 /// Windows along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PoolAxis {
     /// Input positions.
     pub input: u32,
@@ -50,6 +53,7 @@ pub struct PoolAxis {
 
 /// The windows of a pool, and how samples lie.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Windows {
     /// 1 to 3 spatial axes. A window is some positions of each; every window has one that is the input's.
     pub axes: Vec<PoolAxis>,
@@ -168,6 +172,7 @@ impl Windows {
 
 /// `output`: of each window the largest value or the average.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pool {
     /// Which.
     pub kind: PoolKind,
@@ -182,6 +187,7 @@ pub struct Pool {
 /// `grad_input`: each input element's sum over the windows that have it, of their gradient where it is the largest, or of
 /// their gradient by the number of their elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PoolGrad {
     /// Of which pool.
     pub kind: PoolKind,
@@ -200,6 +206,7 @@ pub struct PoolGrad {
 /// A sample as `[outer][length][inner]`, whose middle axis is pooled as a whole: all positions in channels_last with `outer`
 /// 1, in channels_first with `inner` 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Along {
     /// Elements before the axis.
     pub outer: u64,
@@ -229,6 +236,7 @@ impl Along {
 
 /// `output`: along an axis the largest value or the average, for axes of any length: Keras's global pooling.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reduce {
     /// Which.
     pub kind: PoolKind,
@@ -243,6 +251,7 @@ pub struct Reduce {
 /// `grad_input`: the gradient by the length, or the gradient by the number of largest values at each of them, as TensorFlow
 /// divides it; NaN along an axis on which one is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ReduceGrad {
     /// Of what.
     pub kind: PoolKind,

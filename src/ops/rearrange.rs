@@ -5,6 +5,7 @@ use super::{BufferId, Describe, Operand};
 /// One axis of an output, and the axis of the input that it reads: position `o` reads position `⌊(o − before) / repeat⌋`, and
 /// zero where there is no such one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AxisMap {
     /// Output positions.
     pub output: u32,
@@ -52,6 +53,7 @@ impl AxisMap {
 
 /// `output`: the input's elements with axes in another order, cut off, padded with zeroes or repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rearrange {
     /// The output's axes, the outermost first; each of the input's is one of them.
     pub axes: Vec<AxisMap>,
@@ -63,6 +65,7 @@ pub struct Rearrange {
 
 /// `grad_input`: each input element's sum over the output elements that read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RearrangeGrad {
     /// Those of the [`Rearrange`].
     pub axes: Vec<AxisMap>,
@@ -74,6 +77,7 @@ pub struct RearrangeGrad {
 
 /// One of the inputs of a [`Concatenate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Columns {
     /// `[batch][rows][columns]`.
     pub input: BufferId,
@@ -85,6 +89,7 @@ pub struct Columns {
 ///
 /// It is one operation of any number of inputs, so that a program's buffer has one writer; executors write it input by input.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Concatenate {
     /// Elements before the axis along which inputs are joined.
     pub rows: u64,

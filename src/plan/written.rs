@@ -15,7 +15,7 @@ use std::sync::Arc;
 const MOST_EXACT: u64 = (1 << 53) - 1;
 
 /// A program with its plan, for code that knows WebGPU and nothing of this crate: make the buffers, upload what is given,
-/// make a pipeline of each shader, record the dispatches in order into one compute pass. `web/run_plan.js` is such code.
+/// make a pipeline of each shader, record the dispatches in order into one compute pass. `web/src/gpu.ts` is such code.
 ///
 /// It holds for a batch, and for devices with at least the limits and at most the alignments of the profile that it was
 /// planned for. Places count from 0. All numbers are exact as 64-bit floats. Written by serde (feature `serde`) it is JSON

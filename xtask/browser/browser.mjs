@@ -1,6 +1,6 @@
 // The headless Chromium that the checks run in ($CHROMIUM), with files of ours served on http://localhost.
 import { createServer } from 'node:http';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { extname } from 'node:path';
 import { chromium } from 'playwright-core';
 
@@ -14,18 +14,33 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ];
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json' };
+const TYPES = {
+  '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json', '.wasm': 'application/wasm', '.css': 'text/css',
+};
+
+// The file that stands for a path of the page's: named, or in a folder whose path ends with a slash.
+function find(files, path) {
+  if (files[path] !== undefined) return files[path];
+  const folder = Object.keys(files).find((name) => name !== '/' && name.endsWith('/') && path.startsWith(name));
+  const file = folder && new URL(path.slice(folder.length), files[folder]);
+  return file && file.href.startsWith(files[folder].href) && existsSync(file) && statSync(file).isFile() ? file : undefined;
+}
 
 // navigator.gpu exists in secure contexts only, and http://localhost is one.
-async function serve(files) {
+export async function serve(files, port = 0) {
   const server = createServer(({ url }, response) => {
-    const file = files[url];
+    const file = find(files, new URL(url, 'http://localhost').pathname);
     if (file === undefined) return response.writeHead(404).end();
-    return response.setHeader('content-type', TYPES[extname(`${file}`)]).end(readFileSync(file));
+    const type = TYPES[extname(`${file}`)] ?? 'application/octet-stream';
+    return response.setHeader('content-type', type).setHeader('cache-control', 'no-store').end(readFileSync(file));
   });
-  await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
   return server;
 }
+
+export const launch = (flags = []) => chromium.launch({
+  executablePath: process.env.CHROMIUM, args: [...FLAGS, ...flags], timeout: 60_000,
+});
 
 // What `check(page, version of Chromium)` gives; `files` are paths or URLs of files by the paths that the page asks for,
 // '/' being the page, which sets `window.ready`.
@@ -33,7 +48,7 @@ async function inBrowser(files, check) {
   const server = await serve(files);
   let browser;
   try {
-    browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS, timeout: 60_000 });
+    browser = await launch();
     const page = await browser.newPage();
     page.on('pageerror', (error) => console.error(`page: ${error.message}`));
     await page.goto(`http://localhost:${server.address().port}/`, { timeout: 60_000 });

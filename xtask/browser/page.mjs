@@ -1,4 +1,4 @@
-// node page.mjs FILE: runs the plans of FILE, which xtask/tools/src/written_plans.rs writes, by web/run_plan.js in headless
+// node page.mjs FILE: runs the plans of FILE, which xtask/tools/src/written_plans.rs writes, by the package's executor (web/src/gpu.ts) in headless
 // Chromium, and compares with the results in FILE.
 //
 // $CHROMIUM is the browser. Exit status 1 if a result differs by more than TOLERANCE of the largest value, if a plan that
@@ -11,7 +11,7 @@ const TOLERANCE = 2e-6;
 
 const files = (plans) => ({
   '/': new URL('page.html', import.meta.url),
-  '/run_plan.js': new URL('../../web/run_plan.js', import.meta.url),
+  '/run_plan.js': new URL('../../web/test/built/run_plan.js', import.meta.url),
   '/plans.json': plans,
 });
 const differs = ({ error }) => !(error <= TOLERANCE);

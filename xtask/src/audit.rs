@@ -3,7 +3,7 @@
 use crate::installed::{CARGO_DENY, TYPOS};
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{gpu_record, package, setup};
+use crate::{gpu_record, package, setup, web};
 
 /// `only` names steps, by their beginnings; without any, all are run.
 pub(crate) fn audit(only: &[&str]) -> Result {
@@ -20,6 +20,7 @@ pub(crate) fn audit(only: &[&str]) -> Result {
         })?;
     }
     steps.step("package", package::package)?;
+    steps.step("npm", web::npm)?;
     steps.step("benches", benches)?;
     steps.step("address sanitizer", address_sanitizer)?;
     // Every part runs and is read, most of them cut short: what is rehearsed is that nothing is in the way of a record.

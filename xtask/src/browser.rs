@@ -7,10 +7,15 @@ use std::process::Command;
 
 /// `node` on a script of `xtask/browser`, with a browser for it and all that it needs installed.
 pub(crate) fn script(name: &str) -> Result<Command> {
+    script_at(&format!("xtask/browser/{name}"))
+}
+
+/// The same for a script anywhere in the repository.
+pub(crate) fn script_at(path: &str) -> Result<Command> {
     let chromium = chromium()?;
     node_modules()?;
     let mut node = sh::command("node");
-    node.arg(sh::root().join("xtask/browser").join(name)).env("CHROMIUM", chromium);
+    node.arg(sh::root().join(path)).env("CHROMIUM", chromium);
     Ok(node)
 }
 
@@ -39,6 +44,11 @@ fn chromium() -> Result<PathBuf> {
 
 /// `playwright-core` of exactly the version in the lock file.
 fn node_modules() -> Result {
+    npm_ci("xtask/browser")
+}
+
+/// The packages of a folder's lock file, exactly, fetched when it has changed; no script of theirs runs.
+pub(crate) fn npm_ci(folder: &str) -> Result {
     let missing: Vec<&str> = ["node", "npm"].into_iter().filter(|name| sh::find(&[name]).is_none()).collect();
     if !missing.is_empty() {
         let packages: Vec<&str> = missing.iter().map(|name| if *name == "node" { "nodejs" } else { name }).collect();
@@ -48,13 +58,13 @@ fn node_modules() -> Result {
             "install Node.js (18 or later) with npm",
         )?;
     }
-    let dir = sh::root().join("xtask/browser");
+    let dir = sh::root().join(folder);
     let lock = read(&dir.join("package-lock.json"))?;
     let stamp = dir.join("node_modules/.installed");
     if std::fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    println!("browser: fetching playwright-core with `npm ci`");
+    println!("{folder}: fetching its packages with `npm ci`");
     let npm = sh::find(&["npm"]).ok_or("npm is missing, even after installing it")?;
     sh::run_quiet(sh::command(npm).current_dir(&dir).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
     std::fs::write(&stamp, lock).map_err(|e| format!("{}: {e}", stamp.display()))

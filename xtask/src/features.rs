@@ -3,7 +3,7 @@
 use crate::sh::{self, Result};
 
 /// Libraries with sets of features, each with the backends that wgpu has then; none where there is no wgpu.
-const SETS: [(&str, &str, Option<&[&str]>); 6] = [
+const SETS: [(&str, &str, Option<&[&str]>); 7] = [
     ("locally-connected", "", None),
     ("locally-connected", "cpu", None),
     ("locally-connected", "serde", None),
@@ -11,6 +11,7 @@ const SETS: [(&str, &str, Option<&[&str]>); 6] = [
     // As in a host that has chosen a backend for its own wgpu.
     ("locally-connected", "gpu,wgpu/vulkan", Some(&["vulkan"])),
     ("locally-connected-keras", "", None),
+    ("locally-connected-web", "core,cpu,keras", None),
 ];
 
 /// Features of wgpu that bring a backend.

@@ -5,10 +5,11 @@
 //! | `setup` | makes sure that there is a Vulkan adapter (Linux; Metal and DX12 come with the system) |
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
 //! | `check` | what to run after every few lines: format, lints, unit tests |
-//! | `test`  | everything a change must pass: format, lints, docs, tests, examples, `wasm`, `tint`, `page`, on Linux `isa` |
-//! | `audit` | what takes longer: spelling, licences, features of their own, packages, benches, a rehearsal of `gpu-record` |
+//! | `test`  | everything a change must pass: format, lints, docs, tests, examples, `wasm`, `web`, `tint`, `page`, on Linux `isa` |
+//! | `audit` | what takes longer: spelling, licences, features of their own, packages, the npm package with Vite, benches, a rehearsal of `gpu-record` |
 //! | `wasm`  | builds the libraries for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
+//! | `web`   | builds the npm package in `web/dist`; `--serve` shows its demo, `--test` tests it in headless Chromium |
 //! | `page`  | runs plans written as JSON in a page of headless Chromium and compares with this crate's executor |
 //! | `gpu-record` | proves and measures the kernels on a machine, borrowed or one's own: docs/gpu-record.md |
 //! | `net`   | saves what must not change while code is moved, or compares with it: WGSL, plans, results |
@@ -28,6 +29,7 @@
 //!   standard library from source, in a target directory of its own.
 //! * `tint`: Chromium or Chrome (`$CHROMIUM` names one), Node.js and npm. `cargo xtask tint DIR` checks the
 //!   `variants.json` of `DIR` instead of making a new list from the library.
+//! * `web`: what `wasm` and `tint` need, and a linker for modules (LLVM's lld where Rust brings none).
 //! * `page`: what `setup` and `tint` need.
 //! * `isa`: Linux, and Mesa's RADV, which Debian's `mesa-vulkan-drivers` has.
 //!
@@ -52,6 +54,7 @@ mod steps;
 mod test;
 mod tint;
 mod wasm;
+mod web;
 
 use std::process::ExitCode;
 
@@ -61,8 +64,8 @@ Usage: cargo xtask <command>
   setup         make sure of a Vulkan adapter (installs a software one on Debian and Ubuntu)
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
   check         format, lints, unit tests: what to run after every few lines, under a minute
-  test [ARG…]   format, lints, docs, tests, examples, wasm, tint, page; ARGs go to `cargo test` (--release, a name, …)
-  audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, packages, benches, address
+  test [ARG…]   format, lints, docs, tests, examples, wasm, web, tint, page; ARGs go to `cargo test` (--release, a name, …)
+  audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, packages (npm's with Vite), benches, address
                 sanitizer, a rehearsal of gpu-record; STEPs are those alone (by the beginning of their names)
   wasm          build the libraries for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
@@ -70,6 +73,7 @@ Usage: cargo xtask <command>
                 what it brought (docs/gpu-record.md)
   net --save F  save every shader, plan and result in F; net --against F compares with it
   tint [DIR]    compile every shader variant (or those of DIR/variants.json) in headless Chromium
+  web           build the npm package in web/dist; --serve [PORT] shows its demo page, --test [NAME…] tests it
   page          run plans written as JSON in headless Chromium and compare with this crate's executor
   help          this text
 ";
@@ -86,6 +90,10 @@ fn main() -> ExitCode {
         ["wasm"] => wasm::wasm(),
         ["tint"] => tint::tint(None),
         ["tint", dir] => tint::tint(Some(dir)),
+        ["web"] => web::build(),
+        ["web", "--serve"] => web::serve("8000"),
+        ["web", "--serve", port] => web::serve(port),
+        ["web", "--test", names @ ..] => web::test(names),
         ["page"] => page::page(),
         ["gpu-record", rest @ ..] => gpu_record::gpu_record(rest),
         ["net", action @ ("--save" | "--against"), file] => net::net(action, file),

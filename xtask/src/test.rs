@@ -2,7 +2,7 @@
 
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{check, examples, features, isa, page, setup, tint, wasm};
+use crate::{check, examples, features, isa, page, setup, tint, wasm, web};
 
 /// `args` go to `cargo test`.
 pub(crate) fn test(args: &[&str]) -> Result {
@@ -24,6 +24,7 @@ pub(crate) fn test(args: &[&str]) -> Result {
     })?;
     steps.step("examples", examples::examples)?;
     steps.step("wasm", wasm::wasm)?;
+    steps.step("web", || web::test(&[]))?;
     steps.step("tint", || tint::tint(None))?;
     steps.step("page", page::page)?;
     if cfg!(target_os = "linux") {

@@ -2,10 +2,11 @@
 
 use crate::apt;
 use crate::sh::{self, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What browsers run.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// Libraries, with sets of features.
 const LIBRARIES: [(&str, &str); 4] = [
     ("locally-connected", ""),
@@ -14,21 +15,71 @@ const LIBRARIES: [(&str, &str); 4] = [
     ("locally-connected-keras", ""),
 ];
 
-/// Builds with rustup's target where it can be had, else with Debian's `rustc-web`.
-pub(crate) fn wasm() -> Result {
-    let debian = !rustup_target();
-    if debian {
-        debian_toolchain()?;
-        println!("wasm: Debian's rustc-web, which builds the standard library too");
+/// A compiler for the browser.
+pub(crate) struct Compiler {
+    /// Debian's, which builds the standard library too.
+    debian: bool,
+}
+
+impl Compiler {
+    /// Rustup's target where it can be had, else Debian's `rustc-web`.
+    pub(crate) fn find() -> Result<Self> {
+        let debian = !rustup_target();
+        if debian {
+            debian_toolchain()?;
+            println!("wasm: Debian's rustc-web, which builds the standard library too");
+        }
+        Ok(Self { debian })
     }
-    for (package, features) in LIBRARIES {
-        let mut cargo = if debian { debian_cargo() } else { sh::cargo() };
-        // `cargo rustc` gives the last words to the library alone; a host's RUSTFLAGS are for the host.
+
+    /// `cargo rustc` for the library of a package: the last words can go to it alone.
+    pub(crate) fn library(&self, package: &str) -> Command {
+        let mut cargo = if self.debian { debian_cargo() } else { sh::cargo() };
+        // A host's RUSTFLAGS are for the host.
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_RUSTFLAGS");
         cargo.args(["rustc", "--package", package, "--lib", "--target", TARGET]);
-        if debian {
+        if self.debian {
             cargo.arg("-Zbuild-std=std,panic_abort");
         }
+        cargo
+    }
+
+    /// Where it puts what it builds by `profile`.
+    pub(crate) fn folder(&self, profile: &str) -> PathBuf {
+        let target = if self.debian { sh::target_dir().join("wasm") } else { sh::target_dir().to_path_buf() };
+        target.join(TARGET).join(profile)
+    }
+
+    /// Makes sure of a linker for modules: Debian's comes with its compiler, rustup's has one for most platforms.
+    pub(crate) fn link(&self, cargo: &mut Command) -> Result {
+        let rustup = || {
+            let sysroot = sh::capture(sh::command(rustc()).args(["--print", "sysroot"]))?;
+            let host = sh::capture(sh::command(rustc()).arg("-vV"))?;
+            let host = host.lines().find_map(|line| line.strip_prefix("host: "))?.to_owned();
+            let lld = Path::new(&sysroot).join("lib/rustlib").join(host).join("bin/rust-lld");
+            Some(lld.with_extension(std::env::consts::EXE_EXTENSION).exists())
+        };
+        if self.debian || rustup() == Some(true) {
+            return Ok(());
+        }
+        if sh::find(&["wasm-ld"]).is_none() {
+            let elsewhere = "install LLVM's linker lld, so that there is a wasm-ld";
+            apt::install("no linker for WebAssembly found", &["lld"], elsewhere)?;
+        }
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
+        Ok(())
+    }
+}
+
+fn rustc() -> std::ffi::OsString {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}
+
+/// Builds the libraries.
+pub(crate) fn wasm() -> Result {
+    let compiler = Compiler::find()?;
+    for (package, features) in LIBRARIES {
+        let mut cargo = compiler.library(package);
         // It only has to build: our dev profile optimises dependencies for the sake of the tests.
         cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
         cargo.args(["--no-default-features", "--features", features]);
@@ -59,8 +110,7 @@ fn rustup_target() -> bool {
 }
 
 fn has_target() -> bool {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    sh::capture(sh::command(rustc).args(["--print", "target-libdir", "--target", TARGET]))
+    sh::capture(sh::command(rustc()).args(["--print", "target-libdir", "--target", TARGET]))
         .and_then(|dir| std::fs::read_dir(dir).ok())
         .is_some_and(|mut files| {
             files.any(|file| file.is_ok_and(|file| file.file_name().to_string_lossy().starts_with("libcore-")))

@@ -1,0 +1,75 @@
+// node build.mjs: dist/ of src/, once `cargo xtask web` has put the wasm and its glue there. Types are checked on the way.
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+
+/** Most bytes, gzipped, that a page loads. */
+const BUDGETS = {
+  /** `.` on WebGPU: JavaScript and `core.wasm`, half of which is the planner and a seventh WGSL. To be 110. */
+  layers: 215_000,
+  /** The CPU executor besides. */
+  cpu: 300_000,
+  /** `./keras` besides, which reads and writes. */
+  keras: 550_000,
+};
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+process.chdir(here);
+rmSync('dist', { recursive: true, force: true });
+mkdirSync('dist');
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--project', '.'], { stdio: 'inherit' });
+for (const name of readdirSync('src').filter((name) => name.endsWith('_glue.d.ts'))) copyFileSync(`src/${name}`, `dist/${name}`);
+const { metafile } = await build({
+  metafile: true,
+  absWorkingDir: here,
+  entryPoints: ['src/index.ts', 'src/keras.ts', 'src/inline.ts'],
+  outdir: 'dist',
+  bundle: true,
+  splitting: true, // What entries share is there once, the CPU executor's glue where it is needed.
+  chunkNames: 'chunk-[hash]',
+  format: 'esm',
+  target: 'es2023',
+  minify: true,
+  keepNames: false,
+  legalComments: 'none',
+  loader: { '.wasm': 'binary' },
+  logLevel: 'warning',
+});
+// For tests alone.
+await build({
+  absWorkingDir: here, entryPoints: ['src/run_plan.ts'], outdir: 'test/built', bundle: true, format: 'esm', target: 'es2023', logLevel: 'warning',
+});
+rmSync('dist/run_plan.d.ts');
+for (const name of readdirSync('src').filter((name) => name.endsWith('.wasm'))) copyFileSync(`src/${name}`, `dist/${name}`);
+const { devDependencies, ...manifest } = JSON.parse(readFileSync('package.json', 'utf8'));
+writeFileSync('dist/package.json', `${JSON.stringify(manifest, null, 2)}\n`);
+copyFileSync('README.md', 'dist/README.md');
+for (const license of ['LICENSE-APACHE', 'LICENSE-MIT']) copyFileSync(`../${license}`, `dist/${license}`);
+
+const gzipped = (name) => gzipSync(readFileSync(`dist/${name}`), { level: 9 }).length;
+// An entry with the chunks that it imports at once, and with those that it imports when they are needed.
+const loaded = (name, later = false, seen = new Set()) => {
+  if (seen.has(name)) return seen;
+  seen.add(name);
+  for (const { path, kind } of metafile.outputs[`dist/${name}`].imports) {
+    if (kind === 'import-statement' || later) loaded(path.replace('dist/', ''), later, seen);
+  }
+  return seen;
+};
+const sum = (names) => [...names].reduce((all, name) => all + gzipped(name), 0);
+const [entry, withCpu, keras] = [loaded('index.js'), loaded('index.js', true), loaded('keras.js')];
+const sizes = {
+  layers: sum([...entry, 'core.wasm']),
+  cpu: sum([...withCpu].filter((name) => !entry.has(name)).concat('cpu.wasm')),
+  keras: sum([...keras].filter((name) => !entry.has(name)).concat('keras.wasm')),
+};
+for (const [what, bytes] of Object.entries(sizes)) {
+  const most = BUDGETS[what];
+  console.log(`${what}: ${(bytes / 1000).toFixed(1)} kB gzipped, of at most ${most / 1000}`);
+  if (bytes > most) {
+    console.error(`error: ${what} is ${bytes - most} bytes too large`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,32 @@
+//! What is thrown to JavaScript.
+
+use locally_connected::Error;
+use std::fmt::Display;
+use wasm_bindgen::JsValue;
+
+/// Results as wasm-bindgen throws them.
+pub(crate) type Result<T> = std::result::Result<T, JsValue>;
+
+/// `kind`, a line feed and the message: the TypeScript makes an error object of it (`web/src/errors.ts`).
+pub(crate) fn thrown(kind: &str, message: impl Display) -> JsValue {
+    JsValue::from_str(&format!("{kind}\n{message}"))
+}
+
+/// An error of the library's.
+pub(crate) fn of_library(error: Error) -> JsValue {
+    thrown(kind(&error), &error)
+}
+
+/// By which a page tells errors apart.
+pub(crate) fn kind(error: &Error) -> &'static str {
+    match error.cause() {
+        Error::Limit { .. } | Error::OverBudget { .. } | Error::TooLarge { .. } => "limit",
+        Error::OutOfMemory(_) => "out-of-memory",
+        Error::Length { .. } | Error::Shape { .. } | Error::InputRank { .. } | Error::InputAxis { .. } => "shape",
+        Error::EmptyOutput { .. } => "shape",
+        Error::Unsupported { .. } | Error::PaddingNeedsOtherLayout { .. } => "unsupported",
+        Error::NoKernel { .. } | Error::Program { .. } | Error::Shader { .. } => "internal",
+        // Whatever else a pure computation refuses is an argument's value.
+        _ => "argument",
+    }
+}

@@ -1,0 +1,69 @@
+//! What passes between modules and to JavaScript is what it was.
+
+use crate::plan::Device;
+use crate::{plan, program};
+use locally_connected::model::{Chain, Kind, Layer, Wanted};
+use locally_connected::plan::{Planner, WrittenPlan};
+use locally_connected::program::Program;
+use locally_connected::{Activation, Bias, Config, DeviceProfile, Geometry, Pattern};
+use serde_json::{Value, json};
+
+fn programs() -> Vec<Program> {
+    let local = |name: &str, geometry: Geometry| {
+        let kind = Kind::Local { geometry: geometry.into(), trainable: true };
+        Layer { name: name.into(), kind }
+    };
+    let windows = Config::new(4, [3, 3]).activation(Activation::Elu { alpha: 0.3 });
+    let windows = Geometry::new(&windows, &[6, 6, 2]).expect("a layer");
+    let (pattern, _) = Pattern::from_coo(3, 5, &[(0, 1), (2, 4), (0, 3), (1, 0)]).expect("connections");
+    let pattern = Geometry::from_pattern(pattern, 2, Bias::PerFilter, Activation::Softmax).expect("a layer");
+    [(72, local("windows \"\\\n", windows)), (5, local("pattern", pattern))]
+        .into_iter()
+        .flat_map(|(inputs, layer)| {
+            let chain = Chain { inputs, layers: vec![layer] };
+            [chain.forward(), chain.backward(Wanted::All)]
+        })
+        .collect()
+}
+
+#[test]
+fn programs_are_read_as_they_were_written() {
+    for program in programs() {
+        let bytes = program::write(&program).expect("it is written");
+        assert_eq!(program::read(&bytes).expect("it is read"), program);
+    }
+}
+
+/// The plan's JSON, but for the constants' words, is what serde would write.
+#[test]
+fn plans_are_written_as_serde_writes_them() {
+    let profile = DeviceProfile { max_binding: 1280, ..DeviceProfile::webgpu_defaults() };
+    for program in programs() {
+        let planned = Planner::new(&profile).program(&program, 3).expect("it is planned");
+        let written: WrittenPlan = planned.written(&program).expect("it is written");
+        let mut expected = serde_json::to_value(&written).expect("JSON");
+        for buffer in expected["buffers"].as_array_mut().expect("buffers") {
+            buffer.as_object_mut().expect("a buffer").remove("words");
+        }
+        let mut device = Device::new(false);
+        device.set_limit("maxStorageBufferBindingSize", 1280.0).expect("a limit");
+        let bytes = program::write(&program).expect("it is written");
+        let plan: plan::Plan = device.plan(&bytes, 3).expect("it is planned");
+        assert_eq!(serde_json::from_str::<Value>(&plan.json()).expect("JSON"), expected);
+        for (buffer, place) in written.buffers.iter().zip(0..) {
+            assert_eq!(plan.words(place), buffer.words);
+        }
+    }
+}
+
+#[test]
+fn layers_inside_are_outputs_when_they_are_kept() {
+    let mut chain = Chain { inputs: 6, layers: Vec::new() };
+    for name in ["first", "last"] {
+        let kind = Kind::Activation { activation: Activation::Tanh, row: 6 };
+        chain.layers.push(Layer { name: name.into(), kind });
+    }
+    let kept = program::keeping(chain.forward(), "first\nlast").expect("both compute");
+    let outputs: Vec<_> = kept.used_as(locally_connected::ops::Usage::Output).map(|buffer| &buffer.name).collect();
+    assert_eq!(json!(outputs), json!(["first/output", "output"]));
+}

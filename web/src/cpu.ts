@@ -1,0 +1,53 @@
+// Runs programs in the wasm's CPU executor, on the calling thread.
+
+import initCpu, * as cpu from "./cpu_glue.js";
+import { call } from "./errors.js";
+import type { Arrays, Program, Runner } from "./runner.js";
+import { Module, type WasmSource } from "./wasm.js";
+
+const cpuModule = /* @__PURE__ */ new Module(initCpu as never, () => new URL("./cpu.wasm", import.meta.url));
+
+/** Fetches the CPU executor, once. */
+export function loadCpu(source?: WasmSource): Promise<void> {
+  return cpuModule.load(source);
+}
+
+/** Bound programs that a model keeps ready. */
+const KEPT = 4;
+
+export class CpuRunner implements Runner {
+  #weights: cpu.CpuWeights;
+  #first: Program;
+  #bound: { program: Program; batch: number; bound: cpu.CpuBound }[] = [];
+
+  /** With the parameters of `program`, all zero. */
+  constructor(program: Program) {
+    this.#first = program;
+    this.#weights = call(() => new cpu.CpuWeights(program));
+  }
+
+  set(name: string, values: Float32Array): void {
+    call(() => this.#weights.set(this.#first, name, values));
+  }
+
+  async get(name: string): Promise<Float32Array> {
+    return call(() => this.#weights.get(name));
+  }
+
+  async run(program: Program, batch: number, inputs: Arrays, outputs: readonly string[]): Promise<Arrays> {
+    return call(() => {
+      const at = this.#bound.findIndex((kept) => kept.program === program && kept.batch === batch);
+      const kept = at < 0 ? { program, batch, bound: new cpu.CpuBound(program, batch) } : this.#bound.splice(at, 1)[0]!;
+      this.#bound.push(kept);
+      if (this.#bound.length > KEPT) this.#bound.shift()!.bound.free();
+      for (const [name, values] of Object.entries(inputs)) kept.bound.write(name, values);
+      kept.bound.run(this.#weights);
+      return Object.fromEntries(outputs.map((name) => [name, kept.bound.read(name)]));
+    });
+  }
+
+  destroy(): void {
+    for (const { bound } of this.#bound.splice(0)) bound.free();
+    this.#weights.free();
+  }
+}

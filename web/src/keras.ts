@@ -1,0 +1,111 @@
+import { asError, call, LocallyConnectedError } from "./errors.js";
+import type { Context } from "./context.js";
+import initKerasGlue, * as glue from "./keras_glue.js";
+import { Body, type Compiled, type LayerInfo, Model } from "./model.js";
+import { Module, type WasmSource } from "./wasm.js";
+
+export { LocallyConnectedError, type ErrorKind } from "./errors.js";
+export { BoundForward, type BindOptions, Layer, Model } from "./model.js";
+
+const kerasModule = /* @__PURE__ */ new Module(initKerasGlue as never, () => new URL("./keras.wasm", import.meta.url));
+
+/**
+ * Loads the reader's WebAssembly, which {@link loadModel} does by itself: for pages that have it elsewhere, or want it early.
+ *
+ * @param source where it is: the `keras.wasm` beside this module unless said.
+ */
+export function initKeras(source?: WasmSource): Promise<void> {
+  return kerasModule.load(source);
+}
+
+/** What {@link loadModel} may be told. */
+export interface LoadOptions {
+  /** The file's name, for messages, and where the first bytes don't tell the format. */
+  name?: string;
+}
+
+/** File formats that are written: Keras's two, safetensors with all of a layer's arguments, and arrays alone. */
+export type SaveFormat = "h5" | "keras" | "safetensors" | "npz";
+
+/** A model of a file. */
+export class FileModel extends Model {
+  /** The version of Keras that wrote the file. */
+  readonly kerasVersion: string;
+  readonly #keras: glue.KerasModel;
+
+  /** @internal */
+  constructor(name: string, version: string, body: Body, keras: glue.KerasModel) {
+    super(name, body);
+    this.kerasVersion = version;
+    this.#keras = keras;
+  }
+
+  /** The bytes of a file with the layers as they were read and the weights as they are now. */
+  async save(format: SaveFormat): Promise<Uint8Array> {
+    const { body } = this;
+    for (const info of body.infos) {
+      if (info.weights.length === 0) continue;
+      const [kernel, bias] = await body.getWeights(info);
+      call(() => this.#keras.setWeights(info.name, kernel!, bias));
+    }
+    return call(() => this.#keras.write(format));
+  }
+}
+
+interface Described {
+  name: string;
+  kerasVersion: string;
+  inputShape: number[];
+  outputShape: number[];
+  layers: (Omit<LayerInfo, "weights"> & { kernelShape: number[] | null; biasShape: number[] | null })[];
+}
+
+/**
+ * Reads a model that Keras saved (`.h5`, `.hdf5`, `.keras`), or one in `.safetensors` that this project wrote; the bytes tell
+ * the format.
+ *
+ * @throws LocallyConnectedError of kind `"file"` for what holds no model, and `"unsupported"` with the names of all layers that
+ * don't run here.
+ */
+export async function loadModel(
+  context: Context,
+  data: ArrayBuffer | Uint8Array | Blob | Response | PromiseLike<Response>,
+  { name }: LoadOptions = {},
+): Promise<FileModel> {
+  const [bytes, from] = await read(data);
+  await kerasModule.load();
+  const keras = call(() => glue.KerasModel.read(bytes, name ?? from));
+  const described = call(() => JSON.parse(keras.describe()) as Described);
+  const infos = described.layers.map(({ kernelShape, biasShape, ...layer }): LayerInfo => {
+    const weights = [];
+    if (kernelShape) weights.push({ name: "kernel", shape: kernelShape, parameter: `${layer.name}/weights`, gradient: `${layer.name}/grad_weights` });
+    if (biasShape) weights.push({ name: "bias", shape: biasShape, parameter: `${layer.name}/bias`, gradient: `${layer.name}/grad_bias` });
+    return { ...layer, weights };
+  });
+  const body = await Body.create(context, keras as Compiled, infos, [described.inputShape, described.outputShape]);
+  try {
+    for (const parameter of call(() => JSON.parse(keras.parameters()) as string[])) {
+      body.set(parameter, call(() => keras.takeParameter(parameter)));
+    }
+  } catch (error) {
+    body.dispose();
+    throw asError(error);
+  }
+  return new FileModel(described.name, described.kerasVersion, body, keras);
+}
+
+async function read(data: ArrayBuffer | Uint8Array | Blob | Response | PromiseLike<Response>): Promise<[Uint8Array, string]> {
+  const given = await data;
+  if (given instanceof Uint8Array) return [given, "the model's file"];
+  if (given instanceof ArrayBuffer) return [new Uint8Array(given), "the model's file"];
+  try {
+    if (given instanceof Response) {
+      if (!given.ok) throw new LocallyConnectedError("file", `${given.url}: the server says ${given.status} ${given.statusText}`);
+      return [new Uint8Array(await given.arrayBuffer()), new URL(given.url || "file:model").pathname.split("/").at(-1) ?? "model"];
+    }
+    if (given instanceof Blob) return [new Uint8Array(await given.arrayBuffer()), (given as File).name ?? "the model's file"];
+  } catch (error) {
+    throw error instanceof LocallyConnectedError ? error : new LocallyConnectedError("file", `the file can't be read: ${String(error)}`, { cause: error });
+  }
+  throw new LocallyConnectedError("argument", "a model is an ArrayBuffer, a Uint8Array, a Blob or a Response");
+}

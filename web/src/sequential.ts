@@ -1,0 +1,90 @@
+import { readActivation, readConfig } from "./config.js";
+import type { Context } from "./context.js";
+import { call, LocallyConnectedError } from "./errors.js";
+import { type LayerOptions, toSizes, weightsOf } from "./layers.js";
+import { Body, type Compiled, type LayerInfo, Model } from "./model.js";
+import { loadedCore } from "./wasm.js";
+import type { SequentialModel } from "./core_glue.js";
+
+/**
+ * A layer of a {@link Sequential}: Keras's class and its arguments, in camelCase beside it or as Keras's dictionary in `config`.
+ *
+ * `LocallyConnected1D`, `2D`, `3D`; `Activation`, `ReLU`, `LeakyReLU`, `ThresholdedReLU`, `ELU`, `Softmax`; `Flatten`, `Reshape`;
+ * and what does nothing here: `InputLayer`, `Dropout` and its relatives.
+ */
+export type LayerSpec = { className: string; config?: Readonly<Record<string, unknown>>; name?: string; [argument: string]: unknown };
+
+const NOTHING = new Set(["InputLayer", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
+  "GaussianDropout", "AlphaDropout", "ActivityRegularization"]);
+const ACTIVATIONS = new Set(["Activation", "ReLU", "LeakyReLU", "ThresholdedReLU", "ELU", "Softmax"]);
+
+/** Layers one after another, put together by the page. Their weights are zero until they are set. */
+export class Sequential extends Model {
+  /** Makes the model for inputs of `inputShape`, without the batch. */
+  static async create(context: Context, layers: readonly LayerSpec[], options: LayerOptions & { name?: string }): Promise<Sequential> {
+    const inputShape = toSizes("inputShape", options?.inputShape);
+    const model = call(() => new (loadedCore().SequentialModel)(inputShape));
+    let infos: LayerInfo[];
+    try {
+      const names = new Set<string>();
+      infos = layers.map((spec) => add(model, spec, names));
+    } catch (error) {
+      model.free();
+      throw error;
+    }
+    const body = await Body.create(context, model as Compiled, infos, [[...inputShape], infos.at(-1)?.outputShape ?? [...inputShape]]);
+    return new Sequential(options.name ?? "sequential", body);
+  }
+}
+
+/** A name that no layer has yet: Keras's, numbered from the second on. */
+function unnamed(className: string, names: Set<string>): string {
+  const name = className.replace(/([a-z])([A-Z])|([A-Z])([A-Z][a-z])/g, "$1$3_$2$4").replace(/(\d)D$/, "$1d").toLowerCase();
+  for (let number = 0; ; number += 1) {
+    const numbered = number === 0 ? name : `${name}_${number}`;
+    if (!names.has(numbered)) return numbered;
+  }
+}
+
+function add(model: SequentialModel, spec: LayerSpec, names: Set<string>): LayerInfo {
+  const { className, config, ...beside } = spec;
+  const given = { ...beside, ...config };
+  const fallback = unnamed(className, names);
+  const inputShape = [...model.shape()];
+  const rank = /^LocallyConnected([123])D$/.exec(className)?.[1];
+  let info: Omit<LayerInfo, "outputShape">;
+  if (rank) {
+    const read = readConfig(className, Number(rank), given, fallback);
+    read.add(model);
+    const weights = weightsOf(model, read.name);
+    info = { name: read.name, className, trainable: read.trainable, inputShape, config: read.config, weights };
+  } else {
+    const name = String(given["name"] ?? fallback);
+    info = { name, className, trainable: true, inputShape, config: { ...given, name }, weights: [] };
+    call(() => {
+      if (ACTIVATIONS.has(className)) {
+        const [of, numbers] = readActivation({ className, config: given });
+        model.activation(name, of, numbers);
+      } else if (className === "Flatten") {
+        model.flatten(name, (given["dataFormat"] ?? given["data_format"]) === "channels_first");
+      } else if (className === "Reshape") {
+        model.reshape(target(given["targetShape"] ?? given["target_shape"], inputShape));
+      } else if (!NOTHING.has(className)) {
+        throw new LocallyConnectedError("unsupported", `a layer of class ${className} is not supported here`);
+      }
+    });
+  }
+  if (names.has(info.name)) throw new LocallyConnectedError("argument", `two layers have the name "${info.name}"`);
+  names.add(info.name);
+  return { ...info, outputShape: [...model.shape()] };
+}
+
+/** Keras's target, in which one size may be −1. */
+function target(given: unknown, input: readonly number[]): Uint32Array {
+  const wrong = new LocallyConnectedError("argument", `\`targetShape\` must be a list of sizes, one of which may be -1, but is ${JSON.stringify(given)}`);
+  if (!Array.isArray(given) || given.filter((size) => size === -1).length > 1) throw wrong;
+  const known = given.filter((size) => size !== -1).reduce((all: number, size: number) => all * size, 1);
+  const sizes = given.map((size: number) => (size === -1 ? input.reduce((all, one) => all * one, 1) / known : size));
+  if (!sizes.every((size) => Number.isInteger(size) && size > 0)) throw wrong;
+  return Uint32Array.from(sizes);
+}

@@ -1,0 +1,77 @@
+// Every model file of Keras's in tests/fixtures/cases that runs here, on WebGPU, on a device of the page's and on the CPU.
+import { loadModel } from '/dist/keras.js';
+import { assert, equal, fails, fetched, near, npy, npz, shared } from './harness.js';
+
+const index = (async () => (await fetch('/fixtures/cases/index.json')).json())();
+
+async function check(context, kind, { name, model: file, x, y, dy, grads }) {
+  const at = (path) => fetched(`/fixtures/cases/${path}`);
+  const model = await loadModel(context, await at(file), { name: file });
+  try {
+    const [input, output] = [npy(await at(x)), npy(await at(y))];
+    equal(model.outputShape, output.shape.slice(1), `output shape of ${name}`);
+    near(await model.predict(input.values), output.values, `${name} on ${kind}: output`);
+    const expected = await npz(await at(grads));
+    const found = await model.gradients(input.values, npy(await at(dy)).values);
+    const locals = model.layers.filter((layer) => layer.weightShapes.length > 0);
+    for (const [key, { values }] of Object.entries(expected)) {
+      const full = key === 'input' || key.includes('/') ? key : `${locals[0].name}/${key}`;
+      assert(found[full], `${name}: no gradient ${full} among ${Object.keys(found)}`);
+      near(found[full], values, `${name} on ${kind}: gradient ${full}`);
+    }
+    equal(Object.keys(found).length, Object.keys(expected).length, `${name}: number of gradients`);
+  } finally {
+    model.dispose();
+  }
+}
+
+async function all(kind) {
+  const context = await shared(kind);
+  let ran = 0;
+  for (const given of await index) {
+    if (!given.supported) continue;
+    await check(context, kind, given);
+    ran += 1;
+  }
+  assert(ran >= 50, `only ${ran} fixtures ran`);
+  return `${ran} files`;
+}
+
+export const fixturesOnWebGPU = () => all('webgpu');
+export const fixturesOnABorrowedDevice = () => all('borrowed');
+export const fixturesOnCpu = () => all('cpu');
+
+export async function whatDoesNotRunIsNamed() {
+  const refused = (await index).filter(({ supported }) => !supported);
+  let named = 0;
+  for (const { model: file } of refused) {
+    const bytes = await fetched(`/fixtures/cases/${file}`);
+    // Some of them run here by now.
+    const error = await loadModel(await shared('cpu'), bytes, { name: file }).then((model) => model.dispose(), (error) => error);
+    if (error === undefined) continue;
+    assert(error.kind === 'unsupported' && error.message.length > 20, `${file}: ${error.kind} ${error.message}`);
+    named += 1;
+  }
+  assert(named > 0, 'nothing was refused');
+  await fails('file', async () => loadModel(await shared('cpu'), new Uint8Array([1, 2, 3]), { name: 'some.h5' }));
+  await fails('file', async () => loadModel(await shared('cpu'), new TextEncoder().encode('no model'), { name: 'some.keras' }));
+}
+
+export async function savedModelsAreReadAgain() {
+  const bytes = await fetched('/fixtures/digits/digits.h5');
+  const x = npy(await fetched('/fixtures/digits/x_test.npy')).values.subarray(0, 64 * 5);
+  const context = await shared('cpu');
+  const model = await loadModel(context, bytes);
+  const first = model.layers.find(({ className }) => className === 'LocallyConnected2D');
+  const [kernel, bias] = await first.getWeights();
+  first.setWeights([kernel.map((value) => value / 2), bias]);
+  const expected = await model.predict(x);
+  for (const format of ['h5', 'keras', 'safetensors']) {
+    const again = await loadModel(context, await model.save(format));
+    near(await again.predict(x), expected, `digits saved as ${format}`, 0);
+    equal(again.layers.map(({ name }) => name), model.layers.map(({ name }) => name), `layers of ${format}`);
+    again.dispose();
+  }
+  await fails('argument', () => model.save('onnx'));
+  model.dispose();
+}

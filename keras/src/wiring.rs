@@ -41,12 +41,12 @@ pub(crate) struct Wiring {
 impl Wiring {
     /// Layers one after another, of so many; the names are those of the input and of what gives the output.
     pub(crate) fn chain(layers: usize, input: String, output: String) -> Self {
-        let output = |call: Option<usize>| call.map_or(Tensor::Input(0), |call| Tensor::Output { call, index: 0 });
-        let call = |layer: usize| Call { layer, inputs: vec![output(layer.checked_sub(1))] };
+        let of = |call: Option<usize>| call.map_or(Tensor::Input(0), |call| Tensor::Output { call, index: 0 });
+        let call = |layer: usize| Call { layer, inputs: vec![of(layer.checked_sub(1))] };
         Self {
             calls: (0..layers).map(call).collect(),
             inputs: vec![input],
-            outputs: vec![output(layers.checked_sub(1))],
+            outputs: vec![of(layers.checked_sub(1))],
             output_names: vec![output],
             first: vec![0; layers],
         }

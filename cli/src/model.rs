@@ -41,8 +41,8 @@ pub(crate) fn model(file: &ModelFile, only: Option<&str>) -> Result<Model, Failu
                     .with_help(format!("its locally connected layers: {names}"))
             }
             (keras::Error::UnsupportedLayers(_), _) => Failure::from(error).with_help(format!(
-                "`--layer NAME` runs one locally connected layer alone; here: {names}; `--as CLASS=LocallyConnected2D` \
-                 reads a subclass or a port of the layer"
+                "`--as CLASS=LocallyConnected2D` reads a subclass or a port of the layer; `--layer NAME` runs one locally \
+                 connected layer alone; here: {names}"
             )),
             _ => error.into(),
         }

@@ -106,8 +106,7 @@ impl Architecture {
             first => format!("{}_input", first.map_or("", |first| &first.name)),
         };
         let output = self.layers.last().map(|last| last.name.clone());
-        let chain = Wiring::chain(self.layers.len());
-        Wiring { inputs: vec![name], output_names: output.into_iter().collect(), ..chain }
+        Wiring::chain(self.layers.len(), name, output.unwrap_or_default())
     }
 
     /// Follows the `inbound_nodes` of a functional model.

@@ -39,15 +39,15 @@ pub(crate) struct Wiring {
 }
 
 impl Wiring {
-    /// Layers one after another.
-    pub(crate) fn chain(layers: usize) -> Self {
-        let output = |call: Option<usize>| call.map_or(Tensor::Input(0), |call| Tensor::Output { call, index: 0 });
-        let call = |layer: usize| Call { layer, inputs: vec![output(layer.checked_sub(1))] };
+    /// Layers one after another, of so many; the names are those of the input and of what gives the output.
+    pub(crate) fn chain(layers: usize, input: String, output: String) -> Self {
+        let of = |call: Option<usize>| call.map_or(Tensor::Input(0), |call| Tensor::Output { call, index: 0 });
+        let call = |layer: usize| Call { layer, inputs: vec![of(layer.checked_sub(1))] };
         Self {
             calls: (0..layers).map(call).collect(),
-            inputs: vec!["input".to_owned()],
-            outputs: vec![output(layers.checked_sub(1))],
-            output_names: vec!["output".to_owned()],
+            inputs: vec![input],
+            outputs: vec![of(layers.checked_sub(1))],
+            output_names: vec![output],
             first: vec![0; layers],
         }
     }

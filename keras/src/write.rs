@@ -389,7 +389,7 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
         name: name.to_owned(),
         input_shape: input_shape.to_vec(),
         layers: vec![new_layer(input, "InputLayer".into(), config, input_shape, input_shape, LayerKind::Identity)],
-        wiring: Wiring::chain(1),
+        wiring: Wiring::chain(1, "input".to_owned(), "input".to_owned()),
         frame,
         keras_version: KERAS_VERSION.to_owned(),
     };
@@ -448,7 +448,8 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
             }
         };
         model.layers.push(new_layer(name, class, config, &input, &output, kind));
-        model.wiring = Wiring::chain(model.layers.len());
+        let output = model.layers.last().map(|last| last.name.clone()).unwrap_or_default();
+        model.wiring = Wiring::chain(model.layers.len(), "input".to_owned(), output);
     }
     Ok(model)
 }

@@ -58,7 +58,8 @@ fn fixtures_compute_what_keras_computed() {
     let mut checked = 0;
     for case in &index {
         let (name, file) = (text(case, "name"), ModelFile::read(cases().join(text(case, "model"))).expect("a file"));
-        if file.check_runnable().is_ok() {
+        // Of the others the arrays are of one layer, or of one output.
+        if case["supported"] == true {
             check(name, &file, None, case);
             checked += 1;
         }

@@ -139,7 +139,8 @@ fn fixtures_compute_what_keras_computed() {
     for case in &index() {
         let (name, model) = (text(case, "name"), read_case(case));
         let array = |entry: &Value, key| npy::read_npy(cases().join(text(entry, key))).unwrap();
-        if model.check_runnable().is_ok() {
+        // Of the others the arrays are of one layer, or of one output: tests/models.rs runs such models.
+        if case["supported"] == true {
             assert_close(name, &model, None, &array(case, "x"), &array(case, "y"));
             assert_gradients(name, &model, None, case);
         }

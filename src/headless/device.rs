@@ -124,7 +124,7 @@ impl Device {
     /// Those of [`Model::upload`]; on the host's threads those of [`cpu::Weights::set`].
     pub async fn upload<'d, 'm>(&'d self, model: &'m Model) -> Result<OnDevice<'d, 'm>> {
         match self {
-            Self::Gpu(gpu) => Ok(OnDevice::Gpu { gpu, loaded: gpu.upload_model(model).await? }),
+            Self::Gpu(gpu) => Ok(OnDevice::Gpu { gpu, loaded: Box::new(gpu.upload_model(model).await?) }),
             Self::Cpu(cpu) => Ok(OnDevice::Cpu(CpuModel::new(cpu, model)?)),
         }
     }
@@ -138,7 +138,7 @@ pub enum OnDevice<'d, 'm> {
         /// Which.
         gpu: &'d Gpu,
         /// The model with its parameters there.
-        loaded: Loaded,
+        loaded: Box<Loaded>,
     },
     /// On the host's threads.
     Cpu(CpuModel<'d, 'm>),

@@ -352,6 +352,7 @@ impl Sequential {
 
     /// One more layer behind those before it.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "Keras's name of it")]
     pub fn add(mut self, layer: impl Into<Layer>) -> Self {
         self.layers.push(layer.into());
         self

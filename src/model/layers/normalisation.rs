@@ -112,16 +112,16 @@ impl Computes for BatchNormalization {
             let (along, over_batch, divisor) = ([true, true, false, true], true, 1.0);
             Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate })
         };
-        if let Some(gradient) = call.gradient(0).filter(|_| self.scale) {
-            if let Some(factor) = self.factor(&mut call.scope, channels, [Some(variance), None]) {
-                let elements = value.elements();
-                let output = call.scope.scratch("normalised", elements);
-                let (input, beta) = (value.buffer, None);
-                let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, output };
-                call.scope.push(Operation::Normalise(normalise));
-                let product = multiplied(&mut call.scope, "grad_gamma_parts", sizes, [dy, output]);
-                call.scope.push(sum(product, gradient));
-            }
+        if let Some(gradient) = call.gradient(0).filter(|_| self.scale)
+            && let Some(factor) = self.factor(&mut call.scope, channels, [Some(variance), None])
+        {
+            let elements = value.elements();
+            let output = call.scope.scratch("normalised", elements);
+            let (input, beta) = (value.buffer, None);
+            let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, output };
+            call.scope.push(Operation::Normalise(normalise));
+            let product = multiplied(&mut call.scope, "grad_gamma_parts", sizes, [dy, output]);
+            call.scope.push(sum(product, gradient));
         }
         if let Some(gradient) = call.gradient(usize::from(self.scale)).filter(|_| self.center) {
             call.scope.push(sum(dy, gradient));

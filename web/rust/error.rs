@@ -21,7 +21,7 @@ pub(crate) fn of_library(error: Error) -> JsValue {
 pub(crate) fn kind(error: &Error) -> &'static str {
     match error.cause() {
         Error::Limit { .. } | Error::OverBudget { .. } | Error::TooLarge { .. } => "limit",
-        Error::OutOfMemory(_) => "out-of-memory",
+        Error::OutOfMemory { .. } => "out-of-memory",
         Error::Length { .. } | Error::Shape { .. } | Error::InputRank { .. } | Error::InputAxis { .. } => "shape",
         Error::EmptyOutput { .. } => "shape",
         Error::Unsupported { .. } | Error::PaddingNeedsOtherLayout { .. } => "unsupported",

@@ -41,6 +41,9 @@ impl Device {
             "minUniformBufferOffsetAlignment" => profile.uniform_alignment = value as u32,
             "maxComputeWorkgroupStorageSize" => profile.max_workgroup_memory = value as u32,
             "maxComputeInvocationsPerWorkgroup" => profile.max_workgroup_size = value as u32,
+            "maxComputeWorkgroupSizeX" => profile.max_workgroup_width = value as u32,
+            "maxStorageBuffersPerShaderStage" => profile.max_storage_buffers = value as u32,
+            "maxUniformBufferBindingSize" => profile.max_uniform_binding = value as u64,
             // Ours: turns of a thread's loops after which a driver ends them.
             "maxIterations" => profile.max_iterations = value as u64,
             _ => return Err(thrown("internal", format!("no limit {name:?}"))),

@@ -24,6 +24,7 @@ export interface RequestOptions extends DeviceOptions {
 const LIMITS = [
   "maxStorageBufferBindingSize", "maxBufferSize", "maxComputeWorkgroupsPerDimension", "minStorageBufferOffsetAlignment",
   "minUniformBufferOffsetAlignment", "maxComputeWorkgroupStorageSize", "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX", "maxStorageBuffersPerShaderStage", "maxUniformBufferBindingSize",
 ] as const;
 /** Those that more of makes fewer dispatches of large layers. */
 const RAISED = ["maxStorageBufferBindingSize", "maxBufferSize"] as const;

@@ -88,6 +88,7 @@ fn no_circle_of_files() {
         ("src", "lib.rs"),
         ("keras/src", "lib.rs"),
         ("cli/src", "main.rs"),
+        ("web/rust", "lib.rs"),
         ("xtask/src", "main.rs"),
         ("xtask/tools/src/net", "main.rs"),
         ("tests", "all.rs"),

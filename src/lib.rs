@@ -22,6 +22,8 @@ mod tune;
 pub use config::{Activation, Bias, Config, DataFormat, Implementation, Padding, Saved, WeightType};
 pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern, SharedLayout, Sharing};
+#[cfg(all(feature = "gpu", not(target_family = "wasm")))]
+pub use gpu::wait;
 #[cfg(feature = "gpu")]
 pub use gpu::{
     Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, Loaded, LocallyConnected, Readback, Tensor,

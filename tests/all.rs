@@ -27,4 +27,5 @@ mod ranges;
 mod rearrange;
 mod shaders;
 mod variants;
+mod waiting;
 mod written;

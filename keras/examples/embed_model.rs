@@ -100,12 +100,11 @@ pub(crate) async fn run() -> Result<(Vec<f32>, Vec<f32>)> {
 
     // Once: the model on the host's device, bound for a frame's images.
     let model = locally_connected_keras::read(folder.join("digits.h5"))?;
-    let elements = |sample: &[usize]| u64::from(BATCH) * sample.iter().product::<usize>() as u64;
-    let [inputs, outputs] = [model.input_shape(), model.output_shape()].map(elements);
+    let inputs = model.input_bytes(BATCH) / 4;
     let storage = wgpu::BufferUsages::STORAGE;
     let pixels = buffer("pixels", inputs, storage | wgpu::BufferUsages::COPY_DST);
-    let input = buffer("input", 4 * inputs, storage);
-    let output = buffer("output", 4 * outputs, storage);
+    let input = buffer("input", model.input_bytes(BATCH), storage);
+    let output = buffer("output", model.output_bytes(BATCH), storage);
     let digits = buffer("digits", 4 * u64::from(BATCH), storage | wgpu::BufferUsages::COPY_SRC);
     let loaded = model.upload(&Context::new(&device, &queue)).await?;
     let bound = loaded.bind_forward(BATCH, &input, &output).await?;

@@ -54,6 +54,11 @@ pub enum Connectivity {
     Pattern(Arc<Pattern>),
 }
 
+/// Bytes of f32 for a batch of so many elements each.
+pub(crate) fn batch_bytes(elements: u64, batch: u32) -> u64 {
+    elements.saturating_mul(u64::from(batch)).saturating_mul(4)
+}
+
 impl Geometry {
     /// Checks `config` against `input_shape` (without the batch; channels where `config.data_format` says) and builds
     /// the tap tables. Host work is proportional to the sizes of the axes, not to the number of weights.
@@ -369,6 +374,24 @@ impl Geometry {
     #[must_use]
     pub fn outputs(&self) -> u64 {
         u64::from(self.locations()) * u64::from(self.filters())
+    }
+
+    /// Bytes of `batch` input samples, f32: what a host's buffer needs.
+    #[must_use]
+    pub fn input_bytes(&self, batch: u32) -> u64 {
+        batch_bytes(self.inputs(), batch)
+    }
+
+    /// Bytes of `batch` output samples, f32.
+    #[must_use]
+    pub fn output_bytes(&self, batch: u32) -> u64 {
+        batch_bytes(self.outputs(), batch)
+    }
+
+    /// Bytes of the bias or of its gradient, f32; 0 without bias.
+    #[must_use]
+    pub fn bias_bytes(&self) -> u64 {
+        batch_bytes(self.biases(), 1)
     }
 
     /// Elements of the canonical weights `[weight cells][K][F/G]`, clipped taps included.

@@ -1,6 +1,6 @@
 //! Plans on a host's device: weights on it, passes bound once to buffers and recorded into the host's compute pass.
 //!
-//! Nothing here submits, polls or makes a device.
+//! Nothing here submits, polls or makes a device, but [`wait`], which is there to poll.
 
 mod constants;
 mod context;
@@ -15,6 +15,8 @@ mod readback;
 mod scoped;
 mod tensor;
 mod upload;
+#[cfg(not(target_family = "wasm"))]
+mod wait;
 mod weights;
 
 pub use context::Context;
@@ -31,4 +33,6 @@ pub use readback::Readback;
 pub(crate) use scoped::{Making, check_there, scoped};
 pub use tensor::{Tensor, TensorReadback};
 pub use upload::Upload;
+#[cfg(not(target_family = "wasm"))]
+pub use wait::wait;
 pub use weights::Weights;

@@ -39,8 +39,11 @@ struct Step {
 }
 
 impl Bound {
-    /// Records the dispatches into the host's pass, those of an operation in a debug group. The pipeline and bind group 0 of
-    /// the last one stay set.
+    /// Records the dispatches into the host's pass, those of an operation in a debug group.
+    ///
+    /// It leaves behind the pipeline and bind group 0 of its last dispatch, so that the host sets both before a dispatch of
+    /// its own; bind groups from 1 on stay as the host set them, and the debug groups are closed. Nothing need be set
+    /// before. The host needs no barrier on either side: wgpu puts one before each dispatch that reads what was written.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         for operation in &self.operations {
             pass.push_debug_group(&operation.label);

@@ -3,7 +3,7 @@
 use super::layers::{Built, Kind, Layer, Parameter, elements};
 use super::names;
 use crate::config::Implementation;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, batch_bytes};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -115,6 +115,12 @@ impl End<'_> {
     #[must_use]
     pub fn elements(&self) -> u64 {
         elements(self.shape)
+    }
+
+    /// Bytes of `batch` samples, f32: what a host's buffer needs.
+    #[must_use]
+    pub fn bytes(&self, batch: u32) -> u64 {
+        batch_bytes(self.elements(), batch)
     }
 }
 

@@ -79,4 +79,17 @@ impl Model {
     pub fn output_shape(&self) -> &[usize] {
         self.graph.outputs().first().map_or(&[], |end| end.shape)
     }
+
+    /// Bytes of `batch` samples of the input, f32, or of the first where there are several: what a host's buffer needs; 0
+    /// without one.
+    #[must_use]
+    pub fn input_bytes(&self, batch: u32) -> u64 {
+        self.graph.inputs().first().map_or(0, |end| end.bytes(batch))
+    }
+
+    /// Bytes of `batch` samples of the output, f32, or of the first where there are several; 0 without one.
+    #[must_use]
+    pub fn output_bytes(&self, batch: u32) -> u64 {
+        self.graph.outputs().first().map_or(0, |end| end.bytes(batch))
+    }
 }

@@ -1,7 +1,9 @@
 //! Every example of every crate is run: one that only compiles may say what isn't so.
 
+use crate::apt;
 use crate::sh::{self, Result};
 use serde_json::Value;
+use std::path::Path;
 
 /// Builds and runs all examples, as `cargo test --workspace --all-features` has compiled them.
 pub(crate) fn examples() -> Result {
@@ -15,6 +17,27 @@ pub(crate) fn examples() -> Result {
     for name in names {
         println!("\nexample {name}");
         sh::run(&mut sh::example(&name)?)?;
+    }
+    if cfg!(target_os = "linux") { validated() } else { Ok(()) }
+}
+
+/// The example of a host's own Vulkan once more, under the validation layers: they must find nothing, and must find what is
+/// wrong without its barriers.
+fn validated() -> Result {
+    const MANIFEST: &str = "vulkan/explicit_layer.d/VkLayer_khronos_validation.json";
+    let there =
+        || ["/usr/share", "/usr/local/share", "/etc"].iter().any(|root| Path::new(root).join(MANIFEST).is_file());
+    if !there() {
+        let elsewhere = "install Vulkan's validation layers (Fedora: `dnf install vulkan-validation-layers`; Arch: `pacman -S \
+             vulkan-validation-layers`) and try again";
+        apt::install("no Vulkan validation layers found", &["vulkan-validationlayers"], elsewhere)?;
+    }
+    for argument in ["--validate", "--without-barriers"] {
+        println!("\nexample embed_vulkan {argument}");
+        let mut example = sh::example("embed_vulkan")?;
+        // Layers before 1.3.250 look from submit to submit only when told so in this way.
+        example.env("VK_LAYER_ENABLES", "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT");
+        sh::run(example.arg(argument))?;
     }
     Ok(())
 }

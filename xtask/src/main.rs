@@ -23,6 +23,7 @@
 //!
 //! * `setup`: a Vulkan loader and driver; Mesa's lavapipe (`mesa-vulkan-drivers`) when there is no GPU.
 //! * `check`, `test`: the rustfmt and clippy components. Words after `test` go to `cargo test`: `cargo xtask test --release`.
+//!   On Linux `test` runs an example under Vulkan's validation layers (`vulkan-validationlayers`).
 //! * `audit`: what `test` needs, and `typos` and `cargo-deny`, which go into `target/tools`: the former by pip where there is
 //!   one, else both by `cargo install`, which takes minutes once. Words after `audit` name steps: `cargo xtask audit deny`.
 //! * `wasm`: the target from rustup; where rustup is absent or cannot add it, Debian's `rustc-web`, which builds the

@@ -44,6 +44,74 @@ pub struct Backward<'a, B = &'a wgpu::Buffer> {
     pub grad_bias: Option<B>,
 }
 
+impl<B> Forward<B> {
+    /// A pass that keeps no values before the activation.
+    #[must_use]
+    pub fn new(batch: u32, input: B, output: B) -> Self {
+        Self { batch, input, output, pre_activation: None }
+    }
+
+    /// Keeps the values before the activation, for a backward pass.
+    #[must_use]
+    pub fn pre_activation(self, to: B) -> Self {
+        Self { pre_activation: Some(to), ..self }
+    }
+}
+
+/// ```no_run
+/// # use locally_connected::{Backward, LocallyConnected, Result, wgpu};
+/// # async fn run(layer: &LocallyConnected, [x, y, dy, dx]: [&wgpu::Buffer; 4]) -> Result<()> {
+/// let weights = layer.create_weights_gradient().await?;
+/// let backward = Backward::new(8, dy).input(x).output(y).grad_input(dx).grad_weights(&weights);
+/// let bound = layer.bind_backward(backward).await?;
+/// # Ok(())
+/// # }
+/// ```
+impl<'a, B> Backward<'a, B> {
+    /// A pass that computes nothing yet: name the gradients that are wanted, and what they are computed from.
+    #[must_use]
+    pub fn new(batch: u32, grad_output: B) -> Self {
+        let (input, output, pre_activation, grad_input, grad_bias) = (None, None, None, None, None);
+        Self { batch, input, output, pre_activation, grad_output, grad_input, grad_weights: None, grad_bias }
+    }
+
+    /// The forward pass's input, for `grad_weights`.
+    #[must_use]
+    pub fn input(self, from: B) -> Self {
+        Self { input: Some(from), ..self }
+    }
+
+    /// The forward pass's output, where [`crate::Activation::saved`] wants it.
+    #[must_use]
+    pub fn output(self, from: B) -> Self {
+        Self { output: Some(from), ..self }
+    }
+
+    /// The values before the activation, where [`crate::Activation::saved`] wants them.
+    #[must_use]
+    pub fn pre_activation(self, from: B) -> Self {
+        Self { pre_activation: Some(from), ..self }
+    }
+
+    /// Computes the gradient by the input.
+    #[must_use]
+    pub fn grad_input(self, to: B) -> Self {
+        Self { grad_input: Some(to), ..self }
+    }
+
+    /// Computes the gradient by the weights.
+    #[must_use]
+    pub fn grad_weights(self, to: &'a Tensor) -> Self {
+        Self { grad_weights: Some(to), ..self }
+    }
+
+    /// Computes the gradient by the bias.
+    #[must_use]
+    pub fn grad_bias(self, to: B) -> Self {
+        Self { grad_bias: Some(to), ..self }
+    }
+}
+
 /// An operand that a pass needs.
 pub(super) fn needed<B>(operand: Option<B>, what: &'static str, why: &'static str) -> Result<B> {
     operand.ok_or(Error::Missing { what, why })

@@ -174,7 +174,7 @@ impl Operation {
 
     /// Whether it adds to what the buffer holds that it writes.
     #[must_use]
-    pub(crate) fn accumulates(&self) -> bool {
+    pub fn accumulates(&self) -> bool {
         self.description().accumulates()
     }
 

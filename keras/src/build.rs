@@ -195,7 +195,7 @@ fn again(entry: &Entry, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<S
         LayerKind::Flatten { .. } => inputs.first().map(|shape| vec![shape.iter().product()]),
         LayerKind::Reshape(shape) => Some(shape.clone()),
         LayerKind::Computed(_) => {
-            let known = layers::known(&entry.class_name, &Arguments::new(&entry.config), inputs);
+            let known = layers::describe(&entry.class_name, &Arguments::new(&entry.config), inputs);
             known.and_then(Result::ok).map(|known| known.output)
         }
         LayerKind::LocallyConnected(_) | LayerKind::Model | LayerKind::Unsupported { .. } => None,

@@ -151,7 +151,7 @@ fn computed(
         return Ok(refused(entry, &inputs, reason));
     };
     let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
-    let Some(known) = layers::known(&entry.class_name, &arguments, &shapes) else {
+    let Some(known) = layers::describe(&entry.class_name, &arguments, &shapes) else {
         return Ok(refused(entry, &inputs, None));
     };
     let Known { kind, weights, output } = known?;

@@ -49,7 +49,7 @@ fn description(class: &str) -> Option<Describe> {
 }
 
 /// What a layer of that class is for inputs of these shapes; none where the class isn't known.
-pub(crate) fn known(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Option<Result<Known, Problem>> {
+pub(crate) fn describe(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Option<Result<Known, Problem>> {
     description(class).map(|describe| describe(class, arguments, inputs))
 }
 

@@ -104,3 +104,49 @@ fn a_lost_device_is_not_waited_for_in_vain() {
     let found = wait(&device, std::future::pending::<locally_connected::Result<()>>());
     assert!(matches!(found, Err(Error::DeviceLost(_))), "{found:?}");
 }
+
+/// What `Bound::record` says of the state that it leaves behind: the host's bind group 1 is still set.
+#[test]
+fn recording_leaves_the_host_s_other_bind_groups() {
+    const HOST: &str = "
+@group(0) @binding(0) var<storage, read> from_values: array<f32>;
+@group(1) @binding(0) var<storage, read_write> to_values: array<f32>;
+@compute @workgroup_size(1) fn copy() { to_values[0] = from_values[0] + 1.0; }";
+    let (device, queue) = (GPU.context().device(), GPU.context().queue());
+    let layer = wait(device, LocallyConnected::new(GPU.context(), &config(), &[7, 4])).expect("a layer");
+    wait(device, layer.write_bias(&[0.5; 10])).expect("uploaded");
+    let buffer = |size: u64| {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    };
+    let (x, y) = (buffer(layer.geometry().input_bytes(1)), buffer(layer.geometry().output_bytes(1)));
+    let sum = buffer(4);
+    let bound = wait(device, layer.bind_forward(Forward::new(1, &x, &y))).expect("bound");
+    let source = wgpu::ShaderSource::Wgsl(HOST.into());
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: Some("copy"),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    });
+    let [first, second] = [(0, &y), (1, &sum)].map(|(group, buffer)| {
+        let entries = &[wgpu::BindGroupEntry { binding: 0, resource: buffer.as_entire_binding() }];
+        let layout = &pipeline.get_bind_group_layout(group);
+        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries })
+    });
+    let mut readback = wait(device, Readback::new(device, &sum)).expect("a readback");
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    pass.set_bind_group(1, &second, &[]);
+    bound.record(&mut pass);
+    pass.set_pipeline(&pipeline);
+    pass.set_bind_group(0, &first, &[]);
+    pass.dispatch_workgroups(1, 1, 1);
+    drop(pass);
+    readback.record(&mut encoder).expect("recorded");
+    queue.submit([encoder.finish()]);
+    assert_eq!(wait(device, readback.values()), Ok(vec![1.5]));
+}

@@ -1,6 +1,6 @@
 //! Plans on a host's device: weights on it, passes bound once to buffers and recorded into the host's compute pass.
 //!
-//! Nothing here submits, polls or makes a device, but [`wait`], which is there to poll.
+//! Nothing here submits, polls or makes a device, but `wait`, which is there to poll.
 
 mod constants;
 mod context;

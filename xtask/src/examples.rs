@@ -35,7 +35,7 @@ fn validated() -> Result {
     for argument in ["--validate", "--without-barriers"] {
         println!("\nexample embed_vulkan {argument}");
         let mut example = sh::example("embed_vulkan")?;
-        // Layers before 1.3.250 look from submit to submit only when told so in this way.
+        // The layers of 1.3.239, Debian 12's, look from submit to submit only when told so in this way.
         example.env("VK_LAYER_ENABLES", "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT");
         sh::run(example.arg(argument))?;
     }

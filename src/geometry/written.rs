@@ -1,6 +1,6 @@
 //! A geometry as it is written down: what it was made from, never what follows from that.
 
-use super::{Geometry, Pattern};
+use super::{Geometry, Pattern, Sharing};
 use crate::config::Config;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Written {
     config: Config,
     input_shape: Vec<usize>,
+    /// Whether locations share their weights.
+    shared: bool,
     connections: Option<Connections>,
 }
 
@@ -25,15 +27,19 @@ impl From<Geometry> for Written {
         let connections = geometry
             .pattern()
             .map(|pattern| Connections { starts: pattern.starts().to_vec(), columns: pattern.columns().to_vec() });
-        Self { config: geometry.config, input_shape: geometry.input_shape, connections }
+        let shared = geometry.sharing == Sharing::Shared;
+        Self { config: geometry.config, input_shape: geometry.input_shape, shared, connections }
     }
 }
 
 impl TryFrom<Written> for Geometry {
     type Error = Error;
 
-    fn try_from(Written { config, input_shape, connections }: Written) -> Result<Self> {
-        let Some(Connections { starts, columns }) = connections else { return Self::new(&config, &input_shape) };
+    fn try_from(Written { config, input_shape, shared, connections }: Written) -> Result<Self> {
+        let Some(Connections { starts, columns }) = connections else {
+            let sharing = if shared { Sharing::Shared } else { Sharing::Unshared };
+            return Self::with_sharing(&config, &input_shape, sharing);
+        };
         let inputs = input_shape.first().copied().unwrap_or(0);
         let pattern = Pattern::from_csr(inputs, starts, columns)?;
         let geometry = Self::from_pattern(pattern, config.filters, config.bias, config.activation)?;

@@ -3,7 +3,7 @@
 use crate::error::{Result, kind, of_library, thrown};
 use crate::program;
 use locally_connected::model::{Model, Wanted};
-use locally_connected_keras::{Error, FileFormat, FileLayer, ModelFile};
+use locally_connected_keras::{Computed, Error, FileFormat, FileLayer, LayerKind, ModelFile, ReadOptions, Weight};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 fn of_keras(error: Error) -> JsValue {
     let kind = match &error {
         Error::Core(error) => kind(error),
-        Error::UnsupportedLayers(_) | Error::NotAChain(_) => "unsupported",
+        Error::UnsupportedLayers(_) => "unsupported",
         _ => "file",
     };
     thrown(kind, error)
@@ -27,26 +27,36 @@ pub struct KerasModel {
 
 #[wasm_bindgen]
 impl KerasModel {
-    /// Reads `bytes`; `name` stands for them in errors, and its ending tells what the first bytes don't.
+    /// Reads `bytes`, weights alone with the `architecture` that they are of; `name` stands for them in errors, and its ending tells what the first bytes don't.
     ///
     /// # Errors
     /// For what is no model, or none that runs here.
-    pub fn read(bytes: &[u8], name: &str) -> Result<Self> {
+    pub fn read(bytes: &[u8], name: &str, architecture: Option<String>) -> Result<Self> {
         let format = FileFormat::from_path(name).unwrap_or(FileFormat::Safetensors);
-        let file = ModelFile::from_bytes(name, bytes, format).map_err(of_keras)?;
+        let options = ReadOptions { architecture, ..ReadOptions::default() };
+        let file = ModelFile::from_bytes_with(name, bytes, format, &options).map_err(of_keras)?;
         let model = file.model(None).map_err(of_keras)?;
+        let ends = [model.graph.inputs().len(), model.graph.outputs().len()];
+        if ends != [1, 1] {
+            let [inputs, outputs] = ends;
+            return Err(thrown(
+                "unsupported",
+                format!("a model of {inputs} inputs and {outputs} outputs: here one of each"),
+            ));
+        }
         Ok(Self { file, model })
     }
 
     /// Names, shapes and Keras's own configs, in JSON.
     #[must_use]
     pub fn describe(&self) -> String {
-        let layers: Vec<Value> = self.file.layers.iter().map(layer).collect();
+        let layers: Vec<Value> =
+            self.file.all_layers().filter(|one| one.inner.is_empty()).map(|one| self.layer(one)).collect();
         json!({
             "name": self.file.name,
             "kerasVersion": self.file.keras_version(),
-            "inputShape": self.model.input_shape,
-            "outputShape": self.model.output_shape,
+            "inputShape": self.model.input_shape(),
+            "outputShape": self.model.output_shape(),
             "layers": layers,
         })
         .to_string()
@@ -57,7 +67,7 @@ impl KerasModel {
     /// # Errors
     /// For a name that computes nothing of its own.
     pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
-        program::write(&program::keeping(self.model.chain.forward(), keep)?)
+        program::write(&program::keeping(self.model.graph.forward(), keep)?)
     }
 
     /// The program of all gradients.
@@ -65,7 +75,7 @@ impl KerasModel {
     /// # Errors
     /// None.
     pub fn backward(&self) -> Result<Vec<u8>> {
-        program::write(&self.model.chain.backward(Wanted::All))
+        program::write(&self.model.graph.backward(Wanted::All))
     }
 
     /// The names of the parameters, in JSON.
@@ -85,37 +95,57 @@ impl KerasModel {
         values.ok_or_else(|| thrown("internal", format!("there is no parameter {name:?}")))
     }
 
-    /// A layer's weights as Keras stores them, of the programs' parameter or gradient `kernel`.
+    /// A layer's array as Keras stores it, of the programs' parameter or gradient.
     ///
     /// # Errors
     /// For another layer or length.
     #[wasm_bindgen(js_name = fromCanonical)]
-    pub fn from_canonical(&self, layer: &str, weights: &[f32]) -> Result<Vec<f32>> {
-        let local = self.local(layer)?;
-        local.layout.from_canonical(&local.geometry, weights).map_err(of_library)
+    pub fn from_canonical(&self, layer: &str, weight: &str, values: &[f32]) -> Result<Vec<f32>> {
+        match &self.found(layer)?.kind {
+            LayerKind::LocallyConnected(local) if weight == "kernel" => {
+                local.layout.from_canonical(&local.geometry, values).map_err(of_library)
+            }
+            LayerKind::Computed(computed) => weight_of(computed, weight)?.stored(values).map_err(of_library),
+            _ => Ok(values.to_vec()),
+        }
     }
 
-    /// The programs' order of a layer's kernel.
+    /// The programs' order of a layer's array.
     ///
     /// # Errors
     /// For another layer or length.
     #[wasm_bindgen(js_name = toCanonical)]
-    pub fn to_canonical(&self, layer: &str, kernel: &[f32]) -> Result<Vec<f32>> {
-        let local = self.local(layer)?;
-        local.layout.to_canonical(&local.geometry, kernel).map_err(of_library)
+    pub fn to_canonical(&self, layer: &str, weight: &str, values: &[f32]) -> Result<Vec<f32>> {
+        match &self.found(layer)?.kind {
+            LayerKind::LocallyConnected(local) if weight == "kernel" => {
+                local.layout.to_canonical(&local.geometry, values).map_err(of_library)
+            }
+            LayerKind::Computed(computed) => {
+                let mut weight = weight_of(computed, weight)?.clone();
+                weight.values = values.to_vec();
+                weight.canonical().map_err(of_library)
+            }
+            _ => Ok(values.to_vec()),
+        }
     }
 
-    /// Replaces the weights that will be written.
+    /// Replaces an array that will be written.
     ///
     /// # Errors
     /// For another layer.
-    #[wasm_bindgen(js_name = setWeights)]
-    pub fn set_weights(&mut self, layer: &str, kernel: Vec<f32>, bias: Option<Vec<f32>>) -> Result<()> {
-        let mut locals = self.file.locals_mut();
-        let found = locals.find(|(name, _)| *name == layer).map(|(_, local)| local);
-        let local = found.ok_or_else(|| thrown("internal", format!("no weights in layer {layer:?}")))?;
-        (local.kernel, local.bias) = (kernel, bias);
-        local.check().map_err(of_library)
+    #[wasm_bindgen(js_name = setWeight)]
+    pub fn set_weight(&mut self, layer: &str, weight: &str, values: Vec<f32>) -> Result<()> {
+        let found = find(&mut self.file.layers, layer);
+        match (found.map(|layer| &mut layer.kind), weight) {
+            (Some(LayerKind::LocallyConnected(local)), "kernel") => local.kernel = values,
+            (Some(LayerKind::LocallyConnected(local)), _) => local.bias = Some(values),
+            (Some(LayerKind::Computed(computed)), _) => {
+                let found = computed.weights.iter_mut().find(|one| one.name == weight);
+                found.ok_or_else(|| missing(layer))?.values = values;
+            }
+            _ => return Err(missing(layer)),
+        }
+        Ok(())
     }
 
     /// The bytes of a file: `h5`, `keras`, `safetensors` or `npz`.
@@ -129,23 +159,57 @@ impl KerasModel {
         self.file.to_bytes(format).map_err(of_keras)
     }
 
-    fn local(&self, layer: &str) -> Result<&locally_connected_keras::Local> {
-        let local = self.file.layer(layer).and_then(FileLayer::local);
-        local.ok_or_else(|| thrown("internal", format!("no weights in layer {layer:?}")))
+    fn found(&self, layer: &str) -> Result<&FileLayer> {
+        self.file.layer(layer).ok_or_else(|| missing(layer))
+    }
+
+    fn layer(&self, layer: &FileLayer) -> Value {
+        let weights: Vec<Value> = match &layer.kind {
+            LayerKind::LocallyConnected(local) => {
+                let bias = local.geometry.bias_shape().map(|shape| json!({ "name": "bias", "shape": shape }));
+                [json!({ "name": "kernel", "shape": local.kernel_shape() })].into_iter().chain(bias).collect()
+            }
+            LayerKind::Computed(computed) => {
+                let weights = computed.weights.iter();
+                weights.map(|weight| json!({ "name": weight.name, "shape": weight.shape })).collect()
+            }
+            _ => Vec::new(),
+        };
+        // What of it the programs' backward pass computes.
+        let known = self.model.graph.layers().iter().find(|known| known.name() == layer.name);
+        let learned = known.filter(|known| known.is_trainable()).map_or(Vec::new(), |known| {
+            known.parameters().iter().filter(|one| one.learned).map(|one| one.name).collect()
+        });
+        json!({
+            "name": layer.name,
+            "className": layer.class_name,
+            "config": layer.config,
+            "inputShape": layer.input_shape,
+            "outputShape": layer.output_shape,
+            "trainable": layer.config.get("trainable").and_then(Value::as_bool).unwrap_or(true),
+            "weights": weights,
+            "learned": learned,
+        })
     }
 }
 
-fn layer(layer: &FileLayer) -> Value {
-    let local = layer.local();
-    json!({
-        "name": layer.name,
-        "className": layer.class_name,
-        "config": layer.config,
-        "inputShape": layer.input_shape,
-        "outputShape": layer.output_shape,
-        "trainable": local.is_none_or(|local| local.trainable),
-        "kernelShape": local.map(|local| local.kernel_shape()),
-        "biasShape": local.and_then(|local| local.geometry.bias_shape()),
-        "parameters": local.map_or(0, |local| local.kernel.len() + local.bias.as_ref().map_or(0, Vec::len)),
-    })
+fn missing(layer: &str) -> JsValue {
+    thrown("internal", format!("no weights in layer {layer:?}"))
+}
+
+fn weight_of<'a>(computed: &'a Computed, name: &str) -> Result<&'a Weight> {
+    let found = computed.weights.iter().find(|weight| weight.name == name);
+    found.ok_or_else(|| thrown("internal", format!("no array {name:?}")))
+}
+
+fn find<'a>(layers: &'a mut [FileLayer], name: &str) -> Option<&'a mut FileLayer> {
+    for layer in layers {
+        if layer.name == name {
+            return Some(layer);
+        }
+        if let Some(inner) = find(&mut layer.inner, name) {
+            return Some(inner);
+        }
+    }
+    None
 }

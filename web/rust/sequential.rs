@@ -3,17 +3,17 @@
 use crate::config::{LayerConfig, activation};
 use crate::error::{Result, of_library, thrown};
 use crate::program;
-use locally_connected::model::{Chain, Kind, Layer, Wanted};
-use locally_connected::{Error, Geometry, KerasLayout};
+use locally_connected::model::{Flatten, Graph, Kind, Layer, Node, Reshape, Wanted};
+use locally_connected::{DataFormat, Geometry, KerasLayout};
 use std::sync::Arc;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// A model of layers one after another; one layer alone, too.
 #[wasm_bindgen]
 pub struct SequentialModel {
-    chain: Chain,
-    /// Of what the last layer gives.
-    shape: Vec<usize>,
+    graph: Graph,
+    /// What the last layer gives.
+    last: Node,
     layouts: Vec<(String, KerasLayout, Arc<Geometry>)>,
 }
 
@@ -25,23 +25,16 @@ impl SequentialModel {
     /// For an axis of no elements, or too many of them.
     #[wasm_bindgen(constructor)]
     pub fn new(input_shape: &[u32]) -> Result<Self> {
+        let mut graph = Graph::new();
         let shape: Vec<usize> = input_shape.iter().map(|&size| size as usize).collect();
-        if let Some(axis) = shape.iter().position(|&size| size == 0) {
-            return Err(of_library(Error::InputAxis { axis, shape }));
-        }
-        let inputs = shape.iter().try_fold(1u64, |all, &size| all.checked_mul(size as u64));
-        let inputs = inputs.filter(|&inputs| inputs < u32::MAX.into()).ok_or_else(|| {
-            let what = "the number of elements of one input sample";
-            let value = shape.iter().fold(1u128, |all, &size| all.saturating_mul(size as u128));
-            of_library(Error::TooLarge { what, value, limit: u64::from(u32::MAX) - 1 })
-        })?;
-        Ok(Self { chain: Chain { inputs, layers: Vec::new() }, shape, layouts: Vec::new() })
+        let last = graph.input(shape).map_err(of_library)?;
+        Ok(Self { graph, last, layouts: Vec::new() })
     }
 
     /// Shape of one output sample so far.
     #[must_use]
     pub fn shape(&self) -> Vec<u32> {
-        self.shape.iter().map(|&size| size as u32).collect()
+        self.graph.shape(self.last).iter().map(|&size| size as u32).collect()
     }
 
     /// Adds a locally connected layer.
@@ -49,10 +42,9 @@ impl SequentialModel {
     /// # Errors
     /// Where it doesn't take the shape so far, and whatever Keras refuses, too.
     pub fn local(&mut self, name: &str, config: &LayerConfig) -> Result<()> {
-        let geometry = Arc::new(Geometry::new(&config.config, &self.shape).map_err(of_library)?);
+        let geometry = Arc::new(Geometry::new(&config.config, self.graph.shape(self.last)).map_err(of_library)?);
         config.layout.check(&geometry).map_err(of_library)?;
-        self.add(name, Kind::Local { geometry: geometry.clone(), trainable: config.trainable })?;
-        self.shape = geometry.output_shape();
+        self.add(name, geometry.clone().into(), config.trainable)?;
         self.layouts.push((name.to_owned(), config.layout, geometry));
         Ok(())
     }
@@ -62,8 +54,7 @@ impl SequentialModel {
     /// # Errors
     /// For a name that isn't Keras's.
     pub fn activation(&mut self, name: &str, of: &str, numbers: &[f32]) -> Result<()> {
-        let row = self.shape.last().map_or(1, |&size| size as u64);
-        self.add(name, Kind::Activation { activation: activation(of, numbers)?, row })
+        self.add(name, activation(of, numbers)?.into(), true)
     }
 
     /// All axes become one; in `channels_first` the first is moved last before, as Keras does.
@@ -71,28 +62,16 @@ impl SequentialModel {
     /// # Errors
     /// For a name that there is already.
     pub fn flatten(&mut self, name: &str, channels_first: bool) -> Result<()> {
-        let rows = self.shape.first().map_or(1, |&size| size as u64);
-        let columns = self.shape.iter().skip(1).map(|&size| size as u64).product();
-        if channels_first && rows > 1 && columns > 1 {
-            self.add(name, Kind::Transpose { rows, columns })?;
-        }
-        self.shape = vec![self.shape.iter().product()];
-        Ok(())
+        let data_format = if channels_first { DataFormat::ChannelsFirst } else { DataFormat::ChannelsLast };
+        self.add(name, Flatten { data_format }.into(), true)
     }
 
     /// Another shape for the same elements.
     ///
     /// # Errors
     /// Where it holds more or fewer.
-    pub fn reshape(&mut self, shape: &[u32]) -> Result<()> {
-        let target: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
-        if target.iter().product::<usize>() != self.shape.iter().product::<usize>() {
-            let (what, expected) =
-                ("the target of a Reshape".to_owned(), format!("as many elements as {:?}", self.shape));
-            return Err(of_library(Error::Shape { what, expected, found: target }));
-        }
-        self.shape = target;
-        Ok(())
+    pub fn reshape(&mut self, name: &str, shape: &[u32]) -> Result<()> {
+        self.add(name, Reshape(shape.iter().map(|&size| size as usize).collect()).into(), true)
     }
 
     /// The program from the input to the output, and to those layers' outputs that `keep` names, one on each line.
@@ -100,7 +79,7 @@ impl SequentialModel {
     /// # Errors
     /// For a name that computes nothing of its own.
     pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
-        program::write(&program::keeping(self.chain.forward(), keep)?)
+        program::write(&program::keeping(self.whole().forward(), keep)?)
     }
 
     /// The program of all gradients.
@@ -108,7 +87,7 @@ impl SequentialModel {
     /// # Errors
     /// None.
     pub fn backward(&self) -> Result<Vec<u8>> {
-        program::write(&self.chain.backward(Wanted::All))
+        program::write(&self.whole().backward(Wanted::All))
     }
 
     /// Shape of a layer's kernel as Keras stores it.
@@ -136,7 +115,10 @@ impl SequentialModel {
     /// # Errors
     /// Where it has another length.
     #[wasm_bindgen(js_name = toCanonical)]
-    pub fn to_canonical(&self, layer: &str, kernel: &[f32]) -> Result<Vec<f32>> {
+    pub fn to_canonical(&self, layer: &str, weight: &str, kernel: &[f32]) -> Result<Vec<f32>> {
+        if weight != "kernel" {
+            return Ok(kernel.to_vec());
+        }
         let (layout, geometry) = self.layout(layer)?;
         layout.to_canonical(geometry, kernel).map_err(of_library)
     }
@@ -146,7 +128,10 @@ impl SequentialModel {
     /// # Errors
     /// Where there are more or fewer.
     #[wasm_bindgen(js_name = fromCanonical)]
-    pub fn from_canonical(&self, layer: &str, weights: &[f32]) -> Result<Vec<f32>> {
+    pub fn from_canonical(&self, layer: &str, weight: &str, weights: &[f32]) -> Result<Vec<f32>> {
+        if weight != "kernel" {
+            return Ok(weights.to_vec());
+        }
         let (layout, geometry) = self.layout(layer)?;
         layout.from_canonical(geometry, weights).map_err(of_library)
     }
@@ -157,11 +142,16 @@ impl SequentialModel {
         found.ok_or_else(|| thrown("internal", format!("no weights in layer {layer:?}")))
     }
 
-    fn add(&mut self, name: &str, kind: Kind) -> Result<()> {
-        if self.chain.layers.iter().any(|layer| layer.name == name) {
-            return Err(thrown("argument", format!("two layers have the name {name:?}")));
-        }
-        self.chain.layers.push(Layer { name: name.to_owned(), kind });
+    fn add(&mut self, name: &str, kind: Kind, trainable: bool) -> Result<()> {
+        let layer = Layer::new(kind).named(name).trainable(trainable);
+        self.last = self.graph.add(layer, &[self.last]).map_err(of_library)?;
         Ok(())
+    }
+
+    /// The graph with what the last layer gives as its output.
+    fn whole(&self) -> Graph {
+        let mut graph = self.graph.clone();
+        graph.output(self.last);
+        graph
     }
 }

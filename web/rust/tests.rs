@@ -2,26 +2,26 @@
 
 use crate::plan::Device;
 use crate::{plan, program};
-use locally_connected::model::{Chain, Kind, Layer, Wanted};
+use locally_connected::model::{Layer, Sequential, Wanted};
 use locally_connected::plan::{Planner, WrittenPlan};
 use locally_connected::program::Program;
 use locally_connected::{Activation, Bias, Config, DeviceProfile, Geometry, Pattern};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn programs() -> Vec<Program> {
-    let local = |name: &str, geometry: Geometry| {
-        let kind = Kind::Local { geometry: geometry.into(), trainable: true };
-        Layer { name: name.into(), kind }
-    };
     let windows = Config::new(4, [3, 3]).activation(Activation::Elu { alpha: 0.3 });
     let windows = Geometry::new(&windows, &[6, 6, 2]).expect("a layer");
     let (pattern, _) = Pattern::from_coo(3, 5, &[(0, 1), (2, 4), (0, 3), (1, 0)]).expect("connections");
     let pattern = Geometry::from_pattern(pattern, 2, Bias::PerFilter, Activation::Softmax).expect("a layer");
-    [(72, local("windows \"\\\n", windows)), (5, local("pattern", pattern))]
+    let shared = Config::new(4, [3, 3]).bias(Bias::PerFilter).groups(2);
+    let shared = Geometry::convolution(&shared, &[6, 6, 2]).expect("a layer");
+    [("shared", Arc::new(shared)), ("windows \"\\\n", Arc::new(windows)), ("pattern", Arc::new(pattern))]
         .into_iter()
-        .flat_map(|(inputs, layer)| {
-            let chain = Chain { inputs, layers: vec![layer] };
-            [chain.forward(), chain.backward(Wanted::All)]
+        .flat_map(|(name, layer)| {
+            let model = Sequential::new(layer.input_shape()).add(Layer::new(layer).named(name));
+            let graph = model.graph().expect("a graph");
+            [graph.forward(), graph.backward(Wanted::All)]
         })
         .collect()
 }
@@ -58,12 +58,11 @@ fn plans_are_written_as_serde_writes_them() {
 
 #[test]
 fn layers_inside_are_outputs_when_they_are_kept() {
-    let mut chain = Chain { inputs: 6, layers: Vec::new() };
-    for name in ["first", "last"] {
-        let kind = Kind::Activation { activation: Activation::Tanh, row: 6 };
-        chain.layers.push(Layer { name: name.into(), kind });
-    }
-    let kept = program::keeping(chain.forward(), "first\nlast").expect("both compute");
+    let model = ["first", "last"]
+        .into_iter()
+        .fold(Sequential::new([6]), |model, name| model.add(Layer::new(Activation::Tanh).named(name)));
+    let graph = model.graph().expect("a graph");
+    let kept = program::keeping(graph.forward(), "first\nlast").expect("both compute");
     let outputs: Vec<_> = kept.used_as(locally_connected::ops::Usage::Output).map(|buffer| &buffer.name).collect();
     assert_eq!(json!(outputs), json!(["first/output", "output"]));
 }

@@ -1,7 +1,7 @@
 import { asError, call, LocallyConnectedError } from "./errors.js";
 import type { Context } from "./context.js";
 import initKerasGlue, * as glue from "./keras_glue.js";
-import { Body, type Compiled, type LayerInfo, Model } from "./model.js";
+import { Body, type Compiled, type LayerInfo, Model, weightInfo } from "./model.js";
 import { Module, type WasmSource } from "./wasm.js";
 
 export { LocallyConnectedError, type ErrorKind } from "./errors.js";
@@ -22,6 +22,11 @@ export function initKeras(source?: WasmSource): Promise<void> {
 export interface LoadOptions {
   /** The file's name, for messages, and where the first bytes don't tell the format. */
   name?: string;
+  /**
+   * The model of a file of weights alone: Keras's JSON (`model.to_json()`), as text or read, or the name of a built-in one:
+   * `"deepface"`, `"deepface-embedding"`, `"alltnn"`.
+   */
+  architecture?: string | object;
 }
 
 /** File formats that are written: Keras's two, safetensors with all of a layer's arguments, and arrays alone. */
@@ -45,8 +50,8 @@ export class FileModel extends Model {
     const { body } = this;
     for (const info of body.infos) {
       if (info.weights.length === 0) continue;
-      const [kernel, bias] = await body.getWeights(info);
-      call(() => this.#keras.setWeights(info.name, kernel!, bias));
+      const arrays = await body.getWeights(info);
+      info.weights.forEach(({ name }, at) => call(() => this.#keras.setWeight(info.name, name, arrays[at]!)));
     }
     return call(() => this.#keras.write(format));
   }
@@ -57,7 +62,7 @@ interface Described {
   kerasVersion: string;
   inputShape: number[];
   outputShape: number[];
-  layers: (Omit<LayerInfo, "weights"> & { kernelShape: number[] | null; biasShape: number[] | null })[];
+  layers: (Omit<LayerInfo, "weights"> & { weights: { name: string; shape: number[] }[]; learned: string[] })[];
 }
 
 /**
@@ -70,18 +75,16 @@ interface Described {
 export async function loadModel(
   context: Context,
   data: ArrayBuffer | Uint8Array | Blob | Response | PromiseLike<Response>,
-  { name }: LoadOptions = {},
+  { name, architecture }: LoadOptions = {},
 ): Promise<FileModel> {
   const [bytes, from] = await read(data);
   await kerasModule.load();
-  const keras = call(() => glue.KerasModel.read(bytes, name ?? from));
+  const json = typeof architecture === "object" ? JSON.stringify(architecture) : architecture;
+  const keras = call(() => glue.KerasModel.read(bytes, name ?? from, json));
   const described = call(() => JSON.parse(keras.describe()) as Described);
-  const infos = described.layers.map(({ kernelShape, biasShape, ...layer }): LayerInfo => {
-    const weights = [];
-    if (kernelShape) weights.push({ name: "kernel", shape: kernelShape, parameter: `${layer.name}/weights`, gradient: `${layer.name}/grad_weights` });
-    if (biasShape) weights.push({ name: "bias", shape: biasShape, parameter: `${layer.name}/bias`, gradient: `${layer.name}/grad_bias` });
-    return { ...layer, weights };
-  });
+  const infos = described.layers.map(({ weights, learned, ...layer }): LayerInfo => ({
+    ...layer, weights: weights.map(({ name, shape }) => weightInfo(layer.name, name, shape, learned.includes(name))),
+  }));
   const body = await Body.create(context, keras as Compiled, infos, [described.inputShape, described.outputShape]);
   try {
     for (const parameter of call(() => JSON.parse(keras.parameters()) as string[])) {

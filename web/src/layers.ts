@@ -1,7 +1,7 @@
 import { type ConfigLike, readConfig } from "./config.js";
 import type { Context } from "./context.js";
 import { call, LocallyConnectedError } from "./errors.js";
-import { atOnce, type BindOptions, Body, type BoundForward, type Compiled, Layer, type LayerInfo } from "./model.js";
+import { atOnce, type BindOptions, Body, type BoundForward, type Compiled, Layer, type LayerInfo, weightInfo } from "./model.js";
 import { loadedCore } from "./wasm.js";
 import type { SequentialModel } from "./core_glue.js";
 
@@ -30,11 +30,10 @@ export function toSizes(argument: string, shape: readonly number[]): Uint32Array
 }
 
 /** A layer's arrays by the programs' names. @internal */
-export function weightsOf(model: SequentialModel, layer: string): LayerInfo["weights"] {
+export function weightsOf(model: SequentialModel, layer: string, learned: boolean): LayerInfo["weights"] {
   const { kernel, bias } = call(() => ({ kernel: [...model.kernelShape(layer)], bias: [...model.biasShape(layer)] }));
-  const weights = [{ name: "kernel", shape: kernel, parameter: `${layer}/weights`, gradient: `${layer}/grad_weights` }];
-  if (bias.length > 0) weights.push({ name: "bias", shape: bias, parameter: `${layer}/bias`, gradient: `${layer}/grad_bias` });
-  return weights;
+  const shapes: [string, number[]][] = [["kernel", kernel], ["bias", bias]];
+  return shapes.filter(([, shape]) => shape.length > 0).map(([name, shape]) => weightInfo(layer, name, shape, learned));
 }
 
 /** A locally connected layer of any rank, by itself. Its weights are zero until they are set. */
@@ -61,7 +60,7 @@ abstract class LocallyConnected extends Layer {
       read.add(model, true);
       const outputShape = [...model.shape()];
       const { name, trainable } = read;
-      info = { name, className, trainable, inputShape: [...inputShape], outputShape, config: read.config, weights: weightsOf(model, name) };
+      info = { name, className, trainable, inputShape: [...inputShape], outputShape, config: read.config, weights: weightsOf(model, name, true) };
     } catch (error) {
       model.free();
       throw error;

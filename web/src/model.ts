@@ -16,7 +16,13 @@ export interface WeightInfo {
   /** The program's names of it and of its gradient. */
   parameter: string;
   gradient: string;
+  /** Whether the backward pass computes it: not of what is only measured, nor of frozen layers. */
+  learned: boolean;
 }
+
+/** An array of `layer`'s by the programs' names. @internal */
+export const weightInfo = (layer: string, name: string, shape: number[], learned: boolean): WeightInfo =>
+  ({ name, shape, parameter: `${layer}/${name}`, gradient: `${layer}/grad_${name}`, learned });
 
 /** What the wasm says of a layer. @internal */
 export interface LayerInfo {
@@ -33,8 +39,8 @@ export interface LayerInfo {
 export interface Compiled {
   forward(keep: string): Uint8Array;
   backward(): Uint8Array;
-  toCanonical(layer: string, kernel: Float32Array): Float32Array;
-  fromCanonical(layer: string, weights: Float32Array): Float32Array;
+  toCanonical(layer: string, weight: string, values: Float32Array): Float32Array;
+  fromCanonical(layer: string, weight: string, values: Float32Array): Float32Array;
   free(): void;
 }
 
@@ -166,7 +172,7 @@ export class Body {
       throw new LocallyConnectedError("shape", `the output's gradient has ${given} samples, but the input ${batch}`);
     }
     const program = this.#program("backward", () => this.compiled.backward());
-    const weights = this.infos.filter(({ trainable }) => all || trainable).flatMap((info) => info.weights);
+    const weights = this.infos.flatMap((info) => info.weights).filter(({ learned }) => all || learned);
     const gradients = weights.map(({ gradient }) => gradient);
     const found: Arrays = { grad_input: new Float32Array(x.length) };
     await pieces(batch, most, async (first, count) => {
@@ -208,7 +214,7 @@ export class Body {
   /** One of a layer's arrays, or its gradient, as Keras has it; of no samples a gradient is 0. */
   fromCanonical(info: LayerInfo, name: string, values: Float32Array | undefined): Float32Array {
     if (!values) return new Float32Array(size(info.weights.find((weight) => weight.name === name)?.shape ?? []));
-    return name === "kernel" ? call(() => this.compiled.fromCanonical(info.name, values)) : values;
+    return call(() => this.compiled.fromCanonical(info.name, name, values));
   }
 
   setWeights(info: LayerInfo, weights: readonly Float32Array[]): void {
@@ -223,7 +229,7 @@ export class Body {
         const expected = `${size(shape)} elements (shape ${JSON.stringify(shape)})`;
         throw new LocallyConnectedError("shape", `${name} must have ${expected}, but has ${values.length}`);
       }
-      return name === "kernel" ? call(() => this.compiled.toCanonical(info.name, values)) : values;
+      return call(() => this.compiled.toCanonical(info.name, name, values));
     });
     // All or nothing: what is wrong has shown by now.
     info.weights.forEach(({ parameter }, at) => this.#runner.set(parameter, canonical[at]!));
@@ -402,9 +408,8 @@ export class Model {
     const found = await this.body.backward(x, dy, batchSize);
     const gradients: Record<string, Float32Array> = { input: found["grad_input"]! };
     for (const info of this.body.infos) {
-      if (!info.trainable) continue;
-      for (const { name, gradient } of info.weights) {
-        gradients[`${info.name}/${name}`] = this.body.fromCanonical(info, name, found[gradient]);
+      for (const { name, gradient, learned } of info.weights) {
+        if (learned) gradients[`${info.name}/${name}`] = this.body.fromCanonical(info, name, found[gradient]);
       }
     }
     return gradients;

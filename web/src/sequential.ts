@@ -56,7 +56,7 @@ function add(model: SequentialModel, spec: LayerSpec, names: Set<string>): Layer
   if (rank) {
     const read = readConfig(className, Number(rank), given, fallback);
     read.add(model);
-    const weights = weightsOf(model, read.name);
+    const weights = weightsOf(model, read.name, read.trainable);
     info = { name: read.name, className, trainable: read.trainable, inputShape, config: read.config, weights };
   } else {
     const name = String(given["name"] ?? fallback);
@@ -68,7 +68,7 @@ function add(model: SequentialModel, spec: LayerSpec, names: Set<string>): Layer
       } else if (className === "Flatten") {
         model.flatten(name, (given["dataFormat"] ?? given["data_format"]) === "channels_first");
       } else if (className === "Reshape") {
-        model.reshape(target(given["targetShape"] ?? given["target_shape"], inputShape));
+        model.reshape(name, target(given["targetShape"] ?? given["target_shape"], inputShape));
       } else if (!NOTHING.has(className)) {
         throw new LocallyConnectedError("unsupported", `a layer of class ${className} is not supported here`);
       }

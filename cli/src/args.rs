@@ -167,6 +167,21 @@ pub(crate) struct Convert {
     pub(crate) implementation: Option<Layout>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Draw {
+    /// The model's file
+    pub(crate) model: PathBuf,
+    /// The locally connected layer to draw; one in another layer is OUTER/INNER
+    #[arg(long, value_name = "NAME")]
+    pub(crate) layer: String,
+    /// The picture; its name ends in .html, .svg or .png
+    #[arg(long, value_name = "F")]
+    pub(crate) output: PathBuf,
+    /// Samples of the model's input, or of the layer's own, whose activations are drawn too
+    #[arg(long, value_name = "X.npy")]
+    pub(crate) input: Option<PathBuf>,
+}
+
 /// Keras's numbers of the implementations, or the planner's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImplementationArg {

@@ -1,13 +1,14 @@
 //! The command line, and one module for each command.
 
 mod convert;
+mod draw;
 mod grad;
 mod info;
 mod inspect;
 mod run;
 mod verify;
 
-use crate::args::{Common, Convert, Grad, Info, Inspect, Run, Verify};
+use crate::args::{Common, Convert, Draw, Grad, Info, Inspect, Run, Verify};
 use crate::bench;
 use crate::failure::Failure;
 use clap::{Parser, Subcommand};
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Write a model in another format or weight layout
     Convert(Convert),
+    /// Draw a locally connected layer: its filters where they lie, how alike they are, its bias, what activates it
+    Draw(Draw),
     /// Measure how fast layers run here, and what part that is of what the device can do
     Bench(Box<bench::Args>),
 }
@@ -52,6 +55,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Grad(args) => grad::grad(common, args),
         Command::Verify(args) => verify::verify(common, args),
         Command::Convert(args) => convert::convert(common, args),
+        Command::Draw(args) => draw::draw(common, args),
         Command::Bench(args) => bench::bench(common, args),
     }
 }

@@ -1,0 +1,130 @@
+//! What an input makes of the layer.
+
+use super::layer::Layer;
+use crate::args::Common;
+use crate::arrays::{batched, read_samples, tuple};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::{chain, device};
+use locally_connected::DataFormat;
+use locally_connected_keras::ModelFile;
+use pollster::block_on;
+use std::path::Path;
+
+/// More samples than these aren't drawn.
+const MOST: usize = 4;
+
+/// Some samples, and the layer's output for each.
+#[derive(Debug)]
+pub(super) struct Activations {
+    /// Shape of one input sample.
+    pub(super) input_shape: Vec<usize>,
+    pub(super) inputs: Vec<Vec<f32>>,
+    pub(super) outputs: Vec<Vec<f32>>,
+    /// How many the file has.
+    pub(super) samples: usize,
+    /// Whether the input is the layer's own, not that of the model it is in.
+    pub(super) own: bool,
+}
+
+/// Runs the model up to the layer where the file has inputs of the model, the layer alone where it has its own.
+pub(super) fn run(
+    common: &Common,
+    progress: &Progress,
+    file: &ModelFile,
+    layer: &Layer<'_>,
+    path: &Path,
+) -> Result<Activations, Failure> {
+    let (whole, alone) = (&file.input_shape, layer.geometry.input_shape());
+    let read = |shape: &[usize]| read_samples(path, "the input", shape, None);
+    let of_model = if whole.is_empty() { None } else { read(whole).ok() };
+    let is_first =
+        whole == alone && file.layers.iter().find(|l| l.local().is_some()).is_some_and(|l| l.name == layer.name);
+    let (array, model) = match of_model {
+        Some(array) if !is_first => (array, up_to(file, layer)?),
+        Some(array) => (array, chain::model(file, Some(layer.name))?),
+        None => {
+            let takes = |shape: &[usize]| tuple(&batched(0, shape)).replacen('0', "batch", 1);
+            let array = read(alone).map_err(|failure| match whole.is_empty() || whole == alone {
+                true => failure,
+                false => {
+                    failure.with_help(format!("the model takes {}, the layer by itself {}", takes(whole), takes(alone)))
+                }
+            })?;
+            (array, chain::model(file, Some(layer.name))?)
+        }
+    };
+    let samples = array.shape.first().copied().unwrap_or(0);
+    if samples == 0 {
+        return Err(Failure::request(format!("{}: there is no sample in it", path.display())));
+    }
+    let own = model.input_shape == alone && (is_first || model.input_shape != *whole);
+    let count = samples.min(MOST);
+    let values = array.values.get(..array.values.len() / samples * count).unwrap_or_default();
+    progress.set("opening the device");
+    let device = device::open(common)?;
+    progress.set("sending the weights");
+    let loaded = block_on(device.upload(&model))?;
+    progress.set(format!("running {count} samples"));
+    let outputs = block_on(loaded.run(values))?;
+    let split = |values: &[f32]| values.chunks(values.len() / count).map(<[f32]>::to_vec).collect();
+    let (inputs, outputs) = (split(values), split(&outputs));
+    Ok(Activations { input_shape: model.input_shape, inputs, outputs, samples, own })
+}
+
+/// The model's layers up to this one.
+fn up_to(file: &ModelFile, layer: &Layer<'_>) -> Result<locally_connected::model::Model, Failure> {
+    let alone = || {
+        let shape = tuple(&batched(0, layer.geometry.input_shape())).replacen('0', "batch", 1);
+        format!("--input can also be the layer's own, {shape}")
+    };
+    let mut model = file.model(None).map_err(|error| Failure::from(error).with_help(alone()))?;
+    let Some(at) = model.chain.layers.iter().position(|l| l.name == layer.name) else {
+        return Err(
+            Failure::request(format!("layer \"{}\" isn't run in the model's own order", layer.name)).with_help(alone())
+        );
+    };
+    model.chain.layers.truncate(at + 1);
+    model.output_shape = layer.geometry.output_shape();
+    Ok(model)
+}
+
+/// One sample as a picture: rows, columns and channels, wherever the channels stand. None for other shapes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Image<'a> {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) channels: usize,
+    first: bool,
+    values: &'a [f32],
+}
+
+impl<'a> Image<'a> {
+    /// `rank` is that of the layer: with one axis there is one row.
+    pub(super) fn new(shape: &[usize], values: &'a [f32], rank: usize, format: DataFormat) -> Option<Self> {
+        let first = format == DataFormat::ChannelsFirst;
+        let (rows, columns, channels) = match (rank, shape, first) {
+            (1, &[columns, channels], false) | (1, &[channels, columns], true) => (1, columns, channels),
+            (2, &[rows, columns, channels], false) | (2, &[channels, rows, columns], true) => (rows, columns, channels),
+            _ => return None,
+        };
+        Some(Self { rows, columns, channels, first, values })
+    }
+
+    pub(super) fn value(&self, row: usize, column: usize, channel: usize) -> f64 {
+        let position = row * self.columns + column;
+        let index = match self.first {
+            true => channel * self.rows * self.columns + position,
+            false => position * self.channels + channel,
+        };
+        self.values.get(index).map_or(f64::NAN, |&value| value.into())
+    }
+
+    /// The value of the one channel, or the length over the channels.
+    pub(super) fn size(&self, row: usize, column: usize) -> f64 {
+        match self.channels {
+            1 => self.value(row, column, 0),
+            _ => (0..self.channels).map(|c| self.value(row, column, c).powi(2)).sum::<f64>().sqrt(),
+        }
+    }
+}

@@ -169,8 +169,8 @@ pub(crate) struct Convert {
 
 #[derive(Debug, Args)]
 pub(crate) struct Draw {
-    /// The model's file
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: Source,
     /// The locally connected layer to draw; one in another layer is OUTER/INNER
     #[arg(long, value_name = "NAME")]
     pub(crate) layer: String,

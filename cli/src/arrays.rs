@@ -80,6 +80,11 @@ pub(crate) fn values(arrays: &[(String, NpyArray)]) -> Vec<(&str, &[f32])> {
     arrays.iter().map(|(name, array)| (name.as_str(), array.values.as_slice())).collect()
 }
 
+/// A file's samples, of that shape.
+pub(crate) fn read_samples(path: &Path, what: &str, sample: &[usize]) -> Result<NpyArray, Failure> {
+    samples(read_npy(path)?, path, what, sample, None)
+}
+
 /// An array of samples of that shape; `batch` is how many there must be, if that is known. A last axis of one is
 /// put behind where it is left out, as Keras's `predict` does.
 fn samples(

@@ -123,6 +123,34 @@ fn activations_within_the_model() {
     assert!(through.contains("<path class=\"s24\""));
 }
 
+/// A layer of a model of two inputs that reads one of them; a layer in another model, which runs alone.
+#[test]
+fn activations_in_graphs() {
+    let folder = Folder::new();
+    let array = |shape: &[usize]| {
+        let path = folder.join("x.npy");
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * 0.3).cos()).collect();
+        write_npy(&path, shape, &values).expect("a file");
+        path
+    };
+    let draw = |model: &Path, layer: &str, input: &Path| {
+        locally!["draw", model, "--layer", layer, "--input", input, "--output", folder.join("p.svg")]
+    };
+    let gennet = fixture("models/gennet/model.h5");
+    let file = ModelFile::read(&gennet).expect("a model");
+    let shape = |of: &[usize]| [&[3], of].concat();
+    let genotypes = file.model_up_to("pathways").expect("a model").input_shape().to_vec();
+    succeeds(&draw(&gennet, "pathways", &array(&shape(&genotypes))));
+    let picture = fs::read_to_string(folder.join("p.svg")).expect("a picture");
+    assert!(picture.contains("the 3 samples, run through the model up to here"));
+    let nested = fixture("models/nested/model.h5");
+    let file = ModelFile::read(&nested).expect("a model");
+    let (layer, local) = file.locals().find(|(layer, _)| layer.name.contains('/')).expect("a layer in a model");
+    succeeds(&draw(&nested, &layer.name, &array(&shape(local.geometry.input_shape()))));
+    let (error, help) = fails(&draw(&nested, &layer.name, &array(&[2, 3])), 2);
+    assert!(error.contains("runs alone only") && help.contains("the layer's own"), "{error} {help}");
+}
+
 /// Where all locations have the same filters the picture says so, and where neighbours are each other's opposite.
 #[test]
 fn similarity_is_the_cosine() {

@@ -6,7 +6,7 @@ use crate::npy::NpyArray;
 use crate::wiring::{Tensor, Wiring};
 use locally_connected::Activation;
 use locally_connected::model::{self, Flatten, Graph, Layer, Node, Reshape, names};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl ModelFile {
@@ -53,6 +53,45 @@ impl ModelFile {
         Ok(model::Model { graph: building.graph, parameters: building.parameters })
     }
 
+    /// What the first call of a layer depends on, and that call: a model whose one output is the layer's. What comes after
+    /// need not run here.
+    ///
+    /// # Errors
+    /// [`locally_connected::Error::UnknownValue`] where no layer of the model itself, in none of the others, has that name;
+    /// [`Error::UnsupportedLayers`] with the first layer that stands in the way;
+    /// [`locally_connected::Error::InputAxis`] where the size of an input is left open; those of [`ModelFile::model`].
+    pub fn model_up_to(&self, layer: &str) -> Result<model::Model> {
+        let at = self.layers.iter().position(|known| known.name == layer);
+        let call = at.and_then(|at| self.wiring.calls.iter().position(|call| call.layer == at));
+        let Some(call) = call else {
+            let (argument, expected) = ("layer", "the names of the layers that the model calls itself");
+            let value = format!("{layer:?}");
+            return Err(locally_connected::Error::UnknownValue { argument, expected, value }.into());
+        };
+        let (mut known, mut waiting, mut read) = (BTreeSet::new(), vec![call], BTreeSet::new());
+        while let Some(call) = waiting.pop() {
+            for tensor in self.wiring.calls.get(call).into_iter().flat_map(|call| &call.inputs) {
+                match *tensor {
+                    Tensor::Input(index) => drop(read.insert(index)),
+                    Tensor::Output { call, .. } => waiting.extend(known.insert(call).then_some(call)),
+                }
+            }
+        }
+        // Inputs that nothing reads are none of this model's.
+        let place = |index: usize| read.iter().position(|&kept| kept == index).unwrap_or(usize::MAX);
+        let mut wiring = self.wiring.clone();
+        for tensor in wiring.calls.iter_mut().flat_map(|call| &mut call.inputs) {
+            if let Tensor::Input(index) = tensor {
+                *index = place(*index);
+            }
+        }
+        wiring.outputs = vec![Tensor::Output { call, index: 0 }];
+        wiring.output_names = vec![layer.to_owned()];
+        let inputs = self.inputs().into_iter().enumerate().filter(|(index, _)| read.contains(index));
+        let building = self.wired(&wiring, inputs.map(|(_, input)| input).collect(), true)?;
+        Ok(model::Model { graph: building.graph, parameters: building.parameters })
+    }
+
     /// What [`ModelFile::model`] computes of all layers, without the parameters.
     ///
     /// # Errors
@@ -64,12 +103,16 @@ impl ModelFile {
 
     /// All layers, with or without their parameters.
     fn whole(&self, with_parameters: bool) -> Result<Building> {
+        self.wired(&self.wiring, self.inputs(), with_parameters)
+    }
+
+    /// What the outputs of `wiring` depend on.
+    fn wired(&self, wiring: &Wiring, inputs: Vec<(String, Vec<usize>)>, with_parameters: bool) -> Result<Building> {
         let mut building = Building { with_parameters, ..Building::default() };
-        let inputs = self.inputs();
         let inputs = inputs.into_iter().map(|(name, shape)| building.graph.named_input(name, shape));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
-        let outputs = building.model(&self.layers, &self.wiring, &inputs)?;
-        for (node, name) in outputs.into_iter().zip(&self.wiring.output_names) {
+        let outputs = building.model(&self.layers, wiring, &inputs)?;
+        for (node, name) in outputs.into_iter().zip(&wiring.output_names) {
             building.graph.named_output(name, node);
         }
         Ok(building)

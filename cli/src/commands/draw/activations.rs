@@ -5,9 +5,10 @@ use crate::args::Common;
 use crate::arrays::{batched, read_samples, tuple};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{chain, device};
-use locally_connected::DataFormat;
-use locally_connected_keras::ModelFile;
+use crate::{device, model};
+use locally_connected::model::Model;
+use locally_connected::{DataFormat, Error};
+use locally_connected_keras::{self as keras, ModelFile, npy};
 use pollster::block_on;
 use std::path::Path;
 
@@ -35,30 +36,32 @@ pub(super) fn run(
     layer: &Layer<'_>,
     path: &Path,
 ) -> Result<Activations, Failure> {
-    let (whole, alone) = (&file.input_shape, layer.geometry.input_shape());
-    let read = |shape: &[usize]| read_samples(path, "the input", shape, None);
-    let of_model = if whole.is_empty() { None } else { read(whole).ok() };
-    let is_first =
-        whole == alone && file.layers.iter().find(|l| l.local().is_some()).is_some_and(|l| l.name == layer.name);
-    let (array, model) = match of_model {
-        Some(array) if !is_first => (array, up_to(file, layer)?),
-        Some(array) => (array, chain::model(file, Some(layer.name))?),
-        None => {
-            let takes = |shape: &[usize]| tuple(&batched(0, shape)).replacen('0', "batch", 1);
-            let array = read(alone).map_err(|failure| match whole.is_empty() || whole == alone {
-                true => failure,
-                false => {
-                    failure.with_help(format!("the model takes {}, the layer by itself {}", takes(whole), takes(alone)))
-                }
+    let alone = layer.geometry.input_shape();
+    let takes = |shape: &[usize]| tuple(&batched(0, shape)).replacen('0', "batch", 1);
+    let read = |shape: &[usize]| read_samples(path, "the input", shape);
+    // Whatever is wrong with the file itself comes first.
+    npy::read_npy(path)?;
+    let through = up_to(file, layer, &takes(alone));
+    let of_model = through.as_ref().ok().and_then(|model| read(model.input_shape()).ok());
+    let (array, model) = match (through, of_model) {
+        (Ok(model), Some(array)) => (array, model),
+        (through, _) => {
+            let array = read(alone).map_err(|failure| match through {
+                Ok(model) if model.input_shape() == alone => failure,
+                Ok(model) => failure.with_help(format!(
+                    "the model takes {}, the layer by itself {}",
+                    takes(model.input_shape()),
+                    takes(alone)
+                )),
+                Err(why) => why,
             })?;
-            (array, chain::model(file, Some(layer.name))?)
+            (array, model::model(file, Some(layer.name))?)
         }
     };
     let samples = array.shape.first().copied().unwrap_or(0);
     if samples == 0 {
         return Err(Failure::request(format!("{}: there is no sample in it", path.display())));
     }
-    let own = model.input_shape == alone && (is_first || model.input_shape != *whole);
     let count = samples.min(MOST);
     let values = array.values.get(..array.values.len() / samples * count).unwrap_or_default();
     progress.set("opening the device");
@@ -67,26 +70,32 @@ pub(super) fn run(
     let loaded = block_on(device.upload(&model))?;
     progress.set(format!("running {count} samples"));
     let outputs = block_on(loaded.run(values))?;
-    let split = |values: &[f32]| values.chunks(values.len() / count).map(<[f32]>::to_vec).collect();
+    let split = |values: &[f32]| values.chunks((values.len() / count).max(1)).map(<[f32]>::to_vec).collect();
     let (inputs, outputs) = (split(values), split(&outputs));
-    Ok(Activations { input_shape: model.input_shape, inputs, outputs, samples, own })
+    let own = model.graph.layers().len() == 1 && model.input_shape() == alone;
+    Ok(Activations { input_shape: model.input_shape().to_vec(), inputs, outputs, samples, own })
 }
 
 /// The model's layers up to this one.
-fn up_to(file: &ModelFile, layer: &Layer<'_>) -> Result<locally_connected::model::Model, Failure> {
-    let alone = || {
-        let shape = tuple(&batched(0, layer.geometry.input_shape())).replacen('0', "batch", 1);
-        format!("--input can also be the layer's own, {shape}")
+fn up_to(file: &ModelFile, layer: &Layer<'_>, alone: &str) -> Result<Model, Failure> {
+    let help = format!("--input can be the layer's own, too: {alone}");
+    let model = match file.model_up_to(layer.name) {
+        Ok(model) => model,
+        Err(keras::Error::Core(Error::UnknownValue { .. })) => {
+            return Err(Failure::request(format!("layer \"{}\" is in another layer, and runs alone only", layer.name))
+                .with_help(help));
+        }
+        Err(error) => return Err(Failure::from(error).with_help(help)),
     };
-    let mut model = file.model(None).map_err(|error| Failure::from(error).with_help(alone()))?;
-    let Some(at) = model.chain.layers.iter().position(|l| l.name == layer.name) else {
-        return Err(
-            Failure::request(format!("layer \"{}\" isn't run in the model's own order", layer.name)).with_help(alone())
-        );
-    };
-    model.chain.layers.truncate(at + 1);
-    model.output_shape = layer.geometry.output_shape();
-    Ok(model)
+    match model.graph.inputs()[..] {
+        [_] => Ok(model),
+        ref inputs => {
+            let names: Vec<_> = inputs.iter().map(|end| end.name).collect();
+            let message =
+                format!("the model has {} inputs ({}), of which one isn't enough", names.len(), names.join(", "));
+            Err(Failure::request(message).with_help(help))
+        }
+    }
 }
 
 /// One sample as a picture: rows, columns and channels, wherever the channels stand. None for other shapes.

@@ -119,7 +119,7 @@ pub(super) fn colour(page: Page, ramp: Ramp, level: u8) -> [u8; 3] {
     let top = f64::from(levels(ramp) - 1);
     let part = f64::from(level) / top;
     // Where the ramp starts, and lightness, chroma and hue of its end.
-    let (start, [lightness, chroma, hue]) = match (page, ramp) {
+    let (start, [lightness, chroma, hue]): (f64, [f64; 3]) = match (page, ramp) {
         (Page::Light, Ramp::Diverging) if part < 0.5 => (0.965, [0.42, 0.145, 258.0]),
         (Page::Light, Ramp::Diverging) => (0.965, [0.50, 0.150, 42.0]),
         (Page::Dark, Ramp::Diverging) if part < 0.5 => (0.255, [0.80, 0.105, 245.0]),

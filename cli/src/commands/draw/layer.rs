@@ -130,11 +130,11 @@ impl<'a> Layer<'a> {
             let below = (here / columns + 1 < rows).then_some(here + columns);
             for there in [right, below].into_iter().flatten() {
                 let Some(cosine) = self.cosine(here, there) else { continue };
-                for (sum, count) in
-                    [here, there].iter().filter_map(|&at| sums.get_mut(at).map(|s| (&mut s.0, &mut s.1)))
-                {
-                    *sum += cosine;
-                    *count += 1;
+                for at in [here, there] {
+                    if let Some((sum, count)) = sums.get_mut(at) {
+                        *sum += cosine;
+                        *count += 1;
+                    }
                 }
             }
         }

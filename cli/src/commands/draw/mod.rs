@@ -14,7 +14,7 @@ mod svg;
 use crate::args::{Common, Draw};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{chain, output};
+use crate::{model, output};
 use layer::Layer;
 use locally_connected_keras::{ModelFile, write_file};
 use std::path::Path;
@@ -45,7 +45,7 @@ pub(crate) fn draw(common: &Common, args: &Draw) -> Result<(), Failure> {
     let format = Format::of(&args.output)?;
     output::check_destination(&args.output)?;
     let progress = Progress::start(common.quiet, "reading the model");
-    let file = chain::open(&args.model)?;
+    let file = model::open(&args.source)?;
     let layer = find(&file, &args.layer)?;
     let activations = match &args.input {
         Some(path) => Some(activations::run(common, &progress, &file, &layer, path)?),
@@ -71,7 +71,7 @@ fn find<'a>(file: &'a ModelFile, name: &str) -> Result<Layer<'a>, Failure> {
     match file.layer(name).and_then(|layer| Some((layer, layer.local()?))) {
         Some((layer, local)) => Layer::new(layer, local),
         // It says what there is, or why this one isn't what it should be.
-        None => match chain::model(file, Some(name)) {
+        None => match model::model(file, Some(name)) {
             Err(failure) => Err(failure),
             Ok(_) => Err(Failure::request(format!("layer {name:?} isn't locally connected"))),
         },

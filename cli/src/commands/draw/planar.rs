@@ -6,7 +6,9 @@
 use super::activations::{Activations, Image};
 use super::colour::Scale;
 use super::layer::{Layer, Map, spread};
-use super::parts::{self, MARGIN, MOST_SQUARES, Tiles, WIDTH, block, extremes, filter_size, map, mean, plural, sizes, square};
+use super::parts::{
+    self, MARGIN, MOST_SQUARES, Tiles, WIDTH, block, extremes, filter_size, map, mean, plural, sizes, square,
+};
 use super::rows;
 use super::svg::{Area, HEAD, NOTE, Svg, short};
 
@@ -191,7 +193,14 @@ fn hint(layer: &Layer<'_>, [row, column]: [usize; 2], similarity: Option<f64>) -
 }
 
 /// Which part of the input each location reads; gives where the rest begins.
-fn windows(svg: &mut Svg, layer: &Layer<'_>, marks: &[[usize; 2]], activations: Option<&Activations>, top: f64) -> f64 {
+fn windows(
+    svg: &mut Svg,
+    layer: &Layer<'_>,
+    tiling: &Tiling,
+    marks: &[[usize; 2]],
+    activations: Option<&Activations>,
+    top: f64,
+) -> f64 {
     svg.text([MARGIN, top], HEAD, "What a location reads");
     let (from, to) = (layer.positions(), layer.locations());
     let cell = 122.0 / from.iter().chain(&to).copied().max().unwrap_or(1) as f64;
@@ -264,8 +273,6 @@ fn grid_lines(svg: &mut Svg, area: Area, [rows, columns]: [usize; 2], cell: f64)
         let x = area.x + column as f64 * cell;
         svg.line(&[[x, area.y], [x, area.bottom()]], "e", 0.4);
     }
-}
-
 }
 
 fn similarity_map(svg: &mut Svg, layer: &Layer<'_>, similarity: &[Option<f64>], top: f64) -> f64 {

@@ -164,16 +164,16 @@ fn similarity_is_the_cosine() {
         (Config::new(4, [3, 3]).groups(2), &[6, 7, 4]),
     ] {
         let equal = svg(&folder, &model(&folder, &config, input, |cell, at| wave(cell % config.groups, at)));
-        assert!(equal.contains("Mean 1."), "{config:?}");
+        assert!(equal.contains("Mean\u{a0}1."), "{config:?}");
         // Each cosine is exactly 1, the ramp's end.
         assert!(equal.contains("class=\"d48\""));
         let different = svg(&folder, &model(&folder, &config, input, wave));
-        assert!(!different.contains("Mean 1."), "{config:?}");
+        assert!(!different.contains("Mean\u{a0}1."), "{config:?}");
     }
     let config = Config::new(3, [2]);
     let sign = |cell: usize| if cell.is_multiple_of(2) { 1.0 } else { -1.0 };
     let opposite = model(&folder, &config, &[9, 1], |cell, at| sign(cell) * wave(0, at));
-    assert!(svg(&folder, &opposite).contains("Mean −1."));
+    assert!(svg(&folder, &opposite).contains("Mean\u{a0}−1."));
     let nothing = model(&folder, &config, &[9, 1], |_, _| 0.0);
     assert!(svg(&folder, &nothing).contains("No location has a neighbour"));
 }

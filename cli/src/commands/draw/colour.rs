@@ -6,6 +6,9 @@
 /// Steps on either side of 0, or of a ramp that starts there.
 const STEPS: u8 = 24;
 
+/// Fewer values than these are all on the scale.
+const FEW: usize = 200;
+
 /// What a ramp is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ramp {
@@ -75,7 +78,9 @@ impl Scale {
     fn reaching(ramp: Ramp, mut sizes: Vec<f64>) -> Self {
         sizes.sort_by(f64::total_cmp);
         let largest = sizes.last().copied().unwrap_or(0.0);
-        let most = sizes.get((sizes.len().saturating_sub(1)) * 99 / 100).copied().unwrap_or(0.0);
+        // Of a few values none is an outlier.
+        let rank = if sizes.len() < FEW { sizes.len() } else { sizes.len() * 99 / 100 };
+        let most = sizes.get(rank.saturating_sub(1)).copied().unwrap_or(0.0);
         let high = [most, largest, 1.0].into_iter().find(|&high| high > 0.0).unwrap_or(1.0);
         let low = if ramp == Ramp::Diverging { -high } else { 0.0 };
         Self { ramp, low, high, clipped: largest > high }
@@ -160,7 +165,9 @@ mod tests {
 
     #[test]
     fn levels_of_values() {
-        let scale = Scale::around_zero([-2.0, 0.5]);
+        assert_eq!(Scale::around_zero([-2.0, 0.5]).high, 2.0);
+        let many = std::iter::repeat_n(0.5, 300).chain([-2.0]);
+        let scale = Scale::around_zero(many);
         assert_eq!((scale.low, scale.high), (-0.5, 0.5));
         assert!(scale.clipped);
         let level = |value| scale.fill(Some(value));

@@ -11,6 +11,8 @@ const START: f64 = MARGIN + 96.0;
 const ACROSS: f64 = WIDTH - MARGIN - START;
 /// The filters of a location are no higher together.
 const DOWN: f64 = 380.0;
+/// Between filters.
+const GAP: f64 = 5.0;
 const TAP: [f64; 2] = [4.0, 16.0];
 const MOST_TAPS: usize = 100;
 /// More locations or positions are put together.
@@ -57,8 +59,8 @@ impl Tiling {
         let locations = spread(locations, (ACROSS / (columns * TAP[0] + 8.0)) as usize);
         let step = ACROSS / locations.len() as f64;
         let width = ((step - 8.0) / columns).floor().clamp(TAP[0], TAP[1]);
-        let filters = layer.filters().min((DOWN / (rows * TAP[0] + 3.0)) as usize).max(1);
-        let height = ((DOWN / filters as f64 - 3.0) / rows).floor().clamp(TAP[0], width);
+        let filters = layer.filters().min((DOWN / (rows * TAP[0] + GAP)) as usize).max(1);
+        let height = ((DOWN / filters as f64 - GAP) / rows).floor().clamp(TAP[0], width);
         let mut marks = vec![0, (locations.len() - 1) / 2, locations.len() - 1];
         marks.dedup();
         Self { locations, marks, filters, filter, cell: [height, width], step }
@@ -70,7 +72,7 @@ impl Tiling {
 
     /// From one filter to the next.
     fn down(&self) -> f64 {
-        self.filter[0] as f64 * self.cell[0] + 3.0
+        self.filter[0] as f64 * self.cell[0] + GAP
     }
 
     /// Left edge of a location's filters.
@@ -137,11 +139,11 @@ fn windows(svg: &mut Svg, layer: &Layer<'_>, tiling: &Tiling, activations: Optio
 /// The filters of each location, below it.
 fn filters(svg: &mut Svg, layer: &Layer<'_>, tiling: &Tiling, top: f64) -> f64 {
     let tiles = Tiles::new(layer, tiling.locations.clone(), tiling.filters, MOST_TAPS);
-    let height = tiles.filters.len() as f64 * tiling.down() - 3.0;
+    let height = tiles.filters.len() as f64 * tiling.down() - GAP;
     let top = top + 3.0;
     let every = (10.0 / tiling.down()).ceil().max(1.0) as usize;
     for (filter, i) in tiles.filters.iter().zip(0usize..).step_by(every) {
-        let y = top + i as f64 * tiling.down() + (tiling.down() - 3.0) / 2.0 + 4.0;
+        let y = top + i as f64 * tiling.down() + (tiling.down() - GAP) / 2.0 + 4.0;
         svg.text([MARGIN, y], NOTE, &format!("filter {filter}"));
     }
     let apart = (30.0 / tiling.step).ceil().max(1.0) as usize;
@@ -221,7 +223,7 @@ fn similarity(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
     let values = Map::new([1, similarity.len()], [1, MOST_COLUMNS], |_, at| similarity.get(at).copied().flatten());
     let text = format!(
         "Cosine of a location's filters with the same filters left and right of it, mean over {}. 1: equal, as in a \
-         convolution; 0: nothing in common. Mean {}.{}",
+         convolution; 0: nothing in common. Mean\u{a0}{}.{}",
         plural(layer.filters(), "filter"),
         short(mean),
         block(&values)

@@ -20,7 +20,7 @@ const ACROSS: f64 = WIDTH - MARGIN - RIGHT;
 /// The filters are no higher.
 const DOWN: f64 = 720.0;
 /// Between filters of a location, and between locations.
-const GAPS: [f64; 2] = [2.0, 9.0];
+const GAPS: [f64; 2] = [5.0, 14.0];
 /// A tap is no smaller and no larger.
 const TAP: [f64; 2] = [4.0, 18.0];
 /// More taps along an axis aren't drawn.
@@ -142,7 +142,7 @@ fn filters(
          all blocks would look the same.",
         plural(tiling.shown().min(layer.filters()), "filter")
     );
-    let top = svg.paragraph([RIGHT - 20.0, top + 18.0], ACROSS + 20.0, NOTE, &text) + 14.0;
+    let top = svg.paragraph([RIGHT - 20.0, top + 18.0], ACROSS + 20.0, NOTE, &text) + 18.0;
     let number = |[row, column]: [usize; 2]| row * columns + column;
     let drawn = tiling.at[0].iter().flat_map(|&row| tiling.at[1].iter().map(move |&column| number([row, column])));
     let tiles = Tiles::new(layer, drawn.collect(), tiling.shown().min(layer.filters()), MOST_TAPS);
@@ -150,7 +150,7 @@ fn filters(
     let [down, across] = [height, width].map(|size| size + GAPS[1]);
     for (column, i) in tiling.at[1].iter().zip(0u32..) {
         let x = RIGHT + f64::from(i) * across + width / 2.0;
-        svg.text([x, top - 6.0], NOTE.middle(), &column.to_string());
+        svg.text([x, top - 10.0], NOTE.middle(), &column.to_string());
     }
     for (&row, r) in tiling.at[0].iter().zip(0usize..) {
         let y = top + r as f64 * down;
@@ -163,7 +163,7 @@ fn filters(
                 let y = y + r as f64 * (tiling.filter[0] as f64 * tiling.tap + GAPS[0]);
                 tiles.draw(svg, [x, y], [tiling.tap; 2], location, filter);
             }
-            let block = Area { x: x - 3.0, y: y - 3.0, width: width + 6.0, height: height + 6.0 };
+            let block = Area { x: x - 4.5, y: y - 4.5, width: width + 9.0, height: height + 9.0 };
             match marks.iter().position(|&mark| mark == [r, c]) {
                 Some(mark) => svg.rect(block, &format!("a{mark}"), 2.5),
                 None => svg.rect(block, "e", 0.0),
@@ -289,7 +289,7 @@ fn similarity_map(svg: &mut Svg, layer: &Layer<'_>, similarity: &[Option<f64>], 
     svg.legend([MARGIN, area.bottom() + 10.0], 168.0, &Scale::COSINE, "cosine");
     let text = format!(
         "Cosine of a location's filters with the same filters next to it (left, right, above, below), mean over {}. \
-         1: equal, as in a convolution; 0: nothing in common. Mean {}.{}",
+         1: equal, as in a convolution; 0: nothing in common. Mean\u{a0}{}.{}",
         plural(layer.filters(), "filter"),
         short(mean),
         block(&similar)

@@ -96,7 +96,7 @@ impl Svg {
 
     /// Text in lines of that width, the first one's base at `y`; gives the base of the line after them.
     pub(super) fn paragraph(&mut self, [x, y]: [f64; 2], width: f64, style: Style, text: &str) -> f64 {
-        let lines = wrapped(text, (width / (style.size * 0.56)) as usize);
+        let lines = wrapped(text, (width / (style.size * 0.53)) as usize);
         let step = (style.size * 1.4).round();
         for (line, i) in lines.iter().zip(0u32..) {
             self.text([x, y + f64::from(i) * step], style, line);

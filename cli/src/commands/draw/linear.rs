@@ -204,7 +204,8 @@ fn bars(svg: &mut Svg, values: &Map, scale: &Scale, top: f64) -> f64 {
 
 /// The numbers of locations below a track.
 fn ticks(svg: &mut Svg, count: usize, y: f64) {
-    for location in spread(count, if count > 10_000 { 6 } else { 11 }) {
+    let most = if count > 10_000 { 6 } else { 11 };
+    for location in spread(count, if count <= 24 { count } else { most }) {
         let x = START + (location as f64 + 0.5) * ACROSS / count as f64;
         let style = if x > START + ACROSS - 24.0 { NOTE.end() } else { NOTE.middle() };
         let x = if x > START + ACROSS - 24.0 { x.max(START + ACROSS - 4.0) } else { x };

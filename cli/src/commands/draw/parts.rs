@@ -287,6 +287,9 @@ pub(super) fn extremes(values: impl Iterator<Item = (usize, f64)>, place: impl F
             Some([if value < least.1 { (at, value) } else { least }, if value > most.1 { (at, value) } else { most }]);
     }
     let [(low_at, low), (high_at, high)] = found?;
+    if low == high {
+        return Some(format!("It is {} everywhere.", short(low)));
+    }
     Some(format!("Highest {} at {}, lowest {} at {}.", short(high), place(high_at), short(low), place(low_at)))
 }
 

@@ -137,10 +137,15 @@ fn filters(
 ) -> f64 {
     let [_, columns] = layer.locations();
     svg.text([RIGHT - 20.0, top], HEAD, "The filters, where they lie");
+    let (shown, all) = (tiling.shown().min(layer.filters()), layer.filters());
+    let holds = if shown < all {
+        format!("{shown} of its own {all} filters")
+    } else {
+        format!("its own {}", plural(all, "filter"))
+    };
     let text = format!(
-        "Each block is a location of the output and holds its own {}, in the same order everywhere. Under a convolution \
-         all blocks would look the same.",
-        plural(tiling.shown().min(layer.filters()), "filter")
+        "Each block is a location of the output and holds {holds}, in the same order everywhere. Under a convolution all \
+         blocks would look the same."
     );
     let top = svg.paragraph([RIGHT - 20.0, top + 18.0], ACROSS + 20.0, NOTE, &text) + 18.0;
     let number = |[row, column]: [usize; 2]| row * columns + column;
@@ -219,7 +224,11 @@ fn windows(
         if let Some(image) = own.filter(|_| name == "input") {
             parts::image(svg, [area.x, area.y], [area.width, area.height], &image, MOST_SQUARES);
         }
-        svg.text([area.x, top + 22.0], NOTE, &format!("{name} {}", sizes(&shape)));
+        let label = format!("{name} {}", sizes(&shape));
+        match name {
+            "input" => svg.text([area.x, top + 22.0], NOTE, &label),
+            _ => svg.text([area.right(), top + 22.0], NOTE.end(), &label),
+        }
         grid_lines(svg, area, grid, cell);
     }
     for (&mark, i) in marks.iter().zip(0u32..) {

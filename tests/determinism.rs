@@ -3,7 +3,8 @@
 
 use crate::common::{Arrays, GPU, Operands, ProgramRun, context, implementations, plans, profile, random, runs};
 use locally_connected::kernels::variants;
-use locally_connected::model::{Flatten, Sequential};
+use locally_connected::model::{Flatten, LayerNormalization, Sequential, Wanted};
+use locally_connected::ops::Shape;
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::{
@@ -99,23 +100,36 @@ fn same_bits_in_100_runs() {
     });
 }
 
-/// A program that transposes, with its batch.
-fn transposing() -> (Program, u32) {
+/// Programs that between them run every other kernel with workgroup memory, with their batch: one that transposes, and training's
+/// one of what normalises rows by their own mean, whose gamma's gradient is a sum.
+fn programs() -> [(Program, u32); 2] {
     let flatten = Flatten { data_format: DataFormat::ChannelsFirst };
-    let graph = Sequential::new([19, 35]).add(flatten).add(Activation::Softmax).graph();
-    (graph.expect("layers").forward(), 7)
+    let transposing = Sequential::new([19, 35]).add(flatten).add(Activation::Softmax);
+    let normalisation = LayerNormalization { axes: 1, epsilon: 1e-3, center: true, scale: true };
+    let normalising = Sequential::new([19, 35]).add(normalisation);
+    let graph = |layers: Sequential| layers.graph().expect("layers");
+    [(graph(transposing).forward(), 7), (graph(normalising).backward(Wanted::All), 7)]
 }
 
 #[test]
-fn same_bits_of_a_program_in_100_runs() {
-    let (program, batch) = transposing();
-    let given = Arrays::from([("input".to_owned(), random(3, u64::from(batch) * 19 * 35))]);
-    let run = ProgramRun::new(&program, batch, &given, &profile()).expect("it runs");
-    let bits = || run.run()["output"].iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    let first = bits();
-    assert!(first.iter().any(|&bits| bits != 0), "all zero, so this shows nothing");
-    for number in 1..RUNS {
-        assert!(bits() == first, "run {number}");
+fn same_bits_of_programs_in_100_runs() {
+    for (program, batch) in programs() {
+        let given = program.buffers.iter().zip(program.given()).zip(3..).filter(|((_, given), _)| *given);
+        let values = |shape: &Shape, seed| random(seed, shape.elements(batch));
+        let given: Arrays =
+            given.map(|((buffer, _), seed)| (buffer.name.clone(), values(&buffer.shape, seed))).collect();
+        let run = ProgramRun::new(&program, batch, &given, &profile()).expect("it runs");
+        let bits = || {
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            run.run().into_iter().map(|(name, values)| (name, bits(values))).collect::<Vec<_>>()
+        };
+        let first = bits();
+        for (name, values) in &first {
+            assert!(values.iter().any(|&bits| bits != 0), "{name} is all zero, so this shows nothing");
+        }
+        for number in 1..RUNS {
+            assert!(bits() == first, "run {number}");
+        }
     }
 }
 
@@ -170,9 +184,10 @@ fn same_bits_when_cut() {
 #[test]
 fn kernels_with_workgroup_memory_are_run() {
     let mut run = BTreeSet::new();
-    let (program, batch) = transposing();
-    let planned = Planner::new(&profile()).program(&program, batch).expect("run above");
-    run.extend(planned.dispatches().map(|dispatch| dispatch.variant.info().name));
+    for (program, batch) in programs() {
+        let planned = Planner::new(&profile()).program(&program, batch).expect("run above");
+        run.extend(planned.dispatches().map(|dispatch| dispatch.variant.info().name));
+    }
     for (geometry, batch) in layers() {
         for (implementation, profile) in runs(&Implementation::ALL, &geometry, &profile()) {
             let plans = plans(&geometry.with_implementation(implementation), batch as u32, &profile);

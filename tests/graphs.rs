@@ -1,6 +1,6 @@
 //! Graphs of layers: what the builder refuses, shared layers, several inputs on a host's own device, memory known before.
 
-use crate::common::{GPU, GRADIENT, assert_near, random};
+use crate::common::{GPU, GRADIENT, assert_near, on_every_executor, random};
 use locally_connected::gpu::Bindings;
 use locally_connected::model::{
     BatchNormalization, Concatenate, Convolution, Dense, Flatten, Graph, Layer, Merge, Model, Move, Node, Pooling,
@@ -8,7 +8,7 @@ use locally_connected::model::{
 };
 use locally_connected::ops::{PoolKind, Usage};
 use locally_connected::reference::{self, Values};
-use locally_connected::{Activation, Bias, Config, DataFormat, Error, Padding};
+use locally_connected::{Activation, Bias, Config, DataFormat, Error, Implementation, Padding};
 use std::collections::BTreeMap;
 
 /// Two inputs, one of them through a layer that both share, branches that join, and two outputs.
@@ -54,6 +54,78 @@ fn model(graph: Graph, values: &BTreeMap<String, Vec<f32>>) -> Model {
         .flat_map(|layer| layer.parameters().iter().map(|parameter| names::parameter(layer.name(), parameter.name)));
     let parameters = parameters.map(|name| (name.clone(), values[&name].clone())).collect();
     Model { graph, parameters }
+}
+
+/// A whole model is asked for an implementation that its convolutions and dense layers haven't: they run by the loop variant.
+#[test]
+fn an_implementation_is_asked_of_what_has_it() {
+    let config = Config::new(3, [3, 2]).activation(Activation::Tanh);
+    let sequential = Sequential::new([6, 5, 2]).add(config).add(Flatten::default()).add(Dense::new(4));
+    let graph = sequential.graph().expect("layers");
+    let (values, batch) = (values(&graph, 3), 3);
+    let expected = &reference::run(&graph.forward(), batch, &wide(&values)).expect("it runs")[names::OUTPUT];
+    for (implementation, kernel) in [
+        (Implementation::Loop, "loop_"),
+        (Implementation::DenseMatmul, "dense_"),
+        (Implementation::SparseGather, "sparse_"),
+    ] {
+        let model = model(graph.clone().with_implementation(implementation), &values);
+        pollster::block_on(async {
+            let loaded = model.upload(GPU.context()).await.expect("each layer by what it has");
+            let (input, output) = (GPU.upload(&values[names::INPUT]), GPU.empty(3 * 4));
+            let bound = loaded.bind_forward(batch, &input, &output).await.expect("a plan");
+            let kernels: Vec<_> = bound.plan().dispatches().map(|dispatch| dispatch.variant.info().name).collect();
+            assert!(kernels.iter().any(|name| name.starts_with(kernel)), "{implementation:?}: {kernels:?}");
+            assert!(kernels.last().is_some_and(|last| last.starts_with("loop_")), "{implementation:?}: {kernels:?}");
+            GPU.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&Default::default())));
+            let found = GPU.read(&output, 3 * 4).await.expect("the device is there");
+            assert_near(format!("by {implementation:?}"), &found, expected, GRADIENT);
+        });
+    }
+}
+
+/// Keras's merging layers take one value as well, which they pass on: all but Subtract.
+#[test]
+fn one_value_merged_is_that_value() {
+    for merge in [Merge::Add, Merge::Multiply, Merge::Average, Merge::Maximum, Merge::Minimum] {
+        let mut graph = Graph::new();
+        let x = graph.input([3]).expect("an input");
+        let same = graph.add(merge, &[x]).expect("one is enough");
+        let y = graph.add(Activation::Tanh, &[same]).expect("a layer");
+        graph.output(same);
+        graph.output(y);
+        assert!(graph.add(merge, &[]).is_err(), "{merge:?} of nothing");
+        let program = graph.backward(Wanted::All);
+        assert_eq!(program.check(), Ok(()));
+        let values = values(&graph, 2);
+        let (input, ends) = (&values["input"], graph.outputs());
+        let [dsame, dy] = [0, 1].map(|at: usize| &values[&graph.output_buffer(names::GRAD_OUTPUT, ends[at].name)]);
+        let slope = |x: f32| 1.0 - f64::from(x).tanh().powi(2);
+        let grads = input.iter().zip(dsame).zip(dy).map(|((&x, &a), &b)| f64::from(a) + f64::from(b) * slope(x));
+        let grads: Vec<f64> = grads.collect();
+        for (by, written) in on_every_executor(&program, 2, &values) {
+            assert_eq!(written[&graph.output_buffer(names::OUTPUT, ends[0].name)], *input, "{merge:?} by {by}");
+            assert_near(format!("{merge:?}'s gradient by {by}"), &written["grad_input"], &grads, GRADIENT);
+        }
+    }
+}
+
+/// A value of another graph is none of this one's, also where it has more of them.
+#[test]
+fn an_output_of_another_graph_is_refused() {
+    let (mut graph, mut larger) = (Graph::new(), Graph::new());
+    let x = graph.input([3]).expect("an input");
+    let far = (0..5).map(|_| larger.input([3]).expect("an input")).last().expect("several");
+    graph.output(x);
+    graph.output(far);
+    let refused = Error::Missing { what: "a value", why: "one that is an output is of another graph" };
+    assert_eq!(graph.check(), Err(refused.clone()));
+    assert_eq!(Model { graph: graph.clone(), parameters: BTreeMap::new() }.check(), Err(refused));
+    // Its programs are without it.
+    for program in [graph.forward(), graph.backward(Wanted::All)] {
+        assert_eq!(program.check(), Ok(()));
+        assert_eq!(program.used_as(Usage::Output).filter(|buffer| buffer.name.starts_with("output")).count(), 1);
+    }
 }
 
 /// A graph of two inputs on the host's own device, bound once and recorded into its pass.

@@ -5,13 +5,13 @@ mod keras;
 
 use crate::common::{Arrays, Planned, ProgramRun, assert_near, on_every_executor, profile, random};
 use locally_connected::ops::{
-    BufferId, Combine, CombineGrad, How, LayerNorm, LayerNormGrad, NormFactor, Normalise, Operation, Part, Shape,
-    Sizes, Sum, Usage,
+    Activate, ActivateGrad, BufferId, Combine, CombineGrad, How, LayerNorm, LayerNormGrad, NormFactor, Normalise,
+    Operation, Part, Shape, Sizes, Sum, Usage,
 };
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::reference;
-use locally_connected::{DeviceProfile, Error};
+use locally_connected::{Activation, DeviceProfile, Error};
 
 /// Numbers below `count` from a seed.
 struct Draws(u64);
@@ -28,6 +28,51 @@ impl Draws {
 
     fn of(&mut self, values: &[u64]) -> u64 {
         values[self.below(values.len() as u64) as usize]
+    }
+}
+
+/// Samples of no elements are none: every operation by elements or rows says so, and no planner divides by them.
+#[test]
+fn operations_on_no_elements_are_refused() {
+    let (elements, row, epsilon, activation) = (0, 1, 1.0, Activation::Tanh);
+    let with = |operation: &dyn Fn([BufferId; 3], BufferId) -> Operation| {
+        let mut one = One::new();
+        let [input, grad_output] = ["input", "dy"].map(|name| one.samples(name, 0));
+        let fixed = one.given("fixed", Shape::Fixed(1));
+        let output = one.output(Shape::Samples(0));
+        one.operation(operation([input, grad_output, fixed], output))
+    };
+    for program in [
+        with(&|[input, ..], output| {
+            Operation::LayerNorm(LayerNorm { elements, row, epsilon, input, gamma: None, beta: None, output })
+        }),
+        with(&|[input, grad_output, _], grad_input| {
+            Operation::LayerNormGrad(LayerNormGrad {
+                elements,
+                row,
+                epsilon,
+                input,
+                gamma: None,
+                grad_output,
+                grad_input,
+            })
+        }),
+        with(&|[input, _, fixed], output| {
+            let (mean, factor, beta) = (fixed, fixed, None);
+            Operation::Normalise(Normalise { elements, channels: 1, inner: 1, input, mean, factor, beta, output })
+        }),
+        with(&|[input, ..], output| Operation::Activate(Activate { activation, elements, row, input, output })),
+        with(&|[saved, grad_output, _], grad_input| {
+            Operation::ActivateGrad(ActivateGrad { activation, elements, row, saved, grad_output, grad_input })
+        }),
+    ] {
+        let operation = program.operations[0].name();
+        let refused = |found| matches!(found, Err(Error::Program { why: "a sample has no elements", .. }));
+        assert!(refused(program.check()), "{operation}");
+        let profile = profile();
+        let planner = Planner::new(&profile);
+        assert!(refused(planner.plan(&program.operations[0], 2).map(drop)), "{operation}");
+        assert!(refused(planner.program(&program, 2).map(drop)), "{operation}");
     }
 }
 

@@ -62,6 +62,18 @@ fn of_axis(along: Along) -> Vec<(String, Program)> {
     both.collect()
 }
 
+/// Loops are over the positions that are the input's: a window may be as large as anyone likes.
+#[test]
+fn windows_far_larger_than_the_input_are_planned() {
+    for channels in [3, 4] {
+        let windows =
+            Windows::new(&[8, 8], &[300, 300], &[1, 1], &Padding::SameUpper, channels, DataFormat::ChannelsLast);
+        for (what, program) in of_windows(&windows.expect("windows")) {
+            assert_everywhere(&what, &program, 2, &levels(&program, 2, 7), 1e-5);
+        }
+    }
+}
+
 /// A program for every kernel of pooling, by every width.
 pub(crate) fn programs() -> Vec<Program> {
     let mut all = Vec::new();

@@ -1,6 +1,7 @@
 //! What the user asks for, in Keras's names.
 
 mod activation;
+mod how;
 #[cfg(feature = "serde")]
 mod implementation;
 mod layout;
@@ -8,6 +9,7 @@ mod padding;
 
 pub(crate) use activation::codes;
 pub use activation::{Activation, Saved};
+pub use how::How;
 pub use layout::KerasLayout;
 pub use padding::Padding;
 

@@ -2,6 +2,7 @@
 //!
 //! A convolution or a dense layer is a [`Geometry`] whose locations share their weights ([`Sharing`]).
 
+mod convolution;
 mod layout;
 mod pattern;
 mod readers;

@@ -1,6 +1,7 @@
 //! Whole models on the host's device.
 
 use super::{Bindings, Bound, BufferRange, Context, Weights};
+use crate::geometry::Sharing;
 use crate::model::{Graph, Model, Wanted, names};
 use crate::plan::{PlanOptions, Planner};
 use crate::{Error, Result};
@@ -39,11 +40,15 @@ impl Model {
     /// # Errors
     /// Those of [`Model::upload`].
     pub async fn upload_with(&self, context: &Context, options: PlanOptions) -> Result<Loaded> {
-        self.upload_by(context, options, || ()).await
+        self.upload_pieces(context, options, || ()).await
     }
 
-    /// As [`Model::upload_with`], `between` being called when a piece was written.
-    pub(crate) async fn upload_by(
+    /// As [`Model::upload`], `between` being called when a piece was written.
+    pub(crate) async fn upload_by(&self, context: &Context, between: impl FnMut()) -> Result<Loaded> {
+        self.upload_pieces(context, PlanOptions::default(), between).await
+    }
+
+    async fn upload_pieces(
         &self,
         context: &Context,
         options: PlanOptions,
@@ -52,7 +57,9 @@ impl Model {
         self.check()?;
         let planner = Planner::new(context.profile()).with_options(options);
         for (layer, geometry) in self.graph.geometries() {
-            let forced = geometry.config().implementation.map(|forced| planner.possible(geometry, forced));
+            // Shared weights have the loop variant alone, whatever a whole model is asked to take.
+            let forced = geometry.config().implementation.filter(|_| geometry.sharing() == Sharing::Unshared);
+            let forced = forced.map(|forced| planner.possible(geometry, forced));
             planner.holds(geometry).and(forced.unwrap_or(Ok(()))).map_err(|error| error.in_layer(layer.name()))?;
         }
         let mut weights = Weights::new(context, &self.graph.forward()).await?;

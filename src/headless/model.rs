@@ -4,7 +4,6 @@ use super::Gpu;
 use crate::gpu::{Bindings, Bound, Loaded, Tensor};
 use crate::model::{End, Graph, Model, Wanted, names};
 use crate::ops::Usage;
-use crate::plan::PlanOptions;
 use crate::program::Program;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -224,7 +223,7 @@ impl Gpu {
     /// # Errors
     /// Those of [`Model::upload`].
     pub async fn upload_model(&self, model: &Model) -> Result<Loaded> {
-        let loaded = model.upload_by(self.context(), PlanOptions::default(), || self.flush()).await?;
+        let loaded = model.upload_by(self.context(), || self.flush()).await?;
         self.check()?;
         Ok(loaded)
     }

@@ -3,7 +3,7 @@
 use super::listed::{Kernel, kernel};
 use super::work::{elementwise};
 use super::{Loads, Params, Work};
-use crate::ops::How;
+use crate::config::How;
 
 kernel! {
     /// The gradient of one of two values.

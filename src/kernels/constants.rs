@@ -1,7 +1,6 @@
 //! A kernel's constants: their types, and lists of their values.
 
-use crate::config::WeightType;
-use crate::ops::How;
+use crate::config::{How, WeightType};
 
 /// Threads of a workgroup, unless a kernel says otherwise.
 pub(crate) const THREADS: u32 = 64;

@@ -121,7 +121,7 @@ pub(super) fn shared_turns(all: u32, passes: u64, joins: u64) -> u64 {
 
 /// Loads of the elements of a window.
 pub(super) fn pooled(p: &Params) -> f64 {
-    6.0 + of(p.taps_0) * of(p.taps_1) * of(p.taps_2)
+    6.0 + positions_of_window(p).into_iter().map(of).product::<f64>()
 }
 
 /// Bytes of a pool's `count` outputs, or of as many windows, with the inputs of these.
@@ -143,7 +143,12 @@ fn positions_and_windows(p: &Params) -> (f64, f64) {
 
 /// Turns of the loops over a window's positions.
 pub(super) fn pooled_turns(p: &Params) -> u64 {
-    nested_turns([p.taps_0, p.taps_1, p.taps_2])
+    nested_turns(positions_of_window(p))
+}
+
+/// Positions of a window along each axis, at the most: kernels leave out those outside of the input.
+fn positions_of_window(p: &Params) -> [u32; 3] {
+    [p.taps_0.min(p.input_0), p.taps_1.min(p.input_1), p.taps_2.min(p.input_2)]
 }
 
 /// Loads of the windows that have a position.
@@ -157,8 +162,9 @@ pub(super) fn read_by_turns(p: &Params) -> u64 {
 }
 
 fn readers_of_position(p: &Params) -> [u32; 3] {
-    let axes = [(p.taps_0, p.stride_0), (p.taps_1, p.stride_1), (p.taps_2, p.stride_2)];
-    axes.map(|(window, stride)| window.div_ceil(stride.max(1)))
+    let axes =
+        [(p.taps_0, p.stride_0, p.output_0), (p.taps_1, p.stride_1, p.output_1), (p.taps_2, p.stride_2, p.output_2)];
+    axes.map(|(window, stride, windows)| window.div_ceil(stride.max(1)).min(windows))
 }
 
 /// Turns of three loops, one in the other, each with the turn in which it ends.

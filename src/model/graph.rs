@@ -193,7 +193,7 @@ impl Graph {
         Ok(self.push(Step { name, layer: Some(index), inputs: inputs.to_vec(), built }))
     }
 
-    /// Makes a value an output, named as the layer that gives it.
+    /// Makes a value an output, named as the layer that gives it. One of another graph is refused by [`Graph::check`].
     pub fn output(&mut self, node: Node) {
         let name = self.steps.get(node.index()).map_or("output", |step| &step.name).to_owned();
         self.named_output(&name, node);
@@ -256,13 +256,16 @@ impl Graph {
     /// Whether there is something to run.
     ///
     /// # Errors
-    /// [`Error::Missing`] without an input or an output.
+    /// [`Error::Missing`] without an input or an output, or where one is a value that the graph hasn't.
     pub fn check(&self) -> Result<()> {
         if self.inputs.is_empty() {
             return Err(Error::Missing { what: "an input", why: "the graph has none" });
         }
         if self.outputs.is_empty() {
             return Err(Error::Missing { what: "an output", why: "the graph has none" });
+        }
+        if self.own_outputs().count() < self.outputs.len() {
+            return Err(Error::Missing { what: "a value", why: "one that is an output is of another graph" });
         }
         Ok(())
     }
@@ -275,6 +278,11 @@ impl Graph {
             *geometry = Arc::new(geometry.with_implementation(implementation));
         }
         self
+    }
+
+    /// The outputs that are values of this graph: [`Graph::check`] refuses others.
+    pub(super) fn own_outputs(&self) -> impl Iterator<Item = &Output> {
+        self.outputs.iter().filter(|output| output.node.index() < self.steps.len())
     }
 
     pub(super) fn name(&self, node: Node) -> &str {

@@ -59,7 +59,7 @@ impl<'a> Passes<'a> {
     fn new(graph: &'a Graph, wanted: Option<Wanted>) -> Self {
         let steps = &graph.steps;
         let mut live = vec![false; steps.len()];
-        for output in &graph.outputs {
+        for output in graph.own_outputs() {
             live[output.node.index()] = true;
         }
         for (at, step) in steps.iter().enumerate().rev().filter(|(_, step)| step.layer.is_some()) {
@@ -98,7 +98,7 @@ impl<'a> Passes<'a> {
             let call = ForwardCall { scope, inputs: &inputs, parameters, keep: self.needed[at] };
             self.traces[at] = Some(layer.kind().computes().forward(call));
         }
-        for output in &graph.outputs {
+        for output in graph.own_outputs() {
             let name = graph.output_buffer(names::OUTPUT, &output.name);
             let Some(trace) = &self.traces[output.node.index()] else { continue };
             self.give(trace.output, name, elements(graph.shape(output.node)));
@@ -126,7 +126,7 @@ impl<'a> Passes<'a> {
         let graph = self.graph;
         // What each value's readers say its gradient is: the sum of these.
         let mut parts: Vec<Vec<BufferId>> = vec![Vec::new(); graph.steps.len()];
-        for output in &graph.outputs {
+        for output in graph.own_outputs() {
             let name = graph.output_buffer(names::GRAD_OUTPUT, &output.name);
             let shape = Shape::Samples(elements(graph.shape(output.node)));
             let buffer = self.program.add(name, Usage::Input, shape);

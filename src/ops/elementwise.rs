@@ -51,8 +51,11 @@ pub struct Transpose {
     pub output: BufferId,
 }
 
-/// What is wrong where a sample isn't a whole number of rows.
-fn rows_fault(elements: u64, row: u64) -> Option<&'static str> {
+/// What is wrong where a sample isn't a whole number of rows, or none.
+pub(super) fn rows_fault(elements: u64, row: u64) -> Option<&'static str> {
+    if elements == 0 {
+        return Some("a sample has no elements");
+    }
     (row == 0 || !elements.is_multiple_of(row)).then_some("a sample isn't made of its rows")
 }
 

@@ -7,16 +7,19 @@
 mod broadcast;
 mod buffer;
 mod combine;
+mod describe;
 mod elementwise;
 mod local;
 mod normalise;
 mod pool;
 mod rearrange;
 
+pub use crate::config::How;
 pub use broadcast::{Part, Sizes, broadcast};
 pub(crate) use broadcast::{product, strides};
 pub use buffer::{Buffer, BufferId, Shape, Usage};
-pub use combine::{Combine, CombineGrad, How, Sum};
+pub use combine::{Combine, CombineGrad, Sum};
+pub(crate) use describe::Operand;
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
 pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
@@ -24,67 +27,9 @@ pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ti
 pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
 pub(crate) use rearrange::{MOST_AXES, Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
 
-use crate::config::WeightType;
 use crate::geometry::Geometry;
+use describe::Describe;
 use std::sync::Arc;
-
-/// What a buffer must be for an operation.
-#[derive(Debug)]
-pub(crate) struct Operand {
-    pub(crate) id: BufferId,
-    pub(crate) shape: Shape,
-    pub(crate) dtype: WeightType,
-}
-
-impl Operand {
-    /// One of 32-bit floats.
-    fn of(id: BufferId, shape: Shape) -> Self {
-        Self { id, shape, dtype: WeightType::F32 }
-    }
-
-    /// `[batch][elements]`.
-    fn samples(id: BufferId, elements: u64) -> Self {
-        Self::of(id, Shape::Samples(elements))
-    }
-}
-
-/// What an operation says of itself.
-trait Describe {
-    /// See [`Operation::name`].
-    fn name(&self) -> &'static str;
-
-    /// See [`Operation::reads`].
-    fn reads(&self) -> Vec<BufferId>;
-
-    /// See [`Operation::writes`].
-    fn writes(&self) -> BufferId;
-
-    /// See [`Operation::operands`].
-    fn operands(&self) -> Vec<Operand>;
-
-    /// See [`Operation::fault`].
-    fn fault(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// See [`Operation::layer`].
-    fn layer(&self) -> Option<&Arc<Geometry>> {
-        None
-    }
-
-    /// See [`Operation::has_implementations`].
-    fn has_implementations(&self) -> bool {
-        false
-    }
-
-    /// See [`Operation::accumulates`].
-    fn accumulates(&self) -> bool {
-        false
-    }
-
-    /// Lets it add to what the buffer holds that it writes, if it can.
-    fn accumulate(&mut self) {}
-}
 
 /// Makes the enum, and what finds the description of any operation.
 macro_rules! operations {

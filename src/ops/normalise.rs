@@ -7,6 +7,7 @@
 //!
 //! Gamma's gradient of `LayerNormalization` likewise is the sum over rows of the output's times what is normalised without gamma and beta.
 
+use super::elementwise::rows_fault;
 use super::{BufferId, Describe, Operand, Shape};
 
 /// `factor = gamma / √(variance + epsilon)`, gamma being 1 where there is none.
@@ -91,10 +92,6 @@ pub struct LayerNormGrad {
 
 fn channels(id: BufferId, channels: u64) -> Operand {
     Operand::of(id, Shape::Fixed(channels))
-}
-
-fn rows_fault(elements: u64, row: u64) -> Option<&'static str> {
-    (row == 0 || !elements.is_multiple_of(row)).then_some("a sample isn't made of its rows")
 }
 
 impl Describe for NormFactor {

@@ -65,6 +65,24 @@ fn geometry(config: &Config, input_shape: &[usize]) -> Geometry {
     Geometry::new(config, input_shape).expect("a layer")
 }
 
+/// A task's room is for all taps of all channels and for one channel's taps, which may be more than the channels are.
+#[test]
+fn depthwise_layers_have_room_for_more_taps_than_channels() {
+    for (channels, kernel, input_shape) in [(64, vec![300], vec![303, 64]), (96, vec![13, 13], vec![14, 13, 96])] {
+        for dtype in [WeightType::F32, WeightType::F16] {
+            let config = Config::new(channels, kernel.clone()).groups(channels).bias(Bias::PerFilter).dtype(dtype);
+            check(&Geometry::convolution(&config, &input_shape).expect("a layer"), 2, 3);
+        }
+    }
+}
+
+/// Tasks take more rows where weights are many; no samples have none.
+#[test]
+fn no_samples_of_a_convolution_of_many_weights_are_computed() {
+    let config = Config::new(128, [3, 3]).bias(Bias::PerFilter);
+    check(&Geometry::convolution(&config, &[5, 5, 128]).expect("a layer"), 0, 3);
+}
+
 proptest! {
     #![proptest_config(cases(120))]
 

@@ -6,6 +6,7 @@
 use super::convolution;
 use super::layer::{CHANNELS, Layer};
 use super::narrow::{self, Narrow};
+use super::operands::GradInputOperands as Operands;
 use super::readers::Reader;
 use super::tile::load;
 use crate::cpu::shared::Shared;
@@ -17,14 +18,6 @@ use pulp::{Simd, WithSimd};
 const PARTS: usize = 16;
 /// Positions from which on there are enough for all threads: of fewer, channels are shared out, too.
 const MANY_POSITIONS: usize = 64;
-
-/// `[batch][outputs]` in channels_last.
-#[derive(Clone, Copy)]
-pub(in crate::cpu) struct Operands<'a> {
-    pub(in crate::cpu) batch: usize,
-    pub(in crate::cpu) weights: View<'a>,
-    pub(in crate::cpu) grad_output: &'a [f32],
-}
 
 /// Each input element's sum over the cells that read it of weights times their gradient, `[batch][inputs]` in channels_last.
 pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {

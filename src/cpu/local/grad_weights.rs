@@ -4,7 +4,9 @@
 use super::convolution;
 use super::layer::Layer;
 use super::narrow::{self, Narrow};
-use super::tile::{self, Begin, Sums, Terms, load};
+use super::operands::GradWeightsOperands as Operands;
+use super::products::GradProducts;
+use super::tile::{self, Begin, Sums};
 use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
@@ -15,14 +17,6 @@ const MANY_CELLS: usize = 64;
 const TASK_ROWS: usize = 64;
 /// Samples from which on their gradients are put side by side.
 const SAMPLES: usize = 4;
-
-/// `[batch][inputs]` and `[batch][outputs]` in channels_last.
-#[derive(Clone, Copy)]
-pub(in crate::cpu) struct Operands<'a> {
-    pub(in crate::cpu) batch: usize,
-    pub(in crate::cpu) input: &'a [f32],
-    pub(in crate::cpu) grad_output: &'a [f32],
-}
 
 /// Each weight's sum over the batch of its input times its output's gradient, 0 at clipped taps; added to what is there if
 /// `accumulate`.
@@ -113,7 +107,7 @@ impl WithSimd for Pieces<'_> {
                     rows: to - from,
                     columns: filters,
                 };
-                let products = Products {
+                let products = GradProducts {
                     batch: operands.batch,
                     input: operands.input.get(run.input + from - run.row..).unwrap_or(&[]),
                     inputs,
@@ -144,42 +138,4 @@ fn side_by_side<'a>(
         to.copy_from_slice(&grads[sample * outputs..][..filters]);
     }
     (room, filters)
-}
-
-/// The products of a run of inputs with the gradients of a cell's outputs.
-pub(super) struct Products<'a> {
-    /// Terms of a sum: samples.
-    pub(super) batch: usize,
-    /// From the run's first on.
-    pub(super) input: &'a [f32],
-    /// From one sample's to the next one's.
-    pub(super) inputs: usize,
-    /// From the cell's first on.
-    pub(super) grad_output: &'a [f32],
-    /// From one sample's to the next one's.
-    pub(super) apart: usize,
-    pub(super) filters: usize,
-}
-
-impl<S: Simd> Terms<S> for Products<'_> {
-    #[inline(always)]
-    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
-        &self,
-        simd: S,
-        row: usize,
-        column: usize,
-        sums: &mut [[S::f32s; VECTORS]; ROWS],
-    ) {
-        let width = (VECTORS * S::F32_LANES).min(self.filters - column);
-        for sample in 0..self.batch {
-            let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[sample * self.apart + column..][..width]);
-            let inputs = &self.input[sample * self.inputs + row..][..ROWS];
-            for (sums, input) in sums.iter_mut().zip(inputs) {
-                let input = simd.splat_f32s(*input);
-                for (sum, grad) in sums.iter_mut().zip(grads) {
-                    *sum = simd.mul_add_e_f32s(input, grad, *sum);
-                }
-            }
-        }
-    }
 }

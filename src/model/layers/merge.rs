@@ -5,7 +5,7 @@ use crate::ops::{BufferId, Combine, CombineGrad, How, Operation, Part, Sizes, Su
 use crate::{Error, Result};
 
 /// Several values element by element, one after another as Keras merges them. Axes of one element repeat, and shapes of
-/// fewer axes have such ones in front.
+/// fewer axes have such ones in front. One value alone is passed on, by all but [`Merge::Subtract`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Merge {
     /// Their sum.
@@ -90,9 +90,9 @@ impl Computes for Merge {
     }
 
     fn build(&self, inputs: &[&[usize]]) -> Result<Built> {
-        let fits = if *self == Self::Subtract { inputs.len() == 2 } else { inputs.len() > 1 };
+        let fits = if *self == Self::Subtract { inputs.len() == 2 } else { !inputs.is_empty() };
         if !fits {
-            let expected = if *self == Self::Subtract { "2" } else { "2 or more" };
+            let expected = if *self == Self::Subtract { "2" } else { "1 or more" };
             return Err(Error::Inputs { expected, found: inputs.len() });
         }
         let mut shape = inputs[0].to_vec();
@@ -126,6 +126,9 @@ impl Computes for Merge {
     }
 
     fn backward(&self, mut call: BackwardCall<'_>) -> Vec<Option<BufferId>> {
+        if call.inputs.len() == 1 {
+            return vec![Some(call.grad_output)];
+        }
         let mut gradients = vec![None; call.inputs.len()];
         let mut grad_output = call.grad_output;
         let pairs = pairs(call.inputs, &call.trace.saved);

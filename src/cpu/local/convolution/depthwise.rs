@@ -1,6 +1,7 @@
 //! Depthwise convolutions of one filter a channel: vectors go along channels, since a group's filters would fill one number of
 //! them. The weights are put with a tap's channels side by side, `[taps][channels]`.
 
+use super::room::CHANNELS;
 use super::rows::AllRows;
 use crate::config::{Activation, Bias};
 use crate::cpu::functions;
@@ -14,20 +15,6 @@ use crate::cpu::team::{Room, Span, Team};
 use crate::cpu::weights::View;
 use crate::geometry::Geometry;
 use pulp::{Simd, WithSimd};
-
-/// Channels whose gradients a task sums.
-const CHANNELS: usize = 64;
-
-/// Whether these are the routines of a layer.
-pub(in crate::cpu::local) fn is_depthwise(layer: &Geometry) -> bool {
-    layer.shares_weights() && layer.groups() > 1 && layer.group_channels() == 1 && layer.group_filters() == 1
-}
-
-/// Room that a task needs.
-pub(in crate::cpu::local) fn floats(layer: &Geometry) -> usize {
-    let (taps, channels) = (layer.taps() as usize, layer.channels() as usize);
-    if is_depthwise(layer) { (taps + 1) * channels.max(CHANNELS) } else { 0 }
-}
 
 /// `[channels][taps]` to `[taps][channels]`.
 fn by_tap<'a>(layer: &Geometry, weights: View<'_>, room: &'a mut [f32]) -> &'a [f32] {

@@ -1,12 +1,13 @@
 //! `LocalForward` with shared weights.
 
-use super::depthwise::{self, is_depthwise};
+use super::depthwise;
+use super::room::is_depthwise;
 use super::rows::{AllRows, Rows};
 use crate::config::{Activation, Bias};
 use crate::cpu::functions;
 use crate::cpu::local::ForwardOperands as Operands;
-use crate::cpu::local::forward::Products;
 use crate::cpu::local::layer::Layer;
+use crate::cpu::local::products::Products;
 use crate::cpu::local::tile::{self, Begin, Sums};
 use crate::cpu::local::windows::{BLOCK, Run};
 use crate::cpu::shared::Shared;
@@ -38,7 +39,7 @@ pub(in crate::cpu::local) fn forward(
     let rows = AllRows::new(layer, 0, operands.batch);
     let (groups, filters) = (geometry.groups() as usize, geometry.group_filters() as usize);
     let weights = geometry.window() as usize * filters;
-    let wanted = if weights > MANY_WEIGHTS { ROWS.div_ceil(rows.of_piece()) } else { 1 };
+    let wanted = if weights > MANY_WEIGHTS { ROWS.div_ceil(rows.of_piece().max(1)) } else { 1 };
     let together = wanted.min(rows.count().div_ceil(MANY_TASKS)).max(1);
     let tasks = rows.count().div_ceil(together);
     let some_filters = if tasks * groups < MANY_TASKS { FILTERS.min(filters) } else { filters };

@@ -1,11 +1,12 @@
 //! `LocalGradWeights` with shared weights: a long sum over samples and locations. A thread has some rows of weights, for which it
 //! adds the sums over one piece of locations after the other, so that the sums that are added are short.
 
-use super::depthwise::{self, is_depthwise};
+use super::depthwise;
+use super::room::is_depthwise;
 use super::rows::AllRows;
 use crate::cpu::local::GradWeightsOperands as Operands;
-use crate::cpu::local::grad_weights::Products;
 use crate::cpu::local::layer::Layer;
+use crate::cpu::local::products::GradProducts;
 use crate::cpu::local::tile::{self, Begin, Sums};
 use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
@@ -89,7 +90,7 @@ impl WithSimd for Pieces<'_> {
                         rows: run.length,
                         columns: filters,
                     };
-                    let products = Products {
+                    let products = GradProducts {
                         batch: rows.count,
                         input: &operands.input[rows.input + run.input..],
                         inputs: rows.input_step,

@@ -4,8 +4,10 @@
 mod depthwise;
 mod forward;
 mod grad_weights;
+mod room;
 mod rows;
 
-pub(super) use depthwise::{floats, grad_input as depthwise_grad_input, is_depthwise};
+pub(super) use depthwise::grad_input as depthwise_grad_input;
 pub(super) use forward::forward;
 pub(super) use grad_weights::grad_weights;
+pub(super) use room::{floats, is_depthwise};

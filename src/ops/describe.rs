@@ -1,0 +1,64 @@
+//! What operations say of themselves, each in the file of its family.
+
+use super::buffer::{BufferId, Shape};
+use crate::config::WeightType;
+use crate::geometry::Geometry;
+use std::sync::Arc;
+
+/// What a buffer must be for an operation.
+#[derive(Debug)]
+pub(crate) struct Operand {
+    pub(crate) id: BufferId,
+    pub(crate) shape: Shape,
+    pub(crate) dtype: WeightType,
+}
+
+impl Operand {
+    /// One of 32-bit floats.
+    pub(super) fn of(id: BufferId, shape: Shape) -> Self {
+        Self { id, shape, dtype: WeightType::F32 }
+    }
+
+    /// `[batch][elements]`.
+    pub(super) fn samples(id: BufferId, elements: u64) -> Self {
+        Self::of(id, Shape::Samples(elements))
+    }
+}
+
+/// What an operation says of itself.
+pub(super) trait Describe {
+    /// See `Operation::name`.
+    fn name(&self) -> &'static str;
+
+    /// See `Operation::reads`.
+    fn reads(&self) -> Vec<BufferId>;
+
+    /// See `Operation::writes`.
+    fn writes(&self) -> BufferId;
+
+    /// See `Operation::operands`.
+    fn operands(&self) -> Vec<Operand>;
+
+    /// See `Operation::fault`.
+    fn fault(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// See `Operation::layer`.
+    fn layer(&self) -> Option<&Arc<Geometry>> {
+        None
+    }
+
+    /// See `Operation::has_implementations`.
+    fn has_implementations(&self) -> bool {
+        false
+    }
+
+    /// See `Operation::accumulates`.
+    fn accumulates(&self) -> bool {
+        false
+    }
+
+    /// Lets it add to what the buffer holds that it writes, if it can.
+    fn accumulate(&mut self) {}
+}

@@ -1,5 +1,5 @@
 //! Convolutions and dense layers: layers whose locations share their weights, by every executor against the reference, which
-//! Keras's own results judge (`tests/fixtures/convolutions`).
+//! Keras's own results judge (`tests/data/keras_convolutions.json`).
 
 mod keras;
 

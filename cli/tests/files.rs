@@ -56,6 +56,19 @@ fn chains_of_old_keras() {
     });
 }
 
+/// Keras 1 doesn't say what ran it; who does is not told so.
+#[test]
+fn the_backend_of_keras_1_is_asked_for_once() {
+    let old = folders("old_models", 4).into_iter().find(|folder| folder.ends_with("keras-1.2.2")).expect("Keras 1");
+    let model = old.join("models/model.h5");
+    let note = "Keras 1 doesn't say what ran it";
+    assert!(succeeds(&locally!["inspect", &model]).contains(note));
+    for backend in ["theano", "tensorflow"] {
+        let said = succeeds(&locally!["inspect", &model, "--backend", backend]);
+        assert!(!said.contains(note), "{backend}: {said}");
+    }
+}
+
 /// Every locally connected layer in another layer runs alone, by its path, and by its own name where that is the only
 /// one; the whole says what stands in its way and what runs.
 #[test]

@@ -10,7 +10,7 @@ use crate::weights::Source;
 use crate::wiring::{Tensor, Wiring};
 use locally_connected::Config;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Gives every layer its shapes, its kind and its weights. A layer that can't be run, for whatever reason, is one that
 /// says so, and nobody else's problem.
@@ -25,6 +25,15 @@ pub(crate) fn build(
     let inputs = vec![architecture.input_shape.clone(); architecture.wiring.inputs.len()];
     let Built { layers, input, .. } = place.layers(&architecture, &inputs)?;
     let Architecture { name, frame, wiring, .. } = architecture;
+    let mut waiting: Vec<&FileLayer> = layers.iter().collect();
+    let mut full_names = BTreeSet::new();
+    while let Some(layer) = waiting.pop() {
+        // "m/dense" may be a layer's own name, and be "dense" in "m": parameters go by it.
+        if !full_names.insert(&layer.name) {
+            return Err(Problem::TwoLayers(layer.name.clone()));
+        }
+        waiting.extend(&layer.inner);
+    }
     let (input_shape, keras_version) = (input.unwrap_or_default(), reading.keras_version.clone());
     Ok(ModelFile { name, input_shape, layers, wiring, frame, keras_version })
 }
@@ -104,8 +113,8 @@ impl Place<'_> {
             match inside.and_then(|inside| self.inside(entry, inside, inputs)) {
                 Ok((built, wired)) => {
                     (inner, outputs) = (built.layers, built.outputs);
-                    // A wrapper does something of its own with its layer.
-                    if let Some(wired) = wired {
+                    // A wrapper does something of its own with its layer, and an argument with a model.
+                    if let Some(wired) = wired.filter(|_| layer::refused_call(entry, self.reading).is_none()) {
                         (kind, wiring) = (LayerKind::Model, wired);
                     }
                 }
@@ -195,7 +204,9 @@ fn again(entry: &Entry, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<S
         LayerKind::Flatten { .. } => inputs.first().map(|shape| vec![shape.iter().product()]),
         LayerKind::Reshape(shape) => Some(shape.clone()),
         LayerKind::Computed(_) => {
-            let known = layers::describe(&entry.class_name, &Arguments::new(&entry.config), inputs);
+            // What it takes here may be larger than what it took first, but its weights are the same.
+            let arguments = Arguments::new(&entry.config).storing(first.layer.parameters().iter().sum());
+            let known = layers::describe(&entry.class_name, &arguments, inputs);
             known.and_then(Result::ok).map(|known| known.output)
         }
         LayerKind::LocallyConnected(_) | LayerKind::Model | LayerKind::Unsupported { .. } => None,

@@ -99,7 +99,7 @@ fn stride(last: usize, outputs: usize, given: usize) -> Option<usize> {
 }
 
 /// Refuses a config whose tables would be out of proportion to the weights that the file really holds.
-fn check_tables(config: &Config, input: &[usize], stored: u64) -> Result<(), Problem> {
+pub(crate) fn check_tables(config: &Config, input: &[usize], stored: u64) -> Result<(), Problem> {
     let first = usize::from(config.data_format == DataFormat::ChannelsFirst);
     for (axis, (&k, &s)) in config.kernel_size.iter().zip(&config.strides).enumerate() {
         let Some(&n) = input.get(axis + first) else { return Ok(()) };

@@ -9,6 +9,9 @@ use locally_connected::model::{self, Flatten, Graph, Layer, Node, Reshape, names
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// An array as a file stores it: Keras's name, the shape and the values.
+type StoredArray = (&'static str, Vec<usize>, Vec<f32>);
+
 impl ModelFile {
     /// The one locally connected layer of the name `only`.
     ///
@@ -159,10 +162,7 @@ impl ModelFile {
 
 impl FileLayer {
     /// Of arrays that lie as the layer's parameters do, by their names, those that there are, as the file stores them.
-    fn stored<'a>(
-        &self,
-        canonical: impl Fn(&str) -> Option<&'a Vec<f32>>,
-    ) -> Result<Vec<(&'static str, Vec<usize>, Vec<f32>)>> {
+    fn stored<'a>(&self, canonical: impl Fn(&str) -> Option<&'a Vec<f32>>) -> Result<Vec<StoredArray>> {
         let mut arrays = Vec::new();
         match &self.kind {
             LayerKind::LocallyConnected(local) => {

@@ -185,14 +185,21 @@ impl ByName<'_> {
         let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
         let group = self.reader.group(&format!("{}{outermost}", self.root));
         let group = group.map_err(|problem| problem.within(MISSING))?;
-        let of_layer = |path: &&String| {
-            let before = path.rsplit_once('/').and_then(|(layer, _)| layer.strip_suffix(name));
+        let before =
+            |path: &str| path.rsplit_once('/').and_then(|(layer, _)| layer.strip_suffix(name)).map(str::to_owned);
+        let exactly = |path: &&String| {
             // Keras 1 puts the weight's own name behind an underscore.
             let keras1 = || path.strip_prefix(name).is_some_and(|weight| KERAS1.contains(&weight));
-            before.map_or_else(keras1, |before| before.is_empty() || before.ends_with('/'))
+            before(path).map_or_else(keras1, |before| before.is_empty())
         };
+        let below = |path: &&String| before(path).is_some_and(|before| before.ends_with('/'));
         let paths = names(&group, "weight_names")?.unwrap_or_default();
-        paths.iter().filter(of_layer).map(|path| dataset(&group, path)).collect()
+        let mut of_layer: Vec<&String> = paths.iter().filter(exactly).collect();
+        // A name may end like another one with slashes: "bn", and "conv1/bn".
+        if of_layer.is_empty() {
+            of_layer = paths.iter().filter(below).collect();
+        }
+        of_layer.into_iter().map(|path| dataset(&group, path)).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a layer of the model's JSON is to us.
 
-use crate::architecture::Entry;
+use crate::architecture::{Entry, Inside};
 use crate::config::{
     activation_from_keras, activation_layer_from_keras, config_from_keras, data_format_from_keras, rank_of_class,
 };
@@ -66,27 +66,15 @@ pub(crate) fn describe(
         let output = local.geometry.output_shape();
         return Ok((LayerKind::LocallyConnected(Box::new(local)), Some(input), Some(output)));
     }
-    let is_noise = matches!(
-        class,
-        "Dropout"
-            | "SpatialDropout1D"
-            | "SpatialDropout2D"
-            | "SpatialDropout3D"
-            | "AlphaDropout"
-            | "GaussianDropout"
-            | "GaussianNoise"
-    );
-    if let Some(argument) =
-        entry.arguments.iter().find(|a| !a.starts_with("training=") || (is_noise && a.ends_with("true")))
-    {
-        return unsupported(Some(format!("called with {argument}")));
+    if let Some(reason) = refused_call(entry, reading) {
+        return unsupported(Some(reason));
     }
     if class == "InputLayer" {
         let shape = declared.or(input).ok_or_else(|| Problem::lacks("it", "shape"))?;
         return Ok((LayerKind::Identity, Some(shape.clone()), Some(shape)));
     }
     let same = |kind| Ok((kind, input.clone(), input.clone()));
-    if is_noise || class == "ActivityRegularization" {
+    if is_noise(class) || class == "ActivityRegularization" {
         return same(LayerKind::Identity);
     }
     if class == "Activation" {
@@ -131,6 +119,45 @@ pub(crate) fn describe(
     }
 }
 
+/// Classes that do nothing but in training.
+fn is_noise(class: &str) -> bool {
+    matches!(
+        class,
+        "Dropout"
+            | "SpatialDropout1D"
+            | "SpatialDropout2D"
+            | "SpatialDropout3D"
+            | "AlphaDropout"
+            | "GaussianDropout"
+            | "GaussianNoise"
+    )
+}
+
+/// Why the arguments of its calls keep a layer from running, where they do.
+pub(crate) fn refused_call(entry: &Entry, reading: &Reading) -> Option<String> {
+    entry.arguments.iter().find_map(|argument| match argument.strip_prefix("training=") {
+        None => Some(format!("called with {argument}")),
+        Some("false" | "0") => None,
+        Some(_) => trains_otherwise(entry, reading).map(|inner| match inner {
+            inner if inner == entry.name => format!("called with {argument}"),
+            inner => format!("called with {argument}, which changes what \"{inner}\" in it does"),
+        }),
+    })
+}
+
+/// The first layer of those in this one, itself included, that does something else in training. Keras hands the argument
+/// on to all of them.
+fn trains_otherwise(entry: &Entry, reading: &Reading) -> Option<String> {
+    let entry = as_class(entry, reading);
+    match entry.inside() {
+        None => (is_noise(&entry.class_name) || entry.class_name == "BatchNormalization").then(|| entry.name.clone()),
+        Some(Ok(Inside::Model(model))) => model.layers.iter().find_map(|layer| trains_otherwise(layer, reading)),
+        Some(Ok(Inside::Wrapped(layer))) => trains_otherwise(&layer, reading),
+        // It can't be run anyway.
+        Some(Err(_)) => None,
+    }
+}
+
 /// A layer that isn't locally connected and that has operations of its own.
 fn computed(
     entry: &Entry,
@@ -143,7 +170,9 @@ fn computed(
         *first = declared_input_shape(entry);
     }
     let sizes = |shape: &Option<Shape>| shape.clone().filter(|shape| !shape.contains(&0));
-    let arguments = Arguments::new(&entry.config);
+    let stored = source.arrays(&entry.name).unwrap_or_default();
+    let stored = stored.iter().filter_map(|array| shapes::elements(&array.shape).ok()).fold(0, u64::saturating_add);
+    let arguments = Arguments::new(&entry.config).storing(stored);
     let shapes: Option<Vec<Shape>> = inputs.iter().map(sizes).collect();
     let Some(shapes) = shapes else {
         let is_known = layers::is_known(&entry.class_name);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod meanings;
+
 use crate::architecture::Architecture;
 use crate::hdf5::{Reader, Tree, WrittenArray, names};
 use crate::weights::Source;

@@ -3,7 +3,7 @@
 use crate::error::Problem;
 use crate::reading::Reading;
 use locally_connected::geometry::SharedLayout;
-use locally_connected::{Geometry, Result};
+use locally_connected::{DataFormat, Geometry, Result};
 use std::sync::Arc;
 
 /// A weight of a layer, as the file stores it.
@@ -59,18 +59,20 @@ impl Expected {
     }
 
     /// The order of the axes in which Keras 1 stored a convolution's kernel, where it wasn't today's: of a stored shape its
-    /// places in ours. Of one axis it had a second one of one position.
+    /// places in ours. Of one axis it had a second one of one position. Of more the data format decides, as in Keras's
+    /// `preprocess_weights_for_loading`: where all sizes are equal, shapes don't tell.
     fn keras1(&self, found: &[usize]) -> Option<Vec<usize>> {
-        let order: &[usize] = match (self.spatial(), found.len()) {
-            (1, 4) => &[0, 2, 3],
-            // channels_first: filters, channels, rows, columns.
-            (2, 4) => &[2, 3, 1, 0],
-            (3, 5) => &[2, 3, 4, 1, 0],
+        let Form::Windows(_, geometry) = &self.form else { return None };
+        let order: &[usize] = match (self.spatial(), found.len(), geometry.config().data_format) {
+            (1, 4, _) => &[0, 2, 3],
+            // Filters, channels, rows, columns.
+            (2, 4, DataFormat::ChannelsFirst) => &[2, 3, 1, 0],
+            (3, 5, DataFormat::ChannelsFirst) => &[2, 3, 4, 1, 0],
             _ => return None,
         };
         let moved: Vec<usize> = order.iter().filter_map(|&at| found.get(at).copied()).collect();
         let all = |shape: &[usize]| shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
-        (found != self.shape && moved == self.shape && all(found) == all(&moved)).then(|| order.to_vec())
+        (moved == self.shape && all(found) == all(&moved)).then(|| order.to_vec())
     }
 
     /// The shape that an array of the file's stands for, which older Keras stored in another order.

@@ -197,7 +197,7 @@ fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<
         None => text.push_str("runs as a whole\n"),
         Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),
     }
-    if file.keras_version().starts_with('1') {
+    if file.keras_version().starts_with('1') && args.source.backend.is_none() {
         text.push_str("Keras 1 doesn't say what ran it: `--backend theano` flips its convolutions' kernels\n");
     }
     for (policy, layers) in reduced(file) {

@@ -2,8 +2,9 @@
 
 use crate::config::{activation_from_keras, data_format_from_keras, with_axis_from_end};
 use crate::error::Problem;
+use crate::fit;
 use crate::json::{self, Object};
-use locally_connected::{Activation, DataFormat, Error};
+use locally_connected::{Activation, Config, DataFormat, Error, Geometry};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -37,12 +38,30 @@ const TRAINING: [&str; 3] = ["_initializer", "_regularizer", "_constraint"];
 /// asked for is an error, not ignored.
 pub(crate) struct Arguments<'a> {
     config: &'a Object,
+    /// Weights that the file has of the layer.
+    stored: u64,
     asked: RefCell<BTreeSet<&'static str>>,
 }
 
 impl<'a> Arguments<'a> {
     pub(crate) fn new(config: &'a Object) -> Self {
-        Self { config, asked: RefCell::default() }
+        Self { config, stored: 0, asked: RefCell::default() }
+    }
+
+    /// Those of a layer of which the file has so many weights.
+    pub(crate) fn storing(self, stored: u64) -> Self {
+        Self { stored, ..self }
+    }
+
+    /// Refuses windows whose tables would be out of proportion to what the file has.
+    pub(crate) fn check_tables(&self, config: &Config, input: &[usize]) -> Result<(), Problem> {
+        fit::check_tables(config, input, self.stored)
+    }
+
+    /// The windows of a convolution.
+    pub(crate) fn convolution(&self, config: &Config, input: &[usize]) -> Result<Geometry, Problem> {
+        self.check_tables(config, input)?;
+        Ok(Geometry::convolution(config, input)?)
     }
 
     /// The value of an argument that is there and not null.

@@ -64,14 +64,14 @@ fn bias(bias: Bias, filters: usize) -> Option<Expected> {
 pub(super) fn convolution(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
     let filters = arguments.needed_size("filters")?;
     let config = config(class, arguments, filters)?.groups(arguments.size("groups")?.unwrap_or(1));
-    let geometry = Geometry::convolution(&config, one(inputs)?)?;
+    let geometry = arguments.convolution(&config, one(inputs)?)?;
     let bias = bias(config.bias, filters);
     let weights = [kernel("kernel", SharedLayout::Convolution, geometry)].into_iter().chain(bias).collect();
     Known::with_weights(Convolution(config), weights, inputs)
 }
 
 /// The windows of a depthwise convolution.
-fn depthwise_geometry(config: &Config, input: &[usize]) -> Result<Geometry, Problem> {
+fn depthwise_geometry(arguments: &Arguments<'_>, config: &Config, input: &[usize]) -> Result<Geometry, Problem> {
     let channels = match config.data_format {
         DataFormat::ChannelsLast => input.last(),
         DataFormat::ChannelsFirst => input.first(),
@@ -79,13 +79,13 @@ fn depthwise_geometry(config: &Config, input: &[usize]) -> Result<Geometry, Prob
     let channels = channels.copied().unwrap_or(1);
     let mut config = config.clone().groups(channels);
     config.filters = config.filters.saturating_mul(channels);
-    Ok(Geometry::convolution(&config, input)?)
+    arguments.convolution(&config, input)
 }
 
 pub(super) fn depthwise(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
     ungrouped(arguments)?;
     let config = config(class, arguments, arguments.size("depth_multiplier")?.unwrap_or(1))?;
-    let geometry = depthwise_geometry(&config, one(inputs)?)?;
+    let geometry = depthwise_geometry(arguments, &config, one(inputs)?)?;
     let bias = bias(config.bias, geometry.filters() as usize);
     let weights = [kernel("depthwise_kernel", SharedLayout::Depthwise, geometry)].into_iter().chain(bias).collect();
     Known::with_weights(Depthwise(config), weights, inputs)
@@ -97,9 +97,9 @@ pub(super) fn separable(class: &str, arguments: &Arguments<'_>, inputs: &[&[usiz
     let config = config(class, arguments, arguments.size("depth_multiplier")?.unwrap_or(1))?;
     let (activation, has_bias) = (config.activation, config.bias != Bias::None);
     let depthwise = config.clone().activation(Activation::Linear).bias(Bias::None);
-    let first = depthwise_geometry(&depthwise, one(inputs)?)?;
+    let first = depthwise_geometry(arguments, &depthwise, one(inputs)?)?;
     let point = Config::new(filters, vec![1; config.rank()]).data_format(config.data_format).bias(Bias::None);
-    let second = Geometry::convolution(&point, &first.output_shape())?;
+    let second = arguments.convolution(&point, &first.output_shape())?;
     let kernels = [
         kernel("depthwise_kernel", SharedLayout::Depthwise, first),
         kernel("pointwise_kernel", SharedLayout::Convolution, second),
@@ -113,6 +113,11 @@ pub(super) fn dense(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
     let input = one(inputs)?;
     let (has_bias, activation) = (arguments.boolean("use_bias", true)?, arguments.activation(input.len())?);
     let dense = Dense { units, bias: has_bias, activation };
+    // All axes but the last are locations.
+    if let Some((&features, others)) = input.split_last() {
+        let locations = others.iter().fold(1usize, |all, &size| all.saturating_mul(size));
+        arguments.check_tables(&Config::new(units, [1]), &[locations, features])?;
+    }
     let geometry = Geometry::dense(units, input, has_bias, activation)?;
     let bias = has_bias.then(|| Expected::plain("bias", [units]));
     let weights = [kernel("kernel", SharedLayout::Dense, geometry)].into_iter().chain(bias).collect();

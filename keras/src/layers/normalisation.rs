@@ -6,6 +6,7 @@ use crate::error::Problem;
 use crate::json;
 use crate::weight::Expected;
 use locally_connected::model::{BatchNormalization, LayerNormalization, PRelu, Softmax};
+use serde_json::Value;
 
 pub(super) fn batch(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
     let input = one(inputs)?;
@@ -64,11 +65,27 @@ pub(super) fn layer(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
     Known::with_weights(layer, gamma.into_iter().chain(beta).collect(), inputs)
 }
 
+/// The places of PReLU's shared axes. Keras counts the batch of positive ones alone: it takes 1 off any of them and looks
+/// from the end of the rest at what is negative then, so that -1 is the last but one, and 0 the last.
+fn shared_axes(value: &Value, rank: usize) -> Result<Vec<usize>, Problem> {
+    let place = |axis: &Value| {
+        let axis = json::integer(axis)?.checked_sub(1)?;
+        let axis = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
+        usize::try_from(axis).ok().filter(|&axis| axis < rank)
+    };
+    let axes: Option<Vec<usize>> =
+        json::list(value).map_or(std::slice::from_ref(value), Vec::as_slice).iter().map(place).collect();
+    axes.ok_or_else(|| {
+        let (argument, expected) = ("shared_axes", "axes of its input besides the batch");
+        locally_connected::Error::UnknownValue { argument, expected, value: json::shown(value) }.into()
+    })
+}
+
 pub(super) fn prelu(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
     let input = one(inputs)?;
     let shared_axes = match arguments.given("shared_axes") {
         None => Vec::new(),
-        Some(_) => arguments.axes("shared_axes", input.len(), -1)?,
+        Some(value) => shared_axes(value, input.len())?,
     };
     let size = |(axis, &size): (usize, &usize)| if shared_axes.contains(&axis) { 1 } else { size };
     let shape: Vec<usize> = input.iter().enumerate().map(size).collect();

@@ -90,7 +90,7 @@ fn convolutions_keep_limits() {
         check(&layer, batch, 5, &limits, FORWARD);
     }
     let dense = Geometry::dense(40, &[90], true, Activation::Tanh).expect("a layer");
-    for bytes in [400, 1200, 5000] {
+    for bytes in [620, 1200, 5000] {
         check(&dense, 5, 3, &DeviceProfile { max_binding: bytes, storage_alignment: 256, ..profile() }, FORWARD);
     }
 }

@@ -24,8 +24,10 @@ pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
 pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
 pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
+#[cfg(feature = "cpu")]
+pub(crate) use rearrange::MOST_AXES;
 pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
-pub(crate) use rearrange::{MOST_AXES, Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
+pub(crate) use rearrange::{Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
 
 use crate::geometry::Geometry;
 use describe::Describe;

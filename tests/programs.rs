@@ -172,8 +172,8 @@ fn layers_that_connect_alike_share_their_tables() {
         }
         let unknown = weights.bind(&forward, 1, &bindings.clone().with("nobody", &x)).await.map(drop);
         assert_eq!(unknown, Err(Error::NoBuffer { name: "nobody".into() }));
-        let wrong = pollster::block_on(weights.write("b/kernel", &[0.0; 3])).expect_err("too few");
-        assert!(matches!(wrong.cause(), Error::Length { what: "weights", found: 3, .. }) && wrong != *wrong.cause());
+        let wrong = weights.write("b/kernel", &[0.0; 3]).await.expect_err("too few");
+        assert!(matches!(wrong.cause(), Error::Length { what: "kernel", found: 3, .. }) && wrong != *wrong.cause());
         let nothing = Model::default().upload(&context).await.map(drop);
         assert_eq!(nothing, Err(Error::Missing { what: "an input", why: "the graph has none" }));
     });

@@ -81,7 +81,7 @@ impl<'a> Called<'a> {
     pub(super) fn new(buffer: &'a Buffer) -> Self {
         let (name, layer) = (buffer.name.as_str(), buffer.layer.as_deref());
         let own = name.rsplit('/').next().unwrap_or(name);
-        let known = layer_names::ALL.into_iter().chain(["weights", "grad_weights"]).find(|known| *known == own);
+        let known = layer_names::ALL.into_iter().chain(["kernel", "grad_kernel"]).find(|known| *known == own);
         let usage = match buffer.usage {
             Usage::Input => "an input",
             Usage::Output => "an output",

@@ -49,11 +49,6 @@ pub(super) trait Describe {
         None
     }
 
-    /// See `Operation::has_implementations`.
-    fn has_implementations(&self) -> bool {
-        false
-    }
-
     /// See `Operation::accumulates`.
     fn accumulates(&self) -> bool {
         false

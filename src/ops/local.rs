@@ -119,10 +119,6 @@ impl Describe for LocalForward {
     fn layer(&self) -> Option<&Arc<Geometry>> {
         Some(&self.layer)
     }
-
-    fn has_implementations(&self) -> bool {
-        true
-    }
 }
 
 impl Describe for LocalGradInput {
@@ -146,10 +142,6 @@ impl Describe for LocalGradInput {
     fn layer(&self) -> Option<&Arc<Geometry>> {
         Some(&self.layer)
     }
-
-    fn has_implementations(&self) -> bool {
-        true
-    }
 }
 
 impl Describe for LocalGradWeights {
@@ -172,10 +164,6 @@ impl Describe for LocalGradWeights {
 
     fn layer(&self) -> Option<&Arc<Geometry>> {
         Some(&self.layer)
-    }
-
-    fn has_implementations(&self) -> bool {
-        true
     }
 
     fn accumulates(&self) -> bool {

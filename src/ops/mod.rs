@@ -78,6 +78,17 @@ operations! {
     LayerNormGrad,
 }
 
+/// An operation that has several implementations, of which one is asked for or the planner's choice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Choosable<'a> {
+    /// Outputs.
+    Forward(&'a LocalForward),
+    /// Gradients of inputs.
+    GradInput(&'a LocalGradInput),
+    /// Gradients of weights.
+    GradWeights(&'a LocalGradWeights),
+}
+
 impl Operation {
     /// Its name, for reports and debuggers.
     #[must_use]
@@ -113,10 +124,15 @@ impl Operation {
         self.description().layer()
     }
 
-    /// Whether it has several implementations, of which one is asked for or the planner's choice.
+    /// As one that has several implementations, where it has.
     #[must_use]
-    pub(crate) fn has_implementations(&self) -> bool {
-        self.description().has_implementations()
+    pub(crate) fn choosable(&self) -> Option<Choosable<'_>> {
+        match self {
+            Self::LocalForward(o) => Some(Choosable::Forward(o)),
+            Self::LocalGradInput(o) => Some(Choosable::GradInput(o)),
+            Self::LocalGradWeights(o) => Some(Choosable::GradWeights(o)),
+            _ => None,
+        }
     }
 
     /// Whether it adds to what the buffer holds that it writes.

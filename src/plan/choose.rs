@@ -5,7 +5,7 @@ use super::{Estimate, Plan, PlanOptions, Planner, TuneKey, TunedChoice};
 use crate::config::Implementation;
 use crate::geometry::{Geometry, Sharing};
 use crate::kernels::{Declared, DenseForward, LoopForward, SparseForward};
-use crate::ops::Operation;
+use crate::ops::{Choosable, LocalForward, LocalGradInput, Operation};
 use crate::{Error, Result};
 
 impl Planner<'_> {
@@ -80,35 +80,18 @@ impl Planner<'_> {
 
     /// How an implementation does an operation that has several; others have none.
     fn plan_by(&self, implementation: Implementation, operation: &Operation, batch: u32) -> Result<Plan> {
+        let Some(choosable) = operation.choosable() else { return self.plan(operation, batch) };
         let local = |layer| self.local(layer, implementation);
-        let mut plan = match operation {
+        let mut plan = match choosable {
             // Nothing is written, whoever would.
-            Operation::LocalForward(_) | Operation::LocalGradInput(_) if batch == 0 => {
-                operation.layer().map_or(Ok(()), |layer| self.possible(layer, implementation)).map(|()| Plan::default())
+            Choosable::Forward(LocalForward { layer, .. }) | Choosable::GradInput(LocalGradInput { layer, .. })
+                if batch == 0 =>
+            {
+                self.possible(layer, implementation).map(|()| Plan::default())
             }
-            Operation::LocalForward(o) => local(&o.layer)?.forward(implementation, o, batch),
-            Operation::LocalGradInput(o) => local(&o.layer)?.grad_input(implementation, o, batch),
-            Operation::LocalGradWeights(o) => local(&o.layer)?.grad_weights(implementation, o, batch),
-            Operation::GradBias(_)
-            | Operation::Activate(_)
-            | Operation::ActivateGrad(_)
-            | Operation::Transpose(_)
-            | Operation::Pool(_)
-            | Operation::PoolGrad(_)
-            | Operation::Reduce(_)
-            | Operation::ReduceGrad(_)
-            | Operation::Rearrange(_)
-            | Operation::RearrangeGrad(_)
-            | Operation::Concatenate(_)
-            | Operation::Combine(_)
-            | Operation::CombineGrad(_)
-            | Operation::Sum(_)
-            | Operation::NormFactor(_)
-            | Operation::Normalise(_)
-            | Operation::LayerNorm(_)
-            | Operation::LayerNormGrad(_) => {
-                return self.plan(operation, batch);
-            }
+            Choosable::Forward(o) => local(&o.layer)?.forward(implementation, o, batch),
+            Choosable::GradInput(o) => local(&o.layer)?.grad_input(implementation, o, batch),
+            Choosable::GradWeights(o) => local(&o.layer)?.grad_weights(implementation, o, batch),
         }?;
         plan.implementation = Some(implementation);
         Ok(plan)

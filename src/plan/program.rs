@@ -192,7 +192,7 @@ impl Planner<'_> {
             })
         };
         // Operations that can be done in one way only have the first word: the others may take one that needs less.
-        let chooses = |operation: &Operation| operation.has_implementations();
+        let chooses = |operation: &Operation| operation.choosable().is_some();
         let one_way = program.operations.iter().filter(|operation| !chooses(operation));
         let one_way = one_way.map(|operation| plan(operation, between)).collect::<Result<Vec<_>>>()?;
         let taken = between.saturating_add(own_scratch(&one_way).into_values().fold(0, u64::saturating_add));

@@ -3,7 +3,7 @@
 
 use super::{DeviceProfile, Form};
 use crate::config::Implementation;
-use crate::ops::Operation;
+use crate::ops::{Choosable, Operation};
 use std::collections::BTreeMap;
 
 /// The operations that have several implementations.
@@ -52,30 +52,10 @@ impl TuneKey {
     /// The key of an operation on `batch` samples on a device; none for one that has but one implementation.
     #[must_use]
     pub fn new(profile: &DeviceProfile, operation: &Operation, batch: u32) -> Option<Self> {
-        let (layer, kind) = match operation {
-            Operation::LocalForward(o) => (&o.layer, TunedOperation::Forward),
-            Operation::LocalGradInput(o) => (&o.layer, TunedOperation::GradInput),
-            Operation::LocalGradWeights(o) => (&o.layer, TunedOperation::GradWeights),
-            Operation::GradBias(_)
-            | Operation::Activate(_)
-            | Operation::ActivateGrad(_)
-            | Operation::Transpose(_)
-            | Operation::Pool(_)
-            | Operation::PoolGrad(_)
-            | Operation::Reduce(_)
-            | Operation::ReduceGrad(_)
-            | Operation::Rearrange(_)
-            | Operation::RearrangeGrad(_)
-            | Operation::Concatenate(_)
-            | Operation::Combine(_)
-            | Operation::CombineGrad(_)
-            | Operation::Sum(_)
-            | Operation::NormFactor(_)
-            | Operation::Normalise(_)
-            | Operation::LayerNorm(_)
-            | Operation::LayerNormGrad(_) => {
-                return None;
-            }
+        let (layer, kind) = match operation.choosable()? {
+            Choosable::Forward(o) => (&o.layer, TunedOperation::Forward),
+            Choosable::GradInput(o) => (&o.layer, TunedOperation::GradInput),
+            Choosable::GradWeights(o) => (&o.layer, TunedOperation::GradWeights),
         };
         Some(Self { device: profile.fingerprint.clone(), layer: layer.signature(), batch, operation: kind })
     }

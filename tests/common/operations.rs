@@ -62,15 +62,32 @@ pub(crate) fn everywhere(program: &Program, batch: u32, given: &Arrays) -> Vec<(
         assert!(bits(&first) == bits(&again), "{name} gives other bits when it is run again");
         runs.push((name.to_owned(), first));
     }
-    #[cfg(feature = "cpu")]
-    for (name, executor) in crate::cpu::EXECUTORS.iter() {
-        runs.push((name.clone(), crate::cpu::run(executor, program, batch, given).expect("it runs")));
-    }
+    runs.extend(by_cpus(program, batch, given));
     // Nothing is multiplied and added at once, so that all instructions agree.
     for two in runs[2..].windows(2) {
         assert!(bits(&two[0].1) == bits(&two[1].1), "{} and {} give other bits", two[0].0, two[1].0);
     }
     runs
+}
+
+/// What the CPU executor writes, with all instructions and numbers of threads.
+#[cfg(feature = "cpu")]
+fn by_cpus(program: &Program, batch: u32, given: &Arrays) -> Vec<(String, Arrays)> {
+    let run = |executor| crate::cpu::run(executor, program, batch, given).expect("it runs");
+    crate::cpu::EXECUTORS.iter().map(|(name, executor)| (name.clone(), run(executor))).collect()
+}
+
+#[cfg(not(feature = "cpu"))]
+fn by_cpus(_: &Program, _: u32, _: &Arrays) -> Vec<(String, Arrays)> {
+    Vec::new()
+}
+
+/// What the reference writes.
+#[track_caller]
+fn by_reference(program: &Program, batch: u32, given: &Arrays) -> reference::Values {
+    let wide = |values: &Vec<f32>| values.iter().map(|&value| value.into()).collect();
+    let exact = given.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
+    reference::run(program, batch, &exact).expect("the reference runs")
 }
 
 fn bits(values: &Arrays) -> Vec<Vec<u32>> {
@@ -80,9 +97,7 @@ fn bits(values: &Arrays) -> Vec<Vec<u32>> {
 /// Compares every executor with the reference.
 #[track_caller]
 pub(crate) fn assert_everywhere(what: &str, program: &Program, batch: u32, given: &Arrays, tolerance: f64) {
-    let wide = |values: &Vec<f32>| values.iter().map(|&value| value.into()).collect();
-    let exact: reference::Values = given.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
-    let expected = reference::run(program, batch, &exact).expect("the reference runs");
+    let expected = by_reference(program, batch, given);
     for (by, written) in everywhere(program, batch, given) {
         for (name, found) in &written {
             assert_near(format!("{what}: {name} by {by}"), found, &expected[name], tolerance);
@@ -93,20 +108,15 @@ pub(crate) fn assert_everywhere(what: &str, program: &Program, batch: u32, given
 /// What each executor writes of a program's outputs and gradients: the reference, the CPU executor with all instructions and
 /// numbers of threads, the device under test. `given` is as for [`ProgramRun::new`].
 pub(crate) fn on_every_executor(program: &Program, batch: u32, given: &Arrays) -> Vec<(String, Arrays)> {
-    let wide = |values: &Vec<f32>| values.iter().map(|&value| f64::from(value)).collect();
-    let wide = given.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
     let is_written = |name: &String| {
         let buffer = program.find(name).and_then(|id| program.buffer(id)).expect("it has what it wrote");
         matches!(buffer.usage, Usage::Output | Usage::Gradient)
     };
     let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-    let referred = reference::run(program, batch, &wide).expect("it runs").into_iter();
+    let referred = by_reference(program, batch, given).into_iter();
     let referred = referred.filter(|(name, _)| is_written(name)).map(|(name, values)| (name, narrow(values))).collect();
     let mut all = vec![("the reference".to_owned(), referred)];
-    #[cfg(feature = "cpu")]
-    for (name, executor) in &*crate::cpu::EXECUTORS {
-        all.push((name.clone(), crate::cpu::run(executor, program, batch, given).expect("it runs")));
-    }
+    all.extend(by_cpus(program, batch, given));
     all.push(("the device".into(), ProgramRun::new(program, batch, given, &profile()).expect("it runs").run()));
     all
 }

@@ -99,8 +99,8 @@ impl WithSimd for Forward<'_> {
                 if count == 0 && !is_due {
                     break;
                 }
-                let input = &operands.input[rows.input..];
-                let terms = Taps { input, step: rows.input_step, weights, channels, runs: &block[..count] };
+                let values = &operands.input[rows.input..];
+                let terms = ByChannel { values, step: rows.input_step, weights, channels, met: &block[..count] };
                 tile::all(simd, sums, begin, &terms);
                 (begin, is_due) = (Begin::Held, false);
             }
@@ -115,18 +115,50 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// The taps of rows of locations or samples.
-struct Taps<'a> {
-    input: &'a [f32],
-    /// From one row's input to the next one's.
+/// What meets a weight of each channel, in the order of the sums: a tap's inputs, or a reader's gradient.
+trait Met {
+    /// The first channel's place in a row of values.
+    fn place(&self) -> usize;
+    /// The tap whose weights it meets.
+    fn tap(&self) -> usize;
+}
+
+impl Met for Run {
+    #[inline(always)]
+    fn place(&self) -> usize {
+        self.input
+    }
+
+    #[inline(always)]
+    fn tap(&self) -> usize {
+        self.row
+    }
+}
+
+impl Met for Reader {
+    #[inline(always)]
+    fn place(&self) -> usize {
+        self.output
+    }
+
+    /// A tap has one weight of the first channel.
+    #[inline(always)]
+    fn tap(&self) -> usize {
+        self.weight
+    }
+}
+
+/// Values multiplied by the weights that they meet, channel by channel.
+struct ByChannel<'a, M> {
+    values: &'a [f32],
+    /// From one row's values to the next one's.
     step: usize,
     weights: &'a [f32],
     channels: usize,
-    /// Of one tap each.
-    runs: &'a [Run],
+    met: &'a [M],
 }
 
-impl<S: Simd> Terms<S> for Taps<'_> {
+impl<S: Simd, M: Met> Terms<S> for ByChannel<'_, M> {
     #[inline(always)]
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
@@ -136,13 +168,13 @@ impl<S: Simd> Terms<S> for Taps<'_> {
         sums: &mut [[S::f32s; VECTORS]; ROWS],
     ) {
         let width = (VECTORS * S::F32_LANES).min(self.channels - column);
-        for run in self.runs {
-            let weights = &self.weights[run.row * self.channels + column..][..width];
+        for met in self.met {
+            let weights = &self.weights[met.tap() * self.channels + column..][..width];
             let weights = load::<S, VECTORS, TAIL>(simd, weights);
             for (m, sums) in sums.iter_mut().enumerate() {
-                let inputs = &self.input[(row + m) * self.step + run.input + column..][..width];
-                for ((sum, input), weight) in sums.iter_mut().zip(load::<S, VECTORS, TAIL>(simd, inputs)).zip(weights) {
-                    *sum = simd.mul_add_e_f32s(input, weight, *sum);
+                let values = &self.values[(row + m) * self.step + met.place() + column..][..width];
+                for ((sum, value), weight) in sums.iter_mut().zip(load::<S, VECTORS, TAIL>(simd, values)).zip(weights) {
+                    *sum = simd.mul_add_e_f32s(value, weight, *sum);
                 }
             }
         }
@@ -196,43 +228,9 @@ impl WithSimd for GradInput<'_> {
                 rows: operands.batch,
                 columns: channels,
             };
-            let outputs = geometry.outputs() as usize;
-            let terms = OfReaders { grad_output: operands.grad_output, outputs, weights, channels, readers };
+            let step = geometry.outputs() as usize;
+            let terms = ByChannel { values: operands.grad_output, step, weights, channels, met: readers };
             tile::all(simd, sums, Begin::Zero, &terms);
-        }
-    }
-}
-
-/// The readers of a position.
-struct OfReaders<'a> {
-    grad_output: &'a [f32],
-    /// Of a sample.
-    outputs: usize,
-    weights: &'a [f32],
-    channels: usize,
-    readers: &'a [Reader],
-}
-
-impl<S: Simd> Terms<S> for OfReaders<'_> {
-    #[inline(always)]
-    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
-        &self,
-        simd: S,
-        row: usize,
-        column: usize,
-        sums: &mut [[S::f32s; VECTORS]; ROWS],
-    ) {
-        let width = (VECTORS * S::F32_LANES).min(self.channels - column);
-        for reader in self.readers {
-            // A tap has one weight of the first channel.
-            let weights = &self.weights[reader.weight * self.channels + column..][..width];
-            let weights = load::<S, VECTORS, TAIL>(simd, weights);
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let grads = &self.grad_output[(row + m) * self.outputs + reader.output + column..][..width];
-                for ((sum, grad), weight) in sums.iter_mut().zip(load::<S, VECTORS, TAIL>(simd, grads)).zip(weights) {
-                    *sum = simd.mul_add_e_f32s(grad, weight, *sum);
-                }
-            }
         }
     }
 }

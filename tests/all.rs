@@ -6,6 +6,7 @@
 mod activations;
 mod choice;
 mod common;
+mod configs;
 mod connectivity;
 mod convolutions;
 #[cfg(feature = "cpu")]
@@ -26,6 +27,7 @@ mod properties;
 mod ranges;
 mod rearrange;
 mod shaders;
+mod train;
 mod variants;
 mod waiting;
 mod written;

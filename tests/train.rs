@@ -2,7 +2,7 @@
 
 use approx::assert_relative_eq;
 use locally_connected::model::{BatchNormalization, Convolution, Dense, Depthwise, Graph, Layer, Model};
-use locally_connected::train::{FanRule, Fans, draw, initial_bias, initial_parameters, initial_weights, keras_layout};
+use locally_connected::train::{FanRule, Fans, draw, initial_bias, initial_parameters, initial_weights};
 use locally_connected::{
     Bias, Config, Distribution, Error, FanMode, Geometry, Implementation, Initializer, KerasLayout, Padding,
 };
@@ -237,9 +237,9 @@ fn fans() {
 #[test]
 fn layouts_of_new_layers() {
     let config = Config::new(4, [3]);
-    assert_eq!(keras_layout(&config), KerasLayout::Implementation1);
-    assert_eq!(keras_layout(&config.clone().padding(Padding::Same)), KerasLayout::Implementation3);
-    let implementations = Implementation::ALL.map(|i| keras_layout(&config.clone().implementation(i)).number());
+    assert_eq!(KerasLayout::of(&config), KerasLayout::Implementation1);
+    assert_eq!(KerasLayout::of(&config.clone().padding(Padding::Same)), KerasLayout::Implementation3);
+    let implementations = Implementation::ALL.map(|i| KerasLayout::of(&config.clone().implementation(i)).number());
     assert_eq!(implementations, [1, 2, 3]);
 
     let geometry = Geometry::new(&config.clone().padding(Padding::Same), &[8, 5]).expect("a layer");

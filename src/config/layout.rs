@@ -1,5 +1,6 @@
 //! How Keras's implementations store weights.
 
+use super::{Config, Implementation, Padding};
 use crate::{Error, Result};
 
 /// The kernel layouts of Keras's three implementations (docs/keras-semantics.md §4).
@@ -37,6 +38,18 @@ impl KerasLayout {
             Self::Implementation1 => 1,
             Self::Implementation2 => 2,
             Self::Implementation3 => 3,
+        }
+    }
+
+    /// The layout in which Keras would store the weights of a layer of this configuration: that of its implementation, and where
+    /// the planner chooses, implementation 1's if the padding has a place in it and 3's if not.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        match config.implementation {
+            Some(Implementation::DenseMatmul) => Self::Implementation2,
+            Some(Implementation::SparseGather) => Self::Implementation3,
+            _ if config.padding != Padding::Valid => Self::Implementation3,
+            _ => Self::Implementation1,
         }
     }
 }

@@ -233,6 +233,13 @@ impl Geometry {
         Self { config, ..self.clone() }
     }
 
+    /// The same geometry with another activation.
+    #[must_use]
+    pub fn with_activation(&self, activation: Activation) -> Self {
+        let config = self.config.clone().activation(activation);
+        Self { config, ..self.clone() }
+    }
+
     /// All that decides how fast a layer runs, in a line: the key of tuning tables.
     #[must_use]
     pub fn signature(&self) -> String {

@@ -2,6 +2,7 @@
 
 use super::layers::{Built, Kind, Layer, Parameter, elements};
 use super::names;
+use super::rules::Rules;
 use crate::config::Implementation;
 use crate::geometry::{Geometry, batch_bytes};
 use crate::{Error, Result};
@@ -49,10 +50,19 @@ pub struct GraphLayer {
     name: String,
     kind: Kind,
     trainable: bool,
+    rules: Rules,
     parameters: Vec<Parameter>,
 }
 
 impl GraphLayer {
+    pub(super) fn new(name: String, kind: Kind, rules: Rules, parameters: Vec<Parameter>) -> Self {
+        Self { name, kind, trainable: true, rules, parameters }
+    }
+
+    pub(super) fn rules_mut(&mut self) -> &mut Rules {
+        &mut self.rules
+    }
+
     /// Unique in its graph: the names of its parameters and buffers begin with it.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -69,6 +79,12 @@ impl GraphLayer {
     #[must_use]
     pub fn is_trainable(&self) -> bool {
         self.trainable
+    }
+
+    /// What training asks of it besides its kind.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Its parameters, in Keras's order.
@@ -159,7 +175,7 @@ impl Graph {
     /// With the layer's name, where it doesn't take values of their shapes or as many of them, or can't be addressed;
     /// [`Error::TwoLayers`].
     pub fn add(&mut self, layer: impl Into<Layer>, inputs: &[Node]) -> Result<Node> {
-        let Layer { name, kind, trainable } = layer.into();
+        let Layer { name, kind, trainable, rules } = layer.into();
         let name = match name {
             Some(name) => name,
             None => self.free_name(kind.computes().class()),
@@ -167,8 +183,10 @@ impl Graph {
         self.check_name(&name)?;
         let built = self.build(&kind, inputs).map_err(|error| error.in_layer(&name))?;
         let parameters = built.parameters.clone();
+        let of_config = kind.config().map(|(config, weights)| Rules::of(config, weights)).unwrap_or_default();
+        let rules = rules.or(of_config).of_parameters(&parameters).map_err(|error| error.in_layer(&name))?;
         let layer = Some(self.layers.len());
-        self.layers.push(GraphLayer { name: name.clone(), kind, trainable, parameters });
+        self.layers.push(GraphLayer { trainable, ..GraphLayer::new(name.clone(), kind, rules, parameters) });
         Ok(self.push(Step { name, layer, inputs: inputs.to_vec(), built }))
     }
 
@@ -228,6 +246,12 @@ impl Graph {
         steps.flat_map(|(layer, step)| step.built.geometries.iter().map(move |geometry| (layer, geometry)))
     }
 
+    /// What the calls of layers give, in their order, each with its name and its layer.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (Node, &str, &GraphLayer)> {
+        let calls = self.steps.iter().zip(0..);
+        calls.filter_map(|(step, at)| Some((Node(at), step.name.as_str(), self.layers.get(step.layer?)?)))
+    }
+
     /// The inputs.
     #[must_use]
     pub fn inputs(&self) -> Vec<End<'_>> {
@@ -285,6 +309,11 @@ impl Graph {
         self.outputs.iter().filter(|output| output.node.index() < self.steps.len())
     }
 
+    /// The values that are outputs, in their order.
+    pub(crate) fn output_nodes(&self) -> Vec<Node> {
+        self.outputs.iter().map(|output| output.node).collect()
+    }
+
     pub(super) fn name(&self, node: Node) -> &str {
         self.steps.get(node.index()).map_or("", |step| &step.name)
     }
@@ -293,7 +322,7 @@ impl Graph {
         End { name, shape: self.shape(node) }
     }
 
-    fn push(&mut self, step: Step) -> Node {
+    pub(super) fn push(&mut self, step: Step) -> Node {
         self.steps.push(step);
         Node(self.steps.len() as u32 - 1)
     }
@@ -314,7 +343,7 @@ impl Graph {
     }
 
     /// `stem`, or it with the first number that makes it a new name.
-    fn free_name(&self, stem: &str) -> String {
+    pub(super) fn free_name(&self, stem: &str) -> String {
         let names = std::iter::once(stem.to_owned()).chain((1..).map(|n| format!("{stem}_{n}")));
         let free = |name: &String| self.steps.iter().all(|step| step.name != *name);
         names.take(self.steps.len() + 1).find(free).unwrap_or_default()

@@ -3,8 +3,11 @@
 mod graph;
 mod layers;
 mod local;
+mod logits;
 pub mod names;
 mod passes;
+mod rules;
+mod stored;
 
 pub use graph::{End, Graph, GraphLayer, Node, Sequential};
 pub use layers::{
@@ -14,7 +17,11 @@ pub use layers::{
 pub use local::{Gradients, layer_backward, layer_forward, layer_names};
 #[cfg(feature = "gpu")]
 pub(crate) use local::{transposed_backward, transposed_forward};
+pub(crate) use logits::Last;
+pub(crate) use passes::Judging;
 pub use passes::Wanted;
+pub use rules::Rules;
+pub use stored::Stored;
 
 use crate::config::Implementation;
 use crate::{Error, Result};

@@ -12,6 +12,31 @@ pub const GRAD_OUTPUT: &str = "grad_output";
 /// The gradient of the loss by the input.
 pub const GRAD_INPUT: &str = "grad_input";
 
+/// What is wanted of an output.
+pub const TARGET: &str = "target";
+/// What each sample's loss is multiplied by.
+pub const SAMPLE_WEIGHT: &str = "sample_weight";
+/// The sum of the samples' losses.
+pub const LOSS: &str = "loss";
+/// What parameters add to the loss.
+pub const PENALTIES: &str = "penalties";
+/// What activated outputs add to the loss, divided by the batch.
+pub const ACTIVITY: &str = "activity";
+/// The numbers of a training step, [`StepNumbers`](crate::ops::StepNumbers).
+pub const STEP: &str = "step";
+
+/// What an optimizer keeps of a layer's parameter.
+#[must_use]
+pub fn state(layer: &str, weight: &str, slot: &str) -> String {
+    format!("{layer}/{weight}/{slot}")
+}
+
+/// The sum of what a metric counts of the samples.
+#[must_use]
+pub fn metric(name: &str) -> String {
+    format!("metric/{name}")
+}
+
 /// A layer's parameter, by Keras's name of it: `kernel`, `bias`, `gamma`, ….
 #[must_use]
 pub fn parameter(layer: &str, weight: &str) -> String {

@@ -1,6 +1,6 @@
 //! The programs of a graph.
 
-use super::graph::{Graph, Step};
+use super::graph::{Graph, GraphLayer, Node, Step};
 use super::layers::{BackwardCall, ForwardCall, Gradient, Scope, Trace, Value, elements};
 use super::names;
 use crate::config::{Activation, WeightType};
@@ -22,8 +22,9 @@ impl Graph {
     /// until their last reader is done: [`Program::bytes`] says how much that is.
     #[must_use]
     pub fn forward(&self) -> Program {
-        let mut passes = Passes::new(self, None);
+        let mut passes = Passes::new(self, &self.output_nodes(), None);
         passes.forward();
+        passes.outputs();
         passes.program
     }
 
@@ -32,10 +33,61 @@ impl Graph {
     /// depends on has no gradient.
     #[must_use]
     pub fn backward(&self, wanted: Wanted) -> Program {
-        let mut passes = Passes::new(self, Some(wanted));
+        let mut passes = Passes::new(self, &self.output_nodes(), Some(wanted));
         passes.forward();
-        passes.backward();
+        passes.outputs();
+        let seeds = passes.grad_outputs();
+        passes.backward(seeds);
         passes.program
+    }
+
+    /// A forward pass whose values `judge` may read in operations of its own; none of them is an output. With `derived` it is a
+    /// training pass, and a backward pass follows for the parameters of trainable layers, from the gradients that `judge` gives values.
+    ///
+    /// What none of `values` depends on is not computed.
+    pub(crate) fn judged(&self, values: &[Node], derived: bool, judge: impl FnOnce(&mut Judging<'_>)) -> Program {
+        let mut passes = Passes::new(self, values, derived.then_some(Wanted::Parameters));
+        passes.forward();
+        let buffers = passes.traces.iter().map(|trace| trace.as_ref().map(|trace| trace.output)).collect();
+        let (program, needed) = (&mut passes.program, &passes.needed[..]);
+        let mut judging = Judging { graph: self, program, buffers, needed, seeds: Vec::new() };
+        judge(&mut judging);
+        let seeds = judging.seeds;
+        if derived {
+            passes.backward(seeds);
+        }
+        passes.program
+    }
+}
+
+/// A program between its forward and its backward pass.
+pub(crate) struct Judging<'a> {
+    graph: &'a Graph,
+    pub(crate) program: &'a mut Program,
+    buffers: Vec<Option<BufferId>>,
+    needed: &'a [bool],
+    seeds: Vec<(Node, BufferId)>,
+}
+
+impl<'a> Judging<'a> {
+    /// Where a value lies, if it is computed.
+    pub(crate) fn buffer(&self, node: Node) -> Option<BufferId> {
+        self.buffers.get(node.index()).copied().flatten()
+    }
+
+    /// Whether anybody asks for a value's gradient.
+    pub(crate) fn is_derived(&self, node: Node) -> bool {
+        self.needed.get(node.index()) == Some(&true)
+    }
+
+    /// Adds a part of a value's gradient.
+    pub(crate) fn seed(&mut self, node: Node, gradient: BufferId) {
+        self.seeds.push((node, gradient));
+    }
+
+    /// The values that the calls of layers give, each with its layer.
+    pub(crate) fn calls(&self) -> Vec<(Node, &'a str, &'a GraphLayer)> {
+        self.graph.calls().filter(|(node, ..)| self.buffer(*node).is_some()).collect()
     }
 }
 
@@ -43,7 +95,7 @@ impl Graph {
 struct Passes<'a> {
     graph: &'a Graph,
     program: Program,
-    /// For each step whether an output depends on it.
+    /// For each step whether a value that is asked for depends on it.
     live: Vec<bool>,
     /// For each step whether its gradient is needed, for its own sake or for what feeds it.
     needed: Vec<bool>,
@@ -55,12 +107,12 @@ struct Passes<'a> {
 }
 
 impl<'a> Passes<'a> {
-    /// `wanted` is none for a forward pass alone.
-    fn new(graph: &'a Graph, wanted: Option<Wanted>) -> Self {
+    /// From the inputs to `values`; `wanted` is none for a forward pass alone.
+    fn new(graph: &'a Graph, values: &[Node], wanted: Option<Wanted>) -> Self {
         let steps = &graph.steps;
         let mut live = vec![false; steps.len()];
-        for output in graph.own_outputs() {
-            live[output.node.index()] = true;
+        for value in values.iter().filter(|value| value.index() < steps.len()) {
+            live[value.index()] = true;
         }
         for (at, step) in steps.iter().enumerate().rev().filter(|(_, step)| step.layer.is_some()) {
             if live[at] {
@@ -98,6 +150,11 @@ impl<'a> Passes<'a> {
             let call = ForwardCall { scope, inputs: &inputs, parameters, keep: self.needed[at] };
             self.traces[at] = Some(layer.kind().computes().forward(call));
         }
+    }
+
+    /// Gives the host the graph's outputs.
+    fn outputs(&mut self) {
+        let graph = self.graph;
         for output in graph.own_outputs() {
             let name = graph.output_buffer(names::OUTPUT, &output.name);
             let Some(trace) = &self.traces[output.node.index()] else { continue };
@@ -122,15 +179,24 @@ impl<'a> Passes<'a> {
         }
     }
 
-    fn backward(&mut self) {
+    /// The gradients of the outputs, which the host gives.
+    fn grad_outputs(&mut self) -> Vec<(Node, BufferId)> {
+        let graph = self.graph;
+        let given = graph.own_outputs().map(|output| {
+            let name = graph.output_buffer(names::GRAD_OUTPUT, &output.name);
+            let shape = Shape::Samples(elements(graph.shape(output.node)));
+            (output.node, self.program.add(name, Usage::Input, shape))
+        });
+        given.collect()
+    }
+
+    /// From gradients of some values to all that are wanted.
+    fn backward(&mut self, seeds: Vec<(Node, BufferId)>) {
         let graph = self.graph;
         // What each value's readers say its gradient is: the sum of these.
         let mut parts: Vec<Vec<BufferId>> = vec![Vec::new(); graph.steps.len()];
-        for output in graph.own_outputs() {
-            let name = graph.output_buffer(names::GRAD_OUTPUT, &output.name);
-            let shape = Shape::Samples(elements(graph.shape(output.node)));
-            let buffer = self.program.add(name, Usage::Input, shape);
-            parts[output.node.index()].push(buffer);
+        for (node, gradient) in seeds {
+            parts[node.index()].push(gradient);
         }
         let mut gradients: BTreeMap<usize, Vec<Option<BufferId>>> = BTreeMap::new();
         for (at, step) in graph.steps.iter().enumerate().rev() {

@@ -2,7 +2,7 @@
 
 use super::orthogonal::orthogonal;
 use super::philox::Stream;
-use crate::config::{Config, Distribution, FanMode, Implementation, Initializer, KerasLayout, Padding};
+use crate::config::{Distribution, FanMode, Initializer, KerasLayout};
 use crate::geometry::{Geometry, Sharing};
 use crate::model::{Graph, names};
 use crate::{Error, Result};
@@ -51,18 +51,6 @@ pub enum FanRule {
     Keras,
     /// [`Fans::per_patch`].
     PerPatch,
-}
-
-/// The layout in which Keras would store the weights of a layer of this configuration: that of its implementation, and where
-/// the planner chooses, implementation 1's if the padding has a place in it and 3's if not.
-#[must_use]
-pub fn keras_layout(config: &Config) -> KerasLayout {
-    match config.implementation {
-        Some(Implementation::DenseMatmul) => KerasLayout::Implementation2,
-        Some(Implementation::SparseGather) => KerasLayout::Implementation3,
-        _ if config.padding != Padding::Valid => KerasLayout::Implementation3,
-        _ => KerasLayout::Implementation1,
-    }
 }
 
 /// The most bytes of a variable that is drawn: implementation 2's has a number for every pair of an input and an output.
@@ -202,7 +190,7 @@ pub fn initial_bias(geometry: &Geometry, seed: u64) -> Result<Option<Vec<f32>>> 
 }
 
 /// The parameters of all layers of a graph, as [`crate::model::Model::parameters`] has them. Layers of windows draw by
-/// their configuration, in the layout of [`keras_layout`]; all others begin as Keras's defaults have it. Layers of the
+/// their configuration, in the layout of [`KerasLayout::of`]; all others begin as Keras's defaults have it. Layers of the
 /// same initializer and seed get different values.
 ///
 /// ```
@@ -265,5 +253,5 @@ fn weights_of(geometry: &Geometry, name: &str, rule: FanRule, seed: u64) -> Resu
         let shape = [taps, geometry.channels() as usize, filters];
         return draw(&geometry.config().kernel_initializer, &shape, Fans::of_shape(&shape), seed);
     }
-    initial_weights(geometry, keras_layout(geometry.config()), rule, seed)
+    initial_weights(geometry, KerasLayout::of(geometry.config()), rule, seed)
 }

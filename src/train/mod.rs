@@ -4,4 +4,4 @@ mod initializers;
 mod orthogonal;
 mod philox;
 
-pub use initializers::{FanRule, Fans, draw, initial_bias, initial_parameters, initial_weights, keras_layout};
+pub use initializers::{FanRule, Fans, draw, initial_bias, initial_parameters, initial_weights};

@@ -18,12 +18,20 @@ pub struct Parameter {
     pub dtype: WeightType,
     /// Whether it has a gradient, where its layer is trained: all but moving statistics have.
     pub learned: bool,
+    /// Shape of Keras's variable; empty of weights of windows, where it depends on their layout.
+    pub stored: Vec<usize>,
 }
 
 impl Parameter {
     /// A learned one of 32-bit floats.
     pub(crate) fn fixed(name: &'static str, elements: u64) -> Self {
-        Self { name, shape: Shape::Fixed(elements), dtype: WeightType::F32, learned: true }
+        Self::shaped(name, &[elements as usize])
+    }
+
+    /// The same of several axes.
+    pub(crate) fn shaped(name: &'static str, stored: &[usize]) -> Self {
+        let (shape, stored) = (Shape::Fixed(elements(stored)), stored.to_vec());
+        Self { name, shape, dtype: WeightType::F32, learned: true, stored }
     }
 }
 

@@ -13,7 +13,8 @@ use super::prelu::PRelu;
 use super::reshape::{Flatten, Reshape};
 use super::softmax::Softmax;
 use crate::Result;
-use crate::config::{Activation, Config};
+use crate::config::{Activation, Config, Constraint, Regularizer};
+use crate::model::rules::Rules;
 use crate::geometry::Geometry;
 use std::sync::Arc;
 
@@ -31,6 +32,18 @@ macro_rules! kinds {
             pub(crate) fn computes(&self) -> &dyn Computes {
                 match self {
                     $(Self::$kind(layer) => layer,)*
+                }
+            }
+
+            /// The configuration that it has, where it has one, and the name of the weights that it speaks of.
+            pub(crate) fn config(&self) -> Option<(&Config, &'static str)> {
+                match self {
+                    Self::Local(Local::Config(config)) | Self::Convolution(Convolution(config)) => {
+                        Some((config, "kernel"))
+                    }
+                    Self::Local(Local::Geometry(geometry)) => Some((geometry.config(), "kernel")),
+                    Self::Depthwise(Depthwise(config)) => Some((config, "depthwise_kernel")),
+                    _ => None,
                 }
             }
 
@@ -100,12 +113,13 @@ pub struct Layer {
     pub(crate) name: Option<String>,
     pub(crate) kind: Kind,
     pub(crate) trainable: bool,
+    pub(crate) rules: Rules,
 }
 
 impl Layer {
     /// A trainable layer, which its graph names after its class: `dense`, `dense_1`, ….
     pub fn new(kind: impl Into<Kind>) -> Self {
-        Self { name: None, kind: kind.into(), trainable: true }
+        Self { name: None, kind: kind.into(), trainable: true, rules: Rules::default() }
     }
 
     /// The same layer under a name of its own.
@@ -118,6 +132,35 @@ impl Layer {
     #[must_use]
     pub fn trainable(self, trainable: bool) -> Self {
         Self { trainable, ..self }
+    }
+
+    /// The same layer, whose parameter of that name (`kernel`, `bias`, `gamma`, …) adds to the loss. It comes before what the layer's
+    /// [`Config`] says of it.
+    #[must_use]
+    pub fn regularizer(mut self, parameter: impl Into<String>, regularizer: Regularizer) -> Self {
+        self.rules.regularizers.insert(parameter.into(), regularizer);
+        self
+    }
+
+    /// The same layer, whose parameter of that name is brought back after each step. It comes before what the layer's
+    /// [`Config`] says of it.
+    #[must_use]
+    pub fn constraint(mut self, parameter: impl Into<String>, constraint: Constraint) -> Self {
+        self.rules.constraints.insert(parameter.into(), constraint);
+        self
+    }
+
+    /// The same layer, whose activated output adds to the loss.
+    #[must_use]
+    pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.rules.activity_regularizer = Some(regularizer);
+        self
+    }
+
+    /// The same layer, of which training asks all this.
+    #[must_use]
+    pub fn rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 }
 

@@ -179,9 +179,9 @@ impl Computes for LayerNormalization {
             let value = self.axes.to_string();
             return Err(Error::UnknownValue { argument: "axis", expected: "some of the input's last axes", value });
         }
-        let row = self.row(input);
-        let gamma = self.scale.then(|| Parameter::fixed("gamma", row));
-        let beta = self.center.then(|| Parameter::fixed("beta", row));
+        let row = &input[input.len() - self.axes..];
+        let gamma = self.scale.then(|| Parameter::shaped("gamma", row));
+        let beta = self.center.then(|| Parameter::shaped("beta", row));
         Ok(Built { parameters: gamma.into_iter().chain(beta).collect(), ..Built::of_shape(input) })
     }
 

@@ -1,6 +1,6 @@
 //! Keras's `PReLU`.
 
-use super::call::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Trace, Value, elements, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Trace, Value, one};
 use crate::ops::{BufferId, Combine, CombineGrad, How, Operation, Part, Sizes, Sum, broadcast};
 use crate::{Error, Result};
 
@@ -43,7 +43,7 @@ impl Computes for PRelu {
             let with = format!("with shared axes {:?}: more than four groups of axes", self.shared_axes);
             return Err(Error::Unsupported { what: format!("an input of shape {input:?}"), with });
         }
-        let parameters = vec![Parameter::fixed("alpha", elements(&self.slopes(input)))];
+        let parameters = vec![Parameter::shaped("alpha", &self.slopes(input))];
         Ok(Built { parameters, ..Built::of_shape(input) })
     }
 

@@ -17,12 +17,12 @@ pub(super) fn built(geometry: Arc<Geometry>, weights: &'static str) -> Built {
 /// The weights of windows.
 pub(super) fn parameter(geometry: &Geometry, name: &'static str) -> Parameter {
     let (shape, dtype) = (Shape::of_weights(geometry), geometry.config().dtype);
-    Parameter { name, shape, dtype, learned: true }
+    Parameter { name, shape, dtype, learned: true, stored: Vec::new() }
 }
 
 /// The bias of windows, where they have one.
 pub(super) fn bias(geometry: &Geometry) -> Option<Parameter> {
-    (geometry.biases() > 0).then(|| Parameter::fixed("bias", geometry.biases()))
+    geometry.bias_shape().map(|shape| Parameter::shaped("bias", &shape))
 }
 
 /// A forward pass of windows.

@@ -1,0 +1,85 @@
+//! What is before a softmax or a sigmoid from which an output comes straight: Keras's crossentropies take that.
+
+use super::graph::{Graph, GraphLayer, Node, Step};
+use super::layers::{ActivationLayer, Built, Kind};
+use super::rules::Rules;
+use crate::config::Activation;
+use std::sync::Arc;
+
+/// What gives an output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Last {
+    /// A layer with this activation, or that activation alone.
+    Activation(Activation),
+    /// Keras's layer `Softmax` over the last axis.
+    SoftmaxLayer,
+}
+
+impl Graph {
+    /// For each output what it comes straight from.
+    pub(crate) fn last_activations(&self) -> Vec<Option<Last>> {
+        let of = |node: Node| {
+            let step = self.steps.get(node.index())?;
+            match self.layers.get(step.layer?)?.kind() {
+                Kind::Activation(ActivationLayer(activation)) => Some(Last::Activation(*activation)),
+                // Keras computes a softmax over other axes than the last by other operations.
+                Kind::Softmax(softmax) => {
+                    (softmax.axes[..] == [step.built.shape.len().saturating_sub(1)]).then_some(Last::SoftmaxLayer)
+                }
+                _ => step.built.geometries.last().map(|geometry| Last::Activation(geometry.config().activation)),
+            }
+        };
+        self.outputs.iter().map(|output| of(output.node)).collect()
+    }
+
+    /// The same graph in which the activations of the layers that give these outputs are steps of their own, and for each of
+    /// these outputs what is before that step. Parameters have the names that they had.
+    pub(crate) fn with_activations_apart(&self, outputs: &[bool]) -> (Self, Vec<Option<Node>>) {
+        let mut graph = self.clone();
+        for (output, _) in outputs.iter().enumerate().filter(|(_, apart)| **apart) {
+            graph.set_apart(output);
+        }
+        let before = graph.outputs.iter().zip(outputs).map(|(output, &apart)| {
+            let step = graph.steps.get(output.node.index()).filter(|_| apart)?;
+            step.inputs.first().copied()
+        });
+        let before = before.collect();
+        (graph, before)
+    }
+
+    /// Makes the activation of the layer that gives an output a layer of its own, behind every call of that layer.
+    fn set_apart(&mut self, output: usize) {
+        let step = self.outputs.get(output).and_then(|output| self.steps.get(output.node.index()));
+        let Some((layer, geometry)) = step.and_then(|step| Some((step.layer?, step.built.geometries.last()?))) else {
+            return;
+        };
+        let activation = geometry.config().activation;
+        let name = self.free_name(&format!("{}/activation", self.layers[layer].name()));
+        // The activity is that of the activated output.
+        let activity_regularizer = self.layers[layer].rules_mut().activity_regularizer.take();
+        let rules = Rules { activity_regularizer, ..Rules::default() };
+        let apart = self.layers.len();
+        self.layers.push(GraphLayer::new(name.clone(), Kind::from(activation), rules, Vec::new()));
+        let (steps, mut places, mut calls) = (std::mem::take(&mut self.steps), Vec::new(), 0);
+        for mut step in steps {
+            step.inputs.iter_mut().for_each(|input| *input = places[input.index()]);
+            let of_layer = step.layer == Some(layer);
+            let shape = step.built.shape.clone();
+            if let Some(geometry) = step.built.geometries.last_mut().filter(|_| of_layer) {
+                *geometry = Arc::new(geometry.with_activation(Activation::Linear));
+            }
+            let mut node = self.push(step);
+            if of_layer {
+                let name = if calls == 0 { name.clone() } else { format!("{name}:{calls}") };
+                calls += 1;
+                let (layer, inputs, built) = (Some(apart), vec![node], Built::of_shape(shape));
+                node = self.push(Step { name, layer, inputs, built });
+            }
+            places.push(node);
+        }
+        self.inputs.iter_mut().for_each(|node| *node = places[node.index()]);
+        self.outputs.iter_mut().filter(|output| output.node.index() < places.len()).for_each(|output| {
+            output.node = places[output.node.index()];
+        });
+    }
+}

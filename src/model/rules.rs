@@ -1,0 +1,58 @@
+//! What training asks of a layer's parameters and output.
+
+use super::layers::Parameter;
+use crate::config::{Config, Constraint, Regularizer};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// What training asks of a layer besides its kind. Predictions know nothing of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {
+    /// What parameters add to the loss, by their names.
+    pub regularizers: BTreeMap<String, Regularizer>,
+    /// What parameters are brought back to after each step, by their names.
+    pub constraints: BTreeMap<String, Constraint>,
+    /// What the layer's activated output adds to the loss, divided by the batch.
+    pub activity_regularizer: Option<Regularizer>,
+}
+
+impl Rules {
+    /// Those of a configuration, whose weights are called `weights`.
+    pub(super) fn of(config: &Config, weights: &str) -> Self {
+        let mut rules = Self { activity_regularizer: config.activity_regularizer.clone(), ..Self::default() };
+        let parts = [
+            (weights, &config.kernel_regularizer, &config.kernel_constraint),
+            ("bias", &config.bias_regularizer, &config.bias_constraint),
+        ];
+        for (name, regularizer, constraint) in parts {
+            rules.regularizers.extend(regularizer.clone().map(|regularizer| (name.to_owned(), regularizer)));
+            rules.constraints.extend(constraint.clone().map(|constraint| (name.to_owned(), constraint)));
+        }
+        rules
+    }
+
+    /// What is given here, and for all else what is given there.
+    pub(super) fn or(mut self, other: Self) -> Self {
+        for (name, regularizer) in other.regularizers {
+            self.regularizers.entry(name).or_insert(regularizer);
+        }
+        for (name, constraint) in other.constraints {
+            self.constraints.entry(name).or_insert(constraint);
+        }
+        self.activity_regularizer = self.activity_regularizer.or(other.activity_regularizer);
+        self
+    }
+
+    /// Leaves out the bias's where there is none: Keras keeps its regularizer and never asks for it.
+    pub(super) fn of_parameters(mut self, parameters: &[Parameter]) -> Result<Self> {
+        if parameters.iter().all(|parameter| parameter.name != "bias") {
+            self.regularizers.remove("bias");
+            self.constraints.remove("bias");
+        }
+        let known = |name: &String| parameters.iter().any(|parameter| parameter.name == name);
+        match self.regularizers.keys().chain(self.constraints.keys()).find(|name| !known(name)) {
+            Some(name) => Err(Error::NoBuffer { name: name.clone() }),
+            None => Ok(self),
+        }
+    }
+}

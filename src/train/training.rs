@@ -1,0 +1,382 @@
+//! The programs of a training: what is computed in each step.
+
+use super::constraints::Bound;
+use super::goal::{Aim, Goals, aims};
+use super::optimizer::Clip;
+use super::penalties::{self, OfParameter, Penalty};
+use super::{Ema, Optimizer};
+use crate::config::WeightType;
+use crate::model::{Graph, GraphLayer, Kind, Node, names};
+use crate::ops::{
+    Buffer, BufferId, ClipScale, MovingAverage, Operation, STEP_NUMBERS, Shape, StepNumbers, Term, Total, Update, Usage,
+};
+use crate::program::Program;
+use crate::{Error, Result};
+
+/// A model's training: what its outputs are to become and how its parameters follow, as programs that any executor runs.
+///
+/// ```
+/// use locally_connected::model::{Dense, Flatten, Sequential};
+/// use locally_connected::train::{Goal, Loss, Metric, Optimizer, Training};
+/// use locally_connected::{Activation, Config};
+/// # fn main() -> locally_connected::Result<()> {
+/// let graph = Sequential::new([8, 8, 1])
+///     .add(Config::local2d(4, 3).activation(Activation::RELU))
+///     .add(Flatten::default())
+///     .add(Dense::new(10).activation(Activation::Softmax))
+///     .graph()?;
+/// let loss = Loss::from_keras_name("sparse_categorical_crossentropy")?;
+/// let training = Training::new(&graph, Optimizer::adam(), Goal::new(loss).metric(Metric::accuracy()))?;
+/// // Bytes of a step on 32 samples: values, parameters, gradients and what Adam keeps, before anything is allocated.
+/// assert!(training.step().bytes(32) < 1 << 20);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Programs
+/// A [`step`](Training::step) is [`gradients`](Training::gradients) and then [`update`](Training::update), which are given one by one
+/// for batches that are computed in pieces. Inputs are those of the model, `target` and `sample_weight` (of several outputs
+/// `target/<output>` and so on, see [`names`]) and [`names::STEP`], four numbers of each step ([`Training::numbers`]). Outputs are sums over the
+/// samples: [`names::LOSS`] of each output's losses, [`names::metric`]; and [`names::ACTIVITY`] and [`names::PENALTIES`], what the loss has
+/// besides, where there is some.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    graph: Graph,
+    /// With activations apart that crossentropies look behind.
+    apart: Graph,
+    optimizer: Optimizer,
+    pub(super) aims: Vec<Aim>,
+    penalties: Vec<OfParameter>,
+    learned: Vec<Learned>,
+}
+
+/// A parameter that is trained.
+#[derive(Debug, Clone, PartialEq)]
+struct Learned {
+    layer: String,
+    name: String,
+    gradient: String,
+    shape: Shape,
+    /// Of what the optimizer keeps of it, in the order of [`Rule::slots`](crate::ops::Rule::slots).
+    slots: Vec<String>,
+    /// Of its average, where there is one.
+    average: Option<String>,
+    bound: Option<Bound>,
+}
+
+/// What the optimizer keeps of a parameter for [`Ema`].
+const AVERAGE: &str = "average";
+
+impl Training {
+    /// The training of a graph.
+    ///
+    /// # Errors
+    /// Those of [`Graph::check`], [`Optimizer::check`] and [`Loss`](super::Loss)'s; [`Error::NoBuffer`] for the goal of an output that isn't there,
+    /// [`Error::Missing`] without any loss or any parameter to train; [`Error::Unsupported`] for weights in 16 bits, for a metric whose targets
+    /// lie otherwise than its loss's, and for a regularizer or a constraint that is none of Keras's or isn't for such a variable, with the
+    /// layer's name.
+    pub fn new(graph: &Graph, optimizer: Optimizer, goals: impl Into<Goals>) -> Result<Self> {
+        graph.check()?;
+        optimizer.check()?;
+        for layer in graph.layers() {
+            if let Some(parameter) = layer.parameters().iter().find(|parameter| parameter.dtype != WeightType::F32) {
+                let what = format!("training \"{}\", stored in 16 bits,", parameter.name);
+                let error = Error::Unsupported { what, with: "here: weights in 32 bits are trained".into() };
+                return Err(error.in_layer(layer.name()));
+            }
+        }
+        penalties::check_activities(graph)?;
+        let (apart, aims) = aims(graph, &goals.into())?;
+        let (graph, penalties) = (graph.clone(), penalties::of_parameters(graph)?);
+        let mut training = Self { graph, apart, optimizer, aims, penalties, learned: Vec::new() };
+        training.learned = training.find_learned()?;
+        if training.learned.is_empty() {
+            return Err(Error::Missing { what: "a parameter to train", why: "no layer that a loss depends on has one" });
+        }
+        Ok(training)
+    }
+
+    /// The parameters of which a backward pass gives gradients, in the order of the layers.
+    fn find_learned(&self) -> Result<Vec<Learned>> {
+        let program = self.gradients();
+        let mut learned = Vec::new();
+        for layer in self.graph.layers() {
+            let stored = self.graph.stored(layer.name()).unwrap_or_default();
+            for (parameter, stored) in layer.parameters().iter().zip(&stored) {
+                let gradient = names::gradient(layer.name(), parameter.name);
+                if program.find(&gradient).is_none() {
+                    continue;
+                }
+                let bound = layer.rules().constraints.get(parameter.name);
+                let bound = bound.map(|bound| Bound::new(bound, stored)).transpose();
+                let slot = |slot: &&'static str| names::state(layer.name(), parameter.name, slot);
+                learned.push(Learned {
+                    layer: layer.name().to_owned(),
+                    name: names::parameter(layer.name(), parameter.name),
+                    gradient,
+                    shape: parameter.shape.clone(),
+                    slots: self.optimizer.rule.slots().iter().map(slot).collect(),
+                    average: self.optimizer.ema.map(|_| slot(&AVERAGE)),
+                    bound: bound.map_err(|error| error.in_layer(layer.name()))?,
+                });
+            }
+        }
+        Ok(learned)
+    }
+
+    /// What is trained.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// How parameters follow their gradients.
+    #[must_use]
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// The terms of the loss besides those of outputs, in Keras's order.
+    #[must_use]
+    pub fn penalties(&self) -> Vec<Penalty> {
+        penalties::penalties(&self.graph)
+    }
+
+    /// The numbers of the step before which `step` steps were done, of a batch of so many samples, for [`names::STEP`]. `draw` says
+    /// which random numbers are drawn.
+    #[must_use]
+    pub fn numbers(&self, step: u64, batch: usize, draw: u32) -> StepNumbers {
+        StepNumbers {
+            learning_rate: self.optimizer.learning_rate.at(step),
+            correction: self.optimizer.rule.correction(step + 1),
+            per_sample: (1.0 / batch as f64) as f32,
+            draw,
+        }
+    }
+
+    /// The inputs of [`names::STEP`]'s kind, each with what its `per_sample` is to be multiplied by: losses of other weights than 1
+    /// have numbers of their own.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(String, f64)> {
+        let weighted = self.aims.iter().filter(|aim| aim.loss.is_some() && aim.weight != 1.0);
+        let weighted = weighted.map(|aim| (self.step_of(aim), aim.weight));
+        [(names::STEP.to_owned(), 1.0)].into_iter().chain(weighted).collect()
+    }
+
+    fn step_of(&self, aim: &Aim) -> String {
+        if aim.weight == 1.0 { names::STEP.to_owned() } else { format!("{}/{}", names::STEP, aim.name) }
+    }
+
+    /// A whole step.
+    #[must_use]
+    pub fn step(&self) -> Program {
+        self.step_with(false)
+    }
+
+    /// A whole step after which averages take the places of the parameters, before constraints.
+    #[must_use]
+    pub(super) fn step_with(&self, overwrite: bool) -> Program {
+        let mut program = self.gradients();
+        self.add_update(&mut program, overwrite);
+        program
+    }
+
+    /// The first half of a step: from the inputs to the sums of losses and metrics, and to the gradients of the parameters by the
+    /// losses and activity penalties. For the pieces of a batch from the second on: [`Program::accumulating`]; `per_sample` is that of the
+    /// whole batch.
+    #[must_use]
+    pub fn gradients(&self) -> Program {
+        self.judged(true)
+    }
+
+    /// The second half: gradients of penalties of parameters are added, then clipped, and parameters and what the optimizer keeps of them
+    /// updated, averaged and constrained.
+    #[must_use]
+    pub fn update(&self) -> Program {
+        self.update_with(false)
+    }
+
+    pub(super) fn update_with(&self, overwrite: bool) -> Program {
+        let mut program = Program::default();
+        self.add_update(&mut program, overwrite);
+        program
+    }
+
+    /// The sums of losses, metrics and penalties without training anything: dropout passes all, and normalisations take moving
+    /// statistics.
+    #[must_use]
+    pub fn evaluation(&self) -> Program {
+        let mut program = self.judged(false);
+        self.add_penalties(&mut program);
+        program
+    }
+
+    fn judged(&self, derived: bool) -> Program {
+        let activities = self.apart.calls().filter(|(.., layer)| layer.rules().activity_regularizer.is_some());
+        let activities: Vec<Node> = activities.map(|(node, ..)| node).collect();
+        let values: Vec<Node> = self.aims.iter().flat_map(Aim::reads).chain(activities.iter().copied()).collect();
+        self.apart.judged(&values, derived, |judging| {
+            for aim in &self.aims {
+                let step = derived.then(|| step(judging.program, &self.step_of(aim)));
+                aim.judge(&self.graph, judging, step);
+            }
+            if !activities.is_empty() {
+                let step = step(judging.program, names::STEP);
+                penalties::activities(judging, step, derived);
+            }
+        })
+    }
+
+    /// The values of penalties of parameters.
+    fn add_penalties(&self, program: &mut Program) {
+        for OfParameter { name, shape, .. } in &self.penalties {
+            found(program, name, (Usage::Parameter, shape), None);
+        }
+        penalties::values(program, &self.penalties);
+    }
+
+    fn add_update(&self, program: &mut Program, overwrite: bool) {
+        self.add_penalties(program);
+        let parameters: Vec<[BufferId; 2]> = self.learned.iter().map(|learned| {
+            let layer = Some(learned.layer.as_str());
+            let parameter = found(program, &learned.name, (Usage::Parameter, &learned.shape), layer);
+            let gradient = found(program, &learned.gradient, (Usage::Gradient, &learned.shape), layer);
+            [parameter, gradient]
+        }).collect();
+        for (learned, &buffers) in self.learned.iter().zip(&parameters) {
+            let of = (learned.name.as_str(), &learned.shape);
+            program.operations.extend(penalties::gradient(&self.penalties, of, buffers));
+        }
+        let (scales, clip_value) = self.clipping(program, &parameters);
+        let step = step(program, names::STEP);
+        for ((learned, &[parameter, gradient]), scale) in self.learned.iter().zip(&parameters).zip(scales) {
+            let slot = |name: &String| found(program, name, (Usage::State, &learned.shape), Some(&learned.layer));
+            let state = learned.slots.iter().map(slot).collect();
+            let weight_decay = self.optimizer.weight_decay.filter(|_| self.optimizer.decays(&learned.name));
+            let (rule, shape) = (self.optimizer.rule, learned.shape.clone());
+            let update = Update { rule, shape, gradient, parameter, state, step, scale, clip_value, weight_decay };
+            program.operations.push(Operation::Update(update));
+        }
+        if let Some(Ema { momentum, .. }) = self.optimizer.ema {
+            self.average(program, momentum, |[parameter, average]| [parameter, average]);
+        }
+        if overwrite {
+            self.average(program, 0.0, |[parameter, average]| [average, parameter]);
+        }
+        for (learned, &[parameter, _]) in self.learned.iter().zip(&parameters) {
+            if let Some(bound) = &learned.bound {
+                bound.push(program, &learned.name, &learned.shape, parameter);
+            }
+        }
+    }
+
+    /// What each gradient is multiplied by, and what each of its values is clamped to.
+    fn clipping(
+        &self,
+        program: &mut Program,
+        parameters: &[[BufferId; 2]],
+    ) -> (Vec<Option<BufferId>>, Option<f32>) {
+        let none = vec![None; parameters.len()];
+        let squares = |program: &mut Program, learned: &Learned, input, output, accumulate| {
+            let (of, factor, shape) = (Term::Square, 1.0, learned.shape.clone());
+            let total = Total { of, factor, shape, input, step: None, output, accumulate };
+            program.operations.push(Operation::Total(total));
+        };
+        let one = |program: &mut Program, name: String| program.add(name, Usage::Scratch, Shape::Fixed(1));
+        let scale = |program: &mut Program, of: &str, squares, limit, global| {
+            let output = one(program, format!("{of}/scale"));
+            program.operations.push(Operation::ClipScale(ClipScale { limit, global, squares, output }));
+            Some(output)
+        };
+        match self.optimizer.clipping.acting() {
+            Clip::Nothing => (none, None),
+            Clip::Value(limit) => (none, Some(limit)),
+            Clip::Norm(limit) => {
+                let scales = self.learned.iter().zip(parameters).map(|(learned, &[_, gradient])| {
+                    let sum = one(program, format!("{}/squares", learned.gradient));
+                    squares(program, learned, gradient, sum, false);
+                    scale(program, &learned.gradient, sum, limit, false)
+                });
+                (scales.collect(), None)
+            }
+            Clip::GlobalNorm(limit) => {
+                let sum = one(program, "gradients/squares".into());
+                for ((learned, &[_, gradient]), at) in self.learned.iter().zip(parameters).zip(0..) {
+                    squares(program, learned, gradient, sum, at > 0);
+                }
+                (vec![scale(program, "gradients", sum, limit, true); parameters.len()], None)
+            }
+        }
+    }
+
+    /// Moving averages between parameters and their averages, in whichever direction.
+    fn average(&self, program: &mut Program, momentum: f64, order: impl Fn([BufferId; 2]) -> [BufferId; 2]) {
+        for learned in &self.learned {
+            let Some(average) = &learned.average else { continue };
+            let layer = Some(learned.layer.as_str());
+            let parameter = found(program, &learned.name, (Usage::Parameter, &learned.shape), layer);
+            let average = found(program, average, (Usage::State, &learned.shape), layer);
+            let [value, average] = order([parameter, average]);
+            let (shape, bessel) = (learned.shape.clone(), None);
+            program.operations.push(Operation::MovingAverage(MovingAverage { momentum, shape, value, average, bessel }));
+        }
+    }
+
+    /// Makes the averages those of no step yet: the parameters themselves. None where there are no averages.
+    #[must_use]
+    pub fn begin(&self) -> Option<Program> {
+        self.optimizer.ema?;
+        let mut program = Program::default();
+        self.average(&mut program, 0.0, |[parameter, average]| [parameter, average]);
+        Some(program)
+    }
+
+    /// Puts the averages in the places of the parameters, as Keras does at the end of a `fit`. None where there are no averages.
+    #[must_use]
+    pub fn end(&self) -> Option<Program> {
+        self.optimizer.ema?;
+        let mut program = Program::default();
+        self.average(&mut program, 0.0, |[parameter, average]| [average, parameter]);
+        Some(program)
+    }
+
+    /// What outlives the programs: a program without operations that has all parameters, states and gradients, for executors to make
+    /// room for.
+    #[must_use]
+    pub fn store(&self) -> Program {
+        let mut store = Program::default();
+        for layer in self.graph.layers() {
+            for parameter in layer.parameters() {
+                let name = names::parameter(layer.name(), parameter.name);
+                found(&mut store, &name, (Usage::Parameter, &parameter.shape), Some(layer.name()));
+            }
+        }
+        for learned in &self.learned {
+            let mut add = |name: &str, usage| found(&mut store, name, (usage, &learned.shape), Some(&learned.layer));
+            add(&learned.gradient, Usage::Gradient);
+            for state in learned.slots.iter().chain(&learned.average) {
+                add(state, Usage::State);
+            }
+        }
+        store
+    }
+
+    /// The first layer that a batch can't be computed in pieces with, because what it gives a sample depends on the others.
+    pub(super) fn joins_samples(&self) -> Option<&GraphLayer> {
+        let joins = |layer: &&GraphLayer| matches!(layer.kind(), Kind::BatchNormalization(_)) && layer.is_trainable();
+        self.graph.layers().iter().find(joins)
+    }
+}
+
+/// The buffer of that name, which is added where there is none.
+fn found(program: &mut Program, name: &str, (usage, shape): (Usage, &Shape), layer: Option<&str>) -> BufferId {
+    program.find(name).unwrap_or_else(|| {
+        let (name, layer) = (name.to_owned(), layer.map(str::to_owned));
+        program.add_buffer(Buffer { name, layer, usage, shape: shape.clone(), dtype: WeightType::F32 })
+    })
+}
+
+/// The numbers of a step.
+fn step(program: &mut Program, name: &str) -> BufferId {
+    found(program, name, (Usage::Input, &Shape::Fixed(STEP_NUMBERS)), None)
+}

@@ -53,6 +53,13 @@ impl Planner<'_> {
             | Operation::Radial(_) => {
                 Err(Error::Unsupported { what: operation.name().into(), with: "by a GPU yet".into() })
             }
+            Operation::Variance(o) => self.variance(o, batch),
+            Operation::NormaliseGrad(o) => self.normalise_grad(o, batch),
+            Operation::Loss(o) => self.loss(o, batch),
+            Operation::LossGrad(o) => self.loss_grad(o, batch),
+            Operation::Hits(o) => self.hits(o, batch),
+            Operation::Random(o) => self.random(&o.noise, false, [o.step, o.input, o.output], batch),
+            Operation::RandomGrad(o) => self.random(&o.noise, true, [o.step, o.grad_output, o.grad_input], batch),
         }
     }
 

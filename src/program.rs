@@ -165,7 +165,7 @@ impl Program {
     }
 
     /// For each buffer, whether its values are given: those of inputs, parameters and states, and of gradients that the first
-    /// operation that writes them adds to.
+    /// operation that writes them adds to or that none writes.
     #[must_use]
     pub fn given(&self) -> Vec<bool> {
         let given = |buffer: &Buffer| matches!(buffer.usage, Usage::Input | Usage::Parameter | Usage::State);
@@ -177,6 +177,9 @@ impl Program {
             if !std::mem::replace(&mut written[id.index()], true) {
                 there[id.index()] |= operation.accumulates() && buffer.usage == Usage::Gradient;
             }
+        }
+        for ((buffer, there), written) in self.buffers.iter().zip(&mut there).zip(written) {
+            *there |= buffer.usage == Usage::Gradient && !written;
         }
         there
     }

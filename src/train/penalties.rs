@@ -203,3 +203,22 @@ pub(super) fn activities(judging: &mut Judging<'_>, step: BufferId, is_derived: 
         }
     }
 }
+
+/// All penalties of a graph in Keras's order: layer by layer, each with the activity's, then those of its parameters. Those of layers
+/// that aren't trained are among them.
+pub(super) fn penalties(graph: &Graph) -> Vec<Penalty> {
+    let mut penalties = Vec::new();
+    for layer in graph.layers() {
+        let penalty = |parameter: Option<&str>, regularizer: &Regularizer| {
+            let (layer, parameter) = (layer.name().to_owned(), parameter.map(str::to_owned));
+            Penalty { layer, parameter, regularizer: regularizer.clone() }
+        };
+        let rules = layer.rules();
+        penalties.extend(rules.activity_regularizer.iter().map(|regularizer| penalty(None, regularizer)));
+        for parameter in layer.parameters() {
+            let regularizer = rules.regularizers.get(parameter.name);
+            penalties.extend(regularizer.map(|regularizer| penalty(Some(parameter.name), regularizer)));
+        }
+    }
+    penalties
+}

@@ -229,8 +229,8 @@ impl Training {
 
     /// The values of penalties of parameters.
     fn add_penalties(&self, program: &mut Program) {
-        for OfParameter { name, shape, .. } in &self.penalties {
-            found(program, name, (Usage::Parameter, shape), None);
+        for OfParameter { layer, name, shape, .. } in &self.penalties {
+            found(program, name, (Usage::Parameter, shape), Some(layer));
         }
         penalties::values(program, &self.penalties);
     }

@@ -24,7 +24,7 @@ pub struct FitOptions<'a> {
     pub epochs: usize,
     /// The number of the first epoch. Without it training goes on where [`Trainer::epochs`] is, which is 0 at first.
     pub initial_epoch: Option<usize>,
-    /// Whether each epoch takes the samples in an order of its own, drawn by the trainer's seed; it does.
+    /// Whether each epoch takes the samples in an order of its own, drawn by the training's seed; it does.
     pub shuffle: bool,
     /// What part of the samples, the last ones, is for validation, where `validation` has none.
     pub validation_split: Option<f64>,
@@ -140,7 +140,7 @@ impl<R: Runner> Trainer<R> {
         let first = options.initial_epoch.unwrap_or(self.epochs);
         for number in first..options.epochs {
             let mut sums = Sums::default();
-            let order = order(samples.count, options.shuffle.then_some(self.seed), number);
+            let order = order(samples.count, options.shuffle.then_some(self.training.seed()), number);
             let mut learning_rate = 0.0;
             for batch in order.chunks(batching.batch) {
                 learning_rate = self.training.numbers(self.steps, batch.len(), 0).learning_rate;

@@ -46,7 +46,6 @@ pub struct Trainer<R> {
     pub(super) steps: u64,
     pub(super) epochs: usize,
     draws: u32,
-    pub(super) seed: u64,
 }
 
 /// A training's programs, once for all batches.
@@ -118,7 +117,7 @@ impl<R: Runner> Trainer<R> {
         check_all(parameters, &store.used_as(Usage::Parameter).collect::<Vec<_>>())?;
         runner.hold(&store).await?;
         let programs = Programs::new(&training);
-        let mut trainer = Self { runner, training, programs, steps: 0, epochs: 0, draws: 0, seed: 0 };
+        let mut trainer = Self { runner, training, programs, steps: 0, epochs: 0, draws: 0 };
         for (name, values) in parameters {
             trainer.runner.write(name, values).await?;
         }
@@ -126,12 +125,6 @@ impl<R: Runner> Trainer<R> {
             trainer.run(&Arc::new(begin), 1, &Vec::new()).await?;
         }
         Ok(trainer)
-    }
-
-    /// The same with the seed of the orders in which samples are taken; 0 without it.
-    #[must_use]
-    pub fn with_seed(self, seed: u64) -> Self {
-        Self { seed, ..self }
     }
 
     /// What is trained, and how.
@@ -314,7 +307,8 @@ impl<R: Runner> Trainer<R> {
     /// Those of the runner.
     pub async fn state(&mut self) -> Result<State> {
         let (parameters, optimizer) = (self.held(Usage::Parameter).await?, self.held(Usage::State).await?);
-        let &mut Self { steps, epochs, draws, seed, .. } = self;
+        let &mut Self { steps, epochs, draws, .. } = self;
+        let seed = self.training.seed();
         Ok(State { parameters, optimizer, steps, epochs, draws, seed })
     }
 
@@ -329,7 +323,11 @@ impl<R: Runner> Trainer<R> {
             self.runner.write(name, values).await?;
         }
         (self.steps, self.epochs) = (state.steps, state.epochs);
-        (self.draws, self.seed) = (state.draws, state.seed);
+        self.draws = state.draws;
+        if self.training.seed() != state.seed {
+            self.training = self.training.clone().with_seed(state.seed);
+            self.programs = Programs::new(&self.training);
+        }
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! From what a file holds to a model that runs, and from the gradients of one back to the file's own arrays.
 
+use crate::config::rules;
 use crate::error::{Error, Result};
 use crate::model_file::{FileLayer, LayerKind, ModelFile};
 use crate::npy::NpyArray;
 use crate::wiring::{Tensor, Wiring};
 use locally_connected::Activation;
-use locally_connected::model::{self, Flatten, Graph, Layer, Node, Reshape, names};
+use locally_connected::model::{self, Flatten, Graph, Layer, Node, Reshape, Rules, names};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -239,7 +240,12 @@ impl Building {
             LayerKind::LocallyConnected(local) => {
                 (Arc::new(local.geometry.with_implementation(None)).into(), local.trainable)
             }
-            LayerKind::Identity | LayerKind::Activation(Activation::Linear) => return Ok(inputs.to_vec()),
+            LayerKind::Identity | LayerKind::Activation(Activation::Linear)
+                if layer.rules(&[]).activity_regularizer.is_none() =>
+            {
+                return Ok(inputs.to_vec());
+            }
+            LayerKind::Identity => (Activation::Linear.into(), false),
             LayerKind::Noise(noise) => (noise.clone().into(), false),
             &LayerKind::Activation(activation) => (activation.into(), false),
             &LayerKind::Flatten { data_format } => (Flatten { data_format }.into(), false),
@@ -253,7 +259,16 @@ impl Building {
         if let Some(&first) = self.called.get(&layer.name) {
             return Ok(vec![self.graph.call(first, inputs)?]);
         }
-        let node = self.graph.add(Layer::new(kind).named(&layer.name).trainable(trainable), inputs)?;
+        let mut added = Layer::new(kind).named(&layer.name).trainable(trainable);
+        added = match &layer.kind {
+            LayerKind::LocallyConnected(local) => added.stored_in(local.layout),
+            LayerKind::Computed(computed) => {
+                let weights: Vec<&str> = computed.weights.iter().map(|weight| weight.name).collect();
+                added.rules(layer.rules(&weights))
+            }
+            _ => added.rules(layer.rules(&[])),
+        };
+        let node = self.graph.add(added, inputs)?;
         self.called.insert(layer.name.clone(), node);
         let canonical = if self.with_parameters { layer.canonical()? } else { Vec::new() };
         for (what, values) in canonical {
@@ -264,6 +279,11 @@ impl Building {
 }
 
 impl FileLayer {
+    /// What training asks of the layer, whose weights have these names.
+    fn rules(&self, weights: &[&str]) -> Rules {
+        self.config.as_object().map_or_else(Rules::default, |config| rules(&self.class_name, config, weights))
+    }
+
     /// The layer's parameters as programs have them, by Keras's names.
     fn canonical(&self) -> Result<Vec<(&'static str, Vec<f32>)>> {
         match &self.kind {

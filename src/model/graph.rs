@@ -3,7 +3,7 @@
 use super::layers::{Built, Kind, Layer, Parameter, elements};
 use super::names;
 use super::rules::Rules;
-use crate::config::Implementation;
+use crate::config::{Implementation, KerasLayout};
 use crate::geometry::{Geometry, batch_bytes};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -51,12 +51,13 @@ pub struct GraphLayer {
     kind: Kind,
     trainable: bool,
     rules: Rules,
+    pub(super) stored_in: Option<KerasLayout>,
     parameters: Vec<Parameter>,
 }
 
 impl GraphLayer {
     pub(super) fn new(name: String, kind: Kind, rules: Rules, parameters: Vec<Parameter>) -> Self {
-        Self { name, kind, trainable: true, rules, parameters }
+        Self { name, kind, trainable: true, rules, stored_in: None, parameters }
     }
 
     pub(super) fn rules_mut(&mut self) -> &mut Rules {
@@ -175,7 +176,7 @@ impl Graph {
     /// With the layer's name, where it doesn't take values of their shapes or as many of them, or can't be addressed;
     /// [`Error::TwoLayers`].
     pub fn add(&mut self, layer: impl Into<Layer>, inputs: &[Node]) -> Result<Node> {
-        let Layer { name, kind, trainable, rules } = layer.into();
+        let Layer { name, kind, trainable, rules, stored_in } = layer.into();
         let name = match name {
             Some(name) => name,
             None => self.free_name(kind.computes().class()),
@@ -186,7 +187,7 @@ impl Graph {
         let of_config = kind.config().map(|(config, weights)| Rules::of(config, weights)).unwrap_or_default();
         let rules = rules.or(of_config).of_parameters(&parameters).map_err(|error| error.in_layer(&name))?;
         let layer = Some(self.layers.len());
-        self.layers.push(GraphLayer { trainable, ..GraphLayer::new(name.clone(), kind, rules, parameters) });
+        self.layers.push(GraphLayer { trainable, stored_in, ..GraphLayer::new(name.clone(), kind, rules, parameters) });
         Ok(self.push(Step { name, layer, inputs: inputs.to_vec(), built }))
     }
 

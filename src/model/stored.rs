@@ -89,7 +89,7 @@ impl Graph {
                 Stored::Connections(geometry.clone())
             } else if geometry.sharing() == Sharing::Unshared {
                 let config = known.kind().config().map_or(geometry.config(), |(config, _)| config);
-                Stored::Local(geometry.clone(), KerasLayout::of(config))
+                Stored::Local(geometry.clone(), known.stored_in.unwrap_or_else(|| KerasLayout::of(config)))
             } else {
                 Stored::Shared(geometry.clone(), layout)
             }

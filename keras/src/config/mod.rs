@@ -6,6 +6,7 @@ mod keras_json;
 mod keys;
 mod layer;
 mod objects;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod written;
@@ -15,6 +16,7 @@ pub use activation::{activation_from_keras, activation_layer_from_keras, activat
 pub use dtype::DtypePolicy;
 pub use keras_json::{data_format_from_keras_json, keras_json_path};
 pub use layer::{LayerConfig, beyond_keras};
+pub(crate) use rules::rules;
 pub(crate) use written::{layer_trainable, model_trainable, own_trainable, written};
 
 use crate::json;

@@ -14,7 +14,7 @@ use super::prelu::PRelu;
 use super::reshape::{Flatten, Reshape};
 use super::softmax::Softmax;
 use crate::Result;
-use crate::config::{Activation, Config, Constraint, Regularizer};
+use crate::config::{Activation, Config, Constraint, KerasLayout, Regularizer};
 use crate::model::rules::Rules;
 use crate::geometry::Geometry;
 use std::sync::Arc;
@@ -117,12 +117,13 @@ pub struct Layer {
     pub(crate) kind: Kind,
     pub(crate) trainable: bool,
     pub(crate) rules: Rules,
+    pub(crate) stored_in: Option<KerasLayout>,
 }
 
 impl Layer {
     /// A trainable layer, which its graph names after its class: `dense`, `dense_1`, ….
     pub fn new(kind: impl Into<Kind>) -> Self {
-        Self { name: None, kind: kind.into(), trainable: true, rules: Rules::default() }
+        Self { name: None, kind: kind.into(), trainable: true, rules: Rules::default(), stored_in: None }
     }
 
     /// The same layer under a name of its own.
@@ -135,6 +136,13 @@ impl Layer {
     #[must_use]
     pub fn trainable(self, trainable: bool) -> Self {
         Self { trainable, ..self }
+    }
+
+    /// The same layer, whose unshared weights Keras stores in that layout, whatever it is executed by. It decides what a constraint's axes
+    /// mean, and what [`Graph::stored`](crate::model::Graph::stored) says; without it [`KerasLayout::of`] does.
+    #[must_use]
+    pub fn stored_in(self, layout: KerasLayout) -> Self {
+        Self { stored_in: Some(layout), ..self }
     }
 
     /// The same layer, whose parameter of that name (`kernel`, `bias`, `gamma`, …) adds to the loss. It comes before what the layer's

@@ -10,3 +10,4 @@ mod files;
 mod frames;
 mod models;
 mod programs;
+mod trainings;

@@ -167,6 +167,14 @@ pub enum Error {
         /// The shape found.
         found: Vec<usize>,
     },
+    /// A training step's loss is infinite or no number. The parameters are what that step left.
+    #[error("the loss of step {step} is {loss}, not a finite number")]
+    NotFinite {
+        /// Which step, the first being 1.
+        step: u64,
+        /// The loss, penalties included.
+        loss: f64,
+    },
     /// What was asked for is not offered in this combination.
     #[error("{what} is not supported {with}")]
     Unsupported {

@@ -1,12 +1,14 @@
 //! What models run on: the best GPU, or where there is none the host's own threads.
 
 use super::model::{Job, ModelGradients, NamedGradients, SAMPLE_BUDGET, one_each, part, runs};
+use super::runner::GpuRunner;
 use super::{Gpu, GpuOptions, adapters, instance, wanted};
 use crate::cpu::{self, Executor, Instructions, Threads};
 use crate::gpu::Loaded;
 use crate::model::{Layer, Model, Sequential, Wanted, names};
 use crate::ops::Usage;
 use crate::program::Program;
+use crate::train::{Run, Runner};
 use crate::{Config, Error, Geometry, Result};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -126,6 +128,66 @@ impl Device {
         match self {
             Self::Gpu(gpu) => Ok(OnDevice::Gpu { gpu, loaded: Box::new(gpu.upload_model(model).await?) }),
             Self::Cpu(cpu) => Ok(OnDevice::Cpu(CpuModel::new(cpu, model)?)),
+        }
+    }
+}
+
+impl Device {
+    /// What trains on this device, for a [`Trainer`](crate::train::Trainer).
+    #[must_use]
+    pub fn runner(&self) -> DeviceRunner<'_> {
+        match self {
+            Self::Gpu(gpu) => DeviceRunner::Gpu(Box::new(GpuRunner::new(gpu))),
+            Self::Cpu(cpu) => {
+                let runner = cpu::Runner::new(cpu.executor.clone());
+                DeviceRunner::Cpu(Box::new(runner.with_sample_budget(cpu.sample_budget.unwrap_or(SAMPLE_BUDGET))))
+            }
+        }
+    }
+}
+
+/// Trains on a [`Device`].
+#[derive(Debug)]
+pub enum DeviceRunner<'d> {
+    /// On a GPU.
+    Gpu(Box<GpuRunner<'d>>),
+    /// On the host's own threads.
+    Cpu(Box<cpu::Runner>),
+}
+
+impl Runner for DeviceRunner<'_> {
+    async fn hold(&mut self, store: &Program) -> Result<()> {
+        match self {
+            Self::Gpu(runner) => runner.hold(store).await,
+            Self::Cpu(runner) => runner.hold(store).await,
+        }
+    }
+
+    async fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        match self {
+            Self::Gpu(runner) => runner.write(name, values).await,
+            Self::Cpu(runner) => runner.write(name, values).await,
+        }
+    }
+
+    async fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+        match self {
+            Self::Gpu(runner) => runner.read(name).await,
+            Self::Cpu(runner) => runner.read(name).await,
+        }
+    }
+
+    async fn run(&mut self, run: Run<'_>) -> Result<BTreeMap<String, Vec<f32>>> {
+        match self {
+            Self::Gpu(runner) => runner.run(run).await,
+            Self::Cpu(runner) => runner.run(run).await,
+        }
+    }
+
+    fn samples_at_once(&self, program: &Program) -> Result<usize> {
+        match self {
+            Self::Gpu(runner) => runner.samples_at_once(program),
+            Self::Cpu(runner) => runner.samples_at_once(program),
         }
     }
 }

@@ -3,10 +3,12 @@
 #[cfg(feature = "cpu")]
 mod device;
 mod model;
+mod runner;
 
 #[cfg(feature = "cpu")]
-pub use device::{Cpu, CpuModel, Device, DeviceOptions, OnDevice};
+pub use device::{Cpu, CpuModel, Device, DeviceOptions, DeviceRunner, OnDevice};
 pub use model::{ModelGradients, NamedGradients};
+pub use runner::GpuRunner;
 
 use crate::config::Saved;
 use crate::gpu::{Backward, BufferRange, Context, Forward, LocallyConnected, Readback, Tensor, Upload};

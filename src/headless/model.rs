@@ -285,7 +285,7 @@ impl Gpu {
     }
 
     /// Samples that run at once within the budget and the device's limits.
-    fn samples_at_once(&self, program: &Program) -> Result<usize> {
+    pub(super) fn samples_at_once(&self, program: &Program) -> Result<usize> {
         let largest = program.sample_sizes().max().unwrap_or(0);
         self.context().profile().check_buffer("one sample", largest)?;
         let fits = self.context().profile().max_buffer / largest.max(1);

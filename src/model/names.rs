@@ -3,6 +3,8 @@
 //! A graph of one input and one output has them under the names of the constants. Of several inputs each is
 //! `input/<name>`, of several outputs each `output/<name>`, and their gradients likewise.
 
+use crate::program::Program;
+
 /// The input.
 pub const INPUT: &str = "input";
 /// The output.
@@ -22,8 +24,8 @@ pub const LOSS: &str = "loss";
 pub const PENALTIES: &str = "penalties";
 /// What activated outputs add to the loss, divided by the batch.
 pub const ACTIVITY: &str = "activity";
-/// The numbers of a training step, [`StepNumbers`](crate::ops::StepNumbers).
-pub const STEP: &str = "step";
+/// The numbers of a training step, where a program reads any.
+pub const STEP: &str = Program::STEP;
 
 /// What an optimizer keeps of a layer's parameter.
 #[must_use]

@@ -2,6 +2,7 @@
 
 use super::graph::{Graph, GraphLayer, Node, Step};
 use super::layers::{BackwardCall, ForwardCall, Gradient, Scope, Trace, Value, elements};
+use super::mode::Mode;
 use super::names;
 use crate::config::{Activation, WeightType};
 use crate::ops::{Activate, Buffer, BufferId, Combine, How, Operation, Part, Shape, Usage};
@@ -22,7 +23,13 @@ impl Graph {
     /// until their last reader is done: [`Program::bytes`] says how much that is.
     #[must_use]
     pub fn forward(&self) -> Program {
-        let mut passes = Passes::new(self, &self.output_nodes(), None);
+        self.forward_in(Mode::Inference)
+    }
+
+    /// As [`Graph::forward`], of any mode. A training pass changes moving statistics, which are parameters, in place.
+    #[must_use]
+    pub fn forward_in(&self, mode: Mode) -> Program {
+        let mut passes = Passes::new(self, &self.output_nodes(), mode, None);
         passes.forward();
         passes.outputs();
         passes.program
@@ -33,7 +40,13 @@ impl Graph {
     /// depends on has no gradient.
     #[must_use]
     pub fn backward(&self, wanted: Wanted) -> Program {
-        let mut passes = Passes::new(self, &self.output_nodes(), Some(wanted));
+        self.backward_in(Mode::Inference, wanted)
+    }
+
+    /// As [`Graph::backward`], of any mode: the gradients of what [`Graph::forward_in`] of that mode gives.
+    #[must_use]
+    pub fn backward_in(&self, mode: Mode, wanted: Wanted) -> Program {
+        let mut passes = Passes::new(self, &self.output_nodes(), mode, Some(wanted));
         passes.forward();
         passes.outputs();
         let seeds = passes.grad_outputs();
@@ -41,12 +54,13 @@ impl Graph {
         passes.program
     }
 
-    /// A forward pass whose values `judge` may read in operations of its own; none of them is an output. With `derived` it is a
-    /// training pass, and a backward pass follows for the parameters of trainable layers, from the gradients that `judge` gives values.
+    /// A forward pass whose values `judge` may read in operations of its own; none of them is an output. After a training
+    /// pass a backward pass follows for the parameters of trainable layers, from the gradients that `judge` gives values.
     ///
     /// What none of `values` depends on is not computed.
-    pub(crate) fn judged(&self, values: &[Node], derived: bool, judge: impl FnOnce(&mut Judging<'_>)) -> Program {
-        let mut passes = Passes::new(self, values, derived.then_some(Wanted::Parameters));
+    pub(crate) fn judged(&self, values: &[Node], mode: Mode, judge: impl FnOnce(&mut Judging<'_>)) -> Program {
+        let derived = mode != Mode::Inference;
+        let mut passes = Passes::new(self, values, mode, derived.then_some(Wanted::Parameters));
         passes.forward();
         let buffers = passes.traces.iter().map(|trace| trace.as_ref().map(|trace| trace.output)).collect();
         let (program, needed) = (&mut passes.program, &passes.needed[..]);
@@ -94,6 +108,7 @@ impl<'a> Judging<'a> {
 /// The programs of a graph as they are made.
 struct Passes<'a> {
     graph: &'a Graph,
+    mode: Mode,
     program: Program,
     /// For each step whether a value that is asked for depends on it.
     live: Vec<bool>,
@@ -108,7 +123,7 @@ struct Passes<'a> {
 
 impl<'a> Passes<'a> {
     /// From the inputs to `values`; `wanted` is none for a forward pass alone.
-    fn new(graph: &'a Graph, values: &[Node], wanted: Option<Wanted>) -> Self {
+    fn new(graph: &'a Graph, values: &[Node], mode: Mode, wanted: Option<Wanted>) -> Self {
         let steps = &graph.steps;
         let mut live = vec![false; steps.len()];
         for value in values.iter().filter(|value| value.index() < steps.len()) {
@@ -131,7 +146,7 @@ impl<'a> Passes<'a> {
         }
         let traces = steps.iter().map(|_| None).collect();
         let parameters = vec![Vec::new(); graph.layers.len()];
-        Self { graph, program: Program::default(), live, needed, wants_inputs, traces, parameters }
+        Self { graph, mode, program: Program::default(), live, needed, wants_inputs, traces, parameters }
     }
 
     fn forward(&mut self) {
@@ -146,7 +161,9 @@ impl<'a> Passes<'a> {
             self.add_parameters(layer);
             let inputs = values(graph, &self.traces, step);
             let (layer, parameters) = (&graph.layers[layer], &self.parameters[layer]);
-            let scope = Scope { program: &mut self.program, layer: layer.name(), call: &step.name, built: &step.built };
+            let (mode, trainable) = (self.mode, layer.is_trainable());
+            let (program, name, built) = (&mut self.program, layer.name(), &step.built);
+            let scope = Scope { program, layer: name, call: &step.name, built, mode, trainable };
             let call = ForwardCall { scope, inputs: &inputs, parameters, keep: self.needed[at] };
             self.traces[at] = Some(layer.kind().computes().forward(call));
         }
@@ -217,7 +234,9 @@ impl<'a> Passes<'a> {
             let wanted: Vec<bool> = step.inputs.iter().map(|input| self.needed[input.index()]).collect();
             let Some(trace) = &self.traces[at] else { continue };
             let (layer, parameters) = (&graph.layers[layer], &self.parameters[layer]);
-            let scope = Scope { program: &mut self.program, layer: layer.name(), call: &step.name, built: &step.built };
+            let (mode, trainable) = (self.mode, layer.is_trainable());
+            let (program, name, built) = (&mut self.program, layer.name(), &step.built);
+            let scope = Scope { program, layer: name, call: &step.name, built, mode, trainable };
             let (inputs, wanted, gradients) = (&inputs[..], &wanted[..], &buffers[..]);
             let call = BackwardCall { scope, inputs, parameters, trace, grad_output, wanted, gradients };
             let grad_inputs = layer.kind().computes().backward(call);

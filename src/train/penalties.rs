@@ -125,6 +125,7 @@ impl<'a> Sums<'a> {
 /// A parameter's penalty, and where it is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OfParameter {
+    pub(super) layer: String,
     /// As programs name it.
     pub(super) name: String,
     pub(super) shape: Shape,
@@ -144,7 +145,7 @@ pub(super) fn of_parameters(graph: &Graph) -> Result<Vec<OfParameter>> {
                 return Err(Error::Unsupported { what, with: "for unshared weights".into() }.in_layer(layer.name()));
             }
             let (name, shape) = (names::parameter(layer.name(), parameter.name), parameter.shape.clone());
-            found.push(OfParameter { name, shape, terms });
+            found.push(OfParameter { layer: layer.name().to_owned(), name, shape, terms });
         }
     }
     Ok(found)
@@ -153,7 +154,7 @@ pub(super) fn of_parameters(graph: &Graph) -> Result<Vec<OfParameter>> {
 /// Adds the values of penalties of parameters, as one output, to a program that has the parameters.
 pub(super) fn values(program: &mut Program, penalties: &[OfParameter]) {
     let mut sums = Sums::new(program, names::PENALTIES);
-    for OfParameter { name, shape, terms } in penalties {
+    for OfParameter { name, shape, terms, .. } in penalties {
         if let Some(input) = sums.program.find(name) {
             terms.value(&mut sums, input, shape, None);
         }

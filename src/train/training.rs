@@ -6,7 +6,7 @@ use super::optimizer::Clip;
 use super::penalties::{self, OfParameter, Penalty};
 use super::{Ema, Optimizer};
 use crate::config::WeightType;
-use crate::model::{Graph, GraphLayer, Kind, Node, names};
+use crate::model::{Graph, GraphLayer, Kind, Mode, Node, names};
 use crate::ops::{
     Buffer, BufferId, ClipScale, MovingAverage, Operation, STEP_NUMBERS, Shape, StepNumbers, Term, Total, Update, Usage,
 };
@@ -45,6 +45,7 @@ pub struct Training {
     /// With activations apart that crossentropies look behind.
     apart: Graph,
     optimizer: Optimizer,
+    seed: u64,
     pub(super) aims: Vec<Aim>,
     penalties: Vec<OfParameter>,
     learned: Vec<Learned>,
@@ -88,7 +89,7 @@ impl Training {
         penalties::check_activities(graph)?;
         let (apart, aims) = aims(graph, &goals.into())?;
         let (graph, penalties) = (graph.clone(), penalties::of_parameters(graph)?);
-        let mut training = Self { graph, apart, optimizer, aims, penalties, learned: Vec::new() };
+        let mut training = Self { graph, apart, optimizer, seed: 0, aims, penalties, learned: Vec::new() };
         training.learned = training.find_learned()?;
         if training.learned.is_empty() {
             return Err(Error::Missing { what: "a parameter to train", why: "no layer that a loss depends on has one" });
@@ -122,6 +123,18 @@ impl Training {
             }
         }
         Ok(learned)
+    }
+
+    /// The same with another seed of what is drawn: the samples' order in each epoch, dropout and noise. 0 without it.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The seed of what is drawn.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// What is trained.
@@ -215,7 +228,8 @@ impl Training {
         let activities = self.apart.calls().filter(|(.., layer)| layer.rules().activity_regularizer.is_some());
         let activities: Vec<Node> = activities.map(|(node, ..)| node).collect();
         let values: Vec<Node> = self.aims.iter().flat_map(Aim::reads).chain(activities.iter().copied()).collect();
-        self.apart.judged(&values, derived, |judging| {
+        let mode = if derived { Mode::Training { seed: self.seed } } else { Mode::Inference };
+        self.apart.judged(&values, mode, |judging| {
             for aim in &self.aims {
                 let step = derived.then(|| step(judging.program, &self.step_of(aim)));
                 aim.judge(&self.graph, judging, step);
@@ -229,8 +243,8 @@ impl Training {
 
     /// The values of penalties of parameters.
     fn add_penalties(&self, program: &mut Program) {
-        for OfParameter { name, shape, .. } in &self.penalties {
-            found(program, name, (Usage::Parameter, shape), None);
+        for OfParameter { layer, name, shape, .. } in &self.penalties {
+            found(program, name, (Usage::Parameter, shape), Some(layer));
         }
         penalties::values(program, &self.penalties);
     }

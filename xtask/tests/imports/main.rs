@@ -17,13 +17,13 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("ops", &["config", "geometry"]),
     ("program", &["config", "ops"]),
     ("model", &["config", "geometry", "ops", "program"]),
-    ("train", &["config", "geometry", "model", "ops"]),
+    ("train", &["config", "geometry", "model", "ops", "program"]),
     ("reference", &["config", "geometry", "model", "ops", "program"]),
-    ("cpu", &["config", "geometry", "ops", "program"]),
+    ("cpu", &["config", "geometry", "ops", "program", "train"]),
     ("kernels", &["config", "geometry"]),
     ("plan", &["config", "geometry", "kernels", "ops", "program"]),
     ("gpu", &["config", "geometry", "kernels", "model", "ops", "plan", "program"]),
-    ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program"]),
+    ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program", "train"]),
     ("tune", &["config", "geometry", "gpu", "model", "ops", "plan", "program"]),
 ];
 

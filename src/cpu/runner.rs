@@ -1,0 +1,127 @@
+//! Trains on the host's own threads.
+
+use super::bound::Bound;
+use super::executor::Executor;
+use super::weights::Weights;
+use super::zeroes::zeroes;
+use crate::ops::{Buffer, Usage};
+use crate::program::Program;
+use crate::train::{self, Run};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Programs that stay bound, one for each batch: a whole batch's, a short last one's, an evaluation's.
+const BOUND: usize = 4;
+
+/// Bytes of samples and of what is computed from them at once, without other words.
+const SAMPLE_BUDGET: u64 = 1 << 30;
+
+/// Holds a training's parameters, states and gradients, and runs its programs on the host's own threads.
+#[derive(Debug)]
+pub struct Runner {
+    executor: Executor,
+    sample_budget: u64,
+    store: Program,
+    weights: Weights<'static>,
+    gradients: BTreeMap<String, Vec<f32>>,
+    /// The last used one last.
+    bound: Vec<(Arc<Program>, Bound)>,
+}
+
+impl Default for Runner {
+    /// On the calling thread.
+    fn default() -> Self {
+        Self::new(Executor::default())
+    }
+}
+
+impl Runner {
+    /// On these threads, with these instructions.
+    #[must_use]
+    pub fn new(executor: Executor) -> Self {
+        let (store, weights, gradients) = (Program::default(), Weights::new(), BTreeMap::new());
+        Self { executor, sample_budget: SAMPLE_BUDGET, store, weights, gradients, bound: Vec::new() }
+    }
+
+    /// The same with about so many bytes of samples, and of what is computed from them, at once.
+    #[must_use]
+    pub fn with_sample_budget(self, sample_budget: u64) -> Self {
+        Self { sample_budget, ..self }
+    }
+
+    /// What it runs on.
+    #[must_use]
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// A parameter or a state that it holds.
+    fn held(&self, name: &str) -> Result<&Buffer> {
+        let held = self.store.buffers.iter().find(|buffer| buffer.name == name && buffer.usage != Usage::Gradient);
+        held.ok_or_else(|| Error::NoBuffer { name: name.to_owned() })
+    }
+}
+
+impl train::Runner for Runner {
+    async fn hold(&mut self, store: &Program) -> Result<()> {
+        let (mut weights, mut gradients) = (Weights::new(), BTreeMap::new());
+        for buffer in &store.buffers {
+            let values = zeroes("what is trained", buffer.shape.elements(0))?;
+            if buffer.usage == Usage::Gradient {
+                gradients.insert(buffer.name.clone(), values);
+            } else {
+                weights.insert(buffer.name.clone(), values);
+            }
+        }
+        (self.store, self.weights, self.gradients) = (store.clone(), weights, gradients);
+        self.bound.clear();
+        Ok(())
+    }
+
+    async fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let buffer = self.held(name)?;
+        if values.len() as u64 != buffer.shape.elements(0) {
+            return Err(buffer.wrong_length(0, values.len() as u64));
+        }
+        match self.weights.get_mut(name) {
+            Some(held) => held.copy_from_slice(values),
+            None => self.weights.insert(name, values.to_vec()),
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+        let held = self.weights.get(name).map(|values| values.into_owned());
+        let held = held.or_else(|| self.gradients.get(name).cloned());
+        held.ok_or_else(|| Error::NoBuffer { name: name.to_owned() })
+    }
+
+    async fn run(&mut self, run: Run<'_>) -> Result<BTreeMap<String, Vec<f32>>> {
+        let Run { program, batch, inputs } = run;
+        let known = |(of, bound): &(Arc<Program>, Bound)| Arc::ptr_eq(of, program) && bound.batch() == batch;
+        let mut entry = match self.bound.iter().position(known) {
+            Some(at) => self.bound.remove(at),
+            None => {
+                // What is dropped is free before more is asked for.
+                self.bound.drain(..(self.bound.len() + 1).saturating_sub(BOUND));
+                (program.clone(), self.executor.bind(program, batch)?)
+            }
+        };
+        let mut outputs: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
+        for buffer in program.used_as(Usage::Output) {
+            outputs.insert(&buffer.name, zeroes("outputs", buffer.shape.elements(batch))?);
+        }
+        let written = outputs.iter_mut().map(|(name, values)| (*name, values.as_mut_slice()));
+        let gradients = self.gradients.iter_mut().map(|(name, values)| (name.as_str(), values.as_mut_slice()));
+        let mut written: Vec<(&str, &mut [f32])> = written.chain(gradients).collect();
+        let done = entry.1.run(&mut self.weights, inputs, &mut written);
+        self.bound.push(entry);
+        done?;
+        Ok(outputs.into_iter().map(|(name, values)| (name.to_owned(), values)).collect())
+    }
+
+    fn samples_at_once(&self, program: &Program) -> Result<usize> {
+        Ok(program.samples_within(self.sample_budget))
+    }
+}

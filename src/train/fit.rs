@@ -1,0 +1,182 @@
+//! Epochs.
+
+use super::data::{Data, Samples, order};
+use super::history::{Callback, Epoch, History, Record};
+use super::runner::Runner;
+use super::trainer::{Batching, Sums, checked};
+use super::{State, Trainer};
+use crate::Result;
+
+/// What [`Trainer::fit`] is told, by Keras's names and with its defaults.
+///
+/// ```
+/// use locally_connected::train::FitOptions;
+/// let options = FitOptions::new().epochs(20).batch_size(64).validation_split(0.1);
+/// assert_eq!(options.batch_size, 64);
+/// assert_eq!(FitOptions::new().batch_size, 32);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FitOptions<'a> {
+    /// Samples of a step; 32.
+    pub batch_size: usize,
+    /// The number of the epoch before which training ends, counted from 0: as many as are trained where `initial_epoch` is 0; 1.
+    pub epochs: usize,
+    /// The number of the first epoch. Without it training goes on where [`Trainer::epochs`] is, which is 0 at first.
+    pub initial_epoch: Option<usize>,
+    /// Whether each epoch takes the samples in an order of its own, drawn by the training's seed; it does.
+    pub shuffle: bool,
+    /// What part of the samples, the last ones, is for validation, where `validation` has none.
+    pub validation_split: Option<f64>,
+    /// What each epoch is validated by.
+    pub validation: Option<Data<'a>>,
+    /// What each class's samples count, from class 0 on, besides the samples' own weights; not in validation.
+    pub class_weight: Option<&'a [f32]>,
+    /// The most samples that are computed at once: larger batches are computed in pieces, whose gradients are added. Without it as many
+    /// as the runner has memory for.
+    pub at_once: Option<usize>,
+}
+
+impl Default for FitOptions<'_> {
+    fn default() -> Self {
+        Self {
+            batch_size: 32,
+            epochs: 1,
+            initial_epoch: None,
+            shuffle: true,
+            validation_split: None,
+            validation: None,
+            class_weight: None,
+            at_once: None,
+        }
+    }
+}
+
+impl<'a> FitOptions<'a> {
+    /// Keras's defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the samples of a step.
+    #[must_use]
+    pub fn batch_size(self, batch_size: usize) -> Self {
+        Self { batch_size, ..self }
+    }
+
+    /// Sets the number of the epoch before which training ends.
+    #[must_use]
+    pub fn epochs(self, epochs: usize) -> Self {
+        Self { epochs, ..self }
+    }
+
+    /// Sets the number of the first epoch.
+    #[must_use]
+    pub fn initial_epoch(self, epoch: usize) -> Self {
+        Self { initial_epoch: Some(epoch), ..self }
+    }
+
+    /// Sets whether each epoch takes the samples in an order of its own.
+    #[must_use]
+    pub fn shuffle(self, shuffle: bool) -> Self {
+        Self { shuffle, ..self }
+    }
+
+    /// Sets what part of the samples is for validation.
+    #[must_use]
+    pub fn validation_split(self, part: f64) -> Self {
+        Self { validation_split: Some(part), ..self }
+    }
+
+    /// Sets what each epoch is validated by.
+    #[must_use]
+    pub fn validation(self, data: Data<'a>) -> Self {
+        Self { validation: Some(data), ..self }
+    }
+
+    /// Sets what each class's samples count.
+    #[must_use]
+    pub fn class_weight(self, weights: &'a [f32]) -> Self {
+        Self { class_weight: Some(weights), ..self }
+    }
+
+    /// Sets the most samples that are computed at once.
+    #[must_use]
+    pub fn at_once(self, samples: usize) -> Self {
+        Self { at_once: Some(samples), ..self }
+    }
+}
+
+impl<R: Runner> Trainer<R> {
+    /// Trains on data for some epochs, as Keras's `fit`: the numbers of each. Callbacks are told of each epoch in their order; where one
+    /// breaks off, the epoch was the last.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`](crate::Error::NotGiven), [`Error::NoBuffer`](crate::Error::NoBuffer), [`Error::Length`](crate::Error::Length) and
+    /// [`Error::UnknownValue`](crate::Error::UnknownValue) for data and options, before anything is trained;
+    /// [`Error::NotFinite`](crate::Error::NotFinite) at the first loss that isn't finite;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a batch that doesn't fit at once with a layer that needs it whole; those of the runner.
+    pub async fn fit(
+        &mut self,
+        data: &Data<'_>,
+        options: &FitOptions<'_>,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<History> {
+        let batching = Batching { batch: checked(options.batch_size)?, at_once: options.at_once.map(checked).transpose()? };
+        let samples = Samples::new(&self.training, data)?;
+        let (mut samples, validation) = match (&options.validation, options.validation_split) {
+            (Some(validation), _) => (samples, Some(Samples::new(&self.training, validation)?)),
+            (None, Some(part)) if part != 0.0 => {
+                let (samples, rest) = samples.split(part)?;
+                (samples, Some(rest))
+            }
+            (None, _) => (samples, None),
+        };
+        if let Some(weights) = options.class_weight {
+            samples.weigh_classes(&self.training, weights)?;
+        }
+        let mut history = History::default();
+        let first = options.initial_epoch.unwrap_or(self.epochs);
+        for number in first..options.epochs {
+            let mut sums = Sums::default();
+            let order = order(samples.count, options.shuffle.then_some(self.training.seed()), number);
+            let mut learning_rate = 0.0;
+            for batch in order.chunks(batching.batch) {
+                learning_rate = self.training.numbers(self.steps, batch.len(), 0).learning_rate;
+                self.step(samples.batch(batch), batch.len(), batching, &mut sums).await?;
+            }
+            let mut logs = sums.logs(&self.training);
+            if let Some(validation) = &validation {
+                logs = logs.validated(self.evaluated(validation, batching).await?);
+            }
+            self.epochs = number + 1;
+            let epoch = Epoch { number, steps: self.steps, learning_rate, logs };
+            let ends = self.tell(&epoch, callbacks).await?;
+            history.epochs.push(epoch);
+            if ends {
+                break;
+            }
+        }
+        if first < options.epochs {
+            self.finish().await?;
+        }
+        Ok(history)
+    }
+
+    /// Tells callbacks of an epoch: whether it was the last. Parameters are put back where one asks for it.
+    async fn tell(&mut self, epoch: &Epoch, callbacks: &mut [&mut dyn Callback]) -> Result<bool> {
+        let mut state: Option<State> = None;
+        let mut ends = false;
+        for callback in callbacks.iter_mut() {
+            if callback.wants_state(epoch) && state.is_none() {
+                state = Some(self.state().await?);
+            }
+            ends |= callback.on_epoch(&Record { epoch, state: state.as_ref() }).is_break();
+        }
+        if ends && let Some(state) = callbacks.iter().find_map(|callback| callback.restores()) {
+            self.set_parameters(&state.parameters).await?;
+        }
+        Ok(ends)
+    }
+}

@@ -1,0 +1,331 @@
+//! What a `fit` tells: numbers of each epoch, and who is told.
+
+use super::State;
+use std::ops::ControlFlow;
+
+/// Numbers by their names, in Keras's order: `loss`, the outputs' losses where there are several, metrics, and the same of the
+/// validation with `val_` in front.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Logs(Vec<(String, f64)>);
+
+impl Logs {
+    /// The number of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(of, _)| of == name).map(|(_, value)| *value)
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    pub(super) fn push(&mut self, name: impl Into<String>, value: f64) {
+        self.0.push((name.into(), value));
+    }
+
+    /// Those of a validation beside these.
+    pub(super) fn validated(mut self, validation: Self) -> Self {
+        self.0.extend(validation.0.into_iter().map(|(name, value)| (format!("val_{name}"), value)));
+        self
+    }
+}
+
+/// An epoch that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Epoch {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Steps of all epochs so far, those before a state that was restored among them.
+    pub steps: u64,
+    /// The learning rate of its last step.
+    pub learning_rate: f32,
+    /// Means over its samples.
+    pub logs: Logs,
+}
+
+/// The epochs of a `fit`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct History {
+    /// In their order.
+    pub epochs: Vec<Epoch>,
+}
+
+impl History {
+    /// The numbers of that name, one of each epoch that has it: Keras's `history[name]`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Vec<f64> {
+        self.epochs.iter().filter_map(|epoch| epoch.logs.get(name)).collect()
+    }
+}
+
+/// What callbacks are told of an epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Its numbers.
+    pub epoch: &'a Epoch,
+    /// All that training goes on from, where a callback [wanted](Callback::wants_state) it.
+    pub state: Option<&'a State>,
+}
+
+/// Who is told of each epoch and may end a training.
+pub trait Callback {
+    /// Whether it wants [`Record::state`] with this epoch: it is read from the device for those that do.
+    fn wants_state(&mut self, epoch: &Epoch) -> bool {
+        let _ = epoch;
+        false
+    }
+
+    /// An epoch is over. On [`ControlFlow::Break`] it was the last.
+    fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()>;
+
+    /// The state whose parameters the model is to have once a callback broke the training off, of those that have one the first's.
+    fn restores(&self) -> Option<&State> {
+        None
+    }
+}
+
+impl<F: FnMut(&Record<'_>) -> ControlFlow<()>> Callback for F {
+    fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()> {
+        self(record)
+    }
+}
+
+/// Which way a number is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Better {
+    /// Higher for accuracies and `auc`, by the ends of their names, else lower.
+    #[default]
+    ByName,
+    /// Lower.
+    Lower,
+    /// Higher.
+    Higher,
+}
+
+/// Keras's `EarlyStopping`: ends a training in which a number doesn't get better any more.
+///
+/// ```
+/// use locally_connected::train::EarlyStopping;
+/// let stopping = EarlyStopping::new("val_loss").patience(3).restore_best();
+/// # let _ = stopping;
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlyStopping {
+    monitor: String,
+    min_delta: f64,
+    patience: usize,
+    better: Better,
+    baseline: Option<f64>,
+    restore_best: bool,
+    start_from_epoch: usize,
+    wait: usize,
+    best: Option<f64>,
+    best_epoch: Option<usize>,
+    best_state: Option<State>,
+    stopped: bool,
+}
+
+impl EarlyStopping {
+    /// Looks at the number of that name, `val_loss` say; what an epoch doesn't have is not looked at. Without further words any epoch
+    /// that isn't better than the best is the last.
+    #[must_use]
+    pub fn new(monitor: impl Into<String>) -> Self {
+        Self {
+            monitor: monitor.into(),
+            min_delta: 0.0,
+            patience: 0,
+            better: Better::ByName,
+            baseline: None,
+            restore_best: false,
+            start_from_epoch: 0,
+            wait: 0,
+            best: None,
+            best_epoch: None,
+            best_state: None,
+            stopped: false,
+        }
+    }
+
+    /// How much better is better.
+    #[must_use]
+    pub fn min_delta(self, min_delta: f64) -> Self {
+        Self { min_delta: min_delta.abs(), ..self }
+    }
+
+    /// How many epochs without a better number are waited for.
+    #[must_use]
+    pub fn patience(self, patience: usize) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Which way is better.
+    #[must_use]
+    pub fn better(self, better: Better) -> Self {
+        Self { better, ..self }
+    }
+
+    /// What a number must be better than for waiting to begin anew.
+    #[must_use]
+    pub fn baseline(self, baseline: f64) -> Self {
+        Self { baseline: Some(baseline), ..self }
+    }
+
+    /// Has the model end with the parameters of the best epoch where it ends the training.
+    #[must_use]
+    pub fn restore_best(self) -> Self {
+        Self { restore_best: true, ..self }
+    }
+
+    /// The first epoch that it looks at.
+    #[must_use]
+    pub fn start_from_epoch(self, epoch: usize) -> Self {
+        Self { start_from_epoch: epoch, ..self }
+    }
+
+    /// The number of the best epoch, where there was one.
+    #[must_use]
+    pub fn best_epoch(&self) -> Option<usize> {
+        self.best_epoch
+    }
+
+    /// Whether it ended the training.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn is_better(&self, value: f64, than: Option<f64>) -> bool {
+        let Some(than) = than else { return !value.is_nan() };
+        let ends = ["acc", "accuracy", "auc"].iter().any(|end| self.monitor.ends_with(end));
+        if self.better == Better::Higher || self.better == Better::ByName && ends {
+            value - self.min_delta > than
+        } else {
+            value + self.min_delta < than
+        }
+    }
+
+    fn looked_at(&self, epoch: &Epoch) -> Option<f64> {
+        epoch.logs.get(&self.monitor).filter(|_| epoch.number >= self.start_from_epoch)
+    }
+}
+
+impl Callback for EarlyStopping {
+    fn wants_state(&mut self, epoch: &Epoch) -> bool {
+        let value = self.looked_at(epoch);
+        // Of the first epoch too, so that there is one where no progress is ever made.
+        self.restore_best && value.is_some_and(|value| self.best_state.is_none() || self.is_better(value, self.best))
+    }
+
+    fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()> {
+        let Some(value) = self.looked_at(record.epoch) else { return ControlFlow::Continue(()) };
+        if self.restore_best && self.best_state.is_none() {
+            self.best_state = record.state.cloned();
+        }
+        self.wait += 1;
+        if self.is_better(value, self.best) {
+            (self.best, self.best_epoch) = (Some(value), Some(record.epoch.number));
+            if self.restore_best {
+                self.best_state = record.state.cloned();
+            }
+            if self.baseline.is_none() || self.is_better(value, self.baseline) {
+                self.wait = 0;
+            }
+            return ControlFlow::Continue(());
+        }
+        // Keras looks after the first epoch only.
+        if self.wait >= self.patience && record.epoch.number > 0 {
+            self.stopped = true;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn restores(&self) -> Option<&State> {
+        self.best_state.as_ref().filter(|_| self.stopped && self.restore_best)
+    }
+}
+
+/// Gives the state of every epoch, or of every so many, to a host that keeps it.
+pub struct Checkpoints<F> {
+    every: usize,
+    keep: F,
+}
+
+impl<F: FnMut(&State, &Epoch) -> ControlFlow<()>> Checkpoints<F> {
+    /// `keep` is told of every `every`th epoch; where it can't keep one it breaks the training off.
+    pub fn new(every: usize, keep: F) -> Self {
+        Self { every: every.max(1), keep }
+    }
+}
+
+impl<F: FnMut(&State, &Epoch) -> ControlFlow<()>> Callback for Checkpoints<F> {
+    fn wants_state(&mut self, epoch: &Epoch) -> bool {
+        (epoch.number + 1).is_multiple_of(self.every)
+    }
+
+    fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()> {
+        match record.state.filter(|_| (record.epoch.number + 1).is_multiple_of(self.every)) {
+            Some(state) => (self.keep)(state, record.epoch),
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Writes a line of numbers for each epoch, as Keras's `CSVLogger`: the epoch, then its logs in the order of their names.
+#[derive(Debug)]
+pub struct CsvLog<W> {
+    writer: W,
+    separator: char,
+    /// The names in the first line, once it is written.
+    names: Vec<String>,
+    failed: Option<std::io::Error>,
+}
+
+impl<W: std::io::Write> CsvLog<W> {
+    /// Writes a line of names first.
+    pub fn new(writer: W) -> Self {
+        Self { writer, separator: ',', names: Vec::new(), failed: None }
+    }
+
+    /// Goes on after a line of these names, which some log has already.
+    #[must_use]
+    pub fn appending(self, names: Vec<String>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// What went wrong, where something did: the training was broken off then.
+    pub fn finish(self) -> std::io::Result<W> {
+        self.failed.map_or(Ok(self.writer), Err)
+    }
+
+    fn line(&mut self, epoch: &Epoch) -> std::io::Result<()> {
+        if self.names.is_empty() {
+            self.names = epoch.logs.iter().map(|(name, _)| name.to_owned()).collect();
+            self.names.sort_unstable();
+            let names = std::iter::once("epoch").chain(self.names.iter().map(String::as_str));
+            let names: Vec<&str> = names.collect();
+            writeln!(self.writer, "{}", names.join(&self.separator.to_string()))?;
+        }
+        write!(self.writer, "{}", epoch.number)?;
+        for name in &self.names {
+            // Keras writes NA for what an epoch lacks.
+            let value = epoch.logs.get(name).map_or("NA".to_owned(), |value| value.to_string());
+            write!(self.writer, "{}{value}", self.separator)?;
+        }
+        writeln!(self.writer)?;
+        self.writer.flush()
+    }
+}
+
+impl<W: std::io::Write> Callback for CsvLog<W> {
+    fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()> {
+        match self.line(record.epoch) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! A training on an executor: steps, evaluations and predictions.
+
+use super::data::{Batch, Data, Samples, part};
+use super::history::Logs;
+use super::runner::{Run, Runner};
+use super::state::check_all;
+use super::{State, Training};
+use crate::model::names;
+use crate::ops::{StepNumbers, Usage};
+use crate::program::Program;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A training on an executor, which holds the parameters and what the optimizer keeps of them.
+///
+/// ```
+/// # #[cfg(feature = "cpu")]
+/// # fn main() -> locally_connected::Result<()> {
+/// use locally_connected::model::{Dense, Sequential};
+/// use locally_connected::train::{Data, FanRule, FitOptions, Loss, Optimizer, Trainer, Training, initial_parameters};
+/// use locally_connected::{Config, cpu};
+///
+/// let graph = Sequential::new([6, 1]).add(Config::local1d(1, 3)).graph()?;
+/// let training = Training::new(&graph, Optimizer::sgd(), Loss::MeanSquaredError)?;
+/// let parameters = initial_parameters(&graph, FanRule::Keras, 42)?;
+/// let (x, y) = (vec![0.5; 64 * 6], vec![1.0; 64 * 4]);
+///
+/// let train = async {
+///     let mut trainer = Trainer::new(cpu::Runner::default(), training, &parameters).await?;
+///     let history = trainer.fit(&Data::new(&x, &y), &FitOptions::new().epochs(5), &mut []).await?;
+///     trainer.parameters().await.map(|parameters| (history, parameters))
+/// };
+/// let (history, _) = pollster::block_on(train)?;
+/// assert!(history.get("loss")[4] < history.get("loss")[0]);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "cpu"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct Trainer<R> {
+    runner: R,
+    pub(super) training: Training,
+    programs: Programs,
+    pub(super) steps: u64,
+    pub(super) epochs: usize,
+    draws: u32,
+}
+
+/// A training's programs, once for all batches.
+#[derive(Debug)]
+struct Programs {
+    step: Arc<Program>,
+    gradients: Arc<Program>,
+    /// The same for the pieces of a batch from the second on.
+    accumulating: Arc<Program>,
+    update: Arc<Program>,
+    /// A step, and the second half of one, after which averages take the parameters' places.
+    overwriting: Option<[Arc<Program>; 2]>,
+    evaluation: Arc<Program>,
+    forward: Arc<Program>,
+    end: Option<Arc<Program>>,
+}
+
+impl Programs {
+    fn new(training: &Training) -> Self {
+        let gradients = training.gradients();
+        let overwrites = training.optimizer().ema.is_some_and(|ema| ema.overwrite_frequency.is_some());
+        let overwriting = || [training.step_with(true), training.update_with(true)].map(Arc::new);
+        Self {
+            step: Arc::new(training.step()),
+            accumulating: Arc::new(gradients.clone().accumulating()),
+            gradients: Arc::new(gradients),
+            update: Arc::new(training.update()),
+            overwriting: overwrites.then(overwriting),
+            evaluation: Arc::new(training.evaluation()),
+            forward: Arc::new(training.graph().forward()),
+            end: training.end().map(Arc::new),
+        }
+    }
+}
+
+/// Sums over samples, as programs give them, and what they are divided by.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    samples: usize,
+    /// Of each batch's whole loss, times its samples.
+    loss: f64,
+    /// By the programs' outputs.
+    outputs: BTreeMap<String, f64>,
+    /// Of the samples' weights, by output.
+    weights: BTreeMap<String, f64>,
+}
+
+/// How a batch is run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Batching {
+    /// Samples of a batch.
+    pub(super) batch: usize,
+    /// The most of them that are run at once; none is as many as the runner has memory for.
+    pub(super) at_once: Option<usize>,
+}
+
+impl<R: Runner> Trainer<R> {
+    /// A training from these parameters, by [`names::parameter`], in the order of [`Model::parameters`](crate::model::Model::parameters): those of a model, or new ones
+    /// from [`initial_parameters`](super::initial_parameters).
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`], [`Error::Length`] and [`Error::NoBuffer`] for parameters; those of the runner.
+    pub async fn new(
+        mut runner: R,
+        training: Training,
+        parameters: &BTreeMap<String, Vec<f32>>,
+    ) -> Result<Self> {
+        let store = training.store();
+        check_all(parameters, &store.used_as(Usage::Parameter).collect::<Vec<_>>())?;
+        runner.hold(&store).await?;
+        let programs = Programs::new(&training);
+        let mut trainer = Self { runner, training, programs, steps: 0, epochs: 0, draws: 0 };
+        for (name, values) in parameters {
+            trainer.runner.write(name, values).await?;
+        }
+        if let Some(begin) = trainer.training.begin() {
+            trainer.run(&Arc::new(begin), 1, &Vec::new()).await?;
+        }
+        Ok(trainer)
+    }
+
+    /// What is trained, and how.
+    #[must_use]
+    pub fn training(&self) -> &Training {
+        &self.training
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn runner(&self) -> &R {
+        &self.runner
+    }
+
+    /// Steps done.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Epochs done.
+    #[must_use]
+    pub fn epochs(&self) -> usize {
+        self.epochs
+    }
+
+    async fn run(&mut self, program: &Arc<Program>, batch: usize, inputs: &Batch) -> Result<BTreeMap<String, Vec<f32>>> {
+        let inputs: Vec<(&str, &[f32])> = inputs.iter().map(|(name, values)| (name.as_str(), &values[..])).collect();
+        self.runner.run(Run { program, batch: batch as u32, inputs: &inputs }).await
+    }
+
+    /// The numbers of a step as inputs.
+    fn numbers(&self, samples: usize) -> Batch {
+        let numbers = self.training.numbers(self.steps, samples, self.draws);
+        let of = |(name, weight): (String, f64)| {
+            let per_sample = (weight / samples as f64) as f32;
+            (name, StepNumbers { per_sample, ..numbers }.to_floats().to_vec())
+        };
+        self.training.steps().into_iter().map(of).collect()
+    }
+
+    /// Samples that are run at once.
+    fn at_once(&self, program: &Program, batching: Batching) -> Result<usize> {
+        let fits = self.runner.samples_at_once(program)?;
+        Ok(batching.at_once.unwrap_or(fits).min(fits).min(batching.batch).max(1))
+    }
+
+    /// A step on a batch.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] where the loss isn't finite, [`Error::Unsupported`] where a batch that doesn't fit would have to be cut and a layer
+    /// needs it whole; those of the runner.
+    pub(super) async fn step(&mut self, batch: Batch, samples: usize, batching: Batching, sums: &mut Sums) -> Result<()> {
+        let at_once = self.at_once(&self.programs.step, batching)?;
+        let overwrites = self.training.optimizer().ema.and_then(|ema| ema.overwrite_frequency);
+        let overwrites = overwrites.is_some_and(|every| (self.steps + 1).is_multiple_of(every));
+        let overwriting = self.programs.overwriting.clone().filter(|_| overwrites);
+        let [step, update] = overwriting.unwrap_or_else(|| [&self.programs.step, &self.programs.update].map(Arc::clone));
+        let numbers = self.numbers(samples);
+        let mut outputs: BTreeMap<String, f64> = BTreeMap::new();
+        let mut add = |given: BTreeMap<String, Vec<f32>>| {
+            for (name, values) in given {
+                *outputs.entry(name).or_default() += values.iter().map(|&value| f64::from(value)).sum::<f64>();
+            }
+        };
+        if at_once >= samples {
+            let inputs = batch.iter().cloned().chain(numbers).collect();
+            add(self.run(&step, samples, &inputs).await?);
+            self.draws = self.draws.wrapping_add(1);
+        } else {
+            if let Some(layer) = self.training.joins_samples() {
+                let what = format!("a batch of {samples} in pieces of {at_once}");
+                let with = "in training: each sample's values depend on the whole batch".into();
+                return Err(Error::Unsupported { what, with }.in_layer(layer.name()));
+            }
+            let mut program = self.programs.gradients.clone();
+            for first in (0..samples).step_by(at_once) {
+                let piece = first..samples.min(first + at_once);
+                let length = piece.len();
+                let inputs = part(&batch, samples, piece).into_iter().chain(self.numbers(samples)).collect();
+                add(self.run(&program, length, &inputs).await?);
+                self.draws = self.draws.wrapping_add(1);
+                program = self.programs.accumulating.clone();
+            }
+            add(self.run(&update, samples, &numbers).await?);
+        }
+        self.steps += 1;
+        let loss = sums.add(&self.training, &batch, samples, outputs);
+        if loss.is_finite() { Ok(()) } else { Err(Error::NotFinite { step: self.steps, loss }) }
+    }
+
+    /// The numbers of data without training anything, in batches of so many, as Keras's `evaluate`.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`], [`Error::NoBuffer`], [`Error::Length`], [`Error::UnknownValue`] for data; [`Error::NotPositive`] for a batch of 0; those of the runner.
+    pub async fn evaluate(&mut self, data: &Data<'_>, batch: usize) -> Result<Logs> {
+        let samples = Samples::new(&self.training, data)?;
+        self.evaluated(&samples, Batching { batch: checked(batch)?, at_once: None }).await
+    }
+
+    pub(super) async fn evaluated(&mut self, samples: &Samples<'_>, batching: Batching) -> Result<Logs> {
+        let mut sums = Sums::default();
+        let program = self.programs.evaluation.clone();
+        let at_once = self.at_once(&program, batching)?;
+        for first in (0..samples.count).step_by(batching.batch) {
+            let count = batching.batch.min(samples.count - first);
+            let batch = samples.batch(&(first as u32..(first + count) as u32).collect::<Vec<_>>());
+            let mut outputs: BTreeMap<String, f64> = BTreeMap::new();
+            for first in (0..count).step_by(at_once) {
+                let piece = first..count.min(first + at_once);
+                let length = piece.len();
+                let inputs = part(&batch, count, piece).into_iter().chain(self.numbers(count)).collect();
+                for (name, values) in self.run(&program, length, &inputs).await? {
+                    let sum = values.iter().map(|&value| f64::from(value)).sum::<f64>();
+                    // Every piece gives all penalties of parameters.
+                    if name == names::PENALTIES { outputs.insert(name, sum); } else { *outputs.entry(name).or_default() += sum; }
+                }
+            }
+            sums.add(&self.training, &batch, count, outputs);
+        }
+        Ok(sums.logs(&self.training))
+    }
+
+    /// The outputs for inputs, by the graph's names of both, in batches of so many: `[samples][…]` each.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`], [`Error::NoBuffer`], [`Error::Length`] for inputs; [`Error::NotPositive`] for a batch of 0; those of the runner.
+    pub async fn predict(&mut self, inputs: &[(&str, &[f32])], batch: usize) -> Result<BTreeMap<String, Vec<f32>>> {
+        let given: Vec<_> = inputs.iter().map(|(name, values)| ((*name).to_owned(), *values)).collect();
+        let samples = Samples::inputs(&self.training, &given)?;
+        let program = self.programs.forward.clone();
+        let batching = Batching { batch: checked(batch)?, at_once: None };
+        let at_once = self.at_once(&program, batching)?;
+        let mut all: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for first in (0..samples.count).step_by(at_once) {
+            let count = at_once.min(samples.count - first);
+            let batch = samples.batch(&(first as u32..(first + count) as u32).collect::<Vec<_>>());
+            for (name, values) in self.run(&program, count, &batch).await? {
+                all.entry(name).or_default().extend(values);
+            }
+        }
+        let graph = self.training.graph();
+        let named = graph.outputs().into_iter().map(|output| {
+            let buffer = graph.output_buffer(names::OUTPUT, output.name);
+            (output.name.to_owned(), all.remove(&buffer).unwrap_or_default())
+        });
+        Ok(named.collect())
+    }
+
+    /// Puts the averages of the parameters in their places, where there are averages: the end of a `fit`.
+    pub(super) async fn finish(&mut self) -> Result<()> {
+        let Some(end) = self.programs.end.clone() else { return Ok(()) };
+        self.run(&end, 1, &Vec::new()).await.map(drop)
+    }
+
+    /// The parameters as they are now.
+    ///
+    /// # Errors
+    /// Those of the runner.
+    pub async fn parameters(&mut self) -> Result<BTreeMap<String, Vec<f32>>> {
+        self.held(Usage::Parameter).await
+    }
+
+    /// Puts other parameters in the places of those that there are; all or nothing, as far as they fit.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`], [`Error::Length`] and [`Error::NoBuffer`]: nothing is written then; those of the runner.
+    pub async fn set_parameters(&mut self, parameters: &BTreeMap<String, Vec<f32>>) -> Result<()> {
+        let store = self.training.store();
+        check_all(parameters, &store.used_as(Usage::Parameter).collect::<Vec<_>>())?;
+        for (name, values) in parameters {
+            self.runner.write(name, values).await?;
+        }
+        Ok(())
+    }
+
+    /// All that training goes on from.
+    ///
+    /// # Errors
+    /// Those of the runner.
+    pub async fn state(&mut self) -> Result<State> {
+        let (parameters, optimizer) = (self.held(Usage::Parameter).await?, self.held(Usage::State).await?);
+        let &mut Self { steps, epochs, draws, .. } = self;
+        let seed = self.training.seed();
+        Ok(State { parameters, optimizer, steps, epochs, draws, seed })
+    }
+
+    /// Goes on from there.
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`], [`Error::Length`] and [`Error::NoBuffer`] for a state of another training: nothing is changed then; those of the
+    /// runner.
+    pub async fn restore(&mut self, state: &State) -> Result<()> {
+        state.check(&self.training)?;
+        for (name, values) in state.parameters.iter().chain(&state.optimizer) {
+            self.runner.write(name, values).await?;
+        }
+        (self.steps, self.epochs) = (state.steps, state.epochs);
+        self.draws = state.draws;
+        if self.training.seed() != state.seed {
+            self.training = self.training.clone().with_seed(state.seed);
+            self.programs = Programs::new(&self.training);
+        }
+        Ok(())
+    }
+
+    async fn held(&mut self, usage: Usage) -> Result<BTreeMap<String, Vec<f32>>> {
+        let mut held = BTreeMap::new();
+        for buffer in self.training.store().used_as(usage) {
+            held.insert(buffer.name.clone(), self.runner.read(&buffer.name).await?);
+        }
+        Ok(held)
+    }
+}
+
+/// A batch of samples there are.
+pub(super) fn checked(batch: usize) -> Result<usize> {
+    if batch == 0 { Err(Error::NotPositive { argument: "batch_size", value: 0 }) } else { Ok(batch) }
+}
+
+impl Sums {
+    /// Adds what the programs gave for a batch: its whole loss.
+    fn add(&mut self, training: &Training, batch: &Batch, samples: usize, outputs: BTreeMap<String, f64>) -> f64 {
+        let of = |name: &str| outputs.get(name).copied().unwrap_or(0.0);
+        let graph = training.graph();
+        let losses = training.aims.iter().filter(|aim| aim.loss.is_some());
+        let losses = losses.map(|aim| aim.weight * of(&graph.output_buffer(names::LOSS, &aim.name)));
+        let loss = losses.sum::<f64>() / samples as f64 + of(names::PENALTIES) + of(names::ACTIVITY);
+        self.loss += loss * samples as f64;
+        self.samples += samples;
+        for aim in training.aims.iter().filter(|aim| aim.is_judged()) {
+            let buffer = graph.output_buffer(names::SAMPLE_WEIGHT, &aim.name);
+            let weights = batch.iter().find(|(name, _)| *name == buffer);
+            let weights = weights.map_or(0.0, |(_, values)| values.iter().map(|&w| f64::from(w)).sum());
+            *self.weights.entry(aim.name.clone()).or_default() += weights;
+        }
+        for (name, value) in outputs {
+            *self.outputs.entry(name).or_default() += value;
+        }
+        loss
+    }
+
+    /// The means.
+    pub(super) fn logs(&self, training: &Training) -> Logs {
+        let mut logs = Logs::default();
+        let samples = self.samples.max(1) as f64;
+        logs.push(names::LOSS, self.loss / samples);
+        let sum = |name: &str| self.outputs.get(name).copied().unwrap_or(0.0);
+        let graph = training.graph();
+        if training.aims.len() > 1 {
+            for aim in training.aims.iter().filter(|aim| aim.loss.is_some()) {
+                logs.push(format!("{}_loss", aim.name), sum(&graph.output_buffer(names::LOSS, &aim.name)) / samples);
+            }
+        }
+        for aim in &training.aims {
+            let weights = self.weights.get(&aim.name).copied().unwrap_or(samples);
+            for count in &aim.counts {
+                let of = if count.weighted { weights } else { samples };
+                // Keras gives 0 where nothing counts.
+                let mean = if of == 0.0 { 0.0 } else { sum(&names::metric(&count.name)) / of };
+                logs.push(count.name.clone(), mean);
+            }
+        }
+        logs
+    }
+}

@@ -182,6 +182,74 @@ pub(crate) struct Draw {
     pub(crate) input: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// The samples, with the batch in front; of several inputs as `run` takes them
+    #[arg(long, value_name = "X.npy", required = true, value_parser = named)]
+    pub(crate) input: Vec<Named>,
+    /// What the output is to become: as the output is shaped, or class numbers for sparse_categorical_crossentropy; of several outputs
+    /// one each, as the inputs
+    #[arg(long, value_name = "T.npy", required = true, value_parser = named)]
+    pub(crate) target: Vec<Named>,
+    /// mse, mae, huber, binary_crossentropy, categorical_crossentropy or sparse_categorical_crossentropy; of several outputs
+    /// OUTPUT=LOSS each. Without it that of the file
+    #[arg(long, value_name = "LOSS")]
+    pub(crate) loss: Vec<String>,
+    /// sgd, adam, adamw or rmsprop, with Keras's arguments: sgd:momentum=0.9,nesterov. Without it that of the file, as far as it has come
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) optimizer: Option<String>,
+    /// The learning rate, that the schedule begins with; without it Keras's default
+    #[arg(long, value_name = "R", requires = "optimizer")]
+    pub(crate) learning_rate: Option<f64>,
+    /// cosine, exponential or step, with arguments: cosine:alpha=0.1, exponential:decay_rate=0.9, step:decay_steps=500
+    #[arg(long, value_name = "SPEC", requires = "optimizer")]
+    pub(crate) schedule: Option<String>,
+    /// Steps in which the learning rate rises from 0
+    #[arg(long, value_name = "STEPS", default_value_t = 0, requires = "optimizer")]
+    pub(crate) warmup: u64,
+    /// How often each sample is seen, those of --resume among them
+    #[arg(long, value_name = "E", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: u64,
+    /// Samples of a step; the last one of an epoch has what is left
+    #[arg(long, value_name = "B", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=MOST_SAMPLES))]
+    pub(crate) batch_size: u32,
+    /// Shuffle the samples anew before each epoch, by this seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) shuffle: u64,
+    /// Take the samples in their order
+    #[arg(long, conflicts_with = "shuffle")]
+    pub(crate) no_shuffle: bool,
+    /// Samples and targets that only measure, after each epoch; of several inputs and outputs an .npz each
+    #[arg(long, num_args = 2, value_names = ["X.npy", "T.npy"])]
+    pub(crate) validation: Vec<PathBuf>,
+    /// What is measured besides the loss: accuracy, mse, …; of several outputs OUTPUT=METRIC
+    #[arg(long, value_name = "METRIC")]
+    pub(crate) metric: Vec<String>,
+    /// How locally connected layers are executed, whatever layout the file stores
+    #[arg(long, value_name = "I", default_value = "auto")]
+    pub(crate) implementation: ImplementationArg,
+    /// A table of what each epoch came to
+    #[arg(long, value_name = "F.csv")]
+    pub(crate) log: Option<PathBuf>,
+    /// The same as curves
+    #[arg(long, value_name = "F.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Stop after so many epochs in which the validation's loss, or without one the loss, was no better; the best weights are kept
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) patience: Option<u64>,
+    /// Where to keep all that --resume needs, after each epoch
+    #[arg(long, value_name = "F.safetensors")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Go on from a --checkpoint of the same training
+    #[arg(long, value_name = "F.safetensors")]
+    pub(crate) resume: Option<PathBuf>,
+    /// The trained model: .h5, .keras, .safetensors, or .npz for its weights alone
+    #[arg(long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+}
+
 /// Keras's numbers of the implementations, or the planner's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImplementationArg {

@@ -74,7 +74,7 @@ impl Failure {
 }
 
 /// Text that others wrote, layer names among it, must not break the line or steer the terminal.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,7 @@
 //! A model's file, and the part of it that a command works on.
 
 use crate::args::Source;
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 use locally_connected::Error;
 use locally_connected::model::Model;
 use locally_connected_keras::{self as keras, ModelFile, ReadOptions};
@@ -10,8 +10,21 @@ use std::path::Path;
 /// The built-in architectures.
 const BUILT_IN: [&str; 3] = ["deepface", "deepface-embedding", "alltnn"];
 
-/// Reads a model's file, with what the caller says of it.
+/// Reads a model's file, with what the caller says of it, but without its optimizer.
 pub(crate) fn open(source: &Source) -> Result<ModelFile, Failure> {
+    read(source, true)
+}
+
+/// Reads all of a model's file, and says what of how it was compiled isn't kept.
+pub(crate) fn open_whole(source: &Source) -> Result<ModelFile, Failure> {
+    let file = read(source, false)?;
+    for lost in file.lost() {
+        eprintln!("warning: not kept: {}", one_line(lost));
+    }
+    Ok(file)
+}
+
+fn read(source: &Source, without_optimizer: bool) -> Result<ModelFile, Failure> {
     let architecture = match &source.architecture {
         None => None,
         Some(name) if BUILT_IN.contains(&name.as_str()) => Some(name.clone()),
@@ -26,7 +39,7 @@ pub(crate) fn open(source: &Source) -> Result<ModelFile, Failure> {
         }
     };
     let classes = source.classes.iter().cloned().collect();
-    let options = ReadOptions { architecture, classes, backend: source.backend.map(Into::into) };
+    let options = ReadOptions { architecture, classes, backend: source.backend.map(Into::into), without_optimizer };
     Ok(ModelFile::read_with(&source.model, &options)?)
 }
 

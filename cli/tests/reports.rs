@@ -82,6 +82,7 @@ fn inspect_tells_what_keras_tells() {
                 assert!(implementation["backward_bytes"].as_u64() > implementation["forward_bytes"].as_u64());
             }
             assert!(found["nonzero_fraction"].as_f64().is_some_and(|part| part > 0.9 && part <= 1.0));
+            assert!(found["sparsity_ratio"].as_f64().is_some_and(|ratio| ratio > 0.0));
         }
         if case.is_supported() {
             assert_eq!((&report["runs"], &report["problem"]), (&true.into(), &Value::Null));
@@ -92,7 +93,9 @@ fn inspect_tells_what_keras_tells() {
 #[test]
 fn inspect_in_words() {
     let text = succeeds(&locally!["inspect", fixture("digits/digits.h5"), "--batch", "32"]);
-    for part in ["local_1", "LocallyConnected2D", "(36, 9, 8)", "2,880", "1 loop", "2 dense", "3 sparse", "auto", "32"]
+    for part in ["local_1", "LocallyConnected2D", "(36, 9, 8)", "2,880", "1 loop", "2 dense", "3 sparse", "auto", "32",
+        // 8 filters of 3x3 on 8x8 positions.
+        "sparsity ratio 1.1250", "Keras's advice"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -5,7 +5,7 @@ use crate::config::own_trainable;
 use crate::error::Problem;
 use crate::layer::{self, Described, Shape};
 use crate::layers::{self, Arguments};
-use crate::model_file::{FileLayer, LayerKind, ModelFile};
+use crate::model_file::{Beside, FileLayer, LayerKind, ModelFile};
 use crate::reading::Reading;
 use crate::weights::Source;
 use crate::wiring::{Tensor, Wiring};
@@ -36,7 +36,7 @@ pub(crate) fn build(
         waiting.extend(&layer.inner);
     }
     let (input_shape, keras_version) = (input.unwrap_or_default(), reading.keras_version.clone());
-    Ok(ModelFile { name, input_shape, layers, wiring, frame, keras_version })
+    Ok(ModelFile { name, input_shape, layers, wiring, frame, keras_version, compiled: None, beside: Beside::default() })
 }
 
 /// Where layers stand: in the model itself or in one of its layers.

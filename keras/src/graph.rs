@@ -193,6 +193,53 @@ impl FileLayer {
     }
 }
 
+impl ModelFile {
+    /// Takes parameters as programs have them, by [`names::parameter`], into the file's layers, each in its own layout; what isn't given
+    /// stays as it is. All of them or, where one doesn't fit, none.
+    ///
+    /// # Errors
+    /// [`locally_connected::Error::NoBuffer`] for a name that is no parameter's; [`locally_connected::Error::Length`] for a parameter of
+    /// another length.
+    pub fn set_parameters(&mut self, canonical: &BTreeMap<String, Vec<f32>>) -> Result<()> {
+        let (mut new, mut taken) = (Vec::new(), 0);
+        for layer in self.all_layers() {
+            let found = layer.stored(|what| canonical.get(&names::parameter(&layer.name, what)))?;
+            for (what, shape, values) in &found {
+                let (expected, found) = (shape.iter().product::<usize>() as u64, values.len() as u64);
+                if expected != found {
+                    let (what, shape) = ("a parameter", shape.clone());
+                    return Err(locally_connected::Error::Length { what, expected, found, shape }.in_layer(&layer.name).into());
+                }
+                taken += usize::from(!what.is_empty());
+            }
+            new.push(found);
+        }
+        if taken != canonical.len() {
+            let known: BTreeSet<String> = self.all_layers().flat_map(FileLayer::parameter_names).collect();
+            let name = canonical.keys().find(|name| !known.contains(*name)).cloned().unwrap_or_default();
+            return Err(locally_connected::Error::NoBuffer { name }.into());
+        }
+        let mut new = new.into_iter();
+        let mut waiting: Vec<&mut FileLayer> = self.layers.iter_mut().rev().collect();
+        // In the order of `all_layers`.
+        while let Some(layer) = waiting.pop() {
+            for (what, _, values) in new.next().unwrap_or_default() {
+                match &mut layer.kind {
+                    LayerKind::LocallyConnected(local) if what == "kernel" => local.kernel = values,
+                    LayerKind::LocallyConnected(local) => local.bias = Some(values),
+                    LayerKind::Computed(computed) => {
+                        let weight = computed.weights.iter_mut().find(|weight| weight.name == what);
+                        weight.into_iter().for_each(|weight| weight.values.clone_from(&values));
+                    }
+                    _ => {}
+                }
+            }
+            waiting.extend(layer.inner.iter_mut().rev());
+        }
+        Ok(())
+    }
+}
+
 /// A model as it is made of a file's layers.
 #[derive(Default)]
 struct Building {
@@ -282,6 +329,31 @@ impl FileLayer {
     /// What training asks of the layer, whose weights have these names.
     fn rules(&self, weights: &[&str]) -> Rules {
         self.config.as_object().map_or_else(Rules::default, |config| rules(&self.class_name, config, weights))
+    }
+
+    /// The names that its own parameters have in programs.
+    fn parameter_names(&self) -> Vec<String> {
+        self.weights().iter().map(|(what, ..)| names::parameter(&self.name, what)).collect()
+    }
+
+    /// An array that lies as the layer's weight of that name does in the file, as programs have it.
+    pub(crate) fn canonical_of(&self, what: &str, stored: Vec<f32>) -> Result<Vec<f32>> {
+        match &self.kind {
+            LayerKind::LocallyConnected(local) if what == "kernel" => {
+                Ok(local.layout.to_canonical(&local.geometry, &stored)?)
+            }
+            LayerKind::Computed(computed) => {
+                let weight = computed.weights.iter().find(|weight| weight.name == what);
+                weight.map_or(Ok(stored.clone()), |weight| Ok(weight.canonical_of(&stored)?))
+            }
+            _ => Ok(stored),
+        }
+    }
+
+    /// An array that lies as the layer's parameter of that name does in programs, as the file has it.
+    pub(crate) fn stored_of(&self, what: &str, canonical: &Vec<f32>) -> Result<Vec<f32>> {
+        let found = self.stored(|name| (name == what).then_some(canonical))?;
+        Ok(found.into_iter().next().map_or_else(|| canonical.clone(), |(_, _, values)| values))
     }
 
     /// The layer's parameters as programs have them, by Keras's names.

@@ -1,9 +1,11 @@
 //! The HDF5 side: what Keras stores where, read and written with `hdf5-pure`.
 
 use crate::architecture::Architecture;
+use crate::compiled::StoredState;
 use crate::error::Problem;
 use crate::weights::{Array, Nothing, Source, hdf5_problem};
 use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FinishedGroup, Group, GroupBuilder};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// The first bytes of every HDF5 file.
@@ -110,6 +112,33 @@ impl Reader {
             source.renamed = layers.into_iter().zip(found).collect();
         }
         Ok(source)
+    }
+
+    /// The optimizer's variables as `model.save("….h5")` stores them: the number of steps, and the others in Keras's order.
+    pub(crate) fn optimizer_by_name(&self) -> StoredState {
+        let Ok(group) = self.file.root().group("optimizer_weights") else { return Ok(None) };
+        let paths = names(&group, "weight_names")?.unwrap_or_default();
+        self.optimizer(paths.iter().map(|path| dataset(&group, path)).collect::<Result<_, _>>()?)
+    }
+
+    /// The optimizer's variables as the native format stores them.
+    pub(crate) fn optimizer_by_number(&self) -> StoredState {
+        let Ok(group) = self.file.group("optimizer/vars") else { return Ok(None) };
+        let count = group.datasets().map_err(Problem::format)?.len();
+        self.optimizer((0..count).map(|at| dataset(&group, &at.to_string())).collect::<Result<_, _>>()?)
+    }
+
+    fn optimizer(&self, datasets: Vec<Dataset>) -> StoredState {
+        let mut datasets = datasets.into_iter();
+        let Some(steps) = datasets.next() else { return Ok(None) };
+        let steps = steps.read_i64().map_err(hdf5_problem)?;
+        let steps = steps.first().and_then(|&steps| u64::try_from(steps).ok());
+        let steps = steps.ok_or_else(|| Problem::malformed("the number of steps", "number"))?;
+        let read = |dataset| {
+            let array = Array::hdf5(dataset, self.len)?;
+            Ok((array.shape.clone(), array.read()?))
+        };
+        Ok(Some((steps, datasets.map(read).collect::<Result<_, Problem>>()?)))
     }
 
     /// The layers as the native format stores them: by class. `layers` are the names and classes of the model's layers,
@@ -330,13 +359,15 @@ impl Source for ByClass<'_> {
 pub(crate) struct Tree<'a> {
     attributes: BTreeMap<String, AttrValue>,
     datasets: BTreeMap<String, WrittenArray<'a>>,
+    /// Whole numbers by themselves.
+    counts: BTreeMap<String, u64>,
     groups: BTreeMap<String, Tree<'a>>,
 }
 
 /// An array to be written.
 pub(crate) struct WrittenArray<'a> {
     pub shape: Vec<usize>,
-    pub data: &'a [f32],
+    pub data: Cow<'a, [f32]>,
     /// As 64-bit floats, which a float64 layer of Keras has.
     pub double: bool,
 }
@@ -400,6 +431,11 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
+    /// Stores a whole number at `name` in this group.
+    pub(crate) fn count(&mut self, name: &str, count: u64) {
+        self.counts.insert(name.to_owned(), count);
+    }
+
     /// The bytes of a file with this tree as its root.
     pub(crate) fn into_bytes(self) -> Result<Vec<u8>, Problem> {
         let mut file = FileBuilder::new();
@@ -424,8 +460,12 @@ impl<'a> Tree<'a> {
                 let data: Vec<f64> = values.data.iter().map(|&v| v.into()).collect();
                 dataset.with_f64_data(&data).with_shape(&shape);
             } else {
-                dataset.with_f32_data(values.data).with_shape(&shape);
+                dataset.with_f32_data(&values.data).with_shape(&shape);
             }
+        }
+        for (name, count) in self.counts {
+            // As wide as Keras's own.
+            group.create_dataset(&name).with_i64_data(&[count.try_into().unwrap_or(i64::MAX)]).with_shape(&[]);
         }
         for (name, tree) in self.groups {
             let builder = group.create_group(&name);

@@ -29,9 +29,9 @@
 //!
 //! | format | read | written | weights |
 //! |---|---|---|---|
-//! | `.h5`, `.hdf5` | whole models; weights alone with [`ReadOptions::architecture`] | whole models, without optimizer | `model_weights/<layer>/…` |
+//! | `.h5`, `.hdf5` | whole models; weights alone with [`ReadOptions::architecture`] | whole models, with the optimizer | `model_weights/<layer>/…` |
 //! | `.weights.h5` | weights alone with [`ReadOptions::architecture`] | no | by class, in order |
-//! | `.keras` | whole models | whole models, without optimizer | by class, in order |
+//! | `.keras` | whole models | whole models, with the optimizer | by class, in order |
 //! | `.safetensors` | our own | yes, with all of [`Config`](locally_connected::Config) | `<layer>/kernel`, `<layer>/bias`, … |
 //! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias`, … |
 //!
@@ -69,6 +69,7 @@ mod architecture;
 mod architectures;
 mod archive;
 mod build;
+pub mod compiled;
 pub mod config;
 mod error;
 mod files;
@@ -97,6 +98,6 @@ pub use error::{Error, Problem, Result, UnsupportedLayer};
 pub use files::write_file;
 pub use json::{from_json, to_json};
 pub use local::Local;
-pub use model_file::{Computed, FileFormat, FileLayer, LayerKind, ModelFile};
+pub use model_file::{Beside, Computed, FileFormat, FileLayer, LayerKind, ModelFile};
 pub use read::{Backend, ReadOptions, read};
 pub use weight::Weight;

@@ -1,13 +1,16 @@
 //! What a model's file holds: its layers, their shapes and weights.
 
+use crate::compiled::Compiled;
 use crate::error::{Error, Problem, Result, UnsupportedLayer};
 use crate::json::Object;
 use crate::local::Local;
+use crate::npy::NpyArray;
 use crate::weight::Weight;
 use crate::wiring::{Tensor, Wiring};
 use locally_connected::model::{Kind, NoiseLayer};
 use locally_connected::{Activation, DataFormat, KerasLayout};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// All that a model's file holds, or is to hold. What of it runs is [`ModelFile::model`].
@@ -23,6 +26,19 @@ pub struct ModelFile {
     pub(crate) wiring: Wiring,
     pub(crate) frame: Frame,
     pub(crate) keras_version: String,
+    /// How it was compiled, where it was.
+    pub compiled: Option<Compiled>,
+    /// What a host keeps with it.
+    pub beside: Beside,
+}
+
+/// What a host keeps with a model, a training's own state say: our `.safetensors` holds it, the other formats leave it out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Beside {
+    /// Null where there is nothing.
+    pub json: Value,
+    /// By names of the host's.
+    pub arrays: BTreeMap<String, NpyArray>,
 }
 
 /// What of the model's own JSON isn't its layers, kept for writing.

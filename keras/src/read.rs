@@ -4,14 +4,16 @@ use crate::architecture::Architecture;
 use crate::architectures;
 use crate::archive::{self, entry};
 use crate::build::build;
+use crate::compiled::{Compiled, OPTIMIZER, StateArray};
 use crate::error::{Problem, Result};
 use crate::files::read_file;
 use crate::hdf5::{self, Reader};
 use crate::json::from_json;
-use crate::metadata::{METADATA_KEY, Metadata};
+use crate::metadata::{BESIDE, METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, ModelFile};
+use crate::npy::NpyArray;
 use crate::reading::Reading;
-use crate::weights::Tensors;
+use crate::weights::{Array, Tensors};
 use locally_connected::model::Model;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
@@ -39,6 +41,8 @@ pub struct ReadOptions {
     pub classes: BTreeMap<String, String>,
     /// What files of Keras 1 don't say; without it TensorFlow.
     pub backend: Option<Backend>,
+    /// Leaves out how the model was compiled, and the optimizer's state, which may be twice as large as the weights.
+    pub without_optimizer: bool,
 }
 
 /// The model of a file, as it runs: all of [`ModelFile::read`]'s layers.
@@ -169,14 +173,32 @@ fn from_hdf5(bytes: Vec<u8>, options: &ReadOptions) -> Result<ModelFile, Problem
     };
     let version = version.unwrap_or_else(|| "1".into());
     let reading = reading(version.clone(), backend, options)?;
-    let model = if file.has_native_groups() {
+    let mut model = if file.has_native_groups() {
         let source = file.by_class(&architecture.in_file());
         build(architecture, &reading, &BTreeMap::new(), &source)
     } else {
         let source = file.by_name(&architecture);
         source.and_then(|source| build(architecture, &reading, &BTreeMap::new(), &source))
     };
+    if let Ok(model) = &mut model
+        && options.architecture.is_none()
+        && !options.without_optimizer
+    {
+        model.compiled = compiled_of_hdf5(&file, model);
+    }
     model.map_err(|problem| problem.by_keras(&version))
+}
+
+/// How an `.h5` file's model was compiled. What is wrong with that is nothing wrong with the model.
+fn compiled_of_hdf5(file: &Reader, model: &ModelFile) -> Option<Compiled> {
+    let training = match file.root_attribute("training_config") {
+        Ok(training) => from_json(&training?).map_err(|error| error.to_string()),
+        Err(problem) => Err(problem.to_string()),
+    };
+    Some(match training {
+        Ok(training) => Compiled::from_training_config(&training).with_state(model, &|| file.optimizer_by_name()),
+        Err(why) => Compiled::unreadable(&why),
+    })
 }
 
 /// The file of a native archive that holds the weights.
@@ -228,7 +250,13 @@ fn from_archive(
     let reading = reading(version, None, options)?;
     let weights = Reader::new(entry(archive, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
     let source = weights.by_class(&architecture.in_file());
-    build(architecture, &reading, &BTreeMap::new(), &source)
+    let mut model = build(architecture, &reading, &BTreeMap::new(), &source)?;
+    if let Some(config) = model.frame.outer.shift_remove("compile_config").filter(Value::is_object)
+        && !options.without_optimizer
+    {
+        model.compiled = Some(Compiled::from_config(config).with_state(&model, &|| weights.optimizer_by_number()));
+    }
+    Ok(model)
 }
 
 const NO_METADATA: &str = "holds no model: its metadata has no \"locally_connected\"";
@@ -249,5 +277,30 @@ fn from_safetensors(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Pr
     let architecture = Architecture::from_value(metadata.model)?;
     let reading = reading(metadata.keras_version, None, options)?;
     let source = Tensors { tensors: &tensors, path: String::new() };
-    build(architecture, &reading, &metadata.layers, &source)
+    let mut model = build(architecture, &reading, &metadata.layers, &source)?;
+    if let Some(config) = model.frame.outer.shift_remove("compile_config").filter(Value::is_object)
+        && !options.without_optimizer
+    {
+        let arrays = |names: &[String]| optimizer_tensors(&tensors, names);
+        model.compiled = Some(Compiled::from_config(config).with_tensors(&model, metadata.iterations, &arrays));
+    }
+    model.beside.json = metadata.beside;
+    for (name, view) in tensors.tensors() {
+        if let Some(name) = name.strip_prefix(BESIDE) {
+            let array = Array::safetensors(view);
+            let array = NpyArray { shape: array.shape.clone(), values: array.read()? };
+            model.beside.arrays.insert(name.to_owned(), array);
+        }
+    }
+    Ok(model)
+}
+
+/// Tensors of the optimizer's.
+fn optimizer_tensors(tensors: &SafeTensors<'_>, names: &[String]) -> Result<Vec<StateArray>, Problem> {
+    let array = |name: &String| {
+        let view = tensors.tensor(&format!("{OPTIMIZER}{name}")).map_err(Problem::format)?;
+        let array = Array::safetensors(view);
+        Ok((array.shape.clone(), array.read()?))
+    };
+    names.iter().map(array).collect()
 }

@@ -139,9 +139,14 @@ impl Weight {
     /// # Errors
     /// [`locally_connected::Error::Length`] for another number of values than the shape has.
     pub fn canonical(&self) -> Result<Vec<f32>> {
+        self.canonical_of(&self.values)
+    }
+
+    /// Values that lie as the file's do, as programs have them.
+    pub(crate) fn canonical_of(&self, stored: &[f32]) -> Result<Vec<f32>> {
         match &self.form {
-            Form::Plain | Form::Statistic => Ok(self.values.clone()),
-            Form::Windows(layout, geometry) => layout.to_canonical(geometry, &self.values),
+            Form::Plain | Form::Statistic => Ok(stored.to_vec()),
+            Form::Windows(layout, geometry) => layout.to_canonical(geometry, stored),
         }
     }
 

@@ -76,6 +76,11 @@ impl<'a> Array<'a> {
         Ok(Self { shape, values: Stored::Hdf5(Box::new(dataset)) })
     }
 
+    /// A tensor of a `.safetensors` file.
+    pub(crate) fn safetensors(view: TensorView<'a>) -> Self {
+        Self { shape: view.shape().to_vec(), values: Stored::Safetensors(view) }
+    }
+
     /// The values, as f32.
     pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
@@ -143,7 +148,7 @@ impl Tensors<'_> {
     fn array(&self, name: &str, what: &str) -> Result<Option<Array<'_>>, Problem> {
         let Ok(view) = self.tensors.tensor(&format!("{}{name}/{what}", self.path)) else { return Ok(None) };
         elements(view.shape())?;
-        Ok(Some(Array { shape: view.shape().to_vec(), values: Stored::Safetensors(view) }))
+        Ok(Some(Array::safetensors(view)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a [`ModelFile`] to a file's bytes, and new models.
 
 use crate::archive::zip_bytes;
+use crate::compiled::{Compiled, OPTIMIZER, Slot};
 use crate::config::{LayerConfig, activation_layer_to_keras, beyond_keras, layer_trainable, model_trainable, written};
 use crate::error::{Problem, Result};
 use crate::files::write_file;
@@ -8,8 +9,8 @@ use crate::hdf5::{Tree, WrittenArray, snake_case};
 use crate::json::{self, Object, to_json};
 use crate::layers::noise_to_keras;
 use crate::local::Local;
-use crate::metadata::{METADATA_KEY, Metadata};
-use crate::model_file::{FileFormat, FileLayer, Frame, LayerKind, ModelFile};
+use crate::metadata::{BESIDE, METADATA_KEY, Metadata};
+use crate::model_file::{Beside, FileFormat, FileLayer, Frame, LayerKind, ModelFile};
 use crate::npy;
 use crate::wiring::{Call, Tensor, Wiring};
 use locally_connected::{DataFormat, Error};
@@ -50,7 +51,7 @@ impl ModelFile {
         sequential(name, input_shape, layers)
     }
 
-    /// The bytes of a file of that format. Compiled state (loss, metrics, optimizer) is dropped.
+    /// The bytes of a file of that format. How the model was compiled goes along, and the optimizer's state, but in an `.npz`.
     ///
     /// # Errors
     /// Those of [`ModelFile::check_runnable`], and [`locally_connected::Error::Unsupported`] where a layer has what Keras's
@@ -81,10 +82,11 @@ fn model(model: &ModelFile, format: FileFormat) -> Result<Vec<u8>> {
             return Err(Error::Unsupported { what, with: "in Keras's formats; .safetensors keeps it".into() }.into());
         }
     }
+    let state = compiled(model).map(|compiled| compiled.stored_state(model)).transpose()?.flatten();
     let bytes = match format {
-        FileFormat::Hdf5 => to_hdf5(model),
-        FileFormat::Keras => to_keras(model),
-        FileFormat::Safetensors => to_safetensors(model),
+        FileFormat::Hdf5 => to_hdf5(model, state),
+        FileFormat::Keras => to_keras(model, state),
+        FileFormat::Safetensors => to_safetensors(model, state),
         FileFormat::Npz => return npy::npz_bytes(&arrays(model)),
     };
     bytes.map_err(|problem| problem.of_file(&model.name))
@@ -93,8 +95,11 @@ fn model(model: &ModelFile, format: FileFormat) -> Result<Vec<u8>> {
 /// A named array, its shape and its values.
 type Named<'a> = (String, Vec<usize>, &'a [f32]);
 
+/// The steps that the optimizer has done and its other arrays, where there is a state.
+type State = Option<(u64, Vec<Slot>)>;
+
 /// A layer's array with Keras's own name of it.
-type Stored<'a> = (&'static str, Vec<usize>, &'a [f32]);
+pub(crate) type Stored<'a> = (&'static str, Vec<usize>, &'a [f32]);
 
 /// The arrays of a locally connected layer in Keras's order.
 fn weights(local: &Local) -> Vec<Stored<'_>> {
@@ -142,6 +147,9 @@ fn architecture(model: &ModelFile, native: bool) -> Value {
     spell(&mut outer, native, json!(module), registered, &model.input_shape, true);
     if functional && (native || model.frame.outer.contains_key("module")) {
         outer.insert("class_name".into(), json!("Functional"));
+    }
+    if let Some(compiled) = compiled(model).filter(|_| native) {
+        outer.insert("compile_config".into(), compiled.config.clone());
     }
     Value::Object(outer)
 }
@@ -264,7 +272,7 @@ fn is_double(layer: &FileLayer) -> bool {
     layer.dtype_policy() == Some("float64")
 }
 
-fn to_hdf5(model: &ModelFile) -> Result<Vec<u8>, Problem> {
+fn to_hdf5(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
     let mut root = Tree::default();
     root.attribute("keras_version", version(model));
     root.attribute("backend", "tensorflow");
@@ -286,12 +294,31 @@ fn to_hdf5(model: &ModelFile) -> Result<Vec<u8>, Problem> {
         let names: Vec<_> = arrays.iter().map(|(of, (what, ..))| path(of, what)).collect();
         group.group(&layer.name)?.names("weight_names", &names)?;
         for (of, (what, shape, data)) in arrays {
-            let values = WrittenArray { shape, data, double: is_double(of) };
+            let values = WrittenArray { shape, data: data.into(), double: is_double(of) };
             group.dataset(&format!("{}/{}", layer.name, path(of, what)), values)?;
         }
     }
     group.group("top_level_model_weights")?.names("weight_names", &[])?;
+    if let Some(compiled) = compiled(model) {
+        root.attribute("training_config", &to_json(&compiled.training_config()));
+        if let Some((steps, slots)) = state {
+            let group = root.group("optimizer_weights")?;
+            let mut names = vec!["iteration:0".to_owned()];
+            group.count("iteration:0", steps);
+            for Slot { name, shape, values } in slots {
+                let name = format!("{name}:0");
+                group.dataset(&name, WrittenArray { shape, data: values.into(), double: false })?;
+                names.push(name);
+            }
+            group.names("weight_names", &names)?;
+        }
+    }
     root.into_bytes()
+}
+
+/// How the model was compiled, where its optimizer is known to be one.
+fn compiled(model: &ModelFile) -> Option<&Compiled> {
+    model.compiled.as_ref().filter(|compiled| compiled.config.get("optimizer").is_some_and(Value::is_object))
 }
 
 /// The groups of a model's layers as the native format has them, below `path`.
@@ -309,7 +336,7 @@ fn by_class<'a>(tree: &mut Tree<'a>, path: &str, layers: &'a [FileLayer], functi
         let path = format!("{path}layers/{name}");
         let vars = tree.group(&format!("{path}/vars"))?;
         for (index, (_, shape, data)) in layer.weights().into_iter().enumerate() {
-            vars.dataset(&index.to_string(), WrittenArray { shape, data, double: is_double(layer) })?;
+            vars.dataset(&index.to_string(), WrittenArray { shape, data: data.into(), double: is_double(layer) })?;
         }
         if is_model {
             by_class(tree, &format!("{path}/"), &layer.inner, functional)?;
@@ -318,10 +345,17 @@ fn by_class<'a>(tree: &mut Tree<'a>, path: &str, layers: &'a [FileLayer], functi
     Ok(())
 }
 
-fn to_keras(model: &ModelFile) -> Result<Vec<u8>, Problem> {
+fn to_keras(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
     let mut weights_file = Tree::default();
     weights_file.group("vars")?;
     by_class(&mut weights_file, "", &model.layers, is_functional(model))?;
+    if let Some((steps, slots)) = state {
+        let vars = weights_file.group("optimizer/vars")?;
+        vars.count("0", steps);
+        for (at, Slot { shape, values, .. }) in slots.into_iter().enumerate() {
+            vars.dataset(&(at + 1).to_string(), WrittenArray { shape, data: values.into(), double: false })?;
+        }
+    }
     let files = [
         ("metadata.json", json!({"keras_version": version(model)}).to_string().into_bytes()),
         ("config.json", to_json(&architecture(model, true)).into_bytes()),
@@ -355,7 +389,7 @@ impl FileLayer {
         [trained, rest].concat()
     }
 
-    fn by_training(&self, around: bool) -> [Vec<(&Self, Stored<'_>)>; 2] {
+    pub(crate) fn by_training(&self, around: bool) -> [Vec<(&Self, Stored<'_>)>; 2] {
         let trains = layer_trainable(self, around);
         if matches!(self.kind, LayerKind::Model) {
             let mut all = [Vec::new(), Vec::new()];
@@ -375,15 +409,26 @@ impl FileLayer {
     }
 }
 
-fn to_safetensors(model: &ModelFile) -> Result<Vec<u8>, Problem> {
+fn to_safetensors(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
+    let native = model.frame.outer.contains_key("module");
+    let mut architecture = architecture(model, native);
+    if let (Some(compiled), Value::Object(outer), false) = (compiled(model), &mut architecture, native) {
+        outer.insert("compile_config".into(), compiled.config.clone());
+    }
     let metadata = Metadata {
         version: 1,
         keras_version: model.keras_version.clone(),
-        model: architecture(model, model.frame.outer.contains_key("module")),
+        model: architecture,
         layers: model.locals().map(|(layer, local)| (layer.name.clone(), local.geometry.config().clone())).collect(),
+        iterations: state.as_ref().map(|(steps, _)| *steps),
+        beside: model.beside.json.clone(),
     };
     let metadata = to_json(&serde_json::to_value(&metadata).map_err(Problem::format)?);
-    let arrays = arrays(model);
+    let (mut arrays, slots) = (arrays(model), state.map(|(_, slots)| slots).unwrap_or_default());
+    let of_optimizer = slots.iter().map(|slot| (format!("{OPTIMIZER}{}", slot.name), slot.shape.clone(), &slot.values[..]));
+    arrays.extend(of_optimizer);
+    let beside = model.beside.arrays.iter();
+    arrays.extend(beside.map(|(name, array)| (format!("{BESIDE}{name}"), array.shape.clone(), &array.values[..])));
     let views = arrays.iter().map(|(name, shape, data)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(data));
         view.map(|view| (name, view)).map_err(|error| Problem::format(error).within(name))
@@ -408,6 +453,8 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
         wiring: Wiring::chain(1, "input".to_owned(), "input".to_owned()),
         frame,
         keras_version: KERAS_VERSION.to_owned(),
+        compiled: None,
+        beside: Beside::default(),
     };
     for (name, kind) in layers {
         if model.layer(&name).is_some() || name.is_empty() {

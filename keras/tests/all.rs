@@ -10,3 +10,5 @@ mod files;
 mod frames;
 mod models;
 mod programs;
+mod trained;
+mod trainings;

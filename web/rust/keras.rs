@@ -33,7 +33,7 @@ impl KerasModel {
     /// For what is no model, or none that runs here.
     pub fn read(bytes: &[u8], name: &str, architecture: Option<String>) -> Result<Self> {
         let format = FileFormat::from_path(name).unwrap_or(FileFormat::Safetensors);
-        let options = ReadOptions { architecture, ..ReadOptions::default() };
+        let options = ReadOptions { architecture, without_optimizer: true, ..ReadOptions::default() };
         let file = ModelFile::from_bytes_with(name, bytes, format, &options).map_err(of_keras)?;
         let model = file.model(None).map_err(of_keras)?;
         let ends = [model.graph.inputs().len(), model.graph.outputs().len()];

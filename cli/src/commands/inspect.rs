@@ -152,6 +152,7 @@ fn layer_to_json(report: &Report<'_>) -> Value {
         "parameters": report.parameters(),
         "connected_weights": report.connected,
         "nonzero_fraction": report.nonzero_fraction(),
+        "sparsity_ratio": report.sparsity_ratio(),
         "implementations": implementations.collect::<Vec<_>>(),
         "auto": report.auto.as_ref().ok().map(|auto| {
             json!({
@@ -239,6 +240,7 @@ fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<
         text.push_str(
             "\nto run, to train: bytes on the device besides the samples; times are the planner's estimates\n",
         );
+        text.push_str(ADVICE);
     }
     text
 }
@@ -256,6 +258,16 @@ const ARGUMENTS: [&str; 9] = [
     "trainable",
 ];
 
+/// Keras's documentation on `implementation`, and what is otherwise here.
+const ADVICE: &str = "Keras's advice for its own implementations: 1 for large dense layers, 2 for small ones, 3 for large sparse ones; large \
+                      is many filters, channels and positions, sparse a small ratio of filters * channels * kernel / (input positions * \
+                      strides). Here any of them runs from the weights of any; `auto` is what the planner takes\n";
+
+/// Four digits, however small.
+fn ratio(ratio: f64) -> String {
+    if ratio >= 0.001 { format!("{ratio:.4}") } else { format!("{ratio:.3e}") }
+}
+
 fn describe(report: &Report<'_>) -> String {
     let (layer, local) = (report.layer, report.local);
     let arguments = ARGUMENTS
@@ -263,13 +275,14 @@ fn describe(report: &Report<'_>) -> String {
         .filter_map(|key| layer.config.get(key).map(|value| format!("{key}={}", keras::to_json(value))));
     let bias = local.geometry.bias_shape().map_or("none".to_owned(), |shape| tuple(&shape));
     let mut text = format!(
-        "\n{} ({})\n  {}\n  kernel {}, bias {bias}; {} connected weights, {:.4} of them nonzero\n",
+        "\n{} ({})\n  {}\n  kernel {}, bias {bias}; {} connected weights, {:.4} of them nonzero; Keras's sparsity ratio {}\n",
         layer.name,
         layer.class_name,
         arguments.collect::<Vec<_>>().join(" "),
         tuple(&local.kernel_shape()),
         count(report.connected),
         report.nonzero_fraction(),
+        ratio(report.sparsity_ratio()),
     );
     let mut table =
         table(["implementation", "to run", "to train", "chunks", "dispatches", "forward", "backward", "auto"]);

@@ -40,7 +40,7 @@ pub(super) const LAYER: [&str; 28] = [
 ///
 /// # Errors
 /// [`Error::UnknownArgument`], with the one that may be meant.
-pub(super) fn check(of: &str, config: &Object, known: &[&'static str]) -> Result<()> {
+pub(crate) fn check(of: &str, config: &Object, known: &[&'static str]) -> Result<()> {
     match config.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => Err(Error::UnknownArgument {

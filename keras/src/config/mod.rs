@@ -12,6 +12,7 @@ mod tests;
 mod written;
 
 pub(crate) use activation::with_axis_from_end;
+pub(crate) use keys::check as check_keys;
 pub use activation::{activation_from_keras, activation_layer_from_keras, activation_layer_to_keras};
 pub use dtype::DtypePolicy;
 pub use keras_json::{data_format_from_keras_json, keras_json_path};

@@ -23,7 +23,7 @@ fn read(version: &str, model: &Value, stored: &[Stored<'_>]) -> Result<ModelFile
         let group = group.group(layer)?;
         group.names("weight_names", &weights.iter().map(|(path, ..)| (*path).to_owned()).collect::<Vec<_>>())?;
         for (path, shape, data) in weights {
-            group.dataset(path, WrittenArray { shape: shape.clone(), data, double: false })?;
+            group.dataset(path, WrittenArray { shape: shape.clone(), data: data.as_slice().into(), double: false })?;
         }
     }
     Ok(ModelFile::from_bytes("file", &tree.into_bytes()?, FileFormat::Hdf5)?)

@@ -4,7 +4,7 @@ use locally_connected::geometry::KerasLayout;
 use locally_connected::model::{layer_backward, layer_forward};
 use locally_connected::ops::Shape;
 use locally_connected::plan::{Estimate, Planner, ProgramPlan, cut};
-use locally_connected::{DeviceProfile, Error, Geometry, Gradients, Implementation};
+use locally_connected::{DataFormat, DeviceProfile, Error, Geometry, Gradients, Implementation};
 use locally_connected_keras::{FileLayer, Local};
 use std::sync::Arc;
 
@@ -84,6 +84,18 @@ impl<'m> Report<'m> {
     /// As Keras counts them: what the file stores.
     pub(super) fn parameters(&self) -> u64 {
         (self.local.kernel.len() + self.local.bias.as_ref().map_or(0, Vec::len)) as u64
+    }
+
+    /// What Keras's documentation tells sparse layers by: filters · channels · kernel / (input positions · strides).
+    pub(super) fn sparsity_ratio(&self) -> f64 {
+        let (config, input) = (self.local.geometry.config(), self.local.geometry.input_shape());
+        let (positions, channels) = match config.data_format {
+            DataFormat::ChannelsFirst => (input.get(1..), input.first()),
+            DataFormat::ChannelsLast => (input.get(..input.len().saturating_sub(1)), input.last()),
+        };
+        let product = |sizes: &[usize]| sizes.iter().map(|&size| size as f64).product::<f64>();
+        let connected = (config.filters * channels.copied().unwrap_or(1)) as f64 * product(&config.kernel_size);
+        connected / (product(positions.unwrap_or_default()) * product(&config.strides))
     }
 
     pub(super) fn nonzero_fraction(&self) -> f64 {

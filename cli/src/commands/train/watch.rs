@@ -1,0 +1,170 @@
+//! What is done after each epoch: a line, the log, early stopping, the checkpoint.
+
+use super::checkpoint::{Checkpoint, Terms, write};
+use super::curves;
+use crate::args::{Common, Train};
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Progress;
+use locally_connected::train::{Callback, EarlyStopping, Epoch, Record, State};
+use locally_connected_keras::compiled::Compiled;
+use locally_connected_keras::{ModelFile, write_file};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+pub(super) struct Watch<'a> {
+    args: &'a Train,
+    quiet: bool,
+    file: &'a ModelFile,
+    compiled: &'a Compiled,
+    terms: Terms,
+    progress: &'a Progress,
+    samples: usize,
+    begun: Instant,
+    stopping: Option<EarlyStopping>,
+    epochs: Vec<Epoch>,
+    /// Parameters after the best epoch, where there may be an end before the last one.
+    best: Option<BTreeMap<String, Vec<f32>>>,
+    failed: Option<Failure>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(
+        common: &Common,
+        args: &'a Train,
+        (file, compiled): (&'a ModelFile, &'a Compiled),
+        terms: Terms,
+        progress: &'a Progress,
+        samples: usize,
+    ) -> Self {
+        let monitored = if args.validation.is_empty() { "loss" } else { "val_loss" };
+        let stopping = |patience: u64| EarlyStopping::new(monitored).patience(patience as usize).restore_best();
+        Self {
+            args,
+            quiet: common.quiet,
+            file,
+            compiled,
+            terms,
+            progress,
+            samples,
+            begun: Instant::now(),
+            stopping: args.patience.map(stopping),
+            epochs: Vec::new(),
+            best: None,
+            failed: None,
+        }
+    }
+
+    /// Takes up what was watched before.
+    pub(super) fn go_on(&mut self, checkpoint: Checkpoint) {
+        let best = checkpoint.best.map(|parameters| State { parameters, ..State::default() });
+        for epoch in checkpoint.epochs {
+            if let Some(stopping) = &mut self.stopping {
+                let _ = stopping.wants_state(&epoch);
+                // It would have ended there.
+                let _ = stopping.on_epoch(&Record { epoch: &epoch, state: best.as_ref() });
+            }
+            self.epochs.push(epoch);
+        }
+        self.best = best.map(|best| best.parameters);
+    }
+
+    /// Whether it would have ended already.
+    pub(super) fn is_over(&self) -> bool {
+        self.stopping.as_ref().is_some_and(EarlyStopping::has_stopped)
+    }
+
+    pub(super) fn best(&self) -> Option<&BTreeMap<String, Vec<f32>>> {
+        self.best.as_ref()
+    }
+
+    /// What went wrong on the way; without that the curves are drawn.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        if let Some(path) = &self.args.plot
+            && !self.epochs.is_empty()
+        {
+            let columns = columns(&self.epochs);
+            let columns: Vec<_> = columns.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
+            write_file(path, curves::svg(&columns).as_bytes())?;
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    fn watched(&mut self, record: &Record<'_>) -> Result<ControlFlow<()>, Failure> {
+        let epoch = record.epoch;
+        self.epochs.push(epoch.clone());
+        let mut flow = ControlFlow::Continue(());
+        if let Some(stopping) = &mut self.stopping {
+            flow = stopping.on_epoch(record);
+            if stopping.best_epoch() == Some(epoch.number) || self.best.is_none() {
+                self.best = record.state.map(|state| state.parameters.clone());
+            }
+        }
+        let seconds = self.begun.elapsed().as_secs_f64();
+        self.begun = Instant::now();
+        let rate = self.samples as f64 / seconds.max(1e-9);
+        let logs: Vec<String> = epoch.logs.iter().map(|(name, value)| format!("{name} {}", short(value))).collect();
+        let line = format!(
+            "epoch {}/{}: {}; learning rate {}; {rate:.0} samples/s",
+            epoch.number + 1,
+            self.args.epochs,
+            logs.join(", "),
+            short(epoch.learning_rate.into()),
+        );
+        if !self.quiet {
+            output::print(&format!("{line}\n"))?;
+            if flow.is_break() {
+                let best = self.stopping.as_ref().and_then(EarlyStopping::best_epoch).map_or(0, |best| best + 1);
+                output::print(&format!("no better since epoch {best}, whose weights are kept\n"))?;
+            }
+        }
+        self.progress.set(line);
+        if let Some(path) = &self.args.log {
+            let columns = columns(&self.epochs);
+            let columns: Vec<_> = columns.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
+            write_file(path, curves::csv(&columns).as_bytes())?;
+        }
+        if let (Some(path), Some(state)) = (&self.args.checkpoint, record.state) {
+            write(path, (self.file, self.compiled), &self.terms, state, (&self.epochs, self.best.as_ref()))?;
+        }
+        Ok(flow)
+    }
+}
+
+impl Callback for Watch<'_> {
+    fn wants_state(&mut self, epoch: &Epoch) -> bool {
+        let stopping = self.stopping.as_mut().is_some_and(|stopping| stopping.wants_state(epoch));
+        stopping || self.args.checkpoint.is_some()
+    }
+
+    fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()> {
+        self.watched(record).unwrap_or_else(|failure| {
+            self.failed = Some(failure);
+            ControlFlow::Break(())
+        })
+    }
+
+    fn restores(&self) -> Option<&State> {
+        self.stopping.as_ref()?.restores()
+    }
+}
+
+/// A column for each number of the epochs, in the order of the first.
+fn columns(epochs: &[Epoch]) -> Vec<(String, Vec<f64>)> {
+    let Some(first) = epochs.first() else { return Vec::new() };
+    let of = |name: &str| epochs.iter().map(|epoch| epoch.logs.get(name).unwrap_or(f64::NAN)).collect();
+    first.logs.iter().map(|(name, _)| (name.to_owned(), of(name))).collect()
+}
+
+/// Four digits.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 || (1e-3..1e5).contains(&size) {
+        let digits = if size >= 1.0 || value == 0.0 { 4 } else { 4 + (-size.log10()).floor() as usize };
+        let text = format!("{value:.digits$}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        format!("{value:.3e}")
+    }
+}

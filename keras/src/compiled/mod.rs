@@ -1,0 +1,268 @@
+//! How a model was compiled, and how far its optimizer has come.
+
+mod loss;
+mod optimizer;
+mod state;
+
+pub use loss::{loss_from_keras, loss_to_keras, metric_from_keras};
+pub use optimizer::{optimizer_from_keras, optimizer_to_keras, schedule_from_keras};
+pub use state::{AVERAGE, OptimizerState};
+pub(crate) use state::{OPTIMIZER, Slot, StateArray};
+use state::{read_state, state_names, write_state};
+
+use crate::error::{Problem, Result};
+use crate::json::{self, Object};
+use crate::model_file::ModelFile;
+use locally_connected::train::{Loss, Metric, Optimizer};
+use serde_json::{Value, json};
+
+/// The number of steps and the other arrays of an optimizer's; none where the file has none.
+pub(crate) type StoredState = Result<Option<(u64, Vec<StateArray>)>, Problem>;
+
+/// What Keras's `compile` was told, and the state that the optimizer was in when the file was written.
+///
+/// The dictionary is Keras's own, whatever is in it: a loss of the user's own is kept, and refused when it is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    /// The arguments of `compile` as `.keras` files have them: `optimizer`, `loss`, `metrics`, `weighted_metrics`, `loss_weights`.
+    pub config: Value,
+    /// The optimizer's own variables; none where the file has none, or such as aren't read.
+    pub state: Option<OptimizerState>,
+    /// What of it the file has and isn't kept, in words.
+    pub lost: Vec<String>,
+}
+
+impl Compiled {
+    /// A model's with one loss for all outputs.
+    #[must_use]
+    pub fn new(optimizer: &Optimizer, loss: &Loss, metrics: &[Metric]) -> Self {
+        let metrics: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+        let config = json!({
+            "optimizer": optimizer_to_keras(optimizer),
+            "loss": loss_to_keras(loss),
+            "metrics": if metrics.is_empty() { Value::Null } else { json!(metrics) },
+            "loss_weights": null, "weighted_metrics": null, "run_eagerly": null, "steps_per_execution": null,
+            "jit_compile": null,
+        });
+        let mut lost = Vec::new();
+        if !optimizer.exclude_from_weight_decay.is_empty() {
+            let names = optimizer.exclude_from_weight_decay.join(", ");
+            lost.push(format!("what isn't to decay ({names}), which Keras's files don't say"));
+        }
+        Self { lost, ..Self::from_config(config) }
+    }
+
+    /// What a dictionary of `compile`'s arguments says, as Keras's `get_compile_config` gives it.
+    #[must_use]
+    pub fn from_config(config: Value) -> Self {
+        Self { config, state: None, lost: Vec::new() }
+    }
+
+    pub(crate) fn unreadable(why: &str) -> Self {
+        Self { config: Value::Null, state: None, lost: vec![format!("how the model was compiled: {why}")] }
+    }
+
+    /// With the state in the arrays that a file has: the number of steps, and the others. Where they aren't read, that is said.
+    pub(crate) fn with_state(mut self, model: &ModelFile, arrays: &dyn Fn() -> StoredState) -> Self {
+        match self.found_state(model, arrays) {
+            Ok(state) => self.state = state,
+            Err(why) => self.lost.push(format!("the optimizer's state: {why}")),
+        }
+        self
+    }
+
+    fn found_state(&self, model: &ModelFile, arrays: &dyn Fn() -> StoredState) -> Result<Option<OptimizerState>, String> {
+        let Some((iterations, arrays)) = arrays().map_err(|problem| problem.to_string())? else { return Ok(None) };
+        let legacy = self.config.get("optimizer").and_then(|optimizer| optimizer.get("config")?.get("is_legacy_optimizer"));
+        if legacy != Some(&Value::Bool(false)) {
+            return Err("it is of an optimizer of Keras before 2.11".into());
+        }
+        let optimizer = self.optimizer().map_err(|error| error.to_string())?;
+        // Before the first step Keras has none of them.
+        if arrays.is_empty() {
+            return Ok(None);
+        }
+        read_state(model, &optimizer, iterations, arrays).map(Some)
+    }
+
+    /// With the state in our own tensors.
+    pub(crate) fn with_tensors(
+        mut self,
+        model: &ModelFile,
+        iterations: Option<u64>,
+        arrays: &dyn Fn(&[String]) -> Result<Vec<StateArray>, Problem>,
+    ) -> Self {
+        let Some(iterations) = iterations else { return self };
+        let state = self.optimizer().map_err(|error| error.to_string()).and_then(|optimizer| {
+            let arrays = arrays(&state_names(model, &optimizer)).map_err(|problem| problem.to_string())?;
+            read_state(model, &optimizer, iterations, arrays)
+        });
+        match state {
+            Ok(state) => self.state = Some(state),
+            Err(why) => self.lost.push(format!("the optimizer's state: {why}")),
+        }
+        self
+    }
+
+    /// The number of steps and the arrays of the state as Keras stores them; none where there is no state, or no optimizer that is known.
+    pub(crate) fn stored_state(&self, model: &ModelFile) -> Result<Option<(u64, Vec<Slot>)>> {
+        match (&self.state, self.optimizer()) {
+            (Some(state), Ok(optimizer)) => Ok(Some((state.iterations, write_state(model, &optimizer, state)?))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The optimizer.
+    ///
+    /// # Errors
+    /// Those of [`optimizer_from_keras`].
+    pub fn optimizer(&self) -> locally_connected::Result<Optimizer> {
+        optimizer_from_keras(self.config.get("optimizer").unwrap_or(&Value::Null))
+    }
+
+    /// The loss of the output at a place, of a name.
+    ///
+    /// # Errors
+    /// Those of [`loss_from_keras`].
+    pub fn loss(&self, at: usize, name: &str) -> locally_connected::Result<Loss> {
+        loss_from_keras(of_output(self.config.get("loss").unwrap_or(&Value::Null), at, name))
+    }
+
+    /// What the loss of the output at a place, of a name, is multiplied by.
+    #[must_use]
+    pub fn loss_weight(&self, at: usize, name: &str) -> f32 {
+        let weights = self.config.get("loss_weights").unwrap_or(&Value::Null);
+        json::float(of_output(weights, at, name)).map_or(1.0, |weight| weight as f32)
+    }
+
+    /// The metrics of the output at a place, of a name, those of one output where there is but one; `weighted` those that sample weights
+    /// count in.
+    ///
+    /// # Errors
+    /// Those of [`metric_from_keras`].
+    pub fn metrics(&self, at: usize, name: &str, weighted: bool) -> locally_connected::Result<Vec<Metric>> {
+        let key = if weighted { "weighted_metrics" } else { "metrics" };
+        let given = match self.config.get(key) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(list)) if !list.iter().any(Value::is_array) => return list.iter().map(metric_from_keras).collect(),
+            Some(given) => of_output(given, at, name),
+        };
+        match given {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(list) => list.iter().map(metric_from_keras).collect(),
+            one => Ok(vec![metric_from_keras(one)?]),
+        }
+    }
+
+    /// As an `.h5` file's `training_config` has it.
+    pub(crate) fn training_config(&self) -> Value {
+        let mut training = Object::new();
+        let config = |key: &str| self.config.get(key).cloned().unwrap_or(Value::Null);
+        training.insert("loss".into(), without_modules(config("loss")));
+        training.insert("metrics".into(), without_modules(config("metrics")));
+        training.insert("weighted_metrics".into(), without_modules(config("weighted_metrics")));
+        training.insert("loss_weights".into(), config("loss_weights"));
+        let mut optimizer = without_modules(config("optimizer"));
+        if let Some(class) = optimizer.get("class_name").and_then(Value::as_str)
+            && ["SGD", "Adam", "AdamW", "RMSprop"].contains(&class)
+        {
+            // As Keras registers it.
+            let class = json!(format!("Custom>{class}"));
+            optimizer.as_object_mut().map(|optimizer| optimizer.insert("class_name".into(), class));
+        }
+        training.insert("optimizer_config".into(), optimizer);
+        training.into()
+    }
+
+    /// Of an `.h5` file's `training_config`.
+    pub(crate) fn from_training_config(training: &Value) -> Self {
+        let part = |key: &str| training.get(key).cloned().unwrap_or(Value::Null);
+        let mut optimizer = part("optimizer_config");
+        let class = optimizer.get("class_name").and_then(Value::as_str);
+        if let Some(own) = class.and_then(|class| class.strip_prefix("Custom>")).map(str::to_owned) {
+            optimizer.as_object_mut().map(|optimizer| optimizer.insert("class_name".into(), own.into()));
+        }
+        let config = json!({
+            "optimizer": with_module(optimizer, "keras.optimizers"),
+            "loss": each(part("loss"), &|loss| with_module(loss, "keras.losses")),
+            "metrics": each(part("metrics"), &metric_by_name),
+            "loss_weights": part("loss_weights"),
+            "weighted_metrics": each(part("weighted_metrics"), &metric_by_name),
+            "run_eagerly": null, "steps_per_execution": null, "jit_compile": null,
+        });
+        Self::from_config(config)
+    }
+}
+
+impl ModelFile {
+    /// What of how the model was compiled isn't kept: in words, one for each loss. Nothing of a model that wasn't compiled.
+    #[must_use]
+    pub fn lost(&self) -> &[String] {
+        self.compiled.as_ref().map_or(&[], |compiled| &compiled.lost)
+    }
+}
+
+/// What is given for one output: by name, by place, or for all.
+fn of_output<'a>(given: &'a Value, at: usize, name: &str) -> &'a Value {
+    match given {
+        Value::Object(object) if !object.contains_key("class_name") => object.get(name).unwrap_or(&Value::Null),
+        Value::Array(list) => list.get(at).unwrap_or(&Value::Null),
+        given => given,
+    }
+}
+
+/// Changes each object or name in lists and dictionaries.
+fn each(value: Value, change: &dyn Fn(Value) -> Value) -> Value {
+    match value {
+        Value::Array(list) => list.into_iter().map(|value| each(value, change)).collect(),
+        Value::Object(object) if !object.contains_key("class_name") => {
+            object.into_iter().map(|(key, value)| (key, each(value, change))).collect::<Object>().into()
+        }
+        Value::Null => Value::Null,
+        value => change(value),
+    }
+}
+
+/// A class's dictionary as `.keras` files have it.
+fn with_module(mut value: Value, module: &str) -> Value {
+    if let Value::Object(object) = &mut value
+        && object.contains_key("class_name")
+        && !object.contains_key("module")
+    {
+        object.insert("module".into(), json!(module));
+        object.insert("registered_name".into(), Value::Null);
+        if let Some(rate) = object.get_mut("config").and_then(|config| config.get_mut("learning_rate")) {
+            *rate = with_module(rate.take(), "keras.optimizers.schedules");
+        }
+    }
+    value
+}
+
+/// Classes' dictionaries as `.h5` files have them.
+fn without_modules(value: Value) -> Value {
+    match value {
+        Value::Array(list) => list.into_iter().map(without_modules).collect(),
+        Value::Object(mut object) => {
+            if object.contains_key("class_name") {
+                object.retain(|key, _| !["module", "registered_name"].contains(&key.as_str()));
+            }
+            object.into_iter().map(|(key, value)| (key, without_modules(value))).collect::<Object>().into()
+        }
+        value => value,
+    }
+}
+
+/// A metric that is a function's mean by the function's name, as the user said it; others as they are.
+fn metric_by_name(value: Value) -> Value {
+    let function = value.get("config").and_then(|config| config.get("fn")).and_then(Value::as_str);
+    let name = value.get("config").and_then(|config| config.get("name")).and_then(Value::as_str);
+    match (value.get("class_name").and_then(Value::as_str), function, name) {
+        // What it resolved to follows from the shapes once more.
+        (Some("MeanMetricWrapper"), Some(_), Some(name @ ("accuracy" | "acc" | "crossentropy" | "ce"))) => json!(name),
+        (Some("MeanMetricWrapper"), Some(function), Some(name)) => match metric_from_keras(&json!(name)) {
+            Ok(_) => json!(name),
+            Err(_) => json!(function),
+        },
+        _ => with_module(value, "keras.metrics"),
+    }
+}

@@ -5,6 +5,7 @@
 
 mod activations;
 mod choice;
+mod choice_records;
 mod common;
 mod connectivity;
 mod convolutions;

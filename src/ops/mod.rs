@@ -23,7 +23,7 @@ pub(crate) use describe::Operand;
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
 pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
-pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
+pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows};
 #[cfg(feature = "cpu")]
 pub(crate) use rearrange::MOST_AXES;
 pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};

@@ -17,6 +17,7 @@ mod setup;
 mod skips;
 mod step;
 mod table;
+mod target;
 mod workloads;
 
 use crate::args::{Common, ImplementationArg};
@@ -28,16 +29,16 @@ use clap::value_parser;
 use clock::Clock;
 use compare::{Comparison, Peers};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lines::Lines;
-use locally_connected::headless::{Cpu, Gpu};
+use locally_connected::headless::Gpu;
 use locally_connected::kernels::{KERNELS, variants};
 use locally_connected::{Form, Padding};
 use locally_connected_keras::write_file;
 use probe::Probe;
-use record::{Adapter, Report};
+use record::Report;
 use setup::Setup;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use target::Target;
 use workloads::{Dtype, Pass, Workload};
 
 /// What to measure and where the report goes.
@@ -154,6 +155,11 @@ fn distinct<T: PartialEq + Copy>(values: &[T]) -> Vec<T> {
 }
 
 impl Args {
+    /// Seconds of a sample of the probes.
+    fn probe_time(&self) -> f64 {
+        self.min_time.min(0.2)
+    }
+
     fn workloads(&self) -> Vec<Workload> {
         if let (Some(Dims(input)), Some(Dims(kernel)), Some(filters)) = (&self.shape, &self.kernel, self.filters) {
             let strides = match &self.stride {
@@ -205,59 +211,67 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     for workload in &workloads {
         workload.geometry(None, Dtype::F32)?;
     }
-    if device::is_cpu(common) {
-        let of_adapters = [
-            (args.save_ceilings.is_some(), "--save-ceilings"),
-            (args.ceilings.is_some(), "--ceilings"),
-            (args.lines.is_some(), "--lines"),
-            (args.cache == Cache::Cold, "--cache cold"),
-            (!args.form.is_empty(), "--form"),
-            (!args.strategy.is_empty(), "--strategy"),
-        ];
-        if let Some((_, flag)) = of_adapters.into_iter().find(|(given, _)| *given) {
-            return Err(Failure::request(format!("{flag} is for adapters that run WGSL, not for the CPU executor")));
+    let commons = common.by_adapter();
+    if let Some(path) = &args.save_ceilings {
+        return save_ceilings(&commons, args, path);
+    }
+    if commons.len() > 1
+        && let Some(flag) =
+            [(&args.lines, "--lines"), (&args.ceilings, "--ceilings")].into_iter().find(|(f, _)| f.is_some())
+    {
+        return Err(Failure::request(format!("{} is for one adapter, and several were asked for", flag.1)));
+    }
+    let batches = distinct(&args.batch);
+    let bar = progress(common, workloads.len() * commons.len());
+    let mut targets = commons.iter().map(|common| Target::open(common, args)).collect::<Result<Vec<_>, _>>()?;
+    for workload in &workloads {
+        // In turns, so that drifts of the machine meet all alike.
+        for target in &mut targets {
+            bar.set_message(format!("{} on {}", workload.name, target.name()));
+            target.measure(workload, &batches, &selection, &|line| bar.suspend(|| say(line)))?;
+            bar.inc(1);
         }
-        let cpu = Cpu::new(&device::options(common))?;
-        let bar = progress(common, 0);
-        let report =
-            cpu::report(&cpu, &workloads, (&distinct(&args.batch), &selection), |line| bar.suspend(|| say(line)))?;
-        bar.finish_and_clear();
-        return finish(args, peers.as_ref(), &report);
+    }
+    bar.finish_and_clear();
+    let reports: Vec<Report> = targets.into_iter().map(Target::report).collect();
+    finish(args, peers.as_ref(), &reports)
+}
+
+/// Measures nothing but what the one adapter can do, and writes it.
+fn save_ceilings(commons: &[Common], args: &Args, path: &Path) -> Result<(), Failure> {
+    let [common] = commons else {
+        return Err(Failure::request("--save-ceilings is for one adapter, and several were asked for"));
+    };
+    if device::is_cpu(common) {
+        return Err(Failure::request("--save-ceilings is for adapters that run WGSL, not for the CPU executor"));
     }
     let gpu = device::open_gpu(common)?;
     let clock = Clock::new(&gpu, args.cache)?;
-    let bar = progress(common, workloads.len() * distinct(&args.batch).len());
-    let probe = Probe::new(&gpu, &clock, args.min_time.min(0.2));
-    if let Some(path) = &args.save_ceilings {
-        let roof = probe.sweep(|roof| {
-            let failed = |error| Failure::machine(format!("{}: {error}", path.display()));
-            let text = serde_json::to_string(roof).map_err(failed)?;
-            Ok(write_file(path, (text + "\n").as_bytes())?)
-        })?;
-        bar.finish_and_clear();
-        return output::print(&table::roof(&roof));
-    }
-    let roof = args.ceilings.as_deref().map_or_else(|| probe.quick(), |path| read_roof(args, &gpu, path))?;
-    let report =
-        measure_all(args, &Measured { gpu: &gpu, clock: &clock, roof: &roof, bar: &bar }, &workloads, &selection)?;
-    finish(args, peers.as_ref(), &report)
+    let bar = progress(common, 0);
+    let roof = Probe::new(&gpu, &clock, args.probe_time()).sweep(|roof| {
+        let failed = |error| Failure::machine(format!("{}: {error}", path.display()));
+        let text = serde_json::to_string(roof).map_err(failed)?;
+        Ok(write_file(path, (text + "\n").as_bytes())?)
+    })?;
+    bar.finish_and_clear();
+    output::print(&table::roof(&roof))
 }
 
 /// Prints and writes what was measured.
-fn finish(args: &Args, peers: Option<&Peers>, report: &Report) -> Result<(), Failure> {
-    if report.results.is_empty() {
+fn finish(args: &Args, peers: Option<&Peers>, reports: &[Report]) -> Result<(), Failure> {
+    if reports.iter().all(|report| report.results.is_empty()) {
         return Err(Failure::machine("nothing of this could be measured here")
             .with_help("the lines before say why; smaller batches or workloads need less"));
     }
-    let comparison = peers.map(|peers| Comparison::new(report, peers));
-    let json = report.json().map_err(|error| Failure::machine(format!("the report as JSON: {error}")))?;
+    let compared: Vec<_> = reports.iter().map(|report| peers.map(|peers| Comparison::new(report, peers))).collect();
+    let json = record::json(reports).map_err(|error| Failure::machine(format!("the report as JSON: {error}")))?;
     for (path, text) in [
         (&args.json, json),
-        (&args.csv, report.csv()),
+        (&args.csv, record::csv(reports)),
         (
             &args.html,
             args.html.as_ref().map_or_else(String::new, |_| {
-                html::page(report, comparison.as_ref(), &chrono::Utc::now().date_naive().to_string())
+                html::page(reports, &compared, &chrono::Utc::now().date_naive().to_string())
             }),
         ),
     ] {
@@ -265,8 +279,12 @@ fn finish(args: &Args, peers: Option<&Peers>, report: &Report) -> Result<(), Fai
             write_file(path, text.as_bytes())?;
         }
     }
-    let compared = comparison.as_ref().map(table::comparison).unwrap_or_default();
-    output::print(&format!("{}{compared}", table::results(report)))
+    let mut text = String::new();
+    for (report, comparison) in reports.iter().zip(&compared) {
+        text += &table::results(report);
+        text += &comparison.as_ref().map(table::comparison).unwrap_or_default();
+    }
+    output::print(&(text + &table::side_by_side(reports)))
 }
 
 /// What this device can do at most, as an earlier run measured it.
@@ -303,50 +321,6 @@ fn progress(common: &Common, length: usize) -> ProgressBar {
     }
     bar.set_message("ceilings");
     bar
-}
-
-/// The device with what is known of it.
-struct Measured<'a> {
-    gpu: &'a Gpu,
-    clock: &'a Clock,
-    roof: &'a Roof,
-    bar: &'a ProgressBar,
-}
-
-fn measure_all(
-    args: &Args,
-    &Measured { gpu, clock, roof, bar }: &Measured<'_>,
-    workloads: &[Workload],
-    selection: &measure::Selection,
-) -> Result<Report, Failure> {
-    let noise = noise::Noise::new(gpu);
-    let shared = measure::Bench { gpu, clock, roof, selection, noise: &noise, memory: most_bytes(gpu) };
-    let adapter = Adapter::new(&gpu.adapter().get_info());
-    let mut lines = args.lines.as_deref().map(|path| Lines::append(path, &adapter, roof)).transpose()?;
-    let mut results = Vec::new();
-    for workload in workloads {
-        let mut subject = measure::Subject::new(&shared, workload)?;
-        let mut skipped = Vec::new();
-        for &batch in &distinct(&args.batch) {
-            bar.set_message(format!("{} batch {batch}", workload.name));
-            for (row, kernels) in subject.batch(batch, &mut skipped)? {
-                if let Some(lines) = &mut lines {
-                    lines.row(&row, &kernels)?;
-                }
-                row.over_ceiling().iter().for_each(|line| bar.suspend(|| say(line)));
-                results.push(row);
-            }
-            bar.inc(1);
-        }
-        for line in skips::lines(&workload.name, &skipped) {
-            bar.suspend(|| say(&line));
-            if let Some(lines) = &mut lines {
-                lines.skip(&line)?;
-            }
-        }
-    }
-    bar.finish_and_clear();
-    Ok(Report { adapter, ceiling: roof.ceiling, results })
 }
 
 /// A line on standard error. Nowhere is left to say that it is closed.

@@ -77,6 +77,16 @@ pub enum Error {
         /// The value given.
         value: String,
     },
+    /// There is no argument of a name.
+    #[error("{of} has no argument `{argument}`{}", meant.map(|meant| format!("; `{meant}` is meant?")).unwrap_or_default())]
+    UnknownArgument {
+        /// What is given it, say a class of Keras's.
+        of: String,
+        /// The name.
+        argument: String,
+        /// One that there is, of nearly that name.
+        meant: Option<&'static str>,
+    },
     /// Channels or filters can't be divided into the groups asked for.
     #[error("{channels} channels and {filters} filters can't both be divided into {groups} groups")]
     Groups {

@@ -18,10 +18,14 @@ pub mod ops;
 pub mod plan;
 pub mod program;
 pub mod reference;
+pub mod train;
 #[cfg(feature = "gpu")]
 mod tune;
 
-pub use config::{Activation, Bias, Config, DataFormat, Implementation, Padding, Saved, WeightType};
+pub use config::{
+    Activation, Axes, Bias, Config, Constraint, DataFormat, Distribution, FanMode, Implementation, Initializer,
+    OrthogonalMode, Padding, PerAxis, Regularizer, Saved, WeightType,
+};
 pub use error::{Error, Result};
 pub use geometry::{Geometry, KerasLayout, Pattern, SharedLayout, Sharing};
 #[cfg(all(feature = "gpu", not(target_family = "wasm")))]

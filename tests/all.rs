@@ -7,6 +7,7 @@ mod activations;
 mod choice;
 mod choice_records;
 mod common;
+mod configs;
 mod connectivity;
 mod convolutions;
 #[cfg(feature = "cpu")]
@@ -27,6 +28,7 @@ mod properties;
 mod ranges;
 mod rearrange;
 mod shaders;
+mod train;
 mod variants;
 mod waiting;
 mod written;

@@ -1,6 +1,7 @@
 //! From a description and weights to a [`ModelFile`]: every layer gets its shapes, its kind and what is in it.
 
 use crate::architecture::{Architecture, Entry, Inside};
+use crate::config::own_trainable;
 use crate::error::Problem;
 use crate::layer::{self, Described, Shape};
 use crate::layers::{self, Arguments};
@@ -20,7 +21,7 @@ pub(crate) fn build(
     configs: &BTreeMap<String, Config>,
     source: &dyn Source,
 ) -> Result<ModelFile, Problem> {
-    let trainable = layer::is_trainable(&architecture.frame.config);
+    let trainable = own_trainable(&architecture.frame.config)?;
     let place = Place { path: "", trainable, reading, configs, source };
     let inputs = vec![architecture.input_shape.clone(); architecture.wiring.inputs.len()];
     let Built { layers, input, .. } = place.layers(&architecture, &inputs)?;
@@ -160,12 +161,8 @@ impl Place<'_> {
         inputs: &[Option<Shape>],
     ) -> Result<(Built, Option<Wiring>), Problem> {
         let path = format!("{}{}/", self.path, entry.name);
-        let place = |source| Place {
-            path: &path,
-            trainable: self.trainable && layer::is_trainable(&entry.config),
-            source,
-            ..*self
-        };
+        let trainable = self.trainable && own_trainable(&entry.config)?;
+        let place = |source| Place { path: &path, trainable, source, ..*self };
         match inside {
             Inside::Model(model) => {
                 let names = model.in_file();

@@ -26,6 +26,10 @@ pub(crate) fn class(class_name: &str, config: &Object) -> Option<&'static str> {
 /// Renames the keys of a Keras 1 config to those of Keras 2, so that the rest of this crate, and the Keras 2 that
 /// reads what we write, know one set of names. A Keras 2 config stays as it is.
 pub(crate) fn rename(class_name: &str, config: &mut Object) {
+    // Among Keras 2's names one of Keras 1's is a mistake, which is to be named.
+    if class_name.starts_with("LocallyConnected") && !config.contains_key("nb_filter") {
+        return;
+    }
     match class_name {
         "LocallyConnected1D" | "Conv1D" => {
             wrap(config, "filter_length", "kernel_size");
@@ -129,32 +133,39 @@ fn weighted(config: &mut Object) {
     if !is_keras1 {
         return;
     }
-    // What only training looks at, under names and in forms that Keras 2 refuses.
-    for key in ["init", "input_dim", "input_length"] {
-        config.shift_remove(key);
+    rename_key(config, "init", "kernel_initializer");
+    if let (Some(length), Some(channels)) = (config.shift_remove("input_length"), config.shift_remove("input_dim"))
+        && !channels.is_null()
+    {
+        config.entry("batch_input_shape").or_insert_with(|| json!([null, length, channels]));
     }
     for key in ["kernel_regularizer", "bias_regularizer", "activity_regularizer"] {
-        if let Some(Value::Object(old)) = config.get(key) {
-            let strength = |key| json::given(old, key).and_then(json::float).unwrap_or(0.0);
-            let new = json!({"class_name": "L1L2", "config": {"l1": strength("l1"), "l2": strength("l2")}});
-            config.insert(key.into(), new);
-        }
+        convert(config, key, |name, old| {
+            // What has neither factor is another's, and kept.
+            let known = matches!(name, "WeightRegularizer" | "ActivityRegularizer" | "L1L2Regularizer" | "L1L2");
+            let factor = |key| json::given(old, key).cloned().unwrap_or(json!(0.0));
+            known.then(|| json!({"class_name": "L1L2", "config": {"l1": factor("l1"), "l2": factor("l2")}}))
+        });
     }
     for key in ["kernel_constraint", "bias_constraint"] {
-        if let Some(Value::Object(old)) = config.get(key) {
+        convert(config, key, |name, old| {
             let mut arguments = old.clone();
-            let class = match json::string(old, "name") {
-                Some("MaxNorm") => "MaxNorm",
-                Some("NonNeg") => "NonNeg",
-                Some("UnitNorm") => "UnitNorm",
-                // Unknown to Keras 1 as well.
-                _ => continue,
-            };
-            arguments.shift_remove("name");
             rename_key(&mut arguments, "m", "max_value");
-            config.insert(key.into(), json!({"class_name": class, "config": arguments}));
-        }
+            let known = matches!(name, "MaxNorm" | "NonNeg" | "UnitNorm");
+            known.then(|| json!({"class_name": name, "config": arguments}))
+        });
     }
+}
+
+/// Brings an object of Keras 1, a dictionary of its name and arguments side by side, into the form of Keras 2. What `known`
+/// doesn't convert keeps its name and arguments.
+fn convert(config: &mut Object, key: &str, known: impl Fn(&str, &Object) -> Option<Value>) {
+    let Some(Value::Object(old)) = config.get(key) else { return };
+    let Some(name) = json::string(old, "name").map(str::to_owned) else { return };
+    let mut arguments = old.clone();
+    arguments.shift_remove("name");
+    let new = known(&name, &arguments).unwrap_or_else(|| json!({"class_name": name, "config": arguments}));
+    config.insert(key.into(), new);
 }
 
 fn rename_key(config: &mut Object, old: &str, new: &str) {

@@ -2,7 +2,8 @@
 
 use crate::architecture::{Entry, Inside};
 use crate::config::{
-    activation_from_keras, activation_layer_from_keras, config_from_keras, data_format_from_keras, rank_of_class,
+    LayerConfig, activation_from_keras, activation_layer_from_keras, data_format_from_keras, own_trainable,
+    rank_of_class,
 };
 use crate::error::Problem;
 use crate::fit;
@@ -186,7 +187,7 @@ fn computed(
     let Known { kind, weights, output } = known?;
     arguments.finish()?;
     let weights = if weights.is_empty() { Vec::new() } else { read_weights(entry, weights, source, reading)? };
-    let kind = LayerKind::Computed(Box::new(Computed { kind, weights, trainable: is_trainable(&entry.config) }));
+    let kind = LayerKind::Computed(Box::new(Computed { kind, weights, trainable: own_trainable(&entry.config)? }));
     Ok((kind, inputs.into_iter().next().flatten(), Some(output)))
 }
 
@@ -292,7 +293,10 @@ fn with_axis_from_end(config: &Object, input: Option<&[usize]>) -> Object {
 
 fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayout), Problem> {
     match own {
-        None => Ok(config_from_keras(&entry.class_name, &Value::Object(entry.config.clone()))?),
+        None => {
+            let read = LayerConfig::from_keras(&entry.class_name, &Value::Object(entry.config.clone()))?;
+            Ok((read.config, read.layout))
+        }
         // Keras's dictionary can't say all that ours can, but it says the layout.
         Some(own) => {
             let layout = json::given(&entry.config, "implementation").map_or(Some(1), json::integer);
@@ -331,13 +335,8 @@ fn read_local(
     })?;
     let kernel = read_array("kernel", kernel)?;
     let bias = bias.map(|bias| read_array("bias", bias)).transpose()?;
-    let trainable = is_trainable(&entry.config);
+    let trainable = own_trainable(&entry.config)?;
     Ok(Local { geometry, layout, kernel, bias, trainable })
-}
-
-/// Keras's `trainable` of a layer or model by itself.
-pub(crate) fn is_trainable(config: &Object) -> bool {
-    config.get("trainable").and_then(Value::as_bool).unwrap_or(true)
 }
 
 /// The input shape that the shapes of the weights tell, where they tell one.

@@ -43,7 +43,7 @@ pub struct FileLayer {
     /// Keras's class, say `LocallyConnected2D`.
     pub class_name: String,
     /// Keras's `get_config` dictionary, with the names of Keras 1 changed to those of Keras 2, as
-    /// [`from_json`](crate::from_json) reads it.
+    /// [`from_json`](crate::from_json) reads it. When the model is written, what `kind` says otherwise by then comes first.
     pub config: Value,
     /// Shape of one sample of its input, of the first one of its first call; empty where it isn't known.
     pub input_shape: Vec<usize>,

@@ -1,12 +1,11 @@
 //! From a [`ModelFile`] to a file's bytes, and new models.
 
 use crate::archive::zip_bytes;
-use crate::config::{activation_layer_to_keras, beyond_keras, config_to_keras};
+use crate::config::{LayerConfig, activation_layer_to_keras, beyond_keras, layer_trainable, model_trainable, written};
 use crate::error::{Problem, Result};
 use crate::files::write_file;
 use crate::hdf5::{Tree, WrittenArray, snake_case};
 use crate::json::{self, Object, to_json};
-use crate::layer::is_trainable;
 use crate::local::Local;
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, FileLayer, Frame, LayerKind, ModelFile};
@@ -127,7 +126,11 @@ fn is_functional(model: &ModelFile) -> bool {
 fn architecture(model: &ModelFile, native: bool) -> Value {
     let mut config = model.frame.config.clone();
     let functional = is_functional(model);
-    config.extend(graph(&model.layers, &model.wiring, native, functional));
+    let around = model_trainable(&config, &model.layers);
+    if config.contains_key("trainable") {
+        config.insert("trainable".into(), around.into());
+    }
+    config.extend(graph(&model.layers, &model.wiring, Style { native, functional, around }));
     let mut outer = model.frame.outer.clone();
     outer.insert("config".into(), config.into());
     outer.shift_remove("compile_config");
@@ -135,15 +138,25 @@ fn architecture(model: &ModelFile, native: bool) -> Value {
         true => ("keras.src.engine.functional", json!("Functional")),
         false => ("keras", Value::Null),
     };
-    style(&mut outer, native, json!(module), registered, &model.input_shape, true);
+    spell(&mut outer, native, json!(module), registered, &model.input_shape, true);
     if functional && (native || model.frame.outer.contains_key("module")) {
         outer.insert("class_name".into(), json!("Functional"));
     }
     Value::Object(outer)
 }
 
+/// How a model's layers are written.
+#[derive(Clone, Copy)]
+struct Style {
+    native: bool,
+    functional: bool,
+    /// Whether the model, and all that it is in, says that it is trained.
+    around: bool,
+}
+
 /// What of a model's config says which layers it has, and, of a functional one, what feeds what.
-fn graph(layers: &[FileLayer], wiring: &Wiring, native: bool, functional: bool) -> Object {
+fn graph(layers: &[FileLayer], wiring: &Wiring, style: Style) -> Object {
+    let Style { native, functional, around } = style;
     let name = |layer: usize| layers.get(layer).map_or("", FileLayer::own_name);
     // The number of each call among those of its layer, from which a model in the model counts.
     let mut counts = vec![0usize; layers.len()];
@@ -165,12 +178,13 @@ fn graph(layers: &[FileLayer], wiring: &Wiring, native: bool, functional: bool) 
     };
     let entry = |(at, layer): (usize, &FileLayer)| {
         let mut entry = layer.rest.clone();
-        let mut config = layer.config.as_object().cloned().unwrap_or_default();
+        let mut config = written(layer, around);
         for_keras2(&layer.class_name, &mut config);
         let mut registered = Value::Null;
         if matches!(layer.kind, LayerKind::Model) {
             let functional = layer.class_name != "Sequential";
-            config.extend(graph(&layer.inner, &layer.wiring, native, functional));
+            let around = around && layer_trainable(layer, around);
+            config.extend(graph(&layer.inner, &layer.wiring, Style { native, functional, around }));
             if functional {
                 entry.insert("class_name".into(), json!("Functional"));
                 registered = json!("Functional");
@@ -195,7 +209,7 @@ fn graph(layers: &[FileLayer], wiring: &Wiring, native: bool, functional: bool) 
             };
             entry.insert("inbound_nodes".into(), calls.map(node).collect());
         }
-        style(&mut entry, native, json!(module), registered, &layer.input_shape, layer.class_name != "InputLayer");
+        spell(&mut entry, native, json!(module), registered, &layer.input_shape, layer.class_name != "InputLayer");
         Value::Object(entry)
     };
     let mut config = Object::new();
@@ -230,7 +244,7 @@ fn for_keras2(class: &str, config: &mut Object) {
 }
 
 /// Adds or removes what the native format's dictionaries have and those of `.h5` have not.
-fn style(entry: &mut Object, native: bool, module: Value, registered: Value, shape: &[usize], is_built: bool) {
+fn spell(entry: &mut Object, native: bool, module: Value, registered: Value, shape: &[usize], is_built: bool) {
     if !native {
         for key in ["module", "registered_name", "build_config"] {
             entry.shift_remove(key);
@@ -260,9 +274,10 @@ fn to_hdf5(model: &ModelFile) -> Result<Vec<u8>, Problem> {
     // Keras's Sequential doesn't count its input among its layers.
     let layers: Vec<&FileLayer> =
         model.layers.iter().filter(|layer| is_functional(model) || layer.class_name != "InputLayer").collect();
+    let around = model_trainable(&model.frame.config, &model.layers);
     group.names("layer_names", &layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>())?;
     for layer in layers {
-        let arrays = layer.in_order();
+        let arrays = layer.in_order(around);
         // A model in the model has all its weights in its own group, each under its layer's name there.
         let inner = format!("{}/", layer.name);
         let path =
@@ -334,17 +349,17 @@ impl FileLayer {
 
     /// All arrays of the layer and of those in it in the order in which Keras reads them again: what is trained, then the
     /// rest.
-    fn in_order(&self) -> Vec<(&Self, Stored<'_>)> {
-        let [trained, rest] = self.by_training();
+    fn in_order(&self, around: bool) -> Vec<(&Self, Stored<'_>)> {
+        let [trained, rest] = self.by_training(around);
         [trained, rest].concat()
     }
 
-    fn by_training(&self) -> [Vec<(&Self, Stored<'_>)>; 2] {
-        let trains = self.config.as_object().is_none_or(is_trainable);
+    fn by_training(&self, around: bool) -> [Vec<(&Self, Stored<'_>)>; 2] {
+        let trains = layer_trainable(self, around);
         if matches!(self.kind, LayerKind::Model) {
             let mut all = [Vec::new(), Vec::new()];
             for layer in &self.inner {
-                for (list, more) in all.iter_mut().zip(layer.by_training()) {
+                for (list, more) in all.iter_mut().zip(layer.by_training(around && trains)) {
                     list.extend(more);
                 }
             }
@@ -420,8 +435,9 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
                 if local.geometry.input_shape() != input {
                     return Err(mismatch(local.geometry.input_shape()).into());
                 }
-                let (class, config) = config_to_keras(&name, local.geometry.config(), local.layout, local.trainable);
-                (class, config, local.geometry.output_shape())
+                let mut described = LayerConfig::new(local.geometry.config().clone(), local.layout);
+                (described.name, described.trainable) = (Some(name.clone()), local.trainable);
+                (described.class_name(), described.dictionary().into(), local.geometry.output_shape())
             }
             LayerKind::Activation(activation) => {
                 let (class, config) = activation_layer_to_keras(&name, activation)

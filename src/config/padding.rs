@@ -1,5 +1,7 @@
 //! How windows lie at the edges of the input.
 
+use crate::{Error, Result};
+
 /// Where the windows of a spatial axis begin, and what becomes of taps outside the input.
 ///
 /// Whatever the mode, it only decides the tap tables of [`crate::geometry::AxisTaps`]; kernels know no paddings.
@@ -39,6 +41,24 @@ impl std::fmt::Display for Padding {
             Self::SameUpper => f.write_str("same_upper"),
             Self::Explicit(pads) => write!(f, "{pads:?}"),
             Self::Circular => f.write_str("circular"),
+        }
+    }
+}
+
+/// The words that [`Padding`] is shown by, in any case; those of Keras are `valid` and `same`.
+impl std::str::FromStr for Padding {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word.to_lowercase().as_str() {
+            "valid" => Ok(Self::Valid),
+            "same" => Ok(Self::Same),
+            "same_upper" => Ok(Self::SameUpper),
+            "circular" => Ok(Self::Circular),
+            _ => {
+                let expected = "\"valid\", \"same\", \"same_upper\", \"circular\"";
+                Err(Error::UnknownValue { argument: "padding", expected, value: word.to_owned() })
+            }
         }
     }
 }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::panic, reason = "tests")]
 
-use super::config_from_keras;
+use super::LayerConfig;
 use crate::json::{float, from_json, shown, to_json};
 use crate::keras1;
-use locally_connected::{Activation, Bias, Config, DataFormat, Error, KerasLayout, Padding, Result};
+use locally_connected::{
+    Activation, Axes, Bias, Config, Constraint, DataFormat, Error, Initializer, KerasLayout, Padding, Regularizer,
+    Result,
+};
 use serde_json::{Value, json};
 
 fn with(changes: Value) -> Value {
@@ -14,6 +17,10 @@ fn with(changes: Value) -> Value {
         config.extend(changes);
     }
     config
+}
+
+fn config_from_keras(class: &str, config: &Value) -> Result<(Config, KerasLayout)> {
+    LayerConfig::from_keras(class, config).map(|layer| (layer.config, layer.layout))
 }
 
 fn read(changes: Value) -> Result<(Config, KerasLayout)> {
@@ -25,10 +32,11 @@ fn defaults_are_those_of_keras() -> Result<()> {
     assert_eq!(read(json!({}))?, (Config::new(4, [3, 2]), KerasLayout::Implementation1));
     let given = json!({
         "strides": 2, "padding": "SAME", "data_format": "Channels_First", "activation": null, "use_bias": false,
-        "implementation": 3.0, "dilation_rate": [1, 1], "groups": 1, "kernel_regularizer": {"class_name": "L2"},
+        "implementation": 3.0, "dilation_rate": [1, 1], "groups": 1, "kernel_regularizer": {"class_name": "L2", "config": {}},
     });
     let config = Config::new(4, [3, 2]).strides([2, 2]).padding(Padding::Same);
     let config = config.data_format(DataFormat::ChannelsFirst).bias(Bias::None);
+    let config = config.kernel_regularizer(Regularizer::L2 { l2: 0.01 });
     assert_eq!(read(given)?, (config, KerasLayout::Implementation3));
     let tuple = json!({"kernel_size": {"class_name": "__tuple__", "items": [3, 2]}, "data_format": null});
     assert_eq!(read(tuple)?.0, Config::new(4, [3, 2]));
@@ -146,6 +154,9 @@ fn keras_1_names() -> Result<()> {
     });
     let (found, layout) = config_from_keras("LocallyConnected2D", &config)?;
     let expected = Config::new(4, [3, 2]).strides([2, 1]).data_format(DataFormat::ChannelsFirst).bias(Bias::None);
+    let expected = expected
+        .kernel_regularizer(Regularizer::L1L2 { l1: 0.0, l2: 0.01 })
+        .bias_constraint(Constraint::MaxNorm { max_value: 2.0, axis: Axes::One(0) });
     assert_eq!((found, layout), (expected.activation(Activation::Tanh), KerasLayout::Implementation1));
     let config = json!({"nb_filter": 4, "filter_length": 3, "subsample_length": 2, "border_mode": "valid"});
     assert_eq!(config_from_keras("LocallyConnected1D", &config)?.0, Config::new(4, [3]).strides([2]));
@@ -163,6 +174,73 @@ fn keras_1_names() -> Result<()> {
     keras1::rename("LocallyConnected1D", &mut config);
     assert_eq!(config["kernel_regularizer"], json!({"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.01}}));
     assert_eq!(config["bias_constraint"], json!({"class_name": "MaxNorm", "config": {"axis": 0, "max_value": 2}}));
+    Ok(())
+}
+
+/// What isn't Keras's is kept to the letter, in Keras 1's dictionaries too, and written as it was.
+#[test]
+fn custom_objects_are_kept() -> Result<()> {
+    let own =
+        json!({"module": "mine", "class_name": "Zeros", "config": {"a": [1, 2.5]}, "registered_name": "mine>Zeros"});
+    let given = json!({"kernel_initializer": own, "bias_regularizer": "my_penalty", "kernel_constraint": {
+        "class_name": "Sphere", "config": {"radius": 3.5}}});
+    let layer = LayerConfig::from_keras("LocallyConnected2D", &with(given.clone()))?;
+    assert_eq!(layer.config.kernel_initializer, Initializer::Custom(own.to_string()));
+    let (_, written) = layer.to_keras()?;
+    for key in ["kernel_initializer", "kernel_constraint"] {
+        assert_eq!(written[key], given[key], "{key}");
+    }
+    assert_eq!(LayerConfig::from_keras("LocallyConnected2D", &written)?.config, layer.config);
+
+    let old = json!({"nb_filter": 4, "filter_length": 3, "init": "my_init",
+        "W_regularizer": {"name": "EigenvalueRegularizer", "k": 0.5}, "b_constraint": {"name": "Mine", "a": 1}});
+    let config = config_from_keras("LocallyConnected1D", &old)?.0;
+    assert_eq!(config.kernel_initializer, Initializer::Custom("\"my_init\"".into()));
+    let eigenvalue = r#"{"class_name":"EigenvalueRegularizer","config":{"k":0.5}}"#;
+    assert_eq!(config.kernel_regularizer, Some(Regularizer::Custom(eigenvalue.into())));
+    assert_eq!(config.bias_constraint, Some(Constraint::Custom(r#"{"class_name":"Mine","config":{"a":1}}"#.into())));
+    Ok(())
+}
+
+#[test]
+fn unknown_arguments_are_named() {
+    let unknown = |changes: Value| match read(changes.clone()) {
+        Err(Error::UnknownArgument { of, argument, meant }) => (of, argument, meant),
+        other => panic!("{changes}: {other:?}"),
+    };
+    let of = |argument: &str, meant| ("LocallyConnected2D".to_owned(), argument.to_owned(), meant);
+    assert_eq!(unknown(json!({"stride": 2})), of("stride", Some("strides")));
+    assert_eq!(unknown(json!({"kernal_initializer": "zeros"})), of("kernal_initializer", Some("kernel_initializer")));
+    assert_eq!(unknown(json!({"foo": null})), of("foo", None));
+    let inside = json!({"kernel_regularizer": {"class_name": "L2", "config": {"l3": 1}}});
+    assert_eq!(unknown(inside), ("L2".to_owned(), "l3".to_owned(), Some("l2")));
+}
+
+#[test]
+fn the_input_shape_by_all_its_arguments() -> Result<()> {
+    let shape = |changes: Value| {
+        LayerConfig::from_keras("LocallyConnected2D", &with(changes)).map(|layer| layer.batch_input_shape)
+    };
+    assert_eq!(shape(json!({}))?, None);
+    assert_eq!(shape(json!({"batch_size": 3}))?, None);
+    assert_eq!(shape(json!({"input_dim": 3}))?, Some(vec![None, Some(3)]));
+    let input = json!({"input_shape": [4, null, 1], "batch_size": 2});
+    assert_eq!(shape(input)?, Some(vec![Some(2), Some(4), None, Some(1)]));
+    let both = json!({"input_shape": [4, 5, 1], "batch_input_shape": [null, 4, 5, 2], "batch_size": 2});
+    assert_eq!(shape(both)?, Some(vec![None, Some(4), Some(5), Some(2)]));
+    assert!(shape(json!({"batch_input_shape": "wide"})).is_err());
+    let old = json!({"nb_filter": 4, "filter_length": 3, "input_dim": 5, "input_length": 9});
+    let old = LayerConfig::from_keras("LocallyConnected1D", &old)?;
+    assert_eq!(old.batch_input_shape, Some(vec![None, Some(9), Some(5)]));
+    Ok(())
+}
+
+/// Keras gives a variable whose initializer is null its default for weights, a bias too.
+#[test]
+fn no_initializer_is_glorot_s() -> Result<()> {
+    let config = read(json!({"kernel_initializer": null, "bias_initializer": null}))?.0;
+    assert_eq!(config.bias_initializer, Initializer::GLOROT_UNIFORM);
+    assert_eq!(read(json!({}))?.0.bias_initializer, Initializer::Zeros);
     Ok(())
 }
 

@@ -1,0 +1,84 @@
+//! The arguments that there are.
+
+use crate::json::Object;
+use locally_connected::{Error, Result};
+
+/// All that Keras 2.15 takes for a locally connected layer, and what its look-alikes have and may only be 1.
+pub(super) const LAYER: [&str; 28] = [
+    "name",
+    "trainable",
+    "dtype",
+    "batch_input_shape",
+    "input_shape",
+    "batch_size",
+    "input_dim",
+    "weights",
+    "dynamic",
+    "autocast",
+    "filters",
+    "kernel_size",
+    "strides",
+    "padding",
+    "data_format",
+    "activation",
+    "use_bias",
+    "kernel_initializer",
+    "bias_initializer",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+    "implementation",
+    "dilation_rate",
+    "groups",
+    // As Keras 3 says `batch_input_shape`.
+    "batch_shape",
+];
+
+/// Refuses a key that is none of `known`.
+///
+/// # Errors
+/// [`Error::UnknownArgument`], with the one that may be meant.
+pub(super) fn check(of: &str, config: &Object, known: &[&'static str]) -> Result<()> {
+    match config.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(Error::UnknownArgument {
+            of: of.to_owned(),
+            argument: key.clone(),
+            meant: known.iter().copied().find(|known| distance(known, key) <= 2),
+        }),
+    }
+}
+
+/// Letters to put in, leave out or change to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.chars().enumerate() {
+        let (mut before, mut last) = (index, index + 1);
+        let mut next = vec![last];
+        for (above, there) in row.iter().skip(1).zip(&other) {
+            last = (before + usize::from(letter != *there)).min(above + 1).min(last + 1);
+            next.push(last);
+            before = *above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distances() {
+        let of = |a: &str, b: &str| distance(a, b);
+        assert_eq!(
+            [of("strides", "stride"), of("filters", "fitlers"), of("", "abc"), of("same", "same")],
+            [1, 2, 3, 0]
+        );
+        assert_eq!([of("kernel_size", "kernel"), of("sitting", "kitten")], [5, 3]);
+    }
+}

@@ -1,0 +1,107 @@
+//! How a [`Config`] is read from data: with Keras's defaults for what isn't there, names for what has one.
+
+use super::{
+    Activation, Bias, Config, Constraint, DataFormat, Implementation, Initializer, Padding, PerAxis, Regularizer,
+    WeightType, implementation,
+};
+use crate::{Error, Result};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(rename = "Config", deny_unknown_fields)]
+pub(super) struct Written {
+    filters: usize,
+    kernel_size: PerAxis,
+    /// Only where all sizes are single numbers.
+    rank: Option<usize>,
+    strides: Option<PerAxis>,
+    #[serde(default)]
+    padding: Padding,
+    #[serde(default)]
+    data_format: DataFormat,
+    dilation_rate: Option<PerAxis>,
+    groups: Option<usize>,
+    #[serde(default)]
+    activation: Named<Activation>,
+    #[serde(default)]
+    bias: Bias,
+    #[serde(default, with = "implementation")]
+    implementation: Option<Implementation>,
+    #[serde(default)]
+    dtype: WeightType,
+    kernel_initializer: Option<Named<Initializer>>,
+    bias_initializer: Option<Named<Initializer>>,
+    kernel_regularizer: Option<Named<Regularizer>>,
+    bias_regularizer: Option<Named<Regularizer>>,
+    activity_regularizer: Option<Named<Regularizer>>,
+    kernel_constraint: Option<Named<Constraint>>,
+    bias_constraint: Option<Named<Constraint>>,
+}
+
+/// Keras's name, or the whole.
+#[derive(Deserialize, Default)]
+#[serde(untagged)]
+enum Named<T> {
+    #[default]
+    Default,
+    Name(String),
+    Whole(T),
+}
+
+impl<T> Named<T> {
+    fn or_else(self, of_name: impl Fn(&str) -> Result<T>, default: impl Fn() -> T) -> Result<T> {
+        match self {
+            Self::Default => Ok(default()),
+            Self::Name(name) => of_name(&name),
+            Self::Whole(whole) => Ok(whole),
+        }
+    }
+}
+
+fn named<T>(given: Option<Named<T>>, of_name: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
+    match given {
+        None | Some(Named::Default) => Ok(None),
+        Some(Named::Name(name)) => of_name(&name).map(Some),
+        Some(Named::Whole(whole)) => Ok(Some(whole)),
+    }
+}
+
+impl TryFrom<Written> for Config {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        let sizes = [Some(&written.kernel_size), written.strides.as_ref(), written.dilation_rate.as_ref()];
+        let listed = sizes.into_iter().flatten().find_map(|sizes| match sizes {
+            PerAxis::All(_) => None,
+            PerAxis::Each(sizes) => Some(sizes.len()),
+        });
+        let Some(rank) = listed.or(written.rank) else {
+            let what = "`kernel_size` as a list, or `rank`";
+            return Err(Error::Missing { what, why: "a single number doesn't say how many axes there are" });
+        };
+        let all = |sizes: Option<PerAxis>| sizes.map_or(vec![1; rank], |sizes| sizes.of_rank(rank));
+        let default = Self::new(written.filters, written.kernel_size.of_rank(rank));
+        Ok(Self {
+            strides: all(written.strides),
+            padding: written.padding,
+            data_format: written.data_format,
+            dilation_rate: all(written.dilation_rate),
+            groups: written.groups.unwrap_or(1),
+            activation: written.activation.or_else(Activation::from_keras_name, Activation::default)?,
+            bias: written.bias,
+            implementation: written.implementation,
+            dtype: written.dtype,
+            kernel_initializer: named(written.kernel_initializer, Initializer::from_keras_name)?
+                .unwrap_or(default.kernel_initializer),
+            bias_initializer: named(written.bias_initializer, Initializer::from_keras_name)?
+                .unwrap_or(default.bias_initializer),
+            kernel_regularizer: named(written.kernel_regularizer, Regularizer::from_keras_name)?,
+            bias_regularizer: named(written.bias_regularizer, Regularizer::from_keras_name)?,
+            activity_regularizer: named(written.activity_regularizer, Regularizer::from_keras_name)?,
+            kernel_constraint: named(written.kernel_constraint, Constraint::from_keras_name)?,
+            bias_constraint: named(written.bias_constraint, Constraint::from_keras_name)?,
+            filters: default.filters,
+            kernel_size: default.kernel_size,
+        })
+    }
+}

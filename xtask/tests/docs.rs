@@ -79,7 +79,7 @@ fn the_diff_of_the_kernel_from_nothing_fits_the_tree() {
     assert_eq!(files, 5, "its two files, the list, the plan and the table of the tests");
 }
 
-/// Tests that pages name, as `tests/file.rs::test`.
+/// Tests that pages name: a file and one of its functions, with `::` between.
 fn tests(page: &str) -> impl Iterator<Item = (&str, &str)> {
     let quoted = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     quoted.filter_map(|name| name.split_once("::")).filter(|(file, _)| file.ends_with(".rs"))

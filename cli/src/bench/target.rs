@@ -1,5 +1,6 @@
 //! What is measured on: an adapter that runs WGSL or the CPU executor, with what it can do at most.
 
+use super::args::Args;
 use super::ceiling::{Cache, Ceiling, Roof};
 use super::clock::Clock;
 use super::lines::Lines;
@@ -8,11 +9,12 @@ use super::noise::Noise;
 use super::probe::Probe;
 use super::record::{Adapter, Report, Row};
 use super::workloads::Workload;
-use super::{Args, cpu, most_bytes, read_roof, skips};
+use super::{cpu, skips};
 use crate::args::Common;
-use crate::device;
 use crate::failure::Failure;
+use crate::{device, memory};
 use locally_connected::headless::{Cpu, Gpu};
+use std::path::Path;
 
 /// One of those that are measured in turns, workload by workload.
 pub(super) struct Target {
@@ -135,4 +137,24 @@ fn refuse_what_is_of_adapters(args: &Args) -> Result<(), Failure> {
         }
         None => Ok(()),
     }
+}
+
+/// What this device can do at most, as an earlier run measured it.
+fn read_roof(args: &Args, gpu: &Gpu, path: &Path) -> Result<Roof, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::request(format!("{shown}: {error}")))?;
+    let roof: Roof = serde_json::from_str(&text)
+        .map_err(|error| Failure::request(format!("{shown}: is no file of ceilings: {error}")))?;
+    let here = (&gpu.context().profile().name, args.cache);
+    if (&roof.adapter, roof.cache) == here {
+        return Ok(roof);
+    }
+    let Roof { adapter, cache, .. } = &roof;
+    Err(Failure::request(format!("{shown}: was measured with {} caches on {adapter}", cache.name()))
+        .with_help("`--save-ceilings` with the same --adapter and --cache writes such a file"))
+}
+
+/// Bytes that buffers may take on an adapter that is the CPU, whose memory they share with everything else.
+fn most_bytes(gpu: &Gpu) -> Option<u64> {
+    if gpu.context().profile().is_cpu { Some(memory::available()? / 10 * 6) } else { None }
 }

@@ -72,8 +72,9 @@ impl Program {
     }
 
     /// Checks what executors rely on: names that stand for one buffer each, shapes that fit what the buffers are, operands
-    /// of the shapes that their operations say, everything written once and before it is read, and nothing written that
-    /// was given, but gradients that are added to.
+    /// of the shapes that their operations say, everything written once and before it is read, but for what is added to it,
+    /// and nothing written that was given, but gradients that are added to. Parameters and states are changed by operations
+    /// that say so ([`Operation::updates`]) and then read by such operations only, so that all others see those of before.
     ///
     /// # Errors
     /// [`Error::Program`].
@@ -89,6 +90,7 @@ impl Program {
             }
         }
         let mut there = self.given();
+        let mut updated = vec![false; self.buffers.len()];
         for (operation, at) in self.operations.iter().zip(0usize..) {
             let wrong = |why| Err(Error::Program { what: format!("operation {at}"), why });
             let output = operation.writes();
@@ -100,11 +102,20 @@ impl Program {
                 if there.get(input.index()) != Some(&true) {
                     return wrong("it reads what nothing wrote before it");
                 }
+                if updated[input.index()] && !operation.is_of_update() {
+                    return wrong("it reads a parameter after its update");
+                }
             }
-            if operation.accumulates() && written.usage != Usage::Gradient {
-                return wrong("it adds to what is no gradient");
+            let updates = operation.updates();
+            if let Some(why) = self.update_fault(operation, &updates) {
+                return wrong(why);
             }
-            if there[output.index()] && !operation.accumulates() {
+            let adds = operation.accumulates();
+            if adds && written.usage != Usage::Gradient && !there[output.index()] {
+                return wrong("it adds to what is no gradient and nothing wrote before it");
+            }
+            let given = matches!(written.usage, Usage::Input | Usage::Parameter | Usage::State);
+            if there[output.index()] && updates.is_empty() && (given || !adds) {
                 return wrong("it writes what is there already");
             }
             for Operand { id, shape, dtype } in operation.operands() {
@@ -119,6 +130,7 @@ impl Program {
                 }
             }
             there[output.index()] = true;
+            updates.iter().for_each(|id| updated[id.index()] = true);
         }
         match self.buffers.iter().zip(there).find(|(_, there)| !there) {
             Some((buffer, _)) => {
@@ -128,11 +140,35 @@ impl Program {
         }
     }
 
-    /// For each buffer, whether its values are given: those of inputs and parameters, and of gradients that the first
+    /// What is wrong with what an operation changes in place.
+    fn update_fault(&self, operation: &Operation, updates: &[BufferId]) -> Option<&'static str> {
+        let reads = operation.reads();
+        for (id, at) in updates.iter().zip(0..) {
+            let Some(buffer) = self.buffer(*id) else { return Some("it updates a buffer that isn't there") };
+            if !matches!(buffer.usage, Usage::Parameter | Usage::State) {
+                return Some("it updates what is no parameter and no state");
+            }
+            if buffer.dtype != WeightType::F32 {
+                return Some("it updates weights that are stored in 16 bits: only those in 32 bits are trained");
+            }
+            if reads.contains(id) || updates[..at].contains(id) {
+                return Some("it updates what it also reads, or the same twice");
+            }
+        }
+        None
+    }
+
+    /// Whether it changes parameters or states.
+    #[must_use]
+    pub fn updates(&self) -> bool {
+        self.operations.iter().any(|operation| !operation.updates().is_empty())
+    }
+
+    /// For each buffer, whether its values are given: those of inputs, parameters and states, and of gradients that the first
     /// operation that writes them adds to.
     #[must_use]
     pub fn given(&self) -> Vec<bool> {
-        let given = |buffer: &Buffer| matches!(buffer.usage, Usage::Input | Usage::Parameter);
+        let given = |buffer: &Buffer| matches!(buffer.usage, Usage::Input | Usage::Parameter | Usage::State);
         let mut there: Vec<bool> = self.buffers.iter().map(given).collect();
         let mut written = vec![false; self.buffers.len()];
         for operation in &self.operations {

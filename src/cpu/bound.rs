@@ -2,17 +2,19 @@
 
 use super::instructions::Instructions;
 use super::local::{self, Layer};
-use super::memory::{Given, Layout, Memory, zeroes};
-use super::team::{Needs, Team};
+use super::memory::{Given, Layout, Memory};
+use super::prepared::{Preparation, Prepared, is_staged};
+use super::team::Team;
 use super::threads::Threads;
-use super::weights::Weights;
-use super::{activate, combine, normalise, pool, rearrange, reduce, transpose};
+use super::total::Matrix;
+use super::weights::Store;
+use super::zeroes::zeroes;
+use super::{activate, combine, constrain, normalise, pool, rearrange, reduce, total, transpose, update};
 use crate::Result;
-use crate::config::{Activation, Bias, DataFormat};
+use crate::config::{Activation, Bias};
 use crate::geometry::Geometry;
-use crate::ops::{BufferId, Operation};
+use crate::ops::{BufferId, Operation, StepNumbers};
 use crate::program::Program;
-use std::sync::Arc;
 
 /// A program for a batch of one size, with all the memory that its runs need.
 ///
@@ -37,8 +39,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Bound {
     operations: Vec<Operation>,
-    /// For each operation its layer, where it has one.
-    layers: Vec<Option<Arc<Layer>>>,
+    /// What each of them needs besides.
+    prepared: Vec<Prepared>,
     layout: Layout,
     staging: Staging,
     team: Team,
@@ -47,47 +49,25 @@ pub struct Bound {
     batch: u32,
 }
 
-/// Where operands of layers in channels_first lie in channels_last.
+/// Where operands of layers in channels_first lie in channels_last, and parts of sums before they are joined.
 #[derive(Debug, Default)]
 struct Staging {
     input: Vec<f32>,
     output: Vec<f32>,
     bias: Vec<f32>,
+    parts: Vec<f64>,
 }
 
 impl Bound {
     pub(super) fn new(threads: Threads, instructions: Instructions, program: &Program, batch: u32) -> Result<Self> {
         program.check()?;
-        let mut layers: Vec<Option<Arc<Layer>>> = Vec::new();
-        let (mut needs, mut nanoseconds, mut staged) = (Needs::default(), 0u64, [0u64; 3]);
-        for operation in &program.operations {
-            let layer = operation.layer().map(|geometry| {
-                // A program that was read has each operation's layer for itself.
-                let same = |layer: &&Arc<Layer>| Arc::ptr_eq(&layer.geometry, geometry) || layer.geometry == *geometry;
-                let known = layers.iter().flatten().find(same);
-                known.cloned().unwrap_or_else(|| Arc::new(Layer::new(geometry)))
-            });
-            if let Some(layer) = &layer {
-                needs = needs.most(layer.needs());
-                let geometry = &layer.geometry;
-                if is_staged(geometry) {
-                    let samples = |elements: u64| elements.saturating_mul(batch.into());
-                    let sizes = [samples(geometry.inputs()), samples(geometry.outputs()), geometry.biases()];
-                    staged = std::array::from_fn(|i| staged[i].max(sizes[i]));
-                }
-            }
-            let written = program.buffer(operation.writes()).map_or(0, |buffer| buffer.shape.elements(batch));
-            let products = layer.as_ref().map_or(0, |layer| layer.geometry.connected_weights());
-            let products = products / 4 + products / 32 * u64::from(batch);
-            nanoseconds = nanoseconds.saturating_add(written).saturating_add(products);
-            layers.push(layer);
-        }
-        let [input, output, bias] = staged.map(zeroes);
+        let Preparation { operations: prepared, needs, nanoseconds, staged, parts } = Preparation::new(program, batch);
+        let [input, output, bias] = staged.map(|elements| zeroes("scratch", elements));
         Ok(Self {
             operations: program.operations.clone(),
-            layers,
+            prepared,
             layout: Layout::new(program, batch)?,
-            staging: Staging { input: input?, output: output?, bias: bias? },
+            staging: Staging { input: input?, output: output?, bias: bias?, parts: zeroes("scratch", parts)? },
             team: Team::new(threads, instructions, needs)?,
             nanoseconds,
             batch,
@@ -103,13 +83,17 @@ impl Bound {
     /// Bytes of its own memory: values between operations, and those of layers in channels_first in the other order.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let Staging { input, output, bias } = &self.staging;
-        self.layout.bytes() + 4 * (input.len() + output.len() + bias.len()) as u64 + self.team.bytes()
+        let Staging { input, output, bias, parts } = &self.staging;
+        let staged = 4 * (input.len() + output.len() + bias.len()) + 8 * parts.len();
+        self.layout.bytes() + staged as u64 + self.team.bytes()
     }
 
     /// Runs all operations: reads the parameters from `weights` and the program's inputs from `inputs`, by their names, and writes
     /// its outputs and gradients to `outputs`, by theirs. Nothing is allocated; operands of layers in channels_first are
     /// transposed into memory of its own, and 16-bit weights widened piece by piece.
+    ///
+    /// A program that updates parameters takes the store as `&mut weights`. Its first run makes states that aren't there, zero, and
+    /// copies parameters that were borrowed or are shared.
     ///
     /// Lengths are those of [`Shape::elements`](crate::ops::Shape::elements) for the batch; what the program has no buffer for
     /// is ignored.
@@ -117,49 +101,68 @@ impl Bound {
     /// # Errors
     /// [`Error::NotGiven`](crate::Error::NotGiven) for an operand that isn't there and [`Error::Length`](crate::Error::Length) for
     /// one of another length; [`Error::Unsupported`](crate::Error::Unsupported) for weights of another type than their layer
-    /// asks for. Nothing is written then.
-    pub fn run(
+    /// asks for; [`Error::Program`](crate::Error::Program) where the program updates parameters and the store is only borrowed.
+    /// Nothing is written then.
+    pub fn run<'w, 'p: 'w>(
         &mut self,
-        weights: &Weights<'_>,
+        weights: impl Into<Store<'w, 'p>>,
         inputs: &[(&str, &[f32])],
         outputs: &mut [(&str, &mut [f32])],
     ) -> Result<()> {
-        let given = Given { weights, inputs, outputs };
-        self.layout.resolve(&given)?;
-        let Self { operations, layers, layout, staging, team, nanoseconds, batch } = self;
+        let mut given = Given { weights: weights.into(), inputs, outputs };
+        self.layout.resolve(&mut given)?;
+        let Self { operations, prepared, layout, staging, team, nanoseconds, batch } = self;
         let mut memory = layout.memory(given);
         team.enter(*nanoseconds, || {
-            for (operation, layer) in operations.iter().zip(layers) {
+            for (operation, prepared) in operations.iter().zip(prepared) {
                 let id = operation.writes();
                 let mut taken = memory.take(id);
-                let written = memory.written(id, &mut taken);
+                let mut states: [Vec<f32>; MOST_STATES] = std::array::from_fn(|at| {
+                    prepared.states.get(at).map_or_else(Vec::new, |state| memory.take_updated(*state))
+                });
+                let written = Written {
+                    values: memory.written(id, &mut taken),
+                    states: &mut states[..prepared.states.len().min(MOST_STATES)],
+                };
                 let run = Run { team, memory: &memory, staging, batch: *batch as usize };
-                run.operation(operation, layer.as_deref(), written);
+                run.operation(operation, prepared, written);
                 memory.put(id, taken);
+                for (state, values) in prepared.states.iter().zip(states) {
+                    memory.put_updated(*state, values);
+                }
             }
         });
         Ok(())
     }
 }
 
-/// Whether a layer's operands have another order in channels_last.
-fn is_staged(layer: &Geometry) -> bool {
-    layer.config().data_format == DataFormat::ChannelsFirst
-        && (layer.channels() > 1 && layer.positions() > 1 || layer.filters() > 1 && layer.locations() > 1)
+/// Most states that an optimizer keeps of a parameter.
+const MOST_STATES: usize = 3;
+
+/// What an operation writes or changes.
+struct Written<'w> {
+    values: &'w mut [f32],
+    states: &'w mut [Vec<f32>],
 }
 
 /// What an operation runs with.
-struct Run<'a, 'r, 'n, 'v> {
+struct Run<'a, 'r, 's, 'n, 'v> {
     team: &'a Team,
-    memory: &'a Memory<'r, 'n, 'v>,
+    memory: &'a Memory<'r, 's, 'n, 'v>,
     staging: &'a mut Staging,
     batch: usize,
 }
 
-impl Run<'_, '_, '_, '_> {
-    fn operation(self, operation: &Operation, layer: Option<&Layer>, written: &mut [f32]) {
+impl Run<'_, '_, '_, '_, '_> {
+    /// The numbers of a step.
+    fn numbers(&self, step: BufferId) -> StepNumbers {
+        StepNumbers::from_floats(self.memory.read(step))
+    }
+
+    fn operation(self, operation: &Operation, prepared: &Prepared, written: Written<'_>) {
         let (team, memory) = (self.team, self.memory);
-        match (operation, layer) {
+        let Written { values: written, states } = written;
+        match (operation, prepared.layer.as_deref()) {
             (Operation::LocalForward(o), Some(layer)) => {
                 self.forward(layer, (o.input, o.weights, o.bias), o.activation, written);
             }
@@ -226,6 +229,45 @@ impl Run<'_, '_, '_, '_> {
                 let (operands, gamma) = ((memory.read(o.input), memory.read(o.grad_output)), o.gamma);
                 normalise::layer_norm_grad(team, o, operands, gamma.map(|gamma| memory.read(gamma)), written);
             }
+            (Operation::Update(o), _) => {
+                let scale = o.scale.and_then(|scale| memory.read(scale).first().copied());
+                let numbers = update::Numbers { step: self.numbers(o.step), scale };
+                update::update(team, o, numbers, memory.read(o.gradient), written, states);
+            }
+            (Operation::MovingAverage(o), _) => {
+                update::moving_average(team, o, self.batch as u32, memory.read(o.value), written);
+            }
+            (Operation::PenaltyGrad(o), _) => {
+                let step = o.step.map(|step| self.numbers(step));
+                update::penalty_grad(team, o, step, memory.read(o.of), written);
+            }
+            (Operation::Total(o), _) => {
+                let step = o.step.map(|step| self.numbers(step));
+                total::total(team, o, step, memory.read(o.input), &mut self.staging.parts, written);
+            }
+            (Operation::ClipScale(o), _) => {
+                let squares = memory.read(o.squares);
+                written.iter_mut().zip(squares).for_each(|(to, squares)| *to = total::clip_scale(o, *squares));
+            }
+            (Operation::Orthogonal(o), _) => {
+                let (of, accumulate, values) = (o.vectors(), o.accumulate, memory.read(o.input));
+                let matrix = Matrix { of, share: of.share(o.factor), accumulate, values };
+                total::orthogonal(team, matrix, &mut self.staging.parts, written);
+            }
+            (Operation::OrthogonalGrad(o), _) => {
+                let (of, accumulate, values) = (o.vectors(), o.accumulate, memory.read(o.input));
+                let matrix = Matrix { of, share: of.share(o.factor), accumulate, values };
+                total::orthogonal_grad(team, matrix, &mut self.staging.parts, written);
+            }
+            (Operation::GroupSquares(o), _) => {
+                let Some(members) = &prepared.members else { return };
+                let (filters, by_filter) = (o.shape.filters() as usize, o.groups.by_filter());
+                let rows = constrain::Rows { members, filters, by_filter };
+                constrain::group_squares(team, rows, memory.read(o.parameter), &mut self.staging.parts, written);
+            }
+            (Operation::Constrain(o), _) => constrain::constrain(team, o, memory.read(o.squares), written),
+            (Operation::NonNegative(_), _) => update::non_negative(team, written),
+            (Operation::Radial(o), _) => constrain::radial(team, o, written),
             // Every operation of a layer has one.
             (Operation::LocalForward(_) | Operation::LocalGradInput(_) | Operation::LocalGradWeights(_), None) => {}
         }

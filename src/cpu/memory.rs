@@ -1,8 +1,9 @@
 //! Where a run's buffers lie: with the caller, in the store of weights, or in the bound program's own scratch.
 
-use super::weights::{View, Weights};
+use super::weights::{Store, View};
+use super::zeroes::zeroes;
 use crate::config::WeightType;
-use crate::ops::{Buffer, BufferId, Usage};
+use crate::ops::{Buffer, BufferId, Operation, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 
@@ -22,13 +23,15 @@ enum Place {
 pub(super) struct Layout {
     buffers: Vec<Buffer>,
     places: Vec<Place>,
+    /// Those that runs change in place.
+    updated: Vec<BufferId>,
     scratch: Vec<Vec<f32>>,
     batch: u32,
 }
 
 /// What a run borrows from its caller.
-pub(super) struct Given<'r, 'n, 'v> {
-    pub(super) weights: &'r Weights<'r>,
+pub(super) struct Given<'r, 's, 'n, 'v> {
+    pub(super) weights: Store<'r, 's>,
     pub(super) inputs: &'r [(&'r str, &'r [f32])],
     pub(super) outputs: &'r mut [(&'n str, &'v mut [f32])],
 }
@@ -47,13 +50,17 @@ impl Layout {
         let scratch = program.scratch();
         let places =
             program.buffers.iter().zip(&scratch.of_buffer).map(|(buffer, piece)| match (buffer.usage, *piece) {
-                (Usage::Parameter, _) => Place::Weights,
+                (Usage::Parameter | Usage::State, _) => Place::Weights,
                 (Usage::Scratch, Some(piece)) => Place::Scratch(piece),
                 (Usage::Scratch | Usage::Input | Usage::Output | Usage::Gradient, _) => Place::Caller(0),
             });
         let places = places.collect();
-        let scratch = scratch.pieces.iter().map(|shape| zeroes(shape.elements(batch))).collect::<Result<_>>()?;
-        Ok(Self { buffers: program.buffers.clone(), places, scratch, batch })
+        let scratch =
+            scratch.pieces.iter().map(|shape| zeroes("scratch", shape.elements(batch))).collect::<Result<_>>()?;
+        let mut updated: Vec<BufferId> = program.operations.iter().flat_map(Operation::updates).collect();
+        updated.sort_unstable();
+        updated.dedup();
+        Ok(Self { buffers: program.buffers.clone(), places, updated, scratch, batch })
     }
 
     /// Bytes of the scratch.
@@ -62,12 +69,17 @@ impl Layout {
     }
 
     /// Checks what is given and finds it by name.
-    pub(super) fn resolve(&mut self, given: &Given<'_, '_, '_>) -> Result<()> {
+    pub(super) fn resolve(&mut self, given: &mut Given<'_, '_, '_, '_>) -> Result<()> {
+        if let (Store::Shared(_), false) = (&given.weights, self.updated.is_empty()) {
+            let what = format!("buffer {:?}", self.buffers[self.updated[0].index()].name);
+            return Err(Error::Program { what, why: "it is updated: a run needs the store as `&mut`" });
+        }
         for (buffer, place) in self.buffers.iter().zip(&mut self.places) {
             let named = |name: &&str| **name == buffer.name;
             let (found, times) = match (buffer.usage, *place) {
+                (Usage::State, Place::Weights) if matches!(given.weights, Store::Updated(_)) => continue,
                 (_, Place::Weights) => {
-                    given.weights.view(buffer)?;
+                    given.weights.weights().view(buffer)?;
                     continue;
                 }
                 (Usage::Input, Place::Caller(_)) => {
@@ -91,42 +103,38 @@ impl Layout {
             }
             *place = Place::Caller(at);
         }
+        if let Store::Updated(weights) = &mut given.weights {
+            let kept = self.buffers.iter().filter(|buffer| buffer.usage == Usage::State);
+            let updated = self.updated.iter().map(|id| &self.buffers[id.index()]);
+            kept.chain(updated).try_for_each(|buffer| weights.own(buffer))?;
+        }
         Ok(())
     }
 
     /// The memory of a run whose operands are resolved.
-    pub(super) fn memory<'r, 'n, 'v>(&'r mut self, given: Given<'r, 'n, 'v>) -> Memory<'r, 'n, 'v> {
-        let Self { buffers, places, scratch, batch } = self;
+    pub(super) fn memory<'r, 's, 'n, 'v>(&'r mut self, given: Given<'r, 's, 'n, 'v>) -> Memory<'r, 's, 'n, 'v> {
+        let Self { buffers, places, scratch, batch, .. } = self;
         Memory { buffers, places, scratch, batch: *batch, given }
     }
 }
 
-/// Zeroes, or an error where there is no memory for them.
-pub(super) fn zeroes(count: u64) -> Result<Vec<f32>> {
-    let none = || Error::OutOfMemory { what: "scratch".into(), bytes: count.saturating_mul(4) };
-    let mut values = Vec::new();
-    let count = usize::try_from(count).map_err(|_| none())?;
-    values.try_reserve_exact(count).map_err(|_| none())?;
-    values.resize(count, 0.0);
-    Ok(values)
-}
-
 /// A run's buffers.
-pub(super) struct Memory<'r, 'n, 'v> {
+pub(super) struct Memory<'r, 's, 'n, 'v> {
     buffers: &'r [Buffer],
     places: &'r [Place],
     scratch: &'r mut [Vec<f32>],
     batch: u32,
-    given: Given<'r, 'n, 'v>,
+    given: Given<'r, 's, 'n, 'v>,
 }
 
 /// A buffer that an operation writes, taken out of the memory meanwhile.
 pub(super) enum Taken<'v> {
     Caller(&'v mut [f32]),
     Scratch(Vec<f32>),
+    Weights(Vec<f32>),
 }
 
-impl<'v> Memory<'_, '_, 'v> {
+impl<'v> Memory<'_, '_, '_, 'v> {
     fn elements(&self, id: BufferId) -> usize {
         self.buffers[id.index()].shape.elements(self.batch) as usize
     }
@@ -139,7 +147,7 @@ impl<'v> Memory<'_, '_, 'v> {
             Place::Caller(at) => &*self.given.outputs[at].1,
             Place::Scratch(piece) => &self.scratch[piece][..self.elements(id)],
             // It was there before the run.
-            Place::Weights => return self.given.weights.view(buffer).unwrap_or(View::F32(&[])),
+            Place::Weights => return self.given.weights.weights().view(buffer).unwrap_or(View::F32(&[])),
         })
     }
 
@@ -157,8 +165,7 @@ impl<'v> Memory<'_, '_, 'v> {
         match self.places[id.index()] {
             Place::Caller(at) => Taken::Caller(std::mem::take(&mut self.given.outputs[at].1)),
             Place::Scratch(piece) => Taken::Scratch(std::mem::take(&mut self.scratch[piece])),
-            // A program that writes what was given is refused.
-            Place::Weights => Taken::Scratch(Vec::new()),
+            Place::Weights => Taken::Weights(self.take_updated(id)),
         }
     }
 
@@ -167,6 +174,22 @@ impl<'v> Memory<'_, '_, 'v> {
         match taken {
             Taken::Caller(values) => values,
             Taken::Scratch(values) => &mut values[..self.elements(id)],
+            Taken::Weights(values) => values,
+        }
+    }
+
+    /// Takes what an operation updates out of the store; nothing where the store is only read, which a program that updates refuses.
+    pub(super) fn take_updated(&mut self, id: BufferId) -> Vec<f32> {
+        match &mut self.given.weights {
+            Store::Updated(weights) => weights.take(&self.buffers[id.index()].name),
+            Store::Shared(_) => Vec::new(),
+        }
+    }
+
+    /// Puts it back.
+    pub(super) fn put_updated(&mut self, id: BufferId, values: Vec<f32>) {
+        if let Store::Updated(weights) = &mut self.given.weights {
+            weights.put(&self.buffers[id.index()].name, values);
         }
     }
 
@@ -175,6 +198,7 @@ impl<'v> Memory<'_, '_, 'v> {
         match (self.places[id.index()], taken) {
             (Place::Caller(at), Taken::Caller(values)) => self.given.outputs[at].1 = values,
             (Place::Scratch(piece), Taken::Scratch(values)) => self.scratch[piece] = values,
+            (Place::Weights, Taken::Weights(values)) => self.put_updated(id, values),
             _ => {}
         }
     }

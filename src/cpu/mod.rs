@@ -3,7 +3,7 @@
 //! ```text
 //! Executor   threads and instructions            Weights   the parameters of a model, by name, there once
 //!    └ bind(program, batch) → Bound                 │
-//!                               └ run(&weights, inputs, outputs): nothing is allocated
+//!                               └ run(&weights, inputs, outputs): nothing is allocated; `&mut weights` where the program updates them
 //! ```
 //!
 //! The bits of all results are the same on every run and for any number of threads. Among [`Instructions`], those with a fused
@@ -16,6 +16,7 @@
 mod activate;
 mod bound;
 mod combine;
+mod constrain;
 mod executor;
 mod functions;
 mod instructions;
@@ -23,16 +24,20 @@ mod local;
 mod memory;
 mod normalise;
 mod pool;
+mod prepared;
 mod rearrange;
 mod reduce;
 mod shared;
 mod team;
 mod threads;
+mod total;
 mod transpose;
+mod update;
 mod weights;
+mod zeroes;
 
 pub use bound::Bound;
 pub use executor::Executor;
 pub use instructions::Instructions;
 pub use threads::Threads;
-pub use weights::{ParameterValues, Weights};
+pub use weights::{ParameterValues, Store, Weights};

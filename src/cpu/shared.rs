@@ -5,19 +5,19 @@ use std::marker::PhantomData;
 /// A borrowed array whose parts are handed out by place instead of being split in advance: what one thread writes of an
 /// output is a row of each sample.
 #[derive(Clone, Copy)]
-pub(super) struct Shared<'a> {
-    first: *mut f32,
+pub(super) struct Shared<'a, T = f32> {
+    first: *mut T,
     length: usize,
-    borrowed: PhantomData<&'a mut [f32]>,
+    borrowed: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: elements are reached only through `Shared::part`, whose callers vouch that no two parts overlap, copies or not.
-unsafe impl Send for Shared<'_> {}
+unsafe impl<T: Send> Send for Shared<'_, T> {}
 // SAFETY: elements are reached only through `Shared::part`, whose callers vouch that no two parts overlap.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    pub(super) fn new(values: &'a mut [f32]) -> Self {
+impl<'a, T> Shared<'a, T> {
+    pub(super) fn new(values: &'a mut [T]) -> Self {
         Self { first: values.as_mut_ptr(), length: values.len(), borrowed: PhantomData }
     }
 
@@ -26,7 +26,7 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// While the part lives, no other part that overlaps it does.
     #[inline(always)]
-    pub(super) unsafe fn part(&self, start: usize, length: usize) -> &'a mut [f32] {
+    pub(super) unsafe fn part(&self, start: usize, length: usize) -> &'a mut [T] {
         assert!(start <= self.length && length <= self.length - start, "a part within the array");
         // SAFETY: within the array that is borrowed mutably for 'a; the caller vouches that nothing else has these elements.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(start), length) }

@@ -2,8 +2,8 @@
 
 use super::instructions::Instructions;
 use super::local::Reader;
-use super::memory::zeroes;
 use super::threads::{self, Threads};
+use super::zeroes::zeroes;
 use crate::{Error, Result};
 use pulp::WithSimd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,7 +50,7 @@ impl Team {
             let bytes = (needs.readers as u64).saturating_mul(size_of::<Reader>() as u64);
             let none = |_| Error::OutOfMemory { what: "the readers of an input".into(), bytes };
             readers.try_reserve_exact(needs.readers).map_err(none)?;
-            Ok(Mutex::new(Room { floats: zeroes(needs.floats as u64)?, readers }))
+            Ok(Mutex::new(Room { floats: zeroes("scratch", needs.floats as u64)?, readers }))
         };
         let rooms = (0..threads.count()).map(room).collect::<Result<Vec<_>>>()?;
         Ok(Self { threads, instructions, rooms })

@@ -1,5 +1,6 @@
 //! A model's parameters, by name: what all bound programs of the model share.
 
+use super::zeroes::zeroes;
 use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
 use crate::program::Program;
@@ -126,7 +127,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// The parameters of a model, by the names of its programs' buffers (`local_1/weights`, `local_1/bias`), on the host.
+/// The parameters of a model, by the names of its programs' buffers (`local_1/weights`, `local_1/bias`), on the host, and what an
+/// optimizer keeps of them.
 ///
 /// Programs for another batch, for training or for evaluation take the same store; what it has is there once.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -141,7 +143,7 @@ impl<'a> Weights<'a> {
         Self::default()
     }
 
-    /// Keeps `values` for the parameter `name` of `program`: as they are, or rounded to 16-bit floats where the parameter's layer
+    /// Keeps `values` for the parameter or state `name` of `program`: as they are, or rounded to 16-bit floats where the parameter's layer
     /// asks for those ([`WeightType::F16`]).
     ///
     /// # Errors
@@ -150,7 +152,7 @@ impl<'a> Weights<'a> {
     pub fn set(&mut self, program: &Program, name: &str, values: impl Into<ParameterValues<'a>>) -> Result<()> {
         let mut values = values.into();
         let found = program.find(name).and_then(|id| program.buffer(id));
-        let found = found.filter(|buffer| buffer.usage == Usage::Parameter);
+        let found = found.filter(|buffer| matches!(buffer.usage, Usage::Parameter | Usage::State));
         let buffer = found.ok_or_else(|| Error::NotGiven { name: name.into() })?;
         check_length(buffer, values.len())?;
         if buffer.dtype == WeightType::F16 {
@@ -208,6 +210,36 @@ impl<'a> Weights<'a> {
         self.values.values().map(bytes).sum()
     }
 
+    /// Makes the values that `buffer` stands for the store's own, so that they can be changed: zeroes for a state that isn't there.
+    pub(super) fn own(&mut self, buffer: &Buffer) -> Result<()> {
+        if buffer.usage == Usage::State && !self.values.contains_key(&buffer.name) {
+            let values = zeroes(&buffer.name, buffer.shape.elements(0))?;
+            self.values.insert(buffer.name.clone(), ParameterValues::Owned(values));
+        }
+        let View::F32(values) = self.view(buffer)? else { return Ok(()) };
+        if !matches!(self.values.get(&buffer.name), Some(ParameterValues::Owned(_))) {
+            let mut own = zeroes(&buffer.name, values.len() as u64)?;
+            own.copy_from_slice(values);
+            self.values.insert(buffer.name.clone(), ParameterValues::Owned(own));
+        }
+        Ok(())
+    }
+
+    /// Takes the store's own values of this name, to be changed and [put back](Self::put).
+    pub(super) fn take(&mut self, name: &str) -> Vec<f32> {
+        match self.values.get_mut(name) {
+            Some(ParameterValues::Owned(values)) => std::mem::take(values),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Puts back what was taken.
+    pub(super) fn put(&mut self, name: &str, values: Vec<f32>) {
+        if let Some(held) = self.values.get_mut(name) {
+            *held = ParameterValues::Owned(values);
+        }
+    }
+
     /// The parameter that `buffer` stands for, checked.
     pub(super) fn view(&self, buffer: &Buffer) -> Result<View<'_>> {
         let values = self.values.get(&buffer.name).ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
@@ -223,6 +255,37 @@ impl<'a> Weights<'a> {
             (WeightType::F16, View::F32(_)) => unlike("f32", "f16"),
             (WeightType::F32, View::F16(_)) => unlike("f16", "f32"),
             (_, view) => Ok(view),
+        }
+    }
+}
+
+/// The store that a run reads parameters from: `&weights` for programs that leave them as they are, `&mut weights` for those that
+/// update them, as training does.
+#[derive(Debug)]
+pub enum Store<'w, 'v> {
+    /// Read.
+    Shared(&'w Weights<'v>),
+    /// Read and updated: what was borrowed or is shared with others is copied before, once.
+    Updated(&'w mut Weights<'v>),
+}
+
+impl<'w, 'v> From<&'w Weights<'v>> for Store<'w, 'v> {
+    fn from(weights: &'w Weights<'v>) -> Self {
+        Self::Shared(weights)
+    }
+}
+
+impl<'w, 'v> From<&'w mut Weights<'v>> for Store<'w, 'v> {
+    fn from(weights: &'w mut Weights<'v>) -> Self {
+        Self::Updated(weights)
+    }
+}
+
+impl<'v> Store<'_, 'v> {
+    pub(super) fn weights(&self) -> &Weights<'v> {
+        match self {
+            Self::Shared(weights) => weights,
+            Self::Updated(weights) => weights,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A convolution or a dense layer is a [`Geometry`] whose locations share their weights ([`Sharing`]).
 
 mod convolution;
+mod groups;
 mod layout;
 mod pattern;
 mod readers;
@@ -15,6 +16,8 @@ mod taps;
 mod written;
 
 pub use crate::config::KerasLayout;
+pub use groups::Groups;
+pub(crate) use groups::Members;
 pub use pattern::Pattern;
 pub use shared_layout::SharedLayout;
 pub use sharing::Sharing;

@@ -5,9 +5,10 @@ use super::{Context, Making, scoped};
 use crate::Result;
 use crate::geometry::Geometry;
 use crate::plan::{Resource, constant_words};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Tap tables and sparse indices, made when a program is first bound that needs them.
+/// Tap tables, sparse indices and what operations of no layer read, made when a program is first bound that needs them.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
     made: Mutex<Vec<Constant>>,
@@ -15,14 +16,24 @@ pub(super) struct Constants {
 
 #[derive(Debug)]
 struct Constant {
-    layer: Arc<Geometry>,
-    resource: Resource,
+    of: Of,
     buffer: wgpu::Buffer,
 }
 
-impl Constant {
-    fn is_of(&self, layer: &Arc<Geometry>, resource: Resource) -> bool {
-        self.resource == resource && self.layer.connects_as(layer)
+/// What a constant is.
+#[derive(Debug, Clone)]
+enum Of {
+    Layer(Arc<Geometry>, Resource),
+    Words(Arc<[u32]>),
+}
+
+impl Of {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Layer(layer, resource), Self::Layer(other, held)) => resource == held && layer.connects_as(other),
+            (Self::Words(words), Self::Words(held)) => Arc::ptr_eq(words, held) || words == held,
+            (Self::Layer(..), Self::Words(_)) | (Self::Words(_), Self::Layer(..)) => false,
+        }
     }
 }
 
@@ -32,8 +43,8 @@ impl Constants {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, layer: &Arc<Geometry>, resource: Resource) -> Option<wgpu::Buffer> {
-        self.lock().iter().find(|constant| constant.is_of(layer, resource)).map(|constant| constant.buffer.clone())
+    fn find(&self, of: &Of) -> Option<wgpu::Buffer> {
+        self.lock().iter().find(|constant| constant.of.is(of)).map(|constant| constant.buffer.clone())
     }
 
     /// A layer's tap tables or sparse index on the device.
@@ -43,14 +54,31 @@ impl Constants {
         layer: &Arc<Geometry>,
         resource: Resource,
     ) -> Result<wgpu::Buffer> {
-        if let Some(buffer) = self.find(layer, resource) {
-            return Ok(buffer);
-        }
         let label = match resource {
             Resource::SparseIndex => "locally-connected sparse index",
             _ => "locally-connected tap tables",
         };
-        let (device, data) = (context.device(), constant_words(layer, resource));
+        let of = Of::Layer(layer.clone(), resource);
+        self.made_once(context, label, of, || Cow::Owned(constant_words(layer, resource))).await
+    }
+
+    /// What a plan says of an operation of no layer.
+    pub(super) async fn words(&self, context: &Context, words: &Arc<[u32]>) -> Result<wgpu::Buffer> {
+        self.made_once(context, "locally-connected groups of weights", Of::Words(words.clone()), || words[..].into())
+            .await
+    }
+
+    async fn made_once<'d>(
+        &self,
+        context: &Context,
+        label: &'static str,
+        of: Of,
+        data: impl FnOnce() -> Cow<'d, [u32]>,
+    ) -> Result<wgpu::Buffer> {
+        if let Some(buffer) = self.find(&of) {
+            return Ok(buffer);
+        }
+        let (device, data) = (context.device(), data());
         let bytes = 4 * data.len() as u64;
         let (made, caught) = scoped(device, Making::new(label, bytes), || {
             let made = buffer(device, label, bytes);
@@ -60,10 +88,10 @@ impl Constants {
         caught.await?;
         let mut all = self.lock();
         // Whoever was first wins; the contents are the same.
-        if let Some(first) = all.iter().find(|constant| constant.is_of(layer, resource)) {
+        if let Some(first) = all.iter().find(|constant| constant.of.is(&of)) {
             return Ok(first.buffer.clone());
         }
-        all.push(Constant { layer: layer.clone(), resource, buffer: made.clone() });
+        all.push(Constant { of, buffer: made.clone() });
         Ok(made)
     }
 

@@ -86,6 +86,7 @@ impl<'a> Called<'a> {
             Usage::Input => "an input",
             Usage::Output => "an output",
             Usage::Parameter => "a parameter",
+            Usage::State => "a state",
             Usage::Gradient => "a gradient",
             Usage::Scratch => "a value between operations",
         };

@@ -4,11 +4,11 @@ use super::operands::{Binding, Bindings, Called, Operand, Operands};
 use super::tensor::buffer;
 use super::{BufferRange, Context, Making, Pipeline, Weights, scoped};
 use crate::kernels::Access;
-use crate::ops::{Buffer, BufferId, Shape, Usage};
+use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
 use crate::plan::{ProgramPlan, Resource, Slice, cut};
 use crate::program::Program;
 use crate::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ impl Resources<'_> {
         }
         match resource {
             Resource::Buffer(id) => self.scratch.get(id.index())?.and_then(|piece| self.pieces.get(piece)),
-            Resource::Tables | Resource::SparseIndex => self.constants.get(&(operation, resource)),
+            Resource::Tables | Resource::SparseIndex | Resource::Data(_) => self.constants.get(&(operation, resource)),
             Resource::DenseMatrix | Resource::SampleSums | Resource::Between(_) | Resource::Parts => {
                 self.own.get(&resource)
             }
@@ -136,7 +136,7 @@ impl Weights {
         for name in bindings.names() {
             let buffer = program.find(name).and_then(|id| program.buffer(id));
             let buffer = buffer.ok_or_else(|| Error::NoBuffer { name: name.to_owned() })?;
-            if matches!(buffer.usage, Usage::Scratch | Usage::Parameter) {
+            if matches!(buffer.usage, Usage::Scratch | Usage::Parameter | Usage::State) {
                 let what = format!("buffer {name:?}");
                 return Err(Error::Program { what, why: "it is no input, output or gradient, so it can't be bound" });
             }
@@ -151,6 +151,10 @@ impl Weights {
         let mut constants = BTreeMap::new();
         for (operation, plan, at) in program.operations.iter().zip(&plan.plans).zip(0..).map(|((o, p), at)| (o, p, at))
         {
+            for (words, number) in plan.constants.iter().zip(0..) {
+                let made = self.constants.words(&self.context, words).await?;
+                constants.insert((at, Resource::Data(number)), made);
+            }
             let Some(layer) = operation.layer() else { continue };
             for resource in [Resource::Tables, Resource::SparseIndex] {
                 if plan.binds(resource) {
@@ -195,6 +199,7 @@ impl Weights {
     /// What the program's buffers are bound to, each checked for itself.
     fn operands<'a>(&'a self, program: &'a Program, batch: u32, bindings: &Bindings<'a>) -> Result<Operands<'a>> {
         let mut operands = Operands::default();
+        let updated: BTreeSet<BufferId> = program.operations.iter().flat_map(Operation::updates).collect();
         for (buffer, id) in program.buffers.iter().zip((0..).map(BufferId)) {
             let called = Called::new(buffer);
             match buffer.usage {
@@ -210,15 +215,13 @@ impl Weights {
                     let operand = Operand::new(called, access, range);
                     operands.insert(Resource::Buffer(id), self.whole(operand, buffer, batch)?);
                 }
-                Usage::Parameter => {
+                Usage::Parameter | Usage::State => {
                     let found = self.parameters.get(&buffer.name);
                     let parameter = found.ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
-                    if parameter.described != *buffer {
-                        let what = format!("buffer {:?}", buffer.name);
-                        return Err(Error::Program { what, why: "the parameter of its name has another shape" });
-                    }
+                    parameter.check_is(buffer)?;
+                    let access = if updated.contains(&id) { Access::Write } else { Access::Read };
                     for (range, index) in parameter.values.ranges().into_iter().zip(0..) {
-                        operands.insert(piece(buffer, id, index), Operand::new(called, Access::Read, range));
+                        operands.insert(piece(buffer, id, index), Operand::new(called, access, range));
                     }
                 }
                 Usage::Gradient => match bindings.get(&buffer.name)? {

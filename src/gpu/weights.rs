@@ -12,8 +12,9 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Parameters by the names that programs have for them: uploaded once, shared by all programs that are
-/// [bound](Weights::bind) to them, of whatever batch and pass. Zero until written.
+/// Parameters by the names that programs have for them, and what optimizers keep of them: uploaded once, shared by all programs
+/// that are [bound](Weights::bind) to them, of whatever batch and pass. Zero until written. A program that updates parameters
+/// binds them to be read and written.
 #[derive(Debug)]
 pub struct Weights {
     pub(super) context: Context,
@@ -30,19 +31,49 @@ pub(super) struct Parameter {
     pub(super) values: Tensor,
 }
 
+impl Parameter {
+    /// Checks that a program means this by `buffer`.
+    pub(super) fn check_is(&self, buffer: &Buffer) -> Result<()> {
+        if self.described == *buffer {
+            return Ok(());
+        }
+        let what = format!("buffer {:?}", buffer.name);
+        Err(Error::Program { what, why: "the parameter of its name has another shape" })
+    }
+}
+
 impl Weights {
-    /// Buffers for all parameters of `program`. Host work does not grow with the number of weights.
+    /// Buffers for all parameters and states of `program`. Host work does not grow with the number of weights.
     ///
     /// # Errors
     /// Those of [`Program::check`]; [`Error::Limit`] where the device can't bind even one filter at one location, or a bias;
     /// [`Error::OutOfMemory`].
     pub async fn new(context: &Context, program: &Program) -> Result<Self> {
+        let (constants, options) = (Constants::default(), PlanOptions::default());
+        let mut none = Self { context: context.clone(), parameters: BTreeMap::new(), constants, options, tuned: None };
+        none.extend(program).await?;
+        Ok(none)
+    }
+
+    /// Buffers for those parameters and states of `program` that aren't there yet, zero: a program that trains has states besides the
+    /// parameters of one that doesn't. What is there stays, and so do programs bound to it.
+    ///
+    /// # Errors
+    /// Those of [`Weights::new`]; [`Error::Program`] where a parameter of the same name has another shape. Nothing is there then
+    /// that wasn't before.
+    pub async fn extend(&mut self, program: &Program) -> Result<()> {
         program.check()?;
-        let (device, profile) = (context.device(), context.profile());
-        let cuts = program.used_as(Usage::Parameter).map(|buffer| Ok((buffer, cut(&buffer.shape, profile)?)));
-        let cuts = cuts.collect::<Result<Vec<_>>>()?;
+        let (device, profile) = (self.context.device(), self.context.profile());
+        let kept = program.used_as(Usage::Parameter).chain(program.used_as(Usage::State));
+        let mut cuts = Vec::new();
+        for buffer in kept {
+            match self.parameters.get(&buffer.name) {
+                None => cuts.push((buffer, cut(&buffer.shape, profile)?)),
+                Some(there) => there.check_is(buffer)?,
+            }
+        }
         let bytes = cuts.iter().flat_map(|(buffer, chunks)| chunks.iter().map(|chunk| chunk.bytes(buffer.dtype))).sum();
-        let (parameters, caught) = scoped(device, Making::new("the parameters", bytes), || {
+        let (parameters, caught): (BTreeMap<_, _>, _) = scoped(device, Making::new("the parameters", bytes), || {
             let made = cuts.into_iter().map(|(buffer, chunks)| {
                 let label = format!("locally-connected {}", buffer.name);
                 let values = Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks);
@@ -51,8 +82,8 @@ impl Weights {
             made.collect()
         });
         caught.await?;
-        let (constants, options) = (Constants::default(), PlanOptions::default());
-        Ok(Self { context: context.clone(), parameters, constants, options, tuned: None })
+        self.parameters.extend(parameters);
+        Ok(())
     }
 
     /// Sets what the planner may use from now on.

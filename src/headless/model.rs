@@ -146,7 +146,7 @@ impl<'a> Pieces<'a> {
                 Usage::Gradient => {
                     pieces.gradients.insert(&buffer.name, model.weights().create(buffer).await?);
                 }
-                Usage::Parameter | Usage::Scratch => {}
+                Usage::Parameter | Usage::State | Usage::Scratch => {}
             }
         }
         gpu.check()?;

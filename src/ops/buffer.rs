@@ -28,6 +28,8 @@ pub enum Usage {
     Output,
     /// Of the model: it outlives the program, and other programs share it.
     Parameter,
+    /// What an optimizer keeps of a parameter from step to step: it outlives the program as a parameter does, and is zero at first.
+    State,
     /// The gradient of a parameter, summed over the batch.
     Gradient,
     /// Between operations. What it holds is nobody's once its last reader is done, and its memory others'.
@@ -102,6 +104,15 @@ impl Shape {
         }
     }
 
+    /// Weights of a row: the filters of what is shaped as weights, else one.
+    #[must_use]
+    pub fn filters(&self) -> u64 {
+        match self {
+            Self::Weights { filters, .. } | Self::Connections { filters, .. } => *filters,
+            Self::Fixed(_) | Self::Samples(_) => 1,
+        }
+    }
+
     /// Elements for a batch of this size.
     #[must_use]
     pub fn elements(&self, batch: u32) -> u64 {
@@ -135,11 +146,11 @@ pub struct Buffer {
 impl Buffer {
     /// What is wrong with it, where something is: samples are a run's, weights a model's.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        let of_model = matches!(self.usage, Usage::Parameter | Usage::Gradient);
+        let of_model = matches!(self.usage, Usage::Parameter | Usage::State | Usage::Gradient);
         match self.shape {
-            Shape::Samples(_) if of_model => Some("a parameter or its gradient has no samples"),
+            Shape::Samples(_) if of_model => Some("a parameter, its state or its gradient has no samples"),
             Shape::Weights { .. } | Shape::Connections { .. } if !of_model => {
-                Some("what is shaped as weights is a parameter or its gradient")
+                Some("what is shaped as weights is a parameter, its state or its gradient")
             }
             _ => self.shape.fault(),
         }
@@ -151,6 +162,7 @@ impl Buffer {
             Usage::Input => "input",
             Usage::Output => "output",
             Usage::Parameter => "parameter",
+            Usage::State => "state",
             Usage::Gradient => "gradient",
             Usage::Scratch => "a value between operations",
         };

@@ -36,6 +36,16 @@ pub(super) trait Describe {
     /// See `Operation::writes`.
     fn writes(&self) -> BufferId;
 
+    /// See `Operation::updates`.
+    fn updates(&self) -> Vec<BufferId> {
+        Vec::new()
+    }
+
+    /// See `Operation::is_of_update`.
+    fn is_of_update(&self) -> bool {
+        !self.updates().is_empty()
+    }
+
     /// See `Operation::operands`.
     fn operands(&self) -> Vec<Operand>;
 

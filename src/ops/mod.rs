@@ -7,27 +7,35 @@
 mod broadcast;
 mod buffer;
 mod combine;
+mod constrain;
 mod describe;
 mod elementwise;
 mod local;
 mod normalise;
+mod penalty;
 mod pool;
 mod rearrange;
+mod training;
 
 pub use crate::config::How;
 pub use broadcast::{Part, Sizes, broadcast};
 pub(crate) use broadcast::{product, strides};
 pub use buffer::{Buffer, BufferId, Shape, Usage};
 pub use combine::{Combine, CombineGrad, Sum};
+pub(crate) use constrain::EPSILON;
+pub use constrain::{Constrain, GroupSquares, NonNegative, NormLimit, Radial};
 pub(crate) use describe::Operand;
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
 pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
+pub(crate) use penalty::Vectors;
+pub use penalty::{ClipScale, Orthogonal, OrthogonalGrad, PenaltyGrad, Term, Total};
 pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows};
 #[cfg(feature = "cpu")]
 pub(crate) use rearrange::MOST_AXES;
 pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
 pub(crate) use rearrange::{Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
+pub use training::{MovingAverage, Rule, STEP_NUMBERS, StepNumbers, Update};
 
 use crate::geometry::Geometry;
 use describe::Describe;
@@ -76,6 +84,17 @@ operations! {
     Normalise,
     LayerNorm,
     LayerNormGrad,
+    Update,
+    MovingAverage,
+    PenaltyGrad,
+    Total,
+    ClipScale,
+    Orthogonal,
+    OrthogonalGrad,
+    GroupSquares,
+    Constrain,
+    NonNegative,
+    Radial,
 }
 
 /// An operation that has several implementations, of which one is asked for or the planner's choice.
@@ -96,16 +115,27 @@ impl Operation {
         self.description().name()
     }
 
-    /// The buffers that it reads.
+    /// The buffers that it reads; not those that it only [updates](Operation::updates).
     #[must_use]
     pub fn reads(&self) -> Vec<BufferId> {
         self.description().reads()
     }
 
-    /// The one buffer that it writes, whole; never one that it reads.
+    /// The one buffer that it writes, whole, or the first of those that it [updates](Operation::updates); never one that it reads.
     #[must_use]
     pub fn writes(&self) -> BufferId {
         self.description().writes()
+    }
+
+    /// The parameters and states that it changes in place; nothing of most operations. Each is there before it, whole.
+    #[must_use]
+    pub fn updates(&self) -> Vec<BufferId> {
+        self.description().updates()
+    }
+
+    /// Whether it is of an update: it may read a parameter that was updated before it.
+    pub(crate) fn is_of_update(&self) -> bool {
+        self.description().is_of_update()
     }
 
     /// Its operands and what they must be.

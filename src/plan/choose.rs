@@ -40,6 +40,19 @@ impl Planner<'_> {
             Operation::Normalise(o) => self.normalise(o, batch),
             Operation::LayerNorm(o) => self.layer_norm(o, batch),
             Operation::LayerNormGrad(o) => self.layer_norm_grad(o, batch),
+            Operation::Update(_)
+            | Operation::MovingAverage(_)
+            | Operation::PenaltyGrad(_)
+            | Operation::Total(_)
+            | Operation::ClipScale(_)
+            | Operation::Orthogonal(_)
+            | Operation::OrthogonalGrad(_)
+            | Operation::GroupSquares(_)
+            | Operation::Constrain(_)
+            | Operation::NonNegative(_)
+            | Operation::Radial(_) => {
+                Err(Error::Unsupported { what: operation.name().into(), with: "by a GPU yet".into() })
+            }
         }
     }
 

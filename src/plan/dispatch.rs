@@ -4,6 +4,7 @@ use crate::config::Implementation;
 use crate::kernels::{Params, Variant};
 use crate::ops::BufferId;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 /// What a binding of a dispatch refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +17,8 @@ pub enum Resource {
     Tables,
     /// The sparse index of the operation's layer.
     SparseIndex,
+    /// Constants of the operation's own, by number: [`Plan::constants`].
+    Data(u32),
     /// Scratch of the operation's own: a block of the dense matrix, or of its gradient.
     DenseMatrix,
     /// Scratch of the operation's own: output gradients summed over the samples.
@@ -65,6 +68,8 @@ pub struct Plan {
     pub dispatches: Vec<Dispatch>,
     /// Scratch buffers of its own and their bytes.
     pub scratch: Vec<(Resource, u64)>,
+    /// Words that it reads and that no layer has: which weights share a norm.
+    pub constants: Vec<Arc<[u32]>>,
 }
 
 impl Plan {
@@ -72,6 +77,16 @@ impl Plan {
     #[must_use]
     pub fn binds(&self, resource: Resource) -> bool {
         self.dispatches.iter().flat_map(|dispatch| &dispatch.bindings).any(|slice| slice.resource == resource)
+    }
+
+    /// Adds constants of the operation's own, and binds them whole.
+    pub(crate) fn data(&mut self, words: Arc<[u32]>) -> Slice {
+        let known = self.constants.iter().position(|held| Arc::ptr_eq(held, &words));
+        let number = known.unwrap_or_else(|| {
+            self.constants.push(words);
+            self.constants.len() - 1
+        });
+        Slice::whole(Resource::Data(number as u32))
     }
 
     /// Bytes of all scratch buffers.

@@ -33,6 +33,8 @@ pub struct Memory {
     pub operands: u64,
     /// Weights and biases, which programs share.
     pub parameters: u64,
+    /// What optimizers keep of parameters, which programs share.
+    pub state: u64,
     /// Gradients of parameters, the host's.
     pub gradients: u64,
     /// Tap tables and sparse indices, which programs of the same layers share.
@@ -47,8 +49,8 @@ impl Memory {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let Self { operands, parameters, gradients, constants, scratch, uniforms } = *self;
-        [operands, parameters, gradients, constants, scratch, uniforms].into_iter().fold(0, u64::saturating_add)
+        let Self { operands, parameters, state, gradients, constants, scratch, uniforms } = *self;
+        [operands, parameters, state, gradients, constants, scratch, uniforms].into_iter().fold(0, u64::saturating_add)
     }
 
     /// What binding the program allocates: nothing that is the host's or that programs share.
@@ -110,6 +112,11 @@ impl ProgramPlan {
                 let layer = program.operations.get(operation).and_then(Operation::layer);
                 layer.map(|layer| constant_bytes(layer, resource)).ok_or_else(missing)
             }
+            Resource::Data(number) => {
+                let constants = self.plans.get(operation).map(|plan| &plan.constants);
+                let words = constants.and_then(|constants| constants.get(number as usize));
+                words.map(|words| 4 * words.len() as u64).ok_or_else(missing)
+            }
             Resource::DenseMatrix | Resource::SampleSums | Resource::Between(_) | Resource::Parts => {
                 self.own_scratch().get(&resource).copied().ok_or_else(missing)
             }
@@ -142,6 +149,17 @@ pub(super) fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Ar
         }
     }
     read
+}
+
+/// The constants that operations of no layer read, each once.
+pub(super) fn own_constants(plans: &[Plan]) -> Vec<&Arc<[u32]>> {
+    let mut all: Vec<&Arc<[u32]>> = Vec::new();
+    for words in plans.iter().flat_map(|plan| &plan.constants) {
+        if !all.contains(&words) {
+            all.push(words);
+        }
+    }
+    all
 }
 
 /// Bytes of a layer's tap tables or sparse index.
@@ -206,7 +224,7 @@ impl Planner<'_> {
         let (mut memory, mut cuts) = (Memory::default(), Vec::with_capacity(program.buffers.len()));
         for buffer in &program.buffers {
             let chunks = match buffer.usage {
-                Usage::Parameter | Usage::Gradient => cut(&buffer.shape, profile)?,
+                Usage::Parameter | Usage::State | Usage::Gradient => cut(&buffer.shape, profile)?,
                 Usage::Input | Usage::Output | Usage::Scratch => Vec::new(),
             };
             let whole = if chunks.is_empty() { buffer.bytes(batch) } else { 0 };
@@ -215,6 +233,7 @@ impl Planner<'_> {
             let bytes = match buffer.usage {
                 Usage::Input | Usage::Output => &mut memory.operands,
                 Usage::Parameter => &mut memory.parameters,
+                Usage::State => &mut memory.state,
                 Usage::Gradient => &mut memory.gradients,
                 Usage::Scratch => continue,
             };
@@ -225,6 +244,7 @@ impl Planner<'_> {
         self.check_budget("the scratch of all operations", memory.scratch)?;
         let read = constants(program, &plans).into_iter();
         memory.constants = read.map(|(layer, resource)| constant_bytes(layer, resource)).sum();
+        memory.constants += own_constants(&plans).into_iter().map(|words| 4 * words.len() as u64).sum::<u64>();
         let dispatches = plans.iter().map(|plan| plan.dispatches.len() as u64).sum::<u64>();
         // An empty plan has no uniform, but a buffer of no bytes can't be mapped.
         memory.uniforms = (profile.params_stride() * dispatches).max(4);

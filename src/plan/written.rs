@@ -1,6 +1,6 @@
 //! Programs with their plans as data that any WebGPU code can run: buffers, shaders and dispatches, every size said.
 
-use super::program::{constant_words, constants};
+use super::program::{constant_words, constants, own_constants};
 use super::{Chunk, Dispatch, Memory, ProgramPlan, Resource};
 use crate::config::WeightType;
 use crate::geometry::Geometry;
@@ -56,8 +56,11 @@ pub enum WrittenUsage {
     Input,
     /// What a run is for.
     Output,
-    /// Of the model: given once, and the same in all of its programs under the same name.
+    /// Of the model: given once, and the same in all of its programs under the same name. A program that trains changes it.
     Parameter,
+    /// What an optimizer keeps of a parameter: zero at first, kept from run to run, and the same in all of the model's programs
+    /// under the same name.
+    State,
     /// The gradient of a parameter; an [accumulating](Program::accumulating) program adds to what it holds.
     Gradient,
     /// Between dispatches; its contents are nobody's.
@@ -166,7 +169,7 @@ pub struct WrittenBinding {
 
 impl WrittenPlan {
     /// What is written now. It changes with whatever a reader must know.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }
 
 impl ProgramPlan {
@@ -189,12 +192,18 @@ impl ProgramPlan {
             shaders: Vec::new(),
             dispatches: Vec::new(),
         };
-        let mut writer = Writer { written, places: BTreeMap::new(), constants: Vec::new(), shaders: BTreeMap::new() };
+        let mut writer = Writer {
+            written,
+            places: BTreeMap::new(),
+            constants: Vec::new(),
+            own: Vec::new(),
+            shaders: BTreeMap::new(),
+        };
         writer.buffers(self, program)?;
         writer.check_memory(self.memory)?;
         for (plan, operation) in self.plans.iter().zip(&program.operations) {
             for dispatch in &plan.dispatches {
-                writer.dispatch(dispatch, operation.layer())?;
+                writer.dispatch(dispatch, operation.layer(), &plan.constants)?;
             }
         }
         Ok(writer.written)
@@ -214,12 +223,20 @@ fn exact(name: &str, number: u64, unit: &'static str) -> Result<()> {
     Err(Error::Limit { what, needed: number, unit, limit, name: "what JSON's numbers are exact to" })
 }
 
+/// A number that other words don't have, so that the names of constants tell them apart: FNV-1a's.
+fn fingerprint(words: &[u32]) -> u64 {
+    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A plan while it is written.
 struct Writer<'p> {
     written: WrittenPlan,
     /// Where what a dispatch binds lies among the buffers: all but constants, which are of a layer, too.
     places: BTreeMap<Resource, u32>,
     constants: Vec<PlacedConstant<'p>>,
+    /// Constants of operations of no layer, and their places.
+    own: Vec<(Arc<[u32]>, u32)>,
     shaders: BTreeMap<Variant, PlacedShader>,
 }
 
@@ -245,6 +262,7 @@ impl<'p> Writer<'p> {
                 Usage::Input => WrittenUsage::Input,
                 Usage::Output => WrittenUsage::Output,
                 Usage::Parameter => WrittenUsage::Parameter,
+                Usage::State => WrittenUsage::State,
                 Usage::Gradient => WrittenUsage::Gradient,
                 Usage::Scratch => continue,
             };
@@ -286,6 +304,18 @@ impl<'p> Writer<'p> {
                 words,
             })?;
             self.constants.push(PlacedConstant { layer, resource, place });
+        }
+        for words in own_constants(&plan.plans) {
+            let place = self.add(WrittenBuffer {
+                name: format!("groups_of_weights/{:016x}", fingerprint(words)),
+                usage: WrittenUsage::Constant,
+                dtype: WrittenType::U32,
+                elements: words.len() as u64,
+                bytes: 4 * words.len() as u64,
+                part: None,
+                words: words.to_vec(),
+            })?;
+            self.own.push((words.clone(), place));
         }
         Ok(())
     }
@@ -329,6 +359,7 @@ impl<'p> Writer<'p> {
         let found = Memory {
             operands: bytes(WrittenUsage::Input).saturating_add(bytes(WrittenUsage::Output)),
             parameters: bytes(WrittenUsage::Parameter),
+            state: bytes(WrittenUsage::State),
             gradients: bytes(WrittenUsage::Gradient),
             constants: bytes(WrittenUsage::Constant),
             scratch: bytes(WrittenUsage::Scratch),
@@ -352,11 +383,12 @@ impl<'p> Writer<'p> {
         Ok(self.written.buffers.len() as u32 - 1)
     }
 
-    fn dispatch(&mut self, dispatch: &Dispatch, layer: Option<&Arc<Geometry>>) -> Result<()> {
+    fn dispatch(&mut self, dispatch: &Dispatch, layer: Option<&Arc<Geometry>>, own: &[Arc<[u32]>]) -> Result<()> {
         let Dispatch { variant, bindings, params, workgroups } = dispatch;
         let mut bound = Vec::with_capacity(bindings.len());
         for slice in bindings {
-            let place = self.place(slice.resource, layer).ok_or_else(|| missing(format!("{:?}", slice.resource)))?;
+            let place =
+                self.place(slice.resource, layer, own).ok_or_else(|| missing(format!("{:?}", slice.resource)))?;
             let (whole, offset) = (self.written.buffers[place as usize].bytes, slice.offset);
             let size = slice.size.map_or(whole.saturating_sub(offset), |size| size.get());
             if offset.saturating_add(size) > whole {
@@ -371,8 +403,12 @@ impl<'p> Writer<'p> {
         Ok(())
     }
 
-    fn place(&self, resource: Resource, layer: Option<&Arc<Geometry>>) -> Option<u32> {
+    fn place(&self, resource: Resource, layer: Option<&Arc<Geometry>>, own: &[Arc<[u32]>]) -> Option<u32> {
         match resource {
+            Resource::Data(number) => {
+                let words = own.get(number as usize)?;
+                self.own.iter().find(|(held, _)| held == words).map(|(_, place)| *place)
+            }
             Resource::Tables | Resource::SparseIndex => {
                 let layer = layer?;
                 let mut constants = self.constants.iter();

@@ -4,18 +4,24 @@
 
 mod activation;
 mod combine;
+mod constrain;
 mod local;
 mod normalise;
 mod passes;
+mod penalty;
 mod pool;
 mod program;
 mod rearrange;
+mod training;
 
 pub use activation::{activate, activate_grad, activation, derivative, derivative_from_output};
 pub use combine::{combine, combine_grad, sum};
+pub use constrain::{constrain, group_squares, non_negative, radial};
 pub use local::{grad_bias, local_forward, local_grad_input, local_grad_weights};
 pub use normalise::{layer_norm, layer_norm_grad, norm_factor, normalise};
 pub use passes::{Passes, passes};
+pub use penalty::{clip_scale, orthogonal, orthogonal_grad, penalty_grad, total};
 pub use pool::{pool, pool_grad, reduce, reduce_grad};
 pub use program::{Values, run, transpose};
 pub use rearrange::{concatenate, rearrange, rearrange_grad};
+pub use training::{moving_average, update};

@@ -1,18 +1,20 @@
 //! Runs a program.
 
 use super::{activate, activate_grad, grad_bias, local_forward, local_grad_input, local_grad_weights};
+use super::{clip_scale, orthogonal, orthogonal_grad, penalty_grad, total};
 use super::{concatenate, pool, pool_grad, rearrange, rearrange_grad, reduce, reduce_grad};
-use crate::ops::{BufferId, Operation, Usage};
+use super::{constrain, group_squares, moving_average, non_negative, radial, update};
+use crate::ops::{BufferId, Operation, StepNumbers, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A program's values by the buffers' names.
 pub type Values = BTreeMap<String, Vec<f64>>;
 
-/// Runs `program` on `batch` samples and the inputs and parameters in `given`, with the gradients that it adds to; all
-/// that it wrote, with what lies between its operations.
+/// Runs `program` on `batch` samples and the inputs, parameters and states in `given`, with the gradients that it adds to; all
+/// that it wrote, with what lies between its operations and the parameters that it updated. States that aren't given are zero.
 ///
 /// # Errors
 /// Those of [`Program::check`]; [`Error::Length`] for given values of another length, [`Error::NotGiven`] for some that
@@ -22,7 +24,13 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
     let mut memory: Vec<Cow<'_, [f64]>> = vec![Cow::default(); program.buffers.len()];
     let needed = program.buffers.iter().zip(&mut memory).zip(program.given());
     for ((buffer, values), _) in needed.filter(|(_, given)| *given) {
-        let found = given.get(&buffer.name).ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
+        let Some(found) = given.get(&buffer.name) else {
+            if buffer.usage == Usage::State {
+                *values = vec![0.0; buffer.shape.elements(batch) as usize].into();
+                continue;
+            }
+            return Err(Error::NotGiven { name: buffer.name.clone() });
+        };
         if found.len() as u64 != buffer.shape.elements(batch) {
             return Err(buffer.wrong_length(batch, found.len() as u64));
         }
@@ -60,6 +68,25 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::Normalise(o) => super::normalise(o, of(o.input), of(o.mean), of(o.factor), o.beta.map(of)),
             Operation::LayerNorm(o) => super::layer_norm(o, of(o.input), o.gamma.map(of), o.beta.map(of)),
             Operation::LayerNormGrad(o) => super::layer_norm_grad(o, of(o.input), o.gamma.map(of), of(o.grad_output)),
+            Operation::Update(o) => {
+                let states: Vec<&[f64]> = o.state.iter().map(|id| of(*id)).collect();
+                let (of_step, scale) = (numbers(of(o.step)), o.scale.map(|scale| of(scale)[0]));
+                let (parameter, states) = update(o, of(o.gradient), of(o.parameter), &states, of_step, scale);
+                for (id, values) in o.state.iter().zip(states) {
+                    memory[id.index()] = values.into();
+                }
+                parameter
+            }
+            Operation::MovingAverage(o) => moving_average(o, of(o.value), of(o.average), batch),
+            Operation::PenaltyGrad(o) => penalty_grad(o, of(o.of), o.step.map(|step| numbers(of(step)))),
+            Operation::Total(o) => vec![total(o, of(o.input), o.step.map(|step| numbers(of(step))))],
+            Operation::ClipScale(o) => vec![clip_scale(o, of(o.squares)[0])],
+            Operation::Orthogonal(o) => vec![orthogonal(o, of(o.input))],
+            Operation::OrthogonalGrad(o) => orthogonal_grad(o, of(o.input)),
+            Operation::GroupSquares(o) => group_squares(o, of(o.parameter)),
+            Operation::Constrain(o) => constrain(o, of(o.parameter), of(o.squares)),
+            Operation::NonNegative(o) => non_negative(of(o.parameter)),
+            Operation::Radial(o) => radial(o, of(o.parameter)),
         };
         let buffer = &mut memory[operation.writes().index()];
         if operation.accumulates() {
@@ -68,9 +95,19 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             *buffer = Cow::Owned(written);
         }
     }
-    let written = program.buffers.iter().zip(memory);
-    let written = written.filter(|(buffer, _)| !matches!(buffer.usage, Usage::Input | Usage::Parameter));
+    let updated: BTreeSet<BufferId> = program.operations.iter().flat_map(Operation::updates).collect();
+    let written = program.buffers.iter().zip((0..).map(BufferId)).zip(memory);
+    let written = written.filter_map(|((buffer, id), values)| {
+        let given = matches!(buffer.usage, Usage::Input | Usage::Parameter | Usage::State);
+        (!given || updated.contains(&id)).then_some((buffer, values))
+    });
     Ok(written.map(|(buffer, values)| (buffer.name.clone(), values.into_owned())).collect())
+}
+
+/// The numbers of a step out of its buffer.
+fn numbers(values: &[f64]) -> StepNumbers {
+    let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+    StepNumbers::from_floats(&values)
 }
 
 /// `[rows][columns]` to `[columns][rows]` in each sample.

@@ -38,7 +38,7 @@ impl ProgramRun {
                         let gradient = weights.create(buffer).await?;
                         gradients.push((name, gradient));
                     }
-                    Usage::Parameter | Usage::Scratch => {}
+                    Usage::Parameter | Usage::State | Usage::Scratch => {}
                 }
             }
             let mut bindings = Bindings::default();

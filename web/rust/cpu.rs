@@ -70,7 +70,7 @@ impl CpuBound {
         let bound = Executor::default().bind(&program, batch).map_err(of_library)?;
         let mut arrays = BTreeMap::new();
         for buffer in &program.buffers {
-            if !matches!(buffer.usage, Usage::Parameter | Usage::Scratch) {
+            if !matches!(buffer.usage, Usage::Parameter | Usage::State | Usage::Scratch) {
                 arrays.insert(buffer.name.clone(), zeroes(buffer.shape.elements(batch))?);
             }
         }

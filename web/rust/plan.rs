@@ -160,6 +160,7 @@ fn usage(usage: WrittenUsage) -> &'static str {
         WrittenUsage::Input => "input",
         WrittenUsage::Output => "output",
         WrittenUsage::Parameter => "parameter",
+        WrittenUsage::State => "state",
         WrittenUsage::Gradient => "gradient",
         WrittenUsage::Scratch => "scratch",
         WrittenUsage::Constant => "constant",

@@ -142,7 +142,7 @@ impl Layer {
                 Usage::Parameter => weights.write(name, values).await?,
                 Usage::Output => buffers.push((name, gpu.empty(values.len() as u64))),
                 Usage::Gradient => gradients.push((name, weights.create(buffer).await?)),
-                Usage::Scratch => {}
+                Usage::State | Usage::Scratch => {}
             }
             if matches!(buffer.usage, Usage::Input | Usage::Parameter) {
                 given.insert(name.to_owned(), values.clone());

@@ -1,0 +1,160 @@
+//! `GroupSquares`, `Constrain` and `Radial`.
+
+use super::shared::Shared;
+use super::team::{Span, Team};
+use crate::geometry::{Groups, Members};
+use crate::ops::{Constrain, EPSILON, NormLimit, Radial};
+use pulp::{Simd, WithSimd};
+
+/// Most rows of a part of a sum.
+pub(super) const PART_ROWS: usize = 1024;
+
+/// Rows of weights, and how they are grouped.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) members: &'a Members,
+    pub(super) by_filter: bool,
+    pub(super) filters: usize,
+}
+
+impl Rows<'_> {
+    /// Sums of a part.
+    fn width(&self) -> usize {
+        if self.by_filter { self.filters } else { 1 }
+    }
+
+    /// Numbers that the parts need.
+    pub(super) fn parts(&self) -> usize {
+        (self.members.starts.len() - 1) * self.width()
+    }
+}
+
+/// The sums of squares of groups, in f64: of parts of some rows, which are joined in their order. `parts` has room for
+/// [`Rows::parts`].
+pub(super) fn group_squares(team: &Team, rows: Rows<'_>, parameter: &[f32], parts: &mut [f64], squares: &mut [f32]) {
+    let (members, width) = (rows.members, rows.width());
+    let parts = &mut parts[..rows.parts()];
+    parts.fill(0.0);
+    let shared = Shared::new(parts);
+    let count = members.starts.len() - 1;
+    let terms = members.rows.len() * rows.filters / count.max(1);
+    team.each(count, terms as u64, |span| Squares { span, rows, parameter, parts: shared });
+    for (group, at) in members.groups.iter().zip(0..) {
+        let own = members.parts[at] as usize * width..members.parts[at + 1] as usize * width;
+        let to = &mut squares[*group as usize * width..][..width];
+        for (filter, to) in to.iter_mut().enumerate() {
+            *to = parts[own.clone()].iter().skip(filter).step_by(width).sum::<f64>() as f32;
+        }
+    }
+}
+
+struct Squares<'a> {
+    span: Span,
+    rows: Rows<'a>,
+    parameter: &'a [f32],
+    parts: Shared<'a, f64>,
+}
+
+impl WithSimd for Squares<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Rows { members, by_filter, filters } = self.rows;
+        let width = self.rows.width();
+        for part in self.span.first..self.span.end {
+            // SAFETY: parts are apart.
+            let sums = unsafe { self.parts.part(part * width, width) };
+            for &row in &members.rows[members.starts[part] as usize..members.starts[part + 1] as usize] {
+                let weights = self.parameter[row as usize * filters..][..filters].iter().map(|&w| f64::from(w));
+                match (by_filter, &mut *sums) {
+                    (true, sums) => sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += w * w),
+                    (false, [sum, ..]) => weights.for_each(|w| *sum += w * w),
+                    (false, []) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Each weight times what its group's norm asks for.
+pub(super) fn constrain(team: &Team, o: &Constrain, squares: &[f32], parameter: &mut [f32]) {
+    // Not `clamp`: a largest norm below the least is the least, as in Keras.
+    match o.limit {
+        NormLimit::AtMost { max } => scaled(team, o, squares, parameter, move |norm| norm.min(max.max(0.0))),
+        NormLimit::Unit => scaled(team, o, squares, parameter, |_| 1.0),
+        NormLimit::Between { min, max, rate } => {
+            let between = move |norm: f32| rate * norm.min(max.max(min)).max(min) + (1.0 - rate) * norm;
+            scaled(team, o, squares, parameter, between);
+        }
+    }
+}
+
+fn scaled(team: &Team, o: &Constrain, squares: &[f32], parameter: &mut [f32], wanted: impl Fn(f32) -> f32 + Sync) {
+    let (filters, epsilon) = (o.shape.filters() as usize, EPSILON as f32);
+    let factor = |square: f32| {
+        let norm = square.sqrt();
+        wanted(norm) / (epsilon + norm)
+    };
+    each_row(team, filters, parameter, |row, weights: &mut [f32]| {
+        let group = o.groups.of_row()[row];
+        if group == Groups::NONE {
+            return;
+        }
+        if o.groups.by_filter() {
+            let squares = &squares[group as usize * filters..][..filters];
+            weights.iter_mut().zip(squares).for_each(|(w, square)| *w *= factor(*square));
+        } else {
+            let factor = factor(squares[group as usize]);
+            weights.iter_mut().for_each(|w| *w *= factor);
+        }
+    });
+}
+
+/// Taps as far from the middle are equal.
+pub(super) fn radial(team: &Team, o: &Radial, parameter: &mut [f32]) {
+    let [size, channels, filters] = [o.size, o.channels, o.filters].map(|size| size as usize);
+    let row = channels * filters;
+    let middle = o.source(0) as usize * (size + 1) * row;
+    each_row(team, size * size * row, parameter, |_, window: &mut [f32]| {
+        for column in 0..row {
+            // From the outer ring inwards each value is read before it is written, but that of the middle.
+            let first = window[middle + column];
+            for distance in (0..=o.distance(0)).rev() {
+                let source = o.source(distance) as usize * (size + 1) * row;
+                let value = if distance == 0 { first } else { window[source + column] };
+                for tap in 0..size * size {
+                    if o.distance((tap / size) as u64).max(o.distance((tap % size) as u64)) == distance {
+                        window[tap * row + column] = value;
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Calls `work` with each row of what is changed.
+fn each_row(team: &Team, row: usize, changed: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = changed.len() / row.max(1);
+    let (changed, work) = (Shared::new(changed), &work);
+    team.each(rows, row as u64, |span| Changed { span, row, changed, work });
+}
+
+struct Changed<'a, W> {
+    span: Span,
+    row: usize,
+    changed: Shared<'a>,
+    work: &'a W,
+}
+
+impl<W: Fn(usize, &mut [f32])> WithSimd for Changed<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for index in self.span.first..self.span.end {
+            // SAFETY: rows are apart.
+            (self.work)(index, unsafe { self.changed.part(index * self.row, self.row) });
+        }
+    }
+}

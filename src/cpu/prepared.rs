@@ -1,0 +1,95 @@
+//! What the operations of a program need to run besides their operands: found once, when it is bound.
+
+use super::local::Layer;
+use super::team::Needs;
+use super::{constrain, total};
+use crate::config::DataFormat;
+use crate::geometry::{Geometry, Members};
+use crate::ops::{BufferId, Operation};
+use crate::program::Program;
+use std::sync::Arc;
+
+/// What an operation needs besides its operands.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    /// Its layer, where it has one.
+    pub(super) layer: Option<Arc<Layer>>,
+    /// Those that it updates but for the first.
+    pub(super) states: Vec<BufferId>,
+    /// Which rows of weights share a norm.
+    pub(super) members: Option<Members>,
+}
+
+/// What all operations of a program need.
+#[derive(Debug, Default)]
+pub(super) struct Preparation {
+    pub(super) operations: Vec<Prepared>,
+    /// The room of each thread.
+    pub(super) needs: Needs,
+    /// A guess of what a run takes.
+    pub(super) nanoseconds: u64,
+    /// Elements of inputs, outputs and biases that are transposed.
+    pub(super) staged: [u64; 3],
+    /// Parts of sums.
+    pub(super) parts: u64,
+}
+
+impl Preparation {
+    /// Of a program that was checked.
+    pub(super) fn new(program: &Program, batch: u32) -> Self {
+        let mut prepared: Vec<Prepared> = Vec::new();
+        let (mut needs, mut nanoseconds, mut staged, mut parts) = (Needs::default(), 0u64, [0u64; 3], 0u64);
+        for operation in &program.operations {
+            let layer = operation.layer().map(|geometry| {
+                // A program that was read has each operation's layer for itself.
+                let same = |layer: &&Arc<Layer>| Arc::ptr_eq(&layer.geometry, geometry) || layer.geometry == *geometry;
+                let known = prepared.iter().filter_map(|other| other.layer.as_ref()).find(same);
+                known.cloned().unwrap_or_else(|| Arc::new(Layer::new(geometry)))
+            });
+            if let Some(layer) = &layer {
+                needs = needs.most(layer.needs());
+                let geometry = &layer.geometry;
+                if is_staged(geometry) {
+                    let samples = |elements: u64| elements.saturating_mul(batch.into());
+                    let sizes = [samples(geometry.inputs()), samples(geometry.outputs()), geometry.biases()];
+                    staged = std::array::from_fn(|i| staged[i].max(sizes[i]));
+                }
+            }
+            let elements = |id: BufferId| program.buffer(id).map_or(0, |buffer| buffer.shape.elements(batch));
+            let members = match operation {
+                Operation::GroupSquares(o) => Some(o.groups.members(0..o.groups.rows(), constrain::PART_ROWS)),
+                _ => None,
+            };
+            let summed = match (operation, &members) {
+                (Operation::GroupSquares(o), Some(members)) => {
+                    let (filters, by_filter) = (o.shape.filters() as usize, o.groups.by_filter());
+                    constrain::Rows { members, filters, by_filter }.parts() as u64
+                }
+                (Operation::Total(o), _) => elements(o.input).div_ceil(total::PART as u64),
+                (Operation::Orthogonal(o), _) => 2 * o.vectors().count,
+                (Operation::OrthogonalGrad(o), _) => {
+                    needs = needs.most(Needs { floats: o.vectors().count as usize, readers: 0 });
+                    o.vectors().count
+                }
+                _ => 0,
+            };
+            parts = parts.max(summed);
+            if summed > 0 {
+                nanoseconds = nanoseconds.saturating_add(operation.reads().into_iter().map(elements).sum::<u64>() / 4);
+            }
+            let states: Vec<BufferId> = operation.updates().into_iter().skip(1).collect();
+            let written = elements(operation.writes()).saturating_mul(1 + states.len() as u64);
+            let products = layer.as_ref().map_or(0, |layer| layer.geometry.connected_weights());
+            let products = products / 4 + products / 32 * u64::from(batch);
+            nanoseconds = nanoseconds.saturating_add(written).saturating_add(products);
+            prepared.push(Prepared { layer, states, members });
+        }
+        Self { operations: prepared, needs, nanoseconds, staged, parts }
+    }
+}
+
+/// Whether a layer's operands have another order in channels_last.
+pub(super) fn is_staged(layer: &Geometry) -> bool {
+    layer.config().data_format == DataFormat::ChannelsFirst
+        && (layer.channels() > 1 && layer.positions() > 1 || layer.filters() > 1 && layer.locations() > 1)
+}

@@ -1,0 +1,457 @@
+//! Which weights share a norm: what Keras's `axis` of a constraint means for weights as they lie here.
+//!
+//! Keras takes norms over some axes of a variable as it stores it, so that one norm is of the weights whose indices along all other
+//! axes are the same. Rows of canonical weights have a number of that kind each: the [`Groups`] of a parameter.
+
+use super::size::fits_u32;
+use super::{AxisTaps, Geometry, KerasLayout, SharedLayout};
+use crate::config::{Axes, DataFormat};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// For each row of a parameter the group whose norm its weights are of. A row has a weight for each filter of a cell or a
+/// connection; rows of what isn't shaped as weights have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Written", into = "Written"))]
+pub struct Groups {
+    of_row: Arc<[u32]>,
+    count: u32,
+    by_filter: bool,
+}
+
+/// The rows of some groups, in ascending order and in parts: a part is summed by one, and the sums of a group's parts are joined in
+/// their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Members {
+    /// Which groups these are.
+    pub(crate) groups: Vec<u32>,
+    /// The first part of each of them, and behind the last the number of all.
+    pub(crate) parts: Vec<u32>,
+    /// The first of each part's rows in `rows`, and behind the last the number of all.
+    pub(crate) starts: Vec<u32>,
+    /// Counted from the first row that was asked for.
+    pub(crate) rows: Vec<u32>,
+}
+
+/// The axes of a Keras variable that norms are taken over.
+struct Reduced {
+    /// Of each axis of the variable.
+    along: Vec<bool>,
+}
+
+impl Reduced {
+    /// # Errors
+    /// [`Error::UnknownValue`] for an axis that the variable hasn't, or twice the same: TensorFlow refuses both.
+    fn new(axes: &Axes, shape: &[usize]) -> Result<Self> {
+        let list = match axes {
+            Axes::One(axis) => std::slice::from_ref(axis),
+            Axes::Several(axes) => axes,
+        };
+        let mut along = vec![false; shape.len()];
+        for &axis in list {
+            let counted = if axis < 0 { axis + shape.len() as i64 } else { axis };
+            let found = usize::try_from(counted).ok().and_then(|at| along.get_mut(at)).filter(|taken| !**taken);
+            let Some(taken) = found else {
+                let value = format!("{axis} of the variable of shape {shape:?}");
+                let expected = "axes of the variable, each once; from the end where below 0";
+                return Err(Error::UnknownValue { argument: "axis", expected, value });
+            };
+            *taken = true;
+        }
+        Ok(Self { along })
+    }
+
+    /// Whether an index along this axis tells groups apart.
+    fn keeps(&self, axis: usize) -> bool {
+        !self.along[axis]
+    }
+}
+
+/// The number of what some indices tell apart, made digit by digit.
+#[derive(Default)]
+struct Key(u64);
+
+impl Key {
+    /// One more index, below `size`, where it tells apart.
+    fn index(self, kept: bool, index: u32, size: u32) -> Self {
+        if kept { Self(self.0.saturating_mul(size.into()).saturating_add(index.into())) } else { self }
+    }
+}
+
+impl Groups {
+    /// The group of a row that is of none.
+    pub const NONE: u32 = u32::MAX;
+
+    /// The groups of rows by their numbers, from 0 without gaps, or [`Groups::NONE`]; `by_filter` where each filter has norms of
+    /// its own.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for more rows than 32 bits count, [`Error::Shape`] for numbers with gaps.
+    pub fn new(of_row: impl Into<Arc<[u32]>>, by_filter: bool) -> Result<Self> {
+        let of_row = of_row.into();
+        fits_u32("the number of rows of a parameter", of_row.len() as u128)?;
+        let count = of_row.iter().filter(|group| **group != Self::NONE).max().map_or(0, |last| last + 1);
+        let mut found = vec![false; (count as usize).min(of_row.len())];
+        for &group in of_row.iter().filter(|group| **group != Self::NONE) {
+            if let Some(found) = found.get_mut(group as usize) {
+                *found = true;
+            }
+        }
+        if found.len() != count as usize || found.contains(&false) {
+            return Err(Error::Shape {
+                what: "groups of weights".into(),
+                expected: "numbers from 0 without gaps".into(),
+                found: vec![of_row.len(), count as usize],
+            });
+        }
+        Ok(Self { of_row, count, by_filter })
+    }
+
+    /// Those that the keys of rows tell apart, numbered as they come.
+    fn by_key(rows: u64, by_filter: bool, key: impl Fn(u32) -> Option<Key>) -> Result<Self> {
+        let rows = fits_u32("the number of rows of a parameter", rows.into())? as u32;
+        let mut numbers: HashMap<u64, u32> = HashMap::new();
+        let of_row = (0..rows).map(|row| {
+            key(row).map_or(Self::NONE, |Key(key)| {
+                let next = numbers.len() as u32;
+                *numbers.entry(key).or_insert(next)
+            })
+        });
+        let of_row: Arc<[u32]> = of_row.collect();
+        Ok(Self { of_row, count: numbers.len() as u32, by_filter })
+    }
+
+    /// Those of a variable that lies as Keras stores it, say a bias or gamma, each element being a row.
+    ///
+    /// # Errors
+    /// [`Error::UnknownValue`] for axes that it hasn't; [`Error::TooLarge`].
+    pub fn of_variable(shape: &[usize], axes: &Axes) -> Result<Self> {
+        let reduced = Reduced::new(axes, shape)?;
+        let elements = shape.iter().fold(1u64, |all, &size| all.saturating_mul(size as u64));
+        Self::by_key(elements, false, |element| Some(of_indices(&reduced, shape, element)))
+    }
+
+    /// Those of weights `[rows][filters]` that Keras stores as `shape`, whose last axis are the filters: those of a user's
+    /// connectivity are `[connections, filters]`.
+    ///
+    /// # Errors
+    /// As [`Groups::of_variable`].
+    pub fn of_rows(shape: &[usize], axes: &Axes) -> Result<Self> {
+        let reduced = Reduced::new(axes, shape)?;
+        let Some((_, rows)) = shape.split_last() else { return Self::of_variable(shape, axes) };
+        let count = rows.iter().fold(1u64, |all, &size| all.saturating_mul(size as u64));
+        Self::by_key(count, reduced.keeps(rows.len()), |row| Some(of_indices(&reduced, rows, row)))
+    }
+
+    /// Those of a locally connected layer's canonical weights, `axes` being Keras's of the variable in this layout. Weights that
+    /// Keras hasn't, of clipped taps, are of no group. (Of implementation 2 Keras's norms are also of the entries that aren't
+    /// connected; these have none here, as if they were 0.)
+    ///
+    /// # Errors
+    /// As [`Groups::of_variable`], and those of [`KerasLayout::check`].
+    pub fn of_local(layer: &Geometry, layout: KerasLayout, axes: &Axes) -> Result<Self> {
+        layout.check(layer)?;
+        let reduced = Reduced::new(axes, &layout.shape(layer))?;
+        let [groups, window, channels] = [layer.groups(), layer.window(), layer.group_channels()];
+        match layout {
+            KerasLayout::Implementation1 => {
+                let [place, taps, filter] = [0, 1, 2].map(|axis| reduced.keeps(axis));
+                Self::by_key(layer.entries(), filter, |row| {
+                    let (cell, tap) = (row / window, row % window);
+                    let key = Key::default().index(place, cell / groups, layer.locations());
+                    // Its filters tell a group of channels apart.
+                    Some(key.index(filter, cell % groups, groups).index(taps, tap, window))
+                })
+            }
+            KerasLayout::Implementation2 => {
+                let last = layer.config().data_format == DataFormat::ChannelsLast;
+                let rank = layer.config().rank();
+                // The axes of the variable: of the input, then of the output, in either the channels first or last.
+                let (first, channel) = if last { (0, rank) } else { (1, 0) };
+                let beyond = rank + 1;
+                let (inputs, outputs) = (first..first + rank, beyond + first..beyond + first + rank);
+                let [channel, filter] = [channel, beyond + channel].map(|axis| reduced.keeps(axis));
+                let spatial = |axes: Range<usize>| axes.map(|axis| reduced.keeps(axis)).collect::<Vec<_>>();
+                let (inputs, outputs) = (spatial(inputs), spatial(outputs));
+                Self::by_key(layer.entries(), filter, |row| {
+                    let (cell, within) = (row / window, row % window);
+                    let (location, group) = (cell / groups, cell % groups);
+                    let position = layer.tap(location, within / channels)?;
+                    let key = along(Key::default(), layer, &outputs, location, |axis| axis.output);
+                    let key = along(key, layer, &inputs, position, |axis| axis.input);
+                    let key = key.index(channel, group * channels + within % channels, layer.channels());
+                    Some(key.index(filter && !channel, group, groups))
+                })
+            }
+            KerasLayout::Implementation3 => {
+                let each = reduced.keeps(0);
+                Self::by_key(layer.entries(), each, |row| {
+                    let (location, tap) = (row / window / groups, row % window / channels);
+                    layer.tap(location, tap)?;
+                    Some(Key::default().index(each, row, u32::MAX))
+                })
+            }
+        }
+    }
+
+    /// Those of the canonical weights of a convolution or a dense layer, `axes` being Keras's of its kernel.
+    ///
+    /// # Errors
+    /// As [`Groups::of_variable`], and those of [`SharedLayout::check`].
+    pub fn of_shared(layer: &Geometry, layout: SharedLayout, axes: &Axes) -> Result<Self> {
+        layout.check(layer)?;
+        let shape = layout.shape(layer);
+        let reduced = Reduced::new(axes, &shape)?;
+        let (rank, window, channels) = (shape.len() - 2, layer.window(), layer.group_channels());
+        let taps: Vec<u32> = shape[..rank].iter().map(|&taps| taps as u32).collect();
+        let [channel, filter] = [rank, rank + 1].map(|axis| reduced.keeps(axis));
+        // A group of channels is told apart by its filters, but of depthwise kernels by its channel.
+        let group = if layout == SharedLayout::Depthwise { channel } else { filter };
+        Self::by_key(layer.entries(), filter, |row| {
+            let (cell, within) = (row / window, row % window);
+            let key = Key::default().index(group, cell, layer.groups()).index(channel, within % channels, channels);
+            let (mut key, mut rest) = (key, within / channels);
+            for (axis, &size) in taps.iter().enumerate().rev() {
+                key = key.index(reduced.keeps(axis), rest % size, size);
+                rest /= size;
+            }
+            Some(key)
+        })
+    }
+
+    /// The group of each row, or [`Groups::NONE`].
+    #[must_use]
+    pub fn of_row(&self) -> &[u32] {
+        &self.of_row
+    }
+
+    /// [`Groups::of_row`], for those that keep it.
+    pub(crate) fn shared_rows(&self) -> &Arc<[u32]> {
+        &self.of_row
+    }
+
+    /// Rows of the parameter.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.of_row.len()
+    }
+
+    /// How many groups there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether each filter has norms of its own.
+    #[must_use]
+    pub fn by_filter(&self) -> bool {
+        self.by_filter
+    }
+
+    /// Norms of a parameter with so many filters: `[groups][filters]`, or `[groups]` where filters share them.
+    #[must_use]
+    pub fn norms(&self, filters: u64) -> u64 {
+        u64::from(self.count).saturating_mul(if self.by_filter { filters } else { 1 })
+    }
+
+    /// The members of the groups among some rows, in parts of at most `most` rows.
+    pub(crate) fn members(&self, rows: Range<usize>, most: usize) -> Members {
+        let own = &self.of_row[rows];
+        let mut next = vec![0; self.count as usize];
+        let there = || own.iter().zip(0u32..).filter(|(group, _)| **group != Self::NONE);
+        there().for_each(|(group, _)| next[*group as usize] += 1);
+        let mut members = Members { groups: Vec::new(), parts: vec![0], starts: vec![0], rows: Vec::new() };
+        let mut all = 0u32;
+        for (count, group) in next.iter_mut().zip(0..).filter(|(count, _)| **count > 0) {
+            let end = all + *count;
+            let parts = (all..end).step_by(most.max(1)).map(|first| end.min(first.saturating_add(most as u32)));
+            members.starts.extend(parts);
+            members.groups.push(group);
+            members.parts.push(members.starts.len() as u32 - 1);
+            *count = all;
+            all = end;
+        }
+        members.rows = vec![0; all as usize];
+        for (group, row) in there() {
+            let at = &mut next[*group as usize];
+            members.rows[*at as usize] = row;
+            *at += 1;
+        }
+        members
+    }
+}
+
+/// The key of an element by its indices along all axes, the last the innermost.
+fn of_indices(reduced: &Reduced, shape: &[usize], element: u32) -> Key {
+    let (mut key, mut rest) = (Key::default(), element);
+    for (axis, &size) in shape.iter().enumerate().rev() {
+        let size = size as u32;
+        key = key.index(reduced.keeps(axis), rest % size, size);
+        rest /= size;
+    }
+    key
+}
+
+/// A key with the indices of a place along a layer's spatial axes.
+fn along(key: Key, layer: &Geometry, kept: &[bool], place: u32, size: impl Fn(&AxisTaps) -> u32) -> Key {
+    let Some(axes) = layer.axes() else { return key };
+    let (mut key, mut rest) = (key, place);
+    for (axis, kept) in axes[3 - kept.len()..].iter().zip(kept).rev() {
+        let size = size(axis);
+        key = key.index(*kept, rest % size, size);
+        rest /= size;
+    }
+    key
+}
+
+/// What is written of groups.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Written {
+    of_row: Arc<[u32]>,
+    by_filter: bool,
+}
+
+#[cfg(feature = "serde")]
+impl From<Groups> for Written {
+    fn from(groups: Groups) -> Self {
+        Self { of_row: groups.of_row, by_filter: groups.by_filter }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for Groups {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        Self::new(written.of_row, written.by_filter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Padding};
+
+    /// Which weights share a norm, by Keras's own variable: its elements' numbers go to canonical places, and two weights share one
+    /// if and only if their indices along all axes that are kept do.
+    fn assert_as_keras(layer: &Geometry, shape: &[usize], places: &[f32], groups: &Groups, axes: &[usize]) {
+        let filters = layer.group_filters() as usize;
+        let mut norms: HashMap<Vec<usize>, (usize, usize)> = HashMap::new();
+        let mut found: HashMap<(usize, usize), Vec<usize>> = HashMap::new();
+        for (weight, place) in places.iter().enumerate() {
+            let group = groups.of_row()[weight / filters];
+            // Numbers count from 1: a 0 is a clipped tap.
+            assert_eq!(*place == 0.0, group == Groups::NONE, "weight {weight}");
+            if group == Groups::NONE {
+                continue;
+            }
+            let mut rest = *place as usize - 1;
+            let mut kept = Vec::new();
+            for (axis, size) in shape.iter().enumerate().rev() {
+                if !axes.contains(&axis) {
+                    kept.push(rest % size);
+                }
+                rest /= size;
+            }
+            let norm = (group as usize, if groups.by_filter() { weight % filters } else { 0 });
+            assert_eq!(*norms.entry(kept.clone()).or_insert(norm), norm, "weight {weight} along {axes:?}");
+            assert_eq!(*found.entry(norm).or_insert(kept.clone()), kept, "weight {weight} along {axes:?}");
+        }
+    }
+
+    /// All lists of a variable's axes.
+    fn all_axes(rank: usize) -> Vec<Vec<usize>> {
+        (0..1usize << rank).map(|bits| (0..rank).filter(|axis| bits >> axis & 1 == 1).collect()).collect()
+    }
+
+    fn numbers(count: u64) -> Vec<f32> {
+        (1..=count).map(|number| number as f32).collect()
+    }
+
+    #[test]
+    fn groups_are_keras_s() -> Result<()> {
+        use DataFormat::{ChannelsFirst, ChannelsLast};
+        let mut compared = 0;
+        for format in [ChannelsLast, ChannelsFirst] {
+            for (config, sizes) in [
+                (Config::new(3, [3]), vec![5]),
+                (Config::new(3, [3]).padding(Padding::Same).strides([2]), vec![5]),
+                (Config::new(4, [2, 3]).strides([1, 2]).groups(2), vec![3, 5]),
+                (Config::new(2, [2, 2]).padding(Padding::Same), vec![3, 2]),
+                (Config::new(2, [2, 1, 2]), vec![2, 2, 3]),
+            ] {
+                let channels = 2;
+                let shape = match format {
+                    ChannelsLast => [&sizes[..], &[channels]].concat(),
+                    ChannelsFirst => [&[channels], &sizes[..]].concat(),
+                };
+                let layer = Geometry::new(&config.data_format(format), &shape)?;
+                for layout in [KerasLayout::Implementation1, KerasLayout::Implementation2, KerasLayout::Implementation3]
+                {
+                    if layout.check(&layer).is_err() {
+                        continue;
+                    }
+                    let shape = layout.shape(&layer);
+                    let places = layout.to_canonical(&layer, &numbers(layout.len(&layer)))?;
+                    for axes in all_axes(shape.len()) {
+                        // From the end as well.
+                        let listed = axes.iter().map(|&axis| axis as i64 - (axis % 2 * shape.len()) as i64).collect();
+                        let groups = Groups::of_local(&layer, layout, &Axes::Several(listed))?;
+                        assert_as_keras(&layer, &shape, &places, &groups, &axes);
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(compared > 500, "{compared}");
+        Ok(())
+    }
+
+    #[test]
+    fn groups_of_shared_weights_are_keras_s() -> Result<()> {
+        let convolution = Geometry::convolution(&Config::new(6, [2, 3]).groups(2), &[4, 5, 4])?;
+        let depthwise = Geometry::convolution(&Config::new(6, [2]).groups(3), &[5, 3])?;
+        let dense = Geometry::dense(3, &[4, 5], true, crate::config::Activation::Linear)?;
+        for (layer, layout) in [
+            (convolution, SharedLayout::Convolution),
+            (depthwise, SharedLayout::Depthwise),
+            (dense, SharedLayout::Dense),
+        ] {
+            let shape = layout.shape(&layer);
+            let places = layout.to_canonical(&layer, &numbers(layer.weights()))?;
+            for axes in all_axes(shape.len()) {
+                let listed = axes.iter().map(|&axis| axis as i64).collect();
+                let groups = Groups::of_shared(&layer, layout, &Axes::Several(listed))?;
+                assert_as_keras(&layer, &shape, &places, &groups, &axes);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn axes_that_a_variable_has_not_are_refused() {
+        for axes in [Axes::One(3), Axes::One(-4), Axes::Several(vec![0, -3]), Axes::Several(vec![1, 1])] {
+            let refused = Groups::of_variable(&[2, 3, 4], &axes);
+            assert!(matches!(refused, Err(Error::UnknownValue { argument: "axis", .. })), "{refused:?}");
+        }
+        assert!(Groups::new(vec![0, 2], false).is_err());
+        assert!(Groups::new(vec![u32::MAX - 1], false).is_err());
+    }
+
+    #[test]
+    fn members_are_in_parts() -> Result<()> {
+        let groups = Groups::new(vec![1, 0, 1, Groups::NONE, 1, 0, 2], false)?;
+        let members = groups.members(0..7, 2);
+        assert_eq!(members.groups, [0, 1, 2]);
+        assert_eq!(members.rows, [1, 5, 0, 2, 4, 6]);
+        assert_eq!(members.starts, [0, 2, 4, 5, 6]);
+        assert_eq!(members.parts, [0, 1, 3, 4]);
+        let some = groups.members(2..5, 9);
+        assert_eq!((some.groups, some.rows, some.starts, some.parts), (vec![1], vec![0, 2], vec![0, 2], vec![0, 1]));
+        Ok(())
+    }
+}

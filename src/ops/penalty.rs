@@ -1,0 +1,307 @@
+//! Penalties on parameters and activations with their gradients, and whole-buffer sums: the norms that gradients are clipped by.
+
+use super::training::STEP_NUMBERS;
+use super::{BufferId, Describe, Operand, Shape};
+use crate::config::OrthogonalMode;
+
+/// `output = (l1·sign(of) + 2·l2·of)`, the gradient of Keras's `l1·Σ|of| + l2·Σof²`, times the step's `per_sample` where a step is
+/// given, as activity penalties are. The sign of 0 is 0.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PenaltyGrad {
+    /// The factor of `Σ|of|`.
+    pub l1: f32,
+    /// The factor of `Σof²`.
+    pub l2: f32,
+    /// Of both.
+    pub shape: Shape,
+    /// Parameters, or the samples of an activity.
+    pub of: BufferId,
+    /// [`StepNumbers`](super::StepNumbers), of which it takes `per_sample`.
+    pub step: Option<BufferId>,
+    /// Their gradient.
+    pub output: BufferId,
+    /// Adds to what `output` holds, as the gradient of a loss before it.
+    pub accumulate: bool,
+}
+
+/// What [`Total`] sums of each value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Term {
+    /// The value.
+    Value,
+    /// Its magnitude.
+    Magnitude,
+    /// Its square.
+    Square,
+}
+
+/// `output = factor·Σ term(input)` over a whole buffer, in parts of at most 4,096 terms that are joined in their order; times the
+/// step's `per_sample` where a step is given.
+///
+/// Values of penalties, sums of losses, and the squared norms that gradients are clipped by.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Total {
+    /// What is summed.
+    pub of: Term,
+    /// Of the sum.
+    pub factor: f32,
+    /// The input's.
+    pub shape: Shape,
+    /// Any.
+    pub input: BufferId,
+    /// [`StepNumbers`](super::StepNumbers), of which it takes `per_sample`.
+    pub step: Option<BufferId>,
+    /// One element.
+    pub output: BufferId,
+    /// Adds to what `output` holds.
+    pub accumulate: bool,
+}
+
+/// What gradients are multiplied by for their norm to be at most `limit`: `limit / max(√squares, limit)`, Keras's `clipnorm`. Where the
+/// norm is that of all gradients (`global_clipnorm`) and isn't finite, it is NaN: TensorFlow's two functions differ in that.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ClipScale {
+    /// Above 0.
+    pub limit: f32,
+    /// Whether the norm is that of all gradients.
+    pub global: bool,
+    /// The sum of the squares, one element.
+    pub squares: BufferId,
+    /// One element.
+    pub output: BufferId,
+}
+
+/// How far from orthogonal a matrix's rows or columns are, Keras's `OrthogonalRegularizer`: `factor` times the mean magnitude of
+/// the products of two of them, each divided by its norm.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Orthogonal {
+    /// Of the mean.
+    pub factor: f32,
+    /// Rows or columns.
+    pub mode: OrthogonalMode,
+    /// Of the matrix.
+    pub rows: u64,
+    /// Of the matrix.
+    pub columns: u64,
+    /// The input's, of `rows · columns` elements.
+    pub shape: Shape,
+    /// `[rows][columns]`.
+    pub input: BufferId,
+    /// One element.
+    pub output: BufferId,
+    /// Adds to what `output` holds.
+    pub accumulate: bool,
+}
+
+/// The gradient of [`Orthogonal`].
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct OrthogonalGrad {
+    /// Of the mean.
+    pub factor: f32,
+    /// Rows or columns.
+    pub mode: OrthogonalMode,
+    /// Of the matrix.
+    pub rows: u64,
+    /// Of the matrix.
+    pub columns: u64,
+    /// Of both, of `rows · columns` elements.
+    pub shape: Shape,
+    /// `[rows][columns]`.
+    pub input: BufferId,
+    /// `[rows][columns]`.
+    pub grad: BufferId,
+    /// Adds to what `grad` holds.
+    pub accumulate: bool,
+}
+
+/// A matrix by the vectors of it that are to be orthogonal: element `c` of vector `i` is number `i·vector + c·element`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vectors {
+    pub(crate) count: u64,
+    pub(crate) length: u64,
+    pub(crate) vector: u64,
+    pub(crate) element: u64,
+}
+
+impl Vectors {
+    fn new(mode: OrthogonalMode, rows: u64, columns: u64) -> Self {
+        match mode {
+            OrthogonalMode::Rows => Self { count: rows, length: columns, vector: columns, element: 1 },
+            OrthogonalMode::Columns => Self { count: columns, length: rows, vector: 1, element: columns },
+        }
+    }
+
+    /// What magnitudes of products are multiplied by, each pair being counted twice.
+    pub(crate) fn share(&self, factor: f32) -> f64 {
+        f64::from(factor) / (self.count as f64 * (self.count as f64 - 1.0))
+    }
+
+    fn fault(&self, shape: &Shape) -> Option<&'static str> {
+        if self.count < 2 || self.length == 0 {
+            return Some("orthogonal are two vectors at least");
+        }
+        let elements = self.count.checked_mul(self.length);
+        (elements != Some(shape.elements(1)) || matches!(shape, Shape::Samples(_)))
+            .then_some("its matrix has another number of elements")
+    }
+}
+
+impl Orthogonal {
+    pub(crate) fn vectors(&self) -> Vectors {
+        Vectors::new(self.mode, self.rows, self.columns)
+    }
+}
+
+impl OrthogonalGrad {
+    pub(crate) fn vectors(&self) -> Vectors {
+        Vectors::new(self.mode, self.rows, self.columns)
+    }
+}
+
+fn step(id: BufferId) -> Operand {
+    Operand::of(id, Shape::Fixed(STEP_NUMBERS))
+}
+
+impl Describe for PenaltyGrad {
+    fn name(&self) -> &'static str {
+        "penalty_grad"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        [self.of].into_iter().chain(self.step).collect()
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let both = [self.of, self.output].map(|id| Operand::of(id, self.shape.clone()));
+        both.into_iter().chain(self.step.map(step)).collect()
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn accumulate(&mut self) {
+        self.accumulate = true;
+    }
+}
+
+impl Describe for Total {
+    fn name(&self) -> &'static str {
+        "total"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        [self.input].into_iter().chain(self.step).collect()
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let both = [Operand::of(self.input, self.shape.clone()), Operand::of(self.output, Shape::Fixed(1))];
+        both.into_iter().chain(self.step.map(step)).collect()
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn accumulate(&mut self) {
+        self.accumulate = true;
+    }
+}
+
+impl Describe for ClipScale {
+    fn name(&self) -> &'static str {
+        "clip_scale"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.squares]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        [self.squares, self.output].map(|id| Operand::of(id, Shape::Fixed(1))).into()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        let above = self.limit > 0.0 && self.limit.is_finite();
+        (!above).then_some("no norm is limited to that")
+    }
+}
+
+impl Describe for Orthogonal {
+    fn name(&self) -> &'static str {
+        "orthogonal"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.input]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        vec![Operand::of(self.input, self.shape.clone()), Operand::of(self.output, Shape::Fixed(1))]
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        self.vectors().fault(&self.shape)
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn accumulate(&mut self) {
+        self.accumulate = true;
+    }
+}
+
+impl Describe for OrthogonalGrad {
+    fn name(&self) -> &'static str {
+        "orthogonal_grad"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.input]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.grad
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        [self.input, self.grad].map(|id| Operand::of(id, self.shape.clone())).into()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        self.vectors().fault(&self.shape)
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn accumulate(&mut self) {
+        self.accumulate = true;
+    }
+}

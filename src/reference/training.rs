@@ -1,0 +1,75 @@
+//! Updates of parameters by their gradients.
+
+use crate::ops::{MovingAverage, Rule, StepNumbers, Update};
+
+/// The parameter and the states after an update.
+#[must_use]
+pub fn update(
+    o: &Update,
+    gradient: &[f64],
+    parameter: &[f64],
+    states: &[&[f64]],
+    step: StepNumbers,
+    scale: Option<f64>,
+) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let rate = f64::from(step.learning_rate);
+    let clipped = |g: f64| match (scale, o.clip_value.map(f64::from)) {
+        (Some(scale), _) => g * scale,
+        // Not `clamp`: of NaN nothing is made.
+        (None, Some(most)) if g > most => most,
+        (None, Some(most)) if g < -most => -most,
+        _ => g,
+    };
+    let decayed = |w: f64| w - w * o.weight_decay.unwrap_or(0.0) * rate;
+    let mut parameter: Vec<f64> = parameter.iter().map(|&w| decayed(w)).collect();
+    let mut states: Vec<Vec<f64>> = states.iter().map(|state| state.to_vec()).collect();
+    for (at, w) in parameter.iter_mut().enumerate() {
+        let g = clipped(gradient[at]);
+        match o.rule {
+            Rule::Sgd { momentum, nesterov } => {
+                let Some(m) = states.first_mut().map(|m| &mut m[at]) else {
+                    *w -= rate * g;
+                    continue;
+                };
+                *m = momentum * *m - rate * g;
+                *w += if nesterov { momentum * *m - rate * g } else { *m };
+            }
+            Rule::Adam { beta_1, beta_2, epsilon, amsgrad } => {
+                states[0][at] += (g - states[0][at]) * (1.0 - beta_1);
+                states[1][at] += (g * g - states[1][at]) * (1.0 - beta_2);
+                let mut v = states[1][at];
+                if amsgrad {
+                    let largest = states[2][at];
+                    v = if v.is_nan() || largest.is_nan() { f64::NAN } else { v.max(largest) };
+                    states[2][at] = v;
+                }
+                *w -= states[0][at] * rate * f64::from(step.correction) / (v.sqrt() + epsilon);
+            }
+            Rule::RmsProp { rho, momentum, epsilon, centered } => {
+                states[0][at] = rho * states[0][at] + (1.0 - rho) * g * g;
+                let mut denominator = states[0][at] + epsilon;
+                if centered && let Some(a) = states.last_mut().map(|a| &mut a[at]) {
+                    *a = rho * *a + (1.0 - rho) * g;
+                    denominator -= *a * *a;
+                }
+                let mut increment = rate * g / denominator.sqrt();
+                if momentum > 0.0 {
+                    states[1][at] = momentum * states[1][at] + increment;
+                    increment = states[1][at];
+                }
+                *w -= increment;
+            }
+        }
+    }
+    (parameter, states)
+}
+
+/// The average after one more value.
+#[must_use]
+pub fn moving_average(o: &MovingAverage, value: &[f64], average: &[f64], batch: u32) -> Vec<f64> {
+    if o.momentum == 0.0 && o.bessel.is_none() {
+        return value.to_vec();
+    }
+    let share = o.share(batch);
+    average.iter().zip(value).map(|(average, value)| o.momentum * average + share * value).collect()
+}

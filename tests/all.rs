@@ -29,6 +29,7 @@ mod ranges;
 mod rearrange;
 mod shaders;
 mod train;
+mod updates;
 mod variants;
 mod waiting;
 mod written;

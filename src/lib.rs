@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
+#![deny(unsafe_code)]
 
 pub mod config;
 #[cfg(feature = "cpu")]
+#[expect(unsafe_code, reason = "threads write parts of one output that are apart, and a prefetch")]
 pub mod cpu;
 mod error;
 pub mod geometry;

@@ -5,6 +5,7 @@
 
 mod activations;
 mod choice;
+mod choice_records;
 mod common;
 mod configs;
 mod connectivity;
@@ -31,6 +32,7 @@ mod ranges;
 mod rearrange;
 mod shaders;
 mod train;
+mod updates;
 mod variants;
 mod waiting;
 mod written;

@@ -5,8 +5,8 @@
 use locally_connected::cpu::{Executor, Threads, Weights};
 use locally_connected::model::{Convolution, Flatten, Graph, Reshape, Sequential, Wanted, names};
 use locally_connected::ops::{
-    Along, AxisMap, Columns, Concatenate, Operation, Pool, PoolGrad, PoolKind, Rearrange, RearrangeGrad, Reduce,
-    ReduceGrad, Shape, Ties, Usage, Windows,
+    Along, AxisMap, Columns, Concatenate, Operation, Pool, PoolGrad, PoolKind, Pooled, Rearrange, RearrangeGrad,
+    Reduce, ReduceGrad, Shape, Ties, Usage, Windows,
 };
 use locally_connected::program::Program;
 use locally_connected::{Activation, Bias, Config, DataFormat, Padding, WeightType};
@@ -116,8 +116,8 @@ fn runs_allocate_nothing_and_weights_are_there_once() {
 /// The operations that aren't a layer's, each from the one input to an output of its own.
 fn around_layers() -> Program {
     let mut program = Program::default();
-    let windows =
-        Windows::new(&[6, 4], &[3, 2], &[1, 2], &Padding::Valid, 5, DataFormat::ChannelsLast).expect("windows");
+    let pooled = Pooled { strides: &[1, 2], channels: 5, ..Pooled::new(&[6, 4], &[3, 2]) };
+    let windows = Windows::new(&pooled).expect("windows");
     let along = Along { outer: 6, length: 4, inner: 5 };
     let (inputs, axes) =
         (windows.inputs(), vec![AxisMap::whole(4, 1), AxisMap::repeated(6, 2, 0), AxisMap::whole(5, 2)]);

@@ -100,15 +100,19 @@ fn same_bits_in_100_runs() {
     });
 }
 
-/// Programs that between them run every other kernel with workgroup memory, with their batch: one that transposes, and training's
-/// one of what normalises rows by their own mean, whose gamma's gradient is a sum.
-fn programs() -> [(Program, u32); 2] {
+/// Programs that between them run every other kernel with workgroup memory, with their batch: one that transposes, training's
+/// one of what normalises rows by their own mean, whose gamma's gradient is a sum, and one of sums over whole buffers.
+fn programs() -> [(Program, u32); 3] {
     let flatten = Flatten { data_format: DataFormat::ChannelsFirst };
     let transposing = Sequential::new([19, 35]).add(flatten).add(Activation::Softmax);
     let normalisation = LayerNormalization { axes: 1, epsilon: 1e-3, center: true, scale: true };
     let normalising = Sequential::new([19, 35]).add(normalisation);
     let graph = |layers: Sequential| layers.graph().expect("layers");
-    [(graph(transposing).forward(), 7), (graph(normalising).backward(Wanted::All), 7)]
+    [
+        (graph(transposing).forward(), 7),
+        (graph(normalising).backward(Wanted::All), 7),
+        (crate::updates::totals(9000), 7),
+    ]
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use crate::common::{Arrays, disagreement, everywhere, largest, root};
 use locally_connected::ops::{
-    Along, AxisMap, BufferId, Columns, Concatenate, Operation, Pool, PoolGrad, PoolKind, Rearrange, RearrangeGrad,
-    Reduce, ReduceGrad, Shape, Ties, Usage, Windows,
+    Along, AxisMap, BufferId, Columns, Concatenate, Operation, Pool, PoolGrad, PoolKind, Pooled, Rearrange,
+    RearrangeGrad, Reduce, ReduceGrad, Shape, Ties, Usage, Windows,
 };
 use locally_connected::program::Program;
 use locally_connected::{DataFormat, Padding, reference};
@@ -85,8 +85,9 @@ impl Case {
         let strides = strides.map_or(size.clone(), |strides| for_each(strides, input.len()));
         let same = self.config.get("padding").is_some_and(|padding| padding == "same");
         let padding = if same { Padding::SameUpper } else { Padding::Valid };
-        let format = if self.is_first() { DataFormat::ChannelsFirst } else { DataFormat::ChannelsLast };
-        Windows::new(&input, &size, &strides, &padding, channels, format).expect("windows")
+        let data_format = if self.is_first() { DataFormat::ChannelsFirst } else { DataFormat::ChannelsLast };
+        let (input, size, strides, padding) = (&input, &size, &strides, &padding);
+        Windows::new(&Pooled { input, size, strides, padding, channels, data_format }).expect("windows")
     }
 
     fn along(&self) -> Along {

@@ -1,7 +1,9 @@
 //! Pooling over windows and along whole axes, on every executor; what Keras makes of it is compared in `tests/keras_operations.rs`.
 
 use crate::common::{alone, assert_everywhere, levels, profile};
-use locally_connected::ops::{Along, Operation, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
+use locally_connected::ops::{
+    Along, Operation, Pool, PoolAxis, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows,
+};
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::{DataFormat, DeviceProfile, Error, Padding};
@@ -66,8 +68,8 @@ fn of_axis(along: Along) -> Vec<(String, Program)> {
 #[test]
 fn windows_far_larger_than_the_input_are_planned() {
     for channels in [3, 4] {
-        let windows =
-            Windows::new(&[8, 8], &[300, 300], &[1, 1], &Padding::SameUpper, channels, DataFormat::ChannelsLast);
+        let (strides, padding) = (&[1, 1], &Padding::SameUpper);
+        let windows = Windows::new(&Pooled { strides, padding, channels, ..Pooled::new(&[8, 8], &[300, 300]) });
         for (what, program) in of_windows(&windows.expect("windows")) {
             assert_everywhere(&what, &program, 2, &levels(&program, 2, 7), 1e-5);
         }
@@ -78,7 +80,7 @@ fn windows_far_larger_than_the_input_are_planned() {
 pub(crate) fn programs() -> Vec<Program> {
     let mut all = Vec::new();
     for channels in [3, 4] {
-        let windows = Windows::new(&[6, 5], &[3, 2], &[2, 1], &Padding::Valid, channels, DataFormat::ChannelsLast);
+        let windows = Windows::new(&Pooled { strides: &[2, 1], channels, ..Pooled::new(&[6, 5], &[3, 2]) });
         all.extend(of_windows(&windows.expect("windows")));
     }
     for length in [9, 1000] {
@@ -97,8 +99,9 @@ prop_compose! {
         let (input, size): (Vec<_>, Vec<_>) = axes.iter().map(|&(input, size, _)| (input.max(size), size)).unzip();
         let strides: Vec<_> = axes.iter().map(|axis| axis.2).collect();
         let padding = if same { Padding::SameUpper } else { Padding::Valid };
-        let format = if first { DataFormat::ChannelsFirst } else { DataFormat::ChannelsLast };
-        Windows::new(&input, &size, &strides, &padding, channels, format).expect("windows")
+        let data_format = if first { DataFormat::ChannelsFirst } else { DataFormat::ChannelsLast };
+        let (strides, padding) = (&strides, &padding);
+        Windows::new(&Pooled { strides, padding, channels, data_format, ..Pooled::new(&input, &size) }).expect("windows")
     }
 }
 
@@ -138,7 +141,7 @@ fn long_axes_are_cut() {
 
 #[test]
 fn a_window_of_very_many_positions_is_refused() {
-    let windows = Windows::new(&[70_000], &[66_000], &[1], &Padding::Valid, 1, DataFormat::ChannelsLast);
+    let windows = Windows::new(&Pooled { strides: &[1], ..Pooled::new(&[70_000], &[66_000]) });
     let program = pool(PoolKind::Max, &windows.expect("windows"));
     let device = DeviceProfile { max_iterations: 65_535, ..profile() };
     let refused = Planner::new(&device).program(&program, 1).expect_err("its loops are ended");
@@ -156,7 +159,7 @@ fn no_samples_are_nothing() {
 #[test]
 fn windows_that_are_none_are_refused() {
     let new = |input: &[usize], size: &[usize], strides: &[usize], padding: &Padding, channels| {
-        Windows::new(input, size, strides, padding, channels, DataFormat::ChannelsLast)
+        Windows::new(&Pooled { strides, padding, channels, ..Pooled::new(input, size) })
     };
     let valid = &Padding::Valid;
     assert_eq!(new(&[], &[], &[], valid, 1), Err(Error::UnsupportedRank { found: 0 }));

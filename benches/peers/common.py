@@ -681,7 +681,7 @@ def print_rows(rows: Sequence[Json]) -> None:
         how = f" [{entry['formulation']}]" if entry.get("formulation") else ""
         print(
             f"{entry['workload']:13} b{entry['batch']:<4} {entry['pass']:8} {entry['framework']:16}"
-            f" {entry['implementation']:6} {entry['precision']:4} {wall['median']:10.3f} ms"
+            f" {entry['implementation'] or '':6} {entry['precision']:4} {wall['median']:10.3f} ms"
             f" ({wall['min']:.3f} … {wall['max']:.3f}){gpu} {entry['gflop_s']:8.1f} GFLOP/s"
             f"{build}{other}{how}",
             flush=True,

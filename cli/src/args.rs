@@ -9,17 +9,32 @@ use std::path::PathBuf;
 const MOST_SAMPLES: i64 = 1 << 20;
 
 /// What every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// Use the first adapter whose name, backend or driver contains TEXT, or the CPU executor: `cpu`
-    #[arg(long, global = true, value_name = "TEXT")]
-    pub(crate) adapter: Option<String>,
+    /// Use the first adapter whose name, backend or driver contains TEXT, or the CPU executor: `cpu`. `bench` takes several
+    #[arg(long = "adapter", global = true, value_name = "TEXT")]
+    pub(crate) adapters: Vec<String>,
     /// Most threads of the CPU executor
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Show no progress
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
+}
+
+impl Common {
+    /// The adapter that was asked for.
+    pub(crate) fn adapter(&self) -> Option<&str> {
+        self.adapters.first().map(String::as_str)
+    }
+
+    /// The same for each adapter that was asked for, or for the best one.
+    pub(crate) fn by_adapter(&self) -> Vec<Self> {
+        match self.adapters.is_empty() {
+            true => vec![self.clone()],
+            false => self.adapters.iter().map(|adapter| Self { adapters: vec![adapter.clone()], ..*self }).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -23,19 +23,19 @@ pub(crate) fn open(common: &Common) -> Result<Device, Failure> {
 
 /// What the user asks for.
 pub(crate) fn options(common: &Common) -> DeviceOptions {
-    let (adapter, threads) = (common.adapter.clone(), common.threads);
+    let (adapter, threads) = (common.adapter().map(str::to_owned), common.threads);
     DeviceOptions { adapter, threads, ..DeviceOptions::default() }
 }
 
 /// The adapter that runs WGSL: the one that the user asked for, or the best one, software adapters among them.
 pub(crate) fn open_gpu(common: &Common) -> Result<Gpu, Error> {
-    let options = GpuOptions { adapter: common.adapter.clone(), ..GpuOptions::default() };
+    let options = GpuOptions { adapter: common.adapter().map(str::to_owned), ..GpuOptions::default() };
     block_on(Gpu::with_options(&options))
 }
 
 /// Whether the user asked for the CPU executor.
 pub(crate) fn is_cpu(common: &Common) -> bool {
-    headless::wanted(common.adapter.as_deref()).is_some_and(|wanted| wanted.eq_ignore_ascii_case(CPU))
+    headless::wanted(common.adapter()).is_some_and(|wanted| wanted.eq_ignore_ascii_case(CPU))
 }
 
 /// All adapters and the position of the one that would be opened; none where the CPU executor would be.
@@ -43,13 +43,13 @@ pub(crate) fn choose(common: &Common) -> Result<(Vec<wgpu::Adapter>, Option<usiz
     let adapters = match headless::instance() {
         Ok(instance) => block_on(headless::adapters(&instance)),
         // Without a backend there is the CPU executor, unless an adapter was named.
-        Err(_) if common.adapter.is_none() || is_cpu(common) => Vec::new(),
+        Err(_) if common.adapter().is_none() || is_cpu(common) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
     if is_cpu(common) {
         return Ok((adapters, None));
     }
-    let chosen = match headless::wanted(common.adapter.as_deref()) {
+    let chosen = match headless::wanted(common.adapter()) {
         Some(wanted) => Some(headless::pick(&adapters, Some(&wanted))?),
         None => adapters.iter().position(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu),
     };

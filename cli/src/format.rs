@@ -1,9 +1,9 @@
 //! Tables, and numbers as people read them.
 
-use comfy_table::{Table, presets};
+use comfy_table::{Row, Table, presets};
 
 /// An empty table with these columns.
-pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
+pub(crate) fn table(columns: impl Into<Row>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(columns);
     table

@@ -1,5 +1,7 @@
 //! `locally`: Keras's locally connected layers on any GPU, from the command line.
 
+#![deny(unsafe_code)]
+
 mod args;
 mod arrays;
 mod bench;
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 
 /// Wayland's client library, which the OpenGL driver tries, complains about a missing runtime folder in a line of its
 /// own that begins with `error:`, although nothing here needs that folder.
+#[expect(unsafe_code, reason = "setting an environment variable, before there are threads")]
 fn quieten_drivers() {
     let folder = std::env::var_os("XDG_RUNTIME_DIR");
     if cfg!(target_os = "linux") && folder.is_none_or(|folder| !std::path::Path::new(&folder).is_absolute()) {

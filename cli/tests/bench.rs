@@ -239,3 +239,33 @@ fn the_cpu_executor_is_measured() {
         assert!(error.contains(flag[0]), "{error}");
     }
 }
+
+#[test]
+fn several_adapters_are_set_side_by_side() {
+    let folder = Folder::new();
+    let [json_file, csv, html] = ["r.json", "r.csv", "r.html"].map(|name| path(&folder, name));
+    let arguments = ["signal-1d", "--batch", "2", "--min-time", "0.05", "--adapter", "cpu", "--adapter", "llvmpipe"];
+    let output = bench(&[&arguments[..], &["--json", &json_file, "--csv", &csv, "--html", &html]].concat());
+    assert!(succeeds(&output).contains("Side by side"), "{}", stdout(&output));
+
+    let report: Value = read(&json_file);
+    assert_eq!(keys(&report), ["adapters", "results"]);
+    let adapters = report["adapters"].as_array().unwrap();
+    assert_eq!(adapters.len(), 2);
+    for adapter in adapters {
+        assert_eq!(keys(adapter), ["name", "backend", "driver", "device_type", "ceiling"]);
+        let of = |row: &&Value| row["adapter"] == adapter["name"];
+        let rows: Vec<&Value> = report["results"].as_array().unwrap().iter().filter(of).collect();
+        assert!(rows.len() >= 2, "{} rows of {}", rows.len(), adapter["name"]);
+        assert!(rows.iter().all(|row| keys(row) == [&["adapter"], &ROW[..]].concat()));
+    }
+    let lines = std::fs::read_to_string(&csv).unwrap();
+    assert!(lines.starts_with("adapter,workload,") && lines.contains("\nCPU executor,signal-1d,"), "{lines}");
+    assert!(std::fs::read_to_string(&html).unwrap().contains("Side by side"));
+
+    let twice = ["--adapter", "cpu", "--adapter", "llvmpipe"];
+    let refused = common::locally([&["info"][..], &twice].concat());
+    assert!(fails(&refused, 2).0.contains("--adapter"));
+    let refused = bench(&[&twice[..], &["signal-1d", "--lines", &path(&folder, "l.jsonl")]].concat());
+    assert!(fails(&refused, 2).0.contains("--lines"));
+}

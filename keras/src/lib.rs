@@ -63,6 +63,7 @@
 //! ([`Error::UnsupportedLayers`] with every such layer). What is wrong with a layer's numbers is
 //! [`Error::Core`]. A file is written whole or not at all.
 
+#![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod architecture;

@@ -90,6 +90,7 @@ impl Pipelines {
     }
 }
 
+#[expect(unsafe_code, reason = "loops are not bounded by force; all of them end")]
 fn compile(device: &wgpu::Device, variant: Variant) -> Result<Pipeline> {
     let info = variant.info();
     let name = variant.name();

@@ -57,6 +57,7 @@ const SHARED: &[(&str, &str)] = &shared![
     "tile_load",
     "tile_output",
     "units",
+    "update",
     "weights",
     "window",
     "window_positions",

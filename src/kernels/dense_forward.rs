@@ -6,6 +6,6 @@ use super::work::{FINISHING, dense_traffic, of};
 tiled! {
     /// Forward of the dense variant, with bias and activation.
     DenseForward: "dense_forward", [Read, Read, Read, Write];
-    work: |tile, p, loads| tile.work(p, loads, of(p.dense_rows), dense_traffic(p)),
+    work: |tile, p, loads| tile.work(p, loads, Sums::of(tile, of(p.dense_rows), dense_traffic(p))),
     turns: |shape, p| shape.turns(p.dense_rows.into()) + FINISHING
 }

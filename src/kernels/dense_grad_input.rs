@@ -6,6 +6,6 @@ use super::work::{dense_traffic, of};
 tiled! {
     /// Input gradient of the dense variant.
     DenseGradInput: "dense_grad_input", [Read, Read, Write];
-    work: |tile, p, loads| tile.work(p, loads, of(p.dense_columns), dense_traffic(p)),
+    work: |tile, p, loads| tile.work(p, loads, Sums::along_filters(tile, of(p.dense_columns), dense_traffic(p))),
     turns: |shape, p| shape.turns(p.dense_columns.into())
 }

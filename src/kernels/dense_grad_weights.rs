@@ -6,6 +6,6 @@ use super::work::{dense_traffic, of};
 tiled! {
     /// Gradient of the dense matrix.
     DenseGradWeights: "dense_grad_weights", [Read, Read, Write];
-    work: |tile, p, loads| tile.work(p, loads, of(p.batch), dense_traffic(p)),
+    work: |tile, p, loads| tile.work(p, loads, Sums::of(tile, of(p.batch), dense_traffic(p))),
     turns: |shape, p| shape.turns(p.batch.into())
 }

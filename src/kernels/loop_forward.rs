@@ -44,7 +44,8 @@ impl Kernel for LoopForward {
             threads: of(p.cells) * tiles(p.filters / self.width, self.filters) * tiles(p.batch, self.images),
             operations: taps(p) + of(p.window) / h * product(x, h * e * y, loaded),
             bytes: traffic(p),
-            waits: of(p.window) / h,
+            // An input waits for its tap's offset.
+            waits: of(p.taps) + of(p.window) / h,
         }
     }
 

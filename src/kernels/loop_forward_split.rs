@@ -41,10 +41,10 @@ impl LoopForwardSplit {
 impl Kernel for LoopForwardSplit {
     fn work(&self, p: &Params, loads: Loads) -> Work {
         let (x, e) = (of(self.images), of(self.input_width));
-        let each = product(of(self.width), x, loads.four + x * loads.of(self.input_width) / e);
+        let each = product(of(self.width), x, loads.of(self.width) + x * loads.of(self.input_width) / e);
         Work {
             threads: of(self.threads) * of(p.workgroups),
-            operations: taps(p) + of(p.window) * of(self.lanes) / of(self.threads) * each + 16.0 * x,
+            operations: taps(p) / of(self.threads) + of(p.window) * of(self.lanes) / of(self.threads) * each + 16.0 * x,
             bytes: traffic(p),
             waits: of(p.window) * of(self.lanes) / of(self.threads) / 4.0,
         }

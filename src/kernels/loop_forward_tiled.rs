@@ -6,6 +6,6 @@ use super::work::{FINISHING, of, traffic};
 tiled! {
     /// Forward of the loop variant by tiles in workgroup memory.
     LoopForwardTiled: "loop_forward_tiled", [Read, Read, Read, Read, Write], weights;
-    work: |tile, p, loads| tile.work(p, loads, of(p.window), traffic(p)),
+    work: |tile, p, loads| tile.work(p, loads, Sums::of(tile, of(p.window), traffic(p))),
     turns: |shape, p| shape.turns(p.window.into()) + FINISHING
 }

@@ -33,7 +33,8 @@ impl Kernel for LoopGradInput {
                 * tiles(p.batch, self.images),
             operations: 12.0 + readers(p) * (6.0 + each),
             bytes: traffic(p),
-            waits: readers(p) * of(p.filters) / d,
+            // An output waits for its reader's offset.
+            waits: readers(p) * (1.0 + of(p.filters) / d),
         }
     }
 

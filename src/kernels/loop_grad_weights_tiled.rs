@@ -6,6 +6,6 @@ use super::work::{of, traffic};
 tiled! {
     /// Kernel gradient of the loop variant by tiles in workgroup memory.
     LoopGradWeightsTiled: "loop_grad_weights_tiled", [Read, Read, Read, Write];
-    work: |tile, p, loads| tile.work(p, loads, of(p.batch), traffic(p)),
+    work: |tile, p, loads| tile.work(p, loads, Sums::of(tile, of(p.batch), traffic(p))),
     turns: |shape, p| shape.turns(p.batch.into())
 }

@@ -22,6 +22,7 @@ pub(crate) use sizes::{
 };
 pub(crate) use tile::{DEPTH, Tile};
 pub use tile::{TILE_SHAPES, TileShape};
+pub(crate) use update::rules;
 pub(crate) use work::{FINISHING, Loads, Work};
 
 use crate::config::{WeightType, codes};
@@ -168,6 +169,22 @@ kernels! {
     reduce_grad_average::ReduceGradAverage,
     rearrange::Rearrange,
     concatenate::Concatenate,
+    update::Update,
+    update_1::Update1,
+    update_2::Update2,
+    update_3::Update3,
+    moving_average::MovingAverage,
+    penalty_grad::PenaltyGrad,
+    total::Total,
+    clip_scale::ClipScale,
+    orthogonal_factors::OrthogonalFactors,
+    orthogonal_products::OrthogonalProducts,
+    orthogonal_grad::OrthogonalGrad,
+    group_squares::GroupSquares,
+    join_groups::JoinGroups,
+    constrain::Constrain,
+    non_negative::NonNegative,
+    radial::Radial,
 }
 
 /// A listed kernel with its constants: what a pipeline is made of.

@@ -177,9 +177,9 @@ params! {
     /// Channels of a normalisation; elements of one, or of a position of what is pooled or reduced, that lie side by side.
     channels: u32,
     inner: u32,
-    /// 1: there is a gamma to multiply by.
+    /// 1: there is a gamma, or a gradient's scale, to multiply by.
     use_scale: u32,
-    /// Added to variances.
+    /// Added to variances, norms and roots.
     epsilon: f32,
     /// Targets become `t * smooth_factor + smooth_addend`.
     smooth_factor: f32,
@@ -244,6 +244,25 @@ params! {
     distance_2: u32,
     distance_3: u32,
     distance_4: u32,
+    /// 1: a result is divided by the samples of the batch, as a step's numbers say.
+    use_step: u32,
+    /// What a sum is multiplied by.
+    factor: f32,
+    /// Of an optimizer: most of a gradient (0: any), a weight decay, a momentum, what an average keeps and takes, and what the
+    /// average of a gradient takes.
+    limit: f32,
+    decay: f32,
+    momentum: f32,
+    kept: f32,
+    share: f32,
+    mean_share: f32,
+    /// Of a penalty: the factor of signs, and twice that of squares.
+    l1: f32,
+    l2: f32,
+    /// Of a norm: between what it is to be, and how much of the way it is to go.
+    least: f32,
+    most: f32,
+    rate: f32,
     /// Readers of the input element that has most, and readers along the outer axis and along the two outer ones,
     /// together: for bounds on the host, no kernel reads them.
     most_readers: u32,

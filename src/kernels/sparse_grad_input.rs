@@ -19,7 +19,9 @@ kernel! {
 impl Kernel for SparseGradInput {
     fn work(&self, p: &Params, loads: Loads) -> Work {
         let x = of(self.images);
-        let each = 2.0 + of(p.filters) * product(x, 1.0, loads.scattered * (1.0 + x));
+        // Neighbours' entries are a window apart, their outputs a location: side by side where it is of one filter.
+        let output = if p.filters > 1 { loads.scattered } else { 1.0 };
+        let each = 2.0 + of(p.filters) * product(x, 1.0, loads.scattered + output * x);
         Work {
             threads: of(p.x_sample) * tiles(p.batch, self.images),
             operations: 2.0 + of(p.entries) / of(p.x_sample) * each,

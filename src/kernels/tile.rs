@@ -135,14 +135,40 @@ impl Tile {
 
     /// Products of so many terms. Of a step, a share of the operands goes through each thread into workgroup memory; then
     /// it loads what it multiplies.
-    pub(super) fn work(&self, p: &Params, loads: Loads, depth: f64, bytes: f64) -> Work {
+    pub(super) fn work(&self, p: &Params, loads: Loads, sums: Sums) -> Work {
+        let Sums { depth, bytes, row_width, column_width } = sums;
         let TileShape { row_fours, column_fours, thread_rows, thread_columns, slices } = self.shape;
         let (x, y, c, d) = (of(row_fours), of(column_fours), of(thread_rows), of(thread_columns));
-        let staged = 4.0 * (x * c + y * d) / (c * d);
+        let staged = |elements: f64, width: u32| elements * (loads.of(width) / of(width) + 1.0);
+        let staged = staged(4.0 * x / d, row_width) + staged(4.0 * y / c, column_width);
         let slice = depth / of(slices);
-        let operations = slice * (2.0 * staged + product(4.0 * x, 4.0 * y, loads.four * (x + y))) + 16.0 * x * y;
+        let operations = slice * (staged + product(4.0 * x, 4.0 * y, loads.four * (x + y))) + 16.0 * x * y;
         // Two barriers of a step of 16 take as long as a load, beside the loads.
         Work { threads: c * d * of(slices) * of(p.workgroups), operations, bytes, waits: slice / 8.0 }
+    }
+}
+
+/// What tiles are summed of, for [`Tile::work`].
+pub(super) struct Sums {
+    /// Terms of a sum.
+    pub(super) depth: f64,
+    /// Bytes of the operands and results.
+    pub(super) bytes: f64,
+    /// Elements of the left operand that are loaded at once.
+    pub(super) row_width: u32,
+    /// And of the right.
+    pub(super) column_width: u32,
+}
+
+impl Sums {
+    /// Of products along channels and filters.
+    pub(super) fn of(tile: Tile, depth: f64, bytes: f64) -> Self {
+        Self { depth, bytes, row_width: tile.input_width, column_width: tile.width }
+    }
+
+    /// Of products both of whose operands lie along filters.
+    pub(super) fn along_filters(tile: Tile, depth: f64, bytes: f64) -> Self {
+        Self { row_width: tile.width, ..Self::of(tile, depth, bytes) }
     }
 }
 
@@ -170,7 +196,7 @@ macro_rules! tiled {
     ) => {
         #[allow(unused_imports, reason = "not all of them read weights")]
         use crate::config::WeightType;
-        use crate::kernels::{Kernel, Loads, Params, Tile, TileShape, Work, listed::kernel};
+        use crate::kernels::{Kernel, Loads, Params, Tile, TileShape, Work, listed::kernel, tile::Sums};
 
         kernel! {
             $(#[$doc])*

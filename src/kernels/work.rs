@@ -98,6 +98,16 @@ pub(super) fn elementwise(p: &Params) -> Work {
     Work { threads: of(p.count), operations: 4.0, bytes: 12.0 * of(p.count), ..Work::default() }
 }
 
+/// A step of an optimizer: a gradient, and a weight with so many states read and written.
+pub(super) fn updated(p: &Params, loads: Loads, width: u32, states: u32) -> Work {
+    Work {
+        threads: of(p.count),
+        operations: of(3 + 2 * states) * loads.of(width),
+        bytes: 4.0 * of(width) * of(p.count) * of(3 + 2 * states),
+        ..Work::default()
+    }
+}
+
 /// Turns of the loops over a window's taps, `step` channels at a time.
 pub(super) fn window_turns(p: &Params, step: u32) -> u64 {
     let of = |value: u32| u64::from(value);

@@ -36,7 +36,7 @@ pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGr
 pub(crate) use penalty::Vectors;
 pub use penalty::{ClipScale, Orthogonal, OrthogonalGrad, PenaltyGrad, Term, Total};
 pub(crate) use philox::philox;
-pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
+pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows};
 pub(crate) use random::Effect;
 pub use random::{Noise, Random, RandomGrad, RandomKind};
 #[cfg(feature = "cpu")]

@@ -63,6 +63,32 @@ pub struct Windows {
     pub data_format: DataFormat,
 }
 
+/// What [`Windows::new`] makes windows of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pooled<'a> {
+    /// Positions along each axis, 1 to 3 of them.
+    pub input: &'a [usize],
+    /// Positions of a window along each axis.
+    pub size: &'a [usize],
+    /// From one window to the next along each axis.
+    pub strides: &'a [usize],
+    /// [`Padding::Valid`] or [`Padding::SameUpper`].
+    pub padding: &'a Padding,
+    /// Each is pooled for itself.
+    pub channels: usize,
+    /// Where they are.
+    pub data_format: DataFormat,
+}
+
+impl<'a> Pooled<'a> {
+    /// One channel; windows side by side, all of them inside; channels last.
+    #[must_use]
+    pub const fn new(input: &'a [usize], size: &'a [usize]) -> Self {
+        let (padding, data_format) = (&Padding::Valid, DataFormat::ChannelsLast);
+        Self { input, size, strides: size, padding, channels: 1, data_format }
+    }
+}
+
 impl Windows {
     /// The windows of Keras's pooling layers: of `size` positions, `strides` apart, over `input` positions along each axis.
     /// Their `same` is [`Padding::SameUpper`].
@@ -71,14 +97,8 @@ impl Windows {
     /// [`Error::UnsupportedRank`] for other than 1 to 3 axes, [`Error::Rank`] for arguments of different lengths,
     /// [`Error::NotPositive`], [`Error::EmptyOutput`], [`Error::TooLarge`]; [`Error::Unsupported`] for other paddings than
     /// [`Padding::Valid`] and [`Padding::SameUpper`].
-    pub fn new(
-        input: &[usize],
-        size: &[usize],
-        strides: &[usize],
-        padding: &Padding,
-        channels: usize,
-        data_format: DataFormat,
-    ) -> Result<Self> {
+    pub fn new(asked: &Pooled<'_>) -> Result<Self> {
+        let &Pooled { input, size, strides, padding, channels, data_format } = asked;
         if !(1..=3).contains(&input.len()) {
             return Err(Error::UnsupportedRank { found: input.len() });
         }

@@ -167,7 +167,7 @@ pub struct Update {
 
 /// `average = momentum·average + (1 − momentum)·value·b`, in place, where b is n / (n − 1) for the n = `batch·bessel` values of a
 /// variance that Bessel's correction is asked for, else 1: the moving statistics of Keras's `BatchNormalization`, and its optimizers'
-/// averages of weights. With a momentum of 0 it is a copy.
+/// averages of weights, which Keras begins as the weights are. With a momentum of 0 it is a copy.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MovingAverage {

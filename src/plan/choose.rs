@@ -40,19 +40,17 @@ impl Planner<'_> {
             Operation::Normalise(o) => self.normalise(o, batch),
             Operation::LayerNorm(o) => self.layer_norm(o, batch),
             Operation::LayerNormGrad(o) => self.layer_norm_grad(o, batch),
-            Operation::Update(_)
-            | Operation::MovingAverage(_)
-            | Operation::PenaltyGrad(_)
-            | Operation::Total(_)
-            | Operation::ClipScale(_)
-            | Operation::Orthogonal(_)
-            | Operation::OrthogonalGrad(_)
-            | Operation::GroupSquares(_)
-            | Operation::Constrain(_)
-            | Operation::NonNegative(_)
-            | Operation::Radial(_) => {
-                Err(Error::Unsupported { what: operation.name().into(), with: "by a GPU yet".into() })
-            }
+            Operation::Update(o) => self.update(o),
+            Operation::MovingAverage(o) => self.moving_average(o, batch),
+            Operation::PenaltyGrad(o) => self.penalty_grad(o, batch),
+            Operation::Total(o) => self.total(o, batch),
+            Operation::ClipScale(o) => self.clip_scale(o),
+            Operation::Orthogonal(o) => self.orthogonal(o),
+            Operation::OrthogonalGrad(o) => self.orthogonal_grad(o),
+            Operation::GroupSquares(o) => self.group_squares(o),
+            Operation::Constrain(o) => self.constrain(o),
+            Operation::NonNegative(o) => self.non_negative(o),
+            Operation::Radial(o) => self.radial(o),
             Operation::Variance(o) => self.variance(o, batch),
             Operation::NormaliseGrad(o) => self.normalise_grad(o, batch),
             Operation::Loss(o) => self.loss(o, batch),

@@ -41,7 +41,7 @@ const CPU: Speeds = Speeds {
     operations_per_second: 1e9,
     operation_latency: 5e-9,
     load_latency: 0.0,
-    loads: Loads { four: 2.5, scattered: 1.0 },
+    loads: Loads { four: 2.5, scattered: 2.0 },
 };
 /// A discrete GPU of some TFLOP/s. The latencies are an H100's (benches/record).
 const GPU: Speeds = Speeds {
@@ -67,7 +67,7 @@ impl Estimate {
             let moved = work.bytes / speeds.bytes_per_second;
             estimate.bytes += work.bytes;
             estimate.operations += operations;
-            estimate.seconds += speeds.dispatch + busy.max(moved).max(chain);
+            estimate.seconds += speeds.dispatch + busy.max(moved) + chain;
         }
         estimate
     }

@@ -3,6 +3,7 @@
 
 mod choose;
 mod combine;
+mod constrain;
 mod cost;
 mod dense;
 mod dispatch;
@@ -23,7 +24,9 @@ mod shared;
 mod sparse;
 mod strategy;
 mod tiles;
+mod total;
 mod tuned;
+mod update;
 mod weights;
 mod written;
 

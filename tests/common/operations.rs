@@ -110,7 +110,7 @@ pub(crate) fn assert_everywhere(what: &str, program: &Program, batch: u32, given
 pub(crate) fn on_every_executor(program: &Program, batch: u32, given: &Arrays) -> Vec<(String, Arrays)> {
     let is_written = |name: &String| {
         let buffer = program.find(name).and_then(|id| program.buffer(id)).expect("it has what it wrote");
-        matches!(buffer.usage, Usage::Output | Usage::Gradient)
+        !matches!(buffer.usage, Usage::Scratch)
     };
     let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
     let referred = by_reference(program, batch, given).into_iter();

@@ -5,7 +5,7 @@ use locally_connected::gpu::{Bindings, Tensor, Weights};
 use locally_connected::ops::Usage;
 use locally_connected::program::Program;
 use locally_connected::{DeviceProfile, Result, wgpu};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Values by the buffers' names.
 pub(crate) type Arrays = BTreeMap<String, Vec<f32>>;
@@ -16,7 +16,8 @@ pub(crate) struct ProgramRun {
     pub(crate) shared: u64,
     pub(crate) bound: locally_connected::Bound,
     outputs: Vec<(String, wgpu::Buffer)>,
-    gradients: Vec<(String, Tensor)>,
+    /// Gradients, and parameters and states that it updates.
+    tensors: Vec<(String, Tensor)>,
 }
 
 impl ProgramRun {
@@ -26,9 +27,12 @@ impl ProgramRun {
             let weights = Weights::new(&context(profile), program).await?;
             let names: Vec<String> = weights.names().map(str::to_owned).collect();
             for name in &names {
-                weights.write(name, &given[name]).await?;
+                // A state that isn't given is zero.
+                if let Some(values) = given.get(name) {
+                    weights.write(name, values).await?;
+                }
             }
-            let (mut inputs, mut outputs, mut gradients) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut inputs, mut outputs, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
             for buffer in &program.buffers {
                 let name = buffer.name.clone();
                 match buffer.usage {
@@ -36,7 +40,7 @@ impl ProgramRun {
                     Usage::Output => outputs.push((name, GPU.empty(buffer.shape.elements(batch)))),
                     Usage::Gradient => {
                         let gradient = weights.create(buffer).await?;
-                        gradients.push((name, gradient));
+                        tensors.push((name, gradient));
                     }
                     Usage::Parameter | Usage::State | Usage::Scratch => {}
                 }
@@ -45,11 +49,16 @@ impl ProgramRun {
             for (name, buffer) in inputs.iter().chain(&outputs) {
                 bindings = bindings.with(name, buffer);
             }
-            for (name, gradient) in &gradients {
+            for (name, gradient) in &tensors {
                 bindings = bindings.with(name, gradient);
             }
             let bound = weights.bind(program, batch, &bindings).await?;
-            Ok(Self { shared: weights.bytes(), bound, outputs, gradients })
+            let updated: BTreeSet<_> = program.operations.iter().flat_map(|operation| operation.updates()).collect();
+            for buffer in updated.iter().filter_map(|id| program.buffer(*id)) {
+                let values = weights.get(&buffer.name).expect("a parameter or a state");
+                tensors.push((buffer.name.clone(), values.clone()));
+            }
+            Ok(Self { shared: weights.bytes(), bound, outputs, tensors })
         })
     }
 
@@ -61,7 +70,7 @@ impl ProgramRun {
             for (name, buffer) in &self.outputs {
                 values.insert(name.clone(), GPU.read(buffer, buffer.size() / 4).await.expect("the device is there"));
             }
-            for (name, gradient) in &self.gradients {
+            for (name, gradient) in &self.tensors {
                 let mut readback = gradient.readback(GPU.context().device()).await.expect("ours");
                 GPU.submit(|encoder| readback.record(encoder)).expect("not recorded before");
                 values.insert(name.clone(), GPU.drive(readback.canonical()).await.expect("the device is there"));

@@ -1,10 +1,10 @@
 //! The executors under test, and runs of programs on them by name.
 
 use locally_connected::Result;
-use locally_connected::cpu::{Executor, Instructions, Threads, Weights};
+use locally_connected::cpu::{Executor, Instructions, Store, Threads, Weights};
 use locally_connected::ops::{Buffer, Usage};
 use locally_connected::program::Program;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
@@ -33,18 +33,31 @@ pub(crate) fn run(
     given: &BTreeMap<String, Vec<f32>>,
 ) -> Result<Written> {
     let mut weights = Weights::new();
-    for buffer in program.used_as(Usage::Parameter) {
-        weights.set(program, &buffer.name, &given[&buffer.name])?;
+    let kept = || program.used_as(Usage::Parameter).chain(program.used_as(Usage::State));
+    for buffer in kept() {
+        // A state that isn't given is zero at first.
+        if buffer.usage == Usage::Parameter || given.contains_key(&buffer.name) {
+            weights.set(program, &buffer.name, &given[&buffer.name])?;
+        }
     }
-    run_on(executor, program, batch, &weights, given)
+    if !program.updates() {
+        return run_on(executor, program, batch, &weights, given);
+    }
+    let mut written = run_on(executor, program, batch, &mut weights, given)?;
+    let updated: BTreeSet<_> = program.operations.iter().flat_map(|operation| operation.updates()).collect();
+    for buffer in updated.iter().filter_map(|id| program.buffer(*id)) {
+        let values = weights.get(&buffer.name).expect("it was updated").into_owned();
+        written.insert(buffer.name.clone(), values);
+    }
+    Ok(written)
 }
 
 /// [`run`] with a store of weights.
-pub(crate) fn run_on(
+pub(crate) fn run_on<'w, 'p: 'w>(
     executor: &Executor,
     program: &Program,
     batch: u32,
-    weights: &Weights<'_>,
+    weights: impl Into<Store<'w, 'p>>,
     given: &BTreeMap<String, Vec<f32>>,
 ) -> Result<Written> {
     let inputs: Vec<_> = program.used_as(Usage::Input).map(|b| (b.name.as_str(), given[&b.name].as_slice())).collect();

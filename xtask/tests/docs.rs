@@ -78,3 +78,23 @@ fn the_diff_of_the_kernel_from_nothing_fits_the_tree() {
     }
     assert_eq!(files, 5, "its two files, the list, the plan and the table of the tests");
 }
+
+/// Tests that pages name: a file and one of its functions, with `::` between.
+fn tests(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let quoted = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    quoted.filter_map(|name| name.split_once("::")).filter(|(file, _)| file.ends_with(".rs"))
+}
+
+#[test]
+fn tests_that_pages_name_are_there() {
+    for (name, least) in [("docs/numbers.md", 25), ("SECURITY.md", 10)] {
+        let page = page(name);
+        let mut checked = 0;
+        for (file, test) in tests(&page) {
+            let text = std::fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("{name} names {file}"));
+            assert!(text.contains(&format!("fn {test}(")), "{name} names {file}::{test}");
+            checked += 1;
+        }
+        assert!(checked >= least, "{name} names {checked} tests");
+    }
+}

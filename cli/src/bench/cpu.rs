@@ -4,7 +4,7 @@ use super::ceiling::{Cache, Ceiling, Footprint, Roof};
 use super::clock::Spread;
 use super::measure::{Selection, in_turns};
 use super::noise;
-use super::record::{Adapter, Key, Report, Row};
+use super::record::{Adapter, Key, Row};
 use super::skips::Skip;
 use super::workloads::{Pass, Workload, work};
 use crate::failure::Failure;
@@ -235,25 +235,4 @@ fn measure(
         case.seconds += milliseconds / 1e3;
         Ok(())
     })
-}
-
-/// All workloads.
-pub(super) fn report(
-    cpu: &Cpu,
-    workloads: &[Workload],
-    (batches, selection): (&[u32], &Selection),
-    mut say: impl FnMut(&str),
-) -> Result<Report, Failure> {
-    let adapter = adapter(cpu);
-    let roof = roof(cpu, &adapter.name);
-    let mut results = Vec::new();
-    for workload in workloads {
-        let mut skipped = Vec::new();
-        for row in rows(cpu, &roof, (workload, selection), batches, &mut skipped)? {
-            row.over_ceiling().iter().for_each(|line| say(line));
-            results.push(row);
-        }
-        super::skips::lines(&workload.name, &skipped).iter().for_each(|line| say(line));
-    }
-    Ok(Report { adapter, ceiling: roof.ceiling, results })
 }

@@ -3,12 +3,46 @@
 use super::compare::Comparison;
 use super::plots::{against_auto, roofline, time_by_batch};
 use super::record::Report;
-use super::table::{heading, how, legend, number};
+use super::table::{Beside, beside, heading, how, legend, number};
 
-/// The whole page.
-pub(crate) fn page(report: &Report, comparison: Option<&Comparison>, date: &str) -> String {
-    let mut body = format!("<h1>locally bench</h1>\n<p>{}, {}</p>\n", escape(&heading(report)), escape(date));
-    body.push_str(SWATCHES);
+/// The whole page: a part for each adapter, and before them what several took for the same.
+pub(crate) fn page(reports: &[Report], comparisons: &[Option<Comparison>], date: &str) -> String {
+    let mut body = String::from("<h1>locally bench</h1>\n");
+    body.push_str(&side_by_side(reports));
+    for (report, comparison) in reports.iter().zip(comparisons) {
+        body.push_str(&format!("<p>{}, {}</p>\n", escape(&heading(report)), escape(date)));
+        body.push_str(&part(report, comparison.as_ref()));
+    }
+    let names: Vec<&str> = reports.iter().map(|report| report.adapter.name.as_str()).collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>locally bench: {}</title>\n<style>\n{}</style>\n\
+         </head>\n<body>\n{body}</body>\n</html>\n",
+        escape(&names.join(", ")),
+        include_str!("report.css"),
+    )
+}
+
+/// What several adapters took for the same; nothing for one alone.
+fn side_by_side(reports: &[Report]) -> String {
+    let rows = beside(reports);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = reports.iter().map(|report| report.adapter.name.as_str()).collect();
+    let columns: Vec<&str> = ["workload", "pass", "batch", "weights"].into_iter().chain(names).collect();
+    let rows = rows.into_iter().map(|Beside { row, milliseconds }| {
+        let texts = [row.workload.clone(), row.pass.clone(), row.batch.to_string(), row.dtype.clone()];
+        texts.into_iter().chain(milliseconds.iter().map(|time| time.map_or("–".into(), number))).collect()
+    });
+    let caption = "<p>Wall milliseconds of the planner's choice.</p>";
+    format!("<h2>Side by side</h2>\n{caption}\n{}", table(&columns, rows))
+}
+
+/// Plots and rows of an adapter.
+fn part(report: &Report, comparison: Option<&Comparison>) -> String {
+    let mut body = String::from(SWATCHES);
     let caption = "Each point a row, under the rates that this device reached in the same run: copying on the slope, \
                    arithmetic on the level. Rest the pointer on a point to read it. A point above the slope had its \
                    operands in a cache.";
@@ -38,15 +72,7 @@ pub(crate) fn page(report: &Report, comparison: Option<&Comparison>, date: &str)
     if let Some(comparison) = comparison {
         body.push_str(&peers(comparison));
     }
-    body.push_str(&results(report));
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>locally bench: {}</title>\n<style>\n{}</style>\n\
-         </head>\n<body>\n{body}</body>\n</html>\n",
-        escape(&report.adapter.name),
-        include_str!("report.css"),
-    )
+    body + &results(report)
 }
 
 /// What colours, markers and dashes mean, for all plots.
@@ -122,7 +148,7 @@ mod tests {
     #[test]
     fn the_page_stands_alone() {
         let report = example();
-        let page = page(&report, None, "2026-01-01");
+        let page = page(std::slice::from_ref(&report), &[None], "2026-01-01");
         assert!(page.contains("An &lt;adapter&gt; &amp; &quot;more&quot;"));
         assert_eq!(page.matches("<svg").count(), 1 + 3 + 1);
         assert_eq!(page.matches("<tr>").count(), 1 + report.results.len());

@@ -116,47 +116,76 @@ impl Row {
     }
 }
 
-impl Report {
-    /// The contract's JSON, a row a line.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    pub(crate) fn json(&self) -> serde_json::Result<String> {
-        let (adapter, ceiling) = (serde_json::to_string(&self.adapter)?, serde_json::to_string(&self.ceiling)?);
-        let rows = self.results.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?.join(",\n");
-        Ok(format!("{{\"adapter\": {adapter},\n\"ceiling\": {ceiling},\n\"results\": [\n{rows}\n]}}\n"))
-    }
+/// What a row of several adapters' says before its own fields.
+#[derive(Serialize)]
+struct OfAdapter<'a> {
+    adapter: &'a str,
+    #[serde(flatten)]
+    row: &'a Row,
+}
 
-    /// The rows with the JSON's names as columns, `wall_ms_median` for `wall_ms.median`.
-    pub(crate) fn csv(&self) -> String {
-        let spread = |name: &str| ["min", "median", "max"].map(|part| format!("{name}_{part}")).join(",");
-        let (wall, gpu) = (spread("wall_ms"), spread("gpu_ms"));
-        let mut text = format!(
-            "workload,pass,implementation,auto,batch,dtype,{wall},{gpu},bytes,flops,gb_s,gflop_s,of_ceiling,setup\n"
-        );
-        for row in &self.results {
-            let spread = |spread: Spread| format!("{},{},{}", spread.min, spread.median, spread.max);
-            // No field has a comma or a quote: names are the table's or made of sizes.
-            text.push_str(&format!(
-                "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
-                row.workload,
-                row.pass,
-                row.way(),
-                row.auto,
-                row.batch,
-                row.dtype,
-                spread(row.wall_ms),
-                row.gpu_ms.map_or(",,".to_owned(), spread),
-                row.bytes,
-                row.flops,
-                row.gb_s,
-                row.gflop_s,
-                row.of_ceiling,
-                row.setup.as_deref().unwrap_or_default(),
-            ));
-        }
-        text
+/// An adapter among several, with what it can do.
+#[derive(Serialize)]
+struct WithCeiling<'a> {
+    #[serde(flatten)]
+    adapter: &'a Adapter,
+    ceiling: &'a Ceiling,
+}
+
+/// The contract's JSON, a row a line: of one adapter, or of several, where each row names its own.
+///
+/// # Errors
+/// Those of the serializer.
+pub(crate) fn json(reports: &[Report]) -> serde_json::Result<String> {
+    let text = |values: Vec<String>| values.join(",\n");
+    if let [Report { adapter, ceiling, results }] = reports {
+        let (adapter, ceiling) = (serde_json::to_string(adapter)?, serde_json::to_string(ceiling)?);
+        let rows = text(results.iter().map(serde_json::to_string).collect::<Result<_, _>>()?);
+        return Ok(format!("{{\"adapter\": {adapter},\n\"ceiling\": {ceiling},\n\"results\": [\n{rows}\n]}}\n"));
     }
+    let adapters = reports.iter().map(|Report { adapter, ceiling, .. }| WithCeiling { adapter, ceiling });
+    let adapters = text(adapters.map(|adapter| serde_json::to_string(&adapter)).collect::<Result<_, _>>()?);
+    let rows = reports.iter().flat_map(|report| {
+        report.results.iter().map(|row| serde_json::to_string(&OfAdapter { adapter: &report.adapter.name, row }))
+    });
+    let rows = text(rows.collect::<Result<_, _>>()?);
+    Ok(format!("{{\"adapters\": [\n{adapters}\n],\n\"results\": [\n{rows}\n]}}\n"))
+}
+
+/// The rows with the JSON's names as columns, `wall_ms_median` for `wall_ms.median`; of several adapters, after theirs.
+pub(crate) fn csv(reports: &[Report]) -> String {
+    let spread = |name: &str| ["min", "median", "max"].map(|part| format!("{name}_{part}")).join(",");
+    let (wall, gpu) = (spread("wall_ms"), spread("gpu_ms"));
+    let several = reports.len() > 1;
+    let mut text = if several { "adapter," } else { "" }.to_owned();
+    text += &format!(
+        "workload,pass,implementation,auto,batch,dtype,{wall},{gpu},bytes,flops,gb_s,gflop_s,of_ceiling,setup\n"
+    );
+    for (report, row) in reports.iter().flat_map(|report| report.results.iter().map(move |row| (report, row))) {
+        let spread = |spread: Spread| format!("{},{},{}", spread.min, spread.median, spread.max);
+        if several {
+            text.push_str(&format!("{},", report.adapter.name.replace([',', '"', '\n'], " ")));
+        }
+        // No other field has a comma or a quote: names are the table's or made of sizes.
+        text.push_str(&format!(
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+            row.workload,
+            row.pass,
+            row.way(),
+            row.auto,
+            row.batch,
+            row.dtype,
+            spread(row.wall_ms),
+            row.gpu_ms.map_or(",,".to_owned(), spread),
+            row.bytes,
+            row.flops,
+            row.gb_s,
+            row.gflop_s,
+            row.of_ceiling,
+            row.setup.as_deref().unwrap_or_default(),
+        ));
+    }
+    text
 }
 
 /// A report of invented figures, for the tests of what is made of reports.
@@ -208,7 +237,7 @@ mod tests {
     #[test]
     fn json_has_the_contracts_keys() -> serde_json::Result<()> {
         let report = example();
-        let text = report.json()?;
+        let text = json(std::slice::from_ref(&report))?;
         assert_eq!(serde_json::from_str::<Report>(&text)?, report);
         let value: Value = serde_json::from_str(&text)?;
         let keys = |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
@@ -238,9 +267,26 @@ mod tests {
 
     #[test]
     fn csv_has_a_field_for_every_column() {
-        let text = example().csv();
+        let text = csv(&[example()]);
         assert!(text.lines().all(|line| line.split(',').count() == 18));
         assert_eq!(text.lines().count(), 1 + example().results.len());
+    }
+
+    #[test]
+    fn several_adapters_are_named_in_each_row() -> serde_json::Result<()> {
+        let mut other = example();
+        other.adapter.name = "another, of two".into();
+        let reports = [example(), other];
+        let value: Value = serde_json::from_str(&json(&reports)?)?;
+        assert_eq!(value["adapters"].as_array().map(Vec::len), Some(2));
+        assert_eq!(value["adapters"][1]["name"], "another, of two");
+        assert_eq!(value["adapters"][1]["ceiling"]["copy_gb_s"], 10.0);
+        let rows = value["results"].as_array().map_or(&[][..], Vec::as_slice);
+        assert_eq!(rows.len(), 2 * reports[0].results.len());
+        assert!(rows.iter().all(|row| row["adapter"].is_string() && row["workload"].is_string()));
+        assert_eq!(rows.last().map(|row| &row["adapter"]), Some(&value["adapters"][1]["name"]));
+        assert!(csv(&reports).lines().all(|line| line.split(',').count() == 19));
+        Ok(())
     }
 
     #[test]

@@ -51,6 +51,52 @@ pub(crate) fn results(report: &Report) -> String {
     format!("{}\n{table}\n{}\n", heading(report), legend(report))
 }
 
+/// A pass of a workload, and its wall milliseconds on each adapter: the planner's choice, or what there is on the CPU executor.
+pub(crate) struct Beside<'a> {
+    pub(crate) row: &'a Row,
+    /// None where it could not be measured.
+    pub(crate) milliseconds: Vec<Option<f64>>,
+}
+
+/// What was measured on more than one adapter.
+pub(crate) fn beside(reports: &[Report]) -> Vec<Beside<'_>> {
+    let counts = |row: &&Row| (row.auto || row.implementation.is_none()) && row.setup.is_none();
+    let key = |row: &Row| (row.workload.clone(), row.pass.clone(), row.batch, row.dtype.clone());
+    let mut all: Vec<Beside<'_>> = Vec::new();
+    for (report, at) in reports.iter().zip(0usize..) {
+        for row in report.results.iter().filter(counts) {
+            let found = all.iter().position(|beside| key(beside.row) == key(row));
+            let place = found.unwrap_or_else(|| {
+                all.push(Beside { row, milliseconds: vec![None; reports.len()] });
+                all.len() - 1
+            });
+            all[place].milliseconds[at] = Some(row.wall_ms.median);
+        }
+    }
+    all.retain(|beside| beside.milliseconds.iter().flatten().count() > 1);
+    all
+}
+
+/// The adapters side by side; nothing for one alone.
+pub(crate) fn side_by_side(reports: &[Report]) -> String {
+    let rows = beside(reports);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names = reports.iter().map(|report| format!("{} ms", report.adapter.name));
+    let head = ["workload", "pass", "batch", "weights"].map(str::to_owned).into_iter().chain(names);
+    let mut table = format::table(head);
+    for column in table.column_iter_mut().skip(4) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for Beside { row, milliseconds } in rows {
+        let texts = [row.workload.clone(), row.pass.clone(), row.batch.to_string(), row.dtype.clone()];
+        let times = milliseconds.iter().map(|time| time.map_or("–".to_owned(), number));
+        table.add_row(texts.into_iter().chain(times));
+    }
+    format!("Side by side, wall milliseconds of the planner's choice\n{table}\n")
+}
+
 /// The adapter and its ceilings.
 pub(crate) fn heading(report: &Report) -> String {
     let (adapter, ceiling) = (&report.adapter, &report.ceiling);

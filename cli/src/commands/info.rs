@@ -55,7 +55,7 @@ pub(crate) fn info(common: &Common, args: &Info) -> Result<(), Failure> {
         format!("{instructions:?}"),
         device::count(threads),
     ]);
-    let how = if common.adapter.is_some() { "the one --adapter picks" } else { "the default" };
+    let how = if common.adapter().is_some() { "the one --adapter picks" } else { "the default" };
     output::print(&format!(
         "{table}\n* {how}\nbinding, buffer: the most bytes that a kernel sees at once, and that one buffer holds; \
          weights beyond them are cut into chunks\n"

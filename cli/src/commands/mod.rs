@@ -48,6 +48,9 @@ pub(crate) enum Command {
 /// Runs the command that was asked for.
 pub(crate) fn dispatch(cli: &Cli) -> Result<(), Failure> {
     let common = &cli.common;
+    if common.adapters.len() > 1 && !matches!(cli.command, Command::Bench(_)) {
+        return Err(Failure::request("--adapter: given several times, which `locally bench` alone takes"));
+    }
     match &cli.command {
         Command::Info(args) => info::info(common, args),
         Command::Inspect(args) => inspect::inspect(common, args),

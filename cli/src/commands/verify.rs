@@ -73,11 +73,7 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
         false => match device::open_gpu(common) {
             Ok(gpu) => Some(Device::Gpu(Box::new(gpu))),
             // Where none was named the CPU executor will do.
-            Err(Error::NoAdapter | Error::NoBackend { .. })
-                if headless::wanted(common.adapter.as_deref()).is_none() =>
-            {
-                None
-            }
+            Err(Error::NoAdapter | Error::NoBackend { .. }) if headless::wanted(common.adapter()).is_none() => None,
             Err(error) => return Err(error.into()),
         },
     };

@@ -9,6 +9,7 @@ mod objects;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod trainable;
 mod written;
 
 pub(crate) use activation::with_axis_from_end;
@@ -18,7 +19,8 @@ pub use dtype::DtypePolicy;
 pub use keras_json::{data_format_from_keras_json, keras_json_path};
 pub use layer::{LayerConfig, beyond_keras};
 pub(crate) use rules::rules;
-pub(crate) use written::{layer_trainable, model_trainable, own_trainable, written};
+pub(crate) use trainable::own_trainable;
+pub(crate) use written::{layer_trainable, model_trainable, written};
 
 use crate::json;
 use locally_connected::{DataFormat, Error, Result};

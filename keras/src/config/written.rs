@@ -1,25 +1,10 @@
 //! What layers say when they are written: what they said when they were read, and what has changed since.
 
-use super::LayerConfig;
-use crate::json::{self, Object};
+use super::{LayerConfig, own_trainable};
+use crate::json::Object;
 use crate::model_file::{FileLayer, LayerKind};
-use locally_connected::{Error, Result};
-use serde_json::Value;
 
-/// Keras's `trainable` of a layer or model by itself; Keras refuses anything but a boolean.
-///
-/// # Errors
-/// [`Error::UnknownValue`].
-pub(crate) fn own_trainable(config: &Object) -> Result<bool> {
-    match config.get("trainable") {
-        None => Ok(true),
-        Some(Value::Bool(trainable)) => Ok(*trainable),
-        Some(value) => {
-            let value = json::shown(value);
-            Err(Error::UnknownValue { argument: "trainable", expected: "true, false", value })
-        }
-    }
-}
+use serde_json::Value;
 
 /// What a model, whose own dictionary is `config`, says of itself when it is written: a frozen one is thawed where one of its
 /// layers is to be trained by now.
@@ -86,6 +71,7 @@ mod tests {
 
     use super::*;
     use crate::{FileFormat, Local, ModelFile};
+    use locally_connected::Error;
     use locally_connected::{Config, Geometry, KerasLayout};
 
     /// A frozen model, one of whose layers is to be trained, is thawed, and its other layers stay frozen.

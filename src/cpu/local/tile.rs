@@ -96,14 +96,14 @@ fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
         let count = (sums.rows - row).div_ceil(left);
         // What exceeds MOST is never asked for, and no code is made for it.
         match count {
-            1 => tile::<S, 1, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
-            2 if MOST >= 2 => tile::<S, 2, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
-            3 if MOST >= 3 => tile::<S, 3, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
-            4 if MOST >= 4 => tile::<S, 4, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
-            5 if MOST >= 5 => tile::<S, 5, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
-            6 if MOST >= 6 => tile::<S, 6, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
-            7 if MOST >= 7 => tile::<S, 7, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
-            _ if MOST >= 8 => tile::<S, 8, VECTORS, TAIL>(simd, sums, row, column, begin, terms),
+            1 => tile::<S, 1, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
+            2 if MOST >= 2 => tile::<S, 2, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
+            3 if MOST >= 3 => tile::<S, 3, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
+            4 if MOST >= 4 => tile::<S, 4, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
+            5 if MOST >= 5 => tile::<S, 5, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
+            6 if MOST >= 6 => tile::<S, 6, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
+            7 if MOST >= 7 => tile::<S, 7, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
+            _ if MOST >= 8 => tile::<S, 8, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
             _ => {}
         }
         row += count;
@@ -115,8 +115,7 @@ fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
 fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     simd: S,
     sums: Sums<'_>,
-    row: usize,
-    column: usize,
+    [row, column]: [usize; 2],
     begin: Begin<'_>,
     terms: &impl Terms<S>,
 ) {

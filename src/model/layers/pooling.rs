@@ -2,7 +2,7 @@
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, elements, one};
 use crate::config::{DataFormat, Padding};
-use crate::ops::{Along, BufferId, Operation, Pool, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
+use crate::ops::{Along, BufferId, Operation, Pool, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows};
 use crate::{Error, Result};
 
 /// The largest value or the average of windows, channel by channel.
@@ -51,9 +51,10 @@ impl Computes for Pooling {
     fn build(&self, inputs: &[&[usize]]) -> Result<Built> {
         let Self { size, strides, padding, data_format, .. } = self;
         let (channels, spatial) = apart(one(inputs)?, size.len(), *data_format)?;
-        let windows = Windows::new(spatial, size, strides, padding, channels, *data_format)?;
+        let data_format = *data_format;
+        let windows = Windows::new(&Pooled { input: spatial, size, strides, padding, channels, data_format })?;
         let mut shape: Vec<usize> = windows.axes.iter().map(|axis| axis.output as usize).collect();
-        shape.insert(if *data_format == DataFormat::ChannelsFirst { 0 } else { shape.len() }, channels);
+        shape.insert(if data_format == DataFormat::ChannelsFirst { 0 } else { shape.len() }, channels);
         Ok(Built { windows: Some(windows), ..Built::of_shape(shape) })
     }
 

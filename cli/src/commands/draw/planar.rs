@@ -32,8 +32,9 @@ pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activa
     let tiling = Tiling::new(layer);
     let marks = tiling.marks();
     let similarity = layer.similarity();
-    let right = filters(svg, layer, &tiling, &marks, &similarity, top);
-    let left = windows(svg, layer, &tiling, &marks, activations, top);
+    let picture = Picture { layer, tiling: &tiling, marks: &marks };
+    let right = filters(svg, picture, &similarity, top);
+    let left = windows(svg, picture, activations, top);
     let left = similarity_map(svg, layer, &similarity, left);
     let left = bias_map(svg, layer, left);
     let y = rows::draw(svg, layer, activations, left.max(right));
@@ -126,15 +127,18 @@ impl Tiling {
     }
 }
 
+/// What all parts of the picture show.
+#[derive(Clone, Copy)]
+struct Picture<'a> {
+    layer: &'a Layer<'a>,
+    tiling: &'a Tiling,
+    /// The locations whose windows are drawn.
+    marks: &'a [[usize; 2]],
+}
+
 /// The filters where they lie; gives where the rest begins.
-fn filters(
-    svg: &mut Svg,
-    layer: &Layer<'_>,
-    tiling: &Tiling,
-    marks: &[[usize; 2]],
-    similarity: &[Option<f64>],
-    top: f64,
-) -> f64 {
+fn filters(svg: &mut Svg, picture: Picture<'_>, similarity: &[Option<f64>], top: f64) -> f64 {
+    let Picture { layer, tiling, marks } = picture;
     let [_, columns] = layer.locations();
     svg.text([RIGHT - 20.0, top], HEAD, "The filters, where they lie");
     let (shown, all) = (tiling.shown().min(layer.filters()), layer.filters());
@@ -198,14 +202,8 @@ fn hint(layer: &Layer<'_>, [row, column]: [usize; 2], similarity: Option<f64>) -
 }
 
 /// Which part of the input each location reads; gives where the rest begins.
-fn windows(
-    svg: &mut Svg,
-    layer: &Layer<'_>,
-    tiling: &Tiling,
-    marks: &[[usize; 2]],
-    activations: Option<&Activations>,
-    top: f64,
-) -> f64 {
+fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations>, top: f64) -> f64 {
+    let Picture { layer, tiling, marks } = picture;
     svg.text([MARGIN, top], HEAD, "What a location reads");
     let (from, to) = (layer.positions(), layer.locations());
     let cell = 122.0 / from.iter().chain(&to).copied().max().unwrap_or(1) as f64;

@@ -1,0 +1,25 @@
+// g = l1 * sign(x) + l2 * x, by the samples of a batch where it is an activity's; l2 is twice Keras's.
+#import shared/dispatch
+#import shared/step
+#import shared/units
+
+@group(0) @binding(1) var<storage, read> x: array<Unit>;        // [count]
+@group(0) @binding(2) var<storage, read> numbers: array<u32>;   // a step's, or nobody's
+@group(0) @binding(3) var<storage, read_write> g: array<Unit>;  // [count]
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = workgroup_index(group) * THREADS + lane;
+  if (i >= params.count) {
+    return;
+  }
+  let at = params.y_base + i;
+  var value = params.l1 * sign(x[at]) + params.l2 * x[at];
+  if (params.use_step == 1u) {
+    value *= per_sample();
+  }
+  if (params.accumulate == 1u) {
+    value += g[at];
+  }
+  g[at] = value;
+}

@@ -1,0 +1,39 @@
+// w[cell, y, x, column] = w[cell, s, s, column] where s is the source of the taps as far from the middle as (y, x): a thread a
+// column, which is a channel and a filter. Those of a distance are read before they are written: from the outer ring inwards each
+// source is in the ring itself or further in, but that of the middle, which is read first.
+#import shared/dispatch
+
+@group(0) @binding(1) var<storage, read_write> w: array<f32>;  // [cells][size][size][columns]
+
+// By ops::Radial; params.taps_0 is the size of a window.
+fn distance_of(index: u32) -> u32 {
+  let half = params.taps_0 / 2u;
+  return select(half - index - (params.taps_0 + 1u) % 2u, index - half, index >= half);
+}
+
+fn source_of(distance: u32) -> u32 {
+  let half = params.taps_0 / 2u;
+  return select(half + distance - params.taps_0 % 2u, half - 1u, distance == 0u);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = workgroup_index(group) * THREADS + lane;
+  if (i >= params.count) {
+    return;
+  }
+  let size = params.taps_0;
+  let first = i / params.columns * size * size * params.columns + i % params.columns;
+  let middle = w[first + source_of(0u) * (size + 1u) * params.columns];
+  for (var ring = distance_of(0u) + 1u; ring > 0u; ring--) {
+    let distance = ring - 1u;
+    let value = select(w[first + source_of(distance) * (size + 1u) * params.columns], middle, distance == 0u);
+    for (var y = 0u; y < size; y++) {
+      for (var x = 0u; x < size; x++) {
+        if (max(distance_of(y), distance_of(x)) == distance) {
+          w[first + (y * size + x) * params.columns] = value;
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,35 @@
+// What all optimizers do with a gradient and a weight before their own rule.
+#import shared/step
+#import shared/units
+
+// Rules, by the kernels' codes.
+const MOMENTUM = 0u;
+const NESTEROV = 1u;
+const RMSPROP = 2u;
+const RMSPROP_MOMENTUM = 3u;
+const RMSPROP_CENTERED = 4u;
+const RMSPROP_BOTH = 5u;
+const ADAM = 6u;
+const AMSGRAD = 7u;
+
+// A gradient as it is clipped: scaled, or clamped, where NaN stays.
+fn clipped(gradient: Unit) -> Unit {
+  var g = gradient;
+  if (params.use_scale == 1u) {
+    g *= scale[0];
+  }
+  if (params.limit > 0.0) {
+    let most = Unit(params.limit);
+    g = select(select(g, -most, g < -most), most, g > most);
+  }
+  return g;
+}
+
+fn decayed(weight: Unit) -> Unit {
+  return weight - weight * params.decay * learning_rate();
+}
+
+// params.kept * average + params.share * x.
+fn average(before: Unit, x: Unit) -> Unit {
+  return params.kept * before + params.share * x;
+}

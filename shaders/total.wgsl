@@ -1,0 +1,59 @@
+// y[part] = factor * sum of the terms of up to 4096 values, a workgroup a part; params.columns is how many a part has.
+#import shared/dispatch
+#import shared/join_all
+#import shared/step
+
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [count]
+@group(0) @binding(2) var<storage, read> numbers: array<u32>;  // a step's, or nobody's
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [parts]
+
+// By ops::Term.
+const VALUE = 0u;
+const MAGNITUDE = 1u;
+const SQUARE = 2u;
+// Values that a thread loads before it adds the first.
+const AHEAD = 4u;
+
+fn term(value: f32) -> f32 {
+#if OF == SQUARE
+  return value * value;
+#else
+#if OF == MAGNITUDE
+  return abs(value);
+#else
+  return value;
+#end
+#end
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let part = workgroup_index(group);
+  if (part >= params.workgroups) {
+    return;
+  }
+  let first = part * params.columns;
+  let end = min(first + params.columns, params.count);
+  var sum = 0.0;
+  for (var i = first + lane; i < end; i += AHEAD * THREADS) {
+    var some: array<f32, AHEAD>;
+    #unroll for (var r = 0u; r < AHEAD; r++) {
+      let at = i + r * THREADS;
+      some[r] = select(0.0, term(x[params.x_base + min(at, end - 1u)]), at < end);
+    }
+    #unroll for (var r = 0u; r < AHEAD; r++) {
+      sum += some[r];
+    }
+  }
+  sum = join_all(sum, lane, false);
+  if (lane == 0u) {
+    sum *= params.factor;
+    if (params.use_step == 1u) {
+      sum *= per_sample();
+    }
+    if (params.accumulate == 1u) {
+      sum += y[params.y_base + part];
+    }
+    y[params.y_base + part] = sum;
+  }
+}

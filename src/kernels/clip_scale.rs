@@ -1,0 +1,17 @@
+//! `y = limit / max(norm, limit)`.
+
+use super::listed::{Kernel, kernel};
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// What gradients are multiplied by.
+    ClipScale: "clip_scale", [Read, Write],
+    /// Whether the norm is that of all gradients.
+    global: bool in [false, true]
+}
+
+impl Kernel for ClipScale {
+    fn work(&self, _: &Params, _: Loads) -> Work {
+        Work { threads: 1.0, operations: 1.0, bytes: 8.0, ..Work::default() }
+    }
+}

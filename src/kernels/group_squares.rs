@@ -1,0 +1,34 @@
+//! `sums[part] = sum of the squares of the weights of a part of a group's rows`.
+
+use super::listed::{Kernel, kernel};
+use super::work::of;
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// Squared norms of groups of weights, in parts.
+    GroupSquares: "group_squares", [Read, Read, Read, Write],
+    /// Whether each filter has norms of its own.
+    by_filter: bool in [false, true]
+}
+
+impl GroupSquares {
+    /// Most weights of a part.
+    pub(crate) const PART: u64 = 4096;
+
+    /// Weights of a thread; `terms` are the rows of the longest part.
+    fn terms(&self, p: &Params) -> f64 {
+        of(p.terms) * if self.by_filter { 1.0 } else { of(p.filters) }
+    }
+}
+
+impl Kernel for GroupSquares {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        let bytes = 4.0 * of(p.count) * self.terms(p);
+        Work { threads: of(p.count), operations: 2.0 * self.terms(p), bytes, ..Work::default() }
+    }
+
+    fn turns(&self, p: &Params) -> u64 {
+        let each = if self.by_filter { 1 } else { u64::from(p.filters) + 2 };
+        u64::from(p.terms) * each + 1
+    }
+}

@@ -1,0 +1,21 @@
+//! `products[i, j] = vector i · vector j`, each of norm 1.
+
+use super::listed::{Kernel, kernel};
+use super::work::of;
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// Products of a matrix's vectors.
+    OrthogonalProducts: "orthogonal_products", [Read, Read, Write]
+}
+
+impl Kernel for OrthogonalProducts {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        let bytes = 4.0 * of(p.rows) * (of(p.columns) + of(p.rows));
+        Work { threads: of(p.count), operations: 2.0 * of(p.columns), bytes, ..Work::default() }
+    }
+
+    fn turns(&self, p: &Params) -> u64 {
+        u64::from(p.columns) + 1
+    }
+}

@@ -1,0 +1,22 @@
+//! A step of an optimizer that keeps one state of each weight: SGD with a momentum, or RMSprop.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::WIDTHS;
+use super::update::rules;
+use super::work::updated;
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// With one state.
+    Update1: "update_1", [Read, Read, Read, Write, Write],
+    /// Whose step.
+    rule: u32 in [rules::MOMENTUM, rules::NESTEROV, rules::RMSPROP],
+    /// Weights of a thread.
+    width: u32 in WIDTHS
+}
+
+impl Kernel for Update1 {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        updated(p, loads, self.width, 1)
+    }
+}

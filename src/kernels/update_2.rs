@@ -1,0 +1,22 @@
+//! A step of an optimizer that keeps two states of each weight: Adam, or RMSprop with a momentum or centered.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::WIDTHS;
+use super::update::rules;
+use super::work::updated;
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// With two states.
+    Update2: "update_2", [Read, Read, Read, Write, Write, Write],
+    /// Whose step.
+    rule: u32 in [rules::RMSPROP_MOMENTUM, rules::RMSPROP_CENTERED, rules::ADAM],
+    /// Weights of a thread.
+    width: u32 in WIDTHS
+}
+
+impl Kernel for Update2 {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        updated(p, loads, self.width, 2)
+    }
+}

@@ -1,0 +1,22 @@
+//! A step of an optimizer that keeps three states of each weight: Adam by the largest second moment, or RMSprop with a momentum and centered.
+
+use super::listed::{Kernel, kernel};
+use super::sizes::WIDTHS;
+use super::update::rules;
+use super::work::updated;
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// With three states.
+    Update3: "update_3", [Read, Read, Read, Write, Write, Write, Write],
+    /// Whose step.
+    rule: u32 in [rules::RMSPROP_BOTH, rules::AMSGRAD],
+    /// Weights of a thread.
+    width: u32 in WIDTHS
+}
+
+impl Kernel for Update3 {
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        updated(p, loads, self.width, 3)
+    }
+}

@@ -1,0 +1,152 @@
+//! Plans of sums over whole buffers, of what gradients are clipped by, and of how far from orthogonal a matrix is.
+
+use super::planner::Range;
+use super::{Plan, Planner, Resource, Slice};
+use crate::Result;
+use crate::kernels::{self, Kernel, OrthogonalFactors, OrthogonalProducts, Params, THREADS};
+use crate::ops::{BufferId, ClipScale, Orthogonal, OrthogonalGrad, Shape, Term, Total, Vectors};
+
+/// What the last dispatch of a sum does.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    output: BufferId,
+    factor: f32,
+    step: Option<BufferId>,
+    accumulate: bool,
+}
+
+/// A matrix with what its steps leave: factors of vectors and products of them.
+struct Products {
+    matrix: Slice,
+    factors: Range,
+    products: Range,
+    params: Params,
+}
+
+const fn code(of: Term) -> u32 {
+    match of {
+        Term::Value => kernels::Total::VALUE,
+        Term::Magnitude => kernels::Total::MAGNITUDE,
+        Term::Square => kernels::Total::SQUARE,
+    }
+}
+
+impl Planner<'_> {
+    pub(super) fn total(&self, o: &Total, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let pieces = self.pieces(&o.shape, batch)?.into_iter().map(|piece| {
+            let (slice, base) = piece.of(self, o.input);
+            Range { slice, base, count: piece.count }
+        });
+        let ending = Ending { output: o.output, factor: o.factor, step: o.step, accumulate: o.accumulate };
+        self.total_of(&mut plan, o.of, pieces.collect(), ending, 0)?;
+        Ok(plan)
+    }
+
+    /// The sum of all terms of some ranges, in parts of parts; `free` is the first of the numbers of scratch that are.
+    fn total_of(&self, plan: &mut Plan, of: Term, pieces: Vec<Range>, ending: Ending, free: u32) -> Result<()> {
+        let output = Resource::Buffer(ending.output);
+        let (mut of, mut pieces, mut free) = (code(of), pieces, free);
+        loop {
+            let parts = |piece: &Range| piece.count.div_ceil(kernels::Total::PART);
+            let all: u64 = pieces.iter().map(parts).sum();
+            if all == 0 {
+                // The sum of nothing.
+                return if ending.accumulate { Ok(()) } else { self.fill(plan, output, 1) };
+            }
+            let last = all == 1;
+            let to = if last {
+                Range { slice: Slice::whole(output), base: 0, count: 1 }
+            } else {
+                self.between(plan, Resource::Between(free), all, "the parts of a sum")?
+            };
+            let mut first = 0;
+            for piece in pieces {
+                let params = Params {
+                    count: piece.count as u32,
+                    columns: piece.count.min(kernels::Total::PART) as u32,
+                    x_base: piece.base,
+                    y_base: to.base + first,
+                    factor: if last { ending.factor } else { 1.0 },
+                    accumulate: (last && ending.accumulate).into(),
+                    use_step: (last && ending.step.is_some()).into(),
+                    ..Params::default()
+                };
+                // What isn't read must be bound all the same.
+                let step = ending.step.map_or(piece.slice, |step| Slice::whole(Resource::Buffer(step)));
+                let bindings = vec![piece.slice, step, to.slice];
+                self.dispatch(plan, kernels::Total { of }.listed()?, params, parts(&piece), bindings)?;
+                first += parts(&piece) as u32;
+            }
+            if last {
+                return Ok(());
+            }
+            (of, pieces, free) = (kernels::Total::VALUE, vec![to], free + 1);
+        }
+    }
+
+    pub(super) fn clip_scale(&self, o: &ClipScale) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let bindings = [o.squares, o.output].map(|id| Slice::whole(Resource::Buffer(id))).into();
+        let params = Params { limit: o.limit, count: 1, ..Params::default() };
+        self.dispatch(&mut plan, kernels::ClipScale { global: o.global }.listed()?, params, 1, bindings)?;
+        Ok(plan)
+    }
+
+    pub(super) fn orthogonal(&self, o: &Orthogonal) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let products = self.products(&mut plan, o.vectors(), &o.shape, o.input)?.products;
+        let factor = o.vectors().share(o.factor) as f32;
+        let ending = Ending { output: o.output, factor, step: None, accumulate: o.accumulate };
+        self.total_of(&mut plan, Term::Magnitude, vec![products], ending, 2)?;
+        Ok(plan)
+    }
+
+    pub(super) fn orthogonal_grad(&self, o: &OrthogonalGrad) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let found = self.products(&mut plan, o.vectors(), &o.shape, o.input)?;
+        let grad = self.in_one_piece(&o.shape, o.grad)?;
+        let of = o.vectors();
+        let params = Params {
+            count: (of.count * of.length) as u32,
+            factor: (2.0 * of.share(o.factor)) as f32,
+            accumulate: o.accumulate.into(),
+            ..found.params
+        };
+        let bindings = vec![found.matrix, found.factors.slice, found.products.slice, grad];
+        let groups = (of.count * of.length).div_ceil(THREADS.into());
+        self.dispatch(&mut plan, kernels::OrthogonalGrad {}.listed()?, params, groups, bindings)?;
+        Ok(plan)
+    }
+
+    /// The products of all pairs of a matrix's vectors.
+    fn products(&self, plan: &mut Plan, of: Vectors, shape: &Shape, input: BufferId) -> Result<Products> {
+        let matrix = self.in_one_piece(shape, input)?;
+        let params = Params {
+            rows: of.count as u32,
+            columns: of.length as u32,
+            a_0: of.vector as u32,
+            a_1: of.element as u32,
+            ..Params::default()
+        };
+        let factors = self.between(plan, Resource::Between(0), 2 * of.count, "the norms of a matrix's vectors")?;
+        let groups = of.count.div_ceil(THREADS.into());
+        let bindings = vec![matrix, factors.slice];
+        self.dispatch(plan, OrthogonalFactors {}.listed()?, params, groups, bindings)?;
+        let pairs = of.count.saturating_mul(of.count);
+        self.profile.check_piece("the products of a matrix's vectors", pairs.saturating_mul(4))?;
+        let products = self.between(plan, Resource::Between(1), pairs, "the products of a matrix's vectors")?;
+        let bindings = vec![matrix, factors.slice, products.slice];
+        let count = Params { count: pairs as u32, ..params };
+        self.dispatch(plan, OrthogonalProducts {}.listed()?, count, pairs.div_ceil(THREADS.into()), bindings)?;
+        Ok(Products { matrix, factors, products, params })
+    }
+
+    /// A buffer whose products are taken as a whole.
+    fn in_one_piece(&self, shape: &Shape, id: BufferId) -> Result<Slice> {
+        match &self.pieces(shape, 1)?[..] {
+            [piece] => Ok(piece.of(self, id).0),
+            _ => Err(self.profile.over_piece("a matrix that is to be orthogonal", 4 * shape.elements(1))),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Plans of what goes over parameters element by element: steps of optimizers, averages, gradients of penalties.
+
+use super::{Plan, Planner, Resource, Slice, cut};
+use crate::Result;
+use crate::kernels::{self, Kernel, Params, THREADS, Update1, Update2, Update3, Variant, rules, width};
+use crate::ops::{BufferId, MovingAverage, NonNegative, PenaltyGrad, Rule, Shape, Update};
+
+/// Elements of a block of what isn't cut into chunks: parts of sums of blocks are those of the whole.
+const BLOCK: u64 = kernels::Total::PART;
+
+/// A run of elements that can be bound: a chunk of weights, or a block of anything else.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    chunk: Option<u32>,
+    first: u64,
+    pub(super) count: u64,
+}
+
+impl Piece {
+    /// The piece of a buffer that is cut as it is, and the distance of its first element from the binding's start.
+    pub(super) fn of(&self, planner: &Planner<'_>, id: BufferId) -> (Slice, u32) {
+        match self.chunk {
+            Some(chunk) => (Slice::whole(Resource::Chunk(id, chunk)), 0),
+            None => planner.slice(Resource::Buffer(id), self.first, self.count),
+        }
+    }
+}
+
+/// One kernel over all elements of its operands, which are all of one shape.
+struct Over<'a> {
+    /// By the elements of a thread.
+    variant: &'a dyn Fn(u32) -> Result<Variant>,
+    params: Params,
+    shape: &'a Shape,
+    operands: &'a [BufferId],
+    /// Bound whole, in front of the operands and behind the first of them.
+    before: &'a [Slice],
+    after_first: &'a [Slice],
+}
+
+impl Planner<'_> {
+    /// The pieces of buffers of this shape.
+    pub(super) fn pieces(&self, shape: &Shape, batch: u32) -> Result<Vec<Piece>> {
+        if shape.is_cut() {
+            let chunks = cut(shape, self.profile)?.into_iter().zip(0..);
+            let pieces = chunks.map(|(chunk, index)| Piece { chunk: Some(index), first: 0, count: chunk.len() });
+            return Ok(pieces.filter(|piece| piece.count > 0).collect());
+        }
+        let (all, most) = (shape.elements(batch), self.profile.max_piece());
+        let block = if 4 * all <= most {
+            all.max(1)
+        } else {
+            let fits = most.saturating_sub(self.profile.storage_alignment.into()) / 4;
+            if fits == 0 {
+                return Err(self.profile.over_piece("an element", 4));
+            }
+            if fits < BLOCK { fits } else { fits / BLOCK * BLOCK }
+        };
+        let piece = |first: u64| Piece { chunk: None, first, count: block.min(all - first) };
+        Ok((0..all).step_by(block as usize).map(piece).collect())
+    }
+
+    fn over(&self, over: &Over<'_>, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        for piece in self.pieces(over.shape, batch)? {
+            // All have the same ranges and so the same base.
+            let (slices, bases): (Vec<Slice>, Vec<u32>) = over.operands.iter().map(|&id| piece.of(self, id)).unzip();
+            let base = bases.first().copied().unwrap_or(0);
+            let width = width(piece.count.is_multiple_of(4) && base.is_multiple_of(4));
+            let count = piece.count / u64::from(width);
+            let params = Params { count: count as u32, y_base: base / width, ..over.params };
+            let (first, rest) = slices.split_at(1.min(slices.len()));
+            let bindings = [over.before, first, over.after_first, rest].concat();
+            self.dispatch(&mut plan, (over.variant)(width)?, params, count.div_ceil(THREADS.into()), bindings)?;
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn update(&self, o: &Update) -> Result<Plan> {
+        let one_state = |rule| move |width| Ok(Update1 { rule, width }.listed()?.into());
+        let two_states = |rule| move |width| Ok(Update2 { rule, width }.listed()?.into());
+        let three_states = |rule| move |width| Ok(Update3 { rule, width }.listed()?.into());
+        let variant: Box<dyn Fn(u32) -> Result<Variant>> = match (o.rule, o.state.len()) {
+            (Rule::Sgd { .. }, 0) => Box::new(|width| Ok(kernels::Update { width }.listed()?.into())),
+            (Rule::Sgd { nesterov: false, .. }, _) => Box::new(one_state(rules::MOMENTUM)),
+            (Rule::Sgd { nesterov: true, .. }, _) => Box::new(one_state(rules::NESTEROV)),
+            (Rule::Adam { amsgrad: false, .. }, _) => Box::new(two_states(rules::ADAM)),
+            (Rule::Adam { amsgrad: true, .. }, _) => Box::new(three_states(rules::AMSGRAD)),
+            (Rule::RmsProp { .. }, 0 | 1) => Box::new(one_state(rules::RMSPROP)),
+            (Rule::RmsProp { centered: false, .. }, _) => Box::new(two_states(rules::RMSPROP_MOMENTUM)),
+            (Rule::RmsProp { centered: true, .. }, 2) => Box::new(two_states(rules::RMSPROP_CENTERED)),
+            (Rule::RmsProp { centered: true, .. }, _) => Box::new(three_states(rules::RMSPROP_BOTH)),
+        };
+        let numbers = match o.rule {
+            Rule::Sgd { momentum, .. } => Params { momentum: momentum as f32, ..Params::default() },
+            Rule::Adam { beta_1, beta_2, epsilon, .. } => Params {
+                mean_share: (1.0 - beta_1) as f32,
+                share: (1.0 - beta_2) as f32,
+                epsilon: epsilon as f32,
+                ..Params::default()
+            },
+            Rule::RmsProp { rho, momentum, epsilon, .. } => Params {
+                kept: rho as f32,
+                share: (1.0 - rho) as f32,
+                momentum: momentum as f32,
+                epsilon: epsilon as f32,
+                ..Params::default()
+            },
+        };
+        let params = Params {
+            use_scale: o.scale.is_some().into(),
+            limit: o.clip_value.unwrap_or(0.0),
+            decay: o.weight_decay.unwrap_or(0.0) as f32,
+            ..numbers
+        };
+        let step = Slice::whole(Resource::Buffer(o.step));
+        let scale = o.scale.map_or(step, |scale| Slice::whole(Resource::Buffer(scale)));
+        let operands: Vec<BufferId> = [o.gradient, o.parameter].into_iter().chain(o.state.iter().copied()).collect();
+        let (variant, operands) = (&*variant, &operands);
+        let (before, after_first) = (&[step, scale][..], &[][..]);
+        self.over(&Over { variant, params, shape: &o.shape, operands, before, after_first }, 1)
+    }
+
+    pub(super) fn moving_average(&self, o: &MovingAverage, batch: u32) -> Result<Plan> {
+        let params = Params { kept: o.momentum as f32, share: o.share(batch) as f32, ..Params::default() };
+        let variant = &|width| Ok(kernels::MovingAverage { width }.listed()?.into());
+        let operands = &[o.value, o.average];
+        self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first: &[] }, batch)
+    }
+
+    pub(super) fn penalty_grad(&self, o: &PenaltyGrad, batch: u32) -> Result<Plan> {
+        let params = Params {
+            l1: o.l1,
+            l2: 2.0 * o.l2,
+            use_step: o.step.is_some().into(),
+            accumulate: o.accumulate.into(),
+            ..Params::default()
+        };
+        let variant = &|width| Ok(kernels::PenaltyGrad { width }.listed()?.into());
+        // What isn't read must be bound all the same: the operand once more.
+        let (step, operands) = match o.step {
+            Some(step) => (vec![Slice::whole(Resource::Buffer(step))], vec![o.of, o.output]),
+            None => (Vec::new(), vec![o.of, o.of, o.output]),
+        };
+        let (operands, after_first) = (&operands[..], &step[..]);
+        self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first }, batch)
+    }
+
+    pub(super) fn non_negative(&self, o: &NonNegative) -> Result<Plan> {
+        let variant = &|width| Ok(kernels::NonNegative { width }.listed()?.into());
+        let (params, operands) = (Params::default(), &[o.parameter]);
+        self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first: &[] }, 1)
+    }
+}

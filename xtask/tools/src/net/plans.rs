@@ -167,6 +167,7 @@ impl Planned<'_> {
             Resource::SampleSums => "sums over the samples".to_owned(),
             Resource::Between(step) => format!("between steps {step}"),
             Resource::Parts => "parts of sums over the locations".to_owned(),
+            Resource::Data(number) => format!("data {number}"),
         }
     }
 

@@ -191,7 +191,7 @@ params! {
     seed_1: u32,
     noise_0: u32,
     noise_1: u32,
-    /// A value becomes `otherwise` where its word is below this, else `value * factor + addend`; or `factor` is a standard deviation. What a sum is multiplied by.
+    /// A value becomes `otherwise` where its word is below this, else `value * factor + addend`; or `factor` is a standard deviation.
     below: u32,
     addend: f32,
     otherwise: f32,
@@ -245,6 +245,8 @@ params! {
     distance_4: u32,
     /// 1: a result is divided by the samples of the batch, as a step's numbers say.
     use_step: u32,
+    /// What a sum is multiplied by.
+    factor: f32,
     /// Of an optimizer: most of a gradient (0: any), a weight decay, a momentum, what an average keeps and takes, and what the
     /// average of a gradient takes.
     limit: f32,

@@ -425,7 +425,8 @@ fn to_safetensors(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
     };
     let metadata = to_json(&serde_json::to_value(&metadata).map_err(Problem::format)?);
     let (mut arrays, slots) = (arrays(model), state.map(|(_, slots)| slots).unwrap_or_default());
-    let of_optimizer = slots.iter().map(|slot| (format!("{OPTIMIZER}{}", slot.name), slot.shape.clone(), &slot.values[..]));
+    let of_optimizer =
+        slots.iter().map(|slot| (format!("{OPTIMIZER}{}", slot.name), slot.shape.clone(), &slot.values[..]));
     arrays.extend(of_optimizer);
     let beside = model.beside.arrays.iter();
     arrays.extend(beside.map(|(name, array)| (format!("{BESIDE}{name}"), array.shape.clone(), &array.values[..])));

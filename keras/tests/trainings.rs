@@ -21,13 +21,16 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut paths: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
     paths.sort();
     assert!(paths.len() >= 120, "{}", paths.len());
-    paths.iter().map(|path| {
-        let text = std::fs::read_to_string(path).expect("text");
-        let described: Value = serde_json::from_str(&text).expect("JSON");
-        let name = described["name"].as_str().expect("a name").to_owned();
-        let arrays = read_npz(path.with_extension("npz")).expect("arrays").into_iter().collect();
-        Case { name, described, arrays }
-    }).collect()
+    paths
+        .iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(path).expect("text");
+            let described: Value = serde_json::from_str(&text).expect("JSON");
+            let name = described["name"].as_str().expect("a name").to_owned();
+            let arrays = read_npz(path.with_extension("npz")).expect("arrays").into_iter().collect();
+            Case { name, described, arrays }
+        })
+        .collect()
 }
 
 impl Case {

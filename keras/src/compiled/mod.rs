@@ -71,9 +71,14 @@ impl Compiled {
         self
     }
 
-    fn found_state(&self, model: &ModelFile, arrays: &dyn Fn() -> StoredState) -> Result<Option<OptimizerState>, String> {
+    fn found_state(
+        &self,
+        model: &ModelFile,
+        arrays: &dyn Fn() -> StoredState,
+    ) -> Result<Option<OptimizerState>, String> {
         let Some((iterations, arrays)) = arrays().map_err(|problem| problem.to_string())? else { return Ok(None) };
-        let legacy = self.config.get("optimizer").and_then(|optimizer| optimizer.get("config")?.get("is_legacy_optimizer"));
+        let legacy =
+            self.config.get("optimizer").and_then(|optimizer| optimizer.get("config")?.get("is_legacy_optimizer"));
         if legacy != Some(&Value::Bool(false)) {
             return Err("it is of an optimizer of Keras before 2.11".into());
         }
@@ -144,7 +149,9 @@ impl Compiled {
         let key = if weighted { "weighted_metrics" } else { "metrics" };
         let given = match self.config.get(key) {
             None | Some(Value::Null) => return Ok(Vec::new()),
-            Some(Value::Array(list)) if !list.iter().any(Value::is_array) => return list.iter().map(metric_from_keras).collect(),
+            Some(Value::Array(list)) if !list.iter().any(Value::is_array) => {
+                return list.iter().map(metric_from_keras).collect();
+            }
             Some(given) => of_output(given, at, name),
         };
         match given {

@@ -47,7 +47,12 @@ fn variables(model: &ModelFile) -> Vec<Variable<'_>> {
     let mut variables = Vec::new();
     for layer in &model.layers {
         let [trained, _] = layer.by_training(around);
-        variables.extend(trained.into_iter().map(|(layer, (what, shape, values))| Variable { layer, what, shape, values }));
+        variables.extend(trained.into_iter().map(|(layer, (what, shape, values))| Variable {
+            layer,
+            what,
+            shape,
+            values,
+        }));
     }
     variables
 }
@@ -86,7 +91,11 @@ pub(crate) fn read_state(
     let order = order(optimizer, variables.len());
     if arrays.len() != order.len() {
         let (found, expected) = (arrays.len(), order.len());
-        return Err(format!("it has {found} arrays, {} of {} variables has {expected}", optimizer.keras_name(), variables.len()));
+        return Err(format!(
+            "it has {found} arrays, {} of {} variables has {expected}",
+            optimizer.keras_name(),
+            variables.len()
+        ));
     }
     let mut state = OptimizerState { iterations, ..OptimizerState::default() };
     for ((at, slot), (shape, values)) in order.into_iter().zip(arrays) {

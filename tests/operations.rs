@@ -145,7 +145,16 @@ fn sum(sizes: Sizes, draws: &mut Draws) -> Program {
     let left = (0..4).filter(|&axis| !along[axis]).map(|axis| sizes[axis]).product();
     let output = one.output(if over_batch { Shape::Fixed(left) } else { Shape::Samples(left) });
     let divisor = [1.0, 7.0, -1.0][draws.below(3) as usize];
-    one.operation(Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate: false }))
+    one.operation(Operation::Sum(Sum {
+        sizes,
+        along,
+        over_batch,
+        divisor,
+        by_batch: false,
+        input,
+        output,
+        accumulate: false,
+    }))
 }
 
 fn norm_factor(channels: u64, draws: &mut Draws) -> Program {
@@ -272,6 +281,7 @@ fn operations_are_cut_where_a_device_s_limits_are() {
             along,
             over_batch: true,
             divisor: 1.0,
+            by_batch: false,
             input,
             output,
             accumulate: false,

@@ -361,6 +361,13 @@ fn computed(operation: &Operation) -> Computed {
         Operation::Constrain(_) => computed!(constrain: ["constrain"], []),
         Operation::NonNegative(_) => computed!(non_negative: ["non_negative"], []),
         Operation::Radial(_) => computed!(radial: ["radial"], []),
+        Operation::Variance(_) => computed!(variance: ["variance"], ["fill"]),
+        Operation::NormaliseGrad(_) => computed!(normalise_grad: ["normalise_grad"], ["normalise"]),
+        Operation::Loss(_) => computed!(loss: ["loss_elements", "loss_rows"], ["sum"]),
+        Operation::LossGrad(_) => computed!(loss_grad: ["loss_grad_elements", "loss_grad_rows"], []),
+        Operation::Hits(_) => computed!(hits: ["loss_elements", "hits_rows"], ["sum"]),
+        Operation::Random(_) => computed!(random: ["random"], []),
+        Operation::RandomGrad(_) => computed!(random_grad: ["random"], []),
     }
 }
 
@@ -391,7 +398,9 @@ fn plans_ask_for_the_listed_variants() {
     });
     let others = (0..8).flat_map(crate::operations::programs);
     let others = others.chain((0..4).flat_map(crate::updates::programs));
-    let programs = transposes.chain(others).chain(crate::pool::programs()).chain(crate::rearrange::programs());
+    let judged = (0..8).flat_map(crate::losses::programs).chain((0..4).flat_map(crate::random::programs));
+    let programs =
+        transposes.chain(others).chain(judged).chain(crate::pool::programs()).chain(crate::rearrange::programs());
     let device = DeviceProfile::webgpu_defaults();
     for program in programs {
         let planned = Planned::new(program, 3, &Planner::new(&device)).expect("planned");

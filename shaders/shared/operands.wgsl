@@ -1,5 +1,6 @@
 // Where the operands a and b of element i of a result have theirs: strides are 0 along axes where an operand repeats.
 #import shared/axes
+#import shared/nan
 
 fn operands_at(i: u32) -> vec2<u32> {
   let where_i = place(i, params.elements, params.size_1, params.size_2, params.size_3);
@@ -15,8 +16,3 @@ const MULTIPLY = 2u;
 const MAXIMUM = 3u;
 const MINIMUM = 4u;
 const PRELU = 5u;
-
-// By its bits: compilers may take it that no number is NaN, and fold comparisons.
-fn is_nan(z: f32) -> bool {
-  return (bitcast<u32>(z) & 0x7fffffffu) > 0x7f800000u;
-}

@@ -9,11 +9,11 @@ use super::threads::Threads;
 use super::total::Matrix;
 use super::weights::Store;
 use super::zeroes::zeroes;
-use super::{activate, combine, constrain, normalise, pool, rearrange, reduce, total, transpose, update};
+use super::{activate, combine, constrain, loss, normalise, pool, random, rearrange, reduce, total, transpose, update};
 use crate::Result;
 use crate::config::{Activation, Bias};
 use crate::geometry::Geometry;
-use crate::ops::{BufferId, Operation, StepNumbers};
+use crate::ops::{BufferId, Judged, Operation, StepNumbers};
 use crate::program::Program;
 
 /// A program for a batch of one size, with all the memory that its runs need.
@@ -268,8 +268,41 @@ impl Run<'_, '_, '_, '_, '_> {
             (Operation::Constrain(o), _) => constrain::constrain(team, o, memory.read(o.squares), written),
             (Operation::NonNegative(_), _) => update::non_negative(team, written),
             (Operation::Radial(o), _) => constrain::radial(team, o, written),
+            (Operation::Variance(o), _) => {
+                combine::variance(team, o, [o.input, o.mean].map(|id| memory.read(id)), self.batch, written);
+            }
+            (Operation::NormaliseGrad(o), _) => {
+                let [mean, slope, factor] = [o.mean, o.slope, o.factor].map(|id| memory.read(id));
+                let operands = [o.normalised, o.grad_output].map(|id| memory.read(id));
+                normalise::normalise_grad(
+                    team,
+                    o,
+                    operands,
+                    normalise::GradStatistics { mean, slope, factor },
+                    written,
+                );
+            }
+            (Operation::Loss(o), _) => loss::loss(team, o, self.judged(&o.of), written),
+            (Operation::LossGrad(o), _) => {
+                loss::loss_grad(team, o, self.judged(&o.of), memory.read(o.step), written);
+            }
+            (Operation::Hits(o), _) => loss::hits(team, o, self.judged(&o.of), written),
+            (Operation::Random(o), _) => {
+                random::random(team, &o.noise, false, (memory.read(o.input), memory.read(o.step)), written);
+            }
+            (Operation::RandomGrad(o), _) => {
+                random::random(team, &o.noise, true, (memory.read(o.grad_output), memory.read(o.step)), written);
+            }
             // Every operation of a layer has one.
             (Operation::LocalForward(_) | Operation::LocalGradInput(_) | Operation::LocalGradWeights(_), None) => {}
+        }
+    }
+
+    fn judged(&self, of: &Judged) -> loss::Operands<'_> {
+        loss::Operands {
+            prediction: self.memory.read(of.prediction),
+            target: self.memory.read(of.target),
+            weight: of.sample_weight.map(|weight| self.memory.read(weight)),
         }
     }
 

@@ -1,8 +1,8 @@
-//! `Combine`, `CombineGrad` and `Sum`.
+//! `Combine`, `CombineGrad`, `Sum` and `Variance`.
 
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{Combine, CombineGrad, How, Part, Sizes, Sum, strides};
+use crate::ops::{Combine, CombineGrad, How, Part, Sizes, Sum, Variance, strides};
 use pulp::{Simd, WithSimd};
 
 /// Elements of a row that are summed together.
@@ -118,30 +118,64 @@ impl<F: Fn(f32, f32, f32) -> f32> WithSimd for Rows<'_, F> {
 
 /// Sums along axes, in f64 and in the order in which their terms lie.
 pub(super) fn sum(team: &Team, o: &Sum, input: &[f32], batch: usize, output: &mut [f32]) {
-    let left = o.left();
-    let samples = if o.over_batch { batch } else { 1 };
-    let row = left[3] as usize;
-    // A task is some neighbouring results of a row.
-    let (together, pieces) = (TOGETHER.min(row), row.div_ceil(TOGETHER));
-    let rows = output.len() / row;
-    let terms: u64 = o.summed().iter().product::<u64>() * samples as u64;
-    let output = Shared::new(output);
-    team.each(rows * pieces, terms.saturating_mul(together as u64).div_ceil(4), |span| Sums {
-        span,
-        o,
-        input,
-        samples,
-        together,
-        pieces,
-        output,
-    });
+    let divisor = f64::from(o.divisor) * if o.by_batch { batch.max(1) as f64 } else { 1.0 };
+    let (sizes, left, summed) = (o.sizes, o.left(), o.summed());
+    let axes = Axes { sizes, left, summed, samples: o.over_batch.then_some(batch) };
+    axes.each(team, Terms { input, mean: None }, (divisor, o.accumulate), output);
+}
+
+/// The variance along axes and over samples, likewise.
+pub(super) fn variance(team: &Team, o: &Variance, [input, mean]: [&[f32]; 2], batch: usize, output: &mut [f32]) {
+    let divisor = o.terms() as f64 * batch.max(1) as f64;
+    let axes = Axes { sizes: o.sizes, left: o.left(), summed: o.taken(), samples: Some(batch) };
+    axes.each(team, Terms { input, mean: Some(mean) }, (divisor, false), output);
+}
+
+/// What is summed along which axes.
+#[derive(Clone, Copy)]
+struct Axes {
+    sizes: Sizes,
+    left: Sizes,
+    summed: Sizes,
+    /// Over how many samples, or none where each has sums of its own.
+    samples: Option<usize>,
+}
+
+impl Axes {
+    /// Sums, each divided by the divisor and, where that is asked for, added to what is there.
+    fn each(self, team: &Team, of: Terms<'_>, (divisor, accumulate): (f64, bool), output: &mut [f32]) {
+        let row = self.left[3] as usize;
+        // A task is some neighbouring results of a row.
+        let (together, pieces) = (TOGETHER.min(row), row.div_ceil(TOGETHER));
+        let rows = output.len() / row;
+        let terms: u64 = self.summed.iter().product::<u64>() * self.samples.unwrap_or(1) as u64;
+        let output = Shared::new(output);
+        team.each(rows * pieces, terms.saturating_mul(together as u64).div_ceil(4), |span| Sums {
+            span,
+            axes: self,
+            of,
+            divisor,
+            accumulate,
+            together,
+            pieces,
+            output,
+        });
+    }
+}
+
+/// What is summed: values, or the squares of what the mean of each result leaves of them.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    input: &'a [f32],
+    mean: Option<&'a [f32]>,
 }
 
 struct Sums<'a> {
     span: Span,
-    o: &'a Sum,
-    input: &'a [f32],
-    samples: usize,
+    axes: Axes,
+    of: Terms<'a>,
+    divisor: f64,
+    accumulate: bool,
     together: usize,
     pieces: usize,
     output: Shared<'a>,
@@ -152,41 +186,53 @@ impl WithSimd for Sums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { o, samples, together, pieces, .. } = self;
-        let (left, summed) = (o.left(), o.summed());
-        let sample: usize = o.sizes.iter().product::<u64>() as usize;
-        let steps = strides(&o.sizes).map(|stride| stride as usize);
+        let Self { of, together, pieces, .. } = self;
+        let Axes { sizes, left, summed, samples } = self.axes;
+        let sample: usize = sizes.iter().product::<u64>() as usize;
+        let steps = strides(&sizes).map(|stride| stride as usize);
         let row = left[3] as usize;
         // What is left of the input's axes, with the strides that they have there.
         let [l0, l1, l2, _] = left.map(|size| size as usize);
         let [t0, t1, t2, t3] = summed.map(|size| size as usize);
+        let off = |x: f32, mean: f32| (f64::from(x) - f64::from(mean)) * (f64::from(x) - f64::from(mean));
         for index in self.span.first..self.span.end {
             let (at, first) = (index / pieces, index % pieces * together);
             let width = together.min(row - first);
-            let own = if o.over_batch { 0 } else { at / (l0 * l1 * l2) };
+            let own = if samples.is_some() { 0 } else { at / (l0 * l1 * l2) };
             let place = [at / (l1 * l2) % l0, at / l2 % l1, at % l2];
             let within: usize = place.iter().zip(steps).map(|(index, step)| index * step).sum();
             let from = own * sample + within + first;
+            let mean = of.mean.map(|mean| &mean[at * row + first..][..width]);
             let mut sums = [0f64; TOGETHER];
             let sums = &mut sums[..width];
-            for n in 0..samples {
+            for n in 0..samples.unwrap_or(1) {
                 for (i, j, k) in (0..t0).flat_map(|i| (0..t1).flat_map(move |j| (0..t2).map(move |k| (i, j, k)))) {
                     let start = from + n * sample + i * steps[0] + j * steps[1] + k * steps[2];
                     if let [only] = sums
                         && t3 > 1
                     {
-                        *only += self.input[start..][..t3].iter().map(|&x| f64::from(x)).sum::<f64>();
-                    } else {
-                        let terms = &self.input[start..][..width];
-                        sums.iter_mut().zip(terms).for_each(|(sum, x)| *sum += f64::from(*x));
+                        let terms = of.input[start..][..t3].iter();
+                        *only += match mean {
+                            None => terms.map(|&x| f64::from(x)).sum::<f64>(),
+                            Some(mean) => terms.map(|&x| off(x, mean[0])).sum(),
+                        };
+                        continue;
+                    }
+                    let terms = &of.input[start..][..width];
+                    match mean {
+                        None => sums.iter_mut().zip(terms).for_each(|(sum, x)| *sum += f64::from(*x)),
+                        Some(mean) => {
+                            let both = terms.iter().zip(mean);
+                            sums.iter_mut().zip(both).for_each(|(sum, (x, mean))| *sum += off(*x, *mean));
+                        }
                     }
                 }
             }
             // SAFETY: pieces of rows are apart.
             let output = unsafe { self.output.part(at * row + first, width) };
             for (to, sum) in output.iter_mut().zip(sums) {
-                let mean = *sum / f64::from(o.divisor);
-                *to = if o.accumulate { (f64::from(*to) + mean) as f32 } else { mean as f32 };
+                let result = *sum / self.divisor;
+                *to = if self.accumulate { (f64::from(*to) + result) as f32 } else { result as f32 };
             }
         }
     }

@@ -1,8 +1,8 @@
-//! `NormFactor`, `Normalise`, `LayerNorm` and `LayerNormGrad`.
+//! `NormFactor`, `Normalise`, `NormaliseGrad`, `LayerNorm` and `LayerNormGrad`.
 
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
+use crate::ops::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
 use pulp::{Simd, WithSimd};
 
 /// `gamma / √(variance + epsilon)`: a few values, on the calling thread.
@@ -40,6 +40,36 @@ pub(super) fn normalise(team: &Team, o: &Normalise, input: &[f32], by: Channels<
     each_row(team, inner, output, |index, to: &mut [f32]| {
         let row = &input[index * inner..][..inner];
         to.iter_mut().zip(row).for_each(|(to, x)| *to = one(index % channels, *x));
+    });
+}
+
+/// Means over a batch, and what it was multiplied by, of channels.
+#[derive(Clone, Copy)]
+pub(super) struct GradStatistics<'a> {
+    pub(super) mean: &'a [f32],
+    pub(super) slope: &'a [f32],
+    pub(super) factor: &'a [f32],
+}
+
+/// `(grad_output − mean − normalised · slope) · factor`.
+pub(super) fn normalise_grad(
+    team: &Team,
+    o: &NormaliseGrad,
+    [normalised, grad_output]: [&[f32]; 2],
+    by: GradStatistics<'_>,
+    grad_input: &mut [f32],
+) {
+    let (channels, inner) = (o.channels as usize, o.inner as usize);
+    let one = |c: usize, n: f32, dy: f32| (dy - by.mean[c] - n * by.slope[c]) * by.factor[c];
+    // A row is all channels of a place, or all places of a channel.
+    let row = if inner == 1 { channels } else { inner };
+    each_row(team, row, grad_input, |index, to: &mut [f32]| {
+        let both = normalised[index * row..].iter().zip(&grad_output[index * row..]);
+        if inner > 1 {
+            let c = index % channels;
+            return to.iter_mut().zip(both).for_each(|(to, (n, dy))| *to = one(c, *n, *dy));
+        }
+        to.iter_mut().zip(both).enumerate().for_each(|(c, (to, (n, dy)))| *to = one(c, *n, *dy));
     });
 }
 

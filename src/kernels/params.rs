@@ -181,6 +181,21 @@ params! {
     use_scale: u32,
     /// Added to variances, norms and roots.
     epsilon: f32,
+    /// Targets become `t * smooth_factor + smooth_addend`.
+    smooth_factor: f32,
+    smooth_addend: f32,
+    /// Where a loss becomes linear, or above what a prediction is a hit of 1.
+    delta: f32,
+    /// The key of random numbers, and the number that the first element has, both of two words.
+    seed_0: u32,
+    seed_1: u32,
+    noise_0: u32,
+    noise_1: u32,
+    /// A value becomes `otherwise` where its word is below this, else `value * factor + addend`; or `factor` is a standard deviation.
+    below: u32,
+    factor: f32,
+    addend: f32,
+    otherwise: f32,
     /// 1: derivatives are computed from the activated output.
     from_output: u32,
     /// Dense matrix: inputs of a sample.

@@ -62,6 +62,8 @@ pub struct Sum {
     pub over_batch: bool,
     /// 1, or what makes a mean of a sum; −1 turns a gradient's sign.
     pub divisor: f32,
+    /// Whether a sum over the samples is divided by their number, too.
+    pub by_batch: bool,
     /// `[batch][sizes]`.
     pub input: BufferId,
     /// `[batch][sizes that are left]`, or `[sizes that are left]` over the samples.
@@ -81,6 +83,41 @@ impl Sum {
     #[must_use]
     pub fn summed(&self) -> Sizes {
         std::array::from_fn(|axis| if self.along[axis] { self.sizes[axis] } else { 1 })
+    }
+}
+
+/// `output = mean of (input − mean)²` along axes and over all samples: the biased variance of a batch.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Variance {
+    /// The input's axes.
+    pub sizes: Sizes,
+    /// Those along which it is taken.
+    pub along: [bool; 4],
+    /// `[batch][sizes]`.
+    pub input: BufferId,
+    /// `[sizes that are left]`, as a [`Sum`] makes it.
+    pub mean: BufferId,
+    /// `[sizes that are left]`.
+    pub output: BufferId,
+}
+
+impl Variance {
+    /// The axes of the result: 1 along those that it is taken along.
+    #[must_use]
+    pub fn left(&self) -> Sizes {
+        std::array::from_fn(|axis| if self.along[axis] { 1 } else { self.sizes[axis] })
+    }
+
+    /// The axes of what becomes one element, without the samples.
+    #[must_use]
+    pub fn taken(&self) -> Sizes {
+        std::array::from_fn(|axis| if self.along[axis] { self.sizes[axis] } else { 1 })
+    }
+
+    /// Elements of a sample that become one.
+    pub(crate) fn terms(&self) -> u64 {
+        product(&self.taken())
     }
 }
 
@@ -161,7 +198,8 @@ impl Describe for Sum {
 
     fn fault(&self) -> Option<&'static str> {
         let nothing = (self.divisor == 0.0).then_some("it divides by 0");
-        fault(&self.sizes, [&Part::samples(self.input, self.sizes); 2]).or(nothing)
+        let alone = (self.by_batch && !self.over_batch).then_some("it divides by samples that it doesn't sum");
+        fault(&self.sizes, [&Part::samples(self.input, self.sizes); 2]).or(nothing).or(alone)
     }
 
     fn accumulates(&self) -> bool {
@@ -170,5 +208,29 @@ impl Describe for Sum {
 
     fn accumulate(&mut self) {
         self.accumulate = true;
+    }
+}
+
+impl Describe for Variance {
+    fn name(&self) -> &'static str {
+        "variance"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.input, self.mean]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.output
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let left = product(&self.left());
+        let [mean, output] = [self.mean, self.output].map(|id| Operand::of(id, Shape::Fixed(left)));
+        vec![Operand::samples(self.input, product(&self.sizes)), mean, output]
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        fault(&self.sizes, [&Part::samples(self.input, self.sizes); 2])
     }
 }

@@ -11,9 +11,12 @@ mod constrain;
 mod describe;
 mod elementwise;
 mod local;
+mod loss;
 mod normalise;
 mod penalty;
+mod philox;
 mod pool;
+mod random;
 mod rearrange;
 mod training;
 
@@ -21,16 +24,21 @@ pub use crate::config::How;
 pub use broadcast::{Part, Sizes, broadcast};
 pub(crate) use broadcast::{product, strides};
 pub use buffer::{Buffer, BufferId, Shape, Usage};
-pub use combine::{Combine, CombineGrad, Sum};
+pub use combine::{Combine, CombineGrad, Sum, Variance};
 pub(crate) use constrain::EPSILON;
 pub use constrain::{Constrain, GroupSquares, NonNegative, NormLimit, Radial};
 pub(crate) use describe::Operand;
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
-pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
+pub(crate) use loss::Targets;
+pub use loss::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind};
+pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
 pub(crate) use penalty::Vectors;
 pub use penalty::{ClipScale, Orthogonal, OrthogonalGrad, PenaltyGrad, Term, Total};
+pub(crate) use philox::philox;
 pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows};
+pub(crate) use random::Effect;
+pub use random::{Noise, Random, RandomGrad, RandomKind};
 #[cfg(feature = "cpu")]
 pub(crate) use rearrange::MOST_AXES;
 pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
@@ -95,6 +103,13 @@ operations! {
     Constrain,
     NonNegative,
     Radial,
+    Variance,
+    NormaliseGrad,
+    Loss,
+    LossGrad,
+    Hits,
+    Random,
+    RandomGrad,
 }
 
 /// An operation that has several implementations, of which one is asked for or the planner's choice.

@@ -3,7 +3,8 @@
 //!
 //! `BatchNormalization` at inference is a [`NormFactor`] of its moving variance and gamma, then [`Normalise`] by its moving mean, that factor and beta. Its gradients:
 //! of the input the output's times the factor (a [`Combine`](super::Combine)), of beta the [`Sum`](super::Sum) of the output's, of gamma the sum of the output's
-//! times what is normalised without gamma and beta. In training the mean and the variance are `Sum`s of a batch instead of parameters.
+//! times what is normalised without gamma and beta. In training the mean is a `Sum` of the batch and the variance its
+//! [`Variance`](super::Variance) instead of parameters, and the input's gradient, which goes through both, a [`NormaliseGrad`].
 //!
 //! Gamma's gradient of `LayerNormalization` likewise is the sum over rows of the output's times what is normalised without gamma and beta.
 
@@ -46,6 +47,31 @@ pub struct Normalise {
     pub beta: Option<BufferId>,
     /// `[batch][elements]`.
     pub output: BufferId,
+}
+
+/// The input's gradient of a batch that is normalised by its own mean and variance:
+/// `grad_input = (grad_output − mean − normalised · slope) · factor`, along any axis.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct NormaliseGrad {
+    /// Elements of a sample, `[elements / (channels · inner)][channels][inner]`.
+    pub elements: u64,
+    /// Along the axis that is normalised.
+    pub channels: u64,
+    /// Elements of a channel that lie side by side: those of the axes behind it.
+    pub inner: u64,
+    /// `[batch][elements]`: what is normalised, without gamma and beta.
+    pub normalised: BufferId,
+    /// `[batch][elements]`.
+    pub grad_output: BufferId,
+    /// `[channels]`: the mean of `grad_output`.
+    pub mean: BufferId,
+    /// `[channels]`: the mean of `grad_output · normalised`.
+    pub slope: BufferId,
+    /// `[channels]`: gamma / √(variance + epsilon), as forward.
+    pub factor: BufferId,
+    /// `[batch][elements]`.
+    pub grad_input: BufferId,
 }
 
 /// `output = (input − mean) / √(variance + epsilon) · gamma + beta`, mean and biased variance being each row's own. Gamma is 1
@@ -185,5 +211,30 @@ impl Describe for LayerNormGrad {
 
     fn fault(&self) -> Option<&'static str> {
         rows_fault(self.elements, self.row)
+    }
+}
+
+impl Describe for NormaliseGrad {
+    fn name(&self) -> &'static str {
+        "normalise_grad"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.normalised, self.grad_output, self.mean, self.slope, self.factor]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.grad_input
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let samples = [self.normalised, self.grad_output, self.grad_input];
+        let samples = samples.map(|id| Operand::samples(id, self.elements));
+        let fixed = [self.mean, self.slope, self.factor].map(|id| channels(id, self.channels));
+        samples.into_iter().chain(fixed).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        rows_fault(self.elements, self.channels.saturating_mul(self.inner))
     }
 }

@@ -51,6 +51,13 @@ impl Planner<'_> {
             Operation::Constrain(o) => self.constrain(o),
             Operation::NonNegative(o) => self.non_negative(o),
             Operation::Radial(o) => self.radial(o),
+            Operation::Variance(o) => self.variance(o, batch),
+            Operation::NormaliseGrad(o) => self.normalise_grad(o, batch),
+            Operation::Loss(o) => self.loss(o, batch),
+            Operation::LossGrad(o) => self.loss_grad(o, batch),
+            Operation::Hits(o) => self.hits(o, batch),
+            Operation::Random(o) => self.random(&o.noise, false, [o.step, o.input, o.output], batch),
+            Operation::RandomGrad(o) => self.random(&o.noise, true, [o.step, o.grad_output, o.grad_input], batch),
         }
     }
 

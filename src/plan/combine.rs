@@ -1,9 +1,10 @@
 //! Plans of combinations of two values and of sums along axes.
 
+use super::planner::Range;
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS, Variant};
-use crate::ops::{Combine, CombineGrad, Part, Sizes, Sum, product, strides};
+use crate::ops::{BufferId, Combine, CombineGrad, Part, Sizes, Sum, Variance, product, strides};
 
 impl Planner<'_> {
     pub(super) fn combine(&self, o: &Combine, batch: u32) -> Result<Plan> {
@@ -51,55 +52,130 @@ impl Planner<'_> {
 
     pub(super) fn sum(&self, o: &Sum, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
-        let (left, summed) = (o.left(), o.summed());
-        let (elements, results, terms) = (product(&o.sizes), product(&left), product(&summed));
+        let samples = if o.by_batch { batch.max(1) } else { 1 };
+        let axes = Axes { sizes: o.sizes, left: o.left(), summed: o.summed() };
+        let results = product(&axes.left);
         if o.over_batch {
             self.profile.check_piece("a sum over all samples", 4 * results)?;
             if batch == 0 && !o.accumulate {
                 self.fill(&mut plan, Resource::Buffer(o.output), results)?;
             }
         }
+        let sums = Sums {
+            axes,
+            over_batch: o.over_batch,
+            divisor: (f64::from(o.divisor) * f64::from(samples)) as f32,
+            accumulate: o.accumulate,
+            mean: None,
+        };
+        self.sums(&mut plan, &sums, o.input, o.output, batch)?;
+        Ok(plan)
+    }
+
+    pub(super) fn variance(&self, o: &Variance, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let axes = Axes { sizes: o.sizes, left: o.left(), summed: o.taken() };
+        let results = product(&axes.left);
+        self.profile.check_piece("a variance over all samples", 4 * results)?;
+        if batch == 0 {
+            self.fill(&mut plan, Resource::Buffer(o.output), results)?;
+        }
+        let divisor = (o.terms() as f64 * f64::from(batch.max(1))) as f32;
+        let sums = Sums { axes, over_batch: true, divisor, accumulate: false, mean: Some(o.mean) };
+        self.sums(&mut plan, &sums, o.input, o.output, batch)?;
+        Ok(plan)
+    }
+
+    /// Sums along axes, the batch cut as bindings need and sums as loops do.
+    fn sums(&self, plan: &mut Plan, sums: &Sums, input: BufferId, output: BufferId, batch: u32) -> Result<()> {
+        let Axes { sizes, left, summed } = &sums.axes;
+        let (elements, results, terms) = (product(sizes), product(left), product(summed));
         for Samples { first, count: samples } in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
             let samples = u64::from(samples);
-            let (x, x_base) = self.slice(Resource::Buffer(o.input), elements * first, elements * samples);
-            let output = Resource::Buffer(o.output);
+            let (x, x_base) = self.slice(Resource::Buffer(input), elements * first, elements * samples);
+            let output = Resource::Buffer(output);
             // One sum runs over these samples, or each sample has its own.
-            let (y, y_base, count, all) = if o.over_batch {
+            let (y, y_base, count, all) = if sums.over_batch {
                 (Slice::whole(output), 0, results, terms * samples)
             } else {
                 let (y, base) = self.slice(output, results * first, results * samples);
                 (y, base, results * samples, terms)
             };
-            let parts = parts(&summed, count, all);
-            let variant = kernels::Sum { parts }.listed()?;
-            for (part, index) in self.parts(all, parts.into(), 1).zip(0u32..) {
-                let adds = o.accumulate || index > 0 || o.over_batch && first > 0;
-                let (input, own) = (strides(&o.sizes), |along: bool| move |stride: u64| if along { stride } else { 0 });
-                let along =
-                    |summed: bool| -> Sizes { std::array::from_fn(|axis| own(o.along[axis] == summed)(input[axis])) };
-                let [a, b] = [along(false), along(true)].map(|strides| strides.map(|stride| stride as u32));
-                let params = Params {
-                    count: count as u32,
-                    x_base,
-                    y_base,
-                    accumulate: u32::from(adds),
-                    divisor: o.divisor,
-                    terms: part.count,
-                    first_term: part.first,
-                    term_1: summed[1] as u32,
-                    term_2: summed[2] as u32,
-                    term_3: summed[3] as u32,
-                    term_elements: terms as u32,
-                    a_sample: if o.over_batch { 0 } else { elements as u32 },
-                    b_sample: elements as u32,
-                    ..strided(a, b)
-                };
-                let groups = count.div_ceil(u64::from(THREADS / parts));
-                self.dispatch(&mut plan, variant, with_sizes(params, &left), groups, vec![x, y])?;
-            }
+            let y = Range { slice: y, base: y_base, count };
+            self.sums_of(plan, sums, (x, x_base), y, (all, first > 0))?;
         }
-        Ok(plan)
+        Ok(())
     }
+
+    /// Sums of `all` terms each of what is bound, added to what others left where there were some.
+    fn sums_of(
+        &self,
+        plan: &mut Plan,
+        sums: &Sums,
+        (x, x_base): (Slice, u32),
+        y: Range,
+        (all, more): (u64, bool),
+    ) -> Result<()> {
+        let Axes { sizes, left, summed } = &sums.axes;
+        let (elements, terms) = (product(sizes), product(summed));
+        let parts = parts(summed, y.count, all);
+        let variant: Variant = match sums.mean {
+            None => kernels::Sum { parts }.listed()?.into(),
+            Some(_) => kernels::Variance { parts }.listed()?.into(),
+        };
+        let mean = sums.mean.map(|mean| Slice::whole(Resource::Buffer(mean)));
+        let bindings: Vec<Slice> = [x].into_iter().chain(mean).chain([y.slice]).collect();
+        for (part, index) in self.parts(all, parts.into(), 1).zip(0u32..) {
+            let adds = sums.accumulate || index > 0 || sums.over_batch && more;
+            let input = strides(sizes).map(|stride| stride as u32);
+            let along = |is_summed: bool| -> [u32; 4] {
+                std::array::from_fn(|axis| if (summed[axis] > 1) == is_summed { input[axis] } else { 0 })
+            };
+            let params = Params {
+                count: y.count as u32,
+                x_base,
+                y_base: y.base,
+                accumulate: u32::from(adds),
+                divisor: sums.divisor,
+                terms: part.count,
+                first_term: part.first,
+                term_1: summed[1] as u32,
+                term_2: summed[2] as u32,
+                term_3: summed[3] as u32,
+                term_elements: terms as u32,
+                a_sample: if sums.over_batch { 0 } else { elements as u32 },
+                b_sample: elements as u32,
+                ..strided(along(false), along(true))
+            };
+            let groups = y.count.div_ceil(u64::from(THREADS / parts));
+            self.dispatch(plan, variant, with_sizes(params, left), groups, bindings.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The sum of each row of `terms` neighbours, which is no longer than a sample.
+    pub(super) fn sums_of_rows(&self, plan: &mut Plan, x: Range, y: Range, terms: u64) -> Result<()> {
+        let row = [1, 1, 1, terms];
+        let axes = Axes { sizes: row, left: [1; 4], summed: row };
+        let sums = Sums { axes, over_batch: false, divisor: 1.0, accumulate: false, mean: None };
+        self.sums_of(plan, &sums, (x.slice, x.base), y, (terms, false))
+    }
+}
+
+/// What is summed along which axes.
+struct Axes {
+    sizes: Sizes,
+    left: Sizes,
+    summed: Sizes,
+}
+
+/// Sums of values, or of the squares of what their mean leaves of them.
+struct Sums {
+    axes: Axes,
+    over_batch: bool,
+    divisor: f32,
+    accumulate: bool,
+    mean: Option<BufferId>,
 }
 
 /// Threads for each result: neighbours load neighbours where terms lie side by side, and few results have many terms each.

@@ -3,7 +3,7 @@
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS, Variant};
-use crate::ops::{BufferId, LayerNorm, LayerNormGrad, NormFactor, Normalise};
+use crate::ops::{BufferId, LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
 
 /// An operand: one for all samples, or one for each.
 enum Bound {
@@ -38,6 +38,20 @@ impl Planner<'_> {
         let [mean, factor, beta] = [o.mean, o.factor, o.beta.unwrap_or(o.mean)].map(|id| Bound::Fixed(id, o.channels));
         let operands = [Bound::Samples(o.input), mean, factor, beta, Bound::Samples(o.output)];
         self.rows(kernels::Normalise {}.listed()?, params, (o.elements, THREADS.into()), &operands, batch)
+    }
+
+    /// What normalising by given statistics leaves of the gradient, and then, where it lies, what the batch's own statistics take from it.
+    pub(super) fn normalise_grad(&self, o: &NormaliseGrad, batch: u32) -> Result<Plan> {
+        let &NormaliseGrad { elements, channels, inner, mean, factor, grad_output, grad_input, .. } = o;
+        let (input, beta, output) = (grad_output, None, grad_input);
+        let by_given = Normalise { elements, channels, inner, input, mean, factor, beta, output };
+        let mut plan = self.normalise(&by_given, batch)?;
+        let params = Params { channels: channels as u32, inner: inner as u32, ..Params::default() };
+        let [slope, factor] = [o.slope, factor].map(|id| Bound::Fixed(id, channels));
+        let operands = [Bound::Samples(o.normalised), slope, factor, Bound::Samples(grad_input)];
+        let own = kernels::NormaliseGrad {}.listed()?;
+        plan.dispatches.extend(self.rows(own, params, (elements, THREADS.into()), &operands, batch)?.dispatches);
+        Ok(plan)
     }
 
     pub(super) fn layer_norm(&self, o: &LayerNorm, batch: u32) -> Result<Plan> {

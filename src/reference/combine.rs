@@ -1,9 +1,9 @@
 //! Two values element by element, and sums along axes.
 
-use crate::ops::{Combine, CombineGrad, How, Part, Sizes, Sum};
+use crate::ops::{Combine, CombineGrad, How, Part, Sizes, Sum, Variance};
 
 /// Each element of samples of these sizes by its sample and its index along each axis.
-fn places(sizes: Sizes, batch: usize) -> impl Iterator<Item = (usize, [usize; 4])> {
+pub(super) fn places(sizes: Sizes, batch: usize) -> impl Iterator<Item = (usize, [usize; 4])> {
     let [s0, s1, s2, s3] = sizes.map(|size| size as usize);
     (0..batch * s0 * s1 * s2 * s3)
         .map(move |i| (i / (s0 * s1 * s2 * s3), [i / (s1 * s2 * s3) % s0, i / (s2 * s3) % s1, i / s3 % s2, i % s3]))
@@ -76,8 +76,22 @@ pub fn combine_grad(o: &CombineGrad, a: &[f64], b: &[f64], grad_output: &[f64], 
 pub fn sum(o: &Sum, input: &[f64], batch: usize) -> Vec<f64> {
     let left = Part { buffer: o.output, sizes: o.left(), batched: !o.over_batch };
     let mut sums = vec![0.0; left.elements() as usize * if o.over_batch { 1 } else { batch }];
+    let divisor = f64::from(o.divisor) * if o.by_batch { batch.max(1) as f64 } else { 1.0 };
     for ((sample, place), value) in places(o.sizes, batch).zip(input) {
-        sums[element(&left, sample, place)] += value / f64::from(o.divisor);
+        sums[element(&left, sample, place)] += value / divisor;
+    }
+    sums
+}
+
+/// The variance along axes and over samples.
+#[must_use]
+pub fn variance(o: &Variance, input: &[f64], mean: &[f64], batch: usize) -> Vec<f64> {
+    let left = Part::fixed(o.output, o.left());
+    let mut sums = vec![0.0; left.elements() as usize];
+    let terms = (o.terms() as usize * batch.max(1)) as f64;
+    for ((sample, place), value) in places(o.sizes, batch).zip(input) {
+        let at = element(&left, sample, place);
+        sums[at] += (value - mean[at]) * (value - mean[at]) / terms;
     }
     sums
 }

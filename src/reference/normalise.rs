@@ -1,6 +1,6 @@
 //! Normalisations.
 
-use crate::ops::{LayerNorm, LayerNormGrad, NormFactor, Normalise};
+use crate::ops::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
 
 /// `gamma / √(variance + epsilon)`.
 #[must_use]
@@ -16,6 +16,28 @@ pub fn normalise(o: &Normalise, input: &[f64], mean: &[f64], factor: &[f64], bet
     let beta = |c: usize| beta.map_or(0.0, |beta| beta[c]);
     let normalised = |(i, x): (usize, &f64)| (x - mean[channel(i)]) * factor[channel(i)] + beta(channel(i));
     input.iter().enumerate().map(normalised).collect()
+}
+
+/// Statistics of what [`normalise_grad`] is of, one a channel.
+#[derive(Debug, Clone, Copy)]
+pub struct GradStatistics<'a> {
+    /// Of the output's gradient.
+    pub mean: &'a [f64],
+    /// Of the output's gradient times what was normalised.
+    pub slope: &'a [f64],
+    /// As forward.
+    pub factor: &'a [f64],
+}
+
+/// `(grad_output − mean − normalised · slope) · factor`.
+#[must_use]
+pub fn normalise_grad(o: &NormaliseGrad, normalised: &[f64], grad_output: &[f64], by: GradStatistics<'_>) -> Vec<f64> {
+    let channel = |i: usize| i / o.inner as usize % o.channels as usize;
+    let gradient = |((i, n), dy): ((usize, &f64), &f64)| {
+        let c = channel(i);
+        (dy - by.mean[c] - n * by.slope[c]) * by.factor[c]
+    };
+    normalised.iter().enumerate().zip(grad_output).map(gradient).collect()
 }
 
 /// What is normalised of a row, and what it was multiplied by.

@@ -1,5 +1,6 @@
 //! Runs a program.
 
+use super::GradStatistics;
 use super::{activate, activate_grad, grad_bias, local_forward, local_grad_input, local_grad_weights};
 use super::{clip_scale, orthogonal, orthogonal_grad, penalty_grad, total};
 use super::{concatenate, pool, pool_grad, rearrange, rearrange_grad, reduce, reduce_grad};
@@ -87,6 +88,19 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::Constrain(o) => constrain(o, of(o.parameter), of(o.squares)),
             Operation::NonNegative(o) => non_negative(of(o.parameter)),
             Operation::Radial(o) => radial(o, of(o.parameter)),
+            Operation::Variance(o) => super::variance(o, of(o.input), of(o.mean), batch as usize),
+            Operation::NormaliseGrad(o) => {
+                let by = GradStatistics { mean: of(o.mean), slope: of(o.slope), factor: of(o.factor) };
+                super::normalise_grad(o, of(o.normalised), of(o.grad_output), by)
+            }
+            Operation::Loss(o) => super::loss(o, of(o.of.prediction), of(o.of.target), o.of.sample_weight.map(of)),
+            Operation::LossGrad(o) => {
+                let (prediction, target) = (of(o.of.prediction), of(o.of.target));
+                super::loss_grad(o, prediction, target, o.of.sample_weight.map(of), numbers(of(o.step)))
+            }
+            Operation::Hits(o) => super::hits(o, of(o.of.prediction), of(o.of.target), o.of.sample_weight.map(of)),
+            Operation::Random(o) => super::random(o, of(o.input), numbers(of(o.step))),
+            Operation::RandomGrad(o) => super::random_grad(o, of(o.grad_output), numbers(of(o.step))),
         };
         let buffer = &mut memory[operation.writes().index()];
         if operation.accumulates() {

@@ -1,7 +1,7 @@
 //! Values of new layers: drawn on the host, the same bits on every platform.
 
 use super::orthogonal::orthogonal;
-use super::philox::Stream;
+use super::stream::Stream;
 use crate::config::{Config, Distribution, FanMode, Implementation, Initializer, KerasLayout, Padding};
 use crate::geometry::{Geometry, Sharing};
 use crate::model::{Graph, names};

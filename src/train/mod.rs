@@ -2,6 +2,6 @@
 
 mod initializers;
 mod orthogonal;
-mod philox;
+mod stream;
 
 pub use initializers::{FanRule, Fans, draw, initial_bias, initial_parameters, initial_weights, keras_layout};

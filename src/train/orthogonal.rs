@@ -1,6 +1,6 @@
 //! Orthogonal matrices.
 
-use super::philox::Stream;
+use super::stream::Stream;
 
 /// `rows × columns` numbers, row by row: the orthogonal factor, of positive diagonal, of a matrix of standard normal numbers.
 /// The longer side's vectors are orthonormal, as Keras's are.

@@ -75,7 +75,16 @@ impl Making {
     fn sum(&mut self, from: Part, to: &Part, divisor: f32, output: BufferId) {
         let along = std::array::from_fn(|axis| to.sizes[axis] == 1 && from.sizes[axis] > 1);
         let (sizes, input, over_batch) = (from.sizes, from.buffer, !to.batched);
-        self.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate: false }));
+        self.push(Operation::Sum(Sum {
+            sizes,
+            along,
+            over_batch,
+            divisor,
+            by_batch: false,
+            input,
+            output,
+            accumulate: false,
+        }));
     }
 
     /// The gradient of one of two combined values, before it is summed.

@@ -196,7 +196,7 @@ impl Merge {
 fn scaled(scope: &mut Scope<'_>, role: &str, sizes: Sizes, input: BufferId, divisor: f32) -> BufferId {
     let output = scope.scratch(&format!("{role}_divided"), sizes.iter().product());
     let (along, over_batch, accumulate) = ([false; 4], false, false);
-    scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate }));
+    scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate }));
     output
 }
 
@@ -209,6 +209,6 @@ fn summed(scope: &mut Scope<'_>, pair: &Pair, input: BufferId, second: bool, rol
     }
     let output = scope.scratch(&format!("{role}_summed"), part.elements());
     let (over_batch, accumulate, divisor) = (false, false, 1.0);
-    scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate }));
+    scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate }));
     output
 }

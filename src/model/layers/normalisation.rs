@@ -110,7 +110,7 @@ impl Computes for BatchNormalization {
         let (_, _, mean, variance) = self.parts(call.parameters);
         let sum = |input, Gradient { buffer: output, accumulate }: Gradient| {
             let (along, over_batch, divisor) = ([true, true, false, true], true, 1.0);
-            Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate })
+            Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate })
         };
         if let Some(gradient) = call.gradient(0).filter(|_| self.scale)
             && let Some(factor) = self.factor(&mut call.scope, channels, [Some(variance), None])
@@ -199,7 +199,7 @@ impl Computes for LayerNormalization {
         let sizes = [1, 1, elements / row.max(1), row];
         let sum = |input, Gradient { buffer: output, accumulate }: Gradient| {
             let (along, over_batch, divisor) = ([true, true, true, false], true, 1.0);
-            Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate })
+            Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate })
         };
         if let Some(gradient) = call.gradient(0).filter(|_| self.scale) {
             let normalised = call.scope.scratch("normalised", elements);

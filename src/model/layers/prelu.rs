@@ -69,7 +69,16 @@ impl Computes for PRelu {
             call.scope.push(grad(true, input));
             let along = std::array::from_fn(|axis| b.sizes[axis] == 1 && sizes[axis] > 1);
             let (over_batch, divisor) = (true, 1.0);
-            call.scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, input, output, accumulate }));
+            call.scope.push(Operation::Sum(Sum {
+                sizes,
+                along,
+                over_batch,
+                divisor,
+                by_batch: false,
+                input,
+                output,
+                accumulate,
+            }));
         }
         vec![grad_input]
     }

@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("ops", &["config", "geometry"]),
     ("program", &["config", "ops"]),
     ("model", &["config", "geometry", "ops", "program"]),
-    ("train", &["config", "geometry", "model"]),
+    ("train", &["config", "geometry", "model", "ops"]),
     ("reference", &["config", "geometry", "model", "ops", "program"]),
     ("cpu", &["config", "geometry", "ops", "program"]),
     ("kernels", &["config", "geometry"]),

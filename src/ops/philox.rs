@@ -1,9 +1,9 @@
 //! Random numbers by their place: Philox 4×32-10 of Salmon, Moraes, Dror and Shaw (2011, "Parallel random numbers: as
 //! easy as 1, 2, 3"). A value depends on seed and place alone, so that no order of drawing shows, and 32-bit products are
-//! all it needs, so that a kernel can draw the same ones.
+//! all it needs, so that a kernel draws the same ones (`shaders/shared/philox.wgsl`).
 
 /// Four words of the stream of `key` at `counter`.
-pub(super) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+pub(crate) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let [a, b, c, d] = counter;
         let (first, second) = (u64::from(a) * 0xD251_1F53, u64::from(c) * 0xCD9E_8D57);
@@ -11,30 +11,6 @@ pub(super) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
         key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
     }
     counter
-}
-
-/// The stream of a seed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stream(pub(super) u64);
-
-impl Stream {
-    /// Four numbers between 0 and 1, neither of them, equally spaced 2⁻³² apart.
-    pub(super) fn uniform(self, block: u64, attempt: u32) -> [f64; 4] {
-        let counter = [block as u32, (block >> 32) as u32, attempt, 0];
-        let words = philox(counter, [self.0 as u32, (self.0 >> 32) as u32]);
-        words.map(|word| (f64::from(word) + 0.5) / 4_294_967_296.0)
-    }
-
-    /// Four standard normal numbers, by Box and Muller.
-    pub(super) fn normal(self, block: u64, attempt: u32) -> [f64; 4] {
-        let [a, b, c, d] = self.uniform(block, attempt);
-        let pair = |a: f64, b: f64| {
-            let (radius, angle) = (libm::sqrt(-2.0 * libm::log(a)), std::f64::consts::TAU * b);
-            [radius * libm::cos(angle), radius * libm::sin(angle)]
-        };
-        let ([a, b], [c, d]) = (pair(a, b), pair(c, d));
-        [a, b, c, d]
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,20 @@
+// dp = weight * per_sample / divisor * slope of the loss, of losses that are means over elements.
+#import shared/dispatch
+#import shared/element_loss
+#import shared/step
+
+@group(0) @binding(1) var<storage, read> p: array<f32>;         // [samples][elements]
+@group(0) @binding(2) var<storage, read> t: array<f32>;         // as p
+@group(0) @binding(3) var<storage, read> weight: array<f32>;    // [samples]; p where there is none
+@group(0) @binding(4) var<storage, read> step: array<u32>;      // [4]
+@group(0) @binding(5) var<storage, read_write> dp: array<f32>;  // as p
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = workgroup_index(group) * THREADS + lane;
+  if (i < params.count) {
+    let own = select(1.0, weight[params.b_base + i / params.elements], params.use_scale == 1u);
+    let factor = own * bitcast<f32>(step[PER_SAMPLE]) / params.divisor;
+    dp[params.y_base + i] = factor * element_slope(p[params.x_base + i], smoothed(t[params.w_base + i]));
+  }
+}

@@ -1,0 +1,51 @@
+// y = x with random numbers: 0 or another constant where one is small (MASK), times 1 and some (TIMES), plus some (PLUS). Numbers are by
+// their place, four to a block; a thread has four neighbours, most often of one block.
+#import shared/dispatch
+#import shared/axes
+#import shared/philox
+#import shared/normal
+#import shared/step
+
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [batch][sizes]
+@group(0) @binding(2) var<storage, read> step: array<u32>;     // [4]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [batch][sizes]
+
+const MASK = 0u;
+const TIMES = 1u;
+
+fn changed(value: f32, word: u32, normal: f32) -> f32 {
+  switch (EFFECT) {
+    case MASK: { return select(value * params.factor + params.addend, params.otherwise, word < params.below); }
+    case TIMES: { return value * (1.0 + params.factor * normal); }
+    default: { return value + params.factor * normal; }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let first = 4u * (workgroup_index(group) * THREADS + lane);
+  let key = vec2(params.seed_0, params.seed_1);
+  // None yet: no number is of this block.
+  var block = vec2(0xffffffffu);
+  var words = vec4<u32>();
+  var all_normals = vec4<f32>();
+  for (var q = 0u; q < 4u; q++) {
+    let i = first + q;
+    if (i >= params.count) {
+      break;
+    }
+    let where_i = place(i, params.elements, params.size_1, params.size_2, params.size_3);
+    let number = at(where_i, params.a_sample, params.a_0, params.a_1, params.a_2, params.a_3);
+    let low = params.noise_0 + number;
+    let high = params.noise_1 + select(0u, 1u, low < number);
+    let own = vec2((low >> 2u) | (high << 30u), high >> 2u);
+    if (any(own != block)) {
+      block = own;
+      words = philox(vec4(own, step[DRAW], 1u), key);
+      if (EFFECT != MASK) {
+        all_normals = normals(words);
+      }
+    }
+    y[params.y_base + i] = changed(x[params.x_base + i], words[low % 4u], all_normals[low % 4u]);
+  }
+}

@@ -1,0 +1,33 @@
+// Rows of classes. The kernel declares p; with SPARSE, a row's target is one class number, cut off to a whole one.
+#import shared/probabilities
+
+const NO_CLASS = 0xffffffffu;
+
+fn class_of(t: f32) -> u32 {
+  let whole = trunc(t);
+  return select(NO_CLASS, u32(max(whole, 0.0)), !is_nan(t) && whole >= 0.0 && whole < f32(params.row));
+}
+
+// The value, or NaN where it is of no class.
+fn of_class(value: f32, class: u32) -> f32 {
+  return bitcast<f32>(select(bitcast<u32>(value), 0x7fc00000u, class == NO_CLASS));
+}
+
+// The largest logit of a row, and what its classes' shares are of: the sum of e^(x - largest) of logits, else of probabilities, those of
+// sparse targets clipped first.
+fn largest_and_sum(source: u32, lane: u32) -> vec2<f32> {
+  var largest = 0.0;
+#if LOGITS == 1u
+  largest = p[source];
+  for (var i = lane; i < params.row; i += THREADS) {
+    largest = max(largest, p[source + i]);
+  }
+  largest = join_all(largest, lane, true);
+#end
+  var sum = 0.0;
+  for (var i = lane; i < params.row; i += THREADS) {
+    let own = p[source + i];
+    sum += select(select(own, clipped(own), SPARSE == 1u), exp(own - largest), LOGITS == 1u);
+  }
+  return vec2(largest, join_all(sum, lane, false));
+}

@@ -1,0 +1,42 @@
+//! `y[o] = weight * sum of a piece's losses / divisor`, of losses that are means over elements, or of hits.
+
+use super::listed::{Kernel, kernel};
+use super::work::{joined, of, shared_turns};
+use super::{Loads, Params, THREADS, Work};
+
+kernel! {
+    /// Losses of pieces of samples.
+    LossElements: "loss_elements", [Read, Read, Read, Write],
+    /// The formula.
+    form: u32 in 0..=Self::BINARY_HITS
+}
+
+impl LossElements {
+    /// Mean squared error, by the codes of `shaders/shared/element_loss.wgsl`.
+    pub(crate) const SQUARED: u32 = 0;
+    /// Mean absolute error.
+    pub(crate) const ABSOLUTE: u32 = 1;
+    /// Huber's.
+    pub(crate) const HUBER: u32 = 2;
+    /// Binary crossentropy of probabilities.
+    pub(crate) const BINARY: u32 = 3;
+    /// Binary crossentropy of logits.
+    pub(crate) const BINARY_LOGITS: u32 = 4;
+    /// Binary accuracy, which has no gradient.
+    pub(crate) const BINARY_HITS: u32 = 5;
+}
+
+impl Kernel for LossElements {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        let elements = of(p.count) * of(p.row);
+        Work { threads: of(p.count) * of(THREADS), operations: 8.0 * of(p.row.div_ceil(THREADS)), bytes: 8.0 * elements, ..Work::default() }
+    }
+
+    fn turns(&self, p: &Params) -> u64 {
+        shared_turns(p.row, 1, 1)
+    }
+
+    fn workgroup_memory(&self) -> u32 {
+        joined(1, THREADS, 1)
+    }
+}

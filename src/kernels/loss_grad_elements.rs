@@ -1,0 +1,18 @@
+//! `dp = weight * per_sample / divisor * slope of the loss`, of losses that are means over elements.
+
+use super::listed::{Kernel, kernel};
+use super::work::elementwise;
+use super::{Loads, LossElements, Params, Work};
+
+kernel! {
+    /// Gradients of losses that are means over elements.
+    LossGradElements: "loss_grad_elements", [Read, Read, Read, Read, Write],
+    /// The formula.
+    form: u32 in 0..LossElements::BINARY_HITS
+}
+
+impl Kernel for LossGradElements {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        elementwise(p)
+    }
+}

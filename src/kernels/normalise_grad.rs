@@ -1,0 +1,16 @@
+//! `dx = dx - n * slope[c] * factor[c]`.
+
+use super::listed::{Kernel, kernel};
+use super::work::elementwise;
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// The last step of a gradient through a batch's own statistics.
+    NormaliseGrad: "normalise_grad", [Read, Read, Read, Write]
+}
+
+impl Kernel for NormaliseGrad {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        elementwise(p)
+    }
+}

@@ -1,0 +1,34 @@
+//! `y = x` with random numbers.
+
+use super::listed::{Kernel, kernel};
+use super::work::of;
+use super::{Loads, Params, Work};
+
+kernel! {
+    /// Dropout and noise.
+    Random: "random", [Read, Read, Write],
+    /// What the numbers do.
+    effect: u32 in [Self::MASK, Self::TIMES, Self::PLUS]
+}
+
+impl Random {
+    /// Small ones set a constant, by the codes of the WGSL.
+    pub(crate) const MASK: u32 = 0;
+    /// Values times 1 and some.
+    pub(crate) const TIMES: u32 = 1;
+    /// Values plus some.
+    pub(crate) const PLUS: u32 = 2;
+    /// Neighbouring elements of a thread.
+    pub(crate) const EACH: u32 = 4;
+}
+
+impl Kernel for Random {
+    fn work(&self, p: &Params, _: Loads) -> Work {
+        // Ten rounds are some 300 operations, a twentieth of a load each.
+        Work { threads: of(p.count.div_ceil(Self::EACH)), operations: 24.0, bytes: 8.0 * of(p.count), ..Work::default() }
+    }
+
+    fn turns(&self, _: &Params) -> u64 {
+        u64::from(Self::EACH) * 12 + 1
+    }
+}

@@ -1,0 +1,164 @@
+//! Plans of losses, their gradients and accuracy. A sample's loss is summed in pieces, which are its rows of classes or, of losses that are means
+//! over elements, some of these; then its pieces are, in their order. So no thread's loop is long, whatever the sample.
+
+use super::planner::Range;
+use super::{Plan, Planner, Resource, Samples, Slice};
+use crate::Result;
+use crate::kernels::{
+    HitsRows, Kernel, LossElements, LossGradElements, LossGradRows, LossRows, Params, THREADS, Variant,
+};
+use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
+
+/// Most elements of a piece: with more, sums of f32 would lose more than their order does.
+const PIECE: u64 = 4096;
+
+/// The pieces' losses.
+const PIECES: Resource = Resource::Between(0);
+
+/// Which kernels compute a loss.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// The mean over elements, by its code.
+    Elements(u32),
+    /// Of rows of classes.
+    Rows { sparse: bool, logits: bool },
+}
+
+impl Form {
+    fn of(kind: LossKind) -> Self {
+        match kind {
+            LossKind::MeanSquaredError => Self::Elements(LossElements::SQUARED),
+            LossKind::MeanAbsoluteError => Self::Elements(LossElements::ABSOLUTE),
+            LossKind::Huber { .. } => Self::Elements(LossElements::HUBER),
+            LossKind::BinaryCrossentropy { from_logits: false, .. } => Self::Elements(LossElements::BINARY),
+            LossKind::BinaryCrossentropy { from_logits: true, .. } => Self::Elements(LossElements::BINARY_LOGITS),
+            LossKind::CategoricalCrossentropy { from_logits, .. } => Self::Rows { sparse: false, logits: from_logits },
+            LossKind::SparseCategoricalCrossentropy { from_logits } => Self::Rows { sparse: true, logits: from_logits },
+        }
+    }
+
+    /// What a sample's result is the sum by so many of.
+    fn divisor(self, of: &Judged) -> f32 {
+        match self {
+            Self::Elements(_) => of.elements() as f32,
+            Self::Rows { .. } => of.rows as f32,
+        }
+    }
+}
+
+/// The numbers of a formula.
+fn params_of(kind: LossKind, of: &Judged) -> Params {
+    let [smooth_factor, smooth_addend] = kind.smoothing(of.classes).map(|number| number as f32);
+    let delta = if let LossKind::Huber { delta } = kind { delta } else { 0.0 };
+    let divisor = Form::of(kind).divisor(of);
+    Params { smooth_factor, smooth_addend, delta, divisor, ..Params::default() }
+}
+
+/// What is judged, bound for some samples.
+struct Bound {
+    bindings: Vec<Slice>,
+    params: Params,
+}
+
+impl Planner<'_> {
+    /// A loss.
+    pub(super) fn loss(&self, o: &Loss, batch: u32) -> Result<Plan> {
+        let variant = match Form::of(o.kind) {
+            Form::Elements(form) => LossElements { form }.listed()?.into(),
+            Form::Rows { sparse, logits } => LossRows { sparse, logits }.listed()?.into(),
+        };
+        let piece = if matches!(Form::of(o.kind), Form::Elements(_)) { PIECE } else { o.of.classes };
+        let judging = Judging { of: &o.of, targets: o.kind.targets(), params: params_of(o.kind, &o.of) };
+        self.judged(&judging, variant, piece, Resource::Buffer(o.output), batch)
+    }
+
+    /// Accuracy.
+    pub(super) fn hits(&self, o: &Hits, batch: u32) -> Result<Plan> {
+        let (variant, piece, divisor, delta) = match o.kind {
+            HitsKind::Binary { threshold } => {
+                let form = LossElements { form: LossElements::BINARY_HITS };
+                (form.listed()?.into(), PIECE, o.of.elements(), threshold)
+            }
+            HitsKind::Categorical => (HitsRows { sparse: false }.listed()?.into(), o.of.classes, o.of.rows, 0.0),
+            HitsKind::Sparse => (HitsRows { sparse: true }.listed()?.into(), o.of.classes, o.of.rows, 0.0),
+        };
+        let params = Params { smooth_factor: 1.0, divisor: divisor as f32, delta, ..Params::default() };
+        let judging = Judging { of: &o.of, targets: o.kind.targets(), params };
+        self.judged(&judging, variant, piece, Resource::Buffer(o.output), batch)
+    }
+
+    /// A number for each sample: one kernel over pieces of so many elements, and their sums.
+    fn judged(
+        &self,
+        judging: &Judging<'_>,
+        variant: Variant,
+        piece: u64,
+        output: Resource,
+        batch: u32,
+    ) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let elements = judging.of.elements();
+        let (row, parts) = (piece.min(elements), elements.div_ceil(piece));
+        for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
+            let Bound { mut bindings, params } = self.bound(judging, samples)?;
+            let count = parts * u64::from(samples.count);
+            let y = self.range(output, samples, 1);
+            let to = match parts {
+                1 => y,
+                _ => self.between(&mut plan, PIECES, count, "the losses of pieces of samples")?,
+            };
+            bindings.push(to.slice);
+            let (row, parts_of_sample) = (row as u32, parts as u32);
+            let params = Params { count: count as u32, row, parts: parts_of_sample, y_base: to.base, ..params };
+            self.dispatch(&mut plan, variant, params, count, bindings)?;
+            if parts > 1 {
+                self.sums_of_rows(&mut plan, to, y, parts)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The gradient of a loss.
+    pub(super) fn loss_grad(&self, o: &LossGrad, batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let elements = o.of.elements();
+        let (variant, of_group): (Variant, u64) = match Form::of(o.kind) {
+            Form::Elements(form) => (LossGradElements { form }.listed()?.into(), THREADS.into()),
+            Form::Rows { sparse, logits } => (LossGradRows { sparse, logits }.listed()?.into(), o.of.classes),
+        };
+        let judging = Judging { of: &o.of, targets: o.kind.targets(), params: params_of(o.kind, &o.of) };
+        for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
+            let Bound { mut bindings, params } = self.bound(&judging, samples)?;
+            let grad = self.range(Resource::Buffer(o.grad), samples, elements);
+            bindings.extend([Slice::whole(Resource::Buffer(o.step)), grad.slice]);
+            let (row, parts) = (o.of.classes as u32, o.of.rows as u32);
+            let params = Params { count: grad.count as u32, row, parts, y_base: grad.base, ..params };
+            self.dispatch(&mut plan, variant, params, grad.count.div_ceil(of_group), bindings)?;
+        }
+        Ok(plan)
+    }
+
+    /// Prediction, target and weight of some samples.
+    fn bound(&self, judging: &Judging<'_>, samples: Samples) -> Result<Bound> {
+        let &Judging { of, targets, params } = judging;
+        let p = self.range(Resource::Buffer(of.prediction), samples, of.elements());
+        let t = self.range(Resource::Buffer(of.target), samples, of.targets(targets));
+        let weight = of.sample_weight.map(|weight| self.range(Resource::Buffer(weight), samples, 1));
+        let params = Params {
+            elements: of.elements() as u32,
+            x_base: p.base,
+            w_base: t.base,
+            b_base: weight.map_or(0, |weight| weight.base),
+            use_scale: weight.is_some().into(),
+            ..params
+        };
+        Ok(Bound { bindings: vec![p.slice, t.slice, weight.map_or(p.slice, |weight: Range| weight.slice)], params })
+    }
+}
+
+/// What is judged, how its targets lie and by which numbers.
+struct Judging<'a> {
+    of: &'a Judged,
+    targets: Targets,
+    params: Params,
+}

@@ -1,0 +1,67 @@
+//! Plans of dropout and noise.
+
+use super::{Plan, Planner, Resource, Samples, Slice};
+use crate::Result;
+use crate::kernels::{self, Kernel, Params, THREADS};
+use crate::ops::{BufferId, Effect, Noise};
+
+impl Planner<'_> {
+    /// Of values, or of gradients before they are changed; the buffers are the step's numbers, what is read and what is written.
+    pub(super) fn random(
+        &self,
+        noise: &Noise,
+        to_gradient: bool,
+        [step, input, output]: [BufferId; 3],
+        batch: u32,
+    ) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let (effect, params) = effect_params(noise.kind.effect(to_gradient));
+        let variant = kernels::Random { effect }.listed()?;
+        let [_, size_1, size_2, size_3] = noise.sizes.map(|size| size as u32);
+        let [a_0, a_1, a_2, a_3] = noise.strides().map(|stride| stride as u32);
+        let elements = noise.elements();
+        // Numbers of a dispatch's elements are counted in 32 bits, from a first one of 64.
+        for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
+            let Samples { first, .. } = samples;
+            let x = self.range(Resource::Buffer(input), samples, elements);
+            let y = self.range(Resource::Buffer(output), samples, elements);
+            let number = first * noise.sample();
+            let params = Params {
+                count: y.count as u32,
+                elements: elements as u32,
+                size_1,
+                size_2,
+                size_3,
+                a_sample: noise.sample() as u32,
+                a_0,
+                a_1,
+                a_2,
+                a_3,
+                x_base: x.base,
+                y_base: y.base,
+                seed_0: noise.seed as u32,
+                seed_1: (noise.seed >> 32) as u32,
+                noise_0: number as u32,
+                noise_1: (number >> 32) as u32,
+                ..params
+            };
+            let groups = y.count.div_ceil(u64::from(THREADS * kernels::Random::EACH));
+            let bindings = vec![x.slice, Slice::whole(Resource::Buffer(step)), y.slice];
+            self.dispatch(&mut plan, variant, params, groups, bindings)?;
+        }
+        Ok(plan)
+    }
+}
+
+/// The code of an effect, and its numbers.
+fn effect_params(effect: Effect) -> (u32, Params) {
+    let none = Params::default();
+    match effect {
+        Effect::Mask { below, factor, addend, dropped } => {
+            let [factor, addend, otherwise] = [factor, addend, dropped].map(|number| number as f32);
+            (kernels::Random::MASK, Params { below, factor, addend, otherwise, ..none })
+        }
+        Effect::Times { stddev } => (kernels::Random::TIMES, Params { factor: stddev as f32, ..none }),
+        Effect::Plus { stddev } => (kernels::Random::PLUS, Params { factor: stddev as f32, ..none }),
+    }
+}

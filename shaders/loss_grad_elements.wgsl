@@ -6,7 +6,7 @@
 @group(0) @binding(1) var<storage, read> p: array<f32>;         // [samples][elements]
 @group(0) @binding(2) var<storage, read> t: array<f32>;         // as p
 @group(0) @binding(3) var<storage, read> weight: array<f32>;    // [samples]; p where there is none
-@group(0) @binding(4) var<storage, read> step: array<u32>;      // [4]
+@group(0) @binding(4) var<storage, read> numbers: array<u32>;   // [4]
 @group(0) @binding(5) var<storage, read_write> dp: array<f32>;  // as p
 
 @compute @workgroup_size(THREADS)
@@ -14,7 +14,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = workgroup_index(group) * THREADS + lane;
   if (i < params.count) {
     let own = select(1.0, weight[params.b_base + i / params.elements], params.use_scale == 1u);
-    let factor = own * bitcast<f32>(step[PER_SAMPLE]) / params.divisor;
+    let factor = own * per_sample() / params.divisor;
     dp[params.y_base + i] = factor * element_slope(p[params.x_base + i], smoothed(t[params.w_base + i]));
   }
 }

@@ -7,7 +7,7 @@
 @group(0) @binding(1) var<storage, read> p: array<f32>;         // [workgroups][row]
 @group(0) @binding(2) var<storage, read> t: array<f32>;         // as p, or [workgroups] with SPARSE
 @group(0) @binding(3) var<storage, read> weight: array<f32>;    // [workgroups / parts]; p where there is none
-@group(0) @binding(4) var<storage, read> step: array<u32>;      // [4]
+@group(0) @binding(4) var<storage, read> numbers: array<u32>;   // [4]
 @group(0) @binding(5) var<storage, read_write> dp: array<f32>;  // as p
 
 #if SPARSE == 0u
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let source = params.x_base + o * params.row;
   let to = params.y_base + o * params.row;
   let own_weight = select(1.0, weight[params.b_base + o / params.parts], params.use_scale == 1u);
-  let factor = own_weight * bitcast<f32>(step[PER_SAMPLE]) / params.divisor;
+  let factor = own_weight * per_sample() / params.divisor;
   let all = largest_and_sum(source, lane);
 #if SPARSE == 1u
   let class = class_of(t[params.w_base + o]);

@@ -7,7 +7,7 @@
 #import shared/step
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [batch][sizes]
-@group(0) @binding(2) var<storage, read> step: array<u32>;     // [4]
+@group(0) @binding(2) var<storage, read> numbers: array<u32>;   // [4]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [batch][sizes]
 
 const MASK = 0u;
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let own = vec2((low >> 2u) | (high << 30u), high >> 2u);
     if (any(own != block)) {
       block = own;
-      words = philox(vec4(own, step[DRAW], 1u), key);
+      words = philox(vec4(own, draw(), 1u), key);
       if (EFFECT != MASK) {
         all_normals = normals(words);
       }

@@ -1,7 +1,7 @@
 //! The order of operations, and the memory between them.
 
 use crate::config::WeightType;
-use crate::ops::{Buffer, BufferId, Operand, Operation, Shape, Usage};
+use crate::ops::{Buffer, BufferId, Operand, Operation, STEP_NUMBERS, Shape, Usage};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,9 @@ pub struct Scratch {
 }
 
 impl Program {
+    /// The name of [`Program::step`].
+    pub const STEP: &str = "step";
+
     /// Adds a buffer of 32-bit floats.
     pub fn add(&mut self, name: impl Into<String>, usage: Usage, shape: Shape) -> BufferId {
         self.add_buffer(Buffer { name: name.into(), layer: None, usage, shape, dtype: WeightType::F32 })
@@ -36,6 +39,11 @@ impl Program {
         let id = BufferId(self.buffers.len() as u32);
         self.buffers.push(buffer);
         id
+    }
+
+    /// The input of a training step's numbers ([`StepNumbers`](crate::ops::StepNumbers)), `step`, which it has from now on.
+    pub fn step(&mut self) -> BufferId {
+        self.find(Self::STEP).unwrap_or_else(|| self.add(Self::STEP, Usage::Input, Shape::Fixed(STEP_NUMBERS)))
     }
 
     /// The same program with each gradient of a parameter added to what its buffer holds, as the pieces of a batch need

@@ -285,7 +285,11 @@ fn what_does_not_fit_is_refused_by_name() {
         (Layer::new(Move::Crop(vec![[2, 3]], DataFormat::ChannelsLast)), vec![x], &["more than 5 positions"]),
         (Layer::new(Move::Permute(vec![0, 0])), vec![x], &["[1, 1]"]),
         (Layer::new(Move::RepeatRow(2)), vec![x], &["[5, 4]"]),
-        (Layer::new(BatchNormalization { axis: 2, epsilon: 1e-3, center: true, scale: true }), vec![x], &["axis", "2"]),
+        (
+            Layer::new(BatchNormalization { axis: 2, epsilon: 1e-3, momentum: 0.99, center: true, scale: true }),
+            vec![x],
+            &["axis", "2"],
+        ),
         (Layer::new(Config::new(2, [9])), vec![x], &["\"it\"", "one of the dimensions"]),
     ] {
         let message = fails(&mut graph, layer, &inputs);

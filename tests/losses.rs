@@ -5,9 +5,7 @@ mod keras;
 
 use crate::common::{Arrays, Planned, ProgramRun, assert_everywhere, assert_near, profile, random};
 use locally_connected::DeviceProfile;
-use locally_connected::ops::{
-    Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Operation, Shape, StepNumbers, Usage,
-};
+use locally_connected::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Operation, Shape, StepNumbers, Usage};
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::reference;
@@ -89,7 +87,7 @@ pub(crate) fn program(asked: Asked, rows: u64, classes: u64, weighted: bool) -> 
 
 /// A step's numbers as a buffer holds them.
 pub(crate) fn step(numbers: StepNumbers) -> Vec<f32> {
-    numbers.to_words().map(f32::from_bits).into()
+    numbers.to_floats().into()
 }
 
 /// Predictions and targets at random: some probabilities are clipped, some predictions are their targets, some rows have two largest.
@@ -130,9 +128,14 @@ fn all() -> impl Iterator<Item = Asked> {
 #[test]
 fn losses_equal_the_reference() {
     for asked in all() {
-        for (rows, classes, weighted, batch) in
-            [(1, 1, false, 3), (1, 10, true, 5), (7, 3, true, 4), (3, 150, false, 2), (2, 4, true, 0), (30, 400, true, 2)]
-        {
+        for (rows, classes, weighted, batch) in [
+            (1, 1, false, 3),
+            (1, 10, true, 5),
+            (7, 3, true, 4),
+            (3, 150, false, 2),
+            (2, 4, true, 0),
+            (30, 400, true, 2),
+        ] {
             let program = program(asked, rows, classes, weighted);
             let given = given(asked, rows, classes, batch);
             let what = format!("{asked:?} of {rows} rows of {classes} in {batch}");
@@ -201,9 +204,7 @@ fn what_is_no_number_shows() {
 
 #[test]
 fn losses_that_are_none_are_refused() {
-    let why = |asked, rows, classes| {
-        program(asked, rows, classes, false).check().expect_err("it is wrong").to_string()
-    };
+    let why = |asked, rows, classes| program(asked, rows, classes, false).check().expect_err("it is wrong").to_string();
     assert!(why(Asked::Loss(LossKind::MeanSquaredError), 0, 3).contains("no rows or no classes"));
     assert!(why(Asked::Hits(HitsKind::Sparse), 1, (1 << 24) + 1).contains("2²⁴ classes"));
     assert!(why(Asked::Loss(LossKind::MeanSquaredError), 1 << 20, 1 << 20).contains("2³² elements"));

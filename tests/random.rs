@@ -3,9 +3,7 @@
 use crate::common::{Arrays, Planned, ProgramRun, assert_everywhere, everywhere, profile, random as values};
 use crate::losses::step;
 use locally_connected::DeviceProfile;
-use locally_connected::ops::{
-    Noise, Operation, Random, RandomGrad, RandomKind, Shape, Sizes, StepNumbers, Usage,
-};
+use locally_connected::ops::{Noise, Operation, Random, RandomGrad, RandomKind, Shape, Sizes, StepNumbers, Usage};
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::reference;

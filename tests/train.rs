@@ -274,7 +274,7 @@ fn parameters_of_a_graph() -> locally_connected::Result<()> {
     for layer in [
         Layer::from(Convolution(shared.clone())),
         Layer::new(Config::new(4, [3, 3])).named("a"),
-        Layer::from(BatchNormalization { axis: 2, epsilon: 0.001, center: true, scale: true }),
+        Layer::from(BatchNormalization { axis: 2, epsilon: 0.001, momentum: 0.99, center: true, scale: true }),
         Layer::from(Depthwise(Config::new(2, [2, 2]).bias(Bias::PerFilter))),
         Layer::new(Config::new(4, [1, 1]).bias_initializer(Initializer::Ones)).named("b"),
         Layer::new(Config::new(4, [1, 1])).named("c"),

@@ -197,7 +197,9 @@ fn again(entry: &Entry, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<S
     }
     let known: Option<Vec<&[usize]>> = inputs.iter().map(Option::as_deref).collect();
     let one = |inputs: &[&[usize]]| match &first.layer.kind {
-        LayerKind::Identity | LayerKind::Activation(_) => inputs.first().map(|shape| shape.to_vec()),
+        LayerKind::Identity | LayerKind::Noise(_) | LayerKind::Activation(_) => {
+            inputs.first().map(|shape| shape.to_vec())
+        }
         LayerKind::Flatten { .. } => inputs.first().map(|shape| vec![shape.iter().product()]),
         LayerKind::Reshape(shape) => Some(shape.clone()),
         LayerKind::Computed(_) => {

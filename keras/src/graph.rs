@@ -240,6 +240,7 @@ impl Building {
                 (Arc::new(local.geometry.with_implementation(None)).into(), local.trainable)
             }
             LayerKind::Identity | LayerKind::Activation(Activation::Linear) => return Ok(inputs.to_vec()),
+            LayerKind::Noise(noise) => (noise.clone().into(), false),
             &LayerKind::Activation(activation) => (activation.into(), false),
             &LayerKind::Flatten { data_format } => (Flatten { data_format }.into(), false),
             LayerKind::Reshape(shape) => (Reshape(shape.clone()).into(), false),

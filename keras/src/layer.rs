@@ -75,8 +75,11 @@ pub(crate) fn describe(
         return Ok((LayerKind::Identity, Some(shape.clone()), Some(shape)));
     }
     let same = |kind| Ok((kind, input.clone(), input.clone()));
-    if is_noise(class) || class == "ActivityRegularization" {
+    if class == "ActivityRegularization" {
         return same(LayerKind::Identity);
+    }
+    if let Some(noise) = layers::noise(class, &Arguments::new(config), input.as_deref()) {
+        return same(LayerKind::Noise(noise?));
     }
     if class == "Activation" {
         return match json::given(config, "activation").map(activation_from_keras) {
@@ -120,20 +123,6 @@ pub(crate) fn describe(
     }
 }
 
-/// Classes that do nothing but in training.
-fn is_noise(class: &str) -> bool {
-    matches!(
-        class,
-        "Dropout"
-            | "SpatialDropout1D"
-            | "SpatialDropout2D"
-            | "SpatialDropout3D"
-            | "AlphaDropout"
-            | "GaussianDropout"
-            | "GaussianNoise"
-    )
-}
-
 /// Why the arguments of its calls keep a layer from running, where they do.
 pub(crate) fn refused_call(entry: &Entry, reading: &Reading) -> Option<String> {
     entry.arguments.iter().find_map(|argument| match argument.strip_prefix("training=") {
@@ -151,7 +140,10 @@ pub(crate) fn refused_call(entry: &Entry, reading: &Reading) -> Option<String> {
 fn trains_otherwise(entry: &Entry, reading: &Reading) -> Option<String> {
     let entry = as_class(entry, reading);
     match entry.inside() {
-        None => (is_noise(&entry.class_name) || entry.class_name == "BatchNormalization").then(|| entry.name.clone()),
+        None => {
+            let noise = layers::noise(&entry.class_name, &Arguments::new(&entry.config), None).is_some();
+            (noise || entry.class_name == "BatchNormalization").then(|| entry.name.clone())
+        }
         Some(Ok(Inside::Model(model))) => model.layers.iter().find_map(|layer| trains_otherwise(layer, reading)),
         Some(Ok(Inside::Wrapped(layer))) => trains_otherwise(&layer, reading),
         // It can't be run anyway.

@@ -5,7 +5,7 @@ use crate::json::Object;
 use crate::local::Local;
 use crate::weight::Weight;
 use crate::wiring::{Tensor, Wiring};
-use locally_connected::model::Kind;
+use locally_connected::model::{Kind, NoiseLayer};
 use locally_connected::{Activation, DataFormat, KerasLayout};
 use serde_json::Value;
 use std::path::Path;
@@ -74,8 +74,10 @@ pub enum LayerKind {
     },
     /// Another shape for the same elements in the same order.
     Reshape(Vec<usize>),
-    /// Nothing: an input, dropout, noise or a regulariser.
+    /// Nothing: an input or a regulariser.
     Identity,
+    /// Dropout or noise: nothing at inference.
+    Noise(NoiseLayer),
     /// Any other layer that runs.
     Computed(Box<Computed>),
     /// A model in the model, [`FileLayer::inner`].

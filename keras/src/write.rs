@@ -6,6 +6,7 @@ use crate::error::{Problem, Result};
 use crate::files::write_file;
 use crate::hdf5::{Tree, WrittenArray, snake_case};
 use crate::json::{self, Object, to_json};
+use crate::layers::noise_to_keras;
 use crate::local::Local;
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, FileLayer, Frame, LayerKind, ModelFile};
@@ -459,6 +460,15 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
             }
             // The one that needs no arguments.
             LayerKind::Identity => ("Activation".into(), base("activation", json!("linear")), input.clone()),
+            LayerKind::Noise(noise) => {
+                let (class, arguments) = noise_to_keras(noise, input.len());
+                let mut config = Object::new();
+                config.insert("name".into(), json!(name));
+                config.insert("trainable".into(), json!(true));
+                config.insert("dtype".into(), json!("float32"));
+                config.extend(arguments.into_iter().map(|(key, value)| (key.to_owned(), value)));
+                (class.into(), Value::Object(config), input.clone())
+            }
             LayerKind::Computed(_) | LayerKind::Model | LayerKind::Unsupported { .. } => {
                 return Err(unsupported(format!("layer \"{name}\"")).into());
             }

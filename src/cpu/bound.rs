@@ -284,14 +284,14 @@ impl Run<'_, '_, '_, '_, '_> {
             }
             (Operation::Loss(o), _) => loss::loss(team, o, self.judged(&o.of), written),
             (Operation::LossGrad(o), _) => {
-                loss::loss_grad(team, o, self.judged(&o.of), memory.read(o.step), written);
+                loss::loss_grad(team, o, self.judged(&o.of), self.numbers(o.step), written);
             }
             (Operation::Hits(o), _) => loss::hits(team, o, self.judged(&o.of), written),
             (Operation::Random(o), _) => {
-                random::random(team, &o.noise, false, (memory.read(o.input), memory.read(o.step)), written);
+                random::random(team, &o.noise, false, (memory.read(o.input), self.numbers(o.step)), written);
             }
             (Operation::RandomGrad(o), _) => {
-                random::random(team, &o.noise, true, (memory.read(o.grad_output), memory.read(o.step)), written);
+                random::random(team, &o.noise, true, (memory.read(o.grad_output), self.numbers(o.step)), written);
             }
             // Every operation of a layer has one.
             (Operation::LocalForward(_) | Operation::LocalGradInput(_) | Operation::LocalGradWeights(_), None) => {}

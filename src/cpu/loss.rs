@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
+use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, StepNumbers, Targets};
 use pulp::{Simd, WithSimd};
 
 /// Keras's ε, and what it clips probabilities to at the other end.
@@ -240,10 +240,10 @@ pub(super) fn loss(team: &Team, o: &Loss, operands: Operands<'_>, output: &mut [
 }
 
 /// The gradient of all losses by the prediction.
-pub(super) fn loss_grad(team: &Team, o: &LossGrad, operands: Operands<'_>, step: &[f32], grad: &mut [f32]) {
+pub(super) fn loss_grad(team: &Team, o: &LossGrad, operands: Operands<'_>, step: StepNumbers, grad: &mut [f32]) {
     let smoothing = o.kind.smoothing(o.of.classes);
     let samples = Samples { of: o.of, targets: o.kind.targets(), operands, smoothing };
-    let (divisor, per_sample) = (samples.divisor(over_elements(o.kind)), f64::from(step[2]));
+    let (divisor, per_sample) = (samples.divisor(over_elements(o.kind)), f64::from(step.per_sample));
     let classes = o.of.classes as usize;
     each(team, samples, o.of.elements() as usize, grad, |sample, written| {
         let factor = samples.weight(sample) * per_sample / divisor;

@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{Effect, Noise};
+use crate::ops::{Effect, Noise, StepNumbers};
 use pulp::{Simd, WithSimd};
 use std::f32::consts::FRAC_PI_2;
 
@@ -79,11 +79,11 @@ pub(super) fn random(
     team: &Team,
     noise: &Noise,
     to_gradient: bool,
-    (values, step): (&[f32], &[f32]),
+    (values, step): (&[f32], StepNumbers),
     written: &mut [f32],
 ) {
     let row = noise.sizes[3] as usize;
-    let (rows, draw, effect) = (written.len() / row, step[3].to_bits(), noise.kind.effect(to_gradient));
+    let (rows, draw, effect) = (written.len() / row, step.draw, noise.kind.effect(to_gradient));
     let written = Shared::new(written);
     team.each(rows, EACH * row as u64, |span| Rows { span, row, noise, draw, effect, values, written });
 }

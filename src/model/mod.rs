@@ -3,17 +3,19 @@
 mod graph;
 mod layers;
 mod local;
+mod mode;
 pub mod names;
 mod passes;
 
 pub use graph::{End, Graph, GraphLayer, Node, Sequential};
 pub use layers::{
     ActivationLayer, BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling, Kind,
-    Layer, LayerNormalization, Local, Merge, Move, PRelu, Parameter, Pooling, Reshape, Separable, Softmax,
+    Layer, LayerNormalization, Local, Merge, Move, NoiseLayer, PRelu, Parameter, Pooling, Reshape, Separable, Softmax,
 };
 pub use local::{Gradients, layer_backward, layer_forward, layer_names};
 #[cfg(feature = "gpu")]
 pub(crate) use local::{transposed_backward, transposed_forward};
+pub use mode::Mode;
 pub use passes::Wanted;
 
 use crate::config::Implementation;

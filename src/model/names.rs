@@ -3,6 +3,8 @@
 //! A graph of one input and one output has them under the names of the constants. Of several inputs each is
 //! `input/<name>`, of several outputs each `output/<name>`, and their gradients likewise.
 
+use crate::program::Program;
+
 /// The input.
 pub const INPUT: &str = "input";
 /// The output.
@@ -11,6 +13,9 @@ pub const OUTPUT: &str = "output";
 pub const GRAD_OUTPUT: &str = "grad_output";
 /// The gradient of the loss by the input.
 pub const GRAD_INPUT: &str = "grad_input";
+
+/// The numbers of a training step, where a program reads any.
+pub const STEP: &str = Program::STEP;
 
 /// A layer's parameter, by Keras's name of it: `kernel`, `bias`, `gamma`, ….
 #[must_use]

@@ -2,6 +2,7 @@
 
 use super::graph::{Graph, Step};
 use super::layers::{BackwardCall, ForwardCall, Gradient, Scope, Trace, Value, elements};
+use super::mode::Mode;
 use super::names;
 use crate::config::{Activation, WeightType};
 use crate::ops::{Activate, Buffer, BufferId, Combine, How, Operation, Part, Shape, Usage};
@@ -22,7 +23,13 @@ impl Graph {
     /// until their last reader is done: [`Program::bytes`] says how much that is.
     #[must_use]
     pub fn forward(&self) -> Program {
-        let mut passes = Passes::new(self, None);
+        self.forward_in(Mode::Inference)
+    }
+
+    /// As [`Graph::forward`], of any mode. A training pass changes moving statistics, which are parameters, in place.
+    #[must_use]
+    pub fn forward_in(&self, mode: Mode) -> Program {
+        let mut passes = Passes::new(self, mode, None);
         passes.forward();
         passes.program
     }
@@ -32,7 +39,13 @@ impl Graph {
     /// depends on has no gradient.
     #[must_use]
     pub fn backward(&self, wanted: Wanted) -> Program {
-        let mut passes = Passes::new(self, Some(wanted));
+        self.backward_in(Mode::Inference, wanted)
+    }
+
+    /// As [`Graph::backward`], of any mode: the gradients of what [`Graph::forward_in`] of that mode gives.
+    #[must_use]
+    pub fn backward_in(&self, mode: Mode, wanted: Wanted) -> Program {
+        let mut passes = Passes::new(self, mode, Some(wanted));
         passes.forward();
         passes.backward();
         passes.program
@@ -42,6 +55,7 @@ impl Graph {
 /// The programs of a graph as they are made.
 struct Passes<'a> {
     graph: &'a Graph,
+    mode: Mode,
     program: Program,
     /// For each step whether an output depends on it.
     live: Vec<bool>,
@@ -56,7 +70,7 @@ struct Passes<'a> {
 
 impl<'a> Passes<'a> {
     /// `wanted` is none for a forward pass alone.
-    fn new(graph: &'a Graph, wanted: Option<Wanted>) -> Self {
+    fn new(graph: &'a Graph, mode: Mode, wanted: Option<Wanted>) -> Self {
         let steps = &graph.steps;
         let mut live = vec![false; steps.len()];
         for output in graph.own_outputs() {
@@ -79,7 +93,7 @@ impl<'a> Passes<'a> {
         }
         let traces = steps.iter().map(|_| None).collect();
         let parameters = vec![Vec::new(); graph.layers.len()];
-        Self { graph, program: Program::default(), live, needed, wants_inputs, traces, parameters }
+        Self { graph, mode, program: Program::default(), live, needed, wants_inputs, traces, parameters }
     }
 
     fn forward(&mut self) {
@@ -94,7 +108,9 @@ impl<'a> Passes<'a> {
             self.add_parameters(layer);
             let inputs = values(graph, &self.traces, step);
             let (layer, parameters) = (&graph.layers[layer], &self.parameters[layer]);
-            let scope = Scope { program: &mut self.program, layer: layer.name(), call: &step.name, built: &step.built };
+            let (mode, trainable) = (self.mode, layer.is_trainable());
+            let (program, name, built) = (&mut self.program, layer.name(), &step.built);
+            let scope = Scope { program, layer: name, call: &step.name, built, mode, trainable };
             let call = ForwardCall { scope, inputs: &inputs, parameters, keep: self.needed[at] };
             self.traces[at] = Some(layer.kind().computes().forward(call));
         }
@@ -151,7 +167,9 @@ impl<'a> Passes<'a> {
             let wanted: Vec<bool> = step.inputs.iter().map(|input| self.needed[input.index()]).collect();
             let Some(trace) = &self.traces[at] else { continue };
             let (layer, parameters) = (&graph.layers[layer], &self.parameters[layer]);
-            let scope = Scope { program: &mut self.program, layer: layer.name(), call: &step.name, built: &step.built };
+            let (mode, trainable) = (self.mode, layer.is_trainable());
+            let (program, name, built) = (&mut self.program, layer.name(), &step.built);
+            let scope = Scope { program, layer: name, call: &step.name, built, mode, trainable };
             let (inputs, wanted, gradients) = (&inputs[..], &wanted[..], &buffers[..]);
             let call = BackwardCall { scope, inputs, parameters, trace, grad_output, wanted, gradients };
             let grad_inputs = layer.kind().computes().backward(call);

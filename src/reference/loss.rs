@@ -1,6 +1,6 @@
 //! Losses, their gradients, accuracy.
 
-use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind};
+use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, StepNumbers};
 
 /// Keras's ε, and what it clips probabilities to at the other end, as 32-bit floats have them.
 const EPSILON: f64 = 1e-7_f32 as f64;
@@ -152,11 +152,17 @@ pub fn loss(o: &Loss, prediction: &[f64], target: &[f64], weight: Option<&[f64]>
 
 /// The gradient of all losses by the prediction.
 #[must_use]
-pub fn loss_grad(o: &LossGrad, prediction: &[f64], target: &[f64], weight: Option<&[f64]>, step: &[f64]) -> Vec<f64> {
+pub fn loss_grad(
+    o: &LossGrad,
+    prediction: &[f64],
+    target: &[f64],
+    weight: Option<&[f64]>,
+    step: StepNumbers,
+) -> Vec<f64> {
     let target = smoothed(o.kind, o.of.classes, target);
     let rows = rows(&o.of, prediction, &target, o.of.targets(o.kind.targets()));
     let gradient = |(sample, p, t)| {
-        let factor = weight.map_or(1.0, |weight| weight[sample]) * step[2] / o.of.rows as f64;
+        let factor = weight.map_or(1.0, |weight| weight[sample]) * f64::from(step.per_sample) / o.of.rows as f64;
         grad_of_row(o.kind, p, t).into_iter().map(move |slope| slope * factor)
     };
     rows.flat_map(gradient).collect()

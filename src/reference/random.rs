@@ -1,7 +1,7 @@
 //! Dropout and noise.
 
 use super::combine::places;
-use crate::ops::{Effect, Noise, Random, RandomGrad};
+use crate::ops::{Effect, Noise, Random, RandomGrad, StepNumbers};
 
 /// Word `element % 4` of its block of four, and the normally distributed number of its pair of words: by Box and Muller, of the
 /// first 23 bits of each word, and a half, as numbers between 0 and 1.
@@ -13,14 +13,12 @@ fn numbers(noise: &Noise, draw: u32, element: usize) -> (u32, f64) {
     (words[at], radius * if at % 2 == 0 { angle.cos() } else { angle.sin() })
 }
 
-fn changed(noise: &Noise, to_gradient: bool, values: &[f64], step: &[f64]) -> Vec<f64> {
-    // The draw is an integer's bits.
-    let draw = (step[3] as f32).to_bits();
+fn changed(noise: &Noise, to_gradient: bool, values: &[f64], step: StepNumbers) -> Vec<f64> {
     let effect = noise.kind.effect(to_gradient);
     let batch = values.len() / noise.elements() as usize;
     let change = |((sample, place), value): ((usize, [usize; 4]), &f64)| {
         let along = place.iter().zip(noise.strides()).map(|(index, stride)| index * stride as usize).sum::<usize>();
-        let (word, normal) = numbers(noise, draw, sample * noise.sample() as usize + along);
+        let (word, normal) = numbers(noise, step.draw, sample * noise.sample() as usize + along);
         match effect {
             Effect::Mask { below, dropped, .. } if word < below => dropped,
             Effect::Mask { factor, addend, .. } => value * factor + addend,
@@ -33,12 +31,12 @@ fn changed(noise: &Noise, to_gradient: bool, values: &[f64], step: &[f64]) -> Ve
 
 /// Values, changed at random.
 #[must_use]
-pub fn random(o: &Random, input: &[f64], step: &[f64]) -> Vec<f64> {
+pub fn random(o: &Random, input: &[f64], step: StepNumbers) -> Vec<f64> {
     changed(&o.noise, false, input, step)
 }
 
 /// The gradient before they are, by the same numbers.
 #[must_use]
-pub fn random_grad(o: &RandomGrad, grad_output: &[f64], step: &[f64]) -> Vec<f64> {
+pub fn random_grad(o: &RandomGrad, grad_output: &[f64], step: StepNumbers) -> Vec<f64> {
     changed(&o.noise, true, grad_output, step)
 }

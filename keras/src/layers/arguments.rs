@@ -119,6 +119,12 @@ impl<'a> Arguments<'a> {
         json::float(value).map(|value| value as f32).ok_or_else(|| Self::unknown(key, "a number", value))
     }
 
+    /// A number as it stands there.
+    pub(crate) fn double(&self, key: &'static str, default: f64) -> Result<f64, Problem> {
+        let Some(value) = self.given(key) else { return Ok(default) };
+        json::float(value).ok_or_else(|| Self::unknown(key, "a number", value))
+    }
+
     pub(crate) fn text(&self, key: &'static str) -> Result<Option<String>, Problem> {
         let text = |value: &Value| value.as_str().map(str::to_lowercase);
         let value = self.given(key);

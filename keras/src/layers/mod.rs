@@ -5,11 +5,13 @@ mod convolution;
 mod known;
 mod merge;
 mod moves;
+mod noise;
 mod normalisation;
 mod pooling;
 
 pub(crate) use arguments::Arguments;
 pub(crate) use known::Known;
+pub(crate) use noise::{noise, noise_to_keras};
 
 use crate::error::Problem;
 

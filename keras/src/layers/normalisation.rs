@@ -26,11 +26,12 @@ pub(super) fn batch(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
     if let Some(mode) = arguments.integer("mode")?.filter(|&mode| mode != 0) {
         return Err(Problem::Refused { argument: "mode", value: mode.to_string(), why: "only 0 is" });
     }
-    // How it is computed, and what training alone looks at.
-    let _ = (arguments.given("fused"), arguments.given("momentum"), arguments.given("adjustment"));
+    // How it is computed, and what Keras's files never hold.
+    let _ = (arguments.given("fused"), arguments.given("adjustment"));
     let layer = BatchNormalization {
         axis,
         epsilon: arguments.float("epsilon", 1e-3)?,
+        momentum: arguments.double("momentum", 0.99)?,
         center: arguments.boolean("center", true)?,
         scale: arguments.boolean("scale", true)?,
     };

@@ -2,6 +2,7 @@
 
 use crate::config::WeightType;
 use crate::geometry::Geometry;
+use crate::model::mode::Mode;
 use crate::ops::{AxisMap, Buffer, BufferId, Operation, Shape, Usage, Windows};
 use crate::program::Program;
 use crate::{Error, Result};
@@ -138,9 +139,33 @@ pub(crate) struct Scope<'a> {
     /// Of the call: the names of its buffers begin with it.
     pub(crate) call: &'a str,
     pub(crate) built: &'a Built,
+    pub(crate) mode: Mode,
+    /// Whether the layer's parameters are trained.
+    pub(crate) trainable: bool,
 }
 
 impl<'a> Scope<'a> {
+    /// A buffer between operations that has no samples.
+    pub(crate) fn fixed(&mut self, role: &str, elements: u64) -> BufferId {
+        self.program.add_buffer(Buffer {
+            name: format!("{}/{role}", self.call),
+            layer: Some(self.layer.to_owned()),
+            usage: Usage::Scratch,
+            shape: Shape::Fixed(elements),
+            dtype: WeightType::F32,
+        })
+    }
+
+    /// The numbers of the training step.
+    pub(crate) fn step(&mut self) -> BufferId {
+        self.program.step()
+    }
+
+    /// The seed of the call's random numbers, the layer's own coming first; none at inference.
+    pub(crate) fn seed(&self, own: Option<u64>) -> Option<u64> {
+        self.mode.seed(own, self.layer, self.call)
+    }
+
     /// A buffer between operations.
     pub(crate) fn scratch(&mut self, role: &str, elements: u64) -> BufferId {
         self.program.add_buffer(Buffer {

@@ -7,6 +7,7 @@ use super::convolution::{Convolution, Dense, Depthwise, Separable};
 use super::local::Local;
 use super::merge::Merge;
 use super::moves::Move;
+use super::noise::NoiseLayer;
 use super::normalisation::{BatchNormalization, LayerNormalization};
 use super::pooling::{GlobalPooling, Pooling};
 use super::prelu::PRelu;
@@ -72,10 +73,12 @@ kinds! {
     Pooling(Pooling),
     /// The largest value or the average of all positions.
     GlobalPooling(GlobalPooling),
-    /// By moving statistics.
+    /// By moving statistics, or in training by those of the batch.
     BatchNormalization(BatchNormalization),
     /// Rows by their own statistics.
     LayerNormalization(LayerNormalization),
+    /// Dropout and noise.
+    Noise(NoiseLayer),
     /// Learned slopes of negative values.
     PRelu(PRelu),
     /// Softmax over any axes.

@@ -1,22 +1,28 @@
-//! Normalisation by moving statistics, and of rows by their own.
+//! Normalisation by moving statistics or a batch's, and of rows by their own.
 
 use super::call::{
     BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one,
 };
-use crate::config::WeightType;
+use crate::model::mode::Mode;
 use crate::ops::{
-    Buffer, BufferId, Combine, How, LayerNorm, LayerNormGrad, NormFactor, Normalise, Operation, Part, Shape, Sizes,
-    Sum, Usage,
+    BufferId, Combine, How, LayerNorm, LayerNormGrad, MovingAverage, NormFactor, Normalise, NormaliseGrad, Operation,
+    Part, Shape, Sizes, Sum, Variance,
 };
 use crate::{Error, Result};
 
-/// Keras's `BatchNormalization` as at inference: by its moving mean and variance, along an axis.
+/// Keras's `BatchNormalization`, along an axis: by its moving mean and variance or, in training while it isn't frozen, by the mean and the
+/// biased variance of the batch, which it averages into the moving ones.
+///
+/// As Keras's fused normalisation does, the moving variance takes the unbiased one where samples have three or four axes and it is along the
+/// first or the last of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormalization {
     /// Without the batch, the first being 0.
     pub axis: usize,
     /// Added to the variance; Keras's is 0.001.
     pub epsilon: f32,
+    /// How much of the moving statistics a training step keeps; Keras's is 0.99.
+    pub momentum: f64,
     /// Whether there is a beta.
     pub center: bool,
     /// Whether there is a gamma.
@@ -30,6 +36,24 @@ struct Axes {
     inner: u64,
 }
 
+impl Axes {
+    fn sizes(&self) -> Sizes {
+        [1, self.outer, self.channels, self.inner]
+    }
+}
+
+/// All axes but the channels, of [`Axes::sizes`].
+const ALONG: [bool; 4] = [true, true, false, true];
+
+/// Gamma, beta, and what is normalised by.
+#[derive(Clone, Copy)]
+struct Parts {
+    gamma: Option<BufferId>,
+    beta: Option<BufferId>,
+    mean: BufferId,
+    variance: BufferId,
+}
+
 impl BatchNormalization {
     fn axes(&self, input: &[usize]) -> Axes {
         let of = |range: &[usize]| elements(range);
@@ -37,37 +61,53 @@ impl BatchNormalization {
         Axes { outer, channels: input[self.axis] as u64, inner }
     }
 
-    /// Of the parameters gamma, beta, mean and variance.
-    fn parts(&self, parameters: &[BufferId]) -> (Option<BufferId>, Option<BufferId>, BufferId, BufferId) {
+    /// The layer's parameters.
+    fn parts(&self, parameters: &[BufferId]) -> Parts {
         let beta = usize::from(self.scale);
         let mean = beta + usize::from(self.center);
-        (
-            self.scale.then(|| parameters[0]),
-            self.center.then(|| parameters[beta]),
-            parameters[mean],
-            parameters[mean + 1],
-        )
+        Parts {
+            gamma: self.scale.then(|| parameters[0]),
+            beta: self.center.then(|| parameters[beta]),
+            mean: parameters[mean],
+            variance: parameters[mean + 1],
+        }
     }
 
-    /// Gamma by the square root of the variance.
-    fn factor(
-        &self,
-        scope: &mut Scope<'_>,
-        channels: u64,
-        [variance, gamma]: [Option<BufferId>; 2],
-    ) -> Option<BufferId> {
-        let role = if gamma.is_some() || !self.scale { "factor" } else { "factor_alone" };
-        let factor = scope.program.add_buffer(Buffer {
-            name: format!("{}/{role}", scope.call),
-            layer: Some(scope.layer.to_owned()),
-            usage: Usage::Scratch,
-            shape: Shape::Fixed(channels),
-            dtype: WeightType::F32,
-        });
-        let (epsilon, variance) = (self.epsilon, variance?);
-        scope.push(Operation::NormFactor(NormFactor { channels, epsilon, variance, gamma, factor }));
-        Some(factor)
+    /// Whether it goes by its batch.
+    fn by_batch(scope: &Scope<'_>) -> bool {
+        scope.mode != Mode::Inference && scope.trainable
     }
+
+    /// Mean and variance of the batch, averaged into the moving ones.
+    fn of_batch(&self, scope: &mut Scope<'_>, value: Value<'_>, moving: Parts) -> Parts {
+        let axes = self.axes(value.shape);
+        let (sizes, along, channels) = (axes.sizes(), ALONG, axes.channels);
+        let (input, values) = (value.buffer, axes.outer * axes.inner);
+        let [mean, variance] = ["mean", "variance"].map(|role| scope.fixed(role, channels));
+        scope.push(mean_over(sizes, values, input, mean));
+        scope.push(Operation::Variance(Variance { sizes, along, input, mean, output: variance }));
+        let at_an_end = self.axis == 0 || self.axis + 1 == value.shape.len();
+        let bessel = (matches!(value.shape.len(), 3 | 4) && at_an_end).then_some(values);
+        for (value, average, bessel) in [(mean, moving.mean, None), (variance, moving.variance, bessel)] {
+            let (momentum, shape) = (self.momentum, Shape::Fixed(channels));
+            scope.push(Operation::MovingAverage(MovingAverage { momentum, shape, value, average, bessel }));
+        }
+        Parts { mean, variance, ..moving }
+    }
+
+    /// Gamma by the square root of the variance, or 1 by it.
+    fn factor(&self, scope: &mut Scope<'_>, channels: u64, variance: BufferId, gamma: Option<BufferId>) -> BufferId {
+        let role = if gamma.is_some() || !self.scale { "factor" } else { "factor_alone" };
+        let (epsilon, factor) = (self.epsilon, scope.fixed(role, channels));
+        scope.push(Operation::NormFactor(NormFactor { channels, epsilon, variance, gamma, factor }));
+        factor
+    }
+}
+
+/// The mean of so many values of each channel of a sample, over all samples.
+fn mean_over(sizes: Sizes, values: u64, input: BufferId, output: BufferId) -> Operation {
+    let (along, over_batch, divisor, by_batch, accumulate) = (ALONG, true, values as f32, true, false);
+    Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch, input, output, accumulate })
 }
 
 impl Computes for BatchNormalization {
@@ -92,44 +132,69 @@ impl Computes for BatchNormalization {
     fn forward(&self, mut call: ForwardCall<'_>) -> Trace {
         let value = call.inputs[0];
         let Axes { channels, inner, .. } = self.axes(value.shape);
-        let (gamma, beta, mean, variance) = self.parts(call.parameters);
-        let Some(factor) = self.factor(&mut call.scope, channels, [Some(variance), gamma]) else {
-            return Trace::of(value.buffer);
-        };
+        let mut parts = self.parts(call.parameters);
+        if Self::by_batch(&call.scope) {
+            parts = self.of_batch(&mut call.scope, value, parts);
+        }
+        let Parts { gamma, beta, mean, variance } = parts;
+        let factor = self.factor(&mut call.scope, channels, variance, gamma);
         let output = call.scope.output();
         let (elements, input) = (value.elements(), value.buffer);
         let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, output };
         call.scope.push(Operation::Normalise(normalise));
-        Trace { output, saved: vec![factor] }
+        Trace { output, saved: vec![factor, mean, variance] }
     }
 
     fn backward(&self, mut call: BackwardCall<'_>) -> Vec<Option<BufferId>> {
         let (value, dy) = (call.inputs[0], call.grad_output);
-        let Axes { outer, channels, inner } = self.axes(value.shape);
-        let sizes = [1, outer, channels, inner];
-        let (_, _, mean, variance) = self.parts(call.parameters);
+        let axes = self.axes(value.shape);
+        let (sizes, channels, inner) = (axes.sizes(), axes.channels, axes.inner);
+        let [factor, mean, variance] = call.trace.saved[..] else { return vec![None] };
         let sum = |input, Gradient { buffer: output, accumulate }: Gradient| {
-            let (along, over_batch, divisor) = ([true, true, false, true], true, 1.0);
-            Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate })
+            let (along, over_batch, divisor, by_batch) = (ALONG, true, 1.0, false);
+            Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch, input, output, accumulate })
         };
-        if let Some(gradient) = call.gradient(0).filter(|_| self.scale)
-            && let Some(factor) = self.factor(&mut call.scope, channels, [Some(variance), None])
-        {
-            let elements = value.elements();
+        let by_batch = Self::by_batch(&call.scope);
+        let grad_input = call.grad_input(0);
+        let (elements, input, beta) = (value.elements(), value.buffer, None);
+        let of_gamma = call.gradient(0).filter(|_| self.scale);
+        let normalised = (of_gamma.is_some() || by_batch && grad_input.is_some()).then(|| {
+            let factor = self.factor(&mut call.scope, channels, variance, None);
             let output = call.scope.scratch("normalised", elements);
-            let (input, beta) = (value.buffer, None);
             let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, output };
             call.scope.push(Operation::Normalise(normalise));
-            let product = multiplied(&mut call.scope, "grad_gamma_parts", sizes, [dy, output]);
+            (output, multiplied(&mut call.scope, "grad_gamma_parts", sizes, [dy, output]))
+        });
+        if let Some((gradient, (_, product))) = of_gamma.zip(normalised) {
             call.scope.push(sum(product, gradient));
         }
         if let Some(gradient) = call.gradient(usize::from(self.scale)).filter(|_| self.center) {
             call.scope.push(sum(dy, gradient));
         }
-        let grad_input = call.grad_input(0);
-        if let Some((output, &factor)) = grad_input.zip(call.trace.saved.first()) {
-            let (a, b) = (Part::samples(dy, sizes), Part::fixed(factor, [1, 1, channels, 1]));
-            call.scope.push(Operation::Combine(Combine { how: How::Multiply, sizes, a, b, divisor: 1.0, output }));
+        match (grad_input, normalised) {
+            (Some(grad_input), Some((normalised, product))) if by_batch => {
+                let [mean, slope] = ["grad_mean", "grad_slope"].map(|role| call.scope.fixed(role, channels));
+                let values = axes.outer * axes.inner;
+                call.scope.push(mean_over(sizes, values, dy, mean));
+                call.scope.push(mean_over(sizes, values, product, slope));
+                let grad_output = dy;
+                call.scope.push(Operation::NormaliseGrad(NormaliseGrad {
+                    elements,
+                    channels,
+                    inner,
+                    normalised,
+                    grad_output,
+                    mean,
+                    slope,
+                    factor,
+                    grad_input,
+                }));
+            }
+            (Some(output), _) => {
+                let (a, b) = (Part::samples(dy, sizes), Part::fixed(factor, [1, 1, channels, 1]));
+                call.scope.push(Operation::Combine(Combine { how: How::Multiply, sizes, a, b, divisor: 1.0, output }));
+            }
+            (None, _) => {}
         }
         vec![grad_input]
     }

@@ -1,0 +1,63 @@
+//! What a graph's program is for.
+
+/// What a graph's program is for. Keras calls it `training`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// Outputs as they are used: noise does nothing, and batch normalisation goes by its moving statistics.
+    #[default]
+    Inference,
+    /// A training step: noise and dropout are drawn, and batch normalisation goes by its batch's own statistics, which it averages into the
+    /// moving ones, unless it is frozen. Such a program has an input [`names::STEP`](super::names::STEP) where it draws numbers.
+    Training {
+        /// Of the random numbers of layers that have no seed of their own.
+        seed: u64,
+    },
+}
+
+impl Mode {
+    /// The seed of a call's random numbers, and none at inference: the layer's own, mixed with the name of the call where it isn't the
+    /// layer's first, or that of the training, mixed with the name.
+    pub(super) fn seed(self, own: Option<u64>, layer: &str, call: &str) -> Option<u64> {
+        let Self::Training { seed } = self else { return None };
+        Some(match own {
+            Some(own) if layer == call => own,
+            Some(own) => mixed(own, call),
+            None => mixed(seed, call),
+        })
+    }
+}
+
+/// A seed and a name: FNV-1a of the name, and splitmix64's end.
+fn mixed(seed: u64, name: &str) -> u64 {
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let z = seed ^ hash;
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_have_seeds_of_their_own() {
+        assert_eq!(Mode::Inference.seed(Some(1), "a", "a"), None);
+        let training = |seed| Mode::Training { seed };
+        assert_eq!(training(7).seed(Some(1), "a", "a"), Some(1));
+        let others = [
+            training(7).seed(None, "a", "a"),
+            training(7).seed(None, "b", "b"),
+            training(8).seed(None, "a", "a"),
+            training(7).seed(None, "a", "a:1"),
+            training(7).seed(Some(1), "a", "a:1"),
+            training(7).seed(Some(2), "a", "a:1"),
+        ];
+        let distinct: std::collections::BTreeSet<_> = others.iter().collect();
+        assert_eq!(distinct.len(), others.len());
+        // They are part of what a training with a seed gives.
+        assert_eq!(training(7).seed(None, "dropout", "dropout"), Some(0xae30_9f62_ff9c_4ac6));
+    }
+}

@@ -21,6 +21,7 @@ mod graphs;
 mod keras_operations;
 mod limits;
 mod losses;
+mod modes;
 mod operations;
 mod pipelines;
 mod pool;

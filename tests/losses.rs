@@ -1,7 +1,7 @@
 //! Losses, their gradients and accuracy, by every executor, as the f64 reference has them; and that as Keras has them
 //! (`losses/keras.rs`).
 
-mod keras;
+pub(crate) mod keras;
 
 use crate::common::{Arrays, Planned, ProgramRun, assert_everywhere, assert_near, profile, random};
 use locally_connected::DeviceProfile;

@@ -179,7 +179,7 @@ params! {
     inner: u32,
     /// 1: there is a gamma, or a gradient's scale, to multiply by.
     use_scale: u32,
-    /// Added to variances, norms and roots.
+    /// Added to variances, norms, roots and probabilities.
     epsilon: f32,
     /// Targets become `t * smooth_factor + smooth_addend`.
     smooth_factor: f32,
@@ -193,7 +193,6 @@ params! {
     noise_1: u32,
     /// A value becomes `otherwise` where its word is below this, else `value * factor + addend`; or `factor` is a standard deviation.
     below: u32,
-    factor: f32,
     addend: f32,
     otherwise: f32,
     /// 1: derivatives are computed from the activated output.

@@ -159,7 +159,9 @@ impl Computes for BatchNormalization {
         let (elements, input, beta) = (value.elements(), value.buffer, None);
         let of_gamma = call.gradient(0).filter(|_| self.scale);
         let normalised = (of_gamma.is_some() || by_batch && grad_input.is_some()).then(|| {
-            let factor = self.factor(&mut call.scope, channels, variance, None);
+            // Without gamma it is that of the forward pass.
+            let alone = self.scale.then(|| self.factor(&mut call.scope, channels, variance, None));
+            let factor = alone.unwrap_or(factor);
             let output = call.scope.scratch("normalised", elements);
             let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, output };
             call.scope.push(Operation::Normalise(normalise));

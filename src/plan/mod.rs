@@ -28,6 +28,7 @@ mod total;
 mod tuned;
 mod update;
 mod weights;
+mod writer;
 mod written;
 
 pub use crate::kernels::{TILE_SHAPES, TileShape};

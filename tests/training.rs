@@ -8,7 +8,7 @@ use locally_connected::model::{
 use locally_connected::ops::{LossKind, Operation, RandomKind, Usage};
 use locally_connected::train::{
     Better, Callback, Checkpoints, CsvLog, Data, EarlyStopping, Ema, Epoch, FanRule, FitOptions, Goal, Goals, History,
-    Loss, Metric, Optimizer, Record, Rule, Runner, Schedule, State, Trainer, Training, initial_parameters,
+    Loss, Metric, Optimizer, RateByEpoch, Record, Rule, Runner, Schedule, State, Trainer, Training, initial_parameters,
 };
 use locally_connected::{
     Activation, Axes, Config, Constraint, Error, KerasLayout, Padding, Regularizer, Result, WeightType, cpu,
@@ -587,6 +587,26 @@ fn the_best_weights_are_put_back() {
         assert_eq!(lines[0], "epoch,accuracy,loss");
         assert_eq!(lines.len(), 4);
         assert_eq!(lines[2].split(',').nth(2).expect("a loss").parse(), Ok(history.get("loss")[1]));
+    });
+}
+
+#[test]
+fn callbacks_set_rates_and_batches_are_trained_one_by_one() {
+    let training = training(Optimizer::sgd().learning_rate(0.5));
+    let (x, y) = data(16);
+    pollster::block_on(async {
+        let first = parameters(training.graph());
+        let mut by_epoch = Trainer::new(cpu::Runner::default(), training.clone(), &first).await.expect("fits");
+        let options = FitOptions::new().batch_size(16).epochs(2).shuffle(false);
+        let mut rates = RateByEpoch(|epoch: usize, rate: f32| if epoch == 0 { 0.0 } else { rate });
+        let data = Data::new(&x, &y);
+        let history = by_epoch.fit(&data, &options, &mut [&mut rates]).await.expect("it trains");
+        assert_eq!(history.epochs.iter().map(|epoch| epoch.learning_rate).collect::<Vec<_>>(), [0.0, 0.5]);
+        let mut by_hand = Trainer::new(cpu::Runner::default(), training, &first).await.expect("fits");
+        let logs = by_hand.train_on_batch(&data).await.expect("it trains");
+        // The first of the two steps changed nothing but what constraints ask for.
+        assert!((logs.get("loss").expect("it") - history.get("loss")[0]).abs() < 1e-9);
+        assert_eq!(by_hand.steps(), 1);
     });
 }
 

@@ -120,6 +120,27 @@ pub(crate) fn programs(seed: u64) -> Vec<Program> {
     losses.chain(HITS.map(Asked::Hits)).map(|asked| program(asked, rows, classes, seed % 2 == 1)).collect()
 }
 
+/// A program of every kernel that judges rows or pieces of samples.
+pub(crate) fn every_kernel() -> Program {
+    let mut program = Program::default();
+    let (rows, classes) = (60, 70);
+    let [prediction, target] =
+        ["prediction", "target"].map(|name| program.add(name, Usage::Input, Shape::Samples(rows * classes)));
+    let sample_weight = Some(program.add("sample_weight", Usage::Input, Shape::Samples(1)));
+    let of = Judged { rows, classes, prediction, target, sample_weight };
+    let crossentropy = LossKind::CategoricalCrossentropy { from_logits: true, label_smoothing: 0.1 };
+    for (name, kind) in [("squares", LossKind::MeanSquaredError), ("crossentropy", crossentropy)] {
+        let output = program.add(name, Usage::Output, Shape::Samples(1));
+        program.operations.push(Operation::Loss(Loss { kind, of, output }));
+    }
+    let (kind, step) = (crossentropy, program.step());
+    let grad = program.add("gradient", Usage::Output, Shape::Samples(rows * classes));
+    program.operations.push(Operation::LossGrad(LossGrad { kind, of, step, grad }));
+    let output = program.add("hits", Usage::Output, Shape::Samples(1));
+    program.operations.push(Operation::Hits(Hits { kind: HitsKind::Categorical, of, output }));
+    program
+}
+
 fn all() -> impl Iterator<Item = Asked> {
     let losses = kinds().into_iter().flat_map(|kind| [Asked::Loss(kind), Asked::Gradient(kind)]);
     losses.chain(HITS.map(Asked::Hits))

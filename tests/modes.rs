@@ -5,7 +5,8 @@ use crate::losses::keras::Array;
 use crate::losses::step;
 use locally_connected::gpu::{Bindings, Weights};
 use locally_connected::model::{
-    BatchNormalization, Dense, Flatten, Graph, Layer, Merge, Mode, NoiseLayer, Sequential, Wanted, names,
+    BatchNormalization, Dense, Flatten, Graph, Layer, LayerNormalization, Merge, Mode, NoiseLayer, Sequential, Wanted,
+    names,
 };
 use locally_connected::ops::{Operation, RandomKind, StepNumbers, Usage};
 use locally_connected::program::Program;
@@ -180,6 +181,55 @@ fn batch_normalisation_is_trained_as_keras_does() {
         // At inference nothing changes.
         assert!(updated(&graph.backward(Wanted::All)).is_empty());
         assert_eq!(updated(&program).is_empty(), !trainable);
+    }
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    cases: Vec<RowsCase>,
+}
+
+#[derive(Deserialize)]
+struct RowsCase {
+    axes: Vec<usize>,
+    epsilon: f32,
+    center: bool,
+    scale: bool,
+    weights: BTreeMap<String, Array>,
+    x: Array,
+    dy: Array,
+    y: Array,
+    grads: BTreeMap<String, Array>,
+}
+
+/// Over the last axes, over others, and over axes in another order than the input's, in which gamma's sizes are.
+#[test]
+fn layer_normalisation_is_over_any_axes() {
+    let path = crate::common::root().join("tests/data/keras_layer_normalization.json");
+    let text = std::fs::read_to_string(path).expect("the fixture");
+    let cases = serde_json::from_str::<Rows>(&text).expect("as the script writes it").cases;
+    assert!(cases.len() >= 10);
+    for case in cases {
+        let RowsCase { axes, epsilon, center, scale, .. } = case;
+        let layer = LayerNormalization { axes: axes.clone(), epsilon, center, scale };
+        let graph = Sequential::new(&case.x.shape[1..]).add(Layer::new(layer).named("ln")).graph().expect("a layer");
+        let program = graph.backward_in(TRAINING, Wanted::All);
+        let mut given: Arrays =
+            case.weights.iter().map(|(name, array)| (names::parameter("ln", name), array.values.clone())).collect();
+        given.insert(names::INPUT.into(), case.x.values.clone());
+        given.insert(names::GRAD_OUTPUT.into(), case.dy.values.clone());
+        for (by, found) in everywhere(&program, case.x.shape[0] as u32, &given) {
+            let what = |which: &str| format!("{which} of {:?} over {axes:?} by {by}", case.x.shape);
+            assert_near(what("output"), &found[names::OUTPUT], &case.y.wide(), 1e-5);
+            for (name, grad) in &case.grads {
+                let buffer = if name == "input" { names::GRAD_INPUT.into() } else { names::gradient("ln", name) };
+                assert_near(what(name), &found[&buffer], &grad.wide(), 2e-5);
+            }
+        }
+    }
+    for axes in [vec![], vec![3], vec![1, 1]] {
+        let layer = LayerNormalization { axes, epsilon: 1e-3, center: true, scale: true };
+        assert!(Sequential::new([2, 3, 4]).add(layer).graph().is_err());
     }
 }
 

@@ -245,7 +245,7 @@ params! {
     distance_4: u32,
     /// 1: a result is divided by the samples of the batch, as a step's numbers say.
     use_step: u32,
-    /// What a sum is multiplied by.
+    /// What a sum, or a random number, is multiplied by.
     factor: f32,
     /// Of an optimizer: most of a gradient (0: any), a weight decay, a momentum, what an average keeps and takes, and what the
     /// average of a gradient takes.

@@ -44,25 +44,20 @@ pub(super) fn batch(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
 
 pub(super) fn layer(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
     let input = one(inputs)?;
-    let mut axes = arguments.axes("axis", input.len(), -1)?;
-    axes.sort_unstable();
-    let count = axes.len();
-    if axes.iter().copied().ne(input.len().saturating_sub(count)..input.len()) || count == 0 {
-        let value = arguments.given("axis").map(json::shown).unwrap_or_default();
-        return Err(Problem::Refused { argument: "axis", value, why: "only the last axes are" });
-    }
+    let axes = arguments.axes("axis", input.len(), -1)?;
     if arguments.boolean("rms_scaling", false)? {
         return Err(Problem::Refused { argument: "rms_scaling", value: "true".into(), why: "only false is" });
     }
     let layer = LayerNormalization {
-        axes: count,
+        axes: axes.clone(),
         epsilon: arguments.float("epsilon", 1e-3)?,
         center: arguments.boolean("center", true)?,
         scale: arguments.boolean("scale", true)?,
     };
-    let row = input.get(input.len() - count..).unwrap_or_default();
-    let gamma = layer.scale.then(|| Expected::plain("gamma", row));
-    let beta = layer.center.then(|| Expected::plain("beta", row));
+    // In the order in which the axes are given.
+    let sizes: Vec<usize> = axes.iter().filter_map(|&axis| input.get(axis).copied()).collect();
+    let gamma = layer.scale.then(|| Expected::plain("gamma", sizes.as_slice()));
+    let beta = layer.center.then(|| Expected::plain("beta", sizes.as_slice()));
     Known::with_weights(layer, gamma.into_iter().chain(beta).collect(), inputs)
 }
 

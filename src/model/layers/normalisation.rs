@@ -1,12 +1,12 @@
-//! Normalisation by moving statistics or a batch's, and of rows by their own.
+//! Normalisation by moving statistics, or by a batch's.
 
 use super::call::{
     BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one,
 };
 use crate::model::mode::Mode;
 use crate::ops::{
-    BufferId, Combine, How, LayerNorm, LayerNormGrad, MovingAverage, NormFactor, Normalise, NormaliseGrad, Operation,
-    Part, Shape, Sizes, Sum, Variance,
+    BufferId, Combine, How, MovingAverage, NormFactor, Normalise, NormaliseGrad, Operation, Part, Shape, Sizes, Sum,
+    Variance,
 };
 use crate::{Error, Result};
 
@@ -202,86 +202,9 @@ impl Computes for BatchNormalization {
 }
 
 /// The product of two values of samples.
-fn multiplied(scope: &mut Scope<'_>, role: &str, sizes: Sizes, [a, b]: [BufferId; 2]) -> BufferId {
+pub(super) fn multiplied(scope: &mut Scope<'_>, role: &str, sizes: Sizes, [a, b]: [BufferId; 2]) -> BufferId {
     let output = scope.scratch(role, sizes.iter().product());
     let [a, b] = [a, b].map(|buffer| Part::samples(buffer, sizes));
     scope.push(Operation::Combine(Combine { how: How::Multiply, sizes, a, b, divisor: 1.0, output }));
     output
-}
-
-/// Keras's `LayerNormalization` along the last axes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LayerNormalization {
-    /// How many axes, from the last one on, are normalised together.
-    pub axes: usize,
-    /// Added to the variance; Keras's is 0.001.
-    pub epsilon: f32,
-    /// Whether there is a beta.
-    pub center: bool,
-    /// Whether there is a gamma.
-    pub scale: bool,
-}
-
-impl LayerNormalization {
-    fn row(&self, input: &[usize]) -> u64 {
-        elements(&input[input.len() - self.axes..])
-    }
-
-    /// Of what is normalised without gamma and beta, or with them.
-    fn forward_of(&self, value: Value<'_>, [gamma, beta]: [Option<BufferId>; 2], output: BufferId) -> Operation {
-        let (elements, row, epsilon, input) = (value.elements(), self.row(value.shape), self.epsilon, value.buffer);
-        Operation::LayerNorm(LayerNorm { elements, row, epsilon, input, gamma, beta, output })
-    }
-}
-
-impl Computes for LayerNormalization {
-    fn class(&self) -> &'static str {
-        "layer_normalization"
-    }
-
-    fn build(&self, inputs: &[&[usize]]) -> Result<Built> {
-        let input = one(inputs)?;
-        if self.axes == 0 || self.axes > input.len() {
-            let value = self.axes.to_string();
-            return Err(Error::UnknownValue { argument: "axis", expected: "some of the input's last axes", value });
-        }
-        let row = &input[input.len() - self.axes..];
-        let gamma = self.scale.then(|| Parameter::shaped("gamma", row));
-        let beta = self.center.then(|| Parameter::shaped("beta", row));
-        Ok(Built { parameters: gamma.into_iter().chain(beta).collect(), ..Built::of_shape(input) })
-    }
-
-    fn forward(&self, mut call: ForwardCall<'_>) -> Trace {
-        let gamma = self.scale.then(|| call.parameters[0]);
-        let beta = self.center.then(|| call.parameters[usize::from(self.scale)]);
-        let output = call.scope.output();
-        call.scope.push(self.forward_of(call.inputs[0], [gamma, beta], output));
-        Trace::of(output)
-    }
-
-    fn backward(&self, mut call: BackwardCall<'_>) -> Vec<Option<BufferId>> {
-        let (value, dy) = (call.inputs[0], call.grad_output);
-        let (elements, row, epsilon) = (value.elements(), self.row(value.shape), self.epsilon);
-        let sizes = [1, 1, elements / row.max(1), row];
-        let sum = |input, Gradient { buffer: output, accumulate }: Gradient| {
-            let (along, over_batch, divisor) = ([true, true, true, false], true, 1.0);
-            Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate })
-        };
-        if let Some(gradient) = call.gradient(0).filter(|_| self.scale) {
-            let normalised = call.scope.scratch("normalised", elements);
-            call.scope.push(self.forward_of(value, [None, None], normalised));
-            let product = multiplied(&mut call.scope, "grad_gamma_parts", sizes, [dy, normalised]);
-            call.scope.push(sum(product, gradient));
-        }
-        if let Some(gradient) = call.gradient(usize::from(self.scale)).filter(|_| self.center) {
-            call.scope.push(sum(dy, gradient));
-        }
-        let grad_input = call.grad_input(0);
-        if let Some(grad_input) = grad_input {
-            let (input, grad_output, gamma) = (value.buffer, dy, self.scale.then(|| call.parameters[0]));
-            let grad = LayerNormGrad { elements, row, epsilon, input, gamma, grad_output, grad_input };
-            call.scope.push(Operation::LayerNormGrad(grad));
-        }
-        vec![grad_input]
-    }
 }

@@ -46,3 +46,8 @@ pub use wgpu;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/keras.md")]
 struct KerasPage;
+
+/// The page's example compiles.
+#[cfg(all(doctest, feature = "headless", feature = "cpu"))]
+#[doc = include_str!("../docs/training.md")]
+struct TrainingPage;

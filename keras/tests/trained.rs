@@ -86,7 +86,7 @@ fn faults(case: &Case, (history, parameters): (History, BTreeMap<String, Vec<f32
         let ours = &parameters[name];
         let largest = keras.iter().fold(0.0, |most: f64, &value| most.max(f64::from(value).abs()));
         let far = ours.iter().zip(keras).map(|(a, b)| f64::from(a - b).abs()).fold(0.0, f64::max);
-        if !(far <= WEIGHTS * largest) {
+        if far.is_nan() || far > WEIGHTS * largest {
             faults.push(format!("{name} {:.1e}", far / largest));
         }
     }

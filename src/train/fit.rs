@@ -142,9 +142,11 @@ impl<R: Runner> Trainer<R> {
         for number in first..options.epochs {
             let mut sums = Sums::default();
             let order = order(samples.count, options.shuffle.then_some(self.training.seed()), number);
-            let mut learning_rate = 0.0;
+            let scheduled = self.training.optimizer().learning_rate.at(self.steps);
+            self.rate = callbacks.iter_mut().find_map(|callback| callback.learning_rate(number, scheduled));
+            let mut learning_rate = scheduled;
             for batch in order.chunks(batching.batch) {
-                learning_rate = self.training.numbers(self.steps, batch.len(), 0).learning_rate;
+                learning_rate = self.learning_rate();
                 self.step(samples.batch(batch), batch.len(), batching, &mut sums).await?;
             }
             let mut logs = sums.logs(&self.training);
@@ -159,6 +161,7 @@ impl<R: Runner> Trainer<R> {
                 break;
             }
         }
+        self.rate = None;
         if first < options.epochs {
             self.finish().await?;
         }

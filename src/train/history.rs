@@ -31,6 +31,12 @@ impl Logs {
     }
 }
 
+impl FromIterator<(String, f64)> for Logs {
+    fn from_iter<I: IntoIterator<Item = (String, f64)>>(numbers: I) -> Self {
+        Self(numbers.into_iter().collect())
+    }
+}
+
 /// An epoch that is over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Epoch {
@@ -74,6 +80,13 @@ pub trait Callback {
     fn wants_state(&mut self, epoch: &Epoch) -> bool {
         let _ = epoch;
         false
+    }
+
+    /// The learning rate of the steps of an epoch that begins, where the callback sets one; `scheduled` is what the optimizer's schedule has for
+    /// the first of them. Of several callbacks that set one the first counts.
+    fn learning_rate(&mut self, epoch: usize, scheduled: f32) -> Option<f32> {
+        let _ = (epoch, scheduled);
+        None
     }
 
     /// An epoch is over. On [`ControlFlow::Break`] it was the last.
@@ -243,6 +256,20 @@ impl Callback for EarlyStopping {
 
     fn restores(&self) -> Option<&State> {
         self.best_state.as_ref().filter(|_| self.stopped && self.restore_best)
+    }
+}
+
+/// Sets the learning rate of each epoch by its number and the optimizer's own rate: Keras's `LearningRateScheduler`. (A
+/// [`Schedule`](super::Schedule) sets it by the step.)
+pub struct RateByEpoch<F>(pub F);
+
+impl<F: FnMut(usize, f32) -> f32> Callback for RateByEpoch<F> {
+    fn learning_rate(&mut self, epoch: usize, scheduled: f32) -> Option<f32> {
+        Some((self.0)(epoch, scheduled))
+    }
+
+    fn on_epoch(&mut self, _: &Record<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
     }
 }
 

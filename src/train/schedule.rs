@@ -118,7 +118,7 @@ impl Schedule {
                 values.get(passed).or(values.last()).copied().unwrap_or(0.0)
             }
             &Self::PolynomialDecay { initial_learning_rate, decay_steps, end_learning_rate, power, cycle } => {
-                let (span, end) = (decay_steps as f64, f64::from(end_learning_rate));
+                let (span, end) = (decay_steps as f64, end_learning_rate);
                 let passed = match cycle {
                     true if step > 0.0 => step / (span * libm::ceil(step / span)),
                     _ => (step / span).min(1.0),

@@ -46,6 +46,8 @@ pub struct Trainer<R> {
     pub(super) steps: u64,
     pub(super) epochs: usize,
     draws: u32,
+    /// What a callback has for the running epoch, in place of the schedule's.
+    pub(super) rate: Option<f32>,
 }
 
 /// A training's programs, once for all batches.
@@ -113,7 +115,7 @@ impl<R: Runner> Trainer<R> {
         check_all(parameters, &store.used_as(Usage::Parameter).collect::<Vec<_>>())?;
         runner.hold(&store).await?;
         let programs = Programs::new(&training);
-        let mut trainer = Self { runner, training, programs, steps: 0, epochs: 0, draws: 0 };
+        let mut trainer = Self { runner, training, programs, steps: 0, epochs: 0, draws: 0, rate: None };
         for (name, values) in parameters {
             trainer.runner.write(name, values).await?;
         }
@@ -160,11 +162,17 @@ impl<R: Runner> Trainer<R> {
     /// The numbers of a step as inputs.
     fn numbers(&self, samples: usize) -> Batch {
         let numbers = self.training.numbers(self.steps, samples, self.draws);
+        let numbers = StepNumbers { learning_rate: self.learning_rate(), ..numbers };
         let of = |(name, weight): (String, f64)| {
             let per_sample = (weight / samples as f64) as f32;
             (name, StepNumbers { per_sample, ..numbers }.to_floats().to_vec())
         };
         self.training.steps().into_iter().map(of).collect()
+    }
+
+    /// That of the next step.
+    pub(super) fn learning_rate(&self) -> f32 {
+        self.rate.unwrap_or_else(|| self.training.optimizer().learning_rate.at(self.steps))
     }
 
     /// Samples that are run at once.
@@ -222,6 +230,21 @@ impl<R: Runner> Trainer<R> {
         self.steps += 1;
         let loss = sums.add(&self.training, &batch, samples, outputs);
         if loss.is_finite() { Ok(()) } else { Err(Error::NotFinite { step: self.steps, loss }) }
+    }
+
+    /// One step on all of the data, as Keras's `train_on_batch`: its numbers.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::fit`].
+    pub async fn train_on_batch(&mut self, data: &Data<'_>) -> Result<Logs> {
+        let samples = Samples::new(&self.training, data)?;
+        let mut sums = Sums::default();
+        let batch = samples.batch(&(0..samples.count as u32).collect::<Vec<_>>());
+        let batching = Batching { batch: samples.count, at_once: None };
+        // What a fit that ended with an error left.
+        self.rate = None;
+        self.step(batch, samples.count, batching, &mut sums).await?;
+        Ok(sums.logs(&self.training))
     }
 
     /// The numbers of data without training anything, in batches of so many, as Keras's `evaluate`.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 /// A locally connected layer, with its bias and activation.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a graph has few layers, and hosts write `Local::Config(config)`")]
 pub enum Local {
     /// As configured, for whatever input shape it meets.
     Config(Config),

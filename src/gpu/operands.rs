@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 pub enum Binding<'a> {
     /// Values of one piece.
     Range(BufferRange<'a>),
-    /// From [`Weights::create_gradient`](super::Weights::create_gradient).
+    /// Weights or their gradient in as many pieces as the device's limits need: from
+    /// [`Weights::create_gradient`](super::Weights::create_gradient) or [`Tensor::in_ranges`].
     Gradient(&'a Tensor),
 }
 
@@ -165,6 +166,15 @@ impl<'a> Operands<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Checks that none lies in a buffer of the scratch memory.
+    pub(super) fn check_scratch(&self, scratch: &[wgpu::Buffer]) -> Result<()> {
+        let mut all = self.by_resource.values();
+        all.find(|operand| scratch.contains(operand.range.buffer)).map_or(Ok(()), |operand| {
+            let (written, overlap) = ("scratch memory".to_owned(), operand.range.size);
+            Err(Error::Aliased { written, with: operand.called.name.to_owned(), overlap })
+        })
     }
 
     /// Checks that no dispatch reads a buffer and writes it, which WebGPU refuses whatever the ranges: it looks at whole

@@ -25,15 +25,15 @@ pub struct Pipelines {
     compiling: AsyncMutex<()>,
     /// How often a driver was asked for one.
     compiled: AtomicUsize,
-}
-
-impl Default for Pipelines {
-    fn default() -> Self {
-        Self { made: Mutex::default(), compiling: AsyncMutex::new((), true), compiled: AtomicUsize::new(0) }
-    }
+    /// The host's.
+    cache: Option<wgpu::PipelineCache>,
 }
 
 impl Pipelines {
+    pub(super) fn new(cache: Option<wgpu::PipelineCache>) -> Self {
+        Self { made: Mutex::default(), compiling: AsyncMutex::new((), true), compiled: AtomicUsize::new(0), cache }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Variant, Arc<Pipeline>>> {
         // The map is never left half-changed, so a panic elsewhere while it was locked does no harm.
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,10 +70,12 @@ impl Pipelines {
             return check_there(device, "pipelines that are there").await;
         }
         let _alone = self.compiling.lock().await;
+        let cache = self.cache.as_ref();
         // Another may have been faster.
         let missing = missing.into_iter().filter(|&variant| self.get(variant).is_none());
         // All are asked for before any answer is awaited, which on the web takes a while.
-        let ask = |variant: Variant| scoped(device, Making::new(variant.name(), 0), move || compile(device, variant));
+        let ask =
+            |variant: Variant| scoped(device, Making::new(variant.name(), 0), move || compile(device, variant, cache));
         let asked: Vec<_> = missing.map(|variant| (variant, ask(variant))).collect();
         self.compiled.fetch_add(asked.len(), Ordering::Relaxed);
         let mut refused = None;
@@ -91,7 +93,7 @@ impl Pipelines {
 }
 
 #[expect(unsafe_code, reason = "loops are not bounded by force; all of them end")]
-fn compile(device: &wgpu::Device, variant: Variant) -> Result<Pipeline> {
+fn compile(device: &wgpu::Device, variant: Variant, cache: Option<&wgpu::PipelineCache>) -> Result<Pipeline> {
     let info = variant.info();
     let name = variant.name();
     let label = Some(name.as_str());
@@ -129,7 +131,7 @@ fn compile(device: &wgpu::Device, variant: Variant) -> Result<Pipeline> {
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: None,
+        cache,
     });
     Ok(Pipeline { layout, pipeline, uniform })
 }

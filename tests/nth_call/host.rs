@@ -2,7 +2,7 @@
 
 use super::table::{FUNCTIONS, Fault, Functions, arm, disarm, patch, take_counts};
 use ash::vk;
-use locally_connected::model::{Dense, Flatten, Layer, Model, Pooling, Sequential};
+use locally_connected::model::{Dense, Flatten, Model, Pooling, Sequential};
 use locally_connected::ops::{PoolKind, Usage};
 use locally_connected::{
     Activation, Backward, Bound, Config, Context, Error, Forward, Geometry, Gradients, KerasLayout, LocallyConnected,
@@ -199,18 +199,16 @@ pub(crate) fn a_steady_frame() {
     let host = Host::new(&adapter());
     let context = Context::new(&host.device, &host.queue);
     let graph = Sequential::new([12, 12, 3])
-        .add(Layer::new(Config::new(8, [3, 3]).activation(Activation::RELU)))
+        .add(Config::new(8, [3, 3]).activation(Activation::RELU))
         .add(Pooling::new(PoolKind::Max, [2, 2]))
-        .add(Layer::new(Config::new(6, [3, 3]).activation(Activation::Swish)))
+        .add(Config::new(6, [3, 3]).activation(Activation::Swish))
         .add(Flatten::default())
         .add(Dense::new(10).activation(Activation::Softmax))
         .graph()
         .expect("a graph");
-    let parameters = graph
-        .forward()
-        .used_as(Usage::Parameter)
-        .zip(1..)
-        .map(|(buffer, step)| (buffer.name.clone(), values(buffer.shape.elements(1), step)));
+    let program = graph.forward();
+    let parameters = program.used_as(Usage::Parameter).zip(1..);
+    let parameters = parameters.map(|(buffer, step)| (buffer.name.clone(), values(buffer.shape.elements(1), step)));
     let model = Model { parameters: parameters.collect(), graph: graph.clone() };
     let buffer = |size: u64| {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;

@@ -62,8 +62,8 @@ fn fails(function: &str) -> Option<vk::Result> {
 
 macro_rules! patched {
     (
-        fail $($version:ident.$function:ident($($argument:ident: $type:ty),*);)*
-        count $($of:ident.$counted:ident($($name:ident: $of_type:ty),*) -> $result:ty;)*
+        fail { $($version:ident.$function:ident($($argument:ident: $type:ty),*);)* }
+        count { $($of:ident.$counted:ident($($name:ident: $of_type:ty),*) -> $result:ty;)* }
     ) => {
         /// Those that can fail.
         pub(crate) const FUNCTIONS: &[&str] = &[$(stringify!($function)),*];
@@ -99,7 +99,7 @@ macro_rules! patched {
 type Allocator<'a> = *const vk::AllocationCallbacks<'a>;
 
 patched! {
-    fail
+    fail {
     v1_0.create_buffer(d: vk::Device, i: *const vk::BufferCreateInfo<'_>, a: Allocator<'_>, o: *mut vk::Buffer);
     v1_0.bind_buffer_memory(d: vk::Device, b: vk::Buffer, m: vk::DeviceMemory, at: vk::DeviceSize);
     v1_0.create_descriptor_set_layout(
@@ -138,7 +138,8 @@ patched! {
     v1_0.create_command_pool(d: vk::Device, i: *const vk::CommandPoolCreateInfo<'_>, a: Allocator<'_>, o: *mut vk::CommandPool);
     v1_0.queue_submit(q: vk::Queue, count: u32, submits: *const vk::SubmitInfo<'_>, fence: vk::Fence);
     v1_0.reset_command_pool(d: vk::Device, pool: vk::CommandPool, flags: vk::CommandPoolResetFlags);
-    count
+    }
+    count {
     v1_0.allocate_memory(
         d: vk::Device,
         i: *const vk::MemoryAllocateInfo<'_>,
@@ -201,4 +202,5 @@ patched! {
     v1_0.cmd_dispatch(b: vk::CommandBuffer, x: u32, y: u32, z: u32) -> ();
     v1_2.wait_semaphores(d: vk::Device, i: *const vk::SemaphoreWaitInfo<'_>, ns: u64) -> vk::Result;
     v1_2.get_semaphore_counter_value(d: vk::Device, s: vk::Semaphore, o: *mut u64) -> vk::Result;
+    }
 }

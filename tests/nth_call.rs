@@ -30,6 +30,7 @@ fn main() {
 
     const FUNCTION: &str = "NTH_CALL_FUNCTION";
     const STEADY: &str = "none";
+    const CACHE: &str = "MESA_SHADER_CACHE_DIR";
     if let Ok(function) = std::env::var(FUNCTION) {
         match &*function {
             STEADY => nth_call::host::a_steady_frame(),
@@ -44,6 +45,10 @@ fn main() {
     let work = || {
         while let Some(function) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut process = std::process::Command::new(&program);
+            // What one process has compiled, Mesa keeps for the others, wherever it may write: five times as fast.
+            if std::env::var_os(CACHE).is_none() {
+                process.env(CACHE, concat!(env!("CARGO_TARGET_TMPDIR"), "/mesa_shader_cache"));
+            }
             let output = process.env(FUNCTION, function).output().expect("a process");
             print!("{}", String::from_utf8_lossy(&output.stdout));
             if !output.status.success() {

@@ -3,6 +3,7 @@
 //! Nothing here submits, polls or makes a device, but `wait`, which is there to poll.
 
 mod bound;
+mod called;
 mod constants;
 mod context;
 mod layer;

@@ -1,7 +1,8 @@
 //! Programs bound to buffers: made once, recorded as often as the host likes.
 
 use super::bound::{Recorded, Step};
-use super::operands::{Binding, Bindings, Called, Operand, Operands};
+use super::called::Called;
+use super::operands::{Binding, Bindings, Operand, Operands};
 use super::tensor::buffer;
 use super::{Bound, BufferRange, Context, Making, Weights, scoped};
 use crate::kernels::Access;

@@ -1,6 +1,6 @@
 //! Weights, biases and their gradients on the device, in as many buffers as the device's limits need.
 
-use super::operands::Called;
+use super::called::Called;
 use super::{BufferRange, Context, Readback};
 use crate::config::WeightType;
 use crate::ops::{Buffer, Shape};

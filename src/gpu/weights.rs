@@ -1,7 +1,8 @@
 //! A model's parameters on the host's device.
 
+use super::called::Called;
 use super::constants::Constants;
-use super::operands::{Binding, Bindings, Called};
+use super::operands::{Binding, Bindings};
 use super::upload::{Elements, Values};
 use super::{Context, Making, ScratchPool, Tensor, Upload, scoped};
 use crate::config::WeightType;

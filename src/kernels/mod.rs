@@ -91,6 +91,12 @@ macro_rules! kernels {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.work(p, loads)),* }
             }
 
+            /// Products that a dispatch sums, if it does.
+            #[must_use]
+            pub(crate) fn products(&self, p: &Params) -> Option<u64> {
+                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.products(p)),* }
+            }
+
             /// An upper bound of the turns of all loops of one thread.
             #[must_use]
             pub(crate) fn turns(&self, p: &Params) -> u64 {

@@ -54,9 +54,11 @@ macro_rules! params {
 }
 
 params! {
-    /// Workgroups in all, folded over x and y.
+    /// Workgroups in all, those of a dispatch folded over x and y.
     workgroups: u32,
     workgroups_x: u32,
+    /// The first of them in this dispatch: a long one is cut into several.
+    first_workgroup: u32,
     /// Samples.
     batch: u32,
     /// 1: add to what the output buffer holds.

@@ -10,6 +10,7 @@ mod dispatch;
 mod elementwise;
 mod iterations;
 mod local;
+mod long;
 mod loop_kernels;
 mod loops;
 mod loss;

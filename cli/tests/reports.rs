@@ -93,10 +93,20 @@ fn inspect_tells_what_keras_tells() {
 #[test]
 fn inspect_in_words() {
     let text = succeeds(&locally!["inspect", fixture("digits/digits.h5"), "--batch", "32"]);
-    for part in ["local_1", "LocallyConnected2D", "(36, 9, 8)", "2,880", "1 loop", "2 dense", "3 sparse", "auto", "32",
+    for part in [
+        "local_1",
+        "LocallyConnected2D",
+        "(36, 9, 8)",
+        "2,880",
+        "1 loop",
+        "2 dense",
+        "3 sparse",
+        "auto",
+        "32",
         // 8 filters of 3x3 on 8x8 positions.
-        "sparsity ratio 1.1250", "Keras's advice"]
-    {
+        "sparsity ratio 1.1250",
+        "Keras's advice",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let text = succeeds(&locally!["inspect", fixture("refused/model.h5")]);

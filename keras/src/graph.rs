@@ -208,7 +208,9 @@ impl ModelFile {
                 let (expected, found) = (shape.iter().product::<usize>() as u64, values.len() as u64);
                 if expected != found {
                     let (what, shape) = ("a parameter", shape.clone());
-                    return Err(locally_connected::Error::Length { what, expected, found, shape }.in_layer(&layer.name).into());
+                    return Err(locally_connected::Error::Length { what, expected, found, shape }
+                        .in_layer(&layer.name)
+                        .into());
                 }
                 taken += usize::from(!what.is_empty());
             }

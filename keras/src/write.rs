@@ -382,6 +382,11 @@ impl FileLayer {
         }
     }
 
+    /// The layer's own weights by Keras's names, as the file stores them.
+    pub fn weights_by_name(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
+        self.weights().into_iter().map(|(what, _, values)| (what, values))
+    }
+
     /// All arrays of the layer and of those in it in the order in which Keras reads them again: what is trained, then the
     /// rest.
     fn in_order(&self, around: bool) -> Vec<(&Self, Stored<'_>)> {
@@ -425,7 +430,8 @@ fn to_safetensors(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
     };
     let metadata = to_json(&serde_json::to_value(&metadata).map_err(Problem::format)?);
     let (mut arrays, slots) = (arrays(model), state.map(|(_, slots)| slots).unwrap_or_default());
-    let of_optimizer = slots.iter().map(|slot| (format!("{OPTIMIZER}{}", slot.name), slot.shape.clone(), &slot.values[..]));
+    let of_optimizer =
+        slots.iter().map(|slot| (format!("{OPTIMIZER}{}", slot.name), slot.shape.clone(), &slot.values[..]));
     arrays.extend(of_optimizer);
     let beside = model.beside.arrays.iter();
     arrays.extend(beside.map(|(name, array)| (format!("{BESIDE}{name}"), array.shape.clone(), &array.values[..])));

@@ -19,8 +19,8 @@ pub use local::{Gradients, layer_backward, layer_forward, layer_names};
 #[cfg(feature = "gpu")]
 pub(crate) use local::{transposed_backward, transposed_forward};
 pub(crate) use logits::Last;
-pub(crate) use passes::Judging;
 pub use mode::Mode;
+pub(crate) use passes::Judging;
 pub use passes::Wanted;
 pub use rules::Rules;
 pub use stored::Stored;

@@ -97,12 +97,16 @@ impl<'a> Samples<'a> {
             let shape = outputs.iter().find(|output| output.name == aim.name).map_or(&[][..], |output| output.shape);
             let blamed = |error: Error| if outputs.len() > 1 { error.in_layer(&aim.name) } else { error };
             let buffer = graph.output_buffer(names::TARGET, &aim.name);
-            let values = Data::find(&data.targets, &aim.name, training.aims.iter().filter(|a| a.is_judged()).count() == 1);
+            let values =
+                Data::find(&data.targets, &aim.name, training.aims.iter().filter(|a| a.is_judged()).count() == 1);
             let values = values.ok_or_else(|| Error::NotGiven { name: buffer.clone() })?;
             let (sparse, classes) = aim.classes();
             let shape = if sparse { &shape[..shape.len().saturating_sub(1)] } else { shape };
             samples.push("target", buffer, (aim.targets() as usize, shape), values.into()).map_err(blamed)?;
-            if sparse && let Some(wrong) = values.iter().find(|class| !(**class >= 0.0 && f64::from(**class) < classes as f64)) {
+            if sparse
+                && let Some(wrong) =
+                    values.iter().find(|class| !(**class >= 0.0 && f64::from(**class) < classes as f64))
+            {
                 let (argument, expected) = ("target", "class numbers from 0 to below the number of classes");
                 let value = format!("{wrong} of {classes} classes");
                 return Err(blamed(Error::UnknownValue { argument, expected, value }));
@@ -122,9 +126,10 @@ impl<'a> Samples<'a> {
     pub(super) fn inputs(training: &Training, given: &[(String, &'a [f32])]) -> Result<Self> {
         let graph = training.graph();
         let ends = graph.inputs();
-        if let Some((name, _)) = given.iter().find(|(name, _)| {
-            ends.iter().all(|end| end.name != name) && !(name.is_empty() && ends.len() == 1)
-        }) {
+        if let Some((name, _)) = given
+            .iter()
+            .find(|(name, _)| ends.iter().all(|end| end.name != name) && !(name.is_empty() && ends.len() == 1))
+        {
             return Err(Error::NoBuffer { name: name.clone() });
         }
         let mut samples = Self { count: 0, arrays: Vec::new(), weights: Vec::new() };
@@ -204,7 +209,8 @@ impl<'a> Samples<'a> {
     pub(super) fn split(mut self, part: f64) -> Result<(Self, Self)> {
         let at = (self.count as f64 * (1.0 - part)).floor();
         if !(at > 0.0 && at < self.count as f64) {
-            let (argument, expected) = ("validation_split", "a part that leaves samples to train on and to validate by");
+            let (argument, expected) =
+                ("validation_split", "a part that leaves samples to train on and to validate by");
             return Err(Error::UnknownValue { argument, expected, value: format!("{part} of {} samples", self.count) });
         }
         let at = at as usize;

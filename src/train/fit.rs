@@ -123,7 +123,8 @@ impl<R: Runner> Trainer<R> {
         options: &FitOptions<'_>,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<History> {
-        let batching = Batching { batch: checked(options.batch_size)?, at_once: options.at_once.map(checked).transpose()? };
+        let batching =
+            Batching { batch: checked(options.batch_size)?, at_once: options.at_once.map(checked).transpose()? };
         let samples = Samples::new(&self.training, data)?;
         let (mut samples, validation) = match (&options.validation, options.validation_split) {
             (Some(validation), _) => (samples, Some(Samples::new(&self.training, validation)?)),

@@ -170,7 +170,8 @@ pub(super) fn aims(graph: &Graph, goals: &Goals) -> Result<(Graph, Vec<Aim>)> {
     let apart = goals.iter().zip(&lasts).map(|(goal, last)| {
         let metrics = goal.metrics.iter().chain(&goal.weighted_metrics);
         let is_loss = |metric: &Metric| matches!(metric.kind, MetricKind::Crossentropy | MetricKind::Loss(_));
-        let activated = matches!(last, Some(Last::Activation(Activation::Softmax | Activation::Sigmoid) | Last::SoftmaxLayer));
+        let activated =
+            matches!(last, Some(Last::Activation(Activation::Softmax | Activation::Sigmoid) | Last::SoftmaxLayer));
         activated && (goal.loss.is_some_and(|loss| loss.is_crossentropy()) || metrics.into_iter().any(is_loss))
     });
     let (whole, logits) = graph.with_activations_apart(&apart.collect::<Vec<_>>());

@@ -31,6 +31,12 @@ impl Logs {
     }
 }
 
+impl FromIterator<(String, f64)> for Logs {
+    fn from_iter<I: IntoIterator<Item = (String, f64)>>(numbers: I) -> Self {
+        Self(numbers.into_iter().collect())
+    }
+}
+
 /// An epoch that is over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Epoch {

@@ -126,8 +126,16 @@ impl Optimizer {
             "sgd" | "experimentalsgd" => Self::sgd(),
             "adam" | "experimentaladam" => Self::adam(),
             "rmsprop" => Self::rmsprop(),
-            other @ ("adadelta" | "adagrad" | "adamax" | "nadam" | "ftrl" | "experimentaladadelta"
-            | "experimentaladagrad" | "lossscaleoptimizer" | "lossscaleoptimizerv1" | "lossscaleoptimizerv3") => {
+            other @ ("adadelta"
+            | "adagrad"
+            | "adamax"
+            | "nadam"
+            | "ftrl"
+            | "experimentaladadelta"
+            | "experimentaladagrad"
+            | "lossscaleoptimizer"
+            | "lossscaleoptimizerv1"
+            | "lossscaleoptimizerv3") => {
                 let with = "here: SGD, Adam, AdamW and RMSprop are".into();
                 return Err(Error::Unsupported { what: format!("the optimizer {other}"), with });
             }
@@ -206,7 +214,10 @@ impl Optimizer {
         let Clipping { clipnorm, clipvalue, global_clipnorm } = self.clipping;
         if let (Some(one), Some(all)) = (clipnorm, global_clipnorm) {
             let what = format!("clipnorm={one}");
-            return Err(Error::Unsupported { what, with: format!("with global_clipnorm={all}: one of the two may be") });
+            return Err(Error::Unsupported {
+                what,
+                with: format!("with global_clipnorm={all}: one of the two may be"),
+            });
         }
         let numbers = |list: &[(&'static str, f64)]| -> Vec<_> { list.to_vec() };
         let (unit, any) = match self.rule {

@@ -2,9 +2,7 @@
 
 use crate::config::{OrthogonalMode, Regularizer};
 use crate::model::{Graph, Judging, Stored, names};
-use crate::ops::{
-    BufferId, Operation, Orthogonal, OrthogonalGrad, PenaltyGrad, Shape, Term, Total, Usage,
-};
+use crate::ops::{BufferId, Operation, Orthogonal, OrthogonalGrad, PenaltyGrad, Shape, Term, Total, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 
@@ -23,8 +21,16 @@ pub struct Penalty {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Terms {
     /// `l1 · Σ|w| + l2 · Σw²`.
-    Sums { l1: f32, l2: f32 },
-    Orthogonal { factor: f32, mode: OrthogonalMode, rows: u64, columns: u64 },
+    Sums {
+        l1: f32,
+        l2: f32,
+    },
+    Orthogonal {
+        factor: f32,
+        mode: OrthogonalMode,
+        rows: u64,
+        columns: u64,
+    },
 }
 
 impl Terms {

@@ -108,11 +108,7 @@ impl<R: Runner> Trainer<R> {
     ///
     /// # Errors
     /// [`Error::NotGiven`], [`Error::Length`] and [`Error::NoBuffer`] for parameters; those of the runner.
-    pub async fn new(
-        mut runner: R,
-        training: Training,
-        parameters: &BTreeMap<String, Vec<f32>>,
-    ) -> Result<Self> {
+    pub async fn new(mut runner: R, training: Training, parameters: &BTreeMap<String, Vec<f32>>) -> Result<Self> {
         let store = training.store();
         check_all(parameters, &store.used_as(Usage::Parameter).collect::<Vec<_>>())?;
         runner.hold(&store).await?;
@@ -151,7 +147,12 @@ impl<R: Runner> Trainer<R> {
         self.epochs
     }
 
-    async fn run(&mut self, program: &Arc<Program>, batch: usize, inputs: &Batch) -> Result<BTreeMap<String, Vec<f32>>> {
+    async fn run(
+        &mut self,
+        program: &Arc<Program>,
+        batch: usize,
+        inputs: &Batch,
+    ) -> Result<BTreeMap<String, Vec<f32>>> {
         let inputs: Vec<(&str, &[f32])> = inputs.iter().map(|(name, values)| (name.as_str(), &values[..])).collect();
         self.runner.run(Run { program, batch: batch as u32, inputs: &inputs }).await
     }
@@ -177,12 +178,19 @@ impl<R: Runner> Trainer<R> {
     /// # Errors
     /// [`Error::NotFinite`] where the loss isn't finite, [`Error::Unsupported`] where a batch that doesn't fit would have to be cut and a layer
     /// needs it whole; those of the runner.
-    pub(super) async fn step(&mut self, batch: Batch, samples: usize, batching: Batching, sums: &mut Sums) -> Result<()> {
+    pub(super) async fn step(
+        &mut self,
+        batch: Batch,
+        samples: usize,
+        batching: Batching,
+        sums: &mut Sums,
+    ) -> Result<()> {
         let at_once = self.at_once(&self.programs.step, batching)?;
         let overwrites = self.training.optimizer().ema.and_then(|ema| ema.overwrite_frequency);
         let overwrites = overwrites.is_some_and(|every| (self.steps + 1).is_multiple_of(every));
         let overwriting = self.programs.overwriting.clone().filter(|_| overwrites);
-        let [step, update] = overwriting.unwrap_or_else(|| [&self.programs.step, &self.programs.update].map(Arc::clone));
+        let [step, update] =
+            overwriting.unwrap_or_else(|| [&self.programs.step, &self.programs.update].map(Arc::clone));
         let numbers = self.numbers(samples);
         let mut outputs: BTreeMap<String, f64> = BTreeMap::new();
         let mut add = |given: BTreeMap<String, Vec<f32>>| {
@@ -240,7 +248,11 @@ impl<R: Runner> Trainer<R> {
                 for (name, values) in self.run(&program, length, &inputs).await? {
                     let sum = values.iter().map(|&value| f64::from(value)).sum::<f64>();
                     // Every piece gives all penalties of parameters.
-                    if name == names::PENALTIES { outputs.insert(name, sum); } else { *outputs.entry(name).or_default() += sum; }
+                    if name == names::PENALTIES {
+                        outputs.insert(name, sum);
+                    } else {
+                        *outputs.entry(name).or_default() += sum;
+                    }
                 }
             }
             sums.add(&self.training, &batch, count, outputs);

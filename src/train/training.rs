@@ -92,7 +92,10 @@ impl Training {
         let mut training = Self { graph, apart, optimizer, seed: 0, aims, penalties, learned: Vec::new() };
         training.learned = training.find_learned()?;
         if training.learned.is_empty() {
-            return Err(Error::Missing { what: "a parameter to train", why: "no layer that a loss depends on has one" });
+            return Err(Error::Missing {
+                what: "a parameter to train",
+                why: "no layer that a loss depends on has one",
+            });
         }
         Ok(training)
     }
@@ -251,12 +254,16 @@ impl Training {
 
     fn add_update(&self, program: &mut Program, overwrite: bool) {
         self.add_penalties(program);
-        let parameters: Vec<[BufferId; 2]> = self.learned.iter().map(|learned| {
-            let layer = Some(learned.layer.as_str());
-            let parameter = found(program, &learned.name, (Usage::Parameter, &learned.shape), layer);
-            let gradient = found(program, &learned.gradient, (Usage::Gradient, &learned.shape), layer);
-            [parameter, gradient]
-        }).collect();
+        let parameters: Vec<[BufferId; 2]> = self
+            .learned
+            .iter()
+            .map(|learned| {
+                let layer = Some(learned.layer.as_str());
+                let parameter = found(program, &learned.name, (Usage::Parameter, &learned.shape), layer);
+                let gradient = found(program, &learned.gradient, (Usage::Gradient, &learned.shape), layer);
+                [parameter, gradient]
+            })
+            .collect();
         for (learned, &buffers) in self.learned.iter().zip(&parameters) {
             let of = (learned.name.as_str(), &learned.shape);
             program.operations.extend(penalties::gradient(&self.penalties, of, buffers));
@@ -285,11 +292,7 @@ impl Training {
     }
 
     /// What each gradient is multiplied by, and what each of its values is clamped to.
-    fn clipping(
-        &self,
-        program: &mut Program,
-        parameters: &[[BufferId; 2]],
-    ) -> (Vec<Option<BufferId>>, Option<f32>) {
+    fn clipping(&self, program: &mut Program, parameters: &[[BufferId; 2]]) -> (Vec<Option<BufferId>>, Option<f32>) {
         let none = vec![None; parameters.len()];
         let squares = |program: &mut Program, learned: &Learned, input, output, accumulate| {
             let (of, factor, shape) = (Term::Square, 1.0, learned.shape.clone());
@@ -332,7 +335,13 @@ impl Training {
             let average = found(program, average, (Usage::State, &learned.shape), layer);
             let [value, average] = order([parameter, average]);
             let (shape, bessel) = (learned.shape.clone(), None);
-            program.operations.push(Operation::MovingAverage(MovingAverage { momentum, shape, value, average, bessel }));
+            program.operations.push(Operation::MovingAverage(MovingAverage {
+                momentum,
+                shape,
+                value,
+                average,
+                bessel,
+            }));
         }
     }
 

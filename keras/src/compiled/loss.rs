@@ -27,7 +27,11 @@ fn object<'a>(argument: &'static str, value: &'a Value) -> Result<(&'a str, Opti
 
 fn number(of: &'static str, config: &Object, key: &str, to: &mut f32) -> Result<()> {
     if let Some(value) = json::given(config, key) {
-        let wrong = || Error::UnknownValue { argument: of, expected: "an object whose arguments are numbers", value: json::shown(value) };
+        let wrong = || Error::UnknownValue {
+            argument: of,
+            expected: "an object whose arguments are numbers",
+            value: json::shown(value),
+        };
         *to = json::float(value).ok_or_else(wrong)? as f32;
     }
     Ok(())

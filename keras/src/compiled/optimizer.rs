@@ -2,7 +2,7 @@
 
 use crate::config::check_keys;
 use crate::json::{self, Object};
-use locally_connected::train::{Clipping, Ema, Rule, Optimizer, Schedule};
+use locally_connected::train::{Clipping, Ema, Optimizer, Rule, Schedule};
 use locally_connected::{Error, Result};
 use serde_json::{Value, json};
 
@@ -27,7 +27,8 @@ pub fn optimizer_from_keras(value: &Value) -> Result<Optimizer> {
     let config = json::object(object, "config").ok_or_else(wrong)?;
     // As .h5 files name Keras's own: they are registered.
     let class = class.strip_prefix("Custom>").unwrap_or(class);
-    let optimizer = if class.eq_ignore_ascii_case("adamw") { Optimizer::adamw() } else { Optimizer::from_keras_name(class)? };
+    let optimizer =
+        if class.eq_ignore_ascii_case("adamw") { Optimizer::adamw() } else { Optimizer::from_keras_name(class)? };
     let optimizer = Given { of: class, config, known: Vec::new() }.optimizer(optimizer)?;
     optimizer.check()?;
     Ok(optimizer)
@@ -274,10 +275,9 @@ fn schedule_to_keras(schedule: &Schedule) -> Value {
                    "alpha": alpha, "warmup_target": warmup_target,
                    "warmup_steps": warmup_steps}),
         ),
-        Schedule::PiecewiseConstant { boundaries, values } => (
-            "PiecewiseConstantDecay",
-            json!({"boundaries": boundaries, "values": values}),
-        ),
+        Schedule::PiecewiseConstant { boundaries, values } => {
+            ("PiecewiseConstantDecay", json!({"boundaries": boundaries, "values": values}))
+        }
         Schedule::PolynomialDecay { initial_learning_rate, decay_steps, end_learning_rate, power, cycle } => (
             "PolynomialDecay",
             json!({"initial_learning_rate": initial_learning_rate, "decay_steps": decay_steps,

@@ -21,9 +21,9 @@ pub(crate) type StateArray = (Vec<usize>, Vec<f32>);
 pub struct OptimizerState {
     /// Steps done.
     pub iterations: u64,
-    /// What is kept of each parameter, by the parameter's name (`<layer>/<weight>`) and the slot's (`m`, `v`, `vhat`, `velocity`,
-    /// `momentum`, `average_gradient`, [`AVERAGE`]); it lies as the parameter does in programs.
-    pub slots: BTreeMap<String, BTreeMap<String, Vec<f32>>>,
+    /// What is kept of each parameter, by [`names::state`]: the layer's, the weight's and the slot's name (`m`, `v`, `vhat`, `velocity`,
+    /// `momentum`, `average_gradient`, [`AVERAGE`]). It lies as the parameter does in programs.
+    pub slots: BTreeMap<String, Vec<f32>>,
 }
 
 /// A variable that the optimizer moves.
@@ -47,7 +47,12 @@ fn variables(model: &ModelFile) -> Vec<Variable<'_>> {
     let mut variables = Vec::new();
     for layer in &model.layers {
         let [trained, _] = layer.by_training(around);
-        variables.extend(trained.into_iter().map(|(layer, (what, shape, values))| Variable { layer, what, shape, values }));
+        variables.extend(trained.into_iter().map(|(layer, (what, shape, values))| Variable {
+            layer,
+            what,
+            shape,
+            values,
+        }));
     }
     variables
 }
@@ -86,7 +91,11 @@ pub(crate) fn read_state(
     let order = order(optimizer, variables.len());
     if arrays.len() != order.len() {
         let (found, expected) = (arrays.len(), order.len());
-        return Err(format!("it has {found} arrays, {} of {} variables has {expected}", optimizer.keras_name(), variables.len()));
+        return Err(format!(
+            "it has {found} arrays, {} of {} variables has {expected}",
+            optimizer.keras_name(),
+            variables.len()
+        ));
     }
     let mut state = OptimizerState { iterations, ..OptimizerState::default() };
     for ((at, slot), (shape, values)) in order.into_iter().zip(arrays) {
@@ -95,8 +104,11 @@ pub(crate) fn read_state(
         if shape != variable.shape {
             return Err(format!("its {slot} of {name} has shape {shape:?}, the variable {:?}", variable.shape));
         }
-        let values = variable.layer.canonical_of(variable.what, values).map_err(|error| error.to_string())?;
-        state.slots.entry(name).or_default().insert(slot.to_owned(), values);
+        // Keras keeps an `m` for SGD without momentum too, which stays 0.
+        if slot == AVERAGE || optimizer.rule.slots().contains(&slot) {
+            let values = variable.layer.canonical_of(variable.what, values).map_err(|error| error.to_string())?;
+            state.slots.insert(names::state(&variable.layer.name, variable.what, slot), values);
+        }
     }
     Ok(state)
 }
@@ -125,7 +137,7 @@ pub(crate) fn write_state(model: &ModelFile, optimizer: &Optimizer, state: &Opti
     for (at, slot) in order(optimizer, variables.len()) {
         let Some(variable) = variables.get(at) else { continue };
         let name = variable.name();
-        let found = state.slots.get(&name).and_then(|slots| slots.get(slot));
+        let found = state.slots.get(&names::state(&variable.layer.name, variable.what, slot));
         let values = match found {
             Some(canonical) => variable.layer.stored_of(variable.what, canonical)?,
             None if slot == AVERAGE => variable.values.to_vec(),

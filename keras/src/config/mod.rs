@@ -13,10 +13,10 @@ mod trainable;
 mod written;
 
 pub(crate) use activation::with_axis_from_end;
-pub(crate) use keys::check as check_keys;
 pub use activation::{activation_from_keras, activation_layer_from_keras, activation_layer_to_keras};
 pub use dtype::DtypePolicy;
 pub use keras_json::{data_format_from_keras_json, keras_json_path};
+pub(crate) use keys::check as check_keys;
 pub use layer::{LayerConfig, beyond_keras};
 pub(crate) use rules::rules;
 pub(crate) use trainable::own_trainable;

@@ -15,8 +15,8 @@ use super::reshape::{Flatten, Reshape};
 use super::softmax::Softmax;
 use crate::Result;
 use crate::config::{Activation, Config, Constraint, KerasLayout, Regularizer};
-use crate::model::rules::Rules;
 use crate::geometry::Geometry;
+use crate::model::rules::Rules;
 use std::sync::Arc;
 
 /// The enum of all kinds.

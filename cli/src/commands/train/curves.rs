@@ -92,13 +92,20 @@ fn panel(of: &str, curves: &[Column<'_>]) -> String {
 mod tests {
     use super::*;
 
-    const COLUMNS: [Column<'static>; 4] =
-        [("loss", &[0.5, 0.25, f64::NAN]), ("accuracy", &[0.5, 0.75, 1.0]), ("val_loss", &[0.75, 0.5, 0.375]), ("val_accuracy", &[0.25; 3])];
+    const COLUMNS: [Column<'static>; 4] = [
+        ("loss", &[0.5, 0.25, f64::NAN]),
+        ("accuracy", &[0.5, 0.75, 1.0]),
+        ("val_loss", &[0.75, 0.5, 0.375]),
+        ("val_accuracy", &[0.25; 3]),
+    ];
 
     #[test]
     fn a_row_an_epoch() {
         let text = csv(&COLUMNS);
-        assert_eq!(text, "epoch,loss,accuracy,val_loss,val_accuracy\n0,0.5,0.5,0.75,0.25\n1,0.25,0.75,0.5,0.25\n2,NaN,1,0.375,0.25\n");
+        assert_eq!(
+            text,
+            "epoch,loss,accuracy,val_loss,val_accuracy\n0,0.5,0.5,0.75,0.25\n1,0.25,0.75,0.5,0.25\n2,NaN,1,0.375,0.25\n"
+        );
         assert_eq!(csv(&[]), "epoch\n");
     }
 

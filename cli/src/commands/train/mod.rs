@@ -51,9 +51,8 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
     let device = device::open(common)?;
     progress.set("sending the weights");
     let model = model.with_implementation(args.implementation.implementation());
-    let training = Training::new(&model.graph, optimizer, goals)?;
-    let trainer = block_on(Trainer::new(device.runner(), training, &model.parameters))?;
-    let mut trainer = trainer.with_seed(args.shuffle);
+    let training = Training::new(&model.graph, optimizer, goals)?.with_seed(args.shuffle);
+    let mut trainer = block_on(Trainer::new(device.runner(), training, &model.parameters))?;
     let so_far = resumed.as_ref().map(|resumed| &resumed.optimizer).or(going_on(args, &file));
     if resumed.is_some() || so_far.is_some() {
         let mut state = block_on(trainer.state())?;
@@ -63,12 +62,14 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
         if let Some(so_far) = so_far {
             state.steps = so_far.iterations;
             for (name, values) in &mut state.optimizer {
-                values.clone_from(so_far.slots.get(name).unwrap_or(values));
+                if let Some(found) = so_far.slots.get(name) {
+                    values.clone_from(found);
+                }
             }
         }
         block_on(trainer.restore(&state))?;
     }
-    let mut watch = Watch::new(common, args, &file, &compiled, terms, &progress, samples.count);
+    let mut watch = Watch::new(common, args, (&file, &compiled), terms, &progress, samples.count);
     if let Some(resumed) = resumed {
         watch.go_on(resumed);
     }
@@ -78,7 +79,10 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
         options = options.validation(data(inputs, targets));
     }
     progress.set("training");
-    let trained = block_on(trainer.fit(&data(&samples.inputs, &samples.targets), &options, &mut [&mut watch]));
+    let trained = match (watch.is_over(), watch.best()) {
+        (true, best) => best.map_or(Ok(()), |best| block_on(trainer.set_parameters(best))),
+        _ => block_on(trainer.fit(&data(&samples.inputs, &samples.targets), &options, &mut [&mut watch])).map(drop),
+    };
     let watched = watch.finish();
     trained?;
     watched?;
@@ -143,7 +147,8 @@ impl Samples {
         let validation = match &args.validation[..] {
             [x, t] => {
                 let whole = |path: &PathBuf| [Named { name: None, path: path.clone(), whole: path.clone() }];
-                let (targets, inputs, count) = pair(&whole(x), &whole(t), ["the validation's input", "the validation's target"])?;
+                let (targets, inputs, count) =
+                    pair(&whole(x), &whole(t), ["the validation's input", "the validation's target"])?;
                 if count == 0 {
                     return Err(Failure::request("the validation's input has no samples"));
                 }

@@ -23,12 +23,15 @@ impl<'a> Spec<'a> {
                 "true" | "True" => json!(true),
                 "false" | "False" => json!(false),
                 "none" | "None" => Value::Null,
-                number => number.parse::<i64>().map(Value::from).or_else(|_| number.parse::<f64>().map(Value::from)).map_err(|_| {
-                    Failure::request(format!("{flag} {text}: {key}={value} is no number")).with_help(HELP)
-                })?,
+                number => {
+                    number.parse::<i64>().map(Value::from).or_else(|_| number.parse::<f64>().map(Value::from)).map_err(
+                        |_| Failure::request(format!("{flag} {text}: {key}={value} is no number")).with_help(HELP),
+                    )?
+                }
             };
             if key.is_empty() || arguments.insert(key.to_owned(), value).is_some() {
-                let what = if key.is_empty() { "an argument has no name".to_owned() } else { format!("{key} is given twice") };
+                let what =
+                    if key.is_empty() { "an argument has no name".to_owned() } else { format!("{key} is given twice") };
                 return Err(Failure::request(format!("{flag} {text}: {what}")).with_help(HELP));
             }
         }
@@ -79,12 +82,20 @@ pub(super) fn schedule(text: Option<&str>, rate: f64, steps: Steps) -> Result<Sc
     let rest = steps.all.saturating_sub(steps.warmup).max(1);
     let schedule = match name {
         "cosine" => {
-            let (initial_learning_rate, warmup_target) = if steps.warmup == 0 { (rate, None) } else { (0.0, Some(rate)) };
+            let (initial_learning_rate, warmup_target) =
+                if steps.warmup == 0 { (rate, None) } else { (0.0, Some(rate)) };
             let (decay_steps, alpha) = (given.count("decay_steps", rest)?, given.float("alpha", 0.0)?);
-            Schedule::CosineDecay { initial_learning_rate, decay_steps, alpha, warmup_target, warmup_steps: steps.warmup }
+            Schedule::CosineDecay {
+                initial_learning_rate,
+                decay_steps,
+                alpha,
+                warmup_target,
+                warmup_steps: steps.warmup,
+            }
         }
         "exponential" => {
-            let (decay_steps, decay_rate) = (given.count("decay_steps", steps.epoch)?, given.float("decay_rate", 0.96)?);
+            let (decay_steps, decay_rate) =
+                (given.count("decay_steps", steps.epoch)?, given.float("decay_rate", 0.96)?);
             let staircase = given.flag("staircase")?;
             Schedule::ExponentialDecay { initial_learning_rate: rate, decay_steps, decay_rate, staircase }
         }
@@ -117,7 +128,13 @@ const SCHEDULES: &str = "cosine[:decay_steps=N,alpha=A], exponential[:decay_step
 /// From 0 to the rate in a straight line, where it stays: Keras's polynomial decay, upwards.
 fn rise(rate: f64, warmup: u64) -> Schedule {
     let (initial_learning_rate, end_learning_rate) = (0.0, rate);
-    Schedule::PolynomialDecay { initial_learning_rate, decay_steps: warmup, end_learning_rate, power: 1.0, cycle: false }
+    Schedule::PolynomialDecay {
+        initial_learning_rate,
+        decay_steps: warmup,
+        end_learning_rate,
+        power: 1.0,
+        cycle: false,
+    }
 }
 
 /// A schedule's arguments, of which those that are asked for go.

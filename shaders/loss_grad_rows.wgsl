@@ -33,12 +33,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let factor = own_weight * per_sample() / params.divisor;
   let all = largest_and_sum(source, lane);
 #if SPARSE == 1u
-  let class = class_of(t[params.w_base + o]);
+  let place = class_of(t[params.w_base + o]);
   for (var i = lane; i < params.row; i += THREADS) {
     let own = p[source + i];
-    let one = select(0.0, 1.0, i == class);
+    let one = select(0.0, 1.0, i == place);
     let slope = select(is_within(own) * (1.0 / all.y - one / clipped(own)), exp(own - all.x) / all.y - one, LOGITS == 1u);
-    dp[to + i] = of_class(factor * slope, class);
+    dp[to + i] = of_class(factor * slope, place);
   }
 #else
 #if LOGITS == 1u

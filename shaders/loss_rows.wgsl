@@ -17,9 +17,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let source = params.x_base + o * params.row;
   let all = largest_and_sum(source, lane);
 #if SPARSE == 1u
-  let class = class_of(t[params.w_base + o]);
-  let own = p[source + select(class, 0u, class == NO_CLASS)];
-  let loss = of_class(log(all.y) - select(log(clipped(own)), own - all.x, LOGITS == 1u), class);
+  let place = class_of(t[params.w_base + o]);
+  let own = p[source + select(place, 0u, place == NO_CLASS)];
+  let loss = of_class(log(all.y) - select(log(clipped(own)), own - all.x, LOGITS == 1u), place);
 #else
   let logarithm = log(all.y);
   var loss = 0.0;

@@ -6,7 +6,7 @@ mod keras;
 use crate::common::{Arrays, Planned, ProgramRun, assert_near, on_every_executor, profile, random};
 use locally_connected::ops::{
     Activate, ActivateGrad, BufferId, Combine, CombineGrad, How, LayerNorm, LayerNormGrad, NormFactor, Normalise,
-    Operation, Part, Shape, Sizes, Sum, Usage,
+    NormaliseGrad, Operation, Part, Shape, Sizes, Sum, Usage, Variance,
 };
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
@@ -144,16 +144,36 @@ fn sum(sizes: Sizes, draws: &mut Draws) -> Program {
     let input = one.samples("input", elements(sizes));
     let left = (0..4).filter(|&axis| !along[axis]).map(|axis| sizes[axis]).product();
     let output = one.output(if over_batch { Shape::Fixed(left) } else { Shape::Samples(left) });
-    let divisor = [1.0, 7.0, -1.0][draws.below(3) as usize];
-    one.operation(Operation::Sum(Sum {
-        sizes,
-        along,
-        over_batch,
-        divisor,
-        by_batch: false,
-        input,
-        output,
-        accumulate: false,
+    let (divisor, by_batch) = ([1.0, 7.0, -1.0][draws.below(3) as usize], over_batch && draws.flag());
+    one.operation(Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch, input, output, accumulate: false }))
+}
+
+fn variance(sizes: Sizes, draws: &mut Draws) -> Program {
+    let mut one = One::new();
+    let along = [draws.flag(), draws.flag(), draws.flag(), draws.flag()];
+    let input = one.samples("input", elements(sizes));
+    let left = (0..4).filter(|&axis| !along[axis]).map(|axis| sizes[axis]).product();
+    let mean = one.given("mean", Shape::Fixed(left));
+    let output = one.output(Shape::Fixed(left));
+    one.operation(Operation::Variance(Variance { sizes, along, input, mean, output }))
+}
+
+fn normalise_grad(outer: u64, channels: u64, inner: u64) -> Program {
+    let mut one = One::new();
+    let elements = outer * channels * inner;
+    let [normalised, grad_output] = ["normalised", "dy"].map(|name| one.samples(name, elements));
+    let [mean, slope, factor] = ["mean", "slope", "factor"].map(|name| one.given(name, Shape::Fixed(channels)));
+    let grad_input = one.output(Shape::Samples(elements));
+    one.operation(Operation::NormaliseGrad(NormaliseGrad {
+        elements,
+        channels,
+        inner,
+        normalised,
+        grad_output,
+        mean,
+        slope,
+        factor,
+        grad_input,
     }))
 }
 
@@ -222,11 +242,13 @@ pub(crate) fn programs(seed: u64) -> Vec<Program> {
     for _ in 0..4 {
         let sizes = sizes(draws);
         all.push(sum(sizes, draws));
+        all.push(variance(sizes, draws));
     }
     let channels = draws.of(&[1, 5, 70]);
     all.push(norm_factor(channels, draws));
     let (outer, channels, inner) = (draws.of(&[1, 3]), draws.of(&[1, 5, 70]), draws.of(&[1, 1, 9]));
     all.push(normalise(outer, channels, inner, draws));
+    all.push(normalise_grad(outer, channels, inner));
     let (rows, row) = (draws.of(&[1, 3, 6]), draws.of(&[1, 2, 7, 150]));
     all.push(layer_norm(rows, row, draws));
     all.push(layer_norm_grad(rows, row, draws));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod meanings;
+mod noise;
 
 use crate::architecture::Architecture;
 use crate::hdf5::{Reader, Tree, WrittenArray, names};

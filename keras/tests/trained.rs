@@ -14,8 +14,12 @@ const WEIGHTS: f64 = 2e-4;
 const HISTORY: f64 = 5e-4;
 
 /// Those that end otherwise, and why.
-const OTHERWISE: [(&str, &str); 2] = [
+const OTHERWISE: [(&str, &str); 3] = [
     ("masked_out", "Keras counts and moves entries that nothing is connected to"),
+    (
+        "loss_binary_probabilities",
+        "probabilities that are 0 and 1: in a graph TensorFlow adds the constants of 1 − p + ε first",
+    ),
     ("constraint_radial_local", "only windows that locations share are constrained so here"),
 ];
 

@@ -9,8 +9,8 @@ fn class_of(t: f32) -> u32 {
 }
 
 // The value, or NaN where it is of no class.
-fn of_class(value: f32, class: u32) -> f32 {
-  return bitcast<f32>(select(bitcast<u32>(value), 0x7fc00000u, class == NO_CLASS));
+fn of_class(value: f32, place: u32) -> f32 {
+  return bitcast<f32>(select(bitcast<u32>(value), 0x7fc00000u, place == NO_CLASS));
 }
 
 // The largest logit of a row, and what its classes' shares are of: the sum of e^(x - largest) of logits, else of probabilities, those of

@@ -1,4 +1,5 @@
-// Losses that are means over elements, by FORM.
+// Losses that are means over elements, by FORM. What Keras adds to probabilities comes with the uniform: a compiler that knows it adds it
+// to the 1 first.
 #import shared/probabilities
 
 const SQUARED = 0u;
@@ -21,7 +22,7 @@ fn element_loss(p: f32, t: f32) -> f32 {
     case BINARY_HITS: { return select(0.0, 1.0, select(0.0, 1.0, p > params.delta) == t); }
     default: {
       let q = clipped(p);
-      return -(t * log(q + EPSILON) + (1.0 - t) * log(1.0 - q + EPSILON));
+      return -(t * log(q + params.epsilon) + (1.0 - t) * log(1.0 - q + params.epsilon));
     }
   }
 }
@@ -35,7 +36,7 @@ fn element_slope(p: f32, t: f32) -> f32 {
     case BINARY_LOGITS: { return 1.0 / (1.0 + exp(-p)) - t; }
     default: {
       let q = clipped(p);
-      return is_within(p) * ((1.0 - t) / (1.0 - q + EPSILON) - t / (q + EPSILON));
+      return is_within(p) * ((1.0 - t) / (1.0 - q + params.epsilon) - t / (q + params.epsilon));
     }
   }
 }

@@ -179,7 +179,7 @@ params! {
     inner: u32,
     /// 1: there is a gamma, or a gradient's scale, to multiply by.
     use_scale: u32,
-    /// Added to variances, norms and roots.
+    /// Added to variances, norms, roots and probabilities.
     epsilon: f32,
     /// Targets become `t * smooth_factor + smooth_addend`.
     smooth_factor: f32,
@@ -191,9 +191,8 @@ params! {
     seed_1: u32,
     noise_0: u32,
     noise_1: u32,
-    /// A value becomes `otherwise` where its word is below this, else `value * factor + addend`; or `factor` is a standard deviation. What a sum is multiplied by.
+    /// A value becomes `otherwise` where its word is below this, else `value * factor + addend`; or `factor` is a standard deviation.
     below: u32,
-    factor: f32,
     addend: f32,
     otherwise: f32,
     /// 1: derivatives are computed from the activated output.
@@ -246,6 +245,8 @@ params! {
     distance_4: u32,
     /// 1: a result is divided by the samples of the batch, as a step's numbers say.
     use_step: u32,
+    /// What a sum is multiplied by.
+    factor: f32,
     /// Of an optimizer: most of a gradient (0: any), a weight decay, a momentum, what an average keeps and takes, and what the
     /// average of a gradient takes.
     limit: f32,

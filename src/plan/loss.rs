@@ -12,6 +12,9 @@ use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
 /// Most elements of a piece: with more, sums of f32 would lose more than their order does.
 const PIECE: u64 = 4096;
 
+/// What Keras adds to probabilities before it takes their logarithms.
+const EPSILON: f32 = 1e-7;
+
 /// The pieces' losses.
 const PIECES: Resource = Resource::Between(0);
 
@@ -51,7 +54,7 @@ fn params_of(kind: LossKind, of: &Judged) -> Params {
     let [smooth_factor, smooth_addend] = kind.smoothing(of.classes).map(|number| number as f32);
     let delta = if let LossKind::Huber { delta } = kind { delta } else { 0.0 };
     let divisor = Form::of(kind).divisor(of);
-    Params { smooth_factor, smooth_addend, delta, divisor, ..Params::default() }
+    Params { smooth_factor, smooth_addend, delta, divisor, epsilon: EPSILON, ..Params::default() }
 }
 
 /// What is judged, bound for some samples.

@@ -52,6 +52,7 @@ struct PathCase {
     how: String,
     input: Array,
     kernel: Array,
+    activated: Array,
     target: Array,
     value: f64,
     grad_kernel: Array,
@@ -133,7 +134,9 @@ fn the_path_of_logits_is_keras_s() {
         let logits: Vec<f64> = (0..batch * outputs).map(|at| logit(at / outputs, at % outputs)).collect();
         let activation = if case.activation == "softmax" { Activation::Softmax } else { Activation::Sigmoid };
         let from_logits = case.how != "reshaped";
-        let activated = reference::activate(&logits, activation, outputs);
+        // Keras's own: what is left of 1 less a probability in 32 bits decides the loss.
+        let activated = case.activated.wide();
+        assert_near("activated", &case.activated.values, &reference::activate(&logits, activation, outputs), 1e-6);
         let kind = kind(&case.loss, from_logits, 0.0, 1.0);
         let classes = *case.target.shape.last().expect("an axis") as u64;
         let (rows, classes) = match (from_logits, case.loss.starts_with("sparse")) {

@@ -97,7 +97,7 @@ impl BatchNormalization {
 
     /// Gamma by the square root of the variance, or 1 by it.
     fn factor(&self, scope: &mut Scope<'_>, channels: u64, variance: BufferId, gamma: Option<BufferId>) -> BufferId {
-        let role = if gamma.is_some() || !self.scale { "factor" } else { "factor_alone" };
+        let role = if gamma.is_some() == self.scale { "factor" } else { "factor_alone" };
         let (epsilon, factor) = (self.epsilon, scope.fixed(role, channels));
         scope.push(Operation::NormFactor(NormFactor { channels, epsilon, variance, gamma, factor }));
         factor
@@ -159,7 +159,8 @@ impl Computes for BatchNormalization {
         let (elements, input, beta) = (value.elements(), value.buffer, None);
         let of_gamma = call.gradient(0).filter(|_| self.scale);
         let normalised = (of_gamma.is_some() || by_batch && grad_input.is_some()).then(|| {
-            let factor = self.factor(&mut call.scope, channels, variance, None);
+            // Without gamma it is that of the forward pass.
+            let factor = if self.scale { self.factor(&mut call.scope, channels, variance, None) } else { factor };
             let output = call.scope.scratch("normalised", elements);
             let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, output };
             call.scope.push(Operation::Normalise(normalise));

@@ -286,7 +286,7 @@ fn what_is_wrong_is_said() {
     let (error, help) = fails(&plain(&["--loss", "sparse_categorical_crossentropy"]), 2);
     assert!(error.contains("has no optimizer") && help.contains("--optimizer"), "{error} {help}");
     let (error, _) = fails(&plain(&["--loss", "mse", "--optimizer", "sgd"]), 2);
-    assert!(error.contains("the target") && error.contains("(450)"), "{error}");
+    assert!(error.contains("the target") && error.contains("(450, 10)"), "{error}");
     let more =
         ["--loss", "sparse_categorical_crossentropy", "--optimizer", "adam", "--metric", "accuracy", "--epochs", "2"];
     let text = succeeds(&plain(&more));

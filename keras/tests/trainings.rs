@@ -121,7 +121,7 @@ fn optimizers_go_on_from_keras_s_files() {
         }
         tried += 1;
     }
-    assert_eq!(tried, 10);
+    assert_eq!(tried, 14);
 }
 
 #[test]

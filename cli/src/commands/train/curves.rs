@@ -60,6 +60,7 @@ pub(super) fn svg(columns: &[Column<'_>]) -> String {
 
 fn panel(of: &str, curves: &[Column<'_>]) -> String {
     let mut plots = Vec::new();
+    let epochs = curves.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
     for &(name, values) in curves {
         // Epochs as people count them.
         let points = values.iter().enumerate().map(|(epoch, &value)| ((epoch + 1) as f64, value));
@@ -81,9 +82,11 @@ fn panel(of: &str, curves: &[Column<'_>]) -> String {
         .with_height(HEIGHT)
         .with_x_label("epoch")
         .with_y_label(of)
-        .with_legend_position(LegendPosition::InsideTopRight)
+        .with_legend_position(LegendPosition::OutsideRightTop)
         .with_label_size(12)
         .with_tick_size(10)
+        // Whole epochs.
+        .with_x_tick_step(epochs.div_ceil(10).max(1) as f64)
         .with_theme(theme);
     SvgBackend::new().render_scene(&render_multiple(plots, layout))
 }

@@ -32,6 +32,8 @@ mod ranges;
 mod rearrange;
 mod shaders;
 mod train;
+#[cfg(feature = "cpu")]
+mod training;
 mod updates;
 mod variants;
 mod waiting;

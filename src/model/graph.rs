@@ -49,15 +49,17 @@ pub struct Graph {
 pub struct GraphLayer {
     name: String,
     kind: Kind,
-    trainable: bool,
+    pub(super) trainable: bool,
     rules: Rules,
     pub(super) stored_in: Option<KerasLayout>,
+    /// Its weights' values at first, as Keras lists them, where the user gives some.
+    pub(crate) initial: Option<Arc<[Vec<f32>]>>,
     parameters: Vec<Parameter>,
 }
 
 impl GraphLayer {
     pub(super) fn new(name: String, kind: Kind, rules: Rules, parameters: Vec<Parameter>) -> Self {
-        Self { name, kind, trainable: true, rules, stored_in: None, parameters }
+        Self { name, kind, trainable: true, rules, stored_in: None, initial: None, parameters }
     }
 
     pub(super) fn rules_mut(&mut self) -> &mut Rules {
@@ -176,7 +178,7 @@ impl Graph {
     /// With the layer's name, where it doesn't take values of their shapes or as many of them, or can't be addressed;
     /// [`Error::TwoLayers`].
     pub fn add(&mut self, layer: impl Into<Layer>, inputs: &[Node]) -> Result<Node> {
-        let Layer { name, kind, trainable, rules, stored_in } = layer.into();
+        let Layer { name, kind, trainable, rules, stored_in, initial } = layer.into();
         let name = match name {
             Some(name) => name,
             None => self.free_name(kind.computes().class()),
@@ -187,8 +189,15 @@ impl Graph {
         let of_config = kind.config().map(|(config, weights)| Rules::of(config, weights)).unwrap_or_default();
         let rules = rules.or(of_config).of_parameters(&parameters).map_err(|error| error.in_layer(&name))?;
         let layer = Some(self.layers.len());
-        self.layers.push(GraphLayer { trainable, stored_in, ..GraphLayer::new(name.clone(), kind, rules, parameters) });
-        Ok(self.push(Step { name, layer, inputs: inputs.to_vec(), built }))
+        self.layers.push(GraphLayer { trainable, stored_in, initial: initial.clone(), ..GraphLayer::new(name.clone(), kind, rules, parameters) });
+        let node = self.push(Step { name: name.clone(), layer, inputs: inputs.to_vec(), built });
+        // Only now is it known how they are stored.
+        if let Some(Err(error)) = initial.map(|weights| self.canonical_weights(&name, &weights)) {
+            self.steps.pop();
+            self.layers.pop();
+            return Err(error);
+        }
+        Ok(node)
     }
 
     /// Calls the layer that gave `like` once more, on other values: it has the same parameters there.

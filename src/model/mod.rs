@@ -9,6 +9,7 @@ pub mod names;
 mod passes;
 mod rules;
 mod stored;
+mod weights;
 
 pub use graph::{End, Graph, GraphLayer, Node, Sequential};
 pub use layers::{
@@ -24,6 +25,7 @@ pub(crate) use passes::Judging;
 pub use passes::Wanted;
 pub use rules::Rules;
 pub use stored::Stored;
+pub use weights::Weight;
 
 use crate::config::Implementation;
 use crate::{Error, Result};

@@ -215,6 +215,10 @@ pub fn initial_bias(geometry: &Geometry, seed: u64) -> Result<Option<Vec<f32>>> 
 pub fn initial_parameters(graph: &Graph, rule: FanRule, seed: u64) -> Result<BTreeMap<String, Vec<f32>>> {
     let mut parameters = BTreeMap::new();
     for (index, layer) in graph.layers().iter().enumerate() {
+        if let Some(weights) = &layer.initial {
+            parameters.extend(graph.canonical_weights(layer.name(), weights)?);
+            continue;
+        }
         // A layer that is called several times has the weights of its first call.
         let of_layer: Vec<_> = graph.geometries().filter(|(of, _)| of.name() == layer.name()).collect();
         let mut geometries = of_layer.iter().map(|(_, geometry)| *geometry);

@@ -4,11 +4,13 @@ mod near;
 mod operations;
 mod planned;
 mod programs;
+mod reference_runner;
 
 pub(crate) use near::{assert_near, disagreement, largest};
 pub(crate) use operations::{alone, assert_everywhere, everywhere, levels, on_every_executor};
 pub(crate) use planned::Planned;
 pub(crate) use programs::{Arrays, ProgramRun};
+pub(crate) use reference_runner::ReferenceRunner;
 
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};

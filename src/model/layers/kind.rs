@@ -118,12 +118,13 @@ pub struct Layer {
     pub(crate) trainable: bool,
     pub(crate) rules: Rules,
     pub(crate) stored_in: Option<KerasLayout>,
+    pub(crate) initial: Option<Arc<[Vec<f32>]>>,
 }
 
 impl Layer {
     /// A trainable layer, which its graph names after its class: `dense`, `dense_1`, ….
     pub fn new(kind: impl Into<Kind>) -> Self {
-        Self { name: None, kind: kind.into(), trainable: true, rules: Rules::default(), stored_in: None }
+        Self { name: None, kind: kind.into(), trainable: true, rules: Rules::default(), stored_in: None, initial: None }
     }
 
     /// The same layer under a name of its own.
@@ -143,6 +144,13 @@ impl Layer {
     #[must_use]
     pub fn stored_in(self, layout: KerasLayout) -> Self {
         Self { stored_in: Some(layout), ..self }
+    }
+
+    /// The same layer, whose weights begin with these values: all of them, in Keras's order, each as the layer's implementation stores
+    /// it. [`initial_parameters`](crate::train::initial_parameters) gives them in place of drawn ones; what doesn't fit is refused as the layer is added.
+    #[must_use]
+    pub fn weights(self, weights: impl Into<Arc<[Vec<f32>]>>) -> Self {
+        Self { initial: Some(weights.into()), ..self }
     }
 
     /// The same layer, whose parameter of that name (`kernel`, `bias`, `gamma`, …) adds to the loss. It comes before what the layer's

@@ -76,7 +76,11 @@ fn assert_near(what: &str, (history, state): &(History, State), (other, like): &
     }
     for (ours, theirs) in history.epochs.iter().zip(&other.epochs) {
         for ((name, a), (_, b)) in ours.logs.iter().zip(theirs.logs.iter()) {
-            assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{what}: {name} of epoch {}: {a} for {b}", ours.number);
+            assert!(
+                (a - b).abs() <= tolerance * b.abs().max(1.0),
+                "{what}: {name} of epoch {}: {a} for {b}",
+                ours.number
+            );
         }
     }
 }
@@ -98,7 +102,12 @@ fn optimizers() -> [(&'static str, Optimizer); 4] {
         ("sgd", Optimizer::sgd().momentum(0.9).clipnorm(0.5)),
         ("adamw", Optimizer::adamw().learning_rate(0.01).global_clipnorm(1.0)),
         ("rmsprop", Optimizer::rmsprop().momentum(0.5).clipvalue(0.05)),
-        ("ema", Optimizer::adam().learning_rate(Schedule::PiecewiseConstant { boundaries: vec![2], values: vec![0.02, 0.01] }).ema(ema)),
+        (
+            "ema",
+            Optimizer::adam()
+                .learning_rate(Schedule::PiecewiseConstant { boundaries: vec![2], values: vec![0.02, 0.01] })
+                .ema(ema),
+        ),
     ]
 }
 
@@ -166,7 +175,9 @@ fn batch_normalisation_is_trained_by_whole_batches() {
         match (trainable, pollster::block_on(train)) {
             // A frozen one goes by its moving statistics, so that samples don't depend on each other.
             (false, trained) => assert!(trained.is_ok(), "{trained:?}"),
-            (true, Err(error)) => assert!(error.to_string().contains("norm") && error.to_string().contains("pieces of 5"), "{error}"),
+            (true, Err(error)) => {
+                assert!(error.to_string().contains("norm") && error.to_string().contains("pieces of 5"), "{error}")
+            }
             (true, Ok(_)) => panic!("its batch was cut"),
         }
     }
@@ -313,14 +324,32 @@ fn crossentropies_take_logits_where_keras_does() {
     let cases = [
         ("in the layer", before().add(dense(softmax)), sparse(false), sparse(true), false),
         ("in a layer of its own", before().add(Dense::new(4)).add(softmax), sparse(false), sparse(true), false),
-        ("Keras's layer", before().add(Dense::new(4)).add(Softmax { axes: vec![0] }), sparse(false), sparse(true), false),
+        (
+            "Keras's layer",
+            before().add(Dense::new(4)).add(Softmax { axes: vec![0] }),
+            sparse(false),
+            sparse(true),
+            false,
+        ),
         // Keras looks for the operation of that layer only in the losses that are of softmax.
-        ("Keras's layer, binary", before().add(Dense::new(4)).add(Softmax { axes: vec![0] }), binary(false), binary(false), true),
+        (
+            "Keras's layer, binary",
+            before().add(Dense::new(4)).add(Softmax { axes: vec![0] }),
+            binary(false),
+            binary(false),
+            true,
+        ),
         // The functions keep what they are given for every crossentropy.
         ("a sigmoid of classes", before().add(dense(Activation::Sigmoid)), sparse(false), sparse(true), false),
         ("a softmax of bits", before().add(dense(softmax)), binary(false), binary(true), false),
         ("asked for all the same", before().add(dense(softmax)), sparse(true), sparse(true), false),
-        ("behind it a flatten", before().add(dense(softmax)).add(Flatten::default()), sparse(false), sparse(false), true),
+        (
+            "behind it a flatten",
+            before().add(dense(softmax)).add(Flatten::default()),
+            sparse(false),
+            sparse(false),
+            true,
+        ),
         ("none", before().add(dense(Activation::Softplus)), sparse(false), sparse(false), false),
         ("another loss", before().add(dense(softmax)), Loss::MeanSquaredError, Loss::MeanSquaredError, true),
     ];
@@ -355,7 +384,8 @@ fn memory_is_known_before() {
     }
     // Adam keeps two numbers of each parameter, SGD without momentum none.
     let kept = |optimizer| training(optimizer).store().used_as(Usage::State).map(|buffer| buffer.bytes(0)).sum::<u64>();
-    let parameters: u64 = training(Optimizer::sgd()).store().used_as(Usage::Parameter).map(|buffer| buffer.bytes(0)).sum();
+    let parameters: u64 =
+        training(Optimizer::sgd()).store().used_as(Usage::Parameter).map(|buffer| buffer.bytes(0)).sum();
     assert_eq!((kept(Optimizer::adam()), kept(Optimizer::sgd())), (2 * parameters, 0));
 }
 
@@ -595,7 +625,8 @@ fn predictions_and_evaluations() {
 /// The examples of Keras's documentation, as a base layer answers.
 #[test]
 fn the_documentation_s_examples() {
-    let graph = Sequential::new([32, 32, 3]).add(Config::local2d(64, 3)).add(Config::local2d(32, 3)).graph().expect("fits");
+    let graph =
+        Sequential::new([32, 32, 3]).add(Config::local2d(64, 3)).add(Config::local2d(32, 3)).graph().expect("fits");
     let names: Vec<&str> = graph.layers().iter().map(locally_connected::model::GraphLayer::name).collect();
     assert_eq!(names, ["locally_connected2d", "locally_connected2d_1"]);
     let shapes: Vec<_> = graph.geometries().map(|(_, geometry)| geometry.output_shape()).collect();
@@ -607,7 +638,8 @@ fn the_documentation_s_examples() {
     assert_eq!(weights[0].shape, [900, 27, 64]);
     assert_eq!(weights[1].shape, [30, 30, 64]);
     assert_eq!(graph.count_params(), 1_612_800 + 28 * 28 * (9 * 64 * 32 + 32));
-    let graph = Sequential::new([10, 32]).add(Config::local1d(64, 3)).add(Config::local1d(32, 3)).graph().expect("fits");
+    let graph =
+        Sequential::new([10, 32]).add(Config::local1d(64, 3)).add(Config::local1d(32, 3)).graph().expect("fits");
     let shapes: Vec<_> = graph.geometries().map(|(_, geometry)| geometry.output_shape()).collect();
     assert_eq!(shapes, [[8, 64], [6, 32]]);
     assert_eq!(graph.compute_output_shape(1), [[1, 6, 32]]);
@@ -638,7 +670,8 @@ fn weights_are_taken_all_or_none_in_the_configured_layout() {
         let wrong = [got[0].clone(), vec![1.0; 5]];
         assert!(model.set_weights("local", &wrong).is_err() && model == before);
         assert!(model.set_weights("local", &got[..1]).is_err() && model == before);
-        let doubled: Vec<Vec<f32>> = got.iter().map(|values| values.iter().map(|value| 2.0 * value).collect()).collect();
+        let doubled: Vec<Vec<f32>> =
+            got.iter().map(|values| values.iter().map(|value| 2.0 * value).collect()).collect();
         model.set_weights("local", &doubled).expect("they fit");
         assert_eq!(model.get_weights("local"), Ok(doubled.clone()));
         // A layer may bring them along.
@@ -686,6 +719,7 @@ fn schedules_by_hand() {
     let wrong = Schedule::PiecewiseConstant { boundaries: vec![5, 2], values: vec![0.5, 0.25, 0.125] };
     assert!(wrong.check().is_err());
     assert!(Schedule::PiecewiseConstant { boundaries: vec![2], values: vec![0.5] }.check().is_err());
-    let never = Schedule::ExponentialDecay { initial_learning_rate: 0.1, decay_steps: 0, decay_rate: 0.5, staircase: false };
+    let never =
+        Schedule::ExponentialDecay { initial_learning_rate: 0.1, decay_steps: 0, decay_rate: 0.5, staircase: false };
     assert!(never.check().is_err() && Schedule::Constant(f64::NAN).check().is_err());
 }

@@ -86,7 +86,7 @@ pub(crate) fn read_samples(path: &Path, what: &str, sample: &[usize]) -> Result<
 }
 
 /// An array of samples of that shape; `batch` is how many there must be, if that is known. A last axis of one is
-/// put behind where it is left out, and taken away where it is too many, as Keras's `predict` does.
+/// put behind where it is left out, as Keras's `predict` does.
 fn samples(
     mut array: NpyArray,
     path: &Path,
@@ -100,12 +100,6 @@ fn samples(
         let expanded = [&array.shape[..], &[1]].concat();
         if fits(&expanded) {
             array.shape = expanded;
-        }
-    }
-    if array.shape.len() == sample.len() + 2 && array.shape.last() == Some(&1) {
-        let squeezed = array.shape.iter().copied().take(sample.len() + 1).collect::<Vec<_>>();
-        if fits(&squeezed) {
-            array.shape = squeezed;
         }
     }
     if fits(&array.shape) {

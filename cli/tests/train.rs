@@ -120,7 +120,7 @@ fn a_training_that_goes_on_has_the_same_bits() {
     let trained = Trained::new("branches.h5");
     let rest = [
         "--optimizer",
-        "adam:amsgrad",
+        "adam:amsgrad,use_ema,ema_momentum=0.9",
         "--learning-rate",
         "0.02",
         "--loss",
@@ -211,6 +211,7 @@ fn patience_keeps_the_best_weights() {
                 &rest[..],
                 &validation,
                 &["--epochs", "40", "--patience", "2", "--log", "@l.csv", "--output", "@best.keras"],
+                &["--checkpoint", "@c.safetensors"],
             ]
             .concat(),
         ),
@@ -223,6 +224,10 @@ fn patience_keeps_the_best_weights() {
     let at = losses.iter().position(|loss| *loss == best).expect("it");
     assert!(losses.len() < 40 && losses.len() == at + 3, "{losses:?}");
     assert!(text.contains(&format!("no better since epoch {}", at + 1)), "{text}");
+    // It stays stopped.
+    let more = ["--epochs", "60", "--patience", "2", "--resume", "@c.safetensors", "--output", "@stopped.keras"];
+    assert_eq!(succeeds(&trained.train(&[&rest[..], &validation, &more].concat())), "");
+    assert!(trained.read("best.keras") == trained.read("stopped.keras"), "other bits");
     // As many epochs and no more end with the same weights.
     let epochs = (at + 1).to_string();
     succeeds(&trained.train(&[&rest[..], &validation, &["--epochs", &epochs, "--output", "@short.keras"]].concat()));
@@ -256,7 +261,7 @@ fn what_is_wrong_is_said() {
         (vec!["--loss", "elsewhere=mse"], "no output \"elsewhere\""),
         (vec!["--metric", "precision"], "precision"),
         (vec!["--schedule", "linear"], "linear"),
-        (vec!["--schedule", "step", "--warmup", "3"], "--warmup"),
+        (vec!["--schedule", "step:decay_rate=0.5,rate=1"], "rate"),
         (vec!["--epochs", "0"], "0"),
         (vec!["--batch-size", "0"], "0"),
         (vec!["--output", "@out.txt"], "unknown format"),

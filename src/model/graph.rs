@@ -189,7 +189,12 @@ impl Graph {
         let of_config = kind.config().map(|(config, weights)| Rules::of(config, weights)).unwrap_or_default();
         let rules = rules.or(of_config).of_parameters(&parameters).map_err(|error| error.in_layer(&name))?;
         let layer = Some(self.layers.len());
-        self.layers.push(GraphLayer { trainable, stored_in, initial: initial.clone(), ..GraphLayer::new(name.clone(), kind, rules, parameters) });
+        self.layers.push(GraphLayer {
+            trainable,
+            stored_in,
+            initial: initial.clone(),
+            ..GraphLayer::new(name.clone(), kind, rules, parameters)
+        });
         let node = self.push(Step { name: name.clone(), layer, inputs: inputs.to_vec(), built });
         // Only now is it known how they are stored.
         if let Some(Err(error)) = initial.map(|weights| self.canonical_weights(&name, &weights)) {

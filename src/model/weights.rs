@@ -52,7 +52,10 @@ impl Graph {
     /// Keras's `compute_output_shape`: shapes of the outputs for a batch.
     #[must_use]
     pub fn compute_output_shape(&self, batch: usize) -> Vec<Vec<usize>> {
-        self.outputs().iter().map(|output| std::iter::once(batch).chain(output.shape.iter().copied()).collect()).collect()
+        self.outputs()
+            .iter()
+            .map(|output| std::iter::once(batch).chain(output.shape.iter().copied()).collect())
+            .collect()
     }
 
     /// Sets whether the parameters of the layer of that name are trained.

@@ -16,7 +16,8 @@ pub(crate) struct ReferenceRunner {
 
 impl Runner for ReferenceRunner {
     async fn hold(&mut self, store: &Program) -> Result<()> {
-        let zeroes = store.buffers.iter().map(|buffer| (buffer.name.clone(), vec![0.0; buffer.shape.elements(0) as usize]));
+        let zeroes =
+            store.buffers.iter().map(|buffer| (buffer.name.clone(), vec![0.0; buffer.shape.elements(0) as usize]));
         self.held = zeroes.collect();
         Ok(())
     }

@@ -71,13 +71,37 @@ impl Compiled {
         Self { config: Value::Null, state: None, lost: vec![format!("how the model was compiled: {why}")] }
     }
 
+    /// Whether the optimizer is of Keras up to 2.10, or of Keras 3, which say otherwise what it is and keep other variables.
+    fn is_of_another_keras(&self) -> bool {
+        let config = self.config.get("optimizer").and_then(|optimizer| optimizer.get("config"));
+        config.is_some_and(|config| config.get("is_legacy_optimizer") != Some(&Value::Bool(false)))
+    }
+
+    /// The same with an optimizer that Keras 2.15 reads, where it wasn't one; without it, which is said, where that is none here.
+    fn of_today(mut self) -> Self {
+        let is_name = self.config.get("optimizer").is_some_and(Value::is_string);
+        if self.is_of_another_keras() || is_name {
+            let optimizer = match self.optimizer() {
+                Ok(optimizer) => optimizer_to_keras(&optimizer),
+                Err(error) => {
+                    self.lost.push(format!("how the model was compiled: {error}"));
+                    Value::Null
+                }
+            };
+            if let Value::Object(config) = &mut self.config {
+                config.insert("optimizer".into(), optimizer);
+            }
+        }
+        self
+    }
+
     /// With the state in the arrays that a file has: the number of steps, and the others. Where they aren't read, that is said.
     pub(crate) fn with_state(mut self, model: &ModelFile, arrays: &dyn Fn() -> StoredState) -> Self {
         match self.found_state(model, arrays) {
             Ok(state) => self.state = state,
             Err(why) => self.lost.push(format!("the optimizer's state: {why}")),
         }
-        self
+        self.of_today()
     }
 
     fn found_state(
@@ -86,10 +110,8 @@ impl Compiled {
         arrays: &dyn Fn() -> StoredState,
     ) -> Result<Option<OptimizerState>, String> {
         let Some((iterations, arrays)) = arrays().map_err(|problem| problem.to_string())? else { return Ok(None) };
-        let legacy =
-            self.config.get("optimizer").and_then(|optimizer| optimizer.get("config")?.get("is_legacy_optimizer"));
-        if legacy != Some(&Value::Bool(false)) {
-            return Err("it is of an optimizer of Keras before 2.11".into());
+        if self.is_of_another_keras() {
+            return Err("it is none of Keras 2.11 to 2.15".into());
         }
         let optimizer = self.optimizer().map_err(|error| error.to_string())?;
         // Before the first step Keras has none of them.

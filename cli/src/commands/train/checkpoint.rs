@@ -48,9 +48,10 @@ impl Terms {
         let part = |key: &str| compiled.config.get(key).cloned().unwrap_or(Value::Null);
         let validation = samples.validation.iter().flatten();
         let all = [&samples.inputs, &samples.targets].into_iter().chain(validation).flatten();
-        // FNV-1a, of the bits.
+        // FNV-1a, of the bits, where somebody asks.
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        for (name, array) in all {
+        let asked = args.checkpoint.is_some() || args.resume.is_some();
+        for (name, array) in all.filter(|_| asked) {
             let bits = array.values.iter().flat_map(|value| value.to_bits().to_le_bytes());
             for byte in name.bytes().chain(bits) {
                 hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

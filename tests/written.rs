@@ -34,6 +34,7 @@ fn graph() -> Graph {
 
 fn programs() -> Vec<Program> {
     let mut programs = vec![graph().forward(), graph().backward(Wanted::Parameters)];
+    programs.extend(crate::updates::programs(1));
     for implementation in Implementation::ALL {
         for dtype in WeightType::ALL {
             let layer = layer(implementation, dtype);
@@ -134,6 +135,7 @@ fn memory_is_shared_as_it_was_planned() {
         };
         assert_eq!(bytes(&[WrittenUsage::Input, WrittenUsage::Output]), plan.memory.operands);
         assert_eq!(bytes(&[WrittenUsage::Parameter]), plan.memory.parameters);
+        assert_eq!(bytes(&[WrittenUsage::State]), plan.memory.state);
         assert_eq!(bytes(&[WrittenUsage::Gradient]), plan.memory.gradients);
         assert_eq!(bytes(&[WrittenUsage::Scratch]), plan.memory.scratch);
         assert_eq!(bytes(&[WrittenUsage::Constant]), plan.memory.constants);

@@ -3,6 +3,7 @@
 use crate::architecture::Architecture;
 use crate::compiled::StoredState;
 use crate::error::Problem;
+use crate::names::snake_case;
 use crate::weights::{Array, Nothing, Source, hdf5_problem};
 use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FinishedGroup, Group, GroupBuilder};
 use std::borrow::Cow;
@@ -306,22 +307,6 @@ impl<'a> ByClass<'a> {
     fn group(&self, name: &str) -> Result<String, Problem> {
         self.groups.get(name).cloned().unwrap_or(Err(Problem::NoWeights))
     }
-}
-
-/// Keras's name for the group of a class: `LocallyConnected2D` is `locally_connected2d`, `ReLU` is `re_lu`.
-pub(crate) fn snake_case(class: &str) -> String {
-    let letters: Vec<char> = class.chars().collect();
-    let mut snake = String::new();
-    for (i, &letter) in letters.iter().enumerate() {
-        let previous = i.checked_sub(1).and_then(|i| letters.get(i));
-        let next_is_lower = letters.get(i + 1).is_some_and(char::is_ascii_lowercase);
-        // An underscore stands before a capital that begins a word, or that follows a small letter.
-        if letter.is_ascii_uppercase() && previous.is_some_and(|p| p.is_ascii_lowercase() || next_is_lower) {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
 }
 
 /// The number behind a group's stem: none is 0, `_3` is 3.

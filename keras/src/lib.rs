@@ -84,6 +84,7 @@ mod layers;
 mod local;
 mod metadata;
 mod model_file;
+mod names;
 pub mod npy;
 mod read;
 mod reading;

@@ -62,7 +62,7 @@ pub(super) fn update(
                 [largest, ..] => pass.each([m, v, largest], move |g, w, [m, v, largest]| {
                     let (m, v) = moments(clipped(g), m, v);
                     // NaN stays.
-                    let largest = if largest >= v { largest } else { v + (largest - largest) };
+                    let largest = if largest >= v || largest.is_nan() { largest } else { v };
                     (decayed(w) - m * rate / (largest.sqrt() + epsilon), [m, v, largest])
                 }),
                 [] => pass.each([m, v], move |g, w, [m, v]| {

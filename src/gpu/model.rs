@@ -89,7 +89,7 @@ impl Loaded {
         &self.weights
     }
 
-    /// The parameters, to set what the planner goes by.
+    /// The parameters, to set what the planner goes by, or to [add](Weights::extend) what a program that trains keeps of them.
     pub fn weights_mut(&mut self) -> &mut Weights {
         &mut self.weights
     }

@@ -5,8 +5,8 @@
 
 use super::{BufferId, Describe, Operand, STEP_NUMBERS, Shape};
 
-/// What a loss is of a prediction `p` and a target `t`. The formulas and their clipping are those of
-/// `keras/src/losses.py` and `backend.py`, ε being 10⁻⁷.
+/// What a loss is of a prediction `p` and a target `t`. The formulas and their clipping are Keras 2.15's, of
+/// its modules `losses` and `backend`, ε being 10⁻⁷.
 ///
 /// Smoothed targets are `t·(1 − s) + s/2` (binary) and `t·(1 − s) + s/classes` (categorical), s being `label_smoothing`.
 ///

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 /// A learning rate by the number of steps done: Keras 2.15's schedules with their arguments. The first step sees 0.
 ///
 /// Rates are computed in f64 and rounded to f32 once; Keras computes in f32 all along, so that its rates differ from these in
-/// their last places, and those of cosines near their ends in more (`tests/training` compares them).
+/// their last places, and those of cosines near their ends in more.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

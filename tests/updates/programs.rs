@@ -215,12 +215,12 @@ pub(super) fn of_shape(shape: &Shape, seed: u64) -> Vec<Program> {
     let rows = (shape.elements(1) / shape.filters()) as u32;
     let mut all = Vec::new();
     for (rule, at) in rules().into_iter().zip(seed..) {
-        let clip = [Clip::Not, Clip::Value, Clip::Norm { global: at % 2 == 0 }][at as usize % 3];
+        let clip = [Clip::Not, Clip::Value, Clip::Norm { global: at.is_multiple_of(2) }][at as usize % 3];
         all.push(update(shape, rule, clip, [None, Some(0.1)][at as usize % 2]));
     }
     all.push(average(shape, 0.9, Some(5)));
     all.push(average(shape, 0.0, None));
-    all.push(penalty(shape, seed % 2 == 0));
+    all.push(penalty(shape, seed.is_multiple_of(2)));
     all.push(non_negative(shape));
     let limits = [
         NormLimit::AtMost { max: 0.8 },
@@ -233,7 +233,7 @@ pub(super) fn of_shape(shape: &Shape, seed: u64) -> Vec<Program> {
     };
     let some = 3.min(rows);
     for (limit, at) in limits.into_iter().zip(seed..) {
-        let by_filter = at % 2 == 0;
+        let by_filter = at.is_multiple_of(2);
         all.push(constrain(shape, groups(&|_| 0, by_filter), limit));
         all.push(constrain(shape, groups(&|row| row, by_filter), limit));
         all.push(constrain(shape, groups(&|row| row % some, by_filter), limit));
@@ -250,7 +250,7 @@ pub(super) fn of_shape(shape: &Shape, seed: u64) -> Vec<Program> {
         };
         all.push(constrain(shape, groups(&number, by_filter), limit));
     }
-    if matches!(shape, Shape::Fixed(elements) if elements % 2 == 0) {
+    if matches!(shape, Shape::Fixed(elements) if elements.is_multiple_of(2)) {
         let half = shape.elements(1) / 2;
         all.push(orthogonal(shape, OrthogonalMode::Rows, [2, half]));
         all.push(orthogonal(shape, OrthogonalMode::Columns, [half, 2]));

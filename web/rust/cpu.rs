@@ -8,7 +8,7 @@ use locally_connected::program::Program;
 use std::collections::BTreeMap;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// The parameters of a model, by name.
+/// The parameters of a model, by name, and what an optimizer keeps of them.
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct CpuWeights {
@@ -26,7 +26,7 @@ impl CpuWeights {
         let program = program::read(program)?;
         program.check().map_err(of_library)?;
         let mut weights = Weights::new();
-        for buffer in program.used_as(Usage::Parameter) {
+        for buffer in program.used_as(Usage::Parameter).chain(program.used_as(Usage::State)) {
             let values = zeroes(buffer.shape.elements(0))?;
             weights.set(&program, &buffer.name, values).map_err(of_library)?;
         }
@@ -88,11 +88,11 @@ impl CpuBound {
         Ok(())
     }
 
-    /// Runs it.
+    /// Runs it; a program that updates parameters changes `weights`.
     ///
     /// # Errors
     /// Where a parameter is missing.
-    pub fn run(&mut self, weights: &CpuWeights) -> Result<()> {
+    pub fn run(&mut self, weights: &mut CpuWeights) -> Result<()> {
         let is_input = |name: &str| {
             let buffer = self.program.find(name).and_then(|id| self.program.buffer(id));
             buffer.is_some_and(|buffer| buffer.usage == Usage::Input)
@@ -104,7 +104,7 @@ impl CpuBound {
                 false => outputs.push((name.as_str(), array.as_mut_slice())),
             }
         }
-        self.bound.run(&weights.weights, &inputs, &mut outputs).map_err(of_library)
+        self.bound.run(&mut weights.weights, &inputs, &mut outputs).map_err(of_library)
     }
 
     /// What the last run wrote.

@@ -293,6 +293,11 @@ function gather(buffers: readonly WrittenBuffer[], data: ArrayBuffer): Arrays {
   return found;
 }
 
+/** Whether a buffer lasts from run to run, zero until it is set or a program updates it. */
+function isKept({ usage }: WrittenBuffer): boolean {
+  return usage === "parameter" || usage === "state";
+}
+
 interface Ready { program: Program; batch: number; bound: Promise<GpuBound> }
 
 function destroyLater(bound: Promise<GpuBound>): void {
@@ -312,13 +317,13 @@ export class GpuRunner implements Runner {
     collected.register(this, [this.#own], this);
   }
 
-  /** With the parameters of `program`, all zero. */
+  /** With the parameters of `program`, and what its optimizer keeps of them, all zero. */
   static async create(device: GpuDevice, program: Program): Promise<GpuRunner> {
     const runner = new GpuRunner(device);
     const { plan } = runner.#plan(program, 1);
     await device.guard(() => device.scoped("parameters", () => {
       for (const buffer of plan.buffers) {
-        if (buffer.usage === "parameter") runner.#keep(buffer);
+        if (isKept(buffer)) runner.#keep(buffer);
       }
     }, () => runner.destroy()));
     return runner;
@@ -357,7 +362,7 @@ export class GpuRunner implements Runner {
       const { plan, words } = this.#plan(program, batch);
       const shared = (buffer: WrittenBuffer, place: number): GPUBuffer | undefined => {
         if (buffer.usage === "constant") return this.#keep(buffer, words(place));
-        return buffer.usage === "parameter" ? this.#keep(buffer) : undefined;
+        return isKept(buffer) ? this.#keep(buffer) : undefined;
       };
       return GpuBound.create(this.#device, plan, shared, given);
     });
@@ -405,7 +410,7 @@ export class GpuRunner implements Runner {
   }
 
   #parts(name: string): Held[] {
-    const parts = this.#shared.get(`parameter ${name}`);
+    const parts = this.#shared.get(`parameter ${name}`) ?? this.#shared.get(`state ${name}`);
     if (!parts) throw new LocallyConnectedError("internal", `there is no parameter ${name}`);
     return parts;
   }

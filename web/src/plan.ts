@@ -10,7 +10,7 @@ export interface WrittenPart {
 
 export interface WrittenBuffer {
   name: string;
-  usage: "input" | "output" | "parameter" | "gradient" | "scratch" | "constant";
+  usage: "input" | "output" | "parameter" | "state" | "gradient" | "scratch" | "constant";
   dtype: "f32" | "f16" | "u32";
   elements: number;
   bytes: number;
@@ -41,7 +41,7 @@ export interface WrittenPlan {
 }
 
 /** The version that `gpu.ts` runs. */
-export const PLAN_VERSION = 1;
+export const PLAN_VERSION = 2;
 
 /** Calls `visit` with each run of neighbouring elements of a part: where it begins in the whole array and in the buffer. */
 function runs(part: WrittenPart | undefined, elements: number, visit: (whole: number, own: number, length: number) => void): void {

@@ -2,9 +2,9 @@
 
 use super::activation::{activation_from_keras, activation_to_keras, with_axis_from_end};
 use super::{DtypePolicy, data_format_from_keras, keys, objects, own_trainable, per_axis, positive, rank_of_class};
-use crate::hdf5::snake_case;
 use crate::json::{self, Object};
 use crate::keras1;
+use crate::names::snake_case;
 use locally_connected::{Activation, Bias, Config, DataFormat, Error, Initializer, KerasLayout, Padding, Result};
 use serde_json::{Value, json};
 

@@ -163,7 +163,6 @@ impl Planned<'_> {
             Resource::Chunk(id, index) => format!("{} {index}", of(id)),
             Resource::Tables => "tap tables".to_owned(),
             Resource::SparseIndex => "sparse index".to_owned(),
-            Resource::Data(number) => format!("groups of weights {number}"),
             Resource::DenseMatrix => "dense matrix".to_owned(),
             Resource::SampleSums => "sums over the samples".to_owned(),
             Resource::Between(step) => format!("between steps {step}"),

@@ -6,12 +6,12 @@ use crate::config::{LayerConfig, activation_layer_to_keras, beyond_keras, layer_
 use crate::error::{Problem, Result};
 use crate::files::write_file;
 use crate::hdf5::{Tree, WrittenArray};
-use crate::names::snake_case;
 use crate::json::{self, Object, to_json};
 use crate::layers::noise_to_keras;
 use crate::local::Local;
 use crate::metadata::{BESIDE, METADATA_KEY, Metadata};
 use crate::model_file::{Beside, FileFormat, FileLayer, Frame, LayerKind, ModelFile};
+use crate::names::snake_case;
 use crate::npy;
 use crate::wiring::{Call, Tensor, Wiring};
 use locally_connected::{DataFormat, Error};

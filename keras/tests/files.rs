@@ -243,6 +243,37 @@ fn every_format_and_implementation_keeps_the_model() {
     }
 }
 
+/// How older Kerases compiled a model is written as Keras 2.15 reads it, and what isn't kept is said.
+#[test]
+fn old_optimizers_are_written_as_today_s() {
+    let old = fixture("old_keras");
+    let versions = std::fs::read_dir(old).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut known = 0;
+    for folder in versions.flat_map(|version| std::fs::read_dir(version).unwrap().map(|entry| entry.unwrap().path())) {
+        let path = folder.join("model.h5");
+        if !path.exists() {
+            continue;
+        }
+        let file = ModelFile::read(&path).unwrap();
+        let Some(compiled) = &file.compiled else { continue };
+        let shown = path.display();
+        assert!(compiled.state.is_none(), "{shown}");
+        for format in [FileFormat::Hdf5, FileFormat::Keras, FileFormat::Safetensors] {
+            let again = ModelFile::from_bytes("again", &file.to_bytes(format).unwrap(), format).unwrap();
+            match (compiled.optimizer(), again.compiled) {
+                (Ok(optimizer), Some(again)) => {
+                    assert_eq!((again.optimizer(), again.lost), (Ok(optimizer), Vec::new()), "{shown}");
+                    assert_eq!(again.config["optimizer"]["config"]["is_legacy_optimizer"], false, "{shown}");
+                    known += 1;
+                }
+                (Err(_), None) => {}
+                other => panic!("{shown}: {other:?}"),
+            }
+        }
+    }
+    assert!(known > 0, "none was compiled with an optimizer that is known");
+}
+
 /// Both were compiled in the same way, and their optimizers have come as far.
 fn assert_compiled_alike(name: &str, one: &ModelFile, other: &ModelFile) {
     let (Some(one), Some(other)) = (&one.compiled, &other.compiled) else {

@@ -67,6 +67,7 @@ async fn bind(gpu: &Gpu, layer: &LocallyConnected) -> Result<[Bound; 2]> {
         grad_input: Some(&dx),
         grad_weights: Some(&dw),
         grad_bias: Some(&db),
+        accumulate: false,
     };
     Ok([layer.bind_forward(forward).await?, layer.bind_backward(backward).await?])
 }

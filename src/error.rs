@@ -207,6 +207,46 @@ pub enum Error {
         /// Bytes allowed.
         budget: u64,
     },
+    /// A workgroup of a kernel, which can't be cut, takes more floating-point operations than a dispatch may.
+    #[error(
+        "one workgroup of {kernel} takes {needed} floating-point operations, over the {limit} of a dispatch (`max_dispatch_flops`)"
+    )]
+    LongWorkgroup {
+        /// The variant.
+        kernel: String,
+        /// Floating-point operations of a workgroup.
+        needed: u64,
+        /// The most that [`PlanOptions::max_dispatch_flops`](crate::PlanOptions::max_dispatch_flops) lets a dispatch take.
+        limit: u64,
+    },
+    /// A feature of wgpu's is needed that the host's device was made without.
+    #[error("{what} needs wgpu::Features::{feature}, which the device was made without")]
+    Feature {
+        /// What needs it.
+        what: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// A query set of the host's has no place for the timestamps of a pass.
+    #[error("{needed} timestamps from number {first} on don't fit a query set of {count} {of}")]
+    Queries {
+        /// Timestamps of the pass.
+        needed: u32,
+        /// Number of the first of them in the set.
+        first: u32,
+        /// Queries of the set.
+        count: u32,
+        /// What the set is of.
+        of: &'static str,
+    },
+    /// The host's scratch memory is too small for a pass.
+    #[error("a pass takes scratch buffers of {needed:?} bytes, but the host's are of {given:?}")]
+    Scratch {
+        /// Bytes of the buffers that it takes, each another one.
+        needed: Vec<u64>,
+        /// Bytes of those that the host has given.
+        given: Vec<u64>,
+    },
     /// No implementation is possible.
     #[error("no implementation is possible for this layer on this device")]
     NoImplementation,

@@ -32,8 +32,9 @@ pub use geometry::{Geometry, KerasLayout, Pattern, SharedLayout, Sharing};
 pub use gpu::wait;
 #[cfg(feature = "gpu")]
 pub use gpu::{
-    Backward, Binding, Bindings, Bound, BufferRange, Context, Forward, Loaded, LocallyConnected, Readback, Tensor,
-    TransposedBackward, TransposedLocallyConnected, Upload, Weights, WeightsReadback, required_limits,
+    Backward, Binding, Bindings, Bound, BufferRange, Context, ContextOptions, Elements, Forward, Loaded,
+    LocallyConnected, Part, Readback, ScratchPool, Tensor, Timed, Timing, TransposedBackward,
+    TransposedLocallyConnected, Upload, Weights, WeightsReadback, required_limits,
 };
 pub use model::Gradients;
 pub use plan::{DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedChoice, TunedOperation};

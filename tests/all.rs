@@ -20,6 +20,7 @@ mod goldens;
 mod graphs;
 mod keras_operations;
 mod limits;
+mod long;
 mod losses;
 mod modes;
 mod operations;
@@ -31,6 +32,8 @@ mod random;
 mod ranges;
 mod rearrange;
 mod shaders;
+mod sharing;
+mod timing;
 mod train;
 #[cfg(feature = "cpu")]
 mod training;

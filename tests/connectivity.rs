@@ -117,6 +117,7 @@ fn the_transposed_layer_is_the_adjoint_with_right_gradients() {
                 grad_output: &bdy,
                 grad_input: Some(&bdx),
                 grad_weights: Some(&dw),
+                accumulate: false,
             };
             let backward = layer.bind_backward(operands).await.expect("bound");
             GPU.submit(|encoder| {

@@ -62,6 +62,7 @@ impl Run {
             grad_input: Some(&dx),
             grad_weights: Some(&kernel),
             grad_bias: Some(&db),
+            accumulate: false,
         };
         let passes =
             [layer.bind_forward(forward).await.expect("a plan"), layer.bind_backward(backward).await.expect("a plan")];

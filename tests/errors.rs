@@ -298,6 +298,7 @@ fn unfit_operands_are_refused() {
             grad_input: Some(&dx),
             grad_weights: Some(&dw),
             grad_bias: Some(&db),
+            accumulate: false,
         };
         let backward = async |operands: Backward<'_>| layer.bind_backward(operands).await.map(drop);
         assert_eq!(backward(all).await, Ok(()));

@@ -96,6 +96,7 @@ impl Buffers {
             grad_input: Some(&self.dx),
             grad_weights: None,
             grad_bias: Some(&self.db),
+            accumulate: false,
         }
     }
 }
@@ -271,6 +272,7 @@ fn larger_buffers_of_any_length() {
                     grad_input: Some(&dx),
                     grad_weights: Some(&gradient),
                     grad_bias: Some(&db),
+                    accumulate: false,
                 };
                 layer.bind_backward(all).await.unwrap_or_else(|error| panic!("{bytes} bytes: {error}"));
                 // By name, where a gradient of weights may be a range, too.

@@ -303,6 +303,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
                 grad_input: Some(&dx),
                 grad_weights: Some(&dw),
                 grad_bias: None,
+                accumulate: false,
             })
             .await?;
         // Of the kernel's gradient only the cells at `places` come back.
@@ -438,6 +439,7 @@ fn bytes_of_plans_are_what_is_allocated() {
                 grad_input: Some(&dx),
                 grad_weights: Some(&dw),
                 grad_bias: Some(&db),
+                accumulate: false,
             };
             let backward = layer.bind_backward(backward).await.expect("it fits");
             for bound in [&forward, &backward] {

@@ -191,6 +191,7 @@ fn threads_record_on_one_device() {
                     grad_input: Some(&dx),
                     grad_weights: None,
                     grad_bias: None,
+                    accumulate: false,
                 };
                 passes.push(case.layer.bind_backward(backward).await.expect("bound"));
             }

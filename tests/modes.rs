@@ -116,10 +116,10 @@ fn by_device(program: &Program, batch: u32, given: &Arrays) -> Arrays {
         }
         let mut bindings = Bindings::default();
         for (name, buffer) in inputs.iter().chain(&outputs) {
-            bindings = bindings.with(*name, buffer);
+            bindings = bindings.with(name, buffer);
         }
         for (name, gradient) in &gradients {
-            bindings = bindings.with(*name, gradient);
+            bindings = bindings.with(name, gradient);
         }
         let bound = weights.bind(program, batch, &bindings).await.expect("it is bound");
         GPU.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&Default::default())));

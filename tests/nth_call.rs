@@ -1,7 +1,8 @@
 //! The n-th call into the driver fails, for every n: out of memory, device lost, or an error that it has no name for. What a
 //! host does with a layer (build, upload, prepare, bind, record, read, tune) then gives a typed error, nothing goes to
 //! the host's handler, nothing is left half-made, and the layer is usable afterwards: itself, or, where the device is lost,
-//! built again from what the host has kept. wgpu runs on a Vulkan device whose table of functions is ours.
+//! built again from what the host has kept. wgpu runs on a Vulkan device whose table of functions is ours, which also counts
+//! what a steady frame calls.
 //!
 //! Each function runs in a process of its own, since a driver may take a failure badly. Left out are faults of wgpu-core and
 //! wgpu-hal 30.0.1 themselves: `vkCreateSemaphore` failing in the first submit (a crash), `vkEndCommandBuffer` (an assertion
@@ -28,16 +29,26 @@ fn main() {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const FUNCTION: &str = "NTH_CALL_FUNCTION";
+    const STEADY: &str = "none";
+    const CACHE: &str = "MESA_SHADER_CACHE_DIR";
     if let Ok(function) = std::env::var(FUNCTION) {
-        nth_call::host::every_call_fails(&function);
+        match &*function {
+            STEADY => nth_call::host::a_steady_frame(),
+            function => nth_call::host::every_call_fails(function),
+        }
         return;
     }
     let program = std::env::current_exe().expect("a program knows where it is");
     let started = std::time::Instant::now();
+    let all: Vec<&str> = [STEADY].iter().chain(nth_call::table::FUNCTIONS).copied().collect();
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
-        while let Some(function) = nth_call::table::FUNCTIONS.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(function) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut process = std::process::Command::new(&program);
+            // What one process has compiled, Mesa keeps for the others, wherever it may write: five times as fast.
+            if std::env::var_os(CACHE).is_none() {
+                process.env(CACHE, concat!(env!("CARGO_TARGET_TMPDIR"), "/mesa_shader_cache"));
+            }
             let output = process.env(FUNCTION, function).output().expect("a process");
             print!("{}", String::from_utf8_lossy(&output.stdout));
             if !output.status.success() {

@@ -54,6 +54,7 @@ fn binding_compiles_nothing_that_was_prepared() {
                             grad_input: Some(&dx),
                             grad_weights: all.then_some(&dw),
                             grad_bias: all.then_some(&db),
+                            accumulate: false,
                         };
                         layer.bind_backward(backward).await
                     }

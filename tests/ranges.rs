@@ -171,6 +171,7 @@ impl Case {
             grad_input: Some(at("grad_input")),
             grad_weights: Some(&kernel),
             grad_bias: (self.layer.geometry().biases() > 0).then(|| at("grad_bias")),
+            accumulate: false,
         };
         let forward = pollster::block_on(self.layer.bind_forward(forward)).expect("it binds");
         let backward = pollster::block_on(self.layer.bind_backward(backward)).expect("it binds");
@@ -272,6 +273,7 @@ fn buffers_over_the_binding_limit() {
             grad_input: None,
             grad_weights: None,
             grad_bias: Some(&large),
+            accumulate: false,
         };
         layer.bind_backward(backward).await
     });
@@ -304,6 +306,7 @@ fn the_transposed_layer_in_ranges() {
                 grad_output: memory.at("grad_output"),
                 grad_input: Some(memory.at("grad_input")),
                 grad_weights: Some(&kernel),
+                accumulate: false,
             };
             let forward = pollster::block_on(layer.bind_forward(3, memory.at("input"), memory.at("output")));
             let backward = pollster::block_on(layer.bind_backward(operands)).expect("bound");
@@ -379,6 +382,7 @@ fn unfit_ranges_are_refused() {
                 grad_input: Some(at(4, "grad_input")),
                 grad_weights: Some(&grad_weights),
                 grad_bias: Some(at(5, "grad_bias")),
+                accumulate: false,
             };
             // Of swish's operands the output isn't read.
             let refused = layer.bind_backward(backward).await.map(drop).err();
@@ -400,7 +404,7 @@ fn unfit_ranges_of_a_weights_gradient_are_refused() {
         let range = |offset, size| BufferRange { buffer: &arena, offset, size };
         let refused = |ranges: &[BufferRange<'_>]| layer.weights_gradient_in(ranges.iter().copied()).map(drop);
         assert_eq!(refused(&[range(0, 360), range(second, 72)]), Ok(()));
-        let what = "the ranges of grad_weights";
+        let what = "the ranges of a tensor";
         assert_eq!(refused(&[range(0, 360)]), Err(Error::Length { what, expected: 2, found: 1, shape: vec![2] }));
         let what = "grad_weights";
         let error = Error::Length { what, expected: 18, found: 17, shape: vec![9, 2] };
@@ -421,6 +425,7 @@ fn unfit_ranges_of_a_weights_gradient_are_refused() {
             grad_input: None,
             grad_weights: Some(&both),
             grad_bias: None,
+            accumulate: false,
         };
         let overlap = 72.min(360 - step);
         let error = Error::Aliased { written: what.into(), with: what.into(), overlap };
@@ -508,6 +513,7 @@ fn pairs_in_one_buffer() {
                 grad_input: Some(dx),
                 grad_weights: Some(&grad_weights),
                 grad_bias: Some(db),
+                accumulate: false,
             };
             let backward = async |operands: Backward<'_, BufferRange<'_>>| {
                 let bound = layer.bind_backward(operands).await?;

@@ -5,6 +5,7 @@ mod keras;
 mod programs;
 
 use crate::common::{Arrays, Planned, ProgramRun, assert_near, context, on_every_executor, profile, random};
+use locally_connected::geometry::Groups;
 use locally_connected::gpu::Weights;
 use locally_connected::ops::{BufferId, MovingAverage, NonNegative, Operation, PenaltyGrad, Shape, Term, Total, Usage};
 use locally_connected::plan::Planner;
@@ -141,6 +142,17 @@ fn states_last_from_run_to_run() {
         // What was lent is as it was.
         assert_ne!(*weights.get("weights").expect("it is there"), given["weights"]);
     }
+}
+
+/// Programs go from module to module, and from machine to machine, as data.
+#[test]
+fn updates_survive_being_written() {
+    for program in programs(2) {
+        let json = serde_json::to_string(&program).expect("it is data");
+        assert_eq!(serde_json::from_str::<Program>(&json).expect("it was written so"), program);
+    }
+    let refused = serde_json::from_str::<Groups>(r#"{"of_row":[0,2],"by_filter":false}"#);
+    assert!(refused.expect_err("there is no group 1").to_string().contains("without gaps"));
 }
 
 /// States that aren't there are made beside parameters that are, zero.

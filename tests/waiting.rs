@@ -4,7 +4,8 @@ use crate::common::{GPU, random};
 use locally_connected::headless::instance;
 use locally_connected::model::{Layer, Model, Sequential};
 use locally_connected::{
-    Backward, Bias, Config, Error, Forward, Geometry, KerasLayout, LocallyConnected, Readback, reference, wait, wgpu,
+    Backward, Bias, Config, Context, Error, Forward, Geometry, Gradients, KerasLayout, LocallyConnected, Readback,
+    reference, wait, wgpu,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -149,4 +150,28 @@ fn recording_leaves_the_host_s_other_bind_groups() {
     readback.record(&mut encoder).expect("recorded");
     queue.submit([encoder.finish()]);
     assert_eq!(wait(device, readback.values()), Ok(vec![1.5]));
+}
+
+/// Threads that compile one after another, each for longer than callbacks may take, are no reason to give up.
+#[test]
+fn what_other_threads_compile_is_waited_for() {
+    let (device, queue) = (GPU.context().device(), GPU.context().queue());
+    let context = Context::new(device, queue);
+    let activations = crate::common::activations();
+    std::thread::scope(|scope| {
+        let prepared = activations.iter().map(|&activation| {
+            let context = &context;
+            scope.spawn(move || {
+                let config = Config::new(4, [3]).activation(activation);
+                let layer = wait(device, LocallyConnected::new(context, &config, &[9, 4]))?;
+                wait(device, layer.prepare_forward(3, true))?;
+                wait(device, layer.prepare_backward(3, Gradients::ALL))
+            })
+        });
+        let prepared: Vec<_> = prepared.collect();
+        for (thread, activation) in prepared.into_iter().zip(&activations) {
+            assert_eq!(thread.join().expect("no panic"), Ok(()), "{activation:?}");
+        }
+    });
+    assert_eq!(context.pipelines().compiled(), context.pipelines().len(), "each once");
 }

@@ -100,6 +100,9 @@ impl From<Error> for Failure {
                 Self::machine(message).with_help("leave WGPU_BACKEND unset, or name one of these")
             }
             Error::Threads { .. } => Self::machine(message).with_help("--threads takes a smaller number"),
+            Error::NotFinite { .. } => {
+                Self::machine(message).with_help("a smaller --learning-rate, or clipnorm in --optimizer, may help")
+            }
             Error::DeviceLost(_) | Error::Device(_) | Error::Shader { .. } => Self::machine(message),
             Error::PaddingNeedsOtherLayout { .. } => {
                 Self::request(message).with_help("--implementation 2 and 3 have one")

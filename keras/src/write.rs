@@ -383,6 +383,11 @@ impl FileLayer {
         }
     }
 
+    /// The layer's own weights by Keras's names, as the file stores them.
+    pub fn weights_by_name(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
+        self.weights().into_iter().map(|(what, _, values)| (what, values))
+    }
+
     /// All arrays of the layer and of those in it in the order in which Keras reads them again: what is trained, then the
     /// rest.
     fn in_order(&self, around: bool) -> Vec<(&Self, Stored<'_>)> {

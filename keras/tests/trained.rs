@@ -3,10 +3,10 @@
 use crate::common::GPU;
 use crate::trainings::{Case, cases};
 use locally_connected::headless::GpuRunner;
-use locally_connected::train::{Data, FitOptions, Goal, Goals, History, Runner, Trainer, Training};
+use locally_connected::train::{Data, FitOptions, Goals, History, Runner, Trainer, Training};
 use locally_connected::{Result, cpu};
 use locally_connected_keras::npy::NpyArray;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most difference of a weight, of the largest of its array.
 const WEIGHTS: f64 = 2e-4;
@@ -27,16 +27,9 @@ fn training(case: &Case) -> Result<Training> {
     let file = case.file("before");
     let model = file.model(None).expect("it runs");
     let compiled = file.compiled.as_ref().expect("it was");
-    let mut goals = Vec::new();
-    for (at, output) in model.graph.outputs().into_iter().enumerate() {
-        let goal = Goal {
-            loss: Some(compiled.loss(at, output.name)?),
-            weight: Some(compiled.loss_weight(at, output.name).into()),
-            metrics: compiled.metrics(at, output.name, false)?,
-            weighted_metrics: compiled.metrics(at, output.name, true)?,
-        };
-        goals.push((output.name.to_owned(), goal));
-    }
+    let names: Vec<String> = model.graph.outputs().into_iter().map(|output| output.name.to_owned()).collect();
+    let goals = compiled.goals(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let goals: Vec<_> = names.into_iter().zip(goals).collect();
     Training::new(&model.graph, compiled.optimizer()?, Goals::Named(goals))
 }
 
@@ -90,7 +83,13 @@ fn faults(case: &Case, (history, parameters): (History, BTreeMap<String, Vec<f32
             faults.push(format!("{name} {:.1e}", far / largest));
         }
     }
-    for (name, keras) in case.described["history"].as_object().expect("a history") {
+    let keras = case.described["history"].as_object().expect("a history");
+    let named: BTreeSet<&str> =
+        history.epochs.iter().flat_map(|epoch| epoch.logs.iter()).map(|(name, _)| name).collect();
+    if named != keras.keys().map(String::as_str).collect() {
+        faults.push(format!("numbers {named:?} for {:?}", keras.keys()));
+    }
+    for (name, keras) in keras {
         let keras: Vec<f64> = keras.as_array().expect("a list").iter().map(|v| v.as_f64().expect("it")).collect();
         let ours = history.get(name);
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= HISTORY * b.abs().max(1e-3);

@@ -48,7 +48,7 @@ const LOGARITHM: [f32; 9] = [
     -1.666_805_8e-1,
     2.000_071_5e-1,
     -2.499_999_4e-1,
-    3.333_333_1e-1,
+    3.333_333e-1,
 ];
 
 /// Of `(k + 0.5) / 2²³` of a turn: in eighths of one around the nearest quarter.

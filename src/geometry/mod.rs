@@ -5,6 +5,7 @@
 mod convolution;
 mod groups;
 mod layout;
+mod members;
 mod pattern;
 mod readers;
 mod shared_layout;
@@ -17,7 +18,7 @@ mod written;
 
 pub use crate::config::KerasLayout;
 pub use groups::Groups;
-pub(crate) use groups::Members;
+pub(crate) use members::Members;
 pub use pattern::Pattern;
 pub use shared_layout::SharedLayout;
 pub use sharing::Sharing;

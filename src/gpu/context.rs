@@ -22,19 +22,49 @@ struct Shared {
     pipelines: Arc<Pipelines>,
 }
 
+/// What a host decides about a context.
+#[derive(Debug, Clone, Default)]
+pub struct ContextOptions {
+    /// What the planner works with in place of the device's own numbers; what it has beyond the limits of the device is not
+    /// used.
+    pub profile: Option<DeviceProfile>,
+    /// The host's, of the same device: drivers put into it what they compile, and take from it what they compiled in an
+    /// earlier run whose [data](wgpu::PipelineCache::get_data) the host has kept. wgpu has it on Vulkan alone.
+    pub pipeline_cache: Option<wgpu::PipelineCache>,
+}
+
 impl Context {
     /// A context for a host's device; the planner works with the limits the device was made with.
     #[must_use]
     pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
-        let profile = DeviceProfile::new(&device.adapter_info(), &device.limits());
-        Self::with_profile(device, queue, profile)
+        Self::with_options(device, queue, ContextOptions::default())
     }
 
     /// A context whose planner works with `profile`, say to keep below limits that others share;
     /// what it has beyond the limits of the device is not used.
     #[must_use]
     pub fn with_profile(device: &wgpu::Device, queue: &wgpu::Queue, profile: DeviceProfile) -> Self {
-        let (pipelines, profile) = (Arc::default(), profile.within(&device.limits()));
+        Self::with_options(device, queue, ContextOptions { profile: Some(profile), ..ContextOptions::default() })
+    }
+
+    /// A context with what the host decides.
+    ///
+    /// ```no_run
+    /// # use locally_connected::{Context, ContextOptions, wgpu};
+    /// # fn make(device: &wgpu::Device, queue: &wgpu::Queue, kept: Option<&[u8]>) -> Context {
+    /// // The device was made with `wgpu::Features::PIPELINE_CACHE`.
+    /// let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: kept, fallback: true };
+    /// // SAFETY: `kept` is what `PipelineCache::get_data` gave in an earlier run.
+    /// let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+    /// let options = ContextOptions { pipeline_cache: Some(cache), ..ContextOptions::default() };
+    /// Context::with_options(device, queue, options)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_options(device: &wgpu::Device, queue: &wgpu::Queue, options: ContextOptions) -> Self {
+        let ContextOptions { profile, pipeline_cache } = options;
+        let profile = profile.unwrap_or_else(|| DeviceProfile::new(&device.adapter_info(), &device.limits()));
+        let (pipelines, profile) = (Arc::new(Pipelines::new(pipeline_cache)), profile.within(&device.limits()));
         Self { shared: Arc::new(Shared { device: device.clone(), queue: queue.clone(), profile, pipelines }) }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Nothing here submits, polls or makes a device, but `wait`, which is there to poll.
 
+mod bound;
+mod called;
 mod constants;
 mod context;
 mod layer;
@@ -13,13 +15,16 @@ mod program;
 mod range;
 mod readback;
 mod scoped;
+mod scratch;
 mod tensor;
+mod timing;
 mod upload;
 #[cfg(not(target_family = "wasm"))]
 mod wait;
 mod weights;
 
-pub use context::Context;
+pub use bound::{Bound, Part};
+pub use context::{Context, ContextOptions};
 pub use layer::{Backward, Forward, LocallyConnected, WeightsReadback};
 pub use layer::{TransposedBackward, TransposedLocallyConnected};
 pub use model::Loaded;
@@ -27,12 +32,13 @@ pub use operands::{Binding, Bindings};
 pub(crate) use pipelines::Pipeline;
 pub use pipelines::Pipelines;
 pub use profile::required_limits;
-pub use program::Bound;
 pub use range::BufferRange;
 pub use readback::Readback;
 pub(crate) use scoped::{Making, check_there, scoped};
+pub use scratch::ScratchPool;
 pub use tensor::{Tensor, TensorReadback};
-pub use upload::Upload;
+pub use timing::{Timed, Timing};
+pub use upload::{Elements, Upload};
 #[cfg(not(target_family = "wasm"))]
 pub use wait::wait;
 pub use weights::Weights;

@@ -77,6 +77,24 @@ impl Model {
 }
 
 impl Loaded {
+    /// A graph on parameters that are on the device already: another model's, which then are both's, or such as lie in the
+    /// host's buffers ([`Weights::with_buffers`] of [`Graph::forward`]).
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`] for a parameter that isn't there, [`Error::Program`] for one of another shape.
+    pub fn with_weights(graph: Graph, weights: &Weights) -> Result<Self> {
+        weights.check_has(&graph.forward())?;
+        Ok(Self { graph, weights: weights.clone() })
+    }
+
+    /// The same model with parameters of its own, zero until written: a second set, to be written while the first one is used.
+    ///
+    /// # Errors
+    /// Those of [`Weights::twin`].
+    pub async fn twin(&self) -> Result<Self> {
+        Ok(Self { graph: self.graph.clone(), weights: self.weights.twin().await? })
+    }
+
     /// The layers.
     #[must_use]
     pub fn graph(&self) -> &Graph {
@@ -131,7 +149,8 @@ impl Loaded {
     }
 
     /// Binds a forward and a backward pass of `batch` samples, the program of [`Graph::backward`], to buffers by the names
-    /// in [`names`].
+    /// in [`names`]. For gradients that are added to what their buffers hold, bind that program's
+    /// [`accumulating`](crate::program::Program::accumulating) to [`Loaded::weights`].
     ///
     /// # Errors
     /// Those of [`Weights::bind`].

@@ -1,9 +1,8 @@
 //! The buffers that a program is bound to, each as a range of one, and whether they may be used together.
 
+use super::called::Called;
 use super::{BufferRange, Tensor};
 use crate::kernels::Access;
-use crate::model::layer_names;
-use crate::ops::{Buffer, Usage};
 use crate::plan::{Plan, Resource};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -13,7 +12,8 @@ use std::collections::BTreeMap;
 pub enum Binding<'a> {
     /// Values of one piece.
     Range(BufferRange<'a>),
-    /// From [`Weights::create_gradient`](super::Weights::create_gradient).
+    /// Weights or their gradient in as many pieces as the device's limits need: from
+    /// [`Weights::create_gradient`](super::Weights::create_gradient) or [`Tensor::in_ranges`].
     Gradient(&'a Tensor),
 }
 
@@ -66,39 +66,6 @@ impl<'a> Bindings<'a> {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
         self.by_name.keys().copied()
-    }
-}
-
-/// How messages name a program's buffer: a layer's by the layer and what it is there.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Called<'a> {
-    pub(super) what: &'static str,
-    name: &'a str,
-    layer: Option<&'a str>,
-}
-
-impl<'a> Called<'a> {
-    pub(super) fn new(buffer: &'a Buffer) -> Self {
-        let (name, layer) = (buffer.name.as_str(), buffer.layer.as_deref());
-        let own = name.rsplit('/').next().unwrap_or(name);
-        let known = layer_names::ALL.into_iter().chain(["kernel", "grad_kernel"]).find(|known| *known == own);
-        let usage = match buffer.usage {
-            Usage::Input => "an input",
-            Usage::Output => "an output",
-            Usage::Parameter => "a parameter",
-            Usage::State => "a state",
-            Usage::Gradient => "a gradient",
-            Usage::Scratch => "a value between operations",
-        };
-        Self { what: known.unwrap_or(usage), name, layer }
-    }
-
-    /// The error as one of this buffer.
-    pub(super) fn blamed(&self, error: Error) -> Error {
-        match self.layer {
-            Some(layer) => error.in_layer(layer),
-            None => error,
-        }
     }
 }
 
@@ -165,6 +132,15 @@ impl<'a> Operands<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Checks that none lies in a buffer of the scratch memory.
+    pub(super) fn check_scratch(&self, scratch: &[wgpu::Buffer]) -> Result<()> {
+        let mut all = self.by_resource.values();
+        all.find(|operand| scratch.contains(operand.range.buffer)).map_or(Ok(()), |operand| {
+            let (written, overlap) = ("scratch memory".to_owned(), operand.range.size);
+            Err(Error::Aliased { written, with: operand.called.name.to_owned(), overlap })
+        })
     }
 
     /// Checks that no dispatch reads a buffer and writes it, which WebGPU refuses whatever the ranges: it looks at whole

@@ -3,11 +3,11 @@
 use super::{Making, check_there, scoped};
 use crate::kernels::{Access, Shader, Uniform, Variant};
 use crate::{Error, Result};
-use futures_intrusive::sync::Mutex as AsyncMutex;
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// A pipeline with the layout its bind groups need.
 #[derive(Debug)]
@@ -21,19 +21,30 @@ pub(crate) struct Pipeline {
 #[derive(Debug)]
 pub struct Pipelines {
     made: Mutex<HashMap<Variant, Arc<Pipeline>>>,
-    /// Whoever compiles has it, so that nobody compiles the same a second time.
-    compiling: AsyncMutex<()>,
+    /// Which thread compiles has it, so that none compiles the same a second time. The others wait for it, as they would
+    /// for the driver: in place, so that a host that [waits](crate::wait) isn't told that nothing comes.
+    compiling: Mutex<()>,
+    /// The same where there is one thread, and drivers answer later.
+    #[cfg(target_family = "wasm")]
+    asking: futures_intrusive::sync::Mutex<()>,
     /// How often a driver was asked for one.
     compiled: AtomicUsize,
-}
-
-impl Default for Pipelines {
-    fn default() -> Self {
-        Self { made: Mutex::default(), compiling: AsyncMutex::new((), true), compiled: AtomicUsize::new(0) }
-    }
+    /// The host's.
+    cache: Option<wgpu::PipelineCache>,
 }
 
 impl Pipelines {
+    pub(super) fn new(cache: Option<wgpu::PipelineCache>) -> Self {
+        Self {
+            made: Mutex::default(),
+            compiling: Mutex::default(),
+            #[cfg(target_family = "wasm")]
+            asking: futures_intrusive::sync::Mutex::new((), true),
+            compiled: AtomicUsize::new(0),
+            cache,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Variant, Arc<Pipeline>>> {
         // The map is never left half-changed, so a panic elsewhere while it was locked does no harm.
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
@@ -69,29 +80,43 @@ impl Pipelines {
         if missing.is_empty() {
             return check_there(device, "pipelines that are there").await;
         }
-        let _alone = self.compiling.lock().await;
-        // Another may have been faster.
-        let missing = missing.into_iter().filter(|&variant| self.get(variant).is_none());
-        // All are asked for before any answer is awaited, which on the web takes a while.
-        let ask = |variant: Variant| scoped(device, Making::new(variant.name(), 0), move || compile(device, variant));
-        let asked: Vec<_> = missing.map(|variant| (variant, ask(variant))).collect();
-        self.compiled.fetch_add(asked.len(), Ordering::Relaxed);
+        #[cfg(target_family = "wasm")]
+        let _asking = self.asking.lock().await;
         let mut refused = None;
-        for (variant, (pipeline, caught)) in asked {
-            match caught.await.and(pipeline) {
-                Ok(pipeline) => drop(self.lock().insert(variant, Arc::new(pipeline))),
-                Err(Error::Device(message)) => {
-                    refused = refused.or(Some(Error::Shader { kernel: variant.name(), message }));
-                }
-                Err(error) => refused = refused.or(Some(error)),
+        let mut answered = |variant: Variant, pipeline: Result<Pipeline>| match pipeline {
+            Ok(pipeline) => drop(self.lock().insert(variant, Arc::new(pipeline))),
+            Err(Error::Device(message)) => {
+                refused.get_or_insert(Error::Shader { kernel: variant.name(), message });
             }
+            Err(error) => drop(refused.get_or_insert(error)),
+        };
+        // All are asked for before any answer is awaited, which on the web takes a while. Elsewhere it is there at once, and
+        // kept before another thread asks for the same.
+        let mut later = Vec::new();
+        {
+            let _alone = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+            // Another may have been faster.
+            for variant in missing.into_iter().filter(|&variant| self.get(variant).is_none()) {
+                self.compiled.fetch_add(1, Ordering::Relaxed);
+                let cache = self.cache.as_ref();
+                let making = Making::new(variant.name(), 0);
+                let (pipeline, caught) = scoped(device, making, move || compile(device, variant, cache));
+                let mut caught = Box::pin(caught);
+                match caught.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(caught) => answered(variant, caught.and(pipeline)),
+                    Poll::Pending => later.push((variant, pipeline, caught)),
+                }
+            }
+        }
+        for (variant, pipeline, caught) in later {
+            answered(variant, caught.await.and(pipeline));
         }
         refused.map_or(Ok(()), Err)
     }
 }
 
 #[expect(unsafe_code, reason = "loops are not bounded by force; all of them end")]
-fn compile(device: &wgpu::Device, variant: Variant) -> Result<Pipeline> {
+fn compile(device: &wgpu::Device, variant: Variant, cache: Option<&wgpu::PipelineCache>) -> Result<Pipeline> {
     let info = variant.info();
     let name = variant.name();
     let label = Some(name.as_str());
@@ -129,7 +154,7 @@ fn compile(device: &wgpu::Device, variant: Variant) -> Result<Pipeline> {
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: None,
+        cache,
     });
     Ok(Pipeline { layout, pipeline, uniform })
 }

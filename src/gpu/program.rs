@@ -1,74 +1,17 @@
 //! Programs bound to buffers: made once, recorded as often as the host likes.
 
-use super::operands::{Binding, Bindings, Called, Operand, Operands};
+use super::bound::{Recorded, Step};
+use super::called::Called;
+use super::operands::{Binding, Bindings, Operand, Operands};
 use super::tensor::buffer;
-use super::{BufferRange, Context, Making, Pipeline, Weights, scoped};
+use super::{Bound, BufferRange, Context, Making, Weights, scoped};
 use crate::kernels::Access;
 use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
-use crate::plan::{ProgramPlan, Resource, Slice, cut};
+use crate::plan::{Dispatch, ProgramPlan, Resource, Slice, cut};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
-use std::sync::Arc;
-
-/// A program ready to be recorded: bind groups, uniforms and scratch memory of its own.
-///
-/// Two recordings of the same `Bound` share its scratch memory; within one queue they run one after the other.
-#[derive(Debug)]
-pub struct Bound {
-    operations: Vec<Recorded>,
-    plan: ProgramPlan,
-    bytes: u64,
-}
-
-/// The dispatches of an operation.
-#[derive(Debug)]
-struct Recorded {
-    /// Of the debug group that they are recorded in: whose they are, and what they do.
-    label: String,
-    steps: Vec<Step>,
-}
-
-#[derive(Debug)]
-struct Step {
-    pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
-    params_offset: u32,
-    workgroups: [u32; 3],
-}
-
-impl Bound {
-    /// Records the dispatches into the host's pass, those of an operation in a debug group.
-    ///
-    /// It leaves behind the pipeline and bind group 0 of its last dispatch, so that the host sets both before a dispatch of
-    /// its own; bind groups from 1 on stay as the host set them, and the debug groups are closed. Nothing need be set
-    /// before. The host needs no barrier on either side: wgpu puts one before each dispatch that reads what was written.
-    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for operation in &self.operations {
-            pass.push_debug_group(&operation.label);
-            for step in &operation.steps {
-                pass.set_pipeline(&step.pipeline.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[step.params_offset]);
-                let [x, y, z] = step.workgroups;
-                pass.dispatch_workgroups(x, y, z);
-            }
-            pass.pop_debug_group();
-        }
-    }
-
-    /// What was planned.
-    #[must_use]
-    pub fn plan(&self) -> &ProgramPlan {
-        &self.plan
-    }
-
-    /// Bytes of the buffers made for it: uniforms and scratch.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
 
 /// Everything that the dispatches of a program refer to.
 struct Resources<'a> {
@@ -77,8 +20,20 @@ struct Resources<'a> {
     constants: BTreeMap<(usize, Resource), wgpu::Buffer>,
     /// Where a program's scratch buffer lies among `pieces`.
     scratch: Vec<Option<usize>>,
-    pieces: Vec<wgpu::Buffer>,
-    own: BTreeMap<Resource, wgpu::Buffer>,
+    pieces: Vec<Piece>,
+    own: BTreeMap<Resource, Piece>,
+}
+
+/// Scratch memory: so many bytes of a buffer, which may be a pool's and have more.
+struct Piece {
+    buffer: wgpu::Buffer,
+    bytes: u64,
+}
+
+impl Piece {
+    fn range(&self) -> BufferRange<'_> {
+        BufferRange::from(&self.buffer).first(self.bytes)
+    }
 }
 
 impl Resources<'_> {
@@ -87,14 +42,18 @@ impl Resources<'_> {
             return Some(operand.range);
         }
         match resource {
-            Resource::Buffer(id) => self.scratch.get(id.index())?.and_then(|piece| self.pieces.get(piece)),
-            Resource::Tables | Resource::SparseIndex | Resource::Data(_) => self.constants.get(&(operation, resource)),
+            Resource::Buffer(id) => {
+                let piece = self.scratch.get(id.index())?.and_then(|piece| self.pieces.get(piece));
+                piece.map(Piece::range)
+            }
+            Resource::Tables | Resource::SparseIndex | Resource::Data(_) => {
+                self.constants.get(&(operation, resource)).map(BufferRange::from)
+            }
             Resource::DenseMatrix | Resource::SampleSums | Resource::Between(_) | Resource::Parts => {
-                self.own.get(&resource)
+                self.own.get(&resource).map(Piece::range)
             }
             Resource::Chunk(..) => None,
         }
-        .map(BufferRange::from)
     }
 
     /// A range of a dispatch as a bind group takes it.
@@ -163,24 +122,35 @@ impl Weights {
             }
         }
         let device = self.context.device();
-        let (memory, caught) = scoped(device, Making::new("scratch", plan.memory.scratch), || {
-            let scratch = |of: String, bytes| buffer(device, &format!("locally-connected scratch {of}"), bytes);
-            let pieces: Vec<_> =
-                plan.pieces().into_iter().zip(0..).map(|(bytes, piece)| scratch(format!("{piece}"), bytes)).collect();
-            let own = plan.own_scratch().into_iter();
-            let own = own.map(|(resource, bytes)| (resource, scratch(format!("{resource:?}"), bytes))).collect();
-            (pieces, own)
-        });
-        caught.await?;
-        let (pieces, own) = memory;
+        let buffers = plan.scratch_buffers();
+        let scratch = match &self.scratch {
+            Some(pool) => pool.take(&self.context, &buffers).await?,
+            None => {
+                let (made, caught) = scoped(device, Making::new("scratch", plan.memory.scratch), || {
+                    let numbered = buffers.iter().zip(0..);
+                    let made = numbered
+                        .map(|(&bytes, number)| buffer(device, &format!("locally-connected scratch {number}"), bytes));
+                    made.collect::<Vec<_>>()
+                });
+                caught.await?;
+                made
+            }
+        };
+        operands.check_scratch(&scratch)?;
+        let pieces = scratch.into_iter().zip(&buffers).map(|(buffer, &bytes)| Piece { buffer, bytes });
+        let mut pieces: Vec<_> = pieces.collect();
+        let own = pieces.split_off(plan.scratch.pieces.len());
+        let own = plan.own_scratch().into_keys().zip(own).collect();
         let resources = Resources { operands, constants, scratch: plan.scratch.of_buffer.clone(), pieces, own };
         let making = Making::new("the uniforms of a pass", plan.memory.uniforms);
         let (made, caught) = scoped(device, making, || recorded(&self.context, program, &plan, &resources));
         if let Err(error) = caught.await {
             return Err(self.blame(error, &resources.operands).await);
         }
-        let (operations, bytes) = made?;
-        Ok(Bound { operations, plan, bytes })
+        let (steps, operations) = made?;
+        let own = if self.scratch.is_none() { buffers.iter().sum() } else { 0 };
+        let bytes = own + plan.memory.uniforms;
+        Ok(Bound::new(steps, operations, plan, device, bytes))
     }
 
     /// What the device refuses, as the fault of an operand that it also refuses alone.
@@ -216,9 +186,7 @@ impl Weights {
                     operands.insert(Resource::Buffer(id), self.whole(operand, buffer, batch)?);
                 }
                 Usage::Parameter | Usage::State => {
-                    let found = self.parameters.get(&buffer.name);
-                    let parameter = found.ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
-                    parameter.check_is(buffer)?;
+                    let parameter = self.described(buffer)?;
                     let access = if updated.contains(&id) { Access::Write } else { Access::Read };
                     for (range, index) in parameter.values.ranges().into_iter().zip(0..) {
                         operands.insert(piece(buffer, id, index), Operand::new(called, access, range));
@@ -282,13 +250,13 @@ fn piece(buffer: &Buffer, id: BufferId, index: u32) -> Resource {
     if buffer.shape.is_cut() { Resource::Chunk(id, index) } else { Resource::Buffer(id) }
 }
 
-/// The dispatches of a plan, operation by operation, and the bytes of the buffers made for it.
+/// The dispatches of a plan, and which of them each operation has.
 fn recorded(
     context: &Context,
     program: &Program,
     plan: &ProgramPlan,
     resources: &Resources<'_>,
-) -> Result<(Vec<Recorded>, u64)> {
+) -> Result<(Vec<Step>, Vec<Recorded>)> {
     let device = context.device();
     let stride = context.profile().params_stride();
     // Written rather than mapped: mapping throws in a browser whose device is lost.
@@ -299,38 +267,47 @@ fn recorded(
         mapped_at_creation: false,
     });
     let mut params = vec![0; plan.memory.uniforms as usize];
-    let mut operations = Vec::new();
+    let (mut steps, mut operations) = (Vec::<Step>::new(), Vec::new());
     let mut places = (0u64..).map(|index| stride * index);
     for ((operation, plan), at) in program.operations.iter().zip(&plan.plans).zip(0..) {
         let layer = program.layer_of(operation).map(|layer| format!("{layer} ")).unwrap_or_default();
         let label = format!("locally-connected {layer}{}", operation.name());
-        let mut steps = Vec::new();
+        let first = steps.len();
+        let mut before: Option<&Dispatch> = None;
         for (dispatch, place) in plan.dispatches.iter().zip(&mut places) {
             let pipeline = context.pipelines().get(dispatch.variant);
             let pipeline = pipeline.ok_or_else(|| Error::NoKernel { kernel: dispatch.variant.info().name })?;
             let held = pipeline.uniform.bytes(&dispatch.params);
             params[place as usize..][..held.len()].copy_from_slice(&held);
-            let mut entries = vec![wgpu::BindGroupEntry {
-                binding: 0,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: &uniform,
-                    offset: 0,
-                    size: NonZeroU64::new(pipeline.uniform.size()),
-                }),
-            }];
-            for (slice, binding) in dispatch.bindings.iter().zip(1..) {
-                entries.push(wgpu::BindGroupEntry { binding, resource: resources.bind(at, slice)? });
-            }
-            let (label, layout) = (Some(label.as_str()), &pipeline.layout);
-            let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries: &entries });
-            let params_offset = place as u32;
-            steps.push(Step { pipeline, bind_group, params_offset, workgroups: dispatch.workgroups });
+            // Parts of a long dispatch bind the same.
+            let same = before
+                .replace(dispatch)
+                .is_some_and(|before| before.variant == dispatch.variant && before.bindings == dispatch.bindings);
+            let bind_group = match steps.last() {
+                Some(step) if same => step.bind_group.clone(),
+                _ => {
+                    let mut entries = vec![wgpu::BindGroupEntry {
+                        binding: 0,
+                        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                            buffer: &uniform,
+                            offset: 0,
+                            size: NonZeroU64::new(pipeline.uniform.size()),
+                        }),
+                    }];
+                    for (slice, binding) in dispatch.bindings.iter().zip(1..) {
+                        entries.push(wgpu::BindGroupEntry { binding, resource: resources.bind(at, slice)? });
+                    }
+                    let (label, layout, entries) = (Some(label.as_str()), &pipeline.layout, &entries[..]);
+                    device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries })
+                }
+            };
+            let (params_offset, workgroups, flops) = (place as u32, dispatch.workgroups, dispatch.flops());
+            steps.push(Step { pipeline, bind_group, params_offset, workgroups, flops });
         }
-        if !steps.is_empty() {
-            operations.push(Recorded { label, steps });
+        if first < steps.len() {
+            operations.push(Recorded { label, steps: first..steps.len() });
         }
     }
     context.queue().write_buffer(&uniform, 0, &params);
-    let scratch = resources.pieces.iter().chain(resources.own.values()).map(wgpu::Buffer::size).sum::<u64>();
-    Ok((operations, scratch + uniform.size()))
+    Ok((steps, operations))
 }

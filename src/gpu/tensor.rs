@@ -1,9 +1,10 @@
 //! Weights, biases and their gradients on the device, in as many buffers as the device's limits need.
 
-use super::{BufferRange, Readback};
+use super::called::Called;
+use super::{BufferRange, Context, Readback};
 use crate::config::WeightType;
-use crate::ops::Shape;
-use crate::plan::Chunk;
+use crate::ops::{Buffer, Shape};
+use crate::plan::{Chunk, cut};
 use crate::{Error, Result};
 use half::f16;
 use wgpu::BufferUsages;
@@ -59,11 +60,42 @@ impl Tensor {
         Self { dtype, filters: row(shape), chunks, places }
     }
 
-    /// 32-bit floats in ranges of the host's, one per chunk.
-    pub(super) fn in_ranges(shape: &Shape, chunks: Vec<Chunk>, ranges: &[BufferRange<'_>]) -> Self {
+    /// What a program calls `buffer`, parameters or their gradient, in ranges of the host's buffers: one per chunk that
+    /// [`cut`] gives for the context's limits, each of the chunk's bytes or more. All may lie in one buffer, which needs
+    /// the usage `STORAGE`, `COPY_DST` to be uploaded to, and `COPY_SRC` to be read.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for another number of ranges than chunks, or too few bytes in one; [`Error::Range`],
+    /// [`Error::Alignment`], [`Error::Usage`]; those of [`cut`].
+    pub fn in_ranges<'a>(
+        context: &Context,
+        buffer: &Buffer,
+        ranges: impl IntoIterator<Item = impl Into<BufferRange<'a>>>,
+    ) -> Result<Self> {
+        let called = Called::new(buffer);
+        let (what, profile) = (called.what, context.profile());
+        let chunks = cut(&buffer.shape, profile)?;
+        let ranges: Vec<BufferRange<'_>> = ranges.into_iter().map(Into::into).collect();
+        if ranges.len() != chunks.len() {
+            let (expected, found, shape) = (chunks.len() as u64, ranges.len() as u64, vec![chunks.len()]);
+            return Err(called.blamed(Error::Length { what: "the ranges of a tensor", expected, found, shape }));
+        }
+        for (range, chunk) in ranges.iter().zip(&chunks) {
+            if range.size < chunk.bytes(buffer.dtype) {
+                // Elements of the range, were they all stored so.
+                let found = match buffer.dtype {
+                    WeightType::F32 => range.size / 4,
+                    WeightType::F16 => range.size / 2,
+                };
+                let (expected, shape) = (chunk.len(), vec![chunk.entries as usize, chunk.filters as usize]);
+                return Err(called.blamed(Error::Length { what, expected, found, shape }));
+            }
+            let alignment = profile.storage_alignment.max(4).into();
+            range.check(what, alignment, BufferUsages::STORAGE).map_err(|error| called.blamed(error))?;
+        }
         let place = |range: &BufferRange<'_>| Place { buffer: range.buffer.clone(), offset: range.offset };
         let places = ranges.iter().map(place).collect();
-        Self { dtype: WeightType::F32, filters: row(shape), chunks, places }
+        Ok(Self { dtype: buffer.dtype, filters: row(&buffer.shape), chunks, places })
     }
 
     /// How the values are stored; a gradient's always as 32-bit floats.

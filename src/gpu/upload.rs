@@ -2,9 +2,10 @@
 
 use super::scoped::Making;
 use super::{Context, Tensor, scoped};
-use crate::Result;
 use crate::config::WeightType;
 use crate::geometry::{Geometry, KerasLayout};
+use crate::plan::Chunk;
+use crate::{Error, Result};
 use half::f16;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -32,23 +33,139 @@ pub struct Upload<'a> {
     values: Values<'a>,
     what: String,
     chunk: usize,
-    /// Entries of the chunk that were written.
-    entries: u64,
+    /// Elements of the chunk that were written, of those that are to be.
+    written: u64,
 }
 
-/// What is written, once it was found to be as long as the parameter.
+/// Values of a parameter, from the host: as 32-bit floats, or as the bits of 16-bit floats (`half::f16::to_bits`), which take no
+/// conversion where the parameter is [stored](Tensor::dtype) as such and are exact in any case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Elements<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// The bits of 16-bit floats.
+    F16(&'a [u16]),
+}
+
+impl Elements<'_> {
+    /// How many.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::F32(values) => values.len() as u64,
+            Self::F16(bits) => bits.len() as u64,
+        }
+    }
+}
+
+/// What is written, once it was found to fit the parameter.
 #[derive(Debug)]
 pub(super) enum Values<'a> {
-    Canonical(&'a [f32]),
-    Keras { layer: Arc<Geometry>, layout: KerasLayout, weights: &'a [f32] },
+    /// In canonical order, from an element on.
+    Canonical(Elements<'a>, u64),
+    Keras {
+        layer: Arc<Geometry>,
+        layout: KerasLayout,
+        weights: &'a [f32],
+    },
 }
 
-impl Values<'_> {
-    /// Some entries in canonical order, of `row` filters each.
-    fn entries(&self, entries: Range<u64>, row: usize) -> Cow<'_, [f32]> {
+/// Elements of a chunk, on their way.
+enum Piece<'a> {
+    F32(Cow<'a, [f32]>),
+    F16(Cow<'a, [u16]>),
+}
+
+impl Piece<'_> {
+    /// Hands on the words that hold them.
+    fn write(self, dtype: WeightType, to: impl FnOnce(&[u8])) {
+        // Halves are written in whole words.
+        let whole = |count: usize| std::iter::repeat_n(0, count % 2);
+        match (self, dtype) {
+            (Self::F32(values), WeightType::F32) => to(bytemuck::cast_slice(&values)),
+            (Self::F16(bits), WeightType::F16) if bits.len().is_multiple_of(2) => to(bytemuck::cast_slice(&bits)),
+            (Self::F16(bits), WeightType::F16) => {
+                let words: Vec<u16> = bits.iter().copied().chain(whole(bits.len())).collect();
+                to(bytemuck::cast_slice(&words));
+            }
+            (Self::F32(values), WeightType::F16) => {
+                let bits = values.iter().map(|&value| f16::from_f32(value).to_bits());
+                to(bytemuck::cast_slice(&bits.chain(whole(values.len())).collect::<Vec<u16>>()));
+            }
+            (Self::F16(bits), WeightType::F32) => {
+                let values: Vec<f32> = bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
+                to(bytemuck::cast_slice(&values));
+            }
+        }
+    }
+}
+
+/// Where a chunk's elements lie in the whole, whose entries are of `row` filters.
+#[derive(Clone, Copy)]
+struct Place<'c> {
+    chunk: &'c Chunk,
+    row: u64,
+}
+
+impl Place<'_> {
+    /// How many of the chunk's elements come before element `index` of the whole.
+    fn before(self, index: u64) -> u64 {
+        let Self { chunk, row } = self;
+        let (entry, filter) = (index / row, index % row);
+        let filters = u64::from(chunk.filters);
+        match entry.checked_sub(chunk.first_entry) {
+            None => 0,
+            Some(entry) if entry >= chunk.entries => chunk.entries * filters,
+            Some(entry) => entry * filters + filter.saturating_sub(chunk.first_filter.into()).min(filters),
+        }
+    }
+
+    /// Runs of the whole, one for each entry, that are these elements of the chunk.
+    fn runs(self, elements: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let Self { chunk, row } = self;
+        let filters = u64::from(chunk.filters);
+        // All filters of an entry lie beside those of the next one.
+        let (length, row) =
+            if filters == row { (chunk.entries * filters, chunk.entries * row) } else { (filters, row) };
+        let base = chunk.first_entry * self.row + u64::from(chunk.first_filter);
+        (elements.start / length..elements.end.div_ceil(length)).map(move |run| {
+            let (first, end) = (elements.start.max(run * length), elements.end.min((run + 1) * length));
+            let start = base + run * row + first - run * length;
+            start..start + end - first
+        })
+    }
+
+    /// The chunk's elements out of a whole that is given from element `first` on.
+    fn of<'v, T: Copy>(self, values: &'v [T], first: u64, elements: Range<u64>) -> Cow<'v, [T]> {
+        let slice = |run: Range<u64>| &values[(run.start - first) as usize..(run.end - first) as usize];
+        let mut runs = self.runs(elements).map(slice);
+        match (runs.next(), runs.next()) {
+            (Some(only), None) => only.into(),
+            (one, other) => one.into_iter().chain(other).chain(runs).flatten().copied().collect(),
+        }
+    }
+}
+
+impl<'a> Values<'a> {
+    /// Which elements of the whole they are.
+    fn elements(&self, all: u64) -> Range<u64> {
         match self {
-            Self::Canonical(values) => values[entries.start as usize * row..entries.end as usize * row].into(),
-            Self::Keras { layer, layout, weights } => layout.canonical_entries(layer, weights, entries).into(),
+            Self::Canonical(values, first) => *first..first + values.len(),
+            Self::Keras { .. } => 0..all,
+        }
+    }
+
+    fn piece<'s>(&'s self, place: Place<'_>, elements: Range<u64>) -> Piece<'s> {
+        match self {
+            Self::Canonical(Elements::F32(values), first) => Piece::F32(place.of(values, *first, elements)),
+            Self::Canonical(Elements::F16(bits), first) => Piece::F16(place.of(bits, *first, elements)),
+            Self::Keras { layer, layout, weights } => {
+                let (chunk, filters) = (place.chunk, u64::from(place.chunk.filters));
+                let entries = elements.start / filters..elements.end.div_ceil(filters);
+                let entries = chunk.first_entry + entries.start..chunk.first_entry + entries.end;
+                let first = entries.start * place.row;
+                let whole = layout.canonical_entries(layer, weights, entries);
+                Piece::F32(place.of(&whole, first, elements).into_owned().into())
+            }
         }
     }
 }
@@ -57,8 +174,31 @@ impl<'a> Upload<'a> {
     /// Most bytes of a piece, as 32-bit floats; entries of weights are whole, so that a piece of two longer ones has more.
     pub const PIECE: u64 = 8 << 20;
 
-    pub(super) fn new(context: &'a Context, buffers: &'a Tensor, values: Values<'a>, what: String) -> Self {
-        Self { context, buffers, values, what, chunk: 0, entries: 0 }
+    /// An upload to buffers that the host may write, of values that lie within them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a host's buffer without `COPY_DST`; [`Error::Alignment`] for 16-bit floats that begin or end within
+    /// a word, but the end of all: there is no writing the half of one.
+    pub(super) fn new(
+        context: &'a Context,
+        buffers: &'a Tensor,
+        values: Values<'a>,
+        (what, name): (&'static str, String),
+    ) -> Result<Self> {
+        let all = values.elements(buffers.len());
+        for (chunk, range) in buffers.chunks().iter().zip(buffers.ranges()) {
+            range.check(what, wgpu::COPY_BUFFER_ALIGNMENT, wgpu::BufferUsages::COPY_DST)?;
+            let place = Place { chunk, row: buffers.row() as u64 };
+            let [first, end] = [all.start, all.end].map(|index| place.before(index));
+            let halves = buffers.dtype() == WeightType::F16 && first < end;
+            let alignment = wgpu::COPY_BUFFER_ALIGNMENT;
+            for (of, at) in [("offset", first), ("end", end)] {
+                if halves && !at.is_multiple_of(2) && at != chunk.len() {
+                    return Err(Error::Alignment { what, of, bytes: 2 * at, alignment });
+                }
+            }
+        }
+        Ok(Self { context, buffers, values, what: name, chunk: 0, written: 0 })
     }
 
     /// Writes the next piece; false where there is none left. What is written takes effect with the host's next submit.
@@ -66,41 +206,46 @@ impl<'a> Upload<'a> {
     /// # Errors
     /// [`Error::DeviceLost`](crate::Error::DeviceLost), also where wgpu has no memory for its copy of the piece.
     pub async fn write_next(&mut self) -> Result<bool> {
-        let places = self.buffers.chunks().iter().zip(self.buffers.ranges()).skip(self.chunk);
-        let Some((chunk, range)) = places.into_iter().next() else { return Ok(false) };
-        let row = self.buffers.row();
-        // Two at least: halves are written in whole words.
-        let most = (Self::PIECE / (4 * row as u64) / 2 * 2).max(2);
-        let count = most.min(chunk.entries - self.entries);
-        let first = chunk.first_entry + self.entries;
-        let values = self.values.entries(first..first + count, row);
-        let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
-        let values: Cow<'_, [f32]> = if columns.len() == row {
-            values
-        } else {
-            values.chunks_exact(row).flat_map(|r| &r[columns.clone()]).copied().collect()
-        };
-        let element = self.entries * u64::from(chunk.filters);
-        let halves: Vec<u16>;
-        let (offset, bytes): (u64, &[u8]) = match self.buffers.dtype() {
-            WeightType::F32 => (4 * element, bytemuck::cast_slice(&values)),
-            WeightType::F16 => {
-                let whole = std::iter::repeat_n(0, values.len() % 2);
-                halves = values.iter().map(|&v| f16::from_f32(v).to_bits()).chain(whole).collect();
-                (2 * element, bytemuck::cast_slice(&halves))
+        let (buffers, all) = (self.buffers, self.values.elements(self.buffers.len()));
+        let row = buffers.row() as u64;
+        for (chunk, range) in buffers.chunks().iter().zip(buffers.ranges()).skip(self.chunk) {
+            let place = Place { chunk, row };
+            let wanted = place.before(all.start)..place.before(all.end);
+            let first = wanted.start + self.written;
+            if first >= wanted.end {
+                (self.chunk, self.written) = (self.chunk + 1, 0);
+                continue;
             }
-        };
-        let making = Making::new(self.what.clone(), bytes.len() as u64);
-        let queue = self.context.queue();
-        let ((), caught) = scoped(self.context.device(), making, || {
-            queue.write_buffer(range.buffer, range.offset + offset, bytes);
-        });
-        caught.await?;
-        self.entries += count;
-        if self.entries == chunk.entries {
-            (self.chunk, self.entries) = (self.chunk + 1, 0);
+            // Whole entries, and an even number of them before it: halves are written in whole words.
+            let (filters, most) = (u64::from(chunk.filters), (Self::PIECE / (4 * row)).max(2));
+            let end = ((first / filters + most) / 2 * 2 * filters).min(wanted.end);
+            let piece = self.values.piece(place, first..end);
+            let offset = match buffers.dtype() {
+                WeightType::F32 => 4 * first,
+                WeightType::F16 => 2 * first,
+            };
+            let making = Making::new(self.what.clone(), buffers.dtype().bytes(end - first));
+            let queue = self.context.queue();
+            let ((), caught) = scoped(self.context.device(), making, || {
+                piece.write(buffers.dtype(), |words| queue.write_buffer(range.buffer, range.offset + offset, words));
+            });
+            caught.await?;
+            self.written = end - wanted.start;
+            return Ok(self.is_more());
         }
-        Ok(self.chunk < self.buffers.chunks().len())
+        Ok(false)
+    }
+
+    /// Whether anything is left to be written.
+    fn is_more(&self) -> bool {
+        let all = self.values.elements(self.buffers.len());
+        let row = self.buffers.row() as u64;
+        let mut left = self.buffers.chunks().iter().zip(self.chunk..).skip(self.chunk);
+        left.any(|(chunk, number)| {
+            let place = Place { chunk, row };
+            let written = if number == self.chunk { self.written } else { 0 };
+            place.before(all.start) + written < place.before(all.end)
+        })
     }
 
     /// Writes all pieces that are left.

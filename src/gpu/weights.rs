@@ -1,12 +1,13 @@
 //! A model's parameters on the host's device.
 
+use super::called::Called;
 use super::constants::Constants;
-use super::operands::Called;
-use super::upload::Values;
-use super::{BufferRange, Context, Making, Tensor, Upload, scoped};
+use super::operands::{Binding, Bindings};
+use super::upload::{Elements, Values};
+use super::{Context, Making, ScratchPool, Tensor, Upload, scoped};
 use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
-use crate::plan::{PlanOptions, Planner, TuneTable, cut};
+use crate::plan::{Chunk, PlanOptions, Planner, TuneTable, cut};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -15,17 +16,21 @@ use std::sync::Arc;
 /// Parameters by the names that programs have for them, and what optimizers keep of them: uploaded once, shared by all programs
 /// that are [bound](Weights::bind) to them, of whatever batch and pass. Zero until written. A program that updates parameters
 /// binds them to be read and written.
-#[derive(Debug)]
+///
+/// A clone is of the same parameters: what is written to either is both's. Parameters of layers of other names are shared by
+/// giving the [`Tensor`] of one to [`Weights::with_buffers`] under the name of the other.
+#[derive(Debug, Clone)]
 pub struct Weights {
     pub(super) context: Context,
     pub(super) parameters: BTreeMap<String, Parameter>,
-    pub(super) constants: Constants,
+    pub(super) constants: Arc<Constants>,
+    pub(super) scratch: Option<ScratchPool>,
     options: PlanOptions,
     tuned: Option<Arc<TuneTable>>,
 }
 
 /// A parameter on the device.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Parameter {
     pub(super) described: Buffer,
     pub(super) values: Tensor,
@@ -49,10 +54,42 @@ impl Weights {
     /// Those of [`Program::check`]; [`Error::Limit`] where the device can't bind even one filter at one location, or a bias;
     /// [`Error::OutOfMemory`].
     pub async fn new(context: &Context, program: &Program) -> Result<Self> {
-        let (constants, options) = (Constants::default(), PlanOptions::default());
-        let mut none = Self { context: context.clone(), parameters: BTreeMap::new(), constants, options, tuned: None };
-        none.extend(program).await?;
-        Ok(none)
+        Self::with_buffers(context, program, &Bindings::default()).await
+    }
+
+    /// Parameters of `program`, of which some lie on the device already: those that `given` has by name, as a range of a host's
+    /// buffer, or, where the device's limits cut them, as a [`Tensor`]. They are used where they lie, by all that is bound
+    /// to them; buffers are made for the others alone. A range holds the values in canonical order, as its parameter is stored.
+    ///
+    /// ```no_run
+    /// # use locally_connected::{Bindings, Context, Geometry, LocallyConnected, Result, Weights, wgpu};
+    /// # use locally_connected::model::{layer_forward, layer_names};
+    /// # use std::sync::Arc;
+    /// # async fn adopt(context: &Context, geometry: Geometry, w: &wgpu::Buffer) -> Result<LocallyConnected> {
+    /// let program = layer_forward(&Arc::new(geometry.clone()), false);
+    /// let given = Bindings::default().with(layer_names::WEIGHTS, w.slice(4096..));
+    /// let parameters = Weights::with_buffers(context, &program, &given).await?;
+    /// LocallyConnected::with_weights(geometry, &parameters)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoBuffer`] for a name that is no parameter's; those of [`Tensor::in_ranges`]; [`Error::Refused`] for a buffer of
+    /// another device or one that was destroyed; those of [`Weights::new`].
+    pub async fn with_buffers(context: &Context, program: &Program, given: &Bindings<'_>) -> Result<Self> {
+        program.check()?;
+        let mut parameters = BTreeMap::new();
+        for name in given.names() {
+            let buffer = kept(program).find(|buffer| buffer.name == name);
+            let buffer = buffer.ok_or_else(|| Error::NoBuffer { name: name.to_owned() })?;
+            let values = adopted(context, buffer, given.get(name)?).await?;
+            parameters.insert(name.to_owned(), Parameter { described: buffer.clone(), values });
+        }
+        let (constants, options) = (Arc::default(), PlanOptions::default());
+        let context = context.clone();
+        let mut given = Self { context, parameters, constants, scratch: None, options, tuned: None };
+        given.extend(program).await?;
+        Ok(given)
     }
 
     /// Buffers for those parameters and states of `program` that aren't there yet, zero: a program that trains has states besides the
@@ -63,27 +100,45 @@ impl Weights {
     /// that wasn't before.
     pub async fn extend(&mut self, program: &Program) -> Result<()> {
         program.check()?;
-        let (device, profile) = (self.context.device(), self.context.profile());
-        let kept = program.used_as(Usage::Parameter).chain(program.used_as(Usage::State));
         let mut cuts = Vec::new();
-        for buffer in kept {
+        for buffer in kept(program) {
             match self.parameters.get(&buffer.name) {
-                None => cuts.push((buffer, cut(&buffer.shape, profile)?)),
+                None => cuts.push((buffer, cut(&buffer.shape, self.context.profile())?)),
                 Some(there) => there.check_is(buffer)?,
             }
         }
-        let bytes = cuts.iter().flat_map(|(buffer, chunks)| chunks.iter().map(|chunk| chunk.bytes(buffer.dtype))).sum();
-        let (parameters, caught): (BTreeMap<_, _>, _) = scoped(device, Making::new("the parameters", bytes), || {
-            let made = cuts.into_iter().map(|(buffer, chunks)| {
-                let label = format!("locally-connected {}", buffer.name);
-                let values = Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks);
-                (buffer.name.clone(), Parameter { described: buffer.clone(), values })
-            });
-            made.collect()
-        });
-        caught.await?;
-        self.parameters.extend(parameters);
+        self.parameters.append(&mut made(&self.context, cuts).await?);
         Ok(())
+    }
+
+    /// The same parameters in buffers of their own, zero until written: a second set, to be written while the first one is used.
+    /// The same programs are bound to either, and recorded in turns. Tables of layers, options, and the scratch pool if there is
+    /// one, are both's.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub async fn twin(&self) -> Result<Self> {
+        let cuts =
+            self.parameters.values().map(|Parameter { described, values }| (described, values.chunks().to_vec()));
+        let parameters = made(&self.context, cuts.collect()).await?;
+        Ok(Self { parameters, ..self.clone() })
+    }
+
+    /// Checks that `program` can be bound to these parameters.
+    pub(super) fn check_has(&self, program: &Program) -> Result<()> {
+        kept(program).try_for_each(|buffer| self.described(buffer).map(drop))
+    }
+
+    /// The parameter that a program means by a buffer.
+    pub(super) fn described(&self, buffer: &Buffer) -> Result<&Parameter> {
+        let found = self.parameters.get(&buffer.name).ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
+        found.check_is(buffer)?;
+        Ok(found)
+    }
+
+    /// Lets programs that are bound from now on take their scratch memory from a pool.
+    pub fn set_scratch(&mut self, pool: ScratchPool) {
+        self.scratch = Some(pool);
     }
 
     /// Sets what the planner may use from now on.
@@ -128,10 +183,41 @@ impl Weights {
         self.upload(name, values)?.finish().await
     }
 
+    /// Uploads some of a parameter's values, from element number `first` of its canonical order on; they take effect with the
+    /// host's next submit.
+    ///
+    /// # Errors
+    /// Those of [`Weights::upload_range`] and [`Upload::write_next`].
+    pub async fn write_range(&self, name: &str, first: u64, values: Elements<'_>) -> Result<()> {
+        self.upload_range(name, first, values)?.finish().await
+    }
+
+    /// An upload of some of a parameter's values, from element number `first` of its canonical order on, piece by piece.
+    ///
+    /// # Errors
+    /// [`Error::NoBuffer`] where there is no parameter of that name; [`Error::Range`] for elements past its end;
+    /// [`Error::Alignment`] where it is stored in 16 bits and the elements begin or end with the half of a word, [`Error::Usage`]
+    /// where it lies in a buffer of the host's without `COPY_DST`. Nothing is uploaded then.
+    pub fn upload_range<'a>(&'a self, name: &str, first: u64, values: Elements<'a>) -> Result<Upload<'a>> {
+        let Parameter { described, values: buffers } = self.parameter(name)?;
+        let (all, count) = (buffers.len(), values.len());
+        if first.checked_add(count).is_none_or(|end| end > all) {
+            let called = Called::new(described);
+            let bytes = |elements: u64| match described.dtype {
+                WeightType::F32 => elements.saturating_mul(4),
+                WeightType::F16 => elements.saturating_mul(2),
+            };
+            let (offset, size, buffer) = (bytes(first), bytes(count), bytes(all));
+            return Err(called.blamed(Error::Range { what: called.what, offset, size, buffer }));
+        }
+        self.upload_checked(name, Values::Canonical(values, first))
+    }
+
     /// An upload of a parameter's values, in canonical order, piece by piece.
     ///
     /// # Errors
-    /// [`Error::NoBuffer`] where there is no parameter of that name, [`Error::Length`].
+    /// [`Error::NoBuffer`] where there is no parameter of that name; [`Error::Length`]; [`Error::Usage`] where it lies in a
+    /// buffer of the host's without `COPY_DST`.
     pub fn upload<'a>(&'a self, name: &str, values: &'a [f32]) -> Result<Upload<'a>> {
         let Parameter { described, values: buffers } = self.parameter(name)?;
         let (expected, found) = (buffers.len(), values.len() as u64);
@@ -140,13 +226,15 @@ impl Weights {
             let shape = described.shape.sizes();
             return Err(called.blamed(Error::Length { what: called.what, expected, found, shape }));
         }
-        self.upload_checked(name, Values::Canonical(values))
+        self.upload_checked(name, Values::Canonical(Elements::F32(values), 0))
     }
 
     /// An upload of values that were found to be as many as the parameter has.
     pub(super) fn upload_checked<'a>(&'a self, name: &str, values: Values<'a>) -> Result<Upload<'a>> {
         let Parameter { described, values: buffers } = self.parameter(name)?;
-        Ok(Upload::new(&self.context, buffers, values, described.name.clone()))
+        let called = Called::new(described);
+        let named = (called.what, described.name.clone());
+        Upload::new(&self.context, buffers, values, named).map_err(|error| called.blamed(error))
     }
 
     /// Buffers for the gradient of a parameter, cut as it is.
@@ -175,12 +263,6 @@ impl Weights {
         Ok(buffers)
     }
 
-    /// The gradient of a parameter in ranges of the host's buffers, one per chunk, of the chunk's bytes as 32-bit floats.
-    pub(super) fn gradient_in(&self, name: &str, ranges: &[BufferRange<'_>]) -> Result<Tensor> {
-        let Parameter { described, values } = self.parameter(name)?;
-        Ok(Tensor::in_ranges(&described.shape, values.chunks().to_vec(), ranges))
-    }
-
     fn parameter(&self, name: &str) -> Result<&Parameter> {
         self.parameters.get(name).ok_or_else(|| Error::NoBuffer { name: name.to_owned() })
     }
@@ -191,4 +273,46 @@ impl Weights {
         let parameters = self.parameters.values().map(|parameter| parameter.values.bytes());
         parameters.sum::<u64>() + self.constants.bytes()
     }
+}
+
+/// What is kept of a program between its runs.
+fn kept(program: &Program) -> impl Iterator<Item = &Buffer> {
+    program.used_as(Usage::Parameter).chain(program.used_as(Usage::State))
+}
+
+/// Buffers for parameters that are cut so.
+async fn made(context: &Context, cuts: Vec<(&Buffer, Vec<Chunk>)>) -> Result<BTreeMap<String, Parameter>> {
+    let device = context.device();
+    let bytes = cuts.iter().flat_map(|(buffer, chunks)| chunks.iter().map(|chunk| chunk.bytes(buffer.dtype))).sum();
+    let (parameters, caught) = scoped(device, Making::new("the parameters", bytes), || {
+        let made = cuts.into_iter().map(|(buffer, chunks)| {
+            let label = format!("locally-connected {}", buffer.name);
+            let values = Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks);
+            (buffer.name.clone(), Parameter { described: buffer.clone(), values })
+        });
+        made.collect()
+    });
+    caught.await?;
+    Ok(parameters)
+}
+
+/// What a host gives as a parameter, once it is known that the device takes it.
+async fn adopted(context: &Context, buffer: &Buffer, binding: Binding<'_>) -> Result<Tensor> {
+    let called = Called::new(buffer);
+    let values = match binding {
+        Binding::Range(range) => Tensor::in_ranges(context, buffer, [range])?,
+        Binding::Gradient(values) => {
+            let chunks = cut(&buffer.shape, context.profile())?;
+            values.check_chunks(called.what, &chunks).map_err(|error| called.blamed(error))?;
+            if values.dtype() != buffer.dtype {
+                let what = format!("buffer {:?}", buffer.name);
+                return Err(Error::Program { what, why: "its values are stored in another number of bits" });
+            }
+            values.clone()
+        }
+    };
+    for range in values.ranges() {
+        range.check_taken(context.device(), called.what).await.map_err(|error| called.blamed(error))?;
+    }
+    Ok(values)
 }

@@ -338,6 +338,7 @@ impl Gpu {
             grad_input: Some(&dx),
             grad_weights: Some(&dw),
             grad_bias: db.as_ref(),
+            accumulate: false,
         };
         let (forward, backward) = (layer.bind_forward(forward).await?, layer.bind_backward(backward).await?);
         self.submit(|encoder| {

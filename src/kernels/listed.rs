@@ -42,6 +42,11 @@ pub(crate) trait Kernel: Declared {
     /// What a dispatch of it costs.
     fn work(&self, p: &Params, loads: Loads) -> Work;
 
+    /// Products that a dispatch sums; none for a kernel that sums no products.
+    fn products(&self, _: &Params) -> Option<u64> {
+        None
+    }
+
     /// An upper bound of the turns of all loops of one thread; loops that are written out have none.
     fn turns(&self, _: &Params) -> u64 {
         0

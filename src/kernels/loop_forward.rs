@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{FILTERS, FUSED, Workgroup, IMAGES, MOST_QUADS, WIDTHS};
-use super::work::{FINISHING, of, product, taps, tiles, traffic, window_turns};
+use super::work::{FINISHING, of, product, taps, tiles, traffic, window_products, window_turns};
 use super::{Loads, Params, THREADS, Work};
 use crate::config::WeightType;
 
@@ -47,6 +47,10 @@ impl Kernel for LoopForward {
             // An input waits for its tap's offset.
             waits: of(p.taps) + of(p.window) / h,
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        window_products(p)
     }
 
     fn turns(&self, p: &Params) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
-use super::work::{joined, FINISHING, of, product, split_turns, taps, traffic};
+use super::work::{FINISHING, joined, of, product, split_turns, taps, traffic, window_products};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
@@ -48,6 +48,10 @@ impl Kernel for LoopForwardSplit {
             bytes: traffic(p),
             waits: of(p.window) * of(self.lanes) / of(self.threads) / 4.0,
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        window_products(p)
     }
 
     fn turns(&self, p: &Params) -> u64 {

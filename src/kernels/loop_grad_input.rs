@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{CHANNELS, Workgroup, IMAGES, WIDTHS};
-use super::work::{of, product, reader_turns, readers, tiles, traffic};
+use super::work::{of, product, reader_turns, readers, tiles, traffic, window_products};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
@@ -36,6 +36,10 @@ impl Kernel for LoopGradInput {
             // An output waits for its reader's offset.
             waits: readers(p) * (1.0 + of(p.filters) / d),
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        window_products(p)
     }
 
     fn turns(&self, p: &Params) -> u64 {

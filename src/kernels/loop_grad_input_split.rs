@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
-use super::work::{joined, of, product, readers, split_turns, traffic};
+use super::work::{joined, of, product, readers, split_turns, traffic, window_products};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
@@ -40,6 +40,10 @@ impl Kernel for LoopGradInputSplit {
             bytes: traffic(p),
             waits: steps,
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        window_products(p)
     }
 
     fn turns(&self, p: &Params) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{CHANNELS, FILTERS, MOST_QUADS, MOST_SUMS, WIDTHS};
-use super::work::{of, product, tiles, traffic};
+use super::work::{of, product, tiles, traffic, window_products};
 use super::{Loads, Params, Work};
 
 kernel! {
@@ -54,6 +54,10 @@ impl Kernel for LoopGradWeights {
             bytes: traffic(p),
             waits: of(p.batch),
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        window_products(p)
     }
 
     fn turns(&self, p: &Params) -> u64 {

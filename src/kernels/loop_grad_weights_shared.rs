@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{MOST_QUADS, WIDTHS};
-use super::work::{of, operands, product, tiles};
+use super::work::{of, operands, product, products, tiles};
 use super::{Loads, Params, Work};
 
 kernel! {
@@ -49,6 +49,10 @@ impl Kernel for LoopGradWeightsShared {
             bytes: inputs + outputs + written,
             waits: locations * (3.0 + of(p.batch)),
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        products([p.batch, p.end_location.saturating_sub(p.first_location), p.weight_cells, p.window, p.filters])
     }
 
     fn turns(&self, p: &Params) -> u64 {

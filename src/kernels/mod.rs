@@ -9,6 +9,7 @@ mod expression;
 mod listed;
 mod params;
 mod sizes;
+mod tap_tables;
 mod tile;
 mod work;
 
@@ -16,10 +17,11 @@ pub use constants::Constants;
 pub(crate) use constants::THREADS;
 pub use listed::Access;
 pub(crate) use listed::{Declared, Kernel, Listed};
-pub use params::{Params, Uniform, tap_tables, tap_tables_length};
+pub use params::{Params, Uniform};
 pub(crate) use sizes::{
     CHANNELS, FILTERS, IMAGES, MOST_QUADS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, Workgroup, fused_code, width,
 };
+pub use tap_tables::{tap_tables, tap_tables_length};
 pub(crate) use tile::{DEPTH, Tile};
 pub use tile::{TILE_SHAPES, TileShape};
 pub(crate) use update::rules;
@@ -87,6 +89,12 @@ macro_rules! kernels {
             #[must_use]
             pub(crate) fn work(&self, p: &Params, loads: Loads) -> Work {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.work(p, loads)),* }
+            }
+
+            /// Products that a dispatch sums, if it does.
+            #[must_use]
+            pub(crate) fn products(&self, p: &Params) -> Option<u64> {
+                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.products(p)),* }
             }
 
             /// An upper bound of the turns of all loops of one thread.

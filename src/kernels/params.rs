@@ -1,7 +1,8 @@
-//! The numbers of a dispatch, what a uniform holds of them, and the tap tables as the device sees them.
+//! The numbers of a dispatch, and what a uniform holds of them.
 
+use super::tap_tables::TablePlaces;
 use crate::config::{Activation, Bias, DataFormat};
-use crate::geometry::{Geometry, NO_TAP};
+use crate::geometry::Geometry;
 use std::collections::BTreeSet;
 
 /// A type that a uniform can hold, in four bytes.
@@ -53,9 +54,11 @@ macro_rules! params {
 }
 
 params! {
-    /// Workgroups in all, folded over x and y.
+    /// Workgroups in all, those of a dispatch folded over x and y.
     workgroups: u32,
     workgroups_x: u32,
+    /// The first of them in this dispatch: a long one is cut into several.
+    first_workgroup: u32,
     /// Samples.
     batch: u32,
     /// 1: add to what the output buffer holds.
@@ -309,60 +312,6 @@ impl Uniform {
     pub fn words(&self, params: &Params) -> Vec<u32> {
         self.0.iter().map(|field| (field.bits)(params)).collect()
     }
-}
-
-/// Where the parts of the tap tables begin, by axis, in elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct TablePlaces {
-    forward: [u32; 3],
-    starts: [u32; 3],
-    inverse: [u32; 3],
-    length: u32,
-}
-
-impl TablePlaces {
-    fn of(geometry: &Geometry) -> Self {
-        let mut places = Self { forward: [0; 3], starts: [0; 3], inverse: [0; 3], length: 0 };
-        for (axis, a) in geometry.axes().into_iter().flatten().zip(0..) {
-            let mut place = |elements: usize| {
-                let at = places.length;
-                places.length += elements as u32;
-                at
-            };
-            let (forward, starts) = (place(axis.forward.len()), place(axis.inverse_starts.len()));
-            let inverse = place(2 * axis.inverse.len());
-            (places.forward[a], places.starts[a], places.inverse[a]) = (forward, starts, inverse);
-        }
-        places
-    }
-}
-
-/// The tap tables as one `u32` buffer holds them, multiplied by strides so that kernels only add: an element of the
-/// forward tables is an offset into an input sample (or `NO_TAP`), a pair of the inverse tables a share of the location
-/// index and of the tap index. A layer without windows has none.
-#[must_use]
-pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
-    let Some(axes) = geometry.axes() else { return Vec::new() };
-    let scale = match geometry.config().data_format {
-        DataFormat::ChannelsLast => geometry.channels(),
-        DataFormat::ChannelsFirst => 1,
-    };
-    let positions = [axes[1].input * axes[2].input, axes[2].input, 1].map(|step| step * scale);
-    let locations = [axes[1].output * axes[2].output, axes[2].output, 1];
-    let taps = [axes[1].taps * axes[2].taps, axes[2].taps, 1];
-    let mut data = Vec::with_capacity(tap_tables_length(geometry) as usize);
-    for a in 0..3 {
-        data.extend(axes[a].forward.iter().map(|&at| if at == NO_TAP { at } else { at * positions[a] }));
-        data.extend(&axes[a].inverse_starts);
-        data.extend(axes[a].inverse.iter().flat_map(|&[o, t]| [o * locations[a], t * taps[a]]));
-    }
-    data
-}
-
-/// Elements of [`tap_tables`].
-#[must_use]
-pub fn tap_tables_length(geometry: &Geometry) -> u64 {
-    TablePlaces::of(geometry).length.into()
 }
 
 impl Params {

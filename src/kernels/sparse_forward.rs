@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{FILTERS, FUSED, IMAGES};
-use super::work::{FINISHING, of, product, tiles, traffic};
+use super::work::{FINISHING, of, product, sparse_products, tiles, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
@@ -37,6 +37,10 @@ impl Kernel for SparseForward {
             bytes: traffic(p) + 8.0 * of(p.entries),
             waits: of(p.entries) / of(p.cells) / if self.filters == 1 { of(self.ahead) } else { 1.0 },
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        sparse_products(p)
     }
 
     fn turns(&self, p: &Params) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{IMAGES};
-use super::work::{of, product, tiles, traffic};
+use super::work::{of, product, sparse_products, tiles, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
@@ -28,6 +28,10 @@ impl Kernel for SparseGradInput {
             bytes: traffic(p) + 12.0 * of(p.entries),
             waits: of(p.entries) / of(p.x_sample) * of(p.filters),
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        sparse_products(p)
     }
 
     fn turns(&self, p: &Params) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::listed::{Kernel, kernel};
 use super::sizes::{FILTERS};
-use super::work::{of, product, tiles, traffic};
+use super::work::{of, product, sparse_products, tiles, traffic};
 use super::{Loads, Params, Work};
 
 kernel! {
@@ -21,6 +21,10 @@ impl Kernel for SparseGradWeights {
             bytes: traffic(p) + 8.0 * of(p.entries),
             waits: of(p.batch),
         }
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        sparse_products(p)
     }
 
     fn turns(&self, p: &Params) -> u64 {

@@ -188,11 +188,11 @@ impl Constant for Tile {
     }
 }
 
-/// Declares a kernel whose `main` is that of `tile.wgsl`: what it is, its work and its turns.
+/// Declares a kernel whose `main` is that of `tile.wgsl`: what it is, its work, its products and its turns.
 macro_rules! tiled {
     (
         $(#[$doc:meta])* $kernel:ident: $name:literal, [$($access:ident),*] $(, $weights:ident)?;
-        work: $work:expr, turns: $turns:expr
+        work: $work:expr, products: $products:expr, turns: $turns:expr
     ) => {
         #[allow(unused_imports, reason = "not all of them read weights")]
         use crate::config::WeightType;
@@ -211,6 +211,10 @@ macro_rules! tiled {
             fn work(&self, p: &Params, loads: Loads) -> Work {
                 let work: fn(Tile, &Params, Loads) -> Work = $work;
                 work(self.tile, p, loads)
+            }
+
+            fn products(&self, p: &Params) -> Option<u64> {
+                $products(p)
             }
 
             fn turns(&self, p: &Params) -> u64 {

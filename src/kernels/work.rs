@@ -71,6 +71,26 @@ pub(super) fn readers(p: &Params) -> f64 {
     of(p.cells) / of(p.cell_groups.max(1)) * of(p.taps) / of(p.positions.max(1))
 }
 
+/// As many products as the factors' product.
+pub(super) fn products<const N: usize>(factors: [u32; N]) -> Option<u64> {
+    Some(factors.into_iter().fold(1, |product: u64, factor| product.saturating_mul(factor.into())))
+}
+
+/// Products of all windows with their weights.
+pub(super) fn window_products(p: &Params) -> Option<u64> {
+    products([p.batch, p.cells, p.window, p.filters])
+}
+
+/// Products of the samples with a dense matrix.
+pub(super) fn dense_products(p: &Params) -> Option<u64> {
+    products([p.batch, p.dense_rows, p.dense_columns])
+}
+
+/// Products of the samples with the weights of connections.
+pub(super) fn sparse_products(p: &Params) -> Option<u64> {
+    products([p.batch, p.entries, p.filters])
+}
+
 /// Bytes of the weights.
 pub(super) fn weights(p: &Params) -> f64 {
     4.0 * (of(p.entries) * of(p.filters)).max(of(p.weight_cells) * of(p.window) * of(p.filters))

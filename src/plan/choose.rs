@@ -13,8 +13,14 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// [`Error::Program`] for one that is wrong in itself; [`Error::Limit`], [`Error::OverBudget`]; [`Error::Unsupported`] for
-    /// a forced implementation that can't be.
+    /// a forced implementation that can't be; [`Error::LongWorkgroup`] where
+    /// [`PlanOptions::max_dispatch_flops`] is less than one workgroup takes.
     pub fn plan(&self, operation: &Operation, batch: u32) -> Result<Plan> {
+        self.cut_long(self.uncut(operation, batch)?)
+    }
+
+    /// The plan before long dispatches are cut.
+    fn uncut(&self, operation: &Operation, batch: u32) -> Result<Plan> {
         if let Some(why) = operation.fault() {
             return Err(Error::Program { what: format!("operation {}", operation.name()), why });
         }
@@ -70,14 +76,17 @@ impl Planner<'_> {
         }
         if let Some(tuned) = self.tuned(operation, batch) {
             let options = PlanOptions { form: self.options.form.or(tuned.form), ..self.options };
-            if let Ok(plan) = self.with_options(options).plan_by(tuned.implementation, operation, batch) {
+            let plan = self.with_options(options).plan_by(tuned.implementation, operation, batch);
+            if let Ok(plan) = plan.and_then(|plan| self.check_long(&plan).map(|()| plan)) {
                 return Ok(plan);
             }
         }
         let mut best: Option<(f64, Plan)> = None;
         let mut refused = None;
         for implementation in Implementation::ALL {
-            match self.plan_by(implementation, operation, batch) {
+            // Compared before they are cut, so that cutting changes no choice but that of what can't be.
+            let plan = self.plan_by(implementation, operation, batch);
+            match plan.and_then(|plan| self.check_long(&plan).map(|()| plan)) {
                 Ok(plan) => {
                     let seconds = Estimate::of(&plan, self.profile).seconds;
                     if best.as_ref().is_none_or(|(least, _)| seconds < *least) {
@@ -98,7 +107,7 @@ impl Planner<'_> {
 
     /// How an implementation does an operation that has several; others have none.
     fn plan_by(&self, implementation: Implementation, operation: &Operation, batch: u32) -> Result<Plan> {
-        let Some(choosable) = operation.choosable() else { return self.plan(operation, batch) };
+        let Some(choosable) = operation.choosable() else { return self.uncut(operation, batch) };
         let local = |layer| self.local(layer, implementation);
         let mut plan = match choosable {
             // Nothing is written, whoever would.

@@ -61,11 +61,14 @@ impl Estimate {
         let mut estimate = Self { dispatches: plan.dispatches.len(), scratch: plan.scratch_bytes(), ..Self::default() };
         for dispatch in &plan.dispatches {
             let work = dispatch.variant.work(&dispatch.params, speeds.loads);
-            let operations = work.threads * work.operations;
+            // That of all workgroups, of which this dispatch may have but some.
+            let part = dispatch.part();
+            let operations = part * work.threads * work.operations;
             let busy = operations / speeds.operations_per_second;
             let chain = (work.operations * speeds.operation_latency).max(work.waits * speeds.load_latency);
-            let moved = work.bytes / speeds.bytes_per_second;
-            estimate.bytes += work.bytes;
+            let bytes = part * work.bytes;
+            let moved = bytes / speeds.bytes_per_second;
+            estimate.bytes += bytes;
             estimate.operations += operations;
             estimate.seconds += speeds.dispatch + busy.max(moved) + chain;
         }

@@ -10,6 +10,7 @@ mod dispatch;
 mod elementwise;
 mod iterations;
 mod local;
+mod long;
 mod loop_kernels;
 mod loops;
 mod loss;
@@ -28,6 +29,7 @@ mod total;
 mod tuned;
 mod update;
 mod weights;
+mod writer;
 mod written;
 
 pub use crate::kernels::{TILE_SHAPES, TileShape};

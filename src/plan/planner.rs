@@ -12,6 +12,9 @@ pub struct PlanOptions {
     pub memory_budget: Option<u64>,
     /// Which form of the loop variant's kernels to take where there is one; none leaves it to the device's [`Strategy`].
     pub form: Option<Form>,
+    /// Most floating-point operations of a dispatch, as [`Dispatch::flops`] counts them: a longer one is cut into several,
+    /// which a host may record into several submits, and the bits stay the same. None leaves dispatches whole.
+    pub max_dispatch_flops: Option<u64>,
     /// Numbers to choose kernels by in place of the device's own [`DeviceProfile::strategy`].
     pub strategy: Option<Strategy>,
 }

@@ -72,6 +72,12 @@ impl ProgramPlan {
         own_scratch(&self.plans)
     }
 
+    /// Floating-point operations of all dispatches, as [`Dispatch::flops`] counts them.
+    #[must_use]
+    pub fn flops(&self) -> u64 {
+        self.plans.iter().map(Plan::flops).fold(0, u64::saturating_add)
+    }
+
     /// What all plans together are expected to cost, one after another.
     #[must_use]
     pub fn estimate(&self, profile: &DeviceProfile) -> Estimate {
@@ -89,6 +95,12 @@ impl ProgramPlan {
     #[must_use]
     pub fn pieces(&self) -> Vec<u64> {
         pieces(&self.scratch, self.batch)
+    }
+
+    /// Bytes of all scratch buffers that binding it takes, each another one.
+    #[must_use]
+    pub fn scratch_buffers(&self) -> Vec<u64> {
+        self.pieces().into_iter().chain(self.own_scratch().into_values()).collect()
     }
 
     /// Bytes of what the dispatches of `program`'s operation number `operation` mean by `resource`.

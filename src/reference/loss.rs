@@ -12,7 +12,7 @@ fn clipped(p: f64) -> f64 {
 
 /// The slope of [`clipped`].
 fn is_within(p: f64) -> f64 {
-    f64::from(u8::from(!(p < EPSILON || p > MOST)))
+    f64::from(u8::from((EPSILON..=MOST).contains(&p)))
 }
 
 /// The largest of a row, and the sum of `e^(x − largest)`.

@@ -4,7 +4,7 @@ use super::{GPU, context};
 use locally_connected::gpu::{Bindings, Tensor, Weights};
 use locally_connected::ops::Usage;
 use locally_connected::program::Program;
-use locally_connected::{DeviceProfile, Result, wgpu};
+use locally_connected::{DeviceProfile, PlanOptions, Result, wgpu};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Values by the buffers' names.
@@ -23,8 +23,20 @@ pub(crate) struct ProgramRun {
 impl ProgramRun {
     /// `given` are inputs, parameters and, where they are added to, gradients.
     pub(crate) fn new(program: &Program, batch: u32, given: &Arrays, profile: &DeviceProfile) -> Result<Self> {
+        Self::planned_with(PlanOptions::default(), program, batch, given, profile)
+    }
+
+    /// The same with wishes of the host's.
+    pub(crate) fn planned_with(
+        options: PlanOptions,
+        program: &Program,
+        batch: u32,
+        given: &Arrays,
+        profile: &DeviceProfile,
+    ) -> Result<Self> {
         pollster::block_on(async {
-            let weights = Weights::new(&context(profile), program).await?;
+            let mut weights = Weights::new(&context(profile), program).await?;
+            weights.set_options(options);
             let names: Vec<String> = weights.names().map(str::to_owned).collect();
             for name in &names {
                 // A state that isn't given is zero.
@@ -64,8 +76,13 @@ impl ProgramRun {
 
     /// Records and submits it, and reads all that it wrote.
     pub(crate) fn run(&self) -> Arrays {
+        GPU.submit(|encoder| self.bound.record(&mut encoder.begin_compute_pass(&Default::default())));
+        self.read()
+    }
+
+    /// Reads all that was written.
+    pub(crate) fn read(&self) -> Arrays {
         pollster::block_on(async {
-            GPU.submit(|encoder| self.bound.record(&mut encoder.begin_compute_pass(&Default::default())));
             let mut values = Arrays::new();
             for (name, buffer) in &self.outputs {
                 values.insert(name.clone(), GPU.read(buffer, buffer.size() / 4).await.expect("the device is there"));

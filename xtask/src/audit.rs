@@ -23,6 +23,7 @@ pub(crate) fn audit(only: &[&str]) -> Result {
     steps.step("npm", web::npm)?;
     steps.step("benches", benches)?;
     steps.step("address sanitizer", address_sanitizer)?;
+    steps.step("egui", egui)?;
     // Every part runs and is read, most of them cut short: what is rehearsed is that nothing is in the way of a record.
     steps.step("gpu-record", gpu_record::rehearse)?;
     steps.end()
@@ -39,6 +40,14 @@ fn deny() -> Result {
         "licenses",
         "sources",
     ]))
+}
+
+/// The example with egui, a package of its own: nothing else compiles egui. Its picture is in the target folder.
+fn egui() -> Result {
+    let mut run = sh::cargo();
+    run.args(["run", "--locked", "--manifest-path", "examples/egui/Cargo.toml", "--target-dir"]);
+    let target = sh::target_dir().join("egui");
+    sh::run(run.arg(&target).arg("--").arg(target.join("panel.png")))
 }
 
 /// Every benchmark once, to see that it runs; its figures are for `cargo bench`.

@@ -370,6 +370,7 @@ impl<'a> Subject<'a> {
                 grad_input: dx.as_ref(),
                 grad_weights: dw.as_ref(),
                 grad_bias: db.as_ref(),
+                accumulate: false,
             };
             case.bound.push(block_on(layer.bind_backward(backward))?);
         }

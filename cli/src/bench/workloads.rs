@@ -261,6 +261,7 @@ mod tests {
                 grad_input: Some(&dx),
                 grad_weights: Some(&dw),
                 grad_bias: Some(&db),
+                accumulate: false,
             };
             let passes = [block_on(layer.bind_forward(forward))?, block_on(layer.bind_backward(backward))?];
             let planned = [layer.plan_forward(1, false)?, layer.plan_backward(1, Gradients::ALL)?];

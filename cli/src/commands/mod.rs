@@ -6,9 +6,10 @@ mod grad;
 mod info;
 mod inspect;
 mod run;
+mod train;
 mod verify;
 
-use crate::args::{Common, Convert, Draw, Grad, Info, Inspect, Run, Verify};
+use crate::args::{Common, Convert, Draw, Grad, Info, Inspect, Run, Train, Verify};
 use crate::bench;
 use crate::failure::Failure;
 use clap::{Parser, Subcommand};
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Write a model in another format or weight layout
     Convert(Convert),
+    /// Train a model, as Keras's fit does
+    Train(Box<Train>),
     /// Draw a locally connected layer: its filters where they lie, how alike they are, its bias, what activates it
     Draw(Draw),
     /// Measure how fast layers run here, and what part that is of what the device can do
@@ -58,6 +61,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Grad(args) => grad::grad(common, args),
         Command::Verify(args) => verify::verify(common, args),
         Command::Convert(args) => convert::convert(common, args),
+        Command::Train(args) => train::train(common, args),
         Command::Draw(args) => draw::draw(common, args),
         Command::Bench(args) => bench::bench(common, args),
     }

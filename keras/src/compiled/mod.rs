@@ -13,7 +13,7 @@ use state::{read_state, state_names, write_state};
 use crate::error::{Problem, Result};
 use crate::json::{self, Object};
 use crate::model_file::ModelFile;
-use locally_connected::train::{Loss, Metric, Optimizer};
+use locally_connected::train::{Goal, Metric, Optimizer};
 use serde_json::{Value, json};
 
 /// The number of steps and the other arrays of an optimizer's; none where the file has none.
@@ -33,16 +33,25 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// A model's with one loss for all outputs.
+    /// What `compile` would be told for these goals, by the outputs' names in their order.
     #[must_use]
-    pub fn new(optimizer: &Optimizer, loss: &Loss, metrics: &[Metric]) -> Self {
-        let metrics: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+    pub fn new(optimizer: &Optimizer, goals: &[(String, Goal)]) -> Self {
+        let of_each = |of: &dyn Fn(&Goal) -> Value| match goals {
+            [(_, goal)] => of(goal),
+            goals if goals.iter().all(|(_, goal)| of(goal).is_null()) => Value::Null,
+            goals => goals.iter().map(|(name, goal)| (name.clone(), of(goal))).collect::<Object>().into(),
+        };
+        let names = |metrics: &[Metric]| match metrics {
+            [] => Value::Null,
+            metrics => metrics.iter().map(|metric| metric.name.as_str()).collect(),
+        };
         let config = json!({
             "optimizer": optimizer_to_keras(optimizer),
-            "loss": loss_to_keras(loss),
-            "metrics": if metrics.is_empty() { Value::Null } else { json!(metrics) },
-            "loss_weights": null, "weighted_metrics": null, "run_eagerly": null, "steps_per_execution": null,
-            "jit_compile": null,
+            "loss": of_each(&|goal| goal.loss.as_ref().map_or(Value::Null, loss_to_keras)),
+            "metrics": of_each(&|goal| names(&goal.metrics)),
+            "loss_weights": of_each(&|goal| json!(goal.weight)),
+            "weighted_metrics": of_each(&|goal| names(&goal.weighted_metrics)),
+            "run_eagerly": null, "steps_per_execution": null, "jit_compile": null,
         });
         let mut lost = Vec::new();
         if !optimizer.exclude_from_weight_decay.is_empty() {
@@ -62,13 +71,37 @@ impl Compiled {
         Self { config: Value::Null, state: None, lost: vec![format!("how the model was compiled: {why}")] }
     }
 
+    /// Whether the optimizer is of Keras up to 2.10, or of Keras 3, which say otherwise what it is and keep other variables.
+    fn is_of_another_keras(&self) -> bool {
+        let config = self.config.get("optimizer").and_then(|optimizer| optimizer.get("config"));
+        config.is_some_and(|config| config.get("is_legacy_optimizer") != Some(&Value::Bool(false)))
+    }
+
+    /// The same with an optimizer that Keras 2.15 reads, where it wasn't one; without it, which is said, where that is none here.
+    fn of_today(mut self) -> Self {
+        let is_name = self.config.get("optimizer").is_some_and(Value::is_string);
+        if self.is_of_another_keras() || is_name {
+            let optimizer = match self.optimizer() {
+                Ok(optimizer) => optimizer_to_keras(&optimizer),
+                Err(error) => {
+                    self.lost.push(format!("how the model was compiled: {error}"));
+                    Value::Null
+                }
+            };
+            if let Value::Object(config) = &mut self.config {
+                config.insert("optimizer".into(), optimizer);
+            }
+        }
+        self
+    }
+
     /// With the state in the arrays that a file has: the number of steps, and the others. Where they aren't read, that is said.
     pub(crate) fn with_state(mut self, model: &ModelFile, arrays: &dyn Fn() -> StoredState) -> Self {
         match self.found_state(model, arrays) {
             Ok(state) => self.state = state,
             Err(why) => self.lost.push(format!("the optimizer's state: {why}")),
         }
-        self
+        self.of_today()
     }
 
     fn found_state(
@@ -77,10 +110,8 @@ impl Compiled {
         arrays: &dyn Fn() -> StoredState,
     ) -> Result<Option<OptimizerState>, String> {
         let Some((iterations, arrays)) = arrays().map_err(|problem| problem.to_string())? else { return Ok(None) };
-        let legacy =
-            self.config.get("optimizer").and_then(|optimizer| optimizer.get("config")?.get("is_legacy_optimizer"));
-        if legacy != Some(&Value::Bool(false)) {
-            return Err("it is of an optimizer of Keras before 2.11".into());
+        if self.is_of_another_keras() {
+            return Err("it is none of Keras 2.11 to 2.15".into());
         }
         let optimizer = self.optimizer().map_err(|error| error.to_string())?;
         // Before the first step Keras has none of them.
@@ -125,36 +156,41 @@ impl Compiled {
         optimizer_from_keras(self.config.get("optimizer").unwrap_or(&Value::Null))
     }
 
-    /// The loss of the output at a place, of a name.
+    /// What each output is to become, by the outputs' names in their order.
     ///
     /// # Errors
-    /// Those of [`loss_from_keras`].
-    pub fn loss(&self, at: usize, name: &str) -> locally_connected::Result<Loss> {
-        loss_from_keras(of_output(self.config.get("loss").unwrap_or(&Value::Null), at, name))
-    }
-
-    /// What the loss of the output at a place, of a name, is multiplied by.
-    #[must_use]
-    pub fn loss_weight(&self, at: usize, name: &str) -> f32 {
-        let weights = self.config.get("loss_weights").unwrap_or(&Value::Null);
-        json::float(of_output(weights, at, name)).map_or(1.0, |weight| weight as f32)
-    }
-
-    /// The metrics of the output at a place, of a name, those of one output where there is but one; `weighted` those that sample weights
-    /// count in.
-    ///
-    /// # Errors
-    /// Those of [`metric_from_keras`].
-    pub fn metrics(&self, at: usize, name: &str, weighted: bool) -> locally_connected::Result<Vec<Metric>> {
-        let key = if weighted { "weighted_metrics" } else { "metrics" };
-        let given = match self.config.get(key) {
-            None | Some(Value::Null) => return Ok(Vec::new()),
-            Some(Value::Array(list)) if !list.iter().any(Value::is_array) => {
-                return list.iter().map(metric_from_keras).collect();
-            }
-            Some(given) => of_output(given, at, name),
+    /// Those of [`loss_from_keras`] and [`metric_from_keras`].
+    pub fn goals(&self, outputs: &[&str]) -> locally_connected::Result<Vec<Goal>> {
+        let given = |key: &str| self.config.get(key).unwrap_or(&Value::Null);
+        let goal = |(at, name): (usize, &&str)| {
+            let loss = match of_output(given("loss"), at, name) {
+                Value::Null => None,
+                loss => Some(loss_from_keras(loss)?),
+            };
+            Ok(Goal {
+                loss,
+                weight: json::float(of_output(given("loss_weights"), at, name)),
+                metrics: self.metrics(given("metrics"), (at, name), outputs.len())?,
+                weighted_metrics: self.metrics(given("weighted_metrics"), (at, name), outputs.len())?,
+            })
         };
-        match given {
+        outputs.iter().enumerate().map(goal).collect()
+    }
+
+    fn metrics(
+        &self,
+        given: &Value,
+        (at, name): (usize, &str),
+        outputs: usize,
+    ) -> locally_connected::Result<Vec<Metric>> {
+        let own = match given {
+            // Of one output a list, or a list of that list.
+            Value::Array(list) if outputs == 1 && !list.iter().any(Value::is_array) => given,
+            // Of several a list of names is of all of them.
+            Value::Array(list) if list.iter().all(Value::is_string) && list.len() != outputs => given,
+            given => of_output(given, at, name),
+        };
+        match own {
             Value::Null => Ok(Vec::new()),
             Value::Array(list) => list.iter().map(metric_from_keras).collect(),
             one => Ok(vec![metric_from_keras(one)?]),

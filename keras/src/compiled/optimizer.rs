@@ -37,6 +37,9 @@ pub fn optimizer_from_keras(value: &Value) -> Result<Optimizer> {
 /// Arguments that have no say in what is computed here.
 const SILENT: [&str; 4] = ["name", "jit_compile", "is_legacy_optimizer", "fused"];
 
+/// Those that Keras 3 has besides.
+const KERAS_3: [&str; 2] = ["loss_scale_factor", "gradient_accumulation_steps"];
+
 /// A dictionary of arguments, and those of them that were asked for.
 struct Given<'a> {
     of: &'a str,
@@ -87,6 +90,8 @@ impl<'a> Given<'a> {
     fn optimizer(mut self, mut optimizer: Optimizer) -> Result<Optimizer> {
         // Those of Keras up to 2.10 don't say.
         let legacy = self.config.get("is_legacy_optimizer").is_none_or(|legacy| *legacy == json!(true));
+        // Keras 3 doesn't say either.
+        let legacy = legacy && !KERAS_3.iter().any(|key| self.config.contains_key(*key));
         let refused = |what: String| Error::Unsupported { what, with: "here: Keras 2.15's optimizers are".into() };
         if let Some(decay) = self.optional("decay")?.filter(|decay| *decay != 0.0) {
             return Err(refused(format!("decay={decay} of {}", self.of)));
@@ -135,6 +140,8 @@ impl<'a> Given<'a> {
     /// Refuses what nobody asked for.
     fn done(mut self) -> Result<()> {
         self.known.extend(SILENT);
+        // Keras 3's, which mean something where they are set.
+        self.known.extend(KERAS_3.into_iter().filter(|key| json::given(self.config, key).is_none()));
         check_keys(self.of, self.config, &self.known)
     }
 }

@@ -21,9 +21,9 @@ pub(crate) type StateArray = (Vec<usize>, Vec<f32>);
 pub struct OptimizerState {
     /// Steps done.
     pub iterations: u64,
-    /// What is kept of each parameter, by the parameter's name (`<layer>/<weight>`) and the slot's (`m`, `v`, `vhat`, `velocity`,
-    /// `momentum`, `average_gradient`, [`AVERAGE`]); it lies as the parameter does in programs.
-    pub slots: BTreeMap<String, BTreeMap<String, Vec<f32>>>,
+    /// What is kept of each parameter, by [`names::state`]: the layer's, the weight's and the slot's name (`m`, `v`, `vhat`, `velocity`,
+    /// `momentum`, `average_gradient`, [`AVERAGE`]). It lies as the parameter does in programs.
+    pub slots: BTreeMap<String, Vec<f32>>,
 }
 
 /// A variable that the optimizer moves.
@@ -104,8 +104,11 @@ pub(crate) fn read_state(
         if shape != variable.shape {
             return Err(format!("its {slot} of {name} has shape {shape:?}, the variable {:?}", variable.shape));
         }
-        let values = variable.layer.canonical_of(variable.what, values).map_err(|error| error.to_string())?;
-        state.slots.entry(name).or_default().insert(slot.to_owned(), values);
+        // Keras keeps an `m` for SGD without momentum too, which stays 0.
+        if slot == AVERAGE || optimizer.rule.slots().contains(&slot) {
+            let values = variable.layer.canonical_of(variable.what, values).map_err(|error| error.to_string())?;
+            state.slots.insert(names::state(&variable.layer.name, variable.what, slot), values);
+        }
     }
     Ok(state)
 }
@@ -134,7 +137,7 @@ pub(crate) fn write_state(model: &ModelFile, optimizer: &Optimizer, state: &Opti
     for (at, slot) in order(optimizer, variables.len()) {
         let Some(variable) = variables.get(at) else { continue };
         let name = variable.name();
-        let found = state.slots.get(&name).and_then(|slots| slots.get(slot));
+        let found = state.slots.get(&names::state(&variable.layer.name, variable.what, slot));
         let values = match found {
             Some(canonical) => variable.layer.stored_of(variable.what, canonical)?,
             None if slot == AVERAGE => variable.values.to_vec(),

@@ -6,12 +6,10 @@ mod transposed;
 pub use passes::{Backward, Forward};
 pub use transposed::{TransposedBackward, TransposedLocallyConnected};
 
-use super::operands::{Called, Operand};
 use crate::config::Config;
 use crate::geometry::{Geometry, KerasLayout};
-use crate::gpu::upload::Values;
-use crate::gpu::{Bindings, Bound, BufferRange, Context, Tensor, TensorReadback, Upload, Weights};
-use crate::kernels::Access;
+use crate::gpu::upload::{Elements, Values};
+use crate::gpu::{Bindings, Bound, BufferRange, Context, ScratchPool, Tensor, TensorReadback, Upload, Weights};
 use crate::model::layer_names as names;
 use crate::model::{Gradients, layer_backward, layer_forward};
 use crate::ops::{Buffer, Usage};
@@ -48,6 +46,41 @@ impl LocallyConnected {
         Planner::new(context.profile()).holds(&geometry)?;
         let layer = Arc::new(geometry);
         let parameters = Weights::new(context, &layer_forward(&layer, false)).await?;
+        Self::of(layer, parameters)
+    }
+
+    /// The layer of a geometry on parameters that are there already: another layer's of the same shapes, which then are both
+    /// layers', or such as lie in the host's buffers ([`Weights::with_buffers`] of [`layer_forward`]'s program). They are
+    /// named as in [`layer_names`](crate::model::layer_names).
+    ///
+    /// ```no_run
+    /// # use locally_connected::{Context, Geometry, LocallyConnected, Result};
+    /// # fn twice(layer: &LocallyConnected, otherwise: Geometry) -> Result<LocallyConnected> {
+    /// // Both compute with the same weights, whichever they are written by.
+    /// LocallyConnected::with_weights(otherwise, layer.parameters())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotGiven`] for a parameter that isn't there, [`Error::Program`] for one of another shape.
+    pub fn with_weights(geometry: Geometry, parameters: &Weights) -> Result<Self> {
+        Planner::new(parameters.context().profile()).holds(&geometry)?;
+        let layer = Arc::new(geometry);
+        parameters.check_has(&layer_forward(&layer, false))?;
+        Self::of(layer, parameters.clone())
+    }
+
+    /// The same layer with weights and bias of its own, zero until written: a second set, to be written while the first one is
+    /// used. Passes that are bound to either take turns from frame to frame; with a [`ScratchPool`] the second costs
+    /// no more than its parameters, bind groups and uniforms.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub async fn twin(&self) -> Result<Self> {
+        Self::of(self.layer.clone(), self.parameters.twin().await?)
+    }
+
+    fn of(layer: Arc<Geometry>, parameters: Weights) -> Result<Self> {
         let weights = parameters.get(names::WEIGHTS).cloned();
         let weights = weights.ok_or_else(|| Error::NoBuffer { name: names::WEIGHTS.into() })?;
         Ok(Self { layer, parameters, weights })
@@ -61,6 +94,18 @@ impl LocallyConnected {
     /// Gives the planner measured choices, from [`crate::tune()`], to go by from now on.
     pub fn set_tuned(&mut self, table: Arc<TuneTable>) {
         self.parameters.set_tuned(table);
+    }
+
+    /// Lets passes that are bound from now on take their scratch memory from a pool.
+    pub fn set_scratch(&mut self, pool: ScratchPool) {
+        self.parameters.set_scratch(pool);
+    }
+
+    /// Weights and bias as programs know them, by the names in [`layer_names`](crate::model::layer_names): for uploads of some
+    /// of their elements, and for other layers.
+    #[must_use]
+    pub fn parameters(&self) -> &Weights {
+        &self.parameters
     }
 
     /// Shapes and sizes.
@@ -153,7 +198,7 @@ impl LocallyConnected {
         layout.check(&self.layer)?;
         layout.check_len(&self.layer, weights.len())?;
         let values = if layout.is_canonical(&self.layer) {
-            Values::Canonical(weights)
+            Values::Canonical(Elements::F32(weights), 0)
         } else {
             Values::Keras { layer: self.layer.clone(), layout, weights }
         };
@@ -172,7 +217,7 @@ impl LocallyConnected {
             let (expected, found) = (geometry.weights(), weights.len() as u64);
             return Err(Error::Length { what: "weights", expected, found, shape });
         }
-        self.parameters.upload_checked(names::WEIGHTS, Values::Canonical(weights))?.finish().await
+        self.parameters.upload_checked(names::WEIGHTS, Values::Canonical(Elements::F32(weights), 0))?.finish().await
     }
 
     /// Uploads the bias in Keras's order: element `i` is added to element `i` of each output sample in either data
@@ -193,7 +238,7 @@ impl LocallyConnected {
                 shape: self.layer.bias_shape().unwrap_or_default(),
             });
         }
-        self.parameters.upload_checked(names::BIAS, Values::Canonical(bias))?.finish().await
+        self.parameters.upload_checked(names::BIAS, Values::Canonical(Elements::F32(bias), 0))?.finish().await
     }
 
     /// Buffers for the weights' gradient, cut as the weights are.
@@ -215,17 +260,6 @@ impl LocallyConnected {
         &self,
         ranges: impl IntoIterator<Item = impl Into<BufferRange<'a>>>,
     ) -> Result<Tensor> {
-        let ranges: Vec<BufferRange<'_>> = ranges.into_iter().map(Into::into).collect();
-        let chunks = self.weights.chunks();
-        if ranges.len() != chunks.len() {
-            let (expected, found) = (chunks.len() as u64, ranges.len() as u64);
-            return Err(Error::Length {
-                what: "the ranges of grad_weights",
-                expected,
-                found,
-                shape: vec![chunks.len()],
-            });
-        }
         let gradient = Buffer {
             name: names::GRAD_WEIGHTS.into(),
             layer: None,
@@ -233,13 +267,7 @@ impl LocallyConnected {
             shape: crate::ops::Shape::of_weights(&self.layer),
             dtype: crate::WeightType::F32,
         };
-        for (range, chunk) in ranges.iter().zip(chunks) {
-            let elements = chunk.bytes(gradient.dtype) / 4;
-            let shape = [chunk.entries as usize, chunk.filters as usize];
-            let operand = Operand::new(Called::new(&gradient), Access::Write, *range);
-            operand.checked(elements, self.parameters.offset_alignment(), &shape)?;
-        }
-        self.parameters.gradient_in(names::WEIGHTS, &ranges)
+        Tensor::in_ranges(self.context(), &gradient, ranges)
     }
 
     /// Makes a way of weights or their gradient to the host; [`WeightsReadback::values`] gives them in a layout of Keras's.

@@ -42,6 +42,9 @@ pub struct Backward<'a, B = &'a wgpu::Buffer> {
     pub grad_weights: Option<&'a Tensor>,
     /// In Keras's order of the bias, overwritten.
     pub grad_bias: Option<B>,
+    /// Adds to what `grad_weights` and `grad_bias` hold in place of overwriting it, as the second of several batches that make
+    /// up a step needs it; the first overwrites, or adds to zeroes. The sums of a batch are rounded before they are added.
+    pub accumulate: bool,
 }
 
 impl<B> Forward<B> {
@@ -72,7 +75,8 @@ impl<'a, B> Backward<'a, B> {
     #[must_use]
     pub fn new(batch: u32, grad_output: B) -> Self {
         let (input, output, pre_activation, grad_input, grad_bias) = (None, None, None, None, None);
-        Self { batch, input, output, pre_activation, grad_output, grad_input, grad_weights: None, grad_bias }
+        let (grad_weights, accumulate) = (None, false);
+        Self { batch, input, output, pre_activation, grad_output, grad_input, grad_weights, grad_bias, accumulate }
     }
 
     /// The forward pass's input, for `grad_weights`.
@@ -109,6 +113,12 @@ impl<'a, B> Backward<'a, B> {
     #[must_use]
     pub fn grad_bias(self, to: B) -> Self {
         Self { grad_bias: Some(to), ..self }
+    }
+
+    /// Adds to what the gradients of the weights and the bias hold.
+    #[must_use]
+    pub fn accumulating(self) -> Self {
+        Self { accumulate: true, ..self }
     }
 }
 
@@ -159,8 +169,8 @@ impl LocallyConnected {
     /// As [`LocallyConnected::bind_forward`]; [`Error::Missing`] for an operand that the gradients need.
     pub async fn bind_backward<'a>(&self, operands: Backward<'a, impl Into<BufferRange<'a>>>) -> Result<Bound> {
         let config = self.layer.config();
-        let Backward { batch, input, output, pre_activation, grad_output, grad_input, grad_weights, grad_bias } =
-            operands;
+        let Backward { batch, input, output, pre_activation, grad_output, accumulate, .. } = operands;
+        let Backward { grad_input, grad_weights, grad_bias, .. } = operands;
         if grad_bias.is_some() && config.bias == Bias::None {
             return Err(Error::Missing { what: "a bias", why: "the layer was configured without one" });
         }
@@ -182,6 +192,7 @@ impl LocallyConnected {
                 bindings.with(names::PRE_ACTIVATION, needed(pre_activation, "pre_activation", why)?)
             }
         };
-        self.bind(&layer_backward(&self.layer, wanted), batch, &bindings).await
+        let program = layer_backward(&self.layer, wanted);
+        self.bind(&if accumulate { program.accumulating() } else { program }, batch, &bindings).await
     }
 }

@@ -15,6 +15,15 @@ pub struct TransposedLocallyConnected {
     adjoint: LocallyConnected,
 }
 
+/// Refuses what would come before the adjoint.
+fn plain(config: &Config) -> Result<()> {
+    if config.bias == Bias::None && config.activation == Activation::Linear {
+        return Ok(());
+    }
+    let (what, with) = ("a bias or an activation".into(), "by the transposed layer".into());
+    Err(Error::Unsupported { what, with })
+}
+
 /// The operands of a transposed backward pass, buffers or ranges of them as those of [`crate::Forward`]; gradients that
 /// have one are computed.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +38,8 @@ pub struct TransposedBackward<'a, B = &'a wgpu::Buffer> {
     pub grad_input: Option<B>,
     /// From [`LocallyConnected::create_weights_gradient`] or [`LocallyConnected::weights_gradient_in`], overwritten.
     pub grad_weights: Option<&'a Tensor>,
+    /// Adds to what `grad_weights` holds in place of overwriting it.
+    pub accumulate: bool,
 }
 
 impl TransposedLocallyConnected {
@@ -38,11 +49,18 @@ impl TransposedLocallyConnected {
     /// Those of [`LocallyConnected::new`]; [`Error::Unsupported`] with a bias or an activation, which would come before
     /// the adjoint.
     pub async fn new(context: &Context, config: &Config, output_shape: &[usize]) -> Result<Self> {
-        if config.bias != Bias::None || config.activation != Activation::Linear {
-            let (what, with) = ("a bias or an activation".into(), "by the transposed layer".into());
-            return Err(Error::Unsupported { what, with });
-        }
+        plain(config)?;
         Ok(Self { adjoint: LocallyConnected::new(context, config, output_shape).await? })
+    }
+
+    /// The adjoint of a layer that is there, with its weights: of an encoder's, say, that a decoder shares. One with bias or
+    /// activation is given without them by [`LocallyConnected::with_weights`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for one with a bias or an activation.
+    pub fn of(adjoint: LocallyConnected) -> Result<Self> {
+        plain(adjoint.geometry().config())?;
+        Ok(Self { adjoint })
     }
 
     /// The layer this one is the adjoint of; its weights are this layer's.
@@ -69,7 +87,7 @@ impl TransposedLocallyConnected {
         &self,
         operands: TransposedBackward<'a, impl Into<BufferRange<'a>>>,
     ) -> Result<Bound> {
-        let TransposedBackward { batch, input, grad_output, grad_input, grad_weights } = operands;
+        let TransposedBackward { batch, input, grad_output, grad_input, grad_weights, accumulate } = operands;
         let wanted = Gradients { input: grad_input.is_some(), weights: grad_weights.is_some(), bias: false };
         let mut bindings = Bindings::default()
             .with(names::GRAD_OUTPUT, grad_output)
@@ -78,6 +96,7 @@ impl TransposedLocallyConnected {
         if wanted.weights {
             bindings = bindings.with(names::INPUT, needed(input, "input", FOR_GRAD_WEIGHTS)?);
         }
-        self.adjoint.bind(&transposed_backward(&self.adjoint.layer, wanted), batch, &bindings).await
+        let program = transposed_backward(&self.adjoint.layer, wanted);
+        self.adjoint.bind(&if accumulate { program.accumulating() } else { program }, batch, &bindings).await
     }
 }

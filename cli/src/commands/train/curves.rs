@@ -60,6 +60,7 @@ pub(super) fn svg(columns: &[Column<'_>]) -> String {
 
 fn panel(of: &str, curves: &[Column<'_>]) -> String {
     let mut plots = Vec::new();
+    let epochs = curves.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
     for &(name, values) in curves {
         // Epochs as people count them.
         let points = values.iter().enumerate().map(|(epoch, &value)| ((epoch + 1) as f64, value));
@@ -81,9 +82,11 @@ fn panel(of: &str, curves: &[Column<'_>]) -> String {
         .with_height(HEIGHT)
         .with_x_label("epoch")
         .with_y_label(of)
-        .with_legend_position(LegendPosition::InsideTopRight)
+        .with_legend_position(LegendPosition::OutsideRightTop)
         .with_label_size(12)
         .with_tick_size(10)
+        // Whole epochs.
+        .with_x_tick_step(epochs.div_ceil(10).max(1) as f64)
         .with_theme(theme);
     SvgBackend::new().render_scene(&render_multiple(plots, layout))
 }
@@ -92,13 +95,20 @@ fn panel(of: &str, curves: &[Column<'_>]) -> String {
 mod tests {
     use super::*;
 
-    const COLUMNS: [Column<'static>; 4] =
-        [("loss", &[0.5, 0.25, f64::NAN]), ("accuracy", &[0.5, 0.75, 1.0]), ("val_loss", &[0.75, 0.5, 0.375]), ("val_accuracy", &[0.25; 3])];
+    const COLUMNS: [Column<'static>; 4] = [
+        ("loss", &[0.5, 0.25, f64::NAN]),
+        ("accuracy", &[0.5, 0.75, 1.0]),
+        ("val_loss", &[0.75, 0.5, 0.375]),
+        ("val_accuracy", &[0.25; 3]),
+    ];
 
     #[test]
     fn a_row_an_epoch() {
         let text = csv(&COLUMNS);
-        assert_eq!(text, "epoch,loss,accuracy,val_loss,val_accuracy\n0,0.5,0.5,0.75,0.25\n1,0.25,0.75,0.5,0.25\n2,NaN,1,0.375,0.25\n");
+        assert_eq!(
+            text,
+            "epoch,loss,accuracy,val_loss,val_accuracy\n0,0.5,0.5,0.75,0.25\n1,0.25,0.75,0.5,0.25\n2,NaN,1,0.375,0.25\n"
+        );
         assert_eq!(csv(&[]), "epoch\n");
     }
 

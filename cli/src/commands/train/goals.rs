@@ -7,14 +7,22 @@ use locally_connected::train::{Goal, Loss, Metric};
 use locally_connected_keras::compiled::Compiled;
 
 /// A goal for each output, in their order.
-pub(super) fn goals(args: &Train, compiled: Option<&Compiled>, outputs: &[End<'_>]) -> Result<Vec<(String, Goal)>, Failure> {
+pub(super) fn goals(
+    args: &Train,
+    compiled: Option<&Compiled>,
+    outputs: &[End<'_>],
+) -> Result<Vec<(String, Goal)>, Failure> {
     let names: Vec<&str> = outputs.iter().map(|output| output.name).collect();
     let mut goals: Vec<(String, Goal)> = names.iter().map(|name| ((*name).to_owned(), Goal::default())).collect();
     if args.loss.is_empty() {
         let Some(compiled) = compiled else {
-            return Err(Failure::request("the model's file has no loss").with_help("--loss mse, for instance, names one"));
+            return Err(
+                Failure::request("the model's file has no loss").with_help("--loss mse, for instance, names one")
+            );
         };
-        let own = compiled.goals(&names).map_err(|error| Failure::from(error).with_help("--loss names another than the file's"))?;
+        let own = compiled
+            .goals(&names)
+            .map_err(|error| Failure::from(error).with_help("--loss names another than the file's"))?;
         goals.iter_mut().zip(own).for_each(|(goal, own)| goal.1 = own);
         // Other metrics take the file's places.
         if !args.metric.is_empty() {
@@ -35,7 +43,8 @@ pub(super) fn goals(args: &Train, compiled: Option<&Compiled>, outputs: &[End<'_
     }
     for text in &args.metric {
         let (output, name) = of_output(text, &names, "--metric")?;
-        let metric = Metric::from_keras_name(name).map_err(|error| Failure::request(format!("--metric {text}: {error}")))?;
+        let metric =
+            Metric::from_keras_name(name).map_err(|error| Failure::request(format!("--metric {text}: {error}")))?;
         for (_, goal) in goals.iter_mut().filter(|(of, _)| output.is_none_or(|output| output == of)) {
             goal.metrics.push(metric.clone());
         }

@@ -11,13 +11,15 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{arrays, device, model, output};
 use checkpoint::{Checkpoint, Terms};
+use locally_connected::Error;
 use locally_connected::model::End;
-use locally_connected::train::{Data, FitOptions, Goal, Loss, Optimizer, Schedule, Trainer, Training};
-use locally_connected_keras::compiled::{Compiled, OptimizerState};
+use locally_connected::train::{Data, FitOptions, Goal, Loss, Optimizer, Runner, Schedule, Trainer, Training};
+use locally_connected_keras::compiled::{AVERAGE, Compiled, OptimizerState};
 use locally_connected_keras::npy::NpyArray;
 use locally_connected_keras::{FileFormat, ModelFile, write_file};
 use pollster::block_on;
 use spec::Steps;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use watch::Watch;
 
@@ -51,9 +53,8 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
     let device = device::open(common)?;
     progress.set("sending the weights");
     let model = model.with_implementation(args.implementation.implementation());
-    let training = Training::new(&model.graph, optimizer, goals)?;
-    let trainer = block_on(Trainer::new(device.runner(), training, &model.parameters))?;
-    let mut trainer = trainer.with_seed(args.shuffle);
+    let training = Training::new(&model.graph, optimizer, goals)?.with_seed(args.shuffle);
+    let mut trainer = block_on(Trainer::new(device.runner(), training, &model.parameters))?;
     let so_far = resumed.as_ref().map(|resumed| &resumed.optimizer).or(going_on(args, &file));
     if resumed.is_some() || so_far.is_some() {
         let mut state = block_on(trainer.state())?;
@@ -63,12 +64,14 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
         if let Some(so_far) = so_far {
             state.steps = so_far.iterations;
             for (name, values) in &mut state.optimizer {
-                values.clone_from(so_far.slots.get(name).unwrap_or(values));
+                if let Some(found) = so_far.slots.get(name) {
+                    values.clone_from(found);
+                }
             }
         }
         block_on(trainer.restore(&state))?;
     }
-    let mut watch = Watch::new(common, args, &file, &compiled, terms, &progress, samples.count);
+    let mut watch = Watch::new(common, args, (&file, &compiled), terms, &progress, samples.count);
     if let Some(resumed) = resumed {
         watch.go_on(resumed);
     }
@@ -78,7 +81,15 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
         options = options.validation(data(inputs, targets));
     }
     progress.set("training");
-    let trained = block_on(trainer.fit(&data(&samples.inputs, &samples.targets), &options, &mut [&mut watch]));
+    let done = trainer.epochs() >= args.epochs as usize;
+    let trained = match (watch.is_over(), watch.best()) {
+        (true, Some(best)) => block_on(end(&mut trainer, best.clone())),
+        (over, _) if over || done => block_on(async {
+            let parameters = trainer.parameters().await?;
+            end(&mut trainer, parameters).await
+        }),
+        _ => block_on(trainer.fit(&data(&samples.inputs, &samples.targets), &options, &mut [&mut watch])).map(drop),
+    };
     let watched = watch.finish();
     trained?;
     watched?;
@@ -88,6 +99,17 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
     compiled.state = Some(OptimizerState { iterations: state.steps, slots: state.optimizer });
     file.compiled = Some(compiled);
     Ok(write_file(&args.output, &file.to_bytes(format)?)?)
+}
+
+/// The end of a training that had come there before: averages take the places of these parameters, where there are averages.
+async fn end<R: Runner>(trainer: &mut Trainer<R>, mut parameters: BTreeMap<String, Vec<f32>>) -> Result<(), Error> {
+    let averages = trainer.state().await?.optimizer;
+    for (name, values) in &mut parameters {
+        if let Some(average) = averages.get(&format!("{name}/{AVERAGE}")) {
+            values.clone_from(average);
+        }
+    }
+    trainer.set_parameters(&parameters).await
 }
 
 /// The optimizer that was asked for, or the file's.
@@ -123,18 +145,23 @@ struct Samples {
 
 impl Samples {
     fn read(args: &Train, inputs: &[End<'_>], outputs: &[End<'_>], goals: &[(String, Goal)]) -> Result<Self, Failure> {
-        // Class numbers stand for rows; an output without a loss has no target.
-        let judged = outputs.iter().zip(goals).filter(|(_, (_, goal))| goal.loss.is_some());
-        let wanted: Vec<End<'_>> = judged
-            .map(|(end, (_, goal))| {
-                let rows = end.shape.len().saturating_sub(usize::from(goal.loss.is_some_and(|loss| is_sparse(&loss))));
-                End { name: end.name, shape: &end.shape[..rows] }
-            })
-            .collect();
+        // Class numbers stand for rows, in a last axis of one or without it; an output without a loss has no target.
+        let judged = outputs.iter().zip(goals).filter_map(|(end, (_, goal))| Some((end, is_sparse(&goal.loss?))));
+        let shapes = |column: usize| {
+            let rows = |end: &End<'_>| [&end.shape[..end.shape.len().saturating_sub(1)], &[1][..column]].concat();
+            let shape = |(end, sparse): (&End<'_>, bool)| if sparse { rows(end) } else { end.shape.to_vec() };
+            judged.clone().map(move |(end, sparse)| (end.name, shape((end, sparse)))).collect::<Vec<_>>()
+        };
+        let [without, with] = [0, 1].map(shapes);
         let pair = |x: &[Named], t: &[Named], what: [&str; 2]| {
             let x = arrays::read_ends(x, what[0], inputs, None)?;
             let count = x.first().and_then(|(_, array)| array.shape.first().copied()).unwrap_or(0);
-            Ok::<_, Failure>((arrays::read_ends(t, what[1], &wanted, Some(count))?, x, count))
+            let read = |shapes: &[(&str, Vec<usize>)]| {
+                let ends: Vec<End<'_>> = shapes.iter().map(|(name, shape)| End { name, shape }).collect();
+                arrays::read_ends(t, what[1], &ends, Some(count))
+            };
+            let targets = read(&without).or_else(|failure| read(&with).map_err(|_| failure))?;
+            Ok::<_, Failure>((targets, x, count))
         };
         let (targets, inputs_read, count) = pair(&args.input, &args.target, ["the input", "the target"])?;
         if count == 0 {
@@ -143,7 +170,8 @@ impl Samples {
         let validation = match &args.validation[..] {
             [x, t] => {
                 let whole = |path: &PathBuf| [Named { name: None, path: path.clone(), whole: path.clone() }];
-                let (targets, inputs, count) = pair(&whole(x), &whole(t), ["the validation's input", "the validation's target"])?;
+                let (targets, inputs, count) =
+                    pair(&whole(x), &whole(t), ["the validation's input", "the validation's target"])?;
                 if count == 0 {
                     return Err(Failure::request("the validation's input has no samples"));
                 }

@@ -23,12 +23,15 @@ impl<'a> Spec<'a> {
                 "true" | "True" => json!(true),
                 "false" | "False" => json!(false),
                 "none" | "None" => Value::Null,
-                number => number.parse::<i64>().map(Value::from).or_else(|_| number.parse::<f64>().map(Value::from)).map_err(|_| {
-                    Failure::request(format!("{flag} {text}: {key}={value} is no number")).with_help(HELP)
-                })?,
+                number => {
+                    number.parse::<i64>().map(Value::from).or_else(|_| number.parse::<f64>().map(Value::from)).map_err(
+                        |_| Failure::request(format!("{flag} {text}: {key}={value} is no number")).with_help(HELP),
+                    )?
+                }
             };
             if key.is_empty() || arguments.insert(key.to_owned(), value).is_some() {
-                let what = if key.is_empty() { "an argument has no name".to_owned() } else { format!("{key} is given twice") };
+                let what =
+                    if key.is_empty() { "an argument has no name".to_owned() } else { format!("{key} is given twice") };
                 return Err(Failure::request(format!("{flag} {text}: {what}")).with_help(HELP));
             }
         }
@@ -79,12 +82,20 @@ pub(super) fn schedule(text: Option<&str>, rate: f64, steps: Steps) -> Result<Sc
     let rest = steps.all.saturating_sub(steps.warmup).max(1);
     let schedule = match name {
         "cosine" => {
-            let (initial_learning_rate, warmup_target) = if steps.warmup == 0 { (rate, None) } else { (0.0, Some(rate)) };
+            let (initial_learning_rate, warmup_target) =
+                if steps.warmup == 0 { (rate, None) } else { (0.0, Some(rate)) };
             let (decay_steps, alpha) = (given.count("decay_steps", rest)?, given.float("alpha", 0.0)?);
-            Schedule::CosineDecay { initial_learning_rate, decay_steps, alpha, warmup_target, warmup_steps: steps.warmup }
+            Schedule::CosineDecay {
+                initial_learning_rate,
+                decay_steps,
+                alpha,
+                warmup_target,
+                warmup_steps: steps.warmup,
+            }
         }
         "exponential" => {
-            let (decay_steps, decay_rate) = (given.count("decay_steps", steps.epoch)?, given.float("decay_rate", 0.96)?);
+            let (decay_steps, decay_rate) =
+                (given.count("decay_steps", steps.epoch)?, given.float("decay_rate", 0.96)?);
             let staircase = given.flag("staircase")?;
             Schedule::ExponentialDecay { initial_learning_rate: rate, decay_steps, decay_rate, staircase }
         }
@@ -102,12 +113,33 @@ pub(super) fn schedule(text: Option<&str>, rate: f64, steps: Steps) -> Result<Sc
         let message = format!("--schedule {text}: {name} has no argument {argument:?}");
         return Err(Failure::request(message).with_help(SCHEDULES));
     }
-    if name != "cosine" && steps.warmup > 0 {
-        let message = format!("--warmup {} with --schedule {name}: Keras has no such schedule", steps.warmup);
-        return Err(Failure::request(message).with_help("--warmup goes with --schedule cosine, or with none"));
-    }
     schedule.check().map_err(|error| Failure::request(format!("--schedule {text}: {error}")).with_help(SCHEDULES))?;
-    Ok(schedule)
+    if name == "cosine" || steps.warmup == 0 { Ok(schedule) } else { risen(&schedule, rate, steps) }
+}
+
+/// The most rates of a schedule that Keras has no formula of.
+const MOST_RATES: usize = 1 << 16;
+
+/// A rise before a schedule that Keras has none before: step by step, as a schedule that Keras has.
+fn risen(schedule: &Schedule, rate: f64, steps: Steps) -> Result<Schedule, Failure> {
+    let (mut boundaries, mut values) = (Vec::new(), Vec::new());
+    for step in 0..steps.all {
+        let value = match step.checked_sub(steps.warmup) {
+            None => rate * step as f64 / steps.warmup as f64,
+            Some(step) => schedule.at(step).into(),
+        };
+        if values.last() != Some(&value) {
+            boundaries.extend(step.checked_sub(1));
+            values.push(value);
+        }
+        if values.len() > MOST_RATES {
+            let message = format!("--warmup {}: the training has over {MOST_RATES} learning rates", steps.warmup);
+            return Err(
+                Failure::request(message).with_help("--schedule cosine has a rise of its own, `step` has fewer rates")
+            );
+        }
+    }
+    Ok(Schedule::PiecewiseConstant { boundaries, values })
 }
 
 const SCHEDULES: &str = "cosine[:decay_steps=N,alpha=A], exponential[:decay_steps=N,decay_rate=R,staircase] or \
@@ -117,7 +149,13 @@ const SCHEDULES: &str = "cosine[:decay_steps=N,alpha=A], exponential[:decay_step
 /// From 0 to the rate in a straight line, where it stays: Keras's polynomial decay, upwards.
 fn rise(rate: f64, warmup: u64) -> Schedule {
     let (initial_learning_rate, end_learning_rate) = (0.0, rate);
-    Schedule::PolynomialDecay { initial_learning_rate, decay_steps: warmup, end_learning_rate, power: 1.0, cycle: false }
+    Schedule::PolynomialDecay {
+        initial_learning_rate,
+        decay_steps: warmup,
+        end_learning_rate,
+        power: 1.0,
+        cycle: false,
+    }
 }
 
 /// A schedule's arguments, of which those that are asked for go.
@@ -207,6 +245,13 @@ mod tests {
         for text in ["cosin", "cosine:steps=3", "cosine:decay_steps=0", "step:decay_rate=x"] {
             assert!(schedule(Some(text), 0.5, steps).is_err(), "{text}");
         }
-        assert!(schedule(Some("step"), 0.5, risen).is_err());
+        let steps = schedule(Some("step:decay_steps=10,decay_rate=0.5"), 0.5, risen).expect("a rise");
+        assert_eq!(
+            [0, 5, 9, 10, 19, 20, 29, 40].map(|step| steps.at(step)),
+            [0.0, 0.25, 0.45, 0.5, 0.5, 0.25, 0.25, 0.25]
+        );
+        let smooth = schedule(Some("exponential:decay_rate=0.5"), 0.5, risen).expect("a rise");
+        assert_eq!([5, 10, 20].map(|step| smooth.at(step)), [0.25, 0.5, 0.25]);
+        assert!(schedule(Some("exponential"), 0.5, Steps { all: 1 << 20, ..risen }).is_err());
     }
 }

@@ -1,0 +1,65 @@
+//! The rows of groups of weights, as they are summed.
+
+use super::Groups;
+use std::ops::Range;
+
+/// The rows of some groups, in ascending order and in parts: a part is summed by one, and the sums of a group's parts are joined in
+/// their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Members {
+    /// Which groups these are.
+    pub(crate) groups: Vec<u32>,
+    /// The first part of each of them, and behind the last the number of all.
+    pub(crate) parts: Vec<u32>,
+    /// The first of each part's rows in `rows`, and behind the last the number of all.
+    pub(crate) starts: Vec<u32>,
+    /// Counted from the first row that was asked for.
+    pub(crate) rows: Vec<u32>,
+}
+
+impl Groups {
+    /// The members of the groups among some rows, in parts of at most `most` rows.
+    pub(crate) fn members(&self, rows: Range<usize>, most: usize) -> Members {
+        let own = &self.of_row()[rows];
+        let mut next = vec![0; self.count() as usize];
+        let there = || own.iter().zip(0u32..).filter(|(group, _)| **group != Self::NONE);
+        there().for_each(|(group, _)| next[*group as usize] += 1);
+        let mut members = Members { groups: Vec::new(), parts: vec![0], starts: vec![0], rows: Vec::new() };
+        let mut all = 0u32;
+        for (count, group) in next.iter_mut().zip(0..).filter(|(count, _)| **count > 0) {
+            let end = all + *count;
+            let parts = (all..end).step_by(most.max(1)).map(|first| end.min(first.saturating_add(most as u32)));
+            members.starts.extend(parts);
+            members.groups.push(group);
+            members.parts.push(members.starts.len() as u32 - 1);
+            *count = all;
+            all = end;
+        }
+        members.rows = vec![0; all as usize];
+        for (group, row) in there() {
+            let at = &mut next[*group as usize];
+            members.rows[*at as usize] = row;
+            *at += 1;
+        }
+        members
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Result;
+
+    #[test]
+    fn members_are_in_parts() -> Result<()> {
+        let groups = Groups::new(vec![1, 0, 1, Groups::NONE, 1, 0, 2], false)?;
+        let members = groups.members(0..7, 2);
+        assert_eq!(members.groups, [0, 1, 2]);
+        assert_eq!(members.rows, [1, 5, 0, 2, 4, 6]);
+        assert_eq!(members.starts, [0, 2, 4, 5, 6]);
+        assert_eq!(members.parts, [0, 1, 3, 4]);
+        let some = groups.members(2..5, 9);
+        assert_eq!((some.groups, some.rows, some.starts, some.parts), (vec![1], vec![0, 2], vec![0, 2], vec![0, 1]));
+        Ok(())
+    }
+}

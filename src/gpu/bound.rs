@@ -1,0 +1,211 @@
+//! What a program became on a device: dispatches ready to be recorded, as a whole or in parts.
+
+use super::Pipeline;
+use crate::plan::ProgramPlan;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A program ready to be recorded: bind groups, uniforms and scratch memory. Cheap to clone; clones are the same.
+///
+/// Recordings of the same `Bound` share its scratch memory, as do those of all that were bound with one
+/// [`ScratchPool`](crate::ScratchPool); within one queue they run one after the other.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    steps: Vec<Step>,
+    operations: Vec<Recorded>,
+    /// Floating-point operations before each step, and those of all.
+    flops: Vec<u64>,
+    plan: ProgramPlan,
+    features: wgpu::Features,
+    bytes: u64,
+}
+
+/// The dispatches of an operation.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    /// Of the debug group that they are recorded in: whose they are, and what they do.
+    pub(super) label: String,
+    pub(super) steps: Range<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) pipeline: Arc<Pipeline>,
+    /// One for all steps beside each other that bind the same.
+    pub(super) bind_group: wgpu::BindGroup,
+    pub(super) params_offset: u32,
+    pub(super) workgroups: [u32; 3],
+    pub(super) flops: u64,
+}
+
+/// A run of the dispatches of a [`Bound`], from [`Bound::parts`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Part {
+    /// Which dispatches.
+    pub dispatches: Range<usize>,
+    /// Their floating-point operations.
+    pub flops: u64,
+    /// Floating-point operations that are done when this part is.
+    pub done: u64,
+    /// Those of all parts.
+    pub total: u64,
+}
+
+impl Part {
+    /// How far the pass is when this part is done, up to 1.
+    #[must_use]
+    pub fn progress(&self) -> f64 {
+        if self.total == 0 { 1.0 } else { self.done as f64 / self.total as f64 }
+    }
+}
+
+impl Bound {
+    pub(super) fn new(
+        steps: Vec<Step>,
+        operations: Vec<Recorded>,
+        plan: ProgramPlan,
+        device: &wgpu::Device,
+        bytes: u64,
+    ) -> Self {
+        let mut flops = vec![0];
+        let mut sum = 0u64;
+        flops.extend(steps.iter().map(|step| {
+            sum = sum.saturating_add(step.flops);
+            sum
+        }));
+        let features = device.features();
+        Self { shared: Arc::new(Shared { steps, operations, flops, plan, features, bytes }) }
+    }
+
+    /// Records the dispatches into the host's pass, those of an operation in a debug group.
+    ///
+    /// It leaves behind the pipeline and bind group 0 of its last dispatch, so that the host sets both before a dispatch of
+    /// its own; bind groups from 1 on stay as the host set them, and the debug groups are closed. Nothing need be set
+    /// before. The host needs no barrier on either side: wgpu puts one before each dispatch that reads what was written.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.record_dispatches(pass, 0..self.dispatches());
+    }
+
+    /// Number of dispatches.
+    #[must_use]
+    pub fn dispatches(&self) -> usize {
+        self.shared.steps.len()
+    }
+
+    /// Floating-point operations of all dispatches, as [`Dispatch::flops`](crate::plan::Dispatch::flops) counts them.
+    #[must_use]
+    pub fn flops(&self) -> u64 {
+        self.flops_before(self.dispatches())
+    }
+
+    fn flops_before(&self, dispatch: usize) -> u64 {
+        self.shared.flops.get(dispatch).copied().unwrap_or_default()
+    }
+
+    /// Cuts the recording into parts of at most so many floating-point operations each, but one dispatch at least:
+    /// [`PlanOptions::max_dispatch_flops`](crate::PlanOptions::max_dispatch_flops) keeps these short. The host records them
+    /// in order, with submits of its own between them as it likes.
+    ///
+    /// A host that stops after some parts has overwritten some of what the pass writes, and may record the pass again from
+    /// its first part; of gradients that are added to, it then has some terms twice. Between parts nothing else is recorded
+    /// that shares the pass's scratch memory, or writes what the pass reads.
+    ///
+    /// ```no_run
+    /// # use locally_connected::{Bound, wgpu};
+    /// # fn run(bound: &Bound, device: &wgpu::Device, queue: &wgpu::Queue, cancelled: impl Fn() -> bool) {
+    /// for part in bound.parts(2_000_000_000) {
+    ///     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    ///     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    ///     bound.record_part(&mut pass, &part);
+    ///     drop(pass);
+    ///     queue.submit([encoder.finish()]);
+    ///     println!("{:.0} % are on their way", 100.0 * part.progress());
+    ///     if cancelled() {
+    ///         break;
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn parts(&self, flops: u64) -> impl Iterator<Item = Part> + use<> {
+        let (bound, mut first) = (self.clone(), 0);
+        std::iter::from_fn(move || {
+            let (all, before) = (bound.dispatches(), bound.flops_before(first));
+            if first == all {
+                return None;
+            }
+            let fits = |&end: &usize| bound.flops_before(end) - before <= flops;
+            let end = (first + 2..=all).take_while(fits).last().unwrap_or(first + 1);
+            let (done, total) = (bound.flops_before(end), bound.flops());
+            let part = Part { dispatches: first..end, flops: done - before, done, total };
+            first = end;
+            Some(part)
+        })
+    }
+
+    /// Records a part of the dispatches, one of [`Bound::parts`], otherwise as [`Bound::record`] does.
+    pub fn record_part(&self, pass: &mut wgpu::ComputePass<'_>, part: &Part) {
+        self.record_dispatches(pass, part.dispatches.clone());
+    }
+
+    fn record_dispatches(&self, pass: &mut wgpu::ComputePass<'_>, dispatches: Range<usize>) {
+        self.record_with(pass, dispatches, |_, _| {});
+    }
+
+    /// Records dispatches, and after each of them what `after` does with its number.
+    pub(super) fn record_with(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        dispatches: Range<usize>,
+        mut after: impl FnMut(&mut wgpu::ComputePass<'_>, usize),
+    ) {
+        for Recorded { label, steps } in &self.shared.operations {
+            let numbers = steps.start.max(dispatches.start)..steps.end.min(dispatches.end);
+            if numbers.is_empty() {
+                continue;
+            }
+            pass.push_debug_group(label);
+            for (step, number) in self.shared.steps[numbers.clone()].iter().zip(numbers) {
+                pass.set_pipeline(&step.pipeline.pipeline);
+                pass.set_bind_group(0, &step.bind_group, &[step.params_offset]);
+                let [x, y, z] = step.workgroups;
+                pass.dispatch_workgroups(x, y, z);
+                after(pass, number);
+            }
+            pass.pop_debug_group();
+        }
+    }
+
+    /// What was planned.
+    #[must_use]
+    pub fn plan(&self) -> &ProgramPlan {
+        &self.shared.plan
+    }
+
+    /// Bytes of the buffers made for it: uniforms, and scratch unless that is a [`ScratchPool`](crate::ScratchPool)'s.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes
+    }
+
+    /// The operations, with the dispatches of each.
+    pub(super) fn operations(&self) -> &[Recorded] {
+        &self.shared.operations
+    }
+
+    /// The variant of a dispatch and its floating-point operations.
+    pub(super) fn described(&self, dispatch: usize) -> Option<(String, u64)> {
+        let planned = self.shared.plan.dispatches().nth(dispatch)?;
+        Some((planned.variant.name(), planned.flops()))
+    }
+
+    /// The features that the device was made with.
+    pub(super) fn features(&self) -> wgpu::Features {
+        self.shared.features
+    }
+}

@@ -1,0 +1,138 @@
+//! Scratch memory that passes share, or that a host gives.
+
+use super::scoped::Making;
+use super::tensor::buffer;
+use super::{Context, scoped};
+use crate::{Error, Result};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Scratch memory of several passes: what lies between operations and within them. Passes that are bound with one pool lie
+/// in the same buffers, so that all of them together take as much as the one that takes most. Cheap to clone; clones are
+/// the same pool.
+///
+/// Within one queue this is always right: recordings run one after the other, and none reads what another left. Only the
+/// [parts](crate::Bound::parts) of one recording must not have a recording of another pass of the pool between them.
+///
+/// ```no_run
+/// # use locally_connected::{Context, LocallyConnected, Result, ScratchPool};
+/// # fn share(first: &mut LocallyConnected, second: &mut LocallyConnected) {
+/// let pool = ScratchPool::growing();
+/// first.set_scratch(pool.clone()); // what is bound from now on
+/// second.set_scratch(pool);
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ScratchPool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    grows: bool,
+    buffers: Mutex<Vec<wgpu::Buffer>>,
+}
+
+/// Which of a pool's buffers each piece of a pass takes, the largest first.
+enum Found {
+    Taken(Vec<wgpu::Buffer>),
+    /// Pieces for which there is no buffer.
+    Missing(Vec<u64>),
+}
+
+impl ScratchPool {
+    /// A pool that makes what a pass takes as it is bound and what isn't there yet, in place of buffers that are too small.
+    /// Passes that were bound before keep theirs, so bind the one first that takes most.
+    #[must_use]
+    pub fn growing() -> Self {
+        Self { shared: Arc::new(Shared { grows: true, buffers: Mutex::default() }) }
+    }
+
+    /// The host's own buffers, each as a whole (WebGPU refuses a dispatch that reads one range of a buffer and writes
+    /// another), of the context's device and with the usage `STORAGE`. Nothing else is made: a pass that they don't hold is
+    /// refused. [`ProgramPlan::scratch_buffers`](crate::plan::ProgramPlan::scratch_buffers) says what a pass takes.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]; [`Error::Refused`] for a buffer of another device or one that was destroyed;
+    /// [`Error::Aliased`] for one that is given twice; [`Error::DeviceLost`].
+    pub async fn of_buffers(context: &Context, buffers: impl IntoIterator<Item = wgpu::Buffer>) -> Result<Self> {
+        let buffers: Vec<_> = buffers.into_iter().collect();
+        for (given, at) in buffers.iter().zip(0..) {
+            let range = super::BufferRange::from(given);
+            range.check(WHAT, 1, wgpu::BufferUsages::STORAGE)?;
+            if buffers[..at].contains(given) {
+                let (written, with) = (WHAT.to_owned(), WHAT.to_owned());
+                return Err(Error::Aliased { written, with, overlap: given.size() });
+            }
+            range.check_taken(context.device(), WHAT).await?;
+        }
+        Ok(Self { shared: Arc::new(Shared { grows: false, buffers: Mutex::new(buffers) }) })
+    }
+
+    /// Bytes of its buffers.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.lock().iter().map(wgpu::Buffer::size).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<wgpu::Buffer>> {
+        // The list is never left half-changed, so a panic elsewhere while it was locked does no harm.
+        self.shared.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A buffer for each of the pieces, in their order, of at least so many bytes.
+    pub(super) async fn take(&self, context: &Context, pieces: &[u64]) -> Result<Vec<wgpu::Buffer>> {
+        let mut order: Vec<usize> = (0..pieces.len()).collect();
+        order.sort_by_key(|&piece| std::cmp::Reverse(pieces[piece]));
+        let sorted: Vec<u64> = order.iter().map(|&piece| pieces[piece]).collect();
+        // Looked for before anything is awaited: nobody waits for the lock meanwhile.
+        let found = find(&self.lock(), &sorted);
+        let taken = match found {
+            Found::Taken(taken) => taken,
+            Found::Missing(_) if !self.shared.grows => {
+                let given = self.lock().iter().map(wgpu::Buffer::size).collect();
+                return Err(Error::Scratch { needed: pieces.to_vec(), given });
+            }
+            Found::Missing(missing) => self.grow(context, &missing, &sorted).await?,
+        };
+        let mut placed: Vec<_> = order.into_iter().zip(taken).collect();
+        placed.sort_by_key(|(piece, _)| *piece);
+        Ok(placed.into_iter().map(|(_, buffer)| buffer).collect())
+    }
+
+    /// Makes what is missing and takes all pieces.
+    async fn grow(&self, context: &Context, missing: &[u64], sorted: &[u64]) -> Result<Vec<wgpu::Buffer>> {
+        let device = context.device();
+        let (made, caught) = scoped(device, Making::new("scratch", missing.iter().sum()), || {
+            let made = missing.iter().map(|&bytes| buffer(device, "locally-connected shared scratch", bytes));
+            made.collect::<Vec<_>>()
+        });
+        caught.await?;
+        let mut buffers = self.lock();
+        // As many of the largest as any pass took so far; smaller ones live on in the passes that were bound to them.
+        let most = buffers.len().max(sorted.len());
+        buffers.extend(made);
+        buffers.sort_by_key(|buffer| std::cmp::Reverse(buffer.size()));
+        buffers.truncate(most);
+        match find(&buffers, sorted) {
+            Found::Taken(taken) => Ok(taken),
+            // Nothing takes anything away that is larger.
+            Found::Missing(_) => Err(Error::Missing { what: "scratch", why: "the pool has grown for it" }),
+        }
+    }
+}
+
+const WHAT: &str = "scratch memory";
+
+/// For each piece, the largest first, the smallest buffer that holds it and that none before it took.
+fn find(buffers: &[wgpu::Buffer], sorted: &[u64]) -> Found {
+    let mut free: Vec<&wgpu::Buffer> = buffers.iter().collect();
+    free.sort_by_key(|buffer| buffer.size());
+    let (mut taken, mut missing) = (Vec::with_capacity(sorted.len()), Vec::new());
+    for &bytes in sorted {
+        match free.iter().position(|buffer| buffer.size() >= bytes) {
+            Some(at) => taken.push(free.remove(at).clone()),
+            None => missing.push(bytes),
+        }
+    }
+    if missing.is_empty() { Found::Taken(taken) } else { Found::Missing(missing) }
+}

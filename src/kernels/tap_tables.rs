@@ -1,0 +1,58 @@
+//! The tap tables as the device sees them.
+
+use crate::config::DataFormat;
+use crate::geometry::{Geometry, NO_TAP};
+
+/// Where the parts of the tap tables begin, by axis, in elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TablePlaces {
+    pub(super) forward: [u32; 3],
+    pub(super) starts: [u32; 3],
+    pub(super) inverse: [u32; 3],
+    length: u32,
+}
+
+impl TablePlaces {
+    pub(super) fn of(geometry: &Geometry) -> Self {
+        let mut places = Self { forward: [0; 3], starts: [0; 3], inverse: [0; 3], length: 0 };
+        for (axis, a) in geometry.axes().into_iter().flatten().zip(0..) {
+            let mut place = |elements: usize| {
+                let at = places.length;
+                places.length += elements as u32;
+                at
+            };
+            let (forward, starts) = (place(axis.forward.len()), place(axis.inverse_starts.len()));
+            let inverse = place(2 * axis.inverse.len());
+            (places.forward[a], places.starts[a], places.inverse[a]) = (forward, starts, inverse);
+        }
+        places
+    }
+}
+
+/// The tap tables as one `u32` buffer holds them, multiplied by strides so that kernels only add: an element of the
+/// forward tables is an offset into an input sample (or `NO_TAP`), a pair of the inverse tables a share of the location
+/// index and of the tap index. A layer without windows has none.
+#[must_use]
+pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
+    let Some(axes) = geometry.axes() else { return Vec::new() };
+    let scale = match geometry.config().data_format {
+        DataFormat::ChannelsLast => geometry.channels(),
+        DataFormat::ChannelsFirst => 1,
+    };
+    let positions = [axes[1].input * axes[2].input, axes[2].input, 1].map(|step| step * scale);
+    let locations = [axes[1].output * axes[2].output, axes[2].output, 1];
+    let taps = [axes[1].taps * axes[2].taps, axes[2].taps, 1];
+    let mut data = Vec::with_capacity(tap_tables_length(geometry) as usize);
+    for a in 0..3 {
+        data.extend(axes[a].forward.iter().map(|&at| if at == NO_TAP { at } else { at * positions[a] }));
+        data.extend(&axes[a].inverse_starts);
+        data.extend(axes[a].inverse.iter().flat_map(|&[o, t]| [o * locations[a], t * taps[a]]));
+    }
+    data
+}
+
+/// Elements of [`tap_tables`].
+#[must_use]
+pub fn tap_tables_length(geometry: &Geometry) -> u64 {
+    TablePlaces::of(geometry).length.into()
+}

@@ -54,7 +54,10 @@ fn chains_of_old_keras() {
             let said = common::stderr(&converted);
             assert_eq!(converted.status.code(), Some(0), "{said}");
             // What an optimizer of those days had come to isn't kept.
-            assert!(said.is_empty() || said.starts_with("warning: not kept: the optimizer") && said.lines().count() == 1, "{said}");
+            assert!(
+                said.is_empty() || said.starts_with("warning: not kept: the optimizer") && said.lines().count() == 1,
+                "{said}"
+            );
             agrees(&to, folder, &[]);
         }
     });

@@ -1,12 +1,19 @@
 //! A line on the terminal for work that takes its time.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use locally_connected_keras::Watch;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Work shorter than this shows nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Work of unknown length.
+const SPINNER: &str = "{spinner} {msg} ({elapsed})";
+/// A file that is read.
+const BAR: &str = "{msg} {bar:30} {bytes} of {total_bytes} ({elapsed})";
 
 /// A spinner with a message; it appears after half a second, and only on a terminal. Dropped, it is gone again.
 pub(crate) struct Progress {
@@ -17,7 +24,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn start(quiet: bool, message: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        if let Ok(style) = ProgressStyle::with_template(SPINNER) {
             bar.set_style(style);
         }
         bar.set_message(message);
@@ -38,7 +45,22 @@ impl Progress {
 
     /// Says what is being done now.
     pub(crate) fn set(&self, message: impl Into<String>) {
+        if let Ok(style) = ProgressStyle::with_template(SPINNER) {
+            self.bar.set_style(style);
+        }
         self.bar.set_message(message.into());
+    }
+
+    /// Shows how much of a file was read, as a bar.
+    pub(crate) fn bytes(&self) -> Watch {
+        if let Ok(style) = ProgressStyle::with_template(BAR) {
+            self.bar.set_style(style);
+        }
+        let bar = self.bar.clone();
+        Arc::new(move |read, of| {
+            bar.set_length(of);
+            bar.set_position(read);
+        })
     }
 }
 

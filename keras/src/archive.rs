@@ -1,21 +1,37 @@
 //! Zip archives, which `.keras` and `.npz` are.
 
+use crate::contents::{Contents, Place};
 use crate::error::Problem;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Read, Seek, Write};
 
-/// An archive in memory.
-pub(crate) fn open(bytes: &[u8]) -> Result<zip::ZipArchive<Cursor<&[u8]>>, Problem> {
+/// An archive.
+pub(crate) fn open<R: Read + Seek>(reader: R) -> Result<zip::ZipArchive<R>, Problem> {
     let unreadable =
         |error: zip::result::ZipError| Problem::Unreadable { format: "zip archive", message: error.to_string() };
-    zip::ZipArchive::new(Cursor::new(bytes)).map_err(unreadable)
+    zip::ZipArchive::new(reader).map_err(unreadable)
 }
 
 /// The contents of a file in the archive. Memory grows only with what is really there.
-pub(crate) fn entry(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Vec<u8>, Problem> {
+pub(crate) fn entry<R: Read + Seek>(archive: &mut zip::ZipArchive<R>, name: &str) -> Result<Vec<u8>, Problem> {
     let mut file = archive.by_name(name).map_err(|error| Problem::format(error).within(name))?;
     let mut contents = Vec::new();
     file.read_to_end(&mut contents).map_err(|error| Problem::format(error).within(name))?;
     Ok(contents)
+}
+
+/// A file in the archive that `whole` is, where it lies if it isn't compressed, once its checksum was found right.
+pub(crate) fn lying(archive: &mut zip::ZipArchive<Place>, whole: &Contents, name: &str) -> Result<Contents, Problem> {
+    let failed = |error: &dyn std::fmt::Display| Problem::format(error).within(name);
+    let mut file = archive.by_name(name).map_err(|error| failed(&error))?;
+    let place = (file.compression() == zip::CompressionMethod::Stored).then(|| file.data_start()).flatten();
+    let part = place.and_then(|start| whole.part(start, file.size()));
+    let Some(part) = part.filter(|_| !whole.is_held()) else {
+        drop(file);
+        return entry(archive, name).map(Contents::held);
+    };
+    // Place to the end compares the checksum.
+    std::io::copy(&mut file, &mut std::io::sink()).map_err(|error| failed(&error))?;
+    Ok(part)
 }
 
 /// A zip archive of uncompressed files, as Keras and NumPy write it; always the same bytes for the same files.

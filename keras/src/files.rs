@@ -1,21 +1,34 @@
 //! Files, read and written as a whole.
 
+use crate::contents::{Contents, Watch};
 use crate::error::{Error, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-fn io_error(path: &Path, error: &io::Error) -> Error {
+pub(crate) fn io_error(path: &Path, error: &io::Error) -> Error {
     Error::Io { path: path.display().to_string(), kind: error.kind(), message: error.to_string() }
 }
 
+/// A file's bytes where they lie.
+pub(crate) fn open_file(path: &Path, watch: Option<Watch>) -> Result<Contents> {
+    check_file(path)?;
+    Contents::open(path, watch).map_err(|error| io_error(path, &error))
+}
+
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    check_file(path)?;
+    fs::read(path).map_err(|e| io_error(path, &e))
+}
+
+/// A folder is no file, whatever the system says of reading one.
+fn check_file(path: &Path) -> Result<()> {
     if path.is_dir() {
         let message = "is a folder (a TensorFlow SavedModel?); save the model as .h5 or .keras".into();
         let kind = io::ErrorKind::IsADirectory;
         return Err(Error::Io { path: path.display().to_string(), kind, message });
     }
-    fs::read(path).map_err(|e| io_error(path, &e))
+    Ok(())
 }
 
 /// Writes `bytes` to `path`, whole or not at all: to a new file in the same folder, which then takes the name. A pipe

@@ -40,21 +40,42 @@ impl ModelFile {
     /// name, and [`Error::UnsupportedLayers`] where it isn't locally connected or can't run; those of [`Graph::add`] and
     /// [`Local::canonical`](crate::Local::canonical).
     pub fn model(&self, only: Option<&str>) -> Result<model::Model> {
-        let building = match only {
-            Some(only) => {
-                let layer = self.alone(only)?;
-                let mut building = Building { with_parameters: true, ..Building::default() };
-                let input = building.graph.input(layer.input_shape.clone())?;
-                let output = building.layer(layer, &[input])?;
-                output.into_iter().for_each(|node| building.graph.output(node));
-                building
-            }
-            None => {
-                self.check_runnable()?;
-                self.whole(true)?
-            }
-        };
+        let building = self.building(only, true)?;
         Ok(model::Model { graph: building.graph, parameters: building.parameters })
+    }
+
+    /// As [`ModelFile::model`], with the weights taken out of the file instead of copied: those that lie as programs have them
+    /// are moved, the others are in memory twice one by one only. What is left describes the layers, so that
+    /// [`ModelFile::gradients`] still knows their names and layouts, but the weights that were taken are gone from it.
+    ///
+    /// # Errors
+    /// Those of [`ModelFile::model`].
+    pub fn take_model(&mut self, only: Option<&str>) -> Result<model::Model> {
+        let Building { graph, mut parameters, called, .. } = self.building(only, false)?;
+        let mut waiting: Vec<&mut FileLayer> = self.layers.iter_mut().collect();
+        while let Some(layer) = waiting.pop() {
+            if called.contains_key(&layer.name) {
+                for (what, values) in layer.take_canonical()? {
+                    parameters.insert(names::parameter(&layer.name, what), values);
+                }
+            }
+            waiting.extend(layer.inner.iter_mut());
+        }
+        Ok(model::Model { graph, parameters })
+    }
+
+    /// All layers or the one of the name `only`, with or without their parameters.
+    fn building(&self, only: Option<&str>, with_parameters: bool) -> Result<Building> {
+        let Some(only) = only else {
+            self.check_runnable()?;
+            return self.whole(with_parameters);
+        };
+        let layer = self.alone(only)?;
+        let mut building = Building { with_parameters, ..Building::default() };
+        let input = building.graph.input(layer.input_shape.clone())?;
+        let output = building.layer(layer, &[input])?;
+        output.into_iter().for_each(|node| building.graph.output(node));
+        Ok(building)
     }
 
     /// What the first call of a layer depends on, and that call: a model whose one output is the layer's. What comes after
@@ -356,6 +377,20 @@ impl FileLayer {
     pub(crate) fn stored_of(&self, what: &str, canonical: &Vec<f32>) -> Result<Vec<f32>> {
         let found = self.stored(|name| (name == what).then_some(canonical))?;
         Ok(found.into_iter().next().map_or_else(|| canonical.clone(), |(_, _, values)| values))
+    }
+
+    /// The layer's parameters as programs have them, taken out of it.
+    fn take_canonical(&mut self) -> Result<Vec<(&'static str, Vec<f32>)>> {
+        match &mut self.kind {
+            LayerKind::LocallyConnected(local) => {
+                let kernel = local.layout.into_canonical(&local.geometry, std::mem::take(&mut local.kernel))?;
+                Ok([("kernel", kernel)].into_iter().chain(local.bias.take().map(|bias| ("bias", bias))).collect())
+            }
+            LayerKind::Computed(computed) => {
+                computed.weights.iter_mut().map(|weight| Ok((weight.name, weight.take_canonical()?))).collect()
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The layer's parameters as programs have them, by Keras's names.

@@ -2,6 +2,7 @@
 
 use crate::architecture::Architecture;
 use crate::compiled::StoredState;
+use crate::contents::Contents;
 use crate::error::Problem;
 use crate::names::snake_case;
 use crate::weights::{Array, Nothing, Source, hdf5_problem};
@@ -37,10 +38,17 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, Problem> {
-        let len = bytes.len() as u64;
-        let file = File::from_bytes(bytes)
-            .map_err(|error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() })?;
+    /// Reads what is asked for where the bytes lie, so that memory holds no more than is read.
+    pub(crate) fn new(contents: Contents) -> Result<Self, Problem> {
+        let len = contents.length();
+        let unreadable =
+            |error: hdf5_pure::Error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() };
+        let lying = if contents.is_held() { None } else { File::from_source(contents.clone()).ok() };
+        let file = match lying {
+            Some(file) => file,
+            // Also where a writer that was killed left its mark, which keeps nobody from reading a copy.
+            None => File::from_bytes(contents.all().map_err(Problem::format)?).map_err(unreadable)?,
+        };
         let (end, base) = (file.superblock().eof_address, file.superblock().base_address.get());
         if base == 0 && end > len {
             return Err(Problem::CutOff { found: len, expected: end });

@@ -72,6 +72,7 @@ mod archive;
 mod build;
 pub mod compiled;
 pub mod config;
+mod contents;
 mod error;
 mod files;
 mod fit;
@@ -96,6 +97,7 @@ mod weights;
 mod wiring;
 mod write;
 
+pub use contents::Watch;
 pub use error::{Error, Problem, Result, UnsupportedLayer};
 pub use files::write_file;
 pub use json::{from_json, to_json};

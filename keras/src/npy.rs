@@ -46,7 +46,7 @@ pub fn npy_from_bytes(name: &str, bytes: &[u8]) -> Result<NpyArray> {
 
 /// The array of an archive that has one.
 fn only_array(bytes: &[u8]) -> Result<NpyArray, Problem> {
-    let mut archive = archive::open(bytes)?;
+    let mut archive = archive::open(Cursor::new(bytes))?;
     match array_names(&archive).as_slice() {
         [(array, file)] => parse(&entry(&mut archive, file)?).map_err(|problem| problem.within(array)),
         several => Err(Problem::Arrays(several.iter().map(|(array, _)| array.clone()).collect())),
@@ -113,7 +113,7 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<Vec<(String, NpyArray)>> {
 /// [`crate::Error::File`].
 pub fn npz_from_bytes(name: &str, bytes: &[u8]) -> Result<Vec<(String, NpyArray)>> {
     let read = || {
-        let mut archive = archive::open(bytes)?;
+        let mut archive = archive::open(Cursor::new(bytes))?;
         let mut arrays = Vec::new();
         for (array, file) in array_names(&archive) {
             let parsed = parse(&entry(&mut archive, &file)?).map_err(|problem| problem.within(&file))?;

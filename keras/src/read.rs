@@ -2,11 +2,12 @@
 
 use crate::architecture::Architecture;
 use crate::architectures;
-use crate::archive::{self, entry};
+use crate::archive::{self, entry, lying};
 use crate::build::build;
 use crate::compiled::{Compiled, OPTIMIZER, StateArray};
+use crate::contents::{Contents, Place, Watch};
 use crate::error::{Problem, Result};
-use crate::files::read_file;
+use crate::files::{io_error, open_file};
 use crate::hdf5::{self, Reader};
 use crate::json::from_json;
 use crate::metadata::{BESIDE, METADATA_KEY, Metadata};
@@ -18,7 +19,6 @@ use locally_connected::model::Model;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::Path;
 
 /// What ran Keras when it wrote a file.
@@ -50,7 +50,7 @@ pub struct ReadOptions {
 /// # Errors
 /// Those of [`ModelFile::read`] and [`ModelFile::model`].
 pub fn read(path: impl AsRef<Path>) -> Result<Model> {
-    ModelFile::read(path)?.model(None)
+    ModelFile::read_with(path, &ReadOptions { without_optimizer: true, ..ReadOptions::default() })?.take_model(None)
 }
 
 impl ModelFile {
@@ -68,10 +68,23 @@ impl ModelFile {
     /// # Errors
     /// As [`ModelFile::read`].
     pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = read_file(path)?;
-        let format = sniff(&bytes).map_or_else(|| FileFormat::from_path(path), Ok)?;
-        model(&path.display().to_string(), bytes, format, options)
+        Self::open(path.as_ref(), options, None)
+    }
+
+    /// As [`ModelFile::read_with`], telling `watch` from time to time how much was read. A file that isn't compressed is read
+    /// where it lies, so that no copy of it is in memory beside the weights.
+    ///
+    /// # Errors
+    /// As [`ModelFile::read`].
+    pub fn read_watched(path: impl AsRef<Path>, options: &ReadOptions, watch: Watch) -> Result<Self> {
+        Self::open(path.as_ref(), options, Some(watch))
+    }
+
+    fn open(path: &Path, options: &ReadOptions, watch: Option<Watch>) -> Result<Self> {
+        let contents = open_file(path, watch)?;
+        let first = contents.first(SIGNATURE).map_err(|error| io_error(path, &error))?;
+        let format = sniff(&first).map_or_else(|| FileFormat::from_path(path), Ok)?;
+        model(&path.display().to_string(), contents, format, options)
     }
 
     /// Reads a model from memory; `name` stands for the file in errors.
@@ -87,9 +100,12 @@ impl ModelFile {
     /// # Errors
     /// [`crate::Error::File`].
     pub fn from_bytes_with(name: &str, bytes: &[u8], format: FileFormat, options: &ReadOptions) -> Result<Self> {
-        model(name, bytes.to_vec(), sniff(bytes).unwrap_or(format), options)
+        model(name, Contents::held(bytes.to_vec()), sniff(bytes).unwrap_or(format), options)
     }
 }
+
+/// Bytes of a file that tell its format: a signature, and the first name in an archive.
+const SIGNATURE: u64 = 1 << 17;
 
 /// The format that the first bytes tell, for those that have a signature.
 fn sniff(bytes: &[u8]) -> Option<FileFormat> {
@@ -109,11 +125,13 @@ fn is_npz(bytes: &[u8]) -> bool {
     name.is_some_and(|name| name.ends_with(b".npy"))
 }
 
-fn model(path: &str, bytes: Vec<u8>, format: FileFormat, options: &ReadOptions) -> Result<ModelFile> {
+fn model(path: &str, contents: Contents, format: FileFormat, options: &ReadOptions) -> Result<ModelFile> {
     let model = match format {
-        FileFormat::Hdf5 => from_hdf5(bytes, options),
-        FileFormat::Keras => from_zip(&bytes, options),
-        FileFormat::Safetensors => from_safetensors(&bytes, options),
+        FileFormat::Hdf5 => from_hdf5(contents, options),
+        FileFormat::Keras => from_zip(&contents, options),
+        FileFormat::Safetensors => {
+            contents.all().map_err(Problem::format).and_then(|bytes| from_safetensors(&bytes, options))
+        }
         FileFormat::Npz => {
             Err(Problem::NoModel("an .npz holds arrays without a model; a .h5, .keras or .safetensors is needed"))
         }
@@ -148,8 +166,8 @@ fn reading(version: String, backend: Option<String>, options: &ReadOptions) -> R
     })
 }
 
-fn from_hdf5(bytes: Vec<u8>, options: &ReadOptions) -> Result<ModelFile, Problem> {
-    let file = Reader::new(bytes)?;
+fn from_hdf5(contents: Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
+    let file = Reader::new(contents)?;
     let (given, own) = (given(options)?, file.root_attribute("model_config")?);
     let (mut version, mut backend) =
         (file.attribute_of_weights("keras_version")?, file.attribute_of_weights("backend")?);
@@ -205,20 +223,20 @@ fn compiled_of_hdf5(file: &Reader, model: &ModelFile) -> Option<Compiled> {
 const WEIGHTS: &str = "model.weights.h5";
 
 /// Keras's native format, or an archive with one model's file in it.
-fn from_zip(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Problem> {
-    let mut archive = archive::open(bytes)?;
+fn from_zip(whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
+    let mut archive = archive::open(whole.reader())?;
     let names: Vec<String> = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
     let is_native = names.iter().any(|name| name == "config.json");
     let is_model = |name: &String| [".h5", ".hdf5", ".keras"].iter().any(|end| name.ends_with(end));
     let models: Vec<String> = names.into_iter().filter(is_model).collect();
     match &models[..] {
-        _ if is_native => from_keras(&mut archive, options),
+        _ if is_native => from_keras(&mut archive, whole, options),
         [one] => {
-            let contents = entry(&mut archive, one)?;
-            let model = match sniff(&contents) {
-                Some(FileFormat::Hdf5) => from_hdf5(contents, options),
+            let inner = lying(&mut archive, whole, one)?;
+            let model = match sniff(&inner.first(SIGNATURE).map_err(Problem::format)?) {
+                Some(FileFormat::Hdf5) => from_hdf5(inner, options),
                 // No archive in the archive in an archive.
-                Some(FileFormat::Keras) => from_keras(&mut archive::open(&contents)?, options),
+                Some(FileFormat::Keras) => from_keras(&mut archive::open(inner.reader())?, &inner, options),
                 _ => Err(Problem::NoModel("is no model's file")),
             };
             model.map_err(|problem| problem.within(one))
@@ -227,17 +245,22 @@ fn from_zip(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Problem> {
     }
 }
 
-fn from_keras(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, options: &ReadOptions) -> Result<ModelFile, Problem> {
+fn from_keras(
+    archive: &mut zip::ZipArchive<Place>,
+    whole: &Contents,
+    options: &ReadOptions,
+) -> Result<ModelFile, Problem> {
     let version = entry(archive, "metadata.json").ok().and_then(|metadata| {
         let metadata: Value = serde_json::from_slice(&metadata).ok()?;
         Some(metadata.get("keras_version")?.as_str()?.to_owned())
     });
     let version = version.unwrap_or_else(|| "2".into());
-    from_archive(archive, version.clone(), options).map_err(|problem| problem.by_keras(&version))
+    from_archive(archive, whole, version.clone(), options).map_err(|problem| problem.by_keras(&version))
 }
 
 fn from_archive(
-    archive: &mut zip::ZipArchive<Cursor<&[u8]>>,
+    archive: &mut zip::ZipArchive<Place>,
+    whole: &Contents,
     version: String,
     options: &ReadOptions,
 ) -> Result<ModelFile, Problem> {
@@ -248,7 +271,7 @@ fn from_archive(
         None => Architecture::parse(&config)?,
     };
     let reading = reading(version, None, options)?;
-    let weights = Reader::new(entry(archive, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
+    let weights = Reader::new(lying(archive, whole, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
     let source = weights.by_class(&architecture.in_file());
     let mut model = build(architecture, &reading, &BTreeMap::new(), &source)?;
     if let Some(config) = model.frame.outer.shift_remove("compile_config").filter(Value::is_object)

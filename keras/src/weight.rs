@@ -150,6 +150,15 @@ impl Weight {
         }
     }
 
+    /// As [`Weight::canonical`], moved out of it where both orders are the same.
+    pub(crate) fn take_canonical(&mut self) -> Result<Vec<f32>> {
+        let values = std::mem::take(&mut self.values);
+        match &self.form {
+            Form::Plain | Form::Statistic => Ok(values),
+            Form::Windows(layout, geometry) => layout.into_canonical(geometry, values),
+        }
+    }
+
     /// A parameter, or its gradient, as the file would store it.
     ///
     /// # Errors

@@ -85,11 +85,8 @@ impl<'a> Array<'a> {
     pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
             Stored::Hdf5(dataset) => {
-                let read = || match half_of(&dataset.dtype()?) {
-                    None => dataset.read_f32(),
-                    Some(half) => Ok(convert(&dataset.read_raw()?, half)),
-                };
-                read().map_err(hdf5_problem)
+                let half = half_of(&dataset.dtype().map_err(Problem::format)?);
+                read_rows(&dataset, &self.shape, half).map_err(hdf5_problem)
             }
             Stored::Safetensors(view) => {
                 let bytes = view.data();
@@ -105,6 +102,39 @@ impl<'a> Array<'a> {
             }
         }
     }
+}
+
+/// Most bytes of a dataset that are read at once.
+const BLOCK: usize = 8 << 20;
+
+/// A dataset's values, some rows after the others, so that no second copy of all of them is in memory. Compressed ones are read
+/// at once: rows would unpack the same pieces again and again.
+fn read_rows(
+    dataset: &hdf5_pure::Dataset,
+    shape: &[usize],
+    half: Option<fn([u8; 2]) -> f32>,
+) -> Result<Vec<f32>, hdf5_pure::Error> {
+    let all = shape.iter().product::<usize>();
+    let (rows, row) = match shape {
+        [rows, rest @ ..] => (*rows, rest.iter().product::<usize>() * dataset.element_size()? as usize),
+        [] => (1, 0),
+    };
+    if shape.is_empty() || rows.saturating_mul(row) <= BLOCK || !dataset.filters().is_empty() {
+        return match half {
+            None => dataset.read_f32(),
+            Some(half) => Ok(convert(&dataset.read_raw()?, half)),
+        };
+    }
+    let mut values = Vec::with_capacity(all);
+    let at_once = (BLOCK / row.max(1)).max(1);
+    for first in (0..rows).step_by(at_once) {
+        let (first, count) = (first as u64, at_once.min(rows - first) as u64);
+        values.extend(match half {
+            None => dataset.read_f32_rows(first, count)?,
+            Some(half) => convert(&dataset.read_raw_rows(first, count)?, half),
+        });
+    }
+    Ok(values)
 }
 
 /// What the HDF5 reader says, with what newer libraries write and it can't read told apart from damage.

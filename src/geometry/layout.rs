@@ -92,6 +92,19 @@ impl KerasLayout {
         Ok(self.canonical_entries(geometry, kernel, 0..geometry.entries()))
     }
 
+    /// As [`KerasLayout::to_canonical`] of a variable that nobody needs any more: where both orders are the same, it is the
+    /// result, and nothing is copied.
+    ///
+    /// # Errors
+    /// As [`KerasLayout::to_canonical`].
+    pub fn into_canonical(self, geometry: &Geometry, kernel: Vec<f32>) -> Result<Vec<f32>> {
+        self.check(geometry)?;
+        if self.is_canonical(geometry) && self.check_len(geometry, kernel.len()).is_ok() {
+            return Ok(kernel);
+        }
+        self.to_canonical(geometry, &kernel)
+    }
+
     /// Some entries of the canonical weights of a Keras variable that was checked.
     pub(crate) fn canonical_entries(self, geometry: &Geometry, kernel: &[f32], entries: Range<u64>) -> Vec<f32> {
         let filters = geometry.group_filters() as usize;

@@ -57,6 +57,19 @@ impl SharedLayout {
         self.reordered(geometry, "kernel", kernel, |[keras, canonical]| [keras, canonical])
     }
 
+    /// As [`SharedLayout::to_canonical`] of a variable that nobody needs any more: where both orders are the same, it is the
+    /// result, and nothing is copied.
+    ///
+    /// # Errors
+    /// As [`SharedLayout::to_canonical`].
+    pub fn into_canonical(self, geometry: &Geometry, kernel: Vec<f32>) -> Result<Vec<f32>> {
+        self.check(geometry)?;
+        if geometry.groups() == 1 && kernel.len() as u64 == geometry.weights() {
+            return Ok(kernel);
+        }
+        self.to_canonical(geometry, &kernel)
+    }
+
     /// The Keras variable of canonical weights.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ pub(crate) fn convert(common: &Common, args: &Convert) -> Result<(), Failure> {
     let format = FileFormat::from_path(&args.out)?;
     output::check_destination(&args.out)?;
     let progress = Progress::start(common.quiet, "reading the model");
-    let mut file = model::open_whole(&args.source)?;
+    let mut file = model::open_whole(&args.source, &progress)?;
     progress.set("converting");
     if let Some(layout) = args.implementation {
         let elements = |layer: &Local| layout.keras().len(&layer.geometry);

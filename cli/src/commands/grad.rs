@@ -12,8 +12,8 @@ pub(crate) fn grad(common: &Common, args: &Grad) -> Result<(), Failure> {
     output::check_destination(&args.output)?;
     let progress = Progress::start(common.quiet, "reading the model");
     let part = &args.part;
-    let (file, layer) = (model::open(&part.source)?, part.layer.as_deref());
-    let model = model::model(&file, layer)?;
+    let (mut file, layer) = (model::open(&part.source, &progress)?, part.layer.as_deref());
+    let model = model::take(&mut file, layer)?;
     let inputs = arrays::read_ends(&args.input, "the input", &model.graph.inputs(), None)?;
     let batch = inputs.first().and_then(|(_, input)| input.shape.first().copied());
     let outputs = model.graph.outputs();

@@ -23,7 +23,7 @@ struct Device {
 
 pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let file = model::open(&args.source)?;
+    let file = model::open(&args.source, &progress)?;
     let (adapters, chosen) = device::choose(common)?;
     // Plans are of adapters that run WGSL: without a GPU those of a software one, if there is one.
     let software = || adapters.first().filter(|_| !device::is_cpu(common));

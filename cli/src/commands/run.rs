@@ -4,6 +4,7 @@ use crate::args::{Common, Run};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{arrays, device, model, output};
+use locally_connected::headless::Device;
 use locally_connected_keras::npy;
 use pollster::block_on;
 
@@ -11,26 +12,38 @@ pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
     output::check_destination(&args.output)?;
     let progress = Progress::start(common.quiet, "reading the model");
     let part = &args.part;
-    let model = model::model(&model::open(&part.source)?, part.layer.as_deref())?;
-    let ends = model.graph.outputs();
+    let model = model::take(&mut model::open(&part.source, &progress)?, part.layer.as_deref())?;
+    let graph = model.graph.clone();
+    let ends = graph.outputs();
     if ends.len() > 1 && args.output.extension().is_none_or(|extension| extension != "npz") {
         let names: Vec<_> = ends.iter().map(|end| end.name).collect();
         let message = format!("{}: the model has {} outputs ({})", args.output.display(), ends.len(), names.join(", "));
         return Err(Failure::request(message).with_help("they go to an .npz, an array of each name"));
     }
-    let inputs = arrays::read_ends(&args.input, "the input", &model.graph.inputs(), None)?;
+    let inputs = arrays::read_ends(&args.input, "the input", &graph.inputs(), None)?;
     let batch = inputs.first().and_then(|(_, input)| input.shape.first().copied()).unwrap_or(0);
 
     progress.set("opening the device");
     let device = device::open(common)?;
     progress.set("sending the weights");
     let model = model.with_implementation(part.implementation.implementation());
-    let loaded = block_on(device.upload(&model))?;
-    progress.set(format!("running {batch} samples"));
-    let outputs = block_on(loaded.run_named(&arrays::values(&inputs)))?;
+    let running = || progress.set(format!("running {batch} samples"));
+    let outputs = match &device {
+        Device::Gpu(gpu) => {
+            let loaded = block_on(gpu.upload_model(&model))?;
+            // The device has the weights now.
+            drop(model);
+            running();
+            block_on(gpu.run_named(&loaded, &arrays::values(&inputs)))?
+        }
+        Device::Cpu(_) => {
+            let loaded = block_on(device.upload(&model))?;
+            running();
+            block_on(loaded.run_named(&arrays::values(&inputs)))?
+        }
+    };
     let shape = |name: &str| {
-        let sample =
-            model.graph.outputs().iter().find(|end| end.name == name).map_or(&[][..], |end| end.shape).to_vec();
+        let sample = graph.outputs().iter().find(|end| end.name == name).map_or(&[][..], |end| end.shape).to_vec();
         arrays::batched(batch, &sample)
     };
     let named: Vec<_> = outputs.iter().map(|(name, values)| (name.clone(), shape(name), values.as_slice())).collect();

@@ -51,7 +51,7 @@ impl Row {
 
 pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
-    let mut file = model::open(&args.source)?;
+    let mut file = model::open(&args.source, &progress)?;
     // What is frozen has gradients, too.
     file.locals_mut().for_each(|(_, local)| local.trainable = true);
     let layers: Vec<(&FileLayer, &Local)> = match &args.layer {

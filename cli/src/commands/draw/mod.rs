@@ -45,7 +45,7 @@ pub(crate) fn draw(common: &Common, args: &Draw) -> Result<(), Failure> {
     let format = Format::of(&args.output)?;
     output::check_destination(&args.output)?;
     let progress = Progress::start(common.quiet, "reading the model");
-    let file = model::open(&args.source)?;
+    let file = model::open(&args.source, &progress)?;
     let layer = find(&file, &args.layer)?;
     let activations = match &args.input {
         Some(path) => Some(activations::run(common, &progress, &file, &layer, path)?),

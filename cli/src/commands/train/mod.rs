@@ -32,7 +32,7 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
     places.into_iter().flatten().try_for_each(|path| output::check_destination(path))?;
     args.checkpoint.as_deref().map_or(Ok(()), checkpoint::check_name)?;
     let progress = Progress::start(common.quiet, "reading the model");
-    let mut file = model::open_whole(&args.source)?;
+    let mut file = model::open_whole(&args.source, &progress)?;
     let model = model::model(&file, None)?;
     let goals = goals::goals(args, file.compiled.as_ref(), &model.graph.outputs())?;
     let samples = Samples::read(args, &model.graph.inputs(), &model.graph.outputs(), &goals)?;

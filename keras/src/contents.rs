@@ -1,0 +1,205 @@
+//! A file's bytes, held in memory or read where they lie.
+
+use hdf5_pure::{FormatError, Source};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Is told how many bytes of a file were read so far, and how many it has. It may be called from any thread.
+pub type Watch = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
+/// A file's bytes, or some of them.
+#[derive(Clone)]
+pub(crate) struct Contents {
+    bytes: Bytes,
+    start: u64,
+    length: u64,
+}
+
+#[derive(Clone)]
+enum Bytes {
+    Held(Arc<Vec<u8>>),
+    Lying(Arc<Lying>),
+}
+
+/// An open file.
+struct Lying {
+    file: Mutex<File>,
+    length: u64,
+    read: AtomicU64,
+    watch: Option<Watch>,
+}
+
+impl Contents {
+    pub(crate) fn held(bytes: Vec<u8>) -> Self {
+        let length = bytes.len() as u64;
+        Self { bytes: Bytes::Held(Arc::new(bytes)), start: 0, length }
+    }
+
+    /// An open file. What has no length, a pipe say, is held.
+    pub(crate) fn open(path: &Path, watch: Option<Watch>) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            return Ok(Self::held(bytes));
+        }
+        let length = file.metadata()?.len();
+        let lying = Lying { file: Mutex::new(file), length, read: AtomicU64::new(0), watch };
+        Ok(Self { bytes: Bytes::Lying(Arc::new(lying)), start: 0, length })
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether they are in memory anyway.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.bytes, Bytes::Held(_))
+    }
+
+    /// Some of them; none where there are fewer.
+    pub(crate) fn part(&self, start: u64, length: u64) -> Option<Self> {
+        let fits = start.checked_add(length).is_some_and(|end| end <= self.length);
+        fits.then(|| Self { bytes: self.bytes.clone(), start: self.start + start, length })
+    }
+
+    /// The first ones, at most so many.
+    pub(crate) fn first(&self, most: u64) -> io::Result<Vec<u8>> {
+        let mut first = Vec::new();
+        self.reader().take(most).read_to_end(&mut first)?;
+        Ok(first)
+    }
+
+    /// All of them in memory.
+    pub(crate) fn all(self) -> io::Result<Vec<u8>> {
+        match self.bytes {
+            Bytes::Held(bytes) if (self.start, self.length) == (0, bytes.len() as u64) => {
+                Ok(Arc::try_unwrap(bytes).unwrap_or_else(|shared| shared.to_vec()))
+            }
+            _ => {
+                let mut all = Vec::new();
+                self.reader().read_to_end(&mut all)?;
+                Ok(all)
+            }
+        }
+    }
+
+    /// Reads them from the first one on.
+    pub(crate) fn reader(&self) -> Place {
+        Place { contents: self.clone(), at: 0 }
+    }
+
+    /// Fills `to` with bytes from `at` on, as far as there are some.
+    fn read(&self, at: u64, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.length.saturating_sub(at).min(to.len() as u64) as usize;
+        let (to, from) = (&mut to[..count], self.start + at.min(self.length));
+        match &self.bytes {
+            Bytes::Held(bytes) => to.copy_from_slice(&bytes[from as usize..][..count]),
+            Bytes::Lying(lying) => lying.read_exact(from, to)?,
+        }
+        Ok(count)
+    }
+}
+
+impl Lying {
+    fn read_exact(&self, from: u64, to: &mut [u8]) -> io::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(from))?;
+        file.read_exact(to)?;
+        drop(file);
+        let read = self.read.fetch_add(to.len() as u64, Ordering::Relaxed) + to.len() as u64;
+        if let Some(watch) = &self.watch {
+            watch(read.min(self.length), self.length);
+        }
+        Ok(())
+    }
+}
+
+impl Source for Contents {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        let read = self.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
+        if read == buf.len() {
+            return Ok(());
+        }
+        Err(FormatError::Source(format!("the file ends {} bytes too early", buf.len() - read)))
+    }
+}
+
+/// A place in a file's bytes.
+pub(crate) struct Place {
+    contents: Contents,
+    at: u64,
+}
+
+impl Read for Place {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.contents.read(self.at, to)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Place {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.contents.length.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = place.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "before the first byte"))?;
+        Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    /// The same bytes, held and lying, whole and in part; and all that is read is told.
+    #[test]
+    fn bytes_are_the_file_s() {
+        let path = std::env::temp_dir().join(format!("locally-contents-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let told = Arc::new(AtomicU64::new(0));
+        let watch: Watch = {
+            let told = told.clone();
+            Arc::new(move |read, of| {
+                assert_eq!(of, 1000);
+                told.store(read, Ordering::Relaxed);
+            })
+        };
+        let lying = Contents::open(&path, Some(watch)).unwrap();
+        assert!(!lying.is_held());
+        for contents in [Contents::held(bytes.clone()), lying] {
+            assert_eq!(contents.first(3).unwrap(), [0, 1, 2]);
+            let part = contents.part(10, 20).unwrap();
+            assert_eq!(part.clone().all().unwrap(), bytes[10..30]);
+            assert!(
+                contents.part(990, 11).is_none() && contents.part(u64::MAX, 1).is_none() && part.part(20, 1).is_none()
+            );
+            let mut two = [0; 2];
+            part.read_at(18, &mut two).unwrap();
+            assert_eq!(two, bytes[28..30]);
+            assert!(part.read_at(19, &mut two).is_err() && part.read_at(1 << 40, &mut two).is_err());
+            let mut reader = part.reader();
+            assert_eq!(reader.seek(SeekFrom::End(-2)).unwrap(), 18);
+            assert!(reader.seek(SeekFrom::Current(-19)).is_err());
+            let mut rest = Vec::new();
+            reader.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, bytes[28..30]);
+            assert_eq!(contents.all().unwrap(), bytes);
+        }
+        assert!(told.load(Ordering::Relaxed) >= 1000);
+        std::fs::remove_file(&path).unwrap();
+    }
+}

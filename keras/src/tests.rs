@@ -5,6 +5,7 @@
 mod meanings;
 mod noise;
 
+use crate::contents::Contents;
 use crate::architecture::Architecture;
 use crate::hdf5::{Reader, Tree, WrittenArray, names};
 use crate::weights::Source;
@@ -83,7 +84,7 @@ fn names_and_groups() -> Result<(), Box<dyn std::error::Error>> {
     for list in [&many[..], &many[..1], &[], &["größe".to_owned(), "x".to_owned()]] {
         let mut tree = Tree::default();
         tree.group("g")?.names("layer_names", list)?;
-        let found = names(&Reader::new(tree.into_bytes()?)?.group("g")?, "layer_names")?;
+        let found = names(&Reader::new(Contents::held(tree.into_bytes()?))?.group("g")?, "layer_names")?;
         assert!(found.as_deref() == Some(list), "{found:?}");
     }
     let layers = many.iter().map(|name| (name.clone(), LayerKind::Identity)).collect();
@@ -100,7 +101,7 @@ fn names_and_groups() -> Result<(), Box<dyn std::error::Error>> {
         )?;
     }
     tree.group("_layer_checkpoint_dependencies/locally_connected1d_extra/vars")?;
-    let reader = Reader::new(tree.into_bytes()?)?;
+    let reader = Reader::new(Contents::held(tree.into_bytes()?))?;
     let layers =
         [("x", "LocallyConnected1D"), ("f", "Flatten"), ("y", "LocallyConnected1D"), ("z", "LocallyConnected1D")];
     let source = reader.by_class(&layers);

@@ -3,7 +3,8 @@
 use super::data::{Data, Samples, order};
 use super::history::{Callback, Epoch, History, Record};
 use super::runner::Runner;
-use super::trainer::{Batching, Sums, checked};
+use super::sums::Sums;
+use super::trainer::{Batching, checked};
 use super::{State, Trainer};
 use crate::Result;
 

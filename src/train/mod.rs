@@ -20,6 +20,7 @@ mod runner;
 mod schedule;
 mod state;
 mod stream;
+mod sums;
 mod trainer;
 mod training;
 

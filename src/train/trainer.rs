@@ -4,6 +4,7 @@ use super::data::{Batch, Data, Samples, part};
 use super::history::Logs;
 use super::runner::{Run, Runner};
 use super::state::check_all;
+use super::sums::Sums;
 use super::{State, Training};
 use crate::model::names;
 use crate::ops::{StepNumbers, Usage};
@@ -83,18 +84,6 @@ impl Programs {
     }
 }
 
-/// Sums over samples, as programs give them, and what they are divided by.
-#[derive(Debug, Default)]
-pub(super) struct Sums {
-    samples: usize,
-    /// Of each batch's whole loss, times its samples.
-    loss: f64,
-    /// By the programs' outputs.
-    outputs: BTreeMap<String, f64>,
-    /// Of the samples' weights, by output.
-    weights: BTreeMap<String, f64>,
-}
-
 /// How a batch is run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Batching {
@@ -120,7 +109,7 @@ impl<R: Runner> Trainer<R> {
             trainer.runner.write(name, values).await?;
         }
         if let Some(begin) = trainer.training.begin() {
-            trainer.run(&Arc::new(begin), 1, &Vec::new()).await?;
+            trainer.run(&Arc::new(begin), 1, &[]).await?;
         }
         Ok(trainer)
     }
@@ -153,9 +142,10 @@ impl<R: Runner> Trainer<R> {
         &mut self,
         program: &Arc<Program>,
         batch: usize,
-        inputs: &Batch,
+        inputs: &[&Batch],
     ) -> Result<BTreeMap<String, Vec<f32>>> {
-        let inputs: Vec<(&str, &[f32])> = inputs.iter().map(|(name, values)| (name.as_str(), &values[..])).collect();
+        let inputs = inputs.iter().flat_map(|inputs| inputs.iter());
+        let inputs: Vec<(&str, &[f32])> = inputs.map(|(name, values)| (name.as_str(), &values[..])).collect();
         self.runner.run(Run { program, batch: batch as u32, inputs: &inputs }).await
     }
 
@@ -207,8 +197,7 @@ impl<R: Runner> Trainer<R> {
             }
         };
         if at_once >= samples {
-            let inputs = batch.iter().cloned().chain(numbers).collect();
-            add(self.run(&step, samples, &inputs).await?);
+            add(self.run(&step, samples, &[&batch, &numbers]).await?);
             self.draws = self.draws.wrapping_add(1);
         } else {
             if let Some(layer) = self.training.joins_samples() {
@@ -219,13 +208,12 @@ impl<R: Runner> Trainer<R> {
             let mut program = self.programs.gradients.clone();
             for first in (0..samples).step_by(at_once) {
                 let piece = first..samples.min(first + at_once);
-                let length = piece.len();
-                let inputs = part(&batch, samples, piece).into_iter().chain(self.numbers(samples)).collect();
-                add(self.run(&program, length, &inputs).await?);
+                let (length, numbers) = (piece.len(), self.numbers(samples));
+                add(self.run(&program, length, &[&part(&batch, samples, piece), &numbers]).await?);
                 self.draws = self.draws.wrapping_add(1);
                 program = self.programs.accumulating.clone();
             }
-            add(self.run(&update, samples, &numbers).await?);
+            add(self.run(&update, samples, &[&numbers]).await?);
         }
         self.steps += 1;
         let loss = sums.add(&self.training, &batch, samples, outputs);
@@ -266,9 +254,9 @@ impl<R: Runner> Trainer<R> {
             let mut outputs: BTreeMap<String, f64> = BTreeMap::new();
             for first in (0..count).step_by(at_once) {
                 let piece = first..count.min(first + at_once);
-                let length = piece.len();
-                let inputs = part(&batch, count, piece).into_iter().chain(self.numbers(count)).collect();
-                for (name, values) in self.run(&program, length, &inputs).await? {
+                let (length, numbers) = (piece.len(), self.numbers(count));
+                let part = part(&batch, count, piece);
+                for (name, values) in self.run(&program, length, &[&part, &numbers]).await? {
                     let sum = values.iter().map(|&value| f64::from(value)).sum::<f64>();
                     // Every piece gives all penalties of parameters.
                     if name == names::PENALTIES {
@@ -297,7 +285,7 @@ impl<R: Runner> Trainer<R> {
         for first in (0..samples.count).step_by(at_once) {
             let count = at_once.min(samples.count - first);
             let batch = samples.batch(&(first as u32..(first + count) as u32).collect::<Vec<_>>());
-            for (name, values) in self.run(&program, count, &batch).await? {
+            for (name, values) in self.run(&program, count, &[&batch]).await? {
                 all.entry(name).or_default().extend(values);
             }
         }
@@ -312,7 +300,7 @@ impl<R: Runner> Trainer<R> {
     /// Puts the averages of the parameters in their places, where there are averages: the end of a `fit`.
     pub(super) async fn finish(&mut self) -> Result<()> {
         let Some(end) = self.programs.end.clone() else { return Ok(()) };
-        self.run(&end, 1, &Vec::new()).await.map(drop)
+        self.run(&end, 1, &[]).await.map(drop)
     }
 
     /// The parameters as they are now.
@@ -378,51 +366,4 @@ impl<R: Runner> Trainer<R> {
 /// A batch of samples there are.
 pub(super) fn checked(batch: usize) -> Result<usize> {
     if batch == 0 { Err(Error::NotPositive { argument: "batch_size", value: 0 }) } else { Ok(batch) }
-}
-
-impl Sums {
-    /// Adds what the programs gave for a batch: its whole loss.
-    fn add(&mut self, training: &Training, batch: &Batch, samples: usize, outputs: BTreeMap<String, f64>) -> f64 {
-        let of = |name: &str| outputs.get(name).copied().unwrap_or(0.0);
-        let graph = training.graph();
-        let losses = training.aims.iter().filter(|aim| aim.loss.is_some());
-        let losses = losses.map(|aim| aim.weight * of(&graph.output_buffer(names::LOSS, &aim.name)));
-        let loss = losses.sum::<f64>() / samples as f64 + of(names::PENALTIES) + of(names::ACTIVITY);
-        self.loss += loss * samples as f64;
-        self.samples += samples;
-        for aim in training.aims.iter().filter(|aim| aim.is_judged()) {
-            let buffer = graph.output_buffer(names::SAMPLE_WEIGHT, &aim.name);
-            let weights = batch.iter().find(|(name, _)| *name == buffer);
-            let weights = weights.map_or(0.0, |(_, values)| values.iter().map(|&w| f64::from(w)).sum());
-            *self.weights.entry(aim.name.clone()).or_default() += weights;
-        }
-        for (name, value) in outputs {
-            *self.outputs.entry(name).or_default() += value;
-        }
-        loss
-    }
-
-    /// The means.
-    pub(super) fn logs(&self, training: &Training) -> Logs {
-        let mut logs = Logs::default();
-        let samples = self.samples.max(1) as f64;
-        logs.push(names::LOSS, self.loss / samples);
-        let sum = |name: &str| self.outputs.get(name).copied().unwrap_or(0.0);
-        let graph = training.graph();
-        if training.aims.len() > 1 {
-            for aim in training.aims.iter().filter(|aim| aim.loss.is_some()) {
-                logs.push(format!("{}_loss", aim.name), sum(&graph.output_buffer(names::LOSS, &aim.name)) / samples);
-            }
-        }
-        for aim in &training.aims {
-            let weights = self.weights.get(&aim.name).copied().unwrap_or(samples);
-            for count in &aim.counts {
-                let of = if count.weighted { weights } else { samples };
-                // Keras gives 0 where nothing counts.
-                let mean = if of == 0.0 { 0.0 } else { sum(&names::metric(&count.name)) / of };
-                logs.push(count.name.clone(), mean);
-            }
-        }
-        logs
-    }
 }

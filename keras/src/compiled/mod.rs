@@ -1,12 +1,13 @@
 //! How a model was compiled, and how far its optimizer has come.
 
+mod data;
 mod loss;
 mod optimizer;
 mod state;
 
+pub use data::{AVERAGE, Compiled, OptimizerState};
 pub use loss::{loss_from_keras, loss_to_keras, metric_from_keras};
 pub use optimizer::{optimizer_from_keras, optimizer_to_keras, schedule_from_keras};
-pub use state::{AVERAGE, OptimizerState};
 pub(crate) use state::{OPTIMIZER, Slot, StateArray};
 use state::{read_state, state_names, write_state};
 
@@ -18,19 +19,6 @@ use serde_json::{Value, json};
 
 /// The number of steps and the other arrays of an optimizer's; none where the file has none.
 pub(crate) type StoredState = Result<Option<(u64, Vec<StateArray>)>, Problem>;
-
-/// What Keras's `compile` was told, and the state that the optimizer was in when the file was written.
-///
-/// The dictionary is Keras's own, whatever is in it: a loss of the user's own is kept, and refused when it is asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Compiled {
-    /// The arguments of `compile` as `.keras` files have them: `optimizer`, `loss`, `metrics`, `weighted_metrics`, `loss_weights`.
-    pub config: Value,
-    /// The optimizer's own variables; none where the file has none, or such as aren't read.
-    pub state: Option<OptimizerState>,
-    /// What of it the file has and isn't kept, in words.
-    pub lost: Vec<String>,
-}
 
 impl Compiled {
     /// What `compile` would be told for these goals, by the outputs' names in their order.

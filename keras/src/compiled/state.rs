@@ -1,5 +1,6 @@
 //! The optimizer's own variables, in the order in which Keras stores them.
 
+use super::data::{AVERAGE, OptimizerState};
 use crate::config::model_trainable;
 use crate::error::Result;
 use crate::model_file::{FileLayer, ModelFile};
@@ -7,24 +8,11 @@ use locally_connected::model::names;
 use locally_connected::train::{Optimizer, Rule};
 use std::collections::BTreeMap;
 
-/// The slot of a parameter's moving average.
-pub const AVERAGE: &str = "average";
-
 /// What the names of the optimizer's tensors begin with in our `.safetensors`.
 pub(crate) const OPTIMIZER: &str = "optimizer:";
 
 /// An array of the optimizer's, its shape and values, as a file stores it.
 pub(crate) type StateArray = (Vec<usize>, Vec<f32>);
-
-/// How far an optimizer has come.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct OptimizerState {
-    /// Steps done.
-    pub iterations: u64,
-    /// What is kept of each parameter, by [`names::state`]: the layer's, the weight's and the slot's name (`m`, `v`, `vhat`, `velocity`,
-    /// `momentum`, `average_gradient`, [`AVERAGE`]). It lies as the parameter does in programs.
-    pub slots: BTreeMap<String, Vec<f32>>,
-}
 
 /// A variable that the optimizer moves.
 struct Variable<'a> {

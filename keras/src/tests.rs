@@ -5,8 +5,8 @@
 mod meanings;
 mod noise;
 
-use crate::contents::Contents;
 use crate::architecture::Architecture;
+use crate::contents::Contents;
 use crate::hdf5::{Reader, Tree, WrittenArray, names};
 use crate::weights::Source;
 use crate::wiring::{Call, Tensor};

@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::model_file::{FileLayer, ModelFile};
 use locally_connected::model::names;
 use locally_connected::train::{Optimizer, Rule};
-use std::collections::BTreeMap;
 
 /// What the names of the optimizer's tensors begin with in our `.safetensors`.
 pub(crate) const OPTIMIZER: &str = "optimizer:";

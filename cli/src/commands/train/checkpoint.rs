@@ -1,6 +1,6 @@
 //! `--checkpoint` and `--resume`: the model in our own format, and all that a training goes on from beside it.
 
-use super::Samples;
+use super::samples::Samples;
 use crate::args::Train;
 use crate::failure::Failure;
 use locally_connected::train::{Epoch, Logs, State};

@@ -3,28 +3,24 @@
 mod checkpoint;
 mod curves;
 mod goals;
+mod samples;
 mod spec;
 mod watch;
 
-use crate::args::{Common, Named, Train};
+use crate::args::{Common, Train};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{arrays, device, model, output};
+use crate::{device, model, output};
 use checkpoint::{Checkpoint, Terms};
 use locally_connected::Error;
-use locally_connected::model::End;
-use locally_connected::train::{Data, FitOptions, Goal, Loss, Optimizer, Runner, Schedule, Trainer, Training};
+use locally_connected::train::{FitOptions, Optimizer, Runner, Schedule, Trainer, Training};
 use locally_connected_keras::compiled::{AVERAGE, Compiled, OptimizerState};
-use locally_connected_keras::npy::NpyArray;
 use locally_connected_keras::{FileFormat, ModelFile, write_file};
 use pollster::block_on;
+use samples::{Samples, data};
 use spec::Steps;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use watch::Watch;
-
-/// Arrays by the names of the model's inputs or outputs.
-type Arrays = Vec<(String, NpyArray)>;
 
 pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
     let format = FileFormat::from_path(&args.output)?;
@@ -133,61 +129,4 @@ fn optimizer(args: &Train, file: &ModelFile, steps: Steps) -> Result<Optimizer, 
 /// How far the file's own optimizer has come, where it is the one that trains.
 fn going_on<'f>(args: &Train, file: &'f ModelFile) -> Option<&'f OptimizerState> {
     file.compiled.as_ref()?.state.as_ref().filter(|_| args.optimizer.is_none())
-}
-
-/// What is trained on.
-struct Samples {
-    count: usize,
-    inputs: Arrays,
-    targets: Arrays,
-    validation: Option<[Arrays; 2]>,
-}
-
-impl Samples {
-    fn read(args: &Train, inputs: &[End<'_>], outputs: &[End<'_>], goals: &[(String, Goal)]) -> Result<Self, Failure> {
-        // Class numbers stand for rows, in a last axis of one or without it; an output without a loss has no target.
-        let judged = outputs.iter().zip(goals).filter_map(|(end, (_, goal))| Some((end, is_sparse(&goal.loss?))));
-        let shapes = |column: usize| {
-            let rows = |end: &End<'_>| [&end.shape[..end.shape.len().saturating_sub(1)], &[1][..column]].concat();
-            let shape = |(end, sparse): (&End<'_>, bool)| if sparse { rows(end) } else { end.shape.to_vec() };
-            judged.clone().map(move |(end, sparse)| (end.name, shape((end, sparse)))).collect::<Vec<_>>()
-        };
-        let [without, with] = [0, 1].map(shapes);
-        let pair = |x: &[Named], t: &[Named], what: [&str; 2]| {
-            let x = arrays::read_ends(x, what[0], inputs, None)?;
-            let count = x.first().and_then(|(_, array)| array.shape.first().copied()).unwrap_or(0);
-            let read = |shapes: &[(&str, Vec<usize>)]| {
-                let ends: Vec<End<'_>> = shapes.iter().map(|(name, shape)| End { name, shape }).collect();
-                arrays::read_ends(t, what[1], &ends, Some(count))
-            };
-            let targets = read(&without).or_else(|failure| read(&with).map_err(|_| failure))?;
-            Ok::<_, Failure>((targets, x, count))
-        };
-        let (targets, inputs_read, count) = pair(&args.input, &args.target, ["the input", "the target"])?;
-        if count == 0 {
-            return Err(Failure::request("the input has no samples"));
-        }
-        let validation = match &args.validation[..] {
-            [x, t] => {
-                let whole = |path: &PathBuf| [Named { name: None, path: path.clone(), whole: path.clone() }];
-                let (targets, inputs, count) =
-                    pair(&whole(x), &whole(t), ["the validation's input", "the validation's target"])?;
-                if count == 0 {
-                    return Err(Failure::request("the validation's input has no samples"));
-                }
-                Some([inputs, targets])
-            }
-            _ => None,
-        };
-        Ok(Self { count, inputs: inputs_read, targets, validation })
-    }
-}
-
-fn is_sparse(loss: &Loss) -> bool {
-    matches!(loss, Loss::SparseCategoricalCrossentropy { .. })
-}
-
-fn data<'a>(inputs: &'a Arrays, targets: &'a Arrays) -> Data<'a> {
-    let data = inputs.iter().fold(Data::default(), |data, (name, array)| data.input(name.clone(), &array.values));
-    targets.iter().fold(data, |data, (name, array)| data.target(name.clone(), &array.values))
 }

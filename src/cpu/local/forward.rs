@@ -96,7 +96,7 @@ impl WithSimd for Pieces<'_> {
             while let Some(runs) = runs.block(most, &mut block) {
                 let mut narrow = BLOCK;
                 let (weights, runs) = widened(weights, runs, filters, &mut room.floats, &mut narrow);
-                let products = Products { input: operands.input, inputs, weights, filters, filter, runs };
+                let products = Products { input: operands.input, inputs, weights, filters, filter, runs, ahead: true };
                 tile::all(simd, sums, begin, &products);
                 begin = Begin::Held;
             }

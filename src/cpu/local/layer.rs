@@ -1,6 +1,7 @@
 //! A layer, with what all of its operations look up.
 
 use super::convolution;
+use super::grad_input;
 use super::readers::Readers;
 use super::windows::{Band, Windows};
 use crate::config::{DataFormat, WeightType};
@@ -58,7 +59,8 @@ impl Layer {
             WeightType::F32 => 0,
         };
         let floats = BLOCK_WEIGHTS.max(filters).max(widened).max(convolution::floats(&self.geometry));
-        Needs { floats, readers }
+        let own = Needs { floats: floats.max(grad_input::floats(&self.geometry)), readers };
+        self.one_location.as_ref().map_or(own, |one| own.most(one.needs()))
     }
 
     /// Rows of weights of a block.

@@ -11,6 +11,7 @@ mod operands;
 mod products;
 mod readers;
 mod tile;
+mod turn;
 mod windows;
 
 pub(super) use forward::forward;

@@ -7,6 +7,8 @@ use pulp::Simd;
 
 /// Rows of weights that are fetched ahead where a tile reads a part of each.
 const ROWS_AHEAD: usize = 8;
+/// Terms of each sum that are added at once.
+const AT_ONCE: usize = 4;
 
 /// The products of a block of rows of weights with the samples' inputs.
 pub(super) struct Products<'a> {
@@ -19,6 +21,8 @@ pub(super) struct Products<'a> {
     /// The first that is asked for.
     pub(super) filter: usize,
     pub(super) runs: &'a [Run],
+    /// Whether weights that are read next lie behind these.
+    pub(super) ahead: bool,
 }
 
 impl<S: Simd> Terms<S> for Products<'_> {
@@ -35,25 +39,49 @@ impl<S: Simd> Terms<S> for Products<'_> {
         // The first tile over these weights fetches those of the next block. One alone reads rows as they lie, which the
         // processor foresees, unless it reads some filters only of each.
         let alone = ROWS == 1 && VECTORS >= 8;
-        let ahead = row == 0 && (!alone || width < self.filters);
+        let ahead = self.ahead && row == 0 && (!alone || width < self.filters);
         let distance = if alone { ROWS_AHEAD * self.filters } else { BLOCK_WEIGHTS };
         for run in self.runs {
             let samples: [&[f32]; ROWS] =
                 std::array::from_fn(|m| &self.input[(row + m) * self.inputs + run.input..][..run.length]);
             let mut rest = &self.weights[run.row * self.filters + column..];
-            for k in 0..run.length {
+            // Some at once, so that where a row's inputs lie is looked up and checked once for all of them.
+            let blocks = samples.map(|sample| sample.as_chunks::<AT_ONCE>().0);
+            for block in 0..run.length / AT_ONCE {
+                let inputs: [&[f32; AT_ONCE]; ROWS] = std::array::from_fn(|m| &blocks[m][block]);
+                for k in 0..AT_ONCE {
+                    let weights = load::<S, VECTORS, TAIL>(simd, &rest[..width]);
+                    if ahead {
+                        prefetch::<VECTORS>(rest, distance, S::F32_LANES);
+                    }
+                    multiply_add(simd, sums, std::array::from_fn(|m| inputs[m][k]), weights);
+                    rest = rest.get(self.filters..).unwrap_or(&[]);
+                }
+            }
+            for k in run.length / AT_ONCE * AT_ONCE..run.length {
                 let weights = load::<S, VECTORS, TAIL>(simd, &rest[..width]);
                 if ahead {
                     prefetch::<VECTORS>(rest, distance, S::F32_LANES);
                 }
-                for (sums, sample) in sums.iter_mut().zip(samples) {
-                    let input = simd.splat_f32s(sample[k]);
-                    for (sum, weight) in sums.iter_mut().zip(weights) {
-                        *sum = simd.mul_add_e_f32s(input, weight, *sum);
-                    }
-                }
+                multiply_add(simd, sums, std::array::from_fn(|m| samples[m][k]), weights);
                 rest = rest.get(self.filters..).unwrap_or(&[]);
             }
+        }
+    }
+}
+
+/// Adds to each row's sums its factor times `values`.
+#[inline(always)]
+fn multiply_add<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; VECTORS]; ROWS],
+    factors: [f32; ROWS],
+    values: [S::f32s; VECTORS],
+) {
+    for (sums, factor) in sums.iter_mut().zip(factors) {
+        let factor = simd.splat_f32s(factor);
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = simd.mul_add_e_f32s(factor, value, *sum);
         }
     }
 }
@@ -100,12 +128,7 @@ impl<S: Simd> Terms<S> for GradProducts<'_> {
         for sample in 0..self.batch {
             let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[sample * self.apart + column..][..width]);
             let inputs = &self.input[sample * self.inputs + row..][..ROWS];
-            for (sums, input) in sums.iter_mut().zip(inputs) {
-                let input = simd.splat_f32s(*input);
-                for (sum, grad) in sums.iter_mut().zip(grads) {
-                    *sum = simd.mul_add_e_f32s(input, grad, *sum);
-                }
-            }
+            multiply_add(simd, sums, std::array::from_fn(|m| inputs[m]), grads);
         }
     }
 }

@@ -133,7 +133,8 @@ impl Tasks<'_> {
                         break;
                     }
                     let runs = &block[..count];
-                    let products = Products { input, inputs: rows.input_step, weights, filters, filter, runs };
+                    let products =
+                        Products { input, inputs: rows.input_step, weights, filters, filter, runs, ahead: true };
                     tile::all(simd, place(&rows), begin, &products);
                     (begin, is_due) = (Begin::Held, false);
                 }

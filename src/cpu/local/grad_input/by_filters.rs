@@ -1,14 +1,12 @@
-//! `LocalGradInput`: a thread owns input positions, and sums for each of their channels over all that read it.
+//! Input gradients of a few samples: a thread owns input positions, and sums for each of their channels over all that read it.
 //!
 //! A sum runs along filters, in sixteen partial sums that are added in the end: sixteen on every processor, whatever its
 //! vectors hold, so that the bits are the same.
 
-use super::convolution;
-use super::layer::{CHANNELS, Layer};
-use super::narrow::{self, Narrow};
-use super::operands::GradInputOperands as Operands;
-use super::readers::Reader;
-use super::tile::load;
+use crate::cpu::local::GradInputOperands as Operands;
+use crate::cpu::local::layer::{CHANNELS, Layer};
+use crate::cpu::local::readers::Reader;
+use crate::cpu::local::tile::load;
 use crate::cpu::shared::Shared;
 use crate::cpu::team::{Room, Span, Team};
 use crate::cpu::weights::View;
@@ -19,22 +17,8 @@ const PARTS: usize = 16;
 /// Positions from which on there are enough for all threads: of fewer, channels are shared out, too.
 const MANY_POSITIONS: usize = 64;
 
-/// Each input element's sum over the cells that read it of weights times their gradient, `[batch][inputs]` in channels_last.
-pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {
-    if let Some((one, batch)) = layer.as_one_location(operands.batch) {
-        return self::grad_input(team, one, Operands { batch, ..operands }, grad_input);
-    }
-    if convolution::is_depthwise(&layer.geometry) {
-        return convolution::depthwise_grad_input(team, layer, operands, grad_input);
-    }
-    // An outer axis of one position can have a longer window, whose other taps are clipped or come round again.
-    let one_axis = layer
-        .geometry
-        .axes()
-        .is_none_or(|[outer @ .., _]| outer.iter().all(|axis| [axis.input, axis.output, axis.taps] == [1; 3]));
-    if let (Some(narrow), View::F32(weights), true) = (Narrow::of(layer, operands.batch), operands.weights, one_axis) {
-        return narrow::grad_input(team, narrow, (weights, operands.grad_output), grad_input);
-    }
+/// Each input element's gradient.
+pub(super) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {
     let grad_input = Shared::new(grad_input);
     let geometry = &layer.geometry;
     let (positions, channels) = (geometry.positions() as usize, geometry.group_channels() as usize);

@@ -1,0 +1,259 @@
+//! Input gradients of some samples: a thread owns neighbouring inputs, whose sums it has side by side for all samples, and adds
+//! what comes from one cell after the other.
+//!
+//! A row of weights multiplies its cell's gradients, which are turned so that the samples of a filter lie side by side. So no
+//! sum is spread over a vector's parts, weights are read as they lie, and the products are those of a forward pass. A sum is
+//! taken cell by cell and filter by filter, whatever pieces and vectors there are.
+
+use super::Operands;
+use crate::cpu::instructions::Instructions;
+use crate::cpu::local::layer::{BLOCK_WEIGHTS, Layer};
+use crate::cpu::local::products::Products;
+use crate::cpu::local::tile::{self, Begin, Sums};
+use crate::cpu::local::turn::{aligned, turn};
+use crate::cpu::local::windows::Run;
+use crate::cpu::shared::Shared;
+use crate::cpu::team::{Span, Team};
+use crate::cpu::weights::View;
+use crate::geometry::{AxisTaps, Geometry};
+use pulp::{Simd, WithSimd};
+use std::ops::Range;
+
+/// Most samples at a time.
+const SAMPLES: usize = 64;
+/// Samples of a block are a multiple of this, but for the last.
+const VECTOR: usize = 16;
+/// Sums of a piece: they stay in a core's second cache.
+const SUMS: usize = 1 << 16;
+/// A cell's gradients that are turned at a time: they stay in the first cache.
+const GRADS: usize = 4096;
+/// Pieces of a sample's inputs from which on there are enough for all threads.
+const PIECES: usize = 32;
+/// Inputs of a piece that are enough for what it turns; of small layers pieces have fewer, so that there are some for each thread.
+const ENOUGH: usize = 512;
+/// As many then.
+const SOME_PIECES: usize = 6;
+
+/// Room that a task needs.
+pub(in crate::cpu::local) fn floats(layer: &Geometry) -> usize {
+    let sums = SUMS.min(layer.inputs() as usize * SAMPLES);
+    VECTOR + sums + GRADS + BLOCK_WEIGHTS
+}
+
+/// Each input element's gradient; `axes` are the layer's.
+pub(super) fn grad_input(
+    team: &Team,
+    layer: &Layer,
+    axes: &[AxisTaps; 3],
+    operands: Operands<'_>,
+    grad_input: &mut [f32],
+) {
+    let geometry = &layer.geometry;
+    let inputs = geometry.inputs() as usize;
+    let blocks = operands.batch.div_ceil(SAMPLES);
+    let together = operands.batch.div_ceil(blocks).next_multiple_of(VECTOR);
+    let line = axes[2].input as usize * geometry.channels() as usize;
+    let piece = piece(inputs, [line, geometry.channels() as usize], SUMS / together);
+    let pieces = inputs.div_ceil(piece);
+    let products = geometry.connected_weights() / pieces as u64;
+    let nanoseconds = 20 + products / 4 + products / 32 * operands.batch as u64;
+    let grad_input = Shared::new(grad_input);
+    team.each(pieces, nanoseconds, |span| Pieces { team, layer, axes, operands, grad_input, span, piece, together });
+}
+
+/// Inputs of a piece, at most `most`: whole lines, or whole positions, where it has as many.
+fn piece(inputs: usize, [line, channels]: [usize; 2], most: usize) -> usize {
+    let wanted = inputs.div_ceil(PIECES).max(ENOUGH.min(inputs.div_ceil(SOME_PIECES))).min(most);
+    // The nearest multiple that is not too large.
+    let whole = |unit: usize| ((wanted + unit / 2) / unit).clamp(1, most / unit) * unit;
+    let piece = match wanted {
+        _ if 2 * wanted >= line && line <= most => whole(line),
+        _ if 2 * wanted >= channels && channels <= most => whole(channels),
+        _ => wanted,
+    };
+    piece.clamp(1, inputs.max(1))
+}
+
+/// Pieces of a sample's inputs, neighbouring ones of all samples each.
+struct Pieces<'a> {
+    team: &'a Team,
+    layer: &'a Layer,
+    axes: &'a [AxisTaps; 3],
+    operands: Operands<'a>,
+    grad_input: Shared<'a>,
+    span: Span,
+    /// Inputs of a piece.
+    piece: usize,
+    /// Samples of a block.
+    together: usize,
+}
+
+impl WithSimd for Pieces<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let filled = |lanes: usize| self.operands.batch.next_multiple_of(lanes);
+        // Vectors of half the size take half as long, or a little more: they are better where the large ones were not filled.
+        if S::F32_LANES == VECTOR && 8 * filled(VECTOR / 2) < 7 * filled(VECTOR) {
+            return Instructions::Avx2.run(self);
+        }
+        let inputs = self.layer.geometry.inputs() as usize;
+        let mut room = self.team.room();
+        let room = aligned(&mut room.floats);
+        for index in self.span.first..self.span.end {
+            let owned = index * self.piece..inputs.min((index + 1) * self.piece);
+            for first in (0..self.operands.batch).step_by(self.together) {
+                let count = self.together.min(self.operands.batch - first);
+                let samples = Samples { first, count, filled: count.next_multiple_of(S::F32_LANES) };
+                self.compute(simd, &owned, samples, room);
+            }
+        }
+    }
+}
+
+/// Some of the batch.
+#[derive(Clone, Copy)]
+struct Samples {
+    first: usize,
+    count: usize,
+    /// With those that fill the last vector.
+    filled: usize,
+}
+
+impl Pieces<'_> {
+    /// The gradients of the inputs `owned` of some samples.
+    #[inline(always)]
+    fn compute<S: Simd>(&self, simd: S, owned: &Range<usize>, samples: Samples, room: &mut [f32]) {
+        let geometry = &self.layer.geometry;
+        let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
+        let (groups, width) = (geometry.groups() as usize, self.axes[2].output as usize);
+        let filters = geometry.group_filters() as usize;
+        let line = self.axes[2].input as usize * geometry.channels() as usize;
+        // By the number of samples alone, so that the order of sums is the same for vectors of all sizes.
+        let together = GRADS / samples.count.next_multiple_of(VECTOR);
+        let (sums, room) = room.split_at_mut(owned.len() * samples.filled);
+        let (grads, widened) = room.split_at_mut(GRADS);
+        sums.fill(0.0);
+        let sums = Shared::new(sums);
+        let along = self.along(owned);
+        for outer in 0..geometry.locations() as usize / width {
+            let reads = |&[input, _]: &[usize; 2]| input < owned.end && input + line > owned.start;
+            if !self.layer.windows.outer(outer).iter().any(reads) {
+                continue;
+            }
+            for cell in (outer * width + along.start) * groups..(outer * width + along.end) * groups {
+                let from = samples.first * outputs + self.layer.output_of(cell);
+                for filter in (0..filters).step_by(together) {
+                    let some = together.min(filters - filter);
+                    let mut turned = false;
+                    for run in self.layer.windows.runs(cell) {
+                        let (first, end) = (run.input.max(owned.start), (run.input + run.length).min(owned.end));
+                        if first >= end {
+                            continue;
+                        }
+                        if !turned {
+                            let of_cell = |n: usize| &self.operands.grad_output[from + n * outputs + filter..][..some];
+                            turn_grads(samples, some, of_cell, grads);
+                            turned = true;
+                        }
+                        let rows = Rows {
+                            cell,
+                            first: run.row + first - run.input,
+                            count: end - first,
+                            filter,
+                            filters: some,
+                            sums,
+                            place: first - owned.start,
+                        };
+                        self.add(simd, rows, samples.filled, grads, widened);
+                    }
+                }
+            }
+        }
+        let sums = |i: usize| {
+            // SAFETY: all tiles are done, and these parts are only read.
+            &*unsafe { sums.part(i * samples.filled, samples.count) }
+        };
+        turn(owned.len(), samples.count, sums, |n, i, values| {
+            // SAFETY: pieces of inputs are apart.
+            unsafe { self.grad_input.part((samples.first + n) * inputs + owned.start + i, values.len()) }
+                .copy_from_slice(values);
+        });
+    }
+
+    /// Locations along the inner axis, among which are all that read inputs `owned`.
+    fn along(&self, owned: &Range<usize>) -> Range<usize> {
+        let [.., inner] = self.axes;
+        let channels = self.layer.geometry.channels() as usize;
+        let (first, last) = (owned.start / channels, (owned.end - 1) / channels);
+        let line = inner.input as usize;
+        if first / line != last / line {
+            return 0..inner.output as usize;
+        }
+        let readers = (first % line..=last % line).flat_map(|i| inner.readers(i as u32)).map(|[o, _]| *o as usize);
+        readers.fold(inner.output as usize..0, |range, o| range.start.min(o)..range.end.max(o + 1))
+    }
+
+    /// Adds the products of rows of weights and turned gradients.
+    #[inline(always)]
+    fn add<S: Simd>(&self, simd: S, rows: Rows<'_>, samples: usize, grads: &[f32], widened: &mut [f32]) {
+        let filters = self.layer.geometry.group_filters() as usize;
+        let weights = self.layer.weights_of(self.layer.geometry.weight_cell(rows.cell as u32) as usize);
+        let runs = &[Run { input: 0, row: 0, length: rows.filters }];
+        let first = weights + rows.first * filters + rows.filter;
+        let (mut done, most) = match self.operands.weights {
+            View::F32(_) => (0, rows.count),
+            View::F16(_) => (0, (BLOCK_WEIGHTS / rows.filters).max(1)),
+        };
+        while done < rows.count {
+            let count = most.min(rows.count - done);
+            let (input, inputs) = match self.operands.weights {
+                View::F32(values) => (&values[first + done * filters..], filters),
+                half @ View::F16(_) => {
+                    for (row, to) in widened.chunks_exact_mut(rows.filters).take(count).enumerate() {
+                        half.from(first + (done + row) * filters).wide(rows.filters, to);
+                    }
+                    (&*widened, rows.filters)
+                }
+            };
+            let products = Products { input, inputs, weights: grads, filters: samples, filter: 0, runs, ahead: false };
+            let sums = Sums {
+                values: rows.sums,
+                first: (rows.place + done) * samples,
+                stride: samples,
+                rows: count,
+                columns: samples,
+            };
+            tile::all(simd, sums, Begin::Held, &products);
+            done += count;
+        }
+    }
+}
+
+/// Rows of a cell's weights whose inputs a piece has.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    cell: usize,
+    first: usize,
+    count: usize,
+    /// The first of their filters that are multiplied, and how many are.
+    filter: usize,
+    filters: usize,
+    /// The piece's, `[inputs][samples]`.
+    sums: Shared<'a>,
+    /// The first row's input, counted from the piece's first.
+    place: usize,
+}
+
+/// Gradients of some filters of a cell as `[filters][samples]`, zero for the samples that fill the last vector.
+#[inline(always)]
+fn turn_grads<'a>(samples: Samples, filters: usize, of_cell: impl Fn(usize) -> &'a [f32], to: &mut [f32]) {
+    let to = &mut to[..filters * samples.filled];
+    if samples.count < samples.filled {
+        to.fill(0.0);
+    }
+    turn(samples.count, filters, of_cell, |filter, n, values| {
+        to[filter * samples.filled + n..][..values.len()].copy_from_slice(values);
+    });
+}

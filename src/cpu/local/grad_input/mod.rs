@@ -1,0 +1,41 @@
+//! `LocalGradInput`: each input element's sum over the cells that read it of weights times their outputs' gradients.
+//!
+//! With some samples, vectors go along them (`by_samples`): weights are read where they lie, one number for all samples. With a
+//! few, vectors go along filters (`by_filters`), whose sums are added up in the end.
+
+mod by_filters;
+mod by_samples;
+
+pub(super) use by_samples::floats;
+
+use super::convolution;
+use super::layer::Layer;
+use super::narrow::{self, Narrow};
+use super::operands::GradInputOperands as Operands;
+use crate::cpu::team::Team;
+use crate::cpu::weights::View;
+
+/// Samples from which on vectors go along them.
+const SAMPLES: usize = 6;
+
+/// Each input element's gradient, `[batch][inputs]` in channels_last.
+pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {
+    if let Some((one, batch)) = layer.as_one_location(operands.batch) {
+        return self::grad_input(team, one, Operands { batch, ..operands }, grad_input);
+    }
+    if convolution::is_depthwise(&layer.geometry) {
+        return convolution::depthwise_grad_input(team, layer, operands, grad_input);
+    }
+    // An outer axis of one position can have a longer window, whose other taps are clipped or come round again.
+    let one_axis = layer
+        .geometry
+        .axes()
+        .is_none_or(|[outer @ .., _]| outer.iter().all(|axis| [axis.input, axis.output, axis.taps] == [1; 3]));
+    if let (Some(narrow), View::F32(weights), true) = (Narrow::of(layer, operands.batch), operands.weights, one_axis) {
+        return narrow::grad_input(team, narrow, (weights, operands.grad_output), grad_input);
+    }
+    match layer.geometry.axes() {
+        Some(axes) if operands.batch >= SAMPLES => by_samples::grad_input(team, layer, axes, operands, grad_input),
+        _ => by_filters::grad_input(team, layer, operands, grad_input),
+    }
+}

@@ -1,5 +1,7 @@
 //! `locally train`.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+
 mod common;
 
 use common::{Folder, fails, fixture, stderr, succeeds};
@@ -37,7 +39,7 @@ impl Trained {
     /// Trains with more arguments, of which the inputs and targets are ready.
     fn train(&self, more: &[&str]) -> Output {
         let mut arguments: Vec<OsString> = vec!["train".into(), self.model.clone().into()];
-        for (name, _) in &self.arrays {
+        for name in self.arrays.keys() {
             let flag = match name.split_once('/') {
                 Some(("x", of)) => Some(("--input", format!("x{of}.npy"), of)),
                 Some(("t", of)) => Some(("--target", format!("t{of}.npy"), of)),

@@ -20,6 +20,9 @@ use serde_json::{Value, json};
 /// The number of steps and the other arrays of an optimizer's; none where the file has none.
 pub(crate) type StoredState = Result<Option<(u64, Vec<StateArray>)>, Problem>;
 
+/// Gives the optimizer's arrays of these names.
+pub(crate) type ByNames<'a> = dyn Fn(&[String]) -> Result<Vec<StateArray>, Problem> + 'a;
+
 impl Compiled {
     /// What `compile` would be told for these goals, by the outputs' names in their order.
     #[must_use]
@@ -114,7 +117,7 @@ impl Compiled {
         mut self,
         model: &ModelFile,
         iterations: Option<u64>,
-        arrays: &dyn Fn(&[String]) -> Result<Vec<StateArray>, Problem>,
+        arrays: &ByNames<'_>,
     ) -> Self {
         let Some(iterations) = iterations else { return self };
         let state = self.optimizer().map_err(|error| error.to_string()).and_then(|optimizer| {

@@ -113,12 +113,7 @@ impl Compiled {
     }
 
     /// With the state in our own tensors.
-    pub(crate) fn with_tensors(
-        mut self,
-        model: &ModelFile,
-        iterations: Option<u64>,
-        arrays: &ByNames<'_>,
-    ) -> Self {
+    pub(crate) fn with_tensors(mut self, model: &ModelFile, iterations: Option<u64>, arrays: &ByNames<'_>) -> Self {
         let Some(iterations) = iterations else { return self };
         let state = self.optimizer().map_err(|error| error.to_string()).and_then(|optimizer| {
             let arrays = arrays(&state_names(model, &optimizer)).map_err(|problem| problem.to_string())?;

@@ -1,4 +1,4 @@
-//! Keras's JSON of a layer: its `get_config` dictionary to our [`Config`] and back.
+//! Keras's JSON of a layer: its `get_config` dictionary to our [`Config`](locally_connected::Config) and back.
 
 mod activation;
 mod dtype;

@@ -273,13 +273,16 @@ impl FileLayer {
     #[must_use]
     pub fn parameters(&self) -> [u64; 2] {
         let count = |trained: bool, stored: u64| if trained { [stored, 0] } else { [0, stored] };
+        // By shapes: values may have been taken out (`ModelFile::take_model`).
         match &self.kind {
             LayerKind::LocallyConnected(local) => {
-                let stored = local.kernel.len() + local.bias.as_ref().map_or(0, Vec::len);
-                count(local.trainable, stored as u64)
+                count(local.trainable, local.layout.len(&local.geometry).saturating_add(local.geometry.biases()))
             }
             LayerKind::Computed(computed) => computed.weights.iter().fold([0; 2], |[trained, fixed], weight| {
-                let [more, other] = count(computed.trainable && weight.is_learned(), weight.values.len() as u64);
+                let [more, other] = count(
+                    computed.trainable && weight.is_learned(),
+                    weight.shape.iter().map(|&size| size as u64).product(),
+                );
                 [trained + more, fixed + other]
             }),
             _ => [0; 2],

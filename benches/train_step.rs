@@ -76,7 +76,7 @@ fn asked() -> std::result::Result<Asked, String> {
 
 /// Milliseconds of steps, one after the other.
 fn times(case: &Case, asked: &Asked) -> Result<Vec<f64>> {
-    let training = Training::new(&case.graph, Optimizer::adam(), case.loss.clone())?;
+    let training = Training::new(&case.graph, Optimizer::adam(), case.loss)?;
     let mut runner = cpu::Runner::new(Executor::new(Threads::current_pool()));
     let parameters = initial_parameters(&case.graph, FanRule::Keras, 1)?;
     let program = Arc::new(training.step());

@@ -137,6 +137,8 @@ pub(crate) fn every_kernel() -> Program {
     let grad = program.add("gradient", Usage::Output, Shape::Samples(rows * classes));
     program.operations.push(Operation::LossGrad(LossGrad { kind, of, step, grad }));
     let output = program.add("hits", Usage::Output, Shape::Samples(1));
+    // Each row is largest where it is itself.
+    let of = Judged { target: prediction, ..of };
     program.operations.push(Operation::Hits(Hits { kind: HitsKind::Categorical, of, output }));
     program
 }

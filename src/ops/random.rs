@@ -1,7 +1,7 @@
 //! Dropout and noise: what Keras's regularizing layers do in training.
 //!
 //! Random numbers are by their place, so that every executor draws the same ones in whatever order: those of element `e` of the
-//! noise are word `e % 4` of [Philox](super::philox) at the counter `[e / 4 (two words), draw of the step, 1]` under the key `seed`.
+//! noise are word `e % 4` of Philox 4×32-10 at the counter `[e / 4 (two words), draw of the step, 1]` under the key `seed`.
 //! The operation and its gradient draw the same. Integers are equal everywhere; what is normally distributed is computed of
 //! them, each executor rounding by itself.
 

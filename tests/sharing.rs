@@ -6,7 +6,7 @@ use half::f16;
 use locally_connected::model::{Layer, Model, Sequential, layer_forward, layer_names};
 use locally_connected::ops::Usage;
 use locally_connected::{
-    Activation, Backward, Bias, Bindings, Bound, BufferRange, Config, DeviceProfile, Elements, Error, Forward,
+    Activation, Backward, Bias, Bindings, Bound, BufferRange, Config, Context, DeviceProfile, Elements, Error, Forward,
     Geometry, Gradients, Implementation, Loaded, LocallyConnected, Padding, Result, ScratchPool, Tensor,
     TransposedBackward, TransposedLocallyConnected, WeightType, Weights, wgpu,
 };
@@ -15,6 +15,11 @@ use std::sync::Arc;
 
 fn on<T>(future: impl Future<Output = Result<T>>) -> T {
     pollster::block_on(future).expect("it works")
+}
+
+/// A context that no other test compiles in.
+fn fresh() -> Context {
+    Context::new(GPU.context().device(), GPU.context().queue())
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -57,7 +62,8 @@ fn a_backward_pass_adds_to_gradients() {
         let layer = geometry(&Config::new(6, [3, 2]).padding(Padding::Same).bias(bias), &[7, 5, 4]);
         let operands = Operands::random(&layer, 5, 2);
         for implementation in implementations(&layer, &profile()) {
-            let layer = on(operands.layer(GPU.context(), &layer.with_implementation(implementation)));
+            let context = fresh();
+            let layer = on(operands.layer(&context, &layer.with_implementation(implementation)));
             let (x, dy) = (GPU.upload(&operands.input), GPU.upload(&operands.grad_output));
             // What is overwritten had better not be read.
             let nan = |count: u64| GPU.upload(&vec![f32::NAN; count as usize]);
@@ -65,9 +71,9 @@ fn a_backward_pass_adds_to_gradients() {
             let dw = on(layer.create_weights_gradient());
             let first = Backward::new(5, &dy).input(&x).grad_input(&dx).grad_weights(&dw).grad_bias(&db);
             on(layer.prepare_backward(5, Gradients::ALL));
-            let compiled = GPU.context().pipelines().compiled();
+            let compiled = context.pipelines().compiled();
             let (first, second) = (on(layer.bind_backward(first)), on(layer.bind_backward(first.accumulating())));
-            assert_eq!(GPU.context().pipelines().compiled(), compiled, "what adds is what overwrites");
+            assert_eq!(context.pipelines().compiled(), compiled, "what adds is what overwrites");
             record(&[&first]);
             let once = [read_tensor(&dw), read(&db), read(&dx)];
             record(&[&second]);
@@ -412,15 +418,16 @@ fn two_sets_of_weights_take_turns() {
     let layer = geometry(&Config::new(4, [3, 3]).activation(Activation::Softmax), &[8, 8, 3]);
     let first = Operands::random(&layer, 2, 1);
     let pool = ScratchPool::growing();
-    let mut a = on(first.layer(GPU.context(), &layer));
+    let context = fresh();
+    let mut a = on(first.layer(&context, &layer));
     a.set_scratch(pool.clone());
     let (x, y) = (GPU.upload(&first.input), GPU.empty(first.grad_output.len() as u64));
     let bound_a = on(a.bind_forward(Forward::new(2, &x, &y)));
-    let (compiled, scratch, bytes) = (GPU.context().pipelines().compiled(), pool.bytes(), a.bytes());
+    let (compiled, scratch, bytes) = (context.pipelines().compiled(), pool.bytes(), a.bytes());
     let b = on(a.twin());
     let bound_b = on(b.bind_forward(Forward::new(2, &x, &y)));
     // All that the second set takes: its parameters, and uniforms.
-    assert_eq!((GPU.context().pipelines().compiled(), pool.bytes()), (compiled, scratch));
+    assert_eq!((context.pipelines().compiled(), pool.bytes()), (compiled, scratch));
     assert!(scratch > 0 && bound_b.bytes() == bound_b.plan().memory.uniforms, "{}", bound_b.bytes());
     assert_eq!(b.bytes(), bytes, "tables are counted with either and there once");
     let sets = [(&a, &bound_a), (&b, &bound_b)];

@@ -7,8 +7,6 @@ use pulp::Simd;
 
 /// Rows of weights that are fetched ahead where a tile reads a part of each.
 const ROWS_AHEAD: usize = 8;
-/// Terms of each sum that are added at once.
-const AT_ONCE: usize = 4;
 
 /// The products of a block of rows of weights with the samples' inputs.
 pub(super) struct Products<'a> {
@@ -45,43 +43,19 @@ impl<S: Simd> Terms<S> for Products<'_> {
             let samples: [&[f32]; ROWS] =
                 std::array::from_fn(|m| &self.input[(row + m) * self.inputs + run.input..][..run.length]);
             let mut rest = &self.weights[run.row * self.filters + column..];
-            // Some at once, so that where a row's inputs lie is looked up and checked once for all of them.
-            let blocks = samples.map(|sample| sample.as_chunks::<AT_ONCE>().0);
-            for block in 0..run.length / AT_ONCE {
-                let inputs: [&[f32; AT_ONCE]; ROWS] = std::array::from_fn(|m| &blocks[m][block]);
-                for k in 0..AT_ONCE {
-                    let weights = load::<S, VECTORS, TAIL>(simd, &rest[..width]);
-                    if ahead {
-                        prefetch::<VECTORS>(rest, distance, S::F32_LANES);
-                    }
-                    multiply_add(simd, sums, std::array::from_fn(|m| inputs[m][k]), weights);
-                    rest = rest.get(self.filters..).unwrap_or(&[]);
-                }
-            }
-            for k in run.length / AT_ONCE * AT_ONCE..run.length {
+            for k in 0..run.length {
                 let weights = load::<S, VECTORS, TAIL>(simd, &rest[..width]);
                 if ahead {
                     prefetch::<VECTORS>(rest, distance, S::F32_LANES);
                 }
-                multiply_add(simd, sums, std::array::from_fn(|m| samples[m][k]), weights);
+                for (sums, sample) in sums.iter_mut().zip(samples) {
+                    let input = simd.splat_f32s(sample[k]);
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum = simd.mul_add_e_f32s(input, weight, *sum);
+                    }
+                }
                 rest = rest.get(self.filters..).unwrap_or(&[]);
             }
-        }
-    }
-}
-
-/// Adds to each row's sums its factor times `values`.
-#[inline(always)]
-fn multiply_add<S: Simd, const ROWS: usize, const VECTORS: usize>(
-    simd: S,
-    sums: &mut [[S::f32s; VECTORS]; ROWS],
-    factors: [f32; ROWS],
-    values: [S::f32s; VECTORS],
-) {
-    for (sums, factor) in sums.iter_mut().zip(factors) {
-        let factor = simd.splat_f32s(factor);
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum = simd.mul_add_e_f32s(factor, value, *sum);
         }
     }
 }
@@ -128,7 +102,12 @@ impl<S: Simd> Terms<S> for GradProducts<'_> {
         for sample in 0..self.batch {
             let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[sample * self.apart + column..][..width]);
             let inputs = &self.input[sample * self.inputs + row..][..ROWS];
-            multiply_add(simd, sums, std::array::from_fn(|m| inputs[m]), grads);
+            for (sums, input) in sums.iter_mut().zip(inputs) {
+                let input = simd.splat_f32s(*input);
+                for (sum, grad) in sums.iter_mut().zip(grads) {
+                    *sum = simd.mul_add_e_f32s(input, grad, *sum);
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ const SIDE: usize = 8;
 
 /// Turns `[rows][columns]`: `from` gives a row's values, and `put` gets the values that neighbouring rows have of a column: the
 /// column, the first of these rows, and the values.
+#[expect(clippy::needless_range_loop, reason = "the index is one of each row's values")]
 #[inline(always)]
 pub(super) fn turn<'a>(
     rows: usize,

@@ -16,7 +16,7 @@ use crate::cpu::team::Team;
 use crate::cpu::weights::View;
 
 /// Samples from which on vectors go along them.
-const SAMPLES: usize = 6;
+const SAMPLES: usize = 8;
 
 /// Each input element's gradient, `[batch][inputs]` in channels_last.
 pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, grad_input: &mut [f32]) {

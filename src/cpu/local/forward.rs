@@ -1,7 +1,8 @@
 //! `LocalForward`: a product for each cell, a row for each sample, on the weights as they lie.
 
+use super::block::BLOCK_WEIGHTS;
 use super::convolution;
-use super::layer::{BLOCK_WEIGHTS, Layer};
+use super::layer::Layer;
 use super::narrow::{self, Narrow};
 use super::operands::ForwardOperands as Operands;
 use super::products::Products;

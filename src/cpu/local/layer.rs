@@ -1,5 +1,6 @@
 //! A layer, with what all of its operations look up.
 
+use super::block::BLOCK_WEIGHTS;
 use super::convolution;
 use super::grad_input;
 use super::readers::Readers;
@@ -8,9 +9,6 @@ use crate::config::{DataFormat, WeightType};
 use crate::cpu::team::Needs;
 use crate::geometry::Geometry;
 use std::sync::Arc;
-
-/// Weights that a block of terms has: with a few samples they stay in a core's second cache until all samples met them.
-pub(super) const BLOCK_WEIGHTS: usize = 16_384;
 
 /// Most neighbouring locations that are computed together where they share their weights.
 const MOST_LOCATIONS: usize = 96;

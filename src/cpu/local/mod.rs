@@ -1,5 +1,6 @@
 //! The operations of locally connected layers, on operands in channels_last.
 
+mod block;
 mod convolution;
 mod forward;
 mod grad_bias;

@@ -1,6 +1,6 @@
 //! Products that tiles sum up, of locations with weights of their own and of those that share them.
 
-use super::layer::BLOCK_WEIGHTS;
+use super::block::BLOCK_WEIGHTS;
 use super::tile::{Terms, load};
 use super::windows::Run;
 use pulp::Simd;

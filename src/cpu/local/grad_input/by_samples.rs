@@ -6,8 +6,10 @@
 //! taken cell by cell and filter by filter, whatever pieces and vectors there are.
 
 use super::Operands;
+use super::room::{GRADS, SAMPLES, SUMS, VECTOR};
 use crate::cpu::instructions::Instructions;
-use crate::cpu::local::layer::{BLOCK_WEIGHTS, Layer};
+use crate::cpu::local::block::BLOCK_WEIGHTS;
+use crate::cpu::local::layer::Layer;
 use crate::cpu::local::products::Products;
 use crate::cpu::local::tile::{self, Begin, Sums};
 use crate::cpu::local::turn::{aligned, turn};
@@ -15,30 +17,16 @@ use crate::cpu::local::windows::Run;
 use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
 use crate::cpu::weights::View;
-use crate::geometry::{AxisTaps, Geometry};
+use crate::geometry::AxisTaps;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Most samples at a time.
-const SAMPLES: usize = 64;
-/// Samples of a block are a multiple of this, but for the last.
-const VECTOR: usize = 16;
-/// Sums of a piece: they stay in a core's second cache.
-const SUMS: usize = 1 << 16;
-/// A cell's gradients that are turned at a time: they stay in the first cache.
-const GRADS: usize = 4096;
 /// Pieces of a sample's inputs from which on there are enough for all threads.
 const PIECES: usize = 32;
 /// Inputs of a piece that are enough for what it turns; of small layers pieces have fewer, so that there are some for each thread.
 const ENOUGH: usize = 512;
 /// As many then.
 const SOME_PIECES: usize = 6;
-
-/// Room that a task needs.
-pub(in crate::cpu::local) fn floats(layer: &Geometry) -> usize {
-    let sums = SUMS.min(layer.inputs() as usize * SAMPLES);
-    VECTOR + sums + GRADS + BLOCK_WEIGHTS
-}
 
 /// Each input element's gradient; `axes` are the layer's.
 pub(super) fn grad_input(

@@ -5,8 +5,9 @@
 
 mod by_filters;
 mod by_samples;
+mod room;
 
-pub(super) use by_samples::floats;
+pub(super) use room::floats;
 
 use super::convolution;
 use super::layer::Layer;

@@ -94,8 +94,12 @@ impl<'a> Arguments<'a> {
 
     fn float(&mut self, key: &'static str, to: &mut f32) -> Result<()> {
         if let Some(value) = self.given(key) {
-            let number = json::float(value).filter(|number| !number.is_nan());
-            *to = number.ok_or_else(|| self.wrong("an object whose arguments are numbers", value))? as f32;
+            match json::float(value) {
+                // Keras takes it, and nothing can be made of it: it is kept, and refused where it would be needed.
+                Some(number) if number.is_nan() => self.custom = true,
+                Some(number) => *to = number as f32,
+                None => return Err(self.wrong("an object whose arguments are numbers", value)),
+            }
         }
         Ok(())
     }
@@ -103,7 +107,8 @@ impl<'a> Arguments<'a> {
     /// A penalty's factor: Keras takes no infinite one.
     fn factor(&mut self, key: &'static str, to: &mut f32) -> Result<()> {
         self.float(key, to)?;
-        match to.is_finite() {
+        let is_number = !json::given(self.config, key).and_then(json::float).is_some_and(f64::is_nan);
+        match is_number && to.is_finite() {
             true => Ok(()),
             false => Err(self.wrong("a penalty whose factors are finite", &json!(to.to_string()))),
         }

@@ -45,8 +45,6 @@ pub enum Constraint {
 
 /// The axes that a norm is taken over.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(untagged))]
 pub enum Axes {
     /// One.
     One(i64),

@@ -14,8 +14,7 @@ use crate::{Error, Result};
 /// assert_eq!(config.rank(), 2);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "super::written::Written"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Config {
     /// Output channels; at least 1.

@@ -1,15 +1,84 @@
 //! How a [`Config`] is read from data: with Keras's defaults for what isn't there, names for what has one.
 
 use super::{
-    Activation, Bias, Config, Constraint, DataFormat, Implementation, Initializer, Padding, PerAxis, Regularizer,
+    Activation, Axes, Bias, Config, Constraint, DataFormat, Implementation, Initializer, Padding, PerAxis, Regularizer,
     WeightType, implementation,
 };
 use crate::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return Written::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom);
+        }
+        Plain::deserialize(deserializer)
+    }
+}
+
+/// All fields one after the other, as formats have them that no person writes and that don't say what comes next.
+#[derive(Deserialize)]
+#[serde(remote = "Config")]
+struct Plain {
+    filters: usize,
+    kernel_size: Vec<usize>,
+    strides: Vec<usize>,
+    padding: Padding,
+    data_format: DataFormat,
+    dilation_rate: Vec<usize>,
+    groups: usize,
+    activation: Activation,
+    bias: Bias,
+    #[serde(with = "implementation")]
+    implementation: Option<Implementation>,
+    dtype: WeightType,
+    kernel_initializer: Initializer,
+    bias_initializer: Initializer,
+    kernel_regularizer: Option<Regularizer>,
+    bias_regularizer: Option<Regularizer>,
+    activity_regularizer: Option<Regularizer>,
+    kernel_constraint: Option<Constraint>,
+    bias_constraint: Option<Constraint>,
+}
+
+/// A number or a list of them; whether it is one number and the list, where formats don't say what comes.
+impl Serialize for Axes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match (self, serializer.is_human_readable()) {
+            (Self::One(axis), true) => axis.serialize(serializer),
+            (Self::Several(axes), true) => axes.serialize(serializer),
+            (Self::One(axis), false) => (true, [*axis].as_slice()).serialize(serializer),
+            (Self::Several(axes), false) => (false, axes.as_slice()).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Axes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            One(i64),
+            Several(Vec<i64>),
+        }
+        if deserializer.is_human_readable() {
+            return Ok(match Either::deserialize(deserializer)? {
+                Either::One(axis) => Self::One(axis),
+                Either::Several(axes) => Self::Several(axes),
+            });
+        }
+        let (one, axes) = <(bool, Vec<i64>)>::deserialize(deserializer)?;
+        match (one, &axes[..]) {
+            (true, [axis]) => Ok(Self::One(*axis)),
+            (true, _) => Err(serde::de::Error::invalid_length(axes.len(), &"one axis")),
+            (false, _) => Ok(Self::Several(axes)),
+        }
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(rename = "Config", deny_unknown_fields)]
-pub(super) struct Written {
+struct Written {
     filters: usize,
     kernel_size: PerAxis,
     /// Only where all sizes are single numbers.

@@ -5,14 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-/** Most bytes, gzipped, that a page loads. */
+/** Most bytes, gzipped, that a page loads. Training's operations are in all three, though no page can ask for them yet: 62, 32 and 71 kB. */
 const BUDGETS = {
   /** `.` on WebGPU: JavaScript and `core.wasm`, half of which is the planner and a seventh WGSL. To be 110. */
-  layers: 240_000,
-  /** The CPU executor besides. */
-  cpu: 300_000,
+  layers: 305_000,
+  /** The CPU executor besides. To be 300. */
+  cpu: 335_000,
   /** `./keras` besides, which reads and writes. To be 550. */
-  keras: 610_000,
+  keras: 685_000,
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));

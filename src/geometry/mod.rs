@@ -18,6 +18,7 @@ mod written;
 
 pub use crate::config::KerasLayout;
 pub use groups::Groups;
+#[cfg(feature = "cpu")]
 pub(crate) use members::Members;
 pub use pattern::Pattern;
 pub use shared_layout::SharedLayout;

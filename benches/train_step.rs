@@ -90,11 +90,13 @@ fn times(case: &Case, asked: &Asked) -> Result<Vec<f64>> {
     let (each, classes) = case.targets;
     let target = |i: usize| classes.map_or((i % 1009) as f32 / 1009.0 - 0.5, |classes| (i % classes) as f32);
     let y: Vec<f32> = (0..samples * each).map(target).collect();
+    let weights = vec![1.0; samples];
     let mut times = Vec::new();
     let began = Instant::now();
     for step in 0.. {
         let numbers = training.numbers(step, samples, step as u32).to_floats();
-        let inputs: [(&str, &[f32]); 3] = [(names::INPUT, &x), (names::TARGET, &y), (names::STEP, &numbers)];
+        let inputs: [(&str, &[f32]); 4] =
+            [(names::INPUT, &x), (names::TARGET, &y), (names::SAMPLE_WEIGHT, &weights), (names::STEP, &numbers)];
         let start = Instant::now();
         block_on(runner.run(Run { program: &program, batch: asked.batch, inputs: &inputs }))?;
         times.push(start.elapsed().as_secs_f64() * 1e3);

@@ -41,12 +41,13 @@ impl Contents {
     /// An open file. What has no length, a pipe say, is held.
     pub(crate) fn open(path: &Path, watch: Option<Watch>) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        if !file.metadata()?.is_file() {
+        let described = file.metadata()?;
+        if !described.is_file() {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             return Ok(Self::held(bytes));
         }
-        let length = file.metadata()?.len();
+        let length = described.len();
         let lying = Lying { file: Mutex::new(file), length, read: AtomicU64::new(0), watch };
         Ok(Self { bytes: Bytes::Lying(Arc::new(lying)), start: 0, length })
     }

@@ -16,7 +16,8 @@ impl<'de> Deserialize<'de> for Config {
     }
 }
 
-/// All fields one after the other, as formats have them that no person writes and that don't say what comes next.
+/// All fields one after the other, in the order in which [`Config`] writes them: for formats that no person writes and that don't say
+/// what comes next.
 #[derive(Deserialize)]
 #[serde(remote = "Config")]
 struct Plain {

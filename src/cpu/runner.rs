@@ -6,13 +6,9 @@ use super::weights::Weights;
 use super::zeroes::zeroes;
 use crate::ops::{Buffer, Usage};
 use crate::program::Program;
-use crate::train::{self, Run};
+use crate::train::{self, Recent, Run};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// Programs that stay bound, one for each batch: a whole batch's, a short last one's, an evaluation's.
-const BOUND: usize = 4;
 
 /// Bytes of samples and of what is computed from them at once, without other words.
 const SAMPLE_BUDGET: u64 = 1 << 30;
@@ -25,8 +21,7 @@ pub struct Runner {
     store: Program,
     weights: Weights<'static>,
     gradients: BTreeMap<String, Vec<f32>>,
-    /// The last used one last.
-    bound: Vec<(Arc<Program>, Bound)>,
+    bound: Recent<Bound>,
 }
 
 impl Default for Runner {
@@ -41,7 +36,7 @@ impl Runner {
     #[must_use]
     pub fn new(executor: Executor) -> Self {
         let (store, weights, gradients) = (Program::default(), Weights::new(), BTreeMap::new());
-        Self { executor, sample_budget: SAMPLE_BUDGET, store, weights, gradients, bound: Vec::new() }
+        Self { executor, sample_budget: SAMPLE_BUDGET, store, weights, gradients, bound: Recent::default() }
     }
 
     /// The same with about so many bytes of samples, and of what is computed from them, at once.
@@ -99,14 +94,9 @@ impl train::Runner for Runner {
 
     async fn run(&mut self, run: Run<'_>) -> Result<BTreeMap<String, Vec<f32>>> {
         let Run { program, batch, inputs } = run;
-        let known = |(of, bound): &(Arc<Program>, Bound)| Arc::ptr_eq(of, program) && bound.batch() == batch;
-        let mut entry = match self.bound.iter().position(known) {
-            Some(at) => self.bound.remove(at),
-            None => {
-                // What is dropped is free before more is asked for.
-                self.bound.drain(..(self.bound.len() + 1).saturating_sub(BOUND));
-                (program.clone(), self.executor.bind(program, batch)?)
-            }
+        let mut bound = match self.bound.take(program, batch) {
+            Some(bound) => bound,
+            None => self.executor.bind(program, batch)?,
         };
         let mut outputs: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
         for buffer in program.used_as(Usage::Output) {
@@ -115,8 +105,8 @@ impl train::Runner for Runner {
         let written = outputs.iter_mut().map(|(name, values)| (*name, values.as_mut_slice()));
         let gradients = self.gradients.iter_mut().map(|(name, values)| (name.as_str(), values.as_mut_slice()));
         let mut written: Vec<(&str, &mut [f32])> = written.chain(gradients).collect();
-        let done = entry.1.run(&mut self.weights, inputs, &mut written);
-        self.bound.push(entry);
+        let done = bound.run(&mut self.weights, inputs, &mut written);
+        self.bound.put(program, batch, bound);
         done?;
         Ok(outputs.into_iter().map(|(name, values)| (name.to_owned(), values)).collect())
     }

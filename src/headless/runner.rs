@@ -4,13 +4,10 @@ use super::Gpu;
 use crate::gpu::{Bindings, Bound, Readback, Tensor, Weights};
 use crate::ops::Usage;
 use crate::program::Program;
-use crate::train::{Run, Runner};
+use crate::train::{Recent, Run, Runner};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Programs that stay bound, one for each batch: a whole batch's, a short last one's, an evaluation's.
-const BOUND: usize = 4;
 
 /// Holds a training's parameters, states and gradients on a device, and runs its programs there: of each run the inputs go up and
 /// the outputs come down.
@@ -19,15 +16,12 @@ pub struct GpuRunner<'g> {
     gpu: &'g Gpu,
     weights: Option<Weights>,
     gradients: BTreeMap<String, Tensor>,
-    /// The last used one last.
-    bound: Vec<Ready>,
+    bound: Recent<Ready>,
 }
 
 /// A program bound to buffers of its own.
 #[derive(Debug)]
 struct Ready {
-    program: Arc<Program>,
-    batch: u32,
     /// By name: of the inputs and outputs.
     buffers: BTreeMap<String, wgpu::Buffer>,
     bound: Bound,
@@ -92,7 +86,7 @@ impl<'g> GpuRunner<'g> {
     /// On this device.
     #[must_use]
     pub fn new(gpu: &'g Gpu) -> Self {
-        Self { gpu, weights: None, gradients: BTreeMap::new(), bound: Vec::new() }
+        Self { gpu, weights: None, gradients: BTreeMap::new(), bound: Recent::default() }
     }
 
     /// The parameters and states, once they are held.
@@ -117,7 +111,7 @@ impl<'g> GpuRunner<'g> {
         }
         let bound = self.weights()?.bind(program, batch, &bindings).await?;
         let outputs = Outputs::new(self.gpu, program, batch).await?;
-        Ok(Ready { program: program.clone(), batch, buffers, bound, outputs })
+        Ok(Ready { buffers, bound, outputs })
     }
 }
 
@@ -154,14 +148,9 @@ impl Runner for GpuRunner<'_> {
 
     async fn run(&mut self, run: Run<'_>) -> Result<BTreeMap<String, Vec<f32>>> {
         let Run { program, batch, inputs } = run;
-        let known = |ready: &Ready| Arc::ptr_eq(&ready.program, program) && ready.batch == batch;
-        let mut ready = match self.bound.iter().position(known) {
-            Some(at) => self.bound.remove(at),
-            None => {
-                // What is dropped is free before more is asked for.
-                self.bound.drain(..(self.bound.len() + 1).saturating_sub(BOUND));
-                self.ready(program, batch).await?
-            }
+        let mut ready = match self.bound.take(program, batch) {
+            Some(ready) => ready,
+            None => self.ready(program, batch).await?,
         };
         for buffer in program.used_as(Usage::Input) {
             let given = inputs.iter().find(|(name, _)| *name == buffer.name);
@@ -173,13 +162,13 @@ impl Runner for GpuRunner<'_> {
                 self.gpu.write(to, values);
             }
         }
-        let Ready { bound, outputs, buffers, .. } = &mut ready;
+        let Ready { bound, outputs, buffers } = &mut ready;
         self.gpu.submit(|encoder| {
             bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
             outputs.record(buffers, encoder)
         })?;
         let taken = ready.outputs.take(self.gpu).await;
-        self.bound.push(ready);
+        self.bound.put(program, batch, ready);
         taken
     }
 

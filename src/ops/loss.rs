@@ -3,7 +3,7 @@
 //! A prediction is rows of classes: its last axis, in every data format, and all axes before it. Keras takes a loss along the last
 //! axis and then the mean over rows and samples; here each sample has its own, and whoever runs the program adds them.
 
-use super::{BufferId, Describe, Operand, STEP_NUMBERS, Shape};
+use super::{BufferId, Describe, Operand};
 
 /// What a loss is of a prediction `p` and a target `t`. The formulas and their clipping are Keras 2.15's, of
 /// its modules `losses` and `backend`, ε being 10⁻⁷.
@@ -242,7 +242,7 @@ impl Describe for LossGrad {
     }
 
     fn operands(&self) -> Vec<Operand> {
-        let own = [step(self.step), Operand::samples(self.grad, self.of.elements())];
+        let own = [Operand::step(self.step), Operand::samples(self.grad, self.of.elements())];
         self.of.operands(self.kind.targets()).into_iter().chain(own).collect()
     }
 
@@ -272,9 +272,4 @@ impl Describe for Hits {
     fn fault(&self) -> Option<&'static str> {
         self.of.fault(self.kind.targets())
     }
-}
-
-/// A step's numbers as an operand.
-pub(super) fn step(id: BufferId) -> Operand {
-    Operand::of(id, Shape::Fixed(STEP_NUMBERS))
 }

@@ -1,6 +1,5 @@
 //! Penalties on parameters and activations with their gradients, and whole-buffer sums: the norms that gradients are clipped by.
 
-use super::training::STEP_NUMBERS;
 use super::{BufferId, Describe, Operand, Shape};
 use crate::config::OrthogonalMode;
 
@@ -165,10 +164,6 @@ impl OrthogonalGrad {
     }
 }
 
-fn step(id: BufferId) -> Operand {
-    Operand::of(id, Shape::Fixed(STEP_NUMBERS))
-}
-
 impl Describe for PenaltyGrad {
     fn name(&self) -> &'static str {
         "penalty_grad"
@@ -184,7 +179,7 @@ impl Describe for PenaltyGrad {
 
     fn operands(&self) -> Vec<Operand> {
         let both = [self.of, self.output].map(|id| Operand::of(id, self.shape.clone()));
-        both.into_iter().chain(self.step.map(step)).collect()
+        both.into_iter().chain(self.step.map(Operand::step)).collect()
     }
 
     fn accumulates(&self) -> bool {
@@ -211,7 +206,7 @@ impl Describe for Total {
 
     fn operands(&self) -> Vec<Operand> {
         let both = [Operand::of(self.input, self.shape.clone()), Operand::of(self.output, Shape::Fixed(1))];
-        both.into_iter().chain(self.step.map(step)).collect()
+        both.into_iter().chain(self.step.map(Operand::step)).collect()
     }
 
     fn accumulates(&self) -> bool {

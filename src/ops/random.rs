@@ -6,7 +6,7 @@
 //! them, each executor rounding by itself.
 
 use super::broadcast::{product, strides};
-use super::{BufferId, Describe, Operand, Sizes, loss, philox};
+use super::{BufferId, Describe, Operand, Sizes, philox};
 
 /// What is done at random.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -162,7 +162,7 @@ impl Noise {
 
     fn operands(&self, of_step: BufferId, values: [BufferId; 2]) -> Vec<Operand> {
         let values = values.map(|id| Operand::samples(id, self.elements()));
-        [loss::step(of_step)].into_iter().chain(values).collect()
+        [Operand::step(of_step)].into_iter().chain(values).collect()
     }
 }
 

@@ -194,6 +194,13 @@ impl MovingAverage {
     }
 }
 
+impl Operand {
+    /// The numbers of a step.
+    pub(super) fn step(id: BufferId) -> Self {
+        Self::of(id, Shape::Fixed(STEP_NUMBERS))
+    }
+}
+
 impl Describe for Update {
     fn name(&self) -> &'static str {
         "update"
@@ -215,7 +222,7 @@ impl Describe for Update {
         let whole = [self.gradient, self.parameter].into_iter().chain(self.state.iter().copied());
         let whole = whole.map(|id| Operand::of(id, self.shape.clone()));
         let few = self.scale.map(|scale| Operand::of(scale, Shape::Fixed(1)));
-        whole.chain([Operand::of(self.step, Shape::Fixed(STEP_NUMBERS))]).chain(few).collect()
+        whole.chain([Operand::step(self.step)]).chain(few).collect()
     }
 
     fn fault(&self) -> Option<&'static str> {

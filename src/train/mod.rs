@@ -16,6 +16,8 @@ mod loss;
 mod optimizer;
 mod orthogonal;
 mod penalties;
+#[cfg(any(feature = "cpu", feature = "headless"))]
+mod recent;
 mod runner;
 mod schedule;
 mod state;
@@ -32,6 +34,8 @@ pub use initializers::{FanRule, Fans, draw, initial_bias, initial_parameters, in
 pub use loss::{Loss, Metric, MetricKind};
 pub use optimizer::{Clipping, Ema, Optimizer, Rule};
 pub use penalties::Penalty;
+#[cfg(any(feature = "cpu", feature = "headless"))]
+pub(crate) use recent::Recent;
 pub use runner::{Run, Runner};
 pub use schedule::Schedule;
 pub use state::State;

@@ -2,6 +2,7 @@
 
 use crate::plan::Device;
 use crate::{plan, program};
+use locally_connected::config::{Axes, Constraint, Regularizer};
 use locally_connected::model::{Layer, Sequential, Wanted};
 use locally_connected::plan::{Planner, WrittenPlan};
 use locally_connected::program::Program;
@@ -11,6 +12,9 @@ use std::sync::Arc;
 
 fn programs() -> Vec<Program> {
     let windows = Config::new(4, [3, 3]).activation(Activation::Elu { alpha: 0.3 });
+    let mut windows = windows.kernel_regularizer(Regularizer::L1L2 { l1: 0.5, l2: 0.25 });
+    windows.kernel_constraint = Some(Constraint::UnitNorm { axis: Axes::Several(vec![0, 1]) });
+    windows.bias_constraint = Some(Constraint::MaxNorm { max_value: 2.0, axis: Axes::One(-1) });
     let windows = Geometry::new(&windows, &[6, 6, 2]).expect("a layer");
     let (pattern, _) = Pattern::from_coo(3, 5, &[(0, 1), (2, 4), (0, 3), (1, 0)]).expect("connections");
     let pattern = Geometry::from_pattern(pattern, 2, Bias::PerFilter, Activation::Softmax).expect("a layer");

@@ -31,11 +31,8 @@ fn side_by_side(reports: &[Report]) -> String {
         return String::new();
     }
     let names: Vec<&str> = reports.iter().map(|report| report.adapter.name.as_str()).collect();
-    let columns: Vec<&str> = ["workload", "pass", "batch", "weights"].into_iter().chain(names).collect();
-    let rows = rows.into_iter().map(|Beside { row, milliseconds }| {
-        let texts = [row.workload.clone(), row.pass.clone(), row.batch.to_string(), row.dtype.clone()];
-        texts.into_iter().chain(milliseconds.iter().map(|time| time.map_or("–".into(), number))).collect()
-    });
+    let columns: Vec<&str> = Beside::COLUMNS.into_iter().chain(names).collect();
+    let rows = rows.iter().map(Beside::cells);
     let caption = "<p>Wall milliseconds of the planner's choice.</p>";
     format!("<h2>Side by side</h2>\n{caption}\n{}", table(&columns, rows))
 }

@@ -58,6 +58,18 @@ pub(crate) struct Beside<'a> {
     pub(crate) milliseconds: Vec<Option<f64>>,
 }
 
+impl Beside<'_> {
+    /// The columns before the adapters'.
+    pub(crate) const COLUMNS: [&'static str; 4] = ["workload", "pass", "batch", "weights"];
+
+    /// A row of a table: those columns, then each adapter's.
+    pub(crate) fn cells(&self) -> Vec<String> {
+        let Self { row, milliseconds } = self;
+        let texts = [row.workload.clone(), row.pass.clone(), row.batch.to_string(), row.dtype.clone()];
+        texts.into_iter().chain(milliseconds.iter().map(|time| time.map_or("–".to_owned(), number))).collect()
+    }
+}
+
 /// What was measured on more than one adapter.
 pub(crate) fn beside(reports: &[Report]) -> Vec<Beside<'_>> {
     let counts = |row: &&Row| (row.auto || row.implementation.is_none()) && row.setup.is_none();
@@ -84,15 +96,12 @@ pub(crate) fn side_by_side(reports: &[Report]) -> String {
         return String::new();
     }
     let names = reports.iter().map(|report| format!("{} ms", report.adapter.name));
-    let head = ["workload", "pass", "batch", "weights"].map(str::to_owned).into_iter().chain(names);
-    let mut table = format::table(head);
-    for column in table.column_iter_mut().skip(4) {
+    let mut table = format::table(Beside::COLUMNS.map(str::to_owned).into_iter().chain(names));
+    for column in table.column_iter_mut().skip(Beside::COLUMNS.len()) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    for Beside { row, milliseconds } in rows {
-        let texts = [row.workload.clone(), row.pass.clone(), row.batch.to_string(), row.dtype.clone()];
-        let times = milliseconds.iter().map(|time| time.map_or("–".to_owned(), number));
-        table.add_row(texts.into_iter().chain(times));
+    for beside in rows {
+        table.add_row(beside.cells());
     }
     format!("Side by side, wall milliseconds of the planner's choice\n{table}\n")
 }

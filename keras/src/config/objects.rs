@@ -107,10 +107,12 @@ impl<'a> Arguments<'a> {
     /// A penalty's factor: Keras takes no infinite one.
     fn factor(&mut self, key: &'static str, to: &mut f32) -> Result<()> {
         self.float(key, to)?;
-        let is_number = !json::given(self.config, key).and_then(json::float).is_some_and(f64::is_nan);
-        match is_number && to.is_finite() {
-            true => Ok(()),
-            false => Err(self.wrong("a penalty whose factors are finite", &json!(to.to_string()))),
+        match json::given(self.config, key) {
+            // One that isn't a number is kept of others only.
+            Some(value) if self.custom || !to.is_finite() => {
+                Err(self.wrong("a penalty whose factors are finite", value))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -2,10 +2,12 @@
 //! typed refusals where it has none.
 
 use crate::common::Operands;
+use locally_connected::headless::{adapters, pick, wanted};
 use locally_connected::{
     Activation, Backward, Bound, Config, Context, Error, Forward, Geometry, LocallyConnected, PlanOptions, Result,
     Timed, Timing, wait, wgpu,
 };
+use std::sync::LazyLock;
 use wgpu::Features;
 
 /// A device that has these features, of the adapter under test.
@@ -15,22 +17,30 @@ struct Host {
     context: Context,
 }
 
+/// The adapter under test, for native apps: the suite runs with what WebGPU promises only, which timestamps inside passes are
+/// not.
+static ADAPTER: LazyLock<wgpu::Adapter> = LazyLock::new(|| {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.flags.remove(wgpu::InstanceFlags::STRICT_WEBGPU_COMPLIANCE);
+    let mut adapters = pollster::block_on(adapters(&wgpu::Instance::new(descriptor)));
+    adapters.swap_remove(pick(&adapters, wanted(None).as_deref()).expect("tests need an adapter"))
+});
+
 const INSIDE: Features = Features::TIMESTAMP_QUERY.union(Features::TIMESTAMP_QUERY_INSIDE_PASSES);
 
 impl Host {
     /// None where the adapter lacks them.
     fn new(features: Features) -> Option<Self> {
-        let adapter = crate::common::GPU.adapter();
-        if !adapter.features().contains(features) {
-            assert_ne!(adapter.get_info().device_type, wgpu::DeviceType::Cpu, "lavapipe writes timestamps");
+        if !ADAPTER.features().contains(features) {
+            assert_ne!(ADAPTER.get_info().device_type, wgpu::DeviceType::Cpu, "lavapipe writes timestamps");
             return None;
         }
         let descriptor = wgpu::DeviceDescriptor {
             required_features: features,
-            required_limits: adapter.limits(),
+            required_limits: ADAPTER.limits(),
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).expect("a device");
+        let (device, queue) = pollster::block_on(ADAPTER.request_device(&descriptor)).expect("a device");
         let context = Context::new(&device, &queue);
         Some(Self { device, queue, context })
     }

@@ -160,7 +160,7 @@ pub(crate) struct Grad {
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) source: Source,
-    /// Verify this locally connected layer alone
+    /// Verify this layer alone
     #[arg(long, value_name = "NAME")]
     pub(crate) layer: Option<String>,
     /// Samples

@@ -254,6 +254,27 @@ impl Graph {
         &self.layers
     }
 
+    /// The graph of one layer alone, on values of the shapes that its first call takes.
+    ///
+    /// # Errors
+    /// [`Error::UnknownValue`] where there is no layer of that name.
+    pub fn alone(&self, layer: &str) -> Result<Self> {
+        let found = self.layers.iter().position(|own| own.name == layer);
+        let step = self.steps.iter().find(|step| found.is_some() && step.layer == found);
+        let Some((step, own)) = step.and_then(|step| Some((step, self.layers.get(step.layer?)?))) else {
+            let (argument, expected, value) = ("layer", "the name of one of the graph's layers", layer.to_owned());
+            return Err(Error::UnknownValue { argument, expected, value });
+        };
+        let mut alone = Self::new();
+        let shapes = step.inputs.iter().map(|&node| self.shape(node));
+        let inputs = shapes.map(|shape| alone.input(shape)).collect::<Result<Vec<Node>>>()?;
+        let GraphLayer { name, kind, trainable, rules, stored_in, initial, .. } = own.clone();
+        let layer = Layer { name: Some(name), kind, trainable, rules, stored_in, initial };
+        let output = alone.add(layer, &inputs)?;
+        alone.output(output);
+        Ok(alone)
+    }
+
     /// The windows of a layer's calls, where it has any.
     pub fn geometries(&self) -> impl Iterator<Item = (&GraphLayer, &Arc<Geometry>)> {
         let of_layer = |step: &Step| step.layer.and_then(|layer| self.layers.get(layer));

@@ -73,6 +73,20 @@ impl Model {
         Ok(())
     }
 
+    /// One layer alone, with copies of its parameters: [`Graph::alone`].
+    ///
+    /// # Errors
+    /// Those of [`Graph::alone`].
+    pub fn alone(&self, layer: &str) -> Result<Self> {
+        let graph = self.graph.alone(layer)?;
+        let names = graph.layers().iter().flat_map(|layer| {
+            layer.parameters().iter().map(|parameter| names::parameter(layer.name(), parameter.name))
+        });
+        let taken = names.filter_map(|name| self.parameters.get_key_value(&name));
+        let parameters = taken.map(|(name, values)| (name.clone(), values.clone())).collect();
+        Ok(Self { graph, parameters })
+    }
+
     /// The same model with all layers of windows executed by one implementation, or as the planner likes.
     #[must_use]
     pub fn with_implementation(self, implementation: impl Into<Option<Implementation>>) -> Self {

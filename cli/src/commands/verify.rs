@@ -1,17 +1,18 @@
-//! `locally verify`: every implementation on this machine, and the CPU executor, against the reference.
+//! `locally verify`: every layer on this machine by every implementation, and by the CPU executor, against the reference; and the
+//! whole model, forward.
 
 mod expected;
 
 use crate::args::{Common, Verify, number};
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 use crate::format::table;
 use crate::progress::Progress;
 use crate::{device, model, output};
 use expected::Expected;
 use locally_connected::headless::{self, Cpu, Device};
-use locally_connected::model::{Model, names};
+use locally_connected::model::Model;
 use locally_connected::{Error, Implementation};
-use locally_connected_keras::{FileLayer, Local};
+use locally_connected_keras::{FileLayer, LayerKind};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -21,23 +22,47 @@ const TOLERANCE: f64 = 2e-5;
 /// The results compared, in the order of the errors.
 const RESULTS: [&str; 4] = ["output", "input", "kernel", "bias"];
 
-/// How far off each result of one implementation is; a layer without bias has no error there.
+/// How far off each result is; a layer without bias has no error there, and a whole model is only run forward.
 type Errors = [Option<f64>; 4];
 
+/// How a layer is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A locally connected layer by one of its implementations, on the GPU.
+    Implementation(Implementation),
+    /// Any other layer, or a whole model, on the GPU.
+    Gpu,
+    Cpu,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Implementation(implementation) => implementation.name(),
+            Self::Gpu => "gpu",
+            Self::Cpu => device::CPU,
+        }
+    }
+
+    /// Keras's number of the implementation.
+    fn number(self) -> Option<u32> {
+        match self {
+            Self::Implementation(implementation) => Some(number(implementation)),
+            Self::Gpu | Self::Cpu => None,
+        }
+    }
+}
+
 struct Row {
-    layer: String,
-    /// None is the CPU executor.
-    implementation: Option<Implementation>,
+    /// None is the whole model.
+    layer: Option<String>,
+    way: Way,
+    tolerance: f64,
     /// Or why it doesn't run here.
     errors: Result<Errors, Error>,
 }
 
 impl Row {
-    /// What ran, in a word.
-    fn name(&self) -> &'static str {
-        self.implementation.map_or(device::CPU, Implementation::name)
-    }
-
     fn worst(&self) -> Option<(&'static str, f64)> {
         let errors = self.errors.as_ref().ok()?;
         let named = RESULTS.iter().zip(errors).filter_map(|(name, error)| error.map(|error| (*name, error)));
@@ -45,7 +70,35 @@ impl Row {
     }
 
     fn passed(&self) -> bool {
-        self.worst().is_none_or(|(_, error)| error <= TOLERANCE)
+        self.worst().is_none_or(|(_, error)| error <= self.tolerance)
+    }
+}
+
+/// What runs a model.
+struct Devices {
+    cpu: Device,
+    /// None where there is none, or the CPU executor alone was asked for.
+    gpu: Option<Device>,
+}
+
+impl Devices {
+    fn open(common: &Common) -> Result<Self, Failure> {
+        let cpu = Device::Cpu(Cpu::new(&device::options(common))?);
+        let gpu = match device::is_cpu(common) {
+            true => None,
+            false => match device::open_gpu(common) {
+                Ok(gpu) => Some(Device::Gpu(Box::new(gpu))),
+                // Where none was named the CPU executor will do.
+                Err(Error::NoAdapter | Error::NoBackend { .. }) if headless::wanted(common.adapter()).is_none() => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        Ok(Self { cpu, gpu })
+    }
+
+    fn ways(&self, of_gpu: &[Way]) -> Vec<(&Device, Way)> {
+        let gpu = self.gpu.iter().flat_map(|gpu| of_gpu.iter().map(move |way| (gpu, *way)));
+        gpu.chain([(&self.cpu, Way::Cpu)]).collect()
     }
 }
 
@@ -53,52 +106,64 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
     let mut file = model::open(&args.source, &progress)?;
     // What is frozen has gradients, too.
-    file.locals_mut().for_each(|(_, local)| local.trainable = true);
-    let layers: Vec<(&FileLayer, &Local)> = match &args.layer {
-        Some(name) => {
-            model::model(&file, Some(name))?;
-            file.layer(name).and_then(|layer| Some((layer, layer.local()?))).into_iter().collect()
+    all_trainable(&mut file.layers);
+    let whole = match (file.model(None), &args.layer) {
+        (Ok(whole), _) => Some(whole),
+        // Its locally connected layers can be verified.
+        (Err(_), Some(_)) => None,
+        (Err(error), None) => {
+            eprintln!("note: the locally connected layers alone are verified: {}", one_line(&error.to_string()));
+            None
         }
-        None => file.locals().collect(),
     };
-    if layers.is_empty() {
-        return Err(Failure::request(format!(
-            "{}: the model has no locally connected layer that runs here",
-            args.source.model.display()
-        )));
-    }
-    let cpu = Device::Cpu(Cpu::new(&device::options(common))?);
-    let gpu = match device::is_cpu(common) {
-        true => None,
-        false => match device::open_gpu(common) {
-            Ok(gpu) => Some(Device::Gpu(Box::new(gpu))),
-            // Where none was named the CPU executor will do.
-            Err(Error::NoAdapter | Error::NoBackend { .. }) if headless::wanted(common.adapter()).is_none() => None,
-            Err(error) => return Err(error.into()),
-        },
+    let of_whole = || whole.iter().flat_map(|whole| whole.graph.layers().iter().map(|layer| layer.name().to_owned()));
+    let locals: Vec<String> = file.locals().map(|(layer, _)| layer.name.clone()).collect();
+    let names: Vec<String> = match &args.layer {
+        Some(name) => vec![name.clone()],
+        None => locals.iter().cloned().chain(of_whole().filter(|name| !locals.contains(name))).collect(),
     };
+    let devices = Devices::open(common)?;
     let mut rows = Vec::new();
-    for (layer, local) in layers {
-        progress.set(format!("{}: the reference", layer.name));
-        let expected = Expected::new(local, args.batch)?;
-        let model = model::model(&file, Some(&layer.name))?;
-        let ways = gpu.iter().flat_map(|gpu| Implementation::ALL.map(|implementation| (gpu, Some(implementation))));
-        for (device, implementation) in ways.chain([(&cpu, None)]) {
-            let mut row = Row { layer: layer.name.clone(), implementation, errors: Ok([None; 4]) };
-            progress.set(format!("{}: {}", layer.name, row.name()));
-            let model = match implementation {
-                Some(implementation) => &model.clone().with_implementation(implementation),
-                None => &model,
+    for name in names {
+        let local = locals.contains(&name);
+        let model = match whole.as_ref().filter(|whole| !local && whole.graph.alone(&name).is_ok()) {
+            Some(whole) => whole.alone(&name)?,
+            None => model::model(&file, Some(&name))?,
+        };
+        if model.graph.forward().operations.is_empty() {
+            // Nothing is computed, as by another shape for the same values.
+            continue;
+        }
+        progress.set(format!("{name}: the reference"));
+        let expected = Expected::layer(&model, args.batch)?;
+        let ways = if local { Implementation::ALL.map(Way::Implementation).to_vec() } else { vec![Way::Gpu] };
+        for (device, way) in devices.ways(&ways) {
+            progress.set(format!("{name}: {}", way.name()));
+            let model = match way {
+                Way::Implementation(implementation) => &model.clone().with_implementation(implementation),
+                Way::Gpu | Way::Cpu => &model,
             };
-            row.errors = match run(device, model, &layer.name, &expected) {
-                Err(error) if is_refusal(error.cause()) => Err(error.cause().clone()),
-                other => Ok(other?),
-            };
-            rows.push(row);
+            let errors = run(device, model, &expected)?;
+            rows.push(Row { layer: Some(name.clone()), way, tolerance: TOLERANCE, errors });
+        }
+    }
+    let computes = rows.iter().filter(|row| row.way == Way::Cpu).count();
+    if let (Some(whole), None, true) = (&whole, &args.layer, computes > 1) {
+        progress.set("the whole model: the reference".to_owned());
+        let expected = Expected::whole(whole, args.batch)?;
+        for (device, way) in devices.ways(&[Way::Gpu]) {
+            progress.set(format!("the whole model: {}", way.name()));
+            // Each layer takes what the one before it was off by.
+            let tolerance = TOLERANCE * computes as f64;
+            rows.push(Row { layer: None, way, tolerance, errors: run(device, whole, &expected)? });
         }
     }
     drop(progress);
-    let adapter = match &gpu {
+    if rows.is_empty() {
+        let path = args.source.model.display();
+        return Err(Failure::request(format!("{path}: the model has no layer that runs here and computes anything")));
+    }
+    let adapter = match &devices.gpu {
         Some(Device::Gpu(gpu)) => device::describe(&gpu.adapter().get_info()),
         _ => device::describe_cpu(common),
     };
@@ -110,20 +175,32 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     verdict(&rows)
 }
 
-fn run(device: &Device, model: &Model, layer: &str, expected: &Expected) -> Result<Errors, Error> {
-    let loaded = block_on(device.upload(model))?;
-    let output = block_on(loaded.run(&expected.input))?;
-    let gradients = block_on(loaded.gradients(&expected.input, &expected.grad_output))?;
-    let Some(grad_weights) = gradients.parameters.get(&names::gradient(layer, "kernel")) else {
-        return Err(Error::Missing { what: "the layer's gradients", why: "they are compared" });
+fn all_trainable(layers: &mut [FileLayer]) {
+    for layer in layers {
+        match &mut layer.kind {
+            LayerKind::LocallyConnected(local) => local.trainable = true,
+            LayerKind::Computed(computed) => computed.trainable = true,
+            _ => {}
+        }
+        all_trainable(&mut layer.inner);
+    }
+}
+
+/// The errors, or the device's refusal.
+fn run(device: &Device, model: &Model, expected: &Expected) -> Result<Result<Errors, Error>, Error> {
+    let errors = || -> Result<Errors, Error> {
+        let loaded = block_on(device.upload(model))?;
+        let output = expected.output_error(&block_on(loaded.run_named(&expected.inputs()))?);
+        let [input, weights, bias] = match expected.grad_outputs() {
+            none if none.is_empty() => [None; 3],
+            given => expected.gradient_errors(&block_on(loaded.gradients_named(&expected.inputs(), &given))?),
+        };
+        Ok([output, input, weights, bias])
     };
-    let grad_bias = gradients.parameters.get(&names::gradient(layer, "bias"));
-    Ok([
-        Some(expected.output.error(&output)),
-        Some(expected.grad_input.error(&gradients.input)),
-        Some(expected.grad_weights.error(grad_weights)),
-        grad_bias.map(|grad_bias| expected.grad_bias.error(grad_bias)),
-    ])
+    match errors() {
+        Err(error) if is_refusal(error.cause()) => Ok(Err(error.cause().clone())),
+        other => Ok(Ok(other?)),
+    }
 }
 
 /// Whether a layer can't be run in this way, on this machine or at all.
@@ -136,17 +213,19 @@ fn verdict(rows: &[Row]) -> Result<(), Failure> {
     let failed = rows.iter().filter(|row| !row.passed()).filter_map(|row| row.worst().map(|worst| (row, worst)));
     if let Some((row, (what, error))) = failed.max_by(|a, b| a.1.1.total_cmp(&b.1.1)) {
         let what = if what == "output" { "the output".to_owned() } else { format!("the gradient of the {what}") };
+        let of = row.layer.as_ref().map_or("the whole model".to_owned(), |layer| format!("layer {layer:?}"));
+        let by = match row.way {
+            Way::Implementation(implementation) => format!("implementation {}", implementation.name()),
+            Way::Gpu => "the GPU".to_owned(),
+            Way::Cpu => "the CPU executor".to_owned(),
+        };
+        let tolerance = row.tolerance;
         return Err(Failure::machine(format!(
-            "{what} of layer {:?} by {} is off by {error:.1e} of the largest value, over {TOLERANCE:e}",
-            row.layer,
-            match row.implementation {
-                Some(implementation) => format!("implementation {}", implementation.name()),
-                None => "the CPU executor".to_owned(),
-            },
+            "{what} of {of} by {by} is off by {error:.1e} of the largest value, over {tolerance:e}"
         ))
-        .with_help(match row.implementation {
-            Some(_) => "the kernels or the GPU's driver compute wrongly here; `--adapter` tries another one",
-            None => "the CPU executor computes wrongly here, which is a fault of this program",
+        .with_help(match row.way {
+            Way::Cpu => "the CPU executor computes wrongly here, which is a fault of this program",
+            _ => "the kernels or the GPU's driver compute wrongly here; `--adapter` tries another one",
         }));
     }
     for row in rows {
@@ -162,10 +241,10 @@ fn to_text(args: &Verify, adapter: &str, rows: &[Row]) -> String {
     let mut table = table(["layer", "implementation", "output", "grad input", "grad kernel", "grad bias", ""]);
     for row in rows {
         let mut cells = vec![
-            row.layer.clone(),
-            match row.implementation.map(number) {
-                Some(number) => format!("{number} {}", row.name()),
-                None => row.name().to_owned(),
+            row.layer.clone().unwrap_or_else(|| "(whole model)".to_owned()),
+            match row.way.number() {
+                Some(number) => format!("{number} {}", row.way.name()),
+                None => row.way.name().to_owned(),
             },
         ];
         match &row.errors {
@@ -180,11 +259,16 @@ fn to_text(args: &Verify, adapter: &str, rows: &[Row]) -> String {
         }
         table.add_row(cells);
     }
-    format!(
-        "{}: largest errors in parts of the largest value, batch {}, on {adapter}\n{table}\ntolerance {TOLERANCE:e}\n",
+    let mut text = format!(
+        "{}: largest errors in parts of the largest value, batch {}, on {adapter}\n{table}\ntolerance {TOLERANCE:e}",
         args.source.model.display(),
         args.batch
-    )
+    );
+    if let Some(row) = rows.iter().find(|row| row.layer.is_none()) {
+        text.push_str(&format!(", of the whole model {:.1e}", row.tolerance));
+    }
+    text.push('\n');
+    text
 }
 
 fn to_json(args: &Verify, adapter: &str, rows: &[Row]) -> Value {
@@ -200,10 +284,12 @@ fn to_json(args: &Verify, adapter: &str, rows: &[Row]) -> Value {
                     .collect::<serde_json::Map<_, _>>()
             });
             json!({
+                // None is the whole model.
                 "layer": row.layer,
-                // None is the CPU executor.
-                "implementation": row.implementation.map(number),
-                "name": row.name(),
+                // None is another layer than a locally connected one, or the CPU executor.
+                "implementation": row.way.number(),
+                "name": row.way.name(),
+                "tolerance": row.tolerance,
                 "ran": row.errors.is_ok(),
                 "errors": errors,
                 "passed": row.errors.is_ok().then(|| row.passed()),

@@ -1,22 +1,23 @@
-//! Random operands of a layer and what the CPU reference makes of them.
+//! Random operands of a layer or a model, and what the CPU reference makes of them.
 
 use crate::failure::Failure;
 use crate::memory;
 use half::f16;
-use locally_connected::model::{layer_backward, layer_forward, layer_names as names};
-use locally_connected::{Activation, Gradients, WeightType, reference};
-use locally_connected_keras::Local;
-use std::sync::Arc;
+use locally_connected::headless::NamedGradients;
+use locally_connected::model::{
+    Convolution, Depthwise, End, Graph, Kind, Layer, Local, Model, Separable, Sequential, Wanted, names,
+};
+use locally_connected::{Activation, WeightType, reference};
+use std::collections::BTreeMap;
 
-/// Operands and results of one layer.
+/// Operands of a model, or of one layer of it, and what the reference makes of them. A model that is only run has no gradients.
 pub(super) struct Expected {
-    pub(super) input: Vec<f32>,
-    pub(super) grad_output: Vec<f32>,
-    pub(super) output: ReferenceValues,
-    pub(super) grad_input: ReferenceValues,
-    /// In canonical order.
-    pub(super) grad_weights: ReferenceValues,
-    pub(super) grad_bias: ReferenceValues,
+    inputs: Vec<(String, Vec<f32>)>,
+    grad_outputs: Vec<(String, Vec<f32>)>,
+    outputs: Vec<(String, ReferenceValues)>,
+    grad_inputs: Vec<(String, ReferenceValues)>,
+    /// By their names in [`names::gradient`].
+    grad_parameters: Vec<(String, ReferenceValues)>,
 }
 
 /// Reference values and the magnitude that errors are measured by.
@@ -62,48 +63,191 @@ fn largest(values: &[f64]) -> f64 {
 }
 
 impl Expected {
-    pub(super) fn new(local: &Local, batch: u32) -> Result<Self, Failure> {
-        let geometry = &local.geometry;
-        let activation = geometry.config().activation;
-        let (inputs, outputs) = (geometry.inputs() * u64::from(batch), geometry.outputs() * u64::from(batch));
-        // f32 operands, f64 ones and results: of the outputs before and after the activation, and their gradients.
-        memory::check("the CPU reference", 20 * (geometry.weights() + inputs + geometry.biases()) + 48 * outputs)?;
-        let input = random(1, inputs);
-        let mut grad_output = random(2, outputs);
-        let mut kernel = local.canonical()?;
-        if geometry.config().dtype == WeightType::F16 {
-            // The device has no more of them than that.
-            kernel.iter_mut().for_each(|weight| *weight = f16::from_f32(*weight).to_f32());
+    /// One layer alone, forward and backward.
+    pub(super) fn layer(model: &Model, batch: u32) -> Result<Self, Failure> {
+        let (forward, backward) = (model.graph.forward(), model.graph.backward(Wanted::All));
+        // In f64, all of them at once, beside the operands in f32.
+        memory::check("the CPU reference", 3 * backward.bytes(batch))?;
+        let graph = &model.graph;
+        let mut expected = Self::operands(model, batch);
+        let mut values = expected.values(model);
+        let dtype = |name: &str| forward.find(name).and_then(|id| Some(forward.buffer(id)?.dtype));
+        for (name, values) in &mut values {
+            if dtype(name) == Some(WeightType::F16) {
+                // A device has no more of them than that.
+                values.iter_mut().for_each(|value| *value = f16::from_f64(*value).to_f64());
+            }
         }
-        let layer = Arc::new(geometry.clone());
-        let bias = local.bias.as_deref().unwrap_or_default();
-        let given = [(names::INPUT, wide(&input)), (names::WEIGHTS, wide(&kernel)), (names::BIAS, wide(bias))];
-        drop(kernel);
-        let mut values: reference::Values = given.map(|(name, values)| (name.to_owned(), values)).into();
-        values.extend(reference::run(&layer_forward(&layer, true), batch, &values)?);
-        clear_corners(&values[names::PRE_ACTIVATION], activation, &mut grad_output);
-        values.insert(names::GRAD_OUTPUT.to_owned(), wide(&grad_output));
-        values.extend(reference::run(&layer_backward(&layer, Gradients::ALL), batch, &values)?);
-
-        let mut take = |name| values.remove(name);
         // A saturated activation makes gradients small by cancelling what isn't: that much may be lost to rounding.
-        let largest_of = |values: Option<Vec<f64>>| values.map_or(0.0, |values| largest(&values));
-        let (dy, small) = (largest_of(take(names::GRAD_OUTPUT)), largest_of(take(names::GRAD_PRE_ACTIVATION)));
-        let factor = if small > 0.0 { (dy / small).max(1.0) } else { 1.0 };
-        let mut result = |name, factor| ReferenceValues::new(take(name).unwrap_or_default(), factor);
-        Ok(Self {
-            output: result(names::OUTPUT, 1.0),
-            grad_input: result(names::GRAD_INPUT, factor),
-            grad_weights: result(names::GRAD_WEIGHTS, factor),
-            grad_bias: result(names::GRAD_BIAS, factor),
-            input,
-            grad_output,
-        })
+        let mut factor = 1.0;
+        if let Some(before) = Before::new(model)? {
+            let sums = reference::run(&before.model.graph.forward(), batch, &values)?;
+            let z = sums.into_values().next().unwrap_or_default();
+            for (_, dy) in &mut expected.grad_outputs {
+                clear_corners(&z, before.activation, dy);
+                factor = cancelled(&z, dy, &before, batch)?;
+            }
+        }
+        let results = reference::run(&forward, batch, &values)?;
+        expected.outputs = ends(&graph.outputs(), |name| graph.output_buffer(names::OUTPUT, name), &results, 1.0);
+        for (end, (_, dy)) in graph.outputs().iter().zip(&expected.grad_outputs) {
+            values.insert(graph.output_buffer(names::GRAD_OUTPUT, end.name), wide(dy));
+        }
+        let results = reference::run(&backward, batch, &values)?;
+        let of_input = |name: &str| graph.input_buffer(names::GRAD_INPUT, name);
+        expected.grad_inputs = ends(&graph.inputs(), of_input, &results, factor);
+        for (layer, parameter) in
+            graph.layers().iter().flat_map(|layer| layer.parameters().iter().map(move |p| (layer, p)))
+        {
+            let name = names::gradient(layer.name(), parameter.name);
+            if let Some(values) = results.get(&name) {
+                expected.grad_parameters.push((name, ReferenceValues::new(values.clone(), factor)));
+            }
+        }
+        Ok(expected)
     }
+
+    /// A whole model, forward.
+    pub(super) fn whole(model: &Model, batch: u32) -> Result<Self, Failure> {
+        let program = model.graph.forward();
+        memory::check("the CPU reference", 3 * program.bytes(batch))?;
+        let mut expected = Self { grad_outputs: Vec::new(), ..Self::operands(model, batch) };
+        let results = reference::run(&program, batch, &expected.values(model))?;
+        let of_output = |name: &str| model.graph.output_buffer(names::OUTPUT, name);
+        expected.outputs = ends(&model.graph.outputs(), of_output, &results, 1.0);
+        Ok(expected)
+    }
+
+    fn operands(model: &Model, batch: u32) -> Self {
+        let random = |seed: u64, ends: &[End<'_>]| -> Vec<(String, Vec<f32>)> {
+            let seeds = (seed..).step_by(2);
+            let of_end =
+                |(end, seed): (&End<'_>, u64)| (end.name.to_owned(), random(seed, end.elements() * u64::from(batch)));
+            ends.iter().zip(seeds).map(of_end).collect()
+        };
+        Self {
+            inputs: random(1, &model.graph.inputs()),
+            grad_outputs: random(2, &model.graph.outputs()),
+            outputs: Vec::new(),
+            grad_inputs: Vec::new(),
+            grad_parameters: Vec::new(),
+        }
+    }
+
+    /// Inputs and parameters under the names of their buffers.
+    fn values(&self, model: &Model) -> reference::Values {
+        let inputs =
+            self.inputs.iter().map(|(name, values)| (model.graph.input_buffer(names::INPUT, name), wide(values)));
+        let parameters = model.parameters.iter().map(|(name, values)| (name.clone(), wide(values)));
+        inputs.chain(parameters).collect()
+    }
+
+    pub(super) fn inputs(&self) -> Vec<(&str, &[f32])> {
+        borrowed(&self.inputs)
+    }
+
+    /// Empty where only the forward pass is compared.
+    pub(super) fn grad_outputs(&self) -> Vec<(&str, &[f32])> {
+        borrowed(&self.grad_outputs)
+    }
+
+    pub(super) fn output_error(&self, found: &BTreeMap<String, Vec<f32>>) -> Option<f64> {
+        worst(&self.outputs, found, |_| true)
+    }
+
+    pub(super) fn gradient_errors(&self, found: &NamedGradients) -> [Option<f64>; 3] {
+        let biases = |name: &str| name.ends_with("/grad_bias") || name.ends_with("/grad_beta");
+        [
+            worst(&self.grad_inputs, &found.inputs, |_| true),
+            worst(&self.grad_parameters, &found.parameters, |name| !biases(name)),
+            worst(&self.grad_parameters, &found.parameters, biases),
+        ]
+    }
+}
+
+/// A layer without its activation: what the activation is computed from.
+struct Before {
+    model: Model,
+    activation: Activation,
+}
+
+impl Before {
+    /// None where the layer has no activation of its own.
+    fn new(model: &Model) -> Result<Option<Self>, Failure> {
+        let [layer] = model.graph.layers() else { return Ok(None) };
+        let linear = Activation::Linear;
+        let (kind, activation): (Kind, Activation) = match layer.kind().clone() {
+            Kind::Local(Local::Config(config)) => {
+                (Local::Config(config.clone().activation(linear)).into(), config.activation)
+            }
+            Kind::Local(Local::Geometry(geometry)) => {
+                (Local::Geometry(geometry.with_activation(linear).into()).into(), geometry.config().activation)
+            }
+            Kind::Convolution(Convolution(config)) => {
+                (Convolution(config.clone().activation(linear)).into(), config.activation)
+            }
+            Kind::Depthwise(Depthwise(config)) => {
+                (Depthwise(config.clone().activation(linear)).into(), config.activation)
+            }
+            Kind::Separable(layer) => {
+                let activation = layer.activation;
+                (Separable { activation: linear, ..layer }.into(), activation)
+            }
+            Kind::Dense(dense) => (dense.activation(linear).into(), dense.activation),
+            _ => return Ok(None),
+        };
+        let mut graph = Graph::new();
+        let inputs = model.graph.inputs().into_iter().map(|end| graph.input(end.shape));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let output = graph.add(Layer::new(kind).named(layer.name()), &inputs)?;
+        graph.output(output);
+        // Its parameters are the layer's, by the same names.
+        Ok(Some(Self { model: Model { graph, ..Model::default() }, activation }))
+    }
+}
+
+fn borrowed(values: &[(String, Vec<f32>)]) -> Vec<(&str, &[f32])> {
+    values.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect()
+}
+
+/// What the reference gave for inputs or outputs, by their own names; a gradient that nothing depends on isn't there.
+fn ends(
+    ends: &[End<'_>],
+    buffer: impl Fn(&str) -> String,
+    results: &reference::Values,
+    factor: f64,
+) -> Vec<(String, ReferenceValues)> {
+    let of_end = |end: &End<'_>| {
+        let values = results.get(&buffer(end.name))?.clone();
+        Some((end.name.to_owned(), ReferenceValues::new(values, factor)))
+    };
+    ends.iter().filter_map(of_end).collect()
+}
+
+/// The largest error of those results that are `wanted`; infinite where one is missing, None where there is none.
+fn worst(
+    expected: &[(String, ReferenceValues)],
+    found: &BTreeMap<String, Vec<f32>>,
+    wanted: impl Fn(&str) -> bool,
+) -> Option<f64> {
+    let wanted = expected.iter().filter(|(name, _)| wanted(name));
+    wanted.map(|(name, values)| found.get(name).map_or(f64::INFINITY, |found| values.error(found))).reduce(f64::max)
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| value.into()).collect()
+}
+
+/// How much larger the outputs' gradients are than what an activation leaves of them; at least 1.
+fn cancelled(z: &[f64], dy: &[f32], before: &Before, batch: u32) -> Result<f64, Failure> {
+    let shape = before.model.graph.outputs().first().map_or(Vec::new(), |end| end.shape.to_vec());
+    let alone = Sequential::new(shape).add(before.activation).graph()?;
+    let given = [(names::INPUT, z.to_vec()), (names::GRAD_OUTPUT, wide(dy))];
+    let given = given.map(|(name, values)| (name.to_owned(), values)).into();
+    let results = reference::run(&alone.backward(Wanted::All), batch, &given)?;
+    let small = results.get(names::GRAD_INPUT).map_or(0.0, |values| largest(values));
+    let dy = dy.iter().map(|dy| f64::from(dy.abs())).fold(0.0, f64::max);
+    Ok(if small > 0.0 { (dy / small).max(1.0) } else { 1.0 })
 }
 
 /// Leaves outputs out of the loss where the derivative jumps within the rounding of the sums: the sign of a sum that

@@ -1,4 +1,5 @@
-// y = (x - mean[c]) * factor[c] + beta[c], where c is the element's channel.
+// y = activation((x - mean[c]) * factor[c] + beta[c]), where c is the element's channel.
+#import shared/activation
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [count / (channels * inner)][channels][inner]
@@ -13,6 +14,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (i < params.count) {
     let c = i / params.inner % params.channels;
     let shift = select(0.0, beta[c], params.use_bias == 1u);
-    y[params.y_base + i] = (x[params.x_base + i] - mean[c]) * factor[c] + shift;
+    y[params.y_base + i] = activate((x[params.x_base + i] - mean[c]) * factor[c] + shift);
   }
 }

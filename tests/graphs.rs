@@ -7,6 +7,7 @@ use locally_connected::model::{
     Reshape, Sequential, Wanted, names,
 };
 use locally_connected::ops::{PoolKind, Usage};
+use locally_connected::program::Program;
 use locally_connected::reference::{self, Values};
 use locally_connected::{Activation, Bias, Config, DataFormat, Error, Implementation, Padding};
 use std::collections::BTreeMap;
@@ -215,6 +216,55 @@ fn shared_layers_gather_their_gradients() {
         adding.given().iter().filter(|given| **given).count(),
         program.given().iter().filter(|g| **g).count() + 6
     );
+}
+
+/// An activation alone behind a layer is computed with it where nothing else reads what is before: the same bits, a pass less.
+#[test]
+fn activations_are_computed_with_what_gives_them() {
+    let (mut graph, batch) = (Graph::new(), 3);
+    let mut build = || -> Result<(), Error> {
+        let x = graph.input([7, 6, 2])?;
+        let convolved = graph.add(Convolution(Config::new(4, [3, 2])), &[x])?;
+        let normalisation = BatchNormalization { axis: 2, epsilon: 1e-3, momentum: 0.99, center: true, scale: true };
+        let normal = graph.add(normalisation, &[convolved])?;
+        let first = graph.add(Activation::RELU, &[normal])?;
+        let local = graph.add(Config::new(5, [2, 2]), &[first])?;
+        let second = graph.add(Activation::Swish, &[local])?;
+        // Read twice, once through a layer that hands it on.
+        let twice = graph.add(Config::new(3, [1, 1]), &[second])?;
+        let third = graph.add(Activation::Tanh, &[twice])?;
+        let same = graph.add(Reshape(graph.shape(twice).to_vec()), &[twice])?;
+        let joined = graph.add(Merge::Add, &[third, same])?;
+        let flat = graph.add(Flatten::default(), &[joined])?;
+        let classes = graph.add(Dense::new(4), &[flat])?;
+        let probabilities = graph.add(Activation::Softmax, &[classes])?;
+        // Activated, and an output before it.
+        let seen = graph.add(Dense::new(2), &[flat])?;
+        let unseen = graph.add(Activation::Elu { alpha: 1.0 }, &[seen])?;
+        [probabilities, seen, unseen].into_iter().for_each(|node| graph.output(node));
+        Ok(())
+    };
+    build().expect("layers");
+    let (forward, backward) = (graph.forward(), graph.backward(Wanted::All));
+    let activating = |program: &Program| program.operations.iter().filter(|o| o.name() == "activate").count();
+    // Behind the layer that is read twice, over rows, and behind an output.
+    assert_eq!((activating(&forward), activating(&backward)), (3, 5));
+    assert!(forward.scratch().pieces.len() <= backward.scratch().pieces.len());
+    let mut given = values(&graph, batch);
+    for (name, values) in &mut given {
+        if name.ends_with("/moving_variance") {
+            values.iter_mut().for_each(|value| *value = value.abs());
+        }
+    }
+    let (together, apart) = (on_every_executor(&forward, batch, &given), on_every_executor(&backward, batch, &given));
+    assert_eq!(together.len(), apart.len());
+    for ((executor, together), (_, apart)) in together.iter().zip(&apart) {
+        assert_eq!(together.len(), 3);
+        for (name, values) in together {
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(values), bits(&apart[name]), "{executor}: {name}");
+        }
+    }
 }
 
 /// What nothing reads any more has its memory given on; what a backward pass reads keeps its own.

@@ -59,7 +59,18 @@ fn operations_on_no_elements_are_refused() {
         }),
         with(&|[input, _, fixed], output| {
             let (mean, factor, beta) = (fixed, fixed, None);
-            Operation::Normalise(Normalise { elements, channels: 1, inner: 1, input, mean, factor, beta, output })
+            let activation = Activation::Linear;
+            Operation::Normalise(Normalise {
+                elements,
+                channels: 1,
+                inner: 1,
+                input,
+                mean,
+                factor,
+                beta,
+                activation,
+                output,
+            })
         }),
         with(&|[input, ..], output| Operation::Activate(Activate { activation, elements, row, input, output })),
         with(&|[saved, grad_output, _], grad_input| {
@@ -191,8 +202,21 @@ fn normalise(outer: u64, channels: u64, inner: u64, draws: &mut Draws) -> Progra
     let input = one.samples("input", elements);
     let [mean, factor] = ["mean", "factor"].map(|name| one.given(name, Shape::Fixed(channels)));
     let beta = one.some_fixed("beta", channels, draws.flag());
+    let leaky = Activation::Relu { negative_slope: 0.2, max_value: None, threshold: 0.0 };
+    let continuous = [Activation::Linear, Activation::RELU, leaky, Activation::Swish, Activation::Tanh];
+    let activation = continuous[draws.below(continuous.len() as u64) as usize];
     let output = one.output(Shape::Samples(elements));
-    one.operation(Operation::Normalise(Normalise { elements, channels, inner, input, mean, factor, beta, output }))
+    one.operation(Operation::Normalise(Normalise {
+        elements,
+        channels,
+        inner,
+        input,
+        mean,
+        factor,
+        beta,
+        activation,
+        output,
+    }))
 }
 
 fn layer_norm(rows: u64, row: u64, draws: &mut Draws) -> Program {

@@ -1,5 +1,6 @@
 //! `NormFactor`, `Normalise`, `NormaliseGrad`, `LayerNorm` and `LayerNormGrad`.
 
+use super::functions;
 use super::shared::Shared;
 use super::team::{Span, Team};
 use crate::ops::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
@@ -20,7 +21,7 @@ pub(super) struct Channels<'a> {
     pub(super) beta: Option<&'a [f32]>,
 }
 
-/// `(input − mean) · factor + beta`.
+/// `activation((input − mean) · factor + beta)`.
 pub(super) fn normalise(team: &Team, o: &Normalise, input: &[f32], by: Channels<'_>, output: &mut [f32]) {
     let (channels, inner) = (o.channels as usize, o.inner as usize);
     let one = |c: usize, x: f32| (x - by.mean[c]) * by.factor[c] + by.beta.map_or(0.0, |beta| beta[c]);
@@ -35,11 +36,13 @@ pub(super) fn normalise(team: &Team, o: &Normalise, input: &[f32], by: Channels<
             if let Some(beta) = by.beta {
                 to.iter_mut().zip(beta).for_each(|(to, beta)| *to += beta);
             }
+            functions::activate(to, o.activation);
         });
     }
     each_row(team, inner, output, |index, to: &mut [f32]| {
         let row = &input[index * inner..][..inner];
         to.iter_mut().zip(row).for_each(|(to, x)| *to = one(index % channels, *x));
+        functions::activate(to, o.activation);
     });
 }
 

@@ -1,12 +1,16 @@
-//! `y = (x - mean[c]) * factor[c] + beta[c]`.
+//! `y = activation((x - mean[c]) * factor[c] + beta[c])`.
 
 use super::listed::{Kernel, kernel};
 use super::work::{elementwise};
 use super::{Loads, Params, Work};
+use crate::config::codes;
 
 kernel! {
     /// A normalisation by statistics that are given.
-    Normalise: "normalise", [Read, Read, Read, Read, Write]
+    Normalise: "normalise", [Read, Read, Read, Read, Write],
+    /// The activation's code.
+    activation: u32 in codes::ALL.map(|(_, code)| code);
+    if |kernel| kernel.activation != codes::ANY
 }
 
 impl Kernel for Normalise {

@@ -30,6 +30,7 @@ impl Graph {
     #[must_use]
     pub fn forward_in(&self, mode: Mode) -> Program {
         let mut passes = Passes::new(self, &self.output_nodes(), mode, None);
+        passes.only_outputs = true;
         passes.forward();
         passes.outputs();
         passes.program
@@ -110,7 +111,11 @@ struct Passes<'a> {
     graph: &'a Graph,
     mode: Mode,
     program: Program,
-    /// For each step whether a value that is asked for depends on it.
+    /// The values that are asked for.
+    asked: Vec<Node>,
+    /// Whether nobody reads any other value.
+    only_outputs: bool,
+    /// For each step whether one of them depends on it.
     live: Vec<bool>,
     /// For each step whether its gradient is needed, for its own sake or for what feeds it.
     needed: Vec<bool>,
@@ -146,7 +151,8 @@ impl<'a> Passes<'a> {
         }
         let traces = steps.iter().map(|_| None).collect();
         let parameters = vec![Vec::new(); graph.layers.len()];
-        Self { graph, mode, program: Program::default(), live, needed, wants_inputs, traces, parameters }
+        let (asked, program, only_outputs) = (values.to_vec(), Program::default(), false);
+        Self { graph, mode, program, asked, only_outputs, live, needed, wants_inputs, traces, parameters }
     }
 
     fn forward(&mut self) {
@@ -158,6 +164,10 @@ impl<'a> Passes<'a> {
         }
         for (step, at) in graph.steps.iter().zip(0..) {
             let Some(layer) = step.layer.filter(|_| self.live[at]) else { continue };
+            if let Some(activated) = self.activated(at) {
+                self.traces[at] = Some(activated);
+                continue;
+            }
             self.add_parameters(layer);
             let inputs = values(graph, &self.traces, step);
             let (layer, parameters) = (&graph.layers[layer], &self.parameters[layer]);
@@ -167,6 +177,28 @@ impl<'a> Passes<'a> {
             let call = ForwardCall { scope, inputs: &inputs, parameters, keep: self.needed[at] };
             self.traces[at] = Some(layer.kind().computes().forward(call));
         }
+    }
+
+    /// An activation layer's value, where the operation that gives what it takes can activate that itself: a pass over memory less,
+    /// and the same bits. Nothing else may want what is before the activation.
+    fn activated(&mut self, at: usize) -> Option<Trace> {
+        let step = self.graph.steps.get(at)?;
+        let activation = self.graph.layers.get(step.layer?)?.kind().computes().only_activates()?;
+        let &[input] = &step.inputs[..] else { return None };
+        let buffer = self.traces[input.index()].as_ref()?.output;
+        if !self.only_outputs || self.readers(buffer) > 1 || self.program.buffer(buffer)?.usage != Usage::Scratch {
+            return None;
+        }
+        let operation = self.program.operations.iter_mut().rfind(|operation| operation.writes() == buffer)?;
+        operation.activate(activation).then(|| Trace::of(buffer))
+    }
+
+    /// How often the values that lie in a buffer are taken by steps, which may hand them on as they are, or asked for.
+    fn readers(&self, buffer: BufferId) -> usize {
+        let lies = |node: &Node| self.traces[node.index()].as_ref().is_some_and(|trace| trace.output == buffer);
+        let steps = self.graph.steps.iter().zip(&self.live).filter(|(_, live)| **live);
+        let taken = steps.flat_map(|(step, _)| &step.inputs).filter(|node| lies(node)).count();
+        taken + self.asked.iter().filter(|node| lies(node)).count()
     }
 
     /// Gives the host the graph's outputs.

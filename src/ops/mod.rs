@@ -45,6 +45,7 @@ pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
 pub(crate) use rearrange::{Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
 pub use training::{MovingAverage, Rule, STEP_NUMBERS, StepNumbers, Update};
 
+use crate::config::Activation;
 use crate::geometry::Geometry;
 use describe::Describe;
 use std::sync::Arc;
@@ -128,6 +129,20 @@ impl Operation {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.description().name()
+    }
+
+    /// Has it activate what it writes, where it can and doesn't yet: whether it does.
+    pub(crate) fn activate(&mut self, by: Activation) -> bool {
+        let own = match self {
+            Self::LocalForward(o) => &mut o.activation,
+            Self::Normalise(o) => &mut o.activation,
+            _ => return false,
+        };
+        let can = *own == Activation::Linear && !by.over_rows();
+        if can {
+            *own = by;
+        }
+        can
     }
 
     /// The buffers that it reads; not those that it only [updates](Operation::updates).

@@ -10,6 +10,7 @@
 
 use super::elementwise::rows_fault;
 use super::{BufferId, Describe, Operand, Shape};
+use crate::config::Activation;
 
 /// `factor = gamma / √(variance + epsilon)`, gamma being 1 where there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +28,7 @@ pub struct NormFactor {
     pub factor: BufferId,
 }
 
-/// `output = (input − mean) · factor + beta`, along any axis, beta being 0 where there is none.
+/// `output = activation((input − mean) · factor + beta)`, along any axis, beta being 0 where there is none.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Normalise {
@@ -45,6 +46,8 @@ pub struct Normalise {
     pub factor: BufferId,
     /// `[channels]`.
     pub beta: Option<BufferId>,
+    /// None over rows: that of a layer behind it.
+    pub activation: Activation,
     /// `[batch][elements]`.
     pub output: BufferId,
 }
@@ -163,7 +166,8 @@ impl Describe for Normalise {
     }
 
     fn fault(&self) -> Option<&'static str> {
-        rows_fault(self.elements, self.channels.saturating_mul(self.inner))
+        let over_rows = self.activation.over_rows().then_some("its activation is one over rows");
+        over_rows.or_else(|| rows_fault(self.elements, self.channels.saturating_mul(self.inner)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
+use crate::config::Activation;
 use crate::kernels::{self, Kernel, Params, THREADS, Variant};
 use crate::ops::{BufferId, LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
 
@@ -33,18 +34,19 @@ impl Planner<'_> {
             channels: o.channels as u32,
             inner: o.inner as u32,
             use_bias: o.beta.is_some().into(),
-            ..Params::default()
+            ..Params::default().with_activation(o.activation)
         };
         let [mean, factor, beta] = [o.mean, o.factor, o.beta.unwrap_or(o.mean)].map(|id| Bound::Fixed(id, o.channels));
         let operands = [Bound::Samples(o.input), mean, factor, beta, Bound::Samples(o.output)];
-        self.rows(kernels::Normalise {}.listed()?, params, (o.elements, THREADS.into()), &operands, batch)
+        let kernel = kernels::Normalise { activation: params.activation };
+        self.rows(kernel.listed()?, params, (o.elements, THREADS.into()), &operands, batch)
     }
 
     /// What normalising by given statistics leaves of the gradient, and then, where it lies, what the batch's own statistics take from it.
     pub(super) fn normalise_grad(&self, o: &NormaliseGrad, batch: u32) -> Result<Plan> {
         let &NormaliseGrad { elements, channels, inner, mean, factor, grad_output, grad_input, .. } = o;
-        let (input, beta, output) = (grad_output, None, grad_input);
-        let by_given = Normalise { elements, channels, inner, input, mean, factor, beta, output };
+        let (input, beta, output, activation) = (grad_output, None, grad_input, Activation::Linear);
+        let by_given = Normalise { elements, channels, inner, input, mean, factor, beta, activation, output };
         let mut plan = self.normalise(&by_given, batch)?;
         let params = Params { channels: channels as u32, inner: inner as u32, ..Params::default() };
         let [slope, factor] = [o.slope, factor].map(|id| Bound::Fixed(id, channels));

@@ -1,5 +1,6 @@
 //! Normalisations.
 
+use super::activation::activation;
 use crate::ops::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
 
 /// `gamma / √(variance + epsilon)`.
@@ -9,13 +10,13 @@ pub fn norm_factor(o: &NormFactor, variance: &[f64], gamma: Option<&[f64]>) -> V
     variance.iter().enumerate().map(|(i, variance)| gamma(i) / (variance + f64::from(o.epsilon)).sqrt()).collect()
 }
 
-/// `(input − mean) · factor + beta`.
+/// `activation((input − mean) · factor + beta)`.
 #[must_use]
 pub fn normalise(o: &Normalise, input: &[f64], mean: &[f64], factor: &[f64], beta: Option<&[f64]>) -> Vec<f64> {
     let channel = |i: usize| i / o.inner as usize % o.channels as usize;
     let beta = |c: usize| beta.map_or(0.0, |beta| beta[c]);
     let normalised = |(i, x): (usize, &f64)| (x - mean[channel(i)]) * factor[channel(i)] + beta(channel(i));
-    input.iter().enumerate().map(normalised).collect()
+    input.iter().enumerate().map(|value| activation(normalised(value), o.activation)).collect()
 }
 
 /// Statistics of what [`normalise_grad`] is of, one a channel.

@@ -1,6 +1,7 @@
 //! Keras's merging and normalising layers and PReLU, made of operations as a model makes them, forward and backward.
 
 use crate::common::{Arrays, assert_near, on_every_executor, root};
+use locally_connected::Activation;
 use locally_connected::ops::{
     BufferId, Combine, CombineGrad, How, LayerNorm, LayerNormGrad, NormFactor, Normalise, Operation, Part, Shape,
     Sizes, Sum, Usage, broadcast,
@@ -219,7 +220,8 @@ impl Case {
         let (scaled, plain) = (factor(weight("gamma")), factor(None));
         let input = buffers.inputs[0];
         let normalise = |factor, beta, output| {
-            Operation::Normalise(Normalise { elements, channels, inner, input, mean, factor, beta, output })
+            let activation = Activation::Linear;
+            Operation::Normalise(Normalise { elements, channels, inner, input, mean, factor, beta, activation, output })
         };
         making.push(normalise(scaled, weight("beta"), buffers.y));
         let whole = [1, elements / channels / inner, channels, inner];

@@ -18,6 +18,10 @@ impl Computes for ActivationLayer {
         Ok(Built::of_shape(one(inputs)?))
     }
 
+    fn only_activates(&self) -> Option<Activation> {
+        Some(self.0)
+    }
+
     fn forward(&self, mut call: ForwardCall<'_>) -> Trace {
         let input = call.inputs[0];
         if self.0 == Activation::Linear {

@@ -1,6 +1,6 @@
 //! What kinds of layers have in common: their calls while programs are made.
 
-use crate::config::WeightType;
+use crate::config::{Activation, WeightType};
 use crate::geometry::Geometry;
 use crate::model::mode::Mode;
 use crate::ops::{AxisMap, Buffer, BufferId, Operation, Shape, Usage, Windows};
@@ -207,6 +207,11 @@ pub(crate) trait Computes {
 
     /// Its output's shape and its parameters for inputs of these shapes, all of them positive.
     fn build(&self, inputs: &[&[usize]]) -> Result<Built>;
+
+    /// What it does to each value, where it does nothing else.
+    fn only_activates(&self) -> Option<Activation> {
+        None
+    }
 
     /// Its operations, from its inputs to its output.
     fn forward(&self, call: ForwardCall<'_>) -> Trace;

@@ -3,6 +3,7 @@
 use super::call::{
     BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one,
 };
+use crate::config::Activation;
 use crate::model::mode::Mode;
 use crate::ops::{
     BufferId, Combine, How, MovingAverage, NormFactor, Normalise, NormaliseGrad, Operation, Part, Shape, Sizes, Sum,
@@ -139,8 +140,8 @@ impl Computes for BatchNormalization {
         let Parts { gamma, beta, mean, variance } = parts;
         let factor = self.factor(&mut call.scope, channels, variance, gamma);
         let output = call.scope.output();
-        let (elements, input) = (value.elements(), value.buffer);
-        let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, output };
+        let (elements, input, activation) = (value.elements(), value.buffer, Activation::Linear);
+        let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, activation, output };
         call.scope.push(Operation::Normalise(normalise));
         Trace { output, saved: vec![factor, mean, variance] }
     }
@@ -156,13 +157,13 @@ impl Computes for BatchNormalization {
         };
         let by_batch = Self::by_batch(&call.scope);
         let grad_input = call.grad_input(0);
-        let (elements, input, beta) = (value.elements(), value.buffer, None);
+        let (elements, input, beta, activation) = (value.elements(), value.buffer, None, Activation::Linear);
         let of_gamma = call.gradient(0).filter(|_| self.scale);
         let normalised = (of_gamma.is_some() || by_batch && grad_input.is_some()).then(|| {
             // Without gamma it is that of the forward pass.
             let factor = if self.scale { self.factor(&mut call.scope, channels, variance, None) } else { factor };
             let output = call.scope.scratch("normalised", elements);
-            let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, output };
+            let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, activation, output };
             call.scope.push(Operation::Normalise(normalise));
             (output, multiplied(&mut call.scope, "grad_gamma_parts", sizes, [dy, output]))
         });

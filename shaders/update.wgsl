@@ -14,5 +14,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     return;
   }
   let at = params.y_base + i;
-  w[at] = decayed(w[at]) - learning_rate() * clipped(gradient[at]);
+  w[at] = decayed(w[at]) - learning_rate() * clipped(gradient[at], w[at]);
 }

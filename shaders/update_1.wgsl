@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let at = params.y_base + i;
   let before = state[at];
   let weight = decayed(w[at]);
-  let g = clipped(gradient[at]);
+  let g = clipped(gradient[at], w[at]);
 #if RULE == RMSPROP
   let after = average(before, g * g);
   w[at] = weight - learning_rate() * g / sqrt(after + params.epsilon);

@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b = second[at];
   let c = third[at];
   let weight = decayed(w[at]);
-  let g = clipped(gradient[at]);
+  let g = clipped(gradient[at], w[at]);
 #if RULE == AMSGRAD
   let m = a + (g - a) * params.mean_share;
   let v = b + (g * g - b) * params.share;

@@ -322,6 +322,13 @@ fn computed(operation: &Operation) -> Computed {
             local_grad_weights: ["loop_grad_weights", "loop_grad_weights_shared", "dense_grad_weights", "sparse_grad_weights"],
             ["fill", "dense_gather", "add_parts"]
         ),
+        Operation::LocalUpdate(_) => computed!(
+            update: ["update", "update_1", "update_2", "update_3"],
+            [
+                "fill", "dense_gather", "dense_grad_weights", "loop_grad_weights", "loop_grad_weights_tiled",
+                "sparse_grad_weights"
+            ]
+        ),
         Operation::GradBias(_) => computed!(grad_bias: ["grad_bias", "grad_bias_shared"], ["fill"]),
         Operation::Activate(_) => computed!(activate: ["activate", "softmax"], []),
         Operation::ActivateGrad(_) => computed!(activate_grad: ["activate_grad", "softmax_grad"], []),

@@ -12,9 +12,12 @@ const RMSPROP_BOTH = 5u;
 const ADAM = 6u;
 const AMSGRAD = 7u;
 
-// A gradient as it is clipped: scaled, or clamped, where NaN stays.
-fn clipped(gradient: Unit) -> Unit {
+// A weight's gradient as the rule takes it: with that of its penalty, scaled, or clamped, where NaN stays.
+fn clipped(gradient: Unit, weight: Unit) -> Unit {
   var g = gradient;
+  if (params.l1 != 0.0 || params.l2 != 0.0) {
+    g += params.l1 * sign(weight) + params.l2 * weight;
+  }
   if (params.use_scale == 1u) {
     g *= scale[0];
   }

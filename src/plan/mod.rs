@@ -8,6 +8,7 @@ mod cost;
 mod dense;
 mod dispatch;
 mod elementwise;
+mod gradient;
 mod iterations;
 mod local;
 mod long;

@@ -21,6 +21,7 @@ mod recent;
 mod runner;
 mod schedule;
 mod state;
+mod step;
 mod stream;
 mod sums;
 mod trainer;

@@ -97,6 +97,13 @@ fn programs(layer: &Arc<Geometry>, how: How, implementation: Option<Implementati
     [Making::new(layer, how).fused(implementation), Making::new(layer, how).apart(implementation)]
 }
 
+/// An update of a layer's weights by an optimizer that keeps so many states; none of weights that locations share.
+pub(crate) fn program(layer: &Geometry, states: usize) -> Option<Program> {
+    let how = hows().into_iter().find(|how| how.rule.slots().len() == states).expect("there is one");
+    let program = Making::new(&Arc::new(layer.clone()), how).fused(layer.config().implementation);
+    program.check().is_ok().then_some(program)
+}
+
 /// Values of everything that a program of this file is given.
 fn given(layer: &Geometry, how: How, batch: u32, seed: u64) -> Arrays {
     let samples = u64::from(batch);

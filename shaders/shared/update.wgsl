@@ -14,12 +14,9 @@ const AMSGRAD = 7u;
 
 // A weight's gradient as the rule takes it: with that of its penalty, scaled, or clamped, where NaN stays.
 fn clipped(gradient: Unit, weight: Unit) -> Unit {
-  var g = gradient;
+  var g = scaled(gradient);
   if (params.l1 != 0.0 || params.l2 != 0.0) {
     g += params.l1 * sign(weight) + params.l2 * weight;
-  }
-  if (params.use_scale == 1u) {
-    g *= scale[0];
   }
   if (params.limit > 0.0) {
     let most = Unit(params.limit);

@@ -38,11 +38,11 @@ impl Changing {
     /// A weight's gradient as the rule takes it.
     #[inline(always)]
     fn clipped(&self, gradient: f32, weight: f32) -> f32 {
+        let g = gradient * self.scale;
         let g = match self.penalty {
-            Some(penalty) => gradient + slope(penalty, weight),
-            None => gradient,
+            Some(penalty) => g + slope(penalty, weight),
+            None => g,
         };
-        let g = g * self.scale;
         // Not `clamp`: of NaN nothing is made.
         if g > self.most {
             self.most

@@ -3,6 +3,7 @@
 use super::local::Local;
 use super::{Chunk, Plan, Resource, Samples, Slice};
 use crate::Result;
+use crate::kernels::Variant;
 use crate::ops::{BufferId, Change, LocalGradWeights, LocalUpdate};
 
 /// A gradient of weights by its operands.
@@ -75,6 +76,18 @@ impl Local<'_> {
                 chunks().flat_map(|of| samples.iter().map(move |&samples| turn(samples, of))).collect()
             }
         })
+    }
+
+    /// What updates a chunk where its gradient is summed: where the sums are whole and the device has the bindings.
+    pub(super) fn updating<'o>(
+        &self,
+        gradient: &Variant,
+        o: &GradWeights<'o>,
+        turn: &Turn<'_>,
+    ) -> Option<(Variant, &'o Change)> {
+        let Becomes::Update(change) = o.becomes else { return None };
+        let variant = gradient.updating(change.state.len()).filter(|_| turn.is_whole())?;
+        self.planner.profile.check_variant(&variant).ok().map(|()| (variant, change))
     }
 
     /// Where the sums of a chunk go.

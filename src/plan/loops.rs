@@ -3,6 +3,7 @@
 
 use super::gradient::{GradWeights, Turn};
 use super::local::Local;
+use super::update::changed_chunk;
 use super::{Plan, Resource, Slice};
 use crate::Result;
 use crate::ops::{LocalForward, LocalGradInput};
@@ -42,11 +43,17 @@ impl Local<'_> {
 
     pub(super) fn loop_grad_weights(&self, o: &GradWeights<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
-        for Turn { samples, chunk, index, last } in self.turns(o, batch)? {
+        for turn in self.turns(o, batch)? {
+            let Turn { samples, chunk, index, last } = turn;
             let mut params = self.chunk_params(chunk);
             params.accumulate = u32::from(samples.first > 0 || o.accumulates());
             let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
             let (variant, workgroups) = self.grad_weights_kernel(&params)?;
+            if let Some((update, change)) = self.updating(&variant, o, &turn) {
+                let bindings = [x, dz, Slice::whole(Resource::Tables)].into_iter().chain(changed_chunk(change, index));
+                self.planner.dispatch(&mut plan, update, params.with_change(change), workgroups, bindings.collect())?;
+                continue;
+            }
             let gradient = self.gradient(&mut plan, o, chunk, index)?;
             let bindings = vec![x, dz, Slice::whole(Resource::Tables), gradient];
             self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;

@@ -27,8 +27,22 @@ impl Piece {
 }
 
 /// What is changed: the parameter, then its states.
-pub(super) fn changed(o: &Change) -> impl Iterator<Item = BufferId> {
+fn changed(o: &Change) -> impl Iterator<Item = BufferId> {
     std::iter::once(o.parameter).chain(o.state.iter().copied())
+}
+
+impl Params {
+    /// The same with what an optimizer's step takes.
+    pub(super) fn with_change(self, o: &Change) -> Self {
+        let Self { rule, limit, decay, momentum, kept, share, mean_share, epsilon, l1, l2, .. } = numbers(o);
+        Self { rule, limit, decay, momentum, kept, share, mean_share, epsilon, l1, l2, ..self }
+    }
+}
+
+/// What a dispatch binds of a step's numbers and of a chunk that is changed.
+pub(super) fn changed_chunk(o: &Change, chunk: u32) -> impl Iterator<Item = Slice> {
+    let changed = changed(o).map(move |id| Slice::whole(Resource::Chunk(id, chunk)));
+    std::iter::once(Slice::whole(Resource::Buffer(o.step))).chain(changed)
 }
 
 /// The kernel of an optimizer's step by its width, and its numbers.
@@ -47,7 +61,7 @@ fn changed_by(o: &Change) -> (Box<dyn Fn(u32) -> Result<Variant>>, Params) {
 }
 
 /// The code of a rule in WGSL; of SGD without a momentum there is none.
-pub(super) fn code(o: &Change) -> u32 {
+fn code(o: &Change) -> u32 {
     match (o.rule, o.state.len()) {
         (Rule::Sgd { nesterov: false, .. }, _) => rules::MOMENTUM,
         (Rule::Sgd { nesterov: true, .. }, _) => rules::NESTEROV,
@@ -61,7 +75,7 @@ pub(super) fn code(o: &Change) -> u32 {
 }
 
 /// The numbers of a change as kernels have them.
-pub(super) fn numbers(o: &Change) -> Params {
+fn numbers(o: &Change) -> Params {
     let of_rule = match o.rule {
         Rule::Sgd { momentum, .. } => Params { momentum: momentum as f32, ..Params::default() },
         Rule::Adam { beta_1, beta_2, epsilon, .. } => Params {
@@ -79,6 +93,7 @@ pub(super) fn numbers(o: &Change) -> Params {
         },
     };
     Params {
+        rule: code(o),
         limit: o.clip_value.unwrap_or(0.0),
         decay: o.weight_decay.unwrap_or(0.0) as f32,
         l1: o.l1,

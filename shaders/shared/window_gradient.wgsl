@@ -80,10 +80,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   #unroll for (var j = 0u; j < FILTERS; j++) {
     if (f + j * lanes < units) {
-      let from = params.w_base / WIDTH + (local_cell * params.window + t * params.group_channels + c) * units + unit_at[j];
+      let origin = params.w_base / WIDTH + (local_cell * params.window + t * params.group_channels + c) * units + unit_at[j];
       #unroll for (var s = 0u; s < TAPS; s++) {
         #unroll for (var i = 0u; i < CHANNELS * INPUT_WIDTH; i++) {
-          let at = from + (s * params.group_channels + i) * units;
+          let at = origin + (s * params.group_channels + i) * units;
           store(at, select(Unit(), sum[s][i][j], TAPS == 1u || inside[s]));
         }
       }

@@ -62,7 +62,8 @@ impl train::Runner for Runner {
     async fn hold(&mut self, store: &Program) -> Result<()> {
         let mut weights = Weights::new();
         for buffer in store.used_as(Usage::Parameter).chain(store.used_as(Usage::State)) {
-            weights.insert(buffer.name.clone(), zeroes("what is trained", buffer.shape.elements(0))?);
+            let values: Vec<f32> = zeroes("what is trained", buffer.shape.elements(0))?;
+            weights.insert(buffer.name.clone(), values);
         }
         (self.store, self.weights, self.gradients) = (store.clone(), weights, BTreeMap::new());
         self.bound.clear();

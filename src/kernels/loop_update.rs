@@ -1,6 +1,6 @@
 //! A step of an optimizer by the gradient of weights, where that is computed: `loop_grad_weights` with an update in the place of its store.
 
-use super::listed::{Access, Kernel, kernel};
+use super::listed::{Access, Declared, Kernel, kernel};
 use super::loop_grad_weights::LoopGradWeights;
 use super::sizes::{CHANNELS, FILTERS, WIDTHS};
 use super::work::with_update;

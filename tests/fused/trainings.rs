@@ -8,6 +8,7 @@ use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::train::{Ema, FanRule, Loss, Optimizer, Rule, Run, Runner, Training, initial_parameters};
 use locally_connected::{Activation, Axes, Config, Constraint, OrthogonalMode, Padding, Regularizer, Result};
+use pollster::block_on;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,14 +17,14 @@ const BATCH: usize = 9;
 /// A chain with all kinds of weights, two of them with a penalty and one with a constraint.
 fn graph() -> Graph {
     let tanh = |config: Config| config.activation(Activation::Tanh);
-    let local = tanh(Config::local2d(3, 3).padding(Padding::Same))
+    let local = tanh(Config::local2d(3, 3))
         .kernel_regularizer(Regularizer::L1L2 { l1: 0.001, l2: 0.01 })
         .activity_regularizer(Regularizer::L2 { l2: 0.01 })
         .kernel_constraint(Constraint::MaxNorm { max_value: 0.8, axis: Axes::One(1) });
     let chain = Sequential::new([6, 5, 2])
         .add(Layer::new(Convolution(tanh(Config::new(4, [2, 2])))).named("conv"))
         .add(Layer::new(local).named("local"))
-        .add(Layer::new(tanh(Config::local2d(4, 2))).named("other"))
+        .add(Layer::new(tanh(Config::local2d(4, 2).padding(Padding::Same))).named("other"))
         .add(Flatten::default())
         .add(Layer::new(Dense::new(5)).named("head").regularizer("kernel", Regularizer::L2 { l2: 0.1 }));
     chain.graph().expect("fits")
@@ -108,11 +109,13 @@ fn steps_have_the_bits_of_steps_that_keep_their_gradients() {
                 assert!(*values == apart[name], "{what}: {name}");
             }
         };
-        let blocked = |steps| pollster::block_on(steps).expect("it runs");
-        run(&|program| blocked(steps(ReferenceRunner::default(), &training, program)));
+        run(&|program| block_on(steps(ReferenceRunner::default(), &training, program)).expect("it runs"));
         #[cfg(feature = "cpu")]
-        run(&|program| blocked(steps(locally_connected::cpu::Runner::default(), &training, program)));
-        run(&|program| pollster::block_on(steps(GpuRunner::new(&GPU), &training, program)).expect("it runs"));
+        run(&|program| {
+            let runner = locally_connected::cpu::Runner::default();
+            block_on(steps(runner, &training, program)).expect("it runs")
+        });
+        run(&|program| block_on(steps(GpuRunner::new(&GPU), &training, program)).expect("it runs"));
     }
 }
 

@@ -217,7 +217,7 @@ impl WithSimd for GradInput<'_> {
         let geometry = &*layer.geometry;
         let channels = geometry.channels() as usize;
         let mut room = self.team.room();
-        let Room { floats, readers } = &mut *room;
+        let Room { floats, readers, .. } = &mut *room;
         let weights = by_tap(geometry, operands.weights, floats);
         for position in self.span.first..self.span.end {
             layer.readers.list(geometry, position, readers);

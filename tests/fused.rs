@@ -2,7 +2,7 @@
 
 mod trainings;
 
-use crate::common::{Arrays, ProgramRun, implementations, profile, random, runs};
+use crate::common::{Arrays, ProgramRun, STRATEGIES, implementations, profile, random, runs};
 use crate::properties::{batch, cases, layers};
 use crate::updates::rules;
 use locally_connected::ops::{
@@ -264,6 +264,24 @@ proptest! {
         by_reference(&what, programs.each_ref(), batch, &given);
         by_cpus(&what, programs.each_ref(), batch, &given);
         by_device(&what, &layer, how, batch, &profile(), &given);
+    }
+}
+
+/// An update whose gradients are summed in workgroup memory, by one thread for each sum and by several, with its batch.
+pub(crate) fn tiled() -> [(Program, u32, DeviceProfile); 2] {
+    let program = program(&geometry(&Config::new(8, [3]), &[11, 4]), 2).expect("nothing is shared");
+    [1, 2].map(|at| (program.clone(), 40, DeviceProfile { strategy: STRATEGIES[at], ..profile() }))
+}
+
+#[test]
+fn from_the_same_weights_come_the_same_bits() {
+    let (how, layer) =
+        (hows().into_iter().find(|how| how.rule.slots().len() == 2), geometry(&Config::new(8, [3]), &[11, 4]));
+    let given = given(&layer, how.expect("there is one"), 40, 3);
+    for (program, batch, device) in tiled() {
+        let run = || ProgramRun::new(&program, batch, &given, &device).expect("it is bound").run();
+        let first = run();
+        (0..30).for_each(|number| assert_same_bits(&format!("run {number}"), &run(), &first));
     }
 }
 

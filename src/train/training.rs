@@ -253,10 +253,6 @@ impl Training {
         let kept: &Updates<'_> = &|_, _| None;
         let updated: &Updates<'_> = &|program, name| self.change_at_once(program, name);
         self.apart.judged(&values, mode, if at_once { updated } else { kept }, |judging| {
-            if at_once {
-                // Of the parameters before their updates.
-                self.add_penalties(judging.program);
-            }
             for aim in &self.aims {
                 let step = derived.then(|| step(judging.program, &self.step_of(aim)));
                 aim.judge(&self.graph, judging, step);
@@ -264,6 +260,10 @@ impl Training {
             if !activities.is_empty() {
                 let step = step(judging.program, names::STEP);
                 penalties::activities(judging, step, derived);
+            }
+            if at_once {
+                // Of the parameters before their updates.
+                self.add_penalties(judging.program);
             }
         })
     }

@@ -170,7 +170,7 @@ impl<'a> Passes<'a> {
         }
         let traces = steps.iter().map(|_| None).collect();
         let parameters = vec![Vec::new(); graph.layers.len()];
-let (asked, program, only_outputs, updates) = (values.to_vec(), Program::default(), false, None);
+        let (asked, program, only_outputs, updates) = (values.to_vec(), Program::default(), false, None);
         Self { graph, mode, program, asked, only_outputs, live, needed, wants_inputs, traces, parameters, updates }
     }
 

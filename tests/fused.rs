@@ -269,7 +269,8 @@ proptest! {
 
 /// An update whose gradients are summed in workgroup memory, by one thread for each sum and by several, with its batch.
 pub(crate) fn tiled() -> [(Program, u32, DeviceProfile); 2] {
-    let program = program(&geometry(&Config::new(8, [3]), &[11, 4]), 2).expect("nothing is shared");
+    let layer = geometry(&Config::new(8, [3]), &[11, 4]).with_implementation(Implementation::Loop);
+    let program = program(&layer, 2).expect("nothing is shared");
     [1, 2].map(|at| (program.clone(), 40, DeviceProfile { strategy: STRATEGIES[at], ..profile() }))
 }
 

@@ -371,13 +371,19 @@ fn a_split_keeps_the_last_samples_for_validation() {
     let log = String::from_utf8(digits.read("split.csv")).expect("text");
     assert!(log.starts_with("epoch,loss,accuracy,val_loss,val_accuracy\n"), "{log}");
 
-    let resumed = ["--validation-split", "0.2", "--resume", "@c.safetensors", "--output", "@x.h5"];
-    let (error, _) = fails(&digits.train("all", &[&more[..], &resumed].concat()), 2);
-    assert!(error.contains("validation_split is 0.3, here 0.2"), "{error}");
+    let resume = ["--resume", "@c.safetensors", "--output", "@x.h5"];
+    for (changed, named) in [
+        // As many are trained on, so that the schedule is the same.
+        (["--validation-split", "0.29"].as_slice(), "validation_split is 0.3, here 0.29"),
+        (&["--validation-split", "0.3", "--class-weight", "1,1,1,1,1,1,1,1,1,1"], "class_weight is [], here [1.0,"),
+    ] {
+        let (error, _) = fails(&digits.train("all", &[&more[..], changed, &resume].concat()), 2);
+        assert!(error.contains(named), "{error}");
+    }
     for part in ["1", "-0.1", "0.99", "nan"] {
-        let refused = digits.train("all", &["--validation-split", part, "--output", "@x.h5"]);
+        let refused = digits.train("all", &[&format!("--validation-split={part}"), "--output", "@x.h5"]);
         let (error, _) = fails(&refused, 2);
-        assert!(error.contains(part.trim_start_matches('-')) || error.contains("NaN"), "{part}: {error}");
+        assert!(error.contains(&part.replace("nan", "NaN")), "{part}: {error}");
     }
     let both = ["--validation-split", "0.2", "--validation", "@last-x.npy", "@last-y.npy", "--output", "@x.h5"];
     let (error, _) = fails(&digits.train("all", &both), 2);

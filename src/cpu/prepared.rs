@@ -1,6 +1,6 @@
 //! What the operations of a program need to run besides their operands: found once, when it is bound.
 
-use super::local::Layer;
+use super::local::{Layer, gradient_needs};
 use super::team::Needs;
 use super::{constrain, total};
 use crate::config::DataFormat;
@@ -49,7 +49,7 @@ impl Preparation {
             if let Some(layer) = &layer {
                 needs = needs.most(layer.needs());
                 if matches!(operation, Operation::LocalUpdate(_)) {
-                    needs = needs.most(layer.gradient_needs());
+                    needs = needs.most(gradient_needs(layer));
                 }
                 let geometry = &layer.geometry;
                 if is_staged(geometry) {

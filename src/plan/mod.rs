@@ -28,6 +28,7 @@ mod strategy;
 mod tiles;
 mod total;
 mod tuned;
+mod turns;
 mod update;
 mod weights;
 mod writer;

@@ -4,6 +4,7 @@ use super::layer::Layer;
 use super::narrow::Narrow;
 use crate::cpu::change::Changed;
 use crate::cpu::shared::Shared;
+use crate::cpu::team::Needs;
 use pulp::Simd;
 
 /// Weights whose gradient a thread has at once where it is kept nowhere: they and their states come from memory meanwhile, the gradient
@@ -53,14 +54,15 @@ fn rows(filters: usize) -> usize {
     (TOGETHER / filters.max(1)).max(ROWS)
 }
 
-/// The room that a thread needs for gradients of a layer's weights that are kept nowhere.
-pub(super) fn floats(layer: &Layer) -> usize {
+/// The room that a task needs besides where the gradient of a layer's weights is kept nowhere.
+pub(in crate::cpu) fn gradient_needs(layer: &Layer) -> Needs {
     if let Some((one, _)) = layer.as_one_location(1) {
-        return floats(one);
+        return gradient_needs(one);
     }
     let filters = layer.geometry.group_filters() as usize;
     let own = rows(filters).min(layer.geometry.most_entries() as usize) * filters;
-    Narrow::of(layer, 1).map_or(own, |narrow| own.max(narrow.most_weights()))
+    let gradient = Narrow::of(layer, 1).map_or(own, |narrow| own.max(narrow.most_weights()));
+    Needs { gradient, ..Needs::default() }
 }
 
 /// Where some weights' gradient is summed by a thread.

@@ -3,7 +3,6 @@
 use super::block::BLOCK_WEIGHTS;
 use super::convolution;
 use super::grad_input;
-use super::gradient;
 use super::readers::Readers;
 use super::windows::{Band, Windows};
 use crate::config::{DataFormat, WeightType};
@@ -60,11 +59,6 @@ impl Layer {
         let floats = BLOCK_WEIGHTS.max(filters).max(widened).max(convolution::floats(&self.geometry));
         let own = Needs { floats: floats.max(grad_input::floats(&self.geometry)), gradient: 0, readers };
         self.one_location.as_ref().map_or(own, |one| own.most(one.needs()))
-    }
-
-    /// The room that a task needs besides where the gradient of its weights is kept nowhere.
-    pub(in crate::cpu) fn gradient_needs(&self) -> Needs {
-        Needs { gradient: gradient::floats(self), ..Needs::default() }
     }
 
     /// Rows of weights of a block.

@@ -1,9 +1,13 @@
-//! Training steps on the host's own threads: forward, loss, backward and Adam's update of a batch, everything held between steps.
-//! `cargo bench --features cpu --bench train_step -- [MODEL…] [--batch N] [--seconds S] [--threads N] [--json]`; the peers beside it are
-//! `benches/peers/train_step.py`, which takes turns with this program.
+//! Training steps: forward, loss, backward and Adam's update of a batch, everything held between steps. Twice in turns: as a training has
+//! them, with weights updated where their gradients are computed (`fused`), and with all gradients kept and the update apart (`apart`).
+//!
+//! `cargo bench --features cpu,headless --bench train_step -- [MODEL…] [--batch N] [--seconds S] [--threads N] [--gpu] [--json]`, on the host's
+//! own threads or, with `--gpu`, on the adapter; the peers beside it are `benches/peers/train_step.py`, which takes turns with this program.
 
 use locally_connected::cpu::{self, Executor, Threads};
+use locally_connected::headless::{Gpu, GpuRunner};
 use locally_connected::model::{ActivationLayer, Flatten, Graph, Sequential, names};
+use locally_connected::program::Program;
 use locally_connected::train::{FanRule, Loss, Optimizer, Run, Runner, Training, initial_parameters};
 use locally_connected::{Activation, Config, Result};
 use pollster::block_on;
@@ -52,11 +56,12 @@ struct Asked {
     batch: u32,
     seconds: f64,
     threads: Option<NonZeroUsize>,
+    gpu: bool,
     json: bool,
 }
 
 fn asked() -> std::result::Result<Asked, String> {
-    let mut asked = Asked { names: Vec::new(), batch: 32, seconds: 1.0, threads: None, json: false };
+    let mut asked = Asked { names: Vec::new(), batch: 32, seconds: 1.0, threads: None, gpu: false, json: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number =
@@ -65,6 +70,7 @@ fn asked() -> std::result::Result<Asked, String> {
             "--batch" => asked.batch = number()? as u32,
             "--seconds" => asked.seconds = number()?,
             "--threads" => asked.threads = NonZeroUsize::new(number()? as usize),
+            "--gpu" => asked.gpu = true,
             "--json" => asked.json = true,
             // What `cargo bench` itself adds.
             "--bench" => {}
@@ -74,56 +80,112 @@ fn asked() -> std::result::Result<Asked, String> {
     Ok(asked)
 }
 
-/// Milliseconds of steps, one after the other.
-fn times(case: &Case, asked: &Asked) -> Result<Vec<f64>> {
-    let training = Training::new(&case.graph, Optimizer::adam(), case.loss)?;
-    let mut runner = cpu::Runner::new(Executor::new(Threads::current_pool()));
-    let parameters = initial_parameters(&case.graph, FanRule::Keras, 1)?;
-    let program = Arc::new(training.step());
-    block_on(runner.hold(&training.store()))?;
-    for (name, values) in &parameters {
-        block_on(runner.write(name, values))?;
+/// A training on an executor of its own, and what one of its steps is.
+struct Trained<R> {
+    runner: R,
+    program: Arc<Program>,
+    steps: u64,
+    /// In milliseconds.
+    times: Vec<f64>,
+}
+
+/// Rounds in which the two take turns.
+const ROUNDS: u32 = 5;
+/// Steps of a round that don't count: the first touches all memory, and the other training's is in the caches.
+const WARMING: u64 = 2;
+
+impl<R: Runner> Trained<R> {
+    fn new(case: &Case, training: &Training, mut runner: R, program: Program) -> Result<Self> {
+        block_on(runner.hold(&training.store()))?;
+        for (name, values) in &initial_parameters(&case.graph, FanRule::Keras, 1)? {
+            block_on(runner.write(name, values))?;
+        }
+        Ok(Self { runner, program: Arc::new(program), steps: 0, times: Vec::new() })
     }
-    let samples = asked.batch as usize;
-    let inputs = samples * case.graph.inputs()[0].elements() as usize;
-    let x: Vec<f32> = (0..inputs).map(|i| (i % 1013) as f32 / 1013.0 - 0.5).collect();
-    let (each, classes) = case.targets;
-    let target = |i: usize| classes.map_or((i % 1009) as f32 / 1009.0 - 0.5, |classes| (i % classes) as f32);
-    let y: Vec<f32> = (0..samples * each).map(target).collect();
-    let weights = vec![1.0; samples];
-    let mut times = Vec::new();
-    let began = Instant::now();
-    for step in 0.. {
-        let numbers = training.numbers(step, samples, step as u32).to_floats();
-        let inputs: [(&str, &[f32]); 4] =
-            [(names::INPUT, &x), (names::TARGET, &y), (names::SAMPLE_WEIGHT, &weights), (names::STEP, &numbers)];
-        let start = Instant::now();
-        block_on(runner.run(Run { program: &program, batch: asked.batch, inputs: &inputs }))?;
-        times.push(start.elapsed().as_secs_f64() * 1e3);
-        if times.len() > 5 && began.elapsed() > Duration::from_secs_f64(asked.seconds) {
-            break;
+
+    /// Steps of a round, one after the other.
+    fn round(&mut self, training: &Training, samples: &Samples, batch: u32, seconds: f64) -> Result<()> {
+        let began = Instant::now();
+        for step in 0.. {
+            let numbers = training.numbers(self.steps, batch as usize, self.steps as u32).to_floats();
+            let Samples { x, y, weights } = samples;
+            let inputs: [(&str, &[f32]); 4] =
+                [(names::INPUT, x), (names::TARGET, y), (names::SAMPLE_WEIGHT, weights), (names::STEP, &numbers)];
+            let start = Instant::now();
+            block_on(self.runner.run(Run { program: &self.program, batch, inputs: &inputs }))?;
+            self.steps += 1;
+            if step >= WARMING {
+                self.times.push(start.elapsed().as_secs_f64() * 1e3);
+                if step > WARMING && began.elapsed() > Duration::from_secs_f64(seconds) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A batch.
+struct Samples {
+    x: Vec<f32>,
+    y: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+impl Samples {
+    fn new(case: &Case, batch: u32) -> Self {
+        let samples = batch as usize;
+        let inputs = samples * case.graph.inputs()[0].elements() as usize;
+        let (each, classes) = case.targets;
+        let target = |i: usize| classes.map_or((i % 1009) as f32 / 1009.0 - 0.5, |classes| (i % classes) as f32);
+        Self {
+            x: (0..inputs).map(|i| (i % 1013) as f32 / 1013.0 - 0.5).collect(),
+            y: (0..samples * each).map(target).collect(),
+            weights: vec![1.0; samples],
         }
     }
-    // The first touches all memory.
-    Ok(times.split_off(2))
+}
+
+/// Milliseconds of steps of either kind, on executors of one kind.
+fn times<R: Runner>(case: &Case, asked: &Asked, runner: impl Fn() -> R) -> Result<[(&'static str, Vec<f64>); 2]> {
+    let training = Training::new(&case.graph, Optimizer::adam(), case.loss)?;
+    let samples = Samples::new(case, asked.batch);
+    let mut fused = Trained::new(case, &training, runner(), training.step())?;
+    let mut apart = Trained::new(case, &training, runner(), training.step_with_gradients())?;
+    let seconds = asked.seconds / f64::from(ROUNDS) / 2.0;
+    for _ in 0..ROUNDS {
+        for trained in [&mut fused, &mut apart] {
+            trained.round(&training, &samples, asked.batch, seconds)?;
+        }
+    }
+    Ok([("fused", fused.times), ("apart", apart.times)])
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let asked = asked()?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(asked.threads.map_or(0, NonZeroUsize::get)).build()?;
+    let gpu = if asked.gpu { Some(block_on(Gpu::new())?) } else { None };
     for case in cases()? {
         if !asked.names.is_empty() && !asked.names.iter().any(|name| name == case.name) {
             continue;
         }
-        let mut times = threads.install(|| times(&case, &asked))?;
-        times.sort_by(f64::total_cmp);
-        let (median, least, most) = (times[times.len() / 2], times[0], times[times.len() - 1]);
-        if asked.json {
-            let all: Vec<String> = times.iter().map(|time| format!("{time:.6}")).collect();
-            println!("{{\"model\": \"{}\", \"batch\": {}, \"ms\": [{}]}}", case.name, asked.batch, all.join(", "));
-        } else {
-            let steps = times.len();
-            println!("{:12} batch {}: {median:.4} ms ({least:.4} … {most:.4}, {steps} steps)", case.name, asked.batch);
+        let measured = match &gpu {
+            Some(gpu) => times(&case, &asked, || GpuRunner::new(gpu))?,
+            None => {
+                threads.install(|| times(&case, &asked, || cpu::Runner::new(Executor::new(Threads::current_pool()))))?
+            }
+        };
+        for (update, mut times) in measured {
+            times.sort_by(f64::total_cmp);
+            let (median, least, most) = (times[times.len() / 2], times[0], times[times.len() - 1]);
+            let (name, batch, steps) = (case.name, asked.batch, times.len());
+            if asked.json {
+                let all: Vec<String> = times.iter().map(|time| format!("{time:.6}")).collect();
+                let all = all.join(", ");
+                println!("{{\"model\": \"{name}\", \"update\": \"{update}\", \"batch\": {batch}, \"ms\": [{all}]}}");
+            } else {
+                println!("{name:12} {update} batch {batch}: {median:.4} ms ({least:.4} … {most:.4}, {steps} steps)");
+            }
         }
     }
     Ok(())

@@ -1,11 +1,14 @@
-// w = w - w * decay * rate - rate * g.
+// A step of an optimizer that keeps nothing of each weight.
+#import shared/change
 #import shared/dispatch
-#import shared/update
+#import shared/scale
 
-@group(0) @binding(1) var<storage, read> numbers: array<u32>;      // a step's
-@group(0) @binding(2) var<storage, read> scale: array<f32>;        // [1], or nobody's
-@group(0) @binding(3) var<storage, read> gradient: array<Unit>;    // [count]
-@group(0) @binding(4) var<storage, read_write> w: array<Unit>;     // [count]
+@group(0) @binding(1) var<storage, read> numbers: array<u32>;       // a step's
+@group(0) @binding(2) var<storage, read> scale: array<f32>;         // [1], or nobody's
+@group(0) @binding(3) var<storage, read> gradient: array<Unit>;     // [count]
+@group(0) @binding(4) var<storage, read_write> w: array<Unit>;      // [count]
+
+const STATES = 0u;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -14,5 +17,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     return;
   }
   let at = params.y_base + i;
-  w[at] = decayed(w[at]) - learning_rate() * clipped(gradient[at]);
+  change(at, gradient[at]);
 }

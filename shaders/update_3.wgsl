@@ -1,8 +1,7 @@
-// A step of an optimizer that keeps three states: m += (g - m) * mean_share; v += (g * g - v) * share; u = max(u, v);
-// w -= m * rate * correction / (sqrt(u) + epsilon); or v = kept * v + share * g * g; a = kept * a + share * g;
-// q = momentum * q + rate * g / sqrt(v - a * a + epsilon); w -= q.
+// A step of an optimizer that keeps three states of each weight.
+#import shared/change
 #import shared/dispatch
-#import shared/update
+#import shared/scale
 
 @group(0) @binding(1) var<storage, read> numbers: array<u32>;       // a step's
 @group(0) @binding(2) var<storage, read> scale: array<f32>;         // [1], or nobody's
@@ -12,6 +11,12 @@
 @group(0) @binding(6) var<storage, read_write> second: array<Unit>; // [count]
 @group(0) @binding(7) var<storage, read_write> third: array<Unit>;  // [count]
 
+const STATES = 3u;
+
+fn rule() -> u32 {
+  return RULE;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let i = workgroup_index(group) * THREADS + lane;
@@ -19,26 +24,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     return;
   }
   let at = params.y_base + i;
-  let a = first[at];
-  let b = second[at];
-  let c = third[at];
-  let weight = decayed(w[at]);
-  let g = clipped(gradient[at]);
-#if RULE == AMSGRAD
-  let m = a + (g - a) * params.mean_share;
-  let v = b + (g * g - b) * params.share;
-  let largest = max(c, v);
-  w[at] = weight - m * (learning_rate() * correction()) / (sqrt(largest) + params.epsilon);
-  first[at] = m;
-  second[at] = v;
-  third[at] = largest;
-#else
-  let v = average(a, g * g);
-  let mean = average(c, g);
-  let q = params.momentum * b + learning_rate() * g / sqrt(v - mean * mean + params.epsilon);
-  w[at] = weight - q;
-  first[at] = v;
-  second[at] = q;
-  third[at] = mean;
-#end
+  change(at, gradient[at]);
 }

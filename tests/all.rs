@@ -16,6 +16,7 @@ mod determinism;
 mod errors;
 mod f16;
 mod faults;
+mod fused;
 mod goldens;
 mod graphs;
 mod keras_operations;

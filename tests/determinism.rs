@@ -203,6 +203,11 @@ fn kernels_with_workgroup_memory_are_run() {
         let planned = Planner::new(&profile()).program(&program, batch).expect("run above");
         run.extend(planned.dispatches().map(|dispatch| dispatch.variant.info().name));
     }
+    // Updates go on from what the run before left, so that they are run again elsewhere.
+    for (program, batch, profile) in crate::fused::tiled() {
+        let planned = Planner::new(&profile).program(&program, batch).expect("run there");
+        run.extend(planned.dispatches().map(|dispatch| dispatch.variant.info().name));
+    }
     for (geometry, batch) in layers() {
         for (implementation, profile) in runs(&Implementation::ALL, &geometry, &profile()) {
             let plans = plans(&geometry.with_implementation(implementation), batch as u32, &profile);

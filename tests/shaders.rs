@@ -166,7 +166,7 @@ fn tiles_have_the_size_that_is_planned() {
         assert_eq!(workgroup_memory(&module), shape.memory(), "{}", variant.name());
         compared.insert(variant.info().name);
     }
-    assert_eq!(compared.len(), 6, "{compared:?}");
+    assert_eq!(compared.len(), 7, "{compared:?}");
 }
 
 /// An array of a function's own is a register tile where constants index it, and else memory, ten times slower.
@@ -231,7 +231,7 @@ fn variants_keep_webgpu_s_default_limits() {
         assert!(x * y * z <= 256 && x <= 256 && y <= 256 && z <= 64, "{name}: workgroups of {x} x {y} x {z}");
         let buffers = variant.info().bindings.len();
         // What trains may take all that WebGPU gives.
-        let most = if name.starts_with("update_") { 8 } else { 5 };
+        let most = if name.contains("update") { 8 } else { 5 };
         assert!(buffers <= most, "{name} has {buffers} storage buffers");
         assert!(module.overrides.is_empty(), "{name} has overrides, which these tests don't set");
     }
@@ -321,6 +321,13 @@ fn computed(operation: &Operation) -> Computed {
         Operation::LocalGradWeights(_) => computed!(
             local_grad_weights: ["loop_grad_weights", "loop_grad_weights_shared", "dense_grad_weights", "sparse_grad_weights"],
             ["fill", "dense_gather", "add_parts"]
+        ),
+        Operation::LocalUpdate(_) => computed!(
+            update: ["update", "update_1", "update_2", "update_3", "loop_update"],
+            [
+                "fill", "dense_gather", "dense_grad_weights", "loop_grad_weights", "loop_grad_weights_tiled",
+                "sparse_grad_weights"
+            ]
         ),
         Operation::GradBias(_) => computed!(grad_bias: ["grad_bias", "grad_bias_shared"], ["fill"]),
         Operation::Activate(_) => computed!(activate: ["activate", "softmax"], []),
@@ -450,7 +457,9 @@ fn plans_ask_for_the_listed_variants() {
             sparse_ahead: [0, 1, 3, 4, 7][of(&[0, 1, 2, 3, 4])],
         };
         let device = DeviceProfile { max_workgroup_memory: 32 << 10, strategy, ..DeviceProfile::webgpu_defaults() };
-        let plans = crate::common::plans(&layer, batch, &device).expect("planned");
+        let mut plans = crate::common::plans(&layer, batch, &device).expect("planned");
+        let update = crate::fused::program(&layer, of(&[0, 1, 2, 3]));
+        plans.extend(update.map(|program| Planned::new(program, batch, &Planner::new(&device)).expect("planned")));
         plans.iter().for_each(assert_computes);
         found.extend(plans.iter().flat_map(|planned| planned.plan.dispatches()).map(|dispatch| dispatch.variant));
     }

@@ -11,8 +11,8 @@ use locally_connected::ops::{BufferId, MovingAverage, NonNegative, Operation, Pe
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
 use locally_connected::{DeviceProfile, Error, WeightType, reference};
-pub(crate) use programs::programs;
 use programs::{given, shapes};
+pub(crate) use programs::{programs, rules};
 
 fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| value.into()).collect()

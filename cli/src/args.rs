@@ -239,6 +239,15 @@ pub(crate) struct Train {
     /// Samples and targets that only measure, after each epoch; of several inputs and outputs an .npz each
     #[arg(long, num_args = 2, value_names = ["X.npy", "T.npy"])]
     pub(crate) validation: Vec<PathBuf>,
+    /// What part of the samples, the last ones, only measures: cut before they are shuffled, as Keras cuts them
+    #[arg(long, value_name = "PART", conflicts_with = "validation")]
+    pub(crate) validation_split: Option<f64>,
+    /// How much each sample's loss counts, one number a sample; of several outputs OUTPUT=W.npy, or one for all
+    #[arg(long, value_name = "W.npy", value_parser = named)]
+    pub(crate) sample_weight: Vec<Named>,
+    /// How much the samples of each class count, from class 0 on
+    #[arg(long, value_name = "W,W,…", value_delimiter = ',')]
+    pub(crate) class_weight: Vec<f32>,
     /// What is measured besides the loss: accuracy, mse, …; of several outputs OUTPUT=METRIC
     #[arg(long, value_name = "METRIC")]
     pub(crate) metric: Vec<String>,

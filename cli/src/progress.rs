@@ -15,6 +15,9 @@ const SPINNER: &str = "{spinner} {msg} ({elapsed})";
 /// A file that is read.
 const BAR: &str = "{msg} {bar:30} {bytes} of {total_bytes} ({elapsed})";
 
+/// Steps of an epoch.
+const STEPS: &str = "{msg} {bar:30} {pos} of {len} ({elapsed})";
+
 /// A spinner with a message; it appears after half a second, and only on a terminal. Dropped, it is gone again.
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -49,6 +52,18 @@ impl Progress {
             self.bar.set_style(style);
         }
         self.bar.set_message(message.into());
+    }
+
+    /// Says what is being done now, and how many steps of it are, as a bar.
+    pub(crate) fn steps(&self, message: impl Into<String>, done: usize, of: usize) {
+        if done == 1
+            && let Ok(style) = ProgressStyle::with_template(STEPS)
+        {
+            self.bar.set_style(style);
+        }
+        self.bar.set_message(message.into());
+        self.bar.set_length(of as u64);
+        self.bar.set_position(done as u64);
     }
 
     /// Shows how much of a file was read, as a bar.

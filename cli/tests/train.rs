@@ -6,7 +6,7 @@ mod common;
 
 use common::{Folder, fails, fixture, stderr, succeeds};
 use locally_connected_keras::ModelFile;
-use locally_connected_keras::npy::{NpyArray, read_npz, write_npy};
+use locally_connected_keras::npy::{NpyArray, read_npy, read_npz, write_npy};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -301,4 +301,130 @@ fn what_is_wrong_is_said() {
     let quiet = plain(&[&more[..], &["--quiet"]].concat());
     assert_eq!((succeeds(&quiet), stderr(&quiet)), (String::new(), String::new()));
     assert!(Path::new(&trained.folder.join("digits.h5")).exists());
+}
+
+/// The digits network on some of its test images.
+struct Digits {
+    folder: Folder,
+    x: NpyArray,
+    y: NpyArray,
+}
+
+impl Digits {
+    fn new() -> Self {
+        let read = |name: &str| read_npy(fixture("digits").join(name)).expect("an array");
+        Self { folder: Folder::new(), x: read("x_test.npy"), y: read("y_test.npy") }
+    }
+
+    /// Writes the samples from one to another as `NAME-x.npy` and `NAME-y.npy`.
+    fn write(&self, name: &str, from: usize, to: usize) {
+        for (what, array) in [("x", &self.x), ("y", &self.y)] {
+            let each = array.values.len() / array.shape[0];
+            let shape = [&[to - from], &array.shape[1..]].concat();
+            let path = self.folder.join(&format!("{name}-{what}.npy"));
+            write_npy(path, &shape, &array.values[from * each..to * each]).expect("a file");
+        }
+    }
+
+    fn train(&self, samples: &str, more: &[&str]) -> Output {
+        let file = |text: &str| match text.strip_prefix('@') {
+            Some(name) => self.folder.join(name).into_os_string(),
+            None => OsString::from(text),
+        };
+        let mut arguments = vec![OsString::from("train"), fixture("digits/digits.h5").into()];
+        let (x, y) = (format!("@{samples}-x.npy"), format!("@{samples}-y.npy"));
+        let rest = [
+            ["--adapter", "cpu"],
+            ["--input", &x],
+            ["--target", &y],
+            ["--loss", "sparse_categorical_crossentropy"],
+            ["--optimizer", "sgd"],
+            ["--learning-rate", "0.1"],
+            ["--epochs", "2"],
+        ];
+        // What is given once more takes the first's place.
+        let kept = rest.iter().filter(|pair| !more.contains(&pair[0])).flatten();
+        arguments.extend(kept.chain(more).map(|text| file(text)));
+        common::locally(arguments)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.join(name)).expect("a file")
+    }
+}
+
+/// The last samples measure, whatever the order of the others: as if they were given apart.
+#[test]
+fn a_split_keeps_the_last_samples_for_validation() {
+    let digits = Digits::new();
+    // ⌊33 · 0.7⌋
+    for (name, from, to) in [("all", 0, 33), ("first", 0, 23), ("last", 23, 33)] {
+        digits.write(name, from, to);
+    }
+    let more = ["--metric", "accuracy", "--shuffle", "3", "--batch-size", "8", "--schedule", "cosine"];
+    let split = ["--validation-split", "0.3", "--log", "@split.csv", "--output", "@split.h5"];
+    succeeds(&digits.train("all", &[&more[..], &split, &["--checkpoint", "@c.safetensors"]].concat()));
+    let apart = ["--validation", "@last-x.npy", "@last-y.npy", "--log", "@apart.csv", "--output", "@apart.h5"];
+    succeeds(&digits.train("first", &[&more[..], &apart].concat()));
+    assert_eq!(digits.read("split.csv"), digits.read("apart.csv"));
+    assert!(digits.read("split.h5") == digits.read("apart.h5"), "other bits");
+    let log = String::from_utf8(digits.read("split.csv")).expect("text");
+    assert!(log.starts_with("epoch,loss,accuracy,val_loss,val_accuracy\n"), "{log}");
+
+    let resume = ["--resume", "@c.safetensors", "--output", "@x.h5"];
+    for (changed, named) in [
+        // As many are trained on, so that the schedule is the same.
+        (["--validation-split", "0.29"].as_slice(), "validation_split is 0.3, here 0.29"),
+        (&["--validation-split", "0.3", "--class-weight", "1,1,1,1,1,1,1,1,1,1"], "class_weight is [], here [1.0,"),
+    ] {
+        let (error, _) = fails(&digits.train("all", &[&more[..], changed, &resume].concat()), 2);
+        assert!(error.contains(named), "{error}");
+    }
+    for part in ["1", "-0.1", "0.99", "nan"] {
+        let refused = digits.train("all", &[&format!("--validation-split={part}"), "--output", "@x.h5"]);
+        let (error, _) = fails(&refused, 2);
+        assert!(error.contains(&part.replace("nan", "NaN")), "{part}: {error}");
+    }
+    let both = ["--validation-split", "0.2", "--validation", "@last-x.npy", "@last-y.npy", "--output", "@x.h5"];
+    let (error, _) = fails(&digits.train("all", &both), 2);
+    assert!(error.contains("--validation"), "{error}");
+}
+
+/// A class's weight is that of each of its samples; what counts twice is as good as twice the learning rate of plain SGD.
+#[test]
+fn samples_and_classes_have_weights() {
+    let digits = Digits::new();
+    digits.write("all", 0, 40);
+    let classes = &digits.y.values[..40];
+    let weight = |class: f32| if class < 5.0 { 0.25 } else { 2.0 };
+    let weights: Vec<f32> = classes.iter().map(|&class| weight(class)).collect();
+    write_npy(digits.folder.join("w.npy"), &[40], &weights).expect("a file");
+    write_npy(digits.folder.join("column.npy"), &[40, 1], &weights).expect("a file");
+    write_npy(digits.folder.join("twice.npy"), &[40], &[2.0; 40]).expect("a file");
+    write_npy(digits.folder.join("short.npy"), &[39], &[2.0; 39]).expect("a file");
+    let run = |more: &[&str], output: &str| {
+        succeeds(&digits.train("all", &[more, &["--output", output, "--log", "@l.csv"]].concat()));
+        (digits.read(&output[1..]), digits.read("l.csv"))
+    };
+    let by_class = run(&["--class-weight", "0.25,0.25,0.25,0.25,0.25,2,2,2,2,2"], "@a.npz");
+    assert!(by_class == run(&["--sample-weight", "@w.npy"], "@b.npz"), "other bits");
+    assert!(by_class == run(&["--sample-weight", "@column.npy"], "@c.npz"), "other bits");
+    let plain = run(&[], "@plain.npz");
+    assert!(plain != by_class, "weights count nothing");
+    assert!(plain == run(&["--class-weight", "1,1,1,1,1,1,1,1,1,1"], "@d.npz"), "other bits");
+    // Doubling is exact.
+    let twice = run(&["--sample-weight", "@twice.npy"], "@e.npz").0;
+    assert!(twice == run(&["--learning-rate", "0.2"], "@f.npz").0, "other bits");
+
+    for (more, named) in [
+        (vec!["--sample-weight", "@short.npy"], "sample weight"),
+        (vec!["--sample-weight", "@none.npy"], "none.npy"),
+        (vec!["--sample-weight", "@w.npy", "--sample-weight", "@w.npy"], "another is given"),
+        (vec!["--class-weight", "1,1,1"], "class_weight"),
+        (vec!["--class-weight", "1,x"], "--class-weight"),
+    ] {
+        let (error, _) = fails(&digits.train("all", &[&more[..], &["--output", "@x.h5"]].concat()), 2);
+        assert!(error.contains(named), "{more:?}: {error}");
+    }
+    assert!(!digits.folder.names().contains(&"x.h5".to_owned()));
 }

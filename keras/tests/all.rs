@@ -10,5 +10,6 @@ mod files;
 mod frames;
 mod models;
 mod programs;
+mod schedules;
 mod trained;
 mod trainings;

@@ -12,12 +12,14 @@ const RMSPROP_BOTH = 5u;
 const ADAM = 6u;
 const AMSGRAD = 7u;
 
-// A gradient as it is clipped: scaled, or clamped, where NaN stays.
-fn clipped(gradient: Unit) -> Unit {
-  var g = gradient;
-  if (params.use_scale == 1u) {
-    g *= scale[0];
+// A weight's gradient as the rule takes it: with that of its penalty, scaled, or clamped, where NaN stays.
+fn clipped(gradient: Unit, weight: Unit) -> Unit {
+  // A branch before the sum: nothing that compilers make one operation of reaches over it, whether the gradient was just summed or read.
+  var penalty = Unit();
+  if (params.l1 != 0.0 || params.l2 != 0.0) {
+    penalty = params.l1 * sign(weight) + params.l2 * weight;
   }
+  var g = scaled(gradient) + penalty;
   if (params.limit > 0.0) {
     let most = Unit(params.limit);
     g = select(select(g, -most, g < -most), most, g > most);

@@ -1,9 +1,11 @@
 //! A program made ready for a batch: its memory, what its layers look up, and its runs.
 
+use super::change::{Changed, Changing, MOST_STATES};
 use super::instructions::Instructions;
 use super::local::{self, Layer};
 use super::memory::{Given, Layout, Memory};
 use super::prepared::{Preparation, Prepared, is_staged};
+use super::shared::Shared;
 use super::team::Team;
 use super::threads::Threads;
 use super::total::Matrix;
@@ -136,9 +138,6 @@ impl Bound {
     }
 }
 
-/// Most states that an optimizer keeps of a parameter.
-const MOST_STATES: usize = 3;
-
 /// What an operation writes or changes.
 struct Written<'w> {
     values: &'w mut [f32],
@@ -168,7 +167,13 @@ impl Run<'_, '_, '_, '_, '_> {
             }
             (Operation::LocalGradInput(o), Some(layer)) => self.grad_input(layer, (o.weights, o.grad_output), written),
             (Operation::LocalGradWeights(o), Some(layer)) => {
-                self.grad_weights(layer, (o.input, o.grad_output), o.accumulate, written);
+                let kept = local::Gradient::Kept { values: Shared::new(written), accumulate: o.accumulate };
+                self.grad_weights(layer, (o.input, o.grad_output), kept);
+            }
+            (Operation::LocalUpdate(o), Some(layer)) => {
+                let changing = Changing::new(&o.change, self.numbers(o.change.step), None);
+                let changes = local::Gradient::Changes(Changed::new(changing, written, states));
+                self.grad_weights(layer, (o.input, o.grad_output), changes);
             }
             (Operation::GradBias(o), _) => {
                 local::grad_bias(team, &o.layer, memory.read(o.grad_output), o.accumulate, written)
@@ -231,8 +236,9 @@ impl Run<'_, '_, '_, '_, '_> {
             }
             (Operation::Update(o), _) => {
                 let scale = o.scale.and_then(|scale| memory.read(scale).first().copied());
-                let numbers = update::Numbers { step: self.numbers(o.step), scale };
-                update::update(team, o, numbers, memory.read(o.gradient), written, states);
+                let changing = Changing::new(&o.change, self.numbers(o.change.step), scale);
+                let kept = states.len();
+                update::update(team, Changed::new(changing, written, states), memory.read(o.gradient), kept);
             }
             (Operation::MovingAverage(o), _) => {
                 update::moving_average(team, o, self.batch as u32, memory.read(o.value), written);
@@ -294,7 +300,13 @@ impl Run<'_, '_, '_, '_, '_> {
                 random::random(team, &o.noise, true, (memory.read(o.grad_output), self.numbers(o.step)), written);
             }
             // Every operation of a layer has one.
-            (Operation::LocalForward(_) | Operation::LocalGradInput(_) | Operation::LocalGradWeights(_), None) => {}
+            (
+                Operation::LocalForward(_)
+                | Operation::LocalGradInput(_)
+                | Operation::LocalGradWeights(_)
+                | Operation::LocalUpdate(_),
+                None,
+            ) => {}
         }
     }
 
@@ -342,13 +354,7 @@ impl Run<'_, '_, '_, '_, '_> {
         transpose::transpose(team, [sizes.positions, sizes.channels], grad_input, written);
     }
 
-    fn grad_weights(
-        self,
-        layer: &Layer,
-        (input, grad_output): (BufferId, BufferId),
-        accumulate: bool,
-        written: &mut [f32],
-    ) {
+    fn grad_weights(self, layer: &Layer, (input, grad_output): (BufferId, BufferId), gradient: local::Gradient<'_>) {
         let Self { team, memory, staging, batch } = self;
         let (mut input, mut grad_output) = (memory.read(input), memory.read(grad_output));
         if is_staged(&layer.geometry) {
@@ -357,7 +363,7 @@ impl Run<'_, '_, '_, '_, '_> {
             grad_output = sizes.output_last(team, grad_output, &mut staging.output);
         }
         let operands = local::GradWeightsOperands { batch, input, grad_output };
-        local::grad_weights(team, layer, operands, accumulate, written);
+        local::grad_weights(team, layer, operands, gradient);
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod activate;
 mod bound;
+mod change;
 mod combine;
 mod constrain;
 mod executor;

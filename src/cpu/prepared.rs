@@ -1,6 +1,6 @@
 //! What the operations of a program need to run besides their operands: found once, when it is bound.
 
-use super::local::Layer;
+use super::local::{Layer, gradient_needs};
 use super::team::Needs;
 use super::{constrain, total};
 use crate::config::DataFormat;
@@ -48,6 +48,9 @@ impl Preparation {
             });
             if let Some(layer) = &layer {
                 needs = needs.most(layer.needs());
+                if matches!(operation, Operation::LocalUpdate(_)) {
+                    needs = needs.most(gradient_needs(layer));
+                }
                 let geometry = &layer.geometry;
                 if is_staged(geometry) {
                     let samples = |elements: u64| elements.saturating_mul(batch.into());
@@ -68,7 +71,7 @@ impl Preparation {
                 (Operation::Total(o), _) => elements(o.input).div_ceil(total::PART as u64),
                 (Operation::Orthogonal(o), _) => 2 * o.vectors().count,
                 (Operation::OrthogonalGrad(o), _) => {
-                    needs = needs.most(Needs { floats: o.vectors().count as usize, readers: 0 });
+                    needs = needs.most(Needs { floats: o.vectors().count as usize, ..Needs::default() });
                     o.vectors().count
                 }
                 _ => 0,

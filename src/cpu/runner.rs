@@ -53,23 +53,19 @@ impl Runner {
 
     /// A parameter or a state that it holds.
     fn held(&self, name: &str) -> Result<&Buffer> {
-        let held = self.store.buffers.iter().find(|buffer| buffer.name == name && buffer.usage != Usage::Gradient);
+        let held = self.store.buffers.iter().find(|buffer| buffer.name == name);
         held.ok_or_else(|| Error::NoBuffer { name: name.to_owned() })
     }
 }
 
 impl train::Runner for Runner {
     async fn hold(&mut self, store: &Program) -> Result<()> {
-        let (mut weights, mut gradients) = (Weights::new(), BTreeMap::new());
-        for buffer in &store.buffers {
-            let values = zeroes("what is trained", buffer.shape.elements(0))?;
-            if buffer.usage == Usage::Gradient {
-                gradients.insert(buffer.name.clone(), values);
-            } else {
-                weights.insert(buffer.name.clone(), values);
-            }
+        let mut weights = Weights::new();
+        for buffer in store.used_as(Usage::Parameter).chain(store.used_as(Usage::State)) {
+            let values: Vec<f32> = zeroes("what is trained", buffer.shape.elements(0))?;
+            weights.insert(buffer.name.clone(), values);
         }
-        (self.store, self.weights, self.gradients) = (store.clone(), weights, gradients);
+        (self.store, self.weights, self.gradients) = (store.clone(), weights, BTreeMap::new());
         self.bound.clear();
         Ok(())
     }
@@ -98,6 +94,12 @@ impl train::Runner for Runner {
             Some(bound) => bound,
             None => self.executor.bind(program, batch)?,
         };
+        for buffer in program.used_as(Usage::Gradient) {
+            if !self.gradients.contains_key(&buffer.name) {
+                let values = zeroes("the gradients", buffer.shape.elements(batch))?;
+                self.gradients.insert(buffer.name.clone(), values);
+            }
+        }
         let mut outputs: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
         for buffer in program.used_as(Usage::Output) {
             outputs.insert(&buffer.name, zeroes("outputs", buffer.shape.elements(batch))?);

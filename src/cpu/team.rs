@@ -19,12 +19,18 @@ const TASKS: usize = 256;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Needs {
     pub(super) floats: usize,
+    /// Of a gradient that is used up as soon as it is there.
+    pub(super) gradient: usize,
     pub(super) readers: usize,
 }
 
 impl Needs {
     pub(super) fn most(self, other: Self) -> Self {
-        Self { floats: self.floats.max(other.floats), readers: self.readers.max(other.readers) }
+        Self {
+            floats: self.floats.max(other.floats),
+            gradient: self.gradient.max(other.gradient),
+            readers: self.readers.max(other.readers),
+        }
     }
 }
 
@@ -32,6 +38,7 @@ impl Needs {
 #[derive(Debug, Default)]
 pub(super) struct Room {
     pub(super) floats: Vec<f32>,
+    pub(super) gradient: Vec<f32>,
     pub(super) readers: Vec<Reader>,
 }
 
@@ -50,7 +57,8 @@ impl Team {
             let bytes = (needs.readers as u64).saturating_mul(size_of::<Reader>() as u64);
             let none = |_| Error::OutOfMemory { what: "the readers of an input".into(), bytes };
             readers.try_reserve_exact(needs.readers).map_err(none)?;
-            Ok(Mutex::new(Room { floats: zeroes("scratch", needs.floats as u64)?, readers }))
+            let [floats, gradient] = [needs.floats, needs.gradient].map(|count| zeroes("scratch", count as u64));
+            Ok(Mutex::new(Room { floats: floats?, gradient: gradient?, readers }))
         };
         let rooms = (0..threads.count()).map(room).collect::<Result<Vec<_>>>()?;
         Ok(Self { threads, instructions, rooms })
@@ -59,7 +67,8 @@ impl Team {
     /// Bytes of the rooms.
     pub(super) fn bytes(&self) -> u64 {
         let room = self.room();
-        let bytes = 4 * room.floats.len() + size_of::<Reader>() * room.readers.capacity();
+        let floats = room.floats.len() + room.gradient.len();
+        let bytes = 4 * floats + size_of::<Reader>() * room.readers.capacity();
         (bytes * self.rooms.len()) as u64
     }
 

@@ -73,6 +73,12 @@ impl Geometry {
         self.sharing == Sharing::Shared && self.locations() > 1
     }
 
+    /// Whether a weight's gradient is a sum over samples alone, locations that are like samples being such.
+    #[must_use]
+    pub(crate) fn sums_over_samples(&self) -> bool {
+        !self.shares_weights() || self.of_one_location(self.config.data_format).is_some()
+    }
+
     /// A layer without neighbours, whose windows are one position each, one after the other: its locations are like further
     /// samples, and this is the layer of one location that computes them where operands lie in `format`. None for all other
     /// layers.

@@ -94,13 +94,19 @@ impl<'g> GpuRunner<'g> {
         self.weights.as_ref().ok_or(Error::Missing { what: "parameters", why: "the runner holds none yet" })
     }
 
-    async fn ready(&self, program: &Arc<Program>, batch: u32) -> Result<Ready> {
+    async fn ready(&mut self, program: &Arc<Program>, batch: u32) -> Result<Ready> {
         let mut buffers = BTreeMap::new();
         for buffer in program.used_as(Usage::Input).chain(program.used_as(Usage::Output)) {
             self.gpu.context().profile().check_buffer("an input or output", buffer.bytes(batch))?;
             buffers.insert(buffer.name.clone(), self.gpu.empty(buffer.shape.elements(batch)));
         }
         self.gpu.check()?;
+        for buffer in program.used_as(Usage::Gradient) {
+            if !self.gradients.contains_key(&buffer.name) {
+                let gradient = self.weights()?.create(buffer).await?;
+                self.gradients.insert(buffer.name.clone(), gradient);
+            }
+        }
         let mut bindings = Bindings::default();
         for (name, buffer) in &buffers {
             bindings = bindings.with(name, buffer);
@@ -119,11 +125,7 @@ impl Runner for GpuRunner<'_> {
     async fn hold(&mut self, store: &Program) -> Result<()> {
         self.bound.clear();
         (self.weights, self.gradients) = (None, BTreeMap::new());
-        let weights = Weights::new(self.gpu.context(), store).await?;
-        for buffer in store.used_as(Usage::Gradient) {
-            self.gradients.insert(buffer.name.clone(), weights.create(buffer).await?);
-        }
-        self.weights = Some(weights);
+        self.weights = Some(Weights::new(self.gpu.context(), store).await?);
         Ok(())
     }
 

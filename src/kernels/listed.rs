@@ -42,6 +42,11 @@ pub(crate) trait Kernel: Declared {
     /// What a dispatch of it costs.
     fn work(&self, p: &Params, loads: Loads) -> Work;
 
+    /// Storage bindings of this one, some of the kernel's.
+    fn bindings(&self) -> &'static [Access] {
+        Self::BINDINGS
+    }
+
     /// Products that a dispatch sums; none for a kernel that sums no products.
     fn products(&self, _: &Params) -> Option<u64> {
         None

@@ -39,7 +39,7 @@ pub struct KernelInfo {
     /// Name of its files and of its pipelines.
     pub name: &'static str,
     source: &'static str,
-    /// Storage bindings 1, 2, … of group 0; binding 0 is the [`Uniform`].
+    /// Storage bindings 1, 2, … of group 0; binding 0 is the [`Uniform`]. In [`KERNELS`] those of the variant that has most.
     pub bindings: &'static [Access],
 }
 
@@ -74,7 +74,12 @@ macro_rules! kernels {
             /// Name, source and bindings.
             #[must_use]
             pub fn info(&self) -> KernelInfo {
-                match self.0 { $(AnyKernel::$kernel(_) => KernelInfo::of::<$kernel>()),* }
+                match &self.0 {
+                    $(AnyKernel::$kernel(kernel) => KernelInfo {
+                        bindings: kernel.bindings(),
+                        ..KernelInfo::of::<$kernel>()
+                    }),*
+                }
             }
 
             /// Its constants.
@@ -134,6 +139,8 @@ kernels! {
     loop_grad_weights::LoopGradWeights,
     loop_grad_weights_tiled::LoopGradWeightsTiled,
     loop_grad_weights_shared::LoopGradWeightsShared,
+    loop_update::LoopUpdate,
+    loop_update_tiled::LoopUpdateTiled,
     dense_scatter::DenseScatter,
     dense_gather::DenseGather,
     dense_forward::DenseForward,
@@ -218,6 +225,18 @@ impl Variant {
             name.push_str("_f16");
         }
         name
+    }
+
+    /// What updates weights, and so many states of each, by the gradients that this one sums; none where no such kernel is compiled.
+    pub(crate) fn updating(&self, states: usize) -> Option<Self> {
+        let states = u32::try_from(states).ok()?;
+        match self.0 {
+            AnyKernel::LoopGradWeights(gradient) => LoopUpdate::by(gradient, states).listed().ok().map(Self::from),
+            AnyKernel::LoopGradWeightsTiled(LoopGradWeightsTiled { tile }) => {
+                LoopUpdateTiled { states, tile }.listed().ok().map(Self::from)
+            }
+            _ => None,
+        }
     }
 
     /// The whole WGSL, and its uniform.

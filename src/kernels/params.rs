@@ -258,7 +258,9 @@ params! {
     kept: f32,
     share: f32,
     mean_share: f32,
-    /// Of a penalty: the factor of signs, and twice that of squares.
+    /// An optimizer's rule, by its code in `shaders/shared/update.wgsl`.
+    rule: u32,
+    /// Of a penalty: the factor of signs, and twice that of squares; both 0 is none.
     l1: f32,
     l2: f32,
     /// Of a norm: between what it is to be, and how much of the way it is to go.

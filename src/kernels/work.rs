@@ -128,6 +128,11 @@ pub(super) fn updated(p: &Params, loads: Loads, width: u32, states: u32) -> Work
     }
 }
 
+/// A gradient's sums with what follows of them: weights and so many states are read and written, where the gradient alone is written.
+pub(super) fn with_update(gradient: Work, p: &Params, states: u32) -> Work {
+    Work { bytes: gradient.bytes + of(1 + 2 * states) * weights(p), ..gradient }
+}
+
 /// Turns of the loops over a window's taps, `step` channels at a time.
 pub(super) fn window_turns(p: &Params, step: u32) -> u64 {
     let of = |value: u32| u64::from(value);

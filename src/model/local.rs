@@ -4,8 +4,8 @@ use super::layers::Gradient;
 use crate::config::{Activation, Saved};
 use crate::geometry::Geometry;
 use crate::ops::{
-    Activate, ActivateGrad, Buffer, BufferId, GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation,
-    Shape, Usage,
+    Activate, ActivateGrad, Buffer, BufferId, Change, GradBias, LocalForward, LocalGradInput, LocalGradWeights,
+    LocalUpdate, Operation, Shape, Usage,
 };
 use crate::program::Program;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Forward {
 
 /// The buffers of a backward pass; those gradients are computed that have one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Backward {
+pub(super) struct Backward<'a> {
     /// What [`Activation::saved`] asks for, and where the gradient before the activation goes; none where there is no
     /// activation.
     pub(super) activation: Option<[BufferId; 2]>,
@@ -99,13 +99,15 @@ pub(super) struct Backward {
     pub(super) grad_bias: Option<Gradient>,
     /// The forward pass's input, and the gradient.
     pub(super) grad_weights: Option<(BufferId, Gradient)>,
+    /// The forward pass's input, and how the weights follow a gradient that is kept nowhere.
+    pub(super) update: Option<(BufferId, &'a Change)>,
     /// The weights, and the gradient.
     pub(super) grad_input: Option<[BufferId; 2]>,
 }
 
-impl Backward {
+impl Backward<'_> {
     pub(super) fn operations(&self, layer: &Arc<Geometry>) -> Vec<Operation> {
-        let &Self { activation, mut grad_output, grad_bias, grad_weights, grad_input } = self;
+        let &Self { activation, mut grad_output, grad_bias, grad_weights, update, grad_input } = self;
         let implementation = layer.config().implementation;
         let mut operations = Vec::new();
         if let Some([saved, grad_input]) = activation {
@@ -138,6 +140,11 @@ impl Backward {
         operations.extend(grad_input.map(|[weights, grad_input]| {
             let layer = layer.clone();
             Operation::LocalGradInput(LocalGradInput { layer, implementation, weights, grad_output, grad_input })
+        }));
+        // The weights of before are no longer needed.
+        operations.extend(update.map(|(input, change)| {
+            let (layer, change) = (layer.clone(), change.clone());
+            Operation::LocalUpdate(LocalUpdate { layer, implementation, input, grad_output, change })
         }));
         operations
     }
@@ -214,7 +221,7 @@ pub fn layer_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
     let grad_weights =
         wanted.weights.then(|| (alone.inputs(layer_names::INPUT, Usage::Input), of(alone.grad_weights())));
     let grad_bias = if wanted.bias { alone.bias(layer_names::GRAD_BIAS, Usage::Gradient).map(of) } else { None };
-    let backward = Backward { activation, grad_output, grad_bias, grad_weights, grad_input };
+    let backward = Backward { activation, grad_output, grad_bias, grad_weights, update: None, grad_input };
     alone.program.operations = backward.operations(layer);
     alone.program
 }

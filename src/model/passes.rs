@@ -1,11 +1,11 @@
 //! The programs of a graph.
 
 use super::graph::{Graph, GraphLayer, Node, Step};
-use super::layers::{BackwardCall, ForwardCall, Gradient, Scope, Trace, Value, elements};
+use super::layers::{BackwardCall, Built, ForwardCall, Gradient, Scope, Trace, Value, elements};
 use super::mode::Mode;
 use super::names;
 use crate::config::{Activation, WeightType};
-use crate::ops::{Activate, Buffer, BufferId, Combine, How, Operation, Part, Shape, Usage};
+use crate::ops::{Activate, Buffer, BufferId, Change, Combine, How, Operation, Part, Shape, Usage};
 use crate::program::Program;
 use std::collections::BTreeMap;
 
@@ -58,10 +58,18 @@ impl Graph {
     /// A forward pass whose values `judge` may read in operations of its own; none of them is an output. After a training
     /// pass a backward pass follows for the parameters of trainable layers, from the gradients that `judge` gives values.
     ///
-    /// What none of `values` depends on is not computed.
-    pub(crate) fn judged(&self, values: &[Node], mode: Mode, judge: impl FnOnce(&mut Judging<'_>)) -> Program {
+    /// What none of `values` depends on is not computed. Parameters that `updates` has a change for are changed by their gradients where these
+    /// are computed, if that can be; the gradients are then nowhere kept.
+    pub(crate) fn judged(
+        &self,
+        values: &[Node],
+        mode: Mode,
+        updates: &Updates<'_>,
+        judge: impl FnOnce(&mut Judging<'_>),
+    ) -> Program {
         let derived = mode != Mode::Inference;
         let mut passes = Passes::new(self, values, mode, derived.then_some(Wanted::Parameters));
+        passes.updates = Some(updates);
         passes.forward();
         let buffers = passes.traces.iter().map(|trace| trace.as_ref().map(|trace| trace.output)).collect();
         let (program, needed) = (&mut passes.program, &passes.needed[..]);
@@ -74,6 +82,9 @@ impl Graph {
         passes.program
     }
 }
+
+/// How a parameter follows its gradient, where it may at once: by its name, in a program to which what the change reads may be added.
+pub(crate) type Updates<'a> = dyn Fn(&mut Program, &str) -> Option<Change> + 'a;
 
 /// A program between its forward and its backward pass.
 pub(crate) struct Judging<'a> {
@@ -124,6 +135,14 @@ struct Passes<'a> {
     traces: Vec<Option<Trace>>,
     /// Of the layers that are called, in their places.
     parameters: Vec<Vec<BufferId>>,
+    updates: Option<&'a Updates<'a>>,
+}
+
+/// What becomes of the gradients of a layer's parameters.
+#[derive(Debug, Clone, Default)]
+struct OfLayer {
+    kept: Vec<Option<BufferId>>,
+    updates: Vec<Option<Change>>,
 }
 
 impl<'a> Passes<'a> {
@@ -151,8 +170,8 @@ impl<'a> Passes<'a> {
         }
         let traces = steps.iter().map(|_| None).collect();
         let parameters = vec![Vec::new(); graph.layers.len()];
-        let (asked, program, only_outputs) = (values.to_vec(), Program::default(), false);
-        Self { graph, mode, program, asked, only_outputs, live, needed, wants_inputs, traces, parameters }
+        let (asked, program, only_outputs, updates) = (values.to_vec(), Program::default(), false, None);
+        Self { graph, mode, program, asked, only_outputs, live, needed, wants_inputs, traces, parameters, updates }
     }
 
     fn forward(&mut self) {
@@ -247,7 +266,7 @@ impl<'a> Passes<'a> {
         for (node, gradient) in seeds {
             parts[node.index()].push(gradient);
         }
-        let mut gradients: BTreeMap<usize, Vec<Option<BufferId>>> = BTreeMap::new();
+        let mut gradients: BTreeMap<usize, OfLayer> = BTreeMap::new();
         for (at, step) in graph.steps.iter().enumerate().rev() {
             if !self.needed[at] {
                 continue;
@@ -259,9 +278,10 @@ impl<'a> Passes<'a> {
                 continue;
             };
             let first = !gradients.contains_key(&layer);
-            let buffers = gradients.entry(layer).or_insert_with(|| self.gradients(layer));
+            let of_layer = gradients.entry(layer).or_insert_with(|| self.gradients(layer, &step.built));
             let gradient = |buffer: &Option<BufferId>| buffer.map(|buffer| Gradient { buffer, accumulate: !first });
-            let buffers: Vec<_> = buffers.iter().map(gradient).collect();
+            let buffers: Vec<_> = of_layer.kept.iter().map(gradient).collect();
+            let updates = &of_layer.updates[..];
             let inputs = values(graph, &self.traces, step);
             let wanted: Vec<bool> = step.inputs.iter().map(|input| self.needed[input.index()]).collect();
             let Some(trace) = &self.traces[at] else { continue };
@@ -270,7 +290,7 @@ impl<'a> Passes<'a> {
             let (program, name, built) = (&mut self.program, layer.name(), &step.built);
             let scope = Scope { program, layer: name, call: &step.name, built, mode, trainable };
             let (inputs, wanted, gradients) = (&inputs[..], &wanted[..], &buffers[..]);
-            let call = BackwardCall { scope, inputs, parameters, trace, grad_output, wanted, gradients };
+            let call = BackwardCall { scope, inputs, parameters, trace, grad_output, wanted, gradients, updates };
             let grad_inputs = layer.kind().computes().backward(call);
             for ((input, wanted), gradient) in step.inputs.iter().zip(wanted).zip(grad_inputs) {
                 if let Some(gradient) = gradient.filter(|_| *wanted) {
@@ -281,11 +301,18 @@ impl<'a> Passes<'a> {
         debug_assert!(self.wants_inputs || self.program.find(names::GRAD_INPUT).is_none());
     }
 
-    /// Buffers for the gradients of a layer's parameters.
-    fn gradients(&mut self, layer: usize) -> Vec<Option<BufferId>> {
+    /// What becomes of the gradients of a layer's parameters: updates, or buffers for them.
+    fn gradients(&mut self, layer: usize, built: &Built) -> OfLayer {
+        let calls = self.graph.steps.iter().filter(|step| step.layer == Some(layer)).count();
         let layer = &self.graph.layers[layer];
-        let of = layer.parameters().iter().map(|parameter| {
-            layer.learns(parameter).then(|| {
+        let mut of_layer = OfLayer::default();
+        for (parameter, index) in layer.parameters().iter().zip(0..) {
+            let learns = layer.learns(parameter);
+            // The gradients of several calls are to be added.
+            let updates = self.updates.filter(|_| learns && calls == 1 && built.updates_at_once(index));
+            let name = || names::parameter(layer.name(), parameter.name);
+            let update = updates.and_then(|updates| updates(&mut self.program, &name()));
+            let kept = (learns && update.is_none()).then(|| {
                 self.program.add_buffer(Buffer {
                     name: names::gradient(layer.name(), parameter.name),
                     layer: Some(layer.name().to_owned()),
@@ -293,9 +320,11 @@ impl<'a> Passes<'a> {
                     shape: parameter.shape.clone(),
                     dtype: WeightType::F32,
                 })
-            })
-        });
-        of.collect()
+            });
+            of_layer.kept.push(kept);
+            of_layer.updates.push(update);
+        }
+        of_layer
     }
 
     /// A value's gradient, from those that its readers give.

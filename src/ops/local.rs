@@ -1,6 +1,6 @@
 //! Operations of a locally connected layer.
 
-use super::{BufferId, Describe, Operand, Shape};
+use super::{BufferId, Change, Describe, Operand, Shape};
 use crate::config::{Activation, Implementation};
 use crate::geometry::Geometry;
 use std::sync::Arc;
@@ -60,6 +60,26 @@ pub struct LocalGradWeights {
     pub accumulate: bool,
 }
 
+/// The weights after an optimizer's step by the gradient that [`LocalGradWeights`] would give, which is kept nowhere: weights, and what the
+/// optimizer keeps of them, are passed once while their gradient is at hand.
+///
+/// It computes the same bits as the two operations. Nothing may read the weights after it, so that it comes after [`LocalGradInput`]. Only of
+/// layers whose locations don't share weights, or whose locations are like samples, as those of dense layers.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct LocalUpdate {
+    /// Shapes, taps and connectivity.
+    pub layer: Arc<Geometry>,
+    /// How it is executed; none leaves it to the planner.
+    pub implementation: Option<Implementation>,
+    /// `[batch][layer.inputs()]`.
+    pub input: BufferId,
+    /// `[batch][layer.outputs()]`, before the activation.
+    pub grad_output: BufferId,
+    /// What becomes of weights and states, each [`Shape::of_weights`].
+    pub change: Change,
+}
+
 /// `grad_bias`: the sum of the output's gradient over the batch, and over the locations that share a bias.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -88,6 +108,22 @@ fn biases(id: BufferId, layer: &Geometry) -> Operand {
 
 fn weights(id: BufferId, layer: &Geometry) -> Operand {
     Operand { id, shape: Shape::of_weights(layer), dtype: layer.config().dtype }
+}
+
+impl LocalUpdate {
+    /// The gradient alone, as if it were kept in the place of the weights: what implementations are compared by, so that the gradient's bits are
+    /// those of a kept one.
+    pub(crate) fn gradient(&self) -> LocalGradWeights {
+        let Self { layer, implementation, input, grad_output, change } = self;
+        LocalGradWeights {
+            layer: layer.clone(),
+            implementation: *implementation,
+            input: *input,
+            grad_output: *grad_output,
+            grad_weights: change.parameter,
+            accumulate: false,
+        }
+    }
 }
 
 impl Describe for LocalForward {
@@ -172,6 +208,40 @@ impl Describe for LocalGradWeights {
 
     fn accumulate(&mut self) {
         self.accumulate = true;
+    }
+}
+
+impl Describe for LocalUpdate {
+    fn name(&self) -> &'static str {
+        "local_update"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        vec![self.input, self.grad_output, self.change.step]
+    }
+
+    fn writes(&self) -> BufferId {
+        self.change.parameter
+    }
+
+    fn updates(&self) -> Vec<BufferId> {
+        self.change.updates()
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let samples = [inputs(self.input, &self.layer), outputs(self.grad_output, &self.layer)];
+        samples.into_iter().chain(self.change.operands(&Shape::of_weights(&self.layer))).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        if !self.layer.sums_over_samples() {
+            return Some("locations share its weights: they are updated by their gradient, kept");
+        }
+        self.change.fault()
+    }
+
+    fn layer(&self) -> Option<&Arc<Geometry>> {
+        Some(&self.layer)
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) use constrain::EPSILON;
 pub use constrain::{Constrain, GroupSquares, NonNegative, NormLimit, Radial};
 pub(crate) use describe::Operand;
 pub use elementwise::{Activate, ActivateGrad, Transpose};
-pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
+pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights, LocalUpdate};
 pub(crate) use loss::Targets;
 pub use loss::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind};
 pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
@@ -43,7 +43,7 @@ pub use random::{Noise, Random, RandomGrad, RandomKind};
 pub(crate) use rearrange::MOST_AXES;
 pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
 pub(crate) use rearrange::{Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
-pub use training::{MovingAverage, Rule, STEP_NUMBERS, StepNumbers, Update};
+pub use training::{Change, MovingAverage, Rule, STEP_NUMBERS, StepNumbers, Update};
 
 use crate::config::Activation;
 use crate::geometry::Geometry;
@@ -75,6 +75,7 @@ operations! {
     LocalForward,
     LocalGradInput,
     LocalGradWeights,
+    LocalUpdate,
     GradBias,
     Activate,
     ActivateGrad,
@@ -122,6 +123,8 @@ pub(crate) enum Choosable<'a> {
     GradInput(&'a LocalGradInput),
     /// Gradients of weights.
     GradWeights(&'a LocalGradWeights),
+    /// The same, by which weights are updated.
+    Update(&'a LocalUpdate),
 }
 
 impl Operation {
@@ -191,6 +194,7 @@ impl Operation {
             Self::LocalForward(o) => Some(Choosable::Forward(o)),
             Self::LocalGradInput(o) => Some(Choosable::GradInput(o)),
             Self::LocalGradWeights(o) => Some(Choosable::GradWeights(o)),
+            Self::LocalUpdate(o) => Some(Choosable::Update(o)),
             _ => None,
         }
     }

@@ -138,31 +138,43 @@ impl Rule {
     }
 }
 
-/// Changes a parameter by its gradient and what an optimizer keeps of it, in place.
+/// How a parameter follows its gradient `g`, whoever has that: in place, element by element.
 ///
-/// The gradient is multiplied by `scale`, or clamped to ±`clip_value`; then a weight decay is `w −= w·weight_decay·lr`; then the
-/// [`Rule`] is applied: the order of Keras 2.15.
+/// What a penalty asks for is added to the gradient, `g + l1·sign(w) + 2·l2·w`, unless both are 0; it is clamped to ±`clip_value`; then a weight
+/// decay is `w −= w·weight_decay·lr`; then the [`Rule`] is applied: the order of Keras 2.15.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Update {
+pub struct Change {
     /// The optimizer's.
     pub rule: Rule,
-    /// Of the parameter.
-    pub shape: Shape,
-    /// As the parameter.
-    pub gradient: BufferId,
     /// In 32 bits.
     pub parameter: BufferId,
     /// As the parameter, one for each of [`Rule::slots`].
     pub state: Vec<BufferId>,
     /// [`StepNumbers`].
     pub step: BufferId,
-    /// One element, as [`ClipScale`](super::ClipScale) makes it.
-    pub scale: Option<BufferId>,
     /// Of each element of the gradient.
     pub clip_value: Option<f32>,
     /// Keras's default of AdamW is 0.004.
     pub weight_decay: Option<f64>,
+    /// Of the penalty on magnitudes.
+    pub l1: f32,
+    /// Of the penalty on squares.
+    pub l2: f32,
+}
+
+/// Changes a parameter by a gradient that is kept, which is multiplied by `scale` before all else, where there is one.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Update {
+    /// Of the parameter.
+    pub shape: Shape,
+    /// As the parameter.
+    pub gradient: BufferId,
+    /// One element, as [`ClipScale`](super::ClipScale) makes it.
+    pub scale: Option<BufferId>,
+    /// How it follows.
+    pub change: Change,
 }
 
 /// `average = momentum·average + (1 − momentum)·value·b`, in place, where b is n / (n − 1) for the n = `batch·bessel` values of a
@@ -201,43 +213,68 @@ impl Operand {
     }
 }
 
-impl Describe for Update {
-    fn name(&self) -> &'static str {
-        "update"
+impl Change {
+    /// Whether a penalty adds to the gradient.
+    pub(crate) fn is_penalised(&self) -> bool {
+        self.l1 != 0.0 || self.l2 != 0.0
     }
 
-    fn reads(&self) -> Vec<BufferId> {
-        [self.gradient, self.step].into_iter().chain(self.scale).collect()
-    }
-
-    fn writes(&self) -> BufferId {
-        self.parameter
-    }
-
-    fn updates(&self) -> Vec<BufferId> {
+    /// What is changed.
+    pub(super) fn updates(&self) -> Vec<BufferId> {
         std::iter::once(self.parameter).chain(self.state.iter().copied()).collect()
     }
 
-    fn operands(&self) -> Vec<Operand> {
-        let whole = [self.gradient, self.parameter].into_iter().chain(self.state.iter().copied());
-        let whole = whole.map(|id| Operand::of(id, self.shape.clone()));
-        let few = self.scale.map(|scale| Operand::of(scale, Shape::Fixed(1)));
-        whole.chain([Operand::step(self.step)]).chain(few).collect()
+    /// Operands of a parameter of that shape.
+    pub(super) fn operands(&self, shape: &Shape) -> impl Iterator<Item = Operand> {
+        let whole = self.updates().into_iter().map(|id| Operand::of(id, shape.clone()));
+        whole.chain([Operand::step(self.step)])
     }
 
-    fn fault(&self) -> Option<&'static str> {
+    /// What is wrong with its own numbers, where something is.
+    pub(super) fn fault(&self) -> Option<&'static str> {
         if self.state.len() != self.rule.slots().len() {
             return Some("its rule keeps another number of states");
-        }
-        if self.scale.is_some() && self.clip_value.is_some() {
-            return Some("a gradient is scaled or clamped, not both");
         }
         let clamped = self.clip_value.is_none_or(|value| value > 0.0);
         let decays = self.weight_decay.is_none_or(f64::is_finite);
         if !clamped || !decays {
             return Some("it clamps to nothing, or its weight decay isn't finite");
         }
+        if !(self.l1.is_finite() && self.l2.is_finite()) {
+            return Some("a factor of its penalty isn't finite");
+        }
         self.rule.fault()
+    }
+}
+
+impl Describe for Update {
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    fn reads(&self) -> Vec<BufferId> {
+        [self.gradient, self.change.step].into_iter().chain(self.scale).collect()
+    }
+
+    fn writes(&self) -> BufferId {
+        self.change.parameter
+    }
+
+    fn updates(&self) -> Vec<BufferId> {
+        self.change.updates()
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let few = self.scale.map(|scale| Operand::of(scale, Shape::Fixed(1)));
+        let gradient = Operand::of(self.gradient, self.shape.clone());
+        [gradient].into_iter().chain(self.change.operands(&self.shape)).chain(few).collect()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        if self.scale.is_some() && (self.change.clip_value.is_some() || self.change.is_penalised()) {
+            return Some("a gradient is scaled whole, neither clamped nor added to");
+        }
+        self.change.fault()
     }
 }
 

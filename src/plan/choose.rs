@@ -28,6 +28,7 @@ impl Planner<'_> {
             Operation::LocalForward(o) => self.choose(o.implementation, operation, batch),
             Operation::LocalGradInput(o) => self.choose(o.implementation, operation, batch),
             Operation::LocalGradWeights(o) => self.choose(o.implementation, operation, batch),
+            Operation::LocalUpdate(o) => self.choose(o.implementation, operation, batch),
             Operation::GradBias(o) => Local::new(*self, &o.layer)?.grad_bias(o, batch),
             Operation::Activate(o) => self.activate(o, batch),
             Operation::ActivateGrad(o) => self.activate_grad(o, batch),
@@ -81,6 +82,10 @@ impl Planner<'_> {
                 return Ok(plan);
             }
         }
+        let gradient = match operation {
+            Operation::LocalUpdate(o) => Some(Operation::LocalGradWeights(o.gradient())),
+            _ => None,
+        };
         let mut best: Option<(f64, Plan)> = None;
         let mut refused = None;
         for implementation in Implementation::ALL {
@@ -88,7 +93,9 @@ impl Planner<'_> {
             let plan = self.plan_by(implementation, operation, batch);
             match plan.and_then(|plan| self.check_long(&plan).map(|()| plan)) {
                 Ok(plan) => {
-                    let seconds = Estimate::of(&plan, self.profile).seconds;
+                    let compared = gradient.as_ref().map(|gradient| self.plan_by(implementation, gradient, batch));
+                    let compared = compared.transpose()?;
+                    let seconds = Estimate::of(compared.as_ref().unwrap_or(&plan), self.profile).seconds;
                     if best.as_ref().is_none_or(|(least, _)| seconds < *least) {
                         best = Some((seconds, plan));
                     }
@@ -118,7 +125,8 @@ impl Planner<'_> {
             }
             Choosable::Forward(o) => local(&o.layer)?.forward(implementation, o, batch),
             Choosable::GradInput(o) => local(&o.layer)?.grad_input(implementation, o, batch),
-            Choosable::GradWeights(o) => local(&o.layer)?.grad_weights(implementation, o, batch),
+            Choosable::GradWeights(o) => local(&o.layer)?.grad_weights(implementation, &o.into(), batch),
+            Choosable::Update(o) => local(&o.layer)?.grad_weights(implementation, &o.into(), batch),
         }?;
         plan.implementation = Some(implementation);
         Ok(plan)

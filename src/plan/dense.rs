@@ -1,6 +1,7 @@
 //! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is expanded on the device
 //! and multiplied, block by block of whole cells; one block's memory serves all.
 
+use super::gradient::GradWeights;
 use super::local::Local;
 use super::loop_kernels::{in_quads, tile};
 use super::tiles::Products;
@@ -9,7 +10,7 @@ use crate::kernels::{
     DenseForward, DenseGather, DenseGradInput, DenseGradWeights, DenseScatter, Kernel, Params, THREADS, TILE_SHAPES,
     width,
 };
-use crate::ops::{BufferId, LocalForward, LocalGradInput, LocalGradWeights};
+use crate::ops::{BufferId, LocalForward, LocalGradInput};
 use crate::{Error, Result};
 
 /// The largest dense matrix that is worked through when the caller sets no budget.
@@ -168,11 +169,11 @@ impl Local<'_> {
         Ok(plan)
     }
 
-    pub(super) fn dense_grad_weights(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+    pub(super) fn dense_grad_weights(&self, o: &GradWeights<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let blocks = self.blocks();
         self.reserve_dense(&mut plan, &blocks)?;
-        for block in &blocks {
+        for (block, at) in blocks.iter().zip(0..) {
             for samples in self.samples(batch)? {
                 let Samples { first, .. } = samples;
                 let mut params = block.params;
@@ -191,13 +192,11 @@ impl Local<'_> {
                 self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
             }
             let count = u64::from(block.params.dense_columns) * u64::from(self.layer.window());
-            let accumulate = u32::from(o.accumulate);
+            let accumulate = u32::from(o.accumulates());
             let params = Params { count: count as u32, accumulate, ..block.params };
-            let bindings = vec![
-                Slice::whole(Resource::DenseMatrix),
-                Slice::whole(Resource::Tables),
-                Slice::whole(Resource::Chunk(o.grad_weights, block.chunk)),
-            ];
+            let chunk = &self.chunks[block.chunk as usize];
+            let gradient = self.gradient(&mut plan, o, chunk, block.chunk)?;
+            let bindings = vec![Slice::whole(Resource::DenseMatrix), Slice::whole(Resource::Tables), gradient];
             self.planner.dispatch(
                 &mut plan,
                 DenseGather {}.listed()?,
@@ -205,6 +204,9 @@ impl Local<'_> {
                 count.div_ceil(THREADS.into()),
                 bindings,
             )?;
+            if blocks.get(at + 1).is_none_or(|next| next.chunk != block.chunk) {
+                self.finish(&mut plan, o, chunk, block.chunk)?;
+            }
         }
         Ok(plan)
     }

@@ -1,10 +1,11 @@
 //! Plans of a locally connected layer's operations: what is the same for all of its implementations.
 
+use super::gradient::GradWeights;
 use super::{Chunk, Plan, PlanOptions, Planner, Resource, Samples, Slice, cut};
 use crate::config::{Bias, Implementation};
 use crate::geometry::Geometry;
 use crate::kernels::{GradBias, GradBiasShared, Kernel, Params, THREADS, tap_tables_length, width};
-use crate::ops::{self, BufferId, LocalForward, LocalGradInput, LocalGradWeights, Shape};
+use crate::ops::{self, BufferId, LocalForward, LocalGradInput, Shape};
 use crate::{Error, Result};
 use std::borrow::Cow;
 
@@ -66,7 +67,7 @@ impl<'a> Local<'a> {
         }
     }
 
-    pub(super) fn grad_weights(&self, by: Implementation, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+    pub(super) fn grad_weights(&self, by: Implementation, o: &GradWeights<'_>, batch: u32) -> Result<Plan> {
         let batch = self.rows(batch)?;
         match by {
             _ if batch == 0 => self.no_gradient(o),
@@ -78,10 +79,12 @@ impl<'a> Local<'a> {
     }
 
     /// The sums over no samples.
-    fn no_gradient(&self, o: &LocalGradWeights) -> Result<Plan> {
+    fn no_gradient(&self, o: &GradWeights<'_>) -> Result<Plan> {
         let mut plan = Plan::default();
-        for (chunk, index) in self.chunks.iter().zip(0..).filter(|_| !o.accumulate) {
-            self.planner.fill(&mut plan, Resource::Chunk(o.grad_weights, index), chunk.len())?;
+        for (chunk, index) in self.chunks.iter().zip(0..).filter(|_| !o.accumulates()) {
+            let gradient = self.gradient(&mut plan, o, chunk, index)?;
+            self.planner.fill(&mut plan, gradient.resource, chunk.len())?;
+            self.finish(&mut plan, o, chunk, index)?;
         }
         Ok(plan)
     }

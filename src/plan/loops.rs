@@ -1,10 +1,12 @@
 //! Plans of the loop variant (Keras's implementation 1): forward, input gradient, weight gradient. Which kernel computes
 //! each is chosen in `loop_kernels.rs`.
 
+use super::gradient::{GradWeights, Turn};
 use super::local::Local;
+use super::update::changed_chunk;
 use super::{Plan, Resource, Slice};
 use crate::Result;
-use crate::ops::{LocalForward, LocalGradInput, LocalGradWeights};
+use crate::ops::{LocalForward, LocalGradInput};
 
 impl Local<'_> {
     pub(super) fn loop_forward(&self, o: &LocalForward, batch: u32) -> Result<Plan> {
@@ -39,17 +41,24 @@ impl Local<'_> {
         Ok(plan)
     }
 
-    pub(super) fn loop_grad_weights(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+    pub(super) fn loop_grad_weights(&self, o: &GradWeights<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
-        for samples in self.samples(batch)? {
-            for (chunk, index) in self.chunks.iter().zip(0..) {
-                let mut params = self.chunk_params(chunk);
-                params.accumulate = u32::from(samples.first > 0 || o.accumulate);
-                let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
-                let (variant, workgroups) = self.grad_weights_kernel(&params)?;
-                let gradient = Slice::whole(Resource::Chunk(o.grad_weights, index));
-                let bindings = vec![x, dz, Slice::whole(Resource::Tables), gradient];
-                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
+        for turn in self.turns(o, batch)? {
+            let Turn { samples, chunk, index, last } = turn;
+            let mut params = self.chunk_params(chunk);
+            params.accumulate = u32::from(samples.first > 0 || o.accumulates());
+            let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
+            let (variant, workgroups) = self.grad_weights_kernel(&params)?;
+            if let Some((update, change)) = self.updating(&variant, o, &turn) {
+                let bindings = [x, dz, Slice::whole(Resource::Tables)].into_iter().chain(changed_chunk(change, index));
+                self.planner.dispatch(&mut plan, update, params.with_change(change), workgroups, bindings.collect())?;
+                continue;
+            }
+            let gradient = self.gradient(&mut plan, o, chunk, index)?;
+            let bindings = vec![x, dz, Slice::whole(Resource::Tables), gradient];
+            self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
+            if last {
+                self.finish(&mut plan, o, chunk, index)?;
             }
         }
         Ok(plan)

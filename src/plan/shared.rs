@@ -2,11 +2,11 @@
 //! locations, which workgroups sum beside each other and `add_parts` adds in their order, so that a GPU is busy, no driver ends
 //! the loops, and rounding stays that of short sums.
 
+use super::gradient::{GradWeights, Turn};
 use super::local::Local;
 use super::loop_kernels::{Chosen, largest, widths};
 use super::{Plan, Resource, Samples, Slice};
 use crate::kernels::{AddParts, Declared, Kernel, LoopGradWeightsShared, Params, THREADS, width};
-use crate::ops::LocalGradWeights;
 use crate::{Error, Result};
 
 /// Most terms of a part: with more, sums of f32 would lose more than their order does.
@@ -26,43 +26,41 @@ struct Cut {
 }
 
 impl Local<'_> {
-    pub(super) fn shared_grad_weights(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+    pub(super) fn shared_grad_weights(&self, o: &GradWeights<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let all = self.layer.locations();
-        for samples in self.samples(batch)? {
-            for (chunk, index) in self.chunks.iter().zip(0..) {
-                let mut params = self.chunk_params(chunk);
-                let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
-                let gradient = Slice::whole(Resource::Chunk(o.grad_weights, index));
-                let cut = self.cut_locations(&params, samples, chunk.len())?;
-                let round = cut.locations.saturating_mul(cut.parts);
-                let sums = if cut.parts > 1 { Slice::whole(Resource::Parts) } else { gradient };
+        for Turn { samples, chunk, index, .. } in self.turns(o, batch)? {
+            let mut params = self.chunk_params(chunk);
+            let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
+            let gradient = self.gradient(&mut plan, o, chunk, index)?;
+            let cut = self.cut_locations(&params, samples, chunk.len())?;
+            let round = cut.locations.saturating_mul(cut.parts);
+            let sums = if cut.parts > 1 { Slice::whole(Resource::Parts) } else { gradient };
+            if cut.parts > 1 {
+                let bytes = 4 * u64::from(cut.parts) * chunk.len();
+                self.planner.reserve(&mut plan, Resource::Parts, bytes, "the parts of a gradient's sums")?;
+            }
+            for first in (0..all).step_by(round as usize) {
+                let end = all.min(first.saturating_add(round));
+                let accumulate = u32::from(samples.first > 0 || first > 0 || o.accumulates());
+                let params = Params {
+                    first_location: first,
+                    end_location: end,
+                    part_locations: cut.locations.min(end - first),
+                    parts: (end - first).div_ceil(cut.locations),
+                    accumulate: if cut.parts > 1 { 0 } else { accumulate },
+                    ..params
+                };
+                let (variant, groups) = self.shared_grad_weights_variant(&params)?;
+                let bindings = vec![x, dz, Slice::whole(Resource::Tables), sums];
+                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
                 if cut.parts > 1 {
-                    let bytes = 4 * u64::from(cut.parts) * chunk.len();
-                    self.planner.reserve(&mut plan, Resource::Parts, bytes, "the parts of a gradient's sums")?;
-                }
-                for first in (0..all).step_by(round as usize) {
-                    let end = all.min(first.saturating_add(round));
-                    let accumulate = u32::from(samples.first > 0 || first > 0 || o.accumulate);
-                    let params = Params {
-                        first_location: first,
-                        end_location: end,
-                        part_locations: cut.locations.min(end - first),
-                        parts: (end - first).div_ceil(cut.locations),
-                        accumulate: if cut.parts > 1 { 0 } else { accumulate },
-                        ..params
-                    };
-                    let (variant, groups) = self.shared_grad_weights_variant(&params)?;
-                    let bindings = vec![x, dz, Slice::whole(Resource::Tables), sums];
-                    self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
-                    if cut.parts > 1 {
-                        let fours = chunk.len().is_multiple_of(4);
-                        let count = chunk.len() / u64::from(width(fours));
-                        let params = Params { count: count as u32, accumulate, ..params };
-                        let variant = AddParts { width: width(fours) }.listed()?;
-                        let groups = count.div_ceil(THREADS.into());
-                        self.planner.dispatch(&mut plan, variant, params, groups, vec![sums, gradient])?;
-                    }
+                    let fours = chunk.len().is_multiple_of(4);
+                    let count = chunk.len() / u64::from(width(fours));
+                    let params = Params { count: count as u32, accumulate, ..params };
+                    let variant = AddParts { width: width(fours) }.listed()?;
+                    let groups = count.div_ceil(THREADS.into());
+                    self.planner.dispatch(&mut plan, variant, params, groups, vec![sums, gradient])?;
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Plans of the sparse variant (Keras's implementation 3) and of layers with a connectivity of the user's.
 
+use super::gradient::{GradWeights, Turn};
 use super::local::Local;
 use super::loop_kernels::largest;
 use super::{Chunk, Plan, Resource, Slice};
@@ -9,7 +10,7 @@ use crate::kernels::{
     FILTERS, IMAGES, Kernel, Params, SparseForward, SparseGradInput, SparseGradWeights, THREADS, fused_code,
 };
 
-use crate::ops::{LocalForward, LocalGradInput, LocalGradWeights};
+use crate::ops::{LocalForward, LocalGradInput};
 
 impl Local<'_> {
     /// Whether the sparse index fits a binding.
@@ -90,23 +91,23 @@ impl Local<'_> {
         Ok(plan)
     }
 
-    pub(super) fn sparse_grad_weights(&self, o: &LocalGradWeights, batch: u32) -> Result<Plan> {
+    pub(super) fn sparse_grad_weights(&self, o: &GradWeights<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
-        for samples in self.samples(batch)? {
-            for (chunk, index) in self.chunks.iter().zip(0..).filter(|(chunk, _)| !chunk.is_empty()) {
-                let mut params = self.sparse_params(chunk);
-                params.accumulate = u32::from(samples.first > 0 || o.accumulate);
-                let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
-                let filters = largest(&FILTERS, 8, chunk.filters);
-                let threads = chunk.entries * u64::from(chunk.filters.div_ceil(filters));
-                let bindings = vec![
-                    x,
-                    dz,
-                    Slice::whole(Resource::SparseIndex),
-                    Slice::whole(Resource::Chunk(o.grad_weights, index)),
-                ];
-                let variant = SparseGradWeights { filters }.listed()?;
-                self.planner.dispatch(&mut plan, variant, params, threads.div_ceil(THREADS.into()), bindings)?;
+        for Turn { samples, chunk, index, last } in self.turns(o, batch)? {
+            if chunk.is_empty() {
+                continue;
+            }
+            let mut params = self.sparse_params(chunk);
+            params.accumulate = u32::from(samples.first > 0 || o.accumulates());
+            let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
+            let filters = largest(&FILTERS, 8, chunk.filters);
+            let threads = chunk.entries * u64::from(chunk.filters.div_ceil(filters));
+            let gradient = self.gradient(&mut plan, o, chunk, index)?;
+            let bindings = vec![x, dz, Slice::whole(Resource::SparseIndex), gradient];
+            let variant = SparseGradWeights { filters }.listed()?;
+            self.planner.dispatch(&mut plan, variant, params, threads.div_ceil(THREADS.into()), bindings)?;
+            if last {
+                self.finish(&mut plan, o, chunk, index)?;
             }
         }
         Ok(plan)

@@ -15,7 +15,7 @@ pub enum TunedOperation {
     Forward,
     /// [`Operation::LocalGradInput`].
     GradInput,
-    /// [`Operation::LocalGradWeights`].
+    /// [`Operation::LocalGradWeights`], and [`Operation::LocalUpdate`].
     GradWeights,
 }
 
@@ -56,6 +56,8 @@ impl TuneKey {
             Choosable::Forward(o) => (&o.layer, TunedOperation::Forward),
             Choosable::GradInput(o) => (&o.layer, TunedOperation::GradInput),
             Choosable::GradWeights(o) => (&o.layer, TunedOperation::GradWeights),
+            // It is the greater part of it.
+            Choosable::Update(o) => (&o.layer, TunedOperation::GradWeights),
         };
         Some(Self { device: profile.fingerprint.clone(), layer: layer.signature(), batch, operation: kind })
     }

@@ -3,7 +3,7 @@
 use super::{Plan, Planner, Resource, Slice, cut};
 use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS, Update1, Update2, Update3, Variant, rules, width};
-use crate::ops::{BufferId, MovingAverage, NonNegative, PenaltyGrad, Rule, Shape, Update};
+use crate::ops::{BufferId, Change, MovingAverage, NonNegative, PenaltyGrad, Rule, Shape, Update};
 
 /// Elements of a block of what isn't cut into chunks: parts of sums of blocks are those of the whole.
 const BLOCK: u64 = kernels::Total::PART;
@@ -23,6 +23,82 @@ impl Piece {
             Some(chunk) => (Slice::whole(Resource::Chunk(id, chunk)), 0),
             None => planner.slice(Resource::Buffer(id), self.first, self.count),
         }
+    }
+}
+
+/// What is changed: the parameter, then its states.
+fn changed(o: &Change) -> impl Iterator<Item = BufferId> {
+    std::iter::once(o.parameter).chain(o.state.iter().copied())
+}
+
+impl Params {
+    /// The same with what an optimizer's step takes.
+    pub(super) fn with_change(self, o: &Change) -> Self {
+        let Self { rule, limit, decay, momentum, kept, share, mean_share, epsilon, l1, l2, .. } = numbers(o);
+        Self { rule, limit, decay, momentum, kept, share, mean_share, epsilon, l1, l2, ..self }
+    }
+}
+
+/// What a dispatch binds of a step's numbers and of a chunk that is changed.
+pub(super) fn changed_chunk(o: &Change, chunk: u32) -> impl Iterator<Item = Slice> {
+    let changed = changed(o).map(move |id| Slice::whole(Resource::Chunk(id, chunk)));
+    std::iter::once(Slice::whole(Resource::Buffer(o.step))).chain(changed)
+}
+
+/// The kernel of an optimizer's step by its width, and its numbers.
+fn changed_by(o: &Change) -> (Box<dyn Fn(u32) -> Result<Variant>>, Params) {
+    let one_state = |rule| move |width| Ok(Update1 { rule, width }.listed()?.into());
+    let two_states = |rule| move |width| Ok(Update2 { rule, width }.listed()?.into());
+    let three_states = |rule| move |width| Ok(Update3 { rule, width }.listed()?.into());
+    let code = code(o);
+    let variant: Box<dyn Fn(u32) -> Result<Variant>> = match o.state.len() {
+        0 => Box::new(|width| Ok(kernels::Update { width }.listed()?.into())),
+        1 => Box::new(one_state(code)),
+        2 => Box::new(two_states(code)),
+        _ => Box::new(three_states(code)),
+    };
+    (variant, numbers(o))
+}
+
+/// The code of a rule in WGSL; of SGD without a momentum there is none.
+fn code(o: &Change) -> u32 {
+    match (o.rule, o.state.len()) {
+        (Rule::Sgd { nesterov: false, .. }, _) => rules::MOMENTUM,
+        (Rule::Sgd { nesterov: true, .. }, _) => rules::NESTEROV,
+        (Rule::Adam { amsgrad: false, .. }, _) => rules::ADAM,
+        (Rule::Adam { amsgrad: true, .. }, _) => rules::AMSGRAD,
+        (Rule::RmsProp { .. }, 0 | 1) => rules::RMSPROP,
+        (Rule::RmsProp { centered: false, .. }, _) => rules::RMSPROP_MOMENTUM,
+        (Rule::RmsProp { centered: true, .. }, 2) => rules::RMSPROP_CENTERED,
+        (Rule::RmsProp { centered: true, .. }, _) => rules::RMSPROP_BOTH,
+    }
+}
+
+/// The numbers of a change as kernels have them.
+fn numbers(o: &Change) -> Params {
+    let of_rule = match o.rule {
+        Rule::Sgd { momentum, .. } => Params { momentum: momentum as f32, ..Params::default() },
+        Rule::Adam { beta_1, beta_2, epsilon, .. } => Params {
+            mean_share: (1.0 - beta_1) as f32,
+            share: (1.0 - beta_2) as f32,
+            epsilon: epsilon as f32,
+            ..Params::default()
+        },
+        Rule::RmsProp { rho, momentum, epsilon, .. } => Params {
+            kept: rho as f32,
+            share: (1.0 - rho) as f32,
+            momentum: momentum as f32,
+            epsilon: epsilon as f32,
+            ..Params::default()
+        },
+    };
+    Params {
+        rule: code(o),
+        limit: o.clip_value.unwrap_or(0.0),
+        decay: o.weight_decay.unwrap_or(0.0) as f32,
+        l1: o.l1,
+        l2: 2.0 * o.l2,
+        ..of_rule
     }
 }
 
@@ -77,48 +153,37 @@ impl Planner<'_> {
     }
 
     pub(super) fn update(&self, o: &Update) -> Result<Plan> {
-        let one_state = |rule| move |width| Ok(Update1 { rule, width }.listed()?.into());
-        let two_states = |rule| move |width| Ok(Update2 { rule, width }.listed()?.into());
-        let three_states = |rule| move |width| Ok(Update3 { rule, width }.listed()?.into());
-        let variant: Box<dyn Fn(u32) -> Result<Variant>> = match (o.rule, o.state.len()) {
-            (Rule::Sgd { .. }, 0) => Box::new(|width| Ok(kernels::Update { width }.listed()?.into())),
-            (Rule::Sgd { nesterov: false, .. }, _) => Box::new(one_state(rules::MOMENTUM)),
-            (Rule::Sgd { nesterov: true, .. }, _) => Box::new(one_state(rules::NESTEROV)),
-            (Rule::Adam { amsgrad: false, .. }, _) => Box::new(two_states(rules::ADAM)),
-            (Rule::Adam { amsgrad: true, .. }, _) => Box::new(three_states(rules::AMSGRAD)),
-            (Rule::RmsProp { .. }, 0 | 1) => Box::new(one_state(rules::RMSPROP)),
-            (Rule::RmsProp { centered: false, .. }, _) => Box::new(two_states(rules::RMSPROP_MOMENTUM)),
-            (Rule::RmsProp { centered: true, .. }, 2) => Box::new(two_states(rules::RMSPROP_CENTERED)),
-            (Rule::RmsProp { centered: true, .. }, _) => Box::new(three_states(rules::RMSPROP_BOTH)),
-        };
-        let numbers = match o.rule {
-            Rule::Sgd { momentum, .. } => Params { momentum: momentum as f32, ..Params::default() },
-            Rule::Adam { beta_1, beta_2, epsilon, .. } => Params {
-                mean_share: (1.0 - beta_1) as f32,
-                share: (1.0 - beta_2) as f32,
-                epsilon: epsilon as f32,
-                ..Params::default()
-            },
-            Rule::RmsProp { rho, momentum, epsilon, .. } => Params {
-                kept: rho as f32,
-                share: (1.0 - rho) as f32,
-                momentum: momentum as f32,
-                epsilon: epsilon as f32,
-                ..Params::default()
-            },
-        };
-        let params = Params {
-            use_scale: o.scale.is_some().into(),
-            limit: o.clip_value.unwrap_or(0.0),
-            decay: o.weight_decay.unwrap_or(0.0) as f32,
-            ..numbers
-        };
-        let step = Slice::whole(Resource::Buffer(o.step));
-        let scale = o.scale.map_or(step, |scale| Slice::whole(Resource::Buffer(scale)));
-        let operands: Vec<BufferId> = [o.gradient, o.parameter].into_iter().chain(o.state.iter().copied()).collect();
+        let (variant, numbers) = changed_by(&o.change);
+        let params = Params { use_scale: o.scale.is_some().into(), ..numbers };
+        let (step, scale) = self.before(&o.change, o.scale);
+        let operands: Vec<BufferId> = [o.gradient].into_iter().chain(changed(&o.change)).collect();
         let (variant, operands) = (&*variant, &operands);
         let (before, after_first) = (&[step, scale][..], &[][..]);
         self.over(&Over { variant, params, shape: &o.shape, operands, before, after_first }, 1)
+    }
+
+    /// Appends the update of a chunk of weights by its gradient, so many elements that lie together.
+    pub(super) fn update_chunk(
+        &self,
+        plan: &mut Plan,
+        change: &Change,
+        chunk: u32,
+        (gradient, elements): (Slice, u64),
+    ) -> Result<()> {
+        let (variant, numbers) = changed_by(change);
+        let (step, scale) = self.before(change, None);
+        let changed = changed(change).map(|id| Slice::whole(Resource::Chunk(id, chunk)));
+        let bindings = [step, scale, gradient].into_iter().chain(changed).collect();
+        let width = width(elements.is_multiple_of(4));
+        let count = elements / u64::from(width);
+        let params = Params { count: count as u32, ..numbers };
+        self.dispatch(plan, variant(width)?, params, count.div_ceil(THREADS.into()), bindings)
+    }
+
+    /// A step's numbers, and what a gradient is multiplied by: what isn't read must be bound all the same.
+    fn before(&self, change: &Change, scale: Option<BufferId>) -> (Slice, Slice) {
+        let step = Slice::whole(Resource::Buffer(change.step));
+        (step, scale.map_or(step, |scale| Slice::whole(Resource::Buffer(scale))))
     }
 
     pub(super) fn moving_average(&self, o: &MovingAverage, batch: u32) -> Result<Plan> {

@@ -10,9 +10,14 @@ fn per_sample(step: Option<StepNumbers>) -> f64 {
 /// The gradient of `l1·Σ|of| + l2·Σof²`.
 #[must_use]
 pub fn penalty_grad(o: &PenaltyGrad, of: &[f64], step: Option<StepNumbers>) -> Vec<f64> {
-    let (l1, l2, share) = (f64::from(o.l1), f64::from(o.l2), per_sample(step));
-    let sign = |x: f64| if x == 0.0 { 0.0 } else { x.signum() };
-    of.iter().map(|&x| (l1 * sign(x) + 2.0 * l2 * x) * share).collect()
+    let share = per_sample(step);
+    of.iter().map(|&x| slope([o.l1, o.l2], x) * share).collect()
+}
+
+/// The derivative of `l1·|x| + l2·x²`.
+pub(super) fn slope([l1, l2]: [f32; 2], x: f64) -> f64 {
+    let sign = if x == 0.0 { 0.0 } else { x.signum() };
+    f64::from(l1) * sign + 2.0 * f64::from(l2) * x
 }
 
 /// The sum of a buffer.

@@ -5,7 +5,7 @@ use super::{activate, activate_grad, grad_bias, local_forward, local_grad_input,
 use super::{clip_scale, orthogonal, orthogonal_grad, penalty_grad, total};
 use super::{concatenate, pool, pool_grad, rearrange, rearrange_grad, reduce, reduce_grad};
 use super::{constrain, group_squares, moving_average, non_negative, radial, update};
-use crate::ops::{BufferId, Operation, StepNumbers, Usage};
+use crate::ops::{BufferId, Change, Operation, StepNumbers, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -70,13 +70,14 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::LayerNorm(o) => super::layer_norm(o, of(o.input), o.gamma.map(of), o.beta.map(of)),
             Operation::LayerNormGrad(o) => super::layer_norm_grad(o, of(o.input), o.gamma.map(of), of(o.grad_output)),
             Operation::Update(o) => {
-                let states: Vec<&[f64]> = o.state.iter().map(|id| of(*id)).collect();
-                let (of_step, scale) = (numbers(of(o.step)), o.scale.map(|scale| of(scale)[0]));
-                let (parameter, states) = update(o, of(o.gradient), of(o.parameter), &states, of_step, scale);
-                for (id, values) in o.state.iter().zip(states) {
-                    memory[id.index()] = values.into();
-                }
-                parameter
+                let scale = o.scale.map(|scale| of(scale)[0]);
+                let changed = changed(&o.change, of(o.gradient), scale, of);
+                put(&mut memory, &o.change, changed)
+            }
+            Operation::LocalUpdate(o) => {
+                let gradient = local_grad_weights(&o.layer, of(o.input), of(o.grad_output));
+                let changed = changed(&o.change, &gradient, None, of);
+                put(&mut memory, &o.change, changed)
             }
             Operation::MovingAverage(o) => moving_average(o, of(o.value), of(o.average), batch),
             Operation::PenaltyGrad(o) => penalty_grad(o, of(o.of), o.step.map(|step| numbers(of(step)))),
@@ -116,6 +117,23 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
         (!given || updated.contains(&id)).then_some((buffer, values))
     });
     Ok(written.map(|(buffer, values)| (buffer.name.clone(), values.into_owned())).collect())
+}
+
+/// A parameter and its states.
+type Changed = (Vec<f64>, Vec<Vec<f64>>);
+
+/// Those after a change by a gradient.
+fn changed<'a>(o: &Change, gradient: &[f64], scale: Option<f64>, of: impl Fn(BufferId) -> &'a [f64]) -> Changed {
+    let states: Vec<&[f64]> = o.state.iter().map(|id| of(*id)).collect();
+    update(o, gradient, of(o.parameter), &states, numbers(of(o.step)), scale)
+}
+
+/// Keeps the states, and gives the parameter.
+fn put(memory: &mut [Cow<'_, [f64]>], o: &Change, (parameter, states): Changed) -> Vec<f64> {
+    for (id, values) in o.state.iter().zip(states) {
+        memory[id.index()] = values.into();
+    }
+    parameter
 }
 
 /// The numbers of a step out of its buffer.

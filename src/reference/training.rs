@@ -1,11 +1,12 @@
 //! Updates of parameters by their gradients.
 
-use crate::ops::{MovingAverage, Rule, StepNumbers, Update};
+use super::penalty::slope;
+use crate::ops::{Change, MovingAverage, Rule, StepNumbers};
 
-/// The parameter and the states after an update.
+/// The parameter and the states after a change by this gradient, multiplied by `scale`.
 #[must_use]
 pub fn update(
-    o: &Update,
+    o: &Change,
     gradient: &[f64],
     parameter: &[f64],
     states: &[&[f64]],
@@ -21,10 +22,14 @@ pub fn update(
         _ => g,
     };
     let decayed = |w: f64| w - w * o.weight_decay.unwrap_or(0.0) * rate;
-    let mut parameter: Vec<f64> = parameter.iter().map(|&w| decayed(w)).collect();
+    let mut after: Vec<f64> = parameter.iter().map(|&w| decayed(w)).collect();
     let mut states: Vec<Vec<f64>> = states.iter().map(|state| state.to_vec()).collect();
-    for (at, w) in parameter.iter_mut().enumerate() {
-        let g = clipped(gradient[at]);
+    for (at, w) in after.iter_mut().enumerate() {
+        let mut g = gradient[at];
+        if o.is_penalised() {
+            g += slope([o.l1, o.l2], parameter[at]);
+        }
+        let g = clipped(g);
         match o.rule {
             Rule::Sgd { momentum, nesterov } => {
                 let Some(m) = states.first_mut().map(|m| &mut m[at]) else {
@@ -61,7 +66,7 @@ pub fn update(
             }
         }
     }
-    (parameter, states)
+    (after, states)
 }
 
 /// The average after one more value.

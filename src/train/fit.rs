@@ -1,7 +1,7 @@
 //! Epochs.
 
 use super::data::{Data, Samples, order};
-use super::history::{Callback, Epoch, History, Record};
+use super::history::{Callback, Epoch, History, Record, Step};
 use super::runner::Runner;
 use super::sums::Sums;
 use super::trainer::{Batching, checked};
@@ -146,9 +146,13 @@ impl<R: Runner> Trainer<R> {
             let scheduled = self.training.optimizer().learning_rate.at(self.steps);
             self.rate = callbacks.iter_mut().find_map(|callback| callback.learning_rate(number, scheduled));
             let mut learning_rate = scheduled;
-            for batch in order.chunks(batching.batch) {
+            let steps = order.len().div_ceil(batching.batch);
+            for (batch, done) in order.chunks(batching.batch).zip(1..) {
                 learning_rate = self.learning_rate();
                 self.step(samples.batch(batch), batch.len(), batching, &mut sums).await?;
+                let (samples, loss) = sums.so_far();
+                let step = Step { epoch: number, done, steps, samples, loss };
+                callbacks.iter_mut().for_each(|callback| callback.on_step(&step));
             }
             let mut logs = sums.logs(&self.training);
             if let Some(validation) = &validation {

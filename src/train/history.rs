@@ -74,8 +74,28 @@ pub struct Record<'a> {
     pub state: Option<&'a State>,
 }
 
+/// What callbacks are told of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The number of its epoch, from 0.
+    pub epoch: usize,
+    /// Steps of the epoch so far, with this one.
+    pub done: usize,
+    /// Steps of the epoch.
+    pub steps: usize,
+    /// Samples of the epoch so far.
+    pub samples: usize,
+    /// The mean loss of these samples.
+    pub loss: f64,
+}
+
 /// Who is told of each epoch and may end a training.
 pub trait Callback {
+    /// A step is over. Nothing is read from the device for it but what a training reads anyhow.
+    fn on_step(&mut self, step: &Step) {
+        let _ = step;
+    }
+
     /// Whether it wants [`Record::state`] with this epoch: it is read from the device for those that do.
     fn wants_state(&mut self, epoch: &Epoch) -> bool {
         let _ = epoch;

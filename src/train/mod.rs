@@ -21,6 +21,7 @@ mod recent;
 mod runner;
 mod schedule;
 mod state;
+mod step;
 mod stream;
 mod sums;
 mod trainer;
@@ -29,7 +30,9 @@ mod training;
 pub use data::Data;
 pub use fit::FitOptions;
 pub use goal::{Goal, Goals};
-pub use history::{Better, Callback, Checkpoints, CsvLog, EarlyStopping, Epoch, History, Logs, RateByEpoch, Record};
+pub use history::{
+    Better, Callback, Checkpoints, CsvLog, EarlyStopping, Epoch, History, Logs, RateByEpoch, Record, Step,
+};
 pub use initializers::{FanRule, Fans, draw, initial_bias, initial_parameters, initial_weights};
 pub use loss::{Loss, Metric, MetricKind};
 pub use optimizer::{Clipping, Ema, Optimizer, Rule};

@@ -177,6 +177,15 @@ pub(super) fn gradient(
     penalty.terms.gradient(parameter, shape, gradient)
 }
 
+/// The factors of a parameter's penalty on magnitudes and squares, both 0 without one; none where its gradient isn't each weight's own.
+pub(super) fn factors(penalties: &[OfParameter], name: &str) -> Option<[f32; 2]> {
+    match penalties.iter().find(|penalty| penalty.name == name).map(|penalty| penalty.terms) {
+        None => Some([0.0; 2]),
+        Some(Terms::Sums { l1, l2 }) => Some([l1, l2]),
+        Some(Terms::Orthogonal { .. }) => None,
+    }
+}
+
 /// Whether activity penalties can be computed.
 pub(super) fn check_activities(graph: &Graph) -> Result<()> {
     for layer in graph.layers() {

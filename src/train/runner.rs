@@ -21,7 +21,7 @@ pub struct Run<'a> {
 /// `cpu::Runner` and `headless::GpuRunner` are two; whoever drives a device of their own writes a third.
 #[expect(async_fn_in_trait, reason = "who uses it names the runner, so that its futures' own traits are known")]
 pub trait Runner {
-    /// Makes room for all parameters, states and gradients of `store`, all zero, in place of those that it held.
+    /// Makes room for all parameters and states of `store`, all zero, in place of those that it held, and of gradients.
     ///
     /// # Errors
     /// Where there is no memory, and those of the device.
@@ -33,13 +33,14 @@ pub trait Runner {
     /// [`Error::NoBuffer`](crate::Error::NoBuffer), [`Error::Length`](crate::Error::Length); those of the device.
     async fn write(&mut self, name: &str, values: &[f32]) -> Result<()>;
 
-    /// Reads the values of a parameter, a state or a gradient.
+    /// Reads the values of a parameter, a state, or a gradient of a program that it ran.
     ///
     /// # Errors
     /// As [`Runner::write`].
     async fn read(&mut self, name: &str) -> Result<Vec<f32>>;
 
-    /// Runs a program on what it holds: the outputs, by their names.
+    /// Runs a program on what it holds: the outputs, by their names. Gradients of the program stay for others that have them; those that
+    /// aren't there yet are made, zero.
     ///
     /// # Errors
     /// Those of the program and the device. What is held may have changed in part.

@@ -46,6 +46,11 @@ impl Sums {
         loss
     }
 
+    /// Samples so far, and their mean loss.
+    pub(super) fn so_far(&self) -> (usize, f64) {
+        (self.samples, self.loss / self.samples.max(1) as f64)
+    }
+
     /// The means.
     pub(super) fn logs(&self, training: &Training) -> Logs {
         let mut logs = Logs::default();

@@ -1,15 +1,12 @@
 //! The programs of a training: what is computed in each step.
 
+use super::Optimizer;
 use super::constraints::Bound;
 use super::goal::{Aim, Goals, aims};
-use super::optimizer::Clip;
 use super::penalties::{self, OfParameter, Penalty};
-use super::{Ema, Optimizer};
 use crate::config::WeightType;
-use crate::model::{Graph, GraphLayer, Kind, Mode, Node, names};
-use crate::ops::{
-    Buffer, BufferId, ClipScale, MovingAverage, Operation, STEP_NUMBERS, Shape, StepNumbers, Term, Total, Update, Usage,
-};
+use crate::model::{Graph, GraphLayer, Kind, Mode, Node, Updates, names};
+use crate::ops::{Buffer, BufferId, STEP_NUMBERS, Shape, StepNumbers, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 
@@ -34,7 +31,7 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Programs
-/// A [`step`](Training::step) is [`gradients`](Training::gradients) and then [`update`](Training::update), which are given one by one
+/// A [`step`](Training::step) does what [`gradients`](Training::gradients) and then [`update`](Training::update) do, which are given one by one
 /// for batches that are computed in pieces. Inputs are those of the model, `target` and `sample_weight` (of several outputs
 /// `target/<output>` and so on, see [`names`]) and [`names::STEP`], four numbers of each step ([`Training::numbers`]). Outputs are sums over the
 /// samples: [`names::LOSS`] of each output's losses, [`names::metric`]; and [`names::ACTIVITY`] and [`names::PENALTIES`], what the loss has
@@ -44,28 +41,37 @@ pub struct Training {
     graph: Graph,
     /// With activations apart that crossentropies look behind.
     apart: Graph,
-    optimizer: Optimizer,
+    pub(super) optimizer: Optimizer,
     seed: u64,
     pub(super) aims: Vec<Aim>,
-    penalties: Vec<OfParameter>,
-    learned: Vec<Learned>,
+    pub(super) penalties: Vec<OfParameter>,
+    pub(super) learned: Vec<Learned>,
 }
 
 /// A parameter that is trained.
 #[derive(Debug, Clone, PartialEq)]
-struct Learned {
-    layer: String,
-    name: String,
-    gradient: String,
-    shape: Shape,
+pub(super) struct Learned {
+    pub(super) layer: String,
+    pub(super) name: String,
+    pub(super) gradient: String,
+    pub(super) shape: Shape,
     /// Of what the optimizer keeps of it, in the order of [`Rule::slots`](crate::ops::Rule::slots).
-    slots: Vec<String>,
+    pub(super) slots: Vec<String>,
     /// Of its average, where there is one.
-    average: Option<String>,
-    bound: Option<Bound>,
+    pub(super) average: Option<String>,
+    pub(super) bound: Option<Bound>,
 }
 
-/// What the optimizer keeps of a parameter for [`Ema`].
+/// Which gradients of parameters a program computes.
+#[derive(Clone, Copy, PartialEq)]
+enum Derived {
+    Not,
+    Kept,
+    /// Those that can be are used up at once.
+    AndUpdated,
+}
+
+/// What the optimizer keeps of a parameter for [`Ema`](super::Ema).
 const AVERAGE: &str = "average";
 
 impl Training {
@@ -183,16 +189,27 @@ impl Training {
         if aim.weight == 1.0 { names::STEP.to_owned() } else { format!("{}/{}", names::STEP, aim.name) }
     }
 
-    /// A whole step.
+    /// A whole step. Weights are updated where their gradient is computed, which is then kept nowhere
+    /// ([`LocalUpdate`](crate::ops::LocalUpdate)): not those that locations or several calls of a layer share, and none where gradients are
+    /// clipped by a norm.
     #[must_use]
     pub fn step(&self) -> Program {
         self.step_with(false)
     }
 
+    /// The same step, of the same bits, with the gradients of all parameters as buffers of the host's, as [`Training::gradients`] has
+    /// them: for who wants to see them, and for comparison.
+    #[must_use]
+    pub fn step_with_gradients(&self) -> Program {
+        let mut program = self.gradients();
+        self.add_update(&mut program, false);
+        program
+    }
+
     /// A whole step after which averages take the places of the parameters, before constraints.
     #[must_use]
     pub(super) fn step_with(&self, overwrite: bool) -> Program {
-        let mut program = self.gradients();
+        let mut program = self.judged(Derived::AndUpdated);
         self.add_update(&mut program, overwrite);
         program
     }
@@ -202,7 +219,7 @@ impl Training {
     /// whole batch.
     #[must_use]
     pub fn gradients(&self) -> Program {
-        self.judged(true)
+        self.judged(Derived::Kept)
     }
 
     /// The second half: gradients of penalties of parameters are added, then clipped, and parameters and what the optimizer keeps of them
@@ -222,17 +239,20 @@ impl Training {
     /// statistics.
     #[must_use]
     pub fn evaluation(&self) -> Program {
-        let mut program = self.judged(false);
+        let mut program = self.judged(Derived::Not);
         self.add_penalties(&mut program);
         program
     }
 
-    fn judged(&self, derived: bool) -> Program {
+    fn judged(&self, gradients: Derived) -> Program {
+        let (derived, at_once) = (gradients != Derived::Not, gradients == Derived::AndUpdated);
         let activities = self.apart.calls().filter(|(.., layer)| layer.rules().activity_regularizer.is_some());
         let activities: Vec<Node> = activities.map(|(node, ..)| node).collect();
         let values: Vec<Node> = self.aims.iter().flat_map(Aim::reads).chain(activities.iter().copied()).collect();
         let mode = if derived { Mode::Training { seed: self.seed } } else { Mode::Inference };
-        self.apart.judged(&values, mode, |judging| {
+        let kept: &Updates<'_> = &|_, _| None;
+        let updated: &Updates<'_> = &|program, name| self.change_at_once(program, name);
+        self.apart.judged(&values, mode, if at_once { updated } else { kept }, |judging| {
             for aim in &self.aims {
                 let step = derived.then(|| step(judging.program, &self.step_of(aim)));
                 aim.judge(&self.graph, judging, step);
@@ -241,108 +261,19 @@ impl Training {
                 let step = step(judging.program, names::STEP);
                 penalties::activities(judging, step, derived);
             }
+            if at_once {
+                // Of the parameters before their updates.
+                self.add_penalties(judging.program);
+            }
         })
     }
 
     /// The values of penalties of parameters.
-    fn add_penalties(&self, program: &mut Program) {
+    pub(super) fn add_penalties(&self, program: &mut Program) {
         for OfParameter { layer, name, shape, .. } in &self.penalties {
             found(program, name, (Usage::Parameter, shape), Some(layer));
         }
         penalties::values(program, &self.penalties);
-    }
-
-    fn add_update(&self, program: &mut Program, overwrite: bool) {
-        self.add_penalties(program);
-        let parameters: Vec<[BufferId; 2]> = self
-            .learned
-            .iter()
-            .map(|learned| {
-                let layer = Some(learned.layer.as_str());
-                let parameter = found(program, &learned.name, (Usage::Parameter, &learned.shape), layer);
-                let gradient = found(program, &learned.gradient, (Usage::Gradient, &learned.shape), layer);
-                [parameter, gradient]
-            })
-            .collect();
-        for (learned, &buffers) in self.learned.iter().zip(&parameters) {
-            let of = (learned.name.as_str(), &learned.shape);
-            program.operations.extend(penalties::gradient(&self.penalties, of, buffers));
-        }
-        let (scales, clip_value) = self.clipping(program, &parameters);
-        let step = step(program, names::STEP);
-        for ((learned, &[parameter, gradient]), scale) in self.learned.iter().zip(&parameters).zip(scales) {
-            let slot = |name: &String| found(program, name, (Usage::State, &learned.shape), Some(&learned.layer));
-            let state = learned.slots.iter().map(slot).collect();
-            let weight_decay = self.optimizer.weight_decay.filter(|_| self.optimizer.decays(&learned.name));
-            let (rule, shape) = (self.optimizer.rule, learned.shape.clone());
-            let update = Update { rule, shape, gradient, parameter, state, step, scale, clip_value, weight_decay };
-            program.operations.push(Operation::Update(update));
-        }
-        if let Some(Ema { momentum, .. }) = self.optimizer.ema {
-            self.average(program, momentum, |[parameter, average]| [parameter, average]);
-        }
-        if overwrite {
-            self.average(program, 0.0, |[parameter, average]| [average, parameter]);
-        }
-        for (learned, &[parameter, _]) in self.learned.iter().zip(&parameters) {
-            if let Some(bound) = &learned.bound {
-                bound.push(program, &learned.name, &learned.shape, parameter);
-            }
-        }
-    }
-
-    /// What each gradient is multiplied by, and what each of its values is clamped to.
-    fn clipping(&self, program: &mut Program, parameters: &[[BufferId; 2]]) -> (Vec<Option<BufferId>>, Option<f32>) {
-        let none = vec![None; parameters.len()];
-        let squares = |program: &mut Program, learned: &Learned, input, output, accumulate| {
-            let (of, factor, shape) = (Term::Square, 1.0, learned.shape.clone());
-            let total = Total { of, factor, shape, input, step: None, output, accumulate };
-            program.operations.push(Operation::Total(total));
-        };
-        let one = |program: &mut Program, name: String| program.add(name, Usage::Scratch, Shape::Fixed(1));
-        let scale = |program: &mut Program, of: &str, squares, limit, global| {
-            let output = one(program, format!("{of}/scale"));
-            program.operations.push(Operation::ClipScale(ClipScale { limit, global, squares, output }));
-            Some(output)
-        };
-        match self.optimizer.clipping.acting() {
-            Clip::Nothing => (none, None),
-            Clip::Value(limit) => (none, Some(limit)),
-            Clip::Norm(limit) => {
-                let scales = self.learned.iter().zip(parameters).map(|(learned, &[_, gradient])| {
-                    let sum = one(program, format!("{}/squares", learned.gradient));
-                    squares(program, learned, gradient, sum, false);
-                    scale(program, &learned.gradient, sum, limit, false)
-                });
-                (scales.collect(), None)
-            }
-            Clip::GlobalNorm(limit) => {
-                let sum = one(program, "gradients/squares".into());
-                for ((learned, &[_, gradient]), at) in self.learned.iter().zip(parameters).zip(0..) {
-                    squares(program, learned, gradient, sum, at > 0);
-                }
-                (vec![scale(program, "gradients", sum, limit, true); parameters.len()], None)
-            }
-        }
-    }
-
-    /// Moving averages between parameters and their averages, in whichever direction.
-    fn average(&self, program: &mut Program, momentum: f64, order: impl Fn([BufferId; 2]) -> [BufferId; 2]) {
-        for learned in &self.learned {
-            let Some(average) = &learned.average else { continue };
-            let layer = Some(learned.layer.as_str());
-            let parameter = found(program, &learned.name, (Usage::Parameter, &learned.shape), layer);
-            let average = found(program, average, (Usage::State, &learned.shape), layer);
-            let [value, average] = order([parameter, average]);
-            let (shape, bessel) = (learned.shape.clone(), None);
-            program.operations.push(Operation::MovingAverage(MovingAverage {
-                momentum,
-                shape,
-                value,
-                average,
-                bessel,
-            }));
-        }
     }
 
     /// Makes the averages those of no step yet: the parameters themselves. None where there are no averages.
@@ -363,8 +294,8 @@ impl Training {
         Some(program)
     }
 
-    /// What outlives the programs: a program without operations that has all parameters, states and gradients, for executors to make
-    /// room for.
+    /// What outlives the programs: a program without operations that has all parameters and states, for executors to make room for.
+    /// Gradients are those of the programs that have them: a whole step needs few of them.
     #[must_use]
     pub fn store(&self) -> Program {
         let mut store = Program::default();
@@ -376,7 +307,6 @@ impl Training {
         }
         for learned in &self.learned {
             let mut add = |name: &str, usage| found(&mut store, name, (usage, &learned.shape), Some(&learned.layer));
-            add(&learned.gradient, Usage::Gradient);
             for state in learned.slots.iter().chain(&learned.average) {
                 add(state, Usage::State);
             }
@@ -392,7 +322,12 @@ impl Training {
 }
 
 /// The buffer of that name, which is added where there is none.
-fn found(program: &mut Program, name: &str, (usage, shape): (Usage, &Shape), layer: Option<&str>) -> BufferId {
+pub(super) fn found(
+    program: &mut Program,
+    name: &str,
+    (usage, shape): (Usage, &Shape),
+    layer: Option<&str>,
+) -> BufferId {
     program.find(name).unwrap_or_else(|| {
         let (name, layer) = (name.to_owned(), layer.map(str::to_owned));
         program.add_buffer(Buffer { name, layer, usage, shape: shape.clone(), dtype: WeightType::F32 })
@@ -400,6 +335,6 @@ fn found(program: &mut Program, name: &str, (usage, shape): (Usage, &Shape), lay
 }
 
 /// The numbers of a step.
-fn step(program: &mut Program, name: &str) -> BufferId {
+pub(super) fn step(program: &mut Program, name: &str) -> BufferId {
     found(program, name, (Usage::Input, &Shape::Fixed(STEP_NUMBERS)), None)
 }

@@ -4,7 +4,7 @@ use crate::common::{assert_near, root};
 use locally_connected::config::{Axes, OrthogonalMode, Regularizer};
 use locally_connected::geometry::{Groups, SharedLayout};
 use locally_connected::ops::{
-    BufferId, ClipScale, Constrain, GroupSquares, MovingAverage, NonNegative, NormLimit, Operation, Orthogonal,
+    BufferId, Change, ClipScale, Constrain, GroupSquares, MovingAverage, NonNegative, NormLimit, Operation, Orthogonal,
     OrthogonalGrad, PenaltyGrad, Radial, Rule, STEP_NUMBERS, Shape, StepNumbers, Term, Total, Update, Usage,
 };
 use locally_connected::program::Program;
@@ -166,17 +166,18 @@ impl OptimizerCase {
             }
         }
         for (at, shape) in shapes.iter().enumerate() {
-            program.operations.push(Operation::Update(Update {
+            let change = Change {
                 rule,
-                shape: shape.clone(),
-                gradient: gradients[at],
                 parameter: parameters[at],
                 state: states.iter().map(|slot| slot[at]).collect(),
                 step,
-                scale: scales[at],
                 clip_value: clipvalue.filter(|_| limit.is_none()),
                 weight_decay,
-            }));
+                l1: 0.0,
+                l2: 0.0,
+            };
+            let (shape, gradient, scale) = (shape.clone(), gradients[at], scales[at]);
+            program.operations.push(Operation::Update(Update { shape, gradient, scale, change }));
         }
         if self.config.use_ema {
             for ((shape, &value), at) in shapes.iter().zip(&parameters).zip(0..) {
@@ -470,17 +471,17 @@ fn clipping_is_keras_s() {
             program.operations = vec![Operation::Total(total), Operation::ClipScale(clip)];
             scale
         });
-        program.operations.push(Operation::Update(Update {
+        let change = Change {
             rule: Rule::Sgd { momentum: 0.0, nesterov: false },
-            shape,
-            gradient,
             parameter,
             state: Vec::new(),
             step,
-            scale,
             clip_value: (!by_norm).then_some(case.limit),
             weight_decay: None,
-        }));
+            l1: 0.0,
+            l2: 0.0,
+        };
+        program.operations.push(Operation::Update(Update { shape, gradient, scale, change }));
         // From 0 at a rate of −1 a step is the gradient.
         let numbers = StepNumbers { learning_rate: -1.0, ..StepNumbers::default() };
         let given = [

@@ -4,7 +4,7 @@ use crate::common::{Arrays, random};
 use locally_connected::config::OrthogonalMode;
 use locally_connected::geometry::Groups;
 use locally_connected::ops::{
-    BufferId, ClipScale, Constrain, GroupSquares, MovingAverage, NonNegative, NormLimit, Operation, Orthogonal,
+    BufferId, Change, ClipScale, Constrain, GroupSquares, MovingAverage, NonNegative, NormLimit, Operation, Orthogonal,
     OrthogonalGrad, PenaltyGrad, Radial, Rule, STEP_NUMBERS, Shape, StepNumbers, Term, Total, Update, Usage,
 };
 use locally_connected::program::Program;
@@ -65,7 +65,7 @@ enum Clip {
     Norm { global: bool },
 }
 
-fn update(shape: &Shape, rule: Rule, clip: Clip, weight_decay: Option<f64>) -> Program {
+fn update(shape: &Shape, rule: Rule, clip: Clip, weight_decay: Option<f64>, penalty: Option<[f32; 2]>) -> Program {
     let mut making = Making::new(shape);
     let parameter = making.add("weights", Usage::Parameter);
     let gradient = making.gradient(parameter);
@@ -89,27 +89,20 @@ fn update(shape: &Shape, rule: Rule, clip: Clip, weight_decay: Option<f64>) -> P
     });
     let clip_value = matches!(clip, Clip::Value).then_some(0.4);
     let shape = shape.clone();
-    making.push(Operation::Update(Update {
-        rule,
-        shape,
-        gradient,
-        parameter,
-        state,
-        step,
-        scale,
-        clip_value,
-        weight_decay,
-    }));
+    let [l1, l2] = penalty.filter(|_| scale.is_none()).unwrap_or_default();
+    let change = Change { rule, parameter, state, step, clip_value, weight_decay, l1, l2 };
+    making.push(Operation::Update(Update { shape, gradient, scale, change }));
     making.program
 }
 
 /// An update by Adam, alone.
 pub(super) fn adam(shape: &Shape) -> Program {
     let rule = Rule::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false };
-    update(shape, rule, Clip::Not, None)
+    update(shape, rule, Clip::Not, None, None)
 }
 
-fn rules() -> Vec<Rule> {
+/// Every optimizer with every number of states.
+pub(crate) fn rules() -> Vec<Rule> {
     let mut rules = vec![
         Rule::Sgd { momentum: 0.0, nesterov: false },
         Rule::Sgd { momentum: 0.9, nesterov: false },
@@ -216,7 +209,8 @@ pub(super) fn of_shape(shape: &Shape, seed: u64) -> Vec<Program> {
     let mut all = Vec::new();
     for (rule, at) in rules().into_iter().zip(seed..) {
         let clip = [Clip::Not, Clip::Value, Clip::Norm { global: at.is_multiple_of(2) }][at as usize % 3];
-        all.push(update(shape, rule, clip, [None, Some(0.1)][at as usize % 2]));
+        let penalty = [None, Some([0.2, 0.0]), Some([0.1, 0.3]), None][at as usize % 4];
+        all.push(update(shape, rule, clip, [None, Some(0.1)][at as usize % 2], penalty));
     }
     all.push(average(shape, 0.9, Some(5)));
     all.push(average(shape, 0.0, None));

@@ -2,13 +2,13 @@
 //! weights.
 
 use super::convolution;
+use super::gradient::Gradient;
 use super::layer::Layer;
 use super::narrow::{self, Narrow};
 use super::operands::GradWeightsOperands as Operands;
 use super::products::GradProducts;
 use super::tile::{self, Begin, Sums};
-use crate::cpu::shared::Shared;
-use crate::cpu::team::{Span, Team};
+use crate::cpu::team::{Room, Span, Team};
 use pulp::{Simd, WithSimd};
 
 /// Cells from which on there are enough for all threads: of fewer, rows of weights are shared out, too.
@@ -18,41 +18,29 @@ const TASK_ROWS: usize = 64;
 /// Samples from which on their gradients are put side by side.
 const SAMPLES: usize = 4;
 
-/// Each weight's sum over the batch of its input times its output's gradient, 0 at clipped taps; added to what is there if
-/// `accumulate`.
-pub(in crate::cpu) fn grad_weights(
-    team: &Team,
-    layer: &Layer,
-    operands: Operands<'_>,
-    accumulate: bool,
-    grad_weights: &mut [f32],
-) {
+/// Each weight's sum over the batch of its input times its output's gradient, 0 at clipped taps: kept, or used up at once.
+pub(in crate::cpu) fn grad_weights(team: &Team, layer: &Layer, operands: Operands<'_>, gradient: Gradient<'_>) {
     if let Some((one, batch)) = layer.as_one_location(operands.batch) {
-        return self::grad_weights(team, one, Operands { batch, ..operands }, accumulate, grad_weights);
+        return self::grad_weights(team, one, Operands { batch, ..operands }, gradient);
     }
-    if layer.geometry.shares_weights() {
-        return convolution::grad_weights(team, layer, operands, accumulate, grad_weights);
+    match gradient {
+        Gradient::Kept { values, accumulate } if layer.geometry.shares_weights() => {
+            return convolution::grad_weights(team, layer, operands, accumulate, values);
+        }
+        _ => {}
     }
     if let Some(narrow) = Narrow::of(layer, operands.batch) {
         let operands = (operands.input, operands.grad_output);
-        return narrow::grad_weights(team, narrow, operands, accumulate, grad_weights);
+        return narrow::grad_weights(team, narrow, operands, gradient);
     }
-    let grad_weights = Shared::new(grad_weights);
+    let filters = layer.geometry.group_filters() as usize;
     let cells = layer.geometry.cells() as usize;
     let most = layer.geometry.most_entries() as usize;
-    let together = if cells < MANY_CELLS { TASK_ROWS.min(most) } else { most }.max(1);
+    let together = if cells < MANY_CELLS { TASK_ROWS.min(most) } else { most };
+    let together = together.min(gradient.most_rows(filters)).max(1);
     let pieces = most.div_ceil(together);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces.max(1) as u64;
-    team.each(cells * pieces, nanoseconds, |span| Pieces {
-        team,
-        layer,
-        operands,
-        accumulate,
-        grad_weights,
-        span,
-        pieces,
-        together,
-    });
+    team.each(cells * pieces, nanoseconds, |span| Pieces { team, layer, operands, gradient, span, pieces, together });
 }
 
 /// Pieces of cells: all rows of weights of a cell, or some of them.
@@ -60,8 +48,7 @@ struct Pieces<'a> {
     team: &'a Team,
     layer: &'a Layer,
     operands: Operands<'a>,
-    accumulate: bool,
-    grad_weights: Shared<'a>,
+    gradient: Gradient<'a>,
     span: Span,
     /// Of a cell.
     pieces: usize,
@@ -74,23 +61,29 @@ impl WithSimd for Pieces<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { layer, operands, grad_weights, .. } = self;
+        let Self { layer, operands, gradient, .. } = self;
         let filters = layer.geometry.group_filters() as usize;
         let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
-        let begin = if self.accumulate { Begin::Held } else { Begin::Zero };
+        let begin = if gradient.accumulates() { Begin::Held } else { Begin::Zero };
         let mut room = self.team.room();
+        let Room { floats, gradient: own, .. } = &mut *room;
         for index in self.span.first..self.span.end {
             let (cell, row) = (index / self.pieces, index % self.pieces * self.together);
             let first = layer.weights_of(cell);
             let end = (row + self.together).min((layer.weights_of(cell + 1) - first) / filters);
+            if row >= end {
+                continue;
+            }
+            let place = gradient.place(first + row * filters, (end - row) * filters, own);
             let grads = operands.grad_output.get(layer.output_of(cell)..).unwrap_or(&[]);
-            let (grads, apart) = side_by_side(grads, operands.batch, (filters, outputs), &mut room.floats);
+            let (grads, apart) = side_by_side(grads, operands.batch, (filters, outputs), floats);
             // Rows up to this one are done.
             let mut done = row;
             let clear = |from: usize, to: usize| {
-                if !self.accumulate && from < to {
+                if !gradient.accumulates() && from < to {
+                    let from_first = place.first + (from - row) * filters;
                     // SAFETY: pieces of cells are apart, and these rows are in no tile: padding clips them.
-                    unsafe { grad_weights.part(first + from * filters, (to - from) * filters) }.fill(0.0);
+                    unsafe { place.values.part(from_first, (to - from) * filters) }.fill(0.0);
                 }
             };
             for run in layer.windows.runs(cell) {
@@ -101,8 +94,8 @@ impl WithSimd for Pieces<'_> {
                 clear(done, from);
                 done = to;
                 let sums = Sums {
-                    values: grad_weights,
-                    first: first + from * filters,
+                    values: place.values,
+                    first: place.first + (from - row) * filters,
                     stride: filters,
                     rows: to - from,
                     columns: filters,
@@ -118,6 +111,8 @@ impl WithSimd for Pieces<'_> {
                 tile::all(simd, sums, begin, &products);
             }
             clear(done, end);
+            // SAFETY: pieces of cells are apart, and all tiles of this one are done.
+            unsafe { place.finish(simd) };
         }
     }
 }

@@ -57,7 +57,7 @@ impl Layer {
             WeightType::F32 => 0,
         };
         let floats = BLOCK_WEIGHTS.max(filters).max(widened).max(convolution::floats(&self.geometry));
-        let own = Needs { floats: floats.max(grad_input::floats(&self.geometry)), readers };
+        let own = Needs { floats: floats.max(grad_input::floats(&self.geometry)), gradient: 0, readers };
         self.one_location.as_ref().map_or(own, |one| own.most(one.needs()))
     }
 

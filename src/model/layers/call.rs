@@ -3,7 +3,7 @@
 use crate::config::{Activation, WeightType};
 use crate::geometry::Geometry;
 use crate::model::mode::Mode;
-use crate::ops::{AxisMap, Buffer, BufferId, Operation, Shape, Usage, Windows};
+use crate::ops::{AxisMap, Buffer, BufferId, Change, Operation, Shape, Usage, Windows};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -51,6 +51,13 @@ pub(crate) struct Built {
 }
 
 impl Built {
+    /// Whether the operation that computes a parameter's gradient may update the parameter by it: weights of windows which no locations
+    /// share.
+    pub(crate) fn updates_at_once(&self, parameter: usize) -> bool {
+        let of_windows = self.parameters.get(parameter).is_some_and(|parameter| parameter.shape.is_cut());
+        of_windows && self.geometries.get(parameter).is_some_and(|geometry| geometry.sums_over_samples())
+    }
+
     /// One without parameters.
     pub(crate) fn of_shape(shape: impl Into<Vec<usize>>) -> Self {
         Self { shape: shape.into(), ..Self::default() }
@@ -115,9 +122,11 @@ pub(crate) struct BackwardCall<'a> {
     pub(crate) wanted: &'a [bool],
     /// For each parameter where its gradient goes, if anybody wants it.
     pub(crate) gradients: &'a [Option<Gradient>],
+    /// For each parameter how it follows its gradient at once, if it does; the gradient then goes nowhere.
+    pub(crate) updates: &'a [Option<Change>],
 }
 
-impl BackwardCall<'_> {
+impl<'a> BackwardCall<'a> {
     /// A buffer for the gradient of an input; none where nobody wants it.
     pub(crate) fn grad_input(&mut self, index: usize) -> Option<BufferId> {
         let value = *self.inputs.get(index).filter(|_| self.wanted.get(index) == Some(&true))?;
@@ -128,6 +137,11 @@ impl BackwardCall<'_> {
     /// Where the gradient of a parameter goes, if anybody wants it.
     pub(crate) fn gradient(&self, index: usize) -> Option<Gradient> {
         self.gradients.get(index).copied().flatten()
+    }
+
+    /// How a parameter follows its gradient, if it does at once.
+    pub(crate) fn update(&self, index: usize) -> Option<&'a Change> {
+        self.updates.get(index).and_then(Option::as_ref)
     }
 }
 

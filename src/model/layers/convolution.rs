@@ -125,6 +125,7 @@ impl Computes for Separable {
         let wanted = Wanted {
             grad_output: call.grad_output,
             grad_weights: call.gradient(1),
+            update: call.update(1),
             grad_bias: call.gradient(2),
             grad_input: Some(grad_between),
         };
@@ -132,8 +133,8 @@ impl Computes for Separable {
         windows.backward(&mut call.scope, saved, wanted);
         let (input, weights) = (call.inputs[0].buffer, call.parameters[0]);
         let windows = Windows { geometry: first, input, weights, bias: None, output: between };
-        let (grad_weights, grad_input) = (call.gradient(0), call.grad_input(0));
-        let wanted = Wanted { grad_output: grad_between, grad_weights, grad_bias: None, grad_input };
+        let (grad_weights, update, grad_input) = (call.gradient(0), call.update(0), call.grad_input(0));
+        let wanted = Wanted { grad_output: grad_between, grad_weights, update, grad_bias: None, grad_input };
         windows.backward(&mut call.scope, None, wanted);
         vec![grad_input]
     }

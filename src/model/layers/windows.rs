@@ -4,7 +4,7 @@ use super::call::{BackwardCall, Built, ForwardCall, Gradient, Parameter, Scope, 
 use crate::config::Saved;
 use crate::geometry::Geometry;
 use crate::model::local;
-use crate::ops::{BufferId, Shape};
+use crate::ops::{BufferId, Change, Shape};
 use std::sync::Arc;
 
 /// A layer of windows, its weights under Keras's name of them.
@@ -48,9 +48,9 @@ impl Windows<'_> {
     }
 
     /// Its gradients; `saved` is what the forward pass gave.
-    pub(super) fn backward(&self, scope: &mut Scope<'_>, saved: Option<BufferId>, wanted: Wanted) {
+    pub(super) fn backward(&self, scope: &mut Scope<'_>, saved: Option<BufferId>, wanted: Wanted<'_>) {
         let &Self { geometry, input, weights, output, .. } = self;
-        let Wanted { grad_output, grad_weights, grad_bias, grad_input } = wanted;
+        let Wanted { grad_output, grad_weights, update, grad_bias, grad_input } = wanted;
         let activation = (geometry.config().activation.saved() != Saved::Nothing)
             .then(|| [saved.unwrap_or(output), scope.scratch("grad_pre_activation", geometry.outputs())]);
         let backward = local::Backward {
@@ -58,6 +58,7 @@ impl Windows<'_> {
             grad_output,
             grad_bias,
             grad_weights: grad_weights.map(|gradient| (input, gradient)),
+            update: update.map(|change| (input, change)),
             grad_input: grad_input.map(|grad_input| [weights, grad_input]),
         };
         scope.program.operations.extend(backward.operations(geometry));
@@ -65,9 +66,11 @@ impl Windows<'_> {
 }
 
 /// Gradients of windows: those that have a place.
-pub(super) struct Wanted {
+pub(super) struct Wanted<'a> {
     pub(super) grad_output: BufferId,
     pub(super) grad_weights: Option<Gradient>,
+    /// How the weights follow their gradient, where it is kept nowhere.
+    pub(super) update: Option<&'a Change>,
     pub(super) grad_bias: Option<Gradient>,
     pub(super) grad_input: Option<BufferId>,
 }
@@ -89,6 +92,7 @@ pub(super) fn backward(mut call: BackwardCall<'_>) -> Vec<Option<BufferId>> {
     let wanted = Wanted {
         grad_output: call.grad_output,
         grad_weights: call.gradient(0),
+        update: call.update(0),
         grad_bias: call.gradient(1),
         grad_input: call.grad_input(0),
     };

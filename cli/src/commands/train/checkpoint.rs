@@ -39,15 +39,20 @@ pub(super) struct Terms {
     shuffle: Option<u64>,
     patience: Option<u64>,
     samples: usize,
-    /// Of all samples and targets, and those of the validation.
+    /// Of all samples, targets and weights, and those of the validation.
     data: String,
+    /// None where nothing is split off, as in checkpoints from before there was this.
+    #[serde(default)]
+    validation_split: Option<f64>,
+    #[serde(default)]
+    class_weight: Vec<f32>,
 }
 
 impl Terms {
     pub(super) fn new(args: &Train, compiled: &Compiled, samples: &Samples) -> Self {
         let part = |key: &str| compiled.config.get(key).cloned().unwrap_or(Value::Null);
         let validation = samples.validation.iter().flatten();
-        let all = [&samples.inputs, &samples.targets].into_iter().chain(validation).flatten();
+        let all = [&samples.inputs, &samples.targets, &samples.weights].into_iter().chain(validation).flatten();
         // FNV-1a, of the bits, where somebody asks.
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
         let asked = args.checkpoint.is_some() || args.resume.is_some();
@@ -66,6 +71,8 @@ impl Terms {
             patience: args.patience,
             samples: samples.count,
             data: format!("{hash:016x}"),
+            validation_split: args.validation_split,
+            class_weight: args.class_weight.clone(),
         }
     }
 }

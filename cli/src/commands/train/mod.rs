@@ -32,11 +32,9 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
     let model = model::model(&file, None)?;
     let goals = goals::goals(args, file.compiled.as_ref(), &model.graph.outputs())?;
     let samples = Samples::read(args, &model.graph.inputs(), &model.graph.outputs(), &goals)?;
-    let steps = Steps {
-        epoch: samples.count.div_ceil(args.batch_size as usize) as u64,
-        all: samples.count.div_ceil(args.batch_size as usize) as u64 * args.epochs,
-        warmup: args.warmup,
-    };
+    let trained_on = samples.trained(args.validation_split)?;
+    let epoch = trained_on.div_ceil(args.batch_size as usize) as u64;
+    let steps = Steps { epoch, all: epoch * args.epochs, warmup: args.warmup };
     let optimizer = optimizer(args, &file, steps)?;
     let mut compiled = Compiled::new(&optimizer, &goals);
     let resumed = args.resume.as_deref().map(Checkpoint::read).transpose()?;
@@ -67,7 +65,7 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
         }
         block_on(trainer.restore(&state))?;
     }
-    let mut watch = Watch::new(common, args, (&file, &compiled), terms, &progress, samples.count);
+    let mut watch = Watch::new(common, args, (&file, &compiled), terms, &progress, trained_on);
     if let Some(resumed) = resumed {
         watch.go_on(resumed);
     }
@@ -75,6 +73,12 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
     options = options.shuffle(!args.no_shuffle);
     if let Some([inputs, targets]) = &samples.validation {
         options = options.validation(data(inputs, targets));
+    }
+    if let Some(part) = args.validation_split {
+        options = options.validation_split(part);
+    }
+    if !args.class_weight.is_empty() {
+        options = options.class_weight(&args.class_weight);
     }
     progress.set("training");
     let done = trainer.epochs() >= args.epochs as usize;
@@ -84,7 +88,7 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
             let parameters = trainer.parameters().await?;
             end(&mut trainer, parameters).await
         }),
-        _ => block_on(trainer.fit(&data(&samples.inputs, &samples.targets), &options, &mut [&mut watch])).map(drop),
+        _ => block_on(trainer.fit(&samples.data(), &options, &mut [&mut watch])).map(drop),
     };
     let watched = watch.finish();
     trained?;

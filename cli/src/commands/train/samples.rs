@@ -17,6 +17,8 @@ pub(super) struct Samples {
     pub(super) inputs: Arrays,
     pub(super) targets: Arrays,
     pub(super) validation: Option<[Arrays; 2]>,
+    /// Of the samples, by output; without a name of all.
+    pub(super) weights: Arrays,
 }
 
 impl Samples {
@@ -61,8 +63,48 @@ impl Samples {
             }
             _ => None,
         };
-        Ok(Self { count, inputs: inputs_read, targets, validation })
+        let weights = weights(&args.sample_weight, &without, count)?;
+        Ok(Self { count, inputs: inputs_read, targets, validation, weights })
     }
+
+    /// Those that are trained on, without those that a split keeps for validation: as many as Keras leaves.
+    pub(super) fn trained(&self, validation_split: Option<f64>) -> Result<usize, Failure> {
+        let Some(part) = validation_split.filter(|part| *part != 0.0) else { return Ok(self.count) };
+        let left = (self.count as f64 * (1.0 - part)).floor();
+        if left > 0.0 && left < self.count as f64 {
+            return Ok(left as usize);
+        }
+        let message = format!("--validation-split {part}: of {} samples {left} are left to train on", self.count);
+        Err(Failure::request(message)
+            .with_help("a part from 0 to 1 that leaves some to train on and some to measure by"))
+    }
+
+    /// As a trainer takes them.
+    pub(super) fn data(&self) -> Data<'_> {
+        let data = data(&self.inputs, &self.targets);
+        self.weights.iter().fold(data, |data, (output, array)| data.sample_weight_of(output.clone(), &array.values))
+    }
+}
+
+/// What samples count, a number each.
+fn weights(given: &[Named], outputs: &[(&str, Vec<usize>)], count: usize) -> Result<Arrays, Failure> {
+    let what = "the sample weight";
+    let mut all = Arrays::new();
+    for one in given {
+        let of = one.name.as_deref().filter(|name| outputs.iter().any(|(output, _)| output == name));
+        let path = if of.is_some() { &one.path } else { &one.whole };
+        let given = [Named { name: None, path: path.clone(), whole: path.clone() }];
+        let read =
+            |shape: &[usize]| arrays::read_ends(&given, what, &[End { name: of.unwrap_or(""), shape }], Some(count));
+        let read = read(&[]).or_else(|failure| read(&[1]).map_err(|_| failure))?;
+        for (output, array) in read {
+            if all.iter().any(|(other, _)| *other == output) {
+                return Err(Failure::request(format!("--sample-weight {}: another is given for it", path.display())));
+            }
+            all.push((output, array));
+        }
+    }
+    Ok(all)
 }
 
 pub(super) fn is_sparse(loss: &Loss) -> bool {

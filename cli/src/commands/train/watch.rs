@@ -6,7 +6,7 @@ use crate::args::{Common, Train};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
-use locally_connected::train::{Callback, EarlyStopping, Epoch, Record, State};
+use locally_connected::train::{Callback, EarlyStopping, Epoch, Record, State, Step};
 use locally_connected_keras::compiled::Compiled;
 use locally_connected_keras::{ModelFile, write_file};
 use std::collections::BTreeMap;
@@ -38,7 +38,8 @@ impl<'a> Watch<'a> {
         progress: &'a Progress,
         samples: usize,
     ) -> Self {
-        let monitored = if args.validation.is_empty() { "loss" } else { "val_loss" };
+        let validated = !args.validation.is_empty() || args.validation_split.is_some_and(|part| part != 0.0);
+        let monitored = if validated { "val_loss" } else { "loss" };
         let stopping = |patience: u64| EarlyStopping::new(monitored).patience(patience as usize).restore_best();
         Self {
             args,
@@ -136,6 +137,13 @@ impl Callback for Watch<'_> {
     fn wants_state(&mut self, epoch: &Epoch) -> bool {
         let stopping = self.stopping.as_mut().is_some_and(|stopping| stopping.wants_state(epoch));
         stopping || self.args.checkpoint.is_some()
+    }
+
+    fn on_step(&mut self, step: &Step) {
+        let rate = step.samples as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
+        let message =
+            format!("epoch {}/{}: loss {}; {rate:.0} samples/s", step.epoch + 1, self.args.epochs, short(step.loss));
+        self.progress.steps(message, step.done, step.steps);
     }
 
     fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()> {

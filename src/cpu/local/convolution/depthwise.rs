@@ -217,7 +217,7 @@ impl WithSimd for GradInput<'_> {
         let geometry = &*layer.geometry;
         let channels = geometry.channels() as usize;
         let mut room = self.team.room();
-        let Room { floats, readers } = &mut *room;
+        let Room { floats, readers, .. } = &mut *room;
         let weights = by_tap(geometry, operands.weights, floats);
         for position in self.span.first..self.span.end {
             layer.readers.list(geometry, position, readers);
@@ -241,14 +241,13 @@ pub(super) fn grad_weights(
     layer: &Layer,
     operands: GradWeightsOperands<'_>,
     accumulate: bool,
-    grad_weights: &mut [f32],
+    grad_weights: Shared<'_>,
 ) {
     let geometry = &layer.geometry;
     let rows = AllRows::new(layer, 0, operands.batch);
     let together = CHANNELS.min(geometry.channels() as usize);
     let products = rows.count() * rows.of_piece() * geometry.taps() as usize * together;
     let pieces = (geometry.channels() as usize).div_ceil(together);
-    let grad_weights = Shared::new(grad_weights);
     team.each(pieces, 20 + products as u64 / 16, |span| GradWeights {
         team,
         layer,

@@ -27,21 +27,21 @@ pub(in crate::cpu::local) fn grad_weights(
     layer: &Layer,
     operands: Operands<'_>,
     accumulate: bool,
-    grad_weights: &mut [f32],
+    grad_weights: Shared<'_>,
 ) {
-    if is_depthwise(&layer.geometry) {
+    let geometry = &layer.geometry;
+    if is_depthwise(geometry) {
         return depthwise::grad_weights(team, layer, operands, accumulate, grad_weights);
     }
     if !accumulate {
-        grad_weights.fill(0.0);
+        // SAFETY: no thread has any of it yet.
+        unsafe { grad_weights.part(0, geometry.weights() as usize) }.fill(0.0);
     }
-    let geometry = &layer.geometry;
     let (groups, window) = (geometry.groups() as usize, geometry.window() as usize);
     let sample = (geometry.inputs() + geometry.outputs()) as usize;
     let samples = (TOGETHER / sample).max(1);
     let together = window.div_ceil(PIECES).next_multiple_of(ROWS).min(window);
     let pieces = window.div_ceil(together);
-    let grad_weights = Shared::new(grad_weights);
     for first in (0..operands.batch).step_by(samples) {
         let rows = AllRows::new(layer, first, samples.min(operands.batch - first));
         let products = rows.count() * rows.of_piece() * together * geometry.group_filters() as usize;

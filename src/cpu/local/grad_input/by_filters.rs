@@ -69,7 +69,7 @@ impl Pieces<'_> {
         let (filters, group_weights) =
             (geometry.group_filters() as usize, geometry.window() as usize * geometry.group_filters() as usize);
         let mut room = self.team.room();
-        let Room { floats, readers } = &mut *room;
+        let Room { floats, readers, .. } = &mut *room;
         let mut listed = usize::MAX;
         for index in self.span.first..self.span.end {
             let (place, piece) = (index / self.pieces, index % self.pieces);

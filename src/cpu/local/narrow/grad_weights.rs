@@ -2,36 +2,34 @@
 
 use super::strips::Narrow;
 use super::sums::{add, spread};
+use crate::cpu::local::gradient::Gradient;
 use crate::cpu::local::windows::Run;
-use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 
-/// Each weight's sum over the batch of its input times its output's gradient.
+/// Each weight's sum over the batch of its input times its output's gradient: kept, or used up at once.
 pub(in crate::cpu::local) fn grad_weights(
     team: &Team,
     narrow: Narrow<'_>,
     (input, grad_output): (&[f32], &[f32]),
-    accumulate: bool,
-    grad_weights: &mut [f32],
+    gradient: Gradient<'_>,
 ) {
-    let grad_weights = Shared::new(grad_weights);
     team.each(narrow.strips(), narrow.nanoseconds(), |span| GradWeights {
+        team,
         narrow,
         input,
         grad_output,
-        accumulate,
-        grad_weights,
+        gradient,
         span,
     });
 }
 
 struct GradWeights<'a> {
+    team: &'a Team,
     narrow: Narrow<'a>,
     input: &'a [f32],
     grad_output: &'a [f32],
-    accumulate: bool,
-    grad_weights: Shared<'a>,
+    gradient: Gradient<'a>,
     span: Span,
 }
 
@@ -39,16 +37,19 @@ impl WithSimd for GradWeights<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { narrow, .. } = self;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { narrow, gradient, .. } = self;
         let geometry = &narrow.layer.geometry;
         let (inputs, outputs, window) = (geometry.inputs() as usize, geometry.outputs() as usize, narrow.window());
+        let mut room = self.team.room();
         for index in self.span.first..self.span.end {
             let strip = narrow.strip(index);
             let (even, others) = narrow.parts(&strip);
+            let weights = strip.along.len() * window;
+            let place = gradient.place(strip.first * window, weights, &mut room.gradient);
             // SAFETY: strips are apart.
-            let written = unsafe { self.grad_weights.part(strip.first * window, strip.along.len() * window) };
-            if !self.accumulate {
+            let written = unsafe { place.values.part(place.first, weights) };
+            if !gradient.accumulates() {
                 written.fill(0.0);
             }
             for sample in 0..narrow.batch {
@@ -77,6 +78,8 @@ impl WithSimd for GradWeights<'_> {
                     }
                 }
             }
+            // SAFETY: strips are apart, and this one's sums are done.
+            unsafe { place.finish(simd) };
         }
     }
 }

@@ -45,6 +45,11 @@ impl<'a> Narrow<'a> {
         TOGETHER.div_ceil(self.window()).min(self.width())
     }
 
+    /// Weights of the longest strip.
+    pub(in crate::cpu::local) fn most_weights(&self) -> usize {
+        self.together() * self.window()
+    }
+
     pub(super) fn strips(&self) -> usize {
         self.layer.geometry.locations() as usize / self.width() * self.width().div_ceil(self.together())
     }

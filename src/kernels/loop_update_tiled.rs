@@ -1,0 +1,49 @@
+//! `loop_update` by tiles.
+
+use super::listed::{Access, kernel};
+use super::loop_grad_weights_tiled::LoopGradWeightsTiled;
+use super::loop_update::{LoopUpdate, bindings};
+use super::work::with_update;
+use super::{Kernel, Loads, Params, Tile, TileShape, Work};
+
+kernel! {
+    /// Weights of the loop variant after a step by their gradient, by tiles in workgroup memory.
+    LoopUpdateTiled: "loop_update_tiled", [Read, Read, Read, Read, Write, Write, Write],
+    /// States of a weight.
+    states: u32 in LoopUpdate::STATES,
+    /// Its tile.
+    tile: Tile in Tile::space();
+    if |kernel: &Self| kernel.tile.width == 4
+}
+
+impl LoopUpdateTiled {
+    fn gradient(&self) -> LoopGradWeightsTiled {
+        LoopGradWeightsTiled { tile: self.tile }
+    }
+}
+
+impl Kernel for LoopUpdateTiled {
+    fn bindings(&self) -> &'static [Access] {
+        bindings(self.states)
+    }
+
+    fn work(&self, p: &Params, loads: Loads) -> Work {
+        with_update(self.gradient().work(p, loads), p, self.states)
+    }
+
+    fn products(&self, p: &Params) -> Option<u64> {
+        self.gradient().products(p)
+    }
+
+    fn turns(&self, p: &Params) -> u64 {
+        self.gradient().turns(p)
+    }
+
+    fn threads(&self) -> u32 {
+        self.tile.shape.threads()
+    }
+
+    fn tile(&self) -> Option<TileShape> {
+        Some(self.tile.shape)
+    }
+}

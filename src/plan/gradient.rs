@@ -1,0 +1,58 @@
+//! A gradient of weights, and what becomes of it: it is kept, or weights are updated by it.
+
+use super::{Chunk, Samples};
+use crate::ops::{BufferId, Change, LocalGradWeights, LocalUpdate};
+
+/// A gradient of weights by its operands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GradWeights<'o> {
+    pub(super) input: BufferId,
+    pub(super) grad_output: BufferId,
+    pub(super) becomes: Becomes<'o>,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Becomes<'o> {
+    /// It is written, or added to what is there.
+    Kept { grad_weights: BufferId, accumulate: bool },
+    /// Weights follow it.
+    Update(&'o Change),
+}
+
+/// What a dispatch sums: some samples, for the weights of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn<'c> {
+    pub(super) samples: Samples,
+    pub(super) chunk: &'c Chunk,
+    pub(super) index: u32,
+    /// Whether no samples come after these.
+    pub(super) last: bool,
+}
+
+impl Turn<'_> {
+    /// Whether these are all samples.
+    pub(super) fn is_whole(&self) -> bool {
+        self.samples.first == 0 && self.last
+    }
+}
+
+impl<'o> From<&'o LocalGradWeights> for GradWeights<'o> {
+    fn from(o: &'o LocalGradWeights) -> Self {
+        let becomes = Becomes::Kept { grad_weights: o.grad_weights, accumulate: o.accumulate };
+        Self { input: o.input, grad_output: o.grad_output, becomes }
+    }
+}
+
+impl<'o> From<&'o LocalUpdate> for GradWeights<'o> {
+    fn from(o: &'o LocalUpdate) -> Self {
+        Self { input: o.input, grad_output: o.grad_output, becomes: Becomes::Update(&o.change) }
+    }
+}
+
+impl GradWeights<'_> {
+    /// Whether it is added to what is there.
+    pub(super) fn accumulates(&self) -> bool {
+        matches!(self.becomes, Becomes::Kept { accumulate: true, .. })
+    }
+}

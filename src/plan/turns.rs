@@ -1,0 +1,59 @@
+//! In which order dispatches sum a gradient of weights, where the sums of a chunk go, and what comes after them.
+
+use super::gradient::{Becomes, GradWeights, Turn};
+use super::local::Local;
+use super::{Chunk, Plan, Resource, Samples, Slice};
+use crate::Result;
+use crate::kernels::Variant;
+use crate::ops::Change;
+
+impl Local<'_> {
+    /// What dispatches sum, in their order: a kept gradient's samples go through all chunks before the next ones, for another only one chunk's
+    /// gradient is there at a time.
+    pub(super) fn turns(&self, o: &GradWeights<'_>, batch: u32) -> Result<Vec<Turn<'_>>> {
+        let samples: Vec<Samples> = self.samples(batch)?.collect();
+        let last = |samples: &Samples| samples.first + u64::from(samples.count) >= batch.into();
+        let turn = |samples: Samples, (chunk, index)| Turn { samples, chunk, index, last: last(&samples) };
+        let chunks = || self.chunks.iter().zip(0..);
+        Ok(match o.becomes {
+            Becomes::Kept { .. } => {
+                samples.iter().flat_map(|&samples| chunks().map(move |of| turn(samples, of))).collect()
+            }
+            Becomes::Update(_) => {
+                chunks().flat_map(|of| samples.iter().map(move |&samples| turn(samples, of))).collect()
+            }
+        })
+    }
+
+    /// What updates a chunk where its gradient is summed: where the sums are whole and the device has the bindings.
+    pub(super) fn updating<'o>(
+        &self,
+        gradient: &Variant,
+        o: &GradWeights<'o>,
+        turn: &Turn<'_>,
+    ) -> Option<(Variant, &'o Change)> {
+        let Becomes::Update(change) = o.becomes else { return None };
+        let variant = gradient.updating(change.state.len()).filter(|_| turn.is_whole())?;
+        self.planner.profile.check_variant(&variant).ok().map(|()| (variant, change))
+    }
+
+    /// Where the sums of a chunk go.
+    pub(super) fn gradient(&self, plan: &mut Plan, o: &GradWeights<'_>, chunk: &Chunk, index: u32) -> Result<Slice> {
+        let Becomes::Kept { grad_weights, .. } = o.becomes else {
+            let what = "the gradient of a chunk of weights";
+            return Ok(self.planner.between(plan, Resource::Between(0), chunk.len(), what)?.slice);
+        };
+        Ok(Slice::whole(Resource::Chunk(grad_weights, index)))
+    }
+
+    /// What comes after the sums of a chunk.
+    pub(super) fn finish(&self, plan: &mut Plan, o: &GradWeights<'_>, chunk: &Chunk, index: u32) -> Result<()> {
+        match o.becomes {
+            Becomes::Update(change) if !chunk.is_empty() => {
+                let gradient = self.gradient(plan, o, chunk, index)?;
+                self.planner.update_chunk(plan, change, index, (gradient, chunk.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+}

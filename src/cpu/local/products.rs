@@ -24,6 +24,8 @@ pub(super) struct Products<'a> {
 }
 
 impl<S: Simd> Terms<S> for Products<'_> {
+    // Counted loops: with iterators the one sum of a tile of one row by one vector was loaded and stored at each term, six times as slow.
+    #[expect(clippy::needless_range_loop, reason = "see above")]
     #[inline(always)]
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
@@ -48,10 +50,10 @@ impl<S: Simd> Terms<S> for Products<'_> {
                 if ahead {
                     prefetch::<VECTORS>(rest, distance, S::F32_LANES);
                 }
-                for (sums, sample) in sums.iter_mut().zip(samples) {
-                    let input = simd.splat_f32s(sample[k]);
-                    for (sum, weight) in sums.iter_mut().zip(weights) {
-                        *sum = simd.mul_add_e_f32s(input, weight, *sum);
+                for m in 0..ROWS {
+                    let input = simd.splat_f32s(samples[m][k]);
+                    for v in 0..VECTORS {
+                        sums[m][v] = simd.mul_add_e_f32s(input, weights[v], sums[m][v]);
                     }
                 }
                 rest = rest.get(self.filters..).unwrap_or(&[]);
@@ -90,6 +92,8 @@ pub(super) struct GradProducts<'a> {
 }
 
 impl<S: Simd> Terms<S> for GradProducts<'_> {
+    // Counted loops: with iterators the one sum of a tile of one row by one vector was loaded and stored at each term, six times as slow.
+    #[expect(clippy::needless_range_loop, reason = "see above")]
     #[inline(always)]
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
@@ -102,10 +106,10 @@ impl<S: Simd> Terms<S> for GradProducts<'_> {
         for sample in 0..self.batch {
             let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[sample * self.apart + column..][..width]);
             let inputs = &self.input[sample * self.inputs + row..][..ROWS];
-            for (sums, input) in sums.iter_mut().zip(inputs) {
-                let input = simd.splat_f32s(*input);
-                for (sum, grad) in sums.iter_mut().zip(grads) {
-                    *sum = simd.mul_add_e_f32s(input, grad, *sum);
+            for m in 0..ROWS {
+                let input = simd.splat_f32s(inputs[m]);
+                for v in 0..VECTORS {
+                    sums[m][v] = simd.mul_add_e_f32s(input, grads[v], sums[m][v]);
                 }
             }
         }

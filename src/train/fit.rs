@@ -19,7 +19,7 @@ use crate::Result;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FitOptions<'a> {
-    /// Samples of a step; 32.
+    /// Samples of a step; 32 by default.
     pub batch_size: usize,
     /// The number of the epoch before which training ends, counted from 0: as many as are trained where `initial_epoch` is 0; 1.
     pub epochs: usize,

@@ -120,7 +120,7 @@ impl<R: Runner> Trainer<R> {
         &self.training
     }
 
-    /// Where it runs.
+    /// What it runs on.
     #[must_use]
     pub fn runner(&self) -> &R {
         &self.runner

@@ -104,7 +104,8 @@ impl Making {
     }
 
     /// All inputs combined one after another, and the gradient of each.
-    fn merge(&mut self, how: How, average: bool, parts: &[Part], dy: BufferId, grads: &[BufferId], y: BufferId) {
+    fn merge(&mut self, merged: &Merged<'_>) {
+        let &Merged { how, average, parts, y, dy, grads } = merged;
         let mut steps: Vec<[Part; 2]> = Vec::new();
         let mut all = parts[0];
         for (part, at) in parts.iter().zip(0usize..).skip(1) {
@@ -126,6 +127,16 @@ impl Making {
             dy = Part::samples(to, operands[0].sizes);
         }
     }
+}
+
+/// Inputs that are combined, their result, its gradient and theirs.
+struct Merged<'a> {
+    how: How,
+    average: bool,
+    parts: &'a [Part],
+    y: BufferId,
+    dy: BufferId,
+    grads: &'a [BufferId],
 }
 
 /// The buffers of a case.
@@ -183,7 +194,8 @@ impl Case {
                     "Minimum" => How::Minimum,
                     other => panic!("{other}"),
                 };
-                making.merge(how, merge == "Average", &parts, buffers.dy, &grads, buffers.y);
+                let (average, y, dy) = (merge == "Average", buffers.y, buffers.dy);
+                making.merge(&Merged { how, average, parts: &parts, y, dy, grads: &grads });
             }
         }
         making.0

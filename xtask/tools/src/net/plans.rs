@@ -37,17 +37,25 @@ pub(crate) fn add(net: &mut Net, layers: &[Layer]) -> Result<()> {
             let at = format!("{profile_name} {strategy_name}");
             for (name, geometry) in workloads()? {
                 for batch in [1, 8, 32] {
-                    writer.passes(net, &format!("plan {name} {batch} {at}"), &geometry, batch, &profile)?;
+                    let (name, layer) = (format!("plan {name} {batch} {at}"), Batch { geometry: &geometry, batch });
+                    writer.passes(net, &name, layer, Planner::new(&profile))?;
                 }
             }
             for layer in layers {
                 let profile = layer.within(&profile);
                 let name = format!("plan {} {} {at}", layer.name, layer.batch);
-                writer.passes(net, &name, &layer.geometry, layer.batch, &profile)?;
+                let layer = Batch { geometry: &layer.geometry, batch: layer.batch };
+                writer.passes(net, &name, layer, Planner::new(&profile))?;
             }
         }
     }
     Ok(())
+}
+
+/// A layer, for a batch of so many samples.
+struct Batch<'a> {
+    geometry: &'a Geometry,
+    batch: u32,
 }
 
 /// Writes plans; of each variant it knows which fields of the uniform are read.
@@ -58,15 +66,8 @@ struct Writer {
 
 impl Writer {
     /// Every pass by every implementation, or why there is no plan.
-    fn passes(
-        &mut self,
-        net: &mut Net,
-        name: &str,
-        geometry: &Geometry,
-        batch: u32,
-        profile: &DeviceProfile,
-    ) -> Result<()> {
-        let planner = Planner::new(profile);
+    fn passes(&mut self, net: &mut Net, name: &str, layer: Batch<'_>, planner: Planner<'_>) -> Result<()> {
+        let Batch { geometry, batch } = layer;
         for implementation in IMPLEMENTATIONS {
             let layer = Arc::new(geometry.with_implementation(implementation));
             let passes = [

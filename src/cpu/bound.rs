@@ -238,11 +238,11 @@ impl Run<'_, '_, '_, '_, '_> {
                 update::update(team, Changed::new(changing, written, states), memory.read(o.gradient), kept);
             }
             (Operation::MovingAverage(o), _) => {
-                update::moving_average(team, o, self.batch as u32, memory.read(o.value), written);
+                update::Pass { team, read: memory.read(o.value), written }.moving_average(o, self.batch as u32);
             }
             (Operation::PenaltyGrad(o), _) => {
-                let step = o.step.map(|step| self.numbers(step));
-                update::penalty_grad(team, o, step, memory.read(o.of), written);
+                let share = o.step.map_or(1.0, |step| self.numbers(step).per_sample);
+                update::Pass { team, read: memory.read(o.of), written }.penalty_grad(o, share);
             }
             (Operation::Total(o), _) => {
                 let share = f64::from(o.step.map_or(1.0, |step| self.numbers(step).per_sample)) * f64::from(o.factor);

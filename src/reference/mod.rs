@@ -28,4 +28,4 @@ pub use pool::{pool, pool_grad, reduce, reduce_grad};
 pub use program::{Values, run, transpose};
 pub use random::{random, random_grad};
 pub use rearrange::{concatenate, rearrange, rearrange_grad};
-pub use training::{moving_average, update};
+pub use training::{UpdateOperands, moving_average, update};

@@ -1,6 +1,6 @@
 //! Runs a program.
 
-use super::{GradStatistics, JudgedValues, Statistics};
+use super::{GradStatistics, JudgedValues, Statistics, UpdateOperands};
 use super::{activate, activate_grad, grad_bias, local_forward, local_grad_input, local_grad_weights};
 use super::{clip_scale, orthogonal, orthogonal_grad, penalty_grad, total};
 use super::{concatenate, pool, pool_grad, rearrange, rearrange_grad, reduce, reduce_grad};
@@ -128,7 +128,8 @@ type Changed = (Vec<f64>, Vec<Vec<f64>>);
 /// Those after a change by a gradient.
 fn changed<'a>(o: &Change, gradient: &[f64], scale: Option<f64>, of: impl Fn(BufferId) -> &'a [f64]) -> Changed {
     let states: Vec<&[f64]> = o.state.iter().map(|id| of(*id)).collect();
-    update(o, gradient, of(o.parameter), &states, numbers(of(o.step)), scale)
+    let (parameter, step) = (of(o.parameter), numbers(of(o.step)));
+    update(o, UpdateOperands { gradient, parameter, states: &states, step, scale })
 }
 
 /// Keeps the states, and gives the parameter.

@@ -96,7 +96,7 @@ async fn frames(app: &App, device: &wgpu::Device, queue: &wgpu::Queue, held: &He
         for frame in images.chunks(input.size as usize / 4) {
             staging.write(frame)?;
             let before = app.submit(vk::Fence::null(), |commands| {
-                app.copy(commands, &staging, &input, 0);
+                app.copy(commands, &staging, (&input, 0));
                 app.barrier(commands, UPLOADED);
             })?;
 
@@ -111,8 +111,8 @@ async fn frames(app: &App, device: &wgpu::Device, queue: &wgpu::Queue, held: &He
             let fence = app.fence()?;
             let after = app.submit(fence, |commands| {
                 app.barrier(commands, COMPUTED);
-                app.copy(commands, &maps, &results, 0);
-                app.copy(commands, &predictions, &results, maps.size);
+                app.copy(commands, &maps, (&results, 0));
+                app.copy(commands, &predictions, (&results, maps.size));
                 app.barrier(commands, READABLE);
             })?;
             app.wait(fence, &[before, after])?;

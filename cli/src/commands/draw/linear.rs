@@ -2,9 +2,9 @@
 
 use super::activations::{Activations, Image};
 use super::colour::Scale;
-use super::layer::{Layer, Map, spread};
+use super::layer::{FilterAt, Layer, Map, spread};
 use super::parts::{self, MARGIN, Tiles, WIDTH, block, extremes, filter_size, map, mean, plural, sizes};
-use super::svg::{Area, Grid, HEAD, Legend, NOTE, Svg, short};
+use super::svg::{Area, Column, Grid, HEAD, Legend, NOTE, Svg, short};
 
 /// Where tracks begin, after their names.
 const START: f64 = MARGIN + 96.0;
@@ -33,7 +33,7 @@ pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activa
     let y = biases(svg, layer, y);
     let mut y = outputs(svg, layer, activations, y);
     if svg.has_unknown() {
-        y = svg.paragraph([MARGIN, y], WIDTH - 2.0 * MARGIN, NOTE, parts::NOT_FINITE);
+        y = svg.paragraph(Column { at: [MARGIN, y], width: WIDTH - 2.0 * MARGIN }, NOTE, parts::NOT_FINITE);
     }
     y + 4.0
 }
@@ -100,7 +100,7 @@ fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations
         filter_size(layer),
         if tiling.marks.len() == 3 { " Three locations are marked." } else { "" }
     );
-    let top = svg.paragraph([MARGIN, top + 18.0], WIDTH - 2.0 * MARGIN, NOTE, &text);
+    let top = svg.paragraph(Column { at: [MARGIN, top + 18.0], width: WIDTH - 2.0 * MARGIN }, NOTE, &text);
     let ([_, from], [_, to]) = (layer.positions(), layer.locations());
     let input = Area { x: START, y: top, width: ACROSS, height: 16.0 };
     let output = Area { y: top + 62.0, ..input };
@@ -161,7 +161,7 @@ fn filters(svg: &mut Svg, Picture { layer, tiling }: Picture<'_>, top: f64) -> f
         for (&filter, f) in tiles.filters.iter().zip(0usize..) {
             let [height, width] = tiling.cell;
             let at = [x, top + f as f64 * tiling.down()];
-            tiles.draw(svg, Grid { at, cell: [width, height] }, location, filter);
+            tiles.draw(svg, Grid { at, cell: [width, height] }, FilterAt { location, filter });
         }
         let block = Area { x: x - 3.0, y: top - 3.0, width: tiling.width() + 6.0, height: height + 6.0 };
         match tiling.marks.iter().position(|&mark| mark == i) {
@@ -228,8 +228,11 @@ fn similarity(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
     svg.text([MARGIN, top], HEAD, "How alike neighbours are");
     let similarity = layer.similarity();
     let Some(mean) = mean(&similarity) else {
-        return svg.paragraph([MARGIN, top + 18.0], ACROSS, NOTE, "No location has a neighbour to be compared with.")
-            + 18.0;
+        return svg.paragraph(
+            Column { at: [MARGIN, top + 18.0], width: ACROSS },
+            NOTE,
+            "No location has a neighbour to be compared with.",
+        ) + 18.0;
     };
     let values = Map::new([1, similarity.len()], [1, MOST_COLUMNS], |_, at| similarity.get(at).copied().flatten());
     let text = format!(
@@ -239,7 +242,7 @@ fn similarity(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
         short(mean),
         block(&values)
     );
-    let y = svg.paragraph([MARGIN, top + 18.0], WIDTH - 2.0 * MARGIN, NOTE, &text);
+    let y = svg.paragraph(Column { at: [MARGIN, top + 18.0], width: WIDTH - 2.0 * MARGIN }, NOTE, &text);
     let y = bars(svg, &values, &Scale::COSINE, y);
     ticks(svg, similarity.len(), y + 14.0);
     y + 42.0
@@ -274,7 +277,8 @@ fn by_filter(layer: &Layer<'_>, value: impl Fn(usize, usize) -> Option<f64>) -> 
 fn biases(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
     svg.text([MARGIN, top], HEAD, "Where the bias is high");
     if !layer.has_bias() {
-        return svg.paragraph([MARGIN, top + 18.0], ACROSS, NOTE, "The layer has no bias.") + 18.0;
+        return svg.paragraph(Column { at: [MARGIN, top + 18.0], width: ACROSS }, NOTE, "The layer has no bias.")
+            + 18.0;
     }
     let [_, locations] = layer.locations();
     let means = Map::new([1, locations], [1, MOST_COLUMNS], |_, location| layer.mean_bias(location));
@@ -286,7 +290,7 @@ fn biases(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
             .unwrap_or_default(),
         block(&means)
     );
-    let y = svg.paragraph([MARGIN, top + 18.0], WIDTH - 2.0 * MARGIN, NOTE, &text);
+    let y = svg.paragraph(Column { at: [MARGIN, top + 18.0], width: WIDTH - 2.0 * MARGIN }, NOTE, &text);
     let rows = by_filter(layer, |location, filter| layer.bias(location, filter));
     let scale = Scale::around_zero(rows.finite());
     let y = bars(svg, &means, &scale, y);
@@ -306,7 +310,7 @@ fn outputs(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activations>, 
     let Some(activations) = activations else { return top };
     svg.text([MARGIN, top], HEAD, &parts::of_samples(activations));
     let text = "Above, in grey, the input, its least value to its largest; below, the output by filter.";
-    let mut y = svg.paragraph([MARGIN, top + 18.0], WIDTH - 2.0 * MARGIN, NOTE, text);
+    let mut y = svg.paragraph(Column { at: [MARGIN, top + 18.0], width: WIDTH - 2.0 * MARGIN }, NOTE, text);
     let samples: Vec<Map> = activations
         .outputs
         .iter()

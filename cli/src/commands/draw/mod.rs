@@ -58,11 +58,11 @@ pub(crate) fn draw(common: &Common, args: &Draw) -> Result<(), Failure> {
         1 => linear::draw(&mut svg, &layer, activations.as_ref()),
         _ => planar::draw(&mut svg, &layer, activations.as_ref()),
     };
-    let title = format!("{} of {}", layer.name, file.name);
+    let (title, size) = (format!("{} of {}", layer.name, file.name), [parts::WIDTH, height]);
     let bytes = match format {
-        Format::Svg => svg.finish(parts::WIDTH, height, &title, true).into_bytes(),
-        Format::Html => page::page(&title, &svg.finish(parts::WIDTH, height, &title, true)).into_bytes(),
-        Format::Png => png::png(&svg.finish(parts::WIDTH, height, &title, false))?,
+        Format::Svg => svg.finish(size, &title, true).into_bytes(),
+        Format::Html => page::page(&title, &svg.finish(size, &title, true)).into_bytes(),
+        Format::Png => png::png(&svg.finish(size, &title, false))?,
     };
     Ok(write_file(&args.output, &bytes)?)
 }

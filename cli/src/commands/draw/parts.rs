@@ -2,8 +2,8 @@
 
 use super::activations::{Activations, Image};
 use super::colour::{Fill, Scale};
-use super::layer::{Layer, Map, spread};
-use super::svg::{Area, BODY, Grid, Legend, NOTE, Svg, TITLE, short};
+use super::layer::{FilterAt, Layer, Map, spread};
+use super::svg::{Area, BODY, Column, Grid, Legend, NOTE, Svg, TITLE, short};
 use crate::format::count;
 
 /// Of every picture, in units of the SVG.
@@ -51,7 +51,7 @@ pub(super) fn header(svg: &mut Svg, layer: &Layer<'_>) -> f64 {
         count(geometry.weights()),
         count(per_convolution),
     );
-    svg.paragraph([MARGIN, 62.0], WIDTH - 2.0 * MARGIN, BODY, &text) + 16.0
+    svg.paragraph(Column { at: [MARGIN, 62.0], width: WIDTH - 2.0 * MARGIN }, BODY, &text) + 16.0
 }
 
 /// A name that fits.
@@ -130,7 +130,9 @@ impl<'a> Tiles<'a> {
         for &location in &self.locations {
             for &filter in &self.filters {
                 for tap in self.taps() {
-                    values.extend((0..channels).filter_map(|channel| self.value(location, filter, tap, channel)));
+                    values.extend(
+                        (0..channels).filter_map(|channel| self.value(FilterAt { location, filter }, tap, channel)),
+                    );
                 }
             }
         }
@@ -144,27 +146,27 @@ impl<'a> Tiles<'a> {
         rows.iter().flat_map(move |row| columns.iter().map(move |column| row * width + column))
     }
 
-    fn value(&self, location: usize, filter: usize, tap: usize, channel: usize) -> Option<f64> {
+    fn value(&self, of: FilterAt, tap: usize, channel: usize) -> Option<f64> {
         match self.look {
-            Look::Length => self.layer.norm(location, tap, filter),
-            _ => self.layer.weight(location, tap, channel, filter),
+            Look::Length => self.layer.norm(of, tap),
+            _ => self.layer.weight(of, tap, channel),
         }
     }
 
     /// Draws one filter, a tap or channel of it in each cell; what padding clips is left out.
-    pub(super) fn draw(&self, svg: &mut Svg, grid: Grid, location: usize, filter: usize) {
+    pub(super) fn draw(&self, svg: &mut Svg, grid: Grid, of: FilterAt) {
         let width = self.taps[1].len();
         let mut cells = Vec::new();
         if self.look == Look::Rows {
             for channel in 0..self.layer.channels() {
                 cells.extend(self.taps().enumerate().filter_map(|(column, tap)| {
-                    let value = self.value(location, filter, tap, channel)?;
+                    let value = self.value(of, tap, channel)?;
                     Some((column, channel, self.scale.fill(Some(value))))
                 }));
             }
         } else {
             cells.extend(self.taps().enumerate().filter_map(|(i, tap)| {
-                let value = |channel| self.value(location, filter, tap, channel);
+                let value = |channel| self.value(of, tap, channel);
                 let fill = match self.look {
                     Look::Rgb => self.scale.rgb([value(0)?, value(1)?, value(2)?]),
                     _ => self.scale.fill(Some(value(0)?)),
@@ -190,7 +192,7 @@ impl<'a> Tiles<'a> {
                 short(self.scale.low),
                 short(self.scale.high)
             );
-            y = svg.paragraph([x, y + 10.0], width, NOTE, &text);
+            y = svg.paragraph(Column { at: [x, y + 10.0], width }, NOTE, &text);
         } else {
             svg.legend([x, y], 180.0, Legend { scale: &self.scale, what: &what });
             y += 40.0;
@@ -209,7 +211,7 @@ impl<'a> Tiles<'a> {
         }
         if !left_out.is_empty() {
             let text = format!("Too large to be drawn whole: shown are {}, evenly spaced.", left_out.join(", "));
-            y = svg.paragraph([x, y], width, NOTE, &text);
+            y = svg.paragraph(Column { at: [x, y], width }, NOTE, &text);
         }
         y
     }

@@ -58,6 +58,14 @@ const PAGES: [(Page, [&str; 9]); 2] = [
     (Page::Dark, ["#14181d", "#dfe4ea", "#9aa5b1", "#6b7682", "#262c34", "#ff5fb0", "#2ee6b6", "#ff6ad5", "#ffd43b"]),
 ];
 
+/// Where lines of text lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    /// The left end of the first line's base.
+    pub(super) at: [f64; 2],
+    pub(super) width: f64,
+}
+
 /// Colours, and what they show.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Legend<'a> {
@@ -110,8 +118,9 @@ impl Svg {
         ));
     }
 
-    /// Text in lines of that width, the first one's base at `y`; gives the base of the line after them.
-    pub(super) fn paragraph(&mut self, [x, y]: [f64; 2], width: f64, style: Style, text: &str) -> f64 {
+    /// Text in lines; gives the base of the line after them.
+    pub(super) fn paragraph(&mut self, column: Column, style: Style, text: &str) -> f64 {
+        let Column { at: [x, y], width } = column;
         let lines = wrapped(text, (width / (style.size * 0.53)) as usize);
         let step = (style.size * 1.4).round();
         for (line, i) in lines.iter().zip(0u32..) {
@@ -225,7 +234,7 @@ impl Svg {
     }
 
     /// The whole picture. With `dark` it follows the reader's page, else it is light.
-    pub(super) fn finish(&self, width: f64, height: f64, title: &str, dark: bool) -> String {
+    pub(super) fn finish(&self, [width, height]: [f64; 2], title: &str, dark: bool) -> String {
         let [light, night] = PAGES.map(|(page, colours)| self.page_style(page, &colours));
         let night = if dark { format!("@media(prefers-color-scheme:dark){{{night}}}") } else { String::new() };
         let (width, height, title) = (number(width), number(height), escape(title));

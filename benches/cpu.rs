@@ -8,7 +8,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
 
-use locally_connected::cpu::{Executor, Instructions, Threads, Weights};
+use locally_connected::cpu::{Bound, Executor, Instructions, Threads, Weights};
 use locally_connected::ops::{GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation, Shape, Usage};
 use locally_connected::program::Program;
 use locally_connected::{Activation, Bias, Config, Geometry, Padding};
@@ -150,9 +150,9 @@ fn values(count: u64) -> Vec<f32> {
     (0..count).map(|i| (i.wrapping_mul(2_654_435_761) % 2001) as f32 / 1000.0 - 1.0).collect()
 }
 
-/// The median of a pass's times, in milliseconds.
-fn median(options: &Options, executor: &Executor, program: &Program, batch: u32, weights: &Weights<'_>) -> f64 {
-    let mut bound = executor.bind(program, batch).expect("a program");
+/// The median of a pass's times, in milliseconds: of so many at least as take `time`.
+fn median(bound: &mut Bound, program: &Program, weights: &Weights<'_>, time: Duration) -> f64 {
+    let batch = bound.batch();
     let arrays = |usage: Usage| {
         let named = |b: &locally_connected::ops::Buffer| (b.name.clone(), values(b.shape.elements(batch)));
         program.used_as(usage).map(named).collect::<Vec<_>>()
@@ -160,7 +160,7 @@ fn median(options: &Options, executor: &Executor, program: &Program, batch: u32,
     let given = arrays(Usage::Input);
     let mut written = [arrays(Usage::Output), arrays(Usage::Gradient)].concat();
     let (start, mut times) = (Instant::now(), Vec::new());
-    while times.len() < 6 || start.elapsed() < options.time && times.len() < 10_000 {
+    while times.len() < 6 || start.elapsed() < time && times.len() < 10_000 {
         let inputs: Vec<_> = given.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
         let mut outputs: Vec<_> = written.iter_mut().map(|(name, v)| (name.as_str(), v.as_mut_slice())).collect();
         let begin = Instant::now();
@@ -188,8 +188,10 @@ fn main() {
         weights.insert("w", values(layer.weights()));
         weights.insert("b", values(layer.biases()));
         for &batch in &options.batches {
-            let f = median(&options, &executor, &forward, batch, &weights);
-            let b = median(&options, &executor, &backward, batch, &weights);
+            let [f, b] = [&forward, &backward].map(|program| {
+                let mut bound = executor.bind(program, batch).expect("a program");
+                median(&mut bound, program, &weights, options.time)
+            });
             let flops = 2.0 * layer.connected_weights() as f64 * f64::from(batch);
             let (gflops, gbs) =
                 (flops / f * 1e-6, 4.0 * layer.connected_weights().min(layer.weights()) as f64 / f * 1e-6);

@@ -11,7 +11,7 @@ use std::io::{BufRead, Write};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The forward pass of a part, or of all three. Sizes are github.com/swghosh/DeepFace's.
 fn part(name: &str) -> Result<Program, Failure> {
@@ -104,7 +104,7 @@ fn main() -> Result<(), Failure> {
             buffers.collect::<Vec<_>>()
         };
         for (name, elements) in elements(Usage::Parameter) {
-            weights.insert(name, (0..elements).map(|_| next()).collect());
+            weights.insert(name, (0..elements).map(|_| next()).collect::<Vec<f32>>());
         }
         let [(input, inputs)] = &elements(Usage::Input)[..] else { return Err("a model of one input".into()) };
         let [(output, outputs)] = &elements(Usage::Output)[..] else { return Err("a model of one output".into()) };

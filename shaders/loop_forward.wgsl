@@ -1,6 +1,6 @@
 // y[n, p, f] = activation(bias[p, f] + sum over k of x[n, window(p, k)] * w[p, k, f])
-// A thread computes IMAGES samples by FILTERS units of filters of one cell in registers, INPUT_WIDTH channels at a step:
-// each weight is loaded once for IMAGES products, each input once for FILTERS units of WIDTH.
+// A thread sums the outputs of one cell for IMAGES samples and FILTERS Units of filters in registers, an Input of channels at a
+// step: each weight is loaded once for IMAGES samples, each input once for FILTERS Units.
 #import shared/bias
 #import shared/dispatch
 #import shared/finish_stored
@@ -14,8 +14,8 @@
 @group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<Unit>;  // output samples
 
-// A thread's unit number j of its cell's, or one past them. Fours of filters of a thread follow each other, so that it reads
-// whole lines; single ones are neighbouring threads'.
+// Which of the cell's Units a thread's number j is; it may be past the last. A thread's own Units follow each other where they are
+// fours, so that it reads whole lines of memory; single filters that follow each other are neighbouring threads'.
 fn own_unit(f: u32, j: u32, lanes: u32) -> u32 {
   return select(f + j * lanes, f * FILTERS + j, WIDTH == 4u);
 }

@@ -1,6 +1,6 @@
-// loop_forward for few samples, where the weights are a stream that must not run dry, or for few filters: the threads of a
-// workgroup divide a cell's K among them, LANES units of WIDTH filters side by side, so that together they read it from
-// end to end, and add their sums in a fixed order. A thread takes the rows of INPUT_WIDTH channels together.
+// loop_forward for few samples, where reading the weights takes most of the time, or for few filters: the threads of a workgroup
+// divide a cell's K rows of weights among them, LANES Units of filters side by side, so that together they read them from end to
+// end, and add their sums in a fixed order. A thread takes the rows of an Input's channels together.
 #import shared/activation
 #import shared/bias
 #import shared/dispatch
@@ -15,7 +15,7 @@
 @group(0) @binding(4) var<storage, read> tables: array<u32>;   // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // output samples
 
-// Chosen by the uniform: little beside the sums.
+// The uniform says which activation: a switch costs little beside these sums.
 const ACTIVATION = ANY;
 const PARTS = THREADS / LANES;
 // Rows of weights that a thread asks for before it uses the first, in turns of INPUT_WIDTH.

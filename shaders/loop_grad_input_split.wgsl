@@ -1,6 +1,6 @@
-// loop_grad_input for few samples: the threads of a workgroup divide the readers and filters of a position's channels among
-// them, LANES quads of filters and CHANNELS times ROWS channels side by side, and add their sums in a fixed order. ROWS
-// divides a group's channels. channels_last with filters in fours.
+// loop_grad_input for few samples: the threads of a workgroup divide the terms of a position's sums, its readers and their filters,
+// among them, LANES fours of filters and CHANNELS times ROWS channels side by side, and add their sums in a fixed order. ROWS
+// divides a group's channels. For channels_last and filters in fours.
 #import shared/cell
 #import shared/dispatch
 #import shared/join
@@ -27,7 +27,7 @@ var<workgroup> dz_at: array<u32, THREADS>;       //   and their outputs
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let quads = params.filters / 4u;
+  let fours = params.filters / 4u;
   let columns = (params.group_channels + CHANNELS * ROWS - 1u) / (CHANNELS * ROWS);
   let tiles = (params.batch + IMAGES - 1u) / IMAGES;
   let index = workgroup_index(group);
@@ -39,9 +39,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let g = index / tiles / columns % params.groups;
   let c = (index / tiles % columns * CHANNELS + lane / LANES % CHANNELS) * ROWS;
   let part = lane / COLUMN;
-  let quad = lane % LANES;
+  let four = lane % LANES;
   // Channels past the last repeat it; they are not written.
-  let row = min(c, params.group_channels - ROWS) * quads;
+  let row = min(c, params.group_channels - ROWS) * fours;
 
   var sample: array<u32, IMAGES>;
   var sum: array<array<f32, ROWS>, IMAGES>;
@@ -53,9 +53,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   let readers = readers_of(position);
-  // Steps of LANES quads along the filters of a reader.
-  let steps = (quads + LANES - 1u) / LANES;
-  // From one of a thread's steps to its next, in readers and quads.
+  // Steps of LANES fours along the filters of a reader.
+  let steps = (fours + LANES - 1u) / LANES;
+  // From one of a thread's steps to its next, in readers and fours.
   let reader_step = PARTS / steps;
   let filter_step = PARTS % steps * LANES;
   for (var first_reader = 0u; first_reader < readers.count; first_reader += THREADS) {
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (first_reader + lane < readers.count) {
       let at = reader(readers, first_reader + lane);
       let cell = weights_of(at.x, g);
-      let weights = params.w_base / 4u + (cell * params.window + at.y * params.group_channels) * quads;
+      let weights = params.w_base / 4u + (cell * params.window + at.y * params.group_channels) * fours;
       // Cells outside this chunk of the weights wrap around to large numbers.
       weights_at[lane] = select(NO_TAP, weights, cell < params.weight_cells);
       dz_at[lane] = at.x * params.y_location / 4u;
@@ -71,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     let end = min(readers.count - first_reader, THREADS) * steps;
     var e = part / steps;
-    var f = part % steps * LANES + quad;
+    var f = part % steps * LANES + four;
     for (var step = part; step < end; step += TURNS * PARTS) {
       // All is loaded before any of it is used, so that no load waits for another; what isn't there loads from the
       // start of the weights or sample and counts nothing.
@@ -80,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var from_z: array<u32, TURNS>;
       #unroll for (var r = 0u; r < TURNS; r++) {
         let place = min(e, THREADS - 1u);
-        there[r] = step + r * PARTS < end && f < quads && weights_at[place] != NO_TAP;
+        there[r] = step + r * PARTS < end && f < fours && weights_at[place] != NO_TAP;
         from_w[r] = select(0u, weights_at[place] + row + f, there[r]);
         from_z[r] = select(0u, dz_at[place] + f, there[r]);
         e += reader_step;
@@ -97,7 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         #unroll for (var r = 0u; r < TURNS; r++) {
           let taken = TURNS == 1u || there[r];
           #unroll for (var j = 0u; j < ROWS; j++) {
-            v[r][j] = select(vec4<f32>(), weight(from_w[r] + j * quads), taken);
+            v[r][j] = select(vec4<f32>(), weight(from_w[r] + j * fours), taken);
           }
           #unroll for (var i = 0u; i < IMAGES; i++) {
             output[r][i] = select(vec4<f32>(), dz[sample[i] + from_z[r]], taken);
@@ -121,7 +121,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         values[i * SOME_ROWS + j] = sum[i][some + j];
       }
     }
-    // First along the quads of a channel, then over the parts.
+    // First along the fours of a channel, then over the parts.
     join(&values, lane, LANES, 1u, false);
     join(&values, lane, PARTS, COLUMN, false);
     #unroll for (var i = 0u; i < IMAGES; i++) {
@@ -130,7 +130,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     }
   }
-  if (part == 0u && quad == 0u && c < params.group_channels) {
+  if (part == 0u && four == 0u && c < params.group_channels) {
     #unroll for (var i = 0u; i < IMAGES; i++) {
       if (first + i < params.batch) {
         #unroll for (var j = 0u; j < ROWS; j++) {

@@ -1,7 +1,6 @@
 // dw[g, k, f] = sum over p and n of x[n, window(p, k)] * dz[n, p, f], for weights that all locations share: in parts of some
 // locations each, which add_parts adds. A location whose tap lies outside the input counts nothing.
-// A thread computes CHANNELS inputs' worth of channels of a tap by FILTERS units of filters; CHANNELS divides the inputs of a
-// group.
+// A thread computes the weights of CHANNELS Inputs of one tap for FILTERS Units of filters; CHANNELS divides the Inputs of a group.
 #import shared/cell
 #import shared/dispatch
 #import shared/inputs

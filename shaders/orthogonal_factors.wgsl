@@ -1,4 +1,4 @@
-// factors[i] = 1 / the norm of vector i, and whether it is divided by that: below the least norm TensorFlow divides by the least.
+// For each vector i two factors: 1 / its norm, and 1, or 0 where the norm is below the least one, by which TensorFlow divides then.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> w: array<f32>;                    // the matrix

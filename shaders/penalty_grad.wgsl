@@ -1,4 +1,4 @@
-// g = l1 * sign(x) + l2 * x, by the samples of a batch where it is an activity's; l2 is twice Keras's.
+// g = l1 * sign(x) + l2 * x, where l2 is twice Keras's; for the penalty of an activity times the step's share of a sample.
 #import shared/dispatch
 #import shared/step
 #import shared/units

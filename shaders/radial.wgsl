@@ -1,6 +1,6 @@
-// w[cell, y, x, column] = w[cell, s, s, column] where s is the source of the taps as far from the middle as (y, x): a thread a
-// column, which is a channel and a filter. Those of a distance are read before they are written: from the outer ring inwards each
-// source is in the ring itself or further in, but that of the middle, which is read first.
+// w[cell, y, x, column] = w[cell, s, s, column], where all taps as far from the middle as (y, x) have one source s. A thread does a
+// column: a channel and a filter. It goes through the rings from the outer one inwards. A ring's source lies in it or further in, so
+// it is read before it is written; only the middle's lies further out, and is read first of all.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read_write> w: array<f32>;  // [cells][size][size][columns]

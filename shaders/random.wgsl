@@ -1,5 +1,6 @@
-// y = x with random numbers: 0 or another constant where one is small (MASK), times 1 and some (TIMES), plus some (PLUS). Numbers are by
-// their place, four to a block; a thread has four neighbours, most often of one block.
+// y = x changed by a random number of each element: MASK puts a constant, 0 say, where the number is small; TIMES multiplies by 1 plus
+// a normal number; PLUS adds one. Numbers follow from their place, four to a block; a thread has four neighbours, most often of one
+// block.
 #import shared/dispatch
 #import shared/axes
 #import shared/philox
@@ -25,7 +26,7 @@ fn changed(value: f32, word: u32, normal: f32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let first = 4u * (workgroup_index(group) * THREADS + lane);
   let key = vec2(params.seed_0, params.seed_1);
-  // None yet: no number is of this block.
+  // No block has this number: none is there yet.
   var block = vec2(0xffffffffu);
   var words = vec4<u32>();
   var all_normals = vec4<f32>();

@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+// Its examples are those of both crates: the other one tests them.
+#![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 

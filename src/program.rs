@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Program {
-    /// Each with a name of its own.
+    /// The buffers, each with a name of its own.
     pub buffers: Vec<Buffer>,
-    /// Each reads what is given or what operations before it wrote.
+    /// The operations: each reads what is given, or what operations before it wrote.
     pub operations: Vec<Operation>,
 }
 
@@ -192,7 +192,7 @@ impl Program {
         there
     }
 
-    /// The buffers of one usage.
+    /// The buffers of this usage, in order.
     pub fn used_as(&self, usage: Usage) -> impl Iterator<Item = &Buffer> {
         self.buffers.iter().filter(move |buffer| buffer.usage == usage)
     }

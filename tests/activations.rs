@@ -82,14 +82,22 @@ fn is_one_of(found: f32, expected: &[f32], signs: bool) -> bool {
     expected.iter().any(same)
 }
 
-/// Compares by element what an executor made of `x` with what Keras did.
-fn compare(what: &str, x: &[f32], found: &[f32], expected: [&[f32]; 2], signs: bool) {
+/// What Keras made of `x`: one by one, and in vectors.
+struct Expected<'a> {
+    x: &'a [f32],
+    by_keras: [&'a [f32]; 2],
+    /// Whether a 0 has the sign that Keras's has.
+    signs: bool,
+}
+
+/// Compares by element what an executor made of it.
+fn compare(what: &str, found: &[f32], &Expected { x, by_keras, signs }: &Expected<'_>) {
     assert_eq!(found.len(), x.len(), "{what}");
     for (i, &found) in found.iter().enumerate() {
         // What becomes of a number that may be flushed depends on whether it is: it may be as its neighbours.
         let flushed = x[i] != 0.0 && x[i].abs() < NORMAL;
         let (first, end) = if flushed { (i.saturating_sub(1), (i + 2).min(x.len())) } else { (i, i + 1) };
-        let expected = expected.map(|values| &values[first..end]).concat();
+        let expected = by_keras.map(|values| &values[first..end]).concat();
         // Keras computes e^z - 1 in 32 bits: of small numbers it makes a 0 without their sign.
         let signs = signs && (x[i] == 0.0 || x[i].abs() > f32::EPSILON);
         let right = is_one_of(found, &expected, signs);
@@ -130,11 +138,15 @@ fn activations_of_any_number_are_keras_s() {
         let elements = x.len() as u64;
         for (executor, written) in on_every_executor(&program(activation, elements, true), 1, &given) {
             let [y, y_vector] = [&case.y, &case.y_vector].map(|text| floats(text));
-            compare(&format!("{activation:?} by {executor}"), &x, &written["y"], [&y, &y_vector], true);
+            compare(
+                &format!("{activation:?} by {executor}"),
+                &written["y"],
+                &Expected { x: &x, by_keras: [&y, &y_vector], signs: true },
+            );
             if let Some(dx) = written.get("dx") {
                 let [grad, grad_vector] = [&case.grad, &case.grad_vector].map(|text| floats(text));
                 let what = format!("the derivative of {activation:?} by {executor}");
-                compare(&what, &x, dx, [&grad, &grad_vector], false);
+                compare(&what, dx, &Expected { x: &x, by_keras: [&grad, &grad_vector], signs: false });
             }
             infinite += written["y"].iter().filter(|y| y.is_infinite()).count();
         }
@@ -156,7 +168,7 @@ fn layers_activate_any_number_as_keras_does() {
         let given = BTreeMap::from([(names::INPUT.to_owned(), x.clone()), ("weights".to_owned(), vec![1.0])]);
         for (executor, written) in on_every_executor(&layer_forward(&layer, false), x.len() as u32, &given) {
             let what = format!("a layer's {activation:?} by {executor}");
-            compare(&what, &x, &written[names::OUTPUT], [&y, &y_vector], false);
+            compare(&what, &written[names::OUTPUT], &Expected { x: &x, by_keras: [&y, &y_vector], signs: false });
         }
     }
 }
@@ -183,9 +195,13 @@ fn rows_of_any_numbers_are_keras_s() {
                     );
                     found.clone_from(&y);
                 }
-                compare(&what, &row, &found, [&y, &y], false);
+                compare(&what, &found, &Expected { x: &row, by_keras: [&y, &y], signs: false });
                 let what = format!("the gradient of {what}");
-                compare(&what, &row, &written["dx"][..row.len()], [&grad, &grad], false);
+                compare(
+                    &what,
+                    &written["dx"][..row.len()],
+                    &Expected { x: &row, by_keras: [&grad, &grad], signs: false },
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Connectivity beyond windows: patterns of the user's, and the transposed layer.
 
-use crate::common::{FORWARD, GPU, Operands, assert_near, check, random};
+use crate::common::{FORWARD, GPU, Operands, Trial, assert_near, check, random};
 use locally_connected::geometry::SparseIndex;
 use locally_connected::plan::Strategy;
 use locally_connected::reference;
@@ -29,13 +29,13 @@ fn patterns_equal_the_reference() {
             .expect("pairs in range");
         for (bias, activation) in [(Bias::None, Activation::Linear), (Bias::PerLocation, Activation::Tanh)] {
             let geometry = Geometry::from_pattern(pattern.clone(), filters, bias, activation).expect("fits");
-            check(&geometry, batch, 5, GPU.context().profile(), 1e-5);
+            check(Trial { geometry: &geometry, batch, seed: 5 }, GPU.context().profile());
             let gpu = DeviceProfile { strategy: Strategy::GPU, ..GPU.context().profile().clone() };
-            check(&geometry, batch, 5, &gpu, 1e-5);
+            check(Trial { geometry: &geometry, batch, seed: 5 }, &gpu);
             let mut small = GPU.context().profile().clone();
             // The index stays whole, the weights are cut into several chunks of rows.
             small.max_binding = 4 * SparseIndex::len_of(&geometry).max(64);
-            check(&geometry, batch, 5, &small, 1e-5);
+            check(Trial { geometry: &geometry, batch, seed: 5 }, &small);
         }
     }
 }

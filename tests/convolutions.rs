@@ -3,7 +3,7 @@
 
 mod keras;
 
-use crate::common::{FORWARD, Operands, assert_near, check, plans, profile, runs};
+use crate::common::{Operands, Trial, assert_near, check, plans, profile, runs};
 use crate::properties::{batch, cases, layers};
 use locally_connected::{Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Implementation, Padding};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use proptest::sample::select;
 
 /// Both passes of a layer on the device, by every form of the kernels, and on the CPU.
 fn check_everywhere(layer: &Geometry, batch: u64, seed: u64, profile: &DeviceProfile) {
-    check(layer, batch, seed, profile, FORWARD);
+    check(Trial { geometry: layer, batch, seed }, profile);
     #[cfg(feature = "cpu")]
     crate::cpu::layers::check(layer, batch, seed);
 }
@@ -87,11 +87,14 @@ fn convolutions_keep_limits() {
         for plan in plans(&layer, batch as u32, &limits).expect("it fits when cut") {
             plan.assert_keeps_limits(&limits);
         }
-        check(&layer, batch, 5, &limits, FORWARD);
+        check(Trial { geometry: &layer, batch, seed: 5 }, &limits);
     }
     let dense = Geometry::dense(40, &[90], true, Activation::Tanh).expect("a layer");
     for bytes in [620, 1200, 5000] {
-        check(&dense, 5, 3, &DeviceProfile { max_binding: bytes, storage_alignment: 256, ..profile() }, FORWARD);
+        check(
+            Trial { geometry: &dense, batch: 5, seed: 3 },
+            &DeviceProfile { max_binding: bytes, storage_alignment: 256, ..profile() },
+        );
     }
 }
 

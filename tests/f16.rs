@@ -1,6 +1,6 @@
 //! Weights stored as 16-bit floats: exactly what the reference gives for the rounded weights, by every implementation.
 
-use crate::common::{FORWARD, GPU, Operands, assert_near, check, disagreement, largest, runs};
+use crate::common::{FORWARD, GPU, Operands, Trial, assert_near, check, disagreement, largest, runs};
 use half::f16;
 use locally_connected::{Config, DataFormat, Geometry, Implementation, LocallyConnected, Padding, WeightType};
 
@@ -55,10 +55,11 @@ fn the_error_is_that_of_eleven_bits() {
     assert_near("output", &output, &expected, 1e-3);
     assert!(disagreement(&output, &expected, 1e-6 * largest(&expected)).is_some(), "the weights were not rounded");
     check(
-        &Geometry::new(&config.dtype(WeightType::F32), &[12, 12, 16]).expect("fits"),
-        2,
-        3,
+        Trial {
+            geometry: &Geometry::new(&config.dtype(WeightType::F32), &[12, 12, 16]).expect("fits"),
+            batch: 2,
+            seed: 3,
+        },
         GPU.context().profile(),
-        1e-5,
     );
 }

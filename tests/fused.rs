@@ -164,7 +164,7 @@ fn by_cpus(what: &str, [fused, apart]: [&Program; 2], batch: u32, given: &Arrays
 fn by_cpus(_: &str, _: [&Program; 2], _: u32, _: &Arrays) {}
 
 /// By the implementations and forms that a device with these limits has.
-fn by_device(what: &str, layer: &Arc<Geometry>, how: How, batch: u32, device: &DeviceProfile, given: &Arrays) {
+fn by_device(what: &str, (layer, how): (&Arc<Geometry>, How), (batch, given): (u32, &Arrays), device: &DeviceProfile) {
     let chosen = std::iter::once((None, device.clone()));
     let forced = runs(&implementations(layer, device), layer, device).into_iter();
     for (implementation, device) in chosen.chain(forced.map(|(by, device)| (Some(by), device))) {
@@ -222,7 +222,7 @@ fn every_optimizer_and_option_has_the_bits_of_an_update_apart() {
             by_cpus(&what, programs.each_ref(), batch, &given);
             // All of one layer, and of each of the others some.
             if at == 0 || number % 7 == at % 7 {
-                by_device(&what, &layer, how, batch, &profile(), &given);
+                by_device(&what, (&layer, how), (batch, &given), &profile());
             }
         }
     }
@@ -242,7 +242,7 @@ fn what_a_device_s_limits_cut_has_the_bits_of_an_update_apart() {
             pieces += usize::from(4 * u64::from(batch) * layer.inputs().max(layer.outputs()) > narrow.max_binding);
             let given = given(&layer, how, batch, number as u64);
             let what = format!("{how:?} of {batch} samples of {:?}, cut, {:?}", layer.input_shape(), layer.config());
-            by_device(&what, &layer, how, batch, &narrow, &given);
+            by_device(&what, (&layer, how), (batch, &given), &narrow);
         }
     }
     assert!(chunks > 20 && pieces > 20, "{chunks} had weights that were cut, {pieces} samples");
@@ -263,7 +263,7 @@ proptest! {
         let programs = programs(&layer, how, None);
         by_reference(&what, programs.each_ref(), batch, &given);
         by_cpus(&what, programs.each_ref(), batch, &given);
-        by_device(&what, &layer, how, batch, &profile(), &given);
+        by_device(&what, (&layer, how), (batch, &given), &profile());
     }
 }
 

@@ -1,8 +1,8 @@
 //! The 50 cases that real Keras 2.15 computed (`tests/data/keras_goldens.json`), bit for bit: every number is a dyadic
 //! rational, so any order of summation in f32 gives the same bits.
 
-use crate::common::{GPU, RESULTS, context, profile, runs, writers};
-use locally_connected::reference;
+use crate::common::{Dyadic, GPU, RESULTS, context, profile, runs, writers};
+use locally_connected::reference::{self, PassOperands};
 use locally_connected::{
     Activation, Config, DataFormat, Geometry, Implementation, KerasLayout, LocallyConnected, Padding, Result,
 };
@@ -32,10 +32,6 @@ pub(crate) struct Case {
     db_x8: Vec<f32>,
 }
 
-fn values(count: usize, factor: usize, modulus: usize, centre: i32, scale: f32) -> Vec<f32> {
-    (0..count).map(|i| ((factor * i % modulus) as i32 - centre) as f32 / scale).collect()
-}
-
 impl Case {
     pub(crate) fn geometry(&self) -> Geometry {
         let config = Config::new(self.filters, self.kernel_size.clone())
@@ -54,19 +50,19 @@ impl Case {
     }
 
     pub(crate) fn input(&self) -> Vec<f32> {
-        values(self.in_shape.iter().product(), 37, 19, 9, 8.0)
+        Dyadic { factor: 37, modulus: 19, centre: 9, scale: 8.0 }.values(&self.in_shape)
     }
 
     pub(crate) fn kernel(&self) -> Vec<f32> {
-        values(self.kernel_shape.iter().product(), 53, 23, 11, 16.0)
+        Dyadic { factor: 53, modulus: 23, centre: 11, scale: 16.0 }.values(&self.kernel_shape)
     }
 
     pub(crate) fn bias(&self) -> Vec<f32> {
-        values(self.bias_shape.iter().product(), 29, 13, 6, 8.0)
+        Dyadic { factor: 29, modulus: 13, centre: 6, scale: 8.0 }.values(&self.bias_shape)
     }
 
     pub(crate) fn grad_output(&self) -> Vec<f32> {
-        values(self.out_shape.iter().product(), 41, 17, 8, 8.0)
+        Dyadic { factor: 41, modulus: 17, centre: 8, scale: 8.0 }.values(&self.out_shape)
     }
 
     pub(crate) fn expected(&self) -> [Vec<f32>; 4] {
@@ -103,7 +99,11 @@ fn reference_equals_keras_bit_for_bit() {
         let kernel = layout.to_canonical(&geometry, &case.kernel()).expect("Keras's shape");
         let round = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
         let (x, dy) = (case.input(), case.grad_output());
-        let passes = reference::passes(&geometry, &x, &kernel, &case.bias(), &dy).expect("it runs");
+        let passes = reference::passes(
+            &geometry,
+            PassOperands { input: &x, weights: &kernel, bias: &case.bias(), grad_output: &dy },
+        )
+        .expect("it runs");
         let dw = layout.from_canonical(&geometry, &round(&passes.grad_weights)).expect("canonical");
         let found = [round(&passes.output), round(&passes.grad_input), dw, round(&passes.grad_bias)];
         assert!(found == case.expected(), "case {index}");

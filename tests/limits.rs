@@ -2,8 +2,8 @@
 //! errors with numbers where nothing can be cut further. What is planned is what is allocated.
 
 use crate::common::{
-    FORWARD, GRADIENT, Planned, STRATEGIES, assert_near, check, check_by, chunks, context, implementations, plans,
-    profile, random,
+    FORWARD, GRADIENT, Planned, STRATEGIES, Trial, assert_near, check, check_by, chunks, context, implementations,
+    plans, profile, random,
 };
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{self, Gpu, GpuOptions};
@@ -35,7 +35,7 @@ fn check_within(geometry: &Geometry, batch: u64, profile: &DeviceProfile) -> Vec
             plan.assert_keeps_limits(profile);
         }
     }
-    check(geometry, batch, 5, profile, FORWARD)
+    check(Trial { geometry, batch, seed: 5 }, profile)
 }
 
 /// The last case of each test is one that all three implementations can do under its limit: sparse needs filters enough
@@ -136,7 +136,7 @@ fn dispatches_are_folded() {
                 assert!(folded.count() > 0, "nothing is folded: {implementation:?}, {config:?}, {strategy:?}");
                 plans.iter().for_each(|planned| planned.assert_keeps_limits(&profile));
             }
-            check_by(by, &layer, batch, 5, &profile, FORWARD);
+            check_by(by, Trial { geometry: &layer, batch, seed: 5 }, &profile);
         }
     }
 }
@@ -190,21 +190,22 @@ proptest! {
     }
 }
 
-fn limit(what: &str, needed: u64, unit: &'static str, limit: u64, name: &'static str) -> Error {
+/// More bytes than a binding may have.
+fn over_binding(what: &str, needed: u64, limit: u64) -> Error {
+    let (unit, name) = ("bytes", "max_storage_buffer_binding_size");
     Error::Limit { what: what.into(), needed, unit, limit, name }
 }
 
 /// Where nothing can be cut further, an error with the numbers, before anything is allocated.
 #[test]
 fn what_can_t_be_cut_is_refused_with_the_numbers() {
-    const BINDING: &str = "max_storage_buffer_binding_size";
     let build = |config: &Config, shape: &[usize], profile: &DeviceProfile| {
         pollster::block_on(LocallyConnected::new(&context(profile), config, shape)).map(drop)
     };
     // A filter of 30 taps by 10 channels is 1,200 bytes.
     let wide = Config::new(2, [30]);
     let refused = build(&wide, &[31, 10], &binding(1000)).expect_err("too small");
-    assert_eq!(refused, limit("one filter at one location", 1200, "bytes", 1000, BINDING));
+    assert_eq!(refused, over_binding("one filter at one location", 1200, 1000));
     assert_eq!(
         refused.to_string(),
         "one filter at one location needs 1200 bytes, over the device's 1000 (max_storage_buffer_binding_size)"
@@ -216,15 +217,15 @@ fn what_can_t_be_cut_is_refused_with_the_numbers() {
     // 400 locations of 1 tap: the bias has 1,600 bytes, the tables more.
     let long = Config::new(1, [1]);
     let tables = 4 * tap_tables_length(&geometry(&long, &[400, 1]));
-    assert_eq!(build(&long, &[400, 1], &binding(1596)), Err(limit("the tap tables", tables, "bytes", 1596, BINDING)));
+    assert_eq!(build(&long, &[400, 1], &binding(1596)), Err(over_binding("the tap tables", tables, 1596)));
     let many = Config::new(300, [1]).data_format(DataFormat::ChannelsFirst);
-    assert_eq!(build(&many, &[1, 2], &binding(2000)), Err(limit("the bias", 2400, "bytes", 2000, BINDING)));
+    assert_eq!(build(&many, &[1, 2], &binding(2000)), Err(over_binding("the bias", 2400, 2000)));
 
     // 2 samples of 300 elements don't fit 2,000 bytes, and a slice that begins between two multiples of 256 bytes
     // needs up to 256 more than its samples.
     let layer = geometry(&Config::new(299, [1]).bias(Bias::None).implementation(Implementation::Loop), &[1, 300]);
     let refused = plans(&layer, 2, &binding(1400)).expect_err("too small");
-    assert_eq!(refused, limit("one sample", 1456, "bytes", 1400, BINDING));
+    assert_eq!(refused, over_binding("one sample", 1456, 1400));
     assert!(plans(&layer, 1, &binding(1400)).is_ok(), "a single sample begins at its buffer's first byte");
 
     // 100 locations of 4 filters in 64 threads, by far more than 2 x 2 workgroups.
@@ -491,7 +492,7 @@ fn sums_longer_than_a_driver_s_loops_are_cut() {
         for implementation in [Implementation::DenseMatmul, Implementation::SparseGather] {
             assert!(dispatches(implementation, &profile) > dispatches(implementation, &uncut), "nothing is cut");
         }
-        check_by(&Implementation::ALL, &geometry, 3, 11, &profile, FORWARD);
+        check_by(&Implementation::ALL, Trial { geometry: &geometry, batch: 3, seed: 11 }, &profile);
     }
 }
 
@@ -506,7 +507,10 @@ fn few_storage_buffers() {
     assert_eq!(profile.max_storage_buffers, 4);
     let layer = geometry(&Config::new(6, [3]).activation(Activation::Tanh), &[17, 4]);
     let planner = Planner::new(profile);
-    let error = |what: &str| Err(limit(what, 5, "storage buffers", 4, "max_storage_buffers_per_shader_stage"));
+    let error = |what: &str| {
+        let (unit, name) = ("storage buffers", "max_storage_buffers_per_shader_stage");
+        Err(Error::Limit { what: what.into(), needed: 5, unit, limit: 4, name })
+    };
     assert_eq!(planner.possible(&layer, Implementation::Loop), error("loop_forward"));
     assert_eq!(planner.possible(&layer, Implementation::SparseGather), error("sparse_forward"));
     assert_eq!(planner.possible(&layer, Implementation::DenseMatmul), Ok(()));

@@ -137,7 +137,8 @@ fn every_operation_gives_the_same_bits_in_parts() {
         let (options, cut) = finest(&program, batch, Planner::new(&profile));
         assert_cut(&whole, &cut, options.max_dispatch_flops.expect("set"));
         let run = |options| {
-            let run = ProgramRun::planned_with(options, &program, batch, &given, &profile).expect("it is bound");
+            let planner = Planner::new(&profile).with_options(options);
+            let run = ProgramRun::planned_by(planner, &program, batch, &given).expect("it is bound");
             run.run().into_values().map(|values| bits(&values)).collect::<Vec<_>>()
         };
         assert!(run(options) == run(PlanOptions::default()), "other bits of {:?}", program.operations);

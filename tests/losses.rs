@@ -3,7 +3,7 @@
 
 pub(crate) mod keras;
 
-use crate::common::{Arrays, Planned, ProgramRun, assert_everywhere, assert_near, profile, random};
+use crate::common::{Arrays, Given, Planned, ProgramRun, assert_everywhere, assert_near, profile, random};
 use locally_connected::DeviceProfile;
 use locally_connected::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Operation, Shape, StepNumbers, Usage};
 use locally_connected::plan::Planner;
@@ -162,7 +162,7 @@ fn losses_equal_the_reference() {
             let program = program(asked, rows, classes, weighted);
             let given = given(asked, rows, classes, batch);
             let what = format!("{asked:?} of {rows} rows of {classes} in {batch}");
-            assert_everywhere(&what, &program, batch, &given, 4e-6);
+            assert_everywhere(&what, Given { program: &program, batch, values: &given }, 4e-6);
         }
     }
 }
@@ -180,7 +180,7 @@ fn long_rows_and_samples_are_judged() {
     ] {
         let program = program(asked, rows, classes, true);
         let given = given(asked, rows, classes, 2);
-        assert_everywhere(&format!("{asked:?}"), &program, 2, &given, 4e-6);
+        assert_everywhere(&format!("{asked:?}"), Given { program: &program, batch: 2, values: &given }, 4e-6);
         let planned = Planned::new(program, 2, &Planner::new(&profile())).expect("planned");
         assert!(planned.plan.dispatches().count() <= 3);
     }

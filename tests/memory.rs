@@ -139,7 +139,8 @@ fn case(context: &Context, config: &Config, shape: &[usize]) -> Case {
     let geometry = Geometry::new(config, shape).expect("a layer");
     let operands = Operands::new(&geometry, 2);
     let Operands { input, weights, bias, grad_output } = &operands;
-    let passes = reference::passes(&geometry, input, weights, bias, grad_output).expect("their lengths");
+    let passes = reference::passes(&geometry, reference::PassOperands { input, weights, bias, grad_output })
+        .expect("their lengths");
     let (layer, expected) = pollster::block_on(async {
         let layer = LocallyConnected::with_geometry(context, geometry).await.expect("a layer");
         layer.write_canonical(weights).await.expect("their number");

@@ -1,6 +1,6 @@
 //! Pooling over windows and along whole axes, on every executor; what Keras makes of it is compared in `tests/keras_operations.rs`.
 
-use crate::common::{alone, assert_everywhere, levels, profile};
+use crate::common::{Given, alone, assert_everywhere, levels, profile};
 use locally_connected::ops::{
     Along, Operation, Pool, PoolAxis, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows,
 };
@@ -71,7 +71,7 @@ fn windows_far_larger_than_the_input_are_planned() {
         let (strides, padding) = (&[1, 1], &Padding::SameUpper);
         let windows = Windows::new(&Pooled { strides, padding, channels, ..Pooled::new(&[8, 8], &[300, 300]) });
         for (what, program) in of_windows(&windows.expect("windows")) {
-            assert_everywhere(&what, &program, 2, &levels(&program, 2, 7), 1e-5);
+            assert_everywhere(&what, Given { program: &program, batch: 2, values: &levels(&program, 2, 7) }, 1e-5);
         }
     }
 }
@@ -111,7 +111,7 @@ proptest! {
     #[test]
     fn random_windows_equal_the_reference(windows in windows(), batch in 1..5u32, seed in any::<u64>()) {
         for (what, program) in of_windows(&windows) {
-            assert_everywhere(&what, &program, batch, &levels(&program, batch, seed), EXACT);
+            assert_everywhere(&what, Given { program: &program, batch, values: &levels(&program, batch, seed) }, EXACT);
         }
     }
 
@@ -124,7 +124,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         for (what, program) in of_axis(Along { outer, length, inner }) {
-            assert_everywhere(&what, &program, batch, &levels(&program, batch, seed), EXACT);
+            assert_everywhere(&what, Given { program: &program, batch, values: &levels(&program, batch, seed) }, EXACT);
         }
     }
 }
@@ -134,7 +134,11 @@ proptest! {
 fn long_axes_are_cut() {
     for along in [Along { outer: 1, length: 100_000, inner: 3 }, Along { outer: 2, length: 100_003, inner: 1 }] {
         for (what, program) in of_axis(along) {
-            assert_everywhere(&what, &program, 1, &levels(&program, 1, 5), 4.0 * EXACT);
+            assert_everywhere(
+                &what,
+                Given { program: &program, batch: 1, values: &levels(&program, 1, 5) },
+                4.0 * EXACT,
+            );
         }
     }
 }
@@ -151,7 +155,7 @@ fn a_window_of_very_many_positions_is_refused() {
 #[test]
 fn no_samples_are_nothing() {
     for program in programs() {
-        assert_everywhere("no samples", &program, 0, &levels(&program, 0, 1), EXACT);
+        assert_everywhere("no samples", Given { program: &program, batch: 0, values: &levels(&program, 0, 1) }, EXACT);
     }
 }
 

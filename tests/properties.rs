@@ -3,7 +3,9 @@
 
 mod peers;
 
-use crate::common::{FORWARD, GRADIENT, Operands, activations, assert_near, check, implementations, profile, random};
+use crate::common::{
+    FORWARD, GRADIENT, Operands, Trial, activations, assert_near, check, implementations, profile, random,
+};
 use approx::abs_diff_eq;
 use locally_connected::headless::HostGradients;
 use locally_connected::{
@@ -107,7 +109,7 @@ proptest! {
         seed in 0..1000u64,
     ) {
         let layer = geometry(&config, &input_shape);
-        check(&layer, batch(&layer, wanted), seed, &profile(), FORWARD);
+        check(Trial { geometry: &layer, batch: batch(&layer, wanted), seed }, &profile());
     }
 }
 
@@ -226,7 +228,10 @@ fn edge_shapes_equal_the_reference() {
     ] {
         for format in FORMATS {
             let config = Config::new(filters, kernel).data_format(format).activation(Activation::RELU);
-            check(&geometry(&config, &shape(format, spatial, channels)), batch, 7, &profile(), FORWARD);
+            check(
+                Trial { geometry: &geometry(&config, &shape(format, spatial, channels)), batch, seed: 7 },
+                &profile(),
+            );
         }
     }
 }
@@ -235,9 +240,9 @@ fn edge_shapes_equal_the_reference() {
 fn every_batch_size_equals_the_reference() {
     for batch in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65] {
         let config = Config::new(5, [3]).strides([2]).activation(Activation::Mish);
-        check(&geometry(&config, &[13, 3]), batch, batch, &profile(), FORWARD);
+        check(Trial { geometry: &geometry(&config, &[13, 3]), batch, seed: batch }, &profile());
         let config = Config::new(3, [2, 2]).padding(Padding::Same).data_format(DataFormat::ChannelsFirst);
-        check(&geometry(&config, &[2, 4, 5]), batch, batch, &profile(), FORWARD);
+        check(Trial { geometry: &geometry(&config, &[2, 4, 5]), batch, seed: batch }, &profile());
     }
 }
 
@@ -248,7 +253,7 @@ fn every_activation_equals_the_reference() {
         for format in FORMATS {
             let config = Config::new(6, [5]).data_format(format).activation(activation);
             let layer = geometry(&config, &shape(format, &[23], 4));
-            check(&layer, 11, 3, &profile(), FORWARD);
+            check(Trial { geometry: &layer, batch: 11, seed: 3 }, &profile());
         }
     }
 }
@@ -257,9 +262,9 @@ fn every_activation_equals_the_reference() {
 #[test]
 fn more_than_65535_locations_equal_the_reference() {
     let config = Config::new(1, [3]).activation(Activation::Tanh);
-    check(&geometry(&config, &[70_001, 1]), 2, 1, &profile(), FORWARD);
+    check(Trial { geometry: &geometry(&config, &[70_001, 1]), batch: 2, seed: 1 }, &profile());
     let config = Config::new(2, [3]).padding(Padding::Same).activation(Activation::Softmax);
-    check(&geometry(&config, &[70_001, 1]), 1, 1, &profile(), FORWARD);
+    check(Trial { geometry: &geometry(&config, &[70_001, 1]), batch: 1, seed: 1 }, &profile());
 }
 
 /// Sums of more than 65,535 terms in every pass. llvmpipe ends an invocation's loops, all of them together, after so
@@ -349,7 +354,7 @@ fn more_than_65535_workgroups_equal_the_reference() {
         let folded = planned.plan.dispatches().any(|dispatch| dispatch.workgroups[1] > 1);
         assert!(folded, "nothing is folded: {planned:?}");
     }
-    check(&layer, 1, 1, &profile(), FORWARD);
+    check(Trial { geometry: &layer, batch: 1, seed: 1 }, &profile());
 }
 
 /// Convolution with shared weights `[taps][channels][filters]`, by its definition; `pads` is before each axis. Two
@@ -446,8 +451,9 @@ fn tiled_weights_equal_convolution() {
     }
 }
 
-/// `[rows][inner] · [inner][columns]` for each of `matrices`, plus a bias.
-fn matmul(x: &[f32], w: &[f32], bias: &[f32], inner: usize, columns: usize) -> Vec<f64> {
+/// `[rows][inner] · [inner][columns]`, plus a bias of as many columns.
+fn matmul(x: &[f32], w: &[f32], bias: &[f32]) -> Vec<f64> {
+    let (inner, columns) = (w.len() / bias.len(), bias.len());
     x.chunks_exact(inner)
         .flat_map(|row| {
             (0..columns).map(move |f| {
@@ -463,7 +469,7 @@ fn kernel_as_large_as_the_input_is_a_dense_layer() {
     for spatial in [&[13][..], &[5, 7], &[3, 2, 4]] {
         let layer = geometry(&Config::new(11, spatial), &shape(DataFormat::ChannelsLast, spatial, 3));
         let operands = Operands::random(&layer, 6, 2);
-        let expected = matmul(&operands.input, &operands.weights, &operands.bias, layer.inputs() as usize, 11);
+        let expected = matmul(&operands.input, &operands.weights, &operands.bias);
         for (output, _) in passes(&layer, &operands) {
             assert_near(format_args!("{spatial:?}"), &output, &expected, FORWARD);
         }
@@ -481,7 +487,7 @@ fn kernel_of_one_is_a_dense_layer_per_position() {
         for (sample, p) in (0..batch as usize).flat_map(|n| (0..layer.positions() as usize).map(move |p| (n, p))) {
             let x = &operands.input[sample * layer.inputs() as usize + p * channels..][..channels];
             let w = &operands.weights[p * channels * filters..][..channels * filters];
-            expected.extend(matmul(x, w, &operands.bias[p * filters..][..filters], channels, filters));
+            expected.extend(matmul(x, w, &operands.bias[p * filters..][..filters]));
         }
         for (output, _) in passes(&layer, &operands) {
             assert_near(format_args!("{spatial:?}"), &output, &expected, FORWARD);

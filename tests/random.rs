@@ -1,6 +1,6 @@
 //! Dropout and noise: the same numbers by every executor, distributed as Keras's layers say.
 
-use crate::common::{Arrays, Planned, ProgramRun, assert_everywhere, everywhere, profile, random as values};
+use crate::common::{Arrays, Given, Planned, ProgramRun, assert_everywhere, everywhere, profile, random as values};
 use crate::losses::step;
 use locally_connected::DeviceProfile;
 use locally_connected::ops::{Noise, Operation, Random, RandomGrad, RandomKind, Shape, Sizes, StepNumbers, Usage};
@@ -86,7 +86,7 @@ fn every_executor_draws_the_same_numbers() {
                     at += 1;
                     let program = program(noise, gradient);
                     let what = format!("{noise:?} of {batch}, gradient: {gradient}");
-                    assert_everywhere(&what, &program, batch, &given, 2e-6);
+                    assert_everywhere(&what, Given { program: &program, batch, values: &given }, 2e-6);
                     if let RandomKind::Dropout { .. } = kind {
                         // One product in 32 bits: nothing rounds otherwise.
                         let all = everywhere(&program, batch, &given);

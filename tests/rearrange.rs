@@ -1,6 +1,6 @@
 //! Values moved, cut off, padded, repeated and joined, on every executor.
 
-use crate::common::{alone, assert_everywhere, levels};
+use crate::common::{Given, alone, assert_everywhere, levels};
 use locally_connected::ops::{AxisMap, Columns, Concatenate, Operation, Rearrange, RearrangeGrad, Shape, Usage};
 use locally_connected::program::Program;
 use proptest::prelude::*;
@@ -89,11 +89,15 @@ fn layers_equal_the_reference() {
             .flat_map(|batch| [("", rearrange(&axes)), ("gradient of ", rearrange_grad(&axes))].map(|p| (batch, p)))
         {
             let what = format!("{of}{axes:?}");
-            assert_everywhere(&what, &program, batch, &levels(&program, batch, 3), 4.0 * EXACT);
+            assert_everywhere(
+                &what,
+                Given { program: &program, batch, values: &levels(&program, batch, 3) },
+                4.0 * EXACT,
+            );
         }
     }
     for program in programs() {
-        assert_everywhere("no samples", &program, 0, &levels(&program, 0, 3), EXACT);
+        assert_everywhere("no samples", Given { program: &program, batch: 0, values: &levels(&program, 0, 3) }, EXACT);
     }
 }
 
@@ -123,7 +127,7 @@ proptest! {
     #[test]
     fn random_axes_equal_the_reference(axes in axes(), batch in 1..4u32, seed in any::<u64>()) {
         for program in [rearrange(&axes), rearrange_grad(&axes)] {
-            assert_everywhere(&format!("{axes:?}"), &program, batch, &levels(&program, batch, seed), EXACT);
+            assert_everywhere(&format!("{axes:?}"), Given { program: &program, batch, values: &levels(&program, batch, seed) }, EXACT);
         }
     }
 
@@ -138,7 +142,7 @@ proptest! {
         let columns: Vec<u64> = columns.into_iter().map(|columns| by * columns).collect();
         let program = concatenate(rows, &columns);
         let given = levels(&program, batch, seed);
-        assert_everywhere(&format!("{rows} rows of {columns:?}"), &program, batch, &given, EXACT);
+        assert_everywhere(&format!("{rows} rows of {columns:?}"), Given { program: &program, batch, values: &given }, EXACT);
         // Each input's columns, cut out of what was joined, are the input.
         let Some(Operation::Concatenate(joined)) = program.operations.first() else { panic!("it is one") };
         let wide = |values: &Vec<f32>| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
@@ -161,7 +165,7 @@ fn an_input_may_be_there_twice() {
     let output = program.add("output", Usage::Output, Shape::Samples(12));
     let part = Columns { input, columns: 3 };
     program.operations.push(Operation::Concatenate(Concatenate { rows: 2, inputs: vec![part, part], output }));
-    assert_everywhere("twice", &program, 2, &levels(&program, 2, 3), EXACT);
+    assert_everywhere("twice", Given { program: &program, batch: 2, values: &levels(&program, 2, 3) }, EXACT);
 }
 
 #[test]

@@ -65,7 +65,11 @@ fn operands_by_name_make_the_passes_that_structs_make() {
     of_weights.record(&mut encoder).expect("recorded");
     queue.submit([encoder.finish()]);
 
-    let expected = reference::passes(&geometry, &given, &weights, &bias, &gradient).expect("the reference");
+    let expected = reference::passes(
+        &geometry,
+        reference::PassOperands { input: &given, weights: &weights, bias: &bias, grad_output: &gradient },
+    )
+    .expect("the reference");
     let of = [&expected.output, &expected.pre_activation, &expected.grad_input, &expected.grad_bias];
     for (readback, expected) in readbacks.iter_mut().zip(of) {
         crate::common::assert_near("a pass", &wait(device, readback.values()).expect("values"), expected, 1e-5);

@@ -32,7 +32,10 @@ pub(crate) fn read_ends(
     if let ([end], [one]) = (ends, given) {
         // A name that isn't the end's is part of the file's name.
         let path = if one.name.as_deref() == Some(end.name) { &one.path } else { &one.whole };
-        return Ok(vec![(end.name.to_owned(), samples(read_npy(path)?, path, what, end.shape, batch)?)]);
+        return Ok(vec![(
+            end.name.to_owned(),
+            samples(read_npy(path)?, path, Wanted { what, sample: end.shape, batch })?,
+        )]);
     }
     let names = || ends.iter().map(|end| end.name).collect::<Vec<_>>().join(", ");
     let wrong = |message: String| {
@@ -68,7 +71,8 @@ pub(crate) fn read_ends(
         let Some((path, array)) = found.remove(end.name) else {
             return wrong(format!("no file is given for {:?}", end.name));
         };
-        let array = samples(array, path, &format!("{what} {:?}", end.name), end.shape, batch)?;
+        let what = format!("{what} {:?}", end.name);
+        let array = samples(array, path, Wanted { what: &what, sample: end.shape, batch })?;
         batch = array.shape.first().copied();
         all.push((end.name.to_owned(), array));
     }
@@ -82,18 +86,21 @@ pub(crate) fn values(arrays: &[(String, NpyArray)]) -> Vec<(&str, &[f32])> {
 
 /// A file's samples, of that shape.
 pub(crate) fn read_samples(path: &Path, what: &str, sample: &[usize]) -> Result<NpyArray, Failure> {
-    samples(read_npy(path)?, path, what, sample, None)
+    samples(read_npy(path)?, path, Wanted { what, sample, batch: None })
 }
 
-/// An array of samples of that shape; `batch` is how many there must be, if that is known. A last axis of one is
-/// put behind where it is left out, as Keras's `predict` does.
-fn samples(
-    mut array: NpyArray,
-    path: &Path,
-    what: &str,
-    sample: &[usize],
+/// What a file's array should be.
+struct Wanted<'a> {
+    what: &'a str,
+    /// Shape of a sample.
+    sample: &'a [usize],
+    /// How many there must be, if that is known.
     batch: Option<usize>,
-) -> Result<NpyArray, Failure> {
+}
+
+/// An array of samples. A last axis of one is put behind where it is left out, as Keras's `predict` does.
+fn samples(mut array: NpyArray, path: &Path, wanted: Wanted<'_>) -> Result<NpyArray, Failure> {
+    let Wanted { what, sample, batch } = wanted;
     let fits =
         |shape: &[usize]| shape.split_first().is_some_and(|(&n, rest)| rest == sample && batch.is_none_or(|b| b == n));
     if sample.last() == Some(&1) && array.shape.len() == sample.len() {

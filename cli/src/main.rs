@@ -4,6 +4,7 @@
 
 mod args;
 mod arrays;
+#[expect(clippy::too_many_arguments, reason = "what is measured, and how, goes through many hands")]
 mod bench;
 mod commands;
 mod device;

@@ -143,7 +143,8 @@ impl Place<'_> {
 
     fn described(&self, entry: &Entry, inputs: &[Option<Shape>]) -> Result<Described, Problem> {
         let own_config = self.configs.get(&format!("{}{}", self.path, entry.name));
-        match layer::describe(entry, inputs, own_config, self.source, self.reading) {
+        let around = layer::Around { own_config, source: self.source, reading: self.reading };
+        match layer::describe(entry, inputs, around) {
             Err(problem) if !problem.is_of_file() => {
                 let reason = problem.by_keras(&self.reading.keras_version).to_string();
                 let (kind, input, output) = layer::refused(entry, inputs, Some(reason));

@@ -147,7 +147,7 @@ pub enum Problem {
     /// Something is of another kind than expected.
     #[error("{what} is no {expected}")]
     Malformed {
-        /// What.
+        /// What is malformed.
         what: String,
         /// What it should be.
         expected: &'static str,

@@ -46,24 +46,30 @@ pub(crate) fn as_class<'a>(entry: &'a Entry, reading: &Reading) -> Cow<'a, Entry
 /// A layer's kind, and the shapes of its input and output.
 pub(crate) type Described = (LayerKind, Option<Shape>, Option<Shape>);
 
+/// What is known of a file's layer besides its entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    /// The configuration that the user gave for it.
+    pub(crate) own_config: Option<&'a Config>,
+    pub(crate) source: &'a dyn Source,
+    pub(crate) reading: &'a Reading,
+}
+
 /// What `entry` is to us, given the shapes of its inputs; an unknown shape is none.
-pub(crate) fn describe(
-    entry: &Entry,
-    inputs: &[Option<Shape>],
-    own_config: Option<&Config>,
-    source: &dyn Source,
-    reading: &Reading,
-) -> Result<Described, Problem> {
+pub(crate) fn describe(entry: &Entry, inputs: &[Option<Shape>], around: Around<'_>) -> Result<Described, Problem> {
+    let Around { own_config, source, reading } = around;
     let (class, config) = (entry.class_name.as_str(), &entry.config);
     let declared = declared_input_shape(entry);
     let input = inputs.first().cloned().flatten().or(declared.clone());
     let unsupported = |reason| Ok(refused(entry, inputs, reason));
     if let Some(rank) = rank_of_class(class) {
         let (local, layout) = read_config(entry, own_config)?;
-        let Some(input) = input.clone().or_else(|| from_weights(rank, &local, layout, entry, source)) else {
+        let by_weights = || from_weights(rank, &local, layout, &source.arrays(&entry.name).ok()?);
+        let Some(input) = input.clone().or_else(by_weights) else {
             return unsupported(Some("its input shape isn't known".into()));
         };
-        let local = read_local(entry, local, layout, &input, source)?;
+        let local = read_local(local, layout, &input, source.arrays(&entry.name)?)?;
+        let local = Local { trainable: own_trainable(&entry.config)?, ..local };
         let output = local.geometry.output_shape();
         return Ok((LayerKind::LocallyConnected(Box::new(local)), Some(input), Some(output)));
     }
@@ -302,14 +308,8 @@ fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayo
     }
 }
 
-fn read_local(
-    entry: &Entry,
-    config: Config,
-    layout: KerasLayout,
-    input: &[usize],
-    source: &dyn Source,
-) -> Result<Local, Problem> {
-    let arrays = source.arrays(&entry.name)?;
+/// A locally connected layer of these arrays, trainable.
+fn read_local(config: Config, layout: KerasLayout, input: &[usize], arrays: Vec<Array<'_>>) -> Result<Local, Problem> {
     let expected = if config.bias == Bias::None { 1 } else { 2 };
     if arrays.len() != expected {
         return Err(Problem::WeightCount { found: arrays.len(), expected });
@@ -327,19 +327,11 @@ fn read_local(
     })?;
     let kernel = read_array("kernel", kernel)?;
     let bias = bias.map(|bias| read_array("bias", bias)).transpose()?;
-    let trainable = own_trainable(&entry.config)?;
-    Ok(Local { geometry, layout, kernel, bias, trainable })
+    Ok(Local { geometry, layout, kernel, bias, trainable: true })
 }
 
 /// The input shape that the shapes of the weights tell, where they tell one.
-fn from_weights(
-    rank: usize,
-    config: &Config,
-    layout: KerasLayout,
-    entry: &Entry,
-    source: &dyn Source,
-) -> Option<Shape> {
-    let arrays = source.arrays(&entry.name).ok()?;
+fn from_weights(rank: usize, config: &Config, layout: KerasLayout, arrays: &[Array<'_>]) -> Option<Shape> {
     let kernel = &arrays.first()?.shape;
     if layout == KerasLayout::Implementation2 {
         return (kernel.len() == 2 * rank + 2).then(|| kernel.get(..=rank).map(<[usize]>::to_vec)).flatten();

@@ -66,6 +66,11 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+/// The examples of the library's page compile: one of them is of both crates.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct LibraryPage;
+
 mod architecture;
 mod architectures;
 mod archive;

@@ -35,9 +35,9 @@ pub struct ModelFile {
 /// What a host keeps with a model, a training's own state say: our `.safetensors` holds it, the other formats leave it out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Beside {
-    /// Null where there is nothing.
+    /// JSON of the host's; null where there is none.
     pub json: Value,
-    /// By names of the host's.
+    /// Arrays by names of the host's.
     pub arrays: BTreeMap<String, NpyArray>,
 }
 
@@ -110,7 +110,7 @@ pub enum LayerKind {
 pub struct Computed {
     /// What it is to the library.
     pub kind: Kind,
-    /// In Keras's order.
+    /// Its weights, in Keras's order.
     pub weights: Vec<Weight>,
     /// Keras's `trainable`, of the layer and of all that it is in.
     pub trainable: bool,

@@ -13,7 +13,7 @@ pub struct Weight {
     pub name: &'static str,
     /// The shape that the file stores.
     pub shape: Vec<usize>,
-    /// In that shape.
+    /// The values, in that shape.
     pub values: Vec<f32>,
     pub(crate) form: Form,
 }

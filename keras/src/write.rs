@@ -145,7 +145,8 @@ fn architecture(model: &ModelFile, native: bool) -> Value {
         true => ("keras.src.engine.functional", json!("Functional")),
         false => ("keras", Value::Null),
     };
-    spell(&mut outer, native, json!(module), registered, &model.input_shape, true);
+    let built_for = Some(&model.input_shape[..]);
+    spell(&mut outer, native.then(|| Native { module: json!(module), registered, built_for }));
     if functional && (native || model.frame.outer.contains_key("module")) {
         outer.insert("class_name".into(), json!("Functional"));
     }
@@ -219,7 +220,8 @@ fn graph(layers: &[FileLayer], wiring: &Wiring, style: Style) -> Object {
             };
             entry.insert("inbound_nodes".into(), calls.map(node).collect());
         }
-        spell(&mut entry, native, json!(module), registered, &layer.input_shape, layer.class_name != "InputLayer");
+        let built_for = (layer.class_name != "InputLayer").then_some(&layer.input_shape[..]);
+        spell(&mut entry, native.then(|| Native { module: json!(module), registered, built_for }));
         Value::Object(entry)
     };
     let mut config = Object::new();
@@ -253,16 +255,26 @@ fn for_keras2(class: &str, config: &mut Object) {
     }
 }
 
-/// Adds or removes what the native format's dictionaries have and those of `.h5` have not.
-fn spell(entry: &mut Object, native: bool, module: Value, registered: Value, shape: &[usize], is_built: bool) {
-    if !native {
+/// What the native format's dictionaries have and those of `.h5` have not.
+struct Native<'a> {
+    module: Value,
+    registered: Value,
+    /// The input shape that the layer was built for, if it was.
+    built_for: Option<&'a [usize]>,
+}
+
+/// Adds what the native format has, or removes it.
+fn spell(entry: &mut Object, native: Option<Native<'_>>) {
+    let Some(Native { module, registered, built_for }) = native else {
         for key in ["module", "registered_name", "build_config"] {
             entry.shift_remove(key);
         }
-    } else if !entry.contains_key("module") {
+        return;
+    };
+    if !entry.contains_key("module") {
         entry.insert("module".into(), module);
         entry.insert("registered_name".into(), registered);
-        if is_built {
+        if let Some(shape) = built_for {
             entry.insert("build_config".into(), json!({"input_shape": json::batch_shape(shape)}));
         }
     }
@@ -453,10 +465,12 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
         "batch_input_shape": json::batch_shape(input_shape), "dtype": "float32", "sparse": false, "ragged": false,
         "name": input,
     });
+    let (input_shape, output_shape) = (input_shape.to_vec(), input_shape.to_vec());
+    let first = new_layer(input, "InputLayer".into(), config, LayerKind::Identity);
     let mut model = ModelFile {
         name: name.to_owned(),
-        input_shape: input_shape.to_vec(),
-        layers: vec![new_layer(input, "InputLayer".into(), config, input_shape, input_shape, LayerKind::Identity)],
+        input_shape: input_shape.clone(),
+        layers: vec![FileLayer { input_shape, output_shape, ..first }],
         wiring: Wiring::chain(1, "input".to_owned(), "input".to_owned()),
         frame,
         keras_version: KERAS_VERSION.to_owned(),
@@ -484,7 +498,7 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
             config.insert(key.into(), value);
             Value::Object(config)
         };
-        let (class, config, output) = match &kind {
+        let (class, config, output_shape) = match &kind {
             LayerKind::LocallyConnected(local) => {
                 local.check()?;
                 if local.geometry.input_shape() != input {
@@ -527,23 +541,18 @@ fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)
                 return Err(unsupported(format!("layer \"{name}\"")).into());
             }
         };
-        model.layers.push(new_layer(name, class, config, &input, &output, kind));
+        let layer = new_layer(name, class, config, kind);
+        model.layers.push(FileLayer { input_shape: input, output_shape, ..layer });
         let output = model.layers.last().map(|last| last.name.clone()).unwrap_or_default();
         model.wiring = Wiring::chain(model.layers.len(), "input".to_owned(), output);
     }
     Ok(model)
 }
 
-fn new_layer(
-    name: String,
-    class: String,
-    config: Value,
-    input: &[usize],
-    output: &[usize],
-    kind: LayerKind,
-) -> FileLayer {
+/// A layer whose shapes aren't known yet.
+fn new_layer(name: String, class: String, config: Value, kind: LayerKind) -> FileLayer {
     let mut rest = Object::new();
     rest.insert("class_name".into(), json!(class));
-    let (input_shape, output_shape, inner, wiring) = (input.to_vec(), output.to_vec(), Vec::new(), Wiring::default());
+    let (input_shape, output_shape, inner, wiring) = (Vec::new(), Vec::new(), Vec::new(), Wiring::default());
     FileLayer { name, class_name: class, config, input_shape, output_shape, kind, inner, wiring, rest }
 }

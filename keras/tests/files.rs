@@ -59,7 +59,7 @@ fn values(model: &Model, x: &[f32], grad_output: Option<&[f32]>) -> Values {
 }
 
 /// The reference's output, of the whole model or of one layer, against Keras's.
-fn assert_close(what: &str, file: &ModelFile, only: Option<&str>, x: &npy::NpyArray, y: &npy::NpyArray) {
+fn assert_close(what: &str, file: &ModelFile, only: Option<&str>, [x, y]: [&npy::NpyArray; 2]) {
     let model = file.model(only).unwrap();
     assert_eq!(x.shape[1..], *model.input_shape(), "{what}");
     assert_eq!(y.shape[1..], *model.output_shape(), "{what}");
@@ -141,11 +141,11 @@ fn fixtures_compute_what_keras_computed() {
         let array = |entry: &Value, key| npy::read_npy(cases().join(text(entry, key))).unwrap();
         // Of the others the arrays are of one layer, or of one output: tests/models.rs runs such models.
         if case["supported"] == true {
-            assert_close(name, &model, None, &array(case, "x"), &array(case, "y"));
+            assert_close(name, &model, None, [&array(case, "x"), &array(case, "y")]);
             assert_gradients(name, &model, None, case);
         }
         if let Some(alone) = case.get("alone") {
-            assert_close(name, &model, Some(text(alone, "layer")), &array(alone, "x"), &array(alone, "y"));
+            assert_close(name, &model, Some(text(alone, "layer")), [&array(alone, "x"), &array(alone, "y")]);
             assert_gradients(name, &model, Some(text(alone, "layer")), alone);
         }
         // The names and layouts of gradients are those of the weights.
@@ -167,7 +167,7 @@ fn digits_predict_as_keras() {
     assert_eq!(labels.shape, [450]);
     let h5 = ModelFile::read(folder.join("digits.h5")).unwrap();
     let keras = ModelFile::read(folder.join("digits.keras")).unwrap();
-    assert_close("digits", &h5, None, &x, &predictions);
+    assert_close("digits", &h5, None, [&x, &predictions]);
     for ((_, a), (_, b)) in h5.locals().zip(keras.locals()) {
         assert_eq!(a, b);
     }

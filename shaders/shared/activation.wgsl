@@ -112,7 +112,7 @@ fn is_cheap() -> bool {
   return activation_code() == LINEAR || activation_code() == RELU;
 }
 
-// As it is, but for relu.
+// Relu, or the value as it is.
 fn activate_cheap_four(z: vec4<f32>) -> vec4<f32> {
   return select(z, relu_four(z), activation_code() == RELU);
 }

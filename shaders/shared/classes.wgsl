@@ -1,4 +1,4 @@
-// Rows of classes. The kernel declares p; with SPARSE, a row's target is one class number, cut off to a whole one.
+// Rows of classes. The kernel declares p; with SPARSE, a row's target is one class number, of which a fraction is cut off.
 #import shared/probabilities
 
 const NO_CLASS = 0xffffffffu;
@@ -13,8 +13,8 @@ fn of_class(value: f32, place: u32) -> f32 {
   return bitcast<f32>(select(bitcast<u32>(value), 0x7fc00000u, place == NO_CLASS));
 }
 
-// The largest logit of a row, and what its classes' shares are of: the sum of e^(x - largest) of logits, else of probabilities, those of
-// sparse targets clipped first.
+// The largest logit of a row, and what its elements are divided by to be shares: for logits the sum of e^(x - largest), else the sum of
+// the probabilities, which are clipped first where targets are sparse.
 fn largest_and_sum(source: u32, lane: u32) -> vec2<f32> {
   var largest = 0.0;
 #if LOGITS == 1u

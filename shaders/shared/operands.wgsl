@@ -1,4 +1,5 @@
-// Where the operands a and b of element i of a result have theirs: strides are 0 along axes where an operand repeats.
+// Where the elements of the operands a and b lie that become element i of the result: an operand's stride is 0 along axes where it
+// repeats.
 #import shared/axes
 #import shared/nan
 

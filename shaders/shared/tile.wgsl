@@ -1,12 +1,14 @@
 // The main of every product by tiles in workgroup memory: for each product of a kernel,
 //   result[row, column] = sum over k of a[row, k] * b[k, column]
-// THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS fours by fours, DEPTH terms of the sums
-// at a time. Where SLICES is over 1, so many sets of such threads share the terms of one tile, DEPTH of them in
-// turn, and add up their sums in the end: for products too few to keep a device busy. The kernel says where its
-// operands lie, as a share of the index by k (`term`) and one by row or column, NO_TAP for what is not there; along
-// which of the two neighbours lie (A_ALONG_DEPTH, B_ALONG_DEPTH), so that a thread loads fours of them, A_WIDTH or
-// B_WIDTH at once (`with_a`, `with_b`: a four with what is loaded replaced); and where a result goes, in shares too
-// (`result_at_row`, `result_at_column`), RESULT_WIDTH of neighbouring columns at once (`store`: some of a four).
+// THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS squares of four by four, DEPTH terms of the sums at a
+// time. Where SLICES is over 1, so many sets of such threads share the terms of one tile, DEPTH of them in turn, and add up their
+// sums in the end: for products too few to keep a device busy. The kernel says:
+// - where its operands lie. The index of a[row, k] is the sum of a part that k decides (`term`) and one that the row does
+//   (`a_at_row`), that of b[k, column] likewise; NO_TAP stands for what is not there;
+// - whether elements that are neighbours in memory follow each other along k or along rows and columns (A_ALONG_DEPTH,
+//   B_ALONG_DEPTH). A thread loads fours of neighbours, A_WIDTH or B_WIDTH of them at once; `with_a` and `with_b` put what is loaded
+//   into a four;
+// - where a result goes (`result_at_row` plus `result_at_column`), and how RESULT_WIDTH neighbouring columns are stored (`store`).
 // tile_output.wgsl or tile_gradient.wgsl says what makes a result of a sum (`addend`, `finish`, `finish_stored`).
 #import shared/dispatch
 #import shared/tile_load

@@ -1,6 +1,6 @@
 // The main of loop_grad_weights and loop_update: sum over n of x[n, window(p, k)] * dz[n, p, f] for each weight, 0 where the tap lies outside
-// the input. A thread computes CHANNELS inputs' worth of channels of TAPS taps along the inner axis by FILTERS units of filters; TAPS divides the
-// taps of that axis, CHANNELS the inputs of a group. The kernel declares x, dz and tables, and says what becomes of a sum (`store`).
+// the input. A thread computes the weights of TAPS neighbouring taps of the inner axis, CHANNELS Inputs of each, for FILTERS Units of
+// filters; TAPS divides the taps of that axis, CHANNELS the Inputs of a group. The kernel declares x, dz and tables, and says what becomes of a sum (`store`).
 #import shared/cell
 #import shared/dispatch
 #import shared/inputs

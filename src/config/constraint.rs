@@ -13,28 +13,28 @@ use crate::{Error, Result};
 pub enum Constraint {
     /// Norms of at most `max_value`.
     MaxNorm {
-        /// Keras's default is 2.
+        /// The largest norm; Keras's default is 2.
         max_value: f32,
-        /// Keras's default is 0.
+        /// The axes that a norm is taken over; Keras's default is 0.
         axis: Axes,
     },
     /// Norms of 1.
     UnitNorm {
-        /// Keras's default is 0.
+        /// The axes that a norm is taken over; Keras's default is 0.
         axis: Axes,
     },
     /// Norms from `min_value` to `max_value`, approached at `rate`.
     MinMaxNorm {
-        /// Keras's default is 0.
+        /// The least norm; Keras's default is 0.
         min_value: f32,
-        /// Keras's default is 1.
+        /// The largest norm; Keras's default is 1.
         max_value: f32,
-        /// 1 is at once, Keras's default.
+        /// How much of the way a step goes; 1, Keras's default, is all of it.
         rate: f32,
-        /// Keras's default is 0.
+        /// The axes that a norm is taken over; Keras's default is 0.
         axis: Axes,
     },
-    /// Nothing below 0.
+    /// Weights below 0 become 0.
     NonNeg,
     /// Weights of equal distance from the middle of a window are equal. Keras refuses any other rank than 4.
     #[cfg_attr(feature = "serde", serde(rename = "radial_constraint"))]
@@ -46,9 +46,9 @@ pub enum Constraint {
 /// The axes that a norm is taken over.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Axes {
-    /// One.
+    /// One axis.
     One(i64),
-    /// Several.
+    /// Several axes, each once.
     Several(Vec<i64>),
 }
 

@@ -19,7 +19,7 @@ pub enum How {
 }
 
 impl How {
-    /// Every one.
+    /// All of them.
     pub const ALL: [Self; 6] = [Self::Add, Self::Subtract, Self::Multiply, Self::Maximum, Self::Minimum, Self::PRelu];
 
     /// Its code in `shaders/shared/operands.wgsl`.

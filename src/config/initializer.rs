@@ -11,31 +11,31 @@ use crate::{Error, Result};
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Initializer {
-    /// All 0.
+    /// All values 0.
     Zeros,
-    /// All 1.
+    /// All values 1.
     Ones,
-    /// All the same.
+    /// All values the same.
     Constant {
-        /// That number.
+        /// The value.
         value: f32,
     },
-    /// Normal.
+    /// Normally distributed values.
     RandomNormal {
         /// The mean.
         mean: f32,
         /// The standard deviation.
         stddev: f32,
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
-    /// Uniform.
+    /// Uniformly distributed values.
     RandomUniform {
         /// The lower bound.
         minval: f32,
         /// The upper bound.
         maxval: f32,
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// Normal, drawn again where a value is over two standard deviations from the mean, and not rescaled.
@@ -44,60 +44,60 @@ pub enum Initializer {
         mean: f32,
         /// The standard deviation before anything is cut.
         stddev: f32,
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// A variance of `scale / n`, `n` being the number that `mode` names, at least 1.
     VarianceScaling {
-        /// Over 0.
+        /// The variance times `n`; over 0.
         scale: f32,
-        /// What divides it.
+        /// Which number `n` is.
         mode: FanMode,
         /// The shape of the distribution.
         distribution: Distribution,
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// [`Initializer::VarianceScaling`] of scale 1, [`FanMode::Average`], uniform.
     GlorotUniform {
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// [`Initializer::VarianceScaling`] of scale 1, [`FanMode::Average`], truncated normal.
     GlorotNormal {
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// [`Initializer::VarianceScaling`] of scale 2, [`FanMode::In`], uniform.
     HeUniform {
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// [`Initializer::VarianceScaling`] of scale 2, [`FanMode::In`], truncated normal.
     HeNormal {
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// [`Initializer::VarianceScaling`] of scale 1, [`FanMode::In`], uniform.
     LecunUniform {
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// [`Initializer::VarianceScaling`] of scale 1, [`FanMode::In`], truncated normal.
     LecunNormal {
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// Orthogonal rows or columns of the matrix that all axes but the last make with the last: at least two axes.
     Orthogonal {
-        /// Multiplies the matrix.
+        /// What the matrix is multiplied by.
         gain: f32,
-        /// Of its own.
+        /// A seed of the initializer's own.
         seed: Option<i64>,
     },
     /// The identity matrix: two axes, that is the bias of a layer of one spatial axis.
     Identity {
-        /// Multiplies the matrix.
+        /// What the matrix is multiplied by.
         gain: f32,
     },
     /// What a host or a file calls by another name, as Keras's JSON; nothing can be drawn from it here.
@@ -108,10 +108,10 @@ pub enum Initializer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum FanMode {
-    /// Inputs of an output.
+    /// The number of inputs of an output.
     #[cfg_attr(feature = "serde", serde(rename = "fan_in"))]
     In,
-    /// Outputs of an input.
+    /// The number of outputs of an input.
     #[cfg_attr(feature = "serde", serde(rename = "fan_out"))]
     Out,
     /// The mean of the two.
@@ -133,7 +133,7 @@ pub enum Distribution {
 }
 
 impl Initializer {
-    /// Keras's default of weights.
+    /// Keras's default for weights.
     pub const GLOROT_UNIFORM: Self = Self::GlorotUniform { seed: None };
 
     /// The initializer that Keras 2.15's `initializers.get` finds by `name` (case matters), with its default arguments.

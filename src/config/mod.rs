@@ -94,7 +94,7 @@ pub enum Implementation {
 }
 
 impl Implementation {
-    /// All three.
+    /// All three implementations.
     pub const ALL: [Self; 3] = [Self::Loop, Self::DenseMatmul, Self::SparseGather];
 
     /// The short name used in reports: `loop`, `dense` or `sparse`.
@@ -121,7 +121,7 @@ pub enum WeightType {
 }
 
 impl WeightType {
-    /// Both.
+    /// Both types.
     pub const ALL: [Self; 2] = [Self::F32, Self::F16];
 
     /// Bytes of a buffer of so many elements: whole words, and at least one, as bindings must have.

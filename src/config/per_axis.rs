@@ -5,9 +5,9 @@
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(untagged))]
 pub enum PerAxis {
-    /// One for all.
+    /// One size for all axes.
     All(usize),
-    /// One for each, the data's first spatial axis first.
+    /// A size for each axis, the data's first spatial axis first.
     Each(Vec<usize>),
 }
 

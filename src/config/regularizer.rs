@@ -29,7 +29,7 @@ pub enum Regularizer {
     Orthogonal {
         /// The factor; Keras's default is 0.01.
         factor: f32,
-        /// Which of the two.
+        /// Whether the rows or the columns.
         mode: OrthogonalMode,
     },
     /// What a host or a file calls by another name, as Keras's JSON; it can't be computed here.

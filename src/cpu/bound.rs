@@ -13,9 +13,9 @@ use super::weights::Store;
 use super::zeroes::zeroes;
 use super::{activate, combine, constrain, loss, normalise, pool, random, rearrange, reduce, total, transpose, update};
 use crate::Result;
-use crate::config::{Activation, Bias};
+use crate::config::Bias;
 use crate::geometry::Geometry;
-use crate::ops::{BufferId, Judged, Operation, StepNumbers};
+use crate::ops::{BufferId, Judged, LocalForward, LocalGradInput, Operation, StepNumbers};
 use crate::program::Program;
 
 /// A program for a batch of one size, with all the memory that its runs need.
@@ -162,77 +162,74 @@ impl Run<'_, '_, '_, '_, '_> {
         let (team, memory) = (self.team, self.memory);
         let Written { values: written, states } = written;
         match (operation, prepared.layer.as_deref()) {
-            (Operation::LocalForward(o), Some(layer)) => {
-                self.forward(layer, (o.input, o.weights, o.bias), o.activation, written);
-            }
-            (Operation::LocalGradInput(o), Some(layer)) => self.grad_input(layer, (o.weights, o.grad_output), written),
+            (Operation::LocalForward(o), Some(layer)) => self.forward(layer, o, written),
+            (Operation::LocalGradInput(o), Some(layer)) => self.grad_input(layer, o, written),
             (Operation::LocalGradWeights(o), Some(layer)) => {
-                let kept = local::Gradient::Kept { values: Shared::new(written), accumulate: o.accumulate };
-                self.grad_weights(layer, (o.input, o.grad_output), kept);
+                let kept = local::Kept { values: Shared::new(written), accumulate: o.accumulate };
+                self.grad_weights(layer, [o.input, o.grad_output], local::Gradient::Kept(kept));
             }
             (Operation::LocalUpdate(o), Some(layer)) => {
                 let changing = Changing::new(&o.change, self.numbers(o.change.step), None);
                 let changes = local::Gradient::Changes(Changed::new(changing, written, states));
-                self.grad_weights(layer, (o.input, o.grad_output), changes);
+                self.grad_weights(layer, [o.input, o.grad_output], changes);
             }
-            (Operation::GradBias(o), _) => {
-                local::grad_bias(team, &o.layer, memory.read(o.grad_output), o.accumulate, written)
-            }
-            (Operation::Activate(o), _) => {
-                activate::activate(team, o.activation, o.row as usize, memory.read(o.input), written);
-            }
+            (Operation::GradBias(o), _) => local::grad_bias(team, o, memory.read(o.grad_output), written),
+            (Operation::Activate(o), _) => activate::activate(team, o, memory.read(o.input), written),
             (Operation::ActivateGrad(o), _) => {
-                let operands = (memory.read(o.saved), memory.read(o.grad_output));
-                activate::activate_grad(team, o.activation, o.row as usize, operands, written);
+                let operands = [o.saved, o.grad_output].map(|id| memory.read(id));
+                activate::activate_grad(team, o, operands, written);
             }
             (Operation::Transpose(o), _) => {
                 transpose::transpose(team, [o.rows as usize, o.columns as usize], memory.read(o.input), written);
             }
-            (Operation::Pool(o), _) => pool::pool(team, o.kind, &o.windows, memory.read(o.input), written),
+            (Operation::Pool(o), _) => pool::pool(team, o, memory.read(o.input), written),
             (Operation::PoolGrad(o), _) => {
-                let operands = (o.input.map_or(&[][..], |input| memory.read(input)), memory.read(o.grad_output));
-                pool::pool_grad(team, (o.kind, o.ties), &o.windows, operands, written);
+                let operands = [o.input.map_or(&[][..], |input| memory.read(input)), memory.read(o.grad_output)];
+                pool::pool_grad(team, o, operands, written);
             }
-            (Operation::Reduce(o), _) => reduce::reduce(team, o.kind, o.along, memory.read(o.input), written),
+            (Operation::Reduce(o), _) => reduce::reduce(team, o, memory.read(o.input), written),
             (Operation::ReduceGrad(o), _) => {
-                let operands = (o.input.map_or(&[][..], |input| memory.read(input)), memory.read(o.grad_output));
-                reduce::reduce_grad(team, o.kind, o.along, operands, written);
+                let operands = [o.input.map_or(&[][..], |input| memory.read(input)), memory.read(o.grad_output)];
+                reduce::reduce_grad(team, o, operands, written);
             }
             (Operation::Rearrange(o), _) => rearrange::rearrange(team, &o.axes, memory.read(o.input), written),
             (Operation::RearrangeGrad(o), _) => {
                 rearrange::rearrange_grad(team, &o.axes, memory.read(o.grad_output), written);
             }
             (Operation::Concatenate(o), _) => {
-                let (mut first, all) = (0, o.columns());
+                let (mut first, all) = (0, o.columns() as usize);
                 for part in &o.inputs {
-                    rearrange::concatenate(team, part, (first, all), memory.read(part.input), written);
-                    first += part.columns;
+                    let columns = rearrange::SomeColumns { first, count: part.columns as usize, all };
+                    rearrange::concatenate(team, columns, memory.read(part.input), written);
+                    first += columns.count;
                 }
             }
             (Operation::Combine(o), _) => {
                 combine::combine(team, o, [o.a, o.b].map(|part| memory.read(part.buffer)), written);
             }
             (Operation::CombineGrad(o), _) => {
-                let operands = [o.a, o.b].map(|part| memory.read(part.buffer));
-                combine::combine_grad(team, o, operands, memory.read(o.grad_output), written);
+                let operands = [o.a.buffer, o.b.buffer, o.grad_output].map(|id| memory.read(id));
+                combine::combine_grad(team, o, operands, written);
             }
-            (Operation::Sum(o), _) => combine::sum(team, o, memory.read(o.input), self.batch, written),
+            (Operation::Sum(o), _) => combine::sum(team, o, memory.read(o.input), written),
             (Operation::NormFactor(o), _) => {
                 let gamma = o.gamma.map(|gamma| memory.read(gamma));
                 normalise::norm_factor(o, memory.read(o.variance), gamma, written);
             }
             (Operation::Normalise(o), _) => {
-                let (mean, factor) = (memory.read(o.mean), memory.read(o.factor));
-                let by = normalise::Channels { mean, factor, beta: o.beta.map(|beta| memory.read(beta)) };
-                normalise::normalise(team, o, memory.read(o.input), by, written);
+                let [input, mean, factor] = [o.input, o.mean, o.factor].map(|id| memory.read(id));
+                let beta = o.beta.map(|beta| memory.read(beta));
+                normalise::normalise(team, o, normalise::Normalised { input, mean, factor, beta }, written);
             }
             (Operation::LayerNorm(o), _) => {
-                let scale_shift = (o.gamma.map(|gamma| memory.read(gamma)), o.beta.map(|beta| memory.read(beta)));
-                normalise::layer_norm(team, o, memory.read(o.input), scale_shift, written);
+                let (input, [gamma, beta]) =
+                    (memory.read(o.input), [o.gamma, o.beta].map(|id| id.map(|id| memory.read(id))));
+                normalise::layer_norm(team, o, normalise::LayerNormalised { input, gamma, beta }, written);
             }
             (Operation::LayerNormGrad(o), _) => {
-                let (operands, gamma) = ((memory.read(o.input), memory.read(o.grad_output)), o.gamma);
-                normalise::layer_norm_grad(team, o, operands, gamma.map(|gamma| memory.read(gamma)), written);
+                let [input, grad_output] = [o.input, o.grad_output].map(|id| memory.read(id));
+                let gamma = o.gamma.map(|gamma| memory.read(gamma));
+                normalise::layer_norm_grad(team, o, normalise::LayerNormGrads { input, gamma, grad_output }, written);
             }
             (Operation::Update(o), _) => {
                 let scale = o.scale.and_then(|scale| memory.read(scale).first().copied());
@@ -241,15 +238,16 @@ impl Run<'_, '_, '_, '_, '_> {
                 update::update(team, Changed::new(changing, written, states), memory.read(o.gradient), kept);
             }
             (Operation::MovingAverage(o), _) => {
-                update::moving_average(team, o, self.batch as u32, memory.read(o.value), written);
+                update::Pass { team, read: memory.read(o.value), written }.moving_average(o, self.batch as u32);
             }
             (Operation::PenaltyGrad(o), _) => {
-                let step = o.step.map(|step| self.numbers(step));
-                update::penalty_grad(team, o, step, memory.read(o.of), written);
+                let share = o.step.map_or(1.0, |step| self.numbers(step).per_sample);
+                update::Pass { team, read: memory.read(o.of), written }.penalty_grad(o, share);
             }
             (Operation::Total(o), _) => {
-                let step = o.step.map(|step| self.numbers(step));
-                total::total(team, o, step, memory.read(o.input), &mut self.staging.parts, written);
+                let share = f64::from(o.step.map_or(1.0, |step| self.numbers(step).per_sample)) * f64::from(o.factor);
+                let sum = total::total(team, o.of, memory.read(o.input), &mut self.staging.parts);
+                total::put(sum * share, o.accumulate, written);
             }
             (Operation::ClipScale(o), _) => {
                 let squares = memory.read(o.squares);
@@ -258,7 +256,7 @@ impl Run<'_, '_, '_, '_, '_> {
             (Operation::Orthogonal(o), _) => {
                 let (of, accumulate, values) = (o.vectors(), o.accumulate, memory.read(o.input));
                 let matrix = Matrix { of, share: of.share(o.factor), accumulate, values };
-                total::orthogonal(team, matrix, &mut self.staging.parts, written);
+                total::put(total::orthogonal(team, matrix, &mut self.staging.parts), accumulate, written);
             }
             (Operation::OrthogonalGrad(o), _) => {
                 let (of, accumulate, values) = (o.vectors(), o.accumulate, memory.read(o.input));
@@ -269,35 +267,34 @@ impl Run<'_, '_, '_, '_, '_> {
                 let Some(members) = &prepared.members else { return };
                 let (filters, by_filter) = (o.shape.filters() as usize, o.groups.by_filter());
                 let rows = constrain::Rows { members, filters, by_filter };
-                constrain::group_squares(team, rows, memory.read(o.parameter), &mut self.staging.parts, written);
+                constrain::square_parts(team, rows, memory.read(o.parameter), &mut self.staging.parts);
+                constrain::group_squares(rows, &self.staging.parts, written);
             }
             (Operation::Constrain(o), _) => constrain::constrain(team, o, memory.read(o.squares), written),
             (Operation::NonNegative(_), _) => update::non_negative(team, written),
             (Operation::Radial(o), _) => constrain::radial(team, o, written),
             (Operation::Variance(o), _) => {
-                combine::variance(team, o, [o.input, o.mean].map(|id| memory.read(id)), self.batch, written);
+                combine::variance(team, o, [o.input, o.mean].map(|id| memory.read(id)), written);
             }
             (Operation::NormaliseGrad(o), _) => {
                 let [mean, slope, factor] = [o.mean, o.slope, o.factor].map(|id| memory.read(id));
-                let operands = [o.normalised, o.grad_output].map(|id| memory.read(id));
-                normalise::normalise_grad(
-                    team,
-                    o,
-                    operands,
-                    normalise::GradStatistics { mean, slope, factor },
-                    written,
-                );
+                let [normalised, grad_output] = [o.normalised, o.grad_output].map(|id| memory.read(id));
+                let by = normalise::NormalisedGrads { normalised, grad_output, mean, slope, factor };
+                normalise::normalise_grad(team, o, by, written);
             }
-            (Operation::Loss(o), _) => loss::loss(team, o, self.judged(&o.of), written),
+            (Operation::Loss(o), _) => loss::loss(team, o, self.judged(&o.of, 1.0), written),
             (Operation::LossGrad(o), _) => {
-                loss::loss_grad(team, o, self.judged(&o.of), self.numbers(o.step), written);
+                loss::loss_grad(team, o, self.judged(&o.of, self.numbers(o.step).per_sample), written);
             }
-            (Operation::Hits(o), _) => loss::hits(team, o, self.judged(&o.of), written),
+            (Operation::Hits(o), _) => loss::hits(team, o, self.judged(&o.of, 1.0), written),
             (Operation::Random(o), _) => {
-                random::random(team, &o.noise, false, (memory.read(o.input), self.numbers(o.step)), written);
+                let (draw, effect) = (self.numbers(o.step).draw, o.noise.kind.effect(false));
+                random::random(team, random::Drawn { noise: &o.noise, draw, effect }, memory.read(o.input), written);
             }
             (Operation::RandomGrad(o), _) => {
-                random::random(team, &o.noise, true, (memory.read(o.grad_output), self.numbers(o.step)), written);
+                let (draw, effect) = (self.numbers(o.step).draw, o.noise.kind.effect(true));
+                let drawn = random::Drawn { noise: &o.noise, draw, effect };
+                random::random(team, drawn, memory.read(o.grad_output), written);
             }
             // Every operation of a layer has one.
             (
@@ -310,40 +307,35 @@ impl Run<'_, '_, '_, '_, '_> {
         }
     }
 
-    fn judged(&self, of: &Judged) -> loss::Operands<'_> {
+    fn judged(&self, of: &Judged, share: f32) -> loss::Operands<'_> {
         loss::Operands {
             prediction: self.memory.read(of.prediction),
             target: self.memory.read(of.target),
             weight: of.sample_weight.map(|weight| self.memory.read(weight)),
+            share,
         }
     }
 
-    fn forward(
-        self,
-        layer: &Layer,
-        (input, weights, bias): (BufferId, BufferId, Option<BufferId>),
-        activation: Activation,
-        written: &mut [f32],
-    ) {
+    fn forward(self, layer: &Layer, o: &LocalForward, written: &mut [f32]) {
         let Self { team, memory, staging, batch } = self;
-        let (input, weights) = (memory.read(input), memory.view(weights));
-        let bias = bias.map(|bias| memory.read(bias));
+        let (input, weights, activation) = (memory.read(o.input), memory.view(o.weights), o.activation);
+        let bias = o.bias.map(|bias| memory.read(bias));
         let sizes = Sizes::of(&layer.geometry);
         if !is_staged(&layer.geometry) {
-            let operands = local::ForwardOperands { batch, input, weights, bias };
-            return local::forward(team, layer, operands, activation, written);
+            let operands = local::ForwardOperands { batch, input, weights, bias, activation };
+            return local::forward(team, layer, operands, written);
         }
         let input = sizes.input_last(team, input, &mut staging.input);
         let per_location = layer.geometry.config().bias == Bias::PerLocation;
         let bias = bias.map(|bias| if per_location { sizes.output_last(team, bias, &mut staging.bias) } else { bias });
         let output = &mut staging.output[..written.len()];
-        local::forward(team, layer, local::ForwardOperands { batch, input, weights, bias }, activation, output);
+        local::forward(team, layer, local::ForwardOperands { batch, input, weights, bias, activation }, output);
         transpose::transpose(team, [sizes.locations, sizes.filters], output, written);
     }
 
-    fn grad_input(self, layer: &Layer, (weights, grad_output): (BufferId, BufferId), written: &mut [f32]) {
+    fn grad_input(self, layer: &Layer, o: &LocalGradInput, written: &mut [f32]) {
         let Self { team, memory, staging, batch } = self;
-        let (weights, grad_output) = (memory.view(weights), memory.read(grad_output));
+        let (weights, grad_output) = (memory.view(o.weights), memory.read(o.grad_output));
         if !is_staged(&layer.geometry) {
             return local::grad_input(team, layer, local::GradInputOperands { batch, weights, grad_output }, written);
         }
@@ -354,9 +346,9 @@ impl Run<'_, '_, '_, '_, '_> {
         transpose::transpose(team, [sizes.positions, sizes.channels], grad_input, written);
     }
 
-    fn grad_weights(self, layer: &Layer, (input, grad_output): (BufferId, BufferId), gradient: local::Gradient<'_>) {
+    fn grad_weights(self, layer: &Layer, operands: [BufferId; 2], gradient: local::Gradient<'_>) {
         let Self { team, memory, staging, batch } = self;
-        let (mut input, mut grad_output) = (memory.read(input), memory.read(grad_output));
+        let [mut input, mut grad_output] = operands.map(|id| memory.read(id));
         if is_staged(&layer.geometry) {
             let sizes = Sizes::of(&layer.geometry);
             input = sizes.input_last(team, input, &mut staging.input);

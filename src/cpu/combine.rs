@@ -9,10 +9,12 @@ use pulp::{Simd, WithSimd};
 const TOGETHER: usize = 256;
 
 /// Two operands of a result, row by row of its last axis.
-pub(super) struct Operands<'a> {
-    pub(super) sizes: Sizes,
-    pub(super) parts: [Part; 2],
-    pub(super) values: [&'a [f32]; 2],
+struct Operands<'a> {
+    sizes: Sizes,
+    parts: [Part; 2],
+    values: [&'a [f32]; 2],
+    /// What lies beside the result, as it does.
+    beside: Option<&'a [f32]>,
 }
 
 /// Where row number `row` of all rows of samples of `sizes` begins in an operand, and its step along the row.
@@ -26,64 +28,55 @@ fn row_of(part: &Part, sizes: &Sizes, row: usize) -> (usize, usize) {
 
 /// `(a how b) / divisor`.
 pub(super) fn combine(team: &Team, o: &Combine, values: [&[f32]; 2], output: &mut [f32]) {
-    let operands = Operands { sizes: o.sizes, parts: [o.a, o.b], values };
+    let operands = Operands { sizes: o.sizes, parts: [o.a, o.b], values, beside: None };
     let divisor = o.divisor;
     match o.how {
-        How::Add => each(team, &operands, None, output, |a, b, _| (a + b) / divisor),
-        How::Subtract => each(team, &operands, None, output, |a, b, _| (a - b) / divisor),
-        How::Multiply => each(team, &operands, None, output, |a, b, _| a * b / divisor),
+        How::Add => each(team, &operands, output, |a, b, _| (a + b) / divisor),
+        How::Subtract => each(team, &operands, output, |a, b, _| (a - b) / divisor),
+        How::Multiply => each(team, &operands, output, |a, b, _| a * b / divisor),
         // NaN is in the sum where it is in either.
-        How::Maximum => each(team, &operands, None, output, |a, b, _| {
+        How::Maximum => each(team, &operands, output, |a, b, _| {
             let other = if a < b { b } else { a + b };
             (if a >= b { a } else { other }) / divisor
         }),
-        How::Minimum => each(team, &operands, None, output, |a, b, _| {
+        How::Minimum => each(team, &operands, output, |a, b, _| {
             let other = if a > b { b } else { a + b };
             (if a <= b { a } else { other }) / divisor
         }),
-        How::PRelu => {
-            each(team, &operands, None, output, |a, b, _| if a <= 0.0 { a * b / divisor } else { a / divisor })
-        }
+        How::PRelu => each(team, &operands, output, |a, b, _| if a <= 0.0 { a * b / divisor } else { a / divisor }),
     }
 }
 
-/// One operand's gradient at each element of the output.
-pub(super) fn combine_grad(team: &Team, o: &CombineGrad, values: [&[f32]; 2], dy: &[f32], grad: &mut [f32]) {
-    let operands = Operands { sizes: o.sizes, parts: [o.a, o.b], values };
+/// One operand's gradient at each element of the output, from both operands and the output's gradient.
+pub(super) fn combine_grad(team: &Team, o: &CombineGrad, [a, b, grad_output]: [&[f32]; 3], grad: &mut [f32]) {
+    let operands = Operands { sizes: o.sizes, parts: [o.a, o.b], values: [a, b], beside: Some(grad_output) };
     let second = o.of_second;
     match o.how {
-        How::Maximum => each(team, &operands, Some(dy), grad, |a, b, dy| if (a >= b) != second { dy } else { 0.0 }),
-        How::Minimum => each(team, &operands, Some(dy), grad, |a, b, dy| if (a <= b) != second { dy } else { 0.0 }),
-        How::PRelu if second => each(team, &operands, Some(dy), grad, |a, _, dy| if a > 0.0 { 0.0 } else { a * dy }),
-        How::PRelu => each(team, &operands, Some(dy), grad, |a, b, dy| {
+        How::Maximum => each(team, &operands, grad, |a, b, dy| if (a >= b) != second { dy } else { 0.0 }),
+        How::Minimum => each(team, &operands, grad, |a, b, dy| if (a <= b) != second { dy } else { 0.0 }),
+        How::PRelu if second => each(team, &operands, grad, |a, _, dy| if a > 0.0 { 0.0 } else { a * dy }),
+        How::PRelu => each(team, &operands, grad, |a, b, dy| {
             let below = if a < 0.0 { b * dy } else { 0.0 };
             if a > 0.0 { dy } else { below }
         }),
-        How::Add => each(team, &operands, Some(dy), grad, |_, _, dy| dy),
-        How::Subtract => each(team, &operands, Some(dy), grad, |_, _, dy| if second { -dy } else { dy }),
-        How::Multiply => each(team, &operands, Some(dy), grad, |a, b, dy| dy * if second { a } else { b }),
+        How::Add => each(team, &operands, grad, |_, _, dy| dy),
+        How::Subtract => each(team, &operands, grad, |_, _, dy| if second { -dy } else { dy }),
+        How::Multiply => each(team, &operands, grad, |a, b, dy| dy * if second { a } else { b }),
     }
 }
 
 /// Calls `function` with each element's operands and what lies beside the output.
-fn each(
-    team: &Team,
-    operands: &Operands<'_>,
-    beside: Option<&[f32]>,
-    output: &mut [f32],
-    function: impl Fn(f32, f32, f32) -> f32 + Sync,
-) {
+fn each(team: &Team, operands: &Operands<'_>, output: &mut [f32], function: impl Fn(f32, f32, f32) -> f32 + Sync) {
     let row = operands.sizes[3] as usize;
     let rows = output.len() / row;
     let (output, function) = (Shared::new(output), &function);
-    team.each(rows, row as u64, |span| Rows { span, row, operands, beside, output, function });
+    team.each(rows, row as u64, |span| Rows { span, row, operands, output, function });
 }
 
 struct Rows<'a, F> {
     span: Span,
     row: usize,
     operands: &'a Operands<'a>,
-    beside: Option<&'a [f32]>,
     output: Shared<'a>,
     function: &'a F,
 }
@@ -94,14 +87,14 @@ impl<F: Fn(f32, f32, f32) -> f32> WithSimd for Rows<'_, F> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { row, function, .. } = self;
-        let Operands { sizes, parts: [a, b], values: [a_values, b_values] } = self.operands;
+        let Operands { sizes, parts: [a, b], values: [a_values, b_values], beside } = self.operands;
         for index in self.span.first..self.span.end {
             // SAFETY: rows are apart.
             let output = unsafe { self.output.part(index * row, row) };
             let ((a_first, a_step), (b_first, b_step)) = (row_of(a, sizes, index), row_of(b, sizes, index));
             let (a, b) = (&a_values[a_first..], &b_values[b_first..]);
             let none = [0.0];
-            let (dy, dy_step) = self.beside.map_or((&none[..], 0), |beside| (&beside[index * row..][..row], 1));
+            let (dy, dy_step) = beside.map_or((&none[..], 0), |beside| (&beside[index * row..][..row], 1));
             if (a_step, b_step, dy_step) == (1, 1, 1) {
                 let operands = a[..row].iter().zip(&b[..row]).zip(dy);
                 output.iter_mut().zip(operands).for_each(|(to, ((a, b), dy))| *to = function(*a, *b, *dy));
@@ -117,18 +110,25 @@ impl<F: Fn(f32, f32, f32) -> f32> WithSimd for Rows<'_, F> {
 }
 
 /// Sums along axes, in f64 and in the order in which their terms lie.
-pub(super) fn sum(team: &Team, o: &Sum, input: &[f32], batch: usize, output: &mut [f32]) {
+pub(super) fn sum(team: &Team, o: &Sum, input: &[f32], output: &mut [f32]) {
+    let batch = samples(&o.sizes, input);
     let divisor = f64::from(o.divisor) * if o.by_batch { batch.max(1) as f64 } else { 1.0 };
     let (sizes, left, summed) = (o.sizes, o.left(), o.summed());
     let axes = Axes { sizes, left, summed, samples: o.over_batch.then_some(batch) };
-    axes.each(team, Terms { input, mean: None }, (divisor, o.accumulate), output);
+    axes.each(team, Terms { input, mean: None, divisor, accumulate: o.accumulate }, output);
+}
+
+/// How many samples of these sizes there are.
+fn samples(sizes: &Sizes, values: &[f32]) -> usize {
+    values.len() / sizes.iter().product::<u64>() as usize
 }
 
 /// The variance along axes and over samples, likewise.
-pub(super) fn variance(team: &Team, o: &Variance, [input, mean]: [&[f32]; 2], batch: usize, output: &mut [f32]) {
+pub(super) fn variance(team: &Team, o: &Variance, [input, mean]: [&[f32]; 2], output: &mut [f32]) {
+    let batch = samples(&o.sizes, input);
     let divisor = o.terms() as f64 * batch.max(1) as f64;
     let axes = Axes { sizes: o.sizes, left: o.left(), summed: o.taken(), samples: Some(batch) };
-    axes.each(team, Terms { input, mean: Some(mean) }, (divisor, false), output);
+    axes.each(team, Terms { input, mean: Some(mean), divisor, accumulate: false }, output);
 }
 
 /// What is summed along which axes.
@@ -142,8 +142,8 @@ struct Axes {
 }
 
 impl Axes {
-    /// Sums, each divided by the divisor and, where that is asked for, added to what is there.
-    fn each(self, team: &Team, of: Terms<'_>, (divisor, accumulate): (f64, bool), output: &mut [f32]) {
+    /// Each result's sum.
+    fn each(self, team: &Team, of: Terms<'_>, output: &mut [f32]) {
         let row = self.left[3] as usize;
         // A task is some neighbouring results of a row.
         let (together, pieces) = (TOGETHER.min(row), row.div_ceil(TOGETHER));
@@ -154,8 +154,6 @@ impl Axes {
             span,
             axes: self,
             of,
-            divisor,
-            accumulate,
             together,
             pieces,
             output,
@@ -168,14 +166,15 @@ impl Axes {
 struct Terms<'a> {
     input: &'a [f32],
     mean: Option<&'a [f32]>,
+    divisor: f64,
+    /// Whether the sum, divided, is added to what is there.
+    accumulate: bool,
 }
 
 struct Sums<'a> {
     span: Span,
     axes: Axes,
     of: Terms<'a>,
-    divisor: f64,
-    accumulate: bool,
     together: usize,
     pieces: usize,
     output: Shared<'a>,
@@ -231,8 +230,8 @@ impl WithSimd for Sums<'_> {
             // SAFETY: pieces of rows are apart.
             let output = unsafe { self.output.part(at * row + first, width) };
             for (to, sum) in output.iter_mut().zip(sums) {
-                let result = *sum / self.divisor;
-                *to = if self.accumulate { (f64::from(*to) + result) as f32 } else { result as f32 };
+                let result = *sum / of.divisor;
+                *to = if of.accumulate { (f64::from(*to) + result) as f32 } else { result as f32 };
             }
         }
     }

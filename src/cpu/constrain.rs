@@ -1,7 +1,7 @@
 //! `GroupSquares`, `Constrain` and `Radial`.
 
 use super::shared::Shared;
-use super::team::{Span, Team};
+use super::team::{Piece, Span, Team};
 use crate::geometry::{Groups, Members};
 use crate::ops::{Constrain, EPSILON, NormLimit, Radial};
 use pulp::{Simd, WithSimd};
@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 pub(super) const PART_ROWS: usize = 1024;
 
 /// Rows of weights, and how they are grouped.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub(super) members: &'a Members,
     pub(super) by_filter: bool,
@@ -29,16 +29,19 @@ impl Rows<'_> {
     }
 }
 
-/// The sums of squares of groups, in f64: of parts of some rows, which are joined in their order. `parts` has room for
-/// [`Rows::parts`].
-pub(super) fn group_squares(team: &Team, rows: Rows<'_>, parameter: &[f32], parts: &mut [f64], squares: &mut [f32]) {
-    let (members, width) = (rows.members, rows.width());
+/// The sums of squares of the parts of all groups, in f64; `parts` has room for [`Rows::parts`].
+pub(super) fn square_parts(team: &Team, rows: Rows<'_>, parameter: &[f32], parts: &mut [f64]) {
     let parts = &mut parts[..rows.parts()];
     parts.fill(0.0);
-    let shared = Shared::new(parts);
+    let (members, shared) = (rows.members, Shared::new(parts));
     let count = members.starts.len() - 1;
     let terms = members.rows.len() * rows.filters / count.max(1);
     team.each(count, terms as u64, |span| Squares { span, rows, parameter, parts: shared });
+}
+
+/// The sums of squares of groups: of their parts, joined in their order.
+pub(super) fn group_squares(rows: Rows<'_>, parts: &[f64], squares: &mut [f32]) {
+    let (members, width) = (rows.members, rows.width());
     for (group, at) in members.groups.iter().zip(0..) {
         let own = members.parts[at] as usize * width..members.parts[at + 1] as usize * width;
         let to = &mut squares[*group as usize * width..][..width];
@@ -80,23 +83,17 @@ impl WithSimd for Squares<'_> {
 /// Each weight times what its group's norm asks for.
 pub(super) fn constrain(team: &Team, o: &Constrain, squares: &[f32], parameter: &mut [f32]) {
     // Not `clamp`: a largest norm below the least is the least, as in Keras.
-    match o.limit {
-        NormLimit::AtMost { max } => scaled(team, o, squares, parameter, move |norm| norm.min(max.max(0.0))),
-        NormLimit::Unit => scaled(team, o, squares, parameter, |_| 1.0),
-        NormLimit::Between { min, max, rate } => {
-            let between = move |norm: f32| rate * norm.min(max.max(min)).max(min) + (1.0 - rate) * norm;
-            scaled(team, o, squares, parameter, between);
-        }
-    }
-}
-
-fn scaled(team: &Team, o: &Constrain, squares: &[f32], parameter: &mut [f32], wanted: impl Fn(f32) -> f32 + Sync) {
+    let wanted = |norm: f32| match o.limit {
+        NormLimit::AtMost { max } => norm.min(max.max(0.0)),
+        NormLimit::Unit => 1.0,
+        NormLimit::Between { min, max, rate } => rate * norm.min(max.max(min)).max(min) + (1.0 - rate) * norm,
+    };
     let (filters, epsilon) = (o.shape.filters() as usize, EPSILON as f32);
     let factor = |square: f32| {
         let norm = square.sqrt();
         wanted(norm) / (epsilon + norm)
     };
-    each_row(team, filters, parameter, |row, weights: &mut [f32]| {
+    team.pieces(parameter, Piece { elements: filters, nanoseconds: filters as u64 }, |row, weights| {
         let group = o.groups.of_row()[row];
         if group == Groups::NONE {
             return;
@@ -116,7 +113,8 @@ pub(super) fn radial(team: &Team, o: &Radial, parameter: &mut [f32]) {
     let [size, channels, filters] = [o.size, o.channels, o.filters].map(|size| size as usize);
     let row = channels * filters;
     let middle = o.source(0) as usize * (size + 1) * row;
-    each_row(team, size * size * row, parameter, |_, window: &mut [f32]| {
+    let windows = Piece { elements: size * size * row, nanoseconds: (size * size * row) as u64 };
+    team.pieces(parameter, windows, |_, window| {
         for column in 0..row {
             // From the outer ring inwards each value is read before it is written, but that of the middle.
             let first = window[middle + column];
@@ -131,30 +129,4 @@ pub(super) fn radial(team: &Team, o: &Radial, parameter: &mut [f32]) {
             }
         }
     });
-}
-
-/// Calls `work` with each row of what is changed.
-fn each_row(team: &Team, row: usize, changed: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync) {
-    let rows = changed.len() / row.max(1);
-    let (changed, work) = (Shared::new(changed), &work);
-    team.each(rows, row as u64, |span| Changed { span, row, changed, work });
-}
-
-struct Changed<'a, W> {
-    span: Span,
-    row: usize,
-    changed: Shared<'a>,
-    work: &'a W,
-}
-
-impl<W: Fn(usize, &mut [f32])> WithSimd for Changed<'_, W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for index in self.span.first..self.span.end {
-            // SAFETY: rows are apart.
-            (self.work)(index, unsafe { self.changed.part(index * self.row, self.row) });
-        }
-    }
 }

@@ -1,9 +1,7 @@
 //! `Loss`, `LossGrad` and `Hits`: a sample at a time, its sums in f64 and in the order of its elements.
 
-use super::shared::Shared;
-use super::team::{Span, Team};
-use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, StepNumbers, Targets};
-use pulp::{Simd, WithSimd};
+use super::team::{Piece, Team};
+use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
 
 /// Keras's ε, and what it clips probabilities to at the other end.
 const EPSILON: f32 = 1e-7;
@@ -17,6 +15,8 @@ pub(super) struct Operands<'a> {
     pub(super) prediction: &'a [f32],
     pub(super) target: &'a [f32],
     pub(super) weight: Option<&'a [f32]>,
+    /// What each sample's weight, or 1, is multiplied by.
+    pub(super) share: f32,
 }
 
 /// A row of classes and its targets.
@@ -214,7 +214,7 @@ impl<'a> Samples<'a> {
     }
 
     fn weight(self, sample: usize) -> f64 {
-        self.operands.weight.map_or(1.0, |weight| weight[sample].into())
+        self.operands.weight.map_or(1.0, |weight| f64::from(weight[sample])) * f64::from(self.operands.share)
     }
 
     /// What each row's result is divided by: those of elements are not yet means.
@@ -233,20 +233,20 @@ pub(super) fn loss(team: &Team, o: &Loss, operands: Operands<'_>, output: &mut [
     let smoothing = o.kind.smoothing(o.of.classes);
     let samples = Samples { of: o.of, targets: o.kind.targets(), operands, smoothing };
     let divisor = samples.divisor(over_elements(o.kind));
-    each(team, samples, 1, output, |sample, written| {
+    team.pieces(output, of_sample(&o.of, 1), |sample, written| {
         let sum: f64 = samples.rows(sample).map(|row| of_row(o.kind, row)).sum();
         written[0] = (samples.weight(sample) * sum / divisor) as f32;
     });
 }
 
 /// The gradient of all losses by the prediction.
-pub(super) fn loss_grad(team: &Team, o: &LossGrad, operands: Operands<'_>, step: StepNumbers, grad: &mut [f32]) {
+pub(super) fn loss_grad(team: &Team, o: &LossGrad, operands: Operands<'_>, grad: &mut [f32]) {
     let smoothing = o.kind.smoothing(o.of.classes);
     let samples = Samples { of: o.of, targets: o.kind.targets(), operands, smoothing };
-    let (divisor, per_sample) = (samples.divisor(over_elements(o.kind)), f64::from(step.per_sample));
+    let divisor = samples.divisor(over_elements(o.kind));
     let classes = o.of.classes as usize;
-    each(team, samples, o.of.elements() as usize, grad, |sample, written| {
-        let factor = samples.weight(sample) * per_sample / divisor;
+    team.pieces(grad, of_sample(&o.of, o.of.elements() as usize), |sample, written| {
+        let factor = samples.weight(sample) / divisor;
         for (row, grad) in samples.rows(sample).zip(written.chunks_exact_mut(classes)) {
             grad_of_row(o.kind, row, factor, grad);
         }
@@ -257,40 +257,13 @@ pub(super) fn loss_grad(team: &Team, o: &LossGrad, operands: Operands<'_>, step:
 pub(super) fn hits(team: &Team, o: &Hits, operands: Operands<'_>, output: &mut [f32]) {
     let samples = Samples { of: o.of, targets: o.kind.targets(), operands, smoothing: [1.0, 0.0] };
     let divisor = samples.divisor(matches!(o.kind, HitsKind::Binary { .. }));
-    each(team, samples, 1, output, |sample, written| {
+    team.pieces(output, of_sample(&o.of, 1), |sample, written| {
         let sum: f64 = samples.rows(sample).map(|row| hits_of_row(o.kind, row)).sum();
         written[0] = (samples.weight(sample) * sum / divisor) as f32;
     });
 }
 
-/// Calls `work` with each sample, and what is written of it.
-fn each(
-    team: &Team,
-    samples: Samples<'_>,
-    elements: usize,
-    written: &mut [f32],
-    work: impl Fn(usize, &mut [f32]) + Sync,
-) {
-    let batch = written.len() / elements;
-    let (written, work) = (Shared::new(written), &work);
-    team.each(batch, EACH.saturating_mul(samples.of.elements()), |span| Work { span, elements, written, work });
-}
-
-struct Work<'a, W> {
-    span: Span,
-    elements: usize,
-    written: Shared<'a>,
-    work: &'a W,
-}
-
-impl<W: Fn(usize, &mut [f32])> WithSimd for Work<'_, W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for sample in self.span.first..self.span.end {
-            // SAFETY: samples are apart.
-            (self.work)(sample, unsafe { self.written.part(sample * self.elements, self.elements) });
-        }
-    }
+/// What is written of a sample.
+fn of_sample(of: &Judged, elements: usize) -> Piece {
+    Piece { elements, nanoseconds: EACH.saturating_mul(of.elements()) }
 }

@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{PoolAxis, PoolKind, Ties, Windows};
+use crate::ops::{Pool, PoolAxis, PoolGrad, PoolKind, Ties, Windows};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -57,8 +57,8 @@ fn larger(most: f32, value: f32) -> f32 {
 }
 
 /// The largest value or the average of each window.
-pub(super) fn pool(team: &Team, kind: PoolKind, windows: &Windows, input: &[f32], output: &mut [f32]) {
-    let sizes = Sizes::new(windows);
+pub(super) fn pool(team: &Team, o: &Pool, input: &[f32], output: &mut [f32]) {
+    let (kind, sizes) = (o.kind, Sizes::new(&o.windows));
     let [_, _, columns] = sizes.outputs();
     let row = columns * sizes.inner;
     let (rows, output) = (output.len() / row, Shared::new(output));
@@ -119,14 +119,8 @@ fn combine(all: &mut [f32], values: &[f32], with: impl Fn(f32, f32) -> f32) {
 }
 
 /// The gradient of a pool's input, which an average doesn't need.
-pub(super) fn pool_grad(
-    team: &Team,
-    (kind, ties): (PoolKind, Ties),
-    windows: &Windows,
-    (input, grad_output): (&[f32], &[f32]),
-    grad_input: &mut [f32],
-) {
-    let sizes = Sizes::new(windows);
+pub(super) fn pool_grad(team: &Team, o: &PoolGrad, [input, grad_output]: [&[f32]; 2], grad_input: &mut [f32]) {
+    let (kind, ties, sizes) = (o.kind, o.ties, Sizes::new(&o.windows));
     let [rows, lines, columns] = sizes.inputs();
     let block = (HEIGHTS * sizes.axes[0].window as usize).min(rows);
     let blocks = rows.div_ceil(block);

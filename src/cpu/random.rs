@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{Effect, Noise, StepNumbers};
+use crate::ops::{Effect, Noise};
 use pulp::{Simd, WithSimd};
 use std::f32::consts::FRAC_PI_2;
 
@@ -74,26 +74,27 @@ struct Block {
     normals: [f32; 4],
 }
 
+/// What is drawn of a noise, and what becomes of a value.
+#[derive(Clone, Copy)]
+pub(super) struct Drawn<'a> {
+    pub(super) noise: &'a Noise,
+    /// The draw's number.
+    pub(super) draw: u32,
+    pub(super) effect: Effect,
+}
+
 /// Values changed at random, or the gradients before them.
-pub(super) fn random(
-    team: &Team,
-    noise: &Noise,
-    to_gradient: bool,
-    (values, step): (&[f32], StepNumbers),
-    written: &mut [f32],
-) {
-    let row = noise.sizes[3] as usize;
-    let (rows, draw, effect) = (written.len() / row, step.draw, noise.kind.effect(to_gradient));
+pub(super) fn random(team: &Team, drawn: Drawn<'_>, values: &[f32], written: &mut [f32]) {
+    let row = drawn.noise.sizes[3] as usize;
+    let rows = written.len() / row;
     let written = Shared::new(written);
-    team.each(rows, EACH * row as u64, |span| Rows { span, row, noise, draw, effect, values, written });
+    team.each(rows, EACH * row as u64, |span| Rows { span, row, drawn, values, written });
 }
 
 struct Rows<'a> {
     span: Span,
     row: usize,
-    noise: &'a Noise,
-    draw: u32,
-    effect: Effect,
+    drawn: Drawn<'a>,
     values: &'a [f32],
     written: Shared<'a>,
 }
@@ -101,16 +102,16 @@ struct Rows<'a> {
 impl Rows<'_> {
     /// The first number of a row, and the step from element to element.
     fn numbers(&self, row: usize) -> (u64, u64) {
-        let [s0, s1, s2, _] = self.noise.sizes.map(|size| size as usize);
+        let [s0, s1, s2, _] = self.drawn.noise.sizes.map(|size| size as usize);
         let place = [row / (s2 * s1) % s0, row / s2 % s1, row % s2];
-        let strides = self.noise.strides();
+        let strides = self.drawn.noise.strides();
         let within: u64 = place.iter().zip(strides).map(|(index, stride)| *index as u64 * stride).sum();
-        ((row / (s0 * s1 * s2)) as u64 * self.noise.sample() + within, strides[3])
+        ((row / (s0 * s1 * s2)) as u64 * self.drawn.noise.sample() + within, strides[3])
     }
 
     fn block(&self, number: u64) -> Block {
-        let words = self.noise.words(number, self.draw);
-        let is_mask = matches!(self.effect, Effect::Mask { .. });
+        let words = self.drawn.noise.words(number, self.drawn.draw);
+        let is_mask = matches!(self.drawn.effect, Effect::Mask { .. });
         Block { number, words, normals: if is_mask { [0.0; 4] } else { normals(words) } }
     }
 }
@@ -131,7 +132,7 @@ impl WithSimd for Rows<'_> {
                     block = self.block(number / 4);
                 }
                 let at = (number % 4) as usize;
-                *to = match self.effect {
+                *to = match self.drawn.effect {
                     Effect::Mask { below, dropped, .. } if block.words[at] < below => dropped as f32,
                     Effect::Mask { factor, addend, .. } => value * factor as f32 + addend as f32,
                     Effect::Times { stddev } => value * (1.0 + stddev as f32 * block.normals[at]),

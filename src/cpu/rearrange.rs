@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use super::team::{Span, Team};
 use super::transpose::transpose;
-use crate::ops::{AxisMap, Columns, MOST_AXES, Moved, MovedAxes, repeats};
+use crate::ops::{AxisMap, MOST_AXES, Moved, MovedAxes, repeats};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -172,19 +172,24 @@ fn add(sums: &mut [f32], Moved { map, stride }: Moved, grad: &[f32]) {
     }
 }
 
+/// Some of an output's columns.
+#[derive(Clone, Copy)]
+pub(super) struct SomeColumns {
+    pub(super) first: usize,
+    pub(super) count: usize,
+    /// How many the output has.
+    pub(super) all: usize,
+}
+
 /// Copies one input of several into its columns of all rows.
-pub(super) fn concatenate(team: &Team, part: &Columns, (first, all): (u64, u64), input: &[f32], output: &mut [f32]) {
-    let (columns, first, all) = (part.columns as usize, first as usize, all as usize);
-    let (rows, output) = (input.len() / columns, Shared::new(output));
-    team.each(rows, 5 + columns as u64 / 4, |span| Copies { span, columns, first, all, input, output });
+pub(super) fn concatenate(team: &Team, columns: SomeColumns, input: &[f32], output: &mut [f32]) {
+    let (rows, output) = (input.len() / columns.count, Shared::new(output));
+    team.each(rows, 5 + columns.count as u64 / 4, |span| Copies { span, columns, input, output });
 }
 
 struct Copies<'a> {
     span: Span,
-    columns: usize,
-    /// Of the output's columns.
-    first: usize,
-    all: usize,
+    columns: SomeColumns,
     input: &'a [f32],
     output: Shared<'a>,
 }
@@ -194,10 +199,11 @@ impl WithSimd for Copies<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        let SomeColumns { first, count, all } = self.columns;
         for row in self.span.first..self.span.end {
             // SAFETY: rows are apart.
-            let output = unsafe { self.output.part(row * self.all + self.first, self.columns) };
-            output.copy_from_slice(&self.input[row * self.columns..][..self.columns]);
+            let output = unsafe { self.output.part(row * all + first, count) };
+            output.copy_from_slice(&self.input[row * count..][..count]);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{Along, PoolKind};
+use crate::ops::{Along, PoolKind, Reduce, ReduceGrad};
 use pulp::{Simd, WithSimd};
 
 /// Elements behind the axis that are reduced together.
@@ -11,8 +11,8 @@ const LANES: usize = 64;
 const BLOCK: usize = 128;
 
 /// The largest value or the average along an axis.
-pub(super) fn reduce(team: &Team, kind: PoolKind, along: Along, input: &[f32], output: &mut [f32]) {
-    let sizes = Sizes::new(along);
+pub(super) fn reduce(team: &Team, o: &Reduce, input: &[f32], output: &mut [f32]) {
+    let (kind, sizes) = (o.kind, Sizes::new(o.along));
     let (chunks, rows) = (sizes.inner.div_ceil(LANES), output.len() / sizes.inner);
     let output = Shared::new(output);
     team.each(rows * chunks, sizes.nanoseconds(), |span| Forward { span, kind, sizes, chunks, input, output });
@@ -109,14 +109,8 @@ impl WithSimd for Forward<'_> {
 }
 
 /// The gradient before a reduction, an average's without its input.
-pub(super) fn reduce_grad(
-    team: &Team,
-    kind: PoolKind,
-    along: Along,
-    (input, grad_output): (&[f32], &[f32]),
-    grad_input: &mut [f32],
-) {
-    let sizes = Sizes::new(along);
+pub(super) fn reduce_grad(team: &Team, o: &ReduceGrad, [input, grad_output]: [&[f32]; 2], grad_input: &mut [f32]) {
+    let (kind, sizes) = (o.kind, Sizes::new(o.along));
     let (chunks, rows) = (sizes.inner.div_ceil(LANES), grad_output.len() / sizes.inner);
     let grad_input = Shared::new(grad_input);
     let work = |span| Backward { span, kind, sizes, chunks, input, grad_output, grad_input };

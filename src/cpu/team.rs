@@ -2,10 +2,11 @@
 
 use super::instructions::Instructions;
 use super::local::Reader;
+use super::shared::Shared;
 use super::threads::{self, Threads};
 use super::zeroes::zeroes;
 use crate::{Error, Result};
-use pulp::WithSimd;
+use pulp::{Simd, WithSimd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Nanoseconds of work that one thread may as well do by itself: waking others takes as long.
@@ -94,6 +95,50 @@ impl Team {
             let first = task * together;
             self.instructions.run(work(Span { first, end: (first + together).min(count) }));
         });
+    }
+
+    /// Calls `work` with each piece of what is written: its number, and its elements.
+    pub(super) fn pieces(&self, written: &mut [f32], of: Piece, work: impl Fn(usize, &mut [f32]) + Sync) {
+        let (length, written) = (written.len(), Shared::new(written));
+        let work = &work;
+        self.each(length.div_ceil(of.elements.max(1)), of.nanoseconds, |span| Pieces {
+            span,
+            of,
+            length,
+            written,
+            work,
+        });
+    }
+}
+
+/// What an array is written in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    /// The last piece may have fewer.
+    pub(super) elements: usize,
+    /// A guess of what one takes.
+    pub(super) nanoseconds: u64,
+}
+
+struct Pieces<'a, W> {
+    span: Span,
+    of: Piece,
+    length: usize,
+    written: Shared<'a>,
+    work: &'a W,
+}
+
+impl<W: Fn(usize, &mut [f32])> WithSimd for Pieces<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for index in self.span.first..self.span.end {
+            let from = index * self.of.elements;
+            // SAFETY: spans are apart, and so are pieces.
+            let piece = unsafe { self.written.part(from, self.of.elements.min(self.length - from)) };
+            (self.work)(index, piece);
+        }
     }
 }
 

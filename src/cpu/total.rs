@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{ClipScale, StepNumbers, Term, Total, Vectors};
+use crate::ops::{ClipScale, Term, Vectors};
 use pulp::{Simd, WithSimd};
 
 /// Most terms of a part of a sum.
@@ -13,22 +13,17 @@ const LANES: usize = 16;
 const LEAST: f64 = 1e-12;
 
 /// The sum of an array, in f64: of parts, which are joined in their order. `parts` has room for as many as there are.
-pub(super) fn total(
-    team: &Team,
-    o: &Total,
-    step: Option<StepNumbers>,
-    input: &[f32],
-    parts: &mut [f64],
-    output: &mut [f32],
-) {
+pub(super) fn total(team: &Team, of: Term, input: &[f32], parts: &mut [f64]) -> f64 {
     let parts = &mut parts[..input.len().div_ceil(PART)];
     let shared = Shared::new(parts);
-    let of = o.of;
     team.each(input.len().div_ceil(PART), PART as u64 / 4, |span| Parts { span, of, input, parts: shared });
-    let share = step.map_or(1.0, |step| f64::from(step.per_sample)) * f64::from(o.factor);
-    let sum = parts.iter().sum::<f64>() * share;
+    parts.iter().sum()
+}
+
+/// Writes a sum, or adds it to what is there.
+pub(super) fn put(sum: f64, accumulate: bool, output: &mut [f32]) {
     for output in output {
-        *output = if o.accumulate { (f64::from(*output) + sum) as f32 } else { sum as f32 };
+        *output = if accumulate { (f64::from(*output) + sum) as f32 } else { sum as f32 };
     }
 }
 
@@ -128,7 +123,7 @@ impl<F: Fn(usize)> WithSimd for Each<F> {
 }
 
 /// How far from orthogonal; `parts` has room for two numbers a vector.
-pub(super) fn orthogonal(team: &Team, matrix: Matrix<'_>, parts: &mut [f64], output: &mut [f32]) {
+pub(super) fn orthogonal(team: &Team, matrix: Matrix<'_>, parts: &mut [f64]) -> f64 {
     let count = matrix.of.count as usize;
     let (factors, sums) = parts[..2 * count].split_at_mut(count);
     matrix.factors(team, factors);
@@ -142,10 +137,7 @@ pub(super) fn orthogonal(team: &Team, matrix: Matrix<'_>, parts: &mut [f64], out
             to[0] = products.sum();
         },
     });
-    let sum = sums.iter().sum::<f64>() * matrix.share;
-    for output in output {
-        *output = if matrix.accumulate { (f64::from(*output) + sum) as f32 } else { sum as f32 };
-    }
+    sums.iter().sum::<f64>() * matrix.share
 }
 
 /// Its gradient; `parts` has room for a number a vector, and rooms for as many.

@@ -3,7 +3,7 @@
 use super::change::{Changed, slope};
 use super::shared::Shared;
 use super::team::{Span, Team};
-use crate::ops::{MovingAverage, PenaltyGrad, StepNumbers};
+use crate::ops::{MovingAverage, PenaltyGrad};
 use pulp::{Simd, WithSimd};
 
 /// Elements of a piece.
@@ -39,28 +39,6 @@ fn nanoseconds(length: usize, states: usize) -> u64 {
     (PIECE.min(length.max(1)) * (3 + 2 * states) * 4 / 5) as u64
 }
 
-/// An average after one more value.
-pub(super) fn moving_average(team: &Team, o: &MovingAverage, batch: u32, value: &[f32], average: &mut [f32]) {
-    let (kept, share) = (o.momentum as f32, o.share(batch) as f32);
-    let pass = Pass { team, read: value, written: average };
-    if kept == 0.0 {
-        return pass.each(move |value, _| share * value);
-    }
-    pass.each(move |value, average| kept * average + share * value);
-}
-
-/// The gradient of a penalty.
-pub(super) fn penalty_grad(team: &Team, o: &PenaltyGrad, step: Option<StepNumbers>, of: &[f32], output: &mut [f32]) {
-    let share = step.map_or(1.0, |step| step.per_sample);
-    let penalty = [o.l1, 2.0 * o.l2];
-    let gradient = move |x: f32| slope(penalty, x) * share;
-    let pass = Pass { team, read: of, written: output };
-    if o.accumulate {
-        return pass.each(move |x, sum| sum + gradient(x));
-    }
-    pass.each(move |x, _| gradient(x));
-}
-
 /// Nothing below 0.
 pub(super) fn non_negative(team: &Team, parameter: &mut [f32]) {
     let pieces = parameter.len().div_ceil(PIECE);
@@ -88,13 +66,32 @@ impl WithSimd for Positive<'_> {
 }
 
 /// One pass over two arrays.
-struct Pass<'a> {
-    team: &'a Team,
-    read: &'a [f32],
-    written: &'a mut [f32],
+pub(super) struct Pass<'a> {
+    pub(super) team: &'a Team,
+    pub(super) read: &'a [f32],
+    pub(super) written: &'a mut [f32],
 }
 
 impl Pass<'_> {
+    /// An average after one more value.
+    pub(super) fn moving_average(self, o: &MovingAverage, batch: u32) {
+        let (kept, share) = (o.momentum as f32, o.share(batch) as f32);
+        if kept == 0.0 {
+            return self.each(move |value, _| share * value);
+        }
+        self.each(move |value, average| kept * average + share * value);
+    }
+
+    /// The gradient of a penalty, times so much of a sample.
+    pub(super) fn penalty_grad(self, o: &PenaltyGrad, share: f32) {
+        let penalty = [o.l1, 2.0 * o.l2];
+        let gradient = move |x: f32| slope(penalty, x) * share;
+        if o.accumulate {
+            return self.each(move |x, sum| sum + gradient(x));
+        }
+        self.each(move |x, _| gradient(x));
+    }
+
     /// Calls `change` with each element of the one and of the other, which it gives anew.
     fn each(self, change: impl Fn(f32, f32) -> f32 + Sync) {
         let length = self.written.len();

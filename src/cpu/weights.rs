@@ -16,9 +16,9 @@ use std::sync::Arc;
 pub enum ParameterValues<'a> {
     /// The caller's, for as long as the store lives.
     Borrowed(&'a [f32]),
-    /// Given to the store.
+    /// Values that the store owns.
     Owned(Vec<f32>),
-    /// Shared with others.
+    /// Values that others hold too.
     Shared(Arc<[f32]>),
     /// 16-bit floats, widened on use.
     Half(Vec<f16>),
@@ -263,7 +263,7 @@ impl<'a> Weights<'a> {
 /// update them, as training does.
 #[derive(Debug)]
 pub enum Store<'w, 'v> {
-    /// Read.
+    /// A run reads it only.
     Shared(&'w Weights<'v>),
     /// Read and updated: what was borrowed or is shared with others is copied before, once.
     Updated(&'w mut Weights<'v>),

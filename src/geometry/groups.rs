@@ -4,11 +4,10 @@
 //! axes are the same. Rows of canonical weights have a number of that kind each: the [`Groups`] of a parameter.
 
 use super::size::fits_u32;
-use super::{AxisTaps, Geometry, KerasLayout, SharedLayout};
+use super::{Geometry, KerasLayout, SharedLayout};
 use crate::config::{Axes, DataFormat};
 use crate::{Error, Result};
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// For each row of a parameter the group whose norm its weights are of. A row has a weight for each filter of a cell or a
@@ -54,6 +53,18 @@ impl Reduced {
     fn keeps(&self, axis: usize) -> bool {
         !self.along[axis]
     }
+
+    /// Axes from the `first` on, of these sizes.
+    fn axes(&self, first: usize, sizes: impl IntoIterator<Item = u32>) -> Vec<Axis> {
+        sizes.into_iter().zip(first..).map(|(size, axis)| Axis { kept: self.keeps(axis), size }).collect()
+    }
+}
+
+/// An axis of a variable.
+struct Axis {
+    /// Whether an index along it tells groups apart.
+    kept: bool,
+    size: u32,
 }
 
 /// The number of what some indices tell apart, made digit by digit.
@@ -64,6 +75,16 @@ impl Key {
     /// One more index, below `size`, where it tells apart.
     fn index(self, kept: bool, index: u32, size: u32) -> Self {
         if kept { Self(self.0.saturating_mul(size.into()).saturating_add(index.into())) } else { self }
+    }
+
+    /// The indices along some axes, the last the innermost, of an element of theirs.
+    fn indices(self, axes: &[Axis], element: u32) -> Self {
+        let (mut key, mut rest) = (self, element);
+        for &Axis { kept, size } in axes.iter().rev() {
+            key = key.index(kept, rest % size, size);
+            rest /= size;
+        }
+        key
     }
 }
 
@@ -115,9 +136,9 @@ impl Groups {
     /// # Errors
     /// [`Error::UnknownValue`] for axes that it hasn't; [`Error::TooLarge`].
     pub fn of_variable(shape: &[usize], axes: &Axes) -> Result<Self> {
-        let reduced = Reduced::new(axes, shape)?;
+        let axes = Reduced::new(axes, shape)?.axes(0, shape.iter().map(|&size| size as u32));
         let elements = shape.iter().fold(1u64, |all, &size| all.saturating_mul(size as u64));
-        Self::by_key(elements, false, |element| Some(of_indices(&reduced, shape, element)))
+        Self::by_key(elements, false, |element| Some(Key::default().indices(&axes, element)))
     }
 
     /// Those of weights `[rows][filters]` that Keras stores as `shape`, whose last axis are the filters: those of a user's
@@ -129,7 +150,8 @@ impl Groups {
         let reduced = Reduced::new(axes, shape)?;
         let Some((_, rows)) = shape.split_last() else { return Self::of_variable(shape, axes) };
         let count = rows.iter().fold(1u64, |all, &size| all.saturating_mul(size as u64));
-        Self::by_key(count, reduced.keeps(rows.len()), |row| Some(of_indices(&reduced, rows, row)))
+        let kept = reduced.axes(0, rows.iter().map(|&size| size as u32));
+        Self::by_key(count, reduced.keeps(rows.len()), |row| Some(Key::default().indices(&kept, row)))
     }
 
     /// Those of a locally connected layer's canonical weights, `axes` being Keras's of the variable in this layout. Weights that
@@ -158,16 +180,15 @@ impl Groups {
                 // The axes of the variable: of the input, then of the output, in either the channels first or last.
                 let (first, channel) = if last { (0, rank) } else { (1, 0) };
                 let beyond = rank + 1;
-                let (inputs, outputs) = (first..first + rank, beyond + first..beyond + first + rank);
+                let axes = layer.axes().map_or(&[][..], |axes| &axes[3 - rank..]);
+                let inputs = reduced.axes(first, axes.iter().map(|axis| axis.input));
+                let outputs = reduced.axes(beyond + first, axes.iter().map(|axis| axis.output));
                 let [channel, filter] = [channel, beyond + channel].map(|axis| reduced.keeps(axis));
-                let spatial = |axes: Range<usize>| axes.map(|axis| reduced.keeps(axis)).collect::<Vec<_>>();
-                let (inputs, outputs) = (spatial(inputs), spatial(outputs));
                 Self::by_key(layer.entries(), filter, |row| {
                     let (cell, within) = (row / window, row % window);
                     let (location, group) = (cell / groups, cell % groups);
                     let position = layer.tap(location, within / channels)?;
-                    let key = along(Key::default(), layer, &outputs, location, |axis| axis.output);
-                    let key = along(key, layer, &inputs, position, |axis| axis.input);
+                    let key = Key::default().indices(&outputs, location).indices(&inputs, position);
                     let key = key.index(channel, group * channels + within % channels, layer.channels());
                     Some(key.index(filter && !channel, group, groups))
                 })
@@ -192,19 +213,14 @@ impl Groups {
         let shape = layout.shape(layer);
         let reduced = Reduced::new(axes, &shape)?;
         let (rank, window, channels) = (shape.len() - 2, layer.window(), layer.group_channels());
-        let taps: Vec<u32> = shape[..rank].iter().map(|&taps| taps as u32).collect();
+        let taps = reduced.axes(0, shape[..rank].iter().map(|&taps| taps as u32));
         let [channel, filter] = [rank, rank + 1].map(|axis| reduced.keeps(axis));
         // A group of channels is told apart by its filters, but of depthwise kernels by its channel.
         let group = if layout == SharedLayout::Depthwise { channel } else { filter };
         Self::by_key(layer.entries(), filter, |row| {
             let (cell, within) = (row / window, row % window);
             let key = Key::default().index(group, cell, layer.groups()).index(channel, within % channels, channels);
-            let (mut key, mut rest) = (key, within / channels);
-            for (axis, &size) in taps.iter().enumerate().rev() {
-                key = key.index(reduced.keeps(axis), rest % size, size);
-                rest /= size;
-            }
-            Some(key)
+            Some(key.indices(&taps, within / channels))
         })
     }
 
@@ -244,29 +260,6 @@ impl Groups {
     }
 }
 
-/// The key of an element by its indices along all axes, the last the innermost.
-fn of_indices(reduced: &Reduced, shape: &[usize], element: u32) -> Key {
-    let (mut key, mut rest) = (Key::default(), element);
-    for (axis, &size) in shape.iter().enumerate().rev() {
-        let size = size as u32;
-        key = key.index(reduced.keeps(axis), rest % size, size);
-        rest /= size;
-    }
-    key
-}
-
-/// A key with the indices of a place along a layer's spatial axes.
-fn along(key: Key, layer: &Geometry, kept: &[bool], place: u32, size: impl Fn(&AxisTaps) -> u32) -> Key {
-    let Some(axes) = layer.axes() else { return key };
-    let (mut key, mut rest) = (key, place);
-    for (axis, kept) in axes[3 - kept.len()..].iter().zip(kept).rev() {
-        let size = size(axis);
-        key = key.index(*kept, rest % size, size);
-        rest /= size;
-    }
-    key
-}
-
 /// What is written of groups.
 #[cfg(feature = "serde")]
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -296,15 +289,23 @@ mod tests {
     use super::*;
     use crate::config::{Config, Padding};
 
-    /// Which weights share a norm, by Keras's own variable: its elements' numbers go to canonical places, and two weights share one
-    /// if and only if their indices along all axes that are kept do.
-    fn assert_as_keras(layer: &Geometry, shape: &[usize], places: &[f32], groups: &Groups, axes: &[usize]) {
-        let filters = layer.group_filters() as usize;
+    /// A Keras variable whose elements are their own numbers, from 1.
+    struct Numbered {
+        shape: Vec<usize>,
+        /// Where they lie among canonical weights.
+        places: Vec<f32>,
+        filters: usize,
+    }
+
+    /// Which weights share a norm, by Keras's own variable: two weights share one if and only if their indices along all axes that
+    /// are kept do.
+    fn assert_as_keras(variable: &Numbered, groups: &Groups, axes: &[usize]) {
+        let Numbered { shape, places, filters } = variable;
         let mut norms: HashMap<Vec<usize>, (usize, usize)> = HashMap::new();
         let mut found: HashMap<(usize, usize), Vec<usize>> = HashMap::new();
         for (weight, place) in places.iter().enumerate() {
             let group = groups.of_row()[weight / filters];
-            // Numbers count from 1: a 0 is a clipped tap.
+            // A 0 is a clipped tap.
             assert_eq!(*place == 0.0, group == Groups::NONE, "weight {weight}");
             if group == Groups::NONE {
                 continue;
@@ -357,11 +358,13 @@ mod tests {
                     }
                     let shape = layout.shape(&layer);
                     let places = layout.to_canonical(&layer, &numbers(layout.len(&layer)))?;
-                    for axes in all_axes(shape.len()) {
+                    let variable = Numbered { shape, places, filters: layer.group_filters() as usize };
+                    let rank = variable.shape.len();
+                    for axes in all_axes(rank) {
                         // From the end as well.
-                        let listed = axes.iter().map(|&axis| axis as i64 - (axis % 2 * shape.len()) as i64).collect();
+                        let listed = axes.iter().map(|&axis| axis as i64 - (axis % 2 * rank) as i64).collect();
                         let groups = Groups::of_local(&layer, layout, &Axes::Several(listed))?;
-                        assert_as_keras(&layer, &shape, &places, &groups, &axes);
+                        assert_as_keras(&variable, &groups, &axes);
                         compared += 1;
                     }
                 }
@@ -383,10 +386,11 @@ mod tests {
         ] {
             let shape = layout.shape(&layer);
             let places = layout.to_canonical(&layer, &numbers(layer.weights()))?;
-            for axes in all_axes(shape.len()) {
+            let variable = Numbered { shape, places, filters: layer.group_filters() as usize };
+            for axes in all_axes(variable.shape.len()) {
                 let listed = axes.iter().map(|&axis| axis as i64).collect();
                 let groups = Groups::of_shared(&layer, layout, &Axes::Several(listed))?;
-                assert_as_keras(&layer, &shape, &places, &groups, &axes);
+                assert_as_keras(&variable, &groups, &axes);
             }
         }
         Ok(())

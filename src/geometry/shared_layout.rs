@@ -16,6 +16,13 @@ pub enum SharedLayout {
     Dense,
 }
 
+/// How weights lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Keras,
+    Canonical,
+}
+
 impl SharedLayout {
     /// Whether `geometry` is a layer of this kind.
     ///
@@ -54,7 +61,7 @@ impl SharedLayout {
     /// [`Error::Length`] for another number of elements than [`SharedLayout::shape`] has, and those of
     /// [`SharedLayout::check`].
     pub fn to_canonical(self, geometry: &Geometry, kernel: &[f32]) -> Result<Vec<f32>> {
-        self.reordered(geometry, "kernel", kernel, |[keras, canonical]| [keras, canonical])
+        self.reordered(geometry, Order::Keras, kernel)
     }
 
     /// As [`SharedLayout::to_canonical`] of a variable that nobody needs any more: where both orders are the same, it is the
@@ -75,20 +82,14 @@ impl SharedLayout {
     /// # Errors
     /// As [`SharedLayout::to_canonical`].
     pub fn from_canonical(self, geometry: &Geometry, canonical: &[f32]) -> Result<Vec<f32>> {
-        self.reordered(geometry, "canonical weights", canonical, |[keras, canonical]| [canonical, keras])
+        self.reordered(geometry, Order::Canonical, canonical)
     }
 
-    /// Copies the filters of every row of weights from one order into the other; `order` says which of their places in Keras's
-    /// and in ours is the one to read.
-    fn reordered(
-        self,
-        geometry: &Geometry,
-        what: &'static str,
-        values: &[f32],
-        order: impl Fn([usize; 2]) -> [usize; 2],
-    ) -> Result<Vec<f32>> {
+    /// Copies the filters of every row of weights from this order into the other one.
+    fn reordered(self, geometry: &Geometry, from: Order, values: &[f32]) -> Result<Vec<f32>> {
         self.check(geometry)?;
         if values.len() as u64 != geometry.weights() {
+            let what = if from == Order::Keras { "kernel" } else { "canonical weights" };
             let (expected, found) = (geometry.weights(), values.len() as u64);
             return Err(Error::Length { what, expected, found, shape: self.shape(geometry) });
         }
@@ -99,7 +100,8 @@ impl SharedLayout {
         }
         let mut reordered = vec![0.0; values.len()];
         for (row, group) in (0..rows).flat_map(|row| (0..groups).map(move |group| (row, group))) {
-            let [from, to] = order([(row * groups + group) * filters, (group * rows + row) * filters]);
+            let (keras, canonical) = ((row * groups + group) * filters, (group * rows + row) * filters);
+            let (from, to) = if from == Order::Keras { (keras, canonical) } else { (canonical, keras) };
             reordered[to..][..filters].copy_from_slice(&values[from..][..filters]);
         }
         Ok(reordered)

@@ -25,6 +25,13 @@ struct Shared {
     bytes: u64,
 }
 
+/// What a program's dispatches are recorded from.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) steps: Vec<Step>,
+    pub(super) operations: Vec<Recorded>,
+}
+
 /// The dispatches of an operation.
 #[derive(Debug)]
 pub(super) struct Recorded {
@@ -53,7 +60,7 @@ pub struct Part {
     pub flops: u64,
     /// Floating-point operations that are done when this part is.
     pub done: u64,
-    /// Those of all parts.
+    /// Floating-point operations of all parts.
     pub total: u64,
 }
 
@@ -66,20 +73,14 @@ impl Part {
 }
 
 impl Bound {
-    pub(super) fn new(
-        steps: Vec<Step>,
-        operations: Vec<Recorded>,
-        plan: ProgramPlan,
-        device: &wgpu::Device,
-        bytes: u64,
-    ) -> Self {
+    pub(super) fn new(made: Made, plan: ProgramPlan, features: wgpu::Features, bytes: u64) -> Self {
+        let Made { steps, operations } = made;
         let mut flops = vec![0];
         let mut sum = 0u64;
         flops.extend(steps.iter().map(|step| {
             sum = sum.saturating_add(step.flops);
             sum
         }));
-        let features = device.features();
         Self { shared: Arc::new(Shared { steps, operations, flops, plan, features, bytes }) }
     }
 

@@ -28,6 +28,14 @@ enum Of {
 }
 
 impl Of {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Layer(_, Resource::SparseIndex) => "locally-connected sparse index",
+            Self::Layer(..) => "locally-connected tap tables",
+            Self::Words(_) => "locally-connected groups of weights",
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Layer(layer, resource), Self::Layer(other, held)) => resource == held && layer.connects_as(other),
@@ -54,31 +62,25 @@ impl Constants {
         layer: &Arc<Geometry>,
         resource: Resource,
     ) -> Result<wgpu::Buffer> {
-        let label = match resource {
-            Resource::SparseIndex => "locally-connected sparse index",
-            _ => "locally-connected tap tables",
-        };
         let of = Of::Layer(layer.clone(), resource);
-        self.made_once(context, label, of, || Cow::Owned(constant_words(layer, resource))).await
+        self.made_once(context, of, || Cow::Owned(constant_words(layer, resource))).await
     }
 
     /// What a plan says of an operation of no layer.
     pub(super) async fn words(&self, context: &Context, words: &Arc<[u32]>) -> Result<wgpu::Buffer> {
-        self.made_once(context, "locally-connected groups of weights", Of::Words(words.clone()), || words[..].into())
-            .await
+        self.made_once(context, Of::Words(words.clone()), || words[..].into()).await
     }
 
     async fn made_once<'d>(
         &self,
         context: &Context,
-        label: &'static str,
         of: Of,
         data: impl FnOnce() -> Cow<'d, [u32]>,
     ) -> Result<wgpu::Buffer> {
         if let Some(buffer) = self.find(&of) {
             return Ok(buffer);
         }
-        let (device, data) = (context.device(), data());
+        let (device, label, data) = (context.device(), of.label(), data());
         let bytes = 4 * data.len() as u64;
         let (made, caught) = scoped(device, Making::new(label, bytes), || {
             let made = buffer(device, label, bytes);

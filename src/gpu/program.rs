@@ -1,6 +1,6 @@
 //! Programs bound to buffers: made once, recorded as often as the host likes.
 
-use super::bound::{Recorded, Step};
+use super::bound::{Made, Recorded, Step};
 use super::called::Called;
 use super::operands::{Binding, Bindings, Operand, Operands};
 use super::tensor::buffer;
@@ -147,10 +147,9 @@ impl Weights {
         if let Err(error) = caught.await {
             return Err(self.blame(error, &resources.operands).await);
         }
-        let (steps, operations) = made?;
         let own = if self.scratch.is_none() { buffers.iter().sum() } else { 0 };
         let bytes = own + plan.memory.uniforms;
-        Ok(Bound::new(steps, operations, plan, device, bytes))
+        Ok(Bound::new(made?, plan, device.features(), bytes))
     }
 
     /// What the device refuses, as the fault of an operand that it also refuses alone.
@@ -251,12 +250,7 @@ fn piece(buffer: &Buffer, id: BufferId, index: u32) -> Resource {
 }
 
 /// The dispatches of a plan, and which of them each operation has.
-fn recorded(
-    context: &Context,
-    program: &Program,
-    plan: &ProgramPlan,
-    resources: &Resources<'_>,
-) -> Result<(Vec<Step>, Vec<Recorded>)> {
+fn recorded(context: &Context, program: &Program, plan: &ProgramPlan, resources: &Resources<'_>) -> Result<Made> {
     let device = context.device();
     let stride = context.profile().params_stride();
     // Written rather than mapped: mapping throws in a browser whose device is lost.
@@ -309,5 +303,5 @@ fn recorded(
         }
     }
     context.queue().write_buffer(&uniform, 0, &params);
-    Ok((steps, operations))
+    Ok(Made { steps, operations })
 }

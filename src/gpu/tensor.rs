@@ -48,16 +48,11 @@ fn row(shape: &Shape) -> usize {
 
 impl Tensor {
     /// Buffers of this crate's own.
-    pub(super) fn new(
-        device: &wgpu::Device,
-        label: &str,
-        shape: &Shape,
-        dtype: WeightType,
-        chunks: Vec<Chunk>,
-    ) -> Self {
+    pub(super) fn new(device: &wgpu::Device, label: &str, of: &Buffer, chunks: Vec<Chunk>) -> Self {
+        let dtype = of.dtype;
         let place = |chunk: &Chunk| Place { buffer: buffer(device, label, chunk.bytes(dtype)), offset: 0 };
         let places = chunks.iter().map(place).collect();
-        Self { dtype, filters: row(shape), chunks, places }
+        Self { dtype, filters: row(&of.shape), chunks, places }
     }
 
     /// What a program calls `buffer`, parameters or their gradient, in ranges of the host's buffers: one per chunk that

@@ -257,7 +257,7 @@ impl Weights {
         let (device, chunks) = (self.context.device(), cut(&buffer.shape, self.context.profile())?);
         let label = format!("locally-connected {}", buffer.name);
         let making = Making::new(buffer.name.clone(), chunks.iter().map(|chunk| chunk.bytes(buffer.dtype)).sum());
-        let make = || Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks);
+        let make = || Tensor::new(device, &label, buffer, chunks);
         let (buffers, caught) = scoped(device, making, make);
         caught.await?;
         Ok(buffers)
@@ -287,7 +287,7 @@ async fn made(context: &Context, cuts: Vec<(&Buffer, Vec<Chunk>)>) -> Result<BTr
     let (parameters, caught) = scoped(device, Making::new("the parameters", bytes), || {
         let made = cuts.into_iter().map(|(buffer, chunks)| {
             let label = format!("locally-connected {}", buffer.name);
-            let values = Tensor::new(device, &label, &buffer.shape, buffer.dtype, chunks);
+            let values = Tensor::new(device, &label, buffer, chunks);
             (buffer.name.clone(), Parameter { described: buffer.clone(), values })
         });
         made.collect()

@@ -47,9 +47,9 @@ pub struct GpuOptions {
 pub struct HostGradients {
     /// `[batch][input shape]`.
     pub input: Vec<f32>,
-    /// Canonical order.
+    /// Of the weights, in the canonical order.
     pub weights: Vec<f32>,
-    /// Keras's order, empty without bias.
+    /// Of the bias, in Keras's order; empty without one.
     pub bias: Vec<f32>,
 }
 

@@ -54,8 +54,8 @@ impl<'a> Job<'a> {
         graph.check()?;
         let ends = graph.inputs();
         let mut batch = None;
-        let buffer = |name: &str| graph.input_buffer(names::INPUT, name);
-        let inputs = take("input", &ends, inputs, &mut batch, buffer)?;
+        let side = Side { what: "input", ends: &ends, given: inputs };
+        let inputs = side.take(&mut batch, |name| graph.input_buffer(names::INPUT, name))?;
         let outputs = graph.outputs().into_iter().map(|end| {
             let buffer = graph.output_buffer(names::OUTPUT, end.name);
             (end.name.to_owned(), buffer, end.elements())
@@ -71,8 +71,9 @@ impl<'a> Job<'a> {
         grad_outputs: &[(&str, &'a [f32])],
     ) -> Result<Self> {
         let mut job = Self::forward(graph, inputs)?;
+        let side = Side { what: "grad_output", ends: &graph.outputs(), given: grad_outputs };
         let buffer = |name: &str| graph.output_buffer(names::GRAD_OUTPUT, name);
-        job.inputs.extend(take("grad_output", &graph.outputs(), grad_outputs, &mut Some(job.batch), buffer)?);
+        job.inputs.extend(side.take(&mut Some(job.batch), buffer)?);
         let gradients = graph.inputs().into_iter().map(|end| {
             let buffer = graph.input_buffer(names::GRAD_INPUT, end.name);
             (end.name.to_owned(), buffer, end.elements())
@@ -82,30 +83,34 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The arrays of `ends` among those that are given by name, all of the same batch, which the first one tells.
-fn take<'a>(
+/// A model's inputs or outputs, and arrays by their names.
+struct Side<'s, 'a> {
     what: &'static str,
-    ends: &[End<'_>],
-    given: &[(&str, &'a [f32])],
-    batch: &mut Option<usize>,
-    buffer: impl Fn(&str) -> String,
-) -> Result<Vec<(String, &'a [f32])>> {
-    if let Some((name, _)) = given.iter().find(|(name, _)| ends.iter().all(|end| end.name != *name)) {
-        return Err(Error::NoBuffer { name: (*name).to_owned() });
-    }
-    let take = |end: &End<'_>| {
-        let values = given.iter().find(|(name, _)| *name == end.name);
-        let (_, values) = values.ok_or_else(|| Error::NotGiven { name: end.name.to_owned() })?;
-        let (found, sample) = (values.len() as u64, end.elements().max(1));
-        let expected = batch.map_or(found.next_multiple_of(sample), |batch| batch as u64 * sample);
-        if found != expected {
-            let error = Error::Length { what, expected, found, shape: end.shape.to_vec() };
-            return Err(if ends.len() > 1 { error.in_layer(end.name) } else { error });
+    ends: &'s [End<'s>],
+    given: &'s [(&'s str, &'a [f32])],
+}
+
+impl<'a> Side<'_, 'a> {
+    /// The arrays by their buffers' names, all of the same batch, which the first one tells.
+    fn take(&self, batch: &mut Option<usize>, buffer: impl Fn(&str) -> String) -> Result<Vec<(String, &'a [f32])>> {
+        let &Self { what, ends, given } = self;
+        if let Some((name, _)) = given.iter().find(|(name, _)| ends.iter().all(|end| end.name != *name)) {
+            return Err(Error::NoBuffer { name: (*name).to_owned() });
         }
-        *batch = Some((found / sample) as usize);
-        Ok((buffer(end.name), *values))
-    };
-    ends.iter().map(take).collect()
+        let take = |end: &End<'_>| {
+            let values = given.iter().find(|(name, _)| *name == end.name);
+            let (_, values) = values.ok_or_else(|| Error::NotGiven { name: end.name.to_owned() })?;
+            let (found, sample) = (values.len() as u64, end.elements().max(1));
+            let expected = batch.map_or(found.next_multiple_of(sample), |batch| batch as u64 * sample);
+            if found != expected {
+                let error = Error::Length { what, expected, found, shape: end.shape.to_vec() };
+                return Err(if ends.len() > 1 { error.in_layer(end.name) } else { error });
+            }
+            *batch = Some((found / sample) as usize);
+            Ok((buffer(end.name), *values))
+        };
+        ends.iter().map(take).collect()
+    }
 }
 
 /// The names of the one input and the one output of a model that has one of each.

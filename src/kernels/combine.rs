@@ -8,7 +8,7 @@ use crate::config::How;
 kernel! {
     /// Two values element by element.
     Combine: "combine", [Read, Read, Write],
-    /// How.
+    /// How the two become one.
     how: How in How::ALL
 }
 

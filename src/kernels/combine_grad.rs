@@ -8,9 +8,9 @@ use crate::config::How;
 kernel! {
     /// The gradient of one of two values.
     CombineGrad: "combine_grad", [Read, Read, Read, Write],
-    /// How.
+    /// How the two become one.
     how: How in How::ALL,
-    /// Whether it is by `b`.
+    /// Whether the gradient is that of `b`.
     of_second: bool in [false, true];
     if |kernel| matches!(kernel.how, How::Maximum | How::Minimum | How::PRelu)
 }

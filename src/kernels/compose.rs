@@ -55,6 +55,7 @@ const SHARED: &[(&str, &str)] = &shared![
     "scale",
     "sparse_index",
     "step",
+    "sums",
     "tile",
     "tile_gradient",
     "tile_load",

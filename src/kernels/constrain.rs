@@ -14,11 +14,11 @@ kernel! {
 }
 
 impl Constrain {
-    /// No longer than a norm.
+    /// The norm, or the largest one allowed.
     pub(crate) const AT_MOST: u32 = 0;
-    /// 1.
+    /// Norms of 1.
     pub(crate) const UNIT: u32 = 1;
-    /// Some of the way to between two norms.
+    /// Some of the way to the nearest norm between two bounds.
     pub(crate) const BETWEEN: u32 = 2;
 }
 

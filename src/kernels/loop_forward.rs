@@ -1,7 +1,7 @@
 //! `y[n, p, f] = activation(bias[p, f] + sum over k of x[n, window(p, k)] * w[p, k, f])`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{FILTERS, FUSED, Workgroup, IMAGES, MOST_QUADS, WIDTHS};
+use super::sizes::{FILTERS, FUSED, Workgroup, IMAGES, MOST_FOURS, WIDTHS};
 use super::work::{FINISHING, of, product, taps, tiles, traffic, window_products, window_turns};
 use super::{Loads, Params, THREADS, Work};
 use crate::config::WeightType;
@@ -31,7 +31,7 @@ impl LoopForward {
         self.input_width <= self.width && match self.width {
             // Weights that don't come in fours are few.
             1 => self.images <= 8 && self.threads == THREADS,
-            _ => self.filters * self.images <= MOST_QUADS && (self.images <= 8 || self.filters == 1),
+            _ => self.filters * self.images <= MOST_FOURS && (self.images <= 8 || self.filters == 1),
         }
     }
 }

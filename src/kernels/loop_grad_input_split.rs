@@ -11,7 +11,7 @@ kernel! {
     LoopGradInputSplit: "loop_grad_input_split", [Read, Read, Read, Write],
     /// Samples of a thread.
     images: u32 in SPLIT_IMAGES,
-    /// Quads of filters side by side.
+    /// Fours of filters side by side.
     lanes: u32 in Self::LANES,
     /// Channels side by side, in ones or fours.
     channels: u32 in Self::CHANNELS,
@@ -24,7 +24,7 @@ kernel! {
 }
 
 impl LoopGradInputSplit {
-    /// Quads of filters side by side.
+    /// Fours of filters side by side.
     pub(crate) const LANES: [u32; 3] = [2, 4, 8];
     /// Channels side by side, in ones or fours.
     pub(crate) const CHANNELS: [u32; 2] = [1, 4];

@@ -1,16 +1,16 @@
 //! `dw[p, k, f] = sum over n of x[n, window(p, k)] * dz[n, p, f]`; 0 where the tap lies outside the input.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{CHANNELS, FILTERS, MOST_QUADS, MOST_SUMS, WIDTHS};
+use super::sizes::{CHANNELS, FILTERS, MOST_FOURS, MOST_SUMS, WIDTHS};
 use super::work::{of, product, tiles, traffic, window_products};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Kernel gradient of the loop variant.
+    /// Gradient of the weights, by the loop variant.
     LoopGradWeights: "loop_grad_weights", [Read, Read, Read, Write],
     /// Taps of a thread, along the inner axis.
     taps: u32 in Self::TAPS,
-    /// Inputs' worth of channels of a thread.
+    /// Inputs of a thread, each of `input_width` channels.
     channels: u32 in CHANNELS,
     /// Units of filters of a thread.
     filters: u32 in FILTERS,
@@ -31,9 +31,9 @@ impl LoopGradWeights {
         let Self { taps, channels, filters, width, input_width } = *self;
         let rows = taps * channels;
         match [width, input_width] {
-            [4, 4] => taps == 1 && [1, 2, 4].contains(&channels) && channels * filters <= MOST_QUADS / 4,
-            // Of channels that don't come in fours.
-            [4, _] => channels <= 3 && filters <= 4 && rows <= Self::MOST_ROWS && rows * filters <= MOST_QUADS,
+            [4, 4] => taps == 1 && [1, 2, 4].contains(&channels) && channels * filters <= MOST_FOURS / 4,
+            // Channels one by one.
+            [4, _] => channels <= 3 && filters <= 4 && rows <= Self::MOST_ROWS && rows * filters <= MOST_FOURS,
             [1, 1] => rows <= Self::MOST_ROWS && rows * filters <= MOST_SUMS,
             _ => false,
         }

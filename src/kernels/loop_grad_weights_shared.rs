@@ -1,14 +1,14 @@
 //! `dw[g, k, f] = sum over p and n of x[n, window(p, k)] * dz[n, p, f]`, in parts of some locations each.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{MOST_QUADS, WIDTHS};
+use super::sizes::{MOST_FOURS, WIDTHS};
 use super::work::{of, operands, product, products, tiles};
 use super::{Loads, Params, Work};
 
 kernel! {
     /// Gradient of weights that locations share, by the loop variant.
     LoopGradWeightsShared: "loop_grad_weights_shared", [Read, Read, Read, Write],
-    /// Inputs' worth of channels of a thread.
+    /// Inputs of a thread, each of `input_width` channels.
     channels: u32 in Self::CHANNELS,
     /// Units of filters of a thread.
     filters: u32 in Self::FILTERS,
@@ -20,19 +20,19 @@ kernel! {
 }
 
 impl LoopGradWeightsShared {
-    /// Inputs' worth of channels of a thread.
+    /// Inputs of a thread, each of `input_width` channels.
     pub(crate) const CHANNELS: [u32; 4] = [1, 2, 3, 4];
     /// Units of filters of a thread.
     pub(crate) const FILTERS: [u32; 3] = [1, 2, 4];
 
     fn fits(&self) -> bool {
         let of_channels = match [self.width, self.input_width] {
-            // Of channels that don't come in fours.
+            // Channels one by one.
             [4, 1] => self.channels <= 3,
             // Inputs come in fours only where filters do.
             [width, input_width] => input_width <= width,
         };
-        of_channels && self.channels * self.input_width * self.filters <= MOST_QUADS
+        of_channels && self.channels * self.input_width * self.filters <= MOST_FOURS
     }
 }
 

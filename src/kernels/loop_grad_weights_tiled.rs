@@ -4,7 +4,7 @@ use super::tile::tiled;
 use super::work::{of, traffic, window_products};
 
 tiled! {
-    /// Kernel gradient of the loop variant by tiles in workgroup memory.
+    /// Gradient of the weights, by the loop variant by tiles in workgroup memory.
     LoopGradWeightsTiled: "loop_grad_weights_tiled", [Read, Read, Read, Write];
     work: |tile, p, loads| tile.work(p, loads, Sums::of(tile, of(p.batch), traffic(p))),
     products: window_products,

@@ -19,7 +19,7 @@ pub use listed::Access;
 pub(crate) use listed::{Declared, Kernel, Listed};
 pub use params::{Params, Uniform};
 pub(crate) use sizes::{
-    CHANNELS, FILTERS, IMAGES, MOST_QUADS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, Workgroup, fused_code, width,
+    CHANNELS, FILTERS, IMAGES, MOST_FOURS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, Workgroup, fused_code, width,
 };
 pub use tap_tables::{tap_tables, tap_tables_length};
 pub(crate) use tile::{DEPTH, Tile};

@@ -5,7 +5,7 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// By each element of the matrix.
+    /// The gradient by each element of the matrix.
     OrthogonalGrad: "orthogonal_grad", [Read, Read, Read, Write]
 }
 

@@ -1,4 +1,4 @@
-//! `products[i, j] = vector i · vector j`, each of norm 1.
+//! `products[i, j] = vector i · vector j`, both divided by their norms.
 
 use super::listed::{Kernel, kernel};
 use super::work::of;

@@ -5,7 +5,7 @@ use super::work::{of, read_by, read_by_bytes, read_by_turns};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Gradients of windows to all of their positions.
+    /// A window's gradient is divided among all of its positions.
     PoolGradAverage: "pool_grad_average", [Read, Write]
 }
 

@@ -5,7 +5,7 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// A thread has all taps of a channel and a filter.
+    /// Makes weights equal whose taps are as far from the middle. A thread has all taps of a channel and a filter.
     Radial: "radial", [Write]
 }
 

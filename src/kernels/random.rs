@@ -7,16 +7,16 @@ use super::{Loads, Params, Work};
 kernel! {
     /// Dropout and noise.
     Random: "random", [Read, Read, Write],
-    /// What the numbers do.
+    /// What random numbers do to values.
     effect: u32 in [Self::MASK, Self::TIMES, Self::PLUS]
 }
 
 impl Random {
-    /// Small ones set a constant, by the codes of the WGSL.
+    /// Where a number is small, the value becomes a constant. Codes are those of the WGSL.
     pub(crate) const MASK: u32 = 0;
-    /// Values times 1 and some.
+    /// A value is multiplied by 1 plus a normal number.
     pub(crate) const TIMES: u32 = 1;
-    /// Values plus some.
+    /// A normal number is added.
     pub(crate) const PLUS: u32 = 2;
     /// Neighbouring elements of a thread.
     pub(crate) const EACH: u32 = 4;

@@ -10,8 +10,8 @@ pub(crate) const FILTERS: [u32; 4] = [1, 2, 4, 8];
 /// Channels of a thread.
 pub(crate) const CHANNELS: [u32; 5] = [1, 2, 3, 4, 8];
 /// Most sums of a thread in fours, and one by one: with more, they leave the registers.
-pub(crate) const MOST_QUADS: u32 = 16;
-/// See [`MOST_QUADS`].
+pub(crate) const MOST_FOURS: u32 = 16;
+/// See [`MOST_FOURS`].
 pub(crate) const MOST_SUMS: u32 = 64;
 
 /// Elements that a thread loads at once.

@@ -6,7 +6,7 @@ use super::work::{of, product, sparse_products, tiles, traffic};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Kernel gradient of the sparse variant.
+    /// Gradient of the weights, by the sparse variant.
     SparseGradWeights: "sparse_grad_weights", [Read, Read, Read, Write],
     /// Filters of a thread.
     filters: u32 in FILTERS

@@ -9,7 +9,7 @@ use super::{Loads, Params, Work};
 kernel! {
     /// With one state.
     Update1: "update_1", [Read, Read, Read, Write, Write],
-    /// Whose step.
+    /// Which optimizer's step.
     rule: u32 in [rules::MOMENTUM, rules::NESTEROV, rules::RMSPROP],
     /// Weights of a thread.
     width: u32 in WIDTHS

@@ -9,7 +9,7 @@ use super::{Loads, Params, Work};
 kernel! {
     /// With two states.
     Update2: "update_2", [Read, Read, Read, Write, Write, Write],
-    /// Whose step.
+    /// Which optimizer's step.
     rule: u32 in [rules::RMSPROP_MOMENTUM, rules::RMSPROP_CENTERED, rules::ADAM],
     /// Weights of a thread.
     width: u32 in WIDTHS

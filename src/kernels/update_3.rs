@@ -1,4 +1,5 @@
-//! A step of an optimizer that keeps three states of each weight: Adam by the largest second moment, or RMSprop with a momentum and centered.
+//! A step of an optimizer that keeps three states of each weight: Adam by the largest second moment (AMSGrad), or centered RMSprop
+//! with a momentum.
 
 use super::listed::{Kernel, kernel};
 use super::sizes::WIDTHS;
@@ -9,7 +10,7 @@ use super::{Loads, Params, Work};
 kernel! {
     /// With three states.
     Update3: "update_3", [Read, Read, Read, Write, Write, Write, Write],
-    /// Whose step.
+    /// Which optimizer's step.
     rule: u32 in [rules::RMSPROP_BOTH, rules::AMSGRAD],
     /// Weights of a thread.
     width: u32 in WIDTHS

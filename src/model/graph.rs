@@ -144,7 +144,7 @@ impl End<'_> {
 }
 
 impl Graph {
-    /// Without any layers.
+    /// A graph without any layers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -423,7 +423,7 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// For samples of that shape.
+    /// A chain of layers for samples of that shape.
     #[must_use]
     pub fn new(shape: impl Into<Vec<usize>>) -> Self {
         Self { shape: shape.into(), layers: Vec::new() }

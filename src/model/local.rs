@@ -20,7 +20,7 @@ pub mod layer_names {
     pub const PRE_ACTIVATION: &str = "pre_activation";
     /// The weights, in the canonical order.
     pub const WEIGHTS: &str = "weights";
-    /// In Keras's order.
+    /// The bias, in Keras's order.
     pub const BIAS: &str = "bias";
     /// `[batch][output shape]`.
     pub const GRAD_OUTPUT: &str = "grad_output";
@@ -28,11 +28,11 @@ pub mod layer_names {
     pub const GRAD_PRE_ACTIVATION: &str = "grad_pre_activation";
     /// `[batch][input shape]`.
     pub const GRAD_INPUT: &str = "grad_input";
-    /// As the weights.
+    /// The gradient by the weights, as these lie.
     pub const GRAD_WEIGHTS: &str = "grad_weights";
-    /// As the bias.
+    /// The gradient by the bias, as that lies.
     pub const GRAD_BIAS: &str = "grad_bias";
-    /// All of them.
+    /// All names.
     pub const ALL: [&str; 10] = [
         INPUT,
         OUTPUT,
@@ -59,7 +59,7 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// All three.
+    /// All three gradients.
     pub const ALL: Self = Self { input: true, weights: true, bias: true };
 }
 

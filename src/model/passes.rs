@@ -63,8 +63,7 @@ impl Graph {
     pub(crate) fn judged(
         &self,
         values: &[Node],
-        mode: Mode,
-        updates: &Updates<'_>,
+        (mode, updates): (Mode, &Updates<'_>),
         judge: impl FnOnce(&mut Judging<'_>),
     ) -> Program {
         let derived = mode != Mode::Inference;

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub struct Weight {
     /// `<layer>/<weight>`, the name of its [parameter](Model::parameters).
     pub name: String,
-    /// Of Keras's variable.
+    /// Shape of Keras's variable.
     pub shape: Vec<usize>,
     /// Whether it is trained.
     pub trainable: bool,

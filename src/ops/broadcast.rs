@@ -9,9 +9,9 @@ pub type Sizes = [u64; 4];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Part {
-    /// Whose elements.
+    /// The buffer.
     pub buffer: BufferId,
-    /// Of a sample, or of all of it.
+    /// Sizes of the axes, of a sample where there is one for each.
     pub sizes: Sizes,
     /// Whether there is one for each sample (`[batch][sizes]`), or one for all of them (`[sizes]`), as of a parameter.
     pub batched: bool,

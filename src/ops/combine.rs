@@ -12,15 +12,15 @@ use crate::config::How;
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Combine {
-    /// What is done.
+    /// How the two become one.
     pub how: How,
     /// The result's axes.
     pub sizes: Sizes,
     /// The first operand.
     pub a: Part,
-    /// The second.
+    /// The second operand.
     pub b: Part,
-    /// 1 for all but averages.
+    /// What the result is divided by: 1 for all but averages.
     pub divisor: f32,
     /// `[batch][sizes]`; `[sizes]` where neither operand has samples.
     pub output: BufferId,
@@ -42,7 +42,7 @@ pub struct CombineGrad {
     pub sizes: Sizes,
     /// The first operand.
     pub a: Part,
-    /// The second.
+    /// The second operand.
     pub b: Part,
     /// `[batch][sizes]`.
     pub grad_output: BufferId,
@@ -60,7 +60,7 @@ pub struct Sum {
     pub along: [bool; 4],
     /// Whether it is summed over the samples, too.
     pub over_batch: bool,
-    /// 1, or what makes a mean of a sum; −1 turns a gradient's sign.
+    /// What a sum is divided by: 1, or what makes a mean of it; −1 turns the sign of a gradient.
     pub divisor: f32,
     /// Whether a sum over the samples is divided by their number, too.
     pub by_batch: bool,
@@ -73,6 +73,12 @@ pub struct Sum {
 }
 
 impl Sum {
+    /// Each element as it is: no axis, one divisor of 1.
+    pub(crate) fn of(sizes: Sizes, input: BufferId, output: BufferId) -> Self {
+        let (along, over_batch, divisor, by_batch, accumulate) = ([false; 4], false, 1.0, false, false);
+        Self { sizes, along, over_batch, divisor, by_batch, input, output, accumulate }
+    }
+
     /// The axes of the result: 1 along those that are summed.
     #[must_use]
     pub fn left(&self) -> Sizes {

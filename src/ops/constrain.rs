@@ -14,11 +14,11 @@ pub(crate) const EPSILON: f64 = 1e-7;
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GroupSquares {
-    /// Which weights are one group.
+    /// Which weights are of one group.
     pub groups: Arc<Groups>,
-    /// The parameter's.
+    /// The parameter's shape.
     pub shape: Shape,
-    /// Whose weights.
+    /// The parameter whose weights are summed.
     pub parameter: BufferId,
     /// `[groups][filters]`, or `[groups]` where filters share their norms: [`Groups::norms`].
     pub output: BufferId,
@@ -53,13 +53,13 @@ pub enum NormLimit {
 pub struct Constrain {
     /// What norms become.
     pub limit: NormLimit,
-    /// Which weights are one group.
+    /// Which weights are of one group.
     pub groups: Arc<Groups>,
-    /// The parameter's.
+    /// The parameter's shape.
     pub shape: Shape,
-    /// As [`GroupSquares`] makes them.
+    /// The sums of the squares, as [`GroupSquares`] makes them.
     pub squares: BufferId,
-    /// Whose weights.
+    /// The parameter, which is changed.
     pub parameter: BufferId,
 }
 
@@ -67,9 +67,9 @@ pub struct Constrain {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NonNegative {
-    /// The parameter's.
+    /// The parameter's shape.
     pub shape: Shape,
-    /// Whose weights.
+    /// The parameter, which is changed.
     pub parameter: BufferId,
 }
 
@@ -82,13 +82,13 @@ pub struct Radial {
     pub size: u64,
     /// Windows: groups.
     pub cells: u64,
-    /// Of a group.
+    /// Channels of a group.
     pub channels: u64,
-    /// Of a group.
+    /// Filters of a group.
     pub filters: u64,
-    /// The parameter's: `[cells][size][size][channels][filters]`.
+    /// The parameter's shape: `[cells][size][size][channels][filters]`.
     pub shape: Shape,
-    /// Whose weights.
+    /// The parameter, which is changed.
     pub parameter: BufferId,
 }
 

@@ -7,7 +7,7 @@ use crate::config::Activation;
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Activate {
-    /// Any.
+    /// The activation; any.
     pub activation: Activation,
     /// Elements of a sample.
     pub elements: u64,
@@ -23,7 +23,7 @@ pub struct Activate {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ActivateGrad {
-    /// Any but [`Activation::Linear`].
+    /// The activation; any but [`Activation::Linear`].
     pub activation: Activation,
     /// Elements of a sample.
     pub elements: u64,
@@ -41,9 +41,9 @@ pub struct ActivateGrad {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Transpose {
-    /// Of the input.
+    /// Rows of an input sample.
     pub rows: u64,
-    /// Of the input.
+    /// Columns of an input sample.
     pub columns: u64,
     /// `[batch][rows][columns]`.
     pub input: BufferId,

@@ -68,9 +68,9 @@ pub enum HitsKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Judged {
-    /// Of a sample: the product of all axes but the last.
+    /// Rows of a sample: the product of all axes of the prediction but the last.
     pub rows: u64,
-    /// The last axis.
+    /// Elements of a row: the last axis.
     pub classes: u64,
     /// `[batch][rows][classes]`.
     pub prediction: BufferId,
@@ -86,7 +86,7 @@ pub struct Judged {
 pub struct Loss {
     /// The formula.
     pub kind: LossKind,
-    /// Of what.
+    /// The prediction, its target and the samples' weights.
     pub of: Judged,
     /// `[batch]`.
     pub output: BufferId,
@@ -98,7 +98,7 @@ pub struct Loss {
 pub struct LossGrad {
     /// The formula.
     pub kind: LossKind,
-    /// Of what.
+    /// The prediction, its target and the samples' weights.
     pub of: Judged,
     /// The step's numbers ([`StepNumbers`](super::StepNumbers)): `per_sample`, 1 by the batch, is read.
     pub step: BufferId,
@@ -110,9 +110,9 @@ pub struct LossGrad {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hits {
-    /// What counts.
+    /// What counts as a hit.
     pub kind: HitsKind,
-    /// Of what.
+    /// The prediction, its target and the samples' weights.
     pub of: Judged,
     /// `[batch]`.
     pub output: BufferId,

@@ -12,13 +12,13 @@ pub struct PenaltyGrad {
     pub l1: f32,
     /// The factor of `Σof²`.
     pub l2: f32,
-    /// Of both.
+    /// The shape of `of` and of `output`.
     pub shape: Shape,
-    /// Parameters, or the samples of an activity.
+    /// What is penalised: a parameter, or the samples of an activity.
     pub of: BufferId,
     /// [`StepNumbers`](super::StepNumbers), of which it takes `per_sample`.
     pub step: Option<BufferId>,
-    /// Their gradient.
+    /// The gradient by it.
     pub output: BufferId,
     /// Adds to what `output` holds, as the gradient of a loss before it.
     pub accumulate: bool,
@@ -44,17 +44,17 @@ pub enum Term {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Total {
-    /// What is summed.
+    /// What is summed of each value.
     pub of: Term,
-    /// Of the sum.
+    /// What the sum is multiplied by.
     pub factor: f32,
-    /// The input's.
+    /// The shape of `input`.
     pub shape: Shape,
-    /// Any.
+    /// Any buffer of 32-bit floats.
     pub input: BufferId,
     /// [`StepNumbers`](super::StepNumbers), of which it takes `per_sample`.
     pub step: Option<BufferId>,
-    /// One element.
+    /// `[1]`.
     pub output: BufferId,
     /// Adds to what `output` holds.
     pub accumulate: bool,
@@ -65,13 +65,13 @@ pub struct Total {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ClipScale {
-    /// Above 0.
+    /// The largest norm, above 0.
     pub limit: f32,
     /// Whether the norm is that of all gradients.
     pub global: bool,
-    /// The sum of the squares, one element.
+    /// `[1]`: the sum of the squares of the gradients.
     pub squares: BufferId,
-    /// One element.
+    /// `[1]`.
     pub output: BufferId,
 }
 
@@ -80,19 +80,19 @@ pub struct ClipScale {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Orthogonal {
-    /// Of the mean.
+    /// What the mean is multiplied by.
     pub factor: f32,
-    /// Rows or columns.
+    /// Whether rows or columns are to be orthogonal.
     pub mode: OrthogonalMode,
-    /// Of the matrix.
+    /// Rows of the matrix.
     pub rows: u64,
-    /// Of the matrix.
+    /// Columns of the matrix.
     pub columns: u64,
-    /// The input's, of `rows · columns` elements.
+    /// The shape of `input`, of `rows · columns` elements.
     pub shape: Shape,
     /// `[rows][columns]`.
     pub input: BufferId,
-    /// One element.
+    /// `[1]`.
     pub output: BufferId,
     /// Adds to what `output` holds.
     pub accumulate: bool,
@@ -102,15 +102,15 @@ pub struct Orthogonal {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OrthogonalGrad {
-    /// Of the mean.
+    /// What the mean is multiplied by.
     pub factor: f32,
-    /// Rows or columns.
+    /// Whether rows or columns are to be orthogonal.
     pub mode: OrthogonalMode,
-    /// Of the matrix.
+    /// Rows of the matrix.
     pub rows: u64,
-    /// Of the matrix.
+    /// Columns of the matrix.
     pub columns: u64,
-    /// Of both, of `rows · columns` elements.
+    /// The shape of `input` and of `grad`, of `rows · columns` elements.
     pub shape: Shape,
     /// `[rows][columns]`.
     pub input: BufferId,

@@ -57,7 +57,7 @@ pub struct PoolAxis {
 pub struct Windows {
     /// 1 to 3 spatial axes. A window is some positions of each; every window has one that is the input's.
     pub axes: Vec<PoolAxis>,
-    /// Each is pooled for itself.
+    /// Channels, each of which is pooled for itself.
     pub channels: u32,
     /// `[positions][channels]` or `[channels][positions]`.
     pub data_format: DataFormat,
@@ -70,13 +70,13 @@ pub struct Pooled<'a> {
     pub input: &'a [usize],
     /// Positions of a window along each axis.
     pub size: &'a [usize],
-    /// From one window to the next along each axis.
+    /// Positions from one window to the next along each axis.
     pub strides: &'a [usize],
     /// [`Padding::Valid`] or [`Padding::SameUpper`].
     pub padding: &'a Padding,
-    /// Each is pooled for itself.
+    /// Channels, each of which is pooled for itself.
     pub channels: usize,
-    /// Where they are.
+    /// Where the channels are.
     pub data_format: DataFormat,
 }
 
@@ -194,9 +194,9 @@ impl Windows {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pool {
-    /// Which.
+    /// What is taken of each window.
     pub kind: PoolKind,
-    /// Of what.
+    /// The windows, and how samples lie.
     pub windows: Windows,
     /// `[batch][windows.inputs()]`.
     pub input: BufferId,
@@ -209,11 +209,11 @@ pub struct Pool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PoolGrad {
-    /// Of which pool.
+    /// What the pool took of each window.
     pub kind: PoolKind,
-    /// To which of several largest values.
+    /// To which of several largest values the gradient goes.
     pub ties: Ties,
-    /// Its windows.
+    /// The windows, and how samples lie.
     pub windows: Windows,
     /// `[batch][windows.inputs()]`, what was pooled; none for averages.
     pub input: Option<BufferId>,
@@ -258,9 +258,9 @@ impl Along {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reduce {
-    /// Which.
+    /// What is taken of the axis.
     pub kind: PoolKind,
-    /// Along what.
+    /// The axis, and how samples lie.
     pub along: Along,
     /// `[batch][outer][length][inner]`.
     pub input: BufferId,
@@ -273,9 +273,9 @@ pub struct Reduce {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ReduceGrad {
-    /// Of what.
+    /// What the reduction took of the axis.
     pub kind: PoolKind,
-    /// Along what.
+    /// The axis, and how samples lie.
     pub along: Along,
     /// `[batch][outer][length][inner]`, what was reduced; none for averages.
     pub input: Option<BufferId>,

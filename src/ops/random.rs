@@ -38,7 +38,7 @@ pub enum RandomKind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Noise {
-    /// What is done.
+    /// What is done at random.
     pub kind: RandomKind,
     /// The key: another for each layer.
     pub seed: u64,
@@ -54,7 +54,7 @@ pub struct Noise {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Random {
-    /// How.
+    /// The noise.
     pub noise: Noise,
     /// The step's numbers ([`StepNumbers`](super::StepNumbers)): `draw` is read, which says which numbers of the seed.
     pub step: BufferId,
@@ -68,9 +68,9 @@ pub struct Random {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RandomGrad {
-    /// As forward.
+    /// The noise of the forward pass.
     pub noise: Noise,
-    /// As forward.
+    /// The step's numbers of the forward pass.
     pub step: BufferId,
     /// `[batch][sizes]`.
     pub grad_output: BufferId,

@@ -145,21 +145,21 @@ impl Rule {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Change {
-    /// The optimizer's.
+    /// The optimizer's formula.
     pub rule: Rule,
-    /// In 32 bits.
+    /// The parameter, of 32-bit floats, which is changed.
     pub parameter: BufferId,
-    /// As the parameter, one for each of [`Rule::slots`].
+    /// What the optimizer keeps of it, one buffer of the parameter's shape for each of [`Rule::slots`]; they are changed.
     pub state: Vec<BufferId>,
-    /// [`StepNumbers`].
+    /// The step's numbers ([`StepNumbers`]).
     pub step: BufferId,
-    /// Of each element of the gradient.
+    /// The most that an element of the gradient may be, either sign.
     pub clip_value: Option<f32>,
-    /// Keras's default of AdamW is 0.004.
+    /// The weight decay. AdamW's default in Keras is 0.004.
     pub weight_decay: Option<f64>,
-    /// Of the penalty on magnitudes.
+    /// The factor of the penalty on magnitudes; 0 for none.
     pub l1: f32,
-    /// Of the penalty on squares.
+    /// The factor of the penalty on squares; 0 for none.
     pub l2: f32,
 }
 
@@ -167,13 +167,13 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Update {
-    /// Of the parameter.
+    /// The parameter's shape.
     pub shape: Shape,
-    /// As the parameter.
+    /// The gradient, of the parameter's shape.
     pub gradient: BufferId,
-    /// One element, as [`ClipScale`](super::ClipScale) makes it.
+    /// `[1]`: what the gradient is multiplied by, as [`ClipScale`](super::ClipScale) makes it.
     pub scale: Option<BufferId>,
-    /// How it follows.
+    /// How the parameter follows it.
     pub change: Change,
 }
 
@@ -185,11 +185,11 @@ pub struct Update {
 pub struct MovingAverage {
     /// How much of the average is kept.
     pub momentum: f64,
-    /// Of both.
+    /// The shape of `value` and of `average`.
     pub shape: Shape,
     /// What is averaged.
     pub value: BufferId,
-    /// The average.
+    /// The average, which is changed.
     pub average: BufferId,
     /// Values of each element of a sample that a variance is of, where it is to be corrected.
     pub bessel: Option<u64>,

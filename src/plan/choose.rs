@@ -63,8 +63,8 @@ impl Planner<'_> {
             Operation::Loss(o) => self.loss(o, batch),
             Operation::LossGrad(o) => self.loss_grad(o, batch),
             Operation::Hits(o) => self.hits(o, batch),
-            Operation::Random(o) => self.random(&o.noise, false, [o.step, o.input, o.output], batch),
-            Operation::RandomGrad(o) => self.random(&o.noise, true, [o.step, o.grad_output, o.grad_input], batch),
+            Operation::Random(o) => self.random(o, batch),
+            Operation::RandomGrad(o) => self.random_grad(o, batch),
         }
     }
 

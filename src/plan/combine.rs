@@ -1,6 +1,6 @@
 //! Plans of combinations of two values and of sums along axes.
 
-use super::planner::Range;
+use super::planner::{Launch, Range, Ranges};
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS, Variant};
@@ -10,20 +10,22 @@ impl Planner<'_> {
     pub(super) fn combine(&self, o: &Combine, batch: u32) -> Result<Plan> {
         let variant = kernels::Combine { how: o.how }.listed()?;
         let output = Part { buffer: o.output, sizes: o.sizes, batched: o.a.batched || o.b.batched };
-        self.combined(variant, &[o.a, o.b, output], Params { divisor: o.divisor, ..Params::default() }, batch)
+        let params = Params { divisor: o.divisor, ..Params::default() };
+        self.combined(&Combined { variant: variant.into(), params, operands: &[o.a, o.b, output] }, batch)
     }
 
     pub(super) fn combine_grad(&self, o: &CombineGrad, batch: u32) -> Result<Plan> {
         let variant = kernels::CombineGrad { how: o.how, of_second: o.of_second }.listed()?;
         let [dy, grad] = [o.grad_output, o.grad].map(|buffer| Part::samples(buffer, o.sizes));
-        self.combined(variant, &[o.a, o.b, dy, grad], Params::default(), batch)
+        let (variant, params) = (variant.into(), Params::default());
+        self.combined(&Combined { variant, params, operands: &[o.a, o.b, dy, grad] }, batch)
     }
 
     /// One kernel over all elements of the last operand, the batch cut as bindings need. Those behind the first two lie as it does.
-    fn combined(&self, variant: impl Into<Variant>, operands: &[Part], params: Params, batch: u32) -> Result<Plan> {
+    fn combined(&self, over: &Combined<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
+        let &Combined { variant, params, operands } = over;
         let ([a, b, ..], Some(output)) = (operands, operands.last()) else { return Ok(plan) };
-        let variant = variant.into();
         for part in operands.iter().filter(|part| !part.batched) {
             self.profile.check_piece("a value that all samples share", 4 * part.elements())?;
         }
@@ -45,77 +47,59 @@ impl Planner<'_> {
                 ..with_second(with_first(params, a), b)
             };
             let params = with_sizes(params, &output.sizes);
-            self.dispatch(&mut plan, variant, params, count.div_ceil(THREADS.into()), bindings)?;
+            self.dispatch(&mut plan, Launch { variant, params, workgroups: count.div_ceil(THREADS.into()), bindings })?;
         }
         Ok(plan)
     }
 
     pub(super) fn sum(&self, o: &Sum, batch: u32) -> Result<Plan> {
-        let mut plan = Plan::default();
         let samples = if o.by_batch { batch.max(1) } else { 1 };
-        let axes = Axes { sizes: o.sizes, left: o.left(), summed: o.summed() };
-        let results = product(&axes.left);
-        if o.over_batch {
-            self.profile.check_piece("a sum over all samples", 4 * results)?;
-            if batch == 0 && !o.accumulate {
-                self.fill(&mut plan, Resource::Buffer(o.output), results)?;
-            }
-        }
         let sums = Sums {
-            axes,
+            axes: Axes { sizes: o.sizes, left: o.left(), summed: o.summed() },
             over_batch: o.over_batch,
             divisor: (f64::from(o.divisor) * f64::from(samples)) as f32,
             accumulate: o.accumulate,
             mean: None,
         };
-        self.sums(&mut plan, &sums, o.input, o.output, batch)?;
-        Ok(plan)
+        self.sums(&sums, [o.input, o.output], batch)
     }
 
     pub(super) fn variance(&self, o: &Variance, batch: u32) -> Result<Plan> {
-        let mut plan = Plan::default();
         let axes = Axes { sizes: o.sizes, left: o.left(), summed: o.taken() };
-        let results = product(&axes.left);
-        self.profile.check_piece("a variance over all samples", 4 * results)?;
-        if batch == 0 {
-            self.fill(&mut plan, Resource::Buffer(o.output), results)?;
-        }
         let divisor = (o.terms() as f64 * f64::from(batch.max(1))) as f32;
         let sums = Sums { axes, over_batch: true, divisor, accumulate: false, mean: Some(o.mean) };
-        self.sums(&mut plan, &sums, o.input, o.output, batch)?;
-        Ok(plan)
+        self.sums(&sums, [o.input, o.output], batch)
     }
 
     /// Sums along axes, the batch cut as bindings need and sums as loops do.
-    fn sums(&self, plan: &mut Plan, sums: &Sums, input: BufferId, output: BufferId, batch: u32) -> Result<()> {
+    fn sums(&self, sums: &Sums, [input, output]: [BufferId; 2], batch: u32) -> Result<Plan> {
+        let mut plan = Plan::default();
         let Axes { sizes, left, summed } = &sums.axes;
         let (elements, results, terms) = (product(sizes), product(left), product(summed));
-        for Samples { first, count: samples } in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
-            let samples = u64::from(samples);
-            let (x, x_base) = self.slice(Resource::Buffer(input), elements * first, elements * samples);
-            let output = Resource::Buffer(output);
-            // One sum runs over these samples, or each sample has its own.
-            let (y, y_base, count, all) = if sums.over_batch {
-                (Slice::whole(output), 0, results, terms * samples)
-            } else {
-                let (y, base) = self.slice(output, results * first, results * samples);
-                (y, base, results * samples, terms)
-            };
-            let y = Range { slice: y, base: y_base, count };
-            self.sums_of(plan, sums, (x, x_base), y, (all, first > 0))?;
+        let output = Resource::Buffer(output);
+        if sums.over_batch {
+            let what = if sums.mean.is_some() { "a variance over all samples" } else { "a sum over all samples" };
+            self.profile.check_piece(what, 4 * results)?;
+            if batch == 0 && !sums.accumulate {
+                self.fill(&mut plan, output, results)?;
+            }
         }
-        Ok(())
+        for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
+            let x = self.range(Resource::Buffer(input), samples, elements);
+            // One sum runs over these samples, or each sample has its own.
+            let (y, terms) = if sums.over_batch {
+                (Range { slice: Slice::whole(output), base: 0, count: results }, terms * u64::from(samples.count))
+            } else {
+                (self.range(output, samples, results), terms)
+            };
+            self.sums_of(&mut plan, sums, Bound { x, y, terms, adds: samples.first > 0 })?;
+        }
+        Ok(plan)
     }
 
-    /// Sums of `all` terms each of what is bound, added to what others left where there were some.
-    fn sums_of(
-        &self,
-        plan: &mut Plan,
-        sums: &Sums,
-        (x, x_base): (Slice, u32),
-        y: Range,
-        (all, more): (u64, bool),
-    ) -> Result<()> {
+    /// Sums of what is bound.
+    fn sums_of(&self, plan: &mut Plan, sums: &Sums, of: Bound) -> Result<()> {
+        let Bound { x, y, terms: all, adds: more } = of;
         let Axes { sizes, left, summed } = &sums.axes;
         let (elements, terms) = (product(sizes), product(summed));
         let parts = parts(summed, y.count, all);
@@ -124,7 +108,7 @@ impl Planner<'_> {
             Some(_) => kernels::Variance { parts }.listed()?.into(),
         };
         let mean = sums.mean.map(|mean| Slice::whole(Resource::Buffer(mean)));
-        let bindings: Vec<Slice> = [x].into_iter().chain(mean).chain([y.slice]).collect();
+        let bindings: Vec<Slice> = [x.slice].into_iter().chain(mean).chain([y.slice]).collect();
         for (part, index) in self.parts(all, parts.into(), 1).zip(0u32..) {
             let adds = sums.accumulate || index > 0 || sums.over_batch && more;
             let input = strides(sizes).map(|stride| stride as u32);
@@ -133,7 +117,7 @@ impl Planner<'_> {
             };
             let params = Params {
                 count: y.count as u32,
-                x_base,
+                x_base: x.base,
                 y_base: y.base,
                 accumulate: u32::from(adds),
                 divisor: sums.divisor,
@@ -148,17 +132,20 @@ impl Planner<'_> {
                 ..strided(along(false), along(true))
             };
             let groups = y.count.div_ceil(u64::from(THREADS / parts));
-            self.dispatch(plan, variant, with_sizes(params, left), groups, bindings.clone())?;
+            self.dispatch(
+                plan,
+                Launch { variant, params: with_sizes(params, left), workgroups: groups, bindings: bindings.clone() },
+            )?;
         }
         Ok(())
     }
 
     /// The sum of each row of `terms` neighbours, which is no longer than a sample.
-    pub(super) fn sums_of_rows(&self, plan: &mut Plan, x: Range, y: Range, terms: u64) -> Result<()> {
+    pub(super) fn sums_of_rows(&self, plan: &mut Plan, Ranges { x, y }: Ranges, terms: u64) -> Result<()> {
         let row = [1, 1, 1, terms];
         let axes = Axes { sizes: row, left: [1; 4], summed: row };
         let sums = Sums { axes, over_batch: false, divisor: 1.0, accumulate: false, mean: None };
-        self.sums_of(plan, &sums, (x.slice, x.base), y, (terms, false))
+        self.sums_of(plan, &sums, Bound { x, y, terms, adds: false })
     }
 }
 
@@ -176,6 +163,23 @@ struct Sums {
     divisor: f32,
     accumulate: bool,
     mean: Option<BufferId>,
+}
+
+/// Sums that a dispatch can bind.
+struct Bound {
+    x: Range,
+    y: Range,
+    /// Of each sum.
+    terms: u64,
+    /// Whether sums over the batch go on from what the samples before left.
+    adds: bool,
+}
+
+/// A kernel over two operands and what lies as its result does; the last one is the result.
+struct Combined<'a> {
+    variant: Variant,
+    params: Params,
+    operands: &'a [Part],
 }
 
 /// Threads for each result: neighbours load neighbours where terms lie side by side, and few results have many terms each.

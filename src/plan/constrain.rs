@@ -1,5 +1,6 @@
 //! Plans of constraints: norms of groups of weights, and weights with the norms that they are to have.
 
+use super::planner::{Launch, OwnScratch};
 use super::{Chunk, Plan, Planner, Resource, Slice, cut};
 use crate::Result;
 use crate::kernels::{self, JoinGroups, Kernel, Params, THREADS};
@@ -49,13 +50,17 @@ impl Planner<'_> {
             let width = if by_filter { u64::from(chunk.filters) } else { 1 };
             let count = (members.starts.len() as u64 - 1) * width;
             let groups_here = members.groups.len() as u64;
-            let sums = self.between(&mut plan, Resource::Between(0), count, "the parts of norms")?;
+            let sums = self.between(
+                &mut plan,
+                OwnScratch { resource: Resource::Between(0), what: "the parts of norms" },
+                count,
+            )?;
             let [starts, rows] = [members.starts, members.rows].map(|words| self.data(&mut plan, words));
             let params =
                 Params { count: count as u32, filters: chunk.filters, terms, y_base: sums.base, ..Params::default() };
             let bindings = vec![starts?, rows?, weights, sums.slice];
             let variant = kernels::GroupSquares { by_filter }.listed()?;
-            self.dispatch(&mut plan, variant, params, count.div_ceil(THREADS.into()), bindings)?;
+            self.dispatch(&mut plan, Launch { variant, params, workgroups: count.div_ceil(THREADS.into()), bindings })?;
 
             let [groups, starts] = [members.groups, members.parts].map(|words| self.data(&mut plan, words));
             let count = groups_here * width;
@@ -69,7 +74,15 @@ impl Planner<'_> {
                 ..Params::default()
             };
             let bindings = vec![groups?, starts?, sums.slice, Slice::whole(Resource::Buffer(o.output))];
-            self.dispatch(&mut plan, JoinGroups {}.listed()?, params, count.div_ceil(THREADS.into()), bindings)?;
+            self.dispatch(
+                &mut plan,
+                Launch {
+                    variant: JoinGroups {}.listed()?,
+                    params,
+                    workgroups: count.div_ceil(THREADS.into()),
+                    bindings,
+                },
+            )?;
         }
         Ok(plan)
     }
@@ -104,7 +117,10 @@ impl Planner<'_> {
             };
             let bindings = vec![groups, Slice::whole(Resource::Buffer(o.squares)), weights];
             let variant = kernels::Constrain { limit, by_filter }.listed()?;
-            self.dispatch(&mut plan, variant, params, chunk.len().div_ceil(THREADS.into()), bindings)?;
+            self.dispatch(
+                &mut plan,
+                Launch { variant, params, workgroups: chunk.len().div_ceil(THREADS.into()), bindings },
+            )?;
         }
         Ok(plan)
     }
@@ -117,7 +133,10 @@ impl Planner<'_> {
             let params =
                 Params { count: count as u32, taps_0: o.size as u32, columns: columns as u32, ..Params::default() };
             let variant = kernels::Radial {}.listed()?;
-            self.dispatch(&mut plan, variant, params, count.div_ceil(THREADS.into()), vec![weights])?;
+            self.dispatch(
+                &mut plan,
+                Launch { variant, params, workgroups: count.div_ceil(THREADS.into()), bindings: vec![weights] },
+            )?;
         }
         Ok(plan)
     }

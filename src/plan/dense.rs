@@ -3,7 +3,8 @@
 
 use super::gradient::GradWeights;
 use super::local::Local;
-use super::loop_kernels::{in_quads, tile};
+use super::loop_kernels::{in_fours, tile};
+use super::planner::{Launch, OwnScratch};
 use super::tiles::Products;
 use super::{Chunk, Plan, Resource, Samples, Slice};
 use crate::kernels::{
@@ -68,7 +69,11 @@ impl Local<'_> {
     fn reserve_dense(&self, plan: &mut Plan, blocks: &[Block]) -> Result<()> {
         let elements = |b: &Block| u64::from(b.params.dense_rows) * u64::from(b.params.dense_columns);
         let most = blocks.iter().map(elements).max().unwrap_or(0);
-        self.planner.reserve(plan, Resource::DenseMatrix, 4 * most, "a block of the dense matrix of implementation 2")
+        self.planner.reserve(
+            plan,
+            OwnScratch { resource: Resource::DenseMatrix, what: "a block of the dense matrix of implementation 2" },
+            4 * most,
+        )
     }
 
     /// Writes a block of the matrix: zeroes, then the weights in their places.
@@ -89,10 +94,12 @@ impl Local<'_> {
             ];
             self.planner.dispatch(
                 plan,
-                DenseScatter { weights: self.layer.config().dtype }.listed()?,
-                params,
-                workgroups,
-                bindings,
+                Launch {
+                    variant: DenseScatter { weights: self.layer.config().dtype }.listed()?,
+                    params,
+                    workgroups,
+                    bindings,
+                },
             )?;
         }
         Ok(())
@@ -111,7 +118,7 @@ impl Local<'_> {
                 for part in &parts {
                     let fused = part.activation(o.activation);
                     let mut params = block.params.with_activation(fused);
-                    let (x, y) = self.operands(&mut params, samples, o.input, o.output);
+                    let (x, y) = self.operands(&mut params, samples, [o.input, o.output]);
                     params.dense_rows = part.count;
                     params.x_base += part.first;
                     part.continue_sum(&mut params);
@@ -136,7 +143,7 @@ impl Local<'_> {
                         Slice::whole(bias),
                         y,
                     ];
-                    self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
+                    self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
                 }
             }
         }
@@ -152,7 +159,7 @@ impl Local<'_> {
             for samples in self.samples(batch)? {
                 let mut params = block.params;
                 params.accumulate = u32::from(index > 0);
-                let (dx, dz) = self.operands(&mut params, samples, o.grad_input, o.grad_output);
+                let (dx, dz) = self.operands(&mut params, samples, [o.grad_input, o.grad_output]);
                 let shape = self.planner.best_shape(&Products {
                     count: 1,
                     rows: samples.count,
@@ -163,7 +170,7 @@ impl Local<'_> {
                 let variant = DenseGradInput { tile }.listed()?;
                 let workgroups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Resource::DenseMatrix), dz, dx];
-                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
+                self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             }
         }
         Ok(plan)
@@ -178,7 +185,7 @@ impl Local<'_> {
                 let Samples { first, .. } = samples;
                 let mut params = block.params;
                 params.accumulate = u32::from(first > 0);
-                let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
+                let (x, dz) = self.operands(&mut params, samples, [o.input, o.grad_output]);
                 let shape = self.planner.best_shape(&Products {
                     count: 1,
                     rows: params.dense_rows,
@@ -189,23 +196,25 @@ impl Local<'_> {
                 let variant = DenseGradWeights { tile }.listed()?;
                 let workgroups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Resource::DenseMatrix)];
-                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
+                self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             }
             let count = u64::from(block.params.dense_columns) * u64::from(self.layer.window());
             let accumulate = u32::from(o.accumulates());
             let params = Params { count: count as u32, accumulate, ..block.params };
             let chunk = &self.chunks[block.chunk as usize];
-            let gradient = self.gradient(&mut plan, o, chunk, block.chunk)?;
+            let gradient = self.gradient(&mut plan, o, (chunk, block.chunk))?;
             let bindings = vec![Slice::whole(Resource::DenseMatrix), Slice::whole(Resource::Tables), gradient];
             self.planner.dispatch(
                 &mut plan,
-                DenseGather {}.listed()?,
-                params,
-                count.div_ceil(THREADS.into()),
-                bindings,
+                Launch {
+                    variant: DenseGather {}.listed()?,
+                    params,
+                    workgroups: count.div_ceil(THREADS.into()),
+                    bindings,
+                },
             )?;
             if blocks.get(at + 1).is_none_or(|next| next.chunk != block.chunk) {
-                self.finish(&mut plan, o, chunk, block.chunk)?;
+                self.finish(&mut plan, o, (chunk, block.chunk))?;
             }
         }
         Ok(plan)
@@ -215,6 +224,6 @@ impl Local<'_> {
 /// The widths of a dense product: columns lie as filters do, inputs as channels.
 fn dense_widths(p: &Params) -> [u32; 2] {
     let inputs = [p.dense_rows, p.x_base, p.x_sample].iter().all(|size| size.is_multiple_of(4));
-    let columns = in_quads(p, false);
+    let columns = in_fours(p, false);
     [width(columns), width(columns && inputs)]
 }

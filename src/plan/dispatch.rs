@@ -34,7 +34,7 @@ pub enum Resource {
 pub struct Slice {
     /// Which buffer.
     pub resource: Resource,
-    /// First byte.
+    /// First byte of the range.
     pub offset: u64,
     /// Number of bytes; none is to the buffer's end.
     pub size: Option<NonZeroU64>,
@@ -49,11 +49,11 @@ impl Slice {
 /// One dispatch: a pipeline, its buffers, its uniform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch {
-    /// The pipeline.
+    /// The kernel with its constants: a pipeline.
     pub variant: Variant,
     /// Storage bindings 1, 2, … of group 0.
     pub bindings: Vec<Slice>,
-    /// Binding 0.
+    /// The numbers of binding 0, the uniform.
     pub params: Params,
     /// Workgroups along x, y, z.
     pub workgroups: [u32; 3],

@@ -1,21 +1,29 @@
 //! Plans of the operations that work element by element or row by row: activations, softmax, transposes, zeroes.
 
-use super::planner::Range;
+use super::planner::{Launch, Ranges};
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::config::{Activation, Saved};
 use crate::kernels::{self, Fill, Kernel, Params, Softmax, SoftmaxGrad, THREADS, Variant};
 use crate::ops::{Activate, ActivateGrad, BufferId, Transpose};
 
-/// A kernel over all elements of its operands, which all have the same ranges.
-struct Elementwise<'a> {
-    variant: Variant,
-    params: Params,
+/// What an elementwise kernel binds.
+pub(super) enum Operand {
+    /// As many elements of each sample as are computed.
+    Samples(BufferId),
+    /// So many for all samples.
+    Fixed(BufferId, u64),
+}
+
+/// A kernel over all elements of samples.
+pub(super) struct Elementwise<'a> {
+    pub(super) variant: Variant,
+    pub(super) params: Params,
     /// Elements of a sample.
-    elements: u64,
-    operands: &'a [BufferId],
+    pub(super) elements: u64,
     /// Elements of a workgroup.
-    per_group: u64,
+    pub(super) per_group: u64,
+    pub(super) operands: &'a [Operand],
 }
 
 impl Planner<'_> {
@@ -27,7 +35,7 @@ impl Planner<'_> {
             let params = Params::default().with_activation(o.activation);
             (kernels::Activate { activation: params.activation }.listed()?.into(), params, THREADS.into())
         };
-        let operands = &[o.input, o.output];
+        let operands = &[o.input, o.output].map(Operand::Samples);
         self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_group }, batch)
     }
 
@@ -40,7 +48,7 @@ impl Planner<'_> {
             let params = Params { from_output, ..Params::default().with_activation(o.activation) };
             (kernels::ActivateGrad { activation: params.activation }.listed()?.into(), params, THREADS.into())
         };
-        let operands = &[o.saved, o.grad_output, o.grad_input];
+        let operands = &[o.saved, o.grad_output, o.grad_input].map(Operand::Samples);
         self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_group }, batch)
     }
 
@@ -50,34 +58,48 @@ impl Planner<'_> {
         for samples in self.samples(batch, elements, u64::MAX)? {
             let x = self.range(Resource::Buffer(o.input), samples, elements);
             let y = self.range(Resource::Buffer(o.output), samples, elements);
-            self.transposed(&mut plan, [o.rows as u32, o.columns as u32], x, y)?;
+            self.transposed(&mut plan, [o.rows as u32, o.columns as u32], Ranges { x, y })?;
         }
         Ok(plan)
     }
 
     /// `[rows][columns]` to `[columns][rows]`, as often as there are so many elements.
-    pub(super) fn transposed(&self, plan: &mut Plan, sides: [u32; 2], x: Range, y: Range) -> Result<()> {
+    pub(super) fn transposed(&self, plan: &mut Plan, sides: [u32; 2], ranges: Ranges) -> Result<()> {
+        let Ranges { x, y } = ranges;
         let ([rows, columns], side) = (sides, kernels::Transpose::SIDE);
         let squares = u64::from(rows.div_ceil(side)) * u64::from(columns.div_ceil(side));
         let samples = x.count / (u64::from(rows) * u64::from(columns));
         let params =
             Params { rows, columns, count: x.count as u32, x_base: x.base, y_base: y.base, ..Params::default() };
         let variant = kernels::Transpose { side }.listed()?;
-        self.dispatch(plan, variant, params, squares * samples, vec![x.slice, y.slice])
+        self.dispatch(plan, Launch { variant, params, workgroups: squares * samples, bindings: vec![x.slice, y.slice] })
     }
 
     /// One kernel over all elements, the batch cut as bindings need.
-    fn elementwise(&self, over: &Elementwise<'_>, batch: u32) -> Result<Plan> {
+    pub(super) fn elementwise(&self, over: &Elementwise<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
-        for Samples { first, count } in self.samples(batch, over.elements, u64::MAX)? {
+        for Samples { first, count } in
+            self.samples(batch, over.elements, u64::from(u32::MAX) / over.elements.max(1))?
+        {
             let elements = over.elements * u64::from(count);
-            let ranges =
-                over.operands.iter().map(|&id| self.slice(Resource::Buffer(id), over.elements * first, elements));
-            // All operands have the same ranges and so the same base.
-            let (bindings, bases): (Vec<Slice>, Vec<u32>) = ranges.unzip();
-            let base = bases.first().copied().unwrap_or(0);
+            let (mut bindings, mut base) = (Vec::with_capacity(over.operands.len()), 0);
+            for operand in over.operands {
+                bindings.push(match *operand {
+                    Operand::Samples(id) => {
+                        let (slice, own) = self.slice(Resource::Buffer(id), over.elements * first, elements);
+                        // All that has samples has the same ranges and so the same base.
+                        base = own;
+                        slice
+                    }
+                    Operand::Fixed(id, length) => {
+                        self.profile.check_piece("what is normalised by", 4 * length)?;
+                        Slice::whole(Resource::Buffer(id))
+                    }
+                });
+            }
             let params = Params { count: elements as u32, x_base: base, y_base: base, ..over.params };
-            self.dispatch(&mut plan, over.variant, params, elements.div_ceil(over.per_group), bindings)?;
+            let workgroups = elements.div_ceil(over.per_group);
+            self.dispatch(&mut plan, Launch { variant: over.variant, params, workgroups, bindings })?;
         }
         Ok(plan)
     }
@@ -86,6 +108,14 @@ impl Planner<'_> {
     pub(super) fn fill(&self, plan: &mut Plan, resource: Resource, count: u64) -> Result<()> {
         let (slice, y_base) = self.slice(resource, 0, count);
         let params = Params { count: count as u32, y_base, ..Params::default() };
-        self.dispatch(plan, Fill {}.listed()?, params, count.div_ceil(THREADS.into()), vec![slice])
+        self.dispatch(
+            plan,
+            Launch {
+                variant: Fill {}.listed()?,
+                params,
+                workgroups: count.div_ceil(THREADS.into()),
+                bindings: vec![slice],
+            },
+        )
     }
 }

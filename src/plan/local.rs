@@ -1,6 +1,7 @@
 //! Plans of a locally connected layer's operations: what is the same for all of its implementations.
 
 use super::gradient::GradWeights;
+use super::planner::{Launch, OwnScratch};
 use super::{Chunk, Plan, PlanOptions, Planner, Resource, Samples, Slice, cut};
 use crate::config::{Bias, Implementation};
 use crate::geometry::Geometry;
@@ -82,9 +83,9 @@ impl<'a> Local<'a> {
     fn no_gradient(&self, o: &GradWeights<'_>) -> Result<Plan> {
         let mut plan = Plan::default();
         for (chunk, index) in self.chunks.iter().zip(0..).filter(|_| !o.accumulates()) {
-            let gradient = self.gradient(&mut plan, o, chunk, index)?;
+            let gradient = self.gradient(&mut plan, o, (chunk, index))?;
             self.planner.fill(&mut plan, gradient.resource, chunk.len())?;
-            self.finish(&mut plan, o, chunk, index)?;
+            self.finish(&mut plan, o, (chunk, index))?;
         }
         Ok(plan)
     }
@@ -104,7 +105,11 @@ impl<'a> Local<'a> {
         let outputs = layer.outputs();
         let sums = if shared { Resource::SampleSums } else { gradient };
         if shared {
-            planner.reserve(&mut plan, sums, 4 * outputs, "the sums over the samples")?;
+            planner.reserve(
+                &mut plan,
+                OwnScratch { resource: sums, what: "the sums over the samples" },
+                4 * outputs,
+            )?;
         }
         for Samples { first, count: samples } in self.samples(batch)? {
             let dz = Resource::Buffer(o.grad_output);
@@ -117,14 +122,20 @@ impl<'a> Local<'a> {
             let params = Params { batch: samples, count: units as u32, y_base, accumulate, ..self.params() };
             let variant = GradBias { parts, width }.listed()?;
             let workgroups = units.div_ceil(u64::from(THREADS / parts));
-            planner.dispatch(&mut plan, variant, params, workgroups, vec![slice, Slice::whole(sums)])?;
+            planner.dispatch(
+                &mut plan,
+                Launch { variant, params, workgroups, bindings: vec![slice, Slice::whole(sums)] },
+            )?;
         }
         if shared {
             let filters = layer.biases();
             let (count, row, accumulate) = (filters as u32, layer.locations(), u32::from(o.accumulate));
             let params = Params { count, row, accumulate, ..self.params() };
             let bindings = vec![Slice::whole(sums), Slice::whole(gradient)];
-            planner.dispatch(&mut plan, GradBiasShared {}.listed()?, params, filters, bindings)?;
+            planner.dispatch(
+                &mut plan,
+                Launch { variant: GradBiasShared {}.listed()?, params, workgroups: filters, bindings },
+            )?;
         }
         Ok(plan)
     }
@@ -178,8 +189,7 @@ impl<'a> Local<'a> {
         &self,
         params: &mut Params,
         samples: Samples,
-        inputs: BufferId,
-        outputs: BufferId,
+        [inputs, outputs]: [BufferId; 2],
     ) -> (Slice, Slice) {
         let count = u64::from(samples.count);
         let range =

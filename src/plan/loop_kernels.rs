@@ -7,7 +7,7 @@ use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
 use crate::kernels::{
     CHANNELS, Declared, FILTERS, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
-    LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_QUADS, MOST_SUMS, Params,
+    LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS, MOST_SUMS, Params,
     SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
 };
 use crate::{Error, Result};
@@ -31,7 +31,7 @@ fn split_images(count: u32) -> u32 {
 }
 
 /// Whether filters, and channels too where `channels` says so, lie in aligned fours everywhere in this dispatch.
-pub(super) fn in_quads(p: &Params, channels: bool) -> bool {
+pub(super) fn in_fours(p: &Params, channels: bool) -> bool {
     let fours = |sizes: &[u32]| sizes.iter().all(|size| size.is_multiple_of(4));
     let filters = p.y_filter == 1 && fours(&[p.filters, p.first_filter, p.group_filters, p.y_base]);
     filters && (!channels || p.x_channel == 1 && fours(&[p.group_channels, p.x_base]))
@@ -39,7 +39,7 @@ pub(super) fn in_quads(p: &Params, channels: bool) -> bool {
 
 /// The widths along filters and along channels of a dispatch.
 pub(super) fn widths(p: &Params) -> [u32; 2] {
-    [width(in_quads(p, false)), width(in_quads(p, true))]
+    [width(in_fours(p, false)), width(in_fours(p, true))]
 }
 
 /// A tile of these widths.
@@ -80,7 +80,7 @@ impl Local<'_> {
         let [width, input_width] = widths(p);
         let (activation, threads) = (fused_code(fused), self.workgroup(width).threads);
         let units = p.filters / width;
-        let most = if width == 4 && units == 1 { MOST_QUADS } else { MOST_QUADS / 2 };
+        let most = if width == 4 && units == 1 { MOST_FOURS } else { MOST_FOURS / 2 };
         let workgroups = |size: u32| workgroups(cells * u64::from(units.div_ceil(size)), threads);
         let least = if width == 4 { 1 } else { largest(&FILTERS, 8, units) };
         let images = self.images(most, batch, workgroups(least));
@@ -129,7 +129,7 @@ impl Local<'_> {
 
     fn split_of(&self, p: &Params, lanes: u32, threads: u32) -> Option<Chosen> {
         let (images, weights) = (split_images(p.batch), self.layer.config().dtype);
-        let (width, input_width) = (width(p.filters.is_multiple_of(4)), width(in_quads(p, true)));
+        let (width, input_width) = (width(p.filters.is_multiple_of(4)), width(in_fours(p, true)));
         let kernel = LoopForwardSplit { images, lanes, threads, width, input_width, weights }.listed();
         let units = p.filters / width;
         let workgroups = u64::from(p.cells) * u64::from(p.batch.div_ceil(images)) * u64::from(units.div_ceil(lanes));
@@ -143,18 +143,18 @@ impl Local<'_> {
 
     /// The input gradient's kernel that splits a sum, and its workgroups, where sums are long enough.
     fn grad_input_split(&self, p: &Params) -> Option<Chosen> {
-        let quads = p.filters / 4;
-        if !in_quads(p, false) || quads < LoopGradInputSplit::LANES[0] {
+        let fours = p.filters / 4;
+        if !in_fours(p, false) || fours < LoopGradInputSplit::LANES[0] {
             return None;
         }
         let products = u64::from(p.positions) * u64::from(p.groups);
-        let lanes = self.split_lanes(LoopGradInputSplit::LANES, quads, products);
+        let lanes = self.split_lanes(LoopGradInputSplit::LANES, fours, products);
         let rows = width(p.group_channels.is_multiple_of(4));
         let side = largest(&LoopGradInputSplit::CHANNELS, 4, p.group_channels / rows);
         let images = split_images(p.batch);
         let workgroups =
             products * u64::from(p.batch.div_ceil(images)) * u64::from(p.group_channels.div_ceil(side * rows));
-        let terms = self.layer.most_readers() * u64::from(quads.div_ceil(lanes));
+        let terms = self.layer.most_readers() * u64::from(fours.div_ceil(lanes));
         let threads = self.split_threads(workgroups, terms, lanes * side)?;
         let weights = self.layer.config().dtype;
         let kernel = LoopGradInputSplit { images, lanes, channels: side, threads, rows, weights }.listed();
@@ -191,7 +191,7 @@ impl Local<'_> {
         Ok((kernel.into(), columns * u64::from(batch.div_ceil(images))))
     }
 
-    /// The kernel gradient's kernel and its workgroups.
+    /// The kernel of the weights' gradient, and its workgroups.
     pub(super) fn grad_weights_kernel(&self, p: &Params) -> Result<Chosen> {
         let cells = u64::from(p.cells);
         let products = Products { count: cells, rows: p.window, columns: p.filters, depth: p.batch.into() };
@@ -204,12 +204,12 @@ impl Local<'_> {
         let (units, inputs) = (p.filters / width, p.group_channels / input_width);
         // For few samples writing is all there is to it: whole cache lines side by side.
         let few = p.batch <= self.planner.strategy().split_batch;
-        let quads = largest(&FILTERS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, units);
+        let fours = largest(&FILTERS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, units);
         // Most channels, then most taps, then most filters, of those that divide what there is and stay in registers.
         let channels = CHANNELS.into_iter().rev().filter(|&channels| inputs.is_multiple_of(channels));
         let taps = LoopGradWeights::TAPS.into_iter().rev().filter(|&taps| p.taps_2.is_multiple_of(taps));
         let filters =
-            FILTERS.into_iter().rev().filter(|&size| size < 2 * units.max(1) && (width == 1 || size == quads));
+            FILTERS.into_iter().rev().filter(|&size| size < 2 * units.max(1) && (width == 1 || size == fours));
         let mut kernels = channels.flat_map(|channels| {
             let filters = filters.clone();
             taps.clone().flat_map(move |taps| filters.clone().map(move |filters| (channels, taps, filters)))

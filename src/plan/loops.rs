@@ -3,6 +3,7 @@
 
 use super::gradient::{GradWeights, Turn};
 use super::local::Local;
+use super::planner::Launch;
 use super::update::changed_chunk;
 use super::{Plan, Resource, Slice};
 use crate::Result;
@@ -15,11 +16,11 @@ impl Local<'_> {
         for samples in self.samples(batch)? {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk).with_activation(o.activation);
-                let (x, y) = self.operands(&mut params, samples, o.input, o.output);
+                let (x, y) = self.operands(&mut params, samples, [o.input, o.output]);
                 let (variant, workgroups) = self.forward_kernel(&params, o.activation)?;
                 let weights = Slice::whole(Resource::Chunk(o.weights, index));
                 let bindings = vec![weights, x, Slice::whole(bias), Slice::whole(Resource::Tables), y];
-                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
+                self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             }
         }
         Ok(plan)
@@ -31,11 +32,11 @@ impl Local<'_> {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.chunk_params(chunk);
                 params.accumulate = u32::from(index > 0);
-                let (dx, dz) = self.operands(&mut params, samples, o.grad_input, o.grad_output);
+                let (dx, dz) = self.operands(&mut params, samples, [o.grad_input, o.grad_output]);
                 let (variant, workgroups) = self.grad_input_kernel(&params)?;
                 let weights = Slice::whole(Resource::Chunk(o.weights, index));
                 let bindings = vec![weights, dz, Slice::whole(Resource::Tables), dx];
-                self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
+                self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             }
         }
         Ok(plan)
@@ -47,18 +48,26 @@ impl Local<'_> {
             let Turn { samples, chunk, index, last } = turn;
             let mut params = self.chunk_params(chunk);
             params.accumulate = u32::from(samples.first > 0 || o.accumulates());
-            let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
+            let (x, dz) = self.operands(&mut params, samples, [o.input, o.grad_output]);
             let (variant, workgroups) = self.grad_weights_kernel(&params)?;
             if let Some((update, change)) = self.updating(&variant, o, &turn) {
                 let bindings = [x, dz, Slice::whole(Resource::Tables)].into_iter().chain(changed_chunk(change, index));
-                self.planner.dispatch(&mut plan, update, params.with_change(change), workgroups, bindings.collect())?;
+                self.planner.dispatch(
+                    &mut plan,
+                    Launch {
+                        variant: update,
+                        params: params.with_change(change),
+                        workgroups,
+                        bindings: bindings.collect(),
+                    },
+                )?;
                 continue;
             }
-            let gradient = self.gradient(&mut plan, o, chunk, index)?;
+            let gradient = self.gradient(&mut plan, o, (chunk, index))?;
             let bindings = vec![x, dz, Slice::whole(Resource::Tables), gradient];
-            self.planner.dispatch(&mut plan, variant, params, workgroups, bindings)?;
+            self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             if last {
-                self.finish(&mut plan, o, chunk, index)?;
+                self.finish(&mut plan, o, (chunk, index))?;
             }
         }
         Ok(plan)

@@ -1,13 +1,13 @@
 //! Plans of losses, their gradients and accuracy. A sample's loss is summed in pieces, which are its rows of classes or, of losses that are means
 //! over elements, some of these; then its pieces are, in their order. So no thread's loop is long, whatever the sample.
 
-use super::planner::Range;
+use super::planner::{Launch, OwnScratch, Range, Ranges};
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::kernels::{
     HitsRows, Kernel, LossElements, LossGradElements, LossGradRows, LossRows, Params, THREADS, Variant,
 };
-use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
+use crate::ops::{BufferId, Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
 
 /// Most elements of a piece: with more, sums of f32 would lose more than their order does.
 const PIECE: u64 = 4096;
@@ -72,7 +72,7 @@ impl Planner<'_> {
         };
         let piece = if matches!(Form::of(o.kind), Form::Elements(_)) { PIECE } else { o.of.classes };
         let judging = Judging { of: &o.of, targets: o.kind.targets(), params: params_of(o.kind, &o.of) };
-        self.judged(&judging, variant, piece, Resource::Buffer(o.output), batch)
+        self.judged(&judging, PerSample { variant, piece, output: o.output }, batch)
     }
 
     /// Accuracy.
@@ -87,35 +87,33 @@ impl Planner<'_> {
         };
         let params = Params { smooth_factor: 1.0, divisor: divisor as f32, delta, ..Params::default() };
         let judging = Judging { of: &o.of, targets: o.kind.targets(), params };
-        self.judged(&judging, variant, piece, Resource::Buffer(o.output), batch)
+        self.judged(&judging, PerSample { variant, piece, output: o.output }, batch)
     }
 
-    /// A number for each sample: one kernel over pieces of so many elements, and their sums.
-    fn judged(
-        &self,
-        judging: &Judging<'_>,
-        variant: Variant,
-        piece: u64,
-        output: Resource,
-        batch: u32,
-    ) -> Result<Plan> {
+    /// A number for each sample: one kernel over its pieces, and their sums.
+    fn judged(&self, judging: &Judging<'_>, per_sample: PerSample, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
+        let PerSample { variant, piece, output } = per_sample;
         let elements = judging.of.elements();
         let (row, parts) = (piece.min(elements), elements.div_ceil(piece));
         for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
             let Bound { mut bindings, params } = self.bound(judging, samples)?;
             let count = parts * u64::from(samples.count);
-            let y = self.range(output, samples, 1);
+            let y = self.range(Resource::Buffer(output), samples, 1);
             let to = match parts {
                 1 => y,
-                _ => self.between(&mut plan, PIECES, count, "the losses of pieces of samples")?,
+                _ => self.between(
+                    &mut plan,
+                    OwnScratch { resource: PIECES, what: "the losses of pieces of samples" },
+                    count,
+                )?,
             };
             bindings.push(to.slice);
             let (row, parts_of_sample) = (row as u32, parts as u32);
             let params = Params { count: count as u32, row, parts: parts_of_sample, y_base: to.base, ..params };
-            self.dispatch(&mut plan, variant, params, count, bindings)?;
+            self.dispatch(&mut plan, Launch { variant, params, workgroups: count, bindings })?;
             if parts > 1 {
-                self.sums_of_rows(&mut plan, to, y, parts)?;
+                self.sums_of_rows(&mut plan, Ranges { x: to, y }, parts)?;
             }
         }
         Ok(plan)
@@ -136,7 +134,7 @@ impl Planner<'_> {
             bindings.extend([Slice::whole(Resource::Buffer(o.step)), grad.slice]);
             let (row, parts) = (o.of.classes as u32, o.of.rows as u32);
             let params = Params { count: grad.count as u32, row, parts, y_base: grad.base, ..params };
-            self.dispatch(&mut plan, variant, params, grad.count.div_ceil(of_group), bindings)?;
+            self.dispatch(&mut plan, Launch { variant, params, workgroups: grad.count.div_ceil(of_group), bindings })?;
         }
         Ok(plan)
     }
@@ -157,6 +155,14 @@ impl Planner<'_> {
         };
         Ok(Bound { bindings: vec![p.slice, t.slice, weight.map_or(p.slice, |weight: Range| weight.slice)], params })
     }
+}
+
+/// What makes a number of each sample.
+struct PerSample {
+    variant: Variant,
+    /// Elements of a piece.
+    piece: u64,
+    output: BufferId,
 }
 
 /// What is judged, how its targets lie and by which numbers.

@@ -38,6 +38,29 @@ pub(super) struct Range {
     pub(super) count: u64,
 }
 
+/// What a dispatch reads and what it writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ranges {
+    pub(super) x: Range,
+    pub(super) y: Range,
+}
+
+/// What a step of an operation keeps for the next, in scratch of the operation's own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OwnScratch<'a> {
+    pub(super) resource: Resource,
+    /// Its name in errors.
+    pub(super) what: &'a str,
+}
+
+/// A kernel and what it works on: a dispatch before its workgroups are folded.
+pub(super) struct Launch<V> {
+    pub(super) variant: V,
+    pub(super) params: Params,
+    pub(super) workgroups: u64,
+    pub(super) bindings: Vec<Slice>,
+}
+
 /// A run of samples that a dispatch can bind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Samples {
@@ -87,9 +110,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Reserves scratch of an operation's own for so many elements, and binds them.
-    pub(super) fn between(&self, plan: &mut Plan, resource: Resource, count: u64, what: &str) -> Result<Range> {
+    pub(super) fn between(&self, plan: &mut Plan, own: OwnScratch<'_>, count: u64) -> Result<Range> {
+        let OwnScratch { resource, what } = own;
         self.profile.check_piece(what, 4 * count)?;
-        self.reserve(plan, resource, 4 * count, what)?;
+        self.reserve(plan, OwnScratch { resource, what }, 4 * count)?;
         let (slice, base) = self.slice(resource, 0, count);
         Ok(Range { slice, base, count })
     }
@@ -121,7 +145,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Reserves a scratch buffer of an operation's own.
-    pub(super) fn reserve(&self, plan: &mut Plan, resource: Resource, bytes: u64, what: &str) -> Result<()> {
+    pub(super) fn reserve(&self, plan: &mut Plan, own: OwnScratch<'_>, bytes: u64) -> Result<()> {
+        let OwnScratch { resource, what } = own;
         self.profile.check_buffer(what, bytes)?;
         // The same scratch may serve several steps of a plan.
         match plan.scratch.iter_mut().find(|(other, _)| *other == resource) {
@@ -144,15 +169,9 @@ impl<'a> Planner<'a> {
         variant.turns(p) <= self.profile.max_iterations
     }
 
-    /// Appends a dispatch of `workgroups` workgroups, folded near-square over x and y.
-    pub(super) fn dispatch(
-        &self,
-        plan: &mut Plan,
-        variant: impl Into<Variant>,
-        mut params: Params,
-        workgroups: u64,
-        bindings: Vec<Slice>,
-    ) -> Result<()> {
+    /// Appends a dispatch, its workgroups folded near-square over x and y.
+    pub(super) fn dispatch<V: Into<Variant>>(&self, plan: &mut Plan, launch: Launch<V>) -> Result<()> {
+        let Launch { variant, mut params, workgroups, bindings } = launch;
         let limit = u64::from(self.profile.max_workgroups);
         let (x, y) = if workgroups <= limit {
             (workgroups, 1)

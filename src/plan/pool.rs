@@ -1,6 +1,6 @@
 //! Plans of pooling: over windows, and along an axis of any length.
 
-use super::planner::Range;
+use super::planner::{Launch, OwnScratch, Ranges};
 use super::{Plan, Planner, Resource};
 use crate::Result;
 use crate::kernels::{
@@ -30,20 +30,22 @@ pub(super) struct Spans {
     pub(super) before: i32,
 }
 
-/// Windows of some samples, which lie as `[outer][positions][inner]`.
+/// What becomes of the windows of some samples, which lie as `[outer][positions][inner]`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pooled {
+    /// A kind of [`Pool`].
+    pub(super) kind: u32,
     pub(super) axes: [Spans; 3],
     pub(super) inner: u32,
 }
 
 impl Pooled {
-    fn new(windows: &Windows) -> Self {
+    fn new(windows: &Windows, kind: u32) -> Self {
         let axes = windows.three_axes().map(|axis| {
             let ops::PoolAxis { input, output, window, stride, before } = axis;
             Spans { input, output, window, stride, before: before as i32 }
         });
-        Self { axes, inner: windows.inner() }
+        Self { kind, axes, inner: windows.inner() }
     }
 
     fn params(&self) -> Params {
@@ -70,32 +72,50 @@ impl Pooled {
     }
 }
 
+/// What becomes of values along an axis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reduced {
+    /// A kind of [`Reduce`].
+    pub(super) kind: u32,
+    /// Of the sum.
+    pub(super) divisor: f32,
+    pub(super) along: Along,
+}
+
 impl Planner<'_> {
     pub(super) fn pool(&self, o: &ops::Pool, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let (inputs, outputs) = (o.windows.inputs(), o.windows.outputs());
-        let kind = if o.kind == PoolKind::Max { Pool::LARGEST } else { Pool::AVERAGE };
+        let pooled = Pooled::new(&o.windows, if o.kind == PoolKind::Max { Pool::LARGEST } else { Pool::AVERAGE });
         for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
             let x = self.range(Resource::Buffer(o.input), samples, inputs);
             let y = self.range(Resource::Buffer(o.output), samples, outputs);
-            self.pooled(&mut plan, kind, &Pooled::new(&o.windows), x, y)?;
+            self.pooled(&mut plan, &pooled, Ranges { x, y })?;
         }
         Ok(plan)
     }
 
-    /// The pool `kind` of `x`.
-    pub(super) fn pooled(&self, plan: &mut Plan, kind: u32, windows: &Pooled, x: Range, y: Range) -> Result<()> {
+    pub(super) fn pooled(&self, plan: &mut Plan, windows: &Pooled, Ranges { x, y }: Ranges) -> Result<()> {
+        let kind = windows.kind;
         let width = width([windows.inner, x.base, y.base].iter().all(|size| size.is_multiple_of(4)));
         let (count, inner) = (y.count as u32 / width, windows.inner / width);
         let params = Params { count, inner, x_base: x.base / width, y_base: y.base / width, ..windows.params() };
         let groups = count.div_ceil(THREADS).into();
-        self.dispatch(plan, Pool { kind, width }.listed()?, params, groups, vec![x.slice, y.slice])
+        self.dispatch(
+            plan,
+            Launch {
+                variant: Pool { kind, width }.listed()?,
+                params,
+                workgroups: groups,
+                bindings: vec![x.slice, y.slice],
+            },
+        )
     }
 
     pub(super) fn pool_grad(&self, o: &ops::PoolGrad, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let (inputs, outputs) = (o.windows.inputs(), o.windows.outputs());
-        let windows = Pooled::new(&o.windows);
+        let windows = Pooled::new(&o.windows, Pool::LARGEST);
         for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
             let dy = self.range(Resource::Buffer(o.grad_output), samples, outputs);
             let dx = self.range(Resource::Buffer(o.grad_input), samples, inputs);
@@ -103,24 +123,40 @@ impl Planner<'_> {
             let groups = dx.count.div_ceil(THREADS.into());
             let Some(input) = o.input else {
                 let bindings = vec![dy.slice, dx.slice];
-                self.dispatch(&mut plan, PoolGradAverage {}.listed()?, params, groups, bindings)?;
+                self.dispatch(
+                    &mut plan,
+                    Launch { variant: PoolGradAverage {}.listed()?, params, workgroups: groups, bindings },
+                )?;
                 continue;
             };
             let x = self.range(Resource::Buffer(input), samples, inputs);
-            let largest = self.between(&mut plan, LARGEST, dy.count, "the largest values of a pool")?;
+            let largest = self.between(
+                &mut plan,
+                OwnScratch { resource: LARGEST, what: "the largest values of a pool" },
+                dy.count,
+            )?;
             match o.ties {
                 Ties::First => {
                     let of_windows = Params { count: dy.count as u32, ..params };
                     let bindings = vec![x.slice, largest.slice];
                     let windows = dy.count.div_ceil(THREADS.into());
-                    self.dispatch(&mut plan, PoolIndex {}.listed()?, of_windows, windows, bindings)?;
+                    self.dispatch(
+                        &mut plan,
+                        Launch { variant: PoolIndex {}.listed()?, params: of_windows, workgroups: windows, bindings },
+                    )?;
                     let bindings = vec![largest.slice, dy.slice, dx.slice];
-                    self.dispatch(&mut plan, PoolGradFirst {}.listed()?, params, groups, bindings)?;
+                    self.dispatch(
+                        &mut plan,
+                        Launch { variant: PoolGradFirst {}.listed()?, params, workgroups: groups, bindings },
+                    )?;
                 }
                 Ties::Every => {
-                    self.pooled(&mut plan, Pool::LARGEST, &windows, x, largest)?;
+                    self.pooled(&mut plan, &windows, Ranges { x, y: largest })?;
                     let bindings = vec![x.slice, largest.slice, dy.slice, dx.slice];
-                    self.dispatch(&mut plan, PoolGradEvery {}.listed()?, params, groups, bindings)?;
+                    self.dispatch(
+                        &mut plan,
+                        Launch { variant: PoolGradEvery {}.listed()?, params, workgroups: groups, bindings },
+                    )?;
                 }
             }
         }
@@ -133,35 +169,33 @@ impl Planner<'_> {
             PoolKind::Max => (Reduce::LARGEST, 1.0),
             PoolKind::Average => (Reduce::SUM, o.along.length as f32),
         };
+        let reduced = Reduced { kind, divisor, along: o.along };
         for samples in self.samples(batch, o.along.inputs(), u64::MAX)? {
             let x = self.range(Resource::Buffer(o.input), samples, o.along.inputs());
             let y = self.range(Resource::Buffer(o.output), samples, o.along.outputs());
-            self.reduced(&mut plan, (kind, divisor), o.along, x, y)?;
+            self.reduced(&mut plan, reduced, Ranges { x, y })?;
         }
         Ok(plan)
     }
 
-    /// The largest or the sum of `x` along an axis, the sum by a divisor.
-    pub(super) fn reduced(
-        &self,
-        plan: &mut Plan,
-        (kind, divisor): (u32, f32),
-        along: Along,
-        x: Range,
-        y: Range,
-    ) -> Result<()> {
+    /// What `x` becomes along an axis.
+    pub(super) fn reduced(&self, plan: &mut Plan, reduced: Reduced, Ranges { x, y }: Ranges) -> Result<()> {
+        let Reduced { kind, divisor, along } = reduced;
         let parts = parts(along.length);
-        let step = |plan: &mut Plan, (length, parts): (u64, u64), divisor, x: Range, y: Range| {
-            let params = Params { divisor, ..reduce_params(length, parts, along.inner, x, y) };
-            let (bindings, groups) = (vec![x.slice, y.slice], y.count.div_ceil(THREADS.into()));
-            self.dispatch(plan, Reduce { kind }.listed()?, params, groups, bindings)
+        let step = |plan: &mut Plan, axis: Axis, divisor, ranges: Ranges| {
+            let params = Params { divisor, ..axis.params(ranges) };
+            let (bindings, workgroups) =
+                (vec![ranges.x.slice, ranges.y.slice], ranges.y.count.div_ceil(THREADS.into()));
+            self.dispatch(plan, Launch { variant: Reduce { kind }.listed()?, params, workgroups, bindings })
         };
+        let (length, inner) = (along.length, along.inner);
         if parts == 1 {
-            return step(plan, (along.length, 1), divisor, x, y);
+            return step(plan, Axis { length, parts, inner }, divisor, Ranges { x, y });
         }
-        let between = self.between(plan, PARTS, y.count * parts, "the parts of a long axis")?;
-        step(plan, (along.length, parts), 1.0, x, between)?;
-        step(plan, (parts, 1), divisor, between, y)
+        let between =
+            self.between(plan, OwnScratch { resource: PARTS, what: "the parts of a long axis" }, y.count * parts)?;
+        step(plan, Axis { length, parts, inner }, 1.0, Ranges { x, y: between })?;
+        step(plan, Axis { length: parts, parts: 1, inner }, divisor, Ranges { x: between, y })
     }
 
     pub(super) fn reduce_grad(&self, o: &ops::ReduceGrad, batch: u32) -> Result<Plan> {
@@ -170,34 +204,63 @@ impl Planner<'_> {
         for samples in self.samples(batch, o.along.inputs(), u64::MAX)? {
             let dy = self.range(Resource::Buffer(o.grad_output), samples, o.along.outputs());
             let dx = self.range(Resource::Buffer(o.grad_input), samples, o.along.inputs());
-            let params = Params { count: dx.count as u32, ..reduce_params(length, 1, inner, dx, dy) };
+            let params =
+                Params { count: dx.count as u32, ..Axis { length, parts: 1, inner }.params(Ranges { x: dx, y: dy }) };
             let groups = dx.count.div_ceil(THREADS.into());
             let Some(input) = o.input else {
                 let bindings = vec![dy.slice, dx.slice];
-                self.dispatch(&mut plan, ReduceGradAverage {}.listed()?, params, groups, bindings)?;
+                self.dispatch(
+                    &mut plan,
+                    Launch { variant: ReduceGradAverage {}.listed()?, params, workgroups: groups, bindings },
+                )?;
                 continue;
             };
             let x = self.range(Resource::Buffer(input), samples, o.along.inputs());
-            let largest = self.between(&mut plan, LARGEST, dy.count, "the largest values along an axis")?;
-            self.reduced(&mut plan, (Reduce::LARGEST, 1.0), o.along, x, largest)?;
-            let ties = self.between(&mut plan, TIES, dy.count, "how many values along an axis are the largest")?;
+            let largest = self.between(
+                &mut plan,
+                OwnScratch { resource: LARGEST, what: "the largest values along an axis" },
+                dy.count,
+            )?;
+            let most = Reduced { kind: Reduce::LARGEST, divisor: 1.0, along: o.along };
+            self.reduced(&mut plan, most, Ranges { x, y: largest })?;
+            let ties = self.between(
+                &mut plan,
+                OwnScratch { resource: TIES, what: "how many values along an axis are the largest" },
+                dy.count,
+            )?;
             let parts = parts(length);
             let counted = if parts == 1 {
                 ties
             } else {
-                self.between(&mut plan, PARTS, dy.count * parts, "the parts of a long axis")?
+                self.between(
+                    &mut plan,
+                    OwnScratch { resource: PARTS, what: "the parts of a long axis" },
+                    dy.count * parts,
+                )?
             };
             let bindings = vec![x.slice, largest.slice, counted.slice];
             let threads = counted.count.div_ceil(THREADS.into());
-            let of_parts = reduce_params(length, parts, inner, x, counted);
-            self.dispatch(&mut plan, ReduceTies {}.listed()?, of_parts, threads, bindings)?;
+            let of_parts = Axis { length, parts, inner }.params(Ranges { x, y: counted });
+            self.dispatch(
+                &mut plan,
+                Launch { variant: ReduceTies {}.listed()?, params: of_parts, workgroups: threads, bindings },
+            )?;
             if parts > 1 {
-                let params = Params { divisor: 1.0, ..reduce_params(parts, 1, inner, counted, ties) };
+                let params = Params {
+                    divisor: 1.0,
+                    ..Axis { length: parts, parts: 1, inner }.params(Ranges { x: counted, y: ties })
+                };
                 let (sum, threads) = (Reduce { kind: Reduce::SUM }.listed()?, dy.count.div_ceil(THREADS.into()));
-                self.dispatch(&mut plan, sum, params, threads, vec![counted.slice, ties.slice])?;
+                self.dispatch(
+                    &mut plan,
+                    Launch { variant: sum, params, workgroups: threads, bindings: vec![counted.slice, ties.slice] },
+                )?;
             }
             let bindings = vec![x.slice, largest.slice, ties.slice, dy.slice, dx.slice];
-            self.dispatch(&mut plan, ReduceGradMax {}.listed()?, params, groups, bindings)?;
+            self.dispatch(
+                &mut plan,
+                Launch { variant: ReduceGradMax {}.listed()?, params, workgroups: groups, bindings },
+            )?;
         }
         Ok(plan)
     }
@@ -208,8 +271,19 @@ fn parts(length: u64) -> u64 {
     if length <= MOST_ALONG { 1 } else { length.isqrt() }
 }
 
-/// The numbers of a reduction of `x` to as many elements as `y` has.
-fn reduce_params(length: u64, parts: u64, inner: u64, x: Range, y: Range) -> Params {
-    let [length, parts, inner] = [length, parts, inner].map(|size| size as u32);
-    Params { count: y.count as u32, length, parts, inner, x_base: x.base, y_base: y.base, ..Params::default() }
+/// An axis as kernels reduce it.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    length: u64,
+    /// In how many parts.
+    parts: u64,
+    inner: u64,
+}
+
+impl Axis {
+    /// The numbers of a reduction of `x` to as many elements as `y` has.
+    fn params(self, Ranges { x, y }: Ranges) -> Params {
+        let [length, parts, inner] = [self.length, self.parts, self.inner].map(|size| size as u32);
+        Params { count: y.count as u32, length, parts, inner, x_base: x.base, y_base: y.base, ..Params::default() }
+    }
 }

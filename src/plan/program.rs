@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// How a device does a program for a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProgramPlan {
-    /// Samples.
+    /// Samples of a run.
     pub batch: u32,
     /// The operations' plans, in the program's order.
     pub plans: Vec<Plan>,
@@ -21,7 +21,7 @@ pub struct ProgramPlan {
     pub scratch: Scratch,
     /// For each of the program's buffers how it is cut, where it holds weights; nothing for others.
     pub cuts: Vec<Vec<Chunk>>,
-    /// What it takes.
+    /// Bytes that a run takes.
     pub memory: Memory,
 }
 
@@ -41,7 +41,7 @@ pub struct Memory {
     pub constants: u64,
     /// Between operations, and within them.
     pub scratch: u64,
-    /// The numbers of the dispatches.
+    /// The uniforms: numbers of the dispatches.
     pub uniforms: u64,
 }
 

@@ -1,21 +1,26 @@
 //! Plans of dropout and noise.
 
+use super::planner::Launch;
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS};
-use crate::ops::{BufferId, Effect, Noise};
+use crate::ops::{BufferId, Effect, Noise, Random, RandomGrad};
 
 impl Planner<'_> {
-    /// Of values, or of gradients before they are changed; the buffers are the step's numbers, what is read and what is written.
-    pub(super) fn random(
-        &self,
-        noise: &Noise,
-        to_gradient: bool,
-        [step, input, output]: [BufferId; 3],
-        batch: u32,
-    ) -> Result<Plan> {
+    pub(super) fn random(&self, o: &Random, batch: u32) -> Result<Plan> {
+        let effect = o.noise.kind.effect(false);
+        self.drawn(&o.noise, Drawn { effect, step: o.step, input: o.input, output: o.output }, batch)
+    }
+
+    pub(super) fn random_grad(&self, o: &RandomGrad, batch: u32) -> Result<Plan> {
+        let effect = o.noise.kind.effect(true);
+        self.drawn(&o.noise, Drawn { effect, step: o.step, input: o.grad_output, output: o.grad_input }, batch)
+    }
+
+    fn drawn(&self, noise: &Noise, drawn: Drawn, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
-        let (effect, params) = effect_params(noise.kind.effect(to_gradient));
+        let Drawn { effect, step, input, output } = drawn;
+        let (effect, params) = effect_params(effect);
         let variant = kernels::Random { effect }.listed()?;
         let [_, size_1, size_2, size_3] = noise.sizes.map(|size| size as u32);
         let [a_0, a_1, a_2, a_3] = noise.strides().map(|stride| stride as u32);
@@ -47,10 +52,18 @@ impl Planner<'_> {
             };
             let groups = y.count.div_ceil(u64::from(THREADS * kernels::Random::EACH));
             let bindings = vec![x.slice, Slice::whole(Resource::Buffer(step)), y.slice];
-            self.dispatch(&mut plan, variant, params, groups, bindings)?;
+            self.dispatch(&mut plan, Launch { variant, params, workgroups: groups, bindings })?;
         }
         Ok(plan)
     }
+}
+
+/// What becomes of which values, or of the gradients before them.
+struct Drawn {
+    effect: Effect,
+    step: BufferId,
+    input: BufferId,
+    output: BufferId,
 }
 
 /// The code of an effect, and its numbers.

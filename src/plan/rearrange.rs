@@ -1,7 +1,7 @@
 //! Plans of operations that move values.
 
-use super::planner::Range;
-use super::pool::{Pooled, Spans};
+use super::planner::{Launch, OwnScratch, Ranges};
+use super::pool::{Pooled, Reduced, Spans};
 use super::{Plan, Planner, Resource};
 use crate::kernels::{Concatenate, Kernel, Params, Pool, Rearrange, Reduce, THREADS, width};
 use crate::ops::{self, Along, AxisMap, Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
@@ -29,15 +29,15 @@ impl Planner<'_> {
         for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
             let x = self.range(Resource::Buffer(o.input), samples, inputs);
             let y = self.range(Resource::Buffer(o.output), samples, outputs);
-            self.moved(&mut plan, &axes, x, y)?;
+            self.moved(&mut plan, &axes, Ranges { x, y })?;
         }
         Ok(plan)
     }
 
     /// The elements of `x` along other axes.
-    fn moved(&self, plan: &mut Plan, axes: &MovedAxes, x: Range, y: Range) -> Result<()> {
+    fn moved(&self, plan: &mut Plan, axes: &MovedAxes, Ranges { x, y }: Ranges) -> Result<()> {
         if let Some(sides) = axes.transposition() {
-            return self.transposed(plan, sides, x, y);
+            return self.transposed(plan, sides, Ranges { x, y });
         }
         let [outer @ .., last] = axes.0;
         let sample: u32 = axes.0.iter().map(|axis| axis.map.input).product();
@@ -91,7 +91,15 @@ impl Planner<'_> {
         };
         let many = [a, b, c].iter().any(|axis| axis.map != AxisMap::whole(1, axis.map.of));
         let bindings = vec![x.slice, y.slice];
-        self.dispatch(plan, Rearrange { many, width }.listed()?, params, count.div_ceil(THREADS).into(), bindings)
+        self.dispatch(
+            plan,
+            Launch {
+                variant: Rearrange { many, width }.listed()?,
+                params,
+                workgroups: count.div_ceil(THREADS).into(),
+                bindings,
+            },
+        )
     }
 
     pub(super) fn rearrange_grad(&self, o: &ops::RearrangeGrad, batch: u32) -> Result<Plan> {
@@ -101,15 +109,19 @@ impl Planner<'_> {
         let summed = repeats(&o.axes).then(|| repetitions(&o.axes)).flatten();
         let back = moved(&put_back(&o.axes))?;
         for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
-            let dy = self.range(Resource::Buffer(o.grad_output), samples, outputs);
-            let dx = self.range(Resource::Buffer(o.grad_input), samples, inputs);
+            let x = self.range(Resource::Buffer(o.grad_output), samples, outputs);
+            let y = self.range(Resource::Buffer(o.grad_input), samples, inputs);
             match &summed {
-                None => self.moved(&mut plan, &axes.inverse(), dy, dx)?,
-                Some(summed) if in_order(&o.axes) => self.summed(&mut plan, summed, dy, dx)?,
+                None => self.moved(&mut plan, &axes.inverse(), Ranges { x, y })?,
+                Some(summed) if in_order(&o.axes) => self.summed(&mut plan, summed, Ranges { x, y })?,
                 Some(summed) => {
-                    let sums = self.between(&mut plan, SUMS, dx.count, "the sums over what is repeated")?;
-                    self.summed(&mut plan, summed, dy, sums)?;
-                    self.moved(&mut plan, &back, sums, dx)?;
+                    let sums = self.between(
+                        &mut plan,
+                        OwnScratch { resource: SUMS, what: "the sums over what is repeated" },
+                        y.count,
+                    )?;
+                    self.summed(&mut plan, summed, Ranges { x, y: sums })?;
+                    self.moved(&mut plan, &back, Ranges { x: sums, y })?;
                 }
             }
         }
@@ -117,14 +129,15 @@ impl Planner<'_> {
     }
 
     /// Sums over repetitions.
-    fn summed(&self, plan: &mut Plan, over: &Repetitions, dy: Range, dx: Range) -> Result<()> {
+    fn summed(&self, plan: &mut Plan, over: &Repetitions, ranges: Ranges) -> Result<()> {
         // One element that is repeated all along: as often as anyone likes.
         if let [a, b, AxisMap { output, input: 1, before: 0, repeat, .. }] = over.axes
             && output == repeat
             && [a, b].iter().all(|axis| *axis == AxisMap::whole(1, axis.of))
         {
             let [outer, length, inner] = [over.outer, output, over.inner].map(u64::from);
-            return self.reduced(plan, (Reduce::SUM, 1.0), Along { outer, length, inner }, dy, dx);
+            let along = Along { outer, length, inner };
+            return self.reduced(plan, Reduced { kind: Reduce::SUM, divisor: 1.0, along }, ranges);
         }
         let axes = over.axes.map(|axis| Spans {
             input: axis.output,
@@ -133,7 +146,7 @@ impl Planner<'_> {
             stride: axis.repeat,
             before: -axis.before,
         });
-        self.pooled(plan, Pool::SUM, &Pooled { axes, inner: over.inner }, dy, dx)
+        self.pooled(plan, &Pooled { kind: Pool::SUM, axes, inner: over.inner }, ranges)
     }
 
     pub(super) fn concatenate(&self, o: &ops::Concatenate, batch: u32) -> Result<Plan> {
@@ -156,7 +169,10 @@ impl Planner<'_> {
                     ..Params::default()
                 };
                 let (groups, bindings) = (count.div_ceil(THREADS).into(), vec![x.slice, y.slice]);
-                self.dispatch(&mut plan, Concatenate { width }.listed()?, params, groups, bindings)?;
+                self.dispatch(
+                    &mut plan,
+                    Launch { variant: Concatenate { width }.listed()?, params, workgroups: groups, bindings },
+                )?;
                 first += columns;
             }
         }

@@ -5,6 +5,7 @@
 use super::gradient::{GradWeights, Turn};
 use super::local::Local;
 use super::loop_kernels::{Chosen, largest, widths};
+use super::planner::{Launch, OwnScratch};
 use super::{Plan, Resource, Samples, Slice};
 use crate::kernels::{AddParts, Declared, Kernel, LoopGradWeightsShared, Params, THREADS, width};
 use crate::{Error, Result};
@@ -31,14 +32,18 @@ impl Local<'_> {
         let all = self.layer.locations();
         for Turn { samples, chunk, index, .. } in self.turns(o, batch)? {
             let mut params = self.chunk_params(chunk);
-            let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
-            let gradient = self.gradient(&mut plan, o, chunk, index)?;
+            let (x, dz) = self.operands(&mut params, samples, [o.input, o.grad_output]);
+            let gradient = self.gradient(&mut plan, o, (chunk, index))?;
             let cut = self.cut_locations(&params, samples, chunk.len())?;
             let round = cut.locations.saturating_mul(cut.parts);
             let sums = if cut.parts > 1 { Slice::whole(Resource::Parts) } else { gradient };
             if cut.parts > 1 {
                 let bytes = 4 * u64::from(cut.parts) * chunk.len();
-                self.planner.reserve(&mut plan, Resource::Parts, bytes, "the parts of a gradient's sums")?;
+                self.planner.reserve(
+                    &mut plan,
+                    OwnScratch { resource: Resource::Parts, what: "the parts of a gradient's sums" },
+                    bytes,
+                )?;
             }
             for first in (0..all).step_by(round as usize) {
                 let end = all.min(first.saturating_add(round));
@@ -53,14 +58,17 @@ impl Local<'_> {
                 };
                 let (variant, groups) = self.shared_grad_weights_variant(&params)?;
                 let bindings = vec![x, dz, Slice::whole(Resource::Tables), sums];
-                self.planner.dispatch(&mut plan, variant, params, groups, bindings)?;
+                self.planner.dispatch(&mut plan, Launch { variant, params, workgroups: groups, bindings })?;
                 if cut.parts > 1 {
                     let fours = chunk.len().is_multiple_of(4);
                     let count = chunk.len() / u64::from(width(fours));
                     let params = Params { count: count as u32, accumulate, ..params };
                     let variant = AddParts { width: width(fours) }.listed()?;
                     let groups = count.div_ceil(THREADS.into());
-                    self.planner.dispatch(&mut plan, variant, params, groups, vec![sums, gradient])?;
+                    self.planner.dispatch(
+                        &mut plan,
+                        Launch { variant, params, workgroups: groups, bindings: vec![sums, gradient] },
+                    )?;
                 }
             }
         }

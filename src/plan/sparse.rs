@@ -3,6 +3,7 @@
 use super::gradient::{GradWeights, Turn};
 use super::local::Local;
 use super::loop_kernels::largest;
+use super::planner::Launch;
 use super::{Chunk, Plan, Resource, Slice};
 use crate::Result;
 use crate::geometry::SparseIndex;
@@ -35,7 +36,7 @@ impl Local<'_> {
                 for part in &parts {
                     let fused = part.activation(o.activation);
                     let mut params = self.sparse_params(chunk).with_activation(fused);
-                    let (x, y) = self.operands(&mut params, samples, o.input, o.output);
+                    let (x, y) = self.operands(&mut params, samples, [o.input, o.output]);
                     (params.row, params.count) = (part.first, part.count);
                     part.continue_sum(&mut params);
                     let filters = largest(&FILTERS, 8, chunk.filters);
@@ -53,7 +54,7 @@ impl Local<'_> {
                     let whole = Slice::whole;
                     let bindings =
                         vec![whole(Resource::Chunk(o.weights, index)), x, whole(bias), whole(Resource::SparseIndex), y];
-                    self.planner.dispatch(&mut plan, kernel, params, workgroups, bindings)?;
+                    self.planner.dispatch(&mut plan, Launch { variant: kernel, params, workgroups, bindings })?;
                 }
             }
         }
@@ -73,7 +74,7 @@ impl Local<'_> {
             for (chunk, index) in self.chunks.iter().zip(0..) {
                 let mut params = self.sparse_params(chunk);
                 params.accumulate = u32::from(index > 0);
-                let (dx, dz) = self.operands(&mut params, samples, o.grad_input, o.grad_output);
+                let (dx, dz) = self.operands(&mut params, samples, [o.grad_input, o.grad_output]);
                 let images = largest(&IMAGES, 8, samples.count);
                 let workgroups =
                     self.layer.inputs().div_ceil(THREADS.into()) * u64::from(samples.count.div_ceil(images));
@@ -81,10 +82,12 @@ impl Local<'_> {
                     vec![Slice::whole(Resource::Chunk(o.weights, index)), dz, Slice::whole(Resource::SparseIndex), dx];
                 self.planner.dispatch(
                     &mut plan,
-                    SparseGradInput { images, weights: dtype }.listed()?,
-                    params,
-                    workgroups,
-                    bindings,
+                    Launch {
+                        variant: SparseGradInput { images, weights: dtype }.listed()?,
+                        params,
+                        workgroups,
+                        bindings,
+                    },
                 )?;
             }
         }
@@ -99,15 +102,18 @@ impl Local<'_> {
             }
             let mut params = self.sparse_params(chunk);
             params.accumulate = u32::from(samples.first > 0 || o.accumulates());
-            let (x, dz) = self.operands(&mut params, samples, o.input, o.grad_output);
+            let (x, dz) = self.operands(&mut params, samples, [o.input, o.grad_output]);
             let filters = largest(&FILTERS, 8, chunk.filters);
             let threads = chunk.entries * u64::from(chunk.filters.div_ceil(filters));
-            let gradient = self.gradient(&mut plan, o, chunk, index)?;
+            let gradient = self.gradient(&mut plan, o, (chunk, index))?;
             let bindings = vec![x, dz, Slice::whole(Resource::SparseIndex), gradient];
             let variant = SparseGradWeights { filters }.listed()?;
-            self.planner.dispatch(&mut plan, variant, params, threads.div_ceil(THREADS.into()), bindings)?;
+            self.planner.dispatch(
+                &mut plan,
+                Launch { variant, params, workgroups: threads.div_ceil(THREADS.into()), bindings },
+            )?;
             if last {
-                self.finish(&mut plan, o, chunk, index)?;
+                self.finish(&mut plan, o, (chunk, index))?;
             }
         }
         Ok(plan)

@@ -68,7 +68,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// All of them.
+    /// All three forms.
     pub const ALL: [Self; 3] = [Self::Register, Self::Split, Self::Tiled];
 
     /// The strategy that takes this form wherever there is a kernel of it, and registers elsewhere.

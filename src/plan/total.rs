@@ -1,10 +1,18 @@
 //! Plans of sums over whole buffers, of what gradients are clipped by, and of how far from orthogonal a matrix is.
 
-use super::planner::Range;
+use super::planner::{Launch, OwnScratch, Range};
 use super::{Plan, Planner, Resource, Slice};
 use crate::Result;
 use crate::kernels::{self, Kernel, OrthogonalFactors, OrthogonalProducts, Params, THREADS};
 use crate::ops::{BufferId, ClipScale, Orthogonal, OrthogonalGrad, Shape, Term, Total, Vectors};
+
+/// What is summed.
+struct Summed {
+    of: Term,
+    pieces: Vec<Range>,
+    /// From which number on [`Resource::Between`] is free for parts.
+    free: u32,
+}
 
 /// What the last dispatch of a sum does.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +21,13 @@ struct Ending {
     factor: f32,
     step: Option<BufferId>,
     accumulate: bool,
+}
+
+/// A matrix's vectors, and where it lies.
+struct Matrix<'a> {
+    of: Vectors,
+    shape: &'a Shape,
+    input: BufferId,
 }
 
 /// A matrix with what its steps leave: factors of vectors and products of them.
@@ -39,14 +54,14 @@ impl Planner<'_> {
             Range { slice, base, count: piece.count }
         });
         let ending = Ending { output: o.output, factor: o.factor, step: o.step, accumulate: o.accumulate };
-        self.total_of(&mut plan, o.of, pieces.collect(), ending, 0)?;
+        self.total_of(&mut plan, Summed { of: o.of, pieces: pieces.collect(), free: 0 }, ending)?;
         Ok(plan)
     }
 
-    /// The sum of all terms of some ranges, in parts of parts; `free` is the first of the numbers of scratch that are.
-    fn total_of(&self, plan: &mut Plan, of: Term, pieces: Vec<Range>, ending: Ending, free: u32) -> Result<()> {
+    /// The sum of all terms of some ranges, in parts of parts.
+    fn total_of(&self, plan: &mut Plan, summed: Summed, ending: Ending) -> Result<()> {
         let output = Resource::Buffer(ending.output);
-        let (mut of, mut pieces, mut free) = (code(of), pieces, free);
+        let (mut of, mut pieces, mut free) = (code(summed.of), summed.pieces, summed.free);
         loop {
             let parts = |piece: &Range| piece.count.div_ceil(kernels::Total::PART);
             let all: u64 = pieces.iter().map(parts).sum();
@@ -58,7 +73,7 @@ impl Planner<'_> {
             let to = if last {
                 Range { slice: Slice::whole(output), base: 0, count: 1 }
             } else {
-                self.between(plan, Resource::Between(free), all, "the parts of a sum")?
+                self.between(plan, OwnScratch { resource: Resource::Between(free), what: "the parts of a sum" }, all)?
             };
             let mut first = 0;
             for piece in pieces {
@@ -75,7 +90,10 @@ impl Planner<'_> {
                 // What isn't read must be bound all the same.
                 let step = ending.step.map_or(piece.slice, |step| Slice::whole(Resource::Buffer(step)));
                 let bindings = vec![piece.slice, step, to.slice];
-                self.dispatch(plan, kernels::Total { of }.listed()?, params, parts(&piece), bindings)?;
+                self.dispatch(
+                    plan,
+                    Launch { variant: kernels::Total { of }.listed()?, params, workgroups: parts(&piece), bindings },
+                )?;
                 first += parts(&piece) as u32;
             }
             if last {
@@ -89,24 +107,28 @@ impl Planner<'_> {
         let mut plan = Plan::default();
         let bindings = [o.squares, o.output].map(|id| Slice::whole(Resource::Buffer(id))).into();
         let params = Params { limit: o.limit, count: 1, ..Params::default() };
-        self.dispatch(&mut plan, kernels::ClipScale { global: o.global }.listed()?, params, 1, bindings)?;
+        self.dispatch(
+            &mut plan,
+            Launch { variant: kernels::ClipScale { global: o.global }.listed()?, params, workgroups: 1, bindings },
+        )?;
         Ok(plan)
     }
 
     pub(super) fn orthogonal(&self, o: &Orthogonal) -> Result<Plan> {
         let mut plan = Plan::default();
-        let products = self.products(&mut plan, o.vectors(), &o.shape, o.input)?.products;
+        let matrix = Matrix { of: o.vectors(), shape: &o.shape, input: o.input };
+        let products = self.products(&mut plan, matrix)?.products;
         let factor = o.vectors().share(o.factor) as f32;
         let ending = Ending { output: o.output, factor, step: None, accumulate: o.accumulate };
-        self.total_of(&mut plan, Term::Magnitude, vec![products], ending, 2)?;
+        self.total_of(&mut plan, Summed { of: Term::Magnitude, pieces: vec![products], free: 2 }, ending)?;
         Ok(plan)
     }
 
     pub(super) fn orthogonal_grad(&self, o: &OrthogonalGrad) -> Result<Plan> {
         let mut plan = Plan::default();
-        let found = self.products(&mut plan, o.vectors(), &o.shape, o.input)?;
-        let grad = self.in_one_piece(&o.shape, o.grad)?;
         let of = o.vectors();
+        let found = self.products(&mut plan, Matrix { of, shape: &o.shape, input: o.input })?;
+        let grad = self.in_one_piece(&o.shape, o.grad)?;
         let params = Params {
             count: (of.count * of.length) as u32,
             factor: (2.0 * of.share(o.factor)) as f32,
@@ -115,12 +137,15 @@ impl Planner<'_> {
         };
         let bindings = vec![found.matrix, found.factors.slice, found.products.slice, grad];
         let groups = (of.count * of.length).div_ceil(THREADS.into());
-        self.dispatch(&mut plan, kernels::OrthogonalGrad {}.listed()?, params, groups, bindings)?;
+        self.dispatch(
+            &mut plan,
+            Launch { variant: kernels::OrthogonalGrad {}.listed()?, params, workgroups: groups, bindings },
+        )?;
         Ok(plan)
     }
 
     /// The products of all pairs of a matrix's vectors.
-    fn products(&self, plan: &mut Plan, of: Vectors, shape: &Shape, input: BufferId) -> Result<Products> {
+    fn products(&self, plan: &mut Plan, Matrix { of, shape, input }: Matrix<'_>) -> Result<Products> {
         let matrix = self.in_one_piece(shape, input)?;
         let params = Params {
             rows: of.count as u32,
@@ -129,16 +154,32 @@ impl Planner<'_> {
             a_1: of.element as u32,
             ..Params::default()
         };
-        let factors = self.between(plan, Resource::Between(0), 2 * of.count, "the norms of a matrix's vectors")?;
+        let factors = self.between(
+            plan,
+            OwnScratch { resource: Resource::Between(0), what: "the norms of a matrix's vectors" },
+            2 * of.count,
+        )?;
         let groups = of.count.div_ceil(THREADS.into());
         let bindings = vec![matrix, factors.slice];
-        self.dispatch(plan, OrthogonalFactors {}.listed()?, params, groups, bindings)?;
+        self.dispatch(plan, Launch { variant: OrthogonalFactors {}.listed()?, params, workgroups: groups, bindings })?;
         let pairs = of.count.saturating_mul(of.count);
         self.profile.check_piece("the products of a matrix's vectors", pairs.saturating_mul(4))?;
-        let products = self.between(plan, Resource::Between(1), pairs, "the products of a matrix's vectors")?;
+        let products = self.between(
+            plan,
+            OwnScratch { resource: Resource::Between(1), what: "the products of a matrix's vectors" },
+            pairs,
+        )?;
         let bindings = vec![matrix, factors.slice, products.slice];
         let count = Params { count: pairs as u32, ..params };
-        self.dispatch(plan, OrthogonalProducts {}.listed()?, count, pairs.div_ceil(THREADS.into()), bindings)?;
+        self.dispatch(
+            plan,
+            Launch {
+                variant: OrthogonalProducts {}.listed()?,
+                params: count,
+                workgroups: pairs.div_ceil(THREADS.into()),
+                bindings,
+            },
+        )?;
         Ok(Products { matrix, factors, products, params })
     }
 

@@ -20,7 +20,7 @@ pub enum TunedOperation {
 }
 
 impl TunedOperation {
-    /// All three.
+    /// All three operations.
     pub const ALL: [Self; 3] = [Self::Forward, Self::GradInput, Self::GradWeights];
 }
 
@@ -42,7 +42,7 @@ pub struct TuneKey {
     pub device: String,
     /// [`Geometry::signature`](crate::Geometry::signature).
     pub layer: String,
-    /// Samples.
+    /// Samples of a run.
     pub batch: u32,
     /// Which operation.
     pub operation: TunedOperation,

@@ -2,6 +2,8 @@
 
 use super::gradient::{Becomes, GradWeights, Turn};
 use super::local::Local;
+use super::planner::OwnScratch;
+use super::update::ChunkGradient;
 use super::{Chunk, Plan, Resource, Samples, Slice};
 use crate::Result;
 use crate::kernels::Variant;
@@ -37,21 +39,29 @@ impl Local<'_> {
         self.planner.profile.check_variant(&variant).ok().map(|()| (variant, change))
     }
 
-    /// Where the sums of a chunk go.
-    pub(super) fn gradient(&self, plan: &mut Plan, o: &GradWeights<'_>, chunk: &Chunk, index: u32) -> Result<Slice> {
+    /// Where the sums of a chunk go, the chunk with its number.
+    pub(super) fn gradient(
+        &self,
+        plan: &mut Plan,
+        o: &GradWeights<'_>,
+        (chunk, index): (&Chunk, u32),
+    ) -> Result<Slice> {
         let Becomes::Kept { grad_weights, .. } = o.becomes else {
             let what = "the gradient of a chunk of weights";
-            return Ok(self.planner.between(plan, Resource::Between(0), chunk.len(), what)?.slice);
+            return Ok(self
+                .planner
+                .between(plan, OwnScratch { resource: Resource::Between(0), what }, chunk.len())?
+                .slice);
         };
         Ok(Slice::whole(Resource::Chunk(grad_weights, index)))
     }
 
-    /// What comes after the sums of a chunk.
-    pub(super) fn finish(&self, plan: &mut Plan, o: &GradWeights<'_>, chunk: &Chunk, index: u32) -> Result<()> {
+    /// What comes after the sums of a chunk, the chunk with its number.
+    pub(super) fn finish(&self, plan: &mut Plan, o: &GradWeights<'_>, (chunk, index): (&Chunk, u32)) -> Result<()> {
         match o.becomes {
             Becomes::Update(change) if !chunk.is_empty() => {
-                let gradient = self.gradient(plan, o, chunk, index)?;
-                self.planner.update_chunk(plan, change, index, (gradient, chunk.len()))
+                let (gradient, elements) = (self.gradient(plan, o, (chunk, index))?, chunk.len());
+                self.planner.update_chunk(plan, change, ChunkGradient { chunk: index, gradient, elements })
             }
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! Plans of what goes over parameters element by element: steps of optimizers, averages, gradients of penalties.
 
+use super::planner::Launch;
 use super::{Plan, Planner, Resource, Slice, cut};
 use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS, Update1, Update2, Update3, Variant, rules, width};
@@ -114,6 +115,14 @@ struct Over<'a> {
     after_first: &'a [Slice],
 }
 
+/// The gradient of a chunk of weights, which lies in one piece.
+pub(super) struct ChunkGradient {
+    /// Which chunk.
+    pub(super) chunk: u32,
+    pub(super) gradient: Slice,
+    pub(super) elements: u64,
+}
+
 impl Planner<'_> {
     /// The pieces of buffers of this shape.
     pub(super) fn pieces(&self, shape: &Shape, batch: u32) -> Result<Vec<Piece>> {
@@ -147,7 +156,15 @@ impl Planner<'_> {
             let params = Params { count: count as u32, y_base: base / width, ..over.params };
             let (first, rest) = slices.split_at(1.min(slices.len()));
             let bindings = [over.before, first, over.after_first, rest].concat();
-            self.dispatch(&mut plan, (over.variant)(width)?, params, count.div_ceil(THREADS.into()), bindings)?;
+            self.dispatch(
+                &mut plan,
+                Launch {
+                    variant: (over.variant)(width)?,
+                    params,
+                    workgroups: count.div_ceil(THREADS.into()),
+                    bindings,
+                },
+            )?;
         }
         Ok(plan)
     }
@@ -162,14 +179,9 @@ impl Planner<'_> {
         self.over(&Over { variant, params, shape: &o.shape, operands, before, after_first }, 1)
     }
 
-    /// Appends the update of a chunk of weights by its gradient, so many elements that lie together.
-    pub(super) fn update_chunk(
-        &self,
-        plan: &mut Plan,
-        change: &Change,
-        chunk: u32,
-        (gradient, elements): (Slice, u64),
-    ) -> Result<()> {
+    /// Appends the update of a chunk of weights.
+    pub(super) fn update_chunk(&self, plan: &mut Plan, change: &Change, by: ChunkGradient) -> Result<()> {
+        let ChunkGradient { chunk, gradient, elements } = by;
         let (variant, numbers) = changed_by(change);
         let (step, scale) = self.before(change, None);
         let changed = changed(change).map(|id| Slice::whole(Resource::Chunk(id, chunk)));
@@ -177,7 +189,10 @@ impl Planner<'_> {
         let width = width(elements.is_multiple_of(4));
         let count = elements / u64::from(width);
         let params = Params { count: count as u32, ..numbers };
-        self.dispatch(plan, variant(width)?, params, count.div_ceil(THREADS.into()), bindings)
+        self.dispatch(
+            plan,
+            Launch { variant: variant(width)?, params, workgroups: count.div_ceil(THREADS.into()), bindings },
+        )
     }
 
     /// A step's numbers, and what a gradient is multiplied by: what isn't read must be bound all the same.

@@ -102,7 +102,7 @@ impl<'p> Writer<'p> {
     /// All buffers, shared as executors share them: the program's own, the pieces of its scratch, the operations' scratch,
     /// and of each layer's constants those that are read.
     fn buffers(&mut self, plan: &ProgramPlan, program: &'p Program) -> Result<()> {
-        for ((buffer, chunks), id) in program.buffers.iter().zip(&plan.cuts).zip((0..).map(BufferId)) {
+        for (buffer, id) in program.buffers.iter().zip((0..).map(BufferId)) {
             let usage = match buffer.usage {
                 Usage::Input => WrittenUsage::Input,
                 Usage::Output => WrittenUsage::Output,
@@ -112,7 +112,7 @@ impl<'p> Writer<'p> {
                 Usage::Scratch => continue,
             };
             let whole = self.whole(buffer, usage, plan.batch)?;
-            self.of_program(buffer, whole, chunks, id)?;
+            self.of_program(buffer, whole, (id, &plan.cuts[id.index()]))?;
         }
         let mut pieces = Vec::new();
         for (bytes, index) in plan.pieces().into_iter().zip(0..) {
@@ -177,7 +177,7 @@ impl<'p> Writer<'p> {
     }
 
     /// Adds a program's buffer, or those that weights are cut into.
-    fn of_program(&mut self, buffer: &Buffer, whole: WrittenBuffer, chunks: &[Chunk], id: BufferId) -> Result<()> {
+    fn of_program(&mut self, buffer: &Buffer, whole: WrittenBuffer, (id, chunks): (BufferId, &[Chunk])) -> Result<()> {
         let (Shape::Weights { filters: all_filters, .. } | Shape::Connections { filters: all_filters, .. }) =
             buffer.shape
         else {

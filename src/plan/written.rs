@@ -17,11 +17,11 @@ pub struct WrittenPlan {
     /// [`WrittenPlan::VERSION`] of the crate that wrote it; a reader refuses any that it doesn't know, as this crate's does.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "known_version"))]
     pub version: u32,
-    /// Samples.
+    /// Samples of a run.
     pub batch: u32,
     /// All that the dispatches bind, each a storage buffer of its own: WebGPU refuses a dispatch that reads and writes one.
     pub buffers: Vec<WrittenBuffer>,
-    /// Each once.
+    /// The shaders, each once.
     pub shaders: Vec<WrittenShader>,
     /// In order; each may read what those before it wrote.
     pub dispatches: Vec<WrittenDispatch>,
@@ -138,7 +138,7 @@ pub struct WrittenDispatch {
     pub shader: u32,
     /// Binding 0: the words of the uniform, floats by their bits.
     pub uniform: Vec<u32>,
-    /// Bindings 1, 2, ….
+    /// Storage bindings 1, 2, … of group 0.
     pub bindings: Vec<WrittenBinding>,
     /// Workgroups along x, y, z.
     pub workgroups: [u32; 3],

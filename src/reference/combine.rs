@@ -40,7 +40,8 @@ pub fn combine(o: &Combine, a: &[f64], b: &[f64], batch: usize) -> Vec<f64> {
 
 /// The gradient of one operand at each element of the output.
 #[must_use]
-pub fn combine_grad(o: &CombineGrad, a: &[f64], b: &[f64], grad_output: &[f64], batch: usize) -> Vec<f64> {
+pub fn combine_grad(o: &CombineGrad, a: &[f64], b: &[f64], grad_output: &[f64]) -> Vec<f64> {
+    let batch = grad_output.len() / o.sizes.iter().product::<u64>() as usize;
     let gradient = |((sample, place), dy): ((usize, [usize; 4]), &f64)| {
         let (a, b) = (a[element(&o.a, sample, place)], b[element(&o.b, sample, place)]);
         let taken = |first: bool| if first != o.of_second { *dy } else { 0.0 };

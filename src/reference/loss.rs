@@ -27,6 +27,23 @@ fn class(target: f64, classes: usize) -> Option<usize> {
     (0.0..classes as f64).contains(&whole).then_some(whole as usize)
 }
 
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct JudgedValues<'a> {
+    /// `[batch][rows][classes]`, as [`Judged`] counts them.
+    pub prediction: &'a [f64],
+    /// `[batch]` and what [`Judged::targets`] says.
+    pub target: &'a [f64],
+    /// `[batch]`; none is 1 for each sample.
+    pub sample_weight: Option<&'a [f64]>,
+}
+
+impl JudgedValues<'_> {
+    fn weight(&self, sample: usize) -> f64 {
+        self.sample_weight.map_or(1.0, |weight| weight[sample])
+    }
+}
+
 /// A loss at one element, for those that are means over elements.
 fn of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     match kind {
@@ -140,29 +157,24 @@ fn smoothed(kind: LossKind, classes: u64, targets: &[f64]) -> Vec<f64> {
 
 /// Each sample's loss.
 #[must_use]
-pub fn loss(o: &Loss, prediction: &[f64], target: &[f64], weight: Option<&[f64]>) -> Vec<f64> {
+pub fn loss(o: &Loss, values: JudgedValues<'_>) -> Vec<f64> {
+    let JudgedValues { prediction, target, .. } = values;
     let Judged { rows: of_sample, classes, .. } = o.of;
     let target = smoothed(o.kind, classes, target);
     let mut losses = vec![0.0; prediction.len() / (of_sample * classes) as usize];
     for (sample, p, t) in rows(&o.of, prediction, &target, o.of.targets(o.kind.targets())) {
-        losses[sample] += weight.map_or(1.0, |weight| weight[sample]) * of_row(o.kind, p, t) / of_sample as f64;
+        losses[sample] += values.weight(sample) * of_row(o.kind, p, t) / of_sample as f64;
     }
     losses
 }
 
 /// The gradient of all losses by the prediction.
 #[must_use]
-pub fn loss_grad(
-    o: &LossGrad,
-    prediction: &[f64],
-    target: &[f64],
-    weight: Option<&[f64]>,
-    step: StepNumbers,
-) -> Vec<f64> {
-    let target = smoothed(o.kind, o.of.classes, target);
-    let rows = rows(&o.of, prediction, &target, o.of.targets(o.kind.targets()));
+pub fn loss_grad(o: &LossGrad, values: JudgedValues<'_>, step: StepNumbers) -> Vec<f64> {
+    let target = smoothed(o.kind, o.of.classes, values.target);
+    let rows = rows(&o.of, values.prediction, &target, o.of.targets(o.kind.targets()));
     let gradient = |(sample, p, t)| {
-        let factor = weight.map_or(1.0, |weight| weight[sample]) * f64::from(step.per_sample) / o.of.rows as f64;
+        let factor = values.weight(sample) * f64::from(step.per_sample) / o.of.rows as f64;
         grad_of_row(o.kind, p, t).into_iter().map(move |slope| slope * factor)
     };
     rows.flat_map(gradient).collect()
@@ -177,7 +189,8 @@ fn place_of_largest(row: &[f64]) -> usize {
 
 /// Each sample's share of hits.
 #[must_use]
-pub fn hits(o: &Hits, prediction: &[f64], target: &[f64], weight: Option<&[f64]>) -> Vec<f64> {
+pub fn hits(o: &Hits, values: JudgedValues<'_>) -> Vec<f64> {
+    let JudgedValues { prediction, target, .. } = values;
     let hit = |p: &[f64], t: &[f64]| match o.kind {
         HitsKind::Binary { threshold } => {
             let hit = |p: f64, t: f64| f64::from(u8::from(p > threshold.into())) == t;
@@ -188,7 +201,7 @@ pub fn hits(o: &Hits, prediction: &[f64], target: &[f64], weight: Option<&[f64]>
     };
     let mut all = vec![0.0; prediction.len() / (o.of.rows * o.of.classes) as usize];
     for (sample, p, t) in rows(&o.of, prediction, target, o.of.targets(o.kind.targets())) {
-        all[sample] += weight.map_or(1.0, |weight| weight[sample]) * hit(p, t) / o.of.rows as f64;
+        all[sample] += values.weight(sample) * hit(p, t) / o.of.rows as f64;
     }
     all
 }

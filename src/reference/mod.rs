@@ -20,12 +20,12 @@ pub use activation::{activate, activate_grad, activation, derivative, derivative
 pub use combine::{combine, combine_grad, sum, variance};
 pub use constrain::{constrain, group_squares, non_negative, radial};
 pub use local::{grad_bias, local_forward, local_grad_input, local_grad_weights};
-pub use loss::{hits, loss, loss_grad};
-pub use normalise::{GradStatistics, layer_norm, layer_norm_grad, norm_factor, normalise, normalise_grad};
-pub use passes::{Passes, passes};
+pub use loss::{JudgedValues, hits, loss, loss_grad};
+pub use normalise::{GradStatistics, Statistics, layer_norm, layer_norm_grad, norm_factor, normalise, normalise_grad};
+pub use passes::{PassOperands, Passes, passes};
 pub use penalty::{clip_scale, orthogonal, orthogonal_grad, penalty_grad, total};
 pub use pool::{pool, pool_grad, reduce, reduce_grad};
 pub use program::{Values, run, transpose};
 pub use random::{random, random_grad};
 pub use rearrange::{concatenate, rearrange, rearrange_grad};
-pub use training::{moving_average, update};
+pub use training::{UpdateOperands, moving_average, update};

@@ -10,23 +10,34 @@ pub fn norm_factor(o: &NormFactor, variance: &[f64], gamma: Option<&[f64]>) -> V
     variance.iter().enumerate().map(|(i, variance)| gamma(i) / (variance + f64::from(o.epsilon)).sqrt()).collect()
 }
 
+/// What [`normalise`] takes its input by, one number a channel each.
+#[derive(Debug, Clone, Copy)]
+pub struct Statistics<'a> {
+    /// What is subtracted.
+    pub mean: &'a [f64],
+    /// What is multiplied by then.
+    pub factor: &'a [f64],
+    /// What is added at last; none is 0.
+    pub beta: Option<&'a [f64]>,
+}
+
 /// `activation((input − mean) · factor + beta)`.
 #[must_use]
-pub fn normalise(o: &Normalise, input: &[f64], mean: &[f64], factor: &[f64], beta: Option<&[f64]>) -> Vec<f64> {
+pub fn normalise(o: &Normalise, input: &[f64], by: Statistics<'_>) -> Vec<f64> {
     let channel = |i: usize| i / o.inner as usize % o.channels as usize;
-    let beta = |c: usize| beta.map_or(0.0, |beta| beta[c]);
-    let normalised = |(i, x): (usize, &f64)| (x - mean[channel(i)]) * factor[channel(i)] + beta(channel(i));
+    let beta = |c: usize| by.beta.map_or(0.0, |beta| beta[c]);
+    let normalised = |(i, x): (usize, &f64)| (x - by.mean[channel(i)]) * by.factor[channel(i)] + beta(channel(i));
     input.iter().enumerate().map(|value| activation(normalised(value), o.activation)).collect()
 }
 
 /// Statistics of what [`normalise_grad`] is of, one a channel.
 #[derive(Debug, Clone, Copy)]
 pub struct GradStatistics<'a> {
-    /// Of the output's gradient.
+    /// The mean of the output's gradient.
     pub mean: &'a [f64],
-    /// Of the output's gradient times what was normalised.
+    /// The mean of the output's gradient times what was normalised.
     pub slope: &'a [f64],
-    /// As forward.
+    /// What the forward pass multiplied by.
     pub factor: &'a [f64],
 }
 

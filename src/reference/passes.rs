@@ -21,12 +21,25 @@ pub struct Passes {
     pub grad_bias: Vec<f64>,
 }
 
-/// A whole forward and backward pass for the loss `Σ output · grad_output`; `weights` are canonical, `bias` in Keras's
-/// order (empty without bias).
+/// What both passes of a layer read.
+#[derive(Debug, Clone, Copy)]
+pub struct PassOperands<'a> {
+    /// `[batch][input shape]`.
+    pub input: &'a [f32],
+    /// Canonical order.
+    pub weights: &'a [f32],
+    /// Keras's order, empty without bias.
+    pub bias: &'a [f32],
+    /// `[batch][output shape]`.
+    pub grad_output: &'a [f32],
+}
+
+/// A whole forward and backward pass for the loss `Σ output · grad_output`.
 ///
 /// # Errors
 /// Those of [`run`].
-pub fn passes(layer: &Geometry, input: &[f32], weights: &[f32], bias: &[f32], grad_output: &[f32]) -> Result<Passes> {
+pub fn passes(layer: &Geometry, of: PassOperands<'_>) -> Result<Passes> {
+    let PassOperands { input, weights, bias, grad_output } = of;
     let (layer, batch) = (Arc::new(layer.clone()), (input.len() as u64 / layer.inputs()) as u32);
     let given =
         [(names::INPUT, input), (names::WEIGHTS, weights), (names::BIAS, bias), (names::GRAD_OUTPUT, grad_output)];

@@ -31,7 +31,7 @@ pub fn total(o: &Total, input: &[f64], step: Option<StepNumbers>) -> f64 {
     input.iter().map(term).sum::<f64>() * f64::from(o.factor) * per_sample(step)
 }
 
-/// What gradients are multiplied by.
+/// What gradients are multiplied by, for norms that are to be clipped.
 #[must_use]
 pub fn clip_scale(o: &ClipScale, squares: f64) -> f64 {
     let (norm, limit) = (squares.sqrt(), f64::from(o.limit));
@@ -53,7 +53,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// How far from orthogonal.
+/// How far from orthogonal a matrix's rows or columns are.
 #[must_use]
 pub fn orthogonal(o: &Orthogonal, input: &[f64]) -> f64 {
     let of = o.vectors();

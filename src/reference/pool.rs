@@ -1,7 +1,7 @@
 //! Pooling. Positions of a window are taken in the order of their axes, windows likewise.
 
 use crate::config::DataFormat;
-use crate::ops::{Along, PoolAxis, PoolKind, Ties, Windows};
+use crate::ops::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
 
 /// All combinations of numbers below `sizes`, the last one fastest.
 fn combinations(sizes: &[u32]) -> Vec<Vec<u32>> {
@@ -51,7 +51,11 @@ fn all_windows(windows: &Windows) -> Vec<Window> {
 
 /// The largest value or the average of each window; the largest of −3.4028235e38 and those that are numbers.
 #[must_use]
-pub fn pool(kind: PoolKind, windows: &Windows, input: &[f64]) -> Vec<f64> {
+pub fn pool(o: &Pool, input: &[f64]) -> Vec<f64> {
+    pooled(o.kind, &o.windows, input)
+}
+
+fn pooled(kind: PoolKind, windows: &Windows, input: &[f64]) -> Vec<f64> {
     let mut output = Vec::new();
     let all = all_windows(windows);
     for sample in input.chunks_exact(windows.inputs() as usize) {
@@ -72,9 +76,10 @@ pub fn pool(kind: PoolKind, windows: &Windows, input: &[f64]) -> Vec<f64> {
 
 /// The gradient of [`pool`]'s input; an average needs no input.
 #[must_use]
-pub fn pool_grad(kind: PoolKind, ties: Ties, windows: &Windows, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
+pub fn pool_grad(o: &PoolGrad, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
+    let (kind, windows) = (o.kind, &o.windows);
     let (inputs, outputs) = (windows.inputs() as usize, windows.outputs() as usize);
-    let largest = if kind == PoolKind::Max { pool(kind, windows, input) } else { Vec::new() };
+    let largest = if kind == PoolKind::Max { pooled(kind, windows, input) } else { Vec::new() };
     let all = all_windows(windows);
     let mut grad_input = Vec::new();
     for (grad, n) in grad_output.chunks_exact(outputs).zip(0..) {
@@ -83,7 +88,7 @@ pub fn pool_grad(kind: PoolKind, ties: Ties, windows: &Windows, input: &[f64], g
             let dy = grad[window.output];
             let value = |at: usize| input[n * inputs + at];
             let places = window.inputs.iter().copied();
-            match (kind, ties) {
+            match (kind, o.ties) {
                 (PoolKind::Average, _) => places.for_each(|at| sums[at] += dy / window.inputs.len() as f64),
                 (PoolKind::Max, Ties::First) => {
                     let first = places.reduce(|first, at| if value(first) < value(at) { at } else { first });
@@ -110,7 +115,11 @@ fn places(along: Along) -> impl Iterator<Item = impl Iterator<Item = usize> + Cl
 
 /// The largest value or the average along an axis; NaN where one is.
 #[must_use]
-pub fn reduce(kind: PoolKind, along: Along, input: &[f64]) -> Vec<f64> {
+pub fn reduce(o: &Reduce, input: &[f64]) -> Vec<f64> {
+    reduced(o.kind, o.along, input)
+}
+
+fn reduced(kind: PoolKind, along: Along, input: &[f64]) -> Vec<f64> {
     let samples = input.chunks_exact(along.inputs() as usize);
     let larger = |most: f64, value: f64| if value > most || value.is_nan() { value } else { most };
     let one = |values: Vec<f64>| match kind {
@@ -122,9 +131,10 @@ pub fn reduce(kind: PoolKind, along: Along, input: &[f64]) -> Vec<f64> {
 
 /// The gradient of [`reduce`]'s input; an average needs no input.
 #[must_use]
-pub fn reduce_grad(kind: PoolKind, along: Along, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
+pub fn reduce_grad(o: &ReduceGrad, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
+    let (kind, along) = (o.kind, o.along);
     let inputs = along.inputs() as usize;
-    let largest = if kind == PoolKind::Max { reduce(kind, along, input) } else { Vec::new() };
+    let largest = if kind == PoolKind::Max { reduced(kind, along, input) } else { Vec::new() };
     let outputs = along.outputs() as usize;
     let mut grad_input = vec![0.0; grad_output.len() / outputs * inputs];
     for (sample, n) in grad_input.chunks_exact_mut(inputs).zip(0..) {

@@ -1,11 +1,11 @@
 //! Runs a program.
 
-use super::GradStatistics;
+use super::{GradStatistics, JudgedValues, Statistics, UpdateOperands};
 use super::{activate, activate_grad, grad_bias, local_forward, local_grad_input, local_grad_weights};
 use super::{clip_scale, orthogonal, orthogonal_grad, penalty_grad, total};
 use super::{concatenate, pool, pool_grad, rearrange, rearrange_grad, reduce, reduce_grad};
 use super::{constrain, group_squares, moving_average, non_negative, radial, update};
-use crate::ops::{BufferId, Change, Operation, StepNumbers, Usage};
+use crate::ops::{BufferId, Change, Judged, Operation, StepNumbers, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -39,6 +39,11 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
     }
     for operation in &program.operations {
         let of = |id: BufferId| &*memory[id.index()];
+        let judged = |judged: &Judged| JudgedValues {
+            prediction: of(judged.prediction),
+            target: of(judged.target),
+            sample_weight: judged.sample_weight.map(of),
+        };
         let written = match operation {
             Operation::LocalForward(o) => {
                 let sums = local_forward(&o.layer, of(o.input), of(o.weights), o.bias.map_or(&[], of));
@@ -50,10 +55,10 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
             Operation::Activate(o) => activate(of(o.input), o.activation, o.row as usize),
             Operation::ActivateGrad(o) => activate_grad(of(o.saved), of(o.grad_output), o.activation, o.row as usize),
             Operation::Transpose(o) => transpose(of(o.input), o.rows as usize, o.columns as usize),
-            Operation::Pool(o) => pool(o.kind, &o.windows, of(o.input)),
-            Operation::PoolGrad(o) => pool_grad(o.kind, o.ties, &o.windows, o.input.map_or(&[], of), of(o.grad_output)),
-            Operation::Reduce(o) => reduce(o.kind, o.along, of(o.input)),
-            Operation::ReduceGrad(o) => reduce_grad(o.kind, o.along, o.input.map_or(&[], of), of(o.grad_output)),
+            Operation::Pool(o) => pool(o, of(o.input)),
+            Operation::PoolGrad(o) => pool_grad(o, o.input.map_or(&[], of), of(o.grad_output)),
+            Operation::Reduce(o) => reduce(o, of(o.input)),
+            Operation::ReduceGrad(o) => reduce_grad(o, o.input.map_or(&[], of), of(o.grad_output)),
             Operation::Rearrange(o) => rearrange(&o.axes, of(o.input)),
             Operation::RearrangeGrad(o) => rearrange_grad(&o.axes, of(o.grad_output)),
             Operation::Concatenate(o) => {
@@ -61,12 +66,13 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
                 concatenate(&inputs.collect::<Vec<_>>())
             }
             Operation::Combine(o) => super::combine(o, of(o.a.buffer), of(o.b.buffer), batch as usize),
-            Operation::CombineGrad(o) => {
-                super::combine_grad(o, of(o.a.buffer), of(o.b.buffer), of(o.grad_output), batch as usize)
-            }
+            Operation::CombineGrad(o) => super::combine_grad(o, of(o.a.buffer), of(o.b.buffer), of(o.grad_output)),
             Operation::Sum(o) => super::sum(o, of(o.input), batch as usize),
             Operation::NormFactor(o) => super::norm_factor(o, of(o.variance), o.gamma.map(of)),
-            Operation::Normalise(o) => super::normalise(o, of(o.input), of(o.mean), of(o.factor), o.beta.map(of)),
+            Operation::Normalise(o) => {
+                let by = Statistics { mean: of(o.mean), factor: of(o.factor), beta: o.beta.map(of) };
+                super::normalise(o, of(o.input), by)
+            }
             Operation::LayerNorm(o) => super::layer_norm(o, of(o.input), o.gamma.map(of), o.beta.map(of)),
             Operation::LayerNormGrad(o) => super::layer_norm_grad(o, of(o.input), o.gamma.map(of), of(o.grad_output)),
             Operation::Update(o) => {
@@ -94,12 +100,9 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
                 let by = GradStatistics { mean: of(o.mean), slope: of(o.slope), factor: of(o.factor) };
                 super::normalise_grad(o, of(o.normalised), of(o.grad_output), by)
             }
-            Operation::Loss(o) => super::loss(o, of(o.of.prediction), of(o.of.target), o.of.sample_weight.map(of)),
-            Operation::LossGrad(o) => {
-                let (prediction, target) = (of(o.of.prediction), of(o.of.target));
-                super::loss_grad(o, prediction, target, o.of.sample_weight.map(of), numbers(of(o.step)))
-            }
-            Operation::Hits(o) => super::hits(o, of(o.of.prediction), of(o.of.target), o.of.sample_weight.map(of)),
+            Operation::Loss(o) => super::loss(o, judged(&o.of)),
+            Operation::LossGrad(o) => super::loss_grad(o, judged(&o.of), numbers(of(o.step))),
+            Operation::Hits(o) => super::hits(o, judged(&o.of)),
             Operation::Random(o) => super::random(o, of(o.input), numbers(of(o.step))),
             Operation::RandomGrad(o) => super::random_grad(o, of(o.grad_output), numbers(of(o.step))),
         };
@@ -125,7 +128,8 @@ type Changed = (Vec<f64>, Vec<Vec<f64>>);
 /// Those after a change by a gradient.
 fn changed<'a>(o: &Change, gradient: &[f64], scale: Option<f64>, of: impl Fn(BufferId) -> &'a [f64]) -> Changed {
     let states: Vec<&[f64]> = o.state.iter().map(|id| of(*id)).collect();
-    update(o, gradient, of(o.parameter), &states, numbers(of(o.step)), scale)
+    let (parameter, step) = (of(o.parameter), numbers(of(o.step)));
+    update(o, UpdateOperands { gradient, parameter, states: &states, step, scale })
 }
 
 /// Keeps the states, and gives the parameter.

@@ -3,16 +3,25 @@
 use super::penalty::slope;
 use crate::ops::{Change, MovingAverage, Rule, StepNumbers};
 
-/// The parameter and the states after a change by this gradient, multiplied by `scale`.
+/// What [`update`] reads.
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateOperands<'a> {
+    /// As the parameter.
+    pub gradient: &'a [f64],
+    /// The parameter before the step.
+    pub parameter: &'a [f64],
+    /// What the optimizer keeps of it, in the order of [`Rule::slots`].
+    pub states: &'a [&'a [f64]],
+    /// The step's numbers.
+    pub step: StepNumbers,
+    /// What the gradient is multiplied by.
+    pub scale: Option<f64>,
+}
+
+/// The parameter and the states after a change by a gradient.
 #[must_use]
-pub fn update(
-    o: &Change,
-    gradient: &[f64],
-    parameter: &[f64],
-    states: &[&[f64]],
-    step: StepNumbers,
-    scale: Option<f64>,
-) -> (Vec<f64>, Vec<Vec<f64>>) {
+pub fn update(o: &Change, of: UpdateOperands<'_>) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let UpdateOperands { gradient, parameter, states, step, scale } = of;
     let rate = f64::from(step.learning_rate);
     let clipped = |g: f64| match (scale, o.clip_value.map(f64::from)) {
         (Some(scale), _) => g * scale,

@@ -3,7 +3,7 @@
 use crate::config::{Axes, Constraint};
 use crate::geometry::Groups;
 use crate::model::Stored;
-use crate::ops::{BufferId, Constrain, GroupSquares, NonNegative, NormLimit, Operation, Radial, Shape, Usage};
+use crate::ops::{Buffer, BufferId, Constrain, GroupSquares, NonNegative, NormLimit, Operation, Radial, Shape, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -61,9 +61,9 @@ impl Bound {
         }
     }
 
-    /// Adds its operations on a parameter.
-    pub(super) fn push(&self, program: &mut Program, name: &str, shape: &Shape, parameter: BufferId) {
-        let shape = shape.clone();
+    /// Adds its operations on a parameter of the program.
+    pub(super) fn push(&self, program: &mut Program, parameter: BufferId) {
+        let Some(Buffer { name, shape, .. }) = program.buffer(parameter).cloned() else { return };
         match *self {
             Self::Norms { limit, ref groups } => {
                 let norms = Shape::Fixed(groups.norms(shape.filters()));

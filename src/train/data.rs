@@ -102,7 +102,8 @@ impl<'a> Samples<'a> {
             let values = values.ok_or_else(|| Error::NotGiven { name: buffer.clone() })?;
             let (sparse, classes) = aim.classes();
             let shape = if sparse { &shape[..shape.len().saturating_sub(1)] } else { shape };
-            samples.push("target", buffer, (aim.targets() as usize, shape), values.into()).map_err(blamed)?;
+            let array = Array { buffer, each: aim.targets() as usize, values: values.into() };
+            samples.push("target", shape, array).map_err(blamed)?;
             if sparse
                 && let Some(wrong) =
                     values.iter().find(|class| !(**class >= 0.0 && f64::from(**class) < classes as f64))
@@ -117,7 +118,7 @@ impl<'a> Samples<'a> {
                 Some(values) => Cow::Borrowed(values),
                 None => Cow::Owned(vec![1.0; samples.count]),
             };
-            samples.push("sample_weight", buffer, (1, &[]), values).map_err(blamed)?;
+            samples.push("sample_weight", &[], Array { buffer, each: 1, values }).map_err(blamed)?;
         }
         Ok(samples)
     }
@@ -141,7 +142,9 @@ impl<'a> Samples<'a> {
             }
             let blamed = |error: Error| if ends.len() > 1 { error.in_layer(end.name) } else { error };
             let buffer = graph.input_buffer(names::INPUT, end.name);
-            samples.push("input", buffer, (end.elements() as usize, end.shape), values.into()).map_err(blamed)?;
+            samples
+                .push("input", end.shape, Array { buffer, each: end.elements() as usize, values: values.into() })
+                .map_err(blamed)?;
         }
         if samples.count == 0 {
             return Err(Error::Missing { what: "a sample", why: "there are none" });
@@ -149,19 +152,14 @@ impl<'a> Samples<'a> {
         Ok(samples)
     }
 
-    fn push(
-        &mut self,
-        what: &'static str,
-        buffer: String,
-        (each, shape): (usize, &[usize]),
-        values: Cow<'a, [f32]>,
-    ) -> Result<()> {
-        let (expected, found) = (self.count.saturating_mul(each), values.len());
+    /// Adds an array whose samples have that shape.
+    fn push(&mut self, what: &'static str, shape: &[usize], array: Array<'a>) -> Result<()> {
+        let (expected, found) = (self.count.saturating_mul(array.each), array.values.len());
         if expected != found {
             let shape = std::iter::once(self.count).chain(shape.iter().copied()).collect();
             return Err(Error::Length { what, expected: expected as u64, found: found as u64, shape });
         }
-        self.arrays.push(Array { buffer, each, values });
+        self.arrays.push(array);
         Ok(())
     }
 

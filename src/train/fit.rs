@@ -19,7 +19,7 @@ use crate::Result;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FitOptions<'a> {
-    /// Samples of a step; 32.
+    /// Samples of a step; 32 by default.
     pub batch_size: usize,
     /// The number of the epoch before which training ends, counted from 0: as many as are trained where `initial_epoch` is 0; 1.
     pub epochs: usize,
@@ -149,7 +149,7 @@ impl<R: Runner> Trainer<R> {
             let steps = order.len().div_ceil(batching.batch);
             for (batch, done) in order.chunks(batching.batch).zip(1..) {
                 learning_rate = self.learning_rate();
-                self.step(samples.batch(batch), batch.len(), batching, &mut sums).await?;
+                self.step((samples.batch(batch), batch.len()), batching, &mut sums).await?;
                 let (samples, loss) = sums.so_far();
                 let step = Step { epoch: number, done, steps, samples, loss };
                 callbacks.iter_mut().for_each(|callback| callback.on_step(&step));

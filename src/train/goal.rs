@@ -21,13 +21,13 @@ pub struct Goal {
 }
 
 impl Goal {
-    /// A loss and no metrics.
+    /// A goal of a loss and no metrics.
     #[must_use]
     pub fn new(loss: Loss) -> Self {
         Self { loss: Some(loss), ..Self::default() }
     }
 
-    /// One more metric.
+    /// Adds a metric.
     #[must_use]
     pub fn metric(mut self, metric: Metric) -> Self {
         self.metrics.push(metric);

@@ -15,7 +15,7 @@ impl Logs {
         self.0.iter().find(|(of, _)| of == name).map(|(_, value)| *value)
     }
 
-    /// All, in order.
+    /// All names with their numbers, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
         self.0.iter().map(|(name, value)| (name.as_str(), *value))
     }
@@ -53,7 +53,7 @@ pub struct Epoch {
 /// The epochs of a `fit`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct History {
-    /// In their order.
+    /// The epochs in their order.
     pub epochs: Vec<Epoch>,
 }
 
@@ -68,7 +68,7 @@ impl History {
 /// What callbacks are told of an epoch.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
-    /// Its numbers.
+    /// The epoch's numbers.
     pub epoch: &'a Epoch,
     /// All that training goes on from, where a callback [wanted](Callback::wants_state) it.
     pub state: Option<&'a State>,
@@ -130,9 +130,9 @@ pub enum Better {
     /// Higher for accuracies and `auc`, by the ends of their names, else lower.
     #[default]
     ByName,
-    /// Lower.
+    /// A lower number is better.
     Lower,
-    /// Higher.
+    /// A higher number is better.
     Higher,
 }
 
@@ -180,7 +180,7 @@ impl EarlyStopping {
         }
     }
 
-    /// How much better is better.
+    /// Sets how much better a number must be to count as better.
     #[must_use]
     pub fn min_delta(self, min_delta: f64) -> Self {
         Self { min_delta: min_delta.abs(), ..self }

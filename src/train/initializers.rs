@@ -85,10 +85,13 @@ pub fn draw(initializer: &Initializer, shape: &[usize], fans: Fans, seed: u64) -
                 let limit = libm::sqrt(3.0 * variance);
                 uniform(count, -limit, limit, stream)
             }
-            Distribution::UntruncatedNormal => normal(count, 0.0, libm::sqrt(variance), f64::INFINITY, stream),
+            Distribution::UntruncatedNormal => {
+                Normal { mean: 0.0, stddev: libm::sqrt(variance), cut: f64::INFINITY }.values(count, stream)
+            }
             // The standard deviation of what is left of a standard normal distribution between -2 and 2.
             Distribution::TruncatedNormal => {
-                normal(count, 0.0, libm::sqrt(variance) / 0.879_625_661_034_239_8, 2.0, stream)
+                let stddev = libm::sqrt(variance) / 0.879_625_661_034_239_8;
+                Normal { mean: 0.0, stddev, cut: 2.0 }.values(count, stream)
             }
         });
     }
@@ -96,9 +99,11 @@ pub fn draw(initializer: &Initializer, shape: &[usize], fans: Fans, seed: u64) -
         Initializer::Ones => Ok(vec![1.0; count]),
         Initializer::Constant { value } => Ok(vec![value; count]),
         Initializer::RandomNormal { mean, stddev, .. } => {
-            Ok(normal(count, mean.into(), stddev.into(), f64::INFINITY, stream))
+            Ok(Normal { mean: mean.into(), stddev: stddev.into(), cut: f64::INFINITY }.values(count, stream))
         }
-        Initializer::TruncatedNormal { mean, stddev, .. } => Ok(normal(count, mean.into(), stddev.into(), 2.0, stream)),
+        Initializer::TruncatedNormal { mean, stddev, .. } => {
+            Ok(Normal { mean: mean.into(), stddev: stddev.into(), cut: 2.0 }.values(count, stream))
+        }
         Initializer::RandomUniform { minval, maxval, .. } => Ok(uniform(count, minval.into(), maxval.into(), stream)),
         Initializer::Orthogonal { gain, .. } => match shape {
             [first @ .., columns] if !first.is_empty() => {
@@ -127,22 +132,31 @@ fn uniform(count: usize, low: f64, high: f64, stream: Stream) -> Vec<f32> {
     blocks.take(count).map(|u| (low + (high - low) * u) as f32).collect()
 }
 
-/// Normal numbers; what is over `cut` standard deviations away is drawn again.
-fn normal(count: usize, mean: f64, stddev: f64, cut: f64, stream: Stream) -> Vec<f32> {
-    let blocks = (0..).flat_map(|block| {
-        let mut values = stream.normal(block, 0);
-        let mut attempt = 0;
-        while values.iter().any(|z| z.abs() > cut) {
-            attempt += 1;
-            for (value, next) in values.iter_mut().zip(stream.normal(block, attempt)) {
-                if value.abs() > cut {
-                    *value = next;
+/// A normal distribution; what is over `cut` standard deviations away is drawn again.
+struct Normal {
+    mean: f64,
+    stddev: f64,
+    cut: f64,
+}
+
+impl Normal {
+    fn values(self, count: usize, stream: Stream) -> Vec<f32> {
+        let Self { mean, stddev, cut } = self;
+        let blocks = (0..).flat_map(|block| {
+            let mut values = stream.normal(block, 0);
+            let mut attempt = 0;
+            while values.iter().any(|z| z.abs() > cut) {
+                attempt += 1;
+                for (value, next) in values.iter_mut().zip(stream.normal(block, attempt)) {
+                    if value.abs() > cut {
+                        *value = next;
+                    }
                 }
             }
-        }
-        values
-    });
-    blocks.take(count).map(|z| (mean + stddev * z) as f32).collect()
+            values
+        });
+        blocks.take(count).map(|z| (mean + stddev * z) as f32).collect()
+    }
 }
 
 /// The weights of a new layer in the canonical order, drawn as the variable that `layout` stores, so that an

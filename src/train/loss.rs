@@ -153,7 +153,7 @@ pub enum MetricKind {
     Crossentropy,
     /// How many outputs are on their targets' side of the threshold.
     BinaryAccuracy {
-        /// Keras's default is 0.5.
+        /// The prediction above which 1 is meant; Keras's default is 0.5.
         threshold: f32,
     },
     /// In how many rows output and target are largest at the same place.

@@ -67,7 +67,7 @@ pub struct Ema {
 pub struct Optimizer {
     /// How a parameter follows its gradient.
     pub rule: Rule,
-    /// By the number of steps done.
+    /// The learning rate, by the number of steps done.
     pub learning_rate: Schedule,
     /// What a parameter loses of itself in a step, times the learning rate, before the step; of none without it.
     pub weight_decay: Option<f64>,

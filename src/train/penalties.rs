@@ -64,8 +64,9 @@ impl Terms {
         }
     }
 
-    /// Adds operations that add the penalty's value to what is summed in `sum`.
-    fn value(self, sums: &mut Sums<'_>, input: BufferId, shape: &Shape, step: Option<BufferId>) {
+    /// Adds operations that add the penalty's value to what is summed.
+    fn value(self, sums: &mut Sums<'_>, input: BufferId, step: Option<BufferId>) {
+        let Some(shape) = sums.program.buffer(input).map(|buffer| buffer.shape.clone()) else { return };
         match self {
             Self::Sums { l1, l2 } => {
                 for (of, factor) in [(Term::Magnitude, l1), (Term::Square, l2)] {
@@ -160,9 +161,9 @@ pub(super) fn of_parameters(graph: &Graph) -> Result<Vec<OfParameter>> {
 /// Adds the values of penalties of parameters, as one output, to a program that has the parameters.
 pub(super) fn values(program: &mut Program, penalties: &[OfParameter]) {
     let mut sums = Sums::new(program, names::PENALTIES);
-    for OfParameter { name, shape, terms, .. } in penalties {
+    for OfParameter { name, terms, .. } in penalties {
         if let Some(input) = sums.program.find(name) {
-            terms.value(&mut sums, input, shape, None);
+            terms.value(&mut sums, input, None);
         }
     }
 }
@@ -206,7 +207,7 @@ pub(super) fn activities(judging: &mut Judging<'_>, step: BufferId, is_derived: 
         let Some((of, Ok(terms))) = judging.buffer(node).zip(Some(Terms::new(regularizer, &[]))) else { continue };
         let Some(shape) = judging.program.buffer(of).map(|buffer| buffer.shape.clone()) else { continue };
         let mut sums = Sums { program: &mut *judging.program, name: names::ACTIVITY, output };
-        terms.value(&mut sums, of, &shape, Some(step));
+        terms.value(&mut sums, of, Some(step));
         output = sums.output;
         let Terms::Sums { l1, l2 } = terms else { continue };
         if is_derived && judging.is_derived(node) && (l1, l2) != (0.0, 0.0) {

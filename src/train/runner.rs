@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct Run<'a> {
     /// What is run. A runner keeps what it made for a program, and knows it again by the address.
     pub program: &'a Arc<Program>,
-    /// Samples.
+    /// Samples of the run.
     pub batch: u32,
     /// The program's inputs, by their names, of the lengths that it says.
     pub inputs: &'a [(&'a str, &'a [f32])],

@@ -10,11 +10,11 @@ use crate::{Error, Result};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The same all along.
+    /// The same rate all along.
     Constant(f64),
     /// `initial · rate^(step / steps)`.
     ExponentialDecay {
-        /// At step 0.
+        /// The rate at step 0.
         initial_learning_rate: f64,
         /// Steps in which it is multiplied by `decay_rate` once; over 0.
         decay_steps: u64,
@@ -25,7 +25,7 @@ pub enum Schedule {
     },
     /// Half a cosine from `initial` to `alpha · initial`, after a linear rise where there is a target of it.
     CosineDecay {
-        /// At step 0.
+        /// The rate at step 0.
         initial_learning_rate: f64,
         /// Steps of the cosine, after those of the rise; over 0.
         decay_steps: u64,
@@ -38,29 +38,29 @@ pub enum Schedule {
     },
     /// `values[i]` up to and with step `boundaries[i]`, the last value afterwards.
     PiecewiseConstant {
-        /// Rising.
+        /// Steps at which the rate changes, rising.
         boundaries: Vec<u64>,
         /// One more than there are boundaries.
         values: Vec<f64>,
     },
     /// `(initial − end) · (1 − step / steps)^power + end`.
     PolynomialDecay {
-        /// At step 0.
+        /// The rate at step 0.
         initial_learning_rate: f64,
         /// Steps until the end; over 0.
         decay_steps: u64,
         /// At the end; Keras's default is 0.0001.
         end_learning_rate: f64,
-        /// Keras's default is 1.
+        /// The power of what is left of the way; Keras's default is 1.
         power: f64,
         /// Whether it begins again, over longer and longer spans, instead of staying at the end.
         cycle: bool,
     },
     /// `initial / (1 + rate · step / steps)`.
     InverseTimeDecay {
-        /// At step 0.
+        /// The rate at step 0.
         initial_learning_rate: f64,
-        /// Over 0.
+        /// Steps of the decay; over 0.
         decay_steps: u64,
         /// What the divisor grows by in `decay_steps`.
         decay_rate: f64,
@@ -69,13 +69,13 @@ pub enum Schedule {
     },
     /// Cosines one after another, each `t_mul` times as long and `m_mul` times as high as the one before.
     CosineDecayRestarts {
-        /// At step 0.
+        /// The rate at step 0.
         initial_learning_rate: f64,
         /// Steps of the first cosine; over 0.
         first_decay_steps: u64,
-        /// Keras's default is 2; at least 1.
+        /// How much longer each cosine is than the one before; Keras's default is 2, at least 1.
         t_mul: f64,
-        /// Keras's default is 1.
+        /// What the rate at the start of a cosine is multiplied by from one to the next; Keras's default is 1.
         m_mul: f64,
         /// What is left at the end of each, as a part of `initial_learning_rate`.
         alpha: f64,

@@ -79,7 +79,7 @@ impl Training {
         for learned in &self.learned {
             if let Some(bound) = &learned.bound {
                 let parameter = parameter(program, learned);
-                bound.push(program, &learned.name, &learned.shape, parameter);
+                bound.push(program, parameter);
             }
         }
     }

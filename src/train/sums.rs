@@ -19,12 +19,11 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Adds what the programs gave for a batch: its whole loss.
+    /// Adds what the programs gave for a batch of so many samples: its whole loss.
     pub(super) fn add(
         &mut self,
         training: &Training,
-        batch: &Batch,
-        samples: usize,
+        (batch, samples): (&Batch, usize),
         outputs: BTreeMap<String, f64>,
     ) -> f64 {
         let of = |name: &str| outputs.get(name).copied().unwrap_or(0.0);

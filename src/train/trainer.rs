@@ -120,7 +120,7 @@ impl<R: Runner> Trainer<R> {
         &self.training
     }
 
-    /// Where it runs.
+    /// What it runs on.
     #[must_use]
     pub fn runner(&self) -> &R {
         &self.runner
@@ -171,15 +171,14 @@ impl<R: Runner> Trainer<R> {
         Ok(batching.at_once.unwrap_or(fits).min(fits).min(batching.batch).max(1))
     }
 
-    /// A step on a batch.
+    /// A step on a batch of so many samples.
     ///
     /// # Errors
     /// [`Error::NotFinite`] where the loss isn't finite, [`Error::Unsupported`] where a batch that doesn't fit would have to be cut and a layer
     /// needs it whole; those of the runner.
     pub(super) async fn step(
         &mut self,
-        batch: Batch,
-        samples: usize,
+        (batch, samples): (Batch, usize),
         batching: Batching,
         sums: &mut Sums,
     ) -> Result<()> {
@@ -216,7 +215,7 @@ impl<R: Runner> Trainer<R> {
             add(self.run(&update, samples, &[&numbers]).await?);
         }
         self.steps += 1;
-        let loss = sums.add(&self.training, &batch, samples, outputs);
+        let loss = sums.add(&self.training, (&batch, samples), outputs);
         if loss.is_finite() { Ok(()) } else { Err(Error::NotFinite { step: self.steps, loss }) }
     }
 
@@ -231,7 +230,7 @@ impl<R: Runner> Trainer<R> {
         let batching = Batching { batch: samples.count, at_once: None };
         // What a fit that ended with an error left.
         self.rate = None;
-        self.step(batch, samples.count, batching, &mut sums).await?;
+        self.step((batch, samples.count), batching, &mut sums).await?;
         Ok(sums.logs(&self.training))
     }
 
@@ -266,7 +265,7 @@ impl<R: Runner> Trainer<R> {
                     }
                 }
             }
-            sums.add(&self.training, &batch, count, outputs);
+            sums.add(&self.training, (&batch, count), outputs);
         }
         Ok(sums.logs(&self.training))
     }

@@ -252,7 +252,7 @@ impl Training {
         let mode = if derived { Mode::Training { seed: self.seed } } else { Mode::Inference };
         let kept: &Updates<'_> = &|_, _| None;
         let updated: &Updates<'_> = &|program, name| self.change_at_once(program, name);
-        self.apart.judged(&values, mode, if at_once { updated } else { kept }, |judging| {
+        self.apart.judged(&values, (mode, if at_once { updated } else { kept }), |judging| {
             for aim in &self.aims {
                 let step = derived.then(|| step(judging.program, &self.step_of(aim)));
                 aim.judge(&self.graph, judging, step);

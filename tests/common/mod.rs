@@ -9,7 +9,7 @@ mod reference_runner;
 pub(crate) use near::{assert_near, disagreement, largest};
 pub(crate) use operations::{alone, assert_everywhere, everywhere, levels, on_every_executor};
 pub(crate) use planned::Planned;
-pub(crate) use programs::{Arrays, ProgramRun};
+pub(crate) use programs::{Arrays, Given, ProgramRun};
 pub(crate) use reference_runner::ReferenceRunner;
 
 use locally_connected::geometry::SparseIndex;
@@ -18,7 +18,7 @@ use locally_connected::kernels::Access;
 use locally_connected::model::{layer_backward, layer_forward};
 use locally_connected::ops::Shape;
 use locally_connected::plan::{Chunk, Planner, Strategy, cut};
-use locally_connected::reference::{self, Passes};
+use locally_connected::reference::{self, PassOperands, Passes};
 use locally_connected::{
     Activation, Context, DeviceProfile, Error, Geometry, Gradients, Implementation, LocallyConnected, Result, Sharing,
     WeightType,
@@ -158,7 +158,8 @@ impl Operands {
     }
 
     pub(crate) fn reference(&self, geometry: &Geometry) -> Passes {
-        reference::passes(geometry, &self.input, &self.weights, &self.bias, &self.grad_output).expect("its lengths")
+        let Self { input, weights, bias, grad_output } = self;
+        reference::passes(geometry, PassOperands { input, weights, bias, grad_output }).expect("its lengths")
     }
 
     /// A layer of `geometry`'s configuration in `context`, with these weights and bias.
@@ -204,15 +205,34 @@ pub(crate) fn implementations(geometry: &Geometry, profile: &DeviceProfile) -> V
     Implementation::ALL.into_iter().filter(possible).collect()
 }
 
+/// Dyadic numbers, as the scripts that make fixtures have them: `(factor · i mod modulus − centre) / scale`.
+pub(crate) struct Dyadic {
+    pub(crate) factor: usize,
+    pub(crate) modulus: usize,
+    pub(crate) centre: i32,
+    pub(crate) scale: f32,
+}
+
+impl Dyadic {
+    /// As many as an array of that shape has.
+    pub(crate) fn values(&self, shape: &[usize]) -> Vec<f32> {
+        let number = |i: usize| ((self.factor * i % self.modulus) as i32 - self.centre) as f32 / self.scale;
+        (0..shape.iter().product()).map(number).collect()
+    }
+}
+
+/// Random operands of a layer, on which all passes are compared with the reference within [`FORWARD`].
+#[derive(Clone, Copy)]
+pub(crate) struct Trial<'a> {
+    pub(crate) geometry: &'a Geometry,
+    pub(crate) batch: u64,
+    pub(crate) seed: u64,
+}
+
 /// A forward and backward pass on the device by every implementation that can do it, compared with the reference;
 /// those that can't must say so. Gives the implementations that ran.
-pub(crate) fn check(
-    geometry: &Geometry,
-    batch: u64,
-    seed: u64,
-    profile: &DeviceProfile,
-    tolerance: f64,
-) -> Vec<Implementation> {
+pub(crate) fn check(trial: Trial<'_>, profile: &DeviceProfile) -> Vec<Implementation> {
+    let Trial { geometry, batch, .. } = trial;
     let possible = implementations(geometry, profile);
     assert!(!possible.is_empty(), "nothing can do {:?}", geometry.config());
     for implementation in Implementation::ALL.into_iter().filter(|other| !possible.contains(other)) {
@@ -230,19 +250,13 @@ pub(crate) fn check(
         let typed = matches!(refused, Err(Error::OverBudget { .. } | Error::Limit { .. } | Error::Unsupported { .. }));
         assert!(typed, "{implementation:?} of {:?}: {refused:?}", geometry.config());
     }
-    check_by(&possible, geometry, batch, seed, profile, tolerance);
+    check_by(&possible, trial, profile);
     possible
 }
 
 /// [`check`] by these implementations, all of which must run; loop by all of its kernels.
-pub(crate) fn check_by(
-    implementations: &[Implementation],
-    geometry: &Geometry,
-    batch: u64,
-    seed: u64,
-    profile: &DeviceProfile,
-    tolerance: f64,
-) {
+pub(crate) fn check_by(implementations: &[Implementation], trial: Trial<'_>, profile: &DeviceProfile) {
+    let Trial { geometry, batch, seed } = trial;
     let mut operands = Operands::random(geometry, batch, seed);
     if geometry.config().dtype == WeightType::F16 {
         // What an upload makes of them.
@@ -268,10 +282,10 @@ pub(crate) fn check_by(
             *y = *expected as f32;
         }
         let compared = [
-            (&output, &expected.output, tolerance),
-            (&gradients.input, &expected.grad_input, 2.0 * tolerance),
-            (&gradients.weights, &expected.grad_weights, 2.0 * tolerance),
-            (&gradients.bias, &expected.grad_bias, 2.0 * tolerance),
+            (&output, &expected.output, FORWARD),
+            (&gradients.input, &expected.grad_input, 2.0 * FORWARD),
+            (&gradients.weights, &expected.grad_weights, 2.0 * FORWARD),
+            (&gradients.bias, &expected.grad_bias, 2.0 * FORWARD),
         ];
         for (what, (found, expected, tolerance)) in RESULTS.into_iter().zip(compared) {
             let epsilon = tolerance * largest(expected).max(1.0);

@@ -1,6 +1,6 @@
 //! Programs of one operation, on every executor.
 
-use super::{Arrays, Planned, ProgramRun, assert_near, profile, random};
+use super::{Arrays, Given, Planned, ProgramRun, assert_near, profile, random};
 use locally_connected::DeviceProfile;
 use locally_connected::ops::{BufferId, Operation, Shape, Usage};
 use locally_connected::plan::Planner;
@@ -96,9 +96,10 @@ fn bits(values: &Arrays) -> Vec<Vec<u32>> {
 
 /// Compares every executor with the reference.
 #[track_caller]
-pub(crate) fn assert_everywhere(what: &str, program: &Program, batch: u32, given: &Arrays, tolerance: f64) {
-    let expected = by_reference(program, batch, given);
-    for (by, written) in everywhere(program, batch, given) {
+pub(crate) fn assert_everywhere(what: &str, given: Given<'_>, tolerance: f64) {
+    let Given { program, batch, values } = given;
+    let expected = by_reference(program, batch, values);
+    for (by, written) in everywhere(program, batch, values) {
         for (name, found) in &written {
             assert_near(format!("{what}: {name} by {by}"), found, &expected[name], tolerance);
         }

@@ -3,12 +3,21 @@
 use super::{GPU, context};
 use locally_connected::gpu::{Bindings, Tensor, Weights};
 use locally_connected::ops::Usage;
+use locally_connected::plan::Planner;
 use locally_connected::program::Program;
-use locally_connected::{DeviceProfile, PlanOptions, Result, wgpu};
+use locally_connected::{DeviceProfile, Result, wgpu};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Values by the buffers' names.
 pub(crate) type Arrays = BTreeMap<String, Vec<f32>>;
+
+/// A program, and what it is run on: inputs, parameters and, where they are added to, gradients.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) batch: u32,
+    pub(crate) values: &'a Arrays,
+}
 
 /// A program bound on the device, with all its inputs written.
 pub(crate) struct ProgramRun {
@@ -23,20 +32,14 @@ pub(crate) struct ProgramRun {
 impl ProgramRun {
     /// `given` are inputs, parameters and, where they are added to, gradients.
     pub(crate) fn new(program: &Program, batch: u32, given: &Arrays, profile: &DeviceProfile) -> Result<Self> {
-        Self::planned_with(PlanOptions::default(), program, batch, given, profile)
+        Self::planned_by(Planner::new(profile), program, batch, given)
     }
 
     /// The same with wishes of the host's.
-    pub(crate) fn planned_with(
-        options: PlanOptions,
-        program: &Program,
-        batch: u32,
-        given: &Arrays,
-        profile: &DeviceProfile,
-    ) -> Result<Self> {
+    pub(crate) fn planned_by(planner: Planner<'_>, program: &Program, batch: u32, given: &Arrays) -> Result<Self> {
         pollster::block_on(async {
-            let mut weights = Weights::new(&context(profile), program).await?;
-            weights.set_options(options);
+            let mut weights = Weights::new(&context(planner.profile), program).await?;
+            weights.set_options(planner.options);
             let names: Vec<String> = weights.names().map(str::to_owned).collect();
             for name in &names {
                 // A state that isn't given is zero.

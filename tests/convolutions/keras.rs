@@ -1,7 +1,7 @@
 //! Real Keras's convolutions, depthwise and separable ones and dense layers (`tests/fixtures/make_conv_fixtures.py`), bit for
 //! bit: every number is a dyadic rational, so any order of summation in f32 gives the same bits.
 
-use crate::common::{Arrays, ProgramRun, profile, runs};
+use crate::common::{Arrays, Dyadic, ProgramRun, profile, runs};
 use locally_connected::model::{Graph, Layer, Local, Sequential, Wanted, names};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, Geometry, Implementation, Padding, SharedLayout, reference,
@@ -68,11 +68,6 @@ impl Default for Arguments {
     }
 }
 
-fn values(shape: &[usize], factor: usize, modulus: usize, centre: i32, scale: f32) -> Vec<f32> {
-    let count = shape.iter().product();
-    (0..count).map(|i: usize| ((factor * i % modulus) as i32 - centre) as f32 / scale).collect()
-}
-
 impl Case {
     /// The layers, each with the layout of its kernel.
     fn layers(&self) -> Vec<(Geometry, SharedLayout)> {
@@ -137,8 +132,11 @@ struct Planned {
 fn planned(case: &Case) -> Planned {
     let scaled = |values: &[f32], scale: f32| values.iter().map(|v| v / (scale * case.more)).collect::<Vec<_>>();
     let mut given: Arrays = [
-        (names::INPUT.to_owned(), values(&case.in_shape, 37, 19, 9, 8.0)),
-        (names::GRAD_OUTPUT.to_owned(), values(&case.out_shape, 41, 17, 8, 8.0)),
+        (names::INPUT.to_owned(), Dyadic { factor: 37, modulus: 19, centre: 9, scale: 8.0 }.values(&case.in_shape)),
+        (
+            names::GRAD_OUTPUT.to_owned(),
+            Dyadic { factor: 41, modulus: 17, centre: 8, scale: 8.0 }.values(&case.out_shape),
+        ),
     ]
     .into();
     let mut expected: Arrays = [
@@ -156,11 +154,17 @@ fn planned(case: &Case) -> Planned {
             assert_eq!(layout.from_canonical(&geometry, &canonical).expect("canonical"), kernel);
             canonical
         };
-        given.insert(names::parameter(&name, "kernel"), canonical(&values(shape, 53, 23, 11, 16.0)));
+        given.insert(
+            names::parameter(&name, "kernel"),
+            canonical(&Dyadic { factor: 53, modulus: 23, centre: 11, scale: 16.0 }.values(shape)),
+        );
         expected.insert(names::gradient(&name, "kernel"), canonical(&scaled(&case.dw_x64[number], 64.0)));
         if let Some(shape) = geometry.bias_shape() {
             assert_eq!(shape.len(), 1);
-            given.insert(names::parameter(&name, "bias"), values(&shape, 29, 13, 6, 8.0));
+            given.insert(
+                names::parameter(&name, "bias"),
+                Dyadic { factor: 29, modulus: 13, centre: 6, scale: 8.0 }.values(&shape),
+            );
             expected.insert(names::gradient(&name, "bias"), case.db_x8.iter().map(|v| v / 8.0).collect());
         }
         layers.push((name, geometry));

@@ -1,5 +1,6 @@
 //! The executors under test, and runs of programs on them by name.
 
+use crate::common::Given;
 use locally_connected::Result;
 use locally_connected::cpu::{Executor, Instructions, Store, Threads, Weights};
 use locally_connected::ops::{Buffer, Usage};
@@ -41,9 +42,9 @@ pub(crate) fn run(
         }
     }
     if !program.updates() {
-        return run_on(executor, program, batch, &weights, given);
+        return run_on(executor, &weights, Given { program, batch, values: given });
     }
-    let mut written = run_on(executor, program, batch, &mut weights, given)?;
+    let mut written = run_on(executor, &mut weights, Given { program, batch, values: given })?;
     let updated: BTreeSet<_> = program.operations.iter().flat_map(|operation| operation.updates()).collect();
     for buffer in updated.iter().filter_map(|id| program.buffer(*id)) {
         let values = weights.get(&buffer.name).expect("it was updated").into_owned();
@@ -55,11 +56,10 @@ pub(crate) fn run(
 /// [`run`] with a store of weights.
 pub(crate) fn run_on<'w, 'p: 'w>(
     executor: &Executor,
-    program: &Program,
-    batch: u32,
     weights: impl Into<Store<'w, 'p>>,
-    given: &BTreeMap<String, Vec<f32>>,
+    given: Given<'_>,
 ) -> Result<Written> {
+    let Given { program, batch, values: given } = given;
     let inputs: Vec<_> = program.used_as(Usage::Input).map(|b| (b.name.as_str(), given[&b.name].as_slice())).collect();
     let outputs = program.used_as(Usage::Output).chain(program.used_as(Usage::Gradient));
     // What gradients are added to is given; what else was there must not show.

@@ -1,7 +1,7 @@
 //! What callers give: lengths, names, types, and who owns the weights.
 
 use super::{given, graph, run_on};
-use crate::common::Operands;
+use crate::common::{Given, Operands};
 use half::f16;
 use locally_connected::cpu::{Executor, ParameterValues, Weights};
 use locally_connected::model::{Wanted, names};
@@ -19,7 +19,9 @@ fn weights_may_be_anyone_s() {
     let (layer, operands) = layer(WeightType::F32);
     let (graph, given) = (graph(&layer), given(&operands));
     let program = graph.backward(Wanted::All);
-    let run = |weights: &Weights<'_>| run_on(&Executor::default(), &program, 2, weights, &given).expect("it runs");
+    let run = |weights: &Weights<'_>| {
+        run_on(&Executor::default(), weights, Given { program: &program, batch: 2, values: &given }).expect("it runs")
+    };
     let store = |kernel: ParameterValues<'static>| {
         let mut store = Weights::new();
         store.set(&program, &names::parameter("local", "kernel"), kernel).expect("a parameter");
@@ -60,17 +62,25 @@ fn weights_in_16_bits_take_half_the_bytes() {
     let half: Vec<f16> = operands.weights.iter().map(|&weight| f16::from_f32(weight)).collect();
     let wide: Vec<f32> = half.iter().map(|weight| weight.to_f32()).collect();
     assert_eq!(store.get(&names::parameter("local", "kernel")).expect("it is there"), wide);
-    let first = run_on(&Executor::default(), &program, 2, &store, &given).expect("it runs");
+    let first =
+        run_on(&Executor::default(), &store, Given { program: &program, batch: 2, values: &given }).expect("it runs");
     store.insert(names::parameter("local", "kernel"), half);
-    assert!(run_on(&Executor::default(), &program, 2, &store, &given).expect("it runs") == first);
+    assert!(
+        run_on(&Executor::default(), &store, Given { program: &program, batch: 2, values: &given }).expect("it runs")
+            == first
+    );
     assert_eq!(store.get_mut(&names::parameter("local", "kernel")), None);
     store.insert(names::parameter("local", "kernel"), operands.weights.clone());
-    let wrong = run_on(&Executor::default(), &program, 2, &store, &given).expect_err("f32").to_string();
+    let wrong = run_on(&Executor::default(), &store, Given { program: &program, batch: 2, values: &given })
+        .expect_err("f32")
+        .to_string();
     assert!(wrong.contains("local/kernel") && wrong.contains("Weights::set"), "{wrong}");
     let wide = Geometry::new(&layer.config().clone().dtype(WeightType::F32), layer.input_shape()).expect("a layer");
     store.insert(names::parameter("local", "kernel"), vec![f16::ONE; operands.weights.len()]);
     let program = super::graph(&wide).forward();
-    let wrong = run_on(&Executor::default(), &program, 2, &store, &given).expect_err("f16").to_string();
+    let wrong = run_on(&Executor::default(), &store, Given { program: &program, batch: 2, values: &given })
+        .expect_err("f16")
+        .to_string();
     assert!(wrong.contains("local/kernel") && wrong.contains("f32 weights"), "{wrong}");
 }
 

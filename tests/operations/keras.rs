@@ -64,8 +64,8 @@ impl Making {
         Shape::Samples(sizes.iter().product())
     }
 
-    /// Two values combined, to a buffer of its own or the one given.
-    fn combine(&mut self, how: How, [a, b]: [Part; 2], divisor: f32, to: Option<BufferId>) -> Part {
+    /// Two values combined and divided, to a buffer of its own or the one given.
+    fn combine(&mut self, (how, divisor): (How, f32), [a, b]: [Part; 2], to: Option<BufferId>) -> Part {
         let sizes = std::array::from_fn(|axis| a.sizes[axis].max(b.sizes[axis]));
         let output = to.unwrap_or_else(|| self.between(Self::samples(sizes)));
         self.push(Operation::Combine(Combine { how, sizes, a, b, divisor, output }));
@@ -73,7 +73,7 @@ impl Making {
     }
 
     /// The sum of a gradient over the axes along which its operand repeats, and the samples if it has none.
-    fn sum(&mut self, from: Part, to: &Part, divisor: f32, output: BufferId) {
+    fn sum(&mut self, from: Part, to: &Part, (divisor, output): (f32, BufferId)) {
         let along = std::array::from_fn(|axis| to.sizes[axis] == 1 && from.sizes[axis] > 1);
         let (sizes, input, over_batch) = (from.sizes, from.buffer, !to.batched);
         self.push(Operation::Sum(Sum {
@@ -89,11 +89,11 @@ impl Making {
     }
 
     /// The gradient of one of two combined values, before it is summed.
-    fn grad(&mut self, how: How, [a, b]: [Part; 2], of_second: bool, dy: Part) -> (Part, f32) {
+    fn grad(&mut self, (how, of_second): (How, bool), [a, b]: [Part; 2], dy: Part) -> (Part, f32) {
         match how {
             How::Add => (dy, 1.0),
             How::Subtract => (dy, if of_second { -1.0 } else { 1.0 }),
-            How::Multiply => (self.combine(How::Multiply, [dy, if of_second { a } else { b }], 1.0, None), 1.0),
+            How::Multiply => (self.combine((How::Multiply, 1.0), [dy, if of_second { a } else { b }], None), 1.0),
             How::Maximum | How::Minimum | How::PRelu => {
                 let (sizes, grad_output) = (dy.sizes, dy.buffer);
                 let grad = self.between(Self::samples(sizes));
@@ -104,28 +104,39 @@ impl Making {
     }
 
     /// All inputs combined one after another, and the gradient of each.
-    fn merge(&mut self, how: How, average: bool, parts: &[Part], dy: BufferId, grads: &[BufferId], y: BufferId) {
+    fn merge(&mut self, merged: &Merged<'_>) {
+        let &Merged { how, average, parts, y, dy, grads } = merged;
         let mut steps: Vec<[Part; 2]> = Vec::new();
         let mut all = parts[0];
         for (part, at) in parts.iter().zip(0usize..).skip(1) {
             steps.push([all, *part]);
             let last = at + 1 == parts.len();
             let divisor = if average && last { parts.len() as f32 } else { 1.0 };
-            all = self.combine(how, [all, *part], divisor, last.then_some(y));
+            all = self.combine((how, divisor), [all, *part], last.then_some(y));
         }
         let divisor = if average { parts.len() as f32 } else { 1.0 };
         let mut dy = Part::samples(dy, all.sizes);
         for at in (1..=steps.len()).rev() {
             let operands = &steps[at - 1];
-            let (grad, sign) = self.grad(how, *operands, true, dy);
-            self.sum(grad, &operands[1], sign * divisor, grads[at]);
-            let (grad, sign) = self.grad(how, *operands, false, dy);
+            let (grad, sign) = self.grad((how, true), *operands, dy);
+            self.sum(grad, &operands[1], (sign * divisor, grads[at]));
+            let (grad, sign) = self.grad((how, false), *operands, dy);
             let to = if at == 1 { grads[0] } else { self.between(Self::samples(operands[0].sizes)) };
             let divisor = if at == 1 { sign * divisor } else { sign };
-            self.sum(grad, &operands[0], divisor, to);
+            self.sum(grad, &operands[0], (divisor, to));
             dy = Part::samples(to, operands[0].sizes);
         }
     }
+}
+
+/// Inputs that are combined, their result, its gradient and theirs.
+struct Merged<'a> {
+    how: How,
+    average: bool,
+    parts: &'a [Part],
+    y: BufferId,
+    dy: BufferId,
+    grads: &'a [BufferId],
 }
 
 /// The buffers of a case.
@@ -183,7 +194,8 @@ impl Case {
                     "Minimum" => How::Minimum,
                     other => panic!("{other}"),
                 };
-                making.merge(how, merge == "Average", &parts, buffers.dy, &grads, buffers.y);
+                let (average, y, dy) = (merge == "Average", buffers.y, buffers.dy);
+                making.merge(&Merged { how, average, parts: &parts, y, dy, grads: &grads });
             }
         }
         making.0
@@ -197,10 +209,10 @@ impl Case {
         let (sizes, _) = broadcast(&[x, &slopes]).expect("slopes repeat");
         let operands = [Part::samples(buffers.inputs[0], sizes[0]), Part::fixed(buffers.weights["alpha"], sizes[1])];
         let dy = Part::samples(buffers.dy, sizes[0]);
-        making.combine(How::PRelu, operands, 1.0, Some(buffers.y));
+        making.combine((How::PRelu, 1.0), operands, Some(buffers.y));
         for (of_second, name) in [(false, "input_0"), (true, "alpha")] {
-            let (grad, _) = making.grad(How::PRelu, operands, of_second, dy);
-            making.sum(grad, &operands[usize::from(of_second)], 1.0, buffers.grads[name]);
+            let (grad, _) = making.grad((How::PRelu, of_second), operands, dy);
+            making.sum(grad, &operands[usize::from(of_second)], (1.0, buffers.grads[name]));
         }
     }
 
@@ -227,15 +239,15 @@ impl Case {
         let whole = [1, elements / channels / inner, channels, inner];
         let by_channel = [1, 1, channels, 1];
         let dy = Part::samples(buffers.dy, whole);
-        making.combine(How::Multiply, [dy, Part::fixed(scaled, by_channel)], 1.0, Some(buffers.grads["input_0"]));
+        making.combine((How::Multiply, 1.0), [dy, Part::fixed(scaled, by_channel)], Some(buffers.grads["input_0"]));
         if let Some(grad) = buffers.grads.get("beta") {
-            making.sum(dy, &Part::fixed(*grad, by_channel), 1.0, *grad);
+            making.sum(dy, &Part::fixed(*grad, by_channel), (1.0, *grad));
         }
         if let Some(grad) = buffers.grads.get("gamma") {
             let normalised = making.between(Shape::Samples(elements));
             making.push(normalise(plain, None, normalised));
-            let along = making.combine(How::Multiply, [dy, Part::samples(normalised, whole)], 1.0, None);
-            making.sum(along, &Part::fixed(*grad, by_channel), 1.0, *grad);
+            let along = making.combine((How::Multiply, 1.0), [dy, Part::samples(normalised, whole)], None);
+            making.sum(along, &Part::fixed(*grad, by_channel), (1.0, *grad));
         }
     }
 
@@ -263,13 +275,13 @@ impl Case {
         let (whole, by_row) = ([1, 1, elements / row, row], [1, 1, 1, row]);
         let dy = Part::samples(buffers.dy, whole);
         if let Some(grad) = buffers.grads.get("beta") {
-            making.sum(dy, &Part::fixed(*grad, by_row), 1.0, *grad);
+            making.sum(dy, &Part::fixed(*grad, by_row), (1.0, *grad));
         }
         if let Some(grad) = buffers.grads.get("gamma") {
             let normalised = making.between(Shape::Samples(elements));
             making.push(norm(None, None, normalised));
-            let along = making.combine(How::Multiply, [dy, Part::samples(normalised, whole)], 1.0, None);
-            making.sum(along, &Part::fixed(*grad, by_row), 1.0, *grad);
+            let along = making.combine((How::Multiply, 1.0), [dy, Part::samples(normalised, whole)], None);
+            making.sum(along, &Part::fixed(*grad, by_row), (1.0, *grad));
         }
     }
 

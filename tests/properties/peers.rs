@@ -1,11 +1,11 @@
 //! Cases of other libraries' tests, with the values or shapes they state.
 
 use super::geometry;
-use crate::common::{FORWARD, GPU, Operands, check, context, profile};
+use crate::common::{GPU, Operands, Trial, check, context, profile};
 use locally_connected::{Bias, Config, DataFormat, Geometry, Implementation, KerasLayout, Padding};
 
 /// Output of small integers, exact in f32, by every implementation.
-fn exactly(layer: &Geometry, input: &[f32], weights: &[f32], bias: &[f32], expected: &[f32]) {
+fn exactly(layer: &Geometry, [input, weights, bias]: [&[f32]; 3], expected: &[f32]) {
     for implementation in Implementation::ALL {
         let geometry = layer.with_implementation(implementation);
         let operands =
@@ -21,23 +21,23 @@ fn exactly(layer: &Geometry, input: &[f32], weights: &[f32], bias: &[f32], expec
 #[test]
 fn peers_values() {
     let ones = geometry(&Config::new(4, [3]), &[8, 2]);
-    exactly(&ones, &[1.0; 16], &[1.0; 6 * 6 * 4], &[1.0; 24], &[7.0; 24]);
+    exactly(&ones, [&[1.0; 16], &[1.0; 6 * 6 * 4], &[1.0; 24]], &[7.0; 24]);
 
     let x = [1.0, 2.0, 3.0, 4.0, 5.0];
     let stride3 = Config::new(1, [3]).strides([3]).bias(Bias::None);
-    exactly(&geometry(&stride3, &[5, 1]), &x, &[-1.0, 2.0, 3.0], &[], &[12.0]);
+    exactly(&geometry(&stride3, &[5, 1]), [&x, &[-1.0, 2.0, 3.0], &[]], &[12.0]);
     let circular = geometry(&stride3.padding(Padding::Circular), &[5, 1]);
-    exactly(&circular, &x, &[-1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[], &[3.0, 62.0]);
+    exactly(&circular, [&x, &[-1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[]], &[3.0, 62.0]);
     // Taps three apart around the edges: location p sees x[p - 3], x[p], x[p + 3], with weights (p + 1)·(1, 2, 1).
     let dilated = Config::new(1, [3]).dilation_rate([3]).padding(Padding::Circular).bias(Bias::None);
     let kernel: Vec<f32> = [1.0, 2.0, 3.0, 4.0, 5.0].into_iter().flat_map(|p| [p, 2.0 * p, p]).collect();
-    exactly(&geometry(&dilated, &[5, 1]), &x, &kernel, &[], &[9.0, 26.0, 36.0, 44.0, 75.0]);
+    exactly(&geometry(&dilated, &[5, 1]), [&x, &kernel, &[]], &[9.0, 26.0, 36.0, 44.0, 75.0]);
 
     let snn = geometry(&Config::new(2, [3]).strides([3]).bias(Bias::None), &[6, 2]);
     let kernel: Vec<f32> = (1..=24).map(|w| w as f32).collect();
     assert!(KerasLayout::Implementation1.is_canonical(&snn));
     let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 0.0, 0.0];
-    exactly(&snn, &x, &kernel, &[], &[161.0, 182.0, 554.0, 588.0]);
+    exactly(&snn, [&x, &kernel, &[]], &[161.0, 182.0, 554.0, 588.0]);
 }
 
 /// Theano's TestUnsharedConv (docs/peers.md §2): borders `valid` and `full`, strides, groups; `full` pads by the kernel less
@@ -59,6 +59,6 @@ fn theano_s_shapes() {
             .data_format(DataFormat::ChannelsFirst);
         let layer = geometry(&config, &[channels, input[0], input[1]]);
         assert_eq!(layer.output_shape(), [filters, output[0], output[1]]);
-        check(&layer, batch, 6, &profile(), FORWARD);
+        check(Trial { geometry: &layer, batch, seed: 6 }, &profile());
     }
 }

@@ -65,7 +65,16 @@ enum Clip {
     Norm { global: bool },
 }
 
-fn update(shape: &Shape, rule: Rule, clip: Clip, weight_decay: Option<f64>, penalty: Option<[f32; 2]>) -> Program {
+/// What an update does besides its rule.
+#[derive(Debug, Clone, Copy)]
+struct Besides {
+    clip: Clip,
+    weight_decay: Option<f64>,
+    penalty: Option<[f32; 2]>,
+}
+
+fn update(shape: &Shape, rule: Rule, besides: Besides) -> Program {
+    let Besides { clip, weight_decay, penalty } = besides;
     let mut making = Making::new(shape);
     let parameter = making.add("weights", Usage::Parameter);
     let gradient = making.gradient(parameter);
@@ -98,7 +107,7 @@ fn update(shape: &Shape, rule: Rule, clip: Clip, weight_decay: Option<f64>, pena
 /// An update by Adam, alone.
 pub(super) fn adam(shape: &Shape) -> Program {
     let rule = Rule::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false };
-    update(shape, rule, Clip::Not, None, None)
+    update(shape, rule, Besides { clip: Clip::Not, weight_decay: None, penalty: None })
 }
 
 /// Every optimizer with every number of states.
@@ -210,7 +219,8 @@ pub(super) fn of_shape(shape: &Shape, seed: u64) -> Vec<Program> {
     for (rule, at) in rules().into_iter().zip(seed..) {
         let clip = [Clip::Not, Clip::Value, Clip::Norm { global: at.is_multiple_of(2) }][at as usize % 3];
         let penalty = [None, Some([0.2, 0.0]), Some([0.1, 0.3]), None][at as usize % 4];
-        all.push(update(shape, rule, clip, [None, Some(0.1)][at as usize % 2], penalty));
+        let weight_decay = [None, Some(0.1)][at as usize % 2];
+        all.push(update(shape, rule, Besides { clip, weight_decay, penalty }));
     }
     all.push(average(shape, 0.9, Some(5)));
     all.push(average(shape, 0.0, None));

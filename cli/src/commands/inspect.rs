@@ -42,11 +42,17 @@ pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
         .collect::<Result<Vec<_>, Error>>()?;
     let memory = Memory::of(&file, args.batch);
     drop(progress);
-    if args.json {
-        output::print_json(&to_json(args, &file, &device, &reports, &memory))
-    } else {
-        output::print(&to_text(args, &file, &device, &reports, &memory))
-    }
+    let inspection = Inspection { args, file: &file, device, reports, memory };
+    if args.json { output::print_json(&inspection.to_json()) } else { output::print(&inspection.to_text()) }
+}
+
+/// What is reported.
+struct Inspection<'a> {
+    args: &'a Inspect,
+    file: &'a ModelFile,
+    device: Device,
+    reports: Vec<Report<'a>>,
+    memory: Vec<Memory>,
 }
 
 /// What a whole model's values take beside each other, its parameters among them: the buffers of its programs.
@@ -103,39 +109,42 @@ fn reason(layer: &FileLayer) -> Option<&str> {
     }
 }
 
-fn to_json(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>], memory: &[Memory]) -> Value {
-    let layer = |layer: &FileLayer| {
+impl Inspection<'_> {
+    fn to_json(&self) -> Value {
+        let Self { args, file, device, reports, memory } = self;
+        let layer = |layer: &FileLayer| {
+            json!({
+                "name": layer.name,
+                "class": layer.class_name,
+                "input_shape": layer.input_shape,
+                "output_shape": layer.output_shape,
+                "runs": runs(layer),
+                "reason": reason(layer),
+                "dtype": layer.dtype_policy(),
+                "config": layer.config,
+                "parameters": layer.parameters()[0] + layer.parameters()[1],
+                "not_trained": layer.parameters()[1],
+            })
+        };
         json!({
-            "name": layer.name,
-            "class": layer.class_name,
-            "input_shape": layer.input_shape,
-            "output_shape": layer.output_shape,
-            "runs": runs(layer),
-            "reason": reason(layer),
-            "dtype": layer.dtype_policy(),
-            "config": layer.config,
-            "parameters": layer.parameters()[0] + layer.parameters()[1],
-            "not_trained": layer.parameters()[1],
+            "file": args.source.model.display().to_string(),
+            "name": file.name,
+            "keras_version": file.keras_version(),
+            "runs": problem(file).is_none(),
+            "problem": problem(file),
+            "chain": file.all_layers().map(layer).collect::<Vec<_>>(),
+            "reduced_precision": reduced(file),
+            "adapter": device.adapter,
+            "batch": args.batch,
+            "parameters": parameters(file)[0] + parameters(file)[1],
+            "not_trained": parameters(file)[1],
+            "memory": memory
+                .iter()
+                .map(|memory| json!({"batch": memory.batch, "run_bytes": memory.run, "train_bytes": memory.train}))
+                .collect::<Vec<_>>(),
+            "layers": reports.iter().map(layer_to_json).collect::<Vec<_>>(),
         })
-    };
-    json!({
-        "file": args.source.model.display().to_string(),
-        "name": file.name,
-        "keras_version": file.keras_version(),
-        "runs": problem(file).is_none(),
-        "problem": problem(file),
-        "chain": file.all_layers().map(layer).collect::<Vec<_>>(),
-        "reduced_precision": reduced(file),
-        "adapter": device.adapter,
-        "batch": args.batch,
-        "parameters": parameters(file)[0] + parameters(file)[1],
-        "not_trained": parameters(file)[1],
-        "memory": memory
-            .iter()
-            .map(|memory| json!({"batch": memory.batch, "run_bytes": memory.run, "train_bytes": memory.train}))
-            .collect::<Vec<_>>(),
-        "layers": reports.iter().map(layer_to_json).collect::<Vec<_>>(),
-    })
+    }
 }
 
 fn layer_to_json(report: &Report<'_>) -> Value {
@@ -191,58 +200,71 @@ fn costs_to_json(report: &Report<'_>, implementation: Implementation, costs: &Re
     }
 }
 
-fn to_text(args: &Inspect, file: &ModelFile, device: &Device, reports: &[Report<'_>], memory: &[Memory]) -> String {
-    let mut text =
-        format!("{}: \"{}\", saved by Keras {}\n", args.source.model.display(), file.name, file.keras_version());
-    match problem(file) {
-        None => text.push_str("runs as a whole\n"),
-        Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),
-    }
-    if file.keras_version().starts_with('1') && args.source.backend.is_none() {
-        text.push_str("Keras 1 doesn't say what ran it: `--backend theano` flips its convolutions' kernels\n");
-    }
-    for (policy, layers) in reduced(file) {
+impl Inspection<'_> {
+    fn to_text(&self) -> String {
+        let Self { args, file, device, reports, memory } = self;
+        let mut text =
+            format!("{}: \"{}\", saved by Keras {}\n", args.source.model.display(), file.name, file.keras_version());
+        match problem(file) {
+            None => text.push_str("runs as a whole\n"),
+            Some(problem) => text.push_str(&format!("doesn't run as a whole: {problem}\n")),
+        }
+        if file.keras_version().starts_with('1') && args.source.backend.is_none() {
+            text.push_str("Keras 1 doesn't say what ran it: `--backend theano` flips its convolutions' kernels\n");
+        }
+        for (policy, layers) in reduced(file) {
+            text.push_str(&format!(
+                "computed in f32 here, in {policy} by Keras, which is 5e-4 to 3e-3 off: {}\n",
+                layers.join(", ")
+            ));
+        }
+        text.push_str(&match &device.adapter {
+            Some(adapter) => format!("planned for {adapter}, batch {}\n\n", args.batch),
+            None => format!("planned for no adapter but WebGPU's default limits, batch {}\n\n", args.batch),
+        });
+        let mut layers = table(["layer", "class", "input", "output", "parameters"]);
+        for layer in file.all_layers() {
+            let shape = |shape: &[usize]| if shape.is_empty() { "?".to_owned() } else { tuple(shape) };
+            let parameters = match layer.parameters() {
+                _ if !runs(layer) => "(doesn't run here)".to_owned(),
+                [0, 0] => String::new(),
+                [trained, 0] => count(trained),
+                [trained, fixed] => format!("{} ({} not trained)", count(trained + fixed), count(fixed)),
+            };
+            let class = layer.class_name.clone();
+            layers.add_row([
+                layer.name.clone(),
+                class,
+                shape(&layer.input_shape),
+                shape(&layer.output_shape),
+                parameters,
+            ]);
+        }
+        let [trained, fixed] = parameters(file);
         text.push_str(&format!(
-            "computed in f32 here, in {policy} by Keras, which is 5e-4 to 3e-3 off: {}\n",
-            layers.join(", ")
+            "{layers}\n{} parameters, {} of them not trained\n",
+            count(trained + fixed),
+            count(fixed)
         ));
+        for memory in memory {
+            text.push_str(&format!(
+                "batch {}: {} to run, {} to train\n",
+                memory.batch,
+                bytes(memory.run),
+                bytes(memory.train)
+            ));
+        }
+        for report in reports {
+            text.push_str(&describe(report));
+        }
+        if !reports.is_empty() {
+            text.push_str(
+                "\nto run, to train: bytes on the device besides the samples; times are the planner's estimates\n",
+            );
+            text.push_str(ADVICE);
+        }
+        text
     }
-    text.push_str(&match &device.adapter {
-        Some(adapter) => format!("planned for {adapter}, batch {}\n\n", args.batch),
-        None => format!("planned for no adapter but WebGPU's default limits, batch {}\n\n", args.batch),
-    });
-    let mut layers = table(["layer", "class", "input", "output", "parameters"]);
-    for layer in file.all_layers() {
-        let shape = |shape: &[usize]| if shape.is_empty() { "?".to_owned() } else { tuple(shape) };
-        let parameters = match layer.parameters() {
-            _ if !runs(layer) => "(doesn't run here)".to_owned(),
-            [0, 0] => String::new(),
-            [trained, 0] => count(trained),
-            [trained, fixed] => format!("{} ({} not trained)", count(trained + fixed), count(fixed)),
-        };
-        let class = layer.class_name.clone();
-        layers.add_row([layer.name.clone(), class, shape(&layer.input_shape), shape(&layer.output_shape), parameters]);
-    }
-    let [trained, fixed] = parameters(file);
-    text.push_str(&format!("{layers}\n{} parameters, {} of them not trained\n", count(trained + fixed), count(fixed)));
-    for memory in memory {
-        text.push_str(&format!(
-            "batch {}: {} to run, {} to train\n",
-            memory.batch,
-            bytes(memory.run),
-            bytes(memory.train)
-        ));
-    }
-    for report in reports {
-        text.push_str(&describe(report));
-    }
-    if !reports.is_empty() {
-        text.push_str(
-            "\nto run, to train: bytes on the device besides the samples; times are the planner's estimates\n",
-        );
-        text.push_str(ADVICE);
-    }
-    text
 }
 
 /// The arguments that say most; JSON has them all.

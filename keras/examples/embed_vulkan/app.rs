@@ -239,8 +239,8 @@ impl App {
         Ok(())
     }
 
-    /// Copies `from` to `to` from its byte `at` on.
-    pub(crate) fn copy(&self, commands: vk::CommandBuffer, from: &AppBuffer, to: &AppBuffer, at: u64) {
+    /// Copies `from` to the other buffer from this byte on.
+    pub(crate) fn copy(&self, commands: vk::CommandBuffer, from: &AppBuffer, (to, at): (&AppBuffer, u64)) {
         let region = vk::BufferCopy { src_offset: 0, dst_offset: at, size: from.size };
         // SAFETY: both buffers are alive, and large enough.
         unsafe { self.device.cmd_copy_buffer(commands, from.raw, to.raw, &[region]) };

@@ -96,7 +96,7 @@ async fn frames(app: &App, device: &wgpu::Device, queue: &wgpu::Queue, held: &He
         for frame in images.chunks(input.size as usize / 4) {
             staging.write(frame)?;
             let before = app.submit(vk::Fence::null(), |commands| {
-                app.copy(commands, &staging, &input, 0);
+                app.copy(commands, &staging, (&input, 0));
                 app.barrier(commands, UPLOADED);
             })?;
 
@@ -111,8 +111,8 @@ async fn frames(app: &App, device: &wgpu::Device, queue: &wgpu::Queue, held: &He
             let fence = app.fence()?;
             let after = app.submit(fence, |commands| {
                 app.barrier(commands, COMPUTED);
-                app.copy(commands, &maps, &results, 0);
-                app.copy(commands, &predictions, &results, maps.size);
+                app.copy(commands, &maps, (&results, 0));
+                app.copy(commands, &predictions, (&results, maps.size));
                 app.barrier(commands, READABLE);
             })?;
             app.wait(fence, &[before, after])?;
@@ -131,7 +131,11 @@ async fn frames(app: &App, device: &wgpu::Device, queue: &wgpu::Queue, held: &He
 
     let samples = images.len() / geometry.inputs() as usize;
     let no_gradient = vec![0.0; samples * geometry.outputs() as usize];
-    let expected = reference::passes(&geometry, &images, &weights, &bias, &no_gradient)?.output;
+    let expected = reference::passes(
+        &geometry,
+        reference::PassOperands { input: &images, weights: &weights, bias: &bias, grad_output: &no_gradient },
+    )?
+    .output;
     let expected: Vec<f32> = expected.into_iter().map(|value| value as f32).collect();
     Ok((samples, largest_difference(&found[0], &expected)?, largest_difference(&found[1], &keras)?))
 }

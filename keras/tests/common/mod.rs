@@ -12,7 +12,7 @@ mod programs;
 
 pub(crate) use near::{assert_near, disagreement};
 pub(crate) use planned::Planned;
-pub(crate) use programs::{Arrays, ProgramRun};
+pub(crate) use programs::{Arrays, Given, ProgramRun};
 
 use locally_connected::headless::Gpu;
 use locally_connected::{Context, DeviceProfile};

@@ -23,22 +23,18 @@ const FILTERS: usize = 64;
 const FEW_SAMPLES: usize = 2;
 /// Filters of a piece then: as many as a tile has, so that rows are read in long stretches.
 const MANY_FILTERS: usize = 256;
+
 /// `output = activation(weights · window of input + bias)`.
-pub(in crate::cpu) fn forward(
-    team: &Team,
-    layer: &Layer,
-    operands: Operands<'_>,
-    activation: Activation,
-    output: &mut [f32],
-) {
+pub(in crate::cpu) fn forward(team: &Team, layer: &Layer, operands: Operands<'_>, output: &mut [f32]) {
     if let Some((one, batch)) = layer.as_one_location(operands.batch) {
-        return forward(team, one, Operands { batch, ..operands }, activation, output);
+        return forward(team, one, Operands { batch, ..operands }, output);
     }
     if layer.geometry.shares_weights() {
-        return convolution::forward(team, layer, operands, activation, output);
+        return convolution::forward(team, layer, operands, output);
     }
     if let (Some(narrow), View::F32(weights)) = (Narrow::of(layer, operands.batch), operands.weights) {
-        return narrow::forward(team, narrow, (operands.input, weights, operands.bias), activation, output);
+        let Operands { input, bias, activation, .. } = operands;
+        return narrow::forward(team, narrow, narrow::ForwardOperands { input, weights, bias, activation }, output);
     }
     let (cells, filters) = (layer.geometry.cells() as usize, layer.geometry.group_filters() as usize);
     let some = if operands.batch <= FEW_SAMPLES { MANY_FILTERS } else { FILTERS };
@@ -46,16 +42,7 @@ pub(in crate::cpu) fn forward(
     let pieces = filters.div_ceil(together);
     let output = Shared::new(output);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces as u64;
-    team.each(cells * pieces, nanoseconds, |span| Pieces {
-        team,
-        layer,
-        operands,
-        activation,
-        output,
-        span,
-        pieces,
-        together,
-    });
+    team.each(cells * pieces, nanoseconds, |span| Pieces { team, layer, operands, output, span, pieces, together });
 }
 
 /// Pieces of cells: all filters of a cell, or some of them.
@@ -63,7 +50,6 @@ struct Pieces<'a> {
     team: &'a Team,
     layer: &'a Layer,
     operands: Operands<'a>,
-    activation: Activation,
     output: Shared<'a>,
     span: Span,
     /// Of a cell.
@@ -77,7 +63,7 @@ impl WithSimd for Pieces<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { team, layer, operands, activation, .. } = self;
+        let Self { team, layer, operands, .. } = self;
         let filters = layer.geometry.group_filters() as usize;
         let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
         let mut room = team.room();
@@ -85,8 +71,8 @@ impl WithSimd for Pieces<'_> {
             let (cell, filter) = (index / self.pieces, index % self.pieces * self.together);
             let first = layer.output_of(cell) + filter;
             let columns = self.together.min(filters - filter);
-            let sums = Sums { values: self.output, first, stride: outputs, rows: operands.batch, columns };
-            let mut begin = self.begin(first, columns);
+            let begin = self.begin(first, columns);
+            let mut sums = Sums { values: self.output, first, stride: outputs, rows: operands.batch, columns, begin };
             let (mut runs, mut block) = (layer.windows.runs(cell), BLOCK);
             let weights = operands.weights.from(layer.weights_of(cell));
             // Where they lie, only the piece's filters are read of them.
@@ -95,20 +81,21 @@ impl WithSimd for Pieces<'_> {
                 View::F16(_) => layer.block_rows(),
             };
             while let Some(runs) = runs.block(most, &mut block) {
-                let mut narrow = BLOCK;
-                let (weights, runs) = widened(weights, runs, filters, &mut room.floats, &mut narrow);
+                let mut there = BLOCK;
+                let (weights, runs) = widened(weights, runs, filters, (&mut room.floats, &mut there));
                 let products = Products { input: operands.input, inputs, weights, filters, filter, runs, ahead: true };
-                tile::all(simd, sums, begin, &products);
-                begin = Begin::Held;
+                tile::all(simd, sums, &products);
+                sums.begin = Begin::Held;
             }
-            if !matches!(begin, Begin::Held) {
+            if !matches!(sums.begin, Begin::Held) {
                 // It reads nothing.
-                tile::all(simd, sums, begin, &Nothing);
+                tile::all(simd, sums, &Nothing);
             }
-            if activation != Activation::Linear {
+            if operands.activation != Activation::Linear {
                 for sample in 0..operands.batch {
                     // SAFETY: pieces of cells are apart, and this one's tiles are done.
-                    functions::activate(unsafe { self.output.part(sample * outputs + first, columns) }, activation);
+                    let outputs = unsafe { self.output.part(sample * outputs + first, columns) };
+                    functions::activate(outputs, operands.activation);
                 }
             }
         }
@@ -127,26 +114,25 @@ impl Pieces<'_> {
     }
 }
 
-/// The weights of a block's runs as f32: where they lie, or widened one after the other into `room`, with the runs' rows there.
+/// The weights of a block's runs as f32: where they lie, or widened one after the other into the first room, with the runs' rows
+/// there in the second.
 #[inline]
 fn widened<'a>(
     weights: View<'a>,
     runs: &'a [Run],
     filters: usize,
-    room: &'a mut [f32],
-    narrow: &'a mut [Run],
+    (values, there): (&'a mut [f32], &'a mut [Run]),
 ) -> (&'a [f32], &'a [Run]) {
-    let values = match weights {
-        View::F32(values) => return (values, runs),
-        View::F16(_) => room,
-    };
+    if let View::F32(values) = weights {
+        return (values, runs);
+    }
     let mut row = 0;
-    for (run, to) in runs.iter().zip(narrow.iter_mut()) {
+    for (run, to) in runs.iter().zip(there.iter_mut()) {
         weights.from(run.row * filters).wide(run.length * filters, &mut values[row * filters..]);
         *to = Run { row, ..*run };
         row += run.length;
     }
-    (values, &narrow[..runs.len()])
+    (values, &there[..runs.len()])
 }
 
 /// No terms.
@@ -157,8 +143,7 @@ impl<S: Simd> Terms<S> for Nothing {
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
         _: S,
-        _: usize,
-        _: usize,
+        _: [usize; 2],
         _: &mut [[S::f32s; VECTORS]; ROWS],
     ) {
     }

@@ -3,21 +3,15 @@
 use crate::config::{Bias, DataFormat};
 use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
-use crate::geometry::Geometry;
+use crate::ops::GradBias;
 use pulp::{Simd, WithSimd};
 
 /// Elements that are summed together over the batch.
 const TOGETHER: usize = 256;
 
-/// The sum of the output's gradient over the batch, and over the locations that share a bias; added to what is there if
-/// `accumulate`.
-pub(in crate::cpu) fn grad_bias(
-    team: &Team,
-    layer: &Geometry,
-    grad_output: &[f32],
-    accumulate: bool,
-    grad_bias: &mut [f32],
-) {
+/// The sum of the output's gradient over the batch, and over the locations that share a bias.
+pub(in crate::cpu) fn grad_bias(team: &Team, o: &GradBias, grad_output: &[f32], grad_bias: &mut [f32]) {
+    let (layer, accumulate) = (&*o.layer, o.accumulate);
     let sample = layer.outputs() as usize;
     let filters = layer.filters() as usize;
     let batch = grad_output.len() / sample;
@@ -26,9 +20,7 @@ pub(in crate::cpu) fn grad_bias(
         (Bias::None, _) => return,
         (Bias::PerLocation, _) => (sample, 1, sample),
         (Bias::PerFilter, DataFormat::ChannelsLast) => (filters, sample / filters, filters),
-        (Bias::PerFilter, DataFormat::ChannelsFirst) => {
-            return each_filter(team, layer, grad_output, accumulate, grad_bias);
-        }
+        (Bias::PerFilter, DataFormat::ChannelsFirst) => return each_filter(team, o, grad_output, grad_bias),
     };
     let grad_bias = Shared::new(grad_bias);
     let together = TOGETHER.min(columns);
@@ -88,8 +80,8 @@ fn put(written: &mut f32, sum: f64, accumulate: bool) {
 }
 
 /// A filter's outputs lie side by side in channels_first.
-fn each_filter(team: &Team, layer: &Geometry, grad_output: &[f32], accumulate: bool, grad_bias: &mut [f32]) {
-    let (locations, filters) = (layer.locations() as usize, layer.filters() as usize);
+fn each_filter(team: &Team, o: &GradBias, grad_output: &[f32], grad_bias: &mut [f32]) {
+    let (locations, filters, accumulate) = (o.layer.locations() as usize, o.layer.filters() as usize, o.accumulate);
     let grad_bias = Shared::new(grad_bias);
     let nanoseconds = (grad_output.len() / filters) as u64;
     team.each(filters, nanoseconds, |span| Filters { span, locations, filters, grad_output, accumulate, grad_bias });

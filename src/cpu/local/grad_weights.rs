@@ -24,13 +24,12 @@ pub(in crate::cpu) fn grad_weights(team: &Team, layer: &Layer, operands: Operand
         return self::grad_weights(team, one, Operands { batch, ..operands }, gradient);
     }
     match gradient {
-        Gradient::Kept { values, accumulate } if layer.geometry.shares_weights() => {
-            return convolution::grad_weights(team, layer, operands, accumulate, values);
+        Gradient::Kept(kept) if layer.geometry.shares_weights() => {
+            return convolution::grad_weights(team, layer, operands, kept);
         }
         _ => {}
     }
     if let Some(narrow) = Narrow::of(layer, operands.batch) {
-        let operands = (operands.input, operands.grad_output);
         return narrow::grad_weights(team, narrow, operands, gradient);
     }
     let filters = layer.geometry.group_filters() as usize;
@@ -99,6 +98,7 @@ impl WithSimd for Pieces<'_> {
                     stride: filters,
                     rows: to - from,
                     columns: filters,
+                    begin,
                 };
                 let products = GradProducts {
                     batch: operands.batch,
@@ -108,7 +108,7 @@ impl WithSimd for Pieces<'_> {
                     apart,
                     filters,
                 };
-                tile::all(simd, sums, begin, &products);
+                tile::all(simd, sums, &products);
             }
             clear(done, end);
             // SAFETY: pieces of cells are apart, and all tiles of this one are done.

@@ -16,23 +16,31 @@ const ROWS: usize = 8;
 /// What becomes of a gradient of weights.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) enum Gradient<'a> {
-    /// It is written, or added to what is there.
-    Kept { values: Shared<'a>, accumulate: bool },
+    /// It is written somewhere.
+    Kept(Kept<'a>),
     /// Weights are changed by it.
     Changes(Changed<'a>),
+}
+
+/// Where a gradient is written.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Kept<'a> {
+    pub(in crate::cpu) values: Shared<'a>,
+    /// Whether it is added to what is there.
+    pub(in crate::cpu) accumulate: bool,
 }
 
 impl<'a> Gradient<'a> {
     /// Whether it is added to what is there.
     #[inline(always)]
     pub(super) fn accumulates(&self) -> bool {
-        matches!(self, Self::Kept { accumulate: true, .. })
+        matches!(self, Self::Kept(Kept { accumulate: true, .. }))
     }
 
     /// Most rows of weights, of so many filters each, that a thread may do together.
     pub(super) fn most_rows(&self, filters: usize) -> usize {
         match self {
-            Self::Kept { .. } => usize::MAX,
+            Self::Kept(_) => usize::MAX,
             Self::Changes(_) => rows(filters),
         }
     }
@@ -41,7 +49,7 @@ impl<'a> Gradient<'a> {
     #[inline(always)]
     pub(super) fn place(&self, first: usize, count: usize, room: &'a mut [f32]) -> Place<'a> {
         match *self {
-            Self::Kept { values, .. } => Place { values, first, changes: None },
+            Self::Kept(Kept { values, .. }) => Place { values, first, changes: None },
             Self::Changes(changed) => {
                 let values = Shared::new(&mut room[..count]);
                 Place { values, first: 0, changes: Some(Changes { changed, first, count }) }

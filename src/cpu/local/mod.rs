@@ -20,7 +20,7 @@ pub(super) use forward::forward;
 pub(super) use grad_bias::grad_bias;
 pub(super) use grad_input::grad_input;
 pub(super) use grad_weights::grad_weights;
-pub(super) use gradient::{Gradient, gradient_needs};
+pub(super) use gradient::{Gradient, Kept, gradient_needs};
 pub(super) use layer::Layer;
 pub(super) use operands::{ForwardOperands, GradInputOperands, GradWeightsOperands};
 pub(super) use readers::Reader;

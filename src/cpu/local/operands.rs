@@ -1,5 +1,6 @@
-//! What the operations read.
+//! What the operations read, and what becomes of their sums.
 
+use crate::config::Activation;
 use crate::cpu::weights::View;
 
 /// `[batch][inputs]` to `[batch][outputs]`, both in channels_last; the bias lies as a sample of the output does, or is one of
@@ -10,6 +11,7 @@ pub(in crate::cpu) struct ForwardOperands<'a> {
     pub(in crate::cpu) input: &'a [f32],
     pub(in crate::cpu) weights: View<'a>,
     pub(in crate::cpu) bias: Option<&'a [f32]>,
+    pub(in crate::cpu) activation: Activation,
 }
 
 /// `[batch][outputs]` in channels_last.

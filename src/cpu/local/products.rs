@@ -30,8 +30,7 @@ impl<S: Simd> Terms<S> for Products<'_> {
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
         simd: S,
-        row: usize,
-        column: usize,
+        [row, column]: [usize; 2],
         sums: &mut [[S::f32s; VECTORS]; ROWS],
     ) {
         let column = self.filter + column;
@@ -98,8 +97,7 @@ impl<S: Simd> Terms<S> for GradProducts<'_> {
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
         simd: S,
-        row: usize,
-        column: usize,
+        [row, column]: [usize; 2],
         sums: &mut [[S::f32s; VECTORS]; ROWS],
     ) {
         let width = (VECTORS * S::F32_LANES).min(self.filters - column);

@@ -6,7 +6,7 @@
 use super::super::shared::Shared;
 use pulp::Simd;
 
-/// `rows` by `columns` sums where they lie: row `m` begins at `first + m · stride`.
+/// `rows` by `columns` sums where they lie, row `m` from `first + m · stride` on, and what they begin with.
 #[derive(Clone, Copy)]
 pub(super) struct Sums<'a> {
     pub(super) values: Shared<'a>,
@@ -14,6 +14,7 @@ pub(super) struct Sums<'a> {
     pub(super) stride: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
+    pub(super) begin: Begin<'a>,
 }
 
 /// What sums begin with.
@@ -31,13 +32,12 @@ pub(super) enum Begin<'a> {
 
 /// The terms of a tile's sums.
 pub(super) trait Terms<S: Simd> {
-    /// Adds the terms of the tile whose rows begin at `row` and whose columns at `column`. Of the last vector of a tile with a
-    /// `TAIL` only some of a vector's columns exist.
+    /// Adds the terms of the tile that begins at a row and a column. Of the last vector of a tile with a `TAIL` only some of a
+    /// vector's columns exist.
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
         simd: S,
-        row: usize,
-        column: usize,
+        at: [usize; 2],
         sums: &mut [[S::f32s; VECTORS]; ROWS],
     );
 }
@@ -61,7 +61,7 @@ pub(super) fn load<S: Simd, const VECTORS: usize, const TAIL: bool>(simd: S, val
 
 /// Computes all sums, tile by tile.
 #[inline(always)]
-pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, begin: Begin<'_>, terms: &impl Terms<S>) {
+pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, terms: &impl Terms<S>) {
     let mut column = 0;
     while column < sums.columns {
         let vectors = (sums.columns - column) / S::F32_LANES;
@@ -69,14 +69,14 @@ pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, begin: Begin<'_>, terms: &im
         // As many sums as the registers hold; with few rows more vectors instead, so that rows of weights are read as they lie.
         column += S::F32_LANES
             * match (S::F32_LANES, vectors, few) {
-                (16, 16.., ..=1) => rows::<S, 16, 1, false>(simd, sums, column, begin, terms),
-                (8 | 16, 8.., ..=1) | (16, 8.., 2) => rows::<S, 8, 2, false>(simd, sums, column, begin, terms),
-                (16, 4.., _) => rows::<S, 4, 6, false>(simd, sums, column, begin, terms),
-                (_, 4.., ..=2) => rows::<S, 4, 2, false>(simd, sums, column, begin, terms),
-                (16, 2.., _) => rows::<S, 2, 8, false>(simd, sums, column, begin, terms),
-                (_, 2.., _) => rows::<S, 2, 6, false>(simd, sums, column, begin, terms),
-                (_, 1.., _) => rows::<S, 1, 8, false>(simd, sums, column, begin, terms),
-                _ => rows::<S, 1, 8, true>(simd, sums, column, begin, terms),
+                (16, 16.., ..=1) => rows::<S, 16, 1, false>(simd, sums, column, terms),
+                (8 | 16, 8.., ..=1) | (16, 8.., 2) => rows::<S, 8, 2, false>(simd, sums, column, terms),
+                (16, 4.., _) => rows::<S, 4, 6, false>(simd, sums, column, terms),
+                (_, 4.., ..=2) => rows::<S, 4, 2, false>(simd, sums, column, terms),
+                (16, 2.., _) => rows::<S, 2, 8, false>(simd, sums, column, terms),
+                (_, 2.., _) => rows::<S, 2, 6, false>(simd, sums, column, terms),
+                (_, 1.., _) => rows::<S, 1, 8, false>(simd, sums, column, terms),
+                _ => rows::<S, 1, 8, true>(simd, sums, column, terms),
             };
     }
 }
@@ -87,7 +87,6 @@ fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
     simd: S,
     sums: Sums<'_>,
     column: usize,
-    begin: Begin<'_>,
     terms: &impl Terms<S>,
 ) -> usize {
     let tiles = sums.rows.div_ceil(MOST);
@@ -96,14 +95,14 @@ fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
         let count = (sums.rows - row).div_ceil(left);
         // What exceeds MOST is never asked for, and no code is made for it.
         match count {
-            1 => tile::<S, 1, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
-            2 if MOST >= 2 => tile::<S, 2, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
-            3 if MOST >= 3 => tile::<S, 3, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
-            4 if MOST >= 4 => tile::<S, 4, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
-            5 if MOST >= 5 => tile::<S, 5, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
-            6 if MOST >= 6 => tile::<S, 6, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
-            7 if MOST >= 7 => tile::<S, 7, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
-            _ if MOST >= 8 => tile::<S, 8, VECTORS, TAIL>(simd, sums, [row, column], begin, terms),
+            1 => tile::<S, 1, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            2 if MOST >= 2 => tile::<S, 2, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            3 if MOST >= 3 => tile::<S, 3, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            4 if MOST >= 4 => tile::<S, 4, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            5 if MOST >= 5 => tile::<S, 5, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            6 if MOST >= 6 => tile::<S, 6, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            7 if MOST >= 7 => tile::<S, 7, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            _ if MOST >= 8 => tile::<S, 8, VECTORS, TAIL>(simd, sums, [row, column], terms),
             _ => {}
         }
         row += count;
@@ -116,7 +115,6 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     simd: S,
     sums: Sums<'_>,
     [row, column]: [usize; 2],
-    begin: Begin<'_>,
     terms: &impl Terms<S>,
 ) {
     let width = (VECTORS * S::F32_LANES).min(sums.columns - column);
@@ -124,7 +122,7 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     // other cells, or other rows or filters of one, as the operations share them out.
     let place = |m: usize| unsafe { sums.values.part(sums.first + (row + m) * sums.stride + column, width) };
     let mut tile = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    match begin {
+    match sums.begin {
         Begin::Zero | Begin::Apart => {}
         Begin::Row(values) => tile = [load::<S, VECTORS, TAIL>(simd, &values[column..][..width]); ROWS],
         Begin::Held => {
@@ -133,8 +131,8 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
             }
         }
     }
-    terms.add::<ROWS, VECTORS, TAIL>(simd, row, column, &mut tile);
-    if matches!(begin, Begin::Apart) {
+    terms.add::<ROWS, VECTORS, TAIL>(simd, [row, column], &mut tile);
+    if matches!(sums.begin, Begin::Apart) {
         for (m, sums) in tile.iter_mut().enumerate() {
             for (sum, held) in sums.iter_mut().zip(load::<S, VECTORS, TAIL>(simd, place(m))) {
                 *sum = simd.add_f32s(held, *sum);

@@ -108,7 +108,7 @@ impl LocallyConnected {
         &self.parameters
     }
 
-    /// Shapes and sizes.
+    /// The layer's shapes and sizes.
     #[must_use]
     pub fn geometry(&self) -> &Geometry {
         &self.layer

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 /// Several values side by side along an axis, without the batch, the first being 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concatenate {
-    /// The axis.
+    /// The axis along which values are joined.
     pub axis: usize,
 }
 

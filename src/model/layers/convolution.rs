@@ -69,11 +69,11 @@ impl Computes for Depthwise {
 pub struct Separable {
     /// The first, as [`Depthwise`] has it, but without bias and activation.
     pub depthwise: Config,
-    /// Of the second.
+    /// Filters of the second convolution.
     pub filters: usize,
-    /// Whether the second has one.
+    /// Whether the second convolution has a bias.
     pub bias: bool,
-    /// Of the second.
+    /// The activation after the second convolution.
     pub activation: Activation,
 }
 
@@ -145,14 +145,14 @@ impl Computes for Separable {
 pub struct Dense {
     /// Elements of the last axis of the output.
     pub units: usize,
-    /// Whether there is one.
+    /// Whether there is a bias.
     pub bias: bool,
     /// Over rows of the last axis where it is one over rows.
     pub activation: Activation,
 }
 
 impl Dense {
-    /// With a bias and no activation.
+    /// A dense layer with a bias and no activation.
     #[must_use]
     pub const fn new(units: usize) -> Self {
         Self { units, bias: true, activation: Activation::Linear }

@@ -1,6 +1,6 @@
 //! Normalisation of rows by their own statistics.
 
-use super::call::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Trace, elements, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Trace, Value, elements, one};
 use super::normalisation::multiplied;
 use super::order::{Order, are_axes, row};
 use crate::ops::{BufferId, LayerNorm, LayerNormGrad, Operation, Sum};
@@ -49,7 +49,7 @@ impl Computes for LayerNormalization {
             call.scope.push(norm(value.buffer, output));
             return Trace { output, saved: vec![value.buffer] };
         };
-        let input = order.moved(&mut call.scope, "rows", value.shape, value.buffer);
+        let input = order.moved(&mut call.scope, "rows", value);
         let rows = call.scope.scratch("normalised_rows", elements);
         call.scope.push(norm(input, rows));
         let output = call.scope.output();
@@ -64,11 +64,11 @@ impl Computes for LayerNormalization {
         let order = Order::with_last(value.shape.len(), &self.axes);
         let dy = match &order {
             None => call.grad_output,
-            Some(order) => order.moved(&mut call.scope, "grad_rows", value.shape, call.grad_output),
+            Some(order) => order.moved(&mut call.scope, "grad_rows", Value { buffer: call.grad_output, ..value }),
         };
         let sum = |input, Gradient { buffer: output, accumulate }: Gradient| {
-            let (along, over_batch, divisor) = ([true, true, true, false], true, 1.0);
-            Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate })
+            let (along, over_batch) = ([true, true, true, false], true);
+            Operation::Sum(Sum { along, over_batch, accumulate, ..Sum::of(sizes, input, output) })
         };
         if let Some(gradient) = call.gradient(0).filter(|_| self.scale) {
             let output = call.scope.scratch("normalised", elements);

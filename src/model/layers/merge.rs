@@ -14,7 +14,7 @@ pub enum Merge {
     Subtract,
     /// Their product.
     Multiply,
-    /// Their sum by their number.
+    /// Their sum, divided by their number.
     Average,
     /// The largest of them.
     Maximum,
@@ -134,7 +134,8 @@ impl Computes for Merge {
         let pairs = pairs(call.inputs, &call.trace.saved);
         let Some(last) = pairs.last() else { return gradients };
         if *self == Self::Average {
-            grad_output = scaled(&mut call.scope, "grad_average", last.sizes, grad_output, call.inputs.len() as f32);
+            let mean = Part::samples(grad_output, last.sizes);
+            grad_output = divided(&mut call.scope, "grad_average", mean, call.inputs.len() as f32);
         }
         for (at, pair) in pairs.iter().enumerate().rev() {
             let names = [format!("grad_merged_{at}"), format!("grad_{}", at + 1)];
@@ -143,8 +144,9 @@ impl Computes for Merge {
             for second in [false, true] {
                 let index = usize::from(second);
                 if wanted[index] {
-                    let gradient = self.of_operand(&mut call.scope, pair, grad_output, second, &names[index]);
-                    own[index] = Some(summed(&mut call.scope, pair, gradient, second, &names[index]));
+                    let of = Operand { pair, second, role: &names[index] };
+                    let gradient = self.of_operand(&mut call.scope, &of, grad_output);
+                    own[index] = Some(of.summed(&mut call.scope, gradient));
                 }
             }
             gradients[at + 1] = own[1];
@@ -158,34 +160,45 @@ impl Computes for Merge {
     }
 }
 
+/// One of two operands.
+struct Operand<'a> {
+    pair: &'a Pair,
+    second: bool,
+    /// Of its gradient.
+    role: &'a str,
+}
+
+impl Operand<'_> {
+    /// Its gradient, summed along the axes along which it repeats.
+    fn summed(&self, scope: &mut Scope<'_>, gradient: BufferId) -> BufferId {
+        let (part, sizes) = (if self.second { &self.pair.b } else { &self.pair.a }, self.pair.sizes);
+        let along: [bool; 4] = std::array::from_fn(|axis| part.sizes[axis] == 1 && sizes[axis] > 1);
+        if along == [false; 4] {
+            return gradient;
+        }
+        let output = scope.scratch(&format!("{}_summed", self.role), part.elements());
+        scope.push(Operation::Sum(Sum { along, ..Sum::of(sizes, gradient, output) }));
+        output
+    }
+}
+
 impl Merge {
     /// The gradient of an operand at each element of the result.
-    fn of_operand(self, scope: &mut Scope<'_>, pair: &Pair, dy: BufferId, second: bool, role: &str) -> BufferId {
-        let Pair { a, b, sizes } = pair;
-        let elements = sizes.iter().product();
+    fn of_operand(self, scope: &mut Scope<'_>, of: &Operand<'_>, grad_output: BufferId) -> BufferId {
+        let &Operand { pair: &Pair { a, b, sizes }, second, role } = of;
+        let dy = Part::samples(grad_output, sizes);
         match self {
-            Self::Subtract if second => scaled(scope, role, *sizes, dy, -1.0),
-            Self::Add | Self::Average | Self::Subtract => dy,
+            Self::Subtract if second => divided(scope, role, dy, -1.0),
+            Self::Add | Self::Average | Self::Subtract => grad_output,
             Self::Multiply => {
-                let other = if second { *a } else { *b };
-                let output = scope.scratch(role, elements);
-                let (how, divisor, dy) = (How::Multiply, 1.0, Part::samples(dy, *sizes));
-                scope.push(Operation::Combine(Combine { how, sizes: *sizes, a: dy, b: other, divisor, output }));
+                let (how, other, divisor) = (How::Multiply, if second { a } else { b }, 1.0);
+                let output = scope.scratch(role, dy.elements());
+                scope.push(Operation::Combine(Combine { how, sizes, a: dy, b: other, divisor, output }));
                 output
             }
             Self::Maximum | Self::Minimum => {
-                let grad = scope.scratch(role, elements);
-                let (how, of_second, sizes) = (self.how(), second, *sizes);
-                let grad_output = dy;
-                scope.push(Operation::CombineGrad(CombineGrad {
-                    how,
-                    of_second,
-                    sizes,
-                    a: *a,
-                    b: *b,
-                    grad_output,
-                    grad,
-                }));
+                let (how, of_second, grad) = (self.how(), second, scope.scratch(role, dy.elements()));
+                scope.push(Operation::CombineGrad(CombineGrad { how, of_second, sizes, a, b, grad_output, grad }));
                 grad
             }
         }
@@ -193,22 +206,8 @@ impl Merge {
 }
 
 /// A value divided.
-fn scaled(scope: &mut Scope<'_>, role: &str, sizes: Sizes, input: BufferId, divisor: f32) -> BufferId {
-    let output = scope.scratch(&format!("{role}_divided"), sizes.iter().product());
-    let (along, over_batch, accumulate) = ([false; 4], false, false);
-    scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate }));
-    output
-}
-
-/// The gradient of an operand, summed along the axes along which it repeats.
-fn summed(scope: &mut Scope<'_>, pair: &Pair, input: BufferId, second: bool, role: &str) -> BufferId {
-    let (part, sizes) = (if second { &pair.b } else { &pair.a }, pair.sizes);
-    let along: [bool; 4] = std::array::from_fn(|axis| part.sizes[axis] == 1 && sizes[axis] > 1);
-    if along == [false; 4] {
-        return input;
-    }
-    let output = scope.scratch(&format!("{role}_summed"), part.elements());
-    let (over_batch, accumulate, divisor) = (false, false, 1.0);
-    scope.push(Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch: false, input, output, accumulate }));
+fn divided(scope: &mut Scope<'_>, role: &str, value: Part, divisor: f32) -> BufferId {
+    let output = scope.scratch(&format!("{role}_divided"), value.elements());
+    scope.push(Operation::Sum(Sum { divisor, ..Sum::of(value.sizes, value.buffer, output) }));
     output
 }

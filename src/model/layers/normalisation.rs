@@ -97,7 +97,7 @@ impl BatchNormalization {
     }
 
     /// Gamma by the square root of the variance, or 1 by it.
-    fn factor(&self, scope: &mut Scope<'_>, channels: u64, variance: BufferId, gamma: Option<BufferId>) -> BufferId {
+    fn factor(&self, scope: &mut Scope<'_>, channels: u64, Parts { gamma, variance, .. }: Parts) -> BufferId {
         let role = if gamma.is_some() == self.scale { "factor" } else { "factor_alone" };
         let (epsilon, factor) = (self.epsilon, scope.fixed(role, channels));
         scope.push(Operation::NormFactor(NormFactor { channels, epsilon, variance, gamma, factor }));
@@ -107,8 +107,8 @@ impl BatchNormalization {
 
 /// The mean of so many values of each channel of a sample, over all samples.
 fn mean_over(sizes: Sizes, values: u64, input: BufferId, output: BufferId) -> Operation {
-    let (along, over_batch, divisor, by_batch, accumulate) = (ALONG, true, values as f32, true, false);
-    Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch, input, output, accumulate })
+    let (along, over_batch, divisor, by_batch) = (ALONG, true, values as f32, true);
+    Operation::Sum(Sum { along, over_batch, divisor, by_batch, ..Sum::of(sizes, input, output) })
 }
 
 impl Computes for BatchNormalization {
@@ -137,8 +137,8 @@ impl Computes for BatchNormalization {
         if Self::by_batch(&call.scope) {
             parts = self.of_batch(&mut call.scope, value, parts);
         }
-        let Parts { gamma, beta, mean, variance } = parts;
-        let factor = self.factor(&mut call.scope, channels, variance, gamma);
+        let Parts { beta, mean, variance, .. } = parts;
+        let factor = self.factor(&mut call.scope, channels, parts);
         let output = call.scope.output();
         let (elements, input, activation) = (value.elements(), value.buffer, Activation::Linear);
         let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, activation, output };
@@ -152,8 +152,7 @@ impl Computes for BatchNormalization {
         let (sizes, channels, inner) = (axes.sizes(), axes.channels, axes.inner);
         let [factor, mean, variance] = call.trace.saved[..] else { return vec![None] };
         let sum = |input, Gradient { buffer: output, accumulate }: Gradient| {
-            let (along, over_batch, divisor, by_batch) = (ALONG, true, 1.0, false);
-            Operation::Sum(Sum { sizes, along, over_batch, divisor, by_batch, input, output, accumulate })
+            Operation::Sum(Sum { along: ALONG, over_batch: true, accumulate, ..Sum::of(sizes, input, output) })
         };
         let by_batch = Self::by_batch(&call.scope);
         let grad_input = call.grad_input(0);
@@ -161,7 +160,8 @@ impl Computes for BatchNormalization {
         let of_gamma = call.gradient(0).filter(|_| self.scale);
         let normalised = (of_gamma.is_some() || by_batch && grad_input.is_some()).then(|| {
             // Without gamma it is that of the forward pass.
-            let factor = if self.scale { self.factor(&mut call.scope, channels, variance, None) } else { factor };
+            let alone = Parts { gamma: None, beta: None, mean, variance };
+            let factor = if self.scale { self.factor(&mut call.scope, channels, alone) } else { factor };
             let output = call.scope.scratch("normalised", elements);
             let normalise = Normalise { elements, channels, inner, input, mean, factor, beta, activation, output };
             call.scope.push(Operation::Normalise(normalise));

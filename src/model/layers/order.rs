@@ -1,6 +1,6 @@
 //! Axes in another order, for layers that go along rows.
 
-use super::call::{Scope, elements};
+use super::call::{Scope, Value, elements};
 use crate::ops::{AxisMap, BufferId, Operation, Rearrange};
 
 /// The axes of a value in the order in which those that a layer goes along come last.
@@ -14,8 +14,9 @@ impl Order {
         (!order.is_sorted()).then_some(Self(order))
     }
 
-    /// A value of that shape with its axes in this order.
-    pub(super) fn moved(&self, scope: &mut Scope<'_>, role: &str, shape: &[usize], input: BufferId) -> BufferId {
+    /// A value with its axes in this order.
+    pub(super) fn moved(&self, scope: &mut Scope<'_>, role: &str, value: Value<'_>) -> BufferId {
+        let Value { buffer: input, shape } = value;
         let axes = self.0.iter().map(|&of| AxisMap::whole(shape[of] as u32, of)).collect();
         let output = scope.scratch(role, elements(shape));
         scope.push(Operation::Rearrange(Rearrange { axes, input, output }));

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// The largest value or the average of windows, channel by channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pooling {
-    /// Which.
+    /// What is taken of the values.
     pub kind: PoolKind,
     /// Positions of a window along each axis.
     pub size: Vec<usize>,
@@ -80,7 +80,7 @@ impl Computes for Pooling {
 /// The largest value or the average of all positions, channel by channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GlobalPooling {
-    /// Which.
+    /// What is taken of the values.
     pub kind: PoolKind,
     /// Where the channels are.
     pub data_format: DataFormat,

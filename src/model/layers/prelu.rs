@@ -68,17 +68,8 @@ impl Computes for PRelu {
             let input = call.scope.scratch("grad_slopes", sizes.iter().product());
             call.scope.push(grad(true, input));
             let along = std::array::from_fn(|axis| b.sizes[axis] == 1 && sizes[axis] > 1);
-            let (over_batch, divisor) = (true, 1.0);
-            call.scope.push(Operation::Sum(Sum {
-                sizes,
-                along,
-                over_batch,
-                divisor,
-                by_batch: false,
-                input,
-                output,
-                accumulate,
-            }));
+            let sum = Sum { along, over_batch: true, accumulate, ..Sum::of(sizes, input, output) };
+            call.scope.push(Operation::Sum(sum));
         }
         vec![grad_input]
     }

@@ -1,6 +1,6 @@
 //! Softmax over any axes.
 
-use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
+use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, Value, one};
 use super::order::{Order, are_axes, row};
 use crate::config::Activation;
 use crate::ops::{Activate, ActivateGrad, BufferId, Operation};
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Softmax over some axes together, without the batch, the first being 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Softmax {
-    /// Each once.
+    /// The axes that it is taken over, each once.
     pub axes: Vec<usize>,
 }
 
@@ -35,7 +35,7 @@ impl Computes for Softmax {
             call.scope.push(Operation::Activate(Activate { activation, elements, row, input, output }));
             return Trace { output, saved: vec![output] };
         };
-        let input = order.moved(&mut call.scope, "rows", value.shape, value.buffer);
+        let input = order.moved(&mut call.scope, "rows", value);
         let rows = call.scope.scratch("softmax", elements);
         call.scope.push(Operation::Activate(Activate { activation, elements, row, input, output: rows }));
         let output = call.scope.output();
@@ -53,7 +53,8 @@ impl Computes for Softmax {
         match Order::with_last(value.shape.len(), &self.axes) {
             None => call.scope.push(grad(call.grad_output, grad_input)),
             Some(order) => {
-                let grad_output = order.moved(&mut call.scope, "grad_rows", value.shape, call.grad_output);
+                let grad_output =
+                    order.moved(&mut call.scope, "grad_rows", Value { buffer: call.grad_output, ..value });
                 let rows = call.scope.scratch("grad_softmax", elements);
                 call.scope.push(grad(grad_output, rows));
                 call.scope.push(order.back(value.shape, rows, grad_input));

@@ -48,7 +48,7 @@ impl Graph {
     pub(crate) fn new(sources: &Sources, root: &str) -> Self {
         let mut all = Crate::default();
         let folder = root.rsplit_once('/').map_or("", |(folder, _)| folder);
-        all.file(sources, root, folder, Vec::new());
+        all.file(Place { sources, file: root, folder }, Vec::new());
         let mut graph = Self::default();
         for (module, path) in &all.taken {
             let Some(from) = all.modules.get(module).map(|module| module.file.clone()) else { continue };
@@ -101,14 +101,25 @@ enum Found {
     Outside(String),
 }
 
+/// Where a module's text is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    sources: &'a Sources,
+    file: &'a str,
+    /// That of the modules in it.
+    folder: &'a str,
+}
+
 impl Crate {
-    fn file(&mut self, sources: &Sources, file: &str, folder: &str, path: Path) {
+    fn file(&mut self, place: Place<'_>, path: Path) {
+        let Place { sources, file, .. } = place;
         let source = sources.get(file).unwrap_or_else(|| panic!("no file {file}"));
         let parsed = syn::parse_file(source).unwrap_or_else(|error| panic!("{file}: {error}"));
-        self.module(sources, file, folder, path, &parsed.items);
+        self.module(place, path, &parsed.items);
     }
 
-    fn module(&mut self, sources: &Sources, file: &str, folder: &str, path: Path, items: &[Item]) {
+    fn module(&mut self, place: Place<'_>, path: Path, items: &[Item]) {
+        let Place { sources, file, folder } = place;
         let mut module = Module { file: file.to_owned(), names: BTreeMap::new(), globs: Vec::new() };
         let (mut paths, mut passed_on) = (Paths::default(), BTreeSet::new());
         for item in items.iter().filter(|item| !is_test(attributes(item))) {
@@ -130,12 +141,12 @@ impl Crate {
                     let child: Path = path.iter().cloned().chain([name.clone()]).collect();
                     let inner = format!("{folder}/{name}");
                     match &item.content {
-                        Some((_, items)) => self.module(sources, file, &inner, child, items),
+                        Some((_, items)) => self.module(Place { folder: &inner, ..place }, child, items),
                         None => {
                             let candidates = [format!("{inner}.rs"), format!("{inner}/mod.rs")];
                             let found = candidates.iter().find(|file| sources.contains_key(*file));
                             let found = found.unwrap_or_else(|| panic!("{file}: no file of module {name}"));
-                            self.file(sources, found, &inner, child);
+                            self.file(Place { sources, file: found, folder: &inner }, child);
                         }
                     }
                     module.names.insert(name.clone(), Meaning::There(vec!["self".into(), name]));

@@ -126,13 +126,13 @@ impl Layer {
             let elements = buffer.shape.elements(self.batch);
             known.entry(buffer.name.clone()).or_insert_with(|| random(seed, elements));
         }
-        let forward = self.pass("forward", &forward, &known, gpu).await?;
+        let forward = self.pass(("forward", &forward), &known, gpu).await?;
         known.extend(forward.expected.clone());
-        Ok([forward, self.pass("backward", &backward, &known, gpu).await?])
+        Ok([forward, self.pass(("backward", &backward), &known, gpu).await?])
     }
 
     /// A program run by this crate's executor, and its plan.
-    async fn pass(&self, pass: &str, program: &Program, known: &Arrays, gpu: &Gpu) -> Result<WrittenPass, Error> {
+    async fn pass(&self, (pass, program): (&str, &Program), known: &Arrays, gpu: &Gpu) -> Result<WrittenPass, Error> {
         let weights = Weights::new(&gpu.context().planning_with(self.profile.clone()), program).await?;
         let (mut given, mut buffers, mut gradients) = (Arrays::new(), Vec::new(), Vec::new());
         for buffer in &program.buffers {

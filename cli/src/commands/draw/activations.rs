@@ -28,14 +28,16 @@ pub(super) struct Activations {
     pub(super) own: bool,
 }
 
-/// Runs the model up to the layer where the file has inputs of the model, the layer alone where it has its own.
-pub(super) fn run(
-    common: &Common,
-    progress: &Progress,
-    file: &ModelFile,
-    layer: &Layer<'_>,
-    path: &Path,
-) -> Result<Activations, Failure> {
+/// A layer, and the model that it is of.
+#[derive(Clone, Copy)]
+pub(super) struct InModel<'a> {
+    pub(super) file: &'a ModelFile,
+    pub(super) layer: &'a Layer<'a>,
+}
+
+/// Runs the model up to the layer where `path` has inputs of the model, the layer alone where it has its own.
+pub(super) fn run(common: &Common, progress: &Progress, of: InModel<'_>, path: &Path) -> Result<Activations, Failure> {
+    let InModel { file, layer } = of;
     let alone = layer.geometry.input_shape();
     let takes = |shape: &[usize]| tuple(&batched(0, shape)).replacen('0', "batch", 1);
     let read = |shape: &[usize]| read_samples(path, "the input", shape);

@@ -19,6 +19,13 @@ pub(super) struct Layer<'a> {
     bias: Option<&'a [f32]>,
 }
 
+/// A filter of a location.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FilterAt {
+    pub(super) location: usize,
+    pub(super) filter: usize,
+}
+
 impl<'a> Layer<'a> {
     pub(super) fn new(layer: &'a FileLayer, local: &'a Local) -> Result<Self, Failure> {
         let geometry = &local.geometry;
@@ -86,8 +93,9 @@ impl<'a> Layer<'a> {
         (cell * self.geometry.taps() as usize + tap) * self.channels() * self.geometry.group_filters() as usize
     }
 
-    /// A weight; none where padding clips it.
-    pub(super) fn weight(&self, location: usize, tap: usize, channel: usize, filter: usize) -> Option<f64> {
+    /// A weight of a filter; none where padding clips it.
+    pub(super) fn weight(&self, of: FilterAt, tap: usize, channel: usize) -> Option<f64> {
+        let FilterAt { location, filter } = of;
         self.geometry.tap(location as u32, tap as u32)?;
         let filters = self.geometry.group_filters() as usize;
         let start = self.start(location, filter / filters, tap);
@@ -95,9 +103,8 @@ impl<'a> Layer<'a> {
     }
 
     /// The length of a tap's weights over the channels; none where padding clips it.
-    pub(super) fn norm(&self, location: usize, tap: usize, filter: usize) -> Option<f64> {
-        let squares = (0..self.channels())
-            .map(|channel| self.weight(location, tap, channel, filter).map(|weight| weight * weight));
+    pub(super) fn norm(&self, of: FilterAt, tap: usize) -> Option<f64> {
+        let squares = (0..self.channels()).map(|channel| self.weight(of, tap, channel).map(|weight| weight * weight));
         squares.sum::<Option<f64>>().map(f64::sqrt)
     }
 

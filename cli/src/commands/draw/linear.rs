@@ -2,9 +2,9 @@
 
 use super::activations::{Activations, Image};
 use super::colour::Scale;
-use super::layer::{Layer, Map, spread};
+use super::layer::{FilterAt, Layer, Map, spread};
 use super::parts::{self, MARGIN, Tiles, WIDTH, block, extremes, filter_size, map, mean, plural, sizes};
-use super::svg::{Area, HEAD, NOTE, Svg, short};
+use super::svg::{Area, Column, Grid, HEAD, Legend, NOTE, Svg, short};
 
 /// Where tracks begin, after their names.
 const START: f64 = MARGIN + 96.0;
@@ -26,13 +26,14 @@ const MOST_CHANNELS: usize = 8;
 pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activations>) -> f64 {
     let y = parts::header(svg, layer);
     let tiling = Tiling::new(layer);
-    let y = windows(svg, layer, &tiling, activations, y);
-    let y = filters(svg, layer, &tiling, y);
+    let picture = Picture { layer, tiling: &tiling };
+    let y = windows(svg, picture, activations, y);
+    let y = filters(svg, picture, y);
     let y = similarity(svg, layer, y);
     let y = biases(svg, layer, y);
     let mut y = outputs(svg, layer, activations, y);
     if svg.has_unknown() {
-        y = svg.paragraph([MARGIN, y], WIDTH - 2.0 * MARGIN, NOTE, parts::NOT_FINITE);
+        y = svg.paragraph(Column { at: [MARGIN, y], width: WIDTH - 2.0 * MARGIN }, NOTE, parts::NOT_FINITE);
     }
     y + 4.0
 }
@@ -81,8 +82,16 @@ impl Tiling {
     }
 }
 
+/// A layer, and how its filters are laid out.
+#[derive(Clone, Copy)]
+struct Picture<'a> {
+    layer: &'a Layer<'a>,
+    tiling: &'a Tiling,
+}
+
 /// Which part of the input each location reads.
-fn windows(svg: &mut Svg, layer: &Layer<'_>, tiling: &Tiling, activations: Option<&Activations>, top: f64) -> f64 {
+fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations>, top: f64) -> f64 {
+    let Picture { layer, tiling } = picture;
     svg.text([MARGIN, top], HEAD, "What a location reads, and its filters");
     let text = format!(
         "Each location reads only its own window of the input, with {} of its own, {}. Under a convolution all locations \
@@ -91,7 +100,7 @@ fn windows(svg: &mut Svg, layer: &Layer<'_>, tiling: &Tiling, activations: Optio
         filter_size(layer),
         if tiling.marks.len() == 3 { " Three locations are marked." } else { "" }
     );
-    let top = svg.paragraph([MARGIN, top + 18.0], WIDTH - 2.0 * MARGIN, NOTE, &text);
+    let top = svg.paragraph(Column { at: [MARGIN, top + 18.0], width: WIDTH - 2.0 * MARGIN }, NOTE, &text);
     let ([_, from], [_, to]) = (layer.positions(), layer.locations());
     let input = Area { x: START, y: top, width: ACROSS, height: 16.0 };
     let output = Area { y: top + 62.0, ..input };
@@ -101,7 +110,7 @@ fn windows(svg: &mut Svg, layer: &Layer<'_>, tiling: &Tiling, activations: Optio
     for (area, count, image) in [(input, from, own), (output, to, None)] {
         svg.rect(area, "n", 0.0);
         if let Some(image) = image {
-            parts::image(svg, [area.x, area.y], [area.width, area.height], &image, MOST_COLUMNS);
+            parts::image(svg, area, &image, MOST_COLUMNS);
         }
         svg.rect(area, "e", 0.0);
         let cell = area.width / count as f64;
@@ -123,21 +132,21 @@ fn windows(svg: &mut Svg, layer: &Layer<'_>, tiling: &Tiling, activations: Optio
         let Some(mark) = mark else { continue };
         let taps = (0..layer.geometry.taps() as usize).filter_map(|tap| layer.tap(location, tap));
         let cells: Vec<[usize; 2]> = taps.map(|[row, column]| [column, row]).collect();
-        svg.shade([input.x, input.y], [position, input.height], &cells, mark as u32);
+        svg.shade(Grid { at: [input.x, input.y], cell: [position, input.height] }, &cells, mark as u32);
         if let Some([_, [first, last]]) = layer.reads(location) {
             let [left, right] = [first, last + 1].map(|column| START + column as f64 * position);
             svg.rect(Area { x: left, width: (right - left).max(2.0), ..input }, &class, 2.0);
             svg.line(&[[left, input.bottom()], [spot.x, spot.y]], &class, 1.0);
             svg.line(&[[right, input.bottom()], [spot.right(), spot.y]], &class, 1.0);
         }
-        svg.shade([spot.x, spot.y], [spot.width, spot.height], &[[0, 0]], mark as u32);
+        svg.shade(Grid { at: [spot.x, spot.y], cell: [spot.width, spot.height] }, &[[0, 0]], mark as u32);
         svg.rect(spot, &class, 2.0);
     }
     output.bottom() + 26.0
 }
 
 /// The filters of each location, below it.
-fn filters(svg: &mut Svg, layer: &Layer<'_>, tiling: &Tiling, top: f64) -> f64 {
+fn filters(svg: &mut Svg, Picture { layer, tiling }: Picture<'_>, top: f64) -> f64 {
     let tiles = Tiles::new(layer, tiling.locations.clone(), tiling.filters, MOST_TAPS);
     let height = tiles.filters.len() as f64 * tiling.down() - GAP;
     let top = top + 3.0;
@@ -151,7 +160,8 @@ fn filters(svg: &mut Svg, layer: &Layer<'_>, tiling: &Tiling, top: f64) -> f64 {
         let x = tiling.x(i);
         for (&filter, f) in tiles.filters.iter().zip(0usize..) {
             let [height, width] = tiling.cell;
-            tiles.draw(svg, [x, top + f as f64 * tiling.down()], [width, height], location, filter);
+            let at = [x, top + f as f64 * tiling.down()];
+            tiles.draw(svg, Grid { at, cell: [width, height] }, FilterAt { location, filter });
         }
         let block = Area { x: x - 3.0, y: top - 3.0, width: tiling.width() + 6.0, height: height + 6.0 };
         match tiling.marks.iter().position(|&mark| mark == i) {
@@ -218,8 +228,11 @@ fn similarity(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
     svg.text([MARGIN, top], HEAD, "How alike neighbours are");
     let similarity = layer.similarity();
     let Some(mean) = mean(&similarity) else {
-        return svg.paragraph([MARGIN, top + 18.0], ACROSS, NOTE, "No location has a neighbour to be compared with.")
-            + 18.0;
+        return svg.paragraph(
+            Column { at: [MARGIN, top + 18.0], width: ACROSS },
+            NOTE,
+            "No location has a neighbour to be compared with.",
+        ) + 18.0;
     };
     let values = Map::new([1, similarity.len()], [1, MOST_COLUMNS], |_, at| similarity.get(at).copied().flatten());
     let text = format!(
@@ -229,17 +242,22 @@ fn similarity(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
         short(mean),
         block(&values)
     );
-    let y = svg.paragraph([MARGIN, top + 18.0], WIDTH - 2.0 * MARGIN, NOTE, &text);
+    let y = svg.paragraph(Column { at: [MARGIN, top + 18.0], width: WIDTH - 2.0 * MARGIN }, NOTE, &text);
     let y = bars(svg, &values, &Scale::COSINE, y);
     ticks(svg, similarity.len(), y + 14.0);
     y + 42.0
 }
 
-/// A row for each filter; gives the bottom.
-fn heat(svg: &mut Svg, layer: &Layer<'_>, scale: &Scale, rows: &Map, top: f64) -> f64 {
-    let filters = spread(layer.filters(), MOST_FILTERS);
+/// The filters that are drawn.
+fn drawn(layer: &Layer<'_>) -> Vec<usize> {
+    spread(layer.filters(), MOST_FILTERS)
+}
+
+/// A row for each filter that is drawn; gives the bottom.
+fn heat(svg: &mut Svg, filters: &[usize], (rows, scale): (&Map, &Scale), top: f64) -> f64 {
     let height = if filters.len() > 12 { 8.0 } else { 12.0 };
-    let area = map(svg, [START, top], [ACROSS / rows.columns as f64, height], rows, scale);
+    let cell = [ACROSS / rows.columns as f64, height];
+    let area = map(svg, Grid { at: [START, top], cell }, rows, scale);
     let every = if filters.len() > 12 { 3 } else { 1 };
     for (filter, i) in filters.iter().zip(0u32..).step_by(every) {
         svg.text([MARGIN, top + (f64::from(i) + 0.5) * height + 4.0], NOTE, &format!("filter {filter}"));
@@ -249,7 +267,7 @@ fn heat(svg: &mut Svg, layer: &Layer<'_>, scale: &Scale, rows: &Map, top: f64) -
 
 /// Values by filter and location, of the filters that are drawn.
 fn by_filter(layer: &Layer<'_>, value: impl Fn(usize, usize) -> Option<f64>) -> Map {
-    let filters = spread(layer.filters(), MOST_FILTERS);
+    let filters = drawn(layer);
     let [_, locations] = layer.locations();
     Map::new([filters.len(), locations], [MOST_FILTERS, MOST_COLUMNS], |row, location| {
         value(location, *filters.get(row)?)
@@ -259,7 +277,8 @@ fn by_filter(layer: &Layer<'_>, value: impl Fn(usize, usize) -> Option<f64>) -> 
 fn biases(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
     svg.text([MARGIN, top], HEAD, "Where the bias is high");
     if !layer.has_bias() {
-        return svg.paragraph([MARGIN, top + 18.0], ACROSS, NOTE, "The layer has no bias.") + 18.0;
+        return svg.paragraph(Column { at: [MARGIN, top + 18.0], width: ACROSS }, NOTE, "The layer has no bias.")
+            + 18.0;
     }
     let [_, locations] = layer.locations();
     let means = Map::new([1, locations], [1, MOST_COLUMNS], |_, location| layer.mean_bias(location));
@@ -271,13 +290,13 @@ fn biases(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
             .unwrap_or_default(),
         block(&means)
     );
-    let y = svg.paragraph([MARGIN, top + 18.0], WIDTH - 2.0 * MARGIN, NOTE, &text);
+    let y = svg.paragraph(Column { at: [MARGIN, top + 18.0], width: WIDTH - 2.0 * MARGIN }, NOTE, &text);
     let rows = by_filter(layer, |location, filter| layer.bias(location, filter));
     let scale = Scale::around_zero(rows.finite());
     let y = bars(svg, &means, &scale, y);
-    let y = heat(svg, layer, &scale, &rows, y + 8.0);
+    let y = heat(svg, &drawn(layer), (&rows, &scale), y + 8.0);
     ticks(svg, locations, y + 14.0);
-    svg.legend([START, y + 26.0], 180.0, &scale, "bias");
+    svg.legend([START, y + 26.0], 180.0, Legend { scale: &scale, what: "bias" });
     y + 76.0
 }
 
@@ -291,7 +310,7 @@ fn outputs(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activations>, 
     let Some(activations) = activations else { return top };
     svg.text([MARGIN, top], HEAD, &parts::of_samples(activations));
     let text = "Above, in grey, the input, its least value to its largest; below, the output by filter.";
-    let mut y = svg.paragraph([MARGIN, top + 18.0], WIDTH - 2.0 * MARGIN, NOTE, text);
+    let mut y = svg.paragraph(Column { at: [MARGIN, top + 18.0], width: WIDTH - 2.0 * MARGIN }, NOTE, text);
     let samples: Vec<Map> = activations
         .outputs
         .iter()
@@ -312,13 +331,14 @@ fn outputs(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activations>, 
             });
             let height = if channels > 1 { 8.0 } else { 16.0 };
             let cell = [ACROSS / values.columns as f64, height];
-            let area = map(svg, [START, y], cell, &values, &Scale::grey(values.finite()));
+            let area = map(svg, Grid { at: [START, y], cell }, &values, &Scale::grey(values.finite()));
             svg.text([MARGIN, y + 11.0], NOTE, &format!("sample {sample}"));
             y = area.bottom() + 5.0;
         }
-        y = heat(svg, layer, &scale, rows, y) + 16.0;
+        y = heat(svg, &drawn(layer), (rows, &scale), y) + 16.0;
     }
     ticks(svg, locations, y - 2.0);
-    svg.legend([START, y + 10.0], 180.0, &scale, &format!("output{}", parts::activation(layer)));
+    let what = format!("output{}", parts::activation(layer));
+    svg.legend([START, y + 10.0], 180.0, Legend { scale: &scale, what: &what });
     y + 52.0
 }

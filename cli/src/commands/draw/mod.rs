@@ -15,6 +15,7 @@ use crate::args::{Common, Draw};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{model, output};
+use activations::InModel;
 use layer::Layer;
 use locally_connected_keras::{ModelFile, write_file};
 use std::path::Path;
@@ -48,7 +49,7 @@ pub(crate) fn draw(common: &Common, args: &Draw) -> Result<(), Failure> {
     let file = model::open(&args.source, &progress)?;
     let layer = find(&file, &args.layer)?;
     let activations = match &args.input {
-        Some(path) => Some(activations::run(common, &progress, &file, &layer, path)?),
+        Some(path) => Some(activations::run(common, &progress, InModel { file: &file, layer: &layer }, path)?),
         None => None,
     };
     progress.set("drawing");
@@ -57,11 +58,11 @@ pub(crate) fn draw(common: &Common, args: &Draw) -> Result<(), Failure> {
         1 => linear::draw(&mut svg, &layer, activations.as_ref()),
         _ => planar::draw(&mut svg, &layer, activations.as_ref()),
     };
-    let title = format!("{} of {}", layer.name, file.name);
+    let (title, size) = (format!("{} of {}", layer.name, file.name), [parts::WIDTH, height]);
     let bytes = match format {
-        Format::Svg => svg.finish(parts::WIDTH, height, &title, true).into_bytes(),
-        Format::Html => page::page(&title, &svg.finish(parts::WIDTH, height, &title, true)).into_bytes(),
-        Format::Png => png::png(&svg.finish(parts::WIDTH, height, &title, false))?,
+        Format::Svg => svg.finish(size, &title, true).into_bytes(),
+        Format::Html => page::page(&title, &svg.finish(size, &title, true)).into_bytes(),
+        Format::Png => png::png(&svg.finish(size, &title, false))?,
     };
     Ok(write_file(&args.output, &bytes)?)
 }

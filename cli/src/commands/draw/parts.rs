@@ -2,8 +2,8 @@
 
 use super::activations::{Activations, Image};
 use super::colour::{Fill, Scale};
-use super::layer::{Layer, Map, spread};
-use super::svg::{Area, BODY, NOTE, Svg, TITLE, short};
+use super::layer::{FilterAt, Layer, Map, spread};
+use super::svg::{Area, BODY, Column, Grid, Legend, NOTE, Svg, TITLE, short};
 use crate::format::count;
 
 /// Of every picture, in units of the SVG.
@@ -51,7 +51,7 @@ pub(super) fn header(svg: &mut Svg, layer: &Layer<'_>) -> f64 {
         count(geometry.weights()),
         count(per_convolution),
     );
-    svg.paragraph([MARGIN, 62.0], WIDTH - 2.0 * MARGIN, BODY, &text) + 16.0
+    svg.paragraph(Column { at: [MARGIN, 62.0], width: WIDTH - 2.0 * MARGIN }, BODY, &text) + 16.0
 }
 
 /// A name that fits.
@@ -130,7 +130,9 @@ impl<'a> Tiles<'a> {
         for &location in &self.locations {
             for &filter in &self.filters {
                 for tap in self.taps() {
-                    values.extend((0..channels).filter_map(|channel| self.value(location, filter, tap, channel)));
+                    values.extend(
+                        (0..channels).filter_map(|channel| self.value(FilterAt { location, filter }, tap, channel)),
+                    );
                 }
             }
         }
@@ -144,27 +146,27 @@ impl<'a> Tiles<'a> {
         rows.iter().flat_map(move |row| columns.iter().map(move |column| row * width + column))
     }
 
-    fn value(&self, location: usize, filter: usize, tap: usize, channel: usize) -> Option<f64> {
+    fn value(&self, of: FilterAt, tap: usize, channel: usize) -> Option<f64> {
         match self.look {
-            Look::Length => self.layer.norm(location, tap, filter),
-            _ => self.layer.weight(location, tap, channel, filter),
+            Look::Length => self.layer.norm(of, tap),
+            _ => self.layer.weight(of, tap, channel),
         }
     }
 
-    /// Draws one filter, a tap or channel of it as large as `cell`; what padding clips is left out.
-    pub(super) fn draw(&self, svg: &mut Svg, at: [f64; 2], cell: [f64; 2], location: usize, filter: usize) {
+    /// Draws one filter, a tap or channel of it in each cell; what padding clips is left out.
+    pub(super) fn draw(&self, svg: &mut Svg, grid: Grid, of: FilterAt) {
         let width = self.taps[1].len();
         let mut cells = Vec::new();
         if self.look == Look::Rows {
             for channel in 0..self.layer.channels() {
                 cells.extend(self.taps().enumerate().filter_map(|(column, tap)| {
-                    let value = self.value(location, filter, tap, channel)?;
+                    let value = self.value(of, tap, channel)?;
                     Some((column, channel, self.scale.fill(Some(value))))
                 }));
             }
         } else {
             cells.extend(self.taps().enumerate().filter_map(|(i, tap)| {
-                let value = |channel| self.value(location, filter, tap, channel);
+                let value = |channel| self.value(of, tap, channel);
                 let fill = match self.look {
                     Look::Rgb => self.scale.rgb([value(0)?, value(1)?, value(2)?]),
                     _ => self.scale.fill(Some(value(0)?)),
@@ -172,7 +174,7 @@ impl<'a> Tiles<'a> {
                 Some((i % width, i / width, fill))
             }));
         }
-        svg.cells(at, cell, cells);
+        svg.cells(grid, cells);
     }
 
     /// What the colours mean, and what isn't shown; gives where the rest begins.
@@ -190,9 +192,9 @@ impl<'a> Tiles<'a> {
                 short(self.scale.low),
                 short(self.scale.high)
             );
-            y = svg.paragraph([x, y + 10.0], width, NOTE, &text);
+            y = svg.paragraph(Column { at: [x, y + 10.0], width }, NOTE, &text);
         } else {
-            svg.legend([x, y], 180.0, &self.scale, &what);
+            svg.legend([x, y], 180.0, Legend { scale: &self.scale, what: &what });
             y += 40.0;
         }
         let (of_filters, of_locations) = (self.layer.filters(), self.layer.geometry.locations() as usize);
@@ -209,18 +211,19 @@ impl<'a> Tiles<'a> {
         }
         if !left_out.is_empty() {
             let text = format!("Too large to be drawn whole: shown are {}, evenly spaced.", left_out.join(", "));
-            y = svg.paragraph([x, y], width, NOTE, &text);
+            y = svg.paragraph(Column { at: [x, y], width }, NOTE, &text);
         }
         y
     }
 }
 
-/// Draws a map whose top left is `at`; where there is no value the place is left empty.
-pub(super) fn map(svg: &mut Svg, at: [f64; 2], cell: [f64; 2], map: &Map, scale: &Scale) -> Area {
-    let area = Area { x: at[0], y: at[1], width: cell[0] * map.columns as f64, height: cell[1] * map.rows as f64 };
+/// Draws a map; where there is no value the place is left empty.
+pub(super) fn map(svg: &mut Svg, grid: Grid, map: &Map, scale: &Scale) -> Area {
+    let Grid { at: [x, y], cell: [width, height] } = grid;
+    let area = Area { x, y, width: width * map.columns as f64, height: height * map.rows as f64 };
     svg.rect(area, "n", 0.0);
     let cells = map.cells().filter(|(.., value)| value.is_some());
-    svg.cells(at, cell, cells.map(|(column, row, value)| (column, row, scale.fill(value))).collect::<Vec<_>>());
+    svg.cells(grid, cells.map(|(column, row, value)| (column, row, scale.fill(value))).collect::<Vec<_>>());
     svg.rect(area, "e", 0.0);
     area
 }
@@ -241,9 +244,8 @@ pub(super) fn block(map: &Map) -> String {
 }
 
 /// An image's cells: one channel in grey, three in colour, others by their length.
-pub(super) fn image(svg: &mut Svg, at: [f64; 2], size: [f64; 2], image: &Image<'_>, most: usize) -> Area {
+pub(super) fn image(svg: &mut Svg, area: Area, image: &Image<'_>, most: usize) {
     let grid = [image.rows, image.columns];
-    let area = Area { x: at[0], y: at[1], width: size[0], height: size[1] };
     let of = |channel: Option<usize>| {
         Map::new(grid, [most; 2], |row, column| {
             Some(channel.map_or_else(|| image.size(row, column), |channel| image.value(row, column, channel)))
@@ -264,9 +266,9 @@ pub(super) fn image(svg: &mut Svg, at: [f64; 2], size: [f64; 2], image: &Image<'
         (rows, columns) = (map.rows, map.columns);
         cells = map.cells().map(|(column, row, value)| (column, row, scale.fill(value))).collect();
     }
-    svg.cells(at, [size[0] / columns as f64, size[1] / rows as f64], cells);
+    let cell = [area.width / columns as f64, area.height / rows as f64];
+    svg.cells(Grid { at: [area.x, area.y], cell }, cells);
     svg.rect(area, "e", 0.0);
-    area
 }
 
 /// What the input's cells mean.

@@ -5,12 +5,12 @@
 
 use super::activations::{Activations, Image};
 use super::colour::Scale;
-use super::layer::{Layer, Map, spread};
+use super::layer::{FilterAt, Layer, Map, spread};
 use super::parts::{
     self, MARGIN, MOST_SQUARES, Tiles, WIDTH, block, extremes, filter_size, map, mean, plural, sizes, square,
 };
 use super::rows;
-use super::svg::{Area, HEAD, NOTE, Svg, short};
+use super::svg::{Area, Column, Grid, HEAD, Legend, NOTE, Svg, short};
 
 /// The left part.
 const LEFT: f64 = 250.0;
@@ -39,7 +39,7 @@ pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activa
     let left = bias_map(svg, layer, left);
     let y = rows::draw(svg, layer, activations, left.max(right));
     if svg.has_unknown() {
-        return svg.paragraph([MARGIN, y], WIDTH - 2.0 * MARGIN, NOTE, parts::NOT_FINITE) + 8.0;
+        return svg.paragraph(Column { at: [MARGIN, y], width: WIDTH - 2.0 * MARGIN }, NOTE, parts::NOT_FINITE) + 8.0;
     }
     y
 }
@@ -151,7 +151,7 @@ fn filters(svg: &mut Svg, picture: Picture<'_>, similarity: &[Option<f64>], top:
         "Each block is a location of the output and holds {holds}, in the same order everywhere. Under a convolution all \
          blocks would look the same."
     );
-    let top = svg.paragraph([RIGHT - 20.0, top + 18.0], ACROSS + 20.0, NOTE, &text) + 18.0;
+    let top = svg.paragraph(Column { at: [RIGHT - 20.0, top + 18.0], width: ACROSS + 20.0 }, NOTE, &text) + 18.0;
     let number = |[row, column]: [usize; 2]| row * columns + column;
     let drawn = tiling.at[0].iter().flat_map(|&row| tiling.at[1].iter().map(move |&column| number([row, column])));
     let tiles = Tiles::new(layer, drawn.collect(), tiling.shown().min(layer.filters()), MOST_TAPS);
@@ -170,7 +170,7 @@ fn filters(svg: &mut Svg, picture: Picture<'_>, similarity: &[Option<f64>], top:
                 let [r, c] = [i / tiling.filters[1], i % tiling.filters[1]];
                 let x = x + c as f64 * (tiling.filter[1] as f64 * tiling.tap + GAPS[0]);
                 let y = y + r as f64 * (tiling.filter[0] as f64 * tiling.tap + GAPS[0]);
-                tiles.draw(svg, [x, y], [tiling.tap; 2], location, filter);
+                tiles.draw(svg, Grid { at: [x, y], cell: [tiling.tap; 2] }, FilterAt { location, filter });
             }
             let block = Area { x: x - 4.5, y: y - 4.5, width: width + 9.0, height: height + 9.0 };
             match marks.iter().position(|&mark| mark == [r, c]) {
@@ -220,7 +220,7 @@ fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations
     ] {
         svg.rect(area, "n", 0.0);
         if let Some(image) = own.filter(|_| name == "input") {
-            parts::image(svg, [area.x, area.y], [area.width, area.height], &image, MOST_SQUARES);
+            parts::image(svg, area, &image, MOST_SQUARES);
         }
         let label = format!("{name} {}", sizes(&shape));
         match name {
@@ -239,8 +239,8 @@ fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations
         };
         let location = row * to[1] + column;
         let taps = (0..layer.geometry.taps() as usize).filter_map(|tap| layer.tap(location, tap));
-        let size = [cell; 2];
-        svg.shade([input.x, input.y], size, &taps.map(|[row, column]| [column, row]).collect::<Vec<_>>(), i);
+        let grid = Grid { at: [input.x, input.y], cell: [cell; 2] };
+        svg.shade(grid, &taps.map(|[row, column]| [column, row]).collect::<Vec<_>>(), i);
         if let Some([rows, columns]) = layer.reads(location) {
             let window = Area {
                 x: input.x + columns[0] as f64 * cell,
@@ -253,7 +253,7 @@ fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations
             svg.line(&[[window.right(), window.y], [spot.x, spot.y]], &class, 0.8);
             svg.line(&[[window.right(), window.bottom()], [spot.x, spot.bottom()]], &class, 0.8);
         }
-        svg.shade([spot.x, spot.y], [spot.width, spot.height], &[[0, 0]], i);
+        svg.shade(Grid { at: [spot.x, spot.y], cell: [spot.width, spot.height] }, &[[0, 0]], i);
         svg.rect(spot, &format!("a{i}"), 2.0);
     }
     let note = own.map_or("", |image| parts::image_note(&image));
@@ -263,7 +263,7 @@ fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations
         filter_size(layer)
     );
     let text = if marks.len() < 3 { text.replace("Three are marked, here and among the filters. ", "") } else { text };
-    svg.paragraph([MARGIN, top + 172.0], LEFT, NOTE, text.trim_end()) + 18.0
+    svg.paragraph(Column { at: [MARGIN, top + 172.0], width: LEFT }, NOTE, text.trim_end()) + 18.0
 }
 
 /// Lines between cells, where cells are large enough.
@@ -286,14 +286,17 @@ fn similarity_map(svg: &mut Svg, layer: &Layer<'_>, similarity: &[Option<f64>], 
     svg.text([MARGIN, top], HEAD, "How alike neighbours are");
     let [_, columns] = layer.locations();
     let Some(mean) = mean(similarity) else {
-        return svg.paragraph([MARGIN, top + 18.0], LEFT, NOTE, "No location has a neighbour to be compared with.")
-            + 18.0;
+        return svg.paragraph(
+            Column { at: [MARGIN, top + 18.0], width: LEFT },
+            NOTE,
+            "No location has a neighbour to be compared with.",
+        ) + 18.0;
     };
     let value = |row, column| similarity.get(row * columns + column).copied().flatten();
     let similar = Map::new(layer.locations(), [MOST_SQUARES; 2], value);
     let side = square(&similar, 168.0);
-    let area = map(svg, [MARGIN, top + 12.0], [side; 2], &similar, &Scale::COSINE);
-    svg.legend([MARGIN, area.bottom() + 10.0], 168.0, &Scale::COSINE, "cosine");
+    let area = map(svg, Grid { at: [MARGIN, top + 12.0], cell: [side; 2] }, &similar, &Scale::COSINE);
+    svg.legend([MARGIN, area.bottom() + 10.0], 168.0, Legend { scale: &Scale::COSINE, what: "cosine" });
     let text = format!(
         "Cosine of a location's filters with the same filters next to it (left, right, above, below), mean over {}. \
          1: equal, as in a convolution; 0: nothing in common. Mean\u{a0}{}.{}",
@@ -301,20 +304,20 @@ fn similarity_map(svg: &mut Svg, layer: &Layer<'_>, similarity: &[Option<f64>], 
         short(mean),
         block(&similar)
     );
-    svg.paragraph([MARGIN, area.bottom() + 50.0], LEFT, NOTE, &text) + 18.0
+    svg.paragraph(Column { at: [MARGIN, area.bottom() + 50.0], width: LEFT }, NOTE, &text) + 18.0
 }
 
 fn bias_map(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
     svg.text([MARGIN, top], HEAD, "Where the bias is high");
     let [_, columns] = layer.locations();
     if !layer.has_bias() {
-        return svg.paragraph([MARGIN, top + 18.0], LEFT, NOTE, "The layer has no bias.") + 18.0;
+        return svg.paragraph(Column { at: [MARGIN, top + 18.0], width: LEFT }, NOTE, "The layer has no bias.") + 18.0;
     }
     let biases = Map::new(layer.locations(), [MOST_SQUARES; 2], |r, c| layer.mean_bias(r * columns + c));
     let scale = Scale::around_zero(biases.finite());
     let side = square(&biases, 168.0);
-    let area = map(svg, [MARGIN, top + 12.0], [side; 2], &biases, &scale);
-    svg.legend([MARGIN, area.bottom() + 10.0], 168.0, &scale, "mean bias");
+    let area = map(svg, Grid { at: [MARGIN, top + 12.0], cell: [side; 2] }, &biases, &scale);
+    svg.legend([MARGIN, area.bottom() + 10.0], 168.0, Legend { scale: &scale, what: "mean bias" });
     let locations = layer.geometry.locations() as usize;
     let values = (0..locations).filter_map(|location| Some((location, layer.mean_bias(location)?)));
     let text = format!(
@@ -324,5 +327,5 @@ fn bias_map(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
         extremes(values, |at| format!("({}, {})", at / columns, at % columns)).unwrap_or_default(),
         block(&biases)
     );
-    svg.paragraph([MARGIN, area.bottom() + 50.0], LEFT, NOTE, &text) + 18.0
+    svg.paragraph(Column { at: [MARGIN, area.bottom() + 50.0], width: LEFT }, NOTE, &text) + 18.0
 }

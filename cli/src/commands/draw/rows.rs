@@ -4,7 +4,7 @@ use super::activations::{Activations, Image};
 use super::colour::Scale;
 use super::layer::{Layer, Map, spread};
 use super::parts::{self, MARGIN, MOST_SQUARES, WIDTH, map, square};
-use super::svg::{HEAD, NOTE, Svg};
+use super::svg::{Area, Column, Grid, HEAD, Legend, NOTE, Svg};
 
 /// As many maps, with as many rows or columns.
 const MOST_MAPS: usize = 12;
@@ -24,8 +24,8 @@ pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activa
     if layer.has_bias() {
         let maps = row.maps(layer, &bias);
         let scale = Scale::around_zero(maps.iter().flat_map(|map| map.finite().collect::<Vec<_>>()));
-        y = row.head(svg, y, "Bias by filter", &scale, "bias");
-        row.draw(svg, y, &maps, &scale);
+        y = row.head(svg, y, ("Bias by filter", Legend { scale: &scale, what: "bias" }));
+        row.draw(svg, y, (&maps, &scale));
         y += row.height + 34.0;
     }
     let Some(activations) = activations else { return y };
@@ -44,24 +44,24 @@ pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activa
     let samples: Vec<_> = (0..activations.outputs.len()).map(|sample| row.maps(layer, &outputs(sample))).collect();
     let scale = Scale::of(samples.iter().flatten().flat_map(|map| map.finite().collect::<Vec<_>>()));
     let what = format!("output{}", parts::activation(layer));
-    y = row.head(svg, y, &parts::of_samples(activations), &scale, &what);
+    y = row.head(svg, y, (&parts::of_samples(activations), Legend { scale: &scale, what: &what }));
     let mut note = "";
     for (maps, sample) in samples.iter().zip(0usize..) {
         let format = layer.geometry.config().data_format;
         let values = activations.inputs.get(sample).map_or(&[][..], Vec::as_slice);
         if let Some(image) = Image::new(&activations.input_shape, values, 2, format) {
             let side = (row.height / image.rows as f64).min(row.side / image.columns as f64);
-            let size = [side * image.columns as f64, side * image.rows as f64];
-            parts::image(svg, [MARGIN, y], size, &image, MOST_SQUARES);
+            let (width, height) = (side * image.columns as f64, side * image.rows as f64);
+            parts::image(svg, Area { x: MARGIN, y, width, height }, &image, MOST_SQUARES);
             note = parts::image_note(&image);
         } else {
             svg.text([MARGIN, y + row.height / 2.0 + 4.0], NOTE, &format!("sample {sample}"));
         }
-        row.draw(svg, y, maps, &scale);
+        row.draw(svg, y, (maps, &scale));
         y += row.height + 10.0;
     }
     if !note.is_empty() {
-        y = svg.paragraph([MARGIN, y + 10.0], WIDTH - 2.0 * MARGIN, NOTE, note);
+        y = svg.paragraph(Column { at: [MARGIN, y + 10.0], width: WIDTH - 2.0 * MARGIN }, NOTE, note);
     }
     y + 12.0
 }
@@ -93,9 +93,9 @@ impl Row {
     }
 
     /// The heading, the legend and the filters' numbers; gives where the maps begin.
-    fn head(&self, svg: &mut Svg, y: f64, title: &str, scale: &Scale, what: &str) -> f64 {
+    fn head(&self, svg: &mut Svg, y: f64, (title, legend): (&str, Legend<'_>)) -> f64 {
         svg.text([MARGIN, y + 8.0], HEAD, title);
-        svg.legend([WIDTH - MARGIN - 320.0, y - 3.0], 180.0, scale, what);
+        svg.legend([WIDTH - MARGIN - 320.0, y - 3.0], 180.0, legend);
         for (name, i) in
             std::iter::once("mean".to_owned()).chain(self.filters.iter().map(ToString::to_string)).zip(0u32..)
         {
@@ -106,10 +106,11 @@ impl Row {
         y + 40.0
     }
 
-    fn draw(&self, svg: &mut Svg, y: f64, maps: &[Map], scale: &Scale) {
+    fn draw(&self, svg: &mut Svg, y: f64, (maps, scale): (&[Map], &Scale)) {
         for (values, i) in maps.iter().zip(0u32..) {
             let side = square(values, self.side);
-            map(svg, [MARGIN + self.before + f64::from(i) * self.step, y], [side; 2], values, scale);
+            let at = [MARGIN + self.before + f64::from(i) * self.step, y];
+            map(svg, Grid { at, cell: [side; 2] }, values, scale);
         }
     }
 }

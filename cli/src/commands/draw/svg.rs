@@ -58,6 +58,30 @@ const PAGES: [(Page, [&str; 9]); 2] = [
     (Page::Dark, ["#14181d", "#dfe4ea", "#9aa5b1", "#6b7682", "#262c34", "#ff5fb0", "#2ee6b6", "#ff6ad5", "#ffd43b"]),
 ];
 
+/// Where lines of text lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    /// The left end of the first line's base.
+    pub(super) at: [f64; 2],
+    pub(super) width: f64,
+}
+
+/// Colours, and what they show.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Legend<'a> {
+    pub(super) scale: &'a Scale,
+    pub(super) what: &'a str,
+}
+
+/// Where cells lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grid {
+    /// The left and upper edge of the first.
+    pub(super) at: [f64; 2],
+    /// Width and height of each.
+    pub(super) cell: [f64; 2],
+}
+
 /// A picture as it grows.
 #[derive(Debug, Default)]
 pub(super) struct Svg {
@@ -94,8 +118,9 @@ impl Svg {
         ));
     }
 
-    /// Text in lines of that width, the first one's base at `y`; gives the base of the line after them.
-    pub(super) fn paragraph(&mut self, [x, y]: [f64; 2], width: f64, style: Style, text: &str) -> f64 {
+    /// Text in lines; gives the base of the line after them.
+    pub(super) fn paragraph(&mut self, column: Column, style: Style, text: &str) -> f64 {
+        let Column { at: [x, y], width } = column;
         let lines = wrapped(text, (width / (style.size * 0.53)) as usize);
         let step = (style.size * 1.4).round();
         for (line, i) in lines.iter().zip(0u32..) {
@@ -104,14 +129,8 @@ impl Svg {
         y + lines.len() as f64 * step
     }
 
-    /// Cells of a grid that begins at (x, y), as (column, row, fill); cells of one fill are one path, those side by side
-    /// one rectangle of it.
-    pub(super) fn cells(
-        &mut self,
-        [x, y]: [f64; 2],
-        [width, height]: [f64; 2],
-        cells: impl IntoIterator<Item = (usize, usize, Fill)>,
-    ) {
+    /// Cells of a grid, as (column, row, fill); cells of one fill are one path, those side by side one rectangle of it.
+    pub(super) fn cells(&mut self, grid: Grid, cells: impl IntoIterator<Item = (usize, usize, Fill)>) {
         let mut runs: Vec<(usize, usize, usize, Fill)> = Vec::new();
         for (column, row, fill) in cells {
             match runs.last_mut() {
@@ -124,6 +143,7 @@ impl Svg {
             let path = paths.entry(fill).or_default();
             let _ = write!(path, "M{column} {row}h{length}v1h-{length}z");
         }
+        let Grid { at: [x, y], cell: [width, height] } = grid;
         let [x, y, width, height] = [x, y, width, height].map(number);
         self.push(format_args!(
             "<g transform=\"translate({x} {y})scale({width} {height})\" shape-rendering=\"crispEdges\">"
@@ -167,7 +187,8 @@ impl Svg {
     }
 
     /// Cells, as (column, row), in the colour of a mark, so that what is below shows.
-    pub(super) fn shade(&mut self, [x, y]: [f64; 2], [width, height]: [f64; 2], cells: &[[usize; 2]], mark: u32) {
+    pub(super) fn shade(&mut self, grid: Grid, cells: &[[usize; 2]], mark: u32) {
+        let Grid { at: [x, y], cell: [width, height] } = grid;
         let path: String = cells.iter().map(|[column, row]| format!("M{column} {row}h1v1h-1z")).collect();
         let [x, y, width, height] = [x, y, width, height].map(number);
         self.push(format_args!(
@@ -193,10 +214,11 @@ impl Svg {
     }
 
     /// The ramp of a scale with its ends, its middle and what it shows, in a row of height 14.
-    pub(super) fn legend(&mut self, [x, y]: [f64; 2], width: f64, scale: &Scale, what: &str) {
+    pub(super) fn legend(&mut self, [x, y]: [f64; 2], width: f64, Legend { scale, what }: Legend<'_>) {
         let levels = usize::from(scale.levels());
         let cells = (0..levels).map(|i| (i, 0, Fill::Level(scale.ramp, i as u8)));
-        self.cells([x, y], [width / levels as f64, 10.0], cells.collect::<Vec<_>>());
+        let grid = Grid { at: [x, y], cell: [width / levels as f64, 10.0] };
+        self.cells(grid, cells.collect::<Vec<_>>());
         self.rect(Area { x, y, width, height: 10.0 }, "e", 0.0);
         let beyond = |text: String, sign: &str| if scale.clipped { format!("{sign}{text}") } else { text };
         let low = match scale.low < 0.0 && scale.clipped {
@@ -212,7 +234,7 @@ impl Svg {
     }
 
     /// The whole picture. With `dark` it follows the reader's page, else it is light.
-    pub(super) fn finish(&self, width: f64, height: f64, title: &str, dark: bool) -> String {
+    pub(super) fn finish(&self, [width, height]: [f64; 2], title: &str, dark: bool) -> String {
         let [light, night] = PAGES.map(|(page, colours)| self.page_style(page, &colours));
         let night = if dark { format!("@media(prefers-color-scheme:dark){{{night}}}") } else { String::new() };
         let (width, height, title) = (number(width), number(height), escape(title));
@@ -315,7 +337,7 @@ mod tests {
     fn equal_neighbours_are_one_rectangle() {
         let mut svg = Svg::default();
         let fill = |value| Scale::COSINE.fill(Some(value));
-        svg.cells([0.0, 0.0], [1.0, 1.0], [(0, 0, fill(1.0)), (1, 0, fill(1.0)), (2, 0, fill(-1.0))]);
+        svg.cells(Grid { at: [0.0; 2], cell: [1.0; 2] }, [(0, 0, fill(1.0)), (1, 0, fill(1.0)), (2, 0, fill(-1.0))]);
         assert_eq!(svg.body.matches("<path").count(), 2);
         assert!(svg.body.contains("M0 0h2v1h-2z") && svg.body.contains("M2 0h1v1h-1z"), "{}", svg.body);
     }

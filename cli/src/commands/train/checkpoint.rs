@@ -75,6 +75,11 @@ impl Terms {
             class_weight: args.class_weight.clone(),
         }
     }
+
+    /// How many samples there are.
+    pub(super) fn samples(&self) -> usize {
+        self.samples
+    }
 }
 
 /// What stands in a checkpoint besides arrays.
@@ -173,14 +178,25 @@ impl Checkpoint {
     }
 }
 
+/// What is trained, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Course<'a> {
+    pub(super) file: &'a ModelFile,
+    pub(super) compiled: &'a Compiled,
+    pub(super) terms: &'a Terms,
+}
+
+/// How far a training has come.
+pub(super) struct SoFar<'a> {
+    pub(super) state: &'a State,
+    pub(super) epochs: &'a [Epoch],
+    /// Parameters after the best epoch.
+    pub(super) best: Option<&'a BTreeMap<String, Vec<f32>>>,
+}
+
 /// Writes a checkpoint, whole or not at all.
-pub(super) fn write(
-    path: &Path,
-    (file, compiled): (&ModelFile, &Compiled),
-    terms: &Terms,
-    state: &State,
-    (epochs, best): (&[Epoch], Option<&BTreeMap<String, Vec<f32>>>),
-) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, course: Course<'_>, so_far: &SoFar<'_>) -> Result<(), Failure> {
+    let (Course { file, compiled, terms }, &SoFar { state, epochs, best }) = (course, so_far);
     let mut file = file.clone();
     file.set_parameters(&state.parameters)?;
     let slots = OptimizerState { iterations: state.steps, slots: state.optimizer.clone() };

@@ -11,7 +11,7 @@ use crate::args::{Common, Train};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{device, model, output};
-use checkpoint::{Checkpoint, Terms};
+use checkpoint::{Checkpoint, Course, Terms};
 use locally_connected::Error;
 use locally_connected::train::{FitOptions, Optimizer, Runner, Schedule, Trainer, Training};
 use locally_connected_keras::compiled::{AVERAGE, Compiled, OptimizerState};
@@ -65,7 +65,8 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
         }
         block_on(trainer.restore(&state))?;
     }
-    let mut watch = Watch::new(common, args, (&file, &compiled), terms, &progress, trained_on);
+    let course = Course { file: &file, compiled: &compiled, terms: &terms };
+    let mut watch = Watch::new(common, args, course, &progress);
     if let Some(resumed) = resumed {
         watch.go_on(resumed);
     }

@@ -1,14 +1,13 @@
 //! What is done after each epoch: a line, the log, early stopping, the checkpoint.
 
-use super::checkpoint::{Checkpoint, Terms, write};
+use super::checkpoint::{Checkpoint, Course, SoFar, write};
 use super::curves;
 use crate::args::{Common, Train};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
 use locally_connected::train::{Callback, EarlyStopping, Epoch, Record, State, Step};
-use locally_connected_keras::compiled::Compiled;
-use locally_connected_keras::{ModelFile, write_file};
+use locally_connected_keras::write_file;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -16,11 +15,8 @@ use std::time::Instant;
 pub(super) struct Watch<'a> {
     args: &'a Train,
     quiet: bool,
-    file: &'a ModelFile,
-    compiled: &'a Compiled,
-    terms: Terms,
+    course: Course<'a>,
     progress: &'a Progress,
-    samples: usize,
     begun: Instant,
     stopping: Option<EarlyStopping>,
     epochs: Vec<Epoch>,
@@ -30,25 +26,15 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(
-        common: &Common,
-        args: &'a Train,
-        (file, compiled): (&'a ModelFile, &'a Compiled),
-        terms: Terms,
-        progress: &'a Progress,
-        samples: usize,
-    ) -> Self {
+    pub(super) fn new(common: &Common, args: &'a Train, course: Course<'a>, progress: &'a Progress) -> Self {
         let validated = !args.validation.is_empty() || args.validation_split.is_some_and(|part| part != 0.0);
         let monitored = if validated { "val_loss" } else { "loss" };
         let stopping = |patience: u64| EarlyStopping::new(monitored).patience(patience as usize).restore_best();
         Self {
             args,
             quiet: common.quiet,
-            file,
-            compiled,
-            terms,
+            course,
             progress,
-            samples,
             begun: Instant::now(),
             stopping: args.patience.map(stopping),
             epochs: Vec::new(),
@@ -104,7 +90,7 @@ impl<'a> Watch<'a> {
         }
         let seconds = self.begun.elapsed().as_secs_f64();
         self.begun = Instant::now();
-        let rate = self.samples as f64 / seconds.max(1e-9);
+        let rate = self.course.terms.samples() as f64 / seconds.max(1e-9);
         let logs: Vec<String> = epoch.logs.iter().map(|(name, value)| format!("{name} {}", short(value))).collect();
         let line = format!(
             "epoch {}/{}: {}; learning rate {}; {rate:.0} samples/s",
@@ -127,7 +113,7 @@ impl<'a> Watch<'a> {
             write_file(path, curves::csv(&columns).as_bytes())?;
         }
         if let (Some(path), Some(state)) = (&self.args.checkpoint, record.state) {
-            write(path, (self.file, self.compiled), &self.terms, state, (&self.epochs, self.best.as_ref()))?;
+            write(path, self.course, &SoFar { state, epochs: &self.epochs, best: self.best.as_ref() })?;
         }
         Ok(flow)
     }

@@ -5,6 +5,7 @@ use super::room::CHANNELS;
 use super::rows::AllRows;
 use crate::config::{Activation, Bias};
 use crate::cpu::functions;
+use crate::cpu::local::gradient::Kept;
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::readers::Reader;
 use crate::cpu::local::tile::{self, Begin, Sums, Terms, load};
@@ -31,32 +32,17 @@ fn by_tap<'a>(layer: &Geometry, weights: View<'_>, room: &'a mut [f32]) -> &'a [
 }
 
 /// `output = activation(weights · window of input + bias)`.
-pub(super) fn forward(
-    team: &Team,
-    layer: &Layer,
-    operands: ForwardOperands<'_>,
-    activation: Activation,
-    output: &mut [f32],
-) {
+pub(super) fn forward(team: &Team, layer: &Layer, operands: ForwardOperands<'_>, output: &mut [f32]) {
     let rows = AllRows::new(layer, 0, operands.batch);
     let products = rows.of_piece() * layer.geometry.taps() as usize * layer.geometry.channels() as usize;
     let output = Shared::new(output);
-    team.each(rows.count(), 20 + products as u64 / 16, |span| Forward {
-        team,
-        layer,
-        operands,
-        activation,
-        output,
-        span,
-        rows,
-    });
+    team.each(rows.count(), 20 + products as u64 / 16, |span| Forward { team, layer, operands, output, span, rows });
 }
 
 struct Forward<'a> {
     team: &'a Team,
     layer: &'a Layer,
     operands: ForwardOperands<'a>,
-    activation: Activation,
     output: Shared<'a>,
     span: Span,
     rows: AllRows<'a>,
@@ -73,22 +59,23 @@ impl WithSimd for Forward<'_> {
         let weights = by_tap(&layer.geometry, operands.weights, &mut room.floats);
         for index in self.span.first..self.span.end {
             let Some(rows) = self.rows.piece(index) else { continue };
-            let sums = Sums {
+            let begin = match (operands.bias, layer.geometry.config().bias) {
+                (Some(bias), Bias::PerFilter) => Begin::Row(bias),
+                (Some(bias), Bias::PerLocation) => {
+                    rows.put_bias(bias, output, 0..channels);
+                    Begin::Held
+                }
+                _ => Begin::Zero,
+            };
+            let mut sums = Sums {
                 values: output,
                 first: rows.output,
                 stride: rows.output_step,
                 rows: rows.count,
                 columns: channels,
+                begin,
             };
-            let mut begin = match (operands.bias, layer.geometry.config().bias) {
-                (Some(bias), Bias::PerFilter) => Begin::Row(bias),
-                (Some(bias), Bias::PerLocation) => {
-                    rows.put_bias(bias, output, (channels, 0), channels);
-                    Begin::Held
-                }
-                _ => Begin::Zero,
-            };
-            let mut runs = rows.runs(layer, 0, (0, taps));
+            let mut runs = rows.runs(layer, 0, 0..taps);
             let mut is_due = true;
             loop {
                 let (mut block, mut count) = (BLOCK, 0);
@@ -101,14 +88,14 @@ impl WithSimd for Forward<'_> {
                 }
                 let values = &operands.input[rows.input..];
                 let terms = ByChannel { values, step: rows.input_step, weights, channels, met: &block[..count] };
-                tile::all(simd, sums, begin, &terms);
-                (begin, is_due) = (Begin::Held, false);
+                tile::all(simd, sums, &terms);
+                (sums.begin, is_due) = (Begin::Held, false);
             }
-            if self.activation != Activation::Linear {
+            if operands.activation != Activation::Linear {
                 for row in 0..rows.count {
                     // SAFETY: pieces of rows are apart, and this one's tiles are done.
                     let values = unsafe { output.part(rows.output + row * rows.output_step, channels) };
-                    functions::activate(values, self.activation);
+                    functions::activate(values, operands.activation);
                 }
             }
         }
@@ -163,8 +150,7 @@ impl<S: Simd, M: Met> Terms<S> for ByChannel<'_, M> {
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
         simd: S,
-        row: usize,
-        column: usize,
+        [row, column]: [usize; 2],
         sums: &mut [[S::f32s; VECTORS]; ROWS],
     ) {
         let width = (VECTORS * S::F32_LANES).min(self.channels - column);
@@ -227,44 +213,30 @@ impl WithSimd for GradInput<'_> {
                 stride: geometry.inputs() as usize,
                 rows: operands.batch,
                 columns: channels,
+                begin: Begin::Zero,
             };
             let step = geometry.outputs() as usize;
             let terms = ByChannel { values: operands.grad_output, step, weights, channels, met: readers };
-            tile::all(simd, sums, Begin::Zero, &terms);
+            tile::all(simd, sums, &terms);
         }
     }
 }
 
-/// Each weight's sum over samples and locations; added to what is there if `accumulate`.
-pub(super) fn grad_weights(
-    team: &Team,
-    layer: &Layer,
-    operands: GradWeightsOperands<'_>,
-    accumulate: bool,
-    grad_weights: Shared<'_>,
-) {
+/// Each weight's sum over samples and locations.
+pub(super) fn grad_weights(team: &Team, layer: &Layer, operands: GradWeightsOperands<'_>, kept: Kept<'_>) {
     let geometry = &layer.geometry;
     let rows = AllRows::new(layer, 0, operands.batch);
     let together = CHANNELS.min(geometry.channels() as usize);
     let products = rows.count() * rows.of_piece() * geometry.taps() as usize * together;
     let pieces = (geometry.channels() as usize).div_ceil(together);
-    team.each(pieces, 20 + products as u64 / 16, |span| GradWeights {
-        team,
-        layer,
-        operands,
-        accumulate,
-        grad_weights,
-        span,
-        rows,
-    });
+    team.each(pieces, 20 + products as u64 / 16, |span| GradWeights { team, layer, operands, kept, span, rows });
 }
 
 struct GradWeights<'a> {
     team: &'a Team,
     layer: &'a Layer,
     operands: GradWeightsOperands<'a>,
-    accumulate: bool,
-    grad_weights: Shared<'a>,
+    kept: Kept<'a>,
     span: Span,
     rows: AllRows<'a>,
 }
@@ -284,8 +256,9 @@ impl WithSimd for GradWeights<'_> {
             own.fill(0.0);
             let values = Shared::new(own);
             for rows in (0..self.rows.count()).filter_map(|index| self.rows.piece(index)) {
-                for run in rows.runs(layer, 0, (0, taps)) {
-                    let sums = Sums { values, first: run.row * columns, stride: columns, rows: 1, columns };
+                for run in rows.runs(layer, 0, 0..taps) {
+                    let (row, begin) = (run.row * columns, Begin::Apart);
+                    let sums = Sums { values, first: row, stride: columns, rows: 1, columns, begin };
                     let terms = Pairs {
                         count: rows.count,
                         input: &operands.input[rows.input + run.input + first..],
@@ -294,14 +267,14 @@ impl WithSimd for GradWeights<'_> {
                         output_step: rows.output_step,
                         columns,
                     };
-                    tile::all(simd, sums, Begin::Apart, &terms);
+                    tile::all(simd, sums, &terms);
                 }
             }
             // SAFETY: pieces of channels are apart.
-            let written = unsafe { self.grad_weights.part(first * taps, columns * taps) };
+            let written = unsafe { self.kept.values.part(first * taps, columns * taps) };
             for (written, channel) in written.chunks_exact_mut(taps).zip(0..) {
                 for (written, sum) in written.iter_mut().zip(room.floats[channel..].iter().step_by(columns)) {
-                    *written = if self.accumulate { *written + sum } else { *sum };
+                    *written = if self.kept.accumulate { *written + sum } else { *sum };
                 }
             }
         }
@@ -323,8 +296,7 @@ impl<S: Simd> Terms<S> for Pairs<'_> {
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
         simd: S,
-        _: usize,
-        column: usize,
+        [_, column]: [usize; 2],
         sums: &mut [[S::f32s; VECTORS]; ROWS],
     ) {
         let width = (VECTORS * S::F32_LANES).min(self.columns - column);

@@ -14,6 +14,7 @@ use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
 use crate::cpu::weights::View;
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 /// Weights from which on they don't stay in a core's second cache: then a task has more rows.
 const MANY_WEIGHTS: usize = 100_000;
@@ -25,16 +26,10 @@ const MANY_TASKS: usize = 64;
 const FILTERS: usize = 64;
 
 /// `output = activation(weights · window of input + bias)`.
-pub(in crate::cpu::local) fn forward(
-    team: &Team,
-    layer: &Layer,
-    operands: Operands<'_>,
-    activation: Activation,
-    output: &mut [f32],
-) {
+pub(in crate::cpu::local) fn forward(team: &Team, layer: &Layer, operands: Operands<'_>, output: &mut [f32]) {
     let geometry = &layer.geometry;
     if is_depthwise(geometry) {
-        return depthwise::forward(team, layer, operands, activation, output);
+        return depthwise::forward(team, layer, operands, output);
     }
     let rows = AllRows::new(layer, 0, operands.batch);
     let (groups, filters) = (geometry.groups() as usize, geometry.group_filters() as usize);
@@ -50,7 +45,6 @@ pub(in crate::cpu::local) fn forward(
         team,
         layer,
         operands,
-        activation,
         output,
         span,
         rows,
@@ -65,7 +59,6 @@ struct Tasks<'a> {
     team: &'a Team,
     layer: &'a Layer,
     operands: Operands<'a>,
-    activation: Activation,
     output: Shared<'a>,
     span: Span,
     rows: AllRows<'a>,
@@ -88,28 +81,28 @@ impl WithSimd for Tasks<'_> {
         for index in self.span.first..self.span.end {
             let (product, task) = (index / self.tasks, index % self.tasks);
             let (group, piece) = (product / self.pieces, product % self.pieces);
-            let all = task * self.together..((task + 1) * self.together).min(self.rows.count());
-            self.task(simd, group, piece * self.some_filters, all, &mut room.floats);
+            let rows = task * self.together..((task + 1) * self.together).min(self.rows.count());
+            self.task(simd, Task { group, filter: piece * self.some_filters, rows }, &mut room.floats);
         }
     }
 }
 
+/// Some pieces of rows, for a group's filters from `filter` on.
+struct Task {
+    group: usize,
+    filter: usize,
+    rows: Range<usize>,
+}
+
 impl Tasks<'_> {
-    /// The rows of some pieces, for a group's filters from `filter` on.
     #[inline(always)]
-    fn task<S: Simd>(&self, simd: S, group: usize, filter: usize, all: std::ops::Range<usize>, room: &mut [f32]) {
+    fn task<S: Simd>(&self, simd: S, Task { group, filter, rows: all }: Task, room: &mut [f32]) {
         let Self { layer, operands, .. } = self;
         let (filters, window) = (layer.geometry.group_filters() as usize, layer.geometry.window() as usize);
         let columns = self.some_filters.min(filters - filter);
         let first_filter = group * filters + filter;
+        let some = first_filter..first_filter + columns;
         let own = operands.weights.from(group * window * filters);
-        let place = |rows: &Rows<'_>| Sums {
-            values: self.output,
-            first: rows.output + first_filter,
-            stride: rows.output_step,
-            rows: rows.count,
-            columns,
-        };
         for first in (0..window).step_by(layer.block_rows()) {
             let end = window.min(first + layer.block_rows());
             // The block's rows of weights, the first of them number `base`.
@@ -118,9 +111,16 @@ impl Tasks<'_> {
                 View::F16(_) => (own.from(first * filters).wide((end - first) * filters, room), first),
             };
             for rows in all.clone().filter_map(|index| self.rows.piece(index)) {
-                let mut begin = if first == 0 { self.begin(&rows, first_filter, columns) } else { Begin::Held };
+                let mut sums = Sums {
+                    values: self.output,
+                    first: rows.output + first_filter,
+                    stride: rows.output_step,
+                    rows: rows.count,
+                    columns,
+                    begin: if first == 0 { self.begin(&rows, some.clone()) } else { Begin::Held },
+                };
                 let input = &operands.input[rows.input..];
-                let mut runs = rows.runs(layer, group, (first, end));
+                let mut runs = rows.runs(layer, group, first..end);
                 // The first block's sums are put down, also where they read nothing.
                 let mut is_due = first == 0;
                 loop {
@@ -135,29 +135,29 @@ impl Tasks<'_> {
                     let runs = &block[..count];
                     let products =
                         Products { input, inputs: rows.input_step, weights, filters, filter, runs, ahead: true };
-                    tile::all(simd, place(&rows), begin, &products);
-                    (begin, is_due) = (Begin::Held, false);
+                    tile::all(simd, sums, &products);
+                    (sums.begin, is_due) = (Begin::Held, false);
                 }
             }
         }
-        for rows in all.filter_map(|index| self.rows.piece(index)).filter(|_| self.activation != Activation::Linear) {
+        for rows in all.filter_map(|index| self.rows.piece(index)).filter(|_| operands.activation != Activation::Linear)
+        {
             for row in 0..rows.count {
                 let first = rows.output + row * rows.output_step + first_filter;
                 // SAFETY: tasks are apart, and this one's tiles are done.
-                functions::activate(unsafe { self.output.part(first, columns) }, self.activation);
+                functions::activate(unsafe { self.output.part(first, columns) }, operands.activation);
             }
         }
     }
 
-    /// What the sums of some rows begin with.
+    /// What the sums of some rows and filters begin with.
     #[inline(always)]
-    fn begin(&self, rows: &Rows<'_>, first_filter: usize, columns: usize) -> Begin<'_> {
+    fn begin(&self, rows: &Rows<'_>, some: Range<usize>) -> Begin<'_> {
         match (self.operands.bias, self.layer.geometry.config().bias) {
             (None, _) | (_, Bias::None) => Begin::Zero,
-            (Some(bias), Bias::PerFilter) => Begin::Row(&bias[first_filter..][..columns]),
+            (Some(bias), Bias::PerFilter) => Begin::Row(&bias[some]),
             (Some(bias), Bias::PerLocation) => {
-                let filters = self.layer.geometry.filters() as usize;
-                rows.put_bias(bias, self.output, (filters, first_filter), columns);
+                rows.put_bias(bias, self.output, some);
                 Begin::Held
             }
         }

@@ -5,6 +5,7 @@ use super::depthwise;
 use super::room::is_depthwise;
 use super::rows::AllRows;
 use crate::cpu::local::GradWeightsOperands as Operands;
+use crate::cpu::local::gradient::Kept;
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::products::GradProducts;
 use crate::cpu::local::tile::{self, Begin, Sums};
@@ -20,20 +21,14 @@ const ROWS: usize = 8;
 /// share.
 const TOGETHER: usize = 1 << 19;
 
-/// Each weight's sum over samples and locations of its input times its output's gradient; added to what is there if
-/// `accumulate`.
-pub(in crate::cpu::local) fn grad_weights(
-    team: &Team,
-    layer: &Layer,
-    operands: Operands<'_>,
-    accumulate: bool,
-    grad_weights: Shared<'_>,
-) {
+/// Each weight's sum over samples and locations of its input times its output's gradient.
+pub(in crate::cpu::local) fn grad_weights(team: &Team, layer: &Layer, operands: Operands<'_>, kept: Kept<'_>) {
     let geometry = &layer.geometry;
     if is_depthwise(geometry) {
-        return depthwise::grad_weights(team, layer, operands, accumulate, grad_weights);
+        return depthwise::grad_weights(team, layer, operands, kept);
     }
-    if !accumulate {
+    let grad_weights = kept.values;
+    if !kept.accumulate {
         // SAFETY: no thread has any of it yet.
         unsafe { grad_weights.part(0, geometry.weights() as usize) }.fill(0.0);
     }
@@ -82,13 +77,14 @@ impl WithSimd for Pieces<'_> {
                 let (group, first) = (piece / self.pieces, piece % self.pieces * self.together);
                 let end = window.min(first + self.together);
                 let grad_output = &operands.grad_output[rows.output + group * filters..];
-                for run in rows.runs(layer, group, (first, end)) {
+                for run in rows.runs(layer, group, first..end) {
                     let sums = Sums {
                         values: self.grad_weights,
                         first: (group * window + run.row) * filters,
                         stride: filters,
                         rows: run.length,
                         columns: filters,
+                        begin: Begin::Apart,
                     };
                     let products = GradProducts {
                         batch: rows.count,
@@ -98,7 +94,7 @@ impl WithSimd for Pieces<'_> {
                         apart: rows.output_step,
                         filters,
                     };
-                    tile::all(simd, sums, Begin::Apart, &products);
+                    tile::all(simd, sums, &products);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::windows::{Band, Run};
 use crate::cpu::shared::Shared;
+use std::ops::Range;
 
 /// Most samples of some rows at one location.
 const SAMPLES: usize = 96;
@@ -24,6 +25,8 @@ pub(super) struct Rows<'a> {
     pub(super) output_step: usize,
     /// The first row's location.
     pub(super) location: usize,
+    /// Of the layer.
+    filters: usize,
     /// Of the two outer axes.
     outer: usize,
     band: &'a Band,
@@ -100,6 +103,7 @@ impl<'a> AllRows<'a> {
                 output: place * outputs + location * filters,
                 output_step,
                 location,
+                filters,
                 outer: line,
                 band,
             });
@@ -109,28 +113,28 @@ impl<'a> AllRows<'a> {
 }
 
 impl Rows<'_> {
-    /// Puts a bias per location where the sums of `columns` filters from `first` on are to be.
+    /// Puts a bias per location where the sums of some filters are to be.
     #[inline(always)]
-    pub(super) fn put_bias(&self, bias: &[f32], output: Shared<'_>, (filters, first): (usize, usize), columns: usize) {
+    pub(super) fn put_bias(&self, bias: &[f32], output: Shared<'_>, some: Range<usize>) {
         // Rows of samples have one location, those of locations one each.
-        let next = if self.output_step == filters { filters } else { 0 };
+        let next = if self.output_step == self.filters { self.filters } else { 0 };
         for row in 0..self.count {
-            let own = &bias[self.location * filters + row * next + first..][..columns];
+            let own = &bias[self.location * self.filters + row * next..][some.clone()];
             // SAFETY: rows are their task's alone, and no tile of it is being computed.
-            unsafe { output.part(self.output + row * self.output_step + first, columns) }.copy_from_slice(own);
+            unsafe { output.part(self.output + row * self.output_step + some.start, some.len()) }.copy_from_slice(own);
         }
     }
 
-    /// The runs of a group's inputs that meet the rows of weights from `first` to `end`, in their order.
+    /// The runs of a group's inputs that meet some rows of weights, in their order.
     #[inline(always)]
-    pub(super) fn runs(&self, layer: &Layer, group: usize, (first, end): (usize, usize)) -> impl Iterator<Item = Run> {
+    pub(super) fn runs(&self, layer: &Layer, group: usize, met: Range<usize>) -> impl Iterator<Item = Run> {
         let band = self.band;
         let channel = group * layer.geometry.group_channels() as usize;
         let outer = layer.windows.outer(self.outer).iter();
         let runs = outer.flat_map(move |&[outer, row]| band.runs.iter().map(move |run| (outer + channel, row, run)));
         runs.filter_map(move |(outer, outer_row, &[input, row, length])| {
             let (input, row) = (outer + input, outer_row + row);
-            let (from, to) = (row.max(first), (row + length).min(end));
+            let (from, to) = (row.max(met.start), (row + length).min(met.end));
             (from < to).then(|| Run { input: input + from - row, row: from, length: to - from })
         })
     }

@@ -11,6 +11,7 @@ use crate::cpu::shared::Shared;
 use crate::cpu::team::{Room, Span, Team};
 use crate::cpu::weights::View;
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 /// Partial sums of a sum.
 const PARTS: usize = 16;
@@ -82,10 +83,10 @@ impl Pieces<'_> {
             let mut channel = piece * self.together;
             while channel < end {
                 let width = WIDTH.min(end - channel);
-                let weights = group * group_weights + channel * filters;
+                let first = group * group_weights + channel * filters;
                 let sums = Sums {
                     readers,
-                    terms: Terms::of(operands.weights, readers, weights, width * filters, floats),
+                    terms: Terms::of(operands.weights, readers, first..first + width * filters, floats),
                     grad_output: operands.grad_output.get(group * filters..).unwrap_or(&[]),
                     outputs: geometry.outputs() as usize,
                     filters,
@@ -116,14 +117,14 @@ enum Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    /// From `offset` on; each reader has `length` of them.
+    /// Of each reader those in `own`, counted from its own first weight.
     #[inline]
-    fn of(weights: View<'a>, readers: &[Reader], offset: usize, length: usize, room: &'a mut [f32]) -> Self {
+    fn of(weights: View<'a>, readers: &[Reader], own: Range<usize>, room: &'a mut [f32]) -> Self {
         match weights {
-            View::F32(values) => Self::InPlace(values.get(offset..).unwrap_or(&[])),
+            View::F32(values) => Self::InPlace(values.get(own.start..).unwrap_or(&[])),
             View::F16(_) => {
-                for (reader, to) in readers.iter().zip(room.chunks_exact_mut(length)) {
-                    weights.from(reader.weight + offset).wide(length, to);
+                for (reader, to) in readers.iter().zip(room.chunks_exact_mut(own.len())) {
+                    weights.from(reader.weight + own.start).wide(own.len(), to);
                 }
                 Self::Widened(room)
             }

@@ -28,25 +28,27 @@ const ENOUGH: usize = 512;
 /// As many then.
 const SOME_PIECES: usize = 6;
 
-/// Each input element's gradient; `axes` are the layer's.
-pub(super) fn grad_input(
-    team: &Team,
-    layer: &Layer,
-    axes: &[AxisTaps; 3],
-    operands: Operands<'_>,
-    grad_input: &mut [f32],
-) {
+/// A layer whose cells read windows, with its inner axis.
+#[derive(Clone, Copy)]
+pub(super) struct Windowed<'a> {
+    pub(super) layer: &'a Layer,
+    pub(super) inner: &'a AxisTaps,
+}
+
+/// Each input element's gradient.
+pub(super) fn grad_input(team: &Team, of: Windowed<'_>, operands: Operands<'_>, grad_input: &mut [f32]) {
+    let Windowed { layer, inner } = of;
     let geometry = &layer.geometry;
     let inputs = geometry.inputs() as usize;
     let blocks = operands.batch.div_ceil(SAMPLES);
     let together = operands.batch.div_ceil(blocks).next_multiple_of(VECTOR);
-    let line = axes[2].input as usize * geometry.channels() as usize;
+    let line = inner.input as usize * geometry.channels() as usize;
     let piece = piece(inputs, [line, geometry.channels() as usize], SUMS / together);
     let pieces = inputs.div_ceil(piece);
     let products = geometry.connected_weights() / pieces as u64;
     let nanoseconds = 20 + products / 4 + products / 32 * operands.batch as u64;
     let grad_input = Shared::new(grad_input);
-    team.each(pieces, nanoseconds, |span| Pieces { team, layer, axes, operands, grad_input, span, piece, together });
+    team.each(pieces, nanoseconds, |span| Pieces { team, layer, inner, operands, grad_input, span, piece, together });
 }
 
 /// Inputs of a piece, at most `most`: whole lines, or whole positions, where it has as many.
@@ -66,7 +68,7 @@ fn piece(inputs: usize, [line, channels]: [usize; 2], most: usize) -> usize {
 struct Pieces<'a> {
     team: &'a Team,
     layer: &'a Layer,
-    axes: &'a [AxisTaps; 3],
+    inner: &'a AxisTaps,
     operands: Operands<'a>,
     grad_input: Shared<'a>,
     span: Span,
@@ -94,7 +96,7 @@ impl WithSimd for Pieces<'_> {
             for first in (0..self.operands.batch).step_by(self.together) {
                 let count = self.together.min(self.operands.batch - first);
                 let samples = Samples { first, count, filled: count.next_multiple_of(S::F32_LANES) };
-                self.compute(simd, &owned, samples, room);
+                self.compute(simd, Part { owned: owned.clone(), samples }, room);
             }
         }
     }
@@ -109,22 +111,28 @@ struct Samples {
     filled: usize,
 }
 
+/// Inputs of some samples.
+struct Part {
+    owned: Range<usize>,
+    samples: Samples,
+}
+
 impl Pieces<'_> {
-    /// The gradients of the inputs `owned` of some samples.
+    /// The gradients of some inputs.
     #[inline(always)]
-    fn compute<S: Simd>(&self, simd: S, owned: &Range<usize>, samples: Samples, room: &mut [f32]) {
+    fn compute<S: Simd>(&self, simd: S, Part { owned, samples }: Part, room: &mut [f32]) {
         let geometry = &self.layer.geometry;
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
-        let (groups, width) = (geometry.groups() as usize, self.axes[2].output as usize);
+        let (groups, width) = (geometry.groups() as usize, self.inner.output as usize);
         let filters = geometry.group_filters() as usize;
-        let line = self.axes[2].input as usize * geometry.channels() as usize;
+        let line = self.inner.input as usize * geometry.channels() as usize;
         // By the number of samples alone, so that the order of sums is the same for vectors of all sizes.
         let together = GRADS / samples.count.next_multiple_of(VECTOR);
         let (sums, room) = room.split_at_mut(owned.len() * samples.filled);
         let (grads, widened) = room.split_at_mut(GRADS);
         sums.fill(0.0);
         let sums = Shared::new(sums);
-        let along = self.along(owned);
+        let along = self.along(&owned);
         for outer in 0..geometry.locations() as usize / width {
             let reads = |&[input, _]: &[usize; 2]| input < owned.end && input + line > owned.start;
             if !self.layer.windows.outer(outer).iter().any(reads) {
@@ -151,10 +159,12 @@ impl Pieces<'_> {
                             count: end - first,
                             filter,
                             filters: some,
+                            grads,
                             sums,
                             place: first - owned.start,
+                            samples: samples.filled,
                         };
-                        self.add(simd, rows, samples.filled, grads, widened);
+                        self.add(simd, rows, widened);
                     }
                 }
             }
@@ -172,7 +182,7 @@ impl Pieces<'_> {
 
     /// Locations along the inner axis, among which are all that read inputs `owned`.
     fn along(&self, owned: &Range<usize>) -> Range<usize> {
-        let [.., inner] = self.axes;
+        let inner = self.inner;
         let channels = self.layer.geometry.channels() as usize;
         let (first, last) = (owned.start / channels, (owned.end - 1) / channels);
         let line = inner.input as usize;
@@ -185,7 +195,8 @@ impl Pieces<'_> {
 
     /// Adds the products of rows of weights and turned gradients.
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, rows: Rows<'_>, samples: usize, grads: &[f32], widened: &mut [f32]) {
+    fn add<S: Simd>(&self, simd: S, rows: Rows<'_>, widened: &mut [f32]) {
+        let (samples, grads) = (rows.samples, rows.grads);
         let filters = self.layer.geometry.group_filters() as usize;
         let weights = self.layer.weights_of(self.layer.geometry.weight_cell(rows.cell as u32) as usize);
         let runs = &[Run { input: 0, row: 0, length: rows.filters }];
@@ -212,8 +223,9 @@ impl Pieces<'_> {
                 stride: samples,
                 rows: count,
                 columns: samples,
+                begin: Begin::Held,
             };
-            tile::all(simd, sums, Begin::Held, &products);
+            tile::all(simd, sums, &products);
             done += count;
         }
     }
@@ -228,10 +240,14 @@ struct Rows<'a> {
     /// The first of their filters that are multiplied, and how many are.
     filter: usize,
     filters: usize,
+    /// The cell's turned gradients, `[filters][samples]`.
+    grads: &'a [f32],
     /// The piece's, `[inputs][samples]`.
     sums: Shared<'a>,
     /// The first row's input, counted from the piece's first.
     place: usize,
+    /// With those that fill the last vector.
+    samples: usize,
 }
 
 /// Gradients of some filters of a cell as `[filters][samples]`, zero for the samples that fill the last vector.

@@ -36,7 +36,9 @@ pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<
         return narrow::grad_input(team, narrow, (weights, operands.grad_output), grad_input);
     }
     match layer.geometry.axes() {
-        Some(axes) if operands.batch >= SAMPLES => by_samples::grad_input(team, layer, axes, operands, grad_input),
+        Some([.., inner]) if operands.batch >= SAMPLES => {
+            by_samples::grad_input(team, by_samples::Windowed { layer, inner }, operands, grad_input);
+        }
         _ => by_filters::grad_input(team, layer, operands, grad_input),
     }
 }

@@ -9,33 +9,29 @@ use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 
+/// Those of a forward pass, with weights of 32 bits.
+#[derive(Clone, Copy)]
+pub(in crate::cpu::local) struct ForwardOperands<'a> {
+    pub(in crate::cpu::local) input: &'a [f32],
+    pub(in crate::cpu::local) weights: &'a [f32],
+    pub(in crate::cpu::local) bias: Option<&'a [f32]>,
+    pub(in crate::cpu::local) activation: Activation,
+}
+
 /// `output = activation(weights · window of input + bias)`.
 pub(in crate::cpu::local) fn forward(
     team: &Team,
     narrow: Narrow<'_>,
-    operands: (&[f32], &[f32], Option<&[f32]>),
-    activation: Activation,
+    operands: ForwardOperands<'_>,
     output: &mut [f32],
 ) {
     let output = Shared::new(output);
-    let (input, weights, bias) = operands;
-    team.each(narrow.strips(), narrow.nanoseconds(), |span| Forward {
-        narrow,
-        input,
-        weights,
-        bias,
-        activation,
-        output,
-        span,
-    });
+    team.each(narrow.strips(), narrow.nanoseconds(), |span| Forward { narrow, operands, output, span });
 }
 
 struct Forward<'a> {
     narrow: Narrow<'a>,
-    input: &'a [f32],
-    weights: &'a [f32],
-    bias: Option<&'a [f32]>,
-    activation: Activation,
+    operands: ForwardOperands<'a>,
     output: Shared<'a>,
     span: Span,
 }
@@ -45,7 +41,7 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { narrow, weights, .. } = self;
+        let Self { narrow, operands: ForwardOperands { input, weights, bias, activation }, .. } = self;
         let geometry = &narrow.layer.geometry;
         let (inputs, outputs, window) = (geometry.inputs() as usize, geometry.outputs() as usize, narrow.window());
         for index in self.span.first..self.span.end {
@@ -54,10 +50,10 @@ impl WithSimd for Forward<'_> {
             // Where an inner location lies among all.
             let place = |along: usize| strip.first + along - strip.along.start;
             for sample in 0..narrow.batch {
-                let input = &self.input[sample * inputs..][..inputs];
+                let input = &input[sample * inputs..][..inputs];
                 // SAFETY: strips are apart.
                 let output = unsafe { self.output.part(sample * outputs + strip.first, strip.along.len()) };
-                match (self.bias, geometry.config().bias) {
+                match (bias, geometry.config().bias) {
                     (None, _) | (_, Bias::None) => output.fill(0.0),
                     (Some(bias), Bias::PerLocation) => output.copy_from_slice(&bias[strip.first..][..output.len()]),
                     (Some(bias), Bias::PerFilter) => output.fill(bias[0]),
@@ -86,7 +82,7 @@ impl WithSimd for Forward<'_> {
                         }
                     }
                 }
-                functions::activate(output, self.activation);
+                functions::activate(output, activation);
             }
         }
     }

@@ -60,29 +60,35 @@ impl WithSimd for GradInput<'_> {
                 let sums = unsafe { self.grad_input.part(sample * inputs + owned.start, owned.len()) };
                 sums.fill(0.0);
                 let grads = &self.grad_output[sample * outputs..][..outputs];
-                self.piece::<S>(sums, &owned, grads);
+                self.piece::<S>(Owned { sums, inputs: owned.clone() }, grads);
             }
         }
     }
 }
 
+/// Some inputs of a sample, and their sums.
+struct Owned<'a> {
+    sums: &'a mut [f32],
+    inputs: Range<usize>,
+}
+
 impl GradInput<'_> {
-    /// Adds to the `sums` of the inputs `owned` what comes from each location, in their order.
+    /// Adds to the sums of inputs what comes from each location, in their order.
     #[inline(always)]
-    fn piece<S: Simd>(&self, sums: &mut [f32], owned: &Range<usize>, grads: &[f32]) {
+    fn piece<S: Simd>(&self, mut owned: Owned<'_>, grads: &[f32]) {
         let Even { locations: (first, end), input, step, length } = self.narrow.even;
         let window = self.narrow.window();
         // Even windows that begin within the piece and end there are added whole, the others as far as they lie in it.
         let begin_at = |input_at: usize| first + input_at.saturating_sub(input).div_ceil(step);
-        let whole = begin_at(owned.start).clamp(first, end);
-        let past = begin_at((owned.end + 1).saturating_sub(length)).clamp(whole, end);
+        let whole = begin_at(owned.inputs.start).clamp(first, end);
+        let past = begin_at((owned.inputs.end + 1).saturating_sub(length)).clamp(whole, end);
         let before = whole.saturating_sub(length.div_ceil(step)).max(first);
         let behind = (past + length.div_ceil(step)).min(end);
         for location in (0..first).chain(before..whole) {
-            self.clipped::<S>(sums, owned, location, grads);
+            self.clipped::<S>(&mut owned, location, grads[location]);
         }
         if whole < past {
-            let sums = (&mut sums[self.narrow.input(whole) - owned.start..], step);
+            let sums = (&mut owned.sums[self.narrow.input(whole) - owned.inputs.start..], step);
             let weights = (&self.weights[whole * window..], window);
             let grads = &grads[whole..past];
             match length {
@@ -94,22 +100,19 @@ impl GradInput<'_> {
             }
         }
         for location in (past..behind).chain(end..grads.len()) {
-            self.clipped::<S>(sums, owned, location, grads);
+            self.clipped::<S>(&mut owned, location, grads[location]);
         }
     }
 
     /// What comes from one location, as far as the piece has its inputs.
     #[inline(always)]
-    fn clipped<S: Simd>(&self, sums: &mut [f32], owned: &Range<usize>, location: usize, grads: &[f32]) {
+    fn clipped<S: Simd>(&self, owned: &mut Owned<'_>, location: usize, grad: f32) {
+        let Owned { sums, inputs } = owned;
         for run in self.narrow.layer.windows.runs(location) {
-            let (first, end) = (run.input.max(owned.start), (run.input + run.length).min(owned.end));
+            let (first, end) = (run.input.max(inputs.start), (run.input + run.length).min(inputs.end));
             if first < end {
                 let weights = &self.weights[location * self.narrow.window() + run.row + first - run.input..];
-                add::<S, 0>(
-                    &mut sums[first - owned.start..end - owned.start],
-                    &weights[..end - first],
-                    grads[location],
-                );
+                add::<S, 0>(&mut sums[first - inputs.start..end - inputs.start], &weights[..end - first], grad);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::strips::Narrow;
 use super::sums::{add, spread};
+use crate::cpu::local::GradWeightsOperands;
 use crate::cpu::local::gradient::Gradient;
 use crate::cpu::local::windows::Run;
 use crate::cpu::team::{Span, Team};
@@ -11,24 +12,16 @@ use pulp::{Simd, WithSimd};
 pub(in crate::cpu::local) fn grad_weights(
     team: &Team,
     narrow: Narrow<'_>,
-    (input, grad_output): (&[f32], &[f32]),
+    operands: GradWeightsOperands<'_>,
     gradient: Gradient<'_>,
 ) {
-    team.each(narrow.strips(), narrow.nanoseconds(), |span| GradWeights {
-        team,
-        narrow,
-        input,
-        grad_output,
-        gradient,
-        span,
-    });
+    team.each(narrow.strips(), narrow.nanoseconds(), |span| GradWeights { team, narrow, operands, gradient, span });
 }
 
 struct GradWeights<'a> {
     team: &'a Team,
     narrow: Narrow<'a>,
-    input: &'a [f32],
-    grad_output: &'a [f32],
+    operands: GradWeightsOperands<'a>,
     gradient: Gradient<'a>,
     span: Span,
 }
@@ -38,7 +31,7 @@ impl WithSimd for GradWeights<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { narrow, gradient, .. } = self;
+        let Self { narrow, operands, gradient, .. } = self;
         let geometry = &narrow.layer.geometry;
         let (inputs, outputs, window) = (geometry.inputs() as usize, geometry.outputs() as usize, narrow.window());
         let mut room = self.team.room();
@@ -53,8 +46,8 @@ impl WithSimd for GradWeights<'_> {
                 written.fill(0.0);
             }
             for sample in 0..narrow.batch {
-                let input = &self.input[sample * inputs..][..inputs];
-                let grads = &self.grad_output[sample * outputs + strip.first..][..strip.along.len()];
+                let input = &operands.input[sample * inputs..][..inputs];
+                let grads = &operands.grad_output[sample * outputs + strip.first..][..strip.along.len()];
                 for along in others.clone() {
                     let at = along - strip.along.start;
                     for Run { input: first, row, length } in narrow.layer.windows.runs(strip.first + at) {

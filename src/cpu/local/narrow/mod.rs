@@ -8,7 +8,7 @@ mod grad_weights;
 mod strips;
 mod sums;
 
-pub(super) use forward::forward;
+pub(super) use forward::{ForwardOperands, forward};
 pub(super) use grad_input::grad_input;
 pub(super) use grad_weights::grad_weights;
 pub(super) use strips::Narrow;

@@ -37,17 +37,27 @@ pub(crate) fn add(net: &mut Net, layers: &[Layer]) -> Result<()> {
             let at = format!("{profile_name} {strategy_name}");
             for (name, geometry) in workloads()? {
                 for batch in [1, 8, 32] {
-                    writer.passes(net, &format!("plan {name} {batch} {at}"), &geometry, batch, &profile)?;
+                    let name = format!("plan {name} {batch} {at}");
+                    let layer = Batch { name: &name, geometry: &geometry, batch };
+                    writer.passes(net, layer, Planner::new(&profile))?;
                 }
             }
             for layer in layers {
                 let profile = layer.within(&profile);
                 let name = format!("plan {} {} {at}", layer.name, layer.batch);
-                writer.passes(net, &name, &layer.geometry, layer.batch, &profile)?;
+                let layer = Batch { name: &name, geometry: &layer.geometry, batch: layer.batch };
+                writer.passes(net, layer, Planner::new(&profile))?;
             }
         }
     }
     Ok(())
+}
+
+/// A layer, for a batch of so many samples.
+struct Batch<'a> {
+    name: &'a str,
+    geometry: &'a Geometry,
+    batch: u32,
 }
 
 /// Writes plans; of each variant it knows which fields of the uniform are read.
@@ -58,15 +68,8 @@ struct Writer {
 
 impl Writer {
     /// Every pass by every implementation, or why there is no plan.
-    fn passes(
-        &mut self,
-        net: &mut Net,
-        name: &str,
-        geometry: &Geometry,
-        batch: u32,
-        profile: &DeviceProfile,
-    ) -> Result<()> {
-        let planner = Planner::new(profile);
+    fn passes(&mut self, net: &mut Net, layer: Batch<'_>, planner: Planner<'_>) -> Result<()> {
+        let Batch { name, geometry, batch } = layer;
         for implementation in IMPLEMENTATIONS {
             let layer = Arc::new(geometry.with_implementation(implementation));
             let passes = [
@@ -103,7 +106,7 @@ impl Writer {
         }
         for (plan, operation) in planned.plan.plans.iter().zip(0..) {
             for dispatch in &plan.dispatches {
-                self.dispatch(&mut text, dispatch, planned, operation)?;
+                self.dispatch(&mut text, planned, (operation, dispatch))?;
             }
         }
         Ok(text)
@@ -112,9 +115,8 @@ impl Writer {
     fn dispatch(
         &mut self,
         text: &mut String,
-        dispatch: &Dispatch,
         planned: &Planned<'_>,
-        operation: usize,
+        (operation, dispatch): (usize, &Dispatch),
     ) -> Result<()> {
         let Dispatch { variant, bindings, params, workgroups } = dispatch;
         let info = variant.info();

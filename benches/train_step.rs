@@ -103,8 +103,8 @@ impl<R: Runner> Trained<R> {
         Ok(Self { runner, program: Arc::new(program), steps: 0, times: Vec::new() })
     }
 
-    /// Steps of a round, one after the other.
-    fn round(&mut self, training: &Training, samples: &Samples, batch: u32, seconds: f64) -> Result<()> {
+    /// Steps of a round on a batch of so many samples, one after the other.
+    fn round(&mut self, training: &Training, (samples, batch): (&Samples, u32), seconds: f64) -> Result<()> {
         let began = Instant::now();
         for step in 0.. {
             let numbers = training.numbers(self.steps, batch as usize, self.steps as u32).to_floats();
@@ -155,7 +155,7 @@ fn times<R: Runner>(case: &Case, asked: &Asked, runner: impl Fn() -> R) -> Resul
     let seconds = asked.seconds / f64::from(ROUNDS) / 2.0;
     for _ in 0..ROUNDS {
         for trained in [&mut fused, &mut apart] {
-            trained.round(&training, &samples, asked.batch, seconds)?;
+            trained.round(&training, (&samples, asked.batch), seconds)?;
         }
     }
     Ok([("fused", fused.times), ("apart", apart.times)])

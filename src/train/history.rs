@@ -341,7 +341,10 @@ impl<W: std::io::Write> CsvLog<W> {
         Self { names, ..self }
     }
 
-    /// What went wrong, where something did: the training was broken off then.
+    /// The writer, once the training is over.
+    ///
+    /// # Errors
+    /// What went wrong when a line was written, where something did: the training was broken off then.
     pub fn finish(self) -> std::io::Result<W> {
         self.failed.map_or(Ok(self.writer), Err)
     }

@@ -25,7 +25,6 @@ pub(super) struct Products<'a> {
 
 impl<S: Simd> Terms<S> for Products<'_> {
     // Counted loops: with iterators the one sum of a tile of one row by one vector was loaded and stored at each term, six times as slow.
-    #[expect(clippy::needless_range_loop, reason = "see above")]
     #[inline(always)]
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
@@ -92,7 +91,6 @@ pub(super) struct GradProducts<'a> {
 
 impl<S: Simd> Terms<S> for GradProducts<'_> {
     // Counted loops: with iterators the one sum of a tile of one row by one vector was loaded and stored at each term, six times as slow.
-    #[expect(clippy::needless_range_loop, reason = "see above")]
     #[inline(always)]
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,

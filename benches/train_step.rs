@@ -2,10 +2,9 @@
 //! them, with weights updated where their gradients are computed (`fused`), and with all gradients kept and the update apart (`apart`).
 //!
 //! `cargo bench --features cpu,headless --bench train_step -- [MODEL…] [--batch N] [--seconds S] [--threads N] [--gpu] [--json]`, on the host's
-//! own threads or, with `--gpu`, on the adapter; the peers beside it are `benches/peers/train_step.py`, which takes turns with this program.
+//! own threads or, with `--gpu` (which needs the feature `headless`), on the adapter; the peers beside it are `benches/peers/train_step.py`, which takes turns with this program.
 
 use locally_connected::cpu::{self, Executor, Threads};
-use locally_connected::headless::{Gpu, GpuRunner};
 use locally_connected::model::{ActivationLayer, Flatten, Graph, Sequential, names};
 use locally_connected::program::Program;
 use locally_connected::train::{FanRule, Loss, Optimizer, Run, Runner, Training, initial_parameters};
@@ -161,19 +160,30 @@ fn times<R: Runner>(case: &Case, asked: &Asked, runner: impl Fn() -> R) -> Resul
     Ok([("fused", fused.times), ("apart", apart.times)])
 }
 
+#[cfg(feature = "headless")]
+fn on_the_adapter(case: &Case, asked: &Asked) -> Result<[(&'static str, Vec<f64>); 2]> {
+    use locally_connected::headless::{Gpu, GpuRunner};
+    let gpu = block_on(Gpu::new())?;
+    times(case, asked, || GpuRunner::new(&gpu))
+}
+
+#[cfg(not(feature = "headless"))]
+fn on_the_adapter(_: &Case, _: &Asked) -> Result<[(&'static str, Vec<f64>); 2]> {
+    Err(locally_connected::Error::Missing { what: "an adapter", why: "--gpu needs the feature headless" })
+}
+
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let asked = asked()?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(asked.threads.map_or(0, NonZeroUsize::get)).build()?;
-    let gpu = if asked.gpu { Some(block_on(Gpu::new())?) } else { None };
     for case in cases()? {
         if !asked.names.is_empty() && !asked.names.iter().any(|name| name == case.name) {
             continue;
         }
-        let measured = match &gpu {
-            Some(gpu) => times(&case, &asked, || GpuRunner::new(gpu))?,
-            None => {
-                threads.install(|| times(&case, &asked, || cpu::Runner::new(Executor::new(Threads::current_pool()))))?
-            }
+        let measured = if asked.gpu {
+            on_the_adapter(&case, &asked)?
+        } else {
+            let runner = || cpu::Runner::new(Executor::new(Threads::current_pool()));
+            threads.install(|| times(&case, &asked, runner))?
         };
         for (update, mut times) in measured {
             times.sort_by(f64::total_cmp);

@@ -234,8 +234,7 @@ impl Run<'_, '_, '_, '_, '_> {
             (Operation::Update(o), _) => {
                 let scale = o.scale.and_then(|scale| memory.read(scale).first().copied());
                 let changing = Changing::new(&o.change, self.numbers(o.change.step), scale);
-                let kept = states.len();
-                update::update(team, Changed::new(changing, written, states), memory.read(o.gradient), kept);
+                update::update(team, Changed::new(changing, written, states), memory.read(o.gradient));
             }
             (Operation::MovingAverage(o), _) => {
                 update::Pass { team, read: memory.read(o.value), written }.moving_average(o, self.batch as u32);
@@ -297,13 +296,8 @@ impl Run<'_, '_, '_, '_, '_> {
                 random::random(team, drawn, memory.read(o.grad_output), written);
             }
             // Every operation of a layer has one.
-            (
-                Operation::LocalForward(_)
-                | Operation::LocalGradInput(_)
-                | Operation::LocalGradWeights(_)
-                | Operation::LocalUpdate(_),
-                None,
-            ) => {}
+            (Operation::LocalForward(_) | Operation::LocalGradInput(_), None) => {}
+            (Operation::LocalGradWeights(_) | Operation::LocalUpdate(_), None) => {}
         }
     }
 

@@ -90,6 +90,11 @@ impl<'a> Changed<'a> {
         Self { changing, parameter: Shared::new(parameter), states }
     }
 
+    /// How many states there are.
+    pub(super) fn states(&self) -> usize {
+        self.states.iter().flatten().count()
+    }
+
     /// Changes the elements from `first` on by these gradients.
     ///
     /// # Safety

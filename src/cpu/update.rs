@@ -10,9 +10,9 @@ use pulp::{Simd, WithSimd};
 const PIECE: usize = 4096;
 
 /// A parameter and its states after a step of an optimizer.
-pub(super) fn update(team: &Team, changed: Changed<'_>, gradient: &[f32], states: usize) {
+pub(super) fn update(team: &Team, changed: Changed<'_>, gradient: &[f32]) {
     let pieces = gradient.len().div_ceil(PIECE);
-    team.each(pieces, nanoseconds(gradient.len(), states), |span| Update { span, changed, gradient });
+    team.each(pieces, nanoseconds(gradient.len(), changed.states()), |span| Update { span, changed, gradient });
 }
 
 struct Update<'a> {

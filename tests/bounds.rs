@@ -1,9 +1,9 @@
 //! Whatever is planned is in bounds: the kernels' arithmetic is run invocation by invocation on naga's IR (`xtask/bounds`), without a
 //! device whose own bounds checks would hide what is wrong, and every access is held against its binding.
 //!
-//! It also finds two invocations that touch one word between two barriers or in one dispatch, words that are read before anything
-//! wrote them (workgroup memory too, which isn't zeroed), outputs that nothing writes, and a value that decides an address
-//! or a loop's length. `planted_overruns_are_found` says of each that it does.
+//! It also finds two invocations that touch one word between two barriers or in one dispatch, words of buffers that are read before
+//! anything wrote them, outputs that nothing writes, and a value that decides an address or a loop's length: one of a
+//! buffer's, or what workgroup memory holds at first, which isn't zeroed. `planted_overruns_are_found` says of each that it does.
 
 use crate::common::{STRATEGIES, runs};
 use crate::properties::{batch, cases, layers};
@@ -113,7 +113,7 @@ fn profiles(geometry: &Geometry, seed: u64) -> Vec<DeviceProfile> {
 }
 
 proptest! {
-    #![proptest_config(cases(40))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn random_layers_are_in_bounds(
@@ -125,7 +125,7 @@ proptest! {
         let new = if convolves { Geometry::convolution } else { Geometry::new };
         let config = if convolves && config.bias == Bias::PerLocation { config.bias(Bias::PerFilter) } else { config };
         let geometry = new(&config, &input_shape).expect("a layer");
-        prop_assume!(geometry.connected_weights() * batch(&geometry, wanted) < 60_000);
+        prop_assume!(geometry.connected_weights() * batch(&geometry, wanted) < 10_000);
         let batch = batch(&geometry, wanted) as u32;
         for profile in profiles(&geometry, seed) {
             let implementations = if convolves { &[Implementation::Loop][..] } else { &Implementation::ALL };
@@ -171,9 +171,13 @@ fn programs_of_every_kernel_are_in_bounds() {
             look_at(&program, 5, &narrow);
         }
     }
-    // One layer whose locations share their weights and one whose don't, by every form.
-    let config = Config::new(8, [3]).activation(Activation::Softmax).bias(Bias::PerFilter);
-    for geometry in [Geometry::new(&config, &[14, 4]), Geometry::convolution(&config, &[14, 4])] {
+    // Layers whose locations share their weights and such whose don't, by every form.
+    let config = |activation| Config::new(8, [3]).activation(activation).bias(Bias::PerFilter);
+    for geometry in [
+        Geometry::new(&config(Activation::Softmax), &[14, 4]),
+        Geometry::new(&config(Activation::Tanh), &[14, 4]),
+        Geometry::convolution(&config(Activation::Mish), &[14, 4]),
+    ] {
         let geometry = geometry.expect("a layer");
         let implementations = match geometry.sharing() {
             locally_connected::Sharing::Shared => &[Implementation::Loop][..],
@@ -218,25 +222,24 @@ fn patterns_are_in_bounds() {
 /// Published layers whole, by what a browser gives: of dispatches that are too long to be run, the corners.
 #[test]
 fn large_layers_are_in_bounds() {
+    let (loops, sparse) = (Implementation::Loop, Implementation::SparseGather);
     let mut workgroups = 0;
-    for (config, shape, batch) in [
-        (Config::new(16, [9, 9]), &[63, 63, 16][..], 1), // DeepFace's L4
-        (Config::new(16, [9, 9]).activation(Activation::RELU), &[63, 63, 16], 33),
-        (Config::new(16, [7, 7]).strides([2, 2]), &[55, 55, 16], 4),
-        (Config::new(3, [5]).padding(Padding::Same), &[70_001, 2], 2),
-        (Config::new(64, [3, 3]).dtype(WeightType::F16), &[30, 30, 64], 3),
+    for (config, shape, batch, implementation) in [
+        // DeepFace's L4: 251 MB of weights, which a browser binds in two pieces.
+        (Config::new(16, [9, 9]), &[63, 63, 16][..], 1, loops),
+        (Config::new(16, [7, 7]).strides([2, 2]).activation(Activation::RELU), &[31, 31, 16], 33, loops),
+        (Config::new(3, [5]).padding(Padding::Same), &[70_001, 2], 2, loops),
+        (Config::new(64, [3, 3]).dtype(WeightType::F16), &[16, 16, 8], 3, loops),
+        (Config::new(16, [5, 5]), &[40, 40, 2], 3, sparse),
     ] {
-        let geometry = Geometry::new(&config, shape).expect("a layer");
-        for implementation in [Implementation::Loop, Implementation::SparseGather] {
-            let browser = DeviceProfile::webgpu_defaults();
-            let cpu = DeviceProfile { strategy: Strategy::CPU, max_iterations: 65_535, ..browser.clone() };
-            for profile in [browser, cpu] {
-                let geometry = geometry.with_implementation(implementation);
-                workgroups += assert_layer(&geometry, batch, &profile).unwrap_or(0);
-            }
+        let geometry = Geometry::new(&config, shape).expect("a layer").with_implementation(implementation);
+        let browser = DeviceProfile::webgpu_defaults();
+        let cpu = DeviceProfile { strategy: Strategy::CPU, max_iterations: 65_535, ..browser.clone() };
+        for profile in [browser, cpu] {
+            workgroups += assert_layer(&geometry, batch, &profile).expect("possible");
         }
     }
-    assert!(workgroups > 500, "{workgroups}");
+    assert!(workgroups > 300, "{workgroups}");
 }
 
 /// A plan of one layer by a strategy, to be spoilt.
@@ -264,14 +267,15 @@ fn a_word_too_few_is_found() {
     ] {
         for backward in [false, true] {
             let (plan, known) = sound(implementation, strategy, backward);
-            for (dispatch, bound) in plan.dispatches.iter().enumerate().flat_map(|(at, dispatch)| {
-                (0..dispatch.bindings.len()).map(move |binding| (at, binding))
-            }) {
+            for (dispatch, bound) in plan
+                .dispatches
+                .iter()
+                .enumerate()
+                .flat_map(|(at, dispatch)| (0..dispatch.bindings.len()).map(move |binding| (at, binding)))
+            {
                 let shader = &plan.shaders[plan.dispatches[dispatch].shader as usize];
                 let binding = plan.dispatches[dispatch].bindings[bound];
-                // What is bound because something must be.
-                let unused = ["fill", "b"].iter().any(|name| shader.name.starts_with("fill") && *name == "fill");
-                if unused || binding.size < plan.buffers[binding.buffer as usize].bytes {
+                if binding.size < plan.buffers[binding.buffer as usize].bytes {
                     continue;
                 }
                 let mut plan = plan.clone();

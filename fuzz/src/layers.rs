@@ -51,9 +51,8 @@ fn geometry(u: &mut Unstructured<'_>) -> Result<locally_connected::Result<Geomet
             let pairs: Vec<(u8, u8)> = u.arbitrary()?;
             let pairs: Vec<(u32, u32)> = pairs.into_iter().map(|(row, input)| (row.into(), input.into())).collect();
             let filters = size(u)?;
-            Pattern::from_coo(rows, inputs, &pairs).and_then(|(pattern, _)| {
-                Geometry::from_pattern(pattern, filters, Bias::None, Activation::Tanh)
-            })
+            Pattern::from_coo(rows, inputs, &pairs)
+                .and_then(|(pattern, _)| Geometry::from_pattern(pattern, filters, Bias::None, Activation::Tanh))
         }
         1 => {
             let shape = (0..u.int_in_range(1..=3)?).map(|_| size(u)).collect::<Result<Vec<_>>>()?;

@@ -39,7 +39,9 @@ pub(crate) fn fuzz(args: &[&str]) -> Result {
     if names.is_empty() {
         names = targets()?;
     }
-    println!("| target | executions | each second | edges | features | corpus | seconds |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| target | executions | each second | edges | features | corpus | seconds |\n|---|---|---|---|---|---|---|"
+    );
     for name in &names {
         println!("{}", fuzzer.run(name, seconds)?);
         if keep {
@@ -160,7 +162,12 @@ fn line(name: &str, said: &str, seconds: u64) -> String {
     let last = said.lines().rev().find(|line| line.contains(" cov: ")).unwrap_or_default();
     let after = |word: &str| last.split(word).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("?");
     let (executions, rate) = (stat("number_of_executed_units"), stat("average_exec_per_sec"));
-    format!("| {name} | {executions} | {rate} | {} | {} | {} | {seconds} |", after("cov: "), after("ft: "), after("corp: "))
+    format!(
+        "| {name} | {executions} | {rate} | {} | {} | {} | {seconds} |",
+        after("cov: "),
+        after("ft: "),
+        after("corp: ")
+    )
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ pub(crate) fn msrv() -> Result {
     let manifest = std::fs::read_to_string(sh::root().join("Cargo.toml")).map_err(|e| format!("Cargo.toml: {e}"))?;
     let version = oldest(&manifest).ok_or("Cargo.toml has no rust-version")?;
     if sh::find(&["rustup"]).is_none() {
-        return Err(format!("there is no rustup to have Rust {version} of: install it, or build with that Rust by hand"));
+        return Err(format!(
+            "there is no rustup to have Rust {version} of: install it, or build with that Rust by hand"
+        ));
     }
     let run = |program: &str| {
         let mut command = sh::command("rustup");

@@ -105,9 +105,7 @@ impl Machine<'_, '_> {
                 let held = self.frames[depth].locals.get_mut(&local).expect("made as the function was called");
                 return scatter(held, &pointer.at, &value, lanes, count);
             }
-            Root::Global(global) => {
-                (global, self.module.global_variables[global].space == AddressSpace::WorkGroup)
-            }
+            Root::Global(global) => (global, self.module.global_variables[global].space == AddressSpace::WorkGroup),
         };
         for (value, scalar) in value.iter().zip(0..) {
             for lane in lanes.lanes() {

@@ -53,7 +53,7 @@ impl Shaders {
 }
 
 /// Workgroups of a dispatch that are run in full: of longer ones the corners, the last that has something to do, and some between.
-const ALL: u64 = 600;
+const ALL: u64 = 300;
 
 /// Runs a plan's dispatches and looks at all that they access.
 pub fn check(plan: &WrittenPlan, known: &Known, shaders: &mut Shaders) -> Found {
@@ -140,6 +140,7 @@ fn run(
             frames: Vec::new(),
             active: Default::default(),
             in_doubt: Default::default(),
+            in_doubt_before: Default::default(),
             barriers: 0,
         };
         machine.run();
@@ -169,7 +170,7 @@ fn chosen([x, y, z]: [u32; 3], useful: Option<u64>) -> Vec<u64> {
     if all <= ALL {
         return (0..all).collect();
     }
-    let ends = |n: u64| BTreeSet::from([0, 1.min(n - 1), n / 2, n.saturating_sub(2), n - 1]);
+    let ends = |n: u64| BTreeSet::from([0, 1.min(n - 1), n / 2, n - 1]);
     let mut some: BTreeSet<u64> = BTreeSet::new();
     for k in ends(z) {
         for j in ends(y) {
@@ -178,6 +179,6 @@ fn chosen([x, y, z]: [u32; 3], useful: Option<u64>) -> Vec<u64> {
     }
     let last = useful.map_or(all, |useful| useful.min(all));
     some.extend([last.saturating_sub(2), last.saturating_sub(1), last.min(all - 1)]);
-    some.extend((1..8).map(|eighth| all * eighth / 8 + eighth));
+    some.extend((1..4).map(|part| all * part / 4 + part));
     some.into_iter().filter(|&number| number < all).collect()
 }

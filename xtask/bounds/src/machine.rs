@@ -42,13 +42,16 @@ pub(super) enum Value {
     Pointer(Pointer),
 }
 
+/// The variables of a function.
+type Locals = HashMap<Handle<LocalVariable>, Vec<Column>>;
+
 /// A call of a function.
 pub(super) struct Frame<'m> {
     pub(super) function: &'m Function,
     pub(super) info: &'m FunctionInfo,
     pub(super) arguments: Vec<Value>,
     pub(super) values: Vec<Option<Value>>,
-    pub(super) locals: HashMap<Handle<LocalVariable>, Vec<Column>>,
+    pub(super) locals: Locals,
     result: Option<Vec<Column>>,
     has_result: Mask,
 }
@@ -76,6 +79,8 @@ pub(super) struct Machine<'m, 'd> {
     pub(super) active: Mask,
     /// Who may or may not run it.
     pub(super) in_doubt: Mask,
+    /// Who may or may not have come to the innermost loop.
+    pub(super) in_doubt_before: Mask,
     /// Barriers so far.
     pub(super) barriers: u32,
 }
@@ -225,31 +230,44 @@ impl<'m> Machine<'m, '_> {
     ) -> Mask {
         let doubted = self.in_doubt;
         self.in_doubt = doubted.or(unknown);
-        let before: Vec<_> = self.frames.iter().map(|frame| frame.locals.clone()).collect();
+        let before = self.locals();
         let accepted = self.block(accept, yes.or(unknown), exits);
-        let after: Vec<_> = self.frames.iter().map(|frame| frame.locals.clone()).collect();
-        for (frame, before) in self.frames.iter_mut().zip(before) {
-            for (variable, columns) in &mut frame.locals {
-                for (column, before) in columns.iter_mut().zip(&before[variable]) {
-                    *column = column.replaced(before, unknown, self.count);
-                }
-            }
-        }
+        let after = self.locals();
+        self.restore(&before, unknown);
         let rejected = self.block(reject, mask.without(yes), exits);
-        for (frame, after) in self.frames.iter_mut().zip(after) {
-            for (variable, columns) in &mut frame.locals {
-                for (column, after) in columns.iter_mut().zip(&after[variable]) {
-                    *column = column.replaced(&column.zip(after, either), unknown, self.count);
-                }
-            }
-        }
+        self.join(&after, unknown);
         self.in_doubt = doubted;
         accepted.or(rejected)
     }
 
+    /// All variables of all functions that are called.
+    fn locals(&self) -> Vec<Locals> {
+        self.frames.iter().map(|frame| frame.locals.clone()).collect()
+    }
+
+    /// Makes of variables what `apply` makes of them and of what they were, of these lanes.
+    fn with_locals(&mut self, others: &[Locals], lanes: Mask, apply: impl Fn(&Column, &Column) -> Column) {
+        let count = self.count;
+        for (frame, others) in self.frames.iter_mut().zip(others) {
+            for (variable, columns) in &mut frame.locals {
+                for (column, other) in columns.iter_mut().zip(&others[variable]) {
+                    *column = column.replaced(&apply(column, other), lanes, count);
+                }
+            }
+        }
+    }
+
+    fn restore(&mut self, before: &[Locals], lanes: Mask) {
+        self.with_locals(before, lanes, |_, before| before.clone());
+    }
+
+    fn join(&mut self, others: &[Locals], lanes: Mask) {
+        self.with_locals(others, lanes, |column, other| column.zip(other, either));
+    }
+
     /// How often a loop turns must not be in doubt.
     fn must_be_certain(&mut self, mask: Mask) {
-        let doubted = mask.and(self.in_doubt);
+        let doubted = mask.and(self.in_doubt).without(self.in_doubt_before);
         if doubted.any() {
             self.fault(doubted, "has a value decide how often a loop turns");
         }
@@ -268,23 +286,32 @@ impl<'m> Machine<'m, '_> {
             SwitchValue::I32(value) => Some(value as u32),
             SwitchValue::Default => None,
         };
-        let mut others = mask;
-        for case in cases {
-            if let Some(value) = value(case) {
-                others = others.without(selector.lanes_with(value, mask).0);
-            }
+        let (mut others, mut unknown) = (mask, Mask::default());
+        for value in cases.iter().filter_map(value) {
+            let (own, of_none) = selector.lanes_with(value, mask);
+            (others, unknown) = (others.without(own), unknown.or(of_none));
         }
+        others = others.without(unknown);
+        let (doubted, before) = (self.in_doubt, self.locals());
+        let mut joined: Option<Vec<Locals>> = None;
         let (mut through, mut done) = (Mask::default(), Mask::default());
         for case in cases {
-            let own = value(case).map_or(others, |value| {
-                let (own, unknown) = selector.lanes_with(value, mask);
-                if unknown.any() {
-                    self.fault(unknown, "has a value decide a switch");
-                }
-                own
-            });
+            let own = value(case).map_or(others, |value| selector.lanes_with(value, mask).0);
+            if unknown.any() {
+                // They take every case, as they came.
+                assert!(!case.fall_through, "a case that falls through is not known here");
+                self.restore(&before, unknown);
+                self.in_doubt = doubted.or(unknown);
+            }
             let mut inner = Exits::default();
-            let reached = self.block(&case.body, own.or(through), &mut inner);
+            let reached = self.block(&case.body, own.or(through).or(unknown), &mut inner);
+            if unknown.any() {
+                if let Some(joined) = &joined {
+                    self.join(joined, unknown);
+                }
+                joined = Some(self.locals());
+                self.in_doubt = doubted;
+            }
             exits.continued = exits.continued.or(inner.continued);
             done = done.or(inner.broken);
             through = if case.fall_through { reached } else { Mask::default() };
@@ -302,6 +329,7 @@ impl<'m> Machine<'m, '_> {
         break_if: Option<Handle<Expression>>,
         mut mask: Mask,
     ) -> Mask {
+        let before = std::mem::replace(&mut self.in_doubt_before, self.in_doubt);
         let mut done = Mask::default();
         for turn in 0.. {
             if !mask.any() || !self.device.faults.is_empty() {
@@ -324,6 +352,7 @@ impl<'m> Machine<'m, '_> {
                 mask = mask.without(ends).without(unknown);
             }
         }
+        self.in_doubt_before = before;
         done
     }
 

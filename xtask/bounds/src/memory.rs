@@ -81,8 +81,9 @@ impl Shared {
         Self { words: vec![None; words], marks: Marks::default() }
     }
 
+    /// What nothing has written is unknown: it may be read, but decide no address.
     pub(super) fn read(&mut self, word: u32, by: u32, now: u32) -> Result<Word, &'static str> {
-        match self.marks.read(word.into(), by, now, false) {
+        match self.marks.read(word.into(), by, now, true) {
             Some(fault) => Err(fault),
             None => Ok(self.words[word as usize]),
         }

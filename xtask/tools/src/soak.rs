@@ -70,7 +70,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             if start.elapsed() >= told {
                 told += (whole / 10).max(Duration::from_secs(10));
-                println!("{:6.1} min: {fits} fits, {predictions} predictions, {now} bytes", start.elapsed().as_secs_f64() / 60.0);
+                println!(
+                    "{:6.1} min: {fits} fits, {predictions} predictions, {now} bytes",
+                    start.elapsed().as_secs_f64() / 60.0
+                );
             }
         }
         Ok::<(), Box<dyn Error>>(())

@@ -99,8 +99,7 @@ fn metal(module: &Module, info: &ModuleInfo, lang_version: (u8, u8)) -> Vec<u8> 
         force_loop_bounding: false,
         ..msl::Options::default()
     };
-    let (text, translated) =
-        msl::write_string(module, info, &options, &msl::PipelineOptions::default()).expect("MSL");
+    let (text, translated) = msl::write_string(module, info, &options, &msl::PipelineOptions::default()).expect("MSL");
     assert!(translated.entry_point_names.iter().all(Result::is_ok), "{:?}", translated.entry_point_names);
     text.into_bytes()
 }
@@ -128,7 +127,9 @@ fn opengl(module: &Module, info: &ModuleInfo, version: glsl::Version) -> Vec<u8>
         glsl::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".into(), multiview: None };
     let mut text = String::new();
     let bounds = policies(BoundsCheckPolicy::Unchecked);
-    glsl::Writer::new(&mut text, module, info, &options, &pipeline, bounds).and_then(|mut writer| writer.write()).expect("GLSL");
+    glsl::Writer::new(&mut text, module, info, &options, &pipeline, bounds)
+        .and_then(|mut writer| writer.write())
+        .expect("GLSL");
     text.into_bytes()
 }
 

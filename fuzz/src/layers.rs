@@ -6,9 +6,10 @@ use locally_connected::model::{layer_backward, layer_forward, layer_names as nam
 use locally_connected::ops::{Buffer, Usage};
 use locally_connected::plan::{Planner, Strategy};
 use locally_connected::program::Program;
+use locally_connected::reference::{self, PassOperands};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Geometry, Gradients, Implementation, Padding, Pattern,
-    WeightType, reference,
+    WeightType,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -114,7 +115,8 @@ fn compute(layer: &Geometry, batch: u32, programs: &[Program; 2]) {
     let samples = u64::from(batch);
     let (input, weights) = (values(1, samples * layer.inputs()), values(2, layer.weights()));
     let (bias, slope) = (values(3, layer.biases()), values(4, samples * layer.outputs()));
-    let expected = reference::passes(layer, &input, &weights, &bias, &slope);
+    let operands = PassOperands { input: &input, weights: &weights, bias: &bias, grad_output: &slope };
+    let expected = reference::passes(layer, operands);
     let expected = expected.unwrap_or_else(|error| panic!("the reference refuses it: {error}"));
     let narrow = |values: &Vec<f64>| values.iter().map(|&value| value as f32).collect();
     let given: BTreeMap<&str, Vec<f32>> = BTreeMap::from([

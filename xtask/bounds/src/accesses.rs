@@ -2,6 +2,7 @@
 
 use super::column::{Column, Mask, Word};
 use super::machine::{Machine, Pointer, Root, Value};
+use super::memory::{By, Stored};
 use naga::{AddressSpace, Expression, Handle};
 
 impl Machine<'_, '_> {
@@ -41,7 +42,7 @@ impl Machine<'_, '_> {
             for lane in lanes.lanes() {
                 let Some(at) = pointer.at.at(lane) else { continue };
                 let shared = self.shared.get_mut(&global).expect("made as the workgroup began");
-                match shared.read(at + scalar, lane as u32, self.barriers) {
+                match shared.read(at + scalar, By { invocation: lane as u32, now: self.barriers }) {
                     Ok(word) => words[lane] = word,
                     Err(fault) => {
                         let what = format!("{fault}: word {at} of {}", self.name(pointer.root));
@@ -112,9 +113,9 @@ impl Machine<'_, '_> {
                 let Some(at) = pointer.at.at(lane) else { continue };
                 let word = at + scalar;
                 let fault = if is_shared {
-                    let in_doubt = self.in_doubt.has(lane);
+                    let stored = Stored { value: value.at(lane), in_doubt: self.in_doubt.has(lane) };
                     let shared = self.shared.get_mut(&global).expect("made as the workgroup began");
-                    shared.write(word, value.at(lane), in_doubt, lane as u32, self.barriers).err()
+                    shared.write(word, stored, By { invocation: lane as u32, now: self.barriers }).err()
                 } else {
                     self.device.write(self.bindings[&global], word.into(), self.first + lane as u32)
                 };

@@ -76,7 +76,7 @@ pub fn check(plan: &WrittenPlan, known: &Known, shaders: &mut Shaders) -> Found 
         found.shaders.insert(shader.name.clone());
         device.uniform.clone_from(&dispatch.uniform);
         let compiled = shaders.get(&shader.wgsl);
-        found.workgroups += run(&compiled, dispatch, &shader.bindings, plan, &mut device);
+        found.workgroups += run(&compiled, plan, dispatch, &mut device);
         if !device.faults.is_empty() {
             let (name, number) = (&shader.name, device.dispatch);
             let faults = device.faults.iter().take(5).map(|fault| format!("dispatch {number}, {name}, {fault}"));
@@ -99,11 +99,11 @@ pub fn check(plan: &WrittenPlan, known: &Known, shaders: &mut Shaders) -> Found 
 /// Runs a dispatch; how many workgroups.
 fn run(
     (module, info): &(Module, ModuleInfo),
-    dispatch: &WrittenDispatch,
-    access: &[Access],
     plan: &WrittenPlan,
+    dispatch: &WrittenDispatch,
     device: &mut Device,
 ) -> u64 {
+    let access = &plan.shaders[dispatch.shader as usize].bindings;
     let mut bindings = HashMap::new();
     let mut last = None;
     for (handle, global) in module.global_variables.iter() {

@@ -1,7 +1,7 @@
 //! A device that runs nothing: the buffers of a written plan, what is known of them, and who touched them.
 
 use super::column::Word;
-use super::memory::Marks;
+use super::memory::{By, Marks};
 
 /// A range of a buffer, in words; the uniform is no buffer of the plan's.
 #[derive(Debug, Clone, Copy)]
@@ -39,12 +39,13 @@ impl Device {
             })
     }
 
-    pub(super) fn read(&mut self, binding: Binding, word: u64, by: u32) -> Result<Word, &'static str> {
+    pub(super) fn read(&mut self, binding: Binding, word: u64, invocation: u32) -> Result<Word, &'static str> {
         let Some(buffer) = binding.buffer else { return Ok(self.uniform.get(word as usize).copied()) };
+        let by = By { invocation, now: self.dispatch };
         let held = &mut self.buffers[buffer];
         let at = binding.first + word;
         if (binding.writes || !held.is_given)
-            && let Some(fault) = held.marks.read(at, by, self.dispatch, held.is_given)
+            && let Some(fault) = held.marks.read(at, by, held.is_given)
         {
             return Err(fault);
         }
@@ -52,8 +53,9 @@ impl Device {
     }
 
     /// Values that kernels leave are unknown to the next: no address comes of them.
-    pub(super) fn write(&mut self, binding: Binding, word: u64, by: u32) -> Option<&'static str> {
+    pub(super) fn write(&mut self, binding: Binding, word: u64, invocation: u32) -> Option<&'static str> {
         let Some(buffer) = binding.buffer.filter(|_| binding.writes) else { return Some("writes what is only read") };
-        self.buffers[buffer].marks.write(binding.first + word, by, self.dispatch)
+        let by = By { invocation, now: self.dispatch };
+        self.buffers[buffer].marks.write(binding.first + word, by)
     }
 }

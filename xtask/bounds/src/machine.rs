@@ -56,6 +56,34 @@ pub(super) struct Frame<'m> {
     has_result: Mask,
 }
 
+/// A function with what the validator knows of it.
+#[derive(Clone, Copy)]
+struct Callee<'m> {
+    function: &'m Function,
+    info: &'m FunctionInfo,
+}
+
+/// A branch, who takes it and of whom that isn't known.
+struct Branch<'m> {
+    accept: &'m Block,
+    reject: &'m Block,
+    yes: Mask,
+    unknown: Mask,
+}
+
+/// A switch.
+struct Switch<'m> {
+    selector: Handle<Expression>,
+    cases: &'m [naga::SwitchCase],
+}
+
+/// A loop.
+struct Turns<'m> {
+    body: &'m Block,
+    continuing: &'m Block,
+    break_if: Option<Handle<Expression>>,
+}
+
 /// Who left a block for the end of a loop or switch, and for a loop's next turn.
 #[derive(Debug, Clone, Copy, Default)]
 struct Exits {
@@ -118,16 +146,12 @@ impl<'m> Machine<'m, '_> {
         });
         let arguments = arguments.collect();
         let everyone = Mask::first(self.count);
-        self.call(&entry.function, self.info.get_entry_point(0), arguments, everyone);
+        let callee = Callee { function: &entry.function, info: self.info.get_entry_point(0) };
+        self.call(callee, arguments, everyone);
     }
 
-    fn call(
-        &mut self,
-        function: &'m Function,
-        info: &'m FunctionInfo,
-        arguments: Vec<Value>,
-        mask: Mask,
-    ) -> Option<Vec<Column>> {
+    fn call(&mut self, callee: Callee<'m>, arguments: Vec<Value>, mask: Mask) -> Option<Vec<Column>> {
+        let Callee { function, info } = callee;
         let values = vec![None; function.expressions.len()];
         let (locals, result, has_result) = (HashMap::new(), None, Mask::default());
         self.frames.push(Frame { function, info, arguments, values, locals, result, has_result });
@@ -173,13 +197,15 @@ impl<'m> Machine<'m, '_> {
                 let condition = self.column(*condition);
                 let (yes, unknown) = condition.lanes_with(1, mask);
                 if unknown.any() {
-                    return self.both_ways([accept, reject], yes, unknown, mask, exits);
+                    return self.both_ways(Branch { accept, reject, yes, unknown }, mask, exits);
                 }
                 let accepted = self.block(accept, yes, exits);
                 accepted.or(self.block(reject, mask.without(yes), exits))
             }
-            Statement::Switch { selector, cases } => self.switch(*selector, cases, mask, exits),
-            Statement::Loop { body, continuing, break_if } => self.turns(body, continuing, *break_if, mask),
+            Statement::Switch { selector, cases } => self.switch(Switch { selector: *selector, cases }, mask, exits),
+            Statement::Loop { body, continuing, break_if } => {
+                self.turns(Turns { body, continuing, break_if: *break_if }, mask)
+            }
             Statement::Break => {
                 self.must_be_certain(mask);
                 exits.broken = exits.broken.or(mask);
@@ -208,8 +234,8 @@ impl<'m> Machine<'m, '_> {
             }
             Statement::Call { function, arguments, result } => {
                 let arguments = arguments.iter().map(|&argument| self.value(argument)).collect();
-                let called = &self.module.functions[*function];
-                let given = self.call(called, &self.info[*function], arguments, mask);
+                let callee = Callee { function: &self.module.functions[*function], info: &self.info[*function] };
+                let given = self.call(callee, arguments, mask);
                 if let Some(result) = result {
                     self.frame().values[result.index()] = given.map(Value::Data);
                 }
@@ -220,14 +246,8 @@ impl<'m> Machine<'m, '_> {
     }
 
     /// A branch that is taken both ways by those of whom it isn't known which they take.
-    fn both_ways(
-        &mut self,
-        [accept, reject]: [&'m Block; 2],
-        yes: Mask,
-        unknown: Mask,
-        mask: Mask,
-        exits: &mut Exits,
-    ) -> Mask {
+    fn both_ways(&mut self, branch: Branch<'m>, mask: Mask, exits: &mut Exits) -> Mask {
+        let Branch { accept, reject, yes, unknown } = branch;
         let doubted = self.in_doubt;
         self.in_doubt = doubted.or(unknown);
         let before = self.locals();
@@ -273,13 +293,8 @@ impl<'m> Machine<'m, '_> {
         }
     }
 
-    fn switch(
-        &mut self,
-        selector: Handle<Expression>,
-        cases: &'m [naga::SwitchCase],
-        mask: Mask,
-        exits: &mut Exits,
-    ) -> Mask {
+    fn switch(&mut self, switch: Switch<'m>, mask: Mask, exits: &mut Exits) -> Mask {
+        let Switch { selector, cases } = switch;
         let selector = self.column(selector);
         let value = |case: &naga::SwitchCase| match case.value {
             SwitchValue::U32(value) => Some(value),
@@ -322,13 +337,8 @@ impl<'m> Machine<'m, '_> {
         done.or(through)
     }
 
-    fn turns(
-        &mut self,
-        body: &'m Block,
-        continuing: &'m Block,
-        break_if: Option<Handle<Expression>>,
-        mut mask: Mask,
-    ) -> Mask {
+    fn turns(&mut self, turns: Turns<'m>, mut mask: Mask) -> Mask {
+        let Turns { body, continuing, break_if } = turns;
         let before = std::mem::replace(&mut self.in_doubt_before, self.in_doubt);
         let mut done = Mask::default();
         for turn in 0.. {

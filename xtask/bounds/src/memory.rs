@@ -7,6 +7,20 @@ const NONE: u32 = u32::MAX;
 /// Several.
 const MANY: u32 = u32::MAX - 1;
 
+/// Who touches a word, and after how many barriers: of two dispatches, or of a workgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct By {
+    pub(super) invocation: u32,
+    pub(super) now: u32,
+}
+
+/// A value that is stored; in doubt it may be or not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored {
+    pub(super) value: Word,
+    pub(super) in_doubt: bool,
+}
+
 /// Who touched a word, and between which barriers: of two dispatches, or of a workgroup.
 #[derive(Debug, Clone, Copy)]
 struct Touched {
@@ -42,7 +56,8 @@ impl Marks {
     }
 
     /// Takes note of a read; the fault, if it is one. What nobody writes isn't noted.
-    pub(super) fn read(&mut self, word: u64, by: u32, now: u32, is_given: bool) -> Option<&'static str> {
+    pub(super) fn read(&mut self, word: u64, by: By, is_given: bool) -> Option<&'static str> {
+        let By { invocation: by, now } = by;
         let touched = self.at(word);
         if touched.written_at == NONE && !is_given {
             return Some("reads what nothing has written");
@@ -55,7 +70,8 @@ impl Marks {
         None
     }
 
-    pub(super) fn write(&mut self, word: u64, by: u32, now: u32) -> Option<&'static str> {
+    pub(super) fn write(&mut self, word: u64, by: By) -> Option<&'static str> {
+        let By { invocation: by, now } = by;
         let touched = self.at(word);
         let before = *touched;
         (touched.written_at, touched.writer) = (now, by);
@@ -82,24 +98,16 @@ impl Shared {
     }
 
     /// What nothing has written is unknown: it may be read, but decide no address.
-    pub(super) fn read(&mut self, word: u32, by: u32, now: u32) -> Result<Word, &'static str> {
-        match self.marks.read(word.into(), by, now, true) {
+    pub(super) fn read(&mut self, word: u32, by: By) -> Result<Word, &'static str> {
+        match self.marks.read(word.into(), by, true) {
             Some(fault) => Err(fault),
             None => Ok(self.words[word as usize]),
         }
     }
 
-    /// In doubt it may be written or not.
-    pub(super) fn write(
-        &mut self,
-        word: u32,
-        value: Word,
-        in_doubt: bool,
-        by: u32,
-        now: u32,
-    ) -> Result<(), &'static str> {
+    pub(super) fn write(&mut self, word: u32, stored: Stored, by: By) -> Result<(), &'static str> {
         let held = &mut self.words[word as usize];
-        *held = if in_doubt { either(*held, value) } else { value };
-        self.marks.write(word.into(), by, now).map_or(Ok(()), Err)
+        *held = if stored.in_doubt { either(*held, stored.value) } else { stored.value };
+        self.marks.write(word.into(), by).map_or(Ok(()), Err)
     }
 }

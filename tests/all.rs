@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod activations;
+mod bounds;
 mod choice;
 mod choice_records;
 mod common;

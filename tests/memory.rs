@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use locally_connected::headless::{Gpu, GpuOptions};
+use locally_connected::headless::{Gpu, GpuOptions, GpuRunner};
+use locally_connected::model::{Dense, Flatten, Sequential};
 use locally_connected::reference;
+use locally_connected::train::{
+    Data, FanRule, FitOptions, Goal, Loss, Optimizer, Trainer, Training, initial_parameters,
+};
 use locally_connected::{
     Activation, Backward, Config, Context, Forward, Geometry, Implementation, LocallyConnected, Readback, wgpu,
 };
@@ -70,6 +74,7 @@ const BESIDE: u64 = 64 << 20;
 fn memory_is_bounded() {
     uploads_take_memory_in_pieces();
     threads_record_on_one_device();
+    a_thousand_calls_take_no_more();
 }
 
 /// A number of bytes in `/proc/self/status`; none where there is no such file.
@@ -232,4 +237,43 @@ fn threads_record_on_one_device() {
     let [first, last] = memory.into_inner().expect("no panic").map(|seen| seen.into_iter().max().unwrap_or(0));
     println!("{first} bytes resident after the first hundred, {last} before the last");
     assert!(last < first + (32 << 20), "{first} bytes resident after the first hundred, {last} before the last");
+}
+
+/// A thousand calls of `predict`, of `evaluate` and of `fit` each: the device holds to the byte what it held after the first ones, and
+/// the process no more.
+fn a_thousand_calls_take_no_more() {
+    let layer = Config::new(4, [3, 3]).activation(Activation::RELU);
+    let graph = Sequential::new([6, 6, 1]).add(layer).add(Flatten::default()).add(Dense::new(3)).graph();
+    let graph = graph.expect("layers");
+    let goal = Goal::new(Loss::from_keras_name("mse").expect("a loss"));
+    let training = Training::new(&graph, Optimizer::adam(), goal).expect("a training");
+    let parameters = initial_parameters(&graph, FanRule::Keras, 1).expect("parameters");
+    let (x, y): (Vec<f32>, Vec<f32>) =
+        ((0..4 * 36).map(|i| (i % 13) as f32 / 13.0).collect(), (0..4 * 3).map(|i| (i % 3) as f32).collect());
+    let held = || {
+        GPU.context().device().poll(wgpu::PollType::wait_indefinitely()).expect("the device is there");
+        let report = GPU.context().device().generate_allocator_report().expect("Vulkan's allocator reports");
+        (report.total_allocated_bytes, report.allocations.len())
+    };
+    pollster::block_on(async {
+        let mut trainer = Trainer::new(GpuRunner::new(&GPU), training, &parameters).await.expect("memory");
+        let mut early = None;
+        for call in 0..1000 {
+            let data = Data::new(&x, &y);
+            let options = FitOptions::new().batch_size(4).initial_epoch(call).epochs(call + 1);
+            trainer.fit(&data, &options, &mut []).await.expect("it trains");
+            trainer.evaluate(&data, 4).await.expect("it runs");
+            trainer.predict(&[("input", &x)], 4).await.expect("it runs");
+            if call == 20 {
+                early = Some((held(), status("VmRSS:").unwrap_or(0), HELD.load(Relaxed)));
+            }
+        }
+        let (device, resident, host) = early.expect("call 20");
+        let grown = status("VmRSS:").unwrap_or(0).saturating_sub(resident);
+        println!("{device:?} on the device after 20 and 1000 calls; {grown} more bytes resident");
+        assert_eq!(held(), device, "bytes and buffers on the device after 20 and after 1000 calls");
+        assert!(grown < 16 << 20, "{grown} more bytes resident");
+        let grown = HELD.load(Relaxed).saturating_sub(host);
+        assert!(grown < 1 << 20, "{grown} more bytes of the host's");
+    });
 }

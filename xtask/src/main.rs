@@ -14,6 +14,10 @@
 //! | `gpu-record` | proves and measures the kernels on a machine, borrowed or one's own: docs/gpu-record.md |
 //! | `net`   | saves what must not change while code is moved, or compares with it: WGSL, plans, results |
 //! | `isa`   | compiles every shader variant for an AMD GPU that needn't be there: registers, spills, assembly |
+//! | `translations` | writes every shader variant in every backend's language and has compilers look at it: docs/backends.md |
+//! | `fuzz`  | throws hostile input at what reads files, at the planner and at the CPU executor: docs/fuzzing.md |
+//! | `drivers` | runs the adapter tests on the newest Mesa that Debian has |
+//! | `soak`  | trains and predicts on the host's threads for an hour, at constant memory |
 //!
 //! On Debian and Ubuntu, as root or with passwordless sudo, missing system packages are installed by `apt-get`, and
 //! each installation is announced. Elsewhere the command stops with one line that names what to install. Nothing is
@@ -33,6 +37,10 @@
 //! * `web`: what `wasm` and `tint` need, and a linker for modules (LLVM's lld where Rust brings none).
 //! * `page`: what `setup` and `tint` need.
 //! * `isa`: Linux, and Mesa's RADV, which Debian's `mesa-vulkan-drivers` has.
+//! * `translations`: SPIRV-Tools and glslang.
+//! * `fuzz`: Linux on x86-64, a C++ compiler for libFuzzer; nothing of nightly Rust.
+//! * `drivers`: Debian's debootstrap, as root.
+//! * `soak`: Linux, whose count of resident memory it reads.
 //!
 //! `CARGO_TARGET_DIR` is respected throughout. There is no dependency but serde_json, so that the first use is quick.
 
@@ -41,11 +49,14 @@ mod audit;
 mod browser;
 mod check;
 mod demo;
+mod drivers;
 mod examples;
 mod features;
+mod fuzz;
 mod gpu_record;
 mod installed;
 mod isa;
+mod msrv;
 mod net;
 mod package;
 mod page;
@@ -54,6 +65,7 @@ mod sh;
 mod steps;
 mod test;
 mod tint;
+mod translations;
 mod wasm;
 mod web;
 
@@ -70,6 +82,12 @@ Usage: cargo xtask <command>
                 sanitizer, a rehearsal of gpu-record; STEPs are those alone (by the beginning of their names)
   wasm          build the libraries for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
+  translations [NAME…]  write every shader variant (or those of these names) in every backend's language, and have
+                compilers look at it
+  fuzz [TARGET…] [--seconds N] [--keep] [--address]   throw hostile input at every target (or these) for N seconds each;
+                --keep makes the smallest that covers as much the committed corpus
+  drivers [NAME…]  run the adapter tests (or those of these names) on the newest Mesa that Debian has, in a root of its own
+  soak [--minutes N]  train and predict on the host's threads for an hour, at constant memory
   gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
                 what it brought (docs/gpu-record.md)
   net --save F  save every shader, plan and result in F; net --against F compares with it
@@ -99,6 +117,11 @@ fn main() -> ExitCode {
         ["gpu-record", rest @ ..] => gpu_record::gpu_record(rest),
         ["net", action @ ("--save" | "--against"), file] => net::net(action, file),
         ["isa", rest @ ..] => isa::isa(rest),
+        ["translations", names @ ..] => translations::translations(names),
+        ["fuzz", rest @ ..] => fuzz::fuzz(rest),
+        ["drivers", names @ ..] => drivers::drivers(names),
+        ["soak"] => sh::tool("soak").and_then(|mut soak| sh::run(&mut soak)),
+        ["soak", "--minutes", minutes] => sh::tool("soak").and_then(|mut soak| sh::run(soak.arg(minutes))),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

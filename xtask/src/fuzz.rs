@@ -1,0 +1,185 @@
+//! `cargo xtask fuzz`: hostile input, found by libFuzzer, which looks at what the compiler marked (docs/fuzzing.md).
+
+use crate::sh::{self, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// As cargo-fuzz has them: edges counted in place, and operands of comparisons shown.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 --cfg fuzzing";
+/// Most bytes of a committed corpus.
+const MOST: u64 = 200 << 10;
+/// Longest input that is tried.
+const LONGEST: &str = "-max_len=32768";
+
+/// `fuzz [TARGET…] [--seconds N] [--keep]`: every target or these, each for so many seconds (60, or one run of the corpus for 0), and then
+/// with `--keep` the smallest of what was found that covers as much becomes the committed corpus. `--address` looks at each access
+/// to memory, too.
+pub(crate) fn fuzz(args: &[&str]) -> Result {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err(format!("fuzzing is set up for {TARGET}"));
+    }
+    let (mut names, mut seconds, mut keep, mut address) = (Vec::new(), 60, false, false);
+    let mut args = args.iter();
+    while let Some(&arg) = args.next() {
+        match arg {
+            "--keep" => keep = true,
+            "--address" => address = true,
+            "--seconds" => {
+                let given = args.next().and_then(|word| word.parse().ok());
+                seconds = given.ok_or("--seconds takes a number")?;
+            }
+            name => names.push(name.to_owned()),
+        }
+    }
+    let fuzzer = Fuzzer::build(address)?;
+    if names.is_empty() {
+        names = targets()?;
+    }
+    println!(
+        "| target | executions | each second | edges | features | corpus | seconds |\n|---|---|---|---|---|---|---|"
+    );
+    for name in &names {
+        println!("{}", fuzzer.run(name, seconds)?);
+        if keep {
+            fuzzer.keep(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of all targets: their corpora's.
+fn targets() -> Result<Vec<String>> {
+    let folder = sh::root().join("fuzz/corpus");
+    let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
+struct Fuzzer {
+    program: PathBuf,
+    seeds: PathBuf,
+    /// Where what is found lies, of all targets.
+    work: PathBuf,
+}
+
+impl Fuzzer {
+    fn build(address: bool) -> Result<Self> {
+        let work = sh::target_dir().join("fuzz");
+        let target_dir = work.join(if address { "build-address" } else { "build" });
+        let mut flags = COVERAGE.to_owned();
+        let mut build = sh::cargo();
+        if address {
+            flags += " -Zsanitizer=address";
+            build.env("RUSTC_BOOTSTRAP", "1");
+        }
+        build.args(["build", "--release", "--locked", "--manifest-path", "fuzz/libfuzzer/Cargo.toml"]);
+        build.args(["--target", TARGET, "--target-dir"]).arg(&target_dir).env("RUSTFLAGS", flags);
+        sh::run(&mut build)?;
+        let program = target_dir.join(TARGET).join("release/locally-libfuzzer");
+        let seeds = sh::tool("seeds")?.get_program().into();
+        Ok(Self { program, seeds, work })
+    }
+
+    fn corpus(&self, name: &str) -> PathBuf {
+        self.work.join("corpus").join(name)
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = sh::command(&self.program);
+        command.env("FUZZ_TARGET", name).args([LONGEST, "-timeout=5", "-rss_limit_mb=2048"]);
+        command
+    }
+
+    /// One target; a line of a table.
+    fn run(&self, name: &str, seconds: u64) -> Result<String> {
+        let (corpus, found) = (self.corpus(name), self.work.join("found").join(name));
+        for folder in [&corpus, &found] {
+            fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        }
+        let committed = sh::root().join("fuzz/corpus").join(name);
+        fs::create_dir_all(&committed).map_err(|e| format!("{}: {e}", committed.display()))?;
+        let mut command = self.command(name);
+        command.arg(format!("-artifact_prefix={}/", found.display())).arg("-print_final_stats=1");
+        if seconds == 0 {
+            command.arg("-runs=0").arg(&committed);
+        } else {
+            sh::run_quiet(sh::command(&self.seeds).arg(name).arg(&corpus))?;
+            command.arg(format!("-max_total_time={seconds}")).arg(&corpus).arg(&committed);
+        }
+        let dictionary = sh::root().join("fuzz/keras.dict");
+        command.arg(format!("-dict={}", dictionary.display()));
+        let output = command.stdin(Stdio::null()).output().map_err(|e| format!("{}: {e}", self.program.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            let tail: Vec<&str> = said.lines().rev().take(60).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            return Err(format!("{}\n{name}: an input is wrong, in {}", tail.join("\n"), found.display()));
+        }
+        Ok(line(name, &said, seconds))
+    }
+
+    /// Makes the smallest inputs that cover what all do the committed corpus.
+    fn keep(&self, name: &str) -> Result {
+        let committed = sh::root().join("fuzz/corpus").join(name);
+        let merged = self.work.join("merged").join(name);
+        let _ = fs::remove_dir_all(&merged);
+        fs::create_dir_all(&merged).map_err(|e| format!("{}: {e}", merged.display()))?;
+        let mut merge = self.command(name);
+        sh::run_quiet(merge.arg("-set_cover_merge=1").arg(&merged).arg(self.corpus(name)).arg(&committed))?;
+        let mut files = files(&merged)?;
+        files.sort();
+        let _ = fs::remove_dir_all(&committed);
+        fs::create_dir_all(&committed).map_err(|e| format!("{}: {e}", committed.display()))?;
+        let mut bytes = 0;
+        for (size, path) in files {
+            bytes += size;
+            if bytes > MOST {
+                break;
+            }
+            let to = committed.join(path.file_name().unwrap_or_default());
+            fs::copy(&path, &to).map_err(|e| format!("{}: {e}", to.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    Ok(entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path()))).collect())
+}
+
+/// What libFuzzer said last of a run.
+fn line(name: &str, said: &str, seconds: u64) -> String {
+    let stat = |wanted: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(&format!("stat::{wanted}:")));
+        line.map_or("?", str::trim).to_owned()
+    };
+    let last = said.lines().rev().find(|line| line.contains(" cov: ")).unwrap_or_default();
+    let after = |word: &str| last.split(word).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("?");
+    let (executions, rate) = (stat("number_of_executed_units"), stat("average_exec_per_sec"));
+    format!(
+        "| {name} | {executions} | {rate} | {} | {} | {} | {seconds} |",
+        after("cov: "),
+        after("ft: "),
+        after("corp: ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_libfuzzer_s_is_read() {
+        let said = "#12\tINITED cov: 7 ft: 9 corp: 3/12b exec/s: 0 rss: 40Mb\n\
+            #500\tDONE   cov: 12 ft: 30 corp: 5/90b lim: 4 exec/s: 250 rss: 41Mb\n\
+            stat::number_of_executed_units: 500\nstat::average_exec_per_sec:     250\n";
+        assert_eq!(line("hdf5", said, 2), "| hdf5 | 500 | 250 | 12 | 30 | 5/90b | 2 |");
+        assert_eq!(line("hdf5", "", 0), "| hdf5 | ? | ? | ? | ? | ? | 0 |");
+    }
+}

@@ -40,7 +40,7 @@ pub use gpu::{
 pub use model::Gradients;
 pub use plan::{DeviceProfile, Form, PlanOptions, TuneKey, TuneTable, TunedChoice, TunedOperation};
 #[cfg(feature = "gpu")]
-pub use tune::{Measurement, tune};
+pub use tune::{Measurement, Roof, TuneEnd, TuneOptions, Tuned, tune};
 #[cfg(feature = "gpu")]
 pub use wgpu;
 

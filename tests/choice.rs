@@ -4,13 +4,16 @@ use crate::common::{FORWARD, GPU, Operands, assert_near, chunks};
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::GpuOptions;
 use locally_connected::kernels::tap_tables_length;
-use locally_connected::model::layer_forward;
+use locally_connected::model::{layer_backward, layer_forward};
 use locally_connected::ops::Operation;
 use locally_connected::plan::Planner;
 use locally_connected::{
     Config, DeviceProfile, Error, Form, Geometry, Implementation, LocallyConnected, Padding, TunedChoice,
 };
-use locally_connected::{PlanOptions, TuneKey, TuneTable, TunedOperation, required_limits, tune, wgpu};
+use locally_connected::{
+    Gradients, Measurement, PlanOptions, Roof, TuneKey, TuneOptions, TuneTable, Tuned, TunedOperation, required_limits,
+    tune, wgpu,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -111,8 +114,10 @@ fn forms_are_taken_where_there_is_a_kernel_of_them() {
 fn tuning_measures_every_possible_implementation() {
     let config = Config::new(8, [3]).padding(Padding::Same);
     let geometry = Geometry::new(&config, &[40, 4]).expect("fits");
-    let (table, measured) =
-        pollster::block_on(GPU.drive(tune(GPU.context(), &geometry, 3, 2))).expect("all three are possible");
+    let options = TuneOptions { repetitions: 2, roof: None };
+    let Tuned { table, measured, ended } =
+        pollster::block_on(GPU.drive(tune(GPU.context(), &geometry, 3, options))).expect("all three are possible");
+    assert_eq!(ended, []);
     let forms: BTreeSet<_> =
         measured.iter().map(|m| (m.operation, m.choice.implementation.name(), m.choice.form)).collect();
     assert_eq!(forms.len(), measured.len(), "something was measured twice");
@@ -139,6 +144,84 @@ fn tuning_measures_every_possible_implementation() {
         GPU.forward(&layer, &operands.input).await.expect("runs")
     });
     assert_near("output", &output, &operands.reference(&geometry).output, FORWARD);
+}
+
+/// A roof that any choice reaches ends each search at the planner's own choice, one that none reaches ends none; what was spared and
+/// what was measured are all that there are.
+#[test]
+fn a_choice_that_is_near_the_roof_ends_the_search() {
+    let config = Config::new(8, [3]).padding(Padding::Same);
+    let geometry = Geometry::new(&config, &[40, 4]).expect("fits");
+    let tuned = |roof| {
+        let options = TuneOptions { repetitions: 1, roof };
+        pollster::block_on(GPU.drive(tune(GPU.context(), &geometry, 3, options))).expect("possible")
+    };
+    let roof = |rate| Some(Roof { bytes_per_second: rate, flops_per_second: rate });
+    let all = tuned(None);
+    let high = tuned(roof(1e18));
+    assert_eq!((high.measured.len(), &high.ended), (all.measured.len(), &Vec::new()));
+    let low = tuned(roof(1.0));
+    assert_eq!((low.measured.len(), low.ended.len(), low.table.len()), (3, 3, 3));
+    for (end, operation) in low.ended.iter().zip(TunedOperation::ALL) {
+        assert!(end.operation == operation && end.of_roof >= TuneOptions::ENOUGH);
+        let of = |measured: &[Measurement]| measured.iter().filter(|m| m.operation == operation).count();
+        assert_eq!(end.spared.len() + of(&low.measured), of(&all.measured), "{operation:?}");
+    }
+    let own = with_own(None, &geometry);
+    assert_eq!(with_own(Some(&low.table), &geometry), own, "the first that is tried is the planner's own");
+    let seconds = Roof { bytes_per_second: 10.0, flops_per_second: 100.0 }.seconds(20, 100);
+    assert_eq!(seconds, 2.0);
+}
+
+/// The plans of all three operations for 3 samples on this adapter.
+fn with_own(tuned: Option<&TuneTable>, geometry: &Geometry) -> String {
+    let layer = Arc::new(geometry.clone());
+    let planner = Planner::new(GPU.context().profile()).with_tuned(tuned);
+    let programs = [layer_forward(&layer, false), layer_backward(&layer, Gradients::ALL)];
+    let plans = programs.iter().flat_map(|program| planner.program(program, 3).expect("possible").plans);
+    let named = |plan: locally_connected::plan::Plan| {
+        let kernels: Vec<String> = plan.dispatches.iter().map(|dispatch| dispatch.variant.name()).collect();
+        format!("{:?} {kernels:?}", plan.implementation)
+    };
+    plans.map(named).collect::<Vec<_>>().join("; ")
+}
+
+/// A process that has nothing of this one's but the table's file plans what this one does, which isn't what it would plan without.
+#[test]
+fn a_table_makes_the_same_choices_in_a_fresh_process() {
+    const TABLE: &str = "LOCALLY_TUNE_TABLE";
+    const SAID: &str = "planned: ";
+    let config = Config::new(8, [3]).padding(Padding::Same);
+    let geometry = Geometry::new(&config, &[40, 4]).expect("fits");
+    if let Ok(path) = std::env::var(TABLE) {
+        let table = serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("a table");
+        println!("{SAID}{}", with_own(Some(&table), &geometry));
+        return;
+    }
+    let options = TuneOptions { repetitions: 1, roof: None };
+    let tuned = pollster::block_on(GPU.drive(tune(GPU.context(), &geometry, 3, options))).expect("possible");
+    let own = with_own(None, &geometry);
+    // A choice that the planner would not make by itself, so that a table that isn't read shows.
+    let mut table = tuned.table;
+    let layer = Arc::new(geometry.clone());
+    let forward = &layer_forward(&layer, false).operations[0];
+    let other = [Implementation::DenseMatmul, Implementation::SparseGather].into_iter().find(|other| {
+        let plan = Planner::new(GPU.context().profile()).plan(forward, 3).expect("possible");
+        plan.implementation != Some(*other)
+    });
+    let key = TuneKey::new(GPU.context().profile(), forward, 3).expect("it has a choice");
+    table.insert(key, TunedChoice { implementation: other.expect("one of two"), form: None });
+    let here = with_own(Some(&table), &geometry);
+    assert_ne!(here, own);
+    let path = std::env::temp_dir().join(format!("locally-tune-table-{}.json", std::process::id()));
+    std::fs::write(&path, serde_json::to_string(&table).expect("serialisable")).expect("a file");
+    let mut process = std::process::Command::new(std::env::current_exe().expect("this program"));
+    process.args(["--exact", "choice::a_table_makes_the_same_choices_in_a_fresh_process", "--nocapture"]);
+    let output = process.env(TABLE, &path).output().expect("a process");
+    std::fs::remove_file(&path).expect("it was there");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let planned = said.lines().find_map(|line| line.split_once(SAID)).map(|(_, planned)| planned);
+    assert_eq!(planned, Some(here.as_str()), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// With the limits asked for, L4's 251 MB are one chunk; a host that asks for nothing gets two.

@@ -6,7 +6,7 @@ use locally_connected::headless::{adapters, instance, pick, wanted};
 use locally_connected::model::{Layer, Local, Model, Sequential, layer_backward, layer_forward, layer_names, names};
 use locally_connected::{
     Activation, Backward, Bindings, Bound, Config, Context, Error, Forward, Geometry, Gradients, KerasLayout,
-    LocallyConnected, Readback, Weights, tune, wgpu,
+    LocallyConnected, Readback, TuneOptions, Weights, tune, wgpu,
 };
 use std::sync::Arc;
 use wgpu::BufferUsages;
@@ -161,7 +161,7 @@ fn a_lost_device_is_said_by_every_call_that_touches_it() {
         lost("create_gradient", weights.create_gradient("bias").await);
         lost("read_weights", layer.read_weights(layer.weights()).await);
         lost("Readback::new", Readback::new(&host.device, &buffers.y).await);
-        lost("tune", tune(context, &geometry, 2, 1).await);
+        lost("tune", tune(context, &geometry, 2, TuneOptions { repetitions: 1, roof: None }).await);
         // What was made before still records; its values never come.
         let mut encoder = host.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         forward.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));

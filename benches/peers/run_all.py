@@ -154,6 +154,9 @@ class Locally:
     def __init__(self, options: argparse.Namespace) -> None:
         self.binary: str = options.locally
         self.arguments: list[str] = options.locally_arguments.split()
+        if "--cache" not in self.arguments:
+            # As the peers are measured, whatever it does by itself.
+            self.arguments += ["--cache", options.cache]
         self.passes: list[str] = options.locally_passes
         said = subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=False)
         self.version = said.stdout.strip().rpartition(" ")[2] or "unknown"

@@ -26,7 +26,8 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-const ROW: [&str; 13] = [
+/// The fields of every row; those of earlier builds first.
+const ROW: [&str; 19] = [
     "workload",
     "pass",
     "implementation",
@@ -40,7 +41,24 @@ const ROW: [&str; 13] = [
     "gb_s",
     "gflop_s",
     "of_ceiling",
+    "interval_ms",
+    "batched_ms",
+    "max_error",
+    "stopped",
+    "warm_up",
+    "samples",
 ];
+
+/// Short, and with caches as they are, which takes no reading of more than they hold before each run.
+const SHORT: [&str; 6] = ["--cache", "hot", "--min-time", "0.01", "--max-time", "0.1"];
+
+/// A report as the committed schema has it.
+fn report(path: &str) -> Value {
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/bench.schema.json");
+    let report = read(path);
+    assert_eq!(common::schema::faults(&read(schema), &report), [""; 0]);
+    report
+}
 
 fn check_spread(spread: &Value) {
     assert_eq!(keys(spread), ["min", "median", "max"]);
@@ -52,13 +70,17 @@ fn check_spread(spread: &Value) {
 fn reports_have_the_contracts_form() {
     let folder = Folder::new();
     let [json_file, csv, html] = ["r.json", "r.csv", "r.html"].map(|name| path(&folder, name));
-    let arguments = ["signal-1d", "--batch", "1,2", "--min-time", "0.05", "--implementation", "auto,1,3"];
-    let output = bench(&[&arguments[..], &["--json", &json_file, "--csv", &csv, "--html", &html]].concat());
+    let arguments =
+        ["signal-1d", "--batch", "1,2", "--min-time", "0.05", "--max-time", "0.2", "--implementation", "auto,1,3"];
+    let more = ["--batch-submits", "4", "--json", &json_file, "--csv", &csv, "--html", &html];
+    let output = bench(&[&arguments[..], &more].concat());
     assert!(succeeds(&output).contains("signal-1d"));
     assert_eq!(folder.names(), ["r.csv", "r.html", "r.json"]);
 
-    let report: Value = read(&json_file);
-    assert_eq!(keys(&report), ["adapter", "ceiling", "results"]);
+    let report = report(&json_file);
+    assert_eq!(keys(&report), ["schema", "meta", "adapter", "ceiling", "results"]);
+    assert_eq!((&report["schema"], &report["meta"]["cache"]), (&json!("locally-bench-1"), &json!("cold")));
+    assert_eq!(report["meta"]["argv"][1], json!("bench"));
     assert_eq!(keys(&report["adapter"]), ["name", "backend", "driver", "device_type"]);
     assert_eq!(keys(&report["ceiling"]), ["copy_gb_s", "f32_gflop_s"]);
     assert!(["copy_gb_s", "f32_gflop_s"].iter().all(|key| report["ceiling"][key].as_f64().unwrap() > 0.0));
@@ -70,9 +92,18 @@ fn reports_have_the_contracts_form() {
         assert!(auto == 1 && (all == 2 || all == 3 && pass == "backward"), "{auto} of {all} rows of {pass} {batch}");
     }
     for row in rows {
-        assert_eq!(keys(row), ROW);
+        assert_eq!(keys(row)[..ROW.len()], ROW);
         assert_eq!((&row["workload"], &row["dtype"]), (&json!("signal-1d"), &json!("f32")));
         check_spread(&row["wall_ms"]);
+        check_spread(&row["batched_ms"]);
+        // Sums of three products: what is wrong is wrong by more.
+        assert!(row["max_error"].as_f64().unwrap() < 1e-5, "{row}");
+        let samples: Vec<f64> = row["samples"].as_array().unwrap().iter().map(|ms| ms.as_f64().unwrap()).collect();
+        let least = samples.iter().copied().fold(f64::INFINITY, f64::min);
+        assert_eq!(Some(least), row["wall_ms"]["min"].as_f64());
+        let counted = if row["gpu_ms"].is_null() { &row["wall_ms"] } else { &row["gpu_ms"] };
+        let [low, high] = [0, 1].map(|end: usize| row["interval_ms"][end].as_f64().unwrap());
+        assert!((low..=high).contains(&counted["median"].as_f64().unwrap()), "{row}");
         if !row["gpu_ms"].is_null() {
             check_spread(&row["gpu_ms"]);
         }
@@ -95,7 +126,7 @@ fn reports_have_the_contracts_form() {
     assert!(html.contains("<svg") && !html.contains("src=") && !html.contains("<link"));
 
     // An earlier report is something to compare with.
-    let output = bench(&["signal-1d", "--batch", "1", "--min-time", "0.01", "--compare", &json_file]);
+    let output = bench(&[&["signal-1d", "--batch", "1", "--compare", &json_file], &SHORT[..]].concat());
     let text = succeeds(&output);
     assert!(text.contains("geometric mean") && text.contains("earlier"), "{text}");
 }
@@ -106,7 +137,8 @@ fn what_cannot_run_is_skipped() {
     let file = path(&folder, "r.json");
     // The dense matrix of this layer has 4 · 2·10⁶ · 2·10⁶ bytes.
     let shape = ["--shape", "2000000x1", "--kernel", "1", "--filters", "1", "--batch", "1", "--pass", "forward"];
-    let arguments = [&shape[..], &["--min-time", "0.01", "--implementation", "1,2", "--json", &file]].concat();
+    let shape = [&shape[..], &SHORT].concat();
+    let arguments = [&shape[..], &["--implementation", "1,2", "--json", &file]].concat();
     let output = bench(&arguments);
     assert!(stdout(&output).contains("2000000x1-k1-f1"), "{}", stderr(&output));
     let text = stderr(&output);
@@ -114,14 +146,14 @@ fn what_cannot_run_is_skipped() {
         text.starts_with("skip: 2000000x1-k1-f1 dense f32 forward batch 1: ") && text.lines().count() == 1,
         "{text}"
     );
-    let report: Value = read(&file);
+    let report = report(&file);
     let rows = report["results"].as_array().unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!((&rows[0]["implementation"], &rows[0]["auto"]), (&json!("loop"), &json!(false)));
 
     // With nothing left the machine could not, and no file appears.
     let file = path(&folder, "nothing.json");
-    let output = bench(&[&shape[..], &["--min-time", "0.01", "--implementation", "2", "--json", &file]].concat());
+    let output = bench(&[&shape[..], &["--implementation", "2", "--json", &file]].concat());
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
     assert!(text.contains("\nerror: ") && text.contains("\nhelp: "), "{text}");
@@ -129,20 +161,12 @@ fn what_cannot_run_is_skipped() {
 }
 
 /// What `cargo xtask gpu-record` stands on: ceilings of their own, setups against each other, rows as they come.
-/// Done; gives standard output. The machine may be busier while ceilings are probed than later, which is said and no fault here.
-fn measured(output: &Output) -> String {
-    let said = stderr(output);
-    let busy = |line: &str| line.starts_with("note: ") && line.contains("of the ceiling");
-    assert!(output.status.success() && said.lines().all(busy), "{said}{}", stdout(output));
-    stdout(output)
-}
-
 #[test]
 fn setups_are_measured_beside_each_other() {
     let folder = Folder::new();
     let [ceilings, lines] = ["ceilings.json", "rows.jsonl"].map(|name| path(&folder, name));
     let output = bench(&["--cache", "cold", "--min-time", "0.001", "--save-ceilings", &ceilings]);
-    assert!(measured(&output).contains("GFLOP/s"));
+    assert!(succeeds(&output).contains("GFLOP/s"));
     let roof = read(&ceilings);
     let footprints = roof["footprints"].as_array().unwrap();
     assert!(footprints.len() > 3 && roof["cache"] == "cold", "{roof}");
@@ -156,7 +180,7 @@ fn setups_are_measured_beside_each_other() {
     let layer = ["cifar-local4", "--batch", "2", "--implementation", "1", "--lines", &lines, "--max-time", "0.1"];
     // Twice: the file grows.
     for _ in 0..2 {
-        measured(&bench(&[&layer[..], &setups, &cold].concat()));
+        succeeds(&bench(&[&layer[..], &setups, &cold].concat()));
     }
     let text = std::fs::read_to_string(&lines).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -175,7 +199,7 @@ fn setups_are_measured_beside_each_other() {
     let output =
         bench(&[&layer[..3], &["--form", "register,tiled", "--implementation", "1"], &without, &cold].concat());
     assert!(stderr(&output).contains("loop_forward is left out") && stdout(&output).contains("tiled"));
-    let hot = ["signal-1d", "--ceilings", &ceilings, "--batch", "1"];
+    let hot = ["signal-1d", "--ceilings", &ceilings, "--batch", "1", "--cache", "hot"];
     let (error, help) = fails(&bench(&hot), 2);
     assert!(error.contains("cold") && help.contains("--cache"), "{error}");
 }
@@ -204,6 +228,12 @@ fn bad_requests_are_told() {
         &["signal-1d", "--without", "no_such_kernel"],
         &["signal-1d", "--ceilings", &nowhere],
         &["signal-1d", "--ceilings", &file],
+        &["signal-1d", "--pass", "model"],
+        &["signal-1d", "--fail-if-slower", "5%"],
+        &["signal-1d", "--baseline", &file],
+        &["signal-1d", "--against", &nowhere],
+        &["--curve"],
+        &["--model", &nowhere],
     ] {
         fails(&bench(arguments), 2);
     }
@@ -215,12 +245,23 @@ fn bad_requests_are_told() {
 fn the_cpu_executor_is_measured() {
     let folder = Folder::new();
     let [json_file, csv] = ["r.json", "r.csv"].map(|name| path(&folder, name));
-    let arguments = ["cifar-local3", "--batch", "1,8", "--min-time", "0.05", "--dtype", "f32,f16", "--adapter", "cpu"];
+    let arguments = [
+        "cifar-local3",
+        "--batch",
+        "1,8",
+        "--min-time",
+        "0.05",
+        "--max-time",
+        "0.5",
+        "--dtype",
+        "f32,f16",
+        "--adapter",
+        "cpu",
+    ];
     let output = bench(&[&arguments[..], &["--threads", "1", "--json", &json_file, "--csv", &csv]].concat());
     assert!(output.status.success());
-    let report: Value = read(&json_file);
-    assert_eq!(keys(&report), ["adapter", "ceiling", "results"]);
-    assert_eq!(report["adapter"]["backend"], json!("cpu"));
+    let report = report(&json_file);
+    assert_eq!((&report["adapter"]["backend"], &report["meta"]["cache"]), (&json!("cpu"), &json!("cold")));
     assert!(["copy_gb_s", "f32_gflop_s"].iter().all(|key| report["ceiling"][key].as_f64().unwrap() > 0.0));
     let rows = report["results"].as_array().unwrap();
     assert_eq!(rows.len(), 8, "two batches, two passes, two types of weights");
@@ -231,10 +272,10 @@ fn the_cpu_executor_is_measured() {
     }
     assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 1 + rows.len());
     // An earlier report is something to compare with.
-    let again = ["cifar-local3", "--batch", "1", "--min-time", "0.01", "--adapter", "cpu", "--compare", &json_file];
-    let output = bench(&again);
+    let again = ["cifar-local3", "--batch", "1", "--adapter", "cpu", "--compare", &json_file];
+    let output = bench(&[&again[..], &SHORT].concat());
     assert!(output.status.success() && stdout(&output).contains("earlier"), "{}", stderr(&output));
-    for flag in [["--cache", "cold"], ["--form", "tiled"], ["--save-ceilings", "c.json"]] {
+    for flag in [["--form", "tiled"], ["--save-ceilings", "c.json"]] {
         let (error, _) = fails(&bench(&[&["signal-1d", "--adapter", "cpu"][..], &flag].concat()), 2);
         assert!(error.contains(flag[0]), "{error}");
     }
@@ -244,20 +285,20 @@ fn the_cpu_executor_is_measured() {
 fn several_adapters_are_set_side_by_side() {
     let folder = Folder::new();
     let [json_file, csv, html] = ["r.json", "r.csv", "r.html"].map(|name| path(&folder, name));
-    let arguments = ["signal-1d", "--batch", "2", "--min-time", "0.05", "--adapter", "cpu", "--adapter", "llvmpipe"];
-    let output = bench(&[&arguments[..], &["--json", &json_file, "--csv", &csv, "--html", &html]].concat());
+    let arguments = ["signal-1d", "--batch", "2", "--adapter", "cpu", "--adapter", "llvmpipe"];
+    let output = bench(&[&arguments[..], &SHORT, &["--json", &json_file, "--csv", &csv, "--html", &html]].concat());
     assert!(succeeds(&output).contains("Side by side"), "{}", stdout(&output));
 
-    let report: Value = read(&json_file);
-    assert_eq!(keys(&report), ["adapters", "results"]);
+    let report = report(&json_file);
+    assert_eq!(keys(&report), ["schema", "meta", "adapters", "results"]);
     let adapters = report["adapters"].as_array().unwrap();
     assert_eq!(adapters.len(), 2);
     for adapter in adapters {
-        assert_eq!(keys(adapter), ["name", "backend", "driver", "device_type", "ceiling"]);
+        assert_eq!(keys(adapter), ["name", "backend", "driver", "device_type", "ceiling", "meta"]);
         let of = |row: &&Value| row["adapter"] == adapter["name"];
         let rows: Vec<&Value> = report["results"].as_array().unwrap().iter().filter(of).collect();
         assert!(rows.len() >= 2, "{} rows of {}", rows.len(), adapter["name"]);
-        assert!(rows.iter().all(|row| keys(row) == [&["adapter"], &ROW[..]].concat()));
+        assert!(rows.iter().all(|row| keys(row)[..=ROW.len()] == [&["adapter"], &ROW[..]].concat()));
     }
     let lines = std::fs::read_to_string(&csv).unwrap();
     assert!(lines.starts_with("adapter,workload,") && lines.contains("\nCPU executor,signal-1d,"), "{lines}");
@@ -268,4 +309,109 @@ fn several_adapters_are_set_side_by_side() {
     assert!(fails(&refused, 2).0.contains("--adapter"));
     let refused = bench(&[&twice[..], &["signal-1d", "--lines", &path(&folder, "l.jsonl")]].concat());
     assert!(fails(&refused, 2).0.contains("--lines"));
+}
+
+/// A build that answers as this one does, always with the same time: a script, as any build may be.
+#[cfg(unix)]
+fn fake(folder: &Folder, milliseconds: &str, adapter: &Value) -> String {
+    let greeting = json!({"serves": "locally-bench-serve-1", "build": "a fake", "adapter": adapter});
+    let case = |pass: &str| {
+        json!({"workload": "signal-1d", "pass": pass, "auto": false, "implementation": null, "batch": 1, "dtype": "f32",
+               "setup": null})
+    };
+    let cases = json!({"cases": {"cases": [case("backward"), case("forward")], "skipped": []}});
+    let times =
+        json!({"times": {"wall_ms": [0], "gpu_ms": []}}).to_string().replace("[0]", &format!("[{milliseconds}]"));
+    let script = format!(
+        "#!/bin/sh\necho '{greeting}'\nwhile read -r line; do\ncase \"$line\" in\n*prepare*) echo '{cases}';;\n\
+         *turn*) echo '{times}';;\nesac\ndone\n"
+    );
+    folder.file("fake", &script);
+    let path = path(folder, "fake");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+#[cfg(unix)]
+#[test]
+fn builds_are_measured_in_turns() {
+    let folder = Folder::new();
+    let [json_file, first] = ["r.json", "first.json"].map(|name| path(&folder, name));
+    let workload = ["signal-1d", "--batch", "1", "--adapter", "cpu", "--threads", "1"];
+    let arguments = [&workload[..], &SHORT].concat();
+    succeeds(&bench(&[&arguments[..], &["--json", &first]].concat()));
+    let adapter = read(&first)["adapter"].clone();
+
+    // This build against a faster one, and against a slower one. Both clocks are the wall's.
+    let faster = fake(&folder, "0.000001", &adapter);
+    let against = [&arguments[..], &["--against", &faster, "--json", &json_file]].concat();
+    let output = bench(&[&against[..], &["--fail-if-slower", "5%"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("error: SLOWER: signal-1d forward batch 1 by "), "{}", stderr(&output));
+    assert!(stdout(&output).contains("2 SLOWER") && stdout(&output).contains("a fake"), "{}", stdout(&output));
+    let report = read(&json_file);
+    assert_eq!((&report["schema"], &report["margin"]), (&json!("locally-bench-against-1"), &json!(0.05)));
+    for row in report["results"].as_array().unwrap() {
+        assert_eq!((&row["verdict"], &row["clock"], &row["rounds"]), (&json!("SLOWER"), &json!("wall"), &json!(8)));
+        assert!(row["interval"][0].as_f64().unwrap() > 1.05 && row["ms"]["other"] == json!(1e-6), "{row}");
+    }
+    // Without being asked to fail, it only says so.
+    assert!(succeeds(&bench(&against)).contains("2 SLOWER"));
+    let slower = fake(&folder, "1000000", &adapter);
+    let output = bench(&[&arguments[..], &["--against", &slower, "--fail-if-slower", "5%"]].concat());
+    assert!(succeeds(&output).contains("2 FASTER"));
+
+    // Against itself it is as fast as itself, at least within a margin that no noise is over.
+    let itself = env!("CARGO_BIN_EXE_locally");
+    let output = bench(&[&arguments[..], &["--against", itself, "--fail-if-slower", "900%"]].concat());
+    assert!(succeeds(&output).contains("2 SAME"), "{}", stdout(&output));
+
+    // What is no such build, is on another adapter, or ends, is told.
+    let another = json!({"name": "another", "backend": "cpu", "driver": "", "device_type": "Cpu"});
+    let elsewhere = fake(&folder, "1", &another);
+    let (error, help) = fails(&bench(&[&arguments[..], &["--against", &elsewhere]].concat()), 2);
+    assert!(error.contains("another") && help.contains("--adapter"), "{error}");
+    folder.file("fake", "#!/bin/sh\necho hello\n");
+    assert!(fails(&bench(&[&arguments[..], &["--against", &elsewhere]].concat()), 2).0.contains("no build"));
+    folder.file("fake", "#!/bin/sh\necho it broke >&2; exit 3\n");
+    assert!(fails(&bench(&[&arguments[..], &["--against", &elsewhere]].concat()), 1).0.contains("it broke"));
+
+    // And against a file of an earlier run.
+    let baseline = ["--baseline", &first, "--fail-if-slower", "5000%"];
+    let text = succeeds(&bench(&[&arguments[..], &baseline].concat()));
+    assert!(text.contains("2 SAME") && text.contains("--against"), "{text}");
+    let mut faster = read(&first);
+    for row in faster["results"].as_array_mut().unwrap() {
+        row["samples"].as_array_mut().unwrap().iter_mut().for_each(|ms| *ms = json!(1e-6));
+    }
+    folder.file("first.json", &faster.to_string());
+    let output = bench(&[&arguments[..], &["--baseline", &first, "--fail-if-slower", "5%"]].concat());
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("SLOWER"), "{}", stderr(&output));
+    faster["adapter"]["driver"] = json!("another");
+    folder.file("first.json", &faster.to_string());
+    let output = bench(&[&arguments[..], &["--baseline", &first]].concat());
+    assert!(output.status.code() == Some(2) && stderr(&output).contains("another"), "{}", stderr(&output));
+}
+
+#[test]
+fn models_and_curves_are_measured() {
+    let folder = Folder::new();
+    let [json_file, html] = ["r.json", "r.html"].map(|name| path(&folder, name));
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/digits/digits.h5");
+    for adapter in [&[][..], &["--adapter", "cpu"]] {
+        let arguments = [&["--model", model, "--batch", "2", "--json", &json_file], &SHORT[..], adapter].concat();
+        let text = succeeds(&bench(&arguments));
+        assert!(text.contains("train_step"), "{text}");
+        let report = report(&json_file);
+        let rows = report["results"].as_array().unwrap();
+        assert_eq!(rows.iter().map(|row| row["pass"].as_str().unwrap()).collect::<Vec<_>>(), ["model", "train_step"]);
+        // Both were held against the reference: losses, and gradients as the optimizer keeps them.
+        assert!(rows.iter().all(|row| row["max_error"].as_f64().unwrap() < 1e-4), "{rows:?}");
+        assert!(rows[1]["flops"].as_u64() > rows[0]["flops"].as_u64());
+    }
+    let shape = ["--shape", "6x6x2", "--kernel", "3x3", "--filters", "4", "--pass", "forward", "--curve"];
+    let text = succeeds(&bench(&[&shape[..], &SHORT, &["--html", &html, "--json", &json_file]].concat()));
+    assert!(text.contains("samples/s") && text.contains("cliff"), "{text}");
+    assert_eq!(report(&json_file)["results"].as_array().unwrap().len(), 30);
+    assert!(std::fs::read_to_string(&html).unwrap().contains("Rate by batch"));
 }

@@ -5,6 +5,7 @@
 mod activation;
 mod combine;
 mod constrain;
+mod element;
 mod local;
 mod loss;
 mod normalise;
@@ -19,6 +20,9 @@ mod training;
 pub use activation::{activate, activate_grad, activation, derivative, derivative_from_output};
 pub use combine::{combine, combine_grad, sum, variance};
 pub use constrain::{constrain, group_squares, non_negative, radial};
+pub use element::{
+    Elements, grad_bias_element, local_forward_element, local_grad_input_element, local_grad_weights_element,
+};
 pub use local::{grad_bias, local_forward, local_grad_input, local_grad_weights};
 pub use loss::{JudgedValues, hits, loss, loss_grad};
 pub use normalise::{GradStatistics, Statistics, layer_norm, layer_norm_grad, norm_factor, normalise, normalise_grad};

@@ -6,7 +6,7 @@ use locally_connected::model::{Dense, Flatten, Model, Pooling, Sequential};
 use locally_connected::ops::{PoolKind, Usage};
 use locally_connected::{
     Activation, Backward, Bound, Config, Context, Error, Forward, Geometry, Gradients, KerasLayout, LocallyConnected,
-    Readback, Tensor, tune, wgpu,
+    Readback, Tensor, TuneOptions, tune, wgpu,
 };
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -124,7 +124,11 @@ impl Host {
                 layer.built = Some(self.drive(LocallyConnected::with_geometry(context, geometry))?);
                 return Ok(());
             }
-            "tune" => return self.drive(tune(context, &geometry, BATCH, 1)).map(drop),
+            "tune" => {
+                return self
+                    .drive(tune(context, &geometry, BATCH, TuneOptions { repetitions: 1, roof: None }))
+                    .map(drop);
+            }
             _ => {}
         }
         let Layer { built: Some(built), gradient, passes, readback, values: read } = layer else {

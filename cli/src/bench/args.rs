@@ -1,10 +1,16 @@
 //! What to measure, as the command line has it.
 
 use super::ceiling::Cache;
-use super::measure;
+use super::layer::Selection;
+use super::measure::How;
+use super::models::ModelWorkload;
 use super::setup::{self, Setup};
-use super::workloads::{self, Dtype, Pass, Workload};
-use crate::args::ImplementationArg;
+use super::stats::{MARGIN, Stop};
+use super::workloads::{self, Dtype, Measurable, Pass, Workload};
+use crate::args::{ImplementationArg, Source};
+use crate::failure::Failure;
+use crate::model;
+use crate::progress::Progress;
 use clap::builder::PossibleValuesParser;
 use clap::value_parser;
 use locally_connected::{Form, Padding};
@@ -23,8 +29,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32,128",
           value_parser = value_parser!(u32).range(1..))]
     pub(super) batch: Vec<u32>,
-    /// Passes to measure; backward is all three gradients, both is forward and backward in one submit
-    #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',', default_value = "forward,backward")]
+    /// Passes to measure; backward is all three gradients, both is forward and backward in one submit. Without, forward and
+    /// backward of a layer, model and train_step of a model
+    #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',')]
     pub(super) passes: Vec<Pass>,
     /// How the layers are executed
     #[arg(long, value_name = "I,…", value_delimiter = ',', default_value = "auto")]
@@ -46,8 +53,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
     pub(super) min_time: f64,
     /// Longest time that a row is measured for, once it has a sample
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(super) max_time: f64,
+    /// A row has enough samples where the quartiles are nearer to each other than this part of the median
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
+    pub(super) spread: f64,
+    /// Measure N runs of a submit, too, beside one at a time: what a run takes where the next one is there already
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=10_000))]
+    pub(super) batch_submits: u32,
     /// What passes find in the device's caches: what the last one left, or something else
     #[arg(long, value_enum, default_value_t)]
     pub(super) cache: Cache,
@@ -72,6 +85,29 @@ pub(crate) struct Args {
     /// Print the ratios to the rows of this file, from benches/peers or an earlier --json
     #[arg(long, value_name = "F")]
     pub(super) compare: Option<PathBuf>,
+    /// Measure in turns with BINARY, the `locally` of another build, and say of each row whether this one is FASTER, SLOWER or
+    /// the SAME
+    #[arg(long, value_name = "BINARY",
+          conflicts_with_all = ["csv", "html", "lines", "compare", "ceilings", "save_ceilings", "baseline", "batch_submits"])]
+    pub(super) against: Option<PathBuf>,
+    /// Say the same by F, an earlier --json of the same adapter and driver
+    #[arg(long, value_name = "F")]
+    pub(super) baseline: Option<PathBuf>,
+    /// Exit 1 where a row is SLOWER by more than this; without it 5% is what SAME allows
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(super) fail_if_slower: Option<f64>,
+    /// Answer a process that measures --against this one, by standard input and output
+    #[arg(long, hide = true)]
+    pub(super) serve: bool,
+    /// One workload at batches from 1 up, also odd ones: the rate by batch, and where more samples take less time
+    #[arg(long, conflicts_with_all = ["batch", "against", "baseline"])]
+    pub(super) curve: bool,
+    /// Measure a model of Keras's, or our own, instead: forward, and steps of its training
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["names", "quick", "shape", "form", "implementation", "dtype"])]
+    pub(super) model: Option<PathBuf>,
+    /// What --model is, where its file holds weights alone: Keras's to_json, or deepface, deepface-embedding or alltnn
+    #[arg(long, value_name = "F.json", requires = "model")]
+    pub(super) architecture: Option<String>,
     /// Measure a layer of this input shape instead, such as 32x32x3, channels last
     #[arg(long, value_name = "SHAPE", value_parser = dims, requires_all = ["kernel", "filters"],
           conflicts_with_all = ["names", "quick"])]
@@ -89,6 +125,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PADDING", requires = "shape")]
     padding: Option<Edge>,
 }
+
+/// The batches of a curve: each of the first, where kernels change, then some on both sides of what tiles hold.
+const CURVE: [u32; 30] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 24, 31, 32, 33, 40, 48, 63, 64, 65, 96, 127, 128];
 
 /// Sizes, one per axis.
 #[derive(Debug, Clone)]
@@ -112,6 +152,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// `5%`, or the number alone; a part of 1.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').trim().parse::<f64>() {
+        Ok(value) if (0.0..=10_000.0).contains(&value) => Ok(value / 100.0),
+        _ => Err("a percentage such as 5% is needed".into()),
+    }
+}
+
 /// Keeps the first of equal values.
 pub(super) fn distinct<T: PartialEq + Copy>(values: &[T]) -> Vec<T> {
     let mut kept = Vec::new();
@@ -129,7 +177,55 @@ impl Args {
         self.min_time.min(0.2)
     }
 
-    pub(super) fn workloads(&self) -> Vec<Workload> {
+    /// The batches to measure, without doubles.
+    pub(super) fn batches(&self) -> Vec<u32> {
+        if self.curve { CURVE.to_vec() } else { distinct(&self.batch) }
+    }
+
+    /// The change that a comparison looks for.
+    pub(super) fn margin(&self) -> f64 {
+        self.fail_if_slower.unwrap_or(MARGIN)
+    }
+
+    /// What is measured.
+    ///
+    /// # Errors
+    /// A model's file that can't be read, or a model that can't run.
+    pub(super) fn workloads(&self) -> Result<Vec<Measurable>, Failure> {
+        match &self.model {
+            None => Ok(self.layers().into_iter().map(Measurable::Layer).collect()),
+            Some(path) => {
+                let (model, architecture) = (path.clone(), self.architecture.clone());
+                let source = Source { model, architecture, classes: Vec::new(), backend: None };
+                let mut file = model::open(&source, &Progress::start(true, "reading the model"))?;
+                let model = model::take(&mut file, None)?;
+                let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
+                // No field of a table of rows has a comma, a quote or a break.
+                let name = name.replace(|c: char| c.is_control() || ",\"".contains(c), "_");
+                Ok(vec![Measurable::Model(Box::new(ModelWorkload::new(name, model)))])
+            }
+        }
+    }
+
+    /// The passes to measure, in their order.
+    ///
+    /// # Errors
+    /// A model's pass of layers, or the other way round.
+    pub(super) fn passes(&self) -> Result<Vec<Pass>, Failure> {
+        let (own, what): (&[Pass], _) = match self.model {
+            Some(_) => (&Pass::OF_MODELS, "a model"),
+            None => (&Pass::OF_LAYERS, "a layer"),
+        };
+        if let Some(other) = self.passes.iter().find(|pass| !own.contains(pass)) {
+            return Err(Failure::request(format!("--pass {}: is no pass of {what}", other.name()))
+                .with_help("forward, backward and both are a layer's; model and train_step those of --model"));
+        }
+        let mut passes = distinct(&self.passes);
+        passes.sort();
+        Ok(if passes.is_empty() { own[..2].to_vec() } else { passes })
+    }
+
+    fn layers(&self) -> Vec<Workload> {
         if let (Some(Dims(input)), Some(Dims(kernel)), Some(filters)) = (&self.shape, &self.kernel, self.filters) {
             let strides = match &self.stride {
                 Some(Dims(strides)) if strides.len() == 1 => vec![strides[0]; kernel.len()],
@@ -150,21 +246,25 @@ impl Args {
         workloads::all().filter(wanted).collect()
     }
 
-    pub(super) fn selection(&self) -> measure::Selection {
+    /// How it is measured.
+    ///
+    /// # Errors
+    /// Those of [`Args::passes`].
+    pub(super) fn selection(&self) -> Result<Selection, Failure> {
         let mut implementations: Vec<_> =
             distinct(&self.implementation).into_iter().map(ImplementationArg::implementation).collect();
         // What the planner chooses stands for its equal among the others, so it comes first.
         implementations.sort_by_key(|i| i.is_some());
-        let (dtypes, mut passes) = (distinct(&self.dtype), distinct(&self.passes));
-        passes.sort();
+        let (dtypes, passes) = (distinct(&self.dtype), self.passes()?);
         let mut setups: Vec<Setup> = distinct(&self.form).into_iter().map(Setup::form).collect();
         setups.extend(self.strategy.iter().cloned());
         if setups.is_empty() {
             setups.push(Setup::default());
         }
         let without = self.without.clone();
-        let seconds = self.min_time..=self.max_time.max(self.min_time);
-        measure::Selection { implementations, setups, without, dtypes, passes, seconds }
+        let stop = Stop { least: self.min_time, most: self.max_time.max(self.min_time), spread: self.spread };
+        let how = How { stop, batch_submits: self.batch_submits };
+        Ok(Selection { implementations, setups, without, dtypes, passes, how })
     }
 }
 
@@ -183,5 +283,7 @@ mod tests {
         assert!(dims("32x").is_err() && dims("").is_err() && dims("3,3").is_err());
         assert!(seconds("-1").is_err() && seconds("nan").is_err());
         assert_eq!(seconds("0.05"), Ok(0.05));
+        assert_eq!([percent("5%"), percent("2.5"), percent("0 %")], [Ok(0.05), Ok(0.025), Ok(0.0)]);
+        assert!(percent("-1%").is_err() && percent("five").is_err());
     }
 }

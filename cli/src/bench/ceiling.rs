@@ -16,8 +16,8 @@ pub(crate) struct Ceiling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Cache {
-    Cold,
     #[default]
+    Cold,
     Hot,
 }
 
@@ -73,6 +73,24 @@ impl Roof {
         moving.max(work.flops as f64 / (self.ceiling.f32_gflop_s * 1e6))
     }
 
+    /// Takes over what another look at the same device found to be faster. What is over the roof by the first look need not be by the second:
+    /// the machine may have been busy.
+    pub(crate) fn raise(&mut self, other: &Self) {
+        let best = |this: &mut f64, other: f64| *this = this.max(other);
+        best(&mut self.ceiling.copy_gb_s, other.ceiling.copy_gb_s);
+        best(&mut self.ceiling.f32_gflop_s, other.ceiling.f32_gflop_s);
+        for footprint in &other.footprints {
+            match self.footprints.iter_mut().find(|known| known.bytes == footprint.bytes) {
+                None => self.footprints.push(*footprint),
+                Some(known) => {
+                    best(&mut known.read_gb_s, footprint.read_gb_s);
+                    best(&mut known.write_gb_s, footprint.write_gb_s);
+                    best(&mut known.copy_gb_s, footprint.copy_gb_s);
+                }
+            }
+        }
+    }
+
     /// The rate for so many bytes: the better of the footprints next below and next above.
     fn gb_s(&self, bytes: u64, rate: impl Fn(&Footprint) -> f64) -> Option<f64> {
         let below = self.footprints.iter().filter(|footprint| footprint.bytes <= bytes).max_by_key(|f| f.bytes);
@@ -94,6 +112,17 @@ mod tests {
     fn the_roof_is_the_slower_of_both() {
         assert_eq!(roof(Vec::new()).milliseconds(LeastWork { bytes: 10_000_000, written: 0, flops: 1_000 }), 1.0);
         assert_eq!(roof(Vec::new()).milliseconds(LeastWork { bytes: 10, written: 0, flops: 200_000_000 }), 2.0);
+    }
+
+    #[test]
+    fn a_second_look_raises_the_roof() {
+        let footprint = |bytes, rate| Footprint { bytes, read_gb_s: rate, write_gb_s: rate, copy_gb_s: rate };
+        let mut first = roof(vec![footprint(1000, 40.0), footprint(100, 5.0)]);
+        let mut second = roof(vec![footprint(1000, 30.0), footprint(100, 8.0), footprint(10, 1.0)]);
+        second.ceiling = Ceiling { copy_gb_s: 11.0, f32_gflop_s: 90.0 };
+        first.raise(&second);
+        assert_eq!(first.ceiling, Ceiling { copy_gb_s: 11.0, f32_gflop_s: 100.0 });
+        assert_eq!(first.footprints, [footprint(1000, 40.0), footprint(100, 8.0), footprint(10, 1.0)]);
     }
 
     #[test]

@@ -20,6 +20,13 @@ pub(crate) struct Sample {
     pub(crate) gpu: Option<f64>,
 }
 
+impl Sample {
+    /// By the device's clock where it has one.
+    pub(crate) fn milliseconds(&self) -> f64 {
+        self.gpu.unwrap_or(self.wall)
+    }
+}
+
 /// Times submits of one device.
 pub(crate) struct Clock {
     device: wgpu::Device,
@@ -109,6 +116,13 @@ impl Clock {
         let wall = start.elapsed().as_secs_f64() * 1e3;
         // Reading the timestamps is a submit of its own, so that it is no part of the wall clock's time.
         Ok(Sample { wall, gpu: self.timestamps.as_ref().map(|t| self.read(t)).transpose()?.flatten() })
+    }
+
+    /// Times a submit of so many runs, one after the other in one pass; what one of them took.
+    pub(crate) fn time_each(&self, times: u32, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Result<Sample, Failure> {
+        let Sample { wall, gpu } = self.time(|pass| (0..times).for_each(|_| record(pass)))?;
+        let each = |milliseconds: f64| milliseconds / f64::from(times.max(1));
+        Ok(Sample { wall: each(wall), gpu: gpu.map(each) })
     }
 
     fn submit(&self, step: &Step) {

@@ -1,9 +1,9 @@
 //! The HTML report: one file, no network, light or dark as the reader has it.
 
 use super::compare::Comparison;
-use super::plots::{against_auto, roofline, time_by_batch};
+use super::plots::{against_auto, rate_by_batch, roofline, time_by_batch};
 use super::record::Report;
-use super::table::{Beside, beside, heading, how, legend, number};
+use super::table::{Beside, beside, heading, legend, number, results_cells, results_columns};
 
 /// The whole page: a part for each adapter, and before them what several took for the same.
 pub(crate) fn page(reports: &[Report], comparisons: &[Option<Comparison>], date: &str) -> String {
@@ -55,6 +55,13 @@ fn part(report: &Report, comparison: Option<&Comparison>) -> String {
         body.push_str(&format!("<div>{}</div>\n", time_by_batch(report, name)));
     }
     body.push_str("</div>\n");
+    if let Some(plot) = rate_by_batch(report) {
+        body.push_str(&figure(
+            "Rate by batch",
+            &plot,
+            "Where a batch takes longer than a larger one the curve falls by more than it rose.",
+        ));
+    }
     match against_auto(report) {
         Some(plot) => body.push_str(&figure(
             "Implementation against implementation",
@@ -74,7 +81,7 @@ fn part(report: &Report, comparison: Option<&Comparison>) -> String {
 
 /// What colours, markers and dashes mean, for all plots.
 const SWATCHES: &str = "<p class=\"swatches\"><span class=\"loop\">loop</span> <span class=\"dense\">dense</span> \
-                        <span class=\"sparse\">sparse</span> <span class=\"cpu\">cpu</span> ● forward ■ backward ▲ both; lines: solid forward, \
+                        <span class=\"sparse\">sparse</span> <span class=\"cpu\">cpu</span> ● forward ■ backward ▲ both ◆ model ✚ train_step; lines: solid forward, \
                         dashed backward, dotted f16</p>\n";
 
 fn figure(title: &str, plot: &str, caption: &str) -> String {
@@ -92,18 +99,8 @@ fn table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 fn results(report: &Report) -> String {
-    let columns = [
-        "workload", "pass", "how", "weights", "batch", "wall ms", "min", "max", "GPU ms", "GB/s", "GFLOP/s", "of roof",
-    ];
-    let rows = report.results.iter().map(|row| {
-        let gpu = row.gpu_ms.map_or("–".into(), |gpu| number(gpu.median));
-        let (wall, share) = (row.wall_ms, format!("{:.0} %", 100.0 * row.of_ceiling));
-        let (min, max) = (number(wall.min), number(wall.max));
-        let (batch, wall) = (row.batch.to_string(), number(wall.median));
-        let (gb_s, gflop_s) = (number(row.gb_s), number(row.gflop_s));
-        let texts = [row.workload.clone(), row.pass.clone(), how(row), row.dtype.clone()];
-        texts.into_iter().chain([batch, wall, min, max, gpu, gb_s, gflop_s, share]).collect()
-    });
+    let columns = results_columns(report);
+    let rows = report.results.iter().map(|row| results_cells(row, &columns));
     format!("<h2>All rows</h2>\n{}<p>{}</p>\n", table(&columns, rows), escape(&legend(report)))
 }
 

@@ -27,22 +27,22 @@ impl Lines {
     pub(crate) fn append(path: &Path, adapter: &Adapter, roof: &Roof) -> Result<Self, Failure> {
         let opened = OpenOptions::new().append(true).create(true).open(path);
         let file = opened.map_err(|error| Failure::request(format!("{}: {error}", path.display())))?;
-        let mut lines = Self { file, path: path.to_owned() };
+        let lines = Self { file, path: path.to_owned() };
         lines.line(&serde_json::json!({ "adapter": adapter, "roof": roof }))?;
         Ok(lines)
     }
 
-    pub(crate) fn row(&mut self, row: &Row, kernels: &[String]) -> Result<(), Failure> {
+    pub(crate) fn row(&self, row: &Row, kernels: &[String]) -> Result<(), Failure> {
         self.line(&RowLine { row, kernels })
     }
 
-    pub(crate) fn skip(&mut self, line: &str) -> Result<(), Failure> {
+    pub(crate) fn skip(&self, line: &str) -> Result<(), Failure> {
         self.line(&serde_json::json!({ "skip": line }))
     }
 
-    fn line(&mut self, content: &impl Serialize) -> Result<(), Failure> {
+    fn line(&self, content: &impl Serialize) -> Result<(), Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::machine(format!("{}: {error}", self.path.display()));
         let text = serde_json::to_string(content).map_err(|error| failed(&error))? + "\n";
-        self.file.write_all(text.as_bytes()).map_err(|error| failed(&error))
+        (&self.file).write_all(text.as_bytes()).map_err(|error| failed(&error))
     }
 }

@@ -1,5 +1,6 @@
 //! Random operands: zeros and equal values are sometimes faster.
 
+use super::stats::Random;
 use locally_connected::headless::Gpu;
 use locally_connected::wgpu;
 
@@ -8,20 +9,14 @@ const BLOCK: u64 = 1_048_573;
 
 /// A block of random values in ±½, on the host and on the device; more are repetitions of it.
 pub(crate) struct Noise {
-    host: Vec<f32>,
+    pub(crate) host: Values,
     device: wgpu::Buffer,
 }
 
-/// SplitMix64: the same values in every run.
+/// The same values in every run.
 fn block() -> Vec<f32> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = |_| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..BLOCK).map(next).collect()
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
+    (0..BLOCK).map(|_| (random.bits() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect()
 }
 
 /// So many values of a block's repetitions.
@@ -34,21 +29,31 @@ fn repeated(block: &[f32], count: u64) -> Vec<f32> {
     values
 }
 
-/// So many values, where no device is to have them.
-pub(crate) fn values(count: u64) -> Vec<f32> {
-    repeated(&block(), count)
-}
+/// The block on the host alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Values(Vec<f32>);
 
-impl Noise {
-    pub(crate) fn new(gpu: &Gpu) -> Self {
-        let host = block();
-        let device = gpu.upload(&host);
-        Self { host, device }
+impl Values {
+    pub(crate) fn new() -> Self {
+        Self(block())
     }
 
     /// So many values.
     pub(crate) fn values(&self, count: u64) -> Vec<f32> {
-        repeated(&self.host, count)
+        repeated(&self.0, count)
+    }
+
+    /// The value of this index, however many there are.
+    pub(crate) fn at(&self, index: u64) -> f32 {
+        self.0[(index % BLOCK) as usize]
+    }
+}
+
+impl Noise {
+    pub(crate) fn new(gpu: &Gpu) -> Self {
+        let host = Values::new();
+        let device = gpu.upload(&host.0);
+        Self { host, device }
     }
 
     /// Fills the first `count` values of a buffer.

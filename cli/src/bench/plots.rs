@@ -1,5 +1,6 @@
 //! The report's plots as SVG. Colours are CSS variables of the page, so that they follow its light or dark scheme.
 
+use super::curve::{Curve, curves};
 use super::record::{Report, Row};
 use super::table::number;
 use kuva::backend::svg::SvgBackend;
@@ -57,16 +58,37 @@ pub(crate) fn time_by_batch(report: &Report, workload: &str) -> String {
         let Some(first) = line.first() else { continue };
         let mut plot = LinePlot::new().with_data(points.clone()).with_color(color(first.way()));
         plot = match (first.pass.as_str(), first.dtype.as_str()) {
-            ("forward", "f32") => plot,
+            ("forward" | "model", "f32") => plot,
             (_, "f32") => plot.with_dashed(),
             _ => plot.with_dotted(),
         };
         plots.push(Plot::Line(plot.with_stroke_width(1.5)));
-        let marker = PASSES.iter().find(|(pass, _)| *pass == first.pass).map_or(MarkerShape::Circle, |(_, m)| *m);
-        plots.push(Plot::Scatter(points_of(points, marker, first.way(), line.iter().map(|r| describe(r)))));
+        plots.push(Plot::Scatter(points_of(
+            points,
+            marker(&first.pass),
+            first.way(),
+            line.iter().map(|r| describe(r)),
+        )));
     }
     render(plots, SMALL, "batch", "ms", workload)
 }
+
+/// Samples a second by batch, for a workload that was measured at many; the planner's choice in its own colour.
+pub(crate) fn rate_by_batch(report: &Report) -> Option<String> {
+    let mut plots = Vec::new();
+    for curve in curves(report).into_iter().filter(|curve| curve.rows.len() >= MANY) {
+        let Some(first) = curve.rows.first() else { continue };
+        let points: Vec<(f64, f64)> = curve.rows.iter().map(|row| (f64::from(row.batch), Curve::rate(row))).collect();
+        let line = LinePlot::new().with_data(points.clone()).with_color(color(first.way())).with_stroke_width(1.5);
+        plots.push(Plot::Line(if first.pass == "forward" { line } else { line.with_dashed() }));
+        let labels = curve.rows.iter().map(|row| format!("{}: {} samples/s", describe(row), number(Curve::rate(row))));
+        plots.push(Plot::Scatter(points_of(points, marker(&first.pass), first.way(), labels)));
+    }
+    (!plots.is_empty()).then(|| render(plots, LARGE, "batch", "samples/s", ""))
+}
+
+/// Batches of a workload that make a curve.
+const MANY: usize = 10;
 
 /// Every other implementation's time over that of the planner's choice; none where only one was measured.
 pub(crate) fn against_auto(report: &Report) -> Option<String> {
@@ -106,8 +128,18 @@ pub(crate) fn against_auto(report: &Report) -> Option<String> {
 }
 
 /// The marker of each pass.
-pub(crate) const PASSES: [(&str, MarkerShape); 3] =
-    [("forward", MarkerShape::Circle), ("backward", MarkerShape::Square), ("both", MarkerShape::Triangle)];
+pub(crate) const PASSES: [(&str, MarkerShape); 5] = [
+    ("forward", MarkerShape::Circle),
+    ("backward", MarkerShape::Square),
+    ("both", MarkerShape::Triangle),
+    ("model", MarkerShape::Diamond),
+    ("train_step", MarkerShape::Plus),
+];
+
+fn marker(pass: &str) -> MarkerShape {
+    PASSES.iter().find(|(name, _)| *name == pass).map_or(MarkerShape::Circle, |(_, marker)| *marker)
+}
+
 /// What has a colour of its own.
 pub(crate) const IMPLEMENTATIONS: [&str; 4] = ["loop", "dense", "sparse", "cpu"];
 

@@ -12,6 +12,7 @@ use crate::format::rounded;
 use locally_connected::headless::Gpu;
 use locally_connected::{Error, wgpu};
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,40 +68,37 @@ impl<'a> Probe<'a> {
         Self { gpu, clock, seconds, cpu: gpu.context().profile().is_cpu, movers: RefCell::default() }
     }
 
-    /// The rates of arithmetic and of one large copy.
-    pub(crate) fn quick(&self) -> Result<Roof, Failure> {
-        // Arithmetic first: it brings a device that slept up to its speed.
-        let f32_gflop_s = rounded(self.multiply()?);
-        let memory = self.memory()?;
-        let copy_gb_s = rounded(self.moved(&memory, Access::Copy, memory.bytes)?);
-        Ok(self.roof(Ceiling { copy_gb_s, f32_gflop_s }))
-    }
-
     fn roof(&self, ceiling: Ceiling) -> Roof {
         let adapter = self.gpu.context().profile().name.clone();
         Roof { adapter, ceiling, cache: self.clock.cache(), footprints: Vec::new() }
     }
 
-    /// All rates over footprints from the largest to the smallest; `keep` gets what is known after each of them.
-    pub(crate) fn sweep(&self, keep: impl Fn(&Roof) -> Result<(), Failure>) -> Result<Roof, Failure> {
+    /// All rates over footprints from the largest to the smallest that are about as large as what is `wanted`; `keep` gets what
+    /// is known after each of them.
+    pub(crate) fn sweep(
+        &self,
+        wanted: &RangeInclusive<u64>,
+        keep: impl Fn(&Roof) -> Result<(), Failure>,
+    ) -> Result<Roof, Failure> {
+        // Arithmetic first: it brings a device that slept up to its speed.
         let f32_gflop_s = rounded(self.multiply()?);
         let memory = self.memory()?;
-        let mut roof = self.roof(Ceiling { copy_gb_s: 0.0, f32_gflop_s });
-        let mut bytes = memory.bytes;
+        let rate = |access, bytes| self.moved(&memory, access, bytes).map(rounded);
+        let copy_gb_s = rate(Access::Copy, memory.bytes)?;
+        let mut roof = self.roof(Ceiling { copy_gb_s, f32_gflop_s });
+        let (mut bytes, step) = (memory.bytes, if self.cpu { 4 } else { 2 });
         while bytes >= LEAST_FOOTPRINT {
-            let rate = |access| self.moved(&memory, access, bytes).map(rounded);
-            let footprint = Footprint {
-                bytes,
-                read_gb_s: rate(Access::Read)?,
-                write_gb_s: rate(Access::Write)?,
-                copy_gb_s: rate(Access::Copy)?,
-            };
-            if roof.footprints.is_empty() {
-                roof.ceiling.copy_gb_s = footprint.copy_gb_s;
+            // One above what is wanted, and one below.
+            if bytes / step < *wanted.end() && bytes * step > *wanted.start() || *wanted.start() >= memory.bytes {
+                let copy_gb_s = if bytes == memory.bytes { copy_gb_s } else { rate(Access::Copy, bytes)? };
+                let (read_gb_s, write_gb_s) = (rate(Access::Read, bytes)?, rate(Access::Write, bytes)?);
+                roof.footprints.push(Footprint { bytes, read_gb_s, write_gb_s, copy_gb_s });
+                keep(&roof)?;
             }
-            roof.footprints.push(footprint);
-            keep(&roof)?;
-            bytes /= if self.cpu { 4 } else { 2 };
+            if *wanted.start() >= memory.bytes {
+                break;
+            }
+            bytes /= step;
         }
         Ok(roof)
     }

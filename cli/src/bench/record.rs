@@ -1,22 +1,35 @@
 //! The report and its files: the contract's JSON, and the same rows as CSV.
 
 use super::ceiling::{Ceiling, Roof};
-use super::clock::Spread;
+use super::clock::{Spread, spreads};
+use super::meta::{DeviceMeta, Meta};
+use super::stats::{Series, Stopped, median_interval};
 use super::workloads::{Dtype, LeastWork, Pass};
 use crate::format::rounded;
 use locally_connected::{Implementation, wgpu};
 use serde::{Deserialize, Serialize};
 
-/// Everything that a run measured; the names are the contract's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The form of a report's JSON; `cli/schema/bench.schema.json` describes it.
+pub(crate) const SCHEMA: &str = "locally-bench-1";
+
+/// Everything that a run measured on an adapter; the names are the contract's.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Report {
     pub(crate) adapter: Adapter,
     pub(crate) ceiling: Ceiling,
+    pub(crate) device: DeviceMeta,
+    pub(crate) results: Vec<Row>,
+}
+
+/// What of a report's file rows are compared with.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Earlier {
+    pub(crate) adapter: Adapter,
     pub(crate) results: Vec<Row>,
 }
 
 /// What it was measured on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Adapter {
     pub(crate) name: String,
     pub(crate) backend: String,
@@ -53,31 +66,92 @@ pub(crate) struct Row {
     pub(crate) gb_s: f64,
     pub(crate) gflop_s: f64,
     pub(crate) of_ceiling: f64,
+    #[serde(flatten)]
+    pub(crate) more: More,
     /// How kernels were chosen, where several ways were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) setup: Option<String>,
 }
 
+/// How sure a row is, and what it is made of. Reports of earlier builds have none of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct More {
+    /// The interval that holds the median that rates follow from, with a confidence of 95 %.
+    pub(crate) interval_ms: Option<[f64; 2]>,
+    /// Of each of several runs in one submit, by the wall clock.
+    pub(crate) batched_ms: Option<Spread>,
+    /// Of the result, in parts of its largest value; none where it was not looked at.
+    pub(crate) max_error: Option<f64>,
+    /// Why there are no more samples.
+    pub(crate) stopped: Option<Stopped>,
+    /// Runs before the first that counts.
+    pub(crate) warm_up: usize,
+    /// Every wall time in milliseconds, in their order.
+    pub(crate) samples: Vec<f64>,
+    /// Every time by the device's clock, where it has a sane one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gpu_samples: Vec<f64>,
+}
+
 /// What a row is about.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Key<'a> {
-    pub(crate) workload: &'a str,
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) workload: String,
     pub(crate) pass: Pass,
     pub(crate) implementation: Option<Implementation>,
     pub(crate) auto: bool,
     pub(crate) batch: u32,
     pub(crate) dtype: Dtype,
-    pub(crate) setup: Option<&'a str>,
+    pub(crate) setup: Option<String>,
+}
+
+/// The times of a row.
+#[derive(Debug, Clone)]
+pub(crate) struct Times {
+    pub(crate) wall: Spread,
+    pub(crate) gpu: Option<Spread>,
+    pub(crate) more: More,
+}
+
+/// A clock has no more than nanoseconds.
+fn nanoseconds(milliseconds: f64) -> f64 {
+    (milliseconds * 1e6).round() / 1e6
+}
+
+impl Times {
+    /// Of what was measured one at a time, and of what in submits of several; none without a sample.
+    pub(crate) fn new(series: &Series, batched: Option<&Series>, max_error: Option<f64>) -> Option<Self> {
+        let (wall, gpu) = spreads(&series.samples)?;
+        let samples: Vec<f64> = series.samples.iter().map(|sample| nanoseconds(sample.wall)).collect();
+        let of_device = series.samples.iter().filter_map(|sample| sample.gpu).map(nanoseconds);
+        let gpu_samples: Vec<f64> = if gpu.is_some() { of_device.collect() } else { Vec::new() };
+        let counted = if gpu.is_some() { &gpu_samples } else { &samples };
+        let batched = batched.and_then(|series| Spread::of(series.samples.iter().map(|sample| sample.wall).collect()));
+        let more = More {
+            interval_ms: Some(median_interval(counted).map(nanoseconds)),
+            batched_ms: batched,
+            max_error: max_error.map(significant),
+            stopped: series.stopped,
+            warm_up: series.warm_up(),
+            samples,
+            gpu_samples,
+        };
+        Some(Self { wall, gpu, more })
+    }
+}
+
+/// Two digits: an error has no more.
+fn significant(error: f64) -> f64 {
+    format!("{error:.1e}").parse().unwrap_or(error)
 }
 
 impl Row {
     /// A row; rates follow from the device's clock where there is one, else from the wall clock.
-    pub(crate) fn new(key: Key<'_>, (wall, gpu): (Spread, Option<Spread>), work: LeastWork, roof: &Roof) -> Self {
-        // Below the resolution of any clock.
-        let milliseconds = gpu.unwrap_or(wall).median.max(1e-6);
-        let rate = |amount: u64| rounded(amount as f64 / (milliseconds * 1e6));
-        Self {
-            workload: key.workload.to_owned(),
+    pub(crate) fn new(key: &Key, times: Times, work: LeastWork, roof: &Roof) -> Self {
+        let Times { wall, gpu, more } = times;
+        let mut row = Self {
+            workload: key.workload.clone(),
             pass: key.pass.name().to_owned(),
             implementation: key.implementation.map(|implementation| implementation.name().to_owned()),
             auto: key.auto,
@@ -87,27 +161,28 @@ impl Row {
             gpu_ms: gpu,
             bytes: work.bytes,
             flops: work.flops,
-            gb_s: rate(work.bytes),
-            gflop_s: rate(work.flops),
-            of_ceiling: rounded(roof.milliseconds(work) / milliseconds),
-            setup: key.setup.map(str::to_owned),
-        }
+            gb_s: 0.0,
+            gflop_s: 0.0,
+            of_ceiling: 0.0,
+            more,
+            setup: key.setup.clone(),
+        };
+        // Below the resolution of any clock.
+        let milliseconds = row.milliseconds().max(1e-6);
+        let rate = |amount: u64| rounded(amount as f64 / (milliseconds * 1e6));
+        (row.gb_s, row.gflop_s) = (rate(work.bytes), rate(work.flops));
+        row.hold_against(roof, work);
+        row
+    }
+
+    /// Sets the share of what the device can do at most.
+    pub(crate) fn hold_against(&mut self, roof: &Roof, work: LeastWork) {
+        self.of_ceiling = rounded(roof.milliseconds(work) / self.milliseconds().max(1e-6));
     }
 
     /// The implementation, or the CPU executor.
     pub(crate) fn way(&self) -> &str {
         self.implementation.as_deref().unwrap_or(crate::device::CPU)
-    }
-
-    /// What is to be said of a row that is over its ceiling.
-    pub(crate) fn over_ceiling(&self) -> Option<String> {
-        let Self { workload, pass, batch, of_ceiling, .. } = self;
-        (*of_ceiling > 1.0).then(|| {
-            format!(
-                "note: {workload} {pass} batch {batch}: {of_ceiling} of the ceiling, so the probe measured less than the \
-                 device can do"
-            )
-        })
     }
 
     /// The time that rates follow from.
@@ -124,32 +199,47 @@ struct OfAdapter<'a> {
     row: &'a Row,
 }
 
-/// An adapter among several, with what it can do.
+/// An adapter among several, with what it can do and how it was measured.
 #[derive(Serialize)]
 struct WithCeiling<'a> {
     #[serde(flatten)]
     adapter: &'a Adapter,
     ceiling: &'a Ceiling,
+    meta: &'a DeviceMeta,
+}
+
+/// How a report came to be; of one adapter with what is its own.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    meta: &'a Meta,
+    #[serde(flatten)]
+    device: Option<&'a DeviceMeta>,
 }
 
 /// The contract's JSON, a row a line: of one adapter, or of several, where each row names its own.
 ///
 /// # Errors
 /// Those of the serializer.
-pub(crate) fn json(reports: &[Report]) -> serde_json::Result<String> {
+pub(crate) fn json(meta: &Meta, reports: &[Report]) -> serde_json::Result<String> {
     let text = |values: Vec<String>| values.join(",\n");
-    if let [Report { adapter, ceiling, results }] = reports {
+    let only = if let [report] = reports { Some(report) } else { None };
+    let meta = serde_json::to_string(&Whole { meta, device: only.map(|report| &report.device) })?;
+    let head = format!("{{\"schema\": \"{SCHEMA}\",\n\"meta\": {meta},\n");
+    if let Some(Report { adapter, ceiling, results, .. }) = only {
         let (adapter, ceiling) = (serde_json::to_string(adapter)?, serde_json::to_string(ceiling)?);
         let rows = text(results.iter().map(serde_json::to_string).collect::<Result<_, _>>()?);
-        return Ok(format!("{{\"adapter\": {adapter},\n\"ceiling\": {ceiling},\n\"results\": [\n{rows}\n]}}\n"));
+        return Ok(format!("{head}\"adapter\": {adapter},\n\"ceiling\": {ceiling},\n\"results\": [\n{rows}\n]}}\n"));
     }
-    let adapters = reports.iter().map(|Report { adapter, ceiling, .. }| WithCeiling { adapter, ceiling });
-    let adapters = text(adapters.map(|adapter| serde_json::to_string(&adapter)).collect::<Result<_, _>>()?);
+    let adapters = reports.iter().map(|Report { adapter, ceiling, device, .. }| {
+        serde_json::to_string(&WithCeiling { adapter, ceiling, meta: device })
+    });
+    let adapters = text(adapters.collect::<Result<_, _>>()?);
     let rows = reports.iter().flat_map(|report| {
         report.results.iter().map(|row| serde_json::to_string(&OfAdapter { adapter: &report.adapter.name, row }))
     });
     let rows = text(rows.collect::<Result<_, _>>()?);
-    Ok(format!("{{\"adapters\": [\n{adapters}\n],\n\"results\": [\n{rows}\n]}}\n"))
+    Ok(format!("{head}\"adapters\": [\n{adapters}\n],\n\"results\": [\n{rows}\n]}}\n"))
 }
 
 /// The rows with the JSON's names as columns, `wall_ms_median` for `wall_ms.median`; of several adapters, after theirs.
@@ -159,7 +249,7 @@ pub(crate) fn csv(reports: &[Report]) -> String {
     let several = reports.len() > 1;
     let mut text = if several { "adapter," } else { "" }.to_owned();
     text += &format!(
-        "workload,pass,implementation,auto,batch,dtype,{wall},{gpu},bytes,flops,gb_s,gflop_s,of_ceiling,setup\n"
+        "workload,pass,implementation,auto,batch,dtype,{wall},{gpu},bytes,flops,gb_s,gflop_s,of_ceiling,setup,{MORE}\n"
     );
     for (report, row) in reports.iter().flat_map(|report| report.results.iter().map(move |row| (report, row))) {
         let spread = |spread: Spread| format!("{},{},{}", spread.min, spread.median, spread.max);
@@ -168,7 +258,7 @@ pub(crate) fn csv(reports: &[Report]) -> String {
         }
         // No other field has a comma or a quote: names are the table's or made of sizes.
         text.push_str(&format!(
-            "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
             row.workload,
             row.pass,
             row.way(),
@@ -183,14 +273,28 @@ pub(crate) fn csv(reports: &[Report]) -> String {
             row.gflop_s,
             row.of_ceiling,
             row.setup.as_deref().unwrap_or_default(),
+            more(&row.more),
         ));
     }
     text
 }
 
+/// The columns of how sure a row is.
+const MORE: &str = "interval_ms_low,interval_ms_high,batched_ms_median,max_error,stopped,samples";
+
+fn more(more: &More) -> String {
+    let text = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let [low, high] = [0, 1].map(|end| text(more.interval_ms.map(|interval| interval[end])));
+    let batched = text(more.batched_ms.map(|spread| spread.median));
+    let stopped = more.stopped.map(Stopped::name).unwrap_or_default();
+    format!("{low},{high},{batched},{},{stopped},{}", text(more.max_error), more.samples.len())
+}
+
 /// A report of invented figures, for the tests of what is made of reports.
 #[cfg(test)]
 pub(crate) fn example() -> Report {
+    use super::clock::Sample;
+    use super::stats::Stop;
     use super::workloads;
     let ceiling = Ceiling { copy_gb_s: 10.0, f32_gflop_s: 100.0 };
     let roof = Roof { adapter: String::new(), ceiling, cache: super::ceiling::Cache::Hot, footprints: Vec::new() };
@@ -202,9 +306,15 @@ pub(crate) fn example() -> Report {
                     [(Implementation::Loop, true, 1.0), (Implementation::SparseGather, false, 3.0)]
                 {
                     let median = 0.1 * factor * slower * f64::from(batch);
-                    let wall = Spread { min: 0.9 * median, median, max: 2.0 * median };
+                    let mut series = Series::default();
+                    let stop = Stop { least: 0.0, most: 1.0, spread: 10.0 };
+                    // The first two don't count.
+                    for part in [1.0, 1.0, 1.0, 0.9, 2.0, 1.0, 1.0] {
+                        let gpu = auto.then_some(0.95 * part * median);
+                        series.add(Sample { wall: part * median, gpu }, 1e-3, &stop);
+                    }
                     let key = Key {
-                        workload: &workload.name,
+                        workload: workload.name.clone(),
                         pass,
                         implementation: Some(implementation),
                         auto,
@@ -213,8 +323,8 @@ pub(crate) fn example() -> Report {
                         setup: None,
                     };
                     let work = LeastWork { bytes: 500_000, written: 0, flops: 1_000_000 * u64::from(batch) };
-                    let gpu = auto.then_some(Spread { min: wall.min, median: 0.95 * median, max: median });
-                    results.push(Row::new(key, (wall, gpu), work, &roof));
+                    results
+                        .extend(Times::new(&series, None, Some(1e-7)).map(|times| Row::new(&key, times, work, &roof)));
                 }
             }
         }
@@ -226,7 +336,7 @@ pub(crate) fn example() -> Report {
         driver: text("a driver"),
         device_type: text("Cpu"),
     };
-    Report { adapter, ceiling, results }
+    Report { adapter, ceiling, device: DeviceMeta { driver: text("a driver"), ..DeviceMeta::default() }, results }
 }
 
 #[cfg(test)]
@@ -237,11 +347,17 @@ mod tests {
     #[test]
     fn json_has_the_contracts_keys() -> serde_json::Result<()> {
         let report = example();
-        let text = json(std::slice::from_ref(&report))?;
-        assert_eq!(serde_json::from_str::<Report>(&text)?, report);
+        let text = json(&Meta::here(), std::slice::from_ref(&report))?;
+        let Earlier { adapter, results } = serde_json::from_str(&text)?;
+        assert_eq!((adapter, results), (report.adapter, report.results));
         let value: Value = serde_json::from_str(&text)?;
         let keys = |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-        assert_eq!(keys(&value), ["adapter", "ceiling", "results"]);
+        assert_eq!(keys(&value), ["schema", "meta", "adapter", "ceiling", "results"]);
+        assert_eq!(value["schema"], SCHEMA);
+        for key in ["crate", "commit", "wgpu", "argv", "utc", "processor", "driver", "features", "clocks", "throttled"]
+        {
+            assert!(value["meta"].get(key).is_some(), "{key}");
+        }
         assert_eq!(keys(&value["adapter"]), ["name", "backend", "driver", "device_type"]);
         assert_eq!(keys(&value["ceiling"]), ["copy_gb_s", "f32_gflop_s"]);
         let row = [
@@ -258,17 +374,34 @@ mod tests {
             "gb_s",
             "gflop_s",
             "of_ceiling",
+            "interval_ms",
+            "batched_ms",
+            "max_error",
+            "stopped",
+            "warm_up",
+            "samples",
         ];
-        assert_eq!(keys(&value["results"][0]), row);
+        assert_eq!(keys(&value["results"][0])[..row.len()], row);
         assert_eq!(keys(&value["results"][0]["wall_ms"]), ["min", "median", "max"]);
+        assert_eq!(value["results"][0]["samples"].as_array().map(Vec::len), Some(5));
         assert!(value["results"][1]["gpu_ms"].is_null());
+        Ok(())
+    }
+
+    /// What builds before this form wrote is read, too.
+    #[test]
+    fn earlier_reports_are_read() -> serde_json::Result<()> {
+        let row = r#"{"workload":"w","pass":"forward","implementation":null,"auto":false,"batch":1,"dtype":"f32",
+            "wall_ms":{"min":1,"median":2,"max":3},"gpu_ms":null,"bytes":4,"flops":5,"gb_s":6,"gflop_s":7,"of_ceiling":0.5}"#;
+        let row: Row = serde_json::from_str(row)?;
+        assert_eq!((row.more.clone(), row.milliseconds()), (More::default(), 2.0));
         Ok(())
     }
 
     #[test]
     fn csv_has_a_field_for_every_column() {
         let text = csv(&[example()]);
-        assert!(text.lines().all(|line| line.split(',').count() == 18));
+        assert!(text.lines().all(|line| line.split(',').count() == 24));
         assert_eq!(text.lines().count(), 1 + example().results.len());
     }
 
@@ -277,15 +410,17 @@ mod tests {
         let mut other = example();
         other.adapter.name = "another, of two".into();
         let reports = [example(), other];
-        let value: Value = serde_json::from_str(&json(&reports)?)?;
+        let value: Value = serde_json::from_str(&json(&Meta::here(), &reports)?)?;
         assert_eq!(value["adapters"].as_array().map(Vec::len), Some(2));
         assert_eq!(value["adapters"][1]["name"], "another, of two");
         assert_eq!(value["adapters"][1]["ceiling"]["copy_gb_s"], 10.0);
+        assert_eq!(value["adapters"][1]["meta"]["driver"], "a driver");
+        assert!(value["meta"]["crate"].is_string() && value["meta"].get("driver").is_none());
         let rows = value["results"].as_array().map_or(&[][..], Vec::as_slice);
         assert_eq!(rows.len(), 2 * reports[0].results.len());
         assert!(rows.iter().all(|row| row["adapter"].is_string() && row["workload"].is_string()));
         assert_eq!(rows.last().map(|row| &row["adapter"]), Some(&value["adapters"][1]["name"]));
-        assert!(csv(&reports).lines().all(|line| line.split(',').count() == 19));
+        assert!(csv(&reports).lines().all(|line| line.split(',').count() == 25));
         Ok(())
     }
 
@@ -297,5 +432,7 @@ mod tests {
         assert_eq!(row.gflop_s, rounded(1.0 / 0.095));
         // 0.05 ms of copying, 0.01 ms of arithmetic.
         assert_eq!(row.of_ceiling, rounded(0.05 / 0.095));
+        assert!(row.more.interval_ms.is_some_and(|[low, high]| (low..=high).contains(&0.095)));
+        assert_eq!(significant(1.2345e-7), 1.2e-7);
     }
 }

@@ -29,26 +29,53 @@ fn table<const N: usize>(columns: [&str; N], texts: usize) -> Table {
 
 /// What was measured.
 pub(crate) fn results(report: &Report) -> String {
-    let mut table = table(
-        ["workload", "pass", "how", "weights", "batch", "wall ms", "min … max", "GPU ms", "GB/s", "GFLOP/s", "of roof"],
-        4,
-    );
+    let columns = results_columns(report);
+    let mut table = format::table(columns.clone());
+    for column in table.column_iter_mut().skip(TEXTS) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
     for row in &report.results {
-        table.add_row([
-            row.workload.clone(),
-            row.pass.clone(),
-            how(row),
-            row.dtype.clone(),
-            row.batch.to_string(),
-            number(row.wall_ms.median),
-            format!("{} … {}", number(row.wall_ms.min), number(row.wall_ms.max)),
-            row.gpu_ms.map_or("–".to_owned(), |gpu| number(gpu.median)),
-            number(row.gb_s),
-            number(row.gflop_s),
-            format!("{:.0} %", 100.0 * row.of_ceiling),
-        ]);
+        table.add_row(results_cells(row, &columns));
     }
     format!("{}\n{table}\n{}\n", heading(report), legend(report))
+}
+
+/// Columns of a table of rows that are words, the first ones.
+const TEXTS: usize = 4;
+const BATCHED: &str = "batched ms";
+
+/// The columns of a table of rows: that of several runs in a submit only where there were such.
+pub(crate) fn results_columns(report: &Report) -> Vec<&'static str> {
+    let batched = report.results.iter().any(|row| row.more.batched_ms.is_some());
+    let first = ["workload", "pass", "how", "weights", "batch", "wall ms", "min … max", "GPU ms", "±", "until"];
+    let last = ["GB/s", "GFLOP/s", "of roof", "error"];
+    first.into_iter().chain(batched.then_some(BATCHED)).chain(last).collect()
+}
+
+/// A row's cells under these columns.
+pub(crate) fn results_cells(row: &Row, columns: &[&str]) -> Vec<String> {
+    let none = || "–".to_owned();
+    let cell = |column: &&str| match *column {
+        "workload" => row.workload.clone(),
+        "pass" => row.pass.clone(),
+        "how" => how(row),
+        "weights" => row.dtype.clone(),
+        "batch" => row.batch.to_string(),
+        "wall ms" => number(row.wall_ms.median),
+        "min … max" => format!("{} … {}", number(row.wall_ms.min), number(row.wall_ms.max)),
+        "GPU ms" => row.gpu_ms.map_or_else(none, |gpu| number(gpu.median)),
+        "±" => row
+            .more
+            .interval_ms
+            .map_or_else(none, |[low, high]| format!("{:.1} %", 50.0 * (high - low) / row.milliseconds().max(1e-6))),
+        "until" => row.more.stopped.map_or_else(none, |stopped| stopped.name().to_owned()),
+        BATCHED => row.more.batched_ms.map_or_else(none, |batched| number(batched.median)),
+        "GB/s" => number(row.gb_s),
+        "GFLOP/s" => number(row.gflop_s),
+        "of roof" => format!("{:.0} %", 100.0 * row.of_ceiling),
+        _ => row.more.max_error.map_or_else(none, |error| format!("{error:.0e}")),
+    };
+    columns.iter().map(cell).collect()
 }
 
 /// A pass of a workload, and its wall milliseconds on each adapter: the planner's choice, or what there is on the CPU executor.
@@ -142,9 +169,15 @@ pub(crate) fn legend(report: &Report) -> String {
         n if n == report.results.len() => "wall time (no sane timestamps on this device)",
         _ => "GPU time where there is one, else wall time",
     };
+    let caches = match report.device.cache {
+        "" => String::new(),
+        cache => format!("caches are {cache} before each run;"),
+    };
     format!(
         "* the planner's choice; times are medians, wall from submit to completion; rates count each operand once and \
-         follow from {clock}; of roof: the time of the measured ceilings over the measured time"
+         follow from {clock}; ±: half of the interval that holds the median of that with 95 %; until: what ended the \
+         sampling, quartiles near enough (spread), nothing new (entropy) or the time; {caches} of roof: the time of the \
+         measured ceilings over the measured time; error: of some results, against the f64 reference's largest"
     )
 }
 

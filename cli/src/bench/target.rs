@@ -1,63 +1,141 @@
 //! What is measured on: an adapter that runs WGSL or the CPU executor, with what it can do at most.
 
 use super::args::Args;
-use super::ceiling::{Cache, Ceiling, Roof};
+use super::ceiling::Roof;
 use super::clock::Clock;
+use super::cpu::{self, Caches};
+use super::cpu_layer;
+use super::layer::{self, Selection};
 use super::lines::Lines;
-use super::measure::{self, Selection};
-use super::noise::Noise;
+use super::measure::{Measured, measure};
+use super::meta::{DeviceMeta, features};
+use super::models;
+use super::noise::{Noise, Values};
+use super::prepared::Subject;
 use super::probe::Probe;
 use super::record::{Adapter, Report, Row};
-use super::workloads::Workload;
-use super::{cpu, skips};
+use super::skips;
+use super::watch::Watch;
+use super::workloads::Measurable;
 use crate::args::Common;
 use crate::failure::Failure;
 use crate::{device, memory};
 use locally_connected::headless::{Cpu, Gpu};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// One of those that are measured in turns, workload by workload.
 pub(super) struct Target {
     adapter: Adapter,
+    meta: DeviceMeta,
+    watch: Watch,
+    /// What all rows move at least and at most.
+    wanted: RangeInclusive<u64>,
     roof: Roof,
     device: Device,
-    results: Vec<Row>,
+    measured: Vec<Measured>,
+    wrong: Vec<String>,
 }
 
-enum Device {
-    Cpu(Cpu),
+/// What runs passes.
+pub(super) enum Device {
+    Cpu(Box<OnCpu>),
     Gpu(Box<Wgsl>),
 }
 
+/// The CPU executor.
+pub(super) struct OnCpu {
+    cpu: Cpu,
+    values: Values,
+    caches: Caches,
+}
+
 /// An adapter that runs WGSL.
-struct Wgsl {
+pub(super) struct Wgsl {
     gpu: Gpu,
     clock: Clock,
     noise: Noise,
     lines: Option<Lines>,
 }
 
-impl Target {
-    /// Opens what `common` names, and measures what it can do or reads it from a file.
+impl Device {
+    /// Opens what `common` names.
     pub(super) fn open(common: &Common, args: &Args) -> Result<Self, Failure> {
         if device::is_cpu(common) {
             refuse_what_is_of_adapters(args)?;
             let cpu = Cpu::new(&device::options(common))?;
-            let adapter = cpu::adapter(&cpu);
-            let roof = cpu::roof(&cpu, &adapter.name);
-            return Ok(Self { adapter, roof, device: Device::Cpu(cpu), results: Vec::new() });
+            let caches = Caches::new(&cpu, args.cache);
+            return Ok(Self::Cpu(Box::new(OnCpu { cpu, values: Values::new(), caches })));
         }
         let gpu = device::open_gpu(common)?;
         let clock = Clock::new(&gpu, args.cache)?;
-        let roof = match &args.ceilings {
-            Some(path) => read_roof(args, &gpu, path)?,
-            None => Probe::new(&gpu, &clock, args.probe_time()).quick()?,
-        };
-        let adapter = Adapter::new(&gpu.adapter().get_info());
-        let lines = args.lines.as_deref().map(|path| Lines::append(path, &adapter, &roof)).transpose()?;
         let noise = Noise::new(&gpu);
-        let device = Device::Gpu(Box::new(Wgsl { gpu, clock, noise, lines }));
-        Ok(Self { adapter, roof, device, results: Vec::new() })
+        Ok(Self::Gpu(Box::new(Wgsl { gpu, clock, noise, lines: None })))
+    }
+
+    pub(super) fn adapter(&self) -> Adapter {
+        match self {
+            Self::Cpu(on) => cpu::adapter(&on.cpu),
+            Self::Gpu(wgsl) => Adapter::new(&wgsl.gpu.adapter().get_info()),
+        }
+    }
+
+    fn meta(&self, adapter: &Adapter) -> DeviceMeta {
+        let (features, cache) = match self {
+            Self::Cpu(on) => (vec![format!("{:?}", on.cpu.instructions())], on.caches.state()),
+            Self::Gpu(wgsl) => (features(wgsl.gpu.context().device()), wgsl.clock.cache()),
+        };
+        DeviceMeta { driver: adapter.driver.clone(), features, cache: cache.name(), ..DeviceMeta::default() }
+    }
+
+    fn probe(&self, name: &str, args: &Args, wanted: &RangeInclusive<u64>) -> Result<Roof, Failure> {
+        match self {
+            Self::Cpu(on) => Ok(cpu::roof(&on.cpu, name, &on.caches, wanted)),
+            Self::Gpu(wgsl) => Probe::new(&wgsl.gpu, &wgsl.clock, args.probe_time()).sweep(wanted, |_| Ok(())),
+        }
+    }
+
+    /// A workload on its way to be measured here.
+    pub(super) fn subject<'d>(
+        &'d self,
+        workload: &'d Measurable,
+        selection: &'d Selection,
+    ) -> Result<Box<dyn Subject + 'd>, Failure> {
+        Ok(match self {
+            Self::Cpu(on) => {
+                let OnCpu { cpu, values, caches } = &**on;
+                let bench = cpu_layer::Bench { cpu, selection, values, caches };
+                match workload {
+                    Measurable::Layer(workload) => Box::new(cpu_layer::Layer::new(bench, workload)),
+                    Measurable::Model(workload) => Box::new(models::OnCpu { bench, workload }),
+                }
+            }
+            Self::Gpu(wgsl) => {
+                let Wgsl { gpu, clock, noise, .. } = &**wgsl;
+                let bench = layer::Bench { gpu, clock, selection, noise, memory: most_bytes(gpu) };
+                match workload {
+                    Measurable::Layer(workload) => Box::new(layer::Layer::new(bench, workload)?),
+                    Measurable::Model(workload) => Box::new(models::OnGpu { bench, workload }),
+                }
+            }
+        })
+    }
+}
+
+impl Target {
+    /// Opens what `common` names, and measures what it can do or reads it from a file. Rows will move `wanted` bytes.
+    pub(super) fn open(common: &Common, args: &Args, wanted: RangeInclusive<u64>) -> Result<Self, Failure> {
+        let mut device = Device::open(common, args)?;
+        let adapter = device.adapter();
+        let (meta, watch) = (device.meta(&adapter), Watch::begin(&adapter.name));
+        let roof = match (&args.ceilings, &device) {
+            (Some(path), Device::Gpu(wgsl)) => read_roof(args, &wgsl.gpu, path)?,
+            _ => device.probe(&adapter.name, args, &wanted)?,
+        };
+        if let (Device::Gpu(wgsl), Some(path)) = (&mut device, &args.lines) {
+            wgsl.lines = Some(Lines::append(path, &adapter, &roof)?);
+        }
+        Ok(Self { adapter, meta, watch, wanted, roof, device, measured: Vec::new(), wrong: Vec::new() })
     }
 
     /// Its name, as reports have it.
@@ -65,69 +143,83 @@ impl Target {
         &self.adapter.name
     }
 
-    /// Measures a workload at one batch after the other; `say` is told what can't be measured, and of rows over the ceiling.
+    /// Measures a workload at one batch after the other; `say` is told what can't be measured.
     pub(super) fn measure(
         &mut self,
-        workload: &Workload,
+        workload: &Measurable,
         batches: &[u32],
         selection: &Selection,
         say: &dyn Fn(&str),
     ) -> Result<(), Failure> {
-        let mut skipped = Vec::new();
-        let rows = match &mut self.device {
-            Device::Cpu(cpu) => cpu::rows(cpu, &self.roof, (workload, selection), batches, &mut skipped)?,
-            Device::Gpu(wgsl) => wgsl.rows(&self.roof, (workload, selection), batches, &mut skipped)?,
+        let (mut skipped, mut measured, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+        let mut subject = self.device.subject(workload, selection)?;
+        let lines = match &self.device {
+            Device::Gpu(wgsl) => wgsl.lines.as_ref(),
+            Device::Cpu(_) => None,
         };
-        rows.iter().filter_map(Row::over_ceiling).for_each(|line| say(&line));
-        self.results.extend(rows);
-        for line in skips::lines(&workload.name, &skipped) {
+        for &batch in batches {
+            let mut prepared = subject.prepare(batch, &mut skipped)?;
+            let rows = measure(&mut *prepared, &selection.how, &self.roof, &mut wrong)?;
+            if let Some(lines) = lines {
+                rows.iter().try_for_each(|Measured { row, kernels, .. }| lines.row(row, kernels))?;
+            }
+            measured.extend(rows);
+        }
+        for line in skips::lines(workload.name(), &skipped) {
             say(&line);
-            if let Device::Gpu(wgsl) = &mut self.device
-                && let Some(lines) = &mut wgsl.lines
-            {
+            if let Some(lines) = lines {
                 lines.skip(&line)?;
             }
         }
+        drop(subject);
+        wrong.iter().for_each(|line| say(&format!("wrong: {line}")));
+        self.measured.extend(measured);
+        self.wrong.extend(wrong);
         Ok(())
+    }
+
+    /// Results that are wrong.
+    pub(super) fn wrong(&self) -> &[String] {
+        &self.wrong
+    }
+
+    /// Looks again at what the device can do where a row is over it: the machine may have been busier then. Gives what is over it
+    /// all the same.
+    pub(super) fn over_the_roof(&mut self, args: &Args) -> Result<Vec<String>, Failure> {
+        let over = |measured: &[Measured]| measured.iter().any(|measured| measured.row.of_ceiling > 1.0);
+        for _ in 0..LOOKS {
+            if !over(&self.measured) {
+                break;
+            }
+            self.roof.raise(&self.device.probe(&self.adapter.name, args, &self.wanted)?);
+            for Measured { row, work, .. } in &mut self.measured {
+                row.hold_against(&self.roof, *work);
+            }
+        }
+        let said =
+            self.measured.iter().filter(|measured| measured.row.of_ceiling > 1.0).map(|Measured { row, .. }| {
+                let Row { workload, pass, batch, of_ceiling, .. } = row;
+                format!("{workload} {pass} batch {batch} at {:.0} %", 100.0 * of_ceiling)
+            });
+        Ok(said.collect())
     }
 
     /// What was measured.
     pub(super) fn report(self) -> Report {
-        let ceiling: Ceiling = self.roof.ceiling;
-        Report { adapter: self.adapter, ceiling, results: self.results }
+        let results = self.measured.into_iter().map(|measured| measured.row).collect();
+        let device = self.meta.seen(self.watch.end());
+        Report { adapter: self.adapter, ceiling: self.roof.ceiling, device, results }
     }
 }
 
-impl Wgsl {
-    fn rows(
-        &mut self,
-        roof: &Roof,
-        (workload, selection): (&Workload, &Selection),
-        batches: &[u32],
-        skipped: &mut Vec<skips::Skip>,
-    ) -> Result<Vec<Row>, Failure> {
-        let Self { gpu, clock, noise, lines } = self;
-        let shared = measure::Bench { gpu, clock, roof, selection, noise, memory: most_bytes(gpu) };
-        let mut subject = measure::Subject::new(&shared, workload)?;
-        let mut rows = Vec::new();
-        for &batch in batches {
-            for (row, kernels) in subject.batch(batch, skipped)? {
-                if let Some(lines) = lines {
-                    lines.row(&row, &kernels)?;
-                }
-                rows.push(row);
-            }
-        }
-        Ok(rows)
-    }
-}
+/// How often the ceilings are looked at again before a row over them is the probe's fault.
+const LOOKS: usize = 2;
 
 fn refuse_what_is_of_adapters(args: &Args) -> Result<(), Failure> {
     let of_adapters = [
         (args.save_ceilings.is_some(), "--save-ceilings"),
         (args.ceilings.is_some(), "--ceilings"),
         (args.lines.is_some(), "--lines"),
-        (args.cache == Cache::Cold, "--cache cold"),
         (!args.form.is_empty(), "--form"),
         (!args.strategy.is_empty(), "--strategy"),
     ];

@@ -11,6 +11,7 @@
 /// As the library's tests compare.
 #[path = "../../../tests/common/near.rs"]
 mod near;
+pub mod schema;
 
 use locally_connected_keras::npy::{NpyArray, read_npy, read_npz};
 pub(crate) use near::disagreement;

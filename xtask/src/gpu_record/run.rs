@@ -34,7 +34,7 @@ const TESTS: [&str; 5] = ["goldens::", "variants::", "f16::", "connectivity::", 
 const LONGER: [&str; 3] = ["properties::", "determinism::", "choice::"];
 
 /// Workloads in an order in which any beginning tells of few and many filters, channels and locations.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 17] = [
     "keras-doc-1",
     "alltnn-5",
     "deepface-l6",
@@ -49,6 +49,8 @@ const ORDER: [&str; 15] = [
     "deepface-l5",
     "snp-onehot",
     "cifar-local4",
+    "moe-768",
+    "lcnn-180k",
     "keras-doc-1d",
 ];
 /// How many of them numbers and shapes are compared on.
@@ -311,7 +313,7 @@ fn peers(run: &Run, end: Instant) -> Result {
     }
     let device = if run.captured(&mut Command::new("nvidia-smi"), end).is_some() { "cuda" } else { "cpu" };
     let path = |name: &str| run.results.join(name).display().to_string();
-    let mut ours = "--cache cold --min-time 0.02 --max-time 1".to_owned();
+    let mut ours = "--cache cold --min-time 0.02 --max-time 1 --spread 10%".to_owned();
     if run.results.join(files::CEILINGS).exists() {
         ours += &format!(" --ceilings {}", path(files::CEILINGS));
     }
@@ -380,7 +382,8 @@ impl Run {
     fn bench(&self, workloads: &[&str], args: &[&str]) -> Command {
         let mut command = self.locally();
         command.arg("bench").args(workloads).args(args).current_dir(&self.results);
-        command.args(["--quiet", "--cache", "cold", "--min-time", "0.01"]);
+        // Many rows in little time: what is measured in turns needs no more than that each has some samples.
+        command.args(["--quiet", "--cache", "cold", "--min-time", "0.01", "--spread", "10%"]);
         if self.results.join(files::CEILINGS).exists() {
             command.args(["--ceilings", files::CEILINGS]);
         }

@@ -1,6 +1,8 @@
 //! A locally connected layer's arguments, as the TypeScript has read them (`web/src/config.ts`).
 
 use crate::error::{Result, of_library, thrown};
+use crate::named::Named;
+use crate::rules;
 use locally_connected::{
     Activation, Bias, Config, DataFormat, Error, Implementation, KerasLayout, Padding, WeightType,
 };
@@ -131,6 +133,25 @@ impl LayerConfig {
     #[wasm_bindgen(js_name = halfWeights)]
     pub fn half_weights(&mut self) {
         self.config.dtype = WeightType::F16;
+    }
+
+    /// Sets an initializer, a regularizer or a constraint by Keras's argument.
+    ///
+    /// # Errors
+    /// For one that isn't here.
+    pub fn rule(&mut self, argument: &str, rule: Named) -> Result<()> {
+        let config = &mut self.config;
+        match argument {
+            "kernel_initializer" => config.kernel_initializer = rule.read(rules::initializer)?,
+            "bias_initializer" => config.bias_initializer = rule.read(rules::initializer)?,
+            "kernel_regularizer" => config.kernel_regularizer = Some(rule.read(rules::regularizer)?),
+            "bias_regularizer" => config.bias_regularizer = Some(rule.read(rules::regularizer)?),
+            "activity_regularizer" => config.activity_regularizer = Some(rule.read(rules::regularizer)?),
+            "kernel_constraint" => config.kernel_constraint = Some(rule.read(rules::constraint)?),
+            "bias_constraint" => config.bias_constraint = Some(rule.read(rules::constraint)?),
+            _ => return Err(thrown("internal", format!("no rule {argument:?}"))),
+        }
+        Ok(())
     }
 
     /// Whether its gradients are wanted.

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, thrown};
 #[cfg(any(feature = "core", feature = "keras"))]
-use locally_connected::ops::Buffer;
+use locally_connected::ops::{Buffer, Usage};
 use locally_connected::program::Program;
 
 #[cfg(any(feature = "core", feature = "cpu"))]
@@ -15,21 +15,25 @@ pub(crate) fn write(program: &Program) -> Result<Vec<u8>> {
     postcard::to_allocvec(program).map_err(|error| thrown("internal", error))
 }
 
-/// The program with what these layers give, a name on each line, as outputs named `<layer>/output`. The last layer's is
-/// `output` as it was.
+/// The program with what these layers give, a name on each line, as outputs: [`output_of`] names them.
 #[cfg(any(feature = "core", feature = "keras"))]
 pub(crate) fn keeping(mut program: Program, layers: &str) -> Result<Program> {
-    use locally_connected::ops::Usage;
     for layer in layers.lines() {
-        let of_layer = |usage, buffer: &Buffer| buffer.usage == usage && buffer.layer.as_deref() == Some(layer);
-        let name = format!("{layer}/output");
-        let inside = program.buffers.iter_mut().find(|buffer| of_layer(Usage::Scratch, buffer) && buffer.name == name);
-        if let Some(buffer) = inside {
-            buffer.usage = Usage::Output;
-        } else if !program.buffers.iter().any(|buffer| of_layer(Usage::Output, buffer)) {
-            let why = format!("no layer {layer:?} of this model computes anything of its own");
-            return Err(thrown("argument", why));
-        }
+        let name = output_of(&program, layer)?;
+        program.buffers.iter_mut().filter(|buffer| buffer.name == name).for_each(|buffer| buffer.usage = Usage::Output);
     }
     Ok(program)
+}
+
+/// The name of the buffer that a layer's output is in: `<layer>/output`, or the model's own output that it gives.
+#[cfg(any(feature = "core", feature = "keras"))]
+pub(crate) fn output_of(program: &Program, layer: &str) -> Result<String> {
+    let of_layer = |buffer: &&Buffer| buffer.layer.as_deref() == Some(layer);
+    let name = format!("{layer}/output");
+    let inside = program.used_as(Usage::Scratch).chain(program.used_as(Usage::Output));
+    let inside = inside.filter(of_layer).find(|buffer| buffer.name == name);
+    let found = inside.or_else(|| program.used_as(Usage::Output).find(of_layer));
+    found
+        .map(|buffer| buffer.name.clone())
+        .ok_or_else(|| thrown("argument", format!("no layer {layer:?} of this model computes anything of its own")))
 }

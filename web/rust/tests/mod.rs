@@ -1,5 +1,7 @@
 //! What passes between modules and to JavaScript is what it was.
 
+mod trained;
+
 use crate::plan::Device;
 use crate::{plan, program};
 use locally_connected::config::{Axes, Constraint, Regularizer};

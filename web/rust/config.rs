@@ -1,8 +1,8 @@
 //! A locally connected layer's arguments, as the TypeScript has read them (`web/src/config.ts`).
 
 use crate::error::{Result, of_library, thrown};
-use crate::named::Named;
-use crate::rules;
+#[cfg(feature = "train")]
+use crate::{named::Named, rules};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, Error, Implementation, KerasLayout, Padding, WeightType,
 };
@@ -135,6 +135,15 @@ impl LayerConfig {
         self.config.dtype = WeightType::F16;
     }
 
+    /// Whether its gradients are wanted.
+    pub fn trainable(&mut self, trainable: bool) {
+        self.trainable = trainable;
+    }
+}
+
+#[cfg(feature = "train")]
+#[wasm_bindgen]
+impl LayerConfig {
     /// Sets an initializer, a regularizer or a constraint by Keras's argument.
     ///
     /// # Errors
@@ -152,11 +161,6 @@ impl LayerConfig {
             _ => return Err(thrown("internal", format!("no rule {argument:?}"))),
         }
         Ok(())
-    }
-
-    /// Whether its gradients are wanted.
-    pub fn trainable(&mut self, trainable: bool) {
-        self.trainable = trainable;
     }
 }
 

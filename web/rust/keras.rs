@@ -3,7 +3,7 @@
 use crate::error::{Result, kind, of_library, thrown};
 use crate::goals::Compile;
 use crate::program;
-use crate::train::Training;
+use crate::training::Training;
 use locally_connected::model::{End, Model, Wanted};
 use locally_connected_keras::{Computed, Error, FileFormat, FileLayer, LayerKind, ModelFile, ReadOptions, Weight};
 use serde_json::{Value, json};

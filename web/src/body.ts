@@ -4,7 +4,7 @@ import { type ArraysLike, arrays, type End, ends, samples, size } from "./ends.j
 import { call, LocallyConnectedError } from "./errors.js";
 import { GpuRunner } from "./gpu_runner.js";
 import { type Arrays, AT_ONCE, type Program, type Runner } from "./runner.js";
-import type * as core from "./core_glue.js";
+import type * as train from "./train_glue.js";
 
 /** One of a layer's arrays. @internal */
 export interface WeightInfo {
@@ -40,17 +40,19 @@ export interface Compiled {
   backward(): Uint8Array;
   toCanonical(layer: string, weight: string, values: Float32Array): Float32Array;
   fromCanonical(layer: string, weight: string, values: Float32Array): Float32Array;
-  training(compile: core.Compile): core.Training;
+  /** Not in the core. */
+  training?(compile: train.Compile): train.Training;
   free(): void;
 }
 
 /** The module that a model is in, as far as training needs it. @internal */
-export type TrainingModule = Pick<typeof core, "Named" | "Compile" | "Trainer" | "TrainingData" | "FitSettings">;
+export type TrainingModule = Pick<typeof train, "Named" | "Compile" | "Trainer" | "TrainingData" | "FitSettings">;
 
 /** What a {@link Body} is made of. @internal */
 export interface Parts {
   compiled: Compiled;
-  module: TrainingModule;
+  /** None in the core. */
+  module?: TrainingModule;
   infos: LayerInfo[];
   inputs: { name: string; shape: number[] }[];
   outputs: { name: string; shape: number[] }[];
@@ -60,7 +62,7 @@ export interface Parts {
 export class Body {
   readonly context: Context;
   readonly compiled: Compiled;
-  readonly module: TrainingModule;
+  readonly module: TrainingModule | undefined;
   readonly infos: LayerInfo[];
   readonly inputs: readonly End[];
   readonly outputs: readonly End[];
@@ -71,7 +73,8 @@ export class Body {
 
   private constructor(context: Context, parts: Parts, runner: Runner, forward: Program) {
     this.context = context;
-    ({ compiled: this.compiled, module: this.module, infos: this.infos } = parts);
+    ({ compiled: this.compiled, infos: this.infos } = parts);
+    this.module = parts.module;
     [this.inputs, this.outputs] = [ends(parts.inputs), ends(parts.outputs)];
     this.runner = runner;
     this.#forward = forward;

@@ -1,7 +1,7 @@
 import { call, LocallyConnectedError } from "./errors.js";
-import { loadedCore } from "./wasm.js";
 import { type Named, named, snake } from "./named.js";
-import type { LayerConfig, SequentialModel } from "./core_glue.js";
+import type * as core from "./core_glue.js";
+import type * as train from "./train_glue.js";
 
 /** Keras's activations by name, or one of its activation layers with arguments. */
 export type Activation =
@@ -118,7 +118,13 @@ export function readActivation(value: unknown): [string, Float32Array] {
 }
 
 /** A locally connected layer's arguments, read, and Keras's dictionary of them. */
-export interface ReadConfig { name: string; trainable: boolean; config: Given; add: (model: SequentialModel, trains?: boolean) => void }
+export interface ReadConfig {
+  name: string;
+  trainable: boolean;
+  config: Given;
+  /** Adds the layer to a model, by what its module has: rules are of use to training alone. */
+  add: (model: core.SequentialModel, module: typeof core | typeof train, trains?: boolean) => void;
+}
 
 /** Reads the arguments of a layer of class `className`, of `rank` spatial axes. What the library refuses it refuses itself. */
 export function readConfig(className: string, rank: number, given: ConfigLike, unnamed: string): ReadConfig {
@@ -158,8 +164,8 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
 
   const read = { filters: positive("filters", filters), kernelSize: perAxis("kernel_size", rank, kernelSize) };
   const [activationName, activationNumbers] = readActivation(activation);
-  const make = (trains: boolean): LayerConfig => {
-    const config = new (loadedCore().LayerConfig)(read.filters, read.kernelSize);
+  const make = (module: typeof core | typeof train, trains: boolean): core.LayerConfig => {
+    const config = new module.LayerConfig(read.filters, read.kernelSize);
     config.strides(strides);
     config.dilationRate(dilation);
     config.groups(groups);
@@ -172,7 +178,9 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
     config.execution(execution);
     config.trainable(trains);
     if (dtype !== "float32") config.halfWeights();
-    for (const [name, value] of rules) config.rule(name, named(name, value, loadedCore().Named));
+    if ("Named" in module) {
+      for (const [name, value] of rules) (config as train.LayerConfig).rule(name, named(name, value, module.Named));
+    }
     return config;
   };
   // Keras's own dictionary first, behind it what Keras's layers have no words for.
@@ -186,8 +194,8 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
     kernel_regularizer: null, bias_regularizer: null, activity_regularizer: null, kernel_constraint: null, bias_constraint: null,
     implementation, ...Object.fromEntries([...kept, ...beyond]),
   };
-  const add = (model: SequentialModel, trains = trainable): void => call(() => {
-    const made = make(trains);
+  const add: ReadConfig["add"] = (model, module, trains = trainable) => call(() => {
+    const made = make(module, trains);
     try { model.local(name, made); } finally { made.free(); }
   });
   return { name, trainable, config, add };

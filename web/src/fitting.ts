@@ -1,9 +1,9 @@
-import type { Body } from "./body.js";
+import type { Body, TrainingModule } from "./body.js";
 import type { ArraysLike } from "./ends.js";
 import { asError, LocallyConnectedError } from "./errors.js";
 import type { Arrays, Program } from "./runner.js";
 import { type CompileOptions, compileOf, dataOf, type EvaluateOptions, type FitOptions, type History, type Logs, settingsOf, whole } from "./training.js";
-import type * as core from "./core_glue.js";
+import type * as train from "./train_glue.js";
 
 /** Milliseconds that a training on the page's thread takes from it at once. */
 const AT_A_STRETCH = 12;
@@ -13,7 +13,8 @@ const byName = (names: readonly string[], values: ArrayLike<number>): Logs => Ob
 /** A model's training: what the wasm's loop calls (`web/rust/train.rs`), and what it is called by. */
 export class Fitting {
   readonly #body: Body;
-  #trainer: core.Trainer | undefined;
+  readonly #module: TrainingModule;
+  #trainer: train.Trainer | undefined;
   /** Of the fit that runs. */
   #options: FitOptions = {};
   #history: History = {};
@@ -23,18 +24,21 @@ export class Fitting {
   #pending: unknown;
   #since = 0;
 
-  private constructor(body: Body) {
+  private constructor(body: Body, module: TrainingModule) {
     this.#body = body;
+    this.#module = module;
   }
 
   /** Compiles a model, whose parameters stay what they are. */
   static async start(body: Body, options: CompileOptions): Promise<Fitting> {
-    const fitting = new Fitting(body);
-    const compile = compileOf(options, body.outputs, body.module);
+    const { module, compiled } = body;
+    if (!module || !compiled.training) throw new LocallyConnectedError("internal", "a model without training");
+    const fitting = new Fitting(body, module);
+    const compile = compileOf(options, body.outputs, module);
     try {
-      const training = body.compiled.training(compile);
+      const training = compiled.training(compile);
       await body.runner.hold(training.store());
-      fitting.#trainer = await body.module.Trainer.start(training, fitting);
+      fitting.#trainer = await module.Trainer.start(training, fitting);
       return fitting;
     } catch (error) {
       throw fitting.#failure(error);
@@ -51,7 +55,7 @@ export class Fitting {
   /** See `Model.fit`. */
   fit(x: ArraysLike, t: ArraysLike, options: FitOptions): Promise<History> {
     return this.#alone(options, async (trainer) => {
-      const { module, inputs, outputs } = this.#body;
+      const [module, { inputs, outputs }] = [this.#module, this.#body];
       const settings = settingsOf(module, options, trainer.epochs());
       const [vx, vt, weight] = options.validationData ?? [];
       const validation = vx && vt ? dataOf(module, [inputs, outputs], vx, vt, weight) : undefined;
@@ -66,14 +70,14 @@ export class Fitting {
   /** See `Model.evaluate`. */
   evaluate(x: ArraysLike, t: ArraysLike, { batchSize = 32, sampleWeight }: EvaluateOptions): Promise<Logs> {
     return this.#alone({}, async (trainer) => {
-      const { module, inputs, outputs } = this.#body;
+      const [module, { inputs, outputs }] = [this.#module, this.#body];
       const data = dataOf(module, [inputs, outputs], x, t, sampleWeight);
       const [names, values] = await trainer.evaluate(data, whole("batchSize", batchSize, 1)) as [string[], Float64Array];
       return byName(names, values);
     });
   }
 
-  async #alone<T>(options: FitOptions, action: (trainer: core.Trainer) => Promise<T>): Promise<T> {
+  async #alone<T>(options: FitOptions, action: (trainer: train.Trainer) => Promise<T>): Promise<T> {
     if (this.#runs) {
       throw new LocallyConnectedError("argument", "the model is being trained: wait for it, or give `fit` its `validationData`");
     }

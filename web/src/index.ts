@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-export { init, type WasmSource } from "./wasm.js";
+export { init, initTraining, type WasmSource } from "./wasm.js";
 export { Context, type DeviceOptions, type RequestOptions } from "./context.js";
 export { LocallyConnectedError, type ErrorKind } from "./errors.js";
 export { type Activation, type ConfigLike, type LocallyConnectedConfig } from "./config.js";

@@ -57,7 +57,7 @@ abstract class LocallyConnected extends Layer {
     let info: LayerInfo;
     try {
       // Alone, its gradients are always wanted.
-      read.add(model, true);
+      read.add(model, loadedCore(), true);
       const outputShape = [...model.shape()];
       const { name, trainable } = read;
       info = { name, className, trainable, inputShape: [...inputShape], outputShape, config: read.config, weights: weightsOf(model, name, true) };
@@ -66,7 +66,7 @@ abstract class LocallyConnected extends Layer {
       throw error;
     }
     const [inputs, outputs] = [[{ name: "input", shape: info.inputShape }], [{ name: info.name, shape: info.outputShape }]];
-    return Body.create(context, { compiled: model as Compiled, module: loadedCore(), infos: [info], inputs, outputs });
+    return Body.create(context, { compiled: model as Compiled, infos: [info], inputs, outputs });
   }
 
   /** The output for `[samples][input shape]`, as many samples as `x` has: `[samples][output shape]`. */

@@ -1,11 +1,11 @@
 import { LocallyConnectedError } from "./errors.js";
-import type * as core from "./core_glue.js";
+import type * as train from "./train_glue.js";
 
 /** Something of Keras's: its name, or its class with arguments, in camelCase beside it or as Keras's dictionary in `config`. */
 export type Named = string | { className?: string; class_name?: string; config?: unknown; [argument: string]: unknown };
 
 /** The class of arguments in whichever module takes them. @internal */
-export type NamedClass = typeof core.Named;
+export type NamedClass = typeof train.Named;
 
 /** `kernelSize` to `kernel_size`, `beta1` to `beta_1`; what is undefined is left out. @internal */
 export function snake(given: object): Record<string, unknown> {
@@ -17,7 +17,7 @@ export function snake(given: object): Record<string, unknown> {
 const FROM = ["module", "registered_name", "build_config", "shared_object_id"];
 
 /** `value`, which is `what`, for the wasm. @internal */
-export function named(what: string, value: unknown, made: NamedClass): core.Named {
+export function named(what: string, value: unknown, made: NamedClass): train.Named {
   if (typeof value === "string") return new made(value);
   const fail = (): never => {
     throw new LocallyConnectedError("argument", `\`${what}\` must be a name, or a class with its arguments, but is ${JSON.stringify(value)}`);

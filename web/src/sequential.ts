@@ -5,8 +5,8 @@ import { call, LocallyConnectedError } from "./errors.js";
 import { type LayerOptions, toSizes, weightsOf } from "./layers.js";
 import { Model } from "./model.js";
 import { named, snake } from "./named.js";
-import { loadedCore } from "./wasm.js";
-import type { SequentialModel } from "./core_glue.js";
+import { loadTraining } from "./wasm.js";
+import type * as train from "./train_glue.js";
 
 /**
  * A layer of a {@link Sequential}: Keras's class and its arguments, in camelCase beside it or as Keras's dictionary in `config`.
@@ -33,11 +33,12 @@ export class Sequential extends Model {
   /** Makes the model for inputs of `inputShape`, without the batch, with new weights as Keras would draw them. */
   static async create(context: Context, layers: readonly LayerSpec[], options: SequentialOptions): Promise<Sequential> {
     const inputShape = toSizes("inputShape", options?.inputShape);
-    const model = call(() => new (loadedCore().SequentialModel)(inputShape));
+    const module = await loadTraining();
+    const model = call(() => new module.SequentialModel(inputShape));
     let infos: LayerInfo[];
     try {
       const names = new Set<string>();
-      infos = layers.map((spec) => add(model, spec, names));
+      infos = layers.map((spec) => add(module, model, spec, names));
       call(() => model.draw(options.seed ?? 0));
     } catch (error) {
       model.free();
@@ -45,7 +46,7 @@ export class Sequential extends Model {
     }
     const outputs = [{ name: model.outputName(), shape: [...model.shape()] }];
     const inputs = [{ name: "input", shape: [...inputShape] }];
-    const body = await Body.create(context, { compiled: model as Compiled, module: loadedCore(), infos, inputs, outputs });
+    const body = await Body.create(context, { compiled: model as Compiled, module, infos, inputs, outputs });
     try {
       for (const { parameter } of infos.flatMap(({ weights }) => weights)) body.set(parameter, call(() => model.takeParameter(parameter)));
     } catch (error) {
@@ -65,7 +66,7 @@ function unnamed(className: string, names: Set<string>): string {
   }
 }
 
-function add(model: SequentialModel, spec: LayerSpec, names: Set<string>): LayerInfo {
+function add(module: typeof train, model: train.SequentialModel, spec: LayerSpec, names: Set<string>): LayerInfo {
   const { className, config, ...beside } = spec;
   const given = { ...beside, ...config };
   const fallback = unnamed(className, names);
@@ -74,7 +75,7 @@ function add(model: SequentialModel, spec: LayerSpec, names: Set<string>): Layer
   let info: Omit<LayerInfo, "outputShape">;
   if (rank) {
     const read = readConfig(className, Number(rank), given, fallback);
-    read.add(model);
+    read.add(model, module);
     info = { name: read.name, className, trainable: read.trainable, inputShape, config: read.config, weights: weightsOf(model, read.name) };
   } else {
     const name = String(given["name"] ?? fallback);
@@ -86,10 +87,10 @@ function add(model: SequentialModel, spec: LayerSpec, names: Set<string>): Layer
       } else if (className === "Dense") {
         const { activation, name: _, ...rest } = snake(given);
         const [of, numbers] = readActivation(activation);
-        model.dense(name, named("layer", { className, config: rest }, loadedCore().Named), of, numbers);
+        model.dense(name, named("layer", { className, config: rest }, module.Named), of, numbers);
       } else if (NOISE.has(className) || className === "ActivityRegularization") {
         const { name: _, ...rest } = snake(given);
-        const read = named("layer", { className, config: rest }, loadedCore().Named);
+        const read = named("layer", { className, config: rest }, module.Named);
         if (NOISE.has(className)) model.noise(name, read); else model.activityRegularization(name, read);
       } else if (className === "Flatten") {
         model.flatten(name, (given["dataFormat"] ?? given["data_format"]) === "channels_first");

@@ -3,7 +3,7 @@ import { type ArraysLike, type End, type NamedArrays } from "./ends.js";
 import { arrays } from "./ends.js";
 import { call, LocallyConnectedError } from "./errors.js";
 import { type Named, named } from "./named.js";
-import type * as core from "./core_glue.js";
+import type * as train from "./train_glue.js";
 
 /** The same for all outputs, or for each by its name. */
 type OfOutputs<T> = T | Readonly<Record<string, T>>;
@@ -112,7 +112,7 @@ function ofEach<T>(argument: string, given: unknown, outputs: readonly End[], is
 }
 
 /** What a training is told, in the module. */
-export function compileOf(options: CompileOptions, outputs: readonly End[], module: TrainingModule): core.Compile {
+export function compileOf(options: CompileOptions, outputs: readonly End[], module: TrainingModule): train.Compile {
   const { optimizer = "rmsprop", learningRate, loss, metrics = [], weightedMetrics = [], lossWeights = {}, seed = 0 } = options;
   const isOne = (given: unknown): given is Named => typeof given === "string" || (typeof given === "object" && given !== null && isNamed(given));
   return call(() => {
@@ -138,7 +138,7 @@ export function compileOf(options: CompileOptions, outputs: readonly End[], modu
 export function dataOf(
   module: TrainingModule, [inputs, outputs]: readonly [readonly End[], readonly End[]],
   x: ArraysLike, t: ArraysLike, weight: Float32Array | NamedArrays | undefined,
-): core.TrainingData {
+): train.TrainingData {
   const data = new module.TrainingData();
   for (const [{ name }, values] of arrays("the input", x, inputs)) data.input(name, values);
   for (const [{ name }, values] of arrays("the target", t, outputs)) data.target(name, values);
@@ -148,7 +148,7 @@ export function dataOf(
 }
 
 /** How many epochs of what, in the module, `done` having been trained before. */
-export function settingsOf(module: TrainingModule, options: FitOptions, done: number): core.FitSettings {
+export function settingsOf(module: TrainingModule, options: FitOptions, done: number): train.FitSettings {
   const { batchSize = 32, epochs = 1, initialEpoch, shuffle = true, validationSplit, classWeight } = options;
   const settings = new module.FitSettings();
   settings.batch_size = whole("batchSize", batchSize, 1);

@@ -143,5 +143,9 @@ export async function withoutWebGPUTheCpuRuns() {
   equal(fetched, [false, true], 'cpu.wasm was fetched before and after it was needed');
 }
 export async function theInlineEntryNeedsNoWasmFile() {
-  equal(await inWorker('inline'), ['webgpu', []], 'context, and wasm that was fetched');
+  equal(await inWorker('entry&inline'), ['webgpu', true, [], []], 'context, training, and wasm that was fetched');
+}
+export async function trainingIsFetchedWhereItIsNeeded() {
+  equal(await inWorker('entry&index'), ['webgpu', true, ['core.wasm'], ['core.wasm', 'train.wasm']], 'by the first entry');
+  equal(await inWorker('entry&train'), ['webgpu', true, ['train.wasm'], ['train.wasm']], 'by the entry that trains');
 }

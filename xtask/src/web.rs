@@ -17,8 +17,9 @@ struct Module {
     flags: &'static [&'static str],
 }
 
-const MODULES: [Module; 3] = [
+const MODULES: [Module; 4] = [
     Module { name: "core", opt_level: "z", flags: &[] },
+    Module { name: "train", opt_level: "z", flags: &[] },
     // Browsers have had these vectors for years.
     Module { name: "cpu", opt_level: "3", flags: &["-C", "target-feature=+simd128"] },
     Module { name: "keras", opt_level: "z", flags: &[] },

@@ -138,8 +138,10 @@ impl Runner for Hosted {
     async fn run(&mut self, run: Run<'_>) -> Found<BTreeMap<String, Vec<f32>>> {
         let Run { program, batch, inputs } = run;
         let bytes = self.known(program)?;
-        let names = strings(inputs.iter().map(|(name, _)| *name));
-        let values = inputs.iter().map(|(_, values)| Float32Array::from(*values)).collect::<Array>();
+        // A step's numbers are given to evaluations, too, which read none.
+        let read = || inputs.iter().filter(|(name, _)| program.find(name).is_some());
+        let names = strings(read().map(|(name, _)| *name));
+        let values = read().map(|(_, values)| Float32Array::from(*values)).collect::<Array>();
         let outputs = strings(program.used_as(Usage::Output).map(|buffer| buffer.name.as_str()));
         let given = self.host.run(bytes, batch, names, values, outputs).await.map_err(|error| self.keep(error))?;
         let arrays = given.unchecked_into::<Array>();

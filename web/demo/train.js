@@ -23,11 +23,11 @@ async function digits(name) {
 export const newNetwork = (context, seed) => Sequential.create(context, LAYERS, { inputShape: [8, 8, 1], seed });
 
 /** Trains it; `onEpoch` is told of each epoch. */
-export async function train(network, { seed, signal, onEpoch }) {
+export async function train(network, { seed, signal, onEpoch, epochs = EPOCHS }) {
   const [[x, digit], validationData] = await Promise.all([digits('train'), digits('test')]);
   return network.fit(x, digit, {
     loss: 'sparse_categorical_crossentropy', optimizer: 'adam', learningRate: 1e-3, metrics: ['accuracy'],
-    epochs: EPOCHS, batchSize: 32, validationData, seed, signal, onEpoch,
+    epochs, batchSize: 32, validationData, seed, signal, onEpoch,
   });
 }
 
@@ -52,7 +52,7 @@ export class Curve {
   }
 
   #draw() {
-    const [left, right, top, bottom] = [34, 400, 14, 190];
+    const [left, right, top, bottom] = [44, 404, 14, 190];
     const records = this.#records;
     const most = Math.max(.1, ...records.map(({ loss }) => loss));
     const x = (epoch) => left + ((right - left) * epoch) / EPOCHS;

@@ -127,12 +127,14 @@ async function checkGraph(kind, name) {
   }
 }
 
-export async function graphsOnWebGPU() {
+async function checkGraphs(kind, names) {
   const several = [];
-  for (const name of MODELS) if (await checkGraph('webgpu', name)) several.push(name);
+  for (const name of names) if (await checkGraph(kind, name)) several.push(name);
   assert(several.length > 0, 'none has several inputs or outputs');
   return `several inputs or outputs: ${several.join(', ')}`;
 }
-export async function graphsOnCpu() {
-  for (const name of MODELS) await checkGraph('cpu', name);
-}
+
+// Halves, as a software adapter takes its time to compile.
+export const graphsOnWebGPU = () => checkGraphs('webgpu', MODELS.slice(0, 9));
+export const moreGraphsOnWebGPU = () => checkGraphs('webgpu', MODELS.slice(9));
+export const graphsOnCpu = () => checkGraphs('cpu', MODELS);

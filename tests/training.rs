@@ -8,8 +8,7 @@ use locally_connected::model::{
 use locally_connected::ops::{LossKind, Operation, RandomKind, Usage};
 use locally_connected::train::{
     Better, Callback, Checkpoints, CsvLog, Data, EarlyStopping, Ema, Epoch, FanRule, FitOptions, Goal, Goals, History,
-    Loss, Metric, Optimizer, RateByEpoch, Record, Rule, Runner, Schedule, State, Trained,
-    Trainer, Training, initial_parameters,
+    Loss, Metric, Optimizer, RateByEpoch, Record, Rule, Runner, Schedule, State, Trainer, Training, initial_parameters,
 };
 use locally_connected::{
     Activation, Axes, Config, Constraint, Error, KerasLayout, Padding, Regularizer, Result, WeightType, cpu,
@@ -588,47 +587,6 @@ fn the_best_weights_are_put_back() {
         assert_eq!(lines[0], "epoch,accuracy,loss");
         assert_eq!(lines.len(), 4);
         assert_eq!(lines[2].split(',').nth(2).expect("a loss").parse(), Ok(history.get("loss")[1]));
-    });
-}
-
-/// Each batch's numbers, the last of them the epoch's; until it has heard enough.
-#[derive(Default)]
-struct Listener {
-    heard: Vec<(usize, usize, f64)>,
-    most: usize,
-}
-
-impl Callback for Listener {
-    fn wants_batches(&self) -> bool {
-        true
-    }
-
-    fn on_batch(&mut self, trained: &Trained<'_>) -> ControlFlow<()> {
-        assert_eq!(trained.batches, 3);
-        self.heard.push((trained.epoch, trained.batch, trained.logs.get("loss").expect("a loss")));
-        if self.heard.len() < self.most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    }
-
-    fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()> {
-        // The mean over all of its batches so far.
-        assert_eq!(self.heard.last().map(|heard| heard.2), record.epoch.logs.get("loss"));
-        ControlFlow::Continue(())
-    }
-}
-
-#[test]
-fn batches_are_told_and_may_be_the_last() {
-    let (x, y) = data(22);
-    pollster::block_on(async {
-        let training = training(Optimizer::adam());
-        let first = parameters(training.graph());
-        let mut trainer = Trainer::new(cpu::Runner::default(), training, &first).await.expect("fits");
-        let mut listener = Listener { most: 5, ..Listener::default() };
-        let options = FitOptions::new().batch_size(8).epochs(9);
-        let history = trainer.fit(&Data::new(&x, &y), &options, &mut [&mut listener]).await.expect("it trains");
-        let places: Vec<_> = listener.heard.iter().map(|&(epoch, batch, _)| (epoch, batch)).collect();
-        assert_eq!(places, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]);
-        assert_eq!((history.epochs.len(), trainer.steps()), (2, 5));
     });
 }
 

@@ -6,7 +6,7 @@ use crate::program;
 use js_sys::{Array, Float32Array, Uint8Array};
 use locally_connected::ops::Usage;
 use locally_connected::program::Program;
-use locally_connected::train::{self, Callback, Data, FitOptions, Logs, Record, Run, Runner, Trained};
+use locally_connected::train::{self, Callback, Data, FitOptions, Logs, Record, Run, Runner, Step};
 use locally_connected::{Error, Result as Found};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -45,16 +45,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn epoch(this: &TrainingHost, number: u32, rate: f32, names: Array, values: Vec<f64>) -> Result<bool>;
 
-    /// Whether training goes on.
     #[wasm_bindgen(method, catch)]
-    fn batch(
-        this: &TrainingHost,
-        epoch: u32,
-        number: u32,
-        batches: u32,
-        names: Array,
-        values: Vec<f64>,
-    ) -> Result<bool>;
+    fn batch(this: &TrainingHost, epoch: u32, number: u32, batches: u32, loss: f64) -> Result<()>;
 
     #[wasm_bindgen(method, getter, js_name = wantsBatches)]
     fn wants_batches(this: &TrainingHost) -> bool;
@@ -192,14 +184,16 @@ impl Told {
 }
 
 impl Callback for Told {
-    fn wants_batches(&self) -> bool {
-        self.host.wants_batches()
-    }
-
-    fn on_batch(&mut self, trained: &Trained<'_>) -> ControlFlow<()> {
-        let &Trained { epoch, batch, batches, logs } = trained;
-        let (names, values) = numbers(logs);
-        self.flow(self.host.batch(epoch as u32, batch as u32, batches as u32, names, values))
+    fn on_step(&mut self, step: &Step) {
+        if !self.host.wants_batches() {
+            return;
+        }
+        let &Step { epoch, done, steps, loss, .. } = step;
+        // The host runs nothing any more once it threw.
+        let told = self.host.batch(epoch as u32, (done - 1) as u32, steps as u32, loss);
+        if let Err(thrown) = told {
+            *self.thrown.borrow_mut() = Some(thrown);
+        }
     }
 
     fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()> {

@@ -96,6 +96,7 @@ export class Fitting {
   /** Whether it may go on. */
   #check(): void {
     this.#body.check();
+    if (this.#thrown) throw this.#thrown.error;
     const { signal } = this.#options;
     if (signal?.aborted) throw new LocallyConnectedError("aborted", "the training was ended by its signal", { cause: signal.reason });
   }
@@ -114,7 +115,9 @@ export class Fitting {
 
   /** Lets the page draw and answer where programs run on its own thread. */
   async #pause(): Promise<void> {
-    if (this.#pending !== undefined) await this.#pending;
+    const pending = this.#pending;
+    this.#pending = undefined;
+    await pending;
     if (this.#body.context.kind === "webgpu" || performance.now() - this.#since < AT_A_STRETCH) return;
     await new Promise((resolve) => { setTimeout(resolve); });
     this.#since = performance.now();
@@ -123,7 +126,7 @@ export class Fitting {
   #tell(action: () => unknown): boolean {
     try {
       const answer = action();
-      this.#pending = answer instanceof Promise ? answer : undefined;
+      if (answer instanceof Promise) this.#pending = answer;
       return answer !== false;
     } catch (error) {
       this.#thrown = { error };
@@ -172,7 +175,7 @@ export class Fitting {
   }
 
   /** @internal */
-  batch(epoch: number, batch: number, batches: number, names: readonly string[], values: Float64Array): boolean {
-    return this.#tell(() => this.#options.onBatch?.({ epoch, batch, batches, logs: byName(names, values) }));
+  batch(epoch: number, batch: number, batches: number, loss: number): void {
+    this.#tell(() => this.#options.onBatch?.({ epoch, batch, batches, loss }));
   }
 }

@@ -64,8 +64,8 @@ export interface BatchRecord {
   batch: number;
   /** Batches of the epoch. */
   batches: number;
-  /** Means over the epoch's samples so far. */
-  logs: Logs;
+  /** The mean loss of the epoch's samples so far. */
+  loss: number;
 }
 
 /** What {@link Model.fit} may be told, by Keras's names. */
@@ -84,8 +84,8 @@ export interface FitOptions extends EvaluateOptions {
   classWeight?: readonly number[] | Readonly<Record<number, number>>;
   /** Is told of each epoch; `false` ends the training with it. A promise is waited for. */
   onEpoch?: (record: EpochRecord) => boolean | void | Promise<void>;
-  /** Is told of each batch; `false` ends the training with it. */
-  onBatch?: (record: BatchRecord) => boolean | void;
+  /** Is told of each batch. A promise is waited for. */
+  onBatch?: (record: BatchRecord) => void | Promise<void>;
   /** Ends the training before its next step: the promise rejects with kind `"aborted"`. */
   signal?: AbortSignal;
 }

@@ -156,10 +156,9 @@ export async function trainingsEndEarly() {
     const history = await model.fit(x, t, { loss: 'mse', epochs: 50, onEpoch: ({ epoch }) => epoch < 2 });
     equal(history.loss.length, 3, 'epochs until it was told to end');
     const batches = [];
-    const cut = await model.fit(x, t, { epochs: 5, batchSize: 2, onBatch: (record) => { batches.push(record); return batches.length < 6; } });
-    equal([batches.length, cut.loss.length], [6, 2], 'batches and epochs until it was told to end');
-    equal(batches.map(({ epoch, batch, batches }) => [epoch, batch, batches]).at(-1), [4, 1, 4], 'the last batch');
-    assert(batches.every(({ logs }) => logs.loss > 0), 'batches have no losses');
+    const whole = await model.fit(x, t, { epochs: 2, batchSize: 2, onBatch: (record) => { batches.push(record); } });
+    equal(batches.map(({ epoch, batch }) => [epoch, batch]), [3, 4].flatMap((epoch) => [0, 1, 2, 3].map((batch) => [epoch, batch])), 'batches');
+    equal([batches.at(-1).batch, batches.at(-1).batches, batches.at(-1).loss], [3, 4, whole.loss.at(-1)], 'the last batch');
     // By a signal, from outside.
     const controller = new AbortController();
     setTimeout(() => controller.abort('enough'), 60);
@@ -171,6 +170,9 @@ export async function trainingsEndEarly() {
     const mine = new Error('of the page');
     await model.fit(x, t, { epochs: 3, onEpoch: () => { throw mine; } }).catch((error) => { thrown = error; });
     assert(thrown === mine, `it rejects with ${thrown}`);
+    thrown = undefined;
+    await model.fit(x, t, { epochs: 3, onBatch: () => { throw mine; } }).catch((error) => { thrown = error; });
+    assert(thrown === mine, `told of a batch it rejects with ${thrown}`);
     assert((await model.fit(x, t)).loss[0] > 0, 'it can\'t be trained any more');
     // One at a time; predictions may be made meanwhile, and callbacks are waited for.
     let inside = 0;

@@ -61,7 +61,7 @@ impl KerasModel {
     /// # Errors
     /// For a name that computes nothing of its own.
     pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
-        program::write(&program::keeping(self.model.graph.forward(), keep)?)
+        program::write(&program::keeping(self.model.graph.clone(), keep)?.forward())
     }
 
     /// The program of all gradients.
@@ -70,15 +70,6 @@ impl KerasModel {
     /// None.
     pub fn backward(&self) -> Result<Vec<u8>> {
         program::write(&self.model.graph.backward(Wanted::All))
-    }
-
-    /// The name of what a layer gives in such a program.
-    ///
-    /// # Errors
-    /// For a name that computes nothing of its own.
-    #[wasm_bindgen(js_name = outputOf)]
-    pub fn output_of(&self, layer: &str) -> Result<String> {
-        program::output_of(&self.model.graph.forward(), layer)
     }
 
     /// What it is to be trained by.

@@ -61,16 +61,7 @@ impl SequentialModel {
     /// # Errors
     /// For a name that computes nothing of its own.
     pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
-        program::write(&program::keeping(self.whole().forward(), keep)?)
-    }
-
-    /// The name of what a layer gives in such a program.
-    ///
-    /// # Errors
-    /// For a name that computes nothing of its own.
-    #[wasm_bindgen(js_name = outputOf)]
-    pub fn output_of(&self, layer: &str) -> Result<String> {
-        program::output_of(&self.whole().forward(), layer)
+        program::write(&program::keeping(self.whole(), keep)?.forward())
     }
 
     /// The program of all gradients.

@@ -36,7 +36,6 @@ export interface LayerInfo {
 /** A model in the wasm: what it computes, and how its arrays lie. @internal */
 export interface Compiled {
   forward(keep: string): Uint8Array;
-  outputOf(layer: string): string;
   backward(): Uint8Array;
   toCanonical(layer: string, weight: string, values: Float32Array): Float32Array;
   fromCanonical(layer: string, weight: string, values: Float32Array): Float32Array;
@@ -105,26 +104,21 @@ export class Body {
     this.runner.set(parameter, values);
   }
 
-  /** The model's outputs for `x`, and the outputs of those layers, each by the program's name. */
+  /** The model's outputs for `x`, and what those layers give, each by its name. */
   async forward(x: ArraysLike, most: number, layers: readonly string[] = []): Promise<Arrays> {
     this.check();
     const given = arrays("the input", x, this.inputs);
     const batch = samples("the input", given);
     const program = layers.length === 0 ? this.#forward : this.#program(layers.join("\n"), (keep) => this.compiled.forward(keep));
-    const sizes = new Map(this.outputs.map((end) => [end.buffer("output"), size(end.shape)]));
-    for (const layer of layers) sizes.set(this.outputOf(layer), size(this.#info(layer).outputShape));
-    const found: Arrays = Object.fromEntries([...sizes].map(([name, each]) => [name, new Float32Array(batch * each)]));
+    const shapes = new Map(this.outputs.map(({ name, shape }) => [name, shape]));
+    for (const layer of layers) shapes.set(layer, this.#info(layer).outputShape);
+    const wanted = ends([...shapes].map(([name, shape]) => ({ name, shape })));
+    const found: Arrays = Object.fromEntries(wanted.map(({ name, shape }) => [name, new Float32Array(batch * size(shape))]));
     await pieces(batch, most, async (first, count) => {
-      const outputs = await this.runner.run(program, count, part("input", given, first, count), [...sizes.keys()]);
-      for (const [name, each] of sizes) found[name]!.set(outputs[name]!, first * each);
+      const outputs = await this.runner.run(program, count, part("input", given, first, count), wanted.map((end) => end.buffer("output")));
+      for (const end of wanted) found[end.name]!.set(outputs[end.buffer("output")]!, first * size(end.shape));
     });
     return found;
-  }
-
-  /** The program's name of what a layer gives. */
-  outputOf(layer: string): string {
-    this.#info(layer);
-    return call(() => this.compiled.outputOf(layer));
   }
 
   #info(layer: string): LayerInfo {

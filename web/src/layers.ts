@@ -71,7 +71,7 @@ abstract class LocallyConnected extends Layer {
 
   /** The output for `[samples][input shape]`, as many samples as `x` has: `[samples][output shape]`. */
   async forward(x: Float32Array): Promise<Float32Array> {
-    return (await this.#body.forward(x, atOnce(this.#body)))["output"]!;
+    return (await this.#body.forward(x, atOnce(this.#body)))[this.#info.name]!;
   }
 
   /** The gradients of `Σ output · dy` for `x`, `dy` having the output's shape. */

@@ -116,14 +116,13 @@ export class Model {
    */
   async predict<Output extends Float32Array | NamedArrays = Float32Array>(x: ArraysLike, { batchSize = BATCH }: { batchSize?: number } = {}): Promise<Output> {
     const found = await this.body.forward(x, batchSize);
-    const named = this.outputs.map((end): [string, Float32Array] => [end.name, found[end.buffer("output")]!]);
-    return (named.length === 1 ? named[0]![1] : Object.fromEntries(named)) as Output;
+    return (this.outputs.length === 1 ? found[this.outputs[0]!.name] : found) as Output;
   }
 
   /** What these layers give for `x`, after their activations, by their names: `[samples][output shape]` each. */
   async activations(x: ArraysLike, layers: readonly string[], { batchSize = BATCH }: { batchSize?: number } = {}): Promise<Record<string, Float32Array>> {
     const found = await this.body.forward(x, batchSize, layers);
-    return Object.fromEntries(layers.map((layer) => [layer, found[this.body.outputOf(layer)]!]));
+    return Object.fromEntries(layers.map((layer) => [layer, found[layer]!]));
   }
 
   /**

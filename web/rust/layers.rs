@@ -46,8 +46,15 @@ impl SequentialModel {
     ///
     /// # Errors
     /// For an argument that isn't here.
-    pub fn dense(&mut self, name: &str, dense: Named, of: &str, numbers: &[f32]) -> Result<()> {
-        let activation = activation(of, numbers)?;
+    pub fn dense(&mut self, name: &str, mut dense: Named) -> Result<()> {
+        let activation = match dense.named_of("activation").map_err(of_library)? {
+            Some(mut given) => {
+                let numbers = given.list("numbers").map_err(of_library)?.unwrap_or_default();
+                let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
+                activation(given.name(), &numbers)?
+            }
+            None => Activation::Linear,
+        };
         let layer = dense.read(|named| {
             let (mut bias, mut trainable) = (true, true);
             named.flag("use_bias", &mut bias)?;

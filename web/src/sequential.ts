@@ -87,7 +87,11 @@ function add(module: typeof train, model: train.SequentialModel, spec: LayerSpec
       } else if (className === "Dense") {
         const { activation, name: _, ...rest } = snake(given);
         const [of, numbers] = readActivation(activation);
-        model.dense(name, named("layer", { className, config: rest }, module.Named), of, numbers);
+        const dense = named("layer", { className, config: rest }, module.Named);
+        const activated = new module.Named(of);
+        activated.numbers("numbers", Float64Array.from(numbers));
+        dense.named("activation", activated);
+        model.dense(name, dense);
       } else if (NOISE.has(className) || className === "ActivityRegularization") {
         const { name: _, ...rest } = snake(given);
         const read = named("layer", { className, config: rest }, module.Named);

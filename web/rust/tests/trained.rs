@@ -77,7 +77,7 @@ fn cases() -> Vec<Case> {
             model.flatten("flatten", false).expect("a layer");
             let mut dense = named("Dense", &[("units", 3.0)]);
             dense.text("bias_regularizer".into(), "l1".into());
-            model.dense("last", dense, "linear", &[]).expect("a layer");
+            model.dense("last", dense).expect("a layer");
         },
         compile: || {
             compiled(named("adam", &[("learning_rate", 0.02)]), 7.0, |compile| {
@@ -149,7 +149,9 @@ fn cases() -> Vec<Case> {
             });
             model.noise("noise", named("GaussianNoise", &[("stddev", 0.1)])).expect("a layer");
             model.flatten("flatten", false).expect("a layer");
-            model.dense("last", named("Dense", &[("units", 4.0)]), "softmax", &[]).expect("a layer");
+            let mut dense = named("Dense", &[("units", 4.0)]);
+            dense.text("activation".into(), "softmax".into());
+            model.dense("last", dense).expect("a layer");
         },
         compile: || {
             let averaged =

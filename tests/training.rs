@@ -590,6 +590,41 @@ fn the_best_weights_are_put_back() {
     });
 }
 
+/// A model that runs somewhere is trained there: its parameters don't come to the host and go back.
+#[test]
+fn held_parameters_are_trained_where_they_are() {
+    let (x, y) = data(22);
+    let ema = Ema { momentum: 0.5, overwrite_frequency: None };
+    let training = || training(Optimizer::adam().ema(ema));
+    let options = FitOptions::new().batch_size(8).epochs(2);
+    let (_, expected) = fit(cpu::Runner::default(), training(), &options);
+    pollster::block_on(async {
+        let mut runner = cpu::Runner::default();
+        runner.hold(&training().store()).await.expect("there is room");
+        for (name, values) in parameters(training().graph()) {
+            runner.write(&name, &values).await.expect("it is held");
+        }
+        let mut trainer = Trainer::of_held(runner, training()).await.expect("fits");
+        trainer.fit(&Data::new(&x, &y), &options, &mut []).await.expect("it trains");
+        assert_eq!(bits(&trainer.state().await.expect("there")), bits(&expected));
+    });
+}
+
+/// A layer's own weights are drawn as Keras draws what it stores, whatever the layer is executed by.
+#[test]
+fn weights_are_drawn_for_the_layout_that_stores_them() {
+    let graph = |layout| {
+        let local = Layer::new(Config::local1d(4, 3)).named("local").stored_in(layout);
+        Sequential::new([9, 2]).add(local).graph().expect("fits")
+    };
+    let drawn = |layout| initial_parameters(&graph(layout), FanRule::Keras, 5).expect("drawn").remove("local/kernel");
+    let executed = Config::local1d(4, 3).implementation(locally_connected::Implementation::SparseGather);
+    let executed = Sequential::new([9, 2]).add(Layer::new(executed).named("local")).graph().expect("fits");
+    let executed = initial_parameters(&executed, FanRule::Keras, 5).expect("drawn").remove("local/kernel");
+    assert_eq!(drawn(KerasLayout::Implementation3), executed);
+    assert_ne!(drawn(KerasLayout::Implementation1), executed);
+}
+
 #[test]
 fn callbacks_set_rates_and_batches_are_trained_one_by_one() {
     let training = training(Optimizer::sgd().learning_rate(0.5));

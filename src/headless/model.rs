@@ -291,10 +291,6 @@ impl Gpu {
 
     /// Samples that run at once within the budget and the device's limits.
     pub(super) fn samples_at_once(&self, program: &Program) -> Result<usize> {
-        let largest = program.sample_sizes().max().unwrap_or(0);
-        self.context().profile().check_buffer("one sample", largest)?;
-        let fits = self.context().profile().max_buffer / largest.max(1);
-        let wanted = program.samples_within(self.sample_budget.unwrap_or(SAMPLE_BUDGET));
-        Ok(wanted.min(fits as usize))
+        self.context().profile().samples_at_once(program, self.sample_budget.unwrap_or(SAMPLE_BUDGET))
     }
 }

@@ -22,7 +22,7 @@ const MOST_TURNS: usize = 64;
 
 macro_rules! shared {
     ($($name:literal),*) => {
-        [$((concat!("shared/", $name), include_str!(concat!("../../shaders/shared/", $name, ".wgsl")))),*]
+        [$((concat!("shared/", $name), super::text::text!("../../shaders/shared/", $name, ".wgsl"))),*]
     };
 }
 /// Files that others import.

@@ -114,7 +114,7 @@ macro_rules! kernel {
 
         impl crate::kernels::listed::Declared for $kernel {
             const NAME: &'static str = $name;
-            const SOURCE: &'static str = include_str!(concat!("../../shaders/", $name, ".wgsl"));
+            const SOURCE: &'static str = crate::kernels::text::text!("../../shaders/", $name, ".wgsl");
             const BINDINGS: &'static [crate::kernels::Access] = &[$(crate::kernels::Access::$access),*];
 
             fn each(visit: &mut dyn FnMut(Self)) {

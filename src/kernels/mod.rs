@@ -10,6 +10,7 @@ mod listed;
 mod params;
 mod sizes;
 mod tap_tables;
+mod text;
 mod tile;
 mod work;
 

@@ -282,6 +282,12 @@ impl Graph {
         steps.flat_map(|(layer, step)| step.built.geometries.iter().map(move |geometry| (layer, geometry)))
     }
 
+    /// What a call gives: the first of a layer's has the layer's name, the others `<layer>:1` and so on. None where there is no such call.
+    #[must_use]
+    pub fn call_named(&self, name: &str) -> Option<Node> {
+        self.calls().find(|(_, of, _)| *of == name).map(|(node, ..)| node)
+    }
+
     /// What the calls of layers give, in their order, each with its name and its layer.
     pub(crate) fn calls(&self) -> impl Iterator<Item = (Node, &str, &GraphLayer)> {
         let calls = self.steps.iter().zip(0..);

@@ -2,6 +2,7 @@
 
 use super::Strategy;
 use crate::kernels::{Access, Uniform, Variant};
+use crate::program::Program;
 use crate::{Error, Result};
 
 /// Most bytes of one piece of data that a kernel binds, whatever the device: see [`DeviceProfile::max_piece`].
@@ -115,6 +116,16 @@ impl DeviceProfile {
     /// Whether data of this many bytes can be bound.
     pub(crate) fn check_piece(&self, what: &str, needed: u64) -> Result<()> {
         if needed > self.max_piece() { Err(self.over_piece(what, needed)) } else { Ok(()) }
+    }
+
+    /// How many samples of a program the device's buffers and about so many bytes hold at once.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where not even one fits.
+    pub fn samples_at_once(&self, program: &Program, budget: u64) -> Result<usize> {
+        let largest = program.sample_sizes().max().unwrap_or(0);
+        self.check_buffer("one sample", largest)?;
+        Ok(program.samples_within(budget).min((self.max_buffer / largest.max(1)) as usize))
     }
 
     /// Whether there can be a buffer of this many bytes.

@@ -139,8 +139,10 @@ impl<'p> Writer<'p> {
             let owner = operation.and_then(|operation| program.layer_of(operation));
             let name = if resource == Resource::SparseIndex { "sparse_index" } else { "tap_tables" };
             let words = constant_words(layer, resource);
+            // A layer may have several windows, and one of these alone in some programs.
+            let name = format!("{name}/{:016x}", fingerprint(&words));
             let place = self.add(WrittenBuffer {
-                name: owner.map_or(name.to_owned(), |owner| format!("{owner}/{name}")),
+                name: owner.map_or(name.clone(), |owner| format!("{owner}/{name}")),
                 usage: WrittenUsage::Constant,
                 dtype: WrittenType::U32,
                 elements: words.len() as u64,

@@ -4,7 +4,7 @@ use super::orthogonal::orthogonal;
 use super::stream::Stream;
 use crate::config::{Distribution, FanMode, Initializer, KerasLayout};
 use crate::geometry::{Geometry, Sharing};
-use crate::model::{Graph, names};
+use crate::model::{Graph, Stored, names};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -236,6 +236,7 @@ pub fn initial_parameters(graph: &Graph, rule: FanRule, seed: u64) -> Result<BTr
         // A layer that is called several times has the weights of its first call.
         let of_layer: Vec<_> = graph.geometries().filter(|(of, _)| of.name() == layer.name()).collect();
         let mut geometries = of_layer.iter().map(|(_, geometry)| *geometry);
+        let stored = graph.stored(layer.name()).unwrap_or_default();
         let mut last = None;
         for (at, parameter) in layer.parameters().iter().enumerate() {
             // Far enough apart that no seed is another's plus a small number.
@@ -247,7 +248,7 @@ pub fn initial_parameters(graph: &Graph, rule: FanRule, seed: u64) -> Result<BTr
                     last = geometries.next();
                     let missing = Error::Missing { what: "the layer's windows", why: "its weights are theirs" };
                     let geometry = last.ok_or(missing);
-                    geometry.and_then(|geometry| weights_of(geometry, parameter.name, rule, seed))
+                    geometry.and_then(|geometry| weights_of((geometry, stored.get(at)), parameter.name, rule, seed))
                 }
                 ("bias", Some(geometry)) => initial_bias(geometry, seed).map(Option::unwrap_or_default),
                 ("gamma" | "moving_variance", _) => Ok(vec![1.0; elements]),
@@ -264,12 +265,21 @@ pub fn initial_parameters(graph: &Graph, rule: FanRule, seed: u64) -> Result<BTr
     Ok(parameters)
 }
 
-fn weights_of(geometry: &Geometry, name: &str, rule: FanRule, seed: u64) -> Result<Vec<f32>> {
+fn weights_of(
+    (geometry, stored): (&Geometry, Option<&Stored>),
+    name: &str,
+    rule: FanRule,
+    seed: u64,
+) -> Result<Vec<f32>> {
     if (name, rule) == ("depthwise_kernel", FanRule::Keras) {
         // Keras's variable is (window…, channels, filters of a channel).
         let (taps, filters) = (geometry.taps() as usize, geometry.group_filters() as usize);
         let shape = [taps, geometry.channels() as usize, filters];
         return draw(&geometry.config().kernel_initializer, &shape, Fans::of_shape(&shape), seed);
     }
-    initial_weights(geometry, KerasLayout::of(geometry.config()), rule, seed)
+    let layout = match stored {
+        Some(Stored::Local(_, layout)) => *layout,
+        _ => KerasLayout::of(geometry.config()),
+    };
+    initial_weights(geometry, layout, rule, seed)
 }

@@ -103,11 +103,20 @@ impl<R: Runner> Trainer<R> {
         let store = training.store();
         check_all(parameters, &store.used_as(Usage::Parameter).collect::<Vec<_>>())?;
         runner.hold(&store).await?;
+        for (name, values) in parameters {
+            runner.write(name, values).await?;
+        }
+        Self::of_held(runner, training).await
+    }
+
+    /// A training of parameters that the runner holds already, with room for what the optimizer keeps of them, all zero, and for their
+    /// gradients: of a model that runs there, whose parameters needn't go to the host and back.
+    ///
+    /// # Errors
+    /// Those of the runner.
+    pub async fn of_held(runner: R, training: Training) -> Result<Self> {
         let programs = Programs::new(&training);
         let mut trainer = Self { runner, training, programs, steps: 0, epochs: 0, draws: 0, rate: None };
-        for (name, values) in parameters {
-            trainer.runner.write(name, values).await?;
-        }
         if let Some(begin) = trainer.training.begin() {
             trainer.run(&Arc::new(begin), 1, &[]).await?;
         }

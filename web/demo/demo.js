@@ -3,12 +3,17 @@ import { loadModel } from '../dist/keras.js';
 import { bench } from './bench.js';
 import { heatMap, largest } from './maps.js';
 import { Pad } from './pad.js';
+import { Curve, EPOCHS, newNetwork, train } from './train.js';
 
 const $ = (id) => document.getElementById(id);
 const SHOWN = ['local_1', 'local_2', 'probabilities'];
 
 let context;
+/** What answers: Keras's network, or the one that was trained here. */
 let model;
+let keras;
+let training;
+let seed = 0;
 let kernel;
 let samples;
 let filter = 0;
@@ -83,6 +88,61 @@ function point(event) {
   Object.assign($('window').style, { left: percent(x), top: percent(y), width: percent(3), height: percent(3) });
   const answer = found ? `; it answers ${found.local_1[(6 * y + x) * 8 + filter].toFixed(2)}` : '';
   $('place').textContent = `Row ${y + 1}, column ${x + 1} reads the marked 3×3 of the drawing's 8×8${answer}.`;
+}
+
+// What answers from now on, and its filters.
+async function use(network) {
+  model = network;
+  [kernel] = await network.layer('local_1').getWeights();
+  await predict();
+}
+
+async function trainNetwork() {
+  if (training) {
+    training.abort();
+    return;
+  }
+  training = new AbortController();
+  const old = model;
+  $('train').textContent = 'Stop';
+  $('restore').hidden = true;
+  curve.clear();
+  const start = performance.now();
+  const note = (text) => { $('train-note').textContent = text; };
+  const right = (accuracy) => `${(100 * accuracy).toFixed(1)} % of the 450 right`;
+  let said = 'before its first epoch';
+  try {
+    const network = await newNetwork(context, (seed += 1));
+    if (old !== keras) old.dispose();
+    await use(network);
+    await train(network, {
+      seed,
+      signal: training.signal,
+      onEpoch: async ({ epoch, logs: { loss, val_accuracy: accuracy } }) => {
+        curve.add(loss, accuracy);
+        said = `after ${epoch + 1} ${epoch === 0 ? 'epoch' : 'epochs'}: ${right(accuracy)}`;
+        note(`Epoch ${epoch + 1} of ${EPOCHS}: loss ${loss.toFixed(3)}, ${right(accuracy)}.`);
+        await use(network);
+      },
+    });
+    note(`Trained in ${((performance.now() - start) / 1000).toFixed(1)} s, ${said}. It answers your drawing now.`);
+  } catch (error) {
+    if (error.kind === 'aborted') note(`Stopped ${said}. It answers your drawing now.`);
+    else note(`That failed: ${error.message}`);
+  }
+  await use(model);
+  training = undefined;
+  $('train').textContent = 'Train again';
+  $('restore').hidden = false;
+  document.documentElement.dataset.trained = said;
+}
+
+async function restore() {
+  const own = model;
+  $('restore').hidden = true;
+  await use(keras);
+  if (own !== keras) own.dispose();
+  $('train-note').textContent = 'Keras\u2019s weights answer again.';
 }
 
 async function openFile(file) {
@@ -164,6 +224,9 @@ drop.addEventListener('drop', (event) => {
   if (event.dataTransfer.files[0]) openFile(event.dataTransfer.files[0]);
 });
 $('bench').addEventListener('click', measure);
+const curve = new Curve($('curve'));
+$('train').addEventListener('click', trainNetwork);
+$('restore').addEventListener('click', () => restore().catch(say));
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', showMaps);
 
 async function start() {
@@ -177,8 +240,9 @@ async function start() {
   if (onCpu) Object.assign($('other'), { href: '?', textContent: 'Run on the GPU instead' });
   context.device?.lost.then(() => say({ kind: 'device-lost' }));
   const [file, test] = await Promise.all(['digits.h5', 'x_test.npy'].map((name) => fetch(`../fixtures/digits/${name}`)));
-  [model, samples] = [await loadModel(context, file), images(await test.arrayBuffer())];
-  [kernel] = await model.layer('local_1').getWeights();
+  [keras, samples] = [await loadModel(context, file), images(await test.arrayBuffer())];
+  model = keras;
+  [kernel] = await keras.layer('local_1').getWeights();
   // Something to look at before anything is drawn.
   if (!pad.pixels) pad.show(samples.subarray(0, 64));
   await predict();

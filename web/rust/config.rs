@@ -1,6 +1,8 @@
 //! A locally connected layer's arguments, as the TypeScript has read them (`web/src/config.ts`).
 
 use crate::error::{Result, of_library, thrown};
+#[cfg(feature = "train")]
+use crate::{named::Named, rules};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, Error, Implementation, KerasLayout, Padding, WeightType,
 };
@@ -136,6 +138,29 @@ impl LayerConfig {
     /// Whether its gradients are wanted.
     pub fn trainable(&mut self, trainable: bool) {
         self.trainable = trainable;
+    }
+}
+
+#[cfg(feature = "train")]
+#[wasm_bindgen]
+impl LayerConfig {
+    /// Sets an initializer, a regularizer or a constraint by Keras's argument.
+    ///
+    /// # Errors
+    /// For one that isn't here.
+    pub fn rule(&mut self, argument: &str, rule: Named) -> Result<()> {
+        let config = &mut self.config;
+        match argument {
+            "kernel_initializer" => config.kernel_initializer = rule.read(rules::initializer)?,
+            "bias_initializer" => config.bias_initializer = rule.read(rules::initializer)?,
+            "kernel_regularizer" => config.kernel_regularizer = Some(rule.read(rules::regularizer)?),
+            "bias_regularizer" => config.bias_regularizer = Some(rule.read(rules::regularizer)?),
+            "activity_regularizer" => config.activity_regularizer = Some(rule.read(rules::regularizer)?),
+            "kernel_constraint" => config.kernel_constraint = Some(rule.read(rules::constraint)?),
+            "bias_constraint" => config.bias_constraint = Some(rule.read(rules::constraint)?),
+            _ => return Err(thrown("internal", format!("no rule {argument:?}"))),
+        }
+        Ok(())
     }
 }
 

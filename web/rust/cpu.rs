@@ -3,16 +3,17 @@
 use crate::error::{Result, of_library, thrown};
 use crate::program;
 use locally_connected::cpu::{Bound, Executor, Weights};
-use locally_connected::ops::Usage;
+use locally_connected::ops::{Shape, Usage};
 use locally_connected::program::Program;
 use std::collections::BTreeMap;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// The parameters of a model, by name, and what an optimizer keeps of them.
+/// The parameters of a model, by name, what an optimizer keeps of them, and their gradients between the programs of a training.
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct CpuWeights {
     weights: Weights<'static>,
+    gradients: BTreeMap<String, Vec<f32>>,
 }
 
 #[wasm_bindgen]
@@ -30,7 +31,26 @@ impl CpuWeights {
             let values = zeroes(buffer.shape.elements(0))?;
             weights.set(&program, &buffer.name, values).map_err(of_library)?;
         }
-        Ok(Self { weights })
+        Ok(Self { weights, gradients: BTreeMap::new() })
+    }
+
+    /// Makes room for a training's states and gradients, all zero; parameters stay what they are.
+    ///
+    /// # Errors
+    /// Where there is no memory.
+    pub fn hold(&mut self, store: &[u8]) -> Result<()> {
+        let (store, mut states) = (program::read(store)?, Vec::new());
+        self.gradients.clear();
+        for buffer in &store.buffers {
+            let values = |shape: &Shape| zeroes(shape.elements(0));
+            match buffer.usage {
+                Usage::State => states.push((buffer.name.clone(), values(&buffer.shape)?)),
+                Usage::Gradient => drop(self.gradients.insert(buffer.name.clone(), values(&buffer.shape)?)),
+                _ => {}
+            }
+        }
+        states.into_iter().for_each(|(name, values)| self.weights.insert(name, values));
+        Ok(())
     }
 
     /// Sets one of `program`'s.
@@ -47,6 +67,7 @@ impl CpuWeights {
     /// For a name that it doesn't have.
     pub fn get(&self, name: &str) -> Result<Vec<f32>> {
         let values = self.weights.get(name).map(|values| values.into_owned());
+        let values = values.or_else(|| self.gradients.get(name).cloned());
         values.ok_or_else(|| thrown("internal", format!("there is no parameter {name:?}")))
     }
 }
@@ -56,6 +77,8 @@ impl CpuWeights {
 pub struct CpuBound {
     bound: Bound,
     program: Program,
+    /// Whether gradients are those that the weights hold.
+    trains: bool,
     /// Inputs, outputs and gradients.
     arrays: BTreeMap<String, Vec<f32>>,
 }
@@ -65,16 +88,17 @@ impl CpuBound {
     /// # Errors
     /// Where its memory can't be had.
     #[wasm_bindgen(constructor)]
-    pub fn new(program: &[u8], batch: u32) -> Result<Self> {
+    pub fn new(program: &[u8], batch: u32, trains: bool) -> Result<Self> {
         let program = program::read(program)?;
         let bound = Executor::default().bind(&program, batch).map_err(of_library)?;
         let mut arrays = BTreeMap::new();
         for buffer in &program.buffers {
-            if !matches!(buffer.usage, Usage::Parameter | Usage::State | Usage::Scratch) {
+            let kept = trains && buffer.usage == Usage::Gradient;
+            if !kept && !matches!(buffer.usage, Usage::Parameter | Usage::State | Usage::Scratch) {
                 arrays.insert(buffer.name.clone(), zeroes(buffer.shape.elements(batch))?);
             }
         }
-        Ok(Self { bound, program, arrays })
+        Ok(Self { bound, program, trains, arrays })
     }
 
     /// Gives an input its values.
@@ -104,6 +128,8 @@ impl CpuBound {
                 false => outputs.push((name.as_str(), array.as_mut_slice())),
             }
         }
+        let gradients = weights.gradients.iter_mut().filter(|_| self.trains);
+        outputs.extend(gradients.map(|(name, values)| (name.as_str(), values.as_mut_slice())));
         self.bound.run(&mut weights.weights, &inputs, &mut outputs).map_err(of_library)
     }
 
@@ -111,9 +137,19 @@ impl CpuBound {
     ///
     /// # Errors
     /// For a name that the program doesn't have.
-    pub fn read(&self, name: &str) -> Result<Vec<f32>> {
-        self.arrays.get(name).cloned().ok_or_else(|| thrown("internal", format!("no output {name:?}")))
+    pub fn read(&self, name: &str, weights: &CpuWeights) -> Result<Vec<f32>> {
+        let found = self.arrays.get(name).or_else(|| weights.gradients.get(name));
+        found.cloned().ok_or_else(|| thrown("internal", format!("no output {name:?}")))
     }
+}
+
+/// How many samples of a program fit about so many bytes at once.
+///
+/// # Errors
+/// For a program of another build.
+#[wasm_bindgen(js_name = samplesWithin)]
+pub fn samples_within(program: &[u8], bytes: f64) -> Result<u32> {
+    Ok(program::read(program)?.samples_within(bytes as u64) as u32)
 }
 
 fn zeroes(elements: u64) -> Result<Vec<f32>> {

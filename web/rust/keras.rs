@@ -1,8 +1,10 @@
 //! Keras's files: what is read, as a model that runs, and what is written.
 
 use crate::error::{Result, kind, of_library, thrown};
+use crate::goals::Compile;
 use crate::program;
-use locally_connected::model::{Model, Wanted};
+use crate::training::Training;
+use locally_connected::model::{End, Model, Wanted};
 use locally_connected_keras::{Computed, Error, FileFormat, FileLayer, LayerKind, ModelFile, ReadOptions, Weight};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
@@ -36,14 +38,6 @@ impl KerasModel {
         let options = ReadOptions { architecture, without_optimizer: true, ..ReadOptions::default() };
         let file = ModelFile::from_bytes_with(name, bytes, format, &options).map_err(of_keras)?;
         let model = file.model(None).map_err(of_keras)?;
-        let ends = [model.graph.inputs().len(), model.graph.outputs().len()];
-        if ends != [1, 1] {
-            let [inputs, outputs] = ends;
-            return Err(thrown(
-                "unsupported",
-                format!("a model of {inputs} inputs and {outputs} outputs: here one of each"),
-            ));
-        }
         Ok(Self { file, model })
     }
 
@@ -55,8 +49,8 @@ impl KerasModel {
         json!({
             "name": self.file.name,
             "kerasVersion": self.file.keras_version(),
-            "inputShape": self.model.input_shape(),
-            "outputShape": self.model.output_shape(),
+            "inputs": ends(&self.model.graph.inputs()),
+            "outputs": ends(&self.model.graph.outputs()),
             "layers": layers,
         })
         .to_string()
@@ -67,7 +61,7 @@ impl KerasModel {
     /// # Errors
     /// For a name that computes nothing of its own.
     pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
-        program::write(&program::keeping(self.model.graph.forward(), keep)?)
+        program::write(&program::keeping(self.model.graph.clone(), keep)?.forward())
     }
 
     /// The program of all gradients.
@@ -76,6 +70,14 @@ impl KerasModel {
     /// None.
     pub fn backward(&self) -> Result<Vec<u8>> {
         program::write(&self.model.graph.backward(Wanted::All))
+    }
+
+    /// What it is to be trained by.
+    ///
+    /// # Errors
+    /// For what can't be trained so.
+    pub fn training(&self, compile: &Compile) -> Result<Training> {
+        compile.of(&self.model.graph).map(Training::from).map_err(of_library)
     }
 
     /// The names of the parameters, in JSON.
@@ -191,6 +193,11 @@ impl KerasModel {
             "learned": learned,
         })
     }
+}
+
+/// Names and shapes of inputs or outputs.
+fn ends(ends: &[End<'_>]) -> Vec<Value> {
+    ends.iter().map(|end| json!({ "name": end.name, "shape": end.shape })).collect()
 }
 
 fn missing(layer: &str) -> JsValue {

@@ -1,11 +1,12 @@
 //! What the npm package's TypeScript calls: layers and their layouts, plans for a device's limits, the CPU executor and the
-//! Keras reader. `cargo xtask web` builds it three times, so that a page fetches only what it needs:
+//! Keras reader. `cargo xtask web` builds it four times, so that a page fetches only what it needs:
 //!
 //! | feature | module | holds |
 //! |---|---|---|
-//! | `core` | `core.wasm` | layers, models made of them, layouts, planner and WGSL |
+//! | `core` | `core.wasm` | layers, layouts, planner and WGSL |
+//! | `train` | `train.wasm` | that, models made of layers, and their training |
 //! | `cpu` | `cpu.wasm` | the CPU executor, for pages without WebGPU |
-//! | `keras` | `keras.wasm` | Keras's files |
+//! | `keras` | `keras.wasm` | Keras's files, and the training of their models |
 //!
 //! What is computed passes from one module to another as the bytes of a [`Program`](locally_connected::program::Program)
 //! (`program.rs`): a module that makes programs knows no executor, and an executor no layers. Arrays pass as typed arrays.
@@ -18,24 +19,40 @@ mod config;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod error;
+#[cfg(feature = "training")]
+mod goals;
 #[cfg(feature = "keras")]
 mod keras;
+#[cfg(feature = "train")]
+mod layers;
+#[cfg(feature = "training")]
+mod named;
 #[cfg(feature = "core")]
 mod plan;
 mod program;
+#[cfg(feature = "train")]
+mod rules;
 #[cfg(feature = "core")]
 mod sequential;
-#[cfg(all(test, feature = "core"))]
+#[cfg(all(test, feature = "train"))]
 #[expect(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests;
+#[cfg(feature = "training")]
+mod training;
 
 #[cfg(feature = "core")]
 pub use config::LayerConfig;
 #[cfg(feature = "cpu")]
-pub use cpu::{CpuBound, CpuWeights};
+pub use cpu::{CpuBound, CpuWeights, samples_within};
+#[cfg(feature = "training")]
+pub use goals::Compile;
 #[cfg(feature = "keras")]
 pub use keras::KerasModel;
+#[cfg(feature = "training")]
+pub use named::Named;
 #[cfg(feature = "core")]
 pub use plan::{Device, Plan};
 #[cfg(feature = "core")]
 pub use sequential::SequentialModel;
+#[cfg(feature = "training")]
+pub use training::{FitSettings, Trainer, Training, TrainingData, TrainingHost};

@@ -77,6 +77,16 @@ impl Device {
         Ok(())
     }
 
+    /// How many samples of a program fit the device's buffers and about so many bytes at once.
+    ///
+    /// # Errors
+    /// Where not even one fits.
+    #[wasm_bindgen(js_name = samplesAtOnce)]
+    pub fn samples_at_once(&self, program: &[u8], bytes: f64) -> Result<u32> {
+        let at_once = self.profile.samples_at_once(&program::read(program)?, bytes as u64);
+        at_once.map(|samples| samples as u32).map_err(of_library)
+    }
+
     /// How the device does a program for `batch` samples.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, thrown};
 #[cfg(any(feature = "core", feature = "keras"))]
-use locally_connected::ops::Buffer;
+use locally_connected::model::Graph;
 use locally_connected::program::Program;
 
 #[cfg(any(feature = "core", feature = "cpu"))]
@@ -15,21 +15,15 @@ pub(crate) fn write(program: &Program) -> Result<Vec<u8>> {
     postcard::to_allocvec(program).map_err(|error| thrown("internal", error))
 }
 
-/// The program with what these layers give, a name on each line, as outputs named `<layer>/output`. The last layer's is
-/// `output` as it was.
+/// The graph with what these layers give, a name on each line, as outputs of their names besides its own.
 #[cfg(any(feature = "core", feature = "keras"))]
-pub(crate) fn keeping(mut program: Program, layers: &str) -> Result<Program> {
-    use locally_connected::ops::Usage;
+pub(crate) fn keeping(mut graph: Graph, layers: &str) -> Result<Graph> {
     for layer in layers.lines() {
-        let of_layer = |usage, buffer: &Buffer| buffer.usage == usage && buffer.layer.as_deref() == Some(layer);
-        let name = format!("{layer}/output");
-        let inside = program.buffers.iter_mut().find(|buffer| of_layer(Usage::Scratch, buffer) && buffer.name == name);
-        if let Some(buffer) = inside {
-            buffer.usage = Usage::Output;
-        } else if !program.buffers.iter().any(|buffer| of_layer(Usage::Output, buffer)) {
-            let why = format!("no layer {layer:?} of this model computes anything of its own");
-            return Err(thrown("argument", why));
+        let why = || thrown("argument", format!("no layer {layer:?} of this model computes anything"));
+        let node = graph.call_named(layer).ok_or_else(why)?;
+        if graph.outputs().iter().all(|output| output.name != layer) {
+            graph.named_output(layer, node);
         }
     }
-    Ok(program)
+    Ok(graph)
 }

@@ -1,20 +1,24 @@
 //! Layers one after another, put together in JavaScript.
 
-use crate::config::{LayerConfig, activation};
+use crate::config::LayerConfig;
 use crate::error::{Result, of_library, thrown};
 use crate::program;
-use locally_connected::model::{Flatten, Graph, Kind, Layer, Node, Reshape, Wanted};
-use locally_connected::{DataFormat, Geometry, KerasLayout};
+use locally_connected::Geometry;
+use locally_connected::model::{Graph, Layer, Node, Stored, Wanted};
+#[cfg(feature = "train")]
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// A model of layers one after another; one layer alone, too.
+/// A model of layers one after another, in `core` of locally connected ones (`layers.rs` has the others); one layer alone, too.
 #[wasm_bindgen]
 pub struct SequentialModel {
-    graph: Graph,
+    pub(crate) graph: Graph,
     /// What the last layer gives.
-    last: Node,
-    layouts: Vec<(String, KerasLayout, Arc<Geometry>)>,
+    pub(crate) last: Node,
+    /// By the programs' names, from when they are drawn until they are taken.
+    #[cfg(feature = "train")]
+    pub(crate) parameters: BTreeMap<String, Vec<f32>>,
 }
 
 #[wasm_bindgen]
@@ -28,7 +32,12 @@ impl SequentialModel {
         let mut graph = Graph::new();
         let shape: Vec<usize> = input_shape.iter().map(|&size| size as usize).collect();
         let last = graph.input(shape).map_err(of_library)?;
-        Ok(Self { graph, last, layouts: Vec::new() })
+        Ok(Self {
+            graph,
+            last,
+            #[cfg(feature = "train")]
+            parameters: BTreeMap::new(),
+        })
     }
 
     /// Shape of one output sample so far.
@@ -44,34 +53,7 @@ impl SequentialModel {
     pub fn local(&mut self, name: &str, config: &LayerConfig) -> Result<()> {
         let geometry = Arc::new(Geometry::new(&config.config, self.graph.shape(self.last)).map_err(of_library)?);
         config.layout.check(&geometry).map_err(of_library)?;
-        self.add(name, geometry.clone().into(), config.trainable)?;
-        self.layouts.push((name.to_owned(), config.layout, geometry));
-        Ok(())
-    }
-
-    /// Adds an activation; softmax is over the last axis.
-    ///
-    /// # Errors
-    /// For a name that isn't Keras's.
-    pub fn activation(&mut self, name: &str, of: &str, numbers: &[f32]) -> Result<()> {
-        self.add(name, activation(of, numbers)?.into(), true)
-    }
-
-    /// All axes become one; in `channels_first` the first is moved last before, as Keras does.
-    ///
-    /// # Errors
-    /// For a name that there is already.
-    pub fn flatten(&mut self, name: &str, channels_first: bool) -> Result<()> {
-        let data_format = if channels_first { DataFormat::ChannelsFirst } else { DataFormat::ChannelsLast };
-        self.add(name, Flatten { data_format }.into(), true)
-    }
-
-    /// Another shape for the same elements.
-    ///
-    /// # Errors
-    /// Where it holds more or fewer.
-    pub fn reshape(&mut self, name: &str, shape: &[u32]) -> Result<()> {
-        self.add(name, Reshape(shape.iter().map(|&size| size as usize).collect()).into(), true)
+        self.add(Layer::new(geometry).named(name).trainable(config.trainable).stored_in(config.layout))
     }
 
     /// The program from the input to the output, and to those layers' outputs that `keep` names, one on each line.
@@ -79,7 +61,7 @@ impl SequentialModel {
     /// # Errors
     /// For a name that computes nothing of its own.
     pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
-        program::write(&program::keeping(self.whole().forward(), keep)?)
+        program::write(&program::keeping(self.whole(), keep)?.forward())
     }
 
     /// The program of all gradients.
@@ -90,66 +72,65 @@ impl SequentialModel {
         program::write(&self.whole().backward(Wanted::All))
     }
 
-    /// Shape of a layer's kernel as Keras stores it.
-    ///
-    /// # Errors
-    /// For a layer without one.
-    #[wasm_bindgen(js_name = kernelShape)]
-    pub fn kernel_shape(&self, layer: &str) -> Result<Vec<u32>> {
-        let (layout, geometry) = self.layout(layer)?;
-        Ok(layout.shape(geometry).into_iter().map(|size| size as u32).collect())
+    /// The names of a layer's arrays, in Keras's order.
+    #[must_use]
+    #[wasm_bindgen(js_name = weightNames)]
+    pub fn weight_names(&self, layer: &str) -> Vec<String> {
+        let found = self.graph.layers().iter().find(|known| known.name() == layer);
+        found.map_or(Vec::new(), |known| known.parameters().iter().map(|one| one.name.to_owned()).collect())
     }
 
-    /// Shape of a layer's bias; empty where it has none.
+    /// Shape of an array as Keras stores it.
     ///
     /// # Errors
-    /// For another layer.
-    #[wasm_bindgen(js_name = biasShape)]
-    pub fn bias_shape(&self, layer: &str) -> Result<Vec<u32>> {
-        let shape = self.layout(layer)?.1.bias_shape().unwrap_or_default();
-        Ok(shape.into_iter().map(|size| size as u32).collect())
+    /// For another layer or array.
+    #[wasm_bindgen(js_name = weightShape)]
+    pub fn weight_shape(&self, layer: &str, weight: &str) -> Result<Vec<u32>> {
+        Ok(self.stored(layer, weight)?.shape().into_iter().map(|size| size as u32).collect())
     }
 
-    /// A kernel in the layout of the layer's implementation to the order that programs take.
+    /// Whether an array has a gradient.
+    #[must_use]
+    pub fn learns(&self, layer: &str, weight: &str) -> bool {
+        let found = self.graph.layers().iter().find(|known| known.name() == layer);
+        found.is_some_and(|known| {
+            known.is_trainable() && known.parameters().iter().any(|one| one.name == weight && one.learned)
+        })
+    }
+
+    /// An array as Keras stores it to the order that programs take.
     ///
     /// # Errors
     /// Where it has another length.
     #[wasm_bindgen(js_name = toCanonical)]
-    pub fn to_canonical(&self, layer: &str, weight: &str, kernel: &[f32]) -> Result<Vec<f32>> {
-        if weight != "kernel" {
-            return Ok(kernel.to_vec());
-        }
-        let (layout, geometry) = self.layout(layer)?;
-        layout.to_canonical(geometry, kernel).map_err(of_library)
+    pub fn to_canonical(&self, layer: &str, weight: &str, values: &[f32]) -> Result<Vec<f32>> {
+        self.stored(layer, weight)?.to_canonical(values).map_err(of_library)
     }
 
-    /// Weights, or their gradients, in the layer's layout again.
+    /// Weights, or their gradients, as Keras stores them.
     ///
     /// # Errors
     /// Where there are more or fewer.
     #[wasm_bindgen(js_name = fromCanonical)]
-    pub fn from_canonical(&self, layer: &str, weight: &str, weights: &[f32]) -> Result<Vec<f32>> {
-        if weight != "kernel" {
-            return Ok(weights.to_vec());
-        }
-        let (layout, geometry) = self.layout(layer)?;
-        layout.from_canonical(geometry, weights).map_err(of_library)
+    pub fn from_canonical(&self, layer: &str, weight: &str, values: &[f32]) -> Result<Vec<f32>> {
+        self.stored(layer, weight)?.from_canonical(values).map_err(of_library)
+    }
+}
+
+impl SequentialModel {
+    fn stored(&self, layer: &str, weight: &str) -> Result<Stored> {
+        let missing = || thrown("internal", format!("no array {weight:?} in layer {layer:?}"));
+        let at = self.weight_names(layer).iter().position(|name| name == weight).ok_or_else(missing)?;
+        self.graph.stored(layer).and_then(|stored| stored.into_iter().nth(at)).ok_or_else(missing)
     }
 
-    fn layout(&self, layer: &str) -> Result<(KerasLayout, &Geometry)> {
-        let found = self.layouts.iter().find(|(name, ..)| name == layer);
-        let found = found.map(|(_, layout, geometry)| (*layout, &**geometry));
-        found.ok_or_else(|| thrown("internal", format!("no weights in layer {layer:?}")))
-    }
-
-    fn add(&mut self, name: &str, kind: Kind, trainable: bool) -> Result<()> {
-        let layer = Layer::new(kind).named(name).trainable(trainable);
+    pub(crate) fn add(&mut self, layer: Layer) -> Result<()> {
         self.last = self.graph.add(layer, &[self.last]).map_err(of_library)?;
         Ok(())
     }
 
     /// The graph with what the last layer gives as its output.
-    fn whole(&self) -> Graph {
+    pub(crate) fn whole(&self) -> Graph {
         let mut graph = self.graph.clone();
         graph.output(self.last);
         graph

@@ -1,6 +1,7 @@
 import { call, LocallyConnectedError } from "./errors.js";
-import { loadedCore } from "./wasm.js";
-import type { LayerConfig, SequentialModel } from "./core_glue.js";
+import { type Named, named, snake } from "./named.js";
+import type * as core from "./core_glue.js";
+import type * as train from "./train_glue.js";
 
 /** Keras's activations by name, or one of its activation layers with arguments. */
 export type Activation =
@@ -43,6 +44,16 @@ export interface LocallyConnectedConfig {
   name?: string;
   /** Whether its gradients are wanted; they are unless said. */
   trainable?: boolean;
+  /** How new weights and biases are drawn where {@link Sequential} draws them: Keras's `"glorot_uniform"` and `"zeros"` unless said. */
+  kernelInitializer?: Named;
+  biasInitializer?: Named;
+  /** What weights, bias and output add to the loss in training: nothing unless said. */
+  kernelRegularizer?: Named | null;
+  biasRegularizer?: Named | null;
+  activityRegularizer?: Named | null;
+  /** What weights and bias are brought back to after each step of a training: nothing unless said. */
+  kernelConstraint?: Named | null;
+  biasConstraint?: Named | null;
   /** How weights are kept: `"float16"` halves their bytes. Sums are 32-bit floats in either case. */
   dtype?: "float32" | "float16";
   /** How it is executed; the planner chooses unless said. */
@@ -54,20 +65,16 @@ export type ConfigLike = LocallyConnectedConfig | Readonly<Record<string, unknow
 
 type Given = Record<string, unknown>;
 
-/** Arguments that say how a layer is made or trained: kept, nothing to its passes. */
-const KEPT = new Set([
+/** Arguments that say how a layer begins and is trained. */
+const RULES = new Set([
   "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer",
-  "kernel_constraint", "bias_constraint", "batch_input_shape", "dynamic",
+  "kernel_constraint", "bias_constraint",
 ]);
+/** Arguments that are kept and nothing to anybody. */
+const KEPT = new Set(["batch_input_shape", "dynamic"]);
 
 function fail(argument: string, expected: string, value: unknown): never {
   throw new LocallyConnectedError("argument", `\`${argument}\` must be ${expected}, but is ${JSON.stringify(value)}`);
-}
-
-/** `kernelSize` to `kernel_size`. */
-function snake(given: object): Given {
-  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries.map(([name, value]) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]));
 }
 
 function positive(argument: string, value: unknown): number {
@@ -111,7 +118,13 @@ export function readActivation(value: unknown): [string, Float32Array] {
 }
 
 /** A locally connected layer's arguments, read, and Keras's dictionary of them. */
-export interface ReadConfig { name: string; trainable: boolean; config: Given; add: (model: SequentialModel, trains?: boolean) => void }
+export interface ReadConfig {
+  name: string;
+  trainable: boolean;
+  config: Given;
+  /** Adds the layer to a model, by what its module has: rules are of use to training alone. */
+  add: (model: core.SequentialModel, module: typeof core | typeof train, trains?: boolean) => void;
+}
 
 /** Reads the arguments of a layer of class `className`, of `rank` spatial axes. What the library refuses it refuses itself. */
 export function readConfig(className: string, rank: number, given: ConfigLike, unnamed: string): ReadConfig {
@@ -122,7 +135,8 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
     delete all[name];
     return value ?? undefined;
   };
-  const kept = Object.entries(all).filter(([name]) => KEPT.has(name));
+  const kept = Object.entries(all).filter(([name]) => KEPT.has(name) || RULES.has(name));
+  const rules = kept.filter(([name, value]) => RULES.has(name) && value !== null);
   for (const [name] of kept) delete all[name];
   const filters = take("filters");
   const kernelSize = take("kernel_size");
@@ -150,8 +164,8 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
 
   const read = { filters: positive("filters", filters), kernelSize: perAxis("kernel_size", rank, kernelSize) };
   const [activationName, activationNumbers] = readActivation(activation);
-  const make = (trains: boolean): LayerConfig => {
-    const config = new (loadedCore().LayerConfig)(read.filters, read.kernelSize);
+  const make = (module: typeof core | typeof train, trains: boolean): core.LayerConfig => {
+    const config = new module.LayerConfig(read.filters, read.kernelSize);
     config.strides(strides);
     config.dilationRate(dilation);
     config.groups(groups);
@@ -164,6 +178,9 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
     config.execution(execution);
     config.trainable(trains);
     if (dtype !== "float32") config.halfWeights();
+    if ("Named" in module) {
+      for (const [name, value] of rules) (config as train.LayerConfig).rule(name, named(name, value, module.Named));
+    }
     return config;
   };
   // Keras's own dictionary first, behind it what Keras's layers have no words for.
@@ -177,8 +194,8 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
     kernel_regularizer: null, bias_regularizer: null, activity_regularizer: null, kernel_constraint: null, bias_constraint: null,
     implementation, ...Object.fromEntries([...kept, ...beyond]),
   };
-  const add = (model: SequentialModel, trains = trainable): void => call(() => {
-    const made = make(trains);
+  const add: ReadConfig["add"] = (model, module, trains = trainable) => call(() => {
+    const made = make(module, trains);
     try { model.local(name, made); } finally { made.free(); }
   });
   return { name, trainable, config, add };

@@ -1,5 +1,6 @@
+import { GpuDevice } from "./device.js";
 import { LocallyConnectedError } from "./errors.js";
-import { GpuDevice, GpuRunner } from "./gpu.js";
+import { GpuRunner } from "./gpu_runner.js";
 import type { Program, Runner } from "./runner.js";
 import { loadedCore, type WasmSource } from "./wasm.js";
 

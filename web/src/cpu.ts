@@ -2,7 +2,7 @@
 
 import initCpu, * as cpu from "./cpu_glue.js";
 import { call } from "./errors.js";
-import type { Arrays, Program, Runner } from "./runner.js";
+import { type Arrays, AT_ONCE, type Program, type Runner } from "./runner.js";
 import { Module, type WasmSource } from "./wasm.js";
 
 const cpuModule = /* @__PURE__ */ new Module(initCpu as never, () => new URL("./cpu.wasm", import.meta.url));
@@ -12,8 +12,8 @@ export function loadCpu(source?: WasmSource): Promise<void> {
   return cpuModule.load(source);
 }
 
-/** Bound programs that a model keeps ready. */
-const KEPT = 4;
+/** Bound programs that a model keeps ready: in a training those for whole batches and for the last, with as many of evaluation and prediction. */
+const KEPT = 6;
 
 export class CpuRunner implements Runner {
   #weights: cpu.CpuWeights;
@@ -26,6 +26,16 @@ export class CpuRunner implements Runner {
     this.#weights = call(() => new cpu.CpuWeights(program));
   }
 
+  async hold(store: Program): Promise<void> {
+    // What is bound has gradients of its own.
+    this.#release();
+    call(() => this.#weights.hold(store));
+  }
+
+  samplesAtOnce(program: Program): number {
+    return call(() => cpu.samplesWithin(program, AT_ONCE));
+  }
+
   set(name: string, values: Float32Array): void {
     call(() => this.#weights.set(this.#first, name, values));
   }
@@ -34,20 +44,24 @@ export class CpuRunner implements Runner {
     return call(() => this.#weights.get(name));
   }
 
-  async run(program: Program, batch: number, inputs: Arrays, outputs: readonly string[]): Promise<Arrays> {
+  async run(program: Program, batch: number, inputs: Arrays, outputs: readonly string[], trains = false): Promise<Arrays> {
     return call(() => {
       const at = this.#bound.findIndex((kept) => kept.program === program && kept.batch === batch);
-      const kept = at < 0 ? { program, batch, bound: new cpu.CpuBound(program, batch) } : this.#bound.splice(at, 1)[0]!;
+      const kept = at < 0 ? { program, batch, bound: new cpu.CpuBound(program, batch, trains) } : this.#bound.splice(at, 1)[0]!;
       this.#bound.push(kept);
       if (this.#bound.length > KEPT) this.#bound.shift()!.bound.free();
       for (const [name, values] of Object.entries(inputs)) kept.bound.write(name, values);
       kept.bound.run(this.#weights);
-      return Object.fromEntries(outputs.map((name) => [name, kept.bound.read(name)]));
+      return Object.fromEntries(outputs.map((name) => [name, kept.bound.read(name, this.#weights)]));
     });
   }
 
-  destroy(): void {
+  #release(): void {
     for (const { bound } of this.#bound.splice(0)) bound.free();
+  }
+
+  destroy(): void {
+    this.#release();
     this.#weights.free();
   }
 }

@@ -20,6 +20,8 @@ export type ErrorKind =
   | "no-adapter"
   /** The layer, the model or its context has been disposed of. */
   | "disposed"
+  /** A training was ended by its `signal`, whose reason is the error's `cause`. */
+  | "aborted"
   /** `init` hasn't been awaited, or a module couldn't be fetched. */
   | "not-initialised"
   /** A bug in this package. */

@@ -1,11 +1,15 @@
-import { asError, call, LocallyConnectedError } from "./errors.js";
+import { Body, type Compiled, type LayerInfo, type Parts, type TrainingModule, weightInfo } from "./body.js";
 import type { Context } from "./context.js";
+import { asError, call, LocallyConnectedError } from "./errors.js";
 import initKerasGlue, * as glue from "./keras_glue.js";
-import { Body, type Compiled, type LayerInfo, Model, weightInfo } from "./model.js";
+import { Model } from "./model.js";
 import { Module, type WasmSource } from "./wasm.js";
 
 export { LocallyConnectedError, type ErrorKind } from "./errors.js";
-export { BoundForward, type BindOptions, Layer, Model } from "./model.js";
+export { type BindOptions, type BoundBuffers, BoundForward } from "./bound.js";
+export { type ArraysLike, type End, type NamedArrays } from "./ends.js";
+export { Layer, Model } from "./model.js";
+export type { BatchRecord, CompileOptions, EpochRecord, EvaluateOptions, FitOptions, History, Logs } from "./training.js";
 
 const kerasModule = /* @__PURE__ */ new Module(initKerasGlue as never, () => new URL("./keras.wasm", import.meta.url));
 
@@ -60,8 +64,8 @@ export class FileModel extends Model {
 interface Described {
   name: string;
   kerasVersion: string;
-  inputShape: number[];
-  outputShape: number[];
+  inputs: Parts["inputs"];
+  outputs: Parts["outputs"];
   layers: (Omit<LayerInfo, "weights"> & { weights: { name: string; shape: number[] }[]; learned: string[] })[];
 }
 
@@ -85,7 +89,9 @@ export async function loadModel(
   const infos = described.layers.map(({ weights, learned, ...layer }): LayerInfo => ({
     ...layer, weights: weights.map(({ name, shape }) => weightInfo(layer.name, name, shape, learned.includes(name))),
   }));
-  const body = await Body.create(context, keras as Compiled, infos, [described.inputShape, described.outputShape]);
+  const { inputs, outputs } = described;
+  const module = glue as unknown as TrainingModule;
+  const body = await Body.create(context, { compiled: keras as unknown as Compiled, module, infos, inputs, outputs });
   try {
     for (const parameter of call(() => JSON.parse(keras.parameters()) as string[])) {
       body.set(parameter, call(() => keras.takeParameter(parameter)));

@@ -1,7 +1,9 @@
+import { atOnce, Body, type Compiled, type LayerInfo, weightInfo } from "./body.js";
+import type { BindOptions, BoundForward } from "./bound.js";
 import { type ConfigLike, readConfig } from "./config.js";
 import type { Context } from "./context.js";
 import { call, LocallyConnectedError } from "./errors.js";
-import { atOnce, type BindOptions, Body, type BoundForward, type Compiled, Layer, type LayerInfo, weightInfo } from "./model.js";
+import { Layer } from "./model.js";
 import { loadedCore } from "./wasm.js";
 import type { SequentialModel } from "./core_glue.js";
 
@@ -29,11 +31,9 @@ export function toSizes(argument: string, shape: readonly number[]): Uint32Array
   return Uint32Array.from(shape);
 }
 
-/** A layer's arrays by the programs' names. @internal */
-export function weightsOf(model: SequentialModel, layer: string, learned: boolean): LayerInfo["weights"] {
-  const { kernel, bias } = call(() => ({ kernel: [...model.kernelShape(layer)], bias: [...model.biasShape(layer)] }));
-  const shapes: [string, number[]][] = [["kernel", kernel], ["bias", bias]];
-  return shapes.filter(([, shape]) => shape.length > 0).map(([name, shape]) => weightInfo(layer, name, shape, learned));
+/** A layer's arrays by the programs' names, all of them with gradients or those that are trained. @internal */
+export function weightsOf(model: SequentialModel, layer: string, all = false): LayerInfo["weights"] {
+  return call(() => model.weightNames(layer).map((name) => weightInfo(layer, name, [...model.weightShape(layer, name)], all || model.learns(layer, name))));
 }
 
 /** A locally connected layer of any rank, by itself. Its weights are zero until they are set. */
@@ -57,7 +57,7 @@ abstract class LocallyConnected extends Layer {
     let info: LayerInfo;
     try {
       // Alone, its gradients are always wanted.
-      read.add(model, true);
+      read.add(model, loadedCore(), true);
       const outputShape = [...model.shape()];
       const { name, trainable } = read;
       info = { name, className, trainable, inputShape: [...inputShape], outputShape, config: read.config, weights: weightsOf(model, name, true) };
@@ -65,12 +65,13 @@ abstract class LocallyConnected extends Layer {
       model.free();
       throw error;
     }
-    return Body.create(context, model as Compiled, [info], [info.inputShape, info.outputShape]);
+    const [inputs, outputs] = [[{ name: "input", shape: info.inputShape }], [{ name: info.name, shape: info.outputShape }]];
+    return Body.create(context, { compiled: model as Compiled, infos: [info], inputs, outputs });
   }
 
   /** The output for `[samples][input shape]`, as many samples as `x` has: `[samples][output shape]`. */
   async forward(x: Float32Array): Promise<Float32Array> {
-    return (await this.#body.forward(x, atOnce(this.#body)))["output"]!;
+    return (await this.#body.forward(x, atOnce(this.#body)))[this.#info.name]!;
   }
 
   /** The gradients of `Σ output · dy` for `x`, `dy` having the output's shape. */

@@ -6,12 +6,20 @@ export type Program = Uint8Array;
 
 /** A model's parameters on whatever computes, and its programs there. */
 export interface Runner {
-  /** Replaces a parameter. */
+  /** Makes room for the states and gradients of a training's store, all zero, in place of those of another. Parameters stay. */
+  hold(store: Program): Promise<void>;
+  /** How many samples of a program it runs at once. */
+  samplesAtOnce(program: Program): number;
+  /** Replaces a parameter or a state. */
   set(name: string, values: Float32Array): void;
-  /** A parameter's values. */
+  /** The values of a parameter, or of what it {@link hold}s. */
   get(name: string): Promise<Float32Array>;
-  /** Runs a program for `batch` samples; gives those of its outputs and gradients that are asked for. */
-  run(program: Program, batch: number, inputs: Arrays, outputs: readonly string[]): Promise<Arrays>;
+  /** Runs a program for `batch` samples; gives those of its outputs and gradients that are asked for. What `trains` goes by the gradients that are
+   * held, others by gradients of their own. */
+  run(program: Program, batch: number, inputs: Arrays, outputs: readonly string[], trains?: boolean): Promise<Arrays>;
   /** Frees all memory. */
   destroy(): void;
 }
+
+/** Most bytes of samples, and of what is computed from them, that run at once. */
+export const AT_ONCE = 256 * 2 ** 20;

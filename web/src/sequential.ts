@@ -1,38 +1,58 @@
+import { Body, type Compiled, type LayerInfo } from "./body.js";
 import { readActivation, readConfig } from "./config.js";
 import type { Context } from "./context.js";
 import { call, LocallyConnectedError } from "./errors.js";
 import { type LayerOptions, toSizes, weightsOf } from "./layers.js";
-import { Body, type Compiled, type LayerInfo, Model } from "./model.js";
-import { loadedCore } from "./wasm.js";
-import type { SequentialModel } from "./core_glue.js";
+import { Model } from "./model.js";
+import { named, snake } from "./named.js";
+import { loadTraining } from "./wasm.js";
+import type * as train from "./train_glue.js";
 
 /**
  * A layer of a {@link Sequential}: Keras's class and its arguments, in camelCase beside it or as Keras's dictionary in `config`.
  *
- * `LocallyConnected1D`, `2D`, `3D`; `Activation`, `ReLU`, `LeakyReLU`, `ThresholdedReLU`, `ELU`, `Softmax`; `Flatten`, `Reshape`;
- * and what does nothing here: `InputLayer`, `Dropout` and its relatives.
+ * `LocallyConnected1D`, `2D`, `3D`, `Dense`; `Activation`, `ReLU`, `LeakyReLU`, `ThresholdedReLU`, `ELU`, `Softmax`; `Flatten`,
+ * `Reshape`; `Dropout`, `SpatialDropout1D` to `3D`, `GaussianDropout`, `GaussianNoise`, `AlphaDropout` and `ActivityRegularization`,
+ * which do something in training alone; `InputLayer`.
  */
 export type LayerSpec = { className: string; config?: Readonly<Record<string, unknown>>; name?: string; [argument: string]: unknown };
 
-const NOTHING = new Set(["InputLayer", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
-  "GaussianDropout", "AlphaDropout", "ActivityRegularization"]);
+/** What {@link Sequential.create} is told. */
+export interface SequentialOptions extends LayerOptions {
+  /** The model's name: `"sequential"` unless said. */
+  name?: string;
+  /** What new weights are drawn by, each layer's by its initializers: 0 unless said. The same seed gives the same weights everywhere. */
+  seed?: number;
+}
+
+const NOISE = new Set(["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout"]);
 const ACTIVATIONS = new Set(["Activation", "ReLU", "LeakyReLU", "ThresholdedReLU", "ELU", "Softmax"]);
 
-/** Layers one after another, put together by the page. Their weights are zero until they are set. */
+/** Layers one after another, put together by the page. */
 export class Sequential extends Model {
-  /** Makes the model for inputs of `inputShape`, without the batch. */
-  static async create(context: Context, layers: readonly LayerSpec[], options: LayerOptions & { name?: string }): Promise<Sequential> {
+  /** Makes the model for inputs of `inputShape`, without the batch, with new weights as Keras would draw them. */
+  static async create(context: Context, layers: readonly LayerSpec[], options: SequentialOptions): Promise<Sequential> {
     const inputShape = toSizes("inputShape", options?.inputShape);
-    const model = call(() => new (loadedCore().SequentialModel)(inputShape));
+    const module = await loadTraining();
+    const model = call(() => new module.SequentialModel(inputShape));
     let infos: LayerInfo[];
     try {
       const names = new Set<string>();
-      infos = layers.map((spec) => add(model, spec, names));
+      infos = layers.map((spec) => add(module, model, spec, names));
+      call(() => model.draw(options.seed ?? 0));
     } catch (error) {
       model.free();
       throw error;
     }
-    const body = await Body.create(context, model as Compiled, infos, [[...inputShape], infos.at(-1)?.outputShape ?? [...inputShape]]);
+    const outputs = [{ name: model.outputName(), shape: [...model.shape()] }];
+    const inputs = [{ name: "input", shape: [...inputShape] }];
+    const body = await Body.create(context, { compiled: model as Compiled, module, infos, inputs, outputs });
+    try {
+      for (const { parameter } of infos.flatMap(({ weights }) => weights)) body.set(parameter, call(() => model.takeParameter(parameter)));
+    } catch (error) {
+      body.dispose();
+      throw error;
+    }
     return new Sequential(options.name ?? "sequential", body);
   }
 }
@@ -46,7 +66,7 @@ function unnamed(className: string, names: Set<string>): string {
   }
 }
 
-function add(model: SequentialModel, spec: LayerSpec, names: Set<string>): LayerInfo {
+function add(module: typeof train, model: train.SequentialModel, spec: LayerSpec, names: Set<string>): LayerInfo {
   const { className, config, ...beside } = spec;
   const given = { ...beside, ...config };
   const fallback = unnamed(className, names);
@@ -55,24 +75,36 @@ function add(model: SequentialModel, spec: LayerSpec, names: Set<string>): Layer
   let info: Omit<LayerInfo, "outputShape">;
   if (rank) {
     const read = readConfig(className, Number(rank), given, fallback);
-    read.add(model);
-    const weights = weightsOf(model, read.name, read.trainable);
-    info = { name: read.name, className, trainable: read.trainable, inputShape, config: read.config, weights };
+    read.add(model, module);
+    info = { name: read.name, className, trainable: read.trainable, inputShape, config: read.config, weights: weightsOf(model, read.name) };
   } else {
     const name = String(given["name"] ?? fallback);
-    info = { name, className, trainable: true, inputShape, config: { ...given, name }, weights: [] };
+    const trainable = given["trainable"] !== false;
     call(() => {
       if (ACTIVATIONS.has(className)) {
         const [of, numbers] = readActivation({ className, config: given });
         model.activation(name, of, numbers);
+      } else if (className === "Dense") {
+        const { activation, name: _, ...rest } = snake(given);
+        const [of, numbers] = readActivation(activation);
+        const dense = named("layer", { className, config: rest }, module.Named);
+        const activated = new module.Named(of);
+        activated.numbers("numbers", Float64Array.from(numbers));
+        dense.named("activation", activated);
+        model.dense(name, dense);
+      } else if (NOISE.has(className) || className === "ActivityRegularization") {
+        const { name: _, ...rest } = snake(given);
+        const read = named("layer", { className, config: rest }, module.Named);
+        if (NOISE.has(className)) model.noise(name, read); else model.activityRegularization(name, read);
       } else if (className === "Flatten") {
         model.flatten(name, (given["dataFormat"] ?? given["data_format"]) === "channels_first");
       } else if (className === "Reshape") {
         model.reshape(name, target(given["targetShape"] ?? given["target_shape"], inputShape));
-      } else if (!NOTHING.has(className)) {
+      } else if (className !== "InputLayer") {
         throw new LocallyConnectedError("unsupported", `a layer of class ${className} is not supported here`);
       }
     });
+    info = { name, className, trainable, inputShape, config: { ...given, name }, weights: weightsOf(model, name) };
   }
   if (names.has(info.name)) throw new LocallyConnectedError("argument", `two layers have the name "${info.name}"`);
   names.add(info.name);

@@ -96,6 +96,11 @@ export async function sequentialModelsRun() {
     near(inPieces, y, 'a sample at a time', 1e-6);
     const kept = await model.activations(x, ['first', 'softmax']);
     equal([kept.first.length, kept.softmax.length], [2 * 48, 50], 'activations');
+    // What a layer gives, though the next only activates it: negative, too; and that is what the next makes of it.
+    const activated = await model.activations(x, ['first', 'leaky_re_lu', 'flatten']);
+    assert(activated.first.some((value) => value < -0.1), 'nothing before the activation is negative');
+    near(activated.leaky_re_lu, activated.first.map((value) => (value < 0 ? value * Math.fround(0.1) : value)), 'what is activated', 1e-6);
+    sameBits(activated.flatten, activated.leaky_re_lu, 'the same, flattened');
     const gradients = await model.gradients(x, values(50, 13));
     equal(Object.keys(gradients), ['input', 'first/kernel', 'first/bias', 'locally_connected1d/kernel', 'locally_connected1d/bias'], 'gradients');
     const summed = await model.gradients(x, values(50, 13), { batchSize: 1 });
@@ -143,5 +148,9 @@ export async function withoutWebGPUTheCpuRuns() {
   equal(fetched, [false, true], 'cpu.wasm was fetched before and after it was needed');
 }
 export async function theInlineEntryNeedsNoWasmFile() {
-  equal(await inWorker('inline'), ['webgpu', []], 'context, and wasm that was fetched');
+  equal(await inWorker('entry&inline'), ['webgpu', true, [], []], 'context, training, and wasm that was fetched');
+}
+export async function trainingIsFetchedWhereItIsNeeded() {
+  equal(await inWorker('entry&index'), ['webgpu', true, ['core.wasm'], ['core.wasm', 'train.wasm']], 'by the first entry');
+  equal(await inWorker('entry&train'), ['webgpu', true, ['train.wasm'], ['train.wasm']], 'by the entry that trains');
 }

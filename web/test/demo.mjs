@@ -92,6 +92,43 @@ export const demo = {
     await done();
   },
 
+  // Stopped while it trains; what it has learned answers, until Keras's weights are asked for again.
+  async trainsLive(browser, origin) {
+    const { page, done } = await open(browser, origin);
+    const filters = () => page.evaluate(() => document.getElementById('filters').toDataURL());
+    const kerasFilters = await filters();
+    await page.click('#train');
+    await page.waitForFunction(() => /Epoch ([2-9]|\d\d)/.test(document.getElementById('train-note').textContent), null, { timeout: 60_000 });
+    assert(await page.textContent('#train') === 'Stop', 'there is no way to stop');
+    assert(await page.isHidden('#restore'), 'weights can be exchanged while it trains');
+    const early = await filters();
+    assert(early !== kerasFilters, 'the filters are still Keras\'s');
+    await page.waitForFunction((early) => document.getElementById('filters').toDataURL() !== early, early, { timeout: 60_000 });
+    assert(/\dL/.test(await page.getAttribute('#curve path.loss', 'd')) && /\dL/.test(await page.getAttribute('#curve path.accuracy', 'd')), 'there are no curves');
+    await shot(page, 'training');
+    await page.click('#train');
+    await page.waitForSelector('html[data-trained]');
+    assert(/^Stopped after \d+ epochs/.test(await page.textContent('#train-note')), await page.textContent('#train-note'));
+    await page.click('#restore');
+    await page.waitForFunction((keras) => document.getElementById('filters').toDataURL() === keras, kerasFilters);
+    await done();
+  },
+
+  async trainsToTheEnd(browser, origin) {
+    const { page, done } = await open(browser, origin, { query: '?cpu' });
+    await page.focus('#train');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('html[data-trained]', { timeout: 110_000 });
+    const note = await page.textContent('#train-note');
+    const [, right] = /after 30 epochs: ([\d.]+) % of the 450 right/.exec(note) ?? [];
+    assert(Number(right) > 95, note);
+    await stroke(page, circle);
+    await answers(page, '0');
+    await shot(page, 'trained');
+    await done();
+    return note;
+  },
+
   async runsAFileThatIsChosenOrDropped(browser, origin) {
     const { page, done } = await open(browser, origin);
     await page.setInputFiles('#file', `${DIGITS}digits.keras`);
@@ -148,6 +185,8 @@ export const demo = {
     for (const point of circle.slice(1)) await touch('touchMove', [point]);
     await touch('touchEnd', []);
     await answers(page, '0');
+    await page.tap('#train');
+    await page.waitForFunction(() => /Epoch ([2-9]|\d\d)/.test(document.getElementById('train-note').textContent), null, { timeout: 60_000 });
     await shot(page, 'phone');
     await done();
   },
@@ -156,6 +195,8 @@ export const demo = {
     const { page, done } = await open(browser, origin, { colorScheme: 'dark' });
     await stroke(page, circle);
     await answers(page, '0');
+    await page.click('#train');
+    await page.waitForFunction(() => /Epoch ([2-9]|\d\d)/.test(document.getElementById('train-note').textContent), null, { timeout: 60_000 });
     await shot(page, 'dark');
     await page.emulateMedia({ colorScheme: 'light' });
     await done();

@@ -5,7 +5,7 @@ import { launch, serve } from '../../xtask/browser/browser.mjs';
 import { readFileSync } from 'node:fs';
 import { demo } from './demo.mjs';
 
-const MODULES = ['goldens', 'fixtures', 'devices', 'api'];
+const MODULES = ['goldens', 'fixtures', 'devices', 'api', 'training'];
 /** Steps of the driver's own. */
 const DRIVEN = new Set(['prepareForACrash', 'afterACrash']);
 const SECONDS = 120;

@@ -33,11 +33,18 @@ const ask = {
     const y = await layer.forward(new Float32Array(21).fill(1));
     return { kind: context.kind, reason: context.reason, fetched: [before, hasCpu()], sum: y.reduce((a, b) => a + b) };
   },
-  async inline() {
-    const { Context, init } = await import('/dist/inline.js');
+  // Layers and a training by an entry: what was fetched before there was a model, and afterwards.
+  async entry(name) {
+    const { Context, LocallyConnected1D, Sequential, init } = await import(`/dist/${name}.js`);
     await init();
-    return [(await Context.request()).kind, wasm()];
+    const context = await Context.request();
+    await LocallyConnected1D.create(context, { filters: 2, kernelSize: 3, kernelRegularizer: 'l2' }, { inputShape: [7, 3] });
+    const before = wasm();
+    const model = await Sequential.create(context, [{ className: 'Flatten' }, { className: 'Dense', units: 1 }], { inputShape: [2, 2] });
+    const { loss } = await model.fit(new Float32Array(32).fill(1), new Float32Array(8).fill(1), { loss: 'mse', epochs: 2 });
+    return [context.kind, loss[1] < loss[0], ...[before, wasm()].map((all) => all.map((url) => url.split('/').at(-1)))];
   },
 };
 
-ask[location.search.slice(1)]().then((found) => postMessage({ found }), (error) => postMessage({ error: `${error.stack}` }));
+const [question, ...words] = location.search.slice(1).split('&');
+ask[question](...words).then((found) => postMessage({ found }), (error) => postMessage({ error: `${error.stack}` }));

@@ -17,8 +17,9 @@ struct Module {
     flags: &'static [&'static str],
 }
 
-const MODULES: [Module; 3] = [
+const MODULES: [Module; 4] = [
     Module { name: "core", opt_level: "z", flags: &[] },
+    Module { name: "train", opt_level: "z", flags: &[] },
     // Browsers have had these vectors for years.
     Module { name: "cpu", opt_level: "3", flags: &["-C", "target-feature=+simd128"] },
     Module { name: "keras", opt_level: "z", flags: &[] },
@@ -53,11 +54,17 @@ pub(crate) fn build() -> Result {
     Ok(())
 }
 
-/// Builds the package and tests it in headless Chromium: all of its tests, or those whose names contain one of these.
+/// Builds the package and tests it in headless Chromium: all of its tests, or those whose names contain one of these. All of them are also
+/// the quick ones in Node, on Dawn.
 pub(crate) fn test(names: &[&str]) -> Result {
     build()?;
+    let failed = |_| "not every test of the package passed, see above".to_owned();
     let mut tests = browser::script_at("web/test/run.mjs")?;
-    sh::run(tests.args(names)).map_err(|_| "not every test of the package passed, see above".into())
+    sh::run(tests.args(names)).map_err(failed)?;
+    if names.is_empty() {
+        sh::run(sh::command("node").arg(sh::root().join("web/test/node.mjs"))).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Builds the package, and installs, type-checks and runs it in a project of its own, which Vite builds.

@@ -1,18 +1,21 @@
 //! Writes plans as JSON with what they are given and what they compute: `written_plans FILE`.
 //! `cargo xtask page` runs them in a browser and compares.
 //!
-//! Three layers, one for each implementation, forward and backward, planned for a browser's default limits. The results
-//! are those of this crate's own executor, of the very same plans, on lavapipe where there is one.
+//! Three layers, one for each implementation, forward and backward, and steps of two trainings, which change parameters and states in
+//! place; planned for a browser's default limits. The results are those of this crate's own executor, of the very same plans, on
+//! lavapipe where there is one.
 
 #[path = "net/random.rs"]
 mod random;
 
+use locally_connected::config::{Axes, Constraint, Regularizer};
 use locally_connected::gpu::{Bindings, Tensor, Weights};
 use locally_connected::headless::{Gpu, GpuOptions};
-use locally_connected::model::{layer_backward, layer_forward};
-use locally_connected::ops::Usage;
+use locally_connected::model::{Dense, Flatten, NoiseLayer, Sequential, layer_backward, layer_forward, names};
+use locally_connected::ops::{RandomKind, StepNumbers, Usage};
 use locally_connected::plan::WrittenPlan;
 use locally_connected::program::Program;
+use locally_connected::train::{Goal, Loss, Metric, Optimizer, Training};
 use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Error, Geometry, Gradients, Implementation, Padding, Saved,
     WeightType, wgpu,
@@ -60,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for layer in layers() {
             passes.extend(layer.passes(&gpu).await?);
         }
+        passes.extend(steps(&gpu).await?);
         Ok::<_, Error>(Written { computed_on: format!("{}, {}", info.name, info.driver_info), passes })
     })?;
     std::fs::write(&file, serde_json::to_string(&written)?)?;
@@ -126,25 +130,72 @@ impl Layer {
             let elements = buffer.shape.elements(self.batch);
             known.entry(buffer.name.clone()).or_insert_with(|| random(seed, elements));
         }
-        let forward = self.pass(("forward", &forward), &known, gpu).await?;
+        let of =
+            |pass: &str| Planned { name: format!("{} {pass}", self.name), batch: self.batch, profile: &self.profile };
+        let forward = of("forward").pass(&forward, &known, gpu).await?;
         known.extend(forward.expected.clone());
-        Ok([forward, self.pass(("backward", &backward), &known, gpu).await?])
+        Ok([forward, of("backward").pass(&backward, &known, gpu).await?])
     }
+}
 
+/// Whole steps, with weights that are cut and a norm over all gradients in one.
+async fn steps(gpu: &Gpu) -> Result<[WrittenPass; 2], Error> {
+    let whole = DeviceProfile::webgpu_defaults();
+    let cut = DeviceProfile { max_binding: 4000, ..whole.clone() };
+    let adam = Optimizer::adam().learning_rate(0.05).clipnorm(0.5);
+    let sgd = Optimizer::sgd().learning_rate(0.25).momentum(0.75).global_clipnorm(1.0);
+    let adam = step("step of Adam", adam, &whole, gpu).await?;
+    Ok([adam, step("step of SGD, cut,", sgd, &cut, gpu).await?])
+}
+
+async fn step(name: &str, optimizer: Optimizer, profile: &DeviceProfile, gpu: &Gpu) -> Result<WrittenPass, Error> {
+    const BATCH: u32 = 9;
+    let mut local = Config::local2d(20, 3).activation(Activation::Tanh);
+    local.kernel_regularizer = Some(Regularizer::L2 { l2: 0.01 });
+    local.bias_constraint = Some(Constraint::MaxNorm { max_value: 1.5, axis: Axes::One(-1) });
+    let graph = Sequential::new([5, 4, 8])
+        .add(local)
+        .add(NoiseLayer::new(RandomKind::Dropout { rate: 0.25 }))
+        .add(Flatten::default())
+        .add(Dense::new(5))
+        .graph()?;
+    let training = Training::new(&graph, optimizer, Goal::new(Loss::MeanSquaredError).metric(Metric::accuracy()))?;
+    let program = training.with_seed(3).step();
+    let mut known = Arrays::new();
+    for (buffer, seed) in program.buffers.iter().zip(100..) {
+        let values = random(seed, buffer.shape.elements(BATCH));
+        // Means of squares aren't negative.
+        let keeps = buffer.usage == Usage::State || buffer.name == names::SAMPLE_WEIGHT;
+        let values = if keeps { values.into_iter().map(f32::abs).collect() } else { values };
+        known.insert(buffer.name.clone(), values);
+    }
+    let numbers = StepNumbers { learning_rate: 0.05, correction: 0.75, per_sample: 1.0 / BATCH as f32, draw: 3 };
+    known.insert(names::STEP.to_owned(), numbers.to_floats().to_vec());
+    Planned { name: name.to_owned(), batch: BATCH, profile }.pass(&program, &known, gpu).await
+}
+
+/// What a program is planned for.
+struct Planned<'a> {
+    name: String,
+    batch: u32,
+    profile: &'a DeviceProfile,
+}
+
+impl Planned<'_> {
     /// A program run by this crate's executor, and its plan.
-    async fn pass(&self, (pass, program): (&str, &Program), known: &Arrays, gpu: &Gpu) -> Result<WrittenPass, Error> {
+    async fn pass(self, program: &Program, known: &Arrays, gpu: &Gpu) -> Result<WrittenPass, Error> {
         let weights = Weights::new(&gpu.context().planning_with(self.profile.clone()), program).await?;
         let (mut given, mut buffers, mut gradients) = (Arrays::new(), Vec::new(), Vec::new());
         for buffer in &program.buffers {
             let (name, values) = (buffer.name.as_str(), &known[&buffer.name]);
             match buffer.usage {
                 Usage::Input => buffers.push((name, gpu.upload(values))),
-                Usage::Parameter => weights.write(name, values).await?,
+                Usage::Parameter | Usage::State => weights.write(name, values).await?,
                 Usage::Output => buffers.push((name, gpu.empty(values.len() as u64))),
                 Usage::Gradient => gradients.push((name, weights.create(buffer).await?)),
-                Usage::State | Usage::Scratch => {}
+                Usage::Scratch => {}
             }
-            if matches!(buffer.usage, Usage::Input | Usage::Parameter) {
+            if matches!(buffer.usage, Usage::Input | Usage::Parameter | Usage::State) {
                 given.insert(name.to_owned(), values.clone());
             }
         }
@@ -159,8 +210,14 @@ impl Layer {
         for (name, gradient) in &gradients {
             expected.insert((*name).to_owned(), read(gpu, gradient).await?);
         }
+        let updated =
+            program.used_as(Usage::Parameter).chain(program.used_as(Usage::State)).filter(|_| program.updates());
+        for buffer in updated {
+            let held = weights.get(&buffer.name).ok_or_else(|| Error::NoBuffer { name: buffer.name.clone() })?;
+            expected.insert(buffer.name.clone(), read(gpu, held).await?);
+        }
         let plan = bound.plan().written(program)?;
-        Ok(WrittenPass { name: format!("{} {pass}", self.name), plan, given, expected })
+        Ok(WrittenPass { name: self.name, plan, given, expected })
     }
 }
 

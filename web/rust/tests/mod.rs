@@ -1,5 +1,7 @@
 //! What passes between modules and to JavaScript is what it was.
 
+mod trained;
+
 use crate::plan::Device;
 use crate::{plan, program};
 use locally_connected::config::{Axes, Constraint, Regularizer};
@@ -7,7 +9,7 @@ use locally_connected::model::{Layer, Sequential, Wanted};
 use locally_connected::plan::{Planner, WrittenPlan};
 use locally_connected::program::Program;
 use locally_connected::{Activation, Bias, Config, DeviceProfile, Geometry, Pattern};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 fn programs() -> Vec<Program> {
@@ -60,13 +62,20 @@ fn plans_are_written_as_serde_writes_them() {
     }
 }
 
+/// What a layer gives is what it gives, though the one behind it only activates.
 #[test]
 fn layers_inside_are_outputs_when_they_are_kept() {
-    let model = ["first", "last"]
-        .into_iter()
-        .fold(Sequential::new([6]), |model, name| model.add(Layer::new(Activation::Tanh).named(name)));
+    let local = Layer::new(Config::new(2, [3])).named("local");
+    let model = Sequential::new([6, 1]).add(local).add(Layer::new(Activation::Tanh).named("last"));
     let graph = model.graph().expect("a graph");
-    let kept = program::keeping(graph.forward(), "first\nlast").expect("both compute");
-    let outputs: Vec<_> = kept.used_as(locally_connected::ops::Usage::Output).map(|buffer| &buffer.name).collect();
-    assert_eq!(json!(outputs), json!(["first/output", "output"]));
+    let outputs = |layers| {
+        let kept = program::keeping(graph.clone(), layers).expect("they compute").forward();
+        let outputs = kept.used_as(locally_connected::ops::Usage::Output).map(|buffer| buffer.name.clone());
+        (outputs.collect::<Vec<_>>(), kept.operations.len())
+    };
+    assert_eq!(outputs(""), (vec!["output".to_owned()], 1));
+    assert_eq!(outputs("last"), (vec!["output".to_owned()], 1));
+    let (mut both, operations) = outputs("local\nlast");
+    both.sort();
+    assert_eq!((both, operations), (vec!["output/last".to_owned(), "output/local".to_owned()], 2));
 }

@@ -1,0 +1,86 @@
+//! The text of shader files: as it is written, and in browsers, which download it, without comments, indents and empty lines.
+
+/// Bytes of the text without what only readers need, and how many they are: with room for none it only counts.
+const fn bare<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
+    let (mut out, mut length, mut at) = ([0; N], 0, 0);
+    // Of the line: whether it has anything yet, and whether that is followed by spaces.
+    let (mut begun, mut spaced) = (false, false);
+    while at < text.len() {
+        let byte = text[at];
+        at += 1;
+        if byte == b'/' && at < text.len() && text[at] == b'/' {
+            while at < text.len() && text[at] != b'\n' {
+                at += 1;
+            }
+            continue;
+        }
+        if byte == b' ' || byte == b'\t' || byte == b'\r' {
+            spaced = begun;
+            continue;
+        }
+        if byte == b'\n' {
+            if begun {
+                if N > 0 {
+                    out[length] = b'\n';
+                }
+                length += 1;
+            }
+            (begun, spaced) = (false, false);
+            continue;
+        }
+        if spaced {
+            if N > 0 {
+                out[length] = b' ';
+            }
+            length += 1;
+        }
+        if N > 0 {
+            out[length] = byte;
+        }
+        length += 1;
+        (begun, spaced) = (true, false);
+    }
+    (out, length)
+}
+
+/// Bytes of the bare text.
+pub(super) const fn length(text: &str) -> usize {
+    bare::<0>(text.as_bytes()).1
+}
+
+/// The bare text, of [`length`] bytes.
+pub(super) const fn bytes<const N: usize>(text: &str) -> [u8; N] {
+    bare::<N>(text.as_bytes()).0
+}
+
+/// The text of a file, by its path from `src/kernels`.
+macro_rules! text {
+    ($($path:expr),*) => {{
+        const WRITTEN: &str = include_str!(concat!($($path),*));
+        const TEXT: &str = if cfg!(target_family = "wasm") {
+            const BYTES: [u8; crate::kernels::text::length(WRITTEN)] = crate::kernels::text::bytes(WRITTEN);
+            // Nothing but whole characters is left out.
+            match std::str::from_utf8(&BYTES) {
+                Ok(text) => text,
+                Err(_) => WRITTEN,
+            }
+        } else {
+            WRITTEN
+        };
+        TEXT
+    }};
+}
+pub(super) use text;
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes, length};
+
+    #[test]
+    fn comments_and_indents_are_left_out() {
+        const WRITTEN: &str = "// One, für Leser.\n\n#import shared/a with A = B\nfn f() {\n    x  = 1; // two\n\t\n  // three\n  y = x / 2;\n}";
+        const BARE: [u8; length(WRITTEN)] = bytes(WRITTEN);
+        let expected = "#import shared/a with A = B\nfn f() {\nx = 1;\ny = x / 2;\n}";
+        assert_eq!(std::str::from_utf8(&BARE), Ok(expected));
+    }
+}

@@ -142,7 +142,7 @@ pub(super) fn distance(found: &[f32], expected: &[f64]) -> f64 {
 mod tests {
     use super::super::workloads;
     use super::*;
-    use locally_connected::reference::passes;
+    use locally_connected::reference::{PassOperands, passes};
 
     #[test]
     fn what_is_right_is_near_and_what_is_not_is_far() -> std::result::Result<(), Failure> {
@@ -151,7 +151,8 @@ mod tests {
         let geometry = workload.geometry(None, Dtype::F32)?;
         let of = |count: u64| values.values(count);
         let (x, dy) = (of(2 * geometry.inputs()), of(2 * geometry.outputs()));
-        let all = passes(&geometry, &x, &of(geometry.weights()), &of(geometry.biases()), &dy)?;
+        let (weights, bias) = (of(geometry.weights()), of(geometry.biases()));
+        let all = passes(&geometry, PassOperands { input: &x, weights: &weights, bias: &bias, grad_output: &dy })?;
         let layer = Layer { geometry: &geometry, dtype: Dtype::F32, batch: 2, values: &values };
         let results = [Result::Output, Result::GradInput, Result::GradWeights, Result::GradBias];
         for wrong in [None, Some(Result::GradInput), Some(Result::GradBias)] {

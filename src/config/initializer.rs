@@ -126,7 +126,7 @@ pub enum FanMode {
 pub enum Distribution {
     /// Cut at two standard deviations, which are widened so that the variance after the cut is the one asked for.
     TruncatedNormal,
-    /// Normal.
+    /// Normal, and nothing cut.
     UntruncatedNormal,
     /// Between plus and minus √(3 · variance).
     Uniform,

@@ -71,7 +71,7 @@ impl std::str::FromStr for DataFormat {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Bias {
-    /// None.
+    /// No bias.
     None,
     /// One value per output element: Keras's `use_bias=True`.
     #[default]

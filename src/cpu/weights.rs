@@ -137,7 +137,7 @@ pub struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    /// None yet.
+    /// A store without parameters.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

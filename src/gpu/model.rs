@@ -95,7 +95,7 @@ impl Loaded {
         Ok(Self { graph: self.graph.clone(), weights: self.weights.twin().await? })
     }
 
-    /// The layers.
+    /// The graph of its layers.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph

@@ -29,7 +29,7 @@ pub struct GroupSquares {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum NormLimit {
-    /// Keras's `MaxNorm`.
+    /// Keras's `MaxNorm`: the norm, or the largest one.
     AtMost {
         /// The largest norm; those below 0 are 0.
         max: f32,
@@ -80,7 +80,7 @@ pub struct NonNegative {
 pub struct Radial {
     /// Taps along each of both axes of a window, two at least: of one, Keras fails.
     pub size: u64,
-    /// Windows: groups.
+    /// Windows of the parameter: its groups.
     pub cells: u64,
     /// Channels of a group.
     pub channels: u64,

@@ -84,7 +84,7 @@ pub struct LocalUpdate {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GradBias {
-    /// Whose bias.
+    /// The layer whose bias it is.
     pub layer: Arc<Geometry>,
     /// `[batch][layer.outputs()]`, before the activation.
     pub grad_output: BufferId,

@@ -90,7 +90,7 @@ pub enum Rule {
 
 impl Rule {
     /// What it keeps of each parameter from step to step, by Keras's names for it and in the order in which
-    /// [`Update::state`] has them.
+    /// [`Change::state`] has them.
     #[must_use]
     pub fn slots(&self) -> &'static [&'static str] {
         match *self {

@@ -32,7 +32,7 @@ fn class(target: f64, classes: usize) -> Option<usize> {
 pub struct JudgedValues<'a> {
     /// `[batch][rows][classes]`, as [`Judged`] counts them.
     pub prediction: &'a [f64],
-    /// `[batch]` and what [`Judged::targets`] says.
+    /// As the prediction, or `[batch][rows]` where targets are class numbers.
     pub target: &'a [f64],
     /// `[batch]`; none is 1 for each sample.
     pub sample_weight: Option<&'a [f64]>,

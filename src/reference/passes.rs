@@ -15,9 +15,9 @@ pub struct Passes {
     pub output: Vec<f64>,
     /// `[batch][input shape]`.
     pub grad_input: Vec<f64>,
-    /// Canonical order.
+    /// By the weights, in the canonical order.
     pub grad_weights: Vec<f64>,
-    /// Keras's order, empty without bias.
+    /// By the bias, in Keras's order; empty without one.
     pub grad_bias: Vec<f64>,
 }
 
@@ -26,9 +26,9 @@ pub struct Passes {
 pub struct PassOperands<'a> {
     /// `[batch][input shape]`.
     pub input: &'a [f32],
-    /// Canonical order.
+    /// The weights, in the canonical order.
     pub weights: &'a [f32],
-    /// Keras's order, empty without bias.
+    /// The bias, in Keras's order; empty without one.
     pub bias: &'a [f32],
     /// `[batch][output shape]`.
     pub grad_output: &'a [f32],

@@ -54,7 +54,7 @@ impl Default for FitOptions<'_> {
 }
 
 impl<'a> FitOptions<'a> {
-    /// Keras's defaults.
+    /// Options with Keras's defaults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -9,6 +9,7 @@ pub fn faults(schema: &Value, value: &Value) -> Vec<String> {
     faults
 }
 
+#[expect(clippy::too_many_arguments, reason = "a walk of two trees at once")]
 fn check(root: &Value, schema: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
     let mut fault = |what: String| faults.push(format!("{at}: {what}"));
     let number = value.as_f64();

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// `.into()` for both at once, [`BufferRange`]. They hold f32 and need the usage `STORAGE`; what lies in the buffers beyond them stays as it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Forward<B> {
-    /// Samples.
+    /// Samples of a pass.
     pub batch: u32,
     /// `[batch][input shape]`.
     pub input: B,
@@ -26,7 +26,7 @@ pub struct Forward<B> {
 /// as those of [`Forward`].
 #[derive(Debug, Clone, Copy)]
 pub struct Backward<'a, B = &'a wgpu::Buffer> {
-    /// Samples.
+    /// Samples of a pass.
     pub batch: u32,
     /// `[batch][input shape]`; needed for `grad_weights`.
     pub input: Option<B>,

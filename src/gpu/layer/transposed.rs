@@ -28,7 +28,7 @@ fn plain(config: &Config) -> Result<()> {
 /// have one are computed.
 #[derive(Debug, Clone, Copy)]
 pub struct TransposedBackward<'a, B = &'a wgpu::Buffer> {
-    /// Samples.
+    /// Samples of a pass.
     pub batch: u32,
     /// The forward pass's input; needed for `grad_weights`.
     pub input: Option<B>,

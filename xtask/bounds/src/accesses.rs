@@ -149,6 +149,7 @@ fn gather(held: &[Column], at: &Column, scalar: u32, count: usize) -> Column {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "the operands of one instruction")]
 fn scatter(held: &mut [Column], at: &Column, value: &[Column], lanes: Mask, count: usize) {
     if let Column::Same(at) = at {
         for (column, value) in held[at.unwrap_or(0) as usize..].iter_mut().zip(value) {

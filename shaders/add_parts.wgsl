@@ -14,12 +14,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (i >= params.count) {
     return;
   }
-  var sum = Unit();
+  var sum = Unit(0.0);
   for (var part = 0u; part < params.parts; part += AHEAD) {
     var some: array<Unit, AHEAD>;
     #unroll for (var r = 0u; r < AHEAD; r++) {
       let value = parts[min(part + r, params.parts - 1u) * params.count + i];
-      some[r] = select(Unit(), value, part + r < params.parts);
+      some[r] = select(Unit(0.0), value, part + r < params.parts);
     }
     #unroll for (var r = 0u; r < AHEAD; r++) {
       sum += some[r];

@@ -22,13 +22,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = index * LANES + lane % LANES;
   let part = lane / LANES;
   let first = params.y_base / WIDTH + min(i, params.count - 1u);
-  var sum = Unit();
+  var sum = Unit(0.0);
   for (var n = part; n < params.batch; n += AHEAD * PARTS) {
     var some: array<Unit, AHEAD>;
     #unroll for (var r = 0u; r < AHEAD; r++) {
       let sample = n + r * PARTS;
       let value = dz[first + min(sample, params.batch - 1u) * (params.y_sample / WIDTH)];
-      some[r] = select(Unit(), value, sample < params.batch);
+      some[r] = select(Unit(0.0), value, sample < params.batch);
     }
     #unroll for (var r = 0u; r < AHEAD; r++) {
       sum += some[r];

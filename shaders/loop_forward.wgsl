@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sum: array<array<Unit, FILTERS>, IMAGES>;
   #unroll for (var i = 0u; i < IMAGES; i++) {
     #unroll for (var j = 0u; j < FILTERS; j++) {
-      sum[i][j] = Unit();
+      sum[i][j] = Unit(0.0);
     }
   }
   let channels = params.group_channels / INPUT_WIDTH;
@@ -90,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   #unroll for (var j = 0u; j < FILTERS; j++) {
     if (own_unit(f, j, lanes) < units) {
-      var bias = vec4<f32>();
+      var bias = vec4<f32>(0.0);
       if (params.use_bias == 1u) {
         #unroll for (var l = 0u; l < WIDTH; l++) {
           bias[l] = bias_of(cell, WIDTH * unit_at[j] + l);
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = (params.y_base + output_of(cell, WIDTH * unit_at[j])) / WIDTH;
       #unroll for (var i = 0u; i < IMAGES; i++) {
         if (first + i < params.batch) {
-          let four = with_unit(vec4<f32>(), 0u, sum[i][j]);
+          let four = with_unit(vec4<f32>(0.0), 0u, sum[i][j]);
           y[at + (first + i) * (params.y_sample / WIDTH)] = unit_of(activate_cheap_four(four + bias), 0u);
         }
       }

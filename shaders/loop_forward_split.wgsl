@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   #unroll for (var i = 0u; i < IMAGES; i++) {
     sample[i] = params.x_base + min(first + i, params.batch - 1u) * params.x_sample
       + cell.g * params.group_channels * params.x_channel;
-    sum[i] = Unit();
+    sum[i] = Unit(0.0);
   }
   // From one of a thread's turns to its next: in taps, channels, and elements of the weights.
   let tap_step = PARTS * INPUT_WIDTH / params.group_channels;
@@ -92,10 +92,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var input: array<array<Input, IMAGES>, TURNS>;
         #unroll for (var r = 0u; r < TURNS; r++) {
           #unroll for (var j = 0u; j < INPUT_WIDTH; j++) {
-            v[r][j] = select(Unit(), weight(from_w[r] + j * units), TURNS == 1u || there[r]);
+            v[r][j] = select(Unit(0.0), weight(from_w[r] + j * units), TURNS == 1u || there[r]);
           }
           #unroll for (var i = 0u; i < IMAGES; i++) {
-            input[r][i] = select(Input(), x[(sample[i] + from_x[r]) / INPUT_WIDTH], TURNS == 1u || there[r]);
+            input[r][i] = select(Input(0.0), x[(sample[i] + from_x[r]) / INPUT_WIDTH], TURNS == 1u || there[r]);
           }
         }
         #unroll for (var r = 0u; r < TURNS; r++) {

@@ -97,10 +97,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         #unroll for (var r = 0u; r < TURNS; r++) {
           let taken = TURNS == 1u || there[r];
           #unroll for (var j = 0u; j < ROWS; j++) {
-            v[r][j] = select(vec4<f32>(), weight(from_w[r] + j * fours), taken);
+            v[r][j] = select(vec4<f32>(0.0), weight(from_w[r] + j * fours), taken);
           }
           #unroll for (var i = 0u; i < IMAGES; i++) {
-            output[r][i] = select(vec4<f32>(), dz[sample[i] + from_z[r]], taken);
+            output[r][i] = select(vec4<f32>(0.0), dz[sample[i] + from_z[r]], taken);
           }
         }
         #unroll for (var r = 0u; r < TURNS; r++) {

@@ -38,7 +38,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sum: array<array<Unit, FILTERS>, CHANNELS * INPUT_WIDTH>;
   #unroll for (var i = 0u; i < CHANNELS * INPUT_WIDTH; i++) {
     #unroll for (var j = 0u; j < FILTERS; j++) {
-      sum[i][j] = Unit();
+      sum[i][j] = Unit(0.0);
     }
   }
   let channel_step = select(params.x_channel, 1u, INPUT_WIDTH == 4u);

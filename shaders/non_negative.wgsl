@@ -9,6 +9,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = workgroup_index(group) * THREADS + lane;
   if (i < params.count) {
     let weight = w[params.y_base + i];
-    w[params.y_base + i] = weight * select(Unit(), Unit(1.0), weight >= Unit());
+    w[params.y_base + i] = weight * select(Unit(0.0), Unit(1.0), weight >= Unit(0.0));
   }
 }

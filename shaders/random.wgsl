@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // No block has this number: none is there yet.
   var block = vec2(0xffffffffu);
   var words = vec4<u32>();
-  var all_normals = vec4<f32>();
+  var all_normals = vec4<f32>(0.0);
   for (var q = 0u; q < 4u; q++) {
     let i = first + q;
     if (i >= params.count) {

@@ -16,7 +16,7 @@ fn change(at: u32, gradient: Unit) {
   let weight = decayed(w[at]);
   let g = clipped(gradient, w[at]);
   if (rule() == RMSPROP) {
-    let v = average(before, g * g);
+    let v = averaged(before, g * g);
     w[at] = weight - learning_rate() * g / sqrt(v + params.epsilon);
     first[at] = v;
     return;
@@ -46,7 +46,7 @@ fn change(at: u32, gradient: Unit) {
     second[at] = v;
     return;
   }
-  let v = average(a, g * g);
+  let v = averaged(a, g * g);
   first[at] = v;
   if (rule() == RMSPROP_MOMENTUM) {
     let q = params.momentum * b + learning_rate() * g / sqrt(v + params.epsilon);
@@ -54,7 +54,7 @@ fn change(at: u32, gradient: Unit) {
     second[at] = q;
     return;
   }
-  let mean = average(b, g);
+  let mean = averaged(b, g);
   w[at] = weight - learning_rate() * g / sqrt(v - mean * mean + params.epsilon);
   second[at] = mean;
 }
@@ -78,8 +78,8 @@ fn change(at: u32, gradient: Unit) {
     third[at] = largest;
     return;
   }
-  let v = average(a, g * g);
-  let mean = average(c, g);
+  let v = averaged(a, g * g);
+  let mean = averaged(c, g);
   let q = params.momentum * b + learning_rate() * g / sqrt(v - mean * mean + params.epsilon);
   w[at] = weight - q;
   first[at] = v;

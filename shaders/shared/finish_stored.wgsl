@@ -3,7 +3,7 @@
 #import shared/units
 
 fn finish_stored(at: u32) {
-  var four = with_unit(vec4<f32>(), 0u, y[at]);
+  var four = with_unit(vec4<f32>(0.0), 0u, y[at]);
   for (var l = 0u; l < WIDTH; l++) {
     four[l] = activate(four[l]);
   }

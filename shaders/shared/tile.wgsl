@@ -50,7 +50,7 @@ fn term_of(product: Product, k: u32, depth: u32) -> vec3<u32> {
 fn times(a: f32, b: vec4<f32>) -> vec4<f32> {
   if (B_HAS_HOLES) {
     // Not by `!=`, which naga makes false for what is not a number.
-    return select(a * b, vec4<f32>(), b == vec4<f32>());
+    return select(a * b, vec4<f32>(0.0), b == vec4<f32>(0.0));
   }
   return a * b;
 }
@@ -112,7 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sum: array<array<vec4<f32>, COLUMNS>, 4u * ROWS>;
   #unroll for (var i = 0u; i < 4u * ROWS; i++) {
     #unroll for (var j = 0u; j < COLUMNS; j++) {
-      sum[i][j] = vec4<f32>();
+      sum[i][j] = vec4<f32>(0.0);
     }
   }
 
@@ -181,7 +181,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     #unroll for (var i = 0u; i < 4u * ROWS; i++) {
       let there = row_there[i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS][i % 4u];
       #unroll for (var j = 0u; j < COLUMNS; j++) {
-        sum[i][j] = select(vec4<f32>(), sum[i][j], there == 1u);
+        sum[i][j] = select(vec4<f32>(0.0), sum[i][j], there == 1u);
       }
     }
   }

@@ -82,7 +82,7 @@ fn load(own: Own, k0: u32) -> Loaded {
 // To workgroup memory, zeroes in place of what is not there.
 fn keep(own: Own, loaded: Loaded) {
   #unroll for (var i = 0u; i < A_FOURS; i++) {
-    let four = select(vec4<f32>(), loaded.a[i], loaded.a_there[i]);
+    let four = select(vec4<f32>(0.0), loaded.a[i], loaded.a_there[i]);
     if (A_ALONG_DEPTH) {
       #unroll for (var q = 0u; q < 4u; q++) {
         tile_a[own.a.k_four].rows[q][own.a.side_four + i * SIDE_STEP / 4u][own.a.side_within] = four[q];
@@ -92,7 +92,7 @@ fn keep(own: Own, loaded: Loaded) {
     }
   }
   #unroll for (var i = 0u; i < B_FOURS; i++) {
-    let four = select(vec4<f32>(), loaded.b[i], loaded.b_there[i]);
+    let four = select(vec4<f32>(0.0), loaded.b[i], loaded.b_there[i]);
     if (B_ALONG_DEPTH) {
       #unroll for (var q = 0u; q < 4u; q++) {
         tile_b[own.b.k_four].columns[q][own.b.side_four + i * SIDE_STEP / 4u][own.b.side_within] = four[q];

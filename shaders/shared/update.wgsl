@@ -15,7 +15,7 @@ const AMSGRAD = 7u;
 // A weight's gradient as the rule takes it: with that of its penalty, scaled, or clamped, where NaN stays.
 fn clipped(gradient: Unit, weight: Unit) -> Unit {
   // A branch before the sum: nothing that compilers make one operation of reaches over it, whether the gradient was just summed or read.
-  var penalty = Unit();
+  var penalty = Unit(0.0);
   if (params.l1 != 0.0 || params.l2 != 0.0) {
     penalty = params.l1 * sign(weight) + params.l2 * weight;
   }
@@ -32,6 +32,6 @@ fn decayed(weight: Unit) -> Unit {
 }
 
 // params.kept * average + params.share * x.
-fn average(before: Unit, x: Unit) -> Unit {
+fn averaged(before: Unit, x: Unit) -> Unit {
   return params.kept * before + params.share * x;
 }

@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   #unroll for (var s = 0u; s < TAPS; s++) {
     #unroll for (var i = 0u; i < CHANNELS * INPUT_WIDTH; i++) {
       #unroll for (var j = 0u; j < FILTERS; j++) {
-        sum[s][i][j] = Unit();
+        sum[s][i][j] = Unit(0.0);
       }
     }
   }
@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       #unroll for (var s = 0u; s < TAPS; s++) {
         #unroll for (var i = 0u; i < CHANNELS * INPUT_WIDTH; i++) {
           let at = origin + (s * params.group_channels + i) * units;
-          store(at, select(Unit(), sum[s][i][j], TAPS == 1u || inside[s]));
+          store(at, select(Unit(0.0), sum[s][i][j], TAPS == 1u || inside[s]));
         }
       }
     }

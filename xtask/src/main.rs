@@ -16,7 +16,6 @@
 //! | `isa`   | compiles every shader variant for an AMD GPU that needn't be there: registers, spills, assembly |
 //! | `translations` | writes every shader variant in every backend's language and has compilers look at it: docs/backends.md |
 //! | `fuzz`  | throws hostile input at what reads files, at the planner and at the CPU executor: docs/fuzzing.md |
-//! | `drivers` | runs the adapter tests on the newest Mesa that Debian has |
 //! | `soak`  | trains and predicts on the host's threads for an hour, at constant memory |
 //!
 //! On Debian and Ubuntu, as root or with passwordless sudo, missing system packages are installed by `apt-get`, and
@@ -39,7 +38,6 @@
 //! * `isa`: Linux, and Mesa's RADV, which Debian's `mesa-vulkan-drivers` has.
 //! * `translations`: SPIRV-Tools and glslang.
 //! * `fuzz`: Linux on x86-64, a C++ compiler for libFuzzer; nothing of nightly Rust.
-//! * `drivers`: Debian's debootstrap, as root.
 //! * `soak`: Linux, whose count of resident memory it reads.
 //!
 //! `CARGO_TARGET_DIR` is respected throughout. There is no dependency but serde_json, so that the first use is quick.
@@ -49,14 +47,12 @@ mod audit;
 mod browser;
 mod check;
 mod demo;
-mod drivers;
 mod examples;
 mod features;
 mod fuzz;
 mod gpu_record;
 mod installed;
 mod isa;
-mod msrv;
 mod net;
 mod package;
 mod page;
@@ -86,7 +82,6 @@ Usage: cargo xtask <command>
                 compilers look at it
   fuzz [TARGET…] [--seconds N] [--keep] [--address]   throw hostile input at every target (or these) for N seconds each;
                 --keep makes the smallest that covers as much the committed corpus
-  drivers [NAME…]  run the adapter tests (or those of these names) on the newest Mesa that Debian has, in a root of its own
   soak [--minutes N]  train and predict on the host's threads for an hour, at constant memory
   gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
                 what it brought (docs/gpu-record.md)
@@ -119,7 +114,6 @@ fn main() -> ExitCode {
         ["isa", rest @ ..] => isa::isa(rest),
         ["translations", names @ ..] => translations::translations(names),
         ["fuzz", rest @ ..] => fuzz::fuzz(rest),
-        ["drivers", names @ ..] => drivers::drivers(names),
         ["soak"] => sh::tool("soak").and_then(|mut soak| sh::run(&mut soak)),
         ["soak", "--minutes", minutes] => sh::tool("soak").and_then(|mut soak| sh::run(soak.arg(minutes))),
         ["help" | "--help" | "-h"] => {

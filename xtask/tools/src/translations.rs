@@ -210,10 +210,33 @@ fn traps(text: &[u8]) -> Option<String> {
     found.next().map(|trap| format!("has {trap:?}"))
 }
 
+/// naga makes zeroes of arrays by a cast, `(float[4])0`, which FXC and DXC take and glslang's front end doesn't know.
+fn as_glslang_reads(target: &Target, bytes: &[u8]) -> Vec<u8> {
+    if !target.ending.ends_with("hlsl") {
+        return bytes.to_vec();
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let (mut lines, mut before) = (Vec::new(), "");
+    for line in text.lines() {
+        // Of arrays and structs; of vectors glslang takes it.
+        let cast = line.strip_suffix(")0;").and_then(|line| line.rsplit_once('('));
+        let cast = cast.filter(|(_, of)| of.contains('[') || of.starts_with(|first: char| first.is_uppercase()));
+        lines.push(match cast {
+            Some((start, _)) if start.trim() == "return" => {
+                format!("    {} zeroes; return zeroes;", before.split(' ').next().unwrap_or_default())
+            }
+            Some((start, _)) => format!("{};", start.trim_end().trim_end_matches('=')),
+            None => line.to_owned(),
+        });
+        before = line;
+    }
+    lines.join("\n").into_bytes()
+}
+
 /// What the compiler says, if it refuses. The file stays.
 fn compile(target: &Target, folder: &Path, name: &str, bytes: &[u8]) -> Option<String> {
     let path = folder.join(format!("{name}.{}", target.ending));
-    fs::write(&path, bytes).expect("the text can be written");
+    fs::write(&path, as_glslang_reads(target, bytes)).expect("the text can be written");
     let (program, arguments) = target.compiler?.split_first()?;
     let output = Command::new(program).args(arguments).arg(&path).output().expect("the compiler starts");
     if output.status.success() {

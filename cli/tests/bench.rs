@@ -384,11 +384,11 @@ fn builds_are_measured_in_turns() {
     for row in faster["results"].as_array_mut().unwrap() {
         row["samples"].as_array_mut().unwrap().iter_mut().for_each(|ms| *ms = json!(1e-6));
     }
-    folder.file("first.json", &faster.to_string());
+    folder.file("first.json", faster.to_string());
     let output = bench(&[&arguments[..], &["--baseline", &first, "--fail-if-slower", "5%"]].concat());
     assert!(output.status.code() == Some(1) && stderr(&output).contains("SLOWER"), "{}", stderr(&output));
     faster["adapter"]["driver"] = json!("another");
-    folder.file("first.json", &faster.to_string());
+    folder.file("first.json", faster.to_string());
     let output = bench(&[&arguments[..], &["--baseline", &first]].concat());
     assert!(output.status.code() == Some(2) && stderr(&output).contains("another"), "{}", stderr(&output));
 }

@@ -2,11 +2,12 @@
 
 use super::ceiling::Cache;
 use super::layer::Selection;
+use super::measurable::Measurable;
 use super::measure::How;
 use super::models::ModelWorkload;
 use super::setup::{self, Setup};
 use super::stats::{MARGIN, Stop};
-use super::workloads::{self, Dtype, Measurable, Pass, Workload};
+use super::workloads::{self, Dtype, Pass, Workload};
 use crate::args::{ImplementationArg, Source};
 use crate::failure::Failure;
 use crate::model;

@@ -12,6 +12,7 @@ mod curve;
 mod html;
 mod layer;
 mod lines;
+mod measurable;
 mod measure;
 mod meta;
 mod models;

@@ -232,8 +232,8 @@ impl OnGpu<'_> {
         let inputs = self.workload.inputs(&program, batch, &noise.host);
         let used = || program.used_as(Usage::Input).chain(program.used_as(Usage::Output));
         let profile = gpu.context().profile();
-        for buffer in used().filter(|buffer| buffer.bytes(batch) > profile.max_buffer) {
-            let (what, needed, limit) = (buffer.name.clone().into(), buffer.bytes(batch), profile.max_buffer);
+        if let Some(buffer) = used().find(|buffer| buffer.bytes(batch) > profile.max_buffer) {
+            let (what, needed, limit) = (buffer.name.clone(), buffer.bytes(batch), profile.max_buffer);
             return Err(Error::Limit { what, needed, unit: "bytes", limit, name: "max_buffer_size" });
         }
         let bytes = used().map(|buffer| buffer.bytes(batch)).sum();

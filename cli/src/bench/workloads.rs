@@ -1,6 +1,5 @@
 //! What is measured: the layers of the contract's table, or one of the user's own.
 
-use super::models::ModelWorkload;
 use locally_connected::geometry::Geometry;
 use locally_connected::{Config, Error, Implementation, Padding, WeightType};
 
@@ -152,33 +151,6 @@ impl Dtype {
     }
 }
 
-/// What is measured: a layer, or a model.
-#[derive(Debug)]
-pub(crate) enum Measurable {
-    Layer(Workload),
-    Model(Box<ModelWorkload>),
-}
-
-impl Measurable {
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Layer(workload) => &workload.name,
-            Self::Model(model) => &model.name,
-        }
-    }
-
-    /// The fewest bytes that one of these passes must move in one direction, and the most in all.
-    ///
-    /// # Errors
-    /// A layer that can't be.
-    pub(crate) fn moves(&self, passes: &[Pass], batches: &[u32], dtypes: &[Dtype]) -> Result<(u64, u64), Error> {
-        match self {
-            Self::Layer(workload) => workload.moves(passes, batches, dtypes),
-            Self::Model(model) => Ok(model.moves(passes, batches)),
-        }
-    }
-}
-
 /// The least that any kernel must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeastWork {
@@ -210,7 +182,7 @@ impl Workload {
         Self { name, input, kernel, strides, padding, filters }
     }
 
-    fn moves(&self, passes: &[Pass], batches: &[u32], dtypes: &[Dtype]) -> Result<(u64, u64), Error> {
+    pub(super) fn moves(&self, passes: &[Pass], batches: &[u32], dtypes: &[Dtype]) -> Result<(u64, u64), Error> {
         let geometry = self.geometry(None, Dtype::F32)?;
         let (mut least, mut most) = (u64::MAX, 0);
         for (&pass, &batch) in passes.iter().flat_map(|pass| batches.iter().map(move |batch| (pass, batch))) {

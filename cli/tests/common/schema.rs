@@ -4,13 +4,12 @@ use serde_json::Value;
 
 /// All that is wrong with `value`, each with its place in it.
 pub fn faults(schema: &Value, value: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
-    check(schema, schema, value, "", &mut faults);
-    faults
+    check(schema, schema, (value, ""))
 }
 
-#[expect(clippy::too_many_arguments, reason = "a walk of two trees at once")]
-fn check(root: &Value, schema: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
+/// What is wrong with a value at a place, by a part of the whole schema.
+fn check(root: &Value, schema: &Value, (value, at): (&Value, &str)) -> Vec<String> {
+    let mut faults = Vec::new();
     let mut fault = |what: String| faults.push(format!("{at}: {what}"));
     let number = value.as_f64();
     let length = value.as_array().map(Vec::len).or_else(|| value.as_str().map(|text| text.chars().count()));
@@ -61,27 +60,25 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, faults: &mut Vec
     }
     if let Some(reference) = schema["$ref"].as_str() {
         let found = root.pointer(reference.trim_start_matches('#')).unwrap_or_else(|| panic!("{reference} is nowhere"));
-        check(root, found, value, at, faults);
+        faults.extend(check(root, found, (value, at)));
     }
     for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
         if let Some(value) = value.get(key) {
-            check(root, schema, value, &format!("{at}/{key}"), faults);
+            faults.extend(check(root, schema, (value, &format!("{at}/{key}"))));
         }
     }
     if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
-        values.iter().enumerate().for_each(|(i, value)| check(root, items, value, &format!("{at}/{i}"), faults));
+        for (i, value) in values.iter().enumerate() {
+            faults.extend(check(root, items, (value, &format!("{at}/{i}"))));
+        }
     }
     if let Some(choices) = schema["anyOf"].as_array() {
-        let of = |choice: &Value| {
-            let mut faults = Vec::new();
-            check(root, choice, value, at, &mut faults);
-            faults
-        };
-        let all: Vec<Vec<String>> = choices.iter().map(of).collect();
+        let all: Vec<Vec<String>> = choices.iter().map(|choice| check(root, choice, (value, at))).collect();
         if all.iter().all(|faults| !faults.is_empty()) {
             faults.push(format!("{at}: is none of several: {all:?}"));
         }
     }
+    faults
 }
 
 fn is(kind: &str, value: &Value) -> bool {

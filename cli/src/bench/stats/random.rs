@@ -25,7 +25,7 @@ impl Random {
 
     /// A number below `end`, which is over 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        (u128::from(self.bits()) * end as u128 >> 64) as usize
+        ((u128::from(self.bits()) * end as u128) >> 64) as usize
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod keras;
 
-use crate::common::{Arrays, Planned, ProgramRun, assert_near, on_every_executor, profile, random};
+use crate::common::{Arrays, Planned, ProgramRun, activations, assert_near, on_every_executor, profile, random};
 use locally_connected::ops::{
     Activate, ActivateGrad, BufferId, Combine, CombineGrad, How, LayerNorm, LayerNormGrad, NormFactor, Normalise,
     NormaliseGrad, Operation, Part, Shape, Sizes, Sum, Usage, Variance,
@@ -196,15 +196,12 @@ fn norm_factor(channels: u64, draws: &mut Draws) -> Program {
     one.operation(Operation::NormFactor(NormFactor { channels, epsilon: 1.5, variance, gamma, factor }))
 }
 
-fn normalise(outer: u64, channels: u64, inner: u64, draws: &mut Draws) -> Program {
+fn normalise([outer, channels, inner]: [u64; 3], activation: Activation, draws: &mut Draws) -> Program {
     let mut one = One::new();
     let elements = outer * channels * inner;
     let input = one.samples("input", elements);
     let [mean, factor] = ["mean", "factor"].map(|name| one.given(name, Shape::Fixed(channels)));
     let beta = one.some_fixed("beta", channels, draws.flag());
-    let leaky = Activation::Relu { negative_slope: 0.2, max_value: None, threshold: 0.0 };
-    let continuous = [Activation::Linear, Activation::RELU, leaky, Activation::Swish, Activation::Tanh];
-    let activation = continuous[draws.below(continuous.len() as u64) as usize];
     let output = one.output(Shape::Samples(elements));
     one.operation(Operation::Normalise(Normalise {
         elements,
@@ -270,8 +267,11 @@ pub(crate) fn programs(seed: u64) -> Vec<Program> {
     }
     let channels = draws.of(&[1, 5, 70]);
     all.push(norm_factor(channels, draws));
+    for activation in activations().into_iter().filter(|activation| !activation.over_rows()) {
+        let sizes = [draws.of(&[1, 3]), draws.of(&[1, 5, 70]), draws.of(&[1, 1, 9])];
+        all.push(normalise(sizes, activation, draws));
+    }
     let (outer, channels, inner) = (draws.of(&[1, 3]), draws.of(&[1, 5, 70]), draws.of(&[1, 1, 9]));
-    all.push(normalise(outer, channels, inner, draws));
     all.push(normalise_grad(outer, channels, inner));
     let (rows, row) = (draws.of(&[1, 3, 6]), draws.of(&[1, 2, 7, 150]));
     all.push(layer_norm(rows, row, draws));

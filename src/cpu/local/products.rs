@@ -43,6 +43,7 @@ impl<S: Simd> Terms<S> for Products<'_> {
             let samples: [&[f32]; ROWS] =
                 std::array::from_fn(|m| &self.input[(row + m) * self.inputs + run.input..][..run.length]);
             let mut rest = &self.weights[run.row * self.filters + column..];
+            #[expect(clippy::needless_range_loop, reason = "counted, as all loops here")]
             for k in 0..run.length {
                 let weights = load::<S, VECTORS, TAIL>(simd, &rest[..width]);
                 if ahead {

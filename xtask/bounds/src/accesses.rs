@@ -130,7 +130,7 @@ impl Machine<'_, '_> {
 
 /// Of lanes that don't matter a column says what it says of the others, where they agree.
 fn of_lanes(mut words: Vec<Word>, lanes: Mask) -> Column {
-    let first = lanes.lanes().next().map_or(None, |lane| words[lane]);
+    let first = lanes.lanes().next().and_then(|lane| words[lane]);
     for (lane, word) in words.iter_mut().enumerate() {
         if !lanes.has(lane) {
             *word = first;

@@ -116,7 +116,11 @@ fn run(
         } else {
             let bound = dispatch.bindings[at.binding as usize - 1];
             let held = &plan.buffers[bound.buffer as usize];
-            assert!(bound.offset + bound.size <= held.bytes && bound.offset % 4 == 0, "{} is too short", held.name);
+            assert!(
+                bound.offset + bound.size <= held.bytes && bound.offset.is_multiple_of(4),
+                "{} is too short",
+                held.name
+            );
             let (first, words) = (bound.offset / 4, bound.size / 4);
             let writes = access[at.binding as usize - 1] == Access::Write;
             Binding { buffer: Some(bound.buffer as usize), first, words, writes }

@@ -189,6 +189,17 @@ fn programs_of_every_kernel_are_in_bounds() {
             }
         }
     }
+    // Weights that are updated where their gradients are computed, by threads of their own and by tiles.
+    for (filters, batch) in [(8, 3), (64, 40)] {
+        let geometry = Geometry::new(&Config::new(filters, [3]), &[14, 16]).expect("a layer");
+        for (implementation, profile) in runs(&Implementation::ALL, &geometry, &browser) {
+            for states in 0..=3 {
+                let layer = geometry.with_implementation(implementation);
+                let program = crate::fused::program(&layer, states).expect("no location shares its weights");
+                look_at(&program, batch, &profile);
+            }
+        }
+    }
     let kernel = |variant: &locally_connected::kernels::Variant| ran.contains(&variant.name());
     let kernels: BTreeSet<&str> = locally_connected::kernels::variants()
         .iter()

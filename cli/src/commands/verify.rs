@@ -107,14 +107,10 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     let mut file = model::open(&args.source, &progress)?;
     // What is frozen has gradients, too.
     all_trainable(&mut file.layers);
-    let whole = match (file.model(None), &args.layer) {
-        (Ok(whole), _) => Some(whole),
-        // Its locally connected layers can be verified.
-        (Err(_), Some(_)) => None,
-        (Err(error), None) => {
-            eprintln!("note: the locally connected layers alone are verified: {}", one_line(&error.to_string()));
-            None
-        }
+    // Where it doesn't run as a whole, its locally connected layers can be verified.
+    let (whole, refused) = match file.model(None) {
+        Ok(whole) => (Some(whole), None),
+        Err(error) => (None, Some(one_line(&error.to_string()))),
     };
     let of_whole = || whole.iter().flat_map(|whole| whole.graph.layers().iter().map(|layer| layer.name().to_owned()));
     let locals: Vec<String> = file.locals().map(|(layer, _)| layer.name.clone()).collect();
@@ -168,9 +164,12 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
         _ => device::describe_cpu(common),
     };
     if args.json {
-        output::print_json(&to_json(args, &adapter, &rows))?;
+        let mut report = to_json(args, &adapter, &rows);
+        report["whole_refused"] = json!(refused);
+        output::print_json(&report)?;
     } else {
-        output::print(&to_text(args, &adapter, &rows))?;
+        let refused = refused.map(|why| format!("the locally connected layers alone: {why}\n")).unwrap_or_default();
+        output::print(&(to_text(args, &adapter, &rows) + &refused))?;
     }
     verdict(&rows)
 }

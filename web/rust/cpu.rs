@@ -3,7 +3,7 @@
 use crate::error::{Result, of_library, thrown};
 use crate::program;
 use locally_connected::cpu::{Bound, Executor, Weights};
-use locally_connected::ops::{Shape, Usage};
+use locally_connected::ops::Usage;
 use locally_connected::program::Program;
 use std::collections::BTreeMap;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -34,7 +34,7 @@ impl CpuWeights {
         Ok(Self { weights, gradients: BTreeMap::new() })
     }
 
-    /// Makes room for a training's states and gradients, all zero; parameters stay what they are.
+    /// Makes room for a training's states, all zero, and none for gradients: parameters stay what they are.
     ///
     /// # Errors
     /// Where there is no memory.
@@ -42,11 +42,8 @@ impl CpuWeights {
         let (store, mut states) = (program::read(store)?, Vec::new());
         self.gradients.clear();
         for buffer in &store.buffers {
-            let values = |shape: &Shape| zeroes(shape.elements(0));
-            match buffer.usage {
-                Usage::State => states.push((buffer.name.clone(), values(&buffer.shape)?)),
-                Usage::Gradient => drop(self.gradients.insert(buffer.name.clone(), values(&buffer.shape)?)),
-                _ => {}
+            if buffer.usage == Usage::State {
+                states.push((buffer.name.clone(), zeroes(buffer.shape.elements(0))?));
             }
         }
         states.into_iter().for_each(|(name, values)| self.weights.insert(name, values));
@@ -126,6 +123,12 @@ impl CpuBound {
             match is_input(name) {
                 true => inputs.push((name.as_str(), array.as_slice())),
                 false => outputs.push((name.as_str(), array.as_mut_slice())),
+            }
+        }
+        // Made by the first program that keeps any: most weights follow theirs where they are computed.
+        for buffer in self.program.used_as(Usage::Gradient).filter(|_| self.trains) {
+            if !weights.gradients.contains_key(&buffer.name) {
+                weights.gradients.insert(buffer.name.clone(), zeroes(buffer.shape.elements(0))?);
             }
         }
         let gradients = weights.gradients.iter_mut().filter(|_| self.trains);

@@ -1,25 +1,12 @@
 //! What the planner takes by itself, held against what was measured: the records of `locally bench` with every implementation of
 //! each workload in one run.
 
-use locally_connected::geometry::Geometry;
+use crate::common::layers;
 use locally_connected::model::{Gradients, layer_backward, layer_forward};
 use locally_connected::plan::{Planner, Strategy};
 use locally_connected::program::Program;
-use locally_connected::{Config, DeviceProfile, Implementation, Padding};
-use serde::Deserialize;
+use locally_connected::{DeviceProfile, Implementation};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// A line of the workloads' table.
-#[derive(Deserialize)]
-struct Workload {
-    name: String,
-    input: Vec<usize>,
-    kernel: Vec<usize>,
-    strides: Vec<usize>,
-    padding: Padding,
-    filters: usize,
-}
 
 /// What was measured together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,16 +52,13 @@ fn taken(program: &Program, batch: u32, profile: &DeviceProfile) -> Vec<Implemen
 /// How much more time the planner's choice took than the best of each case, and how many cases there are. A backward pass whose
 /// gradients go by two implementations was measured with neither and isn't counted.
 fn losses(text: &str, clocks: [&str; 2], profile: &DeviceProfile) -> Vec<(f64, Case)> {
-    let workloads: Vec<Workload> = serde_json::from_str(include_str!("../benches/peers/workloads.json")).expect("JSON");
+    let workloads: BTreeMap<_, _> = layers().into_iter().collect();
     let mut losses = Vec::new();
     for (case, times) in record(text, clocks) {
-        let workload = workloads.iter().find(|workload| workload.name == case.workload).expect("of the table");
-        let config = Config::new(workload.filters, workload.kernel.clone()).strides(workload.strides.clone());
-        let layer = Geometry::new(&config.padding(workload.padding.clone()), &workload.input).expect("a layer");
-        let layer = Arc::new(layer);
+        let layer = workloads.get(&case.workload).expect("of the table");
         let program = match case.pass.as_str() {
-            "forward" => layer_forward(&layer, false),
-            _ => layer_backward(&layer, Gradients { input: true, weights: true, bias: true }),
+            "forward" => layer_forward(layer, false),
+            _ => layer_backward(layer, Gradients { input: true, weights: true, bias: true }),
         };
         let taken = taken(&program, case.batch, profile);
         let best = times.iter().map(|(_, time)| *time).fold(f64::INFINITY, f64::min);

@@ -7,17 +7,20 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "common/workloads.rs"]
+mod workloads;
+
 use locally_connected::headless::Gpu;
 use locally_connected::model::{Gradients, layer_backward, layer_forward};
 use locally_connected::plan::{Planner, ProgramPlan, Strategy};
-use locally_connected::{Config, DeviceProfile, Forward, Geometry, LocallyConnected, Padding, wgpu};
+use locally_connected::{Config, DeviceProfile, Forward, Geometry, LocallyConnected, wgpu};
 use serde::{Deserialize, Serialize};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use workloads::layers;
 
 struct Counting;
 
@@ -49,26 +52,6 @@ fn allocations<T>(run: impl FnOnce() -> T) -> (usize, T) {
     let before = OWN.with(std::cell::Cell::get);
     let result = run();
     (OWN.with(std::cell::Cell::get) - before, result)
-}
-
-/// A line of the workloads' table.
-#[derive(Deserialize)]
-struct Workload {
-    name: String,
-    input: Vec<usize>,
-    kernel: Vec<usize>,
-    strides: Vec<usize>,
-    padding: Padding,
-    filters: usize,
-}
-
-fn layers() -> Vec<(String, Arc<Geometry>)> {
-    let table: Vec<Workload> = serde_json::from_str(include_str!("../benches/peers/workloads.json")).expect("JSON");
-    let layer = |workload: Workload| {
-        let config = Config::new(workload.filters, workload.kernel).strides(workload.strides).padding(workload.padding);
-        (workload.name, Arc::new(Geometry::new(&config, &workload.input).expect("a layer")))
-    };
-    table.into_iter().map(layer).collect()
 }
 
 /// What plans are made for: a GPU of large limits, and the least that every browser has.

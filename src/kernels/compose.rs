@@ -63,6 +63,7 @@ const SHARED: &[(&str, &str)] = &shared![
     "units",
     "update",
     "weights",
+    "weights_change",
     "window",
     "window_gradient",
     "window_positions",

@@ -1,6 +1,7 @@
 //! Single elements of what a locally connected layer gives: what a sample of large results is judged by, where computing all
 //! of them would take longer than anything else.
 
+use super::local::for_each_entry;
 use crate::config::{Bias, DataFormat};
 use crate::geometry::{Connectivity, Geometry};
 
@@ -32,26 +33,6 @@ fn place(format: DataFormat, within: u64, positions: u32, channels: u32) -> (u32
         DataFormat::ChannelsFirst => (within % positions, within / positions),
     };
     (position as u32, channel as u32)
-}
-
-/// Calls `visit` with the entry of each weight of a cell, and the input element of a sample that it reads; those of taps that
-/// padding clips have none.
-fn for_each_entry(layer: &Geometry, cell: u32, mut visit: impl FnMut(u64, Option<u64>)) {
-    let (location, group) = (cell / layer.groups(), cell % layer.groups());
-    if let Some(pattern) = layer.pattern() {
-        for entry in pattern.starts()[cell as usize]..pattern.starts()[cell as usize + 1] {
-            visit(entry.into(), Some(pattern.columns()[entry as usize].into()));
-        }
-        return;
-    }
-    let (channels, first) = (layer.group_channels(), u64::from(layer.weight_cell(cell)) * u64::from(layer.window()));
-    for t in 0..layer.taps() {
-        let position = layer.tap(location, t);
-        for c in 0..channels {
-            let input = position.map(|position| layer.input_index(position, group * channels + c));
-            visit(first + u64::from(t * channels + c), input);
-        }
-    }
 }
 
 /// The element of this index of `[batch][output shape]`, before the activation.

@@ -10,30 +10,39 @@ struct Connection {
     weight: usize,
 }
 
+/// Calls `visit` with the entry of each weight of a cell, in their order, and the input element of a sample that it reads; those of taps
+/// that padding clips have none.
+pub(super) fn for_each_entry(layer: &Geometry, cell: u32, mut visit: impl FnMut(u64, Option<u64>)) {
+    let (location, group) = (cell / layer.groups(), cell % layer.groups());
+    if let Some(pattern) = layer.pattern() {
+        for entry in pattern.starts()[cell as usize]..pattern.starts()[cell as usize + 1] {
+            visit(entry.into(), Some(pattern.columns()[entry as usize].into()));
+        }
+        return;
+    }
+    let (channels, first) = (layer.group_channels(), u64::from(layer.weight_cell(cell)) * u64::from(layer.window()));
+    for t in 0..layer.taps() {
+        let position = layer.tap(location, t);
+        for c in 0..channels {
+            let input = position.map(|position| layer.input_index(position, group * channels + c));
+            visit(first + u64::from(t * channels + c), input);
+        }
+    }
+}
+
 /// Calls `visit` with every connection, cell by cell, those of a cell in the order of its weights. A weight that padding clips has none.
 fn for_each_connection(layer: &Geometry, mut visit: impl FnMut(Connection)) {
-    let (groups, channels, filters) = (layer.groups(), layer.group_channels(), layer.group_filters());
+    let (groups, filters) = (layer.groups(), layer.group_filters());
     for cell in 0..layer.cells() {
         let (location, group) = (cell / groups, cell % groups);
-        let mut connect = |entry: usize, input: usize| {
+        for_each_entry(layer, cell, |entry, input| {
+            let Some(input) = input else { return };
             for f in 0..filters {
                 let output = layer.output_index(location, group * filters + f) as usize;
-                visit(Connection { input, output, weight: entry * filters as usize + f as usize });
+                let weight = (entry * u64::from(filters) + u64::from(f)) as usize;
+                visit(Connection { input: input as usize, output, weight });
             }
-        };
-        if let Some(pattern) = layer.pattern() {
-            for entry in pattern.starts()[cell as usize]..pattern.starts()[cell as usize + 1] {
-                connect(entry as usize, pattern.columns()[entry as usize] as usize);
-            }
-            continue;
-        }
-        for t in 0..layer.taps() {
-            let Some(position) = layer.tap(location, t) else { continue };
-            for c in 0..channels {
-                let entry = layer.weight_cell(cell) as usize * layer.window() as usize + (t * channels + c) as usize;
-                connect(entry, layer.input_index(position, group * channels + c) as usize);
-            }
-        }
+        });
     }
 }
 

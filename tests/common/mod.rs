@@ -5,12 +5,14 @@ mod operations;
 mod planned;
 mod programs;
 mod reference_runner;
+mod workloads;
 
 pub(crate) use near::{assert_near, disagreement, largest};
 pub(crate) use operations::{alone, assert_everywhere, everywhere, levels, on_every_executor};
 pub(crate) use planned::Planned;
 pub(crate) use programs::{Arrays, Given, ProgramRun};
 pub(crate) use reference_runner::ReferenceRunner;
+pub(crate) use workloads::layers;
 
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{Gpu, GpuOptions, HostGradients};

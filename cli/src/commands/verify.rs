@@ -122,9 +122,9 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for name in names {
         let local = locals.contains(&name);
-        let model = match whole.as_ref().filter(|whole| !local && whole.graph.alone(&name).is_ok()) {
-            Some(whole) => whole.alone(&name)?,
-            None => model::model(&file, Some(&name))?,
+        let model = match whole.as_ref().filter(|_| !local).map(|whole| whole.alone(&name)) {
+            Some(Ok(alone)) => alone,
+            _ => model::model(&file, Some(&name))?,
         };
         if model.graph.forward().operations.is_empty() {
             // Nothing is computed, as by another shape for the same values.

@@ -313,7 +313,7 @@ macro_rules! computed {
 fn computed(operation: &Operation) -> Computed {
     match operation {
         Operation::LocalForward(_) => {
-            computed!(local_forward: ["loop_forward", "dense_forward", "sparse_forward"], ["fill", "dense_scatter"])
+            computed!(local_forward: ["loop_forward", "loop_forward_shared", "dense_forward", "sparse_forward"], ["fill", "dense_scatter"])
         }
         Operation::LocalGradInput(_) => computed!(
             local_grad_input: ["loop_grad_input", "dense_grad_input", "sparse_grad_input"], ["fill", "dense_scatter"]

@@ -365,6 +365,11 @@ impl Geometry {
         }
     }
 
+    /// Whether every window lies within the input.
+    pub(crate) fn windows_within(&self) -> bool {
+        self.axes().is_some_and(|axes| axes.iter().all(AxisTaps::adds_up))
+    }
+
     /// Taps of a window; a pattern has none.
     #[must_use]
     pub fn taps(&self) -> u32 {

@@ -125,6 +125,14 @@ impl AxisTaps {
         (at != NO_TAP).then_some(at)
     }
 
+    /// Whether every window lies within the input, so that tap `t` of window `o` reads where the window begins plus what tap `t`
+    /// of window 0 reads.
+    pub(crate) fn adds_up(&self) -> bool {
+        let (first, mut windows) = (&self.forward[..self.taps as usize], self.forward.chunks(self.taps as usize));
+        let sum = |begin: u32, tap: u32| begin.checked_add(tap).filter(|&at| at != NO_TAP);
+        windows.all(|window| window.iter().zip(first).all(|(&at, &tap)| Some(at) == sum(window[0], tap)))
+    }
+
     /// The `(output position, tap)` pairs that read input position `input`.
     #[must_use]
     pub fn readers(&self, input: u32) -> &[[u32; 2]] {

@@ -28,11 +28,14 @@ enum Of {
 }
 
 impl Of {
-    fn label(&self) -> &'static str {
+    /// Layers of like connections share theirs, so that it is named by those.
+    fn label(&self) -> String {
         match self {
-            Self::Layer(_, Resource::SparseIndex) => "locally-connected sparse index",
-            Self::Layer(..) => "locally-connected tap tables",
-            Self::Words(_) => "locally-connected groups of weights",
+            Self::Layer(layer, Resource::SparseIndex) => {
+                format!("locally-connected sparse index of {}", layer.signature())
+            }
+            Self::Layer(layer, _) => format!("locally-connected tap tables of {}", layer.signature()),
+            Self::Words(_) => "locally-connected groups of weights".into(),
         }
     }
 
@@ -82,8 +85,8 @@ impl Constants {
         }
         let (device, label, data) = (context.device(), of.label(), data());
         let bytes = 4 * data.len() as u64;
-        let (made, caught) = scoped(device, Making::new(label, bytes), || {
-            let made = buffer(device, label, bytes);
+        let (made, caught) = scoped(device, Making::new(label.clone(), bytes), || {
+            let made = buffer(device, &label, bytes);
             context.queue().write_buffer(&made, 0, bytemuck::cast_slice(&data));
             made
         });

@@ -118,8 +118,8 @@ impl Pipelines {
 #[expect(unsafe_code, reason = "loops are not bounded by force; all of them end")]
 fn compile(device: &wgpu::Device, variant: Variant, cache: Option<&wgpu::PipelineCache>) -> Result<Pipeline> {
     let info = variant.info();
-    let name = variant.name();
-    let label = Some(name.as_str());
+    let label = format!("locally-connected {}", variant.name());
+    let label = Some(label.as_str());
     let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
     let Shader { wgsl, uniform } = variant.shader()?;
     let source = wgpu::ShaderSource::Wgsl(wgsl.into());

@@ -128,8 +128,9 @@ impl Weights {
             None => {
                 let (made, caught) = scoped(device, Making::new("scratch", plan.memory.scratch), || {
                     let numbered = buffers.iter().zip(0..);
-                    let made = numbered
-                        .map(|(&bytes, number)| buffer(device, &format!("locally-connected scratch {number}"), bytes));
+                    let made = numbered.map(|(&bytes, number)| {
+                        buffer(device, &label(program, format_args!("scratch {number}")), bytes)
+                    });
                     made.collect::<Vec<_>>()
                 });
                 caught.await?;
@@ -244,6 +245,17 @@ impl Weights {
     }
 }
 
+/// What a debugger shows of what a pass has of its own: its role, and the layers from the first to the last.
+fn label(program: &Program, role: impl std::fmt::Display) -> String {
+    let mut layers = program.operations.iter().filter_map(|operation| program.layer_of(operation));
+    let first = layers.next();
+    match (first, layers.last().filter(|&last| Some(last) != first)) {
+        (Some(first), Some(last)) => format!("locally-connected {role} of {first} to {last}"),
+        (Some(first), None) => format!("locally-connected {role} of {first}"),
+        (None, _) => format!("locally-connected {role}"),
+    }
+}
+
 /// How plans refer to a chunk of a parameter or gradient: weights are cut, others are not.
 fn piece(buffer: &Buffer, id: BufferId, index: u32) -> Resource {
     if buffer.shape.is_cut() { Resource::Chunk(id, index) } else { Resource::Buffer(id) }
@@ -255,7 +267,7 @@ fn recorded(context: &Context, program: &Program, plan: &ProgramPlan, resources:
     let stride = context.profile().params_stride();
     // Written rather than mapped: mapping throws in a browser whose device is lost.
     let uniform = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("locally-connected params"),
+        label: Some(&label(program, "params")),
         size: plan.memory.uniforms,
         usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,

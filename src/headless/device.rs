@@ -110,13 +110,21 @@ impl Device {
         }
         let Some(name) = gpu_name().await else { return Ok(Self::Cpu(Cpu::new(options)?)) };
         let best = GpuOptions { sample_budget: options.sample_budget, ..GpuOptions::default() };
-        let gpu = match Gpu::with_options(&best).await {
-            Ok(gpu) => gpu,
-            Err(error) => return Cpu::instead_of(options, format!("{name}: {error}")),
-        };
+        match Gpu::with_options(&best).await {
+            Ok(gpu) => Self::proven(gpu, options).await,
+            Err(error) => Cpu::instead_of(options, format!("{name}: {error}")),
+        }
+    }
+
+    /// A GPU if it computes a small layer rightly, forward and backward, else the host's own threads, which say why
+    /// ([`Cpu::refused`]).
+    ///
+    /// # Errors
+    /// [`Error::Threads`].
+    pub async fn proven(gpu: Gpu, options: &DeviceOptions) -> Result<Self> {
         match proves(&gpu).await {
             Ok(()) => Ok(Self::Gpu(Box::new(gpu))),
-            Err(error) => Cpu::instead_of(options, format!("{name}: {error}")),
+            Err(error) => Cpu::instead_of(options, format!("{}: {error}", gpu.adapter().get_info().name)),
         }
     }
 
@@ -420,6 +428,19 @@ mod tests {
     #[test]
     fn an_adapter_proves_itself() {
         let gpu = pollster::block_on(Gpu::new()).expect("tests need an adapter");
-        assert_eq!(pollster::block_on(proves(&gpu)), Ok(()));
+        let device = pollster::block_on(Device::proven(gpu, &DeviceOptions::default()));
+        assert!(matches!(device, Ok(Device::Gpu(_))), "{device:?}");
+    }
+
+    /// One that is lost is refused by its name, and the host's threads are taken.
+    #[test]
+    fn an_adapter_that_is_lost_is_refused() {
+        let gpu = pollster::block_on(Gpu::new()).expect("tests need an adapter");
+        let name = gpu.adapter().get_info().name;
+        gpu.context().device().destroy();
+        let device = pollster::block_on(Device::proven(gpu, &DeviceOptions::default()));
+        let Ok(Device::Cpu(cpu)) = &device else { panic!("{device:?}") };
+        let why = cpu.refused().expect("it says why");
+        assert!(why.starts_with(&name) && why.contains("lost"), "{why}");
     }
 }

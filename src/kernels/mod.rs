@@ -133,6 +133,7 @@ macro_rules! kernels {
 kernels! {
     loop_forward::LoopForward,
     loop_forward_tiled::LoopForwardTiled,
+    loop_forward_shared::LoopForwardShared,
     loop_forward_split::LoopForwardSplit,
     loop_grad_input::LoopGradInput,
     loop_grad_input_tiled::LoopGradInputTiled,

@@ -6,9 +6,9 @@ use super::tiles::Products;
 use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
 use crate::kernels::{
-    CHANNELS, Declared, FILTERS, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
-    LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS, MOST_SUMS, Params,
-    SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
+    CHANNELS, Declared, FILTERS, IMAGES, Kernel, LoopForward, LoopForwardShared, LoopForwardSplit, LoopForwardTiled,
+    LoopGradInput, LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS,
+    MOST_SUMS, Params, SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
 };
 use crate::{Error, Result};
 
@@ -66,6 +66,9 @@ impl Local<'_> {
 
     fn preferred_forward(&self, p: &Params, fused: Activation) -> Result<Chosen> {
         let dtype = self.layer.config().dtype;
+        if let Some(chosen) = self.forward_of_locations(p) {
+            return Ok(chosen);
+        }
         let (cells, batch) = (u64::from(p.cells), p.batch);
         let tiled = || {
             let products = Products { count: cells, rows: batch, columns: p.filters, depth: p.window.into() };
@@ -93,6 +96,19 @@ impl Local<'_> {
         let listed = FILTERS.into_iter().rev().filter(|&size| few(size)).find_map(|size| of(size).listed().ok());
         let kernel = listed.ok_or(Error::NoKernel { kernel: LoopForward::NAME })?;
         Ok((kernel.into(), workgroups(kernel.filters) * tiles))
+    }
+
+    /// The forward kernel whose tiles have rows of all locations, which share the weights; a location alone has too few rows.
+    /// Where padding clips windows, where a row reads isn't a sum of its share and a tap's.
+    fn forward_of_locations(&self, p: &Params) -> Option<Chosen> {
+        let (layer, count) = (&self.layer, u64::from(p.cell_groups));
+        if !layer.shares_weights() || layer.locations() == 1 || p.b_location != 0 || !layer.windows_within() {
+            return None;
+        }
+        let rows = p.batch.checked_mul(layer.locations())?;
+        let shape = self.tiled(rows, &Products { count, rows, columns: p.filters, depth: p.window.into() })?;
+        let kernel = LoopForwardShared { tile: tile(shape, widths(p)), weights: layer.config().dtype };
+        Some((kernel.listed().ok()?.into(), count * shape.tiles(rows, p.filters)))
     }
 
     /// The kernel whose threads share their work, if one is possible: for few samples rather by splitting sums, for more

@@ -1,0 +1,13 @@
+//! `loop_forward` by tiles where locations share their weights: a product `[samples and locations][K] x [K][filters]` for each
+//! group, instead of one of few rows for each location.
+
+use super::tile::tiled;
+use super::work::{FINISHING, of, traffic, window_products};
+
+tiled! {
+    /// Forward of weights that locations share, by the loop variant by tiles in workgroup memory.
+    LoopForwardShared: "loop_forward_shared", [Read, Read, Read, Read, Write], weights;
+    work: |tile, p, loads| tile.work(p, loads, Sums::of(tile, of(p.window), traffic(p))),
+    products: window_products,
+    turns: |shape, p| shape.turns(p.window.into()) + FINISHING
+}

@@ -5,7 +5,7 @@ use crate::plan::ProgramPlan;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A program ready to be recorded: bind groups, uniforms and scratch memory. Cheap to clone; clones are the same.
+/// A program ready to be recorded: bind groups, uniforms and scratch memory. Cheap to clone: clones share all of these.
 ///
 /// Recordings of the same `Bound` share its scratch memory, as do those of all that were bound with one
 /// [`ScratchPool`](crate::ScratchPool); within one queue they run one after the other.
@@ -18,7 +18,7 @@ pub struct Bound {
 struct Shared {
     steps: Vec<Step>,
     operations: Vec<Recorded>,
-    /// Floating-point operations before each step, and those of all.
+    /// Entry `i` counts the floating-point operations of all steps before step `i`; one more entry counts all.
     flops: Vec<u64>,
     plan: ProgramPlan,
     features: wgpu::Features,
@@ -35,7 +35,7 @@ pub(super) struct Made {
 /// The dispatches of an operation.
 #[derive(Debug)]
 pub(super) struct Recorded {
-    /// Of the debug group that they are recorded in: whose they are, and what they do.
+    /// Name of the debug group that they are recorded in: the layer, and what the operation does.
     pub(super) label: String,
     pub(super) steps: Range<usize>,
 }
@@ -43,7 +43,7 @@ pub(super) struct Recorded {
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) pipeline: Arc<Pipeline>,
-    /// One for all steps beside each other that bind the same.
+    /// Shared by neighbouring steps that bind the same ranges.
     pub(super) bind_group: wgpu::BindGroup,
     pub(super) params_offset: u32,
     pub(super) workgroups: [u32; 3],
@@ -58,7 +58,7 @@ pub struct Part {
     pub dispatches: Range<usize>,
     /// Their floating-point operations.
     pub flops: u64,
-    /// Floating-point operations that are done when this part is.
+    /// Floating-point operations of this part and all parts before it.
     pub done: u64,
     /// Floating-point operations of all parts.
     pub total: u64,
@@ -86,9 +86,10 @@ impl Bound {
 
     /// Records the dispatches into the host's pass, those of an operation in a debug group.
     ///
-    /// It leaves behind the pipeline and bind group 0 of its last dispatch, so that the host sets both before a dispatch of
-    /// its own; bind groups from 1 on stay as the host set them, and the debug groups are closed. Nothing need be set
-    /// before. The host needs no barrier on either side: wgpu puts one before each dispatch that reads what was written.
+    /// Afterwards the pipeline and bind group 0 are those of the last dispatch, so the host sets both before a dispatch
+    /// of its own. Bind groups from 1 on stay as the host set them, and all debug groups are closed. Nothing has to be
+    /// set before. The host needs no barrier on either side: wgpu puts one before each dispatch that reads what was
+    /// written.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.record_dispatches(pass, 0..self.dispatches());
     }
@@ -109,13 +110,13 @@ impl Bound {
         self.shared.flops.get(dispatch).copied().unwrap_or_default()
     }
 
-    /// Cuts the recording into parts of at most so many floating-point operations each, but one dispatch at least:
-    /// [`PlanOptions::max_dispatch_flops`](crate::PlanOptions::max_dispatch_flops) keeps these short. The host records them
-    /// in order, with submits of its own between them as it likes.
+    /// Cuts the recording into parts of at most `flops` floating-point operations each. A part has at least one
+    /// dispatch; [`PlanOptions::max_dispatch_flops`](crate::PlanOptions::max_dispatch_flops) keeps dispatches short.
+    /// The host records the parts in order, with submits of its own between them as it likes.
     ///
-    /// A host that stops after some parts has overwritten some of what the pass writes, and may record the pass again from
-    /// its first part; of gradients that are added to, it then has some terms twice. Between parts nothing else is recorded
-    /// that shares the pass's scratch memory, or writes what the pass reads.
+    /// A host that stops after some parts has overwritten some of what the pass writes. It may record the pass again
+    /// from its first part, unless the pass adds to gradients: some terms would then be added twice. Between two parts,
+    /// record nothing that uses the pass's scratch memory or writes what the pass reads.
     ///
     /// ```no_run
     /// # use locally_connected::{Bound, wgpu};
@@ -149,7 +150,7 @@ impl Bound {
         })
     }
 
-    /// Records a part of the dispatches, one of [`Bound::parts`], otherwise as [`Bound::record`] does.
+    /// Records one part from [`Bound::parts`], otherwise as [`Bound::record`] does.
     pub fn record_part(&self, pass: &mut wgpu::ComputePass<'_>, part: &Part) {
         self.record_dispatches(pass, part.dispatches.clone());
     }
@@ -158,7 +159,7 @@ impl Bound {
         self.record_with(pass, dispatches, |_, _| {});
     }
 
-    /// Records dispatches, and after each of them what `after` does with its number.
+    /// Records these dispatches, and after each one calls `after` with its number.
     pub(super) fn record_with(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -188,7 +189,8 @@ impl Bound {
         &self.shared.plan
     }
 
-    /// Bytes of the buffers made for it: uniforms, and scratch unless that is a [`ScratchPool`](crate::ScratchPool)'s.
+    /// Bytes of the buffers made for this program: uniforms, and scratch memory unless a
+    /// [`ScratchPool`](crate::ScratchPool) has it.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.shared.bytes

@@ -1,10 +1,10 @@
-//! How messages name what a program calls by a path.
+//! How error messages name the buffers of a program, whose own names are paths.
 
 use crate::Error;
 use crate::model::layer_names;
 use crate::ops::{Buffer, Usage};
 
-/// How messages name a program's buffer: a layer's by the layer and what it is there.
+/// A program's buffer in an error message: its layer, if it has one, and what it is there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Called<'a> {
     pub(super) what: &'static str,
@@ -28,7 +28,7 @@ impl<'a> Called<'a> {
         Self { what: known.unwrap_or(usage), name, layer }
     }
 
-    /// The error as one of this buffer.
+    /// The error, with the buffer's layer in it.
     pub(super) fn blamed(&self, error: Error) -> Error {
         match self.layer {
             Some(layer) => error.in_layer(layer),

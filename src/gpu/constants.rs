@@ -1,4 +1,4 @@
-//! What kernels read of layers besides their weights: one copy on the device for all programs of the layers.
+//! Constant data that kernels read, such as tap tables: one copy on the device for all programs of a model.
 
 use super::tensor::buffer;
 use super::{Context, Making, scoped};
@@ -8,7 +8,8 @@ use crate::plan::{Resource, constant_words};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Tap tables, sparse indices and what operations of no layer read, made when a program is first bound that needs them.
+/// Tap tables, sparse indices, and constant words of other operations. Each is made for the first program that needs
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
     made: Mutex<Vec<Constant>>,
@@ -69,7 +70,7 @@ impl Constants {
         self.made_once(context, of, || Cow::Owned(constant_words(layer, resource))).await
     }
 
-    /// What a plan says of an operation of no layer.
+    /// Constant words that a plan has for an operation of no layer.
     pub(super) async fn words(&self, context: &Context, words: &Arc<[u32]>) -> Result<wgpu::Buffer> {
         self.made_once(context, Of::Words(words.clone()), || words[..].into()).await
     }

@@ -25,11 +25,12 @@ struct Shared {
 /// What a host decides about a context.
 #[derive(Debug, Clone, Default)]
 pub struct ContextOptions {
-    /// What the planner works with in place of the device's own numbers; what it has beyond the limits of the device is not
-    /// used.
+    /// The numbers that the planner goes by instead of the device's own. Numbers beyond the device's limits are lowered
+    /// to them.
     pub profile: Option<DeviceProfile>,
-    /// The host's, of the same device: drivers put into it what they compile, and take from it what they compiled in an
-    /// earlier run whose [data](wgpu::PipelineCache::get_data) the host has kept. wgpu has it on Vulkan alone.
+    /// A cache of the host's, of the same device: drivers store in it what they compile, and find in it what they
+    /// compiled in an earlier run if the host has kept its [data](wgpu::PipelineCache::get_data). wgpu has such caches
+    /// on Vulkan only.
     pub pipeline_cache: Option<wgpu::PipelineCache>,
 }
 
@@ -40,14 +41,14 @@ impl Context {
         Self::with_options(device, queue, ContextOptions::default())
     }
 
-    /// A context whose planner works with `profile`, say to keep below limits that others share;
-    /// what it has beyond the limits of the device is not used.
+    /// A context whose planner goes by `profile`, say to stay below limits that others share. Numbers beyond the
+    /// device's limits are lowered to them.
     #[must_use]
     pub fn with_profile(device: &wgpu::Device, queue: &wgpu::Queue, profile: DeviceProfile) -> Self {
         Self::with_options(device, queue, ContextOptions { profile: Some(profile), ..ContextOptions::default() })
     }
 
-    /// A context with what the host decides.
+    /// A context with these options.
     ///
     /// ```no_run
     /// # use locally_connected::{Context, ContextOptions, wgpu};

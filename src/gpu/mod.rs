@@ -1,6 +1,6 @@
 //! Plans on a host's device: weights on it, passes bound once to buffers and recorded into the host's compute pass.
 //!
-//! Nothing here submits, polls or makes a device, but `wait`, which is there to poll.
+//! Nothing here submits or makes a device, and nothing but `wait` polls.
 
 mod bound;
 mod called;

@@ -29,8 +29,8 @@ impl Model {
     /// Uploads the parameters to the host's device; they take effect with the host's next submit.
     ///
     /// # Errors
-    /// Those of [`Model::check`]; [`Error::Limit`], [`Error::OverBudget`] and [`Error::Unsupported`] for a layer that the device or
-    /// the implementation asked for can't do; [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// Those of [`Model::check`]; [`Error::Limit`], [`Error::OverBudget`] and [`Error::Unsupported`] for a layer that
+    /// the device or the wanted implementation can't compute; [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn upload(&self, context: &Context) -> Result<Loaded> {
         self.upload_with(context, PlanOptions::default()).await
     }
@@ -43,7 +43,7 @@ impl Model {
         self.upload_pieces(context, options, || ()).await
     }
 
-    /// As [`Model::upload`], `between` being called when a piece was written.
+    /// As [`Model::upload`], calling `between` after each piece that was written.
     pub(crate) async fn upload_by(&self, context: &Context, between: impl FnMut()) -> Result<Loaded> {
         self.upload_pieces(context, PlanOptions::default(), between).await
     }
@@ -64,7 +64,7 @@ impl Model {
         }
         let mut weights = Weights::new(context, &self.graph.forward()).await?;
         weights.set_options(options);
-        // What no output depends on isn't there.
+        // Parameters that no output depends on aren't on the device.
         for (name, values) in self.parameters.iter().filter(|(name, _)| weights.get(name).is_some()) {
             let mut upload = weights.upload(name, values)?;
             while upload.write_next().await? {
@@ -77,8 +77,8 @@ impl Model {
 }
 
 impl Loaded {
-    /// A graph on parameters that are on the device already: another model's, which then are both's, or such as lie in the
-    /// host's buffers ([`Weights::with_buffers`] of [`Graph::forward`]).
+    /// A graph that computes with parameters that are on the device already: another model's, which both then share, or
+    /// parameters in the host's buffers ([`Weights::with_buffers`] of [`Graph::forward`]).
     ///
     /// # Errors
     /// [`Error::NotGiven`] for a parameter that isn't there, [`Error::Program`] for one of another shape.
@@ -87,7 +87,8 @@ impl Loaded {
         Ok(Self { graph, weights: weights.clone() })
     }
 
-    /// The same model with parameters of its own, zero until written: a second set, to be written while the first one is used.
+    /// The same graph with parameters of its own, zero until written. A host can write to one set while it uses the
+    /// other.
     ///
     /// # Errors
     /// Those of [`Weights::twin`].
@@ -101,13 +102,14 @@ impl Loaded {
         &self.graph
     }
 
-    /// The parameters, for programs of [`Loaded::graph`]'s.
+    /// The parameters, to bind programs of [`Loaded::graph`] to.
     #[must_use]
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
-    /// The parameters, to set what the planner goes by, or to [add](Weights::extend) what a program that trains keeps of them.
+    /// The parameters, to set the planner's options, or to [add](Weights::extend) the states that a training program
+    /// keeps.
     pub fn weights_mut(&mut self) -> &mut Weights {
         &mut self.weights
     }
@@ -135,7 +137,7 @@ impl Loaded {
     pub async fn bind_forward_named(&self, batch: u32, bindings: &Bindings<'_>) -> Result<Bound> {
         let bound = self.weights.bind(&self.graph.forward(), batch, bindings).await;
         bound.map_err(|error| match error {
-            // Of one input and one output the shapes are known that the lengths come from.
+            // With one input and one output it is known which shape a length comes from.
             Error::Length { what, expected, found, shape } => {
                 let ends = if what == names::INPUT { self.graph.inputs() } else { self.graph.outputs() };
                 let shape = match &ends[..] {

@@ -7,12 +7,12 @@ use crate::plan::{Plan, Resource};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// What a program's buffer is bound to: a buffer or a range of one, or the buffers of a gradient of weights.
+/// What a program's buffer is bound to: a buffer, a range of one, or the buffers of a gradient of weights.
 #[derive(Debug, Clone, Copy)]
 pub enum Binding<'a> {
-    /// Values of one piece.
+    /// Values that lie in one range.
     Range(BufferRange<'a>),
-    /// Weights or their gradient in as many pieces as the device's limits need: from
+    /// Weights or their gradient, in as many ranges as the device's limits need: from
     /// [`Weights::create_gradient`](super::Weights::create_gradient) or [`Tensor::in_ranges`].
     Gradient(&'a Tensor),
 }
@@ -82,7 +82,7 @@ impl<'a> Operand<'a> {
         Self { called, access, range }
     }
 
-    /// The operand without what it has beyond `elements`, once it is known to be a range that can be bound.
+    /// The operand cut to `elements`, after a check that such a range can be bound.
     pub(super) fn checked(self, elements: u64, alignment: u64, shape: &[usize]) -> Result<Self> {
         let Self { called: Called { what, .. }, range, .. } = self;
         let needed = elements.saturating_mul(4);
@@ -100,7 +100,7 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// What is bound of a program, each checked for itself.
+/// All operands of a program, each of which was checked by itself.
 #[derive(Debug, Default)]
 pub(super) struct Operands<'a> {
     by_resource: BTreeMap<Resource, Operand<'a>>,
@@ -119,8 +119,8 @@ impl<'a> Operands<'a> {
         self.by_resource.get(&resource)
     }
 
-    /// Checks that nothing is written that another operand or one of `idle` also has: parameters that aren't read here are
-    /// others'.
+    /// Checks that what is written overlaps no other operand and none of `idle`: parameters that this program doesn't
+    /// read are other programs'.
     pub(super) fn check_overlaps(&self, idle: &[Operand<'a>]) -> Result<()> {
         let all: Vec<_> = self.by_resource.values().chain(idle).collect();
         for (index, one) in all.iter().enumerate() {
@@ -134,7 +134,7 @@ impl<'a> Operands<'a> {
         Ok(())
     }
 
-    /// Checks that none lies in a buffer of the scratch memory.
+    /// Checks that no operand lies in a buffer of the scratch memory.
     pub(super) fn check_scratch(&self, scratch: &[wgpu::Buffer]) -> Result<()> {
         let mut all = self.by_resource.values();
         all.find(|operand| scratch.contains(operand.range.buffer)).map_or(Ok(()), |operand| {
@@ -143,8 +143,8 @@ impl<'a> Operands<'a> {
         })
     }
 
-    /// Checks that no dispatch reads a buffer and writes it, which WebGPU refuses whatever the ranges: it looks at whole
-    /// buffers. It takes two disjoint ranges that are both read or both written.
+    /// Checks that no dispatch reads a buffer that it also writes. WebGPU looks at whole buffers there and refuses
+    /// disjoint ranges, too; two disjoint ranges that are both read or both written are allowed.
     pub(super) fn check_dispatches(&self, plan: &Plan) -> Result<()> {
         for dispatch in &plan.dispatches {
             let bound = |wanted| {

@@ -21,15 +21,15 @@ pub(crate) struct Pipeline {
 #[derive(Debug)]
 pub struct Pipelines {
     made: Mutex<HashMap<Variant, Arc<Pipeline>>>,
-    /// Which thread compiles has it, so that none compiles the same a second time. The others wait for it, as they would
-    /// for the driver: in place, so that a host that [waits](crate::wait) isn't told that nothing comes.
+    /// Held by the thread that compiles, so that no other compiles the same. The others block, as they would for the
+    /// driver: were their futures pending, [`crate::wait`] would report that nothing comes.
     compiling: Mutex<()>,
-    /// The same where there is one thread, and drivers answer later.
+    /// The same in a browser, where one thread awaits the driver's answers.
     #[cfg(target_family = "wasm")]
     asking: futures_intrusive::sync::Mutex<()>,
-    /// How often a driver was asked for one.
+    /// How often a driver was asked to compile.
     compiled: AtomicUsize,
-    /// The host's.
+    /// The host's cache, if it gave one.
     cache: Option<wgpu::PipelineCache>,
 }
 
@@ -73,8 +73,8 @@ impl Pipelines {
         self.lock().get(&variant).cloned()
     }
 
-    /// Compiles those of `variants` that weren't before. wgpu has no asynchronous pipeline creation, so this may block for
-    /// the time the driver takes. What a driver refuses is not kept, so that the next try may succeed.
+    /// Compiles those of `variants` that weren't compiled before. wgpu has no asynchronous pipeline creation, so this
+    /// may block for the time the driver takes. A refused pipeline is not kept, so that the next try may succeed.
     pub(super) async fn compile(&self, device: &wgpu::Device, variants: impl Iterator<Item = Variant>) -> Result<()> {
         let missing: BTreeSet<Variant> = variants.filter(|&variant| self.get(variant).is_none()).collect();
         if missing.is_empty() {
@@ -90,12 +90,12 @@ impl Pipelines {
             }
             Err(error) => drop(refused.get_or_insert(error)),
         };
-        // All are asked for before any answer is awaited, which on the web takes a while. Elsewhere it is there at once, and
-        // kept before another thread asks for the same.
+        // Answers take a while in a browser, so all pipelines are asked for before the first answer is awaited.
+        // Elsewhere each answer is there at once, and is kept before another thread asks for the same.
         let mut later = Vec::new();
         {
             let _alone = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-            // Another may have been faster.
+            // Another thread may have compiled it meanwhile.
             for variant in missing.into_iter().filter(|&variant| self.get(variant).is_none()) {
                 self.compiled.fetch_add(1, Ordering::Relaxed);
                 let cache = self.cache.as_ref();

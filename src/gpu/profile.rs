@@ -6,7 +6,7 @@ use crate::kernels::{Declared, LoopForward, THREADS, tap_tables_length};
 use crate::plan::{DeviceProfile, MOST_PIECE, Strategy};
 
 impl DeviceProfile {
-    /// The profile of a device with these limits on this adapter.
+    /// The profile of a device of this adapter, made with these limits.
     #[must_use]
     pub fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Self {
         let wgpu::AdapterInfo { name, vendor, device, driver, driver_info, backend, .. } = info;
@@ -33,7 +33,7 @@ impl DeviceProfile {
         }
     }
 
-    /// The same profile without what a device doesn't have.
+    /// The same profile, with numbers beyond the device's limits lowered to them.
     #[must_use]
     pub(super) fn within(self, limits: &wgpu::Limits) -> Self {
         Self {
@@ -52,8 +52,8 @@ impl DeviceProfile {
     }
 }
 
-/// The limits that a host should ask for: its `own`, raised as far as `adapter` has them where a layer, for a batch of so many
-/// samples, would be cut into pieces or could not run. They are never more than the layers need.
+/// The limits that a host should ask for: its `own`, raised for each layer and batch size to what the layer needs in
+/// order to run, and to run uncut, as far as `adapter` has it.
 ///
 /// ```no_run
 /// # use locally_connected::{Geometry, required_limits, wgpu};
@@ -76,7 +76,7 @@ pub fn required_limits<'a>(
             _ => 0,
         };
         let largest = geometry.weights().max(samples).max(index).max(tap_tables_length(geometry));
-        // What a kernel can address is bound in one piece at most.
+        // More bytes than a kernel can address are never bound in one piece.
         let bytes = largest.saturating_mul(4).min(MOST_PIECE);
         let raise = |limit: &mut u64, has: u64| *limit = (*limit).max(bytes.min(has / 4 * 4));
         raise(&mut limits.max_storage_buffer_binding_size, adapter.max_storage_buffer_binding_size);

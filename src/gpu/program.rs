@@ -16,7 +16,7 @@ use std::num::NonZeroU64;
 /// Everything that the dispatches of a program refer to.
 struct Resources<'a> {
     operands: Operands<'a>,
-    /// Of operations, by their place in the program.
+    /// By the operation's place in the program.
     constants: BTreeMap<(usize, Resource), wgpu::Buffer>,
     /// Where a program's scratch buffer lies among `pieces`.
     scratch: Vec<Option<usize>>,
@@ -24,7 +24,7 @@ struct Resources<'a> {
     own: BTreeMap<Resource, Piece>,
 }
 
-/// Scratch memory: so many bytes of a buffer, which may be a pool's and have more.
+/// Scratch memory: the first bytes of a buffer, which may be a pool's and larger.
 struct Piece {
     buffer: wgpu::Buffer,
     bytes: u64,
@@ -89,8 +89,9 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::NotGiven`] for a buffer or parameter that isn't there, [`Error::NoBuffer`] for a name that the program
-    /// doesn't have, [`Error::Program`] for one that isn't the host's to bind; [`Error::Length`], [`Error::Range`], [`Error::Alignment`], [`Error::Usage`], [`Error::Aliased`] for
-    /// unfit buffers; those of the planner; [`Error::OutOfMemory`].
+    /// doesn't have, [`Error::Program`] for one that isn't the host's to bind; [`Error::Length`], [`Error::Range`],
+    /// [`Error::Alignment`], [`Error::Usage`], [`Error::Aliased`] for unfit buffers; those of the planner;
+    /// [`Error::OutOfMemory`].
     pub async fn bind(&self, program: &Program, batch: u32, bindings: &Bindings<'_>) -> Result<Bound> {
         for name in bindings.names() {
             let buffer = program.find(name).and_then(|id| program.buffer(id));
@@ -153,7 +154,7 @@ impl Weights {
         Ok(Bound::new(made?, plan, device.features(), bytes))
     }
 
-    /// What the device refuses, as the fault of an operand that it also refuses alone.
+    /// The device's error, blamed on an operand where the device refuses that operand by itself, too.
     async fn blame(&self, error: Error, operands: &Operands<'_>) -> Error {
         if !matches!(error, Error::Device(_)) {
             return error;
@@ -166,7 +167,7 @@ impl Weights {
         error
     }
 
-    /// What the program's buffers are bound to, each checked for itself.
+    /// What the program's buffers are bound to, each checked by itself.
     fn operands<'a>(&'a self, program: &'a Program, batch: u32, bindings: &Bindings<'a>) -> Result<Operands<'a>> {
         let mut operands = Operands::default();
         let updated: BTreeSet<BufferId> = program.operations.iter().flat_map(Operation::updates).collect();
@@ -231,7 +232,7 @@ impl Weights {
         operands.collect()
     }
 
-    /// An operand of one piece.
+    /// An operand that lies in one range.
     fn whole<'a>(&self, operand: Operand<'a>, buffer: &Buffer, batch: u32) -> Result<Operand<'a>> {
         let elements = buffer.shape.elements(batch);
         let batched = matches!(buffer.shape, Shape::Samples(_)).then_some(batch as usize);
@@ -239,7 +240,7 @@ impl Weights {
         operand.checked(elements, self.offset_alignment(), &shape)
     }
 
-    /// What offsets of operands are multiples of, as the planner's are.
+    /// Offsets of operands must be multiples of this; the planner's are multiples of it, too.
     pub(super) fn offset_alignment(&self) -> u64 {
         self.context.profile().storage_alignment.max(4).into()
     }
@@ -256,7 +257,7 @@ fn label(program: &Program, role: impl std::fmt::Display) -> String {
     }
 }
 
-/// How plans refer to a chunk of a parameter or gradient: weights are cut, others are not.
+/// How plans refer to a chunk of a parameter or gradient: only weights are cut.
 fn piece(buffer: &Buffer, id: BufferId, index: u32) -> Resource {
     if buffer.shape.is_cut() { Resource::Chunk(id, index) } else { Resource::Buffer(id) }
 }
@@ -285,7 +286,7 @@ fn recorded(context: &Context, program: &Program, plan: &ProgramPlan, resources:
             let pipeline = pipeline.ok_or_else(|| Error::NoKernel { kernel: dispatch.variant.info().name })?;
             let held = pipeline.uniform.bytes(&dispatch.params);
             params[place as usize..][..held.len()].copy_from_slice(&held);
-            // Parts of a long dispatch bind the same.
+            // The parts of a long dispatch bind the same ranges.
             let same = before
                 .replace(dispatch)
                 .is_some_and(|before| before.variant == dispatch.variant && before.bindings == dispatch.bindings);

@@ -23,8 +23,8 @@ use std::num::NonZeroU64;
 pub struct BufferRange<'a> {
     /// The buffer.
     pub buffer: &'a wgpu::Buffer,
-    /// First byte: for operands of a pass a multiple of the device's `min_storage_buffer_offset_alignment`, for what is
-    /// only copied of 4.
+    /// First byte: a multiple of the device's `min_storage_buffer_offset_alignment` for operands of a pass, of 4 for
+    /// ranges that are only copied.
     pub offset: u64,
     /// Number of bytes. There may be more than are needed; those are never touched.
     pub size: u64,
@@ -63,8 +63,8 @@ impl BufferRange<'_> {
         }
     }
 
-    /// Whether the device takes the buffer, as the only one of a bind group: it refuses one that was destroyed or is another
-    /// device's. One without the usage `STORAGE` can't be asked about.
+    /// Asks the device whether it takes the buffer, in a bind group of that buffer alone: it refuses one that was
+    /// destroyed or belongs to another device. A buffer without the usage `STORAGE` can't be asked about.
     pub(crate) async fn check_taken(&self, device: &wgpu::Device, what: &'static str) -> Result<()> {
         let buffer = self.buffer;
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) || buffer.size() < 4 {

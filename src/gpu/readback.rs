@@ -7,7 +7,7 @@ use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 const WHAT: &str = "the source of a readback";
 
-/// A way of a buffer's range to the host, made once and recorded as often as the host likes.
+/// Copies a range of a buffer to the host. Made once and recorded as often as the host likes.
 ///
 /// ```no_run
 /// # use locally_connected::{Readback, Result, wgpu};
@@ -33,8 +33,8 @@ impl Readback {
     /// Makes room for `source` (offset and size multiples of 4, usage `COPY_SRC`) where the host can read it.
     ///
     /// # Errors
-    /// [`Error::Range`], [`Error::Alignment`], [`Error::Usage`]; [`Error::Refused`] for a buffer of another device or,
-    /// where it has the usage `STORAGE`, that was destroyed (of others the host's submit tells);
+    /// [`Error::Range`], [`Error::Alignment`], [`Error::Usage`]; [`Error::Refused`] for a buffer of another device, or
+    /// one with the usage `STORAGE` that was destroyed (without it, the host's submit reports that);
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn new<'a>(device: &wgpu::Device, source: impl Into<BufferRange<'a>>) -> Result<Self> {
         let alignment = wgpu::COPY_BUFFER_ALIGNMENT;
@@ -55,8 +55,8 @@ impl Readback {
         });
         caught.await?;
         let readback = Self { device: device.clone(), source: buffer.clone(), offset, staging, mapped: None };
-        // What is wrong with a copy is told when its encoder is finished, and the host's own would tell the host: so one that
-        // is thrown away.
+        // A wrong copy is reported when its encoder is finished. A first encoder is thrown away, so that the host's own
+        // doesn't report it.
         let ((), caught) = scoped(device, Making::new("a readback", size), || {
             let descriptor = wgpu::CommandEncoderDescriptor { label: Some("locally-connected readback, tried") };
             let mut encoder = device.create_command_encoder(&descriptor);
@@ -84,14 +84,14 @@ impl Readback {
         self.copy(encoder);
         let (sender, mapped) = oneshot_channel();
         encoder.map_buffer_on_submit(&self.staging, wgpu::MapMode::Read, .., move |result| {
-            // A receiver that is gone no longer wants to know.
+            // The receiver may be gone, and then nobody waits for the result.
             let _ = sender.send(result);
         });
         self.mapped = Some(mapped);
         Ok(())
     }
 
-    /// Whether it was recorded and the values weren't taken.
+    /// Whether a recording's values weren't taken yet.
     pub(super) fn waits(&self) -> bool {
         self.mapped.is_some()
     }
@@ -104,7 +104,7 @@ impl Readback {
         self.words().await
     }
 
-    /// As [`Readback::values`], the words as another plain type of four bytes.
+    /// As [`Readback::values`], with the words as another plain type of four bytes.
     pub(crate) async fn words<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&mut self) -> Result<Vec<T>> {
         let Some(mapped) = &self.mapped else { return Err(Error::NotSubmitted) };
         let mapped = mapped.receive().await;
@@ -120,7 +120,8 @@ impl Readback {
                 Ok(values)
             }
             Err(message) => {
-                // wgpu takes it for mapped until it is told otherwise, and complains that it isn't.
+                // After a failed mapping wgpu counts the buffer as mapped until it is unmapped, and complains then that
+                // it isn't mapped.
                 let ((), complaint) = scoped(&self.device, Making::new("a readback", 0), || self.staging.unmap());
                 complaint.await.ok();
                 super::scoped::check_there(&self.device, "a readback").await?;

@@ -1,4 +1,4 @@
-//! Errors that wgpu reports of what is made on the device, as this crate's.
+//! Errors that wgpu reports while something is made on the device, turned into this crate's.
 
 use crate::{Error, Result};
 
@@ -10,7 +10,7 @@ pub(crate) struct Making {
 }
 
 impl Making {
-    /// Something of so many bytes, at least.
+    /// Something of at least so many bytes.
     pub(crate) fn new(what: impl Into<String>, bytes: u64) -> Self {
         Self { what: what.into(), bytes }
     }
@@ -38,7 +38,8 @@ pub(crate) fn scoped<T, F: FnOnce() -> T>(
             let said = memory.or(internal).or(validation).map(|error| format!(": {error}")).unwrap_or_default();
             return Err(Error::DeviceLost(format!("seen with {what}{said}")));
         }
-        // What there is no memory for is then also an invalid operand of what comes after it.
+        // A buffer that there was no memory for is also an invalid operand of whatever comes after it, so memory is
+        // asked first.
         if memory.is_some() {
             return Err(Error::OutOfMemory { what, bytes });
         }

@@ -6,12 +6,12 @@ use super::{Context, scoped};
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Scratch memory of several passes: what lies between operations and within them. Passes that are bound with one pool lie
-/// in the same buffers, so that all of them together take as much as the one that takes most. Cheap to clone; clones are
-/// the same pool.
+/// Scratch memory that several passes share: what lies between operations and within them. Passes bound with one pool
+/// use the same buffers, so that all of them together take as much as the largest. Cheap to clone; clones are the same
+/// pool.
 ///
-/// Within one queue this is always right: recordings run one after the other, and none reads what another left. Only the
-/// [parts](crate::Bound::parts) of one recording must not have a recording of another pass of the pool between them.
+/// This is always right within one queue: recordings run one after the other, and none reads what another left. Only
+/// between the [parts](crate::Bound::parts) of one recording there must be no recording of another pass of the pool.
 ///
 /// ```no_run
 /// # use locally_connected::{Context, LocallyConnected, Result, ScratchPool};
@@ -35,21 +35,22 @@ struct Shared {
 /// Which of a pool's buffers each piece of a pass takes, the largest first.
 enum Found {
     Taken(Vec<wgpu::Buffer>),
-    /// Pieces for which there is no buffer.
+    /// Sizes of the pieces for which there is no buffer.
     Missing(Vec<u64>),
 }
 
 impl ScratchPool {
-    /// A pool that makes what a pass takes as it is bound and what isn't there yet, in place of buffers that are too small.
-    /// Passes that were bound before keep theirs, so bind the one first that takes most.
+    /// A pool that makes what is missing when a pass is bound, in place of buffers that are too small. Passes bound
+    /// before keep the old buffers, so bind the largest pass first.
     #[must_use]
     pub fn growing() -> Self {
         Self { shared: Arc::new(Shared { grows: true, buffers: Mutex::default() }) }
     }
 
-    /// The host's own buffers, each as a whole (WebGPU refuses a dispatch that reads one range of a buffer and writes
-    /// another), of the context's device and with the usage `STORAGE`. Nothing else is made: a pass that they don't hold is
-    /// refused. [`ProgramPlan::scratch_buffers`](crate::plan::ProgramPlan::scratch_buffers) says what a pass takes.
+    /// A pool of the host's own buffers, each used as a whole (WebGPU refuses a dispatch that reads one range of a
+    /// buffer and writes another), of the context's device and with the usage `STORAGE`. It makes no others: a pass
+    /// that doesn't fit is refused. [`ProgramPlan::scratch_buffers`](crate::plan::ProgramPlan::scratch_buffers) says
+    /// what a pass takes.
     ///
     /// # Errors
     /// [`Error::Usage`]; [`Error::Refused`] for a buffer of another device or one that was destroyed;
@@ -79,12 +80,12 @@ impl ScratchPool {
         self.shared.buffers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A buffer for each of the pieces, in their order, of at least so many bytes.
+    /// A buffer of at least the asked bytes for each of the pieces, in their order.
     pub(super) async fn take(&self, context: &Context, pieces: &[u64]) -> Result<Vec<wgpu::Buffer>> {
         let mut order: Vec<usize> = (0..pieces.len()).collect();
         order.sort_by_key(|&piece| std::cmp::Reverse(pieces[piece]));
         let sorted: Vec<u64> = order.iter().map(|&piece| pieces[piece]).collect();
-        // Looked for before anything is awaited: nobody waits for the lock meanwhile.
+        // Found before anything is awaited, so that nobody waits for the lock meanwhile.
         let found = find(&self.lock(), &sorted);
         let taken = match found {
             Found::Taken(taken) => taken,
@@ -108,14 +109,15 @@ impl ScratchPool {
         });
         caught.await?;
         let mut buffers = self.lock();
-        // As many of the largest as any pass took so far; smaller ones live on in the passes that were bound to them.
+        // The pool keeps as many of the largest buffers as any pass took so far; smaller ones live on in the passes
+        // bound to them.
         let most = buffers.len().max(sorted.len());
         buffers.extend(made);
         buffers.sort_by_key(|buffer| std::cmp::Reverse(buffer.size()));
         buffers.truncate(most);
         match find(&buffers, sorted) {
             Found::Taken(taken) => Ok(taken),
-            // Nothing takes anything away that is larger.
+            // This can't be: a buffer is replaced by larger ones only.
             Found::Missing(_) => Err(Error::Missing { what: "scratch", why: "the pool has grown for it" }),
         }
     }
@@ -123,7 +125,7 @@ impl ScratchPool {
 
 const WHAT: &str = "scratch memory";
 
-/// For each piece, the largest first, the smallest buffer that holds it and that none before it took.
+/// For each piece, the largest first, the smallest buffer that holds it and isn't taken by a piece before it.
 fn find(buffers: &[wgpu::Buffer], sorted: &[u64]) -> Found {
     let mut free: Vec<&wgpu::Buffer> = buffers.iter().collect();
     free.sort_by_key(|buffer| buffer.size());

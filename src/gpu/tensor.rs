@@ -9,13 +9,13 @@ use crate::{Error, Result};
 use half::f16;
 use wgpu::BufferUsages;
 
-/// A buffer of weights or for what is computed.
+/// A storage buffer that can be copied to and from.
 pub(super) fn buffer(device: &wgpu::Device, label: &str, size: u64) -> wgpu::Buffer {
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
     device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
 }
 
-/// Weights, or their gradient, as the planner cut them: chunk `i` is `[cells][K][filters]`, in a range of a buffer.
+/// Weights, or their gradient, as the planner cut them: each chunk is `[cells][K][filters]`, in a range of a buffer.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     dtype: WeightType,
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-/// Filters of an entry: what isn't weights has one.
+/// Filters of an entry; 1 for what isn't weights.
 fn row(shape: &Shape) -> usize {
     match shape {
         Shape::Weights { filters, .. } | Shape::Connections { filters, .. } => *filters as usize,
@@ -55,9 +55,9 @@ impl Tensor {
         Self { dtype, filters: row(&of.shape), chunks, places }
     }
 
-    /// What a program calls `buffer`, parameters or their gradient, in ranges of the host's buffers: one per chunk that
-    /// [`cut`] gives for the context's limits, each of the chunk's bytes or more. All may lie in one buffer, which needs
-    /// the usage `STORAGE`, `COPY_DST` to be uploaded to, and `COPY_SRC` to be read.
+    /// A program's `buffer`, parameters or their gradient, in ranges of the host's buffers: one per chunk that [`cut`]
+    /// gives for the context's limits, each of the chunk's bytes or more. All may lie in one buffer, which needs the
+    /// usage `STORAGE`, `COPY_DST` to be uploaded to, and `COPY_SRC` to be read.
     ///
     /// # Errors
     /// [`Error::Length`] for another number of ranges than chunks, or too few bytes in one; [`Error::Range`],
@@ -77,7 +77,7 @@ impl Tensor {
         }
         for (range, chunk) in ranges.iter().zip(&chunks) {
             if range.size < chunk.bytes(buffer.dtype) {
-                // Elements of the range, were they all stored so.
+                // How many elements of this type the range has room for.
                 let found = match buffer.dtype {
                     WeightType::F32 => range.size / 4,
                     WeightType::F16 => range.size / 2,
@@ -117,7 +117,7 @@ impl Tensor {
         self.filters
     }
 
-    /// The buffer of what has but one chunk.
+    /// The buffer, where there is only one chunk.
     pub(super) fn only(&self) -> Option<&wgpu::Buffer> {
         match &self.places[..] {
             [place] => Some(&place.buffer),
@@ -135,7 +135,7 @@ impl Tensor {
         self.chunks.iter().map(Chunk::len).sum()
     }
 
-    /// Makes a way of all chunks to the host.
+    /// Makes a readback of all chunks.
     ///
     /// # Errors
     /// Those of [`Readback::new`].
@@ -157,7 +157,7 @@ impl Tensor {
     }
 }
 
-/// A way of weights or their gradient to the host, made once and recorded as often as the host likes.
+/// Copies weights or their gradient to the host. Made once and recorded as often as the host likes.
 #[derive(Debug)]
 pub struct TensorReadback {
     dtype: WeightType,
@@ -194,7 +194,7 @@ impl TensorReadback {
                     halves.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
                 }),
             };
-            // The others' values are taken all the same, so that they can be recorded again.
+            // The other chunks' values are taken all the same, so that they can be recorded again.
             let part = match part {
                 Ok(part) => part,
                 Err(error) => {

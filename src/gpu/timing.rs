@@ -10,15 +10,15 @@ use wgpu::{Features, QuerySet};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Timed {
-    /// Whose operation it is and what it does, as its debug group is called.
+    /// Name of the operation's debug group: the layer, and what the operation does.
     pub operation: String,
-    /// The kernel with its constants; none where a whole operation was timed that has several dispatches.
+    /// The kernel with its constants; none for an operation of several dispatches that was timed as a whole.
     pub kernel: Option<String>,
-    /// Which of the pass's dispatches.
+    /// Which of the pass's dispatches they are.
     pub dispatches: Range<usize>,
     /// Their floating-point operations, as [`Dispatch::flops`](crate::plan::Dispatch::flops) counts them.
     pub flops: u64,
-    /// Seconds on the device; none where its clock didn't go forward, as some do.
+    /// Seconds on the device; none where its clock didn't go forward, which happens on some.
     pub seconds: Option<f64>,
 }
 
@@ -87,7 +87,7 @@ impl Bound {
     }
 }
 
-/// What is timed.
+/// What each time is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Each {
     Dispatch,
@@ -123,7 +123,7 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// With a query set of its own.
+    /// Timing of `bound`, with a query set of its own.
     ///
     /// # Errors
     /// [`Error::Feature`] where the device was made without `TIMESTAMP_QUERY`; [`Error::Limit`] for more timestamps than a
@@ -149,7 +149,7 @@ impl Timing {
         Self::within(context, bound, &set, 0).await
     }
 
-    /// Within a query set of the host's, from query number `first` on.
+    /// Timing of `bound` in a query set of the host's, from query number `first` on.
     ///
     /// # Errors
     /// [`Error::Queries`] for a set of something else or too few queries; [`Error::Refused`] for one of another device; those of
@@ -170,7 +170,8 @@ impl Timing {
         let readback = Readback::new(device, &resolved).await?;
         let period = context.queue().get_timestamp_period();
         let timing = Self { bound: bound.clone(), set: set.clone(), first, each, resolved, readback, period };
-        // What is wrong with a set is told when the encoder is finished, and the host's own would tell the host.
+        // A wrong set is reported when the encoder is finished. A first encoder is thrown away, so that the host's own
+        // doesn't report it.
         let ((), caught) = scoped(device, Making::new("timestamps", 0), || {
             let label = Some("locally-connected timestamps, tried");
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
@@ -218,7 +219,7 @@ impl Timing {
                 }
             }
         }
-        // Queries that nothing writes would be waited for.
+        // Only written queries are resolved: the device would wait for the others.
         let written = match self.each {
             Each::Dispatch => bound.timestamps(),
             Each::Operation => 2 * bound.operations().len() as u32,
@@ -249,7 +250,7 @@ fn each(features: Features) -> Each {
     if features.contains(Features::TIMESTAMP_QUERY_INSIDE_PASSES) { Each::Dispatch } else { Each::Operation }
 }
 
-/// Queries of a set for a pass; one at least, since there is no empty set.
+/// How many queries a pass takes; at least one, since a query set can't be empty.
 fn queries(bound: &Bound, each: Each) -> u32 {
     match each {
         Each::Dispatch => bound.timestamps(),

@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Values on their way to a parameter. Each piece is converted and written for itself; wgpu keeps a copy of what is written
-/// until the host's next submit is done, so a host that submits between pieces never holds more than some of them.
+/// An upload of values to a parameter, piece by piece. wgpu keeps a copy of what is written until the host's next
+/// submit is done, so a host that submits between pieces holds a few of them at a time.
 ///
 /// ```no_run
 /// # use locally_connected::{KerasLayout, LocallyConnected, Result, wgpu};
@@ -37,8 +37,8 @@ pub struct Upload<'a> {
     written: u64,
 }
 
-/// Values of a parameter, from the host: as 32-bit floats, or as the bits of 16-bit floats (`half::f16::to_bits`), which take no
-/// conversion where the parameter is [stored](Tensor::dtype) as such and are exact in any case.
+/// Values of a parameter, from the host: 32-bit floats, or the bits of 16-bit floats (`half::f16::to_bits`). The latter
+/// need no conversion where the parameter is [stored](Tensor::dtype) so, and are exact in any case.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Elements<'a> {
     /// 32-bit floats.
@@ -57,10 +57,10 @@ impl Elements<'_> {
     }
 }
 
-/// What is written, once it was found to fit the parameter.
+/// Values that were found to fit the parameter.
 #[derive(Debug)]
 pub(super) enum Values<'a> {
-    /// In canonical order, from an element on.
+    /// In canonical order, from an element number on.
     Canonical(Elements<'a>, u64),
     Keras {
         layer: Arc<Geometry>,
@@ -76,9 +76,9 @@ enum Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Hands on the words that hold them.
+    /// Calls `to` with the elements' bytes, in whole 32-bit words.
     fn write(self, dtype: WeightType, to: impl FnOnce(&[u8])) {
-        // Halves are written in whole words.
+        // 16-bit floats are written in whole words.
         let whole = |count: usize| std::iter::repeat_n(0, count % 2);
         match (self, dtype) {
             (Self::F32(values), WeightType::F32) => to(bytemuck::cast_slice(&values)),
@@ -99,7 +99,7 @@ impl Piece<'_> {
     }
 }
 
-/// Where a chunk's elements lie in the whole, whose entries are of `row` filters.
+/// Where a chunk's elements lie among those of all chunks, whose entries have `row` filters.
 #[derive(Clone, Copy)]
 struct Place<'c> {
     chunk: &'c Chunk,
@@ -119,11 +119,11 @@ impl Place<'_> {
         }
     }
 
-    /// Runs of the whole, one for each entry, that are these elements of the chunk.
+    /// Where these elements of the chunk lie among those of all chunks: a run for each entry.
     fn runs(self, elements: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let Self { chunk, row } = self;
         let filters = u64::from(chunk.filters);
-        // All filters of an entry lie beside those of the next one.
+        // The entries of a chunk with all filters lie side by side, so they are one run.
         let (length, row) =
             if filters == row { (chunk.entries * filters, chunk.entries * row) } else { (filters, row) };
         let base = chunk.first_entry * self.row + u64::from(chunk.first_filter);
@@ -134,7 +134,7 @@ impl Place<'_> {
         })
     }
 
-    /// The chunk's elements out of a whole that is given from element `first` on.
+    /// These elements of the chunk, taken from `values`, which begin at element `first` of all.
     fn of<'v, T: Copy>(self, values: &'v [T], first: u64, elements: Range<u64>) -> Cow<'v, [T]> {
         let slice = |run: Range<u64>| &values[(run.start - first) as usize..(run.end - first) as usize];
         let mut runs = self.runs(elements).map(slice);
@@ -146,7 +146,7 @@ impl Place<'_> {
 }
 
 impl<'a> Values<'a> {
-    /// Which elements of the whole they are.
+    /// Which elements of all `all` they are.
     fn elements(&self, all: u64) -> Range<u64> {
         match self {
             Self::Canonical(values, first) => *first..first + values.len(),
@@ -171,14 +171,15 @@ impl<'a> Values<'a> {
 }
 
 impl<'a> Upload<'a> {
-    /// Most bytes of a piece, as 32-bit floats; entries of weights are whole, so that a piece of two longer ones has more.
+    /// Most bytes of a piece, as 32-bit floats. A piece has at least two whole entries, so it is larger where entries
+    /// are very long.
     pub const PIECE: u64 = 8 << 20;
 
     /// An upload to buffers that the host may write, of values that lie within them.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a host's buffer without `COPY_DST`; [`Error::Alignment`] for 16-bit floats that begin or end within
-    /// a word, but the end of all: there is no writing the half of one.
+    /// [`Error::Usage`] for a host's buffer without `COPY_DST`; [`Error::Alignment`] for 16-bit floats that begin
+    /// within a 32-bit word, or end within one before the parameter does: half a word can't be written.
     pub(super) fn new(
         context: &'a Context,
         buffers: &'a Tensor,
@@ -216,7 +217,7 @@ impl<'a> Upload<'a> {
                 (self.chunk, self.written) = (self.chunk + 1, 0);
                 continue;
             }
-            // Whole entries, and an even number of them before it: halves are written in whole words.
+            // Pieces are even numbers of whole entries, so that 16-bit floats fill whole words.
             let (filters, most) = (u64::from(chunk.filters), (Self::PIECE / (4 * row)).max(2));
             let end = ((first / filters + most) / 2 * 2 * filters).min(wanted.end);
             let piece = self.values.piece(place, first..end);

@@ -6,11 +6,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// How long callbacks may take that another thread of the host has begun to call.
+/// How long to wait for callbacks that another thread of the host may have begun to call.
 const OTHERS: Duration = Duration::from_millis(200);
 
-/// Blocks the thread and polls the host's device until `future` is there, a readback's values say: for hosts that don't poll in
-/// a loop of their own. In a browser, which polls by itself, await the future instead.
+/// Blocks the thread and polls the host's device until `future` is ready, such as a readback's values. For hosts that
+/// don't poll in a loop of their own. In a browser, which polls by itself, await the future instead.
 ///
 /// ```no_run
 /// # use locally_connected::{Readback, Result, wait, wgpu};
@@ -33,7 +33,7 @@ pub fn wait<T>(device: &wgpu::Device, future: impl Future<Output = Result<T>>) -
         if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return result;
         }
-        // What goes wrong is said by the future, or by the device when it is asked below.
+        // An error of this poll shows in the future's result, or when the device is asked below.
         let since = *idle.get_or_insert_with(|| {
             let _ = device.poll(wgpu::PollType::wait_indefinitely());
             Instant::now()

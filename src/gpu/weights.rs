@@ -13,12 +13,12 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Parameters by the names that programs have for them, and what optimizers keep of them: uploaded once, shared by all programs
-/// that are [bound](Weights::bind) to them, of whatever batch and pass. Zero until written. A program that updates parameters
-/// binds them to be read and written.
+/// A model's parameters and an optimizer's states, by the names that programs give them: uploaded once, and shared by
+/// all programs that are [bound](Weights::bind) to them, of whatever batch and pass. Zero until written. A program that
+/// updates parameters reads and writes them in place.
 ///
-/// A clone is of the same parameters: what is written to either is both's. Parameters of layers of other names are shared by
-/// giving the [`Tensor`] of one to [`Weights::with_buffers`] under the name of the other.
+/// Clones share the parameters. Layers of different names share a parameter when the [`Tensor`] of one is given to
+/// [`Weights::with_buffers`] under the name of the other.
 #[derive(Debug, Clone)]
 pub struct Weights {
     pub(super) context: Context,
@@ -37,7 +37,7 @@ pub(super) struct Parameter {
 }
 
 impl Parameter {
-    /// Checks that a program means this by `buffer`.
+    /// Checks that a program's `buffer` describes this parameter.
     pub(super) fn check_is(&self, buffer: &Buffer) -> Result<()> {
         if self.described == *buffer {
             return Ok(());
@@ -57,9 +57,10 @@ impl Weights {
         Self::with_buffers(context, program, &Bindings::default()).await
     }
 
-    /// Parameters of `program`, of which some lie on the device already: those that `given` has by name, as a range of a host's
-    /// buffer, or, where the device's limits cut them, as a [`Tensor`]. They are used where they lie, by all that is bound
-    /// to them; buffers are made for the others alone. A range holds the values in canonical order, as its parameter is stored.
+    /// The parameters of `program`, some of which are on the device already: `given` has them by name, as a range of a
+    /// host's buffer or, where the device's limits cut them, as a [`Tensor`]. They are used where they lie, by all that
+    /// is bound to them; buffers are made for the others. A range holds the values in canonical order, as its parameter
+    /// is stored.
     ///
     /// ```no_run
     /// # use locally_connected::{Bindings, Context, Geometry, LocallyConnected, Result, Weights, wgpu};
@@ -92,11 +93,11 @@ impl Weights {
         Ok(given)
     }
 
-    /// Buffers for those parameters and states of `program` that aren't there yet, zero: a program that trains has states besides the
-    /// parameters of one that doesn't. What is there stays, and so do programs bound to it.
+    /// Makes buffers, filled with zeroes, for parameters and states of `program` that aren't there yet: a program that
+    /// trains has states, too. What is there stays, and so do programs bound to it.
     ///
-    /// # Errors
-    /// Those of [`Weights::new`]; [`Error::Program`] where a parameter of the same name has another shape. Nothing is there then
+    /// Those of [`Weights::new`]; [`Error::Program`] where a parameter of the same name has another shape. Nothing is
+    /// added then.
     /// that wasn't before.
     pub async fn extend(&mut self, program: &Program) -> Result<()> {
         program.check()?;
@@ -111,9 +112,9 @@ impl Weights {
         Ok(())
     }
 
-    /// The same parameters in buffers of their own, zero until written: a second set, to be written while the first one is used.
-    /// The same programs are bound to either, and recorded in turns. Tables of layers, options, and the scratch pool if there is
-    /// one, are both's.
+    /// The same parameters in buffers of their own, zero until written. A host can write to one set while it uses the
+    /// other, and bind the same programs to either. Both share tables of layers, options and the scratch pool, if there
+    /// is one.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
@@ -174,8 +175,8 @@ impl Weights {
         self.parameters.get(name).map(|parameter| &parameter.values)
     }
 
-    /// Uploads a parameter's values, in canonical order; they take effect with the host's next submit, until which wgpu
-    /// keeps a copy of them ([`Weights::upload`] lets the host submit in between).
+    /// Uploads a parameter's values, in canonical order. They take effect with the host's next submit, and wgpu keeps a
+    /// copy of them until then; [`Weights::upload`] lets the host submit between pieces.
     ///
     /// # Errors
     /// Those of [`Weights::upload`] and [`Upload::write_next`].
@@ -246,7 +247,7 @@ impl Weights {
         self.create(&Buffer { name: format!("gradient of {name}"), dtype: WeightType::F32, ..parameter }).await
     }
 
-    /// Buffers for what a program calls `buffer`, a gradient say, cut as the device's limits need it.
+    /// Buffers for a program's `buffer`, a gradient for example, cut as the device's limits need it.
     ///
     /// # Errors
     /// [`Error::Program`] for one that is wrong in itself; those of [`cut`]; [`Error::OutOfMemory`].
@@ -275,12 +276,12 @@ impl Weights {
     }
 }
 
-/// What is kept of a program between its runs.
+/// A program's parameters and states: what is kept between its runs.
 fn kept(program: &Program) -> impl Iterator<Item = &Buffer> {
     program.used_as(Usage::Parameter).chain(program.used_as(Usage::State))
 }
 
-/// Buffers for parameters that are cut so.
+/// Makes buffers for parameters that are cut into these chunks.
 async fn made(context: &Context, cuts: Vec<(&Buffer, Vec<Chunk>)>) -> Result<BTreeMap<String, Parameter>> {
     let device = context.device();
     let bytes = cuts.iter().flat_map(|(buffer, chunks)| chunks.iter().map(|chunk| chunk.bytes(buffer.dtype))).sum();
@@ -296,7 +297,7 @@ async fn made(context: &Context, cuts: Vec<(&Buffer, Vec<Chunk>)>) -> Result<BTr
     Ok(parameters)
 }
 
-/// What a host gives as a parameter, once it is known that the device takes it.
+/// The host's buffers as a parameter, after a check that the device takes them.
 async fn adopted(context: &Context, buffer: &Buffer, binding: Binding<'_>) -> Result<Tensor> {
     let called = Called::new(buffer);
     let values = match binding {

@@ -21,7 +21,7 @@ pub struct DeviceOptions {
     /// Without it the environment's `WGPU_ADAPTER_NAME`, else the best GPU, and where there is none (software adapters
     /// don't count) the host's own threads.
     pub adapter: Option<String>,
-    /// How many of the host's threads; without it as many as `RAYON_NUM_THREADS` or the processor says.
+    /// How many threads to use; without it as many as `RAYON_NUM_THREADS` or the processor says.
     pub threads: Option<NonZeroUsize>,
     /// About the most bytes of samples, and of values computed from them, at once; 1 GiB without it. Larger batches run
     /// in pieces.
@@ -69,18 +69,18 @@ impl Cpu {
         options.threads.or_else(environment).unwrap_or_else(processor)
     }
 
-    /// The same in place of a GPU that was refused.
+    /// The host's threads, in place of a GPU that was refused.
     fn instead_of(options: &DeviceOptions, refused: String) -> Result<Device> {
         Ok(Device::Cpu(Self { refused: Some(refused), ..Self::new(options)? }))
     }
 
-    /// Its threads and instructions.
+    /// The executor, which knows its threads and instructions.
     #[must_use]
     pub fn executor(&self) -> &Executor {
         &self.executor
     }
 
-    /// Its instructions.
+    /// The instructions that it computes with.
     #[must_use]
     pub fn instructions(&self) -> Instructions {
         self.executor.instructions()
@@ -128,7 +128,7 @@ impl Device {
         }
     }
 
-    /// A model with its parameters where this device has them; on the host's threads they are borrowed.
+    /// Makes a model ready to run here: a GPU gets its parameters uploaded, the host's threads borrow them.
     ///
     /// # Errors
     /// Those of [`Model::upload`]; on the host's threads those of [`cpu::Weights::set`].
@@ -141,7 +141,7 @@ impl Device {
 }
 
 impl Device {
-    /// What trains on this device, for a [`Trainer`](crate::train::Trainer).
+    /// A runner that trains on this device, for a [`Trainer`](crate::train::Trainer).
     #[must_use]
     pub fn runner(&self) -> DeviceRunner<'_> {
         match self {
@@ -205,9 +205,9 @@ impl Runner for DeviceRunner<'_> {
 pub enum OnDevice<'d, 'm> {
     /// On a GPU.
     Gpu {
-        /// Which.
+        /// The GPU that has the model.
         gpu: &'d Gpu,
-        /// The model with its parameters there.
+        /// The model with its parameters on the GPU.
         loaded: Box<Loaded>,
     },
     /// On the host's threads.
@@ -334,7 +334,7 @@ impl<'d, 'm> CpuModel<'d, 'm> {
         Ok(NamedGradients { inputs, parameters })
     }
 
-    /// Runs a program over a batch piece by piece, gradients of the first overwritten and of the others added to.
+    /// Runs a program over a batch piece by piece. The first piece overwrites gradients, the others add to them.
     fn pieces(
         &self,
         program: &Program,
@@ -342,7 +342,7 @@ impl<'d, 'm> CpuModel<'d, 'm> {
         gradients: &mut BTreeMap<&str, Vec<f32>>,
     ) -> Result<BTreeMap<String, Vec<f32>>> {
         let batch = job.batch;
-        // What nobody asked for is computed all the same: the outputs of a backward pass.
+        // A backward pass computes its outputs, too, though nobody asked for them here.
         let mut outputs: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
         for buffer in program.used_as(Usage::Output) {
             outputs.insert(&buffer.name, vec![0.0; buffer.shape.elements(batch as u32) as usize]);
@@ -351,7 +351,7 @@ impl<'d, 'm> CpuModel<'d, 'm> {
         let mut bound: Option<(usize, bool, cpu::Bound)> = None;
         for run in runs(batch, at_once) {
             let (samples, adds) = (run.len(), run.start > 0 && !gradients.is_empty());
-            // What the one before holds is free before more is asked for.
+            // The previous piece's memory is free before more is asked for.
             let kept = bound.take().filter(|(of, added, _)| (*of, *added) == (samples, adds));
             let mut running = match kept {
                 Some((_, _, running)) => running,
@@ -424,7 +424,7 @@ mod tests {
         assert_eq!(cpu.executor().threads().count(), 3);
     }
 
-    /// The layer that a GPU must compute rightly is computed so by any adapter that is there.
+    /// Any adapter that is there computes rightly the layer by which a GPU proves itself.
     #[test]
     fn an_adapter_proves_itself() {
         let gpu = pollster::block_on(Gpu::new()).expect("tests need an adapter");

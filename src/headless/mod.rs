@@ -184,7 +184,8 @@ impl Gpu {
         buffer
     }
 
-    /// Writes values to the beginning of a buffer, so much of many at a time that no copy of them all is needed.
+    /// Writes values to the beginning of a buffer. Many values go in pieces, so that there is never a copy of all of
+    /// them.
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, values: &[f32]) {
         const PIECE: usize = Upload::PIECE as usize / 4;
         for (piece, index) in values.chunks(PIECE).zip(0..) {
@@ -215,7 +216,7 @@ impl Gpu {
         })
     }
 
-    /// Records, submits and gives what `record` gives.
+    /// Calls `record` with a new encoder, submits it, and gives what `record` gave.
     pub fn submit<T>(&self, record: impl FnOnce(&mut wgpu::CommandEncoder) -> T) -> T {
         let mut encoder = self.context.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let result = record(&mut encoder);
@@ -255,7 +256,7 @@ impl Gpu {
             return Err(Error::Length { what, expected: elements, found, shape });
         }
         let source = BufferRange { size: 4 * elements, ..source };
-        // What the source lacks may be the fault of what was made before it.
+        // An error of something made before is the cause, and is reported instead.
         let readback = Readback::new(self.context.device(), source).await;
         let mut readback = readback.or_else(|error| self.check().and(Err(error)))?;
         self.submit(|encoder| readback.record(encoder))?;

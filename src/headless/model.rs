@@ -17,7 +17,7 @@ pub(super) const SAMPLE_BUDGET: u64 = 1 << 30;
 pub struct ModelGradients {
     /// `[batch][input shape]`.
     pub input: Vec<f32>,
-    /// By [`names::gradient`], those of all trainable layers: of weights of windows in the canonical order, all else as Keras
+    /// Those of all trainable layers, by [`names::gradient`]: weights of windows in canonical order, all else as Keras
     /// has it.
     pub parameters: BTreeMap<String, Vec<f32>>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Job<'a> {
     pub(super) batch: usize,
     /// `[batch][…]`.
     pub(super) inputs: Vec<(String, &'a [f32])>,
-    /// Of each the name of the graph's input or output too, and elements of a sample.
+    /// For each: the buffer's name, the name of the graph's input or output, the elements of a sample.
     pub(super) outputs: Vec<(String, String, u64)>,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Job<'a> {
         Ok(Self { batch: batch.unwrap_or(0), inputs, outputs: outputs.collect() })
     }
 
-    /// A backward pass of `program` as well.
+    /// A forward and backward pass, as `program`.
     pub(super) fn backward(
         graph: &Graph,
         program: &Program,
@@ -91,7 +91,7 @@ struct Side<'s, 'a> {
 }
 
 impl<'a> Side<'_, 'a> {
-    /// The arrays by their buffers' names, all of the same batch, which the first one tells.
+    /// The arrays by their buffers' names, after a check that all have the batch of the first.
     fn take(&self, batch: &mut Option<usize>, buffer: impl Fn(&str) -> String) -> Result<Vec<(String, &'a [f32])>> {
         let &Self { what, ends, given } = self;
         if let Some((name, _)) = given.iter().find(|(name, _)| ends.iter().all(|end| end.name != *name)) {
@@ -131,9 +131,9 @@ struct Pieces<'a> {
     gpu: &'a Gpu,
     model: &'a Loaded,
     program: &'a Program,
-    /// Samples of all pieces but the last.
+    /// Samples of each piece; the last may have fewer.
     at_once: usize,
-    /// By name: of the inputs and outputs.
+    /// The buffers of inputs and outputs, by name.
     buffers: BTreeMap<&'a str, wgpu::Buffer>,
     gradients: BTreeMap<&'a str, Tensor>,
 }
@@ -185,7 +185,7 @@ impl<'a> Pieces<'a> {
             if bound.as_ref().is_none_or(|(of, added, _)| (*of, *added) != (samples, adds)) {
                 let program =
                     if adds { adding.get_or_insert_with(|| self.program.clone().accumulating()) } else { self.program };
-                // What the one before holds is free before more is asked for.
+                // The previous piece's memory is free before more is asked for.
                 drop(bound.take());
                 bound = Some((samples, adds, self.bind(program, samples).await?));
             }
@@ -209,13 +209,13 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// A batch cut into runs of at most so many samples, the first of which is there even where the batch is empty: gradients of
-/// no samples are zero.
+/// A batch cut into runs of at most `at_once` samples. An empty batch has one empty run, since gradients of no samples
+/// are zero.
 pub(super) fn runs(batch: usize, at_once: usize) -> impl Iterator<Item = Range<usize>> {
     (0..batch.max(1)).step_by(at_once.max(1)).map(move |first| first..batch.min(first + at_once))
 }
 
-/// What a run of samples has of the values of a whole batch.
+/// Which of the `length` values of a whole batch belong to a run of samples.
 pub(super) fn part(length: usize, batch: usize, run: &Range<usize>) -> Range<usize> {
     let each = length / batch.max(1);
     run.start * each..run.end * each

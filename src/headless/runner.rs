@@ -9,8 +9,8 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Holds a training's parameters, states and gradients on a device, and runs its programs there: of each run the inputs go up and
-/// the outputs come down.
+/// Holds a training's parameters, states and gradients on a device and runs its programs there. Each run uploads its
+/// inputs and reads back its outputs.
 #[derive(Debug)]
 pub struct GpuRunner<'g> {
     gpu: &'g Gpu,
@@ -22,16 +22,16 @@ pub struct GpuRunner<'g> {
 /// A program bound to buffers of its own.
 #[derive(Debug)]
 struct Ready {
-    /// By name: of the inputs and outputs.
+    /// The buffers of inputs and outputs, by name.
     buffers: BTreeMap<String, wgpu::Buffer>,
     bound: Bound,
     outputs: Outputs,
 }
 
-/// The outputs of a program one after another, and their way to the host: one, however many there are.
+/// The outputs of a program one after another in one buffer, so that one readback brings them all to the host.
 #[derive(Debug)]
 struct Outputs {
-    /// Each with its elements.
+    /// Each output's name and number of elements.
     names: Vec<(String, u64)>,
     together: wgpu::Buffer,
     readback: Option<Readback>,
@@ -83,7 +83,7 @@ impl Outputs {
 }
 
 impl<'g> GpuRunner<'g> {
-    /// On this device.
+    /// A runner on this GPU.
     #[must_use]
     pub fn new(gpu: &'g Gpu) -> Self {
         Self { gpu, weights: None, gradients: BTreeMap::new(), bound: Recent::default() }

@@ -38,7 +38,7 @@ impl LocallyConnected {
         Self::with_geometry(context, Geometry::new(config, input_shape)?).await
     }
 
-    /// Builds the layer of a geometry made before.
+    /// Builds the layer of a geometry.
     ///
     /// # Errors
     /// As [`LocallyConnected::new`].
@@ -49,9 +49,9 @@ impl LocallyConnected {
         Self::of(layer, parameters)
     }
 
-    /// The layer of a geometry on parameters that are there already: another layer's of the same shapes, which then are both
-    /// layers', or such as lie in the host's buffers ([`Weights::with_buffers`] of [`layer_forward`]'s program). They are
-    /// named as in [`layer_names`](crate::model::layer_names).
+    /// A layer that computes with parameters that are on the device already: another layer's of the same shapes, which
+    /// both then share, or parameters in the host's buffers ([`Weights::with_buffers`] of [`layer_forward`]'s program).
+    /// Their names are those in [`layer_names`](crate::model::layer_names).
     ///
     /// ```no_run
     /// # use locally_connected::{Context, Geometry, LocallyConnected, Result};
@@ -70,9 +70,9 @@ impl LocallyConnected {
         Self::of(layer, parameters.clone())
     }
 
-    /// The same layer with weights and bias of its own, zero until written: a second set, to be written while the first one is
-    /// used. Passes that are bound to either take turns from frame to frame; with a [`ScratchPool`] the second costs
-    /// no more than its parameters, bind groups and uniforms.
+    /// A layer of the same geometry with weights and bias of its own, zero until written. A host can write to one set
+    /// while it uses the other, and record passes bound to either from frame to frame. With a [`ScratchPool`] the
+    /// second set costs no more than its parameters, bind groups and uniforms.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
@@ -138,7 +138,7 @@ impl LocallyConnected {
         self.parameters.planner()
     }
 
-    /// What a forward pass would do; with `keep` it writes the values before the activation, too.
+    /// The plan of a forward pass. With `keep` the pass also writes the values before the activation.
     ///
     /// # Errors
     /// Those of [`Planner::program`].
@@ -146,7 +146,7 @@ impl LocallyConnected {
         self.planner().program(&layer_forward(&self.layer, keep), batch)
     }
 
-    /// What a backward pass would do.
+    /// The plan of a backward pass that computes the `wanted` gradients.
     ///
     /// # Errors
     /// Those of [`Planner::program`].
@@ -165,12 +165,12 @@ impl LocallyConnected {
         bound.map_err(|error| self.shaped(error, batch))
     }
 
-    /// The error with the shape that Keras's user knows an operand by.
+    /// The error, with the operand's shape as a Keras user knows it.
     fn shaped(&self, error: Error, batch: u32) -> Error {
         let Error::Length { what, expected, found, shape } = error else { return error };
         let sizes = [self.layer.inputs(), self.layer.outputs()].map(|elements| elements * u64::from(batch));
         let batched = |shape: &[usize]| std::iter::once(batch as usize).chain(shape.iter().copied()).collect();
-        // By its size: the transposed layer calls them by each other's names.
+        // Told by size, not by name: a transposed layer calls its input and output by each other's names.
         let shape = match what {
             names::GRAD_BIAS => self.layer.bias_shape().unwrap_or_default(),
             names::GRAD_WEIGHTS | names::WEIGHTS => shape,
@@ -181,8 +181,8 @@ impl LocallyConnected {
         Error::Length { what, expected, found, shape }
     }
 
-    /// Uploads weights in one of Keras's layouts; they take effect with the host's next submit, until which wgpu keeps a
-    /// copy of them ([`LocallyConnected::upload_weights`] lets the host submit in between).
+    /// Uploads weights in one of Keras's layouts. They take effect with the host's next submit, and wgpu keeps a copy
+    /// of them until then; [`LocallyConnected::upload_weights`] lets the host submit between pieces.
     ///
     /// # Errors
     /// Those of [`LocallyConnected::upload_weights`] and [`Upload::write_next`].
@@ -249,9 +249,9 @@ impl LocallyConnected {
         self.parameters.create_gradient(names::WEIGHTS).await
     }
 
-    /// The weights' gradient in ranges of the host's buffers, one per chunk of [`LocallyConnected::weights`], each of the
-    /// chunk's bytes as 32-bit floats (`chunk.bytes(WeightType::F32)`) or more. All may lie in one buffer, which needs
-    /// the usage `STORAGE`, and `COPY_SRC` to be read by [`LocallyConnected::read_weights`].
+    /// The weights' gradient in ranges of the host's buffers, one per chunk of [`LocallyConnected::weights`]. Each has
+    /// at least the chunk's bytes as 32-bit floats (`chunk.bytes(WeightType::F32)`). All may lie in one buffer, which
+    /// needs the usage `STORAGE`, and `COPY_SRC` to be read by [`LocallyConnected::read_weights`].
     ///
     /// # Errors
     /// [`Error::Length`] for another number of ranges than chunks, or too few bytes in one; [`Error::Range`],
@@ -270,11 +270,11 @@ impl LocallyConnected {
         Tensor::in_ranges(self.context(), &gradient, ranges)
     }
 
-    /// Makes a way of weights or their gradient to the host; [`WeightsReadback::values`] gives them in a layout of Keras's.
+    /// Makes a readback of weights or their gradient; [`WeightsReadback::values`] gives them in one of Keras's layouts.
     ///
     /// # Errors
-    /// [`Error::Length`] for those of a layer that is cut otherwise; [`Error::Usage`] for a host's buffer without
-    /// `COPY_SRC`; others of [`crate::Readback::new`].
+    /// [`Error::Length`] for weights that are cut otherwise than this layer's; [`Error::Usage`] for a host's buffer
+    /// without `COPY_SRC`; others of [`crate::Readback::new`].
     pub async fn read_weights(&self, weights: &Tensor) -> Result<WeightsReadback> {
         weights.check_chunks("weights", self.weights.chunks())?;
         let readback = weights.readback(self.context().device()).await?;
@@ -282,7 +282,7 @@ impl LocallyConnected {
     }
 }
 
-/// A way of weights or their gradient to the host, made once and recorded as often as the host likes.
+/// Copies weights or their gradient to the host. Made once and recorded as often as the host likes.
 #[derive(Debug)]
 pub struct WeightsReadback {
     layer: Arc<Geometry>,
@@ -306,7 +306,7 @@ impl WeightsReadback {
         self.readback.canonical().await
     }
 
-    /// Waits for the weights, in a layout of Keras's.
+    /// Waits for the weights, in one of Keras's layouts.
     ///
     /// # Errors
     /// Those of [`crate::Readback::values`] and [`KerasLayout::from_canonical`].

@@ -7,8 +7,9 @@ use crate::model::layer_names as names;
 use crate::model::{Gradients, layer_backward, layer_forward};
 use crate::{Error, Result};
 
-/// The operands of a forward pass: buffers or ranges of them, `B` being `&wgpu::Buffer`, [`wgpu::BufferSlice`] or, with
-/// `.into()` for both at once, [`BufferRange`]. They hold f32 and need the usage `STORAGE`; what lies in the buffers beyond them stays as it is.
+/// The operands of a forward pass, each a buffer or a range of one: `B` is `&wgpu::Buffer`, [`wgpu::BufferSlice`] or,
+/// to mix both, [`BufferRange`] by `.into()`. They hold f32 and need the usage `STORAGE`. Bytes of a buffer outside its
+/// operand stay as they are.
 #[derive(Debug, Clone, Copy)]
 pub struct Forward<B> {
     /// Samples of a pass.
@@ -17,13 +18,13 @@ pub struct Forward<B> {
     pub input: B,
     /// `[batch][output shape]`, overwritten.
     pub output: B,
-    /// `[batch][output shape]`, overwritten with the values before the activation: wanted for a backward pass where
+    /// `[batch][output shape]`, overwritten with the values before the activation. A backward pass needs them where
     /// [`crate::Activation::saved`] says so.
     pub pre_activation: Option<B>,
 }
 
-/// The operands of a backward pass, for the loss whose gradient by the output is `grad_output`: buffers or ranges of them,
-/// as those of [`Forward`].
+/// The operands of a backward pass, each a buffer or a range of one as in [`Forward`]. `grad_output` is the gradient of
+/// the loss by the output.
 #[derive(Debug, Clone, Copy)]
 pub struct Backward<'a, B = &'a wgpu::Buffer> {
     /// Samples of a pass.
@@ -42,8 +43,8 @@ pub struct Backward<'a, B = &'a wgpu::Buffer> {
     pub grad_weights: Option<&'a Tensor>,
     /// In Keras's order of the bias, overwritten.
     pub grad_bias: Option<B>,
-    /// Adds to what `grad_weights` and `grad_bias` hold in place of overwriting it, as the second of several batches that make
-    /// up a step needs it; the first overwrites, or adds to zeroes. The sums of a batch are rounded before they are added.
+    /// Adds to the values of `grad_weights` and `grad_bias` instead of overwriting them, for a step of several batches:
+    /// all batches after the first add. The sums of a batch are rounded before they are added.
     pub accumulate: bool,
 }
 
@@ -131,8 +132,8 @@ pub(super) fn needed<B>(operand: Option<B>, what: &'static str, why: &'static st
 pub(super) const FOR_GRAD_WEIGHTS: &str = "grad_weights is a sum of products with the input";
 
 impl LocallyConnected {
-    /// Compiles the pipelines of a forward pass of `batch` samples now rather than when it is bound; with `keep`, of one that
-    /// writes the values before the activation, too.
+    /// Compiles the pipelines of a forward pass of `batch` samples now rather than when it is bound. With `keep` the
+    /// pass also writes the values before the activation.
     ///
     /// # Errors
     /// Those of the planner; [`Error::Shader`] where a driver refuses a kernel.
@@ -163,7 +164,7 @@ impl LocallyConnected {
         self.bind(&program, batch, &bindings).await
     }
 
-    /// Binds a backward pass to buffers or ranges of them; the gradients that have one are computed.
+    /// Binds a backward pass to buffers or ranges of them. It computes the gradients that have a buffer.
     ///
     /// # Errors
     /// As [`LocallyConnected::bind_forward`]; [`Error::Missing`] for an operand that the gradients need.

@@ -15,7 +15,7 @@ pub struct TransposedLocallyConnected {
     adjoint: LocallyConnected,
 }
 
-/// Refuses what would come before the adjoint.
+/// Refuses a bias and an activation, which would come before the adjoint.
 fn plain(config: &Config) -> Result<()> {
     if config.bias == Bias::None && config.activation == Activation::Linear {
         return Ok(());
@@ -24,8 +24,8 @@ fn plain(config: &Config) -> Result<()> {
     Err(Error::Unsupported { what, with })
 }
 
-/// The operands of a transposed backward pass, buffers or ranges of them as those of [`crate::Forward`]; gradients that
-/// have one are computed.
+/// The operands of a transposed backward pass, buffers or ranges of them as in [`crate::Forward`]. It computes the
+/// gradients that have a buffer.
 #[derive(Debug, Clone, Copy)]
 pub struct TransposedBackward<'a, B = &'a wgpu::Buffer> {
     /// Samples of a pass.
@@ -43,7 +43,8 @@ pub struct TransposedBackward<'a, B = &'a wgpu::Buffer> {
 }
 
 impl TransposedLocallyConnected {
-    /// The adjoint of the layer that `config` describes for inputs of `output_shape`: what this layer gives.
+    /// The adjoint of the layer that `config` describes for inputs of `output_shape`, which is thus the shape of this
+    /// layer's output.
     ///
     /// # Errors
     /// Those of [`LocallyConnected::new`]; [`Error::Unsupported`] with a bias or an activation, which would come before
@@ -53,8 +54,8 @@ impl TransposedLocallyConnected {
         Ok(Self { adjoint: LocallyConnected::new(context, config, output_shape).await? })
     }
 
-    /// The adjoint of a layer that is there, with its weights: of an encoder's, say, that a decoder shares. One with bias or
-    /// activation is given without them by [`LocallyConnected::with_weights`].
+    /// The adjoint of an existing layer, with the same weights, as a decoder that shares its encoder's. Where that
+    /// layer has a bias or an activation, [`LocallyConnected::with_weights`] makes one without them.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for one with a bias or an activation.
@@ -69,7 +70,8 @@ impl TransposedLocallyConnected {
         &self.adjoint
     }
 
-    /// Binds a forward pass: `input` is `[batch]` of the adjoint's output shape, `output` `[batch]` of its input shape.
+    /// Binds a forward pass: `input` is `[batch][output shape of the adjoint]`, `output` is `[batch][input shape of the
+    /// adjoint]`.
     ///
     /// # Errors
     /// As [`LocallyConnected::bind_forward`].

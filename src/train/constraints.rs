@@ -8,7 +8,7 @@ use crate::program::Program;
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// A constraint as operations have it.
+/// A constraint as the operations that compute it need it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Bound {
     Norms { limit: NormLimit, groups: Arc<Groups> },
@@ -17,7 +17,7 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    /// That of a parameter that Keras stores so.
+    /// The constraint of a parameter that Keras stores as `stored` says.
     pub(super) fn new(constraint: &Constraint, stored: &Stored) -> Result<Self> {
         let norms = |limit, axes: &Axes| {
             let groups = match stored {
@@ -61,7 +61,7 @@ impl Bound {
         }
     }
 
-    /// Adds its operations on a parameter of the program.
+    /// Adds its operations on `parameter` to the program.
     pub(super) fn push(&self, program: &mut Program, parameter: BufferId) {
         let Some(Buffer { name, shape, .. }) = program.buffer(parameter).cloned() else { return };
         match *self {

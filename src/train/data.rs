@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Samples, what is wanted of them, and how much each counts. Arrays are `[samples][…]`.
+/// Samples, their targets, and how much each sample counts. Arrays are `[samples][…]`.
 ///
 /// Targets of a sparse crossentropy are class numbers, one for each row of the output.
 #[derive(Debug, Clone, Default)]
@@ -18,40 +18,40 @@ pub struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// Those of a model of one input and one output.
+    /// The samples and targets of a model of one input and one output.
     #[must_use]
     pub fn new(input: &'a [f32], target: &'a [f32]) -> Self {
         Self::default().input("", input).target("", target)
     }
 
-    /// The same with the input of that name; an empty one is that of the only input.
+    /// Adds an input by its name. An empty name is the model's only input.
     #[must_use]
     pub fn input(mut self, name: impl Into<String>, values: &'a [f32]) -> Self {
         self.inputs.push((name.into(), values));
         self
     }
 
-    /// The same with the target of the output of that name; an empty one is that of the only output.
+    /// Adds an output's target by the output's name. An empty name is the model's only output.
     #[must_use]
     pub fn target(mut self, name: impl Into<String>, values: &'a [f32]) -> Self {
         self.targets.push((name.into(), values));
         self
     }
 
-    /// The same, each sample's losses, of all outputs, multiplied by its weight.
+    /// Multiplies each sample's losses, those of all outputs, by its weight.
     #[must_use]
     pub fn sample_weight(self, values: &'a [f32]) -> Self {
         self.sample_weight_of("", values)
     }
 
-    /// The same, each sample's loss of the output of that name multiplied by its weight.
+    /// Multiplies each sample's loss of the output of that name by its weight.
     #[must_use]
     pub fn sample_weight_of(mut self, output: impl Into<String>, values: &'a [f32]) -> Self {
         self.weights.push((output.into(), values));
         self
     }
 
-    /// The array of that name; where there is one of them alone, that without a name, too.
+    /// The array of that name. With `only`, the model has one such array, and one without a name is it, too.
     fn find(list: &[(String, &'a [f32])], name: &str, only: bool) -> Option<&'a [f32]> {
         let found = list.iter().find(|(of, _)| of == name || only && of.is_empty());
         found.map(|(_, values)| *values)
@@ -61,7 +61,7 @@ impl<'a> Data<'a> {
 /// An array as a program's input.
 #[derive(Debug, Clone)]
 struct Array<'a> {
-    /// The program's name of it.
+    /// What the program calls it.
     buffer: String,
     /// Elements of a sample.
     each: usize,
@@ -73,7 +73,7 @@ struct Array<'a> {
 pub(super) struct Samples<'a> {
     pub(super) count: usize,
     arrays: Vec<Array<'a>>,
-    /// Of each output that is judged, the buffer of its samples' weights.
+    /// The name of each output with a goal, and of the buffer of its samples' weights.
     pub(super) weights: Vec<(String, String)>,
 }
 
@@ -152,7 +152,7 @@ impl<'a> Samples<'a> {
         Ok(samples)
     }
 
-    /// Adds an array whose samples have that shape.
+    /// Adds an array whose samples have the given shape.
     fn push(&mut self, what: &'static str, shape: &[usize], array: Array<'a>) -> Result<()> {
         let (expected, found) = (self.count.saturating_mul(array.each), array.values.len());
         if expected != found {
@@ -163,8 +163,8 @@ impl<'a> Samples<'a> {
         Ok(())
     }
 
-    /// Multiplies the samples' weights by those of their classes: of the largest target of a row, or of the class number, as
-    /// Keras has it.
+    /// Multiplies the samples' weights by their classes' weights. As in Keras, a sample's class is its class number, or
+    /// the place of the largest target of its row.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for several outputs or targets of several rows, which Keras refuses, too; [`Error::UnknownValue`] for a
@@ -199,11 +199,11 @@ impl<'a> Samples<'a> {
         Ok(())
     }
 
-    /// The first samples and the rest, which a `validation_split` of that part has Keras keep for validation: cut at
-    /// ⌊samples · (1 − part)⌋.
+    /// Cuts the samples in two as Keras does for a `validation_split` of `part`: those before ⌊samples · (1 − part)⌋
+    /// are trained on, the rest is for validation.
     ///
     /// # Errors
-    /// [`Error::UnknownValue`] where nothing would be left of either.
+    /// [`Error::UnknownValue`] where one of the two would be empty.
     pub(super) fn split(mut self, part: f64) -> Result<(Self, Self)> {
         let at = (self.count as f64 * (1.0 - part)).floor();
         if !(at > 0.0 && at < self.count as f64) {
@@ -240,7 +240,7 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// Samples of a batch by their places in it.
+/// Some samples of a batch, by their places in it.
 pub(super) fn part(batch: &[(String, Vec<f32>)], samples: usize, range: Range<usize>) -> Batch {
     let part = |(name, values): &(String, Vec<f32>)| {
         let each = values.len() / samples.max(1);
@@ -249,11 +249,11 @@ pub(super) fn part(batch: &[(String, Vec<f32>)], samples: usize, range: Range<us
     batch.iter().map(part).collect()
 }
 
-/// The order of an epoch's samples: as they come, or drawn by a seed and the epoch's number alone.
+/// The order of an epoch's samples: as given, or drawn from the seed and the epoch's number alone.
 pub(super) fn order(samples: usize, shuffle: Option<u64>, epoch: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..samples as u32).collect();
     if let Some(seed) = shuffle {
-        // Another stream than that of weights that are drawn by the same seed.
+        // Another stream than the one that draws weights from the same seed.
         let stream = Stream(seed ^ 0x5348_5546_464c_4521);
         for last in (1..order.len()).rev() {
             let [u, ..] = stream.uniform(last as u64, epoch as u32);
@@ -279,7 +279,7 @@ mod tests {
             let same = drawn.iter().zip(&other).filter(|(a, b)| a == b).count();
             assert!(same < 12, "{same} of 1000 stand where they stood");
         }
-        // Every sample comes first about as often.
+        // Each of the samples comes first about equally often.
         let mut first = [0; 8];
         (0..8000).for_each(|epoch| first[order(8, Some(1), epoch)[0] as usize] += 1);
         assert!(first.iter().all(|&times| (850..1150).contains(&times)), "{first:?}");

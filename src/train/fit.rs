@@ -1,4 +1,4 @@
-//! Epochs.
+//! `fit`: training for a number of epochs.
 
 use super::data::{Data, Samples, order};
 use super::history::{Callback, Epoch, History, Record, Step};
@@ -8,7 +8,7 @@ use super::trainer::{Batching, checked};
 use super::{State, Trainer};
 use crate::Result;
 
-/// What [`Trainer::fit`] is told, by Keras's names and with its defaults.
+/// Options of [`Trainer::fit`], with Keras's names and defaults.
 ///
 /// ```
 /// use locally_connected::train::FitOptions;
@@ -21,20 +21,23 @@ use crate::Result;
 pub struct FitOptions<'a> {
     /// Samples of a step; 32 by default.
     pub batch_size: usize,
-    /// The number of the epoch before which training ends, counted from 0: as many as are trained where `initial_epoch` is 0; 1.
+    /// The number, counted from 0, of the epoch before which training ends; 1 by default. Where `initial_epoch` is 0,
+    /// it is how many epochs are trained.
     pub epochs: usize,
     /// The number of the first epoch. Without it training goes on where [`Trainer::epochs`] is, which is 0 at first.
     pub initial_epoch: Option<usize>,
-    /// Whether each epoch takes the samples in an order of its own, drawn by the training's seed; it does.
+    /// Whether each epoch takes the samples in an order of its own, drawn from the training's seed; true by default.
     pub shuffle: bool,
-    /// What part of the samples, the last ones, is for validation, where `validation` has none.
+    /// Which part of the samples, taken from their end, is kept for validation; not looked at where `validation` is
+    /// given.
     pub validation_split: Option<f64>,
-    /// What each epoch is validated by.
+    /// The data that each epoch is validated with.
     pub validation: Option<Data<'a>>,
-    /// What each class's samples count, from class 0 on, besides the samples' own weights; not in validation.
+    /// How much the samples of each class count, from class 0 on. It multiplies the samples' own weights, and isn't
+    /// used in validation.
     pub class_weight: Option<&'a [f32]>,
-    /// The most samples that are computed at once: larger batches are computed in pieces, whose gradients are added. Without it as many
-    /// as the runner has memory for.
+    /// The most samples that are computed at once: a larger batch is computed in pieces, whose gradients are added.
+    /// Without it as many as the runner has memory for.
     pub at_once: Option<usize>,
 }
 
@@ -84,19 +87,19 @@ impl<'a> FitOptions<'a> {
         Self { shuffle, ..self }
     }
 
-    /// Sets what part of the samples is for validation.
+    /// Sets which part of the samples is kept for validation.
     #[must_use]
     pub fn validation_split(self, part: f64) -> Self {
         Self { validation_split: Some(part), ..self }
     }
 
-    /// Sets what each epoch is validated by.
+    /// Sets the data that each epoch is validated with.
     #[must_use]
     pub fn validation(self, data: Data<'a>) -> Self {
         Self { validation: Some(data), ..self }
     }
 
-    /// Sets what each class's samples count.
+    /// Sets how much each class's samples count.
     #[must_use]
     pub fn class_weight(self, weights: &'a [f32]) -> Self {
         Self { class_weight: Some(weights), ..self }
@@ -110,8 +113,8 @@ impl<'a> FitOptions<'a> {
 }
 
 impl<R: Runner> Trainer<R> {
-    /// Trains on data for some epochs, as Keras's `fit`: the numbers of each. Callbacks are told of each epoch in their order; where one
-    /// breaks off, the epoch was the last.
+    /// Trains for some epochs, as Keras's `fit` does, and gives each epoch's numbers. After each epoch the callbacks
+    /// are called in their order; if one breaks off, training ends with that epoch.
     ///
     /// # Errors
     /// [`Error::NotGiven`](crate::Error::NotGiven), [`Error::NoBuffer`](crate::Error::NoBuffer), [`Error::Length`](crate::Error::Length) and
@@ -173,7 +176,8 @@ impl<R: Runner> Trainer<R> {
         Ok(history)
     }
 
-    /// Tells callbacks of an epoch: whether it was the last. Parameters are put back where one asks for it.
+    /// Calls the callbacks after an epoch, and says whether one of them ends the training. Parameters are restored
+    /// where one asks for it.
     async fn tell(&mut self, epoch: &Epoch, callbacks: &mut [&mut dyn Callback]) -> Result<bool> {
         let mut state: Option<State> = None;
         let mut ends = false;

@@ -1,4 +1,4 @@
-//! What outputs are to become: their losses and metrics, and the operations of these.
+//! Goals of a model's outputs: losses, metrics, and the operations that compute them.
 
 use super::loss::{Counted, Loss, Metric, MetricKind};
 use crate::model::{End, Graph, Judging, Last, Node, names};
@@ -6,22 +6,22 @@ use crate::ops::{self, BufferId, Hits, HitsKind, Judged, LossGrad, Operation, Sh
 use crate::program::Program;
 use crate::{Activation, Error, Result};
 
-/// What an output of a model is to become.
+/// What an output of a model is trained for.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Goal {
-    /// What it is to come close to its target by; none where it is only counted.
+    /// The loss between the output and its target; none for an output that has metrics only.
     pub loss: Option<Loss>,
-    /// What its loss is multiplied by in the whole: Keras's `loss_weights`. None is 1.
+    /// What the loss is multiplied by in the sum over all outputs: Keras's `loss_weights`. None is 1.
     pub weight: Option<f64>,
-    /// What is counted besides, each sample alike.
+    /// Metrics in which each sample counts alike.
     pub metrics: Vec<Metric>,
-    /// What is counted besides, each sample by its weight.
+    /// Metrics in which samples count by their weights.
     pub weighted_metrics: Vec<Metric>,
 }
 
 impl Goal {
-    /// A goal of a loss and no metrics.
+    /// A goal with a loss and no metrics.
     #[must_use]
     pub fn new(loss: Loss) -> Self {
         Self { loss: Some(loss), ..Self::default() }
@@ -34,14 +34,14 @@ impl Goal {
         self
     }
 
-    /// One more metric in which samples count by their weights.
+    /// Adds a metric in which samples count by their weights.
     #[must_use]
     pub fn weighted_metric(mut self, metric: Metric) -> Self {
         self.weighted_metrics.push(metric);
         self
     }
 
-    /// What its loss is multiplied by in the whole.
+    /// Sets what the loss is multiplied by in the sum over all outputs.
     #[must_use]
     pub fn weight(self, weight: f64) -> Self {
         Self { weight: Some(weight), ..self }
@@ -51,9 +51,9 @@ impl Goal {
 /// The goals of a model's outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Goals {
-    /// The same of every output; of a model of one output its own.
+    /// One goal for all outputs, or for the only one.
     Each(Goal),
-    /// By the outputs' names. An output that isn't there has none.
+    /// Goals by the outputs' names. An output that isn't named has none.
     Named(Vec<(String, Goal)>),
 }
 
@@ -81,43 +81,43 @@ impl From<Vec<(String, Goal)>> for Goals {
     }
 }
 
-/// The goal of an output as it is computed.
+/// An output's goal, with what is needed to compute it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Aim {
-    /// Of the output.
+    /// The output's name.
     pub(super) name: String,
-    /// Its value.
+    /// The output's value.
     node: Node,
-    /// What is before the softmax or sigmoid that it comes straight from, where a crossentropy is of that.
+    /// The value before the softmax or sigmoid that gives the output, where a crossentropy is computed from that.
     logits: Option<Node>,
     rows: u64,
     classes: u64,
     /// Whether targets are class numbers.
     sparse: bool,
     pub(super) loss: Option<Criterion>,
-    /// Of the loss in the whole.
+    /// What the loss is multiplied by in the sum over all outputs.
     pub(super) weight: f64,
     pub(super) counts: Vec<Count>,
 }
 
-/// A metric as it is computed.
+/// A metric, with what is needed to compute it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Count {
-    /// As a history has it.
+    /// Its name in a history.
     pub(super) name: String,
     kind: CountKind,
     /// Whether samples count by their weights.
     pub(super) weighted: bool,
 }
 
-/// What a metric counts, as it is computed.
+/// What computes a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum CountKind {
     Hits(HitsKind),
     Loss(Criterion),
 }
 
-/// A loss, of an output or of what is before its activation.
+/// A loss, and whether it is of an output or of the value before its activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Criterion {
     kind: Loss,
@@ -125,19 +125,19 @@ pub(super) struct Criterion {
 }
 
 impl Criterion {
-    /// Where Keras takes what is before the activation, the loss is of logits, whatever the user says.
+    /// Where Keras takes the value before the activation, the loss is of logits, whatever its argument says.
     fn new(loss: Loss, last: Option<Last>) -> Self {
         let is_of_logits = is_of_logits(loss, last);
         Self { kind: if is_of_logits { loss.with_logits() } else { loss }, is_of_logits }
     }
 }
 
-/// Whether Keras takes what is before `last` in place of an output.
+/// Whether Keras takes the value before `last` instead of the output.
 fn is_of_logits(loss: Loss, last: Option<Last>) -> bool {
     match last {
-        // Both functions keep what they are given, for all crossentropies.
+        // Keras keeps the input of these two activations, and uses it for every crossentropy.
         Some(Last::Activation(Activation::Softmax | Activation::Sigmoid)) => loss.is_crossentropy(),
-        // That layer's operation is looked for by the two that are of softmax.
+        // Keras looks for the operation of that layer only in the two crossentropies that are of softmax.
         Some(Last::SoftmaxLayer) => loss.is_crossentropy() && !matches!(loss, Loss::BinaryCrossentropy { .. }),
         Some(Last::Activation(_)) | None => false,
     }
@@ -162,7 +162,8 @@ fn of_outputs(outputs: &[End<'_>], goals: &Goals) -> Result<Vec<Goal>> {
     Ok(goals)
 }
 
-/// What the goals come to for a graph: the graph with those activations apart that crossentropies look behind, and the aims.
+/// The goals of a graph's outputs, and the graph in which activations that crossentropies look behind are steps of
+/// their own.
 pub(super) fn aims(graph: &Graph, goals: &Goals) -> Result<(Graph, Vec<Aim>)> {
     let outputs = graph.outputs();
     let goals = of_outputs(&outputs, goals)?;
@@ -206,7 +207,7 @@ impl Aim {
         let plain = goal.metrics.iter().map(|metric| (metric, false));
         for (metric, weighted) in plain.chain(goal.weighted_metrics.iter().map(|metric| (metric, true))) {
             let counted = metric.kind.counted(classes, sparse);
-            // An output without a loss has targets as its first metric reads them.
+            // The first metric says how the targets of an output without a loss lie.
             if goal.loss.is_none() && counts.is_empty() {
                 sparse = counted.is_sparse();
             }
@@ -230,7 +231,7 @@ impl Aim {
         Ok(Self { name, node, logits, rows, classes, sparse, loss, weight, counts })
     }
 
-    /// Whether there is anything to compute, and so a target to give.
+    /// Whether it has a loss or a metric, and so needs a target.
     pub(super) fn is_judged(&self) -> bool {
         self.loss.is_some() || !self.counts.is_empty()
     }
@@ -245,12 +246,12 @@ impl Aim {
         (self.sparse, self.classes)
     }
 
-    /// What a loss is of.
+    /// The value that a loss is of.
     fn of(&self, criterion: Criterion) -> Node {
         self.logits.filter(|_| criterion.is_of_logits).unwrap_or(self.node)
     }
 
-    /// The values that it reads.
+    /// All values that the loss and the metrics are of.
     pub(super) fn reads(&self) -> Vec<Node> {
         let counted = |count: &Count| match count.kind {
             CountKind::Hits(_) => self.node,
@@ -259,8 +260,8 @@ impl Aim {
         self.loss.map(|loss| self.of(loss)).into_iter().chain(self.counts.iter().map(counted)).collect()
     }
 
-    /// Its operations behind a forward pass: sums of the samples' losses and of what is counted, and where a backward pass
-    /// follows the gradient of its loss, `step` being the numbers by which.
+    /// Adds its operations behind a forward pass: sums over the samples of losses and metrics. With `step`, which names
+    /// the numbers of a step, a backward pass follows and the gradient of the loss is added, too.
     pub(super) fn judge(&self, graph: &Graph, judging: &mut Judging<'_>, step: Option<BufferId>) {
         if !self.is_judged() {
             return;
@@ -305,7 +306,7 @@ impl Aim {
     }
 }
 
-/// Adds an operation that gives each sample a number, and their sum as an output of that name.
+/// Adds an operation that gives each sample a number, and the sum of these numbers as the output `name`.
 fn summed(program: &mut Program, name: &str, operation: impl FnOnce(BufferId) -> Operation) {
     let samples = program.add(format!("{name}/samples"), Usage::Scratch, Shape::Samples(1));
     program.operations.push(operation(samples));
@@ -315,8 +316,8 @@ fn summed(program: &mut Program, name: &str, operation: impl FnOnce(BufferId) ->
     program.operations.push(Operation::Total(total));
 }
 
-/// A metric's name in a history, as Keras makes it: with that of the output where there are several, and `weighted_` where one that
-/// isn't has the same.
+/// A metric's name in a history, as Keras makes it: with the output's name in front where there are several outputs,
+/// and with `weighted_` where an unweighted metric has the same name.
 fn named(counts: &[Count], (output, metric): (Option<&str>, &str), weighted: bool) -> Result<String> {
     let taken = |name: &String| counts.iter().any(|count| count.name == *name) || name == names::LOSS;
     let with = |what: &str| output.map_or(format!("{what}{metric}"), |output| format!("{output}_{what}{metric}"));

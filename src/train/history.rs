@@ -1,10 +1,10 @@
-//! What a `fit` tells: numbers of each epoch, and who is told.
+//! What a `fit` reports: the numbers of each epoch, and callbacks.
 
 use super::State;
 use std::ops::ControlFlow;
 
-/// Numbers by their names, in Keras's order: `loss`, the outputs' losses where there are several, metrics, and the same of the
-/// validation with `val_` in front.
+/// Numbers by name, in Keras's order: `loss`, the outputs' losses where there are several, the metrics; then the same
+/// of the validation with `val_` in front.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Logs(Vec<(String, f64)>);
 
@@ -24,7 +24,7 @@ impl Logs {
         self.0.push((name.into(), value));
     }
 
-    /// Those of a validation beside these.
+    /// These numbers, followed by those of a validation.
     pub(super) fn validated(mut self, validation: Self) -> Self {
         self.0.extend(validation.0.into_iter().map(|(name, value)| (format!("val_{name}"), value)));
         self
@@ -42,7 +42,7 @@ impl FromIterator<(String, f64)> for Logs {
 pub struct Epoch {
     /// Its number, from 0.
     pub number: usize,
-    /// Steps of all epochs so far, those before a state that was restored among them.
+    /// Steps of all epochs so far, including those before a restored state.
     pub steps: u64,
     /// The learning rate of its last step.
     pub learning_rate: f32,
@@ -70,7 +70,7 @@ impl History {
 pub struct Record<'a> {
     /// The epoch's numbers.
     pub epoch: &'a Epoch,
-    /// All that training goes on from, where a callback [wanted](Callback::wants_state) it.
+    /// The whole state of the training, where a callback [wanted](Callback::wants_state) it.
     pub state: Option<&'a State>,
 }
 
@@ -89,21 +89,21 @@ pub struct Step {
     pub loss: f64,
 }
 
-/// Who is told of each epoch and may end a training.
+/// Is called after each step and epoch, and may end a training.
 pub trait Callback {
-    /// A step is over. Nothing is read from the device for it but what a training reads anyhow.
+    /// A step is over. No more is read from the device for this than training reads anyway.
     fn on_step(&mut self, step: &Step) {
         let _ = step;
     }
 
-    /// Whether it wants [`Record::state`] with this epoch: it is read from the device for those that do.
+    /// Whether it wants [`Record::state`] with this epoch. The state is read from the device for callbacks that do.
     fn wants_state(&mut self, epoch: &Epoch) -> bool {
         let _ = epoch;
         false
     }
 
-    /// The learning rate of the steps of an epoch that begins, where the callback sets one; `scheduled` is what the optimizer's schedule has for
-    /// the first of them. Of several callbacks that set one the first counts.
+    /// The learning rate of all steps of an epoch that begins, where the callback sets one; `scheduled` is the
+    /// schedule's rate of its first step. If several callbacks set a rate, the first one's is taken.
     fn learning_rate(&mut self, epoch: usize, scheduled: f32) -> Option<f32> {
         let _ = (epoch, scheduled);
         None
@@ -112,7 +112,8 @@ pub trait Callback {
     /// An epoch is over. On [`ControlFlow::Break`] it was the last.
     fn on_epoch(&mut self, record: &Record<'_>) -> ControlFlow<()>;
 
-    /// The state whose parameters the model is to have once a callback broke the training off, of those that have one the first's.
+    /// The state whose parameters the model gets back after a callback has ended the training. If several callbacks
+    /// have one, the first one's is taken.
     fn restores(&self) -> Option<&State> {
         None
     }
@@ -127,7 +128,7 @@ impl<F: FnMut(&Record<'_>) -> ControlFlow<()>> Callback for F {
 /// Which way a number is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Better {
-    /// Higher for accuracies and `auc`, by the ends of their names, else lower.
+    /// Higher for names that end as an accuracy's or in `auc`, else lower.
     #[default]
     ByName,
     /// A lower number is better.
@@ -136,7 +137,7 @@ pub enum Better {
     Higher,
 }
 
-/// Keras's `EarlyStopping`: ends a training in which a number doesn't get better any more.
+/// Keras's `EarlyStopping`: ends a training when a number no longer gets better.
 ///
 /// ```
 /// use locally_connected::train::EarlyStopping;
@@ -160,8 +161,8 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// Looks at the number of that name, `val_loss` say; what an epoch doesn't have is not looked at. Without further words any epoch
-    /// that isn't better than the best is the last.
+    /// Looks at the number of that name, such as `val_loss`; an epoch without it isn't looked at. Without further
+    /// options training ends with the first epoch that isn't better than the best.
     #[must_use]
     pub fn new(monitor: impl Into<String>) -> Self {
         Self {
@@ -186,31 +187,31 @@ impl EarlyStopping {
         Self { min_delta: min_delta.abs(), ..self }
     }
 
-    /// How many epochs without a better number are waited for.
+    /// Sets how many epochs to wait for a better number.
     #[must_use]
     pub fn patience(self, patience: usize) -> Self {
         Self { patience, ..self }
     }
 
-    /// Which way is better.
+    /// Sets which way is better.
     #[must_use]
     pub fn better(self, better: Better) -> Self {
         Self { better, ..self }
     }
 
-    /// What a number must be better than for waiting to begin anew.
+    /// Sets the number that must be beaten for waiting to begin anew.
     #[must_use]
     pub fn baseline(self, baseline: f64) -> Self {
         Self { baseline: Some(baseline), ..self }
     }
 
-    /// Has the model end with the parameters of the best epoch where it ends the training.
+    /// Gives the model the parameters of the best epoch back when it ends the training.
     #[must_use]
     pub fn restore_best(self) -> Self {
         Self { restore_best: true, ..self }
     }
 
-    /// The first epoch that it looks at.
+    /// Sets the first epoch that it looks at.
     #[must_use]
     pub fn start_from_epoch(self, epoch: usize) -> Self {
         Self { start_from_epoch: epoch, ..self }
@@ -246,7 +247,7 @@ impl EarlyStopping {
 impl Callback for EarlyStopping {
     fn wants_state(&mut self, epoch: &Epoch) -> bool {
         let value = self.looked_at(epoch);
-        // Of the first epoch too, so that there is one where no progress is ever made.
+        // The first epoch's state is kept in any case, so that there is one even if nothing ever gets better.
         self.restore_best && value.is_some_and(|value| self.best_state.is_none() || self.is_better(value, self.best))
     }
 
@@ -266,7 +267,7 @@ impl Callback for EarlyStopping {
             }
             return ControlFlow::Continue(());
         }
-        // Keras looks after the first epoch only.
+        // Keras never stops after the first epoch.
         if self.wait >= self.patience && record.epoch.number > 0 {
             self.stopped = true;
             return ControlFlow::Break(());
@@ -279,8 +280,8 @@ impl Callback for EarlyStopping {
     }
 }
 
-/// Sets the learning rate of each epoch by its number and the optimizer's own rate: Keras's `LearningRateScheduler`. (A
-/// [`Schedule`](super::Schedule) sets it by the step.)
+/// Sets the learning rate of each epoch by its number and the scheduled rate: Keras's `LearningRateScheduler`. (A
+/// [`Schedule`](super::Schedule) sets it step by step.)
 pub struct RateByEpoch<F>(pub F);
 
 impl<F: FnMut(usize, f32) -> f32> Callback for RateByEpoch<F> {
@@ -293,14 +294,15 @@ impl<F: FnMut(usize, f32) -> f32> Callback for RateByEpoch<F> {
     }
 }
 
-/// Gives the state of every epoch, or of every so many, to a host that keeps it.
+/// Gives the state of every epoch, or of every `every`th one, to a host that keeps it.
 pub struct Checkpoints<F> {
     every: usize,
     keep: F,
 }
 
 impl<F: FnMut(&State, &Epoch) -> ControlFlow<()>> Checkpoints<F> {
-    /// `keep` is told of every `every`th epoch; where it can't keep one it breaks the training off.
+    /// Calls `keep` after every `every`th epoch. If `keep` breaks off, because it can't keep the state, the training
+    /// ends.
     pub fn new(every: usize, keep: F) -> Self {
         Self { every: every.max(1), keep }
     }
@@ -335,7 +337,7 @@ impl<W: std::io::Write> CsvLog<W> {
         Self { writer, separator: ',', names: Vec::new(), failed: None }
     }
 
-    /// Goes on after a line of these names, which some log has already.
+    /// Continues a log that already has a first line with these names.
     #[must_use]
     pub fn appending(self, names: Vec<String>) -> Self {
         Self { names, ..self }
@@ -343,8 +345,7 @@ impl<W: std::io::Write> CsvLog<W> {
 
     /// The writer, once the training is over.
     ///
-    /// # Errors
-    /// What went wrong when a line was written, where something did: the training was broken off then.
+    /// The error of the line that couldn't be written; the training was ended then.
     pub fn finish(self) -> std::io::Result<W> {
         self.failed.map_or(Ok(self.writer), Err)
     }

@@ -18,8 +18,8 @@ pub struct Fans {
 }
 
 impl Fans {
-    /// What Keras takes them to be for a variable of this shape: of one axis its length, of two axes these; of more, all
-    /// axes but the last two are taken for a window's.
+    /// Keras's fans of a variable of this shape. One axis: its length. Two: these. More: all axes but the last two
+    /// count as a window's.
     #[must_use]
     pub fn of_shape(shape: &[usize]) -> Self {
         let size = |size: &usize| *size as f64;
@@ -34,7 +34,7 @@ impl Fans {
         Self { fan_in, fan_out }
     }
 
-    /// What they are: connections by output, and by input, in the mean over a layer's outputs and inputs.
+    /// The layer's real fans: connections of an output, and of an input, averaged over the layer's outputs and inputs.
     #[must_use]
     pub fn per_patch(geometry: &Geometry) -> Self {
         let connections = geometry.connected_weights() as f64;
@@ -42,18 +42,18 @@ impl Fans {
     }
 }
 
-/// Whose fans a new layer's weights are drawn by.
+/// Which fans a new layer's weights are drawn with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum FanRule {
-    /// Keras's: [`Fans::of_shape`] of the variable as the layout stores it. In implementation 1 the locations are taken for
-    /// a window, so that weights come out √locations too small.
+    /// Keras's: [`Fans::of_shape`] of the variable as the layout stores it. In implementation 1 that counts the
+    /// locations as a window, so that weights come out smaller by √locations.
     #[default]
     Keras,
     /// [`Fans::per_patch`].
     PerPatch,
 }
 
-/// The most bytes of a variable that is drawn: implementation 2's has a number for every pair of an input and an output.
+/// The most bytes of a variable that is drawn: implementation 2's has a number for every pair of input and output.
 const BUDGET: u64 = 8 << 30;
 
 /// The values of a variable of `shape`, in its order. The initializer's own seed comes before `seed`.
@@ -88,7 +88,7 @@ pub fn draw(initializer: &Initializer, shape: &[usize], fans: Fans, seed: u64) -
             Distribution::UntruncatedNormal => {
                 Normal { mean: 0.0, stddev: libm::sqrt(variance), cut: f64::INFINITY }.values(count, stream)
             }
-            // The standard deviation of what is left of a standard normal distribution between -2 and 2.
+            // The standard deviation of a standard normal distribution that is cut at -2 and 2.
             Distribution::TruncatedNormal => {
                 let stddev = libm::sqrt(variance) / 0.879_625_661_034_239_8;
                 Normal { mean: 0.0, stddev, cut: 2.0 }.values(count, stream)
@@ -122,7 +122,7 @@ pub fn draw(initializer: &Initializer, shape: &[usize], fans: Fans, seed: u64) -
             let what = format!("the initializer {description}");
             Err(Error::Unsupported { what, with: "here: it is none of Keras's, so its values must be given".into() })
         }
-        // Variance scalings are above.
+        // Initializers that scale by fans returned above.
         _ => Ok(vec![0.0; count]),
     }
 }
@@ -132,7 +132,7 @@ fn uniform(count: usize, low: f64, high: f64, stream: Stream) -> Vec<f32> {
     blocks.take(count).map(|u| (low + (high - low) * u) as f32).collect()
 }
 
-/// A normal distribution; what is over `cut` standard deviations away is drawn again.
+/// A normal distribution; numbers more than `cut` standard deviations away are drawn again.
 struct Normal {
     mean: f64,
     stddev: f64,
@@ -203,9 +203,9 @@ pub fn initial_bias(geometry: &Geometry, seed: u64) -> Result<Option<Vec<f32>>> 
     draw(initializer, &shape, Fans::of_shape(&shape), seed).map(Some)
 }
 
-/// The parameters of all layers of a graph, as [`crate::model::Model::parameters`] has them. Layers of windows draw by
-/// their configuration, in the layout of [`KerasLayout::of`]; all others begin as Keras's defaults have it. Layers of the
-/// same initializer and seed get different values.
+/// The parameters of all layers of a graph, as in [`crate::model::Model::parameters`]. Layers of windows draw as their
+/// configuration says, in the layout of [`KerasLayout::of`]; all others begin with Keras's defaults. Layers of the same
+/// initializer and seed get different values.
 ///
 /// ```
 /// use locally_connected::model::{Graph, Model};
@@ -239,7 +239,7 @@ pub fn initial_parameters(graph: &Graph, rule: FanRule, seed: u64) -> Result<BTr
         let stored = graph.stored(layer.name()).unwrap_or_default();
         let mut last = None;
         for (at, parameter) in layer.parameters().iter().enumerate() {
-            // Far enough apart that no seed is another's plus a small number.
+            // Seeds of layers lie far apart, so that a user's seeds that differ by a small number don't meet.
             let place = 2 * (16 * index as u64 + at as u64) + 1;
             let seed = seed.wrapping_add(place.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let elements = parameter.shape.elements(0) as usize;

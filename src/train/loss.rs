@@ -4,7 +4,7 @@ use crate::ops::HitsKind;
 pub use crate::ops::LossKind as Loss;
 use crate::{Error, Result};
 
-/// Keras's losses that aren't here, by all of their names, in lower case.
+/// Keras's losses that aren't supported, by all of their names, in lower case.
 const OTHER_LOSSES: [&str; 24] = [
     "mape",
     "mean_absolute_percentage_error",
@@ -36,7 +36,7 @@ impl Loss {
     /// The loss that Keras 2.15's `losses.get` finds by `name`, a function or a class, with its default arguments. Case matters.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for those of Keras's that aren't here, [`Error::UnknownValue`] for any other name.
+    /// [`Error::Unsupported`] for other losses of Keras's, [`Error::UnknownValue`] for any other name.
     pub fn from_keras_name(name: &str) -> Result<Self> {
         let (from_logits, label_smoothing) = (false, 0.0);
         Ok(match name {
@@ -59,7 +59,7 @@ impl Loss {
         })
     }
 
-    /// Keras's function of this loss.
+    /// The name of Keras's function of this loss.
     #[must_use]
     pub fn keras_name(&self) -> &'static str {
         match self {
@@ -72,13 +72,14 @@ impl Loss {
         }
     }
 
-    /// Whether a target is a class's number for each row of the output.
+    /// Whether each row's target is a class number.
     #[must_use]
     pub fn is_sparse(&self) -> bool {
         matches!(self, Self::SparseCategoricalCrossentropy { .. })
     }
 
-    /// Whether it is one that Keras computes from what is before a softmax or a sigmoid, where the output comes straight from one.
+    /// Whether Keras computes this loss from the value before a softmax or a sigmoid, if the output comes straight from
+    /// one.
     pub(super) fn is_crossentropy(&self) -> bool {
         matches!(
             self,
@@ -88,7 +89,7 @@ impl Loss {
         )
     }
 
-    /// The same from logits.
+    /// The same loss, of logits.
     pub(super) fn with_logits(mut self) -> Self {
         if let Self::BinaryCrossentropy { from_logits, .. }
         | Self::CategoricalCrossentropy { from_logits, .. }
@@ -99,7 +100,7 @@ impl Loss {
         self
     }
 
-    /// Whether its arguments are such that there is a value.
+    /// Whether its arguments are valid.
     ///
     /// # Errors
     /// [`Error::UnknownValue`].
@@ -130,37 +131,37 @@ fn unknown(argument: &'static str, name: &str) -> Error {
     Error::UnknownValue { argument, expected, value: name.to_owned() }
 }
 
-/// What is counted besides the loss, under the name that a history has it by.
+/// A number that is computed besides the loss, and its name in a history.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Metric {
-    /// As Keras writes it into its history: what the user called the metric by.
+    /// The name by which Keras writes it into its history: the one the user gave.
     pub name: String,
-    /// What is counted.
+    /// What is computed.
     pub kind: MetricKind,
 }
 
-/// What a [`Metric`] counts.
+/// What a [`Metric`] computes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum MetricKind {
-    /// Which rows are hit, by what the output and the target look like: of rows of one output [`MetricKind::BinaryAccuracy`] at 0.5,
-    /// of class numbers [`MetricKind::SparseCategoricalAccuracy`], else [`MetricKind::CategoricalAccuracy`].
+    /// The accuracy that fits the output: [`MetricKind::BinaryAccuracy`] at 0.5 for rows of one output,
+    /// [`MetricKind::SparseCategoricalAccuracy`] for class numbers, else [`MetricKind::CategoricalAccuracy`].
     Accuracy,
-    /// A crossentropy, by the same rule.
+    /// The crossentropy that fits the output, by the same rule.
     Crossentropy,
-    /// How many outputs are on their targets' side of the threshold.
+    /// The share of outputs that are on the same side of the threshold as their targets.
     BinaryAccuracy {
-        /// The prediction above which 1 is meant; Keras's default is 0.5.
+        /// Predictions above it count as 1; Keras's default is 0.5.
         threshold: f32,
     },
-    /// In how many rows output and target are largest at the same place.
+    /// The share of rows in which output and target are largest at the same place.
     CategoricalAccuracy,
-    /// In how many rows the output is largest at the target.
+    /// The share of rows in which the output is largest at the target's class.
     SparseCategoricalAccuracy,
-    /// A loss.
+    /// The mean of a loss.
     Loss(Loss),
 }
 
@@ -168,7 +169,8 @@ impl Metric {
     /// The metric that Keras 2.15's `compile` finds by `name`, with its default arguments. Case matters.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for losses of Keras's that aren't here, [`Error::UnknownValue`] for any other name.
+    /// [`Error::Unsupported`] for losses of Keras's that aren't supported here, [`Error::UnknownValue`] for any other
+    /// name.
     pub fn from_keras_name(name: &str) -> Result<Self> {
         let kind = match name {
             "accuracy" | "acc" => MetricKind::Accuracy,
@@ -176,7 +178,7 @@ impl Metric {
             "binary_accuracy" | "BinaryAccuracy" => MetricKind::BinaryAccuracy { threshold: 0.5 },
             "categorical_accuracy" | "CategoricalAccuracy" => MetricKind::CategoricalAccuracy,
             "sparse_categorical_accuracy" | "SparseCategoricalAccuracy" => MetricKind::SparseCategoricalAccuracy,
-            // Losses of Keras that are no metrics.
+            // Keras has no metrics of these losses' names.
             "Huber" | "huber_loss" => return Err(unknown("metric", name)),
             _ => MetricKind::Loss(Loss::from_keras_name(name).map_err(|error| match error {
                 Error::UnknownValue { .. } => unknown("metric", name),
@@ -193,7 +195,7 @@ impl Metric {
     }
 }
 
-/// What a metric comes down to.
+/// The operation that a metric is computed by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Counted {
     Hits(HitsKind),
@@ -201,7 +203,8 @@ pub(super) enum Counted {
 }
 
 impl MetricKind {
-    /// What it is for an output whose last axis has so many values, `sparse` telling whether targets are class numbers.
+    /// How to compute it for an output whose last axis has `last` values; `sparse` says whether targets are class
+    /// numbers.
     pub(super) fn counted(self, last: u64, sparse: bool) -> Counted {
         let (from_logits, label_smoothing) = (false, 0.0);
         match (self, last, sparse) {

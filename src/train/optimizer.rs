@@ -4,7 +4,7 @@ use super::Schedule;
 pub use crate::ops::Rule;
 use crate::{Error, Result};
 
-/// What large gradients are brought back to.
+/// Limits that large gradients are scaled or cut to.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Clipping {
@@ -16,7 +16,7 @@ pub struct Clipping {
     pub global_clipnorm: Option<f64>,
 }
 
-/// What of a [`Clipping`] acts: Keras looks at the norm first, then at the norm of all, then at values.
+/// Which limit of a [`Clipping`] acts: Keras takes the norm if there is one, else the norm of all, else the value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Clip {
     Nothing,
@@ -37,14 +37,14 @@ impl Clipping {
     }
 }
 
-/// Averages of the parameters over the steps, which take their places in the end.
+/// Moving averages of the parameters, which replace them at the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ema {
-    /// What an average keeps of itself in a step; Keras's default is 0.99.
+    /// The share that an average keeps of itself in a step; Keras's default is 0.99.
     pub momentum: f64,
-    /// After how many steps the averages take the parameters' places, besides at the end of each `fit`. Keras's default is
-    /// none, and 100 for RMSprop.
+    /// After how many steps the averages replace the parameters; they also do at the end of each `fit`. Keras's default
+    /// is none, and 100 for RMSprop.
     pub overwrite_frequency: Option<u64>,
 }
 
@@ -69,14 +69,14 @@ pub struct Optimizer {
     pub rule: Rule,
     /// The learning rate, by the number of steps done.
     pub learning_rate: Schedule,
-    /// What a parameter loses of itself in a step, times the learning rate, before the step; of none without it.
+    /// The share that a parameter loses before each step, times the learning rate; no decay without it.
     pub weight_decay: Option<f64>,
-    /// Parameters that lose nothing: those whose name, `<layer>/<parameter>`, has one of these in it, as with Keras's
-    /// `exclude_from_weight_decay(var_names=…)` for names without signs of regular expressions.
+    /// Parameters without weight decay: those whose name, `<layer>/<parameter>`, contains one of these, as with Keras's
+    /// `exclude_from_weight_decay(var_names=…)` for names that aren't regular expressions.
     pub exclude_from_weight_decay: Vec<String>,
-    /// What large gradients are brought back to.
+    /// Limits of gradients.
     pub clipping: Clipping,
-    /// Averages of the parameters, where they are kept.
+    /// Averages of the parameters, if any are kept.
     pub ema: Option<Ema>,
 }
 
@@ -116,11 +116,11 @@ impl Optimizer {
         Self::new(Rule::RmsProp { rho: 0.9, momentum: 0.0, epsilon: 1e-7, centered: false }, 0.001)
     }
 
-    /// The optimizer that Keras 2.15's `optimizers.get` finds by `name`, in any case, with its default arguments. It doesn't find
-    /// `"adamw"`, so neither does this.
+    /// The optimizer that Keras 2.15's `optimizers.get` finds by `name`, in any case, with its default arguments. Like
+    /// Keras's it doesn't find `"adamw"`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for those of Keras's that aren't here, [`Error::UnknownValue`] for any other name.
+    /// [`Error::Unsupported`] for other optimizers of Keras's, [`Error::UnknownValue`] for any other name.
     pub fn from_keras_name(name: &str) -> Result<Self> {
         Ok(match name.to_lowercase().as_str() {
             "sgd" | "experimentalsgd" => Self::sgd(),
@@ -152,7 +152,7 @@ impl Optimizer {
         Self { learning_rate: learning_rate.into(), ..self }
     }
 
-    /// Sets the momentum of SGD or RMSprop; Adam has none of that name, and stays as it is.
+    /// Sets the momentum of SGD or RMSprop. Adam has no such argument and stays as it is.
     #[must_use]
     pub fn momentum(mut self, value: f64) -> Self {
         if let Rule::Sgd { momentum, .. } | Rule::RmsProp { momentum, .. } = &mut self.rule {
@@ -161,7 +161,7 @@ impl Optimizer {
         self
     }
 
-    /// Sets what a parameter loses of itself in a step.
+    /// Sets the weight decay.
     #[must_use]
     pub fn weight_decay(self, weight_decay: impl Into<Option<f64>>) -> Self {
         Self { weight_decay: weight_decay.into(), ..self }
@@ -194,7 +194,7 @@ impl Optimizer {
         Self { ema: ema.into(), ..self }
     }
 
-    /// Keras's name of it.
+    /// Keras's name of this optimizer.
     #[must_use]
     pub fn keras_name(&self) -> &'static str {
         match self.rule {
@@ -249,7 +249,7 @@ impl Optimizer {
         }
     }
 
-    /// Whether a parameter of this name loses something of itself in each step.
+    /// Whether the parameter of this name has weight decay.
     pub(super) fn decays(&self, name: &str) -> bool {
         !self.exclude_from_weight_decay.iter().any(|part| name.contains(part.as_str()))
     }

@@ -11,7 +11,8 @@ pub(super) fn orthogonal(rows: usize, columns: usize, stream: Stream) -> Vec<f32
     let (long, short) = (rows.max(columns), rows.min(columns));
     let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(short);
     for vector in 0..short {
-        // Vector by vector, though Keras's matrix stands the other way: which number stands where doesn't matter.
+        // The long vectors one after another, though Keras's matrix may stand the other way: the numbers are random in
+        // any case.
         let each = long.div_ceil(4);
         let blocks = (vector as u64 * each as u64..).take(each);
         let mut values: Vec<f64> = blocks.flat_map(|block| stream.normal(block, 0)).take(long).collect();

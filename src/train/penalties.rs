@@ -1,4 +1,4 @@
-//! What parameters and activations add to a loss, as operations.
+//! Penalties of parameters and activations, as operations.
 
 use crate::config::{OrthogonalMode, Regularizer};
 use crate::model::{Graph, Judging, Stored, names};
@@ -6,18 +6,18 @@ use crate::ops::{BufferId, Operation, Orthogonal, OrthogonalGrad, PenaltyGrad, S
 use crate::program::Program;
 use crate::{Error, Result};
 
-/// A term of the loss besides those of outputs: Keras's `losses` of a layer.
+/// A term of the loss that is no output's: one of a Keras layer's `losses`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Penalty {
     /// The layer.
     pub layer: String,
-    /// The parameter, or none of the layer's activated output.
+    /// The parameter that it is of; none for the layer's activated output.
     pub parameter: Option<String>,
-    /// What is added.
+    /// The regularizer that gives the term.
     pub regularizer: Regularizer,
 }
 
-/// A regularizer as operations have it.
+/// A regularizer as the operations that compute it need it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Terms {
     /// `l1 · Σ|w| + l2 · Σw²`.
@@ -34,7 +34,7 @@ pub(super) enum Terms {
 }
 
 impl Terms {
-    /// Those of a variable of that shape, or of samples, which have none that is asked for here.
+    /// The terms of a variable of `shape`. An activity has no shape that matters here.
     fn new(regularizer: &Regularizer, shape: &[usize]) -> Result<Self> {
         let finite = |l1: f32, l2: f32| match [l1, l2].iter().find(|factor| !factor.is_finite()) {
             Some(factor) => {
@@ -64,7 +64,7 @@ impl Terms {
         }
     }
 
-    /// Adds operations that add the penalty's value to what is summed.
+    /// Adds the operations that add the penalty's value to the sum.
     fn value(self, sums: &mut Sums<'_>, input: BufferId, step: Option<BufferId>) {
         let Some(shape) = sums.program.buffer(input).map(|buffer| buffer.shape.clone()) else { return };
         match self {
@@ -104,7 +104,7 @@ impl Terms {
     }
 }
 
-/// Terms that are added in one output.
+/// Penalties' values that are summed in one output.
 struct Sums<'a> {
     program: &'a mut Program,
     name: &'static str,
@@ -116,7 +116,7 @@ impl<'a> Sums<'a> {
         Self { program, name, output: None }
     }
 
-    /// Where the next term goes, and whether it is added there.
+    /// The output, and whether the next term is added to what is there.
     fn next(&mut self) -> (BufferId, bool) {
         match self.output {
             Some(output) => (output, true),
@@ -133,7 +133,7 @@ impl<'a> Sums<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OfParameter {
     pub(super) layer: String,
-    /// As programs name it.
+    /// Its name in programs.
     pub(super) name: String,
     pub(super) shape: Shape,
     terms: Terms,
@@ -158,7 +158,7 @@ pub(super) fn of_parameters(graph: &Graph) -> Result<Vec<OfParameter>> {
     Ok(found)
 }
 
-/// Adds the values of penalties of parameters, as one output, to a program that has the parameters.
+/// Adds the penalties' values, as one output, to a program that has the parameters.
 pub(super) fn values(program: &mut Program, penalties: &[OfParameter]) {
     let mut sums = Sums::new(program, names::PENALTIES);
     for OfParameter { name, terms, .. } in penalties {
@@ -168,7 +168,7 @@ pub(super) fn values(program: &mut Program, penalties: &[OfParameter]) {
     }
 }
 
-/// The operation that adds the penalty's gradient of a parameter to its gradient, where there is one.
+/// The operation that adds the gradient of a parameter's penalty to its gradient; none where there is no penalty.
 pub(super) fn gradient(
     penalties: &[OfParameter],
     (name, shape): (&str, &Shape),
@@ -178,7 +178,8 @@ pub(super) fn gradient(
     penalty.terms.gradient(parameter, shape, gradient)
 }
 
-/// The factors of a parameter's penalty on magnitudes and squares, both 0 without one; none where its gradient isn't each weight's own.
+/// The factors of a parameter's penalty on magnitudes and squares; both are 0 without a penalty. None where one
+/// weight's gradient depends on other weights.
 pub(super) fn factors(penalties: &[OfParameter], name: &str) -> Option<[f32; 2]> {
     match penalties.iter().find(|penalty| penalty.name == name).map(|penalty| penalty.terms) {
         None => Some([0.0; 2]),
@@ -191,14 +192,15 @@ pub(super) fn factors(penalties: &[OfParameter], name: &str) -> Option<[f32; 2]>
 pub(super) fn check_activities(graph: &Graph) -> Result<()> {
     for layer in graph.layers() {
         if let Some(regularizer) = &layer.rules().activity_regularizer {
-            // Samples are of no two axes: an orthogonal one is refused.
+            // An activity counts as no matrix here, so an orthogonal regularizer is refused.
             Terms::new(regularizer, &[]).map_err(|error| error.in_layer(layer.name()))?;
         }
     }
     Ok(())
 }
 
-/// Adds the values of activity penalties, by the batch, as one output, and where a backward pass follows their gradients.
+/// Adds the activity penalties' values, divided by the batch, as one output, and their gradients where a backward pass
+/// follows.
 pub(super) fn activities(judging: &mut Judging<'_>, step: BufferId, is_derived: bool) {
     let calls = judging.calls();
     let mut output = None;
@@ -221,8 +223,8 @@ pub(super) fn activities(judging: &mut Judging<'_>, step: BufferId, is_derived: 
     }
 }
 
-/// All penalties of a graph in Keras's order: layer by layer, each with the activity's, then those of its parameters. Those of layers
-/// that aren't trained are among them.
+/// All penalties of a graph in Keras's order: for each layer its activity's, then its parameters'. Layers that aren't
+/// trained have theirs, too.
 pub(super) fn penalties(graph: &Graph) -> Vec<Penalty> {
     let mut penalties = Vec::new();
     for layer in graph.layers() {

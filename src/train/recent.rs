@@ -1,12 +1,12 @@
-//! What runners made of the programs that they ran last.
+//! Keeps what runners made for the programs that they ran last.
 
 use crate::program::Program;
 use std::sync::Arc;
 
-/// Programs that stay bound, one for each batch: a whole batch's, a short last one's, an evaluation's.
+/// How many stay bound: enough for a whole batch, a short last one, and evaluations.
 const BOUND: usize = 4;
 
-/// What was made of a few programs, each for a batch; the last used one last.
+/// What was made for a few programs, each with its batch; the last used is last.
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
     made: Vec<Made<T>>,
@@ -26,8 +26,8 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// Takes out what was made of a program for so many samples. Where there is none, there is room for it now: what is dropped is
-    /// free before more is asked for.
+    /// Takes out what was made for a program and a batch. Where there is none and all places are taken, the oldest is
+    /// dropped, so that its memory is free before more is asked for.
     pub(crate) fn take(&mut self, program: &Arc<Program>, batch: u32) -> Option<T> {
         let known = |made: &Made<T>| Arc::ptr_eq(&made.program, program) && made.batch == batch;
         let at = self.made.iter().position(known);
@@ -37,7 +37,7 @@ impl<T> Recent<T> {
         at.map(|at| self.made.remove(at).what)
     }
 
-    /// Keeps it until others were used.
+    /// Keeps it as the last used.
     pub(crate) fn put(&mut self, program: &Arc<Program>, batch: u32, what: T) {
         self.made.push(Made { program: program.clone(), batch, what });
     }

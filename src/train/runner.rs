@@ -8,20 +8,20 @@ use std::sync::Arc;
 /// A run of a program.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
-    /// What is run. A runner keeps what it made for a program, and knows it again by the address.
+    /// The program. A runner keeps what it made for a program, which it recognises by its address.
     pub program: &'a Arc<Program>,
     /// Samples of the run.
     pub batch: u32,
-    /// The program's inputs, by their names, of the lengths that it says.
+    /// The program's inputs, by their names, of the lengths that the program says.
     pub inputs: &'a [(&'a str, &'a [f32])],
 }
 
-/// An executor with the parameters, states and gradients of a training, which stay where it computes from run to run.
+/// An executor that holds the parameters, states and gradients of a training in its own memory from run to run.
 ///
-/// `cpu::Runner` and `headless::GpuRunner` are two; whoever drives a device of their own writes a third.
+/// `cpu::Runner` and `headless::GpuRunner` are two. A host with a device of its own can write another.
 #[expect(async_fn_in_trait, reason = "who uses it names the runner, so that its futures' own traits are known")]
 pub trait Runner {
-    /// Makes room for all parameters and states of `store`, all zero, in place of those that it held, and of gradients.
+    /// Makes room for all parameters and states of `store`, all zero. What it held before, gradients too, is dropped.
     ///
     /// # Errors
     /// Where there is no memory, and those of the device.
@@ -39,16 +39,16 @@ pub trait Runner {
     /// As [`Runner::write`].
     async fn read(&mut self, name: &str) -> Result<Vec<f32>>;
 
-    /// Runs a program on what it holds: the outputs, by their names. Gradients of the program stay for others that have them; those that
-    /// aren't there yet are made, zero.
+    /// Runs a program on what is held and gives the outputs, by their names. The program's gradients stay for later
+    /// programs that have them; gradients that aren't there yet are made, zero.
     ///
     /// # Errors
     /// Those of the program and the device. What is held may have changed in part.
     async fn run(&mut self, run: Run<'_>) -> Result<BTreeMap<String, Vec<f32>>>;
 
-    /// How many samples it runs a program on at once, within its memory.
+    /// How many samples of a program fit its memory at once.
     ///
     /// # Errors
-    /// Where not even one fits.
+    /// If not even one sample fits.
     fn samples_at_once(&self, program: &Program) -> Result<usize>;
 }

@@ -2,10 +2,10 @@
 
 use crate::{Error, Result};
 
-/// A learning rate by the number of steps done: Keras 2.15's schedules with their arguments. The first step sees 0.
+/// A learning rate by the number of steps done: Keras 2.15's schedules with their arguments. The first step is step 0.
 ///
-/// Rates are computed in f64 and rounded to f32 once; Keras computes in f32 all along, so that its rates differ from these in
-/// their last places, and those of cosines near their ends in more.
+/// Rates are computed in f64 and rounded to f32 once. Keras computes in f32 throughout, so that its rates differ from
+/// these in their last digits, and in more digits where a cosine ends.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -23,24 +23,24 @@ pub enum Schedule {
         /// Whether the exponent is rounded down.
         staircase: bool,
     },
-    /// Half a cosine from `initial` to `alpha · initial`, after a linear rise where there is a target of it.
+    /// Half a cosine from `initial` to `alpha · initial`; with a `warmup_target` after a linear rise to it.
     CosineDecay {
         /// The rate at step 0.
         initial_learning_rate: f64,
         /// Steps of the cosine, after those of the rise; over 0.
         decay_steps: u64,
-        /// What is left in the end, as a part of what the cosine began with.
+        /// What is left at the end, as a share of the rate at which the cosine begins.
         alpha: f64,
-        /// What the rate rises to first, from `initial_learning_rate` on; Keras's default is none: no rise.
+        /// The rate that a linear rise from `initial_learning_rate` ends at; Keras's default is none: no rise.
         warmup_target: Option<f64>,
         /// Steps of the rise.
         warmup_steps: u64,
     },
-    /// `values[i]` up to and with step `boundaries[i]`, the last value afterwards.
+    /// `values[i]` up to and including step `boundaries[i]`, the last value afterwards.
     PiecewiseConstant {
         /// Steps at which the rate changes, rising.
         boundaries: Vec<u64>,
-        /// One more than there are boundaries.
+        /// One value more than there are boundaries.
         values: Vec<f64>,
     },
     /// `(initial − end) · (1 − step / steps)^power + end`.
@@ -49,11 +49,11 @@ pub enum Schedule {
         initial_learning_rate: f64,
         /// Steps until the end; over 0.
         decay_steps: u64,
-        /// At the end; Keras's default is 0.0001.
+        /// The rate at the end; Keras's default is 0.0001.
         end_learning_rate: f64,
-        /// The power of what is left of the way; Keras's default is 1.
+        /// The exponent; Keras's default is 1.
         power: f64,
-        /// Whether it begins again, over longer and longer spans, instead of staying at the end.
+        /// Whether the decay begins again after its end, each time over a longer span, instead of staying at its end.
         cycle: bool,
     },
     /// `initial / (1 + rate · step / steps)`.
@@ -62,12 +62,12 @@ pub enum Schedule {
         initial_learning_rate: f64,
         /// Steps of the decay; over 0.
         decay_steps: u64,
-        /// What the divisor grows by in `decay_steps`.
+        /// How much the divisor grows in `decay_steps`.
         decay_rate: f64,
         /// Whether `step / steps` is rounded down.
         staircase: bool,
     },
-    /// Cosines one after another, each `t_mul` times as long and `m_mul` times as high as the one before.
+    /// Cosines one after another, each `t_mul` times as long as the one before, and `m_mul` times as high.
     CosineDecayRestarts {
         /// The rate at step 0.
         initial_learning_rate: f64,
@@ -75,9 +75,9 @@ pub enum Schedule {
         first_decay_steps: u64,
         /// How much longer each cosine is than the one before; Keras's default is 2, at least 1.
         t_mul: f64,
-        /// What the rate at the start of a cosine is multiplied by from one to the next; Keras's default is 1.
+        /// What the rate at a cosine's start is multiplied by from one cosine to the next; Keras's default is 1.
         m_mul: f64,
-        /// What is left at the end of each, as a part of `initial_learning_rate`.
+        /// What is left at the end of each cosine, as a share of `initial_learning_rate`.
         alpha: f64,
     },
 }
@@ -89,7 +89,7 @@ impl From<f64> for Schedule {
 }
 
 impl Schedule {
-    /// The rate of the step before which `step` steps were done.
+    /// The learning rate of the step before which `step` steps were done.
     #[must_use]
     pub fn at(&self, step: u64) -> f32 {
         let step = step as f64;
@@ -140,7 +140,7 @@ impl Schedule {
         exact as f32
     }
 
-    /// Whether it is one that Keras takes.
+    /// Whether Keras would take these arguments.
     ///
     /// # Errors
     /// [`Error::NotPositive`] for no steps, [`Error::UnknownValue`] for boundaries that don't rise, for another number of values than
@@ -189,7 +189,7 @@ impl Schedule {
     }
 }
 
-/// A part of the way down, of which `alpha` is never left.
+/// A decay to `alpha` instead of 0: `part` is what would be left of a decay to 0.
 fn with_rest(part: f64, alpha: f64) -> f64 {
     (1.0 - alpha) * part + alpha
 }

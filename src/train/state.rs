@@ -1,19 +1,19 @@
-//! All that a training goes on from.
+//! The state of a training.
 
 use super::Training;
 use crate::ops::{Buffer, Usage};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// All that a training goes on from: with the same data, options and executor a training that is restored from it gives the same bits
-/// as one that was never interrupted.
+/// All that a training needs to go on: restored from it, with the same data, options and executor, it gives the same
+/// bits as a training that was never interrupted.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct State {
-    /// By [`names::parameter`](crate::model::names::parameter), as [`Model::parameters`](crate::model::Model::parameters) has them, moving statistics
-    /// among them.
+    /// By [`names::parameter`](crate::model::names::parameter), as in
+    /// [`Model::parameters`](crate::model::Model::parameters), including moving statistics.
     pub parameters: BTreeMap<String, Vec<f32>>,
-    /// What the optimizer keeps, by [`names::state`](crate::model::names::state), each as its parameter lies.
+    /// The optimizer's states, by [`names::state`](crate::model::names::state), each laid out as its parameter.
     pub optimizer: BTreeMap<String, Vec<f32>>,
     /// Steps done.
     pub steps: u64,
@@ -21,12 +21,12 @@ pub struct State {
     pub epochs: usize,
     /// How often random numbers were drawn for dropout and noise.
     pub draws: u32,
-    /// Of the orders in which samples are taken.
+    /// The seed of the samples' order.
     pub seed: u64,
 }
 
 impl State {
-    /// Checks that it has all that a training holds, of the right lengths, and nothing else.
+    /// Checks that it has all that the training holds, with the right lengths, and nothing else.
     pub(super) fn check(&self, training: &Training) -> Result<()> {
         let store = training.store();
         let kept = |usage| store.used_as(usage).collect::<Vec<_>>();

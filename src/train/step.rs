@@ -1,4 +1,4 @@
-//! The second half of a step: how parameters follow their gradients.
+//! The second half of a step: parameters are updated by their gradients.
 
 use super::optimizer::Clip;
 use super::training::{Learned, Training, found, step};
@@ -8,7 +8,7 @@ use crate::ops::{BufferId, Change, ClipScale, MovingAverage, Operation, Shape, T
 use crate::program::Program;
 use std::collections::BTreeSet;
 
-/// A parameter that follows a gradient which is kept.
+/// A parameter with its gradient in a buffer.
 #[derive(Clone, Copy)]
 struct Followed<'a> {
     learned: &'a Learned,
@@ -20,15 +20,15 @@ fn parameter(program: &mut Program, learned: &Learned) -> BufferId {
     found(program, &learned.name, (Usage::Parameter, &learned.shape), Some(&learned.layer))
 }
 
-/// The parameters that a program changes where their gradients are computed.
+/// The parameters that a program updates where it computes their gradients.
 fn updated(program: &Program) -> BTreeSet<String> {
     let at_once = program.operations.iter().filter(|operation| matches!(operation, Operation::LocalUpdate(_)));
     at_once.filter_map(|operation| program.buffer(operation.writes())).map(|buffer| buffer.name.clone()).collect()
 }
 
 impl Training {
-    /// How a parameter follows its gradient; none where something of the whole gradient stands between: its norm, or a penalty that isn't
-    /// each weight's own.
+    /// The update of a parameter where its gradient is computed; none where the whole gradient must be known first: for
+    /// its norm, or for a penalty whose gradient at a weight depends on others.
     pub(super) fn change_at_once(&self, program: &mut Program, name: &str) -> Option<Change> {
         let learned = self.learned.iter().find(|learned| learned.name == name)?;
         let by_norm = matches!(self.optimizer.clipping.acting(), Clip::Norm(_) | Clip::GlobalNorm(_));
@@ -36,7 +36,7 @@ impl Training {
         Some(self.change(program, learned, penalty))
     }
 
-    /// How a parameter follows its gradient, to which the gradient of these penalties is still to be added.
+    /// The update of a parameter by its gradient, to which the gradient of these penalties is still to be added.
     fn change(&self, program: &mut Program, learned: &Learned, [l1, l2]: [f32; 2]) -> Change {
         let slot = |name: &String| found(program, name, (Usage::State, &learned.shape), Some(&learned.layer));
         let state = learned.slots.iter().map(slot).collect();
@@ -49,7 +49,8 @@ impl Training {
         Change { rule, parameter, state, step, clip_value, weight_decay, l1, l2 }
     }
 
-    /// Adds the second half of a step to a program: penalties of parameters, and what `updates` has still to do.
+    /// Adds the second half of a step to a program: penalties of parameters, and all updates that the program doesn't
+    /// have yet.
     pub(super) fn add_update(&self, program: &mut Program, overwrite: bool) {
         if program.find(names::PENALTIES).is_none() {
             self.add_penalties(program);
@@ -84,7 +85,7 @@ impl Training {
         }
     }
 
-    /// What each gradient is multiplied by.
+    /// The buffers of the factors that clip each gradient.
     fn clipping(&self, program: &mut Program, parameters: &[Followed<'_>]) -> Vec<Option<BufferId>> {
         let squares = |program: &mut Program, learned: &Learned, input, output, accumulate| {
             let (of, factor, shape) = (Term::Square, 1.0, learned.shape.clone());
@@ -117,7 +118,7 @@ impl Training {
         }
     }
 
-    /// Moving averages between parameters and their averages, in whichever direction.
+    /// Adds moving averages of parameters; `order` says which of the pair is averaged into the other.
     pub(super) fn average(&self, program: &mut Program, momentum: f64, order: impl Fn([BufferId; 2]) -> [BufferId; 2]) {
         for learned in &self.learned {
             let Some(average) = &learned.average else { continue };

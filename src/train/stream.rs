@@ -2,12 +2,12 @@
 
 use crate::ops::philox;
 
-/// The stream of a seed.
+/// The stream of random numbers of a seed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream(pub(super) u64);
 
 impl Stream {
-    /// Four numbers between 0 and 1, neither of them, equally spaced 2⁻³² apart.
+    /// Four numbers `(k + ½) · 2⁻³²`, strictly between 0 and 1.
     pub(super) fn uniform(self, block: u64, attempt: u32) -> [f64; 4] {
         let counter = [block as u32, (block >> 32) as u32, attempt, 0];
         let words = philox(counter, [self.0 as u32, (self.0 >> 32) as u32]);

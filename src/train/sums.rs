@@ -1,4 +1,4 @@
-//! From what programs give for batches to the numbers of an epoch.
+//! From the sums that programs give for batches to the numbers of an epoch.
 
 use super::Training;
 use super::data::Batch;
@@ -6,20 +6,20 @@ use super::history::Logs;
 use crate::model::names;
 use std::collections::BTreeMap;
 
-/// Sums over samples, as programs give them, and what they are divided by.
+/// Sums over samples, and what they are to be divided by.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     samples: usize,
-    /// Of each batch's whole loss, times its samples.
+    /// The sum of each batch's whole loss times its samples.
     loss: f64,
-    /// By the programs' outputs.
+    /// Sums by the programs' output names.
     outputs: BTreeMap<String, f64>,
-    /// Of the samples' weights, by output.
+    /// Sums of the samples' weights, by output.
     weights: BTreeMap<String, f64>,
 }
 
 impl Sums {
-    /// Adds what the programs gave for a batch of so many samples: its whole loss.
+    /// Adds the outputs of a batch of `samples` samples, and gives its whole loss.
     pub(super) fn add(
         &mut self,
         training: &Training,
@@ -66,7 +66,7 @@ impl Sums {
             let weights = self.weights.get(&aim.name).copied().unwrap_or(samples);
             for count in &aim.counts {
                 let of = if count.weighted { weights } else { samples };
-                // Keras gives 0 where nothing counts.
+                // Keras gives 0 where all weights are 0.
                 let mean = if of == 0.0 { 0.0 } else { sum(&names::metric(&count.name)) / of };
                 logs.push(count.name.clone(), mean);
             }

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A training on an executor, which holds the parameters and what the optimizer keeps of them.
+/// A training on an executor, which holds the parameters and the optimizer's states.
 ///
 /// ```
 /// # #[cfg(feature = "cpu")]
@@ -47,19 +47,19 @@ pub struct Trainer<R> {
     pub(super) steps: u64,
     pub(super) epochs: usize,
     draws: u32,
-    /// What a callback has for the running epoch, in place of the schedule's.
+    /// A callback's rate for the running epoch, in place of the schedule's.
     pub(super) rate: Option<f32>,
 }
 
-/// A training's programs, once for all batches.
+/// A training's programs, made once for all batch sizes.
 #[derive(Debug)]
 struct Programs {
     step: Arc<Program>,
     gradients: Arc<Program>,
-    /// The same for the pieces of a batch from the second on.
+    /// As `gradients`, adding to the gradients: for all pieces of a batch but the first.
     accumulating: Arc<Program>,
     update: Arc<Program>,
-    /// A step, and the second half of one, after which averages take the parameters' places.
+    /// A whole step, and the second half of one, in which averages replace the parameters at the end.
     overwriting: Option<[Arc<Program>; 2]>,
     evaluation: Arc<Program>,
     forward: Arc<Program>,
@@ -89,7 +89,7 @@ impl Programs {
 pub(super) struct Batching {
     /// Samples of a batch.
     pub(super) batch: usize,
-    /// The most of them that are run at once; none is as many as the runner has memory for.
+    /// The most samples that are run at once; none is as many as the runner has memory for.
     pub(super) at_once: Option<usize>,
 }
 
@@ -109,8 +109,8 @@ impl<R: Runner> Trainer<R> {
         Self::of_held(runner, training).await
     }
 
-    /// A training of parameters that the runner holds already, with room for what the optimizer keeps of them, all zero, and for their
-    /// gradients: of a model that runs there, whose parameters needn't go to the host and back.
+    /// A training of parameters that the runner holds already, with zeroes for the optimizer's states and room for
+    /// gradients. A model that runs there can so be trained without its parameters going to the host and back.
     ///
     /// # Errors
     /// Those of the runner.
@@ -129,7 +129,7 @@ impl<R: Runner> Trainer<R> {
         &self.training
     }
 
-    /// What it runs on.
+    /// The executor that it runs on.
     #[must_use]
     pub fn runner(&self) -> &R {
         &self.runner
@@ -158,7 +158,7 @@ impl<R: Runner> Trainer<R> {
         self.runner.run(Run { program, batch: batch as u32, inputs: &inputs }).await
     }
 
-    /// The numbers of a step as inputs.
+    /// The inputs that hold a step's numbers.
     fn numbers(&self, samples: usize) -> Batch {
         let numbers = self.training.numbers(self.steps, samples, self.draws);
         let numbers = StepNumbers { learning_rate: self.learning_rate(), ..numbers };
@@ -169,22 +169,22 @@ impl<R: Runner> Trainer<R> {
         self.training.steps().into_iter().map(of).collect()
     }
 
-    /// That of the next step.
+    /// The learning rate of the next step.
     pub(super) fn learning_rate(&self) -> f32 {
         self.rate.unwrap_or_else(|| self.training.optimizer().learning_rate.at(self.steps))
     }
 
-    /// Samples that are run at once.
+    /// How many samples are run at once.
     fn at_once(&self, program: &Program, batching: Batching) -> Result<usize> {
         let fits = self.runner.samples_at_once(program)?;
         Ok(batching.at_once.unwrap_or(fits).min(fits).min(batching.batch).max(1))
     }
 
-    /// A step on a batch of so many samples.
+    /// Does a step on a batch of `batching.batch` samples.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] where the loss isn't finite, [`Error::Unsupported`] where a batch that doesn't fit would have to be cut and a layer
-    /// needs it whole; those of the runner.
+    /// [`Error::NotFinite`] where the loss isn't finite; [`Error::Unsupported`] where the batch doesn't fit at once and
+    /// a layer needs it whole; those of the runner.
     pub(super) async fn step(
         &mut self,
         (batch, samples): (Batch, usize),
@@ -237,13 +237,13 @@ impl<R: Runner> Trainer<R> {
         let mut sums = Sums::default();
         let batch = samples.batch(&(0..samples.count as u32).collect::<Vec<_>>());
         let batching = Batching { batch: samples.count, at_once: None };
-        // What a fit that ended with an error left.
+        // A fit that ended with an error may have left one.
         self.rate = None;
         self.step((batch, samples.count), batching, &mut sums).await?;
         Ok(sums.logs(&self.training))
     }
 
-    /// The numbers of data without training anything, in batches of so many, as Keras's `evaluate`.
+    /// Losses and metrics of data, without training, in batches of `batch` samples: Keras's `evaluate`.
     ///
     /// # Errors
     /// [`Error::NotGiven`], [`Error::NoBuffer`], [`Error::Length`], [`Error::UnknownValue`] for data; [`Error::NotPositive`] for a batch of 0; those of the runner.
@@ -266,7 +266,7 @@ impl<R: Runner> Trainer<R> {
                 let part = part(&batch, count, piece);
                 for (name, values) in self.run(&program, length, &[&part, &numbers]).await? {
                     let sum = values.iter().map(|&value| f64::from(value)).sum::<f64>();
-                    // Every piece gives all penalties of parameters.
+                    // Each piece gives the whole value of the parameters' penalties.
                     if name == names::PENALTIES {
                         outputs.insert(name, sum);
                     } else {
@@ -279,7 +279,7 @@ impl<R: Runner> Trainer<R> {
         Ok(sums.logs(&self.training))
     }
 
-    /// The outputs for inputs, by the graph's names of both, in batches of so many: `[samples][…]` each.
+    /// The outputs for inputs, both by the graph's names, in batches of `batch` samples: `[samples][…]` each.
     ///
     /// # Errors
     /// [`Error::NotGiven`], [`Error::NoBuffer`], [`Error::Length`] for inputs; [`Error::NotPositive`] for a batch of 0; those of the runner.
@@ -305,7 +305,7 @@ impl<R: Runner> Trainer<R> {
         Ok(named.collect())
     }
 
-    /// Puts the averages of the parameters in their places, where there are averages: the end of a `fit`.
+    /// Replaces the parameters by their averages, if averages are kept: the end of a `fit`.
     pub(super) async fn finish(&mut self) -> Result<()> {
         let Some(end) = self.programs.end.clone() else { return Ok(()) };
         self.run(&end, 1, &[]).await.map(drop)
@@ -319,7 +319,7 @@ impl<R: Runner> Trainer<R> {
         self.held(Usage::Parameter).await
     }
 
-    /// Puts other parameters in the places of those that there are; all or nothing, as far as they fit.
+    /// Replaces the parameters; all of them or, if some don't fit, none.
     ///
     /// # Errors
     /// [`Error::NotGiven`], [`Error::Length`] and [`Error::NoBuffer`]: nothing is written then; those of the runner.
@@ -332,7 +332,7 @@ impl<R: Runner> Trainer<R> {
         Ok(())
     }
 
-    /// All that training goes on from.
+    /// The state, to go on from with [`Trainer::restore`].
     ///
     /// # Errors
     /// Those of the runner.
@@ -343,7 +343,7 @@ impl<R: Runner> Trainer<R> {
         Ok(State { parameters, optimizer, steps, epochs, draws, seed })
     }
 
-    /// Goes on from there.
+    /// Goes on from a state.
     ///
     /// # Errors
     /// [`Error::NotGiven`], [`Error::Length`] and [`Error::NoBuffer`] for a state of another training: nothing is changed then; those of the
@@ -371,7 +371,7 @@ impl<R: Runner> Trainer<R> {
     }
 }
 
-/// A batch of samples there are.
+/// Refuses a batch of no samples.
 pub(super) fn checked(batch: usize) -> Result<usize> {
     if batch == 0 { Err(Error::NotPositive { argument: "batch_size", value: 0 }) } else { Ok(batch) }
 }

@@ -10,7 +10,7 @@ use crate::ops::{Buffer, BufferId, STEP_NUMBERS, Shape, StepNumbers, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
 
-/// A model's training: what its outputs are to become and how its parameters follow, as programs that any executor runs.
+/// A model's training as programs that any executor runs: losses of its outputs, and how parameters are updated.
 ///
 /// ```
 /// use locally_connected::model::{Dense, Flatten, Sequential};
@@ -31,15 +31,16 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Programs
-/// A [`step`](Training::step) does what [`gradients`](Training::gradients) and then [`update`](Training::update) do, which are given one by one
-/// for batches that are computed in pieces. Inputs are those of the model, `target` and `sample_weight` (of several outputs
-/// `target/<output>` and so on, see [`names`]) and [`names::STEP`], four numbers of each step ([`Training::numbers`]). Outputs are sums over the
-/// samples: [`names::LOSS`] of each output's losses, [`names::metric`]; and [`names::ACTIVITY`] and [`names::PENALTIES`], what the loss has
-/// besides, where there is some.
+///
+/// A [`step`](Training::step) does the same as [`gradients`](Training::gradients) and [`update`](Training::update) one
+/// after the other, which are for batches that are computed in pieces. Inputs are the model's, `target` and
+/// `sample_weight` (with several outputs `target/<output>` and so on, see [`names`]), and [`names::STEP`], the four
+/// numbers of a step ([`Training::numbers`]). Outputs are sums over the samples: [`names::LOSS`] of each output's
+/// losses, [`names::metric`]; and [`names::ACTIVITY`] and [`names::PENALTIES`] where the loss has such terms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
     graph: Graph,
-    /// With activations apart that crossentropies look behind.
+    /// The graph in which activations that crossentropies look behind are steps of their own.
     apart: Graph,
     pub(super) optimizer: Optimizer,
     seed: u64,
@@ -55,23 +56,23 @@ pub(super) struct Learned {
     pub(super) name: String,
     pub(super) gradient: String,
     pub(super) shape: Shape,
-    /// Of what the optimizer keeps of it, in the order of [`Rule::slots`](crate::ops::Rule::slots).
+    /// The names of the optimizer's states of it, in the order of [`Rule::slots`](crate::ops::Rule::slots).
     pub(super) slots: Vec<String>,
-    /// Of its average, where there is one.
+    /// The name of its average, if one is kept.
     pub(super) average: Option<String>,
     pub(super) bound: Option<Bound>,
 }
 
-/// Which gradients of parameters a program computes.
+/// What a program does with gradients of parameters.
 #[derive(Clone, Copy, PartialEq)]
 enum Derived {
     Not,
     Kept,
-    /// Those that can be are used up at once.
+    /// Parameters are updated where their gradients are computed, as far as possible; the other gradients are kept.
     AndUpdated,
 }
 
-/// What the optimizer keeps of a parameter for [`Ema`](super::Ema).
+/// The name of the average that the optimizer keeps of a parameter for [`Ema`](super::Ema).
 const AVERAGE: &str = "average";
 
 impl Training {
@@ -106,7 +107,7 @@ impl Training {
         Ok(training)
     }
 
-    /// The parameters of which a backward pass gives gradients, in the order of the layers.
+    /// The parameters that a backward pass gives gradients of, in the order of the layers.
     fn find_learned(&self) -> Result<Vec<Learned>> {
         let program = self.gradients();
         let mut learned = Vec::new();
@@ -134,38 +135,38 @@ impl Training {
         Ok(learned)
     }
 
-    /// The same with another seed of what is drawn: the samples' order in each epoch, dropout and noise. 0 without it.
+    /// Sets the seed of all that is drawn: the samples' order in each epoch, dropout and noise. 0 without it.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// The seed of what is drawn.
+    /// The seed of all that is drawn.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// What is trained.
+    /// The graph that is trained.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// How parameters follow their gradients.
+    /// The optimizer.
     #[must_use]
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
 
-    /// The terms of the loss besides those of outputs, in Keras's order.
+    /// The terms of the loss that are no output's, in Keras's order.
     #[must_use]
     pub fn penalties(&self) -> Vec<Penalty> {
         penalties::penalties(&self.graph)
     }
 
-    /// The numbers of the step before which `step` steps were done, of a batch of so many samples, for [`names::STEP`]. `draw` says
-    /// which random numbers are drawn.
+    /// The four numbers, for [`names::STEP`], of the step before which `step` steps were done, on a batch of `batch`
+    /// samples. `draw` selects the random numbers that are drawn.
     #[must_use]
     pub fn numbers(&self, step: u64, batch: usize, draw: u32) -> StepNumbers {
         StepNumbers {
@@ -176,8 +177,8 @@ impl Training {
         }
     }
 
-    /// The inputs of [`names::STEP`]'s kind, each with what its `per_sample` is to be multiplied by: losses of other weights than 1
-    /// have numbers of their own.
+    /// The names of all inputs that hold a step's numbers, each with what its `per_sample` is multiplied by: a loss of
+    /// another weight than 1 has numbers of its own.
     #[must_use]
     pub fn steps(&self) -> Vec<(String, f64)> {
         let weighted = self.aims.iter().filter(|aim| aim.loss.is_some() && aim.weight != 1.0);
@@ -190,15 +191,15 @@ impl Training {
     }
 
     /// A whole step. Weights are updated where their gradient is computed, which is then kept nowhere
-    /// ([`LocalUpdate`](crate::ops::LocalUpdate)): not those that locations or several calls of a layer share, and none where gradients are
-    /// clipped by a norm.
+    /// ([`LocalUpdate`](crate::ops::LocalUpdate)), except weights that locations or several calls of a layer share, and
+    /// except where gradients are clipped by a norm.
     #[must_use]
     pub fn step(&self) -> Program {
         self.step_with(false)
     }
 
-    /// The same step, of the same bits, with the gradients of all parameters as buffers of the host's, as [`Training::gradients`] has
-    /// them: for who wants to see them, and for comparison.
+    /// The same step, with the same bits, that also has the gradients of all parameters in the host's buffers, as
+    /// [`Training::gradients`] has them: to look at them, and for comparison.
     #[must_use]
     pub fn step_with_gradients(&self) -> Program {
         let mut program = self.gradients();
@@ -206,7 +207,7 @@ impl Training {
         program
     }
 
-    /// A whole step after which averages take the places of the parameters, before constraints.
+    /// A whole step; with `overwrite` averages replace the parameters at its end, before constraints.
     #[must_use]
     pub(super) fn step_with(&self, overwrite: bool) -> Program {
         let mut program = self.judged(Derived::AndUpdated);
@@ -214,16 +215,16 @@ impl Training {
         program
     }
 
-    /// The first half of a step: from the inputs to the sums of losses and metrics, and to the gradients of the parameters by the
-    /// losses and activity penalties. For the pieces of a batch from the second on: [`Program::accumulating`]; `per_sample` is that of the
-    /// whole batch.
+    /// The first half of a step: from the inputs to the sums of losses and metrics, and to the gradients of losses and
+    /// activity penalties by the parameters. For a batch in pieces, all pieces but the first run it as
+    /// [`Program::accumulating`]; `per_sample` is then that of the whole batch.
     #[must_use]
     pub fn gradients(&self) -> Program {
         self.judged(Derived::Kept)
     }
 
-    /// The second half: gradients of penalties of parameters are added, then clipped, and parameters and what the optimizer keeps of them
-    /// updated, averaged and constrained.
+    /// The second half of a step: adds gradients of parameters' penalties, clips, then updates, averages and constrains
+    /// the parameters.
     #[must_use]
     pub fn update(&self) -> Program {
         self.update_with(false)
@@ -235,8 +236,8 @@ impl Training {
         program
     }
 
-    /// The sums of losses, metrics and penalties without training anything: dropout passes all, and normalisations take moving
-    /// statistics.
+    /// The sums of losses, metrics and penalties, without training: dropout does nothing, and normalisations take their
+    /// moving statistics.
     #[must_use]
     pub fn evaluation(&self) -> Program {
         let mut program = self.judged(Derived::Not);
@@ -262,13 +263,13 @@ impl Training {
                 penalties::activities(judging, step, derived);
             }
             if at_once {
-                // Of the parameters before their updates.
+                // Penalties are of the parameters before their updates.
                 self.add_penalties(judging.program);
             }
         })
     }
 
-    /// The values of penalties of parameters.
+    /// Adds the values of parameters' penalties.
     pub(super) fn add_penalties(&self, program: &mut Program) {
         for OfParameter { layer, name, shape, .. } in &self.penalties {
             found(program, name, (Usage::Parameter, shape), Some(layer));
@@ -276,7 +277,7 @@ impl Training {
         penalties::values(program, &self.penalties);
     }
 
-    /// Makes the averages those of no step yet: the parameters themselves. None where there are no averages.
+    /// Sets the averages to the parameters, as before the first step. None where no averages are kept.
     #[must_use]
     pub fn begin(&self) -> Option<Program> {
         self.optimizer.ema?;
@@ -285,7 +286,7 @@ impl Training {
         Some(program)
     }
 
-    /// Puts the averages in the places of the parameters, as Keras does at the end of a `fit`. None where there are no averages.
+    /// Replaces the parameters by their averages, as Keras does at the end of a `fit`. None where no averages are kept.
     #[must_use]
     pub fn end(&self) -> Option<Program> {
         self.optimizer.ema?;
@@ -294,8 +295,8 @@ impl Training {
         Some(program)
     }
 
-    /// What outlives the programs: a program without operations that has all parameters and states, for executors to make room for.
-    /// Gradients are those of the programs that have them: a whole step needs few of them.
+    /// A program without operations that has all parameters and states, for executors to make room for them. It has no
+    /// gradients: those are made by the programs that keep them.
     #[must_use]
     pub fn store(&self) -> Program {
         let mut store = Program::default();
@@ -314,14 +315,14 @@ impl Training {
         store
     }
 
-    /// The first layer that a batch can't be computed in pieces with, because what it gives a sample depends on the others.
+    /// The first layer that needs the whole batch at once, because its output of a sample depends on the other samples.
     pub(super) fn joins_samples(&self) -> Option<&GraphLayer> {
         let joins = |layer: &&GraphLayer| matches!(layer.kind(), Kind::BatchNormalization(_)) && layer.is_trainable();
         self.graph.layers().iter().find(joins)
     }
 }
 
-/// The buffer of that name, which is added where there is none.
+/// The buffer of that name. If there is none, it is added.
 pub(super) fn found(
     program: &mut Program,
     name: &str,
@@ -334,7 +335,7 @@ pub(super) fn found(
     })
 }
 
-/// The numbers of a step.
+/// The buffer of a step's numbers.
 pub(super) fn step(program: &mut Program, name: &str) -> BufferId {
     found(program, name, (Usage::Input, &Shape::Fixed(STEP_NUMBERS)), None)
 }

@@ -12,9 +12,9 @@ impl Planner<'_> {
     /// How the device does an operation on `batch` samples.
     ///
     /// # Errors
-    /// [`Error::Program`] for one that is wrong in itself; [`Error::Limit`], [`Error::OverBudget`]; [`Error::Unsupported`] for
-    /// a forced implementation that can't be; [`Error::LongWorkgroup`] where
-    /// [`PlanOptions::max_dispatch_flops`] is less than one workgroup takes.
+    /// [`Error::Program`] for one that is wrong in itself; [`Error::Limit`], [`Error::OverBudget`];
+    /// [`Error::Unsupported`] for an implementation that was asked for and isn't possible; [`Error::LongWorkgroup`]
+    /// where one workgroup takes more than [`PlanOptions::max_dispatch_flops`].
     pub fn plan(&self, operation: &Operation, batch: u32) -> Result<Plan> {
         self.cut_long(self.uncut(operation, batch)?)
     }
@@ -68,9 +68,10 @@ impl Planner<'_> {
         }
     }
 
-    /// A forced implementation, else the measured one, else the one that the cost model expects to be fastest.
+    /// The implementation asked for, else the one measured as fastest, else the one that the cost model expects to be
+    /// fastest.
     fn choose(&self, forced: Option<Implementation>, operation: &Operation, batch: u32) -> Result<Plan> {
-        // Shared weights have the loop variant alone, whatever a whole model is asked to take.
+        // Shared weights are computed by loop only, whatever a whole model is asked to take.
         let shared = operation.layer().is_some_and(|layer| layer.sharing() == Sharing::Shared);
         if let Some(implementation) = if shared { Some(Implementation::Loop) } else { forced } {
             return self.plan_by(implementation, operation, batch);
@@ -89,7 +90,8 @@ impl Planner<'_> {
         let mut best: Option<(f64, Plan)> = None;
         let mut refused = None;
         for implementation in Implementation::ALL {
-            // Compared before they are cut, so that cutting changes no choice but that of what can't be.
+            // Implementations are compared before long dispatches are cut, so that cutting changes no choice, unless
+            // one can't be cut.
             let plan = self.plan_by(implementation, operation, batch);
             match plan.and_then(|plan| self.check_long(&plan).map(|()| plan)) {
                 Ok(plan) => {
@@ -100,7 +102,7 @@ impl Planner<'_> {
                         best = Some((seconds, plan));
                     }
                 }
-                // The loop variant's reason comes first: it is possible most often.
+                // If none is possible, the error tells loop's reason: loop is the one that is possible most often.
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
@@ -112,12 +114,12 @@ impl Planner<'_> {
         table.get(&TuneKey::new(self.profile, operation, batch)?)
     }
 
-    /// How an implementation does an operation that has several; others have none.
+    /// The plan of an operation by one implementation.
     fn plan_by(&self, implementation: Implementation, operation: &Operation, batch: u32) -> Result<Plan> {
         let Some(choosable) = operation.choosable() else { return self.uncut(operation, batch) };
         let local = |layer| self.local(layer, implementation);
         let mut plan = match choosable {
-            // Nothing is written, whoever would.
+            // Nothing is written, whichever implementation it is.
             Choosable::Forward(LocalForward { layer, .. }) | Choosable::GradInput(LocalGradInput { layer, .. })
                 if batch == 0 =>
             {
@@ -151,12 +153,12 @@ impl Planner<'_> {
     /// Whether an implementation is possible for a layer on this device.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a user's connectivity by another than sparse gather, and for shared weights by another than
-    /// loop, which they are then executed by; [`Error::OverBudget`] and
-    /// [`Error::Limit`] with the bytes of the dense matrix or the sparse index, or the storage buffers of the forward pass.
+    /// [`Error::Unsupported`] for a user's connectivity by anything but sparse, and for shared weights by anything but
+    /// loop (they are executed by that instead); [`Error::OverBudget`] and [`Error::Limit`] with the bytes of the dense
+    /// matrix or of the sparse index, or with the number of storage buffers of the forward pass.
     pub fn possible(&self, layer: &Geometry, implementation: Implementation) -> Result<()> {
         self.local(layer, implementation)?;
-        // Of each, the kernel that binds most; its limits otherwise have another in its place.
+        // The kernel of each implementation that binds the most buffers and can't be replaced by another.
         let (name, bindings) = match implementation {
             Implementation::Loop => (LoopForward::NAME, LoopForward::BINDINGS),
             Implementation::DenseMatmul => (DenseForward::NAME, DenseForward::BINDINGS),
@@ -178,8 +180,7 @@ impl Planner<'_> {
     }
 }
 
-/// Whether an implementation can do a layer's connectivity: the user's own is sparse gather's alone, shared weights the loop
-/// variant's.
+/// Whether an implementation can do a layer's connectivity: sparse alone does a user's, loop alone does shared weights.
 fn connects(layer: &Geometry, implementation: Implementation) -> Result<()> {
     let of_unshared = matches!(implementation, Implementation::DenseMatmul | Implementation::SparseGather);
     if of_unshared && layer.sharing() == Sharing::Shared {

@@ -21,7 +21,8 @@ impl Planner<'_> {
         self.combined(&Combined { variant, params, operands: &[o.a, o.b, dy, grad] }, batch)
     }
 
-    /// One kernel over all elements of the last operand, the batch cut as bindings need. Those behind the first two lie as it does.
+    /// One kernel over all elements of the last operand, the batch cut as bindings need. Operands after the first two
+    /// are laid out as the last one.
     fn combined(&self, over: &Combined<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let &Combined { variant, params, operands } = over;
@@ -42,7 +43,7 @@ impl Planner<'_> {
                 count: count as u32,
                 x_base: bases[0],
                 w_base: bases[1],
-                // Those that lie as the output does have its ranges, and so its base.
+                // Operands laid out as the output are bound to the same ranges, and so have the same base.
                 y_base: bases.last().copied().unwrap_or(0),
                 ..with_second(with_first(params, a), b)
             };
@@ -71,7 +72,7 @@ impl Planner<'_> {
         self.sums(&sums, [o.input, o.output], batch)
     }
 
-    /// Sums along axes, the batch cut as bindings need and sums as loops do.
+    /// Sums along axes. The batch is cut as bindings need, and sums as drivers limit loops.
     fn sums(&self, sums: &Sums, [input, output]: [BufferId; 2], batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let Axes { sizes, left, summed } = &sums.axes;
@@ -86,7 +87,7 @@ impl Planner<'_> {
         }
         for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
             let x = self.range(Resource::Buffer(input), samples, elements);
-            // One sum runs over these samples, or each sample has its own.
+            // Either one sum runs over all these samples, or each sample has sums of its own.
             let (y, terms) = if sums.over_batch {
                 (Range { slice: Slice::whole(output), base: 0, count: results }, terms * u64::from(samples.count))
             } else {
@@ -97,7 +98,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// Sums of what is bound.
+    /// The sums within the bound ranges.
     fn sums_of(&self, plan: &mut Plan, sums: &Sums, of: Bound) -> Result<()> {
         let Bound { x, y, terms: all, adds: more } = of;
         let Axes { sizes, left, summed } = &sums.axes;
@@ -140,7 +141,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The sum of each row of `terms` neighbours, which is no longer than a sample.
+    /// The sum of each row of `terms` neighbours. A row is no longer than a sample.
     pub(super) fn sums_of_rows(&self, plan: &mut Plan, Ranges { x, y }: Ranges, terms: u64) -> Result<()> {
         let row = [1, 1, 1, terms];
         let axes = Axes { sizes: row, left: [1; 4], summed: row };
@@ -149,14 +150,14 @@ impl Planner<'_> {
     }
 }
 
-/// What is summed along which axes.
+/// The axes of a sample: all, those that are left, and those that are summed along.
 struct Axes {
     sizes: Sizes,
     left: Sizes,
     summed: Sizes,
 }
 
-/// Sums of values, or of the squares of what their mean leaves of them.
+/// Sums of values, or of the squared differences to a `mean`.
 struct Sums {
     axes: Axes,
     over_batch: bool,
@@ -169,20 +170,21 @@ struct Sums {
 struct Bound {
     x: Range,
     y: Range,
-    /// Of each sum.
+    /// Terms of each sum.
     terms: u64,
-    /// Whether sums over the batch go on from what the samples before left.
+    /// Whether a sum over the batch continues that of the samples before.
     adds: bool,
 }
 
-/// A kernel over two operands and what lies as its result does; the last one is the result.
+/// A kernel over two operands and others that are laid out as its result. The last one is the result.
 struct Combined<'a> {
     variant: Variant,
     params: Params,
     operands: &'a [Part],
 }
 
-/// Threads for each result: neighbours load neighbours where terms lie side by side, and few results have many terms each.
+/// How many threads share a sum, by its terms: the most where terms lie side by side, so that neighbouring threads load
+/// neighbours, or where there are few results.
 fn parts(summed: &Sizes, results: u64, terms: u64) -> u32 {
     let side_by_side = summed[3] > 1;
     match terms {

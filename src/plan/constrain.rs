@@ -7,14 +7,14 @@ use crate::kernels::{self, JoinGroups, Kernel, Params, THREADS};
 use crate::ops::{BufferId, Constrain, EPSILON, GroupSquares, NormLimit, Radial, Shape};
 use std::sync::Arc;
 
-/// What a parameter is cut into, with how plans refer to it.
+/// A parameter's chunks, with how plans refer to them.
 struct Cut {
     chunk: Chunk,
     weights: Slice,
 }
 
 impl Planner<'_> {
-    /// A parameter's chunks; what isn't shaped as weights has one, whose rows are its elements.
+    /// A parameter's chunks. One that isn't shaped as weights has a single chunk, whose rows are its elements.
     fn chunks(&self, shape: &Shape, id: BufferId) -> Result<Vec<Cut>> {
         let piece = |index| if shape.is_cut() { Resource::Chunk(id, index) } else { Resource::Buffer(id) };
         let chunks = cut(shape, self.profile)?.into_iter().zip(0..);
@@ -22,7 +22,7 @@ impl Planner<'_> {
         Ok(chunks.map(|(chunk, index)| Cut { chunk, weights: Slice::whole(piece(index)) }).collect())
     }
 
-    /// Constants of an operation's own, which a dispatch can bind.
+    /// Adds constants that belong to an operation, after a check that a dispatch can bind them.
     fn data(&self, plan: &mut Plan, words: impl Into<Arc<[u32]>>) -> Result<Slice> {
         let words = words.into();
         self.profile.check_piece("the groups of a parameter's weights", 4 * words.len() as u64)?;
@@ -91,7 +91,7 @@ impl Planner<'_> {
         let mut plan = Plan::default();
         let by_filter = o.groups.by_filter();
         let (limit, [least, most, rate]) = match o.limit {
-            // A largest norm below the least is the least, as in Keras.
+            // A largest norm below the least one counts as the least, as in Keras.
             NormLimit::AtMost { max } => (kernels::Constrain::AT_MOST, [0.0, max.max(0.0), 0.0]),
             NormLimit::Unit => (kernels::Constrain::UNIT, [0.0; 3]),
             NormLimit::Between { min, max, rate } => (kernels::Constrain::BETWEEN, [min, max.max(min), rate]),

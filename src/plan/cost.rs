@@ -11,25 +11,25 @@ use crate::kernels::Loads;
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Estimate {
-    /// Bytes that the dispatches read and write at least.
+    /// The least bytes that the dispatches must read and write.
     pub bytes: f64,
-    /// Loads and multiply-adds of all threads, in loads of one element.
+    /// Loads and multiply-adds of all threads, counted in loads of one element.
     pub operations: f64,
     /// Number of dispatches.
     pub dispatches: usize,
     /// Bytes of scratch memory.
     pub scratch: u64,
-    /// All of it as time on this device class.
+    /// The time that all of this takes on a device of this class.
     pub seconds: f64,
 }
 
-/// Speeds of a class of devices, to the order of magnitude.
+/// Speeds of a class of devices, right to the order of magnitude.
 struct Speeds {
     dispatch: f64,
     bytes_per_second: f64,
     operations_per_second: f64,
     operation_latency: f64,
-    /// Seconds of a load that a thread waits for.
+    /// Seconds that a thread waits for a load.
     load_latency: f64,
     loads: Loads,
 }
@@ -43,7 +43,7 @@ const CPU: Speeds = Speeds {
     load_latency: 0.0,
     loads: Loads { four: 2.5, scattered: 2.0 },
 };
-/// A discrete GPU of some TFLOP/s. The latencies are an H100's (benches/record).
+/// A discrete GPU of some TFLOP/s. The latencies are those of an H100 (benches/record).
 const GPU: Speeds = Speeds {
     dispatch: 4e-6,
     bytes_per_second: 5e11,
@@ -61,7 +61,7 @@ impl Estimate {
         let mut estimate = Self { dispatches: plan.dispatches.len(), scratch: plan.scratch_bytes(), ..Self::default() };
         for dispatch in &plan.dispatches {
             let work = dispatch.variant.work(&dispatch.params, speeds.loads);
-            // That of all workgroups, of which this dispatch may have but some.
+            // The work is that of all workgroups, of which this dispatch may have only some.
             let part = dispatch.part();
             let operations = part * work.threads * work.operations;
             let busy = operations / speeds.operations_per_second;

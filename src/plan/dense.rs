@@ -1,5 +1,5 @@
-//! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is expanded on the device
-//! and multiplied, block by block of whole cells; one block's memory serves all.
+//! Plans of the dense variant (Keras's implementation 2): the masked matrix `[inputs][outputs]` is written on the
+//! device and multiplied. That is done in blocks of whole cells, one after another in the same memory.
 
 use super::gradient::GradWeights;
 use super::local::Local;
@@ -14,7 +14,7 @@ use crate::kernels::{
 use crate::ops::{BufferId, LocalForward, LocalGradInput};
 use crate::{Error, Result};
 
-/// The largest dense matrix that is worked through when the caller sets no budget.
+/// The largest dense matrix, in all its blocks, where the caller sets no budget.
 const DEFAULT_BUDGET: u64 = 4 << 30;
 
 /// Whole cells of one chunk of the weights, as columns of the dense matrix.
@@ -24,7 +24,7 @@ struct Block {
 }
 
 impl Local<'_> {
-    /// Bytes of the whole dense matrix.
+    /// Bytes of the whole dense matrix, all blocks together.
     fn dense_bytes(&self) -> u64 {
         self.layer.inputs().saturating_mul(self.layer.outputs()).saturating_mul(4)
     }
@@ -76,7 +76,7 @@ impl Local<'_> {
         )
     }
 
-    /// Writes a block of the matrix: zeroes, then the weights in their places.
+    /// Writes a block of the matrix: zeroes, then the weights to where they belong.
     fn expand(&self, plan: &mut Plan, block: &Block, weights: BufferId) -> Result<()> {
         let params = &block.params;
         self.planner.fill(
@@ -110,7 +110,7 @@ impl Local<'_> {
         let bias = o.bias.map_or(Resource::Tables, Resource::Buffer);
         let blocks = self.blocks();
         self.reserve_dense(&mut plan, &blocks)?;
-        // In the steps of a tile, so that a part of the matrix begins where a binding may.
+        // Parts are multiples of a tile's depth, so that a part of the matrix begins where a binding may begin.
         let parts: Vec<_> = self.planner.parts(self.layer.inputs(), 64, TILE_SHAPES[0].turns(64)).collect();
         for block in &blocks {
             self.expand(&mut plan, block, o.weights)?;
@@ -221,7 +221,7 @@ impl Local<'_> {
     }
 }
 
-/// The widths of a dense product: columns lie as filters do, inputs as channels.
+/// The widths of a dense product: its columns are filters, its inputs are channels.
 fn dense_widths(p: &Params) -> [u32; 2] {
     let inputs = [p.dense_rows, p.x_base, p.x_sample].iter().all(|size| size.is_multiple_of(4));
     let columns = in_fours(p, false);

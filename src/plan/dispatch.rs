@@ -11,21 +11,21 @@ use std::sync::Arc;
 pub enum Resource {
     /// A buffer of the program.
     Buffer(BufferId),
-    /// A chunk of a program's buffer of weights, as [`cut`](super::cut) cuts it.
+    /// A chunk of a program's weights, as [`cut`](super::cut) cuts them.
     Chunk(BufferId, u32),
     /// The tap tables of the operation's layer.
     Tables,
     /// The sparse index of the operation's layer.
     SparseIndex,
-    /// Constants of the operation's own, by number: [`Plan::constants`].
+    /// Constants that belong to the operation, by number: [`Plan::constants`].
     Data(u32),
-    /// Scratch of the operation's own: a block of the dense matrix, or of its gradient.
+    /// Scratch of the operation: a block of the dense matrix, or of its gradient.
     DenseMatrix,
-    /// Scratch of the operation's own: output gradients summed over the samples.
+    /// Scratch of the operation: output gradients summed over the samples.
     SampleSums,
-    /// Scratch of the operation's own: what one of its steps leaves to the next ones, by number.
+    /// Scratch of the operation: what one of its steps leaves to the next ones, by number.
     Between(u32),
-    /// Scratch of the operation's own: parts of the sums of a gradient of weights that locations share.
+    /// Scratch of the operation: parts of the sums of a gradient of weights that locations share.
     Parts,
 }
 
@@ -36,7 +36,7 @@ pub struct Slice {
     pub resource: Resource,
     /// First byte of the range.
     pub offset: u64,
-    /// Number of bytes; none is to the buffer's end.
+    /// Number of bytes; none means up to the buffer's end.
     pub size: Option<NonZeroU64>,
 }
 
@@ -51,9 +51,9 @@ impl Slice {
 pub struct Dispatch {
     /// The kernel with its constants: a pipeline.
     pub variant: Variant,
-    /// Storage bindings 1, 2, … of group 0.
+    /// Storage bindings 1, 2, … of bind group 0.
     pub bindings: Vec<Slice>,
-    /// The numbers of binding 0, the uniform.
+    /// The numbers in binding 0, the uniform.
     pub params: Params,
     /// Workgroups along x, y, z.
     pub workgroups: [u32; 3],
@@ -66,9 +66,9 @@ pub struct Plan {
     pub implementation: Option<Implementation>,
     /// In order; each may read what those before it wrote.
     pub dispatches: Vec<Dispatch>,
-    /// Scratch buffers of its own and their bytes.
+    /// Scratch buffers of the operation, and their bytes.
     pub scratch: Vec<(Resource, u64)>,
-    /// Words that it reads and that no layer has: which weights share a norm.
+    /// Constants that no layer has, as which weights share a norm.
     pub constants: Vec<Arc<[u32]>>,
 }
 
@@ -79,7 +79,7 @@ impl Plan {
         self.dispatches.iter().flat_map(|dispatch| &dispatch.bindings).any(|slice| slice.resource == resource)
     }
 
-    /// Adds constants of the operation's own, and binds them whole.
+    /// Adds constants that belong to the operation, and gives the range that binds them whole.
     pub(crate) fn data(&mut self, words: Arc<[u32]>) -> Slice {
         let known = self.constants.iter().position(|held| Arc::ptr_eq(held, &words));
         let number = known.unwrap_or_else(|| {

@@ -9,9 +9,9 @@ use crate::ops::{Activate, ActivateGrad, BufferId, Transpose};
 
 /// What an elementwise kernel binds.
 pub(super) enum Operand {
-    /// As many elements of each sample as are computed.
+    /// The same number of elements of each sample as the kernel computes.
     Samples(BufferId),
-    /// So many for all samples.
+    /// A number of elements that all samples share.
     Fixed(BufferId, u64),
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Elementwise<'a> {
     pub(super) params: Params,
     /// Elements of a sample.
     pub(super) elements: u64,
-    /// Elements of a workgroup.
+    /// Elements that a workgroup computes.
     pub(super) per_group: u64,
     pub(super) operands: &'a [Operand],
 }
@@ -63,7 +63,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// `[rows][columns]` to `[columns][rows]`, as often as there are so many elements.
+    /// Turns each `[rows][columns]` into `[columns][rows]`, for all matrices in the ranges.
     pub(super) fn transposed(&self, plan: &mut Plan, sides: [u32; 2], ranges: Ranges) -> Result<()> {
         let Ranges { x, y } = ranges;
         let ([rows, columns], side) = (sides, kernels::Transpose::SIDE);
@@ -87,7 +87,7 @@ impl Planner<'_> {
                 bindings.push(match *operand {
                     Operand::Samples(id) => {
                         let (slice, own) = self.slice(Resource::Buffer(id), over.elements * first, elements);
-                        // All that has samples has the same ranges and so the same base.
+                        // All operands with samples are bound to the same ranges, and so have the same base.
                         base = own;
                         slice
                     }

@@ -1,9 +1,9 @@
-//! A gradient of weights, and what becomes of it: it is kept, or weights are updated by it.
+//! A gradient of weights, and what is done with it: it is kept, or the weights are updated by it.
 
 use super::{Chunk, Samples};
 use crate::ops::{BufferId, Change, LocalGradWeights, LocalUpdate};
 
-/// A gradient of weights by its operands.
+/// A gradient of weights: its operands, and what is done with it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GradWeights<'o> {
     pub(super) input: BufferId,
@@ -11,27 +11,27 @@ pub(super) struct GradWeights<'o> {
     pub(super) becomes: Becomes<'o>,
 }
 
-/// What becomes of it.
+/// What is done with a gradient.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Becomes<'o> {
     /// It is written, or added to what is there.
     Kept { grad_weights: BufferId, accumulate: bool },
-    /// Weights follow it.
+    /// The weights are updated by it, and it isn't kept.
     Update(&'o Change),
 }
 
-/// What a dispatch sums: some samples, for the weights of a chunk.
+/// What a dispatch sums: some samples' part of a chunk's gradient.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn<'c> {
     pub(super) samples: Samples,
     pub(super) chunk: &'c Chunk,
     pub(super) index: u32,
-    /// Whether no samples come after these.
+    /// Whether these are the last samples of the sum.
     pub(super) last: bool,
 }
 
 impl Turn<'_> {
-    /// Whether these are all samples.
+    /// Whether these are all samples of the sum.
     pub(super) fn is_whole(&self) -> bool {
         self.samples.first == 0 && self.last
     }
@@ -51,7 +51,7 @@ impl<'o> From<&'o LocalUpdate> for GradWeights<'o> {
 }
 
 impl GradWeights<'_> {
-    /// Whether it is added to what is there.
+    /// Whether the gradient is added to what is there.
     pub(super) fn accumulates(&self) -> bool {
         matches!(self.becomes, Becomes::Kept { accumulate: true, .. })
     }

@@ -10,14 +10,15 @@ use crate::ops::{self, BufferId, LocalForward, LocalGradInput, Shape};
 use crate::{Error, Result};
 use std::borrow::Cow;
 
-/// A layer on a device.
+/// A layer as it is planned on a device.
 #[derive(Debug, Clone)]
 pub(super) struct Local<'a> {
     pub(super) planner: Planner<'a>,
     pub(super) layer: Cow<'a, Geometry>,
-    /// Whose tap tables are bound: those of the layer as it is written.
+    /// The layer as it is written, whose tap tables are bound.
     tables: &'a Geometry,
-    /// Samples that a sample is: locations without neighbours that share their weights are like further samples.
+    /// How many samples of `layer` a sample of the batch is: locations that share weights and have no neighbours are
+    /// planned as further samples.
     pub(super) per_sample: u32,
     /// How its weights are cut.
     pub(super) chunks: Vec<Chunk>,
@@ -35,7 +36,7 @@ impl<'a> Local<'a> {
         Ok(Self { planner, layer: one.map_or(Cow::Borrowed(layer), Cow::Owned), tables: layer, per_sample, chunks })
     }
 
-    /// The samples that a batch is for its kernels.
+    /// The batch as the kernels see it: each sample counts `per_sample` times.
     fn rows(&self, batch: u32) -> Result<u32> {
         let rows = u64::from(batch) * u64::from(self.per_sample);
         let too_large = |_| Error::TooLarge {
@@ -79,7 +80,7 @@ impl<'a> Local<'a> {
         }
     }
 
-    /// The sums over no samples.
+    /// The gradient of no samples: zero, or nothing where it is added.
     fn no_gradient(&self, o: &GradWeights<'_>) -> Result<Plan> {
         let mut plan = Plan::default();
         for (chunk, index) in self.chunks.iter().zip(0..).filter(|_| !o.accumulates()) {
@@ -90,7 +91,7 @@ impl<'a> Local<'a> {
         Ok(plan)
     }
 
-    /// Sums over the samples; where locations share the bias, over them too.
+    /// The gradient of the bias: a sum over the samples, and over locations where they share the bias.
     pub(super) fn grad_bias(&self, o: &ops::GradBias, batch: u32) -> Result<Plan> {
         let (planner, layer, batch) = (&self.planner, &*self.layer, self.rows(batch)?);
         let mut plan = Plan::default();
@@ -116,7 +117,7 @@ impl<'a> Local<'a> {
             let (slice, y_base) = planner.slice(dz, outputs * first, outputs * u64::from(samples));
             let accumulate = u32::from(first > 0 || o.accumulate && !shared);
             let width = width(outputs.is_multiple_of(4) && y_base.is_multiple_of(4));
-            // Biases are too few to keep a GPU busy one by one.
+            // There are too few biases to keep a GPU busy with one thread each.
             let parts = if samples > 1 && planner.strategy().split_batch > 0 { GradBias::MOST_PARTS } else { 1 };
             let units = outputs / u64::from(width);
             let params = Params { batch: samples, count: units as u32, y_base, accumulate, ..self.params() };
@@ -145,11 +146,12 @@ impl<'a> Local<'a> {
         let Params { forward_0, forward_1, forward_2, starts_0, starts_1, starts_2, .. } = tables;
         let Params { inverse_0, inverse_1, inverse_2, .. } = tables;
         let own = Params::new(&self.layer);
-        // One location's entries come first in each table of several.
+        // The layer of one location reads the tables of the written layer, whose first location's entries come first.
         Params { forward_0, forward_1, forward_2, starts_0, starts_1, starts_2, inverse_0, inverse_1, inverse_2, ..own }
     }
 
-    /// What a dispatch on a chunk of the weights has: its cells, or all locations of its groups where they share it.
+    /// The numbers of a dispatch on a chunk of the weights: the chunk's cells, or all locations of its groups where
+    /// they share weights.
     pub(super) fn chunk_params(&self, chunk: &Chunk) -> Params {
         let shared = self.layer.shares_weights();
         let cells = if shared { chunk.cells * self.layer.locations() } else { chunk.cells };
@@ -169,14 +171,14 @@ impl<'a> Local<'a> {
         }
     }
 
-    /// Cuts the batch so that both an input and an output range fit a binding, and no sum over samples is ended by a
-    /// driver.
+    /// Cuts the batch so that the ranges of input and output fit a binding, and that no driver ends a sum over the
+    /// samples.
     pub(super) fn samples(&self, batch: u32) -> Result<impl Iterator<Item = Samples> + use<>> {
         self.planner.samples(batch, self.layer.inputs().max(self.layer.outputs()), self.most_samples())
     }
 
-    /// Most samples of a dispatch, so that sums over the batch, and over locations that share a bias, stay far from where
-    /// a driver would end them.
+    /// The most samples of a dispatch, so that sums over the batch, and over locations that share a bias, stay far
+    /// below the length at which a driver ends them.
     fn most_samples(&self) -> u64 {
         let turns = self.planner.profile.max_iterations / 4;
         let shared = self.layer.config().bias == Bias::PerFilter;
@@ -184,7 +186,7 @@ impl<'a> Local<'a> {
         lanes.clamp(1, turns.max(1))
     }
 
-    /// Ranges of some samples of an input and an output: bindings, and bases in `params`.
+    /// Ranges of some samples of an input and an output, as bindings and as bases in `params`.
     pub(super) fn operands(
         &self,
         params: &mut Params,

@@ -1,22 +1,22 @@
-//! Long dispatches, cut into several of at most so many floating-point operations: systems end those that keep a device
-//! for seconds. A part is a run of the workgroups of the same kernel, so that cutting changes no bit.
+//! Cuts long dispatches into several of at most so many floating-point operations: systems end dispatches that keep a
+//! device busy for seconds. A part is a run of the same kernel's workgroups, so that cutting changes no bit.
 
 use super::{Dispatch, Plan, Planner};
 use crate::kernels::{Loads, Params};
 use crate::{Error, Result};
 
-/// What a kernel that sums no products does counts by the elements that its threads load.
+/// How loads are counted as operations in a kernel that sums no products: each element that is loaded is one.
 const BY_ELEMENTS: Loads = Loads { four: 4.0, scattered: 1.0 };
 
 impl Dispatch {
-    /// Floating-point operations, those of what it is a part of being shared evenly among all workgroups: two for each
-    /// product that is summed; in kernels that sum none, one for each element that is loaded.
+    /// Floating-point operations: two for each product that is summed; in a kernel without products one for each loaded
+    /// element. A part of a cut dispatch has its workgroups' share of the whole.
     #[must_use]
     pub fn flops(&self) -> u64 {
         share(self.all_flops(), self.own_workgroups(), self.params.workgroups.into())
     }
 
-    /// Those of all parts.
+    /// Floating-point operations of the dispatch before it was cut.
     fn all_flops(&self) -> u64 {
         match self.variant.products(&self.params) {
             Some(products) => products.saturating_mul(2),
@@ -27,22 +27,22 @@ impl Dispatch {
         }
     }
 
-    /// Workgroups that have something to do.
+    /// How many of its workgroups have something to do.
     fn own_workgroups(&self) -> u64 {
         let folded = self.workgroups.map(u64::from).iter().product::<u64>();
         folded.min(u64::from(self.params.workgroups.saturating_sub(self.params.first_workgroup)))
     }
 
-    /// Which part it is of what was planned as one, from 0 to 1.
+    /// Which share of the dispatch before it was cut it is, from 0 to 1.
     pub(super) fn part(&self) -> f64 {
         self.own_workgroups() as f64 / f64::from(self.params.workgroups.max(1))
     }
 
-    /// The dispatch in parts of so many workgroups each, the last of fewer.
+    /// The dispatch in parts of so many workgroups each; the last part may have fewer.
     fn cut(self, workgroups: u64) -> impl Iterator<Item = Self> {
         let all = u64::from(self.params.workgroups);
         (0..all).step_by(workgroups as usize).map(move |first| {
-            // In a row: nothing to fold, so no part reaches into the next one.
+            // All workgroups of a part lie in one row, since a folded part would reach into the next.
             let own = workgroups.min(all - first) as u32;
             let params = Params { first_workgroup: first as u32, workgroups_x: own, ..self.params };
             Self { params, workgroups: [own, 1, 1], bindings: self.bindings.clone(), ..self }
@@ -77,16 +77,16 @@ impl Planner<'_> {
             return Err(Error::LongWorkgroup { kernel, needed, limit });
         }
         let most = fitting.min(self.profile.max_workgroups.into()).max(1);
-        // Parts of about the same length.
+        // All parts have about the same length.
         Ok(Some(all.div_ceil(all.div_ceil(most))))
     }
 
-    /// Whether no workgroup of a plan is longer than a dispatch may be.
+    /// Checks that no single workgroup of a plan is longer than a dispatch may be.
     pub(super) fn check_long(&self, plan: &Plan) -> Result<()> {
         plan.dispatches.iter().try_for_each(|dispatch| self.most_workgroups(dispatch).map(drop))
     }
 
-    /// The plan with dispatches that are longer than the caller wants cut into several.
+    /// The plan with each dispatch that is longer than the caller wants cut into several.
     pub(super) fn cut_long(&self, plan: Plan) -> Result<Plan> {
         let mut dispatches = Vec::with_capacity(plan.dispatches.len());
         for dispatch in plan.dispatches {

@@ -1,5 +1,5 @@
-//! Which kernel of the loop variant computes a dispatch, with which register tile, and in how many workgroups: from the
-//! sizes in its `Params` and the device's `Strategy`. Kernels are picked from their spaces.
+//! Chooses the kernel of the loop variant for a dispatch, with its register tile and number of workgroups, by the sizes
+//! in `Params` and the device's `Strategy`. What is chosen is always in the kernel's space.
 
 use super::local::Local;
 use super::tiles::Products;
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// A variant and how many workgroups it takes.
 pub(super) type Chosen = (Variant, u64);
 
-/// The largest of `sizes` up to `most` that isn't over twice what there is to do, so that little is done in vain.
+/// The largest of `sizes` up to `most` that is at most twice `count`, so that little work is wasted.
 pub(super) fn largest(sizes: &[u32], most: u32, count: u32) -> u32 {
     sizes.iter().copied().filter(|&size| size <= most && size < 2 * count).max().unwrap_or(1)
 }
@@ -25,19 +25,19 @@ fn divisor(sizes: &[u32], most: u32, count: u32) -> u32 {
     sizes.iter().copied().filter(|&size| size <= most && count.is_multiple_of(size)).max().unwrap_or(1)
 }
 
-/// Samples of a thread where a sum is split: all of them if it can, since each reads the same weights.
+/// Samples of a thread where a sum is split: if possible all, since each sample uses the same weights.
 fn split_images(count: u32) -> u32 {
     SPLIT_IMAGES.into_iter().find(|&images| images >= count).unwrap_or(SPLIT_IMAGES[2])
 }
 
-/// Whether filters, and channels too where `channels` says so, lie in aligned fours everywhere in this dispatch.
+/// Whether filters, with `channels` also channels, lie in aligned fours everywhere in this dispatch.
 pub(super) fn in_fours(p: &Params, channels: bool) -> bool {
     let fours = |sizes: &[u32]| sizes.iter().all(|size| size.is_multiple_of(4));
     let filters = p.y_filter == 1 && fours(&[p.filters, p.first_filter, p.group_filters, p.y_base]);
     filters && (!channels || p.x_channel == 1 && fours(&[p.group_channels, p.x_base]))
 }
 
-/// The widths along filters and along channels of a dispatch.
+/// The vector widths along filters and along channels in this dispatch.
 pub(super) fn widths(p: &Params) -> [u32; 2] {
     [width(in_fours(p, false)), width(in_fours(p, true))]
 }
@@ -58,8 +58,8 @@ impl Local<'_> {
         Ok(self.within_turns(chosen, p, || self.widest_forward_split(p)))
     }
 
-    /// What is preferred, unless a driver would end its loops before their sums are done: then what divides the sums
-    /// among most threads.
+    /// The preferred kernel, unless a driver would end its loops before the sums are done: then the kernel that divides
+    /// a sum among the most threads.
     fn within_turns(&self, preferred: Chosen, p: &Params, split: impl FnOnce() -> Option<Chosen>) -> Chosen {
         if self.planner.turns_fit(&preferred.0, p) { preferred } else { split().unwrap_or(preferred) }
     }
@@ -88,8 +88,8 @@ impl Local<'_> {
         let least = if width == 4 { 1 } else { largest(&FILTERS, 8, units) };
         let images = self.images(most, batch, workgroups(least));
         let tiles = u64::from(batch.div_ceil(images));
-        // As many units as registers hold, so that a thread's weights lie side by side, unless that leaves processors
-        // without work.
+        // As many units as registers hold, so that a thread's weights lie side by side, unless processors would then be
+        // idle.
         let busy = |size: u32| size <= 2 || workgroups(size) * tiles >= self.planner.strategy().busy_groups.into();
         let few = |size: u32| if width == 4 { size == 1 || size < 2 * units && busy(size) } else { size == least };
         let of = |filters| LoopForward { images, filters, activation, threads, width, input_width, weights: dtype };
@@ -111,8 +111,8 @@ impl Local<'_> {
         Some((kernel.listed().ok()?.into(), count * shape.tiles(rows, p.filters)))
     }
 
-    /// The kernel whose threads share their work, if one is possible: for few samples rather by splitting sums, for more
-    /// rather by tiles, which few filters or channels don't fill.
+    /// A kernel whose threads share their work, if one is possible: for few samples by splitting sums, for more samples
+    /// by tiles, unless few filters or channels would leave the tiles half empty.
     fn shared<T>(&self, batch: u32, split: impl FnOnce() -> Option<T>, tiled: impl FnOnce() -> Option<T>) -> Option<T> {
         match self.planner.strategy().split_batch {
             0 => tiled(),
@@ -121,7 +121,7 @@ impl Local<'_> {
         }
     }
 
-    /// The forward kernel that splits a sum, and its workgroups, where sums are long enough.
+    /// The forward kernel that splits each sum, with its workgroups, where the sums are long enough.
     fn forward_split(&self, p: &Params) -> Option<Chosen> {
         let fours = p.filters.is_multiple_of(4);
         let units = p.filters / width(fours);
@@ -130,13 +130,14 @@ impl Local<'_> {
         let sizes = LoopForwardSplit::LANES.into_iter().filter(|&lanes| fours || lanes <= 8);
         let lanes = self.split_lanes(sizes, units, products);
         let workgroups = products * u64::from(units.div_ceil(lanes));
-        // Where there are workgroups enough for so many lanes, they are all of a workgroup: no sums to add.
+        // If there are enough workgroups with this many lanes, each thread has whole sums and none are added in the
+        // end.
         let alone = lanes == LoopForwardSplit::MOST_LANES;
         let threads = if alone { lanes } else { self.split_threads(workgroups, p.window.into(), lanes)? };
         self.split_of(p, lanes, threads)
     }
 
-    /// The forward kernel whose threads each have the least part of a sum.
+    /// The forward kernel that splits each sum among the most threads.
     fn widest_forward_split(&self, p: &Params) -> Option<Chosen> {
         let threads =
             SPLIT_THREADS.into_iter().filter(|&threads| threads <= self.planner.profile.max_threads()).max()?;
@@ -152,12 +153,12 @@ impl Local<'_> {
         self.fitting(kernel.ok()?.into(), workgroups)
     }
 
-    /// A variant and its workgroups, if the device has what a dispatch of it needs.
+    /// A variant and its workgroups, if the device's limits allow it.
     fn fitting(&self, variant: Variant, workgroups: u64) -> Option<Chosen> {
         self.planner.profile.check_variant(&variant).is_ok().then_some((variant, workgroups))
     }
 
-    /// The input gradient's kernel that splits a sum, and its workgroups, where sums are long enough.
+    /// The kernel of the input gradient that splits each sum, with its workgroups, where the sums are long enough.
     fn grad_input_split(&self, p: &Params) -> Option<Chosen> {
         let fours = p.filters / 4;
         if !in_fours(p, false) || fours < LoopGradInputSplit::LANES[0] {
@@ -218,10 +219,10 @@ impl Local<'_> {
         }
         let [width, input_width] = widths(p);
         let (units, inputs) = (p.filters / width, p.group_channels / input_width);
-        // For few samples writing is all there is to it: whole cache lines side by side.
+        // With few samples nearly all time goes into writing the gradient: whole cache lines side by side.
         let few = p.batch <= self.planner.strategy().split_batch;
         let fours = largest(&FILTERS, if few { (p.filters / 32).clamp(1, 4) } else { 4 }, units);
-        // Most channels, then most taps, then most filters, of those that divide what there is and stay in registers.
+        // The most channels, then taps, then filters that divide the sizes and stay in registers.
         let channels = CHANNELS.into_iter().rev().filter(|&channels| inputs.is_multiple_of(channels));
         let taps = LoopGradWeights::TAPS.into_iter().rev().filter(|&taps| p.taps_2.is_multiple_of(taps));
         let filters =
@@ -239,14 +240,14 @@ impl Local<'_> {
         Ok((kernel.into(), workgroups(all, THREADS)))
     }
 
-    /// How workgroups of the register kernels are run: weights that don't come in fours are few.
+    /// Sizes of the register kernels' workgroups: weights that don't come in fours are few.
     fn workgroup(&self, width: u32) -> Workgroup {
         let wanted = if width == 4 { self.planner.strategy().group_threads } else { THREADS };
         if wanted < Workgroup::GPU.threads { Workgroup::CPU } else { Workgroup::GPU }
     }
 
-    /// Samples of a thread's register tile: as many as registers hold, so that a weight that is loaded is used as
-    /// often, unless `workgroups` workgroups for each tile of samples leave processors without work.
+    /// Samples of a thread's register tile: as many as registers hold, so that a loaded weight is used as often as
+    /// possible. Fewer where `workgroups` workgroups for each tile of samples would leave processors idle.
     pub(super) fn images(&self, most: u32, batch: u32, workgroups: u64) -> u32 {
         let most = largest(&IMAGES, most, batch);
         let busy = |images: &u32| {
@@ -255,9 +256,9 @@ impl Local<'_> {
         IMAGES.into_iter().filter(|&images| images <= most).rfind(busy).unwrap_or(1)
     }
 
-    /// Threads of each of `workgroups` workgroups that divides a sum of `terms` among those of its threads that do not
-    /// stand side by side. More than a few threads are for devices that would otherwise have nothing to do: each has
-    /// its sum added to the others' in the end.
+    /// How many threads share a sum of `terms` terms, in each of `workgroups` workgroups of which `side_by_side`
+    /// threads have different sums. Each thread's part must be added in the end, so that more than a few threads pay
+    /// only on a device that would otherwise be idle.
     fn split_threads(&self, workgroups: u64, terms: u64, side_by_side: u32) -> Option<u32> {
         let Strategy { split_terms, busy_groups, .. } = self.planner.strategy();
         let most = self.planner.profile.max_threads();
@@ -266,7 +267,7 @@ impl Local<'_> {
         if workgroups < 4 * u64::from(busy_groups) { fitting.max() } else { fitting.next() }
     }
 
-    /// The tiles for so many samples and products of this size, unless most of their work would be in vain.
+    /// The tiles for these products, unless there are few samples or the tiles would mostly be empty.
     fn tiled(&self, samples: u32, products: &Products) -> Option<TileShape> {
         if samples < self.planner.strategy().tile_batch {
             return None;
@@ -278,8 +279,8 @@ impl Local<'_> {
         (100 * wanted >= u64::from(self.planner.strategy().tile_use) * computed).then_some(shape)
     }
 
-    /// Units that stand side by side where a sum is split: few where workgroups would be too few, but enough for whole
-    /// cache lines.
+    /// How many units stand side by side where a sum is split. Few give more workgroups, but there must be enough for
+    /// whole cache lines.
     fn split_lanes(&self, sizes: impl IntoIterator<Item = u32>, units: u32, products: u64) -> u32 {
         let wanted = |lanes: u32| {
             8 * products * u64::from(units.div_ceil(lanes))

@@ -1,5 +1,6 @@
-//! Plans of losses, their gradients and accuracy. A sample's loss is summed in pieces, which are its rows of classes or, of losses that are means
-//! over elements, some of these; then its pieces are, in their order. So no thread's loop is long, whatever the sample.
+//! Plans of losses, their gradients and accuracy. A sample's loss is summed in pieces: its rows of classes or, in
+//! losses that are means over elements, runs of elements. Then the pieces are summed in their order. So no thread's
+//! loop is long, whatever the sample.
 
 use super::planner::{Launch, OwnScratch, Range, Ranges};
 use super::{Plan, Planner, Resource, Samples, Slice};
@@ -9,21 +10,21 @@ use crate::kernels::{
 };
 use crate::ops::{BufferId, Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
 
-/// Most elements of a piece: with more, sums of f32 would lose more than their order does.
+/// The most elements of a piece. In longer sums f32 would lose more than the order of summation does.
 const PIECE: u64 = 4096;
 
-/// What Keras adds to probabilities before it takes their logarithms.
+/// What Keras adds to a probability before its logarithm.
 const EPSILON: f32 = 1e-7;
 
-/// The pieces' losses.
+/// The pieces' sums.
 const PIECES: Resource = Resource::Between(0);
 
-/// Which kernels compute a loss.
+/// Which kernel computes a loss.
 #[derive(Debug, Clone, Copy)]
 enum Form {
-    /// The mean over elements, by its code.
+    /// A mean over elements; the code of its formula.
     Elements(u32),
-    /// Of rows of classes.
+    /// A loss of rows of classes.
     Rows { sparse: bool, logits: bool },
 }
 
@@ -40,7 +41,7 @@ impl Form {
         }
     }
 
-    /// What a sample's result is the sum by so many of.
+    /// What a sample's sum is divided by.
     fn divisor(self, of: &Judged) -> f32 {
         match self {
             Self::Elements(_) => of.elements() as f32,
@@ -49,7 +50,7 @@ impl Form {
     }
 }
 
-/// The numbers of a formula.
+/// The numbers in a loss's formula.
 fn params_of(kind: LossKind, of: &Judged) -> Params {
     let [smooth_factor, smooth_addend] = kind.smoothing(of.classes).map(|number| number as f32);
     let delta = if let LossKind::Huber { delta } = kind { delta } else { 0.0 };
@@ -57,14 +58,14 @@ fn params_of(kind: LossKind, of: &Judged) -> Params {
     Params { smooth_factor, smooth_addend, delta, divisor, epsilon: EPSILON, ..Params::default() }
 }
 
-/// What is judged, bound for some samples.
+/// Some samples of prediction, target and weight, as a dispatch binds them.
 struct Bound {
     bindings: Vec<Slice>,
     params: Params,
 }
 
 impl Planner<'_> {
-    /// A loss.
+    /// The loss of each sample.
     pub(super) fn loss(&self, o: &Loss, batch: u32) -> Result<Plan> {
         let variant = match Form::of(o.kind) {
             Form::Elements(form) => LossElements { form }.listed()?.into(),
@@ -75,7 +76,7 @@ impl Planner<'_> {
         self.judged(&judging, PerSample { variant, piece, output: o.output }, batch)
     }
 
-    /// Accuracy.
+    /// The accuracy of each sample.
     pub(super) fn hits(&self, o: &Hits, batch: u32) -> Result<Plan> {
         let (variant, piece, divisor, delta) = match o.kind {
             HitsKind::Binary { threshold } => {
@@ -90,7 +91,7 @@ impl Planner<'_> {
         self.judged(&judging, PerSample { variant, piece, output: o.output }, batch)
     }
 
-    /// A number for each sample: one kernel over its pieces, and their sums.
+    /// A number for each sample: one kernel computes the pieces, and `sum` adds them.
     fn judged(&self, judging: &Judging<'_>, per_sample: PerSample, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let PerSample { variant, piece, output } = per_sample;
@@ -157,7 +158,7 @@ impl Planner<'_> {
     }
 }
 
-/// What makes a number of each sample.
+/// The kernel that gives each sample its number.
 struct PerSample {
     variant: Variant,
     /// Elements of a piece.
@@ -165,7 +166,7 @@ struct PerSample {
     output: BufferId,
 }
 
-/// What is judged, how its targets lie and by which numbers.
+/// The operands of a loss, how targets are given, and the numbers of its formula.
 struct Judging<'a> {
     of: &'a Judged,
     targets: Targets,

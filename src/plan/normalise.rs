@@ -43,7 +43,8 @@ impl Planner<'_> {
         self.elementwise(&Elementwise { variant, params, elements, per_group, operands: &operands }, batch)
     }
 
-    /// What normalising by given statistics leaves of the gradient, and then, where it lies, what the batch's own statistics take from it.
+    /// First the gradient as for given statistics; for the batch's own statistics a second step, in the same place,
+    /// takes away the part that flows through them.
     pub(super) fn normalise_grad(&self, o: &NormaliseGrad, batch: u32) -> Result<Plan> {
         let &NormaliseGrad { elements, channels, inner, mean, factor, grad_output, grad_input, .. } = o;
         let (input, beta, output, activation) = (grad_output, None, grad_input, Activation::Linear);

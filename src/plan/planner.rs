@@ -1,19 +1,19 @@
-//! What plans are made with: a device's numbers, the caller's wishes, and the steps that all plans take.
+//! The planner: a device's numbers, the caller's options, and the steps that all plans are made of.
 
 use super::{DeviceProfile, Dispatch, Form, Plan, Resource, Slice, Strategy, TuneTable};
 use crate::kernels::{Params, Variant};
 use crate::{Error, Result};
 use std::num::NonZeroU64;
 
-/// What the caller decides about plans.
+/// What the caller decides about plans. The default decides nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlanOptions {
-    /// Most bytes of scratch memory; none is no limit but the device's.
+    /// Most bytes of scratch memory; none means that only the device limits it.
     pub memory_budget: Option<u64>,
-    /// Which form of the loop variant's kernels to take where there is one; none leaves it to the device's [`Strategy`].
+    /// Which form of the loop variant's kernels to take where it exists; none leaves it to the device's [`Strategy`].
     pub form: Option<Form>,
-    /// Most floating-point operations of a dispatch, as [`Dispatch::flops`] counts them: a longer one is cut into several,
-    /// which a host may record into several submits, and the bits stay the same. None leaves dispatches whole.
+    /// Most floating-point operations of a dispatch, as [`Dispatch::flops`] counts them. A longer dispatch is cut into
+    /// several, which a host may record into several submits; the bits stay the same. None leaves dispatches whole.
     pub max_dispatch_flops: Option<u64>,
     /// Numbers to choose kernels by in place of the device's own [`DeviceProfile::strategy`].
     pub strategy: Option<Strategy>,
@@ -24,28 +24,28 @@ pub struct PlanOptions {
 pub struct Planner<'a> {
     /// The device.
     pub profile: &'a DeviceProfile,
-    /// The caller's wishes.
+    /// The caller's options.
     pub options: PlanOptions,
     pub(super) tuned: Option<&'a TuneTable>,
 }
 
-/// Elements of a buffer that a dispatch binds.
+/// A run of elements of a buffer that a dispatch binds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Range {
     pub(super) slice: Slice,
-    /// The distance of the first of them from the binding's start, in elements.
+    /// The number of elements between the binding's start and the first element.
     pub(super) base: u32,
     pub(super) count: u64,
 }
 
-/// What a dispatch reads and what it writes.
+/// The ranges that a dispatch reads and writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ranges {
     pub(super) x: Range,
     pub(super) y: Range,
 }
 
-/// What a step of an operation keeps for the next, in scratch of the operation's own.
+/// Scratch that belongs to an operation, for what a step leaves to the next.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OwnScratch<'a> {
     pub(super) resource: Resource,
@@ -53,7 +53,7 @@ pub(super) struct OwnScratch<'a> {
     pub(super) what: &'a str,
 }
 
-/// A kernel and what it works on: a dispatch before its workgroups are folded.
+/// A kernel, its bindings and numbers: a dispatch whose workgroups aren't folded yet.
 pub(super) struct Launch<V> {
     pub(super) variant: V,
     pub(super) params: Params,
@@ -69,25 +69,25 @@ pub(super) struct Samples {
 }
 
 impl<'a> Planner<'a> {
-    /// A planner for the device `profile`, without wishes of the caller's.
+    /// A planner for the device `profile` with the default options.
     #[must_use]
     pub fn new(profile: &'a DeviceProfile) -> Self {
         Self { profile, options: PlanOptions::default(), tuned: None }
     }
 
-    /// The same planner with the caller's wishes.
+    /// The same planner with these options.
     #[must_use]
     pub fn with_options(self, options: PlanOptions) -> Self {
         Self { options, ..self }
     }
 
-    /// The same planner with measured choices, which go before the cost model's.
+    /// The same planner with measured choices, which take precedence over the cost model's.
     #[must_use]
     pub fn with_tuned(self, tuned: Option<&'a TuneTable>) -> Self {
         Self { tuned, ..self }
     }
 
-    /// The numbers by which kernels are chosen: the device's or the caller's, for the form that is asked for.
+    /// The numbers by which kernels are chosen: the caller's or the device's, changed for the form that is asked for.
     pub(super) fn strategy(&self) -> Strategy {
         let own = self.options.strategy.unwrap_or(self.profile.strategy);
         self.options.form.map_or(own, |form| form.strategy(own))
@@ -102,14 +102,14 @@ impl<'a> Planner<'a> {
         (Slice { resource, offset, size }, (first - offset / 4) as u32)
     }
 
-    /// The range of some samples of so many elements.
+    /// The range of some samples of `elements` elements each.
     pub(super) fn range(&self, resource: Resource, samples: Samples, elements: u64) -> Range {
         let count = elements * u64::from(samples.count);
         let (slice, base) = self.slice(resource, elements * samples.first, count);
         Range { slice, base, count }
     }
 
-    /// Reserves scratch of an operation's own for so many elements, and binds them.
+    /// Reserves scratch of `count` elements for an operation, and gives the range that binds them.
     pub(super) fn between(&self, plan: &mut Plan, own: OwnScratch<'_>, count: u64) -> Result<Range> {
         let OwnScratch { resource, what } = own;
         self.profile.check_piece(what, 4 * count)?;
@@ -118,8 +118,8 @@ impl<'a> Planner<'a> {
         Ok(Range { slice, base, count })
     }
 
-    /// Cuts the batch so that a range of samples of so many elements fits a binding, whatever its alignment, and is no
-    /// longer than `most` samples.
+    /// Cuts the batch into runs of at most `most` samples of `elements` elements that fit a binding, whatever their
+    /// alignment.
     pub(super) fn samples(
         &self,
         batch: u32,
@@ -144,7 +144,7 @@ impl<'a> Planner<'a> {
             .map(move |first| Samples { first, count: at_once.min(batch - first) as u32 }))
     }
 
-    /// Reserves a scratch buffer of an operation's own.
+    /// Reserves a scratch buffer for an operation.
     pub(super) fn reserve(&self, plan: &mut Plan, own: OwnScratch<'_>, bytes: u64) -> Result<()> {
         let OwnScratch { resource, what } = own;
         self.profile.check_buffer(what, bytes)?;
@@ -156,7 +156,7 @@ impl<'a> Planner<'a> {
         self.check_budget(what, plan.scratch_bytes())
     }
 
-    /// Whether so much scratch is within the caller's budget.
+    /// Checks that so much scratch is within the caller's budget.
     pub(super) fn check_budget(&self, what: &str, needed: u64) -> Result<()> {
         match self.options.memory_budget {
             Some(budget) if needed > budget => Err(Error::OverBudget { what: what.into(), needed, budget }),
@@ -164,7 +164,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether a driver lets a thread's loops turn as often as this variant's would.
+    /// Whether the driver lets a thread's loops turn as often as this variant's do.
     pub(super) fn turns_fit(&self, variant: &Variant, p: &Params) -> bool {
         variant.turns(p) <= self.profile.max_iterations
     }
@@ -176,7 +176,7 @@ impl<'a> Planner<'a> {
         let (x, y) = if workgroups <= limit {
             (workgroups, 1)
         } else {
-            // A device without compute shaders has a limit of none.
+            // A device without compute shaders has a limit of 0.
             let y = workgroups.div_ceil(limit.max(1));
             (workgroups.div_ceil(y), y)
         };

@@ -9,15 +9,15 @@ use crate::kernels::{
 };
 use crate::ops::{self, Along, PoolKind, Ties, Windows};
 
-/// The longest axis that one thread goes along. A longer one is cut into as many parts as each is long, whatever the device, so
-/// that sums round alike everywhere.
+/// The longest axis that one thread goes along. A longer axis is cut into about √length parts, on every device alike,
+/// so that sums round the same everywhere.
 const MOST_ALONG: u64 = 256;
 
-/// What a step of a pool leaves to the next: the largest of each window or along an axis, or where it is.
+/// What a step of a pool leaves to the next one: the largest value of each window, or where it is.
 const LARGEST: Resource = Resource::Between(0);
-/// Of an axis that is cut, its parts'.
+/// The results of the parts that a long axis is cut into.
 const PARTS: Resource = Resource::Between(1);
-/// How many are the largest.
+/// How many values are the largest.
 const TIES: Resource = Resource::Between(2);
 
 /// Windows along an axis, as kernels count them.
@@ -30,10 +30,10 @@ pub(super) struct Spans {
     pub(super) before: i32,
 }
 
-/// What becomes of the windows of some samples, which lie as `[outer][positions][inner]`.
+/// A kind of pooling with its windows, over samples that lie as `[outer][positions][inner]`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pooled {
-    /// A kind of [`Pool`].
+    /// One of [`Pool`]'s kinds.
     pub(super) kind: u32,
     pub(super) axes: [Spans; 3],
     pub(super) inner: u32,
@@ -72,12 +72,12 @@ impl Pooled {
     }
 }
 
-/// What becomes of values along an axis.
+/// A kind of reduction along an axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reduced {
-    /// A kind of [`Reduce`].
+    /// One of [`Reduce`]'s kinds.
     pub(super) kind: u32,
-    /// Of the sum.
+    /// What the sum is divided by.
     pub(super) divisor: f32,
     pub(super) along: Along,
 }
@@ -178,7 +178,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// What `x` becomes along an axis.
+    /// Reduces `x` along an axis.
     pub(super) fn reduced(&self, plan: &mut Plan, reduced: Reduced, Ranges { x, y }: Ranges) -> Result<()> {
         let Reduced { kind, divisor, along } = reduced;
         let parts = parts(along.length);
@@ -266,7 +266,7 @@ impl Planner<'_> {
     }
 }
 
-/// In how many parts an axis is reduced.
+/// How many parts an axis is reduced in.
 fn parts(length: u64) -> u64 {
     if length <= MOST_ALONG { 1 } else { length.isqrt() }
 }
@@ -275,13 +275,13 @@ fn parts(length: u64) -> u64 {
 #[derive(Debug, Clone, Copy)]
 struct Axis {
     length: u64,
-    /// In how many parts.
+    /// How many parts it is reduced in.
     parts: u64,
     inner: u64,
 }
 
 impl Axis {
-    /// The numbers of a reduction of `x` to as many elements as `y` has.
+    /// The numbers of a dispatch that reduces `x` to the elements of `y`.
     fn params(self, Ranges { x, y }: Ranges) -> Params {
         let [length, parts, inner] = [self.length, self.parts, self.inner].map(|size| size as u32);
         Params { count: y.count as u32, length, parts, inner, x_base: x.base, y_base: y.base, ..Params::default() }

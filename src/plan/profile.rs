@@ -5,7 +5,7 @@ use crate::kernels::{Access, Uniform, Variant};
 use crate::program::Program;
 use crate::{Error, Result};
 
-/// Most bytes of one piece of data that a kernel binds, whatever the device: see [`DeviceProfile::max_piece`].
+/// The most bytes of one buffer that a kernel binds, on any device: see [`DeviceProfile::max_piece`].
 pub(crate) const MOST_PIECE: u64 = (1 << 31) - 4;
 
 /// Limits and kind of a device.
@@ -13,7 +13,7 @@ pub(crate) const MOST_PIECE: u64 = (1 << 31) - 4;
 pub struct DeviceProfile {
     /// Adapter name, for reports.
     pub name: String,
-    /// Adapter, driver, backend and version of this crate: what a tuning table's entries hold for.
+    /// Adapter, driver, backend and version of this crate: a tuning table's entries hold for this only.
     pub fingerprint: String,
     /// Whether the device is a CPU (lavapipe, SwiftShader, WARP).
     pub is_cpu: bool,
@@ -35,11 +35,12 @@ pub struct DeviceProfile {
     pub max_workgroup_memory: u32,
     /// Most threads of a workgroup.
     pub max_workgroup_size: u32,
-    /// Most threads of a workgroup along its first dimension, along which all of them stand.
+    /// Most threads of a workgroup along its first dimension, where all our kernels have theirs.
     pub max_workgroup_width: u32,
-    /// Turns of a thread's loops, all together, after which the driver ends them; `u64::MAX` where it doesn't.
+    /// Number of turns of all of a thread's loops together after which the driver ends them; `u64::MAX` where it
+    /// doesn't.
     pub max_iterations: u64,
-    /// Which kernels pay on the device.
+    /// Which kernels to prefer on the device.
     pub strategy: Strategy,
 }
 
@@ -66,13 +67,13 @@ impl DeviceProfile {
         }
     }
 
-    /// Most threads that a workgroup can have.
+    /// Most threads that a workgroup of ours can have.
     #[must_use]
     pub fn max_threads(&self) -> u32 {
         self.max_workgroup_size.min(self.max_workgroup_width)
     }
 
-    /// Whether a dispatch of this kernel is within what the device has for one.
+    /// Checks that a dispatch of this kernel is within the device's limits.
     pub(crate) fn check_variant(&self, variant: &Variant) -> Result<()> {
         let (threads, memory) = (u64::from(variant.threads()), u64::from(variant.workgroup_memory()));
         let info = variant.info();
@@ -90,7 +91,7 @@ impl DeviceProfile {
         Ok(())
     }
 
-    /// Whether a kernel of this name can bind all that it does.
+    /// Checks that a dispatch can have as many storage buffers as a kernel of this name binds.
     pub(crate) fn check_storage_buffers(&self, kernel: &str, bindings: &[Access]) -> Result<()> {
         let (needed, limit) = (bindings.len() as u64, u64::from(self.max_storage_buffers));
         if needed <= limit {
@@ -100,25 +101,25 @@ impl DeviceProfile {
         Err(Error::Limit { what: kernel.into(), needed, unit, limit, name })
     }
 
-    /// Most bytes of one piece of data that a kernel binds. Indices are 32-bit and count elements, so that 2³¹ bytes
-    /// are always within reach.
+    /// Most bytes of one buffer that a kernel binds. Indices are 32-bit and count elements; this keeps them within 2³¹
+    /// bytes.
     #[must_use]
     pub fn max_piece(&self) -> u64 {
         self.max_binding.min(self.max_buffer).min(MOST_PIECE)
     }
 
-    /// The error for data that needs more than [`DeviceProfile::max_piece`].
+    /// The error for a buffer that needs more than [`DeviceProfile::max_piece`].
     pub(crate) fn over_piece(&self, what: &str, needed: u64) -> Error {
         let (limit, name) = (self.max_piece(), "max_storage_buffer_binding_size");
         Error::Limit { what: what.into(), needed, unit: "bytes", limit, name }
     }
 
-    /// Whether data of this many bytes can be bound.
+    /// Checks that a buffer of this many bytes can be bound.
     pub(crate) fn check_piece(&self, what: &str, needed: u64) -> Result<()> {
         if needed > self.max_piece() { Err(self.over_piece(what, needed)) } else { Ok(()) }
     }
 
-    /// How many samples of a program the device's buffers and about so many bytes hold at once.
+    /// How many samples of a program fit at once into about `budget` bytes and into the device's buffers.
     ///
     /// # Errors
     /// [`Error::Limit`] where not even one fits.
@@ -128,7 +129,7 @@ impl DeviceProfile {
         Ok(program.samples_within(budget).min((self.max_buffer / largest.max(1)) as usize))
     }
 
-    /// Whether there can be a buffer of this many bytes.
+    /// Checks that a buffer of this many bytes can be made.
     pub(crate) fn check_buffer(&self, what: &str, needed: u64) -> Result<()> {
         if needed <= self.max_buffer {
             return Ok(());
@@ -137,7 +138,7 @@ impl DeviceProfile {
         Err(Error::Limit { what: what.into(), needed, unit: "bytes", limit, name })
     }
 
-    /// Distance between the uniforms of two dispatches.
+    /// Distance in bytes between the uniforms of two dispatches.
     #[must_use]
     pub fn params_stride(&self) -> u64 {
         (Uniform::MOST_BYTES as u64).next_multiple_of(u64::from(self.uniform_alignment.max(4)))

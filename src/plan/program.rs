@@ -10,16 +10,16 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How a device does a program for a batch.
+/// How a device does a program on a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProgramPlan {
     /// Samples of a run.
     pub batch: u32,
     /// The operations' plans, in the program's order.
     pub plans: Vec<Plan>,
-    /// Where the program's scratch lies.
+    /// Where values between the operations lie.
     pub scratch: Scratch,
-    /// For each of the program's buffers how it is cut, where it holds weights; nothing for others.
+    /// How each buffer of the program is cut, if it holds weights; empty for others.
     pub cuts: Vec<Vec<Chunk>>,
     /// Bytes that a run takes.
     pub memory: Memory,
@@ -33,13 +33,13 @@ pub struct Memory {
     pub operands: u64,
     /// Weights and biases, which programs share.
     pub parameters: u64,
-    /// What optimizers keep of parameters, which programs share.
+    /// Optimizers' states, which programs share.
     pub state: u64,
     /// Gradients of parameters, the host's.
     pub gradients: u64,
     /// Tap tables and sparse indices, which programs of the same layers share.
     pub constants: u64,
-    /// Between operations, and within them.
+    /// Values between operations, and within them.
     pub scratch: u64,
     /// The uniforms: numbers of the dispatches.
     pub uniforms: u64,
@@ -53,7 +53,7 @@ impl Memory {
         [operands, parameters, state, gradients, constants, scratch, uniforms].into_iter().fold(0, u64::saturating_add)
     }
 
-    /// What binding the program allocates: nothing that is the host's or that programs share.
+    /// Bytes of what binding the program allocates: neither the host's buffers nor what programs share.
     #[must_use]
     pub fn bound(&self) -> u64 {
         self.scratch.saturating_add(self.uniforms)
@@ -66,7 +66,8 @@ impl ProgramPlan {
         self.plans.iter().flat_map(|plan| &plan.dispatches)
     }
 
-    /// Bytes of the operations' own scratch buffers, each as large as any of them needs it: they serve one after another.
+    /// Bytes of the operations' scratch buffers, each as large as the largest of them needs it: operations use them in
+    /// turn.
     #[must_use]
     pub fn own_scratch(&self) -> BTreeMap<Resource, u64> {
         own_scratch(&self.plans)
@@ -91,22 +92,22 @@ impl ProgramPlan {
         all
     }
 
-    /// Bytes of the pieces of the program's scratch.
+    /// Bytes of each buffer with values between operations.
     #[must_use]
     pub fn pieces(&self) -> Vec<u64> {
         pieces(&self.scratch, self.batch)
     }
 
-    /// Bytes of all scratch buffers that binding it takes, each another one.
+    /// Bytes of each scratch buffer that binding it takes.
     #[must_use]
     pub fn scratch_buffers(&self) -> Vec<u64> {
         self.pieces().into_iter().chain(self.own_scratch().into_values()).collect()
     }
 
-    /// Bytes of what the dispatches of `program`'s operation number `operation` mean by `resource`.
+    /// The size in bytes of `resource` in the dispatches of operation number `operation` of `program`.
     ///
     /// # Errors
-    /// [`Error::Program`] for what the program or the plan doesn't have.
+    /// [`Error::Program`] for a resource that the program or the plan doesn't have.
     pub fn bytes(&self, program: &Program, operation: usize, resource: Resource) -> Result<u64> {
         let missing =
             || Error::Program { what: format!("{resource:?} of operation {operation}"), why: "it isn't there" };
@@ -149,7 +150,7 @@ fn pieces(scratch: &Scratch, batch: u32) -> Vec<u64> {
     scratch.pieces.iter().map(|shape| WeightType::F32.bytes(shape.elements(batch))).collect()
 }
 
-/// The tap tables and sparse indices that plans bind, each with its layer and once.
+/// The tap tables and sparse indices that plans bind, each with its layer, each once.
 pub(super) fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Arc<Geometry>, Resource)> {
     let mut read: Vec<(&Arc<Geometry>, Resource)> = Vec::new();
     for (operation, plan) in program.operations.iter().zip(plans) {
@@ -163,7 +164,7 @@ pub(super) fn constants<'p>(program: &'p Program, plans: &[Plan]) -> Vec<(&'p Ar
     read
 }
 
-/// The constants that operations of no layer read, each once.
+/// The constants of operations of no layer, each once.
 pub(super) fn own_constants(plans: &[Plan]) -> Vec<&Arc<[u32]>> {
     let mut all: Vec<&Arc<[u32]>> = Vec::new();
     for words in plans.iter().flat_map(|plan| &plan.constants) {
@@ -183,7 +184,7 @@ fn constant_bytes(layer: &Geometry, resource: Resource) -> u64 {
     4 * words
 }
 
-/// What a layer's tap tables or sparse index hold.
+/// The words in a layer's tap tables or sparse index.
 pub(crate) fn constant_words(layer: &Geometry, resource: Resource) -> Vec<u32> {
     match resource {
         Resource::SparseIndex => SparseIndex::new(layer).data(),
@@ -210,7 +211,7 @@ impl Planner<'_> {
         let between = between.into_iter().fold(0, u64::saturating_add);
         self.check_budget("the values between operations", between)?;
         let plan = |operation: &Operation, taken: u64| {
-            // What is left of the budget is the operation's own.
+            // Operations may use for their own scratch what is left of the budget.
             let memory_budget = self.options.memory_budget.map(|budget| budget.saturating_sub(taken));
             let within = self.with_options(PlanOptions { memory_budget, ..self.options });
             within.plan(operation, batch).map_err(|error| {
@@ -221,7 +222,8 @@ impl Planner<'_> {
                 }
             })
         };
-        // Operations that can be done in one way only have the first word: the others may take one that needs less.
+        // Operations that can be done in one way only are planned first. The others may still take an implementation
+        // that needs less scratch.
         let chooses = |operation: &Operation| operation.choosable().is_some();
         let one_way = program.operations.iter().filter(|operation| !chooses(operation));
         let one_way = one_way.map(|operation| plan(operation, between)).collect::<Result<Vec<_>>>()?;
@@ -258,13 +260,13 @@ impl Planner<'_> {
         memory.constants = read.map(|(layer, resource)| constant_bytes(layer, resource)).sum();
         memory.constants += own_constants(&plans).into_iter().map(|words| 4 * words.len() as u64).sum::<u64>();
         let dispatches = plans.iter().map(|plan| plan.dispatches.len() as u64).sum::<u64>();
-        // An empty plan has no uniform, but a buffer of no bytes can't be mapped.
+        // An empty plan has no uniforms, but a buffer of no bytes can't be mapped.
         memory.uniforms = (profile.params_stride() * dispatches).max(4);
         profile.check_buffer("the uniforms of a program", memory.uniforms)?;
         Ok(ProgramPlan { batch, plans, scratch, cuts, memory })
     }
 
-    /// An error about the rest of a budget, as one about all of it.
+    /// Turns an error about the rest of a budget into one about the whole budget.
     fn whole(&self, error: Error, between: u64) -> Error {
         match (error, self.options.memory_budget) {
             (Error::OverBudget { what, needed, .. }, Some(budget)) => {

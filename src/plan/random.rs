@@ -25,7 +25,7 @@ impl Planner<'_> {
         let [_, size_1, size_2, size_3] = noise.sizes.map(|size| size as u32);
         let [a_0, a_1, a_2, a_3] = noise.strides().map(|stride| stride as u32);
         let elements = noise.elements();
-        // Numbers of a dispatch's elements are counted in 32 bits, from a first one of 64.
+        // Elements of a dispatch are counted in 32 bits, from a 64-bit number of the first one.
         for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
             let Samples { first, .. } = samples;
             let x = self.range(Resource::Buffer(input), samples, elements);
@@ -58,7 +58,7 @@ impl Planner<'_> {
     }
 }
 
-/// What becomes of which values, or of the gradients before them.
+/// A random effect on values, or on the gradient that goes back through it.
 struct Drawn {
     effect: Effect,
     step: BufferId,
@@ -66,7 +66,7 @@ struct Drawn {
     output: BufferId,
 }
 
-/// The code of an effect, and its numbers.
+/// The code of an effect, and the numbers in its formula.
 fn effect_params(effect: Effect) -> (u32, Params) {
     let none = Params::default();
     match effect {

@@ -7,10 +7,10 @@ use crate::kernels::{Concatenate, Kernel, Params, Pool, Rearrange, Reduce, THREA
 use crate::ops::{self, Along, AxisMap, Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
 use crate::{Error, Result};
 
-/// What is summed over repetitions, before its axes are moved.
+/// Sums over repetitions, before their axes are moved.
 const SUMS: Resource = Resource::Between(0);
 
-/// Elements of samples as rearranged axes have them: `[read, written]`.
+/// Elements of a sample before and after its axes are rearranged: `[read, written]`.
 fn sizes(axes: &[AxisMap]) -> [u64; 2] {
     let product = |size: fn(&AxisMap) -> u32| axes.iter().map(|axis| u64::from(size(axis))).product();
     [product(|axis| axis.input), product(|axis| axis.output)]
@@ -34,7 +34,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// The elements of `x` along other axes.
+    /// Moves the elements of `x` along other axes.
     fn moved(&self, plan: &mut Plan, axes: &MovedAxes, Ranges { x, y }: Ranges) -> Result<()> {
         if let Some(sides) = axes.transposition() {
             return self.transposed(plan, sides, Ranges { x, y });
@@ -128,9 +128,9 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// Sums over repetitions.
+    /// Sums over repeated elements.
     fn summed(&self, plan: &mut Plan, over: &Repetitions, ranges: Ranges) -> Result<()> {
-        // One element that is repeated all along: as often as anyone likes.
+        // One element that is repeated along an axis of any length.
         if let [a, b, AxisMap { output, input: 1, before: 0, repeat, .. }] = over.axes
             && output == repeat
             && [a, b].iter().all(|axis| *axis == AxisMap::whole(1, axis.of))

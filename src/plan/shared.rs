@@ -1,6 +1,6 @@
-//! Plans of the gradient of weights that locations share: one long sum over samples and locations. It is cut into parts of some
-//! locations, which workgroups sum beside each other and `add_parts` adds in their order, so that a GPU is busy, no driver ends
-//! the loops, and rounding stays that of short sums.
+//! Plans of the gradient of weights that locations share: one long sum over samples and locations. It is cut into parts
+//! of some locations each. Workgroups sum the parts in parallel, and `add_parts` adds them in their order. So a GPU is
+//! busy, no driver ends the loops, and rounding stays that of short sums.
 
 use super::gradient::{GradWeights, Turn};
 use super::local::Local;
@@ -10,11 +10,11 @@ use super::{Plan, Resource, Samples, Slice};
 use crate::kernels::{AddParts, Declared, Kernel, LoopGradWeightsShared, Params, THREADS, width};
 use crate::{Error, Result};
 
-/// Most terms of a part: with more, sums of f32 would lose more than their order does.
+/// The most terms of a part. In longer sums f32 would lose more than the order of summation does.
 const PART_TERMS: u64 = 4096;
-/// Most bytes of the parts, and most parts, that are added at once.
+/// The most bytes of parts that are added at once.
 const PARTS_BYTES: u64 = 64 << 20;
-/// See [`PARTS_BYTES`].
+/// The most parts that are added at once.
 const PARTS: u64 = 1024;
 
 /// How the locations are cut.
@@ -22,7 +22,7 @@ const PARTS: u64 = 1024;
 struct Cut {
     /// Locations of a part.
     locations: u32,
-    /// Parts that are added at once; one alone is added to the gradient itself.
+    /// How many parts are added at once; a single part goes straight into the gradient.
     parts: u32,
 }
 

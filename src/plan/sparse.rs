@@ -14,7 +14,7 @@ use crate::kernels::{
 use crate::ops::{LocalForward, LocalGradInput};
 
 impl Local<'_> {
-    /// Whether the sparse index fits a binding.
+    /// Checks that the sparse index fits a binding.
     pub(super) fn check_sparse(&self) -> Result<()> {
         self.planner.profile.check_piece("the sparse index", 4 * SparseIndex::len_of(&self.layer))
     }
@@ -61,7 +61,7 @@ impl Local<'_> {
         Ok(plan)
     }
 
-    /// Most entries that a thread of the forward kernel loads together: of short rows one.
+    /// How many entries a thread of the forward kernel loads together: 1 where rows are short.
     fn ahead(&self, chunk: &Chunk) -> u32 {
         let long = chunk.entries >= u64::from(SparseForward::MOST_AHEAD) * u64::from(chunk.cells);
         if long { self.planner.strategy().sparse_ahead } else { 1 }

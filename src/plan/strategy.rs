@@ -1,4 +1,5 @@
-//! Which kernels pay on a device: numbers, of which there are two sets, and the forms that a caller can ask for.
+//! Which kernels to prefer on a device: one set of numbers for GPUs, one for CPUs, and the forms that a caller can ask
+//! for.
 
 use crate::kernels::TileShape;
 
@@ -9,26 +10,26 @@ use crate::kernels::TileShape;
 pub struct Strategy {
     /// Most samples for which the threads of a workgroup divide a sum among them (`loop_*_split`).
     pub split_batch: u32,
-    /// Least terms of a thread's part of a sum.
+    /// Least terms of a sum for each thread that shares it.
     pub split_terms: u32,
     /// Least samples for which products are computed by tiles in workgroup memory (`loop_*_tiled`).
     pub tile_batch: u32,
-    /// Least share of what tiles compute that is wanted, in per cent.
+    /// The least share of a tile that must be filled for tiles to be used, in per cent.
     pub tile_use: u32,
-    /// The shape that tiles have; none is for each product the one that is expected to be fastest.
+    /// The shape of all tiles; none takes for each product the shape that is expected to be fastest.
     pub tile_shape: Option<TileShape>,
     /// Threads of a workgroup of `loop_forward` and `loop_grad_input`: 8 or 64.
     pub group_threads: u32,
-    /// Workgroups that keep the device busy.
+    /// How many workgroups keep the device busy.
     pub busy_groups: u32,
-    /// Entries of a row that a thread of `sparse_forward` loads together, where rows are so long: 1 or 4.
+    /// Entries of a row that a thread of `sparse_forward` loads together, where rows are long enough: 1 or 4.
     pub sparse_ahead: u32,
 }
 
 impl Strategy {
-    /// For few samples the weights are a stream, for more the arithmetic counts; hundreds of processors want several
-    /// workgroups each. On an H100 none of the values tried of `split_batch`,
-    /// `tile_batch`, `busy_groups`, `split_terms` and `sparse_ahead` was 2 % better (docs/performance.md).
+    /// With few samples the time goes into loading weights, with more into arithmetic; hundreds of processors want
+    /// several workgroups each. On an H100 no other tried value of `split_batch`, `tile_batch`, `busy_groups`,
+    /// `split_terms` or `sparse_ahead` was 2 % better (docs/performance.md).
     pub const GPU: Self = Self {
         split_batch: 8,
         split_terms: 2,
@@ -39,9 +40,9 @@ impl Strategy {
         busy_groups: 512,
         sparse_ahead: 4,
     };
-    /// Few threads, and no workgroup memory of its own: register tiles only. A processor works through a workgroup
-    /// from its first thread to its last, so that with the fewest threads that fill its vectors those that share
-    /// weights run while they are in its cache.
+    /// A CPU has few threads, and its workgroup memory is ordinary memory, so only register tiles pay. It runs a
+    /// workgroup's threads from first to last: with the fewest threads that fill its vectors, threads that share
+    /// weights run while these are in its cache.
     pub const CPU: Self = Self {
         split_batch: 0,
         split_terms: 2,
@@ -54,7 +55,7 @@ impl Strategy {
     };
 }
 
-/// The forms of the loop variant's kernels: the same sums, cut and kept in different ways.
+/// Forms of the loop variant's kernels: the same sums, divided in different ways and kept in different memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -71,7 +72,7 @@ impl Form {
     /// All three forms.
     pub const ALL: [Self; 3] = [Self::Register, Self::Split, Self::Tiled];
 
-    /// The strategy that takes this form wherever there is a kernel of it, and registers elsewhere.
+    /// The strategy that takes this form wherever it has a kernel, and register kernels elsewhere.
     #[must_use]
     pub const fn strategy(self, own: Strategy) -> Strategy {
         let none = Strategy { split_batch: 0, tile_batch: u32::MAX, ..own };

@@ -35,7 +35,8 @@ impl Planner<'_> {
             // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
             let fours = u64::from(shape.row_fours * shape.column_fours);
             let step = 16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours);
-            // In the end each slice's sums go through workgroup memory, past two barriers.
+            // Where threads share a sum in slices, each slice's sums go through workgroup memory in the end, past two
+            // barriers.
             let end = if shape.slices > 1 { 4 * fours * (16 + u64::from(shape.slices)) } else { 0 };
             let steps = u128::from(products.depth.div_ceil(u64::from(DEPTH * shape.slices)));
             u128::from(running) * (steps * u128::from(u64::from(DEPTH) * step) + u128::from(end))
@@ -43,7 +44,7 @@ impl Planner<'_> {
         TILE_SHAPES.into_iter().filter(fits).min_by_key(time).ok_or_else(|| self.no_tile())
     }
 
-    /// Why the device has room for no tile: the smallest needs more memory, or its threads are too many.
+    /// The error where the device has room for no tile: the smallest needs more memory or threads than it has.
     fn no_tile(&self) -> Error {
         let what = "a tile of a product".into();
         let memory = TILE_SHAPES.map(TileShape::memory).into_iter().min().unwrap_or(0);

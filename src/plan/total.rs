@@ -6,11 +6,11 @@ use crate::Result;
 use crate::kernels::{self, Kernel, OrthogonalFactors, OrthogonalProducts, Params, THREADS};
 use crate::ops::{BufferId, ClipScale, Orthogonal, OrthogonalGrad, Shape, Term, Total, Vectors};
 
-/// What is summed.
+/// Ranges that are summed.
 struct Summed {
     of: Term,
     pieces: Vec<Range>,
-    /// From which number on [`Resource::Between`] is free for parts.
+    /// Numbers of [`Resource::Between`] from this one on are free for the sums of parts.
     free: u32,
 }
 
@@ -30,7 +30,7 @@ struct Matrix<'a> {
     input: BufferId,
 }
 
-/// A matrix with what its steps leave: factors of vectors and products of them.
+/// A matrix with what the steps of its operation leave: a factor for each vector, and products of pairs of vectors.
 struct Products {
     matrix: Slice,
     factors: Range,
@@ -58,7 +58,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// The sum of all terms of some ranges, in parts of parts.
+    /// The sum of all terms of some ranges: parts are summed, then the parts' sums in parts, until one is left.
     fn total_of(&self, plan: &mut Plan, summed: Summed, ending: Ending) -> Result<()> {
         let output = Resource::Buffer(ending.output);
         let (mut of, mut pieces, mut free) = (code(summed.of), summed.pieces, summed.free);
@@ -87,7 +87,7 @@ impl Planner<'_> {
                     use_step: (last && ending.step.is_some()).into(),
                     ..Params::default()
                 };
-                // What isn't read must be bound all the same.
+                // A buffer that isn't read must be bound all the same.
                 let step = ending.step.map_or(piece.slice, |step| Slice::whole(Resource::Buffer(step)));
                 let bindings = vec![piece.slice, step, to.slice];
                 self.dispatch(
@@ -183,7 +183,7 @@ impl Planner<'_> {
         Ok(Products { matrix, factors, products, params })
     }
 
-    /// A buffer whose products are taken as a whole.
+    /// A buffer whose vectors are multiplied as a whole, after a check that it can be bound.
     fn in_one_piece(&self, shape: &Shape, id: BufferId) -> Result<Slice> {
         match &self.pieces(shape, 1)?[..] {
             [piece] => Ok(piece.of(self, id).0),

@@ -30,11 +30,11 @@ impl TunedOperation {
 pub struct TunedChoice {
     /// How it is executed.
     pub implementation: Implementation,
-    /// Of loop, the form of its kernels; none is what the device's strategy takes.
+    /// The form of loop's kernels; none is the one that the device's strategy takes.
     pub form: Option<Form>,
 }
 
-/// What a measured choice holds for, and nothing else.
+/// What a measured choice holds for; it holds for nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TuneKey {
@@ -49,14 +49,14 @@ pub struct TuneKey {
 }
 
 impl TuneKey {
-    /// The key of an operation on `batch` samples on a device; none for one that has but one implementation.
+    /// The key of an operation on `batch` samples on a device; none where there is only one implementation.
     #[must_use]
     pub fn new(profile: &DeviceProfile, operation: &Operation, batch: u32) -> Option<Self> {
         let (layer, kind) = match operation.choosable()? {
             Choosable::Forward(o) => (&o.layer, TunedOperation::Forward),
             Choosable::GradInput(o) => (&o.layer, TunedOperation::GradInput),
             Choosable::GradWeights(o) => (&o.layer, TunedOperation::GradWeights),
-            // It is the greater part of it.
+            // Most of an update's time is that of the gradient in it.
             Choosable::Update(o) => (&o.layer, TunedOperation::GradWeights),
         };
         Some(Self { device: profile.fingerprint.clone(), layer: layer.signature(), batch, operation: kind })
@@ -71,7 +71,7 @@ pub struct TuneTable {
     best: BTreeMap<TuneKey, TunedChoice>,
 }
 
-/// A row of the table as it is written: JSON knows no map whose keys are structs.
+/// A row of the table as it is written: keys of JSON objects can't be structs.
 #[cfg(feature = "serde")]
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Entry {

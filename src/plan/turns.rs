@@ -1,4 +1,4 @@
-//! In which order dispatches sum a gradient of weights, where the sums of a chunk go, and what comes after them.
+//! In which order dispatches sum a gradient of weights, where a chunk's sums go, and what follows them.
 
 use super::gradient::{Becomes, GradWeights, Turn};
 use super::local::Local;
@@ -10,7 +10,8 @@ use crate::kernels::Variant;
 use crate::ops::Change;
 
 impl Local<'_> {
-    /// What dispatches sum, in their order: a kept gradient's samples go through all chunks before the next ones, for another only one chunk's
+    /// What each dispatch sums, in their order. A gradient that is kept goes through all chunks with some samples
+    /// before the next samples. For one that isn't kept, each chunk is summed to its end, so that only one chunk's
     /// gradient is there at a time.
     pub(super) fn turns(&self, o: &GradWeights<'_>, batch: u32) -> Result<Vec<Turn<'_>>> {
         let samples: Vec<Samples> = self.samples(batch)?.collect();
@@ -27,7 +28,8 @@ impl Local<'_> {
         })
     }
 
-    /// What updates a chunk where its gradient is summed: where the sums are whole and the device has the bindings.
+    /// The update that a chunk's kernel does itself: possible where it has the whole sum and the device has enough
+    /// bindings.
     pub(super) fn updating<'o>(
         &self,
         gradient: &Variant,
@@ -39,7 +41,7 @@ impl Local<'_> {
         self.planner.profile.check_variant(&variant).ok().map(|()| (variant, change))
     }
 
-    /// Where the sums of a chunk go, the chunk with its number.
+    /// Where a chunk's sums go; the chunk comes with its number.
     pub(super) fn gradient(
         &self,
         plan: &mut Plan,
@@ -56,7 +58,7 @@ impl Local<'_> {
         Ok(Slice::whole(Resource::Chunk(grad_weights, index)))
     }
 
-    /// What comes after the sums of a chunk, the chunk with its number.
+    /// Appends what follows a chunk's sums; the chunk comes with its number.
     pub(super) fn finish(&self, plan: &mut Plan, o: &GradWeights<'_>, (chunk, index): (&Chunk, u32)) -> Result<()> {
         match o.becomes {
             Becomes::Update(change) if !chunk.is_empty() => {

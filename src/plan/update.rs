@@ -1,4 +1,4 @@
-//! Plans of what goes over parameters element by element: steps of optimizers, averages, gradients of penalties.
+//! Plans of what goes over parameters element by element: optimizers' steps, averages, gradients of penalties.
 
 use super::planner::Launch;
 use super::{Plan, Planner, Resource, Slice, cut};
@@ -6,7 +6,8 @@ use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS, Update1, Update2, Update3, Variant, rules, width};
 use crate::ops::{BufferId, Change, MovingAverage, NonNegative, PenaltyGrad, Rule, Shape, Update};
 
-/// Elements of a block of what isn't cut into chunks: parts of sums of blocks are those of the whole.
+/// Elements of a block of a buffer that isn't cut into chunks, so that the parts of a block's sum are parts of the
+/// whole sum.
 const BLOCK: u64 = kernels::Total::PART;
 
 /// A run of elements that can be bound: a chunk of weights, or a block of anything else.
@@ -18,7 +19,7 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    /// The piece of a buffer that is cut as it is, and the distance of its first element from the binding's start.
+    /// This piece of a buffer, and the number of elements between the binding's start and the first element.
     pub(super) fn of(&self, planner: &Planner<'_>, id: BufferId) -> (Slice, u32) {
         match self.chunk {
             Some(chunk) => (Slice::whole(Resource::Chunk(id, chunk)), 0),
@@ -27,26 +28,26 @@ impl Piece {
     }
 }
 
-/// What is changed: the parameter, then its states.
+/// The buffers that are changed: the parameter, then its states.
 fn changed(o: &Change) -> impl Iterator<Item = BufferId> {
     std::iter::once(o.parameter).chain(o.state.iter().copied())
 }
 
 impl Params {
-    /// The same with what an optimizer's step takes.
+    /// The same numbers with those of an optimizer's step.
     pub(super) fn with_change(self, o: &Change) -> Self {
         let Self { rule, limit, decay, momentum, kept, share, mean_share, epsilon, l1, l2, .. } = numbers(o);
         Self { rule, limit, decay, momentum, kept, share, mean_share, epsilon, l1, l2, ..self }
     }
 }
 
-/// What a dispatch binds of a step's numbers and of a chunk that is changed.
+/// The bindings of a step's numbers and of the chunks that are changed.
 pub(super) fn changed_chunk(o: &Change, chunk: u32) -> impl Iterator<Item = Slice> {
     let changed = changed(o).map(move |id| Slice::whole(Resource::Chunk(id, chunk)));
     std::iter::once(Slice::whole(Resource::Buffer(o.step))).chain(changed)
 }
 
-/// The kernel of an optimizer's step by its width, and its numbers.
+/// The kernel of an optimizer's step, by its width, and the step's numbers.
 fn changed_by(o: &Change) -> (Box<dyn Fn(u32) -> Result<Variant>>, Params) {
     let one_state = |rule| move |width| Ok(Update1 { rule, width }.listed()?.into());
     let two_states = |rule| move |width| Ok(Update2 { rule, width }.listed()?.into());
@@ -61,7 +62,7 @@ fn changed_by(o: &Change) -> (Box<dyn Fn(u32) -> Result<Variant>>, Params) {
     (variant, numbers(o))
 }
 
-/// The code of a rule in WGSL; of SGD without a momentum there is none.
+/// The number of a rule in WGSL. SGD without momentum has none.
 fn code(o: &Change) -> u32 {
     match (o.rule, o.state.len()) {
         (Rule::Sgd { nesterov: false, .. }, _) => rules::MOMENTUM,
@@ -75,7 +76,7 @@ fn code(o: &Change) -> u32 {
     }
 }
 
-/// The numbers of a change as kernels have them.
+/// The numbers of an optimizer's step as kernels have them.
 fn numbers(o: &Change) -> Params {
     let of_rule = match o.rule {
         Rule::Sgd { momentum, .. } => Params { momentum: momentum as f32, ..Params::default() },
@@ -103,28 +104,28 @@ fn numbers(o: &Change) -> Params {
     }
 }
 
-/// One kernel over all elements of its operands, which are all of one shape.
+/// One kernel over all elements of its operands, all of the same shape.
 struct Over<'a> {
-    /// By the elements of a thread.
+    /// The kernel, by the number of elements that a thread computes.
     variant: &'a dyn Fn(u32) -> Result<Variant>,
     params: Params,
     shape: &'a Shape,
     operands: &'a [BufferId],
-    /// Bound whole, in front of the operands and behind the first of them.
+    /// Ranges that are bound whole: before the operands, and after the first operand.
     before: &'a [Slice],
     after_first: &'a [Slice],
 }
 
-/// The gradient of a chunk of weights, which lies in one piece.
+/// The gradient of a chunk of weights, in one piece.
 pub(super) struct ChunkGradient {
-    /// Which chunk.
+    /// The number of the chunk.
     pub(super) chunk: u32,
     pub(super) gradient: Slice,
     pub(super) elements: u64,
 }
 
 impl Planner<'_> {
-    /// The pieces of buffers of this shape.
+    /// The pieces of each buffer of this shape.
     pub(super) fn pieces(&self, shape: &Shape, batch: u32) -> Result<Vec<Piece>> {
         if shape.is_cut() {
             let chunks = cut(shape, self.profile)?.into_iter().zip(0..);
@@ -148,7 +149,7 @@ impl Planner<'_> {
     fn over(&self, over: &Over<'_>, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         for piece in self.pieces(over.shape, batch)? {
-            // All have the same ranges and so the same base.
+            // All operands are bound to the same ranges, and so have the same base.
             let (slices, bases): (Vec<Slice>, Vec<u32>) = over.operands.iter().map(|&id| piece.of(self, id)).unzip();
             let base = bases.first().copied().unwrap_or(0);
             let width = width(piece.count.is_multiple_of(4) && base.is_multiple_of(4));
@@ -195,7 +196,7 @@ impl Planner<'_> {
         )
     }
 
-    /// A step's numbers, and what a gradient is multiplied by: what isn't read must be bound all the same.
+    /// The ranges of a step's numbers and of a gradient's factor. What isn't read must be bound all the same.
     fn before(&self, change: &Change, scale: Option<BufferId>) -> (Slice, Slice) {
         let step = Slice::whole(Resource::Buffer(change.step));
         (step, scale.map_or(step, |scale| Slice::whole(Resource::Buffer(scale))))
@@ -217,7 +218,7 @@ impl Planner<'_> {
             ..Params::default()
         };
         let variant = &|width| Ok(kernels::PenaltyGrad { width }.listed()?.into());
-        // What isn't read must be bound all the same: the operand once more.
+        // A buffer that isn't read must be bound all the same: here the operand once more.
         let (step, operands) = match o.step {
             Some(step) => (vec![Slice::whole(Resource::Buffer(step))], vec![o.of, o.output]),
             None => (Vec::new(), vec![o.of, o.of, o.output]),

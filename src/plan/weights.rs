@@ -5,8 +5,8 @@ use crate::Result;
 use crate::config::WeightType;
 use crate::ops::Shape;
 
-/// One buffer of weights: whole cells, or, where a single cell is over the limit, some filters of one cell. In memory
-/// it is `[entries][filters]`, the entries of a cell being its window.
+/// One buffer of weights: whole cells or, where a single cell is over the limit, some filters of one cell. It is laid
+/// out as `[entries][filters]`; a cell's entries are its window's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
     /// First cell of the layer in this chunk.
@@ -43,8 +43,9 @@ impl Chunk {
     }
 }
 
-/// Cuts a buffer of `shape` into chunks of at most [`DeviceProfile::max_piece`] bytes as 32-bit floats, which gradients
-/// always are: whole cells of weights, or some filters of one; what isn't weights is one cell.
+/// Cuts a buffer of `shape` into chunks of at most [`DeviceProfile::max_piece`] bytes, counted as 32-bit floats since
+/// gradients always are. Weights are cut into whole cells, or into some filters of one cell; what isn't weights is one
+/// chunk.
 ///
 /// # Errors
 /// [`crate::Error::Limit`] when a single filter of a single cell is over the limit.
@@ -67,7 +68,7 @@ pub fn cut(shape: &Shape, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
     let mut chunks = Vec::new();
     let mut first = 0;
     while first < all_cells {
-        // The most whole cells that fit, by bisection: cells of a pattern differ in size.
+        // The most whole cells that fit, found by bisection: cells of a user's pattern differ in size.
         let entries = |cells: u64| entry(first + cells) - entry(first);
         let fits = |cells: u64| entries(cells).saturating_mul(all) <= limit;
         let (mut least, mut most) = (0, all_cells - first);

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Most that JSON's numbers are exact to wherever they are 64-bit floats, as in JavaScript.
+/// Integers up to this are exact in JSON wherever its numbers are 64-bit floats, as in JavaScript.
 const MOST_EXACT: u64 = (1 << 53) - 1;
 
 impl ProgramPlan {
@@ -59,7 +59,7 @@ fn missing(what: String) -> Error {
     Error::Program { what, why: "it isn't there" }
 }
 
-/// Refuses a number that JSON might change.
+/// Refuses a number that wouldn't be exact in JSON.
 fn exact(name: &str, number: u64, unit: &'static str) -> Result<()> {
     if number <= MOST_EXACT {
         return Ok(());
@@ -68,7 +68,7 @@ fn exact(name: &str, number: u64, unit: &'static str) -> Result<()> {
     Err(Error::Limit { what, needed: number, unit, limit, name: "what JSON's numbers are exact to" })
 }
 
-/// A number that other words don't have, so that the names of constants tell them apart: FNV-1a's.
+/// FNV-1a's hash of some words, which tells apart constants of the same name.
 fn fingerprint(words: &[u32]) -> u64 {
     let bytes = words.iter().flat_map(|word| word.to_le_bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -77,10 +77,10 @@ fn fingerprint(words: &[u32]) -> u64 {
 /// A plan while it is written.
 struct Writer<'p> {
     written: WrittenPlan,
-    /// Where what a dispatch binds lies among the buffers: all but constants, which are of a layer, too.
+    /// Places of bound resources among the buffers. Layers' constants aren't here, since several layers have them.
     places: BTreeMap<Resource, u32>,
     constants: Vec<PlacedConstant<'p>>,
-    /// Constants of operations of no layer, and their places.
+    /// Constants of operations of no layer, with their places among the buffers.
     own: Vec<(Arc<[u32]>, u32)>,
     shaders: BTreeMap<Variant, PlacedShader>,
 }
@@ -92,15 +92,15 @@ struct PlacedConstant<'p> {
     place: u32,
 }
 
-/// A shader's place among the shaders, and the uniform that it reads.
+/// A shader's place among the shaders, and the fields of the uniform that it reads.
 struct PlacedShader {
     place: u32,
     uniform: Uniform,
 }
 
 impl<'p> Writer<'p> {
-    /// All buffers, shared as executors share them: the program's own, the pieces of its scratch, the operations' scratch,
-    /// and of each layer's constants those that are read.
+    /// All buffers, shared as executors share them: the program's own, those between operations, the operations'
+    /// scratch, and the constants that are read.
     fn buffers(&mut self, plan: &ProgramPlan, program: &'p Program) -> Result<()> {
         for (buffer, id) in program.buffers.iter().zip((0..).map(BufferId)) {
             let usage = match buffer.usage {
@@ -139,7 +139,7 @@ impl<'p> Writer<'p> {
             let owner = operation.and_then(|operation| program.layer_of(operation));
             let name = if resource == Resource::SparseIndex { "sparse_index" } else { "tap_tables" };
             let words = constant_words(layer, resource);
-            // A layer may have several windows, and one of these alone in some programs.
+            // One layer's constants differ from program to program if these use different windows of it.
             let name = format!("{name}/{:016x}", fingerprint(&words));
             let place = self.add(WrittenBuffer {
                 name: owner.map_or(name.clone(), |owner| format!("{owner}/{name}")),
@@ -167,7 +167,7 @@ impl<'p> Writer<'p> {
         Ok(())
     }
 
-    /// A program's buffer as it is before it is cut.
+    /// A program's buffer before it is cut.
     fn whole(&self, buffer: &Buffer, usage: WrittenUsage, batch: u32) -> Result<WrittenBuffer> {
         let dtype = match buffer.dtype {
             WeightType::F32 => WrittenType::F32,
@@ -178,7 +178,7 @@ impl<'p> Writer<'p> {
         Ok(WrittenBuffer { name, usage, dtype, elements, bytes, part: None, words: Vec::new() })
     }
 
-    /// Adds a program's buffer, or those that weights are cut into.
+    /// Adds a program's buffer, or the chunks that weights are cut into.
     fn of_program(&mut self, buffer: &Buffer, whole: WrittenBuffer, (id, chunks): (BufferId, &[Chunk])) -> Result<()> {
         let (Shape::Weights { filters: all_filters, .. } | Shape::Connections { filters: all_filters, .. }) =
             buffer.shape
@@ -197,7 +197,7 @@ impl<'p> Writer<'p> {
         Ok(())
     }
 
-    /// Refuses a program that takes other memory than what was planned.
+    /// Refuses a program whose memory differs from what was planned.
     fn check_memory(&self, planned: Memory) -> Result<()> {
         let bytes = |usage| {
             let buffers = self.written.buffers.iter().filter(|buffer| buffer.usage == usage);

@@ -19,7 +19,8 @@ pub struct WrittenPlan {
     pub version: u32,
     /// Samples of a run.
     pub batch: u32,
-    /// All that the dispatches bind, each a storage buffer of its own: WebGPU refuses a dispatch that reads and writes one.
+    /// All that the dispatches bind. Each is a storage buffer of its own, since WebGPU refuses a dispatch that reads
+    /// one range of a buffer and writes another.
     pub buffers: Vec<WrittenBuffer>,
     /// The shaders, each once.
     pub shaders: Vec<WrittenShader>,
@@ -44,18 +45,18 @@ fn known_version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Er
 pub enum WrittenUsage {
     /// Given with every run.
     Input,
-    /// What a run is for.
+    /// A result of the run.
     Output,
-    /// Of the model: given once, and the same in all of its programs under the same name. A program that trains changes it.
+    /// The model's: uploaded once, shared by all of its programs under the same name. A program that trains changes it.
     Parameter,
-    /// What an optimizer keeps of a parameter: zero at first, kept from run to run, and the same in all of the model's programs
-    /// under the same name.
+    /// An optimizer's state: zero at first, kept from run to run, and shared by all of the model's programs under the
+    /// same name.
     State,
     /// The gradient of a parameter; an [accumulating](Program::accumulating) program adds to what it holds.
     Gradient,
-    /// Between dispatches; its contents are nobody's.
+    /// Values between dispatches, which nobody reads afterwards.
     Scratch,
-    /// Given by [`WrittenBuffer::words`], and the same in all of a model's programs under the same name.
+    /// Given by [`WrittenBuffer::words`], and shared by all of a model's programs under the same name.
     Constant,
 }
 
@@ -77,10 +78,10 @@ pub enum WrittenType {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct WrittenBuffer {
-    /// The program's name of it, which only the buffers of one array that is cut have in common; what isn't the program's
-    /// is named for those who debug.
+    /// The program's name of the buffer; only the buffers that one array is cut into have the same name. A buffer that
+    /// isn't the program's has a name for debugging.
     pub name: String,
-    /// What it is.
+    /// What it is used for.
     pub usage: WrittenUsage,
     /// How its elements are stored.
     pub dtype: WrittenType,
@@ -88,10 +89,10 @@ pub struct WrittenBuffer {
     pub elements: u64,
     /// Its size in bytes: a whole number of words and at least one, so that it may have more than its elements.
     pub bytes: u64,
-    /// Of weights and their gradients, which part of the array it holds; none is all of it, in order.
+    /// Which part of an array of weights or of their gradient it holds; none is all of it, in order.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub part: Option<WrittenPart>,
-    /// A constant's contents; nothing for others.
+    /// A constant's contents; empty for others.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub words: Vec<u32>,
 }
@@ -158,6 +159,6 @@ pub struct WrittenBinding {
 }
 
 impl WrittenPlan {
-    /// What is written now. It changes with whatever a reader must know.
+    /// The version that is written now. It changes whenever a reader must be changed.
     pub const VERSION: u32 = 2;
 }

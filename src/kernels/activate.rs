@@ -10,7 +10,8 @@ kernel! {
     Activate: "activate", [Read, Write],
     /// Its code.
     activation: u32 in codes::ALL.map(|(_, code)| code);
-    // Values before the activation are kept even where the backward pass could do without, softmax apart.
+    // Values before the activation may be kept even where the backward pass could do without them, so all activations
+    // are here but softmax.
     if |kernel| kernel.activation != codes::ANY
 }
 

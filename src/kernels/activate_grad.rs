@@ -6,7 +6,7 @@ use super::{Loads, Params, Work};
 use crate::config::codes;
 
 kernel! {
-    /// Output gradient to pre-activation gradient.
+    /// From the gradient by the output to the gradient by the value before the activation.
     ActivateGrad: "activate_grad", [Read, Read, Write],
     /// The activation's code.
     activation: u32 in codes::ALL.map(|(_, code)| code);

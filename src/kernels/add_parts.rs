@@ -6,7 +6,7 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Adds the parts of sums.
+    /// Adds the parts of sums that workgroups have taken in parts.
     AddParts: "add_parts", [Read, Write],
     /// Sums of a thread.
     width: u32 in WIDTHS

@@ -4,7 +4,7 @@ use super::listed::{Kernel, kernel};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// What gradients are multiplied by.
+    /// The factor that clips gradients by their norm.
     ClipScale: "clip_scale", [Read, Write],
     /// Whether the norm is that of all gradients.
     global: bool in [false, true]

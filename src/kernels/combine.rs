@@ -6,9 +6,9 @@ use super::{Loads, Params, Work};
 use crate::config::How;
 
 kernel! {
-    /// Two values element by element.
+    /// Combines two values element by element.
     Combine: "combine", [Read, Read, Write],
-    /// How the two become one.
+    /// How they are combined.
     how: How in How::ALL
 }
 

@@ -6,9 +6,9 @@ use super::{Loads, Params, Work};
 use crate::config::How;
 
 kernel! {
-    /// The gradient of one of two values.
+    /// The gradient by one of two combined values.
     CombineGrad: "combine_grad", [Read, Read, Read, Write],
-    /// How the two become one.
+    /// How they are combined.
     how: How in How::ALL,
     /// Whether the gradient is that of `b`.
     of_second: bool in [false, true];

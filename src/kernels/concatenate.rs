@@ -6,7 +6,7 @@ use super::work::{of};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// One of several inputs into its columns.
+    /// Copies one of several inputs to its columns of the output.
     Concatenate: "concatenate", [Read, Write],
     /// Elements of a thread.
     width: u32 in WIDTHS

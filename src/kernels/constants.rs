@@ -5,18 +5,18 @@ use crate::config::{How, WeightType};
 /// Threads of a workgroup, unless a kernel says otherwise.
 pub(crate) const THREADS: u32 = 64;
 
-/// A kernel's constants as they are written in front of its WGSL.
+/// A kernel's constants, which are written in front of its WGSL.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Constants {
-    /// Those that its variants are named by, in small letters.
+    /// The constants in its variants' names, in small letters.
     pub named: Vec<(&'static str, u32)>,
-    /// Those that follow from them.
+    /// Constants that follow from the named ones.
     pub derived: Vec<(&'static str, u32)>,
     /// How its weights are stored, if it reads any.
     pub weights: Option<WeightType>,
 }
 
-/// A field that is a constant, or several.
+/// A field that becomes a constant in WGSL, or several.
 pub(super) trait Constant {
     /// Adds it under the field's name.
     fn put(self, name: &'static str, to: &mut Constants);
@@ -47,7 +47,7 @@ impl Constant for WeightType {
     }
 }
 
-/// For all combinations: `every!(a in A, b in B => what)`.
+/// Goes through all combinations of values: `every!(a in A, b in B => what)`.
 macro_rules! every {
     (=> $what:expr) => { $what };
     ($name:ident in $values:expr $(, $other:ident in $others:expr)* => $what:expr) => {

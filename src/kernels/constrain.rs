@@ -5,20 +5,20 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Weights with the norms that they are to have.
+    /// Scales weights to the norms that a constraint allows.
     Constrain: "constrain", [Read, Read, Write],
-    /// What norms become.
+    /// Which norms it allows.
     limit: u32 in [Self::AT_MOST, Self::UNIT, Self::BETWEEN],
     /// Whether each filter has norms of its own.
     by_filter: bool in [false, true]
 }
 
 impl Constrain {
-    /// The norm, or the largest one allowed.
+    /// The norm itself, up to a largest one.
     pub(crate) const AT_MOST: u32 = 0;
-    /// Norms of 1.
+    /// A norm of 1.
     pub(crate) const UNIT: u32 = 1;
-    /// Some of the way to the nearest norm between two bounds.
+    /// A norm between two bounds; the weights go some of the way to it.
     pub(crate) const BETWEEN: u32 = 2;
 }
 

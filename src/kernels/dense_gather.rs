@@ -5,7 +5,7 @@ use super::work::{of, weights};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Gradients from their places in the dense matrix.
+    /// Takes the weights' gradients from their places in the dense matrix.
     DenseGather: "dense_gather", [Read, Read, Write]
 }
 

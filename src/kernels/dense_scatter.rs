@@ -6,7 +6,7 @@ use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
 kernel! {
-    /// Weights to their places in the dense matrix.
+    /// Puts weights to their places in the dense matrix.
     DenseScatter: "dense_scatter", [Read, Read, Write],
     /// How the weights are stored.
     weights: WeightType in WeightType::ALL

@@ -1,4 +1,4 @@
-//! Values of constant expressions of WGSL: integers and truths, as far as the kernels use them.
+//! Evaluates constant expressions of WGSL: integers and truth values, as far as the kernels use them.
 
 use std::collections::HashMap;
 
@@ -6,13 +6,13 @@ use std::collections::HashMap;
 pub(super) struct Constants<'a>(HashMap<&'a str, &'a str>);
 
 impl<'a> Constants<'a> {
-    /// Those of these lines.
+    /// The declarations in these lines.
     pub(super) fn of(lines: &[&'a str]) -> Self {
         let declared = |line: &&'a str| line.strip_prefix("const ")?.strip_suffix(';')?.split_once(" = ");
         Self(lines.iter().filter_map(declared).collect())
     }
 
-    /// The value of a constant expression; `None` where it isn't one, or not of integers.
+    /// The value of a constant expression; `None` if it isn't one, or isn't an integer.
     pub(super) fn value(&self, text: &str) -> Option<u64> {
         let mut rest = Expression { constants: self, text: text.trim() };
         let value = rest.whole()?;
@@ -20,13 +20,13 @@ impl<'a> Constants<'a> {
     }
 }
 
-/// What is left to read of an expression.
+/// The rest of an expression that is still to be read.
 struct Expression<'a> {
     constants: &'a Constants<'a>,
     text: &'a str,
 }
 
-/// A token and what it makes of two values; `None` where they have no such result.
+/// A token, and the operation on two values that it stands for; `None` where the operation has no result.
 type Operator = (&'static str, fn(u64, u64) -> Option<u64>);
 
 impl<'a> Expression<'a> {
@@ -55,7 +55,7 @@ impl<'a> Expression<'a> {
         self.chain(Self::operand, &[("*", u64::checked_mul), ("/", u64::checked_div), ("%", u64::checked_rem)])
     }
 
-    /// Operands with these operators between them, from the left.
+    /// Operands joined by these operators, from left to right.
     fn chain(&mut self, operand: fn(&mut Self) -> Option<u64>, operators: &[Operator]) -> Option<u64> {
         let mut value = operand(self)?;
         while let Some((_, apply)) = operators.iter().find(|(token, _)| self.take(token)) {

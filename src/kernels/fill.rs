@@ -5,7 +5,7 @@ use super::work::{of};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Zeroes.
+    /// Writes zeroes.
     Fill: "fill", [Write]
 }
 

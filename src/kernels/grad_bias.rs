@@ -8,14 +8,14 @@ use super::{Loads, Params, THREADS, Work};
 kernel! {
     /// Gradient of a bias per location, of every variant.
     GradBias: "grad_bias", [Read, Write],
-    /// Threads that divide the samples among them.
+    /// Threads that share the samples of a sum.
     parts: u32 in [1, Self::MOST_PARTS],
     /// Biases of a thread.
     width: u32 in WIDTHS
 }
 
 impl GradBias {
-    /// `parts` where the samples are divided.
+    /// `parts` where threads share the samples.
     pub(crate) const MOST_PARTS: u32 = 8;
 }
 

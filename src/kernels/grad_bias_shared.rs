@@ -1,4 +1,4 @@
-//! `db[f] = sum over p of sums[p, f]`, for a bias that all locations share; `sums` are `grad_bias`'s.
+//! `db[f] = sum over p of sums[p, f]`, for a bias that all locations share; `grad_bias` has written `sums`.
 
 use super::listed::{Kernel, kernel};
 use super::work::{joined, of, shared_turns};

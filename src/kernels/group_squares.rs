@@ -15,7 +15,7 @@ impl GroupSquares {
     /// Most weights of a part.
     pub(crate) const PART: u64 = 4096;
 
-    /// Weights of a thread; `terms` are the rows of the longest part.
+    /// Weights that a thread adds; `terms` is the number of rows of the longest part.
     fn terms(&self, p: &Params) -> f64 {
         of(p.terms) * if self.by_filter { 1.0 } else { of(p.filters) }
     }

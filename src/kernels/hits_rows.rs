@@ -1,11 +1,11 @@
-//! `y[o] = weight / divisor` where the largest of row o is where its target's is, else 0.
+//! `y[o] = weight / divisor` where the largest prediction of row o is at its target's place, else 0.
 
 use super::listed::{Kernel, kernel};
 use super::work::{joined, of, shared_turns};
 use super::{Loads, Params, THREADS, Work};
 
 kernel! {
-    /// Hits of rows of classes.
+    /// Counts the rows of classes that are predicted rightly.
     HitsRows: "hits_rows", [Read, Read, Read, Write],
     /// Whether targets are class numbers.
     sparse: bool in [false, true]

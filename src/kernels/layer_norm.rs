@@ -5,7 +5,7 @@ use super::work::{elementwise, joined, shared_turns};
 use super::{Loads, Params, THREADS, Work};
 
 kernel! {
-    /// A normalisation of rows.
+    /// Normalises each row by its own statistics.
     LayerNorm: "layer_norm", [Read, Read, Read, Write]
 }
 

@@ -5,7 +5,7 @@ use super::work::{elementwise, joined, shared_turns};
 use super::{Loads, Params, THREADS, Work};
 
 kernel! {
-    /// Gradient of a normalisation of rows.
+    /// Gradient of `layer_norm` by its input.
     LayerNormGrad: "layer_norm_grad", [Read, Read, Read, Write]
 }
 

@@ -1,4 +1,4 @@
-//! What a kernel says of itself: its WGSL, its bindings, its constants and every value of them that there is.
+//! What a kernel declares: its WGSL, its bindings, its constants, and all values that they may have.
 
 use super::{Constants, Loads, Params, THREADS, TileShape, Work};
 use crate::{Error, Result};
@@ -15,44 +15,44 @@ pub enum Access {
     Write,
 }
 
-/// What a kernel is, whatever its constants are; the macro `kernel!` writes it down.
+/// The declaration of a kernel, the same for all values of its constants; written by the macro `kernel!`.
 pub(crate) trait Declared: Copy {
     /// Name of its files and of its pipelines.
     const NAME: &'static str;
     /// `shaders/<name>.wgsl`, as it is written.
     const SOURCE: &'static str;
-    /// Storage bindings 1, 2, … of group 0; binding 0 is its [`Uniform`](super::Uniform).
+    /// Storage bindings 1, 2, … of bind group 0; binding 0 is its [`Uniform`](super::Uniform).
     const BINDINGS: &'static [Access];
 
-    /// Visits its space: every value that it is compiled for.
+    /// Visits each kernel of its space: all combinations of constants that it is compiled for.
     fn each(visit: &mut dyn FnMut(Self));
 
     /// Whether it is in its space.
     fn is_listed(&self) -> bool;
 
-    /// Adds its fields as constants.
+    /// Adds its fields to the constants.
     fn constants(&self, to: &mut Constants);
 }
 
 /// A kernel: a WGSL entry point, its constants as named fields.
 ///
-/// The planner takes [listed](Kernel::listed) ones only, so that nothing is planned but what the tests compile: a
-/// [`Variant`](super::Variant) is made of no other.
+/// The planner takes [listed](Kernel::listed) kernels only, since a [`Variant`](super::Variant) is made from nothing
+/// else. So nothing is planned that the tests don't compile.
 pub(crate) trait Kernel: Declared {
     /// What a dispatch of it costs.
     fn work(&self, p: &Params, loads: Loads) -> Work;
 
-    /// Storage bindings of this one, some of the kernel's.
+    /// The storage bindings of this variant: the first ones of the kernel's.
     fn bindings(&self) -> &'static [Access] {
         Self::BINDINGS
     }
 
-    /// Products that a dispatch sums; none for a kernel that sums no products.
+    /// Number of products that a dispatch sums; none for a kernel that sums no products.
     fn products(&self, _: &Params) -> Option<u64> {
         None
     }
 
-    /// An upper bound of the turns of all loops of one thread; loops that are written out have none.
+    /// An upper bound of the turns of all loops of one thread. Unrolled loops don't count.
     fn turns(&self, _: &Params) -> u64 {
         0
     }
@@ -67,12 +67,12 @@ pub(crate) trait Kernel: Declared {
         self.tile().map_or(0, TileShape::memory)
     }
 
-    /// The tile of a product that a workgroup computes, if it does.
+    /// The tile of a product that a workgroup computes, for kernels that work by tiles.
     fn tile(&self) -> Option<TileShape> {
         None
     }
 
-    /// This one, if it is listed.
+    /// This kernel, if it is in its space.
     ///
     /// # Errors
     /// [`Error::NoKernel`] where it isn't.
@@ -81,12 +81,12 @@ pub(crate) trait Kernel: Declared {
     }
 }
 
-/// A kernel out of its space.
+/// A kernel that is in its space.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listed<K>(K);
 
 impl<K: Kernel> Listed<K> {
-    /// Visits all of a kernel's.
+    /// Visits all kernels of the space.
     pub(super) fn each(mut visit: impl FnMut(Self)) {
         K::each(&mut |kernel| visit(Self(kernel)));
     }
@@ -100,8 +100,9 @@ impl<K> Deref for Listed<K> {
     }
 }
 
-/// Declares a kernel: `Name: "name", [bindings], field: type in values, …; if a function of it`. Its fields are constants of
-/// its WGSL, in capitals; its space is all combinations of their values for which that holds.
+/// Declares a kernel: `Name: "name", [bindings], field: type in values, …; if a function of it`. Its fields become
+/// constants of its WGSL, in capitals. Its space is all combinations of their values for which the function, if there
+/// is one, holds.
 macro_rules! kernel {
     (
         $(#[$doc:meta])* $kernel:ident: $name:literal, [$($access:ident),*]

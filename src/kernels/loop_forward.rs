@@ -13,7 +13,7 @@ kernel! {
     images: u32 in IMAGES,
     /// Units of filters of a thread.
     filters: u32 in FILTERS,
-    /// The activation's code, or any.
+    /// The activation's code, or `ANY`.
     activation: u32 in FUSED,
     /// Threads of a workgroup.
     threads: u32 in Workgroup::ALL.map(|workgroup| workgroup.threads),
@@ -29,7 +29,7 @@ kernel! {
 impl LoopForward {
     fn fits(&self) -> bool {
         self.input_width <= self.width && match self.width {
-            // Weights that don't come in fours are few.
+            // Layers whose weights don't come in fours are small, so few variants serve them.
             1 => self.images <= 8 && self.threads == THREADS,
             _ => self.filters * self.images <= MOST_FOURS && (self.images <= 8 || self.filters == 1),
         }
@@ -44,7 +44,7 @@ impl Kernel for LoopForward {
             threads: of(p.cells) * tiles(p.filters / self.width, self.filters) * tiles(p.batch, self.images),
             operations: taps(p) + of(p.window) / h * product(x, h * e * y, loaded),
             bytes: traffic(p),
-            // An input waits for its tap's offset.
+            // Each tap's input is loaded only after the tap's offset.
             waits: of(p.taps) + of(p.window) / h,
         }
     }

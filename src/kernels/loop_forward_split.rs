@@ -7,11 +7,11 @@ use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
 kernel! {
-    /// Forward of the loop variant with K split among the threads of a workgroup.
+    /// Forward of the loop variant, each sum shared by threads of a workgroup.
     LoopForwardSplit: "loop_forward_split", [Read, Read, Read, Read, Write],
     /// Samples of a thread.
     images: u32 in SPLIT_IMAGES,
-    /// Units of filters side by side.
+    /// Units of filters side by side in a workgroup.
     lanes: u32 in Self::LANES,
     /// Threads of a workgroup.
     threads: u32 in [Self::MOST_LANES, SPLIT_THREADS[0], SPLIT_THREADS[1]],
@@ -25,13 +25,13 @@ kernel! {
 }
 
 impl LoopForwardSplit {
-    /// Lanes that are all of a workgroup: no sums to add.
+    /// As many lanes as the smallest workgroup has threads: each has a sum of its own, and there is nothing to add.
     pub(crate) const MOST_LANES: u32 = 32;
-    /// Units of filters side by side, of four filters; single filters are up to 8.
+    /// Units of filters side by side. More than 8 are used only where a unit has four filters.
     pub(crate) const LANES: [u32; 6] = [1, 2, 4, 8, 16, Self::MOST_LANES];
 
     fn fits(&self) -> bool {
-        // Inputs come in fours only where filters do.
+        // Inputs are loaded in fours only where filters are.
         self.input_width <= self.width
             && (self.lanes <= 8 || self.width == 4)
             && (self.lanes == Self::MOST_LANES) == (self.threads == Self::MOST_LANES)
@@ -64,7 +64,7 @@ impl Kernel for LoopForwardSplit {
     }
 
     fn workgroup_memory(&self) -> u32 {
-        // The offsets of four taps of each thread.
+        // Besides what is joined, there are the offsets of four taps of each thread.
         joined(self.images.min(4), self.threads, self.width) + 4 * 4 * self.threads
     }
 }

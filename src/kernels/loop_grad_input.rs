@@ -13,13 +13,13 @@ kernel! {
     images: u32 in IMAGES,
     /// Channels of a thread.
     channels: u32 in CHANNELS,
-    /// How a workgroup is run.
+    /// Threads of a workgroup, and how they load.
     workgroup: Workgroup in Workgroup::ALL,
     /// Filters that are loaded at once.
     width: u32 in WIDTHS,
     /// How the weights are stored.
     weights: WeightType in WeightType::ALL;
-    // Weights that don't come in fours are few.
+    // Layers whose weights don't come in fours are small, so few variants serve them.
     if |kernel| (kernel.images <= 8 || kernel.channels <= 4) && (kernel.width == 4 || kernel.workgroup == Workgroup::GPU)
 }
 
@@ -33,7 +33,7 @@ impl Kernel for LoopGradInput {
                 * tiles(p.batch, self.images),
             operations: 12.0 + readers(p) * (6.0 + each),
             bytes: traffic(p),
-            // An output waits for its reader's offset.
+            // Each output is loaded only after its reader's offset.
             waits: readers(p) * (1.0 + of(p.filters) / d),
         }
     }

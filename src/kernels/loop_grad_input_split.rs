@@ -7,13 +7,13 @@ use super::{Loads, Params, Work};
 use crate::config::WeightType;
 
 kernel! {
-    /// Input gradient of the loop variant with the sum split among the threads of a workgroup.
+    /// Input gradient of the loop variant, each sum shared by threads of a workgroup.
     LoopGradInputSplit: "loop_grad_input_split", [Read, Read, Read, Write],
     /// Samples of a thread.
     images: u32 in SPLIT_IMAGES,
-    /// Fours of filters side by side.
+    /// Fours of filters side by side in a workgroup.
     lanes: u32 in Self::LANES,
-    /// Channels side by side, in ones or fours.
+    /// Channels side by side in a workgroup, each `rows` channels.
     channels: u32 in Self::CHANNELS,
     /// Threads of a workgroup.
     threads: u32 in SPLIT_THREADS,
@@ -24,9 +24,9 @@ kernel! {
 }
 
 impl LoopGradInputSplit {
-    /// Fours of filters side by side.
+    /// Values of `lanes`.
     pub(crate) const LANES: [u32; 3] = [2, 4, 8];
-    /// Channels side by side, in ones or fours.
+    /// Values of `channels`.
     pub(crate) const CHANNELS: [u32; 2] = [1, 4];
 }
 
@@ -57,7 +57,7 @@ impl Kernel for LoopGradInputSplit {
     }
 
     fn workgroup_memory(&self) -> u32 {
-        // Each thread's reader: where its weights and its outputs lie.
+        // Besides what is joined, each thread has a reader: where its weights and where its outputs lie.
         let rows = self.rows.min(4096 / (self.threads * self.images));
         joined(self.images * rows, self.threads, 1) + 2 * 4 * self.threads
     }

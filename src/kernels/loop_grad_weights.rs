@@ -8,7 +8,7 @@ use super::{Loads, Params, Work};
 kernel! {
     /// Gradient of the weights, by the loop variant.
     LoopGradWeights: "loop_grad_weights", [Read, Read, Read, Write],
-    /// Taps of a thread, along the inner axis.
+    /// Neighbouring taps of a thread, along the inner axis.
     taps: u32 in Self::TAPS,
     /// Inputs of a thread, each of `input_width` channels.
     channels: u32 in CHANNELS,
@@ -22,9 +22,9 @@ kernel! {
 }
 
 impl LoopGradWeights {
-    /// Taps of a thread.
+    /// Values of `taps`.
     pub(crate) const TAPS: [u32; 6] = [1, 2, 3, 4, 5, 7];
-    /// Most taps by channels of a thread.
+    /// Most inputs of a thread: taps by channels.
     const MOST_ROWS: u32 = 9;
 
     fn fits(&self) -> bool {
@@ -32,7 +32,7 @@ impl LoopGradWeights {
         let rows = taps * channels;
         match [width, input_width] {
             [4, 4] => taps == 1 && [1, 2, 4].contains(&channels) && channels * filters <= MOST_FOURS / 4,
-            // Channels one by one.
+            // Channels one by one, which take more registers.
             [4, _] => channels <= 3 && filters <= 4 && rows <= Self::MOST_ROWS && rows * filters <= MOST_FOURS,
             [1, 1] => rows <= Self::MOST_ROWS && rows * filters <= MOST_SUMS,
             _ => false,

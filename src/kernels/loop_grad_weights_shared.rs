@@ -20,16 +20,16 @@ kernel! {
 }
 
 impl LoopGradWeightsShared {
-    /// Inputs of a thread, each of `input_width` channels.
+    /// Values of `channels`.
     pub(crate) const CHANNELS: [u32; 4] = [1, 2, 3, 4];
-    /// Units of filters of a thread.
+    /// Values of `filters`.
     pub(crate) const FILTERS: [u32; 3] = [1, 2, 4];
 
     fn fits(&self) -> bool {
         let of_channels = match [self.width, self.input_width] {
-            // Channels one by one.
+            // Channels one by one, which take more registers.
             [4, 1] => self.channels <= 3,
-            // Inputs come in fours only where filters do.
+            // Inputs are loaded in fours only where filters are.
             [width, input_width] => input_width <= width,
         };
         of_channels && self.channels * self.input_width * self.filters <= MOST_FOURS

@@ -1,4 +1,5 @@
-//! A step of an optimizer by the gradient of weights, where that is computed: `loop_grad_weights` with an update in the place of its store.
+//! An optimizer's step where the gradient of weights is computed: `loop_grad_weights` that updates the weights instead
+//! of storing their gradient.
 
 use super::listed::{Access, Declared, Kernel, kernel};
 use super::loop_grad_weights::LoopGradWeights;
@@ -7,13 +8,13 @@ use super::work::with_update;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Weights of the loop variant after a step by their gradient.
+    /// Updates weights by the gradient that it sums, in the loop variant.
     LoopUpdate: "loop_update", [Read, Read, Read, Read, Write, Write, Write],
-    /// States of a weight.
+    /// States that the optimizer keeps of a weight.
     states: u32 in Self::STATES,
-    /// Taps of a thread, along the inner axis.
+    /// Neighbouring taps of a thread, along the inner axis.
     taps: u32 in LoopGradWeights::TAPS,
-    /// Inputs' worth of channels of a thread.
+    /// Inputs of a thread, each of `input_width` channels.
     channels: u32 in CHANNELS,
     /// Units of filters of a thread.
     filters: u32 in FILTERS,
@@ -25,12 +26,12 @@ kernel! {
 }
 
 impl LoopUpdate {
-    /// States that an optimizer may keep: with three there would be as many bindings as WebGPU has, and few ask for it.
+    /// Numbers of states. Three would take more storage buffers than WebGPU promises.
     pub(super) const STATES: [u32; 3] = [0, 1, 2];
-    /// Weights that don't come in fours are few, and not worth texts of their own.
+    /// Layers whose weights don't come in fours are small, and not worth variants of their own.
     const WIDTH: [u32; 1] = [4];
 
-    /// That which updates by the gradients that another kernel sums.
+    /// The kernel that updates by the gradients that `gradient` would store.
     pub(super) fn by(gradient: LoopGradWeights, states: u32) -> Self {
         let LoopGradWeights { taps, channels, filters, width, input_width } = gradient;
         Self { states, taps, channels, filters, width, input_width }
@@ -60,7 +61,7 @@ impl Kernel for LoopUpdate {
     }
 }
 
-/// Operands and a step's numbers, the weights and so many states.
+/// The bindings: three operands, a step's numbers, the weights and `states` states.
 pub(super) fn bindings(states: u32) -> &'static [Access] {
     const ALL: &[Access] = LoopUpdate::BINDINGS;
     &ALL[..(5 + states as usize).min(ALL.len())]

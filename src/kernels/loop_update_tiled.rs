@@ -7,9 +7,9 @@ use super::work::with_update;
 use super::{Kernel, Loads, Params, Tile, TileShape, Work};
 
 kernel! {
-    /// Weights of the loop variant after a step by their gradient, by tiles in workgroup memory.
+    /// Updates weights by the gradient that it sums by tiles in workgroup memory, in the loop variant.
     LoopUpdateTiled: "loop_update_tiled", [Read, Read, Read, Read, Write, Write, Write],
-    /// States of a weight.
+    /// States that the optimizer keeps of a weight.
     states: u32 in LoopUpdate::STATES,
     /// Its tile.
     tile: Tile in Tile::space();

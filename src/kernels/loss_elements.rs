@@ -1,22 +1,23 @@
-//! `y[o] = weight * sum of a piece's losses / divisor`, of losses that are means over elements, or of hits.
+//! `y[o] = weight * sum of a piece's losses / divisor`, for losses that are means over elements, and for binary
+//! accuracy.
 
 use super::listed::{Kernel, kernel};
 use super::work::{joined, of, shared_turns};
 use super::{Loads, Params, THREADS, Work};
 
 kernel! {
-    /// Losses of pieces of samples.
+    /// Losses of pieces of samples, which are summed afterwards.
     LossElements: "loss_elements", [Read, Read, Read, Write],
-    /// The formula.
+    /// Which loss, by its code.
     form: u32 in 0..=Self::BINARY_HITS
 }
 
 impl LossElements {
-    /// Mean squared error, by the codes of `shaders/shared/element_loss.wgsl`.
+    /// Mean squared error. The codes are those of `shaders/shared/element_loss.wgsl`.
     pub(crate) const SQUARED: u32 = 0;
     /// Mean absolute error.
     pub(crate) const ABSOLUTE: u32 = 1;
-    /// Huber's.
+    /// Huber's loss.
     pub(crate) const HUBER: u32 = 2;
     /// Binary crossentropy of probabilities.
     pub(crate) const BINARY: u32 = 3;

@@ -1,4 +1,4 @@
-//! `dp = weight * per_sample / divisor * slope of the loss`, of losses that are means over elements.
+//! `dp = weight * per_sample / divisor * slope of the loss`, for losses that are means over elements.
 
 use super::listed::{Kernel, kernel};
 use super::work::elementwise;
@@ -7,7 +7,7 @@ use super::{Loads, LossElements, Params, Work};
 kernel! {
     /// Gradients of losses that are means over elements.
     LossGradElements: "loss_grad_elements", [Read, Read, Read, Read, Write],
-    /// The formula.
+    /// Which loss, by its code.
     form: u32 in 0..LossElements::BINARY_HITS
 }
 

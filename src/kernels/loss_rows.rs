@@ -9,7 +9,7 @@ kernel! {
     LossRows: "loss_rows", [Read, Read, Read, Write],
     /// Whether targets are class numbers.
     sparse: bool in [false, true],
-    /// Whether predictions are before the softmax.
+    /// Whether predictions are logits, before a softmax.
     logits: bool in [false, true]
 }
 

@@ -1,7 +1,7 @@
-//! THE table of kernels: every WGSL entry point, each a type with its constants as fields, in a file of its own.
+//! The table of kernels: every WGSL entry point is a type with its constants as fields, in a file of its own.
 //!
-//! A kernel's WGSL is `shaders/<name>.wgsl`, its dispatches are planned in `plan`. What it computes, or is a step of, is an
-//! operation of `ops`: `tests/shaders.rs` says which.
+//! A kernel's WGSL is `shaders/<name>.wgsl`, and its dispatches are planned in `plan`. `tests/shaders.rs` says which
+//! operation of `ops` each kernel computes, or is a step of.
 
 mod compose;
 mod constants;
@@ -34,17 +34,19 @@ use crate::{Error, Result};
 /// The numbers that element-wise activations have in WGSL, by their names there.
 pub const ACTIVATION_CODES: &[(&str, u32)] = &codes::ALL;
 
-/// What the table says of a kernel.
+/// A kernel's row of the table.
 #[derive(Debug)]
 pub struct KernelInfo {
     /// Name of its files and of its pipelines.
     pub name: &'static str,
     source: &'static str,
-    /// Storage bindings 1, 2, … of group 0; binding 0 is the [`Uniform`]. In [`KERNELS`] those of the variant that has most.
+    /// Storage bindings 1, 2, … of bind group 0; binding 0 is the [`Uniform`]. In [`KERNELS`] they are those of the
+    /// variant that has most.
     pub bindings: &'static [Access],
 }
 
-/// Makes the enum, the table and the list of variants of the kernels, and what asks any of them.
+/// Makes the enum of all kernels, their table and the list of their variants, and asks any of them what a `Kernel`
+/// tells.
 macro_rules! kernels {
     ($($file:ident::$kernel:ident),* $(,)?) => {
         $(mod $file;)*
@@ -63,7 +65,7 @@ macro_rules! kernels {
             }
         })*
 
-        /// Every variant that there is: what the shader tests compile.
+        /// Every variant that may be planned; the shader tests compile all of them.
         #[must_use]
         pub fn variants() -> Vec<Variant> {
             let mut all = Vec::new();
@@ -72,7 +74,7 @@ macro_rules! kernels {
         }
 
         impl Variant {
-            /// Name, source and bindings.
+            /// Its row of the table.
             #[must_use]
             pub fn info(&self) -> KernelInfo {
                 match &self.0 {
@@ -97,7 +99,7 @@ macro_rules! kernels {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.work(p, loads)),* }
             }
 
-            /// Products that a dispatch sums, if it does.
+            /// Number of products that a dispatch sums; none for a kernel that sums no products.
             #[must_use]
             pub(crate) fn products(&self, p: &Params) -> Option<u64> {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.products(p)),* }
@@ -121,7 +123,7 @@ macro_rules! kernels {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.workgroup_memory()),* }
             }
 
-            /// The tile that a workgroup computes, if it does.
+            /// The tile that a workgroup computes, for kernels that work by tiles.
             #[must_use]
             pub fn tile(&self) -> Option<TileShape> {
                 match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.tile()),* }
@@ -204,7 +206,7 @@ kernels! {
     radial::Radial,
 }
 
-/// A listed kernel with its constants: what a pipeline is made of.
+/// A listed kernel with its constants: each is one pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Variant(AnyKernel);
 
@@ -215,7 +217,7 @@ impl KernelInfo {
 }
 
 impl Variant {
-    /// Name for labels and reports: the kernel's with the constants behind it.
+    /// Name for labels and reports: the kernel's name, followed by its constants.
     #[must_use]
     pub fn name(&self) -> String {
         let constants = self.constants();
@@ -229,7 +231,8 @@ impl Variant {
         name
     }
 
-    /// What updates weights, and so many states of each, by the gradients that this one sums; none where no such kernel is compiled.
+    /// The kernel that updates weights, with `states` states of each, by the gradients that this one sums; none where
+    /// no such kernel is compiled.
     pub(crate) fn updating(&self, states: usize) -> Option<Self> {
         let states = u32::try_from(states).ok()?;
         match self.0 {
@@ -241,7 +244,7 @@ impl Variant {
         }
     }
 
-    /// The whole WGSL, and its uniform.
+    /// The whole WGSL, and the uniform that it reads.
     ///
     /// # Errors
     /// [`Error::Shader`] where a mark of its files can't be obeyed.
@@ -258,7 +261,7 @@ impl Variant {
     }
 }
 
-/// What a pipeline is compiled from.
+/// What a pipeline is compiled from, and what it reads at binding 0.
 #[derive(Debug, Clone)]
 pub struct Shader {
     /// WGSL with the entry point `main`.

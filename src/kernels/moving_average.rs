@@ -6,7 +6,7 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// An average with one more value.
+    /// Averages a new value into an old average.
     MovingAverage: "moving_average", [Read, Write],
     /// Values of a thread.
     width: u32 in WIDTHS

@@ -1,4 +1,4 @@
-//! `w ·= w ≥ 0`.
+//! `w = 0` where `w < 0`.
 
 use super::listed::{Kernel, kernel};
 use super::sizes::WIDTHS;
@@ -6,7 +6,7 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Nothing below 0.
+    /// Sets negative weights to 0.
     NonNegative: "non_negative", [Write],
     /// Weights of a thread.
     width: u32 in WIDTHS

@@ -5,7 +5,7 @@ use super::work::{elementwise};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// What a normalisation multiplies by.
+    /// The factor of each channel by which a normalisation multiplies.
     NormFactor: "norm_factor", [Read, Read, Write]
 }
 

@@ -6,7 +6,7 @@ use super::{Loads, Params, Work};
 use crate::config::codes;
 
 kernel! {
-    /// A normalisation by statistics that are given.
+    /// Normalises by given statistics.
     Normalise: "normalise", [Read, Read, Read, Read, Write],
     /// The activation's code.
     activation: u32 in codes::ALL.map(|(_, code)| code);

@@ -5,7 +5,7 @@ use super::work::elementwise;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// The last step of a gradient through a batch's own statistics.
+    /// The last step of the gradient of a normalisation by the batch's own statistics.
     NormaliseGrad: "normalise_grad", [Read, Read, Read, Write]
 }
 

@@ -5,7 +5,7 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// What a matrix's vectors are multiplied by to be of norm 1.
+    /// The factors that bring a matrix's vectors to norm 1.
     OrthogonalFactors: "orthogonal_factors", [Read, Write]
 }
 

@@ -1,11 +1,11 @@
-//! The gradient of the mean magnitude of a matrix's products of vectors.
+//! The gradient of the mean magnitude of the products of a matrix's vectors.
 
 use super::listed::{Kernel, kernel};
 use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// The gradient by each element of the matrix.
+    /// Gradient by each element of the matrix.
     OrthogonalGrad: "orthogonal_grad", [Read, Read, Read, Write]
 }
 

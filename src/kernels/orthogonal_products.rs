@@ -5,7 +5,7 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Products of a matrix's vectors.
+    /// Products of all pairs of a matrix's vectors.
     OrthogonalProducts: "orthogonal_products", [Read, Read, Write]
 }
 

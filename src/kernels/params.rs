@@ -1,4 +1,4 @@
-//! The numbers of a dispatch, and what a uniform holds of them.
+//! The numbers of a dispatch, and which of them a kernel's uniform holds.
 
 use super::tap_tables::TablePlaces;
 use crate::config::{Activation, Bias, DataFormat};
@@ -35,11 +35,11 @@ struct Field {
 
 macro_rules! params {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
-        /// All numbers of a dispatch; a kernel's uniform has those of them that its WGSL reads ([`Uniform`]).
+        /// All numbers that dispatches have. A kernel's uniform holds those of them that its WGSL reads ([`Uniform`]).
         ///
-        /// Counts are of the range that the dispatch works on; `*_base` is the distance, in elements, of the range's
-        /// first element from the start of its binding. A cell is one location of one group, number `p * groups + g`;
-        /// the weights are `[weight_cells][window][filters]`. Fields a kernel has no use for are zero.
+        /// Counts are those of the range that the dispatch works on. `*_base` is the number of elements between a
+        /// binding's start and the range's first element. A cell is one location of one group, number `p * groups + g`;
+        /// the weights are `[weight_cells][window][filters]`. Fields that a kernel doesn't read are zero.
         #[derive(Debug, Clone, Copy, PartialEq, Default)]
         pub struct Params {
             $($(#[$doc])* pub(crate) $name: $type,)*
@@ -54,37 +54,37 @@ macro_rules! params {
 }
 
 params! {
-    /// Workgroups in all, those of a dispatch folded over x and y.
+    /// Workgroups of the whole dispatch, before it was folded over x and y and before it was cut.
     workgroups: u32,
     workgroups_x: u32,
-    /// The first of them in this dispatch: a long one is cut into several.
+    /// First workgroup of this dispatch, where a long one was cut into several.
     first_workgroup: u32,
     /// Samples.
     batch: u32,
-    /// 1: add to what the output buffer holds.
+    /// 1: results are added to what the output buffer holds.
     accumulate: u32,
-    /// The first of the layer's cells.
+    /// The first cell, as a number among the layer's cells.
     first_cell: u32,
-    /// Cells.
+    /// Number of cells.
     cells: u32,
-    /// The first of each group's filters.
+    /// The first filter, as a number among those of a group.
     first_filter: u32,
     /// Filters of each cell.
     filters: u32,
     /// The layer's groups.
     groups: u32,
-    /// Cells are numbered `p * cell_groups + g - first_group`: where locations share their weights, those of a dispatch may be of
-    /// some groups only.
+    /// Cells are numbered `p * cell_groups + g - first_group`. Where locations share their weights, the dispatch may be
+    /// on some of the groups only.
     cell_groups: u32,
     first_group: u32,
-    /// A cell's weights are number `p * w_location + g - w_first` of `weight_cells` in the dispatch's chunk: each cell has its own,
-    /// or, with a `w_location` of 0, each group.
+    /// A cell's weights are number `p * w_location + g - w_first` of the `weight_cells` in the dispatch's chunk. With a
+    /// `w_location` of 0 all locations of a group share them.
     w_location: u32,
     w_first: u32,
     weight_cells: u32,
-    /// Parts of a sum that is taken in parts, each a result of its own until they are added.
+    /// Number of parts that a sum is taken in. Each part is a result of its own until they are added.
     parts: u32,
-    /// Locations of a part of a sum over locations, and those of the dispatch, from the first one on.
+    /// Where a sum over locations is taken in parts: locations of a part, and the first and the end of the dispatch's.
     part_locations: u32,
     first_location: u32,
     end_location: u32,
@@ -94,7 +94,7 @@ params! {
     group_channels: u32,
     /// Taps of a window.
     taps: u32,
-    /// K, taps by channels of a group.
+    /// K: taps times channels of a group.
     window: u32,
     /// Output sizes along the second and third axis.
     output_1: u32,
@@ -118,23 +118,25 @@ params! {
     y_sample: u32,
     y_location: u32,
     y_filter: u32,
-    /// The first weight.
+    /// The number of elements between the binding's start and the first weight.
     w_base: u32,
-    /// 1: there is a bias to add.
+    /// 1: a bias is added.
     use_bias: u32,
     /// The bias of `(p, f)` is `b[b_base + p * b_location + f * b_filter]`.
     b_base: u32,
     b_location: u32,
     b_filter: u32,
-    /// Where the tables of taps begin, by axis: `[output][kernel]` to an offset into an input sample, or `NO_TAP`.
+    /// Where the forward tables begin, by axis: `[output][tap]`, each an offset within an input sample, or `NO_TAP`.
     forward_0: u32,
     forward_1: u32,
     forward_2: u32,
-    /// Where, by axis, `[input + 1]` begins: the first pair of an input position.
+    /// Where the starts of the inverse tables begin, by axis: `[input + 1]`, each the number of an input position's
+    /// first pair.
     starts_0: u32,
     starts_1: u32,
     starts_2: u32,
-    /// Where, by axis, those pairs begin: a share of the location index, a share of the tap index.
+    /// Where the pairs of the inverse tables begin, by axis: each a share of the location index and a share of the tap
+    /// index.
     inverse_0: u32,
     inverse_1: u32,
     inverse_2: u32,
@@ -148,27 +150,28 @@ params! {
     count: u32,
     /// Length of a softmax row.
     row: u32,
-    /// Rows and columns of a sample that is transposed, before it is.
+    /// Rows and columns of a matrix before it is transposed.
     rows: u32,
     columns: u32,
-    /// Sizes of a sample of a value with four axes but the first of them, and its elements.
+    /// A value has four axes besides the batch: the sizes of all but the first, and the elements of a sample.
     size_1: u32,
     size_2: u32,
     size_3: u32,
     elements: u32,
-    /// Element `(n, i, j, k, l)` of an operand is `a[x_base + n * a_sample + i * a_0 + j * a_1 + k * a_2 + l * a_3]`.
+    /// Element `(n, i, j, k, l)` of the first operand is `a[x_base + n * a_sample + i * a_0 + j * a_1 + k * a_2 + l *
+    /// a_3]`.
     a_sample: u32,
     a_0: u32,
     a_1: u32,
     a_2: u32,
     a_3: u32,
-    /// The same of the second operand, from `w_base` on, or of the terms of a sum.
+    /// The same for the second operand, from `w_base` on, or for the terms of a sum.
     b_sample: u32,
     b_0: u32,
     b_1: u32,
     b_2: u32,
     b_3: u32,
-    /// Terms of a sum in this dispatch, the first of them, and sizes of all terms along axes, as of a value.
+    /// Terms of a sum in this dispatch, the number of the first one, and the sizes of all terms along their axes.
     terms: u32,
     first_term: u32,
     term_1: u32,
@@ -177,28 +180,30 @@ params! {
     term_elements: u32,
     /// What a result is divided by.
     divisor: f32,
-    /// Channels of a normalisation; elements of one, or of a position of what is pooled or reduced, that lie side by side.
+    /// Channels of a normalisation; and how many elements lie side by side within one channel, or within one position
+    /// of a window.
     channels: u32,
     inner: u32,
-    /// 1: there is a gamma, or a gradient's scale, to multiply by.
+    /// 1: values are multiplied by a gamma, or gradients by a factor.
     use_scale: u32,
     /// Added to variances, norms, roots and probabilities.
     epsilon: f32,
     /// Targets become `t * smooth_factor + smooth_addend`.
     smooth_factor: f32,
     smooth_addend: f32,
-    /// Where a loss becomes linear, or above what a prediction is a hit of 1.
+    /// Where Huber's loss becomes linear; above which a prediction counts as 1.
     delta: f32,
-    /// The key of random numbers, and the number that the first element has, both of two words.
+    /// The key of random numbers, and the number of the first element; each has two words.
     seed_0: u32,
     seed_1: u32,
     noise_0: u32,
     noise_1: u32,
-    /// A value becomes `otherwise` where its word is below this, else `value * factor + addend`; or `factor` is a standard deviation.
+    /// A value becomes `otherwise` where its random word is below this, else `value * factor + addend`; for noise
+    /// `factor` is a standard deviation.
     below: u32,
     addend: f32,
     otherwise: f32,
-    /// 1: derivatives are computed from the activated output.
+    /// 1: derivatives are computed from the output of the activation.
     from_output: u32,
     /// Dense matrix: inputs of a sample.
     dense_rows: u32,
@@ -208,22 +213,22 @@ params! {
     first_entry: u32,
     /// Sparse index: entries of this chunk.
     entries: u32,
-    /// Windows and positions along the first axis of a pool, whose samples lie as `[outer][positions][inner]`.
+    /// Windows, and input positions, along the first axis of a pool, whose samples lie as `[outer][positions][inner]`.
     output_0: u32,
     input_0: u32,
     /// Positions from one window to the next, along each axis.
     stride_0: u32,
     stride_1: u32,
     stride_2: u32,
-    /// What is in front of the input, along each axis of a pool or of what is rearranged; an `i32` by its bits.
+    /// Positions in front of the input, along each axis of a pool or a rearrangement; the bits of an `i32`.
     before_0: u32,
     before_1: u32,
     before_2: u32,
     before_3: u32,
     before_4: u32,
-    /// Elements of an axis that is reduced.
+    /// Length of an axis that is reduced.
     length: u32,
-    /// Positions of what is rearranged, along each axis of what is written and of what is read.
+    /// Sizes of what a rearrangement writes and of what it reads, along each axis.
     written_0: u32,
     written_1: u32,
     written_2: u32,
@@ -234,55 +239,55 @@ params! {
     read_2: u32,
     read_3: u32,
     read_4: u32,
-    /// How often what is read is repeated, along each axis.
+    /// How often each input element is repeated, along each axis.
     repeat_0: u32,
     repeat_1: u32,
     repeat_2: u32,
     repeat_3: u32,
     repeat_4: u32,
-    /// Between neighbours in what is read, along each axis.
+    /// Distance between neighbours in what is read, along each axis.
     distance_0: u32,
     distance_1: u32,
     distance_2: u32,
     distance_3: u32,
     distance_4: u32,
-    /// 1: a result is divided by the samples of the batch, as a step's numbers say.
+    /// 1: results are multiplied by the step's share of a sample.
     use_step: u32,
-    /// What a sum, or a random number, is multiplied by.
+    /// The factor of a sum, or of a random number.
     factor: f32,
-    /// Of an optimizer: most of a gradient (0: any), a weight decay, a momentum, what an average keeps and takes, and what the
-    /// average of a gradient takes.
+    /// Of an optimizer: the largest gradient (0: none), the weight decay, the momentum, an average's own share and the
+    /// new value's share, and the new value's share in the average of gradients.
     limit: f32,
     decay: f32,
     momentum: f32,
     kept: f32,
     share: f32,
     mean_share: f32,
-    /// An optimizer's rule, by its code in `shaders/shared/update.wgsl`.
+    /// The optimizer's rule, by its code in `shaders/shared/update.wgsl`.
     rule: u32,
-    /// Of a penalty: the factor of signs, and twice that of squares; both 0 is none.
+    /// Of a penalty: the factor of signs, and twice the factor of squares; both 0 means no penalty.
     l1: f32,
     l2: f32,
-    /// Of a norm: between what it is to be, and how much of the way it is to go.
+    /// Of a norm: its least and largest value, and how much of the way the weights go to it.
     least: f32,
     most: f32,
     rate: f32,
-    /// Readers of the input element that has most, and readers along the outer axis and along the two outer ones,
-    /// together: for bounds on the host, no kernel reads them.
+    /// The most readers of any input element, and the most along the outer axis and along the two outer axes together.
+    /// Only for bounds on the host; no kernel reads them.
     most_readers: u32,
     outer_readers: u32,
 }
 
-/// The uniform of a shader: the fields of [`Params`] that its text reads, in their order there.
+/// A shader's uniform: the fields of [`Params`] that its text reads, in their order there.
 #[derive(Debug, Clone)]
 pub struct Uniform(Vec<&'static Field>);
 
 impl Uniform {
-    /// Most bytes of a uniform, which `tests/shaders.rs` holds all kernels to: uniforms lie this far apart on devices that
-    /// align them most, and a longer one would double that.
+    /// Most bytes of a uniform; `tests/shaders.rs` checks all kernels. It is the largest alignment of uniforms that a
+    /// device may ask for, so that a longer one would take twice the memory.
     pub const MOST_BYTES: usize = 256;
 
-    /// That of a text that calls it `params`.
+    /// The uniform of a text that calls it `params`.
     pub(super) fn read_by(wgsl: &str) -> Self {
         let code = wgsl.lines().map(|line| line.split("//").next().unwrap_or_default());
         let word = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -291,25 +296,25 @@ impl Uniform {
         Self(FIELDS.iter().filter(|field| read.contains(field.name)).collect())
     }
 
-    /// Its declaration.
+    /// Its declaration in WGSL.
     pub(super) fn wgsl(&self) -> String {
         let fields: String = self.0.iter().map(|field| format!("  {}: {},\n", field.name, field.wgsl)).collect();
         format!("struct Params {{\n{fields}}}\n\n@group(0) @binding(0) var<uniform> params: Params;\n\n")
     }
 
-    /// Its bytes, the same for every set of `params`.
+    /// Its size in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         4 * self.0.len() as u64
     }
 
-    /// What it holds for a dispatch.
+    /// Its bytes for a dispatch.
     #[must_use]
     pub fn bytes(&self, params: &Params) -> Vec<u8> {
         self.words(params).into_iter().flat_map(u32::to_le_bytes).collect()
     }
 
-    /// The same as words, floats by their bits.
+    /// Its words for a dispatch; a float is its bits.
     #[must_use]
     pub fn words(&self, params: &Params) -> Vec<u32> {
         self.0.iter().map(|field| (field.bits)(params)).collect()
@@ -317,7 +322,7 @@ impl Uniform {
 }
 
 impl Params {
-    /// All that follows from the geometry alone, for the whole layer and no activation.
+    /// All numbers that follow from the geometry alone, for the whole layer without an activation.
     pub(crate) fn new(geometry: &Geometry) -> Self {
         let tables = TablePlaces::of(geometry);
         let last = geometry.config().data_format == DataFormat::ChannelsLast;
@@ -376,7 +381,7 @@ impl Params {
         }
     }
 
-    /// The word of a field by its name in WGSL, a float's bits; none where there is no such field.
+    /// A field's word, by the field's name in WGSL; a float is its bits. None where there is no such field.
     #[must_use]
     pub fn word(&self, name: &str) -> Option<u32> {
         FIELDS.iter().find(|field| field.name == name).map(|field| (field.bits)(self))

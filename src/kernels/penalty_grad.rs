@@ -6,7 +6,7 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// The gradient of a penalty.
+    /// Adds the gradient of a penalty.
     PenaltyGrad: "penalty_grad", [Read, Read, Write],
     /// Values of a thread.
     width: u32 in WIDTHS

@@ -8,18 +8,18 @@ use super::{Loads, Params, Work};
 kernel! {
     /// Pools, and sums over repetitions.
     Pool: "pool", [Read, Write],
-    /// What becomes of a window.
+    /// What is computed of a window.
     kind: u32 in [Self::LARGEST, Self::AVERAGE, Self::SUM],
     /// Elements of a thread.
     width: u32 in WIDTHS
 }
 
 impl Pool {
-    /// The largest.
+    /// The largest element.
     pub(crate) const LARGEST: u32 = 0;
-    /// The sum by the number of elements.
+    /// The average of the elements.
     pub(crate) const AVERAGE: u32 = 1;
-    /// The sum.
+    /// The sum of the elements.
     pub(crate) const SUM: u32 = 2;
 }
 

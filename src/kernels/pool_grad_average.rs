@@ -5,7 +5,7 @@ use super::work::{of, read_by, read_by_bytes, read_by_turns};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// A window's gradient is divided among all of its positions.
+    /// Divides a window's gradient among all of its positions.
     PoolGradAverage: "pool_grad_average", [Read, Write]
 }
 

@@ -5,7 +5,7 @@ use super::work::{of, read_by, read_by_bytes, read_by_turns};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// A window's gradient goes to each position that holds its largest value.
+    /// Gives a window's gradient to each position that holds its largest value.
     PoolGradEvery: "pool_grad_every", [Read, Read, Read, Write]
 }
 

@@ -5,7 +5,7 @@ use super::work::{of, pooled, pooled_bytes, pooled_turns};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Where the largest of each window is.
+    /// Finds where each window's largest value is.
     PoolIndex: "pool_index", [Read, Write]
 }
 

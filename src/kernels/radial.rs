@@ -1,11 +1,11 @@
-//! Taps as far from the middle of a window are equal.
+//! Makes weights equal whose taps are equally far from the middle of the window.
 
 use super::listed::{Kernel, kernel};
 use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Makes weights equal whose taps are as far from the middle. A thread has all taps of a channel and a filter.
+    /// Keras's `RadialConstraint`. A thread has all taps of one channel and filter.
     Radial: "radial", [Write]
 }
 

@@ -1,4 +1,4 @@
-//! `y = x` with random numbers.
+//! `y = x`, changed by random numbers.
 
 use super::listed::{Kernel, kernel};
 use super::work::of;
@@ -7,16 +7,16 @@ use super::{Loads, Params, Work};
 kernel! {
     /// Dropout and noise.
     Random: "random", [Read, Read, Write],
-    /// What random numbers do to values.
+    /// How a random number changes a value.
     effect: u32 in [Self::MASK, Self::TIMES, Self::PLUS]
 }
 
 impl Random {
-    /// Where a number is small, the value becomes a constant. Codes are those of the WGSL.
+    /// A value becomes a constant where its random number is small. The codes are those of the WGSL.
     pub(crate) const MASK: u32 = 0;
-    /// A value is multiplied by 1 plus a normal number.
+    /// A value is multiplied by 1 plus a normally distributed number.
     pub(crate) const TIMES: u32 = 1;
-    /// A normal number is added.
+    /// A normally distributed number is added.
     pub(crate) const PLUS: u32 = 2;
     /// Neighbouring elements of a thread.
     pub(crate) const EACH: u32 = 4;
@@ -24,7 +24,7 @@ impl Random {
 
 impl Kernel for Random {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        // Ten rounds are some 300 operations, a twentieth of a load each.
+        // Ten rounds are some 300 operations, each a twentieth of a load.
         Work { threads: of(p.count.div_ceil(Self::EACH)), operations: 24.0, bytes: 8.0 * of(p.count), ..Work::default() }
     }
 

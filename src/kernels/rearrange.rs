@@ -6,9 +6,9 @@ use super::work::{of};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Values moved along up to five axes.
+    /// Moves values along up to five axes.
     Rearrange: "rearrange", [Read, Write],
-    /// Whether they are more than two.
+    /// Whether more than two axes are used.
     many: bool in [false, true],
     /// Elements of a thread.
     width: u32 in WIDTHS
@@ -16,7 +16,7 @@ kernel! {
 
 impl Kernel for Rearrange {
     fn work(&self, p: &Params, loads: Loads) -> Work {
-        // Neighbouring threads load neighbours where the last axis is the input's, too.
+        // Neighbouring threads load neighbours where the last axis is also the input's last.
         let load = if p.distance_4 > 1 { loads.scattered } else { loads.of(self.width) };
         let bytes = 8.0 * of(self.width) * of(p.count);
         Work { threads: of(p.count), operations: load + if self.many { 10.0 } else { 4.0 }, bytes, ..Work::default() }

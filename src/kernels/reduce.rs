@@ -5,14 +5,14 @@ use super::work::{of};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Along an axis, in so many parts.
+    /// Reduces along an axis, in parts.
     Reduce: "reduce", [Read, Write],
-    /// What becomes of them.
+    /// What the values are reduced to.
     kind: u32 in [Self::LARGEST, Self::SUM]
 }
 
 impl Reduce {
-    /// The largest, or NaN.
+    /// The largest value; NaN if there is one.
     pub(crate) const LARGEST: u32 = 0;
     /// The sum.
     pub(crate) const SUM: u32 = 1;

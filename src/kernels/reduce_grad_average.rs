@@ -5,7 +5,7 @@ use super::work::{of};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Gradients of averages along an axis.
+    /// Gradient of an average along an axis.
     ReduceGradAverage: "reduce_grad_average", [Read, Write]
 }
 

@@ -5,7 +5,7 @@ use super::work::{of};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Gradients of the largest along an axis, divided among them.
+    /// Gradient of the largest value along an axis, divided among all elements that are the largest.
     ReduceGradMax: "reduce_grad_max", [Read, Read, Read, Read, Write]
 }
 

@@ -5,7 +5,7 @@ use super::work::{of};
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// How many along an axis are the largest.
+    /// Counts how many elements along an axis are the largest.
     ReduceTies: "reduce_ties", [Read, Read, Write]
 }
 

@@ -13,18 +13,18 @@ kernel! {
     images: u32 in IMAGES,
     /// Filters of a thread.
     filters: u32 in FILTERS,
-    /// The activation's code, or any.
+    /// The activation's code, or `ANY`.
     activation: u32 in FUSED,
-    /// Entries that a thread loads together.
+    /// Entries of a row that a thread loads together.
     ahead: u32 in [1, Self::MOST_AHEAD],
     /// How the weights are stored.
     weights: WeightType in WeightType::ALL;
-    // With more sums, loads are enough to wait for.
+    // With more sums a thread has loads enough to wait for without looking ahead.
     if |kernel| kernel.images <= 8 && (kernel.ahead == 1 || kernel.images * kernel.filters <= 16)
 }
 
 impl SparseForward {
-    /// `ahead` where it isn't 1.
+    /// `ahead`, unless it is 1.
     pub(crate) const MOST_AHEAD: u32 = 4;
 }
 

@@ -19,7 +19,8 @@ kernel! {
 impl Kernel for SparseGradInput {
     fn work(&self, p: &Params, loads: Loads) -> Work {
         let x = of(self.images);
-        // Neighbours' entries are a window apart, their outputs a location: side by side where it is of one filter.
+        // Neighbouring threads' weights are a window apart, and their outputs a location: side by side where there is
+        // one filter.
         let output = if p.filters > 1 { loads.scattered } else { 1.0 };
         let each = 2.0 + of(p.filters) * product(x, 1.0, loads.scattered + output * x);
         Work {

@@ -1,4 +1,4 @@
-//! `y[o] = sum of x over what becomes element o, / divisor`.
+//! `y[o] = sum of the elements of x that element o stands for, / divisor`.
 
 use super::listed::{Kernel, kernel};
 use super::work::{joined, of};
@@ -7,12 +7,12 @@ use super::{Loads, Params, THREADS, Work};
 kernel! {
     /// Sums along axes.
     Sum: "sum", [Read, Write],
-    /// Threads that divide the terms of an element among them.
+    /// Threads that share the terms of an element.
     parts: u32 in Self::PARTS
 }
 
 impl Sum {
-    /// From a thread for each element to a workgroup.
+    /// From one thread for an element to a whole workgroup.
     pub(crate) const PARTS: [u32; 3] = [1, 8, 64];
 }
 

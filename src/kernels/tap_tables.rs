@@ -3,7 +3,7 @@
 use crate::config::DataFormat;
 use crate::geometry::{Geometry, NO_TAP};
 
-/// Where the parts of the tap tables begin, by axis, in elements.
+/// Where each axis's tables begin, in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TablePlaces {
     pub(super) forward: [u32; 3],
@@ -29,9 +29,9 @@ impl TablePlaces {
     }
 }
 
-/// The tap tables as one `u32` buffer holds them, multiplied by strides so that kernels only add: an element of the
-/// forward tables is an offset into an input sample (or `NO_TAP`), a pair of the inverse tables a share of the location
-/// index and of the tap index. A layer without windows has none.
+/// The tap tables as one `u32` buffer, multiplied by strides so that kernels only add. An element of the forward tables
+/// is an offset within an input sample (or `NO_TAP`). A pair of the inverse tables is a share of the location index and
+/// a share of the tap index. A layer without windows has no tables.
 #[must_use]
 pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
     let Some(axes) = geometry.axes() else { return Vec::new() };
@@ -51,7 +51,7 @@ pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
     data
 }
 
-/// Elements of [`tap_tables`].
+/// Number of elements of [`tap_tables`].
 #[must_use]
 pub fn tap_tables_length(geometry: &Geometry) -> u64 {
     TablePlaces::of(geometry).length.into()

@@ -1,9 +1,9 @@
-//! The text of shader files: as it is written, and in browsers, which download it, without comments, indents and empty lines.
+//! The texts of shader files. For browsers, which download them, they have no comments, indents and empty lines.
 
-/// Bytes of the text without what only readers need, and how many they are: with room for none it only counts.
+/// The text without comments, indents and empty lines, and its length. With an `N` of 0 it is only measured.
 const fn bare<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
     let (mut out, mut length, mut at) = ([0; N], 0, 0);
-    // Of the line: whether it has anything yet, and whether that is followed by spaces.
+    // Whether the line has anything yet, and whether spaces follow what it has.
     let (mut begun, mut spaced) = (false, false);
     while at < text.len() {
         let byte = text[at];
@@ -43,7 +43,7 @@ const fn bare<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
     (out, length)
 }
 
-/// Bytes of the bare text.
+/// Length in bytes of the bare text.
 pub(super) const fn length(text: &str) -> usize {
     bare::<0>(text.as_bytes()).1
 }
@@ -53,13 +53,13 @@ pub(super) const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     bare::<N>(text.as_bytes()).0
 }
 
-/// The text of a file, by its path from `src/kernels`.
+/// The text of a file, by the file's path from `src/kernels`.
 macro_rules! text {
     ($($path:expr),*) => {{
         const WRITTEN: &str = include_str!(concat!($($path),*));
         const TEXT: &str = if cfg!(target_family = "wasm") {
             const BYTES: [u8; crate::kernels::text::length(WRITTEN)] = crate::kernels::text::bytes(WRITTEN);
-            // Nothing but whole characters is left out.
+            // The text stays UTF-8, since only whole characters are left out.
             match std::str::from_utf8(&BYTES) {
                 Ok(text) => text,
                 Err(_) => WRITTEN,

@@ -1,4 +1,4 @@
-//! Tiles of `shaders/shared/tile.wgsl`: sizes, widths and what they cost.
+//! Tiles of `shaders/shared/tile.wgsl`: their sizes, widths and cost.
 
 use super::constants::{Constant, Constants};
 use super::sizes::WIDTHS;
@@ -6,21 +6,21 @@ use super::work::{of, product};
 use super::{Loads, Params, Work};
 use std::fmt;
 
-/// Terms of a slice's step.
+/// Terms that a slice sums in one step.
 pub(crate) const DEPTH: u32 = 16;
 
-/// Constants of `tile.wgsl` that fix a tile's size.
+/// The constants of `tile.wgsl` that decide a tile's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
 pub struct TileShape {
-    /// `ROWS`: a thread's fours of rows.
+    /// `ROWS`: how many fours of rows a thread has.
     pub row_fours: u32,
-    /// `COLUMNS`: a thread's fours of columns.
+    /// `COLUMNS`: how many fours of columns a thread has.
     pub column_fours: u32,
-    /// `THREAD_ROWS`.
+    /// `THREAD_ROWS`: threads along the rows.
     pub thread_rows: u32,
-    /// `THREAD_COLUMNS`.
+    /// `THREAD_COLUMNS`: threads along the columns.
     pub thread_columns: u32,
     /// `SLICES`: sets of threads that share the terms of a tile's sums.
     pub slices: u32,
@@ -30,7 +30,8 @@ const fn shape([row_fours, column_fours]: [u32; 2], [thread_rows, thread_columns
     TileShape { row_fours, column_fours, thread_rows, thread_columns, slices }
 }
 
-/// Every size that plans use. Of either side a thread loads one to four vectors of four elements, of 16 terms together.
+/// Every size that plans use. From each operand a thread loads one to four vectors of four elements in a step of 16
+/// terms.
 pub const TILE_SHAPES: [TileShape; 14] = [
     shape([2, 2], [8, 8], 1), // 64 x 64
     shape([2, 1], [8, 8], 1), // 64 x 32
@@ -67,29 +68,29 @@ impl TileShape {
         self.thread_rows * self.thread_columns * self.slices
     }
 
-    /// Bytes of workgroup memory: a step's operands with what lies between fours of them, its terms, and which rows are
-    /// there (`tile.wgsl`).
+    /// Bytes of workgroup memory (`tile.wgsl`): a step's operands with the gaps between their fours, the step's terms,
+    /// and which rows exist.
     #[must_use]
     pub const fn memory(self) -> u32 {
         let fours = DEPTH / 4 * self.slices;
         16 * fours * (self.rows() + 2 + self.columns() + 2) + 16 * self.threads() + 4 * self.rows()
     }
 
-    /// Turns of a thread's loops over a sum of so many terms: a step of `DEPTH` of each slice, its four fours of terms,
-    /// and the turn in which the loop over those ends.
+    /// Turns of a thread's loops over a sum of so many terms. For each step of a slice: one turn, four turns over the
+    /// fours of its terms, and the turn in which that inner loop ends.
     #[must_use]
     pub const fn turns(self, terms: u64) -> u64 {
         terms.div_ceil((DEPTH * self.slices) as u64) * (1 + 4 + 1)
     }
 
-    /// Tiles of a product of `rows` by `columns`.
+    /// Number of tiles of a product of `rows` by `columns`.
     #[must_use]
     pub fn tiles(self, rows: u32, columns: u32) -> u64 {
         u64::from(rows.div_ceil(self.rows())) * u64::from(columns.div_ceil(self.columns()))
     }
 }
 
-/// Rows by columns, by slices where there are several: `64x32`, `32x32x4`.
+/// Rows by columns, and by slices where there are several: `64x32`, `32x32x4`.
 impl fmt::Display for TileShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.rows(), self.columns())?;
@@ -103,7 +104,7 @@ impl From<TileShape> for String {
     }
 }
 
-/// From rows by columns, as it is written.
+/// From the same notation.
 impl TryFrom<String> for TileShape {
     type Error = String;
 
@@ -121,20 +122,20 @@ pub(crate) struct Tile {
     pub(crate) shape: TileShape,
     /// Elements that a thread loads or stores at once along filters.
     pub(crate) width: u32,
-    /// And along channels.
+    /// Elements that a thread loads or stores at once along channels.
     pub(crate) input_width: u32,
 }
 
 impl Tile {
     pub(super) fn space() -> impl Iterator<Item = Self> {
         let widths = WIDTHS.into_iter().flat_map(|width| WIDTHS.map(|input_width| (width, input_width)));
-        // Channels come in fours only where filters do.
+        // Channels are loaded in fours only where filters are.
         let widths = widths.filter(|(width, input_width)| input_width <= width);
         widths.flat_map(|(width, input_width)| TILE_SHAPES.map(|shape| Self { shape, width, input_width }))
     }
 
-    /// Products of so many terms. Of a step, a share of the operands goes through each thread into workgroup memory; then
-    /// it loads what it multiplies.
+    /// Work of a product of `depth` terms. In each step a thread moves its share of the operands into workgroup memory,
+    /// and then loads from there what it multiplies.
     pub(super) fn work(&self, p: &Params, loads: Loads, sums: Sums) -> Work {
         let Sums { depth, bytes, row_width, column_width } = sums;
         let TileShape { row_fours, column_fours, thread_rows, thread_columns, slices } = self.shape;
@@ -143,12 +144,12 @@ impl Tile {
         let staged = staged(4.0 * x / d, row_width) + staged(4.0 * y / c, column_width);
         let slice = depth / of(slices);
         let operations = slice * (staged + product(4.0 * x, 4.0 * y, loads.four * (x + y))) + 16.0 * x * y;
-        // Two barriers of a step of 16 take as long as a load, beside the loads.
+        // The two barriers of a step of 16 terms cost as much as one more load.
         Work { threads: c * d * of(slices) * of(p.workgroups), operations, bytes, waits: slice / 8.0 }
     }
 }
 
-/// What tiles are summed of, for [`Tile::work`].
+/// The sums that tiles compute, for [`Tile::work`].
 pub(super) struct Sums {
     /// Terms of a sum.
     pub(super) depth: f64,
@@ -161,12 +162,12 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Of products along channels and filters.
+    /// Sums of products whose operands lie along channels and along filters.
     pub(super) fn of(tile: Tile, depth: f64, bytes: f64) -> Self {
         Self { depth, bytes, row_width: tile.input_width, column_width: tile.width }
     }
 
-    /// Of products both of whose operands lie along filters.
+    /// Sums of products both of whose operands lie along filters.
     pub(super) fn along_filters(tile: Tile, depth: f64, bytes: f64) -> Self {
         Self { row_width: tile.width, ..Self::of(tile, depth, bytes) }
     }
@@ -188,7 +189,7 @@ impl Constant for Tile {
     }
 }
 
-/// Declares a kernel whose `main` is that of `tile.wgsl`: what it is, its work, its products and its turns.
+/// Declares a kernel whose `main` is that of `tile.wgsl`: its declaration, its work, its products and its turns.
 macro_rules! tiled {
     (
         $(#[$doc:meta])* $kernel:ident: $name:literal, [$($access:ident),*] $(, $weights:ident)?;

@@ -5,14 +5,14 @@ use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Rows and columns of each sample in each other's place.
+    /// Exchanges rows and columns of each sample.
     Transpose: "transpose", [Read, Write],
     /// Rows and columns of the square that a workgroup moves.
     side: u32 in [Self::SIDE]
 }
 
 impl Transpose {
-    /// The one side that there is.
+    /// The only value of `side`.
     pub(crate) const SIDE: u32 = 16;
 }
 

@@ -1,4 +1,4 @@
-//! `w −= w·decay·rate + rate·g`: a step of an optimizer that keeps nothing.
+//! `w −= w·decay·rate + rate·g`: a step of an optimizer without states.
 
 use super::listed::{Kernel, kernel};
 use super::sizes::WIDTHS;
@@ -6,7 +6,7 @@ use super::work::updated;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// Without a state.
+    /// A step without states.
     Update: "update", [Read, Read, Read, Write],
     /// Weights of a thread.
     width: u32 in WIDTHS
@@ -18,7 +18,7 @@ impl Kernel for Update {
     }
 }
 
-/// Rules as the kernels have them, by their codes in `shaders/shared/update.wgsl`.
+/// Codes of the optimizers' rules, as in `shaders/shared/update.wgsl`.
 pub(crate) mod rules {
     /// `m = momentum·m − rate·g; w += m`.
     pub(crate) const MOMENTUM: u32 = 0;
@@ -30,10 +30,10 @@ pub(crate) mod rules {
     pub(crate) const RMSPROP_MOMENTUM: u32 = 3;
     /// RMSprop, centered.
     pub(crate) const RMSPROP_CENTERED: u32 = 4;
-    /// RMSprop with both.
+    /// RMSprop with a momentum, centered.
     pub(crate) const RMSPROP_BOTH: u32 = 5;
     /// Adam.
     pub(crate) const ADAM: u32 = 6;
-    /// Adam by the largest second moment.
+    /// Adam with AMSGrad: by the largest second moment so far.
     pub(crate) const AMSGRAD: u32 = 7;
 }

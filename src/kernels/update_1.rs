@@ -1,4 +1,4 @@
-//! A step of an optimizer that keeps one state of each weight: SGD with a momentum, or RMSprop.
+//! A step of an optimizer with one state for each weight: SGD with a momentum, or RMSprop.
 
 use super::listed::{Kernel, kernel};
 use super::sizes::WIDTHS;
@@ -7,7 +7,7 @@ use super::work::updated;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// With one state.
+    /// A step with one state.
     Update1: "update_1", [Read, Read, Read, Write, Write],
     /// Which optimizer's step.
     rule: u32 in [rules::MOMENTUM, rules::NESTEROV, rules::RMSPROP],

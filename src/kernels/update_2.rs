@@ -1,4 +1,4 @@
-//! A step of an optimizer that keeps two states of each weight: Adam, or RMSprop with a momentum or centered.
+//! A step of an optimizer with two states for each weight: Adam, or RMSprop with a momentum or centered.
 
 use super::listed::{Kernel, kernel};
 use super::sizes::WIDTHS;
@@ -7,7 +7,7 @@ use super::work::updated;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// With two states.
+    /// A step with two states.
     Update2: "update_2", [Read, Read, Read, Write, Write, Write],
     /// Which optimizer's step.
     rule: u32 in [rules::RMSPROP_MOMENTUM, rules::RMSPROP_CENTERED, rules::ADAM],

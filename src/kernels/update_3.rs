@@ -1,5 +1,4 @@
-//! A step of an optimizer that keeps three states of each weight: Adam by the largest second moment (AMSGrad), or centered RMSprop
-//! with a momentum.
+//! A step of an optimizer with three states for each weight: Adam with AMSGrad, or centered RMSprop with a momentum.
 
 use super::listed::{Kernel, kernel};
 use super::sizes::WIDTHS;
@@ -8,7 +7,7 @@ use super::work::updated;
 use super::{Loads, Params, Work};
 
 kernel! {
-    /// With three states.
+    /// A step with three states.
     Update3: "update_3", [Read, Read, Read, Write, Write, Write, Write],
     /// Which optimizer's step.
     rule: u32 in [rules::RMSPROP_BOTH, rules::AMSGRAD],

@@ -1,4 +1,4 @@
-//! `y[o] = sum of (x - mean[o])^2 over what becomes element o, / divisor`.
+//! `y[o] = sum of (x - mean[o])^2 over the elements of x that element o stands for, / divisor`.
 
 use super::listed::{Kernel, kernel};
 use super::work::{joined, of};
@@ -7,7 +7,7 @@ use super::{Loads, Params, Sum, THREADS, Work};
 kernel! {
     /// Variances along axes.
     Variance: "variance", [Read, Read, Write],
-    /// Threads that divide the terms of an element among them.
+    /// Threads that share the terms of an element.
     parts: u32 in Sum::PARTS
 }
 

@@ -1,26 +1,26 @@
-//! What a dispatch does, in numbers: for the cost model and for drivers that end long loops.
+//! The work of a dispatch in numbers: for the cost model, and for drivers that end long loops.
 
 use super::Params;
 
-/// Threads of a dispatch, the operations of each, and the bytes that all of them must move.
+/// Threads of a dispatch, the operations of each, and the bytes that all of them together must move.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Work {
     /// Threads.
     pub(crate) threads: f64,
-    /// Loads and multiply-adds of a thread, in loads of one element.
+    /// Loads and multiply-adds of a thread, counted in loads of one element.
     pub(crate) operations: f64,
-    /// Bytes that are read or written at least.
+    /// The least bytes that must be read or written.
     pub(crate) bytes: f64,
-    /// Loads of a thread of which each waits for the one before.
+    /// Loads of a thread that must each wait for the one before.
     pub(crate) waits: f64,
 }
 
-/// What loads of a device cost, in loads of one element beside those of neighbouring threads.
+/// The cost of loads on a device. The unit is a load of one element that lies beside those of neighbouring threads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Loads {
-    /// One of four elements.
+    /// A load of four elements.
     pub(crate) four: f64,
-    /// One far from those of neighbouring threads.
+    /// A load far from those of neighbouring threads.
     pub(crate) scattered: f64,
 }
 
@@ -30,19 +30,20 @@ impl Loads {
         if width == 4 { self.four } else { 1.0 }
     }
 
-    /// Loads of so many filters of a thread, one by one: its neighbour's begin as far away.
+    /// A thread's loads of so many filters one by one. The neighbouring thread's are as far away as they are many.
     pub(super) fn apart(self, filters: u32) -> f64 {
         if filters > 1 { self.scattered * of(filters) } else { 1.0 }
     }
 }
 
-/// A multiply-add costs this share of a load.
+/// What a multiply-add costs, as a share of a load.
 const MULTIPLY: f64 = 0.05;
 
-/// Turns of the loops that activate what a thread stored: up to 64 results, in up to 48 turns of erf's loops each.
+/// Turns of the loops that activate a thread's stored results: up to 64 results, each with up to 48 turns of erf's
+/// loops.
 pub(crate) const FINISHING: u64 = 64 * 48;
 
-/// Bytes of workgroup memory of `join.wgsl`, which joins so many values of so many elements of each thread at once.
+/// Bytes of workgroup memory of `join.wgsl`, where each thread joins `at_once` values of `width` elements at a time.
 pub(super) fn joined(at_once: u32, threads: u32, width: u32) -> u32 {
     at_once * (threads / 2) * 4 * width
 }
@@ -51,42 +52,42 @@ pub(super) fn of(value: u32) -> f64 {
     f64::from(value)
 }
 
-/// Tiles of a size that it takes.
+/// How many tiles of this size it takes.
 pub(super) fn tiles(count: u32, tile: u32) -> f64 {
     of(count.div_ceil(tile.max(1)))
 }
 
-/// A step of sums in registers: what is loaded, and `x` by `y` products of it.
+/// One step of sums in registers: its loads, and `x` times `y` multiply-adds.
 pub(super) fn product(x: f64, y: f64, loads: f64) -> f64 {
     loads + x * y * MULTIPLY
 }
 
-/// The taps of a window: three table loads, the test for padding and the loops around them.
+/// The work for a window's taps: three table loads, the test for padding and the loops around them.
 pub(super) fn taps(p: &Params) -> f64 {
     10.0 * of(p.taps)
 }
 
-/// Taps that read an input position, on average.
+/// How many taps read an input position, on average.
 pub(super) fn readers(p: &Params) -> f64 {
     of(p.cells) / of(p.cell_groups.max(1)) * of(p.taps) / of(p.positions.max(1))
 }
 
-/// As many products as the factors' product.
+/// The product of all factors; none on overflow.
 pub(super) fn products<const N: usize>(factors: [u32; N]) -> Option<u64> {
     Some(factors.into_iter().fold(1, |product: u64, factor| product.saturating_mul(factor.into())))
 }
 
-/// Products of all windows with their weights.
+/// Number of products of all windows with their weights.
 pub(super) fn window_products(p: &Params) -> Option<u64> {
     products([p.batch, p.cells, p.window, p.filters])
 }
 
-/// Products of the samples with a dense matrix.
+/// Number of products of the samples with a dense matrix.
 pub(super) fn dense_products(p: &Params) -> Option<u64> {
     products([p.batch, p.dense_rows, p.dense_columns])
 }
 
-/// Products of the samples with the weights of connections.
+/// Number of products of the samples with the weights of connections.
 pub(super) fn sparse_products(p: &Params) -> Option<u64> {
     products([p.batch, p.entries, p.filters])
 }
@@ -113,12 +114,12 @@ pub(super) fn dense_traffic(p: &Params) -> f64 {
     inputs + 4.0 * (of(p.dense_rows) * of(p.dense_columns)) + outputs
 }
 
-/// An element-wise kernel.
+/// The work of an element-wise kernel.
 pub(super) fn elementwise(p: &Params) -> Work {
     Work { threads: of(p.count), operations: 4.0, bytes: 12.0 * of(p.count), ..Work::default() }
 }
 
-/// A step of an optimizer: a gradient, and a weight with so many states read and written.
+/// The work of an optimizer's step: a gradient is read, a weight and its states are read and written.
 pub(super) fn updated(p: &Params, loads: Loads, width: u32, states: u32) -> Work {
     Work {
         threads: of(p.count),
@@ -128,44 +129,47 @@ pub(super) fn updated(p: &Params, loads: Loads, width: u32, states: u32) -> Work
     }
 }
 
-/// A gradient's sums with what follows of them: weights and so many states are read and written, where the gradient alone is written.
+/// The work of a gradient's sums and the update by them: weights and states are read and written, where the gradient
+/// alone would be written.
 pub(super) fn with_update(gradient: Work, p: &Params, states: u32) -> Work {
     Work { bytes: gradient.bytes + of(1 + 2 * states) * weights(p), ..gradient }
 }
 
-/// Turns of the loops over a window's taps, `step` channels at a time.
+/// Turns of the loops over a window's taps and, `step` at a time, its channels.
 pub(super) fn window_turns(p: &Params, step: u32) -> u64 {
     let of = |value: u32| u64::from(value);
     2 * (of(p.taps_0) + of(p.taps_0) * of(p.taps_1) + of(p.taps)) + of(p.window) / of(step)
 }
 
-/// Turns of the loops over an input's readers, each with so many turns of its own.
+/// Turns of the loops over an input's readers, each with `each` turns of its own.
 pub(super) fn reader_turns(p: &Params, each: u64) -> u64 {
     2 * u64::from(p.outer_readers) + u64::from(p.most_readers) * (2 + each)
 }
 
-/// Turns where `parts` threads share `all` steps of a sum, four at a time, known block by block.
+/// Turns of the loops where `parts` threads share `all` steps of a sum, four at a time, whose offsets are loaded in
+/// blocks.
 pub(super) fn split_turns(blocks: u64, all: u64, parts: u32) -> u64 {
     blocks * (1 + 8) + all.div_ceil(parts.into()) + 16 + 32
 }
 
-/// Turns where the threads of a workgroup share `all` steps, each of `passes` times.
+/// Turns where the threads of a workgroup go through `all` elements `passes` times and join values `joins` times.
 pub(super) fn shared_turns(all: u32, passes: u64, joins: u64) -> u64 {
     passes * u64::from(all.div_ceil(super::THREADS)) + 6 * joins
 }
 
-/// Loads of the elements of a window.
+/// Loads for one window of a pool.
 pub(super) fn pooled(p: &Params) -> f64 {
     6.0 + positions_of_window(p).into_iter().map(of).product::<f64>()
 }
 
-/// Bytes of a pool's `count` outputs, or of as many windows, with the inputs of these.
+/// Bytes that are moved for `count` windows of a pool, counting the inputs of these windows.
 pub(super) fn pooled_bytes(p: &Params) -> f64 {
     let (inputs, outputs) = positions_and_windows(p);
     4.0 * of(p.count) * (1.0 + inputs / outputs)
 }
 
-/// Bytes of `count` inputs of a pool, read so often, and as often what their windows have.
+/// Bytes that are moved for `count` inputs of a pool: each is read `inputs_read` times, its windows' values
+/// `windows_read` times.
 pub(super) fn read_by_bytes(p: &Params, inputs_read: f64, windows_read: f64) -> f64 {
     let (inputs, outputs) = positions_and_windows(p);
     4.0 * of(p.count) * (1.0 + inputs_read + windows_read * outputs / inputs)
@@ -181,17 +185,17 @@ pub(super) fn pooled_turns(p: &Params) -> u64 {
     nested_turns(positions_of_window(p))
 }
 
-/// Positions of a window along each axis, at the most: kernels leave out those outside of the input.
+/// The most positions of a window along each axis; kernels leave out those outside the input.
 fn positions_of_window(p: &Params) -> [u32; 3] {
     [p.taps_0.min(p.input_0), p.taps_1.min(p.input_1), p.taps_2.min(p.input_2)]
 }
 
-/// Loads of the windows that have a position.
+/// Loads for the windows that contain a position.
 pub(super) fn read_by(p: &Params) -> f64 {
     10.0 + readers_of_position(p).into_iter().map(of).product::<f64>()
 }
 
-/// Turns of the loops over the windows that have a position.
+/// Turns of the loops over the windows that contain a position.
 pub(super) fn read_by_turns(p: &Params) -> u64 {
     nested_turns(readers_of_position(p))
 }
@@ -202,7 +206,7 @@ fn readers_of_position(p: &Params) -> [u32; 3] {
     axes.map(|(window, stride, windows)| window.div_ceil(stride.max(1)).min(windows))
 }
 
-/// Turns of three loops, one in the other, each with the turn in which it ends.
+/// Turns of three nested loops, including the turns in which they end.
 fn nested_turns([a, b, c]: [u32; 3]) -> u64 {
     let [a, b, c] = [a, b, c].map(u64::from);
     a.saturating_mul(b.saturating_mul(c.saturating_add(1)).saturating_add(1)).saturating_add(1)

@@ -1,4 +1,4 @@
-// y = limit / max(norm, limit) for a norm of sqrt(x); NaN where all gradients together have no finite one.
+// y = limit / max(norm, limit), where norm = sqrt(x). NaN where the norm of all gradients together isn't finite.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [1]
@@ -12,7 +12,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (workgroup_index(group) * THREADS + lane > 0u) {
     return;
   }
-  // By its bits: compilers may take it that no number is NaN.
+  // Asked by its bits: compilers may assume that no number is NaN.
   let bits = bitcast<u32>(x[0]);
   let magnitude = bits & 0x7fffffffu;
   var result = bitcast<u32>(params.limit / max(sqrt(x[0]), params.limit));

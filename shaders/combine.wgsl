@@ -1,9 +1,9 @@
-// y = (a HOW b) / divisor, element by element; operands repeat along axes where they have one element.
+// y = (a HOW b) / divisor, element by element; an operand of one element along an axis is repeated along it.
 #import shared/dispatch
 #import shared/operands
 
-@group(0) @binding(1) var<storage, read> a: array<f32>;        // [batch][sizes, or 1], or without samples
-@group(0) @binding(2) var<storage, read> b: array<f32>;        // the same
+@group(0) @binding(1) var<storage, read> a: array<f32>;        // [batch][sizes, or 1], or without a batch
+@group(0) @binding(2) var<storage, read> b: array<f32>;        // as a
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [batch][sizes]
 
 fn combined(a: f32, b: f32) -> f32 {

@@ -1,14 +1,14 @@
-// g = dy * d(a HOW b)/da, or by b where OF_SECOND is 1, element by element of the result; operands repeat along axes where they have
-// one element.
+// g = dy * d(a HOW b)/da, or by b where OF_SECOND is 1, element by element of the result; an operand of one element
+// along an axis is repeated along it.
 #import shared/dispatch
 #import shared/operands
 
-@group(0) @binding(1) var<storage, read> a: array<f32>;        // [batch][sizes, or 1], or without samples
-@group(0) @binding(2) var<storage, read> b: array<f32>;        // the same
+@group(0) @binding(1) var<storage, read> a: array<f32>;        // [batch][sizes, or 1], or without a batch
+@group(0) @binding(2) var<storage, read> b: array<f32>;        // as a
 @group(0) @binding(3) var<storage, read> dy: array<f32>;       // [batch][sizes]
 @group(0) @binding(4) var<storage, read_write> g: array<f32>;  // [batch][sizes]
 
-// Whether the first operand is the result: of equal ones it is, beside NaN it isn't.
+// Whether the result is the first operand: yes where both are equal, no where the other is NaN.
 fn takes_first(a: f32, b: f32) -> bool {
   return select(a <= b, a >= b, HOW == MAXIMUM) && !is_nan(a) && !is_nan(b);
 }

@@ -1,4 +1,4 @@
-// y[r, first + c] = x[r, c]: one of several inputs into its columns of the output; the first of them is in y_base.
+// y[r, first + c] = x[r, c]: copies one of several inputs to its columns of the output, which begin at y_base.
 #import shared/dispatch
 #import shared/units
 

@@ -1,4 +1,5 @@
-// w[row, f] *= wanted / (norm + epsilon), of the norm of the row's group and, where filters have their own, the filter.
+// w[row, f] *= wanted / (norm + epsilon), where the norm is that of the row's group and, with BY_FILTER, of the filter
+// in it.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> groups: array<u32>;   // [entries]

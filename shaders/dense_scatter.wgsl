@@ -1,6 +1,6 @@
-// d[window(p, k)][column of (p, f)] += w[p, k, f] on a matrix of zeroes, for rows k number params.row to params.row +
-// params.count of the weights: all, unless a driver would end the loop before. A thread a column: circular padding may
-// let two taps read one input.
+// d[window(p, k)][column of (p, f)] += w[p, k, f] on a matrix of zeroes, for the rows of the weights from params.row to
+// params.row + params.count: all rows, unless a driver would end the loop. A thread has a column, because with circular
+// padding two taps may read one input.
 #import shared/cell
 #import shared/dispatch
 #import shared/weights

@@ -1,5 +1,5 @@
-// db[p, f] = sum over n of dz[n, p, f]: a bias per location lies as the output does, so element i sums elements i. PARTS
-// threads of a workgroup divide the samples among them and add their sums in a fixed order.
+// db[p, f] = sum over n of dz[n, p, f]. A bias per location lies as an output sample does, so each thread sums one
+// element of the samples. PARTS threads of a workgroup share the samples and add their sums in a fixed order.
 #import shared/dispatch
 #import shared/join
 #import shared/units

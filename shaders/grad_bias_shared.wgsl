@@ -1,5 +1,5 @@
-// db[f] = sum over p of sums[p, f], for a bias that all locations share; a workgroup a filter. params.row is the number
-// of locations; grad_bias has summed the samples.
+// db[f] = sum over p of sums[p, f], for a bias that all locations share. Each filter has a workgroup. params.row is the
+// number of locations; grad_bias has summed over the samples.
 #import shared/dispatch
 #import shared/join_all
 

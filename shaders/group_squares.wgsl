@@ -1,4 +1,4 @@
-// sums[part, f] = sum over the rows of a part of w[row, f] ^ 2; of all filters where they share their norms.
+// sums[part, f] = sum over the rows of a part of w[row, f] ^ 2, or over all filters where they have one norm together.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> starts: array<u32>;      // [parts + 1], into rows

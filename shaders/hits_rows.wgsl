@@ -1,5 +1,5 @@
-// y[o] = weight / divisor where row o's largest prediction has the place of its largest target, or with SPARSE the one that its target
-// says, else 0; a workgroup a row. A sample has `parts` rows.
+// y[o] = weight / divisor where row o's largest prediction is at the place of its largest target, or with SPARSE at the
+// place that its target says; else 0. Each row has a workgroup, each sample `parts` rows.
 #import shared/dispatch
 #import shared/join_all with f32 = u32
 #import shared/place_of_largest with values = p
@@ -9,7 +9,7 @@
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;        // [count][row]
 @group(0) @binding(2) var<storage, read> t: array<f32>;        // as p, or [count] with SPARSE
-@group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there is none
+@group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there are no weights
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [count]
 
 @compute @workgroup_size(THREADS)

@@ -1,4 +1,5 @@
-// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over rows, mean and variance being the row's; a workgroup a row.
+// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, with each row's own mean and variance. Each row has a
+// workgroup.
 #import shared/dispatch
 #import shared/row_statistics
 

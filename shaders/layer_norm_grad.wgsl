@@ -1,5 +1,5 @@
-// dx = (g - mean(g) - n * mean(g * n)) / sqrt(variance + epsilon) over rows, where n = (x - mean) / sqrt(variance + epsilon) and
-// g = dy * gamma; a workgroup a row.
+// dx = (g - mean(g) - n * mean(g * n)) / sqrt(variance + epsilon), where n = (x - mean) / sqrt(variance + epsilon), g =
+// dy * gamma, and means are those of a row. Each row has a workgroup.
 #import shared/dispatch
 #import shared/row_statistics
 

@@ -1,12 +1,12 @@
-// y[o] = weight * sum of a piece's losses / divisor, of losses that are means over elements, or of hits; a workgroup a piece. A sample
-// has `parts` pieces, the last of them maybe shorter.
+// y[o] = weight * sum of a piece's losses / divisor, for losses that are means over elements, and for binary accuracy.
+// Each piece has a workgroup. A sample has `parts` pieces, of which the last may be shorter.
 #import shared/dispatch
 #import shared/element_loss
 #import shared/join_all
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;        // [count / parts][elements]
 @group(0) @binding(2) var<storage, read> t: array<f32>;        // as p
-@group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there is none
+@group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there are no weights
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [count]
 
 @compute @workgroup_size(THREADS)

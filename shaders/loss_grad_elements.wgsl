@@ -1,12 +1,12 @@
-// dp = weight * per_sample / divisor * slope of the loss, of losses that are means over elements.
+// dp = weight * per_sample / divisor * slope of the loss, for losses that are means over elements.
 #import shared/dispatch
 #import shared/element_loss
 #import shared/step
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;         // [samples][elements]
 @group(0) @binding(2) var<storage, read> t: array<f32>;         // as p
-@group(0) @binding(3) var<storage, read> weight: array<f32>;    // [samples]; p where there is none
-@group(0) @binding(4) var<storage, read> numbers: array<u32>;   // [4]
+@group(0) @binding(3) var<storage, read> weight: array<f32>;    // [samples]; p where there are no weights
+@group(0) @binding(4) var<storage, read> numbers: array<u32>;   // [4], a step's
 @group(0) @binding(5) var<storage, read_write> dp: array<f32>;  // as p
 
 @compute @workgroup_size(THREADS)

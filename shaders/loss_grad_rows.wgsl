@@ -1,4 +1,5 @@
-// dp = weight * per_sample / divisor * gradient of the crossentropy of a row; a workgroup a row. A sample has `parts` rows.
+// dp = weight * per_sample / divisor * gradient of the crossentropy of a row. Each row has a workgroup, each sample
+// `parts` rows.
 #import shared/dispatch
 #import shared/join_all
 #import shared/classes
@@ -6,8 +7,8 @@
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;         // [workgroups][row]
 @group(0) @binding(2) var<storage, read> t: array<f32>;         // as p, or [workgroups] with SPARSE
-@group(0) @binding(3) var<storage, read> weight: array<f32>;    // [workgroups / parts]; p where there is none
-@group(0) @binding(4) var<storage, read> numbers: array<u32>;   // [4]
+@group(0) @binding(3) var<storage, read> weight: array<f32>;    // [workgroups / parts]; p where there are no weights
+@group(0) @binding(4) var<storage, read> numbers: array<u32>;   // [4], a step's
 @group(0) @binding(5) var<storage, read_write> dp: array<f32>;  // as p
 
 #if SPARSE == 0u
@@ -15,7 +16,7 @@ fn target_of(o: u32, i: u32) -> f32 {
   return smoothed(t[params.w_base + o * params.row + i]);
 }
 
-// The slope of -t * log(q).
+// The slope of -t * log(q) by q.
 fn share_slope(o: u32, i: u32, q: f32) -> f32 {
   return -is_within(q) * target_of(o, i) / clipped(q);
 }

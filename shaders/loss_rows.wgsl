@@ -1,11 +1,11 @@
-// y[o] = weight * crossentropy of row o / divisor; a workgroup a row. A sample has `parts` rows.
+// y[o] = weight * crossentropy of row o / divisor. Each row has a workgroup, each sample `parts` rows.
 #import shared/dispatch
 #import shared/join_all
 #import shared/classes
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;        // [count][row]
 @group(0) @binding(2) var<storage, read> t: array<f32>;        // as p, or [count] with SPARSE
-@group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there is none
+@group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there are no weights
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [count]
 
 @compute @workgroup_size(THREADS)

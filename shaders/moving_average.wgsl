@@ -1,4 +1,4 @@
-// y = kept * y + share * x; with a kept of 0 a copy.
+// y = kept * y + share * x; a copy of x where kept is 0.
 #import shared/dispatch
 #import shared/units
 

@@ -1,4 +1,4 @@
-// w *= 1 where w >= 0, else 0.
+// w = 0 where w < 0.
 #import shared/dispatch
 #import shared/units
 

@@ -1,4 +1,4 @@
-// factor = gamma / sqrt(variance + epsilon), or 1 / it where params.use_scale is 0.
+// factor = gamma / sqrt(variance + epsilon); without a gamma where params.use_scale is 0.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> variance: array<f32>;      // [count]

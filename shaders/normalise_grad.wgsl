@@ -1,4 +1,5 @@
-// dx = dx - n * slope[c] * factor[c], where c is the element's channel: the last step of a gradient through a batch's own statistics.
+// dx = dx - n * slope[c] * factor[c], where c is the element's channel: the last step of the gradient through the
+// batch's own statistics.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> n: array<f32>;         // [count / (channels * inner)][channels][inner]

@@ -1,4 +1,5 @@
-// For each vector i two factors: 1 / its norm, and 1, or 0 where the norm is below the least one, by which TensorFlow divides then.
+// For each vector i two factors: 1 / its norm; and 1, or 0 where its norm is so small that TensorFlow divides by a
+// least one instead.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> w: array<f32>;                    // the matrix

@@ -1,5 +1,5 @@
-// g[i, c] = factor / norm of i * (sum over j of sign(products[i, j]) * n[j, c] - n[i, c] * sum over j of |products[i, j]|), where n are
-// the vectors divided by their norms; without the second sum where i is divided by the least norm.
+// g[i, c] = factor / norm of i * (sum over j of sign(products[i, j]) * n[j, c] - n[i, c] * sum over j of |products[i,
+// j]|), where n are the vectors divided by their norms. A vector that is divided by the least norm has no second sum.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> w: array<f32>;              // the matrix

@@ -1,4 +1,4 @@
-// products[i, j] = the product of vectors i and j, each divided by its norm; 0 of one with itself.
+// products[i, j] = the product of vectors i and j, each divided by its norm; 0 for i = j.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> w: array<f32>;               // the matrix

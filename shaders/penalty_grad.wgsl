@@ -1,10 +1,11 @@
-// g = l1 * sign(x) + l2 * x, where l2 is twice Keras's; for the penalty of an activity times the step's share of a sample.
+// g = l1 * sign(x) + l2 * x, where l2 is twice Keras's; with use_step, for an activity's penalty, times the step's
+// per_sample.
 #import shared/dispatch
 #import shared/step
 #import shared/units
 
 @group(0) @binding(1) var<storage, read> x: array<Unit>;        // [count]
-@group(0) @binding(2) var<storage, read> numbers: array<u32>;   // a step's, or nobody's
+@group(0) @binding(2) var<storage, read> numbers: array<u32>;   // a step's; anything without use_step
 @group(0) @binding(3) var<storage, read_write> g: array<Unit>;  // [count]
 
 @compute @workgroup_size(THREADS)

@@ -1,4 +1,5 @@
-// y[n, o, c] = the largest, the average or the sum of x[n, p, c] over the positions p of window o that are the input's.
+// y[n, o, c] = the largest, the average or the sum of x[n, p, c] over the positions p of window o that lie within the
+// input.
 #import shared/dispatch
 #import shared/units
 #import shared/window_positions
@@ -8,7 +9,7 @@
 
 const LARGEST = 0u;
 const AVERAGE = 1u;
-// The lowest number: what is NaN isn't larger.
+// The lowest number. NaN isn't larger, so it never replaces it.
 const LOWEST = -0x1.fffffep+127f;
 
 @compute @workgroup_size(THREADS)

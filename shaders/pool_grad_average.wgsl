@@ -1,4 +1,4 @@
-// dx[n, p, c] = sum over the windows o of position p of dy[n, o, c] by the number of positions of o.
+// dx[n, p, c] = sum over the windows o that contain p of dy[n, o, c] / number of positions of o.
 #import shared/dispatch
 #import shared/window_positions
 #import shared/window_readers

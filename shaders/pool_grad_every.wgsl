@@ -1,4 +1,4 @@
-// dx[n, p, c] = sum over the windows o of position p with y[n, o, c] = x[n, p, c] of dy[n, o, c].
+// dx[n, p, c] = sum of dy[n, o, c] over the windows o that contain p and have y[n, o, c] = x[n, p, c].
 #import shared/dispatch
 #import shared/window_readers
 

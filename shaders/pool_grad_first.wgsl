@@ -1,4 +1,4 @@
-// dx[n, p, c] = sum over the windows o with winner[n, o, c] = p of dy[n, o, c].
+// dx[n, p, c] = sum of dy[n, o, c] over the windows o with winner[n, o, c] = p.
 #import shared/dispatch
 #import shared/window_readers
 

@@ -1,4 +1,5 @@
-// winner[n, o, c] = the first position p of window o with the largest x[n, p, c], by its number in the sample.
+// winner[n, o, c] = the first position p of window o with the largest x[n, p, c], as the position's number in the
+// sample.
 #import shared/dispatch
 #import shared/window_positions
 

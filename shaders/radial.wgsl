@@ -1,11 +1,12 @@
-// w[cell, y, x, column] = w[cell, s, s, column], where all taps as far from the middle as (y, x) have one source s. A thread does a
-// column: a channel and a filter. It goes through the rings from the outer one inwards. A ring's source lies in it or further in, so
-// it is read before it is written; only the middle's lies further out, and is read first of all.
+// w[cell, y, x, column] = w[cell, s, s, column], where s is the source of all taps as far from the middle as (y, x). A
+// thread has a column, one channel and filter, and goes through the rings from the outer one inwards. A ring's source
+// lies in it or further in, so it is read before it is written. Only the middle's source lies further out; it is read
+// first of all.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read_write> w: array<f32>;  // [cells][size][size][columns]
 
-// By ops::Radial; params.taps_0 is the size of a window.
+// As in ops::Radial; params.taps_0 is the size of a window.
 fn distance_of(index: u32) -> u32 {
   let half = params.taps_0 / 2u;
   return select(half - index - (params.taps_0 + 1u) % 2u, index - half, index >= half);

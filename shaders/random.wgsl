@@ -1,6 +1,6 @@
-// y = x changed by a random number of each element: MASK puts a constant, 0 say, where the number is small; TIMES multiplies by 1 plus
-// a normal number; PLUS adds one. Numbers follow from their place, four to a block; a thread has four neighbours, most often of one
-// block.
+// y = x, changed by a random number for each element: MASK puts a constant (0, for example) where the number is small,
+// TIMES multiplies by 1 plus a normally distributed number, PLUS adds one. A number depends on its element's place
+// only. Four numbers are one block; a thread has four neighbouring elements, most often of one block.
 #import shared/dispatch
 #import shared/axes
 #import shared/philox
@@ -8,7 +8,7 @@
 #import shared/step
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [batch][sizes]
-@group(0) @binding(2) var<storage, read> numbers: array<u32>;   // [4]
+@group(0) @binding(2) var<storage, read> numbers: array<u32>;   // [4], a step's
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [batch][sizes]
 
 const MASK = 0u;
@@ -26,7 +26,7 @@ fn changed(value: f32, word: u32, normal: f32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let first = 4u * (workgroup_index(group) * THREADS + lane);
   let key = vec2(params.seed_0, params.seed_1);
-  // No block has this number: none is there yet.
+  // No block has this number, so the first one is always made.
   var block = vec2(0xffffffffu);
   var words = vec4<u32>();
   var all_normals = vec4<f32>(0.0);

@@ -1,19 +1,19 @@
-// y[o] = x[i], where i_a = floor((o_a - before_a) / repeat_a) along each axis a; 0 where there is no such i. Element i of a
-// sample of x is number sum over a of i_a * distance_a.
+// y[o] = x[i], where i_a = floor((o_a - before_a) / repeat_a) along each axis a; 0 where no such i exists. Element i of
+// a sample of x has the number sum over a of i_a * distance_a.
 #import shared/dispatch
 #import shared/units
 
 @group(0) @binding(1) var<storage, read> x: array<Unit>;        // [batch][x_sample]
 @group(0) @binding(2) var<storage, read_write> y: array<Unit>;  // [batch][written_0][written_1]...[written_4]
 
-// What is left to find of an element of y.
+// What is found so far of the place of an element of y in x, and what is left to divide.
 struct Walk {
   rest: u32,
   source: u32,
   is_there: bool,
 }
 
-// One axis further out.
+// Goes on to the next axis outwards.
 fn further(walk: Walk, written: u32, before: u32, repeat: u32, size: u32, distance: u32) -> Walk {
   let at = i32(walk.rest % written) - bitcast<i32>(before);
   let position = u32(max(at, 0)) / repeat;

@@ -1,4 +1,4 @@
-// y[o, s, c] = the largest or the sum of x[o, p, c] over p = s, s + parts, s + 2 parts, ..., a sum by the divisor.
+// y[o, s, c] = the largest, or the sum / divisor, of x[o, p, c] over p = s, s + parts, s + 2 parts, ...
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [outer][length][inner]
@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var p = part + params.parts; p < params.length; p += params.parts) {
     let value = x[first + p * params.inner];
 #if KIND == LARGEST
-    // NaN, by its bits, is the largest.
+    // NaN counts as the largest. It is asked by its bits, since compilers may assume that no number is NaN.
     result = select(result, value, value > result || (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u);
 #else
     result += value;

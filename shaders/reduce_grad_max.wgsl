@@ -1,10 +1,10 @@
-// dx[o, p, c] = dy[o, c] / ties[o, c] where x[o, p, c] = y[o, c], else 0; NaN where there are no ties, because y is NaN.
+// dx[o, p, c] = dy[o, c] / ties[o, c] where x[o, p, c] = y[o, c], else 0; NaN where ties is 0, because y is NaN there.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;         // [outer][length][inner]
 @group(0) @binding(2) var<storage, read> y: array<f32>;         // [outer][inner], the largest along the axis
-@group(0) @binding(3) var<storage, read> ties: array<f32>;      // the same, how many are
-@group(0) @binding(4) var<storage, read> dy: array<f32>;        // the same
+@group(0) @binding(3) var<storage, read> ties: array<f32>;      // [outer][inner], how many are the largest
+@group(0) @binding(4) var<storage, read> dy: array<f32>;        // [outer][inner]
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;  // as x
 
 @compute @workgroup_size(THREADS)

@@ -1,4 +1,4 @@
-// y = softmax(z) over rows, or its logarithm where LOGARITHM is 1; a workgroup a row.
+// y = softmax(z) over rows, or its logarithm where LOGARITHM is 1. Each row has a workgroup.
 #import shared/dispatch
 #import shared/join_all
 
@@ -26,7 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var i = lane; i < params.row; i += THREADS) {
     let below = z[source + i] - largest;
     let power = exp(below);
-    // Beside +infinity, whose place becomes NaN and the sum with it, finite values have none of it.
+    // In a row with +infinity the sum is NaN, but finite values still get 0.
     y[to + i] = select(select(power / sum, 0.0, power == 0.0), below - log(sum), LOGARITHM == 1u);
   }
 }

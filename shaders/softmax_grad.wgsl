@@ -1,5 +1,5 @@
-// dz = y * (dy - sum(y * dy)) over rows, or dy - exp(y) * sum(dy) where LOGARITHM is 1 and y the logarithm of softmax; a
-// workgroup a row.
+// dz = y * (dy - sum(y * dy)) over rows, or dy - exp(y) * sum(dy) where LOGARITHM is 1 and y is the logarithm of
+// softmax. Each row has a workgroup.
 #import shared/dispatch
 #import shared/join_all
 

@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row = params.first_cell + column / lanes;
   let f = column % lanes;
 
-  // Samples past the batch and filters past the last repeat the last one; they are not written.
+  // Samples past the batch and filters past the last repeat the last one; they aren't written.
   var sample: array<u32, IMAGES>;
   #unroll for (var i = 0u; i < IMAGES; i++) {
     sample[i] = params.x_base + min(first + i, params.batch - 1u) * params.x_sample;
@@ -42,16 +42,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       sum[i][j] = 0.0;
     }
   }
-  // Entries number params.row to params.row + params.count of the row: all, unless a driver would end the loop before.
+  // Entries params.row to params.row + params.count of the row: all entries, unless a driver would end the loop.
   let begin = first_entry(row) + params.row;
   let end = min(first_entry(row + 1u), begin + params.count);
   for (var e = begin; e < end; e += AHEAD) {
-    // All is loaded before any of it is used, so that no load waits for another; entries past the last repeat it.
+    // All entries are loaded before any is used, so that no load waits for another. Entries past the last repeat it.
     var at: array<u32, AHEAD>;
     #unroll for (var r = 0u; r < AHEAD; r++) {
       at[r] = input_of_entry(min(e + r, end - 1u));
     }
-    // A single entry is taken or not; of several, those that aren't there count nothing, whatever their weights are.
+    // A single entry is taken or left out. Of several, those that don't exist count nothing, whatever their weights
+    // are.
     if (AHEAD > 1u || at[0] != NO_TAP) {
       var value: array<array<f32, FILTERS>, AHEAD>;
       var input: array<array<f32, IMAGES>, AHEAD>;
@@ -94,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   if (!is_cheap()) {
-    // The same results, in loops that stay loops: see is_cheap.
+    // The results that aren't cheap to activate, in ordinary loops: see is_cheap.
     for (var j = f; j < params.filters; j += lanes) {
       let at = params.y_base + output_of(cell_at(row), j);
       for (var n = first; n < min(first + IMAGES, params.batch); n++) {

@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let end = first_reader(input + 1u);
   for (var reader = first_reader(input); reader < end; reader++) {
     let e = entry_of_reader(reader);
-    // Entries outside this chunk of the weights wrap around to large numbers.
+    // The number of an entry of another chunk wraps around to a large one.
     let local = e - params.first_entry;
     if (local < params.entries) {
       let row = row_of_entry(e);

@@ -1,13 +1,14 @@
-// y[part] = factor * sum of the terms of up to 4096 values, a workgroup a part; params.columns is how many a part has.
+// y[part] = factor * sum of the terms of up to 4096 values. Each part has a workgroup; params.columns is the number of
+// values of a part.
 #import shared/dispatch
 #import shared/join_all
 #import shared/step
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [count]
-@group(0) @binding(2) var<storage, read> numbers: array<u32>;  // a step's, or nobody's
+@group(0) @binding(2) var<storage, read> numbers: array<u32>;  // a step's; anything without use_step
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [parts]
 
-// By ops::Term.
+// The codes of ops::Term.
 const VALUE = 0u;
 const MAGNITUDE = 1u;
 const SQUARE = 2u;

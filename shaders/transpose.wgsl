@@ -1,5 +1,5 @@
-// y[n, c, r] = x[n, r, c]; a workgroup a square of a sample, through its memory, so that neighbouring threads both load and
-// store neighbours.
+// y[n, c, r] = x[n, r, c]. A workgroup moves a square of a sample through its memory, so that neighbouring threads both
+// load and store neighbours.
 #import shared/dispatch
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [batch][rows][columns]
@@ -7,7 +7,7 @@
 
 const STEP = THREADS / SIDE;
 
-// A row has one element more than it holds, so that a column's lie in memory banks of their own.
+// Rows have one element more than is used, so that a column's elements lie in different memory banks.
 var<workgroup> square: array<f32, SIDE * (SIDE + 1u)>;
 
 @compute @workgroup_size(THREADS)

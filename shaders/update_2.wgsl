@@ -1,10 +1,10 @@
-// A step of an optimizer that keeps two states of each weight.
+// A step of an optimizer with two states for each weight.
 #import shared/change
 #import shared/dispatch
 #import shared/scale
 
 @group(0) @binding(1) var<storage, read> numbers: array<u32>;       // a step's
-@group(0) @binding(2) var<storage, read> scale: array<f32>;         // [1], or nobody's
+@group(0) @binding(2) var<storage, read> scale: array<f32>;         // [1]; anything without use_scale
 @group(0) @binding(3) var<storage, read> gradient: array<Unit>;     // [count]
 @group(0) @binding(4) var<storage, read_write> w: array<Unit>;      // [count]
 @group(0) @binding(5) var<storage, read_write> first: array<Unit>;  // [count]

@@ -1,4 +1,4 @@
-// y[o] = sum of (x - mean[o])^2 over what becomes element o, / divisor.
+// y[o] = sum of (x - mean[o])^2 over the elements of x that element o stands for, / divisor.
 #import shared/sums
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [batch][sizes]

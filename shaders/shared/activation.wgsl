@@ -1,4 +1,4 @@
-// Element-wise activations: codes as in config::codes, arguments in params.activation_a, _b, _c.
+// Activations of single elements: codes as in config::codes, arguments in params.activation_a, _b, _c.
 const LINEAR = 0u;
 const RELU = 1u;
 const ELU = 2u;
@@ -13,8 +13,8 @@ const SWISH = 10u;
 const GELU = 11u;
 const GELU_TANH = 12u;
 const MISH = 13u;
-// ACTIVATION is one of them, or ANY where params.activation says which: drivers that run all branches of a switch (lavapipe)
-// would pay for every activation at every element.
+// ACTIVATION is one of the codes, or ANY where params.activation says which. Drivers that run all branches of a switch
+// (lavapipe) would otherwise pay for every activation at every element.
 const ANY = 255u;
 
 fn activation_code() -> u32 {
@@ -26,15 +26,15 @@ fn activation_code() -> u32 {
 
 const SELU_SCALE = 1.05070098;
 const SELU_ALPHA = 1.67326324;
-// The outputs of selu above which e^z is 1 in 32 bits, in which Keras computes e^z - 1: -SCALE * ALPHA / 2^25.
+// Above this output of selu e^z is 1 in 32 bits, in which Keras computes e^z - 1: -SCALE * ALPHA / 2^25.
 const SELU_ZERO = -5.2394489e-8;
 
-// By its bits: compilers may take it that no number is NaN, and fold comparisons.
+// Asked by its bits: compilers may assume that no number is NaN, and fold comparisons.
 fn is_nan(z: f32) -> bool {
   return (bitcast<u32>(z) & 0x7fffffffu) > 0x7f800000u;
 }
 
-// A value that is not negative, with the sign of another: sign() would make 0 of -0.
+// A value that isn't negative, with the sign of another number. sign() would make 0 of -0.
 fn with_sign(value: f32, signed: f32) -> f32 {
   return bitcast<f32>(bitcast<u32>(value) | (bitcast<u32>(signed) & 0x80000000u));
 }
@@ -55,7 +55,7 @@ fn log1p_unit(t: f32) -> f32 {
 }
 
 fn sigmoid(z: f32) -> f32 {
-  // exp of a non-positive number never overflows.
+  // exp of a number that isn't positive never overflows.
   let e = exp(-abs(z));
   return select(e, 1.0, z >= 0.0) / (1.0 + e);
 }
@@ -64,13 +64,13 @@ fn softplus(z: f32) -> f32 {
   return max(z, 0.0) + log1p_unit(exp(-abs(z)));
 }
 
-// Drivers' tanh overflows for large arguments; this one saturates.
+// Drivers' tanh overflows for large arguments, this one doesn't.
 fn tanh_stable(z: f32) -> f32 {
   let e = expm1(-2.0 * abs(z));
   return with_sign(-e / (2.0 + e), z);
 }
 
-// erf by its Maclaurin series below 2 and the continued fraction of erfc above it.
+// erf by its Maclaurin series below 2, and above it by the continued fraction of erfc.
 fn erf(z: f32) -> f32 {
   let a = abs(z);
   let s = a * a;
@@ -90,8 +90,9 @@ fn erf(z: f32) -> f32 {
   return with_sign(1.0 - 0.5641896 * exp(-s) / fraction, z);
 }
 
-// Keras's relu: the lesser of z and b where z > c, else a * (z - c). Where a is 0, what is below c is 0, or under a threshold z * 0:
-// a zero with its sign, and NaN of -infinity. A threshold is a c of other bits than 0, -0 among them.
+// Keras's relu: the lesser of z and b where z > c, else a * (z - c). Where a is 0, values below c become 0. Under a
+// threshold they become z * 0 instead: a zero with the sign of z, and NaN for -infinity. There is a threshold where the
+// bits of c aren't those of 0; -0 is one.
 fn relu_four(z: vec4<f32>) -> vec4<f32> {
   let c = params.activation_c;
   let bits = bitcast<vec4<u32>>(z);
@@ -99,20 +100,20 @@ fn relu_four(z: vec4<f32>) -> vec4<f32> {
   let zero = bitcast<vec4<f32>>(bits & vec4(select(0u, 0x80000000u, under_threshold)));
   let low = select(params.activation_a * (z - c), zero, vec4(params.activation_a == 0.0));
   let y = select(min(z, vec4(params.activation_b)), low, z <= vec4(c));
-  // -infinity is 0xff800000, and more is NaN.
+  // The bits of -infinity are 0xff800000; larger ones are NaN.
   let least_nan = select(0xff800001u, 0xff800000u, under_threshold);
   let nan = (bits >= vec4(least_nan)) | ((bits & vec4(0x7fffffffu)) > vec4(0x7f800000u));
   return select(y, bitcast<vec4<f32>>(bits | vec4(0x00400000u)), nan);
 }
 
-// Whether it is one of the two that most layers have. Where ACTIVATION is ANY, a kernel with many results in registers
-// stores them by activate_cheap and then, unless this holds, activates what it stored in a loop of its own: those over
-// the registers are written out, and with all activations in them compilers would take minutes.
+// Whether the activation is one of the two that most layers have. Where ACTIVATION is ANY, a kernel with many results
+// in registers stores them by activate_cheap and then, if this doesn't hold, activates what it stored, in an ordinary
+// loop. Loops over registers are unrolled, and with all activations in them compilers would take minutes.
 fn is_cheap() -> bool {
   return activation_code() == LINEAR || activation_code() == RELU;
 }
 
-// Relu, or the value as it is.
+// Relu, or the value itself.
 fn activate_cheap_four(z: vec4<f32>) -> vec4<f32> {
   return select(z, relu_four(z), activation_code() == RELU);
 }

@@ -1,4 +1,4 @@
-// Derivatives of activation.wgsl, from the output y where it determines them, else from the value z before it.
+// Derivatives of activation.wgsl: from the output y where that is enough, else from the value z before the activation.
 #import shared/activation
 
 fn derivative_from_output(y: f32) -> f32 {
@@ -14,8 +14,8 @@ fn derivative_from_output(y: f32) -> f32 {
   }
 }
 
-// 1 above the threshold and 0 above the bound, the slope below the threshold. At the threshold the slope is that of the leaky form,
-// which has neither bound nor threshold, else 0. At the bound it is 1, but for TensorFlow's relu6.
+// Above the threshold 1, above the bound 0, below the threshold the slope. At the threshold itself it is the slope for
+// a leaky relu without bound and threshold, else 0. At the bound itself it is 1, except for TensorFlow's relu6.
 fn relu_slope(z: f32) -> f32 {
   let b = params.activation_b;
   let c = params.activation_c;

@@ -1,10 +1,10 @@
-// Elements by their index along four axes of a sample, the last one the innermost.
+// Elements of a sample by their index along four axes, of which the last is the innermost.
 struct Place {
   sample: u32,
   axes: vec4<u32>,
 }
 
-// Where element i lies in samples of `sizes`; the first axis needs none of its own.
+// The place of element i in samples of these sizes. The size of the first axis isn't needed.
 fn place(i: u32, elements: u32, size_1: u32, size_2: u32, size_3: u32) -> Place {
   let within = i % elements;
   let row = within / size_3;

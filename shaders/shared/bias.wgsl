@@ -1,5 +1,5 @@
-// The bias of a cell's filter f: one per location lies as the output does, a shared one has only the filter's place. The
-// kernel declares `b`.
+// The bias of a cell's filter f. A bias per location lies as an output sample does; a shared bias has one element for
+// each filter. The kernel declares `b`.
 #import shared/cell
 
 fn bias_of(cell: Cell, f: u32) -> f32 {

@@ -1,16 +1,17 @@
-// A step of an optimizer that keeps STATES states of each weight: w[at] and they follow a gradient. The kernel declares `numbers`, `w` and the
-// states, `first`, `second` and `third`, and says which `rule` it is and how gradients are `scaled`.
+// An optimizer's step with STATES states of each weight: updates w[at] and its states by a gradient. The kernel
+// declares `numbers`, `w` and the states (`first`, `second` and `third`); it says which `rule` it has and how gradients
+// are `scaled`.
 #import shared/update
 
 #if STATES == 0u
-// w = w - w * decay * rate - rate * g.
+// w -= w * decay * rate; w -= rate * g.
 fn change(at: u32, gradient: Unit) {
   w[at] = decayed(w[at]) - learning_rate() * clipped(gradient, w[at]);
 }
 #end
 #if STATES == 1u
-// m = momentum * m - rate * g; w += m, or with Nesterov's momentum momentum * m - rate * g; or v = kept * v + share * g * g;
-// w -= rate * g / sqrt(v + epsilon).
+// Momentum: m = momentum * m - rate * g; w += m, or with Nesterov's momentum w += momentum * m - rate * g.
+// RMSprop: v = kept * v + share * g * g; w -= rate * g / sqrt(v + epsilon).
 fn change(at: u32, gradient: Unit) {
   let before = first[at];
   let weight = decayed(w[at]);
@@ -31,8 +32,9 @@ fn change(at: u32, gradient: Unit) {
 }
 #end
 #if STATES == 2u
-// m += (g - m) * mean_share; v += (g * g - v) * share; w -= m * rate * correction / (sqrt(v) + epsilon); or v = kept * v + share * g * g with
-// either q = momentum * q + rate * g / sqrt(v + epsilon); w -= q, or a = kept * a + share * g; w -= rate * g / sqrt(v - a * a + epsilon).
+// Adam: m += (g - m) * mean_share; v += (g * g - v) * share; w -= m * rate * correction / (sqrt(v) + epsilon).
+// RMSprop with a momentum: v = kept * v + share * g * g; q = momentum * q + rate * g / sqrt(v + epsilon); w -= q.
+// Centered RMSprop: v = kept * v + share * g * g; a = kept * a + share * g; w -= rate * g / sqrt(v - a * a + epsilon).
 fn change(at: u32, gradient: Unit) {
   let a = first[at];
   let b = second[at];
@@ -60,8 +62,10 @@ fn change(at: u32, gradient: Unit) {
 }
 #end
 #if STATES == 3u
-// m += (g - m) * mean_share; v += (g * g - v) * share; u = max(u, v); w -= m * rate * correction / (sqrt(u) + epsilon); or
-// v = kept * v + share * g * g; a = kept * a + share * g; q = momentum * q + rate * g / sqrt(v - a * a + epsilon); w -= q.
+// AMSGrad: m += (g - m) * mean_share; v += (g * g - v) * share; u = max(u, v);
+// w -= m * rate * correction / (sqrt(u) + epsilon).
+// Centered RMSprop with a momentum: v = kept * v + share * g * g; a = kept * a + share * g;
+// q = momentum * q + rate * g / sqrt(v - a * a + epsilon); w -= q.
 fn change(at: u32, gradient: Unit) {
   let a = first[at];
   let b = second[at];

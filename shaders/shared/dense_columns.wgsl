@@ -1,4 +1,4 @@
-// The only product of a dense kernel.
+// A dense kernel has one product only.
 #import shared/cell
 
 struct Product {
@@ -13,7 +13,7 @@ fn cell_of_column(column: u32) -> Cell {
   return cell_at(params.first_cell + column / params.filters);
 }
 
-// Offset within an output sample of a column of the dense matrix: the columns are [cells][filters].
+// Where a column of the dense matrix lies in an output sample: the columns are [cells][filters].
 fn column_offset(column: u32) -> u32 {
   return output_of(cell_of_column(column), column % params.filters);
 }

@@ -1,5 +1,5 @@
-// Losses that are means over elements, by FORM. What Keras adds to probabilities comes with the uniform: a compiler that knows it adds it
-// to the 1 first.
+// Losses that are means over elements, by FORM. The epsilon that Keras adds to probabilities is read from the uniform:
+// a compiler that knew it would turn 1 - p + epsilon into (1 + epsilon) - p.
 #import shared/probabilities
 
 const SQUARED = 0u;

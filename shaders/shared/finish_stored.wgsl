@@ -1,4 +1,4 @@
-// Activates what a kernel stored in `y`, see is_cheap.
+// Activates what the kernel has stored in `y`; see is_cheap.
 #import shared/activation
 #import shared/units
 

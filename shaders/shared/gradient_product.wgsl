@@ -1,5 +1,5 @@
-// The products of loop_grad_weights_tiled and loop_update_tiled: [K][samples] x [samples][filters] for each cell. The kernel declares x, dz and
-// tables, and says what becomes of a sum (`store`).
+// The products of loop_grad_weights_tiled and loop_update_tiled: [K][samples] x [samples][filters] for each cell. The
+// kernel declares x, dz and tables, and says what is done with a sum (`store`).
 #import shared/cell_product
 #import shared/inputs
 #import shared/tile

@@ -1,11 +1,11 @@
-// Values of a workgroup's threads become one, by a tree in a fixed order. The kernel says how many of which type a thread
-// has of them (AT_ONCE, Value); with THREADS a power of two.
+// Joins values of a workgroup's threads by a tree in a fixed order. The kernel says how many values a thread joins at a
+// time (AT_ONCE) and of which type (Value). THREADS is a power of two.
 alias Values = array<Value, AT_ONCE>;
 
 var<workgroup> partial: array<Value, AT_ONCE * THREADS / 2u>;
 
-// Sums, or the largest, of `count` threads each, which stand `apart` from each other: the first of them gets all. To be
-// called by a whole workgroup.
+// Joins the values of `count` threads that stand `apart` from each other to their sum or their largest, which the first
+// of them gets. All threads of the workgroup must call it.
 fn join(values: ptr<function, Values>, lane: u32, count: u32, apart: u32, largest: bool) {
   let place = lane / apart % count;
   let beside = lane / (apart * count) * apart * (count / 2u) + lane % apart;

@@ -1,4 +1,4 @@
-// One value of all threads of a workgroup, which they all get.
+// Joins one value of each thread of a workgroup; all threads get the result.
 #import shared/join
 alias Value = f32;
 const AT_ONCE = 1u;

@@ -1,5 +1,6 @@
-// Normally distributed numbers of random words, by Box and Muller in pairs: of the first 23 bits of each word, and a half, as numbers
-// between 0 and 1. WGSL's own logarithms and sines may be too coarse, so these are Cephes's polynomials, as in src/cpu/random.rs.
+// Normally distributed numbers from pairs of random words, by Box and Muller. Each word's first 23 bits, plus a half,
+// are a number between 0 and 1. WGSL's own logarithms and sines may be too coarse, so these are Cephes's polynomials,
+// as in src/cpu/random.rs.
 fn normals(words: vec4<u32>) -> vec4<f32> {
   let radius = sqrt(-2.0 * vec2(logarithm(words.x >> 9u), logarithm(words.z >> 9u)));
   return radius.xxyy * vec4(cosine_and_sine(words.y >> 9u), cosine_and_sine(words.w >> 9u));
@@ -7,7 +8,7 @@ fn normals(words: vec4<u32>) -> vec4<f32> {
 
 // The natural logarithm of (k + 0.5) / 2^23.
 fn logarithm(k: u32) -> f32 {
-  // Exact: it has 24 bits.
+  // Exact, since it has 24 bits.
   let bits = bitcast<u32>((f32(k) + 0.5) / 8388608.0);
   let m = bitcast<f32>((bits & 0x007fffffu) | 0x3f000000u);
   let is_small = m < 0.70710678;
@@ -26,7 +27,8 @@ fn logarithm(k: u32) -> f32 {
   return x + more + e * 0.693359375;
 }
 
-// Of (k + 0.5) / 2^23 of a turn: in eighths of one around the nearest quarter.
+// The cosine and sine of (k + 0.5) / 2^23 of a turn, by polynomials within an eighth of a turn around the nearest
+// quarter.
 fn cosine_and_sine(k: u32) -> vec2<f32> {
   let quarter = (k + 0x100000u) >> 21u;
   let x = (f32(i32(k) - i32(quarter << 21u)) + 0.5) / 2097152.0 * 1.57079633;

@@ -1,5 +1,5 @@
-// Where the elements of the operands a and b lie that become element i of the result: an operand's stride is 0 along axes where it
-// repeats.
+// Where the elements of a and b lie that give element i of the result. An operand's stride is 0 along axes where it is
+// repeated.
 #import shared/axes
 #import shared/nan
 
@@ -10,7 +10,7 @@ fn operands_at(i: u32) -> vec2<u32> {
   return vec2(params.x_base + a, params.w_base + b);
 }
 
-// How two values become one, by the codes of ops::How.
+// How two values are combined, by the codes of ops::How.
 const ADD = 0u;
 const SUBTRACT = 1u;
 const MULTIPLY = 2u;

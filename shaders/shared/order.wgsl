@@ -1,4 +1,4 @@
-// A number that is larger where x is: 0 of NaN, and the same of both zeroes.
+// An integer that is larger where x is larger. It is 0 for NaN, and the same for both zeroes.
 #import shared/nan
 
 fn order_of(x: f32) -> u32 {

@@ -1,4 +1,5 @@
-// Random numbers by their place: Philox 4x32-10, as ops::philox has it. Products of 32 bits are taken in halves of 16.
+// Random numbers that depend on their place only: Philox 4x32-10, as in ops::philox. Products of 32 bits are taken in
+// halves of 16.
 fn product_high(a: u32, b: u32) -> u32 {
   let low = (a & 0xffffu) * (b & 0xffffu);
   let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);

@@ -1,4 +1,4 @@
-// The place of the first of the largest values of a row, which a workgroup shares; NaN is smaller than all else.
+// The first place of the largest value in a row that a workgroup shares; NaN counts as smaller than all else.
 #import shared/order
 
 fn place_of_largest_in_values(source: u32, lane: u32) -> u32 {
@@ -7,7 +7,7 @@ fn place_of_largest_in_values(source: u32, lane: u32) -> u32 {
     largest = max(largest, order_of(values[source + i]));
   }
   largest = join_all(largest, lane, true);
-  // The first has most behind it.
+  // The first of several has most elements behind it.
   var behind = 0u;
   for (var i = lane; i < params.row; i += THREADS) {
     behind = max(behind, select(0u, params.row - i, order_of(values[source + i]) == largest));

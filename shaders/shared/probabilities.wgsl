@@ -1,4 +1,4 @@
-// Probabilities as Keras clips them, and targets as it smooths them.
+// Probabilities clipped as Keras clips them, and targets smoothed as it smooths them.
 #import shared/nan
 
 const EPSILON = 1e-7;
@@ -8,7 +8,7 @@ fn clipped(p: f32) -> f32 {
   return select(clamp(p, EPSILON, MOST), p, is_nan(p));
 }
 
-// The slope of that.
+// The slope of `clipped`.
 fn is_within(p: f32) -> f32 {
   return select(1.0, 0.0, p < EPSILON || p > MOST);
 }

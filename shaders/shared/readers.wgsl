@@ -1,8 +1,8 @@
-// The readers of an input position: the pairs of a location and a tap whose window reads it. The kernel declares
-// `tables`.
+// The readers of an input position: the pairs of a location and a tap whose window reads that position. The kernel
+// declares `tables`.
 struct Readers {
-  first: vec3<u32>,   // per axis: first of its pairs
-  inner: vec2<u32>,   // their numbers on the inner axes
+  first: vec3<u32>,   // by axis: the first of the position's pairs
+  inner: vec2<u32>,   // how many pairs on the two inner axes
   count: u32,         // readers in all
 }
 
@@ -15,7 +15,7 @@ fn readers_of(position: u32) -> Readers {
   return Readers(first, counts.yz, counts.x * counts.y * counts.z);
 }
 
-// Location and tap of a reader, counted from 0.
+// The location and tap of reader number e.
 fn reader(readers: Readers, e: u32) -> vec2<u32> {
   let e0 = params.inverse_0 + 2u * (readers.first.x + e / (readers.inner.x * readers.inner.y));
   let e1 = params.inverse_1 + 2u * (readers.first.y + e / readers.inner.y % readers.inner.x);

@@ -1,4 +1,5 @@
-// Mean and 1 / sqrt(variance + epsilon) of a row of x, which a workgroup shares; the variance is of what the mean leaves.
+// Mean and 1 / sqrt(variance + epsilon) of a row of x that a workgroup shares. The variance is the mean of (x -
+// mean)^2.
 #import shared/join_all
 
 fn row_statistics(source: u32, lane: u32) -> vec2<f32> {

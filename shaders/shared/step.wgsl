@@ -1,4 +1,4 @@
-// The numbers of a training step, ops::StepNumbers, in the kernel's `numbers`: array<u32>.
+// The numbers of a training step (ops::StepNumbers), which the kernel declares as `numbers`.
 fn learning_rate() -> f32 {
   return bitcast<f32>(numbers[0]);
 }

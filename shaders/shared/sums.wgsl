@@ -1,6 +1,6 @@
-// y[o] = sum of the terms that become element o, / divisor: PARTS threads of a workgroup divide the terms among them and add their
-// sums in a fixed order. Terms have axes of their own; a term's element is o's first one and so many steps on. The kernel says what
-// all terms of an element share (`of_result`) and what a term is (`term`).
+// y[o] = sum of the terms of element o / divisor. PARTS threads of a workgroup share the terms and add their sums in a
+// fixed order. Terms have axes of their own, along which they follow o's first term. The kernel says what all terms of
+// an element share (`of_result`) and what a term is (`term`).
 #import shared/axes
 #import shared/dispatch
 #import shared/join

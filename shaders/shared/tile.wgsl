@@ -1,15 +1,15 @@
-// The main of every product by tiles in workgroup memory: for each product of a kernel,
+// The main of all kernels that compute products by tiles in workgroup memory: for each product of the kernel,
 //   result[row, column] = sum over k of a[row, k] * b[k, column]
-// THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each ROWS x COLUMNS squares of four by four, DEPTH terms of the sums at a
-// time. Where SLICES is over 1, so many sets of such threads share the terms of one tile, DEPTH of them in turn, and add up their
-// sums in the end: for products too few to keep a device busy. The kernel says:
-// - where its operands lie. The index of a[row, k] is the sum of a part that k decides (`term`) and one that the row does
-//   (`a_at_row`), that of b[k, column] likewise; NO_TAP stands for what is not there;
+// THREAD_ROWS x THREAD_COLUMNS threads compute a tile, each of them ROWS x COLUMNS squares of four by four, from DEPTH
+// terms of the sums at a time. Where SLICES is over 1, that many sets of threads share one tile's terms, DEPTH terms
+// each in turn, and add up their sums in the end: for products that are too few to keep a device busy. The kernel says:
+// - where its operands lie. The index of a[row, k] is the sum of a share that k decides (`term`) and one that the row decides
+//   (`a_at_row`), that of b[k, column] likewise. NO_TAP stands for what doesn't exist;
 // - whether elements that are neighbours in memory follow each other along k or along rows and columns (A_ALONG_DEPTH,
 //   B_ALONG_DEPTH). A thread loads fours of neighbours, A_WIDTH or B_WIDTH of them at once; `with_a` and `with_b` put what is loaded
 //   into a four;
 // - where a result goes (`result_at_row` plus `result_at_column`), and how RESULT_WIDTH neighbouring columns are stored (`store`).
-// tile_output.wgsl or tile_gradient.wgsl says what makes a result of a sum (`addend`, `finish`, `finish_stored`).
+// tile_output.wgsl or tile_gradient.wgsl says how a sum becomes a result (`addend`, `finish`, `finish_stored`).
 #import shared/dispatch
 #import shared/tile_load
 
@@ -18,8 +18,9 @@ const STEP = DEPTH * SLICES;
 const TILE_ROWS = 4u * ROWS * THREAD_ROWS;
 const TILE_COLUMNS = 4u * COLUMNS * THREAD_COLUMNS;
 
-// A tile by k in fours, k within its four, and rows or columns in fours. With k in fours, constants tell the four that a
-// thread reads in turn from each other. Two vectors behind each: those of neighbouring fours lie in different banks.
+// A tile's elements by k in fours, by k within its four, and by rows or columns in fours. A thread reads four values of
+// k in turn, which are constants here. Behind each four of k there are two unused vectors, so that neighbouring fours
+// lie in different memory banks.
 struct RowFours {
   rows: array<array<vec4<f32>, TILE_ROWS / 4u>, 4u>,
   apart: array<vec4<f32>, 2u>,
@@ -32,10 +33,11 @@ struct ColumnFours {
 
 var<workgroup> tile_a: array<RowFours, STEP / 4u>;
 var<workgroup> tile_b: array<ColumnFours, STEP / 4u>;
-// The terms of the steps to come: a's share and b's in units of their widths, and 1. Zeroes for a term that a has nothing of,
-// whatever b has, and past the last: it is loaded like the others, but not kept.
+// The terms of the next steps: their shares of the index into a and into b, in units of their widths, and 1. All are
+// zero for a term that a doesn't have, whatever b has, and past the last term: such a term is loaded like others, but
+// not kept.
 var<workgroup> terms: array<vec3<u32>, THREADS>;
-// Where rows don't lie along the depth, 0 for those that a has nothing of.
+// Where rows don't lie along the depth: 0 for rows that a doesn't have.
 var<workgroup> row_there: array<vec4<u32>, TILE_ROWS / 4u>;
 
 fn term_of(product: Product, k: u32, depth: u32) -> vec3<u32> {
@@ -46,16 +48,16 @@ fn term_of(product: Product, k: u32, depth: u32) -> vec3<u32> {
   return select(vec3<u32>(), vec3(share / vec2(A_WIDTH, B_WIDTH), 1u), share.x != NO_TAP);
 }
 
-// Where b is a dense matrix, its zeroes are no weights: what isn't finite doesn't reach past them, as in Keras.
+// Where b is a dense matrix, its zeroes are no weights: an a that isn't finite counts nothing there, as in Keras.
 fn times(a: f32, b: vec4<f32>) -> vec4<f32> {
   if (B_HAS_HOLES) {
-    // Not by `!=`, which naga makes false for what is not a number.
+    // Not by `!=`, which naga makes false for NaN.
     return select(a * b, vec4<f32>(0.0), b == vec4<f32>(0.0));
   }
   return a * b;
 }
 
-// Where a thread's four number i of rows begins in a tile, and its four number j of columns.
+// Where a thread's four number i of rows, and number j of columns, begins in a tile.
 fn own_rows(lane: u32, i: u32) -> u32 {
   return 4u * (i * THREAD_ROWS + lane / THREAD_COLUMNS);
 }
@@ -70,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (index >= params.workgroups) {
     return;
   }
-  // Tiles of the same product, and of the same columns, follow each other: they read the same b.
+  // Tiles of the same product and columns follow each other, since they read the same b.
   let last_row = rows() - 1u;
   let last_column = columns() - 1u;
   let row_tiles = last_row / TILE_ROWS + 1u;
@@ -83,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let lane = thread % SLICE_THREADS;
   let first_four = slice * (DEPTH / 4u);
 
-  // What lies past the last row or column repeats it; no result of it is stored.
+  // Rows and columns past the last repeat it; their results aren't stored.
   var own: Own;
   own.a = place(A_ALONG_DEPTH, lane, TILE_ROWS);
   own.b = place(B_ALONG_DEPTH, lane, TILE_COLUMNS);
@@ -118,7 +120,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   terms[thread] = term_of(product, thread, depth);
   workgroupBarrier();
-  // What is loaded at a step is multiplied at the next, so that the loads' time passes under the products before.
+  // What a step loads, the next step multiplies. So loads take their time while the products before them are computed.
   var loaded = load(own, slice * DEPTH);
   for (var k0 = 0u; k0 < depth; k0 += STEP) {
     workgroupBarrier();
@@ -152,7 +154,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  // The slices' sums are added in their order, a four of each thread at a time, through what was the tile of columns.
+  // The slices' sums are added in their order, a four of each thread at a time, in the memory of the columns' tile.
   if (SLICES > 1u) {
     let k = lane / TILE_COLUMNS;
     let q = lane / (TILE_COLUMNS / 4u) % 4u;
@@ -176,7 +178,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  // Which rows a has nothing of: their sums are 0, also where b is not finite.
+  // Rows that a doesn't have get sums of 0, even where b isn't finite.
   if (!A_ALONG_DEPTH) {
     #unroll for (var i = 0u; i < 4u * ROWS; i++) {
       let there = row_there[i / 4u * THREAD_ROWS + lane / THREAD_COLUMNS][i % 4u];
@@ -223,7 +225,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   if (!is_finished()) {
-    // The same results, in loops that stay loops: see is_cheap.
+    // The results that aren't cheap to activate, in ordinary loops: see is_cheap.
     for (var i = 0u; i < 4u * ROWS; i++) {
       let r = first_row + own_rows(lane, i / 4u) + i % 4u;
       for (var j = 0u; j < 4u * COLUMNS; j += RESULT_WIDTH) {

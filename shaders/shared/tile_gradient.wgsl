@@ -1,4 +1,4 @@
-// The ends of tiled gradients: sums are results.
+// What tile.wgsl asks of gradients: their sums are the results.
 
 fn has_addend() -> bool {
   return false;

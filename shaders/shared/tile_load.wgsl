@@ -1,16 +1,18 @@
-// How the threads of tile.wgsl load a step's operands together: fours of neighbours, A_WIDTH or B_WIDTH elements
-// at once.
+// How the threads of tile.wgsl load a step's operands: fours of neighbouring elements, A_WIDTH or B_WIDTH of them at
+// once.
 
-// Fours of either tile that a thread loads.
+// How many fours of each tile a thread loads.
 const A_FOURS = TILE_ROWS * DEPTH / 4u / SLICE_THREADS;
 const B_FOURS = TILE_COLUMNS * DEPTH / 4u / SLICE_THREADS;
-// Rows and columns that it loads of: one to each of its fours where they lie along the depth, or those within all its fours.
+// How many rows, and columns, it loads from: one for each of its fours where fours lie along the depth, else the four
+// of all its fours.
 const A_SHARES = select(4u, A_FOURS, A_ALONG_DEPTH);
 const B_SHARES = select(4u, B_FOURS, B_ALONG_DEPTH);
 
-// Where the first of a thread's fours lies in a tile: which k, which row or column; and the same in fours, and within a
-// four. Those of neighbouring threads follow each other in the direction that neighbours lie in memory. A thread's other
-// fours follow in the other direction, SIDE_STEP rows or columns from each other, or one k.
+// The place of a thread's first four in a tile: its k and its row or column, each also as a number of a four and a
+// place within that four. Fours of neighbouring threads follow each other in the direction in which elements are
+// neighbours in memory. A thread's other fours follow in the other direction, SIDE_STEP rows or columns apart, or one k
+// apart.
 struct Place {
   k: u32,
   k_four: u32,
@@ -32,7 +34,8 @@ fn place(along_depth: bool, lane: u32, size: u32) -> Place {
   return Place(k, k / 4u, k % 4u, side, side / 4u, side % 4u);
 }
 
-// What a thread loads at every step: its places, and its rows' and columns' shares of the index in units of A_WIDTH and B_WIDTH.
+// What stays the same for all steps of a thread: its places, and its rows' and columns' shares of the index, in units
+// of A_WIDTH and B_WIDTH.
 struct Own {
   a: Place,
   b: Place,
@@ -40,7 +43,7 @@ struct Own {
   b_share: array<u32, B_SHARES>,
 }
 
-// What it loaded: of both operands, and whether it is there.
+// What a thread loaded of both operands, and which of it exists.
 struct Loaded {
   a: array<vec4<f32>, A_FOURS>,
   a_there: array<vec4<bool>, A_FOURS>,
@@ -48,7 +51,7 @@ struct Loaded {
   b_there: array<vec4<bool>, B_FOURS>,
 }
 
-// Flags of a four, with number `at` or, unless they are of different terms, all of them replaced.
+// Flags of a four: number `at` is replaced where a four has different terms (`each`), else all four are.
 fn with_flag(flags: vec4<bool>, at: u32, each: bool, flag: bool) -> vec4<bool> {
   var all = vec4(flag);
   if (each) {
@@ -58,7 +61,7 @@ fn with_flag(flags: vec4<bool>, at: u32, each: bool, flag: bool) -> vec4<bool> {
   return all;
 }
 
-// What is not there is loaded too, from where the row or column begins, so that no load waits for another.
+// What doesn't exist is loaded too, from where its row or column begins, so that no load waits for another.
 fn load(own: Own, k0: u32) -> Loaded {
   var loaded: Loaded;
   #unroll for (var i = 0u; i < A_FOURS; i++) {
@@ -70,7 +73,7 @@ fn load(own: Own, k0: u32) -> Loaded {
   }
   #unroll for (var i = 0u; i < B_FOURS; i++) {
     #unroll for (var q = 0u; q < 4u; q += B_WIDTH) {
-      // Weights of taps that padding clips may be anything, also not a number.
+      // A clipped tap's weights aren't kept: they may be anything, even NaN.
       let at = terms[k0 % THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
       loaded.b[i] = with_b(loaded.b[i], q, at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]);
       loaded.b_there[i] = with_flag(loaded.b_there[i], q, B_ALONG_DEPTH && B_WIDTH == 1u, at.z == 1u);
@@ -79,7 +82,7 @@ fn load(own: Own, k0: u32) -> Loaded {
   return loaded;
 }
 
-// To workgroup memory, zeroes in place of what is not there.
+// Stores what was loaded in workgroup memory, with zeroes in place of what doesn't exist.
 fn keep(own: Own, loaded: Loaded) {
   #unroll for (var i = 0u; i < A_FOURS; i++) {
     let four = select(vec4<f32>(0.0), loaded.a[i], loaded.a_there[i]);

@@ -1,8 +1,8 @@
-// The ends of tiled forward products: bias and activation. The kernel declares `y`. Where a sum is cut into several
-// dispatches, the later ones add to what is stored, and the last one activates it there.
+// What tile.wgsl asks of forward products: bias and activation. The kernel declares `y`. Where a sum is cut into
+// several dispatches, later ones add to what is stored, and the last one activates it.
 #import shared/finish_stored
 
-// Chosen by the uniform: little beside the sums.
+// The uniform says which activation. Beside the sums that costs little.
 const ACTIVATION = ANY;
 
 fn has_addend() -> bool {

@@ -1,4 +1,5 @@
-// What a thread loads at once: a Unit of WIDTH neighbouring elements, 4 where they lie in aligned fours, else 1.
+// What a thread loads at once: a Unit, which is WIDTH neighbouring elements. WIDTH is 4 where they lie in aligned
+// fours, else 1.
 #if WIDTH == 4u
 alias Unit = vec4<f32>;
 
@@ -7,12 +8,12 @@ fn of_unit(unit: Unit, at: u32) -> f32 {
   return unit[at];
 }
 
-// The unit of four elements that begins with number `at`.
+// The unit that begins at element `at` of four elements.
 fn unit_of(four: vec4<f32>, at: u32) -> Unit {
   return four;
 }
 
-// Four elements with a unit of them, from `at` on, replaced.
+// Four elements, with those from `at` on replaced by a unit.
 fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
   return unit;
 }

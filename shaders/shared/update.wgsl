@@ -1,8 +1,8 @@
-// What all optimizers do with a gradient and a weight before their own rule.
+// What all optimizers do before their own rule: the gradient of penalties, clipping, weight decay.
 #import shared/step
 #import shared/units
 
-// Rules, by the kernels' codes.
+// The rules, by the kernels' codes.
 const MOMENTUM = 0u;
 const NESTEROV = 1u;
 const RMSPROP = 2u;
@@ -12,9 +12,11 @@ const RMSPROP_BOTH = 5u;
 const ADAM = 6u;
 const AMSGRAD = 7u;
 
-// A weight's gradient as the rule takes it: with that of its penalty, scaled, or clamped, where NaN stays.
+// A weight's gradient as the rule takes it: scaled, with the gradient of its penalty, then clamped, where NaN stays
+// NaN.
 fn clipped(gradient: Unit, weight: Unit) -> Unit {
-  // A branch before the sum: nothing that compilers make one operation of reaches over it, whether the gradient was just summed or read.
+  // The branch is before the sum, so that no compiler fuses operations across it, whether the gradient was just summed
+  // or was read.
   var penalty = Unit(0.0);
   if (params.l1 != 0.0 || params.l2 != 0.0) {
     penalty = params.l1 * sign(weight) + params.l2 * weight;

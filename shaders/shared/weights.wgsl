@@ -1,4 +1,4 @@
-// Weights [entries][filters], a unit at a time; those of 16 bits, two to a word, are widened on use.
+// Weights [entries][filters], a unit at a time. 16-bit weights, two to a word, are widened when they are read.
 #import shared/units
 #if WEIGHT_BITS == 32u
 @group(0) @binding(1) var<storage, read> w: array<Unit>;  // [entries][filters / WIDTH]

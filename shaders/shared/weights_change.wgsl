@@ -1,4 +1,5 @@
-// What loop_update and loop_update_tiled change, behind their operands: a step's numbers, the weights, and STATES states of each.
+// What loop_update and loop_update_tiled declare after their operands: a step's numbers, the weights, and STATES states
+// of each weight.
 #import shared/change
 
 @group(0) @binding(4) var<storage, read> numbers: array<u32>;        // a step's
@@ -11,7 +12,7 @@
 @group(0) @binding(7) var<storage, read_write> second: array<Unit>;  // [cells][window][filters]
 #end
 
-// Which rule it is stays a question: texts of their own for each would be too many.
+// The rule is read from the uniform: a variant for each rule would be too many.
 fn rule() -> u32 {
   return params.rule;
 }

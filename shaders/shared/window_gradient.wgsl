@@ -1,6 +1,7 @@
-// The main of loop_grad_weights and loop_update: sum over n of x[n, window(p, k)] * dz[n, p, f] for each weight, 0 where the tap lies outside
-// the input. A thread computes the weights of TAPS neighbouring taps of the inner axis, CHANNELS Inputs of each, for FILTERS Units of
-// filters; TAPS divides the taps of that axis, CHANNELS the Inputs of a group. The kernel declares x, dz and tables, and says what becomes of a sum (`store`).
+// The main of loop_grad_weights and loop_update: sum over n of x[n, window(p, k)] * dz[n, p, f] for each weight; 0
+// where the tap lies outside the input. A thread computes the weights of TAPS neighbouring taps of the inner axis,
+// CHANNELS Inputs of each, for FILTERS Units of filters. TAPS divides the taps of that axis, CHANNELS the Inputs of a
+// group. The kernel declares x, dz and tables, and says what is done with a sum (`store`).
 #import shared/cell
 #import shared/dispatch
 #import shared/inputs
@@ -24,7 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let local_cell = row / columns / rows;
   let cell = cell_at(params.first_cell + local_cell);
 
-  // Taps outside the input read anything; what they sum is not written. Nothing is summed where none is inside.
+  // For a tap outside the input anything is read; its sum isn't written. If all of a thread's taps are outside, nothing
+  // is summed.
   let tables_at = tap_rows(cell.p);
   let outer = outer_offset(tables_at, t);
   let inner = inner_tap(tables_at, t);
@@ -39,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tap_at[s] = (params.x_base + select(0u, outer + offset, inside[s])
       + (cell.g * params.group_channels + c) * params.x_channel) / INPUT_WIDTH;
   }
-  // Units past the last repeat the last one; they are not written.
+  // Units past the last repeat it; they aren't written.
   var unit_at: array<u32, FILTERS>;
   #unroll for (var j = 0u; j < FILTERS; j++) {
     unit_at[j] = min(f + j * lanes, units - 1u);

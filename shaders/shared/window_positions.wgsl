@@ -1,4 +1,4 @@
-// The positions of a window that are the input's: from `first` on, up to `end`.
+// The positions of a window that lie within the input: from `first` up to, without, `end`.
 #import shared/windows
 
 struct Positions {

@@ -1,4 +1,4 @@
-// The windows that have a position: from `first` on, up to `end`.
+// The windows that contain a position: from `first` up to, without, `end`.
 #import shared/windows
 
 struct Readers {

@@ -1,6 +1,6 @@
-// Windows of three axes: position p is in window o where before + p is one of o * stride + [0, taps).
+// Windows of three axes: position p is in window o where before + p - o * stride is within [0, taps).
 
-// An element of [outer][positions][inner]: a position, its place in front of it and behind it.
+// The place of an element of [outer][positions][inner].
 struct Place {
   outer: u32,
   at: vec3<u32>,

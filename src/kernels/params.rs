@@ -272,8 +272,8 @@ params! {
     least: f32,
     most: f32,
     rate: f32,
-    /// The most readers of any input element, and the most along the outer axis and along the two outer axes together.
-    /// Only for bounds on the host; no kernel reads them.
+    /// The most readers of any input element; and the most along the outer axis, plus the most along the two outer
+    /// axes. Only for bounds on the host; no kernel reads them.
     most_readers: u32,
     outer_readers: u32,
 }

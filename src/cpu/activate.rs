@@ -5,7 +5,7 @@ use super::team::{Piece, Team};
 use crate::config::Activation;
 use crate::ops::{Activate, ActivateGrad};
 
-/// Nanoseconds that a value takes: e^z and the like more, sums over rows and moving it less.
+/// Nanoseconds for a value, as a guess between e^z and the like, which take more, and moves and sums, which take less.
 const EACH: u64 = 4;
 /// Values of a piece of an array whose values don't depend on each other.
 const PIECE: usize = 1024;
@@ -26,7 +26,7 @@ pub(super) fn activate(team: &Team, o: &Activate, input: &[f32], output: &mut [f
     });
 }
 
-/// The gradient before an activation, from what [`Activation::saved`] says.
+/// The gradient by the value before an activation, from what [`Activation::saved`] says.
 pub(super) fn activate_grad(team: &Team, o: &ActivateGrad, operands: [&[f32]; 2], grad_input: &mut [f32]) {
     let of = piece(o.activation, o.row, grad_input.len());
     team.pieces(grad_input, of, |index, piece| {
@@ -42,7 +42,7 @@ pub(super) fn activate_grad(team: &Team, o: &ActivateGrad, operands: [&[f32]; 2]
     });
 }
 
-/// Rows of a written array, or pieces of it where its values don't depend on each other.
+/// How the written array is divided: into rows, or into pieces where values don't depend on each other.
 fn piece(activation: Activation, row: u64, length: usize) -> Piece {
     let elements = if activation.over_rows() { row as usize } else { PIECE };
     Piece { elements, nanoseconds: EACH * elements.min(length.max(1)) as u64 }

@@ -1,4 +1,4 @@
-//! A program made ready for a batch: its memory, what its layers look up, and its runs.
+//! A program bound for a batch: its memory, what its layers look up, and its runs.
 
 use super::change::{Changed, Changing, MOST_STATES};
 use super::instructions::Instructions;
@@ -41,17 +41,17 @@ use crate::program::Program;
 #[derive(Debug)]
 pub struct Bound {
     operations: Vec<Operation>,
-    /// What each of them needs besides.
+    /// What each operation needs besides its operands.
     prepared: Vec<Prepared>,
     layout: Layout,
     staging: Staging,
     team: Team,
-    /// A guess of what a run takes.
+    /// A guess of how long a run takes.
     nanoseconds: u64,
     batch: u32,
 }
 
-/// Where operands of layers in channels_first lie in channels_last, and parts of sums before they are joined.
+/// Room for operands of channels_first layers in channels_last, and for parts of sums.
 #[derive(Debug, Default)]
 struct Staging {
     input: Vec<f32>,
@@ -82,7 +82,7 @@ impl Bound {
         self.batch
     }
 
-    /// Bytes of its own memory: values between operations, and those of layers in channels_first in the other order.
+    /// Bytes of its own memory: values between operations, and operands of channels_first layers in channels_last.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let Staging { input, output, bias, parts } = &self.staging;
@@ -90,15 +90,16 @@ impl Bound {
         self.layout.bytes() + staged as u64 + self.team.bytes()
     }
 
-    /// Runs all operations: reads the parameters from `weights` and the program's inputs from `inputs`, by their names, and writes
-    /// its outputs and gradients to `outputs`, by theirs. Nothing is allocated; operands of layers in channels_first are
-    /// transposed into memory of its own, and 16-bit weights widened piece by piece.
+    /// Runs all operations: reads the parameters from `weights` and the program's inputs from `inputs`, by their names,
+    /// and writes its outputs and gradients to `outputs`, by their names. Nothing is allocated: operands of
+    /// channels_first layers are transposed into the program's own memory, and 16-bit weights are widened piece by
+    /// piece.
     ///
-    /// A program that updates parameters takes the store as `&mut weights`. Its first run makes states that aren't there, zero, and
-    /// copies parameters that were borrowed or are shared.
+    /// A program that updates parameters takes the store as `&mut weights`. Its first run makes missing states, filled
+    /// with zeroes, and copies parameters that were borrowed or are shared.
     ///
-    /// Lengths are those of [`Shape::elements`](crate::ops::Shape::elements) for the batch; what the program has no buffer for
-    /// is ignored.
+    /// Lengths are those of [`Shape::elements`](crate::ops::Shape::elements) for the batch. Names that the program
+    /// doesn't have are ignored.
     ///
     /// # Errors
     /// [`Error::NotGiven`](crate::Error::NotGiven) for an operand that isn't there and [`Error::Length`](crate::Error::Length) for
@@ -353,7 +354,7 @@ impl Run<'_, '_, '_, '_, '_> {
     }
 }
 
-/// The sides of a layer's inputs and outputs.
+/// Elements of a layer's inputs and outputs, as matrices of positions and channels.
 struct Sizes {
     positions: usize,
     channels: usize,
@@ -371,14 +372,14 @@ impl Sizes {
         }
     }
 
-    /// Inputs in channels_last.
+    /// The inputs in channels_last: transposed into `room`, or where they are.
     fn input_last<'a>(&self, team: &Team, values: &[f32], room: &'a mut [f32]) -> &'a [f32] {
         let room = &mut room[..values.len()];
         transpose::transpose(team, [self.channels, self.positions], values, room);
         room
     }
 
-    /// Outputs in channels_last.
+    /// The outputs' values in channels_last: transposed into `room`, or where they are.
     fn output_last<'a>(&self, team: &Team, values: &[f32], room: &'a mut [f32]) -> &'a [f32] {
         let room = &mut room[..values.len()];
         transpose::transpose(team, [self.filters, self.locations], values, room);

@@ -1,5 +1,5 @@
-//! How a parameter follows its gradient: a piece of both, and of what an optimizer keeps, at a time. Whoever has a gradient changes its
-//! parameter by this, so that its bits don't depend on who that is.
+//! Updates of parameters by their gradients, a piece at a time. All routines that have a gradient update by this one,
+//! so that the bits don't depend on which of them it is.
 
 use super::shared::Shared;
 use crate::ops::{Change, Rule, StepNumbers};
@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 /// Most states that an optimizer keeps of a parameter.
 pub(super) const MOST_STATES: usize = 3;
 
-/// A [`Change`] in a step, its numbers as 32 bits have them.
+/// A [`Change`] in one step, with its numbers as 32-bit floats.
 #[derive(Clone, Copy)]
 pub(super) struct Changing {
     rule: Rule,
@@ -17,12 +17,12 @@ pub(super) struct Changing {
     scale: f32,
     most: f32,
     decay: Option<f32>,
-    /// Of signs, and twice that of squares.
+    /// The factor of signs, and twice the factor of squares.
     penalty: Option<[f32; 2]>,
 }
 
 impl Changing {
-    /// Gradients are multiplied by `scale` first, where there is one.
+    /// Gradients are first multiplied by `scale`, if there is one.
     pub(super) fn new(o: &Change, step: StepNumbers, scale: Option<f32>) -> Self {
         Self {
             rule: o.rule,
@@ -35,7 +35,7 @@ impl Changing {
         }
     }
 
-    /// A weight's gradient as the rule takes it.
+    /// A weight's gradient as the rule takes it: scaled, with its penalty's, clipped.
     #[inline(always)]
     fn clipped(&self, gradient: f32, weight: f32) -> f32 {
         let g = gradient * self.scale;
@@ -43,7 +43,7 @@ impl Changing {
             Some(penalty) => g + slope(penalty, weight),
             None => g,
         };
-        // Not `clamp`: of NaN nothing is made.
+        // `clamp` would do otherwise with NaN, which must stay.
         if g > self.most {
             self.most
         } else if g < -self.most {
@@ -62,7 +62,7 @@ impl Changing {
     }
 }
 
-/// The derivative of `l1·|x| + l2·x²`, `l2` being twice that.
+/// The derivative of `l1·|x| + l2·x²`, where the second number is twice that `l2`.
 #[inline(always)]
 pub(super) fn slope([l1, l2]: [f32; 2], x: f32) -> f32 {
     let sign = if x > 0.0 {
@@ -75,7 +75,7 @@ pub(super) fn slope([l1, l2]: [f32; 2], x: f32) -> f32 {
     l1 * sign + l2 * x
 }
 
-/// A parameter and its states while threads change parts of them.
+/// A parameter and its states, of which each thread changes a part.
 #[derive(Clone, Copy)]
 pub(super) struct Changed<'a> {
     changing: Changing,
@@ -104,12 +104,12 @@ impl<'a> Changed<'a> {
         // SAFETY: the caller vouches that nobody else has these elements.
         let part = |all: Shared<'a>| unsafe { all.part(first, gradient.len()) };
         let states = self.states.map(|state| state.map_or(&mut [][..], part));
-        // A function of its own for each processor's instructions, whoever calls it.
+        // So that it is compiled for each processor's instructions, whoever calls it.
         simd.vectorize(Elements { changing: self.changing, gradient, parameter: part(self.parameter), states });
     }
 }
 
-/// Elements side by side: gradients, weights and their states, none of those that the rule doesn't keep.
+/// Neighbouring elements: gradients, weights and states. A state that the rule doesn't keep is empty.
 struct Elements<'a> {
     changing: Changing,
     gradient: &'a [f32],
@@ -195,7 +195,7 @@ struct Weights<'a> {
 }
 
 impl Weights<'_> {
-    /// Calls `change` with each element's gradient, value and states; it gives the new ones.
+    /// Calls `change` with each element's gradient, value and states, and stores the value and states that it returns.
     #[inline(always)]
     fn each<const N: usize>(self, states: [&mut [f32]; N], change: impl Fn(f32, f32, [f32; N]) -> (f32, [f32; N])) {
         let Self { gradient, parameter } = self;

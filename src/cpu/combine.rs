@@ -13,11 +13,11 @@ struct Operands<'a> {
     sizes: Sizes,
     parts: [Part; 2],
     values: [&'a [f32]; 2],
-    /// What lies beside the result, as it does.
+    /// A third array laid out as the result.
     beside: Option<&'a [f32]>,
 }
 
-/// Where row number `row` of all rows of samples of `sizes` begins in an operand, and its step along the row.
+/// Where row `row` of all samples begins in an operand of `sizes`, and the operand's step along the row.
 fn row_of(part: &Part, sizes: &Sizes, row: usize) -> (usize, usize) {
     let [s0, s1, s2, _] = sizes.map(|size| size as usize);
     let place = [row / (s2 * s1) % s0, row / s2 % s1, row % s2];
@@ -34,7 +34,7 @@ pub(super) fn combine(team: &Team, o: &Combine, values: [&[f32]; 2], output: &mu
         How::Add => each(team, &operands, output, |a, b, _| (a + b) / divisor),
         How::Subtract => each(team, &operands, output, |a, b, _| (a - b) / divisor),
         How::Multiply => each(team, &operands, output, |a, b, _| a * b / divisor),
-        // NaN is in the sum where it is in either.
+        // Neither may lose a NaN.
         How::Maximum => each(team, &operands, output, |a, b, _| {
             let other = if a < b { b } else { a + b };
             (if a >= b { a } else { other }) / divisor
@@ -47,7 +47,7 @@ pub(super) fn combine(team: &Team, o: &Combine, values: [&[f32]; 2], output: &mu
     }
 }
 
-/// One operand's gradient at each element of the output, from both operands and the output's gradient.
+/// One operand's gradient at each element of the output, from both operands and the gradient by the output.
 pub(super) fn combine_grad(team: &Team, o: &CombineGrad, [a, b, grad_output]: [&[f32]; 3], grad: &mut [f32]) {
     let operands = Operands { sizes: o.sizes, parts: [o.a, o.b], values: [a, b], beside: Some(grad_output) };
     let second = o.of_second;
@@ -65,7 +65,7 @@ pub(super) fn combine_grad(team: &Team, o: &CombineGrad, [a, b, grad_output]: [&
     }
 }
 
-/// Calls `function` with each element's operands and what lies beside the output.
+/// Calls `function` with each element's operands and the element of the third array.
 fn each(team: &Team, operands: &Operands<'_>, output: &mut [f32], function: impl Fn(f32, f32, f32) -> f32 + Sync) {
     let row = operands.sizes[3] as usize;
     let rows = output.len() / row;
@@ -123,7 +123,7 @@ fn samples(sizes: &Sizes, values: &[f32]) -> usize {
     values.len() / sizes.iter().product::<u64>() as usize
 }
 
-/// The variance along axes and over samples, likewise.
+/// The variance along axes and over samples, in f64 and in the order in which terms lie.
 pub(super) fn variance(team: &Team, o: &Variance, [input, mean]: [&[f32]; 2], output: &mut [f32]) {
     let batch = samples(&o.sizes, input);
     let divisor = o.terms() as f64 * batch.max(1) as f64;
@@ -131,18 +131,18 @@ pub(super) fn variance(team: &Team, o: &Variance, [input, mean]: [&[f32]; 2], ou
     axes.each(team, Terms { input, mean: Some(mean), divisor, accumulate: false }, output);
 }
 
-/// What is summed along which axes.
+/// The axes of a sample: those that are left, and those that are summed along.
 #[derive(Clone, Copy)]
 struct Axes {
     sizes: Sizes,
     left: Sizes,
     summed: Sizes,
-    /// Over how many samples, or none where each has sums of its own.
+    /// How many samples a sum goes over; none where each sample has its own sums.
     samples: Option<usize>,
 }
 
 impl Axes {
-    /// Each result's sum.
+    /// Writes each result's sum.
     fn each(self, team: &Team, of: Terms<'_>, output: &mut [f32]) {
         let row = self.left[3] as usize;
         // A task is some neighbouring results of a row.
@@ -161,13 +161,13 @@ impl Axes {
     }
 }
 
-/// What is summed: values, or the squares of what the mean of each result leaves of them.
+/// The terms of sums: values, or their squared differences to each result's mean.
 #[derive(Clone, Copy)]
 struct Terms<'a> {
     input: &'a [f32],
     mean: Option<&'a [f32]>,
     divisor: f64,
-    /// Whether the sum, divided, is added to what is there.
+    /// Whether the sum, divided, is added to the value in the output.
     accumulate: bool,
 }
 
@@ -190,7 +190,7 @@ impl WithSimd for Sums<'_> {
         let sample: usize = sizes.iter().product::<u64>() as usize;
         let steps = strides(&sizes).map(|stride| stride as usize);
         let row = left[3] as usize;
-        // What is left of the input's axes, with the strides that they have there.
+        // The axes that are left, with their strides in the input.
         let [l0, l1, l2, _] = left.map(|size| size as usize);
         let [t0, t1, t2, t3] = summed.map(|size| size as usize);
         let off = |x: f32, mean: f32| (f64::from(x) - f64::from(mean)) * (f64::from(x) - f64::from(mean));

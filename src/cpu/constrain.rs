@@ -18,18 +18,18 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Sums of a part.
+    /// How many sums a part has.
     fn width(&self) -> usize {
         if self.by_filter { self.filters } else { 1 }
     }
 
-    /// Numbers that the parts need.
+    /// How many numbers all parts have.
     pub(super) fn parts(&self) -> usize {
         (self.members.starts.len() - 1) * self.width()
     }
 }
 
-/// The sums of squares of the parts of all groups, in f64; `parts` has room for [`Rows::parts`].
+/// The sums of squares of the parts of all groups, in f64; `parts` has room for [`Rows::parts`] numbers.
 pub(super) fn square_parts(team: &Team, rows: Rows<'_>, parameter: &[f32], parts: &mut [f64]) {
     let parts = &mut parts[..rows.parts()];
     parts.fill(0.0);
@@ -39,7 +39,7 @@ pub(super) fn square_parts(team: &Team, rows: Rows<'_>, parameter: &[f32], parts
     team.each(count, terms as u64, |span| Squares { span, rows, parameter, parts: shared });
 }
 
-/// The sums of squares of groups: of their parts, joined in their order.
+/// The sums of squares of groups, from those of their parts in order.
 pub(super) fn group_squares(rows: Rows<'_>, parts: &[f64], squares: &mut [f32]) {
     let (members, width) = (rows.members, rows.width());
     for (group, at) in members.groups.iter().zip(0..) {
@@ -80,9 +80,9 @@ impl WithSimd for Squares<'_> {
     }
 }
 
-/// Each weight times what its group's norm asks for.
+/// Multiplies each weight by the factor that its group's norm asks for.
 pub(super) fn constrain(team: &Team, o: &Constrain, squares: &[f32], parameter: &mut [f32]) {
-    // Not `clamp`: a largest norm below the least is the least, as in Keras.
+    // Not `clamp`: as in Keras, a largest norm below the least one counts as the least.
     let wanted = |norm: f32| match o.limit {
         NormLimit::AtMost { max } => norm.min(max.max(0.0)),
         NormLimit::Unit => 1.0,
@@ -108,7 +108,7 @@ pub(super) fn constrain(team: &Team, o: &Constrain, squares: &[f32], parameter: 
     });
 }
 
-/// Taps as far from the middle are equal.
+/// Makes weights equal whose taps are equally far from the middle.
 pub(super) fn radial(team: &Team, o: &Radial, parameter: &mut [f32]) {
     let [size, channels, filters] = [o.size, o.channels, o.filters].map(|size| size as usize);
     let row = channels * filters;
@@ -116,7 +116,7 @@ pub(super) fn radial(team: &Team, o: &Radial, parameter: &mut [f32]) {
     let windows = Piece { elements: size * size * row, nanoseconds: (size * size * row) as u64 };
     team.pieces(parameter, windows, |_, window| {
         for column in 0..row {
-            // From the outer ring inwards each value is read before it is written, but that of the middle.
+            // From the outer ring inwards each value is read before it is written, except the middle's source.
             let first = window[middle + column];
             for distance in (0..=o.distance(0)).rev() {
                 let source = o.source(distance) as usize * (size + 1) * row;

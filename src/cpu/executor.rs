@@ -1,4 +1,4 @@
-//! What programs run on.
+//! The threads and instructions that programs run with.
 
 use super::bound::Bound;
 use super::instructions::Instructions;
@@ -6,7 +6,7 @@ use super::threads::Threads;
 use crate::Result;
 use crate::program::Program;
 
-/// What programs run on.
+/// The threads and instructions that programs run with.
 #[derive(Debug, Clone)]
 pub struct Executor {
     threads: Threads,
@@ -21,25 +21,25 @@ impl Default for Executor {
 }
 
 impl Executor {
-    /// On these threads, with the best instructions that the processor has.
+    /// An executor with these threads and the best instructions that the processor has.
     #[must_use]
     pub fn new(threads: Threads) -> Self {
         Self { threads, instructions: Instructions::best() }
     }
 
-    /// With these instructions, or with the portable ones where the processor hasn't them.
+    /// The same threads with these instructions, or with the portable ones if the processor doesn't have them.
     #[must_use]
     pub fn with_instructions(self, instructions: Instructions) -> Self {
         Self { instructions, ..self }
     }
 
-    /// Its threads.
+    /// The threads it runs on.
     #[must_use]
     pub fn threads(&self) -> &Threads {
         &self.threads
     }
 
-    /// Its instructions.
+    /// The instructions it uses.
     #[must_use]
     pub fn instructions(&self) -> Instructions {
         self.instructions
@@ -48,8 +48,8 @@ impl Executor {
     /// Checks a program and allocates all that its runs on `batch` samples need.
     ///
     /// # Errors
-    /// Those of [`Program::check`]; [`Error::OutOfMemory`](crate::Error::OutOfMemory) where there is no memory for the scratch,
-    /// [`Error::Unsupported`](crate::Error::Unsupported) where something else than parameters is stored in 16 bits.
+    /// Those of [`Program::check`]; [`Error::OutOfMemory`](crate::Error::OutOfMemory) where there is no memory for the
+    /// scratch, [`Error::Unsupported`](crate::Error::Unsupported) where anything but parameters is stored in 16 bits.
     pub fn bind(&self, program: &Program, batch: u32) -> Result<Bound> {
         Bound::new(self.threads.clone(), self.instructions, program, batch)
     }

@@ -16,7 +16,7 @@ fn softplus(z: f32) -> f32 {
     z.max(0.0) + (-z.abs()).exp().ln_1p()
 }
 
-/// Twice the standard normal distribution's integral up to `z`: 1 + erf(z / √2), without its cancellation.
+/// `1 + erf(z / √2)`, twice the integral of the standard normal distribution up to `z`, without cancellation.
 fn twice_normal(z: f32) -> f32 {
     libm::erfcf(-z * FRAC_1_SQRT_2)
 }
@@ -28,7 +28,7 @@ fn gelu_tanh(z: f32) -> f32 {
 /// The outputs of selu above which `e^z` is 1 in 32 bits, in which Keras computes `e^z − 1`.
 const SELU_ZERO: f32 = -SELU_SCALE * SELU_ALPHA / (1 << 25) as f32;
 
-/// `z` where it is positive or NaN; `f32::max` would be 0 of that.
+/// `z` where it is positive or NaN, else 0. `f32::max` would turn NaN into 0.
 fn positive(z: f32) -> f32 {
     if z <= 0.0 { 0.0 } else { z }
 }
@@ -37,8 +37,8 @@ fn thresholded(z: f32, threshold: f32) -> f32 {
     z * if z > threshold { 1.0 } else { 0.0 }
 }
 
-/// Keras's relu with a slope, a bound and a threshold, in its own order of operations; without bound and threshold it is leaky
-/// relu instead.
+/// Keras's relu with a slope, a bound and a threshold, in Keras's order of operations. Without bound and threshold
+/// Keras computes leaky relu instead.
 fn relu(z: f32, negative_slope: f32, max_value: f32, threshold: f32) -> f32 {
     let above = if threshold == 0.0 { positive(z) } else { thresholded(z, threshold) };
     let bounded = if above > max_value { max_value } else { above };
@@ -47,7 +47,7 @@ fn relu(z: f32, negative_slope: f32, max_value: f32, threshold: f32) -> f32 {
 }
 
 fn relu_slope(z: f32, negative_slope: f32, max_value: f32, threshold: f32) -> f32 {
-    // TensorFlow's relu6 isn't its clipping: its slope at 6 is 0.
+    // TensorFlow's relu6 differs from its clipping: its slope at 6 is 0.
     let clipped = z > max_value || max_value == 6.0 && threshold == 0.0 && z == 6.0;
     let above = if clipped { 0.0 } else { 1.0 };
     let below = if z < threshold { negative_slope } else { 0.0 };
@@ -61,7 +61,7 @@ fn map(values: &mut [f32], function: impl Fn(f32) -> f32) {
     }
 }
 
-/// An element-wise activation of all values, where they lie. One over rows leaves them as they are.
+/// Activates all values in place. An activation over rows leaves them as they are.
 #[inline(always)]
 pub(super) fn activate(values: &mut [f32], activation: Activation) {
     match activation {
@@ -90,7 +90,7 @@ pub(super) fn activate(values: &mut [f32], activation: Activation) {
     }
 }
 
-/// Multiplies each gradient in `grad` by `slope` of what was saved.
+/// Multiplies each gradient by `slope` of the saved value.
 #[inline(always)]
 fn times(grad: &mut [f32], saved: &[f32], slope: impl Fn(f32) -> f32) {
     for (grad, saved) in grad.iter_mut().zip(saved) {
@@ -98,8 +98,8 @@ fn times(grad: &mut [f32], saved: &[f32], slope: impl Fn(f32) -> f32) {
     }
 }
 
-/// Multiplies gradients by the derivative of an element-wise activation, from what [`Activation::saved`] says. One over rows
-/// leaves them as they are.
+/// Multiplies gradients by the derivative of an activation, from what [`Activation::saved`] says. For an activation
+/// over rows they stay as they are.
 #[inline(always)]
 pub(super) fn times_derivative(grad: &mut [f32], saved: &[f32], activation: Activation) {
     match activation.saved() {
@@ -109,7 +109,7 @@ pub(super) fn times_derivative(grad: &mut [f32], saved: &[f32], activation: Acti
     }
 }
 
-/// By the activation's outputs: of those that these determine.
+/// For activations whose derivative follows from their output.
 #[inline(always)]
 fn times_derivative_of_output(grad: &mut [f32], outputs: &[f32], activation: Activation) {
     match activation {
@@ -137,7 +137,7 @@ fn times_derivative_of_output(grad: &mut [f32], outputs: &[f32], activation: Act
     }
 }
 
-/// By the values before the activation: of those whose outputs don't determine it.
+/// For activations whose derivative needs the value before them.
 #[inline(always)]
 fn times_derivative_at(grad: &mut [f32], values: &[f32], activation: Activation) {
     match activation {
@@ -182,7 +182,7 @@ fn times_derivative_at(grad: &mut [f32], values: &[f32], activation: Activation)
     }
 }
 
-/// The largest of a row and the sum of e^(z - largest), in f64: a row may be as long as an input.
+/// The largest value of a row, and the sum of e^(z - largest) in f64, since rows may be long.
 fn largest_and_sum(row: &[f32]) -> (f32, f64) {
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     (largest, row.iter().map(|z| f64::from((z - largest).exp())).sum())
@@ -193,7 +193,7 @@ pub(super) fn softmax(row: &[f32], output: &mut [f32]) {
     let (largest, sum) = largest_and_sum(row);
     for (output, z) in output.iter_mut().zip(row) {
         let power = (z - largest).exp();
-        // Beside +∞, whose place becomes NaN and the sum with it, finite values have none of it.
+        // In a row with +∞ the sum is NaN, but finite values still get 0.
         *output = if power == 0.0 { 0.0 } else { (f64::from(power) / sum) as f32 };
     }
 }
@@ -207,7 +207,7 @@ pub(super) fn log_softmax(row: &[f32], output: &mut [f32]) {
     }
 }
 
-/// The gradient before softmax of a row, from its output and that's gradient.
+/// The gradient by the input of softmax, for one row, from its output and the gradient by that.
 pub(super) fn softmax_grad(outputs: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
     let sum: f64 = outputs.iter().zip(grad_output).map(|(&y, &dy)| f64::from(y) * f64::from(dy)).sum();
     for (grad, (&y, &dy)) in grad_input.iter_mut().zip(outputs.iter().zip(grad_output)) {
@@ -215,7 +215,7 @@ pub(super) fn softmax_grad(outputs: &[f32], grad_output: &[f32], grad_input: &mu
     }
 }
 
-/// The gradient before the logarithm of softmax of a row, from its output and that's gradient.
+/// The gradient by the input of the logarithm of softmax, for one row, from its output and the gradient by that.
 pub(super) fn log_softmax_grad(outputs: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
     let sum: f64 = grad_output.iter().map(|&dy| f64::from(dy)).sum();
     for (grad, (&y, &dy)) in grad_input.iter_mut().zip(outputs.iter().zip(grad_output)) {

@@ -4,12 +4,13 @@ use pulp::{Arch, WithSimd};
 
 /// A set of vector instructions.
 ///
-/// Every sum is taken in the same order by all of them. `Avx512`, `Avx2` and `Neon` fuse a product and its sum into one rounding
-/// and give the same bits; `Portable` and `Simd128`, a browser's, round twice and give the same bits as each other.
+/// All of them take every sum in the same order. `Avx512`, `Avx2` and `Neon` round once after multiplying and adding,
+/// and give the same bits as each other. `Portable` and a browser's `Simd128` round twice, and give the same bits as
+/// each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Instructions {
-    /// One number at a time, on any processor: far slower than the others, for those that have none of them.
+    /// One number at a time, on any processor. Far slower than the others.
     Portable,
     /// 8 numbers at a time: x86-64 of 2013 and later.
     Avx2,
@@ -49,7 +50,7 @@ impl Instructions {
         }
     }
 
-    /// What proves that the processor has them; none where it hasn't.
+    /// The proof that the processor has them, if it has.
     fn arch(self) -> Option<Arch> {
         match self {
             Self::Portable => Some(Arch::Scalar),
@@ -65,7 +66,7 @@ impl Instructions {
         }
     }
 
-    /// Runs `work` with them, or with the portable ones where the processor hasn't them.
+    /// Runs `work` with these instructions, or with the portable ones if the processor doesn't have them.
     #[inline]
     pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
         self.arch().unwrap_or(Arch::Scalar).dispatch(work)

@@ -3,19 +3,19 @@
 use super::team::{Piece, Team};
 use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
 
-/// Keras's ε, and what it clips probabilities to at the other end.
+/// The epsilon that Keras clips probabilities to, and adds to them.
 const EPSILON: f32 = 1e-7;
 const MOST: f32 = 1.0 - EPSILON;
-/// Nanoseconds of an element: most are logarithms.
+/// Nanoseconds for an element: most of it for a logarithm.
 const EACH: u64 = 8;
 
-/// What is judged, with its values.
+/// A prediction with its target and the samples' weights.
 #[derive(Clone, Copy)]
 pub(super) struct Operands<'a> {
     pub(super) prediction: &'a [f32],
     pub(super) target: &'a [f32],
     pub(super) weight: Option<&'a [f32]>,
-    /// What each sample's weight, or 1, is multiplied by.
+    /// The factor of each sample's weight.
     pub(super) share: f32,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Operands<'a> {
 struct Row<'a> {
     prediction: &'a [f32],
     target: &'a [f32],
-    /// What targets are multiplied by, and what is added to them then.
+    /// Targets are multiplied by the first number, then the second is added.
     smoothing: [f64; 2],
 }
 
@@ -34,13 +34,13 @@ impl<'a> Row<'a> {
         self.prediction.iter().zip(self.target).map(move |(&p, &t)| (p.into(), f64::from(t) * factor + addend))
     }
 
-    /// The class that its target says, where there is one.
+    /// The class that the target says, if it is one.
     fn class(self) -> Option<usize> {
         let whole = self.target[0].trunc();
         (0.0..self.prediction.len() as f32).contains(&whole).then_some(whole as usize)
     }
 
-    /// The largest, and the sum of `e^(x − largest)`.
+    /// The largest value, and the sum of `e^(x − largest)`.
     fn largest_and_sum(self) -> (f64, f64) {
         let largest = f64::from(self.prediction.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         (largest, self.prediction.iter().map(|&x| (f64::from(x) - largest).exp()).sum())
@@ -68,7 +68,7 @@ fn sign(off: f64) -> f64 {
     if off == 0.0 { 0.0 } else { off.signum() }
 }
 
-/// A loss at one element, for those that are means over elements.
+/// The loss at one element, for losses that are means over elements.
 fn of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     let (off, epsilon) = (p - t, f64::from(EPSILON));
     match kind {
@@ -79,7 +79,7 @@ fn of_element(kind: LossKind, p: f64, t: f64) -> f64 {
             if off.abs() <= delta { 0.5 * off * off } else { delta * off.abs() - 0.5 * delta * delta }
         }
         LossKind::BinaryCrossentropy { from_logits: true, .. } => {
-            // Not by `max`, which is 0 beside NaN.
+            // Not by `max`, which would turn NaN into 0.
             let positive = if p <= 0.0 { 0.0 } else { p };
             positive - p * t + (-p.abs()).exp().ln_1p()
         }
@@ -90,7 +90,7 @@ fn of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     }
 }
 
-/// Its derivative.
+/// The derivative of that loss by `p`.
 fn slope_of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     let (off, epsilon) = (p - t, f64::from(EPSILON));
     match kind {
@@ -107,7 +107,7 @@ fn slope_of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     }
 }
 
-/// The loss of a row, summed over its elements where it is a mean of theirs.
+/// The loss of a row; for a mean over elements, still their sum.
 fn of_row(kind: LossKind, row: Row<'_>) -> f64 {
     match kind {
         LossKind::CategoricalCrossentropy { from_logits: true, .. } => {
@@ -133,7 +133,7 @@ fn of_row(kind: LossKind, row: Row<'_>) -> f64 {
     }
 }
 
-/// A row's gradient times `factor`.
+/// The gradient of a row's loss times `factor`.
 fn grad_of_row(kind: LossKind, row: Row<'_>, factor: f64, grad: &mut [f32]) {
     match kind {
         LossKind::CategoricalCrossentropy { from_logits: true, .. } => {
@@ -170,7 +170,7 @@ fn grad_of_row(kind: LossKind, row: Row<'_>, factor: f64, grad: &mut [f32]) {
     }
 }
 
-/// The place of the first of the largest; NaN is smaller than all else.
+/// The first place of the largest value; NaN counts as smaller than all else.
 fn place_of_largest(row: &[f32]) -> usize {
     let (mut place, mut largest) = (0, f32::NAN);
     for (&value, at) in row.iter().zip(0..) {
@@ -181,7 +181,7 @@ fn place_of_largest(row: &[f32]) -> usize {
     place
 }
 
-/// Hits of a row.
+/// 1 if a row is predicted rightly, else 0; for single elements how many are.
 fn hits_of_row(kind: HitsKind, row: Row<'_>) -> f64 {
     let is = |hit: bool| if hit { 1.0 } else { 0.0 };
     match kind {
@@ -194,7 +194,7 @@ fn hits_of_row(kind: HitsKind, row: Row<'_>) -> f64 {
     }
 }
 
-/// Rows of samples, which one sample's work goes through.
+/// Samples, each of which is done row by row.
 #[derive(Clone, Copy)]
 struct Samples<'a> {
     of: Judged,
@@ -217,7 +217,7 @@ impl<'a> Samples<'a> {
         self.operands.weight.map_or(1.0, |weight| f64::from(weight[sample])) * f64::from(self.operands.share)
     }
 
-    /// What each row's result is divided by: those of elements are not yet means.
+    /// What a row's result is divided by: a sum over elements becomes a mean.
     fn divisor(self, over_elements: bool) -> f64 {
         (if over_elements { self.of.elements() } else { self.of.rows }) as f64
     }
@@ -239,7 +239,7 @@ pub(super) fn loss(team: &Team, o: &Loss, operands: Operands<'_>, output: &mut [
     });
 }
 
-/// The gradient of all losses by the prediction.
+/// The gradient of all samples' losses by the prediction.
 pub(super) fn loss_grad(team: &Team, o: &LossGrad, operands: Operands<'_>, grad: &mut [f32]) {
     let smoothing = o.kind.smoothing(o.of.classes);
     let samples = Samples { of: o.of, targets: o.kind.targets(), operands, smoothing };
@@ -253,7 +253,7 @@ pub(super) fn loss_grad(team: &Team, o: &LossGrad, operands: Operands<'_>, grad:
     });
 }
 
-/// Each sample's share of hits.
+/// Each sample's share of right predictions.
 pub(super) fn hits(team: &Team, o: &Hits, operands: Operands<'_>, output: &mut [f32]) {
     let samples = Samples { of: o.of, targets: o.kind.targets(), operands, smoothing: [1.0, 0.0] };
     let divisor = samples.divisor(matches!(o.kind, HitsKind::Binary { .. }));
@@ -263,7 +263,7 @@ pub(super) fn hits(team: &Team, o: &Hits, operands: Operands<'_>, output: &mut [
     });
 }
 
-/// What is written of a sample.
+/// How the output is divided among tasks: by samples.
 fn of_sample(of: &Judged, elements: usize) -> Piece {
     Piece { elements, nanoseconds: EACH.saturating_mul(of.elements()) }
 }

@@ -10,20 +10,21 @@ use crate::{Error, Result};
 /// Where a buffer lies.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// Among what the caller gives to read or to write; by the buffer's place there, which each run looks up.
+    /// With the caller: the buffer's number among those that the caller gives to read or to write, found anew in each
+    /// run.
     Caller(usize),
-    /// In the store.
+    /// In the store of parameters.
     Weights,
     /// In this piece of scratch.
     Scratch(usize),
 }
 
-/// A program's buffers: what is the same in all of its runs, and the scratch.
+/// A program's buffers: what is the same in all runs, and the scratch.
 #[derive(Debug)]
 pub(super) struct Layout {
     buffers: Vec<Buffer>,
     places: Vec<Place>,
-    /// Those that runs change in place.
+    /// The buffers that runs change in place.
     updated: Vec<BufferId>,
     scratch: Vec<Vec<f32>>,
     batch: u32,
@@ -40,7 +41,7 @@ impl Layout {
     /// Allocates the scratch of a program for a batch.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`]; [`Error::Unsupported`] where something else than parameters is stored in 16 bits.
+    /// [`Error::OutOfMemory`]; [`Error::Unsupported`] where anything but parameters is stored in 16 bits.
     pub(super) fn new(program: &Program, batch: u32) -> Result<Self> {
         let half = |buffer: &&Buffer| buffer.dtype == WeightType::F16 && buffer.usage != Usage::Parameter;
         if let Some(buffer) = program.buffers.iter().find(half) {
@@ -68,7 +69,7 @@ impl Layout {
         self.scratch.iter().map(|piece| 4 * piece.len() as u64).sum()
     }
 
-    /// Checks what is given and finds it by name.
+    /// Finds what the caller gives by name, and checks it.
     pub(super) fn resolve(&mut self, given: &mut Given<'_, '_, '_, '_>) -> Result<()> {
         if let (Store::Shared(_), false) = (&given.weights, self.updated.is_empty()) {
             let what = format!("buffer {:?}", self.buffers[self.updated[0].index()].name);
@@ -111,7 +112,7 @@ impl Layout {
         Ok(())
     }
 
-    /// The memory of a run whose operands are resolved.
+    /// The memory of a run, after `resolve`.
     pub(super) fn memory<'r, 's, 'n, 'v>(&'r mut self, given: Given<'r, 's, 'n, 'v>) -> Memory<'r, 's, 'n, 'v> {
         let Self { buffers, places, scratch, batch, .. } = self;
         Memory { buffers, places, scratch, batch: *batch, given }
@@ -139,23 +140,23 @@ impl<'v> Memory<'_, '_, '_, 'v> {
         self.buffers[id.index()].shape.elements(self.batch) as usize
     }
 
-    /// A buffer, of 32 or 16 bits.
+    /// A buffer of 32-bit or 16-bit floats.
     pub(super) fn view(&self, id: BufferId) -> View<'_> {
         let buffer = &self.buffers[id.index()];
         View::F32(match self.places[id.index()] {
             Place::Caller(at) if buffer.usage == Usage::Input => self.given.inputs[at].1,
             Place::Caller(at) => &*self.given.outputs[at].1,
             Place::Scratch(piece) => &self.scratch[piece][..self.elements(id)],
-            // It was there before the run.
+            // The store had it when the run began.
             Place::Weights => return self.given.weights.weights().view(buffer).unwrap_or(View::F32(&[])),
         })
     }
 
-    /// A buffer of 32 bits.
+    /// A buffer of 32-bit floats.
     pub(super) fn read(&self, id: BufferId) -> &[f32] {
         match self.view(id) {
             View::F32(values) => values,
-            // A program that reads anything but weights in 16 bits is refused.
+            // Programs that read anything but weights in 16 bits were refused.
             View::F16(_) => &[],
         }
     }
@@ -178,7 +179,8 @@ impl<'v> Memory<'_, '_, '_, 'v> {
         }
     }
 
-    /// Takes what an operation updates out of the store; nothing where the store is only read, which a program that updates refuses.
+    /// Takes a buffer that an operation updates out of the store. Empty where the store may only be read; a program
+    /// that updates refuses that.
     pub(super) fn take_updated(&mut self, id: BufferId) -> Vec<f32> {
         match &mut self.given.weights {
             Store::Updated(weights) => weights.take(&self.buffers[id.index()].name),
@@ -186,14 +188,14 @@ impl<'v> Memory<'_, '_, '_, 'v> {
         }
     }
 
-    /// Puts it back.
+    /// Puts an updated buffer back.
     pub(super) fn put_updated(&mut self, id: BufferId, values: Vec<f32>) {
         if let Store::Updated(weights) = &mut self.given.weights {
             weights.put(&self.buffers[id.index()].name, values);
         }
     }
 
-    /// Puts it back.
+    /// Puts a written buffer back.
     pub(super) fn put(&mut self, id: BufferId, taken: Taken<'v>) {
         match (self.places[id.index()], taken) {
             (Place::Caller(at), Taken::Caller(values)) => self.given.outputs[at].1 = values,

@@ -10,8 +10,8 @@
 //! multiply-add agree, and so do those without. Activations other than linear and relu call the platform's functions (e^z and
 //! the like), so that their bits may differ from one platform to another.
 //!
-//! What padding clips is never multiplied. How a layer asks to be executed
-//! ([`Implementation`](crate::config::Implementation)) changes nothing here: all of them are the same sums.
+//! What padding clips is never multiplied. The [`Implementation`](crate::config::Implementation) that a layer asks for
+//! changes nothing here: all of them are the same sums.
 
 mod activate;
 mod bound;

@@ -4,7 +4,7 @@ use super::functions;
 use super::team::{Piece, Team};
 use crate::ops::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
 
-/// `gamma / √(variance + epsilon)`: a few values, on the calling thread.
+/// `gamma / √(variance + epsilon)`, on the calling thread since there are few values.
 pub(super) fn norm_factor(o: &NormFactor, variance: &[f32], gamma: Option<&[f32]>, factor: &mut [f32]) {
     for (i, (factor, variance)) in factor.iter_mut().zip(variance).enumerate() {
         *factor = gamma.map_or(1.0, |gamma| gamma[i]) / (variance + o.epsilon).sqrt();
@@ -45,12 +45,12 @@ pub(super) fn normalise(team: &Team, o: &Normalise, by: Normalised<'_>, output: 
     });
 }
 
-/// What a normalisation's gradient is made of: values as they lie, and statistics of channels.
+/// What the gradient of a normalisation by the batch's own statistics is made of.
 #[derive(Clone, Copy)]
 pub(super) struct NormalisedGrads<'a> {
     pub(super) normalised: &'a [f32],
     pub(super) grad_output: &'a [f32],
-    /// Means over the batch, of the output's gradient and of its products with what was normalised.
+    /// Means over the batch: of the gradient by the output, and of its products with the normalised values.
     pub(super) mean: &'a [f32],
     pub(super) slope: &'a [f32],
     pub(super) factor: &'a [f32],
@@ -72,14 +72,14 @@ pub(super) fn normalise_grad(team: &Team, o: &NormaliseGrad, by: NormalisedGrads
     });
 }
 
-/// A row's mean and 1 / √(variance + epsilon), the variance of what the mean leaves.
+/// A row's mean and 1 / √(variance + epsilon), where the variance is the mean of squared differences to the mean.
 fn statistics(row: &[f32], epsilon: f32) -> (f64, f64) {
     let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / row.len() as f64;
     let squares: f64 = row.iter().map(|&x| (f64::from(x) - mean) * (f64::from(x) - mean)).sum();
     (mean, 1.0 / (squares / row.len() as f64 + f64::from(epsilon)).sqrt())
 }
 
-/// What is normalised row by row, and what the rows are multiplied by and added to then.
+/// What is normalised row by row, with the gamma and beta of each column.
 #[derive(Clone, Copy)]
 pub(super) struct LayerNormalised<'a> {
     pub(super) input: &'a [f32],
@@ -113,7 +113,7 @@ pub(super) struct LayerNormGrads<'a> {
     pub(super) grad_output: &'a [f32],
 }
 
-/// The gradient of the input of [`layer_norm`].
+/// The gradient by the input of [`layer_norm`].
 pub(super) fn layer_norm_grad(team: &Team, o: &LayerNormGrad, by: LayerNormGrads<'_>, grad_input: &mut [f32]) {
     let length = o.row as usize;
     team.pieces(grad_input, row(length), |index, to| {
@@ -131,7 +131,7 @@ pub(super) fn layer_norm_grad(team: &Team, o: &LayerNormGrad, by: LayerNormGrads
     });
 }
 
-/// A row of so many elements.
+/// How an array is divided among tasks: by rows of so many elements.
 fn row(elements: usize) -> Piece {
     Piece { elements, nanoseconds: 2 * elements as u64 }
 }

@@ -6,9 +6,9 @@ use crate::ops::{Pool, PoolAxis, PoolGrad, PoolKind, Ties, Windows};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Channels of which the largest positions are found together.
+/// Channels whose largest values are found at once.
 const LANES: usize = 16;
-/// Windows' heights in a block of input rows: windows that reach over its ends are searched twice.
+/// A block of input rows is this many windows high. Windows that cross a block's end are searched twice.
 const HEIGHTS: usize = 4;
 
 /// Windows as they lie: `[outer][positions][inner]`.
@@ -36,14 +36,14 @@ impl Sizes {
     }
 }
 
-/// The input positions of window `o` along an axis.
+/// The positions of window `o` along an axis that lie within the input.
 #[inline(always)]
 fn positions(axis: &PoolAxis, o: usize) -> Range<usize> {
     let (start, before) = (o * axis.stride as usize, axis.before as usize);
     start.max(before) - before..(start + axis.window as usize).min(before + axis.input as usize) - before
 }
 
-/// The windows along an axis that have a position.
+/// The windows along an axis that contain a position.
 #[inline(always)]
 fn readers(axis: &PoolAxis, position: usize) -> Range<usize> {
     let (at, window, stride) = (position + axis.before as usize, axis.window as usize, axis.stride as usize);
@@ -66,7 +66,7 @@ pub(super) fn pool(team: &Team, o: &Pool, input: &[f32], output: &mut [f32]) {
     team.each(rows, nanoseconds as u64, |span| Forward { span, kind, sizes, input, output });
 }
 
-/// Rows of outputs: those that differ in their place along the last axis.
+/// Rows of outputs along the last axis.
 struct Forward<'a> {
     span: Span,
     kind: PoolKind,
@@ -118,7 +118,7 @@ fn combine(all: &mut [f32], values: &[f32], with: impl Fn(f32, f32) -> f32) {
     }
 }
 
-/// The gradient of a pool's input, which an average doesn't need.
+/// The gradient by a pool's input. An average doesn't need the input.
 pub(super) fn pool_grad(team: &Team, o: &PoolGrad, [input, grad_output]: [&[f32]; 2], grad_input: &mut [f32]) {
     let (kind, ties, sizes) = (o.kind, o.ties, Sizes::new(&o.windows));
     let [rows, lines, columns] = sizes.inputs();
@@ -133,15 +133,15 @@ pub(super) fn pool_grad(team: &Team, o: &PoolGrad, [input, grad_output]: [&[f32]
     team.each(samples * blocks, nanoseconds as u64, work);
 }
 
-/// Blocks of input rows along the first axis, each with all windows that have a position in it.
+/// Blocks of input rows along the first axis, each with all windows that contain one of its positions.
 struct Backward<'a> {
     span: Span,
     kind: PoolKind,
     ties: Ties,
     sizes: Sizes,
-    /// Of a sample.
+    /// How many blocks a sample has.
     blocks: usize,
-    /// Rows of one.
+    /// How many rows a block has.
     block: usize,
     input: &'a [f32],
     grad_output: &'a [f32],
@@ -183,7 +183,7 @@ impl WithSimd for Backward<'_> {
 /// The gradient of a block of input rows.
 struct Grads<'a> {
     sizes: Sizes,
-    /// What was pooled.
+    /// The input that was pooled.
     sample: &'a [f32],
     /// The block's first position.
     first: usize,
@@ -213,7 +213,7 @@ impl Grads<'_> {
         });
     }
 
-    /// To the first of the largest, whatever rows they are in: only those of the block are written.
+    /// Gives a window's gradient to the first of its largest values, if that is in the block.
     #[inline(always)]
     fn first(&mut self, window: &[Range<usize>; 3], grad: &[f32]) {
         let inner = grad.len();

@@ -1,4 +1,4 @@
-//! What the operations of a program need to run besides their operands: found once, when it is bound.
+//! What operations need besides their operands: found once, when a program is bound.
 
 use super::local::{Layer, gradient_needs};
 use super::team::Needs;
@@ -12,36 +12,36 @@ use std::sync::Arc;
 /// What an operation needs besides its operands.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
-    /// Its layer, where it has one.
+    /// Its layer, if it has one.
     pub(super) layer: Option<Arc<Layer>>,
-    /// Those that it updates but for the first.
+    /// The buffers that it updates, without the first.
     pub(super) states: Vec<BufferId>,
     /// Which rows of weights share a norm.
     pub(super) members: Option<Members>,
 }
 
-/// What all operations of a program need.
+/// What the operations of a program need.
 #[derive(Debug, Default)]
 pub(super) struct Preparation {
     pub(super) operations: Vec<Prepared>,
-    /// The room of each thread.
+    /// How much room each thread needs.
     pub(super) needs: Needs,
-    /// A guess of what a run takes.
+    /// A guess of how long a run takes.
     pub(super) nanoseconds: u64,
-    /// Elements of inputs, outputs and biases that are transposed.
+    /// Most elements of inputs, of outputs and of biases that are transposed.
     pub(super) staged: [u64; 3],
-    /// Parts of sums.
+    /// How many numbers the parts of sums need.
     pub(super) parts: u64,
 }
 
 impl Preparation {
-    /// Of a program that was checked.
+    /// For a program that was checked.
     pub(super) fn new(program: &Program, batch: u32) -> Self {
         let mut prepared: Vec<Prepared> = Vec::new();
         let (mut needs, mut nanoseconds, mut staged, mut parts) = (Needs::default(), 0u64, [0u64; 3], 0u64);
         for operation in &program.operations {
             let layer = operation.layer().map(|geometry| {
-                // A program that was read has each operation's layer for itself.
+                // A program that was read from a file has the same layer once for each operation.
                 let same = |layer: &&Arc<Layer>| Arc::ptr_eq(&layer.geometry, geometry) || layer.geometry == *geometry;
                 let known = prepared.iter().filter_map(|other| other.layer.as_ref()).find(same);
                 known.cloned().unwrap_or_else(|| Arc::new(Layer::new(geometry)))
@@ -91,7 +91,7 @@ impl Preparation {
     }
 }
 
-/// Whether a layer's operands have another order in channels_last.
+/// Whether a layer's operands are ordered otherwise in channels_last.
 pub(super) fn is_staged(layer: &Geometry) -> bool {
     layer.config().data_format == DataFormat::ChannelsFirst
         && (layer.channels() > 1 && layer.positions() > 1 || layer.filters() > 1 && layer.locations() > 1)

@@ -6,12 +6,12 @@ use crate::ops::{Effect, Noise};
 use pulp::{Simd, WithSimd};
 use std::f32::consts::FRAC_PI_2;
 
-/// Nanoseconds of an element: a quarter of ten rounds.
+/// Nanoseconds for an element: a quarter of Philox's ten rounds.
 const EACH: u64 = 6;
 
-/// A normally distributed number of each word, by Box and Muller in pairs: of the first 23 bits of each word, and a half, as numbers
-/// between 0 and 1. All is added and multiplied in one order, so that its bits are the same on every platform; within 2·10⁻⁶ of
-/// the true ones. `shaders/shared/normal.wgsl` does the same.
+/// Normally distributed numbers, by Box and Muller from pairs of words; each word's first 23 bits, plus a half, are a
+/// number between 0 and 1. All operations are in one order, so that bits are the same on every platform. They are
+/// within 2·10⁻⁶ of the true numbers. `shaders/shared/normal.wgsl` does the same.
 fn normals(words: [u32; 4]) -> [f32; 4] {
     let [a, b, c, d] = words;
     let pair = |radius: u32, angle: u32| {
@@ -25,7 +25,7 @@ fn normals(words: [u32; 4]) -> [f32; 4] {
 
 /// The natural logarithm of `(k + 0.5) / 2²³`, by the polynomial of Cephes's `logf`.
 fn logarithm(k: u32) -> f32 {
-    // Exact: it has 24 bits.
+    // Exact, since it has 24 bits.
     let u = (k as f32 + 0.5) / 8_388_608.0;
     let bits = u.to_bits();
     let (mut exponent, mut m) = ((bits >> 23) as i32 - 126, f32::from_bits(bits & 0x007f_ffff | 0x3f00_0000));
@@ -51,7 +51,8 @@ const LOGARITHM: [f32; 9] = [
     3.333_333e-1,
 ];
 
-/// Of `(k + 0.5) / 2²³` of a turn: in eighths of one around the nearest quarter.
+/// The cosine and sine of `(k + 0.5) / 2²³` of a turn, by polynomials within an eighth of a turn around the nearest
+/// quarter.
 fn cosine_and_sine(k: u32) -> [f32; 2] {
     let quarter = (k + (1 << 20)) >> 21;
     let turned = ((k as i32 - (quarter << 21) as i32) as f32 + 0.5) / 2_097_152.0;
@@ -67,23 +68,23 @@ fn cosine_and_sine(k: u32) -> [f32; 2] {
     }
 }
 
-/// What is drawn for a block of four numbers.
+/// A block of four random numbers.
 struct Block {
     number: u64,
     words: [u32; 4],
     normals: [f32; 4],
 }
 
-/// What is drawn of a noise, and what becomes of a value.
+/// A noise, and how it changes values.
 #[derive(Clone, Copy)]
 pub(super) struct Drawn<'a> {
     pub(super) noise: &'a Noise,
-    /// The draw's number.
+    /// The number of the draw.
     pub(super) draw: u32,
     pub(super) effect: Effect,
 }
 
-/// Values changed at random, or the gradients before them.
+/// Changes values at random, or gradients as the values were changed.
 pub(super) fn random(team: &Team, drawn: Drawn<'_>, values: &[f32], written: &mut [f32]) {
     let row = drawn.noise.sizes[3] as usize;
     let rows = written.len() / row;
@@ -100,7 +101,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The first number of a row, and the step from element to element.
+    /// The random number of a row's first element, and the step from one element to the next.
     fn numbers(&self, row: usize) -> (u64, u64) {
         let [s0, s1, s2, _] = self.drawn.noise.sizes.map(|size| size as usize);
         let place = [row / (s2 * s1) % s0, row / s2 % s1, row % s2];

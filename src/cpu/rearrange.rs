@@ -7,15 +7,15 @@ use crate::ops::{AxisMap, MOST_AXES, Moved, MovedAxes, repeats};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Axes but the last: those by which rows differ.
+/// Axes without the last one: rows differ by their places along these.
 type Outer = [usize; MOST_AXES - 1];
 
-/// Sizes of what is written along all axes but the last.
+/// The sizes of an array along all axes but the last.
 fn sizes(axes: &MovedAxes, size: impl Fn(&AxisMap) -> u32) -> Outer {
     std::array::from_fn(|at| size(&axes.0[at].map) as usize)
 }
 
-/// The places of row number `index` along all axes but the last, and its sample.
+/// The places of row `index` along all axes but the last, and its sample.
 #[inline(always)]
 fn places(sizes: Outer, index: usize) -> (Outer, usize) {
     let (mut places, mut rest) = ([0; MOST_AXES - 1], index);
@@ -25,7 +25,7 @@ fn places(sizes: Outer, index: usize) -> (Outer, usize) {
     (places, rest)
 }
 
-/// Each output element's input element, or 0.
+/// Each output element is an input element, or 0.
 pub(super) fn rearrange(team: &Team, axes: &[AxisMap], input: &[f32], output: &mut [f32]) {
     if let Some(moved) = MovedAxes::new(axes) {
         move_axes(team, moved, input, output);
@@ -52,7 +52,7 @@ struct Rows<'a> {
     output: Shared<'a>,
 }
 
-/// The input position that an output position reads.
+/// The input position that an output position takes its value from.
 #[inline(always)]
 fn read(map: &AxisMap, place: usize) -> Option<usize> {
     let at = place as isize - map.before as isize;
@@ -96,7 +96,7 @@ impl WithSimd for Rows<'_> {
     }
 }
 
-/// Each input element's sum over the output elements that read it.
+/// The gradient by each input element: the sum over the output elements that take their value from it.
 pub(super) fn rearrange_grad(team: &Team, axes: &[AxisMap], grad_output: &[f32], grad_input: &mut [f32]) {
     let Some(moved) = MovedAxes::new(axes) else { return };
     if !repeats(axes) {
@@ -120,7 +120,7 @@ struct Sums<'a> {
     grad_input: Shared<'a>,
 }
 
-/// The output positions that read an input position.
+/// The output positions that take their value from an input position.
 #[inline(always)]
 fn readers(map: &AxisMap, place: usize) -> Range<usize> {
     let first = (place * map.repeat as usize) as isize + map.before as isize;
@@ -156,7 +156,7 @@ impl WithSimd for Sums<'_> {
     }
 }
 
-/// Adds what reads a row of inputs.
+/// Adds the gradients of what takes its values from a row of inputs.
 #[inline(always)]
 fn add(sums: &mut [f32], Moved { map, stride }: Moved, grad: &[f32]) {
     if map == AxisMap::whole(map.input, map.of) && stride == 1 {
@@ -172,16 +172,16 @@ fn add(sums: &mut [f32], Moved { map, stride }: Moved, grad: &[f32]) {
     }
 }
 
-/// Some of an output's columns.
+/// Some columns of an output.
 #[derive(Clone, Copy)]
 pub(super) struct SomeColumns {
     pub(super) first: usize,
     pub(super) count: usize,
-    /// How many the output has.
+    /// How many columns the output has.
     pub(super) all: usize,
 }
 
-/// Copies one input of several into its columns of all rows.
+/// Copies one of several inputs to its columns of the output.
 pub(super) fn concatenate(team: &Team, columns: SomeColumns, input: &[f32], output: &mut [f32]) {
     let (rows, output) = (input.len() / columns.count, Shared::new(output));
     team.each(rows, 5 + columns.count as u64 / 4, |span| Copies { span, columns, input, output });

@@ -5,9 +5,9 @@ use super::team::{Span, Team};
 use crate::ops::{Along, PoolKind, Reduce, ReduceGrad};
 use pulp::{Simd, WithSimd};
 
-/// Elements behind the axis that are reduced together.
+/// Neighbouring elements after the axis that are reduced together.
 const LANES: usize = 64;
-/// Positions that are summed by themselves, so that a sum of very many is no rounder than one of these.
+/// Positions that are summed before they are added to a sum, so that long sums round little.
 const BLOCK: usize = 128;
 
 /// The largest value or the average along an axis.
@@ -34,7 +34,7 @@ impl Sizes {
     }
 }
 
-/// Some neighbours along an axis: positions `inner` apart, from element `from` on.
+/// Some neighbouring elements after the axis: their positions are `inner` apart, from element `from` on.
 #[derive(Clone, Copy)]
 struct Chunk<'a> {
     values: &'a [f32],
@@ -82,7 +82,7 @@ struct Forward<'a> {
     span: Span,
     kind: PoolKind,
     sizes: Sizes,
-    /// Of a row.
+    /// How many chunks a row has.
     chunks: usize,
     input: &'a [f32],
     output: Shared<'a>,
@@ -108,7 +108,7 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// The gradient before a reduction, an average's without its input.
+/// The gradient by the input of a reduction. An average doesn't need the input.
 pub(super) fn reduce_grad(team: &Team, o: &ReduceGrad, [input, grad_output]: [&[f32]; 2], grad_input: &mut [f32]) {
     let (kind, sizes) = (o.kind, Sizes::new(o.along));
     let (chunks, rows) = (sizes.inner.div_ceil(LANES), grad_output.len() / sizes.inner);

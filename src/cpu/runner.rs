@@ -10,7 +10,7 @@ use crate::train::{self, Recent, Run};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// Bytes of samples and of what is computed from them at once, without other words.
+/// Bytes of samples, and of values computed from them, at once, where the caller says nothing.
 const SAMPLE_BUDGET: u64 = 1 << 30;
 
 /// Holds a training's parameters, states and gradients, and runs its programs on the host's own threads.
@@ -25,33 +25,33 @@ pub struct Runner {
 }
 
 impl Default for Runner {
-    /// On the calling thread.
+    /// A runner on the calling thread.
     fn default() -> Self {
         Self::new(Executor::default())
     }
 }
 
 impl Runner {
-    /// On these threads, with these instructions.
+    /// A runner with this executor.
     #[must_use]
     pub fn new(executor: Executor) -> Self {
         let (store, weights, gradients) = (Program::default(), Weights::new(), BTreeMap::new());
         Self { executor, sample_budget: SAMPLE_BUDGET, store, weights, gradients, bound: Recent::default() }
     }
 
-    /// The same with about so many bytes of samples, and of what is computed from them, at once.
+    /// The same runner with a budget in bytes for samples, and values computed from them, at once.
     #[must_use]
     pub fn with_sample_budget(self, sample_budget: u64) -> Self {
         Self { sample_budget, ..self }
     }
 
-    /// What it runs on.
+    /// The executor it runs on.
     #[must_use]
     pub fn executor(&self) -> &Executor {
         &self.executor
     }
 
-    /// A parameter or a state that it holds.
+    /// The buffer of a parameter or a state that it holds.
     fn held(&self, name: &str) -> Result<&Buffer> {
         let held = self.store.buffers.iter().find(|buffer| buffer.name == name);
         held.ok_or_else(|| Error::NoBuffer { name: name.to_owned() })

@@ -1,9 +1,9 @@
-//! One array that several threads write, each in places of its own.
+//! One array that several threads write, each in its own places.
 
 use std::marker::PhantomData;
 
-/// A borrowed array whose parts are handed out by place instead of being split in advance: what one thread writes of an
-/// output is a row of each sample.
+/// A borrowed array whose parts are handed out by place instead of being split in advance: the places that one thread
+/// writes may be a row of each sample.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a, T = f32> {
     first: *mut T,
@@ -21,10 +21,10 @@ impl<'a, T> Shared<'a, T> {
         Self { first: values.as_mut_ptr(), length: values.len(), borrowed: PhantomData }
     }
 
-    /// The elements from `start` on, bounds checked in every build.
+    /// The `length` elements from `start` on. Bounds are checked in every build.
     ///
     /// # Safety
-    /// While the part lives, no other part that overlaps it does.
+    /// While the part lives, no other part that overlaps it may live.
     #[inline(always)]
     pub(super) unsafe fn part(&self, start: usize, length: usize) -> &'a mut [T] {
         assert!(start <= self.length && length <= self.length - start, "a part within the array");

@@ -1,4 +1,4 @@
-//! What operations run on: threads, vector instructions, and a room to work in for each thread.
+//! What operations run on: threads, vector instructions, and a room for each thread.
 
 use super::instructions::Instructions;
 use super::local::Reader;
@@ -9,9 +9,9 @@ use crate::{Error, Result};
 use pulp::{Simd, WithSimd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Nanoseconds of work that one thread may as well do by itself: waking others takes as long.
+/// Nanoseconds of work that one thread does by itself, since waking others takes as long.
 const ALONE: u64 = 20_000;
-/// Nanoseconds of a task: long against handing it out, short against the whole.
+/// Nanoseconds of a task: long compared with handing it out, short compared with the whole.
 const TASK: u64 = 30_000;
 /// Most tasks of an operation.
 const TASKS: usize = 256;
@@ -20,7 +20,7 @@ const TASKS: usize = 256;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Needs {
     pub(super) floats: usize,
-    /// Of a gradient that is used up as soon as it is there.
+    /// For a gradient that isn't kept.
     pub(super) gradient: usize,
     pub(super) readers: usize,
 }
@@ -43,7 +43,7 @@ pub(super) struct Room {
     pub(super) readers: Vec<Reader>,
 }
 
-/// Threads, their instructions and rooms. What is computed does not depend on how many threads there are.
+/// Threads, their instructions and rooms. Results don't depend on how many threads there are.
 #[derive(Debug)]
 pub(super) struct Team {
     threads: Threads,
@@ -73,19 +73,19 @@ impl Team {
         (bytes * self.rooms.len()) as u64
     }
 
-    /// Calls `work` where the team's threads are, if it is worth that.
+    /// Calls `work` on the team's threads, if it is long enough for that.
     pub(super) fn enter(&self, nanoseconds: u64, work: impl FnOnce() + Send) {
         if nanoseconds > ALONE { self.threads.enter(work) } else { work() }
     }
 
-    /// The calling thread's room. Where a pool has other threads than it had when the program was bound, two share one.
+    /// The calling thread's room. Two threads share one if the pool isn't the one that the program was bound in.
     pub(super) fn room(&self) -> MutexGuard<'_, Room> {
         let place = threads::place() % self.rooms.len();
         self.rooms[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does `work` for each of `count` things, in tasks of neighbouring ones that take some time each. `nanoseconds` is a guess of
-    /// what one takes.
+    /// Does `work` for each of `count` things, in tasks of neighbouring things. `nanoseconds` is a guess of how long
+    /// one takes.
     pub(super) fn each<W: WithSimd>(&self, count: usize, nanoseconds: u64, work: impl Fn(Span) -> W + Sync + Send) {
         let nanoseconds = nanoseconds.max(1);
         let together = (TASK / nanoseconds).max(1).min(count.max(1) as u64) as usize;
@@ -97,7 +97,7 @@ impl Team {
         });
     }
 
-    /// Calls `work` with each piece of what is written: its number, and its elements.
+    /// Calls `work` with each piece of an array: its number, and its elements.
     pub(super) fn pieces(&self, written: &mut [f32], of: Piece, work: impl Fn(usize, &mut [f32]) + Sync) {
         let (length, written) = (written.len(), Shared::new(written));
         let work = &work;
@@ -111,12 +111,12 @@ impl Team {
     }
 }
 
-/// What an array is written in.
+/// The pieces that an array is written in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece {
-    /// The last piece may have fewer.
+    /// Elements of a piece; the last may have fewer.
     pub(super) elements: usize,
-    /// A guess of what one takes.
+    /// A guess of how long a piece takes.
     pub(super) nanoseconds: u64,
 }
 

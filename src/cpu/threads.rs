@@ -1,4 +1,4 @@
-//! Where work runs: the calling thread, the host's rayon pool or one of its own.
+//! Where work runs: on the calling thread, in the host's rayon pool, or in a pool of our own.
 
 #[cfg(not(target_family = "wasm"))]
 use crate::Error;
@@ -22,15 +22,15 @@ enum Kind {
 }
 
 impl Threads {
-    /// The thread that calls, alone.
+    /// The calling thread alone.
     #[must_use]
     pub const fn caller() -> Self {
         Self(Kind::Caller)
     }
 
-    /// The rayon pool in which [`super::Bound::run`] is called: the one that the caller is installed in, else rayon's global one,
-    /// which [`super::Executor::bind`] makes with as many threads as `RAYON_NUM_THREADS` or the processor says, unless the host has
-    /// made it. In a browser the thread that calls.
+    /// The rayon pool in which [`super::Bound::run`] is called: the one that the caller is installed in, else rayon's
+    /// global one. If the host hasn't made that, [`super::Executor::bind`] does, with as many threads as
+    /// `RAYON_NUM_THREADS` or the processor says. In a browser the calling thread alone.
     #[must_use]
     pub const fn current_pool() -> Self {
         #[cfg(not(target_family = "wasm"))]
@@ -39,8 +39,8 @@ impl Threads {
         Self(Kind::Caller)
     }
 
-    /// A pool of so many threads, shared by the clones of this value and ended with the last of them; one is the thread that
-    /// calls. In a browser it is always that one.
+    /// A pool of so many threads, which clones of this value share; it ends with the last of them. For one thread, and
+    /// in a browser, it is the calling thread.
     ///
     /// # Errors
     /// [`Error::Threads`] where the system gives no more threads.
@@ -55,10 +55,10 @@ impl Threads {
         Ok(Self(Kind::Own(Arc::new(pool))))
     }
 
-    /// The thread that calls.
+    /// The calling thread alone.
     ///
     /// # Errors
-    /// None here.
+    /// None in a browser.
     #[cfg(target_family = "wasm")]
     pub fn own(_: NonZeroUsize) -> Result<Self> {
         Ok(Self::caller())
@@ -76,12 +76,13 @@ impl Threads {
         }
     }
 
-    /// Calls `work` where [`each`] has these threads.
+    /// Calls `work` in the pool where [`each`] finds these threads.
     pub(super) fn enter(&self, work: impl FnOnce() + Send) {
         match &self.0 {
             Kind::Caller => work(),
             #[cfg(not(target_family = "wasm"))]
-            // Once for a whole program: without it each operation would wait for a thread of the global pool to wake.
+            // Entered once for a whole program, so that not each operation waits for a thread of the global pool to
+            // wake.
             Kind::Current if rayon::current_thread_index().is_some() => work(),
             #[cfg(not(target_family = "wasm"))]
             Kind::Current => rayon::join(work, || ()).0,
@@ -90,8 +91,8 @@ impl Threads {
         }
     }
 
-    /// Calls `task` with each index below `count`, in any order; on several threads if `spread` and the calling thread is one of
-    /// them.
+    /// Calls `task` with each index below `count`, in any order; on several threads if `spread` is set and the calling
+    /// thread is one of them.
     pub(super) fn each(&self, spread: bool, count: usize, task: impl Fn(usize) + Sync + Send) {
         #[cfg(not(target_family = "wasm"))]
         if spread && count > 1 && self.entered() {
@@ -103,7 +104,7 @@ impl Threads {
         (0..count).for_each(task);
     }
 
-    /// Whether the calling thread is one of several of these.
+    /// Whether the calling thread is one of these, and they are several.
     #[cfg(not(target_family = "wasm"))]
     fn entered(&self) -> bool {
         match &self.0 {
@@ -114,7 +115,7 @@ impl Threads {
     }
 }
 
-/// The calling thread's place among those of its pool; 0 outside of one.
+/// The calling thread's number in its pool; 0 outside of a pool.
 pub(super) fn place() -> usize {
     #[cfg(not(target_family = "wasm"))]
     return rayon::current_thread_index().unwrap_or(0);

@@ -7,12 +7,12 @@ use pulp::{Simd, WithSimd};
 
 /// Most terms of a part of a sum.
 pub(super) const PART: usize = 4096;
-/// Sums of a part that are taken beside each other.
+/// How many sums of a part are taken side by side.
 const LANES: usize = 16;
-/// Least square of a norm that a vector is divided by: that of TensorFlow's `l2_normalize`.
+/// Least square of a norm that vectors are divided by: that of TensorFlow's `l2_normalize`.
 const LEAST: f64 = 1e-12;
 
-/// The sum of an array, in f64: of parts, which are joined in their order. `parts` has room for as many as there are.
+/// The sum of an array, in f64: of its parts, in order. `parts` has room for one number for each part.
 pub(super) fn total(team: &Team, of: Term, input: &[f32], parts: &mut [f64]) -> f64 {
     let parts = &mut parts[..input.len().div_ceil(PART)];
     let shared = Shared::new(parts);
@@ -54,7 +54,7 @@ impl WithSimd for Parts<'_> {
     }
 }
 
-/// A sum in a fixed order, whatever the instructions.
+/// A sum in an order that doesn't depend on the instructions.
 #[inline(always)]
 fn lanes(values: &[f32], term: impl Fn(f64) -> f64) -> f64 {
     let (whole, rest) = values.as_chunks::<LANES>();
@@ -66,13 +66,13 @@ fn lanes(values: &[f32], term: impl Fn(f64) -> f64) -> f64 {
     sums.iter().sum()
 }
 
-/// What gradients are multiplied by.
+/// The factor that clips gradients.
 pub(super) fn clip_scale(o: &ClipScale, squares: f32) -> f32 {
     let norm = squares.sqrt();
     if norm.is_nan() || o.global && norm.is_infinite() { f32::NAN } else { o.limit / norm.max(o.limit) }
 }
 
-/// What a matrix's vectors are compared with.
+/// A matrix whose vectors are compared with each other.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
     pub(super) of: Vectors,
@@ -94,7 +94,7 @@ impl Matrix<'_> {
         self.of.count.saturating_mul(self.of.length)
     }
 
-    /// Writes 1 / the norm of each vector.
+    /// Writes 1 / norm of each vector.
     fn factors(&self, team: &Team, factors: &mut [f64]) {
         let factors = Shared::new(factors);
         team.each(self.of.count as usize, self.of.length, |span| Each {
@@ -122,7 +122,7 @@ impl<F: Fn(usize)> WithSimd for Each<F> {
     }
 }
 
-/// How far from orthogonal; `parts` has room for two numbers a vector.
+/// How far the matrix is from orthogonal; `parts` has room for two numbers for each vector.
 pub(super) fn orthogonal(team: &Team, matrix: Matrix<'_>, parts: &mut [f64]) -> f64 {
     let count = matrix.of.count as usize;
     let (factors, sums) = parts[..2 * count].split_at_mut(count);
@@ -140,7 +140,7 @@ pub(super) fn orthogonal(team: &Team, matrix: Matrix<'_>, parts: &mut [f64]) -> 
     sums.iter().sum::<f64>() * matrix.share
 }
 
-/// Its gradient; `parts` has room for a number a vector, and rooms for as many.
+/// The gradient of [`orthogonal`]; `parts`, and each thread's room, has a number for each vector.
 pub(super) fn orthogonal_grad(team: &Team, matrix: Matrix<'_>, parts: &mut [f64], grad: &mut [f32]) {
     let count = matrix.of.count as usize;
     let factors = &mut parts[..count];

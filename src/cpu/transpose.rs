@@ -1,20 +1,20 @@
-//! `Transpose`, and what layers in channels_first do to their operands.
+//! `Transpose`, and the transposing of operands of channels_first layers.
 
 use super::shared::Shared;
 use super::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 
-/// Rows and columns of the blocks in which values move: their lines of memory stay in the fastest cache.
+/// Rows and columns of the blocks that are moved at a time: their cache lines stay in the first-level cache.
 const BLOCK: usize = 16;
 
-/// `[rows][columns]` of each sample to `[columns][rows]`.
+/// Transposes each sample from `[rows][columns]` to `[columns][rows]`.
 pub(super) fn transpose(team: &Team, [rows, columns]: [usize; 2], input: &[f32], output: &mut [f32]) {
     let sample = rows * columns;
     if rows == 1 || columns == 1 {
         output.copy_from_slice(input);
         return;
     }
-    // A strip is some columns of one sample: some rows of its output.
+    // A strip is some columns of one sample, which are rows of its output.
     let strips = columns.div_ceil(BLOCK);
     let count = input.len() / sample * strips;
     let output = Shared::new(output);
@@ -23,7 +23,7 @@ pub(super) fn transpose(team: &Team, [rows, columns]: [usize; 2], input: &[f32],
 
 struct Strips<'a> {
     span: Span,
-    /// Of a sample.
+    /// How many strips a sample has.
     strips: usize,
     rows: usize,
     columns: usize,

@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 /// Elements of a piece.
 const PIECE: usize = 4096;
 
-/// A parameter and its states after a step of an optimizer.
+/// Updates a parameter and its states by its gradient.
 pub(super) fn update(team: &Team, changed: Changed<'_>, gradient: &[f32]) {
     let pieces = gradient.len().div_ceil(PIECE);
     team.each(pieces, nanoseconds(gradient.len(), changed.states()), |span| Update { span, changed, gradient });
@@ -33,13 +33,13 @@ impl WithSimd for Update<'_> {
     }
 }
 
-/// A guess of what a piece of an array of this length takes, beside it another one that is read and some that are changed. Bytes
-/// decide: some 5 a nanosecond.
+/// A guess of how long a piece takes, of an array that is read and some that are changed. Bytes decide: some 5 a
+/// nanosecond.
 fn nanoseconds(length: usize, states: usize) -> u64 {
     (PIECE.min(length.max(1)) * (3 + 2 * states) * 4 / 5) as u64
 }
 
-/// Nothing below 0.
+/// Sets negative weights to 0.
 pub(super) fn non_negative(team: &Team, parameter: &mut [f32]) {
     let pieces = parameter.len().div_ceil(PIECE);
     let (length, parameter) = (parameter.len(), Shared::new(parameter));
@@ -60,7 +60,7 @@ impl WithSimd for Positive<'_> {
         let first = self.span.first * PIECE;
         // SAFETY: spans are apart.
         let values = unsafe { self.parameter.part(first, (self.span.end * PIECE).min(self.length) - first) };
-        // NaN stays.
+        // NaN stays NaN.
         values.iter_mut().for_each(|w| *w *= if *w >= 0.0 { 1.0 } else { 0.0 });
     }
 }
@@ -73,7 +73,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// An average after one more value.
+    /// Averages a new value into an old average.
     pub(super) fn moving_average(self, o: &MovingAverage, batch: u32) {
         let (kept, share) = (o.momentum as f32, o.share(batch) as f32);
         if kept == 0.0 {
@@ -82,7 +82,7 @@ impl Pass<'_> {
         self.each(move |value, average| kept * average + share * value);
     }
 
-    /// The gradient of a penalty, times so much of a sample.
+    /// The gradient of a penalty, times `share`.
     pub(super) fn penalty_grad(self, o: &PenaltyGrad, share: f32) {
         let penalty = [o.l1, 2.0 * o.l2];
         let gradient = move |x: f32| slope(penalty, x) * share;
@@ -92,7 +92,7 @@ impl Pass<'_> {
         self.each(move |x, _| gradient(x));
     }
 
-    /// Calls `change` with each element of the one and of the other, which it gives anew.
+    /// Replaces each element by `change` of it and of the element that is read.
     fn each(self, change: impl Fn(f32, f32) -> f32 + Sync) {
         let length = self.written.len();
         let (read, written, change) = (self.read, Shared::new(self.written), &change);

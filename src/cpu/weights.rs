@@ -11,16 +11,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The values of one parameter, however the caller has them: nothing of these is copied.
+/// The values of one parameter, in whatever form the caller has them, so that nothing is copied.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParameterValues<'a> {
-    /// The caller's, for as long as the store lives.
+    /// The caller's values, borrowed for as long as the store lives.
     Borrowed(&'a [f32]),
     /// Values that the store owns.
     Owned(Vec<f32>),
-    /// Values that others hold too.
+    /// Values that others share.
     Shared(Arc<[f32]>),
-    /// 16-bit floats, widened on use.
+    /// 16-bit floats, which are widened when they are used.
     Half(Vec<f16>),
 }
 
@@ -79,7 +79,7 @@ impl ParameterValues<'_> {
         }
     }
 
-    /// The same values as 16-bit floats, rounded to the nearest.
+    /// The same values rounded to the nearest 16-bit floats.
     fn into_half(self) -> Self {
         let rounded = |values: &[f32]| {
             let mut half = vec![f16::ZERO; values.len()];
@@ -111,7 +111,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Its first `length` elements as f32: where they lie, or widened into `room`.
+    /// Its first `length` elements as f32: where they are, or widened into `room`.
     pub(super) fn wide<'b>(self, length: usize, room: &'b mut [f32]) -> &'b [f32]
     where
         'a: 'b,
@@ -127,10 +127,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// The parameters of a model, by the names of its programs' buffers (`local_1/weights`, `local_1/bias`), on the host, and what an
-/// optimizer keeps of them.
+/// The parameters of a model, by the names of its programs' buffers (`local_1/weights`, `local_1/bias`), in the host's
+/// memory, and an optimizer's states.
 ///
-/// Programs for another batch, for training or for evaluation take the same store; what it has is there once.
+/// All programs of a model use one store, whatever their batch, and whether they train or not.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Weights<'a> {
     values: BTreeMap<String, ParameterValues<'a>>,
@@ -143,8 +143,8 @@ impl<'a> Weights<'a> {
         Self::default()
     }
 
-    /// Keeps `values` for the parameter or state `name` of `program`: as they are, or rounded to 16-bit floats where the parameter's layer
-    /// asks for those ([`WeightType::F16`]).
+    /// Keeps `values` for the parameter or state `name` of `program`. They are rounded to 16-bit floats if the
+    /// parameter's layer asks for them ([`WeightType::F16`]).
     ///
     /// # Errors
     /// [`Error::NotGiven`] where the program has no parameter of this name, [`Error::Length`] for another number of values than
@@ -162,7 +162,7 @@ impl<'a> Weights<'a> {
         Ok(())
     }
 
-    /// Keeps `values` under `name` as they are, whatever program will ask for them.
+    /// Keeps `values` under `name` as they are, without a program to check them against.
     pub fn insert(&mut self, name: impl Into<String>, values: impl Into<ParameterValues<'a>>) {
         self.values.insert(name.into(), values.into());
     }
@@ -176,8 +176,8 @@ impl<'a> Weights<'a> {
         })
     }
 
-    /// The values of this name to be changed in place, once the store has them for itself: what was borrowed or is shared with
-    /// others is copied then. None for 16-bit floats.
+    /// The values of this name, to be changed in place. Values that were borrowed or are shared are copied first. None
+    /// for 16-bit floats.
     #[must_use]
     pub fn get_mut(&mut self, name: &str) -> Option<&mut [f32]> {
         let values = self.values.get_mut(name)?;
@@ -210,7 +210,8 @@ impl<'a> Weights<'a> {
         self.values.values().map(bytes).sum()
     }
 
-    /// Makes the values that `buffer` stands for the store's own, so that they can be changed: zeroes for a state that isn't there.
+    /// Makes sure that the store itself owns the values of `buffer`, so that they can be changed. A state that isn't
+    /// there becomes zeroes.
     pub(super) fn own(&mut self, buffer: &Buffer) -> Result<()> {
         if buffer.usage == Usage::State && !self.values.contains_key(&buffer.name) {
             let values = zeroes(&buffer.name, buffer.shape.elements(0))?;
@@ -225,7 +226,7 @@ impl<'a> Weights<'a> {
         Ok(())
     }
 
-    /// Takes the store's own values of this name, to be changed and [put back](Self::put).
+    /// Takes the store's own values of this name out, to be changed and [put back](Self::put).
     pub(super) fn take(&mut self, name: &str) -> Vec<f32> {
         match self.values.get_mut(name) {
             Some(ParameterValues::Owned(values)) => std::mem::take(values),
@@ -240,7 +241,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The parameter that `buffer` stands for, checked.
+    /// The values of the parameter `buffer`, after a check.
     pub(super) fn view(&self, buffer: &Buffer) -> Result<View<'_>> {
         let values = self.values.get(&buffer.name).ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
         check_length(buffer, values.len())?;
@@ -259,13 +260,13 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// The store that a run reads parameters from: `&weights` for programs that leave them as they are, `&mut weights` for those that
-/// update them, as training does.
+/// The store of a run: `&weights` for programs that only read parameters, `&mut weights` for programs that update them,
+/// as training does.
 #[derive(Debug)]
 pub enum Store<'w, 'v> {
-    /// A run reads it only.
+    /// The run only reads it.
     Shared(&'w Weights<'v>),
-    /// Read and updated: what was borrowed or is shared with others is copied before, once.
+    /// The run updates it. What was borrowed or is shared is copied once, before.
     Updated(&'w mut Weights<'v>),
 }
 

@@ -1,4 +1,4 @@
-//! Memory that may not be had.
+//! Memory that may be refused.
 
 use crate::{Error, Result};
 

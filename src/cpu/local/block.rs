@@ -1,4 +1,5 @@
-//! How much is worked through at a time.
+//! How many weights are worked through at a time.
 
-/// Weights that a block of terms has: with a few samples they stay in a core's second cache until all samples met them.
+/// Weights of a block of terms: with a few samples they stay in a core's second-level cache until all samples have used
+/// them.
 pub(super) const BLOCK_WEIGHTS: usize = 16_384;

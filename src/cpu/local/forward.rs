@@ -1,4 +1,4 @@
-//! `LocalForward`: a product for each cell, a row for each sample, on the weights as they lie.
+//! `LocalForward`: for each cell a product with a row for each sample, on the weights where they are.
 
 use super::block::BLOCK_WEIGHTS;
 use super::convolution;
@@ -15,13 +15,13 @@ use crate::cpu::team::{Span, Team};
 use crate::cpu::weights::View;
 use pulp::{Simd, WithSimd};
 
-/// Cells from which on there are enough for all threads: of fewer, filters are shared out, too.
+/// Enough cells to keep all threads busy. If there are fewer, a cell's filters are divided among tasks, too.
 const MANY_CELLS: usize = 64;
-/// Filters of a piece of a cell then.
+/// Filters of a task if filters are divided.
 const FILTERS: usize = 64;
-/// Samples up to which the weights are a stream that is hardly computed with.
+/// With at most this many samples, nearly all time goes into reading the weights.
 const FEW_SAMPLES: usize = 2;
-/// Filters of a piece then: as many as a tile has, so that rows are read in long stretches.
+/// Filters of a task with so few samples: as many as a tile has, so that rows are read in long stretches.
 const MANY_FILTERS: usize = 256;
 
 /// `output = activation(weights · window of input + bias)`.
@@ -52,9 +52,9 @@ struct Pieces<'a> {
     operands: Operands<'a>,
     output: Shared<'a>,
     span: Span,
-    /// Of a cell.
+    /// How many pieces a cell is divided into.
     pieces: usize,
-    /// Filters of a piece.
+    /// How many filters a piece has.
     together: usize,
 }
 
@@ -75,7 +75,7 @@ impl WithSimd for Pieces<'_> {
             let mut sums = Sums { values: self.output, first, stride: outputs, rows: operands.batch, columns, begin };
             let (mut runs, mut block) = (layer.windows.runs(cell), BLOCK);
             let weights = operands.weights.from(layer.weights_of(cell));
-            // Where they lie, only the piece's filters are read of them.
+            // Of 32-bit weights only the piece's filters are read; 16-bit weights are widened with all filters.
             let most = match weights {
                 View::F32(_) => (BLOCK_WEIGHTS / columns).max(1),
                 View::F16(_) => layer.block_rows(),
@@ -88,7 +88,7 @@ impl WithSimd for Pieces<'_> {
                 sums.begin = Begin::Held;
             }
             if !matches!(sums.begin, Begin::Held) {
-                // It reads nothing.
+                // A cell that reads nothing has the bias alone.
                 tile::all(simd, sums, &Nothing);
             }
             if operands.activation != Activation::Linear {
@@ -114,8 +114,8 @@ impl Pieces<'_> {
     }
 }
 
-/// The weights of a block's runs as f32: where they lie, or widened one after the other into the first room, with the runs' rows
-/// there in the second.
+/// The weights of a block's runs as f32: where they are, or widened one after the other into `room`, with the rows that
+/// the runs have there.
 #[inline]
 fn widened<'a>(
     weights: View<'a>,
@@ -135,7 +135,7 @@ fn widened<'a>(
     (values, &there[..runs.len()])
 }
 
-/// No terms.
+/// A sum without terms.
 struct Nothing;
 
 impl<S: Simd> Terms<S> for Nothing {

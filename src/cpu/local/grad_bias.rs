@@ -1,4 +1,4 @@
-//! `GradBias`: sums of the output's gradient, in whatever data format it lies.
+//! `GradBias`: sums of the gradient by the output, in either data format.
 
 use crate::config::{Bias, DataFormat};
 use crate::cpu::shared::Shared;
@@ -9,13 +9,13 @@ use pulp::{Simd, WithSimd};
 /// Elements that are summed together over the batch.
 const TOGETHER: usize = 256;
 
-/// The sum of the output's gradient over the batch, and over the locations that share a bias.
+/// The sum of the gradient by the output over the batch, and over the locations that share a bias.
 pub(in crate::cpu) fn grad_bias(team: &Team, o: &GradBias, grad_output: &[f32], grad_bias: &mut [f32]) {
     let (layer, accumulate) = (&*o.layer, o.accumulate);
     let sample = layer.outputs() as usize;
     let filters = layer.filters() as usize;
     let batch = grad_output.len() / sample;
-    // Columns whose neighbours' sums are neighbours, the rows that each of them has in a sample, and the rows' distance.
+    // How many sums lie side by side, how many rows of them a sample has, and the distance between rows.
     let (columns, rows, stride) = match (layer.config().bias, layer.config().data_format) {
         (Bias::None, _) => return,
         (Bias::PerLocation, _) => (sample, 1, sample),
@@ -56,7 +56,7 @@ impl WithSimd for Columns<'_> {
         for index in self.span.first..self.span.end {
             let first = index * self.together;
             let width = self.together.min(self.columns - first);
-            // In f64: there may be as many terms as outputs.
+            // In f64, since a sum may have as many terms as there are outputs.
             let mut sums = [0f64; TOGETHER];
             let sums = &mut sums[..width];
             for row in 0..self.rows {

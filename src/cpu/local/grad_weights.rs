@@ -1,5 +1,5 @@
-//! `LocalGradWeights`: for each cell the product of its window's inputs with its outputs' gradients, a row for each row of
-//! weights.
+//! `LocalGradWeights`: for each cell the product of its window's inputs with its outputs' gradients, a row for each row
+//! of weights.
 
 use super::convolution;
 use super::gradient::Gradient;
@@ -11,14 +11,15 @@ use super::tile::{self, Begin, Sums};
 use crate::cpu::team::{Room, Span, Team};
 use pulp::{Simd, WithSimd};
 
-/// Cells from which on there are enough for all threads: of fewer, rows of weights are shared out, too.
+/// Enough cells to keep all threads busy. If there are fewer, a cell's rows of weights are divided among tasks, too.
 const MANY_CELLS: usize = 64;
-/// Rows of a piece of a cell then.
+/// Rows of a task if rows are divided.
 const TASK_ROWS: usize = 64;
-/// Samples from which on their gradients are put side by side.
+/// With this many samples their gradients are copied side by side.
 const SAMPLES: usize = 4;
 
-/// Each weight's sum over the batch of its input times its output's gradient, 0 at clipped taps: kept, or used up at once.
+/// Each weight's gradient, 0 at clipped taps: a sum over the batch of its input times its output's gradient. It is
+/// kept, or the weights are updated by it.
 pub(in crate::cpu) fn grad_weights(team: &Team, layer: &Layer, operands: Operands<'_>, gradient: Gradient<'_>) {
     if let Some((one, batch)) = layer.as_one_location(operands.batch) {
         return self::grad_weights(team, one, Operands { batch, ..operands }, gradient);
@@ -49,9 +50,9 @@ struct Pieces<'a> {
     operands: Operands<'a>,
     gradient: Gradient<'a>,
     span: Span,
-    /// Of a cell.
+    /// How many pieces a cell is divided into.
     pieces: usize,
-    /// Rows of a piece.
+    /// How many rows a piece has.
     together: usize,
 }
 
@@ -76,7 +77,7 @@ impl WithSimd for Pieces<'_> {
             let place = gradient.place(first + row * filters, (end - row) * filters, own);
             let grads = operands.grad_output.get(layer.output_of(cell)..).unwrap_or(&[]);
             let (grads, apart) = side_by_side(grads, operands.batch, (filters, outputs), floats);
-            // Rows up to this one are done.
+            // Rows before this one are done.
             let mut done = row;
             let clear = |from: usize, to: usize| {
                 if !gradient.accumulates() && from < to {
@@ -117,8 +118,9 @@ impl WithSimd for Pieces<'_> {
     }
 }
 
-/// A cell's gradients with the distance of one sample's from the next one's: those of many samples side by side in `room`, since
-/// each is read for all rows of weights, and places far apart push each other out of the cache.
+/// A cell's gradients, with the distance between those of neighbouring samples. Those of many samples are copied side
+/// by side into `room`: each is read for all rows of weights, and values far apart would evict each other from the
+/// cache.
 #[inline(always)]
 fn side_by_side<'a>(
     grads: &'a [f32],

@@ -1,4 +1,4 @@
-//! Where the gradient of weights goes, and where its sums are taken.
+//! Where a gradient of weights goes, and where its sums are taken.
 
 use super::layer::Layer;
 use super::narrow::Narrow;
@@ -7,18 +7,18 @@ use crate::cpu::shared::Shared;
 use crate::cpu::team::Needs;
 use pulp::Simd;
 
-/// Weights whose gradient a thread has at once where it is kept nowhere: they and their states come from memory meanwhile, the gradient
-/// stays in the thread's own cache.
+/// Weights whose gradient a thread has at a time where it isn't kept. The weights and their states come from memory,
+/// while the gradient stays in the thread's own cache.
 const TOGETHER: usize = 1 << 14;
-/// Fewest rows of weights of them: those of a tile.
+/// The fewest rows of weights at a time: those of a tile.
 const ROWS: usize = 8;
 
-/// What becomes of a gradient of weights.
+/// What is done with a gradient of weights.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) enum Gradient<'a> {
-    /// It is written somewhere.
+    /// It is written.
     Kept(Kept<'a>),
-    /// Weights are changed by it.
+    /// Weights are updated by it, and it isn't kept.
     Changes(Changed<'a>),
 }
 
@@ -26,18 +26,18 @@ pub(in crate::cpu) enum Gradient<'a> {
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Kept<'a> {
     pub(in crate::cpu) values: Shared<'a>,
-    /// Whether it is added to what is there.
+    /// Whether it is added to what is there already.
     pub(in crate::cpu) accumulate: bool,
 }
 
 impl<'a> Gradient<'a> {
-    /// Whether it is added to what is there.
+    /// Whether it is added to what is there already.
     #[inline(always)]
     pub(super) fn accumulates(&self) -> bool {
         matches!(self, Self::Kept(Kept { accumulate: true, .. }))
     }
 
-    /// Most rows of weights, of so many filters each, that a thread may do together.
+    /// The most rows of weights, of so many filters each, that a thread should do together.
     pub(super) fn most_rows(&self, filters: usize) -> usize {
         match self {
             Self::Kept(_) => usize::MAX,
@@ -45,7 +45,7 @@ impl<'a> Gradient<'a> {
         }
     }
 
-    /// Where a thread sums the gradient of the weights from number `first` on: in their places, or in its room.
+    /// Where a thread sums the gradient of the weights from number `first` on: where it is kept, or else in `room`.
     #[inline(always)]
     pub(super) fn place(&self, first: usize, count: usize, room: &'a mut [f32]) -> Place<'a> {
         match *self {
@@ -62,7 +62,7 @@ fn rows(filters: usize) -> usize {
     (TOGETHER / filters.max(1)).max(ROWS)
 }
 
-/// The room that a task needs besides where the gradient of a layer's weights is kept nowhere.
+/// The room that a task needs where the gradient of a layer's weights isn't kept.
 pub(in crate::cpu) fn gradient_needs(layer: &Layer) -> Needs {
     if let Some((one, _)) = layer.as_one_location(1) {
         return gradient_needs(one);
@@ -73,11 +73,11 @@ pub(in crate::cpu) fn gradient_needs(layer: &Layer) -> Needs {
     Needs { gradient, ..Needs::default() }
 }
 
-/// Where some weights' gradient is summed by a thread.
+/// Where a thread sums the gradient of some weights.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) values: Shared<'a>,
-    /// That of the first of them.
+    /// Where the gradient of the first of these weights is.
     pub(super) first: usize,
     changes: Option<Changes<'a>>,
 }
@@ -85,13 +85,13 @@ pub(super) struct Place<'a> {
 #[derive(Clone, Copy)]
 struct Changes<'a> {
     changed: Changed<'a>,
-    /// Among all weights.
+    /// The first weight's number among all.
     first: usize,
     count: usize,
 }
 
 impl Place<'_> {
-    /// Changes the weights, now that their gradient is there.
+    /// Updates the weights, if that is what the gradient is for.
     ///
     /// # Safety
     /// No other thread changes these weights, and no part of the place is alive.

@@ -10,7 +10,7 @@ use crate::cpu::team::Needs;
 use crate::geometry::Geometry;
 use std::sync::Arc;
 
-/// Most neighbouring locations that are computed together where they share their weights.
+/// Most neighbouring locations that are computed together if they share their weights.
 const MOST_LOCATIONS: usize = 96;
 
 /// Most channels of a tile of input gradients.
@@ -22,9 +22,9 @@ pub(in crate::cpu) struct Layer {
     pub(in crate::cpu) geometry: Arc<Geometry>,
     pub(super) windows: Windows,
     pub(super) readers: Readers,
-    /// The layer of one location that does it, where locations are like samples.
+    /// The same layer with one location, where locations can be computed as samples.
     pub(super) one_location: Option<Box<Layer>>,
-    /// The bands of its inner axis, where locations share their weights.
+    /// The bands of the inner axis, if locations share their weights.
     pub(super) bands: Vec<Band>,
 }
 
@@ -42,7 +42,7 @@ impl Layer {
         }
     }
 
-    /// The layer of one location that does this one, with the samples that `batch` are to it.
+    /// The layer of one location that computes this one, and how many samples it then has.
     pub(super) fn as_one_location(&self, batch: usize) -> Option<(&Self, usize)> {
         self.one_location.as_deref().map(|one| (one, batch * self.geometry.locations() as usize))
     }
@@ -81,8 +81,8 @@ impl Layer {
         cell / groups * self.geometry.filters() as usize + cell % groups * self.geometry.group_filters() as usize
     }
 
-    /// A guess of the nanoseconds that a cell's products with `batch` samples take: its weights come from memory, and its
-    /// products are computed.
+    /// A guess of the nanoseconds that a cell's products with `batch` samples take: for reading its weights from memory
+    /// and for computing.
     pub(super) fn nanoseconds(&self, batch: usize) -> u64 {
         let weights = self.geometry.weights() / u64::from(self.geometry.cells());
         let outputs = u64::from(self.geometry.group_filters());

@@ -1,10 +1,10 @@
-//! What the operations read, and what becomes of their sums.
+//! What the operations of layers read.
 
 use crate::config::Activation;
 use crate::cpu::weights::View;
 
-/// `[batch][inputs]` to `[batch][outputs]`, both in channels_last; the bias lies as a sample of the output does, or is one of
-/// filters.
+/// Operands `[batch][inputs]` and results `[batch][outputs]`, both in channels_last. The bias lies as an output sample
+/// does, or has one number for each filter.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct ForwardOperands<'a> {
     pub(in crate::cpu) batch: usize,
@@ -14,7 +14,7 @@ pub(in crate::cpu) struct ForwardOperands<'a> {
     pub(in crate::cpu) activation: Activation,
 }
 
-/// `[batch][outputs]` in channels_last.
+/// The gradient by the output, `[batch][outputs]` in channels_last, and the weights.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct GradInputOperands<'a> {
     pub(in crate::cpu) batch: usize,

@@ -1,30 +1,31 @@
-//! Products that tiles sum up, of locations with weights of their own and of those that share them.
+//! The products that tiles sum: of locations with their own weights, and of those that share them.
 
 use super::block::BLOCK_WEIGHTS;
 use super::tile::{Terms, load};
 use super::windows::Run;
 use pulp::Simd;
 
-/// Rows of weights that are fetched ahead where a tile reads a part of each.
+/// How many rows of weights are fetched ahead where a tile reads a part of each row.
 const ROWS_AHEAD: usize = 8;
 
 /// The products of a block of rows of weights with the samples' inputs.
 pub(super) struct Products<'a> {
     pub(super) input: &'a [f32],
-    /// From one row of sums to the next: of a sample.
+    /// Distance between the inputs of neighbouring rows of sums.
     pub(super) inputs: usize,
-    /// Of the cell.
+    /// The cell's weights.
     pub(super) weights: &'a [f32],
     pub(super) filters: usize,
-    /// The first that is asked for.
+    /// The first filter that is computed.
     pub(super) filter: usize,
     pub(super) runs: &'a [Run],
-    /// Whether weights that are read next lie behind these.
+    /// Whether the weights that are read next follow these.
     pub(super) ahead: bool,
 }
 
 impl<S: Simd> Terms<S> for Products<'_> {
-    // Counted loops: with iterators the one sum of a tile of one row by one vector was loaded and stored at each term, six times as slow.
+    // Loops count: with iterators, a tile of one row by one vector loaded and stored its sum at each term, six times as
+    // slow.
     #[inline(always)]
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
@@ -34,8 +35,8 @@ impl<S: Simd> Terms<S> for Products<'_> {
     ) {
         let column = self.filter + column;
         let width = (VECTORS * S::F32_LANES).min(self.filters - column);
-        // The first tile over these weights fetches those of the next block. One alone reads rows as they lie, which the
-        // processor foresees, unless it reads some filters only of each.
+        // The first tile over these weights fetches the next block's. A single tile that reads whole rows doesn't need
+        // that: the processor foresees it.
         let alone = ROWS == 1 && VECTORS >= 8;
         let ahead = self.ahead && row == 0 && (!alone || width < self.filters);
         let distance = if alone { ROWS_AHEAD * self.filters } else { BLOCK_WEIGHTS };
@@ -61,7 +62,7 @@ impl<S: Simd> Terms<S> for Products<'_> {
     }
 }
 
-/// Fetches the weights so many further on.
+/// Fetches the weights that are `distance` further on.
 #[inline(always)]
 fn prefetch<const VECTORS: usize>(weights: &[f32], distance: usize, lanes: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -77,21 +78,22 @@ fn prefetch<const VECTORS: usize>(weights: &[f32], distance: usize, lanes: usize
 
 /// The products of a run of inputs with the gradients of a cell's outputs.
 pub(super) struct GradProducts<'a> {
-    /// Terms of a sum: samples.
+    /// Samples: the terms of a sum.
     pub(super) batch: usize,
-    /// From the run's first on.
+    /// The inputs, from the run's first on.
     pub(super) input: &'a [f32],
-    /// From one sample's to the next one's.
+    /// Distance between the inputs of neighbouring samples.
     pub(super) inputs: usize,
-    /// From the cell's first on.
+    /// The gradients, from those of the cell's first output on.
     pub(super) grad_output: &'a [f32],
-    /// From one sample's to the next one's.
+    /// Distance between the gradients of neighbouring samples.
     pub(super) apart: usize,
     pub(super) filters: usize,
 }
 
 impl<S: Simd> Terms<S> for GradProducts<'_> {
-    // Counted loops: with iterators the one sum of a tile of one row by one vector was loaded and stored at each term, six times as slow.
+    // Loops count: with iterators, a tile of one row by one vector loaded and stored its sum at each term, six times as
+    // slow.
     #[inline(always)]
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,

@@ -1,22 +1,22 @@
-//! Who reads each input: what its gradient is summed over.
+//! Which cells read each input: the terms of its gradient.
 
 use crate::geometry::{Geometry, SparseIndex};
 
 /// A cell's tap that reads an input position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cpu) struct Reader {
-    /// Offset of the cell's first output in its sample, in channels_last, for the first group.
+    /// Where the cell's first output is in its sample, in channels_last, for the first group.
     pub(in crate::cpu) output: usize,
-    /// Place in the weights of the row of the position's first channel, for the first group.
+    /// Where the weights of the position's first channel begin, for the first group.
     pub(in crate::cpu) weight: usize,
 }
 
 /// The readers of a layer's input positions.
 #[derive(Debug)]
 pub(in crate::cpu) enum Readers {
-    /// They follow from the axes.
+    /// They follow from the axes' tables.
     OfAxes,
-    /// They are listed, for a connectivity of the user's.
+    /// A list, for a connectivity of the user's.
     Listed(SparseIndex),
 }
 
@@ -28,7 +28,8 @@ impl Readers {
         }
     }
 
-    /// Puts the readers of an input position into `readers`, which has room for [`Geometry::most_readers`], in a fixed order.
+    /// Lists the readers of an input position, in a fixed order, in `readers`, which has room for
+    /// [`Geometry::most_readers`].
     pub(in crate::cpu) fn list(&self, layer: &Geometry, position: usize, readers: &mut Vec<Reader>) {
         readers.clear();
         let filters = layer.filters() as usize;

@@ -1,12 +1,12 @@
 //! Tiles of sums in registers: some rows (samples, or rows of weights) by some vectors of filters.
 //!
-//! An element's sum is taken term by term in one order, whatever tile it falls into and however often the sum is put down and
-//! taken up between two blocks of terms. So tiles, blocks and vectors may have any size, and the bits are the same.
+//! Each sum is taken term by term in one order, whatever tile it is in, and however often it is stored and loaded again
+//! between two blocks of terms. So the sizes of tiles, blocks and vectors change no bits.
 
 use super::super::shared::Shared;
 use pulp::Simd;
 
-/// `rows` by `columns` sums where they lie, row `m` from `first + m · stride` on, and what they begin with.
+/// `rows` by `columns` sums in memory, row `m` from `first + m · stride` on, and their initial values.
 #[derive(Clone, Copy)]
 pub(super) struct Sums<'a> {
     pub(super) values: Shared<'a>,
@@ -17,23 +17,23 @@ pub(super) struct Sums<'a> {
     pub(super) begin: Begin<'a>,
 }
 
-/// What sums begin with.
+/// Initial values of sums.
 #[derive(Clone, Copy)]
 pub(super) enum Begin<'a> {
-    /// Nothing.
+    /// Zero.
     Zero,
-    /// A row of numbers for each row of sums, as many as there are columns.
+    /// For each row of sums the same row of numbers, one for each column.
     Row(&'a [f32]),
-    /// What lies where they are put.
+    /// The values that are in memory.
     Held,
-    /// Nothing, and are added to what lies there in the end: parts of a long sum are short ones.
+    /// Zero; the sums are added to what is in memory in the end. That keeps the parts of a long sum short.
     Apart,
 }
 
-/// The terms of a tile's sums.
+/// The terms of sums that tiles compute.
 pub(super) trait Terms<S: Simd> {
-    /// Adds the terms of the tile that begins at a row and a column. Of the last vector of a tile with a `TAIL` only some of a
-    /// vector's columns exist.
+    /// Adds the terms to the sums of the tile that begins at a row and a column. In a tile with a `TAIL` the last
+    /// vector has fewer columns than numbers.
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         &self,
         simd: S,
@@ -42,7 +42,7 @@ pub(super) trait Terms<S: Simd> {
     );
 }
 
-/// The vectors of `VECTORS · lanes` numbers; of a `TAIL` as many numbers as there are.
+/// Loads `VECTORS` vectors; with a `TAIL` only as many numbers as there are.
 #[inline(always)]
 pub(super) fn load<S: Simd, const VECTORS: usize, const TAIL: bool>(simd: S, values: &[f32]) -> [S::f32s; VECTORS] {
     let mut vectors = [simd.splat_f32s(0.0); VECTORS];
@@ -66,7 +66,8 @@ pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, terms: &impl Terms<S>) {
     while column < sums.columns {
         let vectors = (sums.columns - column) / S::F32_LANES;
         let few = sums.rows;
-        // As many sums as the registers hold; with few rows more vectors instead, so that rows of weights are read as they lie.
+        // As many sums at a time as registers hold. With few rows there are more vectors instead, so that weights are
+        // read in order.
         column += S::F32_LANES
             * match (S::F32_LANES, vectors, few) {
                 (16, 16.., ..=1) => rows::<S, 16, 1, false>(simd, sums, column, terms),
@@ -81,7 +82,7 @@ pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, terms: &impl Terms<S>) {
     }
 }
 
-/// The tiles below each other, as even as they can be; gives `VECTORS`.
+/// Computes tiles below each other, as evenly high as possible; gives `VECTORS`.
 #[inline(always)]
 fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
     simd: S,
@@ -93,7 +94,7 @@ fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
     let mut row = 0;
     for left in (1..=tiles).rev() {
         let count = (sums.rows - row).div_ceil(left);
-        // What exceeds MOST is never asked for, and no code is made for it.
+        // More than MOST is never asked for, so no code is made for it.
         match count {
             1 => tile::<S, 1, VECTORS, TAIL>(simd, sums, [row, column], terms),
             2 if MOST >= 2 => tile::<S, 2, VECTORS, TAIL>(simd, sums, [row, column], terms),

@@ -1,10 +1,10 @@
-//! Moving numbers to where products want them.
+//! Moves numbers to where products need them.
 
-/// Rows and columns of a block that is turned at once.
+/// Rows and columns of a block that is transposed at once.
 const SIDE: usize = 8;
 
-/// Turns `[rows][columns]`: `from` gives a row's values, and `put` gets the values that neighbouring rows have of a column: the
-/// column, the first of these rows, and the values.
+/// Transposes `[rows][columns]`: `from` gives a row's values. `put` gets, for a column and some neighbouring rows: the
+/// column, the first row, and the rows' values in that column.
 #[expect(clippy::needless_range_loop, reason = "the index is one of each row's values")]
 #[inline(always)]
 pub(super) fn turn<'a>(
@@ -38,7 +38,7 @@ pub(super) fn turn<'a>(
     }
 }
 
-/// Room from the first place on that begins a line of the cache, so that no vector lies in two.
+/// The part of `room` that begins at a line of the cache, so that no vector lies across two lines.
 pub(super) fn aligned(room: &mut [f32]) -> &mut [f32] {
     let skipped = room.as_ptr().align_offset(64).min(room.len());
     &mut room[skipped..]

@@ -1,52 +1,53 @@
-//! What each cell reads, as runs: inputs that lie side by side and whose rows of weights do, too.
+//! What each cell reads, as runs: inputs that lie side by side, and whose rows of weights do, too.
 
 use crate::geometry::{AxisTaps, Connectivity, Geometry, Pattern};
 
-/// Inputs side by side, with the rows of weights that they meet. Offsets are those of a sample in channels_last.
+/// Inputs side by side, with the rows of weights that they are multiplied by. Offsets are within a sample in
+/// channels_last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cpu) struct Run {
-    /// Offset of the first input in its sample.
+    /// Where the first input is in its sample.
     pub(in crate::cpu) input: usize,
-    /// Its row of weights, counted from the cell's first.
+    /// The first input's row of weights, counted from the cell's first row.
     pub(in crate::cpu) row: usize,
     /// How many inputs.
     pub(in crate::cpu) length: usize,
 }
 
-/// A run as the table has it.
+/// A run as tables store it.
 type Packed = [u32; 3];
 
-/// Locations of the inner axis whose inputs are one run of all taps, evenly apart.
+/// Locations of the inner axis that read all taps as one run, equally far apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cpu) struct Even {
-    /// The first of them, and the first that is none any more.
+    /// The first such location, and the first after them.
     pub(in crate::cpu) locations: (usize, usize),
-    /// Offset of the first one's input.
+    /// Where the first location's input is.
     pub(in crate::cpu) input: usize,
-    /// Inputs from one to the next.
+    /// Distance between neighbouring locations' inputs.
     pub(in crate::cpu) step: usize,
-    /// Inputs of each.
+    /// How many inputs each location reads.
     pub(in crate::cpu) length: usize,
 }
 
 /// Neighbouring locations of the inner axis with the same runs, `step` inputs apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cpu) struct Band {
-    /// The first of them.
+    /// The first location.
     pub(in crate::cpu) first: usize,
-    /// How many.
+    /// How many locations.
     pub(in crate::cpu) count: usize,
-    /// Inputs from one to the next.
+    /// Distance between neighbouring locations' inputs.
     pub(in crate::cpu) step: usize,
-    /// Input, row and length of the first one's runs.
+    /// The first location's runs: input, row and length of each.
     pub(in crate::cpu) runs: Vec<[usize; 3]>,
 }
 
-/// The runs of a layer's cells: those of the two outer axes and those of the inner one, which are added. What padding clips is
-/// in none of them.
+/// The runs of a layer's cells. A cell's runs are those of its location along the inner axis, with offsets added for
+/// its location along the outer axes. What padding clips is in none of them.
 #[derive(Debug)]
 pub(in crate::cpu) struct Windows {
-    /// By location of the two outer axes: offset of the input, and row of weights.
+    /// For each location of the two outer axes: offsets of input and row of weights.
     outer: Vec<Vec<[usize; 2]>>,
     inner: Inner,
     even: Option<Even>,
@@ -56,12 +57,12 @@ pub(in crate::cpu) struct Windows {
     group_channels: usize,
 }
 
-/// The runs of the inner axis's locations, or of the rows of a connectivity of the user's.
+/// The runs of the locations of the inner axis, or of the rows of a user's connectivity.
 #[derive(Debug)]
 enum Inner {
-    /// One each, as long as all others, `step` inputs apart.
+    /// One run for each location, all of one length and `step` inputs apart.
     Even { step: usize, length: usize },
-    /// Those of location `i` at `starts[i]..starts[i + 1]`.
+    /// The runs of location `i` are `starts[i]..starts[i + 1]`.
     Listed { starts: Vec<u32>, runs: Vec<Packed> },
 }
 
@@ -104,7 +105,7 @@ impl Windows {
         let inner = of_axis(c, layer);
         let even = inner.even(c, layer);
         let channels = layer.channels() as usize;
-        // The rows of a tap of each axis.
+        // How many rows of weights a tap of the outer and of the middle axis has.
         let (row_a, row_b) = (row * (b.taps * c.taps) as usize, row * c.taps as usize);
         let (step_a, step_b) = (channels * (b.input * c.input) as usize, channels * c.input as usize);
         let taps = |axis: &AxisTaps, o: u32| {
@@ -120,12 +121,13 @@ impl Windows {
         Self { outer, inner, even, width: c.output as usize, groups, group_channels: row }
     }
 
-    /// The inner axis's locations that read one run of all taps each, evenly apart, where those are most of them.
+    /// The locations of the inner axis that read all taps as one run, equally far apart; none unless most locations are
+    /// so.
     pub(in crate::cpu) fn even(&self) -> Option<Even> {
         self.even
     }
 
-    /// The inner axis's locations, those together whose runs lie evenly apart, at most `most` of them.
+    /// The locations of the inner axis in bands of at most `most` locations with the same runs, equally far apart.
     pub(in crate::cpu) fn bands(&self, most: usize) -> Vec<Band> {
         let runs = |location: usize| match self.of_location(location) {
             OfLocation::One(run) => vec![run],
@@ -137,7 +139,7 @@ impl Windows {
             let apart = |[input, row, length]: &Packed, [other, other_row, other_length]: &Packed| {
                 ([row, length] == [other_row, other_length]).then(|| other.checked_sub(*input)).flatten()
             };
-            // The step to the next one, if all of the runs are the same but so many inputs further.
+            // The distance to the next location's runs, if these are otherwise the same.
             let step = |location: usize| {
                 let next = if location + 1 < self.width { runs(location + 1) } else { return None };
                 let mut steps = runs(location).into_iter().zip(&next).map(|(run, other)| apart(&run, other));
@@ -170,7 +172,7 @@ impl Windows {
         }
     }
 
-    /// For a location of the two outer axes, the offsets of input and row that are added to those of the inner axis.
+    /// For a location of the two outer axes: the offsets of input and row that are added to the inner axis's runs.
     pub(in crate::cpu) fn outer(&self, location: usize) -> &[[usize; 2]] {
         &self.outer[location]
     }
@@ -194,11 +196,11 @@ enum OfLocation<'a> {
 pub(in crate::cpu) struct Runs<'a> {
     outer: &'a [[usize; 2]],
     inner: OfLocation<'a>,
-    /// The group's first channel.
+    /// The first channel of the group.
     first: usize,
-    /// Inner runs done of the first of `outer`.
+    /// How many inner runs are done for the first of `outer`.
     at: usize,
-    /// What a block has left of a run.
+    /// The rest of a run that a block had no room for.
     rest: Option<Run>,
 }
 
@@ -226,7 +228,7 @@ impl Iterator for Runs<'_> {
 }
 
 impl Runs<'_> {
-    /// Puts the next runs into `block`, as many as have `most` rows, the last of them cut where it has more; none at the end.
+    /// Puts the next runs into `block`: as many as have `most` rows, the last one cut if need be. None at the end.
     pub(in crate::cpu) fn block<'b>(&mut self, most: usize, block: &'b mut Block) -> Option<&'b [Run]> {
         let (mut count, mut rows) = (0, 0);
         while count < block.len() && rows < most {
@@ -244,10 +246,10 @@ impl Runs<'_> {
 /// Room for the runs of a block.
 pub(in crate::cpu) type Block = [Run; 64];
 
-/// No runs yet.
+/// A block without runs.
 pub(in crate::cpu) const BLOCK: Block = [Run { input: 0, row: 0, length: 0 }; 64];
 
-/// The runs of the inner axis: where taps lie side by side, one run has several; with groups, only channels of a group do.
+/// The runs of the inner axis. Taps side by side are one run; with groups, only the channels of a group are.
 fn of_axis(axis: &AxisTaps, layer: &Geometry) -> Inner {
     let (channels, row) = (layer.channels(), layer.group_channels());
     let (mut starts, mut runs) = (vec![0u32], Vec::<Packed>::new());
@@ -268,7 +270,7 @@ fn of_axis(axis: &AxisTaps, layer: &Geometry) -> Inner {
     listed(starts, runs, axis.taps * row)
 }
 
-/// The runs of a connectivity's rows.
+/// The runs of the rows of a connectivity.
 fn of_pattern(pattern: &Pattern) -> Inner {
     let (mut starts, mut runs) = (vec![0u32], Vec::<Packed>::new());
     for row in pattern.starts().windows(2) {
@@ -281,11 +283,11 @@ fn of_pattern(pattern: &Pattern) -> Inner {
         }
         starts.push(runs.len() as u32);
     }
-    // Its rows differ in their number of weights, so none is `Even`.
+    // Rows differ in their number of weights, so they can't be `Even`.
     Inner::Listed { starts, runs }
 }
 
-/// The table, or two numbers where they say the same.
+/// The table of runs; or two numbers, if they say the same.
 fn listed(starts: Vec<u32>, runs: Vec<Packed>, length: u32) -> Inner {
     let step = runs.get(1).map_or(length, |run| run[0]);
     let even = runs.len() + 1 == starts.len()

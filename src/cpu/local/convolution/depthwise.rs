@@ -1,5 +1,5 @@
-//! Depthwise convolutions of one filter a channel: vectors go along channels, since a group's filters would fill one number of
-//! them. The weights are put with a tap's channels side by side, `[taps][channels]`.
+//! Depthwise convolutions with one filter for each channel. Vectors go along channels, since a group's one filter would
+//! fill only one number of them. So weights are reordered to `[taps][channels]`.
 
 use super::room::CHANNELS;
 use super::rows::AllRows;
@@ -102,11 +102,11 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// What meets a weight of each channel, in the order of the sums: a tap's inputs, or a reader's gradient.
+/// What is multiplied by a weight of each channel, in the order of the sums: a tap's inputs, or a reader's gradient.
 trait Met {
-    /// The first channel's place in a row of values.
+    /// Where the first channel's value is in a row of values.
     fn place(&self) -> usize;
-    /// The tap whose weights it meets.
+    /// The tap whose weights are used.
     fn tap(&self) -> usize;
 }
 
@@ -128,17 +128,17 @@ impl Met for Reader {
         self.output
     }
 
-    /// A tap has one weight of the first channel.
+    /// The first channel has one weight for each tap.
     #[inline(always)]
     fn tap(&self) -> usize {
         self.weight
     }
 }
 
-/// Values multiplied by the weights that they meet, channel by channel.
+/// Values multiplied by weights, channel by channel.
 struct ByChannel<'a, M> {
     values: &'a [f32],
-    /// From one row's values to the next one's.
+    /// The distance from one row's values to the next row's.
     step: usize,
     weights: &'a [f32],
     channels: usize,
@@ -167,7 +167,7 @@ impl<S: Simd, M: Met> Terms<S> for ByChannel<'_, M> {
     }
 }
 
-/// Each input element's sum over the locations that read it of weights times their gradient.
+/// The gradient of each input: a sum over the locations that read it, of weights times gradients.
 pub(in crate::cpu::local) fn grad_input(
     team: &Team,
     layer: &Layer,
@@ -222,7 +222,7 @@ impl WithSimd for GradInput<'_> {
     }
 }
 
-/// Each weight's sum over samples and locations.
+/// The gradient of each weight: a sum over samples and locations.
 pub(super) fn grad_weights(team: &Team, layer: &Layer, operands: GradWeightsOperands<'_>, kept: Kept<'_>) {
     let geometry = &layer.geometry;
     let rows = AllRows::new(layer, 0, operands.batch);
@@ -281,7 +281,7 @@ impl WithSimd for GradWeights<'_> {
     }
 }
 
-/// Inputs and gradients that are multiplied channel by channel.
+/// Inputs and gradients that are multiplied, channel by channel.
 struct Pairs<'a> {
     count: usize,
     input: &'a [f32],
@@ -303,7 +303,7 @@ impl<S: Simd> Terms<S> for Pairs<'_> {
         for at in 0..self.count {
             let inputs = load::<S, VECTORS, TAIL>(simd, &self.input[at * self.input_step + column..][..width]);
             let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[at * self.output_step + column..][..width]);
-            // There is one row of sums: a tap's.
+            // The sums are of one tap, so there is one row of them.
             for sums in sums.iter_mut() {
                 for ((sum, input), grad) in sums.iter_mut().zip(inputs).zip(grads) {
                     *sum = simd.mul_add_e_f32s(input, grad, *sum);

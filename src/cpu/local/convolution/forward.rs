@@ -16,13 +16,13 @@ use crate::cpu::weights::View;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Weights from which on they don't stay in a core's second cache: then a task has more rows.
+/// With this many weights they no longer stay in a core's second-level cache; a task then has more rows.
 const MANY_WEIGHTS: usize = 100_000;
-/// Rows of a task then.
+/// Rows of a task with that many weights.
 const ROWS: usize = 256;
-/// Tasks that are enough for all threads: with fewer, filters are shared out, too.
+/// Enough tasks to keep all threads busy. If there are fewer, filters are divided among tasks, too.
 const MANY_TASKS: usize = 64;
-/// Filters of a piece then.
+/// Filters of a task if filters are divided.
 const FILTERS: usize = 64;
 
 /// `output = activation(weights · window of input + bias)`.
@@ -62,13 +62,13 @@ struct Tasks<'a> {
     output: Shared<'a>,
     span: Span,
     rows: AllRows<'a>,
-    /// Pieces of rows of a task.
+    /// How many pieces of rows a task has.
     together: usize,
-    /// Tasks that have all rows.
+    /// How many tasks go through all rows.
     tasks: usize,
-    /// Of a group's filters.
+    /// How many pieces a group's filters are divided into.
     pieces: usize,
-    /// Filters of a piece.
+    /// How many filters a piece has.
     some_filters: usize,
 }
 
@@ -105,7 +105,7 @@ impl Tasks<'_> {
         let own = operands.weights.from(group * window * filters);
         for first in (0..window).step_by(layer.block_rows()) {
             let end = window.min(first + layer.block_rows());
-            // The block's rows of weights, the first of them number `base`.
+            // The block's rows of weights, and the number of the first of them.
             let (weights, base) = match own {
                 View::F32(values) => (values, 0),
                 View::F16(_) => (own.from(first * filters).wide((end - first) * filters, room), first),
@@ -121,7 +121,7 @@ impl Tasks<'_> {
                 };
                 let input = &operands.input[rows.input..];
                 let mut runs = rows.runs(layer, group, first..end);
-                // The first block's sums are put down, also where they read nothing.
+                // The first block stores its sums even where it reads nothing.
                 let mut is_due = first == 0;
                 loop {
                     let (mut block, mut count) = (BLOCK, 0);
@@ -150,7 +150,7 @@ impl Tasks<'_> {
         }
     }
 
-    /// What the sums of some rows and filters begin with.
+    /// The initial values of the sums of some rows and filters.
     #[inline(always)]
     fn begin(&self, rows: &Rows<'_>, some: Range<usize>) -> Begin<'_> {
         match (self.operands.bias, self.layer.geometry.config().bias) {

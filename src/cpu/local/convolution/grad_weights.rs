@@ -1,5 +1,5 @@
-//! `LocalGradWeights` with shared weights: a long sum over samples and locations. A thread has some rows of weights, for which it
-//! adds the sums over one piece of locations after the other, so that the sums that are added are short.
+//! `LocalGradWeights` with shared weights: a long sum over samples and locations. A thread has some rows of weights. It
+//! takes their sums over one piece of locations after the other and adds them up, so that no single sum is long.
 
 use super::depthwise;
 use super::room::is_depthwise;
@@ -13,15 +13,15 @@ use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 
-/// Pieces of the weights' rows, so that there are some for all threads.
+/// How many pieces the weights' rows are divided into, so that all threads get some.
 const PIECES: usize = 16;
-/// Fewest rows of a piece: those of a tile.
+/// The fewest rows of a piece: those of a tile.
 const ROWS: usize = 8;
-/// Inputs and outputs of the samples that all pieces are worked through before the next samples: they stay in a cache that cores
-/// share.
+/// Inputs and outputs of the samples that all pieces go through before the next samples: they stay in a cache that
+/// cores share.
 const TOGETHER: usize = 1 << 19;
 
-/// Each weight's sum over samples and locations of its input times its output's gradient.
+/// Each weight's gradient: a sum over samples and locations of inputs times gradients by outputs.
 pub(in crate::cpu::local) fn grad_weights(team: &Team, layer: &Layer, operands: Operands<'_>, kept: Kept<'_>) {
     let geometry = &layer.geometry;
     if is_depthwise(geometry) {
@@ -58,9 +58,9 @@ struct Pieces<'a> {
     grad_weights: Shared<'a>,
     span: Span,
     rows: AllRows<'a>,
-    /// Of a group's rows of weights.
+    /// How many pieces a group's rows of weights are divided into.
     pieces: usize,
-    /// Rows of a piece.
+    /// How many rows a piece has.
     together: usize,
 }
 

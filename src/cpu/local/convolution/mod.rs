@@ -1,5 +1,5 @@
-//! Layers whose locations share their weights, on operands in channels_last: one product with a row for each location of each
-//! sample, read where they lie. A block of weights meets all rows of a task before the next one does.
+//! Layers whose locations share their weights, on operands in channels_last: one matrix product whose rows are the
+//! locations of all samples, read where they lie. A task's rows all use one block of weights before the next block.
 
 mod depthwise;
 mod forward;

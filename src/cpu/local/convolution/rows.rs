@@ -1,48 +1,49 @@
-//! The rows of a convolution's product: locations of a sample whose windows lie evenly, or samples at a location that is alone.
+//! The rows of a convolution's product: locations of a sample whose windows are equally far apart or, for a location
+//! alone, the samples.
 
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::windows::{Band, Run};
 use crate::cpu::shared::Shared;
 use std::ops::Range;
 
-/// Most samples of some rows at one location.
+/// Most samples in a piece of rows at one location.
 const SAMPLES: usize = 96;
-/// Locations from which on a band's rows are its locations rather than the samples.
+/// A band of this many locations has its locations as rows; a shorter one has the samples.
 const ALONG: usize = 8;
 
-/// Evenly lying rows of the product.
+/// Rows of the product that are equally far apart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a> {
-    /// How many.
+    /// How many rows there are.
     pub(super) count: usize,
-    /// Place of the first one's sample in the inputs, and what is added to the offsets of `band`'s runs.
+    /// Where the first row's sample begins in the inputs, plus what is added to the offsets of `band`'s runs.
     pub(super) input: usize,
-    /// From one row's input to the next one's.
+    /// Distance between the inputs of neighbouring rows.
     pub(super) input_step: usize,
-    /// Place of the first row's first output.
+    /// Where the first row's first output is.
     pub(super) output: usize,
-    /// From one row's output to the next one's.
+    /// Distance between the outputs of neighbouring rows.
     pub(super) output_step: usize,
     /// The first row's location.
     pub(super) location: usize,
-    /// Of the layer.
+    /// Filters of the layer.
     filters: usize,
-    /// Of the two outer axes.
+    /// The location along the two outer axes.
     outer: usize,
     band: &'a Band,
 }
 
-/// All rows of a batch, in pieces.
+/// All rows of some samples, in pieces.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AllRows<'a> {
     layer: &'a Layer,
-    /// The samples.
+    /// The first of the samples.
     first: usize,
     samples: usize,
 }
 
 impl<'a> AllRows<'a> {
-    /// Those of `samples` samples from number `first` on.
+    /// The rows of `samples` samples from number `first` on.
     pub(super) fn new(layer: &'a Layer, first: usize, samples: usize) -> Self {
         Self { layer, first, samples }
     }
@@ -51,7 +52,7 @@ impl<'a> AllRows<'a> {
         band.count >= ALONG.min(self.samples)
     }
 
-    /// Pieces of a band on one line.
+    /// How many pieces a band has on one line.
     fn of_band(&self, band: &Band) -> usize {
         if self.along(band) { self.samples } else { band.count * self.samples.div_ceil(SAMPLES) }
     }
@@ -69,13 +70,13 @@ impl<'a> AllRows<'a> {
         self.lines() * self.of_line()
     }
 
-    /// Rows of a piece, about.
+    /// How many rows a piece has, about.
     pub(super) fn of_piece(&self) -> usize {
         let rows = self.layer.geometry.locations() as usize * self.samples;
         rows.div_ceil(self.count().max(1))
     }
 
-    /// Piece number `index`: a sample's, a line's, and a band's follow each other in this order where rows are locations.
+    /// Piece number `index`. Where rows are locations, pieces are ordered by sample, then by line, then by band.
     pub(super) fn piece(&self, index: usize) -> Option<Rows<'a>> {
         let (geometry, of_line) = (&self.layer.geometry, self.of_line());
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
@@ -113,10 +114,10 @@ impl<'a> AllRows<'a> {
 }
 
 impl Rows<'_> {
-    /// Puts a bias per location where the sums of some filters are to be.
+    /// Puts a bias per location where the sums of some filters will be.
     #[inline(always)]
     pub(super) fn put_bias(&self, bias: &[f32], output: Shared<'_>, some: Range<usize>) {
-        // Rows of samples have one location, those of locations one each.
+        // Rows that are samples have one location, rows that are locations have one each.
         let next = if self.output_step == self.filters { self.filters } else { 0 };
         for row in 0..self.count {
             let own = &bias[self.location * self.filters + row * next..][some.clone()];
@@ -125,7 +126,7 @@ impl Rows<'_> {
         }
     }
 
-    /// The runs of a group's inputs that meet some rows of weights, in their order.
+    /// The runs of a group's inputs that use the rows `met` of the weights, in their order.
     #[inline(always)]
     pub(super) fn runs(&self, layer: &Layer, group: usize, met: Range<usize>) -> impl Iterator<Item = Run> {
         let band = self.band;

@@ -1,7 +1,8 @@
-//! Input gradients of a few samples: a thread owns input positions, and sums for each of their channels over all that read it.
+//! Input gradients of a few samples: a thread has some input positions, and sums for each of their channels over all
+//! cells that read it.
 //!
-//! A sum runs along filters, in sixteen partial sums that are added in the end: sixteen on every processor, whatever its
-//! vectors hold, so that the bits are the same.
+//! A sum goes along filters, in sixteen partial sums that are added in the end. They are sixteen whatever the length of
+//! vectors, so that bits don't depend on the processor.
 
 use crate::cpu::local::GradInputOperands as Operands;
 use crate::cpu::local::layer::{CHANNELS, Layer};
@@ -15,7 +16,7 @@ use std::ops::Range;
 
 /// Partial sums of a sum.
 const PARTS: usize = 16;
-/// Positions from which on there are enough for all threads: of fewer, channels are shared out, too.
+/// Enough positions to keep all threads busy. If there are fewer, channels are divided among tasks, too.
 const MANY_POSITIONS: usize = 64;
 
 /// Each input element's gradient.
@@ -39,9 +40,9 @@ struct Pieces<'a> {
     operands: Operands<'a>,
     grad_input: Shared<'a>,
     span: Span,
-    /// Of a group at a position.
+    /// How many pieces the channels of a group at a position are divided into.
     pieces: usize,
-    /// Channels of a piece.
+    /// How many channels a piece has.
     together: usize,
 }
 
@@ -50,7 +51,7 @@ impl WithSimd for Pieces<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // As many sums as the registers hold.
+        // As many sums at a time as registers hold.
         match S::F32_LANES {
             16 => self.compute::<S, 1, 4, 4>(simd),
             8 => self.compute::<S, 2, 3, 2>(simd),
@@ -61,7 +62,7 @@ impl WithSimd for Pieces<'_> {
 }
 
 impl Pieces<'_> {
-    /// By tiles of up to `SAMPLES` by up to `WIDTH` channels; `VECTORS` hold the parts of a sum.
+    /// Works through tiles of up to `SAMPLES` by up to `WIDTH` channels, whose partial sums are `VECTORS` vectors.
     #[inline(always)]
     fn compute<S: Simd, const VECTORS: usize, const SAMPLES: usize, const WIDTH: usize>(self, simd: S) {
         let Self { layer, operands, .. } = self;
@@ -107,17 +108,17 @@ impl Pieces<'_> {
     }
 }
 
-/// The weights that a tile's readers multiply.
+/// The weights of a tile's readers.
 #[derive(Clone, Copy)]
 enum Terms<'a> {
-    /// Where they lie, from the first reader's first group's first channel on.
+    /// All weights, where they are.
     InPlace(&'a [f32]),
-    /// Widened, reader by reader.
+    /// The readers' rows, widened one after the other.
     Widened(&'a [f32]),
 }
 
 impl<'a> Terms<'a> {
-    /// Of each reader those in `own`, counted from its own first weight.
+    /// For each reader the weights `own`, counted from the reader's first weight.
     #[inline]
     fn of(weights: View<'a>, readers: &[Reader], own: Range<usize>, room: &'a mut [f32]) -> Self {
         match weights {
@@ -132,17 +133,17 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// The sums of some channels of a position.
+/// What gives the sums of some channels of a position.
 #[derive(Clone, Copy)]
 struct Sums<'a> {
     readers: &'a [Reader],
     terms: Terms<'a>,
-    /// From the group's first filter on.
+    /// The gradient by the output, from the group's first filter on.
     grad_output: &'a [f32],
     outputs: usize,
     filters: usize,
     grad_input: Shared<'a>,
-    /// Place of the first channel in a sample.
+    /// Where the first channel is in a sample.
     first: usize,
     inputs: usize,
 }
@@ -220,7 +221,7 @@ fn add<S: Simd, const VECTORS: usize, const SAMPLES: usize, const WIDTH: usize>(
     }
 }
 
-/// The parts of a sum, added in pairs.
+/// The partial sums, added in pairs.
 #[inline(always)]
 fn total<S: Simd, const VECTORS: usize>(parts: &[S::f32s; VECTORS]) -> f32 {
     let mut sums: [f32; PARTS] = [0.0; PARTS];

@@ -1,9 +1,9 @@
-//! Input gradients of some samples: a thread owns neighbouring inputs, whose sums it has side by side for all samples, and adds
-//! what comes from one cell after the other.
+//! Input gradients of several samples: a thread has some neighbouring inputs, keeps their sums for all samples side by
+//! side, and adds what each cell contributes.
 //!
-//! A row of weights multiplies its cell's gradients, which are turned so that the samples of a filter lie side by side. So no
-//! sum is spread over a vector's parts, weights are read as they lie, and the products are those of a forward pass. A sum is
-//! taken cell by cell and filter by filter, whatever pieces and vectors there are.
+//! A row of weights is multiplied by its cell's gradients, which are transposed so that a filter's samples lie side by
+//! side. So no sum is spread over a vector, weights are read in order, and the products are like those of a forward
+//! pass. Each sum is taken cell by cell and filter by filter, whatever the pieces and vectors.
 
 use super::Operands;
 use super::room::{GRADS, SAMPLES, SUMS, VECTOR};
@@ -21,11 +21,12 @@ use crate::geometry::AxisTaps;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Pieces of a sample's inputs from which on there are enough for all threads.
+/// Enough pieces of a sample's inputs to keep all threads busy.
 const PIECES: usize = 32;
-/// Inputs of a piece that are enough for what it turns; of small layers pieces have fewer, so that there are some for each thread.
+/// A piece should have this many inputs, to make up for the transposing. Layers that have few have smaller pieces, so
+/// that each thread gets some.
 const ENOUGH: usize = 512;
-/// As many then.
+/// How many pieces such a layer has.
 const SOME_PIECES: usize = 6;
 
 /// A layer whose cells read windows, with its inner axis.
@@ -51,10 +52,10 @@ pub(super) fn grad_input(team: &Team, of: Windowed<'_>, operands: Operands<'_>, 
     team.each(pieces, nanoseconds, |span| Pieces { team, layer, inner, operands, grad_input, span, piece, together });
 }
 
-/// Inputs of a piece, at most `most`: whole lines, or whole positions, where it has as many.
+/// Inputs of a piece, at most `most`: whole lines, or whole positions, where that is possible.
 fn piece(inputs: usize, [line, channels]: [usize; 2], most: usize) -> usize {
     let wanted = inputs.div_ceil(PIECES).max(ENOUGH.min(inputs.div_ceil(SOME_PIECES))).min(most);
-    // The nearest multiple that is not too large.
+    // The nearest multiple that isn't too large.
     let whole = |unit: usize| ((wanted + unit / 2) / unit).clamp(1, most / unit) * unit;
     let piece = match wanted {
         _ if 2 * wanted >= line && line <= most => whole(line),
@@ -64,7 +65,7 @@ fn piece(inputs: usize, [line, channels]: [usize; 2], most: usize) -> usize {
     piece.clamp(1, inputs.max(1))
 }
 
-/// Pieces of a sample's inputs, neighbouring ones of all samples each.
+/// Pieces of neighbouring inputs, each for all samples.
 struct Pieces<'a> {
     team: &'a Team,
     layer: &'a Layer,
@@ -72,9 +73,9 @@ struct Pieces<'a> {
     operands: Operands<'a>,
     grad_input: Shared<'a>,
     span: Span,
-    /// Inputs of a piece.
+    /// How many inputs a piece has.
     piece: usize,
-    /// Samples of a block.
+    /// How many samples a block has.
     together: usize,
 }
 
@@ -84,7 +85,8 @@ impl WithSimd for Pieces<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let filled = |lanes: usize| self.operands.batch.next_multiple_of(lanes);
-        // Vectors of half the size take half as long, or a little more: they are better where the large ones were not filled.
+        // Vectors of half the length take about half the time, so they are better where long ones would be mostly
+        // empty.
         if S::F32_LANES == VECTOR && 8 * filled(VECTOR / 2) < 7 * filled(VECTOR) {
             return Instructions::Avx2.run(self);
         }
@@ -102,12 +104,12 @@ impl WithSimd for Pieces<'_> {
     }
 }
 
-/// Some of the batch.
+/// Some samples of the batch.
 #[derive(Clone, Copy)]
 struct Samples {
     first: usize,
     count: usize,
-    /// With those that fill the last vector.
+    /// Their number rounded up to whole vectors.
     filled: usize,
 }
 
@@ -118,7 +120,7 @@ struct Part {
 }
 
 impl Pieces<'_> {
-    /// The gradients of some inputs.
+    /// The gradients of some inputs for some samples.
     #[inline(always)]
     fn compute<S: Simd>(&self, simd: S, Part { owned, samples }: Part, room: &mut [f32]) {
         let geometry = &self.layer.geometry;
@@ -126,7 +128,7 @@ impl Pieces<'_> {
         let (groups, width) = (geometry.groups() as usize, self.inner.output as usize);
         let filters = geometry.group_filters() as usize;
         let line = self.inner.input as usize * geometry.channels() as usize;
-        // By the number of samples alone, so that the order of sums is the same for vectors of all sizes.
+        // Decided by the number of samples alone, so that sums have the same order whatever the length of vectors.
         let together = GRADS / samples.count.next_multiple_of(VECTOR);
         let (sums, room) = room.split_at_mut(owned.len() * samples.filled);
         let (grads, widened) = room.split_at_mut(GRADS);
@@ -180,7 +182,7 @@ impl Pieces<'_> {
         });
     }
 
-    /// Locations along the inner axis, among which are all that read inputs `owned`.
+    /// The locations along the inner axis that may read the inputs `owned`.
     fn along(&self, owned: &Range<usize>) -> Range<usize> {
         let inner = self.inner;
         let channels = self.layer.geometry.channels() as usize;
@@ -193,7 +195,7 @@ impl Pieces<'_> {
         readers.fold(inner.output as usize..0, |range, o| range.start.min(o)..range.end.max(o + 1))
     }
 
-    /// Adds the products of rows of weights and turned gradients.
+    /// Adds the products of rows of weights with transposed gradients.
     #[inline(always)]
     fn add<S: Simd>(&self, simd: S, rows: Rows<'_>, widened: &mut [f32]) {
         let (samples, grads) = (rows.samples, rows.grads);
@@ -231,26 +233,26 @@ impl Pieces<'_> {
     }
 }
 
-/// Rows of a cell's weights whose inputs a piece has.
+/// Rows of a cell's weights whose inputs are in the piece.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
     cell: usize,
     first: usize,
     count: usize,
-    /// The first of their filters that are multiplied, and how many are.
+    /// The first filter, and how many filters are multiplied.
     filter: usize,
     filters: usize,
-    /// The cell's turned gradients, `[filters][samples]`.
+    /// The cell's transposed gradients, `[filters][samples]`.
     grads: &'a [f32],
-    /// The piece's, `[inputs][samples]`.
+    /// The piece's sums, `[inputs][samples]`.
     sums: Shared<'a>,
-    /// The first row's input, counted from the piece's first.
+    /// The first row's input, counted from the piece's first input.
     place: usize,
-    /// With those that fill the last vector.
+    /// The number of samples rounded up to whole vectors.
     samples: usize,
 }
 
-/// Gradients of some filters of a cell as `[filters][samples]`, zero for the samples that fill the last vector.
+/// Transposes the gradients of some of a cell's filters to `[filters][samples]`, with zeroes that fill the last vector.
 #[inline(always)]
 fn turn_grads<'a>(samples: Samples, filters: usize, of_cell: impl Fn(usize) -> &'a [f32], to: &mut [f32]) {
     let to = &mut to[..filters * samples.filled];

@@ -1,7 +1,8 @@
-//! `LocalGradInput`: each input element's sum over the cells that read it of weights times their outputs' gradients.
+//! `LocalGradInput`: each input's gradient is a sum over the cells that read it, of weights times gradients by the
+//! output.
 //!
-//! With some samples, vectors go along them (`by_samples`): weights are read where they lie, one number for all samples. With a
-//! few, vectors go along filters (`by_filters`), whose sums are added up in the end.
+//! With several samples, vectors go along samples (`by_samples`): weights are read in order, one number for all
+//! samples. With few samples, vectors go along filters (`by_filters`), and their parts are added in the end.
 
 mod by_filters;
 mod by_samples;
@@ -16,7 +17,7 @@ use super::operands::GradInputOperands as Operands;
 use crate::cpu::team::Team;
 use crate::cpu::weights::View;
 
-/// Samples from which on vectors go along them.
+/// With this many samples, vectors go along samples.
 const SAMPLES: usize = 8;
 
 /// Each input element's gradient, `[batch][inputs]` in channels_last.
@@ -27,7 +28,7 @@ pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<
     if convolution::is_depthwise(&layer.geometry) {
         return convolution::depthwise_grad_input(team, layer, operands, grad_input);
     }
-    // An outer axis of one position can have a longer window, whose other taps are clipped or come round again.
+    // An outer axis of one position may have a longer window: its other taps are clipped, or wrap around.
     let one_axis = layer
         .geometry
         .axes()

@@ -9,7 +9,7 @@ use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 
-/// Those of a forward pass, with weights of 32 bits.
+/// Operands of a forward pass with 32-bit weights.
 #[derive(Clone, Copy)]
 pub(in crate::cpu::local) struct ForwardOperands<'a> {
     pub(in crate::cpu::local) input: &'a [f32],
@@ -47,7 +47,7 @@ impl WithSimd for Forward<'_> {
         for index in self.span.first..self.span.end {
             let strip = narrow.strip(index);
             let (even, others) = narrow.parts(&strip);
-            // Where an inner location lies among all.
+            // The number among all locations of a location along the inner axis.
             let place = |along: usize| strip.first + along - strip.along.start;
             for sample in 0..narrow.batch {
                 let input = &input[sample * inputs..][..inputs];

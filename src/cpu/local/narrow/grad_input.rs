@@ -8,12 +8,12 @@ use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Inputs whose gradients one thread owns, as many as make this many pieces of a sample, or so many.
+/// How many pieces the inputs of a sample should be divided into, each for one thread.
 const PIECES: usize = 64;
-/// See [`PIECES`].
+/// The least and the most inputs of a piece.
 const PIECE: std::ops::RangeInclusive<usize> = 1024..=8192;
 
-/// Each input element's sum over the locations that read it of weights times their gradient; of layers of one axis.
+/// Each input's gradient, for layers of one axis: a sum over the locations that read it, of weights times gradients.
 pub(in crate::cpu::local) fn grad_input(
     team: &Team,
     narrow: Narrow<'_>,
@@ -40,7 +40,7 @@ struct GradInput<'a> {
     weights: &'a [f32],
     grad_output: &'a [f32],
     grad_input: Shared<'a>,
-    /// Inputs of a piece.
+    /// How many inputs a piece has.
     piece: usize,
     span: Span,
 }
@@ -73,12 +73,12 @@ struct Owned<'a> {
 }
 
 impl GradInput<'_> {
-    /// Adds to the sums of inputs what comes from each location, in their order.
+    /// Adds to the sums of some inputs what each location contributes, in the locations' order.
     #[inline(always)]
     fn piece<S: Simd>(&self, mut owned: Owned<'_>, grads: &[f32]) {
         let Even { locations: (first, end), input, step, length } = self.narrow.even;
         let window = self.narrow.window();
-        // Even windows that begin within the piece and end there are added whole, the others as far as they lie in it.
+        // Windows of even distance that lie within the piece are added whole, the others as far as they do.
         let begin_at = |input_at: usize| first + input_at.saturating_sub(input).div_ceil(step);
         let whole = begin_at(owned.inputs.start).clamp(first, end);
         let past = begin_at((owned.inputs.end + 1).saturating_sub(length)).clamp(whole, end);
@@ -104,7 +104,7 @@ impl GradInput<'_> {
         }
     }
 
-    /// What comes from one location, as far as the piece has its inputs.
+    /// Adds what one location contributes to the inputs of the piece.
     #[inline(always)]
     fn clipped<S: Simd>(&self, owned: &mut Owned<'_>, location: usize, grad: f32) {
         let Owned { sums, inputs } = owned;

@@ -8,7 +8,8 @@ use crate::cpu::local::windows::Run;
 use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 
-/// Each weight's sum over the batch of its input times its output's gradient: kept, or used up at once.
+/// Each weight's gradient: a sum over the batch of its input times its output's gradient. It is kept, or the weights
+/// are updated by it.
 pub(in crate::cpu::local) fn grad_weights(
     team: &Team,
     narrow: Narrow<'_>,

@@ -1,6 +1,7 @@
-//! Layers of one filter: a vector of filters would hold one number, so these go along locations and samples instead.
+//! Layers of one filter: a vector along filters would hold one number, so vectors go along locations and samples
+//! instead.
 //!
-//! Most of a layer's windows lie evenly, each some inputs after the one before; those at padded edges are done one by one.
+//! Most windows of such a layer are equally far apart. The others, at padded edges, are computed one by one.
 
 mod forward;
 mod grad_input;

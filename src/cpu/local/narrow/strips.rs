@@ -1,12 +1,12 @@
-//! Where the windows of a layer of one filter lie, and how threads share them.
+//! Where the windows of a layer of one filter lie, and how they are divided among threads.
 
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::windows::Even;
 use std::ops::Range;
 
-/// Most windows at padded edges of a layer that is gone along.
+/// A layer with more windows than this at padded edges is computed otherwise.
 const UNEVEN: usize = 64;
-/// Weights of the locations that one thread does together: in the first cache for all samples.
+/// Weights of the locations that a thread does together: they stay in the first-level cache for all samples.
 const TOGETHER: usize = 2048;
 
 /// A layer of one filter, with what its operations read.
@@ -19,16 +19,16 @@ pub(in crate::cpu::local) struct Narrow<'a> {
 
 /// Neighbouring locations along the inner axis.
 pub(super) struct Strip {
-    /// The first of them among all locations.
+    /// The first location's number among all.
     pub(super) first: usize,
-    /// Of the outer axes.
+    /// The location along the outer axes.
     pub(super) outer: usize,
-    /// Along the inner axis.
+    /// The locations along the inner axis.
     pub(super) along: Range<usize>,
 }
 
 impl<'a> Narrow<'a> {
-    /// What computes a layer of one filter, where its windows lie evenly but for a few.
+    /// The routines of a layer of one filter, if all but a few of its windows are equally far apart.
     pub(in crate::cpu::local) fn of(layer: &'a Layer, batch: usize) -> Option<Self> {
         let even =
             layer.windows.even().filter(|_| layer.geometry.filters() == 1 && !layer.geometry.shares_weights())?;
@@ -40,12 +40,12 @@ impl<'a> Narrow<'a> {
         self.layer.geometry.line() as usize
     }
 
-    /// Locations of a strip.
+    /// How many locations a strip has.
     fn together(&self) -> usize {
         TOGETHER.div_ceil(self.window()).min(self.width())
     }
 
-    /// Weights of the longest strip.
+    /// How many weights the longest strip has.
     pub(in crate::cpu::local) fn most_weights(&self) -> usize {
         self.together() * self.window()
     }
@@ -62,7 +62,7 @@ impl<'a> Narrow<'a> {
         Strip { first: outer * self.width() + first, outer, along }
     }
 
-    /// A guess of the nanoseconds of a strip.
+    /// A guess of the nanoseconds that a strip takes.
     pub(super) fn nanoseconds(&self) -> u64 {
         let window = u64::from(self.layer.geometry.window());
         (self.together() as u64 * (window + 1) * self.batch as u64 / 2).max(1)
@@ -72,14 +72,14 @@ impl<'a> Narrow<'a> {
         self.layer.geometry.window() as usize
     }
 
-    /// Those of a strip that lie evenly, and the others.
+    /// The locations of a strip whose windows are equally far apart, and the others.
     pub(super) fn parts(&self, strip: &Strip) -> (Range<usize>, impl Iterator<Item = usize> + Clone + use<>) {
         let first = strip.along.start.max(self.even.locations.0).min(strip.along.end);
         let end = strip.along.end.min(self.even.locations.1).max(first);
         (first..end, (strip.along.start..first).chain(end..strip.along.end))
     }
 
-    /// Place in a sample of the first input of an even window.
+    /// Where the first input of such a window is in a sample.
     pub(super) fn input(&self, along: usize) -> usize {
         self.even.input + (along - self.even.locations.0) * self.even.step
     }

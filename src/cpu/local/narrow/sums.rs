@@ -2,19 +2,19 @@
 
 use pulp::Simd;
 
-/// Locations whose sums are under way at once.
+/// How many locations are summed at once.
 const AT_ONCE: usize = 8;
-/// Partial sums of a sum along a window: as many on every processor.
+/// How many partial sums a sum along a window has, on every processor.
 const PARTS: usize = 4;
 
-/// `a · b + c`, rounded once where the instructions round once.
+/// `a · b + c`, rounded once if the instructions fuse it.
 #[inline(always)]
 pub(super) fn multiply_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     if S::IS_SCALAR || cfg!(target_family = "wasm") { a * b + c } else { a.mul_add(b, c) }
 }
 
-/// Adds to each sum the products of its inputs and weights, each sum's some steps after those of the sum before. `LENGTH` is
-/// `length` where it is known when this is compiled, else 0.
+/// Adds to each sum the products of its inputs and weights. Neighbouring sums' inputs and weights are a step apart.
+/// `LENGTH` is `length` if it is known when this is compiled, else 0.
 #[inline(always)]
 pub(super) fn dots<S: Simd, const LENGTH: usize>(
     sums: &mut [f32],
@@ -50,7 +50,7 @@ pub(super) fn dots<S: Simd, const LENGTH: usize>(
     }
 }
 
-/// The sum of products, in [`PARTS`] sums that are added in pairs.
+/// The sum of products, taken as [`PARTS`] partial sums that are added in pairs.
 #[inline(always)]
 fn dot<S: Simd>(inputs: &[f32], weights: &[f32]) -> f32 {
     let mut parts = [0.0; PARTS];
@@ -68,7 +68,7 @@ fn dot<S: Simd>(inputs: &[f32], weights: &[f32]) -> f32 {
     (a + c) + (b + d)
 }
 
-/// Adds `values · factor` to `sums`; `LENGTH` is their number where it is known when this is compiled, else 0.
+/// Adds `values · factor` to `sums`. `LENGTH` is their number if it is known when this is compiled, else 0.
 #[inline(always)]
 pub(super) fn add<S: Simd, const LENGTH: usize>(sums: &mut [f32], values: &[f32], factor: f32) {
     if LENGTH > 0 {
@@ -77,7 +77,7 @@ pub(super) fn add<S: Simd, const LENGTH: usize>(sums: &mut [f32], values: &[f32]
         }
         return;
     }
-    // A window may be too short for whole vectors of any size but this.
+    // Windows may be too short for whole vectors, but not for these.
     let (sums, last_sums) = sums.as_chunks_mut::<PARTS>();
     let (values, last_values) = values.as_chunks::<PARTS>();
     for (sums, values) in sums.iter_mut().zip(values) {
@@ -90,7 +90,7 @@ pub(super) fn add<S: Simd, const LENGTH: usize>(sums: &mut [f32], values: &[f32]
     }
 }
 
-/// [`add`] for each factor, sums and values each some steps after those of the factor before.
+/// [`add`] for each factor; neighbouring factors' sums and values are a step apart.
 #[inline(always)]
 pub(super) fn spread<S: Simd, const LENGTH: usize>(
     (sums, sum_step): (&mut [f32], usize),

@@ -1,4 +1,4 @@
-//! Layers and what feeds them.
+//! Graphs of layers: which layers there are, and which values they take.
 
 use super::layers::{Built, Kind, Layer, Parameter, elements};
 use super::names;
@@ -8,7 +8,7 @@ use crate::geometry::{Geometry, batch_bytes};
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// A value of a [`Graph`]: an input, or what a layer's call gives.
+/// A value of a [`Graph`]: an input, or the result of a layer's call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Node(u32);
 
@@ -18,7 +18,8 @@ impl Node {
     }
 }
 
-/// Layers, what feeds them, and which of their values are the outputs. Shapes are those of one sample, without the batch.
+/// Layers, the values that they take, and which values are the outputs. Shapes are those of one sample, without the
+/// batch.
 ///
 /// ```
 /// use locally_connected::model::{Graph, Layer};
@@ -38,7 +39,7 @@ impl Node {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Graph {
     pub(super) layers: Vec<GraphLayer>,
-    /// In the order of execution: each reads those before it.
+    /// In the order of execution: each takes values of earlier ones.
     pub(super) steps: Vec<Step>,
     pub(super) inputs: Vec<Node>,
     pub(super) outputs: Vec<Output>,
@@ -52,7 +53,7 @@ pub struct GraphLayer {
     pub(super) trainable: bool,
     rules: Rules,
     pub(super) stored_in: Option<KerasLayout>,
-    /// Its weights' values at first, as Keras lists them, where the user gives some.
+    /// Initial values of its weights, as Keras lists them, if the user gave some.
     pub(crate) initial: Option<Arc<[Vec<f32>]>>,
     parameters: Vec<Parameter>,
 }
@@ -72,7 +73,7 @@ impl GraphLayer {
         &self.name
     }
 
-    /// What it does.
+    /// What kind of layer it is.
     #[must_use]
     pub fn kind(&self) -> &Kind {
         &self.kind
@@ -84,7 +85,7 @@ impl GraphLayer {
         self.trainable
     }
 
-    /// What training asks of it besides its kind.
+    /// Regularizers and constraints of its parameters and output.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
@@ -105,9 +106,9 @@ impl GraphLayer {
 /// Where a value of a graph comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Step {
-    /// Of the input, or of the layer's call.
+    /// The name of the input, or of the layer's call.
     pub(super) name: String,
-    /// None of an input.
+    /// The layer; none for an input.
     pub(super) layer: Option<usize>,
     pub(super) inputs: Vec<Node>,
     pub(super) built: Built,
@@ -123,7 +124,7 @@ pub(super) struct Output {
 /// An input or an output of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End<'a> {
-    /// Its own name.
+    /// Its name, without what its buffers have in front.
     pub name: &'a str,
     /// Shape of one sample.
     pub shape: &'a [usize],
@@ -144,13 +145,13 @@ impl End<'_> {
 }
 
 impl Graph {
-    /// A graph without any layers.
+    /// A graph without layers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An input of samples of that shape, named `input`, `input_1`, ….
+    /// Adds an input of samples of that shape, named `input`, `input_1`, ….
     ///
     /// # Errors
     /// [`Error::InputAxis`] for an axis of size 0, [`Error::TooLarge`] for samples of 2³² elements.
@@ -159,7 +160,7 @@ impl Graph {
         self.named_input(name, shape)
     }
 
-    /// As [`Graph::input`], under a name of its own.
+    /// As [`Graph::input`], with a name.
     ///
     /// # Errors
     /// As [`Graph::input`], and [`Error::TwoLayers`].
@@ -172,11 +173,11 @@ impl Graph {
         Ok(node)
     }
 
-    /// Adds a layer that takes these values: what it gives.
+    /// Adds a layer that takes these values, and gives its result.
     ///
     /// # Errors
-    /// With the layer's name, where it doesn't take values of their shapes or as many of them, or can't be addressed;
-    /// [`Error::TwoLayers`].
+    /// With the layer's name, where it doesn't take so many values or values of such shapes, or where its values can't
+    /// be addressed; [`Error::TwoLayers`].
     pub fn add(&mut self, layer: impl Into<Layer>, inputs: &[Node]) -> Result<Node> {
         let Layer { name, kind, trainable, rules, stored_in, initial } = layer.into();
         let name = match name {
@@ -196,7 +197,7 @@ impl Graph {
             ..GraphLayer::new(name.clone(), kind, rules, parameters)
         });
         let node = self.push(Step { name: name.clone(), layer, inputs: inputs.to_vec(), built });
-        // Only now is it known how they are stored.
+        // How they are stored is known only now that the layer is in the graph.
         if let Some(Err(error)) = initial.map(|weights| self.canonical_weights(&name, &weights)) {
             self.steps.pop();
             self.layers.pop();
@@ -205,7 +206,7 @@ impl Graph {
         Ok(node)
     }
 
-    /// Calls the layer that gave `like` once more, on other values: it has the same parameters there.
+    /// Calls the layer that gave `like` once more, on other values, with the same parameters.
     ///
     /// # Errors
     /// As [`Graph::add`]; [`Error::Unsupported`] where `like` is an input, or where the layer would need parameters of
@@ -226,13 +227,13 @@ impl Graph {
         Ok(self.push(Step { name, layer: Some(index), inputs: inputs.to_vec(), built }))
     }
 
-    /// Makes a value an output, named as the layer that gives it. One of another graph is refused by [`Graph::check`].
+    /// Makes a value an output, with the name of its layer. [`Graph::check`] refuses a value of another graph.
     pub fn output(&mut self, node: Node) {
         let name = self.steps.get(node.index()).map_or("output", |step| &step.name).to_owned();
         self.named_output(&name, node);
     }
 
-    /// Makes a value an output under that name, with a number behind where another output has it.
+    /// Makes a value an output with this name; if another output has it, a number is appended.
     pub fn named_output(&mut self, name: &str, node: Node) {
         let taken = |name: &str| self.outputs.iter().any(|output| output.name == name);
         let name = match taken(name) {
@@ -254,7 +255,7 @@ impl Graph {
         &self.layers
     }
 
-    /// The graph of one layer alone, on values of the shapes that its first call takes.
+    /// The graph of one layer alone, which takes values of the shapes that its first call takes here.
     ///
     /// # Errors
     /// [`Error::UnknownValue`] where there is no layer of that name.
@@ -275,20 +276,21 @@ impl Graph {
         Ok(alone)
     }
 
-    /// The windows of a layer's calls, where it has any.
+    /// The layers of windows with the geometries of their windows, those of all calls.
     pub fn geometries(&self) -> impl Iterator<Item = (&GraphLayer, &Arc<Geometry>)> {
         let of_layer = |step: &Step| step.layer.and_then(|layer| self.layers.get(layer));
         let steps = self.steps.iter().filter_map(move |step| Some((of_layer(step)?, step)));
         steps.flat_map(|(layer, step)| step.built.geometries.iter().map(move |geometry| (layer, geometry)))
     }
 
-    /// What a call gives: the first of a layer's has the layer's name, the others `<layer>:1` and so on. None where there is no such call.
+    /// The result of a call by its name: a layer's first call has the layer's name, further ones are `<layer>:1` and so
+    /// on. None if there is no such call.
     #[must_use]
     pub fn call_named(&self, name: &str) -> Option<Node> {
         self.calls().find(|(_, of, _)| *of == name).map(|(node, ..)| node)
     }
 
-    /// What the calls of layers give, in their order, each with its name and its layer.
+    /// The results of all calls of layers, in order, each with the call's name and the layer.
     pub(crate) fn calls(&self) -> impl Iterator<Item = (Node, &str, &GraphLayer)> {
         let calls = self.steps.iter().zip(0..);
         calls.filter_map(|(step, at)| Some((Node(at), step.name.as_str(), self.layers.get(step.layer?)?)))
@@ -306,23 +308,23 @@ impl Graph {
         self.outputs.iter().map(|output| self.end(&output.name, output.node)).collect()
     }
 
-    /// The name of an input's buffer in the graph's programs, or of one that belongs to it: `what` is one of
+    /// The name of an input's buffer in the graph's programs, or of another buffer that belongs to it: `what` is one of
     /// [`names`]' constants for inputs.
     #[must_use]
     pub fn input_buffer(&self, what: &str, name: &str) -> String {
         names::of_several(what, name, self.inputs.len() > 1)
     }
 
-    /// As [`Graph::input_buffer`], of an output.
+    /// As [`Graph::input_buffer`], for an output.
     #[must_use]
     pub fn output_buffer(&self, what: &str, name: &str) -> String {
         names::of_several(what, name, self.outputs.len() > 1)
     }
 
-    /// Whether there is something to run.
+    /// Checks that there is something to run.
     ///
     /// # Errors
-    /// [`Error::Missing`] without an input or an output, or where one is a value that the graph hasn't.
+    /// [`Error::Missing`] without an input or an output, or where one is a value of another graph.
     pub fn check(&self) -> Result<()> {
         if self.inputs.is_empty() {
             return Err(Error::Missing { what: "an input", why: "the graph has none" });
@@ -346,7 +348,7 @@ impl Graph {
         self
     }
 
-    /// The outputs that are values of this graph: [`Graph::check`] refuses others.
+    /// The outputs that are values of this graph; [`Graph::check`] refuses others.
     pub(super) fn own_outputs(&self) -> impl Iterator<Item = &Output> {
         self.outputs.iter().filter(|output| output.node.index() < self.steps.len())
     }
@@ -384,7 +386,7 @@ impl Graph {
         if taken || name.is_empty() { Err(Error::TwoLayers { name: name.to_owned() }) } else { Ok(()) }
     }
 
-    /// `stem`, or it with the first number that makes it a new name.
+    /// `stem`, or if that is taken `stem` with the first number that makes a new name.
     pub(super) fn free_name(&self, stem: &str) -> String {
         let names = std::iter::once(stem.to_owned()).chain((1..).map(|n| format!("{stem}_{n}")));
         let free = |name: &String| self.steps.iter().all(|step| step.name != *name);
@@ -392,13 +394,13 @@ impl Graph {
     }
 }
 
-/// Parameters for an error message.
+/// Parameters as an error message shows them.
 fn shown(parameters: &[Parameter]) -> String {
     let one = |parameter: &Parameter| format!("{} {:?}", parameter.name, parameter.shape.sizes());
     parameters.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// A sample has elements, and no more than a 32-bit index reaches.
+/// Checks that a sample has elements, and no more than 32-bit indices reach.
 fn check_shape(shape: &[usize]) -> Result<()> {
     if let Some(axis) = shape.iter().position(|&size| size == 0) {
         return Err(Error::InputAxis { axis, shape: shape.to_vec() });
@@ -435,7 +437,7 @@ impl Sequential {
         Self { shape: shape.into(), layers: Vec::new() }
     }
 
-    /// One more layer behind those before it.
+    /// Appends a layer.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "Keras's name of it")]
     pub fn add(mut self, layer: impl Into<Layer>) -> Self {

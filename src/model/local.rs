@@ -28,9 +28,9 @@ pub mod layer_names {
     pub const GRAD_PRE_ACTIVATION: &str = "grad_pre_activation";
     /// `[batch][input shape]`.
     pub const GRAD_INPUT: &str = "grad_input";
-    /// The gradient by the weights, as these lie.
+    /// The gradient by the weights, laid out as they are.
     pub const GRAD_WEIGHTS: &str = "grad_weights";
-    /// The gradient by the bias, as that lies.
+    /// The gradient by the bias, laid out as it is.
     pub const GRAD_BIAS: &str = "grad_bias";
     /// All names.
     pub const ALL: [&str; 10] = [
@@ -69,7 +69,7 @@ pub(super) struct Forward {
     pub(super) input: BufferId,
     pub(super) weights: BufferId,
     pub(super) bias: Option<BufferId>,
-    /// Needed for an activation over rows; without it the activation is the sums' own.
+    /// Needed for an activation over rows. Without it the activation is applied to the sums directly.
     pub(super) pre_activation: Option<BufferId>,
     pub(super) output: BufferId,
 }
@@ -89,17 +89,17 @@ impl Forward {
     }
 }
 
-/// The buffers of a backward pass; those gradients are computed that have one.
+/// The buffers of a backward pass. It computes the gradients that have one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backward<'a> {
-    /// What [`Activation::saved`] asks for, and where the gradient before the activation goes; none where there is no
-    /// activation.
+    /// The buffer that [`Activation::saved`] asks for, and the one for the gradient before the activation; none without
+    /// an activation.
     pub(super) activation: Option<[BufferId; 2]>,
     pub(super) grad_output: BufferId,
     pub(super) grad_bias: Option<Gradient>,
     /// The forward pass's input, and the gradient.
     pub(super) grad_weights: Option<(BufferId, Gradient)>,
-    /// The forward pass's input, and how the weights follow a gradient that is kept nowhere.
+    /// The forward pass's input, and the update of the weights by a gradient that is kept nowhere.
     pub(super) update: Option<(BufferId, &'a Change)>,
     /// The weights, and the gradient.
     pub(super) grad_input: Option<[BufferId; 2]>,
@@ -141,7 +141,7 @@ impl Backward<'_> {
             let layer = layer.clone();
             Operation::LocalGradInput(LocalGradInput { layer, implementation, weights, grad_output, grad_input })
         }));
-        // The weights of before are no longer needed.
+        // Nothing after this reads the weights as they were before.
         operations.extend(update.map(|(input, change)| {
             let (layer, change) = (layer.clone(), change.clone());
             Operation::LocalUpdate(LocalUpdate { layer, implementation, input, grad_output, change })
@@ -185,7 +185,7 @@ impl Alone<'_> {
     }
 }
 
-/// The forward pass of a layer alone; with `keep` the values before the activation are an output, too.
+/// The forward pass of a layer alone. With `keep` the values before the activation are an output, too.
 #[must_use]
 pub fn layer_forward(layer: &Arc<Geometry>, keep: bool) -> Program {
     let mut alone = Alone { layer, program: Program::default() };
@@ -201,8 +201,8 @@ pub fn layer_forward(layer: &Arc<Geometry>, keep: bool) -> Program {
     alone.program
 }
 
-/// The backward pass of a layer alone: of the gradients those that are `wanted` and that there are, from what a forward
-/// pass read and wrote.
+/// The backward pass of a layer alone, from what a forward pass read and wrote. It computes the gradients that are
+/// `wanted` and that the layer has.
 #[must_use]
 pub fn layer_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
     let mut alone = Alone { layer, program: Program::default() };
@@ -240,8 +240,8 @@ pub(crate) fn transposed_forward(layer: &Arc<Geometry>) -> Program {
     alone.program
 }
 
-/// The backward pass of the transposed layer: the gradient of its input is `layer`'s forward pass, that of its weights
-/// `layer`'s own with the two operands in each other's place. There is no bias.
+/// The backward pass of the transposed layer. The gradient of its input is `layer`'s forward pass; that of its weights
+/// is `layer`'s own with the two operands exchanged. There is no bias.
 #[cfg(feature = "gpu")]
 #[must_use]
 pub(crate) fn transposed_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {

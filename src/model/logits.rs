@@ -1,4 +1,4 @@
-//! What is before a softmax or a sigmoid from which an output comes straight: Keras's crossentropies take that.
+//! Finds the value before a softmax or sigmoid that gives an output: Keras's crossentropies are computed from it.
 
 use super::graph::{Graph, GraphLayer, Node, Step};
 use super::layers::{ActivationLayer, Built, Kind};
@@ -6,23 +6,23 @@ use super::rules::Rules;
 use crate::config::Activation;
 use std::sync::Arc;
 
-/// What gives an output.
+/// What gives an output, if Keras's crossentropies look behind it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Last {
-    /// A layer with this activation, or that activation alone.
+    /// A layer with this activation, or this activation by itself.
     Activation(Activation),
     /// Keras's layer `Softmax` over the last axis.
     SoftmaxLayer,
 }
 
 impl Graph {
-    /// For each output what it comes straight from.
+    /// For each output, what gives it.
     pub(crate) fn last_activations(&self) -> Vec<Option<Last>> {
         let of = |node: Node| {
             let step = self.steps.get(node.index())?;
             match self.layers.get(step.layer?)?.kind() {
                 Kind::Activation(ActivationLayer(activation)) => Some(Last::Activation(*activation)),
-                // Keras computes a softmax over other axes than the last by other operations.
+                // Keras computes softmax over other axes with other operations.
                 Kind::Softmax(softmax) => {
                     (softmax.axes[..] == [step.built.shape.len().saturating_sub(1)]).then_some(Last::SoftmaxLayer)
                 }
@@ -32,8 +32,8 @@ impl Graph {
         self.outputs.iter().map(|output| of(output.node)).collect()
     }
 
-    /// The same graph in which the activations of the layers that give these outputs are steps of their own, and for each of
-    /// these outputs what is before that step. Parameters have the names that they had.
+    /// The same graph, in which the activations of the layers that give these outputs are steps of their own; and for
+    /// each of these outputs the value before that step. Parameters keep their names.
     pub(crate) fn with_activations_apart(&self, outputs: &[bool]) -> (Self, Vec<Option<Node>>) {
         let mut graph = self.clone();
         for (output, _) in outputs.iter().enumerate().filter(|(_, apart)| **apart) {
@@ -47,7 +47,7 @@ impl Graph {
         (graph, before)
     }
 
-    /// Makes the activation of the layer that gives an output a layer of its own, behind every call of that layer.
+    /// Makes the activation of the layer that gives an output a layer of its own, after each call of that layer.
     fn set_apart(&mut self, output: usize) {
         let step = self.outputs.get(output).and_then(|output| self.steps.get(output.node.index()));
         let Some((layer, geometry)) = step.and_then(|step| Some((step.layer?, step.built.geometries.last()?))) else {
@@ -55,7 +55,7 @@ impl Graph {
         };
         let activation = geometry.config().activation;
         let name = self.free_name(&format!("{}/activation", self.layers[layer].name()));
-        // The activity is that of the activated output.
+        // The activity is that of the activated output, so its penalty goes to the new layer.
         let activity_regularizer = self.layers[layer].rules_mut().activity_regularizer.take();
         let rules = Rules { activity_regularizer, ..Rules::default() };
         let apart = self.layers.len();

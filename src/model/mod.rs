@@ -1,4 +1,4 @@
-//! Graphs of layers, the programs that they make, and a model that is made of one.
+//! Graphs of layers, the programs made of them, and models: graphs with parameters.
 
 mod graph;
 mod layers;
@@ -31,17 +31,17 @@ use crate::config::Implementation;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// A model as it runs: its layers and their parameters, whatever file or code it came from and whatever runs it.
+/// A model: its layers and their parameters, whatever file or code they came from and whatever runs it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Model {
-    /// What is computed.
+    /// The graph of its layers.
     pub graph: Graph,
-    /// By [`names::parameter`]: weights of windows in the canonical order, all else as Keras has it.
+    /// The parameters, by [`names::parameter`]: weights of windows in canonical order, all else as in Keras.
     pub parameters: BTreeMap<String, Vec<f32>>,
 }
 
 impl Model {
-    /// Whether there is something to run, and all that it takes.
+    /// Checks that there is something to run, and that all parameters are there.
     ///
     /// # Errors
     /// Those of [`Graph::check`]; [`Error::NotGiven`] for a parameter that isn't there, [`Error::Length`] for one of another
@@ -73,7 +73,7 @@ impl Model {
         Ok(())
     }
 
-    /// One layer alone, with copies of its parameters: [`Graph::alone`].
+    /// A model of one layer, with copies of its parameters: see [`Graph::alone`].
     ///
     /// # Errors
     /// Those of [`Graph::alone`].
@@ -93,26 +93,25 @@ impl Model {
         Self { graph: self.graph.with_implementation(implementation), ..self }
     }
 
-    /// Shape of one sample of the input, or of the first where there are several; empty without one.
+    /// Shape of one sample of the input, or of the first input; empty without one.
     #[must_use]
     pub fn input_shape(&self) -> &[usize] {
         self.graph.inputs().first().map_or(&[], |end| end.shape)
     }
 
-    /// Shape of one sample of the output, or of the first where there are several; empty without one.
+    /// Shape of one sample of the output, or of the first output; empty without one.
     #[must_use]
     pub fn output_shape(&self) -> &[usize] {
         self.graph.outputs().first().map_or(&[], |end| end.shape)
     }
 
-    /// Bytes of `batch` samples of the input, f32, or of the first where there are several: what a host's buffer needs; 0
-    /// without one.
+    /// Bytes of `batch` samples of the input, or of the first input, as f32: what a host's buffer needs. 0 without one.
     #[must_use]
     pub fn input_bytes(&self, batch: u32) -> u64 {
         self.graph.inputs().first().map_or(0, |end| end.bytes(batch))
     }
 
-    /// Bytes of `batch` samples of the output, f32, or of the first where there are several; 0 without one.
+    /// Bytes of `batch` samples of the output, or of the first output, as f32; 0 without one.
     #[must_use]
     pub fn output_bytes(&self, batch: u32) -> u64 {
         self.graph.outputs().first().map_or(0, |end| end.bytes(batch))

@@ -3,20 +3,21 @@
 /// What a graph's program is for. Keras calls it `training`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
-    /// Outputs as they are used: noise does nothing, and batch normalisation goes by its moving statistics.
+    /// For predictions: noise does nothing, and batch normalisation goes by its moving statistics.
     #[default]
     Inference,
-    /// A training step: noise and dropout are drawn, and batch normalisation goes by its batch's own statistics, which it averages into the
-    /// moving ones, unless it is frozen. Such a program has an input [`names::STEP`](super::names::STEP) where it draws numbers.
+    /// For a training step: noise and dropout are drawn, and batch normalisation goes by its batch's own statistics,
+    /// unless it is frozen, and averages them into the moving ones. A program that draws numbers has an input
+    /// [`names::STEP`](super::names::STEP).
     Training {
-        /// Of the random numbers of layers that have no seed of their own.
+        /// The seed of layers that have none of their own.
         seed: u64,
     },
 }
 
 impl Mode {
-    /// The seed of a call's random numbers, and none at inference: the layer's own, mixed with the name of the call where it isn't the
-    /// layer's first, or that of the training, mixed with the name.
+    /// The seed of a call's random numbers; none at inference. It is the layer's own, mixed with the call's name if it
+    /// isn't the layer's first call; or the training's, mixed with the call's name.
     pub(super) fn seed(self, own: Option<u64>, layer: &str, call: &str) -> Option<u64> {
         let Self::Training { seed } = self else { return None };
         Some(match own {
@@ -27,7 +28,7 @@ impl Mode {
     }
 }
 
-/// A seed and a name: FNV-1a of the name, and splitmix64's end.
+/// Mixes a seed with a name: FNV-1a of the name, and the last steps of splitmix64.
 fn mixed(seed: u64, name: &str) -> u64 {
     let hash = name
         .bytes()
@@ -57,7 +58,7 @@ mod tests {
         ];
         let distinct: std::collections::BTreeSet<_> = others.iter().collect();
         assert_eq!(distinct.len(), others.len());
-        // They are part of what a training with a seed gives.
+        // These seeds decide what a training with a given seed gives, so they must not change.
         assert_eq!(training(7).seed(None, "dropout", "dropout"), Some(0xae30_9f62_ff9c_4ac6));
     }
 }

@@ -1,7 +1,7 @@
 //! Names of the buffers of a graph's programs.
 //!
-//! A graph of one input and one output has them under the names of the constants. Of several inputs each is
-//! `input/<name>`, of several outputs each `output/<name>`, and their gradients likewise.
+//! A graph with one input and one output uses the constants as names. With several inputs each is `input/<name>`, with
+//! several outputs each is `output/<name>`; their gradients likewise.
 
 use crate::program::Program;
 
@@ -14,9 +14,9 @@ pub const GRAD_OUTPUT: &str = "grad_output";
 /// The gradient of the loss by the input.
 pub const GRAD_INPUT: &str = "grad_input";
 
-/// What is wanted of an output.
+/// The target of an output.
 pub const TARGET: &str = "target";
-/// What each sample's loss is multiplied by.
+/// The weight of each sample's loss.
 pub const SAMPLE_WEIGHT: &str = "sample_weight";
 /// The sum of the samples' losses.
 pub const LOSS: &str = "loss";
@@ -27,19 +27,19 @@ pub const ACTIVITY: &str = "activity";
 /// The numbers of a training step, where a program reads any.
 pub const STEP: &str = Program::STEP;
 
-/// What an optimizer keeps of a layer's parameter.
+/// A state that an optimizer keeps of a layer's parameter.
 #[must_use]
 pub fn state(layer: &str, weight: &str, slot: &str) -> String {
     format!("{layer}/{weight}/{slot}")
 }
 
-/// The sum of what a metric counts of the samples.
+/// The sum over the samples of what a metric counts.
 #[must_use]
 pub fn metric(name: &str) -> String {
     format!("metric/{name}")
 }
 
-/// A layer's parameter, by Keras's name of it: `kernel`, `bias`, `gamma`, ….
+/// A layer's parameter, by Keras's name: `kernel`, `bias`, `gamma`, ….
 #[must_use]
 pub fn parameter(layer: &str, weight: &str) -> String {
     format!("{layer}/{weight}")
@@ -51,7 +51,7 @@ pub fn gradient(layer: &str, weight: &str) -> String {
     format!("{layer}/grad_{weight}")
 }
 
-/// What is one of several.
+/// The name of what belongs to an input or output: with that's name where there are several.
 pub(super) fn of_several(what: &str, name: &str, several: bool) -> String {
     if several { format!("{what}/{name}") } else { what.to_owned() }
 }

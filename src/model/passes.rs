@@ -14,19 +14,21 @@ use std::collections::BTreeMap;
 pub enum Wanted {
     /// Those of the inputs, and those of all trainable layers' parameters.
     All,
-    /// Those of the parameters alone, which is what training needs: nothing is computed that no trainable layer needs.
+    /// Those of all trainable layers' parameters, which is what training needs. Gradients that no trainable layer needs
+    /// aren't computed.
     Parameters,
 }
 
 impl Graph {
-    /// From the inputs to the outputs. What no output needs is not computed, and values between layers lie in memory only
-    /// until their last reader is done: [`Program::bytes`] says how much that is.
+    /// From the inputs to the outputs. What no output needs isn't computed, and a value between layers is in memory
+    /// only until its last reader is done: [`Program::bytes`] says how much that is.
     #[must_use]
     pub fn forward(&self) -> Program {
         self.forward_in(Mode::Inference)
     }
 
-    /// As [`Graph::forward`], of any mode. A training pass changes moving statistics, which are parameters, in place.
+    /// As [`Graph::forward`], for either mode. A training pass changes moving statistics, which are parameters, in
+    /// place.
     #[must_use]
     pub fn forward_in(&self, mode: Mode) -> Program {
         let mut passes = Passes::new(self, &self.output_nodes(), mode, None);
@@ -36,15 +38,15 @@ impl Graph {
         passes.program
     }
 
-    /// From the inputs and the gradients of the outputs to the outputs, the gradients of the inputs if they are wanted, and
-    /// those of the parameters of all trainable layers, for the loss `Σ output · grad_output`. An input that no output
-    /// depends on has no gradient.
+    /// From the inputs and the gradients of the outputs to the outputs and to the gradients, for the loss `Σ output ·
+    /// grad_output`: those of the parameters of all trainable layers, and if wanted those of the inputs. An input that
+    /// no output depends on has no gradient.
     #[must_use]
     pub fn backward(&self, wanted: Wanted) -> Program {
         self.backward_in(Mode::Inference, wanted)
     }
 
-    /// As [`Graph::backward`], of any mode: the gradients of what [`Graph::forward_in`] of that mode gives.
+    /// As [`Graph::backward`], for either mode: the gradients of what [`Graph::forward_in`] computes.
     #[must_use]
     pub fn backward_in(&self, mode: Mode, wanted: Wanted) -> Program {
         let mut passes = Passes::new(self, &self.output_nodes(), mode, Some(wanted));
@@ -55,11 +57,12 @@ impl Graph {
         passes.program
     }
 
-    /// A forward pass whose values `judge` may read in operations of its own; none of them is an output. After a training
-    /// pass a backward pass follows for the parameters of trainable layers, from the gradients that `judge` gives values.
+    /// A forward pass whose values `judge` reads in operations of its own; none of the values is an output. If it is a
+    /// training pass, a backward pass follows for the parameters of trainable layers, from the gradients that `judge`
+    /// gave to values.
     ///
-    /// What none of `values` depends on is not computed. Parameters that `updates` has a change for are changed by their gradients where these
-    /// are computed, if that can be; the gradients are then nowhere kept.
+    /// What none of `values` depends on isn't computed. Where `updates` has an update for a parameter, and its
+    /// gradient's operation can do that, the parameter is updated there and its gradient is kept nowhere.
     pub(crate) fn judged(
         &self,
         values: &[Node],
@@ -82,7 +85,8 @@ impl Graph {
     }
 }
 
-/// How a parameter follows its gradient, where it may at once: by its name, in a program to which what the change reads may be added.
+/// The update of a parameter by its name, if its gradient's operation may do it. What the update reads may be added to
+/// the program.
 pub(crate) type Updates<'a> = dyn Fn(&mut Program, &str) -> Option<Change> + 'a;
 
 /// A program between its forward and its backward pass.
@@ -95,49 +99,49 @@ pub(crate) struct Judging<'a> {
 }
 
 impl<'a> Judging<'a> {
-    /// Where a value lies, if it is computed.
+    /// The buffer of a value, if it is computed.
     pub(crate) fn buffer(&self, node: Node) -> Option<BufferId> {
         self.buffers.get(node.index()).copied().flatten()
     }
 
-    /// Whether anybody asks for a value's gradient.
+    /// Whether a value's gradient is needed.
     pub(crate) fn is_derived(&self, node: Node) -> bool {
         self.needed.get(node.index()) == Some(&true)
     }
 
-    /// Adds a part of a value's gradient.
+    /// Adds a gradient to those that a value's gradient is the sum of.
     pub(crate) fn seed(&mut self, node: Node, gradient: BufferId) {
         self.seeds.push((node, gradient));
     }
 
-    /// The values that the calls of layers give, each with its layer.
+    /// The results of layers' calls, each with the call's name and its layer.
     pub(crate) fn calls(&self) -> Vec<(Node, &'a str, &'a GraphLayer)> {
         self.graph.calls().filter(|(node, ..)| self.buffer(*node).is_some()).collect()
     }
 }
 
-/// The programs of a graph as they are made.
+/// The programs of a graph while they are made.
 struct Passes<'a> {
     graph: &'a Graph,
     mode: Mode,
     program: Program,
-    /// The values that are asked for.
+    /// The values that the program is for.
     asked: Vec<Node>,
-    /// Whether nobody reads any other value.
+    /// Whether no other value is read from outside the program.
     only_outputs: bool,
-    /// For each step whether one of them depends on it.
+    /// For each step whether a value that is asked for depends on it.
     live: Vec<bool>,
-    /// For each step whether its gradient is needed, for its own sake or for what feeds it.
+    /// For each step whether its gradient is needed, for itself or for what feeds it.
     needed: Vec<bool>,
     wants_inputs: bool,
-    /// Of the steps that are computed, in their places.
+    /// For each step, what its forward pass gave, if it is computed.
     traces: Vec<Option<Trace>>,
-    /// Of the layers that are called, in their places.
+    /// For each layer, the buffers of its parameters, if it is called.
     parameters: Vec<Vec<BufferId>>,
     updates: Option<&'a Updates<'a>>,
 }
 
-/// What becomes of the gradients of a layer's parameters.
+/// What is done with the gradients of a layer's parameters.
 #[derive(Debug, Clone, Default)]
 struct OfLayer {
     kept: Vec<Option<BufferId>>,
@@ -145,7 +149,7 @@ struct OfLayer {
 }
 
 impl<'a> Passes<'a> {
-    /// From the inputs to `values`; `wanted` is none for a forward pass alone.
+    /// Makes the forward pass from the inputs to `values`; `wanted` is none if no backward pass follows.
     fn new(graph: &'a Graph, values: &[Node], mode: Mode, wanted: Option<Wanted>) -> Self {
         let steps = &graph.steps;
         let mut live = vec![false; steps.len()];
@@ -197,8 +201,8 @@ impl<'a> Passes<'a> {
         }
     }
 
-    /// An activation layer's value, where the operation that gives what it takes can activate that itself: a pass over memory less,
-    /// and the same bits. Nothing else may want what is before the activation.
+    /// The value of an activation layer, if the operation before it can activate its result itself: that saves a pass
+    /// over memory and gives the same bits. Nothing else may need the value before the activation.
     fn activated(&mut self, at: usize) -> Option<Trace> {
         let step = self.graph.steps.get(at)?;
         let activation = self.graph.layers.get(step.layer?)?.kind().computes().only_activates()?;
@@ -211,7 +215,7 @@ impl<'a> Passes<'a> {
         operation.activate(activation).then(|| Trace::of(buffer))
     }
 
-    /// How often the values that lie in a buffer are taken by steps, which may hand them on as they are, or asked for.
+    /// How many times the values in a buffer are read by steps, or asked for. Steps may pass a buffer on as it is.
     fn readers(&self, buffer: BufferId) -> usize {
         let lies = |node: &Node| self.traces[node.index()].as_ref().is_some_and(|trace| trace.output == buffer);
         let steps = self.graph.steps.iter().zip(&self.live).filter(|(_, live)| **live);
@@ -219,7 +223,7 @@ impl<'a> Passes<'a> {
         taken + self.asked.iter().filter(|node| lies(node)).count()
     }
 
-    /// Gives the host the graph's outputs.
+    /// Makes the graph's outputs outputs of the program.
     fn outputs(&mut self) {
         let graph = self.graph;
         for output in graph.own_outputs() {
@@ -246,7 +250,7 @@ impl<'a> Passes<'a> {
         }
     }
 
-    /// The gradients of the outputs, which the host gives.
+    /// The gradients of the outputs, as inputs of the program.
     fn grad_outputs(&mut self) -> Vec<(Node, BufferId)> {
         let graph = self.graph;
         let given = graph.own_outputs().map(|output| {
@@ -257,10 +261,10 @@ impl<'a> Passes<'a> {
         given.collect()
     }
 
-    /// From gradients of some values to all that are wanted.
+    /// Makes the backward pass from the gradients of some values to all gradients that are needed.
     fn backward(&mut self, seeds: Vec<(Node, BufferId)>) {
         let graph = self.graph;
-        // What each value's readers say its gradient is: the sum of these.
+        // The gradients that each value's readers give; the value's gradient is their sum.
         let mut parts: Vec<Vec<BufferId>> = vec![Vec::new(); graph.steps.len()];
         for (node, gradient) in seeds {
             parts[node.index()].push(gradient);
@@ -300,14 +304,14 @@ impl<'a> Passes<'a> {
         debug_assert!(self.wants_inputs || self.program.find(names::GRAD_INPUT).is_none());
     }
 
-    /// What becomes of the gradients of a layer's parameters: updates, or buffers for them.
+    /// What is done with the gradients of a layer's parameters: updates, or buffers for the gradients.
     fn gradients(&mut self, layer: usize, built: &Built) -> OfLayer {
         let calls = self.graph.steps.iter().filter(|step| step.layer == Some(layer)).count();
         let layer = &self.graph.layers[layer];
         let mut of_layer = OfLayer::default();
         for (parameter, index) in layer.parameters().iter().zip(0..) {
             let learns = layer.learns(parameter);
-            // The gradients of several calls are to be added.
+            // The gradients of several calls must be added first.
             let updates = self.updates.filter(|_| learns && calls == 1 && built.updates_at_once(index));
             let name = || names::parameter(layer.name(), parameter.name);
             let update = updates.and_then(|updates| updates(&mut self.program, &name()));
@@ -326,7 +330,7 @@ impl<'a> Passes<'a> {
         of_layer
     }
 
-    /// A value's gradient, from those that its readers give.
+    /// The gradient of a value, as the sum of those that its readers give.
     fn sum(&mut self, step: &Step, parts: &[BufferId]) -> Option<BufferId> {
         match parts {
             [] => None,
@@ -352,7 +356,8 @@ impl<'a> Passes<'a> {
         }
     }
 
-    /// Gives the host a value of the program under a name: in its own buffer, or where that is the host's already in a copy.
+    /// Makes a value an output of the program under a name: its own buffer or, where that is the host's already, a
+    /// copy.
     fn give(&mut self, buffer: BufferId, name: String, elements: u64) {
         let held = &mut self.program.buffers[buffer.index()];
         if held.usage == Usage::Scratch {
@@ -365,7 +370,7 @@ impl<'a> Passes<'a> {
     }
 }
 
-/// What a step takes.
+/// The values that a step takes.
 fn values<'a>(graph: &'a Graph, traces: &[Option<Trace>], step: &Step) -> Vec<Value<'a>> {
     let value = |node: &super::graph::Node| {
         let buffer = traces[node.index()].as_ref()?.output;

@@ -1,23 +1,23 @@
-//! What training asks of a layer's parameters and output.
+//! What training asks of a layer: regularizers and constraints.
 
 use super::layers::Parameter;
 use crate::config::{Config, Constraint, Regularizer};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// What training asks of a layer besides its kind. Predictions know nothing of it.
+/// What training asks of a layer: regularizers and constraints. Inference doesn't look at them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rules {
-    /// What parameters add to the loss, by their names.
+    /// What parameters add to the loss, by the parameters' names.
     pub regularizers: BTreeMap<String, Regularizer>,
-    /// What parameters are brought back to after each step, by their names.
+    /// What parameters are constrained to after each step, by the parameters' names.
     pub constraints: BTreeMap<String, Constraint>,
     /// What the layer's activated output adds to the loss, divided by the batch.
     pub activity_regularizer: Option<Regularizer>,
 }
 
 impl Rules {
-    /// Those of a configuration, whose weights are called `weights`.
+    /// The rules in a configuration, whose weights are called `weights`.
     pub(super) fn of(config: &Config, weights: &str) -> Self {
         let mut rules = Self { activity_regularizer: config.activity_regularizer.clone(), ..Self::default() };
         let parts = [
@@ -31,7 +31,7 @@ impl Rules {
         rules
     }
 
-    /// What is given here, and for all else what is given there.
+    /// These rules, with those of `other` for what these leave open.
     pub(super) fn or(mut self, other: Self) -> Self {
         for (name, regularizer) in other.regularizers {
             self.regularizers.entry(name).or_insert(regularizer);
@@ -43,7 +43,7 @@ impl Rules {
         self
     }
 
-    /// Leaves out the bias's where there is none: Keras keeps its regularizer and never asks for it.
+    /// Leaves out the rules of a bias that the layer doesn't have: Keras accepts and ignores them.
     pub(super) fn of_parameters(mut self, parameters: &[Parameter]) -> Result<Self> {
         if parameters.iter().all(|parameter| parameter.name != "bias") {
             self.regularizers.remove("bias");

@@ -8,10 +8,10 @@ use crate::ops::Shape;
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// How Keras stores a parameter, and so what its axes are.
+/// How Keras stores a parameter, which decides what its axes are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stored {
-    /// As it lies here, in this shape.
+    /// As in programs, with this shape.
     Plain(Vec<usize>),
     /// Weights of windows that no locations share.
     Local(Arc<Geometry>, KerasLayout),
@@ -22,7 +22,7 @@ pub enum Stored {
 }
 
 impl Stored {
-    /// Shape of the variable.
+    /// Shape of Keras's variable.
     #[must_use]
     pub fn shape(&self) -> Vec<usize> {
         match self {
@@ -33,7 +33,7 @@ impl Stored {
         }
     }
 
-    /// The values of the variable as they lie here.
+    /// From the values of Keras's variable to the parameter's values in programs.
     ///
     /// # Errors
     /// [`Error::Length`]; those of [`KerasLayout::to_canonical`].
@@ -45,7 +45,7 @@ impl Stored {
         }
     }
 
-    /// The variable of the values that lie here.
+    /// From the parameter's values in programs to those of Keras's variable.
     ///
     /// # Errors
     /// As [`Stored::to_canonical`].
@@ -68,15 +68,16 @@ impl Stored {
 }
 
 impl Graph {
-    /// How Keras stores the parameters of the layer of that name, in their order; none where there is no such layer. Layers of
-    /// windows are stored as their own configuration says, whatever [`Graph::with_implementation`] has them executed by.
+    /// How Keras stores the parameters of the layer of that name, in their order; none if there is no such layer.
+    /// Layers of windows are stored as their own configuration says, whatever [`Graph::with_implementation`] executes
+    /// them by.
     #[must_use]
     pub fn stored(&self, layer: &str) -> Option<Vec<Stored>> {
         let at = self.layers.iter().position(|known| known.name() == layer)?;
         let known = &self.layers[at];
         let built = &self.steps.iter().find(|step| step.layer == Some(at))?.built;
         let of = |(parameter, at): (&super::Parameter, usize)| {
-            // The weights of windows come first, in the order of the windows.
+            // Parameters without a shape are weights of windows; they are in the order of the windows.
             let Some(geometry) = built.geometries.get(at).filter(|_| parameter.stored.is_empty()) else {
                 return Stored::Plain(parameter.stored.clone());
             };

@@ -25,8 +25,8 @@ impl Weight {
 }
 
 impl Graph {
-    /// All weights in Keras's order, the trained ones first, as `model.weights` has them: [`Weight::trainable`] tells its
-    /// `trainable_weights` from its `non_trainable_weights`.
+    /// All weights in the order of Keras's `model.weights`: those that are trained first. [`Weight::trainable`] tells
+    /// Keras's `trainable_weights` from its `non_trainable_weights`.
     #[must_use]
     pub fn weights(&self) -> Vec<Weight> {
         let mut weights: Vec<Weight> = self.layers().iter().flat_map(|layer| self.of(layer)).collect();
@@ -42,14 +42,14 @@ impl Graph {
         self.known(layer).map(|layer| self.of(layer))
     }
 
-    /// Keras's `count_params` of the model: the elements of all its variables, as they are stored. In implementation 2 an entry of the
-    /// dense matrix counts that nothing is connected to.
+    /// Keras's `count_params` of the model: the number of elements of all its variables, as they are stored. In
+    /// implementation 2 that includes entries of the dense matrix that connect nothing.
     #[must_use]
     pub fn count_params(&self) -> u64 {
         self.weights().iter().map(Weight::elements).sum()
     }
 
-    /// Keras's `compute_output_shape`: shapes of the outputs for a batch.
+    /// Keras's `compute_output_shape`: the shapes of the outputs for a batch.
     #[must_use]
     pub fn compute_output_shape(&self, batch: usize) -> Vec<Vec<usize>> {
         self.outputs()
@@ -86,7 +86,8 @@ impl Graph {
 }
 
 impl Model {
-    /// Keras's `layer.get_weights()`: the values of a layer's weights in Keras's order, each as the layer's implementation stores it.
+    /// Keras's `layer.get_weights()`: the values of a layer's weights in Keras's order, each as the layer's
+    /// implementation stores it.
     ///
     /// # Errors
     /// [`Error::UnknownValue`] where there is no such layer, [`Error::NotGiven`] and [`Error::Length`] where the model lacks a parameter of it;
@@ -102,8 +103,8 @@ impl Model {
         known.parameters().iter().zip(&stored).map(of).collect()
     }
 
-    /// Keras's `layer.set_weights()`: takes the values of all weights of a layer, in Keras's order, each as the layer's implementation
-    /// stores it. All of them or, where one doesn't fit, none.
+    /// Keras's `layer.set_weights()`: sets all weights of a layer, in Keras's order, each as the layer's implementation
+    /// stores it. If one doesn't fit, none is set.
     ///
     /// # Errors
     /// [`Error::UnknownValue`] where there is no such layer, [`Error::Unsupported`] for another number of weights, [`Error::Length`] for one of
@@ -116,7 +117,7 @@ impl Model {
 }
 
 impl Graph {
-    /// The parameters of a layer, by [`names::parameter`], of the values of all its weights in Keras's order.
+    /// A layer's parameters, by [`names::parameter`], from the values of all its weights in Keras's order.
     pub(crate) fn canonical_weights(&self, layer: &str, weights: &[Vec<f32>]) -> Result<Vec<(String, Vec<f32>)>> {
         let known = self.known(layer)?;
         let stored = self.stored(layer).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! An activation alone.
+//! An activation as a layer.
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
 use crate::Result;
 use crate::config::{Activation, Saved};
 use crate::ops::{Activate, ActivateGrad, BufferId, Operation};
 
-/// An activation alone; softmax is over the last axis.
+/// An activation as a layer; softmax is over the last axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ActivationLayer(pub Activation);
 

@@ -1,4 +1,4 @@
-//! What kinds of layers have in common: their calls while programs are made.
+//! What all kinds of layers have in common: their parameters, and their calls while programs are made.
 
 use crate::config::{Activation, WeightType};
 use crate::geometry::Geometry;
@@ -11,54 +11,54 @@ use std::sync::Arc;
 /// A layer's parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
-    /// Keras's name of it, such as `kernel`.
+    /// Keras's name of it, for example `kernel`.
     pub name: &'static str,
-    /// How it lies: weights of windows in the canonical order, all else as Keras has it.
+    /// How it is laid out: weights of windows in canonical order, all else as in Keras.
     pub shape: Shape,
     /// How its elements are stored.
     pub dtype: WeightType,
-    /// Whether it has a gradient, where its layer is trained: all but moving statistics have.
+    /// Whether it has a gradient if its layer is trained: moving statistics don't.
     pub learned: bool,
-    /// Shape of Keras's variable; empty of weights of windows, where it depends on their layout.
+    /// Shape of Keras's variable; empty for weights of windows, whose shape depends on their layout.
     pub stored: Vec<usize>,
 }
 
 impl Parameter {
-    /// A learned one of 32-bit floats.
+    /// A learned parameter of 32-bit floats.
     pub(crate) fn fixed(name: &'static str, elements: u64) -> Self {
         Self::shaped(name, &[elements as usize])
     }
 
-    /// The same of several axes.
+    /// A learned parameter of 32-bit floats with several axes.
     pub(crate) fn shaped(name: &'static str, stored: &[usize]) -> Self {
         let (shape, stored) = (Shape::Fixed(elements(stored)), stored.to_vec());
         Self { name, shape, dtype: WeightType::F32, learned: true, stored }
     }
 }
 
-/// What a layer is for inputs of given shapes.
+/// What a layer has for inputs of given shapes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Built {
     /// Shape of one output sample.
     pub(crate) shape: Vec<usize>,
-    /// Of its windows, where it has any.
+    /// The geometries of its windows, if it has any.
     pub(crate) geometries: Vec<Arc<Geometry>>,
-    /// Those of pooling.
+    /// The windows of a pooling layer.
     pub(crate) windows: Option<Windows>,
-    /// Where the values of a layer that moves them go.
+    /// The axes of a layer that moves values.
     pub(crate) axes: Vec<AxisMap>,
     pub(crate) parameters: Vec<Parameter>,
 }
 
 impl Built {
-    /// Whether the operation that computes a parameter's gradient may update the parameter by it: weights of windows which no locations
-    /// share.
+    /// Whether a parameter can be updated by the operation that computes its gradient: only weights of windows that no
+    /// locations share.
     pub(crate) fn updates_at_once(&self, parameter: usize) -> bool {
         let of_windows = self.parameters.get(parameter).is_some_and(|parameter| parameter.shape.is_cut());
         of_windows && self.geometries.get(parameter).is_some_and(|geometry| geometry.sums_over_samples())
     }
 
-    /// One without parameters.
+    /// A layer without parameters whose output has this shape.
     pub(crate) fn of_shape(shape: impl Into<Vec<usize>>) -> Self {
         Self { shape: shape.into(), ..Self::default() }
     }
@@ -68,7 +68,7 @@ impl Built {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Value<'a> {
     pub(crate) buffer: BufferId,
-    /// Of one sample.
+    /// Shape of one sample.
     pub(crate) shape: &'a [usize],
 }
 
@@ -77,31 +77,31 @@ impl Value<'_> {
         elements(self.shape)
     }
 
-    /// Elements of the last axis.
+    /// Length of the last axis.
     pub(crate) fn row(&self) -> u64 {
         self.shape.last().map_or(1, |&row| row as u64)
     }
 }
 
-/// Elements of a sample of that shape; those of a graph were checked to be few enough.
+/// Elements of a sample of that shape. A graph's shapes were checked to be small enough.
 pub(crate) fn elements(shape: &[usize]) -> u64 {
     shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64))
 }
 
-/// A call of a layer as its forward operations are made.
+/// A call of a layer, for making its forward operations.
 pub(crate) struct ForwardCall<'a> {
     pub(crate) scope: Scope<'a>,
     pub(crate) inputs: &'a [Value<'a>],
     /// In the order of [`Built::parameters`].
     pub(crate) parameters: &'a [BufferId],
-    /// Whether a backward pass follows.
+    /// Whether a backward pass follows, for which values are kept.
     pub(crate) keep: bool,
 }
 
-/// What a forward pass leaves.
+/// What a call's forward pass gave.
 pub(crate) struct Trace {
     pub(crate) output: BufferId,
-    /// What the layer's own backward pass asks for besides inputs and output.
+    /// Buffers that the layer's backward pass reads besides inputs and output.
     pub(crate) saved: Vec<BufferId>,
 }
 
@@ -111,35 +111,36 @@ impl Trace {
     }
 }
 
-/// A call of a layer as its backward operations are made.
+/// A call of a layer, for making its backward operations.
 pub(crate) struct BackwardCall<'a> {
     pub(crate) scope: Scope<'a>,
     pub(crate) inputs: &'a [Value<'a>],
     pub(crate) parameters: &'a [BufferId],
     pub(crate) trace: &'a Trace,
     pub(crate) grad_output: BufferId,
-    /// For each input whether anybody wants its gradient.
+    /// For each input whether its gradient is wanted.
     pub(crate) wanted: &'a [bool],
-    /// For each parameter where its gradient goes, if anybody wants it.
+    /// For each parameter where its gradient goes, if it is wanted.
     pub(crate) gradients: &'a [Option<Gradient>],
-    /// For each parameter how it follows its gradient at once, if it does; the gradient then goes nowhere.
+    /// For each parameter the update by its gradient, if the operation that computes the gradient does it; the gradient
+    /// is then kept nowhere.
     pub(crate) updates: &'a [Option<Change>],
 }
 
 impl<'a> BackwardCall<'a> {
-    /// A buffer for the gradient of an input; none where nobody wants it.
+    /// A buffer for the gradient of an input; none if it isn't wanted.
     pub(crate) fn grad_input(&mut self, index: usize) -> Option<BufferId> {
         let value = *self.inputs.get(index).filter(|_| self.wanted.get(index) == Some(&true))?;
         let role = if self.inputs.len() > 1 { format!("grad_input_{index}") } else { "grad_input".to_owned() };
         Some(self.scope.scratch(&role, value.elements()))
     }
 
-    /// Where the gradient of a parameter goes, if anybody wants it.
+    /// Where the gradient of a parameter goes, if it is wanted.
     pub(crate) fn gradient(&self, index: usize) -> Option<Gradient> {
         self.gradients.get(index).copied().flatten()
     }
 
-    /// How a parameter follows its gradient, if it does at once.
+    /// The update of a parameter by its gradient, if the operation that computes the gradient does it.
     pub(crate) fn update(&self, index: usize) -> Option<&'a Change> {
         self.updates.get(index).and_then(Option::as_ref)
     }
@@ -149,16 +150,16 @@ impl<'a> BackwardCall<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gradient {
     pub(crate) buffer: BufferId,
-    /// Whether it is added to what another call of the layer wrote there.
+    /// Whether it is added to what another call of the layer wrote.
     pub(crate) accumulate: bool,
 }
 
-/// A layer's call in the program that is made.
+/// A layer's call, and the program that is being made.
 pub(crate) struct Scope<'a> {
     pub(crate) program: &'a mut Program,
-    /// Of the layer.
+    /// Name of the layer.
     pub(crate) layer: &'a str,
-    /// Of the call: the names of its buffers begin with it.
+    /// Name of the call, with which its buffers' names begin.
     pub(crate) call: &'a str,
     pub(crate) built: &'a Built,
     pub(crate) mode: Mode,
@@ -167,7 +168,7 @@ pub(crate) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// A buffer between operations that has no samples.
+    /// A buffer between operations whose size doesn't depend on the batch.
     pub(crate) fn fixed(&mut self, role: &str, elements: u64) -> BufferId {
         self.program.add_buffer(Buffer {
             name: format!("{}/{role}", self.call),
@@ -178,12 +179,12 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// The numbers of the training step.
+    /// The buffer of the training step's numbers.
     pub(crate) fn step(&mut self) -> BufferId {
         self.program.step()
     }
 
-    /// The seed of the call's random numbers, the layer's own coming first; none at inference.
+    /// The seed of the call's random numbers; it depends on the layer's own seed if that has one. None at inference.
     pub(crate) fn seed(&self, own: Option<u64>) -> Option<u64> {
         self.mode.seed(own, self.layer, self.call)
     }
@@ -208,33 +209,34 @@ impl<'a> Scope<'a> {
         self.program.operations.push(operation);
     }
 
-    /// The windows of that index.
+    /// The geometry of the window with that index.
     pub(crate) fn geometry(&self, index: usize) -> Option<&'a Arc<Geometry>> {
         self.built.geometries.get(index)
     }
 }
 
-/// What a kind of layer has to say.
+/// What each kind of layer implements.
 pub(crate) trait Computes {
-    /// Keras's class of it, in snake case: what a layer is named where the caller names none.
+    /// Keras's class in snake case, after which a layer without a name is named.
     fn class(&self) -> &'static str;
 
-    /// Its output's shape and its parameters for inputs of these shapes, all of them positive.
+    /// The output's shape and the parameters, for inputs of these shapes. All sizes are positive.
     fn build(&self, inputs: &[&[usize]]) -> Result<Built>;
 
-    /// What it does to each value, where it does nothing else.
+    /// The activation that it applies, for a layer that does nothing else.
     fn only_activates(&self) -> Option<Activation> {
         None
     }
 
-    /// Its operations, from its inputs to its output.
+    /// Makes its operations, from its inputs to its output.
     fn forward(&self, call: ForwardCall<'_>) -> Trace;
 
-    /// Its operations, from the gradient of its output to those of its inputs, which it names, and of its parameters.
+    /// Makes its operations, from the gradient of its output to those of its parameters and of its inputs; gives the
+    /// buffers of the latter.
     fn backward(&self, call: BackwardCall<'_>) -> Vec<Option<BufferId>>;
 }
 
-/// The one input of a layer that has one.
+/// The shape of the only input.
 pub(crate) fn one<'a>(inputs: &[&'a [usize]]) -> Result<&'a [usize]> {
     match inputs {
         [input] => Ok(input),

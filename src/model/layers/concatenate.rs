@@ -1,10 +1,10 @@
-//! Several values side by side.
+//! Values joined along an axis.
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, Value, elements};
 use crate::ops::{BufferId, Columns, Concatenate as Joined, Operation, Rearrange};
 use crate::{Error, Result};
 
-/// Several values side by side along an axis, without the batch, the first being 0.
+/// Values joined along an axis. Axes are counted without the batch, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concatenate {
     /// The axis along which values are joined.

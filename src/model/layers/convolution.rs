@@ -1,4 +1,4 @@
-//! Windows whose locations share their weights: convolutions, depthwise and separable ones, and dense layers.
+//! Layers of windows whose locations share weights: convolutions, depthwise and separable ones, and dense layers.
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
 use super::windows::{self, Wanted, Windows};
@@ -31,12 +31,13 @@ impl Computes for Convolution {
     }
 }
 
-/// A convolution of each channel for itself. The config's `filters` are those of a channel: Keras's `depth_multiplier`.
+/// A convolution of each channel by itself. The config's `filters` are those of one channel: Keras's
+/// `depth_multiplier`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Depthwise(pub Config);
 
 impl Depthwise {
-    /// The windows for that input.
+    /// The geometry for an input of this shape.
     fn geometry(&self, input: &[usize]) -> Result<Geometry> {
         let rank = self.0.rank();
         let at = if self.0.data_format == crate::config::DataFormat::ChannelsFirst { 0 } else { rank };
@@ -64,10 +65,10 @@ impl Computes for Depthwise {
     }
 }
 
-/// A depthwise convolution, and then one of windows of one position.
+/// A depthwise convolution, followed by a convolution with windows of one position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Separable {
-    /// The first, as [`Depthwise`] has it, but without bias and activation.
+    /// The depthwise convolution, as in [`Depthwise`], without bias and activation.
     pub depthwise: Config,
     /// Filters of the second convolution.
     pub filters: usize,
@@ -140,14 +141,14 @@ impl Computes for Separable {
     }
 }
 
-/// A dense layer on the last axis: all other axes are locations, which share the weights.
+/// A dense layer along the last axis. Positions along all other axes are locations, which share the weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dense {
-    /// Elements of the last axis of the output.
+    /// Length of the output's last axis.
     pub units: usize,
     /// Whether there is a bias.
     pub bias: bool,
-    /// Over rows of the last axis where it is one over rows.
+    /// The activation; one over rows is along the last axis.
     pub activation: Activation,
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// The enum of all kinds.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($type:ty),)*) => {
-        /// What a layer does to its values.
+        /// A kind of layer: what a layer does to its values.
         #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub enum Kind {
@@ -37,7 +37,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// The configuration that it has, where it has one, and the name of the weights that it speaks of.
+            /// The configuration of a layer of windows, and the name of the weights that it is about.
             pub(crate) fn config(&self) -> Option<(&Config, &'static str)> {
                 match self {
                     Self::Local(Local::Config(config)) | Self::Convolution(Convolution(config)) => {
@@ -49,10 +49,10 @@ macro_rules! kinds {
                 }
             }
 
-            /// Shape of a sample of its output for inputs of these shapes, all without the batch.
+            /// Shape of an output sample for inputs of these shapes, all without the batch.
             ///
             /// # Errors
-            /// Where it doesn't take such inputs, or as many of them.
+            /// If the layer doesn't take such inputs, or so many of them.
             pub fn output_shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>> {
                 Ok(self.computes().build(inputs)?.shape)
             }
@@ -73,45 +73,45 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Unshared weights of windows.
+    /// A locally connected layer: each location has its own weights.
     Local(Local),
-    /// Weights of windows that all locations share.
+    /// A convolution: all locations share the weights.
     Convolution(Convolution),
-    /// A convolution of each channel for itself.
+    /// A convolution of each channel by itself.
     Depthwise(Depthwise),
-    /// That, and then one of windows of one position.
+    /// A depthwise convolution, followed by one with windows of one position.
     Separable(Separable),
-    /// Weights of the last axis.
+    /// A dense layer along the last axis.
     Dense(Dense),
-    /// The largest value or the average of windows.
+    /// The largest or the average value of each window.
     Pooling(Pooling),
-    /// The largest value or the average of all positions.
+    /// The largest or the average value of all positions.
     GlobalPooling(GlobalPooling),
-    /// By moving statistics, or in training by those of the batch.
+    /// Normalisation by moving statistics, in training by the batch's own.
     BatchNormalization(BatchNormalization),
-    /// Rows by their own statistics.
+    /// Normalisation of rows by their own statistics.
     LayerNormalization(LayerNormalization),
     /// Dropout and noise.
     Noise(NoiseLayer),
-    /// Learned slopes of negative values.
+    /// Keras's `PReLU`: negative values times learned slopes.
     PRelu(PRelu),
-    /// Softmax over any axes.
+    /// Softmax over given axes.
     Softmax(Softmax),
-    /// Values padded, cut off, repeated, or their axes in another order.
+    /// Padding, cropping, repeating, or axes in another order.
     Move(Move),
-    /// Several values element by element.
+    /// Values combined element by element.
     Merge(Merge),
-    /// Several values side by side.
+    /// Values joined along an axis.
     Concatenate(Concatenate),
-    /// An activation alone.
+    /// An activation by itself.
     Activation(ActivationLayer),
-    /// Another shape for the same values.
+    /// The same values in another shape.
     Reshape(Reshape),
-    /// All axes become one.
+    /// The same values along one axis.
     Flatten(Flatten),
 }
 
-/// A layer, before it is in a graph.
+/// A layer that isn't in a graph yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     pub(crate) name: Option<String>,
@@ -123,61 +123,63 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// A trainable layer, which its graph names after its class: `dense`, `dense_1`, ….
+    /// A trainable layer. Its graph names it after its class: `dense`, `dense_1`, ….
     pub fn new(kind: impl Into<Kind>) -> Self {
         Self { name: None, kind: kind.into(), trainable: true, rules: Rules::default(), stored_in: None, initial: None }
     }
 
-    /// The same layer under a name of its own.
+    /// Names the layer.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// The same layer, whose parameters are trained or not.
+    /// Sets whether the layer's parameters are trained.
     #[must_use]
     pub fn trainable(self, trainable: bool) -> Self {
         Self { trainable, ..self }
     }
 
-    /// The same layer, whose unshared weights Keras stores in that layout, whatever it is executed by. It decides what a constraint's axes
-    /// mean, and what [`Graph::stored`](crate::model::Graph::stored) says; without it [`KerasLayout::of`] does.
+    /// Sets the layout in which Keras stores the layer's unshared weights, whatever executes it. It decides what a
+    /// constraint's axes mean, and what [`Graph::stored`](crate::model::Graph::stored) gives. Without it the layout is
+    /// [`KerasLayout::of`]'s.
     #[must_use]
     pub fn stored_in(self, layout: KerasLayout) -> Self {
         Self { stored_in: Some(layout), ..self }
     }
 
-    /// The same layer, whose weights begin with these values: all of them, in Keras's order, each as the layer's implementation stores
-    /// it. [`initial_parameters`](crate::train::initial_parameters) gives them in place of drawn ones; what doesn't fit is refused as the layer is added.
+    /// Sets the initial values of all of the layer's weights, in Keras's order, each as the layer's implementation
+    /// stores it. [`initial_parameters`](crate::train::initial_parameters) gives them instead of drawn ones. Values
+    /// that don't fit are refused when the layer is added.
     #[must_use]
     pub fn weights(self, weights: impl Into<Arc<[Vec<f32>]>>) -> Self {
         Self { initial: Some(weights.into()), ..self }
     }
 
-    /// The same layer, whose parameter of that name (`kernel`, `bias`, `gamma`, …) adds to the loss. It comes before what the layer's
-    /// [`Config`] says of it.
+    /// Sets what the parameter of that name (`kernel`, `bias`, `gamma`, …) adds to the loss. It takes precedence over
+    /// the layer's [`Config`].
     #[must_use]
     pub fn regularizer(mut self, parameter: impl Into<String>, regularizer: Regularizer) -> Self {
         self.rules.regularizers.insert(parameter.into(), regularizer);
         self
     }
 
-    /// The same layer, whose parameter of that name is brought back after each step. It comes before what the layer's
-    /// [`Config`] says of it.
+    /// Sets what the parameter of that name is constrained to after each step. It takes precedence over the layer's
+    /// [`Config`].
     #[must_use]
     pub fn constraint(mut self, parameter: impl Into<String>, constraint: Constraint) -> Self {
         self.rules.constraints.insert(parameter.into(), constraint);
         self
     }
 
-    /// The same layer, whose activated output adds to the loss.
+    /// Sets what the layer's activated output adds to the loss.
     #[must_use]
     pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.rules.activity_regularizer = Some(regularizer);
         self
     }
 
-    /// The same layer, of which training asks all this.
+    /// Sets all that training asks of the layer.
     #[must_use]
     pub fn rules(self, rules: Rules) -> Self {
         Self { rules, ..self }

@@ -9,8 +9,8 @@ use crate::{Error, Result};
 /// Keras's `LayerNormalization`, over some axes together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerNormalization {
-    /// Each once, without the batch, the first being 0. Gamma and beta have their sizes in this order, but lie, as Keras broadcasts them, in
-    /// that of the input's axes.
+    /// The axes, each once, counted without the batch, from 0. Gamma and beta have the sizes of the axes in this order.
+    /// As Keras broadcasts them, their elements lie in the order of the input's axes.
     pub axes: Vec<usize>,
     /// Added to the variance; Keras's is 0.001.
     pub epsilon: f32,

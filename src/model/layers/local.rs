@@ -1,4 +1,4 @@
-//! Unshared weights of windows.
+//! Layers of windows with weights of their own at each location.
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
 use super::windows;
@@ -12,9 +12,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a graph has few layers, and hosts write `Local::Config(config)`")]
 pub enum Local {
-    /// As configured, for whatever input shape it meets.
+    /// A configuration, for any input shape.
     Config(Config),
-    /// For one input shape, with a connectivity of the user's, say.
+    /// A geometry, for one input shape: with a user's connectivity, for example.
     Geometry(Arc<Geometry>),
 }
 

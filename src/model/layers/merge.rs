@@ -1,16 +1,16 @@
-//! Several values element by element.
+//! Layers that combine values element by element.
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Scope, Trace, Value};
 use crate::ops::{BufferId, Combine, CombineGrad, How, Operation, Part, Sizes, Sum, broadcast};
 use crate::{Error, Result};
 
-/// Several values element by element, one after another as Keras merges them. Axes of one element repeat, and shapes of
-/// fewer axes have such ones in front. One value alone is passed on, by all but [`Merge::Subtract`].
+/// Values combined element by element, one after another as Keras does. An axis of one element is repeated, and a shape
+/// with fewer axes gets such axes in front. All but [`Merge::Subtract`] pass a single value on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Merge {
     /// Their sum.
     Add,
-    /// The first less the second: of two alone.
+    /// The first minus the second; of exactly two.
     Subtract,
     /// Their product.
     Multiply,
@@ -34,7 +34,7 @@ impl Merge {
     }
 }
 
-/// The shape of two values merged; none where they don't fit.
+/// The shape of two values combined; none where they don't fit.
 fn merged(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let size = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
@@ -46,7 +46,7 @@ fn merged(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     both.collect()
 }
 
-/// The axes of two values and of what they make together.
+/// The axes of two values and of their result.
 fn axes(a: &[usize], b: &[usize]) -> Option<([Sizes; 2], Sizes)> {
     let [a, b] = [a, b].map(|shape| shape.iter().map(|&size| size as u64).collect::<Vec<_>>());
     let (parts, whole) = broadcast(&[&a, &b])?;
@@ -56,14 +56,14 @@ fn axes(a: &[usize], b: &[usize]) -> Option<([Sizes; 2], Sizes)> {
     }
 }
 
-/// One of the steps that merge: what was merged before, with the next input.
+/// One step: the result so far, and the next input.
 struct Pair {
     a: Part,
     b: Part,
     sizes: Sizes,
 }
 
-/// The steps for those values, the results before each but the first being `between`.
+/// The steps for these values; `between` has the results before all steps but the first.
 fn pairs(inputs: &[Value<'_>], between: &[BufferId]) -> Vec<Pair> {
     let Some((first, others)) = inputs.split_first() else { return Vec::new() };
     let (mut buffer, mut shape) = (first.buffer, first.shape.to_vec());
@@ -111,7 +111,7 @@ impl Computes for Merge {
         let last = call.inputs.len().saturating_sub(2);
         let mut saved: Vec<BufferId> = Vec::new();
         for at in 0..=last {
-            // What is merged so far decides the next step's axes.
+            // The result so far decides the axes of the next step.
             let Some(Pair { a, b, sizes }) = pairs(call.inputs, &saved).into_iter().nth(at) else { continue };
             let output = match at == last {
                 true => call.scope.output(),
@@ -164,12 +164,12 @@ impl Computes for Merge {
 struct Operand<'a> {
     pair: &'a Pair,
     second: bool,
-    /// Of its gradient.
+    /// What its gradient is called.
     role: &'a str,
 }
 
 impl Operand<'_> {
-    /// Its gradient, summed along the axes along which it repeats.
+    /// Its gradient, summed along the axes along which it is repeated.
     fn summed(&self, scope: &mut Scope<'_>, gradient: BufferId) -> BufferId {
         let (part, sizes) = (if self.second { &self.pair.b } else { &self.pair.a }, self.pair.sizes);
         let along: [bool; 4] = std::array::from_fn(|axis| part.sizes[axis] == 1 && sizes[axis] > 1);
@@ -205,7 +205,7 @@ impl Merge {
     }
 }
 
-/// A value divided.
+/// A value divided by a number.
 fn divided(scope: &mut Scope<'_>, role: &str, value: Part, divisor: f32) -> BufferId {
     let output = scope.scratch(&format!("{role}_divided"), value.elements());
     scope.push(Operation::Sum(Sum { divisor, ..Sum::of(value.sizes, value.buffer, output) }));

@@ -1,6 +1,7 @@
-//! The kinds of layers, a file each: what shape a layer's output has, its parameters, and the operations of its passes.
+//! The kinds of layers, one file each: what shape a layer's output has, its parameters, and the operations of its
+//! passes.
 //!
-//! A new kind is a file with a type that has the trait `Computes`, and a line in `kinds!`.
+//! To add a kind, write a file with a type that implements `Computes`, and add a line to `kinds!`.
 
 mod activation;
 mod call;

@@ -5,18 +5,18 @@ use crate::config::DataFormat;
 use crate::ops::{AxisMap, BufferId, Operation, Rearrange, RearrangeGrad};
 use crate::{Error, Result};
 
-/// Where an input's values are in the output.
+/// Where an input's values go in the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Move {
     /// Zeroes before and after each spatial axis: Keras's `ZeroPadding`.
     Pad(Vec<[usize; 2]>, DataFormat),
-    /// So many positions fewer at the beginning and end of each spatial axis: Keras's `Cropping`.
+    /// Removes this many positions at the beginning and end of each spatial axis: Keras's `Cropping`.
     Crop(Vec<[usize; 2]>, DataFormat),
-    /// Each position of each spatial axis so often: Keras's `UpSampling`, nearest.
+    /// Repeats each position this many times along each spatial axis: Keras's `UpSampling`, nearest.
     Repeat(Vec<usize>, DataFormat),
-    /// Axes in another order, without the batch, the first being 0: Keras's `Permute`, whose first is 1.
+    /// Axes in another order, counted without the batch, from 0 (Keras's `Permute` counts from 1).
     Permute(Vec<usize>),
-    /// A row so often, on a new axis in front: Keras's `RepeatVector`.
+    /// Repeats a row this many times, along a new first axis: Keras's `RepeatVector`.
     RepeatRow(usize),
 }
 

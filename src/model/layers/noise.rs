@@ -1,38 +1,38 @@
-//! Dropout and noise, which act in training alone.
+//! Dropout and noise, which act in training only.
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, one};
 use crate::ops::{BufferId, Noise, Operation, Random, RandomGrad, RandomKind, Sizes, broadcast};
 use crate::{Error, Result};
 
-/// Keras's `Dropout`, `SpatialDropout1D` to `3D`, `GaussianDropout`, `GaussianNoise` and `AlphaDropout`: nothing at inference, and random in
-/// [training](crate::model::Mode::Training). Nothing there either where Keras's do nothing: at a rate or a deviation of 0, and but for `Dropout` at a
-/// rate of 1 or more.
+/// Keras's `Dropout`, `SpatialDropout1D` to `3D`, `GaussianDropout`, `GaussianNoise` and `AlphaDropout`: random in
+/// [training](crate::model::Mode::Training), nothing at inference. As in Keras they also do nothing at a rate or
+/// deviation of 0 and, except `Dropout`, at a rate of 1 or more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoiseLayer {
-    /// What is done at random.
+    /// How values are changed.
     pub kind: RandomKind,
-    /// Of its numbers; none is the training's own.
+    /// The seed of its numbers; none takes the training's.
     pub seed: Option<u64>,
-    /// Axes along which the numbers are the same, without the batch, the first being 0.
+    /// Axes along which all elements have the same number, counted without the batch, from 0.
     pub shared_axes: Vec<usize>,
     /// Whether all samples have the same numbers.
     pub shared_by_samples: bool,
 }
 
 impl NoiseLayer {
-    /// Without a seed of its own, with numbers of their own for all elements.
+    /// A layer without a seed of its own, and with a number of its own for each element.
     #[must_use]
     pub fn new(kind: RandomKind) -> Self {
         Self { kind, seed: None, shared_axes: Vec::new(), shared_by_samples: false }
     }
 
-    /// The same with a seed of its own.
+    /// Sets a seed of its own.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
     }
 
-    /// The same with numbers that are the same along these axes.
+    /// Sets the axes along which all elements have the same number.
     #[must_use]
     pub fn shared_axes(self, axes: impl Into<Vec<usize>>) -> Self {
         Self { shared_axes: axes.into(), ..self }

@@ -1,4 +1,4 @@
-//! Normalisation by moving statistics, or by a batch's.
+//! Normalisation by moving statistics, or by a batch's own.
 
 use super::call::{
     BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one,
@@ -11,18 +11,18 @@ use crate::ops::{
 };
 use crate::{Error, Result};
 
-/// Keras's `BatchNormalization`, along an axis: by its moving mean and variance or, in training while it isn't frozen, by the mean and the
-/// biased variance of the batch, which it averages into the moving ones.
+/// Keras's `BatchNormalization` along an axis. It normalises by its moving mean and variance. In training, unless it is
+/// frozen, it normalises by the mean and the biased variance of the batch, and averages these into the moving ones.
 ///
-/// As Keras's fused normalisation does, the moving variance takes the unbiased one where samples have three or four axes and it is along the
-/// first or the last of them.
+/// As in Keras's fused normalisation, the moving variance averages the unbiased variance if samples have three or four
+/// axes and the channels are along the first or the last of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormalization {
-    /// Without the batch, the first being 0.
+    /// The axis of the channels, counted without the batch, from 0.
     pub axis: usize,
     /// Added to the variance; Keras's is 0.001.
     pub epsilon: f32,
-    /// How much of the moving statistics a training step keeps; Keras's is 0.99.
+    /// The share that moving statistics keep of themselves in a training step; Keras's is 0.99.
     pub momentum: f64,
     /// Whether there is a beta.
     pub center: bool,
@@ -30,7 +30,7 @@ pub struct BatchNormalization {
     pub scale: bool,
 }
 
-/// `[outer][channels][inner]` of a sample.
+/// The axes of a sample, as `[outer][channels][inner]`.
 struct Axes {
     outer: u64,
     channels: u64,
@@ -43,10 +43,10 @@ impl Axes {
     }
 }
 
-/// All axes but the channels, of [`Axes::sizes`].
+/// All axes of [`Axes::sizes`] but the channels.
 const ALONG: [bool; 4] = [true, true, false, true];
 
-/// Gamma, beta, and what is normalised by.
+/// Gamma, beta, and the statistics.
 #[derive(Clone, Copy)]
 struct Parts {
     gamma: Option<BufferId>,
@@ -74,12 +74,12 @@ impl BatchNormalization {
         }
     }
 
-    /// Whether it goes by its batch.
+    /// Whether it normalises by its batch.
     fn by_batch(scope: &Scope<'_>) -> bool {
         scope.mode != Mode::Inference && scope.trainable
     }
 
-    /// Mean and variance of the batch, averaged into the moving ones.
+    /// Mean and variance of the batch, which are also averaged into the moving ones.
     fn of_batch(&self, scope: &mut Scope<'_>, value: Value<'_>, moving: Parts) -> Parts {
         let axes = self.axes(value.shape);
         let (sizes, along, channels) = (axes.sizes(), ALONG, axes.channels);
@@ -96,7 +96,7 @@ impl BatchNormalization {
         Parts { mean, variance, ..moving }
     }
 
-    /// Gamma by the square root of the variance, or 1 by it.
+    /// `gamma / √variance`, or `1 / √variance` without a gamma.
     fn factor(&self, scope: &mut Scope<'_>, channels: u64, Parts { gamma, variance, .. }: Parts) -> BufferId {
         let role = if gamma.is_some() == self.scale { "factor" } else { "factor_alone" };
         let (epsilon, factor) = (self.epsilon, scope.fixed(role, channels));
@@ -105,7 +105,7 @@ impl BatchNormalization {
     }
 }
 
-/// The mean of so many values of each channel of a sample, over all samples.
+/// The mean of `values` values of each channel of a sample, over all samples.
 fn mean_over(sizes: Sizes, values: u64, input: BufferId, output: BufferId) -> Operation {
     let (along, over_batch, divisor, by_batch) = (ALONG, true, values as f32, true);
     Operation::Sum(Sum { along, over_batch, divisor, by_batch, ..Sum::of(sizes, input, output) })
@@ -159,7 +159,7 @@ impl Computes for BatchNormalization {
         let (elements, input, beta, activation) = (value.elements(), value.buffer, None, Activation::Linear);
         let of_gamma = call.gradient(0).filter(|_| self.scale);
         let normalised = (of_gamma.is_some() || by_batch && grad_input.is_some()).then(|| {
-            // Without gamma it is that of the forward pass.
+            // Without a gamma it is the factor of the forward pass.
             let alone = Parts { gamma: None, beta: None, mean, variance };
             let factor = if self.scale { self.factor(&mut call.scope, channels, alone) } else { factor };
             let output = call.scope.scratch("normalised", elements);
@@ -202,7 +202,7 @@ impl Computes for BatchNormalization {
     }
 }
 
-/// The product of two values of samples.
+/// The product of two values.
 pub(super) fn multiplied(scope: &mut Scope<'_>, role: &str, sizes: Sizes, [a, b]: [BufferId; 2]) -> BufferId {
     let output = scope.scratch(role, sizes.iter().product());
     let [a, b] = [a, b].map(|buffer| Part::samples(buffer, sizes));

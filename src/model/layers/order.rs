@@ -1,13 +1,13 @@
-//! Axes in another order, for layers that go along rows.
+//! Values with their axes in another order, for layers that go along rows.
 
 use super::call::{Scope, Value, elements};
 use crate::ops::{AxisMap, BufferId, Operation, Rearrange};
 
-/// The axes of a value in the order in which those that a layer goes along come last.
+/// An order of axes in which those that a layer goes along come last.
 pub(super) struct Order(Vec<usize>);
 
 impl Order {
-    /// For a value of so many axes, and these last; none where they are already.
+    /// The order for a value of `rank` axes in which `last` come last; none if they do already.
     pub(super) fn with_last(rank: usize, last: &[usize]) -> Option<Self> {
         let (over, others): (Vec<usize>, Vec<usize>) = (0..rank).partition(|axis| last.contains(axis));
         let order = [others, over].concat();
@@ -23,7 +23,7 @@ impl Order {
         output
     }
 
-    /// What was moved, as it was before.
+    /// The operation that restores the previous order.
     pub(super) fn back(&self, shape: &[usize], input: BufferId, output: BufferId) -> Operation {
         let place = |axis: usize| self.0.iter().position(|&of| of == axis).unwrap_or(axis);
         let axes = (0..shape.len()).map(|axis| AxisMap::whole(shape[axis] as u32, place(axis))).collect();
@@ -31,12 +31,12 @@ impl Order {
     }
 }
 
-/// Elements of the rows that some axes make.
+/// Elements of a row along these axes.
 pub(super) fn row(shape: &[usize], axes: &[usize]) -> u64 {
     axes.iter().filter_map(|&axis| shape.get(axis)).map(|&size| size as u64).product()
 }
 
-/// Whether axes are those of a value of so many, each once, and there are some.
+/// Whether there are axes, all of a value of that rank, each once.
 pub(super) fn are_axes(rank: usize, axes: &[usize]) -> bool {
     let once = |(at, axis): (usize, &usize)| *axis < rank && !axes[..at].contains(axis);
     !axes.is_empty() && axes.iter().enumerate().all(once)

@@ -5,14 +5,14 @@ use crate::config::{DataFormat, Padding};
 use crate::ops::{Along, BufferId, Operation, Pool, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows};
 use crate::{Error, Result};
 
-/// The largest value or the average of windows, channel by channel.
+/// The largest or the average value of each window, channel by channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pooling {
-    /// What is taken of the values.
+    /// The largest or the average.
     pub kind: PoolKind,
     /// Positions of a window along each axis.
     pub size: Vec<usize>,
-    /// From one window to the next; Keras's default is `size`.
+    /// Distances between windows along each axis; Keras's default is `size`.
     pub strides: Vec<usize>,
     /// [`Padding::Valid`], or Keras's `same`, [`Padding::SameUpper`].
     pub padding: Padding,
@@ -21,14 +21,14 @@ pub struct Pooling {
 }
 
 impl Pooling {
-    /// Windows side by side, channels last.
+    /// Windows side by side, without padding, on channels_last.
     pub fn new(kind: PoolKind, size: impl Into<Vec<usize>>) -> Self {
         let size = size.into();
         Self { kind, strides: size.clone(), size, padding: Padding::Valid, data_format: DataFormat::ChannelsLast }
     }
 }
 
-/// The channels and the other sizes of a shape of `rank` spatial axes.
+/// The number of channels and the other sizes of a shape.
 fn apart(input: &[usize], rank: usize, data_format: DataFormat) -> Result<(usize, &[usize])> {
     let parts = match data_format {
         DataFormat::ChannelsLast => input.split_last(),
@@ -77,14 +77,14 @@ impl Computes for Pooling {
     }
 }
 
-/// The largest value or the average of all positions, channel by channel.
+/// The largest or the average value of all positions, channel by channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GlobalPooling {
-    /// What is taken of the values.
+    /// The largest or the average.
     pub kind: PoolKind,
     /// Where the channels are.
     pub data_format: DataFormat,
-    /// Whether the output has axes of one position.
+    /// Whether the output keeps the spatial axes, each with one position.
     pub keep_dims: bool,
 }
 

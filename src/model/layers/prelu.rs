@@ -4,10 +4,10 @@ use super::call::{BackwardCall, Built, Computes, ForwardCall, Gradient, Paramete
 use crate::ops::{BufferId, Combine, CombineGrad, How, Operation, Part, Sizes, Sum, broadcast};
 use crate::{Error, Result};
 
-/// Negative values times a learned slope, one for each element, or for all along the axes that share theirs.
+/// Multiplies negative values by learned slopes: one for each element, or one for all elements along shared axes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PRelu {
-    /// Without the batch, the first being 0.
+    /// The shared axes, counted without the batch, from 0.
     pub shared_axes: Vec<usize>,
 }
 

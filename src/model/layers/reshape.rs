@@ -1,11 +1,11 @@
-//! What only gives values another shape: no operation, but for the channels that Keras moves last.
+//! Layers that give values another shape. No operation is needed, except where Keras moves the channels last.
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, elements, one};
 use crate::config::DataFormat;
 use crate::ops::{BufferId, Operation, Transpose};
 use crate::{Error, Result};
 
-/// Another shape for the same elements in the same order, without the batch.
+/// The same elements in the same order in another shape, given without the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reshape(pub Vec<usize>);
 
@@ -33,15 +33,15 @@ impl Computes for Reshape {
     }
 }
 
-/// All axes become one.
+/// All elements along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flatten {
-    /// In `channels_first` the first axis is moved last before, as Keras does.
+    /// In `channels_first` the channels are moved last first, as Keras does.
     pub data_format: DataFormat,
 }
 
 impl Flatten {
-    /// Rows and columns of the transpose that moves the channels last, where that does anything.
+    /// Rows and columns of the transpose that moves the channels last; none where that changes nothing.
     fn transposed(self, input: &[usize]) -> Option<(u64, u64)> {
         let rows = *input.first()? as u64;
         let columns = elements(input).checked_div(rows)?;

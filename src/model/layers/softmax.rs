@@ -1,4 +1,4 @@
-//! Softmax over any axes.
+//! Softmax over given axes.
 
 use super::call::{BackwardCall, Built, Computes, ForwardCall, Trace, Value, one};
 use super::order::{Order, are_axes, row};
@@ -6,7 +6,7 @@ use crate::config::Activation;
 use crate::ops::{Activate, ActivateGrad, BufferId, Operation};
 use crate::{Error, Result};
 
-/// Softmax over some axes together, without the batch, the first being 0.
+/// Softmax over some axes together, counted without the batch, from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Softmax {
     /// The axes that it is taken over, each once.

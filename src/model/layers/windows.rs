@@ -1,4 +1,4 @@
-//! The passes of all layers of windows, whether their locations share weights or not.
+//! The passes of layers of windows, whether their locations share weights or not.
 
 use super::call::{BackwardCall, Built, ForwardCall, Gradient, Parameter, Scope, Trace};
 use crate::config::Saved;
@@ -7,7 +7,7 @@ use crate::model::local;
 use crate::ops::{BufferId, Change, Shape};
 use std::sync::Arc;
 
-/// A layer of windows, its weights under Keras's name of them.
+/// A layer of windows, whose weights have this name in Keras.
 pub(super) fn built(geometry: Arc<Geometry>, weights: &'static str) -> Built {
     let bias = bias(&geometry);
     let parameters = std::iter::once(parameter(&geometry, weights)).chain(bias).collect();
@@ -20,7 +20,7 @@ pub(super) fn parameter(geometry: &Geometry, name: &'static str) -> Parameter {
     Parameter { name, shape, dtype, learned: true, stored: Vec::new() }
 }
 
-/// The bias of windows, where they have one.
+/// The bias of windows, if they have one.
 pub(super) fn bias(geometry: &Geometry) -> Option<Parameter> {
     geometry.bias_shape().map(|shape| Parameter::shaped("bias", &shape))
 }
@@ -35,7 +35,7 @@ pub(super) struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    /// Its operations, and the values before the activation where a backward pass needs them.
+    /// Makes its operations; gives the buffer of the values before the activation if a backward pass needs them.
     pub(super) fn forward(&self, scope: &mut Scope<'_>, keep: bool) -> Option<BufferId> {
         let &Self { geometry, input, weights, bias, output } = self;
         let activation = geometry.config().activation;
@@ -47,7 +47,7 @@ impl Windows<'_> {
         pre_activation.filter(|_| saves_sums)
     }
 
-    /// Its gradients; `saved` is what the forward pass gave.
+    /// Makes the operations of its gradients; `saved` is what the forward pass gave.
     pub(super) fn backward(&self, scope: &mut Scope<'_>, saved: Option<BufferId>, wanted: Wanted<'_>) {
         let &Self { geometry, input, weights, output, .. } = self;
         let Wanted { grad_output, grad_weights, update, grad_bias, grad_input } = wanted;
@@ -65,17 +65,17 @@ impl Windows<'_> {
     }
 }
 
-/// Gradients of windows: those that have a place.
+/// The gradients of windows that are wanted: those that have a place.
 pub(super) struct Wanted<'a> {
     pub(super) grad_output: BufferId,
     pub(super) grad_weights: Option<Gradient>,
-    /// How the weights follow their gradient, where it is kept nowhere.
+    /// The update of the weights, if the operation that computes their gradient does it.
     pub(super) update: Option<&'a Change>,
     pub(super) grad_bias: Option<Gradient>,
     pub(super) grad_input: Option<BufferId>,
 }
 
-/// The forward pass of a layer that is windows alone, with its weights and bias as parameters.
+/// The forward pass of a layer of one set of windows, whose weights and bias are its parameters.
 pub(super) fn forward(mut call: ForwardCall<'_>) -> Trace {
     let input = call.inputs[0].buffer;
     let Some(geometry) = call.scope.geometry(0) else { return Trace::of(input) };

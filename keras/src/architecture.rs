@@ -1,4 +1,4 @@
-//! Keras's JSON of a whole model: which layers there are, and what feeds which.
+//! Keras's JSON of a whole model: its layers, and which values they take.
 
 use crate::error::Problem;
 use crate::json::{self, Object, from_json};
@@ -8,43 +8,43 @@ use crate::wiring::{Call, Tensor, Wiring};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// What errors are about.
+/// What error messages call it.
 const MODEL: &str = "the model's config";
 
 /// One layer of the model's JSON.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub name: String,
-    /// The class that it is read as.
+    /// The class as which it is read.
     pub class_name: String,
-    /// The class that the file says, after which the native format names its groups.
+    /// The class in the file, after which the native format names its groups.
     pub stored_class: String,
-    /// Its place in the file's list, by which the native format counts layers of a class.
+    /// Its number in the file's list, by which the native format counts layers of a class.
     pub listed: usize,
     pub config: Object,
     /// The layer's dictionary without `config`.
     pub rest: Object,
-    /// Arguments of its calls, which change what it does: only those that are set.
+    /// Arguments of its calls that are set and change what it does.
     pub arguments: Vec<String>,
 }
 
-/// A model's JSON, taken apart.
+/// A model's JSON, parsed.
 #[derive(Debug)]
 pub(crate) struct Architecture {
     pub name: String,
     pub frame: Frame,
-    /// In the order in which they are called first, then those that nobody calls.
+    /// In the order of their first calls, followed by those that are never called.
     pub layers: Vec<Entry>,
     pub wiring: Wiring,
-    /// Shape of the input without the batch, where the model's own dictionary says it.
+    /// Shape of the input without the batch, if the model's own dictionary has it.
     pub input_shape: Option<Vec<usize>>,
-    /// The version of Keras that the model's own dictionary says, and its backend: that of weights alone doesn't.
+    /// The version of Keras and its backend, if the model's own dictionary has them; that of weights alone doesn't.
     pub keras_version: Option<String>,
     pub backend: Option<String>,
 }
 
 impl Architecture {
-    /// Takes `text`, the JSON that Keras 2 writes for a Sequential or a functional model, apart.
+    /// Parses `text`, the JSON that Keras 2 writes for a Sequential or a functional model.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let json = |error: serde_json::Error| Problem::Json { what: MODEL, message: error.to_string() };
         Self::from_value(from_json(text).map_err(json)?)
@@ -99,7 +99,7 @@ impl Architecture {
         layers.iter().map(|layer| layer.name.clone()).collect()
     }
 
-    /// One layer after another. The input is named after its layer, or, as Keras does, after the first that takes it.
+    /// A chain of layers. The input has its layer's name or, as in Keras, one made of the first layer's.
     fn chain(&self) -> Wiring {
         let name = match self.layers.first() {
             Some(first) if first.class_name == "InputLayer" => first.name.clone(),
@@ -118,7 +118,7 @@ impl Architecture {
                 return Err(Problem::UnknownEnd { layer: end.layer.clone(), list });
             }
         }
-        // For each layer the nodes of its calls, each the tensors that it takes.
+        // For each layer its calls, and for each call the tensors that it takes.
         let mut nodes: Vec<Vec<Vec<Named>>> = Vec::with_capacity(self.layers.len());
         for layer in &mut self.layers {
             let listed = match layer.rest.get("inbound_nodes") {
@@ -140,7 +140,7 @@ impl Architecture {
             }
             nodes.push(of_layer);
         }
-        // A functional model in the model counts the call that it was made of, so that its own calls begin at 1.
+        // A functional model inside a model counts the call that made it, so that its own calls begin at 1.
         let named = || nodes.iter().flatten().flatten().chain(&outputs);
         let mut first = vec![0usize; self.layers.len()];
         for tensor in named() {
@@ -195,7 +195,7 @@ impl Architecture {
         wiring.sorted()
     }
 
-    /// Brings the layers into the order in which they are called first.
+    /// Puts the layers into the order of their first calls.
     fn in_order_of_calls(&mut self) {
         let mut order: Vec<usize> = Vec::with_capacity(self.layers.len());
         let mut new = vec![None; self.layers.len()];
@@ -215,7 +215,7 @@ impl Architecture {
     }
 }
 
-/// Takes `config` out of a dictionary. A Sequential of Keras before 2.2.3 is just the list of its layers.
+/// Takes `config` out of a dictionary. Before Keras 2.2.3 a Sequential's config is just its list of layers.
 fn take_config(class: &str, outer: &mut Object) -> Option<Object> {
     match outer.shift_remove("config")? {
         Value::Object(config) => Some(config),
@@ -226,16 +226,16 @@ fn take_config(class: &str, outer: &mut Object) -> Option<Object> {
     }
 }
 
-/// What a layer holds in itself.
+/// Layers inside a layer.
 pub(crate) enum Inside {
-    /// A model in the model.
+    /// A model inside the model.
     Model(Architecture),
     /// The one layer of a wrapper.
     Wrapped(Entry),
 }
 
 impl Entry {
-    /// Whether it should have weights: a class that isn't known does, for all that one can tell.
+    /// Whether it should have weights. An unknown class might, so it counts as one that does.
     fn has_weights(&self) -> bool {
         match self.inside() {
             None => !is_without_weights(&self.class_name),
@@ -245,7 +245,7 @@ impl Entry {
         }
     }
 
-    /// The layers in this one; none where it is a layer like any other.
+    /// The layers inside this one; none for an ordinary layer.
     pub(crate) fn inside(&self) -> Option<Result<Inside, Problem>> {
         if let Some(layer) = self.config.get("layer") {
             return Some(entry(0, layer.clone()).map(Inside::Wrapped));
@@ -320,7 +320,7 @@ fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     Ok(Entry { name, class_name, stored_class, listed: index, config, rest, arguments: Vec::new() })
 }
 
-/// A tensor by its layer's name, the layer's call and the call's output.
+/// A tensor, by the name of its layer, the number of that layer's call and the number of the call's output.
 #[derive(Debug, Clone)]
 struct Named {
     layer: String,
@@ -335,8 +335,8 @@ fn named(value: &Value) -> Option<Named> {
     Some(Named { layer: value.get(0)?.as_str()?.to_owned(), node: at(1)?, index: at(2)? })
 }
 
-/// Layers of `input_layers` or `output_layers`: `[[name, 0, 0], …]`, one without the outer list, or a dictionary of
-/// them, which Keras takes in the order of the keys.
+/// Layers in `input_layers` or `output_layers`: `[[name, 0, 0], …]`, a single one without the outer list, or a
+/// dictionary, which Keras takes in the order of its keys.
 fn ends(config: &Object, key: &str) -> Result<Vec<Named>, Problem> {
     let malformed = || Problem::malformed(format!("`{key}` of {MODEL}"), "list of [layer, node, tensor]");
     let ends: Option<Vec<Named>> = match config.get(key) {
@@ -352,8 +352,8 @@ fn ends(config: &Object, key: &str) -> Result<Vec<Named>, Problem> {
     ends.ok_or_else(malformed)
 }
 
-/// Collects the tensors of a node, and gives the call's arguments that are set: `[[layer, node, tensor, {…}], …]`, or one
-/// without the outer list, or Keras 3's `{"args": …, "kwargs": …}`.
+/// Collects the tensors of a node, and gives the arguments of the call that are set. The node is `[[layer, node,
+/// tensor, {…}], …]`, a single such list without the outer one, or Keras 3's `{"args": …, "kwargs": …}`.
 fn tensors(node: &Value, taken: &mut Vec<Named>) -> Option<Vec<String>> {
     let mut arguments = Vec::new();
     let set = |given: &Object, arguments: &mut Vec<String>| {
@@ -374,7 +374,7 @@ fn tensors(node: &Value, taken: &mut Vec<Named>) -> Option<Vec<String>> {
         _ => node.iter().map(|tensor| tensor.as_array().map(Vec::as_slice)).collect::<Option<_>>()?,
     };
     for tensor in all {
-        // What a call takes besides tensors, which only operations of TensorFlow's do.
+        // Only TensorFlow's operations take anything but tensors.
         if tensor.first().and_then(Value::as_str) == Some("_CONSTANT_VALUE") {
             arguments.push(format!("a constant {}", tensor.get(2).map(json::shown).unwrap_or_default()));
             continue;
@@ -385,7 +385,7 @@ fn tensors(node: &Value, taken: &mut Vec<Named>) -> Option<Vec<String>> {
     Some(arguments)
 }
 
-/// The tensors in an argument of Keras 3's: one, or lists of them.
+/// The tensors in one of Keras 3's arguments: a tensor, or lists of tensors.
 fn keras3_tensors(argument: &Value, taken: &mut Vec<Named>) -> Option<()> {
     if let Value::Array(list) = argument {
         return list.iter().try_for_each(|argument| keras3_tensors(argument, taken));

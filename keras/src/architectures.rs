@@ -1,4 +1,4 @@
-//! Descriptions of published models whose files hold weights alone, as Keras's JSON of them.
+//! Descriptions, in Keras's JSON, of published models whose files hold only weights.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ pub(crate) fn built_in(name: &str) -> Option<Value> {
         "deepface" => Some(sequential("deepface", deepface())),
         "deepface-embedding" => {
             let mut layers = deepface();
-            // deepface's embedding is the 4096 units before dropout and the classes.
+            // deepface's embedding is the 4096 units before the dropout and the classes.
             layers.truncate(layers.len() - 2);
             Some(sequential("deepface", layers))
         }
@@ -34,7 +34,7 @@ fn input(shape: [usize; 3]) -> Value {
     layer("InputLayer", "input", json!({"batch_input_shape": [null, rows, columns, channels]}))
 }
 
-/// A layer of square windows.
+/// A layer with square windows.
 fn windows(class: &str, name: &str, [filters, size, stride]: [usize; 3]) -> Value {
     let arguments = json!({"filters": filters, "kernel_size": [size, size], "strides": [stride, stride],
         "padding": "valid", "activation": "relu", "use_bias": true});

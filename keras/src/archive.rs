@@ -11,7 +11,7 @@ pub(crate) fn open<R: Read + Seek>(reader: R) -> Result<zip::ZipArchive<R>, Prob
     zip::ZipArchive::new(reader).map_err(unreadable)
 }
 
-/// The contents of a file in the archive. Memory grows only with what is really there.
+/// The contents of a file in the archive. Memory grows only with what is really there, not with what is claimed.
 pub(crate) fn entry<R: Read + Seek>(archive: &mut zip::ZipArchive<R>, name: &str) -> Result<Vec<u8>, Problem> {
     let mut file = archive.by_name(name).map_err(|error| Problem::format(error).within(name))?;
     let mut contents = Vec::new();
@@ -19,7 +19,7 @@ pub(crate) fn entry<R: Read + Seek>(archive: &mut zip::ZipArchive<R>, name: &str
     Ok(contents)
 }
 
-/// A file in the archive that `whole` is, where it lies if it isn't compressed, once its checksum was found right.
+/// A file in the archive that `whole` is, without copying it if it isn't compressed. Its checksum is verified.
 pub(crate) fn lying(archive: &mut zip::ZipArchive<Place>, whole: &Contents, name: &str) -> Result<Contents, Problem> {
     let failed = |error: &dyn std::fmt::Display| Problem::format(error).within(name);
     let mut file = archive.by_name(name).map_err(|error| failed(&error))?;
@@ -29,12 +29,12 @@ pub(crate) fn lying(archive: &mut zip::ZipArchive<Place>, whole: &Contents, name
         drop(file);
         return entry(archive, name).map(Contents::held);
     };
-    // Place to the end compares the checksum.
+    // Reading to the end compares the checksum.
     std::io::copy(&mut file, &mut std::io::sink()).map_err(|error| failed(&error))?;
     Ok(part)
 }
 
-/// A zip archive of uncompressed files, as Keras and NumPy write it; always the same bytes for the same files.
+/// A zip archive of uncompressed files, as Keras and NumPy write it. The same files always give the same bytes.
 pub(crate) fn zip_bytes<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Vec<u8>, Problem> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, contents) in files {

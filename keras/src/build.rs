@@ -1,4 +1,4 @@
-//! From a description and weights to a [`ModelFile`]: every layer gets its shapes, its kind and what is in it.
+//! From a description and weights to a [`ModelFile`]: every layer gets its shapes, its kind and the layers inside it.
 
 use crate::architecture::{Architecture, Entry, Inside};
 use crate::config::own_trainable;
@@ -13,8 +13,8 @@ use locally_connected::Config;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Gives every layer its shapes, its kind and its weights. A layer that can't be run, for whatever reason, is one that
-/// says so, and nobody else's problem.
+/// Gives every layer its shapes, kind and weights. A layer that can't be run, for whatever reason, is marked so and is
+/// no error of the file.
 pub(crate) fn build(
     architecture: Architecture,
     reading: &Reading,
@@ -29,7 +29,7 @@ pub(crate) fn build(
     let mut waiting: Vec<&FileLayer> = layers.iter().collect();
     let mut full_names = BTreeSet::new();
     while let Some(layer) = waiting.pop() {
-        // "m/dense" may be a layer's own name, and be "dense" in "m": parameters go by it.
+        // "m/dense" may be a layer's own name as well as that of "dense" inside "m", but parameters need unique names.
         if !full_names.insert(&layer.name) {
             return Err(Problem::TwoLayers(layer.name.clone()));
         }
@@ -39,25 +39,25 @@ pub(crate) fn build(
     Ok(ModelFile { name, input_shape, layers, wiring, frame, keras_version, compiled: None, beside: Beside::default() })
 }
 
-/// Where layers stand: in the model itself or in one of its layers.
+/// Where layers are: in the model itself, or inside one of its layers.
 struct Place<'a> {
-    /// The names of the layers around, each with a slash behind.
+    /// The names of the layers around, each followed by a slash.
     path: &'a str,
-    /// Whether none of those around is frozen.
+    /// Whether no layer around is frozen.
     trainable: bool,
     reading: &'a Reading,
     configs: &'a BTreeMap<String, Config>,
     source: &'a dyn Source,
 }
 
-/// The layers of a model, with the shapes of its first input and of its outputs where they are known.
+/// The layers of a model, with the shapes of its first input and of its outputs, if they are known.
 struct Built {
     layers: Vec<FileLayer>,
     input: Option<Shape>,
     outputs: Vec<Option<Shape>>,
 }
 
-/// A layer as it is called first: the shapes of what it takes and gives.
+/// The first call of a layer, with the shapes that it takes and gives.
 struct First {
     layer: FileLayer,
     inputs: Vec<Option<Shape>>,
@@ -65,7 +65,7 @@ struct First {
 }
 
 impl Place<'_> {
-    /// The layers of a model that gets `given` where it doesn't say itself what it gets.
+    /// The layers of a model. `given` are the shapes of its inputs where the model doesn't say them.
     fn layers(&self, model: &Architecture, given: &[Option<Shape>]) -> Result<Built, Problem> {
         let mut first: Vec<Option<First>> = model.layers.iter().map(|_| None).collect();
         let mut outputs: Vec<Vec<Option<Shape>>> = Vec::with_capacity(model.wiring.calls.len());
@@ -114,7 +114,7 @@ impl Place<'_> {
             match inside.and_then(|inside| self.inside(entry, inside, inputs)) {
                 Ok((built, wired)) => {
                     (inner, outputs) = (built.layers, built.outputs);
-                    // A wrapper does something of its own with its layer, and an argument with a model.
+                    // A wrapper changes what its layer does, and so may an argument of a model's call.
                     if let Some(wired) = wired.filter(|_| layer::refused_call(entry, self.reading).is_none()) {
                         (kind, wiring) = (LayerKind::Model, wired);
                     }
@@ -154,7 +154,7 @@ impl Place<'_> {
         }
     }
 
-    /// The layers in a layer, and, where that is a model, what feeds what.
+    /// The layers inside a layer and, if that is a model, their calls.
     fn inside(
         &self,
         entry: &Entry,
@@ -179,7 +179,7 @@ impl Place<'_> {
             Inside::Wrapped(wrapped) => {
                 let source = self.source.wrapped(&entry.name, &wrapped.name);
                 let input = inputs.first().and_then(Option::as_deref);
-                // Its layer gets one step at a time; of other wrappers nothing is known.
+                // A layer in `TimeDistributed` gets one time step at a time; about other wrappers nothing is known.
                 let steps =
                     input.filter(|_| entry.class_name == "TimeDistributed").and_then(|shape| shape.split_first());
                 let (layer, _) = place(&*source).layer(&wrapped, &[steps.map(|(_, sample)| sample.to_vec())])?;
@@ -191,7 +191,7 @@ impl Place<'_> {
     }
 }
 
-/// The shapes that a layer gives where it is called once more.
+/// The shapes that a further call of a layer gives.
 fn again(entry: &Entry, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<Shape>> {
     if first.inputs == inputs {
         return first.outputs.clone();
@@ -204,7 +204,7 @@ fn again(entry: &Entry, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<S
         LayerKind::Flatten { .. } => inputs.first().map(|shape| vec![shape.iter().product()]),
         LayerKind::Reshape(shape) => Some(shape.clone()),
         LayerKind::Computed(_) => {
-            // What it takes here may be larger than what it took first, but its weights are the same.
+            // Its inputs may be larger here than in its first call, but its weights are the same.
             let arguments = Arguments::new(&entry.config).storing(first.layer.parameters().iter().sum());
             let known = layers::describe(&entry.class_name, &arguments, inputs);
             known.and_then(Result::ok).map(|known| known.output)

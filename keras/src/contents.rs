@@ -1,4 +1,4 @@
-//! A file's bytes, held in memory or read where they lie.
+//! A file's bytes: in memory, or read from the file when they are needed.
 
 use hdf5_pure::{FormatError, Source};
 use std::fs::File;
@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Is told how many bytes of a file were read so far, and how many it has. It may be called from any thread.
+/// Is called with how many bytes of a file were read so far, and how many it has. It may be called on any thread.
 pub type Watch = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
-/// A file's bytes, or some of them.
+/// Some or all of a file's bytes.
 #[derive(Clone)]
 pub(crate) struct Contents {
     bytes: Bytes,
@@ -38,7 +38,7 @@ impl Contents {
         Self { bytes: Bytes::Held(Arc::new(bytes)), start: 0, length }
     }
 
-    /// An open file. What has no length, a pipe say, is held.
+    /// Opens a file. What has no length, such as a pipe, is read into memory.
     pub(crate) fn open(path: &Path, watch: Option<Watch>) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let described = file.metadata()?;
@@ -56,25 +56,25 @@ impl Contents {
         self.length
     }
 
-    /// Whether they are in memory anyway.
+    /// Whether the bytes are in memory.
     pub(crate) fn is_held(&self) -> bool {
         matches!(self.bytes, Bytes::Held(_))
     }
 
-    /// Some of them; none where there are fewer.
+    /// A part of the bytes; none if there are fewer.
     pub(crate) fn part(&self, start: u64, length: u64) -> Option<Self> {
         let fits = start.checked_add(length).is_some_and(|end| end <= self.length);
         fits.then(|| Self { bytes: self.bytes.clone(), start: self.start + start, length })
     }
 
-    /// The first ones, at most so many.
+    /// The first bytes, at most this many.
     pub(crate) fn first(&self, most: u64) -> io::Result<Vec<u8>> {
         let mut first = Vec::new();
         self.reader().take(most).read_to_end(&mut first)?;
         Ok(first)
     }
 
-    /// All of them in memory.
+    /// All bytes, in memory.
     pub(crate) fn all(self) -> io::Result<Vec<u8>> {
         match self.bytes {
             Bytes::Held(bytes) if (self.start, self.length) == (0, bytes.len() as u64) => {
@@ -88,12 +88,12 @@ impl Contents {
         }
     }
 
-    /// Reads them from the first one on.
+    /// A reader from the first byte on.
     pub(crate) fn reader(&self) -> Place {
         Place { contents: self.clone(), at: 0 }
     }
 
-    /// Fills `to` with bytes from `at` on, as far as there are some.
+    /// Fills `to` with the bytes from `at` on, as far as there are some.
     fn read(&self, at: u64, to: &mut [u8]) -> io::Result<usize> {
         let count = self.length.saturating_sub(at).min(to.len() as u64) as usize;
         let (to, from) = (&mut to[..count], self.start + at.min(self.length));

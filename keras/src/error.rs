@@ -14,12 +14,12 @@ pub enum Error {
     Io {
         /// The file.
         path: String,
-        /// Which kind of error the system's is.
+        /// The kind of the system's error.
         kind: std::io::ErrorKind,
-        /// What the system says.
+        /// The system's message.
         message: String,
     },
-    /// A file is malformed or holds something else than expected.
+    /// A file is malformed or holds something other than expected.
     #[error("{path}: {}", one_line(problem))]
     File {
         /// The file.
@@ -27,10 +27,10 @@ pub enum Error {
         /// What is wrong with it.
         problem: Box<Problem>,
     },
-    /// A model has layers that can't be run here: every such layer.
+    /// A model has layers that can't be run here; all of them are listed.
     #[error("layers that can't be run here: {}", list(.0))]
     UnsupportedLayers(Vec<UnsupportedLayer>),
-    /// What is wrong with a layer, an array or a device.
+    /// Something is wrong with a layer, an array or a device.
     #[error(transparent)]
     Core(#[from] locally_connected::Error),
 }
@@ -47,7 +47,7 @@ pub struct UnsupportedLayer {
     pub name: String,
     /// Its class.
     pub class: String,
-    /// Why not, where it isn't the class alone.
+    /// Why not, if it isn't just the class.
     pub reason: Option<String>,
 }
 
@@ -63,25 +63,25 @@ fn one_line(problem: &Problem) -> String {
     problem.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// What is wrong with a file's contents, or stands in the way of writing them.
+/// What is wrong with a file's contents, or keeps them from being written.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The file name ends in none of the extensions that are known.
+    /// The file name has no known extension.
     #[error("unknown format: the name must end in .h5, .hdf5, .keras, .safetensors or .npz")]
     UnknownExtension,
-    /// The bytes are no file of that format.
+    /// The bytes aren't a file of that format.
     #[error("not a readable {format}: {message}")]
     Unreadable {
         /// Which format.
         format: &'static str,
-        /// What its reader says.
+        /// Its reader's message.
         message: String,
     },
-    /// The bytes are no `.npy` file.
+    /// The bytes aren't an `.npy` file.
     #[error("not an .npy file: it doesn't begin with \\x93NUMPY")]
     NotNpy,
-    /// What the reader or writer of a format says.
+    /// A message of the reader or writer of a format.
     #[error("{0}")]
     Format(String),
     /// The file ends before its contents do.
@@ -92,16 +92,16 @@ pub enum Problem {
         /// Bytes expected.
         expected: u64,
     },
-    /// The file holds no whole model.
+    /// The file doesn't hold a whole model.
     #[error("{0}")]
     NoModel(&'static str),
-    /// An archive has none or several models' files.
+    /// An archive holds no model file, or several.
     #[error("one model's file is needed in it (.h5, .hdf5 or .keras), but it holds {}", arrays(.0))]
     Models(Vec<String>),
-    /// The file names another backend than the caller.
+    /// The file names another backend than the caller does.
     #[error("the file says itself that its backend is {0}")]
     Backend(String),
-    /// Weights alone fit the architecture neither by names nor in order.
+    /// The weights of a file fit the architecture neither by names nor in order.
     #[error(
         "its weights fit the architecture neither by names nor in order: the file has weights of {} layers ({}), the architecture of {} ({})",
         found.len(), found.join(", "), expected.len(), expected.join(", ")
@@ -109,10 +109,10 @@ pub enum Problem {
     Layers {
         /// The layers that the file has weights of.
         found: Vec<String>,
-        /// Those that should have some.
+        /// The layers that should have weights.
         expected: Vec<String>,
     },
-    /// A version of a format that isn't known.
+    /// An unknown version of a format.
     #[error("version {found} of {of} isn't known")]
     Version {
         /// Which format.
@@ -125,7 +125,7 @@ pub enum Problem {
     KerasVersion {
         /// The version of Keras that wrote it.
         version: String,
-        /// What is wrong.
+        /// What is wrong with it.
         problem: Box<Problem>,
     },
     /// Something is wrong with a part of the file.
@@ -144,7 +144,7 @@ pub enum Problem {
         /// What the parser says.
         message: String,
     },
-    /// Something is of another kind than expected.
+    /// Something is of another kind than it should be.
     #[error("{what} is no {expected}")]
     Malformed {
         /// What is malformed.
@@ -152,7 +152,7 @@ pub enum Problem {
         /// What it should be.
         expected: &'static str,
     },
-    /// Something that must be there isn't.
+    /// Something that is needed isn't there.
     #[error("{what} has no {part}")]
     Lacks {
         /// What lacks it.
@@ -160,7 +160,7 @@ pub enum Problem {
         /// What is missing.
         part: String,
     },
-    /// An attribute of the file that the reader can't decode.
+    /// An attribute of the file can't be decoded.
     #[error("attribute \"{0}\" can't be decoded")]
     Attribute(String),
     /// A model of a class that can't be read.
@@ -169,10 +169,10 @@ pub enum Problem {
     /// Two layers have the same name.
     #[error("two layers are named \"{0}\"")]
     TwoLayers(String),
-    /// The calls of a layer are of a form that isn't known.
+    /// The calls of a layer have an unknown form.
     #[error("the inputs of layer \"{0}\" can't be followed")]
     Inputs(String),
-    /// A layer takes the output of one that isn't there.
+    /// A layer takes the output of a layer that isn't there.
     #[error("layer \"{layer}\" takes the output of \"{from}\", which isn't there")]
     UnknownInput {
         /// The layer.
@@ -191,10 +191,10 @@ pub enum Problem {
     /// Layers feed each other in a circle.
     #[error("{0} of the model's layers feed each other in a circle")]
     Circle(usize),
-    /// A layer's own config has another rank than its class.
+    /// A layer's config has another rank than its class.
     #[error("its config has {0} spatial axes")]
     Rank(usize),
-    /// `Reshape` to a shape of another size.
+    /// `Reshape` asks for a shape with another number of elements.
     #[error("{from:?} can't be reshaped to {to:?}")]
     Reshape {
         /// The shape of its input.
@@ -205,7 +205,7 @@ pub enum Problem {
     /// The file has no weights of the layer.
     #[error("its weights are missing")]
     NoWeights,
-    /// The file has another number of arrays of the layer than its config asks for.
+    /// The file has another number of arrays for the layer than its config needs.
     #[error("the file has {found} weights of it, not {expected}")]
     WeightCount {
         /// Arrays found.
@@ -213,7 +213,7 @@ pub enum Problem {
         /// Arrays expected.
         expected: usize,
     },
-    /// A layer has an argument that isn't known here, and that may change what it does.
+    /// A layer has an unknown argument, which might change what it does.
     #[error("argument {argument} = {value} isn't known here")]
     Argument {
         /// The argument.
@@ -221,7 +221,7 @@ pub enum Problem {
         /// Its value.
         value: String,
     },
-    /// A layer has an argument that isn't supported with such a value.
+    /// An argument of a layer isn't supported with this value.
     #[error("{argument} = {value} is not supported: {why}")]
     Refused {
         /// The argument.
@@ -244,7 +244,7 @@ pub enum Problem {
         /// Layers expected.
         expected: usize,
     },
-    /// An array's elements are of a type that isn't read.
+    /// The elements of an array have a type that isn't read.
     #[error("values of type {found}, not {expected}")]
     ElementType {
         /// The type found.
@@ -252,7 +252,7 @@ pub enum Problem {
         /// The types that are read.
         expected: &'static str,
     },
-    /// An array has another shape than the layer asks for.
+    /// An array has another shape than the layer needs.
     #[error("{what} must have shape {expected:?}, but has {found:?}")]
     Shape {
         /// Which array.
@@ -262,7 +262,7 @@ pub enum Problem {
         /// The shape found.
         found: Vec<usize>,
     },
-    /// The weights don't fit the description, but would with another value of one argument.
+    /// The weights don't fit the description, but would if one argument had another value.
     #[error("{problem}; `{argument}` {value:?} would fit its weights")]
     WouldFit {
         /// What is wrong.
@@ -272,7 +272,7 @@ pub enum Problem {
         /// The value that would fit.
         value: Vec<usize>,
     },
-    /// HDF5 has it, but it isn't read here.
+    /// The HDF5 file uses something that isn't read here.
     #[error(
         "its HDF5 has {0}, which isn't read here: HDF5's own `h5repack -l CONTI OLD NEW` rewrites it, or h5py does, dataset by dataset"
     )]
@@ -298,7 +298,7 @@ pub enum Problem {
         /// Bytes of the file.
         bytes: u64,
     },
-    /// A layer's tables would be out of proportion to the weights that the file really holds.
+    /// A layer's tables would be far larger than the weights that the file holds.
     #[error("input {input:?}, kernel {kernel:?} and strides {strides:?} don't fit a file with {stored} weights")]
     OverWeights {
         /// The input's shape.
@@ -310,7 +310,7 @@ pub enum Problem {
         /// Weights in the file.
         stored: u64,
     },
-    /// Where one array is needed, an archive has none or several.
+    /// An archive holds no array, or several, where one is needed.
     #[error("one array is needed, but it holds {}", arrays(.0))]
     Arrays(Vec<String>),
     /// An `.npy` header claims more bytes than such headers have.
@@ -321,13 +321,13 @@ pub enum Problem {
         /// The most there may be.
         limit: usize,
     },
-    /// An `.npy` header that ends too early.
+    /// An `.npy` header ends too early.
     #[error("its header is cut off")]
     HeaderCutOff,
-    /// An `.npy` header of another form than NumPy's.
+    /// An `.npy` header isn't like NumPy's.
     #[error("its header isn't understood: {0}")]
     Header(String),
-    /// An `.npy` file with another number of bytes than its header asks for.
+    /// An `.npy` file has another number of bytes than its header says.
     #[error("shape {shape:?} of '{descr}' needs {expected} bytes, but the file has {found}")]
     Bytes {
         /// The shape.
@@ -339,10 +339,10 @@ pub enum Problem {
         /// Bytes found.
         found: usize,
     },
-    /// A name that HDF5 has no room for in a list of names.
+    /// A name is too long for a list of names in HDF5.
     #[error("a name of {0} bytes is too long or too short for an HDF5 file")]
     NameLength(usize),
-    /// A name that no HDF5 group can have.
+    /// A name that an HDF5 group can't have.
     #[error("\"{0}\" can't be the name of an HDF5 group")]
     GroupName(String),
     /// Two layers would be stored under the same name.
@@ -354,27 +354,27 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What a reader or writer says, as its text.
+    /// A reader's or writer's message.
     pub(crate) fn format(error: impl std::fmt::Display) -> Self {
         Self::Format(error.to_string())
     }
 
-    /// Of something that lacks a part.
+    /// Something lacks a part.
     pub(crate) fn lacks(what: impl Into<String>, part: impl Into<String>) -> Self {
         Self::Lacks { what: what.into(), part: part.into() }
     }
 
-    /// Of something that is of another kind than expected.
+    /// Something is of another kind than expected.
     pub(crate) fn malformed(what: impl Into<String>, expected: &'static str) -> Self {
         Self::Malformed { what: what.into(), expected }
     }
 
-    /// The problem with the part of the file where it is.
+    /// The same problem, with the part of the file that it is in.
     pub(crate) fn within(self, part: impl Into<String>) -> Self {
         Self::In { part: part.into(), problem: Box::new(self) }
     }
 
-    /// Whether the file as a whole can't be read for it, and not one of its layers alone.
+    /// Whether the whole file can't be read because of it, and not just one of its layers.
     pub(crate) fn is_of_file(&self) -> bool {
         match self {
             Self::Hdf5(_) => true,
@@ -383,7 +383,7 @@ impl Problem {
         }
     }
 
-    /// The problem with a file that this version of Keras wrote, which it may explain.
+    /// The same problem, with the version of Keras that wrote the file, which may explain it.
     pub(crate) fn by_keras(self, version: &str) -> Self {
         match version.starts_with('3') {
             true => Self::KerasVersion { version: version.to_owned(), problem: Box::new(self) },
@@ -391,7 +391,7 @@ impl Problem {
         }
     }
 
-    /// The problem with the file that has it.
+    /// The error for the file that has the problem.
     pub(crate) fn of_file(self, path: impl Into<String>) -> Error {
         Error::File { path: path.into(), problem: Box::new(self) }
     }

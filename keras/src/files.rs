@@ -1,4 +1,4 @@
-//! Files, read and written as a whole.
+//! Reads and writes whole files.
 
 use crate::contents::{Contents, Watch};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ pub(crate) fn io_error(path: &Path, error: &io::Error) -> Error {
     Error::Io { path: path.display().to_string(), kind: error.kind(), message: error.to_string() }
 }
 
-/// A file's bytes where they lie.
+/// Opens a file, to be read where needed.
 pub(crate) fn open_file(path: &Path, watch: Option<Watch>) -> Result<Contents> {
     check_file(path)?;
     Contents::open(path, watch).map_err(|error| io_error(path, &error))
@@ -21,7 +21,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| io_error(path, &e))
 }
 
-/// A folder is no file, whatever the system says of reading one.
+/// Refuses a folder. Systems differ in what they say of reading one.
 fn check_file(path: &Path) -> Result<()> {
     if path.is_dir() {
         let message = "is a folder (a TensorFlow SavedModel?); save the model as .h5 or .keras".into();
@@ -31,8 +31,8 @@ fn check_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes `bytes` to `path`, whole or not at all: to a new file in the same folder, which then takes the name. A pipe
-/// or a device, which can't be replaced, is written to as it is.
+/// Writes `bytes` to `path`, all of them or none: to a new file in the same folder, which is then renamed. A pipe or a
+/// device, which can't be replaced, is written to directly.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -42,7 +42,7 @@ pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // The file that a link leads to is to be replaced, not the link.
+    // If it is a link, its target is replaced, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
         return fs::write(&path, bytes);
@@ -52,13 +52,13 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     drop(file);
     let done = written.and_then(|()| fs::rename(&temporary, &path));
     if done.is_err() {
-        // The error that counts is already in hand.
+        // The error to report is the one before.
         let _ = fs::remove_file(&temporary);
     }
     done
 }
 
-/// A new file in the folder of `path`, under a name that nobody else has.
+/// A new file in the folder of `path`, with an unused name.
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "is no file name"))?;
     let mut last = None;

@@ -1,16 +1,16 @@
-//! Whether a layer's description fits the weights of its file, and if not, which would.
+//! Whether a layer's description fits the weights in its file, and if not, which description would.
 
 use crate::error::Problem;
 use crate::shapes::elements;
 use locally_connected::{Config, DataFormat, Geometry, KerasLayout, Padding};
 
-/// The most entries that the tables of one axis may have beyond what the file's own size warrants. A config of a few
-/// bytes can claim axes of billions, whose tables nobody could store.
+/// The most entries that one axis's tables may have beyond what the file's own size warrants. A config of a few bytes
+/// can claim axes of billions, whose tables would fit no memory.
 const FREE_TABLE: u64 = 1 << 24;
-/// The most positions that an axis may have: half a gigabyte of input for one sample with one channel.
+/// The most positions that an axis may have: half a gigabyte for one sample with one channel.
 const MOST_POSITIONS: u64 = 1 << 27;
 
-/// The layer's geometry, where the shapes of its kernel and bias are those that it asks for.
+/// The layer's geometry, if its kernel and bias have the shapes that it needs.
 pub(crate) fn geometry(
     config: &Config,
     layout: KerasLayout,
@@ -34,7 +34,7 @@ pub(crate) fn geometry(
 /// The most descriptions that are tried.
 const MOST_TRIES: usize = 16;
 
-/// The strides, or else the kernel sizes, with which the description would fit the weights, all else as it is.
+/// The strides, or else the kernel sizes, with which the description would fit the weights if all else stays.
 pub(crate) fn other_argument(
     config: &Config,
     layout: KerasLayout,
@@ -60,7 +60,7 @@ pub(crate) fn other_argument(
     if is_same {
         return None;
     }
-    // Up to a stride's worth of sizes of a window end in the same number of windows.
+    // Window sizes that differ by less than the stride give the same number of windows.
     let sizes = axes().map(|((&n, &o), (_, &s))| {
         let largest = o.checked_sub(1)?.checked_mul(s).and_then(|start| n.checked_sub(start))?;
         Some((1..=largest).rev().take(s.min(MOST_TRIES)).collect::<Vec<_>>())
@@ -79,7 +79,7 @@ pub(crate) fn other_argument(
     })
 }
 
-/// The number of windows of each axis that the weights are for, where their shapes tell.
+/// The number of windows along each axis that the weights are for, if their shapes tell.
 fn outputs(layout: KerasLayout, rank: usize, first: usize, weights: &[Vec<usize>]) -> Option<Vec<usize>> {
     let kernel = weights.first()?;
     let sizes = match (weights.get(1), layout) {
@@ -91,14 +91,14 @@ fn outputs(layout: KerasLayout, rank: usize, first: usize, weights: &[Vec<usize>
     Some(sizes.to_vec())
 }
 
-/// A stride that makes `outputs` windows, of which the last begins at `last` at the latest: `given` if it does, else
-/// the smallest.
+/// A stride that gives `outputs` windows, the last of which begins at `last` or before: `given` if possible, else the
+/// smallest.
 fn stride(last: usize, outputs: usize, given: usize) -> Option<usize> {
     let makes = |stride: &usize| last.checked_div(*stride).is_some_and(|steps| steps.checked_add(1) == Some(outputs));
     Some(given).into_iter().chain([last.checked_div(outputs)?.checked_add(1)?]).find(makes)
 }
 
-/// Refuses a config whose tables would be out of proportion to the weights that the file really holds.
+/// Refuses a config whose tables would be far larger than the weights that the file holds.
 pub(crate) fn check_tables(config: &Config, input: &[usize], stored: u64) -> Result<(), Problem> {
     let first = usize::from(config.data_format == DataFormat::ChannelsFirst);
     for (axis, (&k, &s)) in config.kernel_size.iter().zip(&config.strides).enumerate() {

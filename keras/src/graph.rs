@@ -1,4 +1,4 @@
-//! From what a file holds to a model that runs, and from the gradients of one back to the file's own arrays.
+//! From a file's contents to a model that runs, and from a model's gradients back to the file's arrays.
 
 use crate::config::rules;
 use crate::error::{Error, Result};
@@ -10,11 +10,11 @@ use locally_connected::model::{self, Flatten, Graph, Layer, Node, Reshape, Rules
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// An array as a file stores it: Keras's name, the shape and the values.
+/// An array as a file stores it: Keras's name, shape and values.
 type StoredArray = (&'static str, Vec<usize>, Vec<f32>);
 
 impl ModelFile {
-    /// The one locally connected layer of the name `only`.
+    /// The locally connected layer of the name `only`.
     ///
     /// # Errors
     /// [`locally_connected::Error::UnknownValue`] where there is no layer of that name, and [`Error::UnsupportedLayers`]
@@ -32,8 +32,8 @@ impl ModelFile {
         }
     }
 
-    /// The model that runs: all layers, or the one locally connected layer of the name `only`, with their parameters in the
-    /// canonical order. Layers that no output depends on are left out.
+    /// The model that runs, with parameters in canonical order: all layers, or the locally connected layer of the name
+    /// `only`. Layers that no output depends on are left out.
     ///
     /// # Errors
     /// Those of [`ModelFile::check_runnable`]; [`locally_connected::Error::UnknownValue`] where there is no layer of that
@@ -44,10 +44,9 @@ impl ModelFile {
         Ok(model::Model { graph: building.graph, parameters: building.parameters })
     }
 
-    /// As [`ModelFile::model`], with the weights taken out of the file instead of copied: those that lie as programs have them
-    /// are moved, the others are in memory twice one by one only. What is left describes the layers, so that
-    /// [`ModelFile::gradients`] still knows their names and layouts, but the weights that were taken are gone from it.
-    ///
+    /// As [`ModelFile::model`], but takes the weights out of the file instead of copying them. Weights that programs
+    /// lay out as the file does are moved; the others are converted one by one. What is left still describes the
+    /// layers, so [`ModelFile::gradients`] knows their names and layouts, but these weights are gone.
     /// # Errors
     /// Those of [`ModelFile::model`].
     pub fn take_model(&mut self, only: Option<&str>) -> Result<model::Model> {
@@ -78,13 +77,13 @@ impl ModelFile {
         Ok(building)
     }
 
-    /// What the first call of a layer depends on, and that call: a model whose one output is the layer's. What comes after
-    /// need not run here.
+    /// The first call of a layer and all that it depends on: a model with the layer's output as its only output. Layers
+    /// after it don't have to run here.
     ///
     /// # Errors
-    /// [`locally_connected::Error::UnknownValue`] where no layer of the model itself, in none of the others, has that name;
-    /// [`Error::UnsupportedLayers`] with the first layer that stands in the way;
-    /// [`locally_connected::Error::InputAxis`] where the size of an input is left open; those of [`ModelFile::model`].
+    /// [`locally_connected::Error::UnknownValue`] if no layer of the model itself (inner layers don't count) has that
+    /// name; [`Error::UnsupportedLayers`] with the first layer that stands in the way;
+    /// [`locally_connected::Error::InputAxis`] if the size of an input is left open; those of [`ModelFile::model`].
     pub fn model_up_to(&self, layer: &str) -> Result<model::Model> {
         let at = self.layers.iter().position(|known| known.name == layer);
         let call = at.and_then(|at| self.wiring.calls.iter().position(|call| call.layer == at));
@@ -102,7 +101,7 @@ impl ModelFile {
                 }
             }
         }
-        // Inputs that nothing reads are none of this model's.
+        // Inputs that nothing reads aren't inputs of this model.
         let place = |index: usize| read.iter().position(|&kept| kept == index).unwrap_or(usize::MAX);
         let mut wiring = self.wiring.clone();
         for tensor in wiring.calls.iter_mut().flat_map(|call| &mut call.inputs) {
@@ -117,7 +116,7 @@ impl ModelFile {
         Ok(model::Model { graph: building.graph, parameters: building.parameters })
     }
 
-    /// What [`ModelFile::model`] computes of all layers, without the parameters.
+    /// The graph of [`ModelFile::model`] with all layers, without the parameters.
     ///
     /// # Errors
     /// Those of [`ModelFile::model`].
@@ -153,9 +152,9 @@ impl ModelFile {
         self.wiring.inputs.iter().enumerate().map(|(index, name)| (name.clone(), shape(index))).collect()
     }
 
-    /// Gradients of the parameters of [`ModelFile::model`], as the file stores the parameters: under Keras's names, each
-    /// layer's in its own layout. `canonical` has them by [`names::gradient`], as whatever ran the model gives them; a layer
-    /// that isn't in it, a frozen one say, is left out.
+    /// Gradients of the parameters of [`ModelFile::model`], as the file stores parameters: under Keras's names, each in
+    /// its layer's layout. `canonical` has them by [`names::gradient`], as any executor gives them. Layers that aren't
+    /// in it, such as frozen ones, are left out.
     ///
     /// The names are `kernel` and `bias` where one layer alone has weights, else `<layer>/kernel` and so on.
     ///
@@ -183,7 +182,8 @@ impl ModelFile {
 }
 
 impl FileLayer {
-    /// Of arrays that lie as the layer's parameters do, by their names, those that there are, as the file stores them.
+    /// Arrays that are laid out as the layers' parameters, by their names, turned into what the file stores. Those that
+    /// `canonical` doesn't have are left out.
     fn stored<'a>(&self, canonical: impl Fn(&str) -> Option<&'a Vec<f32>>) -> Result<Vec<StoredArray>> {
         let mut arrays = Vec::new();
         match &self.kind {
@@ -215,8 +215,8 @@ impl FileLayer {
 }
 
 impl ModelFile {
-    /// Takes parameters as programs have them, by [`names::parameter`], into the file's layers, each in its own layout; what isn't given
-    /// stays as it is. All of them or, where one doesn't fit, none.
+    /// Stores parameters, given by [`names::parameter`] as programs have them, in the file's layers, each in its own
+    /// layout. Parameters that aren't given stay as they are. If one doesn't fit, none is stored.
     ///
     /// # Errors
     /// [`locally_connected::Error::NoBuffer`] for a name that is no parameter's; [`locally_connected::Error::Length`] for a parameter of
@@ -244,7 +244,7 @@ impl ModelFile {
         }
         let mut new = new.into_iter();
         let mut waiting: Vec<&mut FileLayer> = self.layers.iter_mut().rev().collect();
-        // In the order of `all_layers`.
+        // In the same order as `all_layers`.
         while let Some(layer) = waiting.pop() {
             for (what, _, values) in new.next().unwrap_or_default() {
                 match &mut layer.kind {
@@ -263,18 +263,18 @@ impl ModelFile {
     }
 }
 
-/// A model as it is made of a file's layers.
+/// A model while it is made of a file's layers.
 #[derive(Default)]
 struct Building {
     graph: Graph,
     with_parameters: bool,
     parameters: BTreeMap<String, Vec<f32>>,
-    /// What the first call of each layer gives, by the layer's name.
+    /// The result of each layer's first call, by the layer's name.
     called: BTreeMap<String, Node>,
 }
 
 impl Building {
-    /// The outputs of a model, from its inputs.
+    /// The outputs of a model for these inputs.
     fn model(&mut self, layers: &[FileLayer], wiring: &Wiring, inputs: &[Node]) -> Result<Vec<Node>> {
         let mut needed = vec![false; wiring.calls.len()];
         let mut waiting: Vec<Tensor> = wiring.outputs.clone();
@@ -303,10 +303,10 @@ impl Building {
         Ok(ends.ok_or_else(missing)?)
     }
 
-    /// What a call of a layer gives.
+    /// The results of a layer's call.
     fn layer(&mut self, layer: &FileLayer, inputs: &[Node]) -> Result<Vec<Node>> {
         let (kind, trainable): (model::Kind, bool) = match &layer.kind {
-            // How it is executed doesn't follow from how its file stores it.
+            // How a file stores a layer doesn't decide how it is executed.
             LayerKind::LocallyConnected(local) => {
                 (Arc::new(local.geometry.with_implementation(None)).into(), local.trainable)
             }
@@ -354,12 +354,12 @@ impl FileLayer {
         self.config.as_object().map_or_else(Rules::default, |config| rules(&self.class_name, config, weights))
     }
 
-    /// The names that its own parameters have in programs.
+    /// The names of the layer's own parameters in programs.
     fn parameter_names(&self) -> Vec<String> {
         self.weights().iter().map(|(what, ..)| names::parameter(&self.name, what)).collect()
     }
 
-    /// An array that lies as the layer's weight of that name does in the file, as programs have it.
+    /// From an array laid out as the layer's weight of that name in the file to one laid out as in programs.
     pub(crate) fn canonical_of(&self, what: &str, stored: Vec<f32>) -> Result<Vec<f32>> {
         match &self.kind {
             LayerKind::LocallyConnected(local) if what == "kernel" => {
@@ -373,7 +373,7 @@ impl FileLayer {
         }
     }
 
-    /// An array that lies as the layer's parameter of that name does in programs, as the file has it.
+    /// From an array laid out as the layer's parameter of that name in programs to one laid out as in the file.
     pub(crate) fn stored_of(&self, what: &str, canonical: &Vec<f32>) -> Result<Vec<f32>> {
         let found = self.stored(|name| (name == what).then_some(canonical))?;
         Ok(found.into_iter().next().map_or_else(|| canonical.clone(), |(_, _, values)| values))

@@ -1,4 +1,4 @@
-//! The HDF5 side: what Keras stores where, read and written with `hdf5-pure`.
+//! What Keras stores where in HDF5, read and written with `hdf5-pure`.
 
 use crate::architecture::Architecture;
 use crate::compiled::StoredState;
@@ -15,7 +15,7 @@ pub(crate) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// The most bytes of names in one attribute: an object header holds no more than 64 kB. Keras has the same limit.
 const MOST_NAMES: usize = 64_512;
 
-/// What stands behind a layer's name in Keras 1's names of its weights.
+/// The suffixes that Keras 1 gives a layer's name to name its weights.
 const KERAS1: [&str; 9] = [
     "_W",
     "_b",
@@ -28,7 +28,7 @@ const KERAS1: [&str; 9] = [
     "_pointwise_kernel",
 ];
 
-/// Where what the reader says of a missing group stands.
+/// What error messages say where a group is missing.
 const MISSING: &str = "its weights are missing";
 
 /// An HDF5 file that Keras wrote.
@@ -38,7 +38,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Reads what is asked for where the bytes lie, so that memory holds no more than is read.
+    /// Reads from the file when needed, so that memory never holds more than is read.
     pub(crate) fn new(contents: Contents) -> Result<Self, Problem> {
         let len = contents.length();
         let unreadable =
@@ -46,7 +46,7 @@ impl Reader {
         let lying = if contents.is_held() { None } else { File::from_source(contents.clone()).ok() };
         let file = match lying {
             Some(file) => file,
-            // Also where a writer that was killed left its mark, which keeps nobody from reading a copy.
+            // Also if a writer that was killed left its mark. That keeps nobody from reading a copy.
             None => File::from_bytes(contents.all().map_err(Problem::format)?).map_err(unreadable)?,
         };
         let (end, base) = (file.superblock().eof_address, file.superblock().base_address.get());
@@ -67,7 +67,7 @@ impl Reader {
         }
     }
 
-    /// Whether this is what `save_weights` writes: `layer_names` at the root, or the native format's groups.
+    /// Whether this is a file of `save_weights`: `layer_names` at the root, or the native format's groups.
     pub(crate) fn is_weights_alone(&self) -> bool {
         let root = self.file.root();
         let names = root.attrs().is_ok_and(|a| a.contains_key("layer_names") || a.contains_key("layer_names0"));
@@ -78,7 +78,7 @@ impl Reader {
         self.file.group(path).map_err(Problem::format)
     }
 
-    /// A string attribute of the root, or of the group of the weights: whole models may have it in either place.
+    /// A string attribute of the root, or of the weights' group: in whole models it may be in either.
     pub(crate) fn attribute_of_weights(&self, name: &str) -> Result<Option<String>, Problem> {
         let group = || match self.file.root().group("model_weights") {
             Ok(group) => Ok(attribute(&group, name)?.and_then(|value| value.as_str().map(str::to_owned))),
@@ -87,7 +87,7 @@ impl Reader {
         self.root_attribute(name)?.map_or_else(group, |value| Ok(Some(value)))
     }
 
-    /// Whether the root has the native format's groups, as `.weights.h5` has.
+    /// Whether the root has the groups of the native format, as in `.weights.h5`.
     pub(crate) fn has_native_groups(&self) -> bool {
         let root = self.file.root();
         let names =
@@ -95,8 +95,8 @@ impl Reader {
         !names && ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| root.group(name).is_ok())
     }
 
-    /// The layers as `model.save("….h5")` and `save_weights("….h5")` store them: by name, or, where weights alone have other
-    /// names than the architecture, in its order, as Keras takes them.
+    /// The layers as `model.save("….h5")` and `save_weights("….h5")` store them: by name. If weights alone have other
+    /// names than the architecture, they are taken in order, as Keras does.
     pub(crate) fn by_name(&self, architecture: &Architecture) -> Result<ByName<'_>, Problem> {
         let root = if self.file.root().group("model_weights").is_ok() { "model_weights/" } else { "" };
         let mut source = ByName { reader: self, root, group: None, wrapper: None, renamed: HashMap::new() };
@@ -123,7 +123,8 @@ impl Reader {
         Ok(source)
     }
 
-    /// The optimizer's variables as `model.save("….h5")` stores them: the number of steps, and the others in Keras's order.
+    /// The optimizer's variables as `model.save("….h5")` stores them: the number of steps, then the others in Keras's
+    /// order.
     pub(crate) fn optimizer_by_name(&self) -> StoredState {
         let Ok(group) = self.file.root().group("optimizer_weights") else { return Ok(None) };
         let paths = names(&group, "weight_names")?.unwrap_or_default();
@@ -150,26 +151,26 @@ impl Reader {
         Ok(Some((steps, datasets.map(read).collect::<Result<_, Problem>>()?)))
     }
 
-    /// The layers as the native format stores them: by class. `layers` are the names and classes of the model's layers,
+    /// The layers as the native format stores them: by class. `layers` are the names and classes of the model's layers
     /// in order.
     pub(crate) fn by_class(&self, layers: &[(&str, &str)]) -> ByClass<'_> {
         ByClass::new(self, "", layers)
     }
 }
 
-/// An attribute of a group; none where there is no such attribute.
+/// An attribute of a group; none if there isn't one.
 fn attribute(group: &Group, name: &str) -> Result<Option<AttrValue>, Problem> {
     let value = group.attrs().map_err(Problem::format)?.remove(name);
-    // The reader leaves out what it can't decode, which mustn't pass for what isn't there.
+    // The reader leaves out attributes that it can't decode; they must not count as missing.
     if value.is_none() && group.attr_datatypes().map_err(Problem::format)?.contains_key(name) {
         return Err(Problem::Attribute(name.to_owned()));
     }
     Ok(value)
 }
 
-/// A list of names, which may be split into `name0`, `name1`, …; none where there is no such attribute.
+/// A list of names, which may be split into `name0`, `name1`, …; none if there is no such attribute.
 pub(crate) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, Problem> {
-    // An empty list is stored as an array of no floats.
+    // An empty list is stored as an empty array of floats.
     let strings = |value: AttrValue| match (value.as_strings(), value.to_f64s()) {
         (Some(strings), _) => Ok(strings.to_vec()),
         (None, Some(floats)) if floats.is_empty() => Ok(Vec::new()),
@@ -189,25 +190,25 @@ pub(crate) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, Pr
 /// See [`Reader::by_name`].
 pub(crate) struct ByName<'a> {
     reader: &'a Reader,
-    /// Inside a layer, the outermost layer: its group has the weights of all that is in it, however deep.
+    /// Inside a layer: the outermost layer, whose group has all weights inside it, however deep.
     group: Option<String>,
-    /// Inside a wrapper, its name: under that its layer's weights are stored.
+    /// Inside a wrapper: its name, under which its layer's weights are stored.
     wrapper: Option<String>,
-    /// The path of the group of all weights, with a slash.
+    /// The path of the group of all weights, with a trailing slash.
     root: &'static str,
-    /// The file's own names of the model's layers, where they differ.
+    /// The file's names of the model's layers, if they differ from the model's.
     renamed: HashMap<String, String>,
 }
 
 impl ByName<'_> {
-    /// The weights that a layer of a model has under its own name.
+    /// The weights that are stored under a layer's own name.
     fn own(&self, name: &str) -> Result<Vec<Dataset>, Problem> {
         let name = self.renamed.get(name).map_or(name, String::as_str);
         let group = self.reader.group(&format!("{}{name}", self.root));
         let group = group.map_err(|problem| problem.within(MISSING))?;
         match names(&group, "weight_names")? {
             Some(paths) => paths.iter().map(|path| dataset(&group, path)).collect(),
-            // Never seen from Keras, but other writers and editors of its files may drop the attribute.
+            // Never seen from Keras, but other programs that write or edit its files may drop the attribute.
             None => {
                 let find = |what: &str| {
                     let paths = [format!("{name}/{what}:0"), format!("{what}:0"), what.to_owned()];
@@ -218,7 +219,7 @@ impl ByName<'_> {
         }
     }
 
-    /// The weights of a layer among those that are stored for the outermost one.
+    /// A layer's weights among all that are stored for the outermost one.
     fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
         let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
         let group = self.reader.group(&format!("{}{outermost}", self.root));
@@ -226,14 +227,14 @@ impl ByName<'_> {
         let before =
             |path: &str| path.rsplit_once('/').and_then(|(layer, _)| layer.strip_suffix(name)).map(str::to_owned);
         let exactly = |path: &&String| {
-            // Keras 1 puts the weight's own name behind an underscore.
+            // Keras 1 appends an underscore and the weight's own name.
             let keras1 = || path.strip_prefix(name).is_some_and(|weight| KERAS1.contains(&weight));
             before(path).map_or_else(keras1, |before| before.is_empty())
         };
         let below = |path: &&String| before(path).is_some_and(|before| before.ends_with('/'));
         let paths = names(&group, "weight_names")?.unwrap_or_default();
         let mut of_layer: Vec<&String> = paths.iter().filter(exactly).collect();
-        // A name may end like another one with slashes: "bn", and "conv1/bn".
+        // One name may be the end of another after a slash: "bn" and "conv1/bn".
         if of_layer.is_empty() {
             of_layer = paths.iter().filter(below).collect();
         }
@@ -270,14 +271,15 @@ impl Source for ByName<'_> {
 /// See [`Reader::by_class`].
 pub(crate) struct ByClass<'a> {
     reader: &'a Reader,
-    /// Paths of the layers' groups by the layers' names, or why a layer has none.
+    /// The paths of the layers' groups by the layers' names, or why a layer has none.
     groups: HashMap<String, Result<String, Problem>>,
 }
 
 impl<'a> ByClass<'a> {
-    /// The native format names a layer's group after its class: the first `locally_connected2d`, the next
-    /// `locally_connected2d_1`, … in the order of the model's layers. Keras 2.12 and 2.13 visited some layers twice, so
-    /// that their numbers have gaps; the order is the same. `root` is the path of the model's own group, with a slash.
+    /// The native format names a layer's group after its class, in the order of the model's layers: the first is
+    /// `locally_connected2d`, the next `locally_connected2d_1`, …. Keras 2.12 and 2.13 visited some layers twice, so
+    /// that their numbers have gaps; the order is the same. `root` is the path of the model's own group, with a
+    /// trailing slash.
     fn new(reader: &'a Reader, root: &str, layers: &[(&str, &str)]) -> Self {
         let mut groups = HashMap::new();
         let containers = ["layers", "_layer_checkpoint_dependencies"].map(|container| {
@@ -303,7 +305,7 @@ impl<'a> ByClass<'a> {
             }
             let (count, expected) = (found.len(), of_class.len());
             for (index, (name, _)) in of_class.into_iter().enumerate() {
-                // Of another number of groups nobody knows which is whose.
+                // If the number of groups differs, it is unknown which belongs to which layer.
                 let group = found.get(index).filter(|_| count == expected).cloned();
                 let missing = || Problem::LayerCount { class: class.to_owned(), found: count, expected };
                 groups.insert((*name).to_owned(), group.ok_or_else(missing));
@@ -317,7 +319,7 @@ impl<'a> ByClass<'a> {
     }
 }
 
-/// The number behind a group's stem: none is 0, `_3` is 3.
+/// The number after a group's stem: 0 for none, 3 for `_3`.
 fn number(suffix: &str) -> Option<u64> {
     match suffix {
         "" => Some(0),
@@ -347,12 +349,12 @@ impl Source for ByClass<'_> {
     }
 }
 
-/// A group to be written, with all below it.
+/// A group to be written, with all that is in it.
 #[derive(Default)]
 pub(crate) struct Tree<'a> {
     attributes: BTreeMap<String, AttrValue>,
     datasets: BTreeMap<String, WrittenArray<'a>>,
-    /// Whole numbers by themselves.
+    /// Whole numbers that are stored by themselves.
     counts: BTreeMap<String, u64>,
     groups: BTreeMap<String, Tree<'a>>,
 }
@@ -361,13 +363,13 @@ pub(crate) struct Tree<'a> {
 pub(crate) struct WrittenArray<'a> {
     pub shape: Vec<usize>,
     pub data: Cow<'a, [f32]>,
-    /// As 64-bit floats, which a float64 layer of Keras has.
+    /// Whether it is stored as 64-bit floats, as Keras does for float64 layers.
     pub double: bool,
 }
 
 impl<'a> Tree<'a> {
     pub(crate) fn attribute(&mut self, name: &str, text: &str) {
-        // A string in the header is smaller, but one in the heap has no limit.
+        // A string in the header takes less room; one in the heap may have any length.
         let value = match text.len() <= 1000 && text.is_ascii() {
             true => AttrValue::AsciiString(text.into()),
             false => AttrValue::VarLenString(text.into()),
@@ -375,8 +377,8 @@ impl<'a> Tree<'a> {
         self.attributes.insert(name.into(), value);
     }
 
-    /// A list of names, as Keras's `save_attributes_to_hdf5_group` lays it out: of fixed width, in several attributes
-    /// where one can't hold them.
+    /// A list of names, as Keras's `save_attributes_to_hdf5_group` stores it: with fixed width, in several attributes
+    /// if one can't hold it.
     pub(crate) fn names(&mut self, name: &str, names: &[String]) -> Result<(), Problem> {
         let Some(width) = names.iter().map(String::len).max() else {
             self.attributes.insert(name.into(), AttrValue::F64Array(Vec::new()));
@@ -398,9 +400,9 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// The group at `path` below this one, made where it isn't there.
+    /// The group at `path` below this one; made if it isn't there.
     pub(crate) fn group(&mut self, path: &str) -> Result<&mut Self, Problem> {
-        // Writing recurses once per part.
+        // Writing recurses once for each part of a path.
         if path.split('/').count() > 100 || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(Problem::GroupName(path.to_owned()));
         }
@@ -457,7 +459,7 @@ impl<'a> Tree<'a> {
             }
         }
         for (name, count) in self.counts {
-            // As wide as Keras's own.
+            // A 64-bit integer, as Keras writes.
             group.create_dataset(&name).with_i64_data(&[count.try_into().unwrap_or(i64::MAX)]).with_shape(&[]);
         }
         for (name, tree) in self.groups {
@@ -472,7 +474,7 @@ impl<'a> Tree<'a> {
 mod tests {
     use super::*;
 
-    /// The groups that Keras 2.15 makes, seen in its files.
+    /// The names of groups that Keras 2.15 makes, taken from its files.
     #[test]
     fn snake_case_equals_keras() {
         for (class, snake) in [

@@ -1,16 +1,16 @@
-//! The names that Keras 1 gave to what Keras 2 has under others (docs/keras-semantics.md §11).
+//! Translates the names of Keras 1 to those of Keras 2 (docs/keras-semantics.md §11).
 
 use crate::json::{self, Object};
 use serde_json::{Value, json};
 
-/// The class that Keras 2 has for one of Keras 1's, where it has another name or is one of several.
+/// Keras 2's class for a class of Keras 1 that has another name there, or is split into several.
 pub(crate) fn class(class_name: &str, config: &Object) -> Option<&'static str> {
     Some(match class_name {
         "Convolution1D" | "AtrousConvolution1D" => "Conv1D",
         "Convolution2D" | "AtrousConvolution2D" => "Conv2D",
         "Convolution3D" => "Conv3D",
         "SeparableConvolution2D" => "SeparableConv2D",
-        // One of several inputs in a graph; that of a Sequential has models of its own in it.
+        // A layer in a graph that merges its inputs. The `Merge` of a Sequential has whole models in it.
         "Merge" if !config.contains_key("layers") => match json::string(config, "mode") {
             Some("sum") | None => "Add",
             Some("mul") => "Multiply",
@@ -23,10 +23,10 @@ pub(crate) fn class(class_name: &str, config: &Object) -> Option<&'static str> {
     })
 }
 
-/// Renames the keys of a Keras 1 config to those of Keras 2, so that the rest of this crate, and the Keras 2 that
-/// reads what we write, know one set of names. A Keras 2 config stays as it is.
+/// Renames the keys of a Keras 1 config to Keras 2's, so that the rest of this crate, and a Keras 2 that reads what we
+/// write, know one set of names. A Keras 2 config stays as it is.
 pub(crate) fn rename(class_name: &str, config: &mut Object) {
-    // Among Keras 2's names one of Keras 1's is a mistake, which is to be named.
+    // In a config of Keras 2 a name of Keras 1 is a mistake, and must be reported by that name.
     if class_name.starts_with("LocallyConnected") && !config.contains_key("nb_filter") {
         return;
     }
@@ -102,22 +102,22 @@ pub(crate) fn rename(class_name: &str, config: &mut Object) {
     data_format(config);
 }
 
-/// `dim_ordering` under its newer name.
+/// `dim_ordering`, under its new name.
 fn data_format(config: &mut Object) {
     if let Some(ordering) = config.shift_remove("dim_ordering") {
         let format = match ordering.as_str() {
             Some("th") => json!("channels_first"),
             Some("tf" | "default") => json!("channels_last"),
-            // Left for the check of `data_format` to complain about.
+            // The check of `data_format` will report it.
             _ => ordering,
         };
         config.entry("data_format").or_insert(format);
     }
 }
 
-/// What layers with a kernel have in common.
+/// Arguments that all layers with a kernel have.
 fn weighted(config: &mut Object) {
-    // Only there it is a number of rows of weights.
+    // Only in Keras 1 is it the number of rows of weights.
     let is_keras1 = ["nb_filter", "init", "W_regularizer"].iter().any(|key| config.contains_key(*key));
     for (old, new) in [
         ("nb_filter", "filters"),
@@ -141,7 +141,7 @@ fn weighted(config: &mut Object) {
     }
     for key in ["kernel_regularizer", "bias_regularizer", "activity_regularizer"] {
         convert(config, key, |name, old| {
-            // What has neither factor is another's, and kept.
+            // An object with neither factor is another one, and kept.
             let known = matches!(name, "WeightRegularizer" | "ActivityRegularizer" | "L1L2Regularizer" | "L1L2");
             let factor = |key| json::given(old, key).cloned().unwrap_or(json!(0.0));
             known.then(|| json!({"class_name": "L1L2", "config": {"l1": factor("l1"), "l2": factor("l2")}}))
@@ -157,8 +157,8 @@ fn weighted(config: &mut Object) {
     }
 }
 
-/// Brings an object of Keras 1, a dictionary of its name and arguments side by side, into the form of Keras 2. What `known`
-/// doesn't convert keeps its name and arguments.
+/// Turns an object of Keras 1, which has its name beside its arguments, into the form of Keras 2. If `known` doesn't
+/// convert it, it keeps its name and arguments.
 fn convert(config: &mut Object, key: &str, known: impl Fn(&str, &Object) -> Option<Value>) {
     let Some(Value::Object(old)) = config.get(key) else { return };
     let Some(name) = json::string(old, "name").map(str::to_owned) else { return };
@@ -174,7 +174,7 @@ fn rename_key(config: &mut Object, old: &str, new: &str) {
     }
 }
 
-/// As [`rename_key`], from a number to a list of one.
+/// As [`rename_key`], turning a number into a list of one.
 fn wrap(config: &mut Object, old: &str, new: &str) {
     if let Some(value) = config.shift_remove(old).filter(|value| !value.is_null()) {
         config.entry(new).or_insert_with(|| json!([value]));

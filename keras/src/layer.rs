@@ -1,4 +1,4 @@
-//! What a layer of the model's JSON is to us.
+//! Reads a layer of the model's JSON: what it does here, and its weights.
 
 use crate::architecture::{Entry, Inside};
 use crate::config::{
@@ -20,10 +20,10 @@ use locally_connected::{Activation, Bias, Config, DataFormat, Error, KerasLayout
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// A shape without the batch; 0 where a size isn't known.
+/// A shape without the batch; 0 for a size that isn't known.
 pub(crate) type Shape = Vec<usize>;
 
-/// The entry as a layer of the class that it is to be read as.
+/// The entry with the class as which it is to be read.
 pub(crate) fn as_class<'a>(entry: &'a Entry, reading: &Reading) -> Cow<'a, Entry> {
     let registered = entry.rest.get("registered_name").and_then(Value::as_str);
     let names = [Some(entry.class_name.as_str()), registered];
@@ -33,7 +33,7 @@ pub(crate) fn as_class<'a>(entry: &'a Entry, reading: &Reading) -> Cow<'a, Entry
     let mut entry = entry.clone();
     entry.class_name.clone_from(class);
     entry.rest.insert("class_name".into(), class.clone().into());
-    // Those of the native format, by which Keras finds the class.
+    // In the native format Keras finds the class by these.
     for (key, value) in [("module", Value::from("keras.layers")), ("registered_name", Value::Null)] {
         if let Some(of_class) = entry.rest.get_mut(key) {
             *of_class = value;
@@ -49,13 +49,13 @@ pub(crate) type Described = (LayerKind, Option<Shape>, Option<Shape>);
 /// What is known of a file's layer besides its entry.
 #[derive(Clone, Copy)]
 pub(crate) struct Around<'a> {
-    /// The configuration that the user gave for it.
+    /// The configuration that the user gave for this layer.
     pub(crate) own_config: Option<&'a Config>,
     pub(crate) source: &'a dyn Source,
     pub(crate) reading: &'a Reading,
 }
 
-/// What `entry` is to us, given the shapes of its inputs; an unknown shape is none.
+/// What an entry is here, for inputs of these shapes; a shape that isn't known is none.
 pub(crate) fn describe(entry: &Entry, inputs: &[Option<Shape>], around: Around<'_>) -> Result<Described, Problem> {
     let Around { own_config, source, reading } = around;
     let (class, config) = (entry.class_name.as_str(), &entry.config);
@@ -98,7 +98,7 @@ pub(crate) fn describe(entry: &Entry, inputs: &[Option<Shape>], around: Around<'
     if let Some(activation) = activation_layer_from_keras(class, &with_axis_from_end(config, input.as_deref())) {
         return match activation {
             Ok(activation) => same(LayerKind::Activation(activation)),
-            // Softmax over other axes than the last is a layer of its own.
+            // Softmax over other axes than the last is a kind of layer by itself.
             Err(Error::Unsupported { .. }) if class == "Softmax" => computed(entry, inputs, source, reading),
             Err(Error::Unsupported { what, .. }) => unsupported(Some(what)),
             Err(error) => unsupported(Some(error.to_string())),
@@ -129,7 +129,7 @@ pub(crate) fn describe(entry: &Entry, inputs: &[Option<Shape>], around: Around<'
     }
 }
 
-/// Why the arguments of its calls keep a layer from running, where they do.
+/// Why the arguments of its calls keep a layer from running; none if they don't.
 pub(crate) fn refused_call(entry: &Entry, reading: &Reading) -> Option<String> {
     entry.arguments.iter().find_map(|argument| match argument.strip_prefix("training=") {
         None => Some(format!("called with {argument}")),
@@ -141,8 +141,8 @@ pub(crate) fn refused_call(entry: &Entry, reading: &Reading) -> Option<String> {
     })
 }
 
-/// The first layer of those in this one, itself included, that does something else in training. Keras hands the argument
-/// on to all of them.
+/// The first layer inside this one, or itself, that behaves differently in training. Keras passes the argument on to
+/// all of them.
 fn trains_otherwise(entry: &Entry, reading: &Reading) -> Option<String> {
     let entry = as_class(entry, reading);
     match entry.inside() {
@@ -152,12 +152,12 @@ fn trains_otherwise(entry: &Entry, reading: &Reading) -> Option<String> {
         }
         Some(Ok(Inside::Model(model))) => model.layers.iter().find_map(|layer| trains_otherwise(layer, reading)),
         Some(Ok(Inside::Wrapped(layer))) => trains_otherwise(&layer, reading),
-        // It can't be run anyway.
+        // That layer can't be run anyway.
         Some(Err(_)) => None,
     }
 }
 
-/// A layer that isn't locally connected and that has operations of its own.
+/// A layer that isn't locally connected and has operations of its own.
 fn computed(
     entry: &Entry,
     inputs: &[Option<Shape>],
@@ -189,7 +189,7 @@ fn computed(
     Ok((kind, inputs.into_iter().next().flatten(), Some(output)))
 }
 
-/// A layer's weights, in Keras's order; every one of another shape than expected is named.
+/// A layer's weights, in Keras's order. Every weight that has another shape than expected is reported.
 fn read_weights(
     entry: &Entry,
     expected: Vec<Expected>,
@@ -219,7 +219,7 @@ fn read_weights(
     }
 }
 
-/// The values of an array, as many as its shape says.
+/// The values of an array, after a check of their number.
 fn read_array(what: &'static str, array: Array<'_>) -> Result<Vec<f32>, Problem> {
     let shape = array.shape.clone();
     let values = array.read().map_err(|problem| problem.within(what))?;
@@ -240,8 +240,8 @@ pub(crate) fn refused(entry: &Entry, inputs: &[Option<Shape>], reason: Option<St
     (LayerKind::Unsupported { reason }, inputs.first().cloned().flatten(), output)
 }
 
-/// The output shape that the shape of a locally connected layer's bias tells, where it can be read: it holds whatever
-/// the description says.
+/// The output shape that the shape of a locally connected layer's bias tells, if it can be read. It holds whatever the
+/// description says.
 pub(crate) fn output_from_bias(entry: &Entry, source: &dyn Source) -> Option<Shape> {
     let rank = rank_of_class(&entry.class_name)?;
     let mut shape = source.arrays(&entry.name).ok()?.get(1)?.shape.clone();
@@ -258,7 +258,7 @@ fn declared_input_shape(entry: &Entry) -> Option<Shape> {
     from_config.or_else(|| json::object(&entry.rest, "build_config")?.get("input_shape").and_then(json::shape))
 }
 
-/// `target` with its -1 replaced.
+/// `target`, with its -1 replaced by the size that is left.
 fn reshape(elements: usize, target: &[i64]) -> Option<Shape> {
     let mut unknown = 0;
     let mut known = 1usize;
@@ -275,7 +275,7 @@ fn reshape(elements: usize, target: &[i64]) -> Option<Shape> {
     Some(target.iter().map(|&size| usize::try_from(size).unwrap_or(rest)).collect())
 }
 
-/// Softmax may name the last axis by its number, with the batch as axis 0.
+/// A config in which Softmax names the last axis from the end. It may name it by its number, where the batch is axis 0.
 fn with_axis_from_end(config: &Object, input: Option<&[usize]>) -> Object {
     let mut config = config.clone();
     let axis = match config.get("axis") {
@@ -295,7 +295,7 @@ fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayo
             let read = LayerConfig::from_keras(&entry.class_name, &Value::Object(entry.config.clone()))?;
             Ok((read.config, read.layout))
         }
-        // Keras's dictionary can't say all that ours can, but it says the layout.
+        // Keras's dictionary can't express all that ours can, but it has the layout.
         Some(own) => {
             let layout = json::given(&entry.config, "implementation").map_or(Some(1), json::integer);
             let layout = KerasLayout::from_keras(layout.unwrap_or(0))?;
@@ -308,7 +308,7 @@ fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayo
     }
 }
 
-/// A locally connected layer of these arrays, trainable.
+/// A trainable locally connected layer with these arrays.
 fn read_local(config: Config, layout: KerasLayout, input: &[usize], arrays: Vec<Array<'_>>) -> Result<Local, Problem> {
     let expected = if config.bias == Bias::None { 1 } else { 2 };
     if arrays.len() != expected {
@@ -330,13 +330,13 @@ fn read_local(config: Config, layout: KerasLayout, input: &[usize], arrays: Vec<
     Ok(Local { geometry, layout, kernel, bias, trainable: true })
 }
 
-/// The input shape that the shapes of the weights tell, where they tell one.
+/// The input shape that the shapes of the weights tell, if they tell one.
 fn from_weights(rank: usize, config: &Config, layout: KerasLayout, arrays: &[Array<'_>]) -> Option<Shape> {
     let kernel = &arrays.first()?.shape;
     if layout == KerasLayout::Implementation2 {
         return (kernel.len() == 2 * rank + 2).then(|| kernel.get(..=rank).map(<[usize]>::to_vec)).flatten();
     }
-    // Steps over more than one position leave open how many follow the last window.
+    // With strides over 1 it is unknown how many positions follow the last window.
     if config.padding != Padding::Valid || config.strides.iter().any(|&s| s != 1) {
         return None;
     }

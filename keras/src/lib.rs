@@ -1,7 +1,7 @@
 //! Keras's model files to descriptions and back, without Keras, TensorFlow or a device.
 //!
-//! [`read`] makes a [`locally_connected::model::Model`] of a file: layers, parameters and shapes. Whatever runs such a model
-//! runs it, here on a GPU of one's own.
+//! [`read`] makes a [`locally_connected::model::Model`] of a file: layers, parameters and shapes. Any executor runs
+//! such a model, here a GPU of one's own:
 //!
 //! ```no_run
 //! use locally_connected::headless::Gpu;
@@ -23,9 +23,9 @@
 //!
 //! # What a file holds
 //!
-//! A [`ModelFile`] is all of a file: every layer, also those that don't run here, with Keras's own dictionaries. From it
-//! come the model that runs ([`ModelFile::model`]: all layers, or one locally connected layer alone) and, of that model's
-//! gradients, arrays in the file's own layouts under Keras's names ([`ModelFile::gradients`]).
+//! A [`ModelFile`] is all of a file: every layer, even if it doesn't run here, with Keras's own dictionaries.
+//! [`ModelFile::model`] makes the model that runs, of all layers or of one locally connected layer alone.
+//! [`ModelFile::gradients`] turns that model's gradients into arrays in the file's own layouts, under Keras's names.
 //!
 //! | format | read | written | weights |
 //! |---|---|---|---|
@@ -35,11 +35,12 @@
 //! | `.safetensors` | our own | yes, with all of [`Config`](locally_connected::Config) | `<layer>/kernel`, `<layer>/bias`, … |
 //! | `.npz` | arrays only ([`npy::read_npz`]) | yes | `<layer>/kernel`, `<layer>/bias`, … |
 //!
-//! Sequential and functional models of Keras 1, 2 and 3 are read, models in models among them, and written as Keras 2.15's.
+//! Sequential and functional models of Keras 1, 2 and 3 are read, also with models inside models, and written as Keras
+//! 2.15's.
 //!
-//! Locally connected layers come with their weights, in the layout that the file stores ([`Local::layout`]) until one
-//! asks otherwise; what else runs is [`LayerKind`], its weights are [`Computed::weights`]. Layers in other layers, models or wrappers, are there too
-//! ([`ModelFile::all_layers`]).
+//! Locally connected layers come with their weights, in the layout in which the file stores them ([`Local::layout`])
+//! until another one is asked for. For other layers, [`LayerKind`] says what they are, and [`Computed::weights`] are
+//! their weights. Layers inside models and wrappers are listed, too ([`ModelFile::all_layers`]).
 //!
 //! ```no_run
 //! use locally_connected::KerasLayout;
@@ -56,17 +57,17 @@
 //!
 //! # Errors
 //!
-//! Whatever bytes a file holds, reading it gives a [`ModelFile`] or an [`enum@Error`]: never a panic, never more memory
-//! than the file's size warrants. [`Error::Io`] is the system's; [`Error::File`] says by a [`Problem`] what is wrong with the
-//! contents. A layer that can't be run, because of its class, an argument or its weights, is no error of the file: it is
-//! [`LayerKind::Unsupported`] and says why, and only [`ModelFile::model`] fails where it would have to run
-//! ([`Error::UnsupportedLayers`] with every such layer). What is wrong with a layer's numbers is
-//! [`Error::Core`]. A file is written whole or not at all.
+//! Whatever bytes a file holds, reading it gives a [`ModelFile`] or an [`enum@Error`]: never a panic, and never more
+//! memory than the file's size warrants. [`Error::Io`] is the system's. [`Error::File`] says by a [`Problem`] what is
+//! wrong with the contents. A layer that can't be run, because of its class, an argument or its weights, is no error of
+//! the file: it is a [`LayerKind::Unsupported`] that says why, and only [`ModelFile::model`] fails if it would have to
+//! run ([`Error::UnsupportedLayers`] lists all such layers). What is wrong with a layer's numbers is [`Error::Core`]. A
+//! file is written whole or not at all.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-/// The examples of the library's page compile: one of them is of both crates.
+/// The examples on the library's page; one of them uses both crates, so they are compiled here.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct LibraryPage;

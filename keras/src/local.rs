@@ -7,22 +7,22 @@ use locally_connected::{Error, Geometry, KerasLayout, Result};
 pub struct Local {
     /// The configuration and the input shape it was built for.
     pub geometry: Geometry,
-    /// The layout of `kernel`: that of Keras's `implementation`.
+    /// The layout of `kernel`: that of one of Keras's implementations.
     pub layout: KerasLayout,
     /// The kernel in `layout`.
     pub kernel: Vec<f32>,
-    /// The bias, of shape [`Geometry::bias_shape`]; none without.
+    /// The bias, of shape [`Geometry::bias_shape`]; none if the layer has none.
     pub bias: Option<Vec<f32>>,
-    /// Keras's `trainable`, of the layer and of all that it is in.
+    /// Whether the layer, and all that it is inside of, has Keras's `trainable` set.
     pub trainable: bool,
 }
 
-/// The most bytes that a kernel may grow to when it changes its layout. Keras's implementation 2 stores every pair of
-/// input and output units, so that a kernel of megabytes may ask for terabytes.
+/// The most bytes that a kernel may grow to when its layout is changed. Keras's implementation 2 stores every pair of
+/// input and output, so that a kernel of megabytes may need terabytes.
 const CONVERSION_BUDGET: u64 = 8 << 30;
 
 impl Local {
-    /// Checks that the arrays are as long as the geometry asks for.
+    /// Checks the lengths of the arrays.
     ///
     /// # Errors
     /// [`Error::Length`], and those of [`KerasLayout::check`].
@@ -37,7 +37,7 @@ impl Local {
         Ok(())
     }
 
-    /// The kernel in the canonical layout that the GPU layer takes.
+    /// The kernel in canonical order.
     ///
     /// # Errors
     /// Those of [`KerasLayout::to_canonical`].
@@ -45,7 +45,7 @@ impl Local {
         self.layout.to_canonical(&self.geometry, &self.kernel)
     }
 
-    /// Replaces the kernel by canonical weights, stored in the layer's own layout.
+    /// Replaces the kernel by canonical weights; it keeps its layout.
     ///
     /// # Errors
     /// Those of [`KerasLayout::from_canonical`].
@@ -54,7 +54,7 @@ impl Local {
         Ok(())
     }
 
-    /// Stores the kernel in another layout.
+    /// Changes the kernel's layout.
     ///
     /// # Errors
     /// Those of [`KerasLayout::check`], and [`Error::OverBudget`] where the kernel would outgrow 8 GiB.

@@ -13,35 +13,36 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// All that a model's file holds, or is to hold. What of it runs is [`ModelFile::model`].
+/// All that a model's file holds, or is to hold. [`ModelFile::model`] is what can be run of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelFile {
     /// Keras's name of the model.
     pub name: String,
-    /// Shape of one sample of the input, of the first where there are several; empty where it isn't known.
+    /// Shape of one sample of the input, or of the first input; empty if it isn't known.
     pub input_shape: Vec<usize>,
-    /// The layers, each once, in the order in which they are called first.
+    /// The layers, each once, in the order of their first calls.
     pub layers: Vec<FileLayer>,
-    /// What feeds what.
+    /// The calls of the layers.
     pub(crate) wiring: Wiring,
     pub(crate) frame: Frame,
     pub(crate) keras_version: String,
-    /// How it was compiled, where it was.
+    /// How the model was compiled, if it was.
     pub compiled: Option<Compiled>,
-    /// What a host keeps with it.
+    /// What a host keeps with the model.
     pub beside: Beside,
 }
 
-/// What a host keeps with a model, a training's own state say: our `.safetensors` holds it, the other formats leave it out.
+/// What a host keeps with a model, such as a training's own state. Our `.safetensors` holds it, other formats leave it
+/// out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Beside {
-    /// JSON of the host's; null where there is none.
+    /// The host's JSON; null if there is none.
     pub json: Value,
-    /// Arrays by names of the host's.
+    /// Arrays, by the host's names for them.
     pub arrays: BTreeMap<String, NpyArray>,
 }
 
-/// What of the model's own JSON isn't its layers, kept for writing.
+/// The parts of the model's JSON that aren't its layers, kept for writing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Frame {
     /// The outermost dictionary without `config`.
@@ -53,23 +54,22 @@ pub(crate) struct Frame {
 /// One layer of a [`ModelFile`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileLayer {
-    /// Keras's name of the layer, unique in the model. In front of that of a layer in another layer stands the other's
-    /// name and a slash.
+    /// Keras's name of the layer, unique in the model. A layer inside another has that one's name and a slash in front.
     pub name: String,
-    /// Keras's class, say `LocallyConnected2D`.
+    /// Keras's class, for example `LocallyConnected2D`.
     pub class_name: String,
-    /// Keras's `get_config` dictionary, with the names of Keras 1 changed to those of Keras 2, as
-    /// [`from_json`](crate::from_json) reads it. When the model is written, what `kind` says otherwise by then comes first.
+    /// Keras's `get_config` dictionary as [`from_json`](crate::from_json) reads it, with Keras 1's names changed to
+    /// Keras 2's. When the model is written, `kind` takes precedence over it.
     pub config: Value,
-    /// Shape of one sample of its input, of the first one of its first call; empty where it isn't known.
+    /// Shape of one sample of the first input of its first call; empty if it isn't known.
     pub input_shape: Vec<usize>,
-    /// Shape of one sample of its output there; empty where it isn't known.
+    /// Shape of one sample of that call's output; empty if it isn't known.
     pub output_shape: Vec<usize>,
-    /// What it does.
+    /// What it does at inference.
     pub kind: LayerKind,
-    /// The layers in it, where it is a model in the model or wraps a layer.
+    /// The layers inside it, if it is a model or a wrapper.
     pub inner: Vec<FileLayer>,
-    /// What feeds what of those in it; nothing of a wrapper's.
+    /// The calls of the layers inside it, if it is a model.
     pub(crate) wiring: Wiring,
     /// The layer's dictionary without `config`.
     pub(crate) rest: Object,
@@ -83,12 +83,12 @@ pub enum LayerKind {
     LocallyConnected(Box<Local>),
     /// An activation by itself. Softmax is over the last axis of the shape.
     Activation(Activation),
-    /// All axes become one.
+    /// All elements along one axis.
     Flatten {
-        /// In `channels_first` the first axis (besides the batch) is moved last before, as Keras does.
+        /// In `channels_first` the channels are moved last first, as Keras does.
         data_format: DataFormat,
     },
-    /// Another shape for the same elements in the same order.
+    /// The same elements in the same order in another shape.
     Reshape(Vec<usize>),
     /// Nothing: an input or a regulariser.
     Identity,
@@ -96,23 +96,23 @@ pub enum LayerKind {
     Noise(NoiseLayer),
     /// Any other layer that runs.
     Computed(Box<Computed>),
-    /// A model in the model, [`FileLayer::inner`].
+    /// A model inside the model: [`FileLayer::inner`].
     Model,
-    /// Something that can't be run here.
+    /// A layer that can't be run here.
     Unsupported {
-        /// Why not, where it isn't the class alone.
+        /// Why not, if it isn't just the class.
         reason: Option<String>,
     },
 }
 
-/// A layer that runs and is none of those that [`LayerKind`] names, with its weights as the file stores them.
+/// A layer that runs and isn't one of the others in [`LayerKind`], with its weights as the file stores them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Computed {
-    /// What it is to the library.
+    /// What it is in the library.
     pub kind: Kind,
     /// Its weights, in Keras's order.
     pub weights: Vec<Weight>,
-    /// Keras's `trainable`, of the layer and of all that it is in.
+    /// Whether the layer, and all that it is inside of, has Keras's `trainable` set.
     pub trainable: bool,
 }
 
@@ -131,7 +131,7 @@ pub enum FileFormat {
 }
 
 impl FileFormat {
-    /// The format that the file name's extension stands for.
+    /// The format of a file name's extension.
     ///
     /// # Errors
     /// [`Error::File`] for any other extension.
@@ -153,7 +153,7 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::UnsupportedLayers`] with every layer that stands in the way;
-    /// [`locally_connected::Error::InputAxis`] where the size of an input is left open.
+    /// [`locally_connected::Error::InputAxis`] if the size of an input is left open.
     pub fn check_runnable(&self) -> Result<()> {
         let unsupported: Vec<_> = self
             .all_layers()
@@ -175,7 +175,7 @@ impl ModelFile {
         Ok(())
     }
 
-    /// The layers, each followed by those in it.
+    /// All layers, each followed by those inside it.
     pub fn all_layers(&self) -> impl Iterator<Item = &FileLayer> {
         let mut waiting: Vec<&FileLayer> = self.layers.iter().rev().collect();
         std::iter::from_fn(move || {
@@ -185,8 +185,7 @@ impl ModelFile {
         })
     }
 
-    /// The layer of that name, in another layer or not; one in another layer also by its own name alone, where no
-    /// other has that.
+    /// The layer of that name. A layer inside another is also found by its own name alone, if no other layer has that.
     #[must_use]
     pub fn layer(&self, name: &str) -> Option<&FileLayer> {
         self.all_layers().find(|layer| layer.name == name).or_else(|| {
@@ -195,7 +194,7 @@ impl ModelFile {
         })
     }
 
-    /// The locally connected layers, in order, those in other layers among them.
+    /// The locally connected layers, in order, including those inside other layers.
     pub fn locals(&self) -> impl Iterator<Item = (&FileLayer, &Local)> {
         self.all_layers().filter_map(|layer| layer.local().map(|local| (layer, local)))
     }
@@ -214,7 +213,7 @@ impl ModelFile {
         })
     }
 
-    /// Shape of one sample of the output, of the first where there are several; empty where it isn't known.
+    /// Shape of one sample of the output, or of the first output; empty if it isn't known.
     #[must_use]
     pub fn output_shape(&self) -> &[usize] {
         let Some(&Tensor::Output { call, .. }) = self.wiring.outputs.first() else { return &self.input_shape };
@@ -228,11 +227,11 @@ impl ModelFile {
         &self.keras_version
     }
 
-    /// The same model with the kernels of all locally connected layers in another layout, and `implementation` in
-    /// their configs to match.
+    /// The same model, with the kernels of all locally connected layers in another layout and `implementation` in their
+    /// configs changed to match.
     ///
     /// # Errors
-    /// [`locally_connected::Error::Unsupported`] with the layer's name where it has no weights of that layout, and
+    /// [`locally_connected::Error::Unsupported`] with the layer's name if it has no weights of that layout, and
     /// [`locally_connected::Error::OverBudget`].
     pub fn with_implementation(mut self, layout: KerasLayout) -> Result<Self> {
         let mut waiting: Vec<&mut FileLayer> = self.layers.iter_mut().collect();
@@ -257,23 +256,24 @@ impl ModelFile {
 }
 
 impl FileLayer {
-    /// This layer as one that can't be run.
+    /// This layer in a list of those that can't be run.
     pub(crate) fn unsupported(&self, reason: Option<String>) -> UnsupportedLayer {
         UnsupportedLayer { name: self.name.clone(), class: self.class_name.clone(), reason }
     }
 
-    /// Keras's dtype policy of the layer, say `float32` or `mixed_float16`; none where the file doesn't say.
+    /// Keras's dtype policy of the layer, such as `float32` or `mixed_float16`; none if the file doesn't say.
     #[must_use]
     pub fn dtype_policy(&self) -> Option<&str> {
         let dtype = self.config.get("dtype")?;
         dtype.as_str().or_else(|| dtype.get("config")?.get("name")?.as_str())
     }
 
-    /// Parameters as Keras counts them, what the file stores: those that are trained, and those that aren't.
+    /// The number of parameters as Keras counts them, as the file stores them: those that are trained, and those that
+    /// aren't.
     #[must_use]
     pub fn parameters(&self) -> [u64; 2] {
         let count = |trained: bool, stored: u64| if trained { [stored, 0] } else { [0, stored] };
-        // By shapes: values may have been taken out (`ModelFile::take_model`).
+        // Counted by shapes, since the values may have been taken out (`ModelFile::take_model`).
         match &self.kind {
             LayerKind::LocallyConnected(local) => {
                 count(local.trainable, local.layout.len(&local.geometry).saturating_add(local.geometry.biases()))

@@ -1,6 +1,6 @@
 //! NumPy's `.npy` and `.npz`, read as f32 and written as f32.
 //!
-//! The format is a short header and the bytes, so it is read here directly: that bounds every number before it is used
+//! The format is a short header and the bytes, so it is read directly here: that checks every number before it is used,
 //! and converts whole slices.
 
 use crate::archive::{self, entry, zip_bytes};
@@ -13,20 +13,20 @@ use std::io::Cursor;
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// NumPy's own headers are 128 bytes for up to 10 axes; it refuses over 10,000 characters itself.
+/// NumPy's own headers have 128 bytes for up to 10 axes; NumPy itself refuses over 10,000 characters.
 const MOST_HEADER: usize = 10_000;
 
 /// An array: its shape and its values in C order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NpyArray {
-    /// Sizes of the axes, outermost first; none for a scalar.
+    /// Sizes of the axes, outermost first; empty for a scalar.
     pub shape: Vec<usize>,
     /// The values, last axis fastest.
     pub values: Vec<f32>,
 }
 
-/// Reads an `.npy` file of f16, f32, f64, integers of up to 64 bits or booleans, in C or Fortran order and of either
-/// endianness, as f32. An `.npz` file of one such array stands for that array.
+/// Reads an `.npy` file as f32: floats of 16, 32 or 64 bits, integers of up to 64 bits or booleans, in C or Fortran
+/// order, of either endianness. An `.npz` file with one such array is read as that array.
 ///
 /// # Errors
 /// [`crate::Error::Io`] and [`crate::Error::File`].
@@ -44,7 +44,7 @@ pub fn npy_from_bytes(name: &str, bytes: &[u8]) -> Result<NpyArray> {
     array.map_err(|problem| problem.of_file(name))
 }
 
-/// The array of an archive that has one.
+/// The array of an archive that has only one.
 fn only_array(bytes: &[u8]) -> Result<NpyArray, Problem> {
     let mut archive = archive::open(Cursor::new(bytes))?;
     match array_names(&archive).as_slice() {
@@ -53,16 +53,16 @@ fn only_array(bytes: &[u8]) -> Result<NpyArray, Problem> {
     }
 }
 
-/// The arrays of an archive, and the files that hold them.
+/// The names of an archive's arrays, and of the files that hold them.
 fn array_names(archive: &zip::ZipArchive<Cursor<&[u8]>>) -> Vec<(String, String)> {
     let files = archive.file_names().filter_map(|name| name.ok().map(|name| name.into_owned()));
     files.filter_map(|file| Some((file.strip_suffix(".npy")?.to_owned(), file))).collect()
 }
 
-/// Writes f32 values of that shape as an `.npy` file, whole or not at all.
+/// Writes f32 values with that shape as an `.npy` file, all of it or nothing.
 ///
 /// # Errors
-/// [`locally_connected::Error::Length`] where the shape asks for another number of values, and [`crate::Error::Io`].
+/// [`locally_connected::Error::Length`] if the shape has another number of elements, and [`crate::Error::Io`].
 pub fn write_npy(path: impl AsRef<Path>, shape: &[usize], values: &[f32]) -> Result<()> {
     write_file(path, &npy_bytes(shape, values)?)
 }
@@ -70,7 +70,7 @@ pub fn write_npy(path: impl AsRef<Path>, shape: &[usize], values: &[f32]) -> Res
 /// The bytes of an `.npy` file.
 ///
 /// # Errors
-/// [`locally_connected::Error::Length`] where the shape asks for another number of values.
+/// [`locally_connected::Error::Length`] if the shape has another number of elements.
 pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
     let expected = shape.iter().try_fold(1u64, |a, &b| a.checked_mul(b as u64)).unwrap_or(u64::MAX);
     if expected != values.len() as u64 {
@@ -78,7 +78,7 @@ pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
         return Err(Error::Length { what: "the array", expected, found, shape }.into());
     }
     let sizes: Vec<_> = shape.iter().map(usize::to_string).collect();
-    // Python's tuple of one has a comma.
+    // In Python a tuple of one has a comma.
     let tuple = if let [one] = sizes.as_slice() { format!("{one},") } else { sizes.join(", ") };
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({tuple}), }}");
     // Magic, version and length take 10 bytes; NumPy aligns the values to 64.
@@ -124,18 +124,19 @@ pub fn npz_from_bytes(name: &str, bytes: &[u8]) -> Result<Vec<(String, NpyArray)
     read().map_err(|problem: Problem| problem.of_file(name))
 }
 
-/// Writes named f32 arrays as an `.npz` file, whole or not at all. Names may have slashes.
+/// Writes named f32 arrays as an `.npz` file, all of it or nothing. Names may contain slashes.
 ///
 /// # Errors
-/// [`locally_connected::Error::Length`], [`crate::Error::File`] for a name that is there twice, and [`crate::Error::Io`].
+/// [`locally_connected::Error::Length`], [`crate::Error::File`] for a name that is given twice, and
+/// [`crate::Error::Io`].
 pub fn write_npz(path: impl AsRef<Path>, arrays: &[(String, Vec<usize>, &[f32])]) -> Result<()> {
     write_file(path, &npz_bytes(arrays)?)
 }
 
-/// The bytes of an `.npz` file of (name, shape, values).
+/// The bytes of an `.npz` file with these arrays: name, shape, values.
 ///
 /// # Errors
-/// [`locally_connected::Error::Length`], and [`crate::Error::File`] for a name that is there twice.
+/// [`locally_connected::Error::Length`], and [`crate::Error::File`] for a name that is given twice.
 pub fn npz_bytes(arrays: &[(String, Vec<usize>, &[f32])]) -> Result<Vec<u8>> {
     let mut files = Vec::with_capacity(arrays.len());
     for (name, shape, values) in arrays {
@@ -206,7 +207,7 @@ fn endian<const N: usize>(data: &[u8], big: bool, from_little: impl Fn([u8; N]) 
     })
 }
 
-/// Values with the first axis fastest, brought into C order.
+/// Brings values whose first axis is the fastest into C order.
 fn from_fortran(shape: &[usize], values: &[f32]) -> Vec<f32> {
     let mut strides = Vec::with_capacity(shape.len());
     let mut stride = 1;
@@ -219,7 +220,7 @@ fn from_fortran(shape: &[usize], values: &[f32]) -> Vec<f32> {
     let mut ordered = Vec::with_capacity(values.len());
     for _ in 0..values.len() {
         ordered.extend(values.get(at));
-        // Counts `index` up, last axis first, and keeps `at` in step.
+        // Counts `index` up, last axis first, and moves `at` along.
         for ((i, &size), &stride) in index.iter_mut().zip(shape).zip(&strides).rev() {
             *i += 1;
             at += stride;

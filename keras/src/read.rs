@@ -1,4 +1,4 @@
-//! From a file's bytes to a [`ModelFile`].
+//! Reads a file's bytes to a [`ModelFile`].
 
 use crate::architecture::Architecture;
 use crate::architectures;
@@ -21,31 +21,31 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What ran Keras when it wrote a file.
+/// The library that Keras ran on when it wrote a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Backend {
     /// Its convolutions correlate, as they do here.
     TensorFlow,
-    /// Its convolutions convolve, so that their kernels lie flipped in space.
+    /// Its convolutions flip their kernels, so its files have them flipped in space.
     Theano,
 }
 
 /// What a file doesn't say itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReadOptions {
-    /// The description of a file of weights alone: Keras's JSON (`to_json`), or the name of a built-in one, `deepface`,
-    /// `deepface-embedding` or `alltnn`. A file's own description is not looked at then.
+    /// The description of a file that holds weights alone: Keras's JSON (`to_json`), or the name of a built-in one:
+    /// `deepface`, `deepface-embedding` or `alltnn`. The file's own description, if it has one, isn't used then.
     pub architecture: Option<String>,
-    /// Layers of these classes, or of these registered names, are read as layers of those: a subclass or a port of the
-    /// layer, say `Hypercolumn2D` as `LocallyConnected2D`.
+    /// Layers of these classes, or registered names, are read as layers of other classes: subclasses or ports of the
+    /// layer, for example `Hypercolumn2D` as `LocallyConnected2D`.
     pub classes: BTreeMap<String, String>,
-    /// What files of Keras 1 don't say; without it TensorFlow.
+    /// The backend, which files of Keras 1 don't name; without it TensorFlow.
     pub backend: Option<Backend>,
-    /// Leaves out how the model was compiled, and the optimizer's state, which may be twice as large as the weights.
+    /// Leaves out how the model was compiled and the optimizer's state, which may be twice as large as the weights.
     pub without_optimizer: bool,
 }
 
-/// The model of a file, as it runs: all of [`ModelFile::read`]'s layers.
+/// Reads a file's model, ready to run: all layers of [`ModelFile::read`].
 ///
 /// # Errors
 /// Those of [`ModelFile::read`] and [`ModelFile::model`].
@@ -54,16 +54,16 @@ pub fn read(path: impl AsRef<Path>) -> Result<Model> {
 }
 
 impl ModelFile {
-    /// Reads a whole model. Its format is told by its first bytes, as Keras has saved HDF5 under `.keras`, and else
-    /// by its extension. Of a `.zip` with one such file in it, that file is read.
+    /// Reads a whole model. The first bytes tell the format, since Keras has saved HDF5 under `.keras`, else the
+    /// extension does. If a `.zip` holds one such file, that is read.
     ///
     /// # Errors
-    /// [`crate::Error::Io`], and [`crate::Error::File`] for whatever is wrong with the contents.
+    /// [`crate::Error::Io`], and [`crate::Error::File`] for anything wrong with the contents.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_with(path, &ReadOptions::default())
     }
 
-    /// Reads a model with what the file doesn't say itself.
+    /// Reads a model, with options for what the file doesn't say itself.
     ///
     /// # Errors
     /// As [`ModelFile::read`].
@@ -71,8 +71,8 @@ impl ModelFile {
         Self::open(path.as_ref(), options, None)
     }
 
-    /// As [`ModelFile::read_with`], telling `watch` from time to time how much was read. A file that isn't compressed is read
-    /// where it lies, so that no copy of it is in memory beside the weights.
+    /// As [`ModelFile::read_with`]; calls `watch` from time to time with how much was read. A file that isn't
+    /// compressed is never copied into memory beside the weights.
     ///
     /// # Errors
     /// As [`ModelFile::read`].
@@ -95,7 +95,7 @@ impl ModelFile {
         Self::from_bytes_with(name, bytes, format, &ReadOptions::default())
     }
 
-    /// As [`ModelFile::from_bytes`], with what the file doesn't say itself.
+    /// As [`ModelFile::from_bytes`], with options for what the file doesn't say itself.
     ///
     /// # Errors
     /// [`crate::Error::File`].
@@ -104,10 +104,10 @@ impl ModelFile {
     }
 }
 
-/// Bytes of a file that tell its format: a signature, and the first name in an archive.
+/// How many bytes at most tell the format: a signature, and the first name in an archive.
 const SIGNATURE: u64 = 1 << 17;
 
-/// The format that the first bytes tell, for those that have a signature.
+/// The format that the first bytes tell, if it has a signature.
 fn sniff(bytes: &[u8]) -> Option<FileFormat> {
     if bytes.starts_with(hdf5::MAGIC) {
         Some(FileFormat::Hdf5)
@@ -139,7 +139,7 @@ fn model(path: &str, contents: Contents, format: FileFormat, options: &ReadOptio
     model.map_err(|problem| problem.of_file(path))
 }
 
-/// The description that was given with the file, where one was.
+/// The description in the options, if there is one.
 fn given(options: &ReadOptions) -> Result<Option<Architecture>, Problem> {
     let Some(text) = &options.architecture else { return Ok(None) };
     let text = architectures::built_in(text).map_or_else(|| text.clone(), |value| value.to_string());
@@ -207,7 +207,7 @@ fn from_hdf5(contents: Contents, options: &ReadOptions) -> Result<ModelFile, Pro
     model.map_err(|problem| problem.by_keras(&version))
 }
 
-/// How an `.h5` file's model was compiled. What is wrong with that is nothing wrong with the model.
+/// How the model in an `.h5` file was compiled. A fault in that is no fault of the model.
 fn compiled_of_hdf5(file: &Reader, model: &ModelFile) -> Option<Compiled> {
     let training = match file.root_attribute("training_config") {
         Ok(training) => from_json(&training?).map_err(|error| error.to_string()),
@@ -219,10 +219,10 @@ fn compiled_of_hdf5(file: &Reader, model: &ModelFile) -> Option<Compiled> {
     })
 }
 
-/// The file of a native archive that holds the weights.
+/// The file in a native archive that holds the weights.
 const WEIGHTS: &str = "model.weights.h5";
 
-/// Keras's native format, or an archive with one model's file in it.
+/// Reads Keras's native format, or an archive with one model file in it.
 fn from_zip(whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
     let mut archive = archive::open(whole.reader())?;
     let names: Vec<String> = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
@@ -235,7 +235,7 @@ fn from_zip(whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Proble
             let inner = lying(&mut archive, whole, one)?;
             let model = match sniff(&inner.first(SIGNATURE).map_err(Problem::format)?) {
                 Some(FileFormat::Hdf5) => from_hdf5(inner, options),
-                // No archive in the archive in an archive.
+                // An archive inside an archive isn't searched for another.
                 Some(FileFormat::Keras) => from_keras(&mut archive::open(inner.reader())?, &inner, options),
                 _ => Err(Problem::NoModel("is no model's file")),
             };
@@ -318,7 +318,7 @@ fn from_safetensors(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Pr
     Ok(model)
 }
 
-/// Tensors of the optimizer's.
+/// The optimizer's tensors.
 fn optimizer_tensors(tensors: &SafeTensors<'_>, names: &[String]) -> Result<Vec<StateArray>, Problem> {
     let array = |name: &String| {
         let view = tensors.tensor(&format!("{OPTIMIZER}{name}")).map_err(Problem::format)?;

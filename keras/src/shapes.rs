@@ -1,5 +1,5 @@
-//! Output shapes of layers that don't run here, so that a locally connected layer behind them knows its input shape
-//! and can run alone.
+//! Output shapes of layers that don't run here, so that a locally connected layer after them knows its input shape and
+//! can run alone.
 
 use crate::config::data_format_from_keras;
 use crate::error::Problem;
@@ -7,14 +7,14 @@ use crate::json::{self, Object};
 use locally_connected::DataFormat;
 use serde_json::Value;
 
-/// Shape of the output of a layer of `class`, without the batch, with 0 for sizes that aren't known; none where the
-/// class isn't known or the config makes no sense: nothing is computed from it, so nothing is complained about.
+/// The output shape of a layer of `class`, without the batch, with 0 for sizes that aren't known. None if the class
+/// isn't known or the config makes no sense: nothing is computed from it, so that is no error.
 pub(crate) fn output_shape(class: &str, config: &Object, inputs: &[&[usize]]) -> Option<Vec<usize>> {
     let input = *inputs.first()?;
     match class {
         "BatchNormalization" | "LayerNormalization" | "GroupNormalization" | "UnitNormalization" | "Normalization"
         | "Rescaling" | "Masking" | "PReLU" | "Softmax" | "Activation" => Some(input.to_vec()),
-        // Unequal shapes may be broadcast.
+        // Different shapes may be broadcast.
         "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" => {
             inputs.iter().all(|other| *other == input).then(|| input.to_vec())
         }
@@ -92,7 +92,7 @@ fn channels(config: &Object, input: &[usize]) -> Option<usize> {
     if is_channels_first(config) { input.first().copied() } else { input.last().copied() }
 }
 
-/// Unknown stays unknown.
+/// An unknown size stays unknown.
 fn known(n: usize, result: Option<usize>) -> Option<usize> {
     if n == 0 { Some(0) } else { result }
 }
@@ -106,8 +106,8 @@ fn per_axis(value: &Value, rank: usize) -> Option<Vec<usize>> {
     }
 }
 
-/// What is added before and after each axis together: `1`, `[1, 2]` (of one axis: before and after; of several:
-/// symmetric), or `[[1, 2], …]`.
+/// How much is added before and after each axis in total: `1`; `[1, 2]` (with one axis before and after, with several
+/// on both sides of each); or `[[1, 2], …]`.
 fn both_sides(value: &Value, rank: usize) -> Option<Vec<usize>> {
     let sum = |value: &Value| match json::list(value) {
         Some(pair) => pair.iter().try_fold(0usize, |a, b| a.checked_add(integer(b)?)),
@@ -121,7 +121,7 @@ fn both_sides(value: &Value, rank: usize) -> Option<Vec<usize>> {
     }
 }
 
-/// Applies `map` to every spatial axis, and puts `filters` in the channels' place where given.
+/// Applies `map` to every spatial axis; if `filters` is given, it becomes the size of the channels.
 fn each_axis(
     config: &Object,
     input: &[usize],
@@ -140,7 +140,7 @@ fn each_axis(
 fn windowed(config: &Object, input: &[usize], window: &str, filters: Option<usize>) -> Option<Vec<usize>> {
     let rank = input.len().checked_sub(1)?;
     let kernel = per_axis(config.get(window)?, rank)?;
-    // A pooling layer's strides are its windows where they aren't given.
+    // The default strides of a pooling layer are its windows' sizes.
     let default = if window == "pool_size" { kernel.clone() } else { vec![1; rank] };
     let strides = json::given(config, "strides").map_or(Some(default), |v| per_axis(v, rank))?;
     let dilation = json::given(config, "dilation_rate").map_or(Some(vec![1; rank]), |v| per_axis(v, rank))?;

@@ -18,7 +18,7 @@ pub struct Weight {
     pub(crate) form: Form,
 }
 
-/// What of a weight its layer's class says.
+/// What a layer's class says about one of its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Expected {
     pub name: &'static str,
@@ -29,9 +29,9 @@ pub(crate) struct Expected {
 /// How a stored weight becomes a parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Form {
-    /// As it is, and learned.
+    /// Unchanged, and learned.
     Plain,
-    /// As it is, and a statistic that is only measured.
+    /// Unchanged, and a statistic that isn't learned.
     Statistic,
     /// Weights of windows that all locations share.
     Windows(SharedLayout, Arc<Geometry>),
@@ -50,7 +50,7 @@ impl Expected {
         Self { name, shape: layout.shape(&geometry), form: Form::Windows(layout, geometry) }
     }
 
-    /// Axes of a window in front of the kernel's shape; none of what is no convolution's.
+    /// How many axes of the window come first in the kernel's shape; 0 for what isn't a convolution's.
     fn spatial(&self) -> usize {
         match &self.form {
             Form::Windows(SharedLayout::Convolution | SharedLayout::Depthwise, _) => self.shape.len().saturating_sub(2),
@@ -58,9 +58,10 @@ impl Expected {
         }
     }
 
-    /// The order of the axes in which Keras 1 stored a convolution's kernel, where it wasn't today's: of a stored shape its
-    /// places in ours. Of one axis it had a second one of one position. Of more the data format decides, as in Keras's
-    /// `preprocess_weights_for_loading`: where all sizes are equal, shapes don't tell.
+    /// The order of axes in which Keras 1 stored a convolution's kernel, if it differs from today's: for each axis of
+    /// our shape its place in the stored one. Keras 1's kernels of one spatial axis have a second one of one position.
+    /// With more axes the data format decides, as in Keras's `preprocess_weights_for_loading`: if all sizes are equal,
+    /// shapes don't tell.
     fn keras1(&self, found: &[usize]) -> Option<Vec<usize>> {
         let Form::Windows(_, geometry) = &self.form else { return None };
         let order: &[usize] = match (self.spatial(), found.len(), geometry.config().data_format) {
@@ -75,7 +76,7 @@ impl Expected {
         (moved == self.shape && all(found) == all(&moved)).then(|| order.to_vec())
     }
 
-    /// The shape that an array of the file's stands for, which older Keras stored in another order.
+    /// The shape, in today's order, of an array of the file's, which older Keras stored in another order.
     pub(crate) fn stored_shape(&self, found: &[usize], reading: &Reading) -> Vec<usize> {
         match self.keras1(found).filter(|_| reading.is_keras1) {
             Some(_) => self.shape.clone(),
@@ -83,14 +84,14 @@ impl Expected {
         }
     }
 
-    /// The weight of values that the file has in the shape `found`.
+    /// The weight with these values, which have the shape `found` in the file.
     pub(crate) fn with(self, found: &[usize], mut values: Vec<f32>, reading: &Reading) -> Result<Weight, Problem> {
         if let Some(order) = self.keras1(found).filter(|_| reading.is_keras1) {
             values = transposed(&values, found, &order);
         } else if self.shape != found {
             return Err(Problem::Shape { what: self.name, expected: self.shape, found: found.to_vec() });
         }
-        // Of depthwise kernels Keras on Theano turns back what Theano turns.
+        // Of depthwise kernels Keras on Theano undoes the flip itself.
         if reading.flipped && matches!(self.form, Form::Windows(SharedLayout::Convolution, _)) {
             flip(&mut values, self.shape.get(..self.spatial()).unwrap_or_default());
         }
@@ -99,7 +100,7 @@ impl Expected {
     }
 }
 
-/// The values with the axes in another order; axes that are left out have one position.
+/// The values with their axes in another order. Axes that are left out have one position.
 fn transposed(values: &[f32], shape: &[usize], order: &[usize]) -> Vec<f32> {
     let stride = |axis: usize| shape.iter().skip(axis + 1).product::<usize>();
     let axes: Vec<(usize, usize)> =
@@ -115,11 +116,11 @@ fn transposed(values: &[f32], shape: &[usize], order: &[usize]) -> Vec<f32> {
     (0..values.len()).map(|index| values.get(place(index)).copied().unwrap_or(0.0)).collect()
 }
 
-/// Turns windows around in space: the first axes, all of them together.
+/// Flips windows in space, along all of their axes, which come first.
 fn flip(values: &mut [f32], spatial: &[usize]) {
     let taps: usize = spatial.iter().product();
     let Some(each) = values.len().checked_div(taps).filter(|_| !spatial.is_empty()) else { return };
-    // The last tap becomes the first, along every axis at once.
+    // The first tap and the last are exchanged, the second and the last but one, and so on.
     for tap in 0..taps / 2 {
         let (front, back) = values.split_at_mut((taps - 1 - tap) * each);
         if let (Some(front), Some(back)) = (front.get_mut(tap * each..(tap + 1) * each), back.get_mut(..each)) {
@@ -129,12 +130,12 @@ fn flip(values: &mut [f32], spatial: &[usize]) {
 }
 
 impl Weight {
-    /// Whether it has a gradient where its layer is trained.
+    /// Whether it has a gradient if its layer is trained.
     pub(crate) fn is_learned(&self) -> bool {
         self.form != Form::Statistic
     }
 
-    /// The parameter as programs have it.
+    /// The parameter's values in programs.
     ///
     /// # Errors
     /// [`locally_connected::Error::Length`] for another number of values than the shape has.
@@ -142,7 +143,7 @@ impl Weight {
         self.canonical_of(&self.values)
     }
 
-    /// Values that lie as the file's do, as programs have them.
+    /// From values laid out as in the file to values laid out as in programs.
     pub(crate) fn canonical_of(&self, stored: &[f32]) -> Result<Vec<f32>> {
         match &self.form {
             Form::Plain | Form::Statistic => Ok(stored.to_vec()),
@@ -150,7 +151,7 @@ impl Weight {
         }
     }
 
-    /// As [`Weight::canonical`], moved out of it where both orders are the same.
+    /// As [`Weight::canonical`], moved out if both layouts are the same.
     pub(crate) fn take_canonical(&mut self) -> Result<Vec<f32>> {
         let values = std::mem::take(&mut self.values);
         match &self.form {
@@ -159,7 +160,7 @@ impl Weight {
         }
     }
 
-    /// A parameter, or its gradient, as the file would store it.
+    /// From a parameter's values in programs, or its gradient's, to what the file would store.
     ///
     /// # Errors
     /// [`locally_connected::Error::Length`] for another number of values than the shape has.

@@ -1,4 +1,4 @@
-//! The arrays of a model's layers, wherever they are stored.
+//! Finds and reads the arrays of a model's layers, in any format.
 
 use crate::error::Problem;
 use crate::shapes::elements;
@@ -7,24 +7,24 @@ use hdf5_pure::{ChunkIndex, DType, Datatype, DatatypeByteOrder, FormatError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-/// Where the weights of a model's layers are. Layers go by their own names.
+/// Where the weights of a model's layers are found, by the layers' own names.
 pub(crate) trait Source {
     /// The arrays of a layer in Keras's order, without their values.
     fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem>;
 
-    /// The arrays of a layer that should have those of these names, in that order.
+    /// The arrays of a layer whose weights should have these names, in that order.
     fn named(&self, name: &str, _: &[&'static str]) -> Result<Vec<Array<'_>>, Problem> {
         self.arrays(name)
     }
 
-    /// Where those of the layers in a model in the model are; `layers` are their names and classes, as listed.
+    /// Where the weights of a model inside the model are; `layers` are the names and classes of its layers, in order.
     fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_>;
 
-    /// Where those of `layer`, the one in the wrapper `name`, are.
+    /// Where the weights of `layer`, inside the wrapper `name`, are.
     fn wrapped(&self, name: &str, layer: &str) -> Box<dyn Source + '_>;
 }
 
-/// No weights at all.
+/// No weights.
 pub(crate) struct Nothing;
 
 impl Source for Nothing {
@@ -41,7 +41,7 @@ impl Source for Nothing {
     }
 }
 
-/// One array, not read yet.
+/// An array that isn't read yet.
 pub(crate) struct Array<'a> {
     pub shape: Vec<usize>,
     values: Stored<'a>,
@@ -66,8 +66,8 @@ impl<'a> Array<'a> {
         let shape = dataset.shape().map_err(Problem::format)?;
         let fits: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = fits.ok_or(Problem::TooLarge(shape))?;
-        // Nothing is stored for values that were never written, so that a tiny file may claim any size. A compressed
-        // byte stands for a thousand at the most.
+        // Values that were never written take no room, so a tiny file may claim any size. A compressed byte stands for
+        // a thousand at most.
         let size = dataset.element_size().map_err(Problem::format)?;
         let most = if dataset.filters().is_empty() { file_len } else { file_len.saturating_mul(1100) };
         if elements(&shape)?.checked_mul(size).is_none_or(|bytes| bytes > most) {
@@ -104,11 +104,11 @@ impl<'a> Array<'a> {
     }
 }
 
-/// Most bytes of a dataset that are read at once.
+/// The most bytes of a dataset that are read at a time.
 const BLOCK: usize = 8 << 20;
 
-/// A dataset's values, some rows after the others, so that no second copy of all of them is in memory. Compressed ones are read
-/// at once: rows would unpack the same pieces again and again.
+/// A dataset's values, read some rows at a time, so that there is no second copy of all of them. Compressed datasets
+/// are read at once: for each run of rows the same pieces would be unpacked again.
 fn read_rows(
     dataset: &hdf5_pure::Dataset,
     shape: &[usize],
@@ -137,7 +137,7 @@ fn read_rows(
     Ok(values)
 }
 
-/// What the HDF5 reader says, with what newer libraries write and it can't read told apart from damage.
+/// The HDF5 reader's error. What newer libraries write, and the reader can't read, is told apart from damage.
 pub(crate) fn hdf5_problem(error: hdf5_pure::Error) -> Problem {
     let hdf5_pure::Error::Format(format) = &error else { return Problem::format(error) };
     match format {
@@ -148,7 +148,7 @@ pub(crate) fn hdf5_problem(error: hdf5_pure::Error) -> Problem {
     }
 }
 
-/// How a 16-bit float of that type is widened, which the HDF5 reader leaves to us; none for other types.
+/// How a 16-bit float of that type is widened, which the HDF5 reader doesn't do; none for other types.
 fn half_of(dtype: &DType) -> Option<fn([u8; 2]) -> f32> {
     let DType::Other(other) = dtype else { return None };
     let Datatype::FloatingPoint { size: 2, byte_order, layout } = &**other else { return None };
@@ -167,10 +167,10 @@ pub(crate) fn convert<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) ->
     values.iter().map(|value| convert(*value)).collect()
 }
 
-/// The tensors of a model in a model: their names begin with those of the layers around.
+/// The tensors of a model inside the model: their names begin with those of the layers around.
 pub(crate) struct Tensors<'a> {
     pub tensors: &'a SafeTensors<'a>,
-    /// With a slash behind each.
+    /// The names of the layers around, each followed by a slash.
     pub path: String,
 }
 
@@ -197,7 +197,7 @@ impl Source for Tensors<'_> {
         Box::new(Tensors { tensors: self.tensors, path: format!("{}{name}/", self.path) })
     }
 
-    // What is in a wrapper doesn't run, and isn't written.
+    // The layer inside a wrapper doesn't run, and isn't written in this format.
     fn wrapped(&self, _: &str, _: &str) -> Box<dyn Source + '_> {
         Box::new(Nothing)
     }

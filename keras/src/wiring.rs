@@ -1,4 +1,4 @@
-//! What feeds what in a model.
+//! The calls of a model's layers.
 
 use crate::error::Problem;
 use std::collections::BTreeSet;
@@ -10,9 +10,9 @@ pub(crate) enum Tensor {
     Input(usize),
     /// An output of a call.
     Output {
-        /// Which, of [`Wiring::calls`].
+        /// The call's number in [`Wiring::calls`].
         call: usize,
-        /// Which of its outputs: a model in the model may have several.
+        /// The number of its output: a model inside the model may have several.
         index: usize,
     },
 }
@@ -20,26 +20,27 @@ pub(crate) enum Tensor {
 /// A call of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// By its place in the model's list.
+    /// The layer's number in the model's list.
     pub layer: usize,
     pub inputs: Vec<Tensor>,
 }
 
-/// The calls of a model's layers, each after those that feed it.
+/// The calls of a model's layers, each after those whose results it takes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Wiring {
     pub calls: Vec<Call>,
-    /// The names of the inputs: of their layers, or, of a chain, the first one's with `_input` behind where it has no layer.
+    /// The names of the inputs: those of their layers or, in a chain without one, the first layer's name followed by
+    /// `_input`.
     pub inputs: Vec<String>,
     pub outputs: Vec<Tensor>,
-    /// The names of the layers that give them.
+    /// The names of the layers that give the outputs.
     pub output_names: Vec<String>,
-    /// For each layer the number of its first call: 1 of a model in the model that counts the call that made it.
+    /// For each layer the number of its first call: 1 for a model inside the model that counts the call that made it.
     pub first: Vec<usize>,
 }
 
 impl Wiring {
-    /// Layers one after another, of so many; the names are those of the input and of what gives the output.
+    /// A chain of `layers` layers, with the names of its input and of the layer that gives its output.
     pub(crate) fn chain(layers: usize, input: String, output: String) -> Self {
         let of = |call: Option<usize>| call.map_or(Tensor::Input(0), |call| Tensor::Output { call, index: 0 });
         let call = |layer: usize| Call { layer, inputs: vec![of(layer.checked_sub(1))] };
@@ -52,7 +53,7 @@ impl Wiring {
         }
     }
 
-    /// The same with each call after those that feed it, and those that are ready at the same time as they were listed.
+    /// The same calls, each after those whose results it takes; otherwise in the order in which they are listed.
     pub(crate) fn sorted(self) -> Result<Self, Problem> {
         let feeding = |call: &Call| {
             let of = call.inputs.iter().filter_map(|tensor| match tensor {

@@ -1,4 +1,4 @@
-//! From a [`ModelFile`] to a file's bytes, and new models.
+//! Writes a [`ModelFile`] to a file's bytes, and makes new ones.
 
 use crate::archive::zip_bytes;
 use crate::compiled::{Compiled, OPTIMIZER, Slot};
@@ -20,11 +20,11 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What our files say wrote them, where it isn't a file of Keras that is written again.
+/// The version of Keras that our files name, unless they were read from a file of Keras.
 const KERAS_VERSION: &str = "2.15.0";
 
 impl ModelFile {
-    /// A new model: a chain of the given layers, each with its name.
+    /// A new model: a chain of the given layers, each with a name.
     ///
     /// ```
     /// # fn main() -> locally_connected_keras::Result<()> {
@@ -45,23 +45,23 @@ impl ModelFile {
     /// ```
     ///
     /// # Errors
-    /// [`locally_connected::Error::Shape`] where a layer doesn't take what the one before gives, those of
-    /// [`Local::check`], and
-    /// [`locally_connected::Error::Unsupported`] for [`LayerKind::Unsupported`].
+    /// [`locally_connected::Error::Shape`] if a layer doesn't take what the one before gives; those of
+    /// [`Local::check`]; [`locally_connected::Error::Unsupported`] for [`LayerKind::Unsupported`].
     pub fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)>) -> Result<Self> {
         sequential(name, input_shape, layers)
     }
 
-    /// The bytes of a file of that format. How the model was compiled goes along, and the optimizer's state, but in an `.npz`.
+    /// The bytes of a file of that format. It includes how the model was compiled and the optimizer's state, except in
+    /// an `.npz`.
     ///
     /// # Errors
-    /// Those of [`ModelFile::check_runnable`], and [`locally_connected::Error::Unsupported`] where a layer has what Keras's
-    /// formats can't express.
+    /// Those of [`ModelFile::check_runnable`], and [`locally_connected::Error::Unsupported`] if a layer has something
+    /// that Keras's formats can't express.
     pub fn to_bytes(&self, format: FileFormat) -> Result<Vec<u8>> {
         model(self, format)
     }
 
-    /// Writes the model in the format of the path's extension, whole or not at all.
+    /// Writes the model in the format of the path's extension, all of it or nothing.
     ///
     /// # Errors
     /// Those of [`ModelFile::to_bytes`] and [`FileFormat::from_path`], and [`crate::Error::Io`].
@@ -96,10 +96,10 @@ fn model(model: &ModelFile, format: FileFormat) -> Result<Vec<u8>> {
 /// A named array, its shape and its values.
 type Named<'a> = (String, Vec<usize>, &'a [f32]);
 
-/// The steps that the optimizer has done and its other arrays, where there is a state.
+/// The number of the optimizer's steps and its other arrays, if there is a state.
 type State = Option<(u64, Vec<Slot>)>;
 
-/// A layer's array with Keras's own name of it.
+/// A layer's array, by Keras's name.
 pub(crate) type Stored<'a> = (&'static str, Vec<usize>, &'a [f32]);
 
 /// The arrays of a locally connected layer in Keras's order.
@@ -121,7 +121,7 @@ fn arrays(model: &ModelFile) -> Vec<Named<'_>> {
 }
 
 fn version(model: &ModelFile) -> &str {
-    // A model of Keras 1 has become one of Keras 2 when it was read.
+    // A Keras 1 model was turned into a Keras 2 model when it was read.
     if model.keras_version.starts_with("2.") { &model.keras_version } else { KERAS_VERSION }
 }
 
@@ -129,7 +129,7 @@ fn is_functional(model: &ModelFile) -> bool {
     json::string(&model.frame.outer, "class_name") != Some("Sequential")
 }
 
-/// Keras's JSON of the model, in the style of the native format or in that of `.h5`.
+/// Keras's JSON of the model: as the native format has it, or as `.h5` does.
 fn architecture(model: &ModelFile, native: bool) -> Value {
     let mut config = model.frame.config.clone();
     let functional = is_functional(model);
@@ -161,15 +161,15 @@ fn architecture(model: &ModelFile, native: bool) -> Value {
 struct Style {
     native: bool,
     functional: bool,
-    /// Whether the model, and all that it is in, says that it is trained.
+    /// Whether the model, and all that it is inside of, is written as trainable.
     around: bool,
 }
 
-/// What of a model's config says which layers it has, and, of a functional one, what feeds what.
+/// The parts of a model's config that list its layers and, for a functional model, their calls.
 fn graph(layers: &[FileLayer], wiring: &Wiring, style: Style) -> Object {
     let Style { native, functional, around } = style;
     let name = |layer: usize| layers.get(layer).map_or("", FileLayer::own_name);
-    // The number of each call among those of its layer, from which a model in the model counts.
+    // For each layer the number of its next call; a model inside the model counts the call that made it.
     let mut counts = vec![0usize; layers.len()];
     let mut numbers = Vec::with_capacity(wiring.calls.len());
     for call in &wiring.calls {
@@ -233,7 +233,7 @@ fn graph(layers: &[FileLayer], wiring: &Wiring, style: Style) -> Object {
     config
 }
 
-/// What Keras 3 says otherwise than Keras 2, as that reads it.
+/// Changes what Keras 3 writes otherwise to what Keras 2 reads.
 fn for_keras2(class: &str, config: &mut Object) {
     if let Some(name) = config.get("dtype").and_then(|dtype| dtype.get("config")?.get("name")).cloned() {
         config.insert("dtype".into(), name);
@@ -255,15 +255,15 @@ fn for_keras2(class: &str, config: &mut Object) {
     }
 }
 
-/// What the native format's dictionaries have and those of `.h5` have not.
+/// What dictionaries of the native format have and those of `.h5` don't.
 struct Native<'a> {
     module: Value,
     registered: Value,
-    /// The input shape that the layer was built for, if it was.
+    /// The input shape for which the layer was built, if it was.
     built_for: Option<&'a [usize]>,
 }
 
-/// Adds what the native format has, or removes it.
+/// Adds or removes what only the native format has.
 fn spell(entry: &mut Object, native: Option<Native<'_>>) {
     let Some(Native { module, registered, built_for }) = native else {
         for key in ["module", "registered_name", "build_config"] {
@@ -280,7 +280,7 @@ fn spell(entry: &mut Object, native: Option<Native<'_>>) {
     }
 }
 
-/// Whether Keras holds the layer's weights as 64-bit floats.
+/// Whether Keras stores the layer's weights as 64-bit floats.
 fn is_double(layer: &FileLayer) -> bool {
     layer.dtype_policy() == Some("float64")
 }
@@ -293,14 +293,14 @@ fn to_hdf5(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
     let group = root.group("model_weights")?;
     group.attribute("keras_version", version(model));
     group.attribute("backend", "tensorflow");
-    // Keras's Sequential doesn't count its input among its layers.
+    // Keras's Sequential doesn't count its input as a layer.
     let layers: Vec<&FileLayer> =
         model.layers.iter().filter(|layer| is_functional(model) || layer.class_name != "InputLayer").collect();
     let around = model_trainable(&model.frame.config, &model.layers);
     group.names("layer_names", &layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>())?;
     for layer in layers {
         let arrays = layer.in_order(around);
-        // A model in the model has all its weights in its own group, each under its layer's name there.
+        // A model inside the model has all its weights in its own group, each under its layer's name.
         let inner = format!("{}/", layer.name);
         let path =
             |of: &FileLayer, what: &str| format!("{}/{what}:0", of.name.strip_prefix(&inner).unwrap_or(&of.name));
@@ -329,12 +329,12 @@ fn to_hdf5(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
     root.into_bytes()
 }
 
-/// How the model was compiled, where its optimizer is known to be one.
+/// How the model was compiled, if its optimizer is known.
 fn compiled(model: &ModelFile) -> Option<&Compiled> {
     model.compiled.as_ref().filter(|compiled| compiled.config.get("optimizer").is_some_and(Value::is_object))
 }
 
-/// The groups of a model's layers as the native format has them, below `path`.
+/// Writes the groups of a model's layers as the native format has them, below `path`.
 fn by_class<'a>(tree: &mut Tree<'a>, path: &str, layers: &'a [FileLayer], functional: bool) -> Result<(), Problem> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     for layer in layers.iter().filter(|layer| functional || layer.class_name != "InputLayer") {
@@ -378,7 +378,7 @@ fn to_keras(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
 }
 
 impl FileLayer {
-    /// The layer's name in the model that it is in.
+    /// The layer's name within the model that it is in.
     fn own_name(&self) -> &str {
         self.config.get("name").and_then(Value::as_str).unwrap_or(&self.name)
     }
@@ -400,8 +400,8 @@ impl FileLayer {
         self.weights().into_iter().map(|(what, _, values)| (what, values))
     }
 
-    /// All arrays of the layer and of those in it in the order in which Keras reads them again: what is trained, then the
-    /// rest.
+    /// All arrays of the layer and of those inside it, in the order in which Keras reads them: first those that are
+    /// trained, then the others.
     fn in_order(&self, around: bool) -> Vec<(&Self, Stored<'_>)> {
         let [trained, rest] = self.by_training(around);
         [trained, rest].concat()

@@ -1,4 +1,4 @@
-//! What a file holds of how a model was compiled.
+//! What a file holds about how its model was compiled.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -6,25 +6,26 @@ use std::collections::BTreeMap;
 /// The slot of a parameter's moving average.
 pub const AVERAGE: &str = "average";
 
-/// What Keras's `compile` was told, and the state that the optimizer was in when the file was written.
+/// The arguments of Keras's `compile`, and the state of the optimizer when the file was written.
 ///
-/// The dictionary is Keras's own, whatever is in it: a loss of the user's own is kept, and refused when it is asked for.
+/// The dictionary is kept as Keras wrote it. A user's own loss is kept, too, and refused only when it is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compiled {
     /// The arguments of `compile` as `.keras` files have them: `optimizer`, `loss`, `metrics`, `weighted_metrics`, `loss_weights`.
     pub config: Value,
-    /// The optimizer's own variables; none where the file has none, or such as aren't read.
+    /// The optimizer's own variables; none if the file has none, or has some that aren't read.
     pub state: Option<OptimizerState>,
-    /// What of it the file has and isn't kept, in words.
+    /// What was in the file and isn't kept, in words.
     pub lost: Vec<String>,
 }
 
-/// How far an optimizer has come.
+/// The state of an optimizer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OptimizerState {
     /// Steps done.
     pub iterations: u64,
-    /// What is kept of each parameter, by [`names::state`](locally_connected::model::names::state): the layer's, the weight's and the slot's name (`m`, `v`, `vhat`, `velocity`,
-    /// `momentum`, `average_gradient`, [`AVERAGE`]). It lies as the parameter does in programs.
+    /// The optimizer's values for each parameter, laid out as the parameter is in programs, by
+    /// [`names::state`](locally_connected::model::names::state): the names of the layer, the weight and the slot (`m`,
+    /// `v`, `vhat`, `velocity`, `momentum`, `average_gradient`, [`AVERAGE`]).
     pub slots: BTreeMap<String, Vec<f32>>,
 }

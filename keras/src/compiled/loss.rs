@@ -6,7 +6,7 @@ use locally_connected::train::{Loss, Metric, MetricKind};
 use locally_connected::{Error, Result};
 use serde_json::{Value, json};
 
-/// A dictionary's class, or a function's name, and its arguments.
+/// The class in a dictionary, or a function's name, and the arguments.
 fn object<'a>(argument: &'static str, value: &'a Value) -> Result<(&'a str, Option<&'a Object>)> {
     let wrong = || Error::UnknownValue {
         argument,
@@ -18,7 +18,7 @@ fn object<'a>(argument: &'static str, value: &'a Value) -> Result<(&'a str, Opti
     }
     let object = value.as_object().ok_or_else(wrong)?;
     let class = json::string(object, "class_name").ok_or_else(wrong)?;
-    // A function by its name.
+    // A function, by its name.
     if let Some(name) = json::string(object, "config").filter(|_| class == "function") {
         return Ok((name, None));
     }
@@ -37,11 +37,11 @@ fn number(of: &'static str, config: &Object, key: &str, to: &mut f32) -> Result<
     Ok(())
 }
 
-/// The loss of Keras's dictionary, or of its name.
+/// The loss of a dictionary of Keras's, or of a name.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a loss, or an argument, that isn't here; [`Error::UnknownArgument`] for one that Keras hasn't;
-/// [`Error::UnknownValue`]; those of [`Loss::check`].
+/// [`Error::Unsupported`] for a loss or an argument that isn't supported here; [`Error::UnknownArgument`] for one that
+/// Keras doesn't have; [`Error::UnknownValue`]; those of [`Loss::check`].
 pub fn loss_from_keras(value: &Value) -> Result<Loss> {
     let (class, config) = object("loss", value)?;
     let mut loss = Loss::from_keras_name(class)?;
@@ -52,7 +52,7 @@ pub fn loss_from_keras(value: &Value) -> Result<Loss> {
     Ok(loss)
 }
 
-/// Sets the arguments of a loss that are given.
+/// Sets those arguments of a loss that are given.
 fn arguments(class: &str, config: &Object, loss: &mut Loss) -> Result<()> {
     let mut known = vec!["name", "reduction", "fn", "dtype"];
     let refused = |what: String| Err(Error::Unsupported { what, with: format!("of the loss {class} here") });
@@ -88,7 +88,7 @@ fn arguments(class: &str, config: &Object, loss: &mut Loss) -> Result<()> {
     check_keys(class, config, &known)
 }
 
-/// Keras 2.15's JSON of a loss: its function's name, or, where it has arguments, the dictionary of its class.
+/// Keras 2.15's JSON of a loss: the name of its function or, if it has arguments, the dictionary of its class.
 #[must_use]
 pub fn loss_to_keras(loss: &Loss) -> Value {
     let (class, config) = match *loss {
@@ -113,7 +113,7 @@ pub fn loss_to_keras(loss: &Loss) -> Value {
     json!({"module": "keras.losses", "class_name": class, "config": all, "registered_name": null})
 }
 
-/// The metric of Keras's dictionary, or of its name.
+/// The metric of a dictionary of Keras's, or of a name.
 ///
 /// # Errors
 /// As [`loss_from_keras`].
@@ -121,7 +121,7 @@ pub fn metric_from_keras(value: &Value) -> Result<Metric> {
     let (class, config) = object("metric", value)?;
     let Some(config) = config else { return Metric::from_keras_name(class) };
     let name = json::string(config, "name");
-    // As .h5 files have a metric by name: a mean of a function's values.
+    // .h5 files store a metric that was given by name as the mean of a function's values.
     let function = json::string(config, "fn").filter(|_| class == "MeanMetricWrapper");
     let mut metric = Metric::from_keras_name(function.unwrap_or(class))?;
     match &mut metric.kind {

@@ -1,4 +1,4 @@
-//! How a model was compiled, and how far its optimizer has come.
+//! How a model was compiled, and the state of its optimizer.
 
 mod data;
 mod loss;
@@ -17,14 +17,14 @@ use crate::model_file::ModelFile;
 use locally_connected::train::{Goal, Metric, Optimizer};
 use serde_json::{Value, json};
 
-/// The number of steps and the other arrays of an optimizer's; none where the file has none.
+/// The number of steps and the other arrays of an optimizer; none if the file has none.
 pub(crate) type StoredState = Result<Option<(u64, Vec<StateArray>)>, Problem>;
 
 /// Gives the optimizer's arrays of these names.
 pub(crate) type ByNames<'a> = dyn Fn(&[String]) -> Result<Vec<StateArray>, Problem> + 'a;
 
 impl Compiled {
-    /// What `compile` would be told for these goals, by the outputs' names in their order.
+    /// What `compile` would be called with for these goals, which are named after the outputs, in their order.
     #[must_use]
     pub fn new(optimizer: &Optimizer, goals: &[(String, Goal)]) -> Self {
         let of_each = |of: &dyn Fn(&Goal) -> Value| match goals {
@@ -52,7 +52,7 @@ impl Compiled {
         Self { lost, ..Self::from_config(config) }
     }
 
-    /// What a dictionary of `compile`'s arguments says, as Keras's `get_compile_config` gives it.
+    /// From the dictionary that Keras's `get_compile_config` gives.
     #[must_use]
     pub fn from_config(config: Value) -> Self {
         Self { config, state: None, lost: Vec::new() }
@@ -62,13 +62,14 @@ impl Compiled {
         Self { config: Value::Null, state: None, lost: vec![format!("how the model was compiled: {why}")] }
     }
 
-    /// Whether the optimizer is of Keras up to 2.10, or of Keras 3, which say otherwise what it is and keep other variables.
+    /// Whether the optimizer is one of Keras up to 2.10, or of Keras 3, which have other names of arguments and other
+    /// variables.
     fn is_of_another_keras(&self) -> bool {
         let config = self.config.get("optimizer").and_then(|optimizer| optimizer.get("config"));
         config.is_some_and(|config| config.get("is_legacy_optimizer") != Some(&Value::Bool(false)))
     }
 
-    /// The same with an optimizer that Keras 2.15 reads, where it wasn't one; without it, which is said, where that is none here.
+    /// The same with an optimizer that Keras 2.15 reads. If ours can't be one, it is left out, which `lost` then says.
     fn of_today(mut self) -> Self {
         let is_name = self.config.get("optimizer").is_some_and(Value::is_string);
         if self.is_of_another_keras() || is_name {
@@ -86,7 +87,8 @@ impl Compiled {
         self
     }
 
-    /// With the state in the arrays that a file has: the number of steps, and the others. Where they aren't read, that is said.
+    /// The same with the state in a file's arrays: the number of steps, and the others. If they can't be read, `lost`
+    /// says so.
     pub(crate) fn with_state(mut self, model: &ModelFile, arrays: &dyn Fn() -> StoredState) -> Self {
         match self.found_state(model, arrays) {
             Ok(state) => self.state = state,
@@ -105,14 +107,14 @@ impl Compiled {
             return Err("it is none of Keras 2.11 to 2.15".into());
         }
         let optimizer = self.optimizer().map_err(|error| error.to_string())?;
-        // Before the first step Keras has none of them.
+        // Keras makes them in the first step.
         if arrays.is_empty() {
             return Ok(None);
         }
         read_state(model, &optimizer, iterations, arrays).map(Some)
     }
 
-    /// With the state in our own tensors.
+    /// The same with the state in the tensors of our own format.
     pub(crate) fn with_tensors(mut self, model: &ModelFile, iterations: Option<u64>, arrays: &ByNames<'_>) -> Self {
         let Some(iterations) = iterations else { return self };
         let state = self.optimizer().map_err(|error| error.to_string()).and_then(|optimizer| {
@@ -126,7 +128,7 @@ impl Compiled {
         self
     }
 
-    /// The number of steps and the arrays of the state as Keras stores them; none where there is no state, or no optimizer that is known.
+    /// The number of steps, and the state's arrays as Keras stores them; none without a state or a known optimizer.
     pub(crate) fn stored_state(&self, model: &ModelFile) -> Result<Option<(u64, Vec<Slot>)>> {
         match (&self.state, self.optimizer()) {
             (Some(state), Ok(optimizer)) => Ok(Some((state.iterations, write_state(model, &optimizer, state)?))),
@@ -142,7 +144,7 @@ impl Compiled {
         optimizer_from_keras(self.config.get("optimizer").unwrap_or(&Value::Null))
     }
 
-    /// What each output is to become, by the outputs' names in their order.
+    /// The goal of each output, by the outputs' names in their order.
     ///
     /// # Errors
     /// Those of [`loss_from_keras`] and [`metric_from_keras`].
@@ -170,9 +172,9 @@ impl Compiled {
         outputs: usize,
     ) -> locally_connected::Result<Vec<Metric>> {
         let own = match given {
-            // Of one output a list, or a list of that list.
+            // For one output it may be a list, or a list with one list in it.
             Value::Array(list) if outputs == 1 && !list.iter().any(Value::is_array) => given,
-            // Of several a list of names is of all of them.
+            // With several outputs a list of names, of another length than the outputs, is for each of them.
             Value::Array(list) if list.iter().all(Value::is_string) && list.len() != outputs => given,
             given => of_output(given, at, name),
         };
@@ -183,7 +185,7 @@ impl Compiled {
         }
     }
 
-    /// As an `.h5` file's `training_config` has it.
+    /// The dictionary `training_config` of an `.h5` file.
     pub(crate) fn training_config(&self) -> Value {
         let mut training = Object::new();
         let config = |key: &str| self.config.get(key).cloned().unwrap_or(Value::Null);
@@ -195,7 +197,7 @@ impl Compiled {
         if let Some(class) = optimizer.get("class_name").and_then(Value::as_str)
             && ["SGD", "Adam", "AdamW", "RMSprop"].contains(&class)
         {
-            // As Keras registers it.
+            // Keras registers its own optimizers so.
             let class = json!(format!("Custom>{class}"));
             optimizer.as_object_mut().map(|optimizer| optimizer.insert("class_name".into(), class));
         }
@@ -203,7 +205,7 @@ impl Compiled {
         training.into()
     }
 
-    /// Of an `.h5` file's `training_config`.
+    /// From the dictionary `training_config` of an `.h5` file.
     pub(crate) fn from_training_config(training: &Value) -> Self {
         let part = |key: &str| training.get(key).cloned().unwrap_or(Value::Null);
         let mut optimizer = part("optimizer_config");
@@ -224,14 +226,15 @@ impl Compiled {
 }
 
 impl ModelFile {
-    /// What of how the model was compiled isn't kept: in words, one for each loss. Nothing of a model that wasn't compiled.
+    /// What couldn't be kept of how the model was compiled: a sentence for each thing. Empty for a model that wasn't
+    /// compiled.
     #[must_use]
     pub fn lost(&self) -> &[String] {
         self.compiled.as_ref().map_or(&[], |compiled| &compiled.lost)
     }
 }
 
-/// What is given for one output: by name, by place, or for all.
+/// What is given for one output: by its name, by its place, or for all outputs.
 fn of_output<'a>(given: &'a Value, at: usize, name: &str) -> &'a Value {
     match given {
         Value::Object(object) if !object.contains_key("class_name") => object.get(name).unwrap_or(&Value::Null),
@@ -240,7 +243,7 @@ fn of_output<'a>(given: &'a Value, at: usize, name: &str) -> &'a Value {
     }
 }
 
-/// Changes each object or name in lists and dictionaries.
+/// Applies `change` to each object or name in lists and dictionaries.
 fn each(value: Value, change: &dyn Fn(Value) -> Value) -> Value {
     match value {
         Value::Array(list) => list.into_iter().map(|value| each(value, change)).collect(),
@@ -252,7 +255,7 @@ fn each(value: Value, change: &dyn Fn(Value) -> Value) -> Value {
     }
 }
 
-/// A class's dictionary as `.keras` files have it.
+/// The dictionary of a class as `.keras` files have it.
 fn with_module(mut value: Value, module: &str) -> Value {
     if let Value::Object(object) = &mut value
         && object.contains_key("class_name")
@@ -267,7 +270,7 @@ fn with_module(mut value: Value, module: &str) -> Value {
     value
 }
 
-/// Classes' dictionaries as `.h5` files have them.
+/// Dictionaries of classes as `.h5` files have them.
 fn without_modules(value: Value) -> Value {
     match value {
         Value::Array(list) => list.into_iter().map(without_modules).collect(),
@@ -281,12 +284,12 @@ fn without_modules(value: Value) -> Value {
     }
 }
 
-/// A metric that is a function's mean by the function's name, as the user said it; others as they are.
+/// A metric that is a function's mean, by the name of the function that the user gave; other metrics as they are.
 fn metric_by_name(value: Value) -> Value {
     let function = value.get("config").and_then(|config| config.get("fn")).and_then(Value::as_str);
     let name = value.get("config").and_then(|config| config.get("name")).and_then(Value::as_str);
     match (value.get("class_name").and_then(Value::as_str), function, name) {
-        // What it resolved to follows from the shapes once more.
+        // Which function the name stands for is decided again by the shapes.
         (Some("MeanMetricWrapper"), Some(_), Some(name @ ("accuracy" | "acc" | "crossentropy" | "ce"))) => json!(name),
         (Some("MeanMetricWrapper"), Some(function), Some(name)) => match metric_from_keras(&json!(name)) {
             Ok(_) => json!(name),

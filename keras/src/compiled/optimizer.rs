@@ -6,13 +6,13 @@ use locally_connected::train::{Clipping, Ema, Optimizer, Rule, Schedule};
 use locally_connected::{Error, Result};
 use serde_json::{Value, json};
 
-/// The optimizer of Keras's dictionary, or of its name.
+/// The optimizer of a dictionary of Keras's, or of a name.
 ///
-/// Older optimizers (Keras 1 to 2.10, or `legacy`) are read where today's compute the same: SGD and Adam without `decay`.
+/// Older optimizers (Keras 1 to 2.10, or `legacy`) are read if today's compute the same: SGD and Adam without `decay`.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for an optimizer, or an argument, that isn't here; [`Error::UnknownArgument`] for one that Keras hasn't;
-/// [`Error::UnknownValue`] for a value that Keras takes for none; those of [`Optimizer::check`].
+/// [`Error::Unsupported`] for an optimizer or an argument that isn't supported here; [`Error::UnknownArgument`] for one
+/// that Keras doesn't have; [`Error::UnknownValue`] for a value that Keras refuses; those of [`Optimizer::check`].
 pub fn optimizer_from_keras(value: &Value) -> Result<Optimizer> {
     if let Some(name) = value.as_str() {
         return Optimizer::from_keras_name(name);
@@ -25,7 +25,7 @@ pub fn optimizer_from_keras(value: &Value) -> Result<Optimizer> {
     let object = value.as_object().ok_or_else(wrong)?;
     let class = json::string(object, "class_name").ok_or_else(wrong)?;
     let config = json::object(object, "config").ok_or_else(wrong)?;
-    // As .h5 files name Keras's own: they are registered.
+    // .h5 files name Keras's own optimizers as they are registered.
     let class = class.strip_prefix("Custom>").unwrap_or(class);
     let optimizer =
         if class.eq_ignore_ascii_case("adamw") { Optimizer::adamw() } else { Optimizer::from_keras_name(class)? };
@@ -34,13 +34,13 @@ pub fn optimizer_from_keras(value: &Value) -> Result<Optimizer> {
     Ok(optimizer)
 }
 
-/// Arguments that have no say in what is computed here.
+/// Arguments that don't change what is computed here.
 const SILENT: [&str; 4] = ["name", "jit_compile", "is_legacy_optimizer", "fused"];
 
-/// Those that Keras 3 has besides.
+/// Further arguments of Keras 3.
 const KERAS_3: [&str; 2] = ["loss_scale_factor", "gradient_accumulation_steps"];
 
-/// A dictionary of arguments, and those of them that were asked for.
+/// A dictionary of arguments, and which of them were asked for.
 struct Given<'a> {
     of: &'a str,
     config: &'a Object,
@@ -86,11 +86,11 @@ impl<'a> Given<'a> {
         found.ok_or_else(|| Error::Unsupported { what: self.of.to_owned(), with: format!("without `{key}`") })
     }
 
-    /// Sets what is given of an optimizer with Keras's defaults.
+    /// Sets the arguments that are given, on an optimizer with Keras's defaults.
     fn optimizer(mut self, mut optimizer: Optimizer) -> Result<Optimizer> {
-        // Those of Keras up to 2.10 don't say.
+        // Optimizers of Keras up to 2.10 don't have this key.
         let legacy = self.config.get("is_legacy_optimizer").is_none_or(|legacy| *legacy == json!(true));
-        // Keras 3 doesn't say either.
+        // Keras 3's don't have it either.
         let legacy = legacy && !KERAS_3.iter().any(|key| self.config.contains_key(*key));
         let refused = |what: String| Error::Unsupported { what, with: "here: Keras 2.15's optimizers are".into() };
         if let Some(decay) = self.optional("decay")?.filter(|decay| *decay != 0.0) {
@@ -137,16 +137,16 @@ impl<'a> Given<'a> {
         Ok(optimizer)
     }
 
-    /// Refuses what nobody asked for.
+    /// Refuses arguments that nobody asked for.
     fn done(mut self) -> Result<()> {
         self.known.extend(SILENT);
-        // Keras 3's, which mean something where they are set.
+        // Keras 3's arguments are harmless unless they are set.
         self.known.extend(KERAS_3.into_iter().filter(|key| json::given(self.config, key).is_none()));
         check_keys(self.of, self.config, &self.known)
     }
 }
 
-/// The schedule of a learning rate as Keras's JSON has it: a number, or a dictionary of class and arguments.
+/// The schedule of a learning rate in Keras's JSON: a number, or a dictionary of class and arguments.
 ///
 /// # Errors
 /// As [`optimizer_from_keras`].
@@ -166,7 +166,7 @@ pub fn schedule_from_keras(value: &Value) -> Result<Schedule> {
             Some(value) => numbers(value).ok_or_else(|| Given::wrong(key, "numbers", value)),
         };
         let (boundaries, values) = (list("boundaries")?, list("values")?);
-        // Steps are whole: one that is past 2.5 is past 2.
+        // Steps are whole numbers: a step after 2.5 is a step after 2.
         let boundaries = boundaries.into_iter().map(|bound| bound.max(0.0).floor() as u64).collect();
         given.done()?;
         return Ok(Schedule::PiecewiseConstant { boundaries, values });
@@ -225,8 +225,8 @@ pub fn schedule_from_keras(value: &Value) -> Result<Schedule> {
     Ok(schedule)
 }
 
-/// Keras 2.15's dictionary of an optimizer, as `.keras` files have it. Weight decay is `Adam`'s own there, so that `AdamW` is
-/// written as `Adam`. What isn't to decay (`exclude_from_weight_decay`) Keras's files don't say.
+/// Keras 2.15's dictionary of an optimizer, as `.keras` files have it. Weight decay is an argument of `Adam` there, so
+/// `AdamW` is written as `Adam`. Keras's files can't say which parameters have no decay (`exclude_from_weight_decay`).
 #[must_use]
 pub fn optimizer_to_keras(optimizer: &Optimizer) -> Value {
     let Clipping { clipnorm, clipvalue, global_clipnorm } = optimizer.clipping;

@@ -7,13 +7,13 @@ use crate::model_file::{FileLayer, ModelFile};
 use locally_connected::model::names;
 use locally_connected::train::{Optimizer, Rule};
 
-/// What the names of the optimizer's tensors begin with in our `.safetensors`.
+/// The prefix of the names of the optimizer's tensors in our `.safetensors`.
 pub(crate) const OPTIMIZER: &str = "optimizer:";
 
-/// An array of the optimizer's, its shape and values, as a file stores it.
+/// An array of the optimizer: shape and values, as a file stores them.
 pub(crate) type StateArray = (Vec<usize>, Vec<f32>);
 
-/// A variable that the optimizer moves.
+/// A variable that the optimizer updates.
 struct Variable<'a> {
     layer: &'a FileLayer,
     what: &'static str,
@@ -44,8 +44,8 @@ fn variables(model: &ModelFile) -> Vec<Variable<'_>> {
     variables
 }
 
-/// Keras's slots in the order of the optimizer's variables after the number of steps: for each the place of the variable that it is of,
-/// and its name.
+/// Keras's slots, in the order of the optimizer's variables after the number of steps: for each the number of the
+/// variable that it belongs to, and its name.
 fn order(optimizer: &Optimizer, count: usize) -> Vec<(usize, &'static str)> {
     let of_each = |slot: &'static str| (0..count).map(move |at| (at, slot));
     let mut order = Vec::new();
@@ -59,15 +59,15 @@ fn order(optimizer: &Optimizer, count: usize) -> Vec<(usize, &'static str)> {
                 order.extend(of_each("vhat"));
             }
         }
-        // Keras has one where the momentum is 0 as well.
+        // Keras has this slot even if the momentum is 0.
         Rule::Sgd { .. } => order.extend(of_each("m")),
         Rule::RmsProp { .. } => optimizer.rule.slots().iter().for_each(|slot| order.extend(of_each(slot))),
     }
     order
 }
 
-/// The state in the arrays that a file has after the number of steps, each with its shape; in words why there is none where they aren't
-/// those of this optimizer.
+/// The state in the arrays that follow the number of steps in a file, each with its shape. If they aren't those of this
+/// optimizer, the error says why.
 pub(crate) fn read_state(
     model: &ModelFile,
     optimizer: &Optimizer,
@@ -91,7 +91,7 @@ pub(crate) fn read_state(
         if shape != variable.shape {
             return Err(format!("its {slot} of {name} has shape {shape:?}, the variable {:?}", variable.shape));
         }
-        // Keras keeps an `m` for SGD without momentum too, which stays 0.
+        // Keras keeps an `m` for SGD without momentum, too, which stays 0.
         if slot == AVERAGE || optimizer.rule.slots().contains(&slot) {
             let values = variable.layer.canonical_of(variable.what, values).map_err(|error| error.to_string())?;
             state.slots.insert(names::state(&variable.layer.name, variable.what, slot), values);
@@ -100,21 +100,21 @@ pub(crate) fn read_state(
     Ok(state)
 }
 
-/// Keras's names of the arrays after the number of steps, without the `:0`.
+/// Keras's names of the arrays after the number of steps, without `:0`.
 pub(crate) fn state_names(model: &ModelFile, optimizer: &Optimizer) -> Vec<String> {
     let names: Vec<_> = variables(model).iter().map(Variable::name).collect();
     let order = order(optimizer, names.len()).into_iter();
     order.filter_map(|(at, slot)| Some(format!("{slot}/{}", names.get(at)?))).collect()
 }
 
-/// An array of the optimizer's with Keras's name of it, without the `:0`.
+/// An array of the optimizer, with Keras's name of it, without `:0`.
 pub(crate) struct Slot {
     pub name: String,
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
 }
 
-/// The arrays after the number of steps, as Keras stores them. What the state lacks is as it is before the first step.
+/// The arrays after the number of steps, as Keras stores them. Those that the state lacks are as before the first step.
 ///
 /// # Errors
 /// [`locally_connected::Error::Length`] for a slot of another length than its parameter.

@@ -19,7 +19,7 @@ pub fn activation_from_keras(value: &Value) -> Result<Activation> {
         Value::Object(object) => {
             let class = json::string(object, "class_name").ok_or_else(unknown)?;
             match object.get("config") {
-                // A function of the native format: {"class_name": "function", "config": its name}.
+                // The native format's form of a function: {"class_name": "function", "config": its name}.
                 Some(Value::String(name)) => Activation::from_keras_name(name),
                 Some(Value::Object(config)) if class == "Activation" => config
                     .get("activation")
@@ -35,8 +35,8 @@ pub fn activation_from_keras(value: &Value) -> Result<Activation> {
     }
 }
 
-/// The activation of one of Keras's activation layers, by class; none for other classes. It is an error where Keras's
-/// arguments are wrong or can't be had here.
+/// The activation of one of Keras's activation layers, by its class; none for other classes. An error if Keras would
+/// refuse the arguments, or if they aren't supported here.
 pub fn activation_layer_from_keras(class: &str, config: &Object) -> Option<Result<Activation>> {
     let float = |names: &[&str], default: f32| -> Result<f32> {
         match names.iter().find_map(|name| json::given(config, name)) {
@@ -71,7 +71,7 @@ pub fn activation_layer_from_keras(class: &str, config: &Object) -> Option<Resul
     })
 }
 
-/// The value of `activation` that Keras reads back as `activation`; none where Keras has no such activation.
+/// The value of `activation` that Keras reads as this activation; none if Keras has no such activation.
 pub(super) fn activation_to_keras(activation: &Activation) -> Option<Value> {
     if let Some(name) = activation.keras_name() {
         return Some(json!(name));
@@ -88,7 +88,7 @@ pub(super) fn activation_to_keras(activation: &Activation) -> Option<Value> {
     Some(json!({"module": "keras.layers", "class_name": class, "config": config, "registered_name": null}))
 }
 
-/// Keras's class and config of an activation between layers; none where Keras has no such activation.
+/// Keras's class and config for an activation layer; none if Keras has no such activation.
 #[must_use]
 pub fn activation_layer_to_keras(name: &str, activation: &Activation) -> Option<(String, Value)> {
     let value = activation_to_keras(activation)?;
@@ -107,7 +107,8 @@ pub fn activation_layer_to_keras(name: &str, activation: &Activation) -> Option<
     Some((class, config))
 }
 
-/// An activation layer that names the last axis by its number, the batch being axis 0, names it from the end.
+/// Changes an activation layer that names the last axis by its number, where the batch is axis 0, to name it from the
+/// end.
 pub(crate) fn with_axis_from_end(activation: &Value, last: usize) -> Value {
     let mut activation = activation.clone();
     let axis = activation.get_mut("config").and_then(|config| config.get_mut("axis"));

@@ -4,7 +4,7 @@ use crate::json;
 use locally_connected::{Error, Result};
 use serde_json::{Value, json};
 
-/// Keras's `dtype` of a layer: the policy by which it computes and stores. Here it only says what a file holds: weights are
+/// Keras's `dtype` of a layer: the policy by which it computes and stores. Here it only describes the file: weights are
 /// stored as [`locally_connected::Config::dtype`] says, and sums are f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[allow(missing_docs, reason = "they are Keras's words")]

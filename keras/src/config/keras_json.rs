@@ -1,4 +1,4 @@
-//! The user's `keras.json`, for who asks for it.
+//! The user's `keras.json`, for callers that ask for it.
 
 use super::data_format_from_keras;
 use crate::error::{Problem, Result};
@@ -7,17 +7,17 @@ use crate::json::{self, from_json};
 use locally_connected::DataFormat;
 use std::path::{Path, PathBuf};
 
-/// Where Keras keeps its defaults: `keras.json` in the folder that `KERAS_HOME` names, or in `.keras` of the user's own. None
-/// where the user has no folder.
+/// Where Keras keeps its defaults: `keras.json` in the folder that `KERAS_HOME` names, else in `.keras` of the user's
+/// home folder. None if the user has no home folder.
 #[must_use]
 pub fn keras_json_path() -> Option<PathBuf> {
     let home = || std::env::home_dir().map(|home| home.join(".keras"));
     std::env::var_os("KERAS_HOME").map(PathBuf::from).or_else(home).map(|folder| folder.join("keras.json"))
 }
 
-/// The `image_data_format` of a `keras.json`, say that of [`keras_json_path`]: what Keras takes for a `data_format` of
-/// None. Nothing here reads that file by itself: without, it is `channels_last`. So it is where there is no such file or
-/// where the file doesn't say.
+/// The `image_data_format` of a `keras.json`, for example that of [`keras_json_path`]: the `data_format` that Keras
+/// takes for None. This crate never reads that file by itself and takes `channels_last`. That is also the answer if the
+/// file isn't there or doesn't say.
 ///
 /// # Errors
 /// [`crate::Error::Io`] where the file can't be read; [`crate::Error::File`] where it isn't JSON;

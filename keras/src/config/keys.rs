@@ -1,9 +1,9 @@
-//! The arguments that there are.
+//! The arguments that layers may have.
 
 use crate::json::Object;
 use locally_connected::{Error, Result};
 
-/// All that Keras 2.15 takes for a locally connected layer, and what its look-alikes have and may only be 1.
+/// All arguments that Keras 2.15 takes for a locally connected layer, and some of similar layers, which may only be 1.
 pub(super) const LAYER: [&str; 28] = [
     "name",
     "trainable",
@@ -32,14 +32,14 @@ pub(super) const LAYER: [&str; 28] = [
     "implementation",
     "dilation_rate",
     "groups",
-    // As Keras 3 says `batch_input_shape`.
+    // Keras 3's name of `batch_input_shape`.
     "batch_shape",
 ];
 
 /// Refuses a key that is none of `known`.
 ///
 /// # Errors
-/// [`Error::UnknownArgument`], with the one that may be meant.
+/// [`Error::UnknownArgument`], with the argument that may have been meant.
 pub(crate) fn check(of: &str, config: &Object, known: &[&'static str]) -> Result<()> {
     match config.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
@@ -51,7 +51,7 @@ pub(crate) fn check(of: &str, config: &Object, known: &[&'static str]) -> Result
     }
 }
 
-/// Letters to put in, leave out or change to make one word of the other.
+/// How many letters must be inserted, removed or changed to turn one word into the other.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

@@ -1,4 +1,4 @@
-//! The dictionary of a locally connected layer.
+//! Keras's dictionary of a locally connected layer.
 
 use super::activation::{activation_from_keras, activation_to_keras, with_axis_from_end};
 use super::{DtypePolicy, data_format_from_keras, keys, objects, own_trainable, per_axis, positive, rank_of_class};
@@ -8,7 +8,7 @@ use crate::names::snake_case;
 use locally_connected::{Activation, Bias, Config, DataFormat, Error, Initializer, KerasLayout, Padding, Result};
 use serde_json::{Value, json};
 
-/// All that Keras's `get_config` says of a locally connected layer, of Keras 1 to 2.15 and of R's interface.
+/// All that Keras's `get_config` has of a locally connected layer, in Keras 1 to 2.15 and in R's interface.
 ///
 /// ```
 /// # fn main() -> locally_connected::Result<()> {
@@ -28,13 +28,13 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LayerConfig {
-    /// The layer's name; none is the class's in Keras's manner.
+    /// The layer's name; without one Keras makes one of the class.
     pub name: Option<String>,
-    /// Whether the layer itself is to be trained; it isn't where what it is in is not.
+    /// Whether the layer itself is trainable. It isn't trained if a layer or model around it is frozen.
     pub trainable: bool,
     /// The dtype policy.
     pub dtype: DtypePolicy,
-    /// The input's shape, the batch in front; none where Keras is left to find out, of any size where an axis has none.
+    /// The shape of the input, with the batch first; none if Keras infers it. An axis without a size may have any.
     pub batch_input_shape: Option<Vec<Option<usize>>>,
     /// The arguments.
     pub config: Config,
@@ -44,7 +44,7 @@ pub struct LayerConfig {
 }
 
 impl LayerConfig {
-    /// A layer of that configuration, whose weights are stored in that layout; all else as Keras's defaults.
+    /// A layer with this configuration, whose weights are stored in this layout; all else as Keras's defaults.
     #[must_use]
     pub fn new(config: Config, layout: KerasLayout) -> Self {
         let (name, trainable, dtype, batch_input_shape) = (None, true, DtypePolicy::Float32, None);
@@ -53,8 +53,8 @@ impl LayerConfig {
 
     /// Reads the dictionary that Keras's `get_config` gives for a locally connected layer of class `class_name`.
     ///
-    /// What Keras 2.15 refuses when it constructs or builds the layer is refused here, an unknown key among it. Absent
-    /// keys have Keras's defaults; the names of Keras 1 are understood too. Initializers, regularizers and constraints
+    /// What Keras 2.15 refuses when it constructs or builds the layer is refused here, unknown keys included. Absent
+    /// keys have Keras's defaults, and Keras 1's names are understood, too. Initializers, regularizers and constraints
     /// that aren't Keras's are kept as they are.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl LayerConfig {
     /// Keras 2.15's class and `get_config` dictionary.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] with what Keras has no words for ([`beyond_keras`]).
+    /// [`Error::Unsupported`] for anything that Keras can't express ([`beyond_keras`]).
     pub fn to_keras(&self) -> Result<(String, Value)> {
         match beyond_keras(&self.config) {
             Some(what) => Err(Error::Unsupported { what, with: "in Keras's layers".into() }),
@@ -110,7 +110,7 @@ impl LayerConfig {
         format!("LocallyConnected{}D", self.config.rank())
     }
 
-    /// The dictionary, without what Keras has no words for.
+    /// The dictionary, without what Keras can't express.
     pub(crate) fn dictionary(&self) -> Object {
         let config = &self.config;
         let mut dictionary = Object::new();
@@ -184,7 +184,7 @@ fn config(rank: usize, given: &Object, layout: KerasLayout) -> Result<Config> {
     };
     let initializer = |argument, default| match given.get(argument) {
         None => Ok(default),
-        // Keras gives a variable without one this, a bias too.
+        // Keras gives a variable without an initializer this one, even a bias.
         Some(Value::Null) => Ok(Initializer::GLOROT_UNIFORM),
         Some(value) => objects::from_keras(argument, value),
     };
@@ -205,9 +205,9 @@ fn config(rank: usize, given: &Object, layout: KerasLayout) -> Result<Config> {
         .bias_constraint(constraint("bias_constraint")?))
 }
 
-/// What may be said of a layer and changes nothing, or can't be had.
+/// Checks arguments besides those of [`Config`]: some change nothing, others aren't supported.
 fn check_beside(given: &Object) -> Result<()> {
-    // Keras's layers have neither; a look-alike that has must not be computed as if it had not.
+    // Keras's layers have neither. A similar layer that has them must not be computed as if it hadn't.
     for argument in ["dilation_rate", "groups"] {
         if let Some(value) = json::given(given, argument)
             && !json::is_all_ones(value)
@@ -231,7 +231,7 @@ fn text(given: &Object, argument: &'static str) -> Result<Option<String>> {
     }
 }
 
-/// The shape with the batch in front, from the arguments that say it, in Keras's order of precedence.
+/// The shape with the batch first, from the arguments that may say it, in Keras's order of precedence.
 fn batch_input_shape(given: &Object) -> Result<Option<Vec<Option<usize>>>> {
     let sizes = |argument: &'static str, value: &Value| {
         let size = |size: &Value| match json::integer(size).map(usize::try_from) {
@@ -258,7 +258,7 @@ fn batch_input_shape(given: &Object) -> Result<Option<Vec<Option<usize>>>> {
     Ok(Some(shape))
 }
 
-/// What in `config` Keras's own layers can't express; none when they can express all of it.
+/// What in `config` Keras's own layers can't express; none if they can express all of it.
 #[must_use]
 pub fn beyond_keras(config: &Config) -> Option<String> {
     if config.dilation_rate.iter().any(|&rate| rate != 1) {

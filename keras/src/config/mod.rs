@@ -26,7 +26,7 @@ use crate::json;
 use locally_connected::{DataFormat, Error, Result};
 use serde_json::Value;
 
-/// Number of spatial axes of a locally connected class. `LocallyConnected3D` is ours: Keras has none.
+/// Number of spatial axes of a locally connected class. `LocallyConnected3D` is ours; Keras has none.
 #[must_use]
 pub fn rank_of_class(class_name: &str) -> Option<usize> {
     match class_name {
@@ -42,7 +42,7 @@ pub fn rank_of_class(class_name: &str) -> Option<usize> {
 /// # Errors
 /// [`Error::UnknownValue`] for anything but `channels_last` and `channels_first`, in any case.
 pub fn data_format_from_keras(value: &Value) -> Result<DataFormat> {
-    // What is no text is no word either.
+    // Anything but a string is refused as an unknown word is.
     value.as_str().map_or_else(|| json::shown(value).parse(), str::parse)
 }
 

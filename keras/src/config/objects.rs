@@ -7,24 +7,24 @@ use locally_connected::{
 };
 use serde_json::{Value, json};
 
-/// What Keras serialises as an object with arguments.
+/// An object that Keras serialises with its arguments.
 pub(super) trait KerasObject: Sized {
-    /// Where Keras 2.15 has its classes.
+    /// Keras 2.15's module of its classes.
     const MODULE: &'static str;
-    /// The object of that name with Keras's default arguments.
+    /// The object of that name, with Keras's default arguments.
     fn from_name(name: &str) -> Result<Self>;
-    /// An object of the host's own.
+    /// A user's own object.
     fn custom(text: String) -> Self;
     /// Sets the arguments that are given.
     fn read(&mut self, given: &mut Arguments<'_>) -> Result<()>;
-    /// Keras's class and arguments, or the text of an object of the host's own.
+    /// Keras's class and arguments, or the text of a user's own object.
     fn class(&self) -> Result<(&'static str, Value), &str>;
 }
 
-/// The value of `argument`. What isn't Keras's own is kept as it is.
+/// The value of `argument`. Objects that aren't Keras's are kept as they are.
 ///
 /// # Errors
-/// [`Error::UnknownValue`] and [`Error::UnknownArgument`] where Keras refuses the arguments of a class of its own.
+/// [`Error::UnknownValue`] and [`Error::UnknownArgument`] if Keras would refuse the arguments of one of its classes.
 pub(super) fn from_keras<T: KerasObject>(argument: &'static str, value: &Value) -> Result<T> {
     let wrong = || Error::UnknownValue {
         argument,
@@ -39,7 +39,7 @@ pub(super) fn from_keras<T: KerasObject>(argument: &'static str, value: &Value) 
             let class = json::string(object, "class_name").ok_or_else(wrong)?;
             let registered = json::string(object, "registered_name").is_some_and(|name| name != class);
             let module = json::string(object, "module").unwrap_or("keras");
-            // A function by its name.
+            // A function, by its name.
             if let (Some(name), "function") = (json::string(object, "config"), class) {
                 return T::from_name(name).or_else(|_| custom());
             }
@@ -73,12 +73,12 @@ pub(super) fn to_keras<T: KerasObject>(object: &T) -> Value {
 
 /// The arguments in a dictionary.
 pub(super) struct Arguments<'a> {
-    /// Of the layer.
+    /// The layer's argument, for error messages.
     argument: &'static str,
     config: &'a Object,
-    /// Those that were asked for.
+    /// The arguments that were asked for.
     known: Vec<&'static str>,
-    /// An argument is such that only the host can make something of it.
+    /// Whether only the user's own code could make something of an argument.
     custom: bool,
 }
 
@@ -95,7 +95,8 @@ impl<'a> Arguments<'a> {
     fn float(&mut self, key: &'static str, to: &mut f32) -> Result<()> {
         if let Some(value) = self.given(key) {
             match json::float(value) {
-                // Keras takes it, and nothing can be made of it: it is kept, and refused where it would be needed.
+                // Keras accepts NaN, but nothing can be computed with it: it is kept, and refused where it would be
+                // needed.
                 Some(number) if number.is_nan() => self.custom = true,
                 Some(number) => *to = number as f32,
                 None => return Err(self.wrong("an object whose arguments are numbers", value)),
@@ -104,11 +105,11 @@ impl<'a> Arguments<'a> {
         Ok(())
     }
 
-    /// A penalty's factor: Keras takes no infinite one.
+    /// A penalty's factor. Keras refuses an infinite one.
     fn factor(&mut self, key: &'static str, to: &mut f32) -> Result<()> {
         self.float(key, to)?;
         match json::given(self.config, key) {
-            // One that isn't a number is kept of others only.
+            // Only of a user's own object is something kept that isn't a number.
             Some(value) if self.custom || !to.is_finite() => {
                 Err(self.wrong("a penalty whose factors are finite", value))
             }
@@ -117,7 +118,7 @@ impl<'a> Arguments<'a> {
     }
 
     fn seed(&mut self, to: &mut Option<i64>) -> Result<()> {
-        // TensorFlow 1 had the numbers' type, too.
+        // TensorFlow 1 also gave the type of the numbers.
         self.known.push("dtype");
         if let Some(value) = self.given("seed") {
             *to = Some(json::integer(value).ok_or_else(|| self.wrong("an object with an integer as `seed`", value))?);
@@ -146,7 +147,7 @@ impl<'a> Arguments<'a> {
 }
 
 const MODES: [(&str, FanMode); 3] = [("fan_in", FanMode::In), ("fan_out", FanMode::Out), ("fan_avg", FanMode::Average)];
-/// The last is what Keras 2.2 called the first.
+/// The last one is Keras 2.2's name of the first.
 const DISTRIBUTIONS: [(&str, Distribution); 4] = [
     ("truncated_normal", Distribution::TruncatedNormal),
     ("untruncated_normal", Distribution::UntruncatedNormal),
@@ -182,7 +183,7 @@ impl KerasObject for Initializer {
             Self::Zeros | Self::Ones => given.known.push("dtype"),
             Self::Constant { value } => {
                 given.known.push("dtype");
-                // Older ones took arrays.
+                // Older versions took arrays.
                 given.custom = json::given(given.config, "value").is_some_and(|value| json::list(value).is_some());
                 if !given.custom {
                     given.float("value", value)?;

@@ -1,11 +1,11 @@
-//! What training asks of the parameters of layers other than ours, in Keras's JSON.
+//! What training asks of parameters of layers other than ours, in Keras's JSON.
 
 use super::objects::{self, KerasObject};
 use crate::json::{self, Object, to_json};
 use locally_connected::model::Rules;
 use locally_connected::{Constraint, Regularizer};
 
-/// The arguments of each weight.
+/// For each weight, its arguments.
 const OF_WEIGHTS: [(&str, &str, &str); 7] = [
     ("kernel", "kernel_regularizer", "kernel_constraint"),
     ("bias", "bias_regularizer", "bias_constraint"),
@@ -16,13 +16,14 @@ const OF_WEIGHTS: [(&str, &str, &str); 7] = [
     ("alpha", "alpha_regularizer", "alpha_constraint"),
 ];
 
-/// An argument's object. What Keras would refuse is kept as one of the host's own: predictions don't need it, and training refuses it.
+/// The object in an argument. What Keras would refuse is kept like a user's own: inference doesn't need it, and
+/// training refuses it.
 fn object<T: KerasObject>(config: &Object, argument: &'static str) -> Option<T> {
     let value = json::given(config, argument)?;
     Some(objects::from_keras(argument, value).unwrap_or_else(|_| T::custom(to_json(value))))
 }
 
-/// What training asks of a layer of that class with weights of these names.
+/// What training asks of a layer of that class whose weights have these names.
 pub(crate) fn rules(class: &str, config: &Object, weights: &[&str]) -> Rules {
     let mut rules = Rules { activity_regularizer: object(config, "activity_regularizer"), ..Rules::default() };
     for (weight, regularizer, constraint) in OF_WEIGHTS.into_iter().filter(|(weight, ..)| weights.contains(weight)) {

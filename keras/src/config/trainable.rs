@@ -4,7 +4,7 @@ use crate::json::{self, Object};
 use locally_connected::{Error, Result};
 use serde_json::Value;
 
-/// Keras's `trainable` of a layer or model by itself; Keras refuses anything but a boolean.
+/// The `trainable` of a layer or model itself; Keras refuses anything but a boolean.
 ///
 /// # Errors
 /// [`Error::UnknownValue`].

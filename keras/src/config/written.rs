@@ -1,4 +1,4 @@
-//! What layers say when they are written: what they said when they were read, and what has changed since.
+//! The dictionaries of layers when they are written: as they were read, with what has changed since.
 
 use super::{LayerConfig, own_trainable};
 use crate::json::Object;
@@ -6,8 +6,8 @@ use crate::model_file::{FileLayer, LayerKind};
 
 use serde_json::Value;
 
-/// What a model, whose own dictionary is `config`, says of itself when it is written: a frozen one is thawed where one of its
-/// layers is to be trained by now.
+/// Whether a model, whose own dictionary is `config`, is written as trainable: also if it was frozen but one of its
+/// layers is to be trained now.
 pub(crate) fn model_trainable(config: &Object, layers: &[FileLayer]) -> bool {
     own_trainable(config).unwrap_or(true) || layers.iter().any(|layer| is_trained(layer) || any_inside(layer))
 }
@@ -24,8 +24,8 @@ fn is_trained(layer: &FileLayer) -> bool {
     }
 }
 
-/// What a layer says of itself when it is written. `around` is what all models around it say by then: in a frozen one
-/// its own word stands, else it says whether it is trained.
+/// Whether a layer is written as trainable. `around` says whether all models around it are, as they are written; if one
+/// is frozen, the layer's own value stays, else it is whether the layer is trained.
 pub(crate) fn layer_trainable(layer: &FileLayer, around: bool) -> bool {
     let own = layer.config.as_object().and_then(|config| own_trainable(config).ok()).unwrap_or(true);
     match (&layer.kind, layer.config.as_object()) {
@@ -37,7 +37,7 @@ pub(crate) fn layer_trainable(layer: &FileLayer, around: bool) -> bool {
     }
 }
 
-/// A layer's dictionary: as it was read but for what [`FileLayer::kind`] says otherwise by now.
+/// A layer's dictionary: as it was read, except for what [`FileLayer::kind`] says otherwise now.
 pub(crate) fn written(layer: &FileLayer, around: bool) -> Object {
     let mut config = layer.config.as_object().cloned().unwrap_or_default();
     let trainable = layer_trainable(layer, around);
@@ -53,7 +53,7 @@ pub(crate) fn written(layer: &FileLayer, around: bool) -> Object {
             now.batch_input_shape = read.batch_input_shape.clone();
             read.dictionary()
         }
-        // Whatever it says, it isn't this layer.
+        // Whatever the dictionary says, it isn't about this layer.
         Err(_) => Object::new(),
     };
     for (key, value) in now.dictionary() {

@@ -9,7 +9,8 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-/// What no layer computes by: names, what only training or a graph of TensorFlow's looks at, and what is told elsewhere.
+/// Arguments that never change what a layer computes: names, arguments for training or for TensorFlow's graphs only,
+/// and those read elsewhere.
 const BESIDE: [&str; 18] = [
     "name",
     "trainable",
@@ -31,14 +32,14 @@ const BESIDE: [&str; 18] = [
     "synchronized",
 ];
 
-/// The end of the names of arguments that only training looks at.
+/// How the names of arguments for training end.
 const TRAINING: [&str; 3] = ["_initializer", "_regularizer", "_constraint"];
 
-/// A layer's arguments. Which of them were asked for is remembered: one that changes what the layer does and that nobody
-/// asked for is an error, not ignored.
+/// A layer's arguments. It remembers which of them were asked for: an argument that changes what the layer does and
+/// that nobody asked for is an error instead of being ignored.
 pub(crate) struct Arguments<'a> {
     config: &'a Object,
-    /// Weights that the file has of the layer.
+    /// How many weights the file has for the layer.
     stored: u64,
     asked: RefCell<BTreeSet<&'static str>>,
 }
@@ -48,29 +49,29 @@ impl<'a> Arguments<'a> {
         Self { config, stored: 0, asked: RefCell::default() }
     }
 
-    /// Those of a layer of which the file has so many weights.
+    /// The arguments of a layer for which the file has so many weights.
     pub(crate) fn storing(self, stored: u64) -> Self {
         Self { stored, ..self }
     }
 
-    /// Refuses windows whose tables would be out of proportion to what the file has.
+    /// Refuses windows whose tables would be far larger than what the file has.
     pub(crate) fn check_tables(&self, config: &Config, input: &[usize]) -> Result<(), Problem> {
         fit::check_tables(config, input, self.stored)
     }
 
-    /// The windows of a convolution.
+    /// The geometry of a convolution.
     pub(crate) fn convolution(&self, config: &Config, input: &[usize]) -> Result<Geometry, Problem> {
         self.check_tables(config, input)?;
         Ok(Geometry::convolution(config, input)?)
     }
 
-    /// The value of an argument that is there and not null.
+    /// The value of an argument, if it is there and not null.
     pub(crate) fn given(&self, key: &'static str) -> Option<&'a Value> {
         self.asked.borrow_mut().insert(key);
         json::given(self.config, key)
     }
 
-    /// Checks that all that is given was asked for.
+    /// Checks that all arguments that are given were asked for.
     pub(crate) fn finish(&self) -> Result<(), Problem> {
         let asked = self.asked.borrow();
         let matters = |(key, value): &(&String, &Value)| {
@@ -119,7 +120,7 @@ impl<'a> Arguments<'a> {
         json::float(value).map(|value| value as f32).ok_or_else(|| Self::unknown(key, "a number", value))
     }
 
-    /// A number as it stands there.
+    /// A number, with the precision it is written in.
     pub(crate) fn double(&self, key: &'static str, default: f64) -> Result<f64, Problem> {
         let Some(value) = self.given(key) else { return Ok(default) };
         json::float(value).ok_or_else(|| Self::unknown(key, "a number", value))
@@ -135,7 +136,7 @@ impl<'a> Arguments<'a> {
         Ok(self.given("data_format").map_or(Ok(DataFormat::ChannelsLast), data_format_from_keras)?)
     }
 
-    /// The activation behind a layer whose output has `rank` axes besides the batch.
+    /// The activation that follows a layer whose output has `rank` axes besides the batch.
     pub(crate) fn activation(&self, rank: usize) -> Result<Activation, Problem> {
         let value = self.given("activation");
         Ok(value.map_or(Ok(Activation::Linear), |value| activation_from_keras(&with_axis_from_end(value, rank)))?)
@@ -153,8 +154,8 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// What is added or removed before and after each axis: a number for all, a number for each axis on both its sides, or two
-    /// for each. Of one axis two numbers are its sides.
+    /// How much is added or removed before and after each axis: one number for all, one number for each axis (on both
+    /// of its sides), or two numbers for each axis. With one axis, two numbers are its sides.
     pub(crate) fn both_sides(&self, key: &'static str, rank: usize) -> Result<Option<Vec<[usize; 2]>>, Problem> {
         let Some(value) = self.given(key) else { return Ok(None) };
         let number = |value: &Value| json::integer(value).and_then(|value| usize::try_from(value).ok());
@@ -175,7 +176,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// The places among a shape's axes without the batch that a list of axes names, the batch being axis 0; one number
+    /// The axes in a list, as places in a shape without the batch; in the list the batch is axis 0. A single number
     /// stands for a list of one.
     pub(crate) fn axes(&self, key: &'static str, rank: usize, default: i64) -> Result<Vec<usize>, Problem> {
         let place = |axis: i64| {

@@ -9,7 +9,7 @@ use locally_connected::model::{Convolution, Dense, Depthwise, Separable};
 use locally_connected::{Activation, Bias, Config, DataFormat, Geometry, Padding};
 use std::sync::Arc;
 
-/// What all convolutions have, with as many filters as given.
+/// Arguments that all convolutions have, with the given number of filters.
 fn config(class: &str, arguments: &Arguments<'_>, filters: usize) -> Result<Config, Problem> {
     let rank = rank_of(class);
     let ones = || vec![1; rank];
@@ -34,7 +34,7 @@ fn config(class: &str, arguments: &Arguments<'_>, filters: usize) -> Result<Conf
             return Err(locally_connected::Error::UnknownValue { argument, expected, value }.into());
         }
     };
-    // Keras's own rule, which TensorFlow's kernels have.
+    // Keras's own rule; TensorFlow's kernels need it.
     if strides.iter().any(|&stride| stride > 1) && dilation.iter().any(|&rate| rate > 1) {
         let (value, why) = (format!("{dilation:?}"), "Keras refuses it with strides over 1");
         return Err(Problem::Refused { argument: "dilation_rate", value, why });
@@ -44,7 +44,7 @@ fn config(class: &str, arguments: &Arguments<'_>, filters: usize) -> Result<Conf
     Ok(config.data_format(data_format).activation(arguments.activation(rank + 1)?).bias(bias))
 }
 
-/// Keras writes `groups` of depthwise and separable convolutions, too, and looks at it nowhere.
+/// Keras writes `groups` of depthwise and separable convolutions, too, but never looks at it.
 fn ungrouped(arguments: &Arguments<'_>) -> Result<(), Problem> {
     match arguments.size("groups")? {
         None | Some(1) => Ok(()),
@@ -52,7 +52,7 @@ fn ungrouped(arguments: &Arguments<'_>) -> Result<(), Problem> {
     }
 }
 
-/// A kernel of windows, and how its axes lie.
+/// A kernel of windows, and the order of its axes.
 fn kernel(name: &'static str, layout: SharedLayout, geometry: Geometry) -> Expected {
     Expected::windows(name, layout, Arc::new(geometry))
 }
@@ -70,7 +70,7 @@ pub(super) fn convolution(class: &str, arguments: &Arguments<'_>, inputs: &[&[us
     Known::with_weights(Convolution(config), weights, inputs)
 }
 
-/// The windows of a depthwise convolution.
+/// The geometry of a depthwise convolution.
 fn depthwise_geometry(arguments: &Arguments<'_>, config: &Config, input: &[usize]) -> Result<Geometry, Problem> {
     let channels = match config.data_format {
         DataFormat::ChannelsLast => input.last(),
@@ -113,7 +113,7 @@ pub(super) fn dense(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
     let input = one(inputs)?;
     let (has_bias, activation) = (arguments.boolean("use_bias", true)?, arguments.activation(input.len())?);
     let dense = Dense { units, bias: has_bias, activation };
-    // All axes but the last are locations.
+    // Positions along all axes but the last are locations.
     if let Some((&features, others)) = input.split_last() {
         let locations = others.iter().fold(1usize, |all, &size| all.saturating_mul(size));
         arguments.check_tables(&Config::new(units, [1]), &[locations, features])?;

@@ -1,20 +1,20 @@
-//! What a layer is to the library.
+//! What a layer of Keras's is in the library.
 
 use crate::error::Problem;
 use crate::weight::Expected;
 use locally_connected::model::Kind;
 
-/// What a layer is to the library.
+/// What a layer of Keras's is in the library.
 pub(crate) struct Known {
     pub(crate) kind: Kind,
-    /// In Keras's order.
+    /// Its weights, in Keras's order.
     pub(crate) weights: Vec<Expected>,
     /// Shape of one sample.
     pub(crate) output: Vec<usize>,
 }
 
 impl Known {
-    /// One without weights.
+    /// A layer without weights.
     pub(super) fn plain(kind: impl Into<Kind>, inputs: &[&[usize]]) -> Result<Self, Problem> {
         Self::with_weights(kind, Vec::new(), inputs)
     }
@@ -30,7 +30,7 @@ impl Known {
     }
 }
 
-/// The number of spatial axes that a class's name ends with.
+/// The number of spatial axes, with which the class's name ends.
 pub(super) fn rank_of(class: &str) -> usize {
     match class.as_bytes() {
         [.., digit @ b'1'..=b'3', b'D'] => usize::from(digit - b'0'),
@@ -38,7 +38,7 @@ pub(super) fn rank_of(class: &str) -> usize {
     }
 }
 
-/// The one input of a layer that has one.
+/// The shape of the only input.
 pub(super) fn one<'a>(inputs: &[&'a [usize]]) -> Result<&'a [usize], Problem> {
     match inputs {
         [input] => Ok(input),

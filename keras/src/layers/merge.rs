@@ -30,7 +30,7 @@ pub(super) fn concatenate(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]
     }
 }
 
-/// Keras 1's layer of all of these, in a mode that Keras 2 has no layer for.
+/// Keras 1's layer for all of these, in a mode for which Keras 2 has no layer.
 pub(super) fn keras1(_: &str, arguments: &Arguments<'_>, _: &[&[usize]]) -> Result<Known, Problem> {
     let value = arguments.given("mode").map(json::shown).unwrap_or_default();
     Err(Problem::Refused { argument: "mode", value, why: "sum, mul, ave, max and concat of layers are" })

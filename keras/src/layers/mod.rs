@@ -1,4 +1,4 @@
-//! Keras's layers that aren't locally connected: what each is to the library, and which weights a file has of it.
+//! Keras's layers that aren't locally connected: what each is in the library, and which weights a file has for it.
 
 mod arguments;
 mod convolution;
@@ -15,10 +15,10 @@ pub(crate) use noise::{noise, noise_to_keras};
 
 use crate::error::Problem;
 
-/// What says what a layer of a class is, for inputs of known shapes.
+/// Describes a layer of a class, for inputs of known shapes.
 type Describe = fn(&str, &Arguments<'_>, &[&[usize]]) -> Result<Known, Problem>;
 
-/// The description of a class; none where it isn't known.
+/// What describes layers of a class; none if the class isn't known.
 fn description(class: &str) -> Option<Describe> {
     Some(match class {
         "Conv1D" | "Conv2D" | "Conv3D" => convolution::convolution,
@@ -44,18 +44,18 @@ fn description(class: &str) -> Option<Describe> {
         "RepeatVector" => moves::repeat,
         "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" => merge::merge,
         "Concatenate" => merge::concatenate,
-        // Keras 1's, of any mode.
+        // Keras 1's layer for all modes.
         "Merge" => merge::keras1,
         _ => return None,
     })
 }
 
-/// What a layer of that class is for inputs of these shapes; none where the class isn't known.
+/// What a layer of that class is, for inputs of these shapes; none if the class isn't known.
 pub(crate) fn describe(class: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Option<Result<Known, Problem>> {
     description(class).map(|describe| describe(class, arguments, inputs))
 }
 
-/// Whether layers of that class are known, for inputs of some shapes.
+/// Whether layers of that class are known, for some shapes of inputs.
 pub(crate) fn is_known(class: &str) -> bool {
     description(class).is_some()
 }

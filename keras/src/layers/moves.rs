@@ -6,7 +6,7 @@ use crate::error::Problem;
 use locally_connected::DataFormat;
 use locally_connected::model::Move;
 
-/// Of one spatial axis there is no other format.
+/// With one spatial axis there is only one format.
 fn data_format(rank: usize, arguments: &Arguments<'_>) -> Result<DataFormat, Problem> {
     if rank == 1 { Ok(DataFormat::ChannelsLast) } else { arguments.data_format() }
 }

@@ -9,7 +9,7 @@ use locally_connected::ops::RandomKind;
 use locally_connected::{DataFormat, Error};
 use serde_json::{Value, json};
 
-/// What a layer of such a class is in training, for an input of that shape, where it is known; none of any other class.
+/// What a layer of such a class does in training, for an input of that shape, if it is known; none for any other class.
 pub(crate) fn noise(
     class: &str,
     arguments: &Arguments<'_>,
@@ -52,7 +52,8 @@ fn described(
     Ok(layer)
 }
 
-/// Along which axes the numbers are the same, the batch being the first of the list; one that is shorter has ones in front.
+/// The axes along which all elements have the same number. The list begins with the batch; a shorter list has ones in
+/// front.
 fn shared(layer: &mut NoiseLayer, value: &Value, input: Option<&[usize]>) -> Result<(), Problem> {
     let (argument, expected) = ("noise_shape", "null, 1 or the input's size for each axis, the batch's null or 1");
     let unknown = || Error::UnknownValue { argument, expected, value: json::shown(value) };
@@ -61,12 +62,12 @@ fn shared(layer: &mut NoiseLayer, value: &Value, input: Option<&[usize]>) -> Res
     let front = places.checked_sub(list.len()).ok_or_else(unknown)?;
     let sizes = std::iter::repeat_n(Some(1), front).chain(list.iter().map(json::integer));
     for (place, size) in sizes.enumerate() {
-        // A size that isn't known is 0.
+        // A size of 0 isn't known.
         let own = place.checked_sub(1).and_then(|axis| input?.get(axis)).filter(|size| **size > 0);
         let own = own.map(|&size| size as i64);
         let is_null = place >= front && list.get(place - front).is_some_and(Value::is_null);
         match (place.checked_sub(1), size) {
-            // Of one element it is the same either way.
+            // With one element it makes no difference.
             _ if is_null => {}
             (Some(_), Some(size)) if Some(size) == own => {}
             (Some(axis), Some(1)) => layer.shared_axes.push(axis),
@@ -78,7 +79,7 @@ fn shared(layer: &mut NoiseLayer, value: &Value, input: Option<&[usize]>) -> Res
     Ok(())
 }
 
-/// Keras's class and arguments of such a layer, for samples of that many axes.
+/// Keras's class and arguments of such a layer, for samples of `rank` axes.
 pub(crate) fn noise_to_keras(layer: &NoiseLayer, rank: usize) -> (&'static str, Vec<(&'static str, Value)>) {
     let (class, argument, number) = match layer.kind {
         RandomKind::Dropout { rate } => ("Dropout", "rate", rate),

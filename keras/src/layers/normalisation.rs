@@ -1,4 +1,4 @@
-//! Normalisation, and what is left of the activations.
+//! Normalisation, and the remaining activations.
 
 use super::arguments::Arguments;
 use super::known::{Known, one};
@@ -22,11 +22,11 @@ pub(super) fn batch(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
         let why = "only training has one, which isn't read";
         return Err(Problem::Refused { argument: "virtual_batch_size", value: json::shown(value), why });
     }
-    // Keras 1's: 1 normalises each sample by itself, 2 by its batch.
+    // Keras 1's modes: 1 normalises each sample by itself, 2 by its batch.
     if let Some(mode) = arguments.integer("mode")?.filter(|&mode| mode != 0) {
         return Err(Problem::Refused { argument: "mode", value: mode.to_string(), why: "only 0 is" });
     }
-    // How it is computed, and what Keras's files never hold.
+    // The first says how it is computed, the second is never in Keras's files.
     let _ = (arguments.given("fused"), arguments.given("adjustment"));
     let layer = BatchNormalization {
         axis,
@@ -61,8 +61,8 @@ pub(super) fn layer(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
     Known::with_weights(layer, gamma.into_iter().chain(beta).collect(), inputs)
 }
 
-/// The places of PReLU's shared axes. Keras counts the batch of positive ones alone: it takes 1 off any of them and looks
-/// from the end of the rest at what is negative then, so that -1 is the last but one, and 0 the last.
+/// The places of PReLU's shared axes. Keras subtracts 1, for the batch, from every axis, and then looks up negative
+/// ones from the end. So -1 is the last but one, and 0 is the last.
 fn shared_axes(value: &Value, rank: usize) -> Result<Vec<usize>, Problem> {
     let place = |axis: &Value| {
         let axis = json::integer(axis)?.checked_sub(1)?;

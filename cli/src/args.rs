@@ -5,10 +5,10 @@ use locally_connected::{Implementation, KerasLayout};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// The largest `--batch`: a plan has a dispatch or more for each sample that fills a binding.
+/// The largest `--batch`: a plan may have a dispatch for each sample.
 const MOST_SAMPLES: i64 = 1 << 20;
 
-/// What every command takes.
+/// Arguments of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
     /// Use the first adapter whose name, backend or driver contains TEXT, or the CPU executor: `cpu`. `bench` takes several
@@ -28,7 +28,7 @@ impl Common {
         self.adapters.first().map(String::as_str)
     }
 
-    /// The same for each adapter that was asked for, or for the best one.
+    /// The same arguments for each adapter that was asked for, or for the best one.
     pub(crate) fn by_adapter(&self) -> Vec<Self> {
         match self.adapters.is_empty() {
             true => vec![self.clone()],
@@ -56,7 +56,7 @@ pub(crate) struct Inspect {
     pub(crate) json: bool,
 }
 
-/// A model's file, and what it doesn't say itself.
+/// A model's file, and options for what it doesn't say itself.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
     /// The model's file
@@ -72,7 +72,7 @@ pub(crate) struct Source {
     pub(crate) backend: Option<Backend>,
 }
 
-/// What ran Keras.
+/// The library that Keras ran on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
     Theano,
@@ -89,7 +89,7 @@ impl From<Backend> for locally_connected_keras::Backend {
     }
 }
 
-/// `A=B`.
+/// Parses `A=B`.
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('=') {
         Some((class, other)) if !class.is_empty() && !other.is_empty() => Ok((class.to_owned(), other.to_owned())),
@@ -102,14 +102,14 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub(crate) struct Named {
     pub(crate) name: Option<String>,
     pub(crate) path: PathBuf,
-    /// As it was given.
+    /// The text as it was given.
     pub(crate) whole: PathBuf,
 }
 
 fn named(text: &str) -> Result<Named, std::convert::Infallible> {
     let whole = PathBuf::from(text);
     Ok(match text.split_once('=') {
-        // A file may have an equals sign in its name.
+        // A file's name may contain an equals sign.
         Some((name, path)) if !whole.exists() => Named { name: Some(name.to_owned()), path: path.into(), whole },
         _ => Named { name: None, path: whole.clone(), whole },
     })
@@ -204,18 +204,19 @@ pub(crate) struct Train {
     /// The samples, with the batch in front; of several inputs as `run` takes them
     #[arg(long, value_name = "X.npy", required = true, value_parser = named)]
     pub(crate) input: Vec<Named>,
-    /// What the output is to become: as the output is shaped, or class numbers for sparse_categorical_crossentropy; of several outputs
+    /// The targets: shaped as the output, or class numbers for sparse_categorical_crossentropy; with several outputs
     /// one each, as the inputs
     #[arg(long, value_name = "T.npy", required = true, value_parser = named)]
     pub(crate) target: Vec<Named>,
-    /// mse, mae, huber, binary_crossentropy, categorical_crossentropy or sparse_categorical_crossentropy; of several outputs
-    /// OUTPUT=LOSS each. Without it that of the file
+    /// mse, mae, huber, binary_crossentropy, categorical_crossentropy or sparse_categorical_crossentropy; with several
+    /// outputs OUTPUT=LOSS each. Without it the file's
     #[arg(long, value_name = "LOSS")]
     pub(crate) loss: Vec<String>,
-    /// sgd, adam, adamw or rmsprop, with Keras's arguments: sgd:momentum=0.9,nesterov. Without it that of the file, as far as it has come
+    /// sgd, adam, adamw or rmsprop, with Keras's arguments: sgd:momentum=0.9,nesterov. Without it the file's, with its
+    /// state
     #[arg(long, value_name = "SPEC")]
     pub(crate) optimizer: Option<String>,
-    /// The learning rate, that the schedule begins with; without it Keras's default
+    /// The learning rate, where the schedule begins; without it Keras's default
     #[arg(long, value_name = "R", requires = "optimizer")]
     pub(crate) learning_rate: Option<f64>,
     /// cosine, exponential or step, with arguments: cosine:alpha=0.1, exponential:decay_rate=0.9, step:decay_steps=500
@@ -227,43 +228,46 @@ pub(crate) struct Train {
     /// How often each sample is seen, those of --resume among them
     #[arg(long, value_name = "E", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) epochs: u64,
-    /// Samples of a step; the last one of an epoch has what is left
+    /// Samples of a step; the last step of an epoch has what is left
     #[arg(long, value_name = "B", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=MOST_SAMPLES))]
     pub(crate) batch_size: u32,
-    /// Shuffle the samples anew before each epoch, by this seed
+    /// The seed by which samples are shuffled anew before each epoch
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) shuffle: u64,
     /// Take the samples in their order
     #[arg(long, conflicts_with = "shuffle")]
     pub(crate) no_shuffle: bool,
-    /// Samples and targets that only measure, after each epoch; of several inputs and outputs an .npz each
+    /// Samples and targets to measure after each epoch, without training on them; with several inputs and outputs an
+    /// .npz each
     #[arg(long, num_args = 2, value_names = ["X.npy", "T.npy"])]
     pub(crate) validation: Vec<PathBuf>,
-    /// What part of the samples, the last ones, only measures: cut before they are shuffled, as Keras cuts them
+    /// The share of the samples, taken from their end before they are shuffled, that is only measured, as in Keras
     #[arg(long, value_name = "PART", conflicts_with = "validation")]
     pub(crate) validation_split: Option<f64>,
-    /// How much each sample's loss counts, one number a sample; of several outputs OUTPUT=W.npy, or one for all
+    /// How much each sample's loss counts, one number for each sample; with several outputs OUTPUT=W.npy, or one for
+    /// all
     #[arg(long, value_name = "W.npy", value_parser = named)]
     pub(crate) sample_weight: Vec<Named>,
     /// How much the samples of each class count, from class 0 on
     #[arg(long, value_name = "W,W,…", value_delimiter = ',')]
     pub(crate) class_weight: Vec<f32>,
-    /// What is measured besides the loss: accuracy, mse, …; of several outputs OUTPUT=METRIC
+    /// What to measure besides the loss: accuracy, mse, …; with several outputs OUTPUT=METRIC
     #[arg(long, value_name = "METRIC")]
     pub(crate) metric: Vec<String>,
     /// How locally connected layers are executed, whatever layout the file stores
     #[arg(long, value_name = "I", default_value = "auto")]
     pub(crate) implementation: ImplementationArg,
-    /// A table of what each epoch came to
+    /// A table with the numbers of each epoch
     #[arg(long, value_name = "F.csv")]
     pub(crate) log: Option<PathBuf>,
-    /// The same as curves
+    /// The same numbers as curves
     #[arg(long, value_name = "F.svg")]
     pub(crate) plot: Option<PathBuf>,
-    /// Stop after so many epochs in which the validation's loss, or without one the loss, was no better; the best weights are kept
+    /// Stop after so many epochs without a better validation loss (or loss, without a validation), and keep the best
+    /// weights
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) patience: Option<u64>,
-    /// Where to keep all that --resume needs, after each epoch
+    /// Where to save all that --resume needs, after each epoch
     #[arg(long, value_name = "F.safetensors")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Go on from a --checkpoint of the same training
@@ -274,7 +278,7 @@ pub(crate) struct Train {
     pub(crate) output: PathBuf,
 }
 
-/// Keras's numbers of the implementations, or the planner's choice.
+/// Keras's number of an implementation, or the planner's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImplementationArg {
     Auto,
@@ -297,7 +301,7 @@ impl ImplementationArg {
     }
 }
 
-/// The name of what is asked for, none being the planner's choice.
+/// What an implementation is called in arguments; none is the planner's choice.
 pub(crate) fn asked(implementation: Option<Implementation>) -> &'static str {
     implementation.map_or("auto", Implementation::name)
 }
@@ -311,7 +315,7 @@ pub(crate) fn number(implementation: Implementation) -> u32 {
     }
 }
 
-/// Keras's numbers of the implementations that store weights.
+/// Keras's number of an implementation, for the layout of stored weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Layout {
     #[value(name = "1")]

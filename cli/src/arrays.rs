@@ -1,4 +1,4 @@
-//! Arrays from the user's files, checked against the model.
+//! Reads arrays from the user's files, and checks them against the model.
 
 use crate::args::Named;
 use crate::failure::Failure;
@@ -8,7 +8,7 @@ use locally_connected_keras::npy::{NpyArray, read_npy, read_npz};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A shape as Python shows it.
+/// A shape as Python prints it.
 pub(crate) fn tuple(shape: &[usize]) -> String {
     match shape {
         [one] => format!("({one},)"),
@@ -16,13 +16,13 @@ pub(crate) fn tuple(shape: &[usize]) -> String {
     }
 }
 
-/// `sample` with the batch in front.
+/// The shape of `batch` samples of shape `sample`.
 pub(crate) fn batched(batch: usize, sample: &[usize]) -> Vec<usize> {
     std::iter::once(batch).chain(sample.iter().copied()).collect()
 }
 
-/// The arrays of a model's inputs or outputs, in its order, from the files that were given for them; all of as many samples,
-/// `batch` if that is known.
+/// The arrays of a model's inputs or outputs, in its order, from the files given for them. All must have as many
+/// samples: `batch`, if that is known.
 pub(crate) fn read_ends(
     given: &[Named],
     what: &str,
@@ -30,7 +30,7 @@ pub(crate) fn read_ends(
     batch: Option<usize>,
 ) -> Result<Vec<(String, NpyArray)>, Failure> {
     if let ([end], [one]) = (ends, given) {
-        // A name that isn't the end's is part of the file's name.
+        // If a name isn't the input's or output's, it is a part of the file's name.
         let path = if one.name.as_deref() == Some(end.name) { &one.path } else { &one.whole };
         return Ok(vec![(
             end.name.to_owned(),
@@ -43,7 +43,7 @@ pub(crate) fn read_ends(
             format!("one for each of {}: in that order, as NAME=X.npy, or an .npz with an array of each name", names());
         Err(Failure::request(message).with_help(help))
     };
-    // By name: the file, and the array in it.
+    // By the name of the input or output: the file, and the array in it.
     let mut found: BTreeMap<String, (&Path, NpyArray)> = BTreeMap::new();
     let mut unnamed = ends.iter();
     for Named { name, path, .. } in given {
@@ -84,21 +84,21 @@ pub(crate) fn values(arrays: &[(String, NpyArray)]) -> Vec<(&str, &[f32])> {
     arrays.iter().map(|(name, array)| (name.as_str(), array.values.as_slice())).collect()
 }
 
-/// A file's samples, of that shape.
+/// A file's array, with samples of that shape.
 pub(crate) fn read_samples(path: &Path, what: &str, sample: &[usize]) -> Result<NpyArray, Failure> {
     samples(read_npy(path)?, path, Wanted { what, sample, batch: None })
 }
 
-/// What a file's array should be.
+/// What a file's array must be.
 struct Wanted<'a> {
     what: &'a str,
-    /// Shape of a sample.
+    /// Shape of one sample.
     sample: &'a [usize],
-    /// How many there must be, if that is known.
+    /// The number of samples, if that is known.
     batch: Option<usize>,
 }
 
-/// An array of samples. A last axis of one is put behind where it is left out, as Keras's `predict` does.
+/// Checks an array of samples. As in Keras's `predict`, a last axis of one may be left out.
 fn samples(mut array: NpyArray, path: &Path, wanted: Wanted<'_>) -> Result<NpyArray, Failure> {
     let Wanted { what, sample, batch } = wanted;
     let fits =
@@ -127,9 +127,9 @@ fn samples(mut array: NpyArray, path: &Path, wanted: Wanted<'_>) -> Result<NpyAr
     Err(Failure::from(Error::Shape { what, expected, found: array.shape }).with_help(help))
 }
 
-/// The first order of the axes in which the shape fits: those that leave the batch in front come first.
+/// An order of axes in which the shape would fit, for a hint. Orders in which the batch stays first are tried first.
 fn transpose(shape: &[usize], fits: &dyn Fn(&[usize]) -> bool) -> Option<Vec<usize>> {
-    // No model here has as many axes.
+    // No model here has more axes than that.
     if shape.len() > 6 {
         return None;
     }

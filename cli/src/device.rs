@@ -1,4 +1,4 @@
-//! What a command runs on.
+//! The device that a command runs on.
 
 use crate::args::Common;
 use crate::failure::Failure;
@@ -7,10 +7,10 @@ use locally_connected::headless::{self, Cpu, Device, DeviceOptions, Gpu, GpuOpti
 use locally_connected::{Error, wgpu};
 use pollster::block_on;
 
-/// What names the CPU executor.
+/// The name of the CPU executor.
 pub(crate) const CPU: &str = "cpu";
 
-/// What the user asked for, or the best there is; says in a line where a GPU was refused.
+/// The device that the user asked for, or the best one; prints a line if a GPU was refused.
 pub(crate) fn open(common: &Common) -> Result<Device, Failure> {
     let device = block_on(Device::open(&options(common)))?;
     if let Device::Cpu(cpu) = &device
@@ -27,7 +27,7 @@ pub(crate) fn options(common: &Common) -> DeviceOptions {
     DeviceOptions { adapter, threads, ..DeviceOptions::default() }
 }
 
-/// The adapter that runs WGSL: the one that the user asked for, or the best one, software adapters among them.
+/// An adapter that runs WGSL: the one that the user asked for, or the best one, which may be a software adapter.
 pub(crate) fn open_gpu(common: &Common) -> Result<Gpu, Error> {
     let options = GpuOptions { adapter: common.adapter().map(str::to_owned), ..GpuOptions::default() };
     block_on(Gpu::with_options(&options))
@@ -38,7 +38,7 @@ pub(crate) fn is_cpu(common: &Common) -> bool {
     headless::wanted(common.adapter()).is_some_and(|wanted| wanted.eq_ignore_ascii_case(CPU))
 }
 
-/// All adapters and the position of the one that would be opened; none where the CPU executor would be.
+/// All adapters, and the number of the one that would be opened; none if the CPU executor would be.
 pub(crate) fn choose(common: &Common) -> Result<(Vec<wgpu::Adapter>, Option<usize>), Failure> {
     let adapters = match headless::instance() {
         Ok(instance) => block_on(headless::adapters(&instance)),

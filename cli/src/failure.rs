@@ -1,16 +1,16 @@
-//! What goes wrong, as the contract has it: one line, a hint, an exit code.
+//! Failures as the contract has them: one line, a hint, an exit code.
 
 use locally_connected::Error;
 use locally_connected_keras as keras;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-/// The request or a file is bad.
+/// Exit code for a bad request or file.
 const BAD_REQUEST: u8 = 2;
-/// The machine could not, or `verify` failed.
+/// Exit code for what the machine couldn't do, and for a failed `verify`.
 const MACHINE: u8 = 1;
 
-/// Why a command ends without having done its work.
+/// Why a command couldn't do its work.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
@@ -24,7 +24,7 @@ impl Failure {
         Self { code: BAD_REQUEST, message: message.into(), help: None }
     }
 
-    /// Something that the machine could not do, or that came out wrong.
+    /// Something that the machine couldn't do, or a wrong result.
     pub(crate) fn machine(message: impl Into<String>) -> Self {
         Self { code: MACHINE, message: message.into(), help: None }
     }
@@ -34,7 +34,7 @@ impl Failure {
         self
     }
 
-    /// Arguments that clap didn't take: its first paragraph is the error, the rest becomes the hint.
+    /// Arguments that clap refused: the first paragraph of its message is the error, the rest is the hint.
     pub(crate) fn usage(error: &clap::Error) -> Self {
         let text = error.render().to_string();
         if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -42,7 +42,7 @@ impl Failure {
         }
         let mut paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
         let first = paragraphs.next().unwrap_or_default();
-        // A list of arguments stands one on a line below what it is about.
+        // A list of arguments is one on each line, below what it is about.
         let message = first.trim_start_matches("error: ").lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let mut help: Vec<String> = Vec::new();
         for paragraph in paragraphs {
@@ -68,12 +68,12 @@ impl Failure {
         if let Some(help) = &self.help {
             text.push_str(&format!("help: {}\n", one_line(help)));
         }
-        // Nowhere is left to say that standard error is closed.
+        // If standard error is closed, there is nowhere to say so.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 }
 
-/// Text that others wrote, layer names among it, must not break the line or steer the terminal.
+/// Text from files, such as layer names, must not break the line or control the terminal.
 pub(crate) fn one_line(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -123,7 +123,7 @@ impl From<keras::Error> for Failure {
     }
 }
 
-/// A bug must not show as a backtrace: one line, and the exit code of a machine that could not.
+/// A bug must not print a backtrace, but one line and the exit code for the machine.
 pub(crate) fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let payload = info.payload();

@@ -1,4 +1,4 @@
-//! Tables, and numbers as people read them.
+//! Tables, and numbers for people.
 
 use comfy_table::{Row, Table, presets};
 
@@ -28,7 +28,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// An integer with its thousands apart.
+/// An integer with separated thousands.
 pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -41,7 +41,7 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
-/// To four decimals.
+/// Rounded to four decimals.
 pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }

@@ -19,13 +19,13 @@ use clap::Parser;
 use failure::Failure;
 use std::process::ExitCode;
 
-/// Wayland's client library, which the OpenGL driver tries, complains about a missing runtime folder in a line of its
-/// own that begins with `error:`, although nothing here needs that folder.
+/// Wayland's client library, which the OpenGL driver tries, prints a line that begins with `error:` if the runtime
+/// folder is missing, although nothing here needs that folder.
 #[expect(unsafe_code, reason = "setting an environment variable, before there are threads")]
 fn quieten_drivers() {
     let folder = std::env::var_os("XDG_RUNTIME_DIR");
     if cfg!(target_os = "linux") && folder.is_none_or(|folder| !std::path::Path::new(&folder).is_absolute()) {
-        // SAFETY: the first thing that main does; no other thread is there that could read the environment.
+        // SAFETY: nothing has run before it in main, so no other thread can be reading the environment.
         unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
 }

@@ -1,9 +1,9 @@
-//! The host's memory, asked before it is filled: a process that the system kills can't say why.
+//! Checks the host's memory before it is filled: a process that the system kills can't say why.
 
 use crate::failure::Failure;
 use crate::format::bytes;
 
-/// Refuses work that needs more than there is. Where the system doesn't say how much that is, nothing is refused.
+/// Refuses work that needs more memory than is free. If the system doesn't say how much is free, nothing is refused.
 pub(crate) fn check(what: &str, needed: u64) -> Result<(), Failure> {
     match available() {
         Some(available) if needed > available => Err(Failure::machine(format!(
@@ -15,7 +15,7 @@ pub(crate) fn check(what: &str, needed: u64) -> Result<(), Failure> {
     }
 }
 
-/// Free bytes on Linux, in the container that this may run in.
+/// Free bytes on Linux, within the limits of a container.
 pub(crate) fn available() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let number = |path: &str| read(path)?.trim().parse::<u64>().ok();

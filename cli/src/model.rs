@@ -1,4 +1,4 @@
-//! A model's file, and the part of it that a command works on.
+//! Opens a model's file, and makes the model that a command works on.
 
 use crate::args::Source;
 use crate::failure::{Failure, one_line};
@@ -11,12 +11,12 @@ use std::path::Path;
 /// The built-in architectures.
 const BUILT_IN: [&str; 3] = ["deepface", "deepface-embedding", "alltnn"];
 
-/// Reads a model's file, with what the caller says of it, but without its optimizer.
+/// Reads a model's file without its optimizer.
 pub(crate) fn open(source: &Source, progress: &Progress) -> Result<ModelFile, Failure> {
     read(source, true, progress)
 }
 
-/// Reads all of a model's file, and says what of how it was compiled isn't kept.
+/// Reads all of a model's file, and prints what isn't kept of how it was compiled.
 pub(crate) fn open_whole(source: &Source, progress: &Progress) -> Result<ModelFile, Failure> {
     let file = read(source, false, progress)?;
     for lost in file.lost() {
@@ -46,7 +46,7 @@ fn read(source: &Source, without_optimizer: bool, progress: &Progress) -> Result
     Ok(file?)
 }
 
-/// The model that runs: all of the file's layers, or the one that `--layer` names.
+/// The model that runs: all of the file's layers, or the one of `--layer`.
 pub(crate) fn model(file: &ModelFile, only: Option<&str>) -> Result<Model, Failure> {
     file.model(only).map_err(|error| refused(file, only, error))
 }

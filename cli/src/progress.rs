@@ -1,4 +1,4 @@
-//! A line on the terminal for work that takes its time.
+//! A line on the terminal during work that takes time.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use locally_connected_keras::Watch;
@@ -7,18 +7,18 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Work shorter than this shows nothing.
+/// Shorter work shows nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Work of unknown length.
 const SPINNER: &str = "{spinner} {msg} ({elapsed})";
-/// A file that is read.
+/// A file that is being read.
 const BAR: &str = "{msg} {bar:30} {bytes} of {total_bytes} ({elapsed})";
 
 /// Steps of an epoch.
 const STEPS: &str = "{msg} {bar:30} {pos} of {len} ({elapsed})";
 
-/// A spinner with a message; it appears after half a second, and only on a terminal. Dropped, it is gone again.
+/// A spinner with a message. It appears after half a second, and only on a terminal; dropping it removes it.
 pub(crate) struct Progress {
     bar: ProgressBar,
     waiting: Option<(Sender<()>, JoinHandle<()>)>,
@@ -38,7 +38,7 @@ impl Progress {
         let shown = bar.clone();
         let thread = std::thread::spawn(move || {
             if done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                // indicatif shows nothing where standard error is no terminal.
+                // indicatif shows nothing if standard error isn't a terminal.
                 shown.set_draw_target(ProgressDrawTarget::stderr());
                 shown.enable_steady_tick(Duration::from_millis(120));
             }
@@ -46,7 +46,7 @@ impl Progress {
         Self { bar, waiting: Some((sender, thread)) }
     }
 
-    /// Says what is being done now.
+    /// Sets the message.
     pub(crate) fn set(&self, message: impl Into<String>) {
         if let Ok(style) = ProgressStyle::with_template(SPINNER) {
             self.bar.set_style(style);
@@ -54,7 +54,7 @@ impl Progress {
         self.bar.set_message(message.into());
     }
 
-    /// Says what is being done now, and how many steps of it are, as a bar.
+    /// Sets the message, with a bar that shows how many steps are done.
     pub(crate) fn steps(&self, message: impl Into<String>, done: usize, of: usize) {
         if done == 1
             && let Ok(style) = ProgressStyle::with_template(STEPS)
@@ -66,7 +66,7 @@ impl Progress {
         self.bar.set_position(done as u64);
     }
 
-    /// Shows how much of a file was read, as a bar.
+    /// Shows a bar of how much of a file was read.
     pub(crate) fn bytes(&self) -> Watch {
         if let Ok(style) = ProgressStyle::with_template(BAR) {
             self.bar.set_style(style);
@@ -83,7 +83,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some((sender, thread)) = self.waiting.take() {
             drop(sender);
-            // It must not show the line after it has been cleared.
+            // It must not print the line again after it was cleared.
             let _ = thread.join();
         }
         self.bar.finish_and_clear();

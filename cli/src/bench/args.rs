@@ -1,4 +1,4 @@
-//! What to measure, as the command line has it.
+//! What to measure, from the command line.
 
 use super::ceiling::Cache;
 use super::layer::Selection;
@@ -30,17 +30,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32,128",
           value_parser = value_parser!(u32).range(1..))]
     pub(super) batch: Vec<u32>,
-    /// Passes to measure; backward is all three gradients, both is forward and backward in one submit. Without, forward and
-    /// backward of a layer, model and train_step of a model
+    /// Passes to measure; backward is all three gradients, both is forward and backward in one submit. Without it
+    /// forward and backward of layers, model and train_step of models
     #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',')]
     pub(super) passes: Vec<Pass>,
     /// How the layers are executed
     #[arg(long, value_name = "I,…", value_delimiter = ',', default_value = "auto")]
     pub(super) implementation: Vec<ImplementationArg>,
-    /// Forms of loop's kernels, where there are such: register, split, tiled; without, what the planner takes
+    /// Forms of loop's kernels: register, split, tiled; without it what the planner takes
     #[arg(long, value_name = "FORM,…", value_delimiter = ',', value_parser = form)]
     pub(super) form: Vec<Form>,
-    /// Other numbers of the planner's strategy, such as tile_batch=1,tile_shape=64x32; `own` is the device's own. Each
+    /// Other numbers for the planner's strategy, such as tile_batch=1,tile_shape=64x32; `own` is the device's own. Each
     /// is measured, in turns with the others; form=tiled is a form with other numbers
     #[arg(long, value_name = "NAME=VALUE,…", value_parser = setup::changes)]
     pub(super) strategy: Vec<Setup>,
@@ -50,25 +50,25 @@ pub(crate) struct Args {
     /// How the weights are stored on the device
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',', default_value = "f32")]
     pub(super) dtype: Vec<Dtype>,
-    /// Least time that each row is measured for
+    /// Least time to measure each row for
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
     pub(super) min_time: f64,
-    /// Longest time that a row is measured for, once it has a sample
+    /// Longest time to measure a row for, once it has a sample
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(super) max_time: f64,
-    /// A row has enough samples where the quartiles are nearer to each other than this part of the median
+    /// A row has enough samples when its quartiles differ by less than this share of the median
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     pub(super) spread: f64,
-    /// Measure N runs of a submit, too, beside one at a time: what a run takes where the next one is there already
+    /// Also measure N runs in one submit: the time of a run when the next one is already waiting
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=10_000))]
     pub(super) batch_submits: u32,
-    /// What passes find in the device's caches: what the last one left, or something else
+    /// What passes find in the device's caches: what the last run left, or something else
     #[arg(long, value_enum, default_value_t)]
     pub(super) cache: Cache,
-    /// Take what the device can do from F, which --save-ceilings wrote here
+    /// Read what the device can do from F, which --save-ceilings wrote here
     #[arg(long, value_name = "F")]
     pub(super) ceilings: Option<PathBuf>,
-    /// Measure nothing but what the device can do, over footprints from 64 KiB up, and write it to F
+    /// Measure only what the device can do, over footprints from 64 KiB up, and write it to F
     #[arg(long, value_name = "F", conflicts_with = "ceilings")]
     pub(super) save_ceilings: Option<PathBuf>,
     /// Append each row to F, a JSON object a line, as soon as it is measured
@@ -83,30 +83,32 @@ pub(crate) struct Args {
     /// Write a page with plots
     #[arg(long, value_name = "F")]
     pub(super) html: Option<PathBuf>,
-    /// Print the ratios to the rows of this file, from benches/peers or an earlier --json
+    /// Print ratios to the rows in this file, from benches/peers or an earlier --json
     #[arg(long, value_name = "F")]
     pub(super) compare: Option<PathBuf>,
-    /// Measure in turns with BINARY, the `locally` of another build, and say of each row whether this one is FASTER, SLOWER or
-    /// the SAME
+    /// Measure in turns with BINARY, the `locally` of another build, and say for each row whether this one is FASTER,
+    /// SLOWER or the SAME
     #[arg(long, value_name = "BINARY",
           conflicts_with_all = ["csv", "html", "lines", "compare", "ceilings", "save_ceilings", "baseline", "batch_submits"])]
     pub(super) against: Option<PathBuf>,
-    /// Say the same by F, an earlier --json of the same adapter and driver
+    /// Compare likewise with F, an earlier --json of the same adapter and driver
     #[arg(long, value_name = "F")]
     pub(super) baseline: Option<PathBuf>,
-    /// Exit 1 where a row is SLOWER by more than this; without it 5% is what SAME allows
+    /// Exit with 1 if a row is SLOWER by more than this. Without it, differences up to 5% are the SAME
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) fail_if_slower: Option<f64>,
-    /// Answer a process that measures --against this one, by standard input and output
+    /// Serve a process that compares another build with this one (--against), by standard input and output
     #[arg(long, hide = true)]
     pub(super) serve: bool,
-    /// One workload at batches from 1 up, also odd ones: the rate by batch, and where more samples take less time
+    /// Measure one workload with batches from 1 up, also odd ones: samples a second by batch, and where more samples
+    /// take less time
     #[arg(long, conflicts_with_all = ["batch", "against", "baseline"])]
     pub(super) curve: bool,
-    /// Measure a model of Keras's, or our own, instead: forward, and steps of its training
+    /// Measure a model of Keras's, or of ours, instead: forward, and steps of its training
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["names", "quick", "shape", "form", "implementation", "dtype"])]
     pub(super) model: Option<PathBuf>,
-    /// What --model is, where its file holds weights alone: Keras's to_json, or deepface, deepface-embedding or alltnn
+    /// The architecture of --model, if its file holds weights alone: Keras's to_json, or deepface, deepface-embedding
+    /// or alltnn
     #[arg(long, value_name = "F.json", requires = "model")]
     pub(super) architecture: Option<String>,
     /// Measure a layer of this input shape instead, such as 32x32x3, channels last
@@ -127,11 +129,11 @@ pub(crate) struct Args {
     padding: Option<Edge>,
 }
 
-/// The batches of a curve: each of the first, where kernels change, then some on both sides of what tiles hold.
+/// The batches of a curve: the first ones all, since kernels change there, then some on both sides of what tiles hold.
 const CURVE: [u32; 30] =
     [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 24, 31, 32, 33, 40, 48, 63, 64, 65, 96, 127, 128];
 
-/// Sizes, one per axis.
+/// Sizes, one for each axis.
 #[derive(Debug, Clone)]
 struct Dims(Vec<usize>);
 
@@ -153,7 +155,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `5%`, or the number alone; a part of 1.
+/// Parses `5%`, or just the number, to a share of 1.
 pub(super) fn percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').trim().parse::<f64>() {
         Ok(value) if (0.0..=10_000.0).contains(&value) => Ok(value / 100.0),
@@ -173,22 +175,22 @@ pub(super) fn distinct<T: PartialEq + Copy>(values: &[T]) -> Vec<T> {
 }
 
 impl Args {
-    /// Seconds of a sample of the probes.
+    /// Seconds for which a probe samples.
     pub(super) fn probe_time(&self) -> f64 {
         self.min_time.min(0.2)
     }
 
-    /// The batches to measure, without doubles.
+    /// The batches to measure, each once.
     pub(super) fn batches(&self) -> Vec<u32> {
         if self.curve { CURVE.to_vec() } else { distinct(&self.batch) }
     }
 
-    /// The change that a comparison looks for.
+    /// The change that a comparison must be able to tell.
     pub(super) fn margin(&self) -> f64 {
         self.fail_if_slower.unwrap_or(MARGIN)
     }
 
-    /// What is measured.
+    /// What to measure.
     ///
     /// # Errors
     /// A model's file that can't be read, or a model that can't run.
@@ -201,7 +203,7 @@ impl Args {
                 let mut file = model::open(&source, &Progress::start(true, "reading the model"))?;
                 let model = model::take(&mut file, None)?;
                 let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
-                // No field of a table of rows has a comma, a quote or a break.
+                // Names in tables of rows have no commas, quotes or line breaks.
                 let name = name.replace(|c: char| c.is_control() || ",\"".contains(c), "_");
                 Ok(vec![Measurable::Model(Box::new(ModelWorkload::new(name, model)))])
             }
@@ -211,7 +213,7 @@ impl Args {
     /// The passes to measure, in their order.
     ///
     /// # Errors
-    /// A model's pass of layers, or the other way round.
+    /// A layer's pass asked of a model, or a model's of a layer.
     pub(super) fn passes(&self) -> Result<Vec<Pass>, Failure> {
         let (own, what): (&[Pass], _) = match self.model {
             Some(_) => (&Pass::OF_MODELS, "a model"),
@@ -247,14 +249,14 @@ impl Args {
         workloads::all().filter(wanted).collect()
     }
 
-    /// How it is measured.
+    /// How to measure.
     ///
     /// # Errors
     /// Those of [`Args::passes`].
     pub(super) fn selection(&self) -> Result<Selection, Failure> {
         let mut implementations: Vec<_> =
             distinct(&self.implementation).into_iter().map(ImplementationArg::implementation).collect();
-        // What the planner chooses stands for its equal among the others, so it comes first.
+        // The planner's choice comes first, since it stands for an implementation that makes the same plan.
         implementations.sort_by_key(|i| i.is_some());
         let (dtypes, passes) = (distinct(&self.dtype), self.passes()?);
         let mut setups: Vec<Setup> = distinct(&self.form).into_iter().map(Setup::form).collect();

@@ -1,4 +1,4 @@
-//! What a device can do at most, which rows are held against.
+//! The most that a device can do, to which rows are compared.
 
 use super::workloads::LeastWork;
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 /// What the device reaches on the simplest of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ceiling {
-    /// Bytes read and written by a copy of more than the caches hold.
+    /// Bytes read and written a second by a copy of more than the caches hold.
     pub(crate) copy_gb_s: f64,
-    /// Multiplications and additions of f32.
+    /// Multiplications and additions of f32 a second.
     pub(crate) f32_gflop_s: f64,
 }
 
-/// Whether passes find the caches full of something else, or as the pass before left them.
+/// What passes find in the caches: something else, or what the pass before left there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Cache {
@@ -21,7 +21,7 @@ pub(crate) enum Cache {
     Hot,
 }
 
-/// The rates at which so many bytes in all are moved.
+/// Rates of moving memory of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Footprint {
     pub(crate) bytes: u64,
@@ -30,15 +30,15 @@ pub(crate) struct Footprint {
     pub(crate) copy_gb_s: f64,
 }
 
-/// A ceiling with the rates of several footprints: caches move small ones faster, and starting a kernel counts for more
-/// of their time.
+/// A ceiling with rates for several sizes of memory: caches move small ones faster, and starting a kernel counts for
+/// more of their time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Roof {
-    /// The adapter that it was measured on.
+    /// The adapter that was measured.
     pub(crate) adapter: String,
     pub(crate) ceiling: Ceiling,
     pub(crate) cache: Cache,
-    /// None where only the copy's rate was measured.
+    /// None if only the copy's rate was measured.
     pub(crate) footprints: Vec<Footprint>,
 }
 
@@ -52,15 +52,15 @@ impl Cache {
 }
 
 impl Footprint {
-    /// The best of the three: whatever a kernel reads and writes, it moves no more than that.
+    /// The best of the three rates: whatever a kernel reads and writes, it doesn't move bytes faster.
     fn best(&self) -> f64 {
         self.read_gb_s.max(self.write_gb_s).max(self.copy_gb_s)
     }
 }
 
 impl Roof {
-    /// The least milliseconds in which this device could do so much: reading what is read, writing what is written,
-    /// moving all of it however it is moved, multiplying.
+    /// The least milliseconds for so much work on this device: for reading what is read, for writing what is written,
+    /// for moving all of it in the best way, and for multiplying.
     pub(crate) fn milliseconds(&self, work: LeastWork) -> f64 {
         let moving = [
             (work.bytes - work.written, self.gb_s(work.bytes - work.written, |footprint| footprint.read_gb_s)),
@@ -73,8 +73,8 @@ impl Roof {
         moving.max(work.flops as f64 / (self.ceiling.f32_gflop_s * 1e6))
     }
 
-    /// Takes over what another look at the same device found to be faster. What is over the roof by the first look need not be by the second:
-    /// the machine may have been busy.
+    /// Takes over faster rates from another look at the same device. A row over the first look's ceilings may be below
+    /// the second's, if the machine was busy then.
     pub(crate) fn raise(&mut self, other: &Self) {
         let best = |this: &mut f64, other: f64| *this = this.max(other);
         best(&mut self.ceiling.copy_gb_s, other.ceiling.copy_gb_s);
@@ -91,7 +91,7 @@ impl Roof {
         }
     }
 
-    /// The rate for so many bytes: the better of the footprints next below and next above.
+    /// The rate for so many bytes: the better one of the nearest measured sizes below and above.
     fn gb_s(&self, bytes: u64, rate: impl Fn(&Footprint) -> f64) -> Option<f64> {
         let below = self.footprints.iter().filter(|footprint| footprint.bytes <= bytes).max_by_key(|f| f.bytes);
         let above = self.footprints.iter().filter(|footprint| footprint.bytes >= bytes).min_by_key(|f| f.bytes);
@@ -131,7 +131,7 @@ mod tests {
         let roof = roof(vec![footprint(1000, 40.0, 20.0), footprint(100, 5.0, 8.0)]);
         let best = |bytes| roof.gb_s(bytes, Footprint::best);
         assert_eq!([1, 100, 101, 1000, 2000].map(best), [10.0, 10.0, 40.0, 40.0, 40.0].map(Some));
-        // 4000 bytes at 40 GB/s in all; 3000 of them at 20 GB/s, which takes longer.
+        // 4000 bytes at 40 GB/s, or 3000 written bytes at 20 GB/s, which takes longer.
         let work = LeastWork { bytes: 4000, written: 3000, flops: 0 };
         assert_eq!(roof.milliseconds(work), 3000.0 / 20e6);
     }

@@ -1,4 +1,4 @@
-//! Whether a layer's results are right: some elements of each, drawn by a seed, held against the f64 reference's.
+//! Checks a layer's results: random elements of each, drawn from a seed, are compared with the f64 reference's.
 
 use super::noise::Values;
 use super::stats::{Random, SEED};
@@ -13,10 +13,10 @@ use locally_connected::reference::{
 use locally_connected::{BufferRange, Error, Readback, Tensor, wgpu};
 use pollster::block_on;
 
-/// Elements of each result that are looked at.
+/// How many elements of each result are checked.
 const ELEMENTS: usize = 64;
 
-/// What a pass gives.
+/// A result of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Result {
     Output,
@@ -29,7 +29,7 @@ impl Result {
     pub(super) const GRADIENTS: [Self; 3] = [Self::GradInput, Self::GradWeights, Self::GradBias];
 }
 
-/// A layer whose operands are all made of the same values.
+/// A layer whose operands all come from the same random values.
 pub(super) struct Layer<'a> {
     pub(super) geometry: &'a Geometry,
     pub(super) dtype: Dtype,
@@ -40,10 +40,10 @@ pub(super) struct Layer<'a> {
 /// The values of a result at these elements.
 pub(super) type Found<'a> = Box<dyn Fn(Result, &[u64]) -> std::result::Result<Vec<f32>, Failure> + 'a>;
 
-/// Where an element of a result lies on a device: a range and the bytes before it there.
+/// Where an element of a result is on a device: a range, and the offset within it in bytes.
 pub(super) type Place<'r> = Option<(BufferRange<'r>, u64)>;
 
-/// Results on a device.
+/// Reads elements of results on a device.
 pub(super) fn of_gpu<'a, 'r: 'a>(gpu: &'a Gpu, place: impl Fn(Result, u64) -> Place<'r> + 'a) -> Found<'a> {
     Box::new(move |result, elements| {
         let places = elements.iter().map(|&element| place(result, element));
@@ -51,12 +51,13 @@ pub(super) fn of_gpu<'a, 'r: 'a>(gpu: &'a Gpu, place: impl Fn(Result, u64) -> Pl
     })
 }
 
-/// An element of a buffer that has them one after the other.
+/// Where an element of a buffer is.
 pub(super) fn in_buffer(buffer: &wgpu::Buffer, element: u64) -> Place<'_> {
     Some((buffer.slice(..).into(), 4 * element))
 }
 
-/// An element of weights, in canonical order, that are cut as the device's limits need it.
+/// Where an element of weights is. Its number is that in canonical order; the weights are cut as the device's limits
+/// need.
 pub(super) fn in_tensor<'t>(layer: &Geometry, tensor: &'t Tensor, element: u64) -> Place<'t> {
     let filters = u64::from(layer.group_filters());
     let (entry, filter) = (element / filters, (element % filters) as u32);
@@ -69,7 +70,7 @@ pub(super) fn in_tensor<'t>(layer: &Geometry, tensor: &'t Tensor, element: u64) 
     Some((range, 4 * before))
 }
 
-/// Copies elements to the host; 0 for what lies nowhere.
+/// Copies elements to the host; 0 for an element without a place.
 pub(super) fn picked(gpu: &Gpu, places: &[Place<'_>]) -> std::result::Result<Vec<f32>, Error> {
     let picked = gpu.empty(places.len() as u64);
     let mut readback = block_on(Readback::new(gpu.context().device(), &picked))?;
@@ -85,7 +86,7 @@ pub(super) fn picked(gpu: &Gpu, places: &[Place<'_>]) -> std::result::Result<Vec
 }
 
 impl Layer<'_> {
-    /// The largest distance of these results from the reference, in parts of the largest value that each should have.
+    /// The largest error of these results, relative to the largest value that each should have.
     pub(super) fn worst(&self, results: &[Result], found: Found<'_>) -> std::result::Result<f64, Failure> {
         let mut worst = 0.0f64;
         for &result in results {
@@ -130,7 +131,7 @@ impl Layer<'_> {
     }
 }
 
-/// The largest distance, in parts of the largest expected value; infinite where something found is no number.
+/// The largest error, relative to the largest expected value; infinite if something found isn't a number.
 pub(super) fn distance(found: &[f32], expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
     let off = found.iter().zip(expected).map(|(found, expected)| (f64::from(*found) - expected).abs());

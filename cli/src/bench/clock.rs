@@ -1,4 +1,4 @@
-//! Times of submits: the wall clock always, the device's timestamps where it has sane ones.
+//! Times submits: by the wall clock, and by the device's timestamps if it has sane ones.
 
 use super::ceiling::Cache;
 use super::mover::{Access, Mover};
@@ -11,17 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-/// Milliseconds of one submit.
+/// Times of one submit, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Sample {
-    /// From submit to completion, results left on the device.
+    /// From the submit to its completion; results stay on the device.
     pub(crate) wall: f64,
-    /// Between the timestamps at the ends of the pass.
+    /// Between timestamps at both ends of the pass.
     pub(crate) gpu: Option<f64>,
 }
 
 impl Sample {
-    /// By the device's clock where it has one.
+    /// The time by the device's clock if it has one, else by the wall clock.
     pub(crate) fn milliseconds(&self) -> f64 {
         self.gpu.unwrap_or(self.wall)
     }
@@ -32,9 +32,9 @@ pub(crate) struct Clock {
     device: wgpu::Device,
     queue: wgpu::Queue,
     timestamps: Option<Timestamps>,
-    /// What clears the caches before each submit that is timed.
+    /// Clears the caches before each timed submit.
     cold: Option<Step>,
-    /// What keeps a GPU at its speed while the host prepares what is to be timed; none where the host is the device.
+    /// Keeps a GPU at its speed while the host prepares something; none if the host is the device.
     busy: Option<Step>,
     lost: Arc<OnceLock<String>>,
 }
@@ -43,25 +43,25 @@ struct Timestamps {
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     mapped: wgpu::Buffer,
-    /// Milliseconds of a tick.
+    /// Milliseconds of a timestamp's unit.
     tick: f64,
 }
 
-/// Bytes of the two timestamps of a pass.
+/// Bytes of a pass's two timestamps.
 const BYTES: u64 = 16;
-/// Bytes beyond the last cache of any GPU, and of most CPUs.
+/// Bytes beyond the last-level cache of any GPU and most CPUs.
 const CACHES: u64 = 256 << 20;
-/// Bytes whose reading keeps a GPU busy for a moment, and not for much longer.
+/// Bytes that keep a GPU busy for a moment when they are read.
 const MOMENT: u64 = 64 << 20;
 
 impl Clock {
     /// # Errors
-    /// Out of memory for what fills the caches.
+    /// If there is no memory for what fills the caches.
     pub(crate) fn new(gpu: &Gpu, cache: Cache) -> Result<Self, Error> {
         let (device, queue) = (gpu.context().device().clone(), gpu.context().queue().clone());
         let lost = Arc::new(OnceLock::new());
         let noted = lost.clone();
-        // Whatever runs on a lost device seems to take no time at all.
+        // On a lost device everything seems to take no time.
         device.set_device_lost_callback(move |reason, message| {
             let _ = noted.set(format!("{reason:?}: {message}"));
         });
@@ -91,12 +91,12 @@ impl Clock {
         Ok(Self { device, queue, timestamps, cold, busy, lost })
     }
 
-    /// What the passes that are timed find in the caches.
+    /// What timed passes find in the caches.
     pub(crate) fn cache(&self) -> Cache {
         if self.cold.is_some() { Cache::Cold } else { Cache::Hot }
     }
 
-    /// Times one compute pass, submitted alone to an idle device.
+    /// Times one compute pass, submitted by itself to an idle device.
     pub(crate) fn time(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> Result<Sample, Failure> {
         if let Some(cold) = &self.cold {
             self.submit(cold);
@@ -114,11 +114,11 @@ impl Clock {
         self.queue.submit([commands]);
         self.wait()?;
         let wall = start.elapsed().as_secs_f64() * 1e3;
-        // Reading the timestamps is a submit of its own, so that it is no part of the wall clock's time.
+        // Timestamps are read by another submit, so that reading them doesn't count in the wall time.
         Ok(Sample { wall, gpu: self.timestamps.as_ref().map(|t| self.read(t)).transpose()?.flatten() })
     }
 
-    /// Times a submit of so many runs, one after the other in one pass; what one of them took.
+    /// Times a submit of `times` runs, one after the other in one pass, and gives the time of one.
     pub(crate) fn time_each(&self, times: u32, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Result<Sample, Failure> {
         let Sample { wall, gpu } = self.time(|pass| (0..times).for_each(|_| record(pass)))?;
         let each = |milliseconds: f64| milliseconds / f64::from(times.max(1));
@@ -131,11 +131,11 @@ impl Clock {
         self.queue.submit([encoder.finish()]);
     }
 
-    /// Runs `prepare` with the GPU busy all the while: a GPU that waits for the host lowers its clock, to a fifth of its
-    /// speed and below, and takes longer to raise it again than most rows take to measure.
+    /// Runs `prepare` while the GPU is kept busy. A GPU that waits for the host lowers its clock to a fifth or less,
+    /// and takes longer to raise it again than most rows take to measure.
     pub(crate) fn keep_awake<T>(&self, prepare: impl FnOnce() -> T) -> T {
         let Some(busy) = &self.busy else { return prepare() };
-        /// Says so however the preparing ends, or the thread beside it would never.
+        /// Tells the other thread to end, even if preparing panics.
         struct Ended<'a>(&'a AtomicBool);
         impl Drop for Ended<'_> {
             fn drop(&mut self) {
@@ -145,7 +145,7 @@ impl Clock {
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                // What is wrong with a device shows when something is timed.
+                // If the device fails, timing reports it.
                 while !ended.load(Ordering::Relaxed) && self.lost.get().is_none() {
                     self.submit(busy);
                     if self.device.poll(wgpu::PollType::wait_indefinitely()).is_err() {
@@ -158,7 +158,7 @@ impl Clock {
         })
     }
 
-    /// Waits until everything submitted is done.
+    /// Waits until all that was submitted is done.
     pub(crate) fn wait(&self) -> Result<(), Failure> {
         let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
         polled.map_err(|error| Error::DeviceLost(error.to_string()))?;
@@ -168,14 +168,14 @@ impl Clock {
         }
     }
 
-    /// The distance of the timestamps, if they were written and run forward.
+    /// The time between the timestamps, if they were written and count forward.
     fn read(&self, timestamps: &Timestamps) -> Result<Option<f64>, Failure> {
         let Timestamps { set, resolved, mapped, tick } = timestamps;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.resolve_query_set(set, 0..2, resolved, 0);
         encoder.copy_buffer_to_buffer(resolved, 0, mapped, 0, BYTES);
         self.queue.submit([encoder.finish()]);
-        // A mapping that failed shows when the range is asked for.
+        // If mapping fails, reading the range reports it.
         mapped.map_async(wgpu::MapMode::Read, .., |_| {});
         self.wait()?;
         let Ok(view) = mapped.get_mapped_range(..) else { return Ok(None) };
@@ -187,24 +187,24 @@ impl Clock {
     }
 }
 
-/// Reads so much, up to more than the caches hold. Writing would fill them too, but with what must be written back before
-/// anything else finds room, at the expense of what is timed next.
+/// Reads more than the caches hold. Writing would fill them, too, but then they would have to be written back during
+/// what is timed next.
 fn reading(gpu: &Gpu, bytes: u64) -> Result<Step, Error> {
     let bytes = 1u64 << gpu.context().profile().max_piece().min(bytes).ilog2();
     let reader = Mover { access: Access::Read, width: 4, each: 4 };
     let [source, written] = scoped(gpu, bytes + bytes / 4, || [gpu.empty(bytes / 4), gpu.empty(bytes / 16)])?;
-    // Pages that were never written may all be one page of zeros.
+    // Pages that were never written may all be the same page of zeroes.
     gpu.submit(|encoder| encoder.clear_buffer(&source, 0, None));
     let groups = reader.workgroups(bytes).unwrap_or(1);
     Ok(Step::new(gpu, Arc::new(pipeline(gpu, &reader.source())), [&source, &written], groups))
 }
 
-/// Drivers are known to leave timestamps at zero or to run them backward (wgpu-native #625, vello #475).
+/// Drivers are known to leave timestamps at zero or to count them backward (wgpu-native #625, vello #475).
 fn milliseconds([start, end]: [u64; 2], tick: f64) -> Option<f64> {
     (start != 0 && end > start).then(|| (end - start) as f64 * tick)
 }
 
-/// The least, the middle and the most of some samples, in milliseconds.
+/// The least, the median and the most of some samples, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
@@ -213,19 +213,19 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// None of no values.
+    /// None without values.
     pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
         let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-        // A clock has no more than nanoseconds.
+        // Clocks don't resolve less than nanoseconds.
         let [min, median, max] = [min, median, max].map(|value| (value * 1e6).round() / 1e6);
         Some(Self { min, median, max })
     }
 }
 
-/// The spreads of samples by both clocks; none by the device's where its timestamps can't be right.
+/// The spreads of samples by both clocks; none for the device's clock if its timestamps can't be right.
 pub(crate) fn spreads(samples: &[Sample]) -> Option<(Spread, Option<Spread>)> {
     let wall = Spread::of(samples.iter().map(|sample| sample.wall).collect())?;
     let gpu = Spread::of(samples.iter().filter_map(|sample| sample.gpu).collect());
@@ -233,7 +233,7 @@ pub(crate) fn spreads(samples: &[Sample]) -> Option<(Spread, Option<Spread>)> {
     Some((wall, gpu.filter(|gpu| some && sane(gpu.median, wall.median))))
 }
 
-/// Whether a device's time fits the wall clock's: not longer, and not a small part of a time that no overhead explains.
+/// Whether the device's time fits the wall clock's: not longer, and not so small a share that no overhead explains it.
 fn sane(gpu: f64, wall: f64) -> bool {
     gpu > 0.0 && gpu < 1.02 * wall + 0.01 && (gpu > 0.2 * wall || wall < 2.0)
 }
@@ -259,11 +259,11 @@ mod tests {
         let gpu = |gpu| spreads(&samples(gpu)).and_then(|(_, gpu)| gpu).map(|gpu| gpu.median);
         assert_eq!(gpu([Some(9.0), Some(9.5), Some(8.0)]), Some(9.0));
         assert_eq!(gpu([Some(9.0), Some(9.0), None]), Some(9.0));
-        // Mostly missing, longer than the wall clock's, next to nothing.
+        // Times that are mostly missing, longer than the wall clock's, or next to nothing.
         assert_eq!(gpu([Some(9.0), None, None]), None);
         assert_eq!(gpu([Some(90.0); 3]), None);
         assert_eq!(gpu([Some(0.01); 3]), None);
-        // A tiny dispatch may well take a small part of a submit.
+        // A tiny dispatch may well be a small share of its submit.
         assert!(sane(0.004, 0.3));
     }
 }

@@ -1,10 +1,10 @@
-//! Our rows against those of `benches/peers`.
+//! Compares our rows with those of `benches/peers`.
 
 use super::record::Report;
 use super::workloads::Pass;
 use serde::Deserialize;
 
-/// What counts of a peers' file: the contract's rows, and who made them.
+/// The parts of a peers' file that are used: the contract's rows, and who measured them.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Peers {
     adapter: PeerAdapter,
@@ -22,7 +22,7 @@ struct PeerAdapter {
 struct PeerRow {
     workload: String,
     pass: String,
-    /// Null on the CPU executor.
+    /// Null for the CPU executor.
     #[serde(default)]
     implementation: Option<String>,
     batch: u32,
@@ -44,15 +44,15 @@ fn f32() -> String {
     "f32".into()
 }
 
-/// A file of our own has no frameworks: it is an earlier run.
+/// A file without frameworks is one of an earlier run of ours.
 fn earlier() -> String {
     "earlier".into()
 }
 
-/// The name under which our own rows stand in a merged file.
+/// Our own rows' name in a merged file.
 const OURSELVES: &str = "locally";
 
-/// The fastest peer of a precision, and our planner's choice.
+/// Our planner's choice beside the fastest peer of a precision.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ratio {
     pub(crate) workload: String,
@@ -61,26 +61,26 @@ pub(crate) struct Ratio {
     pub(crate) framework: String,
     pub(crate) precision: String,
     pub(crate) implementation: String,
-    /// Wall milliseconds.
+    /// The peer's wall time in milliseconds.
     pub(crate) theirs: f64,
     pub(crate) ours: f64,
 }
 
 impl Ratio {
-    /// Above 1 we are faster.
+    /// The peer's time over ours: above 1 we are faster.
     pub(crate) fn value(&self) -> f64 {
         self.theirs / self.ours
     }
 }
 
-/// All ratios that both files allow.
+/// All ratios between rows of both files.
 #[derive(Debug)]
 pub(crate) struct Comparison {
     pub(crate) title: String,
     pub(crate) ratios: Vec<Ratio>,
 }
 
-/// The mean of the ratios of a pass, for one batch or all.
+/// The mean of a pass's ratios, for one batch or for all.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Mean {
     pub(crate) pass: String,
@@ -133,7 +133,7 @@ impl Comparison {
         Self { title: format!("against the fastest peer each, on {name} ({driver})"), ratios }
     }
 
-    /// Geometric means by pass and precision, for each batch and for all.
+    /// Geometric means by pass and precision, for each batch and for all batches.
     pub(crate) fn means(&self) -> Vec<Mean> {
         let mut keys: Vec<(&str, &str, Option<u32>)> = Vec::new();
         for ratio in &self.ratios {
@@ -162,8 +162,8 @@ impl Comparison {
     }
 }
 
-/// Our wall milliseconds with f32 weights: the planner's choice, else the fastest that was measured. Forward and
-/// backward together are their sum unless they were measured in one submit.
+/// Our wall milliseconds with f32 weights: the planner's choice, else the fastest that was measured. Forward with
+/// backward is their sum, unless they were measured in one submit.
 fn ours(report: &Report, workload: &str, batch: u32, pass: &str) -> Option<f64> {
     let rows = || {
         let all = report.results.iter();

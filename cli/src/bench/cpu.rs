@@ -1,4 +1,4 @@
-//! The CPU executor as what is measured on: its name, its caches, and what this processor can do at most.
+//! The CPU executor as a target: its name, its caches, and what this processor can do at most.
 
 use super::ceiling::{Cache, Ceiling, Footprint, Roof};
 use super::record::Adapter;
@@ -9,16 +9,16 @@ use std::ops::RangeInclusive;
 use std::sync::Barrier;
 use std::time::Instant;
 
-/// Bytes in all of the footprints that are swept: from what a core's caches hold to what none does.
+/// Sizes of the memory that is moved, in bytes in all: from what a core's caches hold to what no cache holds.
 const FOOTPRINTS: [u64; 7] = [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28];
 /// Bytes beyond the caches of most processors.
 const CACHES: u64 = 256 << 20;
-/// Seconds of a probe's samples.
+/// Seconds for which a probe samples.
 const PROBE: f64 = 0.02;
-/// Independent sums of a thread: enough vectors to keep multiply-adds of any latency under way.
+/// Independent sums of a thread: enough vectors to hide the latency of multiply-adds.
 const SUMS: usize = 192;
 
-/// What is measured on.
+/// The CPU executor, as reports name it.
 pub(super) fn adapter(cpu: &Cpu) -> Adapter {
     let threads = device::count(cpu.executor().threads().count());
     Adapter {
@@ -29,7 +29,7 @@ pub(super) fn adapter(cpu: &Cpu) -> Adapter {
     }
 }
 
-/// Runs `work` on so many threads at once, with the repetitions that it is to make; the seconds that the slowest took.
+/// Runs `work` on so many threads at once, each with the same number of repetitions; gives the seconds of the slowest.
 fn on_all(threads: usize, repetitions: u64, work: impl Fn(usize, u64) + Sync) -> f64 {
     let together = Barrier::new(threads);
     let timed = |thread| {
@@ -44,9 +44,9 @@ fn on_all(threads: usize, repetitions: u64, work: impl Fn(usize, u64) + Sync) ->
     })
 }
 
-/// What clears the caches before each run that is timed.
+/// Clears the caches before each timed run.
 pub(super) struct Caches {
-    /// More than they hold; none where they stay as they are.
+    /// More memory than they hold; none if they aren't cleared.
     beyond: Option<Vec<u64>>,
     threads: usize,
 }
@@ -54,7 +54,7 @@ pub(super) struct Caches {
 impl Caches {
     pub(super) fn new(cpu: &Cpu, cache: Cache) -> Self {
         let threads = cpu.executor().threads().count();
-        // Pages that were never written may all be one page of zeros.
+        // Pages that were never written may all be the same page of zeroes.
         let beyond = (cache == Cache::Cold).then(|| (0..CACHES / 8).collect());
         Self { beyond, threads }
     }
@@ -63,19 +63,19 @@ impl Caches {
         if self.beyond.is_some() { Cache::Cold } else { Cache::Hot }
     }
 
-    /// Reads more than they hold, each thread its part, since cores have caches of their own.
+    /// Reads more than the caches hold: each thread its part, since cores have caches of their own.
     pub(super) fn clear(&self) {
         let Some(beyond) = &self.beyond else { return };
         let part = beyond.len().div_ceil(self.threads);
         on_all(self.threads, 1, |thread, _| {
             let words = beyond.chunks(part).nth(thread).unwrap_or_default();
-            // A word of each line of 64 bytes.
+            // One word of each 64-byte cache line.
             black_box(words.iter().step_by(8).fold(0u64, |sum, &word| sum.wrapping_add(word)));
         });
     }
 }
 
-/// The best rate of some samples of `amount` a repetition, in units of 10⁹ a second.
+/// The best rate of some samples, where a repetition does `amount` of work; in 10⁹ a second.
 fn best_rate(threads: usize, amount: f64, caches: Option<&Caches>, work: impl Fn(usize, u64) + Sync) -> f64 {
     let mut repetitions = 1;
     let cold = caches.filter(|caches| caches.state() == Cache::Cold);
@@ -87,7 +87,7 @@ fn best_rate(threads: usize, amount: f64, caches: Option<&Caches>, work: impl Fn
     };
     let mut seconds = sample(repetitions);
     if cold.is_none() {
-        // As many repetitions as make a sample long enough for the clock and the threads' start.
+        // Enough repetitions that a sample is long compared with the clock's resolution and the threads' start.
         while seconds < PROBE / 4.0 {
             repetitions *= 2;
             seconds = sample(repetitions);
@@ -97,7 +97,7 @@ fn best_rate(threads: usize, amount: f64, caches: Option<&Caches>, work: impl Fn
     amount * repetitions as f64 / samples.fold(f64::INFINITY, f64::min) / 1e9
 }
 
-/// Rates of multiplying, and of moving footprints about as large as what is measured moves.
+/// Rates of multiplying, and of moving memory of about the sizes that are measured.
 pub(super) fn roof(cpu: &Cpu, name: &str, caches: &Caches, wanted: &RangeInclusive<u64>) -> Roof {
     let threads = cpu.executor().threads().count();
     let arch = pulp::Arch::new();
@@ -117,7 +117,7 @@ pub(super) fn roof(cpu: &Cpu, name: &str, caches: &Caches, wanted: &RangeInclusi
     let near = |at: usize| {
         let below = at > 0 && FOOTPRINTS[at - 1] >= *wanted.end();
         let above = at < last && FOOTPRINTS[at + 1] <= *wanted.start();
-        // What is beyond all caches is what a report calls the rate of copying.
+        // The largest size, beyond all caches, gives what a report calls the rate of copying.
         at == last || !below && !above
     };
     let swept = (0..=last).filter(|&at| near(at));
@@ -127,7 +127,7 @@ pub(super) fn roof(cpu: &Cpu, name: &str, caches: &Caches, wanted: &RangeInclusi
     Roof { adapter: name.to_owned(), ceiling, cache: caches.state(), footprints }
 }
 
-/// The rates at which all threads together read, write and copy `bytes`.
+/// The rates at which all threads together read, write and copy `bytes` bytes.
 fn footprint(threads: usize, bytes: u64, caches: &Caches) -> Footprint {
     let words = (bytes / 4) as usize / threads;
     let sources: Vec<Vec<u32>> = (0..threads).map(|thread| vec![thread as u32; words]).collect();
@@ -148,7 +148,7 @@ fn footprint(threads: usize, bytes: u64, caches: &Caches) -> Footprint {
             black_box(&mut *target).fill(repetition as u32);
         }
     });
-    // Half is read and half is written, so that the footprint is as large as that of the others.
+    // A copy reads half of the bytes and writes the other half, so that it touches as many as the others.
     let half = words / 2;
     let copy_gb_s = best_rate(threads, (8 * half * threads) as f64, Some(caches), |thread, repetitions| {
         let mut target = locked(thread);

@@ -1,4 +1,4 @@
-//! The passes of a locally connected layer on the CPU executor.
+//! Times the passes of a locally connected layer on the CPU executor.
 
 use super::check;
 use super::clock::Sample;
@@ -18,7 +18,7 @@ use locally_connected::{Error, cpu};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Everything that the measurements on the CPU executor share.
+/// What all measurements on the CPU executor share.
 #[derive(Clone, Copy)]
 pub(super) struct Bench<'a> {
     pub(super) cpu: &'a Cpu,
@@ -27,7 +27,7 @@ pub(super) struct Bench<'a> {
     pub(super) caches: &'a Caches,
 }
 
-/// A workload, with the layers that its types of weights make.
+/// A workload, and its layer for each type of weights.
 pub(super) struct Layer<'a> {
     bench: Bench<'a>,
     workload: &'a Workload,
@@ -41,15 +41,15 @@ struct Built {
     weights: cpu::Weights<'static>,
 }
 
-/// A pass, ready to run again and again.
+/// A pass that is ready to run.
 struct Case {
     pass: Pass,
-    /// Which of the layers.
+    /// The number of its layer among those that were built.
     built: usize,
     bound: Vec<cpu::Bound>,
 }
 
-/// What the passes of a batch read and write. The gradient of the output is the output, as on adapters.
+/// Operands of all passes of a batch. As on adapters, the output is also its own gradient.
 struct Operands {
     x: Vec<f32>,
     y: Vec<f32>,
@@ -58,7 +58,7 @@ struct Operands {
     db: Vec<f32>,
 }
 
-/// The cases of a batch with all that they run on.
+/// The cases of a batch, with all that they need to run.
 struct Ready<'l, 'a> {
     layer: &'l Layer<'a>,
     cases: Vec<Case>,
@@ -72,7 +72,7 @@ impl<'a> Layer<'a> {
         Self { bench, workload, built: Vec::new() }
     }
 
-    /// The parameters of a type's layer, made once.
+    /// Makes the layer for a type of weights, once.
     fn build(&mut self, dtype: Dtype) -> Result<usize, Error> {
         if let Some(at) = self.built.iter().position(|built| built.dtype == dtype) {
             return Ok(at);
@@ -86,7 +86,7 @@ impl<'a> Layer<'a> {
         Ok(self.built.len() - 1)
     }
 
-    /// The passes of a type's layer; what can't run goes to `skipped`.
+    /// The passes of the layer for a type of weights; those that can't run are added to `skipped`.
     fn cases(&mut self, dtype: Dtype, batch: u32, skipped: &mut Vec<Skip>) -> Result<Vec<Case>, Failure> {
         let geometry = self.workload.geometry(None, dtype)?;
         let needed = 4 * (2 * geometry.weights() + u64::from(batch) * (2 * geometry.inputs() + geometry.outputs()));
@@ -144,7 +144,7 @@ impl Subject for Layer<'_> {
 }
 
 impl Case {
-    /// Runs it once.
+    /// Runs the pass once.
     fn run(&mut self, weights: &cpu::Weights<'_>, operands: &mut Operands) -> Result<(), Error> {
         let Operands { x, y, dx, dw, db } = operands;
         let mut bound = self.bound.iter_mut();
@@ -186,7 +186,7 @@ impl Prepared for Ready<'_, '_> {
         let values = self.layer.bench.values;
         let check = check::Layer { geometry, dtype: *dtype, batch, values };
         let mut results = Vec::new();
-        // The gradient of the output is what the check knows, unless the same run computes it.
+        // The check knows this gradient of the output, unless the same run computes the output.
         let given = values.values(u64::from(batch) * geometry.outputs());
         if case.pass.has_forward() {
             results.push(check::Result::Output);
@@ -200,7 +200,7 @@ impl Prepared for Ready<'_, '_> {
         if case.pass == Pass::Both
             && let Some(backward) = case.bound.pop()
         {
-            // Once more, with the gradient that the check knows.
+            // Runs the backward pass by itself, with the gradient that the check knows.
             let mut alone = Case { pass: Pass::Backward, built: case.built, bound: vec![backward] };
             self.operands.y.clone_from(&given);
             alone.run(weights, &mut self.operands)?;

@@ -1,16 +1,16 @@
-//! Time and rate by batch: where the planner changes its mind, more samples must not take less time.
+//! Times and rates by batch: more samples must not take less time where the planner's choice changes.
 
 use super::record::{Report, Row};
 use super::table::{how, number};
 use crate::format;
 use comfy_table::CellAlignment;
 
-/// The rows of one pass by one way, by batch.
+/// The rows of one pass and one way of running it, by batch.
 pub(crate) struct Curve<'a> {
     pub(crate) rows: Vec<&'a Row>,
 }
 
-/// Fewer samples that take longer than more, beyond what chance explains.
+/// A batch that takes longer than a larger one, by more than chance explains.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Cliff<'a> {
     pub(crate) fewer: &'a Row,
@@ -53,7 +53,7 @@ impl<'a> Curve<'a> {
     }
 }
 
-/// For people.
+/// The cliffs as text.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::new();
     for curve in curves(report) {

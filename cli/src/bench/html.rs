@@ -1,11 +1,11 @@
-//! The HTML report: one file, no network, light or dark as the reader has it.
+//! The HTML report: one file that needs no network, light or dark as the reader's system.
 
 use super::compare::Comparison;
 use super::plots::{against_auto, rate_by_batch, roofline, time_by_batch};
 use super::record::Report;
 use super::table::{Beside, beside, heading, legend, number, results_cells, results_columns};
 
-/// The whole page: a part for each adapter, and before them what several took for the same.
+/// The whole page: first what several adapters took for the same work, then a part for each adapter.
 pub(crate) fn page(reports: &[Report], comparisons: &[Option<Comparison>], date: &str) -> String {
     let mut body = String::from("<h1>locally bench</h1>\n");
     body.push_str(&side_by_side(reports));
@@ -24,7 +24,7 @@ pub(crate) fn page(reports: &[Report], comparisons: &[Option<Comparison>], date:
     )
 }
 
-/// What several adapters took for the same; nothing for one alone.
+/// What several adapters took for the same work; empty for one adapter.
 fn side_by_side(reports: &[Report]) -> String {
     let rows = beside(reports);
     if rows.is_empty() {
@@ -37,7 +37,7 @@ fn side_by_side(reports: &[Report]) -> String {
     format!("<h2>Side by side</h2>\n{caption}\n{}", table(&columns, rows))
 }
 
-/// Plots and rows of an adapter.
+/// The plots and rows of an adapter.
 fn part(report: &Report, comparison: Option<&Comparison>) -> String {
     let mut body = String::from(SWATCHES);
     let caption = "Each point a row, under the rates that this device reached in the same run: copying on the slope, \
@@ -79,7 +79,7 @@ fn part(report: &Report, comparison: Option<&Comparison>) -> String {
     body + &results(report)
 }
 
-/// What colours, markers and dashes mean, for all plots.
+/// The meaning of colours, markers and dashes in all plots.
 const SWATCHES: &str = "<p class=\"swatches\"><span class=\"loop\">loop</span> <span class=\"dense\">dense</span> \
                         <span class=\"sparse\">sparse</span> <span class=\"cpu\">cpu</span> ● forward ■ backward ▲ both ◆ model ✚ train_step; lines: solid forward, \
                         dashed backward, dotted f16</p>\n";
@@ -146,7 +146,7 @@ mod tests {
         assert!(page.contains("An &lt;adapter&gt; &amp; &quot;more&quot;"));
         assert_eq!(page.matches("<svg").count(), 1 + 3 + 1);
         assert_eq!(page.matches("<tr>").count(), 1 + report.results.len());
-        // Names of XML's namespaces are no addresses to load from.
+        // Names of XML namespaces look like addresses but aren't loaded.
         let loads = page.replace("http://www.w3.org/", "");
         assert!(!loads.contains("http") && !loads.contains("<script") && !loads.contains("src="));
         assert_eq!(loads.matches("url(").count(), loads.matches("url(#").count());

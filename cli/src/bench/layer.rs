@@ -1,4 +1,4 @@
-//! The passes of a locally connected layer on an adapter, all of one batch together.
+//! Times the passes of a locally connected layer on an adapter, those of one batch together.
 
 use super::check;
 use super::clock::{Clock, Sample};
@@ -22,28 +22,28 @@ use locally_connected::{
 use pollster::block_on;
 use std::sync::Arc;
 
-/// What is measured of each workload.
+/// What to measure of each workload.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
-    /// Without doubles; None, the planner's choice, first.
+    /// Each once; `None`, the planner's choice, comes first.
     pub(crate) implementations: Vec<Option<Implementation>>,
-    /// One at least.
+    /// At least one.
     pub(crate) setups: Vec<Setup>,
-    /// Kernels that are not to be run.
+    /// Kernels that must not run.
     pub(crate) without: Vec<String>,
     pub(crate) dtypes: Vec<Dtype>,
     pub(crate) passes: Vec<Pass>,
     pub(crate) how: How,
 }
 
-/// Everything that the measurements on an adapter share.
+/// What all measurements on an adapter share.
 #[derive(Clone, Copy)]
 pub(crate) struct Bench<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) clock: &'a Clock,
     pub(crate) selection: &'a Selection,
     pub(crate) noise: &'a Noise,
-    /// Bytes that buffers may take in all, where that is known.
+    /// The most bytes that all buffers together may take, if that is known.
     pub(crate) memory: Option<u64>,
 }
 
@@ -58,18 +58,18 @@ struct Candidate {
     implementation: Option<Implementation>,
     dtype: Dtype,
     geometry: Arc<Geometry>,
-    /// Which of the selection's.
+    /// The number of its setup in the selection.
     setup: usize,
 }
 
-/// A layer with its weights on the device, for all candidates with the same of these.
+/// A layer with its weights on the device, used by all candidates with this implementation and type.
 struct Built {
     implementation: Option<Implementation>,
     dtype: Dtype,
     layer: LocallyConnected,
 }
 
-/// A row to be, or several: setups that make the same plan are measured once.
+/// A case that gives one row, or several: setups that make the same plan are measured once.
 struct Case {
     candidates: Vec<usize>,
     pass: Pass,
@@ -78,7 +78,7 @@ struct Case {
 }
 
 impl Case {
-    /// Of each operation that has several.
+    /// The implementation of each operation that has several.
     fn implementations(&self) -> impl Iterator<Item = Implementation> {
         self.plans.iter().flat_map(|plan| &plan.plans).filter_map(|plan| plan.implementation)
     }
@@ -88,7 +88,7 @@ impl Case {
     }
 }
 
-/// The buffers that all cases of a batch share. The gradient of the output is the output: the loss is `½ Σ y²`.
+/// The buffers that all cases of a batch share. The output is also its own gradient: the loss is `½ Σ y²`.
 struct Operands {
     x: wgpu::Buffer,
     y: wgpu::Buffer,
@@ -105,12 +105,12 @@ pub(crate) struct Layer<'a> {
     built: Vec<Built>,
 }
 
-/// The cases of a batch with all that they run on.
+/// The cases of one batch, with all that they need to run.
 struct Ready<'l, 'a> {
     layer: &'l Layer<'a>,
     cases: Vec<Case>,
     described: Vec<Described>,
-    /// None where there is no case.
+    /// None without cases.
     operands: Option<Operands>,
     batch: u32,
 }
@@ -143,7 +143,7 @@ impl Prepared for Ready<'_, '_> {
         let mut worst = 0.0f64;
         let mut bound = case.bound.iter();
         let run = |bound: Option<&Bound>| {
-            // What a pass before left in the output is no gradient that anything else knows.
+            // The check needs a gradient that it knows, and the output holds what the pass before has left.
             noise.fill(gpu, &operands.y, u64::from(self.batch) * geometry.outputs());
             if let Some(bound) = bound {
                 gpu.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&Default::default())));
@@ -183,7 +183,7 @@ impl<'a> Layer<'a> {
         Ok(Self { bench, workload, candidates, built: Vec::new() })
     }
 
-    /// The cases of one batch, with all that they run on.
+    /// Makes the cases of one batch, with all that they need to run.
     fn make(&mut self, batch: u32, skipped: &mut Vec<Skip>) -> Result<(Vec<Case>, Option<Operands>), Failure> {
         let cases = self.plan(batch, skipped);
         let mut ready = Vec::new();
@@ -215,7 +215,7 @@ impl<'a> Layer<'a> {
         Skip { how, pass: Some(pass), batch, why }
     }
 
-    /// The cases that the planner has a plan for. What `auto` resolves to is not measured twice.
+    /// The cases for which there is a plan. What the planner chooses isn't measured a second time by name.
     fn plan(&self, batch: u32, skipped: &mut Vec<Skip>) -> Vec<Case> {
         let mut cases: Vec<Case> = Vec::new();
         for &pass in &self.bench.selection.passes {
@@ -227,7 +227,7 @@ impl<'a> Layer<'a> {
                         continue;
                     }
                 };
-                // A kernel, or a candidate of one.
+                // A kernel's name, and that of the variant.
                 let names = |kernel: locally_connected::kernels::Variant| [kernel.info().name.into(), kernel.name()];
                 let left_out = |name: &String| self.bench.selection.without.contains(name);
                 let without = case.kernels().flat_map(names).find(left_out);
@@ -239,7 +239,7 @@ impl<'a> Layer<'a> {
                     let dtype = self.candidates[other.candidates[0]].dtype;
                     (other.pass, dtype) == (pass, candidate.dtype) && other.implementations().eq(case.implementations())
                 };
-                // The first of a setup stands for its equals.
+                // The first of several setups with the same plans stands for all.
                 let of_setup =
                     |other: &Case| other.candidates.iter().any(|&v| self.candidates[v].setup == candidate.setup);
                 if cases.iter_mut().filter(alike).any(|other| of_setup(other)) {
@@ -254,7 +254,7 @@ impl<'a> Layer<'a> {
         cases
     }
 
-    /// A case by its plans.
+    /// The case of a candidate, with its plans.
     fn resolve(&self, index: usize, pass: Pass, batch: u32) -> Result<Case, Error> {
         let Candidate { geometry: layer, setup, .. } = &self.candidates[index];
         let profile = self.bench.gpu.context().profile();
@@ -269,7 +269,7 @@ impl<'a> Layer<'a> {
         Ok(Case { candidates: vec![index], pass, plans, bound: Vec::new() })
     }
 
-    /// Whether all buffers of the cases can be there at once.
+    /// Checks that all buffers of the cases fit in memory at once.
     fn fits(&self, cases: &[Case], batch: u32) -> Result<(), Error> {
         let Some(geometry) = cases.first().map(|case| &self.candidates[case.candidates[0]].geometry) else {
             return Ok(());
@@ -284,7 +284,7 @@ impl<'a> Layer<'a> {
             }
         }
         let weights = |dtype: Dtype| dtype.bytes() * geometry.weights() + 4 * geometry.biases();
-        // Each layer once, whether it is there already or not.
+        // Each layer once, even if it is there already.
         let mut layers: Vec<_> = self.built.iter().map(|built| (built.implementation, built.dtype)).collect();
         for case in cases {
             let key = self.key(case.candidates[0]);
@@ -297,7 +297,7 @@ impl<'a> Layer<'a> {
             + layers.iter().map(|(_, dtype)| weights(*dtype)).sum::<u64>()
             + x
             + y
-            // The gradients, and for a moment the weights on their way to the device.
+            // The gradients, and the weights in f32 while they are uploaded.
             + if backward { x + weights(Dtype::F32) } else { 0 }
             + weights(Dtype::F32);
         match self.bench.memory {
@@ -349,7 +349,7 @@ impl<'a> Layer<'a> {
         self.position(candidate).map(|at| &self.built[at].layer)
     }
 
-    /// Puts a candidate's weights on the device, once.
+    /// Puts a candidate's weights on the device, if they aren't there yet.
     fn build(&mut self, index: usize) -> Result<(), Error> {
         if self.position(index).is_some() {
             return Ok(());
@@ -361,9 +361,9 @@ impl<'a> Layer<'a> {
         if geometry.biases() > 0 {
             block_on(layer.write_bias(&bench.noise.host.values(geometry.biases())))?;
         }
-        // The upload's staging memory is free again after this.
+        // This frees the upload's staging memory.
         bench.gpu.submit(|_| ());
-        // A device that is lost says so again when it is first timed.
+        // A lost device is reported when something is timed.
         let _ = bench.clock.wait();
         let (implementation, dtype) = self.key(index);
         self.built.push(Built { implementation, dtype, layer });
@@ -405,7 +405,7 @@ impl<'a> Layer<'a> {
             let key = Key {
                 workload: self.workload.name.clone(),
                 pass: case.pass,
-                // Where `auto` takes several, the first operation's stands for them.
+                // If the planner chose several, the row names the first operation's.
                 implementation: case.implementations().next(),
                 auto: candidate.implementation.is_none(),
                 batch,

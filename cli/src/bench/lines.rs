@@ -1,4 +1,4 @@
-//! Rows as they come: a run that is broken off leaves what it had measured.
+//! Writes rows as they are measured, so that a run that is broken off leaves them.
 
 use super::ceiling::Roof;
 use super::record::{Adapter, Row};
@@ -8,7 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A file that grows by a JSON object a line: the adapter with its roof, rows, reasons for rows that are none.
+/// A file to which JSON objects are appended, one on each line: the adapter with its ceilings, rows, and reasons for
+/// missing rows.
 pub(crate) struct Lines {
     file: File,
     path: PathBuf,
@@ -18,12 +19,12 @@ pub(crate) struct Lines {
 struct RowLine<'a> {
     #[serde(flatten)]
     row: &'a Row,
-    /// The variants of kernels that were run, in order.
+    /// The variants of kernels that ran, in order.
     kernels: &'a [String],
 }
 
 impl Lines {
-    /// Opens a file, there already or not.
+    /// Opens a file to append to; makes it if it isn't there.
     pub(crate) fn append(path: &Path, adapter: &Adapter, roof: &Roof) -> Result<Self, Failure> {
         let opened = OpenOptions::new().append(true).create(true).open(path);
         let file = opened.map_err(|error| Failure::request(format!("{}: {error}", path.display())))?;

@@ -1,10 +1,10 @@
-//! What is measured: layers of the table or of the user's own, and models.
+//! What can be measured: layers of the table, a layer of the user's own, and models.
 
 use super::models::ModelWorkload;
 use super::workloads::{Dtype, Pass, Workload};
 use locally_connected::Error;
 
-/// What is measured: a layer, or a model.
+/// A layer or a model that can be measured.
 #[derive(Debug)]
 pub(crate) enum Measurable {
     Layer(Workload),
@@ -19,10 +19,10 @@ impl Measurable {
         }
     }
 
-    /// The fewest bytes that one of these passes must move in one direction, and the most in all.
+    /// The least bytes that one of these passes moves in one direction, and the most that one moves in all.
     ///
     /// # Errors
-    /// A layer that can't be.
+    /// A layer with impossible sizes.
     pub(crate) fn moves(&self, passes: &[Pass], batches: &[u32], dtypes: &[Dtype]) -> Result<(u64, u64), Error> {
         match self {
             Self::Layer(workload) => workload.moves(passes, batches, dtypes),

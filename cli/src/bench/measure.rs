@@ -1,4 +1,4 @@
-//! Measures what is prepared: all cases of one batch in turns, so that noise meets all alike.
+//! Measures prepared cases: all cases of one batch in turns, so that disturbances affect all alike.
 
 use super::ceiling::Roof;
 use super::prepared::Prepared;
@@ -7,19 +7,19 @@ use super::stats::{Series, Stop, in_turns};
 use super::workloads::LeastWork;
 use crate::failure::Failure;
 
-/// How far from the reference a result may be, in parts of the largest value: far over what sums of 32-bit floats lose, far below
-/// what any wrong element makes.
+/// The largest error that a result may have, relative to its largest value: far more than sums of 32-bit floats lose,
+/// and far less than any wrong element makes.
 const MOST_ERROR: f64 = 1e-3;
 
-/// How rows are measured.
+/// How to measure rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How {
     pub(crate) stop: Stop,
-    /// Runs of a submit, beside one at a time; 1 is the latter alone.
+    /// How many runs in one submit are measured besides single ones; 1 means single ones only.
     pub(crate) batch_submits: u32,
 }
 
-/// A row with what it follows from.
+/// A row, with what it was computed from.
 #[derive(Debug, Clone)]
 pub(crate) struct Measured {
     pub(crate) row: Row,
@@ -27,7 +27,7 @@ pub(crate) struct Measured {
     pub(crate) kernels: Vec<String>,
 }
 
-/// The rows of a batch. A result that is wrong is no row, since its speed says nothing; it is told in `wrong`.
+/// The rows of a batch. A wrong result gives no row, since its speed means nothing; it is reported in `wrong`.
 ///
 /// # Errors
 /// A lost device.
@@ -44,7 +44,7 @@ pub(crate) fn measure(
     in_turns(&mut batched, &how.stop, |case| prepared.time(case, how.batch_submits))?;
     let mut rows = Vec::new();
     for (case, series) in alone.iter().enumerate() {
-        // A run that was checked before would have left its operands in the caches.
+        // Checked after timing, since a check before would have left its operands in the caches.
         let max_error = prepared.max_error(case)?;
         let Some(times) = Times::new(series, batched.get(case), max_error) else { continue };
         for (key, work) in &prepared.cases()[case].rows {
@@ -59,7 +59,7 @@ pub(crate) fn measure(
     Ok(rows)
 }
 
-/// In words.
+/// The error in words.
 fn told(row: &Row, error: f64) -> String {
     let Row { workload, pass, batch, dtype, .. } = row;
     let (way, setup) = (row.way(), row.setup.as_ref().map(|setup| format!(" {setup}")).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What a report says of how it came to be: the build, the call, the machine, and how fast its clocks ran meanwhile.
+//! How a report came to be: the build, the call, the machine, and how fast its clocks ran.
 
 use super::watch::{Clocks, Seen};
 use locally_connected::wgpu;
@@ -10,31 +10,31 @@ pub(crate) struct Meta {
     /// Name and version.
     #[serde(rename = "crate")]
     pub(crate) package: &'static str,
-    /// Of the repository, `-dirty` where it had changes; empty in a build from a package.
+    /// The commit, with `-dirty` if the tree had changes; empty for a build from a package.
     pub(crate) commit: &'static str,
     /// The version of wgpu.
     pub(crate) wgpu: &'static str,
-    /// Whether it was built with optimisations.
+    /// Whether the build is optimised.
     pub(crate) optimised: bool,
     pub(crate) argv: Vec<String>,
-    /// When the run began.
+    /// The time at which the run began.
     pub(crate) utc: String,
     pub(crate) processor: String,
-    /// Threads that the processor runs at once.
+    /// Threads that the processor can run at once.
     pub(crate) threads: usize,
     pub(crate) system: String,
 }
 
-/// What is of one adapter.
+/// What is particular to one adapter.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub(crate) struct DeviceMeta {
     pub(crate) driver: String,
-    /// What the device was opened with; on the CPU executor its instructions.
+    /// The features that the device was opened with; for the CPU executor its instructions.
     pub(crate) features: Vec<String>,
     pub(crate) cache: &'static str,
-    /// None where nothing here tells.
+    /// None if they can't be read here.
     pub(crate) clocks: Option<Clocks>,
-    /// What slowed the machine down meanwhile, in words; empty where nothing was seen.
+    /// What slowed the machine down meanwhile, in words; empty if nothing was seen.
     pub(crate) throttled: Vec<String>,
 }
 
@@ -55,19 +55,19 @@ impl Meta {
 }
 
 impl DeviceMeta {
-    /// The same with what was seen while it was measured.
+    /// The same, with what was seen while it was measured.
     pub(crate) fn seen(mut self, seen: Seen) -> Self {
         (self.clocks, self.throttled) = (seen.clocks, seen.throttled);
         self
     }
 }
 
-/// The names of what a device was opened with.
+/// The names of the features that a device was opened with.
 pub(crate) fn features(device: &wgpu::Device) -> Vec<String> {
     device.features().iter_names().map(|(name, _)| name.to_owned()).collect()
 }
 
-/// The processor's name, or its kind where the system has no file or variable that says it.
+/// The processor's name, or its architecture if the system doesn't give a name.
 fn processor() -> String {
     let of_file = || {
         let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;

@@ -1,4 +1,4 @@
-//! `locally bench`: how fast the layers run here, and how near that is to what the device can do.
+//! `locally bench`: how fast the layers run here, compared with what the device can do.
 
 mod against;
 mod args;
@@ -68,7 +68,7 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     if let (true, true) = (args.curve, workloads.len() != 1) {
         return Err(Failure::request(format!("--curve is of one workload, and here are {}", workloads.len())));
     }
-    // A layer that can't be is the request's fault, and known before any measuring.
+    // A layer with impossible sizes is an error before anything is measured.
     let mut wanted = (u64::MAX, 0);
     for workload in &workloads {
         let (least, most) = workload.moves(&selection.passes, &batches, &selection.dtypes)?;
@@ -98,7 +98,7 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
     let open = |common| Target::open(common, args, wanted.0..=wanted.1);
     let mut targets = commons.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     for workload in &workloads {
-        // In turns, so that drifts of the machine meet all alike.
+        // In turns, so that drifts of the machine affect all targets alike.
         for target in &mut targets {
             bar.set_message(format!("{} on {}", workload.name(), target.name()));
             target.measure(workload, &batches, &selection, &|line| bar.suspend(|| say(line)))?;
@@ -119,7 +119,7 @@ pub(crate) fn bench(common: &Common, args: &Args) -> Result<(), Failure> {
             _ => Ok(()),
         };
     }
-    // What was measured is still worth looking at, but no report is of wrong results, or has a share that can't be.
+    // The rows are still worth printing, but no report is written with wrong results or impossible shares.
     output::print(&reports.iter().map(table::results).collect::<String>())?;
     if !wrong.is_empty() {
         return Err(Failure::machine(format!("wrong results, whose speed says nothing: {}", wrong.join("; ")))
@@ -144,13 +144,13 @@ fn measured_against(common: &Common, args: &Args, program: &Path) -> Result<(), 
     told(args, &comparison)
 }
 
-/// Prints verdicts; an error where one is SLOWER and that is asked for.
+/// Prints the verdicts; an error if one is SLOWER and the user asked for that.
 fn told(args: &Args, comparison: &against::Comparison) -> Result<(), Failure> {
     output::print(&comparison.text())?;
     if args.fail_if_slower.is_some() { comparison.refuse_slower() } else { Ok(()) }
 }
 
-/// Measures nothing but what the one adapter can do, and writes it.
+/// Measures only what the one adapter can do, and writes it.
 fn save_ceilings(commons: &[Common], args: &Args, path: &Path) -> Result<(), Failure> {
     let [common] = commons else {
         return Err(Failure::request("--save-ceilings is for one adapter, and several were asked for"));
@@ -170,7 +170,7 @@ fn save_ceilings(commons: &[Common], args: &Args, path: &Path) -> Result<(), Fai
     output::print(&table::roof(&roof))
 }
 
-/// Prints and writes what was measured.
+/// Prints and writes the results.
 fn finish(args: &Args, peers: Option<&Peers>, meta: &Meta, reports: &[Report]) -> Result<(), Failure> {
     if reports.iter().all(|report| report.results.is_empty()) {
         return Err(Failure::machine("nothing of this could be measured here")
@@ -203,7 +203,7 @@ fn finish(args: &Args, peers: Option<&Peers>, meta: &Meta, reports: &[Report]) -
     output::print(&(text + &table::side_by_side(reports)))
 }
 
-/// Whether all of these are kernels, or variants of such.
+/// Checks that all of these are kernels, or variants of kernels.
 fn check_kernels(names: &[String]) -> Result<(), Failure> {
     for name in names.iter().filter(|name| KERNELS.iter().all(|kernel| kernel.name != name.as_str())) {
         if variants().iter().all(|variant| variant.name() != *name) {
@@ -214,7 +214,7 @@ fn check_kernels(names: &[String]) -> Result<(), Failure> {
 }
 
 fn progress(common: &Common, length: usize) -> ProgressBar {
-    // indicatif shows nothing where standard error is no terminal.
+    // indicatif shows nothing if standard error isn't a terminal.
     let target = if common.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(length as u64), target);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed}, {eta} to go)") {
@@ -224,7 +224,7 @@ fn progress(common: &Common, length: usize) -> ProgressBar {
     bar
 }
 
-/// A line on standard error. Nowhere is left to say that it is closed.
+/// Prints a line to standard error. If that is closed, there is nowhere to say so.
 fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap_or_default();
 }

@@ -1,4 +1,4 @@
-//! Whole models and training steps: programs of all layers, on either executor.
+//! Times whole models and training steps, on adapters and on the CPU executor.
 
 use super::check::distance;
 use super::clock::Sample;
@@ -22,16 +22,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A model, and its training by Adam to numbers that it is to give: the mean of squares, whatever its file says.
+/// A model, and its training by Adam with a mean squared error, whatever its file says.
 #[derive(Debug)]
 pub(crate) struct ModelWorkload {
     pub(crate) name: String,
     model: Model,
-    /// Or why it can't be trained.
+    /// The training, or the reason why the model can't be trained.
     training: Result<Training, Error>,
 }
 
-/// The most multiplications and additions that the reference is asked for: some seconds.
+/// The most multiplications and additions for which the reference is run, which takes some seconds.
 const MOST_FLOPS: u64 = 2_000_000_000;
 
 impl ModelWorkload {
@@ -40,10 +40,10 @@ impl ModelWorkload {
         Self { name, model, training }
     }
 
-    /// What a pass runs; a training step also changes the parameters.
+    /// The program of a pass. A training step also changes the parameters.
     ///
     /// # Errors
-    /// A model that can't be trained, or a pass that is a layer's.
+    /// If the model can't be trained, or the pass is a layer's.
     fn program(&self, pass: Pass) -> Result<Program, Error> {
         match pass {
             Pass::Model => Ok(self.model.graph.forward()),
@@ -54,7 +54,7 @@ impl ModelWorkload {
         }
     }
 
-    /// What outlives it: parameters, and what a training step keeps besides.
+    /// The buffers that outlive the program: parameters and, for a training step, states.
     fn store(&self, program: &Program, pass: Pass) -> Program {
         match (&self.training, pass) {
             (Ok(training), Pass::TrainStep) => training.store(),
@@ -81,7 +81,7 @@ impl ModelWorkload {
         inputs.map(|input| (input.name.clone(), of(&input.name, input.shape.elements(batch)))).collect()
     }
 
-    /// The least bytes that one of these passes moves in a direction, and the most in all.
+    /// The least bytes that one of these passes moves in one direction, and the most that one moves in all.
     pub(crate) fn moves(&self, passes: &[Pass], batches: &[u32]) -> (u64, u64) {
         let programs = passes.iter().filter_map(|&pass| self.program(pass).ok());
         let mut all = (u64::MAX, 0);
@@ -94,7 +94,8 @@ impl ModelWorkload {
         all
     }
 
-    /// Of several implementations the first stands for all; the CPU executor has none.
+    /// A case of a model. If the layers have several implementations, the first one is named; the CPU executor has
+    /// none.
     fn described(
         &self,
         (pass, batch): (Pass, u32),
@@ -106,8 +107,9 @@ impl ModelWorkload {
         Described { rows: vec![(key, work(program, batch))], kernels }
     }
 
-    /// How far a pass's results are from the reference's: of a model the first sample's outputs, of a step the losses and the
-    /// gradients as the optimizer keeps them. None where the reference would take too long.
+    /// The error of a pass compared with the reference: for a model that of the first sample's outputs, for a training
+    /// step that of the losses and of the gradients as the optimizer keeps them. None if the reference would take too
+    /// long.
     fn max_error<R: Runner>(
         &self,
         pass: Pass,
@@ -135,7 +137,7 @@ impl ModelWorkload {
             }
             Ok::<_, Error>((found, states))
         })?;
-        // Of samples that don't depend on each other the first is as good as all.
+        // Where samples don't depend on each other, checking the first one is enough.
         let mut given: reference::Values = BTreeMap::new();
         for input in program.used_as(Usage::Input) {
             let values = inputs.get(&input.name).map(Vec::as_slice).unwrap_or_default();
@@ -154,13 +156,14 @@ impl ModelWorkload {
         Ok(Some(worst))
     }
 
-    /// Those that a program reads.
+    /// The parameters that a program reads.
     fn parameters<'p>(&'p self, program: &'p Program) -> impl Iterator<Item = (&'p str, &'p [f32])> {
         let read = program.used_as(Usage::Parameter);
         read.filter_map(|buffer| Some((buffer.name.as_str(), self.model.parameters.get(&buffer.name)?.as_slice())))
     }
 
-    /// The states that are the gradients after one step, but for a factor: the first that the optimizer keeps of each parameter.
+    /// The states that equal the gradients, times a factor, after one step: the first one that the optimizer keeps of
+    /// each parameter.
     fn moments(&self, program: &Program) -> Vec<String> {
         let Ok(training) = &self.training else { return Vec::new() };
         let Some(slot) = training.optimizer().rule.slots().first() else { return Vec::new() };
@@ -170,8 +173,8 @@ impl ModelWorkload {
     }
 }
 
-/// The least that a program takes: inputs, parameters and states read once, outputs and what changes written once. What lies between
-/// its operations is not counted, since they could be one.
+/// The least work of a program: inputs, parameters and states read once, outputs and updated buffers written once.
+/// Values between its operations don't count, since it might be one operation.
 fn work(program: &Program, batch: u32) -> LeastWork {
     let changed: Vec<usize> =
         program.operations.iter().flat_map(Operation::updates).map(|buffer| buffer.index()).collect();
@@ -200,11 +203,11 @@ pub(super) struct OnGpu<'a> {
     pub(super) workload: &'a ModelWorkload,
 }
 
-/// A pass with all that it runs on.
+/// A pass, with all that it needs to run.
 struct Loaded {
     pass: Pass,
     bound: Bound,
-    /// Held as long as it runs.
+    /// Kept as long as the pass runs.
     _weights: Weights,
 }
 
@@ -225,7 +228,7 @@ impl OnGpu<'_> {
             let mut upload = weights.upload(name, values)?;
             while block_on(upload.write_next())? {
                 gpu.submit(|_| ());
-                // A device that is lost says so again when it is first timed.
+                // A lost device is reported when something is timed.
                 let _ = self.bench.clock.wait();
             }
         }
@@ -252,7 +255,7 @@ impl OnGpu<'_> {
         let bindings = gradients.iter().fold(bindings, |all, (name, gradient)| all.with(name, gradient));
         let bound = block_on(weights.bind(&program, batch, &bindings))?;
         let kernels: Vec<String> = bound.plan().dispatches().map(|dispatch| dispatch.variant.name()).collect();
-        // A model without a layer that has several is all loop's.
+        // A model without a choice of implementations uses loop.
         let chosen = bound.plan().plans.iter().find_map(|plan| plan.implementation);
         let implementation = Some(chosen.unwrap_or(Implementation::Loop));
         if let Some(kernel) = kernels.iter().find(|kernel| selection.without.contains(kernel)) {
@@ -306,7 +309,7 @@ pub(super) struct OnCpu<'a> {
     pub(super) workload: &'a ModelWorkload,
 }
 
-/// A pass with all that it runs on.
+/// A pass, with all that it needs to run.
 struct Held {
     pass: Pass,
     program: Arc<Program>,

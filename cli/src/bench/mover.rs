@@ -1,6 +1,6 @@
-//! The kernels that do nothing but move memory.
+//! Kernels that only move memory.
 
-/// What such a kernel does with it.
+/// What such a kernel does with memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
@@ -12,24 +12,24 @@ pub(super) enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mover {
     pub(super) access: Access,
-    /// Values of a load or store: 1, 2 or 4.
+    /// Values in a load or store: 1, 2 or 4.
     pub(super) width: u64,
-    /// Loads or stores of a thread, all under way together.
+    /// Loads or stores of a thread, all in flight at once.
     pub(super) each: u64,
 }
 
 /// Threads of a workgroup.
 const THREADS: u64 = 256;
 
-/// The type of so many values.
+/// The WGSL type of so many values.
 pub(super) fn unit(width: u64) -> String {
     if width == 1 { "f32".into() } else { format!("vec{width}<f32>") }
 }
 
 impl Mover {
-    /// Workgroups that together move `bytes`, a power of two; none where that is less than one of them does.
+    /// How many workgroups together move `bytes`, a power of two; none if a single one moves more.
     pub(super) fn workgroups(self, bytes: u64) -> Option<u64> {
-        // A copy moves each byte twice.
+        // A copy moves each byte twice: it reads and writes it.
         let bytes = if self.access == Access::Copy { bytes / 2 } else { bytes };
         let groups = bytes / (4 * self.width * self.each * THREADS);
         (groups > 0).then_some(groups)
@@ -45,7 +45,7 @@ impl Mover {
             }
             Access::Read => {
                 let sum = (0..self.each).map(|i| format!("v{i}")).collect::<Vec<_>>().join(" + ");
-                // No such value is in the buffer, which the compiler can't know.
+                // The buffer never has this value, but the compiler can't know.
                 format!("{loads}\n    let sum = {sum};\n    if all(sum == Unit(1e30)) {{ written[first] = sum; }}")
             }
             Access::Write => {

@@ -1,5 +1,6 @@
-// Reads, writes or copies memory: the rates at which the device does that. Neighbouring threads always touch neighbouring
-// units, and a thread has several loads or stores under way at once. The line that begins with `//!` is replaced by them.
+// Reads, writes or copies memory, to measure the rates at which the device does that. Neighbouring threads always
+// access neighbouring units, and a thread has several loads or stores in flight at once. The line that begins with
+// `//!` is replaced by them.
 
 alias Unit = UNIT;
 

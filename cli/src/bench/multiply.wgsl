@@ -1,6 +1,6 @@
-// Chains of multiply-adds in registers: the rate of f32 arithmetic. The chains are independent of each other, to hide
-// their latency, and their values stay normal numbers. The lines that begin with `//!` are replaced by as many chains
-// as are tried: their declarations, a run of multiply-adds of each, and their sum.
+// Chains of multiply-adds in registers, to measure the rate of f32 arithmetic. The chains don't depend on each other,
+// which hides their latency, and their values stay normal numbers. The lines that begin with `//!` are replaced by
+// declarations, multiply-adds and sums of as many chains as are tried.
 
 alias Unit = UNIT;
 
@@ -17,6 +17,6 @@ fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
     for (var turn = 0u; turn < turns; turn++) {
         //!multiply
     }
-    // Every chain is used, or the compiler would leave it out.
+    // Every chain is used, so that the compiler leaves none out.
     //!sum
 }

@@ -1,13 +1,13 @@
-//! Random operands: zeros and equal values are sometimes faster.
+//! Random operands: devices are sometimes faster with zeroes or equal values.
 
 use super::stats::Random;
 use locally_connected::headless::Gpu;
 use locally_connected::wgpu;
 
-/// Values of one block, a prime so that its repetitions never fall in with rows or windows.
+/// Values in a block: a prime, so that repetitions don't coincide with rows or windows.
 const BLOCK: u64 = 1_048_573;
 
-/// A block of random values in ±½, on the host and on the device; more are repetitions of it.
+/// A block of random values between -½ and ½, on the host and on the device. Larger arrays repeat it.
 pub(crate) struct Noise {
     pub(crate) host: Values,
     device: wgpu::Buffer,
@@ -19,7 +19,7 @@ fn block() -> Vec<f32> {
     (0..BLOCK).map(|_| (random.bits() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect()
 }
 
-/// So many values of a block's repetitions.
+/// `count` values: the block, repeated.
 fn repeated(block: &[f32], count: u64) -> Vec<f32> {
     let mut values = Vec::with_capacity(count as usize);
     while values.len() < count as usize {
@@ -29,7 +29,7 @@ fn repeated(block: &[f32], count: u64) -> Vec<f32> {
     values
 }
 
-/// The block on the host alone.
+/// The block, on the host only.
 #[derive(Debug, Clone)]
 pub(crate) struct Values(Vec<f32>);
 
@@ -38,12 +38,12 @@ impl Values {
         Self(block())
     }
 
-    /// So many values.
+    /// `count` values.
     pub(crate) fn values(&self, count: u64) -> Vec<f32> {
         repeated(&self.0, count)
     }
 
-    /// The value of this index, however many there are.
+    /// The value at this index of an array of any length.
     pub(crate) fn at(&self, index: u64) -> f32 {
         self.0[(index % BLOCK) as usize]
     }

@@ -29,7 +29,7 @@ pub(crate) fn roofline(report: &Report) -> String {
     let ceiling = &report.ceiling;
     let ridge = ceiling.f32_gflop_s / ceiling.copy_gb_s;
     let all = || report.results.iter().map(intensity).filter(|x| x.is_finite() && *x > 0.0);
-    // The roof goes on a little to either side of the points and of its ridge.
+    // The roof extends a little beyond the points and its ridge on either side.
     let (least, most) = (all().fold(ridge, f64::min) / 2.0, all().fold(ridge, f64::max) * 2.0);
     let roof = [(least, least * ceiling.copy_gb_s), (ridge, ceiling.f32_gflop_s), (most, ceiling.f32_gflop_s)];
     let mut plots = vec![Plot::Line(LinePlot::new().with_data(roof).with_color("var(--text)").with_stroke_width(1.5))];
@@ -73,7 +73,8 @@ pub(crate) fn time_by_batch(report: &Report, workload: &str) -> String {
     render(plots, SMALL, "batch", "ms", workload)
 }
 
-/// Samples a second by batch, for a workload that was measured at many; the planner's choice in its own colour.
+/// Samples a second by batch, for a workload that was measured with many batches. The planner's choice has its own
+/// colour.
 pub(crate) fn rate_by_batch(report: &Report) -> Option<String> {
     let mut plots = Vec::new();
     for curve in curves(report).into_iter().filter(|curve| curve.rows.len() >= MANY) {
@@ -87,10 +88,10 @@ pub(crate) fn rate_by_batch(report: &Report) -> Option<String> {
     (!plots.is_empty()).then(|| render(plots, LARGE, "batch", "samples/s", ""))
 }
 
-/// Batches of a workload that make a curve.
+/// With so many batches a workload has a curve.
 const MANY: usize = 10;
 
-/// Every other implementation's time over that of the planner's choice; none where only one was measured.
+/// The time of every other implementation relative to the planner's choice; none if only one was measured.
 pub(crate) fn against_auto(report: &Report) -> Option<String> {
     let mut plots = Vec::new();
     let (mut least, mut most) = (f64::INFINITY, 0.0f64);
@@ -140,14 +141,14 @@ fn marker(pass: &str) -> MarkerShape {
     PASSES.iter().find(|(name, _)| *name == pass).map_or(MarkerShape::Circle, |(_, marker)| *marker)
 }
 
-/// What has a colour of its own.
+/// Implementations that have a colour of their own, and the CPU executor.
 pub(crate) const IMPLEMENTATIONS: [&str; 4] = ["loop", "dense", "sparse", "cpu"];
 
 fn color(implementation: &str) -> String {
     format!("var(--{implementation})")
 }
 
-/// A row in words, for the pointer that rests on it.
+/// A row in words, shown when the pointer rests on its point.
 fn describe(row: &Row) -> String {
     let Row { workload, pass, batch, dtype, .. } = row;
     let way = row.way();
@@ -218,7 +219,7 @@ fn render(plots: Vec<Plot>, size: Size, x: &str, y: &str, title: &str) -> String
     SvgBackend::new().render_scene(&scene).replacen("<svg ", &view, 1)
 }
 
-/// Ticks are 1, 2 or 5 times a power of ten, give or take a rounding error.
+/// Ticks are 1, 2 or 5 times a power of ten, up to a rounding error.
 fn number_of_tick(value: f64) -> String {
     if value >= 1.0 { format!("{value:.0}") } else { ((value * 1e9).round() / 1e9).to_string() }
 }

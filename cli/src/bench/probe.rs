@@ -1,6 +1,6 @@
-//! Measures what a device can do at most. A probe that does less than the device can would let kernels beat it, so each
-//! rate is the best over widths, numbers of workers and, for memory, footprints. Such settings are ranked on a few runs,
-//! and the best one is measured.
+//! Measures the most that a device can do. If a probe did less than the device can, kernels would seem to beat the
+//! device. So each rate is the best over several widths, numbers of workers and, for memory, sizes. These settings are
+//! ranked by a few runs, and the best one is measured.
 
 use super::ceiling::{Ceiling, Footprint, Roof};
 use super::clock::{Clock, Sample, spreads};
@@ -18,19 +18,19 @@ use std::time::Instant;
 
 /// Threads of a workgroup in both shaders.
 const THREADS: u64 = 256;
-/// The smallest buffer whose copy says something of memory rather than caches.
+/// The smallest buffer whose copy measures memory rather than caches.
 const LEAST_COPY: u64 = 32 << 20;
-/// The smallest footprint of a sweep: the workloads' lie between it and the largest buffers that are tried.
+/// The smallest size of memory that is measured. The workloads' are between it and the largest buffers that are tried.
 const LEAST_FOOTPRINT: u64 = 64 << 10;
-/// Values of a load, and loads of a thread, that are tried.
+/// How many values of a load, and loads of a thread, are tried.
 const WIDTHS: [u64; 3] = [4, 2, 1];
 const EACH: [u64; 3] = [4, 1, 16];
-/// Multiply-adds of a chain between two looks at the loop's counter.
+/// Multiply-adds of a chain in one turn of the loop.
 const RUN: u64 = 16;
-/// llvmpipe ends a thread's loops after 65,535 turns without a word.
+/// llvmpipe silently ends a thread's loops after 65,535 turns.
 const MOST_TURNS: f64 = 32_768.0;
 
-/// What is tried of chains, each on the best so far.
+/// Changes to chains that are tried, each on the best chains so far.
 const VARIED: [fn(Chains) -> Chains; 9] = [
     |best| Chains { count: 1, ..best },
     |best| Chains { count: 2, ..best },
@@ -47,7 +47,7 @@ const VARIED: [fn(Chains) -> Chains; 9] = [
 pub(crate) struct Probe<'a> {
     gpu: &'a Gpu,
     clock: &'a Clock,
-    /// Least seconds that each rate is measured for.
+    /// Least seconds for which each rate is measured.
     seconds: f64,
     cpu: bool,
     movers: RefCell<Vec<(Mover, Arc<wgpu::ComputePipeline>)>>,
@@ -56,7 +56,7 @@ pub(crate) struct Probe<'a> {
 /// Chains of multiply-adds.
 #[derive(Debug, Clone, Copy)]
 struct Chains {
-    /// Of each thread; more hide more latency and take more registers.
+    /// How many chains a thread has: more of them hide more latency and take more registers.
     count: u64,
     width: u64,
     fused: bool,
@@ -73,14 +73,14 @@ impl<'a> Probe<'a> {
         Roof { adapter, ceiling, cache: self.clock.cache(), footprints: Vec::new() }
     }
 
-    /// All rates over footprints from the largest to the smallest that are about as large as what is `wanted`; `keep` gets what
-    /// is known after each of them.
+    /// All rates, for memory from the largest size to the smallest that is near what is `wanted`. `keep` gets what is
+    /// known after each size.
     pub(crate) fn sweep(
         &self,
         wanted: &RangeInclusive<u64>,
         keep: impl Fn(&Roof) -> Result<(), Failure>,
     ) -> Result<Roof, Failure> {
-        // Arithmetic first: it brings a device that slept up to its speed.
+        // Arithmetic comes first, since it brings a sleeping device up to speed.
         let f32_gflop_s = rounded(self.multiply()?);
         let memory = self.memory()?;
         let rate = |access, bytes| self.moved(&memory, access, bytes).map(rounded);
@@ -88,7 +88,7 @@ impl<'a> Probe<'a> {
         let mut roof = self.roof(Ceiling { copy_gb_s, f32_gflop_s });
         let (mut bytes, step) = (memory.bytes, if self.cpu { 4 } else { 2 });
         while bytes >= LEAST_FOOTPRINT {
-            // One above what is wanted, and one below.
+            // One size above and one below what is wanted.
             if bytes / step < *wanted.end() && bytes * step > *wanted.start() || *wanted.start() >= memory.bytes {
                 let copy_gb_s = if bytes == memory.bytes { copy_gb_s } else { rate(Access::Copy, bytes)? };
                 let (read_gb_s, write_gb_s) = (rate(Access::Read, bytes)?, rate(Access::Write, bytes)?);
@@ -103,7 +103,7 @@ impl<'a> Probe<'a> {
         Ok(roof)
     }
 
-    /// Two buffers beyond the last caches of GPUs and CPUs, both of which reach over a hundred megabytes.
+    /// Two buffers larger than the last-level caches of GPUs and CPUs, some of which exceed a hundred megabytes.
     fn memory(&self) -> Result<Memory, Failure> {
         let limit = self.gpu.context().profile().max_piece();
         let wanted = if self.cpu { 256 << 20 } else { 1 << 30 };
@@ -119,7 +119,7 @@ impl<'a> Probe<'a> {
         Ok(Memory { source, written, bytes })
     }
 
-    /// Pages that were never written may all be one page of zeros.
+    /// Writes the buffer, since pages that were never written may all be the same page of zeroes.
     fn fill(&self, buffer: &wgpu::Buffer, bytes: u64) {
         let values: Vec<f32> = (0..u16::MAX).map(|i| f32::from(i) + 0.5).collect();
         let (values, length) = (self.gpu.upload(&values), 4 * values.len() as u64);
@@ -130,7 +130,7 @@ impl<'a> Probe<'a> {
         });
     }
 
-    /// GB/s at which the best kernel moves so many bytes.
+    /// The rate in GB/s at which the best kernel moves so many bytes.
     fn moved(&self, memory: &Memory, access: Access, bytes: u64) -> Result<f64, Failure> {
         let mut best = None;
         for width in WIDTHS {
@@ -170,7 +170,7 @@ impl<'a> Probe<'a> {
         Some(Step::new(self.gpu, pipeline, [&memory.source, &memory.written], groups))
     }
 
-    /// GFLOP/s of the best chains of multiply-adds: one setting after the other is varied.
+    /// The rate in GFLOP/s of the best chains of multiply-adds; the settings are varied one after the other.
     fn multiply(&self) -> Result<f64, Failure> {
         let workgroups = if self.cpu { 64 } else { 4096 };
         let mut best = Chains { count: 4, width: 4, fused: true, workgroups };
@@ -189,15 +189,15 @@ impl<'a> Probe<'a> {
         Err(Failure::machine("no rate of arithmetic: twice as many multiply-adds don't take this device longer"))
     }
 
-    /// GFLOP/s of these chains; nothing where half of their turns don't take about half of the time, because something
-    /// left them out.
+    /// The rate in GFLOP/s of these chains; none if half of the turns don't take about half of the time, because then
+    /// something skipped them.
     fn rate(&self, chains: Chains, seconds: f64) -> Result<f64, Failure> {
         let Chains { count, width, workgroups, .. } = chains;
         let sums = self.gpu.empty(width * workgroups * THREADS);
         let parameters = self.gpu.upload(&[0.999, 0.001, 1.0]);
         let made = Arc::new(pipeline(self.gpu, &chains.source()));
         let step = Step::new(self.gpu, made, [&parameters, &sums], workgroups);
-        // Long enough that starting it doesn't count; the first run compiles.
+        // Enough turns that starting the kernel doesn't count; the first run compiles it.
         let mut turns = 16.0;
         self.set_turns(&parameters, turns);
         self.time(&step)?;
@@ -219,7 +219,7 @@ impl<'a> Probe<'a> {
         self.clock.time(|pass| step.record(pass))
     }
 
-    /// The least milliseconds of some runs: a limit is what the device can do, not what it does on average.
+    /// The least milliseconds of some runs, since the limit is what the device can do, not what it does on average.
     fn quickest(&self, step: &Step, seconds: f64) -> Result<f64, Failure> {
         self.time(step)?;
         let start = Instant::now();
@@ -232,16 +232,16 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// What is moved.
+/// Memory to be moved.
 struct Memory {
     source: wgpu::Buffer,
     written: wgpu::Buffer,
-    /// Of each.
+    /// Bytes of each buffer.
     bytes: u64,
 }
 
 impl Chains {
-    /// The shader with its chains written out.
+    /// The shader, with its chains written out.
     fn source(self) -> String {
         let each = |line: &dyn Fn(u64) -> String| (0..self.count).map(line).collect::<String>();
         let declarations = each(&|i| format!("var chain{i} = start + Unit({i}.0);\n"));

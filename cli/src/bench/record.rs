@@ -1,4 +1,4 @@
-//! The report and its files: the contract's JSON, and the same rows as CSV.
+//! The report and its files: the contract's JSON, and the rows as CSV.
 
 use super::ceiling::{Ceiling, Roof};
 use super::clock::{Spread, spreads};
@@ -9,10 +9,10 @@ use crate::format::rounded;
 use locally_connected::{Implementation, wgpu};
 use serde::{Deserialize, Serialize};
 
-/// The form of a report's JSON; `cli/schema/bench.schema.json` describes it.
+/// The version of a report's JSON, which `cli/schema/bench.schema.json` describes.
 pub(crate) const SCHEMA: &str = "locally-bench-1";
 
-/// Everything that a run measured on an adapter; the names are the contract's.
+/// Everything that a run measured on one adapter, under the contract's names.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Report {
     pub(crate) adapter: Adapter,
@@ -21,14 +21,14 @@ pub(crate) struct Report {
     pub(crate) results: Vec<Row>,
 }
 
-/// What of a report's file rows are compared with.
+/// The parts of a report's file that rows are compared with.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Earlier {
     pub(crate) adapter: Adapter,
     pub(crate) results: Vec<Row>,
 }
 
-/// What it was measured on.
+/// The adapter that was measured.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Adapter {
     pub(crate) name: String,
@@ -53,7 +53,7 @@ impl Adapter {
 pub(crate) struct Row {
     pub(crate) workload: String,
     pub(crate) pass: String,
-    /// What was executed; none on the CPU executor.
+    /// The implementation; none on the CPU executor.
     pub(crate) implementation: Option<String>,
     /// Whether the planner chose it.
     pub(crate) auto: bool,
@@ -68,28 +68,28 @@ pub(crate) struct Row {
     pub(crate) of_ceiling: f64,
     #[serde(flatten)]
     pub(crate) more: More,
-    /// How kernels were chosen, where several ways were measured.
+    /// How kernels were chosen, if several ways were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) setup: Option<String>,
 }
 
-/// How sure a row is, and what it is made of. Reports of earlier builds have none of it.
+/// How certain a row is, and its samples. Reports of earlier builds have none of this.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct More {
-    /// The interval that holds the median that rates follow from, with a confidence of 95 %.
+    /// The interval that contains, with a confidence of 95 %, the median from which rates are computed.
     pub(crate) interval_ms: Option<[f64; 2]>,
-    /// Of each of several runs in one submit, by the wall clock.
+    /// The time of one of several runs in one submit, by the wall clock.
     pub(crate) batched_ms: Option<Spread>,
-    /// Of the result, in parts of its largest value; none where it was not looked at.
+    /// The error of the result, relative to its largest value; none if it wasn't checked.
     pub(crate) max_error: Option<f64>,
-    /// Why there are no more samples.
+    /// Why sampling ended.
     pub(crate) stopped: Option<Stopped>,
-    /// Runs before the first that counts.
+    /// How many first runs don't count.
     pub(crate) warm_up: usize,
-    /// Every wall time in milliseconds, in their order.
+    /// All times by the wall clock in milliseconds, in order.
     pub(crate) samples: Vec<f64>,
-    /// Every time by the device's clock, where it has a sane one.
+    /// All times by the device's clock, if it has a sane one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) gpu_samples: Vec<f64>,
 }
@@ -114,13 +114,13 @@ pub(crate) struct Times {
     pub(crate) more: More,
 }
 
-/// A clock has no more than nanoseconds.
+/// Clocks don't resolve less than nanoseconds.
 fn nanoseconds(milliseconds: f64) -> f64 {
     (milliseconds * 1e6).round() / 1e6
 }
 
 impl Times {
-    /// Of what was measured one at a time, and of what in submits of several; none without a sample.
+    /// From times of single runs, and of runs in submits of several; none without a sample.
     pub(crate) fn new(series: &Series, batched: Option<&Series>, max_error: Option<f64>) -> Option<Self> {
         let (wall, gpu) = spreads(&series.samples)?;
         let samples: Vec<f64> = series.samples.iter().map(|sample| nanoseconds(sample.wall)).collect();
@@ -141,13 +141,13 @@ impl Times {
     }
 }
 
-/// Two digits: an error has no more.
+/// An error is rounded to two digits.
 fn significant(error: f64) -> f64 {
     format!("{error:.1e}").parse().unwrap_or(error)
 }
 
 impl Row {
-    /// A row; rates follow from the device's clock where there is one, else from the wall clock.
+    /// A row. Rates are computed from the device's clock if it has one, else from the wall clock.
     pub(crate) fn new(key: &Key, times: Times, work: LeastWork, roof: &Roof) -> Self {
         let Times { wall, gpu, more } = times;
         let mut row = Self {
@@ -167,7 +167,7 @@ impl Row {
             more,
             setup: key.setup.clone(),
         };
-        // Below the resolution of any clock.
+        // Less than the resolution of any clock.
         let milliseconds = row.milliseconds().max(1e-6);
         let rate = |amount: u64| rounded(amount as f64 / (milliseconds * 1e6));
         (row.gb_s, row.gflop_s) = (rate(work.bytes), rate(work.flops));
@@ -175,23 +175,23 @@ impl Row {
         row
     }
 
-    /// Sets the share of what the device can do at most.
+    /// Sets the share of the most that the device can do.
     pub(crate) fn hold_against(&mut self, roof: &Roof, work: LeastWork) {
         self.of_ceiling = rounded(roof.milliseconds(work) / self.milliseconds().max(1e-6));
     }
 
-    /// The implementation, or the CPU executor.
+    /// The implementation's name, or the CPU executor's.
     pub(crate) fn way(&self) -> &str {
         self.implementation.as_deref().unwrap_or(crate::device::CPU)
     }
 
-    /// The time that rates follow from.
+    /// The time from which rates are computed.
     pub(crate) fn milliseconds(&self) -> f64 {
         self.gpu_ms.unwrap_or(self.wall_ms).median
     }
 }
 
-/// What a row of several adapters' says before its own fields.
+/// Which adapter a row is of, in a file of several.
 #[derive(Serialize)]
 struct OfAdapter<'a> {
     adapter: &'a str,
@@ -199,7 +199,7 @@ struct OfAdapter<'a> {
     row: &'a Row,
 }
 
-/// An adapter among several, with what it can do and how it was measured.
+/// One of several adapters, with its ceilings and how it was measured.
 #[derive(Serialize)]
 struct WithCeiling<'a> {
     #[serde(flatten)]
@@ -208,7 +208,7 @@ struct WithCeiling<'a> {
     meta: &'a DeviceMeta,
 }
 
-/// How a report came to be; of one adapter with what is its own.
+/// How a report came to be; for one adapter with what is particular to it.
 #[derive(Serialize)]
 struct Whole<'a> {
     #[serde(flatten)]
@@ -217,7 +217,7 @@ struct Whole<'a> {
     device: Option<&'a DeviceMeta>,
 }
 
-/// The contract's JSON, a row a line: of one adapter, or of several, where each row names its own.
+/// The contract's JSON, with one row on each line. With several adapters each row names its own.
 ///
 /// # Errors
 /// Those of the serializer.
@@ -242,7 +242,8 @@ pub(crate) fn json(meta: &Meta, reports: &[Report]) -> serde_json::Result<String
     Ok(format!("{head}\"adapters\": [\n{adapters}\n],\n\"results\": [\n{rows}\n]}}\n"))
 }
 
-/// The rows with the JSON's names as columns, `wall_ms_median` for `wall_ms.median`; of several adapters, after theirs.
+/// The rows as CSV. Columns have the JSON's names, such as `wall_ms_median` for `wall_ms.median`; with several adapters
+/// the adapter comes first.
 pub(crate) fn csv(reports: &[Report]) -> String {
     let spread = |name: &str| ["min", "median", "max"].map(|part| format!("{name}_{part}")).join(",");
     let (wall, gpu) = (spread("wall_ms"), spread("gpu_ms"));
@@ -256,7 +257,7 @@ pub(crate) fn csv(reports: &[Report]) -> String {
         if several {
             text.push_str(&format!("{},", report.adapter.name.replace([',', '"', '\n'], " ")));
         }
-        // No other field has a comma or a quote: names are the table's or made of sizes.
+        // No other field has a comma or a quote: names come from the table, or are made of sizes.
         text.push_str(&format!(
             "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
             row.workload,
@@ -279,7 +280,7 @@ pub(crate) fn csv(reports: &[Report]) -> String {
     text
 }
 
-/// The columns of how sure a row is.
+/// The columns that say how certain a row is.
 const MORE: &str = "interval_ms_low,interval_ms_high,batched_ms_median,max_error,stopped,samples";
 
 fn more(more: &More) -> String {
@@ -290,7 +291,7 @@ fn more(more: &More) -> String {
     format!("{low},{high},{batched},{},{stopped},{}", text(more.max_error), more.samples.len())
 }
 
-/// A report of invented figures, for the tests of what is made of reports.
+/// A report of invented numbers, for tests.
 #[cfg(test)]
 pub(crate) fn example() -> Report {
     use super::clock::Sample;
@@ -308,7 +309,7 @@ pub(crate) fn example() -> Report {
                     let median = 0.1 * factor * slower * f64::from(batch);
                     let mut series = Series::default();
                     let stop = Stop { least: 0.0, most: 1.0, spread: 10.0 };
-                    // The first two don't count.
+                    // The first two runs don't count.
                     for part in [1.0, 1.0, 1.0, 0.9, 2.0, 1.0, 1.0] {
                         let gpu = auto.then_some(0.95 * part * median);
                         series.add(Sample { wall: part * median, gpu }, 1e-3, &stop);
@@ -388,7 +389,7 @@ mod tests {
         Ok(())
     }
 
-    /// What builds before this form wrote is read, too.
+    /// Reports of earlier versions can be read, too.
     #[test]
     fn earlier_reports_are_read() -> serde_json::Result<()> {
         let row = r#"{"workload":"w","pass":"forward","implementation":null,"auto":false,"batch":1,"dtype":"f32",
@@ -430,7 +431,7 @@ mod tests {
         assert_eq!(row.milliseconds(), 0.095);
         assert_eq!(row.gb_s, rounded(0.5 / 0.095));
         assert_eq!(row.gflop_s, rounded(1.0 / 0.095));
-        // 0.05 ms of copying, 0.01 ms of arithmetic.
+        // 0.05 ms for copying, which is more than 0.01 ms for arithmetic.
         assert_eq!(row.of_ceiling, rounded(0.05 / 0.095));
         assert!(row.more.interval_ms.is_some_and(|[low, high]| (low..=high).contains(&0.095)));
         assert_eq!(significant(1.2345e-7), 1.2e-7);

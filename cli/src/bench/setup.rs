@@ -1,4 +1,4 @@
-//! Ways to choose kernels that are measured against each other: a form that is asked for, other numbers of the strategy.
+//! Ways to choose kernels, which can be measured against each other: a form, or other numbers of the strategy.
 
 use locally_connected::plan::Strategy;
 use locally_connected::{Form, PlanOptions};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// A way to choose kernels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Setup {
-    /// None where there is only the planner's own.
+    /// None if there is only the planner's own way.
     pub(crate) name: Option<String>,
     form: Option<Form>,
     changes: Map<String, Value>,
@@ -19,9 +19,9 @@ impl Setup {
         Self { name: Some(format!("form={}", name(form))), form: Some(form), changes: Map::new() }
     }
 
-    /// `own` are the device's numbers.
+    /// The planner's options; `own` are the device's numbers.
     pub(crate) fn options(&self, own: Strategy) -> PlanOptions {
-        // What can't be was refused when the arguments were read.
+        // Impossible numbers were refused when the arguments were read.
         let strategy = self.strategy(own).ok().filter(|strategy| *strategy != own);
         PlanOptions { form: self.form, strategy, ..PlanOptions::default() }
     }
@@ -39,7 +39,7 @@ pub(crate) fn name(form: Form) -> String {
     format!("{form:?}").to_lowercase()
 }
 
-/// Reads `own`, or numbers and a form such as `form=tiled,tile_shape=64x32`.
+/// Parses `own`, or numbers and a form such as `form=tiled,tile_shape=64x32`.
 pub(crate) fn changes(text: &str) -> Result<Setup, String> {
     let mut setup = Setup { name: Some(text.replace(',', " ")), ..Setup::default() };
     if text == "own" {

@@ -1,18 +1,18 @@
-//! Rows that can't be had, and why, without saying the same of every batch.
+//! Rows that can't be measured, and why, without repeating a reason for every batch.
 
 use super::workloads::Pass;
 
 /// What can't run, and why.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Skip {
-    /// Implementation and weights; nothing where the whole batch can't be.
+    /// Implementation and type of weights; empty if nothing of the batch can run.
     pub(crate) how: String,
     pub(crate) pass: Option<Pass>,
     pub(crate) batch: u32,
     pub(crate) why: String,
 }
 
-/// A line for each reason among the skips of a workload.
+/// The skips of a workload, one line for each reason.
 pub(crate) fn lines(workload: &str, skips: &[Skip]) -> Vec<String> {
     let mut found: Vec<(&Skip, Vec<&'static str>, Vec<String>)> = Vec::new();
     for skip in skips {

@@ -1,4 +1,4 @@
-//! A dispatch of one of the bench's own kernels.
+//! A dispatch of one of the benchmark's own kernels.
 
 use locally_connected::headless::Gpu;
 use locally_connected::wgpu;
@@ -20,7 +20,7 @@ impl Step {
         operands: [&wgpu::Buffer; 2],
         workgroups: u64,
     ) -> Self {
-        // Both are powers of two; a dispatch has no more than 65,535 along an axis.
+        // Both are powers of two, and a dispatch may have at most 65,535 along an axis.
         let x = workgroups.min(1 << 15);
         let entries =
             [0, 1].map(|i| wgpu::BindGroupEntry { binding: i, resource: operands[i as usize].as_entire_binding() });

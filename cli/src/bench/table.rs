@@ -1,4 +1,4 @@
-//! The tables on standard output.
+//! Tables for standard output.
 
 use super::ceiling::Roof;
 use super::compare::Comparison;
@@ -6,7 +6,7 @@ use super::record::{Report, Row};
 use crate::format;
 use comfy_table::{CellAlignment, Table};
 
-/// Three significant digits, or all before the point.
+/// Three significant digits, or all digits before the point.
 pub(crate) fn number(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 100.0 => 0,
@@ -18,7 +18,7 @@ pub(crate) fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// A table whose first `texts` columns are words, the others numbers.
+/// A table whose first `texts` columns are text; the others are numbers.
 fn table<const N: usize>(columns: [&str; N], texts: usize) -> Table {
     let mut table = format::table(columns);
     for column in table.column_iter_mut().skip(texts) {
@@ -27,7 +27,7 @@ fn table<const N: usize>(columns: [&str; N], texts: usize) -> Table {
     table
 }
 
-/// What was measured.
+/// The results.
 pub(crate) fn results(report: &Report) -> String {
     let columns = results_columns(report);
     let mut table = format::table(columns.clone());
@@ -40,11 +40,11 @@ pub(crate) fn results(report: &Report) -> String {
     format!("{}\n{table}\n{}\n", heading(report), legend(report))
 }
 
-/// Columns of a table of rows that are words, the first ones.
+/// How many columns at the left of a table of rows are text.
 const TEXTS: usize = 4;
 const BATCHED: &str = "batched ms";
 
-/// The columns of a table of rows: that of several runs in a submit only where there were such.
+/// The columns of a table of rows. The one for several runs in a submit is there only if they were measured.
 pub(crate) fn results_columns(report: &Report) -> Vec<&'static str> {
     let batched = report.results.iter().any(|row| row.more.batched_ms.is_some());
     let first = ["workload", "pass", "how", "weights", "batch", "wall ms", "min … max", "GPU ms", "±", "until"];
@@ -78,18 +78,18 @@ pub(crate) fn results_cells(row: &Row, columns: &[&str]) -> Vec<String> {
     columns.iter().map(cell).collect()
 }
 
-/// A pass of a workload, and its wall milliseconds on each adapter: the planner's choice, or what there is on the CPU executor.
+/// A pass of a workload with its wall milliseconds on each adapter: by the planner's choice, or by the CPU executor.
 pub(crate) struct Beside<'a> {
     pub(crate) row: &'a Row,
-    /// None where it could not be measured.
+    /// None if it couldn't be measured.
     pub(crate) milliseconds: Vec<Option<f64>>,
 }
 
 impl Beside<'_> {
-    /// The columns before the adapters'.
+    /// The columns before those of the adapters.
     pub(crate) const COLUMNS: [&'static str; 4] = ["workload", "pass", "batch", "weights"];
 
-    /// A row of a table: those columns, then each adapter's.
+    /// The cells of these columns, then one for each adapter.
     pub(crate) fn cells(&self) -> Vec<String> {
         let Self { row, milliseconds } = self;
         let texts = [row.workload.clone(), row.pass.clone(), row.batch.to_string(), row.dtype.clone()];
@@ -116,7 +116,7 @@ pub(crate) fn beside(reports: &[Report]) -> Vec<Beside<'_>> {
     all
 }
 
-/// The adapters side by side; nothing for one alone.
+/// The adapters side by side; empty for one adapter.
 pub(crate) fn side_by_side(reports: &[Report]) -> String {
     let rows = beside(reports);
     if rows.is_empty() {
@@ -146,7 +146,7 @@ pub(crate) fn heading(report: &Report) -> String {
     )
 }
 
-/// What the device does with footprints of several sizes.
+/// The rates for memory of several sizes.
 pub(crate) fn roof(roof: &Roof) -> String {
     let mut table = table(["bytes", "reads GB/s", "writes GB/s", "copies GB/s"], 0);
     for footprint in &roof.footprints {
@@ -156,13 +156,13 @@ pub(crate) fn roof(roof: &Roof) -> String {
     format!("{} GFLOP/s, {} caches\n{table}\n", number(roof.ceiling.f32_gflop_s), roof.cache.name())
 }
 
-/// The implementation, with a star where the planner chose it.
+/// The implementation, with a star if the planner chose it.
 pub(crate) fn how(row: &Row) -> String {
     let setup = row.setup.as_ref().map(|setup| format!(" {setup}")).unwrap_or_default();
     format!("{}{}{setup}", row.way(), if row.auto { "*" } else { "" })
 }
 
-/// What the columns mean.
+/// The meaning of the columns.
 pub(crate) fn legend(report: &Report) -> String {
     let clock = match report.results.iter().filter(|row| row.gpu_ms.is_none()).count() {
         0 => "GPU time",
@@ -181,7 +181,7 @@ pub(crate) fn legend(report: &Report) -> String {
     )
 }
 
-/// The ratios to the peers.
+/// The ratios to other libraries.
 pub(crate) fn comparison(comparison: &Comparison) -> String {
     let mut rows = table(["workload", "pass", "batch", "peer", "precision", "how", "peer ms", "ours ms", "ratio"], 2);
     for ratio in &comparison.ratios {

@@ -1,4 +1,4 @@
-//! What is measured on: an adapter that runs WGSL or the CPU executor, with what it can do at most.
+//! What is measured: an adapter that runs WGSL, or the CPU executor, with the most that it can do.
 
 use super::args::Args;
 use super::ceiling::Roof;
@@ -24,12 +24,12 @@ use locally_connected::headless::{Cpu, Gpu};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// One of those that are measured in turns, workload by workload.
+/// One of the targets that are measured in turns, workload by workload.
 pub(super) struct Target {
     adapter: Adapter,
     meta: DeviceMeta,
     watch: Watch,
-    /// What all rows move at least and at most.
+    /// The least and the most bytes that any row moves.
     wanted: RangeInclusive<u64>,
     roof: Roof,
     device: Device,
@@ -37,7 +37,7 @@ pub(super) struct Target {
     wrong: Vec<String>,
 }
 
-/// What runs passes.
+/// The device that runs passes.
 pub(super) enum Device {
     Cpu(Box<OnCpu>),
     Gpu(Box<Wgsl>),
@@ -59,7 +59,7 @@ pub(super) struct Wgsl {
 }
 
 impl Device {
-    /// Opens what `common` names.
+    /// Opens the device that `common` names.
     pub(super) fn open(common: &Common, args: &Args) -> Result<Self, Failure> {
         if device::is_cpu(common) {
             refuse_what_is_of_adapters(args)?;
@@ -95,7 +95,7 @@ impl Device {
         }
     }
 
-    /// A workload on its way to be measured here.
+    /// A workload, ready to be measured here.
     pub(super) fn subject<'d>(
         &'d self,
         workload: &'d Measurable,
@@ -123,7 +123,8 @@ impl Device {
 }
 
 impl Target {
-    /// Opens what `common` names, and measures what it can do or reads it from a file. Rows will move `wanted` bytes.
+    /// Opens the device that `common` names, and measures the most that it can do or reads it from a file. Rows will
+    /// move `wanted` bytes.
     pub(super) fn open(common: &Common, args: &Args, wanted: RangeInclusive<u64>) -> Result<Self, Failure> {
         let mut device = Device::open(common, args)?;
         let adapter = device.adapter();
@@ -138,12 +139,12 @@ impl Target {
         Ok(Self { adapter, meta, watch, wanted, roof, device, measured: Vec::new(), wrong: Vec::new() })
     }
 
-    /// Its name, as reports have it.
+    /// Its name in reports.
     pub(super) fn name(&self) -> &str {
         &self.adapter.name
     }
 
-    /// Measures a workload at one batch after the other; `say` is told what can't be measured.
+    /// Measures a workload with one batch after the other; `say` gets lines about what can't be measured.
     pub(super) fn measure(
         &mut self,
         workload: &Measurable,
@@ -178,17 +179,17 @@ impl Target {
         Ok(())
     }
 
-    /// Results that are wrong.
+    /// Results that were wrong.
     pub(super) fn wrong(&self) -> &[String] {
         &self.wrong
     }
 
-    /// Looks again at what the device can do where a row is over it: the machine may have been busier then. Gives what is over it
-    /// all the same.
+    /// If a row exceeds the ceilings, measures these again, since the machine may have been busier then. Gives the rows
+    /// that still exceed them.
     pub(super) fn over_the_roof(&mut self, args: &Args) -> Result<Vec<String>, Failure> {
         if cfg!(debug_assertions) && matches!(self.device, Device::Cpu(_)) {
-            // Without optimisation this program's own probe is slower than what its libraries, which are optimised, compute:
-            // what is over it is the roof.
+            // In a build without optimisation this program's own probe is slower than its libraries, which are
+            // optimised. A row that exceeds the probe's ceiling is a ceiling itself.
             self.measured.iter_mut().for_each(|measured| measured.row.of_ceiling = measured.row.of_ceiling.min(1.0));
         }
         let over = |measured: &[Measured]| measured.iter().any(|measured| measured.row.of_ceiling > 1.0);
@@ -217,7 +218,7 @@ impl Target {
     }
 }
 
-/// How often the ceilings are looked at again before a row over them is the probe's fault.
+/// How often the ceilings are measured again before a row that exceeds them counts as the probe's fault.
 const LOOKS: usize = 2;
 
 fn refuse_what_is_of_adapters(args: &Args) -> Result<(), Failure> {
@@ -236,7 +237,7 @@ fn refuse_what_is_of_adapters(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// What this device can do at most, as an earlier run measured it.
+/// The most that this device can do, as an earlier run measured it.
 fn read_roof(args: &Args, gpu: &Gpu, path: &Path) -> Result<Roof, Failure> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| Failure::request(format!("{shown}: {error}")))?;
@@ -251,7 +252,7 @@ fn read_roof(args: &Args, gpu: &Gpu, path: &Path) -> Result<Roof, Failure> {
         .with_help("`--save-ceilings` with the same --adapter and --cache writes such a file"))
 }
 
-/// Bytes that buffers may take on an adapter that is the CPU, whose memory they share with everything else.
+/// The most bytes that buffers may take on an adapter that is the CPU and shares its memory with everything else.
 fn most_bytes(gpu: &Gpu) -> Option<u64> {
     if gpu.context().profile().is_cpu { Some(memory::available()? / 10 * 6) } else { None }
 }

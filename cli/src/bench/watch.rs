@@ -1,7 +1,7 @@
-//! Watches the machine while it is measured: clocks where they can be read, and what slowed them down.
+//! Watches the machine while it is measured: its clocks, where they can be read, and what slowed them down.
 //!
-//! Of an NVIDIA GPU its own program tells, which runs beside the measuring and writes a line every half second, as
-//! `cargo xtask gpu-record` has it; an AMD GPU's clocks are a file of Linux's, and so are a processor's. Elsewhere nothing tells.
+//! For an NVIDIA GPU its own program runs all the while and writes a line every half second, as with `cargo xtask
+//! gpu-record`. Linux has files for the clocks of AMD GPUs and of processors. Elsewhere clocks can't be read.
 
 use super::stats::{quantile, sorted};
 use serde::Serialize;
@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Between two looks.
+/// The time between two looks.
 const PERIOD: Duration = Duration::from_millis(500);
-/// A hypervisor that takes more of the processor's time than this has slowed things down.
+/// If a hypervisor takes a larger share of the processor's time than this, it has slowed things down.
 const STOLEN: f64 = 0.02;
 
-/// The clocks in MHz: the least, the middle and the most that were seen.
+/// A clock in MHz: the least, the median and the most that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Range {
     pub(crate) min: f64,
@@ -25,7 +25,7 @@ pub(crate) struct Range {
     pub(crate) max: f64,
 }
 
-/// Those of a GPU's cores and memory, and of a processor; each none where nothing tells.
+/// The clocks of a GPU's cores and memory, and of the processor; each none if it can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub(crate) struct Clocks {
     pub(crate) gpu_mhz: Option<Range>,
@@ -48,7 +48,7 @@ pub(crate) struct Watch {
     before: Counters,
 }
 
-/// What an NVIDIA GPU's program told.
+/// What an NVIDIA GPU's program has written.
 #[derive(Debug, Default, PartialEq)]
 struct Nvidia {
     gpu: Vec<f64>,
@@ -56,18 +56,18 @@ struct Nvidia {
     reasons: Vec<String>,
 }
 
-/// What the system counts since it was started.
+/// What the system has counted since it was started.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Counters {
-    /// Moments of processors, and those of them that a hypervisor gave to others.
+    /// Units of processor time, and how many of them a hypervisor gave to others.
     all: u64,
     stolen: u64,
-    /// How often cores were slowed down because of their heat.
+    /// How many times cores were slowed down because they were hot.
     hot: u64,
 }
 
 impl Watch {
-    /// Begins to watch the machine, and the adapter of this name.
+    /// Begins to watch the machine, and the adapter with this name.
     pub(crate) fn begin(adapter: &str) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let ended = over.clone();
@@ -85,7 +85,7 @@ impl Watch {
         Self { over, files: files.ok(), nvidia, before: Counters::now() }
     }
 
-    /// What was seen since.
+    /// What was seen since the beginning.
     pub(crate) fn end(mut self) -> Seen {
         let [processor, amd] = self.end_files();
         let Nvidia { gpu, memory, reasons } = self.end_nvidia();
@@ -112,7 +112,7 @@ impl Watch {
 
     fn end_nvidia(&mut self) -> Nvidia {
         let Some((mut child, reader)) = self.nvidia.take() else { return Nvidia::default() };
-        // It may have ended by itself.
+        // The program may have ended by itself.
         let _ = child.kill();
         let _ = child.wait();
         reader.join().unwrap_or_default()
@@ -120,7 +120,7 @@ impl Watch {
 }
 
 impl Drop for Watch {
-    /// A run that ends in an error leaves nothing running.
+    /// A run that ends with an error must leave nothing running.
     fn drop(&mut self) {
         self.end_files();
         self.end_nvidia();
@@ -133,7 +133,7 @@ fn range(values: Vec<f64>) -> Option<Range> {
     Some(Range { min, median: quantile(&values, 0.5), max })
 }
 
-/// MHz of the first core: a file of the kernel's, else what it says of processors in general.
+/// The clock of the first core in MHz: from a file of the kernel's, else from its list of processors.
 fn processor() -> Option<f64> {
     let of_core = || {
         let text = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").ok()?;
@@ -147,7 +147,7 @@ fn cpuinfo(text: &str) -> Option<f64> {
     line.split_once(':')?.1.trim().parse().ok()
 }
 
-/// MHz of the first AMD GPU: the line with a star is the one that is in use.
+/// The clock of the first AMD GPU in MHz: the line with a star is the one in use.
 fn amd() -> Option<f64> {
     let card = |at: u32| std::fs::read_to_string(format!("/sys/class/drm/card{at}/device/pp_dpm_sclk")).ok();
     starred(&(0..4).find_map(card)?)
@@ -159,7 +159,7 @@ fn starred(text: &str) -> Option<f64> {
     value.trim().trim_end_matches('*').trim().to_lowercase().strip_suffix("mhz")?.trim().parse().ok()
 }
 
-/// Bits of `clocks_event_reasons.active` that say that the GPU would run faster if it might, by NVIDIA's manual of NVML.
+/// Bits of `clocks_event_reasons.active` that mean the GPU runs slower than it could, by NVIDIA's manual of NVML.
 const REASONS: [(u64, &str); 5] = [
     (0x4, "the GPU's limit of power"),
     (0x8, "the GPU's hardware slowed it down"),
@@ -184,7 +184,7 @@ fn nvidia() -> Option<(Child, JoinHandle<Nvidia>)> {
 }
 
 impl Nvidia {
-    /// Takes in a line such as `1980, 2619, 0x0000000000000004`.
+    /// Reads a line such as `1980, 2619, 0x0000000000000004`.
     fn take(&mut self, line: &str) {
         let fields: Vec<&str> = line.split(',').map(str::trim).collect();
         let [gpu, memory, reasons] = fields[..] else { return };

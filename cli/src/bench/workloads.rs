@@ -1,4 +1,4 @@
-//! What is measured: the layers of the contract's table, or one of the user's own.
+//! Workloads: the layers of the contract's table, or one of the user's own.
 
 use locally_connected::geometry::Geometry;
 use locally_connected::{Config, Error, Implementation, Padding, WeightType};
@@ -14,7 +14,7 @@ pub(crate) struct Workload {
     pub(crate) filters: usize,
 }
 
-/// A line of the table; the stride holds for every axis.
+/// A line of the table; the stride is the same for every axis.
 struct Line {
     name: &'static str,
     input: &'static [usize],
@@ -55,7 +55,7 @@ static TABLE: [Line; 17] = {
         line("snp-blocks", &[100_000, 1], &[20], 20, Valid, 1),
         line("nt3-1d", &[60_483, 1], &[20], 1, Valid, 128),
         line("lcnn-180k", &[180_000, 1], &[10], 1, Valid, 16),
-        // A mixture of 128 experts as a layer: each location is an expert, its window its own token.
+        // A mixture of 128 experts as a layer: each location is an expert, and its window is its own token.
         line("moe-768", &[128, 2048], &[1], 1, Valid, 768),
     ]
 };
@@ -63,12 +63,12 @@ static TABLE: [Line; 17] = {
 /// What `--quick` measures.
 pub(crate) const QUICK: [&str; 4] = ["keras-doc-1", "cifar-local3", "deepface-l6", "snp-blocks"];
 
-/// The names of the table, for the command line.
+/// The names in the table, for the command line.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|line| line.name)
 }
 
-/// The table.
+/// All workloads of the table.
 pub(crate) fn all() -> impl Iterator<Item = Workload> {
     TABLE.iter().map(|line| Workload {
         name: line.name.into(),
@@ -87,7 +87,7 @@ pub(crate) enum Pass {
     Forward,
     /// All three gradients.
     Backward,
-    /// Forward and backward in one submit; only on request, as the contract's files have no such rows.
+    /// Forward and backward in one submit; only on request, since the contract's files have no such rows.
     Both,
     /// All layers of a model, forward.
     Model,
@@ -107,7 +107,7 @@ impl Pass {
         }
     }
 
-    /// Those of a layer, and those of a model.
+    /// The passes of a layer.
     pub(crate) const OF_LAYERS: [Self; 3] = [Self::Forward, Self::Backward, Self::Both];
     pub(crate) const OF_MODELS: [Self; 2] = [Self::Model, Self::TrainStep];
 
@@ -151,19 +151,19 @@ impl Dtype {
     }
 }
 
-/// The least that any kernel must do.
+/// The least work that any kernel must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeastWork {
-    /// Each operand once.
+    /// Bytes that are moved if each operand is read or written once.
     pub(crate) bytes: u64,
-    /// Of them, what is written.
+    /// Bytes of these that are written.
     pub(crate) written: u64,
-    /// Multiplications and additions of connected weights.
+    /// Multiplications and additions with connected weights.
     pub(crate) flops: u64,
 }
 
 impl Workload {
-    /// A layer of the user's; `name` follows from its sizes.
+    /// A layer of the user's own; `name` is made of its sizes.
     pub(crate) fn custom(
         input: Vec<usize>,
         kernel: Vec<usize>,
@@ -195,7 +195,7 @@ impl Workload {
         Ok((least, most))
     }
 
-    /// Sizes and tap tables.
+    /// The layer's geometry.
     pub(crate) fn geometry(
         &self,
         implementation: impl Into<Option<Implementation>>,
@@ -210,13 +210,13 @@ impl Workload {
     }
 }
 
-/// The least work of a pass over `batch` samples. Gradients are f32 whatever the weights are stored as.
+/// The least work of a pass over `batch` samples. Gradients are f32, whatever type the weights have.
 pub(crate) fn work(geometry: &Geometry, pass: Pass, batch: u32, dtype: Dtype) -> LeastWork {
     let batch = u64::from(batch);
     let (x, y) = (4 * batch * geometry.inputs(), 4 * batch * geometry.outputs());
     let (weights, biases) = (geometry.connected_weights(), geometry.biases());
     let stored = dtype.bytes() * weights;
-    // Reads x, the weights and the bias, writes y; reads x, the weights and dy, writes dx, dw and db.
+    // Forward reads x, weights and bias and writes y. Backward reads x, weights and dy, and writes dx, dw and db.
     let forward = LeastWork { bytes: x + stored + 4 * biases + y, written: y, flops: 2 * batch * weights };
     let written = x + 4 * weights + 4 * biases;
     let backward = LeastWork { bytes: x + stored + y + written, written, flops: 4 * batch * weights };
@@ -256,7 +256,7 @@ mod tests {
         Ok(())
     }
 
-    /// Megabytes of weights as the contract's table has them.
+    /// Megabytes of weights, as in the contract's table.
     #[test]
     fn weights_are_the_tables() -> Result<(), Error> {
         let table =
@@ -269,7 +269,7 @@ mod tests {
         Ok(())
     }
 
-    /// What a layer and its passes take on the device is what was planned without one, for every workload.
+    /// For every workload, a layer and its passes take what was planned without a device.
     #[test]
     fn memory_is_as_planned() -> Result<(), Error> {
         let gpu = block_on(Gpu::new())?;

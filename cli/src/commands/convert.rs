@@ -15,7 +15,7 @@ pub(crate) fn convert(common: &Common, args: &Convert) -> Result<(), Failure> {
     if let Some(layout) = args.implementation {
         let elements = |layer: &Local| layout.keras().len(&layer.geometry);
         let kernels = file.locals().map(|(_, local)| elements(local)).fold(0, u64::saturating_add);
-        // The new kernels, the file's bytes, and what a format makes of the one on the way to the other.
+        // For the new kernels, the file's bytes, and what a format makes of a kernel on the way to another.
         let needed = kernels.saturating_mul(4 * 3);
         memory::check(&format!("the layout of implementation {}", layout.keras().number()), needed)?;
         file = file.with_implementation(layout.keras())?;

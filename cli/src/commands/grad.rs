@@ -1,4 +1,4 @@
-//! `locally grad`: backward for the loss Σ y·dy.
+//! `locally grad`: the gradients of the loss Σ y·dy.
 
 use crate::args::{Common, Grad};
 use crate::failure::Failure;

@@ -7,7 +7,7 @@ use crate::{device, output};
 use locally_connected::{DeviceProfile, wgpu};
 use serde_json::{Value, json};
 
-/// Features that the kernels can use where they are there.
+/// Features that the kernels use if the device has them.
 const FEATURES: [(&str, wgpu::Features); 3] = [
     ("timestamp_query", wgpu::Features::TIMESTAMP_QUERY),
     ("shader_f16", wgpu::Features::SHADER_F16),
@@ -64,7 +64,7 @@ pub(crate) fn info(common: &Common, args: &Info) -> Result<(), Failure> {
 
 fn describe(adapter: &wgpu::Adapter, default: bool) -> Value {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-    // Names and sizes as WebGPU has them; a limit that can't be written is none.
+    // Limits under WebGPU's names; one that can't be written is left out.
     let all_limits = serde_json::to_value(&limits).unwrap_or_default();
     let all_features: Vec<&str> = features.iter_names().map(|(name, _)| name).collect();
     json!({

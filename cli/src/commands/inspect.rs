@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 struct Device {
     profile: DeviceProfile,
-    /// In words; none without an adapter.
+    /// The adapter in words; none without one.
     adapter: Option<String>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn inspect(common: &Common, args: &Inspect) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
     let file = model::open(&args.source, &progress)?;
     let (adapters, chosen) = device::choose(common)?;
-    // Plans are of adapters that run WGSL: without a GPU those of a software one, if there is one.
+    // Plans are for adapters that run WGSL. Without a GPU, a software adapter's are shown, if there is one.
     let software = || adapters.first().filter(|_| !device::is_cpu(common));
     let device = match chosen.and_then(|chosen| adapters.get(chosen)).or_else(software) {
         Some(adapter) => {
@@ -55,16 +55,16 @@ struct Inspection<'a> {
     memory: Vec<Memory>,
 }
 
-/// What a whole model's values take beside each other, its parameters among them: the buffers of its programs.
+/// The memory for a whole model's values at once, with its parameters: the buffers of its programs.
 struct Memory {
     batch: u32,
     run: u64,
-    /// With what its backward pass needs.
+    /// Including what its backward pass needs.
     train: u64,
 }
 
 impl Memory {
-    /// For some batches; nothing of a model that doesn't run as a whole.
+    /// The memory for some batches; empty for a model that doesn't run as a whole.
     fn of(file: &ModelFile, batch: u32) -> Vec<Self> {
         let Ok(graph) = file.graph() else { return Vec::new() };
         let (forward, backward) = (graph.forward(), graph.backward(Wanted::Parameters));
@@ -76,12 +76,12 @@ impl Memory {
     }
 }
 
-/// Parameters of all layers: those that are trained, and those that aren't.
+/// The number of parameters of all layers: those that are trained, and those that aren't.
 fn parameters(file: &ModelFile) -> [u64; 2] {
     file.all_layers().map(FileLayer::parameters).fold([0; 2], |[a, b], [c, d]| [a + c, b + d])
 }
 
-/// Whether the model runs as a whole, and else why not.
+/// Why the model doesn't run as a whole; none if it does.
 fn problem(file: &ModelFile) -> Option<String> {
     file.check_runnable().err().map(|error| error.to_string())
 }
@@ -90,7 +90,7 @@ fn runs(layer: &FileLayer) -> bool {
     !matches!(layer.kind, LayerKind::Unsupported { .. })
 }
 
-/// The layers that Keras computes in 16 bits, by its name of that.
+/// The layers that Keras computes in 16 bits, by the dtype's name.
 fn reduced(file: &ModelFile) -> BTreeMap<&str, Vec<&str>> {
     let mut reduced = BTreeMap::<_, Vec<_>>::new();
     for layer in file.all_layers().filter(|layer| layer.class_name != "InputLayer") {
@@ -101,7 +101,7 @@ fn reduced(file: &ModelFile) -> BTreeMap<&str, Vec<&str>> {
     reduced
 }
 
-/// Why a layer doesn't run here, where it doesn't and more is known than its class.
+/// Why a layer doesn't run here, if it doesn't and the reason isn't just its class.
 fn reason(layer: &FileLayer) -> Option<&str> {
     match &layer.kind {
         LayerKind::Unsupported { reason } => reason.as_deref(),
@@ -166,7 +166,7 @@ fn layer_to_json(report: &Report<'_>) -> Value {
         "auto": report.auto.as_ref().ok().map(|auto| {
             json!({
                 "forward": number(auto.forward),
-                // None where its operations take different ones.
+                // None if its operations take different ones.
                 "backward": auto.backward().map(number),
                 "grad_weights": number(auto.grad_weights),
                 "grad_input": number(auto.grad_input),
@@ -267,7 +267,7 @@ impl Inspection<'_> {
     }
 }
 
-/// The arguments that say most; JSON has them all.
+/// The most telling arguments; JSON has all of them.
 const ARGUMENTS: [&str; 9] = [
     "filters",
     "kernel_size",
@@ -280,12 +280,12 @@ const ARGUMENTS: [&str; 9] = [
     "trainable",
 ];
 
-/// Keras's documentation on `implementation`, and what is otherwise here.
+/// What Keras's documentation says on `implementation`, and what differs here.
 const ADVICE: &str = "Keras's advice for its own implementations: 1 for large dense layers, 2 for small ones, 3 for large sparse ones; large \
                       is many filters, channels and positions, sparse a small ratio of filters * channels * kernel / (input positions * \
                       strides). Here any of them runs from the weights of any; `auto` is what the planner takes\n";
 
-/// Four digits, however small.
+/// Four significant digits.
 fn ratio(ratio: f64) -> String {
     if ratio >= 0.001 { format!("{ratio:.4}") } else { format!("{ratio:.3e}") }
 }

@@ -16,13 +16,14 @@ use locally_connected_keras::{FileLayer, LayerKind};
 use pollster::block_on;
 use serde_json::{Value, json};
 
-/// The largest error allowed, in parts of the largest value.
+/// The largest error allowed, relative to the largest value.
 const TOLERANCE: f64 = 2e-5;
 
 /// The results compared, in the order of the errors.
 const RESULTS: [&str; 4] = ["output", "input", "kernel", "bias"];
 
-/// How far off each result is; a layer without bias has no error there, and a whole model is only run forward.
+/// The error of each result; none where there is nothing to compare: a layer without a bias, or a whole model, which is
+/// only run forward.
 type Errors = [Option<f64>; 4];
 
 /// How a layer is computed.
@@ -54,11 +55,11 @@ impl Way {
 }
 
 struct Row {
-    /// None is the whole model.
+    /// The layer's name; none for the whole model.
     layer: Option<String>,
     way: Way,
     tolerance: f64,
-    /// Or why it doesn't run here.
+    /// The errors, or why it doesn't run here.
     errors: Result<Errors, Error>,
 }
 
@@ -74,10 +75,10 @@ impl Row {
     }
 }
 
-/// What runs a model.
+/// The devices that run models.
 struct Devices {
     cpu: Device,
-    /// None where there is none, or the CPU executor alone was asked for.
+    /// None if there is no GPU, or only the CPU executor was asked for.
     gpu: Option<Device>,
 }
 
@@ -88,7 +89,7 @@ impl Devices {
             true => None,
             false => match device::open_gpu(common) {
                 Ok(gpu) => Some(Device::Gpu(Box::new(gpu))),
-                // Where none was named the CPU executor will do.
+                // If no adapter was named, the CPU executor is enough.
                 Err(Error::NoAdapter | Error::NoBackend { .. }) if headless::wanted(common.adapter()).is_none() => None,
                 Err(error) => return Err(error.into()),
             },
@@ -105,9 +106,9 @@ impl Devices {
 pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
     let progress = Progress::start(common.quiet, "reading the model");
     let mut file = model::open(&args.source, &progress)?;
-    // What is frozen has gradients, too.
+    // Frozen layers' gradients are compared, too.
     all_trainable(&mut file.layers);
-    // Where it doesn't run as a whole, its locally connected layers can be verified.
+    // If the model doesn't run as a whole, its locally connected layers can still be verified.
     let (whole, refused) = match file.model(None) {
         Ok(whole) => (Some(whole), None),
         Err(error) => (None, Some(one_line(&error.to_string()))),
@@ -127,7 +128,7 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
             _ => model::model(&file, Some(&name))?,
         };
         if model.graph.forward().operations.is_empty() {
-            // Nothing is computed, as by another shape for the same values.
+            // Nothing is computed, for example where only the shape changes.
             continue;
         }
         progress.set(format!("{name}: the reference"));
@@ -149,7 +150,7 @@ pub(crate) fn verify(common: &Common, args: &Verify) -> Result<(), Failure> {
         let expected = Expected::whole(whole, args.batch)?;
         for (device, way) in devices.ways(&[Way::Gpu]) {
             progress.set(format!("the whole model: {}", way.name()));
-            // Each layer takes what the one before it was off by.
+            // Errors add up from layer to layer.
             let tolerance = TOLERANCE * computes as f64;
             rows.push(Row { layer: None, way, tolerance, errors: run(device, whole, &expected)? });
         }
@@ -202,12 +203,12 @@ fn run(device: &Device, model: &Model, expected: &Expected) -> Result<Result<Err
     }
 }
 
-/// Whether a layer can't be run in this way, on this machine or at all.
+/// Whether the error means that a layer can't be run this way, on this machine or at all.
 fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::Unsupported { .. } | Error::Limit { .. } | Error::OverBudget { .. })
 }
 
-/// Fails on the worst error over the tolerance, and where a layer ran in no way at all.
+/// Fails if the worst error exceeds the tolerance, or if a layer ran in no way at all.
 fn verdict(rows: &[Row]) -> Result<(), Failure> {
     let failed = rows.iter().filter(|row| !row.passed()).filter_map(|row| row.worst().map(|worst| (row, worst)));
     if let Some((row, (what, error))) = failed.max_by(|a, b| a.1.1.total_cmp(&b.1.1)) {
@@ -274,7 +275,7 @@ fn to_json(args: &Verify, adapter: &str, rows: &[Row]) -> Value {
     let results: Vec<Value> = rows
         .iter()
         .map(|row| {
-            // JSON has no infinity, which stands for a NaN where there should be none; it becomes null.
+            // An infinite error stands for a NaN that shouldn't be there. JSON has no infinity, so it becomes null.
             let errors = row.errors.as_ref().ok().map(|errors| {
                 RESULTS
                     .iter()
@@ -283,9 +284,9 @@ fn to_json(args: &Verify, adapter: &str, rows: &[Row]) -> Value {
                     .collect::<serde_json::Map<_, _>>()
             });
             json!({
-                // None is the whole model.
+                // Null for the whole model.
                 "layer": row.layer,
-                // None is another layer than a locally connected one, or the CPU executor.
+                // Null for layers that aren't locally connected, and for the CPU executor.
                 "implementation": row.way.number(),
                 "name": row.way.name(),
                 "tolerance": row.tolerance,

@@ -1,4 +1,4 @@
-//! What came out of a comparison: verdicts by row, as a table and as JSON.
+//! The result of a comparison: a verdict for each row, as a table and as JSON.
 
 use super::super::meta::Meta;
 use super::super::record::{Adapter, Earlier, Report, Row};
@@ -11,23 +11,23 @@ use comfy_table::CellAlignment;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// The form of a comparison's JSON.
+/// The version of a comparison's JSON.
 const SCHEMA: &str = "locally-bench-against-1";
 
-/// A row of both builds.
+/// A row that both builds have.
 #[derive(Debug, Clone)]
 pub(crate) struct Compared {
     pub(super) case: Case,
     /// Medians of this build and of the other, in milliseconds.
     pub(super) ms: [f64; 2],
-    /// By which clock: `gpu` or `wall`.
+    /// The clock: `gpu` or `wall`.
     pub(super) clock: &'static str,
     /// This build's time over the other's.
     pub(super) ratio: f64,
-    /// That holds the ratio.
+    /// The interval of the ratio.
     pub(super) interval: [f64; 2],
     pub(super) verdict: Verdict,
-    /// Rounds of turns; none of a file's.
+    /// How many rounds of turns were taken; 0 for a row from a file.
     pub(super) rounds: usize,
 }
 
@@ -36,23 +36,23 @@ pub(crate) struct Compared {
 pub(crate) struct Comparison {
     pub(super) meta: Meta,
     pub(super) adapter: Adapter,
-    /// This one and the other.
+    /// This build, and the other.
     pub(super) builds: [String; 2],
-    /// Where the other came from.
+    /// Where the other comes from.
     pub(super) other: String,
     pub(super) margin: f64,
     pub(super) rows: Vec<Compared>,
-    /// What it can tell, and what not.
+    /// What the comparison can tell, and what it can't.
     pub(super) note: String,
 }
 
 impl Comparison {
-    /// Whether there is nothing to say.
+    /// Whether there are no rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// For people.
+    /// The comparison as text.
     pub(crate) fn text(&self) -> String {
         let columns =
             ["workload", "pass", "how", "weights", "batch", "clock", "other ms", "this ms", "this ÷ other", "99 %", ""];
@@ -95,7 +95,7 @@ impl Comparison {
         all.map(|verdict| format!("{} {}", count(verdict), verdict.name())).join(", ")
     }
 
-    /// For scripts.
+    /// The comparison as JSON.
     pub(crate) fn json(&self) -> String {
         let row = |row: &Compared| {
             let [this, other] = row.ms.map(|ms| (ms * 1e6).round() / 1e6);
@@ -121,10 +121,10 @@ impl Comparison {
         format!("{whole:#}\n")
     }
 
-    /// What is slower, as an error.
+    /// Refuses a comparison in which this build is slower.
     ///
     /// # Errors
-    /// A row that is SLOWER.
+    /// The rows that are SLOWER.
     pub(crate) fn refuse_slower(&self) -> Result<(), Failure> {
         let slower = self.rows.iter().filter(|row| row.verdict == Verdict::Slower).map(|row| {
             let Case { workload, pass, batch, .. } = &row.case;
@@ -135,10 +135,10 @@ impl Comparison {
     }
 }
 
-/// This run's rows against those of an earlier run's file.
+/// Compares this run's rows with those in a file of an earlier run.
 ///
 /// # Errors
-/// A file that is no report of this adapter and driver, or has no samples.
+/// A file that isn't a report of this adapter and driver, or has no samples.
 pub(crate) fn baseline(read: &Read, meta: &Meta, report: &Report, margin: f64) -> Result<Comparison, Failure> {
     let Read { earlier, build, shown } = read;
     if earlier.adapter != report.adapter {
@@ -180,11 +180,11 @@ pub(crate) fn baseline(read: &Read, meta: &Meta, report: &Report, margin: f64) -
     })
 }
 
-/// A report's file.
+/// A report that was read from a file.
 #[derive(Debug)]
 pub(crate) struct Read {
     earlier: Earlier,
-    /// Which build it is of.
+    /// The build that wrote it.
     build: String,
     shown: String,
 }
@@ -192,7 +192,7 @@ pub(crate) struct Read {
 /// Reads a report's file.
 ///
 /// # Errors
-/// One that can't be read or is none of one adapter.
+/// A file that can't be read, or isn't a report of one adapter.
 pub(crate) fn read(path: &Path) -> Result<Read, Failure> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| Failure::request(format!("{shown}: {error}")))?;
@@ -226,7 +226,7 @@ mod tests {
     fn a_run_is_held_against_its_file() -> Result<(), Failure> {
         let mut report = example();
         for row in &mut report.results {
-            // Samples that are near each other, or the few of the example leave it open.
+            // With samples this near to each other the verdict is clear; the example's few would leave it open.
             row.more.samples = (0..50).map(|i| row.wall_ms.median * (1.0 + 1e-4 * f64::from(i))).collect();
             row.more.gpu_samples.clear();
         }

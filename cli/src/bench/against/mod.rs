@@ -1,10 +1,10 @@
-//! Two builds against each other: in turns on this machine, or this one against a file of an earlier run.
+//! Compares two builds: in turns on this machine, or this build with a file of an earlier run.
 //!
-//! Each build is a process of its own that stays, so that neither is started, compiled or warmed up while it is timed. Turns
-//! go A B, B A, A B, …: what drifts meets both alike, and neither always follows the other. After some turns all buffers are made
-//! anew, a round: where memory lies makes two processes of one program differ, and is another place then. A round's ratio is that
-//! of the quickest tenths of both builds' runs, since what else a machine does only ever adds time; a row's is the median of its
-//! rounds'.
+//! Each build is a process that stays, so that neither is started, compiled or warmed up while it is timed. Turns go A
+//! B, B A, A B, …: so drifts affect both alike, and neither always follows the other. After some turns, a round, all
+//! buffers are made anew: where memory lies makes even two processes of one program differ, and that way it changes. A
+//! round's ratio is that of the quickest tenth of each build's runs, since other load only ever adds time. A row's
+//! ratio is the median of its rounds' ratios.
 
 mod compared;
 mod protocol;
@@ -24,31 +24,31 @@ use protocol::{Case, Reply, Request};
 use std::path::Path;
 use worker::Worker;
 
-/// A turn takes this part of a row's least time.
+/// A turn takes this share of a row's least time.
 const TURN: f64 = 0.05;
 
 /// Both builds.
 struct Builds {
-    /// This one, and the other.
+    /// This build, and the other.
     workers: [Worker; 2],
     seconds: f64,
 }
 
-/// A row on its way to a verdict.
+/// A row that has no verdict yet.
 struct Open {
     case: Case,
     rounds: Rounds,
-    /// By the device's clock, as long as it tells of every run.
+    /// Whether times are the device clock's: as long as it has told the time of every run.
     by_device: bool,
 }
 
-/// What both say to a request to prepare: the cases that both have, with their numbers in each.
+/// What both answered to a request to prepare: the cases that both have, with the case's number in each.
 struct Shared {
     cases: Vec<(Case, [usize; 2])>,
     skipped: Vec<String>,
 }
 
-/// Measures this build and another in turns. `say` is told what can't be measured, and how far it has come.
+/// Measures this build and another in turns. `say` gets lines about what can't be measured, and about progress.
 pub(crate) fn against(args: &Args, program: &Path, say: &dyn Fn(&str)) -> Result<Comparison, Failure> {
     let this = std::env::current_exe().map_err(|error| Failure::machine(format!("this program's place: {error}")))?;
     let arguments = worker::arguments(std::env::args_os());
@@ -79,7 +79,7 @@ pub(crate) fn against(args: &Args, program: &Path, say: &dyn Fn(&str)) -> Result
 }
 
 impl Builds {
-    /// The rows of a workload at a batch.
+    /// The rows of a workload with one batch.
     fn rows(&mut self, workload: &str, batch: u32, margin: f64, say: &dyn Fn(&str)) -> Result<Vec<Compared>, Failure> {
         let mut open: Vec<Open> = Vec::new();
         for round in 0.. {
@@ -92,7 +92,7 @@ impl Builds {
                 open.extend(shared.cases.iter().map(|(case, _)| Open::new(case.clone())));
             }
             for open in &mut open {
-                // What there was memory for before, there may be none for now.
+                // A later round may find too little memory where an earlier one had enough.
                 let found = shared.cases.iter().find(|(case, _)| *case == open.case);
                 if let (Some((_, numbers)), true) = (found, goes_on(&open.rounds, round, margin)) {
                     self.round(open, *numbers, round)?;
@@ -102,7 +102,7 @@ impl Builds {
         Ok(open.into_iter().map(|open| open.compared(margin)).collect())
     }
 
-    /// Makes all buffers of both anew, in turns the one's first.
+    /// Has both make all their buffers anew; which one is first alternates.
     fn prepare(&mut self, workload: &str, batch: u32, round: usize) -> Result<Shared, Failure> {
         let mut said = [None, None];
         for turn in 0..2 {
@@ -130,10 +130,10 @@ impl Builds {
         Ok(Shared { cases, skipped })
     }
 
-    /// A round of turns; the first of each doesn't count.
+    /// One round of turns; the first turn of each build doesn't count.
     fn round(&mut self, open: &mut Open, numbers: [usize; 2], round: usize) -> Result<(), Failure> {
         open.rounds.begin();
-        // Of what is ambiguous by now most runs are disturbed: more of them, and some won't be.
+        // If a row is still ambiguous, most of its runs are disturbed; with more runs some won't be.
         let turns = if round < ROUNDS { TURNS } else { 3 * TURNS };
         for turn in 0..=turns {
             let first = (turn + round) % 2;
@@ -143,7 +143,7 @@ impl Builds {
                 let request = Request::Turn { case: numbers[at], seconds: self.seconds };
                 match self.workers[at].ask(&request)? {
                     Reply::Times { wall_ms, gpu_ms } => {
-                        // As many, or the device's clock left some out.
+                        // If there are fewer times, the device's clock missed some runs.
                         by_device[at] = gpu_ms.len() == wall_ms.len();
                         taken[at] = [wall_ms, gpu_ms].into();
                     }
@@ -164,10 +164,10 @@ impl Open {
         Self { case, rounds: Rounds::default(), by_device: true }
     }
 
-    /// Takes in a pair of turns: each build's times by the wall clock and by the device's.
+    /// Adds a pair of turns: each build's times, by the wall clock and by the device's.
     fn add(&mut self, taken: &[Vec<Vec<f64>>; 2], by_device: bool) {
         if self.by_device && !by_device {
-            // What was taken so far is by another clock.
+            // The times before were by the device's clock, so they are dropped.
             (self.rounds, self.by_device) = (Rounds::default(), false);
             self.rounds.begin();
         }

@@ -1,32 +1,32 @@
-//! What two processes of `locally bench --against` say to each other: a JSON object a line, as the peers' workers do
-//! (`benches/peers/run_all.py`). The server measures what it is asked for and nothing between.
+//! Messages between the two processes of `locally bench --against`: one JSON object on each line, as with the peers'
+//! workers (`benches/peers/run_all.py`). The server measures what it is asked to, and nothing else.
 
 use super::super::record::{Adapter, Row};
 use serde::{Deserialize, Serialize};
 
-/// The form of the messages; builds of another don't understand each other.
+/// The version of the messages. Builds with different versions don't understand each other.
 pub(super) const PROTOCOL: &str = "locally-bench-serve-1";
 
 /// The server's first line, once it has opened its device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Greeting {
     pub(super) serves: String,
-    /// Name and version, and the commit.
+    /// Name, version and commit.
     pub(super) build: String,
     pub(super) adapter: Adapter,
 }
 
-/// What the server is asked for; the end of its input ends it.
+/// A request to the server. The server ends when its input ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Request {
-    /// All that the cases of a workload at a batch run on, made anew.
+    /// Make everything anew that the cases of a workload with this batch run on.
     Prepare { workload: String, batch: u32 },
-    /// Runs of a case until so many seconds are over.
+    /// Run a case until so many seconds are over.
     Turn { case: usize, seconds: f64 },
 }
 
-/// What it says to that.
+/// The server's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Reply {
@@ -43,7 +43,7 @@ pub(super) enum Reply {
 pub(super) struct Case {
     pub(super) workload: String,
     pub(super) pass: String,
-    /// Whether the planner chose; the builds' planners may choose differently.
+    /// Whether the planner chose the implementation; the two builds' planners may choose differently.
     pub(super) auto: bool,
     pub(super) implementation: Option<String>,
     pub(super) batch: u32,
@@ -52,14 +52,14 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Whether the other build's case is of the same request.
+    /// Whether the other build's case comes from the same request.
     pub(super) fn is(&self, other: &Self) -> bool {
         let chosen = |case: &Self| if case.auto { None } else { case.implementation.clone() };
         let same = |case: &Self| Self { implementation: chosen(case), ..case.clone() };
         same(self) == same(other)
     }
 
-    /// Of a row in a file.
+    /// The case of a row in a file.
     pub(super) fn of_row(row: &Row) -> Self {
         Self {
             workload: row.workload.clone(),

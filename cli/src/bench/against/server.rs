@@ -1,4 +1,4 @@
-//! `locally bench --serve`: one of two builds that are measured in turns.
+//! `locally bench --serve`: one of two builds that are compared.
 
 use super::super::args::Args;
 use super::super::meta::Meta;
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-/// Answers until its input ends.
+/// Answers requests until the input ends.
 pub(crate) fn serve(common: &Common, args: &Args) -> Result<(), Failure> {
     let device = Device::open(common, args)?;
     let meta = Meta::here();
@@ -51,11 +51,11 @@ fn cases(prepared: &dyn Prepared) -> Vec<Case> {
         dtype: key.dtype.name().into(),
         setup: key.setup.clone(),
     };
-    // Where several rows are one case, the first stands for all.
+    // If several rows are one case, the first one stands for all.
     prepared.cases().iter().filter_map(|described| described.rows.first()).map(case).collect()
 }
 
-/// Takes turns until something else is asked for, which it gives.
+/// Takes turns until another request comes, which it returns.
 fn turns(prepared: &mut dyn Prepared, pipe: &mut Pipe<impl BufRead, impl Write>) -> Result<Option<Request>, Failure> {
     loop {
         let (case, seconds) = match pipe.request()? {
@@ -77,7 +77,7 @@ fn turns(prepared: &mut dyn Prepared, pipe: &mut Pipe<impl BufRead, impl Write>)
     }
 }
 
-/// Lines in and out.
+/// Reads and writes lines.
 struct Pipe<R, W> {
     lines: R,
     out: W,
@@ -90,7 +90,7 @@ impl<R: BufRead, W: Write> Pipe<R, W> {
         self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()).map_err(|error| failed(&error))
     }
 
-    /// What is asked for next; none at the end of the input.
+    /// The next request; none at the end of the input.
     fn request(&mut self) -> Result<Option<Request>, Failure> {
         let mut line = String::new();
         let read = self.lines.read_line(&mut line);

@@ -1,4 +1,4 @@
-//! A build in a process of its own.
+//! A build that runs as a process of its own.
 
 use super::protocol::{Greeting, PROTOCOL, Reply, Request};
 use crate::failure::{Failure, one_line};
@@ -8,19 +8,19 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
-/// A process that measures when it is asked to, until it is dropped.
+/// A process that measures on request, until it is dropped.
 pub(super) struct Worker {
     shown: String,
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// Takes what it says of errors as it says it: a full pipe would stop it.
+    /// Reads the process's standard error all the while: a full pipe would stop it.
     errors: Option<JoinHandle<String>>,
     pub(super) greeting: Greeting,
 }
 
 impl Worker {
-    /// Starts a build with the arguments of this call, and waits until its device is open.
+    /// Starts a build with this call's arguments, and waits until its device is open.
     pub(super) fn start(program: &Path, arguments: &[OsString]) -> Result<Self, Failure> {
         let shown = program.display().to_string();
         let mut command = Command::new(program);
@@ -34,7 +34,7 @@ impl Worker {
         let errors = child.stderr.take().map(|mut errors| {
             std::thread::spawn(move || {
                 let mut said = Vec::new();
-                // What can't be read isn't said.
+                // What can't be read isn't reported.
                 let _ = errors.read_to_end(&mut said);
                 String::from_utf8_lossy(&said).into_owned()
             })
@@ -58,13 +58,13 @@ impl Worker {
         let failed = |error: &dyn std::fmt::Display| Failure::machine(format!("{}: {error}", self.shown));
         let line = serde_json::to_string(request).map_err(|error| failed(&error))? + "\n";
         let said = self.input.as_mut().map(|input| input.write_all(line.as_bytes()).and_then(|()| input.flush()));
-        // One that has ended says why below.
+        // If the process has ended, the error below says why.
         drop(said);
         let line = self.line()?;
         serde_json::from_str(&line).map_err(|error| Failure::machine(format!("{}: {error}: {line:?}", self.shown)))
     }
 
-    /// A line of its, or why there is none.
+    /// The process's next line, or the reason why there is none.
     fn line(&mut self) -> Result<String, Failure> {
         let mut line = String::new();
         match self.output.read_line(&mut line) {
@@ -81,17 +81,17 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // The end of its input ends it.
+        // The end of its input ends the process.
         self.input = None;
         let _ = self.child.wait();
     }
 }
 
-/// Flags with a value that are for the process that asks alone.
+/// Flags with a value that only the asking process obeys.
 const OWN: [&str; 8] =
     ["--against", "--baseline", "--fail-if-slower", "--json", "--csv", "--html", "--lines", "--compare"];
 
-/// The arguments of this call for a process that serves.
+/// The arguments of this call, for a serving process.
 pub(super) fn arguments(own: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut kept = Vec::new();
     let mut own = own.skip(1);

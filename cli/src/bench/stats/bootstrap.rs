@@ -1,17 +1,18 @@
-//! Intervals by resampling: how far a statistic would wander had other samples of the same kind been taken.
+//! Intervals by resampling: how much a statistic would vary if other samples of the same kind were taken.
 
 use super::{Random, median, quantile, sorted};
 
-/// What all resampling begins with, so that equal samples have equal intervals.
+/// The seed of all resampling, so that equal samples have equal intervals.
 pub(crate) const SEED: u64 = 0x6c6f_6361_6c6c_7921;
-/// Resamples of an interval.
+/// How many resamples an interval is made from.
 const RESAMPLES: usize = 1000;
-/// How sure an interval of a median is.
+/// The confidence of a median's interval.
 const MEDIAN: f64 = 0.95;
-/// How sure an interval of a ratio is: a verdict on one of many rows must not be chance.
+/// The confidence of a ratio's interval: a verdict on one of many rows must not be chance.
 const RATIO: f64 = 0.99;
 
-/// The interval that holds the median of what these are samples of, with a confidence of 95 %. Of none, 0 to 0.
+/// The interval that contains, with a confidence of 95 %, the median of what these are samples of. 0 to 0 without
+/// samples.
 pub(crate) fn median_interval(values: &[f64]) -> [f64; 2] {
     let values = sorted(values.to_vec());
     if values.is_empty() {
@@ -22,28 +23,28 @@ pub(crate) fn median_interval(values: &[f64]) -> [f64; 2] {
     let mut drawn = vec![0; values.len()];
     let medians = (0..RESAMPLES).map(|_| {
         drawn.iter_mut().for_each(|at| *at = random.below(values.len()));
-        // Of an even number the upper of the two in the middle, in every resample alike.
+        // For an even number this is the upper of the two values in the middle, in every resample.
         let (_, at, _) = drawn.select_nth_unstable(middle);
         values[*at]
     });
     let medians = sorted(medians.collect());
-    // Of an even number the median itself may lie below all of them.
+    // For an even number the median itself may lie below all of those.
     let median = quantile(&values, 0.5);
     let [low, high] = ends(&medians, MEDIAN);
     [low.min(median), high.max(median)]
 }
 
-/// The middle part of sorted values that has this share of them.
+/// The middle part of sorted values with this share of them.
 fn ends(sorted: &[f64], share: f64) -> [f64; 2] {
     [(1.0 - share) / 2.0, (1.0 + share) / 2.0].map(|at| quantile(sorted, at))
 }
 
-/// The part of a round's runs that counts, the quickest: what else the machine does only ever adds time, and on a busy one to most
-/// of them.
+/// Only this share of a round's runs counts, the quickest ones: other load only ever adds time, and on a busy machine
+/// it does to most runs.
 const QUICKEST: f64 = 0.1;
 
-/// What two builds took, in rounds of turns. What a round has of its own, where its buffers lie say, is the same in all of its
-/// turns, so that a round gives one ratio, and rounds are resampled.
+/// The times of two builds, in rounds of turns. What is particular to a round, such as where buffers lie, is the same
+/// in all of its turns. So each round gives one ratio, and rounds are what is resampled.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rounds {
     rounds: Vec<[Vec<f64>; 2]>,
@@ -55,7 +56,7 @@ impl Rounds {
         self.rounds.push([Vec::new(), Vec::new()]);
     }
 
-    /// Adds what runs of this build and of the other took.
+    /// Adds the times of some runs of this build and of the other.
     pub(crate) fn add(&mut self, this: &[f64], other: &[f64]) {
         if let Some([all, all_other]) = self.rounds.last_mut() {
             all.extend(this);
@@ -63,12 +64,12 @@ impl Rounds {
         }
     }
 
-    /// Rounds in which both ran.
+    /// How many rounds have times of both builds.
     pub(crate) fn count(&self) -> usize {
         self.logarithms().len()
     }
 
-    /// The middle of what a run of each build took, of all rounds.
+    /// The median time of a run of each build, over all rounds.
     pub(crate) fn medians(&self) -> [f64; 2] {
         [0, 1]
             .map(|build: usize| median(&self.rounds.iter().flat_map(|round| round[build].clone()).collect::<Vec<_>>()))
@@ -79,12 +80,12 @@ impl Rounds {
         self.rounds.iter().filter_map(ratio).collect()
     }
 
-    /// This build's time over the other's: the middle of the rounds'.
+    /// This build's time relative to the other's: the median of the rounds' ratios.
     pub(crate) fn ratio(&self) -> f64 {
         median(&self.logarithms()).exp()
     }
 
-    /// The interval of the ratio with a confidence of 99 %; everything where there is no round.
+    /// The interval of the ratio, with a confidence of 99 %; unbounded without rounds.
     pub(crate) fn interval(&self) -> [f64; 2] {
         let rounds = self.logarithms();
         if rounds.is_empty() {
@@ -101,7 +102,7 @@ impl Rounds {
     }
 }
 
-/// The mean of the quickest runs; none of none, or where no clock can have told.
+/// The mean of the quickest runs; none without runs, or if no clock can have measured them.
 fn quickest(times: &[f64]) -> Option<f64> {
     let times = sorted(times.to_vec());
     let count = ((times.len() as f64 * QUICKEST) as usize).max(1);
@@ -113,7 +114,7 @@ fn quickest(times: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// A number around 0 of about normal distribution with deviation 1.
+    /// A random number with mean 0 and deviation 1, about normally distributed.
     fn normal(random: &mut Random) -> f64 {
         (0..12).map(|_| random.unit()).sum::<f64>() - 6.0
     }
@@ -126,7 +127,7 @@ mod tests {
             let [low, high] = median_interval(&values);
             (low..=high).contains(&10.0)
         });
-        // 95 %, give or take three deviations of 400 throws.
+        // 95 %, plus or minus three standard deviations of 400 trials.
         assert!((367..=396).contains(&held.count()));
         let mut few = vec![3.0, 1.0];
         assert_eq!(median_interval(&few), [1.0, 3.0]);
@@ -166,7 +167,7 @@ mod tests {
         let mut rounds = Rounds::default();
         for round in 0..8 {
             rounds.begin();
-            // Most runs of one build share the processor, in another round those of the other.
+            // In one round most runs of one build share the processor, in another round those of the other.
             let (free, shared) = ([2.0; 3], [5.0; 20]);
             let busy = [&free[..], &shared].concat();
             if round % 2 == 0 { rounds.add(&busy, &free) } else { rounds.add(&free, &busy) }

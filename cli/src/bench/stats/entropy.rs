@@ -1,21 +1,23 @@
-//! The criterion of entropy, as nvbench has it: once more samples no longer tell anything new of how times are distributed,
-//! there are enough, however wide they are spread.
+//! The entropy criterion of nvbench: there are enough samples once more of them don't change what is known of how times
+//! are distributed, however widely they spread.
 //!
-//! With each sample the entropy of all so far grows, ever more slowly. A line is laid through the last of these values; it is
-//! flat enough when it rises by less than an angle, and it is believed when it says enough of their differences.
+//! With each sample the entropy of all samples so far grows, more and more slowly. A line is fitted to the last values
+//! of the entropy. It is flat enough if its angle is small, and it counts only if it explains enough of their
+//! variation.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// Values that the line is laid through, the angle in degrees and the coefficient of determination: nvbench's numbers.
+/// How many values the line is fitted to, its largest angle in degrees, and the least coefficient of determination; the
+/// numbers are nvbench's.
 const WINDOW: usize = 299;
 const MOST_ANGLE: f64 = 0.048;
 const LEAST_R2: f64 = 0.36;
-/// Where these values differ by less, in bits, there is nothing to determine: all that may come has come.
+/// If these values differ by less, in bits, there is no variation left to explain.
 const FLAT: f64 = 2e-3;
-/// Times that are as near to each other as this are the same: half a per cent. A GPU's clock makes such steps by itself.
+/// Times that differ by less than this, half a per cent, count as equal. A GPU's clock makes such steps by itself.
 const STEP: f64 = 1.005;
 
-/// How the samples so far are distributed, and how that changed.
+/// How the samples so far are distributed, and how the entropy of that has changed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Entropy {
     counts: BTreeMap<i64, u64>,
@@ -37,7 +39,7 @@ impl Entropy {
         self.entropies.push_back(entropy.max(0.0));
     }
 
-    /// Whether more samples would say nothing new.
+    /// Whether more samples wouldn't change what is known.
     pub(crate) fn is_settled(&self) -> bool {
         let count = self.entropies.len();
         if count < WINDOW.min(30) {
@@ -61,7 +63,7 @@ mod tests {
     use super::super::Random;
     use super::*;
 
-    /// Samples until it is settled.
+    /// How many samples it takes until it is settled.
     fn needed(mut time: impl FnMut(usize) -> f64) -> Option<usize> {
         let mut entropy = Entropy::default();
         (0..5000).find(|&i| {
@@ -73,7 +75,7 @@ mod tests {
     #[test]
     fn a_distribution_that_is_known_needs_no_more_samples() {
         let mut random = Random::new(1);
-        // Two modes, a factor of two apart: the quartiles never come near each other.
+        // Two values, a factor of two apart: the quartiles never come near each other.
         let two = needed(|_| if random.unit() < 0.5 { 1.0 } else { 2.0 });
         assert!(two.is_some_and(|samples| (29..1000).contains(&samples)), "{two:?}");
         assert_eq!(needed(|_| 1.0), Some(29));

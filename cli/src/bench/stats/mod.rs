@@ -1,4 +1,5 @@
-//! What samples say: medians, how sure they are, when there are enough of them, and which of two builds is the faster.
+//! Statistics of samples: medians, how certain they are, when there are enough samples, and which of two builds is
+//! faster.
 
 mod bootstrap;
 mod entropy;
@@ -12,7 +13,7 @@ pub(crate) use random::Random;
 pub(crate) use series::{Series, Stop, Stopped, in_turns};
 pub(crate) use verdict::{MARGIN, ROUNDS, TURNS, Verdict, apart, goes_on};
 
-/// The value below which this share of the sorted values lies, between neighbours in proportion; 0 of none.
+/// The value below which this share of the sorted values lies, interpolated between neighbours; 0 without values.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let at = share.clamp(0.0, 1.0) * last as f64;
@@ -20,18 +21,18 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     below + (above - below) * at.fract()
 }
 
-/// In ascending order.
+/// The values in ascending order.
 pub(crate) fn sorted(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     values
 }
 
-/// The middle of values in any order; 0 of none.
+/// The median of values in any order; 0 without values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(&sorted(values.to_vec()), 0.5)
 }
 
-/// The distance of the quartiles in parts of the median; infinite where that is 0.
+/// The distance between the quartiles, relative to the median; infinite if that is 0.
 pub(crate) fn relative_spread(values: &[f64]) -> f64 {
     let sorted = sorted(values.to_vec());
     let [low, middle, high] = [0.25, 0.5, 0.75].map(|share| quantile(&sorted, share));

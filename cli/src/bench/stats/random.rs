@@ -17,13 +17,13 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// A number from 0 to below 1.
+    /// A number of at least 0 and less than 1.
     #[cfg(test)]
     pub(crate) fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A number below `end`, which is over 0.
+    /// A whole number below `end`, which isn't 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.bits()) * end as u128) >> 64) as usize
     }
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_splitmix() {
-        // The first of seed 0, as the algorithm's authors list them.
+        // The first number of seed 0, as the algorithm's authors list it.
         assert_eq!(Random::new(0).bits(), 0xe220_a839_7b1d_cdaf);
         let mut random = Random::new(1);
         assert!((0..1000).all(|_| random.below(7) < 7 && (0.0..1.0).contains(&random.unit())));

@@ -1,4 +1,5 @@
-//! The samples of a row: first runs that don't count, until they are no longer getting faster, then samples until there are enough.
+//! The samples of a row. The first runs don't count, until they no longer get faster; then samples are taken until
+//! there are enough.
 
 use super::super::clock::Sample;
 use super::{Entropy, median, relative_spread};
@@ -6,15 +7,15 @@ use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// Fewest samples of a row, unless one takes so long that the time is over before.
+/// The fewest samples of a row, unless they take more time than it has.
 const LEAST_SAMPLES: usize = 5;
-/// Most samples of a row: a report has them all.
+/// The most samples of a row, since a report lists all of them.
 const MOST_SAMPLES: usize = 10_000;
-/// A first run slower than this, in milliseconds, is not followed by a second one that doesn't count either.
+/// If the first run is slower than this, in milliseconds, the second one counts.
 const SLOW: f64 = 1000.0;
-/// Runs that are held against as many before them.
+/// How many runs are compared with as many before them.
 const WINDOW: usize = 3;
-/// A plateau is reached where the later runs are faster than those before by less than this.
+/// Runs no longer get faster if the later ones take more than this share of the earlier ones' time.
 const FLAT: f64 = 0.98;
 
 /// When a row has enough samples.
@@ -24,21 +25,21 @@ pub(crate) struct Stop {
     pub(crate) least: f64,
     /// Most seconds of samples, once there is one.
     pub(crate) most: f64,
-    /// Distance of the quartiles, in parts of the median, that is small enough.
+    /// Enough samples if the quartiles differ by less than this share of the median.
     pub(crate) spread: f64,
 }
 
-/// Why a row has no more samples.
+/// Why sampling of a row ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Stopped {
     /// The quartiles were near enough to each other.
     Spread,
-    /// More samples would have said nothing new of how times are distributed.
+    /// More samples wouldn't have changed what is known of how times are distributed.
     Entropy,
-    /// The time was over before either.
+    /// There was no more time.
     Time,
-    /// There were as many as a report takes before either.
+    /// A report takes no more samples.
     Count,
 }
 
@@ -53,28 +54,29 @@ impl Stopped {
     }
 }
 
-/// Samples as they are taken.
+/// A row's samples while they are taken.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Series {
-    /// Milliseconds of the runs that don't count.
+    /// Times of the runs that don't count, in milliseconds.
     warm_up: Vec<f64>,
     warming: f64,
     warm: bool,
     pub(crate) samples: Vec<Sample>,
     seconds: f64,
     entropy: Entropy,
-    /// Where to look again whether there are enough: looking at many after each would take longer than sampling.
+    /// When to check next whether there are enough: checking many samples after each one would take longer than
+    /// sampling.
     next_look: usize,
     pub(crate) stopped: Option<Stopped>,
 }
 
 impl Series {
-    /// Runs that didn't count.
+    /// How many runs didn't count.
     pub(crate) fn warm_up(&self) -> usize {
         self.warm_up.len()
     }
 
-    /// Takes in a run, which took so many seconds with all that was done for it.
+    /// Adds a run, which took so many seconds in all.
     pub(crate) fn add(&mut self, sample: Sample, seconds: f64, stop: &Stop) {
         let time = sample.milliseconds();
         if self.warm {
@@ -89,7 +91,7 @@ impl Series {
         }
     }
 
-    /// Whether runs are no longer getting faster, or took as long as samples will have to.
+    /// Whether runs no longer get faster, or have taken as long as the samples must.
     fn is_warm(&self, stop: &Stop) -> bool {
         let runs = self.warm_up.len();
         if runs < 2 {
@@ -112,7 +114,7 @@ impl Series {
             if relative_spread(&times) <= stop.spread {
                 return Some(Stopped::Spread);
             }
-            // A drift is something new, however well its values are known.
+            // If times drift, more samples would say something new, however well the distribution is known.
             let (first, last) = times.split_at(count / 2);
             let drift = (median(last) / median(first).max(f64::MIN_POSITIVE) - 1.0).abs();
             if self.entropy.is_settled() && drift <= stop.spread {
@@ -127,7 +129,7 @@ impl Series {
     }
 }
 
-/// Runs all cases in turns, so that noise meets all alike, until each has enough samples.
+/// Runs all cases in turns, so that disturbances affect all alike, until each has enough samples.
 pub(crate) fn in_turns(
     series: &mut [Series],
     stop: &Stop,
@@ -149,7 +151,7 @@ mod tests {
 
     const STOP: Stop = Stop { least: 0.5, most: 5.0, spread: 0.05 };
 
-    /// A series of runs that take these milliseconds.
+    /// A series of runs with these times in milliseconds.
     fn series(time: impl Fn(usize) -> f64, stop: &Stop) -> Series {
         let mut series = Series::default();
         for run in 0.. {
@@ -176,10 +178,10 @@ mod tests {
 
     #[test]
     fn runs_count_once_they_are_no_longer_getting_faster() {
-        // A device that takes twenty runs to its speed.
+        // A device that gets faster over twenty runs.
         let rising = series(|run| if run < 20 { 30.0 - run as f64 } else { 10.0 }, &Stop { least: 2.0, ..STOP });
         assert!(rising.warm_up() > 20 && rising.samples.iter().all(|sample| sample.wall == 10.0));
-        // One that takes seconds isn't run twice for nothing, and one that is slow has a time-out.
+        // A run of seconds isn't repeated in vain, and a slow row ends when its time is over.
         let slow = series(|_| 20_000.0, &STOP);
         assert_eq!((slow.warm_up(), slow.samples.len(), slow.stopped), (1, 1, Some(Stopped::Time)));
         let never = series(|run| 400.0 - run as f64, &STOP);

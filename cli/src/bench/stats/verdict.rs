@@ -1,26 +1,26 @@
-//! Which of two builds is the faster, said only where chance is no explanation.
+//! Which of two builds is faster, said only if chance can't explain it.
 
 use super::{Rounds, median_interval};
 use serde::{Deserialize, Serialize};
 
-/// The change that is looked for where none is named: 5 %. Two processes of one program differ by up to 2 %, by where their
-/// memory lies.
+/// The change that is looked for if none is given: 5 %. Two processes of one program differ by up to 2 %, depending on
+/// where their memory lies.
 pub(crate) const MARGIN: f64 = 0.05;
 
-/// Rounds of turns of every row.
+/// Rounds of turns for every row.
 pub(crate) const ROUNDS: usize = 8;
-/// And the most of one that is ambiguous.
+/// The most rounds of a row that stays ambiguous.
 const MOST_ROUNDS: usize = 24;
-/// Pairs of turns of a row in a round.
+/// Pairs of turns in a round.
 pub(crate) const TURNS: usize = 12;
 
-/// Whether a row of so many rounds takes another.
+/// Whether a row needs another round.
 pub(crate) fn goes_on(taken: &Rounds, rounds: usize, margin: f64) -> bool {
     let ambiguous = || Verdict::of(taken.interval(), margin) == Verdict::Ambiguous;
     rounds < ROUNDS || rounds < MOST_ROUNDS && ambiguous()
 }
 
-/// What an interval of the ratio of two times says of a change of `margin`.
+/// What the interval of a ratio of two times says about a change of `margin`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Verdict {
@@ -30,12 +30,12 @@ pub(crate) enum Verdict {
     Faster,
     /// The whole interval is slower by more than the margin.
     Slower,
-    /// The interval lies on both sides of an end of the margin: more turns, or a quieter machine, would say.
+    /// The interval contains an end of the margin: more turns, or a quieter machine, would tell.
     Ambiguous,
 }
 
 impl Verdict {
-    /// Of this build's time over the other's.
+    /// The verdict on this build's time relative to the other's.
     pub(crate) fn of([low, high]: [f64; 2], margin: f64) -> Self {
         let (least, most) = (1.0 / (1.0 + margin), 1.0 + margin);
         match () {
@@ -56,7 +56,7 @@ impl Verdict {
     }
 }
 
-/// The interval of the ratio of two medians that were measured apart: both may be anywhere in their own.
+/// The interval of the ratio of two medians that were measured separately: each may be anywhere in its own interval.
 pub(crate) fn apart(this: &[f64], other: &[f64]) -> [f64; 2] {
     let ([low, high], [other_low, other_high]) = (median_interval(this), median_interval(other));
     [low / other_high, high / other_low]
@@ -67,9 +67,9 @@ mod tests {
     use super::super::Random;
     use super::*;
 
-    /// A noisy machine: times that wander by a tenth over a run, bursts of other load in a tenth of the runs, half of the others taking
-    /// two and a half times as long while something else shares the processor, noise of 4 % in each, and 1 % that each of two
-    /// processes has of its own in a round.
+    /// A noisy machine: times that drift by a tenth over a run; bursts of other load in a tenth of the runs; half of
+    /// the other runs taking two and a half times as long while something shares the processor; noise of 4 % in each
+    /// run, and 1 % that each process has of its own in a round.
     fn run(random: &mut Random, slower: f64) -> Rounds {
         let mut taken = Rounds::default();
         let (mut drift, mut shared) = (1.0, [false; 2]);
@@ -82,7 +82,7 @@ mod tests {
             for _ in 0..TURNS {
                 drift *= 1.0 + 0.01 * (random.unit() - 0.5);
                 let mut time = |build: usize| {
-                    // It stays so for a while, for each process by itself.
+                    // Each process stays so for a while.
                     if random.unit() < 0.15 {
                         shared[build] = random.unit() < 0.5;
                     }
@@ -98,7 +98,7 @@ mod tests {
         taken
     }
 
-    /// How many of a hundred runs come to this.
+    /// How many of a hundred comparisons end with one of these verdicts.
     fn count(slower: f64, wanted: &[Verdict]) -> usize {
         let mut random = Random::new(11);
         let verdicts = (0..100).map(|_| Verdict::of(run(&mut random, slower).interval(), MARGIN));
@@ -116,7 +116,7 @@ mod tests {
     fn a_slowed_kernel_is_slower() {
         let found = [(1.15, Verdict::Slower), (1.0 / 1.15, Verdict::Faster)].map(|(slower, is)| count(slower, &[is]));
         assert!(found.iter().all(|&found| found >= 95), "{found:?} of 100");
-        // On the edge of the margin nothing is claimed but by chance.
+        // A change equal to the margin is claimed only by chance.
         let claimed = count(1.05, &[Verdict::Slower]);
         assert!(claimed <= 15, "{claimed} of 100");
     }

@@ -1,4 +1,4 @@
-//! What an input makes of the layer.
+//! What a layer gives for an input.
 
 use super::layer::Layer;
 use crate::args::Common;
@@ -12,7 +12,7 @@ use locally_connected_keras::{self as keras, ModelFile, npy};
 use pollster::block_on;
 use std::path::Path;
 
-/// More samples than these aren't drawn.
+/// The most samples that are drawn.
 const MOST: usize = 4;
 
 /// Some samples, and the layer's output for each.
@@ -22,26 +22,26 @@ pub(super) struct Activations {
     pub(super) input_shape: Vec<usize>,
     pub(super) inputs: Vec<Vec<f32>>,
     pub(super) outputs: Vec<Vec<f32>>,
-    /// How many the file has.
+    /// How many samples the file has.
     pub(super) samples: usize,
-    /// Whether the input is the layer's own, not that of the model it is in.
+    /// Whether the input is the layer's own rather than the model's.
     pub(super) own: bool,
 }
 
-/// A layer, and the model that it is of.
+/// A layer, and the model that it is in.
 #[derive(Clone, Copy)]
 pub(super) struct InModel<'a> {
     pub(super) file: &'a ModelFile,
     pub(super) layer: &'a Layer<'a>,
 }
 
-/// Runs the model up to the layer where `path` has inputs of the model, the layer alone where it has its own.
+/// Runs the model up to the layer if `path` has inputs of the model, or the layer alone if it has the layer's own.
 pub(super) fn run(common: &Common, progress: &Progress, of: InModel<'_>, path: &Path) -> Result<Activations, Failure> {
     let InModel { file, layer } = of;
     let alone = layer.geometry.input_shape();
     let takes = |shape: &[usize]| tuple(&batched(0, shape)).replacen('0', "batch", 1);
     let read = |shape: &[usize]| read_samples(path, "the input", shape);
-    // Whatever is wrong with the file itself comes first.
+    // A fault of the file itself is reported first.
     npy::read_npy(path)?;
     let through = up_to(file, layer, &takes(alone));
     let of_model = through.as_ref().ok().and_then(|model| read(model.input_shape()).ok());
@@ -78,7 +78,7 @@ pub(super) fn run(common: &Common, progress: &Progress, of: InModel<'_>, path: &
     Ok(Activations { input_shape: model.input_shape().to_vec(), inputs, outputs, samples, own })
 }
 
-/// The model's layers up to this one.
+/// The part of the model that ends with this layer.
 fn up_to(file: &ModelFile, layer: &Layer<'_>, alone: &str) -> Result<Model, Failure> {
     let help = format!("--input can be the layer's own, too: {alone}");
     let model = match file.model_up_to(layer.name) {
@@ -100,7 +100,7 @@ fn up_to(file: &ModelFile, layer: &Layer<'_>, alone: &str) -> Result<Model, Fail
     }
 }
 
-/// One sample as a picture: rows, columns and channels, wherever the channels stand. None for other shapes.
+/// One sample as a picture: rows, columns and channels, in either data format. None for other shapes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Image<'a> {
     pub(super) rows: usize,
@@ -111,7 +111,7 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// `rank` is that of the layer: with one axis there is one row.
+    /// `rank` is the layer's; with one axis there is one row.
     pub(super) fn new(shape: &[usize], values: &'a [f32], rank: usize, format: DataFormat) -> Option<Self> {
         let first = format == DataFormat::ChannelsFirst;
         let (rows, columns, channels) = match (rank, shape, first) {
@@ -131,7 +131,7 @@ impl<'a> Image<'a> {
         self.values.get(index).map_or(f64::NAN, |&value| value.into())
     }
 
-    /// The value of the one channel, or the length over the channels.
+    /// The value if there is one channel, else the length over the channels.
     pub(super) fn size(&self, row: usize, column: usize) -> f64 {
         match self.channels {
             1 => self.value(row, column, 0),

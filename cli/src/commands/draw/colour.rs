@@ -1,4 +1,4 @@
-//! Colours: steps of equal size to the eye, around 0 where values have a sign.
+//! Colours: steps that look equally large, on both sides of 0 if values have a sign.
 //!
 //! A ramp is a straight line in Oklab (Ottosson, "A perceptual color space for image processing", 2020), in which equal
 //! distances look equal. It starts at the page's own shade, so that 0 recedes on a light page and on a dark one.
@@ -6,17 +6,17 @@
 /// Steps on either side of 0, or of a ramp that starts there.
 const STEPS: u8 = 24;
 
-/// Fewer values than these are all on the scale.
+/// With fewer values than these, the scale spans all of them.
 const FEW: usize = 200;
 
-/// What a ramp is for.
+/// What a ramp shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ramp {
-    /// Blue below 0, orange above.
+    /// Values of both signs: blue below 0, orange above.
     Diverging,
-    /// From 0 up.
+    /// Values from 0 up.
     Sequential,
-    /// What isn't the layer's: its input.
+    /// What isn't the layer's own: its input.
     Grey,
 }
 
@@ -25,24 +25,24 @@ pub(super) enum Ramp {
 pub(super) enum Fill {
     Level(Ramp, u8),
     Rgb([u8; 3]),
-    /// Not a number, or not finite.
+    /// Not a finite number.
     Unknown,
 }
 
-/// On what a picture is seen.
+/// The page that a picture is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
     Light,
     Dark,
 }
 
-/// From values to levels of a ramp.
+/// Maps values to levels of a ramp.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
     pub(super) ramp: Ramp,
     pub(super) low: f64,
     pub(super) high: f64,
-    /// Whether some values lie beyond the ends and take their colours.
+    /// Whether some values lie beyond the ends, and take the ends' colours.
     pub(super) clipped: bool,
 }
 
@@ -50,8 +50,8 @@ impl Scale {
     /// Cosines.
     pub(super) const COSINE: Self = Self { ramp: Ramp::Diverging, low: -1.0, high: 1.0, clipped: false };
 
-    /// From -a to a, or from 0 to a where none is below; a is the 99th percentile of the magnitudes, so that a few large
-    /// values don't make all others pale.
+    /// From -a to a, or from 0 to a if no value is negative. `a` is the 99th percentile of the magnitudes, so that a
+    /// few large values don't make all others pale.
     pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let (mut sizes, mut signed) = (Vec::new(), false);
         for value in values.into_iter().filter(|value| value.is_finite()) {
@@ -62,12 +62,12 @@ impl Scale {
         Self::reaching(ramp, sizes)
     }
 
-    /// From -a to a, whatever the signs.
+    /// From -a to a, even if all values have one sign.
     pub(super) fn around_zero(values: impl IntoIterator<Item = f64>) -> Self {
         Self::reaching(Ramp::Diverging, values.into_iter().filter(|v| v.is_finite()).map(f64::abs).collect())
     }
 
-    /// From the least to the largest, in grey.
+    /// From the least value to the largest, in grey.
     pub(super) fn grey(values: impl IntoIterator<Item = f64>) -> Self {
         let finite = values.into_iter().filter(|value| value.is_finite());
         let (low, high) = finite.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
@@ -78,7 +78,7 @@ impl Scale {
     fn reaching(ramp: Ramp, mut sizes: Vec<f64>) -> Self {
         sizes.sort_by(f64::total_cmp);
         let largest = sizes.last().copied().unwrap_or(0.0);
-        // Of a few values none is an outlier.
+        // Among a few values none counts as an outlier.
         let rank = if sizes.len() < FEW { sizes.len() } else { sizes.len() * 99 / 100 };
         let most = sizes.get(rank.saturating_sub(1)).copied().unwrap_or(0.0);
         let high = [most, largest, 1.0].into_iter().find(|&high| high > 0.0).unwrap_or(1.0);
@@ -86,9 +86,9 @@ impl Scale {
         Self { ramp, low, high, clipped: largest > high }
     }
 
-    /// A value as a part of the scale, 0 to 1.
+    /// Where a value is on the scale, from 0 to 1.
     fn part(&self, value: f64) -> f64 {
-        // Halved: the ends of f32 are no further apart than f64 reaches, but a scale is any.
+        // Halved, so that the difference of the ends can't overflow.
         ((value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0)).clamp(0.0, 1.0)
     }
 
@@ -101,10 +101,10 @@ impl Scale {
         }
     }
 
-    /// Three values as red, green and blue.
+    /// Three values as a red, green and blue colour.
     pub(super) fn rgb(&self, values: [f64; 3]) -> Fill {
         match values.iter().all(|value| value.is_finite()) {
-            // In steps of 8, so that cells of a colour can be drawn at once.
+            // In steps of 8, so that cells of one colour can be drawn at once.
             true => Fill::Rgb(values.map(|value| (self.part(value) * 31.0).round() as u8 * 8 + 3)),
             false => Fill::Unknown,
         }
@@ -123,7 +123,7 @@ fn levels(ramp: Ramp) -> u8 {
 pub(super) fn colour(page: Page, ramp: Ramp, level: u8) -> [u8; 3] {
     let top = f64::from(levels(ramp) - 1);
     let part = f64::from(level) / top;
-    // Where the ramp starts, and lightness, chroma and hue of its end.
+    // Where the ramp starts, and the lightness, chroma and hue where it ends.
     let (start, [lightness, chroma, hue]): (f64, [f64; 3]) = match (page, ramp) {
         (Page::Light, Ramp::Diverging) if part < 0.5 => (0.965, [0.42, 0.145, 258.0]),
         (Page::Light, Ramp::Diverging) => (0.965, [0.50, 0.150, 42.0]),
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(level(f64::NAN), Fill::Unknown);
         assert_eq!(scale.fill(None), Fill::Unknown);
         assert_eq!(Scale::of([1.0, 3.0]).ramp, Ramp::Sequential);
-        // Nothing, or nothing but zeroes, is no division by 0.
+        // Without values, or with zeroes only, nothing is divided by 0.
         for values in [&[][..], &[0.0, -0.0], &[f64::NAN]] {
             assert_eq!(Scale::of(values.iter().copied()).high, 1.0);
         }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(huge.fill(Some(f64::MAX)), Fill::Level(Ramp::Diverging, 2 * STEPS));
     }
 
-    /// 0 is nearly the page, and both signs leave it by as much.
+    /// 0 has nearly the page's colour, and both signs differ from it equally.
     #[test]
     fn ramps_start_at_the_page() {
         let light = |[r, g, b]: [u8; 3]| u32::from(r) + u32::from(g) + u32::from(b);

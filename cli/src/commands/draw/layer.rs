@@ -1,4 +1,4 @@
-//! What of a layer is drawn: its weights and bias by location, and how alike neighbours are.
+//! The parts of a layer that are drawn: its weights and bias by location, and how similar neighbouring locations are.
 
 use crate::arrays::tuple;
 use crate::failure::Failure;
@@ -14,12 +14,12 @@ pub(super) struct Layer<'a> {
     pub(super) class: &'a str,
     pub(super) geometry: &'a Geometry,
     axes: &'a [AxisTaps; 3],
-    /// In the canonical order.
+    /// In canonical order.
     weights: Cow<'a, [f32]>,
     bias: Option<&'a [f32]>,
 }
 
-/// A filter of a location.
+/// A filter at a location.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FilterAt {
     pub(super) location: usize,
@@ -45,7 +45,7 @@ impl<'a> Layer<'a> {
         Ok(Self { name, class, geometry, axes, weights, bias: local.bias.as_deref() })
     }
 
-    /// Rows and columns of locations; one row with one axis.
+    /// Rows and columns of locations; one row for a layer of one axis.
     pub(super) fn locations(&self) -> [usize; 2] {
         [1, 2].map(|axis| self.axes[axis].output as usize)
     }
@@ -64,19 +64,19 @@ impl<'a> Layer<'a> {
         self.geometry.filters() as usize
     }
 
-    /// Input channels that a filter reads.
+    /// How many input channels a filter reads.
     pub(super) fn channels(&self) -> usize {
         self.geometry.group_channels() as usize
     }
 
-    /// The input position that a tap reads, as row and column; none where padding clips it.
+    /// The input position that a tap reads, as row and column; none if padding clips it.
     pub(super) fn tap(&self, location: usize, tap: usize) -> Option<[usize; 2]> {
         let position = self.geometry.tap(location as u32, tap as u32)? as usize;
         let [_, columns] = self.positions();
         Some([position / columns, position % columns])
     }
 
-    /// First and last input row and column that a location reads; none where all of it is clipped.
+    /// The first and last input row and column that a location reads; none if all taps are clipped.
     pub(super) fn reads(&self, location: usize) -> Option<[[usize; 2]; 2]> {
         let [rows, columns] = self.window();
         let taps = (0..rows * columns).filter_map(|tap| self.tap(location, tap));
@@ -86,14 +86,15 @@ impl<'a> Layer<'a> {
         })
     }
 
-    /// Where the weights of a location and tap begin, of the filter's group; a channel is `group_filters` further.
+    /// Where the weights of a location and tap begin, for a filter's group. The next channel's are `group_filters`
+    /// further.
     fn start(&self, location: usize, group: usize, tap: usize) -> usize {
         let cell = location * self.geometry.groups() as usize + group;
         let cell = self.geometry.weight_cell(cell as u32) as usize;
         (cell * self.geometry.taps() as usize + tap) * self.channels() * self.geometry.group_filters() as usize
     }
 
-    /// A weight of a filter; none where padding clips it.
+    /// A weight of a filter; none if padding clips its tap.
     pub(super) fn weight(&self, of: FilterAt, tap: usize, channel: usize) -> Option<f64> {
         let FilterAt { location, filter } = of;
         self.geometry.tap(location as u32, tap as u32)?;
@@ -102,7 +103,7 @@ impl<'a> Layer<'a> {
         self.weights.get(start + channel * filters + filter % filters).map(|&weight| weight.into())
     }
 
-    /// The length of a tap's weights over the channels; none where padding clips it.
+    /// The length of a tap's weights over the channels; none if padding clips it.
     pub(super) fn norm(&self, of: FilterAt, tap: usize) -> Option<f64> {
         let squares = (0..self.channels()).map(|channel| self.weight(of, tap, channel).map(|weight| weight * weight));
         squares.sum::<Option<f64>>().map(f64::sqrt)
@@ -112,7 +113,7 @@ impl<'a> Layer<'a> {
         self.bias.is_some()
     }
 
-    /// A filter's bias at a location. It lies as the output does.
+    /// A filter's bias at a location. It is laid out as the output.
     pub(super) fn bias(&self, location: usize, filter: usize) -> Option<f64> {
         let index = match self.geometry.config().bias {
             Bias::PerFilter => filter,
@@ -121,14 +122,14 @@ impl<'a> Layer<'a> {
         self.bias?.get(index).map(|&bias| bias.into())
     }
 
-    /// The mean over the filters.
+    /// The mean bias of the filters.
     pub(super) fn mean_bias(&self, location: usize) -> Option<f64> {
         let sum: Option<f64> = (0..self.filters()).map(|filter| self.bias(location, filter)).sum();
         sum.map(|sum| sum / self.filters() as f64)
     }
 
-    /// For each location the mean cosine of its filters with those of its neighbours left and right, above and below.
-    /// None where there is no neighbour, or nothing but zeroes.
+    /// For each location the mean cosine between its filters and those of its neighbours on the left, right, above and
+    /// below. None without a neighbour, or if all weights are zero.
     pub(super) fn similarity(&self) -> Vec<Option<f64>> {
         let [rows, columns] = self.locations();
         let mut sums = vec![(0.0, 0u32); rows * columns];
@@ -148,7 +149,7 @@ impl<'a> Layer<'a> {
         sums.into_iter().map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))).collect()
     }
 
-    /// The mean over the filters of the cosine of two locations' weights, of the taps that both have.
+    /// The mean over the filters of the cosine between two locations' weights, over the taps that both have.
     fn cosine(&self, here: usize, there: usize) -> Option<f64> {
         let (filters, groups) = (self.geometry.group_filters() as usize, self.geometry.groups() as usize);
         let length = self.channels() * filters;
@@ -185,7 +186,7 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// At most `most` of `count`, evenly from the first to the last.
+/// At most `most` numbers below `count`, evenly spaced from the first to the last.
 pub(super) fn spread(count: usize, most: usize) -> Vec<usize> {
     if count <= most.max(1) {
         return (0..count).collect();
@@ -196,18 +197,18 @@ pub(super) fn spread(count: usize, most: usize) -> Vec<usize> {
     (0..most).map(|i| (i * (count - 1) + (most - 1) / 2) / (most - 1)).collect()
 }
 
-/// Values of a grid, of which neighbours become their mean where there are more than a picture shows.
+/// A grid of values. If there are more than a picture can show, neighbours are replaced by their mean.
 #[derive(Debug, Clone)]
 pub(super) struct Map {
     pub(super) rows: usize,
     pub(super) columns: usize,
-    /// Rows and columns of the grid that are one of the map's.
+    /// How many rows and columns of the grid are one row and column of the map.
     pub(super) step: [usize; 2],
     pub(super) values: Vec<Option<f64>>,
 }
 
 impl Map {
-    /// The grid's values by row and column, in at most `most` rows and columns.
+    /// The grid's values by row and column, reduced to at most `most` rows and columns.
     pub(super) fn new(
         [rows, columns]: [usize; 2],
         most: [usize; 2],
@@ -235,7 +236,7 @@ impl Map {
         self.values.iter().flatten().copied().filter(|value| value.is_finite())
     }
 
-    /// Column, row and value.
+    /// Column, row and value of each cell.
     pub(super) fn cells(&self) -> impl Iterator<Item = (usize, usize, Option<f64>)> {
         self.values.iter().enumerate().map(|(i, &value)| (i % self.columns, i / self.columns, value))
     }

@@ -1,4 +1,4 @@
-//! The picture of a layer of one axis: tracks below each other, locations from left to right in all of them.
+//! Draws a layer of one axis: tracks below each other, in all of which locations go from left to right.
 
 use super::activations::{Activations, Image};
 use super::colour::Scale;
@@ -6,23 +6,23 @@ use super::layer::{FilterAt, Layer, Map, spread};
 use super::parts::{self, MARGIN, Tiles, WIDTH, block, extremes, filter_size, map, mean, plural, sizes};
 use super::svg::{Area, Column, Grid, HEAD, Legend, NOTE, Svg, short};
 
-/// Where tracks begin, after their names.
+/// Where tracks begin, to the right of their names.
 const START: f64 = MARGIN + 96.0;
 const ACROSS: f64 = WIDTH - MARGIN - START;
-/// The filters of a location are no higher together.
+/// The height of a location's filters together, at most.
 const DOWN: f64 = 380.0;
-/// Between filters.
+/// The gap between filters.
 const GAP: f64 = 5.0;
 const TAP: [f64; 2] = [4.0, 16.0];
 const MOST_TAPS: usize = 100;
-/// More locations or positions are put together.
+/// More locations or positions than this are averaged.
 const MOST_COLUMNS: usize = 416;
-/// More filters aren't drawn.
+/// The most filters that are drawn.
 const MOST_FILTERS: usize = 24;
-/// More channels of an input are drawn by their length.
+/// With more input channels than this, their length is drawn.
 const MOST_CHANNELS: usize = 8;
 
-/// Draws it, and gives its height.
+/// Draws the picture, and gives its height.
 pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activations>) -> f64 {
     let y = parts::header(svg, layer);
     let tiling = Tiling::new(layer);
@@ -41,14 +41,14 @@ pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activa
 /// How the filters are laid out.
 struct Tiling {
     locations: Vec<usize>,
-    /// Three of them, or what there are, as numbers in `locations`.
+    /// Up to three marked locations, as numbers in `locations`.
     marks: Vec<usize>,
     filters: usize,
-    /// Rows and columns of a filter.
+    /// How many rows and columns a filter has.
     filter: [usize; 2],
     /// Height and width of a tap.
     cell: [f64; 2],
-    /// From one location to the next.
+    /// Distance from one location to the next.
     step: f64,
 }
 
@@ -71,12 +71,12 @@ impl Tiling {
         self.filter[1] as f64 * self.cell[1]
     }
 
-    /// From one filter to the next.
+    /// Distance from one filter to the next.
     fn down(&self) -> f64 {
         self.filter[0] as f64 * self.cell[0] + GAP
     }
 
-    /// Left edge of a location's filters.
+    /// The left edge of a location's filters.
     fn x(&self, i: usize) -> f64 {
         START + (i as f64 + 0.5) * self.step - self.width() / 2.0
     }
@@ -89,7 +89,7 @@ struct Picture<'a> {
     tiling: &'a Tiling,
 }
 
-/// Which part of the input each location reads.
+/// Draws which part of the input each location reads.
 fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations>, top: f64) -> f64 {
     let Picture { layer, tiling } = picture;
     svg.text([MARGIN, top], HEAD, "What a location reads, and its filters");
@@ -145,7 +145,7 @@ fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations
     output.bottom() + 26.0
 }
 
-/// The filters of each location, below it.
+/// Draws the filters of each location, below it.
 fn filters(svg: &mut Svg, Picture { layer, tiling }: Picture<'_>, top: f64) -> f64 {
     let tiles = Tiles::new(layer, tiling.locations.clone(), tiling.filters, MOST_TAPS);
     let height = tiles.filters.len() as f64 * tiling.down() - GAP;
@@ -185,11 +185,11 @@ fn filters(svg: &mut Svg, Picture { layer, tiling }: Picture<'_>, top: f64) -> f
     tiles.legend(svg, [START, bottom + 12.0], ACROSS) + 14.0
 }
 
-/// Bars from 0, coloured by their values; gives the bottom.
+/// Draws bars from 0 in the colours of their values; gives the bottom.
 fn bars(svg: &mut Svg, values: &Map, scale: &Scale, top: f64) -> f64 {
     const HEIGHT: f64 = 84.0;
     let ends = values.finite().fold([0.0f64; 2], |[low, high], value| [low.min(value), high.max(value)]);
-    // A round unit for cosines, and never a height of 0.
+    // The axis of cosines ends at 1; no axis has a height of 0.
     let ends = if *scale == Scale::COSINE { [ends[0].min(-0.25), 1.0] } else { ends };
     let span = if ends[1] > ends[0] { ends[1] - ends[0] } else { 1.0 };
     let y = |value: f64| top + HEIGHT * (ends[1] - value) / span;
@@ -212,7 +212,7 @@ fn bars(svg: &mut Svg, values: &Map, scale: &Scale, top: f64) -> f64 {
     area.bottom()
 }
 
-/// The numbers of locations below a track.
+/// Draws the numbers of locations below a track.
 fn ticks(svg: &mut Svg, count: usize, y: f64) {
     let most = if count > 10_000 { 6 } else { 11 };
     for location in spread(count, if count <= 24 { count } else { most }) {
@@ -253,7 +253,7 @@ fn drawn(layer: &Layer<'_>) -> Vec<usize> {
     spread(layer.filters(), MOST_FILTERS)
 }
 
-/// A row for each filter that is drawn; gives the bottom.
+/// Draws a row for each filter; gives the bottom.
 fn heat(svg: &mut Svg, filters: &[usize], (rows, scale): (&Map, &Scale), top: f64) -> f64 {
     let height = if filters.len() > 12 { 8.0 } else { 12.0 };
     let cell = [ACROSS / rows.columns as f64, height];
@@ -265,7 +265,7 @@ fn heat(svg: &mut Svg, filters: &[usize], (rows, scale): (&Map, &Scale), top: f6
     area.bottom()
 }
 
-/// Values by filter and location, of the filters that are drawn.
+/// Values by filter and location, for the filters that are drawn.
 fn by_filter(layer: &Layer<'_>, value: impl Fn(usize, usize) -> Option<f64>) -> Map {
     let filters = drawn(layer);
     let [_, locations] = layer.locations();
@@ -300,7 +300,7 @@ fn biases(svg: &mut Svg, layer: &Layer<'_>, top: f64) -> f64 {
     y + 76.0
 }
 
-/// A sample as an image, where it is one row.
+/// A sample as an image, if it has one row.
 fn image<'a>(layer: &Layer<'_>, activations: &'a Activations, sample: usize) -> Option<Image<'a>> {
     let format = layer.geometry.config().data_format;
     Image::new(&activations.input_shape, activations.inputs.get(sample)?, 1, format)

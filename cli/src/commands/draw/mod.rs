@@ -21,7 +21,7 @@ use locally_connected_keras::{ModelFile, write_file};
 use std::path::Path;
 use svg::Svg;
 
-/// What the output's name asks for.
+/// The format that the output's name asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Html,
@@ -71,7 +71,7 @@ pub(crate) fn draw(common: &Common, args: &Draw) -> Result<(), Failure> {
 fn find<'a>(file: &'a ModelFile, name: &str) -> Result<Layer<'a>, Failure> {
     match file.layer(name).and_then(|layer| Some((layer, layer.local()?))) {
         Some((layer, local)) => Layer::new(layer, local),
-        // It says what there is, or why this one isn't what it should be.
+        // The error lists the layers that there are, or says why this one can't be drawn.
         None => match model::model(file, Some(name)) {
             Err(failure) => Err(failure),
             Ok(_) => Err(Failure::request(format!("layer {name:?} isn't locally connected"))),

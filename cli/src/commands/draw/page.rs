@@ -1,4 +1,4 @@
-//! The picture as a page: one file, no network, light or dark as the reader has it.
+//! The picture as a page: one file that needs no network, light or dark as the reader's system.
 
 use super::svg::escape;
 

@@ -1,4 +1,4 @@
-//! What pictures of layers of one axis and of two have in common.
+//! Parts that pictures of layers of one and of two axes share.
 
 use super::activations::{Activations, Image};
 use super::colour::{Fill, Scale};
@@ -6,13 +6,13 @@ use super::layer::{FilterAt, Layer, Map, spread};
 use super::svg::{Area, BODY, Column, Grid, Legend, NOTE, Svg, TITLE, short};
 use crate::format::count;
 
-/// Of every picture, in units of the SVG.
+/// The width of every picture, in units of the SVG.
 pub(super) const WIDTH: f64 = 1000.0;
 pub(super) const MARGIN: f64 = 24.0;
-/// More rows or columns of a map are put together.
+/// More rows or columns of a map than this are averaged.
 pub(super) const MOST_SQUARES: usize = 64;
 
-/// Below a picture in which something isn't finite.
+/// Said below a picture in which a value isn't finite.
 pub(super) const NOT_FINITE: &str = "Bright pink: values that aren't finite (NaN or infinite).";
 
 /// `8×8×1`.
@@ -25,12 +25,12 @@ pub(super) fn plural(number: usize, what: &str) -> String {
     format!("{} {what}{}", count(number as u64), if number == 1 { "" } else { "s" })
 }
 
-/// Size of a filter: its window, then its channels.
+/// The size of a filter: its window, then its channels.
 pub(super) fn filter_size(layer: &Layer<'_>) -> String {
     sizes(&[&layer.geometry.config().kernel_size[..], &[layer.channels()]].concat())
 }
 
-/// Name and sizes; gives where the rest begins.
+/// Draws name and sizes; gives where the rest begins.
 pub(super) fn header(svg: &mut Svg, layer: &Layer<'_>) -> f64 {
     let geometry = layer.geometry;
     svg.text([MARGIN, 40.0], TITLE, &format!("{} · {}", shortened(layer.name, 48), layer.class));
@@ -54,7 +54,7 @@ pub(super) fn header(svg: &mut Svg, layer: &Layer<'_>) -> f64 {
     svg.paragraph(Column { at: [MARGIN, 62.0], width: WIDTH - 2.0 * MARGIN }, BODY, &text) + 16.0
 }
 
-/// A name that fits.
+/// A name, shortened to `most` characters.
 fn shortened(name: &str, most: usize) -> String {
     match name.chars().count() > most {
         true => name.chars().take(most - 1).chain(['…']).collect(),
@@ -62,41 +62,41 @@ fn shortened(name: &str, most: usize) -> String {
     }
 }
 
-/// The activation by name, in brackets.
+/// The activation's name in brackets.
 pub(super) fn activation(layer: &Layer<'_>) -> String {
     layer.geometry.config().activation.keras_name().map_or_else(String::new, |name| format!(" ({name})"))
 }
 
-/// How the channels of a filter are seen.
+/// How the channels of a filter are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
-    /// There is one.
+    /// There is only one.
     One,
-    /// Three, of a layer of two axes.
+    /// As red, green and blue: three channels of a layer of two axes.
     Rgb,
-    /// As rows, of a layer of one axis.
+    /// As rows, for a layer of one axis.
     Rows,
-    /// A tap by the length of its weights.
+    /// By the length of each tap's weights over the channels.
     Length,
 }
 
-/// More channels than these aren't rows.
+/// With more channels than this, they aren't drawn as rows.
 const MOST_ROWS: usize = 8;
 
-/// The filters of some locations as they are drawn.
+/// The filters of some locations, as they are drawn.
 #[derive(Debug)]
 pub(super) struct Tiles<'a> {
     layer: &'a Layer<'a>,
     look: Look,
     pub(super) locations: Vec<usize>,
     pub(super) filters: Vec<usize>,
-    /// Rows and columns of the window.
+    /// The window's rows and columns that are drawn.
     taps: [Vec<usize>; 2],
     scale: Scale,
 }
 
 impl<'a> Tiles<'a> {
-    /// Of these locations and at most that many filters, and taps along an axis.
+    /// For these locations, with at most `filters` filters and at most `taps` taps along an axis.
     pub(super) fn new(layer: &'a Layer<'a>, locations: Vec<usize>, filters: usize, taps: usize) -> Self {
         let look = match (layer.geometry.config().rank(), layer.channels()) {
             (1, 2..=MOST_ROWS) => Look::Rows,
@@ -114,7 +114,7 @@ impl<'a> Tiles<'a> {
         tiles
     }
 
-    /// Rows and columns of one filter.
+    /// How many rows and columns one filter has in the picture.
     pub(super) fn size(layer: &Layer<'_>, taps: usize) -> [usize; 2] {
         let [rows, columns] = layer.window().map(|size| size.min(taps));
         match layer.geometry.config().rank() {
@@ -139,7 +139,7 @@ impl<'a> Tiles<'a> {
         values
     }
 
-    /// The taps, row by row.
+    /// The taps that are drawn, row by row.
     fn taps(&self) -> impl Iterator<Item = usize> {
         let [rows, columns] = &self.taps;
         let [_, width] = self.layer.window();
@@ -153,7 +153,7 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    /// Draws one filter, a tap or channel of it in each cell; what padding clips is left out.
+    /// Draws one filter, with a tap or a channel of it in each cell. Cells of clipped taps stay empty.
     pub(super) fn draw(&self, svg: &mut Svg, grid: Grid, of: FilterAt) {
         let width = self.taps[1].len();
         let mut cells = Vec::new();
@@ -177,7 +177,7 @@ impl<'a> Tiles<'a> {
         svg.cells(grid, cells);
     }
 
-    /// What the colours mean, and what isn't shown; gives where the rest begins.
+    /// Draws what the colours mean, and what isn't shown; gives where the rest begins.
     pub(super) fn legend(&self, svg: &mut Svg, [x, y]: [f64; 2], width: f64) -> f64 {
         let what = match self.look {
             Look::One => "weight, by its tap".to_owned(),
@@ -217,7 +217,7 @@ impl<'a> Tiles<'a> {
     }
 }
 
-/// Draws a map; where there is no value the place is left empty.
+/// Draws a map. Cells without a value stay empty.
 pub(super) fn map(svg: &mut Svg, grid: Grid, map: &Map, scale: &Scale) -> Area {
     let Grid { at: [x, y], cell: [width, height] } = grid;
     let area = Area { x, y, width: width * map.columns as f64, height: height * map.rows as f64 };
@@ -228,13 +228,13 @@ pub(super) fn map(svg: &mut Svg, grid: Grid, map: &Map, scale: &Scale) -> Area {
     area
 }
 
-/// The side of a map's square, so that the map fits.
+/// The side of a map's squares with which the map fits.
 pub(super) fn square(map: &Map, most: f64) -> f64 {
     let side = most / map.rows.max(map.columns) as f64;
     if side >= 2.0 { side.floor() } else { side }
 }
 
-/// Says of how many locations one square of a map is the mean, where it is of more than one.
+/// Says how many locations one square of a map averages, if it is more than one.
 pub(super) fn block(map: &Map) -> String {
     match map.step {
         [1, 1] => String::new(),
@@ -243,7 +243,7 @@ pub(super) fn block(map: &Map) -> String {
     }
 }
 
-/// An image's cells: one channel in grey, three in colour, others by their length.
+/// Draws an image: one channel in grey, three in colour, others by their length.
 pub(super) fn image(svg: &mut Svg, area: Area, image: &Image<'_>, most: usize) {
     let grid = [image.rows, image.columns];
     let of = |channel: Option<usize>| {
@@ -271,7 +271,7 @@ pub(super) fn image(svg: &mut Svg, area: Area, image: &Image<'_>, most: usize) {
     svg.rect(area, "e", 0.0);
 }
 
-/// What the input's cells mean.
+/// The meaning of the input's cells.
 pub(super) fn image_note(image: &Image<'_>) -> &'static str {
     match (image.channels, image.rows > 1) {
         (1, _) => "The input in grey, its least value to its largest.",
@@ -295,13 +295,13 @@ pub(super) fn extremes(values: impl Iterator<Item = (usize, f64)>, place: impl F
     Some(format!("Highest {} at {}, lowest {} at {}.", short(high), place(high_at), short(low), place(low_at)))
 }
 
-/// The mean of those that there are.
+/// The mean of the values that exist.
 pub(super) fn mean(values: &[Option<f64>]) -> Option<f64> {
     let known: Vec<f64> = values.iter().flatten().copied().collect();
     (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
-/// The heading above activations.
+/// The heading above the activations.
 pub(super) fn of_samples(activations: &Activations) -> String {
     let (shown, of) = (activations.outputs.len(), activations.samples);
     let which = match (shown, of) {

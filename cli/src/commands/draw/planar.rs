@@ -1,7 +1,7 @@
-//! The picture of a layer of two axes.
+//! Draws a layer of two axes.
 //!
-//! On the left what is to be understood, the windows, then maps of the locations; on the right the filters where they
-//! lie; below maps by filter.
+//! On the left are the windows, then maps of the locations. On the right are the filters, each at its location. Below
+//! are maps of each filter.
 
 use super::activations::{Activations, Image};
 use super::colour::Scale;
@@ -12,21 +12,21 @@ use super::parts::{
 use super::rows;
 use super::svg::{Area, Column, Grid, HEAD, Legend, NOTE, Svg, short};
 
-/// The left part.
+/// The width of the left part.
 const LEFT: f64 = 250.0;
-/// Where the filters begin, after the numbers of the rows.
+/// Where the filters begin, to the right of the rows' numbers.
 const RIGHT: f64 = MARGIN + LEFT + 52.0;
 const ACROSS: f64 = WIDTH - MARGIN - RIGHT;
-/// The filters are no higher.
+/// The most height that all filters take.
 const DOWN: f64 = 720.0;
-/// Between filters of a location, and between locations.
+/// The gaps between a location's filters, and between locations.
 const GAPS: [f64; 2] = [5.0, 14.0];
-/// A tap is no smaller and no larger.
+/// The least and the largest size of a tap.
 const TAP: [f64; 2] = [4.0, 18.0];
-/// More taps along an axis aren't drawn.
+/// The most taps along an axis that are drawn.
 const MOST_TAPS: usize = 140;
 
-/// Draws it, and gives its height.
+/// Draws the picture, and gives its height.
 pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activations>) -> f64 {
     let top = parts::header(svg, layer);
     let tiling = Tiling::new(layer);
@@ -44,7 +44,7 @@ pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activa
     y
 }
 
-/// The input of a sample, where it is the layer's own.
+/// The input of a sample, if it is the layer's own.
 fn own_input<'a>(layer: &Layer<'_>, activations: Option<&'a Activations>) -> Option<Image<'a>> {
     let activations = activations.filter(|activations| activations.own)?;
     let format = layer.geometry.config().data_format;
@@ -53,17 +53,17 @@ fn own_input<'a>(layer: &Layer<'_>, activations: Option<&'a Activations>) -> Opt
 
 /// How the filters are laid out.
 struct Tiling {
-    /// Rows and columns of locations that are drawn.
+    /// The rows and columns of locations that are drawn.
     at: [Vec<usize>; 2],
-    /// Rows and columns of filters of a location.
+    /// How many rows and columns a location's filters have.
     filters: [usize; 2],
-    /// Rows and columns of a filter.
+    /// How many rows and columns a filter has.
     filter: [usize; 2],
     tap: f64,
 }
 
 impl Tiling {
-    /// As many filters as leave at least some eight locations each way.
+    /// As many filters as leave room for about eight locations each way.
     fn new(layer: &Layer<'_>) -> Self {
         let (locations, filter) = (layer.locations(), Tiles::size(layer, MOST_TAPS));
         let mut tiling = Self { at: [vec![], vec![]], filters: [1, 1], filter, tap: TAP[0] };
@@ -90,7 +90,7 @@ impl Tiling {
         tiling
     }
 
-    /// Height and width of a location.
+    /// Height and width of a location's filters.
     fn size(&self) -> [f64; 2] {
         [0, 1].map(|axis| {
             let filters = self.filters[axis] as f64;
@@ -98,7 +98,7 @@ impl Tiling {
         })
     }
 
-    /// Height and width of all.
+    /// Height and width of all locations together.
     fn whole(&self) -> [f64; 2] {
         let size = self.size();
         [0, 1].map(|axis| self.at[axis].len() as f64 * (size[axis] + GAPS[1]) - GAPS[1])
@@ -108,7 +108,7 @@ impl Tiling {
         self.filters[0] * self.filters[1]
     }
 
-    /// Three locations, or what there are, far from each other: as numbers of drawn rows and columns.
+    /// Up to three locations that are far from each other, as numbers of drawn rows and columns.
     fn marks(&self) -> Vec<[usize; 2]> {
         let mut marks = Vec::new();
         for part in [[0.0, 0.0], [0.45, 1.0], [1.0, 0.35]] {
@@ -120,14 +120,14 @@ impl Tiling {
         marks
     }
 
-    /// The row and the column of a location.
+    /// The row and column, in the layer, of a drawn location.
     fn location(&self, [row, column]: [usize; 2]) -> [usize; 2] {
         let of = |axis: usize, i: usize| self.at[axis].get(i).copied().unwrap_or(0);
         [of(0, row), of(1, column)]
     }
 }
 
-/// What all parts of the picture show.
+/// What all parts of the picture share.
 #[derive(Clone, Copy)]
 struct Picture<'a> {
     layer: &'a Layer<'a>,
@@ -136,7 +136,7 @@ struct Picture<'a> {
     marks: &'a [[usize; 2]],
 }
 
-/// The filters where they lie; gives where the rest begins.
+/// Draws the filters, each at its location; gives where the rest begins.
 fn filters(svg: &mut Svg, picture: Picture<'_>, similarity: &[Option<f64>], top: f64) -> f64 {
     let Picture { layer, tiling, marks } = picture;
     let [_, columns] = layer.locations();
@@ -184,7 +184,7 @@ fn filters(svg: &mut Svg, picture: Picture<'_>, similarity: &[Option<f64>], top:
     tiles.legend(svg, [RIGHT - 20.0, bottom], ACROSS + 20.0) + 8.0
 }
 
-/// What is known of a location, in words.
+/// A location's values in words.
 fn hint(layer: &Layer<'_>, [row, column]: [usize; 2], similarity: Option<f64>) -> String {
     let [_, columns] = layer.locations();
     let location = row * columns + column;
@@ -201,7 +201,7 @@ fn hint(layer: &Layer<'_>, [row, column]: [usize; 2], similarity: Option<f64>) -
     text
 }
 
-/// Which part of the input each location reads; gives where the rest begins.
+/// Draws which part of the input each location reads; gives where the rest begins.
 fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations>, top: f64) -> f64 {
     let Picture { layer, tiling, marks } = picture;
     svg.text([MARGIN, top], HEAD, "What a location reads");
@@ -266,7 +266,7 @@ fn windows(svg: &mut Svg, picture: Picture<'_>, activations: Option<&Activations
     svg.paragraph(Column { at: [MARGIN, top + 172.0], width: LEFT }, NOTE, text.trim_end()) + 18.0
 }
 
-/// Lines between cells, where cells are large enough.
+/// Draws lines between cells, if the cells are large enough.
 fn grid_lines(svg: &mut Svg, area: Area, [rows, columns]: [usize; 2], cell: f64) {
     svg.rect(area, "e", 0.0);
     if cell < 4.0 {

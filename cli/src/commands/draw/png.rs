@@ -1,10 +1,10 @@
-//! The picture as PNG: the SVG, in a font that comes along, so that every machine draws the same bytes.
+//! The picture as PNG: the SVG with a font of our own, so that every machine makes the same bytes.
 
 use crate::failure::Failure;
 use resvg::{tiny_skia, usvg};
 use std::sync::Arc;
 
-/// Pixels for one unit of the SVG.
+/// How many pixels a unit of the SVG is.
 const SCALE: f32 = 2.0;
 
 const FONTS: [&[u8]; 2] = [include_bytes!("font/DejaVuSans.ttf"), include_bytes!("font/DejaVuSans-Bold.ttf")];

@@ -1,4 +1,4 @@
-//! Maps by filter of a layer of two axes: its bias, and what an input makes of it.
+//! Maps of each filter of a layer of two axes: its bias, and its activations for an input.
 
 use super::activations::{Activations, Image};
 use super::colour::Scale;
@@ -6,11 +6,11 @@ use super::layer::{Layer, Map, spread};
 use super::parts::{self, MARGIN, MOST_SQUARES, WIDTH, map, square};
 use super::svg::{Area, Column, Grid, HEAD, Legend, NOTE, Svg};
 
-/// As many maps, with as many rows or columns.
+/// The most maps in a row, and the most rows or columns of a map.
 const MOST_MAPS: usize = 12;
 const MOST_SMALL: usize = 36;
 
-/// Bias and activations as a map for each filter; gives the height of the picture.
+/// Draws bias and activations as a map for each filter; gives the height of the picture.
 pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activations>, top: f64) -> f64 {
     if !layer.has_bias() && activations.is_none() {
         return top + 8.0;
@@ -69,7 +69,7 @@ pub(super) fn draw(svg: &mut Svg, layer: &Layer<'_>, activations: Option<&Activa
 /// A row of maps: the mean over the filters, then some filters.
 struct Row {
     filters: Vec<usize>,
-    /// From one map to the next, and the place before the first.
+    /// Distance from one map to the next, and the place before the first.
     step: f64,
     before: f64,
     side: f64,
@@ -92,7 +92,7 @@ impl Row {
         std::iter::once(None).chain(self.filters.iter().copied().map(Some)).map(map).collect()
     }
 
-    /// The heading, the legend and the filters' numbers; gives where the maps begin.
+    /// Draws the heading, the legend and the filters' numbers; gives where the maps begin.
     fn head(&self, svg: &mut Svg, y: f64, (title, legend): (&str, Legend<'_>)) -> f64 {
         svg.text([MARGIN, y + 8.0], HEAD, title);
         svg.legend([WIDTH - MARGIN - 320.0, y - 3.0], 180.0, legend);

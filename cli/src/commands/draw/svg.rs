@@ -1,14 +1,14 @@
-//! A picture as SVG: cells, texts, lines, in colours that follow the reader's light or dark page.
+//! A picture as SVG: cells, texts and lines, in colours that follow the reader's light or dark page.
 
 use super::colour::{Fill, Page, Ramp, Scale, colour};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// A text's looks.
+/// How a text looks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Style {
     pub(super) size: f64,
-    /// A class of `STYLE`: `t` as text, `b` bold, `m` muted.
+    /// Classes of `STYLE`: `t` is text, `b` bold, `m` muted.
     class: char,
     anchor: &'static str,
 }
@@ -47,42 +47,42 @@ impl Area {
     }
 }
 
-/// Everything that doesn't depend on the values. DejaVu is what the PNG is set in; Verdana is as wide.
+/// Styles that don't depend on the page. The PNG's font is DejaVu; Verdana is as wide.
 const STYLE: &str = "text{font-family:'DejaVu Sans',Verdana,Geneva,sans-serif}.b{font-weight:bold}\
                      .l,.e,.a0,.a1,.a2{fill:none}.e{stroke-width:.8}.l{stroke-width:1}\
                      .h{fill:none;stroke:none;pointer-events:all}.z0,.z1,.z2{fill-opacity:.3}";
 
-/// The colours that a page decides: its own, text, muted text, lines, empty cells, what isn't finite, three marks.
+/// The colours of each page: its own, text, muted text, lines, empty cells, values that aren't finite, and three marks.
 const PAGES: [(Page, [&str; 9]); 2] = [
     (Page::Light, ["#ffffff", "#1b1f24", "#57606a", "#8c959f", "#e9edf1", "#e5007a", "#00876c", "#d6249f", "#b58900"]),
     (Page::Dark, ["#14181d", "#dfe4ea", "#9aa5b1", "#6b7682", "#262c34", "#ff5fb0", "#2ee6b6", "#ff6ad5", "#ffd43b"]),
 ];
 
-/// Where lines of text lie.
+/// Where lines of text are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
-    /// The left end of the first line's base.
+    /// The left end of the first line's baseline.
     pub(super) at: [f64; 2],
     pub(super) width: f64,
 }
 
-/// Colours, and what they show.
+/// A scale's legend: its colours, and what they show.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Legend<'a> {
     pub(super) scale: &'a Scale,
     pub(super) what: &'a str,
 }
 
-/// Where cells lie.
+/// Where a grid's cells are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grid {
-    /// The left and upper edge of the first.
+    /// The left and upper edge of the first cell.
     pub(super) at: [f64; 2],
-    /// Width and height of each.
+    /// Width and height of a cell.
     pub(super) cell: [f64; 2],
 }
 
-/// A picture as it grows.
+/// A picture while it is drawn.
 #[derive(Debug, Default)]
 pub(super) struct Svg {
     body: String,
@@ -91,7 +91,7 @@ pub(super) struct Svg {
 }
 
 impl Svg {
-    /// Whether something was drawn that is no finite number.
+    /// Whether a value was drawn that isn't finite.
     pub(super) fn has_unknown(&self) -> bool {
         self.unknown
     }
@@ -118,7 +118,7 @@ impl Svg {
         ));
     }
 
-    /// Text in lines; gives the base of the line after them.
+    /// Draws text in lines; gives the baseline of the line after them.
     pub(super) fn paragraph(&mut self, column: Column, style: Style, text: &str) -> f64 {
         let Column { at: [x, y], width } = column;
         let lines = wrapped(text, (width / (style.size * 0.53)) as usize);
@@ -129,7 +129,8 @@ impl Svg {
         y + lines.len() as f64 * step
     }
 
-    /// Cells of a grid, as (column, row, fill); cells of one fill are one path, those side by side one rectangle of it.
+    /// Draws cells of a grid, as (column, row, fill). Cells of one fill are one path, and neighbouring ones one
+    /// rectangle of it.
     pub(super) fn cells(&mut self, grid: Grid, cells: impl IntoIterator<Item = (usize, usize, Fill)>) {
         let mut runs: Vec<(usize, usize, usize, Fill)> = Vec::new();
         for (column, row, fill) in cells {
@@ -169,7 +170,7 @@ impl Svg {
         }
     }
 
-    /// A rectangle of a class: `e` an edge, `n` an empty place, `a0` to `a2` an edge of a mark.
+    /// Draws a rectangle of a class: `e` for an edge, `n` for an empty place, `a0` to `a2` for the edge of a mark.
     pub(super) fn rect(&mut self, area: Area, class: &str, stroke: f64) {
         let Area { x, y, width, height } = area;
         let [x, y, width, height] = [x, y, width, height].map(number);
@@ -179,14 +180,14 @@ impl Svg {
         ));
     }
 
-    /// A rectangle in the colour of a value.
+    /// Draws a rectangle in the colour of a value.
     pub(super) fn bar(&mut self, area: Area, fill: Fill) {
         let (Area { x, y, width, height }, fill) = (area, self.fill(fill));
         let [x, y, width, height] = [x, y, width, height].map(number);
         self.push(format_args!("<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" {fill}/>"));
     }
 
-    /// Cells, as (column, row), in the colour of a mark, so that what is below shows.
+    /// Shades cells, as (column, row), in the colour of a mark; what is below stays visible.
     pub(super) fn shade(&mut self, grid: Grid, cells: &[[usize; 2]], mark: u32) {
         let Grid { at: [x, y], cell: [width, height] } = grid;
         let path: String = cells.iter().map(|[column, row]| format!("M{column} {row}h1v1h-1z")).collect();
@@ -196,7 +197,7 @@ impl Svg {
         ));
     }
 
-    /// Nothing to see, but a text where the pointer rests.
+    /// Adds a text that is shown where the pointer rests, and nothing else.
     pub(super) fn hint(&mut self, area: Area, text: &str) {
         let Area { x, y, width, height } = area;
         let [x, y, width, height] = [x, y, width, height].map(number);
@@ -206,14 +207,14 @@ impl Svg {
         ));
     }
 
-    /// A line, or several that follow each other.
+    /// Draws a line through these points.
     pub(super) fn line(&mut self, points: &[[f64; 2]], class: &str, stroke: f64) {
         let path: Vec<String> = points.iter().map(|[x, y]| format!("{} {}", number(*x), number(*y))).collect();
         let path = path.join("L");
         self.push(format_args!("<path d=\"M{path}\" class=\"{class}\" stroke-width=\"{stroke}\"/>"));
     }
 
-    /// The ramp of a scale with its ends, its middle and what it shows, in a row of height 14.
+    /// Draws the ramp of a scale with its ends, its middle and what it shows, in a row of height 14.
     pub(super) fn legend(&mut self, [x, y]: [f64; 2], width: f64, Legend { scale, what }: Legend<'_>) {
         let levels = usize::from(scale.levels());
         let cells = (0..levels).map(|i| (i, 0, Fill::Level(scale.ramp, i as u8)));
@@ -271,13 +272,13 @@ fn class(ramp: Ramp, level: u8) -> String {
     format!("{letter}{level}")
 }
 
-/// A coordinate, to thousandths.
+/// A coordinate, rounded to thousandths.
 fn number(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A value in three digits.
+/// A value with three digits.
 pub(super) fn short(value: f64) -> String {
     let size = value.abs();
     let text = match size {
@@ -296,7 +297,7 @@ pub(super) fn short(value: f64) -> String {
     if value < 0.0 { format!("−{text}") } else { text }
 }
 
-/// `text` in lines of at most `most` characters, cut between words.
+/// `text` in lines of at most `most` characters, broken between words.
 fn wrapped(text: &str, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -311,7 +312,7 @@ fn wrapped(text: &str, most: usize) -> Vec<String> {
     lines
 }
 
-/// Text in SVG and HTML. Characters that XML can't have become spaces.
+/// Text for SVG and HTML. Characters that XML doesn't allow become spaces.
 pub(super) fn escape(text: &str) -> String {
     let plain = |c: char| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c };
     let text: String = text.chars().map(plain).collect();

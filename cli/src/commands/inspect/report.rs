@@ -1,4 +1,4 @@
-//! What is known of each locally connected layer, and what the planner makes of it.
+//! What is known of each locally connected layer, and how the planner would run it.
 
 use locally_connected::geometry::KerasLayout;
 use locally_connected::model::{layer_backward, layer_forward};
@@ -8,23 +8,23 @@ use locally_connected::{DataFormat, DeviceProfile, Error, Geometry, Gradients, I
 use locally_connected_keras::{FileLayer, Local};
 use std::sync::Arc;
 
-/// What one implementation of one layer takes, the samples themselves left out.
+/// The memory and time of a layer by one implementation, without the samples.
 pub(super) struct Costs {
-    /// To run: weights, tables, sparse index, scratch, uniforms.
+    /// Bytes to run it: weights, tables, sparse index, scratch, uniforms.
     pub(super) forward_bytes: u64,
-    /// To train: that, the gradients of the weights, and what the backward pass takes.
+    /// Bytes to train it: these, the gradients of the weights, and what the backward pass needs.
     pub(super) backward_bytes: u64,
     pub(super) chunks: usize,
     pub(super) forward: Estimate,
     pub(super) backward: Estimate,
 }
 
-/// What `auto` takes: one for each operation that has several.
+/// The planner's choice: an implementation for each operation that has several.
 pub(super) struct Auto {
     pub(super) forward: Implementation,
     pub(super) grad_weights: Implementation,
     pub(super) grad_input: Implementation,
-    /// Of both passes.
+    /// Estimates of both passes.
     estimates: [Estimate; 2],
 }
 
@@ -39,13 +39,13 @@ impl Auto {
         }
     }
 
-    /// The one of the backward pass; none where its operations take different ones.
+    /// The implementation of the backward pass; none if its operations take different ones.
     pub(super) fn backward(&self) -> Option<Implementation> {
         (self.grad_weights == self.grad_input).then_some(self.grad_input)
     }
 }
 
-/// A locally connected layer and everything there is to say about it.
+/// A locally connected layer and all that is reported of it.
 pub(super) struct Report<'m> {
     pub(super) layer: &'m FileLayer,
     pub(super) local: &'m Local,
@@ -65,7 +65,7 @@ impl<'m> Report<'m> {
         let geometry = &local.geometry;
         let nonzero = |values: &[f32]| values.iter().filter(|&&value| value != 0.0).count() as u64;
         let nonzero = match local.layout {
-            // What implementation 2 stores at unconnected places are no weights.
+            // In implementation 2, unconnected places of the matrix aren't weights.
             KerasLayout::Implementation2 => nonzero(&local.canonical()?),
             _ => nonzero(&local.kernel),
         };
@@ -81,12 +81,13 @@ impl<'m> Report<'m> {
         })
     }
 
-    /// As Keras counts them: what the file stores.
+    /// The number of parameters as Keras counts them: all that the file stores.
     pub(super) fn parameters(&self) -> u64 {
         (self.local.kernel.len() + self.local.bias.as_ref().map_or(0, Vec::len)) as u64
     }
 
-    /// What Keras's documentation tells sparse layers by: filters · channels · kernel / (input positions · strides).
+    /// The number by which Keras's documentation calls layers sparse: filters · channels · kernel / (input positions ·
+    /// strides).
     pub(super) fn sparsity_ratio(&self) -> f64 {
         let (config, input) = (self.local.geometry.config(), self.local.geometry.input_shape());
         let (positions, channels) = match config.data_format {
@@ -102,7 +103,7 @@ impl<'m> Report<'m> {
         self.nonzero as f64 / self.connected.max(1) as f64
     }
 
-    /// Whether `auto` takes this implementation forward and backward.
+    /// Whether the planner takes this implementation for the forward and for the backward pass.
     pub(super) fn is_auto(&self, implementation: Implementation) -> [bool; 2] {
         match &self.auto {
             Ok(auto) => {
@@ -112,7 +113,7 @@ impl<'m> Report<'m> {
         }
     }
 
-    /// Why the planner takes what it takes, with the numbers it goes by.
+    /// The reasons for the planner's choice, with its numbers.
     pub(super) fn reasons(&self) -> Vec<String> {
         let auto = match &self.auto {
             Ok(auto) => auto,
@@ -143,7 +144,7 @@ impl<'m> Report<'m> {
 }
 
 impl Costs {
-    /// Forward and backward.
+    /// The plans of the forward and the backward pass.
     fn plans(
         planner: &Planner<'_>,
         geometry: &Geometry,
@@ -185,7 +186,7 @@ fn numbers(estimate: &Estimate) -> String {
     )
 }
 
-/// A time as people read it.
+/// A time with a readable unit.
 pub(super) fn time(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.0} µs", s * 1e6),

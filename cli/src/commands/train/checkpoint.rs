@@ -1,4 +1,4 @@
-//! `--checkpoint` and `--resume`: the model in our own format, and all that a training goes on from beside it.
+//! `--checkpoint` and `--resume`: the model in our own format, together with the state of its training.
 
 use super::samples::Samples;
 use crate::args::Train;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What the names of the best epoch's parameters begin with.
+/// The prefix of the names of the best epoch's parameters.
 const BEST: &str = "best/";
 
-/// A checkpoint holds more than Keras's formats do.
+/// Refuses other formats than our own, since a checkpoint holds more than Keras's can.
 pub(super) fn check_name(path: &Path) -> Result<(), Failure> {
     match FileFormat::from_path(path) {
         Ok(FileFormat::Hdf5 | FileFormat::Keras | FileFormat::Npz) => {
@@ -27,21 +27,21 @@ pub(super) fn check_name(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// What a training is, as far as it decides what comes out.
+/// All that decides the result of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Terms {
-    /// As `compile` has it.
+    /// The optimizer, as Keras's `compile` has it.
     optimizer: Value,
     loss: Value,
     metrics: Value,
     batch_size: u32,
-    /// None where samples are taken in their order.
+    /// The seed; none if samples aren't shuffled.
     shuffle: Option<u64>,
     patience: Option<u64>,
     samples: usize,
-    /// Of all samples, targets and weights, and those of the validation.
+    /// A hash of all samples, targets and weights, and those of the validation.
     data: String,
-    /// None where nothing is split off, as in checkpoints from before there was this.
+    /// None if nothing is split off, and in older checkpoints.
     #[serde(default)]
     validation_split: Option<f64>,
     #[serde(default)]
@@ -53,7 +53,7 @@ impl Terms {
         let part = |key: &str| compiled.config.get(key).cloned().unwrap_or(Value::Null);
         let validation = samples.validation.iter().flatten();
         let all = [&samples.inputs, &samples.targets, &samples.weights].into_iter().chain(validation).flatten();
-        // FNV-1a, of the bits, where somebody asks.
+        // FNV-1a of the bits, computed only if a checkpoint is asked for.
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
         let asked = args.checkpoint.is_some() || args.resume.is_some();
         for (name, array) in all.filter(|_| asked) {
@@ -76,13 +76,13 @@ impl Terms {
         }
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub(super) fn samples(&self) -> usize {
         self.samples
     }
 }
 
-/// What stands in a checkpoint besides arrays.
+/// What a checkpoint has besides arrays.
 #[derive(Debug, Serialize, Deserialize)]
 struct Written {
     version: u32,
@@ -96,7 +96,7 @@ struct WrittenEpoch {
     number: usize,
     steps: u64,
     learning_rate: f32,
-    /// By name, as bits: JSON has no words for what isn't finite, and a sum is to be the same.
+    /// By name, as bits: JSON can't express numbers that aren't finite, and each number must stay exactly the same.
     logs: Vec<(String, u64)>,
 }
 
@@ -145,7 +145,7 @@ impl Checkpoint {
         })
     }
 
-    /// Whether the training is the one that was interrupted.
+    /// Checks that the training is the one that was interrupted.
     pub(super) fn check(&self, terms: &Terms, path: &Path) -> Result<(), Failure> {
         if self.terms == *terms {
             return Ok(());
@@ -162,7 +162,7 @@ impl Checkpoint {
             .with_help("a training goes on with the same data and arguments; only --epochs may be larger"))
     }
 
-    /// Takes all but what the optimizer keeps into the state of a training.
+    /// Puts all but the optimizer's state into the state of a training.
     pub(super) fn put_into(&self, state: &mut State) -> Result<(), Failure> {
         for (name, values) in &mut state.parameters {
             let Some(found) = self.parameters.get(name) else {
@@ -190,11 +190,11 @@ pub(super) struct Course<'a> {
 pub(super) struct SoFar<'a> {
     pub(super) state: &'a State,
     pub(super) epochs: &'a [Epoch],
-    /// Parameters after the best epoch.
+    /// The parameters after the best epoch.
     pub(super) best: Option<&'a BTreeMap<String, Vec<f32>>>,
 }
 
-/// Writes a checkpoint, whole or not at all.
+/// Writes a checkpoint, all of it or nothing.
 pub(super) fn write(path: &Path, course: Course<'_>, so_far: &SoFar<'_>) -> Result<(), Failure> {
     let (Course { file, compiled, terms }, &SoFar { state, epochs, best }) = (course, so_far);
     let mut file = file.clone();

@@ -1,4 +1,4 @@
-//! `--log` and `--plot`: what each epoch came to, as a table and as curves.
+//! `--log` and `--plot`: the numbers of each epoch as a table and as curves.
 
 use kuva::backend::svg::SvgBackend;
 use kuva::plot::LinePlot;
@@ -10,10 +10,10 @@ use kuva::render::theme::Theme;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// A column of a history by Keras's name of it, a value an epoch.
+/// A column of a history: Keras's name, and one value for each epoch.
 pub(super) type Column<'a> = (&'a str, &'a [f64]);
 
-/// Epochs from 0 on, as Keras counts them, each a row of what it came to.
+/// The numbers as CSV, one row for each epoch. Epochs are counted from 0, as in Keras.
 pub(super) fn csv(columns: &[Column<'_>]) -> String {
     let names = columns.iter().map(|(name, _)| *name);
     let mut text = ["epoch"].into_iter().chain(names).collect::<Vec<_>>().join(",");
@@ -33,12 +33,13 @@ pub(super) fn csv(columns: &[Column<'_>]) -> String {
     text
 }
 
-/// Of a curve for training and of one for validation.
+/// The colours of training and of validation.
 const COLOURS: [&str; 2] = ["#0a6ebd", "#d9480f"];
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 300.0;
 
-/// A picture for the loss and for each metric, one below the other, each with what training and what validation came to.
+/// The numbers as a picture: one plot for the loss and one for each metric, below each other, each with curves of
+/// training and of validation.
 pub(super) fn svg(columns: &[Column<'_>]) -> String {
     let mut panels: BTreeMap<(bool, &str), Vec<Column<'_>>> = BTreeMap::new();
     for &(name, values) in columns {
@@ -62,7 +63,7 @@ fn panel(of: &str, curves: &[Column<'_>]) -> String {
     let mut plots = Vec::new();
     let epochs = curves.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
     for &(name, values) in curves {
-        // Epochs as people count them.
+        // In plots epochs are counted from 1.
         let points = values.iter().enumerate().map(|(epoch, &value)| ((epoch + 1) as f64, value));
         let points: Vec<(f64, f64)> = points.filter(|(_, value)| value.is_finite()).collect();
         if points.is_empty() {
@@ -85,7 +86,7 @@ fn panel(of: &str, curves: &[Column<'_>]) -> String {
         .with_legend_position(LegendPosition::OutsideRightTop)
         .with_label_size(12)
         .with_tick_size(10)
-        // Whole epochs.
+        // Ticks are at whole epochs.
         .with_x_tick_step(epochs.div_ceil(10).max(1) as f64)
         .with_theme(theme);
     SvgBackend::new().render_scene(&render_multiple(plots, layout))
@@ -120,7 +121,7 @@ mod tests {
         for name in ["val_loss", "val_accuracy", ">epoch<"] {
             assert!(text.contains(name), "{name}: {text}");
         }
-        // Every attribute is of a number.
+        // Every attribute has a number.
         assert!(!text.contains("NaN"), "{text}");
         assert!(svg(&[("loss", &[0.5])]).contains("loss"));
     }

@@ -1,4 +1,4 @@
-//! What each output is to become: `--loss` and `--metric`, or what the file says.
+//! The goal of each output: `--loss` and `--metric`, or what the file says.
 
 use crate::args::Train;
 use crate::failure::Failure;
@@ -6,7 +6,7 @@ use locally_connected::model::End;
 use locally_connected::train::{Goal, Loss, Metric};
 use locally_connected_keras::compiled::Compiled;
 
-/// A goal for each output, in their order.
+/// The goal of each output, in their order.
 pub(super) fn goals(
     args: &Train,
     compiled: Option<&Compiled>,
@@ -24,7 +24,7 @@ pub(super) fn goals(
             .goals(&names)
             .map_err(|error| Failure::from(error).with_help("--loss names another than the file's"))?;
         goals.iter_mut().zip(own).for_each(|(goal, own)| goal.1 = own);
-        // Other metrics take the file's places.
+        // Given metrics replace the file's.
         if !args.metric.is_empty() {
             for (_, goal) in &mut goals {
                 (goal.metrics, goal.weighted_metrics) = (Vec::new(), Vec::new());
@@ -52,7 +52,7 @@ pub(super) fn goals(
     Ok(goals)
 }
 
-/// `OUTPUT=NAME`, or the name for all outputs.
+/// Parses `OUTPUT=NAME`; a name alone is for all outputs.
 fn of_output<'a>(text: &'a str, outputs: &[&str], flag: &str) -> Result<(Option<&'a str>, &'a str), Failure> {
     match text.split_once('=') {
         None => Ok((None, text)),

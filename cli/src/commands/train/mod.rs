@@ -102,7 +102,7 @@ pub(crate) fn train(common: &Common, args: &Train) -> Result<(), Failure> {
     Ok(write_file(&args.output, &file.to_bytes(format)?)?)
 }
 
-/// The end of a training that had come there before: averages take the places of these parameters, where there are averages.
+/// Ends a training that had already reached its end: if averages are kept, they replace these parameters.
 async fn end<R: Runner>(trainer: &mut Trainer<R>, mut parameters: BTreeMap<String, Vec<f32>>) -> Result<(), Error> {
     let averages = trainer.state().await?.optimizer;
     for (name, values) in &mut parameters {
@@ -113,7 +113,7 @@ async fn end<R: Runner>(trainer: &mut Trainer<R>, mut parameters: BTreeMap<Strin
     trainer.set_parameters(&parameters).await
 }
 
-/// The optimizer that was asked for, or the file's.
+/// The optimizer in the arguments, or the file's.
 fn optimizer(args: &Train, file: &ModelFile, steps: Steps) -> Result<Optimizer, Failure> {
     let Some(text) = &args.optimizer else {
         let Some(compiled) = &file.compiled else {
@@ -131,7 +131,7 @@ fn optimizer(args: &Train, file: &ModelFile, steps: Steps) -> Result<Optimizer, 
     Ok(optimizer.learning_rate(schedule))
 }
 
-/// How far the file's own optimizer has come, where it is the one that trains.
+/// The state of the file's optimizer, if that is the one that trains.
 fn going_on<'f>(args: &Train, file: &'f ModelFile) -> Option<&'f OptimizerState> {
     file.compiled.as_ref()?.state.as_ref().filter(|_| args.optimizer.is_none())
 }

@@ -1,4 +1,4 @@
-//! What is trained on, from its files.
+//! Reads the samples to train on.
 
 use crate::args::{Named, Train};
 use crate::arrays;
@@ -11,25 +11,25 @@ use std::path::PathBuf;
 /// Arrays by the names of the model's inputs or outputs.
 type Arrays = Vec<(String, NpyArray)>;
 
-/// What is trained on.
+/// The samples to train on, with targets and weights.
 pub(super) struct Samples {
     pub(super) count: usize,
     pub(super) inputs: Arrays,
     pub(super) targets: Arrays,
     pub(super) validation: Option<[Arrays; 2]>,
-    /// Of the samples, by output; without a name of all.
+    /// The samples' weights by output; without a name for all outputs.
     pub(super) weights: Arrays,
 }
 
 impl Samples {
-    /// Reads them, with the shapes that the model and its losses ask for.
+    /// Reads the samples, with the shapes that the model and its losses need.
     pub(super) fn read(
         args: &Train,
         inputs: &[End<'_>],
         outputs: &[End<'_>],
         goals: &[(String, Goal)],
     ) -> Result<Self, Failure> {
-        // Class numbers stand for rows, in a last axis of one or without it; an output without a loss has no target.
+        // A class number stands for a row, with or without a last axis of one. An output without a loss has no target.
         let judged = outputs.iter().zip(goals).filter_map(|(end, (_, goal))| Some((end, is_sparse(&goal.loss?))));
         let shapes = |column: usize| {
             let rows = |end: &End<'_>| [&end.shape[..end.shape.len().saturating_sub(1)], &[1][..column]].concat();
@@ -67,7 +67,7 @@ impl Samples {
         Ok(Self { count, inputs: inputs_read, targets, validation, weights })
     }
 
-    /// Those that are trained on, without those that a split keeps for validation: as many as Keras leaves.
+    /// How many samples are trained on, without those that a split keeps for validation, as in Keras.
     pub(super) fn trained(&self, validation_split: Option<f64>) -> Result<usize, Failure> {
         let Some(part) = validation_split.filter(|part| *part != 0.0) else { return Ok(self.count) };
         let left = (self.count as f64 * (1.0 - part)).floor();
@@ -79,14 +79,14 @@ impl Samples {
             .with_help("a part from 0 to 1 that leaves some to train on and some to measure by"))
     }
 
-    /// As a trainer takes them.
+    /// The samples as a trainer takes them.
     pub(super) fn data(&self) -> Data<'_> {
         let data = data(&self.inputs, &self.targets);
         self.weights.iter().fold(data, |data, (output, array)| data.sample_weight_of(output.clone(), &array.values))
     }
 }
 
-/// What samples count, a number each.
+/// The samples' weights, a number for each.
 fn weights(given: &[Named], outputs: &[(&str, Vec<usize>)], count: usize) -> Result<Arrays, Failure> {
     let what = "the sample weight";
     let mut all = Arrays::new();
@@ -111,7 +111,7 @@ pub(super) fn is_sparse(loss: &Loss) -> bool {
     matches!(loss, Loss::SparseCategoricalCrossentropy { .. })
 }
 
-/// As a trainer takes them.
+/// Inputs and targets as a trainer takes them.
 pub(super) fn data<'a>(inputs: &'a Arrays, targets: &'a Arrays) -> Data<'a> {
     let data = inputs.iter().fold(Data::default(), |data, (name, array)| data.input(name.clone(), &array.values));
     targets.iter().fold(data, |data, (name, array)| data.target(name.clone(), &array.values))

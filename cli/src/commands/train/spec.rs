@@ -1,4 +1,4 @@
-//! `--optimizer SPEC` and `--schedule SPEC`: a name and, behind a colon, Keras's own arguments.
+//! `--optimizer SPEC` and `--schedule SPEC`: a name, which may be followed by a colon and Keras's arguments.
 
 use crate::failure::Failure;
 use locally_connected::Error;
@@ -6,7 +6,7 @@ use locally_connected::train::{Optimizer, Schedule};
 use locally_connected_keras::compiled::optimizer_from_keras;
 use serde_json::{Map, Value, json};
 
-/// `name[:argument[=value],…]`, taken apart. An argument without a value is true.
+/// `name[:argument[=value],…]`, parsed. An argument without a value is true.
 struct Spec<'a> {
     name: &'a str,
     arguments: Map<String, Value>,
@@ -41,7 +41,7 @@ impl<'a> Spec<'a> {
 
 const HELP: &str = "a name and Keras's own arguments: sgd:momentum=0.9,nesterov or adam:beta_1=0.9,amsgrad,clipnorm=1";
 
-/// The optimizer of `--optimizer SPEC`, whose learning rate is Keras's default where the arguments don't say it.
+/// The optimizer of `--optimizer SPEC`. Its learning rate is Keras's default unless the arguments set it.
 pub(super) fn optimizer(text: &str) -> Result<Optimizer, Failure> {
     let Spec { name, mut arguments } = Spec::parse("--optimizer", text)?;
     let class = match name.to_lowercase().as_str() {
@@ -62,18 +62,18 @@ pub(super) fn optimizer(text: &str) -> Result<Optimizer, Failure> {
         .map_err(|error| Failure::request(format!("--optimizer {text}: {error}")).with_help(HELP))
 }
 
-/// What a schedule is made of besides its own arguments.
+/// Numbers of steps that a schedule needs besides its own arguments.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Steps {
-    /// Of an epoch.
+    /// Steps of an epoch.
     pub(super) epoch: u64,
-    /// Of all epochs.
+    /// Steps of all epochs.
     pub(super) all: u64,
-    /// In which the rate rises from 0.
+    /// Steps in which the rate rises from 0.
     pub(super) warmup: u64,
 }
 
-/// The learning rate by `--schedule SPEC`, `--warmup` and the rate that it falls from.
+/// The schedule of `--schedule SPEC` and `--warmup`, which falls from `rate`.
 pub(super) fn schedule(text: Option<&str>, rate: f64, steps: Steps) -> Result<Schedule, Failure> {
     let flat = || if steps.warmup == 0 { Schedule::Constant(rate) } else { rise(rate, steps.warmup) };
     let Some(text) = text else { return Ok(flat()) };
@@ -117,10 +117,10 @@ pub(super) fn schedule(text: Option<&str>, rate: f64, steps: Steps) -> Result<Sc
     if name == "cosine" || steps.warmup == 0 { Ok(schedule) } else { risen(&schedule, rate, steps) }
 }
 
-/// The most rates of a schedule that Keras has no formula of.
+/// The most rates of a schedule that is written out step by step.
 const MOST_RATES: usize = 1 << 16;
 
-/// A rise before a schedule that Keras has none before: step by step, as a schedule that Keras has.
+/// A rise before a schedule for which Keras has none: written out step by step as another schedule of Keras's.
 fn risen(schedule: &Schedule, rate: f64, steps: Steps) -> Result<Schedule, Failure> {
     let (mut boundaries, mut values) = (Vec::new(), Vec::new());
     for step in 0..steps.all {
@@ -146,7 +146,7 @@ const SCHEDULES: &str = "cosine[:decay_steps=N,alpha=A], exponential[:decay_step
                          step[:decay_steps=N,decay_rate=R]; without decay_steps a cosine ends with the training, exponential's are \
                          an epoch, step's a third of the training";
 
-/// From 0 to the rate in a straight line, where it stays: Keras's polynomial decay, upwards.
+/// A straight rise from 0 to the rate, which then stays: Keras's polynomial decay, upwards.
 fn rise(rate: f64, warmup: u64) -> Schedule {
     let (initial_learning_rate, end_learning_rate) = (0.0, rate);
     Schedule::PolynomialDecay {
@@ -158,7 +158,7 @@ fn rise(rate: f64, warmup: u64) -> Schedule {
     }
 }
 
-/// A schedule's arguments, of which those that are asked for go.
+/// A schedule's arguments that weren't asked for yet.
 struct Arguments<'a> {
     text: &'a str,
     left: Map<String, Value>,
@@ -252,7 +252,7 @@ mod tests {
         );
         let smooth = schedule(Some("exponential:decay_rate=0.5"), 0.5, risen).expect("a rise");
         assert_eq!([5, 10, 20].map(|step| smooth.at(step)), [0.25, 0.5, 0.25]);
-        // Rates that all differ: a slower fall would not.
+        // More different rates than can be written out.
         assert!(schedule(Some("exponential:decay_rate=0.99999"), 0.5, Steps { all: 1 << 20, ..risen }).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! What is done after each epoch: a line, the log, early stopping, the checkpoint.
+//! What is done after each epoch: a line of numbers, the log, early stopping, the checkpoint.
 
 use super::checkpoint::{Checkpoint, Course, SoFar, write};
 use super::curves;
@@ -20,7 +20,7 @@ pub(super) struct Watch<'a> {
     begun: Instant,
     stopping: Option<EarlyStopping>,
     epochs: Vec<Epoch>,
-    /// Parameters after the best epoch, where there may be an end before the last one.
+    /// The parameters after the best epoch, kept if training may end early.
     best: Option<BTreeMap<String, Vec<f32>>>,
     failed: Option<Failure>,
 }
@@ -43,13 +43,13 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Takes up what was watched before.
+    /// Goes on from a checkpoint.
     pub(super) fn go_on(&mut self, checkpoint: Checkpoint) {
         let best = checkpoint.best.map(|parameters| State { parameters, ..State::default() });
         for epoch in checkpoint.epochs {
             if let Some(stopping) = &mut self.stopping {
                 let _ = stopping.wants_state(&epoch);
-                // It would have ended there.
+                // It doesn't matter that it would have ended there.
                 let _ = stopping.on_epoch(&Record { epoch: &epoch, state: best.as_ref() });
             }
             self.epochs.push(epoch);
@@ -57,7 +57,7 @@ impl<'a> Watch<'a> {
         self.best = best.map(|best| best.parameters);
     }
 
-    /// Whether it would have ended already.
+    /// Whether the training would have ended before.
     pub(super) fn is_over(&self) -> bool {
         self.stopping.as_ref().is_some_and(EarlyStopping::has_stopped)
     }
@@ -66,7 +66,7 @@ impl<'a> Watch<'a> {
         self.best.as_ref()
     }
 
-    /// What went wrong on the way; without that the curves are drawn.
+    /// An error on the way, if there was one; else the curves are drawn.
     pub(super) fn finish(self) -> Result<(), Failure> {
         if let Some(path) = &self.args.plot
             && !self.epochs.is_empty()
@@ -144,14 +144,14 @@ impl Callback for Watch<'_> {
     }
 }
 
-/// A column for each number of the epochs, in the order of the first.
+/// A column for each number of the epochs, in the first epoch's order.
 fn columns(epochs: &[Epoch]) -> Vec<(String, Vec<f64>)> {
     let Some(first) = epochs.first() else { return Vec::new() };
     let of = |name: &str| epochs.iter().map(|epoch| epoch.logs.get(name).unwrap_or(f64::NAN)).collect();
     first.logs.iter().map(|(name, _)| (name.to_owned(), of(name))).collect()
 }
 
-/// Four digits.
+/// Four significant digits.
 fn short(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 || (1e-3..1e5).contains(&size) {

@@ -1,4 +1,4 @@
-//! Random operands of a layer or a model, and what the CPU reference makes of them.
+//! Random operands of a layer or a model, and the CPU reference's results for them.
 
 use crate::failure::Failure;
 use crate::memory;
@@ -10,38 +10,39 @@ use locally_connected::model::{
 use locally_connected::{Activation, WeightType, reference};
 use std::collections::BTreeMap;
 
-/// Operands of a model, or of one layer of it, and what the reference makes of them. A model that is only run has no gradients.
+/// Operands of a model or of one of its layers, and the reference's results. Whole models have no gradients here.
 pub(super) struct Expected {
     inputs: Vec<(String, Vec<f32>)>,
     grad_outputs: Vec<(String, Vec<f32>)>,
     outputs: Vec<(String, ReferenceValues)>,
     grad_inputs: Vec<(String, ReferenceValues)>,
-    /// By their names in [`names::gradient`].
+    /// By the names of [`names::gradient`].
     grad_parameters: Vec<(String, ReferenceValues)>,
 }
 
-/// Reference values and the magnitude that errors are measured by.
+/// Reference values, and the magnitude that errors are relative to.
 pub(super) struct ReferenceValues {
     values: Vec<f64>,
     scale: f64,
 }
 
 impl ReferenceValues {
-    /// `values`, whose magnitude would be `factor` times as large had nothing cancelled.
+    /// `values`, whose magnitude would be `factor` times as large if nothing cancelled.
     fn new(values: Vec<f64>, factor: f64) -> Self {
         let scale = largest(&values) * factor;
-        // With nothing but zeroes any error is too large; the smallest number keeps 0/0 away.
+        // If all values are zero any error is too large; the smallest number avoids 0/0.
         Self { values, scale: if scale > 0.0 { scale } else { f64::MIN_POSITIVE } }
     }
 
-    /// The largest difference from `found` in parts of the largest value; infinite where only one is a number.
+    /// The largest difference from `found`, relative to the largest value; infinite if only one of two values is a
+    /// number.
     pub(super) fn error(&self, found: &[f32]) -> f64 {
         if found.len() != self.values.len() {
             return f64::INFINITY;
         }
         let difference = |(&found, &expected): (&f32, &f64)| {
             let found = f64::from(found);
-            // Weights may be infinite or no numbers: then so are the results. Infinite in f32 is enough.
+            // Weights, and so results, may be infinite or NaN. A value that is infinite in f32 counts as infinite.
             let same =
                 found == expected || (found.is_nan() && expected.is_nan()) || found == f64::from(expected as f32);
             let difference = (found - expected).abs();
@@ -66,7 +67,7 @@ impl Expected {
     /// One layer alone, forward and backward.
     pub(super) fn layer(model: &Model, batch: u32) -> Result<Self, Failure> {
         let (forward, backward) = (model.graph.forward(), model.graph.backward(Wanted::All));
-        // In f64, all of them at once, beside the operands in f32.
+        // All values at once in f64, besides the operands in f32.
         memory::check("the CPU reference", 3 * backward.bytes(batch))?;
         let graph = &model.graph;
         let mut expected = Self::operands(model, batch);
@@ -74,11 +75,12 @@ impl Expected {
         let dtype = |name: &str| forward.find(name).and_then(|id| Some(forward.buffer(id)?.dtype));
         for (name, values) in &mut values {
             if dtype(name) == Some(WeightType::F16) {
-                // A device has no more of them than that.
+                // A device gets these values as 16-bit floats.
                 values.iter_mut().for_each(|value| *value = f16::from_f64(*value).to_f64());
             }
         }
-        // A saturated activation makes gradients small by cancelling what isn't: that much may be lost to rounding.
+        // Where an activation saturates, gradients are small because larger terms cancel, and rounding may lose that
+        // much.
         let mut factor = 1.0;
         if let Some(before) = Before::new(model)? {
             let sums = reference::run(&before.model.graph.forward(), batch, &values)?;
@@ -134,7 +136,7 @@ impl Expected {
         }
     }
 
-    /// Inputs and parameters under the names of their buffers.
+    /// Inputs and parameters by the names of their buffers.
     fn values(&self, model: &Model) -> reference::Values {
         let inputs =
             self.inputs.iter().map(|(name, values)| (model.graph.input_buffer(names::INPUT, name), wide(values)));
@@ -146,7 +148,7 @@ impl Expected {
         borrowed(&self.inputs)
     }
 
-    /// Empty where only the forward pass is compared.
+    /// Empty if only the forward pass is compared.
     pub(super) fn grad_outputs(&self) -> Vec<(&str, &[f32])> {
         borrowed(&self.grad_outputs)
     }
@@ -165,7 +167,7 @@ impl Expected {
     }
 }
 
-/// A layer without its activation: what the activation is computed from.
+/// A layer without its activation: it gives the value that the activation is computed from.
 struct Before {
     model: Model,
     activation: Activation,
@@ -201,7 +203,7 @@ impl Before {
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let output = graph.add(Layer::new(kind).named(layer.name()), &inputs)?;
         graph.output(output);
-        // Its parameters are the layer's, by the same names.
+        // Its parameters have the layer's names.
         Ok(Some(Self { model: Model { graph, ..Model::default() }, activation }))
     }
 }
@@ -210,7 +212,7 @@ fn borrowed(values: &[(String, Vec<f32>)]) -> Vec<(&str, &[f32])> {
     values.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect()
 }
 
-/// What the reference gave for inputs or outputs, by their own names; a gradient that nothing depends on isn't there.
+/// The reference's values of inputs or outputs, by their own names. A gradient that nothing depends on is left out.
 fn ends(
     ends: &[End<'_>],
     buffer: impl Fn(&str) -> String,
@@ -224,7 +226,7 @@ fn ends(
     ends.iter().filter_map(of_end).collect()
 }
 
-/// The largest error of those results that are `wanted`; infinite where one is missing, None where there is none.
+/// The largest error among the `wanted` results; infinite if one is missing, none if there are none.
 fn worst(
     expected: &[(String, ReferenceValues)],
     found: &BTreeMap<String, Vec<f32>>,
@@ -238,7 +240,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| value.into()).collect()
 }
 
-/// How much larger the outputs' gradients are than what an activation leaves of them; at least 1.
+/// How much larger the outputs' gradients are than what the activation's derivative leaves of them; at least 1.
 fn cancelled(z: &[f64], dy: &[f32], before: &Before, batch: u32) -> Result<f64, Failure> {
     let shape = before.model.graph.outputs().first().map_or(Vec::new(), |end| end.shape.to_vec());
     let alone = Sequential::new(shape).add(before.activation).graph()?;
@@ -250,8 +252,8 @@ fn cancelled(z: &[f64], dy: &[f32], before: &Before, batch: u32) -> Result<f64, 
     Ok(if small > 0.0 { (dy / small).max(1.0) } else { 1.0 })
 }
 
-/// Leaves outputs out of the loss where the derivative jumps within the rounding of the sums: the sign of a sum that
-/// is all but zero decides there, and no two orders of summation agree on it.
+/// Takes outputs out of the loss where the derivative jumps within the rounding of the sums: there the sign of a sum
+/// that is almost 0 decides, and different orders of summation don't agree on it.
 fn clear_corners(z: &[f64], activation: Activation, grad_output: &mut [f32]) {
     let reach = largest(z) * 1e-5;
     for (&z, dy) in z.iter().zip(grad_output) {
@@ -262,7 +264,7 @@ fn clear_corners(z: &[f64], activation: Activation, grad_output: &mut [f32]) {
     }
 }
 
-/// Uniform values in -1..1 from a seed (splitmix64).
+/// Uniform values between -1 and 1, from a seed (splitmix64).
 fn random(seed: u64, count: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let next = |_| {

@@ -1,7 +1,7 @@
 //! `y = activation(z)`, element by element.
 
 use super::listed::{Kernel, kernel};
-use super::work::{elementwise};
+use super::work::elementwise;
 use super::{Loads, Params, Work};
 use crate::config::codes;
 

@@ -1,7 +1,7 @@
 //! `y = (a how b) / divisor`, element by element.
 
 use super::listed::{Kernel, kernel};
-use super::work::{elementwise};
+use super::work::elementwise;
 use super::{Loads, Params, Work};
 use crate::config::How;
 

@@ -1,7 +1,7 @@
 //! `g = dy · d(a how b)/da`, or by `b`, element by element.
 
 use super::listed::{Kernel, kernel};
-use super::work::{elementwise};
+use super::work::elementwise;
 use super::{Loads, Params, Work};
 use crate::config::How;
 

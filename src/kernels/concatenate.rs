@@ -1,8 +1,8 @@
 //! `y[r, first + c] = x[r, c]`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{WIDTHS};
-use super::work::{of};
+use super::sizes::WIDTHS;
+use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {

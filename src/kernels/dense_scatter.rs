@@ -14,7 +14,12 @@ kernel! {
 
 impl Kernel for DenseScatter {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        Work { threads: of(p.dense_columns), operations: taps(p) + 3.0 * of(p.count), bytes: 3.0 * weights(p), ..Work::default() }
+        Work {
+            threads: of(p.dense_columns),
+            operations: taps(p) + 3.0 * of(p.count),
+            bytes: 3.0 * weights(p),
+            ..Work::default()
+        }
     }
 
     fn turns(&self, p: &Params) -> u64 {

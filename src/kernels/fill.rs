@@ -1,7 +1,7 @@
 //! `y = 0`.
 
 use super::listed::{Kernel, kernel};
-use super::work::{of};
+use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {

@@ -1,7 +1,7 @@
 //! `db[p, f] = sum over n of dz[n, p, f]`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{WIDTHS};
+use super::sizes::WIDTHS;
 use super::work::{joined, of};
 use super::{Loads, Params, THREADS, Work};
 

@@ -12,7 +12,12 @@ kernel! {
 impl Kernel for GradBiasShared {
     fn work(&self, p: &Params, _: Loads) -> Work {
         let threads = of(THREADS);
-        Work { threads: threads * of(p.count), operations: of(p.row) / threads, bytes: 4.0 * of(p.y_sample), ..Work::default() }
+        Work {
+            threads: threads * of(p.count),
+            operations: of(p.row) / threads,
+            bytes: 4.0 * of(p.y_sample),
+            ..Work::default()
+        }
     }
 
     fn turns(&self, p: &Params) -> u64 {

@@ -1,7 +1,7 @@
 //! `y[n, p, f] = activation(bias[p, f] + sum over k of x[n, window(p, k)] * w[p, k, f])`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{FILTERS, FUSED, Workgroup, IMAGES, MOST_FOURS, WIDTHS};
+use super::sizes::{FILTERS, FUSED, IMAGES, MOST_FOURS, WIDTHS, Workgroup};
 use super::work::{FINISHING, of, product, taps, tiles, traffic, window_products, window_turns};
 use super::{Loads, Params, THREADS, Work};
 use crate::config::WeightType;
@@ -28,11 +28,12 @@ kernel! {
 
 impl LoopForward {
     fn fits(&self) -> bool {
-        self.input_width <= self.width && match self.width {
-            // Layers whose weights don't come in fours are small, so few variants serve them.
-            1 => self.images <= 8 && self.threads == THREADS,
-            _ => self.filters * self.images <= MOST_FOURS && (self.images <= 8 || self.filters == 1),
-        }
+        self.input_width <= self.width
+            && match self.width {
+                // Layers whose weights don't come in fours are small, so few variants serve them.
+                1 => self.images <= 8 && self.threads == THREADS,
+                _ => self.filters * self.images <= MOST_FOURS && (self.images <= 8 || self.filters == 1),
+            }
     }
 }
 

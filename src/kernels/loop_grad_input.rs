@@ -1,7 +1,7 @@
 //! `dx[n, position, c] = sum over the (p, t) that read the position, and over f, of w[p, t, c, f] * dz[n, p, f]`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{CHANNELS, Workgroup, IMAGES, WIDTHS};
+use super::sizes::{CHANNELS, IMAGES, WIDTHS, Workgroup};
 use super::work::{of, product, reader_turns, readers, tiles, traffic, window_products};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;
@@ -28,9 +28,7 @@ impl Kernel for LoopGradInput {
         let (x, y, d) = (of(self.images), of(self.channels), of(self.width));
         let each = of(p.filters) / d * product(x, d * y, loads.of(self.width) * (x + y));
         Work {
-            threads: of(p.positions)
-                * tiles(p.groups * p.group_channels, self.channels)
-                * tiles(p.batch, self.images),
+            threads: of(p.positions) * tiles(p.groups * p.group_channels, self.channels) * tiles(p.batch, self.images),
             operations: 12.0 + readers(p) * (6.0 + each),
             bytes: traffic(p),
             // Each output is loaded only after its reader's offset.

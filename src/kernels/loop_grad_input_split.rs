@@ -36,7 +36,10 @@ impl Kernel for LoopGradInputSplit {
         let steps = readers(p) * of(p.filters) / 4.0 * of(self.channels) / of(self.threads);
         Work {
             threads: of(self.threads) * of(p.workgroups),
-            operations: 6.0 + 6.0 * readers(p) / of(self.threads) + steps * product(4.0 * rows, x, loads.four * (rows + x)) + 16.0 * x * rows,
+            operations: 6.0
+                + 6.0 * readers(p) / of(self.threads)
+                + steps * product(4.0 * rows, x, loads.four * (rows + x))
+                + 16.0 * x * rows,
             bytes: traffic(p),
             waits: steps,
         }

@@ -44,7 +44,8 @@ impl Kernel for LoopGradWeightsShared {
         let (inputs, outputs) = operands(p);
         let written = 4.0 * of(p.parts) * of(p.weight_cells) * of(p.window) * of(p.filters);
         Work {
-            threads: of(p.parts) * of(p.weight_cells) * of(p.window) / (y * e) * tiles(p.filters / self.width, self.filters),
+            threads: of(p.parts) * of(p.weight_cells) * of(p.window) / (y * e)
+                * tiles(p.filters / self.width, self.filters),
             operations: locations * (8.0 + of(p.batch) * product(y * e, d * filters, loaded)),
             bytes: inputs + outputs + written,
             waits: locations * (3.0 + of(p.batch)),

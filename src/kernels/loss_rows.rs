@@ -16,7 +16,12 @@ kernel! {
 impl Kernel for LossRows {
     fn work(&self, p: &Params, _: Loads) -> Work {
         let elements = of(p.count) * of(p.row);
-        Work { threads: of(p.count) * of(THREADS), operations: 12.0 * of(p.row.div_ceil(THREADS)), bytes: 8.0 * elements, ..Work::default() }
+        Work {
+            threads: of(p.count) * of(THREADS),
+            operations: 12.0 * of(p.row.div_ceil(THREADS)),
+            bytes: 8.0 * elements,
+            ..Work::default()
+        }
     }
 
     fn turns(&self, p: &Params) -> u64 {

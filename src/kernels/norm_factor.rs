@@ -1,7 +1,7 @@
 //! `factor = gamma / sqrt(variance + epsilon)`.
 
 use super::listed::{Kernel, kernel};
-use super::work::{elementwise};
+use super::work::elementwise;
 use super::{Loads, Params, Work};
 
 kernel! {

@@ -1,7 +1,7 @@
 //! `y[n, o, c] = max, average or sum of x[n, p, c] over the positions p of window o`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{WIDTHS};
+use super::sizes::WIDTHS;
 use super::work::{of, pooled, pooled_bytes, pooled_turns};
 use super::{Loads, Params, Work};
 

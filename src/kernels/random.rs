@@ -25,7 +25,12 @@ impl Random {
 impl Kernel for Random {
     fn work(&self, p: &Params, _: Loads) -> Work {
         // Ten rounds are some 300 operations, each a twentieth of a load.
-        Work { threads: of(p.count.div_ceil(Self::EACH)), operations: 24.0, bytes: 8.0 * of(p.count), ..Work::default() }
+        Work {
+            threads: of(p.count.div_ceil(Self::EACH)),
+            operations: 24.0,
+            bytes: 8.0 * of(p.count),
+            ..Work::default()
+        }
     }
 
     fn turns(&self, _: &Params) -> u64 {

@@ -1,8 +1,8 @@
 //! `y[o] = x[i]`, where `i` is `⌊(o − before) / repeat⌋` along each axis, or 0.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{WIDTHS};
-use super::work::{of};
+use super::sizes::WIDTHS;
+use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {

@@ -1,7 +1,7 @@
 //! `y[o, s, c] = max or sum of x[o, p, c] over p = s, s + parts, …, below length`, a sum by the divisor.
 
 use super::listed::{Kernel, kernel};
-use super::work::{of};
+use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {

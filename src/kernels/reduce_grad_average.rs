@@ -1,7 +1,7 @@
 //! `dx[o, p, c] = dy[o, c] / length`.
 
 use super::listed::{Kernel, kernel};
-use super::work::{of};
+use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {

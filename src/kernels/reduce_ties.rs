@@ -1,7 +1,7 @@
 //! `ties[o, s, c] = how many x[o, p, c] are y[o, c], over p = s, s + parts, …, below length`.
 
 use super::listed::{Kernel, kernel};
-use super::work::{of};
+use super::work::of;
 use super::{Loads, Params, Work};
 
 kernel! {

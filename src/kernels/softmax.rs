@@ -1,7 +1,7 @@
 //! `y = softmax(z)` over rows, or its logarithm.
 
 use super::listed::{Kernel, kernel};
-use super::work::{joined, elementwise, shared_turns};
+use super::work::{elementwise, joined, shared_turns};
 use super::{Loads, Params, THREADS, Work};
 
 kernel! {

@@ -1,7 +1,7 @@
 //! `dz = y * (dy - sum(y * dy))` over rows, or `dy - exp(y) * sum(dy)` where `y` is the logarithm of softmax.
 
 use super::listed::{Kernel, kernel};
-use super::work::{joined, elementwise, shared_turns};
+use super::work::{elementwise, joined, shared_turns};
 use super::{Loads, Params, THREADS, Work};
 
 kernel! {

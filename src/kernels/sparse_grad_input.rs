@@ -1,7 +1,7 @@
 //! `dx[n, i] = sum over the entries e that read input i, and over f, of w[e, f] * dz[n, row of e, f]`.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{IMAGES};
+use super::sizes::IMAGES;
 use super::work::{of, product, sparse_products, tiles, traffic};
 use super::{Loads, Params, Work};
 use crate::config::WeightType;

@@ -1,7 +1,7 @@
 //! `dw[e, f] = sum over n of x[n, input of e] * dz[n, row of e, f]`; 0 for entries without an input.
 
 use super::listed::{Kernel, kernel};
-use super::sizes::{FILTERS};
+use super::sizes::FILTERS;
 use super::work::{of, product, sparse_products, tiles, traffic};
 use super::{Loads, Params, Work};
 

@@ -2,6 +2,7 @@
 
 use crate::sh::{self, Result};
 use crate::steps::Steps;
+use std::path::PathBuf;
 use std::process::Command;
 
 pub(crate) fn check() -> Result {
@@ -17,7 +18,15 @@ pub(crate) fn check() -> Result {
 
 pub(crate) fn format() -> Result {
     component("fmt", "rustfmt")?;
-    sh::run(sh::cargo().args(["fmt", "--all", "--check"]))
+    sh::run(sh::cargo().args(["fmt", "--all", "--check", "--"]).args(kernels()?))
+}
+
+/// The kernels' files: a macro declares these modules, so `cargo fmt` doesn't find them by itself.
+fn kernels() -> Result<Vec<PathBuf>> {
+    let folder = sh::root().join("src/kernels");
+    let at = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let entries = std::fs::read_dir(&folder).map_err(at)?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(at)).collect()
 }
 
 pub(crate) fn lints() -> Result {

@@ -2,7 +2,6 @@
 // One product by tiles, [samples][inputs] x [inputs][columns].
 #import shared/bias
 #import shared/dense_columns
-#import shared/inputs
 #import shared/tile
 #import shared/tile_output
 #import shared/units
@@ -12,16 +11,7 @@
 @group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read_write> y: array<Unit>;  // output samples
 
-const A_ALONG_DEPTH = true;
-const B_ALONG_DEPTH = false;
 const B_HAS_HOLES = true;
-const A_WIDTH = INPUT_WIDTH;
-const B_WIDTH = WIDTH;
-const RESULT_WIDTH = WIDTH;
-
-fn rows() -> u32 {
-  return params.batch;
-}
 
 fn columns() -> u32 {
   return params.dense_columns;
@@ -33,14 +23,6 @@ fn depth_of(product: Product) -> u32 {
 
 fn term(product: Product, i: u32) -> vec2<u32> {
   return vec2(params.x_base + i, i * params.dense_columns);
-}
-
-fn a_at_row(product: Product, n: u32) -> u32 {
-  return n * params.x_sample;
-}
-
-fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
-  return with_input(four, q, x[at]);
 }
 
 fn b_at_column(product: Product, column: u32) -> u32 {

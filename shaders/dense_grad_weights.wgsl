@@ -1,21 +1,12 @@
 // d[i][column] = sum over n of x[n, i] * dz[n, column]
 // One product by tiles, [inputs][samples] x [samples][columns].
 #import shared/dense_columns
-#import shared/inputs
 #import shared/tile
-#import shared/tile_gradient
-#import shared/units
+#import shared/tile_grad_weights
 
 @group(0) @binding(1) var<storage, read> x: array<Input>;       // input samples
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;       // output samples
 @group(0) @binding(3) var<storage, read_write> d: array<Unit>;  // [dense_rows][dense_columns]
-
-const A_ALONG_DEPTH = false;
-const B_ALONG_DEPTH = false;
-const B_HAS_HOLES = false;
-const A_WIDTH = INPUT_WIDTH;
-const B_WIDTH = WIDTH;
-const RESULT_WIDTH = WIDTH;
 
 fn rows() -> u32 {
   return params.dense_rows;
@@ -25,28 +16,12 @@ fn columns() -> u32 {
   return params.dense_columns;
 }
 
-fn depth_of(product: Product) -> u32 {
-  return params.batch;
-}
-
-fn term(product: Product, n: u32) -> vec2<u32> {
-  return vec2(n * params.x_sample, n * params.y_sample);
-}
-
 fn a_at_row(product: Product, i: u32) -> u32 {
   return params.x_base + i;
 }
 
-fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
-  return with_input(four, q, x[at]);
-}
-
 fn b_at_column(product: Product, column: u32) -> u32 {
   return params.y_base + column_offset(column);
-}
-
-fn with_b(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
-  return with_unit(four, q, dz[at]);
 }
 
 fn result_at_row(product: Product, i: u32) -> u32 {

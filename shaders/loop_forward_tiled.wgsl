@@ -1,7 +1,6 @@
 // loop_forward by tiles: a product [samples][K] x [K][filters] for each cell.
 #import shared/bias
 #import shared/cell_product
-#import shared/inputs
 #import shared/tile
 #import shared/tile_output
 #import shared/weights
@@ -12,16 +11,7 @@
 @group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<Unit>;  // output samples
 
-const A_ALONG_DEPTH = true;
-const B_ALONG_DEPTH = false;
 const B_HAS_HOLES = false;
-const A_WIDTH = INPUT_WIDTH;
-const B_WIDTH = WIDTH;
-const RESULT_WIDTH = WIDTH;
-
-fn rows() -> u32 {
-  return params.batch;
-}
 
 fn columns() -> u32 {
   return params.filters;
@@ -33,14 +23,6 @@ fn depth_of(product: Product) -> u32 {
 
 fn term(product: Product, k: u32) -> vec2<u32> {
   return vec2(input_at(product, k), product.weights + k * params.filters);
-}
-
-fn a_at_row(product: Product, n: u32) -> u32 {
-  return n * params.x_sample;
-}
-
-fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
-  return with_input(four, q, x[at]);
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {

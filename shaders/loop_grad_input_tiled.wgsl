@@ -1,10 +1,9 @@
 // loop_grad_input by tiles: a product [samples][readers * filters] x [readers * filters][channels] for each position
 // and group.
 #import shared/cell
-#import shared/inputs
 #import shared/readers
 #import shared/tile
-#import shared/tile_gradient
+#import shared/tile_grad_input
 #import shared/weights
 
 // Binding 1, w: shared/weights, [cells][window][filters]
@@ -12,12 +11,7 @@
 @group(0) @binding(3) var<storage, read> tables: array<u32>;      // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<Input>;  // input samples
 
-const A_ALONG_DEPTH = true;
-const B_ALONG_DEPTH = true;
 const B_HAS_HOLES = false;
-const A_WIDTH = WIDTH;
-const B_WIDTH = WIDTH;
-const RESULT_WIDTH = INPUT_WIDTH;
 
 struct Product {
   position: u32,
@@ -28,10 +22,6 @@ struct Product {
 fn product_at(index: u32) -> Product {
   let position = index / params.groups;
   return Product(position, index % params.groups, readers_of(position));
-}
-
-fn rows() -> u32 {
-  return params.batch;
 }
 
 fn columns() -> u32 {
@@ -52,14 +42,6 @@ fn term(product: Product, k: u32) -> vec2<u32> {
   return select(vec2(NO_TAP, 0u), vec2(output, row + f), cell < params.weight_cells);
 }
 
-fn a_at_row(product: Product, n: u32) -> u32 {
-  return n * params.y_sample;
-}
-
-fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
-  return with_unit(four, q, dz[at]);
-}
-
 fn b_at_column(product: Product, c: u32) -> u32 {
   return c * params.filters;
 }
@@ -74,12 +56,4 @@ fn result_at_row(product: Product, n: u32) -> u32 {
 
 fn result_at_column(product: Product, c: u32) -> u32 {
   return (product.g * params.group_channels + c) * params.x_channel;
-}
-
-fn store(at: u32, four: vec4<f32>, from_column: u32) {
-  var all = input_of(four, from_column);
-  if (params.accumulate == 1u) {
-    all += dx[at];
-  }
-  dx[at] = all;
 }

@@ -9,7 +9,8 @@
 //   B_ALONG_DEPTH). A thread loads fours of neighbours, A_WIDTH or B_WIDTH of them at once; `with_a` and `with_b` put what is loaded
 //   into a four;
 // - where a result goes (`result_at_row` plus `result_at_column`), and how RESULT_WIDTH neighbouring columns are stored (`store`).
-// tile_output.wgsl or tile_gradient.wgsl says how a sum becomes a result (`addend`, `finish`, `finish_stored`).
+// tile_output.wgsl, tile_grad_input.wgsl or tile_grad_weights.wgsl says what all products of a kind share, and how a sum
+// becomes a result (`addend`, `finish`, `finish_stored`).
 #import shared/dispatch
 #import shared/tile_load
 

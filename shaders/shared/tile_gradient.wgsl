@@ -1,4 +1,4 @@
-// What tile.wgsl asks of gradients: their sums are the results.
+// What tile.wgsl asks of all gradients: their sums are the results.
 
 fn has_addend() -> bool {
   return false;

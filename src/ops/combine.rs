@@ -1,6 +1,7 @@
 //! Two values element by element, and sums along axes: what merging layers, shared values and normalisations are made of.
 
 use super::broadcast::product;
+use super::describe::accumulates;
 use super::{BufferId, Describe, Operand, Part, Shape, Sizes};
 use crate::config::How;
 
@@ -208,13 +209,7 @@ impl Describe for Sum {
         fault(&self.sizes, [&Part::samples(self.input, self.sizes); 2]).or(nothing).or(alone)
     }
 
-    fn accumulates(&self) -> bool {
-        self.accumulate
-    }
-
-    fn accumulate(&mut self) {
-        self.accumulate = true;
-    }
+    accumulates!();
 }
 
 impl Describe for Variance {

@@ -67,3 +67,17 @@ pub(super) trait Describe {
     /// Lets it add to what the buffer holds that it writes, if it can.
     fn accumulate(&mut self) {}
 }
+
+/// The methods of an operation whose field `accumulate` says whether it adds to what its result holds.
+macro_rules! accumulates {
+    () => {
+        fn accumulates(&self) -> bool {
+            self.accumulate
+        }
+
+        fn accumulate(&mut self) {
+            self.accumulate = true;
+        }
+    };
+}
+pub(super) use accumulates;

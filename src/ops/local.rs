@@ -1,5 +1,6 @@
 //! Operations of a locally connected layer.
 
+use super::describe::accumulates;
 use super::{BufferId, Change, Describe, Operand, Shape};
 use crate::config::{Activation, Implementation};
 use crate::geometry::Geometry;
@@ -202,13 +203,7 @@ impl Describe for LocalGradWeights {
         Some(&self.layer)
     }
 
-    fn accumulates(&self) -> bool {
-        self.accumulate
-    }
-
-    fn accumulate(&mut self) {
-        self.accumulate = true;
-    }
+    accumulates!();
 }
 
 impl Describe for LocalUpdate {
@@ -270,11 +265,5 @@ impl Describe for GradBias {
         Some(&self.layer)
     }
 
-    fn accumulates(&self) -> bool {
-        self.accumulate
-    }
-
-    fn accumulate(&mut self) {
-        self.accumulate = true;
-    }
+    accumulates!();
 }

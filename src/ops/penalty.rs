@@ -1,5 +1,6 @@
 //! Penalties on parameters and activations with their gradients, and whole-buffer sums: the norms that gradients are clipped by.
 
+use super::describe::accumulates;
 use super::{BufferId, Describe, Operand, Shape};
 use crate::config::OrthogonalMode;
 
@@ -182,13 +183,7 @@ impl Describe for PenaltyGrad {
         both.into_iter().chain(self.step.map(Operand::step)).collect()
     }
 
-    fn accumulates(&self) -> bool {
-        self.accumulate
-    }
-
-    fn accumulate(&mut self) {
-        self.accumulate = true;
-    }
+    accumulates!();
 }
 
 impl Describe for Total {
@@ -209,13 +204,7 @@ impl Describe for Total {
         both.into_iter().chain(self.step.map(Operand::step)).collect()
     }
 
-    fn accumulates(&self) -> bool {
-        self.accumulate
-    }
-
-    fn accumulate(&mut self) {
-        self.accumulate = true;
-    }
+    accumulates!();
 }
 
 impl Describe for ClipScale {
@@ -262,13 +251,7 @@ impl Describe for Orthogonal {
         self.vectors().fault(&self.shape)
     }
 
-    fn accumulates(&self) -> bool {
-        self.accumulate
-    }
-
-    fn accumulate(&mut self) {
-        self.accumulate = true;
-    }
+    accumulates!();
 }
 
 impl Describe for OrthogonalGrad {
@@ -292,11 +275,5 @@ impl Describe for OrthogonalGrad {
         self.vectors().fault(&self.shape)
     }
 
-    fn accumulates(&self) -> bool {
-        self.accumulate
-    }
-
-    fn accumulate(&mut self) {
-        self.accumulate = true;
-    }
+    accumulates!();
 }

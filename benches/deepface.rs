@@ -2,16 +2,19 @@
 //! ones. `cargo bench --features cpu --bench deepface -- [PART…] [--batch N] [--seconds S] [--threads N]` prints milliseconds of forward passes.
 //! With `--turns` it is a worker of `benches/peers/deepface.py`: it says `ready`, and for each line that it reads times one turn.
 
+mod common;
+
+use common::{Asked, Failure, median};
 use locally_connected::cpu::{Executor, Threads, Weights};
 use locally_connected::model::{Convolution, Dense, Flatten, Pooling, Sequential, names};
 use locally_connected::ops::{PoolKind, Usage};
 use locally_connected::program::Program;
 use locally_connected::{Activation, Bias, Config, Padding};
 use std::io::{BufRead, Write};
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// What can be measured.
+const PARTS: [&str; 4] = ["convolutions", "local", "dense", "whole"];
 
 /// The forward pass of a part, or of all three. Sizes are github.com/swghosh/DeepFace's.
 fn part(name: &str) -> Result<Program, Failure> {
@@ -32,7 +35,7 @@ fn part(name: &str) -> Result<Program, Failure> {
         "local" => locals(Sequential::new([63, 63, 16])),
         "dense" => dense(Sequential::new([21, 21, 16])),
         "whole" => dense(locals(convolutions(image()))),
-        other => return Err(format!("{other} is no part; convolutions, local, dense, whole are").into()),
+        other => return Err(format!("{other} is no part; {} are", PARTS.join(", ")).into()),
     };
     Ok(model.graph()?.forward())
 }
@@ -49,36 +52,6 @@ fn turn(seconds: f64, mut pass: impl FnMut() -> locally_connected::Result<()>) -
     Ok(times)
 }
 
-/// What the command line asks for.
-struct Asked {
-    parts: Vec<String>,
-    batch: u32,
-    seconds: f64,
-    threads: Option<NonZeroUsize>,
-    turns: bool,
-}
-
-fn asked() -> Result<Asked, Failure> {
-    let mut asked = Asked { parts: Vec::new(), batch: 1, seconds: 1.0, threads: None, turns: false };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} needs a number"));
-        match word.as_str() {
-            "--batch" => asked.batch = value()?.parse()?,
-            "--seconds" => asked.seconds = value()?.parse()?,
-            "--threads" => asked.threads = NonZeroUsize::new(value()?.parse()?),
-            "--turns" => asked.turns = true,
-            // What `cargo bench` itself adds.
-            "--bench" => {}
-            part => asked.parts.push(part.to_owned()),
-        }
-    }
-    if asked.parts.is_empty() {
-        asked.parts = ["convolutions", "local", "dense", "whole"].map(str::to_owned).into();
-    }
-    Ok(asked)
-}
-
 /// The most memory that this process held at once, in MB, where the system says.
 fn peak_megabytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -87,9 +60,10 @@ fn peak_megabytes() -> Option<u64> {
 }
 
 fn main() -> Result<(), Failure> {
-    let asked = asked()?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(asked.threads.map_or(0, NonZeroUsize::get)).build()?;
-    for name in &asked.parts {
+    let asked = Asked::read(1, &["--turns"])?;
+    let pool = asked.pool()?;
+    let all = PARTS.map(str::to_owned);
+    for name in if asked.names.is_empty() { &all[..] } else { &asked.names[..] } {
         let program = part(name)?;
         let mut weights = Weights::new();
         let mut values = 0x9e37_79b9_u32;
@@ -114,10 +88,8 @@ fn main() -> Result<(), Failure> {
         pool.install(|| -> Result<(), Failure> {
             let mut bound = Executor::new(Threads::current_pool()).bind(&program, asked.batch)?;
             let mut time = || turn(asked.seconds, || bound.run(&weights, &[(input, &x)], &mut [(output, &mut y)]));
-            if !asked.turns {
-                let mut times = time()?;
-                times.sort_by(f64::total_cmp);
-                println!("{name:12} batch {:3}: {:.3} ms", asked.batch, times[times.len() / 2]);
+            if !asked.has("--turns") {
+                println!("{name:12} batch {:3}: {:.3} ms", asked.batch, median(&mut time()?));
                 return Ok(());
             }
             println!("ready");

@@ -4,13 +4,15 @@
 //! `cargo bench --features cpu,headless --bench train_step -- [MODEL…] [--batch N] [--seconds S] [--threads N] [--gpu] [--json]`, on the host's
 //! own threads or, with `--gpu` (which needs the feature `headless`), on the adapter; the peers beside it are `benches/peers/train_step.py`, which takes turns with this program.
 
+mod common;
+
+use common::{Asked, Failure, median};
 use locally_connected::cpu::{self, Executor, Threads};
 use locally_connected::model::{ActivationLayer, Flatten, Graph, Sequential, names};
 use locally_connected::program::Program;
 use locally_connected::train::{FanRule, Loss, Optimizer, Run, Runner, Training, initial_parameters};
 use locally_connected::{Activation, Config, Result};
 use pollster::block_on;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,36 +49,6 @@ fn cases() -> Result<Vec<Case>> {
             targets: (1, Some(10)),
         },
     ])
-}
-
-/// What the command line asks for.
-struct Asked {
-    names: Vec<String>,
-    batch: u32,
-    seconds: f64,
-    threads: Option<NonZeroUsize>,
-    gpu: bool,
-    json: bool,
-}
-
-fn asked() -> std::result::Result<Asked, String> {
-    let mut asked = Asked { names: Vec::new(), batch: 32, seconds: 1.0, threads: None, gpu: false, json: false };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut number =
-            || words.next().and_then(|text| text.parse::<f64>().ok()).ok_or(format!("{word} needs a number"));
-        match word.as_str() {
-            "--batch" => asked.batch = number()? as u32,
-            "--seconds" => asked.seconds = number()?,
-            "--threads" => asked.threads = NonZeroUsize::new(number()? as usize),
-            "--gpu" => asked.gpu = true,
-            "--json" => asked.json = true,
-            // What `cargo bench` itself adds.
-            "--bench" => {}
-            name => asked.names.push(name.to_owned()),
-        }
-    }
-    Ok(asked)
 }
 
 /// A training on an executor of its own, and what one of its steps is.
@@ -172,24 +144,24 @@ fn on_the_adapter(_: &Case, _: &Asked) -> Result<[(&'static str, Vec<f64>); 2]> 
     Err(locally_connected::Error::Missing { what: "an adapter", why: "--gpu needs the feature headless" })
 }
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let asked = asked()?;
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(asked.threads.map_or(0, NonZeroUsize::get)).build()?;
+fn main() -> std::result::Result<(), Failure> {
+    let asked = Asked::read(32, &["--gpu", "--json"])?;
+    let pool = asked.pool()?;
     for case in cases()? {
         if !asked.names.is_empty() && !asked.names.iter().any(|name| name == case.name) {
             continue;
         }
-        let measured = if asked.gpu {
+        let measured = if asked.has("--gpu") {
             on_the_adapter(&case, &asked)?
         } else {
             let runner = || cpu::Runner::new(Executor::new(Threads::current_pool()));
-            threads.install(|| times(&case, &asked, runner))?
+            pool.install(|| times(&case, &asked, runner))?
         };
         for (update, mut times) in measured {
-            times.sort_by(f64::total_cmp);
-            let (median, least, most) = (times[times.len() / 2], times[0], times[times.len() - 1]);
+            let median = median(&mut times);
+            let (least, most) = (times[0], times[times.len() - 1]);
             let (name, batch, steps) = (case.name, asked.batch, times.len());
-            if asked.json {
+            if asked.has("--json") {
                 let all: Vec<String> = times.iter().map(|time| format!("{time:.6}")).collect();
                 let all = all.join(", ");
                 println!("{{\"model\": \"{name}\", \"update\": \"{update}\", \"batch\": {batch}, \"ms\": [{all}]}}");

@@ -14,6 +14,7 @@ mod memory;
 mod model;
 mod output;
 mod progress;
+mod random;
 
 use clap::Parser;
 use failure::Failure;

@@ -1,9 +1,10 @@
 //! Checks a layer's results: random elements of each, drawn from a seed, are compared with the f64 reference's.
 
 use super::noise::Values;
-use super::stats::{Random, SEED};
+use super::stats::SEED;
 use super::workloads::Dtype;
 use crate::failure::Failure;
+use crate::random::Random;
 use half::f16;
 use locally_connected::geometry::Geometry;
 use locally_connected::headless::Gpu;

@@ -1,6 +1,6 @@
 //! Random operands: devices are sometimes faster with zeroes or equal values.
 
-use super::stats::Random;
+use crate::random::Random;
 use locally_connected::headless::Gpu;
 use locally_connected::wgpu;
 

@@ -1,6 +1,7 @@
 //! Intervals by resampling: how much a statistic would vary if other samples of the same kind were taken.
 
-use super::{Random, median, quantile, sorted};
+use super::{median, quantile, sorted};
+use crate::random::Random;
 
 /// The seed of all resampling, so that equal samples have equal intervals.
 pub(crate) const SEED: u64 = 0x6c6f_6361_6c6c_7921;

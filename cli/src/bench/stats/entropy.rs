@@ -60,8 +60,8 @@ impl Entropy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Random;
     use super::*;
+    use crate::random::Random;
 
     /// How many samples it takes until it is settled.
     fn needed(mut time: impl FnMut(usize) -> f64) -> Option<usize> {

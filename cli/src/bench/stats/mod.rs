@@ -3,13 +3,11 @@
 
 mod bootstrap;
 mod entropy;
-mod random;
 mod series;
 mod verdict;
 
 pub(crate) use bootstrap::{Rounds, SEED, median_interval};
 pub(crate) use entropy::Entropy;
-pub(crate) use random::Random;
 pub(crate) use series::{Series, Stop, Stopped, in_turns};
 pub(crate) use verdict::{MARGIN, ROUNDS, TURNS, Verdict, apart, goes_on};
 

@@ -64,8 +64,8 @@ pub(crate) fn apart(this: &[f64], other: &[f64]) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Random;
     use super::*;
+    use crate::random::Random;
 
     /// A noisy machine: times that drift by a tenth over a run; bursts of other load in a tenth of the runs; half of
     /// the other runs taking two and a half times as long while something shares the processor; noise of 4 % in each

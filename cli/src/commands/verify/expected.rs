@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::memory;
+use crate::random::Random;
 use half::f16;
 use locally_connected::headless::NamedGradients;
 use locally_connected::model::{
@@ -264,15 +265,8 @@ fn clear_corners(z: &[f64], activation: Activation, grad_output: &mut [f32]) {
     }
 }
 
-/// Uniform values between -1 and 1, from a seed (splitmix64).
+/// Uniform values between -1 and 1, from a seed.
 fn random(seed: u64, count: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let next = |_| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(next).collect()
+    let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    (0..count).map(|_| (random.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
 }

@@ -238,11 +238,11 @@ impl Run<'_, '_, '_, '_, '_> {
                 update::update(team, Changed::new(changing, written, states), memory.read(o.gradient));
             }
             (Operation::MovingAverage(o), _) => {
-                update::Pass { team, read: memory.read(o.value), written }.moving_average(o, self.batch as u32);
+                update::Pair { team, read: memory.read(o.value), written }.moving_average(o, self.batch as u32);
             }
             (Operation::PenaltyGrad(o), _) => {
                 let share = o.step.map_or(1.0, |step| self.numbers(step).per_sample);
-                update::Pass { team, read: memory.read(o.of), written }.penalty_grad(o, share);
+                update::Pair { team, read: memory.read(o.of), written }.penalty_grad(o, share);
             }
             (Operation::Total(o), _) => {
                 let share = f64::from(o.step.map_or(1.0, |step| self.numbers(step).per_sample)) * f64::from(o.factor);

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Channels whose largest values are found at once.
-const LANES: usize = 16;
+const TOGETHER: usize = 16;
 /// A block of input rows is this many windows high. Windows that cross a block's end are searched twice.
 const HEIGHTS: usize = 4;
 
@@ -220,10 +220,10 @@ impl Grads<'_> {
         let all = 0..self.sizes.inputs()[0];
         let [_, deep, wide] = self.sizes.inputs();
         let start = (window[0].start * deep + window[1].start) * wide + window[2].start;
-        for (chunk, grad) in grad.chunks(LANES).enumerate() {
-            let channel = chunk * LANES;
+        for (chunk, grad) in grad.chunks(TOGETHER).enumerate() {
+            let channel = chunk * TOGETHER;
             let values = |position: usize| &self.sample[position * inner + channel..][..grad.len()];
-            let (mut most, mut at) = ([0.0f32; LANES], [start; LANES]);
+            let (mut most, mut at) = ([0.0f32; TOGETHER], [start; TOGETHER]);
             most[..grad.len()].copy_from_slice(values(start));
             Self::each(&self.sizes, window, &all, |position| {
                 for ((most, at), &value) in most.iter_mut().zip(&mut at).zip(values(position)) {
@@ -244,10 +244,10 @@ impl Grads<'_> {
     fn every(&mut self, window: &[Range<usize>; 3], rows: &Range<usize>, grad: &[f32]) {
         let inner = grad.len();
         let all = 0..self.sizes.inputs()[0];
-        for (chunk, grad) in grad.chunks(LANES).enumerate() {
-            let channel = chunk * LANES;
+        for (chunk, grad) in grad.chunks(TOGETHER).enumerate() {
+            let channel = chunk * TOGETHER;
             let values = |position: usize| &self.sample[position * inner + channel..][..grad.len()];
-            let mut most = [f32::MIN; LANES];
+            let mut most = [f32::MIN; TOGETHER];
             let most = &mut most[..grad.len()];
             Self::each(&self.sizes, window, &all, |position| combine(most, values(position), larger));
             Self::each(&self.sizes, window, rows, |position| {

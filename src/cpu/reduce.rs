@@ -6,14 +6,14 @@ use crate::ops::{Along, PoolKind, Reduce, ReduceGrad};
 use pulp::{Simd, WithSimd};
 
 /// Neighbouring elements after the axis that are reduced together.
-const LANES: usize = 64;
+const TOGETHER: usize = 64;
 /// Positions that are summed before they are added to a sum, so that long sums round little.
 const BLOCK: usize = 128;
 
 /// The largest value or the average along an axis.
 pub(super) fn reduce(team: &Team, o: &Reduce, input: &[f32], output: &mut [f32]) {
     let (kind, sizes) = (o.kind, Sizes::new(o.along));
-    let (chunks, rows) = (sizes.inner.div_ceil(LANES), output.len() / sizes.inner);
+    let (chunks, rows) = (sizes.inner.div_ceil(TOGETHER), output.len() / sizes.inner);
     let output = Shared::new(output);
     team.each(rows * chunks, sizes.nanoseconds(), |span| Forward { span, kind, sizes, chunks, input, output });
 }
@@ -30,7 +30,7 @@ impl Sizes {
     }
 
     fn nanoseconds(self) -> u64 {
-        (self.length * LANES.min(self.inner) / 4) as u64
+        (self.length * TOGETHER.min(self.inner) / 4) as u64
     }
 }
 
@@ -63,7 +63,7 @@ impl<'a> Chunk<'a> {
     fn average(self, all: &mut [f32]) {
         all.fill(0.0);
         for first in (0..self.sizes.length).step_by(BLOCK) {
-            let mut sums = [0.0f32; LANES];
+            let mut sums = [0.0f32; TOGETHER];
             for position in first..(first + BLOCK).min(self.sizes.length) {
                 for (sum, value) in sums.iter_mut().zip(self.at(position)) {
                     *sum += value;
@@ -95,8 +95,8 @@ impl WithSimd for Forward<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Sizes { length, inner } = self.sizes;
         for index in self.span.first..self.span.end {
-            let (row, first) = (index / self.chunks, index % self.chunks * LANES);
-            let lanes = LANES.min(inner - first);
+            let (row, first) = (index / self.chunks, index % self.chunks * TOGETHER);
+            let lanes = TOGETHER.min(inner - first);
             // SAFETY: chunks are apart.
             let output = unsafe { self.output.part(row * inner + first, lanes) };
             let chunk = Chunk { values: self.input, sizes: self.sizes, from: row * length * inner + first, lanes };
@@ -111,7 +111,7 @@ impl WithSimd for Forward<'_> {
 /// The gradient by the input of a reduction. An average doesn't need the input.
 pub(super) fn reduce_grad(team: &Team, o: &ReduceGrad, [input, grad_output]: [&[f32]; 2], grad_input: &mut [f32]) {
     let (kind, sizes) = (o.kind, Sizes::new(o.along));
-    let (chunks, rows) = (sizes.inner.div_ceil(LANES), grad_output.len() / sizes.inner);
+    let (chunks, rows) = (sizes.inner.div_ceil(TOGETHER), grad_output.len() / sizes.inner);
     let grad_input = Shared::new(grad_input);
     let work = |span| Backward { span, kind, sizes, chunks, input, grad_output, grad_input };
     team.each(rows * chunks, 3 * sizes.nanoseconds(), work);
@@ -134,12 +134,12 @@ impl WithSimd for Backward<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Sizes { length, inner } = self.sizes;
         for index in self.span.first..self.span.end {
-            let (row, first) = (index / self.chunks, index % self.chunks * LANES);
-            let lanes = LANES.min(inner - first);
+            let (row, first) = (index / self.chunks, index % self.chunks * TOGETHER);
+            let lanes = TOGETHER.min(inner - first);
             let grad = &self.grad_output[row * inner + first..][..lanes];
             let from = row * length * inner + first;
             let chunk = Chunk { values: self.input, sizes: self.sizes, from, lanes };
-            let (mut most, mut count) = ([0.0; LANES], [0u32; LANES]);
+            let (mut most, mut count) = ([0.0; TOGETHER], [0u32; TOGETHER]);
             if self.kind == PoolKind::Max {
                 chunk.largest(&mut most[..lanes]);
                 for position in 0..length {

@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 /// Most terms of a part of a sum.
 pub(super) const PART: usize = 4096;
 /// How many sums of a part are taken side by side.
-const LANES: usize = 16;
+const SUMS: usize = 16;
 /// Least square of a norm that vectors are divided by: that of TensorFlow's `l2_normalize`.
 const LEAST: f64 = 1e-12;
 
@@ -57,8 +57,8 @@ impl WithSimd for Parts<'_> {
 /// A sum in an order that doesn't depend on the instructions.
 #[inline(always)]
 fn lanes(values: &[f32], term: impl Fn(f64) -> f64) -> f64 {
-    let (whole, rest) = values.as_chunks::<LANES>();
-    let mut sums = [0f64; LANES];
+    let (whole, rest) = values.as_chunks::<SUMS>();
+    let mut sums = [0f64; SUMS];
     for values in whole {
         sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += term(f64::from(*x)));
     }

@@ -65,14 +65,14 @@ impl WithSimd for Positive<'_> {
     }
 }
 
-/// One pass over two arrays.
-pub(super) struct Pass<'a> {
+/// An array that is read, and one that is changed by it, element by element.
+pub(super) struct Pair<'a> {
     pub(super) team: &'a Team,
     pub(super) read: &'a [f32],
     pub(super) written: &'a mut [f32],
 }
 
-impl Pass<'_> {
+impl Pair<'_> {
     /// Averages a new value into an old average.
     pub(super) fn moving_average(self, o: &MovingAverage, batch: u32) {
         let (kept, share) = (o.momentum as f32, o.share(batch) as f32);

@@ -30,7 +30,7 @@ use std::sync::Arc;
 pub struct Upload<'a> {
     context: &'a Context,
     buffers: &'a Tensor,
-    values: Values<'a>,
+    values: Source<'a>,
     what: String,
     chunk: usize,
     /// Elements of the chunk that were written, of those that are to be.
@@ -59,7 +59,7 @@ impl Elements<'_> {
 
 /// Values that were found to fit the parameter.
 #[derive(Debug)]
-pub(super) enum Values<'a> {
+pub(super) enum Source<'a> {
     /// In canonical order, from an element number on.
     Canonical(Elements<'a>, u64),
     Keras {
@@ -145,7 +145,7 @@ impl Place<'_> {
     }
 }
 
-impl<'a> Values<'a> {
+impl<'a> Source<'a> {
     /// Which elements of all `all` they are.
     fn elements(&self, all: u64) -> Range<u64> {
         match self {
@@ -183,7 +183,7 @@ impl<'a> Upload<'a> {
     pub(super) fn new(
         context: &'a Context,
         buffers: &'a Tensor,
-        values: Values<'a>,
+        values: Source<'a>,
         (what, name): (&'static str, String),
     ) -> Result<Self> {
         let all = values.elements(buffers.len());

@@ -3,7 +3,7 @@
 use super::called::Called;
 use super::constants::Constants;
 use super::operands::{Binding, Bindings};
-use super::upload::{Elements, Values};
+use super::upload::{Elements, Source};
 use super::{Context, Making, ScratchPool, Tensor, Upload, scoped};
 use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
@@ -211,7 +211,7 @@ impl Weights {
             let (offset, size, buffer) = (bytes(first), bytes(count), bytes(all));
             return Err(called.blamed(Error::Range { what: called.what, offset, size, buffer }));
         }
-        self.upload_checked(name, Values::Canonical(values, first))
+        self.upload_checked(name, Source::Canonical(values, first))
     }
 
     /// An upload of a parameter's values, in canonical order, piece by piece.
@@ -227,11 +227,11 @@ impl Weights {
             let shape = described.shape.sizes();
             return Err(called.blamed(Error::Length { what: called.what, expected, found, shape }));
         }
-        self.upload_checked(name, Values::Canonical(Elements::F32(values), 0))
+        self.upload_checked(name, Source::Canonical(Elements::F32(values), 0))
     }
 
     /// An upload of values that were found to be as many as the parameter has.
-    pub(super) fn upload_checked<'a>(&'a self, name: &str, values: Values<'a>) -> Result<Upload<'a>> {
+    pub(super) fn upload_checked<'a>(&'a self, name: &str, values: Source<'a>) -> Result<Upload<'a>> {
         let Parameter { described, values: buffers } = self.parameter(name)?;
         let called = Called::new(described);
         let named = (called.what, described.name.clone());

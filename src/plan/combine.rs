@@ -132,10 +132,10 @@ impl Planner<'_> {
                 b_sample: elements as u32,
                 ..strided(along(false), along(true))
             };
-            let groups = y.count.div_ceil(u64::from(THREADS / parts));
+            let workgroups = y.count.div_ceil(u64::from(THREADS / parts));
             self.dispatch(
                 plan,
-                Launch { variant, params: with_sizes(params, left), workgroups: groups, bindings: bindings.clone() },
+                Launch { variant, params: with_sizes(params, left), workgroups, bindings: bindings.clone() },
             )?;
         }
         Ok(())

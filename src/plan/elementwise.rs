@@ -22,13 +22,13 @@ pub(super) struct Elementwise<'a> {
     /// Elements of a sample.
     pub(super) elements: u64,
     /// Elements that a workgroup computes.
-    pub(super) per_group: u64,
+    pub(super) per_workgroup: u64,
     pub(super) operands: &'a [Operand],
 }
 
 impl Planner<'_> {
     pub(super) fn activate(&self, o: &Activate, batch: u32) -> Result<Plan> {
-        let (variant, params, per_group): (Variant, _, _) = if o.activation.over_rows() {
+        let (variant, params, per_workgroup): (Variant, _, _) = if o.activation.over_rows() {
             let softmax = Softmax { logarithm: o.activation == Activation::LogSoftmax };
             (softmax.listed()?.into(), Params { row: o.row as u32, ..Params::default() }, o.row)
         } else {
@@ -36,11 +36,11 @@ impl Planner<'_> {
             (kernels::Activate { activation: params.activation }.listed()?.into(), params, THREADS.into())
         };
         let operands = &[o.input, o.output].map(Operand::Samples);
-        self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_group }, batch)
+        self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_workgroup }, batch)
     }
 
     pub(super) fn activate_grad(&self, o: &ActivateGrad, batch: u32) -> Result<Plan> {
-        let (variant, params, per_group): (Variant, _, _) = if o.activation.over_rows() {
+        let (variant, params, per_workgroup): (Variant, _, _) = if o.activation.over_rows() {
             let softmax = SoftmaxGrad { logarithm: o.activation == Activation::LogSoftmax };
             (softmax.listed()?.into(), Params { row: o.row as u32, ..Params::default() }, o.row)
         } else {
@@ -49,7 +49,7 @@ impl Planner<'_> {
             (kernels::ActivateGrad { activation: params.activation }.listed()?.into(), params, THREADS.into())
         };
         let operands = &[o.saved, o.grad_output, o.grad_input].map(Operand::Samples);
-        self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_group }, batch)
+        self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_workgroup }, batch)
     }
 
     pub(super) fn transpose(&self, o: &Transpose, batch: u32) -> Result<Plan> {
@@ -98,7 +98,7 @@ impl Planner<'_> {
                 });
             }
             let params = Params { count: elements as u32, x_base: base, y_base: base, ..over.params };
-            let workgroups = elements.div_ceil(over.per_group);
+            let workgroups = elements.div_ceil(over.per_workgroup);
             self.dispatch(&mut plan, Launch { variant: over.variant, params, workgroups, bindings })?;
         }
         Ok(plan)

@@ -39,8 +39,8 @@ impl Planner<'_> {
             [o.mean, o.factor, o.beta.unwrap_or(o.mean)].map(|id| Operand::Fixed(id, o.channels));
         let operands = [Operand::Samples(o.input), mean, factor, beta, Operand::Samples(o.output)];
         let variant = kernels::Normalise { activation: params.activation }.listed()?.into();
-        let (elements, per_group) = (o.elements, THREADS.into());
-        self.elementwise(&Elementwise { variant, params, elements, per_group, operands: &operands }, batch)
+        let (elements, per_workgroup) = (o.elements, THREADS.into());
+        self.elementwise(&Elementwise { variant, params, elements, per_workgroup, operands: &operands }, batch)
     }
 
     /// First the gradient as for given statistics; for the batch's own statistics a second step, in the same place,
@@ -53,8 +53,8 @@ impl Planner<'_> {
         let params = Params { channels: channels as u32, inner: inner as u32, ..Params::default() };
         let [slope, factor] = [o.slope, factor].map(|id| Operand::Fixed(id, channels));
         let operands = [Operand::Samples(o.normalised), slope, factor, Operand::Samples(grad_input)];
-        let (variant, per_group) = (kernels::NormaliseGrad {}.listed()?.into(), THREADS.into());
-        let own = Elementwise { variant, params, elements, per_group, operands: &operands };
+        let (variant, per_workgroup) = (kernels::NormaliseGrad {}.listed()?.into(), THREADS.into());
+        let own = Elementwise { variant, params, elements, per_workgroup, operands: &operands };
         plan.dispatches.extend(self.elementwise(&own, batch)?.dispatches);
         Ok(plan)
     }
@@ -70,8 +70,8 @@ impl Planner<'_> {
         let [gamma, beta] =
             [o.gamma, o.beta].map(|id| id.map_or(Operand::Samples(o.input), |id| Operand::Fixed(id, o.row)));
         let operands = [Operand::Samples(o.input), gamma, beta, Operand::Samples(o.output)];
-        let (variant, elements, per_group) = (kernels::LayerNorm {}.listed()?.into(), o.elements, o.row);
-        self.elementwise(&Elementwise { variant, params, elements, per_group, operands: &operands }, batch)
+        let (variant, elements, per_workgroup) = (kernels::LayerNorm {}.listed()?.into(), o.elements, o.row);
+        self.elementwise(&Elementwise { variant, params, elements, per_workgroup, operands: &operands }, batch)
     }
 
     pub(super) fn layer_norm_grad(&self, o: &LayerNormGrad, batch: u32) -> Result<Plan> {
@@ -80,7 +80,7 @@ impl Planner<'_> {
         let gamma = o.gamma.map_or(Operand::Samples(o.input), |id| Operand::Fixed(id, o.row));
         let operands =
             [Operand::Samples(o.input), gamma, Operand::Samples(o.grad_output), Operand::Samples(o.grad_input)];
-        let (variant, elements, per_group) = (kernels::LayerNormGrad {}.listed()?.into(), o.elements, o.row);
-        self.elementwise(&Elementwise { variant, params, elements, per_group, operands: &operands }, batch)
+        let (variant, elements, per_workgroup) = (kernels::LayerNormGrad {}.listed()?.into(), o.elements, o.row);
+        self.elementwise(&Elementwise { variant, params, elements, per_workgroup, operands: &operands }, batch)
     }
 }

@@ -100,15 +100,10 @@ impl Planner<'_> {
         let width = width([windows.inner, x.base, y.base].iter().all(|size| size.is_multiple_of(4)));
         let (count, inner) = (y.count as u32 / width, windows.inner / width);
         let params = Params { count, inner, x_base: x.base / width, y_base: y.base / width, ..windows.params() };
-        let groups = count.div_ceil(THREADS).into();
+        let workgroups = count.div_ceil(THREADS).into();
         self.dispatch(
             plan,
-            Launch {
-                variant: Pool { kind, width }.listed()?,
-                params,
-                workgroups: groups,
-                bindings: vec![x.slice, y.slice],
-            },
+            Launch { variant: Pool { kind, width }.listed()?, params, workgroups, bindings: vec![x.slice, y.slice] },
         )
     }
 
@@ -120,12 +115,12 @@ impl Planner<'_> {
             let dy = self.range(Resource::Buffer(o.grad_output), samples, outputs);
             let dx = self.range(Resource::Buffer(o.grad_input), samples, inputs);
             let params = Params { count: dx.count as u32, x_base: dx.base, y_base: dy.base, ..windows.params() };
-            let groups = dx.count.div_ceil(THREADS.into());
+            let workgroups = dx.count.div_ceil(THREADS.into());
             let Some(input) = o.input else {
                 let bindings = vec![dy.slice, dx.slice];
                 self.dispatch(
                     &mut plan,
-                    Launch { variant: PoolGradAverage {}.listed()?, params, workgroups: groups, bindings },
+                    Launch { variant: PoolGradAverage {}.listed()?, params, workgroups, bindings },
                 )?;
                 continue;
             };
@@ -147,7 +142,7 @@ impl Planner<'_> {
                     let bindings = vec![largest.slice, dy.slice, dx.slice];
                     self.dispatch(
                         &mut plan,
-                        Launch { variant: PoolGradFirst {}.listed()?, params, workgroups: groups, bindings },
+                        Launch { variant: PoolGradFirst {}.listed()?, params, workgroups, bindings },
                     )?;
                 }
                 Ties::Every => {
@@ -155,7 +150,7 @@ impl Planner<'_> {
                     let bindings = vec![x.slice, largest.slice, dy.slice, dx.slice];
                     self.dispatch(
                         &mut plan,
-                        Launch { variant: PoolGradEvery {}.listed()?, params, workgroups: groups, bindings },
+                        Launch { variant: PoolGradEvery {}.listed()?, params, workgroups, bindings },
                     )?;
                 }
             }
@@ -206,12 +201,12 @@ impl Planner<'_> {
             let dx = self.range(Resource::Buffer(o.grad_input), samples, o.along.inputs());
             let params =
                 Params { count: dx.count as u32, ..Axis { length, parts: 1, inner }.params(Ranges { x: dx, y: dy }) };
-            let groups = dx.count.div_ceil(THREADS.into());
+            let workgroups = dx.count.div_ceil(THREADS.into());
             let Some(input) = o.input else {
                 let bindings = vec![dy.slice, dx.slice];
                 self.dispatch(
                     &mut plan,
-                    Launch { variant: ReduceGradAverage {}.listed()?, params, workgroups: groups, bindings },
+                    Launch { variant: ReduceGradAverage {}.listed()?, params, workgroups, bindings },
                 )?;
                 continue;
             };
@@ -257,10 +252,7 @@ impl Planner<'_> {
                 )?;
             }
             let bindings = vec![x.slice, largest.slice, ties.slice, dy.slice, dx.slice];
-            self.dispatch(
-                &mut plan,
-                Launch { variant: ReduceGradMax {}.listed()?, params, workgroups: groups, bindings },
-            )?;
+            self.dispatch(&mut plan, Launch { variant: ReduceGradMax {}.listed()?, params, workgroups, bindings })?;
         }
         Ok(plan)
     }

@@ -50,9 +50,9 @@ impl Planner<'_> {
                 noise_1: (number >> 32) as u32,
                 ..params
             };
-            let groups = y.count.div_ceil(u64::from(THREADS * kernels::Random::EACH));
+            let workgroups = y.count.div_ceil(u64::from(THREADS * kernels::Random::EACH));
             let bindings = vec![x.slice, Slice::whole(Resource::Buffer(step)), y.slice];
-            self.dispatch(&mut plan, Launch { variant, params, workgroups: groups, bindings })?;
+            self.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
         }
         Ok(plan)
     }

@@ -168,10 +168,10 @@ impl Planner<'_> {
                     y_base: y_base / width,
                     ..Params::default()
                 };
-                let (groups, bindings) = (count.div_ceil(THREADS).into(), vec![x.slice, y.slice]);
+                let (workgroups, bindings) = (count.div_ceil(THREADS).into(), vec![x.slice, y.slice]);
                 self.dispatch(
                     &mut plan,
-                    Launch { variant: Concatenate { width }.listed()?, params, workgroups: groups, bindings },
+                    Launch { variant: Concatenate { width }.listed()?, params, workgroups, bindings },
                 )?;
                 first += columns;
             }

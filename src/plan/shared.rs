@@ -56,19 +56,17 @@ impl Local<'_> {
                     accumulate: if cut.parts > 1 { 0 } else { accumulate },
                     ..params
                 };
-                let (variant, groups) = self.shared_grad_weights_variant(&params)?;
+                let (variant, workgroups) = self.shared_grad_weights_variant(&params)?;
                 let bindings = vec![x, dz, Slice::whole(Resource::Tables), sums];
-                self.planner.dispatch(&mut plan, Launch { variant, params, workgroups: groups, bindings })?;
+                self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
                 if cut.parts > 1 {
                     let fours = chunk.len().is_multiple_of(4);
                     let count = chunk.len() / u64::from(width(fours));
                     let params = Params { count: count as u32, accumulate, ..params };
                     let variant = AddParts { width: width(fours) }.listed()?;
-                    let groups = count.div_ceil(THREADS.into());
-                    self.planner.dispatch(
-                        &mut plan,
-                        Launch { variant, params, workgroups: groups, bindings: vec![sums, gradient] },
-                    )?;
+                    let workgroups = count.div_ceil(THREADS.into());
+                    self.planner
+                        .dispatch(&mut plan, Launch { variant, params, workgroups, bindings: vec![sums, gradient] })?;
                 }
             }
         }
@@ -79,8 +77,8 @@ impl Local<'_> {
         let (planner, all, batch) = (&self.planner, u64::from(self.layer.locations()), u64::from(samples.count));
         let most = (planner.profile.max_iterations / (batch + 2)).clamp(1, all);
         let one = Params { parts: 1, part_locations: most as u32, end_location: all as u32, ..*p };
-        let (_, groups) = self.shared_grad_weights_variant(&one)?;
-        let wanted = u64::from(planner.strategy().busy_groups).div_ceil(groups);
+        let (_, workgroups) = self.shared_grad_weights_variant(&one)?;
+        let wanted = u64::from(planner.strategy().busy_groups).div_ceil(workgroups);
         let locations = all.div_ceil(wanted).min((PART_TERMS / batch).max(1)).min(most);
         let bytes = PARTS_BYTES.min(planner.profile.max_piece()).min(planner.options.memory_budget.unwrap_or(u64::MAX));
         let adding = planner.profile.max_iterations.saturating_sub(4);

@@ -136,10 +136,10 @@ impl Planner<'_> {
             ..found.params
         };
         let bindings = vec![found.matrix, found.factors.slice, found.products.slice, grad];
-        let groups = (of.count * of.length).div_ceil(THREADS.into());
+        let workgroups = (of.count * of.length).div_ceil(THREADS.into());
         self.dispatch(
             &mut plan,
-            Launch { variant: kernels::OrthogonalGrad {}.listed()?, params, workgroups: groups, bindings },
+            Launch { variant: kernels::OrthogonalGrad {}.listed()?, params, workgroups, bindings },
         )?;
         Ok(plan)
     }
@@ -159,9 +159,9 @@ impl Planner<'_> {
             OwnScratch { resource: Resource::Between(0), what: "the norms of a matrix's vectors" },
             2 * of.count,
         )?;
-        let groups = of.count.div_ceil(THREADS.into());
+        let workgroups = of.count.div_ceil(THREADS.into());
         let bindings = vec![matrix, factors.slice];
-        self.dispatch(plan, Launch { variant: OrthogonalFactors {}.listed()?, params, workgroups: groups, bindings })?;
+        self.dispatch(plan, Launch { variant: OrthogonalFactors {}.listed()?, params, workgroups, bindings })?;
         let pairs = of.count.saturating_mul(of.count);
         self.profile.check_piece("the products of a matrix's vectors", pairs.saturating_mul(4))?;
         let products = self.between(

@@ -1,6 +1,6 @@
 //! Checks a layer's results: random elements of each, drawn from a seed, are compared with the f64 reference's.
 
-use super::noise::Values;
+use super::noise::HostNoise;
 use super::stats::SEED;
 use super::workloads::Dtype;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ pub(super) struct Layer<'a> {
     pub(super) geometry: &'a Geometry,
     pub(super) dtype: Dtype,
     pub(super) batch: u32,
-    pub(super) values: &'a Values,
+    pub(super) values: &'a HostNoise,
 }
 
 /// The values of a result at these elements.
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_is_right_is_near_and_what_is_not_is_far() -> std::result::Result<(), Failure> {
-        let values = Values::new();
+        let values = HostNoise::new();
         let workload = workloads::all().nth(3).ok_or_else(|| Failure::machine("a workload"))?;
         let geometry = workload.geometry(None, Dtype::F32)?;
         let of = |count: u64| values.values(count);

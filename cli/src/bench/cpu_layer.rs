@@ -4,7 +4,7 @@ use super::check;
 use super::clock::Sample;
 use super::cpu::Caches;
 use super::layer::Selection;
-use super::noise::Values;
+use super::noise::HostNoise;
 use super::prepared::{Described, Prepared, Subject};
 use super::record::Key;
 use super::skips::Skip;
@@ -23,7 +23,7 @@ use std::time::Instant;
 pub(super) struct Bench<'a> {
     pub(super) cpu: &'a Cpu,
     pub(super) selection: &'a Selection,
-    pub(super) values: &'a Values,
+    pub(super) values: &'a HostNoise,
     pub(super) caches: &'a Caches,
 }
 

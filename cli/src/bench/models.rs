@@ -4,7 +4,7 @@ use super::check::distance;
 use super::clock::Sample;
 use super::cpu_layer;
 use super::layer;
-use super::noise::Values;
+use super::noise::HostNoise;
 use super::prepared::{Described, Prepared, Subject};
 use super::record::Key;
 use super::scope::scoped;
@@ -63,7 +63,7 @@ impl ModelWorkload {
     }
 
     /// The values of all inputs.
-    fn inputs(&self, program: &Program, batch: u32, values: &Values) -> BTreeMap<String, Vec<f32>> {
+    fn inputs(&self, program: &Program, batch: u32, values: &HostNoise) -> BTreeMap<String, Vec<f32>> {
         let steps = self.training.as_ref().map(|training| (training.numbers(0, batch as usize, 0), training.steps()));
         let of = |name: &str, elements: u64| {
             let step = steps.as_ref().ok().and_then(|(numbers, steps)| {
@@ -114,7 +114,7 @@ impl ModelWorkload {
         &self,
         pass: Pass,
         batch: u32,
-        values: &Values,
+        values: &HostNoise,
         mut runner: R,
     ) -> Result<Option<f64>, Error> {
         let program = self.program(pass)?;

@@ -9,7 +9,7 @@ const BLOCK: u64 = 1_048_573;
 
 /// A block of random values between -½ and ½, on the host and on the device. Larger arrays repeat it.
 pub(crate) struct Noise {
-    pub(crate) host: Values,
+    pub(crate) host: HostNoise,
     device: wgpu::Buffer,
 }
 
@@ -31,9 +31,9 @@ fn repeated(block: &[f32], count: u64) -> Vec<f32> {
 
 /// The block, on the host only.
 #[derive(Debug, Clone)]
-pub(crate) struct Values(Vec<f32>);
+pub(crate) struct HostNoise(Vec<f32>);
 
-impl Values {
+impl HostNoise {
     pub(crate) fn new() -> Self {
         Self(block())
     }
@@ -51,7 +51,7 @@ impl Values {
 
 impl Noise {
     pub(crate) fn new(gpu: &Gpu) -> Self {
-        let host = Values::new();
+        let host = HostNoise::new();
         let device = gpu.upload(&host.0);
         Self { host, device }
     }

@@ -11,7 +11,7 @@ use super::measurable::Measurable;
 use super::measure::{Measured, measure};
 use super::meta::{DeviceMeta, features};
 use super::models;
-use super::noise::{Noise, Values};
+use super::noise::{HostNoise, Noise};
 use super::prepared::Subject;
 use super::probe::Probe;
 use super::record::{Adapter, Report, Row};
@@ -46,7 +46,7 @@ pub(super) enum Device {
 /// The CPU executor.
 pub(super) struct OnCpu {
     cpu: Cpu,
-    values: Values,
+    values: HostNoise,
     caches: Caches,
 }
 
@@ -65,7 +65,7 @@ impl Device {
             refuse_what_is_of_adapters(args)?;
             let cpu = Cpu::new(&device::options(common))?;
             let caches = Caches::new(&cpu, args.cache);
-            return Ok(Self::Cpu(Box::new(OnCpu { cpu, values: Values::new(), caches })));
+            return Ok(Self::Cpu(Box::new(OnCpu { cpu, values: HostNoise::new(), caches })));
         }
         let gpu = device::open_gpu(common)?;
         let clock = Clock::new(&gpu, args.cache)?;

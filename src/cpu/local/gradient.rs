@@ -11,7 +11,7 @@ use pulp::Simd;
 /// while the gradient stays in the thread's own cache.
 const TOGETHER: usize = 1 << 14;
 /// The fewest rows of weights at a time: those of a tile.
-const ROWS: usize = 8;
+const LEAST_ROWS: usize = 8;
 
 /// What is done with a gradient of weights.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ impl<'a> Gradient<'a> {
 }
 
 fn rows(filters: usize) -> usize {
-    (TOGETHER / filters.max(1)).max(ROWS)
+    (TOGETHER / filters.max(1)).max(LEAST_ROWS)
 }
 
 /// The room that a task needs where the gradient of a layer's weights isn't kept.

@@ -8,7 +8,7 @@ pub use transposed::{TransposedBackward, TransposedLocallyConnected};
 
 use crate::config::Config;
 use crate::geometry::{Geometry, KerasLayout};
-use crate::gpu::upload::{Elements, Values};
+use crate::gpu::upload::{Elements, Source};
 use crate::gpu::{Bindings, Bound, BufferRange, Context, ScratchPool, Tensor, TensorReadback, Upload, Weights};
 use crate::model::layer_names as names;
 use crate::model::{Gradients, layer_backward, layer_forward};
@@ -198,9 +198,9 @@ impl LocallyConnected {
         layout.check(&self.layer)?;
         layout.check_len(&self.layer, weights.len())?;
         let values = if layout.is_canonical(&self.layer) {
-            Values::Canonical(Elements::F32(weights), 0)
+            Source::Canonical(Elements::F32(weights), 0)
         } else {
-            Values::Keras { layer: self.layer.clone(), layout, weights }
+            Source::Keras { layer: self.layer.clone(), layout, weights }
         };
         self.parameters.upload_checked(names::WEIGHTS, values)
     }
@@ -217,7 +217,7 @@ impl LocallyConnected {
             let (expected, found) = (geometry.weights(), weights.len() as u64);
             return Err(Error::Length { what: "weights", expected, found, shape });
         }
-        self.parameters.upload_checked(names::WEIGHTS, Values::Canonical(Elements::F32(weights), 0))?.finish().await
+        self.parameters.upload_checked(names::WEIGHTS, Source::Canonical(Elements::F32(weights), 0))?.finish().await
     }
 
     /// Uploads the bias in Keras's order: element `i` is added to element `i` of each output sample in either data
@@ -238,7 +238,7 @@ impl LocallyConnected {
                 shape: self.layer.bias_shape().unwrap_or_default(),
             });
         }
-        self.parameters.upload_checked(names::BIAS, Values::Canonical(Elements::F32(bias), 0))?.finish().await
+        self.parameters.upload_checked(names::BIAS, Source::Canonical(Elements::F32(bias), 0))?.finish().await
     }
 
     /// Buffers for the weights' gradient, cut as the weights are.

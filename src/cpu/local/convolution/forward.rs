@@ -19,7 +19,7 @@ use std::ops::Range;
 /// With this many weights they no longer stay in a core's second-level cache; a task then has more rows.
 const MANY_WEIGHTS: usize = 100_000;
 /// Rows of a task with that many weights.
-const ROWS: usize = 256;
+const TASK_ROWS: usize = 256;
 /// Enough tasks to keep all threads busy. If there are fewer, filters are divided among tasks, too.
 const MANY_TASKS: usize = 64;
 /// Filters of a task if filters are divided.
@@ -34,7 +34,7 @@ pub(in crate::cpu::local) fn forward(team: &Team, layer: &Layer, operands: Opera
     let rows = AllRows::new(layer, 0, operands.batch);
     let (groups, filters) = (geometry.groups() as usize, geometry.group_filters() as usize);
     let weights = geometry.window() as usize * filters;
-    let wanted = if weights > MANY_WEIGHTS { ROWS.div_ceil(rows.of_piece().max(1)) } else { 1 };
+    let wanted = if weights > MANY_WEIGHTS { TASK_ROWS.div_ceil(rows.of_piece().max(1)) } else { 1 };
     let together = wanted.min(rows.count().div_ceil(MANY_TASKS)).max(1);
     let tasks = rows.count().div_ceil(together);
     let some_filters = if tasks * groups < MANY_TASKS { FILTERS.min(filters) } else { filters };

@@ -16,7 +16,7 @@ use pulp::{Simd, WithSimd};
 /// How many pieces the weights' rows are divided into, so that all threads get some.
 const PIECES: usize = 16;
 /// The fewest rows of a piece: those of a tile.
-const ROWS: usize = 8;
+const LEAST_ROWS: usize = 8;
 /// Inputs and outputs of the samples that all pieces go through before the next samples: they stay in a cache that
 /// cores share.
 const TOGETHER: usize = 1 << 19;
@@ -35,7 +35,7 @@ pub(in crate::cpu::local) fn grad_weights(team: &Team, layer: &Layer, operands: 
     let (groups, window) = (geometry.groups() as usize, geometry.window() as usize);
     let sample = (geometry.inputs() + geometry.outputs()) as usize;
     let samples = (TOGETHER / sample).max(1);
-    let together = window.div_ceil(PIECES).next_multiple_of(ROWS).min(window);
+    let together = window.div_ceil(PIECES).next_multiple_of(LEAST_ROWS).min(window);
     let pieces = window.div_ceil(together);
     for first in (0..operands.batch).step_by(samples) {
         let rows = AllRows::new(layer, first, samples.min(operands.batch - first));

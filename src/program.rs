@@ -1,25 +1,26 @@
-//! The order of operations, and the memory between them.
+//! Programs: operations in their order, and the memory between them.
 
 use crate::config::WeightType;
 use crate::ops::{Buffer, BufferId, Operand, Operation, STEP_NUMBERS, Shape, Usage};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Operations in the order in which they run, and the buffers on which they do; for any batch.
+/// Operations in the order in which they run, and their buffers; for any batch.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Program {
     /// The buffers, each with a name of its own.
     pub buffers: Vec<Buffer>,
-    /// The operations: each reads what is given, or what operations before it wrote.
+    /// The operations. Each reads values that are given, or that operations before it wrote.
     pub operations: Vec<Operation>,
 }
 
-/// Where a program's scratch lies: buffers that are never alive together share memory, each as the whole of it. (WebGPU
-/// refuses a buffer that one dispatch reads and writes, at ranges apart too: so several buffers, not one arena.)
+/// Where a program's scratch is: buffers that aren't needed at the same time share memory, each of them using all of
+/// it. (It is several buffers rather than one because WebGPU refuses a dispatch that reads one range of a buffer and
+/// writes another.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scratch {
-    /// For each of the program's buffers its place in `pieces`; none for what isn't scratch.
+    /// For each of the program's buffers its number in `pieces`; none for what isn't scratch.
     pub of_buffer: Vec<Option<usize>>,
     /// The largest shape that each piece of memory is to hold.
     pub pieces: Vec<Shape>,
@@ -41,13 +42,14 @@ impl Program {
         id
     }
 
-    /// The input of a training step's numbers ([`StepNumbers`](crate::ops::StepNumbers)), `step`, which it has from now on.
+    /// The input with a training step's numbers ([`StepNumbers`](crate::ops::StepNumbers)), named `step`; made if it
+    /// isn't there yet.
     pub fn step(&mut self) -> BufferId {
         self.find(Self::STEP).unwrap_or_else(|| self.add(Self::STEP, Usage::Input, Shape::Fixed(STEP_NUMBERS)))
     }
 
-    /// The same program with each gradient of a parameter added to what its buffer holds, as the pieces of a batch need
-    /// it from the second on.
+    /// The same program, but adding each parameter's gradient to the values in its buffer: for all pieces of a batch
+    /// but the first.
     #[must_use]
     pub fn accumulating(mut self) -> Self {
         let buffers = &self.buffers;
@@ -67,22 +69,23 @@ impl Program {
         self.buffers.iter().position(|buffer| buffer.name == name).map(|at| BufferId(at as u32))
     }
 
-    /// A buffer; none where the program has no such one.
+    /// A buffer; none if the program has no such buffer.
     #[must_use]
     pub fn buffer(&self, id: BufferId) -> Option<&Buffer> {
         self.buffers.get(id.index())
     }
 
-    /// The name of the layer that an operation is of. None in a program of one layer.
+    /// The name of the layer that an operation belongs to; none in a program of one layer.
     #[must_use]
     pub fn layer_of(&self, operation: &Operation) -> Option<&str> {
         self.buffer(operation.writes())?.layer.as_deref()
     }
 
-    /// Checks what executors rely on: names that stand for one buffer each, shapes that fit what the buffers are, operands
-    /// of the shapes that their operations say, everything written once and before it is read, but for what is added to it,
-    /// and nothing written that was given, but gradients that are added to. Parameters and states are changed by operations
-    /// that say so ([`Operation::updates`]) and then read by such operations only, so that all others see those of before.
+    /// Checks what executors rely on. Each name is of one buffer, and shapes fit what buffers are for. Operands have
+    /// the shapes that their operations need. Everything is written once before it is read, except what is added to.
+    /// Nothing that is given is written, except gradients that are added to. Parameters and states are changed only by
+    /// operations that say so ([`Operation::updates`]), and afterwards read only by such operations, so that all others
+    /// read the values before the update.
     ///
     /// # Errors
     /// [`Error::Program`].
@@ -148,7 +151,7 @@ impl Program {
         }
     }
 
-    /// What is wrong with what an operation changes in place.
+    /// What is wrong with the buffers that an operation changes in place, if anything is.
     fn update_fault(&self, operation: &Operation, updates: &[BufferId]) -> Option<&'static str> {
         let reads = operation.reads();
         for (id, at) in updates.iter().zip(0..) {
@@ -166,14 +169,14 @@ impl Program {
         None
     }
 
-    /// Whether it changes parameters or states.
+    /// Whether it updates parameters or states.
     #[must_use]
     pub fn updates(&self) -> bool {
         self.operations.iter().any(|operation| !operation.updates().is_empty())
     }
 
-    /// For each buffer, whether its values are given: those of inputs, parameters and states, and of gradients that the first
-    /// operation that writes them adds to or that none writes.
+    /// For each buffer, whether its values are given: those of inputs, parameters and states, and of gradients that the
+    /// first writer adds to or that have no writer.
     #[must_use]
     pub fn given(&self) -> Vec<bool> {
         let given = |buffer: &Buffer| matches!(buffer.usage, Usage::Input | Usage::Parameter | Usage::State);
@@ -192,12 +195,12 @@ impl Program {
         there
     }
 
-    /// The buffers of this usage, in order.
+    /// The buffers used so, in order.
     pub fn used_as(&self, usage: Usage) -> impl Iterator<Item = &Buffer> {
         self.buffers.iter().filter(move |buffer| buffer.usage == usage)
     }
 
-    /// Where its scratch lies: each buffer, once it is written, in the free piece that it fits best.
+    /// Where its scratch is: each buffer, when it is written, takes the free piece that fits it best.
     #[must_use]
     pub fn scratch(&self) -> Scratch {
         let mut last = BTreeMap::new();
@@ -215,7 +218,7 @@ impl Program {
             {
                 scratch.of_buffer[written.index()] = Some(scratch.place(shape, &mut free));
             }
-            // Only now: an operation never writes into what it reads.
+            // Freed only now, since an operation must not write into what it reads.
             for id in operation.reads().into_iter().chain([written]) {
                 if let Some(&Some(piece)) = scratch.of_buffer.get(id.index())
                     && last.get(&id) == Some(&at)
@@ -228,7 +231,7 @@ impl Program {
         scratch
     }
 
-    /// Bytes of a sample of each of its buffers that grow with the batch, scratch as it is shared.
+    /// Bytes for one sample of each buffer that grows with the batch, with scratch shared.
     pub fn sample_sizes(&self) -> impl Iterator<Item = u64> {
         let kept =
             self.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch).map(|buffer| buffer.shape.clone());
@@ -238,7 +241,7 @@ impl Program {
         })
     }
 
-    /// Samples whose values take about so many bytes; one at least.
+    /// How many samples' values take about so many bytes; at least one.
     #[must_use]
     pub fn samples_within(&self, budget: u64) -> usize {
         let all = self.sample_sizes().fold(0, u64::saturating_add);
@@ -246,7 +249,7 @@ impl Program {
         (budget / all.max(1)).clamp(1, 1 << 30) as usize
     }
 
-    /// Bytes of all its buffers for a batch, parameters and gradients among them.
+    /// Bytes of all its buffers for a batch, including parameters and gradients.
     #[must_use]
     pub fn bytes(&self, batch: u32) -> u64 {
         let kept =
@@ -260,7 +263,7 @@ impl Scratch {
     /// A piece of memory for `shape`: the smallest free one that holds it, else the largest, which grows.
     fn place(&mut self, shape: &Shape, free: &mut Vec<usize>) -> usize {
         let &Shape::Samples(needed) = shape else {
-            // What doesn't grow with the batch shares with nothing that does.
+            // What doesn't grow with the batch shares no memory with what does.
             self.pieces.push(shape.clone());
             return self.pieces.len() - 1;
         };

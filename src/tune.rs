@@ -1,5 +1,4 @@
-//! Measured choices between the implementations, and between the forms of loop's kernels. Nothing here runs unless it is
-//! called.
+//! Measures which implementation, and which form of loop's kernels, is fastest. Nothing here runs unless it is called.
 
 use crate::config::Implementation;
 use crate::geometry::Geometry;
@@ -14,18 +13,18 @@ use futures_intrusive::channel::shared::oneshot_channel;
 use std::sync::Arc;
 use web_time::Instant;
 
-/// What a device can do at most: `locally bench --save-ceilings` measures it, or its maker says.
+/// The most that a device can do: as `locally bench --save-ceilings` measures it, or as its maker says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Roof {
-    /// Bytes that it moves in a second.
+    /// Bytes that it moves a second.
     pub bytes_per_second: f64,
-    /// Multiplications and additions of 32-bit floats in a second.
+    /// Multiplications and additions of 32-bit floats a second.
     pub flops_per_second: f64,
 }
 
 impl Roof {
-    /// The least seconds in which so much is moved and computed.
+    /// The least seconds that this much moving and computing takes.
     #[must_use]
     pub fn seconds(&self, bytes: u64, flops: u64) -> f64 {
         (bytes as f64 / self.bytes_per_second).max(flops as f64 / self.flops_per_second)
@@ -35,15 +34,17 @@ impl Roof {
 /// How [`tune`] searches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TuneOptions {
-    /// Runs of each choice that count; 1 at least.
+    /// How many runs of each choice count; at least 1.
     pub repetitions: usize,
-    /// With it the search for an operation ends at the first choice that reaches [`TuneOptions::ENOUGH`] of it: no other can be much faster. The
+    /// With a roof, the search for an operation ends with the first choice that reaches [`TuneOptions::ENOUGH`] of it,
+    /// since no other can be much faster. The planner's own choice is tried first. Without a roof all choices are
+    /// measured.
     /// planner's own choice is tried first. Without it all are measured.
     pub roof: Option<Roof>,
 }
 
 impl TuneOptions {
-    /// The share of the roof that is near enough to it.
+    /// The share of the roof that is enough.
     pub const ENOUGH: f64 = 0.9;
 }
 
@@ -57,27 +58,27 @@ impl Default for TuneOptions {
 /// What [`tune`] found.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tuned {
-    /// The fastest choice of each operation.
+    /// The fastest choice for each operation.
     pub table: TuneTable,
-    /// All that was measured.
+    /// All measurements.
     pub measured: Vec<Measurement>,
-    /// What was not, for each operation whose search ended early.
+    /// For each operation whose search ended early, what wasn't measured.
     pub ended: Vec<TuneEnd>,
 }
 
-/// The early end of a search, and what it saved.
+/// A search that ended early, and what it saved.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TuneEnd {
     /// Which operation.
     pub operation: TunedOperation,
-    /// The share of the roof that ended the search.
+    /// The share of the roof that the last choice reached.
     pub of_roof: f64,
     /// The choices that were neither compiled nor run.
     pub spared: Vec<TunedChoice>,
 }
 
-/// What [`tune`] measured of one choice.
+/// The measurement of one choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Measurement {
@@ -89,11 +90,11 @@ pub struct Measurement {
     pub seconds: f64,
 }
 
-/// The program whose first operation is this one of the layer's.
+/// The program whose first operation is the layer's operation of this kind.
 fn program(operation: TunedOperation, layer: &Arc<Geometry>) -> Program {
     match operation {
         TunedOperation::Forward => layer_forward(layer, false),
-        // They are what a transposed layer does.
+        // A transposed layer's forward pass is this operation.
         TunedOperation::GradInput => transposed_forward(layer),
         TunedOperation::GradWeights => {
             transposed_backward(layer, Gradients { input: false, weights: true, bias: false })
@@ -107,13 +108,13 @@ struct Candidate {
     operation: TunedOperation,
     program: Program,
     plan: ProgramPlan,
-    /// Once it is to be run.
+    /// The bound program, once it runs.
     bound: Option<Bound>,
     seconds: Vec<f64>,
 }
 
 impl Candidate {
-    /// The middle of its times; none where it was not run.
+    /// The median of its times; none if it wasn't run.
     fn median(&self) -> Option<f64> {
         let mut seconds = self.seconds.clone();
         seconds.sort_by(f64::total_cmp);
@@ -121,10 +122,10 @@ impl Candidate {
     }
 }
 
-/// Runs every implementation that is possible for this layer and batch, loop in every form that makes a difference, in turns, and
-/// gives the fastest of each operation with all that was measured; or, with a [roof](TuneOptions::roof), as many as it takes until one
-/// is near enough to it. It allocates operands and gradients and submits to the context's queue; on native platforms the host polls its
-/// device meanwhile.
+/// Runs every implementation that is possible for this layer and batch, and loop in every form that makes a difference,
+/// in turns. Gives the fastest choice for each operation, and all measurements. With a [roof](TuneOptions::roof) it
+/// ends as soon as one choice is near enough to that. It allocates operands and gradients and submits to the context's
+/// queue; on native platforms the host polls its device meanwhile.
 ///
 /// # Errors
 /// [`Error::Limit`] where nothing is possible; [`Error::OutOfMemory`]; [`Error::DeviceLost`].
@@ -140,10 +141,10 @@ pub async fn tune(context: &Context, geometry: &Geometry, batch: u32, options: T
     let ended = |candidate: &Candidate| early.iter().any(|end: &TuneEnd| end.operation == candidate.operation);
     for candidate in candidates.iter_mut().filter(|candidate| !ended(candidate)) {
         search.bind(candidate).await?;
-        // Those of the search weren't taken in turns.
+        // Times from the search don't count, since they weren't taken in turns.
         candidate.seconds.clear();
     }
-    // The first round warms up; turns let a device's changing speed hit all alike.
+    // The first round warms up. Taking turns lets changes of the device's speed affect all choices alike.
     for round in 0..=options.repetitions.max(1) {
         for candidate in candidates.iter_mut().filter(|candidate| !ended(candidate)) {
             let seconds = search.run(candidate).await?;
@@ -175,7 +176,7 @@ pub async fn tune(context: &Context, geometry: &Geometry, batch: u32, options: T
     Ok(Tuned { table, measured, ended: early })
 }
 
-/// What all candidates are run with.
+/// What all candidates run with.
 struct Search<'c> {
     context: &'c Context,
     batch: u32,
@@ -209,7 +210,7 @@ impl<'c> Search<'c> {
         Ok(Self { context, batch, weights, gradient, operands, flops })
     }
 
-    /// All that are possible and differ, of each operation the planner's own choice first.
+    /// All choices that are possible and differ; for each operation the planner's own choice comes first.
     fn candidates(&mut self, geometry: &Geometry) -> Result<Vec<Candidate>> {
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut refused = None;
@@ -228,7 +229,7 @@ impl<'c> Search<'c> {
                     let program = program(operation, &layer);
                     self.weights.set_options(PlanOptions { form, ..PlanOptions::default() });
                     match self.weights.planner().program(&program, self.batch) {
-                        // A form that has no kernel for the layer gives the plan of another.
+                        // If the layer has no kernel of this form, the plan is another form's.
                         Ok(plan) if candidates.iter().any(|other| other.plan == plan) => {}
                         Ok(plan) => {
                             let choice = TunedChoice { implementation, form };
@@ -268,7 +269,7 @@ impl<'c> Search<'c> {
         Ok(())
     }
 
-    /// Runs the choices of an operation one after the other until one is near enough to the roof; none where none is.
+    /// Runs an operation's choices one after another until one is near enough to the roof; none if none is.
     async fn until_enough(
         &mut self,
         candidates: &mut [Candidate],
@@ -279,10 +280,10 @@ impl<'c> Search<'c> {
         for at in 0..of_operation.len() {
             let candidate = &mut of_operation[at];
             self.bind(candidate).await?;
-            // What is between operations is nobody's: the least that any choice moves.
+            // Memory between operations doesn't count: a roof is about the least that any choice moves.
             let buffers = candidate.program.buffers.iter().filter(|buffer| buffer.usage != Usage::Scratch);
             let least = roof.seconds(buffers.map(|buffer| buffer.bytes(self.batch)).sum(), self.flops);
-            // The first run compiles and touches its memory.
+            // The first run compiles and touches the memory for the first time.
             self.run(candidate).await?;
             for _ in 0..repetitions {
                 let seconds = self.run(candidate).await?;
@@ -309,7 +310,7 @@ impl<'c> Search<'c> {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
             encoder.on_submitted_work_done(move || {
-                // A receiver that is gone no longer wants to know.
+                // The receiver may be gone, and then nobody waits for this.
                 let _ = sender.send(());
             });
             self.context.queue().submit([encoder.finish()]);
@@ -317,7 +318,7 @@ impl<'c> Search<'c> {
         let completed = done.receive().await.is_some();
         let seconds = began.elapsed().as_secs_f64();
         caught.await?;
-        // What is submitted to a lost device completes at once.
+        // On a lost device everything completes at once.
         check_there(device, "a measured operation").await?;
         if completed { Ok(seconds) } else { Err(Error::NotSubmitted) }
     }

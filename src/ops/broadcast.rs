@@ -1,36 +1,37 @@
-//! Values with axes, which repeat along those where they have one element.
+//! Values with axes. A value of one element along an axis is repeated along it.
 
 use super::{BufferId, Operand, Shape};
 
-/// Sizes of a value's axes, those of a sample. The last is the innermost; what has fewer has ones in front.
+/// Sizes of a sample's axes, the innermost last. A value with fewer axes has ones in front.
 pub type Sizes = [u64; 4];
 
-/// An operand and its axes: along each as long as the result, or 1 where its elements repeat.
+/// An operand and its axes. Along each axis it is as long as the result, or its one element is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Part {
     /// The buffer.
     pub buffer: BufferId,
-    /// Sizes of the axes, of a sample where there is one for each.
+    /// Sizes of the axes.
     pub sizes: Sizes,
-    /// Whether there is one for each sample (`[batch][sizes]`), or one for all of them (`[sizes]`), as of a parameter.
+    /// Whether each sample has its own values (`[batch][sizes]`), or all samples share them (`[sizes]`), as those of a
+    /// parameter.
     pub batched: bool,
 }
 
 impl Part {
-    /// One for each sample.
+    /// An operand with values for each sample.
     #[must_use]
     pub fn samples(buffer: BufferId, sizes: Sizes) -> Self {
         Self { buffer, sizes, batched: true }
     }
 
-    /// One for all samples.
+    /// An operand whose values all samples share.
     #[must_use]
     pub fn fixed(buffer: BufferId, sizes: Sizes) -> Self {
         Self { buffer, sizes, batched: false }
     }
 
-    /// Its elements, of a sample where there is one for each.
+    /// Elements of a sample.
     #[must_use]
     pub fn elements(&self) -> u64 {
         product(&self.sizes)
@@ -45,12 +46,12 @@ impl Part {
         self.sizes.iter().zip(sizes).all(|(own, size)| own == size || *own == 1)
     }
 
-    /// Elements from one index of each axis to the next; none along axes where it repeats.
+    /// Distance between neighbours along each axis; 0 along axes where an element is repeated.
     pub(crate) fn strides(&self) -> Sizes {
         strides(&self.sizes)
     }
 
-    /// Elements from one sample to the next.
+    /// Distance between samples; 0 if all samples share the values.
     pub(crate) fn sample(&self) -> u64 {
         if self.batched { self.elements() } else { 0 }
     }
@@ -70,9 +71,9 @@ pub(crate) fn strides(sizes: &Sizes) -> Sizes {
     strides
 }
 
-/// The axes of values that are combined element by element as Keras's merging layers do, and of the result: shapes are of
-/// samples, shorter ones have ones in front, and sizes of 1 repeat. Axes along which the same operands repeat become one.
-/// None where sizes differ otherwise, or more than four axes are left.
+/// The axes of values that are combined element by element as in Keras's merging layers, and those of the result.
+/// Shapes are of samples, shorter ones have ones in front, and sizes of 1 are repeated. Neighbouring axes along which
+/// the same operands are repeated become one. None if sizes differ otherwise, or if more than four axes are left.
 #[must_use]
 pub fn broadcast(shapes: &[&[u64]]) -> Option<(Vec<Sizes>, Sizes)> {
     let rank = shapes.iter().map(|shape| shape.len()).max()?;

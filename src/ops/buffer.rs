@@ -1,62 +1,63 @@
-//! What operations read and write.
+//! Buffers: what operations read and write.
 
 use crate::Error;
 use crate::config::WeightType;
 use crate::geometry::Geometry;
 use std::sync::Arc;
 
-/// A buffer of a [`Program`](crate::program::Program), by its place in [`Program::buffers`](crate::program::Program).
+/// A buffer of a [`Program`](crate::program::Program), by its number in [`Program::buffers`](crate::program::Program).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BufferId(pub(crate) u32);
 
 impl BufferId {
-    /// The place in the program's list of buffers.
+    /// Its number in the program's list of buffers.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// What a buffer is to those who run a program.
+/// What a buffer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Usage {
     /// Given with every run.
     Input,
-    /// What a run is for.
+    /// A result of the run.
     Output,
-    /// Of the model: it outlives the program, and other programs share it.
+    /// A parameter of the model: it outlives the program, and other programs share it.
     Parameter,
-    /// What an optimizer keeps of a parameter from step to step: it outlives the program as a parameter does, and is zero at first.
+    /// A state that an optimizer keeps of a parameter from step to step. It outlives the program, as a parameter does,
+    /// and is zero at first.
     State,
     /// The gradient of a parameter, summed over the batch.
     Gradient,
-    /// Between operations. What it holds is nobody's once its last reader is done, and its memory others'.
+    /// A value between operations. After its last reader its contents are undefined, and its memory is used for others.
     Scratch,
 }
 
-/// How many elements a buffer holds, and how they lie.
+/// How many elements a buffer has, and how they are laid out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Shape {
     /// `[batch][elements]`.
     Samples(u64),
-    /// `[elements]`, whatever the batch.
+    /// `[elements]`, for any batch.
     Fixed(u64),
     /// `[cells][window][filters]`: the canonical order of weights. `window` counts taps times channels of a
     /// group, `filters` those of a group.
     Weights {
-        /// Locations times groups; groups where locations share their weights.
+        /// Locations times groups; only groups if locations share their weights.
         cells: u64,
         /// Weights of a filter in a cell.
         window: u64,
         /// Filters of a cell.
         filters: u64,
     },
-    /// `[connections][filters]`: the weights of a connectivity of the user's, row after row.
+    /// `[connections][filters]`: the weights of a user's connectivity, row after row.
     Connections {
-        /// The first connection of each row, and behind the last the number of all.
+        /// The first connection of each row, followed by the number of all connections.
         starts: Arc<[u32]>,
         /// Weights of a connection.
         filters: u64,
@@ -74,7 +75,7 @@ impl Shape {
         }
     }
 
-    /// What is wrong with its own numbers, where something is.
+    /// What is wrong with its numbers, if anything is.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         const MOST: u64 = i64::MAX as u64 / 4;
         match self {
@@ -87,7 +88,7 @@ impl Shape {
         }
     }
 
-    /// Whether plans cut it into chunks: weights and their gradients.
+    /// Whether plans cut it into chunks, as weights and their gradients.
     pub(crate) const fn is_cut(&self) -> bool {
         matches!(self, Self::Weights { .. } | Self::Connections { .. })
     }
@@ -104,7 +105,7 @@ impl Shape {
         }
     }
 
-    /// Weights of a row: the filters of what is shaped as weights, else one.
+    /// Weights of a row: the filters, for weights; 1 for others.
     #[must_use]
     pub fn filters(&self) -> u64 {
         match self {
@@ -133,18 +134,19 @@ impl Shape {
 pub struct Buffer {
     /// Unique in its program, such as `input` or `local_1/weights`.
     pub name: String,
-    /// The layer of a model that writes it or whose parameter it is, for messages and debuggers; none of a layer alone.
+    /// The layer of the model that writes it, or whose parameter it is, for messages and debuggers; none if the program
+    /// is of one layer.
     pub layer: Option<String>,
     /// What it is.
     pub usage: Usage,
-    /// How much it holds.
+    /// How many elements it has, and how they are laid out.
     pub shape: Shape,
-    /// How its elements are stored: all but the weights of layers that ask for less as 32-bit floats.
+    /// How its elements are stored: as 32-bit floats, except weights of layers that ask for 16-bit floats.
     pub dtype: WeightType,
 }
 
 impl Buffer {
-    /// What is wrong with it, where something is: samples are a run's, weights a model's.
+    /// What is wrong with it, if anything is: inputs and outputs have samples, weights have not.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let of_model = matches!(self.usage, Usage::Parameter | Usage::State | Usage::Gradient);
         match self.shape {
@@ -156,7 +158,7 @@ impl Buffer {
         }
     }
 
-    /// The error for `found` elements in its place.
+    /// The error for a buffer of `found` elements in its place.
     pub(crate) fn wrong_length(&self, batch: u32, found: u64) -> Error {
         let what = match self.usage {
             Usage::Input => "input",
@@ -175,7 +177,7 @@ impl Buffer {
         }
     }
 
-    /// Bytes for a batch of this size, each buffer being a whole number of words.
+    /// Bytes for a batch of this size: a whole number of words.
     #[must_use]
     pub fn bytes(&self, batch: u32) -> u64 {
         self.dtype.bytes(self.shape.elements(batch))

@@ -1,19 +1,20 @@
-//! Two values element by element, and sums along axes: what merging layers, shared values and normalisations are made of.
+//! Values combined element by element, and sums along axes: for merging layers, values that are used several times, and
+//! normalisations.
 
 use super::broadcast::product;
 use super::describe::accumulates;
 use super::{BufferId, Describe, Operand, Part, Shape, Sizes};
 use crate::config::How;
 
-/// `output = (a how b) / divisor` element by element, as Keras's `Add`, `Subtract`, `Multiply`, `Maximum`, `Minimum`, `Average` (whose last
-/// step divides) and `PReLU` do. More than two values are combined one after another, as Keras does it.
+/// `output = (a how b) / divisor`, element by element: Keras's `Add`, `Subtract`, `Multiply`, `Maximum`, `Minimum`,
+/// `Average` (whose last step divides) and `PReLU`. More than two values are combined one after another, as in Keras.
 ///
-/// The gradients before `Add` and `Subtract` are the output's, before `Multiply` that times the other value: a `Combine` again. Where an
-/// operand repeated, its gradient is [summed](Sum) along those axes.
+/// The gradients of `Add` and `Subtract` are the output's gradient, those of `Multiply` are that times the other value:
+/// a `Combine` again. The gradient of an operand that was repeated is [summed](Sum) along those axes.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Combine {
-    /// How the two become one.
+    /// How they are combined.
     pub how: How,
     /// The result's axes.
     pub sizes: Sizes,
@@ -21,25 +22,27 @@ pub struct Combine {
     pub a: Part,
     /// The second operand.
     pub b: Part,
-    /// What the result is divided by: 1 for all but averages.
+    /// The divisor: 1, except for averages.
     pub divisor: f32,
-    /// `[batch][sizes]`; `[sizes]` where neither operand has samples.
+    /// `[batch][sizes]`; `[sizes]` if neither operand has samples.
     pub output: BufferId,
 }
 
-/// An operand's gradient of [`Combine`] at each element of the output: of one that repeats still to be [summed](Sum).
+/// The gradient of [`Combine`] by one operand, at each element of the output. If the operand was repeated, it must
+/// still be [summed](Sum).
 ///
-/// Of `Maximum` and `Minimum` it is the output's gradient where the operand is taken, the first where both are equal, the second beside NaN, else 0,
-/// as TensorFlow has it. Of `PRelu`'s input it is the output's gradient times 1, the slope or, at 0 and NaN, 0; of its slopes that
-/// times the lesser of the input and 0.
+/// As in TensorFlow. For `Maximum` and `Minimum` it is the output's gradient where the operand is taken, else 0; the
+/// first operand is taken where both are equal, the second where one is NaN. For `PRelu`'s input it is the output's
+/// gradient times 1, times the slope or, at 0 and NaN, times 0. For its slopes it is the output's gradient times the
+/// lesser of the input and 0.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CombineGrad {
     /// [`How::Maximum`], [`How::Minimum`] or [`How::PRelu`].
     pub how: How,
-    /// Whether it is the gradient of `b`.
+    /// Whether it is the gradient by `b`.
     pub of_second: bool,
-    /// The axes of the output and of the result.
+    /// The axes of the output, and of the result.
     pub sizes: Sizes,
     /// The first operand.
     pub a: Part,
@@ -51,78 +54,78 @@ pub struct CombineGrad {
     pub grad: BufferId,
 }
 
-/// `output = sum of input along axes / divisor`: gradients of what repeats, means.
+/// `output = sum of input along axes / divisor`: for means, and for gradients of values that were repeated.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sum {
     /// The input's axes.
     pub sizes: Sizes,
-    /// Those along which is summed.
+    /// The axes along which it sums.
     pub along: [bool; 4],
-    /// Whether it is summed over the samples, too.
+    /// Whether it also sums over the samples.
     pub over_batch: bool,
-    /// What a sum is divided by: 1, or what makes a mean of it; −1 turns the sign of a gradient.
+    /// The divisor: 1, or the number of terms for a mean; −1 changes the sign of a gradient.
     pub divisor: f32,
-    /// Whether a sum over the samples is divided by their number, too.
+    /// Whether a sum over the samples is also divided by their number.
     pub by_batch: bool,
     /// `[batch][sizes]`.
     pub input: BufferId,
-    /// `[batch][sizes that are left]`, or `[sizes that are left]` over the samples.
+    /// `[batch][sizes that are left]`; `[sizes that are left]` if it sums over the samples.
     pub output: BufferId,
-    /// Adds to what `output` holds, as the pieces of a batch do.
+    /// Adds to the values in `output`, as for the pieces of a batch.
     pub accumulate: bool,
 }
 
 impl Sum {
-    /// Each element as it is: no axis, one divisor of 1.
+    /// A sum along no axis, with a divisor of 1.
     pub(crate) fn of(sizes: Sizes, input: BufferId, output: BufferId) -> Self {
         let (along, over_batch, divisor, by_batch, accumulate) = ([false; 4], false, 1.0, false, false);
         Self { sizes, along, over_batch, divisor, by_batch, input, output, accumulate }
     }
 
-    /// The axes of the result: 1 along those that are summed.
+    /// The axes of the result: 1 along those that were summed.
     #[must_use]
     pub fn left(&self) -> Sizes {
         std::array::from_fn(|axis| if self.along[axis] { 1 } else { self.sizes[axis] })
     }
 
-    /// The axes of what becomes one element, without the samples.
+    /// The axes of the terms of one element, without the samples.
     #[must_use]
     pub fn summed(&self) -> Sizes {
         std::array::from_fn(|axis| if self.along[axis] { self.sizes[axis] } else { 1 })
     }
 }
 
-/// `output = mean of (input − mean)²` along axes and over all samples: the biased variance of a batch.
+/// `output = mean of (input − mean)²`, along axes and over all samples: the biased variance of a batch.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Variance {
     /// The input's axes.
     pub sizes: Sizes,
-    /// Those along which it is taken.
+    /// The axes along which it is taken.
     pub along: [bool; 4],
     /// `[batch][sizes]`.
     pub input: BufferId,
-    /// `[sizes that are left]`, as a [`Sum`] makes it.
+    /// `[sizes that are left]`, as a [`Sum`] computes it.
     pub mean: BufferId,
     /// `[sizes that are left]`.
     pub output: BufferId,
 }
 
 impl Variance {
-    /// The axes of the result: 1 along those that it is taken along.
+    /// The axes of the result: 1 along those it was taken along.
     #[must_use]
     pub fn left(&self) -> Sizes {
         std::array::from_fn(|axis| if self.along[axis] { 1 } else { self.sizes[axis] })
     }
 
-    /// The axes of what becomes one element, without the samples.
+    /// The axes of the values of one element, without the samples.
     #[must_use]
     pub fn taken(&self) -> Sizes {
         std::array::from_fn(|axis| if self.along[axis] { self.sizes[axis] } else { 1 })
     }
 
-    /// Elements of a sample that become one.
+    /// How many elements of a sample one result is taken of.
     pub(crate) fn terms(&self) -> u64 {
         product(&self.taken())
     }

@@ -1,69 +1,69 @@
-//! What parameters are brought back to after an update: Keras's constraints.
+//! Keras's constraints, which parameters are brought back to after an update.
 //!
-//! Norms are two operations: [`GroupSquares`] sums the squares of the weights of each group ([`Groups`] says which are one), and
-//! [`Constrain`] multiplies each weight by what its group's norm asks for.
+//! Constraints of norms take two operations: [`GroupSquares`] sums the squares of each group's weights ([`Groups`] says
+//! which weights are a group), and [`Constrain`] multiplies each weight by the factor that its group's norm needs.
 
 use super::{BufferId, Describe, Operand, Shape};
 use crate::geometry::Groups;
 use std::sync::Arc;
 
-/// Added to norms that are divided by: Keras's `epsilon()`.
+/// Keras's `epsilon()`, which it adds to norms before it divides by them.
 pub(crate) const EPSILON: f64 = 1e-7;
 
 /// The sum of the squares of the weights of each group.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GroupSquares {
-    /// Which weights are of one group.
+    /// Which weights share a norm.
     pub groups: Arc<Groups>,
     /// The parameter's shape.
     pub shape: Shape,
     /// The parameter whose weights are summed.
     pub parameter: BufferId,
-    /// `[groups][filters]`, or `[groups]` where filters share their norms: [`Groups::norms`].
+    /// `[groups][filters]`, or `[groups]` if filters share norms: [`Groups::norms`].
     pub output: BufferId,
 }
 
-/// What a norm `n` becomes; weights are multiplied by what it becomes, divided by `n` + 10⁻⁷.
+/// What a norm `n` is brought to. Weights are multiplied by the new norm and divided by `n` + 10⁻⁷.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum NormLimit {
-    /// Keras's `MaxNorm`: the norm, or the largest one.
+    /// Keras's `MaxNorm`: `n`, at most `max`.
     AtMost {
-        /// The largest norm; those below 0 are 0.
+        /// The largest norm; a negative one counts as 0.
         max: f32,
     },
     /// Keras's `UnitNorm`: 1.
     Unit,
-    /// Keras's `MinMaxNorm`: `rate` times the norm between the two, plus `1 − rate` times itself.
+    /// Keras's `MinMaxNorm`: `rate` times `n` limited to the two bounds, plus `1 − rate` times `n`.
     Between {
         /// The least norm.
         min: f32,
-        /// The largest one.
+        /// The largest norm.
         max: f32,
-        /// How much of the way is gone.
+        /// How much of the way the norm goes.
         rate: f32,
     },
 }
 
-/// Multiplies each weight by what its group's norm asks for, in place. Weights of no group stay.
+/// Multiplies each weight, in place, by the factor that its group's norm needs. Weights of no group stay as they are.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Constrain {
-    /// What norms become.
+    /// What norms are brought to.
     pub limit: NormLimit,
-    /// Which weights are of one group.
+    /// Which weights share a norm.
     pub groups: Arc<Groups>,
     /// The parameter's shape.
     pub shape: Shape,
-    /// The sums of the squares, as [`GroupSquares`] makes them.
+    /// The sums of squares, as [`GroupSquares`] computes them.
     pub squares: BufferId,
     /// The parameter, which is changed.
     pub parameter: BufferId,
 }
 
-/// `w·(w ≥ 0)`, Keras's `NonNeg`, in place.
+/// `w·(w ≥ 0)`, in place: Keras's `NonNeg`.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NonNegative {
@@ -73,14 +73,14 @@ pub struct NonNegative {
     pub parameter: BufferId,
 }
 
-/// Keras's `RadialConstraint` of a square window, in place: all taps that are as far from the middle get the value of one of
-/// them, for each channel and filter. Which one is Keras's ([`Radial::source`]).
+/// Keras's `RadialConstraint` of a square window, in place: for each channel and filter, all taps that are equally far
+/// from the middle get the value of one of them, the one that Keras takes ([`Radial::source`]).
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Radial {
-    /// Taps along each of both axes of a window, two at least: of one, Keras fails.
+    /// Taps along each of a window's two axes; at least two, since Keras fails with one.
     pub size: u64,
-    /// Windows of the parameter: its groups.
+    /// Windows of the parameter: the layer's groups.
     pub cells: u64,
     /// Channels of a group.
     pub channels: u64,
@@ -100,13 +100,13 @@ impl Radial {
         if index >= half { index - half } else { half - index - (self.size + 1) % 2 }
     }
 
-    /// Where, along both axes, the value of the taps at this distance stands.
+    /// Where, along both axes, the tap is whose value all taps at this distance get.
     #[must_use]
     pub fn source(&self, distance: u64) -> u64 {
         let half = self.size / 2;
         match (self.size % 2, distance) {
             (_, 0) => half - 1,
-            // Keras counts the rings of an odd window from the middle tap, whose value the first of them gets.
+            // In an odd window Keras counts the rings from the middle tap, whose value the first ring gets.
             (1, _) => half + distance - 1,
             (_, _) => half + distance,
         }

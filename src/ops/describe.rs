@@ -1,4 +1,4 @@
-//! What operations say of themselves, each in the file of its family.
+//! What every operation says of itself. Each says it in the file of its family.
 
 use super::buffer::{BufferId, Shape};
 use crate::config::WeightType;
@@ -14,18 +14,18 @@ pub(crate) struct Operand {
 }
 
 impl Operand {
-    /// One of 32-bit floats.
+    /// An operand of 32-bit floats.
     pub(super) fn of(id: BufferId, shape: Shape) -> Self {
         Self { id, shape, dtype: WeightType::F32 }
     }
 
-    /// `[batch][elements]`.
+    /// An operand `[batch][elements]`.
     pub(super) fn samples(id: BufferId, elements: u64) -> Self {
         Self::of(id, Shape::Samples(elements))
     }
 }
 
-/// What an operation says of itself.
+/// What every operation says of itself.
 pub(super) trait Describe {
     /// See `Operation::name`.
     fn name(&self) -> &'static str;
@@ -64,7 +64,7 @@ pub(super) trait Describe {
         false
     }
 
-    /// Lets it add to what the buffer holds that it writes, if it can.
+    /// Has it add to the values in the buffer that it writes, if it can.
     fn accumulate(&mut self) {}
 }
 

@@ -3,11 +3,11 @@
 use super::{BufferId, Describe, Operand};
 use crate::config::Activation;
 
-/// `output = activation(input)`, along rows of `row` where the activation is one over rows.
+/// `output = activation(input)`. An activation over rows goes along rows of `row` elements.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Activate {
-    /// The activation; any.
+    /// Any activation.
     pub activation: Activation,
     /// Elements of a sample.
     pub elements: u64,
@@ -23,13 +23,13 @@ pub struct Activate {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ActivateGrad {
-    /// The activation; any but [`Activation::Linear`].
+    /// Any activation but [`Activation::Linear`].
     pub activation: Activation,
     /// Elements of a sample.
     pub elements: u64,
     /// Elements of a row: the last axis.
     pub row: u64,
-    /// `[batch][elements]`, the activation's output or, where that isn't enough, its input.
+    /// `[batch][elements]`: the activation's output, or its input if the output isn't enough.
     pub saved: BufferId,
     /// `[batch][elements]`.
     pub grad_output: BufferId,
@@ -37,7 +37,7 @@ pub struct ActivateGrad {
     pub grad_input: BufferId,
 }
 
-/// `[rows][columns]` to `[columns][rows]` in each sample.
+/// Transposes each sample from `[rows][columns]` to `[columns][rows]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Transpose {
@@ -51,7 +51,7 @@ pub struct Transpose {
     pub output: BufferId,
 }
 
-/// What is wrong where a sample isn't a whole number of rows, or none.
+/// What is wrong if a sample isn't a whole number of rows, or has none.
 pub(super) fn rows_fault(elements: u64, row: u64) -> Option<&'static str> {
     if elements == 0 {
         return Some("a sample has no elements");

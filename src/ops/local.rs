@@ -14,7 +14,7 @@ pub struct LocalForward {
     pub layer: Arc<Geometry>,
     /// How it is executed; none leaves it to the planner.
     pub implementation: Option<Implementation>,
-    /// Element-wise, never one over rows; [`Activation::Linear`] where another operation activates.
+    /// An activation of single elements, never one over rows; [`Activation::Linear`] if another operation activates.
     pub activation: Activation,
     /// `[batch][layer.inputs()]`.
     pub input: BufferId,
@@ -26,7 +26,7 @@ pub struct LocalForward {
     pub output: BufferId,
 }
 
-/// `grad_input`: each input element's sum over the locations that read it of weights times their gradient.
+/// `grad_input`: each input's gradient is a sum over the locations that read it, of weights times gradients.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LocalGradInput {
@@ -42,8 +42,8 @@ pub struct LocalGradInput {
     pub grad_input: BufferId,
 }
 
-/// `grad_weights`: each weight's sum over the batch, and over the locations that share it, of its input times its output's
-/// gradient; 0 at clipped taps.
+/// `grad_weights`: each weight's gradient is a sum over the batch, and over the locations that share the weight, of its
+/// input times its output's gradient. It is 0 at clipped taps.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LocalGradWeights {
@@ -57,15 +57,16 @@ pub struct LocalGradWeights {
     pub grad_output: BufferId,
     /// [`Shape::of_weights`].
     pub grad_weights: BufferId,
-    /// Adds to what `grad_weights` holds, as the pieces of a batch do.
+    /// Adds to the values in `grad_weights`, as for the pieces of a batch.
     pub accumulate: bool,
 }
 
-/// The weights after an optimizer's step by the gradient that [`LocalGradWeights`] would give, which is kept nowhere: weights, and what the
-/// optimizer keeps of them, are passed once while their gradient is at hand.
+/// An optimizer's step by the gradient that [`LocalGradWeights`] would give, which is kept nowhere. The weights and
+/// their states are updated while the gradient is at hand, so that they are read and written once.
 ///
-/// It computes the same bits as the two operations. Nothing may read the weights after it, so that it comes after [`LocalGradInput`]. Only of
-/// layers whose locations don't share weights, or whose locations are like samples, as those of dense layers.
+/// It gives the same bits as the two operations would. Nothing may read the weights after it, so it comes after
+/// [`LocalGradInput`]. It is only for layers whose locations don't share weights, or whose locations are like samples,
+/// as in dense layers.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LocalUpdate {
@@ -77,11 +78,11 @@ pub struct LocalUpdate {
     pub input: BufferId,
     /// `[batch][layer.outputs()]`, before the activation.
     pub grad_output: BufferId,
-    /// What becomes of weights and states, each [`Shape::of_weights`].
+    /// How weights and states change, each of the shape [`Shape::of_weights`].
     pub change: Change,
 }
 
-/// `grad_bias`: the sum of the output's gradient over the batch, and over the locations that share a bias.
+/// `grad_bias`: a sum of the output's gradient over the batch, and over the locations that share the bias.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GradBias {
@@ -91,7 +92,7 @@ pub struct GradBias {
     pub grad_output: BufferId,
     /// `[layer.biases()]`, in Keras's order.
     pub grad_bias: BufferId,
-    /// Adds to what `grad_bias` holds, as the pieces of a batch do.
+    /// Adds to the values in `grad_bias`, as for the pieces of a batch.
     pub accumulate: bool,
 }
 
@@ -112,8 +113,8 @@ fn weights(id: BufferId, layer: &Geometry) -> Operand {
 }
 
 impl LocalUpdate {
-    /// The gradient alone, as if it were kept in the place of the weights: what implementations are compared by, so that the gradient's bits are
-    /// those of a kept one.
+    /// The gradient's operation, as if it were kept in the place of the weights. Implementations are chosen for this
+    /// one, so that the gradient has the bits of a kept one.
     pub(crate) fn gradient(&self) -> LocalGradWeights {
         let Self { layer, implementation, input, grad_output, change } = self;
         LocalGradWeights {

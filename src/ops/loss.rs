@@ -1,17 +1,19 @@
-//! Losses, their gradients and accuracy: what a training step makes of predictions and targets, in Keras 2.15's formulas.
+//! Losses, their gradients and accuracy, by Keras 2.15's formulas.
 //!
-//! A prediction is rows of classes: its last axis, in every data format, and all axes before it. Keras takes a loss along the last
-//! axis and then the mean over rows and samples; here each sample has its own, and whoever runs the program adds them.
+//! A prediction is rows of classes: the classes are its last axis in every data format, the rows are all axes before
+//! it. Keras takes a loss along the last axis, then the mean over rows and samples. Here each sample has its own loss,
+//! and whoever runs the program adds them.
 
 use super::{BufferId, Describe, Operand};
 
-/// What a loss is of a prediction `p` and a target `t`. The formulas and their clipping are Keras 2.15's, of
-/// its modules `losses` and `backend`, ε being 10⁻⁷.
+/// The loss of a prediction `p` and a target `t`. Formulas and clipping are those of Keras 2.15's modules `losses` and
+/// `backend`, with ε = 10⁻⁷.
 ///
-/// Smoothed targets are `t·(1 − s) + s/2` (binary) and `t·(1 − s) + s/classes` (categorical), s being `label_smoothing`.
+/// Smoothed targets are `t·(1 − s) + s/2` (binary) and `t·(1 − s) + s/classes` (categorical), where s is
+/// `label_smoothing`.
 ///
-/// **Logits** are taken as they are: Keras looks behind a softmax or sigmoid that gives the prediction and takes what is before
-/// it, unclipped. Whoever makes a program decides which of the two `p` is.
+/// **Logits** aren't clipped. If a softmax or sigmoid gives the prediction, Keras takes the value before it as logits.
+/// Whoever makes a program decides which of the two `p` is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum LossKind {
@@ -21,10 +23,11 @@ pub enum LossKind {
     MeanAbsoluteError,
     /// The mean of `(p − t)²/2` where `|p − t| ≤ delta`, else of `delta·|p − t| − delta²/2`.
     Huber {
-        /// Where it becomes linear; Keras's is 1.
+        /// Where the loss becomes linear; Keras's default is 1.
         delta: f32,
     },
-    /// The mean of `−(t·log(p + ε) + (1 − t)·log(1 − p + ε))`, p clipped to \[ε, 1 − ε\], outside of which its slope is 0; of logits that of
+    /// The mean of `−(t·log(p + ε) + (1 − t)·log(1 − p + ε))`, where p is clipped to \[ε, 1 − ε\] and has slope 0
+    /// outside. For logits the mean of `max(p, 0) − p·t + log(1 + e^−|p|)`.
     /// `max(p, 0) − p·t + log(1 + e^−|p|)`.
     BinaryCrossentropy {
         /// Whether `p` is before the sigmoid.
@@ -32,39 +35,40 @@ pub enum LossKind {
         /// From 0 to 1.
         label_smoothing: f32,
     },
-    /// `−Σ t·log(p / Σp)`, `p / Σp` clipped to \[ε, 1 − ε\]; of logits `−Σ t·log softmax(p)`, whose gradient TensorFlow takes to be
-    /// `softmax(p) − t`, also where t doesn't add up to 1.
+    /// `−Σ t·log(p / Σp)`, where `p / Σp` is clipped to \[ε, 1 − ε\]. For logits `−Σ t·log softmax(p)`, for whose
+    /// gradient TensorFlow takes `softmax(p) − t` even if t doesn't add up to 1.
     CategoricalCrossentropy {
         /// Whether `p` is before the softmax.
         from_logits: bool,
         /// From 0 to 1.
         label_smoothing: f32,
     },
-    /// `−log softmax(log p)` at the target's class, p clipped to \[ε, 1 − ε\]; of logits `−log softmax(p)`. Targets are class numbers, cut
-    /// off to whole ones; NaN where there is no such class, as TensorFlow has it on GPUs.
+    /// `−log softmax(log p)` at the target's class, where p is clipped to \[ε, 1 − ε\]. For logits `−log softmax(p)`.
+    /// Targets are class numbers, rounded towards 0; a number that is no class gives NaN, as in TensorFlow on GPUs.
     SparseCategoricalCrossentropy {
         /// Whether `p` is before the softmax.
         from_logits: bool,
     },
 }
 
-/// What counts as a hit: Keras's accuracies.
+/// Keras's accuracies: which predictions are right.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum HitsKind {
-    /// Each element whose target is 1 where the prediction is above the threshold, and 0 where not.
+    /// Each element is right if its target is 1 and the prediction is above the threshold, or its target is 0 and the
+    /// prediction isn't.
     Binary {
-        /// Keras's is 0.5.
+        /// The threshold; Keras's default is 0.5.
         threshold: f32,
     },
-    /// Each row whose largest prediction has the place of its largest target; of several equal ones the first, and NaN is smaller
-    /// than all else.
+    /// A row is right if its largest prediction is at the place of its largest target. Of several equal ones the first
+    /// counts, and NaN counts as smaller than all else.
     Categorical,
-    /// Each row whose largest prediction has the place that its target says.
+    /// A row is right if its largest prediction is at the place that its target says.
     Sparse,
 }
 
-/// What is judged: a prediction beside its target.
+/// A prediction and its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Judged {
@@ -74,9 +78,9 @@ pub struct Judged {
     pub classes: u64,
     /// `[batch][rows][classes]`.
     pub prediction: BufferId,
-    /// The same, or `[batch][rows]` where targets are class numbers.
+    /// The same shape, or `[batch][rows]` if targets are class numbers.
     pub target: BufferId,
-    /// `[batch]`: what each sample's value is multiplied by.
+    /// `[batch]`: the factor of each sample's value.
     pub sample_weight: Option<BufferId>,
 }
 
@@ -92,7 +96,7 @@ pub struct Loss {
     pub output: BufferId,
 }
 
-/// The gradient of `per_sample · Σ` of the samples' losses by the prediction, or by the logits where the loss is from these.
+/// The gradient of `per_sample · Σ` of the samples' losses, by the prediction or, for losses of logits, by the logits.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LossGrad {
@@ -100,17 +104,17 @@ pub struct LossGrad {
     pub kind: LossKind,
     /// The prediction, its target and the samples' weights.
     pub of: Judged,
-    /// The step's numbers ([`StepNumbers`](super::StepNumbers)): `per_sample`, 1 by the batch, is read.
+    /// The step's numbers ([`StepNumbers`](super::StepNumbers)), of which it reads `per_sample`, 1 / batch.
     pub step: BufferId,
     /// `[batch][rows][classes]`.
     pub grad: BufferId,
 }
 
-/// `output = weight · hits / (rows, or rows · classes)`, for each sample.
+/// `output = weight · right predictions / (rows, or rows · classes)`, for each sample.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hits {
-    /// What counts as a hit.
+    /// Which predictions are right.
     pub kind: HitsKind,
     /// The prediction, its target and the samples' weights.
     pub of: Judged,
@@ -118,7 +122,7 @@ pub struct Hits {
     pub output: BufferId,
 }
 
-/// How targets lie.
+/// How targets are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Targets {
     /// One for each element of the prediction.
@@ -127,11 +131,11 @@ pub(crate) enum Targets {
     Classes,
 }
 
-/// Class numbers are exact in 32-bit floats up to it.
+/// 32-bit floats represent class numbers up to this exactly.
 const MOST_CLASSES: u64 = 1 << 24;
 
 impl LossKind {
-    /// How its targets lie.
+    /// How its targets are given.
     pub(crate) const fn targets(self) -> Targets {
         match self {
             Self::SparseCategoricalCrossentropy { .. } => Targets::Classes,
@@ -139,7 +143,7 @@ impl LossKind {
         }
     }
 
-    /// What smoothed targets are `t · first + second` by.
+    /// The two numbers by which targets are smoothed: `t · first + second`.
     pub(crate) fn smoothing(self, classes: u64) -> [f64; 2] {
         let by = |smoothing: f32, share: f64| [1.0 - f64::from(smoothing), f64::from(smoothing) / share];
         match self {
@@ -164,7 +168,7 @@ impl LossKind {
 }
 
 impl HitsKind {
-    /// How its targets lie.
+    /// How its targets are given.
     pub(crate) const fn targets(self) -> Targets {
         if matches!(self, Self::Sparse) { Targets::Classes } else { Targets::Values }
     }

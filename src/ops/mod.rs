@@ -1,8 +1,8 @@
 //! What is computed, whatever the device: buffers, and the operations that read and write them.
 //!
-//! An operation is a struct of names and sizes in the file of its family, where it says of itself what every operation does
-//! (`Describe`). What it computes is said by `reference`, one function an operation; an executor has one `match` over
-//! [`Operation`] without a default arm, so that a new operation does not compile until every executor knows it.
+//! An operation is a struct of buffers and sizes in the file of its family, where it also says of itself what every
+//! operation must (`Describe`). What it computes is a function in `reference`. Every executor has a `match` over
+//! [`Operation`] without a default arm, so that a new operation doesn't compile until all executors know it.
 
 mod broadcast;
 mod buffer;
@@ -50,7 +50,7 @@ use crate::geometry::Geometry;
 use describe::Describe;
 use std::sync::Arc;
 
-/// Makes the enum, and what finds the description of any operation.
+/// Makes the enum, and the access to what any operation says of itself.
 macro_rules! operations {
     ($($operation:ident),* $(,)?) => {
         /// A step of a program.
@@ -114,7 +114,7 @@ operations! {
     RandomGrad,
 }
 
-/// An operation that has several implementations, of which one is asked for or the planner's choice.
+/// An operation that has several implementations. It names one, or leaves the choice to the planner.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Choosable<'a> {
     /// Outputs.
@@ -123,7 +123,7 @@ pub(crate) enum Choosable<'a> {
     GradInput(&'a LocalGradInput),
     /// Gradients of weights.
     GradWeights(&'a LocalGradWeights),
-    /// The same, by which weights are updated.
+    /// Weights, updated by their gradient.
     Update(&'a LocalUpdate),
 }
 
@@ -134,7 +134,7 @@ impl Operation {
         self.description().name()
     }
 
-    /// Has it activate what it writes, where it can and doesn't yet: whether it does.
+    /// Has it activate what it writes, if it can and doesn't do so yet. Says whether it will.
     pub(crate) fn activate(&mut self, by: Activation) -> bool {
         let own = match self {
             Self::LocalForward(o) => &mut o.activation,
@@ -148,25 +148,27 @@ impl Operation {
         can
     }
 
-    /// The buffers that it reads; not those that it only [updates](Operation::updates).
+    /// The buffers that it reads, without those that it [updates](Operation::updates).
     #[must_use]
     pub fn reads(&self) -> Vec<BufferId> {
         self.description().reads()
     }
 
-    /// The one buffer that it writes, whole, or the first of those that it [updates](Operation::updates); never one that it reads.
+    /// The buffer that it writes, all of it, or the first of those that it [updates](Operation::updates). It never
+    /// reads this buffer.
     #[must_use]
     pub fn writes(&self) -> BufferId {
         self.description().writes()
     }
 
-    /// The parameters and states that it changes in place; nothing of most operations. Each is there before it, whole.
+    /// The parameters and states that it changes in place; none for most operations. All of their values must be there
+    /// before.
     #[must_use]
     pub fn updates(&self) -> Vec<BufferId> {
         self.description().updates()
     }
 
-    /// Whether it is of an update: it may read a parameter that was updated before it.
+    /// Whether it belongs to an update, so that it may read a parameter that was updated before.
     pub(crate) fn is_of_update(&self) -> bool {
         self.description().is_of_update()
     }
@@ -176,18 +178,18 @@ impl Operation {
         self.description().operands()
     }
 
-    /// What is wrong with its own numbers, where something is.
+    /// What is wrong with its numbers, if anything is.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         self.description().fault()
     }
 
-    /// The layer that it is of, where it is one's.
+    /// The layer whose operation it is, if it is a layer's.
     #[must_use]
     pub fn layer(&self) -> Option<&Arc<Geometry>> {
         self.description().layer()
     }
 
-    /// As one that has several implementations, where it has.
+    /// The operation as one that has several implementations, if it has.
     #[must_use]
     pub(crate) fn choosable(&self) -> Option<Choosable<'_>> {
         match self {
@@ -199,13 +201,13 @@ impl Operation {
         }
     }
 
-    /// Whether it adds to what the buffer holds that it writes.
+    /// Whether it adds to the values in the buffer that it writes.
     #[must_use]
     pub fn accumulates(&self) -> bool {
         self.description().accumulates()
     }
 
-    /// Lets it add to what the buffer holds that it writes, if it can: gradients of parameters do.
+    /// Has it add to the values in the buffer that it writes, if it can: gradients of parameters do.
     pub(crate) fn accumulate(&mut self) {
         self.description_mut().accumulate();
     }

@@ -1,18 +1,20 @@
-//! Normalisation: by statistics that are given, as Keras's `BatchNormalization` has them, and of rows by their own, as its
+//! Normalisation by given statistics, as in Keras's `BatchNormalization`, and of rows by their own, as in its
 //! `LayerNormalization`.
 //!
-//! `BatchNormalization` at inference is a [`NormFactor`] of its moving variance and gamma, then [`Normalise`] by its moving mean, that factor and beta. Its gradients:
-//! of the input the output's times the factor (a [`Combine`](super::Combine)), of beta the [`Sum`](super::Sum) of the output's, of gamma the sum of the output's
-//! times what is normalised without gamma and beta. In training the mean is a `Sum` of the batch and the variance its
-//! [`Variance`](super::Variance) instead of parameters, and the input's gradient, which goes through both, a [`NormaliseGrad`].
+//! `BatchNormalization` at inference is a [`NormFactor`] of its moving variance and gamma, followed by a [`Normalise`]
+//! with its moving mean, that factor and beta. Its gradients: by the input, the output's gradient times the factor (a
+//! [`Combine`](super::Combine)); by beta, the [`Sum`](super::Sum) of the output's gradient; by gamma, the sum of the
+//! output's gradient times the values normalised without gamma and beta. In training mean and variance aren't
+//! parameters but a `Sum` and a [`Variance`](super::Variance) of the batch, and the gradient by the input, which flows
+//! through both, is a [`NormaliseGrad`].
 //!
-//! Gamma's gradient of `LayerNormalization` likewise is the sum over rows of the output's times what is normalised without gamma and beta.
+//! The gradient by gamma of `LayerNormalization` is likewise a sum over rows.
 
 use super::elementwise::rows_fault;
 use super::{BufferId, Describe, Operand, Shape};
 use crate::config::Activation;
 
-/// `factor = gamma / √(variance + epsilon)`, gamma being 1 where there is none.
+/// `factor = gamma / √(variance + epsilon)`; a missing gamma counts as 1.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NormFactor {
@@ -28,42 +30,42 @@ pub struct NormFactor {
     pub factor: BufferId,
 }
 
-/// `output = activation((input − mean) · factor + beta)`, along any axis, beta being 0 where there is none.
+/// `output = activation((input − mean) · factor + beta)`, along any axis; a missing beta counts as 0.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Normalise {
     /// Elements of a sample, `[elements / (channels · inner)][channels][inner]`.
     pub elements: u64,
-    /// Along the axis that is normalised.
+    /// Size of the axis that is normalised.
     pub channels: u64,
-    /// Elements of a channel that lie side by side: those of the axes behind it.
+    /// Neighbouring elements of one channel: the product of the sizes of all axes after it.
     pub inner: u64,
     /// `[batch][elements]`.
     pub input: BufferId,
     /// `[channels]`.
     pub mean: BufferId,
-    /// `[channels]`, as [`NormFactor`] makes it.
+    /// `[channels]`, as [`NormFactor`] computes it.
     pub factor: BufferId,
     /// `[channels]`.
     pub beta: Option<BufferId>,
-    /// None over rows: that of a layer behind it.
+    /// An activation of single elements; one over rows must be an operation of its own.
     pub activation: Activation,
     /// `[batch][elements]`.
     pub output: BufferId,
 }
 
-/// The input's gradient of a batch that is normalised by its own mean and variance:
-/// `grad_input = (grad_output − mean − normalised · slope) · factor`, along any axis.
+/// The gradient by the input of a batch that is normalised by its own mean and variance: `grad_input = (grad_output −
+/// mean − normalised · slope) · factor`, along any axis.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NormaliseGrad {
     /// Elements of a sample, `[elements / (channels · inner)][channels][inner]`.
     pub elements: u64,
-    /// Along the axis that is normalised.
+    /// Size of the axis that is normalised.
     pub channels: u64,
-    /// Elements of a channel that lie side by side: those of the axes behind it.
+    /// Neighbouring elements of one channel: the product of the sizes of all axes after it.
     pub inner: u64,
-    /// `[batch][elements]`: what is normalised, without gamma and beta.
+    /// `[batch][elements]`: the values normalised without gamma and beta.
     pub normalised: BufferId,
     /// `[batch][elements]`.
     pub grad_output: BufferId,
@@ -71,14 +73,14 @@ pub struct NormaliseGrad {
     pub mean: BufferId,
     /// `[channels]`: the mean of `grad_output · normalised`.
     pub slope: BufferId,
-    /// `[channels]`: gamma / √(variance + epsilon), as forward.
+    /// `[channels]`: gamma / √(variance + epsilon), as in the forward pass.
     pub factor: BufferId,
     /// `[batch][elements]`.
     pub grad_input: BufferId,
 }
 
-/// `output = (input − mean) / √(variance + epsilon) · gamma + beta`, mean and biased variance being each row's own. Gamma is 1
-/// and beta 0 where there is none.
+/// `output = (input − mean) / √(variance + epsilon) · gamma + beta`, with each row's own mean and biased variance. A
+/// missing gamma counts as 1, a missing beta as 0.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LayerNorm {
@@ -98,8 +100,8 @@ pub struct LayerNorm {
     pub output: BufferId,
 }
 
-/// The input's gradient of [`LayerNorm`], from its input: `(g − mean(g) − x̂ · mean(g · x̂)) / √(variance + epsilon)` for each row, where `x̂` is what is
-/// normalised and `g` the output's gradient times gamma.
+/// The gradient of [`LayerNorm`] by its input: `(g − mean(g) − x̂ · mean(g · x̂)) / √(variance + epsilon)` for each
+/// row, where `x̂` is the row normalised without gamma and beta, and `g` is the output's gradient times gamma.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LayerNormGrad {

@@ -1,11 +1,12 @@
-//! Penalties on parameters and activations with their gradients, and whole-buffer sums: the norms that gradients are clipped by.
+//! Penalties on parameters and activations, their gradients, and sums over whole buffers, such as the norms that
+//! gradients are clipped by.
 
 use super::describe::accumulates;
 use super::{BufferId, Describe, Operand, Shape};
 use crate::config::OrthogonalMode;
 
-/// `output = (l1·sign(of) + 2·l2·of)`, the gradient of Keras's `l1·Σ|of| + l2·Σof²`, times the step's `per_sample` where a step is
-/// given, as activity penalties are. The sign of 0 is 0.
+/// `output = l1·sign(of) + 2·l2·of`, the gradient of Keras's `l1·Σ|of| + l2·Σof²`. With a step, for penalties on
+/// activities, it is multiplied by the step's `per_sample`. The sign of 0 is 0.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PenaltyGrad {
@@ -17,52 +18,53 @@ pub struct PenaltyGrad {
     pub shape: Shape,
     /// What is penalised: a parameter, or the samples of an activity.
     pub of: BufferId,
-    /// [`StepNumbers`](super::StepNumbers), of which it takes `per_sample`.
+    /// [`StepNumbers`](super::StepNumbers), of which it reads `per_sample`.
     pub step: Option<BufferId>,
-    /// The gradient by it.
+    /// The gradient.
     pub output: BufferId,
-    /// Adds to what `output` holds, as the gradient of a loss before it.
+    /// Adds to the values in `output`, for example to the gradient of a loss.
     pub accumulate: bool,
 }
 
-/// What [`Total`] sums of each value.
+/// What [`Total`] sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Term {
-    /// The value.
+    /// The values.
     Value,
-    /// Its magnitude.
+    /// Their magnitudes.
     Magnitude,
-    /// Its square.
+    /// Their squares.
     Square,
 }
 
-/// `output = factor·Σ term(input)` over a whole buffer, in parts of at most 4,096 terms that are joined in their order; times the
-/// step's `per_sample` where a step is given.
+/// `output = factor·Σ term(input)` over a whole buffer, in parts of at most 4,096 terms that are added in their order.
+/// With a step, the sum is multiplied by the step's `per_sample`.
 ///
-/// Values of penalties, sums of losses, and the squared norms that gradients are clipped by.
+/// It gives values of penalties, sums of losses, and the squared norms that gradients are clipped by.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Total {
-    /// What is summed of each value.
+    /// What is summed.
     pub of: Term,
-    /// What the sum is multiplied by.
+    /// The factor of the sum.
     pub factor: f32,
     /// The shape of `input`.
     pub shape: Shape,
     /// Any buffer of 32-bit floats.
     pub input: BufferId,
-    /// [`StepNumbers`](super::StepNumbers), of which it takes `per_sample`.
+    /// [`StepNumbers`](super::StepNumbers), of which it reads `per_sample`.
     pub step: Option<BufferId>,
     /// `[1]`.
     pub output: BufferId,
-    /// Adds to what `output` holds.
+    /// Adds to the value in `output`.
     pub accumulate: bool,
 }
 
-/// What gradients are multiplied by for their norm to be at most `limit`: `limit / max(√squares, limit)`, Keras's `clipnorm`. Where the
-/// norm is that of all gradients (`global_clipnorm`) and isn't finite, it is NaN: TensorFlow's two functions differ in that.
+/// The factor by which a gradient's norm becomes at most `limit`, as with Keras's `clipnorm`: `limit / max(√squares,
+/// limit)`. For the norm of all gradients (`global_clipnorm`) it is NaN if the norm isn't finite: TensorFlow's two
+/// functions differ in that.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ClipScale {
@@ -76,12 +78,12 @@ pub struct ClipScale {
     pub output: BufferId,
 }
 
-/// How far from orthogonal a matrix's rows or columns are, Keras's `OrthogonalRegularizer`: `factor` times the mean magnitude of
-/// the products of two of them, each divided by its norm.
+/// How far a matrix's rows or columns are from orthogonal, as in Keras's `OrthogonalRegularizer`: `factor` times the
+/// mean magnitude of the products of two different ones, each divided by its norm.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Orthogonal {
-    /// What the mean is multiplied by.
+    /// The factor of the mean.
     pub factor: f32,
     /// Whether rows or columns are to be orthogonal.
     pub mode: OrthogonalMode,
@@ -95,7 +97,7 @@ pub struct Orthogonal {
     pub input: BufferId,
     /// `[1]`.
     pub output: BufferId,
-    /// Adds to what `output` holds.
+    /// Adds to the value in `output`.
     pub accumulate: bool,
 }
 
@@ -103,7 +105,7 @@ pub struct Orthogonal {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OrthogonalGrad {
-    /// What the mean is multiplied by.
+    /// The factor of the mean.
     pub factor: f32,
     /// Whether rows or columns are to be orthogonal.
     pub mode: OrthogonalMode,
@@ -117,11 +119,11 @@ pub struct OrthogonalGrad {
     pub input: BufferId,
     /// `[rows][columns]`.
     pub grad: BufferId,
-    /// Adds to what `grad` holds.
+    /// Adds to the values in `grad`.
     pub accumulate: bool,
 }
 
-/// A matrix by the vectors of it that are to be orthogonal: element `c` of vector `i` is number `i·vector + c·element`.
+/// The vectors of a matrix that should be orthogonal: element `c` of vector `i` is number `i·vector + c·element`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Vectors {
     pub(crate) count: u64,
@@ -138,7 +140,7 @@ impl Vectors {
         }
     }
 
-    /// What magnitudes of products are multiplied by, each pair being counted twice.
+    /// The factor of each product's magnitude; each pair counts twice.
     pub(crate) fn share(&self, factor: f32) -> f64 {
         f64::from(factor) / (self.count as f64 * (self.count as f64 - 1.0))
     }

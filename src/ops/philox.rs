@@ -1,6 +1,6 @@
-//! Random numbers by their place: Philox 4×32-10 of Salmon, Moraes, Dror and Shaw (2011, "Parallel random numbers: as
-//! easy as 1, 2, 3"). A value depends on seed and place alone, so that no order of drawing shows, and 32-bit products are
-//! all it needs, so that a kernel draws the same ones (`shaders/shared/philox.wgsl`).
+//! Random numbers that depend on their place only: Philox 4×32-10 of Salmon, Moraes, Dror and Shaw (2011, "Parallel
+//! random numbers: as easy as 1, 2, 3"). A number follows from seed and place, whatever the order of drawing. It needs
+//! only 32-bit products, so that kernels draw the same numbers (`shaders/shared/philox.wgsl`).
 
 /// Four words of the stream of `key` at `counter`.
 pub(crate) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {

@@ -4,31 +4,31 @@ use super::{BufferId, Describe, Operand};
 use crate::config::{DataFormat, Padding};
 use crate::{Error, Result};
 
-/// What becomes of the values of a window.
+/// What is computed of a window's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PoolKind {
-    /// The largest of them. Over windows it is, as TensorFlow's is on the CPU, the largest of −3.4028235e38 and those that
-    /// are numbers (over three axes TensorFlow's own is NaN at times, by where it lies in a vector); of an axis as a whole it
-    /// is NaN where one of them is.
+    /// The largest. For windows it is the largest of −3.4028235e38 and all values but NaN, as in TensorFlow on the CPU
+    /// (whose pooling of three axes sometimes gives NaN, depending on where a NaN is in a vector). For a whole axis it
+    /// is NaN if one value is.
     Max,
-    /// Their sum by their number; padding is none of them.
+    /// The mean. Padding doesn't count.
     Average,
 }
 
-/// To which of several largest values of a window the gradient goes.
+/// Which of several largest values of a window gets the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Ties {
-    /// To the first, in the order of the positions: TensorFlow's `MaxPoolGrad`, which Keras's pooling of one and two axes
-    /// runs. Where the first value is NaN it goes there, since nothing is larger.
+    /// The first, in the order of the positions, as in TensorFlow's `MaxPoolGrad`, which Keras uses for one and two
+    /// axes. If the first value is NaN it gets the gradient, since nothing is larger.
     First,
-    /// To each of them, undivided: TensorFlow's `MaxPool3DGrad`.
+    /// Each of them gets all of it, as in TensorFlow's `MaxPool3DGrad`.
     Every,
 }
 
 impl Ties {
-    /// Keras's, for so many spatial axes.
+    /// Keras's rule for this number of spatial axes.
     #[must_use]
     pub const fn of_keras(axes: usize) -> Self {
         if axes == 3 { Self::Every } else { Self::First }
@@ -43,11 +43,11 @@ pub struct PoolAxis {
     pub input: u32,
     /// Windows, which are the output's positions.
     pub output: u32,
-    /// Positions of a window, those outside of the input too.
+    /// Positions of a window, including those outside the input.
     pub window: u32,
-    /// Positions from one window's first to the next one's.
+    /// Distance between neighbouring windows' first positions.
     pub stride: u32,
-    /// Positions of the first window before the input's first.
+    /// How many positions the first window begins before the input.
     pub before: u32,
 }
 
@@ -55,33 +55,33 @@ pub struct PoolAxis {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Windows {
-    /// 1 to 3 spatial axes. A window is some positions of each; every window has one that is the input's.
+    /// 1 to 3 spatial axes. Each window has at least one position within the input.
     pub axes: Vec<PoolAxis>,
-    /// Channels, each of which is pooled for itself.
+    /// Channels, each of which is pooled by itself.
     pub channels: u32,
     /// `[positions][channels]` or `[channels][positions]`.
     pub data_format: DataFormat,
 }
 
-/// What [`Windows::new`] makes windows of.
+/// The arguments of [`Windows::new`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pooled<'a> {
     /// Positions along each axis, 1 to 3 of them.
     pub input: &'a [usize],
     /// Positions of a window along each axis.
     pub size: &'a [usize],
-    /// Positions from one window to the next along each axis.
+    /// Distance between neighbouring windows along each axis.
     pub strides: &'a [usize],
     /// [`Padding::Valid`] or [`Padding::SameUpper`].
     pub padding: &'a Padding,
-    /// Channels, each of which is pooled for itself.
+    /// Channels, each of which is pooled by itself.
     pub channels: usize,
     /// Where the channels are.
     pub data_format: DataFormat,
 }
 
 impl<'a> Pooled<'a> {
-    /// One channel; windows side by side, all of them inside; channels last.
+    /// One channel in channels_last, with windows side by side and all within the input.
     #[must_use]
     pub const fn new(input: &'a [usize], size: &'a [usize]) -> Self {
         let (padding, data_format) = (&Padding::Valid, DataFormat::ChannelsLast);
@@ -90,8 +90,8 @@ impl<'a> Pooled<'a> {
 }
 
 impl Windows {
-    /// The windows of Keras's pooling layers: of `size` positions, `strides` apart, over `input` positions along each axis.
-    /// Their `same` is [`Padding::SameUpper`].
+    /// The windows of Keras's pooling layers: `size` positions each, `strides` apart, over `input` positions along each
+    /// axis. Keras's `same` is [`Padding::SameUpper`].
     ///
     /// # Errors
     /// [`Error::UnsupportedRank`] for other than 1 to 3 axes, [`Error::Rank`] for arguments of different lengths,
@@ -122,7 +122,7 @@ impl Windows {
                     return Err(Error::Unsupported { what: format!("padding {padding}"), with: "in pooling".into() });
                 }
             };
-            // Valid windows lie inside, so that nothing is left over.
+            // Valid windows are within the input, so this is 0 for them.
             let before = (output.saturating_sub(1) * stride + window).saturating_sub(input) / 2;
             let [input, output, window, stride, before] = [input, output, window, stride, before].map(|n| n as u32);
             Ok(PoolAxis { input, output, window, stride, before })
@@ -156,7 +156,8 @@ impl Windows {
         self.axes.iter().fold(self.channels.into(), |all: u64, axis| all.saturating_mul(axis.output.into()))
     }
 
-    /// Elements of a position where either data format is `[outer][positions][inner]`: channels_first has more of the outer.
+    /// Elements of a position in `[outer][positions][inner]`, as which both data formats can be seen: in channels_first
+    /// the channels are outer.
     #[must_use]
     pub(crate) const fn inner(&self) -> u32 {
         match self.data_format {
@@ -165,7 +166,7 @@ impl Windows {
         }
     }
 
-    /// Three axes, those that it doesn't have of one position and in front.
+    /// Three axes; missing ones come first and have one position.
     pub(crate) fn three_axes(&self) -> [PoolAxis; 3] {
         let one = PoolAxis { input: 1, output: 1, window: 1, stride: 1, before: 0 };
         let missing = 3usize.saturating_sub(self.axes.len());
@@ -190,11 +191,11 @@ impl Windows {
     }
 }
 
-/// `output`: of each window the largest value or the average.
+/// `output`: the largest or the average value of each window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pool {
-    /// What is taken of each window.
+    /// What is computed of each window.
     pub kind: PoolKind,
     /// The windows, and how samples lie.
     pub windows: Windows,
@@ -204,12 +205,12 @@ pub struct Pool {
     pub output: BufferId,
 }
 
-/// `grad_input`: each input element's sum over the windows that have it, of their gradient where it is the largest, or of
-/// their gradient by the number of their elements.
+/// `grad_input`: each input's gradient is a sum over the windows that contain it: of their gradient if it is the
+/// largest value, or of their gradient divided by the number of their elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PoolGrad {
-    /// What the pool took of each window.
+    /// What the pool computed of each window.
     pub kind: PoolKind,
     /// To which of several largest values the gradient goes.
     pub ties: Ties,
@@ -223,8 +224,8 @@ pub struct PoolGrad {
     pub grad_input: BufferId,
 }
 
-/// A sample as `[outer][length][inner]`, whose middle axis is pooled as a whole: all positions in channels_last with `outer`
-/// 1, in channels_first with `inner` 1.
+/// A sample as `[outer][length][inner]`, of which the middle axis is reduced: to pool all positions, `outer` is 1 in
+/// channels_last, and `inner` is 1 in channels_first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Along {
@@ -232,7 +233,7 @@ pub struct Along {
     pub outer: u64,
     /// Elements of the axis.
     pub length: u64,
-    /// Elements behind it.
+    /// Elements after it.
     pub inner: u64,
 }
 
@@ -254,11 +255,11 @@ impl Along {
     }
 }
 
-/// `output`: along an axis the largest value or the average, for axes of any length: Keras's global pooling.
+/// `output`: the largest or the average value along an axis of any length: Keras's global pooling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reduce {
-    /// What is taken of the axis.
+    /// What is computed along the axis.
     pub kind: PoolKind,
     /// The axis, and how samples lie.
     pub along: Along,
@@ -268,12 +269,12 @@ pub struct Reduce {
     pub output: BufferId,
 }
 
-/// `grad_input`: the gradient by the length, or the gradient by the number of largest values at each of them, as TensorFlow
-/// divides it; NaN along an axis on which one is.
+/// `grad_input`: for averages the gradient divided by the length. For the largest value the gradient divided by the
+/// number of largest values, at each of them, as in TensorFlow; NaN along an axis that contains NaN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ReduceGrad {
-    /// What the reduction took of the axis.
+    /// What was computed along the axis.
     pub kind: PoolKind,
     /// The axis, and how samples lie.
     pub along: Along,
@@ -285,7 +286,7 @@ pub struct ReduceGrad {
     pub grad_input: BufferId,
 }
 
-/// What is wrong where the gradient of a maximum lacks its input, or that of an average has one.
+/// What is wrong if the gradient of a largest value has no input, or that of an average has one.
 fn input_fault(kind: PoolKind, input: Option<BufferId>) -> Option<&'static str> {
     let wanted = kind == PoolKind::Max;
     (input.is_some() != wanted).then_some("the gradient of a maximum goes by its input, and that of an average doesn't")

@@ -1,52 +1,55 @@
 //! Dropout and noise: what Keras's regularizing layers do in training.
 //!
-//! Random numbers are by their place, so that every executor draws the same ones in whatever order: those of element `e` of the
-//! noise are word `e % 4` of Philox 4×32-10 at the counter `[e / 4 (two words), draw of the step, 1]` under the key `seed`.
-//! The operation and its gradient draw the same. Integers are equal everywhere; what is normally distributed is computed of
-//! them, each executor rounding by itself.
+//! Random numbers depend on their place only, so that every executor draws the same ones in any order: the number of
+//! element `e` of the noise is word `e % 4` of Philox 4×32-10 at the counter `[e / 4 (two words), draw of the step, 1]`
+//! under the key `seed`. The operation and its gradient draw the same numbers. The integers are equal everywhere;
+//! normally distributed numbers are computed from them, and each executor rounds by itself.
 
 use super::broadcast::{product, strides};
 use super::{BufferId, Describe, Operand, Sizes, philox};
 
-/// What is done at random.
+/// How values are changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RandomKind {
-    /// Of the share `rate` 0, and the others times `1 / (1 − rate)`: `Dropout`, `SpatialDropout1D`, …
+    /// A share `rate` of the values becomes 0, the others are multiplied by `1 / (1 − rate)`: `Dropout`,
+    /// `SpatialDropout1D`, …
     Dropout {
-        /// From 0 on, below 1.
+        /// At least 0, and below 1.
         rate: f32,
     },
-    /// Times normally distributed numbers of mean 1 and variance `rate / (1 − rate)`: `GaussianDropout`.
+    /// Values are multiplied by normally distributed numbers of mean 1 and variance `rate / (1 − rate)`:
+    /// `GaussianDropout`.
     GaussianDropout {
-        /// From 0 on, below 1.
+        /// At least 0, and below 1.
         rate: f32,
     },
-    /// Normally distributed numbers of mean 0 are added: `GaussianNoise`.
+    /// Normally distributed numbers of mean 0 are added to values: `GaussianNoise`.
     GaussianNoise {
         /// Their standard deviation.
         stddev: f32,
     },
-    /// Of the share `rate` what selu has at −∞, all of it scaled and shifted so that mean 0 and variance 1 stay: `AlphaDropout`.
+    /// A share `rate` of the values becomes selu's limit at −∞; then all are scaled and shifted so that a mean of 0 and
+    /// a variance of 1 stay: `AlphaDropout`.
     AlphaDropout {
-        /// From 0 on, below 1.
+        /// At least 0, and below 1.
         rate: f32,
     },
 }
 
-/// Random numbers for values of four axes, which repeat where the noise has one element.
+/// Random numbers for values of four axes. Along axes where the noise has one element, all values have the same number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Noise {
-    /// What is done at random.
+    /// How values are changed.
     pub kind: RandomKind,
-    /// The key: another for each layer.
+    /// The key, different for each layer.
     pub seed: u64,
     /// The axes of a sample.
     pub sizes: Sizes,
-    /// Those of the numbers, 1 along axes that share them.
+    /// The axes of the numbers: 1 along axes where values share them.
     pub noise: Sizes,
-    /// Whether each sample has numbers of its own.
+    /// Whether each sample has its own numbers.
     pub batched: bool,
 }
 
@@ -56,7 +59,8 @@ pub struct Noise {
 pub struct Random {
     /// The noise.
     pub noise: Noise,
-    /// The step's numbers ([`StepNumbers`](super::StepNumbers)): `draw` is read, which says which numbers of the seed.
+    /// The step's numbers ([`StepNumbers`](super::StepNumbers)), of which it reads `draw`: it selects the numbers that
+    /// are drawn.
     pub step: BufferId,
     /// `[batch][sizes]`.
     pub input: BufferId,
@@ -64,7 +68,8 @@ pub struct Random {
     pub output: BufferId,
 }
 
-/// The input's gradient of [`Random`], by the same numbers. That of added noise is the output's, and no operation.
+/// The gradient of [`Random`] by its input, with the same random numbers. For added noise it is the output's gradient,
+/// without any operation.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RandomGrad {
@@ -78,10 +83,10 @@ pub struct RandomGrad {
     pub grad_input: BufferId,
 }
 
-/// What a random number does to a value.
+/// What a random number does to a value, or to a gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Effect {
-    /// Where its word is below `below` the value becomes `dropped`, else `value · factor + addend`.
+    /// The value becomes `dropped` where its word is below `below`, else `value · factor + addend`.
     Mask { below: u32, factor: f64, addend: f64, dropped: f64 },
     /// `value · (1 + stddev · number)`.
     Times { stddev: f64 },
@@ -89,13 +94,13 @@ pub(crate) enum Effect {
     Plus { stddev: f64 },
 }
 
-/// `−scale · alpha` of selu, to which its values fall.
+/// `−scale · alpha`, selu's limit at −∞.
 const SELU_LEAST: f64 = -1.673_263_242_354_377_2 * 1.050_700_987_355_480_5;
 
 impl RandomKind {
-    /// What it does to a value, or to a gradient.
+    /// What the random numbers do to values, or to gradients.
     pub(crate) fn effect(self, to_gradient: bool) -> Effect {
-        // A share of 2³² words; a rate just below 1 still keeps one in 2²⁴.
+        // As a share of 2³² words; a rate just below 1 still keeps one in 2²⁴.
         let below = |rate: f32| (f64::from(rate) * 4_294_967_296.0) as u32;
         match self {
             Self::Dropout { rate } => {
@@ -136,17 +141,17 @@ impl Noise {
         product(&self.sizes)
     }
 
-    /// Numbers from one index of each axis to the next; none along axes that share them.
+    /// Distance between the numbers of neighbours along each axis; 0 along axes where values share them.
     pub(crate) fn strides(&self) -> Sizes {
         strides(&self.noise)
     }
 
-    /// Numbers from one sample to the next.
+    /// Distance between the numbers of neighbouring samples.
     pub(crate) fn sample(&self) -> u64 {
         if self.batched { product(&self.noise) } else { 0 }
     }
 
-    /// Four words: those of elements `4 · block` to `4 · block + 3` of the noise.
+    /// Four words, for elements `4 · block` to `4 · block + 3` of the noise.
     pub(crate) fn words(&self, block: u64, draw: u32) -> [u32; 4] {
         philox([block as u32, (block >> 32) as u32, draw, 1], [self.seed as u32, (self.seed >> 32) as u32])
     }

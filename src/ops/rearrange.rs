@@ -1,9 +1,9 @@
-//! Operations that move values: each output element is an input's, or zero.
+//! Operations that move values: each output element is an input element, or zero.
 
 use super::{BufferId, Describe, Operand};
 
-/// One axis of an output, and the axis of the input that it reads: position `o` reads position `⌊(o − before) / repeat⌋`, and
-/// zero where there is no such one.
+/// An axis of an output, and the axis of the input that it reads: position `o` reads position `⌊(o − before) /
+/// repeat⌋`, or is zero if there is no such position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AxisMap {
@@ -11,41 +11,41 @@ pub struct AxisMap {
     pub output: u32,
     /// Input positions.
     pub input: u32,
-    /// Zeroes in front of the first input; less than 0: so many repeated inputs are cut off there.
+    /// Zeroes before the first input; if negative, so many repeated inputs are cut off there.
     pub before: i32,
     /// How often each input is repeated.
     pub repeat: u32,
-    /// Which of the input's axes it is, from the outermost on.
+    /// The number of the input's axis, from the outermost on.
     pub of: usize,
 }
 
 impl AxisMap {
-    /// An axis as it is, number `of` of the input's.
+    /// Axis `of` of the input, unchanged.
     #[must_use]
     pub const fn whole(size: u32, of: usize) -> Self {
         Self { output: size, input: size, before: 0, repeat: 1, of }
     }
 
-    /// With zeroes on both sides.
+    /// An axis with zeroes added on both sides.
     #[must_use]
     pub const fn padded(size: u32, before: u32, after: u32, of: usize) -> Self {
         let output = size.saturating_add(before).saturating_add(after);
         Self { output, input: size, before: before as i32, repeat: 1, of }
     }
 
-    /// The positions from `first` on, `count` of them.
+    /// `count` positions of an axis, from `first` on.
     #[must_use]
     pub const fn cropped(size: u32, first: u32, count: u32, of: usize) -> Self {
         Self { output: count, input: size, before: (first as i32).wrapping_neg(), repeat: 1, of }
     }
 
-    /// Each position so often.
+    /// An axis with each position repeated.
     #[must_use]
     pub const fn repeated(size: u32, repeat: u32, of: usize) -> Self {
         Self { output: size.saturating_mul(repeat), input: size, before: 0, repeat, of }
     }
 
-    /// Whether every position reads its own.
+    /// Whether every position reads the same position of the input.
     const fn is_whole(&self) -> bool {
         self.output == self.input && self.before == 0 && self.repeat == 1
     }
@@ -55,7 +55,7 @@ impl AxisMap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rearrange {
-    /// The output's axes, the outermost first; each of the input's is one of them.
+    /// The output's axes, the outermost first; each axis of the input is one of them.
     pub axes: Vec<AxisMap>,
     /// `[batch]` and the input's axes.
     pub input: BufferId,
@@ -63,11 +63,11 @@ pub struct Rearrange {
     pub output: BufferId,
 }
 
-/// `grad_input`: each input element's sum over the output elements that read it.
+/// `grad_input`: each input's gradient is the sum of the gradients of the outputs that read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RearrangeGrad {
-    /// Those of the [`Rearrange`].
+    /// The axes of the [`Rearrange`].
     pub axes: Vec<AxisMap>,
     /// `[batch]` and the output's axes.
     pub grad_output: BufferId,
@@ -81,19 +81,19 @@ pub struct RearrangeGrad {
 pub struct Columns {
     /// `[batch][rows][columns]`.
     pub input: BufferId,
-    /// Elements of a row: the axis along which inputs are joined, and all behind it.
+    /// Elements of a row: those along the axis on which inputs are joined, and along all axes after it.
     pub columns: u64,
 }
 
-/// `output`: rows of several inputs, one behind the other.
+/// `output`: rows of several inputs, joined.
 ///
-/// It is one operation of any number of inputs, so that a program's buffer has one writer; executors write it input by input.
+/// It is one operation of any number of inputs, since each buffer has one writer; executors write it input by input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Concatenate {
-    /// Elements before the axis along which inputs are joined.
+    /// Elements before the axis on which inputs are joined.
     pub rows: u64,
-    /// In order; the same buffer may be there twice.
+    /// In order; a buffer may be there twice.
     pub inputs: Vec<Columns>,
     /// `[batch][rows][all columns]`.
     pub output: BufferId,
@@ -106,8 +106,8 @@ impl Concatenate {
         self.inputs.iter().fold(0, |all: u64, input| all.saturating_add(input.columns))
     }
 
-    /// The axes of a [`Rearrange`] of the output's gradient to that of input number `at`: its columns, cut out; none where
-    /// there is no such input.
+    /// The axes of a [`Rearrange`] that cuts the gradient of input number `at` out of the output's; none if there is no
+    /// such input.
     #[must_use]
     pub fn grad_axes(&self, at: usize) -> Option<Vec<AxisMap>> {
         let columns = self.inputs.get(at)?.columns;
@@ -117,11 +117,11 @@ impl Concatenate {
     }
 }
 
-/// An axis of what is written with the distance of its neighbours in what is read: what is left to look up of an [`AxisMap`].
+/// An axis of the output, and the distance between its neighbours in the input: all that is needed of an [`AxisMap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moved {
     pub(crate) map: AxisMap,
-    /// Elements.
+    /// The distance, in elements.
     pub(crate) stride: u32,
 }
 
@@ -130,22 +130,23 @@ impl Moved {
     pub(crate) const ONE: Self = Self { map: AxisMap::whole(1, 0), stride: 0 };
 }
 
-/// Most axes of an output that don't lie together in the input.
+/// The most axes of an output, counting neighbours that also are neighbours in the input as one.
 pub(crate) const MOST_AXES: usize = 5;
 
-/// Axes of what is written, the outermost first; those that there are none of are in front and have one position.
+/// Axes of the output, the outermost first. If there are fewer, those in front have one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MovedAxes(pub(crate) [Moved; MOST_AXES]);
 
 impl MovedAxes {
-    /// Those of an output, neighbours taken together where they lie together in the input; none where they are more than that.
+    /// The axes of an output. Neighbours that also are neighbours in the input are taken together. None if there are
+    /// still too many.
     pub(crate) fn new(axes: &[AxisMap]) -> Option<Self> {
         let stride = |of: usize| axes.iter().filter(|other| other.of > of).map(|other| other.input).product();
         let mut all = [Moved::ONE; MOST_AXES];
         let mut count = 0;
         for &map in axes.iter().filter(|map| **map != AxisMap::whole(1, map.of)) {
             let inner = Moved { map, stride: stride(map.of) };
-            // Where the inner axis is read whole, the outer one's positions are its length apart.
+            // If the inner axis is read whole, positions of the outer one are its length apart.
             let follows =
                 |outer: &Moved| outer.stride == inner.stride * map.input && map.is_whole() && outer.map.repeat == 1;
             match all[..count].last_mut().filter(|outer| follows(outer)) {
@@ -166,8 +167,8 @@ impl MovedAxes {
         Some(Self(all))
     }
 
-    /// The axes of the input, which reads the output: those of the gradient. `map` stays as it is; `stride` is now between
-    /// neighbours in the output.
+    /// The same axes for the gradient, in which the input reads the output. `map` stays as it is; `stride` is now the
+    /// distance between neighbours in the output.
     pub(crate) fn by_input(&self) -> Self {
         let mut axes = self.0.map(|axis| (axis.stride, axis));
         let mut stride = 1;
@@ -175,14 +176,15 @@ impl MovedAxes {
             axis.stride = stride;
             stride *= axis.map.output;
         }
-        // The outermost first. Axes of one position may have the distance of another; wherever they are, they are not long.
+        // The outermost first. An axis of one position may have the same distance as another; wherever it is put, it
+        // isn't long.
         axes.sort_unstable_by_key(|(distance, axis)| {
             (axis.map.input > 1 || axis.map.output > 1, std::cmp::Reverse(*distance), axis.map.input, axis.map.output)
         });
         Self(axes.map(|(_, axis)| axis))
     }
 
-    /// The axes by which an output without repetitions becomes the input again.
+    /// The axes that undo this rearrangement, if nothing is repeated.
     pub(crate) fn inverse(&self) -> Self {
         Self(self.by_input().0.map(|Moved { map, stride }| {
             let back = AxisMap { output: map.input, input: map.output, before: -map.before, ..map };
@@ -190,7 +192,7 @@ impl MovedAxes {
         }))
     }
 
-    /// Rows and columns of what is read where all that is done is to transpose each of some samples of so many elements.
+    /// The rows and columns of the input, if all that is done is to transpose matrices of `elements` elements.
     pub(crate) fn transposition(&self) -> Option<[u32; 2]> {
         let [rest @ .., outer, column, row] = &self.0;
         let (columns, rows) = (column.map.input, row.map.input);
@@ -201,12 +203,12 @@ impl MovedAxes {
     }
 }
 
-/// The axes in the order of the output, each as it is repeated, but none moved.
+/// The axes in the output's order, each repeated as it is, but none moved.
 fn unmoved(axes: &[AxisMap]) -> Vec<AxisMap> {
     axes.iter().zip(0..).map(|(map, of)| AxisMap { of, ..*map }).collect()
 }
 
-/// The axes by which what is summed over repetitions, in the output's order of axes, gets into the input's.
+/// The axes that bring sums over repetitions, which are in the output's order, into the input's order.
 pub(crate) fn put_back(axes: &[AxisMap]) -> Vec<AxisMap> {
     let mut back: Vec<_> = axes.iter().zip(0..).map(|(map, of)| (map.of, AxisMap::whole(map.input, of))).collect();
     back.sort_unstable_by_key(|(place, _)| *place);
@@ -232,7 +234,7 @@ fn fault(axes: &[AxisMap]) -> Option<&'static str> {
         return Some("an axis has no elements");
     }
     let inputs = inputs(axes);
-    // An axis may be taken together with those behind it, and so are the zeroes in front of it.
+    // An axis may be taken together with those after it, and then so are the zeroes before it.
     let far = |axis: &AxisMap| {
         let (input, before) = (u64::from(axis.input), u64::from(axis.before.unsigned_abs()));
         input * u64::from(axis.repeat) > MOST || (inputs / input).saturating_mul(before) > MOST || before > MOST
@@ -243,8 +245,8 @@ fn fault(axes: &[AxisMap]) -> Option<&'static str> {
     MovedAxes::new(axes).is_none().then_some("more than five of its axes move")
 }
 
-/// The sums of a [`RearrangeGrad`] with repetitions, as long as no axis moves: `[outer][axes][inner]`, the three axes of other
-/// than whole positions with those between them, any that are missing in front.
+/// The sums of a [`RearrangeGrad`] with repetitions, before any axis is moved: `[outer][axes][inner]`, where the three
+/// axes are those that aren't whole, with any whole ones between them. Missing axes are in front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Repetitions {
     pub(crate) outer: u32,
@@ -252,7 +254,7 @@ pub(crate) struct Repetitions {
     pub(crate) inner: u32,
 }
 
-/// Those of a gradient; none where there are more than three such axes.
+/// The repetitions of a gradient; none if more than three such axes are needed.
 pub(crate) fn repetitions(axes: &[AxisMap]) -> Option<Repetitions> {
     let one = AxisMap::whole(1, 0);
     let mut maps: Vec<AxisMap> = MovedAxes::new(&unmoved(axes))?.0.map(|axis| axis.map).into();
@@ -265,7 +267,7 @@ pub(crate) fn repetitions(axes: &[AxisMap]) -> Option<Repetitions> {
     Some(Repetitions { outer, axes: std::array::from_fn(at), inner })
 }
 
-/// Whether some input is read by several outputs.
+/// Whether several outputs read the same input.
 pub(crate) fn repeats(axes: &[AxisMap]) -> bool {
     axes.iter().any(|axis| axis.repeat > 1)
 }

@@ -1,69 +1,70 @@
-//! The numbers of a training step, and what changes parameters by their gradients.
+//! The numbers of a training step, and updates of parameters by their gradients.
 
 use super::{BufferId, Describe, Operand, Shape};
 
-/// Elements of a step's buffer of numbers, an input of programs that train.
+/// Elements of the buffer of a step's numbers, an input of programs that train.
 pub const STEP_NUMBERS: u64 = 4;
 
-/// The numbers that change from one training step to the next: the host writes them before each run, into an input of
+/// Numbers that change from one training step to the next. The host writes them before each run, into an input of
 /// [`STEP_NUMBERS`] elements ([`Shape::Fixed`]).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StepNumbers {
-    /// The optimizer's, as its schedule has it at this step.
+    /// The learning rate of this step.
     pub learning_rate: f32,
-    /// What [`Rule::correction`] says for this step.
+    /// [`Rule::correction`] of this step.
     pub correction: f32,
-    /// 1 / samples of the batch: of gradients of losses, and of penalties on activations.
+    /// 1 / samples of the batch: the factor of gradients of losses, and of penalties on activations.
     pub per_sample: f32,
-    /// Which step's random numbers are drawn.
+    /// Selects the random numbers that are drawn.
     pub draw: u32,
 }
 
 impl StepNumbers {
-    /// As the buffer holds them: floats by their bits.
+    /// The words in the buffer; a float is its bits.
     #[must_use]
     pub fn to_words(self) -> [u32; STEP_NUMBERS as usize] {
         let Self { learning_rate, correction, per_sample, draw } = self;
         [learning_rate.to_bits(), correction.to_bits(), per_sample.to_bits(), draw]
     }
 
-    /// The same words, called floats, for executors whose arrays are of those.
+    /// The same words as floats, for executors whose arrays are floats.
     #[must_use]
     pub fn to_floats(self) -> [f32; STEP_NUMBERS as usize] {
         self.to_words().map(f32::from_bits)
     }
 
-    /// The numbers of a buffer.
+    /// The numbers in a buffer's words.
     #[must_use]
     pub fn from_words([learning_rate, correction, per_sample, draw]: [u32; STEP_NUMBERS as usize]) -> Self {
         let [learning_rate, correction, per_sample] = [learning_rate, correction, per_sample].map(f32::from_bits);
         Self { learning_rate, correction, per_sample, draw }
     }
 
-    /// The numbers of a buffer of floats; 0 for what it is too short for.
+    /// The numbers in a buffer of floats; 0 if it is too short.
     #[must_use]
     pub fn from_floats(values: &[f32]) -> Self {
         Self::from_words(std::array::from_fn(|at| values.get(at).map_or(0, |value| value.to_bits())))
     }
 }
 
-/// How an optimizer changes a parameter `w` by its gradient `g` at the learning rate `lr`: the formulas of Keras 2.15.
+/// How an optimizer updates a parameter `w` by its gradient `g` with the learning rate `lr`: Keras 2.15's formulas.
 ///
-/// Numbers are 64-bit, as Python's are: Keras takes `1 − beta_2` before it rounds to 32 bits.
+/// Numbers are 64-bit, as in Python: Keras computes `1 − beta_2` before it rounds to 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Rule {
-    /// `m = momentum·m − lr·g; w += m`, with Nesterov's momentum `w += momentum·m − lr·g` for the new `m`. Without a momentum
-    /// there is no `m`.
+    /// `m = momentum·m − lr·g; w += m`, or with Nesterov's momentum `w += momentum·m − lr·g` with the new `m`. Without
+    /// a momentum there is no `m`, and `w −= lr·g`.
     Sgd {
-        /// Keras's default is 0.
+        /// The momentum; Keras's default is 0.
         momentum: f64,
-        /// Whether it is Nesterov's.
+        /// Whether it is Nesterov's momentum.
         nesterov: bool,
     },
-    /// `m += (g − m)·(1 − beta_1); v += (g² − v)·(1 − beta_2); w −= m·lr·correction / (√v + epsilon)`, where the correction is
-    /// [`Rule::correction`]; with `amsgrad` the root is of the largest `v` so far. Keras's AdamW is this with a weight decay.
+    /// `m += (g − m)·(1 − beta_1); v += (g² − v)·(1 − beta_2); w −= m·lr·correction / (√v + epsilon)`, with the
+    /// correction of [`Rule::correction`]. With `amsgrad` the root is of the largest `v` so far. Keras's AdamW is this
+    /// with a weight decay.
     Adam {
         /// Keras's default is 0.9.
         beta_1: f64,
@@ -71,11 +72,11 @@ pub enum Rule {
         beta_2: f64,
         /// Keras's default is 1e-7.
         epsilon: f64,
-        /// Whether the largest `v` so far is taken.
+        /// Whether the largest `v` so far is used.
         amsgrad: bool,
     },
-    /// `v = rho·v + (1 − rho)·g²; i = lr·g / √(v + epsilon); w −= i`, with a momentum `q = momentum·q + i; w −= q`; centered
-    /// `a = rho·a + (1 − rho)·g`, and the root is of `v − a² + epsilon`.
+    /// `v = rho·v + (1 − rho)·g²; i = lr·g / √(v + epsilon); w −= i`, or with a momentum `q = momentum·q + i; w −= q`.
+    /// If it is centered, `a = rho·a + (1 − rho)·g`, and the root is of `v − a² + epsilon`.
     RmsProp {
         /// Keras's default is 0.9.
         rho: f64,
@@ -83,14 +84,14 @@ pub enum Rule {
         momentum: f64,
         /// Keras's default is 1e-7.
         epsilon: f64,
-        /// Whether `v` is that of the gradient without its mean.
+        /// Whether the variance of the gradient is used instead of its mean square.
         centered: bool,
     },
 }
 
 impl Rule {
-    /// What it keeps of each parameter from step to step, by Keras's names for it and in the order in which
-    /// [`Change::state`] has them.
+    /// The states that it keeps of each parameter from step to step: Keras's names for them, in the order of
+    /// [`Change::state`].
     #[must_use]
     pub fn slots(&self) -> &'static [&'static str] {
         match *self {
@@ -117,12 +118,13 @@ impl Rule {
         }
     }
 
-    /// [`StepNumbers::correction`] of step number `step`, which counts from 1: Adam's `√(1 − beta_2ᵗ) / (1 − beta_1ᵗ)`, 1 for the
-    /// others. Powers are rounded to 32 bits, as Keras's are: what `1 − beta_2ᵗ` leaves of that rounding is in its weights.
+    /// [`StepNumbers::correction`] of step number `step`, counted from 1: Adam's `√(1 − beta_2ᵗ) / (1 − beta_1ᵗ)`; 1
+    /// for the others. Powers are rounded to 32 bits, as in Keras, since that rounding decides the digits of `1 −
+    /// beta_2ᵗ`.
     #[must_use]
     pub fn correction(&self, step: u64) -> f32 {
         let Self::Adam { beta_1, beta_2, .. } = *self else { return 1.0 };
-        // A step beyond 2³¹ has powers of 0 all the same.
+        // For steps beyond 2³¹ the powers are 0 anyway.
         let step = i32::try_from(step).unwrap_or(i32::MAX);
         let left = |beta: f64| 1.0 - f64::from(beta as f32).powi(step) as f32;
         left(beta_2).sqrt() / left(beta_1)
@@ -138,22 +140,24 @@ impl Rule {
     }
 }
 
-/// How a parameter follows its gradient `g`, whoever has that: in place, element by element.
+/// The update of a parameter by its gradient `g`, in place and element by element, wherever the gradient comes from.
 ///
-/// What a penalty asks for is added to the gradient, `g + l1·sign(w) + 2·l2·w`, unless both are 0; it is clamped to ±`clip_value`; then a weight
-/// decay is `w −= w·weight_decay·lr`; then the [`Rule`] is applied: the order of Keras 2.15.
+/// In Keras 2.15's order: first the penalties' gradient is added, `g + l1·sign(w) + 2·l2·w`, unless both factors are 0.
+/// Then `g` is clamped to ±`clip_value`. Then the weight decays: `w −= w·weight_decay·lr`. Then the [`Rule`] is
+/// applied.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Change {
     /// The optimizer's formula.
     pub rule: Rule,
-    /// The parameter, of 32-bit floats, which is changed.
+    /// The parameter that is updated, of 32-bit floats.
     pub parameter: BufferId,
-    /// What the optimizer keeps of it, one buffer of the parameter's shape for each of [`Rule::slots`]; they are changed.
+    /// The optimizer's states of it, one buffer of the parameter's shape for each of [`Rule::slots`], which are
+    /// updated, too.
     pub state: Vec<BufferId>,
     /// The step's numbers ([`StepNumbers`]).
     pub step: BufferId,
-    /// The most that an element of the gradient may be, either sign.
+    /// The largest magnitude of the gradient's elements.
     pub clip_value: Option<f32>,
     /// The weight decay. AdamW's default in Keras is 0.004.
     pub weight_decay: Option<f64>,
@@ -163,7 +167,7 @@ pub struct Change {
     pub l2: f32,
 }
 
-/// Changes a parameter by a gradient that is kept, which is multiplied by `scale` before all else, where there is one.
+/// Updates a parameter by a gradient in a buffer. If there is a `scale`, the gradient is multiplied by it first.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Update {
@@ -171,43 +175,44 @@ pub struct Update {
     pub shape: Shape,
     /// The gradient, of the parameter's shape.
     pub gradient: BufferId,
-    /// `[1]`: what the gradient is multiplied by, as [`ClipScale`](super::ClipScale) makes it.
+    /// `[1]`: the gradient's factor, as [`ClipScale`](super::ClipScale) computes it.
     pub scale: Option<BufferId>,
-    /// How the parameter follows it.
+    /// How the parameter is updated.
     pub change: Change,
 }
 
-/// `average = momentum·average + (1 − momentum)·value·b`, in place, where b is n / (n − 1) for the n = `batch·bessel` values of a
-/// variance that Bessel's correction is asked for, else 1: the moving statistics of Keras's `BatchNormalization`, and its optimizers'
-/// averages of weights, which Keras begins as the weights are. With a momentum of 0 it is a copy.
+/// `average = momentum·average + (1 − momentum)·value·b`, in place. b is 1, or n / (n − 1) for a variance of n =
+/// `batch·bessel` values that Bessel's correction is wanted for. It gives the moving statistics of Keras's
+/// `BatchNormalization`, and averages of weights in its optimizers, which Keras sets to the weights at first. With a
+/// momentum of 0 it is a copy.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MovingAverage {
-    /// How much of the average is kept.
+    /// The share of itself that the average keeps.
     pub momentum: f64,
     /// The shape of `value` and of `average`.
     pub shape: Shape,
     /// What is averaged.
     pub value: BufferId,
-    /// The average, which is changed.
+    /// The average, which is updated.
     pub average: BufferId,
-    /// Values of each element of a sample that a variance is of, where it is to be corrected.
+    /// With Bessel's correction: how many values of a sample each element is the variance of.
     pub bessel: Option<u64>,
 }
 
 impl MovingAverage {
-    /// What a value is multiplied by.
+    /// The factor of a value.
     #[must_use]
     pub fn share(&self, batch: u32) -> f64 {
         let Some(values) = self.bessel else { return 1.0 - self.momentum };
         let values = values as f64 * f64::from(batch);
-        // TensorFlow's own of one value.
+        // TensorFlow's result for a single value.
         (1.0 - self.momentum) * values / (values - 1.0).max(1.0)
     }
 }
 
 impl Operand {
-    /// The numbers of a step.
+    /// The operand of a step's numbers.
     pub(super) fn step(id: BufferId) -> Self {
         Self::of(id, Shape::Fixed(STEP_NUMBERS))
     }
@@ -219,18 +224,18 @@ impl Change {
         self.l1 != 0.0 || self.l2 != 0.0
     }
 
-    /// What is changed.
+    /// The buffers that are updated.
     pub(super) fn updates(&self) -> Vec<BufferId> {
         std::iter::once(self.parameter).chain(self.state.iter().copied()).collect()
     }
 
-    /// Operands of a parameter of that shape.
+    /// The operands, for a parameter of that shape.
     pub(super) fn operands(&self, shape: &Shape) -> impl Iterator<Item = Operand> {
         let whole = self.updates().into_iter().map(|id| Operand::of(id, shape.clone()));
         whole.chain([Operand::step(self.step)])
     }
 
-    /// What is wrong with its own numbers, where something is.
+    /// What is wrong with its numbers, if anything is.
     pub(super) fn fault(&self) -> Option<&'static str> {
         if self.state.len() != self.rule.slots().len() {
             return Some("its rule keeps another number of states");

@@ -1,4 +1,4 @@
-//! The one error type of this crate. Every message carries the numbers that explain it.
+//! The error type of this crate. Every message carries the numbers that explain it.
 
 use thiserror::Error;
 
@@ -19,7 +19,7 @@ pub enum Error {
         /// Number of elements given.
         found: usize,
     },
-    /// No variant of a kernel is what a plan asks for.
+    /// A plan asks for a variant that the kernel doesn't have.
     #[error("no variant of {kernel} computes this layer here")]
     NoKernel {
         /// The kernel's name.
@@ -33,13 +33,13 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// A program is run or bound without one of its buffers.
+    /// A program is run or bound without a value for one of its buffers.
     #[error("the program's buffer {name:?} is given no values")]
     NotGiven {
         /// The buffer's name.
         name: String,
     },
-    /// There is no buffer or parameter of a name.
+    /// There is no buffer or parameter of that name.
     #[error("there is no buffer {name:?}")]
     NoBuffer {
         /// The name.
@@ -50,10 +50,10 @@ pub enum Error {
     Shader {
         /// The variant.
         kernel: String,
-        /// Which mark and why, or what the driver says.
+        /// Which mark and why, or the driver's message.
         message: String,
     },
-    /// The layer has 1, 2 or 3 spatial axes; `kernel_size` asked for another number.
+    /// `kernel_size` has another number of elements than 1, 2 or 3.
     #[error("`kernel_size` must have 1, 2 or 3 elements, but has {found}")]
     UnsupportedRank {
         /// Number of elements given.
@@ -67,7 +67,7 @@ pub enum Error {
         /// The value given.
         value: i64,
     },
-    /// An argument's value is none of those it may take.
+    /// An argument has a value that it can't have.
     #[error("`{argument}` must be one of {expected}, but is {value}")]
     UnknownValue {
         /// Name of the argument.
@@ -77,14 +77,14 @@ pub enum Error {
         /// The value given.
         value: String,
     },
-    /// There is no argument of a name.
+    /// There is no argument of that name.
     #[error("{of} has no argument `{argument}`{}", meant.map(|meant| format!("; `{meant}` is meant?")).unwrap_or_default())]
     UnknownArgument {
-        /// What is given it, say a class of Keras's.
+        /// What the argument was given to, for example one of Keras's classes.
         of: String,
         /// The name.
         argument: String,
-        /// One that there is, of nearly that name.
+        /// An argument with a similar name.
         meant: Option<&'static str>,
     },
     /// Channels or filters can't be divided into the groups asked for.
@@ -97,13 +97,13 @@ pub enum Error {
         /// Filters.
         filters: usize,
     },
-    /// Keras refuses any padding but `valid` with implementation 1, whose weights have no place for clipped taps.
+    /// Keras allows only the padding `valid` with implementation 1, whose weights have no place for clipped taps.
     #[error("padding {padding} has no weight layout of implementation 1 (only \"valid\" has)")]
     PaddingNeedsOtherLayout {
         /// The padding of the layer.
         padding: String,
     },
-    /// The layer's input has another rank than its configuration asks for.
+    /// The layer's input has another rank than its configuration needs.
     #[error("the layer has {expected} input axes besides the batch, but the input shape {shape:?} has {found}", found = shape.len())]
     InputRank {
         /// Axes expected (spatial axes and channels).
@@ -111,7 +111,7 @@ pub enum Error {
         /// The shape given, without the batch.
         shape: Vec<usize>,
     },
-    /// An axis of the input has no known or no positive size.
+    /// An axis of the input has no known, or no positive, size.
     #[error("every axis of the input must have a known, positive size, but axis {axis} of {shape:?} has not")]
     InputAxis {
         /// The axis, counted without the batch.
@@ -135,17 +135,17 @@ pub enum Error {
         /// What the output sizes would be.
         output: Box<[i64]>,
     },
-    /// A size is beyond what 32-bit indices or 64-bit byte counts can address.
+    /// A size is too large for 32-bit indices or 64-bit counts of bytes.
     #[error("{what} is {value}, over the most that can be addressed, {limit}")]
     TooLarge {
         /// What is too large.
         what: &'static str,
         /// Its size.
         value: u128,
-        /// The most there may be.
+        /// The largest size that is possible.
         limit: u64,
     },
-    /// An array or buffer has another length than the geometry asks for.
+    /// An array or buffer has another length than the geometry needs.
     #[error("{what} must have {expected} elements (shape {shape:?}), but has {found}")]
     Length {
         /// Which array.
@@ -157,33 +157,33 @@ pub enum Error {
         /// The shape expected.
         shape: Vec<usize>,
     },
-    /// The shape of an array disagrees with the layer.
+    /// An array has another shape than the layer needs.
     #[error("{what} must have shape {expected}, but has {found:?}")]
     Shape {
         /// Which array.
         what: String,
-        /// The shape expected, with `batch` where any size fits.
+        /// The shape expected, with `batch` for an axis of any size.
         expected: String,
         /// The shape found.
         found: Vec<usize>,
     },
-    /// A training step's loss is infinite or no number. The parameters are what that step left.
+    /// A training step's loss is infinite or NaN. The parameters are those after that step.
     #[error("the loss of step {step} is {loss}, not a finite number")]
     NotFinite {
-        /// Which step, the first being 1.
+        /// The number of the step, counted from 1.
         step: u64,
         /// The loss, penalties included.
         loss: f64,
     },
-    /// What was asked for is not offered in this combination.
+    /// What was asked for isn't supported in this combination.
     #[error("{what} is not supported {with}")]
     Unsupported {
         /// What was asked for.
         what: String,
-        /// In which combination.
+        /// The combination.
         with: String,
     },
-    /// A limit of the device stands in the way.
+    /// A limit of the device is exceeded.
     #[error("{what} needs {needed} {unit}, over the device's {limit} ({name})")]
     Limit {
         /// What needs it.
@@ -207,7 +207,7 @@ pub enum Error {
         /// Bytes allowed.
         budget: u64,
     },
-    /// A workgroup of a kernel, which can't be cut, takes more floating-point operations than a dispatch may.
+    /// A workgroup of a kernel, which can't be cut, takes more floating-point operations than a dispatch may take.
     #[error(
         "one workgroup of {kernel} takes {needed} floating-point operations, over the {limit} of a dispatch (`max_dispatch_flops`)"
     )]
@@ -219,7 +219,7 @@ pub enum Error {
         /// The most that [`PlanOptions::max_dispatch_flops`](crate::PlanOptions::max_dispatch_flops) lets a dispatch take.
         limit: u64,
     },
-    /// A feature of wgpu's is needed that the host's device was made without.
+    /// The host's device was made without a feature of wgpu's that is needed.
     #[error("{what} needs wgpu::Features::{feature}, which the device was made without")]
     Feature {
         /// What needs it.
@@ -227,7 +227,7 @@ pub enum Error {
         /// The feature.
         feature: &'static str,
     },
-    /// A query set of the host's has no place for the timestamps of a pass.
+    /// The host's query set has too few queries for a pass, or is for something else.
     #[error("{needed} timestamps from number {first} on don't fit a query set of {count} {of}")]
     Queries {
         /// Timestamps of the pass.
@@ -236,22 +236,23 @@ pub enum Error {
         first: u32,
         /// Queries of the set.
         count: u32,
-        /// What the set is of.
+        /// What the set's queries are of.
         of: &'static str,
     },
-    /// The host's scratch memory is too small for a pass.
+    /// The host's scratch buffers are too small for a pass.
     #[error("a pass takes scratch buffers of {needed:?} bytes, but the host's are of {given:?}")]
     Scratch {
-        /// Bytes of the buffers that it takes, each another one.
+        /// Bytes of each buffer that the pass needs.
         needed: Vec<u64>,
-        /// Bytes of those that the host has given.
+        /// Bytes of each buffer that the host gave.
         given: Vec<u64>,
     },
     /// No implementation is possible.
     #[error("no implementation is possible for this layer on this device")]
     NoImplementation,
-    /// Two operands of a pass lie in one buffer, of which one is written, and their bytes overlap or one dispatch binds
-    /// both: WebGPU refuses a dispatch that reads and writes one buffer, even for disjoint ranges.
+    /// Two operands of a pass are in one buffer, one of them is written, and either their bytes overlap or one dispatch
+    /// binds both: WebGPU refuses a dispatch that reads one range of a buffer and writes another, even if the ranges
+    /// are disjoint.
     #[error(
         "{written} is written and lies in the same buffer as {with}: {}",
         if *overlap > 0 {
@@ -265,7 +266,7 @@ pub enum Error {
         written: String,
         /// The other operand.
         with: String,
-        /// Bytes that both have; 0 where the ranges are disjoint.
+        /// Bytes that belong to both; 0 if the ranges are disjoint.
         overlap: u64,
     },
     /// A range of a buffer reaches past the buffer's end.
@@ -280,7 +281,7 @@ pub enum Error {
         /// Bytes of the buffer.
         buffer: u64,
     },
-    /// A range of a buffer begins or ends where the device can't bind or copy.
+    /// A range of a buffer begins or ends where the device can't bind or copy it.
     #[error("the range given as {what} has {of} {bytes}, which is no multiple of {alignment} bytes")]
     Alignment {
         /// Which operand.
@@ -308,8 +309,8 @@ pub enum Error {
         /// Why it is needed.
         why: &'static str,
     },
-    /// There is no memory, on the device or the host, for what was to be made. What there was before is as it was; less may
-    /// fit, a smaller batch say.
+    /// There is no memory, on the device or the host, for what was to be made. Everything made before is unchanged.
+    /// Something smaller may fit, for example with a smaller batch.
     #[error("out of memory: no {bytes} bytes for {what}")]
     OutOfMemory {
         /// What was to be made.
@@ -317,56 +318,56 @@ pub enum Error {
         /// Its bytes.
         bytes: u64,
     },
-    /// The device is lost, and with it everything that was made on it: only a new device helps. wgpu also gives up a device
-    /// on which the driver has no memory for anything but a buffer.
+    /// The device is lost, with everything that was made on it: only a new device helps. wgpu also gives a device up if
+    /// the driver has no memory for something other than a buffer.
     #[error("the device is lost: {0}")]
     DeviceLost(String),
-    /// The device refuses a buffer given by the host: it was destroyed, or is another device's.
+    /// The device refuses a buffer of the host's: it was destroyed, or belongs to another device.
     #[error("the device refuses the buffer given as {what}: {message}")]
     Refused {
         /// Which operand.
         what: &'static str,
-        /// What the device says.
+        /// The device's message.
         message: String,
     },
-    /// The copy of a readback was not run: it wasn't recorded, or its encoder was not submitted.
+    /// The copy of a readback didn't run: it wasn't recorded, or its encoder wasn't submitted.
     #[error("the readback's copy was not submitted")]
     NotSubmitted,
-    /// A readback is recorded again before the values of its last recording were taken.
+    /// A readback is recorded again before the values of the last recording were taken.
     #[error("the readback still waits for the values of its last recording")]
     NotTaken,
-    /// The device refused something this crate made: a bug in this crate or in the driver.
+    /// The device refused something that this crate made: a bug in this crate or in the driver.
     #[error("the device reports: {0}")]
     Device(String),
-    /// No backend of wgpu's can be used: none is compiled in, or none of those that `WGPU_BACKEND` names.
+    /// No backend of wgpu can be used: none is compiled in, or none of those in `WGPU_BACKEND`.
     #[error(
         "no backend of wgpu's to run on (compiled in: {}{}): build with this crate's feature `headless`, or with wgpu's `vulkan`, `metal`, `dx12`, `gles` or `webgpu` for the platform",
         if compiled.is_empty() { "none" } else { compiled },
         wanted.as_ref().map(|wanted| format!("; wanted by WGPU_BACKEND: {wanted}")).unwrap_or_default()
     )]
     NoBackend {
-        /// Those that are compiled in.
+        /// The backends that are compiled in.
         compiled: String,
-        /// Those that `WGPU_BACKEND` names, where it is set.
+        /// The backends in `WGPU_BACKEND`, if it is set.
         wanted: Option<String>,
     },
-    /// What went wrong in a layer of a network.
+    /// An error in a layer of a model.
     #[error("layer {layer:?}: {error}")]
     InLayer {
         /// The layer's name.
         layer: String,
-        /// What went wrong.
+        /// The error.
         error: Box<Self>,
     },
-    /// The system gives no more threads.
+    /// The system doesn't give so many threads.
     #[error("a pool of {wanted} threads can't be made: {why}")]
     Threads {
         /// How many were asked for.
         wanted: usize,
-        /// What the system says.
+        /// The system's message.
         why: String,
     },
-    /// A layer takes another number of values than it is given.
+    /// A layer takes another number of values than it was given.
     #[error("it takes {expected} inputs, but is given {found}")]
     Inputs {
         /// How many it takes.
@@ -374,7 +375,7 @@ pub enum Error {
         /// How many there are.
         found: usize,
     },
-    /// A layer's or input's name is another's, or is empty.
+    /// A layer's or input's name is taken already, or is empty.
     #[error("a layer can't be named {name:?}: {}", if name.is_empty() { "a name has letters" } else { "another is" })]
     TwoLayers {
         /// The name.
@@ -383,24 +384,24 @@ pub enum Error {
     /// There is no adapter to run on.
     #[error("no adapter: none found; a software adapter is Debian's mesa-vulkan-drivers")]
     NoAdapter,
-    /// No adapter has the name that is asked for.
+    /// No adapter has the name that was asked for.
     #[error("no adapter: none matches {wanted:?} among {}", names.join(", "))]
     NoSuchAdapter {
-        /// What is asked for.
+        /// The name that was asked for.
         wanted: String,
-        /// Those there are.
+        /// The names of all adapters.
         names: Vec<String>,
     },
 }
 
 impl Error {
-    /// The same error, of the layer of this name.
+    /// The same error, as one in the layer of this name.
     #[must_use]
     pub fn in_layer(self, layer: &str) -> Self {
         Self::InLayer { layer: layer.to_owned(), error: Box::new(self) }
     }
 
-    /// What went wrong, whichever layer it went wrong in.
+    /// The error itself, without the layer that it is in.
     #[must_use]
     pub fn cause(&self) -> &Self {
         match self {

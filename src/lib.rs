@@ -1,4 +1,4 @@
-// Its examples are those of both crates: the other one tests them.
+// Its examples use both crates, so the other one tests them.
 #![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -44,12 +44,12 @@ pub use tune::{Measurement, Roof, TuneEnd, TuneOptions, Tuned, tune};
 #[cfg(feature = "gpu")]
 pub use wgpu;
 
-/// The page's example compiles.
+/// Tests the page's example.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/keras.md")]
 struct KerasPage;
 
-/// The page's example compiles.
+/// Tests the page's example.
 #[cfg(all(doctest, feature = "headless", feature = "cpu"))]
 #[doc = include_str!("../docs/training.md")]
 struct TrainingPage;

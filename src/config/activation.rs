@@ -4,12 +4,13 @@ use crate::{Error, Result};
 
 /// A Keras 2.15 activation, applied to the output after the bias.
 ///
-/// Values and derivatives are Keras's at every number, infinities and NaN among them, as `tests/activations.rs` compares them:
-/// NaN is passed on, and where Keras makes NaN of an infinity (`swish`, `gelu` and `mish` of −∞, `softsign` of either, what
-/// is multiplied by 0 under a threshold), so does this. Zeroes have Keras's signs where Keras's own don't depend on whether
-/// a value lies in one of its vectors or behind the last of them (for relu of −0 they do). Numbers below 2⁻¹²⁶ may be taken for 0, as
-/// Keras does. WGSL promises neither infinities nor NaN: kernels test for NaN by its bits and multiply nothing by 0 that may be
-/// infinite where the result counts, so that they hold wherever the hardware has them, as lavapipe does.
+/// Values and derivatives are Keras's at every number, including infinities and NaN, as `tests/activations.rs` checks.
+/// NaN stays NaN, and where Keras turns an infinity into NaN (`swish`, `gelu` and `mish` of −∞, `softsign` of either, a
+/// product with 0 below a threshold), so does this. Zeroes have Keras's signs, except where Keras's own depend on
+/// whether a value is within one of its vectors or after the last of them (as for relu of −0). Numbers below 2⁻¹²⁶ may
+/// count as 0, as in Keras. WGSL promises neither infinities nor NaN: kernels find NaN by its bits, and never multiply
+/// 0 by what may be infinite where the result counts, so that they are right wherever the hardware has both, as
+/// lavapipe does.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -18,10 +19,11 @@ pub enum Activation {
     /// `z`.
     #[default]
     Linear,
-    /// Keras's `relu` and its `ReLU` and `LeakyReLU` layers: the lesser of `z` and `max_value` for `z > threshold`, else
-    /// `negative_slope · (z − threshold)`, whatever `max_value`. The gradient is 0 at 0 and at any threshold, but
-    /// `negative_slope` at 0 of the leaky form (neither threshold nor `max_value`); it is 1 at `max_value`, but 0 where
-    /// that is 6 without a threshold, for which Keras has another function. It is `negative_slope` of NaN in the leaky form, else 0.
+    /// Keras's `relu` and its `ReLU` and `LeakyReLU` layers: the lesser of `z` and `max_value` for `z > threshold`,
+    /// else `negative_slope · (z − threshold)`, even above `max_value`. The derivative at a threshold, or at 0, is 0;
+    /// in the leaky form, without threshold and `max_value`, it is `negative_slope` at 0. At `max_value` it is 1; but 0
+    /// if that is 6 and there is no threshold, for which Keras has another function. At NaN it is `negative_slope` in
+    /// the leaky form, else 0.
     Relu {
         /// Slope below the threshold.
         negative_slope: f32,
@@ -30,10 +32,10 @@ pub enum Activation {
         /// Where the linear part begins.
         threshold: f32,
     },
-    /// Keras's `ThresholdedReLU` layer: `z · (z > theta)`. It differs from a relu with that threshold for a `theta` of 0 alone,
-    /// where it makes −0 of negative numbers and NaN of −∞.
+    /// Keras's `ThresholdedReLU` layer: `z · (z > theta)`. It differs from a relu with that threshold only if `theta`
+    /// is 0, where it turns negative numbers into −0 and −∞ into NaN.
     ThresholdedRelu {
-        /// What is not above it becomes 0.
+        /// Values up to this become 0.
         theta: f32,
     },
     /// `z` for `z > 0`, else `alpha · (e^z − 1)`. The derivative at NaN is `alpha`.
@@ -71,10 +73,10 @@ pub enum Activation {
     LogSoftmax,
 }
 
-/// What the derivative of an activation is computed from, and so what a forward pass keeps for the backward pass.
+/// What an activation's derivative is computed from, and a forward pass therefore keeps for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Saved {
-    /// Nothing: the derivative is 1.
+    /// The derivative is 1, so nothing is kept.
     Nothing,
     /// The activated output.
     Output,
@@ -129,13 +131,13 @@ impl Activation {
         })
     }
 
-    /// Whether each value depends on all of its row, the output's last axis.
+    /// Whether each value depends on its whole row, the output's last axis.
     #[must_use]
     pub fn over_rows(&self) -> bool {
         matches!(self, Self::Softmax | Self::LogSoftmax)
     }
 
-    /// The name of the function that Keras knows this activation by, or none where Keras has it only as a layer with arguments.
+    /// Keras's name of the function, or none if Keras has it only as a layer with arguments.
     #[must_use]
     pub fn keras_name(&self) -> Option<&'static str> {
         Some(match *self {
@@ -160,11 +162,11 @@ impl Activation {
         })
     }
 
-    /// What the backward pass needs of the forward pass.
+    /// What the backward pass needs from the forward pass.
     ///
-    /// The output suffices where it determines the derivative; `hard_sigmoid` and the clipped, leaky and shifted
-    /// relus are ambiguous at their corners, swish, gelu and mish are not monotonic, and softsign makes NaN of infinities,
-    /// at which its derivative is 0.
+    /// The output is enough if it determines the derivative. It doesn't for `hard_sigmoid` and the clipped, leaky and
+    /// shifted relus at their corners, nor for swish, gelu and mish, which aren't monotonic. Softsign turns infinities,
+    /// where its derivative is 0, into NaN.
     #[must_use]
     pub fn saved(&self) -> Saved {
         match *self {
@@ -182,17 +184,17 @@ impl Activation {
         }
     }
 
-    /// Code and arguments for the shaders; the codes stand in `shaders/shared/activation.wgsl` under the same names.
+    /// The code and arguments for shaders; `shaders/shared/activation.wgsl` has the codes under the same names.
     #[must_use]
     pub(crate) fn code(&self) -> (u32, [f32; 3]) {
         match *self {
             Self::Linear => (codes::LINEAR, [0.0; 3]),
             Self::Relu { negative_slope, max_value, threshold } => {
-                // −0 would ask for the thresholded form.
+                // A threshold of −0 would select the thresholded form.
                 let threshold = if threshold == 0.0 { 0.0 } else { threshold };
                 (codes::RELU, [negative_slope, max_value.unwrap_or(f32::INFINITY), threshold])
             }
-            // A threshold of −0 is above the same numbers as one of 0.
+            // The same numbers are above a threshold of −0 as above one of 0.
             Self::ThresholdedRelu { theta } => {
                 (codes::RELU, [0.0, f32::INFINITY, if theta == 0.0 { -0.0 } else { theta }])
             }
@@ -208,13 +210,14 @@ impl Activation {
             Self::Gelu { approximate: false } => (codes::GELU, [0.0; 3]),
             Self::Gelu { approximate: true } => (codes::GELU_TANH, [0.0; 3]),
             Self::Mish => (codes::MISH, [0.0; 3]),
-            // They couple a whole row, so they have kernels of their own and element-wise kernels pass them through.
+            // They depend on a whole row, so they have kernels of their own; kernels of single elements leave values as
+            // they are.
             Self::Softmax | Self::LogSoftmax => (codes::LINEAR, [0.0; 3]),
         }
     }
 }
 
-/// The codes of the element-wise activations. `tests/shaders.rs` compares them with `shaders/shared/activation.wgsl`.
+/// The codes of activations of single elements. `tests/shaders.rs` compares them with `shaders/shared/activation.wgsl`.
 pub(crate) mod codes {
     pub(crate) const LINEAR: u32 = 0;
     pub(crate) const RELU: u32 = 1;
@@ -230,9 +233,9 @@ pub(crate) mod codes {
     pub(crate) const GELU: u32 = 11;
     pub(crate) const GELU_TANH: u32 = 12;
     pub(crate) const MISH: u32 = 13;
-    /// In a kernel's constant: whichever the uniform says.
+    /// In a kernel's constant: the uniform says which.
     pub(crate) const ANY: u32 = 255;
-    /// All of them with the names they have in WGSL.
+    /// All codes, with their names in WGSL.
     pub(crate) const ALL: [(&str, u32); 15] = [
         ("LINEAR", LINEAR),
         ("RELU", RELU),

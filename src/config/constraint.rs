@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// What a variable is brought back to after each step of an optimizer: Keras 2.15's constraints with their arguments.
+/// What a variable is brought back to after each step of an optimizer: Keras 2.15's constraints, with their arguments.
 ///
 /// Norms are taken over `axis` of the variable as Keras stores it in the configured implementation; negative axes count
 /// from the end.
@@ -23,23 +23,23 @@ pub enum Constraint {
         /// The axes that a norm is taken over; Keras's default is 0.
         axis: Axes,
     },
-    /// Norms from `min_value` to `max_value`, approached at `rate`.
+    /// Norms from `min_value` to `max_value`, which are approached at `rate`.
     MinMaxNorm {
         /// The least norm; Keras's default is 0.
         min_value: f32,
         /// The largest norm; Keras's default is 1.
         max_value: f32,
-        /// How much of the way a step goes; 1, Keras's default, is all of it.
+        /// How much of the way a step goes; Keras's default is 1, all of it.
         rate: f32,
         /// The axes that a norm is taken over; Keras's default is 0.
         axis: Axes,
     },
     /// Weights below 0 become 0.
     NonNeg,
-    /// Weights of equal distance from the middle of a window are equal. Keras refuses any other rank than 4.
+    /// Weights that are equally far from the middle of a window are equal. Keras refuses any other rank than 4.
     #[cfg_attr(feature = "serde", serde(rename = "radial_constraint"))]
     Radial,
-    /// What a host or a file calls by another name, as Keras's JSON; it can't be applied here.
+    /// A user's own object, as Keras's JSON; it can't be applied here.
     Custom(String),
 }
 

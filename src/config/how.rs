@@ -1,10 +1,10 @@
-//! How two values become one: what operations are described by and kernels are compiled for.
+//! How two values are combined, for operations and for kernels.
 
-/// How two values become one.
+/// How two values are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum How {
-    /// `a + b`, also of several gradients of one value.
+    /// `a + b`; also for several gradients of one value.
     Add,
     /// `a − b`.
     Subtract,

@@ -4,8 +4,8 @@ use crate::{Error, Result};
 
 /// How a new layer's weights or bias are drawn: Keras 2.15's initializers with their arguments and defaults.
 ///
-/// A `seed` of the initializer's own comes before the one that is given when values are drawn. The numbers are this
-/// crate's, not TensorFlow's: the distribution is the same, and every platform draws the same bits.
+/// An initializer's own `seed` takes precedence over the one given when values are drawn. The numbers are this crate's,
+/// not TensorFlow's: the distribution is the same, and every platform draws the same bits.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -38,7 +38,8 @@ pub enum Initializer {
         /// A seed of the initializer's own.
         seed: Option<i64>,
     },
-    /// Normal, drawn again where a value is over two standard deviations from the mean, and not rescaled.
+    /// Normally distributed values. Those over two standard deviations from the mean are drawn again, and the others
+    /// aren't rescaled.
     TruncatedNormal {
         /// The mean before anything is cut.
         mean: f32,
@@ -47,7 +48,7 @@ pub enum Initializer {
         /// A seed of the initializer's own.
         seed: Option<i64>,
     },
-    /// A variance of `scale / n`, `n` being the number that `mode` names, at least 1.
+    /// A variance of `scale / n`, where `n` is the number that `mode` names, at least 1.
     VarianceScaling {
         /// The variance times `n`; over 0.
         scale: f32,
@@ -88,19 +89,20 @@ pub enum Initializer {
         /// A seed of the initializer's own.
         seed: Option<i64>,
     },
-    /// Orthogonal rows or columns of the matrix that all axes but the last make with the last: at least two axes.
+    /// Orthogonal rows or columns, in the matrix whose columns are the last axis and whose rows are all other axes
+    /// together; at least two axes.
     Orthogonal {
         /// What the matrix is multiplied by.
         gain: f32,
         /// A seed of the initializer's own.
         seed: Option<i64>,
     },
-    /// The identity matrix: two axes, that is the bias of a layer of one spatial axis.
+    /// The identity matrix. It needs two axes, as the bias of a layer of one spatial axis has.
     Identity {
         /// What the matrix is multiplied by.
         gain: f32,
     },
-    /// What a host or a file calls by another name, as Keras's JSON; nothing can be drawn from it here.
+    /// A user's own object, as Keras's JSON; nothing can be drawn from it here.
     Custom(String),
 }
 
@@ -124,9 +126,10 @@ pub enum FanMode {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Distribution {
-    /// Cut at two standard deviations, which are widened so that the variance after the cut is the one asked for.
+    /// Normally distributed and cut at two standard deviations; the deviation is widened so that the variance after the
+    /// cut is right.
     TruncatedNormal,
-    /// Normal, and nothing cut.
+    /// Normally distributed, without a cut.
     UntruncatedNormal,
     /// Between plus and minus √(3 · variance).
     Uniform,
@@ -172,7 +175,7 @@ impl Initializer {
         })
     }
 
-    /// Scale, mode and distribution of those that are variance scalings, by whichever name.
+    /// Scale, mode and distribution, for all initializers that are variance scalings under some name.
     #[must_use]
     pub fn variance_scaling(&self) -> Option<(f32, FanMode, Distribution)> {
         use Distribution::{TruncatedNormal, Uniform};
@@ -188,7 +191,7 @@ impl Initializer {
         })
     }
 
-    /// The seed of its own, where it has one.
+    /// The initializer's own seed, if it has one.
     #[must_use]
     pub fn seed(&self) -> Option<i64> {
         match *self {

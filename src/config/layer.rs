@@ -5,8 +5,8 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// The arguments of a locally connected layer, under Keras's names (docs/keras.md has each of Keras's arguments). Every field
-/// has a method of its name, that sets it.
+/// The arguments of a locally connected layer, under Keras's names (docs/keras.md lists Keras's arguments). Every field
+/// has a method of the same name that sets it.
 ///
 /// ```
 /// use locally_connected::{Activation, Config, Padding};
@@ -19,20 +19,20 @@ use crate::{Error, Result};
 pub struct Config {
     /// Output channels; at least 1.
     pub filters: usize,
-    /// Window sizes, one per spatial axis, the first for the first of the data's: height before width. Their number is the
-    /// layer's rank, 1 to 3.
+    /// Window sizes, one for each spatial axis, in the order of the data's axes: height before width. Their number is
+    /// the layer's rank, 1 to 3.
     pub kernel_size: Vec<usize>,
     /// Steps between windows, one per spatial axis in the same order; at least 1.
     pub strides: Vec<usize>,
     /// What happens at the edges.
     pub padding: Padding,
-    /// Where the channels stand.
+    /// Where the channels are.
     pub data_format: DataFormat,
     /// Steps between the taps of a window, one per spatial axis; at least 1.
     pub dilation_rate: Vec<usize>,
     /// Groups of channels, each connected to its own filters only; at least 1.
     pub groups: usize,
-    /// Applied after the bias.
+    /// The activation, applied after the bias.
     pub activation: Activation,
     /// Which bias is added.
     pub bias: Bias,
@@ -51,9 +51,9 @@ pub struct Config {
     pub bias_regularizer: Option<Regularizer>,
     /// What the activated output adds to the loss, divided by the batch.
     pub activity_regularizer: Option<Regularizer>,
-    /// What the weights are brought back to after each step.
+    /// What the weights are constrained to after each step.
     pub kernel_constraint: Option<Constraint>,
-    /// What the bias is brought back to after each step.
+    /// What the bias is constrained to after each step.
     pub bias_constraint: Option<Constraint>,
 }
 
@@ -91,7 +91,7 @@ impl Config {
         Self::new(filters, [kernel_size])
     }
 
-    /// A layer of two spatial axes: Keras's `LocallyConnected2D(filters, kernel_size)`. One size is for both.
+    /// A layer of two spatial axes: Keras's `LocallyConnected2D(filters, kernel_size)`. A single size is for both.
     ///
     /// ```
     /// use locally_connected::Config;
@@ -103,7 +103,7 @@ impl Config {
         Self::new(filters, kernel_size.into().of_rank(2))
     }
 
-    /// A layer of three spatial axes. One size is for all.
+    /// A layer of three spatial axes. A single size is for all.
     #[must_use]
     pub fn local3d(filters: usize, kernel_size: impl Into<PerAxis>) -> Self {
         Self::new(filters, kernel_size.into().of_rank(3))
@@ -116,7 +116,7 @@ impl Config {
         self
     }
 
-    /// Sets the window sizes: one for all axes that there are, or a list whose length is the layer's rank.
+    /// Sets the window sizes: one size for all axes, or a list whose length becomes the layer's rank.
     #[must_use]
     pub fn kernel_size(mut self, kernel_size: impl Into<PerAxis>) -> Self {
         self.kernel_size = kernel_size.into().of_rank(self.rank());
@@ -137,7 +137,7 @@ impl Config {
         self
     }
 
-    /// Sets where the channels stand.
+    /// Sets where the channels are.
     #[must_use]
     pub fn data_format(mut self, data_format: DataFormat) -> Self {
         self.data_format = data_format;
@@ -158,7 +158,7 @@ impl Config {
         self
     }
 
-    /// Sets what is applied after the bias.
+    /// Sets the activation, which is applied after the bias.
     #[must_use]
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
@@ -221,14 +221,14 @@ impl Config {
         self
     }
 
-    /// Sets what the weights are brought back to after each step.
+    /// Sets what the weights are constrained to after each step.
     #[must_use]
     pub fn kernel_constraint(mut self, kernel_constraint: impl Into<Option<Constraint>>) -> Self {
         self.kernel_constraint = kernel_constraint.into();
         self
     }
 
-    /// Sets what the bias is brought back to after each step.
+    /// Sets what the bias is constrained to after each step.
     #[must_use]
     pub fn bias_constraint(mut self, bias_constraint: impl Into<Option<Constraint>>) -> Self {
         self.bias_constraint = bias_constraint.into();

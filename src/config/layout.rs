@@ -41,8 +41,8 @@ impl KerasLayout {
         }
     }
 
-    /// The layout in which Keras would store the weights of a layer of this configuration: that of its implementation, and where
-    /// the planner chooses, implementation 1's if the padding has a place in it and 3's if not.
+    /// The layout in which Keras would store the weights of a layer with this configuration: its implementation's. If
+    /// the planner chooses that, it is implementation 1's if that allows the padding, else 3's.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         match config.implementation {

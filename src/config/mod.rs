@@ -27,7 +27,7 @@ pub use regularizer::{OrthogonalMode, Regularizer};
 
 use crate::{Error, Result};
 
-/// Where the channels stand in inputs and outputs.
+/// Where the channels are in inputs and outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -40,7 +40,7 @@ pub enum DataFormat {
 }
 
 impl DataFormat {
-    /// Keras's word for it.
+    /// Keras's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl DataFormat {
     }
 }
 
-/// Keras's words, in any case, as its `data_format` takes them.
+/// Parses Keras's names, in any case, as its `data_format` does.
 impl std::str::FromStr for DataFormat {
     type Err = Error;
 
@@ -80,7 +80,7 @@ pub enum Bias {
     PerFilter,
 }
 
-/// How the layer is executed. Whatever is chosen, the results are the same function of the same weights.
+/// How the layer is executed. All implementations compute the same function of the same weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -124,7 +124,7 @@ impl WeightType {
     /// Both types.
     pub const ALL: [Self; 2] = [Self::F32, Self::F16];
 
-    /// Bytes of a buffer of so many elements: whole words, and at least one, as bindings must have.
+    /// Bytes of a buffer of so many elements: whole words, and at least one word, as bindings need.
     #[must_use]
     pub const fn bytes(self, elements: u64) -> u64 {
         let words = match self {

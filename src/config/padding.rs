@@ -2,15 +2,15 @@
 
 use crate::{Error, Result};
 
-/// Where the windows of a spatial axis begin, and what becomes of taps outside the input.
+/// Where the windows of a spatial axis begin, and what is read outside the input.
 ///
-/// Whatever the mode, it only decides the tap tables of [`crate::geometry::AxisTaps`]; kernels know no paddings.
+/// It only decides the tap tables of [`crate::geometry::AxisTaps`]; kernels know no padding modes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Padding {
-    /// Windows lie wholly inside the input; output length `⌊(n − k) / s⌋ + 1`.
+    /// Windows are wholly inside the input; output length `⌊(n − k) / s⌋ + 1`.
     #[default]
     Valid,
     /// Keras's own `same` of the locally connected layers: window `o` begins at `o·s − ⌊k/2⌋` and is clipped to the
@@ -45,7 +45,7 @@ impl std::fmt::Display for Padding {
     }
 }
 
-/// The words that [`Padding`] is shown by, in any case; those of Keras are `valid` and `same`.
+/// Parses the words by which [`Padding`] is shown, in any case; Keras's are `valid` and `same`.
 impl std::str::FromStr for Padding {
     type Err = Error;
 

@@ -12,7 +12,7 @@ pub enum PerAxis {
 }
 
 impl PerAxis {
-    /// As many sizes as there are axes; a list stays as long as it is.
+    /// A size for each of `rank` axes; a list is returned as it is.
     #[must_use]
     pub fn of_rank(self, rank: usize) -> Vec<usize> {
         match self {

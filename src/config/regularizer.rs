@@ -25,18 +25,18 @@ pub enum Regularizer {
         /// The factor of `Σw²`.
         l2: f32,
     },
-    /// How far from orthogonal the rows or columns of a matrix are. Keras refuses any other rank than 2.
+    /// How far a matrix's rows or columns are from orthogonal. Keras refuses any other rank than 2.
     Orthogonal {
         /// The factor; Keras's default is 0.01.
         factor: f32,
-        /// Whether the rows or the columns.
+        /// Whether rows or columns should be orthogonal.
         mode: OrthogonalMode,
     },
-    /// What a host or a file calls by another name, as Keras's JSON; it can't be computed here.
+    /// A user's own object, as Keras's JSON; it can't be computed here.
     Custom(String),
 }
 
-/// What [`Regularizer::Orthogonal`] wants orthogonal.
+/// What [`Regularizer::Orthogonal`] makes orthogonal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

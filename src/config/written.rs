@@ -1,4 +1,5 @@
-//! How a [`Config`] is read from data: with Keras's defaults for what isn't there, names for what has one.
+//! Reads and writes a [`Config`] as data: what is left out has Keras's default, and objects with default arguments are
+//! just names.
 
 use super::{
     Activation, Axes, Bias, Config, Constraint, DataFormat, Implementation, Initializer, Padding, PerAxis, Regularizer,
@@ -16,8 +17,7 @@ impl<'de> Deserialize<'de> for Config {
     }
 }
 
-/// All fields one after the other, in the order in which [`Config`] writes them: for formats that no person writes and that don't say
-/// what comes next.
+/// All fields in the order in which [`Config`] writes them, for compact formats that don't name fields.
 #[derive(Deserialize)]
 #[serde(remote = "Config")]
 struct Plain {
@@ -42,7 +42,7 @@ struct Plain {
     bias_constraint: Option<Constraint>,
 }
 
-/// A number or a list of them; whether it is one number and the list, where formats don't say what comes.
+/// A number or a list. Formats that don't describe themselves have a flag for which it is, and the list.
 impl Serialize for Axes {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match (self, serializer.is_human_readable()) {
@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Axes {
 struct Written {
     filters: usize,
     kernel_size: PerAxis,
-    /// Only where all sizes are single numbers.
+    /// None if a size is a list.
     rank: Option<usize>,
     strides: Option<PerAxis>,
     #[serde(default)]
@@ -108,7 +108,7 @@ struct Written {
     bias_constraint: Option<Named<Constraint>>,
 }
 
-/// Keras's name, or the whole.
+/// Keras's name, or the whole object.
 #[derive(Deserialize, Default)]
 #[serde(untagged)]
 enum Named<T> {

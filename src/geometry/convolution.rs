@@ -5,9 +5,9 @@ use crate::Result;
 use crate::config::{Activation, Bias, Config, DataFormat, Padding};
 
 impl Geometry {
-    /// A convolution: `config` as a locally connected layer has it, but with the same weights at every location. Depthwise
-    /// ones have as many groups as channels. Keras's `use_bias=True` is [`Bias::PerFilter`] here; [`Bias::PerLocation`], the
-    /// default of [`Config`], is a bias for each output element.
+    /// A convolution: as a locally connected layer of the same `config`, but with the same weights at every location.
+    /// For a depthwise one, `groups` is the number of channels. Keras's `use_bias=True` is [`Bias::PerFilter`] here;
+    /// [`Bias::PerLocation`], the default of [`Config`], is a bias for each output element.
     ///
     /// Keras's `same` of convolutions is [`Padding::SameUpper`], its `causal`
     /// [`Padding::causal`](crate::Padding::causal).
@@ -26,9 +26,9 @@ impl Geometry {
         Self::with_sharing(config, input_shape, Sharing::Shared)
     }
 
-    /// A dense layer of `units` on the last axis of its input, as Keras's: all other axes are locations, which share the
-    /// weights. Its [`Geometry::input_shape`] is `[the product of the other axes][inputs]`, and its output
-    /// `[the same][units]` lies as `[other axes…][units]` does.
+    /// A dense layer of `units` on the last axis of its input, as Keras's: all other axes are locations, which share
+    /// the weights. Its [`Geometry::input_shape`] is `[product of the other axes][inputs]`, and its output `[product of
+    /// the other axes][units]` is laid out as `[other axes…][units]`.
     ///
     /// # Errors
     /// [`Error::InputRank`](crate::Error::InputRank) without an axis, [`Error::NotPositive`](crate::Error::NotPositive) for no
@@ -49,7 +49,7 @@ impl Geometry {
         self.sharing
     }
 
-    /// Cells with weights of their own: all of them, or one for each group where locations share theirs.
+    /// Cells with weights of their own: all cells or, if locations share weights, one for each group.
     #[must_use]
     pub fn weight_cells(&self) -> u32 {
         match self.sharing {
@@ -58,7 +58,7 @@ impl Geometry {
         }
     }
 
-    /// Which of [`Geometry::weight_cells`] has the weights of a cell.
+    /// The number, among [`Geometry::weight_cells`], of the weights of a cell.
     #[must_use]
     pub fn weight_cell(&self, cell: u32) -> u32 {
         match self.sharing {
@@ -73,15 +73,15 @@ impl Geometry {
         self.sharing == Sharing::Shared && self.locations() > 1
     }
 
-    /// Whether a weight's gradient is a sum over samples alone, locations that are like samples being such.
+    /// Whether a weight's gradient is a sum over samples only, where locations that are like samples count as samples.
     #[must_use]
     pub(crate) fn sums_over_samples(&self) -> bool {
         !self.shares_weights() || self.of_one_location(self.config.data_format).is_some()
     }
 
-    /// A layer without neighbours, whose windows are one position each, one after the other: its locations are like further
-    /// samples, and this is the layer of one location that computes them where operands lie in `format`. None for all other
-    /// layers.
+    /// The layer of one location that computes this layer with its locations as further samples. That is possible for
+    /// windows of one position, one after the other, where operands in `format` are laid out accordingly; none for
+    /// other layers.
     #[must_use]
     pub(crate) fn of_one_location(&self, format: DataFormat) -> Option<Self> {
         let alone = |axis: &super::AxisTaps| axis.taps == 1 && axis.forward.iter().copied().eq(0..axis.input);

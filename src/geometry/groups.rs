@@ -1,7 +1,8 @@
-//! Which weights share a norm: what Keras's `axis` of a constraint means for weights as they lie here.
+//! Which weights share a norm: the meaning of Keras's `axis` of a constraint for canonical weights.
 //!
-//! Keras takes norms over some axes of a variable as it stores it, so that one norm is of the weights whose indices along all other
-//! axes are the same. Rows of canonical weights have a number of that kind each: the [`Groups`] of a parameter.
+//! Keras takes norms over some axes of a variable as it stores it: weights share a norm if their indices along all
+//! other axes are equal. Those indices are numbered, and each row of canonical weights has such a number. They are the
+//! [`Groups`] of a parameter.
 
 use super::size::fits_u32;
 use super::{Geometry, KerasLayout, SharedLayout};
@@ -10,8 +11,8 @@ use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// For each row of a parameter the group whose norm its weights are of. A row has a weight for each filter of a cell or a
-/// connection; rows of what isn't shaped as weights have one.
+/// For each row of a parameter, the group whose norm its weights belong to. A row has a weight for each filter of a
+/// cell or connection; in parameters that aren't weights each element is a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Written", into = "Written"))]
@@ -23,13 +24,14 @@ pub struct Groups {
 
 /// The axes of a Keras variable that norms are taken over.
 struct Reduced {
-    /// Of each axis of the variable.
+    /// For each axis of the variable, whether norms are taken over it.
     along: Vec<bool>,
 }
 
 impl Reduced {
     /// # Errors
-    /// [`Error::UnknownValue`] for an axis that the variable hasn't, or twice the same: TensorFlow refuses both.
+    /// [`Error::UnknownValue`] for an axis that the variable doesn't have, or that is given twice: TensorFlow refuses
+    /// both.
     fn new(axes: &Axes, shape: &[usize]) -> Result<Self> {
         let list = match axes {
             Axes::One(axis) => std::slice::from_ref(axis),
@@ -49,12 +51,12 @@ impl Reduced {
         Ok(Self { along })
     }
 
-    /// Whether an index along this axis tells groups apart.
+    /// Whether different indices along this axis are different groups.
     fn keeps(&self, axis: usize) -> bool {
         !self.along[axis]
     }
 
-    /// Axes from the `first` on, of these sizes.
+    /// The axes from `first` on, which have these sizes.
     fn axes(&self, first: usize, sizes: impl IntoIterator<Item = u32>) -> Vec<Axis> {
         sizes.into_iter().zip(first..).map(|(size, axis)| Axis { kept: self.keeps(axis), size }).collect()
     }
@@ -62,22 +64,22 @@ impl Reduced {
 
 /// An axis of a variable.
 struct Axis {
-    /// Whether an index along it tells groups apart.
+    /// Whether different indices along it are different groups.
     kept: bool,
     size: u32,
 }
 
-/// The number of what some indices tell apart, made digit by digit.
+/// A number for the indices that tell groups apart, made digit by digit.
 #[derive(Default)]
 struct Key(u64);
 
 impl Key {
-    /// One more index, below `size`, where it tells apart.
+    /// Appends an index below `size`, if it tells groups apart.
     fn index(self, kept: bool, index: u32, size: u32) -> Self {
         if kept { Self(self.0.saturating_mul(size.into()).saturating_add(index.into())) } else { self }
     }
 
-    /// The indices along some axes, the last the innermost, of an element of theirs.
+    /// Appends the indices of an element along some axes, of which the last is the innermost.
     fn indices(self, axes: &[Axis], element: u32) -> Self {
         let (mut key, mut rest) = (self, element);
         for &Axis { kept, size } in axes.iter().rev() {
@@ -89,11 +91,11 @@ impl Key {
 }
 
 impl Groups {
-    /// The group of a row that is of none.
+    /// The group of a row that belongs to none.
     pub const NONE: u32 = u32::MAX;
 
-    /// The groups of rows by their numbers, from 0 without gaps, or [`Groups::NONE`]; `by_filter` where each filter has norms of
-    /// its own.
+    /// Groups by the number of each row, from 0 without gaps, or [`Groups::NONE`]. With `by_filter` each filter has
+    /// norms of its own.
     ///
     /// # Errors
     /// [`Error::TooLarge`] for more rows than 32 bits count, [`Error::Shape`] for numbers with gaps.
@@ -117,7 +119,7 @@ impl Groups {
         Ok(Self { of_row, count, by_filter })
     }
 
-    /// Those that the keys of rows tell apart, numbered as they come.
+    /// Groups of rows with equal keys, numbered in the order in which they appear.
     fn by_key(rows: u64, by_filter: bool, key: impl Fn(u32) -> Option<Key>) -> Result<Self> {
         let rows = fits_u32("the number of rows of a parameter", rows.into())? as u32;
         let mut numbers: HashMap<u64, u32> = HashMap::new();
@@ -131,18 +133,18 @@ impl Groups {
         Ok(Self { of_row, count: numbers.len() as u32, by_filter })
     }
 
-    /// Those of a variable that lies as Keras stores it, say a bias or gamma, each element being a row.
+    /// The groups of a variable that programs lay out as Keras does, such as a bias or gamma; each element is a row.
     ///
     /// # Errors
-    /// [`Error::UnknownValue`] for axes that it hasn't; [`Error::TooLarge`].
+    /// [`Error::UnknownValue`] for axes that it doesn't have; [`Error::TooLarge`].
     pub fn of_variable(shape: &[usize], axes: &Axes) -> Result<Self> {
         let axes = Reduced::new(axes, shape)?.axes(0, shape.iter().map(|&size| size as u32));
         let elements = shape.iter().fold(1u64, |all, &size| all.saturating_mul(size as u64));
         Self::by_key(elements, false, |element| Some(Key::default().indices(&axes, element)))
     }
 
-    /// Those of weights `[rows][filters]` that Keras stores as `shape`, whose last axis are the filters: those of a user's
-    /// connectivity are `[connections, filters]`.
+    /// The groups of weights `[rows][filters]` that Keras stores as `shape`, of which the last axis are the filters;
+    /// for a user's connectivity that is `[connections, filters]`.
     ///
     /// # Errors
     /// As [`Groups::of_variable`].
@@ -154,9 +156,9 @@ impl Groups {
         Self::by_key(count, reduced.keeps(rows.len()), |row| Some(Key::default().indices(&kept, row)))
     }
 
-    /// Those of a locally connected layer's canonical weights, `axes` being Keras's of the variable in this layout. Weights that
-    /// Keras hasn't, of clipped taps, are of no group. (Of implementation 2 Keras's norms are also of the entries that aren't
-    /// connected; these have none here, as if they were 0.)
+    /// The groups of a locally connected layer's canonical weights, where `axes` are Keras's for the variable in this
+    /// layout. Weights of clipped taps, which Keras doesn't have, belong to no group. (In implementation 2 Keras's
+    /// norms also contain the entries that aren't connected; here these count as 0.)
     ///
     /// # Errors
     /// As [`Groups::of_variable`], and those of [`KerasLayout::check`].
@@ -170,14 +172,15 @@ impl Groups {
                 Self::by_key(layer.entries(), filter, |row| {
                     let (cell, tap) = (row / window, row % window);
                     let key = Key::default().index(place, cell / groups, layer.locations());
-                    // Its filters tell a group of channels apart.
+                    // The filter tells groups of channels apart.
                     Some(key.index(filter, cell % groups, groups).index(taps, tap, window))
                 })
             }
             KerasLayout::Implementation2 => {
                 let last = layer.config().data_format == DataFormat::ChannelsLast;
                 let rank = layer.config().rank();
-                // The axes of the variable: of the input, then of the output, in either the channels first or last.
+                // The axes of the variable: those of the input, then those of the output, with the channels first or
+                // last in each.
                 let (first, channel) = if last { (0, rank) } else { (1, 0) };
                 let beyond = rank + 1;
                 let axes = layer.axes().map_or(&[][..], |axes| &axes[3 - rank..]);
@@ -204,7 +207,7 @@ impl Groups {
         }
     }
 
-    /// Those of the canonical weights of a convolution or a dense layer, `axes` being Keras's of its kernel.
+    /// The groups of the canonical weights of a convolution or a dense layer, where `axes` are Keras's for its kernel.
     ///
     /// # Errors
     /// As [`Groups::of_variable`], and those of [`SharedLayout::check`].
@@ -215,7 +218,7 @@ impl Groups {
         let (rank, window, channels) = (shape.len() - 2, layer.window(), layer.group_channels());
         let taps = reduced.axes(0, shape[..rank].iter().map(|&taps| taps as u32));
         let [channel, filter] = [rank, rank + 1].map(|axis| reduced.keeps(axis));
-        // A group of channels is told apart by its filters, but of depthwise kernels by its channel.
+        // The filter tells groups of channels apart; in depthwise kernels the channel does.
         let group = if layout == SharedLayout::Depthwise { channel } else { filter };
         Self::by_key(layer.entries(), filter, |row| {
             let (cell, within) = (row / window, row % window);
@@ -230,7 +233,7 @@ impl Groups {
         &self.of_row
     }
 
-    /// [`Groups::of_row`], for those that keep it.
+    /// [`Groups::of_row`], shared.
     pub(crate) fn shared_rows(&self) -> &Arc<[u32]> {
         &self.of_row
     }
@@ -253,7 +256,7 @@ impl Groups {
         self.by_filter
     }
 
-    /// Norms of a parameter with so many filters: `[groups][filters]`, or `[groups]` where filters share them.
+    /// How many norms a parameter with so many filters has: `[groups][filters]`, or `[groups]` if filters share norms.
     #[must_use]
     pub fn norms(&self, filters: u64) -> u64 {
         u64::from(self.count).saturating_mul(if self.by_filter { filters } else { 1 })

@@ -1,14 +1,15 @@
 //! Keras's kernel layouts, to and from the canonical `[cell][K][F/G]`.
 //!
-//! Every layout is walked in *runs*: the filters of one connection, contiguous in the canonical buffer and equally
-//! spaced in Keras's. One walk serves both directions, all ranks and formats; nothing is built per weight.
+//! Every layout is walked in *runs*: the filters of one connection, which are contiguous in the canonical buffer and
+//! equally spaced in Keras's. One walk serves both directions, all ranks and formats, and nothing is made for each
+//! weight.
 
 use super::{Geometry, Sharing};
 use crate::config::{DataFormat, KerasLayout, Padding};
 use crate::{Error, Result};
 use std::ops::Range;
 
-/// A run: `filters` weights, at `canonical + i` in ours and at `keras + i · stride` in Keras's layout.
+/// A run of `filters` weights: weight `i` is at `canonical + i` in ours and at `keras + i · stride` in Keras's layout.
 struct Run {
     canonical: u64,
     keras: u64,
@@ -16,10 +17,12 @@ struct Run {
 }
 
 impl KerasLayout {
-    /// Whether `geometry` has weights of this layout.
+    /// Checks that `geometry` can have weights in this layout.
     ///
     /// # Errors
-    /// Convolutions have one of [`SharedLayout`](super::SharedLayout). Implementation 1 has no place for clipped taps, and with circular padding two taps of a window may be one
+    /// For convolutions, which have a [`SharedLayout`](super::SharedLayout) instead. For clipped taps in implementation
+    /// 1, which has no place for them. For circular padding in implementations 2 and 3, where two taps of a window may
+    /// be one entry of the matrix.
     /// entry of the dense or sparse matrix.
     pub fn check(self, geometry: &Geometry) -> Result<()> {
         let padding = &geometry.config().padding;
@@ -68,7 +71,7 @@ impl KerasLayout {
         }
     }
 
-    /// Whether the canonical order is this layout's own, so that weights are copied as they are.
+    /// Whether this layout is the canonical order, so that weights are copied unchanged.
     #[must_use]
     pub fn is_canonical(self, geometry: &Geometry) -> bool {
         self == Self::Implementation1
@@ -81,8 +84,7 @@ impl KerasLayout {
     /// The canonical weights of a Keras variable; clipped taps are zero.
     ///
     /// # Errors
-    /// [`Error::Length`] when `kernel` is not as long as [`KerasLayout::len`] says, and those of
-    /// [`KerasLayout::check`].
+    /// [`Error::Length`] if `kernel` isn't as long as [`KerasLayout::len`], and those of [`KerasLayout::check`].
     pub fn to_canonical(self, geometry: &Geometry, kernel: &[f32]) -> Result<Vec<f32>> {
         self.check(geometry)?;
         self.check_len(geometry, kernel.len())?;
@@ -92,8 +94,8 @@ impl KerasLayout {
         Ok(self.canonical_entries(geometry, kernel, 0..geometry.entries()))
     }
 
-    /// As [`KerasLayout::to_canonical`] of a variable that nobody needs any more: where both orders are the same, it is the
-    /// result, and nothing is copied.
+    /// As [`KerasLayout::to_canonical`], taking the variable: if both orders are the same it is returned, and nothing
+    /// is copied.
     ///
     /// # Errors
     /// As [`KerasLayout::to_canonical`].
@@ -105,7 +107,7 @@ impl KerasLayout {
         self.to_canonical(geometry, &kernel)
     }
 
-    /// Some entries of the canonical weights of a Keras variable that was checked.
+    /// Some entries of the canonical weights, from a Keras variable that was checked.
     pub(crate) fn canonical_entries(self, geometry: &Geometry, kernel: &[f32], entries: Range<u64>) -> Vec<f32> {
         let filters = geometry.group_filters() as usize;
         let first = entries.start * filters as u64;
@@ -144,7 +146,7 @@ impl KerasLayout {
         Ok(kernel)
     }
 
-    /// Checks that a Keras variable is as long as [`KerasLayout::len`] says.
+    /// Checks that a Keras variable is as long as [`KerasLayout::len`].
     ///
     /// # Errors
     /// [`Error::Length`].
@@ -156,14 +158,14 @@ impl KerasLayout {
         Ok(())
     }
 
-    /// Calls `visit` for the filters of every connection whose entry is among `entries`, location by location.
+    /// Calls `visit` with a run for every connection whose entry is among `entries`, location by location.
     fn for_each_run(self, geometry: &Geometry, entries: Range<u64>, mut visit: impl FnMut(Run)) {
         let first = geometry.config().data_format == DataFormat::ChannelsFirst;
         let (groups, channels) = (u64::from(geometry.groups()), u64::from(geometry.group_channels()));
         let (filters, group_filters) = (u64::from(geometry.filters()), u64::from(geometry.group_filters()));
         let (locations, taps, window) =
             (u64::from(geometry.locations()), u64::from(geometry.taps()), u64::from(geometry.window()));
-        // Connected taps of all locations before `p`, for implementation 3.
+        // For implementation 3: the number of connected taps of all locations before `p`.
         let mut before = 0u64;
         let connected = geometry.connected_taps();
         let of_location = groups * window;
@@ -193,12 +195,12 @@ impl KerasLayout {
                                 let stride = if first { locations } else { 1 };
                                 (input * geometry.outputs() + output, stride)
                             }
-                            // Rows (output units) are p-major with filters inside, entries [tap][channel].
+                            // Rows (output units) are ordered by location, then filter; entries by tap, then channel.
                             (Self::Implementation3, false) => {
                                 let row = valid * channels;
                                 (before * channels * filters + f * row + rank * channels + c, row)
                             }
-                            // Rows are filter-major with locations inside, entries [channel][tap].
+                            // Rows (output units) are ordered by filter, then location; entries by channel, then tap.
                             (Self::Implementation3, true) => {
                                 let filter = connected * channels;
                                 (f * filter + before * channels + c * valid + rank, filter)

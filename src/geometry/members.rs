@@ -1,19 +1,19 @@
-//! The rows of groups of weights, as they are summed.
+//! The rows of groups of weights, in the order in which they are summed.
 
 use super::Groups;
 use std::ops::Range;
 
-/// The rows of some groups, in ascending order and in parts: a part is summed by one, and the sums of a group's parts are joined in
-/// their order.
+/// The rows of some groups, in ascending order and in parts. Each part is summed by itself, and the sums of a group's
+/// parts are added in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Members {
-    /// Which groups these are.
+    /// The groups' numbers.
     pub(crate) groups: Vec<u32>,
-    /// The first part of each of them, and behind the last the number of all.
+    /// The first part of each group, followed by the number of all parts.
     pub(crate) parts: Vec<u32>,
-    /// The first of each part's rows in `rows`, and behind the last the number of all.
+    /// Where each part's rows begin in `rows`, followed by the number of all rows.
     pub(crate) starts: Vec<u32>,
-    /// Counted from the first row that was asked for.
+    /// Rows, counted from the first one that was asked for.
     pub(crate) rows: Vec<u32>,
 }
 

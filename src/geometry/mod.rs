@@ -34,11 +34,11 @@ use size::fits_u32;
 use std::sync::Arc;
 use taps::Axis;
 
-/// A layer's configuration with the input shape it was built for, everything checked.
+/// A layer's configuration and the input shape that it was built for, checked.
 ///
 /// Words: `P` output locations, `G` groups, `T` taps of a window, `K = T · C/G` weights of one filter at one location
-/// in the order `[taps][channels of the group]`, `F` filters. A *cell* is one location of one group, `p · G + g`: one
-/// `N×K · K×F/G` product. Missing spatial axes have size 1 and stand in front.
+/// in the order `[taps][channels of the group]`, `F` filters. A *cell* is one location of one group, number `p · G +
+/// g`: one `N×K · K×F/G` product. Missing spatial axes come first and have size 1.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "written::Written", into = "written::Written"))]
@@ -54,13 +54,13 @@ pub struct Geometry {
 /// Which inputs an output location reads.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Connectivity {
-    /// A window: the tap tables of the three axes, outermost first. Missing ones have size 1 and stand in front.
+    /// Windows: the tap tables of the three axes, outermost first. Missing axes come first and have size 1.
     Windows(Box<[AxisTaps; 3]>),
-    /// What the user says: locations are rows, and neither they nor the inputs lie in space.
+    /// A user's connections. Locations are rows, and neither they nor the inputs have places in space.
     Pattern(Arc<Pattern>),
 }
 
-/// Bytes of f32 for a batch of so many elements each.
+/// Bytes of a batch whose samples have so many elements, as f32.
 pub(crate) fn batch_bytes(elements: u64, batch: u32) -> u64 {
     elements.saturating_mul(u64::from(batch)).saturating_mul(4)
 }
@@ -113,7 +113,7 @@ impl Geometry {
                 Padding::Explicit(pads) => pads[index][0] as u128 + pads[index][1] as u128,
                 _ => 0,
             };
-            // Everything the tap tables compute stays far within i64.
+            // Then everything that the tap tables compute is far within i64.
             fits_u32("a padded axis", u128::from(input) + pads)?;
             fits_u32("the span of a dilated window", u128::from(taps - 1) * u128::from(dilation) + 1)?;
         }
@@ -134,7 +134,7 @@ impl Geometry {
         if weights * 4 > i64::MAX as u128 {
             return Err(Error::TooLarge { what: "the number of weights", value: weights, limit: i64::MAX as u64 / 4 });
         }
-        // Their indices and their inverse, as they are bound on the device: at most 2³¹ - 4 bytes.
+        // The tables and their inverse, as they are bound on a device: at most 2³¹ - 4 bytes.
         let tables: u128 = (0..rank).map(|a| 3 * output[a] as u128 * u128::from(k[a]) + u128::from(n[a]) + 1).sum();
         let limit = (1 << 29) - 1;
         if tables > u128::from(limit) {
@@ -175,7 +175,7 @@ impl Geometry {
         })
     }
 
-    /// The user's connections, where the layer has some instead of windows.
+    /// The user's connections, if the layer has those instead of windows.
     #[must_use]
     pub fn pattern(&self) -> Option<&Pattern> {
         match &self.connectivity {
@@ -184,7 +184,7 @@ impl Geometry {
         }
     }
 
-    /// The tap tables of the three axes, outermost first, where the layer has windows.
+    /// The tap tables of the three axes, outermost first, if the layer has windows.
     #[must_use]
     pub fn axes(&self) -> Option<&[AxisTaps; 3]> {
         match &self.connectivity {
@@ -205,25 +205,25 @@ impl Geometry {
         &self.config
     }
 
-    /// Entries of the longest row.
+    /// Number of entries of the longest row.
     #[must_use]
     pub(crate) fn most_entries(&self) -> u64 {
         self.pattern().map_or(self.window().into(), |pattern| longest(pattern.starts()))
     }
 
-    /// Readers of an input along the outer axis, and those along the two outer axes, together.
+    /// The most readers of an input along the outer axis, plus the most along the two outer axes.
     #[must_use]
     pub(crate) fn outer_readers(&self) -> u64 {
         self.readers.outer
     }
 
-    /// Readers of the input element that has most.
+    /// The most readers of any input element.
     #[must_use]
     pub(crate) fn most_readers(&self) -> u64 {
         self.readers.most
     }
 
-    /// Whether the two connect the same inputs to the same outputs, so that their tap tables and sparse indices are equal.
+    /// Whether both connect the same inputs to the same outputs, so that their tap tables and sparse indices are equal.
     #[must_use]
     pub(crate) fn connects_as(&self, other: &Self) -> bool {
         let numbers =
@@ -245,7 +245,7 @@ impl Geometry {
         Self { config, ..self.clone() }
     }
 
-    /// All that decides how fast a layer runs, in a line: the key of tuning tables.
+    /// All that decides how fast the layer runs, on one line: the key of tuning tables.
     #[must_use]
     pub fn signature(&self) -> String {
         let Config { filters, kernel_size, strides, padding, dilation_rate, groups, .. } = &self.config;
@@ -287,8 +287,8 @@ impl Geometry {
         }
     }
 
-    /// Keras's bias shape: the spatial axes, then the filters, in either data format; `[filters]` when shared; none
-    /// without bias.
+    /// Keras's bias shape: the spatial axes, then the filters, in either data format; `[filters]` for a shared bias;
+    /// none without a bias.
     #[must_use]
     pub fn bias_shape(&self) -> Option<Vec<usize>> {
         match self.config.bias {
@@ -347,7 +347,7 @@ impl Geometry {
         self.locations() * self.groups()
     }
 
-    /// Output locations along the innermost axis; all those of a pattern.
+    /// Output locations along the innermost axis; all locations of a pattern.
     #[must_use]
     pub(crate) fn line(&self) -> u32 {
         match &self.connectivity {
@@ -406,7 +406,7 @@ impl Geometry {
         batch_bytes(self.outputs(), batch)
     }
 
-    /// Bytes of the bias or of its gradient, f32; 0 without bias.
+    /// Bytes of the bias or of its gradient, f32; 0 without a bias.
     #[must_use]
     pub fn bias_bytes(&self) -> u64 {
         batch_bytes(self.biases(), 1)
@@ -418,8 +418,8 @@ impl Geometry {
         self.entries() * u64::from(self.group_filters())
     }
 
-    /// Rows of weights, `F/G` each: the taps and channels of all cells that have weights of their own, or the connections of
-    /// a pattern.
+    /// Rows of weights, of `F/G` each: the taps and channels of all cells with weights of their own, or a pattern's
+    /// connections.
     #[must_use]
     pub fn entries(&self) -> u64 {
         match &self.connectivity {
@@ -428,8 +428,8 @@ impl Geometry {
         }
     }
 
-    /// Pairs of an input element and a cell that reads it: the entries without clipped taps, those of weights that locations
-    /// share once for each of them.
+    /// Pairs of an input element and a cell that reads it: the entries without clipped taps. If locations share
+    /// weights, an entry counts once for each of them.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.connected_taps() * u64::from(self.channels)
@@ -445,7 +445,7 @@ impl Geometry {
         }
     }
 
-    /// Taps that read the input, over all locations: the pairs of output and input positions that are connected.
+    /// Taps that read the input, over all locations: connected pairs of output and input positions.
     #[must_use]
     pub(crate) fn connected_taps(&self) -> u64 {
         match &self.connectivity {
@@ -454,8 +454,8 @@ impl Geometry {
         }
     }
 
-    /// Products of one sample, as many as weights of taps that read the input where none is shared: what Keras's
-    /// implementation 3 stores.
+    /// Products of one sample: weights of taps that read the input, not counting that some are shared. It is what
+    /// Keras's implementation 3 stores.
     #[must_use]
     pub fn connected_weights(&self) -> u64 {
         self.connections() * u64::from(self.group_filters())
@@ -481,8 +481,8 @@ impl Geometry {
         }
     }
 
-    /// The input position that tap `tap` (row-major over the window) of output location `location` reads; none where the
-    /// tap is clipped, or the layer has no windows.
+    /// The input position that tap `tap` (row-major over the window) of output location `location` reads; none if the
+    /// tap is clipped, or if the layer has no windows.
     #[must_use]
     pub fn tap(&self, location: u32, tap: u32) -> Option<u32> {
         let [a, b, c] = self.axes()?;

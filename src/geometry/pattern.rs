@@ -4,10 +4,10 @@ use super::size::fits_u32;
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// Which input elements each row of outputs reads: a sparse matrix in compressed rows, without values.
+/// Which input elements each row of outputs reads: a sparse matrix in compressed rows, without the values.
 ///
-/// A row is one output location with all its filters, an entry one connected input with a weight per filter: GenNet's
-/// gene layers are rows of genes whose entries are the SNPs of each gene.
+/// A row is one output location with all its filters. An entry is one connected input, with a weight for each filter.
+/// In GenNet's gene layers rows are genes, and a gene's entries are its SNPs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     inputs: u32,
@@ -16,12 +16,12 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// The connections `(row, input)` of `rows` rows to `inputs` inputs. Weights follow the order of the rows and,
-    /// within a row, the order given here; [`Pattern::from_coo`] says where each went. Linear time: 500,000
-    /// connections take milliseconds.
+    /// From connections `(row, input)` of `rows` rows to `inputs` inputs. Weights are ordered by row and, within a row,
+    /// as given here; the second result says where each connection went. Linear time: 500,000 connections take
+    /// milliseconds.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a pair out of range; [`Error::InputAxis`] where there are no rows or inputs.
+    /// [`Error::Shape`] for a pair out of range; [`Error::InputAxis`] without rows or inputs.
     pub fn from_coo(rows: usize, inputs: usize, pairs: &[(u32, u32)]) -> Result<(Self, Vec<u32>)> {
         let mut starts = vec![0u32; Self::check_sizes(rows, inputs, pairs.len())? + 1];
         for &(row, input) in pairs {
@@ -51,10 +51,10 @@ impl Pattern {
         Ok((Self { inputs: inputs as u32, starts: starts.into(), columns }, order))
     }
 
-    /// Compressed rows: row `r` reads inputs `columns[starts[r]..starts[r + 1]]`.
+    /// From compressed rows: row `r` reads the inputs `columns[starts[r]..starts[r + 1]]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the starts don't ascend from 0 to the number of columns or a column is out of range.
+    /// [`Error::Shape`] if the starts don't ascend from 0 to the number of columns, or a column is out of range.
     pub fn from_csr(inputs: usize, starts: Vec<u32>, columns: Vec<u32>) -> Result<Self> {
         let rows = starts.len().saturating_sub(1);
         Self::check_sizes(rows, inputs, columns.len())?;
@@ -71,10 +71,10 @@ impl Pattern {
         Ok(Self { inputs: inputs as u32, starts: starts.into(), columns })
     }
 
-    /// A mask of `[inputs][rows]` (Keras's orientation of a dense kernel): true where an input is connected.
+    /// From a mask `[inputs][rows]` (the orientation of a dense kernel in Keras): true where an input is connected.
     ///
     /// # Errors
-    /// [`Error::Length`] where the mask has another size.
+    /// [`Error::Length`] if the mask has another size.
     pub fn from_mask(rows: usize, inputs: usize, mask: &[bool]) -> Result<Self> {
         Self::check_sizes(rows, inputs, 0)?;
         if mask.len() as u128 != rows as u128 * inputs as u128 {
@@ -123,7 +123,7 @@ impl Pattern {
         &self.starts
     }
 
-    /// [`Pattern::starts`], for those that keep them.
+    /// [`Pattern::starts`], shared.
     pub(crate) fn shared_starts(&self) -> Arc<[u32]> {
         self.starts.clone()
     }

@@ -1,24 +1,24 @@
-//! How many read an input, and how long the longest sums are.
+//! How many cells read an input: the lengths of the longest sums.
 
 use super::{AxisTaps, Pattern};
 
-/// Counted once: plans ask often, and the tables may be long.
+/// Counted once, since plans ask often and the tables may be long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Readers {
-    /// Along the outer axis, and along the two outer ones, together.
+    /// The most along the outer axis, plus the most along the two outer axes.
     pub(super) outer: u64,
-    /// Of the input element that has most.
+    /// The most readers of any input element.
     pub(super) most: u64,
 }
 
 impl Readers {
-    /// Of windows.
+    /// For windows.
     pub(super) fn of_axes(axes: &[AxisTaps; 3]) -> Self {
         let [first, second, third] = axes.each_ref().map(|axis| longest(&axis.inverse_starts));
         Self { outer: first + first * second, most: first * second * third }
     }
 
-    /// Of connections.
+    /// For a user's connections.
     pub(super) fn of_pattern(pattern: &Pattern) -> Self {
         let mut readers = vec![0u32; pattern.inputs() as usize];
         pattern.columns().iter().for_each(|&column| readers[column as usize] += 1);

@@ -3,8 +3,8 @@
 use super::{Geometry, Sharing};
 use crate::{Error, Result};
 
-/// Which of Keras's layers a kernel is of. All of them lie as `[taps][channels of a group][filters]`, the filters group by
-/// group, in either data format; their shapes differ.
+/// The layer of Keras's that a kernel belongs to. All of them are laid out as `[taps][channels of a group][filters]`,
+/// the filters group by group, in either data format; only their shapes differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SharedLayout {
     /// `kernel` of `Conv1D`, `Conv2D`, `Conv3D`: `(taps…, channels / groups, filters)`.
@@ -16,7 +16,7 @@ pub enum SharedLayout {
     Dense,
 }
 
-/// How weights lie.
+/// The order of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Keras,
@@ -24,7 +24,7 @@ enum Order {
 }
 
 impl SharedLayout {
-    /// Whether `geometry` is a layer of this kind.
+    /// Checks that `geometry` is a layer of this kind.
     ///
     /// # Errors
     /// [`Error::Unsupported`].
@@ -58,14 +58,14 @@ impl SharedLayout {
     /// The canonical weights of a Keras variable.
     ///
     /// # Errors
-    /// [`Error::Length`] for another number of elements than [`SharedLayout::shape`] has, and those of
+    /// [`Error::Length`] if it hasn't as many elements as [`SharedLayout::shape`], and those of
     /// [`SharedLayout::check`].
     pub fn to_canonical(self, geometry: &Geometry, kernel: &[f32]) -> Result<Vec<f32>> {
         self.reordered(geometry, Order::Keras, kernel)
     }
 
-    /// As [`SharedLayout::to_canonical`] of a variable that nobody needs any more: where both orders are the same, it is the
-    /// result, and nothing is copied.
+    /// As [`SharedLayout::to_canonical`], taking the variable: if both orders are the same it is returned, and nothing
+    /// is copied.
     ///
     /// # Errors
     /// As [`SharedLayout::to_canonical`].
@@ -85,7 +85,7 @@ impl SharedLayout {
         self.reordered(geometry, Order::Canonical, canonical)
     }
 
-    /// Copies the filters of every row of weights from this order into the other one.
+    /// Copies the filters of every row of weights from one order into the other.
     fn reordered(self, geometry: &Geometry, from: Order, values: &[f32]) -> Result<Vec<f32>> {
         self.check(geometry)?;
         if values.len() as u64 != geometry.weights() {
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(Convolution.shape(&grouped), [2, 2, 6]);
         let kernel: Vec<f32> = (0..24u8).map(f32::from).collect();
         let canonical = Convolution.to_canonical(&grouped, &kernel)?;
-        // Of the first group: taps and channels, three filters each.
+        // Of the first group: taps and channels, each with three filters.
         assert_eq!(canonical[..12], [0.0, 1.0, 2.0, 6.0, 7.0, 8.0, 12.0, 13.0, 14.0, 18.0, 19.0, 20.0]);
         assert_eq!(Convolution.from_canonical(&grouped, &canonical)?, kernel);
         assert!(Depthwise.to_canonical(&grouped, &kernel).is_err() && Dense.check(&grouped).is_err());

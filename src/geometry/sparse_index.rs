@@ -1,4 +1,4 @@
-//! The connections of regular windows, or of a user's, as the sparse kernels read them.
+//! The connections of windows, or of a user's pattern, as the sparse kernels read them.
 
 use super::{Connectivity, Geometry, NO_TAP};
 
@@ -16,7 +16,8 @@ pub struct SparseIndex {
 }
 
 impl SparseIndex {
-    /// The index of a layer, in time linear in its connections (not in its weights: filters share an entry).
+    /// The index of a layer. It takes time linear in the layer's connections, not its weights, since filters share an
+    /// entry.
     #[must_use]
     pub fn new(geometry: &Geometry) -> Self {
         let mut entries = Vec::with_capacity(geometry.entries() as usize);
@@ -63,13 +64,13 @@ impl SparseIndex {
         Self { starts, entries, inverse_starts, inverse }
     }
 
-    /// Elements of the index of a geometry, known before it is built.
+    /// Number of elements of a geometry's index, without building it.
     #[must_use]
     pub fn len_of(geometry: &Geometry) -> u64 {
         u64::from(geometry.cells()) + 1 + 2 * geometry.entries() + geometry.inputs() + 1 + geometry.connections()
     }
 
-    /// The index in one array, as the device has it.
+    /// The index in one array, as it is on the device.
     #[must_use]
     pub fn data(&self) -> Vec<u32> {
         let mut data = self.starts.clone();

@@ -2,10 +2,10 @@
 
 use crate::config::Padding;
 
-/// Marks a tap that lies outside the input.
+/// Stands for a tap outside the input.
 pub(crate) const NO_TAP: u32 = u32::MAX;
 
-/// One spatial axis: its windows as data, forwards and inverted, so that no kernel knows a padding mode.
+/// One spatial axis: its windows as tables, forward and inverse, so that kernels know no padding modes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AxisTaps {
     /// Input positions.
@@ -18,29 +18,29 @@ pub struct AxisTaps {
     pub(crate) forward: Vec<u32>,
     /// `[input + 1]`: where each input position's entries begin in `inverse`.
     pub(crate) inverse_starts: Vec<u32>,
-    /// `(output position, tap)` pairs that read an input position, in ascending order of output.
+    /// `(output position, tap)` pairs that read an input position, by input position and then by output position.
     pub(crate) inverse: Vec<[u32; 2]>,
 }
 
-/// A spatial axis as it is asked for. All sizes fit `u32`, so that nothing computed here leaves `i64`.
+/// A spatial axis as it is asked for. All sizes fit `u32`, so that everything computed here fits `i64`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Axis<'a> {
     /// Input positions.
     pub(crate) input: u64,
     /// Taps of a window.
     pub(crate) taps: u64,
-    /// Steps between windows.
+    /// Positions between neighbouring windows.
     pub(crate) stride: u64,
-    /// Steps between taps.
+    /// Positions between neighbouring taps.
     pub(crate) dilation: u64,
-    /// At its edges.
+    /// What happens at its edges.
     pub(crate) padding: &'a Padding,
-    /// Which axis of the layer's it is: explicit padding is listed by axis.
+    /// Its number among the layer's axes: explicit padding is listed by axis.
     pub(crate) index: usize,
 }
 
 impl Axis<'_> {
-    /// Of one position, where a layer has fewer axes than three.
+    /// An axis of one position, for layers with fewer than three axes.
     pub(crate) const MISSING: Axis<'static> =
         Axis { input: 1, taps: 1, stride: 1, dilation: 1, padding: &Padding::Valid, index: 0 };
 
@@ -49,7 +49,7 @@ impl Axis<'_> {
         (self.taps - 1) * self.dilation + 1
     }
 
-    /// Output positions, possibly not positive.
+    /// Output positions; may be 0 or negative.
     pub(crate) fn output(&self) -> i64 {
         let windows = |n: u64| {
             if n < self.span() {
@@ -65,12 +65,12 @@ impl Axis<'_> {
         }
     }
 
-    /// Position, relative to the input's first, of the first tap of window 0.
+    /// Position of window 0's first tap, relative to the input's first position.
     fn origin(&self) -> i64 {
         match self.padding {
             Padding::Valid => 0,
             Padding::Explicit(pads) => -(pads[self.index][0] as i64),
-            // Keras's window reaches from ⌊k/2⌋ left of its centre; with dilation (which Keras lacks), of the span.
+            // Keras's window begins ⌊k/2⌋ left of its centre; with dilation, which Keras lacks, half of the span.
             Padding::Same => -((self.span() / 2) as i64),
             Padding::SameUpper => {
                 let covered = (self.output() as u64 - 1) * self.stride + self.span();
@@ -105,7 +105,7 @@ impl AxisTaps {
         for i in 0..n as usize {
             inverse_starts[i + 1] += inverse_starts[i];
         }
-        // A counting sort by input position; the scan in output order leaves each position's entries ascending.
+        // A counting sort by input position. It scans in output order, so each position's entries are ascending.
         let mut next = inverse_starts.clone();
         let mut inverse = vec![[0u32; 2]; inverse_starts[n as usize] as usize];
         for (at, pair) in forward.iter().zip(0u64..) {

@@ -1,4 +1,4 @@
-//! A geometry as it is written down: what it was made from, never what follows from that.
+//! A geometry as it is written down: what it was made from, without what follows from that.
 
 use super::{Geometry, Pattern, Sharing};
 use crate::config::Config;
@@ -43,7 +43,7 @@ impl TryFrom<Written> for Geometry {
         let inputs = input_shape.first().copied().unwrap_or(0);
         let pattern = Pattern::from_csr(inputs, starts, columns)?;
         let geometry = Self::from_pattern(pattern, config.filters, config.bias, config.activation)?;
-        // Of such a layer's configuration the rest is said by its connections.
+        // Of the configuration of such a layer only this much isn't said by its connections.
         if geometry.config != config || geometry.input_shape != input_shape {
             return Err(Error::Unsupported {
                 what: format!("{config:?}"),

@@ -5,18 +5,19 @@ use crate::config::{Activation, Saved};
 const SELU_SCALE: f64 = 1.050_700_98;
 const SELU_ALPHA: f64 = 1.673_263_24;
 
-/// Where `e^z` is 1 in 32 bits, in which Keras computes `e^z − 1`: of greater values it has the derivative of positive ones.
+/// For z above this, `e^z` is 1 in 32 bits, in which Keras computes `e^z − 1`: its derivative there is that of positive
+/// numbers.
 const ONE_IN_32_BITS: f64 = -1.0 / (1u64 << 25) as f64;
 
-/// What Keras makes of a number that it computes in 32 bits: infinite where that is too large for them.
+/// A number as Keras has it, which computes in 32 bits: infinite if it is too large for them.
 fn in_range(value: f64) -> f64 {
     if value.abs() > f32::MAX.into() { f64::INFINITY.copysign(value) } else { value }
 }
 
-/// Keras's relu with all its arguments, in its own order of operations.
+/// Keras's relu with all its arguments, in Keras's order of operations.
 fn relu(z: f64, negative_slope: f32, max_value: Option<f32>, threshold: f32) -> f64 {
     let (slope, threshold) = (f64::from(negative_slope), f64::from(threshold));
-    // Not by `max`, which is the other number where one is NaN.
+    // Not by `max`, which would turn NaN into a number.
     let positive = |z: f64| if z <= 0.0 { 0.0 } else { z };
     if slope != 0.0 && max_value.is_none() && threshold == 0.0 {
         return if z > 0.0 { z } else { slope * z };
@@ -35,7 +36,7 @@ fn relu_slope(z: f64, negative_slope: f32, max_value: Option<f32>, threshold: f3
     if max_value.is_none() && threshold == 0.0 {
         return if z > 0.0 { 1.0 } else { slope };
     }
-    // TensorFlow's relu6 isn't its clipping.
+    // TensorFlow's relu6 differs from its clipping.
     let six = max_value == Some(6.0) && threshold == 0.0;
     let clipped = max_value.map(f64::from).is_some_and(|most| z > most || six && z == most);
     if z > threshold {
@@ -55,7 +56,7 @@ fn softplus(z: f64) -> f64 {
     z.max(0.0) + (-z.abs()).exp().ln_1p()
 }
 
-/// The error function: its series for small arguments, the continued fraction of its complement for large ones.
+/// The error function: by its series for small arguments, by the continued fraction of its complement for large ones.
 fn erf(z: f64) -> f64 {
     let a = z.abs();
     let value = if a < 3.0 {
@@ -72,7 +73,7 @@ fn erf(z: f64) -> f64 {
     value.copysign(z)
 }
 
-/// `activation(z)`, element-wise ones; those of rows pass through.
+/// `activation(z)` for activations of single elements; those over rows give `z`.
 #[must_use]
 pub fn activation(z: f64, activation: Activation) -> f64 {
     match activation {
@@ -104,7 +105,7 @@ fn gelu_tanh(z: f64) -> f64 {
     ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z * z * z)).tanh()
 }
 
-/// Derivative of an element-wise activation at `z`.
+/// Derivative, at `z`, of an activation of single elements.
 #[must_use]
 pub fn derivative(z: f64, activation: Activation) -> f64 {
     match activation {
@@ -151,8 +152,7 @@ pub fn derivative(z: f64, activation: Activation) -> f64 {
     }
 }
 
-/// Derivative of an element-wise activation by its output, for those whose output is enough ([`Activation::saved`]);
-/// the others' is not a number.
+/// Derivative by the output, for activations whose output is enough ([`Activation::saved`]); NaN for the others.
 #[must_use]
 pub fn derivative_from_output(y: f64, activation: Activation) -> f64 {
     match activation {
@@ -186,14 +186,14 @@ fn softmax(z: &[f64], row: usize) -> Vec<f64> {
         .flat_map(|row| {
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = row.iter().map(|z| (z - largest).exp()).sum();
-            // Beside +∞, whose place becomes NaN and the sum with it, finite values have none of it.
+            // In a row with +∞ the sum is NaN, but finite values still get 0.
             let share = move |power: f64| if power == 0.0 { 0.0 } else { power / sum };
             row.iter().map(move |z| share((z - largest).exp()))
         })
         .collect()
 }
 
-/// The gradient before softmax of each row, from its output.
+/// The gradient by the input of softmax, for each row, from its output.
 fn softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
     y.chunks_exact(row)
         .zip(dy.chunks_exact(row))
@@ -215,7 +215,7 @@ fn log_softmax(z: &[f64], row: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The gradient before the logarithm of softmax of each row, from its output.
+/// The gradient by the input of the logarithm of softmax, for each row, from its output.
 fn log_softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
     y.chunks_exact(row)
         .zip(dy.chunks_exact(row))
@@ -226,7 +226,7 @@ fn log_softmax_grad(y: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Any activation, in rows of `row` where it is one over rows.
+/// Any activation; one over rows goes along rows of `row` elements.
 #[must_use]
 pub fn activate(z: &[f64], of: Activation, row: usize) -> Vec<f64> {
     match of {
@@ -236,7 +236,8 @@ pub fn activate(z: &[f64], of: Activation, row: usize) -> Vec<f64> {
     }
 }
 
-/// The gradient before any activation, in rows of `row` where it is one over rows, from what [`Activation::saved`] says.
+/// The gradient by the input of any activation, from what [`Activation::saved`] says. One over rows goes along rows of
+/// `row` elements.
 #[must_use]
 pub fn activate_grad(saved: &[f64], dy: &[f64], of: Activation, row: usize) -> Vec<f64> {
     let derivative = match (of, of.saved()) {

@@ -1,15 +1,15 @@
-//! Two values element by element, and sums along axes.
+//! Values combined element by element, and sums along axes.
 
 use crate::ops::{Combine, CombineGrad, How, Part, Sizes, Sum, Variance};
 
-/// Each element of samples of these sizes by its sample and its index along each axis.
+/// For each element of samples of these sizes, its sample and its index along each axis.
 pub(super) fn places(sizes: Sizes, batch: usize) -> impl Iterator<Item = (usize, [usize; 4])> {
     let [s0, s1, s2, s3] = sizes.map(|size| size as usize);
     (0..batch * s0 * s1 * s2 * s3)
         .map(move |i| (i / (s0 * s1 * s2 * s3), [i / (s1 * s2 * s3) % s0, i / (s2 * s3) % s1, i / s3 % s2, i % s3]))
 }
 
-/// An operand's element there: along an axis of size 1 always the same.
+/// The operand's element for a place of the result; along an axis of size 1 it is always the same.
 fn element(part: &Part, sample: usize, place: [usize; 4]) -> usize {
     let along = |all: usize, (size, index): (&u64, usize)| all * *size as usize + if *size == 1 { 0 } else { index };
     part.sizes.iter().zip(place).fold(if part.batched { sample } else { 0 }, along)

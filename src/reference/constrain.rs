@@ -3,7 +3,7 @@
 use crate::geometry::Groups;
 use crate::ops::{Constrain, EPSILON, GroupSquares, NormLimit, Radial};
 
-/// The norm that each weight's square is in, where it is in one.
+/// For each weight the number of its norm, if it has one.
 fn norm_of(groups: &Groups, filters: usize) -> impl Iterator<Item = Option<usize>> {
     let norms = if groups.by_filter() { filters } else { 1 };
     groups.of_row().iter().flat_map(move |&group| {
@@ -24,11 +24,11 @@ pub fn group_squares(o: &GroupSquares, parameter: &[f64]) -> Vec<f64> {
     squares
 }
 
-/// Each weight times what its norm asks for.
+/// Each weight, multiplied by the factor that its norm needs.
 #[must_use]
 pub fn constrain(o: &Constrain, parameter: &[f64], squares: &[f64]) -> Vec<f64> {
     let factor = |norm: f64| match o.limit {
-        // Not `clamp`: of NaN nothing is made, and a largest below the least is the least, as in Keras.
+        // Not `clamp`: NaN must stay, and a largest norm below the least counts as the least, as in Keras.
         NormLimit::AtMost { max } => norm.min(f64::from(max).max(0.0)) / (EPSILON + norm),
         NormLimit::Unit => 1.0 / (EPSILON + norm),
         NormLimit::Between { min, max, rate } => {
@@ -40,13 +40,13 @@ pub fn constrain(o: &Constrain, parameter: &[f64], squares: &[f64]) -> Vec<f64> 
     weights.map(|(norm, w)| norm.map_or(*w, |norm| w * factor(squares[norm].sqrt()))).collect()
 }
 
-/// Nothing below 0.
+/// Negative weights become 0.
 #[must_use]
 pub fn non_negative(parameter: &[f64]) -> Vec<f64> {
     parameter.iter().map(|&w| w * if w >= 0.0 { 1.0 } else { 0.0 }).collect()
 }
 
-/// Taps as far from the middle are equal.
+/// Weights whose taps are equally far from the middle become equal.
 #[must_use]
 pub fn radial(o: &Radial, parameter: &[f64]) -> Vec<f64> {
     let [size, channels, filters] = [o.size, o.channels, o.filters].map(|size| size as usize);

@@ -1,11 +1,11 @@
-//! Single elements of what a locally connected layer gives: what a sample of large results is judged by, where computing all
-//! of them would take longer than anything else.
+//! Single elements of a locally connected layer's results, to check samples of large results: computing all of them
+//! would take far longer.
 
 use super::local::for_each_entry;
 use crate::config::{Bias, DataFormat};
 use crate::geometry::{Connectivity, Geometry};
 
-/// The operands of a layer's passes, element by element: what lies in memory, or is made up.
+/// The operands of a layer's passes, given element by element, from memory or by a formula.
 pub struct Elements<'a> {
     /// `[batch][input shape]`.
     pub input: &'a dyn Fn(u64) -> f64,
@@ -51,13 +51,13 @@ pub fn local_forward_element(layer: &Geometry, operands: &Elements<'_>, index: u
     match layer.config().bias {
         Bias::None => sum,
         Bias::PerFilter => sum + (operands.bias)(filter.into()),
-        // Keras reshapes the bias to the output's memory order in either data format.
+        // Keras reshapes the bias to the output's memory order, in either data format.
         Bias::PerLocation => sum + (operands.bias)(within),
     }
 }
 
-/// The element of this index of `[batch][input shape]`, from the gradient before the activation. Of a layer of a user's pattern it takes
-/// a walk over all connections.
+/// Element `index` of `[batch][input shape]`, from the gradient before the activation. For a user's pattern it walks
+/// over all connections.
 #[must_use]
 pub fn local_grad_input_element(layer: &Geometry, operands: &Elements<'_>, index: u64) -> f64 {
     let (sample, within) = (index / layer.inputs(), index % layer.inputs());
@@ -101,14 +101,14 @@ pub fn local_grad_input_element(layer: &Geometry, operands: &Elements<'_>, index
     sum
 }
 
-/// The element of this index of the canonical weights' gradient, from the gradient before the activation; 0 at clipped taps. Weights that
-/// locations share take a walk over all of these.
+/// Element `index` of the canonical weights' gradient, from the gradient before the activation; 0 at clipped taps. For
+/// weights that locations share it walks over all locations.
 #[must_use]
 pub fn local_grad_weights_element(layer: &Geometry, operands: &Elements<'_>, index: u64) -> f64 {
     let filters = u64::from(layer.group_filters());
     let (entry, f) = (index / filters, (index % filters) as u32);
     let cells: Vec<u32> = match layer.pattern() {
-        // The row whose entries it lies among.
+        // The row that the entry is in.
         Some(pattern) => vec![pattern.starts().partition_point(|&start| u64::from(start) <= entry) as u32 - 1],
         None => {
             let of = (entry / u64::from(layer.window())) as u32;
@@ -131,7 +131,7 @@ pub fn local_grad_weights_element(layer: &Geometry, operands: &Elements<'_>, ind
     sum
 }
 
-/// The element of this index of the bias's gradient, from the gradient before the activation; 0 without bias.
+/// Element `index` of the bias's gradient, from the gradient before the activation; 0 without a bias.
 #[must_use]
 pub fn grad_bias_element(layer: &Geometry, operands: &Elements<'_>, index: u64) -> f64 {
     let outputs = |n: u64| match layer.config().bias {

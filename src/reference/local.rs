@@ -1,4 +1,5 @@
-//! What a locally connected layer computes, and a convolution. Sums are in the order of the weights, a sample's before the next one's.
+//! What a locally connected layer, or a convolution, computes. Sums are taken in the order of the weights, sample by
+//! sample.
 
 use crate::config::Bias;
 use crate::geometry::Geometry;
@@ -10,8 +11,8 @@ struct Connection {
     weight: usize,
 }
 
-/// Calls `visit` with the entry of each weight of a cell, in their order, and the input element of a sample that it reads; those of taps
-/// that padding clips have none.
+/// Calls `visit` with each weight's entry of a cell, in order, and the input element that it reads; none for a clipped
+/// tap.
 pub(super) fn for_each_entry(layer: &Geometry, cell: u32, mut visit: impl FnMut(u64, Option<u64>)) {
     let (location, group) = (cell / layer.groups(), cell % layer.groups());
     if let Some(pattern) = layer.pattern() {
@@ -30,7 +31,7 @@ pub(super) fn for_each_entry(layer: &Geometry, cell: u32, mut visit: impl FnMut(
     }
 }
 
-/// Calls `visit` with every connection, cell by cell, those of a cell in the order of its weights. A weight that padding clips has none.
+/// Calls `visit` with every connection, cell by cell, in the order of the cell's weights. Clipped taps have none.
 fn for_each_connection(layer: &Geometry, mut visit: impl FnMut(Connection)) {
     let (groups, filters) = (layer.groups(), layer.group_filters());
     for cell in 0..layer.cells() {
@@ -46,7 +47,7 @@ fn for_each_connection(layer: &Geometry, mut visit: impl FnMut(Connection)) {
     }
 }
 
-/// Calls `visit` with every element of an output sample that has a bias, and the bias.
+/// Calls `visit` with the number of every output element of a sample and of its bias.
 fn for_each_bias(layer: &Geometry, mut visit: impl FnMut(usize, usize)) {
     for p in 0..layer.locations() {
         for f in 0..layer.filters() {
@@ -54,7 +55,7 @@ fn for_each_bias(layer: &Geometry, mut visit: impl FnMut(usize, usize)) {
             match layer.config().bias {
                 Bias::None => {}
                 Bias::PerFilter => visit(output, f as usize),
-                // Keras reshapes the bias to the output's memory order in either data format.
+                // Keras reshapes the bias to the output's memory order, in either data format.
                 Bias::PerLocation => visit(output, output),
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::ops::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind, StepNumbers};
 
-/// Keras's ε, and what it clips probabilities to at the other end, as 32-bit floats have them.
+/// The epsilon that Keras clips probabilities to, as a 32-bit float.
 const EPSILON: f64 = 1e-7_f32 as f64;
 const MOST: f64 = (1.0 - 1e-7_f32) as f64;
 
@@ -21,13 +21,13 @@ fn largest_and_sum(row: &[f64]) -> (f64, f64) {
     (largest, row.iter().map(|x| (x - largest).exp()).sum())
 }
 
-/// The class that a target says, where there is one.
+/// The class that a target says, if it is one.
 fn class(target: f64, classes: usize) -> Option<usize> {
     let whole = target.trunc();
     (0.0..classes as f64).contains(&whole).then_some(whole as usize)
 }
 
-/// What is judged.
+/// A prediction, its target and the samples' weights.
 #[derive(Debug, Clone, Copy)]
 pub struct JudgedValues<'a> {
     /// `[batch][rows][classes]`, as [`Judged`] counts them.
@@ -44,7 +44,7 @@ impl JudgedValues<'_> {
     }
 }
 
-/// A loss at one element, for those that are means over elements.
+/// The loss at one element, for losses that are means over elements.
 fn of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     match kind {
         LossKind::MeanSquaredError => (p - t) * (p - t),
@@ -61,7 +61,7 @@ fn of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     }
 }
 
-/// Its derivative.
+/// The derivative of that loss by `p`.
 fn slope_of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     let sign = |off: f64| if off == 0.0 { 0.0 } else { off.signum() };
     match kind {
@@ -80,7 +80,7 @@ fn slope_of_element(kind: LossKind, p: f64, t: f64) -> f64 {
     }
 }
 
-/// The loss of a row of classes, whose targets are as many, or one class number.
+/// The loss of a row of classes, whose target has as many elements or is one class number.
 fn of_row(kind: LossKind, p: &[f64], t: &[f64]) -> f64 {
     match kind {
         LossKind::CategoricalCrossentropy { from_logits: true, .. } => {
@@ -104,7 +104,7 @@ fn of_row(kind: LossKind, p: &[f64], t: &[f64]) -> f64 {
     }
 }
 
-/// Its gradient.
+/// The gradient of that loss by the prediction.
 fn grad_of_row(kind: LossKind, p: &[f64], t: &[f64]) -> Vec<f64> {
     match kind {
         LossKind::CategoricalCrossentropy { from_logits: true, .. } => {
@@ -168,7 +168,7 @@ pub fn loss(o: &Loss, values: JudgedValues<'_>) -> Vec<f64> {
     losses
 }
 
-/// The gradient of all losses by the prediction.
+/// The gradient of all samples' losses by the prediction.
 #[must_use]
 pub fn loss_grad(o: &LossGrad, values: JudgedValues<'_>, step: StepNumbers) -> Vec<f64> {
     let target = smoothed(o.kind, o.of.classes, values.target);
@@ -180,14 +180,14 @@ pub fn loss_grad(o: &LossGrad, values: JudgedValues<'_>, step: StepNumbers) -> V
     rows.flat_map(gradient).collect()
 }
 
-/// The place of the first of the largest; NaN is smaller than all else.
+/// The first place of the largest value; NaN counts as smaller than all else.
 fn place_of_largest(row: &[f64]) -> usize {
     let larger = |best: usize, at: usize| if row[at] > row[best] || row[best].is_nan() { at } else { best };
     let best = (0..row.len()).fold(0, larger);
     if row[best].is_nan() { 0 } else { best }
 }
 
-/// Each sample's share of hits.
+/// Each sample's share of right predictions.
 #[must_use]
 pub fn hits(o: &Hits, values: JudgedValues<'_>) -> Vec<f64> {
     let JudgedValues { prediction, target, .. } = values;

@@ -1,6 +1,7 @@
-//! Runs programs on the CPU, one plain function an operation: the judge of every other executor.
+//! Runs programs on the CPU, with one plain function for each operation: the judge of all other executors.
 //!
-//! All is f64, so that what a comparison shows is the other's rounding alone; nothing is rounded between operations.
+//! Everything is f64, and nothing is rounded between operations, so that a comparison shows the other executor's
+//! rounding only.
 
 mod activation;
 mod combine;

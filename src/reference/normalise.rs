@@ -10,14 +10,14 @@ pub fn norm_factor(o: &NormFactor, variance: &[f64], gamma: Option<&[f64]>) -> V
     variance.iter().enumerate().map(|(i, variance)| gamma(i) / (variance + f64::from(o.epsilon)).sqrt()).collect()
 }
 
-/// What [`normalise`] takes its input by, one number a channel each.
+/// The numbers that [`normalise`] uses, one for each channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Statistics<'a> {
-    /// What is subtracted.
+    /// Subtracted first.
     pub mean: &'a [f64],
-    /// What is multiplied by then.
+    /// Then multiplied by.
     pub factor: &'a [f64],
-    /// What is added at last; none is 0.
+    /// Added last; none counts as 0.
     pub beta: Option<&'a [f64]>,
 }
 
@@ -30,14 +30,14 @@ pub fn normalise(o: &Normalise, input: &[f64], by: Statistics<'_>) -> Vec<f64> {
     input.iter().enumerate().map(|value| activation(normalised(value), o.activation)).collect()
 }
 
-/// Statistics of what [`normalise_grad`] is of, one a channel.
+/// The numbers that [`normalise_grad`] uses, one for each channel.
 #[derive(Debug, Clone, Copy)]
 pub struct GradStatistics<'a> {
-    /// The mean of the output's gradient.
+    /// The mean of the gradient by the output.
     pub mean: &'a [f64],
-    /// The mean of the output's gradient times what was normalised.
+    /// The mean of the gradient by the output times the normalised value.
     pub slope: &'a [f64],
-    /// What the forward pass multiplied by.
+    /// The factor of the forward pass.
     pub factor: &'a [f64],
 }
 
@@ -52,7 +52,7 @@ pub fn normalise_grad(o: &NormaliseGrad, normalised: &[f64], grad_output: &[f64]
     normalised.iter().enumerate().zip(grad_output).map(gradient).collect()
 }
 
-/// What is normalised of a row, and what it was multiplied by.
+/// A row, normalised, and the factor that it was multiplied by.
 fn normalised(row: &[f64], epsilon: f32) -> (Vec<f64>, f64) {
     let mean = row.iter().sum::<f64>() / row.len() as f64;
     let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / row.len() as f64;
@@ -71,7 +71,7 @@ pub fn layer_norm(o: &LayerNorm, input: &[f64], gamma: Option<&[f64]>, beta: Opt
         .collect()
 }
 
-/// The gradient of the input of [`layer_norm`].
+/// The gradient by the input of [`layer_norm`].
 #[must_use]
 pub fn layer_norm_grad(o: &LayerNormGrad, input: &[f64], gamma: Option<&[f64]>, grad_output: &[f64]) -> Vec<f64> {
     let length = o.row as usize;

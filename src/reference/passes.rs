@@ -6,7 +6,7 @@ use crate::geometry::Geometry;
 use crate::model::{Gradients, layer_backward, layer_forward, layer_names as names};
 use std::sync::Arc;
 
-/// Everything that a forward and a backward pass give.
+/// All results of a forward and a backward pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Passes {
     /// `[batch][output shape]` before the activation.
@@ -21,7 +21,7 @@ pub struct Passes {
     pub grad_bias: Vec<f64>,
 }
 
-/// What both passes of a layer read.
+/// The operands of both passes of a layer.
 #[derive(Debug, Clone, Copy)]
 pub struct PassOperands<'a> {
     /// `[batch][input shape]`.

@@ -2,7 +2,7 @@
 
 use crate::ops::{ClipScale, Orthogonal, OrthogonalGrad, PenaltyGrad, StepNumbers, Term, Total, Vectors};
 
-/// What is divided by the samples, where it is.
+/// The factor 1 / samples, if a step is given; else 1.
 fn per_sample(step: Option<StepNumbers>) -> f64 {
     step.map_or(1.0, |step| step.per_sample.into())
 }
@@ -31,14 +31,14 @@ pub fn total(o: &Total, input: &[f64], step: Option<StepNumbers>) -> f64 {
     input.iter().map(term).sum::<f64>() * f64::from(o.factor) * per_sample(step)
 }
 
-/// What gradients are multiplied by, for norms that are to be clipped.
+/// The factor that clips gradients by their norm.
 #[must_use]
 pub fn clip_scale(o: &ClipScale, squares: f64) -> f64 {
     let (norm, limit) = (squares.sqrt(), f64::from(o.limit));
     if norm.is_nan() || o.global && norm.is_infinite() { f64::NAN } else { limit / norm.max(limit) }
 }
 
-/// Least square of a norm that a vector is divided by: that of TensorFlow's `l2_normalize`.
+/// Least square of a norm that vectors are divided by: that of TensorFlow's `l2_normalize`.
 const LEAST: f64 = 1e-12;
 
 /// The vectors of a matrix, each divided by its norm.
@@ -53,7 +53,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// How far from orthogonal a matrix's rows or columns are.
+/// How far a matrix's rows or columns are from orthogonal.
 #[must_use]
 pub fn orthogonal(o: &Orthogonal, input: &[f64]) -> f64 {
     let of = o.vectors();
@@ -70,7 +70,7 @@ pub fn orthogonal_grad(o: &OrthogonalGrad, input: &[f64]) -> Vec<f64> {
     let all = normalised(of, input);
     let mut grad = vec![0.0; input.len()];
     for (i, a) in all.iter().enumerate() {
-        // By the normalised vector: of each pair it is in both orders.
+        // By the normalised vector; each pair counts in both orders.
         let mut by_normalised = vec![0.0; a.len()];
         for (_, b) in all.iter().enumerate().filter(|(j, _)| *j != i) {
             let product = dot(a, b);

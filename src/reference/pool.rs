@@ -11,13 +11,13 @@ fn combinations(sizes: &[u32]) -> Vec<Vec<u32>> {
     })
 }
 
-/// A window of one channel: where in a sample its elements lie, and where its output does.
+/// A window of one channel: where its elements are in a sample, and where its output is.
 struct Window {
     inputs: Vec<usize>,
     output: usize,
 }
 
-/// The place of a position's channel among the elements of a sample with these axes.
+/// Where a position's channel is in a sample with these axes.
 fn place(windows: &Windows, sizes: &[u32], position: &[u32], channel: u32) -> usize {
     let at = sizes.iter().zip(position).fold(0, |at, (&size, &p)| at * size as usize + p as usize);
     let positions: usize = sizes.iter().map(|&size| size as usize).product();
@@ -49,7 +49,7 @@ fn all_windows(windows: &Windows) -> Vec<Window> {
     all
 }
 
-/// The largest value or the average of each window; the largest of −3.4028235e38 and those that are numbers.
+/// The largest or the average value of each window; the largest of −3.4028235e38 and all values but NaN.
 #[must_use]
 pub fn pool(o: &Pool, input: &[f64]) -> Vec<f64> {
     pooled(o.kind, &o.windows, input)
@@ -74,7 +74,7 @@ fn pooled(kind: PoolKind, windows: &Windows, input: &[f64]) -> Vec<f64> {
     output
 }
 
-/// The gradient of [`pool`]'s input; an average needs no input.
+/// The gradient by the input of [`pool`]; an average doesn't need the input.
 #[must_use]
 pub fn pool_grad(o: &PoolGrad, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
     let (kind, windows) = (o.kind, &o.windows);
@@ -105,7 +105,7 @@ pub fn pool_grad(o: &PoolGrad, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
     grad_input
 }
 
-/// The places of each element of `[outer][inner]` along an axis.
+/// The places along the axis, for each element of `[outer][inner]`.
 fn places(along: Along) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> {
     let Along { outer, length, inner } = along;
     let [outer, length, inner] = [outer, length, inner].map(|size| size as usize);
@@ -113,7 +113,7 @@ fn places(along: Along) -> impl Iterator<Item = impl Iterator<Item = usize> + Cl
     (0..outer).flat_map(move |o| (0..inner).map(move |i| one(o, i)))
 }
 
-/// The largest value or the average along an axis; NaN where one is.
+/// The largest or the average value along an axis; NaN if one value is.
 #[must_use]
 pub fn reduce(o: &Reduce, input: &[f64]) -> Vec<f64> {
     reduced(o.kind, o.along, input)
@@ -129,7 +129,7 @@ fn reduced(kind: PoolKind, along: Along, input: &[f64]) -> Vec<f64> {
     samples.flat_map(|sample| places(along).map(move |places| one(places.map(|at| sample[at]).collect()))).collect()
 }
 
-/// The gradient of [`reduce`]'s input; an average needs no input.
+/// The gradient by the input of [`reduce`]; an average doesn't need the input.
 #[must_use]
 pub fn reduce_grad(o: &ReduceGrad, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
     let (kind, along) = (o.kind, o.along);

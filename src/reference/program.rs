@@ -11,15 +11,16 @@ use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A program's values by the buffers' names.
+/// Values of a program's buffers, by name.
 pub type Values = BTreeMap<String, Vec<f64>>;
 
-/// Runs `program` on `batch` samples and the inputs, parameters and states in `given`, with the gradients that it adds to; all
-/// that it wrote, with what lies between its operations and the parameters that it updated. States that aren't given are zero.
+/// Runs `program` on `batch` samples, with the inputs, parameters and states in `given`, and with the gradients that it
+/// adds to. Gives all that it wrote: results, values between operations, and updated parameters and states. States that
+/// aren't given are zero.
 ///
 /// # Errors
-/// Those of [`Program::check`]; [`Error::Length`] for given values of another length, [`Error::NotGiven`] for some that
-/// aren't there.
+/// Those of [`Program::check`]; [`Error::Length`] if a given value has another length; [`Error::NotGiven`] if a value
+/// is missing.
 pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
     program.check()?;
     let mut memory: Vec<Cow<'_, [f64]>> = vec![Cow::default(); program.buffers.len()];
@@ -125,14 +126,14 @@ pub fn run(program: &Program, batch: u32, given: &Values) -> Result<Values> {
 /// A parameter and its states.
 type Changed = (Vec<f64>, Vec<Vec<f64>>);
 
-/// Those after a change by a gradient.
+/// The parameter and its states after an update by a gradient.
 fn changed<'a>(o: &Change, gradient: &[f64], scale: Option<f64>, of: impl Fn(BufferId) -> &'a [f64]) -> Changed {
     let states: Vec<&[f64]> = o.state.iter().map(|id| of(*id)).collect();
     let (parameter, step) = (of(o.parameter), numbers(of(o.step)));
     update(o, UpdateOperands { gradient, parameter, states: &states, step, scale })
 }
 
-/// Keeps the states, and gives the parameter.
+/// Stores the states, and gives the parameter.
 fn put(memory: &mut [Cow<'_, [f64]>], o: &Change, (parameter, states): Changed) -> Vec<f64> {
     for (id, values) in o.state.iter().zip(states) {
         memory[id.index()] = values.into();
@@ -140,13 +141,13 @@ fn put(memory: &mut [Cow<'_, [f64]>], o: &Change, (parameter, states): Changed) 
     parameter
 }
 
-/// The numbers of a step out of its buffer.
+/// The numbers of a step, from its buffer.
 fn numbers(values: &[f64]) -> StepNumbers {
     let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
     StepNumbers::from_floats(&values)
 }
 
-/// `[rows][columns]` to `[columns][rows]` in each sample.
+/// Transposes each sample from `[rows][columns]` to `[columns][rows]`.
 #[must_use]
 pub fn transpose(values: &[f64], rows: usize, columns: usize) -> Vec<f64> {
     let column = |sample: &[f64], column| sample.iter().skip(column).step_by(columns).copied().collect::<Vec<_>>();

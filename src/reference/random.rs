@@ -3,8 +3,8 @@
 use super::combine::places;
 use crate::ops::{Effect, Noise, Random, RandomGrad, StepNumbers};
 
-/// Word `element % 4` of its block of four, and the normally distributed number of its pair of words: by Box and Muller, of the
-/// first 23 bits of each word, and a half, as numbers between 0 and 1.
+/// Word `element % 4` of its block of four, and the normally distributed number, by Box and Muller from its pair of
+/// words; each word's first 23 bits, plus a half, are a number between 0 and 1.
 fn numbers(noise: &Noise, draw: u32, element: usize) -> (u32, f64) {
     let (words, at) = (noise.words(element as u64 / 4, draw), element % 4);
     let between = |word: u32| (f64::from(word >> 9) + 0.5) / f64::from(1 << 23);
@@ -35,7 +35,7 @@ pub fn random(o: &Random, input: &[f64], step: StepNumbers) -> Vec<f64> {
     changed(&o.noise, false, input, step)
 }
 
-/// The gradient before they are, by the same numbers.
+/// The gradient by values that were changed at random, by the same numbers.
 #[must_use]
 pub fn random_grad(o: &RandomGrad, grad_output: &[f64], step: StepNumbers) -> Vec<f64> {
     changed(&o.noise, true, grad_output, step)

@@ -2,7 +2,7 @@
 
 use crate::ops::AxisMap;
 
-/// For each element of an output sample the element of the input sample that it reads.
+/// For each element of an output sample, the element of the input sample that it reads.
 fn reads(axes: &[AxisMap]) -> Vec<Option<usize>> {
     let stride = |axis: &AxisMap| {
         axes.iter().filter(|other| other.of > axis.of).map(|other| other.input as usize).product::<usize>()
@@ -21,7 +21,7 @@ fn inputs(axes: &[AxisMap]) -> usize {
     axes.iter().map(|axis| axis.input as usize).product()
 }
 
-/// Each output element's input element, or 0.
+/// Each output element is the input element that it reads, or 0.
 #[must_use]
 pub fn rearrange(axes: &[AxisMap], input: &[f64]) -> Vec<f64> {
     let reads = reads(axes);
@@ -29,7 +29,7 @@ pub fn rearrange(axes: &[AxisMap], input: &[f64]) -> Vec<f64> {
     samples.flat_map(|sample| reads.iter().map(|at| at.map_or(0.0, |at| sample[at]))).collect()
 }
 
-/// Each input element's sum over the output elements that read it.
+/// The gradient by each input element: the sum over the output elements that read it.
 #[must_use]
 pub fn rearrange_grad(axes: &[AxisMap], grad_output: &[f64]) -> Vec<f64> {
     let (reads, inputs) = (reads(axes), inputs(axes));
@@ -44,7 +44,7 @@ pub fn rearrange_grad(axes: &[AxisMap], grad_output: &[f64]) -> Vec<f64> {
     grad_input
 }
 
-/// Rows of several inputs, each with its columns, one behind the other.
+/// Rows of several inputs, each with its own number of columns, joined.
 #[must_use]
 pub fn concatenate(inputs: &[(&[f64], usize)]) -> Vec<f64> {
     let rows = inputs.first().map_or(0, |(values, columns)| values.len() / columns);

@@ -3,29 +3,29 @@
 use super::penalty::slope;
 use crate::ops::{Change, MovingAverage, Rule, StepNumbers};
 
-/// What [`update`] reads.
+/// What [`update`] reads besides the change.
 #[derive(Debug, Clone, Copy)]
 pub struct UpdateOperands<'a> {
-    /// As the parameter.
+    /// The gradient, laid out as the parameter.
     pub gradient: &'a [f64],
     /// The parameter before the step.
     pub parameter: &'a [f64],
-    /// What the optimizer keeps of it, in the order of [`Rule::slots`].
+    /// The optimizer's states of it, in the order of [`Rule::slots`].
     pub states: &'a [&'a [f64]],
     /// The step's numbers.
     pub step: StepNumbers,
-    /// What the gradient is multiplied by.
+    /// The gradient's factor.
     pub scale: Option<f64>,
 }
 
-/// The parameter and the states after a change by a gradient.
+/// The parameter and its states after an update by a gradient.
 #[must_use]
 pub fn update(o: &Change, of: UpdateOperands<'_>) -> (Vec<f64>, Vec<Vec<f64>>) {
     let UpdateOperands { gradient, parameter, states, step, scale } = of;
     let rate = f64::from(step.learning_rate);
     let clipped = |g: f64| match (scale, o.clip_value.map(f64::from)) {
         (Some(scale), _) => g * scale,
-        // Not `clamp`: of NaN nothing is made.
+        // Not `clamp`: NaN must stay.
         (None, Some(most)) if g > most => most,
         (None, Some(most)) if g < -most => -most,
         _ => g,
@@ -78,7 +78,7 @@ pub fn update(o: &Change, of: UpdateOperands<'_>) -> (Vec<f64>, Vec<Vec<f64>>) {
     (after, states)
 }
 
-/// The average after one more value.
+/// An average after a new value was averaged into it.
 #[must_use]
 pub fn moving_average(o: &MovingAverage, value: &[f64], average: &[f64], batch: u32) -> Vec<f64> {
     if o.momentum == 0.0 && o.bessel.is_none() {

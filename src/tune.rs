@@ -39,7 +39,6 @@ pub struct TuneOptions {
     /// With a roof, the search for an operation ends with the first choice that reaches [`TuneOptions::ENOUGH`] of it,
     /// since no other can be much faster. The planner's own choice is tried first. Without a roof all choices are
     /// measured.
-    /// planner's own choice is tried first. Without it all are measured.
     pub roof: Option<Roof>,
 }
 

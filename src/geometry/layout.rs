@@ -23,7 +23,6 @@ impl KerasLayout {
     /// For convolutions, which have a [`SharedLayout`](super::SharedLayout) instead. For clipped taps in implementation
     /// 1, which has no place for them. For circular padding in implementations 2 and 3, where two taps of a window may
     /// be one entry of the matrix.
-    /// entry of the dense or sparse matrix.
     pub fn check(self, geometry: &Geometry) -> Result<()> {
         let padding = &geometry.config().padding;
         if geometry.pattern().is_some() {

@@ -98,7 +98,6 @@ impl Weights {
     ///
     /// Those of [`Weights::new`]; [`Error::Program`] where a parameter of the same name has another shape. Nothing is
     /// added then.
-    /// that wasn't before.
     pub async fn extend(&mut self, program: &Program) -> Result<()> {
         program.check()?;
         let mut cuts = Vec::new();

@@ -28,7 +28,6 @@ pub enum LossKind {
     },
     /// The mean of `−(t·log(p + ε) + (1 − t)·log(1 − p + ε))`, where p is clipped to \[ε, 1 − ε\] and has slope 0
     /// outside. For logits the mean of `max(p, 0) − p·t + log(1 + e^−|p|)`.
-    /// `max(p, 0) − p·t + log(1 + e^−|p|)`.
     BinaryCrossentropy {
         /// Whether `p` is before the sigmoid.
         from_logits: bool,

@@ -47,6 +47,7 @@ impl ModelFile {
     /// As [`ModelFile::model`], but takes the weights out of the file instead of copying them. Weights that programs
     /// lay out as the file does are moved; the others are converted one by one. What is left still describes the
     /// layers, so [`ModelFile::gradients`] knows their names and layouts, but these weights are gone.
+    ///
     /// # Errors
     /// Those of [`ModelFile::model`].
     pub fn take_model(&mut self, only: Option<&str>) -> Result<model::Model> {

@@ -96,6 +96,7 @@ impl Weights {
     /// Makes buffers, filled with zeroes, for parameters and states of `program` that aren't there yet: a program that
     /// trains has states, too. What is there stays, and so do programs bound to it.
     ///
+    /// # Errors
     /// Those of [`Weights::new`]; [`Error::Program`] where a parameter of the same name has another shape. Nothing is
     /// added then.
     pub async fn extend(&mut self, program: &Program) -> Result<()> {

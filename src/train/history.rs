@@ -345,6 +345,7 @@ impl<W: std::io::Write> CsvLog<W> {
 
     /// The writer, once the training is over.
     ///
+    /// # Errors
     /// The error of the line that couldn't be written; the training was ended then.
     pub fn finish(self) -> std::io::Result<W> {
         self.failed.map_or(Ok(self.writer), Err)

@@ -31,7 +31,6 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Programs
-///
 /// A [`step`](Training::step) does the same as [`gradients`](Training::gradients) and [`update`](Training::update) one
 /// after the other, which are for batches that are computed in pieces. Inputs are the model's, `target` and
 /// `sample_weight` (with several outputs `target/<output>` and so on, see [`names`]), and [`names::STEP`], the four

@@ -13,6 +13,10 @@
 
 const B_HAS_HOLES = true;
 
+fn rows() -> u32 {
+  return params.batch;
+}
+
 fn columns() -> u32 {
   return params.dense_columns;
 }
@@ -23,6 +27,10 @@ fn depth_of(product: Product) -> u32 {
 
 fn term(product: Product, i: u32) -> vec2<u32> {
   return vec2(params.x_base + i, i * params.dense_columns);
+}
+
+fn a_at_row(product: Product, n: u32) -> u32 {
+  return n * params.x_sample;
 }
 
 fn b_at_column(product: Product, column: u32) -> u32 {

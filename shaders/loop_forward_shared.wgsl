@@ -1,9 +1,9 @@
 // loop_forward by tiles where locations share their weights and every window lies within the input: one product
-// [samples and locations][K] x [K][filters] for each group. A row reads its window: where that begins, and `term` a tap's
-// distance from there, which is where the tap lies of location 0, whose window begins with the input.
+// [samples and locations][K] x [K][filters] for each group. A row says where its window begins, and `term` how far from
+// there a tap lies. That distance is where the tap of location 0 lies, because that location's window begins with the
+// input.
 #import shared/bias
 #import shared/cell_product
-#import shared/inputs
 #import shared/tile
 #import shared/tile_output
 #import shared/weights
@@ -14,12 +14,7 @@
 @group(0) @binding(4) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(5) var<storage, read_write> y: array<Unit>;  // output samples
 
-const A_ALONG_DEPTH = true;
-const B_ALONG_DEPTH = false;
 const B_HAS_HOLES = false;
-const A_WIDTH = INPUT_WIDTH;
-const B_WIDTH = WIDTH;
-const RESULT_WIDTH = WIDTH;
 
 fn locations() -> u32 {
   return params.cells / params.cell_groups;
@@ -43,10 +38,6 @@ fn term(product: Product, k: u32) -> vec2<u32> {
 
 fn a_at_row(product: Product, row: u32) -> u32 {
   return row / locations() * params.x_sample + window_offset(tap_rows(row % locations()), 0u);
-}
-
-fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
-  return with_input(four, q, x[at]);
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {

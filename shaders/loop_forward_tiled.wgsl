@@ -13,6 +13,10 @@
 
 const B_HAS_HOLES = false;
 
+fn rows() -> u32 {
+  return params.batch;
+}
+
 fn columns() -> u32 {
   return params.filters;
 }
@@ -23,6 +27,10 @@ fn depth_of(product: Product) -> u32 {
 
 fn term(product: Product, k: u32) -> vec2<u32> {
   return vec2(input_at(product, k), product.weights + k * params.filters);
+}
+
+fn a_at_row(product: Product, n: u32) -> u32 {
+  return n * params.x_sample;
 }
 
 fn b_at_column(product: Product, f: u32) -> u32 {

@@ -1,6 +1,5 @@
-// What tile.wgsl asks of forward products, [samples][terms] x [terms][filters], besides where weights and results are. The
-// kernel declares `x` and `y`. Where a sum is cut into several dispatches, later ones add to what is stored, and the
-// last one activates it.
+// What tile.wgsl asks of forward products besides where inputs, weights and results are. The kernel declares `x` and `y`.
+// Where a sum is cut into several dispatches, later ones add to what is stored, and the last one activates it.
 #import shared/finish_stored
 #import shared/inputs
 
@@ -9,14 +8,6 @@ const B_ALONG_DEPTH = false;
 const A_WIDTH = INPUT_WIDTH;
 const B_WIDTH = WIDTH;
 const RESULT_WIDTH = WIDTH;
-
-fn rows() -> u32 {
-  return params.batch;
-}
-
-fn a_at_row(product: Product, n: u32) -> u32 {
-  return n * params.x_sample;
-}
 
 fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
   return with_input(four, q, x[at]);

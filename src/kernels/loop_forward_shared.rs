@@ -1,5 +1,5 @@
-//! `loop_forward` by tiles where locations share their weights: a product `[samples and locations][K] x [K][filters]` for each
-//! group, instead of one of few rows for each location.
+//! `loop_forward` by tiles where locations share their weights: for each group one product `[samples and locations][K] x
+//! [K][filters]`, instead of a product of few rows for each location.
 
 use super::tile::tiled;
 use super::work::{FINISHING, of, traffic, window_products};

@@ -98,8 +98,9 @@ impl Local<'_> {
         Ok((kernel.into(), workgroups(kernel.filters) * tiles))
     }
 
-    /// The forward kernel whose tiles have rows of all locations, which share the weights; a location alone has too few rows.
-    /// Where padding clips windows, where a row reads isn't a sum of its share and a tap's.
+    /// The forward kernel whose tiles have rows of all locations, where these share the weights: a location alone has too
+    /// few rows. It isn't possible where padding clips windows, because then the place of a tap isn't the sum of what the
+    /// row decides and what the tap decides.
     fn forward_of_locations(&self, p: &Params) -> Option<Chosen> {
         let (layer, count) = (&self.layer, u64::from(p.cell_groups));
         if !layer.shares_weights() || layer.locations() == 1 || p.b_location != 0 || !layer.windows_within() {

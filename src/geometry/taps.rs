@@ -125,8 +125,8 @@ impl AxisTaps {
         (at != NO_TAP).then_some(at)
     }
 
-    /// Whether every window lies within the input, so that tap `t` of window `o` reads where the window begins plus what tap `t`
-    /// of window 0 reads.
+    /// Whether every window lies within the input. Then the position that tap `t` of window `o` reads is the sum of where that
+    /// window begins and of the position that tap `t` of window 0 reads.
     pub(crate) fn adds_up(&self) -> bool {
         let (first, mut windows) = (&self.forward[..self.taps as usize], self.forward.chunks(self.taps as usize));
         let sum = |begin: u32, tap: u32| begin.checked_add(tap).filter(|&at| at != NO_TAP);

@@ -29,7 +29,7 @@ enum Of {
 }
 
 impl Of {
-    /// Layers of like connections share theirs, so that it is named by those.
+    /// Layers with the same connections share their constants, so the connections name it.
     fn label(&self) -> String {
         match self {
             Self::Layer(layer, Resource::SparseIndex) => {

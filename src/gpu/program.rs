@@ -246,7 +246,7 @@ impl Weights {
     }
 }
 
-/// What a debugger shows of what a pass has of its own: its role, and the layers from the first to the last.
+/// The label that a debugger shows for what belongs to a pass: its role, and the pass's first and last layer.
 fn label(program: &Program, role: impl std::fmt::Display) -> String {
     let mut layers = program.operations.iter().filter_map(|operation| program.layer_of(operation));
     let first = layers.next();

@@ -116,8 +116,8 @@ impl Device {
         }
     }
 
-    /// A GPU if it computes a small layer rightly, forward and backward, else the host's own threads, which say why
-    /// ([`Cpu::refused`]).
+    /// The GPU if it computes a small layer correctly, forward and backward; otherwise the host's own threads, which say
+    /// why ([`Cpu::refused`]).
     ///
     /// # Errors
     /// [`Error::Threads`].
@@ -432,7 +432,7 @@ mod tests {
         assert!(matches!(device, Ok(Device::Gpu(_))), "{device:?}");
     }
 
-    /// One that is lost is refused by its name, and the host's threads are taken.
+    /// The refusal of a lost adapter names it, and the host's threads are used instead.
     #[test]
     fn an_adapter_that_is_lost_is_refused() {
         let gpu = pollster::block_on(Gpu::new()).expect("tests need an adapter");

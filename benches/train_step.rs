@@ -4,6 +4,8 @@
 //! `cargo bench --features cpu,headless --bench train_step -- [MODEL…] [--batch N] [--seconds S] [--threads N] [--gpu] [--json]`, on the host's
 //! own threads or, with `--gpu` (which needs the feature `headless`), on the adapter; the peers beside it are `benches/peers/train_step.py`, which takes turns with this program.
 
+#![forbid(unsafe_code)]
+
 use locally_connected::cpu::{self, Executor, Threads};
 use locally_connected::model::{ActivationLayer, Flatten, Graph, Sequential, names};
 use locally_connected::program::Program;

@@ -13,6 +13,8 @@
 //! within two standard errors of Keras's own (docs/training.md); `--device NAME` trains on the first adapter of that name, or with `cpu` on the host's threads, which is the default;
 //! `--epochs N`; `--csv FILE` writes the numbers of each epoch.
 
+#![forbid(unsafe_code)]
+
 use locally_connected::headless::{Device, DeviceOptions};
 use locally_connected::model::{Flatten, Graph, Sequential};
 use locally_connected::train::{

@@ -14,6 +14,8 @@
 //!
 //! Nothing in `core` reads or writes JSON but the plan's few numbers: a reader of any JSON would be a third of the module.
 
+#![forbid(unsafe_code)]
+
 #[cfg(feature = "core")]
 mod config;
 #[cfg(feature = "cpu")]

@@ -95,6 +95,11 @@ impl Loaded {
         Ok(Self { graph: self.graph.clone(), weights: self.weights.twin().await? })
     }
 
+    /// Frees the parameters at once, as [`Weights::destroy`] does.
+    pub fn destroy(self) {
+        self.weights.destroy();
+    }
+
     /// The graph of its layers.
     #[must_use]
     pub fn graph(&self) -> &Graph {

@@ -3,6 +3,7 @@ import { readActivation, readConfig } from "./config.js";
 import type { Context } from "./context.js";
 import { call, LocallyConnectedError } from "./errors.js";
 import { type LayerOptions, toSizes, weightsOf } from "./layers.js";
+import type { SaveFormat } from "./keras_module.js";
 import { Model } from "./model.js";
 import { named, snake } from "./named.js";
 import { loadTraining } from "./wasm.js";
@@ -54,6 +55,18 @@ export class Sequential extends Model {
       throw error;
     }
     return new Sequential(options.name ?? "sequential", body);
+  }
+
+  /**
+   * The bytes of a file with its layers and the weights as they are now, which Keras 2 opens where its layers are Keras's. The module
+   * that writes it (`keras.wasm`) is fetched now.
+   *
+   * @throws LocallyConnectedError of kind `"file"` or `"unsupported"` for layers that the format can't express: `"safetensors"` can all.
+   */
+  async save(format: SaveFormat): Promise<Uint8Array> {
+    this.body.check();
+    const { save } = await import("./saving.js");
+    return save(this.name, this.body, format);
   }
 }
 

@@ -1,8 +1,8 @@
-import { Body, type Compiled, type LayerInfo } from "./body.js";
+import { Body, type Compiled, type LayerInfo, weightInfo } from "./body.js";
 import { readActivation, readConfig } from "./config.js";
 import type { Context } from "./context.js";
 import { call, LocallyConnectedError } from "./errors.js";
-import { type LayerOptions, toSizes, weightsOf } from "./layers.js";
+import { type LayerOptions, toSizes } from "./layers.js";
 import type { SaveFormat } from "./keras_module.js";
 import { Model } from "./model.js";
 import { named, snake } from "./named.js";
@@ -70,6 +70,11 @@ export class Sequential extends Model {
   }
 }
 
+/** A layer's arrays by the programs' names. */
+function weightsOf(model: train.SequentialModel, layer: string): LayerInfo["weights"] {
+  return call(() => model.weightNames(layer).map((name) => weightInfo(layer, name, [...model.weightShape(layer, name)], model.learns(layer, name))));
+}
+
 /** A name that no layer has yet: Keras's, numbered from the second on. */
 function unnamed(className: string, names: Set<string>): string {
   const name = className.replace(/([a-z])([A-Z])|([A-Z])([A-Z][a-z])/g, "$1$3_$2$4").replace(/(\d)D$/, "$1d").toLowerCase();
@@ -88,7 +93,7 @@ function add(module: typeof train, model: train.SequentialModel, spec: LayerSpec
   let info: Omit<LayerInfo, "outputShape">;
   if (rank) {
     const read = readConfig(className, Number(rank), given, fallback);
-    read.add(model, module);
+    read.with(module, (made) => model.local(read.name, made as train.LayerConfig));
     info = { name: read.name, className, trainable: read.trainable, inputShape, config: read.config, weights: weightsOf(model, read.name) };
   } else {
     const name = String(given["name"] ?? fallback);

@@ -29,7 +29,7 @@ const MODULES: [Module; 4] = [
 
 /// Builds the package; fails where it is larger than it may be.
 pub(crate) fn build() -> Result {
-    let compiler = Compiler::find()?;
+    let compiler = Compiler::smallest()?;
     let bindgen = bindgen()?;
     let glue = sh::target_dir().join("web");
     let src = sh::root().join("web/src");
@@ -51,7 +51,12 @@ pub(crate) fn build() -> Result {
         }
     }
     browser::npm_ci("web")?;
-    sh::run(sh::command("node").arg(sh::root().join("web/build.mjs")))?;
+    let mut build = sh::command("node");
+    build.arg(sh::root().join("web/build.mjs"));
+    if !compiler.is_small() {
+        build.arg("--large");
+    }
+    sh::run(&mut build)?;
     println!("web: the package is in {}", sh::root().join("web/dist").display());
     Ok(())
 }

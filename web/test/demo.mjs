@@ -185,6 +185,8 @@ export const demo = {
     for (const point of circle.slice(1)) await touch('touchMove', [point]);
     await touch('touchEnd', []);
     await answers(page, '0');
+    await page.tap('#train');
+    await page.waitForFunction(() => /Epoch ([2-9]|\d\d)/.test(document.getElementById('train-note').textContent), null, { timeout: 60_000 });
     await shot(page, 'phone');
     await done();
   },

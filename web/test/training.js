@@ -107,6 +107,28 @@ export async function filesAreTrainedAndSaved() {
   near(found[1][1], found[0][1], 'predictions', 2e-4);
 }
 
+// A tab in the background: browsers give it timers once in a second and no frames.
+export async function goesOnInAHiddenPage() {
+  const { setTimeout: timer, requestAnimationFrame: frame } = window;
+  window.setTimeout = (action, milliseconds = 0, ...rest) => timer(action, Math.max(1000, milliseconds), ...rest);
+  window.requestAnimationFrame = () => 0;
+  const times = [];
+  try {
+    for (const [kind, epochs] of [['cpu', 600], ['webgpu', 20]]) {
+      const model = await small(await shared(kind));
+      const start = performance.now();
+      const history = await model.fit(x, t, { loss: 'mse', epochs, batchSize: 1 });
+      times.push(performance.now() - start);
+      equal(history.loss.length, epochs, 'epochs');
+      model.dispose();
+    }
+  } finally {
+    Object.assign(window, { setTimeout: timer, requestAnimationFrame: frame });
+  }
+  assert(times.every((time) => time < 15_000), `a hidden page trains in ${times} ms`);
+  return `${times.map((time) => time.toFixed(0)).join(' ms on the CPU, ')} ms on WebGPU`;
+}
+
 // A model that was put together and trained here, as files that the reader opens.
 export async function whatWasMadeHereIsSaved() {
   const specs = [

@@ -124,6 +124,7 @@ pub fn pick(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
 
 /// A buffer of a call's, destroyed when that is over: in a browser one that is only dropped keeps its memory until JavaScript
 /// collects it.
+#[derive(Debug)]
 struct Temporary(wgpu::Buffer);
 
 impl Deref for Temporary {

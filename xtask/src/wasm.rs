@@ -8,8 +8,9 @@ use std::process::Command;
 /// What browsers run.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// Libraries, with sets of features.
-const LIBRARIES: [(&str, &str); 4] = [
+const LIBRARIES: [(&str, &str); 5] = [
     ("locally-connected", ""),
+    ("locally-connected", "models"),
     ("locally-connected", "headless,serde"),
     ("locally-connected", "cpu"),
     ("locally-connected-keras", ""),

@@ -140,7 +140,7 @@ export async function whatWasMadeHereIsSaved() {
     { className: 'Flatten' },
     { className: 'Dense', name: 'head', units: 4, activation: 'softmax', kernelConstraint: { className: 'MaxNorm', maxValue: 2 } },
   ];
-  const beyond = [{ className: 'LocallyConnected2D', name: 'first', filters: 4, kernelSize: 2, dilationRate: 2, groups: 2, bias: 'perFilter', padding: [[1, 0], [0, 1]], activation: 'relu' }];
+  const beyond = [{ className: 'LocallyConnected2D', name: 'first', filters: 4, kernelSize: 2, implementation: 2, dilationRate: 2, groups: 2, bias: 'perFilter', padding: [[1, 0], [0, 1]], activation: 'relu' }];
   const [x, t] = [values(12 * 72), Float32Array.from({ length: 12 }, (_, at) => at % 4)];
   for (const kind of ['cpu', 'webgpu']) {
     const context = await shared(kind);

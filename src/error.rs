@@ -383,7 +383,9 @@ pub enum Error {
     /// There is no adapter to run on.
     #[cfg_attr(
         target_family = "wasm",
-        error("no adapter: this browser has no WebGPU, or has it turned off, or the page is neither on https nor on localhost")
+        error(
+            "no adapter: this browser has no WebGPU, or has it turned off, or the page is neither on https nor on localhost"
+        )
     )]
     #[cfg_attr(
         not(target_family = "wasm"),

@@ -12,8 +12,7 @@ pub use runner::GpuRunner;
 
 use crate::config::Saved;
 use crate::gpu::{
-    Backward, BufferRange, Context, Forward, LocallyConnected, Making, Readback, Tensor, TensorReadback, Upload,
-    scoped,
+    Backward, BufferRange, Context, Forward, LocallyConnected, Making, Readback, Tensor, TensorReadback, Upload, scoped,
 };
 use crate::{Error, Result};
 use std::ops::Deref;
@@ -248,11 +247,7 @@ impl Gpu {
 
     /// As [`Gpu::submit`], in error scopes: a browser tells of one refused copy twice, and the second time it would be blamed
     /// on whatever comes next.
-    async fn submitted(
-        &self,
-        what: &str,
-        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
-    ) -> Result<()> {
+    async fn submitted(&self, what: &str, record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>) -> Result<()> {
         let (recorded, caught) = scoped(self.context.device(), Making::new(what, 0), || self.submit(record));
         recorded.and(self.drive(caught).await)
     }

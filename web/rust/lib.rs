@@ -50,10 +50,10 @@ pub use cpu::{CpuBound, CpuWeights, samples_within};
 pub use goals::Compile;
 #[cfg(feature = "keras")]
 pub use keras::KerasModel;
-#[cfg(feature = "training")]
-pub use named::Named;
 #[cfg(feature = "core")]
 pub use layer::LayerModel;
+#[cfg(feature = "training")]
+pub use named::Named;
 #[cfg(any(feature = "core", feature = "keras"))]
 pub use plan::{Device, Plan};
 #[cfg(feature = "train")]

@@ -30,11 +30,7 @@ impl SequentialModel {
         let mut graph = Graph::new();
         let shape: Vec<usize> = input_shape.iter().map(|&size| size as usize).collect();
         let last = graph.input(shape).map_err(of_library)?;
-        Ok(Self {
-            graph,
-            last,
-                    parameters: BTreeMap::new(),
-        })
+        Ok(Self { graph, last, parameters: BTreeMap::new() })
     }
 
     /// Shape of one output sample so far.

@@ -3,8 +3,8 @@
 use crate::goldens::values;
 use js_sys::{Float32Array, Function, Promise};
 use locally_connected::{
-    Activation, Backward, Config, Context, Forward, Geometry, KerasLayout, LocallyConnected,
-    PlanOptions, Readback, Result,
+    Activation, Backward, Config, Context, Forward, Geometry, KerasLayout, LocallyConnected, PlanOptions, Readback,
+    Result,
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsError, JsValue};
@@ -131,7 +131,12 @@ impl App {
     fn empty(&self, elements: u64) -> wgpu::Buffer {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let size = 4 * elements.max(1);
-        self.device.create_buffer(&wgpu::BufferDescriptor { label: Some("app"), size, usage, mapped_at_creation: false })
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("app"),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
     }
 
     fn filled(&self, values: &[f32]) -> wgpu::Buffer {
@@ -194,8 +199,7 @@ impl App {
         self.queue.submit([encoder.finish()]);
         let kernel = readback.values(layout).await?;
         readback.destroy();
-        let gradients =
-            Gradients { input: self.read(&grad_input).await?, kernel, bias: self.read(&grad_bias).await? };
+        let gradients = Gradients { input: self.read(&grad_input).await?, kernel, bias: self.read(&grad_bias).await? };
         bound.destroy();
         grad_weights.destroy();
         for buffer in [input, output, grad_output, grad_input, grad_bias] {

@@ -1,8 +1,8 @@
 //! What kinds of layers have in common: their calls while programs are made.
 
-pub(crate) use crate::model::local::Gradient;
 use crate::config::{Activation, WeightType};
 use crate::geometry::Geometry;
+pub(crate) use crate::model::local::Gradient;
 use crate::model::mode::Mode;
 use crate::ops::{AxisMap, Buffer, BufferId, Change, Operation, Shape, Usage, Windows};
 use crate::program::Program;

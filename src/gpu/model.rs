@@ -44,6 +44,7 @@ impl Model {
     }
 
     /// As [`Model::upload`], `between` being called when a piece was written.
+    #[cfg(feature = "headless")]
     pub(crate) async fn upload_by(&self, context: &Context, between: impl FnMut()) -> Result<Loaded> {
         self.upload_pieces(context, PlanOptions::default(), between).await
     }

@@ -249,7 +249,7 @@ impl Weights {
 fn label(program: &Program, role: impl std::fmt::Display) -> String {
     let mut layers = program.operations.iter().filter_map(|operation| program.layer_of(operation));
     let first = layers.next();
-    match (first, layers.last().filter(|&last| Some(last) != first)) {
+    match (first, layers.next_back().filter(|&last| Some(last) != first)) {
         (Some(first), Some(last)) => format!("locally-connected {role} of {first} to {last}"),
         (Some(first), None) => format!("locally-connected {role} of {first}"),
         (None, _) => format!("locally-connected {role}"),

@@ -167,7 +167,7 @@ fn tiles_have_the_size_that_is_planned() {
         assert_eq!(workgroup_memory(&module), shape.memory(), "{}", variant.name());
         compared.insert(variant.info().name);
     }
-    assert_eq!(compared.len(), 7, "{compared:?}");
+    assert_eq!(compared.len(), 8, "{compared:?}");
 }
 
 /// An array of a function's own is a register tile where constants index it, and else memory, ten times slower.

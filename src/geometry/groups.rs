@@ -231,6 +231,7 @@ impl Groups {
     }
 
     /// [`Groups::of_row`], for those that keep it.
+    #[cfg(feature = "models")]
     pub(crate) fn shared_rows(&self) -> &Arc<[u32]> {
         &self.of_row
     }

@@ -27,58 +27,63 @@ macro_rules! shared {
         [$((concat!("shared/", $name), super::text::text!("../../shaders/shared/", $name, ".wgsl"))),*]
     };
 }
-/// Files that others import.
-const SHARED: &[(&str, &str)] = &shared![
-    "activation",
-    "activation_derivative",
-    "axes",
-    "bias",
-    "cell",
-    "cell_product",
-    "change",
-    "classes",
-    "dense_columns",
-    "dispatch",
-    "element_loss",
-    "finish_stored",
-    "four",
-    "gradient_product",
-    "inputs",
-    "join",
-    "join_all",
-    "nan",
-    "normal",
-    "operands",
-    "order",
-    "philox",
-    "place_of_largest",
-    "probabilities",
-    "readers",
-    "row_statistics",
-    "scale",
-    "sparse_index",
-    "step",
-    "sums",
-    "tile",
-    "tile_gradient",
-    "tile_load",
-    "tile_output",
-    "units",
-    "update",
-    "weights",
-    "weights_change",
-    "window",
-    "window_gradient",
-    "window_positions",
-    "window_readers",
-    "windows"
+/// Files that others import, those of layers alone and those of whole models and their training.
+const SHARED: &[&[(&str, &str)]] = &[
+    &shared![
+        "activation",
+        "activation_derivative",
+        "bias",
+        "cell",
+        "cell_product",
+        "change",
+        "dense_columns",
+        "dispatch",
+        "finish_stored",
+        "four",
+        "gradient_product",
+        "inputs",
+        "join",
+        "join_all",
+        "readers",
+        "scale",
+        "sparse_index",
+        "step",
+        "tile",
+        "tile_gradient",
+        "tile_load",
+        "tile_output",
+        "units",
+        "update",
+        "weights",
+        "weights_change",
+        "window",
+        "window_gradient"
+    ],
+    #[cfg(feature = "models")]
+    &shared![
+        "axes",
+        "classes",
+        "element_loss",
+        "nan",
+        "normal",
+        "operands",
+        "order",
+        "philox",
+        "place_of_largest",
+        "probabilities",
+        "row_statistics",
+        "sums",
+        "window_positions",
+        "window_readers",
+        "windows"
+    ],
 ];
 
 /// The text of `source` behind these constants, in capitals; in words, which mark can't be obeyed.
 pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String, String> {
     let mut text: String =
         constants.iter().map(|(name, value)| format!("const {} = {value}u;\n", name.to_uppercase())).collect();
-    import(source, SHARED, &mut BTreeSet::new(), &mut text)?;
+    import(source, &SHARED.concat(), &mut BTreeSet::new(), &mut text)?;
     let lines: Vec<&str> = text.lines().collect();
     let lines = cases(&lines, &Constants::of(&lines))?;
     let text = without_aliases(&lines);

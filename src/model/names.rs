@@ -52,6 +52,7 @@ pub fn gradient(layer: &str, weight: &str) -> String {
 }
 
 /// What is one of several.
+#[cfg(feature = "models")]
 pub(super) fn of_several(what: &str, name: &str, several: bool) -> String {
     if several { format!("{what}/{name}") } else { what.to_owned() }
 }

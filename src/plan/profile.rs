@@ -13,7 +13,9 @@ pub(crate) const MOST_PIECE: u64 = (1 << 31) - 4;
 pub struct DeviceProfile {
     /// Adapter name, for reports.
     pub name: String,
-    /// Adapter, driver, backend and version of this crate: what a tuning table's entries hold for.
+    /// Adapter, driver, backend and version of this crate: what a tuning table's entries hold for. Browsers hide whose device it is;
+    /// it is then the kind of adapter, its subgroups and its limits, which GPUs may share: a host that knows more (JavaScript's
+    /// `adapterInfo.architecture`, say) adds it.
     pub fingerprint: String,
     /// Whether the device is a CPU (lavapipe, SwiftShader, WARP).
     pub is_cpu: bool,

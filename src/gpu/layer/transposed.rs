@@ -69,6 +69,11 @@ impl TransposedLocallyConnected {
         &self.adjoint
     }
 
+    /// Frees the adjoint's own buffers at once, as [`LocallyConnected::destroy`] does.
+    pub fn destroy(self) {
+        self.adjoint.destroy();
+    }
+
     /// Binds a forward pass: `input` is `[batch]` of the adjoint's output shape, `output` `[batch]` of its input shape.
     ///
     /// # Errors

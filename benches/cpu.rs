@@ -6,6 +6,7 @@
 //! Columns: milliseconds of the forward pass and of all three gradients from the output's gradient, medians of as many runs as
 //! fit the time, with warm caches; and the rates at which weights and products went by.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
 
 use locally_connected::cpu::{Bound, Executor, Instructions, Threads, Weights};

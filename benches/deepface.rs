@@ -2,6 +2,8 @@
 //! ones. `cargo bench --features cpu --bench deepface -- [PART…] [--batch N] [--seconds S] [--threads N]` prints milliseconds of forward passes.
 //! With `--turns` it is a worker of `benches/peers/deepface.py`: it says `ready`, and for each line that it reads times one turn.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::{Asked, Failure, median};

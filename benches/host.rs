@@ -1,6 +1,8 @@
 //! What the host does: planning, building layers, converting weights; and beside it what the device does of a layer's
 //! making. `cargo bench --features headless --bench host`; the times of passes are those of passes.rs.
 
+#![forbid(unsafe_code)]
+
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use locally_connected::geometry::{KerasLayout, SparseIndex};
 use locally_connected::headless::Gpu;

@@ -4,6 +4,8 @@
 //! It is for a change's own before and after (criterion keeps the last run's times and says what became of them). What is
 //! published comes from `locally bench`, which measures in turns, with cold caches and the device's clock, beside ceilings.
 
+#![forbid(unsafe_code)]
+
 use criterion::{BenchmarkId, Criterion, Throughput};
 use locally_connected::headless::Gpu;
 use locally_connected::{Backward, Bound, Config, Forward, LocallyConnected, Padding, Result, wgpu};

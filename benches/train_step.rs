@@ -4,6 +4,8 @@
 //! `cargo bench --features cpu,headless --bench train_step -- [MODEL…] [--batch N] [--seconds S] [--threads N] [--gpu] [--json]`, on the host's
 //! own threads or, with `--gpu` (which needs the feature `headless`), on the adapter; the peers beside it are `benches/peers/train_step.py`, which takes turns with this program.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::{Asked, Failure, median};

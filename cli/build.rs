@@ -1,5 +1,7 @@
 //! What a report says of this build: the commit, and wgpu's version.
 
+#![forbid(unsafe_code)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

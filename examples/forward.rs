@@ -4,6 +4,8 @@
 //! The layer is `LocallyConnected1D(2, 2)` on (4, 1): three locations, each with a window of two inputs and two filters of its
 //! own.
 
+#![forbid(unsafe_code)]
+
 use locally_connected::headless::Gpu;
 use locally_connected::{Config, KerasLayout, LocallyConnected, Result};
 

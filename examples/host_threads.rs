@@ -2,6 +2,8 @@
 //!
 //! The executor runs a program, which names its buffers; here it is a layer's forward pass.
 
+#![forbid(unsafe_code)]
+
 use locally_connected::cpu::{Executor, Threads, Weights};
 use locally_connected::model::{layer_forward, layer_names};
 use locally_connected::{Activation, Config, Geometry, Result};

@@ -382,7 +382,16 @@ pub enum Error {
         name: String,
     },
     /// There is no adapter to run on.
-    #[error("no adapter: none found; a software adapter is Debian's mesa-vulkan-drivers")]
+    #[cfg_attr(
+        target_family = "wasm",
+        error(
+            "no adapter: this browser has no WebGPU, or has it turned off, or the page is neither on https nor on localhost"
+        )
+    )]
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        error("no adapter: none found; a software adapter is Debian's mesa-vulkan-drivers")
+    )]
     NoAdapter,
     /// No adapter has the name that was asked for.
     #[error("no adapter: none matches {wanted:?} among {}", names.join(", "))]

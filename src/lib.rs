@@ -18,7 +18,9 @@ pub mod model;
 pub mod ops;
 pub mod plan;
 pub mod program;
+#[cfg(feature = "models")]
 pub mod reference;
+#[cfg(feature = "models")]
 pub mod train;
 #[cfg(feature = "gpu")]
 mod tune;

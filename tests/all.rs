@@ -13,6 +13,7 @@ mod connectivity;
 mod convolutions;
 #[cfg(feature = "cpu")]
 mod cpu;
+mod destroyed;
 mod determinism;
 mod errors;
 mod f16;

@@ -1,20 +1,21 @@
-// node build.mjs: dist/ of src/, once `cargo xtask web` has put the wasm and its glue there. Types are checked on the way.
+// node build.mjs [--large]: dist/ of src/, once `cargo xtask web` has put the wasm and its glue there. Types are checked on the way. With
+// --large sizes are said and not held: the wasm has a standard library that wasn't compiled to be small.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-/** Most bytes, gzipped, that a page loads. The planner knows training's operations in all modules: the layers' would be 60 kB less without. */
+/** Most bytes, gzipped, that a page loads: what was reached on 2026-11-27. */
 const BUDGETS = {
   /** `.` on WebGPU: JavaScript and `core.wasm`. To be 110. */
-  layers: 316_000,
+  layers: 194_000,
   /** `./train`, with training in place of `core.wasm`. To be 150. */
-  training: 417_000,
-  /** The CPU executor besides. To be 300. */
-  cpu: 360_000,
-  /** `./keras` besides, which reads, trains and writes. To be 550. */
-  keras: 800_000,
+  training: 405_000,
+  /** The CPU executor besides. */
+  cpu: 300_000,
+  /** `./keras` besides, which reads, plans, trains and writes. To be 550. */
+  keras: 865_000,
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -51,6 +52,7 @@ copyFileSync('README.md', 'dist/README.md');
 for (const license of ['LICENSE-APACHE', 'LICENSE-MIT']) copyFileSync(`../${license}`, `dist/${license}`);
 
 const gzipped = (name) => gzipSync(readFileSync(`dist/${name}`), { level: 9 }).length;
+const brotli = (name) => brotliCompressSync(readFileSync(`dist/${name}`), { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }).length;
 // An entry with the chunks that it imports at once, and with those that it imports when they are needed.
 const loaded = (name, later = false, seen = new Set()) => {
   if (seen.has(name)) return seen;
@@ -60,7 +62,7 @@ const loaded = (name, later = false, seen = new Set()) => {
   }
   return seen;
 };
-const sum = (names) => [...names].reduce((all, name) => all + gzipped(name), 0);
+const sum = (names) => [gzipped, brotli].map((packed) => [...names].reduce((all, name) => all + packed(name), 0));
 const beyond = (names, known) => [...names].filter((name) => !known.has(name));
 const [entry, keras] = [loaded('index.js'), loaded('keras.js')];
 // What is imported later is the CPU executor's glue and training's.
@@ -72,10 +74,10 @@ const sizes = {
   cpu: sum([...glue('cpu'), 'cpu.wasm']),
   keras: sum([...beyond(keras, entry), 'keras.wasm']),
 };
-for (const [what, bytes] of Object.entries(sizes)) {
+for (const [what, [bytes, brotlied]] of Object.entries(sizes)) {
   const most = BUDGETS[what];
-  console.log(`${what}: ${(bytes / 1000).toFixed(1)} kB gzipped, of at most ${most / 1000}`);
-  if (bytes > most) {
+  console.log(`${what}: ${(bytes / 1000).toFixed(1)} kB gzipped, of at most ${most / 1000}; ${(brotlied / 1000).toFixed(1)} kB by Brotli`);
+  if (bytes > most && !process.argv.includes('--large')) {
     console.error(`error: ${what} is ${bytes - most} bytes too large`);
     process.exitCode = 1;
   }

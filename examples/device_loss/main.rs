@@ -4,6 +4,8 @@
 //!
 //! `cargo run --features headless --example device_loss`
 
+#![forbid(unsafe_code)]
+
 use locally_connected::{
     Activation, Bound, Config, Context, Error, Forward, KerasLayout, LocallyConnected, Readback, wgpu,
 };

@@ -4,6 +4,8 @@
 //!
 //! `cargo run --features headless --example embed_render [PICTURE.png]`
 
+#![forbid(unsafe_code)]
+
 mod flow;
 
 use locally_connected::{Bound, Config, Context, Forward, LocallyConnected, Padding, reference, wgpu};

@@ -4,6 +4,7 @@
 //! bytes (`cargo xtask fuzz`, docs/fuzzing.md); `tests/corpus.rs` throws again all that it found worth keeping.
 
 #![deny(missing_docs)]
+#![deny(unsafe_code)]
 #![expect(clippy::panic, reason = "a fuzzer is told of faults by panics")]
 
 mod allocation;

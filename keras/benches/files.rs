@@ -1,5 +1,7 @@
 //! Models that Keras wrote, read from memory and written again. `cargo bench --package locally-connected-keras`.
 
+#![forbid(unsafe_code)]
+
 use criterion::{BenchmarkId, Criterion, Throughput};
 use locally_connected_keras::{Error, FileFormat, ModelFile, Result};
 use std::hint::black_box;

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release --package locally-connected-keras --example digits`
 
+#![forbid(unsafe_code)]
+
 use locally_connected::headless::{Cpu, Device, DeviceOptions, Gpu};
 use locally_connected::model::Model;
 use locally_connected_keras::{Error, ModelFile, npy};

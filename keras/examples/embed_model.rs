@@ -4,6 +4,8 @@
 //!
 //! `cargo run --release --package locally-connected-keras --example embed_model`
 
+#![forbid(unsafe_code)]
+
 use locally_connected::{Context, Readback, wgpu};
 use locally_connected_keras::npy;
 use std::path::Path;

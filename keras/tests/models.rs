@@ -171,6 +171,32 @@ fn the_adapter_computes_what_keras_does() {
     });
 }
 
+/// Models of Keras 3 with a user's port of the layer, unregistered by its old name and registered by another.
+#[test]
+fn ports_of_the_layer_in_keras_3_run() {
+    let device = Device::Cpu(Cpu::new(&DeviceOptions::default()).expect("threads"));
+    let mut read = 0;
+    for (folder, registered) in
+        [("sequential", false), ("sequential_registered", true), ("functional", false), ("functional_registered", true)]
+    {
+        let folder = fixture("keras3").join(folder);
+        for name in ["model.keras", "model.h5"].into_iter().filter(|name| folder.join(name).exists()) {
+            let path = folder.join(name);
+            let what = path.display().to_string();
+            if registered {
+                let unknown = ModelFile::read(&path).expect("a model").check_runnable().expect_err("it isn't known");
+                assert!(unknown.to_string().contains("Registered)"), "{unknown}");
+            }
+            let classes = BTreeMap::from([("pkg>Registered".to_owned(), "LocallyConnected2D".to_owned())]);
+            let options = ReadOptions { classes: classes.into_iter().collect(), ..ReadOptions::default() };
+            let file = ModelFile::read_with(&path, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_device(&what, &file, &data(&folder), &device);
+            read += 1;
+        }
+    }
+    assert_eq!(read, 7);
+}
+
 /// Models of convolutions, pooling, normalisation, locally connected and dense layers by Keras 1.2.2 to 2.3.1 on Theano and by
 /// TensorFlow 2.5: whole, and as weights alone. Theano's kernels are flipped in space.
 #[test]

@@ -53,12 +53,10 @@ struct Loaded {
 
 // Flags of a four: number `at` is replaced where a four has different terms (`each`), else all four are.
 fn with_flag(flags: vec4<bool>, at: u32, each: bool, flag: bool) -> vec4<bool> {
-  var all = vec4(flag);
   if (each) {
-    all = flags;
-    all[at] = flag;
+    return select(flags, vec4(flag), vec4(at) == vec4(0u, 1u, 2u, 3u));
   }
-  return all;
+  return vec4(flag);
 }
 
 // What doesn't exist is loaded too, from where its row or column begins, so that no load waits for another.

@@ -1,5 +1,6 @@
 // What a thread loads at once: a Unit, which is WIDTH neighbouring elements. WIDTH is 4 where they lie in aligned
 // fours, else 1.
+#import shared/four
 #if WIDTH == 4u
 alias Unit = vec4<f32>;
 
@@ -34,9 +35,7 @@ fn unit_of(four: vec4<f32>, at: u32) -> Unit {
 }
 
 fn with_unit(four: vec4<f32>, at: u32, unit: Unit) -> vec4<f32> {
-  var all = four;
-  all[at] = unit;
-  return all;
+  return with_element(four, at, unit);
 }
 
 fn unit_dot(a: Unit, b: Unit) -> f32 {

@@ -234,6 +234,7 @@ impl Groups {
     }
 
     /// [`Groups::of_row`], shared.
+    #[cfg(feature = "models")]
     pub(crate) fn shared_rows(&self) -> &Arc<[u32]> {
         &self.of_row
     }

@@ -5,6 +5,7 @@
 mod convolution;
 mod groups;
 mod layout;
+#[cfg(feature = "models")]
 mod members;
 mod pattern;
 mod readers;

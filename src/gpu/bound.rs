@@ -22,7 +22,8 @@ struct Shared {
     flops: Vec<u64>,
     plan: ProgramPlan,
     features: wgpu::Features,
-    bytes: u64,
+    /// The buffers that were made for it: uniforms, and scratch unless that is a pool's.
+    own: Vec<wgpu::Buffer>,
 }
 
 /// What a program's dispatches are recorded from.
@@ -30,6 +31,7 @@ struct Shared {
 pub(super) struct Made {
     pub(super) steps: Vec<Step>,
     pub(super) operations: Vec<Recorded>,
+    pub(super) uniforms: wgpu::Buffer,
 }
 
 /// The dispatches of an operation.
@@ -73,15 +75,24 @@ impl Part {
 }
 
 impl Bound {
-    pub(super) fn new(made: Made, plan: ProgramPlan, features: wgpu::Features, bytes: u64) -> Self {
-        let Made { steps, operations } = made;
+    /// `own` is scratch that was made for it.
+    pub(super) fn new(made: Made, plan: ProgramPlan, features: wgpu::Features, mut own: Vec<wgpu::Buffer>) -> Self {
+        let Made { steps, operations, uniforms } = made;
+        own.push(uniforms);
         let mut flops = vec![0];
         let mut sum = 0u64;
         flops.extend(steps.iter().map(|step| {
             sum = sum.saturating_add(step.flops);
             sum
         }));
-        Self { shared: Arc::new(Shared { steps, operations, flops, plan, features, bytes }) }
+        Self { shared: Arc::new(Shared { steps, operations, flops, plan, features, own }) }
+    }
+
+    /// Frees the buffers that were made for it (uniforms, and scratch unless that is a [`ScratchPool`](crate::ScratchPool)'s) at
+    /// once, for all clones. What is recorded and not submitted is refused then. In a browser a buffer that is only dropped
+    /// keeps its memory until JavaScript collects it.
+    pub fn destroy(self) {
+        self.shared.own.iter().for_each(wgpu::Buffer::destroy);
     }
 
     /// Records the dispatches into the host's pass, those of an operation in a debug group.
@@ -193,7 +204,7 @@ impl Bound {
     /// [`ScratchPool`](crate::ScratchPool) has it.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.shared.bytes
+        self.shared.own.iter().map(wgpu::Buffer::size).sum()
     }
 
     /// The operations, with the dispatches of each.

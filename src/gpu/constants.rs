@@ -101,6 +101,10 @@ impl Constants {
         Ok(made)
     }
 
+    pub(super) fn destroy(self) {
+        self.lock().drain(..).for_each(|constant| constant.buffer.destroy());
+    }
+
     /// Bytes of those made so far.
     pub(super) fn bytes(&self) -> u64 {
         self.lock().iter().map(|constant| constant.buffer.size()).sum()

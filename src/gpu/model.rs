@@ -44,6 +44,7 @@ impl Model {
     }
 
     /// As [`Model::upload`], calling `between` after each piece that was written.
+    #[cfg(feature = "headless")]
     pub(crate) async fn upload_by(&self, context: &Context, between: impl FnMut()) -> Result<Loaded> {
         self.upload_pieces(context, PlanOptions::default(), between).await
     }
@@ -94,6 +95,11 @@ impl Loaded {
     /// Those of [`Weights::twin`].
     pub async fn twin(&self) -> Result<Self> {
         Ok(Self { graph: self.graph.clone(), weights: self.weights.twin().await? })
+    }
+
+    /// Frees the parameters at once, as [`Weights::destroy`] does.
+    pub fn destroy(self) {
+        self.weights.destroy();
     }
 
     /// The graph of its layers.

@@ -11,8 +11,11 @@ impl DeviceProfile {
     pub fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Self {
         let wgpu::AdapterInfo { name, vendor, device, driver, driver_info, backend, .. } = info;
         let version = env!("CARGO_PKG_VERSION");
-        let fingerprint = format!("{name} {vendor:x}:{device:x} {driver} {driver_info} {backend} {version}");
+        let mut fingerprint = format!("{name} {vendor:x}:{device:x} {driver} {driver_info} {backend} {version}");
         let is_cpu = info.device_type == wgpu::DeviceType::Cpu;
+        if is_hidden(info) {
+            fingerprint += &format!(" {}", unnamed(info, limits));
+        }
         Self {
             name: name.clone(),
             fingerprint,
@@ -27,8 +30,8 @@ impl DeviceProfile {
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
             max_workgroup_size: limits.max_compute_invocations_per_workgroup,
             max_workgroup_width: limits.max_compute_workgroup_size_x,
-            // Mesa's LP_MAX_TGSI_LOOP_ITERATIONS, seen on Mesa 22.3.
-            max_iterations: if name.contains("llvmpipe") { 65_535 } else { u64::MAX },
+            // Mesa's LP_MAX_TGSI_LOOP_ITERATIONS, seen on Mesa 22.3. A software adapter that hides its name may be Mesa's.
+            max_iterations: if name.contains("llvmpipe") || is_cpu && is_hidden(info) { 65_535 } else { u64::MAX },
             strategy: if is_cpu { Strategy::CPU } else { Strategy::GPU },
         }
     }
@@ -50,6 +53,20 @@ impl DeviceProfile {
             ..self
         }
     }
+}
+
+/// Whether nothing says whose device it is: browsers hide it.
+fn is_hidden(info: &wgpu::AdapterInfo) -> bool {
+    info.name.is_empty() && info.vendor == 0 && info.driver.is_empty()
+}
+
+/// What there is to tell a device by whose name is hidden.
+fn unnamed(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> String {
+    let wgpu::AdapterInfo { device_type, subgroup_min_size, subgroup_max_size, .. } = info;
+    // FNV-1a, which is the same in every build.
+    let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let limits = format!("{limits:?}").bytes().fold(0xcbf2_9ce4_8422_2325, add);
+    format!("{device_type:?} subgroups {subgroup_min_size} to {subgroup_max_size} limits {limits:016x}")
 }
 
 /// The limits that a host should ask for: its `own`, raised for each layer and batch size to what the layer needs in
@@ -94,6 +111,42 @@ pub fn required_limits<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As a browser describes a device.
+    fn hidden(device_type: wgpu::DeviceType, subgroups: u32) -> wgpu::AdapterInfo {
+        let mut info = wgpu::AdapterInfo::new(device_type, wgpu::Backend::BrowserWebGpu);
+        (info.subgroup_min_size, info.subgroup_max_size) = (subgroups, subgroups);
+        info
+    }
+
+    #[test]
+    fn hidden_devices_are_told_apart_as_far_as_they_can_be() {
+        let limits = wgpu::Limits::defaults();
+        let raised = wgpu::Limits { max_buffer_size: 1 << 30, ..limits.clone() };
+        let of = |info: &wgpu::AdapterInfo, limits| DeviceProfile::new(info, limits).fingerprint;
+        let known = hidden(wgpu::DeviceType::Other, 32);
+        assert_eq!(of(&known, &limits), of(&known, &limits));
+        let others = [
+            of(&hidden(wgpu::DeviceType::Other, 64), &limits),
+            of(&hidden(wgpu::DeviceType::Cpu, 32), &limits),
+            of(&known, &raised),
+        ];
+        assert!(others.iter().all(|other| *other != of(&known, &limits)), "{others:?}");
+    }
+
+    #[test]
+    fn a_hidden_software_driver_may_be_mesas() {
+        let turns = |info: &wgpu::AdapterInfo| DeviceProfile::new(info, &wgpu::Limits::defaults()).max_iterations;
+        assert_eq!(turns(&hidden(wgpu::DeviceType::Cpu, 4)), 65_535);
+        assert_eq!(turns(&hidden(wgpu::DeviceType::Other, 32)), u64::MAX);
+        let named = |name: &str| {
+            let mut info = hidden(wgpu::DeviceType::Cpu, 4);
+            info.name = name.into();
+            info
+        };
+        assert_eq!(turns(&named("llvmpipe (LLVM 15.0.6, 256 bits)")), 65_535);
+        assert_eq!(turns(&named("SwiftShader Device (LLVM 10.0.0)")), u64::MAX);
+    }
 
     #[test]
     fn defaults_are_wgpus() {

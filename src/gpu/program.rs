@@ -139,19 +139,19 @@ impl Weights {
             }
         };
         operands.check_scratch(&scratch)?;
+        let own = if self.scratch.is_none() { scratch.clone() } else { Vec::new() };
         let pieces = scratch.into_iter().zip(&buffers).map(|(buffer, &bytes)| Piece { buffer, bytes });
         let mut pieces: Vec<_> = pieces.collect();
-        let own = pieces.split_off(plan.scratch.pieces.len());
-        let own = plan.own_scratch().into_keys().zip(own).collect();
-        let resources = Resources { operands, constants, scratch: plan.scratch.of_buffer.clone(), pieces, own };
+        let within = pieces.split_off(plan.scratch.pieces.len());
+        let within = plan.own_scratch().into_keys().zip(within).collect();
+        let scratch = plan.scratch.of_buffer.clone();
+        let resources = Resources { operands, constants, scratch, pieces, own: within };
         let making = Making::new("the uniforms of a pass", plan.memory.uniforms);
         let (made, caught) = scoped(device, making, || recorded(&self.context, program, &plan, &resources));
         if let Err(error) = caught.await {
             return Err(self.blame(error, &resources.operands).await);
         }
-        let own = if self.scratch.is_none() { buffers.iter().sum() } else { 0 };
-        let bytes = own + plan.memory.uniforms;
-        Ok(Bound::new(made?, plan, device.features(), bytes))
+        Ok(Bound::new(made?, plan, device.features(), own))
     }
 
     /// The device's error, blamed on an operand where the device refuses that operand by itself, too.
@@ -250,7 +250,7 @@ impl Weights {
 fn label(program: &Program, role: impl std::fmt::Display) -> String {
     let mut layers = program.operations.iter().filter_map(|operation| program.layer_of(operation));
     let first = layers.next();
-    match (first, layers.last().filter(|&last| Some(last) != first)) {
+    match (first, layers.next_back().filter(|&last| Some(last) != first)) {
         (Some(first), Some(last)) => format!("locally-connected {role} of {first} to {last}"),
         (Some(first), None) => format!("locally-connected {role} of {first}"),
         (None, _) => format!("locally-connected {role}"),
@@ -316,5 +316,5 @@ fn recorded(context: &Context, program: &Program, plan: &ProgramPlan, resources:
         }
     }
     context.queue().write_buffer(&uniform, 0, &params);
-    Ok(Made { steps, operations })
+    Ok(Made { steps, operations, uniforms: uniform })
 }

@@ -104,6 +104,12 @@ impl Readback {
         self.words().await
     }
 
+    /// Frees its room on the host's side at once; a copy that was recorded and not submitted is refused then. In a browser a
+    /// buffer that is only dropped keeps its memory until JavaScript collects it.
+    pub fn destroy(self) {
+        self.staging.destroy();
+    }
+
     /// As [`Readback::values`], with the words as another plain type of four bytes.
     pub(crate) async fn words<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&mut self) -> Result<Vec<T>> {
         let Some(mapped) = &self.mapped else { return Err(Error::NotSubmitted) };

@@ -75,6 +75,15 @@ impl ScratchPool {
         self.lock().iter().map(wgpu::Buffer::size).sum()
     }
 
+    /// Frees the buffers that it made, at once and for all passes that are bound with it; those of a host live on. What is
+    /// recorded with them and not submitted is refused then. In a browser a buffer that is only dropped keeps its memory
+    /// until JavaScript collects it.
+    pub fn destroy(self) {
+        if self.shared.grows {
+            self.lock().drain(..).for_each(|buffer| buffer.destroy());
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<wgpu::Buffer>> {
         // The list is never left half-changed, so a panic elsewhere while it was locked does no harm.
         self.shared.buffers.lock().unwrap_or_else(PoisonError::into_inner)

@@ -30,6 +30,8 @@ pub struct Tensor {
 struct Place {
     buffer: wgpu::Buffer,
     offset: u64,
+    /// Whether the buffer was made for it.
+    own: bool,
 }
 
 impl Place {
@@ -50,7 +52,7 @@ impl Tensor {
     /// Buffers of this crate's own.
     pub(super) fn new(device: &wgpu::Device, label: &str, of: &Buffer, chunks: Vec<Chunk>) -> Self {
         let dtype = of.dtype;
-        let place = |chunk: &Chunk| Place { buffer: buffer(device, label, chunk.bytes(dtype)), offset: 0 };
+        let place = |chunk: &Chunk| Place { buffer: buffer(device, label, chunk.bytes(dtype)), offset: 0, own: true };
         let places = chunks.iter().map(place).collect();
         Self { dtype, filters: row(&of.shape), chunks, places }
     }
@@ -88,9 +90,22 @@ impl Tensor {
             let alignment = profile.storage_alignment.max(4).into();
             range.check(what, alignment, BufferUsages::STORAGE).map_err(|error| called.blamed(error))?;
         }
-        let place = |range: &BufferRange<'_>| Place { buffer: range.buffer.clone(), offset: range.offset };
+        let place = |range: &BufferRange<'_>| Place { buffer: range.buffer.clone(), offset: range.offset, own: false };
         let places = ranges.iter().map(place).collect();
         Ok(Self { dtype: buffer.dtype, filters: row(&buffer.shape), chunks, places })
+    }
+
+    /// The same values, whose buffers are somebody else's to destroy.
+    pub(super) fn lent(mut self) -> Self {
+        self.places.iter_mut().for_each(|place| place.own = false);
+        self
+    }
+
+    /// Frees the buffers that were made for it, at once and for all its clones; those of a host live on. What is recorded with
+    /// them and not submitted is refused then. In a browser a buffer that is only dropped keeps its memory until JavaScript
+    /// collects it.
+    pub fn destroy(self) {
+        self.places.iter().filter(|place| place.own).for_each(|place| place.buffer.destroy());
     }
 
     /// How the values are stored; a gradient's always as 32-bit floats.
@@ -176,6 +191,11 @@ impl TensorReadback {
             return Err(Error::NotTaken);
         }
         self.parts.iter_mut().try_for_each(|(_, readback)| readback.record(encoder))
+    }
+
+    /// Frees its room at once, as [`Readback::destroy`] does.
+    pub fn destroy(self) {
+        self.parts.into_iter().for_each(|(_, readback)| readback.destroy());
     }
 
     /// Waits for the values, in canonical order.

@@ -184,6 +184,12 @@ impl Timing {
         }
     }
 
+    /// Frees its room at once, as [`Readback::destroy`] does.
+    pub fn destroy(self) {
+        self.resolved.destroy();
+        self.readback.destroy();
+    }
+
     /// Records the pass with its timestamps, and their way to the host, into the host's encoder.
     ///
     /// # Errors

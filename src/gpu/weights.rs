@@ -264,6 +264,16 @@ impl Weights {
         Ok(buffers)
     }
 
+    /// Frees the parameters' buffers at once, for all clones and for what is bound to them, but those of a host's or of other
+    /// parameters; and tables of layers, once nobody else has them. What is recorded with them and not submitted is refused
+    /// then. In a browser a buffer that is only dropped keeps its memory until JavaScript collects it.
+    pub fn destroy(self) {
+        self.parameters.into_values().for_each(|parameter| parameter.values.destroy());
+        if let Some(constants) = Arc::into_inner(self.constants) {
+            constants.destroy();
+        }
+    }
+
     fn parameter(&self, name: &str) -> Result<&Parameter> {
         self.parameters.get(name).ok_or_else(|| Error::NoBuffer { name: name.to_owned() })
     }
@@ -309,7 +319,7 @@ async fn adopted(context: &Context, buffer: &Buffer, binding: Binding<'_>) -> Re
                 let what = format!("buffer {:?}", buffer.name);
                 return Err(Error::Program { what, why: "its values are stored in another number of bits" });
             }
-            values.clone()
+            values.clone().lent()
         }
     };
     for range in values.ranges() {

@@ -11,8 +11,11 @@ pub use model::{ModelGradients, NamedGradients};
 pub use runner::GpuRunner;
 
 use crate::config::Saved;
-use crate::gpu::{Backward, BufferRange, Context, Forward, LocallyConnected, Readback, Tensor, Upload};
+use crate::gpu::{
+    Backward, BufferRange, Context, Forward, LocallyConnected, Making, Readback, Tensor, TensorReadback, Upload, scoped,
+};
 use crate::{Error, Result};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::BufferUsages;
@@ -116,6 +119,25 @@ pub fn pick(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
     let wanted_lower = wanted.to_lowercase();
     let found = names.iter().position(|name| name.to_lowercase().contains(&wanted_lower));
     found.ok_or_else(|| Error::NoSuchAdapter { wanted: wanted.to_owned(), names })
+}
+
+/// A buffer of a call's, destroyed when that is over: in a browser one that is only dropped keeps its memory until JavaScript
+/// collects it.
+#[derive(Debug)]
+struct Temporary(wgpu::Buffer);
+
+impl Deref for Temporary {
+    type Target = wgpu::Buffer;
+
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        self.0.destroy();
+    }
 }
 
 impl Gpu {
@@ -224,6 +246,13 @@ impl Gpu {
         result
     }
 
+    /// As [`Gpu::submit`], in error scopes: a browser tells of one refused copy twice, and the second time it would be blamed
+    /// on whatever comes next.
+    async fn submitted(&self, what: &str, record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>) -> Result<()> {
+        let (recorded, caught) = scoped(self.context.device(), Making::new(what, 0), || self.submit(record));
+        recorded.and(self.drive(caught).await)
+    }
+
     /// Awaits `future`, driving the device's callbacks without blocking on it.
     pub async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = std::pin::pin!(future);
@@ -259,8 +288,13 @@ impl Gpu {
         // An error of something made before is the cause, and is reported instead.
         let readback = Readback::new(self.context.device(), source).await;
         let mut readback = readback.or_else(|error| self.check().and(Err(error)))?;
-        self.submit(|encoder| readback.record(encoder))?;
-        let values = self.drive(readback.values()).await;
+        let submitted = self.submitted("a readback", |encoder| readback.record(encoder)).await;
+        let values = match submitted {
+            Ok(()) => self.drive(readback.values()).await,
+            Err(error) => Err(error),
+        };
+        // In a browser it would keep its memory.
+        readback.destroy();
         self.check()?;
         values
     }
@@ -279,9 +313,22 @@ impl Gpu {
     /// # Errors
     /// Those of [`LocallyConnected::read_weights`]; [`Error::DeviceLost`].
     pub async fn read_weights(&self, layer: &LocallyConnected, weights: &Tensor) -> Result<Vec<f32>> {
-        let mut readback = layer.read_weights(weights).await?;
-        self.submit(|encoder| readback.record(encoder))?;
-        let values = self.drive(readback.canonical()).await;
+        self.taken(layer.read_weights(weights).await?.into()).await
+    }
+
+    /// Reads parameters or their gradient in canonical order.
+    async fn read_tensor(&self, values: &Tensor) -> Result<Vec<f32>> {
+        self.taken(values.readback(self.context.device()).await?).await
+    }
+
+    /// The values of a readback that nobody needs any more.
+    async fn taken(&self, mut readback: TensorReadback) -> Result<Vec<f32>> {
+        let submitted = self.submitted("values", |encoder| readback.record(encoder)).await;
+        let values = match submitted {
+            Ok(()) => self.drive(readback.canonical()).await,
+            Err(error) => Err(error),
+        };
+        readback.destroy();
         self.check()?;
         values
     }
@@ -303,11 +350,13 @@ impl Gpu {
     pub async fn forward(&self, layer: &LocallyConnected, input: &[f32]) -> Result<Vec<f32>> {
         let batch = self.batch(layer, input)?;
         let elements = layer.geometry().outputs() * u64::from(batch);
-        let (x, y) = (self.upload(input), self.empty(elements));
+        let (x, y) = (Temporary(self.upload(input)), Temporary(self.empty(elements)));
         self.check()?;
-        let bound = layer.bind_forward(Forward { batch, input: &x, output: &y, pre_activation: None }).await?;
+        let bound = layer.bind_forward(Forward { batch, input: &*x, output: &*y, pre_activation: None }).await?;
         self.submit(|encoder| bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())));
-        self.read(&y, elements).await
+        let values = self.read(&*y, elements).await;
+        bound.destroy();
+        values
     }
 
     /// All gradients of the loss `Σ output · grad_output` for host values.
@@ -323,22 +372,23 @@ impl Gpu {
         let geometry = layer.geometry();
         let batch = self.batch(layer, input)?;
         let outputs = geometry.outputs() * u64::from(batch);
-        let (x, y, dy) = (self.upload(input), self.empty(outputs), self.upload(grad_output));
-        let z = (geometry.config().activation.saved() == Saved::PreActivation).then(|| self.empty(outputs));
-        let dx = self.empty(input.len() as u64);
+        let [x, dy] = [input, grad_output].map(|values| Temporary(self.upload(values)));
+        let y = Temporary(self.empty(outputs));
+        let z = (geometry.config().activation.saved() == Saved::PreActivation).then(|| Temporary(self.empty(outputs)));
+        let dx = Temporary(self.empty(input.len() as u64));
         let dw = layer.create_weights_gradient().await?;
-        let db = (geometry.biases() > 0).then(|| self.empty(geometry.biases()));
+        let db = (geometry.biases() > 0).then(|| Temporary(self.empty(geometry.biases())));
         self.check()?;
-        let forward = Forward { batch, input: &x, output: &y, pre_activation: z.as_ref() };
+        let forward = Forward { batch, input: &*x, output: &*y, pre_activation: z.as_deref() };
         let backward = Backward {
             batch,
-            input: Some(&x),
-            output: Some(&y),
-            pre_activation: z.as_ref(),
-            grad_output: &dy,
-            grad_input: Some(&dx),
+            input: Some(&*x),
+            output: Some(&*y),
+            pre_activation: z.as_deref(),
+            grad_output: &*dy,
+            grad_input: Some(&*dx),
             grad_weights: Some(&dw),
-            grad_bias: db.as_ref(),
+            grad_bias: db.as_deref(),
             accumulate: false,
         };
         let (forward, backward) = (layer.bind_forward(forward).await?, layer.bind_backward(backward).await?);
@@ -349,14 +399,18 @@ impl Gpu {
             }
             backward.record(&mut pass);
         });
-        Ok(HostGradients {
-            input: self.read(&dx, input.len() as u64).await?,
+        let gradients = HostGradients {
+            input: self.read(&*dx, input.len() as u64).await?,
             weights: self.read_weights(layer, &dw).await?,
             bias: match &db {
-                Some(db) => self.read(db, geometry.biases()).await?,
+                Some(db) => self.read(&**db, geometry.biases()).await?,
                 None => Vec::new(),
             },
-        })
+        };
+        forward.destroy();
+        backward.destroy();
+        dw.destroy();
+        Ok(gradients)
     }
 }
 

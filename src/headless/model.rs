@@ -1,6 +1,6 @@
 //! Whole models on a device of one's own, batches beyond its memory in pieces.
 
-use super::Gpu;
+use super::{Gpu, Temporary};
 use crate::gpu::{Bindings, Bound, Loaded, Tensor};
 use crate::model::{End, Graph, Model, Wanted, names};
 use crate::ops::Usage;
@@ -134,8 +134,15 @@ struct Pieces<'a> {
     /// Samples of each piece; the last may have fewer.
     at_once: usize,
     /// The buffers of inputs and outputs, by name.
-    buffers: BTreeMap<&'a str, wgpu::Buffer>,
+    buffers: BTreeMap<&'a str, Temporary>,
     gradients: BTreeMap<&'a str, Tensor>,
+}
+
+impl Drop for Pieces<'_> {
+    /// In a browser gradients that are only dropped keep their memory.
+    fn drop(&mut self) {
+        std::mem::take(&mut self.gradients).into_values().for_each(Tensor::destroy);
+    }
 }
 
 impl<'a> Pieces<'a> {
@@ -146,7 +153,7 @@ impl<'a> Pieces<'a> {
             match buffer.usage {
                 Usage::Input | Usage::Output => {
                     let made = gpu.empty(buffer.shape.elements(at_once as u32));
-                    pieces.buffers.insert(&buffer.name, made);
+                    pieces.buffers.insert(&buffer.name, Temporary(made));
                 }
                 Usage::Gradient => {
                     pieces.gradients.insert(&buffer.name, model.weights().create(buffer).await?);
@@ -161,7 +168,7 @@ impl<'a> Pieces<'a> {
     async fn bind(&self, program: &Program, samples: usize) -> Result<Bound> {
         let mut bindings = Bindings::default();
         for (name, buffer) in &self.buffers {
-            bindings = bindings.with(name, buffer);
+            bindings = bindings.with(name, &**buffer);
         }
         for (name, gradient) in &self.gradients {
             bindings = bindings.with(name, gradient);
@@ -186,7 +193,7 @@ impl<'a> Pieces<'a> {
                 let program =
                     if adds { adding.get_or_insert_with(|| self.program.clone().accumulating()) } else { self.program };
                 // The previous piece's memory is free before more is asked for.
-                drop(bound.take());
+                bound.take().into_iter().for_each(|(.., bound)| bound.destroy());
                 bound = Some((samples, adds, self.bind(program, samples).await?));
             }
             for (name, values) in &job.inputs {
@@ -200,10 +207,11 @@ impl<'a> Pieces<'a> {
             }
             for (name, buffer, elements) in &job.outputs {
                 if let Some((buffer, values)) = self.buffers.get(buffer.as_str()).zip(outputs.get_mut(name)) {
-                    values.extend(self.gpu.read(buffer, elements * samples as u64).await?);
+                    values.extend(self.gpu.read(&**buffer, elements * samples as u64).await?);
                 }
             }
         }
+        bound.into_iter().for_each(|(.., bound)| bound.destroy());
         self.gpu.check()?;
         Ok(outputs)
     }
@@ -281,10 +289,7 @@ impl Gpu {
         let inputs = pieces.run(&job).await?;
         let mut parameters = BTreeMap::new();
         for (name, gradient) in &pieces.gradients {
-            let mut readback = gradient.readback(self.context().device()).await?;
-            self.submit(|encoder| readback.record(encoder))?;
-            parameters.insert((*name).to_owned(), self.drive(readback.canonical()).await?);
-            self.check()?;
+            parameters.insert((*name).to_owned(), self.read_tensor(gradient).await?);
         }
         Ok(NamedGradients { inputs, parameters })
     }

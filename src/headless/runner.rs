@@ -1,6 +1,6 @@
 //! Trains on a device of one's own.
 
-use super::Gpu;
+use super::{Gpu, Temporary};
 use crate::gpu::{Bindings, Bound, Readback, Tensor, Weights};
 use crate::ops::Usage;
 use crate::program::Program;
@@ -23,9 +23,17 @@ pub struct GpuRunner<'g> {
 #[derive(Debug)]
 struct Ready {
     /// The buffers of inputs and outputs, by name.
-    buffers: BTreeMap<String, wgpu::Buffer>,
+    buffers: BTreeMap<String, Temporary>,
     bound: Bound,
     outputs: Outputs,
+}
+
+impl Drop for Ready {
+    /// In a browser what is only dropped keeps its memory.
+    fn drop(&mut self) {
+        self.bound.clone().destroy();
+        self.outputs.readback.take().into_iter().for_each(Readback::destroy);
+    }
 }
 
 /// The outputs of a program one after another in one buffer, so that one readback brings them all to the host.
@@ -33,7 +41,7 @@ struct Ready {
 struct Outputs {
     /// Each output's name and number of elements.
     names: Vec<(String, u64)>,
-    together: wgpu::Buffer,
+    together: Temporary,
     readback: Option<Readback>,
 }
 
@@ -43,17 +51,17 @@ impl Outputs {
         let names: Vec<(String, u64)> = names.collect();
         let all = names.iter().fold(0u64, |all, (_, elements)| all.saturating_add(*elements));
         gpu.context().profile().check_buffer("the outputs", all.saturating_mul(4))?;
-        let together = gpu.empty(all);
+        let together = Temporary(gpu.empty(all));
         gpu.check()?;
         let readback = match all {
             0 => None,
-            _ => Some(Readback::new(gpu.context().device(), &together).await?),
+            _ => Some(Readback::new(gpu.context().device(), &*together).await?),
         };
         Ok(Self { names, together, readback })
     }
 
     /// Records the outputs' copies behind a pass.
-    fn record(&mut self, buffers: &BTreeMap<String, wgpu::Buffer>, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+    fn record(&mut self, buffers: &BTreeMap<String, Temporary>, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         let mut at = 0;
         for (name, elements) in &self.names {
             if let Some(buffer) = buffers.get(name).filter(|_| *elements > 0) {
@@ -94,11 +102,18 @@ impl<'g> GpuRunner<'g> {
         self.weights.as_ref().ok_or(Error::Missing { what: "parameters", why: "the runner holds none yet" })
     }
 
+    /// Frees what it holds: in a browser what is only dropped keeps its memory.
+    fn release(&mut self) {
+        self.bound.clear();
+        std::mem::take(&mut self.gradients).into_values().for_each(Tensor::destroy);
+        self.weights.take().into_iter().for_each(Weights::destroy);
+    }
+
     async fn ready(&mut self, program: &Arc<Program>, batch: u32) -> Result<Ready> {
         let mut buffers = BTreeMap::new();
         for buffer in program.used_as(Usage::Input).chain(program.used_as(Usage::Output)) {
             self.gpu.context().profile().check_buffer("an input or output", buffer.bytes(batch))?;
-            buffers.insert(buffer.name.clone(), self.gpu.empty(buffer.shape.elements(batch)));
+            buffers.insert(buffer.name.clone(), Temporary(self.gpu.empty(buffer.shape.elements(batch))));
         }
         self.gpu.check()?;
         for buffer in program.used_as(Usage::Gradient) {
@@ -109,7 +124,7 @@ impl<'g> GpuRunner<'g> {
         }
         let mut bindings = Bindings::default();
         for (name, buffer) in &buffers {
-            bindings = bindings.with(name, buffer);
+            bindings = bindings.with(name, &**buffer);
         }
         for buffer in program.used_as(Usage::Gradient) {
             let gradient = self.gradients.get(&buffer.name);
@@ -121,10 +136,15 @@ impl<'g> GpuRunner<'g> {
     }
 }
 
+impl Drop for GpuRunner<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 impl Runner for GpuRunner<'_> {
     async fn hold(&mut self, store: &Program) -> Result<()> {
-        self.bound.clear();
-        (self.weights, self.gradients) = (None, BTreeMap::new());
+        self.release();
         self.weights = Some(Weights::new(self.gpu.context(), store).await?);
         Ok(())
     }
@@ -141,11 +161,7 @@ impl Runner for GpuRunner<'_> {
     async fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         let tensor = self.weights()?.get(name).or_else(|| self.gradients.get(name));
         let tensor = tensor.ok_or_else(|| Error::NoBuffer { name: name.to_owned() })?;
-        let mut readback = tensor.readback(self.gpu.context().device()).await?;
-        self.gpu.submit(|encoder| readback.record(encoder))?;
-        let values = self.gpu.drive(readback.canonical()).await;
-        self.gpu.check()?;
-        values
+        self.gpu.read_tensor(tensor).await
     }
 
     async fn run(&mut self, run: Run<'_>) -> Result<BTreeMap<String, Vec<f32>>> {
@@ -164,7 +180,7 @@ impl Runner for GpuRunner<'_> {
                 self.gpu.write(to, values);
             }
         }
-        let Ready { bound, outputs, buffers } = &mut ready;
+        let (bound, outputs, buffers) = (&ready.bound, &mut ready.outputs, &ready.buffers);
         self.gpu.submit(|encoder| {
             bound.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
             outputs.record(buffers, encoder)

@@ -6,6 +6,8 @@
 //!   `with Unit = Input, …` behind it for that file with these letters replaced wherever they stand, one pair after the
 //!   other.
 //! - `#if A == B`, `#else` and `#end` keep the lines for which it holds, of constants.
+//! - `alias Unit = vec4<f32>;` on a line of its own: the type stands wherever its name does, and the line is left out. naga keeps an
+//!   alias as a type of its own beside the one that it names, and HLSL, which tells them not apart, is given some functions twice.
 //! - `#unroll for (var name = START; name < END; name++) {`, or `name += STEP`, of constants, is written out as blocks
 //!   that begin with `const name = …;`. The loop begins and ends at lines of its own.
 //!
@@ -25,62 +27,70 @@ macro_rules! shared {
         [$((concat!("shared/", $name), super::text::text!("../../shaders/shared/", $name, ".wgsl"))),*]
     };
 }
-/// Files that others import.
-const SHARED: &[(&str, &str)] = &shared![
-    "activation",
-    "activation_derivative",
-    "axes",
-    "bias",
-    "cell",
-    "cell_product",
-    "change",
-    "classes",
-    "dense_columns",
-    "dispatch",
-    "element_loss",
-    "finish_stored",
-    "gradient_product",
-    "inputs",
-    "join",
-    "join_all",
-    "nan",
-    "normal",
-    "operands",
-    "order",
-    "philox",
-    "place_of_largest",
-    "probabilities",
-    "readers",
-    "row_statistics",
-    "scale",
-    "sparse_index",
-    "step",
-    "sums",
-    "tile",
-    "tile_grad_input",
-    "tile_grad_weights",
-    "tile_gradient",
-    "tile_load",
-    "tile_output",
-    "units",
-    "update",
-    "update_elements",
-    "weights",
-    "weights_change",
-    "window",
-    "window_gradient",
-    "window_positions",
-    "window_readers",
-    "windows"
+/// Files that others import, those of layers alone and those of whole models and their training.
+const SHARED: &[&[(&str, &str)]] = &[
+    &shared![
+        "activation",
+        "activation_derivative",
+        "bias",
+        "cell",
+        "cell_product",
+        "change",
+        "dense_columns",
+        "dispatch",
+        "finish_stored",
+        "four",
+        "gradient_product",
+        "inputs",
+        "join",
+        "join_all",
+        "readers",
+        "scale",
+        "sparse_index",
+        "step",
+        "tile",
+        "tile_grad_input",
+        "tile_grad_weights",
+        "tile_gradient",
+        "tile_load",
+        "tile_output",
+        "units",
+        "update",
+        "update_elements",
+        "weights",
+        "weights_change",
+        "window",
+        "window_gradient"
+    ],
+    #[cfg(feature = "models")]
+    &shared![
+        "axes",
+        "classes",
+        "element_loss",
+        "nan",
+        "normal",
+        "operands",
+        "order",
+        "philox",
+        "place_of_largest",
+        "probabilities",
+        "row_statistics",
+        "sums",
+        "window_positions",
+        "window_readers",
+        "windows"
+    ],
 ];
 
 /// The text of `source` behind these constants, in capitals; in words, which mark can't be obeyed.
 pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String, String> {
     let mut text: String =
         constants.iter().map(|(name, value)| format!("const {} = {value}u;\n", name.to_uppercase())).collect();
-    import(source, SHARED, &mut BTreeSet::new(), &mut text)?;
+    import(source, &SHARED.concat(), &mut BTreeSet::new(), &mut text)?;
     let lines: Vec<&str> = text.lines().collect();
     let lines = cases(&lines, &Constants::of(&lines))?;
+    let text = without_aliases(&lines);
+    let lines: Vec<&str> = text.lines().collect();
     let constants = Constants::of(&lines);
     let mut out = String::with_capacity(2 * text.len());
     write(&lines, &constants, &mut out)?;
@@ -141,6 +151,40 @@ fn cases<'a>(lines: &[&'a str], constants: &Constants<'_>) -> Result<Vec<&'a str
         }
     }
     if open.is_empty() { Ok(kept) } else { Err("#if without #end".into()) }
+}
+
+/// The lines with types in the place of their aliases.
+fn without_aliases(lines: &[&str]) -> String {
+    let declared = lines.iter().copied().filter_map(alias);
+    let mut aliases: Vec<(&str, String)> = declared.map(|(name, of)| (name, of.to_owned())).collect();
+    // A type may itself be named by others: after its turn an alias stands in none.
+    for turn in 0..aliases.len() {
+        let replaced = &[aliases[turn].clone()];
+        aliases.iter_mut().for_each(|(_, of)| *of = with_types(of, replaced));
+    }
+    let rest = lines.iter().filter(|line| alias(line).is_none());
+    rest.map(|line| with_types(line, &aliases) + "\n").collect()
+}
+
+/// The name and the type of a line that declares an alias.
+fn alias(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("alias ")?.strip_suffix(';')?.split_once(" = ")
+}
+
+/// The line, each word that is an alias replaced; comments stay.
+fn with_types(line: &str, aliases: &[(&str, String)]) -> String {
+    let (code, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(line.len());
+    let mut rest = code;
+    while let Some(start) = rest.find(is_word) {
+        let length = rest[start..].find(|c| !is_word(c)).unwrap_or(rest.len() - start);
+        let word = &rest[start..start + length];
+        out.push_str(&rest[..start]);
+        out.push_str(aliases.iter().find(|(name, _)| *name == word).map_or(word, |(_, of)| of));
+        rest = &rest[start + length..];
+    }
+    out + rest + comment
 }
 
 /// Adds the lines to `out`, marked loops written out.
@@ -222,6 +266,16 @@ mod tests {
         let source = "#import a\n#import b with B = C\n#import b with B = C, 1 = 2\n#import a\nend\n";
         assert_eq!(import(source, &files, &mut BTreeSet::new(), &mut out), Ok(()));
         assert_eq!(out, "A of b\nB1\nC1\nC2\nend\n");
+    }
+
+    #[test]
+    fn types_stand_in_the_place_of_their_aliases() {
+        let source = "alias Values = array<Value, N>;\nalias Value = Unit;\n#if N == 4u\nalias Unit = vec4<f32>;\n#else\n\
+            alias Unit = f32;\n#end\nvar v: Values; // of a Unit each\nlet u = Unit(Units[Unit_]);\n";
+        let expected =
+            |unit: &str| format!("var v: array<{unit}, N>; // of a Unit each\nlet u = {unit}(Units[Unit_]);\n");
+        assert_eq!(compose(&[("N", 4)], source), Ok("const N = 4u;\n".to_owned() + &expected("vec4<f32>")));
+        assert_eq!(compose(&[("N", 1)], source), Ok("const N = 1u;\n".to_owned() + &expected("f32")));
     }
 
     #[test]

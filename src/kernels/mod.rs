@@ -3,6 +3,8 @@
 //! A kernel's WGSL is `shaders/<name>.wgsl`, and its dispatches are planned in `plan`. `tests/shaders.rs` says which
 //! operation of `ops` each kernel computes, or is a step of.
 
+#![cfg_attr(not(feature = "models"), allow(dead_code, reason = "some of it is of kernels of whole models"))]
+
 mod compose;
 mod constants;
 mod expression;
@@ -46,20 +48,24 @@ pub struct KernelInfo {
 }
 
 /// Makes the enum of all kernels, their table and the list of their variants, and asks any of them what a `Kernel`
-/// tells.
+/// tells. The second list is of whole models and their training.
 macro_rules! kernels {
-    ($($file:ident::$kernel:ident),* $(,)?) => {
-        $(mod $file;)*
-        $(pub(crate) use $file::$kernel;)*
+    ($($file:ident::$kernel:ident),*; models: $($other:ident::$of_model:ident),* $(,)?) => {
+        kernels! { @all $($file::$kernel)* $(#[cfg(feature = "models")] $other::$of_model)* }
+    };
+    (@all $($(#[$on:meta])? $file:ident::$kernel:ident)*) => {
+        $($(#[$on])? mod $file;)*
+        $($(#[$on])? pub(crate) use $file::$kernel;)*
 
         /// Any kernel, with its constants.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub(crate) enum AnyKernel { $($kernel($kernel)),* }
+        pub(crate) enum AnyKernel { $($(#[$on])? $kernel($kernel)),* }
 
         /// Every kernel.
-        pub const KERNELS: &[KernelInfo] = &[$(KernelInfo::of::<$kernel>()),*];
+        pub const KERNELS: &[KernelInfo] = &[$($(#[$on])? KernelInfo::of::<$kernel>()),*];
 
-        $(impl From<Listed<$kernel>> for Variant {
+        $($(#[$on])?
+        impl From<Listed<$kernel>> for Variant {
             fn from(listed: Listed<$kernel>) -> Self {
                 Self(AnyKernel::$kernel(*listed))
             }
@@ -69,7 +75,7 @@ macro_rules! kernels {
         #[must_use]
         pub fn variants() -> Vec<Variant> {
             let mut all = Vec::new();
-            $(Listed::<$kernel>::each(|listed| all.push(listed.into()));)*
+            $($(#[$on])? Listed::<$kernel>::each(|listed| all.push(listed.into()));)*
             all
         }
 
@@ -78,7 +84,7 @@ macro_rules! kernels {
             #[must_use]
             pub fn info(&self) -> KernelInfo {
                 match &self.0 {
-                    $(AnyKernel::$kernel(kernel) => KernelInfo {
+                    $($(#[$on])? AnyKernel::$kernel(kernel) => KernelInfo {
                         bindings: kernel.bindings(),
                         ..KernelInfo::of::<$kernel>()
                     }),*
@@ -89,44 +95,44 @@ macro_rules! kernels {
             #[must_use]
             pub fn constants(&self) -> Constants {
                 let mut constants = Constants::default();
-                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.constants(&mut constants)),* }
+                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.constants(&mut constants)),* }
                 constants
             }
 
             /// What a dispatch costs.
             #[must_use]
             pub(crate) fn work(&self, p: &Params, loads: Loads) -> Work {
-                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.work(p, loads)),* }
+                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.work(p, loads)),* }
             }
 
             /// Number of products that a dispatch sums; none for a kernel that sums no products.
             #[must_use]
             pub(crate) fn products(&self, p: &Params) -> Option<u64> {
-                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.products(p)),* }
+                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.products(p)),* }
             }
 
             /// An upper bound of the turns of all loops of one thread.
             #[must_use]
             pub(crate) fn turns(&self, p: &Params) -> u64 {
-                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.turns(p)),* }
+                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.turns(p)),* }
             }
 
             /// Threads of a workgroup.
             #[must_use]
             pub fn threads(&self) -> u32 {
-                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.threads()),* }
+                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.threads()),* }
             }
 
             /// Bytes of workgroup memory.
             #[must_use]
             pub fn workgroup_memory(&self) -> u32 {
-                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.workgroup_memory()),* }
+                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.workgroup_memory()),* }
             }
 
             /// The tile that a workgroup computes, for kernels that work by tiles.
             #[must_use]
             pub fn tile(&self) -> Option<TileShape> {
-                match &self.0 { $(AnyKernel::$kernel(kernel) => kernel.tile()),* }
+                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.tile()),* }
             }
         }
     };
@@ -161,6 +167,13 @@ kernels! {
     softmax::Softmax,
     softmax_grad::SoftmaxGrad,
     transpose::Transpose,
+    fill::Fill,
+    update::Update,
+    update_1::Update1,
+    update_2::Update2,
+    update_3::Update3,
+    total::Total;
+    models:
     combine::Combine,
     combine_grad::CombineGrad,
     sum::Sum,
@@ -176,7 +189,6 @@ kernels! {
     loss_grad_rows::LossGradRows,
     hits_rows::HitsRows,
     random::Random,
-    fill::Fill,
     pool::Pool,
     pool_index::PoolIndex,
     pool_grad_first::PoolGradFirst,
@@ -188,13 +200,8 @@ kernels! {
     reduce_grad_average::ReduceGradAverage,
     rearrange::Rearrange,
     concatenate::Concatenate,
-    update::Update,
-    update_1::Update1,
-    update_2::Update2,
-    update_3::Update3,
     moving_average::MovingAverage,
     penalty_grad::PenaltyGrad,
-    total::Total,
     clip_scale::ClipScale,
     orthogonal_factors::OrthogonalFactors,
     orthogonal_products::OrthogonalProducts,

@@ -1,6 +1,5 @@
 //! A locally connected layer's passes as operations, and the programs of a layer alone.
 
-use super::layers::Gradient;
 use crate::config::{Activation, Saved};
 use crate::geometry::Geometry;
 use crate::ops::{
@@ -61,6 +60,14 @@ pub struct Gradients {
 impl Gradients {
     /// All three gradients.
     pub const ALL: Self = Self { input: true, weights: true, bias: true };
+}
+
+/// Where the gradient of a parameter goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gradient {
+    pub(crate) buffer: BufferId,
+    /// Whether it is added to what another call of the layer wrote there.
+    pub(crate) accumulate: bool,
 }
 
 /// The buffers of a forward pass.
@@ -223,6 +230,42 @@ pub fn layer_backward(layer: &Arc<Geometry>, wanted: Gradients) -> Program {
     let grad_bias = if wanted.bias { alone.bias(layer_names::GRAD_BIAS, Usage::Gradient).map(of) } else { None };
     let backward = Backward { activation, grad_output, grad_bias, grad_weights, update: None, grad_input };
     alone.program.operations = backward.operations(layer);
+    alone.program
+}
+
+/// Both passes of a layer alone: from the input and the output's gradient to all gradients that there are.
+#[must_use]
+pub fn layer_gradients(layer: &Arc<Geometry>) -> Program {
+    let mut alone = Alone { layer, program: Program::default() };
+    let input = alone.inputs(layer_names::INPUT, Usage::Input);
+    let weights = alone.weights();
+    let mut forward = Vec::new();
+    let saved = layer.config().activation.saved();
+    let activation = (saved != Saved::Nothing).then(|| {
+        let bias = alone.bias(layer_names::BIAS, Usage::Parameter);
+        let sums = |alone: &mut Alone<'_>| alone.outputs(layer_names::PRE_ACTIVATION, Usage::Scratch);
+        let kept = if saved == Saved::PreActivation {
+            // The sums alone: nobody reads what is made of them.
+            let sums = sums(&mut alone);
+            forward = Forward { input, weights, bias, pre_activation: Some(sums), output: sums }.operations(layer);
+            forward.truncate(1);
+            sums
+        } else {
+            let pre_activation = layer.config().activation.over_rows().then(|| sums(&mut alone));
+            let output = alone.outputs(layer_names::OUTPUT, Usage::Scratch);
+            forward = Forward { input, weights, bias, pre_activation, output }.operations(layer);
+            output
+        };
+        [kept, alone.outputs(layer_names::GRAD_PRE_ACTIVATION, Usage::Scratch)]
+    });
+    let grad_output = alone.outputs(layer_names::GRAD_OUTPUT, Usage::Input);
+    let grad_input = Some([weights, alone.inputs(layer_names::GRAD_INPUT, Usage::Output)]);
+    let of = |buffer| Gradient { buffer, accumulate: false };
+    let grad_weights = Some((input, of(alone.grad_weights())));
+    let grad_bias = alone.bias(layer_names::GRAD_BIAS, Usage::Gradient).map(of);
+    let backward = Backward { activation, grad_output, grad_bias, grad_weights, update: None, grad_input };
+    alone.program.operations = forward;
+    alone.program.operations.extend(backward.operations(layer));
     alone.program
 }
 

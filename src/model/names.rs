@@ -52,6 +52,7 @@ pub fn gradient(layer: &str, weight: &str) -> String {
 }
 
 /// The name of what belongs to an input or output: with that's name where there are several.
+#[cfg(feature = "models")]
 pub(super) fn of_several(what: &str, name: &str, several: bool) -> String {
     if several { format!("{what}/{name}") } else { what.to_owned() }
 }

@@ -4,44 +4,72 @@
 //! operation must (`Describe`). What it computes is a function in `reference`. Every executor has a `match` over
 //! [`Operation`] without a default arm, so that a new operation doesn't compile until all executors know it.
 
+#![cfg_attr(not(feature = "models"), allow(dead_code, reason = "some of it is of operations of whole models"))]
+
+#[cfg(feature = "models")]
 mod broadcast;
 mod buffer;
+#[cfg(feature = "models")]
 mod combine;
+#[cfg(feature = "models")]
 mod constrain;
 mod describe;
 mod elementwise;
 mod local;
+#[cfg(feature = "models")]
 mod loss;
+#[cfg(feature = "models")]
 mod normalise;
+#[cfg(feature = "models")]
 mod penalty;
+#[cfg(feature = "models")]
 mod philox;
+#[cfg(feature = "models")]
 mod pool;
+#[cfg(feature = "models")]
 mod random;
+#[cfg(feature = "models")]
 mod rearrange;
 mod training;
 
 pub use crate::config::How;
+#[cfg(feature = "models")]
 pub use broadcast::{Part, Sizes, broadcast};
+#[cfg(feature = "models")]
 pub(crate) use broadcast::{product, strides};
 pub use buffer::{Buffer, BufferId, Shape, Usage};
+#[cfg(feature = "models")]
 pub use combine::{Combine, CombineGrad, Sum, Variance};
+#[cfg(feature = "models")]
 pub(crate) use constrain::EPSILON;
+#[cfg(feature = "models")]
 pub use constrain::{Constrain, GroupSquares, NonNegative, NormLimit, Radial};
 pub(crate) use describe::Operand;
 pub use elementwise::{Activate, ActivateGrad, Transpose};
 pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights, LocalUpdate};
+#[cfg(feature = "models")]
 pub(crate) use loss::Targets;
+#[cfg(feature = "models")]
 pub use loss::{Hits, HitsKind, Judged, Loss, LossGrad, LossKind};
+#[cfg(feature = "models")]
 pub use normalise::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
+#[cfg(feature = "models")]
 pub(crate) use penalty::Vectors;
+#[cfg(feature = "models")]
 pub use penalty::{ClipScale, Orthogonal, OrthogonalGrad, PenaltyGrad, Term, Total};
+#[cfg(feature = "models")]
 pub(crate) use philox::philox;
+#[cfg(feature = "models")]
 pub use pool::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Pooled, Reduce, ReduceGrad, Ties, Windows};
+#[cfg(feature = "models")]
 pub(crate) use random::Effect;
+#[cfg(feature = "models")]
 pub use random::{Noise, Random, RandomGrad, RandomKind};
 #[cfg(feature = "cpu")]
 pub(crate) use rearrange::MOST_AXES;
+#[cfg(feature = "models")]
 pub use rearrange::{AxisMap, Columns, Concatenate, Rearrange, RearrangeGrad};
+#[cfg(feature = "models")]
 pub(crate) use rearrange::{Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
 pub use training::{Change, MovingAverage, Rule, STEP_NUMBERS, StepNumbers, Update};
 
@@ -50,27 +78,32 @@ use crate::geometry::Geometry;
 use describe::Describe;
 use std::sync::Arc;
 
-/// Makes the enum, and the access to what any operation says of itself.
+/// Makes the enum, and the access to what any operation says of itself. The second list is of whole models and their
+/// training.
 macro_rules! operations {
-    ($($operation:ident),* $(,)?) => {
+    ($($operation:ident),*; models: $($of_model:ident),* $(,)?) => {
+        operations! { @all $($operation)* $(#[cfg(feature = "models")] $of_model)* }
+    };
+    (@all $($(#[$on:meta])? $operation:ident)*) => {
         /// A step of a program.
         #[derive(Debug, Clone, PartialEq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[expect(missing_docs, reason = "each is the operation of its name")]
-        pub enum Operation { $($operation($operation)),* }
+        pub enum Operation { $($(#[$on])? $operation($operation)),* }
 
         impl Operation {
             fn description(&self) -> &dyn Describe {
-                match self { $(Self::$operation(o) => o),* }
+                match self { $($(#[$on])? Self::$operation(o) => o),* }
             }
 
             fn description_mut(&mut self) -> &mut dyn Describe {
-                match self { $(Self::$operation(o) => o),* }
+                match self { $($(#[$on])? Self::$operation(o) => o),* }
             }
         }
     };
 }
 
+// Those of layers alone come first: programs are written by these numbers, and pass between modules with and without the others.
 operations! {
     LocalForward,
     LocalGradInput,
@@ -79,7 +112,8 @@ operations! {
     GradBias,
     Activate,
     ActivateGrad,
-    Transpose,
+    Transpose;
+    models:
     Pool,
     PoolGrad,
     Reduce,
@@ -138,6 +172,7 @@ impl Operation {
     pub(crate) fn activate(&mut self, by: Activation) -> bool {
         let own = match self {
             Self::LocalForward(o) => &mut o.activation,
+            #[cfg(feature = "models")]
             Self::Normalise(o) => &mut o.activation,
             _ => return false,
         };

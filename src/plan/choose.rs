@@ -8,6 +8,19 @@ use crate::kernels::{Declared, DenseForward, LoopForward, SparseForward};
 use crate::ops::{Choosable, LocalForward, LocalGradInput, Operation};
 use crate::{Error, Result};
 
+/// A `match` with an arm for each operation, those of the second list where there are whole models.
+macro_rules! by_operation {
+    (
+        $of:expr; $($operation:ident($o:ident) => $plan:expr),*;
+        models: $($of_model:ident($m:ident) => $planned:expr),* $(,)?
+    ) => {
+        match $of {
+            $(Operation::$operation($o) => $plan,)*
+            $(#[cfg(feature = "models")] Operation::$of_model($m) => $planned,)*
+        }
+    };
+}
+
 impl Planner<'_> {
     /// How the device does an operation on `batch` samples.
     ///
@@ -24,47 +37,48 @@ impl Planner<'_> {
         if let Some(why) = operation.fault() {
             return Err(Error::Program { what: format!("operation {}", operation.name()), why });
         }
-        match operation {
-            Operation::LocalForward(o) => self.choose(o.implementation, operation, batch),
-            Operation::LocalGradInput(o) => self.choose(o.implementation, operation, batch),
-            Operation::LocalGradWeights(o) => self.choose(o.implementation, operation, batch),
-            Operation::LocalUpdate(o) => self.choose(o.implementation, operation, batch),
-            Operation::GradBias(o) => Local::new(*self, &o.layer)?.grad_bias(o, batch),
-            Operation::Activate(o) => self.activate(o, batch),
-            Operation::ActivateGrad(o) => self.activate_grad(o, batch),
-            Operation::Transpose(o) => self.transpose(o, batch),
-            Operation::Pool(o) => self.pool(o, batch),
-            Operation::PoolGrad(o) => self.pool_grad(o, batch),
-            Operation::Reduce(o) => self.reduce(o, batch),
-            Operation::ReduceGrad(o) => self.reduce_grad(o, batch),
-            Operation::Rearrange(o) => self.rearrange(o, batch),
-            Operation::RearrangeGrad(o) => self.rearrange_grad(o, batch),
-            Operation::Concatenate(o) => self.concatenate(o, batch),
-            Operation::Combine(o) => self.combine(o, batch),
-            Operation::CombineGrad(o) => self.combine_grad(o, batch),
-            Operation::Sum(o) => self.sum(o, batch),
-            Operation::NormFactor(o) => self.norm_factor(o),
-            Operation::Normalise(o) => self.normalise(o, batch),
-            Operation::LayerNorm(o) => self.layer_norm(o, batch),
-            Operation::LayerNormGrad(o) => self.layer_norm_grad(o, batch),
-            Operation::Update(o) => self.update(o),
-            Operation::MovingAverage(o) => self.moving_average(o, batch),
-            Operation::PenaltyGrad(o) => self.penalty_grad(o, batch),
-            Operation::Total(o) => self.total(o, batch),
-            Operation::ClipScale(o) => self.clip_scale(o),
-            Operation::Orthogonal(o) => self.orthogonal(o),
-            Operation::OrthogonalGrad(o) => self.orthogonal_grad(o),
-            Operation::GroupSquares(o) => self.group_squares(o),
-            Operation::Constrain(o) => self.constrain(o),
-            Operation::NonNegative(o) => self.non_negative(o),
-            Operation::Radial(o) => self.radial(o),
-            Operation::Variance(o) => self.variance(o, batch),
-            Operation::NormaliseGrad(o) => self.normalise_grad(o, batch),
-            Operation::Loss(o) => self.loss(o, batch),
-            Operation::LossGrad(o) => self.loss_grad(o, batch),
-            Operation::Hits(o) => self.hits(o, batch),
-            Operation::Random(o) => self.random(o, batch),
-            Operation::RandomGrad(o) => self.random_grad(o, batch),
+        by_operation! { operation;
+            LocalForward(o) => self.choose(o.implementation, operation, batch),
+            LocalGradInput(o) => self.choose(o.implementation, operation, batch),
+            LocalGradWeights(o) => self.choose(o.implementation, operation, batch),
+            LocalUpdate(o) => self.choose(o.implementation, operation, batch),
+            GradBias(o) => Local::new(*self, &o.layer)?.grad_bias(o, batch),
+            Activate(o) => self.activate(o, batch),
+            ActivateGrad(o) => self.activate_grad(o, batch),
+            Transpose(o) => self.transpose(o, batch);
+            models:
+            Pool(o) => self.pool(o, batch),
+            PoolGrad(o) => self.pool_grad(o, batch),
+            Reduce(o) => self.reduce(o, batch),
+            ReduceGrad(o) => self.reduce_grad(o, batch),
+            Rearrange(o) => self.rearrange(o, batch),
+            RearrangeGrad(o) => self.rearrange_grad(o, batch),
+            Concatenate(o) => self.concatenate(o, batch),
+            Combine(o) => self.combine(o, batch),
+            CombineGrad(o) => self.combine_grad(o, batch),
+            Sum(o) => self.sum(o, batch),
+            NormFactor(o) => self.norm_factor(o),
+            Normalise(o) => self.normalise(o, batch),
+            LayerNorm(o) => self.layer_norm(o, batch),
+            LayerNormGrad(o) => self.layer_norm_grad(o, batch),
+            Update(o) => self.update(o),
+            MovingAverage(o) => self.moving_average(o, batch),
+            PenaltyGrad(o) => self.penalty_grad(o, batch),
+            Total(o) => self.total(o, batch),
+            ClipScale(o) => self.clip_scale(o),
+            Orthogonal(o) => self.orthogonal(o),
+            OrthogonalGrad(o) => self.orthogonal_grad(o),
+            GroupSquares(o) => self.group_squares(o),
+            Constrain(o) => self.constrain(o),
+            NonNegative(o) => self.non_negative(o),
+            Radial(o) => self.radial(o),
+            Variance(o) => self.variance(o, batch),
+            NormaliseGrad(o) => self.normalise_grad(o, batch),
+            Loss(o) => self.loss(o, batch),
+            LossGrad(o) => self.loss_grad(o, batch),
+            Hits(o) => self.hits(o, batch),
+            Random(o) => self.random(o, batch),
+            RandomGrad(o) => self.random_grad(o, batch),
         }
     }
 

@@ -1,8 +1,12 @@
 //! The pure planner: from operations, a batch and the numbers of a device to lists of dispatches. No device is
 //! touched, nothing is allocated, so every decision can be tested with forced limits.
 
+#![cfg_attr(not(feature = "models"), allow(dead_code, reason = "some of it is of operations of whole models"))]
+
 mod choose;
+#[cfg(feature = "models")]
 mod combine;
+#[cfg(feature = "models")]
 mod constrain;
 mod cost;
 mod dense;
@@ -14,18 +18,24 @@ mod local;
 mod long;
 mod loop_kernels;
 mod loops;
+#[cfg(feature = "models")]
 mod loss;
+#[cfg(feature = "models")]
 mod normalise;
 mod planner;
+#[cfg(feature = "models")]
 mod pool;
 mod profile;
 mod program;
+#[cfg(feature = "models")]
 mod random;
+#[cfg(feature = "models")]
 mod rearrange;
 mod shared;
 mod sparse;
 mod strategy;
 mod tiles;
+#[cfg(feature = "models")]
 mod total;
 mod tuned;
 mod turns;

@@ -13,7 +13,9 @@ pub(crate) const MOST_PIECE: u64 = (1 << 31) - 4;
 pub struct DeviceProfile {
     /// Adapter name, for reports.
     pub name: String,
-    /// Adapter, driver, backend and version of this crate: a tuning table's entries hold for this only.
+    /// Adapter, driver, backend and version of this crate: a tuning table's entries hold for this only. Browsers hide whose
+    /// device it is. This is then the kind of adapter, its subgroups and its limits, which other GPUs may share, so a host
+    /// that knows more (such as JavaScript's `adapterInfo.architecture`) should add it.
     pub fingerprint: String,
     /// Whether the device is a CPU (lavapipe, SwiftShader, WARP).
     pub is_cpu: bool,

@@ -4,7 +4,9 @@ use super::planner::Launch;
 use super::{Plan, Planner, Resource, Slice, cut};
 use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS, Update1, Update2, Update3, Variant, rules, width};
-use crate::ops::{BufferId, Change, MovingAverage, NonNegative, PenaltyGrad, Rule, Shape, Update};
+use crate::ops::{BufferId, Change, Rule, Shape};
+#[cfg(feature = "models")]
+use crate::ops::{MovingAverage, NonNegative, PenaltyGrad, Update};
 
 /// Elements of a block of a buffer that isn't cut into chunks, so that the parts of a block's sum are parts of the
 /// whole sum.
@@ -170,6 +172,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
+    #[cfg(feature = "models")]
     pub(super) fn update(&self, o: &Update) -> Result<Plan> {
         let (variant, numbers) = changed_by(&o.change);
         let params = Params { use_scale: o.scale.is_some().into(), ..numbers };
@@ -202,6 +205,7 @@ impl Planner<'_> {
         (step, scale.map_or(step, |scale| Slice::whole(Resource::Buffer(scale))))
     }
 
+    #[cfg(feature = "models")]
     pub(super) fn moving_average(&self, o: &MovingAverage, batch: u32) -> Result<Plan> {
         let params = Params { kept: o.momentum as f32, share: o.share(batch) as f32, ..Params::default() };
         let variant = &|width| Ok(kernels::MovingAverage { width }.listed()?.into());
@@ -209,6 +213,7 @@ impl Planner<'_> {
         self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first: &[] }, batch)
     }
 
+    #[cfg(feature = "models")]
     pub(super) fn penalty_grad(&self, o: &PenaltyGrad, batch: u32) -> Result<Plan> {
         let params = Params {
             l1: o.l1,
@@ -227,6 +232,7 @@ impl Planner<'_> {
         self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first }, batch)
     }
 
+    #[cfg(feature = "models")]
     pub(super) fn non_negative(&self, o: &NonNegative) -> Result<Plan> {
         let variant = &|width| Ok(kernels::NonNegative { width }.listed()?.into());
         let (params, operands) = (Params::default(), &[o.parameter]);

@@ -28,6 +28,8 @@ export class Pad {
     canvas.addEventListener('pointermove', (event) => {
       if (event.buttons & 1) for (const each of event.getCoalescedEvents?.() ?? [event]) this.#draw(this.#at(each));
     });
+    // A finger that draws makes no gesture: a browser would take a fast stroke for a fling, and swallow the tap that comes after it.
+    canvas.addEventListener('touchstart', (event) => event.preventDefault(), { passive: false });
     canvas.addEventListener('keydown', (event) => this.#key(event));
     canvas.addEventListener('keyup', ({ key }) => { if (key === ' ') this.#down = false; });
     canvas.addEventListener('focus', () => this.redraw());

@@ -13,6 +13,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 pub struct LayerConfig {
     pub(crate) config: Config,
     pub(crate) layout: KerasLayout,
+    #[cfg(feature = "train")]
     pub(crate) trainable: bool,
 }
 
@@ -28,7 +29,12 @@ impl LayerConfig {
     #[must_use]
     pub fn new(filters: u32, kernel_size: &[u32]) -> Self {
         let config = Config::new(filters as usize, sizes(kernel_size));
-        Self { config, layout: KerasLayout::Implementation1, trainable: true }
+        Self {
+            config,
+            layout: KerasLayout::Implementation1,
+            #[cfg(feature = "train")]
+            trainable: true,
+        }
     }
 
     /// Steps between windows.
@@ -134,16 +140,16 @@ impl LayerConfig {
     pub fn half_weights(&mut self) {
         self.config.dtype = WeightType::F16;
     }
-
-    /// Whether its gradients are wanted.
-    pub fn trainable(&mut self, trainable: bool) {
-        self.trainable = trainable;
-    }
 }
 
 #[cfg(feature = "train")]
 #[wasm_bindgen]
 impl LayerConfig {
+    /// Whether its gradients are wanted.
+    pub fn trainable(&mut self, trainable: bool) {
+        self.trainable = trainable;
+    }
+
     /// Sets an initializer, a regularizer or a constraint by Keras's argument.
     ///
     /// # Errors

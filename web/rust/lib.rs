@@ -3,16 +3,18 @@
 //!
 //! | feature | module | holds |
 //! |---|---|---|
-//! | `core` | `core.wasm` | layers, layouts, planner and WGSL |
-//! | `train` | `train.wasm` | that, models made of layers, and their training |
+//! | `core` | `core.wasm` | layers alone, their layouts, planner and WGSL |
+//! | `train` | `train.wasm` | that, models made of layers, and their training, with the planner of these |
 //! | `cpu` | `cpu.wasm` | the CPU executor, for pages without WebGPU |
-//! | `keras` | `keras.wasm` | Keras's files, and the training of their models |
+//! | `keras` | `keras.wasm` | Keras's files, the training of their models, and the planner of these |
 //!
 //! What is computed passes from one module to another as the bytes of a [`Program`](locally_connected::program::Program)
-//! (`program.rs`): a module that makes programs knows no executor, and an executor no layers. Arrays pass as typed arrays.
+//! (`program.rs`): a module that makes programs plans them, too, and knows no executor, and an executor no layers. Arrays pass as typed arrays.
 //! Whatever fails throws a string (`error.rs`) that the TypeScript turns into a `LocallyConnectedError`.
 //!
 //! Nothing in `core` reads or writes JSON but the plan's few numbers: a reader of any JSON would be a third of the module.
+
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "core")]
 mod config;
@@ -23,16 +25,18 @@ mod error;
 mod goals;
 #[cfg(feature = "keras")]
 mod keras;
+#[cfg(feature = "core")]
+mod layer;
 #[cfg(feature = "train")]
 mod layers;
 #[cfg(feature = "training")]
 mod named;
-#[cfg(feature = "core")]
+#[cfg(any(feature = "core", feature = "keras"))]
 mod plan;
 mod program;
 #[cfg(feature = "train")]
 mod rules;
-#[cfg(feature = "core")]
+#[cfg(feature = "train")]
 mod sequential;
 #[cfg(all(test, feature = "train"))]
 #[expect(clippy::expect_used, reason = "a test fails by panicking")]
@@ -48,11 +52,13 @@ pub use cpu::{CpuBound, CpuWeights, samples_within};
 pub use goals::Compile;
 #[cfg(feature = "keras")]
 pub use keras::KerasModel;
+#[cfg(feature = "core")]
+pub use layer::LayerModel;
 #[cfg(feature = "training")]
 pub use named::Named;
-#[cfg(feature = "core")]
+#[cfg(any(feature = "core", feature = "keras"))]
 pub use plan::{Device, Plan};
-#[cfg(feature = "core")]
+#[cfg(feature = "train")]
 pub use sequential::SequentialModel;
 #[cfg(feature = "training")]
 pub use training::{FitSettings, Trainer, Training, TrainingData, TrainingHost};

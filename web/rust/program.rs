@@ -1,11 +1,10 @@
-//! Programs as they pass from one module to another, all three being of one build.
+//! Programs as they pass from one module to another, all being of one build.
 
 use crate::error::{Result, thrown};
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "training")]
 use locally_connected::model::Graph;
 use locally_connected::program::Program;
 
-#[cfg(any(feature = "core", feature = "cpu"))]
 pub(crate) fn read(program: &[u8]) -> Result<Program> {
     postcard::from_bytes(program).map_err(|error| thrown("internal", format!("a program of another build: {error}")))
 }
@@ -16,7 +15,7 @@ pub(crate) fn write(program: &Program) -> Result<Vec<u8>> {
 }
 
 /// The graph with what these layers give, a name on each line, as outputs of their names besides its own.
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "training")]
 pub(crate) fn keeping(mut graph: Graph, layers: &str) -> Result<Graph> {
     for layer in layers.lines() {
         let why = || thrown("argument", format!("no layer {layer:?} of this model computes anything"));

@@ -5,19 +5,17 @@ use crate::error::{Result, of_library, thrown};
 use crate::program;
 use locally_connected::Geometry;
 use locally_connected::model::{Graph, Layer, Node, Stored, Wanted};
-#[cfg(feature = "train")]
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// A model of layers one after another, in `core` of locally connected ones (`layers.rs` has the others); one layer alone, too.
+/// A model of layers one after another, `layers.rs` adding those that aren't locally connected.
 #[wasm_bindgen]
 pub struct SequentialModel {
     pub(crate) graph: Graph,
     /// What the last layer gives.
     pub(crate) last: Node,
     /// By the programs' names, from when they are drawn until they are taken.
-    #[cfg(feature = "train")]
     pub(crate) parameters: BTreeMap<String, Vec<f32>>,
 }
 
@@ -32,12 +30,7 @@ impl SequentialModel {
         let mut graph = Graph::new();
         let shape: Vec<usize> = input_shape.iter().map(|&size| size as usize).collect();
         let last = graph.input(shape).map_err(of_library)?;
-        Ok(Self {
-            graph,
-            last,
-            #[cfg(feature = "train")]
-            parameters: BTreeMap::new(),
-        })
+        Ok(Self { graph, last, parameters: BTreeMap::new() })
     }
 
     /// Shape of one output sample so far.

@@ -45,7 +45,7 @@ export interface Compiled {
 }
 
 /** The module that a model is in, as far as training needs it. @internal */
-export type TrainingModule = Pick<typeof train, "Named" | "Compile" | "Trainer" | "TrainingData" | "FitSettings">;
+export type TrainingModule = Pick<typeof train, "Device" | "Named" | "Compile" | "Trainer" | "TrainingData" | "FitSettings">;
 
 /** What a {@link Body} is made of. @internal */
 export interface Parts {
@@ -82,7 +82,7 @@ export class Body {
   static async create(context: Context, parts: Parts): Promise<Body> {
     try {
       const forward = call(() => parts.compiled.forward(""));
-      return new Body(context, parts, await context.runner(forward), forward);
+      return new Body(context, parts, await context.runner(forward, parts.module), forward);
     } catch (error) {
       parts.compiled.free();
       throw error;

@@ -122,8 +122,8 @@ export interface ReadConfig {
   name: string;
   trainable: boolean;
   config: Given;
-  /** Adds the layer to a model, by what its module has: rules are of use to training alone. */
-  add: (model: core.SequentialModel, module: typeof core | typeof train, trains?: boolean) => void;
+  /** What `action` makes of the arguments, read by a module: rules are of use to training alone. */
+  with: <Made>(module: typeof core | typeof train, action: (made: core.LayerConfig) => Made) => Made;
 }
 
 /** Reads the arguments of a layer of class `className`, of `rank` spatial axes. What the library refuses it refuses itself. */
@@ -164,7 +164,7 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
 
   const read = { filters: positive("filters", filters), kernelSize: perAxis("kernel_size", rank, kernelSize) };
   const [activationName, activationNumbers] = readActivation(activation);
-  const make = (module: typeof core | typeof train, trains: boolean): core.LayerConfig => {
+  const make = (module: typeof core | typeof train): core.LayerConfig => {
     const config = new module.LayerConfig(read.filters, read.kernelSize);
     config.strides(strides);
     config.dilationRate(dilation);
@@ -176,9 +176,9 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
     config.bias(bias);
     config.implementation(implementation);
     config.execution(execution);
-    config.trainable(trains);
     if (dtype !== "float32") config.halfWeights();
     if ("Named" in module) {
+      (config as train.LayerConfig).trainable(trainable);
       for (const [name, value] of rules) (config as train.LayerConfig).rule(name, named(name, value, module.Named));
     }
     return config;
@@ -194,9 +194,11 @@ export function readConfig(className: string, rank: number, given: ConfigLike, u
     kernel_regularizer: null, bias_regularizer: null, activity_regularizer: null, kernel_constraint: null, bias_constraint: null,
     implementation, ...Object.fromEntries([...kept, ...beyond]),
   };
-  const add: ReadConfig["add"] = (model, module, trains = trainable) => call(() => {
-    const made = make(module, trains);
-    try { model.local(name, made); } finally { made.free(); }
-  });
-  return { name, trainable, config, add };
+  return {
+    name, trainable, config,
+    with: (module, action) => call(() => {
+      const made = make(module);
+      try { return action(made); } finally { made.free(); }
+    }),
+  };
 }

@@ -1,4 +1,5 @@
-import { GpuDevice } from "./device.js";
+import type { Device } from "./core_glue.js";
+import { GpuDevice, type Planning } from "./device.js";
 import { LocallyConnectedError } from "./errors.js";
 import { GpuRunner } from "./gpu_runner.js";
 import type { Program, Runner } from "./runner.js";
@@ -96,20 +97,24 @@ export class Context {
     const { vendor = "", architecture = "", description = "", isFallbackAdapter = false } = device.adapterInfo ?? {};
     const names = `${vendor} ${architecture} ${description}`.toLowerCase();
     const isCpu = isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|warp|basic render/.test(names);
-    const planner = new (loadedCore().Device)(isCpu);
-    for (const name of LIMITS) planner.setLimit(name, device.limits[name]);
-    // A driver that hides its name may be Mesa's.
-    if (isCpu && !/swiftshader|warp|basic render/.test(names)) planner.setLimit("maxIterations", LAVAPIPE_TURNS);
-    if (memoryBudget !== undefined) planner.setMemoryBudget(memoryBudget);
-    if (form !== undefined) planner.setForm(form);
+    const planned = (planner: Device): void => {
+      for (const name of LIMITS) planner.setLimit(name, device.limits[name]);
+      // A driver that hides its name may be Mesa's.
+      if (isCpu && !/swiftshader|warp|basic render/.test(names)) planner.setLimit("maxIterations", LAVAPIPE_TURNS);
+      if (memoryBudget !== undefined) planner.setMemoryBudget(memoryBudget);
+      if (form !== undefined) planner.setForm(form);
+    };
+    const gpu = new GpuDevice(device, planned, isCpu);
+    // What is wrong with the wishes is thrown now.
+    gpu.planner(loadedCore());
     const adapter = (description || `${vendor} ${architecture}`).trim() || "a GPU that the browser doesn't name";
-    return new Context("webgpu", adapter, new GpuDevice(device, planner), owned);
+    return new Context("webgpu", adapter, gpu, owned);
   }
 
-  /** @internal Room for the parameters of a model whose forward pass is `program`. */
-  async runner(program: Program): Promise<Runner> {
+  /** @internal Room for the parameters of a model whose forward pass is `program`, which `module` made. */
+  async runner(program: Program, module: Planning = loadedCore()): Promise<Runner> {
     this.#check();
-    const runner = this.#gpu ? await GpuRunner.create(this.#gpu, program) : new (await import("./cpu.js")).CpuRunner(program);
+    const runner = this.#gpu ? await GpuRunner.create(this.#gpu, program, module) : new (await import("./cpu.js")).CpuRunner(program);
     if (this.#disposed) {
       runner.destroy();
       this.#check();

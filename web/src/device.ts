@@ -7,20 +7,32 @@ import type * as core from "./core_glue.js";
 /** A shader's pipeline and the layout of all that it binds. */
 export interface Compiled { layout: GPUBindGroupLayout; pipeline: GPUComputePipeline }
 
+/** A module that plans programs. */
+export type Planning = Pick<typeof core, "Device">;
+
 const SCOPES = ["internal", "out-of-memory", "validation"] as const;
 /** A page's or this package's device, with the pipelines made for it. */
 export class GpuDevice {
   readonly device: GPUDevice;
-  /** The planner for its limits. */
-  readonly planner: core.Device | undefined;
+  /** The planner for its limits, of a module that makes programs: each plans its own. */
+  readonly planner: (module: Planning) => core.Device;
   #pipelines = new Map<string, Promise<Compiled>>();
   #waiting = new Set<(error: LocallyConnectedError) => void>();
   #lost: LocallyConnectedError | undefined;
   #patience: Promise<unknown>;
 
-  constructor(device: GPUDevice, planner?: core.Device) {
+  constructor(device: GPUDevice, planned: (planner: core.Device) => void = () => {}, isCpu = false) {
     this.device = device;
-    this.planner = planner;
+    const planners = new Map<Planning, core.Device>();
+    this.planner = (module) => {
+      let planner = planners.get(module);
+      if (!planner) {
+        planner = new module.Device(isCpu);
+        planned(planner);
+        planners.set(module, planner);
+      }
+      return planner;
+    };
     // The promise outlives us where the page's device does.
     const weak = new WeakRef(this);
     this.#patience = device.lost;

@@ -8,6 +8,16 @@ import type * as train from "./train_glue.js";
 /** Milliseconds that a training on the page's thread takes from it at once. */
 const AT_A_STRETCH = 12;
 
+/** A turn of the page's event loop. Not a timer's: in a hidden page these come once in a second, or in a minute. */
+const turn = (): Promise<void> => new Promise((resolve) => {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    resolve();
+  };
+  port2.postMessage(undefined);
+});
+
 const byName = (names: readonly string[], values: ArrayLike<number>): Logs => Object.fromEntries(names.map((name, at) => [name, values[at]!]));
 
 /** A model's training: what the wasm's loop calls (`web/rust/train.rs`), and what it is called by. */
@@ -119,7 +129,7 @@ export class Fitting {
     this.#pending = undefined;
     await pending;
     if (this.#body.context.kind === "webgpu" || performance.now() - this.#since < AT_A_STRETCH) return;
-    await new Promise((resolve) => { setTimeout(resolve); });
+    await turn();
     this.#since = performance.now();
   }
 

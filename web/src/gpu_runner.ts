@@ -1,6 +1,6 @@
 // A model's parameters on a GPUDevice, and its programs: each planned by the wasm for the device's limits, bound once for a batch.
 
-import { Buffers, collected, type GpuDevice } from "./device.js";
+import { Buffers, collected, type GpuDevice, type Planning } from "./device.js";
 import { call, LocallyConnectedError } from "./errors.js";
 import { type BufferRange, gather, GpuBound, type Held } from "./gpu.js";
 import { PLAN_VERSION, toBuffer, type WrittenBuffer, type WrittenPlan } from "./plan.js";
@@ -26,19 +26,20 @@ function destroyLater(bound: Promise<GpuBound>): void {
 /** A model's parameters on a device, and its programs bound to them. */
 export class GpuRunner implements Runner {
   #device: GpuDevice;
+  #module: Planning;
   #own = new Buffers();
   #shared = new Map<string, Held[]>();
   /** By the program and the batch, the least recently used first. */
   #bound: Ready[] = [];
 
-  private constructor(device: GpuDevice) {
-    this.#device = device;
+  private constructor(device: GpuDevice, module: Planning) {
+    [this.#device, this.#module] = [device, module];
     collected.register(this, [this.#own], this);
   }
 
   /** With the parameters of `program`, and what its optimizer keeps of them, all zero. */
-  static async create(device: GpuDevice, program: Program): Promise<GpuRunner> {
-    const runner = new GpuRunner(device);
+  static async create(device: GpuDevice, program: Program, module: Planning): Promise<GpuRunner> {
+    const runner = new GpuRunner(device, module);
     const { plan } = runner.#plan(program, 1);
     await device.guard(() => device.scoped("parameters", () => {
       for (const buffer of plan.buffers) {
@@ -50,7 +51,7 @@ export class GpuRunner implements Runner {
 
   #plan(program: Program, batch: number): { plan: WrittenPlan; words: (place: number) => Uint32Array } {
     return call(() => {
-      const planned = this.#device.planner!.plan(program, batch);
+      const planned = this.#device.planner(this.#module).plan(program, batch);
       const plan = JSON.parse(planned.json()) as WrittenPlan;
       const words = plan.buffers.map(({ usage }, place) => (usage === "constant" ? planned.words(place) : new Uint32Array()));
       planned.free();
@@ -123,7 +124,7 @@ export class GpuRunner implements Runner {
   }
 
   samplesAtOnce(program: Program): number {
-    return call(() => this.#device.planner!.samplesAtOnce(program, AT_ONCE));
+    return call(() => this.#device.planner(this.#module).samplesAtOnce(program, AT_ONCE));
   }
 
   set(name: string, values: Float32Array): void {

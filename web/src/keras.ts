@@ -1,26 +1,15 @@
 import { Body, type Compiled, type LayerInfo, type Parts, type TrainingModule, weightInfo } from "./body.js";
 import type { Context } from "./context.js";
 import { asError, call, LocallyConnectedError } from "./errors.js";
-import initKerasGlue, * as glue from "./keras_glue.js";
+import { glue, initKeras, type SaveFormat } from "./keras_module.js";
 import { Model } from "./model.js";
-import { Module, type WasmSource } from "./wasm.js";
 
+export { initKeras, type SaveFormat } from "./keras_module.js";
 export { LocallyConnectedError, type ErrorKind } from "./errors.js";
 export { type BindOptions, type BoundBuffers, BoundForward } from "./bound.js";
 export { type ArraysLike, type End, type NamedArrays } from "./ends.js";
 export { Layer, Model } from "./model.js";
 export type { BatchRecord, CompileOptions, EpochRecord, EvaluateOptions, FitOptions, History, Logs } from "./training.js";
-
-const kerasModule = /* @__PURE__ */ new Module(initKerasGlue as never, () => new URL("./keras.wasm", import.meta.url));
-
-/**
- * Loads the reader's WebAssembly, which {@link loadModel} does by itself: for pages that have it elsewhere, or want it early.
- *
- * @param source where it is: the `keras.wasm` beside this module unless said.
- */
-export function initKeras(source?: WasmSource): Promise<void> {
-  return kerasModule.load(source);
-}
 
 /** What {@link loadModel} may be told. */
 export interface LoadOptions {
@@ -32,9 +21,6 @@ export interface LoadOptions {
    */
   architecture?: string | object;
 }
-
-/** File formats that are written: Keras's two, safetensors with all of a layer's arguments, and arrays alone. */
-export type SaveFormat = "h5" | "keras" | "safetensors" | "npz";
 
 /** A model of a file. */
 export class FileModel extends Model {
@@ -82,7 +68,7 @@ export async function loadModel(
   { name, architecture }: LoadOptions = {},
 ): Promise<FileModel> {
   const [bytes, from] = await read(data);
-  await kerasModule.load();
+  await initKeras();
   const json = typeof architecture === "object" ? JSON.stringify(architecture) : architecture;
   const keras = call(() => glue.KerasModel.read(bytes, name ?? from, json));
   const described = call(() => JSON.parse(keras.describe()) as Described);

@@ -1,11 +1,11 @@
-import { atOnce, Body, type Compiled, type LayerInfo, weightInfo } from "./body.js";
+import { atOnce, Body, type Compiled, type LayerInfo, type WeightInfo } from "./body.js";
 import type { BindOptions, BoundForward } from "./bound.js";
 import { type ConfigLike, readConfig } from "./config.js";
 import type { Context } from "./context.js";
-import { call, LocallyConnectedError } from "./errors.js";
+import { LocallyConnectedError } from "./errors.js";
 import { Layer } from "./model.js";
 import { loadedCore } from "./wasm.js";
-import type { SequentialModel } from "./core_glue.js";
+import type { LayerModel } from "./core_glue.js";
 
 /** Gradients of `Σ output · dy`, in the layouts of the weights. */
 export interface LayerGradients {
@@ -31,9 +31,13 @@ export function toSizes(argument: string, shape: readonly number[]): Uint32Array
   return Uint32Array.from(shape);
 }
 
-/** A layer's arrays by the programs' names, all of them with gradients or those that are trained. @internal */
-export function weightsOf(model: SequentialModel, layer: string, all = false): LayerInfo["weights"] {
-  return call(() => model.weightNames(layer).map((name) => weightInfo(layer, name, [...model.weightShape(layer, name)], all || model.learns(layer, name))));
+/** A layer's arrays, whose gradients are always wanted: it is alone. */
+function weightsOf(model: LayerModel): LayerInfo["weights"] {
+  const { LayerModel } = loadedCore();
+  const info = (name: string, shape: Uint32Array, [parameter, gradient]: string[]): WeightInfo =>
+    ({ name, shape: [...shape], parameter: parameter!, gradient: gradient!, learned: true });
+  const bias = model.biasShape();
+  return [info("kernel", model.kernelShape(), LayerModel.kernelNames()), ...(bias ? [info("bias", bias, LayerModel.biasNames())] : [])];
 }
 
 /** A locally connected layer of any rank, by itself. Its weights are zero until they are set. */
@@ -53,18 +57,11 @@ abstract class LocallyConnected extends Layer {
     const className = `LocallyConnected${rank}D`;
     const read = readConfig(className, rank, config, `locally_connected${rank}d`);
     const inputShape = toSizes("inputShape", options?.inputShape);
-    const model = call(() => new (loadedCore().SequentialModel)(inputShape));
-    let info: LayerInfo;
-    try {
-      // Alone, its gradients are always wanted.
-      read.add(model, loadedCore(), true);
-      const outputShape = [...model.shape()];
-      const { name, trainable } = read;
-      info = { name, className, trainable, inputShape: [...inputShape], outputShape, config: read.config, weights: weightsOf(model, name, true) };
-    } catch (error) {
-      model.free();
-      throw error;
-    }
+    const model = read.with(loadedCore(), (made) => new (loadedCore().LayerModel)(made, inputShape));
+    const { name, trainable } = read;
+    const info: LayerInfo = {
+      name, className, trainable, inputShape: [...inputShape], outputShape: [...model.shape()], config: read.config, weights: weightsOf(model),
+    };
     const [inputs, outputs] = [[{ name: "input", shape: info.inputShape }], [{ name: info.name, shape: info.outputShape }]];
     return Body.create(context, { compiled: model as Compiled, infos: [info], inputs, outputs });
   }

@@ -1,8 +1,9 @@
-import { Body, type Compiled, type LayerInfo } from "./body.js";
+import { Body, type Compiled, type LayerInfo, weightInfo } from "./body.js";
 import { readActivation, readConfig } from "./config.js";
 import type { Context } from "./context.js";
 import { call, LocallyConnectedError } from "./errors.js";
-import { type LayerOptions, toSizes, weightsOf } from "./layers.js";
+import { type LayerOptions, toSizes } from "./layers.js";
+import type { SaveFormat } from "./keras_module.js";
 import { Model } from "./model.js";
 import { named, snake } from "./named.js";
 import { loadTraining } from "./wasm.js";
@@ -55,6 +56,23 @@ export class Sequential extends Model {
     }
     return new Sequential(options.name ?? "sequential", body);
   }
+
+  /**
+   * The bytes of a file with its layers and the weights as they are now, which Keras 2 opens where its layers are Keras's. The module
+   * that writes it (`keras.wasm`) is fetched now.
+   *
+   * @throws LocallyConnectedError of kind `"file"` or `"unsupported"` for layers that the format can't express: `"safetensors"` can all.
+   */
+  async save(format: SaveFormat): Promise<Uint8Array> {
+    this.body.check();
+    const { save } = await import("./saving.js");
+    return save(this.name, this.body, format);
+  }
+}
+
+/** A layer's arrays by the programs' names. */
+function weightsOf(model: train.SequentialModel, layer: string): LayerInfo["weights"] {
+  return call(() => model.weightNames(layer).map((name) => weightInfo(layer, name, [...model.weightShape(layer, name)], model.learns(layer, name))));
 }
 
 /** A name that no layer has yet: Keras's, numbered from the second on. */
@@ -75,7 +93,7 @@ function add(module: typeof train, model: train.SequentialModel, spec: LayerSpec
   let info: Omit<LayerInfo, "outputShape">;
   if (rank) {
     const read = readConfig(className, Number(rank), given, fallback);
-    read.add(model, module);
+    read.with(module, (made) => model.local(read.name, made as train.LayerConfig));
     info = { name: read.name, className, trainable: read.trainable, inputShape, config: read.config, weights: weightsOf(model, read.name) };
   } else {
     const name = String(given["name"] ?? fallback);

@@ -94,7 +94,7 @@ const fail = (argument: string, expected: string, value: unknown): never => {
   throw new LocallyConnectedError("argument", `\`${argument}\` must be ${expected}, but is ${JSON.stringify(value)}`);
 };
 
-/** A whole number of at least `least` that 32 bits hold. */
+/** A whole number of at least `least` that 32 bits hold. @internal */
 export function whole(argument: string, value: number, least: number): number {
   return Number.isInteger(value) && value >= least && value <= 0xffffffff ? value : fail(argument, `a whole number from ${least} on`, value);
 }
@@ -111,7 +111,7 @@ function ofEach<T>(argument: string, given: unknown, outputs: readonly End[], is
   return list as [string, T][];
 }
 
-/** What a training is told, in the module. */
+/** What a training is told, in the module. @internal */
 export function compileOf(options: CompileOptions, outputs: readonly End[], module: TrainingModule): train.Compile {
   const { optimizer = "rmsprop", learningRate, loss, metrics = [], weightedMetrics = [], lossWeights = {}, seed = 0 } = options;
   const isOne = (given: unknown): given is Named => typeof given === "string" || (typeof given === "object" && given !== null && isNamed(given));
@@ -134,7 +134,7 @@ export function compileOf(options: CompileOptions, outputs: readonly End[], modu
   });
 }
 
-/** Samples and what is wanted of them, in the module. */
+/** Samples and what is wanted of them, in the module. @internal */
 export function dataOf(
   module: TrainingModule, [inputs, outputs]: readonly [readonly End[], readonly End[]],
   x: ArraysLike, t: ArraysLike, weight: Float32Array | NamedArrays | undefined,
@@ -147,7 +147,7 @@ export function dataOf(
   return data;
 }
 
-/** How many epochs of what, in the module, `done` having been trained before. */
+/** How many epochs of what, in the module, `done` having been trained before. @internal */
 export function settingsOf(module: TrainingModule, options: FitOptions, done: number): train.FitSettings {
   const { batchSize = 32, epochs = 1, initialEpoch, shuffle = true, validationSplit, classWeight } = options;
   const settings = new module.FitSettings();

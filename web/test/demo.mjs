@@ -41,6 +41,14 @@ const painted = (page, id) => page.evaluate((id) => {
   return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join())).size;
 }, id);
 
+// Waits for the second epoch.
+async function learns(page) {
+  const second = () => /Epoch ([2-9]|\d\d)/.test(document.getElementById('train-note').textContent);
+  await page.waitForFunction(second, null, { timeout: 60_000 }).catch(async () => {
+    throw new Error(`no second epoch in 60 s: the button says "${await page.textContent('#train')}", the note "${await page.textContent('#train-note')}"`);
+  });
+}
+
 export const demo = {
   async drawnWithTheMouse(browser, origin) {
     const { page, done } = await open(browser, origin);
@@ -98,7 +106,7 @@ export const demo = {
     const filters = () => page.evaluate(() => document.getElementById('filters').toDataURL());
     const kerasFilters = await filters();
     await page.click('#train');
-    await page.waitForFunction(() => /Epoch ([2-9]|\d\d)/.test(document.getElementById('train-note').textContent), null, { timeout: 60_000 });
+    await learns(page);
     assert(await page.textContent('#train') === 'Stop', 'there is no way to stop');
     assert(await page.isHidden('#restore'), 'weights can be exchanged while it trains');
     const early = await filters();
@@ -185,6 +193,8 @@ export const demo = {
     for (const point of circle.slice(1)) await touch('touchMove', [point]);
     await touch('touchEnd', []);
     await answers(page, '0');
+    await page.tap('#train');
+    await learns(page);
     await shot(page, 'phone');
     await done();
   },
@@ -194,7 +204,7 @@ export const demo = {
     await stroke(page, circle);
     await answers(page, '0');
     await page.click('#train');
-    await page.waitForFunction(() => /Epoch ([2-9]|\d\d)/.test(document.getElementById('train-note').textContent), null, { timeout: 60_000 });
+    await learns(page);
     await shot(page, 'dark');
     await page.emulateMedia({ colorScheme: 'light' });
     await done();

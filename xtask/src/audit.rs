@@ -3,7 +3,7 @@
 use crate::installed::{CARGO_DENY, TYPOS};
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{fuzz, gpu_record, package, setup, translations, web};
+use crate::{drivers, fuzz, gpu_record, msrv, package, setup, translations, web};
 
 /// `only` names steps, by their beginnings; without any, all are run.
 pub(crate) fn audit(only: &[&str]) -> Result {
@@ -19,6 +19,7 @@ pub(crate) fn audit(only: &[&str]) -> Result {
             sh::run(check.arg(features).args(["--", "-D", "warnings"]))
         })?;
     }
+    steps.step("msrv", msrv::msrv)?;
     steps.step("package", package::package)?;
     steps.step("npm", web::npm)?;
     steps.step("benches", benches)?;
@@ -26,6 +27,7 @@ pub(crate) fn audit(only: &[&str]) -> Result {
     steps.step("translations", || translations::translations(&[]))?;
     steps.step("fuzz", || fuzz::fuzz(&["--seconds", "10"]))?;
     steps.step("soak", || sh::run(sh::tool("soak")?.arg("2")))?;
+    steps.step("drivers", drivers::drivers)?;
     steps.step("egui", egui)?;
     // Every part runs and is read, most of them cut short: what is rehearsed is that nothing is in the way of a record.
     steps.step("gpu-record", gpu_record::rehearse)?;

@@ -3,14 +3,16 @@
 use crate::sh::{self, Result};
 
 /// Libraries with sets of features, each with the backends that wgpu has then; none where there is no wgpu.
-const SETS: [(&str, &str, Option<&[&str]>); 7] = [
+const SETS: [(&str, &str, Option<&[&str]>); 9] = [
     ("locally-connected", "", None),
+    ("locally-connected", "models", None),
     ("locally-connected", "cpu", None),
     ("locally-connected", "serde", None),
     ("locally-connected", "gpu", Some(&[])),
     // As in a host that has chosen a backend for its own wgpu.
     ("locally-connected", "gpu,wgpu/vulkan", Some(&["vulkan"])),
     ("locally-connected-keras", "", None),
+    ("locally-connected-web", "core", None),
     ("locally-connected-web", "core,cpu,keras", None),
 ];
 

@@ -15,6 +15,12 @@ const MOST: u64 = 200 << 10;
 /// Longest input that is tried.
 const LONGEST: &str = "-max_len=32768";
 
+/// Most seconds and megabytes of one input.
+type Limits = [&'static str; 2];
+const LIMITS: Limits = ["-timeout=5", "-rss_limit_mb=2048"];
+/// AddressSanitizer looks at each access, and keeps what is freed for a while.
+const ADDRESS_LIMITS: Limits = ["-timeout=30", "-rss_limit_mb=4096"];
+
 /// `fuzz [TARGET…] [--seconds N] [--keep]`: every target or these, each for so many seconds (60, or one run of the corpus for 0), and then
 /// with `--keep` the smallest of what was found that covers as much becomes the committed corpus. `--address` looks at each access
 /// to memory, too.
@@ -62,6 +68,7 @@ fn targets() -> Result<Vec<String>> {
 
 struct Fuzzer {
     program: PathBuf,
+    limits: Limits,
     seeds: PathBuf,
     /// Where what is found lies, of all targets.
     work: PathBuf,
@@ -82,7 +89,8 @@ impl Fuzzer {
         sh::run(&mut build)?;
         let program = target_dir.join(TARGET).join("release/locally-libfuzzer");
         let seeds = sh::tool("seeds")?.get_program().into();
-        Ok(Self { program, seeds, work })
+        let limits = if address { ADDRESS_LIMITS } else { LIMITS };
+        Ok(Self { program, limits, seeds, work })
     }
 
     fn corpus(&self, name: &str) -> PathBuf {
@@ -91,7 +99,7 @@ impl Fuzzer {
 
     fn command(&self, name: &str) -> Command {
         let mut command = sh::command(&self.program);
-        command.env("FUZZ_TARGET", name).args([LONGEST, "-timeout=5", "-rss_limit_mb=2048"]);
+        command.env("FUZZ_TARGET", name).arg(LONGEST).args(self.limits);
         command
     }
 

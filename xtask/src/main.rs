@@ -6,7 +6,7 @@
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
 //! | `check` | what to run after every few lines: format, lints, unit tests |
 //! | `test`  | everything a change must pass: format, lints, docs, tests, examples, `wasm`, `web`, `tint`, `page`, on Linux `isa` |
-//! | `audit` | what takes longer: spelling, licences, features of their own, packages, the npm package with Vite, benches, a rehearsal of `gpu-record` |
+//! | `audit` | what takes longer: spelling, licences, features of their own, the oldest Rust, packages, the npm package with Vite, benches, the newest Mesa, a rehearsal of `gpu-record` |
 //! | `wasm`  | builds the libraries for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
 //! | `web`   | builds the npm package in `web/dist`; `--serve` shows its demo, `--test` tests it in headless Chromium |
@@ -39,20 +39,26 @@
 //! * `translations`: SPIRV-Tools and glslang.
 //! * `fuzz`: Linux on x86-64, a C++ compiler for libFuzzer; nothing of nightly Rust.
 //! * `soak`: Linux, whose count of resident memory it reads.
+//! * `audit msrv`: rustup, which has or fetches the oldest Rust that Cargo.toml names; `audit drivers`: Linux on x86-64, root's rights
+//!   and debootstrap, for a root with Debian sid's Mesa.
 //!
 //! `CARGO_TARGET_DIR` is respected throughout. There is no dependency but serde_json, so that the first use is quick.
+
+#![forbid(unsafe_code)]
 
 mod apt;
 mod audit;
 mod browser;
 mod check;
 mod demo;
+mod drivers;
 mod examples;
 mod features;
 mod fuzz;
 mod gpu_record;
 mod installed;
 mod isa;
+mod msrv;
 mod net;
 mod package;
 mod page;
@@ -74,8 +80,9 @@ Usage: cargo xtask <command>
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
   check         format, lints, unit tests: what to run after every few lines, under a minute
   test [ARG…]   format, lints, docs, tests, examples, wasm, web, tint, page; ARGs go to `cargo test` (--release, a name, …)
-  audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, packages (npm's with Vite), benches, address
-                sanitizer, a rehearsal of gpu-record; STEPs are those alone (by the beginning of their names)
+  audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, the oldest Rust, packages (npm's with Vite),
+                benches, address sanitizer, translations, fuzzing, the newest Mesa, a rehearsal of gpu-record; STEPs are those alone
+                (by the beginning of their names)
   wasm          build the libraries for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
   translations [NAME…]  write every shader variant (or those of these names) in every backend's language, and have

@@ -1,4 +1,4 @@
-//! What would be published: each crate packed, and built from what its package holds.
+//! What would be published: each crate packed, built from what its package holds, and all but uploaded.
 
 use crate::sh::{self, Result};
 
@@ -29,10 +29,11 @@ pub(crate) fn package() -> Result {
         }
     }
     licences_are_one()?;
-    let mut package = sh::cargo();
-    package.args(["package", "--all-features", "--allow-dirty"]);
-    CRATES.iter().for_each(|(name, _)| _ = package.args(["--package", name]));
-    sh::run(&mut package)
+    // As `cargo package`, and it asks whether these names and versions may be published, too.
+    let mut publish = sh::cargo();
+    publish.args(["publish", "--dry-run", "--all-features", "--allow-dirty"]);
+    CRATES.iter().for_each(|(name, _)| _ = publish.args(["--package", name]));
+    sh::run(&mut publish)
 }
 
 /// The root crate's documentation cites pages that come along.

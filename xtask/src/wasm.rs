@@ -8,17 +8,24 @@ use std::process::Command;
 /// What browsers run.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// Libraries, with sets of features.
-const LIBRARIES: [(&str, &str); 4] = [
+const LIBRARIES: [(&str, &str); 5] = [
     ("locally-connected", ""),
+    ("locally-connected", "models"),
     ("locally-connected", "headless,serde"),
     ("locally-connected", "cpu"),
     ("locally-connected-keras", ""),
 ];
 
+/// What a module that is downloaded does without: what a panic says, which nobody reads there, and where; and of structs, whose fields no
+/// message of ours prints.
+const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=shallow";
+
 /// A compiler for the browser.
 pub(crate) struct Compiler {
     /// Debian's, which builds the standard library too.
     debian: bool,
+    /// Builds the standard library too, all of it without what [`SMALL`] says.
+    small: bool,
 }
 
 impl Compiler {
@@ -29,7 +36,27 @@ impl Compiler {
             debian_toolchain()?;
             println!("wasm: Debian's rustc-web, which builds the standard library too");
         }
-        Ok(Self { debian })
+        Ok(Self { debian, small: false })
+    }
+
+    /// One that builds the standard library, too, as small as it gets: rustup's where it has the library's source or can get it, else
+    /// Debian's. Where neither can be had it is [`Compiler::find`]'s.
+    pub(crate) fn smallest() -> Result<Self> {
+        if rustup_target() && rust_source() {
+            return Ok(Self { debian: false, small: true });
+        }
+        match debian_toolchain() {
+            Ok(()) => Ok(Self { debian: true, small: true }),
+            Err(error) => {
+                println!("wasm: the standard library is as it was compiled, since its source can't be had ({error})");
+                Self::find()
+            }
+        }
+    }
+
+    /// Whether it builds modules as small as they get.
+    pub(crate) fn is_small(&self) -> bool {
+        self.small
     }
 
     /// `cargo rustc` for the library of a package: the last words can go to it alone.
@@ -38,16 +65,28 @@ impl Compiler {
         // A host's RUSTFLAGS are for the host.
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_RUSTFLAGS");
         cargo.args(["rustc", "--package", package, "--lib", "--target", TARGET]);
-        if self.debian {
+        if self.debian || self.small {
             cargo.arg("-Zbuild-std=std,panic_abort");
+        }
+        if self.small {
+            // Of rustup's stable compiler these are no stable options.
+            cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", SMALL);
+            cargo.env("CARGO_TARGET_DIR", self.target_dir());
         }
         cargo
     }
 
     /// Where it puts what it builds by `profile`.
     pub(crate) fn folder(&self, profile: &str) -> PathBuf {
-        let target = if self.debian { sh::target_dir().join("wasm") } else { sh::target_dir().to_path_buf() };
-        target.join(TARGET).join(profile)
+        self.target_dir().join(TARGET).join(profile)
+    }
+
+    fn target_dir(&self) -> PathBuf {
+        match (self.small, self.debian) {
+            (true, _) => sh::target_dir().join("wasm-small"),
+            (false, true) => sh::target_dir().join("wasm"),
+            (false, false) => sh::target_dir().to_path_buf(),
+        }
     }
 
     /// Makes sure of a linker for modules: Debian's comes with its compiler, rustup's has one for most platforms.
@@ -107,6 +146,22 @@ fn rustup_target() -> bool {
             false
         }
     }
+}
+
+/// Whether there is the source of rustup's standard library, once rustup has tried to get it.
+fn rust_source() -> bool {
+    let there = || {
+        let sysroot = sh::capture(sh::command(rustc()).args(["--print", "sysroot"]));
+        sysroot.is_some_and(|root| Path::new(&root).join("lib/rustlib/src/rust/library/Cargo.toml").exists())
+    };
+    if there() {
+        return true;
+    }
+    if sh::find(&["rustup"]).is_none() {
+        return false;
+    }
+    println!("wasm: no source of the standard library here: adding it with `rustup component add rust-src`");
+    sh::run_quiet(sh::command("rustup").args(["component", "add", "rust-src"])).is_ok() && there()
 }
 
 fn has_target() -> bool {

@@ -8,6 +8,8 @@ use std::process::Command;
 
 const PACKAGE: &str = "locally-connected-web";
 const PROFILE: &str = "web";
+/// The example of an app of Rust.
+const APP: &str = "locally-connected-in-browser";
 /// A module: the package with the feature of its name.
 struct Module {
     name: &'static str,
@@ -27,7 +29,7 @@ const MODULES: [Module; 4] = [
 
 /// Builds the package; fails where it is larger than it may be.
 pub(crate) fn build() -> Result {
-    let compiler = Compiler::find()?;
+    let compiler = Compiler::smallest()?;
     let bindgen = bindgen()?;
     let glue = sh::target_dir().join("web");
     let src = sh::root().join("web/src");
@@ -49,22 +51,49 @@ pub(crate) fn build() -> Result {
         }
     }
     browser::npm_ci("web")?;
-    sh::run(sh::command("node").arg(sh::root().join("web/build.mjs")))?;
+    let mut build = sh::command("node");
+    build.arg(sh::root().join("web/build.mjs"));
+    if !compiler.is_small() {
+        build.arg("--large");
+    }
+    sh::run(&mut build)?;
     println!("web: the package is in {}", sh::root().join("web/dist").display());
     Ok(())
 }
 
 /// Builds the package and tests it in headless Chromium: all of its tests, or those whose names contain one of these. All of them are also
-/// the quick ones in Node, on Dawn.
+/// the quick ones in Node, on Dawn, and those of the example of a Rust app, which are `app` alone.
 pub(crate) fn test(names: &[&str]) -> Result {
     build()?;
     let failed = |_| "not every test of the package passed, see above".to_owned();
-    let mut tests = browser::script_at("web/test/run.mjs")?;
-    sh::run(tests.args(names)).map_err(failed)?;
+    if names != ["app"] {
+        let mut tests = browser::script_at("web/test/run.mjs")?;
+        sh::run(tests.args(names)).map_err(failed)?;
+    }
     if names.is_empty() {
         sh::run(sh::command("node").arg(sh::root().join("web/test/node.mjs"))).map_err(failed)?;
     }
+    if names.is_empty() || names == ["app"] {
+        let app = app()?;
+        let mut test = browser::script_at("examples/browser/test.mjs")?;
+        sh::run(test.arg(app)).map_err(|_| "the app of Rust fails in the browser, see above".to_owned())?;
+    }
     Ok(())
+}
+
+/// Builds the example of an app of Rust (`examples/browser`): the folder of its module and the glue.
+fn app() -> Result<PathBuf> {
+    let compiler = Compiler::find()?;
+    let mut cargo = compiler.library(APP);
+    compiler.link(&mut cargo)?;
+    // As `cargo xtask wasm` builds the library.
+    cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
+    sh::run(cargo.args(["--", "-D", "warnings"]))?;
+    let folder = sh::target_dir().join("app");
+    bindgen()?.run(&compiler.folder("debug").join("locally_connected_in_browser.wasm"), &folder, "app")?;
+    let (from, to) = (folder.join("app_bg.wasm"), folder.join("app.wasm"));
+    std::fs::copy(&from, to).map_err(|e| format!("{}: {e}", from.display()))?;
+    Ok(folder)
 }
 
 /// Builds the package, and installs, type-checks and runs it in a project of its own, which Vite builds.

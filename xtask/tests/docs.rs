@@ -37,14 +37,16 @@ fn every_argument_and_member_of_keras_is_on_its_page() {
 fn files(page: &str) -> impl Iterator<Item = &str> {
     let quoted = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     quoted.filter(|name| {
-        let known = ["src/", "shaders/", "tests/", "docs/", "xtask/", "web/", "examples/", "keras/", "cli/"];
+        let known = ["src/", "shaders/", "tests/", "docs/", "xtask/", "web/", "examples/", "fuzz/", "keras/", "cli/"];
         known.iter().any(|folder| name.starts_with(folder)) && !name.contains(['<', '*', ' ', ':', '{'])
     })
 }
 
 #[test]
 fn files_that_pages_name_are_there() {
-    for name in ["ARCHITECTURE.md", "docs/adding-a-kernel.md", "docs/keras.md", "docs/training.md"] {
+    let docs = ["adding-a-kernel", "backends", "fuzzing", "keras", "numbers", "training", "versions"];
+    let docs = docs.map(|name| format!("docs/{name}.md"));
+    for name in ["ARCHITECTURE.md", "SECURITY.md"].into_iter().chain(docs.iter().map(String::as_str)) {
         let page = page(name);
         let mut checked = 0;
         // What its diff adds is not there.
@@ -53,7 +55,7 @@ fn files_that_pages_name_are_there() {
             assert!(root().join(file).exists(), "{name} names {file}");
             checked += 1;
         }
-        assert!(checked > 0 || name == "docs/keras.md", "{name} names no file");
+        assert!(checked > 0 || ["docs/keras.md", "docs/versions.md"].contains(&name), "{name} names no file");
     }
 }
 
@@ -87,14 +89,84 @@ fn tests(page: &str) -> impl Iterator<Item = (&str, &str)> {
 
 #[test]
 fn tests_that_pages_name_are_there() {
-    for (name, least) in [("docs/numbers.md", 25), ("SECURITY.md", 10)] {
+    for (name, least) in [("docs/numbers.md", 25), ("SECURITY.md", 10), ("docs/backends.md", 3), ("docs/fuzzing.md", 1)]
+    {
         let page = page(name);
         let mut checked = 0;
         for (file, test) in tests(&page) {
             let text = std::fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("{name} names {file}"));
-            assert!(text.contains(&format!("fn {test}(")), "{name} names {file}::{test}");
+            let (before, _) =
+                text.split_once(&format!("fn {test}(")).unwrap_or_else(|| panic!("{name} names {file}::{test}"));
+            // Attributes and comments may stand between.
+            let own = before.rsplit("\n\n").next().unwrap_or_default();
+            assert!(own.contains("#[test]"), "{file}::{test}, which {name} names, is no test");
             checked += 1;
         }
         assert!(checked >= least, "{name} names {checked} tests");
     }
+}
+
+/// The cells of a page's tables, without their heads: rows by rows.
+fn rows(page: &str) -> impl Iterator<Item = Vec<&str>> {
+    let mut before = "";
+    let lines = page.lines().filter_map(move |line| {
+        let is_head = |line: &str| line.starts_with("|---");
+        let row = (line.starts_with('|') && !is_head(line) && before.starts_with('|')).then_some(line);
+        before = line;
+        row
+    });
+    lines.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+}
+
+/// A promise that no test holds says so.
+#[test]
+fn every_promise_names_its_test() {
+    let page = page("docs/numbers.md");
+    let mut promises = 0;
+    for row in rows(&page) {
+        let last = *row.last().expect("a cell");
+        let named = tests(last).count() + files(last).count();
+        assert!(named > 0 || last == "none", "docs/numbers.md promises {:?} and names no test", row[0]);
+        promises += 1;
+    }
+    assert!(promises > 20, "{promises} promises");
+}
+
+/// The roots of our libraries, programs, examples and benchmarks, by their paths.
+fn crate_roots() -> Vec<String> {
+    let mut roots = Vec::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root().join(&folder)).expect("a folder") {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().into_string().expect("UTF-8");
+            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            if entry.path().is_dir() {
+                let others = ["target", "tests", "node_modules", "dist"].contains(&name.as_str());
+                folders.extend((!others && !name.starts_with('.')).then_some(path));
+            } else if name.ends_with(".rs") {
+                let text = std::fs::read_to_string(entry.path()).expect("UTF-8");
+                let is_root = ["main.rs", "lib.rs"].contains(&name.as_str()) || text.contains("\nfn main(");
+                roots.extend(is_root.then_some(path));
+            }
+        }
+    }
+    roots
+}
+
+/// What doesn't forbid `unsafe` stands in SECURITY.md with its reason; and what stands there doesn't.
+#[test]
+fn unsafe_code_is_where_the_page_says() {
+    let page = page("SECURITY.md");
+    let section = page.split("## `unsafe`").nth(1).expect("the section");
+    let first_cells: Vec<&str> = rows(section).filter_map(|row| row.first().copied()).collect();
+    let mut said: Vec<&str> = first_cells.iter().flat_map(|cell| files(cell)).collect();
+    said.sort_unstable();
+    let roots = crate_roots();
+    assert!(roots.len() > 30, "{roots:?}");
+    let forbids =
+        |path: &String| std::fs::read_to_string(root().join(path)).expect("UTF-8").contains("#![forbid(unsafe_code)]");
+    let mut found: Vec<&str> = roots.iter().filter(|path| !forbids(path)).map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, said, "roots without `#![forbid(unsafe_code)]`, and those that SECURITY.md lists");
 }

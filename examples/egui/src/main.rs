@@ -5,6 +5,8 @@
 //!
 //! `cargo run --manifest-path examples/egui/Cargo.toml [PICTURE.png]`
 
+#![forbid(unsafe_code)]
+
 #[path = "../../embed_render/flow.rs"]
 #[expect(dead_code, reason = "the noise is the other example's")]
 mod flow;

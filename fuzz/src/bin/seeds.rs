@@ -1,5 +1,6 @@
 //! Writes the seeds of a target into a folder, each under a name that its bytes give: `seeds TARGET FOLDER`.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, reason = "a tool's message is its panic")]
 
 use locally_fuzz::Target;

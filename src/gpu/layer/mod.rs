@@ -160,6 +160,11 @@ impl LocallyConnected {
         self.parameters.bytes()
     }
 
+    /// Frees the layer's own buffers at once, as [`Weights::destroy`] does.
+    pub fn destroy(self) {
+        self.parameters.destroy();
+    }
+
     async fn bind(&self, program: &Program, batch: u32, bindings: &Bindings<'_>) -> Result<Bound> {
         let bound = self.parameters.bind(program, batch, bindings).await;
         bound.map_err(|error| self.shaped(error, batch))
@@ -289,6 +294,13 @@ pub struct WeightsReadback {
     readback: TensorReadback,
 }
 
+impl From<WeightsReadback> for TensorReadback {
+    /// The same way, to the canonical order alone.
+    fn from(WeightsReadback { readback, .. }: WeightsReadback) -> Self {
+        readback
+    }
+}
+
 impl WeightsReadback {
     /// Records the copies.
     ///
@@ -296,6 +308,11 @@ impl WeightsReadback {
     /// [`Error::NotTaken`] while the values of the last recording weren't; nothing is recorded then.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.readback.record(encoder)
+    }
+
+    /// Frees its room at once, as [`crate::Readback::destroy`] does.
+    pub fn destroy(self) {
+        self.readback.destroy();
     }
 
     /// Waits for the weights, in canonical order.

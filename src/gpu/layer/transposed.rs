@@ -70,6 +70,11 @@ impl TransposedLocallyConnected {
         &self.adjoint
     }
 
+    /// Frees the adjoint's own buffers at once, as [`LocallyConnected::destroy`] does.
+    pub fn destroy(self) {
+        self.adjoint.destroy();
+    }
+
     /// Binds a forward pass: `input` is `[batch][output shape of the adjoint]`, `output` is `[batch][input shape of the
     /// adjoint]`.
     ///

@@ -2,6 +2,7 @@
 
 use crate::config::{Activation, WeightType};
 use crate::geometry::Geometry;
+pub(crate) use crate::model::local::Gradient;
 use crate::model::mode::Mode;
 use crate::ops::{AxisMap, Buffer, BufferId, Change, Operation, Shape, Usage, Windows};
 use crate::program::Program;
@@ -144,14 +145,6 @@ impl<'a> BackwardCall<'a> {
     pub(crate) fn update(&self, index: usize) -> Option<&'a Change> {
         self.updates.get(index).and_then(Option::as_ref)
     }
-}
-
-/// Where the gradient of a parameter goes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Gradient {
-    pub(crate) buffer: BufferId,
-    /// Whether it is added to what another call of the layer wrote.
-    pub(crate) accumulate: bool,
 }
 
 /// A layer's call, and the program that is being made.

@@ -1,5 +1,7 @@
 //! `bindgen WASM FOLDER NAME`: JavaScript and TypeScript for a module, as ES modules for the web.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 use wasm_bindgen_cli_support::Bindgen;
 

@@ -2,6 +2,8 @@
 //! `shader_variants DIR`, for `cargo xtask tint`. Of each kernel the shortest and the longest text are to become
 //! pipelines too, which takes a software driver up to a second each.
 
+#![forbid(unsafe_code)]
+
 use locally_connected::kernels::{Variant, variants};
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -3,6 +3,8 @@
 //! What the process holds is read each second. From the first minute on, or a fifth of a shorter run, it may grow by 2 MiB, which is
 //! what an allocator's own pages come and go by; a leak of 100 bytes a step would be tens of them.
 
+#![forbid(unsafe_code)]
+
 use locally_connected::headless::{Cpu, Device, DeviceOptions};
 use locally_connected::model::{Dense, Flatten, Model, Sequential};
 use locally_connected::train::{

@@ -2,6 +2,7 @@
 //! anywhere: `translations DIR [NAME…]`, for `cargo xtask translations`. Writes the texts into DIR and prints a table of what was
 //! compiled by what; ends in failure where anything is refused, or has what drivers stumble over (docs/backends.md).
 
+#![forbid(unsafe_code)]
 #![expect(clippy::expect_used, clippy::panic, reason = "a tool of the developers', which may stop where it stands")]
 
 use locally_connected::kernels::variants;

@@ -5,6 +5,8 @@
 //! place; planned for a browser's default limits. The results are those of this crate's own executor, of the very same plans, on
 //! lavapipe where there is one.
 
+#![forbid(unsafe_code)]
+
 #[path = "net/random.rs"]
 mod random;
 

@@ -4,6 +4,8 @@
 //! workloads and of small layers (`plans.rs`), and what the small layers give on this machine's adapter
 //! (`results.rs`). It holds a driver's bits, so it is compared on the machine that saved it and kept in no repository.
 
+#![forbid(unsafe_code)]
+
 mod layers;
 mod net;
 mod plans;

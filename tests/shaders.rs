@@ -13,16 +13,32 @@ use locally_connected::{Activation, Bias, Config, DataFormat, DeviceProfile, Geo
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Expression, Function, Handle, Literal, Module, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::thread::ScopedJoinHandle;
 
-/// Parsed and validated as WebGPU without any optional feature: naga's capability for halves in words stands for
-/// `unpack2x16float`, which WebGPU has always.
-fn module(variant: Variant) -> (Module, ModuleInfo) {
+/// Each variant parsed and validated, once for all tests.
+static PARSED: LazyLock<BTreeMap<Variant, (Module, ModuleInfo)>> = LazyLock::new(|| {
+    let (all, threads) = (variants(), std::thread::available_parallelism().map_or(1, usize::from));
+    std::thread::scope(|scope| {
+        let parts = all.chunks(all.len().div_ceil(threads));
+        let parts: Vec<_> =
+            parts.map(|part| scope.spawn(|| part.iter().map(|&of| (of, parsed(of))).collect())).collect();
+        parts.into_iter().flat_map(|part: ScopedJoinHandle<'_, Vec<_>>| part.join().expect("all are valid")).collect()
+    })
+});
+
+/// As WebGPU without any optional feature: naga's capability for halves in words stands for `unpack2x16float`, which WebGPU has always.
+fn parsed(variant: Variant) -> (Module, ModuleInfo) {
     let (name, wgsl) = (variant.name(), variant.shader().expect("marks that can be obeyed").wgsl);
     let module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&wgsl)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&wgsl)));
     (module, info)
+}
+
+fn module(variant: Variant) -> &'static (Module, ModuleInfo) {
+    &PARSED[&variant]
 }
 
 fn source_folder(folder: &str) -> impl Iterator<Item = (String, String)> {

@@ -1,5 +1,5 @@
 // node test.mjs FOLDER: the app in headless Chromium ($CHROMIUM), its module and glue being app.wasm and app.js in FOLDER, the npm package in
-// web/dist beside it. `cargo xtask web --test` builds all of it.
+// web/dist beside it. `cargo xtask audit browser` builds all of it.
 import { pathToFileURL } from 'node:url';
 import { launch, serve } from '../../xtask/browser/browser.mjs';
 

@@ -22,6 +22,8 @@ pub(crate) fn audit(only: &[&str]) -> Result {
     steps.step("msrv", msrv::msrv)?;
     steps.step("package", package::package)?;
     steps.step("npm", web::npm)?;
+    // Another wgpu to compile.
+    steps.step("browser app", web::test_app)?;
     steps.step("benches", benches)?;
     steps.step("address sanitizer", address_sanitizer)?;
     steps.step("translations", || translations::translations(&[]))?;

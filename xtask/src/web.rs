@@ -62,23 +62,23 @@ pub(crate) fn build() -> Result {
 }
 
 /// Builds the package and tests it in headless Chromium: all of its tests, or those whose names contain one of these. All of them are also
-/// the quick ones in Node, on Dawn, and those of the example of a Rust app, which are `app` alone.
+/// the quick ones in Node, on Dawn.
 pub(crate) fn test(names: &[&str]) -> Result {
     build()?;
     let failed = |_| "not every test of the package passed, see above".to_owned();
-    if names != ["app"] {
-        let mut tests = browser::script_at("web/test/run.mjs")?;
-        sh::run(tests.args(names)).map_err(failed)?;
-    }
+    let mut tests = browser::script_at("web/test/run.mjs")?;
+    sh::run(tests.args(names)).map_err(failed)?;
     if names.is_empty() {
         sh::run(sh::command("node").arg(sh::root().join("web/test/node.mjs"))).map_err(failed)?;
     }
-    if names.is_empty() || names == ["app"] {
-        let app = app()?;
-        let mut test = browser::script_at("examples/browser/test.mjs")?;
-        sh::run(test.arg(app)).map_err(|_| "the app of Rust fails in the browser, see above".to_owned())?;
-    }
     Ok(())
+}
+
+/// Builds the package and the example of an app of Rust, and tests that in headless Chromium, beside the package.
+pub(crate) fn test_app() -> Result {
+    build()?;
+    let mut test = browser::script_at("examples/browser/test.mjs")?;
+    sh::run(test.arg(app()?)).map_err(|_| "the app of Rust fails in the browser, see above".into())
 }
 
 /// Builds the example of an app of Rust (`examples/browser`): the folder of its module and the glue.

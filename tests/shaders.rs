@@ -140,7 +140,7 @@ fn constants_equal_their_rust_twins() {
     for info in KERNELS {
         let variant = *variants().iter().find(|variant| variant.info().name == info.name).expect("a variant");
         let (module, _) = module(variant);
-        let mut found = constants(&module);
+        let mut found = constants(module);
         if found.contains_key("LINEAR") {
             found.retain(|name, _| file.contains(&format!("const {name} = ")));
             assert_eq!(found, codes, "{}", info.name);
@@ -162,7 +162,7 @@ fn kernels_say_their_workgroup_memory() {
     let mut wrong = BTreeMap::new();
     for variant in variants() {
         let (module, _) = module(variant);
-        let (found, said) = (workgroup_memory(&module), variant.workgroup_memory());
+        let (found, said) = (workgroup_memory(module), variant.workgroup_memory());
         if found != said {
             wrong.insert(variant.info().name, (found, said));
         }
@@ -176,11 +176,11 @@ fn tiles_have_the_size_that_is_planned() {
     let mut compared = BTreeSet::new();
     for variant in variants() {
         let (module, _) = module(variant);
-        let found = constants(&module);
+        let found = constants(module);
         let Some((rows, columns)) = found.get("TILE_ROWS").zip(found.get("TILE_COLUMNS")) else { continue };
         let shape = variant.tile().expect("a tile");
         assert_eq!((*rows, *columns), (shape.rows(), shape.columns()), "{}", variant.name());
-        assert_eq!(workgroup_memory(&module), shape.memory(), "{}", variant.name());
+        assert_eq!(workgroup_memory(module), shape.memory(), "{}", variant.name());
         compared.insert(variant.info().name);
     }
     assert_eq!(compared.len(), 8, "{compared:?}");
@@ -198,7 +198,7 @@ fn register_tiles_are_indexed_by_constants() {
                 let by_constant =
                     matches!(function.expressions[index], Expression::Literal(_) | Expression::Constant(_));
                 assert!(
-                    by_constant || !is_own_array(&module, function, base),
+                    by_constant || !is_own_array(module, function, base),
                     "{}: {:?} of {} is indexed by a variable",
                     variant.name(),
                     function.expressions[base],
@@ -239,7 +239,7 @@ fn variants_keep_webgpu_s_default_limits() {
     for variant in variants() {
         let (module, _) = module(variant);
         let name = variant.name();
-        let bytes = workgroup_memory(&module);
+        let bytes = workgroup_memory(module);
         // Larger tiles are planned only where the device has room for them (`assert_keeps_limits`).
         let most = if variant.tile().is_some() { 32 << 10 } else { 16 << 10 };
         assert!(bytes <= most, "{name} has {bytes} bytes of workgroup memory");

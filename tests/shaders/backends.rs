@@ -12,16 +12,16 @@ fn variants_translate_to_every_backend() {
     for variant in variants() {
         let (module, info) = module(variant);
         let name = variant.name();
-        let words = spv::write_vec(&module, &info, &spv::Options::default(), None);
+        let words = spv::write_vec(module, info, &spv::Options::default(), None);
         assert!(!words.unwrap_or_else(|e| panic!("{name} to SPIR-V: {e}")).is_empty());
         let options = msl::Options { lang_version: (2, 0), ..Default::default() };
-        let metal = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default());
+        let metal = msl::write_string(module, info, &options, &msl::PipelineOptions::default());
         let (source, translated) = metal.unwrap_or_else(|e| panic!("{name} to MSL: {e}"));
         let entries = translated.entry_point_names;
         assert!(entries.iter().all(Result::is_ok) && source.contains("kernel void"), "{name} to MSL: {entries:?}");
         let mut source = String::new();
         let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
-        let direct3d = hlsl::Writer::new(&mut source, &options, &pipeline).write(&module, &info, None);
+        let direct3d = hlsl::Writer::new(&mut source, &options, &pipeline).write(module, info, None);
         let entries = direct3d.unwrap_or_else(|e| panic!("{name} to HLSL: {e}")).entry_point_names;
         assert!(entries.iter().all(Result::is_ok) && source.contains("numthreads"), "{name} to HLSL: {entries:?}");
         let twice = defined_twice(&source);
@@ -50,7 +50,7 @@ fn functions_that_are_there_twice_are_found() {
 fn own_vectors_are_written_by_constant_indices() {
     for variant in variants() {
         let (module, info) = module(variant);
-        let found = written_by_variables(&module, &info);
+        let found = written_by_variables(module, info);
         assert!(found.is_empty(), "{}: {found:?}", variant.name());
     }
 }

@@ -3,7 +3,7 @@
 use crate::installed::{CARGO_DENY, TYPOS};
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{drivers, fuzz, gpu_record, msrv, package, setup, translations, web};
+use crate::{drivers, features, fuzz, gpu_record, msrv, package, setup, translations, web};
 
 /// `only` names steps, by their beginnings; without any, all are run.
 pub(crate) fn audit(only: &[&str]) -> Result {
@@ -11,7 +11,8 @@ pub(crate) fn audit(only: &[&str]) -> Result {
     steps.step("setup", setup::setup)?;
     steps.step("typos", || sh::run(TYPOS.command()?.args(["--format", "brief"])))?;
     steps.step("deny", deny)?;
-    // `test` compiles all features together, and the sets without wgpu.
+    steps.step("without wgpu", features::without_wgpu)?;
+    // `test` compiles all features together.
     for features in ["cpu", "gpu", "gpu,serde", "headless", "cpu,headless"] {
         steps.step(&format!("library with {features}"), || {
             let mut check = sh::cargo();

@@ -33,7 +33,11 @@ pub(crate) fn features() -> Result {
             ));
         }
     }
-    // wgpu takes long to compile; the other steps have it with all features.
+    Ok(())
+}
+
+/// Compiles the sets without wgpu on the host, natively: `wasm` and `web` compile such for browsers.
+pub(crate) fn without_wgpu() -> Result {
     for (package, features, _) in SETS.iter().filter(|(.., wgpu)| wgpu.is_none()) {
         let library = ["--package", package, "--lib", "--no-default-features", "--features", features];
         sh::run(sh::cargo().arg("check").args(library))?;

@@ -3,7 +3,7 @@
 use crate::installed::{CARGO_DENY, TYPOS};
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{drivers, features, fuzz, gpu_record, msrv, package, setup, translations, web};
+use crate::{drivers, features, fuzz, gpu_record, isa, msrv, package, setup, translations, web};
 
 /// `only` names steps, by their beginnings; without any, all are run.
 pub(crate) fn audit(only: &[&str]) -> Result {
@@ -27,6 +27,9 @@ pub(crate) fn audit(only: &[&str]) -> Result {
     steps.step("browser app", web::test_app)?;
     steps.step("benches", benches)?;
     steps.step("address sanitizer", address_sanitizer)?;
+    if cfg!(target_os = "linux") {
+        steps.step("isa", || isa::isa(&[]))?;
+    }
     steps.step("translations", || translations::translations(&[]))?;
     steps.step("fuzz", || fuzz::fuzz(&["--seconds", "10"]))?;
     steps.step("soak", || sh::run(sh::tool("soak")?.arg("2")))?;

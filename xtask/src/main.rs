@@ -5,7 +5,7 @@
 //! | `setup` | makes sure that there is a Vulkan adapter (Linux; Metal and DX12 come with the system) |
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
 //! | `check` | what to run after every few lines: format, lints, unit tests |
-//! | `test`  | everything a change must pass: format, lints, docs, tests, examples, `wasm`, `web`, `tint`, `page`, on Linux `isa` |
+//! | `test`  | everything a change must pass: format, lints, docs, tests, examples, `wasm`, `web`, `tint`, `page` |
 //! | `audit` | what takes longer: spelling, licences, features of their own, the oldest Rust, packages, the npm package with Vite, benches, the newest Mesa, a rehearsal of `gpu-record` |
 //! | `wasm`  | builds the libraries for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |

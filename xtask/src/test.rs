@@ -3,7 +3,7 @@
 use crate::apt;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{check, examples, features, isa, page, setup, tint, wasm, web};
+use crate::{check, examples, features, page, setup, tint, wasm, web};
 use std::path::Path;
 
 /// `args` go to `cargo test`.
@@ -24,11 +24,6 @@ pub(crate) fn test(args: &[&str]) -> Result {
     steps.step("web", || web::test(&[]))?;
     steps.step("tint", || tint::tint(None))?;
     steps.step("page", page::page)?;
-    if cfg!(target_os = "linux") {
-        steps.step("isa", || isa::isa(&[]))?;
-    } else {
-        println!("\n== isa: not run, it is for Linux");
-    }
     steps.end()
 }
 

@@ -11,6 +11,7 @@ mod error;
 pub mod geometry;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod hash;
 #[cfg(feature = "headless")]
 pub mod headless;
 pub mod kernels;

@@ -187,8 +187,8 @@ fn ports_of_the_layer_in_keras_3_run() {
                 let unknown = ModelFile::read(&path).expect("a model").check_runnable().expect_err("it isn't known");
                 assert!(unknown.to_string().contains("Registered)"), "{unknown}");
             }
-            let classes = BTreeMap::from([("pkg>Registered".to_owned(), "LocallyConnected2D".to_owned())]);
-            let options = ReadOptions { classes: classes.into_iter().collect(), ..ReadOptions::default() };
+            let classes = [("pkg>Registered".to_owned(), "LocallyConnected2D".to_owned())].into();
+            let options = ReadOptions { classes, ..ReadOptions::default() };
             let file = ModelFile::read_with(&path, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_device(&what, &file, &data(&folder), &device);
             read += 1;

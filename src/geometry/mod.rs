@@ -368,7 +368,7 @@ impl Geometry {
 
     /// Whether every window lies within the input.
     pub(crate) fn windows_within(&self) -> bool {
-        self.axes().is_some_and(|axes| axes.iter().all(AxisTaps::adds_up))
+        self.axes().is_some_and(|axes| axes.iter().all(|axis| axis.within))
     }
 
     /// Taps of a window; a pattern has none.

@@ -14,6 +14,9 @@ pub struct AxisTaps {
     pub output: u32,
     /// Taps of a window.
     pub taps: u32,
+    /// Whether the windows begin with the input and none leaves it: tap `t` of window `o` then reads where the window begins plus
+    /// what tap `t` of window 0 reads.
+    pub(crate) within: bool,
     /// `[output][tap]`: the input position each tap reads, or `NO_TAP`.
     pub(crate) forward: Vec<u32>,
     /// `[input + 1]`: where each input position's entries begin in `inverse`.
@@ -115,7 +118,8 @@ impl AxisTaps {
                 *slot += 1;
             }
         }
-        Self { input: n as u32, output: out as u32, taps: k as u32, forward, inverse_starts, inverse }
+        let within = first == 0 && (out - 1) * s + axis.span() <= n;
+        Self { input: n as u32, output: out as u32, taps: k as u32, within, forward, inverse_starts, inverse }
     }
 
     /// The input position that tap `tap` of window `output` reads.
@@ -123,14 +127,6 @@ impl AxisTaps {
     pub fn tap(&self, output: u32, tap: u32) -> Option<u32> {
         let at = self.forward[(output * self.taps + tap) as usize];
         (at != NO_TAP).then_some(at)
-    }
-
-    /// Whether every window lies within the input. Then the position that tap `t` of window `o` reads is the sum of where that
-    /// window begins and of the position that tap `t` of window 0 reads.
-    pub(crate) fn adds_up(&self) -> bool {
-        let (first, mut windows) = (&self.forward[..self.taps as usize], self.forward.chunks(self.taps as usize));
-        let sum = |begin: u32, tap: u32| begin.checked_add(tap).filter(|&at| at != NO_TAP);
-        windows.all(|window| window.iter().zip(first).all(|(&at, &tap)| Some(at) == sum(window[0], tap)))
     }
 
     /// The `(output position, tap)` pairs that read input position `input`.

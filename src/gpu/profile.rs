@@ -2,6 +2,7 @@
 
 use crate::config::Implementation;
 use crate::geometry::{Geometry, SparseIndex};
+use crate::hash::fnv;
 use crate::kernels::{Declared, LoopForward, THREADS, tap_tables_length};
 use crate::plan::{DeviceProfile, MOST_PIECE, Strategy};
 
@@ -64,8 +65,7 @@ fn is_hidden(info: &wgpu::AdapterInfo) -> bool {
 fn unnamed(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> String {
     let wgpu::AdapterInfo { device_type, subgroup_min_size, subgroup_max_size, .. } = info;
     // FNV-1a, which is the same in every build.
-    let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let limits = format!("{limits:?}").bytes().fold(0xcbf2_9ce4_8422_2325, add);
+    let limits = fnv(format!("{limits:?}").bytes());
     format!("{device_type:?} subgroups {subgroup_min_size} to {subgroup_max_size} limits {limits:016x}")
 }
 

@@ -49,6 +49,7 @@ const SHARED: &[&[(&str, &str)]] = &[
         "sparse_index",
         "step",
         "tile",
+        "tile_forward",
         "tile_grad_input",
         "tile_grad_weights",
         "tile_gradient",
@@ -86,7 +87,7 @@ const SHARED: &[&[(&str, &str)]] = &[
 pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String, String> {
     let mut text: String =
         constants.iter().map(|(name, value)| format!("const {} = {value}u;\n", name.to_uppercase())).collect();
-    import(source, &SHARED.concat(), &mut BTreeSet::new(), &mut text)?;
+    import(source, SHARED, &mut BTreeSet::new(), &mut text)?;
     let lines: Vec<&str> = text.lines().collect();
     let lines = cases(&lines, &Constants::of(&lines))?;
     let text = without_aliases(&lines);
@@ -98,7 +99,12 @@ pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String,
 }
 
 /// Adds `source` with what it imports to `out`.
-fn import(source: &str, files: &[(&str, &str)], done: &mut BTreeSet<String>, out: &mut String) -> Result<(), String> {
+fn import(
+    source: &str,
+    files: &[&[(&str, &str)]],
+    done: &mut BTreeSet<String>,
+    out: &mut String,
+) -> Result<(), String> {
     for line in source.lines() {
         let Some(imported) = line.strip_prefix("#import ") else {
             out.push_str(line);
@@ -109,8 +115,12 @@ fn import(source: &str, files: &[(&str, &str)], done: &mut BTreeSet<String>, out
             continue;
         }
         let (path, words) = imported.split_once(" with ").unwrap_or((imported, ""));
-        let (_, file) =
-            files.iter().find(|(name, _)| *name == path).ok_or_else(|| format!("there is no file: {line}"))?;
+        let (_, file) = files
+            .iter()
+            .copied()
+            .flatten()
+            .find(|(name, _)| *name == path)
+            .ok_or_else(|| format!("there is no file: {line}"))?;
         let mut text = (*file).to_owned();
         for pair in words.split(", ").filter(|pair| !pair.is_empty()) {
             let (from, to) = pair.split_once(" = ").ok_or_else(|| format!("{pair:?} replaces nothing: {line}"))?;
@@ -264,7 +274,7 @@ mod tests {
         let files = [("a", "A of b\n#import b\n"), ("b", "B1\n")];
         let mut out = String::new();
         let source = "#import a\n#import b with B = C\n#import b with B = C, 1 = 2\n#import a\nend\n";
-        assert_eq!(import(source, &files, &mut BTreeSet::new(), &mut out), Ok(()));
+        assert_eq!(import(source, &[&files], &mut BTreeSet::new(), &mut out), Ok(()));
         assert_eq!(out, "A of b\nB1\nC1\nC2\nend\n");
     }
 

@@ -1,5 +1,7 @@
 //! What a graph's program is for.
 
+use crate::hash::fnv;
+
 /// What a graph's program is for. Keras calls it `training`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
@@ -30,10 +32,7 @@ impl Mode {
 
 /// Mixes a seed with a name: FNV-1a of the name, and the last steps of splitmix64.
 fn mixed(seed: u64, name: &str) -> u64 {
-    let hash = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let z = seed ^ hash;
+    let z = seed ^ fnv(name.bytes());
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -7,6 +7,7 @@ use super::written::{
 use super::{Chunk, Dispatch, Memory, ProgramPlan, Resource};
 use crate::config::WeightType;
 use crate::geometry::Geometry;
+use crate::hash::fnv;
 use crate::kernels::{Uniform, Variant};
 use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
 use crate::program::Program;
@@ -68,10 +69,9 @@ fn exact(name: &str, number: u64, unit: &'static str) -> Result<()> {
     Err(Error::Limit { what, needed: number, unit, limit, name: "what JSON's numbers are exact to" })
 }
 
-/// FNV-1a's hash of some words, which tells apart constants of the same name.
+/// A hash of some words, which tells apart constants of the same name.
 fn fingerprint(words: &[u32]) -> u64 {
-    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    fnv(words.iter().flat_map(|word| word.to_le_bytes()))
 }
 
 /// A plan while it is written.

@@ -17,7 +17,8 @@ pub struct LayerConfig {
     pub(crate) trainable: bool,
 }
 
-fn sizes(values: &[u32]) -> Vec<usize> {
+/// Sizes as the library has them.
+pub(crate) fn sizes(values: &[u32]) -> Vec<usize> {
     values.iter().map(|&value| value as usize).collect()
 }
 

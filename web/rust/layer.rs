@@ -1,6 +1,6 @@
 //! One locally connected layer alone, put together in JavaScript.
 
-use crate::config::LayerConfig;
+use crate::config::{LayerConfig, sizes};
 use crate::error::{Result, of_library, thrown};
 use crate::program;
 use locally_connected::model::{layer_forward, layer_gradients, layer_names};
@@ -21,8 +21,7 @@ impl LayerModel {
     /// Where it doesn't take the shape, and whatever Keras refuses, too.
     #[wasm_bindgen(constructor)]
     pub fn new(config: &LayerConfig, input_shape: &[u32]) -> Result<Self> {
-        let shape: Vec<usize> = input_shape.iter().map(|&size| size as usize).collect();
-        let geometry = Arc::new(Geometry::new(&config.config, &shape).map_err(of_library)?);
+        let geometry = Arc::new(Geometry::new(&config.config, &sizes(input_shape)).map_err(of_library)?);
         config.layout.check(&geometry).map_err(of_library)?;
         Ok(Self { geometry, layout: config.layout })
     }
@@ -30,7 +29,7 @@ impl LayerModel {
     /// Shape of one output sample.
     #[must_use]
     pub fn shape(&self) -> Vec<u32> {
-        sizes(&self.geometry.output_shape())
+        numbers(&self.geometry.output_shape())
     }
 
     /// The program from the input to the output.
@@ -56,14 +55,14 @@ impl LayerModel {
     #[must_use]
     #[wasm_bindgen(js_name = kernelShape)]
     pub fn kernel_shape(&self) -> Vec<u32> {
-        sizes(&self.layout.shape(&self.geometry))
+        numbers(&self.layout.shape(&self.geometry))
     }
 
     /// Shape of the bias; none without one.
     #[must_use]
     #[wasm_bindgen(js_name = biasShape)]
     pub fn bias_shape(&self) -> Option<Vec<u32>> {
-        self.geometry.bias_shape().as_deref().map(sizes)
+        self.geometry.bias_shape().as_deref().map(numbers)
     }
 
     /// An array as Keras stores it to the order that programs take.
@@ -106,6 +105,6 @@ impl LayerModel {
     }
 }
 
-fn sizes(shape: &[usize]) -> Vec<u32> {
+fn numbers(shape: &[usize]) -> Vec<u32> {
     shape.iter().map(|&size| size as u32).collect()
 }

@@ -1,6 +1,6 @@
 //! The layers of a model besides locally connected ones, its new weights and its training.
 
-use crate::config::activation;
+use crate::config::{activation, sizes};
 use crate::error::{Result, of_library, thrown};
 use crate::goals::Compile;
 use crate::named::Named;
@@ -39,7 +39,7 @@ impl SequentialModel {
     /// # Errors
     /// Where it holds more or fewer.
     pub fn reshape(&mut self, name: &str, shape: &[u32]) -> Result<()> {
-        self.add(Layer::new(Reshape(shape.iter().map(|&size| size as usize).collect())).named(name))
+        self.add(Layer::new(Reshape(sizes(shape))).named(name))
     }
 
     /// Adds `Dense`.

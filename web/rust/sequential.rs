@@ -1,6 +1,6 @@
 //! Layers one after another, put together in JavaScript.
 
-use crate::config::LayerConfig;
+use crate::config::{LayerConfig, sizes};
 use crate::error::{Result, of_library, thrown};
 use crate::program;
 use locally_connected::Geometry;
@@ -28,8 +28,7 @@ impl SequentialModel {
     #[wasm_bindgen(constructor)]
     pub fn new(input_shape: &[u32]) -> Result<Self> {
         let mut graph = Graph::new();
-        let shape: Vec<usize> = input_shape.iter().map(|&size| size as usize).collect();
-        let last = graph.input(shape).map_err(of_library)?;
+        let last = graph.input(sizes(input_shape)).map_err(of_library)?;
         Ok(Self { graph, last, parameters: BTreeMap::new() })
     }
 

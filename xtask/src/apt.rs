@@ -38,3 +38,8 @@ pub(crate) fn install(missing: &str, packages: &[&str], elsewhere: &str) -> Resu
         Err(update) => format!("{update}\n{install}"),
     })
 }
+
+/// Installs the package that has a program, unless the program is there.
+pub(crate) fn program(name: &str, package: &str, elsewhere: &str) -> Result {
+    if sh::find(&[name]).is_some() { Ok(()) } else { install(&format!("no {name} found"), &[package], elsewhere) }
+}

@@ -30,10 +30,8 @@ pub(crate) fn test(args: &[&str]) -> Result {
 fn tests(args: &[&str]) -> Result {
     if cfg!(target_os = "linux") {
         // tests/counts.rs counts instructions with it.
-        if sh::find(&["valgrind"]).is_none() {
-            let elsewhere = "install valgrind by your system's package of that name and try again";
-            apt::install("no valgrind found", &["valgrind"], elsewhere)?;
-        }
+        let elsewhere = "install valgrind by your system's package of that name and try again";
+        apt::program("valgrind", "valgrind", elsewhere)?;
         // tests/gl_refusal.rs needs one whose driver refuses shaders.
         if !Path::new("/usr/share/glvnd/egl_vendor.d/50_mesa.json").is_file() {
             let elsewhere = "install Mesa's EGL (Fedora: `dnf install mesa-libEGL mesa-dri-drivers`; Arch: `pacman -S mesa`) and try again";

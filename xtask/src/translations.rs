@@ -11,9 +11,7 @@ const ELSEWHERE: &str = "install SPIRV-Tools and glslang (Fedora: `dnf install s
 /// `names` are the beginnings of variants' names; all without any. The texts are in the target folder.
 pub(crate) fn translations(names: &[&str]) -> Result {
     for (program, package) in PROGRAMS {
-        if sh::find(&[program]).is_none() {
-            apt::install(&format!("no {program} found"), &[package], ELSEWHERE)?;
-        }
+        apt::program(program, package, ELSEWHERE)?;
     }
     let folder = sh::target_dir().join("translations");
     if folder.exists() {

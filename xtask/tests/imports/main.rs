@@ -10,19 +10,20 @@ use std::path::Path;
 
 /// The library's rooms, files or folders of `src`, from the bottom up, each with those that it may take from. All may
 /// take errors.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("error", &[]),
+    ("hash", &[]),
     ("config", &[]),
     ("geometry", &["config"]),
     ("ops", &["config", "geometry"]),
     ("program", &["config", "ops"]),
-    ("model", &["config", "geometry", "ops", "program"]),
+    ("model", &["config", "geometry", "hash", "ops", "program"]),
     ("train", &["config", "geometry", "model", "ops", "program"]),
     ("reference", &["config", "geometry", "model", "ops", "program"]),
     ("cpu", &["config", "geometry", "ops", "program", "train"]),
     ("kernels", &["config", "geometry"]),
-    ("plan", &["config", "geometry", "kernels", "ops", "program"]),
-    ("gpu", &["config", "geometry", "kernels", "model", "ops", "plan", "program"]),
+    ("plan", &["config", "geometry", "hash", "kernels", "ops", "program"]),
+    ("gpu", &["config", "geometry", "hash", "kernels", "model", "ops", "plan", "program"]),
     ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program", "train"]),
     ("tune", &["config", "geometry", "gpu", "model", "ops", "plan", "program"]),
 ];

@@ -21,22 +21,35 @@ const LIMITS: Limits = ["-timeout=5", "-rss_limit_mb=2048"];
 /// AddressSanitizer looks at each access, and keeps what is freed for a while.
 const ADDRESS_LIMITS: Limits = ["-timeout=30", "-rss_limit_mb=4096"];
 
-/// `fuzz [TARGET…] [--seconds N] [--keep]`: every target or these, each for so many seconds (60, or one run of the corpus for 0), and then
-/// with `--keep` the smallest of what was found that covers as much becomes the committed corpus. `--address` looks at each access
-/// to memory, too.
+/// How long a target is run.
+#[derive(Clone, Copy)]
+struct Time {
+    /// At most; one run of the corpus for 0.
+    seconds: u64,
+    /// Without a new edge, at most.
+    settled: u64,
+}
+
+/// A target that may end early is run in pieces of so many seconds, each from what the ones before found.
+const PIECE: u64 = 120;
+
+/// `fuzz [TARGET…] [--seconds N] [--settled N] [--keep]`: every target or these, each for so many seconds (60, or one run of the corpus for
+/// 0), with `--settled` ending after so many without a new edge, and then with `--keep` the smallest of what was found that covers as much
+/// becomes the committed corpus. `--address` looks at each access to memory, too.
 pub(crate) fn fuzz(args: &[&str]) -> Result {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(format!("fuzzing is set up for {TARGET}"));
     }
-    let (mut names, mut seconds, mut keep, mut address) = (Vec::new(), 60, false, false);
+    let mut time = Time { seconds: 60, settled: u64::MAX };
+    let (mut names, mut keep, mut address) = (Vec::new(), false, false);
     let mut args = args.iter();
     while let Some(&arg) = args.next() {
         match arg {
             "--keep" => keep = true,
             "--address" => address = true,
-            "--seconds" => {
-                let given = args.next().and_then(|word| word.parse().ok());
-                seconds = given.ok_or("--seconds takes a number")?;
+            "--seconds" | "--settled" => {
+                let given = args.next().and_then(|word| word.parse().ok()).ok_or(format!("{arg} takes a number"))?;
+                *(if arg == "--seconds" { &mut time.seconds } else { &mut time.settled }) = given;
             }
             name => names.push(name.to_owned()),
         }
@@ -46,10 +59,10 @@ pub(crate) fn fuzz(args: &[&str]) -> Result {
         names = targets()?;
     }
     println!(
-        "| target | executions | each second | edges | features | corpus | seconds |\n|---|---|---|---|---|---|---|"
+        "| target | executions | edges | features | inputs kept | seconds |\n|---|---|---|---|---|---|"
     );
     for name in &names {
-        println!("{}", fuzzer.run(name, seconds)?);
+        println!("{}", fuzzer.run(name, time)?.line(name));
         if keep {
             fuzzer.keep(name)?;
         }
@@ -103,8 +116,21 @@ impl Fuzzer {
         command
     }
 
-    /// One target; a line of a table.
-    fn run(&self, name: &str, seconds: u64) -> Result<String> {
+    /// One target.
+    fn run(&self, name: &str, time: Time) -> Result<Stats> {
+        let piece = if time.settled < time.seconds { PIECE } else { time.seconds };
+        let mut all = self.piece(name, piece.min(time.seconds))?;
+        let mut without_new = 0;
+        while all.seconds < time.seconds && without_new < time.settled {
+            let next = self.piece(name, piece.min(time.seconds - all.seconds))?;
+            without_new = if next.edges > all.edges { 0 } else { without_new + next.seconds };
+            all = Stats { executions: all.executions + next.executions, seconds: all.seconds + next.seconds, ..next };
+        }
+        Ok(all)
+    }
+
+    /// One target for so many seconds, or one run of the committed corpus.
+    fn piece(&self, name: &str, seconds: u64) -> Result<Stats> {
         let (corpus, found) = (self.corpus(name), self.work.join("found").join(name));
         for folder in [&corpus, &found] {
             fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -128,7 +154,7 @@ impl Fuzzer {
             let tail: Vec<&str> = tail.into_iter().rev().collect();
             return Err(format!("{}\n{name}: an input is wrong, in {}", tail.join("\n"), found.display()));
         }
-        Ok(line(name, &said, seconds))
+        Stats::read(&said, seconds).ok_or_else(|| format!("{said}\n{name}: libFuzzer did not say what it did"))
     }
 
     /// Makes the smallest inputs that cover what all do the committed corpus.
@@ -162,20 +188,38 @@ fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// What libFuzzer said last of a run.
-fn line(name: &str, said: &str, seconds: u64) -> String {
-    let stat = |wanted: &str| {
-        let line = said.lines().find_map(|line| line.strip_prefix(&format!("stat::{wanted}:")));
-        line.map_or("?", str::trim).to_owned()
-    };
-    let last = said.lines().rev().find(|line| line.contains(" cov: ")).unwrap_or_default();
-    let after = |word: &str| last.split(word).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("?");
-    let (executions, rate) = (stat("number_of_executed_units"), stat("average_exec_per_sec"));
-    format!(
-        "| {name} | {executions} | {rate} | {} | {} | {} | {seconds} |",
-        after("cov: "),
-        after("ft: "),
-        after("corp: ")
-    )
+#[derive(Debug, PartialEq)]
+struct Stats {
+    executions: u64,
+    edges: u64,
+    features: u64,
+    /// Inputs kept.
+    inputs: u64,
+    seconds: u64,
+}
+
+impl Stats {
+    fn read(said: &str, seconds: u64) -> Option<Self> {
+        let executions = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
+        let last = said.lines().rev().find(|line| line.contains(" cov: "))?;
+        let after = |word: &str| {
+            let digits = last.split_once(word)?.1.split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse().ok()
+        };
+        Some(Self {
+            executions: executions.trim().parse().ok()?,
+            edges: after(" cov: ")?,
+            features: after(" ft: ")?,
+            inputs: after(" corp: ")?,
+            seconds,
+        })
+    }
+
+    /// A line of the table.
+    fn line(&self, name: &str) -> String {
+        let Self { executions, edges, features, inputs, seconds } = self;
+        format!("| {name} | {executions} | {edges} | {features} | {inputs} | {seconds} |")
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +231,8 @@ mod tests {
         let said = "#12\tINITED cov: 7 ft: 9 corp: 3/12b exec/s: 0 rss: 40Mb\n\
             #500\tDONE   cov: 12 ft: 30 corp: 5/90b lim: 4 exec/s: 250 rss: 41Mb\n\
             stat::number_of_executed_units: 500\nstat::average_exec_per_sec:     250\n";
-        assert_eq!(line("hdf5", said, 2), "| hdf5 | 500 | 250 | 12 | 30 | 5/90b | 2 |");
-        assert_eq!(line("hdf5", "", 0), "| hdf5 | ? | ? | ? | ? | ? | 0 |");
+        let stats = Stats::read(said, 2).expect("both are there");
+        assert_eq!(stats.line("hdf5"), "| hdf5 | 500 | 12 | 30 | 5 | 2 |");
+        assert_eq!(Stats::read("", 0), None);
     }
 }

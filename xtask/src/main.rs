@@ -83,12 +83,12 @@ Usage: cargo xtask <command>
   audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, the oldest Rust, packages (npm's with Vite),
                 benches, address sanitizer, translations, fuzzing, the newest Mesa, a rehearsal of gpu-record; STEPs are those alone
                 (by the beginning of their names)
-  wasm          build the libraries for wasm32-unknown-unknown
+  wasm          check the libraries for wasm32-unknown-unknown
   isa [NAME…]   compile every shader variant (or those of these names) for an AMD GPU; --listing shows the code
   translations [NAME…]  write every shader variant (or those of these names) in every backend's language, and have
                 compilers look at it
-  fuzz [TARGET…] [--seconds N] [--keep] [--address]   throw hostile input at every target (or these) for N seconds each;
-                --keep makes the smallest that covers as much the committed corpus
+  fuzz [TARGET…] [--seconds N] [--settled N] [--keep] [--address]   throw hostile input at every target (or these) for N seconds each;
+                --settled ends after so many that reached nothing new, --keep makes the smallest that covers as much the committed corpus
   soak [--minutes N]  train and predict on the host's threads for an hour, at constant memory
   gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
                 what it brought (docs/gpu-record.md)

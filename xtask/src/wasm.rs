@@ -1,4 +1,4 @@
-//! `cargo xtask wasm`: the libraries build for the browser, that of the layers as planner and shaders alone, too.
+//! `cargo xtask wasm`: the libraries compile for the browser, that of the layers as planner and shaders alone, too.
 
 use crate::apt;
 use crate::sh::{self, Result};
@@ -114,18 +114,16 @@ fn rustc() -> std::ffi::OsString {
     std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
-/// Builds the libraries.
+/// Checks the libraries as `cargo check` does: `cargo xtask web` makes modules of them, `audit`'s app one with wgpu.
 pub(crate) fn wasm() -> Result {
     let compiler = Compiler::find()?;
     for (package, features) in LIBRARIES {
         let mut cargo = compiler.library(package);
-        // It only has to build: our dev profile optimises dependencies for the sake of the tests.
-        cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
-        cargo.args(["--no-default-features", "--features", features]);
+        cargo.args(["--profile", "check", "--no-default-features", "--features", features]);
         // The CPU executor's vectors; browsers have had them for years.
         sh::run(cargo.args(["--", "-D", "warnings", "-C", "target-feature=+simd128"]))?;
     }
-    println!("wasm: the libraries build for {TARGET}");
+    println!("wasm: the libraries compile for {TARGET}");
     Ok(())
 }
 

@@ -46,8 +46,8 @@ pub struct Bound {
     layout: Layout,
     staging: Staging,
     team: Team,
-    /// A guess of how long a run takes.
-    nanoseconds: u64,
+    /// A guess of the nanoseconds that the longest operation takes.
+    longest: u64,
     batch: u32,
 }
 
@@ -63,7 +63,7 @@ struct Staging {
 impl Bound {
     pub(super) fn new(threads: Threads, instructions: Instructions, program: &Program, batch: u32) -> Result<Self> {
         program.check()?;
-        let Preparation { operations: prepared, needs, nanoseconds, staged, parts } = Preparation::new(program, batch);
+        let Preparation { operations: prepared, needs, longest, staged, parts } = Preparation::new(program, batch);
         let [input, output, bias] = staged.map(|elements| zeroes("scratch", elements));
         Ok(Self {
             operations: program.operations.clone(),
@@ -71,7 +71,7 @@ impl Bound {
             layout: Layout::new(program, batch)?,
             staging: Staging { input: input?, output: output?, bias: bias?, parts: zeroes("scratch", parts)? },
             team: Team::new(threads, instructions, needs)?,
-            nanoseconds,
+            longest,
             batch,
         })
     }
@@ -114,9 +114,9 @@ impl Bound {
     ) -> Result<()> {
         let mut given = Given { weights: weights.into(), inputs, outputs };
         self.layout.resolve(&mut given)?;
-        let Self { operations, prepared, layout, staging, team, nanoseconds, batch } = self;
+        let Self { operations, prepared, layout, staging, team, longest, batch } = self;
         let mut memory = layout.memory(given);
-        team.enter(*nanoseconds, || {
+        team.enter(*longest, || {
             for (operation, prepared) in operations.iter().zip(prepared) {
                 let id = operation.writes();
                 let mut taken = memory.take(id);

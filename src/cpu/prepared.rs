@@ -1,6 +1,6 @@
 //! What operations need besides their operands: found once, when a program is bound.
 
-use super::local::{Layer, gradient_needs};
+use super::local::{self, Layer, gradient_needs};
 use super::team::Needs;
 use super::{constrain, total};
 use crate::config::DataFormat;
@@ -26,8 +26,8 @@ pub(super) struct Preparation {
     pub(super) operations: Vec<Prepared>,
     /// How much room each thread needs.
     pub(super) needs: Needs,
-    /// A guess of how long a run takes.
-    pub(super) nanoseconds: u64,
+    /// A guess of the nanoseconds that the longest operation takes.
+    pub(super) longest: u64,
     /// Most elements of inputs, of outputs and of biases that are transposed.
     pub(super) staged: [u64; 3],
     /// How many numbers the parts of sums need.
@@ -38,7 +38,7 @@ impl Preparation {
     /// For a program that was checked.
     pub(super) fn new(program: &Program, batch: u32) -> Self {
         let mut prepared: Vec<Prepared> = Vec::new();
-        let (mut needs, mut nanoseconds, mut staged, mut parts) = (Needs::default(), 0u64, [0u64; 3], 0u64);
+        let (mut needs, mut longest, mut staged, mut parts) = (Needs::default(), 0u64, [0u64; 3], 0u64);
         for operation in &program.operations {
             let layer = operation.layer().map(|geometry| {
                 // A program that was read from a file has the same layer once for each operation.
@@ -77,17 +77,19 @@ impl Preparation {
                 _ => 0,
             };
             parts = parts.max(summed);
-            if summed > 0 {
-                nanoseconds = nanoseconds.saturating_add(operation.reads().into_iter().map(elements).sum::<u64>() / 4);
-            }
             let states: Vec<BufferId> = operation.updates().into_iter().skip(1).collect();
             let written = elements(operation.writes()).saturating_mul(1 + states.len() as u64);
-            let products = layer.as_ref().map_or(0, |layer| layer.geometry.connected_weights());
-            let products = products / 4 + products / 32 * u64::from(batch);
-            nanoseconds = nanoseconds.saturating_add(written).saturating_add(products);
+            let read = match summed {
+                0 => 0,
+                _ => operation.reads().into_iter().map(elements).sum::<u64>() / 4,
+            };
+            longest = longest.max(match &layer {
+                Some(layer) => local::nanoseconds(layer, batch as usize),
+                None => written.saturating_add(read),
+            });
             prepared.push(Prepared { layer, states, members });
         }
-        Self { operations: prepared, needs, nanoseconds, staged, parts }
+        Self { operations: prepared, needs, longest, staged, parts }
     }
 }
 

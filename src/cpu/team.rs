@@ -9,8 +9,9 @@ use crate::{Error, Result};
 use pulp::{Simd, WithSimd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Nanoseconds of work that one thread does by itself, since waking others takes as long.
-const ALONE: u64 = 20_000;
+/// Guessed nanoseconds of work that one thread does by itself: waking another takes 25 µs in a virtual machine. Guesses are of weights that
+/// come from memory, two to three times too long where a cache has them.
+const ALONE: u64 = 40_000;
 /// Nanoseconds of a task: long compared with handing it out, short compared with the whole.
 const TASK: u64 = 30_000;
 /// Most tasks of an operation.
@@ -73,9 +74,9 @@ impl Team {
         (bytes * self.rooms.len()) as u64
     }
 
-    /// Calls `work` on the team's threads, if it is long enough for that.
-    pub(super) fn enter(&self, nanoseconds: u64, work: impl FnOnce() + Send) {
-        if nanoseconds > ALONE { self.threads.enter(work) } else { work() }
+    /// Calls `work` on the team's threads, if one of its operations is long enough for several: `longest` is a guess of its nanoseconds.
+    pub(super) fn enter(&self, longest: u64, work: impl FnOnce() + Send) {
+        if longest > ALONE { self.threads.enter(work) } else { work() }
     }
 
     /// The calling thread's room. Two threads share one if the pool isn't the one that the program was bound in.

@@ -58,9 +58,7 @@ pub(crate) fn fuzz(args: &[&str]) -> Result {
     if names.is_empty() {
         names = targets()?;
     }
-    println!(
-        "| target | executions | edges | features | inputs kept | seconds |\n|---|---|---|---|---|---|"
-    );
+    println!("| target | executions | edges | features | inputs kept | seconds |\n|---|---|---|---|---|---|");
     for name in &names {
         println!("{}", fuzzer.run(name, time)?.line(name));
         if keep {

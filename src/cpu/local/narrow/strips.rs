@@ -50,7 +50,7 @@ impl<'a> Narrow<'a> {
         self.together() * self.window()
     }
 
-    pub(super) fn strips(&self) -> usize {
+    pub(in crate::cpu::local) fn strips(&self) -> usize {
         self.layer.geometry.locations() as usize / self.width() * self.width().div_ceil(self.together())
     }
 
@@ -63,7 +63,7 @@ impl<'a> Narrow<'a> {
     }
 
     /// A guess of the nanoseconds that a strip takes.
-    pub(super) fn nanoseconds(&self) -> u64 {
+    pub(in crate::cpu::local) fn nanoseconds(&self) -> u64 {
         let window = u64::from(self.layer.geometry.window());
         (self.together() as u64 * (window + 1) * self.batch as u64 / 2).max(1)
     }

@@ -6,6 +6,8 @@ use thiserror::Error;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong, from a wrong argument to a lost device.
+///
+/// What only a device does wrong is here with the feature `gpu`, a loss that isn't finite with `models`.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -168,6 +170,7 @@ pub enum Error {
         found: Vec<usize>,
     },
     /// A training step's loss is infinite or NaN. The parameters are those after that step.
+    #[cfg(feature = "models")]
     #[error("the loss of step {step} is {loss}, not a finite number")]
     NotFinite {
         /// The number of the step, counted from 1.
@@ -198,7 +201,7 @@ pub enum Error {
         name: &'static str,
     },
     /// The plan would take more memory than allowed; nothing was allocated.
-    #[error("{what} needs {needed} bytes ({needed_gb:.1} GB), over the budget of {budget} bytes", needed_gb = *needed as f64 / 1e9)]
+    #[error("{what} needs {needed} bytes ({} GB), over the budget of {budget} bytes", gigabytes(*needed))]
     OverBudget {
         /// What needs it.
         what: String,
@@ -220,6 +223,7 @@ pub enum Error {
         limit: u64,
     },
     /// The host's device was made without a feature of wgpu's that is needed.
+    #[cfg(feature = "gpu")]
     #[error("{what} needs wgpu::Features::{feature}, which the device was made without")]
     Feature {
         /// What needs it.
@@ -228,6 +232,7 @@ pub enum Error {
         feature: &'static str,
     },
     /// The host's query set has too few queries for a pass, or is for something else.
+    #[cfg(feature = "gpu")]
     #[error("{needed} timestamps from number {first} on don't fit a query set of {count} {of}")]
     Queries {
         /// Timestamps of the pass.
@@ -240,6 +245,7 @@ pub enum Error {
         of: &'static str,
     },
     /// The host's scratch buffers are too small for a pass.
+    #[cfg(feature = "gpu")]
     #[error("a pass takes scratch buffers of {needed:?} bytes, but the host's are of {given:?}")]
     Scratch {
         /// Bytes of each buffer that the pass needs.
@@ -253,6 +259,7 @@ pub enum Error {
     /// Two operands of a pass are in one buffer, one of them is written, and either their bytes overlap or one dispatch
     /// binds both: WebGPU refuses a dispatch that reads one range of a buffer and writes another, even if the ranges
     /// are disjoint.
+    #[cfg(feature = "gpu")]
     #[error(
         "{written} is written and lies in the same buffer as {with}: {}",
         if *overlap > 0 {
@@ -282,6 +289,7 @@ pub enum Error {
         buffer: u64,
     },
     /// A range of a buffer begins or ends where the device can't bind or copy it.
+    #[cfg(feature = "gpu")]
     #[error("the range given as {what} has {of} {bytes}, which is no multiple of {alignment} bytes")]
     Alignment {
         /// Which operand.
@@ -294,6 +302,7 @@ pub enum Error {
         alignment: u64,
     },
     /// A buffer given by the host lacks a usage flag.
+    #[cfg(feature = "gpu")]
     #[error("the buffer given as {what} lacks wgpu::BufferUsages::{lacks}")]
     Usage {
         /// Which operand.
@@ -320,9 +329,11 @@ pub enum Error {
     },
     /// The device is lost, with everything that was made on it: only a new device helps. wgpu also gives a device up if
     /// the driver has no memory for something other than a buffer.
+    #[cfg(feature = "gpu")]
     #[error("the device is lost: {0}")]
     DeviceLost(String),
     /// The device refuses a buffer of the host's: it was destroyed, or belongs to another device.
+    #[cfg(feature = "gpu")]
     #[error("the device refuses the buffer given as {what}: {message}")]
     Refused {
         /// Which operand.
@@ -331,15 +342,19 @@ pub enum Error {
         message: String,
     },
     /// The copy of a readback didn't run: it wasn't recorded, or its encoder wasn't submitted.
+    #[cfg(feature = "gpu")]
     #[error("the readback's copy was not submitted")]
     NotSubmitted,
     /// A readback is recorded again before the values of the last recording were taken.
+    #[cfg(feature = "gpu")]
     #[error("the readback still waits for the values of its last recording")]
     NotTaken,
     /// The device refused something that this crate made: a bug in this crate or in the driver.
+    #[cfg(feature = "gpu")]
     #[error("the device reports: {0}")]
     Device(String),
     /// No backend of wgpu can be used: none is compiled in, or none of those in `WGPU_BACKEND`.
+    #[cfg(feature = "gpu")]
     #[error(
         "no backend of wgpu's to run on (compiled in: {}{}): build with this crate's feature `headless`, or with wgpu's `vulkan`, `metal`, `dx12`, `gles` or `webgpu` for the platform",
         if compiled.is_empty() { "none" } else { compiled },
@@ -382,6 +397,7 @@ pub enum Error {
         name: String,
     },
     /// There is no adapter to run on.
+    #[cfg(feature = "gpu")]
     #[cfg_attr(
         target_family = "wasm",
         error(
@@ -394,6 +410,7 @@ pub enum Error {
     )]
     NoAdapter,
     /// No adapter has the name that was asked for.
+    #[cfg(feature = "gpu")]
     #[error("no adapter: none matches {wanted:?} among {}", names.join(", "))]
     NoSuchAdapter {
         /// The name that was asked for.
@@ -401,6 +418,12 @@ pub enum Error {
         /// The names of all adapters.
         names: Vec<String>,
     },
+}
+
+/// With one digit behind the point.
+fn gigabytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_add(50_000_000) / 100_000_000;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 impl Error {

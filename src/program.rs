@@ -3,7 +3,6 @@
 use crate::config::WeightType;
 use crate::ops::{Buffer, BufferId, Operand, Operation, STEP_NUMBERS, Shape, Usage};
 use crate::{Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Operations in the order in which they run, and their buffers; for any batch.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -90,14 +89,14 @@ impl Program {
     /// # Errors
     /// [`Error::Program`].
     pub fn check(&self) -> Result<()> {
-        let mut names = BTreeSet::new();
+        let mut names: Vec<&str> = self.buffers.iter().map(|buffer| buffer.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::Program { what: format!("buffer {:?}", twice[0]), why: "another has its name" });
+        }
         for buffer in &self.buffers {
-            let wrong = |why| Err(Error::Program { what: format!("buffer {:?}", buffer.name), why });
-            if !names.insert(&buffer.name) {
-                return wrong("another has its name");
-            }
             if let Some(why) = buffer.fault() {
-                return wrong(why);
+                return Err(Error::Program { what: format!("buffer {:?}", buffer.name), why });
             }
         }
         let mut there = self.given();
@@ -203,10 +202,13 @@ impl Program {
     /// Where its scratch is: each buffer, when it is written, takes the free piece that fits it best.
     #[must_use]
     pub fn scratch(&self) -> Scratch {
-        let mut last = BTreeMap::new();
+        // The last operation of each buffer.
+        let mut last = vec![0; self.buffers.len()];
         for (operation, at) in self.operations.iter().zip(0usize..) {
             for id in operation.reads().into_iter().chain([operation.writes()]) {
-                last.insert(id, at);
+                if let Some(last) = last.get_mut(id.index()) {
+                    *last = at;
+                }
             }
         }
         let mut scratch = Scratch { of_buffer: vec![None; self.buffers.len()], pieces: Vec::new() };
@@ -221,7 +223,7 @@ impl Program {
             // Freed only now, since an operation must not write into what it reads.
             for id in operation.reads().into_iter().chain([written]) {
                 if let Some(&Some(piece)) = scratch.of_buffer.get(id.index())
-                    && last.get(&id) == Some(&at)
+                    && last.get(id.index()) == Some(&at)
                     && !free.contains(&piece)
                 {
                     free.push(piece);

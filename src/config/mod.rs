@@ -55,7 +55,7 @@ impl std::str::FromStr for DataFormat {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        match word.to_lowercase().as_str() {
+        match word.to_ascii_lowercase().as_str() {
             "channels_last" => Ok(Self::ChannelsLast),
             "channels_first" => Ok(Self::ChannelsFirst),
             _ => {

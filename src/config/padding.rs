@@ -50,7 +50,7 @@ impl std::str::FromStr for Padding {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        match word.to_lowercase().as_str() {
+        match word.to_ascii_lowercase().as_str() {
             "valid" => Ok(Self::Valid),
             "same" => Ok(Self::Same),
             "same_upper" => Ok(Self::SameUpper),

@@ -9,6 +9,7 @@ use crate::program::Program;
 use crate::train::{self, Recent, Run};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Bytes of samples, and of values computed from them, at once, where the caller says nothing.
 const SAMPLE_BUDGET: u64 = 1 << 30;
@@ -113,7 +114,7 @@ impl train::Runner for Runner {
         Ok(outputs.into_iter().map(|(name, values)| (name.to_owned(), values)).collect())
     }
 
-    fn samples_at_once(&self, program: &Program) -> Result<usize> {
+    fn samples_at_once(&self, program: &Arc<Program>) -> Result<usize> {
         Ok(program.samples_within(self.sample_budget))
     }
 }

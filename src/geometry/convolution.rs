@@ -1,8 +1,9 @@
 //! Convolutions and dense layers: geometries whose locations share their weights.
 
 use super::{Geometry, Sharing};
-use crate::Result;
-use crate::config::{Activation, Bias, Config, DataFormat, Padding};
+use crate::config::{Bias, Config, DataFormat, Padding};
+#[cfg(feature = "models")]
+use crate::{Result, config::Activation};
 
 impl Geometry {
     /// A convolution: as a locally connected layer of the same `config`, but with the same weights at every location.
@@ -22,6 +23,7 @@ impl Geometry {
     ///
     /// # Errors
     /// As [`Geometry::new`].
+    #[cfg(feature = "models")]
     pub fn convolution(config: &Config, input_shape: &[usize]) -> Result<Self> {
         Self::with_sharing(config, input_shape, Sharing::Shared)
     }
@@ -33,6 +35,7 @@ impl Geometry {
     /// # Errors
     /// [`Error::InputRank`](crate::Error::InputRank) without an axis, [`Error::NotPositive`](crate::Error::NotPositive) for no
     /// units, and as [`Geometry::new`].
+    #[cfg(feature = "models")]
     pub fn dense(units: usize, input_shape: &[usize], bias: bool, activation: Activation) -> Result<Self> {
         let Some((&inputs, others)) = input_shape.split_last() else {
             return Err(crate::Error::InputRank { expected: 1, shape: input_shape.to_vec() });
@@ -54,6 +57,7 @@ impl Geometry {
     pub fn weight_cells(&self) -> u32 {
         match self.sharing {
             Sharing::Unshared => self.cells(),
+            #[cfg(feature = "models")]
             Sharing::Shared => self.groups(),
         }
     }
@@ -63,6 +67,7 @@ impl Geometry {
     pub fn weight_cell(&self, cell: u32) -> u32 {
         match self.sharing {
             Sharing::Unshared => cell,
+            #[cfg(feature = "models")]
             Sharing::Shared => cell % self.groups(),
         }
     }
@@ -70,10 +75,11 @@ impl Geometry {
     /// Whether several locations share their weights. A dense layer of one location is a locally connected one as well.
     #[must_use]
     pub(crate) fn shares_weights(&self) -> bool {
-        self.sharing == Sharing::Shared && self.locations() > 1
+        self.sharing != Sharing::Unshared && self.locations() > 1
     }
 
     /// Whether a weight's gradient is a sum over samples only, where locations that are like samples count as samples.
+    #[cfg(feature = "models")]
     #[must_use]
     pub(crate) fn sums_over_samples(&self) -> bool {
         !self.shares_weights() || self.of_one_location(self.config.data_format).is_some()
@@ -103,7 +109,7 @@ impl Geometry {
         };
         let mut input = vec![1; rank];
         input.push(self.channels as usize);
-        Self::convolution(&config, &input).ok()
+        Self::with_sharing(&config, &input, self.sharing).ok()
     }
 }
 

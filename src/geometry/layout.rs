@@ -31,7 +31,7 @@ impl KerasLayout {
                 with: "with a connectivity of the user's".into(),
             });
         }
-        if geometry.sharing() == Sharing::Shared {
+        if geometry.sharing() != Sharing::Unshared {
             return Err(Error::Unsupported {
                 what: format!("Keras's weight layout of implementation {}", self.number()),
                 with: "by a layer whose locations share their weights".into(),

@@ -131,7 +131,7 @@ impl Geometry {
         let locations: u128 = output.iter().map(|&o| o as u128).product();
         fits_u32("the number of elements of one output sample", locations * config.filters as u128)?;
         fits_u32("the number of locations times groups", locations * config.groups as u128)?;
-        let weights = per_cell * config.filters as u128 * if sharing == Sharing::Shared { 1 } else { locations };
+        let weights = per_cell * config.filters as u128 * if sharing == Sharing::Unshared { locations } else { 1 };
         if weights * 4 > i64::MAX as u128 {
             return Err(Error::TooLarge { what: "the number of weights", value: weights, limit: i64::MAX as u64 / 4 });
         }
@@ -256,7 +256,7 @@ impl Geometry {
             "input {:?} {data_format:?} filters {filters} kernel {kernel_size:?} strides {strides:?} padding {padding} \
              dilation {dilation_rate:?} groups {groups} {bias:?} {activation:?} {dtype:?} connections {connections}{}",
             self.input_shape,
-            if self.sharing == Sharing::Shared { " shared" } else { "" }
+            if self.sharing == Sharing::Unshared { "" } else { " shared" }
         )
     }
 
@@ -367,6 +367,7 @@ impl Geometry {
     }
 
     /// Whether every window lies within the input.
+    #[cfg(feature = "models")]
     pub(crate) fn windows_within(&self) -> bool {
         self.axes().is_some_and(|axes| axes.iter().all(|axis| axis.within))
     }

@@ -29,7 +29,7 @@ impl SharedLayout {
     /// # Errors
     /// [`Error::Unsupported`].
     pub fn check(self, geometry: &Geometry) -> Result<()> {
-        let fits = geometry.sharing() == Sharing::Shared
+        let fits = geometry.sharing() != Sharing::Unshared
             && match self {
                 Self::Convolution => true,
                 Self::Depthwise => geometry.groups() == geometry.channels(),

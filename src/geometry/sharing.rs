@@ -6,7 +6,22 @@ pub enum Sharing {
     /// Each location has its own weights: a locally connected layer. Canonical weights are `[cells][K][F/G]`.
     #[default]
     Unshared,
-    /// All locations have the same weights: a convolution. Canonical weights are `[groups][K][F/G]`, and their gradient
+    /// All locations have the same weights: a convolution, or a dense layer; with the feature `models`. Canonical weights are `[groups][K][F/G]`, and their gradient
     /// is also summed over locations.
+    #[cfg(feature = "models")]
     Shared,
+}
+
+#[cfg(feature = "serde")]
+impl Sharing {
+    /// As it is written down; none for what isn't compiled.
+    pub(super) fn written(shared: bool) -> Option<Self> {
+        match shared {
+            false => Some(Self::Unshared),
+            #[cfg(feature = "models")]
+            true => Some(Self::Shared),
+            #[cfg(not(feature = "models"))]
+            true => None,
+        }
+    }
 }

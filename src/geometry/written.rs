@@ -27,7 +27,7 @@ impl From<Geometry> for Written {
         let connections = geometry
             .pattern()
             .map(|pattern| Connections { starts: pattern.starts().to_vec(), columns: pattern.columns().to_vec() });
-        let shared = geometry.sharing == Sharing::Shared;
+        let shared = geometry.sharing != Sharing::Unshared;
         Self { config: geometry.config, input_shape: geometry.input_shape, shared, connections }
     }
 }
@@ -37,7 +37,10 @@ impl TryFrom<Written> for Geometry {
 
     fn try_from(Written { config, input_shape, shared, connections }: Written) -> Result<Self> {
         let Some(Connections { starts, columns }) = connections else {
-            let sharing = if shared { Sharing::Shared } else { Sharing::Unshared };
+            let sharing = Sharing::written(shared).ok_or_else(|| Error::Unsupported {
+                what: "a layer whose locations share their weights".into(),
+                with: "without the feature `models`".into(),
+            })?;
             return Self::with_sharing(&config, &input_shape, sharing);
         };
         let inputs = input_shape.first().copied().unwrap_or(0);

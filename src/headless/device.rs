@@ -192,7 +192,7 @@ impl Runner for DeviceRunner<'_> {
         }
     }
 
-    fn samples_at_once(&self, program: &Program) -> Result<usize> {
+    fn samples_at_once(&self, program: &Arc<Program>) -> Result<usize> {
         match self {
             Self::Gpu(runner) => runner.samples_at_once(program),
             Self::Cpu(runner) => runner.samples_at_once(program),

@@ -190,7 +190,7 @@ impl Runner for GpuRunner<'_> {
         taken
     }
 
-    fn samples_at_once(&self, program: &Program) -> Result<usize> {
+    fn samples_at_once(&self, program: &Arc<Program>) -> Result<usize> {
         self.gpu.samples_at_once(program)
     }
 }

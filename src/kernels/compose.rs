@@ -17,8 +17,6 @@
 //! unrolls. So no compiler is asked: what reaches it has no such loops.
 
 use super::expression::Constants;
-use std::collections::BTreeSet;
-
 /// Most turns of a loop that is written out: with more, its sums would be in no register anyway.
 const MOST_TURNS: usize = 64;
 
@@ -86,8 +84,8 @@ const SHARED: &[&[(&str, &str)]] = &[
 /// The text of `source` behind these constants, in capitals; in words, which mark can't be obeyed.
 pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String, String> {
     let mut text: String =
-        constants.iter().map(|(name, value)| format!("const {} = {value}u;\n", name.to_uppercase())).collect();
-    import(source, SHARED, &mut BTreeSet::new(), &mut text)?;
+        constants.iter().map(|(name, value)| format!("const {} = {value}u;\n", name.to_ascii_uppercase())).collect();
+    import(source, SHARED, &mut Vec::new(), &mut text)?;
     let lines: Vec<&str> = text.lines().collect();
     let lines = cases(&lines, &Constants::of(&lines))?;
     let text = without_aliases(&lines);
@@ -99,21 +97,17 @@ pub(super) fn compose(constants: &[(&str, u32)], source: &str) -> Result<String,
 }
 
 /// Adds `source` with what it imports to `out`.
-fn import(
-    source: &str,
-    files: &[&[(&str, &str)]],
-    done: &mut BTreeSet<String>,
-    out: &mut String,
-) -> Result<(), String> {
+fn import(source: &str, files: &[&[(&str, &str)]], done: &mut Vec<String>, out: &mut String) -> Result<(), String> {
     for line in source.lines() {
         let Some(imported) = line.strip_prefix("#import ") else {
             out.push_str(line);
             out.push('\n');
             continue;
         };
-        if !done.insert(imported.to_owned()) {
+        if done.iter().any(|done| done == imported) {
             continue;
         }
+        done.push(imported.to_owned());
         let (path, words) = imported.split_once(" with ").unwrap_or((imported, ""));
         let (_, file) = files
             .iter()
@@ -246,7 +240,6 @@ fn header<'a>(line: &'a str, constants: &Constants<'_>) -> Option<(&'a str, Vec<
 #[cfg(test)]
 mod tests {
     use super::{compose, import};
-    use std::collections::BTreeSet;
 
     #[test]
     fn marked_loops_are_written_out() {
@@ -274,7 +267,7 @@ mod tests {
         let files = [("a", "A of b\n#import b\n"), ("b", "B1\n")];
         let mut out = String::new();
         let source = "#import a\n#import b with B = C\n#import b with B = C, 1 = 2\n#import a\nend\n";
-        assert_eq!(import(source, &[&files], &mut BTreeSet::new(), &mut out), Ok(()));
+        assert_eq!(import(source, &[&files], &mut Vec::new(), &mut out), Ok(()));
         assert_eq!(out, "A of b\nB1\nC1\nC2\nend\n");
     }
 

@@ -17,9 +17,14 @@ pub struct Constants {
 }
 
 /// A field that becomes a constant in WGSL, or several.
-pub(super) trait Constant {
+pub(super) trait Constant: PartialEq + Sized {
     /// Adds it under the field's name.
     fn put(self, name: &'static str, to: &mut Constants);
+
+    /// Whether it is one of these.
+    fn is_among(&self, values: impl IntoIterator<Item = Self>) -> bool {
+        values.into_iter().any(|value| value == *self)
+    }
 }
 
 impl Constant for u32 {

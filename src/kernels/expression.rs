@@ -1,9 +1,7 @@
 //! Evaluates constant expressions of WGSL: integers and truth values, as far as the kernels use them.
 
-use std::collections::HashMap;
-
 /// The `const` declarations of a text.
-pub(super) struct Constants<'a>(HashMap<&'a str, &'a str>);
+pub(super) struct Constants<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Constants<'a> {
     /// The declarations in these lines.
@@ -85,7 +83,11 @@ impl<'a> Expression<'a> {
                     _ => None,
                 }
             }
-            name => self.constants.value(self.constants.0.get(name)?),
+            name => {
+                // Of two the later one holds.
+                let declared = self.constants.0.iter().rfind(|(declared, _)| *declared == name);
+                self.constants.value(declared?.1)
+            }
         }
     }
 

@@ -130,7 +130,7 @@ macro_rules! kernel {
 
             fn is_listed(&self) -> bool {
                 let fits: &[fn(&Self) -> bool] = &[$($fits)?];
-                $($values.into_iter().any(|value| value == self.$field) &&)* fits.iter().all(|fits| fits(self))
+                $(crate::kernels::constants::Constant::is_among(&self.$field, $values) &&)* fits.iter().all(|fits| fits(self))
             }
 
             #[allow(unused_variables, reason = "a kernel may have no constant")]

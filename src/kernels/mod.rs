@@ -27,6 +27,7 @@ pub(crate) use sizes::{
 pub use tap_tables::{tap_tables, tap_tables_length};
 pub(crate) use tile::{DEPTH, Tile};
 pub use tile::{TILE_SHAPES, TileShape};
+#[cfg(feature = "models")]
 pub(crate) use update::rules;
 pub(crate) use work::{FINISHING, Loads, Work};
 
@@ -141,16 +142,12 @@ macro_rules! kernels {
 kernels! {
     loop_forward::LoopForward,
     loop_forward_tiled::LoopForwardTiled,
-    loop_forward_shared::LoopForwardShared,
     loop_forward_split::LoopForwardSplit,
     loop_grad_input::LoopGradInput,
     loop_grad_input_tiled::LoopGradInputTiled,
     loop_grad_input_split::LoopGradInputSplit,
     loop_grad_weights::LoopGradWeights,
     loop_grad_weights_tiled::LoopGradWeightsTiled,
-    loop_grad_weights_shared::LoopGradWeightsShared,
-    loop_update::LoopUpdate,
-    loop_update_tiled::LoopUpdateTiled,
     dense_scatter::DenseScatter,
     dense_gather::DenseGather,
     dense_forward::DenseForward,
@@ -161,19 +158,23 @@ kernels! {
     sparse_grad_weights::SparseGradWeights,
     grad_bias::GradBias,
     grad_bias_shared::GradBiasShared,
-    add_parts::AddParts,
     activate::Activate,
     activate_grad::ActivateGrad,
     softmax::Softmax,
     softmax_grad::SoftmaxGrad,
     transpose::Transpose,
-    fill::Fill,
+    fill::Fill;
+    models:
+    loop_forward_shared::LoopForwardShared,
+    loop_grad_weights_shared::LoopGradWeightsShared,
+    add_parts::AddParts,
+    loop_update::LoopUpdate,
+    loop_update_tiled::LoopUpdateTiled,
     update::Update,
     update_1::Update1,
     update_2::Update2,
     update_3::Update3,
-    total::Total;
-    models:
+    total::Total,
     combine::Combine,
     combine_grad::CombineGrad,
     sum::Sum,
@@ -240,6 +241,7 @@ impl Variant {
 
     /// The kernel that updates weights, with `states` states of each, by the gradients that this one sums; none where
     /// no such kernel is compiled.
+    #[cfg(feature = "models")]
     pub(crate) fn updating(&self, states: usize) -> Option<Self> {
         let states = u32::try_from(states).ok()?;
         match self.0 {

@@ -3,7 +3,6 @@
 use super::tap_tables::TablePlaces;
 use crate::config::{Activation, Bias, DataFormat};
 use crate::geometry::Geometry;
-use std::collections::BTreeSet;
 
 /// A type that a uniform can hold, in four bytes.
 trait Word {
@@ -30,7 +29,6 @@ impl Word for f32 {
 struct Field {
     name: &'static str,
     wgsl: &'static str,
-    bits: fn(&Params) -> u32,
 }
 
 macro_rules! params {
@@ -40,16 +38,22 @@ macro_rules! params {
         /// Counts are those of the range that the dispatch works on. `*_base` is the number of elements between a
         /// binding's start and the range's first element. A cell is one location of one group, number `p * groups + g`;
         /// the weights are `[weight_cells][window][filters]`. Fields that a kernel doesn't read are zero.
-        #[derive(Debug, Clone, Copy, PartialEq, Default)]
+        #[derive(Debug, Clone, Copy, PartialEq)]
         pub struct Params {
             $($(#[$doc])* pub(crate) $name: $type,)*
         }
 
-        const FIELDS: &[Field] = &[$(Field {
-            name: stringify!($name),
-            wgsl: <$type as Word>::WGSL,
-            bits: |params| params.$name.bits(),
-        }),*];
+        /// The fields, in their order.
+        const FIELDS: &[Field] = &[$(Field { name: stringify!($name), wgsl: <$type as Word>::WGSL }),*];
+
+        impl Params {
+            const ZERO: Self = Self { $($name: 0 as $type),* };
+
+            /// The words of all fields; a float is its bits.
+            fn words(&self) -> [u32; FIELDS.len()] {
+                [$(self.$name.bits()),*]
+            }
+        }
     };
 }
 
@@ -278,9 +282,9 @@ params! {
     outer_readers: u32,
 }
 
-/// A shader's uniform: the fields of [`Params`] that its text reads, in their order there.
+/// A shader's uniform: the fields of [`Params`] that its text reads, by their places there.
 #[derive(Debug, Clone)]
-pub struct Uniform(Vec<&'static Field>);
+pub struct Uniform(Vec<usize>);
 
 impl Uniform {
     /// Most bytes of a uniform; `tests/shaders.rs` checks all kernels. It is the largest alignment of uniforms that a
@@ -291,14 +295,18 @@ impl Uniform {
     pub(super) fn read_by(wgsl: &str) -> Self {
         let code = wgsl.lines().map(|line| line.split("//").next().unwrap_or_default());
         let word = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-        let read: BTreeSet<&str> =
+        let read: Vec<&str> =
             code.flat_map(|code| code.split("params.").skip(1)).map(|rest| &rest[..word(rest)]).collect();
-        Self(FIELDS.iter().filter(|field| read.contains(field.name)).collect())
+        Self((0..FIELDS.len()).filter(|&place| read.contains(&FIELDS[place].name)).collect())
+    }
+
+    fn fields(&self) -> impl Iterator<Item = &'static Field> {
+        self.0.iter().map(|&place| &FIELDS[place])
     }
 
     /// Its declaration in WGSL.
     pub(super) fn wgsl(&self) -> String {
-        let fields: String = self.0.iter().map(|field| format!("  {}: {},\n", field.name, field.wgsl)).collect();
+        let fields: String = self.fields().map(|field| format!("  {}: {},\n", field.name, field.wgsl)).collect();
         format!("struct Params {{\n{fields}}}\n\n@group(0) @binding(0) var<uniform> params: Params;\n\n")
     }
 
@@ -317,14 +325,27 @@ impl Uniform {
     /// Its words for a dispatch; a float is its bits.
     #[must_use]
     pub fn words(&self, params: &Params) -> Vec<u32> {
-        self.0.iter().map(|field| (field.bits)(params)).collect()
+        let words = params.words();
+        self.0.iter().map(|&place| words[place]).collect()
+    }
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self::ZERO
     }
 }
 
 impl Params {
+    /// The same numbers but for those that are changed. They are copied as a whole: `Params { …, ..self }` would be a copy of each field,
+    /// of which there are many.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// All numbers that follow from the geometry alone, for the whole layer without an activation.
     pub(crate) fn new(geometry: &Geometry) -> Self {
-        let tables = TablePlaces::of(geometry);
         let last = geometry.config().data_format == DataFormat::ChannelsLast;
         let pick = |when_last: u32, when_first: u32| if last { when_last } else { when_first };
         let y_location = pick(geometry.filters(), 1);
@@ -334,7 +355,7 @@ impl Params {
             Bias::PerFilter => (1, 0, 1),
             Bias::PerLocation => (1, y_location, y_filter),
         };
-        let params = Self {
+        let mut params = Self {
             cells: geometry.cells(),
             filters: geometry.group_filters(),
             groups: geometry.groups(),
@@ -355,36 +376,32 @@ impl Params {
             use_bias,
             b_location,
             b_filter,
-            forward_0: tables.forward[0],
-            forward_1: tables.forward[1],
-            forward_2: tables.forward[2],
-            starts_0: tables.starts[0],
-            starts_1: tables.starts[1],
-            starts_2: tables.starts[2],
-            inverse_0: tables.inverse[0],
-            inverse_1: tables.inverse[1],
-            inverse_2: tables.inverse[2],
             most_readers: geometry.most_readers().try_into().unwrap_or(u32::MAX),
             outer_readers: geometry.outer_readers().try_into().unwrap_or(u32::MAX),
             ..Self::default()
         };
-        let Some([a, b, c]) = geometry.axes() else { return params };
-        Self {
-            output_1: b.output,
-            output_2: c.output,
-            taps_0: a.taps,
-            taps_1: b.taps,
-            taps_2: c.taps,
-            input_1: b.input,
-            input_2: c.input,
-            ..params
+        if let Some([a, b, c]) = geometry.axes() {
+            (params.output_1, params.output_2) = (b.output, c.output);
+            (params.taps_0, params.taps_1, params.taps_2) = (a.taps, b.taps, c.taps);
+            (params.input_1, params.input_2) = (b.input, c.input);
         }
+        params.with_tables(geometry)
+    }
+
+    /// The same numbers with the places of this layer's tables.
+    pub(crate) fn with_tables(self, geometry: &Geometry) -> Self {
+        let tables = TablePlaces::of(geometry);
+        self.with(|p| {
+            [p.forward_0, p.forward_1, p.forward_2] = tables.forward;
+            [p.starts_0, p.starts_1, p.starts_2] = tables.starts;
+            [p.inverse_0, p.inverse_1, p.inverse_2] = tables.inverse;
+        })
     }
 
     /// A field's word, by the field's name in WGSL; a float is its bits. None where there is no such field.
     #[must_use]
     pub fn word(&self, name: &str) -> Option<u32> {
-        FIELDS.iter().find(|field| field.name == name).map(|field| (field.bits)(self))
+        FIELDS.iter().position(|field| field.name == name).map(|place| self.words()[place])
     }
 
     pub(crate) fn with_activation(mut self, activation: Activation) -> Self {

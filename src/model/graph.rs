@@ -188,7 +188,8 @@ impl Graph {
         let built = self.build(&kind, inputs).map_err(|error| error.in_layer(&name))?;
         let parameters = built.parameters.clone();
         let of_config = kind.config().map(|(config, weights)| Rules::of(config, weights)).unwrap_or_default();
-        let rules = rules.or(of_config).of_parameters(&parameters).map_err(|error| error.in_layer(&name))?;
+        let rules = rules.or(of_config);
+        rules.check(&parameters).map_err(|error| error.in_layer(&name))?;
         let layer = Some(self.layers.len());
         self.layers.push(GraphLayer {
             trainable,

@@ -4,7 +4,7 @@ use crate::config::{Activation, Saved};
 use crate::geometry::Geometry;
 use crate::ops::{
     Activate, ActivateGrad, Buffer, BufferId, Change, GradBias, LocalForward, LocalGradInput, LocalGradWeights,
-    LocalUpdate, Operation, Shape, Usage,
+    Operation, Shape, Usage,
 };
 use crate::program::Program;
 use std::sync::Arc;
@@ -107,6 +107,7 @@ pub(super) struct Backward<'a> {
     /// The forward pass's input, and the gradient.
     pub(super) grad_weights: Option<(BufferId, Gradient)>,
     /// The forward pass's input, and the update of the weights by a gradient that is kept nowhere.
+    #[cfg_attr(not(feature = "models"), expect(dead_code, reason = "layers alone aren't trained here"))]
     pub(super) update: Option<(BufferId, &'a Change)>,
     /// The weights, and the gradient.
     pub(super) grad_input: Option<[BufferId; 2]>,
@@ -114,7 +115,7 @@ pub(super) struct Backward<'a> {
 
 impl Backward<'_> {
     pub(super) fn operations(&self, layer: &Arc<Geometry>) -> Vec<Operation> {
-        let &Self { activation, mut grad_output, grad_bias, grad_weights, update, grad_input } = self;
+        let &Self { activation, mut grad_output, grad_bias, grad_weights, grad_input, .. } = self;
         let implementation = layer.config().implementation;
         let mut operations = Vec::new();
         if let Some([saved, grad_input]) = activation {
@@ -149,9 +150,10 @@ impl Backward<'_> {
             Operation::LocalGradInput(LocalGradInput { layer, implementation, weights, grad_output, grad_input })
         }));
         // Nothing after this reads the weights as they were before.
-        operations.extend(update.map(|(input, change)| {
+        #[cfg(feature = "models")]
+        operations.extend(self.update.map(|(input, change)| {
             let (layer, change) = (layer.clone(), change.clone());
-            Operation::LocalUpdate(LocalUpdate { layer, implementation, input, grad_output, change })
+            Operation::LocalUpdate(crate::ops::LocalUpdate { layer, implementation, input, grad_output, change })
         }));
         operations
     }

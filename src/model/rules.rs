@@ -33,26 +33,20 @@ impl Rules {
 
     /// These rules, with those of `other` for what these leave open.
     pub(super) fn or(mut self, other: Self) -> Self {
-        for (name, regularizer) in other.regularizers {
-            self.regularizers.entry(name).or_insert(regularizer);
-        }
-        for (name, constraint) in other.constraints {
-            self.constraints.entry(name).or_insert(constraint);
-        }
+        let own = std::mem::replace(&mut self.regularizers, other.regularizers);
+        self.regularizers.extend(own);
+        let own = std::mem::replace(&mut self.constraints, other.constraints);
+        self.constraints.extend(own);
         self.activity_regularizer = self.activity_regularizer.or(other.activity_regularizer);
         self
     }
 
-    /// Leaves out the rules of a bias that the layer doesn't have: Keras accepts and ignores them.
-    pub(super) fn of_parameters(mut self, parameters: &[Parameter]) -> Result<Self> {
-        if parameters.iter().all(|parameter| parameter.name != "bias") {
-            self.regularizers.remove("bias");
-            self.constraints.remove("bias");
-        }
-        let known = |name: &String| parameters.iter().any(|parameter| parameter.name == name);
+    /// Refuses rules of parameters that the layer doesn't have. Those of a bias do nothing then: Keras accepts and ignores them.
+    pub(super) fn check(&self, parameters: &[Parameter]) -> Result<()> {
+        let known = |name: &str| name == "bias" || parameters.iter().any(|parameter| parameter.name == name);
         match self.regularizers.keys().chain(self.constraints.keys()).find(|name| !known(name)) {
             Some(name) => Err(Error::NoBuffer { name: name.clone() }),
-            None => Ok(self),
+            None => Ok(()),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Operations of a locally connected layer.
 
+#[cfg(feature = "models")]
+use super::Change;
 use super::describe::accumulates;
-use super::{BufferId, Change, Describe, Operand, Shape};
+use super::{BufferId, Describe, Operand, Shape};
 use crate::config::{Activation, Implementation};
 use crate::geometry::Geometry;
 use std::sync::Arc;
@@ -67,6 +69,7 @@ pub struct LocalGradWeights {
 /// It gives the same bits as the two operations would. Nothing may read the weights after it, so it comes after
 /// [`LocalGradInput`]. It is only for layers whose locations don't share weights, or whose locations are like samples,
 /// as in dense layers.
+#[cfg(feature = "models")]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LocalUpdate {
@@ -112,6 +115,7 @@ fn weights(id: BufferId, layer: &Geometry) -> Operand {
     Operand { id, shape: Shape::of_weights(layer), dtype: layer.config().dtype }
 }
 
+#[cfg(feature = "models")]
 impl LocalUpdate {
     /// The gradient's operation, as if it were kept in the place of the weights. Implementations are chosen for this
     /// one, so that the gradient has the bits of a kept one.
@@ -207,6 +211,7 @@ impl Describe for LocalGradWeights {
     accumulates!();
 }
 
+#[cfg(feature = "models")]
 impl Describe for LocalUpdate {
     fn name(&self) -> &'static str {
         "local_update"

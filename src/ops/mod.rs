@@ -46,7 +46,9 @@ pub(crate) use constrain::EPSILON;
 pub use constrain::{Constrain, GroupSquares, NonNegative, NormLimit, Radial};
 pub(crate) use describe::Operand;
 pub use elementwise::{Activate, ActivateGrad, Transpose};
-pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights, LocalUpdate};
+#[cfg(feature = "models")]
+pub use local::LocalUpdate;
+pub use local::{GradBias, LocalForward, LocalGradInput, LocalGradWeights};
 #[cfg(feature = "models")]
 pub(crate) use loss::Targets;
 #[cfg(feature = "models")]
@@ -108,12 +110,12 @@ operations! {
     LocalForward,
     LocalGradInput,
     LocalGradWeights,
-    LocalUpdate,
     GradBias,
     Activate,
     ActivateGrad,
     Transpose;
     models:
+    LocalUpdate,
     Pool,
     PoolGrad,
     Reduce,
@@ -158,6 +160,7 @@ pub(crate) enum Choosable<'a> {
     /// Gradients of weights.
     GradWeights(&'a LocalGradWeights),
     /// Weights, updated by their gradient.
+    #[cfg(feature = "models")]
     Update(&'a LocalUpdate),
 }
 
@@ -231,6 +234,7 @@ impl Operation {
             Self::LocalForward(o) => Some(Choosable::Forward(o)),
             Self::LocalGradInput(o) => Some(Choosable::GradInput(o)),
             Self::LocalGradWeights(o) => Some(Choosable::GradWeights(o)),
+            #[cfg(feature = "models")]
             Self::LocalUpdate(o) => Some(Choosable::Update(o)),
             _ => None,
         }

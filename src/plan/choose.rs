@@ -41,12 +41,12 @@ impl Planner<'_> {
             LocalForward(o) => self.choose(o.implementation, operation, batch),
             LocalGradInput(o) => self.choose(o.implementation, operation, batch),
             LocalGradWeights(o) => self.choose(o.implementation, operation, batch),
-            LocalUpdate(o) => self.choose(o.implementation, operation, batch),
             GradBias(o) => Local::new(*self, &o.layer)?.grad_bias(o, batch),
             Activate(o) => self.activate(o, batch),
             ActivateGrad(o) => self.activate_grad(o, batch),
             Transpose(o) => self.transpose(o, batch);
             models:
+            LocalUpdate(o) => self.choose(o.implementation, operation, batch),
             Pool(o) => self.pool(o, batch),
             PoolGrad(o) => self.pool_grad(o, batch),
             Reduce(o) => self.reduce(o, batch),
@@ -86,7 +86,7 @@ impl Planner<'_> {
     /// fastest.
     fn choose(&self, forced: Option<Implementation>, operation: &Operation, batch: u32) -> Result<Plan> {
         // Shared weights are computed by loop only, whatever a whole model is asked to take.
-        let shared = operation.layer().is_some_and(|layer| layer.sharing() == Sharing::Shared);
+        let shared = operation.layer().is_some_and(|layer| layer.sharing() != Sharing::Unshared);
         if let Some(implementation) = if shared { Some(Implementation::Loop) } else { forced } {
             return self.plan_by(implementation, operation, batch);
         }
@@ -98,6 +98,7 @@ impl Planner<'_> {
             }
         }
         let gradient = match operation {
+            #[cfg(feature = "models")]
             Operation::LocalUpdate(o) => Some(Operation::LocalGradWeights(o.gradient())),
             _ => None,
         };
@@ -142,6 +143,7 @@ impl Planner<'_> {
             Choosable::Forward(o) => local(&o.layer)?.forward(implementation, o, batch),
             Choosable::GradInput(o) => local(&o.layer)?.grad_input(implementation, o, batch),
             Choosable::GradWeights(o) => local(&o.layer)?.grad_weights(implementation, &o.into(), batch),
+            #[cfg(feature = "models")]
             Choosable::Update(o) => local(&o.layer)?.grad_weights(implementation, &o.into(), batch),
         }?;
         plan.implementation = Some(implementation);
@@ -197,7 +199,7 @@ impl Planner<'_> {
 /// Whether an implementation can do a layer's connectivity: sparse alone does a user's, loop alone does shared weights.
 fn connects(layer: &Geometry, implementation: Implementation) -> Result<()> {
     let of_unshared = matches!(implementation, Implementation::DenseMatmul | Implementation::SparseGather);
-    if of_unshared && layer.sharing() == Sharing::Shared {
+    if of_unshared && layer.sharing() != Sharing::Unshared {
         let what = format!("implementation {}", implementation.name());
         return Err(Error::Unsupported { what, with: "by a layer whose locations share their weights".into() });
     }

@@ -39,15 +39,14 @@ impl Planner<'_> {
             };
             let (bindings, bases): (Vec<Slice>, Vec<u32>) = operands.iter().map(range).unzip();
             let count = elements * u64::from(count);
-            let params = Params {
-                count: count as u32,
-                x_base: bases[0],
-                w_base: bases[1],
+            let params = params.with(|p| {
+                (p.count, p.x_base, p.w_base) = (count as u32, bases[0], bases[1]);
                 // Operands laid out as the output are bound to the same ranges, and so have the same base.
-                y_base: bases.last().copied().unwrap_or(0),
-                ..with_second(with_first(params, a), b)
-            };
-            let params = with_sizes(params, &output.sizes);
+                p.y_base = bases.last().copied().unwrap_or(0);
+                (p.a_sample, p.b_sample) = (a.sample() as u32, b.sample() as u32);
+                set_sizes(p, &output.sizes);
+                set_strides(p, [a, b].map(|part| part.strides().map(|stride| stride as u32)));
+            });
             self.dispatch(&mut plan, Launch { variant, params, workgroups: count.div_ceil(THREADS.into()), bindings })?;
         }
         Ok(plan)
@@ -116,7 +115,7 @@ impl Planner<'_> {
             let along = |is_summed: bool| -> [u32; 4] {
                 std::array::from_fn(|axis| if (summed[axis] > 1) == is_summed { input[axis] } else { 0 })
             };
-            let params = Params {
+            let mut params = Params {
                 count: y.count as u32,
                 x_base: x.base,
                 y_base: y.base,
@@ -130,13 +129,12 @@ impl Planner<'_> {
                 term_elements: terms as u32,
                 a_sample: if sums.over_batch { 0 } else { elements as u32 },
                 b_sample: elements as u32,
-                ..strided(along(false), along(true))
+                ..Params::default()
             };
+            set_sizes(&mut params, left);
+            set_strides(&mut params, [along(false), along(true)]);
             let workgroups = y.count.div_ceil(u64::from(THREADS / parts));
-            self.dispatch(
-                plan,
-                Launch { variant, params: with_sizes(params, left), workgroups, bindings: bindings.clone() },
-            )?;
+            self.dispatch(plan, Launch { variant, params, workgroups, bindings: bindings.clone() })?;
         }
         Ok(())
     }
@@ -194,21 +192,13 @@ fn parts(summed: &Sizes, results: u64, terms: u64) -> u32 {
     }
 }
 
-fn with_sizes(params: Params, sizes: &Sizes) -> Params {
-    let [_, size_1, size_2, size_3] = sizes.map(|size| size as u32);
-    Params { size_1, size_2, size_3, elements: product(sizes) as u32, ..params }
+fn set_sizes(p: &mut Params, sizes: &Sizes) {
+    [_, p.size_1, p.size_2, p.size_3] = sizes.map(|size| size as u32);
+    p.elements = product(sizes) as u32;
 }
 
-fn strided([a_0, a_1, a_2, a_3]: [u32; 4], [b_0, b_1, b_2, b_3]: [u32; 4]) -> Params {
-    Params { a_0, a_1, a_2, a_3, b_0, b_1, b_2, b_3, ..Params::default() }
-}
-
-fn with_first(params: Params, part: &Part) -> Params {
-    let [a_0, a_1, a_2, a_3] = part.strides().map(|stride| stride as u32);
-    Params { a_sample: part.sample() as u32, a_0, a_1, a_2, a_3, ..params }
-}
-
-fn with_second(params: Params, part: &Part) -> Params {
-    let [b_0, b_1, b_2, b_3] = part.strides().map(|stride| stride as u32);
-    Params { b_sample: part.sample() as u32, b_0, b_1, b_2, b_3, ..params }
+/// Sets the strides of both operands.
+fn set_strides(p: &mut Params, [first, second]: [[u32; 4]; 2]) {
+    [p.a_0, p.a_1, p.a_2, p.a_3] = first;
+    [p.b_0, p.b_1, p.b_2, p.b_3] = second;
 }

@@ -56,14 +56,11 @@ impl Local<'_> {
     }
 
     fn block_params(&self, chunk: &Chunk, first: u32, cells: u32) -> Params {
-        Params {
-            first_cell: chunk.first_cell + first,
-            cells,
-            w_base: first * self.layer.window() * chunk.filters,
-            dense_rows: self.layer.inputs() as u32,
-            dense_columns: cells * chunk.filters,
-            ..self.chunk_params(chunk)
-        }
+        self.chunk_params(chunk).with(|p| {
+            (p.first_cell, p.cells) = (chunk.first_cell + first, cells);
+            p.w_base = first * self.layer.window() * chunk.filters;
+            (p.dense_rows, p.dense_columns) = (self.layer.inputs() as u32, cells * chunk.filters);
+        })
     }
 
     fn reserve_dense(&self, plan: &mut Plan, blocks: &[Block]) -> Result<()> {
@@ -86,7 +83,7 @@ impl Local<'_> {
         )?;
         let workgroups = u64::from(params.dense_columns).div_ceil(THREADS.into());
         for part in self.planner.parts(params.window.into(), 1, 1) {
-            let params = Params { row: part.first, count: part.count, ..*params };
+            let params = params.with(|p| (p.row, p.count) = (part.first, part.count));
             let bindings = vec![
                 Slice::whole(Resource::Chunk(weights, block.chunk)),
                 Slice::whole(Resource::Tables),
@@ -200,7 +197,7 @@ impl Local<'_> {
             }
             let count = u64::from(block.params.dense_columns) * u64::from(self.layer.window());
             let accumulate = u32::from(o.accumulates());
-            let params = Params { count: count as u32, accumulate, ..block.params };
+            let params = block.params.with(|p| (p.count, p.accumulate) = (count as u32, accumulate));
             let chunk = &self.chunks[block.chunk as usize];
             let gradient = self.gradient(&mut plan, o, (chunk, block.chunk))?;
             let bindings = vec![Slice::whole(Resource::DenseMatrix), Slice::whole(Resource::Tables), gradient];

@@ -45,7 +45,7 @@ impl Planner<'_> {
             (softmax.listed()?.into(), Params { row: o.row as u32, ..Params::default() }, o.row)
         } else {
             let from_output = u32::from(o.activation.saved() == Saved::Output);
-            let params = Params { from_output, ..Params::default().with_activation(o.activation) };
+            let params = Params { from_output, ..Params::default() }.with_activation(o.activation);
             (kernels::ActivateGrad { activation: params.activation }.listed()?.into(), params, THREADS.into())
         };
         let operands = &[o.saved, o.grad_output, o.grad_input].map(Operand::Samples);
@@ -97,7 +97,7 @@ impl Planner<'_> {
                     }
                 });
             }
-            let params = Params { count: elements as u32, x_base: base, y_base: base, ..over.params };
+            let params = over.params.with(|p| (p.count, p.x_base, p.y_base) = (elements as u32, base, base));
             let workgroups = elements.div_ceil(over.per_workgroup);
             self.dispatch(&mut plan, Launch { variant: over.variant, params, workgroups, bindings })?;
         }

@@ -1,7 +1,9 @@
 //! A gradient of weights, and what is done with it: it is kept, or the weights are updated by it.
 
 use super::{Chunk, Samples};
-use crate::ops::{BufferId, Change, LocalGradWeights, LocalUpdate};
+use crate::ops::{BufferId, LocalGradWeights};
+#[cfg(feature = "models")]
+use crate::ops::{Change, LocalUpdate};
 
 /// A gradient of weights: its operands, and what is done with it.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +17,9 @@ pub(super) struct GradWeights<'o> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Becomes<'o> {
     /// It is written, or added to what is there.
-    Kept { grad_weights: BufferId, accumulate: bool },
+    Kept(&'o LocalGradWeights),
     /// The weights are updated by it, and it isn't kept.
+    #[cfg(feature = "models")]
     Update(&'o Change),
 }
 
@@ -39,11 +42,11 @@ impl Turn<'_> {
 
 impl<'o> From<&'o LocalGradWeights> for GradWeights<'o> {
     fn from(o: &'o LocalGradWeights) -> Self {
-        let becomes = Becomes::Kept { grad_weights: o.grad_weights, accumulate: o.accumulate };
-        Self { input: o.input, grad_output: o.grad_output, becomes }
+        Self { input: o.input, grad_output: o.grad_output, becomes: Becomes::Kept(o) }
     }
 }
 
+#[cfg(feature = "models")]
 impl<'o> From<&'o LocalUpdate> for GradWeights<'o> {
     fn from(o: &'o LocalUpdate) -> Self {
         Self { input: o.input, grad_output: o.grad_output, becomes: Becomes::Update(&o.change) }
@@ -53,6 +56,6 @@ impl<'o> From<&'o LocalUpdate> for GradWeights<'o> {
 impl GradWeights<'_> {
     /// Whether the gradient is added to what is there.
     pub(super) fn accumulates(&self) -> bool {
-        matches!(self.becomes, Becomes::Kept { accumulate: true, .. })
+        matches!(self.becomes, Becomes::Kept(LocalGradWeights { accumulate: true, .. }))
     }
 }

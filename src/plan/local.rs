@@ -73,6 +73,7 @@ impl<'a> Local<'a> {
         let batch = self.rows(batch)?;
         match by {
             _ if batch == 0 => self.no_gradient(o),
+            #[cfg(feature = "models")]
             _ if self.layer.shares_weights() => self.shared_grad_weights(o, batch),
             Implementation::DenseMatmul => self.dense_grad_weights(o, batch),
             Implementation::SparseGather => self.sparse_grad_weights(o, batch),
@@ -120,7 +121,9 @@ impl<'a> Local<'a> {
             // There are too few biases to keep a GPU busy with one thread each.
             let parts = if samples > 1 && planner.strategy().split_batch > 0 { GradBias::MOST_PARTS } else { 1 };
             let units = outputs / u64::from(width);
-            let params = Params { batch: samples, count: units as u32, y_base, accumulate, ..self.params() };
+            let params = self.params().with(|p| {
+                (p.batch, p.count, p.y_base, p.accumulate) = (samples, units as u32, y_base, accumulate);
+            });
             let variant = GradBias { parts, width }.listed()?;
             let workgroups = units.div_ceil(u64::from(THREADS / parts));
             planner.dispatch(
@@ -130,8 +133,9 @@ impl<'a> Local<'a> {
         }
         if shared {
             let filters = layer.biases();
-            let (count, row, accumulate) = (filters as u32, layer.locations(), u32::from(o.accumulate));
-            let params = Params { count, row, accumulate, ..self.params() };
+            let params = self.params().with(|p| {
+                (p.count, p.row, p.accumulate) = (filters as u32, layer.locations(), o.accumulate.into());
+            });
             let bindings = vec![Slice::whole(sums), Slice::whole(gradient)];
             planner.dispatch(
                 &mut plan,
@@ -142,12 +146,8 @@ impl<'a> Local<'a> {
     }
 
     pub(super) fn params(&self) -> Params {
-        let tables = Params::new(self.tables);
-        let Params { forward_0, forward_1, forward_2, starts_0, starts_1, starts_2, .. } = tables;
-        let Params { inverse_0, inverse_1, inverse_2, .. } = tables;
-        let own = Params::new(&self.layer);
         // The layer of one location reads the tables of the written layer, whose first location's entries come first.
-        Params { forward_0, forward_1, forward_2, starts_0, starts_1, starts_2, inverse_0, inverse_1, inverse_2, ..own }
+        Params::new(&self.layer).with_tables(self.tables)
     }
 
     /// The numbers of a dispatch on a chunk of the weights: the chunk's cells, or all locations of its groups where
@@ -155,20 +155,16 @@ impl<'a> Local<'a> {
     pub(super) fn chunk_params(&self, chunk: &Chunk) -> Params {
         let shared = self.layer.shares_weights();
         let cells = if shared { chunk.cells * self.layer.locations() } else { chunk.cells };
-        let params = self.params();
-        Params {
-            first_cell: if shared { 0 } else { chunk.first_cell },
-            cells,
-            cell_groups: if shared { chunk.cells } else { params.cell_groups },
-            first_group: if shared { chunk.first_cell } else { 0 },
-            w_first: chunk.first_cell,
-            weight_cells: chunk.cells,
-            first_filter: chunk.first_filter,
-            filters: chunk.filters,
-            first_entry: chunk.first_entry as u32,
-            entries: chunk.entries as u32,
-            ..params
-        }
+        self.params().with(|p| {
+            if shared {
+                (p.cell_groups, p.first_group) = (chunk.cells, chunk.first_cell);
+            } else {
+                p.first_cell = chunk.first_cell;
+            }
+            (p.cells, p.w_first, p.weight_cells) = (cells, chunk.first_cell, chunk.cells);
+            (p.first_filter, p.filters) = (chunk.first_filter, chunk.filters);
+            (p.first_entry, p.entries) = (chunk.first_entry as u32, chunk.entries as u32);
+        })
     }
 
     /// Cuts the batch so that the ranges of input and output fit a binding, and that no driver ends a sum over the

@@ -2,7 +2,7 @@
 //! device busy for seconds. A part is a run of the same kernel's workgroups, so that cutting changes no bit.
 
 use super::{Dispatch, Plan, Planner};
-use crate::kernels::{Loads, Params};
+use crate::kernels::Loads;
 use crate::{Error, Result};
 
 /// How loads are counted as operations in a kernel that sums no products: each element that is loaded is one.
@@ -44,7 +44,7 @@ impl Dispatch {
         (0..all).step_by(workgroups as usize).map(move |first| {
             // All workgroups of a part lie in one row, since a folded part would reach into the next.
             let own = workgroups.min(all - first) as u32;
-            let params = Params { first_workgroup: first as u32, workgroups_x: own, ..self.params };
+            let params = self.params.with(|p| (p.first_workgroup, p.workgroups_x) = (first as u32, own));
             Self { params, workgroups: [own, 1, 1], bindings: self.bindings.clone(), ..self }
         })
     }

@@ -6,9 +6,9 @@ use super::tiles::Products;
 use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
 use crate::kernels::{
-    CHANNELS, Declared, FILTERS, IMAGES, Kernel, LoopForward, LoopForwardShared, LoopForwardSplit, LoopForwardTiled,
-    LoopGradInput, LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS,
-    MOST_SUMS, Params, SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
+    CHANNELS, Declared, FILTERS, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
+    LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS, MOST_SUMS, Params,
+    SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
 };
 use crate::{Error, Result};
 
@@ -66,6 +66,7 @@ impl Local<'_> {
 
     fn preferred_forward(&self, p: &Params, fused: Activation) -> Result<Chosen> {
         let dtype = self.layer.config().dtype;
+        #[cfg(feature = "models")]
         if let Some(chosen) = self.forward_of_locations(p) {
             return Ok(chosen);
         }
@@ -101,6 +102,7 @@ impl Local<'_> {
     /// The forward kernel whose tiles have rows of all locations, where these share the weights: a location alone has too
     /// few rows. It isn't possible where padding clips windows, because then the place of a tap isn't the sum of what the
     /// row decides and what the tap decides.
+    #[cfg(feature = "models")]
     fn forward_of_locations(&self, p: &Params) -> Option<Chosen> {
         let (layer, count) = (&self.layer, u64::from(p.cell_groups));
         if !layer.shares_weights() || layer.locations() == 1 || p.b_location != 0 || !layer.windows_within() {
@@ -108,7 +110,7 @@ impl Local<'_> {
         }
         let rows = p.batch.checked_mul(layer.locations())?;
         let shape = self.tiled(rows, &Products { count, rows, columns: p.filters, depth: p.window.into() })?;
-        let kernel = LoopForwardShared { tile: tile(shape, widths(p)), weights: layer.config().dtype };
+        let kernel = crate::kernels::LoopForwardShared { tile: tile(shape, widths(p)), weights: layer.config().dtype };
         Some((kernel.listed().ok()?.into(), count * shape.tiles(rows, p.filters)))
     }
 

@@ -4,7 +4,6 @@
 use super::gradient::{GradWeights, Turn};
 use super::local::Local;
 use super::planner::Launch;
-use super::update::changed_chunk;
 use super::{Plan, Resource, Slice};
 use crate::Result;
 use crate::ops::{LocalForward, LocalGradInput};
@@ -50,8 +49,11 @@ impl Local<'_> {
             params.accumulate = u32::from(samples.first > 0 || o.accumulates());
             let (x, dz) = self.operands(&mut params, samples, [o.input, o.grad_output]);
             let (variant, workgroups) = self.grad_weights_kernel(&params)?;
+            #[cfg(feature = "models")]
             if let Some((update, change)) = self.updating(&variant, o, &turn) {
-                let bindings = [x, dz, Slice::whole(Resource::Tables)].into_iter().chain(changed_chunk(change, index));
+                let bindings = [x, dz, Slice::whole(Resource::Tables)]
+                    .into_iter()
+                    .chain(super::update::changed_chunk(change, index));
                 self.planner.dispatch(
                     &mut plan,
                     Launch {

@@ -110,8 +110,9 @@ impl Planner<'_> {
                 )?,
             };
             bindings.push(to.slice);
-            let (row, parts_of_sample) = (row as u32, parts as u32);
-            let params = Params { count: count as u32, row, parts: parts_of_sample, y_base: to.base, ..params };
+            let params = params.with(|p| {
+                (p.count, p.row, p.parts, p.y_base) = (count as u32, row as u32, parts as u32, to.base);
+            });
             self.dispatch(&mut plan, Launch { variant, params, workgroups: count, bindings })?;
             if parts > 1 {
                 self.sums_of_rows(&mut plan, Ranges { x: to, y }, parts)?;
@@ -133,8 +134,10 @@ impl Planner<'_> {
             let Bound { mut bindings, params } = self.bound(&judging, samples)?;
             let grad = self.range(Resource::Buffer(o.grad), samples, elements);
             bindings.extend([Slice::whole(Resource::Buffer(o.step)), grad.slice]);
-            let (row, parts) = (o.of.classes as u32, o.of.rows as u32);
-            let params = Params { count: grad.count as u32, row, parts, y_base: grad.base, ..params };
+            let params = params.with(|p| {
+                (p.row, p.parts) = (o.of.classes as u32, o.of.rows as u32);
+                (p.count, p.y_base) = (grad.count as u32, grad.base);
+            });
             self.dispatch(&mut plan, Launch { variant, params, workgroups: grad.count.div_ceil(of_group), bindings })?;
         }
         Ok(plan)
@@ -146,15 +149,13 @@ impl Planner<'_> {
         let p = self.range(Resource::Buffer(of.prediction), samples, of.elements());
         let t = self.range(Resource::Buffer(of.target), samples, of.targets(targets));
         let weight = of.sample_weight.map(|weight| self.range(Resource::Buffer(weight), samples, 1));
-        let params = Params {
-            elements: of.elements() as u32,
-            x_base: p.base,
-            w_base: t.base,
-            b_base: weight.map_or(0, |weight| weight.base),
-            use_scale: weight.is_some().into(),
-            ..params
-        };
-        Ok(Bound { bindings: vec![p.slice, t.slice, weight.map_or(p.slice, |weight: Range| weight.slice)], params })
+        let bindings = vec![p.slice, t.slice, weight.map_or(p.slice, |weight: Range| weight.slice)];
+        let bases = [p.base, t.base, weight.map_or(0, |weight| weight.base)];
+        let params = params.with(|p| {
+            [p.x_base, p.w_base, p.b_base] = bases;
+            (p.elements, p.use_scale) = (of.elements() as u32, weight.is_some().into());
+        });
+        Ok(Bound { bindings, params })
     }
 }
 

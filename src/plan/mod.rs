@@ -1,7 +1,10 @@
 //! The pure planner: from operations, a batch and the numbers of a device to lists of dispatches. No device is
 //! touched, nothing is allocated, so every decision can be tested with forced limits.
 
-#![cfg_attr(not(feature = "models"), allow(dead_code, reason = "some of it is of operations of whole models"))]
+#![cfg_attr(
+    not(feature = "models"),
+    allow(dead_code, unused_variables, reason = "some of it is of operations of whole models")
+)]
 
 mod choose;
 #[cfg(feature = "models")]
@@ -31,6 +34,7 @@ mod program;
 mod random;
 #[cfg(feature = "models")]
 mod rearrange;
+#[cfg(feature = "models")]
 mod shared;
 mod sparse;
 mod strategy;
@@ -39,6 +43,7 @@ mod tiles;
 mod total;
 mod tuned;
 mod turns;
+#[cfg(feature = "models")]
 mod update;
 mod weights;
 mod writer;

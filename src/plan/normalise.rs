@@ -33,8 +33,9 @@ impl Planner<'_> {
             channels: o.channels as u32,
             inner: o.inner as u32,
             use_bias: o.beta.is_some().into(),
-            ..Params::default().with_activation(o.activation)
+            ..Params::default()
         };
+        let params = params.with_activation(o.activation);
         let [mean, factor, beta] =
             [o.mean, o.factor, o.beta.unwrap_or(o.mean)].map(|id| Operand::Fixed(id, o.channels));
         let operands = [Operand::Samples(o.input), mean, factor, beta, Operand::Samples(o.output)];

@@ -99,7 +99,9 @@ impl Planner<'_> {
         let kind = windows.kind;
         let width = width([windows.inner, x.base, y.base].iter().all(|size| size.is_multiple_of(4)));
         let (count, inner) = (y.count as u32 / width, windows.inner / width);
-        let params = Params { count, inner, x_base: x.base / width, y_base: y.base / width, ..windows.params() };
+        let params = windows.params().with(|p| {
+            (p.count, p.inner, p.x_base, p.y_base) = (count, inner, x.base / width, y.base / width);
+        });
         let workgroups = count.div_ceil(THREADS).into();
         self.dispatch(
             plan,
@@ -114,7 +116,7 @@ impl Planner<'_> {
         for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
             let dy = self.range(Resource::Buffer(o.grad_output), samples, outputs);
             let dx = self.range(Resource::Buffer(o.grad_input), samples, inputs);
-            let params = Params { count: dx.count as u32, x_base: dx.base, y_base: dy.base, ..windows.params() };
+            let params = windows.params().with(|p| (p.count, p.x_base, p.y_base) = (dx.count as u32, dx.base, dy.base));
             let workgroups = dx.count.div_ceil(THREADS.into());
             let Some(input) = o.input else {
                 let bindings = vec![dy.slice, dx.slice];
@@ -132,7 +134,7 @@ impl Planner<'_> {
             )?;
             match o.ties {
                 Ties::First => {
-                    let of_windows = Params { count: dy.count as u32, ..params };
+                    let of_windows = params.with(|p| p.count = dy.count as u32);
                     let bindings = vec![x.slice, largest.slice];
                     let windows = dy.count.div_ceil(THREADS.into());
                     self.dispatch(
@@ -178,7 +180,7 @@ impl Planner<'_> {
         let Reduced { kind, divisor, along } = reduced;
         let parts = parts(along.length);
         let step = |plan: &mut Plan, axis: Axis, divisor, ranges: Ranges| {
-            let params = Params { divisor, ..axis.params(ranges) };
+            let params = axis.params(ranges).with(|p| p.divisor = divisor);
             let (bindings, workgroups) =
                 (vec![ranges.x.slice, ranges.y.slice], ranges.y.count.div_ceil(THREADS.into()));
             self.dispatch(plan, Launch { variant: Reduce { kind }.listed()?, params, workgroups, bindings })
@@ -199,8 +201,8 @@ impl Planner<'_> {
         for samples in self.samples(batch, o.along.inputs(), u64::MAX)? {
             let dy = self.range(Resource::Buffer(o.grad_output), samples, o.along.outputs());
             let dx = self.range(Resource::Buffer(o.grad_input), samples, o.along.inputs());
-            let params =
-                Params { count: dx.count as u32, ..Axis { length, parts: 1, inner }.params(Ranges { x: dx, y: dy }) };
+            let axis = Axis { length, parts: 1, inner };
+            let params = axis.params(Ranges { x: dx, y: dy }).with(|p| p.count = dx.count as u32);
             let workgroups = dx.count.div_ceil(THREADS.into());
             let Some(input) = o.input else {
                 let bindings = vec![dy.slice, dx.slice];
@@ -241,10 +243,8 @@ impl Planner<'_> {
                 Launch { variant: ReduceTies {}.listed()?, params: of_parts, workgroups: threads, bindings },
             )?;
             if parts > 1 {
-                let params = Params {
-                    divisor: 1.0,
-                    ..Axis { length: parts, parts: 1, inner }.params(Ranges { x: counted, y: ties })
-                };
+                let axis = Axis { length: parts, parts: 1, inner };
+                let params = axis.params(Ranges { x: counted, y: ties }).with(|p| p.divisor = 1.0);
                 let (sum, threads) = (Reduce { kind: Reduce::SUM }.listed()?, dy.count.div_ceil(THREADS.into()));
                 self.dispatch(
                     &mut plan,

@@ -22,8 +22,6 @@ impl Planner<'_> {
         let Drawn { effect, step, input, output } = drawn;
         let (effect, params) = effect_params(effect);
         let variant = kernels::Random { effect }.listed()?;
-        let [_, size_1, size_2, size_3] = noise.sizes.map(|size| size as u32);
-        let [a_0, a_1, a_2, a_3] = noise.strides().map(|stride| stride as u32);
         let elements = noise.elements();
         // Elements of a dispatch are counted in 32 bits, from a 64-bit number of the first one.
         for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
@@ -31,25 +29,14 @@ impl Planner<'_> {
             let x = self.range(Resource::Buffer(input), samples, elements);
             let y = self.range(Resource::Buffer(output), samples, elements);
             let number = first * noise.sample();
-            let params = Params {
-                count: y.count as u32,
-                elements: elements as u32,
-                size_1,
-                size_2,
-                size_3,
-                a_sample: noise.sample() as u32,
-                a_0,
-                a_1,
-                a_2,
-                a_3,
-                x_base: x.base,
-                y_base: y.base,
-                seed_0: noise.seed as u32,
-                seed_1: (noise.seed >> 32) as u32,
-                noise_0: number as u32,
-                noise_1: (number >> 32) as u32,
-                ..params
-            };
+            let params = params.with(|p| {
+                (p.count, p.elements, p.a_sample) = (y.count as u32, elements as u32, noise.sample() as u32);
+                (p.x_base, p.y_base) = (x.base, y.base);
+                [_, p.size_1, p.size_2, p.size_3] = noise.sizes.map(|size| size as u32);
+                [p.a_0, p.a_1, p.a_2, p.a_3] = noise.strides().map(|stride| stride as u32);
+                (p.seed_0, p.seed_1) = (noise.seed as u32, (noise.seed >> 32) as u32);
+                (p.noise_0, p.noise_1) = (number as u32, (number >> 32) as u32);
+            });
             let workgroups = y.count.div_ceil(u64::from(THREADS * kernels::Random::EACH));
             let bindings = vec![x.slice, Slice::whole(Resource::Buffer(step)), y.slice];
             self.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
@@ -68,13 +55,12 @@ struct Drawn {
 
 /// The code of an effect, and the numbers in its formula.
 fn effect_params(effect: Effect) -> (u32, Params) {
-    let none = Params::default();
     match effect {
         Effect::Mask { below, factor, addend, dropped } => {
             let [factor, addend, otherwise] = [factor, addend, dropped].map(|number| number as f32);
-            (kernels::Random::MASK, Params { below, factor, addend, otherwise, ..none })
+            (kernels::Random::MASK, Params { below, factor, addend, otherwise, ..Params::default() })
         }
-        Effect::Times { stddev } => (kernels::Random::TIMES, Params { factor: stddev as f32, ..none }),
-        Effect::Plus { stddev } => (kernels::Random::PLUS, Params { factor: stddev as f32, ..none }),
+        Effect::Times { stddev } => (kernels::Random::TIMES, Params { factor: stddev as f32, ..Params::default() }),
+        Effect::Plus { stddev } => (kernels::Random::PLUS, Params { factor: stddev as f32, ..Params::default() }),
     }
 }

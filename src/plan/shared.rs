@@ -48,21 +48,19 @@ impl Local<'_> {
             for first in (0..all).step_by(round as usize) {
                 let end = all.min(first.saturating_add(round));
                 let accumulate = u32::from(samples.first > 0 || first > 0 || o.accumulates());
-                let params = Params {
-                    first_location: first,
-                    end_location: end,
-                    part_locations: cut.locations.min(end - first),
-                    parts: (end - first).div_ceil(cut.locations),
-                    accumulate: if cut.parts > 1 { 0 } else { accumulate },
-                    ..params
-                };
+                let params = params.with(|p| {
+                    (p.first_location, p.end_location) = (first, end);
+                    p.part_locations = cut.locations.min(end - first);
+                    p.parts = (end - first).div_ceil(cut.locations);
+                    p.accumulate = if cut.parts > 1 { 0 } else { accumulate };
+                });
                 let (variant, workgroups) = self.shared_grad_weights_variant(&params)?;
                 let bindings = vec![x, dz, Slice::whole(Resource::Tables), sums];
                 self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
                 if cut.parts > 1 {
                     let fours = chunk.len().is_multiple_of(4);
                     let count = chunk.len() / u64::from(width(fours));
-                    let params = Params { count: count as u32, accumulate, ..params };
+                    let params = params.with(|p| (p.count, p.accumulate) = (count as u32, accumulate));
                     let variant = AddParts { width: width(fours) }.listed()?;
                     let workgroups = count.div_ceil(THREADS.into());
                     self.planner
@@ -76,7 +74,7 @@ impl Local<'_> {
     fn cut_locations(&self, p: &Params, samples: Samples, weights: u64) -> Result<Cut> {
         let (planner, all, batch) = (&self.planner, u64::from(self.layer.locations()), u64::from(samples.count));
         let most = (planner.profile.max_iterations / (batch + 2)).clamp(1, all);
-        let one = Params { parts: 1, part_locations: most as u32, end_location: all as u32, ..*p };
+        let one = p.with(|p| (p.parts, p.part_locations, p.end_location) = (1, most as u32, all as u32));
         let (_, workgroups) = self.shared_grad_weights_variant(&one)?;
         let wanted = u64::from(planner.strategy().busy_groups).div_ceil(workgroups);
         let locations = all.div_ceil(wanted).min((PART_TERMS / batch).max(1)).min(most);

@@ -23,7 +23,9 @@ impl Local<'_> {
         let forward_1 = self.layer.cells() + 1;
         let starts_0 = forward_1 + 2 * self.layer.entries() as u32;
         let inverse_0 = starts_0 + self.layer.inputs() as u32 + 1;
-        Params { forward_0: 0, forward_1, starts_0, inverse_0, ..self.chunk_params(chunk) }
+        self.chunk_params(chunk).with(|p| {
+            (p.forward_0, p.forward_1, p.starts_0, p.inverse_0) = (0, forward_1, starts_0, inverse_0);
+        })
     }
 
     pub(super) fn sparse_forward(&self, o: &LocalForward, batch: u32) -> Result<Plan> {

@@ -129,12 +129,10 @@ impl Planner<'_> {
         let of = o.vectors();
         let found = self.products(&mut plan, Matrix { of, shape: &o.shape, input: o.input })?;
         let grad = self.in_one_piece(&o.shape, o.grad)?;
-        let params = Params {
-            count: (of.count * of.length) as u32,
-            factor: (2.0 * of.share(o.factor)) as f32,
-            accumulate: o.accumulate.into(),
-            ..found.params
-        };
+        let params = found.params.with(|p| {
+            (p.count, p.accumulate) = ((of.count * of.length) as u32, o.accumulate.into());
+            p.factor = (2.0 * of.share(o.factor)) as f32;
+        });
         let bindings = vec![found.matrix, found.factors.slice, found.products.slice, grad];
         let workgroups = (of.count * of.length).div_ceil(THREADS.into());
         self.dispatch(
@@ -170,12 +168,12 @@ impl Planner<'_> {
             pairs,
         )?;
         let bindings = vec![matrix, factors.slice, products.slice];
-        let count = Params { count: pairs as u32, ..params };
+        let of_pairs = params.with(|p| p.count = pairs as u32);
         self.dispatch(
             plan,
             Launch {
                 variant: OrthogonalProducts {}.listed()?,
-                params: count,
+                params: of_pairs,
                 workgroups: pairs.div_ceil(THREADS.into()),
                 bindings,
             },

@@ -15,7 +15,7 @@ pub enum TunedOperation {
     Forward,
     /// [`Operation::LocalGradInput`].
     GradInput,
-    /// [`Operation::LocalGradWeights`], and [`Operation::LocalUpdate`].
+    /// [`Operation::LocalGradWeights`], and updates of weights by their gradient.
     GradWeights,
 }
 
@@ -57,6 +57,7 @@ impl TuneKey {
             Choosable::GradInput(o) => (&o.layer, TunedOperation::GradInput),
             Choosable::GradWeights(o) => (&o.layer, TunedOperation::GradWeights),
             // Most of an update's time is that of the gradient in it.
+            #[cfg(feature = "models")]
             Choosable::Update(o) => (&o.layer, TunedOperation::GradWeights),
         };
         Some(Self { device: profile.fingerprint.clone(), layer: layer.signature(), batch, operation: kind })

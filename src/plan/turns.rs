@@ -2,12 +2,10 @@
 
 use super::gradient::{Becomes, GradWeights, Turn};
 use super::local::Local;
-use super::planner::OwnScratch;
-use super::update::ChunkGradient;
 use super::{Chunk, Plan, Resource, Samples, Slice};
 use crate::Result;
-use crate::kernels::Variant;
-use crate::ops::Change;
+#[cfg(feature = "models")]
+use {super::planner::OwnScratch, super::update::ChunkGradient, crate::kernels::Variant, crate::ops::Change};
 
 impl Local<'_> {
     /// What each dispatch sums, in their order. A gradient that is kept goes through all chunks with some samples
@@ -19,9 +17,8 @@ impl Local<'_> {
         let turn = |samples: Samples, (chunk, index)| Turn { samples, chunk, index, last: last(&samples) };
         let chunks = || self.chunks.iter().zip(0..);
         Ok(match o.becomes {
-            Becomes::Kept { .. } => {
-                samples.iter().flat_map(|&samples| chunks().map(move |of| turn(samples, of))).collect()
-            }
+            Becomes::Kept(_) => samples.iter().flat_map(|&samples| chunks().map(move |of| turn(samples, of))).collect(),
+            #[cfg(feature = "models")]
             Becomes::Update(_) => {
                 chunks().flat_map(|of| samples.iter().map(move |&samples| turn(samples, of))).collect()
             }
@@ -30,6 +27,7 @@ impl Local<'_> {
 
     /// The update that a chunk's kernel does itself: possible where it has the whole sum and the device has enough
     /// bindings.
+    #[cfg(feature = "models")]
     pub(super) fn updating<'o>(
         &self,
         gradient: &Variant,
@@ -48,19 +46,21 @@ impl Local<'_> {
         o: &GradWeights<'_>,
         (chunk, index): (&Chunk, u32),
     ) -> Result<Slice> {
-        let Becomes::Kept { grad_weights, .. } = o.becomes else {
-            let what = "the gradient of a chunk of weights";
-            return Ok(self
-                .planner
-                .between(plan, OwnScratch { resource: Resource::Between(0), what }, chunk.len())?
-                .slice);
-        };
-        Ok(Slice::whole(Resource::Chunk(grad_weights, index)))
+        match o.becomes {
+            Becomes::Kept(kept) => Ok(Slice::whole(Resource::Chunk(kept.grad_weights, index))),
+            #[cfg(feature = "models")]
+            Becomes::Update(_) => {
+                let what = "the gradient of a chunk of weights";
+                let own = OwnScratch { resource: Resource::Between(0), what };
+                Ok(self.planner.between(plan, own, chunk.len())?.slice)
+            }
+        }
     }
 
     /// Appends what follows a chunk's sums; the chunk comes with its number.
     pub(super) fn finish(&self, plan: &mut Plan, o: &GradWeights<'_>, (chunk, index): (&Chunk, u32)) -> Result<()> {
         match o.becomes {
+            #[cfg(feature = "models")]
             Becomes::Update(change) if !chunk.is_empty() => {
                 let (gradient, elements) = (self.gradient(plan, o, (chunk, index))?, chunk.len());
                 self.planner.update_chunk(plan, change, ChunkGradient { chunk: index, gradient, elements })

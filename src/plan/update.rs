@@ -4,9 +4,7 @@ use super::planner::Launch;
 use super::{Plan, Planner, Resource, Slice, cut};
 use crate::Result;
 use crate::kernels::{self, Kernel, Params, THREADS, Update1, Update2, Update3, Variant, rules, width};
-use crate::ops::{BufferId, Change, Rule, Shape};
-#[cfg(feature = "models")]
-use crate::ops::{MovingAverage, NonNegative, PenaltyGrad, Update};
+use crate::ops::{BufferId, Change, MovingAverage, NonNegative, PenaltyGrad, Rule, Shape, Update};
 
 /// Elements of a block of a buffer that isn't cut into chunks, so that the parts of a block's sum are parts of the
 /// whole sum.
@@ -38,8 +36,7 @@ fn changed(o: &Change) -> impl Iterator<Item = BufferId> {
 impl Params {
     /// The same numbers with those of an optimizer's step.
     pub(super) fn with_change(self, o: &Change) -> Self {
-        let Self { rule, limit, decay, momentum, kept, share, mean_share, epsilon, l1, l2, .. } = numbers(o);
-        Self { rule, limit, decay, momentum, kept, share, mean_share, epsilon, l1, l2, ..self }
+        self.with(|p| set_numbers(p, o))
     }
 }
 
@@ -61,7 +58,7 @@ fn changed_by(o: &Change) -> (Box<dyn Fn(u32) -> Result<Variant>>, Params) {
         2 => Box::new(two_states(code)),
         _ => Box::new(three_states(code)),
     };
-    (variant, numbers(o))
+    (variant, Params::default().with_change(o))
 }
 
 /// The number of a rule in WGSL. SGD without momentum has none.
@@ -78,32 +75,22 @@ fn code(o: &Change) -> u32 {
     }
 }
 
-/// The numbers of an optimizer's step as kernels have them.
-fn numbers(o: &Change) -> Params {
-    let of_rule = match o.rule {
-        Rule::Sgd { momentum, .. } => Params { momentum: momentum as f32, ..Params::default() },
-        Rule::Adam { beta_1, beta_2, epsilon, .. } => Params {
-            mean_share: (1.0 - beta_1) as f32,
-            share: (1.0 - beta_2) as f32,
-            epsilon: epsilon as f32,
-            ..Params::default()
-        },
-        Rule::RmsProp { rho, momentum, epsilon, .. } => Params {
-            kept: rho as f32,
-            share: (1.0 - rho) as f32,
-            momentum: momentum as f32,
-            epsilon: epsilon as f32,
-            ..Params::default()
-        },
-    };
-    Params {
-        rule: code(o),
-        limit: o.clip_value.unwrap_or(0.0),
-        decay: o.weight_decay.unwrap_or(0.0) as f32,
-        l1: o.l1,
-        l2: 2.0 * o.l2,
-        ..of_rule
+/// Sets the numbers of an optimizer's step as kernels have them.
+fn set_numbers(p: &mut Params, o: &Change) {
+    match o.rule {
+        Rule::Sgd { momentum, .. } => p.momentum = momentum as f32,
+        Rule::Adam { beta_1, beta_2, epsilon, .. } => {
+            (p.mean_share, p.share) = ((1.0 - beta_1) as f32, (1.0 - beta_2) as f32);
+            p.epsilon = epsilon as f32;
+        }
+        Rule::RmsProp { rho, momentum, epsilon, .. } => {
+            (p.kept, p.share) = (rho as f32, (1.0 - rho) as f32);
+            (p.momentum, p.epsilon) = (momentum as f32, epsilon as f32);
+        }
     }
+    p.rule = code(o);
+    (p.limit, p.decay) = (o.clip_value.unwrap_or(0.0), o.weight_decay.unwrap_or(0.0) as f32);
+    (p.l1, p.l2) = (o.l1, 2.0 * o.l2);
 }
 
 /// One kernel over all elements of its operands, all of the same shape.
@@ -156,7 +143,7 @@ impl Planner<'_> {
             let base = bases.first().copied().unwrap_or(0);
             let width = width(piece.count.is_multiple_of(4) && base.is_multiple_of(4));
             let count = piece.count / u64::from(width);
-            let params = Params { count: count as u32, y_base: base / width, ..over.params };
+            let params = over.params.with(|p| (p.count, p.y_base) = (count as u32, base / width));
             let (first, rest) = slices.split_at(1.min(slices.len()));
             let bindings = [over.before, first, over.after_first, rest].concat();
             self.dispatch(
@@ -172,10 +159,9 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    #[cfg(feature = "models")]
     pub(super) fn update(&self, o: &Update) -> Result<Plan> {
         let (variant, numbers) = changed_by(&o.change);
-        let params = Params { use_scale: o.scale.is_some().into(), ..numbers };
+        let params = numbers.with(|p| p.use_scale = o.scale.is_some().into());
         let (step, scale) = self.before(&o.change, o.scale);
         let operands: Vec<BufferId> = [o.gradient].into_iter().chain(changed(&o.change)).collect();
         let (variant, operands) = (&*variant, &operands);
@@ -192,7 +178,7 @@ impl Planner<'_> {
         let bindings = [step, scale, gradient].into_iter().chain(changed).collect();
         let width = width(elements.is_multiple_of(4));
         let count = elements / u64::from(width);
-        let params = Params { count: count as u32, ..numbers };
+        let params = numbers.with(|p| p.count = count as u32);
         self.dispatch(
             plan,
             Launch { variant: variant(width)?, params, workgroups: count.div_ceil(THREADS.into()), bindings },
@@ -205,7 +191,6 @@ impl Planner<'_> {
         (step, scale.map_or(step, |scale| Slice::whole(Resource::Buffer(scale))))
     }
 
-    #[cfg(feature = "models")]
     pub(super) fn moving_average(&self, o: &MovingAverage, batch: u32) -> Result<Plan> {
         let params = Params { kept: o.momentum as f32, share: o.share(batch) as f32, ..Params::default() };
         let variant = &|width| Ok(kernels::MovingAverage { width }.listed()?.into());
@@ -213,7 +198,6 @@ impl Planner<'_> {
         self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first: &[] }, batch)
     }
 
-    #[cfg(feature = "models")]
     pub(super) fn penalty_grad(&self, o: &PenaltyGrad, batch: u32) -> Result<Plan> {
         let params = Params {
             l1: o.l1,
@@ -232,7 +216,6 @@ impl Planner<'_> {
         self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first }, batch)
     }
 
-    #[cfg(feature = "models")]
     pub(super) fn non_negative(&self, o: &NonNegative) -> Result<Plan> {
         let variant = &|width| Ok(kernels::NonNegative { width }.listed()?.into());
         let (params, operands) = (Params::default(), &[o.parameter]);

@@ -12,7 +12,6 @@ use crate::kernels::{Uniform, Variant};
 use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
 use crate::program::Program;
 use crate::{Error, Result};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Integers up to this are exact in JSON wherever its numbers are 64-bit floats, as in JavaScript.
@@ -38,13 +37,8 @@ impl ProgramPlan {
             shaders: Vec::new(),
             dispatches: Vec::new(),
         };
-        let mut writer = Writer {
-            written,
-            places: BTreeMap::new(),
-            constants: Vec::new(),
-            own: Vec::new(),
-            shaders: BTreeMap::new(),
-        };
+        let mut writer =
+            Writer { written, places: Vec::new(), constants: Vec::new(), own: Vec::new(), shaders: Vec::new() };
         writer.buffers(self, program)?;
         writer.check_memory(self.memory)?;
         for (plan, operation) in self.plans.iter().zip(&program.operations) {
@@ -78,11 +72,11 @@ fn fingerprint(words: &[u32]) -> u64 {
 struct Writer<'p> {
     written: WrittenPlan,
     /// Places of bound resources among the buffers. Layers' constants aren't here, since several layers have them.
-    places: BTreeMap<Resource, u32>,
+    places: Vec<(Resource, u32)>,
     constants: Vec<PlacedConstant<'p>>,
     /// Constants of operations of no layer, with their places among the buffers.
     own: Vec<(Arc<[u32]>, u32)>,
-    shaders: BTreeMap<Variant, PlacedShader>,
+    shaders: Vec<PlacedShader>,
 }
 
 /// A constant of a layer, and its place among the buffers.
@@ -92,9 +86,9 @@ struct PlacedConstant<'p> {
     place: u32,
 }
 
-/// A shader's place among the shaders, and the fields of the uniform that it reads.
+/// A shader of the plan's, in their order, and the fields of the uniform that it reads.
 struct PlacedShader {
-    place: u32,
+    variant: Variant,
     uniform: Uniform,
 }
 
@@ -120,7 +114,7 @@ impl<'p> Writer<'p> {
         }
         for (piece, id) in plan.scratch.of_buffer.iter().zip((0..).map(BufferId)) {
             if let Some(&place) = piece.and_then(|piece| pieces.get(piece)) {
-                self.places.insert(Resource::Buffer(id), place);
+                self.places.push((Resource::Buffer(id), place));
             }
         }
         for (resource, bytes) in plan.own_scratch() {
@@ -131,7 +125,7 @@ impl<'p> Writer<'p> {
                 _ => "sample_sums".to_owned(),
             };
             let place = self.scratch(format!("within_operations/{name}"), bytes)?;
-            self.places.insert(resource, place);
+            self.places.push((resource, place));
         }
         for (layer, resource) in constants(program, &plan.plans) {
             let of_layer = |operation: &&Operation| operation.layer().is_some_and(|other| other.connects_as(layer));
@@ -184,7 +178,7 @@ impl<'p> Writer<'p> {
             buffer.shape
         else {
             let place = self.add(whole)?;
-            self.places.insert(Resource::Buffer(id), place);
+            self.places.push((Resource::Buffer(id), place));
             return Ok(());
         };
         for (chunk, index) in chunks.iter().zip(0..) {
@@ -192,7 +186,7 @@ impl<'p> Writer<'p> {
             let &Chunk { first_entry, entries, first_filter, filters, .. } = chunk;
             let part = Some(WrittenPart { first_entry, entries, first_filter, filters, all_filters });
             let place = self.add(WrittenBuffer { elements, bytes, part, ..whole.clone() })?;
-            self.places.insert(Resource::Chunk(id, index), place);
+            self.places.push((Resource::Chunk(id, index), place));
         }
         Ok(())
     }
@@ -244,8 +238,8 @@ impl<'p> Writer<'p> {
             bound.push(WrittenBinding { buffer: place, offset, size });
         }
         let shader = self.shader(*variant)?;
-        let (place, uniform) = (shader.place, shader.uniform.words(params));
-        let written = WrittenDispatch { shader: place, uniform, bindings: bound, workgroups: *workgroups };
+        let uniform = self.shaders[shader].uniform.words(params);
+        let written = WrittenDispatch { shader: shader as u32, uniform, bindings: bound, workgroups: *workgroups };
         self.written.dispatches.push(written);
         Ok(())
     }
@@ -262,15 +256,15 @@ impl<'p> Writer<'p> {
                 let found = constants.find(|other| other.resource == resource && other.layer.connects_as(layer));
                 found.map(|constant| constant.place)
             }
-            _ => self.places.get(&resource).copied(),
+            _ => self.places.iter().find(|(placed, _)| *placed == resource).map(|(_, place)| *place),
         }
     }
 
-    fn shader(&mut self, variant: Variant) -> Result<&PlacedShader> {
-        let place = match self.shaders.entry(variant) {
-            std::collections::btree_map::Entry::Occupied(known) => return Ok(known.into_mut()),
-            std::collections::btree_map::Entry::Vacant(place) => place,
-        };
+    /// The shader's place among the shaders.
+    fn shader(&mut self, variant: Variant) -> Result<usize> {
+        if let Some(known) = self.shaders.iter().position(|shader| shader.variant == variant) {
+            return Ok(known);
+        }
         let shader = variant.shader()?;
         self.written.shaders.push(WrittenShader {
             name: variant.name(),
@@ -278,7 +272,7 @@ impl<'p> Writer<'p> {
             entry_point: "main".to_owned(),
             bindings: variant.info().bindings.to_vec(),
         });
-        let last = self.written.shaders.len() as u32 - 1;
-        Ok(place.insert(PlacedShader { place: last, uniform: shader.uniform }))
+        self.shaders.push(PlacedShader { variant, uniform: shader.uniform });
+        Ok(self.shaders.len() - 1)
     }
 }

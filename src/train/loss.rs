@@ -52,7 +52,7 @@ impl Loss {
             "sparse_categorical_crossentropy" | "SparseCategoricalCrossentropy" => {
                 Self::SparseCategoricalCrossentropy { from_logits }
             }
-            other if OTHER_LOSSES.contains(&other.to_lowercase().as_str()) => {
+            other if OTHER_LOSSES.contains(&other.to_ascii_lowercase().as_str()) => {
                 return Err(not_here(format!("the loss {other}")));
             }
             _ => return Err(unknown("loss", name)),

@@ -122,7 +122,7 @@ impl Optimizer {
     /// # Errors
     /// [`Error::Unsupported`] for other optimizers of Keras's, [`Error::UnknownValue`] for any other name.
     pub fn from_keras_name(name: &str) -> Result<Self> {
-        Ok(match name.to_lowercase().as_str() {
+        Ok(match name.to_ascii_lowercase().as_str() {
             "sgd" | "experimentalsgd" => Self::sgd(),
             "adam" | "experimentaladam" => Self::adam(),
             "rmsprop" => Self::rmsprop(),

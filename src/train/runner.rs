@@ -50,5 +50,5 @@ pub trait Runner {
     ///
     /// # Errors
     /// If not even one sample fits.
-    fn samples_at_once(&self, program: &Program) -> Result<usize>;
+    fn samples_at_once(&self, program: &Arc<Program>) -> Result<usize>;
 }

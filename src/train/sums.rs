@@ -4,7 +4,24 @@ use super::Training;
 use super::data::Batch;
 use super::history::Logs;
 use crate::model::names;
-use std::collections::BTreeMap;
+
+/// Numbers by names, of which there are few.
+#[derive(Debug, Default)]
+pub(super) struct Totals(Vec<(String, f64)>);
+
+impl Totals {
+    /// Adds to the number of that name, which is 0 at first.
+    pub(super) fn add(&mut self, name: &str, value: f64) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, total)) => *total += value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, total)| *total)
+    }
+}
 
 /// Sums over samples, and what they are to be divided by.
 #[derive(Debug, Default)]
@@ -13,20 +30,15 @@ pub(super) struct Sums {
     /// The sum of each batch's whole loss times its samples.
     loss: f64,
     /// Sums by the programs' output names.
-    outputs: BTreeMap<String, f64>,
+    outputs: Totals,
     /// Sums of the samples' weights, by output.
-    weights: BTreeMap<String, f64>,
+    weights: Totals,
 }
 
 impl Sums {
     /// Adds the outputs of a batch of `samples` samples, and gives its whole loss.
-    pub(super) fn add(
-        &mut self,
-        training: &Training,
-        (batch, samples): (&Batch, usize),
-        outputs: BTreeMap<String, f64>,
-    ) -> f64 {
-        let of = |name: &str| outputs.get(name).copied().unwrap_or(0.0);
+    pub(super) fn add(&mut self, training: &Training, (batch, samples): (&Batch, usize), outputs: &Totals) -> f64 {
+        let of = |name: &str| outputs.get(name).unwrap_or(0.0);
         let graph = training.graph();
         let losses = training.aims.iter().filter(|aim| aim.loss.is_some());
         let losses = losses.map(|aim| aim.weight * of(&graph.output_buffer(names::LOSS, &aim.name)));
@@ -37,11 +49,9 @@ impl Sums {
             let buffer = graph.output_buffer(names::SAMPLE_WEIGHT, &aim.name);
             let weights = batch.iter().find(|(name, _)| *name == buffer);
             let weights = weights.map_or(0.0, |(_, values)| values.iter().map(|&w| f64::from(w)).sum());
-            *self.weights.entry(aim.name.clone()).or_default() += weights;
+            self.weights.add(&aim.name, weights);
         }
-        for (name, value) in outputs {
-            *self.outputs.entry(name).or_default() += value;
-        }
+        outputs.0.iter().for_each(|(name, value)| self.outputs.add(name, *value));
         loss
     }
 
@@ -55,7 +65,7 @@ impl Sums {
         let mut logs = Logs::default();
         let samples = self.samples.max(1) as f64;
         logs.push(names::LOSS, self.loss / samples);
-        let sum = |name: &str| self.outputs.get(name).copied().unwrap_or(0.0);
+        let sum = |name: &str| self.outputs.get(name).unwrap_or(0.0);
         let graph = training.graph();
         if training.aims.len() > 1 {
             for aim in training.aims.iter().filter(|aim| aim.loss.is_some()) {
@@ -63,7 +73,7 @@ impl Sums {
             }
         }
         for aim in &training.aims {
-            let weights = self.weights.get(&aim.name).copied().unwrap_or(samples);
+            let weights = self.weights.get(&aim.name).unwrap_or(samples);
             for count in &aim.counts {
                 let of = if count.weighted { weights } else { samples };
                 // Keras gives 0 where all weights are 0.

@@ -4,7 +4,7 @@ use super::data::{Batch, Data, Samples, part};
 use super::history::Logs;
 use super::runner::{Run, Runner};
 use super::state::check_all;
-use super::sums::Sums;
+use super::sums::{Sums, Totals};
 use super::{State, Training};
 use crate::model::names;
 use crate::ops::{StepNumbers, Usage};
@@ -68,13 +68,12 @@ struct Programs {
 
 impl Programs {
     fn new(training: &Training) -> Self {
-        let gradients = training.gradients();
         let overwrites = training.optimizer().ema.is_some_and(|ema| ema.overwrite_frequency.is_some());
         let overwriting = || [training.step_with(true), training.update_with(true)].map(Arc::new);
         Self {
             step: Arc::new(training.step()),
-            accumulating: Arc::new(gradients.clone().accumulating()),
-            gradients: Arc::new(gradients),
+            gradients: Arc::new(training.gradients()),
+            accumulating: Arc::new(training.gradients().accumulating()),
             update: Arc::new(training.update()),
             overwriting: overwrites.then(overwriting),
             evaluation: Arc::new(training.evaluation()),
@@ -175,7 +174,7 @@ impl<R: Runner> Trainer<R> {
     }
 
     /// How many samples are run at once.
-    fn at_once(&self, program: &Program, batching: Batching) -> Result<usize> {
+    fn at_once(&self, program: &Arc<Program>, batching: Batching) -> Result<usize> {
         let fits = self.runner.samples_at_once(program)?;
         Ok(batching.at_once.unwrap_or(fits).min(fits).min(batching.batch).max(1))
     }
@@ -198,10 +197,10 @@ impl<R: Runner> Trainer<R> {
         let [step, update] =
             overwriting.unwrap_or_else(|| [&self.programs.step, &self.programs.update].map(Arc::clone));
         let numbers = self.numbers(samples);
-        let mut outputs: BTreeMap<String, f64> = BTreeMap::new();
+        let mut outputs = Totals::default();
         let mut add = |given: BTreeMap<String, Vec<f32>>| {
-            for (name, values) in given {
-                *outputs.entry(name).or_default() += values.iter().map(|&value| f64::from(value)).sum::<f64>();
+            for (name, values) in &given {
+                outputs.add(name, values.iter().map(|&value| f64::from(value)).sum());
             }
         };
         if at_once >= samples {
@@ -224,7 +223,7 @@ impl<R: Runner> Trainer<R> {
             add(self.run(&update, samples, &[&numbers]).await?);
         }
         self.steps += 1;
-        let loss = sums.add(&self.training, (&batch, samples), outputs);
+        let loss = sums.add(&self.training, (&batch, samples), &outputs);
         if loss.is_finite() { Ok(()) } else { Err(Error::NotFinite { step: self.steps, loss }) }
     }
 
@@ -259,22 +258,19 @@ impl<R: Runner> Trainer<R> {
         for first in (0..samples.count).step_by(batching.batch) {
             let count = batching.batch.min(samples.count - first);
             let batch = samples.batch(&(first as u32..(first + count) as u32).collect::<Vec<_>>());
-            let mut outputs: BTreeMap<String, f64> = BTreeMap::new();
+            let mut outputs = Totals::default();
             for first in (0..count).step_by(at_once) {
                 let piece = first..count.min(first + at_once);
                 let (length, numbers) = (piece.len(), self.numbers(count));
                 let part = part(&batch, count, piece);
-                for (name, values) in self.run(&program, length, &[&part, &numbers]).await? {
-                    let sum = values.iter().map(|&value| f64::from(value)).sum::<f64>();
+                for (name, values) in &self.run(&program, length, &[&part, &numbers]).await? {
                     // Each piece gives the whole value of the parameters' penalties.
-                    if name == names::PENALTIES {
-                        outputs.insert(name, sum);
-                    } else {
-                        *outputs.entry(name).or_default() += sum;
+                    if first == 0 || name != names::PENALTIES {
+                        outputs.add(name, values.iter().map(|&value| f64::from(value)).sum());
                     }
                 }
             }
-            sums.add(&self.training, (&batch, count), outputs);
+            sums.add(&self.training, (&batch, count), &outputs);
         }
         Ok(sums.logs(&self.training))
     }

@@ -6,6 +6,7 @@ use locally_connected::reference::{self, Values};
 use locally_connected::train::{Run, Runner};
 use locally_connected::{Error, Result};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Holds everything in f64, so that nothing is rounded from step to step.
 #[derive(Default)]
@@ -50,7 +51,7 @@ impl Runner for ReferenceRunner {
         Ok(outputs)
     }
 
-    fn samples_at_once(&self, _: &Program) -> Result<usize> {
+    fn samples_at_once(&self, _: &Arc<Program>) -> Result<usize> {
         Ok(self.at_once.unwrap_or(usize::MAX))
     }
 }

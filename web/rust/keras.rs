@@ -2,7 +2,7 @@
 
 use crate::error::{Result, kind, of_library, thrown};
 use crate::goals::Compile;
-use crate::program;
+use crate::program::{self, Program};
 use crate::training::Training;
 use locally_connected::model::{End, Model, Wanted};
 use locally_connected_keras::{Computed, Error, FileFormat, FileLayer, LayerKind, ModelFile, ReadOptions, Weight};
@@ -60,16 +60,14 @@ impl KerasModel {
     ///
     /// # Errors
     /// For a name that computes nothing of its own.
-    pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
-        program::write(&program::keeping(self.model.graph.clone(), keep)?.forward())
+    pub fn forward(&self, keep: &str) -> Result<Program> {
+        Ok(program::keeping(self.model.graph.clone(), keep)?.forward().into())
     }
 
     /// The program of all gradients.
-    ///
-    /// # Errors
-    /// None.
-    pub fn backward(&self) -> Result<Vec<u8>> {
-        program::write(&self.model.graph.backward(Wanted::All))
+    #[must_use]
+    pub fn backward(&self) -> Program {
+        self.model.graph.backward(Wanted::All).into()
     }
 
     /// What it is to be trained by.

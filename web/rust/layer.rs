@@ -2,7 +2,7 @@
 
 use crate::config::{LayerConfig, sizes};
 use crate::error::{Result, of_library, thrown};
-use crate::program;
+use crate::program::Program;
 use locally_connected::model::{layer_forward, layer_gradients, layer_names};
 use locally_connected::{Geometry, KerasLayout};
 use std::sync::Arc;
@@ -36,19 +36,17 @@ impl LayerModel {
     ///
     /// # Errors
     /// For layers to keep, which a layer alone has none of.
-    pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
+    pub fn forward(&self, keep: &str) -> Result<Program> {
         if !keep.is_empty() {
             return Err(thrown("internal", "a layer alone has no others"));
         }
-        program::write(&layer_forward(&self.geometry, false))
+        Ok(layer_forward(&self.geometry, false).into())
     }
 
     /// The program of all gradients.
-    ///
-    /// # Errors
-    /// None.
-    pub fn backward(&self) -> Result<Vec<u8>> {
-        program::write(&layer_gradients(&self.geometry))
+    #[must_use]
+    pub fn backward(&self) -> Program {
+        layer_gradients(&self.geometry).into()
     }
 
     /// Shape of the kernel as Keras stores it.

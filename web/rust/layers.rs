@@ -116,13 +116,13 @@ impl SequentialModel {
         Ok(())
     }
 
-    /// A parameter that was drawn, which is gone then.
+    /// A parameter that was drawn, whose values are gone then.
     ///
     /// # Errors
-    /// For a name that there isn't, or no longer.
+    /// For a name that there isn't.
     #[wasm_bindgen(js_name = takeParameter)]
     pub fn take_parameter(&mut self, name: &str) -> Result<Vec<f32>> {
-        let taken = self.parameters.remove(name);
+        let taken = self.parameters.get_mut(name).map(std::mem::take);
         taken.ok_or_else(|| thrown("internal", format!("there is no parameter {name:?}")))
     }
 }

@@ -8,8 +8,8 @@
 //! | `cpu` | `cpu.wasm` | the CPU executor, for pages without WebGPU |
 //! | `keras` | `keras.wasm` | Keras's files, the training of their models, and the planner of these |
 //!
-//! What is computed passes from one module to another as the bytes of a [`Program`](locally_connected::program::Program)
-//! (`program.rs`): a module that makes programs plans them, too, and knows no executor, and an executor no layers. Arrays pass as typed arrays.
+//! What is computed is a [`Program`] (`program.rs`): a module that makes programs plans them, too, and knows no executor; an executor, which
+//! knows no layers, is given a program's bytes. Arrays pass as typed arrays.
 //! Whatever fails throws a string (`error.rs`) that the TypeScript turns into a `LocallyConnectedError`.
 //!
 //! Nothing in `core` reads or writes JSON but the plan's few numbers: a reader of any JSON would be a third of the module.
@@ -58,6 +58,8 @@ pub use layer::LayerModel;
 pub use named::Named;
 #[cfg(any(feature = "core", feature = "keras"))]
 pub use plan::{Device, Plan};
+#[cfg(any(feature = "core", feature = "keras"))]
+pub use program::Program;
 #[cfg(feature = "train")]
 pub use sequential::SequentialModel;
 #[cfg(feature = "training")]

@@ -2,7 +2,6 @@
 
 use crate::error::of_library;
 use locally_connected::{Error, Result};
-use std::collections::BTreeMap;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -11,7 +10,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[derive(Debug, Clone, Default)]
 pub struct Named {
     name: String,
-    arguments: BTreeMap<String, Argument>,
+    arguments: Vec<(String, Argument)>,
 }
 
 /// An argument's value.
@@ -30,27 +29,27 @@ impl Named {
     #[wasm_bindgen(constructor)]
     #[must_use]
     pub fn new(name: String) -> Self {
-        Self { name, arguments: BTreeMap::new() }
+        Self { name, arguments: Vec::new() }
     }
 
     /// Adds a number, or a truth value as 0 or 1.
     pub fn number(&mut self, argument: String, value: f64) {
-        self.arguments.insert(argument, Argument::Number(value));
+        self.arguments.push((argument, Argument::Number(value)));
     }
 
     /// Adds a list of numbers.
     pub fn numbers(&mut self, argument: String, values: Vec<f64>) {
-        self.arguments.insert(argument, Argument::Numbers(values));
+        self.arguments.push((argument, Argument::Numbers(values)));
     }
 
     /// Adds a text.
     pub fn text(&mut self, argument: String, value: String) {
-        self.arguments.insert(argument, Argument::Text(value));
+        self.arguments.push((argument, Argument::Text(value)));
     }
 
     /// Adds what has arguments itself.
     pub fn named(&mut self, argument: String, value: Named) {
-        self.arguments.insert(argument, Argument::Named(value));
+        self.arguments.push((argument, Argument::Named(value)));
     }
 }
 
@@ -78,9 +77,14 @@ impl Named {
         &self.name
     }
 
+    fn take(&mut self, argument: &str) -> Option<Argument> {
+        let at = self.arguments.iter().position(|(name, _)| name == argument)?;
+        Some(self.arguments.swap_remove(at).1)
+    }
+
     /// What isn't asked for afterwards is an argument that there isn't: [`Named::done`].
     pub(crate) fn number_of(&mut self, argument: &'static str) -> Result<Option<f64>> {
-        match self.arguments.remove(argument) {
+        match self.take(argument) {
             None => Ok(None),
             Some(Argument::Number(value)) => Ok(Some(value)),
             Some(other) => Err(wrong(argument, "a number", &other)),
@@ -133,7 +137,7 @@ impl Named {
 
     /// A list of numbers; a number alone is one of one.
     pub(crate) fn list(&mut self, argument: &'static str) -> Result<Option<Vec<f64>>> {
-        match self.arguments.remove(argument) {
+        match self.take(argument) {
             None => Ok(None),
             Some(Argument::Number(value)) => Ok(Some(vec![value])),
             Some(Argument::Numbers(values)) => Ok(Some(values)),
@@ -143,7 +147,7 @@ impl Named {
 
     /// A text.
     pub(crate) fn text_of(&mut self, argument: &'static str) -> Result<Option<String>> {
-        match self.arguments.remove(argument) {
+        match self.take(argument) {
             None => Ok(None),
             Some(Argument::Text(value)) => Ok(Some(value)),
             Some(other) => Err(wrong(argument, "a text", &other)),
@@ -152,27 +156,28 @@ impl Named {
 
     /// What has a name of its own: with arguments, or by its name alone.
     pub(crate) fn named_of(&mut self, argument: &'static str) -> Result<Option<Self>> {
-        match self.arguments.get(argument) {
-            Some(Argument::Named(_) | Argument::Text(_)) => {}
-            _ => return Ok(None),
-        }
-        Ok(match self.arguments.remove(argument) {
+        Ok(match self.take(argument) {
             Some(Argument::Named(value)) => Some(value),
             Some(Argument::Text(name)) => Some(Self::new(name)),
-            _ => None,
+            // It is asked for as something else afterwards.
+            Some(other) => {
+                self.arguments.push((argument.to_owned(), other));
+                None
+            }
+            None => None,
         })
     }
 
     /// Takes arguments that have no say here.
     pub(crate) fn ignore(&mut self, arguments: &[&str]) {
-        arguments.iter().for_each(|argument| drop(self.arguments.remove(*argument)));
+        arguments.iter().for_each(|argument| drop(self.take(argument)));
     }
 
     /// Refuses an argument that nobody asked for.
     pub(crate) fn done(self) -> Result<()> {
-        match self.arguments.into_keys().next() {
+        match self.arguments.into_iter().next() {
             None => Ok(()),
-            Some(argument) => Err(Error::UnknownArgument { of: self.name, argument, meant: None }),
+            Some((argument, _)) => Err(Error::UnknownArgument { of: self.name, argument, meant: None }),
         }
     }
 

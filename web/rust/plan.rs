@@ -1,7 +1,7 @@
 //! Programs to plans for a page's device.
 
 use crate::error::{Result, of_library, thrown};
-use crate::program;
+use crate::program::Program;
 use locally_connected::kernels::Access;
 use locally_connected::plan::{Planner, Strategy, WrittenPlan, WrittenType, WrittenUsage};
 use locally_connected::{DeviceProfile, Form, PlanOptions};
@@ -82,8 +82,8 @@ impl Device {
     /// # Errors
     /// Where not even one fits.
     #[wasm_bindgen(js_name = samplesAtOnce)]
-    pub fn samples_at_once(&self, program: &[u8], bytes: f64) -> Result<u32> {
-        let at_once = self.profile.samples_at_once(&program::read(program)?, bytes as u64);
+    pub fn samples_at_once(&self, program: &Program, bytes: f64) -> Result<u32> {
+        let at_once = self.profile.samples_at_once(&program.program, bytes as u64);
         at_once.map(|samples| samples as u32).map_err(of_library)
     }
 
@@ -91,11 +91,11 @@ impl Device {
     ///
     /// # Errors
     /// The planner's.
-    pub fn plan(&self, program: &[u8], batch: u32) -> Result<Plan> {
-        let program = program::read(program)?;
+    pub fn plan(&self, program: &Program, batch: u32) -> Result<Plan> {
+        let program = &program.program;
         let planner = Planner::new(&self.profile).with_options(self.options);
-        let planned = planner.program(&program, batch).map_err(of_library)?;
-        Ok(Plan { written: planned.written(&program).map_err(of_library)? })
+        let planned = planner.program(program, batch).map_err(of_library)?;
+        Ok(Plan { written: planned.written(program).map_err(of_library)? })
     }
 }
 

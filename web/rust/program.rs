@@ -1,17 +1,41 @@
-//! Programs as they pass from one module to another, all being of one build.
+//! Programs as JavaScript holds them, and as they pass from one module to another, all being of one build.
 
 use crate::error::{Result, thrown};
 #[cfg(feature = "training")]
 use locally_connected::model::Graph;
-use locally_connected::program::Program;
+use locally_connected::program as library;
+#[cfg(any(feature = "core", feature = "keras"))]
+use {std::sync::Arc, wasm_bindgen::prelude::wasm_bindgen};
 
-pub(crate) fn read(program: &[u8]) -> Result<Program> {
-    postcard::from_bytes(program).map_err(|error| thrown("internal", format!("a program of another build: {error}")))
+/// A program of the module that plans it. The CPU executor, which is a module of its own, is given its bytes.
+#[cfg(any(feature = "core", feature = "keras"))]
+#[wasm_bindgen]
+pub struct Program {
+    pub(crate) program: Arc<library::Program>,
 }
 
 #[cfg(any(feature = "core", feature = "keras"))]
-pub(crate) fn write(program: &Program) -> Result<Vec<u8>> {
-    postcard::to_allocvec(program).map_err(|error| thrown("internal", error))
+#[wasm_bindgen]
+impl Program {
+    /// What the CPU executor reads.
+    ///
+    /// # Errors
+    /// None.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        postcard::to_allocvec(&*self.program).map_err(|error| thrown("internal", error))
+    }
+}
+
+#[cfg(any(feature = "core", feature = "keras"))]
+impl From<library::Program> for Program {
+    fn from(program: library::Program) -> Self {
+        Self { program: Arc::new(program) }
+    }
+}
+
+#[cfg(any(feature = "cpu", test))]
+pub(crate) fn read(program: &[u8]) -> Result<library::Program> {
+    postcard::from_bytes(program).map_err(|error| thrown("internal", format!("a program of another build: {error}")))
 }
 
 /// The graph with what these layers give, a name on each line, as outputs of their names besides its own.

@@ -2,7 +2,7 @@
 
 use crate::config::{LayerConfig, sizes};
 use crate::error::{Result, of_library, thrown};
-use crate::program;
+use crate::program::{self, Program};
 use locally_connected::Geometry;
 use locally_connected::model::{Graph, Layer, Node, Stored, Wanted};
 use std::collections::BTreeMap;
@@ -52,16 +52,14 @@ impl SequentialModel {
     ///
     /// # Errors
     /// For a name that computes nothing of its own.
-    pub fn forward(&self, keep: &str) -> Result<Vec<u8>> {
-        program::write(&program::keeping(self.whole(), keep)?.forward())
+    pub fn forward(&self, keep: &str) -> Result<Program> {
+        Ok(program::keeping(self.whole(), keep)?.forward().into())
     }
 
     /// The program of all gradients.
-    ///
-    /// # Errors
-    /// None.
-    pub fn backward(&self) -> Result<Vec<u8>> {
-        program::write(&self.whole().backward(Wanted::All))
+    #[must_use]
+    pub fn backward(&self) -> Program {
+        self.whole().backward(Wanted::All).into()
     }
 
     /// The names of a layer's arrays, in Keras's order.

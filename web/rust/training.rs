@@ -2,13 +2,13 @@
 //! natives and pages.
 
 use crate::error::{Result, of_library};
-use crate::program;
-use js_sys::{Array, Float32Array, Uint8Array};
+use crate::program::Program;
+use js_sys::{Array, Float32Array};
 use locally_connected::ops::Usage;
-use locally_connected::program::Program;
+use locally_connected::program as library;
 use locally_connected::train::{self, Callback, Data, FitOptions, Logs, Record, Run, Runner, Step};
 use locally_connected::{Error, Result as Found};
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -25,7 +25,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     async fn run(
         this: &TrainingHost,
-        program: Uint8Array,
+        program: &JsValue,
         batch: u32,
         names: Array,
         values: Array,
@@ -39,7 +39,7 @@ extern "C" {
     async fn read(this: &TrainingHost, name: &str) -> Result<JsValue>;
 
     #[wasm_bindgen(method, catch, js_name = samplesAtOnce)]
-    fn samples_at_once(this: &TrainingHost, program: &Uint8Array) -> Result<f64>;
+    fn samples_at_once(this: &TrainingHost, program: &JsValue) -> Result<f64>;
 
     /// Whether training goes on.
     #[wasm_bindgen(method, catch)]
@@ -61,11 +61,9 @@ pub struct Training {
 #[wasm_bindgen]
 impl Training {
     /// A program without operations that has all parameters, states and gradients: what the host is to have room for.
-    ///
-    /// # Errors
-    /// None.
-    pub fn store(&self) -> Result<Vec<u8>> {
-        program::write(&self.training.store())
+    #[must_use]
+    pub fn store(&self) -> Program {
+        self.training.store().into()
     }
 }
 
@@ -81,11 +79,16 @@ type Thrown = Rc<RefCell<Option<JsValue>>>;
 /// The host as the library's runner.
 struct Hosted {
     host: Rc<TrainingHost>,
-    /// Programs as the host knows them: by the objects that hold their bytes.
-    known: Vec<(Arc<Program>, Uint8Array)>,
-    /// Samples at once by a program's address; a trainer's programs live as long as it does.
-    at_once: RefCell<BTreeMap<usize, usize>>,
+    known: RefCell<Vec<Known>>,
     thrown: Thrown,
+}
+
+/// A program, and what the host knows of it.
+struct Known {
+    program: Arc<library::Program>,
+    /// Always the same.
+    object: JsValue,
+    samples_at_once: Option<usize>,
 }
 
 impl Hosted {
@@ -95,25 +98,21 @@ impl Hosted {
         Error::Missing { what: "a run", why: "the host threw" }
     }
 
-    fn bytes(&self, program: &Program) -> Found<Uint8Array> {
-        let bytes = program::write(program).map_err(|error| self.keep(error))?;
-        Ok(Uint8Array::from(&bytes[..]))
-    }
-
-    /// A program's bytes, always in the same object.
-    fn known(&mut self, program: &Arc<Program>) -> Found<Uint8Array> {
-        if let Some((_, bytes)) = self.known.iter().find(|(known, _)| Arc::ptr_eq(known, program)) {
-            return Ok(bytes.clone());
-        }
-        let bytes = self.bytes(program)?;
-        self.known.push((program.clone(), bytes.clone()));
-        Ok(bytes)
+    fn known(&self, program: &Arc<library::Program>) -> RefMut<'_, Known> {
+        RefMut::map(self.known.borrow_mut(), |all| {
+            let at = all.iter().position(|known| Arc::ptr_eq(&known.program, program)).unwrap_or_else(|| {
+                let object = JsValue::from(Program { program: program.clone() });
+                all.push(Known { program: program.clone(), object, samples_at_once: None });
+                all.len() - 1
+            });
+            &mut all[at]
+        })
     }
 }
 
 impl Runner for Hosted {
     /// The host made room before there was a trainer.
-    async fn hold(&mut self, _: &Program) -> Found<()> {
+    async fn hold(&mut self, _: &library::Program) -> Found<()> {
         Ok(())
     }
 
@@ -129,13 +128,13 @@ impl Runner for Hosted {
 
     async fn run(&mut self, run: Run<'_>) -> Found<BTreeMap<String, Vec<f32>>> {
         let Run { program, batch, inputs } = run;
-        let bytes = self.known(program)?;
+        let object = self.known(program).object.clone();
         // A step's numbers are given to evaluations, too, which read none.
         let read = || inputs.iter().filter(|(name, _)| program.find(name).is_some());
         let names = strings(read().map(|(name, _)| *name));
         let values = read().map(|(_, values)| Float32Array::from(*values)).collect::<Array>();
         let outputs = strings(program.used_as(Usage::Output).map(|buffer| buffer.name.as_str()));
-        let given = self.host.run(bytes, batch, names, values, outputs).await.map_err(|error| self.keep(error))?;
+        let given = self.host.run(&object, batch, names, values, outputs).await.map_err(|error| self.keep(error))?;
         let arrays = given.unchecked_into::<Array>();
         let named = program.used_as(Usage::Output).zip(arrays.iter());
         Ok(named
@@ -143,13 +142,13 @@ impl Runner for Hosted {
             .collect())
     }
 
-    fn samples_at_once(&self, program: &Program) -> Found<usize> {
-        let address = std::ptr::from_ref(program).addr();
-        if let Some(at_once) = self.at_once.borrow().get(&address) {
-            return Ok(*at_once);
+    fn samples_at_once(&self, program: &Arc<library::Program>) -> Found<usize> {
+        let mut known = self.known(program);
+        if let Some(at_once) = known.samples_at_once {
+            return Ok(at_once);
         }
-        let at_once = self.host.samples_at_once(&self.bytes(program)?).map_err(|error| self.keep(error))? as usize;
-        self.at_once.borrow_mut().insert(address, at_once);
+        let at_once = self.host.samples_at_once(&known.object).map_err(|error| self.keep(error))? as usize;
+        known.samples_at_once = Some(at_once);
         Ok(at_once)
     }
 }
@@ -300,8 +299,7 @@ impl Trainer {
     /// What the host throws.
     pub async fn start(training: Training, host: TrainingHost) -> Result<Trainer> {
         let (host, thrown) = (Rc::new(host), Thrown::default());
-        let (known, at_once) = (Vec::new(), RefCell::default());
-        let hosted = Hosted { host: host.clone(), known, at_once, thrown: thrown.clone() };
+        let hosted = Hosted { host: host.clone(), known: RefCell::default(), thrown: thrown.clone() };
         let trainer = train::Trainer::of_held(hosted, training.training).await;
         let trainer = trainer.map_err(|error| failed(&thrown, error))?;
         Ok(Self { trainer, host, thrown })

@@ -35,8 +35,8 @@ export interface LayerInfo {
 
 /** A model in the wasm: what it computes, and how its arrays lie. @internal */
 export interface Compiled {
-  forward(keep: string): Uint8Array;
-  backward(): Uint8Array;
+  forward(keep: string): Program;
+  backward(): Program;
   toCanonical(layer: string, weight: string, values: Float32Array): Float32Array;
   fromCanonical(layer: string, weight: string, values: Float32Array): Float32Array;
   /** Not in the core. */
@@ -97,6 +97,7 @@ export class Body {
     if (this.#disposed) return;
     this.#disposed = true;
     this.context.release(this.runner);
+    for (const program of [this.#forward, ...this.#programs.values()]) program.free();
     this.compiled.free();
   }
 
@@ -151,7 +152,7 @@ export class Body {
     return found;
   }
 
-  #program(key: string, make: (key: string) => Uint8Array): Program {
+  #program(key: string, make: (key: string) => Program): Program {
     let program = this.#programs.get(key);
     if (!program) {
       program = call(() => make(key));

@@ -17,23 +17,23 @@ const KEPT = 6;
 
 export class CpuRunner implements Runner {
   #weights: cpu.CpuWeights;
-  #first: Program;
+  #first: Uint8Array;
   #bound: { program: Program; batch: number; bound: cpu.CpuBound }[] = [];
 
   /** With the parameters of `program`, all zero. */
   constructor(program: Program) {
-    this.#first = program;
-    this.#weights = call(() => new cpu.CpuWeights(program));
+    this.#first = call(() => program.bytes());
+    this.#weights = call(() => new cpu.CpuWeights(this.#first));
   }
 
   async hold(store: Program): Promise<void> {
     // What is bound has gradients of its own.
     this.#release();
-    call(() => this.#weights.hold(store));
+    call(() => this.#weights.hold(store.bytes()));
   }
 
   samplesAtOnce(program: Program): number {
-    return call(() => cpu.samplesWithin(program, AT_ONCE));
+    return call(() => cpu.samplesWithin(program.bytes(), AT_ONCE));
   }
 
   set(name: string, values: Float32Array): void {
@@ -47,7 +47,7 @@ export class CpuRunner implements Runner {
   async run(program: Program, batch: number, inputs: Arrays, outputs: readonly string[], trains = false): Promise<Arrays> {
     return call(() => {
       const at = this.#bound.findIndex((kept) => kept.program === program && kept.batch === batch);
-      const kept = at < 0 ? { program, batch, bound: new cpu.CpuBound(program, batch, trains) } : this.#bound.splice(at, 1)[0]!;
+      const kept = at < 0 ? { program, batch, bound: new cpu.CpuBound(program.bytes(), batch, trains) } : this.#bound.splice(at, 1)[0]!;
       this.#bound.push(kept);
       if (this.#bound.length > KEPT) this.#bound.shift()!.bound.free();
       for (const [name, values] of Object.entries(inputs)) kept.bound.write(name, values);

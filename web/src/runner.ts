@@ -1,8 +1,10 @@
+import type * as core from "./core_glue.js";
+
 /** Arrays by the names of a program's buffers. */
 export type Arrays = Record<string, Float32Array>;
 
-/** What is computed, as the wasm writes it. One object stands for one program. */
-export type Program = Uint8Array;
+/** What is computed, in the module that made it and plans it. One object stands for one program. */
+export type Program = core.Program;
 
 /** A model's parameters on whatever computes, and its programs there. */
 export interface Runner {

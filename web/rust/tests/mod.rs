@@ -35,7 +35,7 @@ fn programs() -> Vec<Program> {
 #[test]
 fn programs_are_read_as_they_were_written() {
     for program in programs() {
-        let bytes = program::write(&program).expect("it is written");
+        let bytes = program::Program::from(program.clone()).bytes().expect("they are written");
         assert_eq!(program::read(&bytes).expect("it is read"), program);
     }
 }
@@ -53,8 +53,7 @@ fn plans_are_written_as_serde_writes_them() {
         }
         let mut device = Device::new(false);
         device.set_limit("maxStorageBufferBindingSize", 1280.0).expect("a limit");
-        let bytes = program::write(&program).expect("it is written");
-        let plan: plan::Plan = device.plan(&bytes, 3).expect("it is planned");
+        let plan: plan::Plan = device.plan(&program.into(), 3).expect("it is planned");
         assert_eq!(serde_json::from_str::<Value>(&plan.json()).expect("JSON"), expected);
         for (buffer, place) in written.buffers.iter().zip(0..) {
             assert_eq!(plan.words(place), buffer.words);

@@ -69,6 +69,7 @@ impl Compiler {
             cargo.arg("-Zbuild-std=std,panic_abort");
         }
         if self.small {
+            cargo.arg("-Zbuild-std-features=optimize_for_size");
             // Of rustup's stable compiler these are no stable options.
             cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", SMALL);
             cargo.env("CARGO_TARGET_DIR", self.target_dir());

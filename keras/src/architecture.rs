@@ -262,7 +262,7 @@ impl Entry {
 /// Layers that never have weights.
 fn is_without_weights(class: &str) -> bool {
     const ENDS: [&str; 6] = ["Pooling1D", "Pooling2D", "Pooling3D", "Dropout", "Dropout1D", "Dropout2D"];
-    const CLASSES: [&str; 33] = [
+    const CLASSES: [&str; 34] = [
         "InputLayer",
         "Activation",
         "ReLU",
@@ -277,6 +277,7 @@ fn is_without_weights(class: &str) -> bool {
         "Masking",
         "GaussianNoise",
         "ActivityRegularization",
+        "Identity",
         "ZeroPadding1D",
         "ZeroPadding2D",
         "ZeroPadding3D",

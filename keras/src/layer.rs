@@ -81,7 +81,7 @@ pub(crate) fn describe(entry: &Entry, inputs: &[Option<Shape>], around: Around<'
         return Ok((LayerKind::Identity, Some(shape.clone()), Some(shape)));
     }
     let same = |kind| Ok((kind, input.clone(), input.clone()));
-    if class == "ActivityRegularization" {
+    if matches!(class, "ActivityRegularization" | "Identity") {
         return same(LayerKind::Identity);
     }
     if let Some(noise) = layers::noise(class, &Arguments::new(config), input.as_deref()) {

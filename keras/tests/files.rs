@@ -4,7 +4,7 @@ use crate::common::{disagreement, fixture};
 use locally_connected::model::{Model, Wanted, names};
 use locally_connected::reference::{Values, run};
 use locally_connected::{Activation, Bias, Config, DataFormat, Geometry, KerasLayout, Padding};
-use locally_connected_keras::{Error, FileFormat, FileLayer, LayerKind, Local, ModelFile, Result, npy};
+use locally_connected_keras::{Error, FileFormat, FileLayer, LayerKind, Local, ModelFile, ReadOptions, Result, npy};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -192,6 +192,23 @@ fn what_does_not_run_is_named() {
     assert!(message(ModelFile::read(cases().join("slash_names/x.npy"))).contains("unknown format"));
     assert!(matches!(ModelFile::read(cases().join("nowhere.h5")), Err(Error::Io { .. })));
     assert!(matches!(ModelFile::read(cases()), Err(Error::Io { .. })));
+}
+
+/// Of each class of Keras 2.15 that isn't run one line names the layer and its class, and says nothing of others.
+#[test]
+fn every_class_that_does_not_run_is_named() {
+    let text = std::fs::read_to_string(fixture("refused/classes.json")).unwrap();
+    let classes: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert!(classes.len() >= 39, "{}", classes.len());
+    for class in classes {
+        let name = class["class"].as_str().unwrap();
+        let options = ReadOptions { architecture: Some(class["model"].to_string()), ..ReadOptions::default() };
+        // A file of weights of no layer.
+        let file = ModelFile::read_with(fixture("models/moves1d/model.h5"), &options)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let refused = file.check_runnable().expect_err(name).to_string();
+        assert!(refused.contains(&format!("it ({name}")) && !refused.contains('\n'), "{name}: {refused}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use locally_connected_keras::npy::{NpyArray, read_npy, read_npz};
 use locally_connected_keras::{Backend, FileFormat, ModelFile, ReadOptions};
 use pollster::block_on;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The arrays of a model: `x/…`, `y/…`, `dy/…`, `grads/…`.
 type Data = BTreeMap<String, NpyArray>;
@@ -20,12 +20,12 @@ fn folders() -> Vec<(String, PathBuf)> {
         .map(|path| (path.file_name().expect("a name").to_string_lossy().into_owned(), path))
         .collect();
     folders.sort();
-    assert!(folders.len() >= 17, "{}", folders.len());
+    assert!(folders.len() >= 18, "{}", folders.len());
     folders
 }
 
 /// Runs a test on each model, and says all that went wrong.
-fn each(test: impl Fn(&str, &std::path::Path)) {
+fn each(test: impl Fn(&str, &Path)) {
     let failed = folders().into_iter().filter(|(name, folder)| {
         let run = std::panic::AssertUnwindSafe(|| test(name, folder));
         std::panic::catch_unwind(run).is_err()
@@ -34,7 +34,7 @@ fn each(test: impl Fn(&str, &std::path::Path)) {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-fn data(folder: &std::path::Path) -> Data {
+fn data(folder: &Path) -> Data {
     read_npz(folder.join("data.npz")).expect("arrays").into_iter().collect()
 }
 
@@ -44,7 +44,7 @@ fn under<'d>(data: &'d Data, prefix: &str) -> Vec<(&'d str, &'d NpyArray)> {
 }
 
 /// The same model as it is stored in other ways.
-fn files(folder: &std::path::Path) -> Vec<(String, ModelFile)> {
+fn files(folder: &Path) -> Vec<(String, ModelFile)> {
     let mut files = Vec::new();
     for name in ["model.h5", "model.keras"] {
         if folder.join(name).exists() {
@@ -103,42 +103,51 @@ fn assert_device(what: &str, file: &ModelFile, data: &Data, device: &Device) {
     }
 }
 
+/// All outputs and gradients of a model by the reference, against Keras's.
+fn assert_reference(what: &str, file: &ModelFile, data: &Data) {
+    let model = file.model(None).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let program = model.graph.backward(Wanted::All);
+    assert_eq!(program.check(), Ok(()), "{what}");
+    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+    let mut values: reference::Values =
+        model.parameters.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
+    let mut batch = 0;
+    for (name, x) in under(data, "x/") {
+        batch = x.shape[0];
+        values.insert(model.graph.input_buffer(names::INPUT, name), wide(&x.values));
+    }
+    for (name, dy) in under(data, "dy/") {
+        values.insert(model.graph.output_buffer(names::GRAD_OUTPUT, name), wide(&dy.values));
+    }
+    let written = reference::run(&program, batch as u32, &values).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let narrow = |name: &str| written[name].iter().map(|&v| v as f32).collect::<Vec<f32>>();
+    for (name, keras) in under(data, "y/") {
+        let found = narrow(&model.graph.output_buffer(names::OUTPUT, name));
+        assert_near(&format!("{name} of {what}"), &found, keras);
+    }
+    for (name, keras) in under(data, "grads/") {
+        if name == "input" || name.starts_with("input/") {
+            assert_near(&format!("gradient of {name} of {what}"), &narrow(&format!("grad_{name}")), keras);
+        }
+    }
+    let canonical = written.keys().map(|name| (name.clone(), narrow(name))).collect();
+    for (name, ours) in file.gradients(None, &canonical).expect("gradients") {
+        assert_near(&format!("gradient of {name} of {what}"), &ours.values, &data[&format!("grads/{name}")]);
+    }
+}
+
+fn adapter() -> Device {
+    let adapter = Some(GPU.adapter().get_info().name);
+    block_on(Device::open(&DeviceOptions { adapter, ..DeviceOptions::default() })).expect("an adapter")
+}
+
 /// The reference, which judges the executors, is judged by Keras.
 #[test]
 fn the_reference_computes_what_keras_does() {
     each(|name, folder| {
         let data = data(folder);
         for (file_name, file) in files(folder) {
-            let what = format!("{name}/{file_name}");
-            let model = file.model(None).unwrap_or_else(|error| panic!("{what}: {error}"));
-            let program = model.graph.backward(Wanted::All);
-            assert_eq!(program.check(), Ok(()), "{what}");
-            let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-            let mut values: reference::Values =
-                model.parameters.iter().map(|(name, values)| (name.clone(), wide(values))).collect();
-            let mut batch = 0;
-            for (name, x) in under(&data, "x/") {
-                batch = x.shape[0];
-                values.insert(model.graph.input_buffer(names::INPUT, name), wide(&x.values));
-            }
-            for (name, dy) in under(&data, "dy/") {
-                values.insert(model.graph.output_buffer(names::GRAD_OUTPUT, name), wide(&dy.values));
-            }
-            let written = reference::run(&program, batch as u32, &values).unwrap_or_else(|e| panic!("{what}: {e}"));
-            let narrow = |name: &str| written[name].iter().map(|&v| v as f32).collect::<Vec<f32>>();
-            for (name, keras) in under(&data, "y/") {
-                let found = narrow(&model.graph.output_buffer(names::OUTPUT, name));
-                assert_near(&format!("{name} of {what}"), &found, keras);
-            }
-            for (name, keras) in under(&data, "grads/") {
-                if name == "input" || name.starts_with("input/") {
-                    assert_near(&format!("gradient of {name} of {what}"), &narrow(&format!("grad_{name}")), keras);
-                }
-            }
-            let canonical = written.keys().map(|name| (name.clone(), narrow(name))).collect();
-            for (name, ours) in file.gradients(None, &canonical).expect("gradients") {
-                assert_near(&format!("gradient of {name} of {what}"), &ours.values, &data[&format!("grads/{name}")]);
-            }
+            assert_reference(&format!("{name}/{file_name}"), &file, &data);
         }
     });
 }
@@ -160,11 +169,7 @@ fn the_host_s_threads_compute_what_keras_does() {
 
 #[test]
 fn the_adapter_computes_what_keras_does() {
-    let device = block_on(Device::open(&DeviceOptions {
-        adapter: Some(GPU.adapter().get_info().name),
-        ..DeviceOptions::default()
-    }))
-    .expect("an adapter");
+    let device = adapter();
     each(|name, folder| {
         let (data, file) = (data(folder), &files(folder)[0].1);
         assert_device(&format!("{name} on the adapter"), file, &data, &device);
@@ -241,6 +246,44 @@ fn old_keras_s_models_run() {
         }
     }
     assert_eq!(ran, 20);
+}
+
+/// The data of a model of one input and one output, each array in a file of its own.
+fn old_data(folder: &Path, file: &ModelFile) -> Data {
+    let graph = file.model(None).expect("it runs").graph;
+    let [input, output] = [&graph.inputs()[0], &graph.outputs()[0]].map(|end| end.name.to_owned());
+    let array = |file: &str| read_npy(folder.join(file)).expect("an array");
+    let grads = read_npz(folder.join("grads.npz")).expect("arrays");
+    let mut data: Data = grads.into_iter().map(|(name, array)| (format!("grads/{name}"), array)).collect();
+    data.insert(format!("x/{input}"), array("x.npy"));
+    data.insert(format!("y/{output}"), array("y.npy"));
+    data.insert(format!("dy/{output}"), array("dy.npy"));
+    data
+}
+
+/// The gradients of those models, which the Keras that wrote them computed, on every executor.
+#[test]
+fn old_keras_s_models_have_their_gradients() {
+    let devices = [adapter(), Device::Cpu(Cpu::new(&DeviceOptions::default()).expect("threads"))];
+    let versions =
+        std::fs::read_dir(fixture("old_models")).expect("the fixtures").map(|entry| entry.expect("it").path());
+    let mut compared = 0;
+    for version in versions.filter(|path| path.is_dir()) {
+        let backend = version.ends_with("keras-1.2.2").then_some(Backend::Theano);
+        for folder in ["models", "graph"].map(|name| version.join(name)) {
+            let what = folder.display().to_string();
+            let options = ReadOptions { backend, ..ReadOptions::default() };
+            let file =
+                ModelFile::read_with(folder.join("model.h5"), &options).unwrap_or_else(|e| panic!("{what}: {e}"));
+            let data = old_data(&folder, &file);
+            assert_reference(&what, &file, &data);
+            for device in &devices {
+                assert_device(&what, &file, &data, device);
+            }
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 10);
 }
 
 /// The one output of a model of one input, on the calling thread.
@@ -323,10 +366,39 @@ fn weights_alone_are_matched_by_name_or_in_order() {
 fn built_in_architectures_have_their_sizes() {
     // Weights of no layer: every layer with some is missing them, and says so; the others have their shapes.
     let folder = fixture("models/moves1d");
-    for (name, output, listed) in [("deepface", 8631, 11), ("deepface-embedding", 4096, 9), ("alltnn", 565, 12)] {
+    for (name, output, listed) in [("deepface", 8631, 11), ("deepface-embedding", 4096, 9), ("alltnn", 565, 19)] {
         let options = ReadOptions { architecture: Some(name.to_owned()), ..ReadOptions::default() };
         let file = ModelFile::read_with(folder.join("model.h5"), &options).expect("an architecture");
         assert_eq!((file.layers.len(), file.output_shape()), (listed, &[output][..]), "{name}");
+    }
+}
+
+/// The built-in descriptions have the layers that the published code makes, by name, class and argument.
+#[test]
+fn built_in_architectures_are_the_published_ones() {
+    let read = |architecture: String| {
+        let classes = [("Hypercolumn2D".to_owned(), "LocallyConnected2D".to_owned())].into();
+        let options = ReadOptions { architecture: Some(architecture), classes, ..ReadOptions::default() };
+        ModelFile::read_with(fixture("models/moves1d/model.h5"), &options).expect("an architecture")
+    };
+    for name in ["deepface", "alltnn"] {
+        let published = fixture(&format!("published/{name}.json"));
+        let published = read(std::fs::read_to_string(published).expect("the fixture"));
+        let built_in = read(name.to_owned());
+        let layers = |file: &ModelFile| {
+            let layers = file.layers.iter().filter(|layer| layer.class_name != "InputLayer").cloned();
+            layers.collect::<Vec<_>>()
+        };
+        let (published, built_in) = (layers(&published), layers(&built_in));
+        assert_eq!(published.len(), built_in.len(), "{name}");
+        for (published, built_in) in published.iter().zip(&built_in) {
+            let what = format!("{} of {name}", published.name);
+            assert_eq!((&built_in.name, &built_in.class_name), (&published.name, &published.class_name));
+            assert_eq!(built_in.output_shape, published.output_shape, "{what}");
+            for (argument, value) in built_in.config.as_object().expect("a dictionary") {
+                assert_eq!(*value, published.config[argument], "{argument} of {what}");
+            }
+        }
     }
 }
 

@@ -25,8 +25,9 @@ mod whole;
 pub use graph::{End, Graph, GraphLayer, Node, Sequential};
 #[cfg(feature = "models")]
 pub use layers::{
-    ActivationLayer, BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling, Kind,
-    Layer, LayerNormalization, Local, Merge, Move, NoiseLayer, PRelu, Parameter, Pooling, Reshape, Separable, Softmax,
+    ActivationLayer, BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling,
+    GroupNormalization, Kind, Layer, LayerNormalization, Local, Merge, Move, NoiseLayer, PRelu, Parameter, Pooling,
+    Reshape, Separable, Softmax,
 };
 pub use local::{Gradients, layer_backward, layer_forward, layer_gradients, layer_names};
 #[cfg(feature = "gpu")]

@@ -35,6 +35,7 @@ fn description(class: &str) -> Option<Describe> {
         | "GlobalAveragePooling3D" => pooling::whole,
         "BatchNormalization" => normalisation::batch,
         "LayerNormalization" => normalisation::layer,
+        "GroupNormalization" => normalisation::group,
         "PReLU" => normalisation::prelu,
         "Softmax" => normalisation::softmax,
         "ZeroPadding1D" | "ZeroPadding2D" | "ZeroPadding3D" => moves::pad,

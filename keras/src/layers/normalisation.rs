@@ -5,7 +5,7 @@ use super::known::{Known, one};
 use crate::error::Problem;
 use crate::json;
 use crate::weight::Expected;
-use locally_connected::model::{BatchNormalization, LayerNormalization, PRelu, Softmax};
+use locally_connected::model::{BatchNormalization, GroupNormalization, LayerNormalization, PRelu, Softmax};
 use serde_json::Value;
 
 pub(super) fn batch(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
@@ -58,6 +58,31 @@ pub(super) fn layer(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> 
     let sizes: Vec<usize> = axes.iter().filter_map(|&axis| input.get(axis).copied()).collect();
     let gamma = layer.scale.then(|| Expected::plain("gamma", sizes.as_slice()));
     let beta = layer.center.then(|| Expected::plain("beta", sizes.as_slice()));
+    Known::with_weights(layer, gamma.into_iter().chain(beta).collect(), inputs)
+}
+
+pub(super) fn group(_: &str, arguments: &Arguments<'_>, inputs: &[&[usize]]) -> Result<Known, Problem> {
+    let input = one(inputs)?;
+    let axes = arguments.axes("axis", input.len(), -1)?;
+    let [axis] = axes[..] else {
+        let value = arguments.given("axis").map(json::shown).unwrap_or_default();
+        return Err(Problem::Refused { argument: "axis", value, why: "one axis is" });
+    };
+    let channels = input.get(axis).copied().unwrap_or(1);
+    // As many as channels: instance normalisation.
+    let groups = match arguments.integer("groups")? {
+        Some(-1) => channels,
+        _ => arguments.size("groups")?.unwrap_or(32),
+    };
+    let layer = GroupNormalization {
+        groups,
+        axis,
+        epsilon: arguments.float("epsilon", 1e-3)?,
+        center: arguments.boolean("center", true)?,
+        scale: arguments.boolean("scale", true)?,
+    };
+    let gamma = layer.scale.then(|| Expected::plain("gamma", [channels]));
+    let beta = layer.center.then(|| Expected::plain("beta", [channels]));
     Known::with_weights(layer, gamma.into_iter().chain(beta).collect(), inputs)
 }
 

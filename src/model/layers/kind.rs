@@ -4,6 +4,7 @@ use super::activation::ActivationLayer;
 use super::call::Computes;
 use super::concatenate::Concatenate;
 use super::convolution::{Convolution, Dense, Depthwise, Separable};
+use super::group_norm::GroupNormalization;
 use super::layer_norm::LayerNormalization;
 use super::local::Local;
 use super::merge::Merge;
@@ -91,6 +92,8 @@ kinds! {
     BatchNormalization(BatchNormalization),
     /// Normalisation of rows by their own statistics.
     LayerNormalization(LayerNormalization),
+    /// Normalisation of groups of channels by their own statistics.
+    GroupNormalization(GroupNormalization),
     /// Dropout and noise.
     Noise(NoiseLayer),
     /// Keras's `PReLU`: negative values times learned slopes.

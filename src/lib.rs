@@ -21,6 +21,7 @@ pub mod plan;
 pub mod program;
 #[cfg(feature = "models")]
 pub mod reference;
+mod room;
 #[cfg(feature = "models")]
 pub mod train;
 #[cfg(feature = "gpu")]

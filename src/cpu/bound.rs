@@ -10,13 +10,13 @@ use super::team::Team;
 use super::threads::Threads;
 use super::total::Matrix;
 use super::weights::Store;
-use super::zeroes::zeroes;
 use super::{activate, combine, constrain, loss, normalise, pool, random, rearrange, reduce, total, transpose, update};
 use crate::Result;
 use crate::config::Bias;
 use crate::geometry::Geometry;
 use crate::ops::{BufferId, Judged, LocalForward, LocalGradInput, Operation, StepNumbers};
 use crate::program::Program;
+use crate::room::zeroes;
 
 /// A program for a batch of one size, with all the memory that its runs need.
 ///

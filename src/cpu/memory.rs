@@ -1,10 +1,10 @@
 //! Where a run's buffers lie: with the caller, in the store of weights, or in the bound program's own scratch.
 
 use super::weights::{Store, View};
-use super::zeroes::zeroes;
 use crate::config::WeightType;
 use crate::ops::{Buffer, BufferId, Operation, Usage};
 use crate::program::Program;
+use crate::room::zeroes;
 use crate::{Error, Result};
 
 /// Where a buffer lies.

@@ -38,7 +38,6 @@ mod total;
 mod transpose;
 mod update;
 mod weights;
-mod zeroes;
 
 pub use bound::Bound;
 pub use executor::Executor;

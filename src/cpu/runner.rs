@@ -3,9 +3,9 @@
 use super::bound::Bound;
 use super::executor::Executor;
 use super::weights::Weights;
-use super::zeroes::zeroes;
 use crate::ops::{Buffer, Usage};
 use crate::program::Program;
+use crate::room::zeroes;
 use crate::train::{self, Recent, Run};
 use crate::{Error, Result};
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::instructions::Instructions;
 use super::local::Reader;
 use super::shared::Shared;
 use super::threads::{self, Threads};
-use super::zeroes::zeroes;
+use crate::room::zeroes;
 use crate::{Error, Result};
 use pulp::{Simd, WithSimd};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,9 @@
 //! A model's parameters, by name: what all bound programs of the model share.
 
-use super::zeroes::zeroes;
 use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
 use crate::program::Program;
+use crate::room::zeroes;
 use crate::{Error, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;

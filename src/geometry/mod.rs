@@ -29,6 +29,7 @@ pub use taps::AxisTaps;
 pub(crate) use taps::NO_TAP;
 
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation, Padding};
+use crate::room::check_room;
 use crate::{Error, Result};
 use readers::{Readers, longest};
 use size::fits_u32;
@@ -141,6 +142,8 @@ impl Geometry {
         if tables > u128::from(limit) {
             return Err(Error::TooLarge { what: "the tap tables' size", value: tables, limit });
         }
+        // What inverts a table counts its axis's positions once more.
+        check_room("the tap tables", tables as u64 + (0..rank).map(|a| n[a] + 1).sum::<u64>())?;
 
         let axes =
             [0, 1, 2].map(|place: usize| AxisTaps::new(&(place + rank).checked_sub(3).map_or(Axis::MISSING, axis)));

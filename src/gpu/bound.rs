@@ -32,6 +32,8 @@ pub(super) struct Made {
     pub(super) steps: Vec<Step>,
     pub(super) operations: Vec<Recorded>,
     pub(super) uniforms: wgpu::Buffer,
+    /// What is to be written there.
+    pub(super) params: Vec<u8>,
 }
 
 /// The dispatches of an operation.
@@ -77,7 +79,7 @@ impl Part {
 impl Bound {
     /// `own` is scratch that was made for it.
     pub(super) fn new(made: Made, plan: ProgramPlan, features: wgpu::Features, mut own: Vec<wgpu::Buffer>) -> Self {
-        let Made { steps, operations, uniforms } = made;
+        let Made { steps, operations, uniforms, .. } = made;
         own.push(uniforms);
         let mut flops = vec![0];
         let mut sum = 0u64;

@@ -1,10 +1,13 @@
 //! Constant data that kernels read, such as tap tables: one copy on the device for all programs of a model.
 
 use super::tensor::buffer;
-use super::{Context, Making, scoped};
+use super::write::write;
+use super::{BufferRange, Context, Making, scoped};
 use crate::Result;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, SparseIndex};
+use crate::kernels::tap_tables_length;
 use crate::plan::{Resource, constant_words};
+use crate::room::check_room;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +50,31 @@ impl Of {
             (Self::Layer(..), Self::Words(_)) | (Self::Words(_), Self::Layer(..)) => false,
         }
     }
+
+    fn data(&self) -> Result<Cow<'_, [u32]>> {
+        match self {
+            Self::Words(words) => Ok(words[..].into()),
+            Self::Layer(layer, resource) => {
+                let words = match resource {
+                    // Its parts, what counts them, and all of it in one array.
+                    Resource::SparseIndex => 2 * SparseIndex::len_of(layer) + layer.inputs() + 1,
+                    _ => tap_tables_length(layer),
+                };
+                check_room(&self.label(), words)?;
+                Ok(constant_words(layer, *resource).into())
+            }
+        }
+    }
+
+    async fn made(&self, context: &Context) -> Result<wgpu::Buffer> {
+        let (label, data) = (self.label(), self.data()?);
+        let making = Making::new(label.clone(), 4 * data.len() as u64);
+        let make = || buffer(context.device(), &label, 4 * data.len() as u64);
+        let (made, caught) = scoped(context.device(), making.clone(), make);
+        caught.await?;
+        write(context, BufferRange::from(&made), bytemuck::cast_slice(&data), making).await?;
+        Ok(made)
+    }
 }
 
 impl Constants {
@@ -66,32 +94,19 @@ impl Constants {
         layer: &Arc<Geometry>,
         resource: Resource,
     ) -> Result<wgpu::Buffer> {
-        let of = Of::Layer(layer.clone(), resource);
-        self.made_once(context, of, || Cow::Owned(constant_words(layer, resource))).await
+        self.made_once(context, Of::Layer(layer.clone(), resource)).await
     }
 
     /// Constant words that a plan has for an operation of no layer.
     pub(super) async fn words(&self, context: &Context, words: &Arc<[u32]>) -> Result<wgpu::Buffer> {
-        self.made_once(context, Of::Words(words.clone()), || words[..].into()).await
+        self.made_once(context, Of::Words(words.clone())).await
     }
 
-    async fn made_once<'d>(
-        &self,
-        context: &Context,
-        of: Of,
-        data: impl FnOnce() -> Cow<'d, [u32]>,
-    ) -> Result<wgpu::Buffer> {
+    async fn made_once(&self, context: &Context, of: Of) -> Result<wgpu::Buffer> {
         if let Some(buffer) = self.find(&of) {
             return Ok(buffer);
         }
-        let (device, label, data) = (context.device(), of.label(), data());
-        let bytes = 4 * data.len() as u64;
-        let (made, caught) = scoped(device, Making::new(label.clone(), bytes), || {
-            let made = buffer(device, &label, bytes);
-            context.queue().write_buffer(&made, 0, bytemuck::cast_slice(&data));
-            made
-        });
-        caught.await?;
+        let made = of.made(context).await?;
         let mut all = self.lock();
         // Whoever was first wins; the contents are the same.
         if let Some(first) = all.iter().find(|constant| constant.of.is(&of)) {

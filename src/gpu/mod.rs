@@ -22,6 +22,7 @@ mod upload;
 #[cfg(not(target_family = "wasm"))]
 mod wait;
 mod weights;
+mod write;
 
 pub use bound::{Bound, Part};
 pub use context::{Context, ContextOptions};

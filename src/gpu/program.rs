@@ -4,11 +4,13 @@ use super::bound::{Made, Recorded, Step};
 use super::called::Called;
 use super::operands::{Binding, Bindings, Operand, Operands};
 use super::tensor::buffer;
+use super::write::write;
 use super::{Bound, BufferRange, Context, Making, Weights, scoped};
 use crate::kernels::Access;
 use crate::ops::{Buffer, BufferId, Operation, Shape, Usage};
 use crate::plan::{Dispatch, ProgramPlan, Resource, Slice, cut};
 use crate::program::Program;
+use crate::room::zeroes;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -147,11 +149,13 @@ impl Weights {
         let scratch = plan.scratch.of_buffer.clone();
         let resources = Resources { operands, constants, scratch, pieces, own: within };
         let making = Making::new("the uniforms of a pass", plan.memory.uniforms);
-        let (made, caught) = scoped(device, making, || recorded(&self.context, program, &plan, &resources));
+        let (made, caught) = scoped(device, making.clone(), || recorded(&self.context, program, &plan, &resources));
         if let Err(error) = caught.await {
             return Err(self.blame(error, &resources.operands).await);
         }
-        Ok(Bound::new(made?, plan, device.features(), own))
+        let made = made?;
+        write(&self.context, BufferRange::from(&made.uniforms), &made.params, making).await?;
+        Ok(Bound::new(made, plan, device.features(), own))
     }
 
     /// The device's error, blamed on an operand where the device refuses that operand by itself, too.
@@ -273,7 +277,7 @@ fn recorded(context: &Context, program: &Program, plan: &ProgramPlan, resources:
         usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     });
-    let mut params = vec![0; plan.memory.uniforms as usize];
+    let mut params = zeroes("the uniforms of a pass", plan.memory.uniforms)?;
     let (mut steps, mut operations) = (Vec::<Step>::new(), Vec::new());
     let mut places = (0u64..).map(|index| stride * index);
     for ((operation, plan), at) in program.operations.iter().zip(&plan.plans).zip(0..) {
@@ -315,6 +319,5 @@ fn recorded(context: &Context, program: &Program, plan: &ProgramPlan, resources:
             operations.push(Recorded { label, steps: first..steps.len() });
         }
     }
-    context.queue().write_buffer(&uniform, 0, &params);
-    Ok(Made { steps, operations, uniforms: uniform })
+    Ok(Made { steps, operations, uniforms: uniform, params })
 }

@@ -2,7 +2,9 @@
 
 use super::scoped::Making;
 use super::{BufferRange, scoped};
+use crate::room::zeroes;
 use crate::{Error, Result};
+use bytemuck::Pod;
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 const WHAT: &str = "the source of a readback";
@@ -99,7 +101,8 @@ impl Readback {
     /// Waits for the data of what was recorded. On native platforms the host polls its device meanwhile.
     ///
     /// # Errors
-    /// [`Error::NotSubmitted`] where nothing was recorded, or its encoder was dropped; [`Error::DeviceLost`].
+    /// [`Error::NotSubmitted`] where nothing was recorded, or its encoder was dropped; [`Error::DeviceLost`];
+    /// [`Error::OutOfMemory`] where the host has no room for them, and then they can be asked for again.
     pub async fn values(&mut self) -> Result<Vec<f32>> {
         self.words().await
     }
@@ -110,8 +113,18 @@ impl Readback {
         self.staging.destroy();
     }
 
-    /// As [`Readback::values`], with the words as another plain type of four bytes.
-    pub(crate) async fn words<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&mut self) -> Result<Vec<T>> {
+    /// As [`Readback::values`], with the words as another plain type.
+    pub(crate) async fn words<T: Pod + Default>(&mut self) -> Result<Vec<T>> {
+        if !self.waits() {
+            return Err(Error::NotSubmitted);
+        }
+        let mut values = zeroes("the values of a readback", self.staging.size() / size_of::<T>() as u64)?;
+        self.read(|bytes| bytemuck::cast_slice_mut(&mut values).copy_from_slice(bytes)).await?;
+        Ok(values)
+    }
+
+    /// Waits for the data of what was recorded and lets `read` have it.
+    pub(super) async fn read(&mut self, read: impl FnOnce(&[u8])) -> Result<()> {
         let Some(mapped) = &self.mapped else { return Err(Error::NotSubmitted) };
         let mapped = mapped.receive().await;
         self.mapped = None;
@@ -120,10 +133,10 @@ impl Readback {
         let view = mapped.and_then(|()| self.staging.get_mapped_range(..).map_err(|error| error.to_string()));
         match view {
             Ok(view) => {
-                let values = bytemuck::pod_collect_to_vec(&view);
+                read(&view);
                 drop(view);
                 self.staging.unmap();
-                Ok(values)
+                Ok(())
             }
             Err(message) => {
                 // After a failed mapping wgpu counts the buffer as mapped until it is unmapped, and complains then that

@@ -5,6 +5,7 @@ use super::{BufferRange, Context, Readback};
 use crate::config::WeightType;
 use crate::ops::{Buffer, Shape};
 use crate::plan::{Chunk, cut};
+use crate::room::zeroes;
 use crate::{Error, Result};
 use half::f16;
 use wgpu::BufferUsages;
@@ -172,6 +173,13 @@ impl Tensor {
     }
 }
 
+/// 16-bit floats as 32-bit ones.
+fn from_halves(to: &mut [f32], from: &[u8]) {
+    for (to, bits) in to.iter_mut().zip(from.chunks_exact(2)) {
+        *to = f16::from_le_bytes([bits[0], bits[1]]).to_f32();
+    }
+}
+
 /// Copies weights or their gradient to the host. Made once and recorded as often as the host likes.
 #[derive(Debug)]
 pub struct TensorReadback {
@@ -203,31 +211,30 @@ impl TensorReadback {
     /// # Errors
     /// Those of [`Readback::values`].
     pub async fn canonical(&mut self) -> Result<Vec<f32>> {
-        let row = self.filters;
-        let mut canonical = vec![0.0; self.len as usize];
-        let mut failed = None;
+        let (row, dtype) = (self.filters, self.dtype);
+        // Before anything is taken: without this memory the values can be asked for again.
+        let mut canonical = zeroes("the values of a readback", self.len)?;
+        let mut all = Ok(());
         for (chunk, readback) in &mut self.parts {
-            let part = match self.dtype {
-                WeightType::F32 => readback.values().await,
-                WeightType::F16 => readback.words::<u32>().await.map(|words| {
-                    let halves: &[u16] = bytemuck::cast_slice(&words);
-                    halves.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
-                }),
-            };
-            // The other chunks' values are taken all the same, so that they can be recorded again.
-            let part = match part {
-                Ok(part) => part,
-                Err(error) => {
-                    failed = failed.or(Some(error));
-                    continue;
-                }
-            };
             let to = &mut canonical[chunk.first_entry as usize * row..][..chunk.entries as usize * row];
             let columns = chunk.first_filter as usize..(chunk.first_filter + chunk.filters) as usize;
-            for (to, from) in to.chunks_exact_mut(row).zip(part.chunks_exact(chunk.filters as usize)) {
-                to[columns.clone()].copy_from_slice(from);
-            }
+            let read = readback.read(|bytes| {
+                let stored = match dtype {
+                    WeightType::F32 => 4,
+                    WeightType::F16 => 2,
+                };
+                let rows = to.chunks_exact_mut(row).map(|row| &mut row[columns.clone()]);
+                for (to, from) in rows.zip(bytes.chunks_exact(stored * columns.len())) {
+                    match dtype {
+                        WeightType::F32 => bytemuck::cast_slice_mut(to).copy_from_slice(from),
+                        WeightType::F16 => from_halves(to, from),
+                    }
+                }
+            });
+            // The other chunks' values are taken all the same, so that they can be recorded again.
+            let read = read.await;
+            all = all.and(read);
         }
-        failed.map_or(Ok(canonical), Err)
+        all.map(|()| canonical)
     }
 }

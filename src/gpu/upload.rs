@@ -1,10 +1,12 @@
 //! Parameters from the host to the device, in pieces of bounded size.
 
 use super::scoped::Making;
-use super::{Context, Tensor, scoped};
+use super::write::write;
+use super::{BufferRange, Context, Tensor};
 use crate::config::WeightType;
 use crate::geometry::{Geometry, KerasLayout};
 use crate::plan::Chunk;
+use crate::room::{check_room, room};
 use crate::{Error, Result};
 use half::f16;
 use std::borrow::Cow;
@@ -76,27 +78,39 @@ enum Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Calls `to` with the elements' bytes, in whole 32-bit words.
-    fn write(self, dtype: WeightType, to: impl FnOnce(&[u8])) {
-        // 16-bit floats are written in whole words.
-        let whole = |count: usize| std::iter::repeat_n(0, count % 2);
-        match (self, dtype) {
-            (Self::F32(values), WeightType::F32) => to(bytemuck::cast_slice(&values)),
-            (Self::F16(bits), WeightType::F16) if bits.len().is_multiple_of(2) => to(bytemuck::cast_slice(&bits)),
-            (Self::F16(bits), WeightType::F16) => {
-                let words: Vec<u16> = bits.iter().copied().chain(whole(bits.len())).collect();
-                to(bytemuck::cast_slice(&words));
+    /// The elements as they are stored, in whole 32-bit words.
+    fn stored(self, dtype: WeightType, what: &str) -> Result<Self> {
+        Ok(match (self, dtype) {
+            (Self::F16(bits), WeightType::F16) if !bits.len().is_multiple_of(2) => {
+                Self::F16(whole(bits.iter().copied(), what)?)
             }
             (Self::F32(values), WeightType::F16) => {
-                let bits = values.iter().map(|&value| f16::from_f32(value).to_bits());
-                to(bytemuck::cast_slice(&bits.chain(whole(values.len())).collect::<Vec<u16>>()));
+                Self::F16(whole(values.iter().map(|&value| f16::from_f32(value).to_bits()), what)?)
             }
             (Self::F16(bits), WeightType::F32) => {
-                let values: Vec<f32> = bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
-                to(bytemuck::cast_slice(&values));
+                let mut values = room(what, bits.len() as u64)?;
+                values.extend(bits.iter().map(|&bits| f16::from_bits(bits).to_f32()));
+                Self::F32(values.into())
             }
+            (piece, _) => piece,
+        })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::F32(values) => bytemuck::cast_slice(values),
+            Self::F16(bits) => bytemuck::cast_slice(bits),
         }
     }
+}
+
+/// The bits of 16-bit floats and, where they end within a word, a zero.
+fn whole<'a>(bits: impl ExactSizeIterator<Item = u16>, what: &str) -> Result<Cow<'a, [u16]>> {
+    let count = bits.len().next_multiple_of(2);
+    let mut words = room(what, count as u64)?;
+    words.extend(bits);
+    words.resize(count, 0);
+    Ok(words.into())
 }
 
 /// Where a chunk's elements lie among those of all chunks, whose entries have `row` filters.
@@ -134,13 +148,23 @@ impl Place<'_> {
         })
     }
 
-    /// These elements of the chunk, taken from `values`, which begin at element `first` of all.
-    fn of<'v, T: Copy>(self, values: &'v [T], first: u64, elements: Range<u64>) -> Cow<'v, [T]> {
+    /// These elements of the chunk, taken from values of `what`, which begin at element `first` of all.
+    fn of<'v, T: Copy>(
+        self,
+        (values, first): (&'v [T], u64),
+        elements: Range<u64>,
+        what: &str,
+    ) -> Result<Cow<'v, [T]>> {
         let slice = |run: Range<u64>| &values[(run.start - first) as usize..(run.end - first) as usize];
+        let count = elements.end - elements.start;
         let mut runs = self.runs(elements).map(slice);
         match (runs.next(), runs.next()) {
-            (Some(only), None) => only.into(),
-            (one, other) => one.into_iter().chain(other).chain(runs).flatten().copied().collect(),
+            (Some(only), None) => Ok(only.into()),
+            (one, other) => {
+                let mut copied = room(what, count)?;
+                one.into_iter().chain(other).chain(runs).for_each(|run| copied.extend_from_slice(run));
+                Ok(copied.into())
+            }
         }
     }
 }
@@ -154,19 +178,23 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn piece<'s>(&'s self, place: Place<'_>, elements: Range<u64>) -> Piece<'s> {
-        match self {
-            Self::Canonical(Elements::F32(values), first) => Piece::F32(place.of(values, *first, elements)),
-            Self::Canonical(Elements::F16(bits), first) => Piece::F16(place.of(bits, *first, elements)),
+    /// Some elements of a chunk of `what`.
+    fn piece<'s>(&'s self, place: Place<'_>, elements: Range<u64>, what: &str) -> Result<Piece<'s>> {
+        Ok(match self {
+            Self::Canonical(Elements::F32(values), first) => Piece::F32(place.of((values, *first), elements, what)?),
+            Self::Canonical(Elements::F16(bits), first) => Piece::F16(place.of((bits, *first), elements, what)?),
             Self::Keras { layer, layout, weights } => {
                 let (chunk, filters) = (place.chunk, u64::from(place.chunk.filters));
                 let entries = elements.start / filters..elements.end.div_ceil(filters);
                 let entries = chunk.first_entry + entries.start..chunk.first_entry + entries.end;
                 let first = entries.start * place.row;
+                check_room(what, (entries.end - entries.start) * place.row)?;
                 let whole = layout.canonical_entries(layer, weights, entries);
-                Piece::F32(place.of(&whole, first, elements).into_owned().into())
+                let all = whole.len() as u64 == elements.end - elements.start;
+                let values = if all { whole } else { place.of((&whole, first), elements, what)?.into_owned() };
+                Piece::F32(values.into())
             }
-        }
+        })
     }
 }
 
@@ -205,7 +233,8 @@ impl<'a> Upload<'a> {
     /// Writes the next piece; false where there is none left. What is written takes effect with the host's next submit.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`](crate::Error::DeviceLost), also where wgpu has no memory for its copy of the piece.
+    /// [`Error::OutOfMemory`] where there is none for a copy of the piece: ours of what lies in another order, or wgpu's of any,
+    /// which it keeps until the host's next submit is done. The piece is the next one then as before. [`Error::DeviceLost`].
     pub async fn write_next(&mut self) -> Result<bool> {
         let (buffers, all) = (self.buffers, self.values.elements(self.buffers.len()));
         let row = buffers.row() as u64;
@@ -220,17 +249,14 @@ impl<'a> Upload<'a> {
             // Pieces are even numbers of whole entries, so that 16-bit floats fill whole words.
             let (filters, most) = (u64::from(chunk.filters), (Self::PIECE / (4 * row)).max(2));
             let end = ((first / filters + most) / 2 * 2 * filters).min(wanted.end);
-            let piece = self.values.piece(place, first..end);
+            let piece = self.values.piece(place, first..end, &self.what)?.stored(buffers.dtype(), &self.what)?;
             let offset = match buffers.dtype() {
                 WeightType::F32 => 4 * first,
                 WeightType::F16 => 2 * first,
             };
-            let making = Making::new(self.what.clone(), buffers.dtype().bytes(end - first));
-            let queue = self.context.queue();
-            let ((), caught) = scoped(self.context.device(), making, || {
-                piece.write(buffers.dtype(), |words| queue.write_buffer(range.buffer, range.offset + offset, words));
-            });
-            caught.await?;
+            let making = Making::new(self.what.clone(), piece.bytes().len() as u64);
+            let to = BufferRange { offset: range.offset + offset, ..range };
+            write(self.context, to, piece.bytes(), making).await?;
             self.written = end - wanted.start;
             return Ok(self.is_more());
         }

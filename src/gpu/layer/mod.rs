@@ -15,6 +15,7 @@ use crate::model::{Gradients, layer_backward, layer_forward};
 use crate::ops::{Buffer, Usage};
 use crate::plan::{PlanOptions, Planner, ProgramPlan, TuneTable};
 use crate::program::Program;
+use crate::room::room;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -328,7 +329,14 @@ impl WeightsReadback {
     /// # Errors
     /// Those of [`crate::Readback::values`] and [`KerasLayout::from_canonical`].
     pub async fn values(&mut self, layout: KerasLayout) -> Result<Vec<f32>> {
+        layout.check(&self.layer)?;
+        if layout.is_canonical(&self.layer) {
+            return self.canonical().await;
+        }
+        // Before anything is taken: without this memory the values can be asked for again.
+        let reserved = room::<f32>("weights in Keras's layout", layout.len(&self.layer))?;
         let canonical = self.canonical().await?;
+        drop(reserved);
         layout.from_canonical(&self.layer, &canonical)
     }
 }

@@ -10,20 +10,21 @@ use std::path::Path;
 
 /// The library's rooms, files or folders of `src`, from the bottom up, each with those that it may take from. All may
 /// take errors.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("hash", &[]),
+    ("room", &[]),
     ("config", &[]),
-    ("geometry", &["config"]),
+    ("geometry", &["config", "room"]),
     ("ops", &["config", "geometry"]),
     ("program", &["config", "ops"]),
     ("model", &["config", "geometry", "hash", "ops", "program"]),
     ("train", &["config", "geometry", "model", "ops", "program"]),
     ("reference", &["config", "geometry", "model", "ops", "program"]),
-    ("cpu", &["config", "geometry", "ops", "program", "train"]),
+    ("cpu", &["config", "geometry", "ops", "program", "room", "train"]),
     ("kernels", &["config", "geometry"]),
     ("plan", &["config", "geometry", "hash", "kernels", "ops", "program"]),
-    ("gpu", &["config", "geometry", "hash", "kernels", "model", "ops", "plan", "program"]),
+    ("gpu", &["config", "geometry", "hash", "kernels", "model", "ops", "plan", "program", "room"]),
     ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program", "train"]),
     ("tune", &["config", "geometry", "gpu", "model", "ops", "plan", "program"]),
 ];

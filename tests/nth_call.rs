@@ -7,14 +7,18 @@
 //! Each function runs in a process of its own, since a driver may take a failure badly. Left out are faults of wgpu-core and
 //! wgpu-hal 30.0.1 themselves: `vkCreateSemaphore` failing in the first submit (a crash), `vkEndCommandBuffer` (an assertion
 //! in the fifth), `vkAllocateCommandBuffers` and `vkBeginCommandBuffer` (an unwrap in `Queue::write_buffer`) and
-//! `vkWaitSemaphores` reporting the loss (a panic in `Device::poll`). Memory is allocated and mapped in blocks that are there
-//! before, so that `vkCreateBuffer` and `vkBindBufferMemory` stand for `vkAllocateMemory`.
+//! `vkWaitSemaphores` reporting the loss (a panic in `Device::poll`). The driver says here that every buffer takes more than a
+//! block of wgpu's, so that each of them is an allocation, which may fail, too.
+//!
+//! Further processes count a steady frame, give a device less and less memory, and read what a debugger shows.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[cfg(target_os = "linux")]
 mod nth_call {
     pub(super) mod host;
+    pub(super) mod labels;
+    pub(super) mod memory;
     pub(super) mod table;
 }
 
@@ -29,18 +33,24 @@ fn main() {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const FUNCTION: &str = "NTH_CALL_FUNCTION";
-    const STEADY: &str = "none";
     const CACHE: &str = "MESA_SHADER_CACHE_DIR";
+    /// What is done where no function fails.
+    const OTHERS: [(&str, fn()); 3] = [
+        ("a steady frame", nth_call::host::a_steady_frame),
+        ("labels", nth_call::labels::everything_is_named),
+        ("memory", nth_call::memory::every_amount_of_memory),
+    ];
     if let Ok(function) = std::env::var(FUNCTION) {
-        match &*function {
-            STEADY => nth_call::host::a_steady_frame(),
-            function => nth_call::host::every_call_fails(function),
+        match OTHERS.iter().find(|(name, _)| *name == function) {
+            Some((_, run)) => run(),
+            None => nth_call::host::every_call_fails(&function),
         }
         return;
     }
     let program = std::env::current_exe().expect("a program knows where it is");
     let started = std::time::Instant::now();
-    let all: Vec<&str> = [STEADY].iter().chain(nth_call::table::FUNCTIONS).copied().collect();
+    let others = OTHERS.iter().map(|(name, _)| *name);
+    let all: Vec<&str> = others.chain(nth_call::table::FUNCTIONS.iter().copied()).collect();
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(function) = all.get(next.fetch_add(1, Ordering::Relaxed)) {

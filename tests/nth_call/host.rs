@@ -1,8 +1,9 @@
 //! A host on a device whose functions fail, and what it does with a layer.
 
+use super::memory;
 use super::table::{FUNCTIONS, Fault, Functions, arm, disarm, patch, take_counts};
 use ash::vk;
-use locally_connected::model::{Dense, Flatten, Model, Pooling, Sequential};
+use locally_connected::model::{self, Dense, Flatten, Model, Pooling, Sequential};
 use locally_connected::ops::{PoolKind, Usage};
 use locally_connected::{
     Activation, Backward, Bound, Config, Context, Error, Forward, Geometry, Gradients, KerasLayout, LocallyConnected,
@@ -14,29 +15,30 @@ use std::task::{Poll, Waker};
 use wgpu::hal::api::Vulkan;
 
 const BATCH: u32 = 2;
+const OUT_OF_MEMORY: [vk::Result; 2] = [vk::Result::ERROR_OUT_OF_DEVICE_MEMORY, vk::Result::ERROR_OUT_OF_HOST_MEMORY];
 
 /// A device with our functions, its buffers, and what went to its handler of errors.
-struct Host {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+pub(super) struct Host {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
     buffers: [wgpu::Buffer; 5],
     escaped: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a host has of a layer, as far as it came.
 #[derive(Default)]
-struct Layer {
+pub(super) struct Layer {
     built: Option<LocallyConnected>,
     gradient: Option<Tensor>,
-    passes: Vec<Bound>,
+    pub(super) passes: Vec<Bound>,
     readback: Option<Readback>,
-    values: Vec<f32>,
+    pub(super) values: Vec<f32>,
 }
 
 /// In order.
-const STEPS: [&str; 8] =
+pub(super) const STEPS: [&str; 8] =
     ["build", "upload", "prepare", "gradient", "bind", "make a readback", "record and read", "tune"];
-const TUNE: usize = STEPS.len() - 1;
+pub(super) const TUNE: usize = STEPS.len() - 1;
 
 fn geometry() -> Geometry {
     // swish saves the values before it: a pass of several operations, with scratch between them.
@@ -49,8 +51,11 @@ fn values(count: u64, step: u64) -> Vec<f32> {
 }
 
 impl Host {
-    fn new(adapter: &wgpu::Adapter) -> Self {
-        let features = wgpu::Features::empty();
+    pub(super) fn new(adapter: &wgpu::Adapter) -> Self {
+        Self::with_features(adapter, wgpu::Features::empty())
+    }
+
+    pub(super) fn with_features(adapter: &wgpu::Adapter, features: wgpu::Features) -> Self {
         let limits = wgpu::Limits::default();
         // SAFETY: the device is made of this adapter's physical device, with what wgpu-hal asks for; whoever drops it last
         // is wgpu-hal, since there is no callback.
@@ -67,10 +72,11 @@ impl Host {
             let patched = patch(Functions { v1_0: own.fp_v1_0().clone(), v1_2: own.fp_v1_2().clone() });
             let (v1, v3) = (own.fp_v1_1().clone(), own.fp_v1_3().clone());
             let patched = ash::Device::from_parts_1_3(own.handle(), patched.v1_0, v1, patched.v1_2, v3);
-            let hints = wgpu::MemoryHints::default();
+            let hints = memory::small_blocks();
             hal.device_from_raw(patched, None, &extensions, features, &limits, &hints, 0, 0).expect("a device")
         };
-        let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        let descriptor =
+            wgpu::DeviceDescriptor { required_limits: limits, required_features: features, ..Default::default() };
         // SAFETY: it is of this adapter, and made with these limits and features.
         let made = unsafe { adapter.create_device_from_hal::<Vulkan>(open, &descriptor) };
         let (device, queue) = made.expect("a device");
@@ -93,7 +99,7 @@ impl Host {
     }
 
     /// Awaits, polling the device, for some seconds at most.
-    fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+    pub(super) fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         let began = std::time::Instant::now();
         loop {
@@ -181,20 +187,44 @@ impl Host {
         Ok(())
     }
 
-    fn escaped(&self) -> Vec<String> {
+    pub(super) fn escaped(&self) -> Vec<String> {
         std::mem::take(&mut self.escaped.lock().expect("no panic"))
     }
 }
 
 /// All steps up to one, in which a fault is expected: the step that fails, and how.
-fn run(host: &Host, context: &Context, layer: &mut Layer, steps: std::ops::Range<usize>) -> Option<(usize, Error)> {
+pub(super) fn run(
+    host: &Host,
+    context: &Context,
+    layer: &mut Layer,
+    steps: std::ops::Range<usize>,
+) -> Option<(usize, Error)> {
     steps.into_iter().find_map(|step| host.step(step, context, layer).err().map(|error| (step, error)))
 }
 
-fn adapter() -> wgpu::Adapter {
-    let instance = locally_connected::headless::instance().expect("a backend");
+pub(super) fn adapter() -> wgpu::Adapter {
+    adapter_of(&locally_connected::headless::instance().expect("a backend"))
+}
+
+pub(super) fn adapter_of(instance: &wgpu::Instance) -> wgpu::Adapter {
     let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
     adapters.pop().expect("a Vulkan adapter")
+}
+
+/// Five layers, those with operations named `C1`, `P`, `C2` and `D`.
+pub(super) fn five_layers() -> Model {
+    let graph = Sequential::new([12, 12, 3])
+        .add(model::Layer::new(Config::new(8, [3, 3]).activation(Activation::RELU)).named("C1"))
+        .add(model::Layer::new(Pooling::new(PoolKind::Max, [2, 2])).named("P"))
+        .add(model::Layer::new(Config::new(6, [3, 3]).activation(Activation::Swish)).named("C2"))
+        .add(Flatten::default())
+        .add(model::Layer::new(Dense::new(10).activation(Activation::Softmax)).named("D"))
+        .graph()
+        .expect("a graph");
+    let program = graph.forward();
+    let parameters = program.used_as(Usage::Parameter).zip(1..);
+    let parameters = parameters.map(|(buffer, step)| (buffer.name.clone(), values(buffer.shape.elements(1), step)));
+    Model { parameters: parameters.collect(), graph: graph.clone() }
 }
 
 /// Frames of a host with a model of five layers in them: the driver is called as often as for frames of the host's alone, but
@@ -203,18 +233,7 @@ pub(crate) fn a_steady_frame() {
     const FRAMES: u64 = 50;
     let host = Host::new(&adapter());
     let context = Context::new(&host.device, &host.queue);
-    let graph = Sequential::new([12, 12, 3])
-        .add(Config::new(8, [3, 3]).activation(Activation::RELU))
-        .add(Pooling::new(PoolKind::Max, [2, 2]))
-        .add(Config::new(6, [3, 3]).activation(Activation::Swish))
-        .add(Flatten::default())
-        .add(Dense::new(10).activation(Activation::Softmax))
-        .graph()
-        .expect("a graph");
-    let program = graph.forward();
-    let parameters = program.used_as(Usage::Parameter).zip(1..);
-    let parameters = parameters.map(|(buffer, step)| (buffer.name.clone(), values(buffer.shape.elements(1), step)));
-    let model = Model { parameters: parameters.collect(), graph: graph.clone() };
+    let model = five_layers();
     let buffer = |size: u64| {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let label = Some("the host's");
@@ -224,7 +243,7 @@ pub(crate) fn a_steady_frame() {
     let loaded = host.drive(model.upload(&context)).expect("its parameters");
     let bound = host.drive(loaded.bind_forward(2, &x, &y)).expect("bound");
     let dispatches = bound.dispatches() as u64;
-    assert!(graph.layers().len() >= 5 && dispatches >= 5, "{dispatches} dispatches");
+    assert!(model.graph.layers().len() >= 5 && dispatches >= 5, "{dispatches} dispatches");
     let frames = |ours: bool| {
         for _ in 0..FRAMES {
             host.queue.write_buffer(&x, 0, &[0; 64]);
@@ -254,6 +273,9 @@ pub(crate) fn a_steady_frame() {
 /// Lets every call of a function fail, in each way.
 pub(crate) fn every_call_fails(function: &str) {
     let function = *FUNCTIONS.iter().find(|known| **known == function).expect("a function");
+    if ["allocate_memory", "map_memory"].contains(&function) {
+        memory::alone();
+    }
     let adapter = adapter();
     let expected = {
         let (host, mut layer) = (Host::new(&adapter), Layer::default());
@@ -265,7 +287,9 @@ pub(crate) fn every_call_fails(function: &str) {
     let (mut faults, mut lost) = (0, 0);
     // A new device is made for the first loss of each kind.
     let mut rebuilt = Vec::new();
-    for result in [vk::Result::ERROR_OUT_OF_DEVICE_MEMORY, vk::Result::ERROR_DEVICE_LOST, vk::Result::ERROR_UNKNOWN] {
+    // What memory there is none of matters to wgpu where memory is allocated, and nowhere else.
+    let memory = if function == "allocate_memory" { &OUT_OF_MEMORY[..] } else { &OUT_OF_MEMORY[..1] };
+    for result in memory.iter().copied().chain([vk::Result::ERROR_DEVICE_LOST, vk::Result::ERROR_UNKNOWN]) {
         // All but tuning in one go; tuning, long as it is, from a device on which it ran once.
         for steps in [0..TUNE, TUNE..STEPS.len()] {
             let mut call = 1;
@@ -320,7 +344,7 @@ impl Met<'_> {
                 assert!(matches!(again, Err(Error::DeviceLost(_))), "{fault:?}: {again:?}");
             }
             Some((_, Error::OutOfMemory { .. })) | None => {
-                let memory = fault.result == vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+                let memory = OUT_OF_MEMORY.contains(&fault.result);
                 assert!(memory || failed.is_none(), "{fault:?} at {at:?}: {failed:?}");
                 // The same layer goes on from where it was.
                 let from = failed.as_ref().map_or(steps.start, |(step, _)| *step);

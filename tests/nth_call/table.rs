@@ -1,5 +1,6 @@
 //! Vulkan's device functions with a fault in one of them, and how often each is called.
 
+use super::{labels, memory};
 use ash::vk;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -60,6 +61,11 @@ fn fails(function: &str) -> Option<vk::Result> {
     Some(fault.result)
 }
 
+/// The driver's own functions.
+pub(super) fn own() -> &'static Functions {
+    OWN.get().expect("set before any device is patched")
+}
+
 macro_rules! patched {
     (
         fail { $($version:ident.$function:ident($($argument:ident: $type:ty),*);)* }
@@ -68,21 +74,19 @@ macro_rules! patched {
         /// Those that can fail.
         pub(crate) const FUNCTIONS: &[&str] = &[$(stringify!($function)),*];
 
-        $(unsafe extern "system" fn $function($($argument: $type),*) -> vk::Result {
+        $(pub(super) unsafe extern "system" fn $function($($argument: $type),*) -> vk::Result {
             count(stringify!($function));
             if let Some(result) = fails(stringify!($function)) {
                 return result;
             }
-            let own = OWN.get().expect("set before any device is patched");
             // SAFETY: the caller keeps the function's contract.
-            unsafe { (own.$version.$function)($($argument),*) }
+            unsafe { (own().$version.$function)($($argument),*) }
         })*
 
-        $(unsafe extern "system" fn $counted($($name: $of_type),*) -> $result {
+        $(pub(super) unsafe extern "system" fn $counted($($name: $of_type),*) -> $result {
             count(stringify!($counted));
-            let own = OWN.get().expect("set before any device is patched");
             // SAFETY: the caller keeps the function's contract.
-            unsafe { (own.$of.$counted)($($name),*) }
+            unsafe { (own().$of.$counted)($($name),*) }
         })*
 
         /// A device's functions with ours in front.
@@ -91,12 +95,14 @@ macro_rules! patched {
             let mut patched = own;
             $(patched.$version.$function = $function;)*
             $(patched.$of.$counted = $counted;)*
+            labels::over(&mut patched);
+            memory::over(&mut patched);
             patched
         }
     };
 }
 
-type Allocator<'a> = *const vk::AllocationCallbacks<'a>;
+pub(super) type Allocator<'a> = *const vk::AllocationCallbacks<'a>;
 
 patched! {
     fail {
@@ -138,15 +144,12 @@ patched! {
     v1_0.create_command_pool(d: vk::Device, i: *const vk::CommandPoolCreateInfo<'_>, a: Allocator<'_>, o: *mut vk::CommandPool);
     v1_0.queue_submit(q: vk::Queue, count: u32, submits: *const vk::SubmitInfo<'_>, fence: vk::Fence);
     v1_0.reset_command_pool(d: vk::Device, pool: vk::CommandPool, flags: vk::CommandPoolResetFlags);
-    }
-    count {
     v1_0.allocate_memory(
         d: vk::Device,
         i: *const vk::MemoryAllocateInfo<'_>,
         a: Allocator<'_>,
         o: *mut vk::DeviceMemory
-    ) -> vk::Result;
-    v1_0.free_memory(d: vk::Device, m: vk::DeviceMemory, a: Allocator<'_>) -> ();
+    );
     v1_0.map_memory(
         d: vk::Device,
         m: vk::DeviceMemory,
@@ -154,7 +157,11 @@ patched! {
         size: vk::DeviceSize,
         flags: vk::MemoryMapFlags,
         o: *mut *mut std::ffi::c_void
-    ) -> vk::Result;
+    );
+    }
+    count {
+    v1_0.free_memory(d: vk::Device, m: vk::DeviceMemory, a: Allocator<'_>) -> ();
+    v1_0.get_buffer_memory_requirements(d: vk::Device, b: vk::Buffer, o: *mut vk::MemoryRequirements) -> ();
     v1_0.unmap_memory(d: vk::Device, m: vk::DeviceMemory) -> ();
     v1_0.flush_mapped_memory_ranges(d: vk::Device, n: u32, r: *const vk::MappedMemoryRange<'_>) -> vk::Result;
     v1_0.invalidate_mapped_memory_ranges(d: vk::Device, n: u32, r: *const vk::MappedMemoryRange<'_>) -> vk::Result;

@@ -11,24 +11,17 @@ const BUDGETS = {
   /** `.` on WebGPU: JavaScript and `core.wasm`. To be 110. */
   layers: 128_000,
   /** `./train`, with training in place of `core.wasm`. To be 150. */
-  training: 314_000,
+  training: 320_000,
   /** The CPU executor besides. */
   cpu: 295_000,
   /** `./keras` besides, which reads, plans, trains and writes. To be 550. */
-  keras: 765_000,
+  keras: 775_000,
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 process.chdir(here);
 rmSync('dist', { recursive: true, force: true });
 mkdirSync('dist');
-const modules = readdirSync('src').filter((name) => name.endsWith('.wasm'));
-// What -Oz makes smaller still is longer once it is packed. Only what the modules use anyway.
-const features = ['bulk-memory', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext', 'simd'];
-for (const name of modules.map((name) => `src/${name}`)) {
-  const words = [...features.map((feature) => `--enable-${feature}`), '-O2', name, '-o', name];
-  execFileSync(process.execPath, ['node_modules/binaryen/bin/wasm-opt', ...words], { stdio: 'inherit' });
-}
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--project', '.'], { stdio: 'inherit' });
 for (const name of readdirSync('src').filter((name) => name.endsWith('_glue.d.ts'))) copyFileSync(`src/${name}`, `dist/${name}`);
 const { metafile } = await build({
@@ -52,7 +45,7 @@ await build({
   absWorkingDir: here, entryPoints: ['src/run_plan.ts'], outdir: 'test/built', bundle: true, format: 'esm', target: 'es2023', logLevel: 'warning',
 });
 rmSync('dist/run_plan.d.ts');
-for (const name of modules) copyFileSync(`src/${name}`, `dist/${name}`);
+for (const name of readdirSync('src').filter((name) => name.endsWith('.wasm'))) copyFileSync(`src/${name}`, `dist/${name}`);
 const { devDependencies, ...manifest } = JSON.parse(readFileSync('package.json', 'utf8'));
 writeFileSync('dist/package.json', `${JSON.stringify(manifest, null, 2)}\n`);
 copyFileSync('README.md', 'dist/README.md');

@@ -17,6 +17,7 @@
 //! unrolls. So no compiler is asked: what reaches it has no such loops.
 
 use super::expression::Constants;
+
 /// Most turns of a loop that is written out: with more, its sums would be in no register anyway.
 const MOST_TURNS: usize = 64;
 

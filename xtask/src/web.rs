@@ -86,7 +86,7 @@ fn app() -> Result<PathBuf> {
     let compiler = Compiler::find()?;
     let mut cargo = compiler.library(APP);
     compiler.link(&mut cargo)?;
-    // As `cargo xtask wasm` builds the library.
+    // It only has to run: our dev profile optimises dependencies for the sake of the tests.
     cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
     sh::run(cargo.args(["--", "-D", "warnings"]))?;
     let folder = sh::target_dir().join("app");

@@ -7,9 +7,12 @@ use super::narrow::Narrow;
 pub(in crate::cpu) fn nanoseconds(layer: &Layer, batch: usize) -> u64 {
     match Narrow::of(layer, batch) {
         Some(narrow) => narrow.nanoseconds().saturating_mul(narrow.strips() as u64),
-        None => {
-            let weights = layer.geometry.connected_weights();
-            (weights / 4).saturating_add((weights / 32).saturating_mul(batch as u64))
-        }
+        None => products(layer.geometry.connected_weights(), batch),
     }
+}
+
+/// A guess of the nanoseconds that the products of so many weights with `batch` samples take: for reading the weights from memory and for
+/// computing.
+pub(super) fn products(weights: u64, batch: usize) -> u64 {
+    (weights / 4).saturating_add((weights / 32).saturating_mul(batch as u64))
 }

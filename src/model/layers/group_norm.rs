@@ -3,7 +3,7 @@
 use super::call::{
     BackwardCall, Built, Computes, ForwardCall, Gradient, Parameter, Scope, Trace, Value, elements, one,
 };
-use super::normalisation::multiplied;
+use super::normalisation::{channels, multiplied};
 use super::order::Order;
 use crate::ops::{BufferId, Combine, How, LayerNorm, LayerNormGrad, Operation, Part, Sizes, Sum};
 use crate::{Error, Result};
@@ -111,10 +111,7 @@ impl Computes for GroupNormalization {
 
     fn build(&self, inputs: &[&[usize]]) -> Result<Built> {
         let input = one(inputs)?;
-        let Some(&channels) = input.get(self.axis) else {
-            let value = self.axis.to_string();
-            return Err(Error::UnknownValue { argument: "axis", expected: "an axis of the input", value });
-        };
+        let channels = channels(input, self.axis)?;
         if self.groups == 0 {
             return Err(Error::NotPositive { argument: "groups", value: 0 });
         }

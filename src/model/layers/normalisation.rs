@@ -111,6 +111,12 @@ fn mean_over(sizes: Sizes, values: u64, input: BufferId, output: BufferId) -> Op
     Operation::Sum(Sum { along, over_batch, divisor, by_batch, ..Sum::of(sizes, input, output) })
 }
 
+/// How many channels an input has along `axis`, counted without the batch.
+pub(super) fn channels(input: &[usize], axis: usize) -> Result<usize> {
+    let none = || Error::UnknownValue { argument: "axis", expected: "an axis of the input", value: axis.to_string() };
+    input.get(axis).copied().ok_or_else(none)
+}
+
 impl Computes for BatchNormalization {
     fn class(&self) -> &'static str {
         "batch_normalization"
@@ -118,10 +124,7 @@ impl Computes for BatchNormalization {
 
     fn build(&self, inputs: &[&[usize]]) -> Result<Built> {
         let input = one(inputs)?;
-        let Some(&channels) = input.get(self.axis) else {
-            let value = self.axis.to_string();
-            return Err(Error::UnknownValue { argument: "axis", expected: "an axis of the input", value });
-        };
+        let channels = channels(input, self.axis)?;
         let fixed = |name, learned| Parameter { learned, ..Parameter::fixed(name, channels as u64) };
         let gamma = self.scale.then(|| fixed("gamma", true));
         let beta = self.center.then(|| fixed("beta", true));

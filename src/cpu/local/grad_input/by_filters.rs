@@ -5,6 +5,7 @@
 //! vectors, so that bits don't depend on the processor.
 
 use crate::cpu::local::GradInputOperands as Operands;
+use crate::cpu::local::guess::products;
 use crate::cpu::local::layer::{CHANNELS, Layer};
 use crate::cpu::local::readers::Reader;
 use crate::cpu::local::tile::load;
@@ -27,8 +28,8 @@ pub(super) fn grad_input(team: &Team, layer: &Layer, operands: Operands<'_>, gra
     let groups = geometry.groups() as usize;
     let together = if positions * groups < MANY_POSITIONS { CHANNELS.min(channels) } else { channels };
     let pieces = channels.div_ceil(together);
-    let products = geometry.connected_weights() / u64::from(geometry.positions());
-    let nanoseconds = 20 + (products / 4 + products / 32 * operands.batch as u64) / (groups * pieces) as u64;
+    let weights = geometry.connected_weights() / u64::from(geometry.positions());
+    let nanoseconds = 20 + products(weights, operands.batch) / (groups * pieces) as u64;
     let count = positions * groups * pieces;
     team.each(count, nanoseconds, |span| Pieces { team, layer, operands, grad_input, span, pieces, together });
 }

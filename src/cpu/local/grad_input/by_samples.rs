@@ -9,6 +9,7 @@ use super::Operands;
 use super::room::{GRADS, SAMPLES, SUMS, VECTOR};
 use crate::cpu::instructions::Instructions;
 use crate::cpu::local::block::BLOCK_WEIGHTS;
+use crate::cpu::local::guess::products;
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::products::Products;
 use crate::cpu::local::tile::{self, Begin, Sums};
@@ -46,8 +47,7 @@ pub(super) fn grad_input(team: &Team, of: Windowed<'_>, operands: Operands<'_>, 
     let line = inner.input as usize * geometry.channels() as usize;
     let piece = piece(inputs, [line, geometry.channels() as usize], SUMS / together);
     let pieces = inputs.div_ceil(piece);
-    let products = geometry.connected_weights() / pieces as u64;
-    let nanoseconds = 20 + products / 4 + products / 32 * operands.batch as u64;
+    let nanoseconds = 20 + products(geometry.connected_weights() / pieces as u64, operands.batch);
     let grad_input = Shared::new(grad_input);
     team.each(pieces, nanoseconds, |span| Pieces { team, layer, inner, operands, grad_input, span, piece, together });
 }

@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [NAME…]`
 //!
-//! Columns: milliseconds of the forward pass and of all three gradients from the output's gradient, medians of as many runs as
-//! fit the time, with warm caches; and the rates at which weights and products went by.
+//! Columns: milliseconds of the forward pass, of the gradients by weights and bias, and of the gradient by the input, medians of as
+//! many runs as fit the time, with warm caches; and the rates at which the products of each went by.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
@@ -109,9 +109,9 @@ fn options() -> Options {
     options
 }
 
-/// The forward pass, and the three gradients from a given gradient of the output.
-fn programs(layer: &Arc<Geometry>) -> [Program; 2] {
-    let [mut forward, mut backward] = [Program::default(), Program::default()];
+/// The forward pass, and from a given gradient of the output those by weights and bias, and by the input.
+fn programs(layer: &Arc<Geometry>) -> [Program; 3] {
+    let [mut forward, mut of_weights, mut of_input] = std::array::from_fn(|_| Program::default());
     let (inputs, outputs) = (Shape::Samples(layer.inputs()), Shape::Samples(layer.outputs()));
     let (weights, biases) = (Shape::of_weights(layer), Shape::Fixed(layer.biases()));
     let (layer, implementation) = (layer.clone(), None);
@@ -125,13 +125,11 @@ fn programs(layer: &Arc<Geometry>) -> [Program; 2] {
         output: forward.add("y", Usage::Output, outputs.clone()),
     };
     forward.operations.push(Operation::LocalForward(operation));
-    let [input, grad_output] =
-        [("x", inputs.clone()), ("dy", outputs)].map(|(name, shape)| backward.add(name, Usage::Input, shape));
-    let held = backward.add("w", Usage::Parameter, weights.clone());
-    let grad_input = backward.add("dx", Usage::Output, inputs);
-    let grad_weights = backward.add("dw", Usage::Gradient, weights);
-    let grad_bias = backward.add("db", Usage::Gradient, biases);
-    backward.operations = vec![
+    let given = |program: &mut Program| program.add("dy", Usage::Input, outputs.clone());
+    let (input, grad_output) = (of_weights.add("x", Usage::Input, inputs.clone()), given(&mut of_weights));
+    let grad_weights = of_weights.add("dw", Usage::Gradient, weights.clone());
+    let grad_bias = of_weights.add("db", Usage::Gradient, biases);
+    of_weights.operations = vec![
         Operation::LocalGradWeights(LocalGradWeights {
             layer: layer.clone(),
             implementation,
@@ -141,9 +139,13 @@ fn programs(layer: &Arc<Geometry>) -> [Program; 2] {
             accumulate: false,
         }),
         Operation::GradBias(GradBias { layer: layer.clone(), grad_output, grad_bias, accumulate: false }),
-        Operation::LocalGradInput(LocalGradInput { layer, implementation, weights: held, grad_output, grad_input }),
     ];
-    [forward, backward]
+    let grad_output = given(&mut of_input);
+    let held = of_input.add("w", Usage::Parameter, weights);
+    let grad_input = of_input.add("dx", Usage::Output, inputs);
+    let operation = LocalGradInput { layer, implementation, weights: held, grad_output, grad_input };
+    of_input.operations.push(Operation::LocalGradInput(operation));
+    [forward, of_weights, of_input]
 }
 
 /// Values that no processor is slow with.
@@ -177,26 +179,27 @@ fn main() {
     let options = options();
     let threads = Threads::own(options.threads).expect("threads");
     let executor = Executor::new(threads).with_instructions(options.instructions);
-    println!("{:?}, {} threads; milliseconds", executor.instructions(), executor.threads().count());
-    println!("{:14} {:>5} {:>10} {:>10} {:>9} {:>7}", "", "batch", "forward", "backward", "GFLOP/s", "GB/s");
+    println!("{:?}, {} threads", executor.instructions(), executor.threads().count());
+    println!("{:14} {:>5}   milliseconds: forward, weights, input   GFLOP/s of each", "", "batch");
     for (name, layer) in layers() {
         if !options.names.is_empty() && !options.names.iter().any(|wanted| wanted == name) {
             continue;
         }
         let layer = Arc::new(layer);
-        let [forward, backward] = programs(&layer);
+        let programs = programs(&layer);
         let mut weights = Weights::new();
         weights.insert("w", values(layer.weights()));
         weights.insert("b", values(layer.biases()));
         for &batch in &options.batches {
-            let [f, b] = [&forward, &backward].map(|program| {
+            let took = programs.each_ref().map(|program| {
                 let mut bound = executor.bind(program, batch).expect("a program");
                 median(&mut bound, program, &weights, options.time)
             });
             let flops = 2.0 * layer.connected_weights() as f64 * f64::from(batch);
-            let (gflops, gbs) =
-                (flops / f * 1e-6, 4.0 * layer.connected_weights().min(layer.weights()) as f64 / f * 1e-6);
-            println!("{name:14} {batch:>5} {f:>10.4} {b:>10.4} {gflops:>9.1} {gbs:>7.1}");
+            print!("{name:14} {batch:>5} ");
+            took.iter().for_each(|ms| print!(" {ms:>9.4}"));
+            took.iter().for_each(|ms| print!(" {:>7.1}", flops / ms * 1e-6));
+            println!();
         }
     }
 }

@@ -62,10 +62,12 @@ impl Target {
     }
 
     /// Most bytes that may be allocated at once for so many given: JSON is kept as a tree, halves become whole floats, a file
-    /// is written in other formats. Layers and programs are limited by their own sizes.
+    /// is written in other formats. A layer is planned within a device's limits, too, and where bindings hold two kilobytes its plan
+    /// has as many dispatches as that makes necessary.
     #[must_use]
     pub fn most(&self, given: usize) -> usize {
-        (32 << 20) + 200 * given
+        let whatever = if self.name == "layer" { 256 << 20 } else { 32 << 20 };
+        whatever + 200 * given
     }
 
     /// Inputs to begin with, made of the repository's fixtures.

@@ -5,7 +5,7 @@ use super::convolution;
 use super::layer::Layer;
 use super::narrow::{self, Narrow};
 use super::operands::ForwardOperands as Operands;
-use super::products::Products;
+use super::products::{Ahead, Products};
 use super::tile::{self, Begin, Sums, Terms};
 use super::windows::{BLOCK, Run};
 use crate::config::{Activation, Bias};
@@ -83,7 +83,8 @@ impl WithSimd for Pieces<'_> {
             while let Some(runs) = runs.block(most, &mut block) {
                 let mut there = BLOCK;
                 let (weights, runs) = widened(weights, runs, filters, (&mut room.floats, &mut there));
-                let products = Products { input: operands.input, inputs, weights, filters, filter, runs, ahead: true };
+                let products =
+                    Products { input: operands.input, inputs, weights, filters, filter, runs, ahead: Ahead::Weights };
                 tile::all(simd, sums, &products);
                 sums.begin = Begin::Held;
             }

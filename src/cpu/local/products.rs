@@ -7,6 +7,19 @@ use pulp::Simd;
 
 /// How many rows of weights are fetched ahead where a tile reads a part of each row.
 const ROWS_AHEAD: usize = 8;
+/// How many inputs are fetched ahead, at least, where inputs are what is read once.
+const INPUTS_AHEAD: usize = 1024;
+
+/// What is fetched from memory while products are taken.
+#[derive(Clone, Copy)]
+pub(super) enum Ahead<'a> {
+    /// Nothing: the weights are in place, and so are inputs.
+    Nothing,
+    /// The weights, which those that are read next follow.
+    Weights,
+    /// The inputs: those of later rows, of so many rows in all, and then those that are read next.
+    Inputs { rows: usize, next: &'a [f32] },
+}
 
 /// The products of a block of rows of weights with the samples' inputs.
 pub(super) struct Products<'a> {
@@ -19,8 +32,23 @@ pub(super) struct Products<'a> {
     /// The first filter that is computed.
     pub(super) filter: usize,
     pub(super) runs: &'a [Run],
-    /// Whether the weights that are read next follow these.
-    pub(super) ahead: bool,
+    pub(super) ahead: Ahead<'a>,
+}
+
+impl Products<'_> {
+    /// Fetches the inputs that lie some rows further on than those of `count` rows from `row` on.
+    #[inline(always)]
+    fn fetch_inputs(&self, row: usize, count: usize) {
+        let Ahead::Inputs { rows, next } = self.ahead else { return };
+        let further = row + (INPUTS_AHEAD / self.inputs).max(ROWS_AHEAD);
+        let from = match further.checked_sub(rows) {
+            None => self.input.as_ptr().wrapping_add(further * self.inputs),
+            Some(after) => next.as_ptr().wrapping_add(after * self.inputs),
+        };
+        for line in (0..count * self.inputs).step_by(16) {
+            fetch(from.wrapping_add(line));
+        }
+    }
 }
 
 impl<S: Simd> Terms<S> for Products<'_> {
@@ -38,8 +66,11 @@ impl<S: Simd> Terms<S> for Products<'_> {
         // The first tile over these weights fetches the next block's. A single tile that reads whole rows doesn't need
         // that: the processor foresees it.
         let alone = ROWS == 1 && VECTORS >= 8;
-        let ahead = self.ahead && row == 0 && (!alone || width < self.filters);
+        let ahead = matches!(self.ahead, Ahead::Weights) && row == 0 && (!alone || width < self.filters);
         let distance = if alone { ROWS_AHEAD * self.filters } else { BLOCK_WEIGHTS };
+        if column == 0 {
+            self.fetch_inputs(row, ROWS);
+        }
         for run in self.runs {
             let samples: [&[f32]; ROWS] =
                 std::array::from_fn(|m| &self.input[(row + m) * self.inputs + run.input..][..run.length]);
@@ -67,15 +98,22 @@ impl<S: Simd> Terms<S> for Products<'_> {
 /// Fetches the weights that are `distance` further on.
 #[inline(always)]
 fn prefetch<const VECTORS: usize>(weights: &[f32], distance: usize, lanes: usize) {
-    #[cfg(target_arch = "x86_64")]
     for vector in 0..VECTORS {
+        fetch(weights.as_ptr().wrapping_add(distance + vector * lanes));
+    }
+}
+
+/// Fetches a line of the cache, wherever that is.
+#[inline(always)]
+fn fetch(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        let place = weights.as_ptr().wrapping_add(distance + vector * lanes);
         // SAFETY: a prefetch of any place, within memory or not, is allowed and changes nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (weights, distance, lanes);
+    let _ = place;
 }
 
 /// The products of a run of inputs with the gradients of a cell's outputs.

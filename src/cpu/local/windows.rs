@@ -1,6 +1,7 @@
 //! What each cell reads, as runs: inputs that lie side by side, and whose rows of weights do, too.
 
 use crate::geometry::{AxisTaps, Connectivity, Geometry, Pattern};
+use std::ops::Range;
 
 /// Inputs side by side, with the rows of weights that they are multiplied by. Offsets are within a sample in
 /// channels_last.
@@ -12,6 +13,14 @@ pub(in crate::cpu) struct Run {
     pub(in crate::cpu) row: usize,
     /// How many inputs.
     pub(in crate::cpu) length: usize,
+}
+
+impl Run {
+    /// The part of it whose inputs are among these.
+    pub(in crate::cpu) fn within(self, inputs: &Range<usize>) -> Option<Self> {
+        let (first, end) = (self.input.max(inputs.start), (self.input + self.length).min(inputs.end));
+        (first < end).then(|| Self { input: first, row: self.row + first - self.input, length: end - first })
+    }
 }
 
 /// A run as tables store it.

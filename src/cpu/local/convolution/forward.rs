@@ -7,7 +7,7 @@ use crate::config::{Activation, Bias};
 use crate::cpu::functions;
 use crate::cpu::local::ForwardOperands as Operands;
 use crate::cpu::local::layer::Layer;
-use crate::cpu::local::products::Products;
+use crate::cpu::local::products::{Ahead, Products};
 use crate::cpu::local::tile::{self, Begin, Sums};
 use crate::cpu::local::windows::{BLOCK, Run};
 use crate::cpu::shared::Shared;
@@ -133,8 +133,15 @@ impl Tasks<'_> {
                         break;
                     }
                     let runs = &block[..count];
-                    let products =
-                        Products { input, inputs: rows.input_step, weights, filters, filter, runs, ahead: true };
+                    let products = Products {
+                        input,
+                        inputs: rows.input_step,
+                        weights,
+                        filters,
+                        filter,
+                        runs,
+                        ahead: Ahead::Weights,
+                    };
                     tile::all(simd, sums, &products);
                     (sums.begin, is_due) = (Begin::Held, false);
                 }

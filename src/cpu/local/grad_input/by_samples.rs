@@ -11,7 +11,7 @@ use crate::cpu::instructions::Instructions;
 use crate::cpu::local::block::BLOCK_WEIGHTS;
 use crate::cpu::local::guess::products;
 use crate::cpu::local::layer::Layer;
-use crate::cpu::local::products::Products;
+use crate::cpu::local::products::{Ahead, Products};
 use crate::cpu::local::tile::{self, Begin, Sums};
 use crate::cpu::local::turn::{aligned, turn};
 use crate::cpu::local::windows::Run;
@@ -144,27 +144,23 @@ impl Pieces<'_> {
                 let from = samples.first * outputs + self.layer.output_of(cell);
                 for filter in (0..filters).step_by(together) {
                     let some = together.min(filters - filter);
-                    let mut turned = false;
-                    for run in self.layer.windows.runs(cell) {
-                        let (first, end) = (run.input.max(owned.start), (run.input + run.length).min(owned.end));
-                        if first >= end {
-                            continue;
-                        }
-                        if !turned {
-                            let of_cell = |n: usize| &self.operands.grad_output[from + n * outputs + filter..][..some];
-                            turn_grads(samples, some, of_cell, grads);
-                            turned = true;
-                        }
+                    let mut runs = self.layer.windows.runs(cell).filter_map(|run| run.within(&owned)).peekable();
+                    let Some(&Run { row: first_row, .. }) = runs.peek() else { continue };
+                    let of_cell = |n: usize| &self.operands.grad_output[from + n * outputs + filter..][..some];
+                    turn_grads(samples, some, of_cell, grads);
+                    while let Some(run) = runs.next() {
+                        let next = runs.peek().map_or((cell + 1, first_row), |next| (cell, next.row));
                         let rows = Rows {
                             cell,
-                            first: run.row + first - run.input,
-                            count: end - first,
+                            first: run.row,
+                            count: run.length,
                             filter,
                             filters: some,
                             grads,
                             sums,
-                            place: first - owned.start,
+                            place: run.input - owned.start,
                             samples: samples.filled,
+                            next,
                         };
                         self.add(simd, rows, widened);
                     }
@@ -200,7 +196,8 @@ impl Pieces<'_> {
     fn add<S: Simd>(&self, simd: S, rows: Rows<'_>, widened: &mut [f32]) {
         let (samples, grads) = (rows.samples, rows.grads);
         let filters = self.layer.geometry.group_filters() as usize;
-        let weights = self.layer.weights_of(self.layer.geometry.weight_cell(rows.cell as u32) as usize);
+        let weights_of = |cell: usize| self.layer.weights_of(self.layer.geometry.weight_cell(cell as u32) as usize);
+        let weights = weights_of(rows.cell);
         let runs = &[Run { input: 0, row: 0, length: rows.filters }];
         let first = weights + rows.first * filters + rows.filter;
         let (mut done, most) = match self.operands.weights {
@@ -209,16 +206,20 @@ impl Pieces<'_> {
         };
         while done < rows.count {
             let count = most.min(rows.count - done);
-            let (input, inputs) = match self.operands.weights {
-                View::F32(values) => (&values[first + done * filters..], filters),
+            let (input, inputs, ahead) = match self.operands.weights {
+                View::F32(values) => {
+                    let (cell, row) = rows.next;
+                    let next = values.get(weights_of(cell) + row * filters + rows.filter..).unwrap_or(&[]);
+                    (&values[first + done * filters..], filters, Ahead::Inputs { rows: count, next })
+                }
                 half @ View::F16(_) => {
                     for (row, to) in widened.chunks_exact_mut(rows.filters).take(count).enumerate() {
                         half.from(first + (done + row) * filters).wide(rows.filters, to);
                     }
-                    (&*widened, rows.filters)
+                    (&*widened, rows.filters, Ahead::Nothing)
                 }
             };
-            let products = Products { input, inputs, weights: grads, filters: samples, filter: 0, runs, ahead: false };
+            let products = Products { input, inputs, weights: grads, filters: samples, filter: 0, runs, ahead };
             let sums = Sums {
                 values: rows.sums,
                 first: (rows.place + done) * samples,
@@ -250,6 +251,8 @@ struct Rows<'a> {
     place: usize,
     /// The number of samples rounded up to whole vectors.
     samples: usize,
+    /// The cell and the row of weights that are read next.
+    next: (usize, usize),
 }
 
 /// Transposes the gradients of some of a cell's filters to `[filters][samples]`, with zeroes that fill the last vector.

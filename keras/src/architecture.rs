@@ -312,6 +312,10 @@ fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     let mut config = config.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "`config`"))?;
     let name = json::string(&rest, "name").or(json::string(&config, "name"));
     let name = name.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "name"))?.to_owned();
+    // Files say a name twice. Keras writes the same.
+    if let Some(own) = json::string(&config, "name").filter(|own| *own != name) {
+        return Err(Problem::TwoNames { layer: name, own: own.to_owned() });
+    }
     let stored_class = class_name.clone();
     let class_name = keras1::class(&stored_class, &config).map_or(class_name, str::to_owned);
     keras1::rename(&class_name, &mut config);

@@ -169,6 +169,14 @@ pub enum Problem {
     /// Two layers have the same name.
     #[error("two layers are named \"{0}\"")]
     TwoLayers(String),
+    /// A layer is listed under another name than its config has.
+    #[error("layer \"{layer}\" is named \"{own}\" by its config")]
+    TwoNames {
+        /// The name that it is listed under.
+        layer: String,
+        /// The name in its config.
+        own: String,
+    },
     /// The calls of a layer have an unknown form.
     #[error("the inputs of layer \"{0}\" can't be followed")]
     Inputs(String),

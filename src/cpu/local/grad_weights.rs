@@ -8,6 +8,7 @@ use super::narrow::{self, Narrow};
 use super::operands::GradWeightsOperands as Operands;
 use super::products::GradProducts;
 use super::tile::{self, Begin, Sums};
+use super::turn::aligned;
 use crate::cpu::team::{Room, Span, Team};
 use pulp::{Simd, WithSimd};
 
@@ -15,6 +16,11 @@ use pulp::{Simd, WithSimd};
 const MANY_CELLS: usize = 64;
 /// Rows of a task if rows are divided.
 const TASK_ROWS: usize = 64;
+/// Rows whose gradients are computed before those of the next rows: in tiles of some filters each, they would else be written a
+/// part of each row at a time, over and over all of a cell's memory.
+const BLOCK_ROWS: usize = 24;
+/// With this many samples at most, much of the time goes into writing the gradients: tiles have one row, as long as possible.
+const FEW_SAMPLES: usize = 8;
 /// With this many samples their gradients are copied side by side.
 const SAMPLES: usize = 4;
 
@@ -63,8 +69,14 @@ impl WithSimd for Pieces<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { layer, operands, gradient, .. } = self;
         let filters = layer.geometry.group_filters() as usize;
+        let most = (layer.geometry.most_entries() as usize).max(1);
         let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
         let begin = if gradient.accumulates() { Begin::Held } else { Begin::Zero };
+        let block = match filters / S::F32_LANES {
+            16.. if operands.batch <= FEW_SAMPLES => 1,
+            5.. => BLOCK_ROWS,
+            _ => most,
+        };
         let mut room = self.team.room();
         let Room { floats, gradient: own, .. } = &mut *room;
         for index in self.span.first..self.span.end {
@@ -76,7 +88,7 @@ impl WithSimd for Pieces<'_> {
             }
             let place = gradient.place(first + row * filters, (end - row) * filters, own);
             let grads = operands.grad_output.get(layer.output_of(cell)..).unwrap_or(&[]);
-            let (grads, apart) = side_by_side(grads, operands.batch, (filters, outputs), floats);
+            let (grads, apart) = side_by_side(grads, operands.batch, (filters, outputs), aligned(floats));
             // Rows before this one are done.
             let mut done = row;
             let clear = |from: usize, to: usize| {
@@ -93,23 +105,25 @@ impl WithSimd for Pieces<'_> {
                 }
                 clear(done, from);
                 done = to;
-                let sums = Sums {
-                    values: place.values,
-                    first: place.first + (from - row) * filters,
-                    stride: filters,
-                    rows: to - from,
-                    columns: filters,
-                    begin,
-                };
-                let products = GradProducts {
-                    batch: operands.batch,
-                    input: operands.input.get(run.input + from - run.row..).unwrap_or(&[]),
-                    inputs,
-                    grad_output: grads,
-                    apart,
-                    filters,
-                };
-                tile::all(simd, sums, &products);
+                for from in (from..to).step_by(block) {
+                    let sums = Sums {
+                        values: place.values,
+                        first: place.first + (from - row) * filters,
+                        stride: filters,
+                        rows: block.min(to - from),
+                        columns: filters,
+                        begin,
+                    };
+                    let products = GradProducts {
+                        batch: operands.batch,
+                        input: operands.input.get(run.input + from - run.row..).unwrap_or(&[]),
+                        inputs,
+                        grad_output: grads,
+                        apart,
+                        filters,
+                    };
+                    tile::all(simd, sums, &products);
+                }
             }
             clear(done, end);
             // SAFETY: pieces of cells are apart, and all tiles of this one are done.

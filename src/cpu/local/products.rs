@@ -72,8 +72,11 @@ impl<S: Simd> Terms<S> for Products<'_> {
             self.fetch_inputs(row, ROWS);
         }
         for run in self.runs {
-            let samples: [&[f32]; ROWS] =
-                std::array::from_fn(|m| &self.input[(row + m) * self.inputs + run.input..][..run.length]);
+            // No `from_fn`: it isn't compiled in place.
+            let mut samples: [&[f32]; ROWS] = [&[]; ROWS];
+            for (m, inputs) in samples.iter_mut().enumerate() {
+                *inputs = &self.input[(row + m) * self.inputs + run.input..][..run.length];
+            }
             let rows = run.length.saturating_sub(1) * self.filters + width;
             let rows = &self.weights[run.row * self.filters + column..][..rows];
             for k in 0..run.length {
@@ -105,7 +108,7 @@ fn prefetch<const VECTORS: usize>(weights: &[f32], distance: usize, lanes: usize
 
 /// Fetches a line of the cache, wherever that is.
 #[inline(always)]
-fn fetch(place: *const f32) {
+pub(super) fn fetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};

@@ -7,6 +7,7 @@
 use crate::cpu::local::GradInputOperands as Operands;
 use crate::cpu::local::guess::products;
 use crate::cpu::local::layer::{CHANNELS, Layer};
+use crate::cpu::local::products::fetch;
 use crate::cpu::local::readers::Reader;
 use crate::cpu::local::tile::load;
 use crate::cpu::shared::Shared;
@@ -17,6 +18,8 @@ use std::ops::Range;
 
 /// Partial sums of a sum.
 const PARTS: usize = 16;
+/// So many weights stay in a core's own caches.
+const CACHED: u64 = 1 << 18;
 /// Enough positions to keep all threads busy. If there are fewer, channels are divided among tasks, too.
 const MANY_POSITIONS: usize = 64;
 
@@ -92,6 +95,7 @@ impl Pieces<'_> {
                     grad_output: operands.grad_output.get(group * filters..).unwrap_or(&[]),
                     outputs: geometry.outputs() as usize,
                     filters,
+                    fetched: geometry.weights() > CACHED && matches!(operands.weights, View::F32(_)),
                     grad_input: self.grad_input,
                     first: position * channels * groups + group * channels + channel,
                     inputs: geometry.inputs() as usize,
@@ -143,6 +147,8 @@ struct Sums<'a> {
     grad_output: &'a [f32],
     outputs: usize,
     filters: usize,
+    /// Whether the weights of the next channels, which lie behind each reader's, are fetched.
+    fetched: bool,
     grad_input: Shared<'a>,
     /// Where the first channel is in a sample.
     first: usize,
@@ -176,11 +182,18 @@ impl Sums<'_> {
                 Terms::InPlace(weights) => &weights[reader.weight..][..WIDTH * self.filters],
                 Terms::Widened(weights) => &weights[number * WIDTH * self.filters..][..WIDTH * self.filters],
             };
-            let grads: [&[f32]; SAMPLES] = std::array::from_fn(|m| {
-                &self.grad_output[(sample + m) * self.outputs + reader.output..][..self.filters]
-            });
+            // No `from_fn`: it isn't compiled in place.
+            let mut grads: [&[f32]; SAMPLES] = [&[]; SAMPLES];
+            for (m, of_sample) in grads.iter_mut().enumerate() {
+                *of_sample = &self.grad_output[(sample + m) * self.outputs + reader.output..][..self.filters];
+            }
             let mut filter = 0;
             while filter < whole {
+                if self.fetched {
+                    for channel in WIDTH..2 * WIDTH {
+                        fetch(weights.as_ptr().wrapping_add(channel * self.filters + filter));
+                    }
+                }
                 let weights = std::array::from_fn(|c| {
                     load::<S, VECTORS, false>(simd, &weights[c * self.filters + filter..][..PARTS])
                 });

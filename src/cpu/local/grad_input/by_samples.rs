@@ -13,7 +13,7 @@ use crate::cpu::local::guess::products;
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::products::{Ahead, Products};
 use crate::cpu::local::tile::{self, Begin, Sums};
-use crate::cpu::local::turn::{aligned, turn};
+use crate::cpu::local::turn::{Rows, aligned, turn};
 use crate::cpu::local::windows::Run;
 use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
@@ -146,11 +146,11 @@ impl Pieces<'_> {
                     let some = together.min(filters - filter);
                     let mut runs = self.layer.windows.runs(cell).filter_map(|run| run.within(&owned)).peekable();
                     let Some(&Run { row: first_row, .. }) = runs.peek() else { continue };
-                    let of_cell = |n: usize| &self.operands.grad_output[from + n * outputs + filter..][..some];
-                    turn_grads(samples, some, of_cell, grads);
+                    let of_cell = Rows { values: self.operands.grad_output, first: from + filter, apart: outputs };
+                    turn_grads::<S>(samples, some, of_cell, grads);
                     while let Some(run) = runs.next() {
                         let next = runs.peek().map_or((cell + 1, first_row), |next| (cell, next.row));
-                        let rows = Rows {
+                        let rows = OwnedRows {
                             cell,
                             first: run.row,
                             count: run.length,
@@ -167,15 +167,14 @@ impl Pieces<'_> {
                 }
             }
         }
-        let sums = |i: usize| {
-            // SAFETY: all tiles are done, and these parts are only read.
-            &*unsafe { sums.part(i * samples.filled, samples.count) }
-        };
-        turn(owned.len(), samples.count, sums, |n, i, values| {
-            // SAFETY: pieces of inputs are apart.
-            unsafe { self.grad_input.part((samples.first + n) * inputs + owned.start + i, values.len()) }
-                .copy_from_slice(values);
-        });
+        // SAFETY: all tiles are done, and this part is only read.
+        let sums = &*unsafe { sums.part(0, owned.len() * samples.filled) };
+        let from = Rows { values: sums, first: 0, apart: samples.filled };
+        let first = samples.first * inputs + owned.start;
+        // SAFETY: pieces of inputs are apart.
+        unsafe {
+            turn::<S>([owned.len(), samples.count], from, Rows { values: self.grad_input, first, apart: inputs });
+        }
     }
 
     /// The locations along the inner axis that may read the inputs `owned`.
@@ -193,7 +192,7 @@ impl Pieces<'_> {
 
     /// Adds the products of rows of weights with transposed gradients.
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, rows: Rows<'_>, widened: &mut [f32]) {
+    fn add<S: Simd>(&self, simd: S, rows: OwnedRows<'_>, widened: &mut [f32]) {
         let (samples, grads) = (rows.samples, rows.grads);
         let filters = self.layer.geometry.group_filters() as usize;
         let weights_of = |cell: usize| self.layer.weights_of(self.layer.geometry.weight_cell(cell as u32) as usize);
@@ -236,7 +235,7 @@ impl Pieces<'_> {
 
 /// Rows of a cell's weights whose inputs are in the piece.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct OwnedRows<'a> {
     cell: usize,
     first: usize,
     count: usize,
@@ -257,12 +256,13 @@ struct Rows<'a> {
 
 /// Transposes the gradients of some of a cell's filters to `[filters][samples]`, with zeroes that fill the last vector.
 #[inline(always)]
-fn turn_grads<'a>(samples: Samples, filters: usize, of_cell: impl Fn(usize) -> &'a [f32], to: &mut [f32]) {
+fn turn_grads<S: Simd>(samples: Samples, filters: usize, of_cell: Rows<&[f32]>, to: &mut [f32]) {
     let to = &mut to[..filters * samples.filled];
     if samples.count < samples.filled {
         to.fill(0.0);
     }
-    turn(samples.count, filters, of_cell, |filter, n, values| {
-        to[filter * samples.filled + n..][..values.len()].copy_from_slice(values);
-    });
+    // SAFETY: they are borrowed for this.
+    unsafe {
+        turn::<S>([samples.count, filters], of_cell, Rows { values: Shared::new(to), first: 0, apart: samples.filled })
+    };
 }

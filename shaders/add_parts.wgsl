@@ -1,5 +1,6 @@
 // sums[i] = sum over the parts of parts[part, i], in their order.
-#import shared/dispatch
+#import shared/accumulate with results = sums, Stored = Unit
+#import shared/elements
 #import shared/units
 
 @group(0) @binding(1) var<storage, read> parts: array<Unit>;       // [parts][count]
@@ -8,12 +9,7 @@
 // Parts that a thread loads before it adds the first.
 const AHEAD = 4u;
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   var sum = Unit(0.0);
   for (var part = 0u; part < params.parts; part += AHEAD) {
     var some: array<Unit, AHEAD>;
@@ -25,8 +21,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       sum += some[r];
     }
   }
-  if (params.accumulate == 1u) {
-    sum += sums[i];
-  }
-  sums[i] = sum;
+  accumulate(i, sum);
 }

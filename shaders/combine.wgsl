@@ -1,5 +1,5 @@
 // y = (a HOW b) / divisor, element by element; an operand of one element along an axis is repeated along it.
-#import shared/dispatch
+#import shared/elements
 #import shared/operands
 
 @group(0) @binding(1) var<storage, read> a: array<f32>;        // [batch][sizes, or 1], or without a batch
@@ -17,11 +17,7 @@ fn combined(a: f32, b: f32) -> f32 {
   }
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i < params.count) {
-    let from_here = operands_at(i);
-    y[params.y_base + i] = combined(a[from_here.x], b[from_here.y]) / params.divisor;
-  }
+fn compute(i: u32) {
+  let from_here = operands_at(i);
+  y[params.y_base + i] = combined(a[from_here.x], b[from_here.y]) / params.divisor;
 }

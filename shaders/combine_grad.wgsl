@@ -1,6 +1,6 @@
 // g = dy * d(a HOW b)/da, or by b where OF_SECOND is 1, element by element of the result; an operand of one element
 // along an axis is repeated along it.
-#import shared/dispatch
+#import shared/elements
 #import shared/operands
 
 @group(0) @binding(1) var<storage, read> a: array<f32>;        // [batch][sizes, or 1], or without a batch
@@ -24,11 +24,7 @@ fn gradient(a: f32, b: f32, dy: f32) -> f32 {
   return select(0.0, dy, takes_first(a, b) != (OF_SECOND == 1u));
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i < params.count) {
-    let from_here = operands_at(i);
-    g[params.y_base + i] = gradient(a[from_here.x], b[from_here.y], dy[params.y_base + i]);
-  }
+fn compute(i: u32) {
+  let from_here = operands_at(i);
+  g[params.y_base + i] = gradient(a[from_here.x], b[from_here.y], dy[params.y_base + i]);
 }

@@ -1,6 +1,6 @@
 // w[row, f] *= wanted / (norm + epsilon), where the norm is that of the row's group and, with BY_FILTER, of the filter
 // in it.
-#import shared/dispatch
+#import shared/elements
 
 @group(0) @binding(1) var<storage, read> groups: array<u32>;   // [entries]
 @group(0) @binding(2) var<storage, read> squares: array<f32>;  // [groups][group_filters]
@@ -10,12 +10,7 @@ const AT_MOST = 0u;
 const UNIT = 1u;
 const NONE = 0xffffffffu;
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   let own = groups[i / params.filters];
   if (own == NONE) {
     return;

@@ -1,18 +1,14 @@
 // dw[p, k, f] = d[window(p, k)][column of (p, f)]: the connected entries of the dense gradient; 0 at clipped taps.
+#import shared/accumulate with results = dw, Stored = f32
 #import shared/cell
-#import shared/dispatch
+#import shared/elements
 #import shared/window
 
 @group(0) @binding(1) var<storage, read> d: array<f32>;         // [dense_rows][dense_columns]
 @group(0) @binding(2) var<storage, read> tables: array<u32>;    // tap tables
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;  // [cells][window][filters], from w_base
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let index = workgroup_index(group) * THREADS + lane;
-  if (index >= params.count) {
-    return;
-  }
+fn compute(index: u32) {
   let f = index % params.filters;
   let k = index / params.filters % params.window;
   let local_cell = index / params.filters / params.window;
@@ -25,8 +21,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = window + (cell.g * params.group_channels + c) * params.x_channel;
     value = d[row * params.dense_columns + local_cell * params.filters + f];
   }
-  if (params.accumulate == 1u) {
-    value += dw[params.w_base + index];
-  }
-  dw[params.w_base + index] = value;
+  accumulate(params.w_base + index, value);
 }

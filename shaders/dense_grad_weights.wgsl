@@ -1,5 +1,6 @@
 // d[i][column] = sum over n of x[n, i] * dz[n, column]
 // One product by tiles, [inputs][samples] x [samples][columns].
+#import shared/accumulate with results = d, Stored = Unit
 #import shared/dense_columns
 #import shared/tile
 #import shared/tile_grad_weights
@@ -33,9 +34,5 @@ fn result_at_column(product: Product, column: u32) -> u32 {
 }
 
 fn store(at: u32, four: vec4<f32>, from_column: u32) {
-  var all = unit_of(four, from_column);
-  if (params.accumulate == 1u) {
-    all += d[at];
-  }
-  d[at] = all;
+  accumulate(at, unit_of(four, from_column));
 }

@@ -1,8 +1,9 @@
 // db[p, f] = sum over n of dz[n, p, f]. A bias per location lies as an output sample does, so each thread sums one
 // element of the samples. PARTS threads of a workgroup share the samples and add their sums in a fixed order.
-#import shared/dispatch
+#import shared/accumulate with results = db, Stored = Unit
 #import shared/join
 #import shared/units
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> dz: array<Unit>;        // output samples
 @group(0) @binding(2) var<storage, read_write> db: array<Unit>;  // [count]
@@ -13,12 +14,7 @@ const LANES = THREADS / PARTS;
 // Samples that a thread loads before it adds the first.
 const AHEAD = min(PARTS, 4u);
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let index = workgroup_index(group);
-  if (index >= params.workgroups) {
-    return;
-  }
+fn compute(index: u32, lane: u32) {
   let i = index * LANES + lane % LANES;
   let part = lane / LANES;
   let first = params.y_base / WIDTH + min(i, params.count - 1u);
@@ -38,9 +34,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   join(&values, lane, PARTS, LANES, false);
   sum = values[0];
   if (part == 0u && i < params.count) {
-    if (params.accumulate == 1u) {
-      sum += db[i];
-    }
-    db[i] = sum;
+    accumulate(i, sum);
   }
 }

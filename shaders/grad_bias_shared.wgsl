@@ -1,7 +1,8 @@
 // db[f] = sum over p of sums[p, f], for a bias that all locations share. Each filter has a workgroup. params.row is the
 // number of locations; grad_bias has summed over the samples.
-#import shared/dispatch
+#import shared/accumulate with results = db, Stored = f32
 #import shared/join_all
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> sums: array<f32>;      // as an output sample
 @group(0) @binding(2) var<storage, read_write> db: array<f32>;  // [filters]
@@ -9,12 +10,7 @@
 // Locations that a thread loads before it adds the first.
 const AHEAD = 4u;
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let f = workgroup_index(group);
-  if (f >= params.workgroups) {
-    return;
-  }
+fn compute(f: u32, lane: u32) {
   var sum = 0.0;
   for (var p = lane; p < params.row; p += AHEAD * THREADS) {
     var some: array<f32, AHEAD>;
@@ -29,9 +25,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   sum = join_all(sum, lane, false);
   if (lane == 0u) {
-    if (params.accumulate == 1u) {
-      sum += db[f];
-    }
-    db[f] = sum;
+    accumulate(f, sum);
   }
 }

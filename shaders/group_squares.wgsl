@@ -1,17 +1,12 @@
 // sums[part, f] = sum over the rows of a part of w[row, f] ^ 2, or over all filters where they have one norm together.
-#import shared/dispatch
+#import shared/elements
 
 @group(0) @binding(1) var<storage, read> starts: array<u32>;      // [parts + 1], into rows
 @group(0) @binding(2) var<storage, read> rows: array<u32>;        // rows of the weights, part after part
 @group(0) @binding(3) var<storage, read> w: array<f32>;           // [entries][filters]
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;  // [parts][filters, or 1]
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   var sum = 0.0;
 #if BY_FILTER == 1u
   let part = i / params.filters;

@@ -1,8 +1,8 @@
 // y[o] = weight / divisor where row o's largest prediction is at the place of its largest target, or with SPARSE at the
 // place that its target says; else 0. Each row has a workgroup, each sample `parts` rows.
-#import shared/dispatch
 #import shared/join_all with f32 = u32
 #import shared/place_of_largest with values = p
+#import shared/workgroups
 #if SPARSE == 0u
 #import shared/place_of_largest with values = t
 #end
@@ -12,12 +12,7 @@
 @group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there are no weights
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [count]
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let o = workgroup_index(group);
-  if (o >= params.workgroups) {
-    return;
-  }
+fn compute(o: u32, lane: u32) {
   let place = place_of_largest_in_p(params.x_base + o * params.row, lane);
 #if SPARSE == 1u
   let hit = f32(place) == t[params.w_base + o];

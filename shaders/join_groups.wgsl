@@ -1,17 +1,12 @@
 // squares[groups[j], f] += sum over the parts of j of sums[part, f], in their order.
-#import shared/dispatch
+#import shared/elements
 
 @group(0) @binding(1) var<storage, read> groups: array<u32>;         // [groups here]
 @group(0) @binding(2) var<storage, read> parts: array<u32>;          // [groups here + 1]
 @group(0) @binding(3) var<storage, read> sums: array<f32>;           // [parts][filters]
 @group(0) @binding(4) var<storage, read_write> squares: array<f32>;  // [groups][group_filters]
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   let j = i / params.filters;
   let f = i % params.filters;
   let end = parts[j + 1u];

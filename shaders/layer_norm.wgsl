@@ -1,19 +1,14 @@
 // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, with each row's own mean and variance. Each row has a
 // workgroup.
-#import shared/dispatch
 #import shared/row_statistics
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [count / row][row]
 @group(0) @binding(2) var<storage, read> gamma: array<f32>;    // [row]; x where there is none
 @group(0) @binding(3) var<storage, read> beta: array<f32>;     // [row]; x where there is none
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // as x
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = workgroup_index(group);
-  if (row >= params.workgroups) {
-    return;
-  }
+fn compute(row: u32, lane: u32) {
   let source = params.x_base + row * params.row;
   let to = params.y_base + row * params.row;
   let statistics = row_statistics(source, lane);

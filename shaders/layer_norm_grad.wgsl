@@ -1,7 +1,7 @@
 // dx = (g - mean(g) - n * mean(g * n)) / sqrt(variance + epsilon), where n = (x - mean) / sqrt(variance + epsilon), g =
 // dy * gamma, and means are those of a row. Each row has a workgroup.
-#import shared/dispatch
 #import shared/row_statistics
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;         // [count / row][row]
 @group(0) @binding(2) var<storage, read> gamma: array<f32>;     // [row]; x where there is none
@@ -12,12 +12,7 @@ fn gradient(source: u32, i: u32) -> f32 {
   return dy[source + i] * select(1.0, gamma[i], params.use_scale == 1u);
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = workgroup_index(group);
-  if (row >= params.workgroups) {
-    return;
-  }
+fn compute(row: u32, lane: u32) {
   let source = params.x_base + row * params.row;
   let to = params.y_base + row * params.row;
   let statistics = row_statistics(source, lane);

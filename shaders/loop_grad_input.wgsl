@@ -2,6 +2,7 @@
 // A gather by input element: no two threads write the same place, so there is nothing to add atomically. A thread
 // computes IMAGES samples by CHANNELS channels of one position, WIDTH filters at a step; CHANNELS divides the channels of a
 // group.
+#import shared/accumulate with results = dx, Stored = f32
 #import shared/cell
 #import shared/dispatch
 #import shared/weights
@@ -84,11 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       #unroll for (var j = 0u; j < CHANNELS; j++) {
         let at = params.x_base + (first + i) * params.x_sample + position * params.x_position
           + (channel + j) * params.x_channel;
-        var value = sum[i][j];
-        if (params.accumulate == 1u) {
-          value += dx[at];
-        }
-        dx[at] = value;
+        accumulate(at, sum[i][j]);
       }
     }
   }

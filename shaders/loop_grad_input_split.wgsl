@@ -1,6 +1,7 @@
 // loop_grad_input for few samples: the threads of a workgroup divide the terms of a position's sums, its readers and their filters,
 // among them, LANES fours of filters and CHANNELS times ROWS channels side by side, and add their sums in a fixed order. ROWS
 // divides a group's channels. For channels_last and filters in fours.
+#import shared/accumulate with results = dx, Stored = f32
 #import shared/cell
 #import shared/dispatch
 #import shared/join
@@ -137,11 +138,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           let channel = g * params.group_channels + c + j;
           let at = params.x_base + (first + i) * params.x_sample + position * params.x_position
             + channel * params.x_channel;
-          var value = sum[i][j];
-          if (params.accumulate == 1u) {
-            value += dx[at];
-          }
-          dx[at] = value;
+          accumulate(at, sum[i][j]);
         }
       }
     }

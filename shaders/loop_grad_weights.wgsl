@@ -1,4 +1,5 @@
 // dw[p, k, f] = sum over n of x[n, window(p, k)] * dz[n, p, f]; 0 where the tap lies outside the input.
+#import shared/accumulate with results = dw, Stored = Unit
 #import shared/window_gradient
 
 @group(0) @binding(1) var<storage, read> x: array<Input>;        // input samples
@@ -7,9 +8,5 @@
 @group(0) @binding(4) var<storage, read_write> dw: array<Unit>;  // [cells][window][filters]
 
 fn store(at: u32, sum: Unit) {
-  var value = sum;
-  if (params.accumulate == 1u) {
-    value += dw[at];
-  }
-  dw[at] = value;
+  accumulate(at, sum);
 }

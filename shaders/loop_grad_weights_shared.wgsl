@@ -1,6 +1,7 @@
 // dw[g, k, f] = sum over p and n of x[n, window(p, k)] * dz[n, p, f], for weights that all locations share: in parts of some
 // locations each, which add_parts adds. A location whose tap lies outside the input counts nothing.
 // A thread computes the weights of CHANNELS Inputs of one tap for FILTERS Units of filters; CHANNELS divides the Inputs of a group.
+#import shared/accumulate with results = dw, Stored = Unit
 #import shared/cell
 #import shared/dispatch
 #import shared/inputs
@@ -72,11 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (f + j * lanes < units) {
       #unroll for (var i = 0u; i < CHANNELS * INPUT_WIDTH; i++) {
         let at = (weight_row + i) * units + unit_at[j];
-        var value = sum[i][j];
-        if (params.accumulate == 1u) {
-          value += dw[at];
-        }
-        dw[at] = value;
+        accumulate(at, sum[i][j]);
       }
     }
   }

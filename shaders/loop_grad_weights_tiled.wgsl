@@ -1,4 +1,5 @@
 // loop_grad_weights by tiles.
+#import shared/accumulate with results = dw, Stored = Unit
 #import shared/gradient_product
 
 @group(0) @binding(1) var<storage, read> x: array<Input>;        // input samples
@@ -7,9 +8,5 @@
 @group(0) @binding(4) var<storage, read_write> dw: array<Unit>;  // [cells][window][filters]
 
 fn store(at: u32, four: vec4<f32>, from_column: u32) {
-  var all = unit_of(four, from_column);
-  if (params.accumulate == 1u) {
-    all += dw[at];
-  }
-  dw[at] = all;
+  accumulate(at, unit_of(four, from_column));
 }

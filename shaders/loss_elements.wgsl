@@ -1,20 +1,15 @@
 // y[o] = weight * sum of a piece's losses / divisor, for losses that are means over elements, and for binary accuracy.
 // Each piece has a workgroup. A sample has `parts` pieces, of which the last may be shorter.
-#import shared/dispatch
 #import shared/element_loss
 #import shared/join_all
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;        // [count / parts][elements]
 @group(0) @binding(2) var<storage, read> t: array<f32>;        // as p
 @group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there are no weights
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [count]
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let o = workgroup_index(group);
-  if (o >= params.workgroups) {
-    return;
-  }
+fn compute(o: u32, lane: u32) {
   let sample = o / params.parts;
   let begin = o % params.parts * params.row;
   let terms = min(params.row, params.elements - begin);

@@ -1,6 +1,6 @@
 // dp = weight * per_sample / divisor * slope of the loss, for losses that are means over elements.
-#import shared/dispatch
 #import shared/element_loss
+#import shared/elements
 #import shared/step
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;         // [samples][elements]
@@ -9,12 +9,8 @@
 @group(0) @binding(4) var<storage, read> numbers: array<u32>;   // [4], a step's
 @group(0) @binding(5) var<storage, read_write> dp: array<f32>;  // as p
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i < params.count) {
-    let own = select(1.0, weight[params.b_base + i / params.elements], params.use_scale == 1u);
-    let factor = own * per_sample() / params.divisor;
-    dp[params.y_base + i] = factor * element_slope(p[params.x_base + i], smoothed(t[params.w_base + i]));
-  }
+fn compute(i: u32) {
+  let own = select(1.0, weight[params.b_base + i / params.elements], params.use_scale == 1u);
+  let factor = own * per_sample() / params.divisor;
+  dp[params.y_base + i] = factor * element_slope(p[params.x_base + i], smoothed(t[params.w_base + i]));
 }

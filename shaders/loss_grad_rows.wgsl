@@ -1,9 +1,9 @@
 // dp = weight * per_sample / divisor * gradient of the crossentropy of a row. Each row has a workgroup, each sample
 // `parts` rows.
-#import shared/dispatch
 #import shared/join_all
 #import shared/classes
 #import shared/step
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;         // [workgroups][row]
 @group(0) @binding(2) var<storage, read> t: array<f32>;         // as p, or [workgroups] with SPARSE
@@ -22,12 +22,7 @@ fn share_slope(o: u32, i: u32, q: f32) -> f32 {
 }
 #end
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let o = workgroup_index(group);
-  if (o >= params.workgroups) {
-    return;
-  }
+fn compute(o: u32, lane: u32) {
   let source = params.x_base + o * params.row;
   let to = params.y_base + o * params.row;
   let own_weight = select(1.0, weight[params.b_base + o / params.parts], params.use_scale == 1u);

@@ -1,19 +1,14 @@
 // y[o] = weight * crossentropy of row o / divisor. Each row has a workgroup, each sample `parts` rows.
-#import shared/dispatch
 #import shared/join_all
 #import shared/classes
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> p: array<f32>;        // [count][row]
 @group(0) @binding(2) var<storage, read> t: array<f32>;        // as p, or [count] with SPARSE
 @group(0) @binding(3) var<storage, read> weight: array<f32>;   // [count / parts]; p where there are no weights
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [count]
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let o = workgroup_index(group);
-  if (o >= params.workgroups) {
-    return;
-  }
+fn compute(o: u32, lane: u32) {
   let source = params.x_base + o * params.row;
   let all = largest_and_sum(source, lane);
 #if SPARSE == 1u

@@ -1,6 +1,6 @@
 // y = activation((x - mean[c]) * factor[c] + beta[c]), where c is the element's channel.
 #import shared/activation
-#import shared/dispatch
+#import shared/elements
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [count / (channels * inner)][channels][inner]
 @group(0) @binding(2) var<storage, read> mean: array<f32>;     // [channels]
@@ -8,12 +8,8 @@
 @group(0) @binding(4) var<storage, read> beta: array<f32>;     // [channels]; the mean where there is none
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // as x
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i < params.count) {
-    let c = i / params.inner % params.channels;
-    let shift = select(0.0, beta[c], params.use_bias == 1u);
-    y[params.y_base + i] = activate((x[params.x_base + i] - mean[c]) * factor[c] + shift);
-  }
+fn compute(i: u32) {
+  let c = i / params.inner % params.channels;
+  let shift = select(0.0, beta[c], params.use_bias == 1u);
+  y[params.y_base + i] = activate((x[params.x_base + i] - mean[c]) * factor[c] + shift);
 }

@@ -1,6 +1,7 @@
 // g = l1 * sign(x) + l2 * x, where l2 is twice Keras's; with use_step, for an activity's penalty, times the step's
 // per_sample.
-#import shared/dispatch
+#import shared/accumulate with results = g, Stored = Unit
+#import shared/elements
 #import shared/step
 #import shared/units
 
@@ -8,19 +9,11 @@
 @group(0) @binding(2) var<storage, read> numbers: array<u32>;   // a step's; anything without use_step
 @group(0) @binding(3) var<storage, read_write> g: array<Unit>;  // [count]
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   let at = params.y_base + i;
   var value = params.l1 * sign(x[at]) + params.l2 * x[at];
   if (params.use_step == 1u) {
     value *= per_sample();
   }
-  if (params.accumulate == 1u) {
-    value += g[at];
-  }
-  g[at] = value;
+  accumulate(at, value);
 }

@@ -1,6 +1,6 @@
 // y[n, o, c] = the largest, the average or the sum of x[n, p, c] over the positions p of window o that lie within the
 // input.
-#import shared/dispatch
+#import shared/elements
 #import shared/units
 #import shared/window_positions
 
@@ -12,12 +12,7 @@ const AVERAGE = 1u;
 // The lowest number. NaN isn't larger, so it never replaces it.
 const LOWEST = -0x1.fffffep+127f;
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   let place = place_of(i, outputs());
   let window = positions_of(place.at);
 #if KIND == LARGEST

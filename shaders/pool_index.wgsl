@@ -1,17 +1,12 @@
 // winner[n, o, c] = the first position p of window o with the largest x[n, p, c], as the position's number in the
 // sample.
-#import shared/dispatch
+#import shared/elements
 #import shared/window_positions
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;              // [outer][input positions][inner]
 @group(0) @binding(2) var<storage, read_write> winner: array<u32>;  // [outer][windows][inner]
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   let place = place_of(i, outputs());
   let window = positions_of(place.at);
   var best = number_of(window.first, inputs());

@@ -2,7 +2,7 @@
 // thread has a column, one channel and filter, and goes through the rings from the outer one inwards. A ring's source
 // lies in it or further in, so it is read before it is written. Only the middle's source lies further out; it is read
 // first of all.
-#import shared/dispatch
+#import shared/elements
 
 @group(0) @binding(1) var<storage, read_write> w: array<f32>;  // [cells][size][size][columns]
 
@@ -17,12 +17,7 @@ fn source_of(distance: u32) -> u32 {
   return select(half + distance - params.taps_0 % 2u, half - 1u, distance == 0u);
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   let size = params.taps_0;
   let first = i / params.columns * size * size * params.columns + i % params.columns;
   let middle = w[first + source_of(0u) * (size + 1u) * params.columns];

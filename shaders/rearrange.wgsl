@@ -1,6 +1,6 @@
 // y[o] = x[i], where i_a = floor((o_a - before_a) / repeat_a) along each axis a; 0 where no such i exists. Element i of
 // a sample of x has the number sum over a of i_a * distance_a.
-#import shared/dispatch
+#import shared/elements
 #import shared/units
 
 @group(0) @binding(1) var<storage, read> x: array<Unit>;        // [batch][x_sample]
@@ -20,12 +20,7 @@ fn further(walk: Walk, written: u32, before: u32, repeat: u32, size: u32, distan
   return Walk(walk.rest / written, walk.source + position * distance, walk.is_there && at >= 0 && position < size);
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   var walk = Walk(i, params.x_base, true);
   walk = further(walk, params.written_4, params.before_4, params.repeat_4, params.read_4, params.distance_4);
   walk = further(walk, params.written_3, params.before_3, params.repeat_3, params.read_3, params.distance_3);

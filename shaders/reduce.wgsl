@@ -1,17 +1,12 @@
 // y[o, s, c] = the largest, or the sum / divisor, of x[o, p, c] over p = s, s + parts, s + 2 parts, ...
-#import shared/dispatch
+#import shared/elements
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [outer][length][inner]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [outer][parts][inner]
 
 const LARGEST = 0u;
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   let part = i / params.inner % params.parts;
   let first = params.x_base + i / params.inner / params.parts * params.length * params.inner + i % params.inner;
   var result = x[first + part * params.inner];

@@ -1,5 +1,5 @@
 // dx[o, p, c] = dy[o, c] / ties[o, c] where x[o, p, c] = y[o, c], else 0; NaN where ties is 0, because y is NaN there.
-#import shared/dispatch
+#import shared/elements
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;         // [outer][length][inner]
 @group(0) @binding(2) var<storage, read> y: array<f32>;         // [outer][inner], the largest along the axis
@@ -7,12 +7,7 @@
 @group(0) @binding(4) var<storage, read> dy: array<f32>;        // [outer][inner]
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;  // as x
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = workgroup_index(group) * THREADS + lane;
-  if (i >= params.count) {
-    return;
-  }
+fn compute(i: u32) {
   let at = i / params.inner / params.length * params.inner + i % params.inner;
   let share = select(0.0, 1.0, x[params.x_base + i] == y[at]) / ties[at];
   dx[params.x_base + i] = share * dy[params.y_base + at];

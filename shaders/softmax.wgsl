@@ -1,16 +1,11 @@
 // y = softmax(z) over rows, or its logarithm where LOGARITHM is 1. Each row has a workgroup.
-#import shared/dispatch
 #import shared/join_all
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> z: array<f32>;        // [count / row][row]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // the same
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = workgroup_index(group);
-  if (row >= params.workgroups) {
-    return;
-  }
+fn compute(row: u32, lane: u32) {
   let source = params.x_base + row * params.row;
   let to = params.y_base + row * params.row;
   var largest = z[source];

@@ -1,5 +1,6 @@
 // dx[n, i] = sum over the entries e that read input i, and over f, of w[e, f] * dz[n, row of e, f]
 // A thread computes IMAGES samples of one input element, through the inverse index: nothing is added atomically.
+#import shared/accumulate with results = dx, Stored = f32
 #import shared/cell
 #import shared/dispatch
 #import shared/sparse_index
@@ -49,11 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   #unroll for (var i = 0u; i < IMAGES; i++) {
     if (first + i < params.batch) {
       let at = params.x_base + (first + i) * params.x_sample + input;
-      var value = sum[i];
-      if (params.accumulate == 1u) {
-        value += dx[at];
-      }
-      dx[at] = value;
+      accumulate(at, sum[i]);
     }
   }
 }

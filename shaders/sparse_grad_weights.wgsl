@@ -1,5 +1,6 @@
 // dw[e, f] = sum over n of x[n, input of e] * dz[n, row of e, f]; 0 for entries without an input. A thread computes
 // FILTERS filters of one entry.
+#import shared/accumulate with results = dw, Stored = f32
 #import shared/cell
 #import shared/dispatch
 #import shared/sparse_index
@@ -42,11 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   #unroll for (var j = 0u; j < FILTERS; j++) {
     if (f + j * lanes < params.filters) {
       let at = local * params.filters + f + j * lanes;
-      var value = sum[j];
-      if (params.accumulate == 1u) {
-        value += dw[at];
-      }
-      dw[at] = value;
+      accumulate(at, sum[j]);
     }
   }
 }

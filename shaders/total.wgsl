@@ -1,8 +1,9 @@
 // y[part] = factor * sum of the terms of up to 4096 values. Each part has a workgroup; params.columns is the number of
 // values of a part.
-#import shared/dispatch
+#import shared/accumulate with results = y, Stored = f32
 #import shared/join_all
 #import shared/step
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [count]
 @group(0) @binding(2) var<storage, read> numbers: array<u32>;  // a step's; anything without use_step
@@ -27,12 +28,7 @@ fn term(value: f32) -> f32 {
 #end
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let part = workgroup_index(group);
-  if (part >= params.workgroups) {
-    return;
-  }
+fn compute(part: u32, lane: u32) {
   let first = part * params.columns;
   let end = min(first + params.columns, params.count);
   var sum = 0.0;
@@ -52,9 +48,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (params.use_step == 1u) {
       sum *= per_sample();
     }
-    if (params.accumulate == 1u) {
-      sum += y[params.y_base + part];
-    }
-    y[params.y_base + part] = sum;
+    accumulate(params.y_base + part, sum);
   }
 }

@@ -1,6 +1,6 @@
 // y[n, c, r] = x[n, r, c]. A workgroup moves a square of a sample through its memory, so that neighbouring threads both
 // load and store neighbours.
-#import shared/dispatch
+#import shared/workgroups
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [batch][rows][columns]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [batch][columns][rows]
@@ -10,12 +10,7 @@ const STEP = THREADS / SIDE;
 // Rows have one element more than is used, so that a column's elements lie in different memory banks.
 var<workgroup> square: array<f32, SIDE * (SIDE + 1u)>;
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let index = workgroup_index(group);
-  if (index >= params.workgroups) {
-    return;
-  }
+fn compute(index: u32, lane: u32) {
   let wide = (params.columns + SIDE - 1u) / SIDE;
   let high = (params.rows + SIDE - 1u) / SIDE;
   let column = index % wide * SIDE;

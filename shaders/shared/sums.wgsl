@@ -1,20 +1,16 @@
 // y[o] = sum of the terms of element o / divisor. PARTS threads of a workgroup share the terms and add their sums in a
 // fixed order. Terms have axes of their own, along which they follow o's first term. The kernel says what all terms of
 // an element share (`of_result`) and what a term is (`term`).
+#import shared/accumulate with results = y, Stored = f32
 #import shared/axes
-#import shared/dispatch
 #import shared/join
+#import shared/workgroups
 
 alias Value = f32;
 const AT_ONCE = 1u;
 const LANES = THREADS / PARTS;
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let index = workgroup_index(group);
-  if (index >= params.workgroups) {
-    return;
-  }
+fn compute(index: u32, lane: u32) {
   let o = index * LANES + lane % LANES;
   let part = lane / LANES;
   let result = min(o, params.count - 1u);
@@ -29,10 +25,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var values = Values(sum);
   join(&values, lane, PARTS, LANES, false);
   if (part == 0u && o < params.count) {
-    var total = values[0] / params.divisor;
-    if (params.accumulate == 1u) {
-      total += y[params.y_base + o];
-    }
-    y[params.y_base + o] = total;
+    accumulate(params.y_base + o, values[0] / params.divisor);
   }
 }

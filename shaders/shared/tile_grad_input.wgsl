@@ -1,5 +1,6 @@
 // What tile.wgsl asks of products that give gradients of inputs, [samples][terms] x [terms][inputs], besides where weights
 // and results are. The kernel declares `dz` and `dx`.
+#import shared/accumulate with results = dx, Stored = Input
 #import shared/inputs
 #import shared/tile_gradient
 #import shared/units
@@ -23,9 +24,5 @@ fn with_a(four: vec4<f32>, q: u32, at: u32) -> vec4<f32> {
 }
 
 fn store(at: u32, four: vec4<f32>, from_column: u32) {
-  var all = input_of(four, from_column);
-  if (params.accumulate == 1u) {
-    all += dx[at];
-  }
-  dx[at] = all;
+  accumulate(at, input_of(four, from_column));
 }

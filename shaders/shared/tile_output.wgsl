@@ -1,5 +1,6 @@
 // What tile.wgsl asks of forward products besides where inputs, weights and results are. The kernel declares `x` and `y`.
 // Where a sum is cut into several dispatches, later ones add to what is stored, and the last one activates it.
+#import shared/accumulate with results = y, Stored = Unit
 #import shared/finish_stored
 #import shared/inputs
 
@@ -29,11 +30,7 @@ fn finish(value: vec4<f32>) -> vec4<f32> {
 }
 
 fn store(at: u32, four: vec4<f32>, from_column: u32) {
-  var unit = unit_of(four, from_column);
-  if (params.accumulate == 1u) {
-    unit += y[at];
-  }
-  y[at] = unit;
+  accumulate(at, unit_of(four, from_column));
 }
 
 fn is_finished() -> bool {

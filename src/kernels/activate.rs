@@ -1,9 +1,6 @@
 //! `y = activation(z)`, element by element.
 
-use super::listed::{Kernel, kernel};
-use super::work::elementwise;
-use super::{Loads, Params, Work};
-use crate::config::codes;
+use super::prelude::*;
 
 kernel! {
     /// An activation on its own.

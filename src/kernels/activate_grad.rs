@@ -1,9 +1,6 @@
 //! `dz = dy * activation'(saved)`, element by element.
 
-use super::listed::{Kernel, kernel};
-use super::work::elementwise;
-use super::{Loads, Params, Work};
-use crate::config::codes;
+use super::prelude::*;
 
 kernel! {
     /// From the gradient by the output to the gradient by the value before the activation.

@@ -1,7 +1,6 @@
 //! `y = limit / max(norm, limit)`.
 
-use super::listed::{Kernel, kernel};
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// The factor that clips gradients by their norm.

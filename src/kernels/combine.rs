@@ -1,9 +1,6 @@
 //! `y = (a how b) / divisor`, element by element.
 
-use super::listed::{Kernel, kernel};
-use super::work::elementwise;
-use super::{Loads, Params, Work};
-use crate::config::How;
+use super::prelude::*;
 
 kernel! {
     /// Combines two values element by element.

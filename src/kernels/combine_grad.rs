@@ -1,9 +1,6 @@
 //! `g = dy · d(a how b)/da`, or by `b`, element by element.
 
-use super::listed::{Kernel, kernel};
-use super::work::elementwise;
-use super::{Loads, Params, Work};
-use crate::config::How;
+use super::prelude::*;
 
 kernel! {
     /// The gradient by one of two combined values.

@@ -29,6 +29,7 @@ macro_rules! shared {
 /// Files that others import, those of layers alone and those of whole models and their training.
 const SHARED: &[&[(&str, &str)]] = &[
     &shared![
+        "accumulate",
         "activation",
         "activation_derivative",
         "bias",
@@ -37,6 +38,7 @@ const SHARED: &[&[(&str, &str)]] = &[
         "change",
         "dense_columns",
         "dispatch",
+        "elements",
         "finish_stored",
         "four",
         "gradient_product",
@@ -60,7 +62,8 @@ const SHARED: &[&[(&str, &str)]] = &[
         "weights",
         "weights_change",
         "window",
-        "window_gradient"
+        "window_gradient",
+        "workgroups"
     ],
     #[cfg(feature = "models")]
     &shared![
@@ -73,6 +76,7 @@ const SHARED: &[&[(&str, &str)]] = &[
         "order",
         "philox",
         "place_of_largest",
+        "pool_gradient",
         "probabilities",
         "row_statistics",
         "sums",

@@ -1,8 +1,6 @@
 //! `w ·= wanted / (norm + epsilon)`.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Scales weights to the norms that a constraint allows.
@@ -24,6 +22,6 @@ impl Constrain {
 
 impl Kernel for Constrain {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        Work { threads: of(p.count), operations: 4.0, bytes: 12.0 * of(p.count), ..Work::default() }
+        elementwise(p)
     }
 }

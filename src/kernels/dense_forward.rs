@@ -1,7 +1,6 @@
 //! `y[n, column] = activation(bias[column] + sum over i of x[n, i] * d[i][column])`, by tiles.
 
-use super::tile::tiled;
-use super::work::{FINISHING, dense_products, dense_traffic, of};
+use super::prelude::*;
 
 tiled! {
     /// Forward of the dense variant, with bias and activation.

@@ -1,7 +1,6 @@
 //! `dx[n, i] = sum over the columns of dz[n, column] * d[i][column]`, by tiles.
 
-use super::tile::tiled;
-use super::work::{dense_products, dense_traffic, of};
+use super::prelude::*;
 
 tiled! {
     /// Input gradient of the dense variant.

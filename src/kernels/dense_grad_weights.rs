@@ -1,7 +1,6 @@
 //! `d[i][column] = sum over n of x[n, i] * dz[n, column]`, by tiles.
 
-use super::tile::tiled;
-use super::work::{dense_products, dense_traffic, of};
+use super::prelude::*;
 
 tiled! {
     /// Gradient of the dense matrix.

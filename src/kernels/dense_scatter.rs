@@ -1,9 +1,6 @@
 //! `d[window(p, k)][column of (p, f)] += w[p, k, f]` on a matrix of zeroes.
 
-use super::listed::{Kernel, kernel};
-use super::work::{of, taps, weights};
-use super::{Loads, Params, Work};
-use crate::config::WeightType;
+use super::prelude::*;
 
 kernel! {
     /// Puts weights to their places in the dense matrix.
@@ -18,11 +15,8 @@ impl Kernel for DenseScatter {
             threads: of(p.dense_columns),
             operations: taps(p) + 3.0 * of(p.count),
             bytes: 3.0 * weights(p),
+            turns: p.count.into(),
             ..Work::default()
         }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        p.count.into()
     }
 }

@@ -1,8 +1,6 @@
 //! `y = 0`.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Writes zeroes.
@@ -11,6 +9,6 @@ kernel! {
 
 impl Kernel for Fill {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        Work { threads: of(p.count), operations: 1.0, bytes: 4.0 * of(p.count), ..Work::default() }
+        per_element(p, 1.0, 4.0 * of(p.count))
     }
 }

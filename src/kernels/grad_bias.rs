@@ -1,9 +1,6 @@
 //! `db[p, f] = sum over n of dz[n, p, f]`.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
-use super::work::{joined, of};
-use super::{Loads, Params, THREADS, Work};
+use super::prelude::*;
 
 kernel! {
     /// Gradient of a bias per location, of every variant.
@@ -25,12 +22,9 @@ impl Kernel for GradBias {
             threads: of(self.parts) * of(p.count),
             operations: of(p.batch) / of(self.parts) * loads.of(self.width),
             bytes: 4.0 * of(p.batch) * of(p.y_sample),
+            turns: u64::from(p.batch) + 3,
             ..Work::default()
         }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.batch) + 3
     }
 
     fn workgroup_memory(&self) -> u32 {

@@ -1,8 +1,6 @@
 //! `sums[part] = sum of the squares of the weights of a part of a group's rows`.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Squared norms of groups of weights, in parts.
@@ -23,12 +21,8 @@ impl GroupSquares {
 
 impl Kernel for GroupSquares {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        let bytes = 4.0 * of(p.count) * self.terms(p);
-        Work { threads: of(p.count), operations: 2.0 * self.terms(p), bytes, ..Work::default() }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
         let each = if self.by_filter { 1 } else { u64::from(p.filters) + 2 };
-        u64::from(p.terms) * each + 1
+        let turns = u64::from(p.terms) * each + 1;
+        Work { turns, ..per_element(p, 2.0 * self.terms(p), 4.0 * of(p.count) * self.terms(p)) }
     }
 }

@@ -1,8 +1,6 @@
 //! `y[o] = weight / divisor` where the largest prediction of row o is at its target's place, else 0.
 
-use super::listed::{Kernel, kernel};
-use super::work::{joined, of, shared_turns};
-use super::{Loads, Params, THREADS, Work};
+use super::prelude::*;
 
 kernel! {
     /// Counts the rows of classes that are predicted rightly.
@@ -12,21 +10,9 @@ kernel! {
 }
 
 impl Kernel for HitsRows {
+    const JOINED: u32 = 1;
+
     fn work(&self, p: &Params, _: Loads) -> Work {
-        let elements = of(p.count) * of(p.row);
-        Work {
-            threads: of(p.count) * of(THREADS),
-            operations: 8.0 * of(p.row.div_ceil(THREADS)),
-            bytes: 8.0 * elements,
-            ..Work::default()
-        }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        shared_turns(p.row, 4, 4)
-    }
-
-    fn workgroup_memory(&self) -> u32 {
-        joined(1, THREADS, 1)
+        Work { turns: shared_turns(p.row, 4, 4), ..rows(p, 8.0) }
     }
 }

@@ -1,8 +1,6 @@
 //! `squares[group] += sum of its parts`.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Joins the parts of squared norms.
@@ -11,11 +9,7 @@ kernel! {
 
 impl Kernel for JoinGroups {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        let each = of(p.parts);
-        Work { threads: of(p.count), operations: each, bytes: 4.0 * of(p.count) * (each + 2.0), ..Work::default() }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.parts) + 1
+        let bytes = 4.0 * of(p.count) * (of(p.parts) + 2.0);
+        Work { turns: u64::from(p.parts) + 1, ..per_element(p, of(p.parts), bytes) }
     }
 }

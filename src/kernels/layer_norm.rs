@@ -1,8 +1,6 @@
 //! `y = (x - mean) / sqrt(variance + epsilon) * gamma + beta` over rows.
 
-use super::listed::{Kernel, kernel};
-use super::work::{elementwise, joined, shared_turns};
-use super::{Loads, Params, THREADS, Work};
+use super::prelude::*;
 
 kernel! {
     /// Normalises each row by its own statistics.
@@ -10,15 +8,9 @@ kernel! {
 }
 
 impl Kernel for LayerNorm {
+    const JOINED: u32 = 1;
+
     fn work(&self, p: &Params, _: Loads) -> Work {
-        elementwise(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        shared_turns(p.row, 3, 2)
-    }
-
-    fn workgroup_memory(&self) -> u32 {
-        joined(1, THREADS, 1)
+        Work { turns: shared_turns(p.row, 3, 2), ..elementwise(p) }
     }
 }

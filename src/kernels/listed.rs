@@ -1,8 +1,7 @@
 //! What a kernel declares: its WGSL, its bindings, its constants, and all values that they may have.
 
+use super::work::joined;
 use super::{Constants, Loads, Params, THREADS, TileShape, Work};
-use crate::{Error, Result};
-use std::ops::Deref;
 
 /// How a kernel uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +35,13 @@ pub(crate) trait Declared: Copy {
 
 /// A kernel: a WGSL entry point, its constants as named fields.
 ///
-/// The planner takes [listed](Kernel::listed) kernels only, since a [`Variant`](super::Variant) is made from nothing
-/// else. So nothing is planned that the tests don't compile.
+/// The planner takes listed kernels only, since a [`Variant`](super::Variant) is made from nothing else. So nothing is
+/// planned that the tests don't compile.
 pub(crate) trait Kernel: Declared {
-    /// What a dispatch of it costs.
+    /// Values that `join_all.wgsl` joins for each thread of a workgroup: none or one.
+    const JOINED: u32 = 0;
+
+    /// What a dispatch of it does and costs.
     fn work(&self, p: &Params, loads: Loads) -> Work;
 
     /// The storage bindings of this variant: the first ones of the kernel's.
@@ -47,56 +49,19 @@ pub(crate) trait Kernel: Declared {
         Self::BINDINGS
     }
 
-    /// Number of products that a dispatch sums; none for a kernel that sums no products.
-    fn products(&self, _: &Params) -> Option<u64> {
-        None
-    }
-
-    /// An upper bound of the turns of all loops of one thread. Unrolled loops don't count.
-    fn turns(&self, _: &Params) -> u64 {
-        0
-    }
-
     /// Threads of a workgroup.
     fn threads(&self) -> u32 {
-        THREADS
+        self.tile().map_or(THREADS, TileShape::threads)
     }
 
     /// Bytes of workgroup memory.
     fn workgroup_memory(&self) -> u32 {
-        self.tile().map_or(0, TileShape::memory)
+        self.tile().map_or(joined(Self::JOINED, THREADS, 1), TileShape::memory)
     }
 
     /// The tile of a product that a workgroup computes, for kernels that work by tiles.
     fn tile(&self) -> Option<TileShape> {
         None
-    }
-
-    /// This kernel, if it is in its space.
-    ///
-    /// # Errors
-    /// [`Error::NoKernel`] where it isn't.
-    fn listed(self) -> Result<Listed<Self>> {
-        if self.is_listed() { Ok(Listed(self)) } else { Err(Error::NoKernel { kernel: Self::NAME }) }
-    }
-}
-
-/// A kernel that is in its space.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Listed<K>(K);
-
-impl<K: Kernel> Listed<K> {
-    /// Visits all kernels of the space.
-    pub(super) fn each(mut visit: impl FnMut(Self)) {
-        K::each(&mut |kernel| visit(Self(kernel)));
-    }
-}
-
-impl<K> Deref for Listed<K> {
-    type Target = K;
-
-    fn deref(&self) -> &K {
-        &self.0
     }
 }
 
@@ -144,14 +109,14 @@ pub(super) use kernel;
 
 #[cfg(test)]
 mod tests {
-    use super::super::{GradBias, Variant};
-    use super::*;
+    use super::super::GradBias;
+    use crate::Error;
 
     #[test]
     fn what_is_not_listed_is_no_variant() {
-        let listed = GradBias { parts: 8, width: 4 }.listed().map(Variant::from);
+        let listed = GradBias { parts: 8, width: 4 }.listed();
         assert_eq!(listed.map(|variant| variant.name()), Ok("grad_bias_parts8_width4".into()));
-        let refused = GradBias { parts: 3, width: 4 }.listed().map(Variant::from);
+        let refused = GradBias { parts: 3, width: 4 }.listed();
         assert_eq!(refused, Err(Error::NoKernel { kernel: "grad_bias" }));
     }
 }

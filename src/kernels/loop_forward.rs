@@ -1,10 +1,6 @@
 //! `y[n, p, f] = activation(bias[p, f] + sum over k of x[n, window(p, k)] * w[p, k, f])`.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::{FILTERS, FUSED, IMAGES, MOST_FOURS, WIDTHS, Workgroup};
-use super::work::{FINISHING, of, product, taps, tiles, traffic, window_products, window_turns};
-use super::{Loads, Params, THREADS, Work};
-use crate::config::WeightType;
+use super::prelude::*;
 
 kernel! {
     /// Forward of the loop variant, with bias and activation.
@@ -47,15 +43,9 @@ impl Kernel for LoopForward {
             bytes: traffic(p),
             // Each tap's input is loaded only after the tap's offset.
             waits: of(p.taps) + of(p.window) / h,
+            products: window_products(p),
+            turns: window_turns(p, self.input_width) + FINISHING,
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        window_products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        window_turns(p, self.input_width) + FINISHING
     }
 
     fn threads(&self) -> u32 {

@@ -1,8 +1,7 @@
 //! `loop_forward` by tiles where locations share their weights: for each group one product `[samples and locations][K] x
 //! [K][filters]`, instead of a product of few rows for each location.
 
-use super::tile::tiled;
-use super::work::{FINISHING, of, traffic, window_products};
+use super::prelude::*;
 
 tiled! {
     /// Forward of weights that locations share, by the loop variant by tiles in workgroup memory.

@@ -1,10 +1,6 @@
 //! `loop_forward` for few samples or filters: the threads of a workgroup divide a cell's K among them.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
-use super::work::{FINISHING, joined, of, product, split_turns, taps, traffic, window_products};
-use super::{Loads, Params, Work};
-use crate::config::WeightType;
+use super::prelude::*;
 
 kernel! {
     /// Forward of the loop variant, each sum shared by threads of a workgroup.
@@ -42,21 +38,15 @@ impl Kernel for LoopForwardSplit {
     fn work(&self, p: &Params, loads: Loads) -> Work {
         let (x, e) = (of(self.images), of(self.input_width));
         let each = product(of(self.width), x, loads.of(self.width) + x * loads.of(self.input_width) / e);
+        let blocks = p.taps.div_ceil(self.threads).into();
         Work {
             threads: of(self.threads) * of(p.workgroups),
             operations: taps(p) / of(self.threads) + of(p.window) * of(self.lanes) / of(self.threads) * each + 16.0 * x,
             bytes: traffic(p),
             waits: of(p.window) * of(self.lanes) / of(self.threads) / 4.0,
+            products: window_products(p),
+            turns: split_turns(blocks, 3 * u64::from(p.window), self.threads / self.lanes) + FINISHING,
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        window_products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        let blocks = p.taps.div_ceil(self.threads).into();
-        split_turns(blocks, 3 * u64::from(p.window), self.threads / self.lanes) + FINISHING
     }
 
     fn threads(&self) -> u32 {

@@ -1,7 +1,6 @@
 //! `loop_forward` by tiles: a product `[samples][K] x [K][filters]` for each cell.
 
-use super::tile::tiled;
-use super::work::{FINISHING, of, traffic, window_products};
+use super::prelude::*;
 
 tiled! {
     /// Forward of the loop variant by tiles in workgroup memory.

@@ -1,10 +1,6 @@
 //! `dx[n, position, c] = sum over the (p, t) that read the position, and over f, of w[p, t, c, f] * dz[n, p, f]`.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::{CHANNELS, IMAGES, WIDTHS, Workgroup};
-use super::work::{of, product, reader_turns, readers, tiles, traffic, window_products};
-use super::{Loads, Params, Work};
-use crate::config::WeightType;
+use super::prelude::*;
 
 kernel! {
     /// Input gradient of the loop variant.
@@ -33,15 +29,9 @@ impl Kernel for LoopGradInput {
             bytes: traffic(p),
             // Each output is loaded only after its reader's offset.
             waits: readers(p) * (1.0 + of(p.filters) / d),
+            products: window_products(p),
+            turns: reader_turns(p, (p.filters / self.width).into()),
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        window_products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        reader_turns(p, (p.filters / self.width).into())
     }
 
     fn threads(&self) -> u32 {

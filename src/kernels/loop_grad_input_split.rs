@@ -1,10 +1,6 @@
 //! `loop_grad_input` for few samples: the threads of a workgroup divide readers and filters among them.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::{SPLIT_IMAGES, SPLIT_THREADS, WIDTHS};
-use super::work::{joined, of, product, readers, split_turns, traffic, window_products};
-use super::{Loads, Params, Work};
-use crate::config::WeightType;
+use super::prelude::*;
 
 kernel! {
     /// Input gradient of the loop variant, each sum shared by threads of a workgroup.
@@ -34,6 +30,8 @@ impl Kernel for LoopGradInputSplit {
     fn work(&self, p: &Params, loads: Loads) -> Work {
         let (x, rows) = (of(self.images), of(self.rows));
         let steps = readers(p) * of(p.filters) / 4.0 * of(self.channels) / of(self.threads);
+        let (most, most_steps) = (u64::from(p.most_readers), u64::from((p.filters / 4).div_ceil(self.lanes)));
+        let blocks = most.div_ceil(self.threads.into());
         Work {
             threads: of(self.threads) * of(p.workgroups),
             operations: 6.0
@@ -42,17 +40,9 @@ impl Kernel for LoopGradInputSplit {
                 + 16.0 * x * rows,
             bytes: traffic(p),
             waits: steps,
+            products: window_products(p),
+            turns: split_turns(blocks, 3 * most * most_steps, self.threads / (self.lanes * self.channels)) + 4 * 32,
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        window_products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        let (most, steps) = (u64::from(p.most_readers), u64::from((p.filters / 4).div_ceil(self.lanes)));
-        let blocks = most.div_ceil(self.threads.into());
-        split_turns(blocks, 3 * most * steps, self.threads / (self.lanes * self.channels)) + 4 * 32
     }
 
     fn threads(&self) -> u32 {

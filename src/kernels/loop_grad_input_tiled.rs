@@ -1,7 +1,6 @@
 //! `loop_grad_input` by tiles: `[samples][readers * filters] x [readers * filters][channels]`.
 
-use super::tile::tiled;
-use super::work::{of, readers, traffic, window_products};
+use super::prelude::*;
 
 tiled! {
     /// Input gradient of the loop variant by tiles in workgroup memory.

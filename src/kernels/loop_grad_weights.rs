@@ -1,9 +1,6 @@
 //! `dw[p, k, f] = sum over n of x[n, window(p, k)] * dz[n, p, f]`; 0 where the tap lies outside the input.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::{CHANNELS, FILTERS, MOST_FOURS, MOST_SUMS, WIDTHS};
-use super::work::{of, product, tiles, traffic, window_products};
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Gradient of the weights, by the loop variant.
@@ -53,14 +50,8 @@ impl Kernel for LoopGradWeights {
                 + x * y * e * filters * loads.of(self.width),
             bytes: traffic(p),
             waits: of(p.batch),
+            products: window_products(p),
+            turns: p.batch.into(),
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        window_products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        p.batch.into()
     }
 }

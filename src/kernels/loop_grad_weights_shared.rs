@@ -1,9 +1,6 @@
 //! `dw[g, k, f] = sum over p and n of x[n, window(p, k)] * dz[n, p, f]`, in parts of some locations each.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::{MOST_FOURS, WIDTHS};
-use super::work::{of, operands, product, products, tiles};
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Gradient of weights that locations share, by the loop variant.
@@ -49,14 +46,14 @@ impl Kernel for LoopGradWeightsShared {
             operations: locations * (8.0 + of(p.batch) * product(y * e, d * filters, loaded)),
             bytes: inputs + outputs + written,
             waits: locations * (3.0 + of(p.batch)),
+            products: products([
+                p.batch,
+                p.end_location.saturating_sub(p.first_location),
+                p.weight_cells,
+                p.window,
+                p.filters,
+            ]),
+            turns: u64::from(p.part_locations) * (u64::from(p.batch) + 2),
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        products([p.batch, p.end_location.saturating_sub(p.first_location), p.weight_cells, p.window, p.filters])
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.part_locations) * (u64::from(p.batch) + 2)
     }
 }

@@ -1,7 +1,6 @@
 //! `loop_grad_weights` by tiles: a product `[K][samples] x [samples][filters]` for each cell.
 
-use super::tile::tiled;
-use super::work::{of, traffic, window_products};
+use super::prelude::*;
 
 tiled! {
     /// Gradient of the weights, by the loop variant by tiles in workgroup memory.

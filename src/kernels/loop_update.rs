@@ -1,11 +1,8 @@
 //! An optimizer's step where the gradient of weights is computed: `loop_grad_weights` that updates the weights instead
 //! of storing their gradient.
 
-use super::listed::{Access, Declared, Kernel, kernel};
 use super::loop_grad_weights::LoopGradWeights;
-use super::sizes::{CHANNELS, FILTERS, WIDTHS};
-use super::work::with_update;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Updates weights by the gradient that it sums, in the loop variant.
@@ -50,14 +47,6 @@ impl Kernel for LoopUpdate {
 
     fn work(&self, p: &Params, loads: Loads) -> Work {
         with_update(self.gradient().work(p, loads), p, self.states)
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        self.gradient().products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        self.gradient().turns(p)
     }
 }
 

@@ -1,10 +1,8 @@
 //! `loop_update` by tiles.
 
-use super::listed::{Access, kernel};
 use super::loop_grad_weights_tiled::LoopGradWeightsTiled;
 use super::loop_update::{LoopUpdate, bindings};
-use super::work::with_update;
-use super::{Kernel, Loads, Params, Tile, TileShape, Work};
+use super::prelude::*;
 
 kernel! {
     /// Updates weights by the gradient that it sums by tiles in workgroup memory, in the loop variant.
@@ -29,18 +27,6 @@ impl Kernel for LoopUpdateTiled {
 
     fn work(&self, p: &Params, loads: Loads) -> Work {
         with_update(self.gradient().work(p, loads), p, self.states)
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        self.gradient().products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        self.gradient().turns(p)
-    }
-
-    fn threads(&self) -> u32 {
-        self.tile.shape.threads()
     }
 
     fn tile(&self) -> Option<TileShape> {

@@ -1,9 +1,7 @@
 //! `y[o] = weight * sum of a piece's losses / divisor`, for losses that are means over elements, and for binary
 //! accuracy.
 
-use super::listed::{Kernel, kernel};
-use super::work::{joined, of, shared_turns};
-use super::{Loads, Params, THREADS, Work};
+use super::prelude::*;
 
 kernel! {
     /// Losses of pieces of samples, which are summed afterwards.
@@ -28,21 +26,9 @@ impl LossElements {
 }
 
 impl Kernel for LossElements {
+    const JOINED: u32 = 1;
+
     fn work(&self, p: &Params, _: Loads) -> Work {
-        let elements = of(p.count) * of(p.row);
-        Work {
-            threads: of(p.count) * of(THREADS),
-            operations: 8.0 * of(p.row.div_ceil(THREADS)),
-            bytes: 8.0 * elements,
-            ..Work::default()
-        }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        shared_turns(p.row, 1, 1)
-    }
-
-    fn workgroup_memory(&self) -> u32 {
-        joined(1, THREADS, 1)
+        Work { turns: shared_turns(p.row, 1, 1), ..rows(p, 8.0) }
     }
 }

@@ -1,8 +1,7 @@
 //! `dp = weight * per_sample / divisor * slope of the loss`, for losses that are means over elements.
 
-use super::listed::{Kernel, kernel};
-use super::work::elementwise;
-use super::{Loads, LossElements, Params, Work};
+use super::LossElements;
+use super::prelude::*;
 
 kernel! {
     /// Gradients of losses that are means over elements.

@@ -1,8 +1,6 @@
 //! `dp = weight * per_sample / divisor * gradient of the crossentropy of a row`.
 
-use super::listed::{Kernel, kernel};
-use super::work::{elementwise, joined, shared_turns};
-use super::{Loads, Params, THREADS, Work};
+use super::prelude::*;
 
 kernel! {
     /// Gradients of crossentropies of rows of classes.
@@ -14,15 +12,9 @@ kernel! {
 }
 
 impl Kernel for LossGradRows {
+    const JOINED: u32 = 1;
+
     fn work(&self, p: &Params, _: Loads) -> Work {
-        elementwise(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        shared_turns(p.row, 4, 3)
-    }
-
-    fn workgroup_memory(&self) -> u32 {
-        joined(1, THREADS, 1)
+        Work { turns: shared_turns(p.row, 4, 3), ..elementwise(p) }
     }
 }

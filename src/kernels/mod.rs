@@ -10,6 +10,7 @@ mod constants;
 mod expression;
 mod listed;
 mod params;
+mod prelude;
 mod sizes;
 mod tap_tables;
 mod text;
@@ -19,7 +20,7 @@ mod work;
 pub use constants::Constants;
 pub(crate) use constants::THREADS;
 pub use listed::Access;
-pub(crate) use listed::{Declared, Kernel, Listed};
+pub(crate) use listed::{Declared, Kernel};
 pub use params::{Params, Uniform};
 pub(crate) use sizes::{
     CHANNELS, FILTERS, IMAGES, MOST_FOURS, MOST_SUMS, SPLIT_IMAGES, SPLIT_THREADS, Workgroup, fused_code, width,
@@ -66,9 +67,16 @@ macro_rules! kernels {
         pub const KERNELS: &[KernelInfo] = &[$($(#[$on])? KernelInfo::of::<$kernel>()),*];
 
         $($(#[$on])?
-        impl From<Listed<$kernel>> for Variant {
-            fn from(listed: Listed<$kernel>) -> Self {
-                Self(AnyKernel::$kernel(*listed))
+        impl $kernel {
+            /// The variant, if it is in the kernel's space.
+            ///
+            /// # Errors
+            /// [`Error::NoKernel`] where it isn't.
+            pub(crate) fn listed(self) -> Result<Variant> {
+                if !self.is_listed() {
+                    return Err(Error::NoKernel { kernel: Self::NAME });
+                }
+                Ok(Variant(AnyKernel::$kernel(self)))
             }
         })*
 
@@ -76,7 +84,7 @@ macro_rules! kernels {
         #[must_use]
         pub fn variants() -> Vec<Variant> {
             let mut all = Vec::new();
-            $($(#[$on])? Listed::<$kernel>::each(|listed| all.push(listed.into()));)*
+            $($(#[$on])? $kernel::each(&mut |kernel| all.push(Variant(AnyKernel::$kernel(kernel))));)*
             all
         }
 
@@ -100,22 +108,10 @@ macro_rules! kernels {
                 constants
             }
 
-            /// What a dispatch costs.
+            /// What a dispatch does and costs.
             #[must_use]
             pub(crate) fn work(&self, p: &Params, loads: Loads) -> Work {
                 match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.work(p, loads)),* }
-            }
-
-            /// Number of products that a dispatch sums; none for a kernel that sums no products.
-            #[must_use]
-            pub(crate) fn products(&self, p: &Params) -> Option<u64> {
-                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.products(p)),* }
-            }
-
-            /// An upper bound of the turns of all loops of one thread.
-            #[must_use]
-            pub(crate) fn turns(&self, p: &Params) -> u64 {
-                match &self.0 { $($(#[$on])? AnyKernel::$kernel(kernel) => kernel.turns(p)),* }
             }
 
             /// Threads of a workgroup.
@@ -245,9 +241,9 @@ impl Variant {
     pub(crate) fn updating(&self, states: usize) -> Option<Self> {
         let states = u32::try_from(states).ok()?;
         match self.0 {
-            AnyKernel::LoopGradWeights(gradient) => LoopUpdate::by(gradient, states).listed().ok().map(Self::from),
+            AnyKernel::LoopGradWeights(gradient) => LoopUpdate::by(gradient, states).listed().ok(),
             AnyKernel::LoopGradWeightsTiled(LoopGradWeightsTiled { tile }) => {
-                LoopUpdateTiled { states, tile }.listed().ok().map(Self::from)
+                LoopUpdateTiled { states, tile }.listed().ok()
             }
             _ => None,
         }

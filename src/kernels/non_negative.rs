@@ -1,9 +1,6 @@
 //! `w = 0` where `w < 0`.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Sets negative weights to 0.
@@ -14,7 +11,6 @@ kernel! {
 
 impl Kernel for NonNegative {
     fn work(&self, p: &Params, loads: Loads) -> Work {
-        let bytes = 8.0 * of(self.width) * of(p.count);
-        Work { threads: of(p.count), operations: 2.0 * loads.of(self.width), bytes, ..Work::default() }
+        per_element(p, 2.0 * loads.of(self.width), 8.0 * of(self.width) * of(p.count))
     }
 }

@@ -1,8 +1,6 @@
 //! `factor = gamma / sqrt(variance + epsilon)`.
 
-use super::listed::{Kernel, kernel};
-use super::work::elementwise;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// The factor of each channel by which a normalisation multiplies.

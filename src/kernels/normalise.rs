@@ -1,9 +1,6 @@
 //! `y = activation((x - mean[c]) * factor[c] + beta[c])`.
 
-use super::listed::{Kernel, kernel};
-use super::work::elementwise;
-use super::{Loads, Params, Work};
-use crate::config::codes;
+use super::prelude::*;
 
 kernel! {
     /// Normalises by given statistics.

@@ -1,8 +1,6 @@
 //! `dx = dx - n * slope[c] * factor[c]`.
 
-use super::listed::{Kernel, kernel};
-use super::work::elementwise;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// The last step of the gradient of a normalisation by the batch's own statistics.

@@ -1,8 +1,6 @@
 //! The gradient of the mean magnitude of the products of a matrix's vectors.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Gradient by each element of the matrix.
@@ -12,10 +10,6 @@ kernel! {
 impl Kernel for OrthogonalGrad {
     fn work(&self, p: &Params, _: Loads) -> Work {
         let bytes = 4.0 * of(p.rows) * (2.0 * of(p.columns) + of(p.rows));
-        Work { threads: of(p.count), operations: 3.0 * of(p.rows), bytes, ..Work::default() }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.rows) + 1
+        Work { turns: u64::from(p.rows) + 1, ..per_element(p, 3.0 * of(p.rows), bytes) }
     }
 }

@@ -1,8 +1,6 @@
 //! `products[i, j] = vector i · vector j`, both divided by their norms.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Products of all pairs of a matrix's vectors.
@@ -12,10 +10,6 @@ kernel! {
 impl Kernel for OrthogonalProducts {
     fn work(&self, p: &Params, _: Loads) -> Work {
         let bytes = 4.0 * of(p.rows) * (of(p.columns) + of(p.rows));
-        Work { threads: of(p.count), operations: 2.0 * of(p.columns), bytes, ..Work::default() }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.columns) + 1
+        Work { turns: u64::from(p.columns) + 1, ..per_element(p, 2.0 * of(p.columns), bytes) }
     }
 }

@@ -4,31 +4,30 @@ use super::tap_tables::TablePlaces;
 use crate::config::{Activation, Bias, DataFormat};
 use crate::geometry::Geometry;
 
-/// A type that a uniform can hold, in four bytes.
-trait Word {
+/// A type whose values uniforms hold in words: one, or one for each of some axes.
+trait Words {
     const WGSL: &'static str;
-    fn bits(self) -> u32;
+    const AXES: Option<usize> = None;
 }
 
-impl Word for u32 {
+impl Words for u32 {
     const WGSL: &'static str = "u32";
-    fn bits(self) -> u32 {
-        self
-    }
 }
 
-impl Word for f32 {
+impl Words for f32 {
     const WGSL: &'static str = "f32";
-    fn bits(self) -> u32 {
-        self.to_bits()
-    }
 }
 
-/// A field of [`Params`].
-#[derive(Debug)]
+impl<const N: usize> Words for [u32; N] {
+    const WGSL: &'static str = u32::WGSL;
+    const AXES: Option<usize> = Some(N);
+}
+
+/// A field of [`Params`]. In WGSL one with axes is a field for each of them: `name_0`, `name_1` and so on.
 struct Field {
     name: &'static str,
     wgsl: &'static str,
+    axes: Option<usize>,
 }
 
 macro_rules! params {
@@ -38,22 +37,15 @@ macro_rules! params {
         /// Counts are those of the range that the dispatch works on. `*_base` is the number of elements between a
         /// binding's start and the range's first element. A cell is one location of one group, number `p * groups + g`;
         /// the weights are `[weight_cells][window][filters]`. Fields that a kernel doesn't read are zero.
-        #[derive(Debug, Clone, Copy, PartialEq)]
+        #[derive(Debug, Clone, Copy, PartialEq, bytemuck::NoUninit, bytemuck::Zeroable)]
+        #[repr(C)]
         pub struct Params {
             $($(#[$doc])* pub(crate) $name: $type,)*
         }
 
         /// The fields, in their order.
-        const FIELDS: &[Field] = &[$(Field { name: stringify!($name), wgsl: <$type as Word>::WGSL }),*];
-
-        impl Params {
-            const ZERO: Self = Self { $($name: 0 as $type),* };
-
-            /// The words of all fields; a float is its bits.
-            fn words(&self) -> [u32; FIELDS.len()] {
-                [$(self.$name.bits()),*]
-            }
-        }
+        const FIELDS: &[Field] =
+            &[$(Field { name: stringify!($name), wgsl: <$type as Words>::WGSL, axes: <$type as Words>::AXES }),*];
     };
 }
 
@@ -100,16 +92,14 @@ params! {
     taps: u32,
     /// K: taps times channels of a group.
     window: u32,
-    /// Output sizes along the second and third axis.
-    output_1: u32,
-    output_2: u32,
+    /// Output sizes along each axis; of a pool, whose samples lie as `[outer][positions][inner]`, windows.
+    output: [u32; 3],
     /// Taps along each axis.
     taps_0: u32,
     taps_1: u32,
     taps_2: u32,
-    /// Input sizes along the second and third axis.
-    input_1: u32,
-    input_2: u32,
+    /// Input sizes along each axis.
+    input: [u32; 3],
     /// Input positions.
     positions: u32,
     /// Input element `(n, position, c)` is `x[x_base + n * x_sample + position * x_position + c * x_channel]`.
@@ -131,19 +121,13 @@ params! {
     b_location: u32,
     b_filter: u32,
     /// Where the forward tables begin, by axis: `[output][tap]`, each an offset within an input sample, or `NO_TAP`.
-    forward_0: u32,
-    forward_1: u32,
-    forward_2: u32,
+    forward: [u32; 3],
     /// Where the starts of the inverse tables begin, by axis: `[input + 1]`, each the number of an input position's
     /// first pair.
-    starts_0: u32,
-    starts_1: u32,
-    starts_2: u32,
+    starts: [u32; 3],
     /// Where the pairs of the inverse tables begin, by axis: each a share of the location index and a share of the tap
     /// index.
-    inverse_0: u32,
-    inverse_1: u32,
-    inverse_2: u32,
+    inverse: [u32; 3],
     /// Code of the activation, see `shaders/shared/activation.wgsl`.
     activation: u32,
     /// Its arguments.
@@ -157,30 +141,20 @@ params! {
     /// Rows and columns of a matrix before it is transposed.
     rows: u32,
     columns: u32,
-    /// A value has four axes besides the batch: the sizes of all but the first, and the elements of a sample.
-    size_1: u32,
-    size_2: u32,
-    size_3: u32,
+    /// A value has four axes besides the batch: their sizes, and the elements of a sample.
+    size: [u32; 4],
     elements: u32,
     /// Element `(n, i, j, k, l)` of the first operand is `a[x_base + n * a_sample + i * a_0 + j * a_1 + k * a_2 + l *
-    /// a_3]`.
+    /// a_3]`. Of a matrix element `i` of vector `v` is `w[v * a_0 + i * a_1]`.
     a_sample: u32,
-    a_0: u32,
-    a_1: u32,
-    a_2: u32,
-    a_3: u32,
+    a: [u32; 4],
     /// The same for the second operand, from `w_base` on, or for the terms of a sum.
     b_sample: u32,
-    b_0: u32,
-    b_1: u32,
-    b_2: u32,
-    b_3: u32,
+    b: [u32; 4],
     /// Terms of a sum in this dispatch, the number of the first one, and the sizes of all terms along their axes.
     terms: u32,
     first_term: u32,
-    term_1: u32,
-    term_2: u32,
-    term_3: u32,
+    term: [u32; 4],
     term_elements: u32,
     /// What a result is divided by.
     divisor: f32,
@@ -198,10 +172,8 @@ params! {
     /// Where Huber's loss becomes linear; above which a prediction counts as 1.
     delta: f32,
     /// The key of random numbers, and the number of the first element; each has two words.
-    seed_0: u32,
-    seed_1: u32,
-    noise_0: u32,
-    noise_1: u32,
+    seed: [u32; 2],
+    noise: [u32; 2],
     /// A value becomes `otherwise` where its random word is below this, else `value * factor + addend`; for noise
     /// `factor` is a standard deviation.
     below: u32,
@@ -217,44 +189,19 @@ params! {
     first_entry: u32,
     /// Sparse index: entries of this chunk.
     entries: u32,
-    /// Windows, and input positions, along the first axis of a pool, whose samples lie as `[outer][positions][inner]`.
-    output_0: u32,
-    input_0: u32,
     /// Positions from one window to the next, along each axis.
-    stride_0: u32,
-    stride_1: u32,
-    stride_2: u32,
+    stride: [u32; 3],
     /// Positions in front of the input, along each axis of a pool or a rearrangement; the bits of an `i32`.
-    before_0: u32,
-    before_1: u32,
-    before_2: u32,
-    before_3: u32,
-    before_4: u32,
+    before: [u32; 5],
     /// Length of an axis that is reduced.
     length: u32,
     /// Sizes of what a rearrangement writes and of what it reads, along each axis.
-    written_0: u32,
-    written_1: u32,
-    written_2: u32,
-    written_3: u32,
-    written_4: u32,
-    read_0: u32,
-    read_1: u32,
-    read_2: u32,
-    read_3: u32,
-    read_4: u32,
+    written: [u32; 5],
+    read: [u32; 5],
     /// How often each input element is repeated, along each axis.
-    repeat_0: u32,
-    repeat_1: u32,
-    repeat_2: u32,
-    repeat_3: u32,
-    repeat_4: u32,
+    repeat: [u32; 5],
     /// Distance between neighbours in what is read, along each axis.
-    distance_0: u32,
-    distance_1: u32,
-    distance_2: u32,
-    distance_3: u32,
-    distance_4: u32,
+    distance: [u32; 5],
     /// 1: results are multiplied by the step's share of a sample.
     use_step: u32,
     /// The factor of a sum, or of a random number.
@@ -282,7 +229,17 @@ params! {
     outer_readers: u32,
 }
 
-/// A shader's uniform: the fields of [`Params`] that its text reads, by their places there.
+/// The name and the type in WGSL of each word of [`Params`].
+fn words() -> impl Iterator<Item = (String, &'static str)> {
+    FIELDS.iter().flat_map(|&Field { name, wgsl, axes }| {
+        (0..axes.unwrap_or(1)).map(move |axis| match axes {
+            None => (name.to_owned(), wgsl),
+            Some(_) => (format!("{name}_{axis}"), wgsl),
+        })
+    })
+}
+
+/// A shader's uniform: the words of [`Params`] that its text reads, by their places there.
 #[derive(Debug, Clone)]
 pub struct Uniform(Vec<usize>);
 
@@ -297,16 +254,14 @@ impl Uniform {
         let word = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
         let read: Vec<&str> =
             code.flat_map(|code| code.split("params.").skip(1)).map(|rest| &rest[..word(rest)]).collect();
-        Self((0..FIELDS.len()).filter(|&place| read.contains(&FIELDS[place].name)).collect())
-    }
-
-    fn fields(&self) -> impl Iterator<Item = &'static Field> {
-        self.0.iter().map(|&place| &FIELDS[place])
+        let places = words().zip(0..).filter(|((name, _), _)| read.contains(&name.as_str()));
+        Self(places.map(|(_, place)| place).collect())
     }
 
     /// Its declaration in WGSL.
     pub(super) fn wgsl(&self) -> String {
-        let fields: String = self.fields().map(|field| format!("  {}: {},\n", field.name, field.wgsl)).collect();
+        let read = words().zip(0..).filter(|(_, place)| self.0.contains(place));
+        let fields: String = read.map(|((name, wgsl), _)| format!("  {name}: {wgsl},\n")).collect();
         format!("struct Params {{\n{fields}}}\n\n@group(0) @binding(0) var<uniform> params: Params;\n\n")
     }
 
@@ -325,14 +280,14 @@ impl Uniform {
     /// Its words for a dispatch; a float is its bits.
     #[must_use]
     pub fn words(&self, params: &Params) -> Vec<u32> {
-        let words = params.words();
+        let words: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(params));
         self.0.iter().map(|&place| words[place]).collect()
     }
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self::ZERO
+        bytemuck::Zeroable::zeroed()
     }
 }
 
@@ -380,10 +335,10 @@ impl Params {
             outer_readers: geometry.outer_readers().try_into().unwrap_or(u32::MAX),
             ..Self::default()
         };
-        if let Some([a, b, c]) = geometry.axes() {
-            (params.output_1, params.output_2) = (b.output, c.output);
-            (params.taps_0, params.taps_1, params.taps_2) = (a.taps, b.taps, c.taps);
-            (params.input_1, params.input_2) = (b.input, c.input);
+        if let Some(axes) = geometry.axes() {
+            params.output = axes.each_ref().map(|axis| axis.output);
+            [params.taps_0, params.taps_1, params.taps_2] = axes.each_ref().map(|axis| axis.taps);
+            params.input = axes.each_ref().map(|axis| axis.input);
         }
         params.with_tables(geometry)
     }
@@ -391,17 +346,14 @@ impl Params {
     /// The same numbers with the places of this layer's tables.
     pub(crate) fn with_tables(self, geometry: &Geometry) -> Self {
         let tables = TablePlaces::of(geometry);
-        self.with(|p| {
-            [p.forward_0, p.forward_1, p.forward_2] = tables.forward;
-            [p.starts_0, p.starts_1, p.starts_2] = tables.starts;
-            [p.inverse_0, p.inverse_1, p.inverse_2] = tables.inverse;
-        })
+        self.with(|p| (p.forward, p.starts, p.inverse) = (tables.forward, tables.starts, tables.inverse))
     }
 
     /// A field's word, by the field's name in WGSL; a float is its bits. None where there is no such field.
     #[must_use]
     pub fn word(&self, name: &str) -> Option<u32> {
-        FIELDS.iter().position(|field| field.name == name).map(|place| self.words()[place])
+        let place = words().position(|(word, _)| word == name)?;
+        bytemuck::cast_slice(bytemuck::bytes_of(self)).get(place).copied()
     }
 
     pub(crate) fn with_activation(mut self, activation: Activation) -> Self {

@@ -1,9 +1,6 @@
 //! `g = l1·sign(x) + l2·x`.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Adds the gradient of a penalty.
@@ -14,7 +11,6 @@ kernel! {
 
 impl Kernel for PenaltyGrad {
     fn work(&self, p: &Params, loads: Loads) -> Work {
-        let bytes = 12.0 * of(self.width) * of(p.count);
-        Work { threads: of(p.count), operations: 3.0 * loads.of(self.width), bytes, ..Work::default() }
+        per_element(p, 3.0 * loads.of(self.width), 12.0 * of(self.width) * of(p.count))
     }
 }

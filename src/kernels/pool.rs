@@ -1,9 +1,6 @@
 //! `y[n, o, c] = max, average or sum of x[n, p, c] over the positions p of window o`.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
-use super::work::{of, pooled, pooled_bytes, pooled_turns};
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Pools, and sums over repetitions.
@@ -25,12 +22,6 @@ impl Pool {
 
 impl Kernel for Pool {
     fn work(&self, p: &Params, loads: Loads) -> Work {
-        let operations = pooled(p) * loads.of(self.width);
-        let bytes = of(self.width) * pooled_bytes(p);
-        Work { threads: of(p.count), operations, bytes, ..Work::default() }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        pooled_turns(p)
+        pooled(p, loads, self.width)
     }
 }

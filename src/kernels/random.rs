@@ -1,8 +1,6 @@
 //! `y = x`, changed by random numbers.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Dropout and noise.
@@ -25,15 +23,7 @@ impl Random {
 impl Kernel for Random {
     fn work(&self, p: &Params, _: Loads) -> Work {
         // Ten rounds are some 300 operations, each a twentieth of a load.
-        Work {
-            threads: of(p.count.div_ceil(Self::EACH)),
-            operations: 24.0,
-            bytes: 8.0 * of(p.count),
-            ..Work::default()
-        }
-    }
-
-    fn turns(&self, _: &Params) -> u64 {
-        u64::from(Self::EACH) * 12 + 1
+        let all = per_element(p, 24.0, 8.0 * of(p.count));
+        Work { threads: of(p.count.div_ceil(Self::EACH)), turns: u64::from(Self::EACH) * 12 + 1, ..all }
     }
 }

@@ -1,9 +1,6 @@
 //! `y[o] = x[i]`, where `i` is `⌊(o − before) / repeat⌋` along each axis, or 0.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Moves values along up to five axes.
@@ -17,8 +14,7 @@ kernel! {
 impl Kernel for Rearrange {
     fn work(&self, p: &Params, loads: Loads) -> Work {
         // Neighbouring threads load neighbours where the last axis is also the input's last.
-        let load = if p.distance_4 > 1 { loads.scattered } else { loads.of(self.width) };
-        let bytes = 8.0 * of(self.width) * of(p.count);
-        Work { threads: of(p.count), operations: load + if self.many { 10.0 } else { 4.0 }, bytes, ..Work::default() }
+        let load = if p.distance[4] > 1 { loads.scattered } else { loads.of(self.width) };
+        per_element(p, load + if self.many { 10.0 } else { 4.0 }, 8.0 * of(self.width) * of(p.count))
     }
 }

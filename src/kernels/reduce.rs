@@ -1,8 +1,6 @@
 //! `y[o, s, c] = max or sum of x[o, p, c] over p = s, s + parts, …, below length`, a sum by the divisor.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Reduces along an axis, in parts.
@@ -20,11 +18,6 @@ impl Reduce {
 
 impl Kernel for Reduce {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        let each = of(p.length.div_ceil(p.parts.max(1)));
-        Work { threads: of(p.count), operations: each, bytes: 4.0 * of(p.count) * (each + 1.0), ..Work::default() }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.length.div_ceil(p.parts.max(1))) + 1
+        reduced(p, 1.0)
     }
 }

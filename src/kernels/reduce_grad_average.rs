@@ -1,8 +1,6 @@
 //! `dx[o, p, c] = dy[o, c] / length`.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Gradient of an average along an axis.
@@ -11,6 +9,6 @@ kernel! {
 
 impl Kernel for ReduceGradAverage {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        Work { threads: of(p.count), operations: 6.0, bytes: 4.0 * of(p.count), ..Work::default() }
+        per_element(p, 6.0, 4.0 * of(p.count))
     }
 }

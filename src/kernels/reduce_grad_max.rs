@@ -1,8 +1,6 @@
 //! `dx[o, p, c] = dy[o, c] / ties[o, c] where x[o, p, c] = y[o, c]`.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Gradient of the largest value along an axis, divided among all elements that are the largest.
@@ -11,6 +9,6 @@ kernel! {
 
 impl Kernel for ReduceGradMax {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        Work { threads: of(p.count), operations: 8.0, bytes: 8.0 * of(p.count), ..Work::default() }
+        per_element(p, 8.0, 8.0 * of(p.count))
     }
 }

@@ -1,8 +1,6 @@
 //! `y = softmax(z)` over rows, or its logarithm.
 
-use super::listed::{Kernel, kernel};
-use super::work::{elementwise, joined, shared_turns};
-use super::{Loads, Params, THREADS, Work};
+use super::prelude::*;
 
 kernel! {
     /// Softmax over rows.
@@ -12,15 +10,9 @@ kernel! {
 }
 
 impl Kernel for Softmax {
+    const JOINED: u32 = 1;
+
     fn work(&self, p: &Params, _: Loads) -> Work {
-        elementwise(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        shared_turns(p.row, 3, 2)
-    }
-
-    fn workgroup_memory(&self) -> u32 {
-        joined(1, THREADS, 1)
+        Work { turns: shared_turns(p.row, 3, 2), ..elementwise(p) }
     }
 }

@@ -1,10 +1,6 @@
 //! `y[n, row, f] = activation(bias[row, f] + sum over the row's entries e of x[n, input of e] * w[e, f])`.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::{FILTERS, FUSED, IMAGES};
-use super::work::{FINISHING, of, product, sparse_products, tiles, traffic};
-use super::{Loads, Params, Work};
-use crate::config::WeightType;
+use super::prelude::*;
 
 kernel! {
     /// Forward of the sparse variant, with bias and activation.
@@ -36,14 +32,8 @@ impl Kernel for SparseForward {
             operations: 2.0 + of(p.entries) / of(p.cells) * (1.0 + product(x, y, x + loads.apart(self.filters))),
             bytes: traffic(p) + 8.0 * of(p.entries),
             waits: of(p.entries) / of(p.cells) / if self.filters == 1 { of(self.ahead) } else { 1.0 },
+            products: sparse_products(p),
+            turns: u64::from(p.count) + FINISHING,
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        sparse_products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.count) + FINISHING
     }
 }

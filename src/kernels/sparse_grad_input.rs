@@ -1,10 +1,6 @@
 //! `dx[n, i] = sum over the entries e that read input i, and over f, of w[e, f] * dz[n, row of e, f]`.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::IMAGES;
-use super::work::{of, product, sparse_products, tiles, traffic};
-use super::{Loads, Params, Work};
-use crate::config::WeightType;
+use super::prelude::*;
 
 kernel! {
     /// Input gradient of the sparse variant.
@@ -28,14 +24,8 @@ impl Kernel for SparseGradInput {
             operations: 2.0 + of(p.entries) / of(p.x_sample) * each,
             bytes: traffic(p) + 12.0 * of(p.entries),
             waits: of(p.entries) / of(p.x_sample) * of(p.filters),
+            products: sparse_products(p),
+            turns: u64::from(p.most_readers) * (2 + u64::from(p.filters)),
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        sparse_products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.most_readers) * (2 + u64::from(p.filters))
     }
 }

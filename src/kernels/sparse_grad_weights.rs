@@ -1,9 +1,6 @@
 //! `dw[e, f] = sum over n of x[n, input of e] * dz[n, row of e, f]`; 0 for entries without an input.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::FILTERS;
-use super::work::{of, product, sparse_products, tiles, traffic};
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Gradient of the weights, by the sparse variant.
@@ -20,14 +17,8 @@ impl Kernel for SparseGradWeights {
             operations: 2.0 + of(p.batch) * product(1.0, x, 1.0 + loads.apart(self.filters)) + x,
             bytes: traffic(p) + 8.0 * of(p.entries),
             waits: of(p.batch),
+            products: sparse_products(p),
+            turns: p.batch.into(),
         }
-    }
-
-    fn products(&self, p: &Params) -> Option<u64> {
-        sparse_products(p)
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        p.batch.into()
     }
 }

@@ -1,8 +1,6 @@
 //! `y[o] = sum of the elements of x that element o stands for, / divisor`.
 
-use super::listed::{Kernel, kernel};
-use super::work::{joined, of};
-use super::{Loads, Params, THREADS, Work};
+use super::prelude::*;
 
 kernel! {
     /// Sums along axes.
@@ -17,20 +15,15 @@ impl Sum {
 }
 
 impl Kernel for Sum {
+    const JOINED: u32 = 1;
+
     fn work(&self, p: &Params, _: Loads) -> Work {
         Work {
             threads: of(self.parts) * of(p.count),
             operations: 4.0 * of(p.terms) / of(self.parts),
             bytes: 4.0 * of(p.terms) * of(p.count),
+            turns: u64::from(p.terms.div_ceil(self.parts)) + 16,
             ..Work::default()
         }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.terms.div_ceil(self.parts)) + 16
-    }
-
-    fn workgroup_memory(&self) -> u32 {
-        joined(1, THREADS, 1)
     }
 }

@@ -8,39 +8,37 @@ const fn bare<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
     while at < text.len() {
         let byte = text[at];
         at += 1;
-        if byte == b'/' && at < text.len() && text[at] == b'/' {
-            while at < text.len() && text[at] != b'\n' {
-                at += 1;
-            }
-            continue;
-        }
-        if byte == b' ' || byte == b'\t' || byte == b'\r' {
-            spaced = begun;
-            continue;
-        }
-        if byte == b'\n' {
-            if begun {
-                if N > 0 {
-                    out[length] = b'\n';
+        match byte {
+            b'/' if at < text.len() && text[at] == b'/' => {
+                while at < text.len() && text[at] != b'\n' {
+                    at += 1;
                 }
-                length += 1;
             }
-            (begun, spaced) = (false, false);
-            continue;
-        }
-        if spaced {
-            if N > 0 {
-                out[length] = b' ';
+            b' ' | b'\t' | b'\r' => spaced = begun,
+            b'\n' => {
+                if begun {
+                    length = put(&mut out, length, b'\n');
+                }
+                (begun, spaced) = (false, false);
             }
-            length += 1;
+            _ => {
+                if spaced {
+                    length = put(&mut out, length, b' ');
+                }
+                length = put(&mut out, length, byte);
+                (begun, spaced) = (true, false);
+            }
         }
-        if N > 0 {
-            out[length] = byte;
-        }
-        length += 1;
-        (begun, spaced) = (true, false);
     }
     (out, length)
+}
+
+/// Puts a byte at a place, if there is that place, and gives the next one.
+const fn put<const N: usize>(out: &mut [u8; N], at: usize, byte: u8) -> usize {
+    if at < N {
+        out[at] = byte;
+    }
+    at + 1
 }
 
 /// Length in bytes of the bare text.

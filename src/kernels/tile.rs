@@ -145,7 +145,13 @@ impl Tile {
         let slice = depth / of(slices);
         let operations = slice * (staged + product(4.0 * x, 4.0 * y, loads.four * (x + y))) + 16.0 * x * y;
         // The two barriers of a step of 16 terms cost as much as one more load.
-        Work { threads: c * d * of(slices) * of(p.workgroups), operations, bytes, waits: slice / 8.0 }
+        Work {
+            threads: c * d * of(slices) * of(p.workgroups),
+            operations,
+            bytes,
+            waits: slice / 8.0,
+            ..Work::default()
+        }
     }
 }
 
@@ -195,10 +201,6 @@ macro_rules! tiled {
         $(#[$doc:meta])* $kernel:ident: $name:literal, [$($access:ident),*] $(, $weights:ident)?;
         work: $work:expr, products: $products:expr, turns: $turns:expr
     ) => {
-        #[allow(unused_imports, reason = "not all of them read weights")]
-        use crate::config::WeightType;
-        use crate::kernels::{Kernel, Loads, Params, Tile, TileShape, Work, listed::kernel, tile::Sums};
-
         kernel! {
             $(#[$doc])*
             $kernel: $name, [$($access),*],
@@ -211,20 +213,8 @@ macro_rules! tiled {
         impl Kernel for $kernel {
             fn work(&self, p: &Params, loads: Loads) -> Work {
                 let work: fn(Tile, &Params, Loads) -> Work = $work;
-                work(self.tile, p, loads)
-            }
-
-            fn products(&self, p: &Params) -> Option<u64> {
-                $products(p)
-            }
-
-            fn turns(&self, p: &Params) -> u64 {
                 let turns: fn(TileShape, &Params) -> u64 = $turns;
-                turns(self.tile.shape, p)
-            }
-
-            fn threads(&self) -> u32 {
-                self.tile.shape.threads()
+                Work { products: $products(p), turns: turns(self.tile.shape, p), ..work(self.tile, p, loads) }
             }
 
             fn tile(&self) -> Option<TileShape> {

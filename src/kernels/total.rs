@@ -1,8 +1,6 @@
 //! `y[part] = factor · sum of the terms of a part`, of up to 4,096 values.
 
-use super::listed::{Kernel, kernel};
-use super::work::{joined, of};
-use super::{Loads, Params, THREADS, Work};
+use super::prelude::*;
 
 kernel! {
     /// Sums of parts of a buffer.
@@ -23,20 +21,15 @@ impl Total {
 }
 
 impl Kernel for Total {
+    const JOINED: u32 = 1;
+
     fn work(&self, p: &Params, _: Loads) -> Work {
         Work {
             threads: of(THREADS) * of(p.workgroups),
             operations: of(p.columns) / of(THREADS),
             bytes: 4.0 * of(p.count),
+            turns: u64::from(p.columns.div_ceil(THREADS)) + 16,
             ..Work::default()
         }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        u64::from(p.columns.div_ceil(THREADS)) + 16
-    }
-
-    fn workgroup_memory(&self) -> u32 {
-        joined(1, THREADS, 1)
     }
 }

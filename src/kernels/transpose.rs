@@ -1,8 +1,6 @@
 //! `y[n, c, r] = x[n, r, c]`.
 
-use super::listed::{Kernel, kernel};
-use super::work::of;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// Exchanges rows and columns of each sample.
@@ -18,7 +16,7 @@ impl Transpose {
 
 impl Kernel for Transpose {
     fn work(&self, p: &Params, _: Loads) -> Work {
-        Work { threads: of(p.count), operations: 4.0, bytes: 8.0 * of(p.count), ..Work::default() }
+        per_element(p, 4.0, 8.0 * of(p.count))
     }
 
     fn workgroup_memory(&self) -> u32 {

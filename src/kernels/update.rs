@@ -1,9 +1,6 @@
 //! `w −= w·decay·rate + rate·g`: a step of an optimizer without states.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
-use super::work::updated;
-use super::{Loads, Params, Work};
+use super::prelude::*;
 
 kernel! {
     /// A step without states.

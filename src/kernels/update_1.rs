@@ -1,10 +1,7 @@
 //! A step of an optimizer with one state for each weight: SGD with a momentum, or RMSprop.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
+use super::prelude::*;
 use super::update::rules;
-use super::work::updated;
-use super::{Loads, Params, Work};
 
 kernel! {
     /// A step with one state.

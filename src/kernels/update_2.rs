@@ -1,10 +1,7 @@
 //! A step of an optimizer with two states for each weight: Adam, or RMSprop with a momentum or centered.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
+use super::prelude::*;
 use super::update::rules;
-use super::work::updated;
-use super::{Loads, Params, Work};
 
 kernel! {
     /// A step with two states.

@@ -1,10 +1,7 @@
 //! A step of an optimizer with three states for each weight: Adam with AMSGrad, or centered RMSprop with a momentum.
 
-use super::listed::{Kernel, kernel};
-use super::sizes::WIDTHS;
+use super::prelude::*;
 use super::update::rules;
-use super::work::updated;
-use super::{Loads, Params, Work};
 
 kernel! {
     /// A step with three states.

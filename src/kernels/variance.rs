@@ -1,8 +1,7 @@
 //! `y[o] = sum of (x - mean[o])^2 over the elements of x that element o stands for, / divisor`.
 
-use super::listed::{Kernel, kernel};
-use super::work::{joined, of};
-use super::{Loads, Params, Sum, THREADS, Work};
+use super::Sum;
+use super::prelude::*;
 
 kernel! {
     /// Variances along axes.
@@ -12,16 +11,10 @@ kernel! {
 }
 
 impl Kernel for Variance {
+    const JOINED: u32 = 1;
+
     fn work(&self, p: &Params, loads: Loads) -> Work {
         let sum = Sum { parts: self.parts }.work(p, loads);
         Work { operations: sum.operations + of(p.terms) / of(self.parts), ..sum }
-    }
-
-    fn turns(&self, p: &Params) -> u64 {
-        Sum { parts: self.parts }.turns(p)
-    }
-
-    fn workgroup_memory(&self) -> u32 {
-        joined(1, THREADS, 1)
     }
 }

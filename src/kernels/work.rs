@@ -1,8 +1,8 @@
-//! The work of a dispatch in numbers: for the cost model, and for drivers that end long loops.
+//! The work of a dispatch in numbers: for the cost model, for dispatches that are cut, and for drivers that end long loops.
 
 use super::Params;
 
-/// Threads of a dispatch, the operations of each, and the bytes that all of them together must move.
+/// What a dispatch does: its threads, the operations of each, and the bytes that all of them together must move.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Work {
     /// Threads.
@@ -13,6 +13,10 @@ pub(crate) struct Work {
     pub(crate) bytes: f64,
     /// Loads of a thread that must each wait for the one before.
     pub(crate) waits: f64,
+    /// Number of products that the dispatch sums; none for a kernel that sums no products.
+    pub(crate) products: Option<u64>,
+    /// An upper bound of the turns of all loops of one thread. Unrolled loops don't count.
+    pub(crate) turns: u64,
 }
 
 /// The cost of loads on a device. The unit is a load of one element that lies beside those of neighbouring threads.
@@ -25,6 +29,9 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
+    /// Each element that is loaded is one.
+    pub(crate) const BY_ELEMENTS: Self = Self { four: 4.0, scattered: 1.0 };
+
     /// A load of `width` elements.
     pub(super) fn of(self, width: u32) -> f64 {
         if width == 4 { self.four } else { 1.0 }
@@ -114,19 +121,32 @@ pub(super) fn dense_traffic(p: &Params) -> f64 {
     inputs + 4.0 * (of(p.dense_rows) * of(p.dense_columns)) + outputs
 }
 
+/// The work of a kernel with a thread for each of `count` elements: a thread's operations, and the bytes of all of them.
+pub(super) fn per_element(p: &Params, operations: f64, bytes: f64) -> Work {
+    Work { threads: of(p.count), operations, bytes, ..Work::default() }
+}
+
 /// The work of an element-wise kernel.
 pub(super) fn elementwise(p: &Params) -> Work {
-    Work { threads: of(p.count), operations: 4.0, bytes: 12.0 * of(p.count), ..Work::default() }
+    per_element(p, 4.0, 12.0 * of(p.count))
+}
+
+/// The work of a kernel with a workgroup for each of `count` rows: a thread's operations for each of its elements.
+pub(super) fn rows(p: &Params, operations: f64) -> Work {
+    let operations = operations * of(p.row.div_ceil(super::THREADS));
+    Work { threads: of(p.count) * of(super::THREADS), ..per_element(p, operations, 8.0 * (of(p.count) * of(p.row))) }
+}
+
+/// The work of a kernel that reduces the elements along an axis in parts, and reads `besides` values more for each result.
+pub(super) fn reduced(p: &Params, besides: f64) -> Work {
+    let each = p.length.div_ceil(p.parts.max(1));
+    let bytes = 4.0 * of(p.count) * (of(each) + besides);
+    Work { turns: u64::from(each) + 1, ..per_element(p, of(each), bytes) }
 }
 
 /// The work of an optimizer's step: a gradient is read, a weight and its states are read and written.
 pub(super) fn updated(p: &Params, loads: Loads, width: u32, states: u32) -> Work {
-    Work {
-        threads: of(p.count),
-        operations: of(3 + 2 * states) * loads.of(width),
-        bytes: 4.0 * of(width) * of(p.count) * of(3 + 2 * states),
-        ..Work::default()
-    }
+    per_element(p, of(3 + 2 * states) * loads.of(width), 4.0 * of(width) * of(p.count) * of(3 + 2 * states))
 }
 
 /// The work of a gradient's sums and the update by them: weights and states are read and written, where the gradient
@@ -157,53 +177,29 @@ pub(super) fn shared_turns(all: u32, passes: u64, joins: u64) -> u64 {
     passes * u64::from(all.div_ceil(super::THREADS)) + 6 * joins
 }
 
-/// Loads for one window of a pool.
-pub(super) fn pooled(p: &Params) -> f64 {
-    6.0 + positions_of_window(p).into_iter().map(of).product::<f64>()
+/// The work of a kernel that goes through `count` windows of a pool, `width` elements at once. Their inputs are moved once.
+pub(super) fn pooled(p: &Params, loads: Loads, width: u32) -> Work {
+    // The most positions of a window along each axis; kernels leave out those outside the input.
+    let positions = [p.taps_0.min(p.input[0]), p.taps_1.min(p.input[1]), p.taps_2.min(p.input[2])];
+    let (inputs, outputs) = positions_and_windows(p);
+    let operations = (6.0 + positions.into_iter().map(of).product::<f64>()) * loads.of(width);
+    let bytes = of(width) * (4.0 * of(p.count) * (1.0 + inputs / outputs));
+    Work { turns: nested_turns(positions), ..per_element(p, operations, bytes) }
 }
 
-/// Bytes that are moved for `count` windows of a pool, counting the inputs of these windows.
-pub(super) fn pooled_bytes(p: &Params) -> f64 {
+/// The work of a kernel that goes through the windows that contain each of `count` inputs of a pool. An input is read
+/// `inputs_read` times, its windows' values `windows_read` times.
+pub(super) fn read_by(p: &Params, inputs_read: f64, windows_read: f64) -> Work {
+    let taps = [p.taps_0, p.taps_1, p.taps_2];
+    let readers = std::array::from_fn(|axis| taps[axis].div_ceil(p.stride[axis].max(1)).min(p.output[axis]));
     let (inputs, outputs) = positions_and_windows(p);
-    4.0 * of(p.count) * (1.0 + inputs / outputs)
-}
-
-/// Bytes that are moved for `count` inputs of a pool: each is read `inputs_read` times, its windows' values
-/// `windows_read` times.
-pub(super) fn read_by_bytes(p: &Params, inputs_read: f64, windows_read: f64) -> f64 {
-    let (inputs, outputs) = positions_and_windows(p);
-    4.0 * of(p.count) * (1.0 + inputs_read + windows_read * outputs / inputs)
+    let bytes = 4.0 * of(p.count) * (1.0 + inputs_read + windows_read * outputs / inputs);
+    Work { turns: nested_turns(readers), ..per_element(p, 10.0 + readers.into_iter().map(of).product::<f64>(), bytes) }
 }
 
 fn positions_and_windows(p: &Params) -> (f64, f64) {
     let product = |sizes: [u32; 3]| sizes.map(|size| of(size.max(1))).iter().product();
-    (product([p.input_0, p.input_1, p.input_2]), product([p.output_0, p.output_1, p.output_2]))
-}
-
-/// Turns of the loops over a window's positions.
-pub(super) fn pooled_turns(p: &Params) -> u64 {
-    nested_turns(positions_of_window(p))
-}
-
-/// The most positions of a window along each axis; kernels leave out those outside the input.
-fn positions_of_window(p: &Params) -> [u32; 3] {
-    [p.taps_0.min(p.input_0), p.taps_1.min(p.input_1), p.taps_2.min(p.input_2)]
-}
-
-/// Loads for the windows that contain a position.
-pub(super) fn read_by(p: &Params) -> f64 {
-    10.0 + readers_of_position(p).into_iter().map(of).product::<f64>()
-}
-
-/// Turns of the loops over the windows that contain a position.
-pub(super) fn read_by_turns(p: &Params) -> u64 {
-    nested_turns(readers_of_position(p))
-}
-
-fn readers_of_position(p: &Params) -> [u32; 3] {
-    let axes =
-        [(p.taps_0, p.stride_0, p.output_0), (p.taps_1, p.stride_1, p.output_1), (p.taps_2, p.stride_2, p.output_2)];
-    axes.map(|(window, stride, windows)| window.div_ceil(stride.max(1)).min(windows))
+    (product(p.input), product(p.output))
 }
 
 /// Turns of three nested loops, including the turns in which they end.

@@ -3,7 +3,7 @@
 use super::planner::{Launch, Range, Ranges};
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
-use crate::kernels::{self, Kernel, Params, THREADS, Variant};
+use crate::kernels::{self, Params, THREADS, Variant};
 use crate::ops::{BufferId, Combine, CombineGrad, Part, Sizes, Sum, Variance, product, strides};
 
 impl Planner<'_> {
@@ -11,14 +11,13 @@ impl Planner<'_> {
         let variant = kernels::Combine { how: o.how }.listed()?;
         let output = Part { buffer: o.output, sizes: o.sizes, batched: o.a.batched || o.b.batched };
         let params = Params { divisor: o.divisor, ..Params::default() };
-        self.combined(&Combined { variant: variant.into(), params, operands: &[o.a, o.b, output] }, batch)
+        self.combined(&Combined { variant, params, operands: &[o.a, o.b, output] }, batch)
     }
 
     pub(super) fn combine_grad(&self, o: &CombineGrad, batch: u32) -> Result<Plan> {
         let variant = kernels::CombineGrad { how: o.how, of_second: o.of_second }.listed()?;
         let [dy, grad] = [o.grad_output, o.grad].map(|buffer| Part::samples(buffer, o.sizes));
-        let (variant, params) = (variant.into(), Params::default());
-        self.combined(&Combined { variant, params, operands: &[o.a, o.b, dy, grad] }, batch)
+        self.combined(&Combined { variant, params: Params::default(), operands: &[o.a, o.b, dy, grad] }, batch)
     }
 
     /// One kernel over all elements of the last operand, the batch cut as bindings need. Operands after the first two
@@ -44,10 +43,10 @@ impl Planner<'_> {
                 // Operands laid out as the output are bound to the same ranges, and so have the same base.
                 p.y_base = bases.last().copied().unwrap_or(0);
                 (p.a_sample, p.b_sample) = (a.sample() as u32, b.sample() as u32);
-                set_sizes(p, &output.sizes);
-                set_strides(p, [a, b].map(|part| part.strides().map(|stride| stride as u32)));
+                (p.size, p.elements) = (output.sizes.map(|size| size as u32), elements as u32);
+                [p.a, p.b] = [a, b].map(|part| part.strides().map(|stride| stride as u32));
             });
-            self.dispatch(&mut plan, Launch { variant, params, workgroups: count.div_ceil(THREADS.into()), bindings })?;
+            self.dispatch(&mut plan, Launch::per_element(variant, params, bindings))?;
         }
         Ok(plan)
     }
@@ -103,10 +102,10 @@ impl Planner<'_> {
         let Axes { sizes, left, summed } = &sums.axes;
         let (elements, terms) = (product(sizes), product(summed));
         let parts = parts(summed, y.count, all);
-        let variant: Variant = match sums.mean {
-            None => kernels::Sum { parts }.listed()?.into(),
-            Some(_) => kernels::Variance { parts }.listed()?.into(),
-        };
+        let variant = match sums.mean {
+            None => kernels::Sum { parts }.listed(),
+            Some(_) => kernels::Variance { parts }.listed(),
+        }?;
         let mean = sums.mean.map(|mean| Slice::whole(Resource::Buffer(mean)));
         let bindings: Vec<Slice> = [x.slice].into_iter().chain(mean).chain([y.slice]).collect();
         for (part, index) in self.parts(all, parts.into(), 1).zip(0u32..) {
@@ -115,7 +114,7 @@ impl Planner<'_> {
             let along = |is_summed: bool| -> [u32; 4] {
                 std::array::from_fn(|axis| if (summed[axis] > 1) == is_summed { input[axis] } else { 0 })
             };
-            let mut params = Params {
+            let params = Params {
                 count: y.count as u32,
                 x_base: x.base,
                 y_base: y.base,
@@ -123,16 +122,16 @@ impl Planner<'_> {
                 divisor: sums.divisor,
                 terms: part.count,
                 first_term: part.first,
-                term_1: summed[1] as u32,
-                term_2: summed[2] as u32,
-                term_3: summed[3] as u32,
+                term: summed.map(|size| size as u32),
                 term_elements: terms as u32,
                 a_sample: if sums.over_batch { 0 } else { elements as u32 },
                 b_sample: elements as u32,
+                size: left.map(|size| size as u32),
+                elements: product(left) as u32,
+                a: along(false),
+                b: along(true),
                 ..Params::default()
             };
-            set_sizes(&mut params, left);
-            set_strides(&mut params, [along(false), along(true)]);
             let workgroups = y.count.div_ceil(u64::from(THREADS / parts));
             self.dispatch(plan, Launch { variant, params, workgroups, bindings: bindings.clone() })?;
         }
@@ -190,15 +189,4 @@ fn parts(summed: &Sizes, results: u64, terms: u64) -> u32 {
         8.. => 8,
         _ => 1,
     }
-}
-
-fn set_sizes(p: &mut Params, sizes: &Sizes) {
-    [_, p.size_1, p.size_2, p.size_3] = sizes.map(|size| size as u32);
-    p.elements = product(sizes) as u32;
-}
-
-/// Sets the strides of both operands.
-fn set_strides(p: &mut Params, [first, second]: [[u32; 4]; 2]) {
-    [p.a_0, p.a_1, p.a_2, p.a_3] = first;
-    [p.b_0, p.b_1, p.b_2, p.b_3] = second;
 }

@@ -3,9 +3,12 @@
 use super::planner::{Launch, OwnScratch};
 use super::{Chunk, Plan, Planner, Resource, Slice, cut};
 use crate::Result;
-use crate::kernels::{self, JoinGroups, Kernel, Params, THREADS};
+use crate::kernels::{self, JoinGroups, Params};
 use crate::ops::{BufferId, Constrain, EPSILON, GroupSquares, NormLimit, Radial, Shape};
 use std::sync::Arc;
+
+/// Sums of squares before they are joined.
+const PARTS: OwnScratch = OwnScratch { resource: Resource::Between(0), what: "the parts of norms" };
 
 /// A parameter's chunks, with how plans refer to them.
 struct Cut {
@@ -50,22 +53,17 @@ impl Planner<'_> {
             let width = if by_filter { u64::from(chunk.filters) } else { 1 };
             let count = (members.starts.len() as u64 - 1) * width;
             let groups_here = members.groups.len() as u64;
-            let sums = self.between(
-                &mut plan,
-                OwnScratch { resource: Resource::Between(0), what: "the parts of norms" },
-                count,
-            )?;
+            let sums = self.between(&mut plan, PARTS, count)?;
             let [starts, rows] = [members.starts, members.rows].map(|words| self.data(&mut plan, words));
             let params =
                 Params { count: count as u32, filters: chunk.filters, terms, y_base: sums.base, ..Params::default() };
             let bindings = vec![starts?, rows?, weights, sums.slice];
             let variant = kernels::GroupSquares { by_filter }.listed()?;
-            self.dispatch(&mut plan, Launch { variant, params, workgroups: count.div_ceil(THREADS.into()), bindings })?;
+            self.dispatch(&mut plan, Launch::per_element(variant, params, bindings))?;
 
             let [groups, starts] = [members.groups, members.parts].map(|words| self.data(&mut plan, words));
-            let count = groups_here * width;
             let params = Params {
-                count: count as u32,
+                count: (groups_here * width) as u32,
                 filters: width as u32,
                 group_filters: if by_filter { all_filters as u32 } else { 1 },
                 first_filter: if by_filter { chunk.first_filter } else { 0 },
@@ -74,15 +72,7 @@ impl Planner<'_> {
                 ..Params::default()
             };
             let bindings = vec![groups?, starts?, sums.slice, Slice::whole(Resource::Buffer(o.output))];
-            self.dispatch(
-                &mut plan,
-                Launch {
-                    variant: JoinGroups {}.listed()?,
-                    params,
-                    workgroups: count.div_ceil(THREADS.into()),
-                    bindings,
-                },
-            )?;
+            self.dispatch(&mut plan, Launch::per_element(JoinGroups {}.listed()?, params, bindings))?;
         }
         Ok(plan)
     }
@@ -117,10 +107,7 @@ impl Planner<'_> {
             };
             let bindings = vec![groups, Slice::whole(Resource::Buffer(o.squares)), weights];
             let variant = kernels::Constrain { limit, by_filter }.listed()?;
-            self.dispatch(
-                &mut plan,
-                Launch { variant, params, workgroups: chunk.len().div_ceil(THREADS.into()), bindings },
-            )?;
+            self.dispatch(&mut plan, Launch::per_element(variant, params, bindings))?;
         }
         Ok(plan)
     }
@@ -133,10 +120,7 @@ impl Planner<'_> {
             let params =
                 Params { count: count as u32, taps_0: o.size as u32, columns: columns as u32, ..Params::default() };
             let variant = kernels::Radial {}.listed()?;
-            self.dispatch(
-                &mut plan,
-                Launch { variant, params, workgroups: count.div_ceil(THREADS.into()), bindings: vec![weights] },
-            )?;
+            self.dispatch(&mut plan, Launch::per_element(variant, params, vec![weights]))?;
         }
         Ok(plan)
     }

@@ -6,9 +6,9 @@ use super::local::Local;
 use super::loop_kernels::{in_fours, tile};
 use super::planner::{Launch, OwnScratch};
 use super::tiles::Products;
-use super::{Chunk, Plan, Resource, Samples, Slice};
+use super::{Chunk, Plan, Resource, Slice};
 use crate::kernels::{
-    DenseForward, DenseGather, DenseGradInput, DenseGradWeights, DenseScatter, Kernel, Params, THREADS, TILE_SHAPES,
+    DenseForward, DenseGather, DenseGradInput, DenseGradWeights, DenseScatter, Params, THREADS, TILE_SHAPES, Tile,
     width,
 };
 use crate::ops::{BufferId, LocalForward, LocalGradInput};
@@ -66,21 +66,15 @@ impl Local<'_> {
     fn reserve_dense(&self, plan: &mut Plan, blocks: &[Block]) -> Result<()> {
         let elements = |b: &Block| u64::from(b.params.dense_rows) * u64::from(b.params.dense_columns);
         let most = blocks.iter().map(elements).max().unwrap_or(0);
-        self.planner.reserve(
-            plan,
-            OwnScratch { resource: Resource::DenseMatrix, what: "a block of the dense matrix of implementation 2" },
-            4 * most,
-        )
+        let what = "a block of the dense matrix of implementation 2";
+        self.planner.reserve(plan, OwnScratch { resource: Resource::DenseMatrix, what }, 4 * most)
     }
 
     /// Writes a block of the matrix: zeroes, then the weights to where they belong.
     fn expand(&self, plan: &mut Plan, block: &Block, weights: BufferId) -> Result<()> {
         let params = &block.params;
-        self.planner.fill(
-            plan,
-            Resource::DenseMatrix,
-            u64::from(params.dense_rows) * u64::from(params.dense_columns),
-        )?;
+        let elements = u64::from(params.dense_rows) * u64::from(params.dense_columns);
+        self.planner.fill(plan, Resource::DenseMatrix, elements)?;
         let workgroups = u64::from(params.dense_columns).div_ceil(THREADS.into());
         for part in self.planner.parts(params.window.into(), 1, 1) {
             let params = params.with(|p| (p.row, p.count) = (part.first, part.count));
@@ -89,17 +83,16 @@ impl Local<'_> {
                 Slice::whole(Resource::Tables),
                 Slice::whole(Resource::DenseMatrix),
             ];
-            self.planner.dispatch(
-                plan,
-                Launch {
-                    variant: DenseScatter { weights: self.layer.config().dtype }.listed()?,
-                    params,
-                    workgroups,
-                    bindings,
-                },
-            )?;
+            let variant = DenseScatter { weights: self.layer.config().dtype }.listed()?;
+            self.planner.dispatch(plan, Launch { variant, params, workgroups, bindings })?;
         }
         Ok(())
+    }
+
+    /// The tile of a product of so many rows, columns and terms, and the number of tiles.
+    fn dense_tile(&self, p: &Params, [rows, columns, terms]: [u32; 3]) -> Result<(Tile, u64)> {
+        let shape = self.planner.best_shape(&Products { count: 1, rows, columns, depth: terms.into() })?;
+        Ok((tile(shape, dense_widths(p)), shape.tiles(rows, columns)))
     }
 
     pub(super) fn dense_forward(&self, o: &LocalForward, batch: u32) -> Result<Plan> {
@@ -119,27 +112,14 @@ impl Local<'_> {
                     params.dense_rows = part.count;
                     params.x_base += part.first;
                     part.continue_sum(&mut params);
-                    let shape = self.planner.best_shape(&Products {
-                        count: 1,
-                        rows: samples.count,
-                        columns: params.dense_columns,
-                        depth: params.dense_rows.into(),
-                    })?;
-                    let tile = tile(shape, dense_widths(&params));
+                    let sizes = [samples.count, params.dense_columns, params.dense_rows];
+                    let (tile, workgroups) = self.dense_tile(&params, sizes)?;
                     let variant = DenseForward { tile }.listed()?;
-                    let workgroups = shape.tiles(samples.count, params.dense_columns);
                     let columns = u64::from(params.dense_columns);
-                    let (d, _) = self.planner.slice(
-                        Resource::DenseMatrix,
-                        u64::from(part.first) * columns,
-                        u64::from(part.count) * columns,
-                    );
-                    let bindings = vec![
-                        x,
-                        if parts.len() == 1 { Slice::whole(Resource::DenseMatrix) } else { d },
-                        Slice::whole(bias),
-                        y,
-                    ];
+                    let [first, count] = [part.first, part.count].map(|rows| u64::from(rows) * columns);
+                    let (of_part, _) = self.planner.slice(Resource::DenseMatrix, first, count);
+                    let d = if parts.len() == 1 { Slice::whole(Resource::DenseMatrix) } else { of_part };
+                    let bindings = vec![x, d, Slice::whole(bias), y];
                     self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
                 }
             }
@@ -157,15 +137,9 @@ impl Local<'_> {
                 let mut params = block.params;
                 params.accumulate = u32::from(index > 0);
                 let (dx, dz) = self.operands(&mut params, samples, [o.grad_input, o.grad_output]);
-                let shape = self.planner.best_shape(&Products {
-                    count: 1,
-                    rows: samples.count,
-                    columns: params.dense_rows,
-                    depth: params.dense_columns.into(),
-                })?;
-                let tile = tile(shape, dense_widths(&params));
+                let sizes = [samples.count, params.dense_rows, params.dense_columns];
+                let (tile, workgroups) = self.dense_tile(&params, sizes)?;
                 let variant = DenseGradInput { tile }.listed()?;
-                let workgroups = shape.tiles(samples.count, params.dense_rows);
                 let bindings = vec![Slice::whole(Resource::DenseMatrix), dz, dx];
                 self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             }
@@ -179,19 +153,12 @@ impl Local<'_> {
         self.reserve_dense(&mut plan, &blocks)?;
         for (block, at) in blocks.iter().zip(0..) {
             for samples in self.samples(batch)? {
-                let Samples { first, .. } = samples;
                 let mut params = block.params;
-                params.accumulate = u32::from(first > 0);
+                params.accumulate = u32::from(samples.first > 0);
                 let (x, dz) = self.operands(&mut params, samples, [o.input, o.grad_output]);
-                let shape = self.planner.best_shape(&Products {
-                    count: 1,
-                    rows: params.dense_rows,
-                    columns: params.dense_columns,
-                    depth: samples.count.into(),
-                })?;
-                let tile = tile(shape, dense_widths(&params));
+                let sizes = [params.dense_rows, params.dense_columns, samples.count];
+                let (tile, workgroups) = self.dense_tile(&params, sizes)?;
                 let variant = DenseGradWeights { tile }.listed()?;
-                let workgroups = shape.tiles(params.dense_rows, params.dense_columns);
                 let bindings = vec![x, dz, Slice::whole(Resource::DenseMatrix)];
                 self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             }
@@ -201,15 +168,7 @@ impl Local<'_> {
             let chunk = &self.chunks[block.chunk as usize];
             let gradient = self.gradient(&mut plan, o, (chunk, block.chunk))?;
             let bindings = vec![Slice::whole(Resource::DenseMatrix), Slice::whole(Resource::Tables), gradient];
-            self.planner.dispatch(
-                &mut plan,
-                Launch {
-                    variant: DenseGather {}.listed()?,
-                    params,
-                    workgroups: count.div_ceil(THREADS.into()),
-                    bindings,
-                },
-            )?;
+            self.planner.dispatch(&mut plan, Launch::per_element(DenseGather {}.listed()?, params, bindings))?;
             if blocks.get(at + 1).is_none_or(|next| next.chunk != block.chunk) {
                 self.finish(&mut plan, o, (chunk, block.chunk))?;
             }

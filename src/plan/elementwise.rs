@@ -4,7 +4,7 @@ use super::planner::{Launch, Ranges};
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
 use crate::config::{Activation, Saved};
-use crate::kernels::{self, Fill, Kernel, Params, Softmax, SoftmaxGrad, THREADS, Variant};
+use crate::kernels::{self, Fill, Params, Softmax, SoftmaxGrad, THREADS, Variant};
 use crate::ops::{Activate, ActivateGrad, BufferId, Transpose};
 
 /// What an elementwise kernel binds.
@@ -28,39 +28,34 @@ pub(super) struct Elementwise<'a> {
 
 impl Planner<'_> {
     pub(super) fn activate(&self, o: &Activate, batch: u32) -> Result<Plan> {
-        let (variant, params, per_workgroup): (Variant, _, _) = if o.activation.over_rows() {
+        let (variant, params, per_workgroup) = if o.activation.over_rows() {
             let softmax = Softmax { logarithm: o.activation == Activation::LogSoftmax };
-            (softmax.listed()?.into(), Params { row: o.row as u32, ..Params::default() }, o.row)
+            (softmax.listed()?, Params { row: o.row as u32, ..Params::default() }, o.row)
         } else {
             let params = Params::default().with_activation(o.activation);
-            (kernels::Activate { activation: params.activation }.listed()?.into(), params, THREADS.into())
+            (kernels::Activate { activation: params.activation }.listed()?, params, THREADS.into())
         };
         let operands = &[o.input, o.output].map(Operand::Samples);
         self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_workgroup }, batch)
     }
 
     pub(super) fn activate_grad(&self, o: &ActivateGrad, batch: u32) -> Result<Plan> {
-        let (variant, params, per_workgroup): (Variant, _, _) = if o.activation.over_rows() {
+        let (variant, params, per_workgroup) = if o.activation.over_rows() {
             let softmax = SoftmaxGrad { logarithm: o.activation == Activation::LogSoftmax };
-            (softmax.listed()?.into(), Params { row: o.row as u32, ..Params::default() }, o.row)
+            (softmax.listed()?, Params { row: o.row as u32, ..Params::default() }, o.row)
         } else {
             let from_output = u32::from(o.activation.saved() == Saved::Output);
             let params = Params { from_output, ..Params::default() }.with_activation(o.activation);
-            (kernels::ActivateGrad { activation: params.activation }.listed()?.into(), params, THREADS.into())
+            (kernels::ActivateGrad { activation: params.activation }.listed()?, params, THREADS.into())
         };
         let operands = &[o.saved, o.grad_output, o.grad_input].map(Operand::Samples);
         self.elementwise(&Elementwise { variant, params, elements: o.elements, operands, per_workgroup }, batch)
     }
 
     pub(super) fn transpose(&self, o: &Transpose, batch: u32) -> Result<Plan> {
-        let mut plan = Plan::default();
-        let elements = o.rows * o.columns;
-        for samples in self.samples(batch, elements, u64::MAX)? {
-            let x = self.range(Resource::Buffer(o.input), samples, elements);
-            let y = self.range(Resource::Buffer(o.output), samples, elements);
-            self.transposed(&mut plan, [o.rows as u32, o.columns as u32], Ranges { x, y })?;
-        }
-        Ok(plan)
+        let operands = [o.input, o.output].map(|id| (id, o.rows * o.columns));
+        let sides = [o.rows as u32, o.columns as u32];
+        self.by_samples(batch, operands, |plan, _, ranges| self.transposed(plan, sides, ranges))
     }
 
     /// Turns each `[rows][columns]` into `[columns][rows]`, for all matrices in the ranges.
@@ -108,14 +103,6 @@ impl Planner<'_> {
     pub(super) fn fill(&self, plan: &mut Plan, resource: Resource, count: u64) -> Result<()> {
         let (slice, y_base) = self.slice(resource, 0, count);
         let params = Params { count: count as u32, y_base, ..Params::default() };
-        self.dispatch(
-            plan,
-            Launch {
-                variant: Fill {}.listed()?,
-                params,
-                workgroups: count.div_ceil(THREADS.into()),
-                bindings: vec![slice],
-            },
-        )
+        self.dispatch(plan, Launch::per_element(Fill {}.listed()?, params, vec![slice]))
     }
 }

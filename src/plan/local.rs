@@ -5,7 +5,7 @@ use super::planner::{Launch, OwnScratch};
 use super::{Chunk, Plan, PlanOptions, Planner, Resource, Samples, Slice, cut};
 use crate::config::{Bias, Implementation};
 use crate::geometry::Geometry;
-use crate::kernels::{GradBias, GradBiasShared, Kernel, Params, THREADS, tap_tables_length, width};
+use crate::kernels::{GradBias, GradBiasShared, Params, THREADS, tap_tables_length, width};
 use crate::ops::{self, BufferId, LocalForward, LocalGradInput, Shape};
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -107,11 +107,8 @@ impl<'a> Local<'a> {
         let outputs = layer.outputs();
         let sums = if shared { Resource::SampleSums } else { gradient };
         if shared {
-            planner.reserve(
-                &mut plan,
-                OwnScratch { resource: sums, what: "the sums over the samples" },
-                4 * outputs,
-            )?;
+            let own = OwnScratch { resource: sums, what: "the sums over the samples" };
+            planner.reserve(&mut plan, own, 4 * outputs)?;
         }
         for Samples { first, count: samples } in self.samples(batch)? {
             let dz = Resource::Buffer(o.grad_output);
@@ -126,10 +123,8 @@ impl<'a> Local<'a> {
             });
             let variant = GradBias { parts, width }.listed()?;
             let workgroups = units.div_ceil(u64::from(THREADS / parts));
-            planner.dispatch(
-                &mut plan,
-                Launch { variant, params, workgroups, bindings: vec![slice, Slice::whole(sums)] },
-            )?;
+            let bindings = vec![slice, Slice::whole(sums)];
+            planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
         }
         if shared {
             let filters = layer.biases();
@@ -137,10 +132,8 @@ impl<'a> Local<'a> {
                 (p.count, p.row, p.accumulate) = (filters as u32, layer.locations(), o.accumulate.into());
             });
             let bindings = vec![Slice::whole(sums), Slice::whole(gradient)];
-            planner.dispatch(
-                &mut plan,
-                Launch { variant: GradBiasShared {}.listed()?, params, workgroups: filters, bindings },
-            )?;
+            let variant = GradBiasShared {}.listed()?;
+            planner.dispatch(&mut plan, Launch { variant, params, workgroups: filters, bindings })?;
         }
         Ok(plan)
     }

@@ -5,9 +5,6 @@ use super::{Dispatch, Plan, Planner};
 use crate::kernels::Loads;
 use crate::{Error, Result};
 
-/// How loads are counted as operations in a kernel that sums no products: each element that is loaded is one.
-const BY_ELEMENTS: Loads = Loads { four: 4.0, scattered: 1.0 };
-
 impl Dispatch {
     /// Floating-point operations: two for each product that is summed; in a kernel without products one for each loaded
     /// element. A part of a cut dispatch has its workgroups' share of the whole.
@@ -18,13 +15,8 @@ impl Dispatch {
 
     /// Floating-point operations of the dispatch before it was cut.
     fn all_flops(&self) -> u64 {
-        match self.variant.products(&self.params) {
-            Some(products) => products.saturating_mul(2),
-            None => {
-                let work = self.variant.work(&self.params, BY_ELEMENTS);
-                (work.threads * work.operations) as u64
-            }
-        }
+        let work = self.variant.work(&self.params, Loads::BY_ELEMENTS);
+        work.products.map_or((work.threads * work.operations) as u64, |products| products.saturating_mul(2))
     }
 
     /// How many of its workgroups have something to do.

@@ -6,7 +6,7 @@ use super::tiles::Products;
 use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
 use crate::kernels::{
-    CHANNELS, Declared, FILTERS, IMAGES, Kernel, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
+    CHANNELS, Declared, FILTERS, IMAGES, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
     LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS, MOST_SUMS, Params,
     SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
 };
@@ -76,7 +76,7 @@ impl Local<'_> {
             let shape = self.tiled(batch, &products)?;
             let tile = tile(shape, widths(p));
             let kernel = LoopForwardTiled { tile, weights: dtype }.listed().ok()?;
-            Some((kernel.into(), cells * shape.tiles(batch, p.filters)))
+            Some((kernel, cells * shape.tiles(batch, p.filters)))
         };
         if let Some(shared) = self.shared(batch, || self.forward_split(p), tiled) {
             return Ok(shared);
@@ -94,9 +94,9 @@ impl Local<'_> {
         let busy = |size: u32| size <= 2 || workgroups(size) * tiles >= self.planner.strategy().busy_groups.into();
         let few = |size: u32| if width == 4 { size == 1 || size < 2 * units && busy(size) } else { size == least };
         let of = |filters| LoopForward { images, filters, activation, threads, width, input_width, weights: dtype };
-        let listed = FILTERS.into_iter().rev().filter(|&size| few(size)).find_map(|size| of(size).listed().ok());
-        let kernel = listed.ok_or(Error::NoKernel { kernel: LoopForward::NAME })?;
-        Ok((kernel.into(), workgroups(kernel.filters) * tiles))
+        let fitting = FILTERS.into_iter().rev().find(|&size| few(size) && of(size).is_listed());
+        let filters = fitting.ok_or(Error::NoKernel { kernel: LoopForward::NAME })?;
+        Ok((of(filters).listed()?, workgroups(filters) * tiles))
     }
 
     /// The forward kernel whose tiles have rows of all locations, where these share the weights: a location alone has too
@@ -111,7 +111,7 @@ impl Local<'_> {
         let rows = p.batch.checked_mul(layer.locations())?;
         let shape = self.tiled(rows, &Products { count, rows, columns: p.filters, depth: p.window.into() })?;
         let kernel = crate::kernels::LoopForwardShared { tile: tile(shape, widths(p)), weights: layer.config().dtype };
-        Some((kernel.listed().ok()?.into(), count * shape.tiles(rows, p.filters)))
+        Some((kernel.listed().ok()?, count * shape.tiles(rows, p.filters)))
     }
 
     /// A kernel whose threads share their work, if one is possible: for few samples by splitting sums, for more samples
@@ -153,7 +153,7 @@ impl Local<'_> {
         let kernel = LoopForwardSplit { images, lanes, threads, width, input_width, weights }.listed();
         let units = p.filters / width;
         let workgroups = u64::from(p.cells) * u64::from(p.batch.div_ceil(images)) * u64::from(units.div_ceil(lanes));
-        self.fitting(kernel.ok()?.into(), workgroups)
+        self.fitting(kernel.ok()?, workgroups)
     }
 
     /// A variant and its workgroups, if the device's limits allow it.
@@ -178,7 +178,7 @@ impl Local<'_> {
         let threads = self.split_threads(workgroups, terms, lanes * side)?;
         let weights = self.layer.config().dtype;
         let kernel = LoopGradInputSplit { images, lanes, channels: side, threads, rows, weights }.listed();
-        self.fitting(kernel.ok()?.into(), workgroups)
+        self.fitting(kernel.ok()?, workgroups)
     }
 
     /// The input gradient's kernel and its workgroups.
@@ -197,7 +197,7 @@ impl Local<'_> {
             let shape = self.tiled(batch, &Products { count: products, rows: batch, columns: channels, depth })?;
             let tile = tile(shape, widths(p));
             let kernel = LoopGradInputTiled { tile, weights: dtype }.listed().ok()?;
-            Some((kernel.into(), products * shape.tiles(batch, channels)))
+            Some((kernel, products * shape.tiles(batch, channels)))
         };
         if let Some(shared) = self.shared(batch, || self.grad_input_split(p), tiled) {
             return Ok(shared);
@@ -208,7 +208,7 @@ impl Local<'_> {
         let columns = workgroups(products * u64::from(channels / side), workgroup.threads);
         let images = self.images(MOST_SUMS / side.max(4), batch, columns);
         let kernel = LoopGradInput { images, channels: side, workgroup, width, weights: dtype }.listed()?;
-        Ok((kernel.into(), columns * u64::from(batch.div_ceil(images))))
+        Ok((kernel, columns * u64::from(batch.div_ceil(images))))
     }
 
     /// The kernel of the weights' gradient, and its workgroups.
@@ -218,7 +218,7 @@ impl Local<'_> {
         if let Some(shape) = self.tiled(p.batch, &products) {
             let tile = tile(shape, widths(p));
             let kernel = LoopGradWeightsTiled { tile }.listed()?;
-            return Ok((kernel.into(), cells * shape.tiles(p.window, p.filters)));
+            return Ok((kernel, cells * shape.tiles(p.window, p.filters)));
         }
         let [width, input_width] = widths(p);
         let (units, inputs) = (p.filters / width, p.group_channels / input_width);
@@ -232,15 +232,13 @@ impl Local<'_> {
             FILTERS.into_iter().rev().filter(|&size| size < 2 * units.max(1) && (width == 1 || size == fours));
         let mut kernels = channels.flat_map(|channels| {
             let filters = filters.clone();
-            taps.clone().flat_map(move |taps| filters.clone().map(move |filters| (channels, taps, filters)))
+            let of = move |taps, filters| LoopGradWeights { taps, channels, filters, width, input_width };
+            taps.clone().flat_map(move |taps| filters.clone().map(move |filters| of(taps, filters)))
         });
-        let listed = kernels.find_map(|(channels, taps, filters)| {
-            LoopGradWeights { taps, channels, filters, width, input_width }.listed().ok()
-        });
-        let kernel = listed.ok_or(Error::NoKernel { kernel: LoopGradWeights::NAME })?;
+        let kernel = kernels.find(Declared::is_listed).ok_or(Error::NoKernel { kernel: LoopGradWeights::NAME })?;
         let rows = u64::from(p.taps / kernel.taps) * u64::from(inputs / kernel.channels);
         let all = cells * rows * u64::from(units.div_ceil(kernel.filters));
-        Ok((kernel.into(), workgroups(all, THREADS)))
+        Ok((kernel.listed()?, workgroups(all, THREADS)))
     }
 
     /// Sizes of the register kernels' workgroups: weights that don't come in fours are few.

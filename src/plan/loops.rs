@@ -54,15 +54,8 @@ impl Local<'_> {
                 let bindings = [x, dz, Slice::whole(Resource::Tables)]
                     .into_iter()
                     .chain(super::update::changed_chunk(change, index));
-                self.planner.dispatch(
-                    &mut plan,
-                    Launch {
-                        variant: update,
-                        params: params.with_change(change),
-                        workgroups,
-                        bindings: bindings.collect(),
-                    },
-                )?;
+                let (params, bindings) = (params.with_change(change), bindings.collect());
+                self.planner.dispatch(&mut plan, Launch { variant: update, params, workgroups, bindings })?;
                 continue;
             }
             let gradient = self.gradient(&mut plan, o, (chunk, index))?;

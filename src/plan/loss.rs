@@ -5,9 +5,7 @@
 use super::planner::{Launch, OwnScratch, Range, Ranges};
 use super::{Plan, Planner, Resource, Samples, Slice};
 use crate::Result;
-use crate::kernels::{
-    HitsRows, Kernel, LossElements, LossGradElements, LossGradRows, LossRows, Params, THREADS, Variant,
-};
+use crate::kernels::{HitsRows, LossElements, LossGradElements, LossGradRows, LossRows, Params, THREADS, Variant};
 use crate::ops::{BufferId, Hits, HitsKind, Judged, Loss, LossGrad, LossKind, Targets};
 
 /// The most elements of a piece. In longer sums f32 would lose more than the order of summation does.
@@ -17,7 +15,7 @@ const PIECE: u64 = 4096;
 const EPSILON: f32 = 1e-7;
 
 /// The pieces' sums.
-const PIECES: Resource = Resource::Between(0);
+const PIECES: OwnScratch = OwnScratch { resource: Resource::Between(0), what: "the losses of pieces of samples" };
 
 /// Which kernel computes a loss.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +66,8 @@ impl Planner<'_> {
     /// The loss of each sample.
     pub(super) fn loss(&self, o: &Loss, batch: u32) -> Result<Plan> {
         let variant = match Form::of(o.kind) {
-            Form::Elements(form) => LossElements { form }.listed()?.into(),
-            Form::Rows { sparse, logits } => LossRows { sparse, logits }.listed()?.into(),
+            Form::Elements(form) => LossElements { form }.listed()?,
+            Form::Rows { sparse, logits } => LossRows { sparse, logits }.listed()?,
         };
         let piece = if matches!(Form::of(o.kind), Form::Elements(_)) { PIECE } else { o.of.classes };
         let judging = Judging { of: &o.of, targets: o.kind.targets(), params: params_of(o.kind, &o.of) };
@@ -81,10 +79,10 @@ impl Planner<'_> {
         let (variant, piece, divisor, delta) = match o.kind {
             HitsKind::Binary { threshold } => {
                 let form = LossElements { form: LossElements::BINARY_HITS };
-                (form.listed()?.into(), PIECE, o.of.elements(), threshold)
+                (form.listed()?, PIECE, o.of.elements(), threshold)
             }
-            HitsKind::Categorical => (HitsRows { sparse: false }.listed()?.into(), o.of.classes, o.of.rows, 0.0),
-            HitsKind::Sparse => (HitsRows { sparse: true }.listed()?.into(), o.of.classes, o.of.rows, 0.0),
+            HitsKind::Categorical => (HitsRows { sparse: false }.listed()?, o.of.classes, o.of.rows, 0.0),
+            HitsKind::Sparse => (HitsRows { sparse: true }.listed()?, o.of.classes, o.of.rows, 0.0),
         };
         let params = Params { smooth_factor: 1.0, divisor: divisor as f32, delta, ..Params::default() };
         let judging = Judging { of: &o.of, targets: o.kind.targets(), params };
@@ -103,11 +101,7 @@ impl Planner<'_> {
             let y = self.range(Resource::Buffer(output), samples, 1);
             let to = match parts {
                 1 => y,
-                _ => self.between(
-                    &mut plan,
-                    OwnScratch { resource: PIECES, what: "the losses of pieces of samples" },
-                    count,
-                )?,
+                _ => self.between(&mut plan, PIECES, count)?,
             };
             bindings.push(to.slice);
             let params = params.with(|p| {
@@ -125,9 +119,9 @@ impl Planner<'_> {
     pub(super) fn loss_grad(&self, o: &LossGrad, batch: u32) -> Result<Plan> {
         let mut plan = Plan::default();
         let elements = o.of.elements();
-        let (variant, of_group): (Variant, u64) = match Form::of(o.kind) {
-            Form::Elements(form) => (LossGradElements { form }.listed()?.into(), THREADS.into()),
-            Form::Rows { sparse, logits } => (LossGradRows { sparse, logits }.listed()?.into(), o.of.classes),
+        let (variant, of_group): (_, u64) = match Form::of(o.kind) {
+            Form::Elements(form) => (LossGradElements { form }.listed()?, THREADS.into()),
+            Form::Rows { sparse, logits } => (LossGradRows { sparse, logits }.listed()?, o.of.classes),
         };
         let judging = Judging { of: &o.of, targets: o.kind.targets(), params: params_of(o.kind, &o.of) };
         for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {

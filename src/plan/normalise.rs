@@ -5,7 +5,7 @@ use super::planner::Launch;
 use super::{Plan, Planner, Resource, Slice};
 use crate::Result;
 use crate::config::Activation;
-use crate::kernels::{self, Kernel, Params, THREADS};
+use crate::kernels::{self, Params, THREADS};
 use crate::ops::{LayerNorm, LayerNormGrad, NormFactor, Normalise, NormaliseGrad};
 
 impl Planner<'_> {
@@ -21,10 +21,7 @@ impl Planner<'_> {
         let operands = [o.variance, o.gamma.unwrap_or(o.variance), o.factor];
         let bindings = operands.map(|id| Slice::whole(Resource::Buffer(id))).into();
         let variant = kernels::NormFactor {}.listed()?;
-        self.dispatch(
-            &mut plan,
-            Launch { variant, params, workgroups: o.channels.div_ceil(THREADS.into()), bindings },
-        )?;
+        self.dispatch(&mut plan, Launch::per_element(variant, params, bindings))?;
         Ok(plan)
     }
 
@@ -39,7 +36,7 @@ impl Planner<'_> {
         let [mean, factor, beta] =
             [o.mean, o.factor, o.beta.unwrap_or(o.mean)].map(|id| Operand::Fixed(id, o.channels));
         let operands = [Operand::Samples(o.input), mean, factor, beta, Operand::Samples(o.output)];
-        let variant = kernels::Normalise { activation: params.activation }.listed()?.into();
+        let variant = kernels::Normalise { activation: params.activation }.listed()?;
         let (elements, per_workgroup) = (o.elements, THREADS.into());
         self.elementwise(&Elementwise { variant, params, elements, per_workgroup, operands: &operands }, batch)
     }
@@ -54,7 +51,7 @@ impl Planner<'_> {
         let params = Params { channels: channels as u32, inner: inner as u32, ..Params::default() };
         let [slope, factor] = [o.slope, factor].map(|id| Operand::Fixed(id, channels));
         let operands = [Operand::Samples(o.normalised), slope, factor, Operand::Samples(grad_input)];
-        let (variant, per_workgroup) = (kernels::NormaliseGrad {}.listed()?.into(), THREADS.into());
+        let (variant, per_workgroup) = (kernels::NormaliseGrad {}.listed()?, THREADS.into());
         let own = Elementwise { variant, params, elements, per_workgroup, operands: &operands };
         plan.dispatches.extend(self.elementwise(&own, batch)?.dispatches);
         Ok(plan)
@@ -71,7 +68,7 @@ impl Planner<'_> {
         let [gamma, beta] =
             [o.gamma, o.beta].map(|id| id.map_or(Operand::Samples(o.input), |id| Operand::Fixed(id, o.row)));
         let operands = [Operand::Samples(o.input), gamma, beta, Operand::Samples(o.output)];
-        let (variant, elements, per_workgroup) = (kernels::LayerNorm {}.listed()?.into(), o.elements, o.row);
+        let (variant, elements, per_workgroup) = (kernels::LayerNorm {}.listed()?, o.elements, o.row);
         self.elementwise(&Elementwise { variant, params, elements, per_workgroup, operands: &operands }, batch)
     }
 
@@ -81,7 +78,7 @@ impl Planner<'_> {
         let gamma = o.gamma.map_or(Operand::Samples(o.input), |id| Operand::Fixed(id, o.row));
         let operands =
             [Operand::Samples(o.input), gamma, Operand::Samples(o.grad_output), Operand::Samples(o.grad_input)];
-        let (variant, elements, per_workgroup) = (kernels::LayerNormGrad {}.listed()?.into(), o.elements, o.row);
+        let (variant, elements, per_workgroup) = (kernels::LayerNormGrad {}.listed()?, o.elements, o.row);
         self.elementwise(&Elementwise { variant, params, elements, per_workgroup, operands: &operands }, batch)
     }
 }

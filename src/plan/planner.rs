@@ -1,7 +1,8 @@
 //! The planner: a device's numbers, the caller's options, and the steps that all plans are made of.
 
 use super::{DeviceProfile, Dispatch, Form, Plan, Resource, Slice, Strategy, TuneTable};
-use crate::kernels::{Params, Variant};
+use crate::kernels::{Loads, Params, THREADS, Variant};
+use crate::ops::BufferId;
 use crate::{Error, Result};
 use std::num::NonZeroU64;
 
@@ -47,18 +48,25 @@ pub(super) struct Ranges {
 
 /// Scratch that belongs to an operation, for what a step leaves to the next.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct OwnScratch<'a> {
+pub(super) struct OwnScratch {
     pub(super) resource: Resource,
     /// Its name in errors.
-    pub(super) what: &'a str,
+    pub(super) what: &'static str,
 }
 
 /// A kernel, its bindings and numbers: a dispatch whose workgroups aren't folded yet.
-pub(super) struct Launch<V> {
-    pub(super) variant: V,
+pub(super) struct Launch {
+    pub(super) variant: Variant,
     pub(super) params: Params,
     pub(super) workgroups: u64,
     pub(super) bindings: Vec<Slice>,
+}
+
+impl Launch {
+    /// As many workgroups as have a thread for each of `params.count` elements.
+    pub(super) fn per_element(variant: Variant, params: Params, bindings: Vec<Slice>) -> Self {
+        Self { variant, params, workgroups: params.count.div_ceil(THREADS).into(), bindings }
+    }
 }
 
 /// A run of samples that a dispatch can bind.
@@ -109,12 +117,28 @@ impl<'a> Planner<'a> {
         Range { slice, base, count }
     }
 
+    /// A plan whose steps go from some samples of a buffer to the same samples of another one, the batch cut as bindings
+    /// need. Each buffer comes with the elements of a sample.
+    pub(super) fn by_samples(
+        &self,
+        batch: u32,
+        [(input, inputs), (output, outputs)]: [(BufferId, u64); 2],
+        step: impl Fn(&mut Plan, Samples, Ranges) -> Result<()>,
+    ) -> Result<Plan> {
+        let mut plan = Plan::default();
+        for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
+            let x = self.range(Resource::Buffer(input), samples, inputs);
+            let y = self.range(Resource::Buffer(output), samples, outputs);
+            step(&mut plan, samples, Ranges { x, y })?;
+        }
+        Ok(plan)
+    }
+
     /// Reserves scratch of `count` elements for an operation, and gives the range that binds them.
-    pub(super) fn between(&self, plan: &mut Plan, own: OwnScratch<'_>, count: u64) -> Result<Range> {
-        let OwnScratch { resource, what } = own;
-        self.profile.check_piece(what, 4 * count)?;
-        self.reserve(plan, OwnScratch { resource, what }, 4 * count)?;
-        let (slice, base) = self.slice(resource, 0, count);
+    pub(super) fn between(&self, plan: &mut Plan, own: OwnScratch, count: u64) -> Result<Range> {
+        self.profile.check_piece(own.what, 4 * count)?;
+        self.reserve(plan, own, 4 * count)?;
+        let (slice, base) = self.slice(own.resource, 0, count);
         Ok(Range { slice, base, count })
     }
 
@@ -145,7 +169,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Reserves a scratch buffer for an operation.
-    pub(super) fn reserve(&self, plan: &mut Plan, own: OwnScratch<'_>, bytes: u64) -> Result<()> {
+    pub(super) fn reserve(&self, plan: &mut Plan, own: OwnScratch, bytes: u64) -> Result<()> {
         let OwnScratch { resource, what } = own;
         self.profile.check_buffer(what, bytes)?;
         // The same scratch may serve several steps of a plan.
@@ -166,11 +190,12 @@ impl<'a> Planner<'a> {
 
     /// Whether the driver lets a thread's loops turn as often as this variant's do.
     pub(super) fn turns_fit(&self, variant: &Variant, p: &Params) -> bool {
-        variant.turns(p) <= self.profile.max_iterations
+        let most = self.profile.max_iterations;
+        most == u64::MAX || variant.work(p, Loads::BY_ELEMENTS).turns <= most
     }
 
     /// Appends a dispatch, its workgroups folded near-square over x and y.
-    pub(super) fn dispatch<V: Into<Variant>>(&self, plan: &mut Plan, launch: Launch<V>) -> Result<()> {
+    pub(super) fn dispatch(&self, plan: &mut Plan, launch: Launch) -> Result<()> {
         let Launch { variant, mut params, workgroups, bindings } = launch;
         let limit = u64::from(self.profile.max_workgroups);
         let (x, y) = if workgroups <= limit {
@@ -189,14 +214,13 @@ impl<'a> Planner<'a> {
                 name: "max_compute_workgroups_per_dimension",
             });
         }
-        let variant = variant.into();
         self.profile.check_variant(&variant)?;
         params.workgroups = workgroups as u32;
         params.workgroups_x = x as u32;
         if !self.turns_fit(&variant, &params) {
             return Err(Error::Limit {
                 what: "a sum of this layer".into(),
-                needed: variant.turns(&params),
+                needed: variant.work(&params, Loads::BY_ELEMENTS).turns,
                 unit: "turns of a loop",
                 limit: self.profile.max_iterations,
                 name: "the driver ends longer loops without a word",

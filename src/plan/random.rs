@@ -1,9 +1,9 @@
 //! Plans of dropout and noise.
 
-use super::planner::Launch;
-use super::{Plan, Planner, Resource, Samples, Slice};
+use super::planner::{Launch, Ranges};
+use super::{Plan, Planner, Resource, Slice};
 use crate::Result;
-use crate::kernels::{self, Kernel, Params, THREADS};
+use crate::kernels::{self, Params, THREADS};
 use crate::ops::{BufferId, Effect, Noise, Random, RandomGrad};
 
 impl Planner<'_> {
@@ -18,30 +18,23 @@ impl Planner<'_> {
     }
 
     fn drawn(&self, noise: &Noise, drawn: Drawn, batch: u32) -> Result<Plan> {
-        let mut plan = Plan::default();
         let Drawn { effect, step, input, output } = drawn;
         let (effect, params) = effect_params(effect);
         let variant = kernels::Random { effect }.listed()?;
         let elements = noise.elements();
-        // Elements of a dispatch are counted in 32 bits, from a 64-bit number of the first one.
-        for samples in self.samples(batch, elements, u64::from(u32::MAX) / elements)? {
-            let Samples { first, .. } = samples;
-            let x = self.range(Resource::Buffer(input), samples, elements);
-            let y = self.range(Resource::Buffer(output), samples, elements);
-            let number = first * noise.sample();
+        self.by_samples(batch, [input, output].map(|id| (id, elements)), |plan, samples, Ranges { x, y }| {
+            // Elements of a dispatch are counted in 32 bits, from a 64-bit number of the first one.
+            let number = samples.first * noise.sample();
             let params = params.with(|p| {
                 (p.count, p.elements, p.a_sample) = (y.count as u32, elements as u32, noise.sample() as u32);
                 (p.x_base, p.y_base) = (x.base, y.base);
-                [_, p.size_1, p.size_2, p.size_3] = noise.sizes.map(|size| size as u32);
-                [p.a_0, p.a_1, p.a_2, p.a_3] = noise.strides().map(|stride| stride as u32);
-                (p.seed_0, p.seed_1) = (noise.seed as u32, (noise.seed >> 32) as u32);
-                (p.noise_0, p.noise_1) = (number as u32, (number >> 32) as u32);
+                (p.size, p.a) = (noise.sizes.map(|size| size as u32), noise.strides().map(|stride| stride as u32));
+                [p.seed, p.noise] = [noise.seed, number].map(|words| [words as u32, (words >> 32) as u32]);
             });
             let workgroups = y.count.div_ceil(u64::from(THREADS * kernels::Random::EACH));
             let bindings = vec![x.slice, Slice::whole(Resource::Buffer(step)), y.slice];
-            self.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
-        }
-        Ok(plan)
+            self.dispatch(plan, Launch { variant, params, workgroups, bindings })
+        })
     }
 }
 

@@ -1,14 +1,16 @@
 //! Plans of operations that move values.
 
 use super::planner::{Launch, OwnScratch, Ranges};
-use super::pool::{Pooled, Reduced, Spans};
+use super::pool::{Pooled, Reduced};
 use super::{Plan, Planner, Resource};
-use crate::kernels::{Concatenate, Kernel, Params, Pool, Rearrange, Reduce, THREADS, width};
-use crate::ops::{self, Along, AxisMap, Moved, MovedAxes, Repetitions, in_order, put_back, repeats, repetitions};
+use crate::kernels::{Concatenate, Params, Pool, Rearrange, Reduce, width};
+use crate::ops::{
+    self, Along, AxisMap, Moved, MovedAxes, PoolAxis, Repetitions, in_order, put_back, repeats, repetitions,
+};
 use crate::{Error, Result};
 
 /// Sums over repetitions, before their axes are moved.
-const SUMS: Resource = Resource::Between(0);
+const SUMS: OwnScratch = OwnScratch { resource: Resource::Between(0), what: "the sums over what is repeated" };
 
 /// Elements of a sample before and after its axes are rearranged: `[read, written]`.
 fn sizes(axes: &[AxisMap]) -> [u64; 2] {
@@ -23,15 +25,10 @@ fn moved(axes: &[AxisMap]) -> Result<MovedAxes> {
 
 impl Planner<'_> {
     pub(super) fn rearrange(&self, o: &ops::Rearrange, batch: u32) -> Result<Plan> {
-        let mut plan = Plan::default();
         let [inputs, outputs] = sizes(&o.axes);
         let axes = moved(&o.axes)?;
-        for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
-            let x = self.range(Resource::Buffer(o.input), samples, inputs);
-            let y = self.range(Resource::Buffer(o.output), samples, outputs);
-            self.moved(&mut plan, &axes, Ranges { x, y })?;
-        }
-        Ok(plan)
+        let operands = [(o.input, inputs), (o.output, outputs)];
+        self.by_samples(batch, operands, |plan, _, ranges| self.moved(plan, &axes, ranges))
     }
 
     /// Moves the elements of `x` along other axes.
@@ -56,76 +53,39 @@ impl Planner<'_> {
             ..last
         };
         let [a, b, c, d] = outer.map(|axis| Moved { stride: axis.stride / width, ..axis });
-        let count = y.count as u32 / width;
+        let axes = [a, b, c, d, last];
         let params = Params {
-            count,
+            count: y.count as u32 / width,
             x_base: x.base / width,
             y_base: y.base / width,
             x_sample: sample / width,
-            written_0: a.map.output,
-            written_1: b.map.output,
-            written_2: c.map.output,
-            written_3: d.map.output,
-            written_4: last.map.output,
-            read_0: a.map.input,
-            read_1: b.map.input,
-            read_2: c.map.input,
-            read_3: d.map.input,
-            read_4: last.map.input,
-            before_0: a.map.before as u32,
-            before_1: b.map.before as u32,
-            before_2: c.map.before as u32,
-            before_3: d.map.before as u32,
-            before_4: last.map.before as u32,
-            repeat_0: a.map.repeat,
-            repeat_1: b.map.repeat,
-            repeat_2: c.map.repeat,
-            repeat_3: d.map.repeat,
-            repeat_4: last.map.repeat,
-            distance_0: a.stride,
-            distance_1: b.stride,
-            distance_2: c.stride,
-            distance_3: d.stride,
-            distance_4: last.stride,
+            written: axes.map(|axis| axis.map.output),
+            read: axes.map(|axis| axis.map.input),
+            before: axes.map(|axis| axis.map.before as u32),
+            repeat: axes.map(|axis| axis.map.repeat),
+            distance: axes.map(|axis| axis.stride),
             ..Params::default()
         };
         let many = [a, b, c].iter().any(|axis| axis.map != AxisMap::whole(1, axis.map.of));
-        let bindings = vec![x.slice, y.slice];
-        self.dispatch(
-            plan,
-            Launch {
-                variant: Rearrange { many, width }.listed()?,
-                params,
-                workgroups: count.div_ceil(THREADS).into(),
-                bindings,
-            },
-        )
+        let variant = Rearrange { many, width }.listed()?;
+        self.dispatch(plan, Launch::per_element(variant, params, vec![x.slice, y.slice]))
     }
 
     pub(super) fn rearrange_grad(&self, o: &ops::RearrangeGrad, batch: u32) -> Result<Plan> {
-        let mut plan = Plan::default();
         let [inputs, outputs] = sizes(&o.axes);
         let axes = moved(&o.axes)?;
         let summed = repeats(&o.axes).then(|| repetitions(&o.axes)).flatten();
         let back = moved(&put_back(&o.axes))?;
-        for samples in self.samples(batch, inputs.max(outputs), u64::MAX)? {
-            let x = self.range(Resource::Buffer(o.grad_output), samples, outputs);
-            let y = self.range(Resource::Buffer(o.grad_input), samples, inputs);
-            match &summed {
-                None => self.moved(&mut plan, &axes.inverse(), Ranges { x, y })?,
-                Some(summed) if in_order(&o.axes) => self.summed(&mut plan, summed, Ranges { x, y })?,
-                Some(summed) => {
-                    let sums = self.between(
-                        &mut plan,
-                        OwnScratch { resource: SUMS, what: "the sums over what is repeated" },
-                        y.count,
-                    )?;
-                    self.summed(&mut plan, summed, Ranges { x, y: sums })?;
-                    self.moved(&mut plan, &back, Ranges { x: sums, y })?;
-                }
+        let operands = [(o.grad_output, outputs), (o.grad_input, inputs)];
+        self.by_samples(batch, operands, |plan, _, Ranges { x, y }| match &summed {
+            None => self.moved(plan, &axes.inverse(), Ranges { x, y }),
+            Some(summed) if in_order(&o.axes) => self.summed(plan, summed, Ranges { x, y }),
+            Some(summed) => {
+                let sums = self.between(plan, SUMS, y.count)?;
+                self.summed(plan, summed, Ranges { x, y: sums })?;
+                self.moved(plan, &back, Ranges { x: sums, y })
             }
-        }
-        Ok(plan)
+        })
     }
 
     /// Sums over repeated elements.
@@ -139,12 +99,12 @@ impl Planner<'_> {
             let along = Along { outer, length, inner };
             return self.reduced(plan, Reduced { kind: Reduce::SUM, divisor: 1.0, along }, ranges);
         }
-        let axes = over.axes.map(|axis| Spans {
+        let axes = over.axes.map(|axis| PoolAxis {
             input: axis.output,
             output: axis.input,
             window: axis.repeat,
             stride: axis.repeat,
-            before: -axis.before,
+            before: -axis.before as u32,
         });
         self.pooled(plan, &Pooled { kind: Pool::SUM, axes, inner: over.inner }, ranges)
     }
@@ -159,20 +119,16 @@ impl Planner<'_> {
                 let y = self.range(Resource::Buffer(o.output), samples, o.rows * row);
                 let (columns, row, y_base) = (part.columns as u32, row as u32, y.base + first);
                 let width = width([columns, row, x.base, y_base].iter().all(|size| size.is_multiple_of(4)));
-                let count = x.count as u32 / width;
                 let params = Params {
-                    count,
+                    count: x.count as u32 / width,
                     columns: columns / width,
                     row: row / width,
                     x_base: x.base / width,
                     y_base: y_base / width,
                     ..Params::default()
                 };
-                let (workgroups, bindings) = (count.div_ceil(THREADS).into(), vec![x.slice, y.slice]);
-                self.dispatch(
-                    &mut plan,
-                    Launch { variant: Concatenate { width }.listed()?, params, workgroups, bindings },
-                )?;
+                let variant = Concatenate { width }.listed()?;
+                self.dispatch(&mut plan, Launch::per_element(variant, params, vec![x.slice, y.slice]))?;
                 first += columns;
             }
         }

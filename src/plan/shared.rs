@@ -7,7 +7,7 @@ use super::local::Local;
 use super::loop_kernels::{Chosen, largest, widths};
 use super::planner::{Launch, OwnScratch};
 use super::{Plan, Resource, Samples, Slice};
-use crate::kernels::{AddParts, Declared, Kernel, LoopGradWeightsShared, Params, THREADS, width};
+use crate::kernels::{AddParts, Declared, LoopGradWeightsShared, Params, THREADS, width};
 use crate::{Error, Result};
 
 /// The most terms of a part. In longer sums f32 would lose more than the order of summation does.
@@ -38,12 +38,8 @@ impl Local<'_> {
             let round = cut.locations.saturating_mul(cut.parts);
             let sums = if cut.parts > 1 { Slice::whole(Resource::Parts) } else { gradient };
             if cut.parts > 1 {
-                let bytes = 4 * u64::from(cut.parts) * chunk.len();
-                self.planner.reserve(
-                    &mut plan,
-                    OwnScratch { resource: Resource::Parts, what: "the parts of a gradient's sums" },
-                    bytes,
-                )?;
+                let own = OwnScratch { resource: Resource::Parts, what: "the parts of a gradient's sums" };
+                self.planner.reserve(&mut plan, own, 4 * u64::from(cut.parts) * chunk.len())?;
             }
             for first in (0..all).step_by(round as usize) {
                 let end = all.min(first.saturating_add(round));
@@ -58,13 +54,11 @@ impl Local<'_> {
                 let bindings = vec![x, dz, Slice::whole(Resource::Tables), sums];
                 self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
                 if cut.parts > 1 {
-                    let fours = chunk.len().is_multiple_of(4);
-                    let count = chunk.len() / u64::from(width(fours));
-                    let params = params.with(|p| (p.count, p.accumulate) = (count as u32, accumulate));
-                    let variant = AddParts { width: width(fours) }.listed()?;
-                    let workgroups = count.div_ceil(THREADS.into());
-                    self.planner
-                        .dispatch(&mut plan, Launch { variant, params, workgroups, bindings: vec![sums, gradient] })?;
+                    let width = width(chunk.len().is_multiple_of(4));
+                    let count = chunk.len() as u32 / width;
+                    let params = params.with(|p| (p.count, p.accumulate) = (count, accumulate));
+                    let variant = AddParts { width }.listed()?;
+                    self.planner.dispatch(&mut plan, Launch::per_element(variant, params, vec![sums, gradient]))?;
                 }
             }
         }
@@ -97,10 +91,10 @@ impl Local<'_> {
             let channels = LoopGradWeightsShared::CHANNELS.into_iter().rev().filter(fitting);
             channels.map(move |channels| LoopGradWeightsShared { channels, filters, width, input_width })
         });
-        let kernel = kernels.find_map(|kernel| kernel.listed().ok());
+        let kernel = kernels.find(Declared::is_listed);
         let kernel = kernel.ok_or(Error::NoKernel { kernel: LoopGradWeightsShared::NAME })?;
         let rows = u64::from(p.weight_cells) * u64::from(p.taps) * u64::from(inputs / kernel.channels);
         let threads = u64::from(p.parts) * rows * u64::from(units.div_ceil(kernel.filters));
-        Ok((kernel.into(), threads.div_ceil(THREADS.into())))
+        Ok((kernel.listed()?, threads.div_ceil(THREADS.into())))
     }
 }

@@ -7,9 +7,7 @@ use super::planner::Launch;
 use super::{Chunk, Plan, Resource, Slice};
 use crate::Result;
 use crate::geometry::SparseIndex;
-use crate::kernels::{
-    FILTERS, IMAGES, Kernel, Params, SparseForward, SparseGradInput, SparseGradWeights, THREADS, fused_code,
-};
+use crate::kernels::{FILTERS, IMAGES, Params, SparseForward, SparseGradInput, SparseGradWeights, THREADS, fused_code};
 
 use crate::ops::{LocalForward, LocalGradInput};
 
@@ -24,7 +22,7 @@ impl Local<'_> {
         let starts_0 = forward_1 + 2 * self.layer.entries() as u32;
         let inverse_0 = starts_0 + self.layer.inputs() as u32 + 1;
         self.chunk_params(chunk).with(|p| {
-            (p.forward_0, p.forward_1, p.starts_0, p.inverse_0) = (0, forward_1, starts_0, inverse_0);
+            (p.forward[0], p.forward[1], p.starts[0], p.inverse[0]) = (0, forward_1, starts_0, inverse_0);
         })
     }
 
@@ -82,15 +80,8 @@ impl Local<'_> {
                     self.layer.inputs().div_ceil(THREADS.into()) * u64::from(samples.count.div_ceil(images));
                 let bindings =
                     vec![Slice::whole(Resource::Chunk(o.weights, index)), dz, Slice::whole(Resource::SparseIndex), dx];
-                self.planner.dispatch(
-                    &mut plan,
-                    Launch {
-                        variant: SparseGradInput { images, weights: dtype }.listed()?,
-                        params,
-                        workgroups,
-                        bindings,
-                    },
-                )?;
+                let variant = SparseGradInput { images, weights: dtype }.listed()?;
+                self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             }
         }
         Ok(plan)
@@ -110,10 +101,8 @@ impl Local<'_> {
             let gradient = self.gradient(&mut plan, o, (chunk, index))?;
             let bindings = vec![x, dz, Slice::whole(Resource::SparseIndex), gradient];
             let variant = SparseGradWeights { filters }.listed()?;
-            self.planner.dispatch(
-                &mut plan,
-                Launch { variant, params, workgroups: threads.div_ceil(THREADS.into()), bindings },
-            )?;
+            let workgroups = threads.div_ceil(THREADS.into());
+            self.planner.dispatch(&mut plan, Launch { variant, params, workgroups, bindings })?;
             if last {
                 self.finish(&mut plan, o, (chunk, index))?;
             }

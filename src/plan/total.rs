@@ -3,8 +3,12 @@
 use super::planner::{Launch, OwnScratch, Range};
 use super::{Plan, Planner, Resource, Slice};
 use crate::Result;
-use crate::kernels::{self, Kernel, OrthogonalFactors, OrthogonalProducts, Params, THREADS};
+use crate::kernels::{self, OrthogonalFactors, OrthogonalProducts, Params, THREADS};
 use crate::ops::{BufferId, ClipScale, Orthogonal, OrthogonalGrad, Shape, Term, Total, Vectors};
+
+/// The norms of a matrix's vectors, and the products of all pairs of them.
+const FACTORS: OwnScratch = OwnScratch { resource: Resource::Between(0), what: "the norms of a matrix's vectors" };
+const PRODUCTS: OwnScratch = OwnScratch { resource: Resource::Between(1), what: "the products of a matrix's vectors" };
 
 /// Ranges that are summed.
 struct Summed {
@@ -90,10 +94,8 @@ impl Planner<'_> {
                 // A buffer that isn't read must be bound all the same.
                 let step = ending.step.map_or(piece.slice, |step| Slice::whole(Resource::Buffer(step)));
                 let bindings = vec![piece.slice, step, to.slice];
-                self.dispatch(
-                    plan,
-                    Launch { variant: kernels::Total { of }.listed()?, params, workgroups: parts(&piece), bindings },
-                )?;
+                let (variant, workgroups) = (kernels::Total { of }.listed()?, parts(&piece));
+                self.dispatch(plan, Launch { variant, params, workgroups, bindings })?;
                 first += parts(&piece) as u32;
             }
             if last {
@@ -107,10 +109,8 @@ impl Planner<'_> {
         let mut plan = Plan::default();
         let bindings = [o.squares, o.output].map(|id| Slice::whole(Resource::Buffer(id))).into();
         let params = Params { limit: o.limit, count: 1, ..Params::default() };
-        self.dispatch(
-            &mut plan,
-            Launch { variant: kernels::ClipScale { global: o.global }.listed()?, params, workgroups: 1, bindings },
-        )?;
+        let variant = kernels::ClipScale { global: o.global }.listed()?;
+        self.dispatch(&mut plan, Launch::per_element(variant, params, bindings))?;
         Ok(plan)
     }
 
@@ -134,11 +134,7 @@ impl Planner<'_> {
             p.factor = (2.0 * of.share(o.factor)) as f32;
         });
         let bindings = vec![found.matrix, found.factors.slice, found.products.slice, grad];
-        let workgroups = (of.count * of.length).div_ceil(THREADS.into());
-        self.dispatch(
-            &mut plan,
-            Launch { variant: kernels::OrthogonalGrad {}.listed()?, params, workgroups, bindings },
-        )?;
+        self.dispatch(&mut plan, Launch::per_element(kernels::OrthogonalGrad {}.listed()?, params, bindings))?;
         Ok(plan)
     }
 
@@ -148,36 +144,19 @@ impl Planner<'_> {
         let params = Params {
             rows: of.count as u32,
             columns: of.length as u32,
-            a_0: of.vector as u32,
-            a_1: of.element as u32,
+            a: [of.vector as u32, of.element as u32, 0, 0],
             ..Params::default()
         };
-        let factors = self.between(
-            plan,
-            OwnScratch { resource: Resource::Between(0), what: "the norms of a matrix's vectors" },
-            2 * of.count,
-        )?;
+        let factors = self.between(plan, FACTORS, 2 * of.count)?;
         let workgroups = of.count.div_ceil(THREADS.into());
         let bindings = vec![matrix, factors.slice];
         self.dispatch(plan, Launch { variant: OrthogonalFactors {}.listed()?, params, workgroups, bindings })?;
         let pairs = of.count.saturating_mul(of.count);
-        self.profile.check_piece("the products of a matrix's vectors", pairs.saturating_mul(4))?;
-        let products = self.between(
-            plan,
-            OwnScratch { resource: Resource::Between(1), what: "the products of a matrix's vectors" },
-            pairs,
-        )?;
+        self.profile.check_piece(PRODUCTS.what, pairs.saturating_mul(4))?;
+        let products = self.between(plan, PRODUCTS, pairs)?;
         let bindings = vec![matrix, factors.slice, products.slice];
         let of_pairs = params.with(|p| p.count = pairs as u32);
-        self.dispatch(
-            plan,
-            Launch {
-                variant: OrthogonalProducts {}.listed()?,
-                params: of_pairs,
-                workgroups: pairs.div_ceil(THREADS.into()),
-                bindings,
-            },
-        )?;
+        self.dispatch(plan, Launch::per_element(OrthogonalProducts {}.listed()?, of_pairs, bindings))?;
         Ok(Products { matrix, factors, products, params })
     }
 

@@ -3,7 +3,7 @@
 use super::planner::Launch;
 use super::{Plan, Planner, Resource, Slice, cut};
 use crate::Result;
-use crate::kernels::{self, Kernel, Params, THREADS, Update1, Update2, Update3, Variant, rules, width};
+use crate::kernels::{self, Params, Update1, Update2, Update3, Variant, rules, width};
 use crate::ops::{BufferId, Change, MovingAverage, NonNegative, PenaltyGrad, Rule, Shape, Update};
 
 /// Elements of a block of a buffer that isn't cut into chunks, so that the parts of a block's sum are parts of the
@@ -36,7 +36,22 @@ fn changed(o: &Change) -> impl Iterator<Item = BufferId> {
 impl Params {
     /// The same numbers with those of an optimizer's step.
     pub(super) fn with_change(self, o: &Change) -> Self {
-        self.with(|p| set_numbers(p, o))
+        self.with(|p| {
+            match o.rule {
+                Rule::Sgd { momentum, .. } => p.momentum = momentum as f32,
+                Rule::Adam { beta_1, beta_2, epsilon, .. } => {
+                    (p.mean_share, p.share) = ((1.0 - beta_1) as f32, (1.0 - beta_2) as f32);
+                    p.epsilon = epsilon as f32;
+                }
+                Rule::RmsProp { rho, momentum, epsilon, .. } => {
+                    (p.kept, p.share) = (rho as f32, (1.0 - rho) as f32);
+                    (p.momentum, p.epsilon) = (momentum as f32, epsilon as f32);
+                }
+            }
+            p.rule = code(o);
+            (p.limit, p.decay) = (o.clip_value.unwrap_or(0.0), o.weight_decay.unwrap_or(0.0) as f32);
+            (p.l1, p.l2) = (o.l1, 2.0 * o.l2);
+        })
     }
 }
 
@@ -46,19 +61,15 @@ pub(super) fn changed_chunk(o: &Change, chunk: u32) -> impl Iterator<Item = Slic
     std::iter::once(Slice::whole(Resource::Buffer(o.step))).chain(changed)
 }
 
-/// The kernel of an optimizer's step, by its width, and the step's numbers.
-fn changed_by(o: &Change) -> (Box<dyn Fn(u32) -> Result<Variant>>, Params) {
-    let one_state = |rule| move |width| Ok(Update1 { rule, width }.listed()?.into());
-    let two_states = |rule| move |width| Ok(Update2 { rule, width }.listed()?.into());
-    let three_states = |rule| move |width| Ok(Update3 { rule, width }.listed()?.into());
-    let code = code(o);
-    let variant: Box<dyn Fn(u32) -> Result<Variant>> = match o.state.len() {
-        0 => Box::new(|width| Ok(kernels::Update { width }.listed()?.into())),
-        1 => Box::new(one_state(code)),
-        2 => Box::new(two_states(code)),
-        _ => Box::new(three_states(code)),
-    };
-    (variant, Params::default().with_change(o))
+/// The kernel of an optimizer's step for `width` weights of a thread.
+fn changing(o: &Change, width: u32) -> Result<Variant> {
+    let rule = code(o);
+    match o.state.len() {
+        0 => kernels::Update { width }.listed(),
+        1 => Update1 { rule, width }.listed(),
+        2 => Update2 { rule, width }.listed(),
+        _ => Update3 { rule, width }.listed(),
+    }
 }
 
 /// The number of a rule in WGSL. SGD without momentum has none.
@@ -73,24 +84,6 @@ fn code(o: &Change) -> u32 {
         (Rule::RmsProp { centered: true, .. }, 2) => rules::RMSPROP_CENTERED,
         (Rule::RmsProp { centered: true, .. }, _) => rules::RMSPROP_BOTH,
     }
-}
-
-/// Sets the numbers of an optimizer's step as kernels have them.
-fn set_numbers(p: &mut Params, o: &Change) {
-    match o.rule {
-        Rule::Sgd { momentum, .. } => p.momentum = momentum as f32,
-        Rule::Adam { beta_1, beta_2, epsilon, .. } => {
-            (p.mean_share, p.share) = ((1.0 - beta_1) as f32, (1.0 - beta_2) as f32);
-            p.epsilon = epsilon as f32;
-        }
-        Rule::RmsProp { rho, momentum, epsilon, .. } => {
-            (p.kept, p.share) = (rho as f32, (1.0 - rho) as f32);
-            (p.momentum, p.epsilon) = (momentum as f32, epsilon as f32);
-        }
-    }
-    p.rule = code(o);
-    (p.limit, p.decay) = (o.clip_value.unwrap_or(0.0), o.weight_decay.unwrap_or(0.0) as f32);
-    (p.l1, p.l2) = (o.l1, 2.0 * o.l2);
 }
 
 /// One kernel over all elements of its operands, all of the same shape.
@@ -142,47 +135,32 @@ impl Planner<'_> {
             let (slices, bases): (Vec<Slice>, Vec<u32>) = over.operands.iter().map(|&id| piece.of(self, id)).unzip();
             let base = bases.first().copied().unwrap_or(0);
             let width = width(piece.count.is_multiple_of(4) && base.is_multiple_of(4));
-            let count = piece.count / u64::from(width);
-            let params = over.params.with(|p| (p.count, p.y_base) = (count as u32, base / width));
+            let params = over.params.with(|p| (p.count, p.y_base) = (piece.count as u32 / width, base / width));
             let (first, rest) = slices.split_at(1.min(slices.len()));
             let bindings = [over.before, first, over.after_first, rest].concat();
-            self.dispatch(
-                &mut plan,
-                Launch {
-                    variant: (over.variant)(width)?,
-                    params,
-                    workgroups: count.div_ceil(THREADS.into()),
-                    bindings,
-                },
-            )?;
+            self.dispatch(&mut plan, Launch::per_element((over.variant)(width)?, params, bindings))?;
         }
         Ok(plan)
     }
 
     pub(super) fn update(&self, o: &Update) -> Result<Plan> {
-        let (variant, numbers) = changed_by(&o.change);
-        let params = numbers.with(|p| p.use_scale = o.scale.is_some().into());
+        let params = Params { use_scale: o.scale.is_some().into(), ..Params::default() }.with_change(&o.change);
+        let variant = &|width| changing(&o.change, width);
         let (step, scale) = self.before(&o.change, o.scale);
         let operands: Vec<BufferId> = [o.gradient].into_iter().chain(changed(&o.change)).collect();
-        let (variant, operands) = (&*variant, &operands);
-        let (before, after_first) = (&[step, scale][..], &[][..]);
-        self.over(&Over { variant, params, shape: &o.shape, operands, before, after_first }, 1)
+        let (operands, before) = (&operands[..], &[step, scale]);
+        self.over(&Over { variant, params, shape: &o.shape, operands, before, after_first: &[] }, 1)
     }
 
     /// Appends the update of a chunk of weights.
     pub(super) fn update_chunk(&self, plan: &mut Plan, change: &Change, by: ChunkGradient) -> Result<()> {
         let ChunkGradient { chunk, gradient, elements } = by;
-        let (variant, numbers) = changed_by(change);
         let (step, scale) = self.before(change, None);
         let changed = changed(change).map(|id| Slice::whole(Resource::Chunk(id, chunk)));
         let bindings = [step, scale, gradient].into_iter().chain(changed).collect();
         let width = width(elements.is_multiple_of(4));
-        let count = elements / u64::from(width);
-        let params = numbers.with(|p| p.count = count as u32);
-        self.dispatch(
-            plan,
-            Launch { variant: variant(width)?, params, workgroups: count.div_ceil(THREADS.into()), bindings },
-        )
+        let params = Params { count: elements as u32 / width, ..Params::default() }.with_change(change);
+        self.dispatch(plan, Launch::per_element(changing(change, width)?, params, bindings))
     }
 
     /// The ranges of a step's numbers and of a gradient's factor. What isn't read must be bound all the same.
@@ -193,7 +171,7 @@ impl Planner<'_> {
 
     pub(super) fn moving_average(&self, o: &MovingAverage, batch: u32) -> Result<Plan> {
         let params = Params { kept: o.momentum as f32, share: o.share(batch) as f32, ..Params::default() };
-        let variant = &|width| Ok(kernels::MovingAverage { width }.listed()?.into());
+        let variant = &|width| kernels::MovingAverage { width }.listed();
         let operands = &[o.value, o.average];
         self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first: &[] }, batch)
     }
@@ -206,7 +184,7 @@ impl Planner<'_> {
             accumulate: o.accumulate.into(),
             ..Params::default()
         };
-        let variant = &|width| Ok(kernels::PenaltyGrad { width }.listed()?.into());
+        let variant = &|width| kernels::PenaltyGrad { width }.listed();
         // A buffer that isn't read must be bound all the same: here the operand once more.
         let (step, operands) = match o.step {
             Some(step) => (vec![Slice::whole(Resource::Buffer(step))], vec![o.of, o.output]),
@@ -217,7 +195,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn non_negative(&self, o: &NonNegative) -> Result<Plan> {
-        let variant = &|width| Ok(kernels::NonNegative { width }.listed()?.into());
+        let variant = &|width| kernels::NonNegative { width }.listed();
         let (params, operands) = (Params::default(), &[o.parameter]);
         self.over(&Over { variant, params, shape: &o.shape, operands, before: &[], after_first: &[] }, 1)
     }

@@ -135,27 +135,12 @@ impl<'p> Writer<'p> {
             let words = constant_words(layer, resource);
             // One layer's constants differ from program to program if these use different windows of it.
             let name = format!("{name}/{:016x}", fingerprint(&words));
-            let place = self.add(WrittenBuffer {
-                name: owner.map_or(name.clone(), |owner| format!("{owner}/{name}")),
-                usage: WrittenUsage::Constant,
-                dtype: WrittenType::U32,
-                elements: words.len() as u64,
-                bytes: 4 * words.len() as u64,
-                part: None,
-                words,
-            })?;
+            let place = self.constant(owner.map_or(name.clone(), |owner| format!("{owner}/{name}")), words)?;
             self.constants.push(PlacedConstant { layer, resource, place });
         }
         for words in own_constants(&plan.plans) {
-            let place = self.add(WrittenBuffer {
-                name: format!("groups_of_weights/{:016x}", fingerprint(words)),
-                usage: WrittenUsage::Constant,
-                dtype: WrittenType::U32,
-                elements: words.len() as u64,
-                bytes: 4 * words.len() as u64,
-                part: None,
-                words: words.to_vec(),
-            })?;
+            let name = format!("groups_of_weights/{:016x}", fingerprint(words));
+            let place = self.constant(name, words.to_vec())?;
             self.own.push((words.clone(), place));
         }
         Ok(())
@@ -216,6 +201,11 @@ impl<'p> Writer<'p> {
     fn scratch(&mut self, name: String, bytes: u64) -> Result<u32> {
         let (usage, dtype, elements) = (WrittenUsage::Scratch, WrittenType::F32, bytes / 4);
         self.add(WrittenBuffer { name, usage, dtype, elements, bytes, part: None, words: Vec::new() })
+    }
+
+    fn constant(&mut self, name: String, words: Vec<u32>) -> Result<u32> {
+        let (usage, dtype, elements) = (WrittenUsage::Constant, WrittenType::U32, words.len() as u64);
+        self.add(WrittenBuffer { name, usage, dtype, elements, bytes: 4 * elements, part: None, words })
     }
 
     fn add(&mut self, buffer: WrittenBuffer) -> Result<u32> {

@@ -1,15 +1,17 @@
 //! Graphs of layers: what the builder refuses, shared layers, several inputs on a host's own device, memory known before.
 
 use crate::common::{GPU, GRADIENT, assert_near, on_every_executor, random};
+use locally_connected::config::{Axes, Constraint, OrthogonalMode, Regularizer};
 use locally_connected::gpu::Bindings;
 use locally_connected::model::{
-    BatchNormalization, Concatenate, Convolution, Dense, Flatten, Graph, Layer, Merge, Model, Move, Node, Pooling,
-    Reshape, Sequential, Wanted, names,
+    BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling, Graph, GroupNormalization,
+    Layer, LayerNormalization, Merge, Model, Move, Node, NoiseLayer, PRelu, Pooling, Reshape, Separable, Sequential,
+    Softmax, Wanted, names,
 };
-use locally_connected::ops::{PoolKind, Usage};
+use locally_connected::ops::{PoolKind, RandomKind, Usage};
 use locally_connected::program::Program;
 use locally_connected::reference::{self, Values};
-use locally_connected::{Activation, Bias, Config, DataFormat, Error, Implementation, Padding};
+use locally_connected::{Activation, Bias, Config, DataFormat, Error, Implementation, KerasLayout, Padding};
 use std::collections::BTreeMap;
 
 /// Two inputs, one of them through a layer that both share, branches that join, and two outputs.
@@ -55,6 +57,60 @@ fn model(graph: Graph, values: &BTreeMap<String, Vec<f32>>) -> Model {
         .flat_map(|layer| layer.parameters().iter().map(|parameter| names::parameter(layer.name(), parameter.name)));
     let parameters = parameters.map(|name| (name.clone(), values[&name].clone())).collect();
     Model { graph, parameters }
+}
+
+/// One layer of each kind that [`graph`] has none of, with all that can be said of one.
+fn other_kinds() -> Result<Graph, Error> {
+    let mut graph = Graph::new();
+    let input = graph.named_input("input", [8, 8, 4])?;
+    let config =
+        Config::new(4, [3, 3]).padding(Padding::Same).kernel_regularizer(Regularizer::L1L2 { l1: 0.0, l2: 0.5 });
+    let local = Layer::new(config.clone()).named("local").stored_in(KerasLayout::Implementation2).trainable(false);
+    let local = local.constraint("bias", Constraint::MaxNorm { max_value: 2.0, axis: Axes::One(0) });
+    let local = graph.add(
+        local.activity_regularizer(Regularizer::Orthogonal { factor: 0.25, mode: OrthogonalMode::Rows }),
+        &[input],
+    )?;
+    let depthwise = graph.add(Depthwise(Config::new(2, [3, 3]).bias(Bias::None)), &[local])?;
+    let separable =
+        Separable { depthwise: Config::new(1, [3, 3]), filters: 4, bias: true, activation: Activation::Tanh };
+    let separable = graph.add(separable, &[depthwise])?;
+    let given = Layer::new(Dense::new(2)).named("given").weights(vec![vec![0.5; 8], vec![0.0; 2]]);
+    let mut last = graph.add(given, &[separable])?;
+    let mut noise = NoiseLayer::new(RandomKind::Dropout { rate: 0.5 });
+    (noise.seed, noise.shared_axes) = (Some(7), vec![0]);
+    let layers: [Layer; 9] = [
+        BatchNormalization { axis: 2, epsilon: 0.001, momentum: 0.99, center: true, scale: false }.into(),
+        LayerNormalization { axes: vec![2], epsilon: 0.001, center: false, scale: true }.into(),
+        GroupNormalization { groups: 2, axis: 2, epsilon: 0.001, center: true, scale: true }.into(),
+        noise.into(),
+        PRelu { shared_axes: vec![0, 1] }.into(),
+        Softmax { axes: vec![0, 2] }.into(),
+        Move::Pad(vec![[1, 0], [0, 2]], DataFormat::ChannelsLast).into(),
+        Reshape(vec![30, 2]).into(),
+        GlobalPooling { kind: PoolKind::Max, data_format: DataFormat::ChannelsFirst, keep_dims: false }.into(),
+    ];
+    for layer in layers {
+        last = graph.add(layer, &[last])?;
+    }
+    graph.output(last);
+    Ok(graph)
+}
+
+/// Also what executes its windows, and which layer is called again.
+#[test]
+fn graphs_are_read_as_they_were_written() {
+    for written in
+        [graph(), graph().with_implementation(Implementation::Loop), other_kinds().expect("layers"), Graph::new()]
+    {
+        let json = serde_json::to_value(&written).expect("JSON");
+        assert_eq!(serde_json::from_value::<Graph>(json.clone()).expect("a graph"), written);
+        let Some(first) = json["layers"].get(0) else { continue };
+        let mut without = json.clone();
+        without["layers"] = serde_json::Value::Array(vec![first.clone()]);
+        let error = serde_json::from_value::<Graph>(without).expect_err("layers are missing").to_string();
+        assert!(error.contains("a layer is needed here"), "{error}");
+    }
 }
 
 /// A whole model is asked for an implementation that its convolutions and dense layers haven't: they run by the loop variant.

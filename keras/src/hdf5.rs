@@ -1,4 +1,4 @@
-//! What Keras stores where in HDF5, read and written with `hdf5-pure`.
+//! What Keras stores where in HDF5, read with `hdf5-pure`.
 
 use crate::architecture::Architecture;
 use crate::compiled::StoredState;
@@ -6,14 +6,11 @@ use crate::contents::Contents;
 use crate::error::Problem;
 use crate::names::snake_case;
 use crate::weights::{Array, Nothing, Source, hdf5_problem};
-use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FinishedGroup, Group, GroupBuilder};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use hdf5_pure::{AttrValue, Dataset, File, Group};
+use std::collections::HashMap;
 
 /// The first bytes of every HDF5 file.
 pub(crate) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
-/// The most bytes of names in one attribute: an object header holds no more than 64 kB. Keras has the same limit.
-const MOST_NAMES: usize = 64_512;
 
 /// The suffixes that Keras 1 gives a layer's name to name its weights.
 const KERAS1: [&str; 9] = [
@@ -346,127 +343,6 @@ impl Source for ByClass<'_> {
     fn wrapped(&self, name: &str, layer: &str) -> Box<dyn Source + '_> {
         let group = self.group(name).map(|group| format!("{group}/layer"));
         Box::new(Self { reader: self.reader, groups: HashMap::from([(layer.to_owned(), group)]) })
-    }
-}
-
-/// A group to be written, with all that is in it.
-#[derive(Default)]
-pub(crate) struct Tree<'a> {
-    attributes: BTreeMap<String, AttrValue>,
-    datasets: BTreeMap<String, WrittenArray<'a>>,
-    /// Whole numbers that are stored by themselves.
-    counts: BTreeMap<String, u64>,
-    groups: BTreeMap<String, Tree<'a>>,
-}
-
-/// An array to be written.
-pub(crate) struct WrittenArray<'a> {
-    pub shape: Vec<usize>,
-    pub data: Cow<'a, [f32]>,
-    /// Whether it is stored as 64-bit floats, as Keras does for float64 layers.
-    pub double: bool,
-}
-
-impl<'a> Tree<'a> {
-    pub(crate) fn attribute(&mut self, name: &str, text: &str) {
-        // A string in the header takes less room; one in the heap may have any length.
-        let value = match text.len() <= 1000 && text.is_ascii() {
-            true => AttrValue::AsciiString(text.into()),
-            false => AttrValue::VarLenString(text.into()),
-        };
-        self.attributes.insert(name.into(), value);
-    }
-
-    /// A list of names, as Keras's `save_attributes_to_hdf5_group` stores it: with fixed width, in several attributes
-    /// if one can't hold it.
-    pub(crate) fn names(&mut self, name: &str, names: &[String]) -> Result<(), Problem> {
-        let Some(width) = names.iter().map(String::len).max() else {
-            self.attributes.insert(name.into(), AttrValue::F64Array(Vec::new()));
-            return Ok(());
-        };
-        let count = MOST_NAMES.checked_div(width).filter(|&count| count > 0);
-        let count = count.ok_or(Problem::NameLength(width))?;
-        let strings = |names: &[String]| match names.iter().all(|name| name.is_ascii()) {
-            true => AttrValue::AsciiStringArray(names.to_vec()),
-            false => AttrValue::StringArray(names.to_vec()),
-        };
-        if names.len() <= count {
-            self.attributes.insert(name.into(), strings(names));
-        } else {
-            for (part, names) in names.chunks(count).enumerate() {
-                self.attributes.insert(format!("{name}{part}"), strings(names));
-            }
-        }
-        Ok(())
-    }
-
-    /// The group at `path` below this one; made if it isn't there.
-    pub(crate) fn group(&mut self, path: &str) -> Result<&mut Self, Problem> {
-        // Writing recurses once for each part of a path.
-        if path.split('/').count() > 100 || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(Problem::GroupName(path.to_owned()));
-        }
-        let mut tree = self;
-        for part in path.split('/') {
-            if tree.datasets.contains_key(part) {
-                return Err(Problem::TwoGroups(path.to_owned()));
-            }
-            tree = tree.groups.entry(part.to_owned()).or_default();
-        }
-        Ok(tree)
-    }
-
-    /// Stores an array at `path` below this group.
-    pub(crate) fn dataset(&mut self, path: &str, values: WrittenArray<'a>) -> Result<(), Problem> {
-        let (group, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let group = if group.is_empty() { self } else { self.group(group)? };
-        if group.groups.contains_key(name) || group.datasets.insert(name.to_owned(), values).is_some() {
-            return Err(Problem::TwoGroups(path.to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Stores a whole number at `name` in this group.
-    pub(crate) fn count(&mut self, name: &str, count: u64) {
-        self.counts.insert(name.to_owned(), count);
-    }
-
-    /// The bytes of a file with this tree as its root.
-    pub(crate) fn into_bytes(self) -> Result<Vec<u8>, Problem> {
-        let mut file = FileBuilder::new();
-        for (name, value) in self.attributes {
-            file.set_attr(&name, value);
-        }
-        for (name, tree) in self.groups {
-            let group = file.create_group(&name);
-            file.add_group(tree.finish(group));
-        }
-        file.finish().map_err(Problem::format)
-    }
-
-    fn finish(self, mut group: GroupBuilder) -> FinishedGroup {
-        for (name, value) in self.attributes {
-            group.set_attr(&name, value);
-        }
-        for (name, values) in self.datasets {
-            let shape: Vec<u64> = values.shape.iter().map(|&size| size as u64).collect();
-            let dataset = group.create_dataset(&name);
-            if values.double {
-                let data: Vec<f64> = values.data.iter().map(|&v| v.into()).collect();
-                dataset.with_f64_data(&data).with_shape(&shape);
-            } else {
-                dataset.with_f32_data(&values.data).with_shape(&shape);
-            }
-        }
-        for (name, count) in self.counts {
-            // A 64-bit integer, as Keras writes.
-            group.create_dataset(&name).with_i64_data(&[count.try_into().unwrap_or(i64::MAX)]).with_shape(&[]);
-        }
-        for (name, tree) in self.groups {
-            let builder = group.create_group(&name);
-            group.add_group(tree.finish(builder));
-        }
-        group.finish()
     }
 }
 

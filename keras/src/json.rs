@@ -106,7 +106,7 @@ pub(crate) fn is_all_ones(value: &Value) -> bool {
 
 /// The shortest decimal that reads as the same f32, as a JSON number.
 pub(crate) fn short(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or_else(|_| value.into())
+    serde_json::from_str(&value.to_string()).unwrap_or_else(|_| value.into())
 }
 
 /// A value in an error message, cut if it is long.

@@ -137,7 +137,7 @@ impl FileFormat {
     /// [`Error::File`] for any other extension.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         Ok(match extension.as_deref() {
             Some("h5" | "hdf5") => Self::Hdf5,
             Some("keras") => Self::Keras,

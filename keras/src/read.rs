@@ -41,8 +41,15 @@ pub struct ReadOptions {
     pub classes: BTreeMap<String, String>,
     /// The backend, which files of Keras 1 don't name; without it TensorFlow.
     pub backend: Option<Backend>,
-    /// Leaves out how the model was compiled and the optimizer's state, which may be twice as large as the weights.
+    /// Leaves out how the model was compiled and the optimizer's state, which may be twice as large as the weights. Without the crate's
+    /// feature `compiled` they are always left out.
     pub without_optimizer: bool,
+}
+
+impl ReadOptions {
+    fn with_optimizer(&self) -> bool {
+        cfg!(feature = "compiled") && !self.without_optimizer
+    }
 }
 
 /// Reads a file's model, ready to run: all layers of [`ModelFile::read`].
@@ -200,7 +207,7 @@ fn from_hdf5(contents: Contents, options: &ReadOptions) -> Result<ModelFile, Pro
     };
     if let Ok(model) = &mut model
         && options.architecture.is_none()
-        && !options.without_optimizer
+        && options.with_optimizer()
     {
         model.compiled = compiled_of_hdf5(&file, model);
     }
@@ -275,7 +282,7 @@ fn from_archive(
     let source = weights.by_class(&architecture.in_file());
     let mut model = build(architecture, &reading, &BTreeMap::new(), &source)?;
     if let Some(config) = model.frame.outer.shift_remove("compile_config").filter(Value::is_object)
-        && !options.without_optimizer
+        && options.with_optimizer()
     {
         model.compiled = Some(Compiled::from_config(config).with_state(&model, &|| weights.optimizer_by_number()));
     }
@@ -302,7 +309,7 @@ fn from_safetensors(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Pr
     let source = Tensors { tensors: &tensors, path: String::new() };
     let mut model = build(architecture, &reading, &metadata.layers, &source)?;
     if let Some(config) = model.frame.outer.shift_remove("compile_config").filter(Value::is_object)
-        && !options.without_optimizer
+        && options.with_optimizer()
     {
         let arrays = |names: &[String]| optimizer_tensors(&tensors, names);
         model.compiled = Some(Compiled::from_config(config).with_tensors(&model, metadata.iterations, &arrays));

@@ -144,7 +144,7 @@ fn windowed(config: &Object, input: &[usize], window: &str, filters: Option<usiz
     let default = if window == "pool_size" { kernel.clone() } else { vec![1; rank] };
     let strides = json::given(config, "strides").map_or(Some(default), |v| per_axis(v, rank))?;
     let dilation = json::given(config, "dilation_rate").map_or(Some(vec![1; rank]), |v| per_axis(v, rank))?;
-    let padding = json::string(config, "padding").unwrap_or("valid").to_lowercase();
+    let padding = json::string(config, "padding").unwrap_or("valid").to_ascii_lowercase();
     let axis = |axis: usize, n: usize| {
         let (k, s, d) = (*kernel.get(axis)?, *strides.get(axis)?, *dilation.get(axis)?);
         if s == 0 {

@@ -7,7 +7,8 @@ mod noise;
 
 use crate::architecture::Architecture;
 use crate::contents::Contents;
-use crate::hdf5::{Reader, Tree, WrittenArray, names};
+use crate::hdf5::{Reader, names};
+use crate::tree::{Tree, WrittenArray};
 use crate::weights::Source;
 use crate::wiring::{Call, Tensor};
 use crate::{Error, FileFormat, LayerKind, ModelFile, Problem, write_file};

@@ -1,21 +1,19 @@
-//! Writes a [`ModelFile`] to a file's bytes, and makes new ones.
+//! What is written of a [`ModelFile`], and new ones.
 
-use crate::archive::zip_bytes;
 use crate::compiled::{Compiled, OPTIMIZER, Slot};
 use crate::config::{LayerConfig, activation_layer_to_keras, beyond_keras, layer_trainable, model_trainable, written};
 use crate::error::{Problem, Result};
 use crate::files::write_file;
-use crate::hdf5::{Tree, WrittenArray};
 use crate::json::{self, Object, to_json};
 use crate::layers::noise_to_keras;
 use crate::local::Local;
-use crate::metadata::{BESIDE, METADATA_KEY, Metadata};
+use crate::metadata::{BESIDE, Metadata};
 use crate::model_file::{Beside, FileFormat, FileLayer, Frame, LayerKind, ModelFile};
 use crate::names::snake_case;
-use crate::npy;
+use crate::parts::{FileParts, Named, Parts};
+use crate::tree::{Tree, WrittenArray};
 use crate::wiring::{Call, Tensor, Wiring};
 use locally_connected::{DataFormat, Error};
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
@@ -52,13 +50,21 @@ impl ModelFile {
     }
 
     /// The bytes of a file of that format. It includes how the model was compiled and the optimizer's state, except in
-    /// an `.npz`.
+    /// an `.npz` and without the crate's feature `compiled`.
     ///
     /// # Errors
     /// Those of [`ModelFile::check_runnable`], and [`locally_connected::Error::Unsupported`] if a layer has something
     /// that Keras's formats can't express.
     pub fn to_bytes(&self, format: FileFormat) -> Result<Vec<u8>> {
-        model(self, format)
+        self.parts(format)?.into_bytes()
+    }
+
+    /// What [`ModelFile::to_bytes`] makes the bytes of.
+    ///
+    /// # Errors
+    /// As [`ModelFile::to_bytes`].
+    pub fn parts(&self, format: FileFormat) -> Result<FileParts<'_>> {
+        parts(self, format)
     }
 
     /// Writes the model in the format of the path's extension, all of it or nothing.
@@ -72,7 +78,7 @@ impl ModelFile {
     }
 }
 
-fn model(model: &ModelFile, format: FileFormat) -> Result<Vec<u8>> {
+fn parts(model: &ModelFile, format: FileFormat) -> Result<FileParts<'_>> {
     model.check_runnable()?;
     for (layer, local) in model.locals() {
         local.check()?;
@@ -84,17 +90,15 @@ fn model(model: &ModelFile, format: FileFormat) -> Result<Vec<u8>> {
         }
     }
     let state = compiled(model).map(|compiled| compiled.stored_state(model)).transpose()?.flatten();
-    let bytes = match format {
+    let parts = match format {
         FileFormat::Hdf5 => to_hdf5(model, state),
         FileFormat::Keras => to_keras(model, state),
         FileFormat::Safetensors => to_safetensors(model, state),
-        FileFormat::Npz => return npy::npz_bytes(&arrays(model)),
+        FileFormat::Npz => Ok(Parts::Npz(arrays(model))),
     };
-    bytes.map_err(|problem| problem.of_file(&model.name))
+    let parts = parts.map_err(|problem| problem.of_file(&model.name))?;
+    Ok(FileParts { model: model.name.clone(), parts })
 }
-
-/// A named array, its shape and its values.
-type Named<'a> = (String, Vec<usize>, &'a [f32]);
 
 /// The number of the optimizer's steps and its other arrays, if there is a state.
 type State = Option<(u64, Vec<Slot>)>;
@@ -115,7 +119,7 @@ fn arrays(model: &ModelFile) -> Vec<Named<'_>> {
     let mut arrays = Vec::new();
     for layer in model.all_layers() {
         let stored = layer.weights().into_iter();
-        arrays.extend(stored.map(|(what, shape, data)| (format!("{}/{what}", layer.name), shape, data)));
+        arrays.extend(stored.map(|(what, shape, data)| (format!("{}/{what}", layer.name), shape, data.into())));
     }
     arrays
 }
@@ -285,7 +289,7 @@ fn is_double(layer: &FileLayer) -> bool {
     layer.dtype_policy() == Some("float64")
 }
 
-fn to_hdf5(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
+fn to_hdf5(model: &ModelFile, state: State) -> Result<Parts<'_>, Problem> {
     let mut root = Tree::default();
     root.attribute("keras_version", version(model));
     root.attribute("backend", "tensorflow");
@@ -326,12 +330,13 @@ fn to_hdf5(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
             group.names("weight_names", &names)?;
         }
     }
-    root.into_bytes()
+    Ok(Parts::Hdf5(root))
 }
 
 /// How the model was compiled, if its optimizer is known.
 fn compiled(model: &ModelFile) -> Option<&Compiled> {
-    model.compiled.as_ref().filter(|compiled| compiled.config.get("optimizer").is_some_and(Value::is_object))
+    let compiled = model.compiled.as_ref().filter(|_| cfg!(feature = "compiled"))?;
+    compiled.config.get("optimizer").is_some_and(Value::is_object).then_some(compiled)
 }
 
 /// Writes the groups of a model's layers as the native format has them, below `path`.
@@ -358,23 +363,19 @@ fn by_class<'a>(tree: &mut Tree<'a>, path: &str, layers: &'a [FileLayer], functi
     Ok(())
 }
 
-fn to_keras(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
-    let mut weights_file = Tree::default();
-    weights_file.group("vars")?;
-    by_class(&mut weights_file, "", &model.layers, is_functional(model))?;
+fn to_keras(model: &ModelFile, state: State) -> Result<Parts<'_>, Problem> {
+    let mut weights = Tree::default();
+    weights.group("vars")?;
+    by_class(&mut weights, "", &model.layers, is_functional(model))?;
     if let Some((steps, slots)) = state {
-        let vars = weights_file.group("optimizer/vars")?;
+        let vars = weights.group("optimizer/vars")?;
         vars.count("0", steps);
         for (at, Slot { shape, values, .. }) in slots.into_iter().enumerate() {
             vars.dataset(&(at + 1).to_string(), WrittenArray { shape, data: values.into(), double: false })?;
         }
     }
-    let files = [
-        ("metadata.json", json!({"keras_version": version(model)}).to_string().into_bytes()),
-        ("config.json", to_json(&architecture(model, true)).into_bytes()),
-        ("model.weights.h5", weights_file.into_bytes()?),
-    ];
-    zip_bytes(files.iter().map(|(name, contents)| (*name, contents.as_slice())))
+    let metadata = json!({"keras_version": version(model)}).to_string();
+    Ok(Parts::Keras { metadata, config: to_json(&architecture(model, true)), weights })
 }
 
 impl FileLayer {
@@ -427,7 +428,7 @@ impl FileLayer {
     }
 }
 
-fn to_safetensors(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
+fn to_safetensors(model: &ModelFile, state: State) -> Result<Parts<'_>, Problem> {
     let native = model.frame.outer.contains_key("module");
     let mut architecture = architecture(model, native);
     if let (Some(compiled), Value::Object(outer), false) = (compiled(model), &mut architecture, native) {
@@ -443,17 +444,10 @@ fn to_safetensors(model: &ModelFile, state: State) -> Result<Vec<u8>, Problem> {
     };
     let metadata = to_json(&serde_json::to_value(&metadata).map_err(Problem::format)?);
     let (mut arrays, slots) = (arrays(model), state.map(|(_, slots)| slots).unwrap_or_default());
-    let of_optimizer =
-        slots.iter().map(|slot| (format!("{OPTIMIZER}{}", slot.name), slot.shape.clone(), &slot.values[..]));
-    arrays.extend(of_optimizer);
+    arrays.extend(slots.into_iter().map(|slot| (format!("{OPTIMIZER}{}", slot.name), slot.shape, slot.values.into())));
     let beside = model.beside.arrays.iter();
-    arrays.extend(beside.map(|(name, array)| (format!("{BESIDE}{name}"), array.shape.clone(), &array.values[..])));
-    let views = arrays.iter().map(|(name, shape, data)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(data));
-        view.map(|view| (name, view)).map_err(|error| Problem::format(error).within(name))
-    });
-    let views = views.collect::<Result<Vec<_>, _>>()?;
-    safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), metadata)]))).map_err(Problem::format)
+    arrays.extend(beside.map(|(name, array)| (format!("{BESIDE}{name}"), array.shape.clone(), (&array.values).into())));
+    Ok(Parts::Safetensors { metadata, arrays })
 }
 
 fn sequential(name: &str, input_shape: &[usize], layers: Vec<(String, LayerKind)>) -> Result<ModelFile> {

@@ -12,7 +12,7 @@ enum Written {
     SparseGather,
 }
 
-pub(super) fn serialize<S: Serializer>(asked: &Option<Implementation>, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(asked: &Option<Implementation>, to: S) -> Result<S::Ok, S::Error> {
     let written = match asked {
         None => Written::Auto,
         Some(Implementation::Loop) => Written::Loop,
@@ -22,7 +22,7 @@ pub(super) fn serialize<S: Serializer>(asked: &Option<Implementation>, to: S) ->
     written.serialize(to)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Implementation>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Implementation>, D::Error> {
     Ok(match Written::deserialize(from)? {
         Written::Auto => None,
         Written::Loop => Some(Implementation::Loop),

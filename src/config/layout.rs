@@ -5,6 +5,8 @@ use crate::{Error, Result};
 
 /// The kernel layouts of Keras's three implementations (docs/keras-semantics.md §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum KerasLayout {
     /// `(P, K, F)`, the window in data order. Only for padding `valid`, as in Keras.
     Implementation1,

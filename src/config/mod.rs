@@ -4,7 +4,7 @@ mod activation;
 mod constraint;
 mod how;
 #[cfg(feature = "serde")]
-mod implementation;
+pub(crate) mod implementation;
 mod initializer;
 mod layer;
 mod layout;

@@ -6,7 +6,11 @@ use super::{
     WeightType, implementation,
 };
 use crate::{Error, Result};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::marker::PhantomData;
 
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -109,13 +113,40 @@ struct Written {
 }
 
 /// Keras's name, or the whole object.
-#[derive(Deserialize, Default)]
-#[serde(untagged)]
+#[derive(Default)]
 enum Named<T> {
     #[default]
     Default,
     Name(String),
     Whole(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(OfNamed(PhantomData))
+    }
+}
+
+struct OfNamed<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OfNamed<T> {
+    type Value = Named<T>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a name, or an object with arguments")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<Named<T>, E> {
+        Ok(Named::Name(name.to_owned()))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> std::result::Result<Named<T>, M::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Named::Whole)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> std::result::Result<Named<T>, E> {
+        Ok(Named::Default)
+    }
 }
 
 impl<T> Named<T> {

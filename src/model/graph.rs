@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 /// A value of a [`Graph`]: an input, or the result of a layer's call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Node(u32);
 
 impl Node {
@@ -37,6 +38,8 @@ impl Node {
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "super::written::Written", into = "super::written::Written"))]
 pub struct Graph {
     pub(super) layers: Vec<GraphLayer>,
     /// In the order of execution: each takes values of earlier ones.
@@ -100,6 +103,14 @@ impl GraphLayer {
     /// Whether a parameter has a gradient.
     pub(super) fn learns(&self, parameter: &Parameter) -> bool {
         self.trainable && parameter.learned
+    }
+}
+
+/// The layer as it was added, with the name that its graph gave it.
+impl From<GraphLayer> for Layer {
+    fn from(layer: GraphLayer) -> Self {
+        let GraphLayer { name, kind, trainable, rules, stored_in, initial, .. } = layer;
+        Self { name: Some(name), kind, trainable, rules, stored_in, initial }
     }
 }
 
@@ -182,7 +193,7 @@ impl Graph {
         let Layer { name, kind, trainable, rules, stored_in, initial } = layer.into();
         let name = match name {
             Some(name) => name,
-            None => self.free_name(kind.computes().class()),
+            None => self.free_name(kind.class()),
         };
         self.check_name(&name)?;
         let built = self.build(&kind, inputs).map_err(|error| error.in_layer(&name))?;
@@ -270,9 +281,7 @@ impl Graph {
         let mut alone = Self::new();
         let shapes = step.inputs.iter().map(|&node| self.shape(node));
         let inputs = shapes.map(|shape| alone.input(shape)).collect::<Result<Vec<Node>>>()?;
-        let GraphLayer { name, kind, trainable, rules, stored_in, initial, .. } = own.clone();
-        let layer = Layer { name: Some(name), kind, trainable, rules, stored_in, initial };
-        let output = alone.add(layer, &inputs)?;
+        let output = alone.add(own.clone(), &inputs)?;
         alone.output(output);
         Ok(alone)
     }
@@ -377,7 +386,7 @@ impl Graph {
         let shapes: Option<Vec<&[usize]>> =
             inputs.iter().map(|node| step(node).map(|step| step.built.shape.as_slice())).collect();
         let missing = Error::Missing { what: "a value", why: "one that it takes is of another graph" };
-        let built = kind.computes().build(&shapes.ok_or(missing)?)?;
+        let built = kind.build(&shapes.ok_or(missing)?)?;
         check_shape(&built.shape)?;
         Ok(built)
     }

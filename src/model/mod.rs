@@ -20,6 +20,8 @@ mod stored;
 mod weights;
 #[cfg(feature = "models")]
 mod whole;
+#[cfg(all(feature = "models", feature = "serde"))]
+mod written;
 
 #[cfg(feature = "models")]
 pub use graph::{End, Graph, GraphLayer, Node, Sequential};

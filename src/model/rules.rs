@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 /// What training asks of a layer: regularizers and constraints. Inference doesn't look at them.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rules {
     /// What parameters add to the loss, by the parameters' names.
     pub regularizers: BTreeMap<String, Regularizer>,

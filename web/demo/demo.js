@@ -1,4 +1,4 @@
-import { Context, init } from '../dist/index.js';
+import { Context, init } from '../dist/train.js';
 import { loadModel } from '../dist/keras.js';
 import { bench } from './bench.js';
 import { heatMap, largest } from './maps.js';

@@ -13,8 +13,20 @@ pub(crate) fn thrown(kind: &str, message: impl Display) -> JsValue {
 }
 
 /// An error of the library's.
+#[cfg(any(feature = "core", feature = "cpu"))]
 pub(crate) fn of_library(error: Error) -> JsValue {
     thrown(kind(&error), &error)
+}
+
+/// An error of a file.
+#[cfg(any(feature = "keras", feature = "save"))]
+pub(crate) fn of_keras(error: locally_connected_keras::Error) -> JsValue {
+    let kind = match &error {
+        locally_connected_keras::Error::Core(error) => kind(error),
+        locally_connected_keras::Error::UnsupportedLayers(_) => "unsupported",
+        _ => "file",
+    };
+    thrown(kind, error)
 }
 
 /// By which a page tells errors apart.

@@ -1,23 +1,11 @@
-//! Keras's files: what is read, as a model that runs, and what is written.
+//! Keras's files: what is read, as a model's graph and parameters, and what is written.
 
-use crate::error::{Result, kind, of_library, thrown};
-use crate::goals::Compile;
-use crate::program::{self, Program};
-use crate::training::Training;
-use locally_connected::model::{End, Model, Wanted};
-use locally_connected_keras::{Computed, Error, FileFormat, FileLayer, LayerKind, ModelFile, ReadOptions, Weight};
+use crate::error::{Result, of_keras, thrown};
+use locally_connected::model::{End, Model};
+use locally_connected_keras::{FileFormat, FileLayer, LayerKind, ModelFile, ReadOptions};
 use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-
-fn of_keras(error: Error) -> JsValue {
-    let kind = match &error {
-        Error::Core(error) => kind(error),
-        Error::UnsupportedLayers(_) => "unsupported",
-        _ => "file",
-    };
-    thrown(kind, error)
-}
 
 /// A model's file.
 #[wasm_bindgen]
@@ -56,26 +44,12 @@ impl KerasModel {
         .to_string()
     }
 
-    /// The program from the input to the output, and to those layers' outputs that `keep` names, one on each line.
+    /// The model's graph, for the module that plans and trains it (`GraphModel`).
     ///
     /// # Errors
-    /// For a name that computes nothing of its own.
-    pub fn forward(&self, keep: &str) -> Result<Program> {
-        Ok(program::keeping(self.model.graph.clone(), keep)?.forward().into())
-    }
-
-    /// The program of all gradients.
-    #[must_use]
-    pub fn backward(&self) -> Program {
-        self.model.graph.backward(Wanted::All).into()
-    }
-
-    /// What it is to be trained by.
-    ///
-    /// # Errors
-    /// For what can't be trained so.
-    pub fn training(&self, compile: &Compile) -> Result<Training> {
-        compile.of(&self.model.graph).map(Training::from).map_err(of_library)
+    /// None.
+    pub fn graph(&self) -> Result<Vec<u8>> {
+        postcard::to_allocvec(&self.model.graph).map_err(|error| thrown("internal", error))
     }
 
     /// The names of the parameters, in JSON.
@@ -93,40 +67,6 @@ impl KerasModel {
     pub fn take_parameter(&mut self, name: &str) -> Result<Vec<f32>> {
         let values = self.model.parameters.get_mut(name).map(std::mem::take);
         values.ok_or_else(|| thrown("internal", format!("there is no parameter {name:?}")))
-    }
-
-    /// A layer's array as Keras stores it, of the programs' parameter or gradient.
-    ///
-    /// # Errors
-    /// For another layer or length.
-    #[wasm_bindgen(js_name = fromCanonical)]
-    pub fn from_canonical(&self, layer: &str, weight: &str, values: &[f32]) -> Result<Vec<f32>> {
-        match &self.found(layer)?.kind {
-            LayerKind::LocallyConnected(local) if weight == "kernel" => {
-                local.layout.from_canonical(&local.geometry, values).map_err(of_library)
-            }
-            LayerKind::Computed(computed) => weight_of(computed, weight)?.stored(values).map_err(of_library),
-            _ => Ok(values.to_vec()),
-        }
-    }
-
-    /// The programs' order of a layer's array.
-    ///
-    /// # Errors
-    /// For another layer or length.
-    #[wasm_bindgen(js_name = toCanonical)]
-    pub fn to_canonical(&self, layer: &str, weight: &str, values: &[f32]) -> Result<Vec<f32>> {
-        match &self.found(layer)?.kind {
-            LayerKind::LocallyConnected(local) if weight == "kernel" => {
-                local.layout.to_canonical(&local.geometry, values).map_err(of_library)
-            }
-            LayerKind::Computed(computed) => {
-                let mut weight = weight_of(computed, weight)?.clone();
-                weight.values = values.to_vec();
-                weight.canonical().map_err(of_library)
-            }
-            _ => Ok(values.to_vec()),
-        }
     }
 
     /// Replaces an array that will be written.
@@ -148,19 +88,16 @@ impl KerasModel {
         Ok(())
     }
 
-    /// The bytes of a file: `h5`, `keras`, `safetensors` or `npz`.
+    /// What a file of the format `h5`, `keras`, `safetensors` or `npz` holds, for the module that makes its bytes (`save.rs`).
     ///
     /// # Errors
     /// For what a format can't express.
-    pub fn write(&self, format: &str) -> Result<Vec<u8>> {
+    pub fn parts(&self, format: &str) -> Result<Vec<u8>> {
         let unknown =
             |_| thrown("argument", format!("`format` must be one of h5, keras, safetensors, npz, but is {format:?}"));
         let format = FileFormat::from_path(format!("model.{format}")).map_err(unknown)?;
-        self.file.to_bytes(format).map_err(of_keras)
-    }
-
-    fn found(&self, layer: &str) -> Result<&FileLayer> {
-        self.file.layer(layer).ok_or_else(|| missing(layer))
+        let parts = self.file.parts(format).map_err(of_keras)?;
+        postcard::to_allocvec(&parts).map_err(|error| thrown("internal", error))
     }
 
     fn layer(&self, layer: &FileLayer) -> Value {
@@ -200,11 +137,6 @@ fn ends(ends: &[End<'_>]) -> Vec<Value> {
 
 fn missing(layer: &str) -> JsValue {
     thrown("internal", format!("no weights in layer {layer:?}"))
-}
-
-fn weight_of<'a>(computed: &'a Computed, name: &str) -> Result<&'a Weight> {
-    let found = computed.weights.iter().find(|weight| weight.name == name);
-    found.ok_or_else(|| thrown("internal", format!("no array {name:?}")))
 }
 
 fn find<'a>(layers: &'a mut [FileLayer], name: &str) -> Option<&'a mut FileLayer> {

@@ -1,12 +1,10 @@
-//! The layers of a model besides locally connected ones, its new weights and its training.
+//! The layers of a model besides locally connected ones, and its new weights.
 
 use crate::config::{activation, sizes};
 use crate::error::{Result, of_library, thrown};
-use crate::goals::Compile;
 use crate::named::Named;
 use crate::rules;
 use crate::sequential::SequentialModel;
-use crate::training::Training;
 use locally_connected::config::{Initializer, Regularizer};
 use locally_connected::model::{Dense, Flatten, Graph, Layer, NoiseLayer, Reshape};
 use locally_connected::ops::RandomKind;
@@ -96,15 +94,7 @@ impl SequentialModel {
     #[must_use]
     #[wasm_bindgen(js_name = outputName)]
     pub fn output_name(&self) -> String {
-        self.whole().outputs().first().map(|output| output.name.to_owned()).unwrap_or_default()
-    }
-
-    /// What it is to be trained by.
-    ///
-    /// # Errors
-    /// For what can't be trained so.
-    pub fn training(&self, compile: &Compile) -> Result<Training> {
-        compile.of(&self.whole()).map(Training::from).map_err(of_library)
+        self.model().graph.outputs().first().map(|output| output.name.to_owned()).unwrap_or_default()
     }
 
     /// Draws the parameters of all layers anew, by their initializers.

@@ -1,12 +1,13 @@
 //! What the npm package's TypeScript calls: layers and their layouts, plans for a device's limits, the CPU executor and the
-//! Keras reader. `cargo xtask web` builds it four times, so that a page fetches only what it needs:
+//! Keras reader. `cargo xtask web` builds it five times, so that a page fetches only what it needs:
 //!
 //! | feature | module | holds |
 //! |---|---|---|
 //! | `core` | `core.wasm` | layers alone, their layouts, planner and WGSL |
 //! | `train` | `train.wasm` | that, models made of layers, and their training, with the planner of these |
 //! | `cpu` | `cpu.wasm` | the CPU executor, for pages without WebGPU |
-//! | `keras` | `keras.wasm` | Keras's files, the training of their models, and the planner of these |
+//! | `keras` | `keras.wasm` | the reader of Keras's files; their models are run by `train.wasm`, which is given their graphs |
+//! | `save` | `save.wasm` | the bytes of files, whose parts `keras.wasm` gives |
 //!
 //! What is computed is a [`Program`] (`program.rs`): a module that makes programs plans them, too, and knows no executor; an executor, which
 //! knows no layers, is given a program's bytes. Arrays pass as typed arrays.
@@ -21,46 +22,55 @@ mod config;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod error;
-#[cfg(feature = "training")]
+#[cfg(feature = "train")]
 mod goals;
+#[cfg(feature = "train")]
+mod graph;
 #[cfg(feature = "keras")]
 mod keras;
 #[cfg(feature = "core")]
 mod layer;
 #[cfg(feature = "train")]
 mod layers;
-#[cfg(feature = "training")]
+#[cfg(feature = "train")]
 mod named;
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "core")]
 mod plan;
+#[cfg(any(feature = "core", feature = "cpu"))]
 mod program;
 #[cfg(feature = "train")]
 mod rules;
+#[cfg(feature = "save")]
+mod save;
 #[cfg(feature = "train")]
 mod sequential;
 #[cfg(all(test, feature = "train"))]
 #[expect(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests;
-#[cfg(feature = "training")]
+#[cfg(feature = "train")]
 mod training;
 
 #[cfg(feature = "core")]
 pub use config::LayerConfig;
 #[cfg(feature = "cpu")]
 pub use cpu::{CpuBound, CpuWeights, samples_within};
-#[cfg(feature = "training")]
+#[cfg(feature = "train")]
 pub use goals::Compile;
+#[cfg(feature = "train")]
+pub use graph::GraphModel;
 #[cfg(feature = "keras")]
 pub use keras::KerasModel;
 #[cfg(feature = "core")]
 pub use layer::LayerModel;
-#[cfg(feature = "training")]
+#[cfg(feature = "train")]
 pub use named::Named;
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "core")]
 pub use plan::{Device, Plan};
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "core")]
 pub use program::Program;
+#[cfg(feature = "save")]
+pub use save::file_of;
 #[cfg(feature = "train")]
 pub use sequential::SequentialModel;
-#[cfg(feature = "training")]
+#[cfg(feature = "train")]
 pub use training::{FitSettings, Trainer, Training, TrainingData, TrainingHost};

@@ -1,20 +1,20 @@
 //! Programs as JavaScript holds them, and as they pass from one module to another, all being of one build.
 
 use crate::error::{Result, thrown};
-#[cfg(feature = "training")]
+#[cfg(feature = "train")]
 use locally_connected::model::Graph;
 use locally_connected::program as library;
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "core")]
 use {std::sync::Arc, wasm_bindgen::prelude::wasm_bindgen};
 
 /// A program of the module that plans it. The CPU executor, which is a module of its own, is given its bytes.
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "core")]
 #[wasm_bindgen]
 pub struct Program {
     pub(crate) program: Arc<library::Program>,
 }
 
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "core")]
 #[wasm_bindgen]
 impl Program {
     /// What the CPU executor reads.
@@ -26,7 +26,7 @@ impl Program {
     }
 }
 
-#[cfg(any(feature = "core", feature = "keras"))]
+#[cfg(feature = "core")]
 impl From<library::Program> for Program {
     fn from(program: library::Program) -> Self {
         Self { program: Arc::new(program) }
@@ -39,7 +39,7 @@ pub(crate) fn read(program: &[u8]) -> Result<library::Program> {
 }
 
 /// The graph with what these layers give, a name on each line, as outputs of their names besides its own.
-#[cfg(feature = "training")]
+#[cfg(feature = "train")]
 pub(crate) fn keeping(mut graph: Graph, layers: &str) -> Result<Graph> {
     for layer in layers.lines() {
         let why = || thrown("argument", format!("no layer {layer:?} of this model computes anything"));

@@ -1,10 +1,10 @@
 //! Layers one after another, put together in JavaScript.
 
 use crate::config::{LayerConfig, sizes};
-use crate::error::{Result, of_library, thrown};
-use crate::program::{self, Program};
+use crate::error::{Result, of_library};
+use crate::graph::{GraphModel, stored};
 use locally_connected::Geometry;
-use locally_connected::model::{Graph, Layer, Node, Stored, Wanted};
+use locally_connected::model::{Graph, Layer, Node};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -48,18 +48,12 @@ impl SequentialModel {
         self.add(Layer::new(geometry).named(name).trainable(config.trainable).stored_in(config.layout))
     }
 
-    /// The program from the input to the output, and to those layers' outputs that `keep` names, one on each line.
-    ///
-    /// # Errors
-    /// For a name that computes nothing of its own.
-    pub fn forward(&self, keep: &str) -> Result<Program> {
-        Ok(program::keeping(self.whole(), keep)?.forward().into())
-    }
-
-    /// The program of all gradients.
+    /// The model of these layers.
     #[must_use]
-    pub fn backward(&self) -> Program {
-        self.whole().backward(Wanted::All).into()
+    pub fn model(&self) -> GraphModel {
+        let mut graph = self.graph.clone();
+        graph.output(self.last);
+        GraphModel { graph }
     }
 
     /// The names of a layer's arrays, in Keras's order.
@@ -76,7 +70,7 @@ impl SequentialModel {
     /// For another layer or array.
     #[wasm_bindgen(js_name = weightShape)]
     pub fn weight_shape(&self, layer: &str, weight: &str) -> Result<Vec<u32>> {
-        Ok(self.stored(layer, weight)?.shape().into_iter().map(|size| size as u32).collect())
+        Ok(stored(&self.graph, layer, weight)?.shape().into_iter().map(|size| size as u32).collect())
     }
 
     /// Whether an array has a gradient.
@@ -87,42 +81,11 @@ impl SequentialModel {
             known.is_trainable() && known.parameters().iter().any(|one| one.name == weight && one.learned)
         })
     }
-
-    /// An array as Keras stores it to the order that programs take.
-    ///
-    /// # Errors
-    /// Where it has another length.
-    #[wasm_bindgen(js_name = toCanonical)]
-    pub fn to_canonical(&self, layer: &str, weight: &str, values: &[f32]) -> Result<Vec<f32>> {
-        self.stored(layer, weight)?.to_canonical(values).map_err(of_library)
-    }
-
-    /// Weights, or their gradients, as Keras stores them.
-    ///
-    /// # Errors
-    /// Where there are more or fewer.
-    #[wasm_bindgen(js_name = fromCanonical)]
-    pub fn from_canonical(&self, layer: &str, weight: &str, values: &[f32]) -> Result<Vec<f32>> {
-        self.stored(layer, weight)?.from_canonical(values).map_err(of_library)
-    }
 }
 
 impl SequentialModel {
-    fn stored(&self, layer: &str, weight: &str) -> Result<Stored> {
-        let missing = || thrown("internal", format!("no array {weight:?} in layer {layer:?}"));
-        let at = self.weight_names(layer).iter().position(|name| name == weight).ok_or_else(missing)?;
-        self.graph.stored(layer).and_then(|stored| stored.into_iter().nth(at)).ok_or_else(missing)
-    }
-
     pub(crate) fn add(&mut self, layer: Layer) -> Result<()> {
         self.last = self.graph.add(layer, &[self.last]).map_err(of_library)?;
         Ok(())
-    }
-
-    /// The graph with what the last layer gives as its output.
-    pub(crate) fn whole(&self) -> Graph {
-        let mut graph = self.graph.clone();
-        graph.output(self.last);
-        graph
     }
 }

@@ -44,8 +44,8 @@ export interface Compiled {
   free(): void;
 }
 
-/** The module that a model is in, as far as training needs it. @internal */
-export type TrainingModule = Pick<typeof train, "Device" | "Named" | "Compile" | "Trainer" | "TrainingData" | "FitSettings">;
+/** The module that models are in. @internal */
+export type TrainingModule = typeof train;
 
 /** What a {@link Body} is made of. @internal */
 export interface Parts {

@@ -14,6 +14,6 @@ export { type ArraysLike, type End, type NamedArrays } from "./ends.js";
 export { Layer, Model } from "./model.js";
 export { type Named } from "./named.js";
 export type { BatchRecord, CompileOptions, EpochRecord, EvaluateOptions, FitOptions, History, Logs } from "./training.js";
-export { type SaveFormat } from "./keras_module.js";
+export type { SaveFormat } from "./keras_module.js";
 export { Sequential, type LayerSpec } from "./sequential.js";
 export { type BufferRange } from "./gpu.js";

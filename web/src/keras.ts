@@ -1,10 +1,11 @@
-import { Body, type Compiled, type LayerInfo, type Parts, type TrainingModule, weightInfo } from "./body.js";
+import { Body, type LayerInfo, type Parts, weightInfo } from "./body.js";
 import type { Context } from "./context.js";
 import { asError, call, LocallyConnectedError } from "./errors.js";
-import { glue, initKeras, type SaveFormat } from "./keras_module.js";
+import { fileOf, glue, initKeras, type SaveFormat } from "./keras_module.js";
 import { Model } from "./model.js";
+import { loadTraining } from "./wasm.js";
 
-export { initKeras, type SaveFormat } from "./keras_module.js";
+export { initKeras, initSaving, type SaveFormat } from "./keras_module.js";
 export { LocallyConnectedError, type ErrorKind } from "./errors.js";
 export { type BindOptions, type BoundBuffers, BoundForward } from "./bound.js";
 export { type ArraysLike, type End, type NamedArrays } from "./ends.js";
@@ -26,7 +27,9 @@ export interface LoadOptions {
 export class FileModel extends Model {
   /** The version of Keras that wrote the file. */
   readonly kerasVersion: string;
+  /** What is written, with the weights as they were read or last saved. */
   readonly #keras: glue.KerasModel;
+  #freed = false;
 
   /** @internal */
   constructor(name: string, version: string, body: Body, keras: glue.KerasModel) {
@@ -35,15 +38,27 @@ export class FileModel extends Model {
     this.#keras = keras;
   }
 
-  /** The bytes of a file with the layers as they were read and the weights as they are now. */
+  /**
+   * The bytes of a file with the layers as they were read and the weights as they are now. The module that makes them (`save.wasm`) is
+   * fetched now.
+   */
   async save(format: SaveFormat): Promise<Uint8Array> {
     const { body } = this;
+    body.check();
     for (const info of body.infos) {
       if (info.weights.length === 0) continue;
       const arrays = await body.getWeights(info);
+      // The page may have disposed of it meanwhile.
+      body.check();
       info.weights.forEach(({ name }, at) => call(() => this.#keras.setWeight(info.name, name, arrays[at]!)));
     }
-    return call(() => this.#keras.write(format));
+    return fileOf(this.#keras, format);
+  }
+
+  override dispose(): void {
+    super.dispose();
+    if (!this.#freed) this.#keras.free();
+    this.#freed = true;
   }
 }
 
@@ -67,26 +82,26 @@ export async function loadModel(
   data: ArrayBuffer | Uint8Array | Blob | Response | PromiseLike<Response>,
   { name, architecture }: LoadOptions = {},
 ): Promise<FileModel> {
-  const [bytes, from] = await read(data);
-  await initKeras();
+  const [[bytes, from], module] = await Promise.all([read(data), loadTraining(), initKeras()]);
   const json = typeof architecture === "object" ? JSON.stringify(architecture) : architecture;
   const keras = call(() => glue.KerasModel.read(bytes, name ?? from, json));
-  const described = call(() => JSON.parse(keras.describe()) as Described);
-  const infos = described.layers.map(({ weights, learned, ...layer }): LayerInfo => ({
-    ...layer, weights: weights.map(({ name, shape }) => weightInfo(layer.name, name, shape, learned.includes(name))),
-  }));
-  const { inputs, outputs } = described;
-  const module = glue as unknown as TrainingModule;
-  const body = await Body.create(context, { compiled: keras as unknown as Compiled, module, infos, inputs, outputs });
+  let body: Body | undefined;
   try {
+    const { name, kerasVersion, inputs, outputs, layers } = call(() => JSON.parse(keras.describe()) as Described);
+    const infos = layers.map(({ weights, learned, ...layer }): LayerInfo => ({
+      ...layer, weights: weights.map(({ name, shape }) => weightInfo(layer.name, name, shape, learned.includes(name))),
+    }));
+    const compiled = call(() => module.GraphModel.read(keras.graph()));
+    body = await Body.create(context, { compiled, module, infos, inputs, outputs });
     for (const parameter of call(() => JSON.parse(keras.parameters()) as string[])) {
       body.set(parameter, call(() => keras.takeParameter(parameter)));
     }
+    return new FileModel(name, kerasVersion, body, keras);
   } catch (error) {
-    body.dispose();
+    body?.dispose();
+    keras.free();
     throw asError(error);
   }
-  return new FileModel(described.name, described.kerasVersion, body, keras);
 }
 
 async function read(data: ArrayBuffer | Uint8Array | Blob | Response | PromiseLike<Response>): Promise<[Uint8Array, string]> {

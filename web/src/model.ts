@@ -2,7 +2,7 @@ import { type BindOptions, type BoundForward } from "./bound.js";
 import { Body, type LayerInfo } from "./body.js";
 import { type ArraysLike, type End, type NamedArrays, size } from "./ends.js";
 import { LocallyConnectedError } from "./errors.js";
-import { Fitting } from "./fitting.js";
+import type { Fitting } from "./fitting.js";
 import type { CompileOptions, EvaluateOptions, FitOptions, History } from "./training.js";
 
 /** Samples that a model runs at once unless it is told otherwise, as in Keras. */
@@ -149,6 +149,8 @@ export class Model {
   async compile(options: CompileOptions): Promise<void> {
     this.body.check();
     if (this.#fitting?.runs) throw new LocallyConnectedError("argument", "the model is being trained: compile it before or after");
+    // Fetched where something is trained.
+    const { Fitting } = await import("./fitting.js");
     this.#fitting = await Fitting.start(this.body, options);
   }
 

@@ -5,7 +5,7 @@ import { Body, type LayerInfo } from "./body.js";
 import { readActivation } from "./config.js";
 import { size } from "./ends.js";
 import { call } from "./errors.js";
-import { glue, initKeras, type SaveFormat } from "./keras_module.js";
+import { fileOf, glue, initKeras, type SaveFormat } from "./keras_module.js";
 import { snake } from "./named.js";
 
 /** The Keras whose dictionaries these are. */
@@ -100,7 +100,7 @@ export async function save(name: string, body: Body, format: SaveFormat): Promis
   const [file] = await Promise.all([safetensors(name, body), initKeras()]);
   const keras = call(() => glue.KerasModel.read(file, "model.safetensors"));
   try {
-    return call(() => keras.write(format));
+    return await fileOf(keras, format);
   } finally {
     keras.free();
   }

@@ -127,7 +127,7 @@ impl<'a> Arguments<'a> {
     }
 
     pub(crate) fn text(&self, key: &'static str) -> Result<Option<String>, Problem> {
-        let text = |value: &Value| value.as_str().map(str::to_lowercase);
+        let text = |value: &Value| value.as_str().map(str::to_ascii_lowercase);
         let value = self.given(key);
         value.map(|value| text(value).ok_or_else(|| Self::unknown(key, "text", value))).transpose()
     }

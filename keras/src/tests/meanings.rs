@@ -1,6 +1,6 @@
 //! Files that could be taken for something else than Keras takes them for.
 
-use crate::hdf5::{Tree, WrittenArray};
+use crate::tree::{Tree, WrittenArray};
 use crate::{Error, FileFormat, LayerKind, ModelFile};
 use serde_json::{Value, json};
 

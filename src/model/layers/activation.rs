@@ -7,6 +7,7 @@ use crate::ops::{Activate, ActivateGrad, BufferId, Operation};
 
 /// An activation as a layer; softmax is over the last axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ActivationLayer(pub Activation);
 
 impl Computes for ActivationLayer {

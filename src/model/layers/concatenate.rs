@@ -6,6 +6,7 @@ use crate::{Error, Result};
 
 /// Values joined along an axis. Axes are counted without the batch, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Concatenate {
     /// The axis along which values are joined.
     pub axis: usize,

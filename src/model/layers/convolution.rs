@@ -11,6 +11,7 @@ use std::sync::Arc;
 /// A convolution. Keras's `use_bias=True` is [`Bias::PerFilter`], its `same` [`Padding::SameUpper`](crate::Padding::SameUpper) and
 /// its `causal` [`Padding::causal`](crate::Padding::causal).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Convolution(pub Config);
 
 impl Computes for Convolution {
@@ -34,6 +35,7 @@ impl Computes for Convolution {
 /// A convolution of each channel by itself. The config's `filters` are those of one channel: Keras's
 /// `depth_multiplier`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Depthwise(pub Config);
 
 impl Depthwise {
@@ -67,6 +69,7 @@ impl Computes for Depthwise {
 
 /// A depthwise convolution, followed by a convolution with windows of one position.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Separable {
     /// The depthwise convolution, as in [`Depthwise`], without bias and activation.
     pub depthwise: Config,
@@ -143,6 +146,7 @@ impl Computes for Separable {
 
 /// A dense layer along the last axis. Positions along all other axes are locations, which share the weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dense {
     /// Length of the output's last axis.
     pub units: usize,

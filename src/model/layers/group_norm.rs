@@ -12,6 +12,7 @@ use crate::{Error, Result};
 /// normalised by its own mean and biased variance, over all of its positions. With as many groups as channels it is
 /// instance normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GroupNormalization {
     /// How many groups; Keras's is 32, and Keras's −1 is the number of channels.
     pub groups: usize,

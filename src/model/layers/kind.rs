@@ -1,7 +1,7 @@
 //! The enum of all kinds of layers.
 
 use super::activation::ActivationLayer;
-use super::call::Computes;
+use super::call::{Built, Computes};
 use super::concatenate::Concatenate;
 use super::convolution::{Convolution, Dense, Depthwise, Separable};
 use super::group_norm::GroupNormalization;
@@ -26,6 +26,7 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($type:ty),)*) => {
         /// A kind of layer: what a layer does to its values.
         #[derive(Debug, Clone, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[non_exhaustive]
         pub enum Kind {
             $($(#[$doc])* $kind($type),)*
@@ -35,6 +36,22 @@ macro_rules! kinds {
             pub(crate) fn computes(&self) -> &dyn Computes {
                 match self {
                     $(Self::$kind(layer) => layer,)*
+                }
+            }
+
+            // Not by `computes`: what only reads graphs is linked without the layers' passes.
+
+            /// See [`Computes::class`].
+            pub(crate) fn class(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(layer) => layer.class(),)*
+                }
+            }
+
+            /// See [`Computes::build`].
+            pub(crate) fn build(&self, inputs: &[&[usize]]) -> Result<Built> {
+                match self {
+                    $(Self::$kind(layer) => layer.build(inputs),)*
                 }
             }
 
@@ -55,7 +72,7 @@ macro_rules! kinds {
             /// # Errors
             /// If the layer doesn't take such inputs, or so many of them.
             pub fn output_shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>> {
-                Ok(self.computes().build(inputs)?.shape)
+                Ok(self.build(inputs)?.shape)
             }
         }
 
@@ -116,6 +133,7 @@ kinds! {
 
 /// A layer that isn't in a graph yet.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Layer {
     pub(crate) name: Option<String>,
     pub(crate) kind: Kind,

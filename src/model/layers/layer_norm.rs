@@ -8,6 +8,7 @@ use crate::{Error, Result};
 
 /// Keras's `LayerNormalization`, over some axes together.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LayerNormalization {
     /// The axes, each once, counted without the batch, from 0. Gamma and beta have the sizes of the axes in this order.
     /// As Keras broadcasts them, their elements lie in the order of the input's axes.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 /// A locally connected layer, with its bias and activation.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[expect(clippy::large_enum_variant, reason = "a graph has few layers, and hosts write `Local::Config(config)`")]
 pub enum Local {
     /// A configuration, for any input shape.

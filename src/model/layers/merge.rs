@@ -7,6 +7,7 @@ use crate::{Error, Result};
 /// Values combined element by element, one after another as Keras does. An axis of one element is repeated, and a shape
 /// with fewer axes gets such axes in front. All but [`Merge::Subtract`] pass a single value on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Merge {
     /// Their sum.
     Add,

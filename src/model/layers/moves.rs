@@ -7,6 +7,7 @@ use crate::{Error, Result};
 
 /// Where an input's values go in the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Move {
     /// Zeroes before and after each spatial axis: Keras's `ZeroPadding`.
     Pad(Vec<[usize; 2]>, DataFormat),

@@ -8,6 +8,7 @@ use crate::{Error, Result};
 /// [training](crate::model::Mode::Training), nothing at inference. As in Keras they also do nothing at a rate or
 /// deviation of 0 and, except `Dropout`, at a rate of 1 or more.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NoiseLayer {
     /// How values are changed.
     pub kind: RandomKind,

@@ -17,6 +17,7 @@ use crate::{Error, Result};
 /// As in Keras's fused normalisation, the moving variance averages the unbiased variance if samples have three or four
 /// axes and the channels are along the first or the last of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BatchNormalization {
     /// The axis of the channels, counted without the batch, from 0.
     pub axis: usize,

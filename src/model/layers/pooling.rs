@@ -7,6 +7,7 @@ use crate::{Error, Result};
 
 /// The largest or the average value of each window, channel by channel.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pooling {
     /// The largest or the average.
     pub kind: PoolKind,
@@ -79,6 +80,7 @@ impl Computes for Pooling {
 
 /// The largest or the average value of all positions, channel by channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GlobalPooling {
     /// The largest or the average.
     pub kind: PoolKind,

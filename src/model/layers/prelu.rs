@@ -6,6 +6,7 @@ use crate::{Error, Result};
 
 /// Multiplies negative values by learned slopes: one for each element, or one for all elements along shared axes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PRelu {
     /// The shared axes, counted without the batch, from 0.
     pub shared_axes: Vec<usize>,

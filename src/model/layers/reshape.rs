@@ -7,6 +7,7 @@ use crate::{Error, Result};
 
 /// The same elements in the same order in another shape, given without the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reshape(pub Vec<usize>);
 
 impl Computes for Reshape {
@@ -35,6 +36,7 @@ impl Computes for Reshape {
 
 /// All elements along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Flatten {
     /// In `channels_first` the channels are moved last first, as Keras does.
     pub data_format: DataFormat,

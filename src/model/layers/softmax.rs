@@ -8,6 +8,7 @@ use crate::{Error, Result};
 
 /// Softmax over some axes together, counted without the batch, from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Softmax {
     /// The axes that it is taken over, each once.
     pub axes: Vec<usize>,

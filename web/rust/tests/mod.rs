@@ -2,13 +2,14 @@
 
 mod trained;
 
+use crate::graph::GraphModel;
 use crate::plan::Device;
 use crate::{plan, program};
 use locally_connected::config::{Axes, Constraint, Regularizer};
-use locally_connected::model::{Layer, Sequential, Wanted};
+use locally_connected::model::{Dense, Layer, Sequential, Wanted};
 use locally_connected::plan::{Planner, WrittenPlan};
 use locally_connected::program::Program;
-use locally_connected::{Activation, Bias, Config, DeviceProfile, Geometry, Pattern};
+use locally_connected::{Activation, Bias, Config, DeviceProfile, Geometry, KerasLayout, Pattern};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -38,6 +39,18 @@ fn programs_are_read_as_they_were_written() {
         let bytes = program::Program::from(program.clone()).bytes().expect("they are written");
         assert_eq!(program::read(&bytes).expect("it is read"), program);
     }
+}
+
+/// What a file's model is to the module that runs it.
+#[test]
+fn graphs_are_read_as_they_were_written() {
+    let regularizer = Regularizer::L1L2 { l1: 0.0, l2: 0.5 };
+    let local = Layer::new(Config::new(2, [3]).bias(Bias::None)).named("local").regularizer("kernel", regularizer);
+    let local = local.stored_in(KerasLayout::Implementation3).trainable(false);
+    let model = Sequential::new([6, 1]).add(local).add(Dense::new(3)).add(Layer::new(Activation::Softmax));
+    let graph = model.graph().expect("a graph");
+    let bytes = postcard::to_allocvec(&graph).expect("it is written");
+    assert_eq!(GraphModel::read(&bytes).expect("it is read").graph, graph);
 }
 
 /// The plan's JSON, but for the constants' words, is what serde would write.

@@ -174,9 +174,10 @@ fn cases() -> Vec<Case> {
 fn trained(case: &Case) -> Value {
     let mut model = SequentialModel::new(case.input_shape).expect("a model");
     (case.build)(&mut model);
-    let graph = model.whole();
-    let training = (case.compile)().of(&graph).expect("a training");
-    let parameters = SequentialModel::drawn(&graph, 11.0).expect("parameters");
+    let model = model.model();
+    let graph = &model.graph;
+    let training = (case.compile)().of(graph).expect("a training");
+    let parameters = SequentialModel::drawn(graph, 11.0).expect("parameters");
     let [inputs, outputs] = [graph.inputs()[0].elements(), graph.outputs()[0].elements()].map(|each| each as usize);
     let x = values(case.samples * inputs, 37);
     let t = match case.classes {

@@ -1,0 +1,16 @@
+//! The bytes of files that `keras.rs` has put together.
+
+use crate::error::{Result, of_keras, thrown};
+use locally_connected_keras::FileParts;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// The bytes of a file of these parts.
+///
+/// # Errors
+/// For names that the format can't express.
+#[wasm_bindgen(js_name = fileOf)]
+pub fn file_of(parts: &[u8]) -> Result<Vec<u8>> {
+    let parts: FileParts<'_> =
+        postcard::from_bytes(parts).map_err(|error| thrown("internal", format!("parts of another build: {error}")))?;
+    parts.into_bytes().map_err(of_keras)
+}

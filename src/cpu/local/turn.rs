@@ -26,7 +26,8 @@ pub(super) unsafe fn turn<S: Simd>([rows, columns]: [usize; 2], from: Rows<&[f32
             let mut block = [&[0.0; SIDE]; SIDE];
             for (m, of) in block.iter_mut().enumerate() {
                 let first = from.first + (row + m) * from.apart + column;
-                if let Some((values, _)) = from.values[first..].split_first_chunk() {
+                // Beyond the end it fails here; the block never keeps its zeroes.
+                if let Some(values) = from.values[first..first + SIDE].first_chunk() {
                     *of = values;
                 }
             }

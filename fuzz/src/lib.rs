@@ -23,19 +23,26 @@ pub struct Target {
     pub name: &'static str,
     take: fn(&[u8]),
     seeds: fn() -> Vec<Vec<u8>>,
+    /// Most bytes that it may allocate whatever is given.
+    most: usize,
 }
+
+/// JSON is kept as a tree, halves become whole floats, a file is written in other formats.
+const MOST: usize = 32 << 20;
+/// Where a device's bindings hold four kilobytes, a layer's plan has as many dispatches as that makes necessary.
+const MOST_OF_PLANS: usize = 256 << 20;
 
 /// All of them.
 pub const TARGETS: [Target; 9] = [
-    Target { name: "hdf5", take: files::hdf5, seeds: seeds::hdf5 },
-    Target { name: "keras", take: files::keras, seeds: seeds::keras },
-    Target { name: "safetensors", take: files::safetensors, seeds: seeds::safetensors },
-    Target { name: "weights", take: files::weights, seeds: seeds::weights },
-    Target { name: "architecture", take: files::architecture, seeds: seeds::architecture },
-    Target { name: "arrays", take: files::arrays, seeds: seeds::arrays },
-    Target { name: "config", take: configs::take, seeds: seeds::config },
-    Target { name: "layer", take: layers::take, seeds: seeds::layer },
-    Target { name: "program", take: programs::take, seeds: seeds::program },
+    Target { name: "hdf5", take: files::hdf5, seeds: seeds::hdf5, most: MOST },
+    Target { name: "keras", take: files::keras, seeds: seeds::keras, most: MOST },
+    Target { name: "safetensors", take: files::safetensors, seeds: seeds::safetensors, most: MOST },
+    Target { name: "weights", take: files::weights, seeds: seeds::weights, most: MOST },
+    Target { name: "architecture", take: files::architecture, seeds: seeds::architecture, most: MOST },
+    Target { name: "arrays", take: files::arrays, seeds: seeds::arrays, most: MOST },
+    Target { name: "config", take: configs::take, seeds: seeds::config, most: MOST },
+    Target { name: "layer", take: layers::take, seeds: seeds::layer, most: MOST_OF_PLANS },
+    Target { name: "program", take: programs::take, seeds: seeds::program, most: MOST },
 ];
 
 impl Target {
@@ -61,13 +68,10 @@ impl Target {
         assert!(peak <= most, "{}: {peak} bytes are allocated for {} given, over {most}", self.name, bytes.len());
     }
 
-    /// Most bytes that may be allocated at once for so many given: JSON is kept as a tree, halves become whole floats, a file
-    /// is written in other formats. A layer is planned within a device's limits, too, and where bindings hold two kilobytes its plan
-    /// has as many dispatches as that makes necessary.
+    /// Most bytes that may be allocated at once for so many given.
     #[must_use]
     pub fn most(&self, given: usize) -> usize {
-        let whatever = if self.name == "layer" { 256 << 20 } else { 32 << 20 };
-        whatever + 200 * given
+        self.most + 200 * given
     }
 
     /// Inputs to begin with, made of the repository's fixtures.

@@ -237,12 +237,14 @@ impl Planner<'_> {
 
         let (mut memory, mut cuts) = (Memory::default(), Vec::with_capacity(program.buffers.len()));
         for buffer in &program.buffers {
-            let chunks = match buffer.usage {
-                Usage::Parameter | Usage::State | Usage::Gradient => cut(&buffer.shape, profile)?,
-                Usage::Input | Usage::Output | Usage::Scratch => Vec::new(),
+            let (chunks, all) = match buffer.usage {
+                Usage::Parameter | Usage::State | Usage::Gradient => {
+                    let chunks = cut(&buffer.shape, profile)?;
+                    let all = chunks.iter().map(|chunk| chunk.bytes(buffer.dtype)).sum();
+                    (chunks, all)
+                }
+                Usage::Input | Usage::Output | Usage::Scratch => (Vec::new(), buffer.bytes(batch)),
             };
-            let whole = if chunks.is_empty() { buffer.bytes(batch) } else { 0 };
-            let all = chunks.iter().map(|chunk| chunk.bytes(buffer.dtype)).sum::<u64>() + whole;
             cuts.push(if buffer.shape.is_cut() { chunks } else { Vec::new() });
             let bytes = match buffer.usage {
                 Usage::Input | Usage::Output => &mut memory.operands,

@@ -21,20 +21,20 @@ const LIMITS: Limits = ["-timeout=5", "-rss_limit_mb=2048"];
 /// AddressSanitizer looks at each access, and keeps what is freed for a while.
 const ADDRESS_LIMITS: Limits = ["-timeout=30", "-rss_limit_mb=4096"];
 
-/// How long a target is run.
+/// How long a target is run, in seconds of the processor's time: beside other programs it takes longer.
 #[derive(Clone, Copy)]
 struct Time {
-    /// At most; one run of the corpus for 0.
+    /// At least; one run of the corpus for 0.
     seconds: u64,
     /// Without a new edge, at most.
     settled: u64,
 }
 
-/// A target that may end early is run in pieces of so many seconds, each from what the ones before found.
+/// A target is run in pieces of so many seconds, each from what the ones before found.
 const PIECE: u64 = 120;
 
-/// `fuzz [TARGET…] [--seconds N] [--settled N] [--keep]`: every target or these, each for so many seconds (60, or one run of the corpus for
-/// 0), with `--settled` ending after so many without a new edge, and then with `--keep` the smallest of what was found that covers as much
+/// `fuzz [TARGET…] [--seconds N] [--settled N] [--keep]`: every target or these, each for so many seconds of the processor's time (60, or
+/// one run of the corpus for 0), with `--settled` ending after so many without a new edge, and then with `--keep` the smallest of what was found that covers as much
 /// becomes the committed corpus. `--address` looks at each access to memory, too.
 pub(crate) fn fuzz(args: &[&str]) -> Result {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
@@ -116,15 +116,20 @@ impl Fuzzer {
 
     /// One target.
     fn run(&self, name: &str, time: Time) -> Result<Stats> {
-        let piece = if time.settled < time.seconds { PIECE } else { time.seconds };
-        let mut all = self.piece(name, piece.min(time.seconds))?;
-        let mut without_new = 0;
-        while all.seconds < time.seconds && without_new < time.settled {
-            let next = self.piece(name, piece.min(time.seconds - all.seconds))?;
-            without_new = if next.edges > all.edges { 0 } else { without_new + next.seconds };
-            all = Stats { executions: all.executions + next.executions, seconds: all.seconds + next.seconds, ..next };
+        let start = processor_seconds()?;
+        let mut all = self.piece(name, PIECE.min(time.seconds))?;
+        let mut new_at = 0;
+        loop {
+            all.seconds = processor_seconds()?.saturating_sub(start);
+            if all.seconds >= time.seconds || all.seconds - new_at >= time.settled {
+                return Ok(all);
+            }
+            let next = self.piece(name, PIECE.min(time.seconds - all.seconds))?;
+            if next.edges > all.edges {
+                new_at = all.seconds;
+            }
+            all = Stats { executions: all.executions + next.executions, ..next };
         }
-        Ok(all)
     }
 
     /// One target for so many seconds, or one run of the committed corpus.
@@ -152,7 +157,7 @@ impl Fuzzer {
             let tail: Vec<&str> = tail.into_iter().rev().collect();
             return Err(format!("{}\n{name}: an input is wrong, in {}", tail.join("\n"), found.display()));
         }
-        Stats::read(&said, seconds).ok_or_else(|| format!("{said}\n{name}: libFuzzer did not say what it did"))
+        Stats::read(&said).ok_or_else(|| format!("{said}\n{name}: libFuzzer did not say what it did"))
     }
 
     /// Makes the smallest inputs that cover what all do the committed corpus.
@@ -185,6 +190,20 @@ fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path()))).collect())
 }
 
+/// The processor's time of all programs that this one ran.
+fn processor_seconds() -> Result<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").map_err(|e| format!("/proc/self/stat: {e}"))?;
+    children_seconds(&stat).ok_or_else(|| format!("/proc/self/stat: {stat}"))
+}
+
+/// Times of children in /proc/PID/stat, of users' and of the system's, in hundredths of seconds: proc(5).
+fn children_seconds(stat: &str) -> Option<u64> {
+    // The name, in parentheses, may hold anything.
+    let mut times = stat.rsplit_once(')')?.1.split_whitespace().skip(13);
+    let mut time = || times.next()?.parse::<u64>().ok();
+    Some((time()? + time()?) / 100)
+}
+
 /// What libFuzzer said last of a run.
 #[derive(Debug, PartialEq)]
 struct Stats {
@@ -193,11 +212,12 @@ struct Stats {
     features: u64,
     /// Inputs kept.
     inputs: u64,
+    /// Of the processor's time.
     seconds: u64,
 }
 
 impl Stats {
-    fn read(said: &str, seconds: u64) -> Option<Self> {
+    fn read(said: &str) -> Option<Self> {
         let executions = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
         let last = said.lines().rev().find(|line| line.contains(" cov: "))?;
         let after = |word: &str| {
@@ -209,7 +229,7 @@ impl Stats {
             edges: after(" cov: ")?,
             features: after(" ft: ")?,
             inputs: after(" corp: ")?,
-            seconds,
+            seconds: 0,
         })
     }
 
@@ -229,8 +249,15 @@ mod tests {
         let said = "#12\tINITED cov: 7 ft: 9 corp: 3/12b exec/s: 0 rss: 40Mb\n\
             #500\tDONE   cov: 12 ft: 30 corp: 5/90b lim: 4 exec/s: 250 rss: 41Mb\n\
             stat::number_of_executed_units: 500\nstat::average_exec_per_sec:     250\n";
-        let stats = Stats::read(said, 2).expect("both are there");
-        assert_eq!(stats.line("hdf5"), "| hdf5 | 500 | 12 | 30 | 5 | 2 |");
-        assert_eq!(Stats::read("", 0), None);
+        let stats = Stats::read(said).expect("both are there");
+        assert_eq!(stats.line("hdf5"), "| hdf5 | 500 | 12 | 30 | 5 | 0 |");
+        assert_eq!(Stats::read(""), None);
+    }
+
+    #[test]
+    fn children_s_times_are_read() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 200 0 0 11 12 1350 250 20 0 1 0 999 1000 100";
+        assert_eq!(children_seconds(stat), Some(16));
+        assert_eq!(children_seconds("7 (a)"), None);
     }
 }

@@ -29,8 +29,9 @@ pub struct Target {
 
 /// JSON is kept as a tree, halves become whole floats, a file is written in other formats.
 const MOST: usize = 32 << 20;
-/// Where a device's bindings hold four kilobytes, a layer's plan has as many dispatches as that makes necessary.
-const MOST_OF_PLANS: usize = 256 << 20;
+/// The tap tables of a layer take up to 256 MiB. Where a device's bindings hold four kilobytes, its plan has as many dispatches as
+/// that makes necessary.
+const MOST_OF_LAYERS: usize = 512 << 20;
 
 /// All of them.
 pub const TARGETS: [Target; 9] = [
@@ -41,7 +42,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "architecture", take: files::architecture, seeds: seeds::architecture, most: MOST },
     Target { name: "arrays", take: files::arrays, seeds: seeds::arrays, most: MOST },
     Target { name: "config", take: configs::take, seeds: seeds::config, most: MOST },
-    Target { name: "layer", take: layers::take, seeds: seeds::layer, most: MOST_OF_PLANS },
+    Target { name: "layer", take: layers::take, seeds: seeds::layer, most: MOST_OF_LAYERS },
     Target { name: "program", take: programs::take, seeds: seeds::program, most: MOST },
 ];
 

@@ -313,8 +313,10 @@ fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
     let name = json::string(&rest, "name").or(json::string(&config, "name"));
     let name = name.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "name"))?.to_owned();
     // Files say a name twice. Keras writes the same.
-    if let Some(own) = json::string(&config, "name").filter(|own| *own != name) {
-        return Err(Problem::TwoNames { layer: name, own: own.to_owned() });
+    match json::string(&config, "name") {
+        Some(own) if own != name => return Err(Problem::TwoNames { layer: name, own: own.to_owned() }),
+        Some(_) => {}
+        None => _ = config.insert("name".into(), name.clone().into()),
     }
     let stored_class = class_name.clone();
     let class_name = keras1::class(&stored_class, &config).map_or(class_name, str::to_owned);

@@ -57,7 +57,7 @@ pub struct Geometry {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Connectivity {
     /// Windows: the tap tables of the three axes, outermost first. Missing axes come first and have size 1.
-    Windows(Box<[AxisTaps; 3]>),
+    Windows(Arc<[AxisTaps; 3]>),
     /// A user's connections. Locations are rows, and neither they nor the inputs have places in space.
     Pattern(Arc<Pattern>),
 }
@@ -136,9 +136,10 @@ impl Geometry {
         if weights * 4 > i64::MAX as u128 {
             return Err(Error::TooLarge { what: "the number of weights", value: weights, limit: i64::MAX as u64 / 4 });
         }
-        // The tables and their inverse, as they are bound on a device: at most 2³¹ - 4 bytes.
+        // The tables and their inverse, in words: at most 256 MiB. Browsers bind half of that, and files of some lines, of a
+        // convolution say, may ask for any.
         let tables: u128 = (0..rank).map(|a| 3 * output[a] as u128 * u128::from(k[a]) + u128::from(n[a]) + 1).sum();
-        let limit = (1 << 29) - 1;
+        let limit = (1 << 26) - 1;
         if tables > u128::from(limit) {
             return Err(Error::TooLarge { what: "the tap tables' size", value: tables, limit });
         }
@@ -152,7 +153,7 @@ impl Geometry {
             input_shape: input_shape.to_vec(),
             channels: channels as u32,
             readers: Readers::of_axes(&axes),
-            connectivity: Connectivity::Windows(axes.into()),
+            connectivity: Connectivity::Windows(Arc::new(axes)),
             sharing,
         })
     }

@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Most bytes of bindings where they are small.
 const SMALL_BINDING: u64 = 4096;
 
+/// Most rows and inputs of a pattern.
+const MOST_ROWS: usize = 1 << 20;
+
 pub(crate) fn take(bytes: &[u8]) {
     let _ = try_layer(&mut Unstructured::new(bytes));
 }
@@ -51,7 +54,8 @@ fn config(u: &mut Unstructured<'_>, rank: usize) -> Result<Config> {
 fn geometry(u: &mut Unstructured<'_>) -> Result<locally_connected::Result<Geometry>> {
     Ok(match u.int_in_range(0..=7)? {
         0 => {
-            let (rows, inputs) = (size(u)?, size(u)?);
+            // Each of them is some words, with connections or without.
+            let (rows, inputs) = (size(u)?.min(MOST_ROWS), size(u)?.min(MOST_ROWS));
             let pairs: Vec<(u8, u8)> = u.arbitrary()?;
             let pairs: Vec<(u32, u32)> = pairs.into_iter().map(|(row, input)| (row.into(), input.into())).collect();
             let filters = size(u)?;

@@ -1,6 +1,7 @@
 //! Arbitrary connectivity given by the user, as data.
 
 use super::size::fits_u32;
+use crate::room::check_room;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ impl Pattern {
     /// milliseconds.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a pair out of range; [`Error::InputAxis`] without rows or inputs.
+    /// [`Error::Shape`] for a pair out of range; [`Error::InputAxis`] without rows or inputs;
+    /// [`Error::OutOfMemory`] where its tables don't fit.
     pub fn from_coo(rows: usize, inputs: usize, pairs: &[(u32, u32)]) -> Result<(Self, Vec<u32>)> {
         let mut starts = vec![0u32; Self::check_sizes(rows, inputs, pairs.len())? + 1];
         for &(row, input) in pairs {
@@ -96,6 +98,8 @@ impl Pattern {
         fits_u32("the number of rows", rows as u128)?;
         fits_u32("the number of inputs", inputs as u128)?;
         fits_u32("the number of connections", connections as u128)?;
+        // Where rows and inputs begin, counted and once more while they are filled, and both sides of each connection.
+        check_room("the tables of a pattern", 2 * (rows as u64 + inputs as u64 + 2 * connections as u64 + 2))?;
         Ok(rows)
     }
 

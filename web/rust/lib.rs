@@ -17,6 +17,10 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 #[cfg(feature = "core")]
 mod config;
 #[cfg(feature = "cpu")]

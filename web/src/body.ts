@@ -32,7 +32,7 @@ export interface LayerInfo {
   config: Readonly<Record<string, unknown>>;
   weights: WeightInfo[];
   /** What keeps the weights of a layer that no output depends on: none of its programs has them. */
-  keeper?: WeightKeeper;
+  keeper?: WeightKeeper | undefined;
 }
 
 /** Weights as Keras has them, in the model's file. @internal */

@@ -90,7 +90,7 @@ export async function loadModel(
   try {
     const { name, kerasVersion, inputs, outputs, layers } = call(() => JSON.parse(keras.describe()) as Described);
     const infos = layers.map(({ weights, learned, computed, ...layer }): LayerInfo => ({
-      ...layer, ...(computed ? {} : { keeper: keras }), weights: weights.map(({ name, shape }) => weightInfo(layer.name, name, shape, learned.includes(name))),
+      ...layer, keeper: computed ? undefined : keras, weights: weights.map(({ name, shape }) => weightInfo(layer.name, name, shape, learned.includes(name))),
     }));
     const compiled = call(() => module.GraphModel.read(keras.graph()));
     body = await Body.create(context, { compiled, module, infos, inputs, outputs });

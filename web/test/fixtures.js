@@ -94,9 +94,9 @@ function idle() {
   const call = (className, name, from, config) =>
     ({ class_name: className, name, config: { name, ...config }, inbound_nodes: from ? [[[from, 0, 0, {}]]] : [] });
   const input = (name) => call('InputLayer', name, null, { batch_input_shape: [null, 2], dtype: 'float32', sparse: false, ragged: false });
-  const dense = (name) => call('Dense', name, 'y', { units: 2, use_bias: false, activation: 'linear' });
+  const dense = (name, from) => call('Dense', name, from, { units: 2, use_bias: false, activation: 'linear' });
   const of = (layers, input, outputs) => ({ layers, input_layers: [[input, 0, 0]], output_layers: outputs });
-  const inner = of([input('y'), dense('used'), dense('idle')], 'y', [['used', 0, 0], ['idle', 0, 0]]);
+  const inner = of([input('y'), dense('used', 'y'), dense('idle', 'y')], 'y', [['used', 0, 0], ['idle', 0, 0]]);
   const config = { name: 'm', ...of([input('x'), call('Functional', 'inner', 'x', inner)], 'x', [['inner', 1, 0]]) };
   const metadata = { version: 1, keras_version: '2.15.0', model: { class_name: 'Functional', config }, layers: {} };
   const array = (first) => ({ dtype: 'F32', shape: [2, 2], data_offsets: [first, first + 16] });

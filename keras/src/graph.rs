@@ -136,7 +136,8 @@ impl ModelFile {
         let mut building = Building { with_parameters, ..Building::default() };
         let inputs = inputs.into_iter().map(|(name, shape)| building.graph.named_input(name, shape));
         let inputs = inputs.map(|node| node.map(Some)).collect::<Result<Vec<_>, _>>()?;
-        let outputs = building.model(&self.layers, wiring, &inputs, &(0..wiring.outputs.len()).collect())?;
+        let outputs =
+            building.model(Wired { layers: &self.layers, wiring }, &inputs, &(0..wiring.outputs.len()).collect())?;
         for (node, name) in outputs.into_iter().zip(&wiring.output_names) {
             building.graph.named_output(name, node.ok_or_else(missing)?);
         }
@@ -278,12 +279,11 @@ impl Building {
     /// Those of a model's outputs that are `wanted`, by their numbers, for its inputs, of which it has those that they depend on.
     fn model(
         &mut self,
-        layers: &[FileLayer],
-        wiring: &Wiring,
+        Wired { layers, wiring }: Wired<'_>,
         inputs: &[Option<Node>],
         wanted: &BTreeSet<usize>,
     ) -> Result<Vec<Option<Node>>> {
-        let needed = Needed::by(layers, wiring, wanted);
+        let needed = Needed::by(Wired { layers, wiring }, wanted);
         let mut outputs: Vec<Vec<Option<Node>>> = Vec::with_capacity(wiring.calls.len());
         let node = |tensor: &Tensor, outputs: &[Vec<Option<Node>>]| match *tensor {
             Tensor::Input(index) => inputs.get(index).copied().flatten(),
@@ -325,7 +325,9 @@ impl Building {
             &LayerKind::Flatten { data_format } => (Flatten { data_format }.into(), false),
             LayerKind::Reshape(shape) => (Reshape(shape.clone()).into(), false),
             LayerKind::Computed(computed) => (computed.kind.clone(), computed.trainable),
-            LayerKind::Model => return self.model(&layer.inner, &layer.wiring, given, wanted),
+            LayerKind::Model => {
+                return self.model(Wired { layers: &layer.inner, wiring: &layer.wiring }, given, wanted);
+            }
             LayerKind::Unsupported { reason } => {
                 return Err(Error::UnsupportedLayers(vec![layer.unsupported(reason.clone())]));
             }
@@ -357,6 +359,12 @@ fn missing() -> locally_connected::Error {
     locally_connected::Error::Missing { what: "a value", why: "a layer takes it" }
 }
 
+/// A model's layers, and their calls.
+struct Wired<'a> {
+    layers: &'a [FileLayer],
+    wiring: &'a Wiring,
+}
+
 /// What some outputs of a model depend on.
 struct Needed {
     /// Of each call the numbers of the results that are read; none where the call isn't needed.
@@ -366,7 +374,7 @@ struct Needed {
 
 impl Needed {
     /// What those of the model's outputs depend on.
-    fn by(layers: &[FileLayer], wiring: &Wiring, outputs: &BTreeSet<usize>) -> Self {
+    fn by(Wired { layers, wiring }: Wired<'_>, outputs: &BTreeSet<usize>) -> Self {
         let mut needed = Self { outputs: vec![BTreeSet::new(); wiring.calls.len()], inputs: BTreeSet::new() };
         outputs.iter().filter_map(|&at| wiring.outputs.get(at)).for_each(|tensor| needed.add(tensor));
         // Each call stands after those whose results it takes.
@@ -376,7 +384,8 @@ impl Needed {
             }
             match layers.get(call.layer).filter(|layer| matches!(layer.kind, LayerKind::Model)) {
                 Some(model) => {
-                    let inside = Self::by(&model.inner, &model.wiring, &needed.outputs[at]);
+                    let wired = Wired { layers: &model.inner, wiring: &model.wiring };
+                    let inside = Self::by(wired, &needed.outputs[at]);
                     inside.inputs.iter().filter_map(|&at| call.inputs.get(at)).for_each(|tensor| needed.add(tensor));
                 }
                 None => call.inputs.iter().for_each(|tensor| needed.add(tensor)),

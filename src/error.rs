@@ -1,5 +1,6 @@
 //! The error type of this crate. Every message carries the numbers that explain it.
 
+use std::fmt::{self, Display, Formatter};
 use thiserror::Error;
 
 /// `Result` with this crate's [`enum@Error`].
@@ -36,13 +37,13 @@ pub enum Error {
         why: &'static str,
     },
     /// A program is run or bound without a value for one of its buffers.
-    #[error("the program's buffer {name:?} is given no values")]
+    #[error("the program's buffer {} is given no values", Quoted(name))]
     NotGiven {
         /// The buffer's name.
         name: String,
     },
     /// There is no buffer or parameter of that name.
-    #[error("there is no buffer {name:?}")]
+    #[error("there is no buffer {}", Quoted(name))]
     NoBuffer {
         /// The name.
         name: String,
@@ -367,7 +368,7 @@ pub enum Error {
         wanted: Option<String>,
     },
     /// An error in a layer of a model.
-    #[error("layer {layer:?}: {error}")]
+    #[error("layer {}: {error}", Quoted(layer))]
     InLayer {
         /// The layer's name.
         layer: String,
@@ -391,7 +392,7 @@ pub enum Error {
         found: usize,
     },
     /// A layer's or input's name is taken already, or is empty.
-    #[error("a layer can't be named {name:?}: {}", if name.is_empty() { "a name has letters" } else { "another is" })]
+    #[error("a layer can't be named {}: {}", Quoted(name), if name.is_empty() { "a name has letters" } else { "another is" })]
     TwoLayers {
         /// The name.
         name: String,
@@ -418,6 +419,16 @@ pub enum Error {
         /// The names of all adapters.
         names: Vec<String>,
     },
+}
+
+/// A name in quotation marks, as `{:?}` writes it. In browsers, which download what writes it, all of its letters stay: which don't print is
+/// told by tables of all of Unicode.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if cfg!(target_family = "wasm") { write!(f, "\"{}\"", self.0) } else { write!(f, "{:?}", self.0) }
+    }
 }
 
 /// With one digit behind the point.

@@ -1,6 +1,7 @@
 //! Programs: operations in their order, and the memory between them.
 
 use crate::config::WeightType;
+use crate::error::Quoted;
 use crate::ops::{Buffer, BufferId, Operand, Operation, STEP_NUMBERS, Shape, Usage};
 use crate::{Error, Result};
 
@@ -92,11 +93,11 @@ impl Program {
         let mut names: Vec<&str> = self.buffers.iter().map(|buffer| buffer.name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::Program { what: format!("buffer {:?}", twice[0]), why: "another has its name" });
+            return Err(Error::Program { what: format!("buffer {}", Quoted(twice[0])), why: "another has its name" });
         }
         for buffer in &self.buffers {
             if let Some(why) = buffer.fault() {
-                return Err(Error::Program { what: format!("buffer {:?}", buffer.name), why });
+                return Err(Error::Program { what: format!("buffer {}", Quoted(&buffer.name)), why });
             }
         }
         let mut there = self.given();
@@ -131,7 +132,7 @@ impl Program {
             for Operand { id, shape, dtype } in operation.operands() {
                 let Some(buffer) = self.buffer(id) else { return wrong("an operand isn't there") };
                 let wrong =
-                    |why| Err(Error::Program { what: format!("operation {at}, buffer {:?}", buffer.name), why });
+                    |why| Err(Error::Program { what: format!("operation {at}, buffer {}", Quoted(&buffer.name)), why });
                 if buffer.shape != shape {
                     return wrong("it needs another shape");
                 }
@@ -144,7 +145,7 @@ impl Program {
         }
         match self.buffers.iter().zip(there).find(|(_, there)| !there) {
             Some((buffer, _)) => {
-                Err(Error::Program { what: format!("buffer {:?}", buffer.name), why: "nothing writes it" })
+                Err(Error::Program { what: format!("buffer {}", Quoted(&buffer.name)), why: "nothing writes it" })
             }
             None => Ok(()),
         }

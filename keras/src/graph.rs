@@ -73,8 +73,8 @@ impl ModelFile {
         let layer = self.alone(only)?;
         let mut building = Building { with_parameters, ..Building::default() };
         let input = building.graph.input(layer.input_shape.clone())?;
-        let output = building.layer(layer, &[input])?;
-        output.into_iter().for_each(|node| building.graph.output(node));
+        let output = building.layer(layer, &[Some(input)], &BTreeSet::from([0]))?;
+        output.into_iter().flatten().for_each(|node| building.graph.output(node));
         Ok(building)
     }
 
@@ -135,10 +135,11 @@ impl ModelFile {
     fn wired(&self, wiring: &Wiring, inputs: Vec<(String, Vec<usize>)>, with_parameters: bool) -> Result<Building> {
         let mut building = Building { with_parameters, ..Building::default() };
         let inputs = inputs.into_iter().map(|(name, shape)| building.graph.named_input(name, shape));
-        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
-        let outputs = building.model(&self.layers, wiring, &inputs)?;
+        let inputs = inputs.map(|node| node.map(Some)).collect::<Result<Vec<_>, _>>()?;
+        let outputs =
+            building.model(Wired { layers: &self.layers, wiring }, &inputs, &(0..wiring.outputs.len()).collect())?;
         for (node, name) in outputs.into_iter().zip(&wiring.output_names) {
-            building.graph.named_output(name, node);
+            building.graph.named_output(name, node.ok_or_else(missing)?);
         }
         Ok(building)
     }
@@ -275,37 +276,39 @@ struct Building {
 }
 
 impl Building {
-    /// The outputs of a model for these inputs.
-    fn model(&mut self, layers: &[FileLayer], wiring: &Wiring, inputs: &[Node]) -> Result<Vec<Node>> {
-        let mut needed = vec![false; wiring.calls.len()];
-        let mut waiting: Vec<Tensor> = wiring.outputs.clone();
-        while let Some(tensor) = waiting.pop() {
-            let Tensor::Output { call, .. } = tensor else { continue };
-            if let Some(needed @ false) = needed.get_mut(call) {
-                *needed = true;
-                waiting.extend(wiring.calls.get(call).into_iter().flat_map(|call| &call.inputs));
-            }
-        }
-        let mut outputs: Vec<Vec<Node>> = Vec::with_capacity(wiring.calls.len());
-        let node = |tensor: &Tensor, outputs: &[Vec<Node>]| match *tensor {
-            Tensor::Input(index) => inputs.get(index).copied(),
-            Tensor::Output { call, index } => outputs.get(call).and_then(|call| call.get(index)).copied(),
+    /// Those of a model's outputs that are `wanted`, by their numbers, for its inputs, of which it has those that they depend on.
+    fn model(
+        &mut self,
+        Wired { layers, wiring }: Wired<'_>,
+        inputs: &[Option<Node>],
+        wanted: &BTreeSet<usize>,
+    ) -> Result<Vec<Option<Node>>> {
+        let needed = Needed::by(Wired { layers, wiring }, wanted);
+        let mut outputs: Vec<Vec<Option<Node>>> = Vec::with_capacity(wiring.calls.len());
+        let node = |tensor: &Tensor, outputs: &[Vec<Option<Node>>]| match *tensor {
+            Tensor::Input(index) => inputs.get(index).copied().flatten(),
+            Tensor::Output { call, index } => outputs.get(call).and_then(|call| call.get(index)).copied().flatten(),
         };
-        let missing = || locally_connected::Error::Missing { what: "a value", why: "a layer takes it" };
-        for (call, needed) in wiring.calls.iter().zip(needed) {
-            let given: Option<Vec<Node>> = call.inputs.iter().map(|tensor| node(tensor, &outputs)).collect();
-            let found = match (needed, layers.get(call.layer)) {
-                (true, Some(layer)) => self.layer(layer, &given.ok_or_else(missing)?)?,
-                _ => Vec::new(),
+        for (call, wanted) in wiring.calls.iter().zip(&needed.outputs) {
+            let found = match layers.get(call.layer).filter(|_| !wanted.is_empty()) {
+                Some(layer) => {
+                    let given: Vec<_> = call.inputs.iter().map(|tensor| node(tensor, &outputs)).collect();
+                    self.layer(layer, &given, wanted)?
+                }
+                None => Vec::new(),
             };
             outputs.push(found);
         }
-        let ends: Option<Vec<Node>> = wiring.outputs.iter().map(|tensor| node(tensor, &outputs)).collect();
-        Ok(ends.ok_or_else(missing)?)
+        Ok(wiring.outputs.iter().map(|tensor| node(tensor, &outputs)).collect())
     }
 
-    /// The results of a layer's call.
-    fn layer(&mut self, layer: &FileLayer, inputs: &[Node]) -> Result<Vec<Node>> {
+    /// The results of a layer's call, of a model those that are `wanted`.
+    fn layer(
+        &mut self,
+        layer: &FileLayer,
+        given: &[Option<Node>],
+        wanted: &BTreeSet<usize>,
+    ) -> Result<Vec<Option<Node>>> {
         let (kind, trainable): (model::Kind, bool) = match &layer.kind {
             // How a file stores a layer doesn't decide how it is executed.
             LayerKind::LocallyConnected(local) => {
@@ -314,7 +317,7 @@ impl Building {
             LayerKind::Identity | LayerKind::Activation(Activation::Linear)
                 if layer.rules(&[]).activity_regularizer.is_none() =>
             {
-                return Ok(inputs.to_vec());
+                return Ok(given.to_vec());
             }
             LayerKind::Identity => (Activation::Linear.into(), false),
             LayerKind::Noise(noise) => (noise.clone().into(), false),
@@ -322,13 +325,16 @@ impl Building {
             &LayerKind::Flatten { data_format } => (Flatten { data_format }.into(), false),
             LayerKind::Reshape(shape) => (Reshape(shape.clone()).into(), false),
             LayerKind::Computed(computed) => (computed.kind.clone(), computed.trainable),
-            LayerKind::Model => return self.model(&layer.inner, &layer.wiring, inputs),
+            LayerKind::Model => {
+                return self.model(Wired { layers: &layer.inner, wiring: &layer.wiring }, given, wanted);
+            }
             LayerKind::Unsupported { reason } => {
                 return Err(Error::UnsupportedLayers(vec![layer.unsupported(reason.clone())]));
             }
         };
+        let inputs = given.iter().copied().collect::<Option<Vec<Node>>>().ok_or_else(missing)?;
         if let Some(&first) = self.called.get(&layer.name) {
-            return Ok(vec![self.graph.call(first, inputs)?]);
+            return Ok(vec![Some(self.graph.call(first, &inputs)?)]);
         }
         let mut added = Layer::new(kind).named(&layer.name).trainable(trainable);
         added = match &layer.kind {
@@ -339,13 +345,63 @@ impl Building {
             }
             _ => added.rules(layer.rules(&[])),
         };
-        let node = self.graph.add(added, inputs)?;
+        let node = self.graph.add(added, &inputs)?;
         self.called.insert(layer.name.clone(), node);
         let canonical = if self.with_parameters { layer.canonical()? } else { Vec::new() };
         for (what, values) in canonical {
             self.parameters.insert(names::parameter(&layer.name, what), values);
         }
-        Ok(vec![node])
+        Ok(vec![Some(node)])
+    }
+}
+
+fn missing() -> locally_connected::Error {
+    locally_connected::Error::Missing { what: "a value", why: "a layer takes it" }
+}
+
+/// A model's layers, and their calls.
+struct Wired<'a> {
+    layers: &'a [FileLayer],
+    wiring: &'a Wiring,
+}
+
+/// What some outputs of a model depend on.
+struct Needed {
+    /// Of each call the numbers of the results that are read; none where the call isn't needed.
+    outputs: Vec<BTreeSet<usize>>,
+    inputs: BTreeSet<usize>,
+}
+
+impl Needed {
+    /// What those of the model's outputs depend on.
+    fn by(Wired { layers, wiring }: Wired<'_>, outputs: &BTreeSet<usize>) -> Self {
+        let mut needed = Self { outputs: vec![BTreeSet::new(); wiring.calls.len()], inputs: BTreeSet::new() };
+        outputs.iter().filter_map(|&at| wiring.outputs.get(at)).for_each(|tensor| needed.add(tensor));
+        // Each call stands after those whose results it takes.
+        for (at, call) in wiring.calls.iter().enumerate().rev() {
+            if needed.outputs[at].is_empty() {
+                continue;
+            }
+            match layers.get(call.layer).filter(|layer| matches!(layer.kind, LayerKind::Model)) {
+                Some(model) => {
+                    let wired = Wired { layers: &model.inner, wiring: &model.wiring };
+                    let inside = Self::by(wired, &needed.outputs[at]);
+                    inside.inputs.iter().filter_map(|&at| call.inputs.get(at)).for_each(|tensor| needed.add(tensor));
+                }
+                None => call.inputs.iter().for_each(|tensor| needed.add(tensor)),
+            }
+        }
+        needed
+    }
+
+    fn add(&mut self, tensor: &Tensor) {
+        let (read, index) = match *tensor {
+            Tensor::Input(index) => (Some(&mut self.inputs), index),
+            Tensor::Output { call, index } => (self.outputs.get_mut(call), index),
+        };
+        if let Some(read) = read {
+            read.insert(index);
+        }
     }
 }
 

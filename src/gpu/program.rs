@@ -145,7 +145,7 @@ impl Weights {
         let pieces = scratch.into_iter().zip(&buffers).map(|(buffer, &bytes)| Piece { buffer, bytes });
         let mut pieces: Vec<_> = pieces.collect();
         let within = pieces.split_off(plan.scratch.pieces.len());
-        let within = plan.own_scratch().into_keys().zip(within).collect();
+        let within = plan.own_scratch().into_iter().map(|(resource, _)| resource).zip(within).collect();
         let scratch = plan.scratch.of_buffer.clone();
         let resources = Resources { operands, constants, scratch, pieces, own: within };
         let making = Making::new("the uniforms of a pass", plan.memory.uniforms);

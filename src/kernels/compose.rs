@@ -122,7 +122,7 @@ fn import(source: &str, files: &[&[(&str, &str)]], done: &mut Vec<String>, out: 
             .ok_or_else(|| format!("there is no file: {line}"))?;
         let mut text = (*file).to_owned();
         for pair in words.split(", ").filter(|pair| !pair.is_empty()) {
-            let (from, to) = pair.split_once(" = ").ok_or_else(|| format!("{pair:?} replaces nothing: {line}"))?;
+            let (from, to) = pair.split_once(" = ").ok_or_else(|| format!("it replaces nothing: {line}"))?;
             text = text.replace(from, to);
         }
         import(&text, files, done, out)?;

@@ -7,7 +7,6 @@ use super::names;
 use crate::config::{Activation, WeightType};
 use crate::ops::{Activate, Buffer, BufferId, Change, Combine, How, Operation, Part, Shape, Usage};
 use crate::program::Program;
-use std::collections::BTreeMap;
 
 /// Which gradients [`Graph::backward`] computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,7 +268,7 @@ impl<'a> Passes<'a> {
         for (node, gradient) in seeds {
             parts[node.index()].push(gradient);
         }
-        let mut gradients: BTreeMap<usize, OfLayer> = BTreeMap::new();
+        let mut gradients: Vec<Option<OfLayer>> = graph.layers.iter().map(|_| None).collect();
         for (at, step) in graph.steps.iter().enumerate().rev() {
             if !self.needed[at] {
                 continue;
@@ -280,8 +279,8 @@ impl<'a> Passes<'a> {
                 self.give(grad_output, name, elements(&step.built.shape));
                 continue;
             };
-            let first = !gradients.contains_key(&layer);
-            let of_layer = gradients.entry(layer).or_insert_with(|| self.gradients(layer, &step.built));
+            let first = gradients[layer].is_none();
+            let of_layer = gradients[layer].get_or_insert_with(|| self.gradients(layer, &step.built));
             let gradient = |buffer: &Option<BufferId>| buffer.map(|buffer| Gradient { buffer, accumulate: !first });
             let buffers: Vec<_> = of_layer.kept.iter().map(gradient).collect();
             let updates = &of_layer.updates[..];

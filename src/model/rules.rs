@@ -3,21 +3,32 @@
 use super::layers::Parameter;
 use crate::config::{Config, Constraint, Regularizer};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
 
 /// What training asks of a layer: regularizers and constraints. Inference doesn't look at them.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rules {
-    /// What parameters add to the loss, by the parameters' names.
-    pub regularizers: BTreeMap<String, Regularizer>,
-    /// What parameters are constrained to after each step, by the parameters' names.
-    pub constraints: BTreeMap<String, Constraint>,
+    /// What parameters add to the loss, by the parameters' names. Of one name the first counts.
+    pub regularizers: Vec<(String, Regularizer)>,
+    /// What parameters are constrained to after each step, by the parameters' names. Of one name the first counts.
+    pub constraints: Vec<(String, Constraint)>,
     /// What the layer's activated output adds to the loss, divided by the batch.
     pub activity_regularizer: Option<Regularizer>,
 }
 
 impl Rules {
+    /// What the parameter of that name adds to the loss.
+    #[must_use]
+    pub fn regularizer(&self, parameter: &str) -> Option<&Regularizer> {
+        self.regularizers.iter().find(|(name, _)| name == parameter).map(|(_, regularizer)| regularizer)
+    }
+
+    /// What the parameter of that name is constrained to after each step.
+    #[must_use]
+    pub fn constraint(&self, parameter: &str) -> Option<&Constraint> {
+        self.constraints.iter().find(|(name, _)| name == parameter).map(|(_, constraint)| constraint)
+    }
+
     /// The rules in a configuration, whose weights are called `weights`.
     pub(super) fn of(config: &Config, weights: &str) -> Self {
         let mut rules = Self { activity_regularizer: config.activity_regularizer.clone(), ..Self::default() };
@@ -34,10 +45,8 @@ impl Rules {
 
     /// These rules, with those of `other` for what these leave open.
     pub(super) fn or(mut self, other: Self) -> Self {
-        let own = std::mem::replace(&mut self.regularizers, other.regularizers);
-        self.regularizers.extend(own);
-        let own = std::mem::replace(&mut self.constraints, other.constraints);
-        self.constraints.extend(own);
+        self.regularizers.extend(other.regularizers);
+        self.constraints.extend(other.constraints);
         self.activity_regularizer = self.activity_regularizer.or(other.activity_regularizer);
         self
     }
@@ -45,7 +54,8 @@ impl Rules {
     /// Refuses rules of parameters that the layer doesn't have. Those of a bias do nothing then: Keras accepts and ignores them.
     pub(super) fn check(&self, parameters: &[Parameter]) -> Result<()> {
         let known = |name: &str| name == "bias" || parameters.iter().any(|parameter| parameter.name == name);
-        match self.regularizers.keys().chain(self.constraints.keys()).find(|name| !known(name)) {
+        let regularized = self.regularizers.iter().map(|(name, _)| name);
+        match regularized.chain(self.constraints.iter().map(|(name, _)| name)).find(|name| !known(name)) {
             Some(name) => Err(Error::NoBuffer { name: name.clone() }),
             None => Ok(()),
         }

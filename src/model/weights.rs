@@ -3,6 +3,7 @@
 use super::graph::{Graph, GraphLayer};
 use super::stored::Stored;
 use super::{Model, names};
+use crate::error::Quoted;
 use crate::{Error, Result};
 
 /// A weight of a layer, as Keras stores it.
@@ -70,7 +71,7 @@ impl Graph {
 
     fn known(&self, layer: &str) -> Result<&GraphLayer> {
         let (argument, expected) = ("layer", "the names of the model's layers");
-        let unknown = || Error::UnknownValue { argument, expected, value: format!("{layer:?}") };
+        let unknown = || Error::UnknownValue { argument, expected, value: Quoted(layer).to_string() };
         self.layers().iter().find(|known| known.name() == layer).ok_or_else(unknown)
     }
 

@@ -7,7 +7,6 @@ use crate::kernels::{tap_tables, tap_tables_length};
 use crate::ops::{Operation, Usage};
 use crate::program::{Program, Scratch};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How a device does a program on a batch.
@@ -67,9 +66,9 @@ impl ProgramPlan {
     }
 
     /// Bytes of the operations' scratch buffers, each as large as the largest of them needs it: operations use them in
-    /// turn.
+    /// turn. In the resources' order.
     #[must_use]
-    pub fn own_scratch(&self) -> BTreeMap<Resource, u64> {
+    pub fn own_scratch(&self) -> Vec<(Resource, u64)> {
         own_scratch(&self.plans)
     }
 
@@ -101,7 +100,7 @@ impl ProgramPlan {
     /// Bytes of each scratch buffer that binding it takes.
     #[must_use]
     pub fn scratch_buffers(&self) -> Vec<u64> {
-        self.pieces().into_iter().chain(self.own_scratch().into_values()).collect()
+        self.pieces().into_iter().chain(self.own_scratch().into_iter().map(|(_, bytes)| bytes)).collect()
     }
 
     /// The size in bytes of `resource` in the dispatches of operation number `operation` of `program`.
@@ -131,17 +130,24 @@ impl ProgramPlan {
                 words.map(|words| 4 * words.len() as u64).ok_or_else(missing)
             }
             Resource::DenseMatrix | Resource::SampleSums | Resource::Between(_) | Resource::Parts => {
-                self.own_scratch().get(&resource).copied().ok_or_else(missing)
+                let own = self.own_scratch().into_iter().find(|(own, _)| *own == resource);
+                own.map(|(_, bytes)| bytes).ok_or_else(missing)
             }
         }
     }
 }
 
-fn own_scratch(plans: &[Plan]) -> BTreeMap<Resource, u64> {
-    let mut most = BTreeMap::new();
+fn total(own_scratch: &[(Resource, u64)]) -> u64 {
+    own_scratch.iter().fold(0, |all, (_, bytes)| all.saturating_add(*bytes))
+}
+
+fn own_scratch(plans: &[Plan]) -> Vec<(Resource, u64)> {
+    let mut most: Vec<(Resource, u64)> = Vec::new();
     for &(resource, bytes) in plans.iter().flat_map(|plan| &plan.scratch) {
-        let held = most.entry(resource).or_insert(bytes);
-        *held = bytes.max(*held);
+        match most.binary_search_by_key(&resource, |(resource, _)| *resource) {
+            Ok(at) => most[at].1 = bytes.max(most[at].1),
+            Err(at) => most.insert(at, (resource, bytes)),
+        }
     }
     most
 }
@@ -227,7 +233,7 @@ impl Planner<'_> {
         let chooses = |operation: &Operation| operation.choosable().is_some();
         let one_way = program.operations.iter().filter(|operation| !chooses(operation));
         let one_way = one_way.map(|operation| plan(operation, between)).collect::<Result<Vec<_>>>()?;
-        let taken = between.saturating_add(own_scratch(&one_way).into_values().fold(0, u64::saturating_add));
+        let taken = between.saturating_add(total(&own_scratch(&one_way)));
         let mut one_way = one_way.into_iter();
         let mut plans = Vec::with_capacity(program.operations.len());
         for operation in &program.operations {
@@ -255,7 +261,7 @@ impl Planner<'_> {
             };
             *bytes = bytes.saturating_add(all);
         }
-        let own = own_scratch(&plans).into_values().fold(0, u64::saturating_add);
+        let own = total(&own_scratch(&plans));
         memory.scratch = between.saturating_add(own);
         self.check_budget("the scratch of all operations", memory.scratch)?;
         let read = constants(program, &plans).into_iter();

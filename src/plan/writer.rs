@@ -6,6 +6,7 @@ use super::written::{
 };
 use super::{Chunk, Dispatch, Memory, ProgramPlan, Resource};
 use crate::config::WeightType;
+use crate::error::Quoted;
 use crate::geometry::Geometry;
 use crate::hash::fnv;
 use crate::kernels::{Uniform, Variant};
@@ -59,7 +60,7 @@ fn exact(name: &str, number: u64, unit: &'static str) -> Result<()> {
     if number <= MOST_EXACT {
         return Ok(());
     }
-    let (what, limit) = (format!("buffer {name:?} of a written plan"), MOST_EXACT);
+    let (what, limit) = (format!("buffer {} of a written plan", Quoted(name)), MOST_EXACT);
     Err(Error::Limit { what, needed: number, unit, limit, name: "what JSON's numbers are exact to" })
 }
 

@@ -145,7 +145,7 @@ pub(super) fn of_parameters(graph: &Graph) -> Result<Vec<OfParameter>> {
     for layer in graph.layers() {
         let stored = graph.stored(layer.name()).unwrap_or_default();
         for (parameter, stored) in layer.parameters().iter().zip(&stored) {
-            let Some(regularizer) = layer.rules().regularizers.get(parameter.name) else { continue };
+            let Some(regularizer) = layer.rules().regularizer(parameter.name) else { continue };
             let terms = Terms::new(regularizer, &stored.shape()).map_err(|error| error.in_layer(layer.name()))?;
             if let (Terms::Orthogonal { .. }, Stored::Local(..) | Stored::Connections(_)) = (terms, stored) {
                 let what = "the orthogonal regularizer".to_owned();
@@ -235,7 +235,7 @@ pub(super) fn penalties(graph: &Graph) -> Vec<Penalty> {
         let rules = layer.rules();
         penalties.extend(rules.activity_regularizer.iter().map(|regularizer| penalty(None, regularizer)));
         for parameter in layer.parameters() {
-            let regularizer = rules.regularizers.get(parameter.name);
+            let regularizer = rules.regularizer(parameter.name);
             penalties.extend(regularizer.map(|regularizer| penalty(Some(parameter.name), regularizer)));
         }
     }

@@ -6,7 +6,6 @@ use super::{Ema, penalties};
 use crate::model::names;
 use crate::ops::{BufferId, Change, ClipScale, MovingAverage, Operation, Shape, Term, Total, Update, Usage};
 use crate::program::Program;
-use std::collections::BTreeSet;
 
 /// A parameter with its gradient in a buffer.
 #[derive(Clone, Copy)]
@@ -21,7 +20,7 @@ fn parameter(program: &mut Program, learned: &Learned) -> BufferId {
 }
 
 /// The parameters that a program updates where it computes their gradients.
-fn updated(program: &Program) -> BTreeSet<String> {
+fn updated(program: &Program) -> Vec<String> {
     let at_once = program.operations.iter().filter(|operation| matches!(operation, Operation::LocalUpdate(_)));
     at_once.filter_map(|operation| program.buffer(operation.writes())).map(|buffer| buffer.name.clone()).collect()
 }

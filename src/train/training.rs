@@ -117,7 +117,7 @@ impl Training {
                 if program.find(&gradient).is_none() {
                     continue;
                 }
-                let bound = layer.rules().constraints.get(parameter.name);
+                let bound = layer.rules().constraint(parameter.name);
                 let bound = bound.map(|bound| Bound::new(bound, stored)).transpose();
                 let slot = |slot: &&'static str| names::state(layer.name(), parameter.name, slot);
                 learned.push(Learned {

@@ -28,7 +28,7 @@ impl Planned {
 
     /// Checks that it keeps every limit of `profile`: binding sizes and offsets, workgroups, read against written.
     pub(crate) fn assert_keeps_limits(&self, profile: &DeviceProfile) {
-        for bytes in self.plan.pieces().into_iter().chain(self.plan.own_scratch().into_values()) {
+        for bytes in self.plan.pieces().into_iter().chain(self.plan.own_scratch().into_iter().map(|(_, bytes)| bytes)) {
             assert!(bytes <= profile.max_buffer, "scratch of {bytes} bytes");
         }
         for (plan, operation) in self.plan.plans.iter().zip(0..) {

@@ -2,6 +2,8 @@
 import { Sequential } from '../dist/index.js';
 
 export const EPOCHS = 30;
+/** From one line of text to the next. */
+const LINE = 18;
 
 const LAYERS = [
   { className: 'LocallyConnected2D', name: 'local_1', filters: 8, kernelSize: 3, activation: 'relu' },
@@ -52,7 +54,7 @@ export class Curve {
   }
 
   #draw() {
-    const [left, right, top, bottom] = [44, 404, 14, 190];
+    const [left, right, top, bottom] = [50, 404, 14, 190];
     const records = this.#records;
     const most = Math.max(.1, ...records.map(({ loss }) => loss));
     const x = (epoch) => left + ((right - left) * epoch) / EPOCHS;
@@ -63,13 +65,15 @@ export class Curve {
     const percents = [0, .5, 1].map((share) => `<text x="${left - 6}" y="${y(share) + 4}" text-anchor="end">${100 * share}${share === 1 ? '%' : ''}</text>`);
     const epochs = [10, 20, 30].map((epoch) => `<text x="${x(epoch)}" y="${bottom + 18}" text-anchor="middle">${epoch}</text>`);
     const last = records.at(-1);
-    const label = (name, text, share) => `<text class="${name}" x="${x(records.length) + 7}" y="${y(share) + 4}">${text}</text>`;
-    const labels = last ? [
-      label('loss', last.loss.toFixed(2), last.loss / most),
-      label('accuracy', `${(100 * last.accuracy).toFixed(1)}%`, last.accuracy),
-    ] : [];
+    const label = (name, text, place) => `<text class="${name}" x="${x(records.length) + 7}" y="${place + 4}">${text}</text>`;
+    const labels = () => {
+      // Where the lines end close to each other their labels stand apart.
+      const [loss, accuracy] = [y(last.loss / most), y(last.accuracy)];
+      const apart = Math.max(0, LINE - Math.abs(loss - accuracy)) / 2 * (loss < accuracy ? -1 : 1);
+      return [label('loss', last.loss.toFixed(2), loss + apart), label('accuracy', `${(100 * last.accuracy).toFixed(1)}%`, accuracy - apart)];
+    };
     this.#svg.innerHTML = [...rules, ...percents, ...epochs, `<text x="${left}" y="${bottom + 18}" text-anchor="middle">epoch</text>`,
-      line('loss', ({ loss }) => loss / most), line('accuracy', ({ accuracy }) => accuracy), ...labels].join('');
+      line('loss', ({ loss }) => loss / most), line('accuracy', ({ accuracy }) => accuracy), ...(last ? labels() : [])].join('');
     this.#svg.ariaLabel = last
       ? `After ${records.length} epochs the loss is ${last.loss.toFixed(3)} and the accuracy ${(100 * last.accuracy).toFixed(1)} percent`
       : 'No epoch yet';

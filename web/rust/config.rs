@@ -165,14 +165,14 @@ impl LayerConfig {
             "activity_regularizer" => config.activity_regularizer = Some(rule.read(rules::regularizer)?),
             "kernel_constraint" => config.kernel_constraint = Some(rule.read(rules::constraint)?),
             "bias_constraint" => config.bias_constraint = Some(rule.read(rules::constraint)?),
-            _ => return Err(thrown("internal", format!("no rule {argument:?}"))),
+            _ => return Err(thrown("internal", format!("no rule {argument}"))),
         }
         Ok(())
     }
 }
 
 fn unknown<T>(argument: &'static str, expected: &'static str, value: &str) -> Result<T> {
-    Err(of_library(Error::UnknownValue { argument, expected, value: format!("{value:?}") }))
+    Err(of_library(Error::UnknownValue { argument, expected, value: format!("\"{value}\"") }))
 }
 
 /// `ReLU`, `LeakyReLU`, `ThresholdedReLU` and `ELU` with their numbers as Keras orders them, NaN being none; or a name.

@@ -65,7 +65,7 @@ impl CpuWeights {
     pub fn get(&self, name: &str) -> Result<Vec<f32>> {
         let values = self.weights.get(name).map(|values| values.into_owned());
         let values = values.or_else(|| self.gradients.get(name).cloned());
-        values.ok_or_else(|| thrown("internal", format!("there is no parameter {name:?}")))
+        values.ok_or_else(|| thrown("internal", format!("there is no parameter {name}")))
     }
 }
 
@@ -104,7 +104,7 @@ impl CpuBound {
     /// For a name or a length that the program doesn't have.
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
         let array = self.arrays.get_mut(name).filter(|array| array.len() == values.len());
-        let array = array.ok_or_else(|| thrown("internal", format!("no input {name:?} of {} values", values.len())))?;
+        let array = array.ok_or_else(|| thrown("internal", format!("no input {name} of {} values", values.len())))?;
         array.copy_from_slice(values);
         Ok(())
     }
@@ -142,7 +142,7 @@ impl CpuBound {
     /// For a name that the program doesn't have.
     pub fn read(&self, name: &str, weights: &CpuWeights) -> Result<Vec<f32>> {
         let found = self.arrays.get(name).or_else(|| weights.gradients.get(name));
-        found.cloned().ok_or_else(|| thrown("internal", format!("no output {name:?}")))
+        found.cloned().ok_or_else(|| thrown("internal", format!("no output {name}")))
     }
 }
 

@@ -71,5 +71,5 @@ pub(crate) fn stored(graph: &Graph, layer: &str, weight: &str) -> Result<Stored>
     let found = graph.layers().iter().find(|known| known.name() == layer);
     let at = found.and_then(|known| known.parameters().iter().position(|one| one.name == weight));
     let stored = at.and_then(|at| graph.stored(layer)?.into_iter().nth(at));
-    stored.ok_or_else(|| thrown("internal", format!("no array {weight:?} in layer {layer:?}")))
+    stored.ok_or_else(|| thrown("internal", format!("no array {weight} in layer {layer}")))
 }

@@ -69,6 +69,16 @@ impl KerasModel {
         values.ok_or_else(|| thrown("internal", format!("there is no parameter {name:?}")))
     }
 
+    /// An array as it was read or last replaced: of a layer that isn't `computed`, whose arrays nobody else has.
+    ///
+    /// # Errors
+    /// For another layer or array.
+    pub fn weight(&self, layer: &str, weight: &str) -> Result<Vec<f32>> {
+        let found = self.file.all_layers().find(|known| known.name == layer);
+        let values = found.and_then(|layer| layer.weights_by_name().find(|(name, _)| *name == weight));
+        values.map(|(_, values)| values.to_vec()).ok_or_else(|| missing(layer))
+    }
+
     /// Replaces an array that will be written.
     ///
     /// # Errors
@@ -114,7 +124,8 @@ impl KerasModel {
         };
         // What of it the programs' backward pass computes.
         let known = self.model.graph.layers().iter().find(|known| known.name() == layer.name);
-        let learned = known.filter(|known| known.is_trainable()).map_or(Vec::new(), |known| {
+        let trained = known.filter(|known| known.is_trainable());
+        let learned = trained.map_or(Vec::new(), |known| {
             known.parameters().iter().filter(|one| one.learned).map(|one| one.name).collect()
         });
         json!({
@@ -126,6 +137,8 @@ impl KerasModel {
             "trainable": layer.config.get("trainable").and_then(Value::as_bool).unwrap_or(true),
             "weights": weights,
             "learned": learned,
+            // Not of layers that no output depends on.
+            "computed": known.is_some(),
         })
     }
 }

@@ -113,7 +113,7 @@ impl SequentialModel {
     #[wasm_bindgen(js_name = takeParameter)]
     pub fn take_parameter(&mut self, name: &str) -> Result<Vec<f32>> {
         let taken = self.parameters.get_mut(name).map(std::mem::take);
-        taken.ok_or_else(|| thrown("internal", format!("there is no parameter {name:?}")))
+        taken.ok_or_else(|| thrown("internal", format!("there is no parameter {name}")))
     }
 }
 

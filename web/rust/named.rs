@@ -57,8 +57,11 @@ impl Argument {
     fn shown(&self) -> String {
         match self {
             Self::Number(value) => value.to_string(),
-            Self::Numbers(values) => format!("{values:?}"),
-            Self::Text(value) => format!("{value:?}"),
+            Self::Numbers(values) => {
+                let shown: Vec<String> = values.iter().map(f64::to_string).collect();
+                format!("[{}]", shown.join(", "))
+            }
+            Self::Text(value) => format!("\"{value}\""),
             Self::Named(value) => value.name.clone(),
         }
     }

@@ -46,7 +46,7 @@ impl Device {
             "maxUniformBufferBindingSize" => profile.max_uniform_binding = value as u64,
             // Ours: turns of a thread's loops after which a driver ends them.
             "maxIterations" => profile.max_iterations = value as u64,
-            _ => return Err(thrown("internal", format!("no limit {name:?}"))),
+            _ => return Err(thrown("internal", format!("no limit {name}"))),
         }
         Ok(())
     }
@@ -70,7 +70,7 @@ impl Device {
             _ => {
                 return Err(thrown(
                     "argument",
-                    format!("`form` must be one of register, split, tiled, but is {form:?}"),
+                    format!("`form` must be one of register, split, tiled, but is \"{form}\""),
                 ));
             }
         });

@@ -42,7 +42,7 @@ pub(crate) fn read(program: &[u8]) -> Result<library::Program> {
 #[cfg(feature = "train")]
 pub(crate) fn keeping(mut graph: Graph, layers: &str) -> Result<Graph> {
     for layer in layers.lines() {
-        let why = || thrown("argument", format!("no layer {layer:?} of this model computes anything"));
+        let why = || thrown("argument", format!("no layer \"{layer}\" of this model computes anything"));
         let node = graph.call_named(layer).ok_or_else(why)?;
         if graph.outputs().iter().all(|output| output.name != layer) {
             graph.named_output(layer, node);

@@ -137,9 +137,12 @@ impl Runner for Hosted {
         let given = self.host.run(&object, batch, names, values, outputs).await.map_err(|error| self.keep(error))?;
         let arrays = given.unchecked_into::<Array>();
         let named = program.used_as(Usage::Output).zip(arrays.iter());
-        Ok(named
-            .map(|(buffer, array)| (buffer.name.clone(), array.unchecked_into::<Float32Array>().to_vec()))
-            .collect())
+        let mut outputs = BTreeMap::new();
+        // One by one: what collects them sorts them first.
+        for (buffer, array) in named {
+            outputs.insert(buffer.name.clone(), array.unchecked_into::<Float32Array>().to_vec());
+        }
+        Ok(outputs)
     }
 
     fn samples_at_once(&self, program: &Arc<library::Program>) -> Found<usize> {

@@ -31,6 +31,14 @@ export interface LayerInfo {
   outputShape: number[];
   config: Readonly<Record<string, unknown>>;
   weights: WeightInfo[];
+  /** What keeps the weights of a layer that no output depends on: none of its programs has them. */
+  keeper?: WeightKeeper | undefined;
+}
+
+/** Weights as Keras has them, in the model's file. @internal */
+export interface WeightKeeper {
+  weight(layer: string, weight: string): Float32Array;
+  setWeight(layer: string, weight: string, values: Float32Array): void;
 }
 
 /** A model in the wasm: what it computes, and how its arrays lie. @internal */
@@ -176,6 +184,8 @@ export class Body {
 
   async getWeights(info: LayerInfo): Promise<Float32Array[]> {
     this.check();
+    const { keeper } = info;
+    if (keeper) return call(() => info.weights.map(({ name }) => keeper.weight(info.name, name)));
     return Promise.all(info.weights.map(async ({ name, parameter }) => this.fromCanonical(info, name, await this.runner.get(parameter))));
   }
 
@@ -191,16 +201,20 @@ export class Body {
       const names = info.weights.map(({ name, shape }) => `${name} ${JSON.stringify(shape)}`).join(", ") || "none";
       throw new LocallyConnectedError("shape", `layer "${info.name}" has ${info.weights.length} arrays (${names}), but ${weights.length} are given`);
     }
-    const canonical = info.weights.map(({ name, shape }, at) => {
+    const { keeper } = info;
+    const laid = info.weights.map(({ name, shape }, at) => {
       const values = weights[at]!;
       if (values.length !== size(shape)) {
         const expected = `${size(shape)} elements (shape ${JSON.stringify(shape)})`;
         throw new LocallyConnectedError("shape", `${name} must have ${expected}, but has ${values.length}`);
       }
-      return call(() => this.compiled.toCanonical(info.name, name, values));
+      return keeper ? values : call(() => this.compiled.toCanonical(info.name, name, values));
     });
     // All or nothing: what is wrong has shown by now.
-    info.weights.forEach(({ parameter }, at) => this.runner.set(parameter, canonical[at]!));
+    info.weights.forEach(({ name, parameter }, at) => {
+      if (keeper) call(() => keeper.setWeight(info.name, name, laid[at]!));
+      else this.runner.set(parameter, laid[at]!);
+    });
   }
 }
 

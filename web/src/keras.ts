@@ -46,7 +46,8 @@ export class FileModel extends Model {
     const { body } = this;
     body.check();
     for (const info of body.infos) {
-      if (info.weights.length === 0) continue;
+      // Weights of what no output depends on are there already.
+      if (info.weights.length === 0 || info.keeper) continue;
       const arrays = await body.getWeights(info);
       // The page may have disposed of it meanwhile.
       body.check();
@@ -67,7 +68,7 @@ interface Described {
   kerasVersion: string;
   inputs: Parts["inputs"];
   outputs: Parts["outputs"];
-  layers: (Omit<LayerInfo, "weights"> & { weights: { name: string; shape: number[] }[]; learned: string[] })[];
+  layers: (Omit<LayerInfo, "weights"> & { weights: { name: string; shape: number[] }[]; learned: string[]; computed: boolean })[];
 }
 
 /**
@@ -88,8 +89,8 @@ export async function loadModel(
   let body: Body | undefined;
   try {
     const { name, kerasVersion, inputs, outputs, layers } = call(() => JSON.parse(keras.describe()) as Described);
-    const infos = layers.map(({ weights, learned, ...layer }): LayerInfo => ({
-      ...layer, weights: weights.map(({ name, shape }) => weightInfo(layer.name, name, shape, learned.includes(name))),
+    const infos = layers.map(({ weights, learned, computed, ...layer }): LayerInfo => ({
+      ...layer, keeper: computed ? undefined : keras, weights: weights.map(({ name, shape }) => weightInfo(layer.name, name, shape, learned.includes(name))),
     }));
     const compiled = call(() => module.GraphModel.read(keras.graph()));
     body = await Body.create(context, { compiled, module, infos, inputs, outputs });

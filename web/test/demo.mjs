@@ -41,12 +41,19 @@ const painted = (page, id) => page.evaluate((id) => {
   return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join())).size;
 }, id);
 
-// Waits for the second epoch.
+// Waits for the second epoch. A busy machine's software adapter takes most of the time to compile what trains, before the first.
 async function learns(page) {
-  const second = () => /Epoch ([2-9]|\d\d)/.test(document.getElementById('train-note').textContent);
-  await page.waitForFunction(second, null, { timeout: 60_000 }).catch(async () => {
-    throw new Error(`no second epoch in 60 s: the button says "${await page.textContent('#train')}", the note "${await page.textContent('#train-note')}"`);
-  });
+  const start = performance.now();
+  const after = [];
+  for (const [epoch, seconds] of [[1, 120], [2, 60]]) {
+    const reached = (epoch) => Number(/Epoch (\d+)/.exec(document.getElementById('train-note').textContent)?.[1]) >= epoch;
+    await page.waitForFunction(reached, epoch, { timeout: 1000 * seconds }).catch(async () => {
+      const [button, note] = [await page.textContent('#train'), await page.textContent('#train-note')];
+      throw new Error(`no epoch ${epoch} in ${seconds} s: the button says "${button}", the note "${note}"`);
+    });
+    after.push(`epoch ${epoch} after ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  }
+  return after.join(', ');
 }
 
 export const demo = {
@@ -106,7 +113,7 @@ export const demo = {
     const filters = () => page.evaluate(() => document.getElementById('filters').toDataURL());
     const kerasFilters = await filters();
     await page.click('#train');
-    await learns(page);
+    const epochs = await learns(page);
     assert(await page.textContent('#train') === 'Stop', 'there is no way to stop');
     assert(await page.isHidden('#restore'), 'weights can be exchanged while it trains');
     const early = await filters();
@@ -120,6 +127,7 @@ export const demo = {
     await page.click('#restore');
     await page.waitForFunction((keras) => document.getElementById('filters').toDataURL() === keras, kerasFilters);
     await done();
+    return epochs;
   },
 
   async trainsToTheEnd(browser, origin) {
@@ -194,9 +202,10 @@ export const demo = {
     await touch('touchEnd', []);
     await answers(page, '0');
     await page.tap('#train');
-    await learns(page);
+    const epochs = await learns(page);
     await shot(page, 'phone');
     await done();
+    return epochs;
   },
 
   async inTheDark(browser, origin) {
@@ -204,9 +213,10 @@ export const demo = {
     await stroke(page, circle);
     await answers(page, '0');
     await page.click('#train');
-    await learns(page);
+    const epochs = await learns(page);
     await shot(page, 'dark');
     await page.emulateMedia({ colorScheme: 'light' });
     await done();
+    return epochs;
   },
 };

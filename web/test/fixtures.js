@@ -89,6 +89,47 @@ export async function savedModelsAreReadAgain() {
   model.dispose();
 }
 
+// A model with a model inside, one of whose outputs nobody reads, as safetensors: what feeds that alone doesn't run.
+function idle() {
+  const call = (className, name, from, config) =>
+    ({ class_name: className, name, config: { name, ...config }, inbound_nodes: from ? [[[from, 0, 0, {}]]] : [] });
+  const input = (name) => call('InputLayer', name, null, { batch_input_shape: [null, 2], dtype: 'float32', sparse: false, ragged: false });
+  const dense = (name, from) => call('Dense', name, from, { units: 2, use_bias: false, activation: 'linear' });
+  const of = (layers, input, outputs) => ({ layers, input_layers: [[input, 0, 0]], output_layers: outputs });
+  const inner = of([input('y'), dense('used', 'y'), dense('idle', 'y')], 'y', [['used', 0, 0], ['idle', 0, 0]]);
+  const config = { name: 'm', ...of([input('x'), call('Functional', 'inner', 'x', inner)], 'x', [['inner', 1, 0]]) };
+  const metadata = { version: 1, keras_version: '2.15.0', model: { class_name: 'Functional', config }, layers: {} };
+  const array = (first) => ({ dtype: 'F32', shape: [2, 2], data_offsets: [first, first + 16] });
+  const header = { __metadata__: { locally_connected: JSON.stringify(metadata) }, 'inner/used/kernel': array(0), 'inner/idle/kernel': array(16) };
+  const text = new TextEncoder().encode(JSON.stringify(header).padEnd(8 * Math.ceil(JSON.stringify(header).length / 8)));
+  const values = new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8).buffer);
+  return new Uint8Array([...new Uint8Array(BigUint64Array.of(BigInt(text.length)).buffer), ...text, ...values]);
+}
+
+export async function weightsOfWhatDoesNotRunAreKept() {
+  const weights = async (model, layer) => (await model.layer(layer).getWeights()).map((array) => [...array]);
+  for (const kind of ['webgpu', 'cpu']) {
+    const context = await shared(kind);
+    const model = await loadModel(context, idle(), { name: 'idle.safetensors' });
+    equal(model.countParams(), 8, 'parameters of all layers');
+    equal([...await model.predict(Float32Array.of(1, 1))], [4, 6], `output on ${kind}`);
+    equal(await weights(model, 'inner/used'), [[1, 2, 3, 4]], `weights on ${kind}`);
+    equal(await weights(model, 'inner/idle'), [[5, 6, 7, 8]], `weights of what does not run on ${kind}`);
+    await fails('shape', () => model.layer('inner/idle').setWeights([new Float32Array(3)]));
+    model.layer('inner/idle').setWeights([Float32Array.of(9, 10, 11, 12)]);
+    model.layer('inner/used').setWeights([Float32Array.of(4, 3, 2, 1)]);
+    for (const format of ['h5', 'keras', 'safetensors']) {
+      const again = await loadModel(context, await model.save(format), { name: `idle.${format}` });
+      equal(await weights(again, 'inner/used'), [[4, 3, 2, 1]], `weights, saved as ${format}`);
+      equal(await weights(again, 'inner/idle'), [[9, 10, 11, 12]], `weights of what does not run, saved as ${format}`);
+      again.dispose();
+    }
+    equal(Object.keys(await model.gradients(Float32Array.of(1, 1), Float32Array.of(1, 1))), ['input', 'inner/used/kernel'], 'gradients');
+    model.dispose();
+    await fails('disposed', () => model.layer('inner/idle').getWeights());
+  }
+}
+
 // Models of any layers, some of several inputs and outputs: what Keras gives, by the names of both.
 const MODELS = ['activations', 'branches', 'channels_first', 'conv1d', 'conv2d', 'deepface', 'dense', 'gennet', 'merges', 'moves', 'moves1d',
   'nested', 'normalisation', 'pool1d', 'pool2d', 'shared', 'yolo'];

@@ -9,6 +9,8 @@ const MODULES = ['goldens', 'fixtures', 'devices', 'api', 'training'];
 /** Steps of the driver's own. */
 const DRIVEN = new Set(['prepareForACrash', 'afterACrash']);
 const SECONDS = 120;
+/** A page that trains waits for its second epoch up to 180 s. */
+const DEMO_SECONDS = 240;
 
 const folder = (path) => new URL(path, import.meta.url);
 const FILES = {
@@ -29,10 +31,10 @@ const within = (seconds, what, promise) => {
 
 let failed = 0;
 let ran = 0;
-async function report(name, action) {
+async function report(name, action, seconds = SECONDS) {
   const start = performance.now();
   try {
-    const note = await within(SECONDS, name, action());
+    const note = await within(seconds, name, action());
     console.log(`ok ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)${typeof note === 'string' ? `: ${note}` : ''}`);
   } catch (error) {
     failed += 1;
@@ -79,7 +81,7 @@ try {
     });
   }
   for (const [name, test] of Object.entries(demo)) {
-    if (isWanted(`demo/${name}`)) await report(`demo/${name}`, () => test(browser, origin));
+    if (isWanted(`demo/${name}`)) await report(`demo/${name}`, () => test(browser, origin), DEMO_SECONDS);
   }
   if (isWanted('devices/aCrashedGpuProcessRejects')) {
     await report('devices/aCrashedGpuProcessRejects', async () => {

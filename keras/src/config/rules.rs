@@ -52,14 +52,14 @@ mod tests {
             "kernel_regularizer": "l1"});
         let config = config.as_object().expect("a dictionary");
         let found = rules("BatchNormalization", config, &["gamma", "beta", "moving_mean", "moving_variance"]);
-        assert_eq!(found.regularizers, [("gamma".to_owned(), Regularizer::L2 { l2: 0.01 })].into());
+        assert_eq!(found.regularizers, [("gamma".to_owned(), Regularizer::L2 { l2: 0.01 })]);
         let most = Constraint::MaxNorm { max_value: 3.0, axis: Axes::One(0) };
-        assert_eq!(found.constraints, [("beta".to_owned(), most)].into());
+        assert_eq!(found.constraints, [("beta".to_owned(), most)]);
         assert_eq!(found.activity_regularizer, Some(Regularizer::L1 { l1: 0.5 }));
         let config = json!({"l1": 0.25, "kernel_regularizer": {"class_name": "L2", "config": {"l3": 1}}});
         let config = config.as_object().expect("a dictionary");
         let found = rules("ActivityRegularization", config, &["kernel"]);
         assert_eq!(found.activity_regularizer, Some(Regularizer::L1L2 { l1: 0.25, l2: 0.0 }));
-        assert!(matches!(&found.regularizers["kernel"], Regularizer::Custom(text) if text.contains("l3")));
+        assert!(matches!(found.regularizer("kernel"), Some(Regularizer::Custom(text)) if text.contains("l3")));
     }
 }

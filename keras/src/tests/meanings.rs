@@ -253,3 +253,37 @@ fn two_layers_of_one_full_name_are_refused() -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// A model inside a model may have an output that nobody reads. What feeds that alone doesn't run, inside and outside, and its weights stay
+/// in the file.
+#[test]
+fn weights_of_what_does_not_run_are_kept() -> Result<(), Failure> {
+    let kernel = |path, value| (path, vec![2, 2], vec![value; 4]);
+    let dense =
+        |name: &str, from| call("Dense", json!({"name": name, "units": 2, "use_bias": false}), from, &json!({}));
+    let input = |name: &str| call("InputLayer", json!({"name": name}), "", &json!({}));
+    let layers = [input("y"), input("z"), dense("used", "y"), dense("idle", "z")];
+    let mut inner = functional("inner", &layers, &json!(["used", 0, 0]));
+    inner["config"]["input_layers"] = json!([["y", 0, 0], ["z", 0, 0]]);
+    inner["config"]["output_layers"] = json!([["used", 0, 0], ["idle", 0, 0]]);
+    let mut nested = call("Functional", inner["config"].clone(), "x", &json!({}));
+    nested["inbound_nodes"] = json!([[["x", 0, 0, {}], ["before", 0, 0, {}]]]);
+    let model = functional("m", &[input("x"), dense("before", "x"), nested], &json!(["inner", 1, 0]));
+    let weights = vec![kernel("used/kernel:0", 1.0), kernel("idle/kernel:0", 2.0)];
+    let before = Stored { layer: "before", weights: vec![kernel("before/kernel:0", 4.0)] };
+    let mut file = read("2.15.0", &model, &[before, Stored { layer: "inner", weights }])?;
+
+    let mut parameters = file.model(None)?.parameters;
+    assert_eq!(parameters.keys().collect::<Vec<_>>(), ["inner/used/kernel"]);
+    assert_eq!(file.graph()?.layers().len(), 1);
+    parameters.values_mut().flatten().for_each(|value| *value = 3.0);
+    file.set_parameters(&parameters)?;
+    for format in [FileFormat::Hdf5, FileFormat::Keras, FileFormat::Safetensors] {
+        let written = ModelFile::from_bytes("file", &file.to_bytes(format)?, format)?;
+        for (layer, value) in [("before", 4.0), ("inner/used", 3.0), ("inner/idle", 2.0)] {
+            let layer = written.layer(layer).ok_or("the layer is gone")?;
+            assert_eq!(layer.weights(), [("kernel", vec![2, 2], [value; 4].as_slice())], "{format:?}");
+        }
+    }
+    Ok(())
+}

@@ -181,7 +181,7 @@ impl Layer {
     /// the layer's [`Config`].
     #[must_use]
     pub fn regularizer(mut self, parameter: impl Into<String>, regularizer: Regularizer) -> Self {
-        self.rules.regularizers.insert(parameter.into(), regularizer);
+        self.rules.regularizers.insert(0, (parameter.into(), regularizer));
         self
     }
 
@@ -189,7 +189,7 @@ impl Layer {
     /// [`Config`].
     #[must_use]
     pub fn constraint(mut self, parameter: impl Into<String>, constraint: Constraint) -> Self {
-        self.rules.constraints.insert(parameter.into(), constraint);
+        self.rules.constraints.insert(0, (parameter.into(), constraint));
         self
     }
 

@@ -100,7 +100,8 @@ impl Writer {
         let mut own = BTreeSet::new();
         for &(resource, _) in planned.plan.plans.iter().flat_map(|plan| &plan.scratch) {
             if own.insert(resource) {
-                let bytes = planned.plan.own_scratch()[&resource];
+                let all = planned.plan.own_scratch();
+                let bytes = all.iter().find(|(of, _)| *of == resource).map_or(0, |&(_, bytes)| bytes);
                 writeln!(text, "scratch {} of {bytes} bytes", planned.name(resource))?;
             }
         }

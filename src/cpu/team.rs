@@ -66,6 +66,11 @@ impl Team {
         Ok(Self { threads, instructions, rooms })
     }
 
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// Bytes of the rooms.
     pub(super) fn bytes(&self) -> u64 {
         let room = self.room();

@@ -15,8 +15,9 @@ use crate::cpu::team::{Span, Team};
 use crate::cpu::weights::View;
 use pulp::{Simd, WithSimd};
 
-/// Enough cells to keep all threads busy. If there are fewer, a cell's filters are divided among tasks, too.
-const MANY_CELLS: usize = 64;
+/// Enough cells for each thread to keep all busy. If there are fewer, a cell's filters are divided among tasks, too: rows of
+/// weights are then read piece by piece, which memory gives more slowly.
+const MANY_CELLS: usize = 8;
 /// Filters of a task if filters are divided.
 const FILTERS: usize = 64;
 /// With at most this many samples, nearly all time goes into reading the weights.
@@ -38,7 +39,7 @@ pub(in crate::cpu) fn forward(team: &Team, layer: &Layer, operands: Operands<'_>
     }
     let (cells, filters) = (layer.geometry.cells() as usize, layer.geometry.group_filters() as usize);
     let some = if operands.batch <= FEW_SAMPLES { MANY_FILTERS } else { FILTERS };
-    let together = if cells < MANY_CELLS { some.min(filters) } else { filters };
+    let together = if cells < MANY_CELLS * team.threads() { some.min(filters) } else { filters };
     let pieces = filters.div_ceil(together);
     let output = Shared::new(output);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces as u64;
@@ -83,8 +84,8 @@ impl WithSimd for Pieces<'_> {
             while let Some(runs) = runs.block(most, &mut block) {
                 let mut there = BLOCK;
                 let (weights, runs) = widened(weights, runs, filters, (&mut room.floats, &mut there));
-                let products =
-                    Products { input: operands.input, inputs, weights, filters, filter, runs, ahead: Ahead::Weights };
+                let ahead = Ahead::Weights { further: BLOCK_WEIGHTS };
+                let products = Products { input: operands.input, inputs, weights, filters, filter, runs, ahead };
                 tile::all(simd, sums, &products);
                 sums.begin = Begin::Held;
             }

@@ -2,6 +2,7 @@
 
 mod block;
 mod convolution;
+mod fetch;
 mod forward;
 mod grad_bias;
 mod grad_input;

@@ -1,6 +1,6 @@
 //! The products that tiles sum: of locations with their own weights, and of those that share them.
 
-use super::block::BLOCK_WEIGHTS;
+use super::fetch::fetch;
 use super::tile::{Terms, load};
 use super::windows::Run;
 use pulp::Simd;
@@ -15,8 +15,8 @@ const INPUTS_AHEAD: usize = 1024;
 pub(super) enum Ahead<'a> {
     /// Nothing: the weights are in place, and so are inputs.
     Nothing,
-    /// The weights, which those that are read next follow.
-    Weights,
+    /// The weights that lie so much further on, a block's size.
+    Weights { further: usize },
     /// The inputs: those of later rows, of so many rows in all, and then those that are read next.
     Inputs { rows: usize, next: &'a [f32] },
 }
@@ -66,8 +66,11 @@ impl<S: Simd> Terms<S> for Products<'_> {
         // The first tile over these weights fetches the next block's. A single tile that reads whole rows doesn't need
         // that: the processor foresees it.
         let alone = ROWS == 1 && VECTORS >= 8;
-        let ahead = matches!(self.ahead, Ahead::Weights) && row == 0 && (!alone || width < self.filters);
-        let distance = if alone { ROWS_AHEAD * self.filters } else { BLOCK_WEIGHTS };
+        let (ahead, further) = match self.ahead {
+            Ahead::Weights { further } => (row == 0 && (!alone || width < self.filters), further),
+            Ahead::Nothing | Ahead::Inputs { .. } => (false, 0),
+        };
+        let distance = if alone { ROWS_AHEAD * self.filters } else { further };
         if column == 0 {
             self.fetch_inputs(row, ROWS);
         }
@@ -104,19 +107,6 @@ fn prefetch<const VECTORS: usize>(weights: &[f32], distance: usize, lanes: usize
     for vector in 0..VECTORS {
         fetch(weights.as_ptr().wrapping_add(distance + vector * lanes));
     }
-}
-
-/// Fetches a line of the cache, wherever that is.
-#[inline(always)]
-pub(super) fn fetch(place: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch of any place, within memory or not, is allowed and changes nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }
 
 /// The products of a run of inputs with the gradients of a cell's outputs.

@@ -4,6 +4,7 @@
 //! between two blocks of terms. So the sizes of tiles, blocks and vectors change no bits.
 
 use super::super::shared::Shared;
+use super::fetch::fetch_to_write;
 use pulp::Simd;
 
 /// `rows` by `columns` sums in memory, row `m` from `first + m · stride` on, and their initial values.
@@ -22,6 +23,8 @@ pub(super) struct Sums<'a> {
 pub(super) enum Begin<'a> {
     /// Zero.
     Zero,
+    /// Zero; the lines of the cache that they will be written to are fetched while the terms are added.
+    Unfetched,
     /// For each row of sums the same row of numbers, one for each column.
     Row(&'a [f32]),
     /// The values that are in memory.
@@ -125,6 +128,11 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     let mut tile = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     match sums.begin {
         Begin::Zero | Begin::Apart => {}
+        Begin::Unfetched => {
+            for m in 0..ROWS {
+                fetch_to_write::<VECTORS>(place(m), S::F32_LANES);
+            }
+        }
         Begin::Row(values) => tile = [load::<S, VECTORS, TAIL>(simd, &values[column..][..width]); ROWS],
         Begin::Held => {
             for (m, sums) in tile.iter_mut().enumerate() {

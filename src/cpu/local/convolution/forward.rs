@@ -24,6 +24,8 @@ const TASK_ROWS: usize = 256;
 const MANY_TASKS: usize = 64;
 /// Filters of a task if filters are divided.
 const FILTERS: usize = 64;
+/// Weights of a block of terms: sums are loaded and stored once for each block, and there are many.
+const BLOCK_WEIGHTS: usize = 1 << 16;
 
 /// `output = activation(weights · window of input + bias)`.
 pub(in crate::cpu::local) fn forward(team: &Team, layer: &Layer, operands: Operands<'_>, output: &mut [f32]) {
@@ -103,8 +105,12 @@ impl Tasks<'_> {
         let first_filter = group * filters + filter;
         let some = first_filter..first_filter + columns;
         let own = operands.weights.from(group * window * filters);
-        for first in (0..window).step_by(layer.block_rows()) {
-            let end = window.min(first + layer.block_rows());
+        let together = match own {
+            View::F32(_) => (BLOCK_WEIGHTS / filters).max(1),
+            View::F16(_) => layer.block_rows(),
+        };
+        for first in (0..window).step_by(together) {
+            let end = window.min(first + together);
             // The block's rows of weights, and the number of the first of them.
             let (weights, base) = match own {
                 View::F32(values) => (values, 0),
@@ -140,7 +146,7 @@ impl Tasks<'_> {
                         filters,
                         filter,
                         runs,
-                        ahead: Ahead::Weights,
+                        ahead: Ahead::Weights { further: together * filters },
                     };
                     tile::all(simd, sums, &products);
                     (sums.begin, is_due) = (Begin::Held, false);

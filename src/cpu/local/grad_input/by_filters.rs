@@ -5,9 +5,9 @@
 //! vectors, so that bits don't depend on the processor.
 
 use crate::cpu::local::GradInputOperands as Operands;
+use crate::cpu::local::fetch::fetch;
 use crate::cpu::local::guess::products;
 use crate::cpu::local::layer::{CHANNELS, Layer};
-use crate::cpu::local::products::fetch;
 use crate::cpu::local::readers::Reader;
 use crate::cpu::local::tile::load;
 use crate::cpu::shared::Shared;

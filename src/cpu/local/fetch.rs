@@ -1,0 +1,27 @@
+//! What is fetched from memory before it is needed: products then needn't wait for it.
+
+/// Fetches a line of the cache, wherever that is.
+#[inline(always)]
+pub(super) fn fetch(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a prefetch of any place, within memory or not, is allowed and changes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// Fetches the lines of the cache that vectors of `lanes` numbers lie in, which will be written.
+#[inline(always)]
+pub(super) fn fetch_to_write<const VECTORS: usize>(numbers: &[f32], lanes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for vector in 0..VECTORS {
+        let line = numbers.as_ptr().wrapping_add(vector * lanes);
+        // SAFETY: a prefetch of any place changes nothing. Processors without this one do nothing.
+        unsafe { std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (numbers, lanes);
+}

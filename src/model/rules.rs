@@ -45,8 +45,12 @@ impl Rules {
 
     /// These rules, with those of `other` for what these leave open.
     pub(super) fn or(mut self, other: Self) -> Self {
-        self.regularizers.extend(other.regularizers);
-        self.constraints.extend(other.constraints);
+        let left_open = |(name, _): &(String, Regularizer)| self.regularizer(name).is_none();
+        let regularizers: Vec<_> = other.regularizers.into_iter().filter(left_open).collect();
+        let left_open = |(name, _): &(String, Constraint)| self.constraint(name).is_none();
+        let constraints: Vec<_> = other.constraints.into_iter().filter(left_open).collect();
+        self.regularizers.extend(regularizers);
+        self.constraints.extend(constraints);
         self.activity_regularizer = self.activity_regularizer.or(other.activity_regularizer);
         self
     }

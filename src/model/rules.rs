@@ -16,17 +16,31 @@ pub struct Rules {
     pub activity_regularizer: Option<Regularizer>,
 }
 
+/// What is listed for the parameter of that name.
+fn of<'a, T>(listed: &'a [(String, T)], parameter: &str) -> Option<&'a T> {
+    listed.iter().find(|(name, _)| name == parameter).map(|(_, rule)| rule)
+}
+
+/// Adds what others list for parameters that have nothing yet.
+fn add<T>(own: &mut Vec<(String, T)>, others: Vec<(String, T)>) {
+    for (name, rule) in others {
+        if of(own, &name).is_none() {
+            own.push((name, rule));
+        }
+    }
+}
+
 impl Rules {
     /// What the parameter of that name adds to the loss.
     #[must_use]
     pub fn regularizer(&self, parameter: &str) -> Option<&Regularizer> {
-        self.regularizers.iter().find(|(name, _)| name == parameter).map(|(_, regularizer)| regularizer)
+        of(&self.regularizers, parameter)
     }
 
     /// What the parameter of that name is constrained to after each step.
     #[must_use]
     pub fn constraint(&self, parameter: &str) -> Option<&Constraint> {
-        self.constraints.iter().find(|(name, _)| name == parameter).map(|(_, constraint)| constraint)
+        of(&self.constraints, parameter)
     }
 
     /// The rules in a configuration, whose weights are called `weights`.
@@ -45,12 +59,8 @@ impl Rules {
 
     /// These rules, with those of `other` for what these leave open.
     pub(super) fn or(mut self, other: Self) -> Self {
-        let left_open = |(name, _): &(String, Regularizer)| self.regularizer(name).is_none();
-        let regularizers: Vec<_> = other.regularizers.into_iter().filter(left_open).collect();
-        let left_open = |(name, _): &(String, Constraint)| self.constraint(name).is_none();
-        let constraints: Vec<_> = other.constraints.into_iter().filter(left_open).collect();
-        self.regularizers.extend(regularizers);
-        self.constraints.extend(constraints);
+        add(&mut self.regularizers, other.regularizers);
+        add(&mut self.constraints, other.constraints);
         self.activity_regularizer = self.activity_regularizer.or(other.activity_regularizer);
         self
     }

@@ -34,8 +34,8 @@ struct Time {
 const PIECE: u64 = 120;
 
 /// `fuzz [TARGET…] [--seconds N] [--settled N] [--keep]`: every target or these, each for so many seconds of the processor's time (60, or
-/// one run of the corpus for 0), with `--settled` ending after so many without a new edge, and then with `--keep` the smallest of what was found that covers as much
-/// becomes the committed corpus. `--address` looks at each access to memory, too.
+/// one run of the corpus for 0), with `--settled` ending after so many without a new edge, and then with `--keep` the smallest of what was
+/// found that covers as much becomes the committed corpus. `--address` looks at each access to memory, too.
 pub(crate) fn fuzz(args: &[&str]) -> Result {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(format!("fuzzing is set up for {TARGET}"));

@@ -6,6 +6,7 @@ use super::rows::{AllRows, Rows};
 use crate::config::{Activation, Bias};
 use crate::cpu::functions;
 use crate::cpu::local::ForwardOperands as Operands;
+use crate::cpu::local::block::SHARED_BLOCK_WEIGHTS;
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::products::{Ahead, Products};
 use crate::cpu::local::tile::{self, Begin, Sums};
@@ -24,8 +25,6 @@ const TASK_ROWS: usize = 256;
 const MANY_TASKS: usize = 64;
 /// Filters of a task if filters are divided.
 const FILTERS: usize = 64;
-/// Weights of a block of terms: sums are loaded and stored once for each block, and there are many.
-const BLOCK_WEIGHTS: usize = 1 << 16;
 
 /// `output = activation(weights · window of input + bias)`.
 pub(in crate::cpu::local) fn forward(team: &Team, layer: &Layer, operands: Operands<'_>, output: &mut [f32]) {
@@ -106,7 +105,7 @@ impl Tasks<'_> {
         let some = first_filter..first_filter + columns;
         let own = operands.weights.from(group * window * filters);
         let together = match own {
-            View::F32(_) => (BLOCK_WEIGHTS / filters).max(1),
+            View::F32(_) => (SHARED_BLOCK_WEIGHTS / filters).max(1),
             View::F16(_) => layer.block_rows(),
         };
         for first in (0..window).step_by(together) {

@@ -97,11 +97,12 @@ impl Writer {
                 writeln!(text, "scratch {} of {bytes} bytes", planned.buffer_name(&buffer.name))?;
             }
         }
-        let mut own = BTreeSet::new();
+        let own = planned.plan.own_scratch();
+        let mut written = BTreeSet::new();
         for &(resource, _) in planned.plan.plans.iter().flat_map(|plan| &plan.scratch) {
-            if own.insert(resource) {
-                let all = planned.plan.own_scratch();
-                let bytes = all.iter().find(|(of, _)| *of == resource).map_or(0, |&(_, bytes)| bytes);
+            if written.insert(resource)
+                && let Some((_, bytes)) = own.iter().find(|(of, _)| *of == resource)
+            {
                 writeln!(text, "scratch {} of {bytes} bytes", planned.name(resource))?;
             }
         }

@@ -117,6 +117,7 @@ fn runs_allocate_nothing_and_weights_are_there_once() {
     }
     assert!(written.iter().all(|(_, values)| values.iter().all(|value| value.is_finite())));
     around_layers_allocate_nothing();
+    long_axes_take_nothing_until_they_are_run();
 }
 
 /// The operations that aren't a layer's, each from the one input to an output of its own.
@@ -167,4 +168,22 @@ fn around_layers_allocate_nothing() {
     bound.run(&store, &[("input", x.as_slice())], &mut outputs).expect("it runs");
     assert_eq!(OWN.get() - before, 0);
     assert!(written.iter().all(|(_, values)| values.iter().any(|value| *value > 0.0)));
+}
+
+/// A file of some lines may name axes of any length.
+fn long_axes_take_nothing_until_they_are_run() {
+    let before = BYTES.load(Relaxed);
+    let layers = Sequential::new([400_000, 1]);
+    let layers = (0..4).fold(layers, |layers, _| layers.add(Convolution(Config::new(1, [5]).padding(Padding::Same))));
+    let program = layers.graph().expect("four convolutions").backward(Wanted::All);
+    program.check().expect("a program");
+    let bytes = BYTES.load(Relaxed) - before;
+    assert!(bytes < 100_000, "{bytes} bytes");
+    // A table for each layer: five pairs for each position, and where a position's pairs begin.
+    let expected = 400_000 * (5 * 8 + 4);
+    let convolution = program.operations[0].layer().expect("a convolution");
+    let before = BYTES.load(Relaxed);
+    assert_eq!(convolution.axes().expect("windows")[2].readers(2).len(), 5);
+    let bytes = BYTES.load(Relaxed) - before;
+    assert!((expected..expected + 400_000 * 4 + 100_000).contains(&bytes), "{bytes} bytes, not {expected}");
 }

@@ -51,10 +51,11 @@ struct Loaded {
   b_there: array<vec4<bool>, B_FOURS>,
 }
 
-// Flags of a four: number `at` is replaced where a four has different terms (`each`), else all four are.
+// Flags of a four, false to begin with: number `at` is set where a four has different terms (`each`), else all four
+// are. Not by `select`, which of four flags is no GLSL before 4.50.
 fn with_flag(flags: vec4<bool>, at: u32, each: bool, flag: bool) -> vec4<bool> {
   if (each) {
-    return select(flags, vec4(flag), vec4(at) == vec4(0u, 1u, 2u, 3u));
+    return flags | (vec4(flag) & (vec4(at) == vec4(0u, 1u, 2u, 3u)));
   }
   return vec4(flag);
 }

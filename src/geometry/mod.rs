@@ -8,7 +8,6 @@ mod layout;
 #[cfg(feature = "models")]
 mod members;
 mod pattern;
-mod readers;
 mod shared_layout;
 mod sharing;
 mod size;
@@ -29,9 +28,7 @@ pub use taps::AxisTaps;
 pub(crate) use taps::NO_TAP;
 
 use crate::config::{Activation, Bias, Config, DataFormat, Implementation, Padding};
-use crate::room::check_room;
 use crate::{Error, Result};
-use readers::{Readers, longest};
 use size::fits_u32;
 use std::sync::Arc;
 use taps::Axis;
@@ -50,7 +47,6 @@ pub struct Geometry {
     channels: u32,
     connectivity: Connectivity,
     sharing: Sharing,
-    readers: Readers,
 }
 
 /// Which inputs an output location reads.
@@ -68,8 +64,8 @@ pub(crate) fn batch_bytes(elements: u64, batch: u32) -> u64 {
 }
 
 impl Geometry {
-    /// Checks `config` against `input_shape` (without the batch; channels where `config.data_format` says) and builds
-    /// the tap tables. Host work is proportional to the sizes of the axes, not to the number of weights.
+    /// Checks `config` against `input_shape` (without the batch; channels where `config.data_format` says). The tap tables are made
+    /// when a plan or an executor needs them.
     ///
     /// # Errors
     /// Every condition under which Keras refuses to build the layer (docs/keras-semantics.md §9), and sizes beyond 32-bit
@@ -136,15 +132,12 @@ impl Geometry {
         if weights * 4 > i64::MAX as u128 {
             return Err(Error::TooLarge { what: "the number of weights", value: weights, limit: i64::MAX as u64 / 4 });
         }
-        // The tables and their inverse, in words: at most 256 MiB. Browsers bind half of that, and files of some lines, of a
-        // convolution say, may ask for any.
+        // The tables that devices are given, in words: at most 256 MiB. Browsers bind half of that.
         let tables: u128 = (0..rank).map(|a| 3 * output[a] as u128 * u128::from(k[a]) + u128::from(n[a]) + 1).sum();
         let limit = (1 << 26) - 1;
         if tables > u128::from(limit) {
             return Err(Error::TooLarge { what: "the tap tables' size", value: tables, limit });
         }
-        // What inverts a table counts its axis's positions once more.
-        check_room("the tap tables", tables as u64 + (0..rank).map(|a| n[a] + 1).sum::<u64>())?;
 
         let axes =
             [0, 1, 2].map(|place: usize| AxisTaps::new(&(place + rank).checked_sub(3).map_or(Axis::MISSING, axis)));
@@ -152,7 +145,6 @@ impl Geometry {
             config: config.clone(),
             input_shape: input_shape.to_vec(),
             channels: channels as u32,
-            readers: Readers::of_axes(&axes),
             connectivity: Connectivity::Windows(Arc::new(axes)),
             sharing,
         })
@@ -174,7 +166,6 @@ impl Geometry {
             config,
             input_shape: vec![pattern.inputs() as usize, 1],
             channels: 1,
-            readers: Readers::of_pattern(&pattern),
             connectivity: Connectivity::Pattern(Arc::new(pattern)),
             sharing: Sharing::Unshared,
         })
@@ -198,6 +189,14 @@ impl Geometry {
         }
     }
 
+    /// Makes the tables of the axes, if there are any and they aren't made yet: what plans and runs the layer does so first.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] where they don't fit.
+    pub(crate) fn make_tables(&self) -> Result<()> {
+        self.axes().into_iter().flatten().try_for_each(AxisTaps::invert)
+    }
+
     /// Which inputs an output location reads.
     #[must_use]
     pub fn connectivity(&self) -> &Connectivity {
@@ -213,19 +212,28 @@ impl Geometry {
     /// Number of entries of the longest row.
     #[must_use]
     pub(crate) fn most_entries(&self) -> u64 {
-        self.pattern().map_or(self.window().into(), |pattern| longest(pattern.starts()))
+        self.pattern().map_or(self.window().into(), Pattern::most_entries)
     }
 
     /// The most readers of an input along the outer axis, plus the most along the two outer axes.
     #[must_use]
     pub(crate) fn outer_readers(&self) -> u64 {
-        self.readers.outer
+        match &self.connectivity {
+            Connectivity::Windows(axes) => {
+                let [first, second, _] = axes.each_ref().map(AxisTaps::most_readers);
+                first + first * second
+            }
+            Connectivity::Pattern(_) => 2,
+        }
     }
 
     /// The most readers of any input element.
     #[must_use]
     pub(crate) fn most_readers(&self) -> u64 {
-        self.readers.most
+        match &self.connectivity {
+            Connectivity::Windows(axes) => axes.iter().map(AxisTaps::most_readers).product(),
+            Connectivity::Pattern(pattern) => pattern.most_readers(),
+        }
     }
 
     /// Whether both connect the same inputs to the same outputs, so that their tap tables and sparse indices are equal.
@@ -373,7 +381,7 @@ impl Geometry {
     /// Whether every window lies within the input.
     #[cfg(feature = "models")]
     pub(crate) fn windows_within(&self) -> bool {
-        self.axes().is_some_and(|axes| axes.iter().all(|axis| axis.within))
+        self.axes().is_some_and(|axes| axes.iter().all(AxisTaps::within))
     }
 
     /// Taps of a window; a pattern has none.
@@ -455,7 +463,7 @@ impl Geometry {
     #[must_use]
     pub(crate) fn connected_taps(&self) -> u64 {
         match &self.connectivity {
-            Connectivity::Windows(axes) => axes.iter().map(|axis| axis.inverse.len() as u64).product(),
+            Connectivity::Windows(axes) => axes.iter().map(AxisTaps::connected).product(),
             Connectivity::Pattern(pattern) => pattern.connections().into(),
         }
     }

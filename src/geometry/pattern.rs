@@ -14,12 +14,20 @@ pub struct Pattern {
     inputs: u32,
     starts: Arc<[u32]>,
     columns: Vec<u32>,
+    most_readers: u32,
 }
 
 impl Pattern {
+    fn new(inputs: usize, starts: Vec<u32>, columns: Vec<u32>) -> Self {
+        // Sorted, since inputs may be many more than connections.
+        let mut sorted = columns.clone();
+        sorted.sort_unstable();
+        let most_readers = sorted.chunk_by(u32::eq).map(|of_one| of_one.len() as u32).max().unwrap_or(0);
+        Self { inputs: inputs as u32, starts: starts.into(), columns, most_readers }
+    }
+
     /// From connections `(row, input)` of `rows` rows to `inputs` inputs. Weights are ordered by row and, within a row,
-    /// as given here; the second result says where each connection went. Linear time: 500,000 connections take
-    /// milliseconds.
+    /// as given here; the second result says where each connection went. 500,000 connections take milliseconds.
     ///
     /// # Errors
     /// [`Error::Shape`] for a pair out of range; [`Error::InputAxis`] without rows or inputs;
@@ -50,7 +58,7 @@ impl Pattern {
                 slot
             })
             .collect();
-        Ok((Self { inputs: inputs as u32, starts: starts.into(), columns }, order))
+        Ok((Self::new(inputs, starts, columns), order))
     }
 
     /// From compressed rows: row `r` reads the inputs `columns[starts[r]..starts[r + 1]]`.
@@ -70,7 +78,7 @@ impl Pattern {
                 found: vec![starts.len(), columns.len()],
             });
         }
-        Ok(Self { inputs: inputs as u32, starts: starts.into(), columns })
+        Ok(Self::new(inputs, starts, columns))
     }
 
     /// From a mask `[inputs][rows]` (the orientation of a dense kernel in Keras): true where an input is connected.
@@ -125,6 +133,16 @@ impl Pattern {
     #[must_use]
     pub fn starts(&self) -> &[u32] {
         &self.starts
+    }
+
+    /// Entries of the longest row.
+    pub(crate) fn most_entries(&self) -> u64 {
+        self.starts.windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0)
+    }
+
+    /// The most rows that read one input.
+    pub(crate) fn most_readers(&self) -> u64 {
+        self.most_readers.into()
     }
 
     /// [`Pattern::starts`], shared.

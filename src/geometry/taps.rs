@@ -1,12 +1,16 @@
 //! Tap tables: which input position each tap of each window reads, per spatial axis.
 
+use crate::Result;
 use crate::config::Padding;
+use crate::room::check_room;
+use std::sync::OnceLock;
 
 /// Stands for a tap outside the input.
 pub(crate) const NO_TAP: u32 = u32::MAX;
 
-/// One spatial axis: its windows as tables, forward and inverse, so that kernels know no padding modes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One spatial axis: which input positions its windows read, and which windows read an input position, so that kernels know no
+/// padding modes.
+#[derive(Debug, Clone)]
 pub struct AxisTaps {
     /// Input positions.
     pub input: u32,
@@ -14,15 +18,26 @@ pub struct AxisTaps {
     pub output: u32,
     /// Taps of a window.
     pub taps: u32,
-    /// Whether the windows begin with the input and none leaves it: tap `t` of window `o` then reads where the window begins plus
-    /// what tap `t` of window 0 reads.
-    pub(crate) within: bool,
-    /// `[output][tap]`: the input position each tap reads, or `NO_TAP`.
-    pub(crate) forward: Vec<u32>,
-    /// `[input + 1]`: where each input position's entries begin in `inverse`.
-    pub(crate) inverse_starts: Vec<u32>,
+    /// What window 0's first tap reads, relative to the input's first position.
+    first: i64,
+    /// Positions between neighbouring windows; 1 where there is one window.
+    stride: i64,
+    /// Positions between neighbouring taps; 1 where there is one tap.
+    dilation: i64,
+    /// Whether taps past the input read on at its other end. Where there are none, it is false.
+    circular: bool,
+    inverse: OnceLock<Inverse>,
+}
+
+/// The taps by what they read. It is made when it is first asked for: a file may name an axis of any length, and a host may never run
+/// it.
+#[derive(Debug, Clone)]
+struct Inverse {
+    /// `[input + 1]`: where each input position's entries begin in `taps`.
+    starts: Vec<u32>,
     /// `(output position, tap)` pairs that read an input position, by input position and then by output position.
-    pub(crate) inverse: Vec<[u32; 2]>,
+    taps: Vec<[u32; 2]>,
+    most: u64,
 }
 
 /// A spatial axis as it is asked for. All sizes fit `u32`, so that everything computed here fits `i64`.
@@ -84,56 +99,137 @@ impl Axis<'_> {
     }
 }
 
+/// Equal axes read the same.
+impl PartialEq for AxisTaps {
+    fn eq(&self, other: &Self) -> bool {
+        let numbers = |a: &Self| ([a.input, a.output, a.taps], [a.first, a.stride, a.dilation], a.circular);
+        numbers(self) == numbers(other)
+    }
+}
+
+impl Eq for AxisTaps {}
+
 impl AxisTaps {
-    /// The tables of an axis with at least one output position.
+    /// An axis with at least one output position.
     pub(crate) fn new(axis: &Axis<'_>) -> Self {
-        let Axis { input: n, taps: k, stride: s, dilation: d, padding, .. } = *axis;
-        let (first, out) = (axis.origin(), axis.output() as u64);
-        let mut forward = Vec::with_capacity((out * k) as usize);
-        let mut inverse_starts = vec![0u32; n as usize + 1];
-        for o in 0..out {
-            for t in 0..k {
-                let at = first + (o * s + t * d) as i64;
-                let at = match padding {
-                    Padding::Circular => at.rem_euclid(n as i64) as u32,
-                    _ if (0..n as i64).contains(&at) => at as u32,
-                    _ => NO_TAP,
-                };
-                forward.push(at);
-                if at != NO_TAP {
-                    inverse_starts[at as usize + 1] += 1;
-                }
-            }
+        let (first, output) = (axis.origin(), axis.output());
+        let stride = if output == 1 { 1 } else { axis.stride as i64 };
+        let dilation = if axis.taps == 1 { 1 } else { axis.dilation as i64 };
+        let mut taps = Self {
+            input: axis.input as u32,
+            output: output as u32,
+            taps: axis.taps as u32,
+            first,
+            stride,
+            dilation,
+            circular: false,
+            inverse: OnceLock::new(),
+        };
+        taps.circular = *axis.padding == Padding::Circular && !taps.within_input();
+        taps
+    }
+
+    /// The input position that tap `tap` of window `output` reads; none where there is no such tap.
+    #[must_use]
+    pub fn tap(&self, output: u32, tap: u32) -> Option<u32> {
+        if output >= self.output || tap >= self.taps {
+            return None;
         }
-        for i in 0..n as usize {
-            inverse_starts[i + 1] += inverse_starts[i];
+        let at = self.first + i64::from(output) * self.stride + i64::from(tap) * self.dilation;
+        let at = if self.circular { at.rem_euclid(self.input.into()) } else { at };
+        u32::try_from(at).ok().filter(|&at| at < self.input)
+    }
+
+    /// What each tap of each window reads, by window and then by tap.
+    pub(crate) fn forward(&self) -> impl Iterator<Item = Option<u32>> {
+        (0..self.output).flat_map(move |output| (0..self.taps).map(move |tap| self.tap(output, tap)))
+    }
+
+    /// Taps that read the input, over all windows.
+    pub(crate) fn connected(&self) -> u64 {
+        if self.circular {
+            return u64::from(self.output) * u64::from(self.taps);
+        }
+        // The first window whose tap reads position `at` or one after it.
+        let from = |at: i64| (at + self.stride - 1).div_euclid(self.stride).clamp(0, self.output.into()) as u64;
+        let first_reads = (0..i64::from(self.taps)).map(|tap| self.first + tap * self.dilation);
+        first_reads.map(|at| from(i64::from(self.input) - at) - from(-at)).sum()
+    }
+
+    /// The `(output position, tap)` pairs that read input position `input`; none where there is no such position.
+    #[must_use]
+    pub fn readers(&self, input: u32) -> &[[u32; 2]] {
+        let (starts, input) = (self.inverse_starts(), input as usize);
+        let range = starts.get(input).zip(starts.get(input + 1));
+        range.map_or(&[], |(&start, &end)| &self.inverse()[start as usize..end as usize])
+    }
+
+    /// The most readers of any input position.
+    pub(crate) fn most_readers(&self) -> u64 {
+        self.inverted().most
+    }
+
+    /// `[input + 1]`: where each input position's readers begin in [`AxisTaps::inverse`].
+    pub(crate) fn inverse_starts(&self) -> &[u32] {
+        &self.inverted().starts
+    }
+
+    /// `(output position, tap)` pairs that read an input position, by input position and then by output position.
+    pub(crate) fn inverse(&self) -> &[[u32; 2]] {
+        &self.inverted().taps
+    }
+
+    /// Makes the table of readers, if it isn't made yet.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) where it doesn't fit; without this call the program would end there.
+    pub(crate) fn invert(&self) -> Result<()> {
+        if self.inverse.get().is_none() {
+            // Positions are counted once more while it is made.
+            check_room("the tap tables", 2 * self.connected() + 2 * (u64::from(self.input) + 1))?;
+            self.inverted();
+        }
+        Ok(())
+    }
+
+    fn inverted(&self) -> &Inverse {
+        self.inverse.get_or_init(|| Inverse::of(self))
+    }
+
+    /// Whether no tap leaves the input.
+    fn within_input(&self) -> bool {
+        let last = i64::from(self.output - 1) * self.stride + i64::from(self.taps - 1) * self.dilation;
+        self.first >= 0 && self.first + last < self.input.into()
+    }
+
+    /// Whether the windows begin with the input and none leaves it: tap `t` of window `o` then reads where the window begins plus
+    /// what tap `t` of window 0 reads.
+    pub(crate) fn within(&self) -> bool {
+        self.first == 0 && self.within_input()
+    }
+}
+
+impl Inverse {
+    fn of(axis: &AxisTaps) -> Self {
+        let mut starts = vec![0u32; axis.input as usize + 1];
+        for at in axis.forward().flatten() {
+            starts[at as usize + 1] += 1;
+        }
+        let most = starts.iter().copied().max().unwrap_or(0).into();
+        for i in 0..axis.input as usize {
+            starts[i + 1] += starts[i];
         }
         // A counting sort by input position. It scans in output order, so each position's entries are ascending.
-        let mut next = inverse_starts.clone();
-        let mut inverse = vec![[0u32; 2]; inverse_starts[n as usize] as usize];
-        for (at, pair) in forward.iter().zip(0u64..) {
-            if *at != NO_TAP {
-                let slot = &mut next[*at as usize];
-                inverse[*slot as usize] = [(pair / k) as u32, (pair % k) as u32];
+        let mut next = starts.clone();
+        let mut taps = vec![[0u32; 2]; starts[axis.input as usize] as usize];
+        for (at, pair) in axis.forward().zip(0..) {
+            if let Some(at) = at {
+                let slot = &mut next[at as usize];
+                taps[*slot as usize] = [pair / axis.taps, pair % axis.taps];
                 *slot += 1;
             }
         }
-        let within = first == 0 && (out - 1) * s + axis.span() <= n;
-        Self { input: n as u32, output: out as u32, taps: k as u32, within, forward, inverse_starts, inverse }
-    }
-
-    /// The input position that tap `tap` of window `output` reads.
-    #[must_use]
-    pub fn tap(&self, output: u32, tap: u32) -> Option<u32> {
-        let at = self.forward[(output * self.taps + tap) as usize];
-        (at != NO_TAP).then_some(at)
-    }
-
-    /// The `(output position, tap)` pairs that read input position `input`.
-    #[must_use]
-    pub fn readers(&self, input: u32) -> &[[u32; 2]] {
-        let range = self.inverse_starts[input as usize]..self.inverse_starts[input as usize + 1];
-        &self.inverse[range.start as usize..range.end as usize]
+        Self { starts, taps, most }
     }
 }
 
@@ -205,14 +301,15 @@ mod tests {
                     continue;
                 }
                 let axis = AxisTaps::new(&asked);
-                let mut seen = 0;
+                let mut seen = 0u64;
                 for i in 0..axis.input {
                     for &[o, t] in axis.readers(i) {
                         assert_eq!(axis.tap(o, t), Some(i));
                         seen += 1;
                     }
                 }
-                assert_eq!(seen, axis.forward.iter().filter(|&&at| at != NO_TAP).count());
+                assert_eq!(seen, axis.connected());
+                assert_eq!(axis.forward().flatten().count() as u64, seen);
             }
         }
     }

@@ -16,13 +16,13 @@ impl TablePlaces {
     pub(super) fn of(geometry: &Geometry) -> Self {
         let mut places = Self { forward: [0; 3], starts: [0; 3], inverse: [0; 3], length: 0 };
         for (axis, a) in geometry.axes().into_iter().flatten().zip(0..) {
-            let mut place = |elements: usize| {
+            let mut place = |elements: u64| {
                 let at = places.length;
                 places.length += elements as u32;
                 at
             };
-            let (forward, starts) = (place(axis.forward.len()), place(axis.inverse_starts.len()));
-            let inverse = place(2 * axis.inverse.len());
+            let forward = place(u64::from(axis.output) * u64::from(axis.taps));
+            let (starts, inverse) = (place(u64::from(axis.input) + 1), place(2 * axis.connected()));
             (places.forward[a], places.starts[a], places.inverse[a]) = (forward, starts, inverse);
         }
         places
@@ -44,9 +44,9 @@ pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
     let taps = [axes[1].taps * axes[2].taps, axes[2].taps, 1];
     let mut data = Vec::with_capacity(tap_tables_length(geometry) as usize);
     for a in 0..3 {
-        data.extend(axes[a].forward.iter().map(|&at| if at == NO_TAP { at } else { at * positions[a] }));
-        data.extend(&axes[a].inverse_starts);
-        data.extend(axes[a].inverse.iter().flat_map(|&[o, t]| [o * locations[a], t * taps[a]]));
+        data.extend(axes[a].forward().map(|at| at.map_or(NO_TAP, |at| at * positions[a])));
+        data.extend(axes[a].inverse_starts());
+        data.extend(axes[a].inverse().iter().flat_map(|&[o, t]| [o * locations[a], t * taps[a]]));
     }
     data
 }

@@ -4,7 +4,7 @@ use super::module;
 use locally_connected::kernels::variants;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Statement, TypeInner};
+use naga::{AddressSpace, Block, Expression, Function, Handle, Module, ScalarKind, Statement, TypeInner};
 use std::collections::BTreeSet;
 
 #[test]
@@ -69,20 +69,72 @@ fn vectors_that_are_written_by_variables_are_found() {
         ("for (var l = 0u; l < 4u; l++) { if (l > at) { own[1][l] += 1.0; } }", 1),
         ("let p = &own[1]; switch (at) { case 0u: { (*p)[at] = 1.0; } default: {} }", 1),
     ] {
-        let module = naga::front::wgsl::parse_str(&wgsl(body)).expect("WGSL");
-        let info =
-            Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).expect("it is valid");
+        let (module, info) = validated(&wgsl(body));
         assert_eq!(written_by_variables(&module, &info).len(), expected, "{body}");
     }
 }
 
-/// Names of functions, once for each of their stores that FXC refuses.
-fn written_by_variables<'a>(module: &'a Module, info: &ModuleInfo) -> Vec<&'a str> {
+/// GLSL before 4.50 has `mix`, as which naga writes `select` by several flags, of floats alone.
+#[test]
+fn only_floats_are_chosen_by_several_flags() {
+    for variant in variants() {
+        let (module, info) = module(variant);
+        let found = chosen_by_several(module, info);
+        assert!(found.is_empty(), "{}: {found:?}", variant.name());
+    }
+}
+
+#[test]
+fn choices_by_several_flags_are_found() {
+    for (body, expected) in [
+        ("let f = select(vec2<f32>(), a, b > vec2(0u)); return u32(f.x);", 0),
+        ("return select(0u, 1u, b.x > b.y);", 0),
+        ("return select(vec2<u32>(), b, a > vec2(0.0)).x;", 1),
+        ("return u32(select(vec2(true), b == vec2(0u), a > vec2(0.0)).x);", 1),
+    ] {
+        let wgsl = format!(
+            "fn f(a: vec2<f32>, b: vec2<u32>) -> u32 {{ {body} }}
+\
+             @compute @workgroup_size(1) fn main() {{ _ = f(vec2<f32>(), vec2<u32>()); }}"
+        );
+        let (module, info) = validated(&wgsl);
+        assert_eq!(chosen_by_several(&module, &info).len(), expected, "{body}");
+    }
+}
+
+/// Names of functions, once for each `select` of a vector of no floats by a vector.
+fn chosen_by_several<'a>(module: &'a Module, info: &'a ModuleInfo) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    for (function, info) in functions(module, info) {
+        let type_of = |expression: Handle<Expression>| info[expression].ty.inner_with(&module.types);
+        for (_, expression) in function.expressions.iter() {
+            if let Expression::Select { condition, accept, .. } = *expression
+                && matches!(type_of(condition), TypeInner::Vector { .. })
+                && type_of(accept).scalar_kind() != Some(ScalarKind::Float)
+            {
+                found.push(function.name.as_deref().unwrap_or("main"));
+            }
+        }
+    }
+    found
+}
+
+fn functions<'a>(module: &'a Module, info: &'a ModuleInfo) -> impl Iterator<Item = (&'a Function, &'a FunctionInfo)> {
     let entries = module.entry_points.iter().zip(0..);
     let entries = entries.map(|(entry, index)| (&entry.function, info.get_entry_point(index)));
-    let functions = module.functions.iter().map(|(handle, function)| (function, &info[handle])).chain(entries);
+    module.functions.iter().map(|(handle, function)| (function, &info[handle])).chain(entries)
+}
+
+fn validated(wgsl: &str) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(wgsl).expect("WGSL");
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).expect("it is valid");
+    (module, info)
+}
+
+/// Names of functions, once for each of their stores that FXC refuses.
+fn written_by_variables<'a>(module: &'a Module, info: &'a ModuleInfo) -> Vec<&'a str> {
     let mut found = Vec::new();
-    for (function, info) in functions {
+    for (function, info) in functions(module, info) {
         each_store(&function.body, &mut |pointer| {
             if is_own_vector_by_variable(module, function, info, pointer) {
                 found.push(function.name.as_deref().unwrap_or("main"));

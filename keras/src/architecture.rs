@@ -11,9 +11,18 @@ use std::collections::HashMap;
 /// What error messages call it.
 const MODEL: &str = "the model's config";
 
+/// JSON of the layers inside a layer. It stays where it is: models in models would else be copied at each level.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Nested<'a> {
+    /// `layers` of a model.
+    Layers(&'a Value),
+    /// `layer` of a wrapper.
+    Layer(&'a Value),
+}
+
 /// One layer of the model's JSON.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<'a> {
     pub name: String,
     /// The class as which it is read.
     pub class_name: String,
@@ -21,7 +30,9 @@ pub(crate) struct Entry {
     pub stored_class: String,
     /// Its number in the file's list, by which the native format counts layers of a class.
     pub listed: usize,
+    /// `config`, with an empty list or nothing in the place of the layers inside the layer.
     pub config: Object,
+    pub nested: Option<Nested<'a>>,
     /// The layer's dictionary without `config`.
     pub rest: Object,
     /// Arguments of its calls that are set and change what it does.
@@ -30,11 +41,11 @@ pub(crate) struct Entry {
 
 /// A model's JSON, parsed.
 #[derive(Debug)]
-pub(crate) struct Architecture {
+pub(crate) struct Architecture<'a> {
     pub name: String,
     pub frame: Frame,
     /// In the order of their first calls, followed by those that are never called.
-    pub layers: Vec<Entry>,
+    pub layers: Vec<Entry<'a>>,
     pub wiring: Wiring,
     /// Shape of the input without the batch, if the model's own dictionary has it.
     pub input_shape: Option<Vec<usize>>,
@@ -43,28 +54,34 @@ pub(crate) struct Architecture {
     pub backend: Option<String>,
 }
 
-impl Architecture {
-    /// Parses `text`, the JSON that Keras 2 writes for a Sequential or a functional model.
-    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
-        let json = |error: serde_json::Error| Problem::Json { what: MODEL, message: error.to_string() };
-        Self::from_value(from_json(text).map_err(json)?)
+/// The JSON that Keras writes for a Sequential or a functional model.
+pub(crate) fn parse(text: &str) -> Result<Value, Problem> {
+    from_json(text).map_err(|error| Problem::Json { what: MODEL, message: error.to_string() })
+}
+
+impl<'a> Architecture<'a> {
+    /// Of a model's JSON.
+    pub(crate) fn of(model: &'a Value) -> Result<Self, Problem> {
+        let Value::Object(outer) = model else { return Err(Problem::malformed(MODEL, "dictionary")) };
+        let class = json::string(outer, "class_name").ok_or_else(|| Problem::lacks(MODEL, "`class_name`"))?;
+        let parts = Parts::of(class, outer, &["layers"]);
+        let Parts { rest, config, nested } =
+            parts.ok_or_else(|| Problem::lacks(format!("{MODEL} ({class})"), "`config`"))?;
+        Self::of_parts(class, rest, config, nested.map(Nested::json))
     }
 
-    /// As [`Architecture::parse`].
-    pub(crate) fn from_value(value: Value) -> Result<Self, Problem> {
-        let Value::Object(mut outer) = value else { return Err(Problem::malformed(MODEL, "dictionary")) };
-        let class = json::string(&outer, "class_name").ok_or_else(|| Problem::lacks(MODEL, "`class_name`"))?.to_owned();
-        let config = take_config(&class, &mut outer);
-        let mut config = config.ok_or_else(|| Problem::lacks(format!("{MODEL} ({class})"), "`config`"))?;
-        let layers = match (class.as_str(), config.shift_remove("layers")) {
+    /// Of a dictionary without `config`, of `config` without `layers`, and of these.
+    fn of_parts(class: &str, outer: Object, mut config: Object, layers: Option<&'a Value>) -> Result<Self, Problem> {
+        config.shift_remove("layers");
+        let layers = match (class, layers) {
             ("Sequential" | "Functional" | "Model", Some(Value::Array(layers))) => layers,
             (_, Some(Value::Array(_)) | None) => {
-                return Err(Problem::ModelClass(class));
+                return Err(Problem::ModelClass(class.to_owned()));
             }
             _ => return Err(Problem::malformed(format!("`layers` of {MODEL} ({class})"), "list")),
         };
         let name = json::string(&config, "name").unwrap_or("model").to_owned();
-        let layers = layers.into_iter().enumerate().map(|(i, layer)| entry(i, layer)).collect::<Result<Vec<_>, _>>()?;
+        let layers = layers.iter().enumerate().map(|(i, layer)| Entry::of(i, layer)).collect::<Result<Vec<_>, _>>()?;
         if layers.is_empty() {
             return Err(Problem::lacks("the model", "layers"));
         }
@@ -215,26 +232,82 @@ impl Architecture {
     }
 }
 
-/// Takes `config` out of a dictionary. Before Keras 2.2.3 a Sequential's config is just its list of layers.
-fn take_config(class: &str, outer: &mut Object) -> Option<Object> {
-    match outer.shift_remove("config")? {
-        Value::Object(config) => Some(config),
-        Value::Array(layers) if class == "Sequential" => {
-            Some(Object::from_iter([("name".into(), json!("sequential")), ("layers".into(), layers.into())]))
+/// A layer's or a model's dictionary in parts.
+struct Parts<'a> {
+    /// Without `config`.
+    rest: Object,
+    config: Object,
+    nested: Option<Nested<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    /// None without `config`. The layers inside are those of the first of the `keys` that it has. Before Keras 2.2.3 a Sequential's
+    /// config is just its list of layers.
+    fn of(class: &str, outer: &'a Object, keys: &[&str]) -> Option<Self> {
+        let copied = |(key, value): (&String, &Value)| (key.clone(), value.clone());
+        let rest = outer.iter().filter(|(key, _)| *key != "config").map(copied).collect();
+        let (config, nested) = match outer.get("config")? {
+            Value::Object(config) => {
+                let key = keys.iter().find(|key| config.contains_key(**key));
+                let nested = key.and_then(|key| Nested::of(key, config.get(*key)?));
+                let own = config.iter().map(|(key, value)| match nested {
+                    Some(nested) if nested.key() == key => (key.clone(), nested.place()),
+                    _ => copied((key, value)),
+                });
+                (own.collect(), nested)
+            }
+            layers @ Value::Array(_) if class == "Sequential" => {
+                let nested = Nested::Layers(layers);
+                let config = [("name", json!("sequential")), (nested.key(), nested.place())];
+                (config.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(), Some(nested))
+            }
+            _ => return None,
+        };
+        Some(Self { rest, config, nested })
+    }
+}
+
+impl<'a> Nested<'a> {
+    fn of(key: &str, json: &'a Value) -> Option<Self> {
+        match key {
+            "layers" => Some(Self::Layers(json)),
+            "layer" => Some(Self::Layer(json)),
+            _ => None,
         }
-        _ => None,
+    }
+
+    /// Under which it is in `config`.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Layers(_) => "layers",
+            Self::Layer(_) => "layer",
+        }
+    }
+
+    fn json(self) -> &'a Value {
+        match self {
+            Self::Layers(json) | Self::Layer(json) => json,
+        }
+    }
+
+    /// What stands in its place.
+    fn place(self) -> Value {
+        match self {
+            Self::Layers(_) => Value::Array(Vec::new()),
+            Self::Layer(_) => Value::Null,
+        }
     }
 }
 
 /// Layers inside a layer.
-pub(crate) enum Inside {
+pub(crate) enum Inside<'a> {
     /// A model inside the model.
-    Model(Architecture),
+    Model(Box<Architecture<'a>>),
     /// The one layer of a wrapper.
-    Wrapped(Entry),
+    Wrapped(Box<Entry<'a>>),
 }
 
-impl Entry {
+impl<'a> Entry<'a> {
     /// Whether it should have weights. An unknown class might, so it counts as one that does.
     fn has_weights(&self) -> bool {
         match self.inside() {
@@ -246,16 +319,24 @@ impl Entry {
     }
 
     /// The layers inside this one; none for an ordinary layer.
-    pub(crate) fn inside(&self) -> Option<Result<Inside, Problem>> {
-        if let Some(layer) = self.config.get("layer") {
-            return Some(entry(0, layer.clone()).map(Inside::Wrapped));
+    pub(crate) fn inside(&self) -> Option<Result<Inside<'a>, Problem>> {
+        Some(match self.nested? {
+            Nested::Layer(layer) => Self::of(0, layer).map(|layer| Inside::Wrapped(Box::new(layer))),
+            Nested::Layers(layers) => {
+                let class = json::string(&self.rest, "class_name").unwrap_or(&self.class_name);
+                Architecture::of_parts(class, self.rest.clone(), self.config.clone(), Some(layers))
+                    .map(|model| Inside::Model(Box::new(model)))
+            }
+        })
+    }
+
+    /// `config` with the layers inside the layer.
+    pub(crate) fn whole_config(&self) -> Object {
+        let mut config = self.config.clone();
+        if let Some(nested) = self.nested {
+            config.insert(nested.key().into(), nested.json().clone());
         }
-        if !self.config.contains_key("layers") {
-            return None;
-        }
-        let mut model = self.rest.clone();
-        model.insert("config".into(), self.config.clone().into());
-        Some(Architecture::from_value(model.into()).map(Inside::Model))
+        config
     }
 }
 
@@ -301,30 +382,34 @@ fn is_without_weights(class: &str) -> bool {
     CLASSES.contains(&class) || ENDS.iter().any(|end| class.ends_with(end)) || class == "SpatialDropout3D"
 }
 
-fn entry(index: usize, layer: Value) -> Result<Entry, Problem> {
-    let Value::Object(mut rest) = layer else {
-        return Err(Problem::malformed(format!("layer {index} of {MODEL}"), "dictionary"));
-    };
-    let class_name = json::string(&rest, "class_name")
-        .ok_or_else(|| Problem::lacks(format!("layer {index}"), "`class_name`"))?
-        .to_owned();
-    let config = take_config(&class_name, &mut rest);
-    let mut config = config.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "`config`"))?;
-    let name = json::string(&rest, "name").or(json::string(&config, "name"));
-    let name = name.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "name"))?.to_owned();
-    // Files say a name twice. Keras writes the same.
-    match json::string(&config, "name") {
-        Some(own) if own != name => return Err(Problem::TwoNames { layer: name, own: own.to_owned() }),
-        Some(_) => {}
-        None => _ = config.insert("name".into(), name.clone().into()),
+impl<'a> Entry<'a> {
+    /// Of the JSON of layer `index`.
+    fn of(index: usize, layer: &'a Value) -> Result<Self, Problem> {
+        let Value::Object(outer) = layer else {
+            return Err(Problem::malformed(format!("layer {index} of {MODEL}"), "dictionary"));
+        };
+        let class_name = json::string(outer, "class_name")
+            .ok_or_else(|| Problem::lacks(format!("layer {index}"), "`class_name`"))?
+            .to_owned();
+        let parts = Parts::of(&class_name, outer, &["layer", "layers"]);
+        let Parts { mut rest, mut config, nested } =
+            parts.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "`config`"))?;
+        let name = json::string(&rest, "name").or(json::string(&config, "name"));
+        let name = name.ok_or_else(|| Problem::lacks(format!("layer {index} ({class_name})"), "name"))?.to_owned();
+        // Files say a name twice. Keras writes the same.
+        match json::string(&config, "name") {
+            Some(own) if own != name => return Err(Problem::TwoNames { layer: name, own: own.to_owned() }),
+            Some(_) => {}
+            None => _ = config.insert("name".into(), name.clone().into()),
+        }
+        let stored_class = class_name.clone();
+        let class_name = keras1::class(&stored_class, &config).map_or(class_name, str::to_owned);
+        keras1::rename(&class_name, &mut config);
+        if class_name != stored_class {
+            rest.insert("class_name".into(), class_name.clone().into());
+        }
+        Ok(Self { name, class_name, stored_class, listed: index, config, nested, rest, arguments: Vec::new() })
     }
-    let stored_class = class_name.clone();
-    let class_name = keras1::class(&stored_class, &config).map_or(class_name, str::to_owned);
-    keras1::rename(&class_name, &mut config);
-    if class_name != stored_class {
-        rest.insert("class_name".into(), class_name.clone().into());
-    }
-    Ok(Entry { name, class_name, stored_class, listed: index, config, rest, arguments: Vec::new() })
 }
 
 /// A tensor, by the name of its layer, the number of that layer's call and the number of the call's output.

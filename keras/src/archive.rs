@@ -4,14 +4,18 @@ use crate::contents::{Contents, Place};
 use crate::error::Problem;
 use std::io::{Cursor, Read, Seek, Write};
 
-/// An archive.
+/// An archive of which each byte belongs to one file: else a small one could hold the same large file a thousand times.
 pub(crate) fn open<R: Read + Seek>(reader: R) -> Result<zip::ZipArchive<R>, Problem> {
-    let unreadable =
-        |error: zip::result::ZipError| Problem::Unreadable { format: "zip archive", message: error.to_string() };
-    zip::ZipArchive::new(reader).map_err(unreadable)
+    let unreadable = |message: String| Problem::Unreadable { format: "zip archive", message };
+    let mut archive = zip::ZipArchive::new(reader).map_err(|error| unreadable(error.to_string()))?;
+    if archive.has_overlapping_entries().map_err(|error| unreadable(error.to_string()))? {
+        return Err(unreadable("files in it overlap".into()));
+    }
+    Ok(archive)
 }
 
-/// The contents of a file in the archive. Memory grows only with what is really there, not with what is claimed.
+/// The contents of a file in the archive. Memory grows only with what is really there, not with what is claimed: a deflated byte stands for
+/// 1,032 at most.
 pub(crate) fn entry<R: Read + Seek>(archive: &mut zip::ZipArchive<R>, name: &str) -> Result<Vec<u8>, Problem> {
     let mut file = archive.by_name(name).map_err(|error| Problem::format(error).within(name))?;
     let mut contents = Vec::new();

@@ -16,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Gives every layer its shapes, kind and weights. A layer that can't be run, for whatever reason, is marked so and is
 /// no error of the file.
 pub(crate) fn build(
-    architecture: Architecture,
+    architecture: Architecture<'_>,
     reading: &Reading,
     configs: &BTreeMap<String, Config>,
     source: &dyn Source,
 ) -> Result<ModelFile, Problem> {
     let trainable = own_trainable(&architecture.frame.config)?;
-    let place = Place { path: "", trainable, reading, configs, source };
+    let place = Place { path: "", trainable, is_kept: false, reading, configs, source };
     let inputs = vec![architecture.input_shape.clone(); architecture.wiring.inputs.len()];
     let Built { layers, input, .. } = place.layers(&architecture, &inputs)?;
     let Architecture { name, frame, wiring, .. } = architecture;
@@ -45,6 +45,8 @@ struct Place<'a> {
     path: &'a str,
     /// Whether no layer around is frozen.
     trainable: bool,
+    /// Whether a layer around keeps the JSON of all that is inside it.
+    is_kept: bool,
     reading: &'a Reading,
     configs: &'a BTreeMap<String, Config>,
     source: &'a dyn Source,
@@ -66,7 +68,7 @@ struct First {
 
 impl Place<'_> {
     /// The layers of a model. `given` are the shapes of its inputs where the model doesn't say them.
-    fn layers(&self, model: &Architecture, given: &[Option<Shape>]) -> Result<Built, Problem> {
+    fn layers(&self, model: &Architecture<'_>, given: &[Option<Shape>]) -> Result<Built, Problem> {
         let mut first: Vec<Option<First>> = model.layers.iter().map(|_| None).collect();
         let mut outputs: Vec<Vec<Option<Shape>>> = Vec::with_capacity(model.wiring.calls.len());
         let mut input = None;
@@ -100,7 +102,7 @@ impl Place<'_> {
         Ok(Built { layers, input, outputs })
     }
 
-    fn layer(&self, entry: &Entry, inputs: &[Option<Shape>]) -> Result<(FileLayer, Vec<Option<Shape>>), Problem> {
+    fn layer(&self, entry: &Entry<'_>, inputs: &[Option<Shape>]) -> Result<(FileLayer, Vec<Option<Shape>>), Problem> {
         let entry = &*layer::as_class(entry, self.reading);
         let (mut kind, input, output) = self.described(entry, inputs)?;
         let mut outputs = vec![output];
@@ -114,8 +116,7 @@ impl Place<'_> {
             match inside.and_then(|inside| self.inside(entry, inside, inputs)) {
                 Ok((built, wired)) => {
                     (inner, outputs) = (built.layers, built.outputs);
-                    // A wrapper changes what its layer does, and so may an argument of a model's call.
-                    if let Some(wired) = wired.filter(|_| layer::refused_call(entry, self.reading).is_none()) {
+                    if let Some(wired) = wired {
                         (kind, wiring) = (LayerKind::Model, wired);
                     }
                 }
@@ -130,7 +131,13 @@ impl Place<'_> {
         let layer = FileLayer {
             name: format!("{}{}", self.path, entry.name),
             class_name: entry.class_name.clone(),
-            config: Value::Object(entry.config.clone()),
+            // The layers of a model are written as they are then, those of another layer as they were read: by the outermost such layer,
+            // with all that is inside it.
+            config: Value::Object(match kind {
+                LayerKind::Model => entry.config.clone(),
+                _ if self.is_kept => entry.config.clone(),
+                _ => entry.whole_config(),
+            }),
             input_shape: input.unwrap_or_default(),
             output_shape: outputs.first().cloned().flatten().unwrap_or_default(),
             kind,
@@ -141,7 +148,7 @@ impl Place<'_> {
         Ok((layer, outputs))
     }
 
-    fn described(&self, entry: &Entry, inputs: &[Option<Shape>]) -> Result<Described, Problem> {
+    fn described(&self, entry: &Entry<'_>, inputs: &[Option<Shape>]) -> Result<Described, Problem> {
         let own_config = self.configs.get(&format!("{}{}", self.path, entry.name));
         let around = layer::Around { own_config, source: self.source, reading: self.reading };
         match layer::describe(entry, inputs, around) {
@@ -154,16 +161,19 @@ impl Place<'_> {
         }
     }
 
-    /// The layers inside a layer and, if that is a model, their calls.
+    /// The layers inside a layer and, if that is a model which can be called, their calls.
     fn inside(
         &self,
-        entry: &Entry,
-        inside: Inside,
+        entry: &Entry<'_>,
+        inside: Inside<'_>,
         inputs: &[Option<Shape>],
     ) -> Result<(Built, Option<Wiring>), Problem> {
         let path = format!("{}{}/", self.path, entry.name);
         let trainable = self.trainable && own_trainable(&entry.config)?;
-        let place = |source| Place { path: &path, trainable, source, ..*self };
+        // A wrapper changes what its layer does, and so may an argument of a model's call.
+        let is_called = matches!(inside, Inside::Model(_)) && layer::refused_call(entry, self.reading).is_none();
+        let is_kept = self.is_kept || !is_called;
+        let place = |source| Place { path: &path, trainable, is_kept, source, ..*self };
         match inside {
             Inside::Model(model) => {
                 let names = model.in_file();
@@ -174,7 +184,7 @@ impl Place<'_> {
                 let own = |shape: &Option<Shape>| model.input_shape.clone().or(shape.clone());
                 let given = if inputs.len() == 1 { inputs.iter().map(own).collect() } else { inputs };
                 let built = place(&*source).layers(&model, &given)?;
-                Ok((built, Some(model.wiring)))
+                Ok((built, is_called.then_some(model.wiring)))
             }
             Inside::Wrapped(wrapped) => {
                 let source = self.source.wrapped(&entry.name, &wrapped.name);
@@ -192,7 +202,7 @@ impl Place<'_> {
 }
 
 /// The shapes that a further call of a layer gives.
-fn again(entry: &Entry, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<Shape>> {
+fn again(entry: &Entry<'_>, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<Shape>> {
     if first.inputs == inputs {
         return first.outputs.clone();
     }
@@ -201,7 +211,10 @@ fn again(entry: &Entry, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<S
         LayerKind::Identity | LayerKind::Noise(_) | LayerKind::Activation(_) => {
             inputs.first().map(|shape| shape.to_vec())
         }
-        LayerKind::Flatten { .. } => inputs.first().map(|shape| vec![shape.iter().product()]),
+        LayerKind::Flatten { .. } => {
+            let elements = |shape: &&[usize]| shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+            inputs.first().and_then(elements).map(|elements| vec![elements])
+        }
         LayerKind::Reshape(shape) => Some(shape.clone()),
         LayerKind::Computed(_) => {
             // Its inputs may be larger here than in its first call, but its weights are the same.

@@ -306,6 +306,14 @@ pub enum Problem {
         /// Bytes of the file.
         bytes: u64,
     },
+    /// The arrays that are read take more than the whole file, many times over: they share their bytes.
+    #[error("its arrays share their bytes: to read them takes the file's {bytes} bytes more than {times} times")]
+    ReadAgain {
+        /// How often all bytes of the file may be read.
+        times: u64,
+        /// Bytes of the file.
+        bytes: u64,
+    },
     /// A layer's tables would be far larger than the weights that the file holds.
     #[error("input {input:?}, kernel {kernel:?} and strides {strides:?} don't fit a file with {stored} weights")]
     OverWeights {

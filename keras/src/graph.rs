@@ -131,8 +131,24 @@ impl ModelFile {
         self.wired(&self.wiring, self.inputs(), with_parameters)
     }
 
+    /// Checks that the calls of the model's layers aren't many more than the file lists: where a model inside the model is called twice,
+    /// and has one inside it that is called twice, thirty times over, a graph would be endless.
+    ///
+    /// # Errors
+    /// [`locally_connected::Error::TooLarge`].
+    pub(crate) fn check_calls(&self) -> Result<()> {
+        let Calls { listed, made } = Calls::of(Wired { layers: &self.layers, wiring: &self.wiring });
+        let limit = listed.saturating_add(MOST_REPEATED);
+        if made > limit {
+            let what = "the number of calls of layers";
+            return Err(locally_connected::Error::TooLarge { what, value: made.into(), limit }.into());
+        }
+        Ok(())
+    }
+
     /// What the outputs of `wiring` depend on.
     fn wired(&self, wiring: &Wiring, inputs: Vec<(String, Vec<usize>)>, with_parameters: bool) -> Result<Building> {
+        self.check_calls()?;
         let mut building = Building { with_parameters, ..Building::default() };
         let inputs = inputs.into_iter().map(|(name, shape)| building.graph.named_input(name, shape));
         let inputs = inputs.map(|node| node.map(Some)).collect::<Result<Vec<_>, _>>()?;
@@ -262,6 +278,32 @@ impl ModelFile {
             waiting.extend(layer.inner.iter_mut().rev());
         }
         Ok(())
+    }
+}
+
+/// How many calls there may be beyond those that a file lists. Networks that are called for each of some images, or unrolled over time,
+/// have hundreds.
+const MOST_REPEATED: u64 = 1 << 13;
+
+/// The calls of a model's layers.
+struct Calls {
+    /// In the file.
+    listed: u64,
+    /// In a graph, where each call of a model inside the model calls its layers.
+    made: u64,
+}
+
+impl Calls {
+    fn of(Wired { layers, wiring }: Wired<'_>) -> Self {
+        let inner = |layer: &FileLayer| match layer.kind {
+            LayerKind::Model => Self::of(Wired { layers: &layer.inner, wiring: &layer.wiring }),
+            _ => Self { listed: 0, made: 0 },
+        };
+        let inner: Vec<Self> = layers.iter().map(inner).collect();
+        let (own, listed) = (wiring.calls.len() as u64, inner.iter().map(|inner| inner.listed).sum::<u64>());
+        let repeated = wiring.calls.iter().filter_map(|call| inner.get(call.layer));
+        let made = repeated.fold(own, |made, inner| made.saturating_add(inner.made));
+        Self { listed: own + listed, made }
     }
 }
 

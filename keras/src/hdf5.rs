@@ -5,9 +5,11 @@ use crate::compiled::StoredState;
 use crate::contents::Contents;
 use crate::error::Problem;
 use crate::names::snake_case;
-use crate::weights::{Array, Nothing, Source, hdf5_problem};
+use crate::weights::{Array, Nothing, Room, Source, hdf5_problem};
 use hdf5_pure::{AttrValue, Dataset, File, Group};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// The first bytes of every HDF5 file.
 pub(crate) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
@@ -31,7 +33,7 @@ const MISSING: &str = "its weights are missing";
 /// An HDF5 file that Keras wrote.
 pub(crate) struct Reader {
     file: File,
-    len: u64,
+    room: Room,
 }
 
 impl Reader {
@@ -50,7 +52,7 @@ impl Reader {
         if base == 0 && end > len {
             return Err(Problem::CutOff { found: len, expected: end });
         }
-        Ok(Self { file, len })
+        Ok(Self { file, room: Room::of(len) })
     }
 
     /// A string attribute of the root.
@@ -94,9 +96,10 @@ impl Reader {
 
     /// The layers as `model.save("….h5")` and `save_weights("….h5")` store them: by name. If weights alone have other
     /// names than the architecture, they are taken in order, as Keras does.
-    pub(crate) fn by_name(&self, architecture: &Architecture) -> Result<ByName<'_>, Problem> {
+    pub(crate) fn by_name(&self, architecture: &Architecture<'_>) -> Result<ByName<'_>, Problem> {
         let root = if self.file.root().group("model_weights").is_ok() { "model_weights/" } else { "" };
-        let mut source = ByName { reader: self, root, group: None, wrapper: None, renamed: HashMap::new() };
+        let listed = Rc::default();
+        let mut source = ByName { reader: self, root, group: None, wrapper: None, renamed: Rc::default(), listed };
         let at_root = match root.strip_suffix('/') {
             Some(path) => self.group(path)?,
             None => self.file.root(),
@@ -115,7 +118,7 @@ impl Reader {
             if found.len() != layers.len() {
                 return Err(Problem::Layers { found, expected: layers });
             }
-            source.renamed = layers.into_iter().zip(found).collect();
+            source.renamed = Rc::new(layers.into_iter().zip(found).collect());
         }
         Ok(source)
     }
@@ -142,7 +145,7 @@ impl Reader {
         let steps = steps.first().and_then(|&steps| u64::try_from(steps).ok());
         let steps = steps.ok_or_else(|| Problem::malformed("the number of steps", "number"))?;
         let read = |dataset| {
-            let array = Array::hdf5(dataset, self.len)?;
+            let array = Array::hdf5(dataset, &self.room)?;
             Ok((array.shape.clone(), array.read()?))
         };
         Ok(Some((steps, datasets.map(read).collect::<Result<_, Problem>>()?)))
@@ -155,14 +158,31 @@ impl Reader {
     }
 }
 
+/// The attributes of a group, which are decoded all at once.
+struct Attributes<'a> {
+    group: &'a Group,
+    values: HashMap<String, AttrValue>,
+}
+
+impl<'a> Attributes<'a> {
+    fn of(group: &'a Group) -> Result<Self, Problem> {
+        Ok(Self { group, values: group.attrs().map_err(Problem::format)? })
+    }
+
+    /// None if there isn't one.
+    fn take(&mut self, name: &str) -> Result<Option<AttrValue>, Problem> {
+        let value = self.values.remove(name);
+        // The reader leaves out attributes that it can't decode; they must not count as missing.
+        if value.is_none() && self.group.attr_datatypes().map_err(Problem::format)?.contains_key(name) {
+            return Err(Problem::Attribute(name.to_owned()));
+        }
+        Ok(value)
+    }
+}
+
 /// An attribute of a group; none if there isn't one.
 fn attribute(group: &Group, name: &str) -> Result<Option<AttrValue>, Problem> {
-    let value = group.attrs().map_err(Problem::format)?.remove(name);
-    // The reader leaves out attributes that it can't decode; they must not count as missing.
-    if value.is_none() && group.attr_datatypes().map_err(Problem::format)?.contains_key(name) {
-        return Err(Problem::Attribute(name.to_owned()));
-    }
-    Ok(value)
+    Attributes::of(group)?.take(name)
 }
 
 /// A list of names, which may be split into `name0`, `name1`, …; none if there is no such attribute.
@@ -173,12 +193,13 @@ pub(crate) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, Pr
         (None, Some(floats)) if floats.is_empty() => Ok(Vec::new()),
         _ => Err(Problem::malformed(format!("attribute \"{name}\""), "list of strings")),
     };
-    if let Some(value) = attribute(group, name)? {
+    let mut attributes = Attributes::of(group)?;
+    if let Some(value) = attributes.take(name)? {
         return strings(value).map(Some);
     }
     let mut all = None;
     for part in 0.. {
-        let Some(value) = attribute(group, &format!("{name}{part}"))? else { break };
+        let Some(value) = attributes.take(&format!("{name}{part}"))? else { break };
         all.get_or_insert_with(Vec::new).extend(strings(value)?);
     }
     Ok(all)
@@ -194,7 +215,9 @@ pub(crate) struct ByName<'a> {
     /// The path of the group of all weights, with a trailing slash.
     root: &'static str,
     /// The file's names of the model's layers, if they differ from the model's.
-    renamed: HashMap<String, String>,
+    renamed: Rc<HashMap<String, String>>,
+    /// The weights that are listed for a group, for those that were asked: all layers inside a layer ask for the same.
+    listed: Rc<RefCell<HashMap<String, Rc<[String]>>>>,
 }
 
 impl ByName<'_> {
@@ -216,20 +239,28 @@ impl ByName<'_> {
         }
     }
 
+    /// The paths of all weights that are stored for the outermost layer, whose group this is.
+    fn listed(&self, outermost: &str, group: &Group) -> Result<Rc<[String]>, Problem> {
+        if let Some(known) = self.listed.borrow().get(outermost) {
+            return Ok(known.clone());
+        }
+        let paths: Rc<[String]> = names(group, "weight_names")?.unwrap_or_default().into();
+        self.listed.borrow_mut().insert(outermost.to_owned(), paths.clone());
+        Ok(paths)
+    }
+
     /// A layer's weights among all that are stored for the outermost one.
     fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
         let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
         let group = self.reader.group(&format!("{}{outermost}", self.root));
         let group = group.map_err(|problem| problem.within(MISSING))?;
-        let before =
-            |path: &str| path.rsplit_once('/').and_then(|(layer, _)| layer.strip_suffix(name)).map(str::to_owned);
         let exactly = |path: &&String| {
             // Keras 1 appends an underscore and the weight's own name.
             let keras1 = || path.strip_prefix(name).is_some_and(|weight| KERAS1.contains(&weight));
-            before(path).map_or_else(keras1, |before| before.is_empty())
+            before(path, name).map_or_else(keras1, str::is_empty)
         };
-        let below = |path: &&String| before(path).is_some_and(|before| before.ends_with('/'));
-        let paths = names(&group, "weight_names")?.unwrap_or_default();
+        let below = |path: &&String| before(path, name).is_some_and(|before| before.ends_with('/'));
+        let paths = self.listed(outermost, &group)?;
         let mut of_layer: Vec<&String> = paths.iter().filter(exactly).collect();
         // One name may be the end of another after a slash: "bn" and "conv1/bn".
         if of_layer.is_empty() {
@@ -237,6 +268,11 @@ impl ByName<'_> {
         }
         of_layer.into_iter().map(|path| dataset(&group, path)).collect()
     }
+}
+
+/// What stands before a layer's name in the path of one of its weights.
+fn before<'a>(path: &'a str, layer: &str) -> Option<&'a str> {
+    path.rsplit_once('/').and_then(|(layers, _)| layers.strip_suffix(layer))
 }
 
 fn dataset(group: &Group, path: &str) -> Result<Dataset, Problem> {
@@ -250,18 +286,19 @@ impl Source for ByName<'_> {
             None => self.own(name)?,
             Some(outermost) => self.among(outermost, name)?,
         };
-        datasets.into_iter().map(|dataset| Array::hdf5(dataset, self.reader.len)).collect()
+        datasets.into_iter().map(|dataset| Array::hdf5(dataset, &self.reader.room)).collect()
     }
 
     fn model(&self, name: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
         let outermost = self.group.as_deref().or(self.wrapper.as_deref()).unwrap_or(name);
-        Box::new(Self { group: Some(outermost.to_owned()), wrapper: None, renamed: self.renamed.clone(), ..*self })
+        let (renamed, listed) = (self.renamed.clone(), self.listed.clone());
+        Box::new(Self { group: Some(outermost.to_owned()), wrapper: None, renamed, listed, ..*self })
     }
 
     fn wrapped(&self, name: &str, _: &str) -> Box<dyn Source + '_> {
         let wrapper = self.wrapper.as_deref().unwrap_or(name).to_owned();
-        let (group, renamed) = (self.group.clone(), self.renamed.clone());
-        Box::new(Self { group, wrapper: Some(wrapper), renamed, ..*self })
+        let (group, renamed, listed) = (self.group.clone(), self.renamed.clone(), self.listed.clone());
+        Box::new(Self { group, wrapper: Some(wrapper), renamed, listed, ..*self })
     }
 }
 
@@ -278,34 +315,24 @@ impl<'a> ByClass<'a> {
     /// that their numbers have gaps; the order is the same. `root` is the path of the model's own group, with a
     /// trailing slash.
     fn new(reader: &'a Reader, root: &str, layers: &[(&str, &str)]) -> Self {
-        let mut groups = HashMap::new();
         let containers = ["layers", "_layer_checkpoint_dependencies"].map(|container| {
             let path = format!("{root}{container}");
             let members = reader.group(&path).and_then(|group| group.groups().map_err(Problem::format));
-            (path, members.unwrap_or_default())
+            (path, Numbered::of(members.unwrap_or_default()))
         });
-        let mut classes: Vec<&str> = layers.iter().map(|(_, class)| *class).collect();
-        classes.sort_unstable();
-        classes.dedup();
-        for class in classes {
+        let mut of_class: HashMap<&str, Vec<&str>> = HashMap::new();
+        layers.iter().for_each(|(name, class)| of_class.entry(class).or_default().push(name));
+        let mut groups = HashMap::new();
+        for (class, names) in of_class {
             let stem = snake_case(class);
-            let of_class: Vec<_> = layers.iter().filter(|(_, c)| *c == class).collect();
-            let mut found = Vec::new();
-            for (container, members) in &containers {
-                let mut numbered: Vec<(u64, &String)> =
-                    members.iter().filter_map(|name| Some((number(name.strip_prefix(&stem)?)?, name))).collect();
-                numbered.sort_unstable();
-                found = numbered.iter().map(|(_, name)| format!("{container}/{name}")).collect();
-                if !found.is_empty() {
-                    break;
-                }
-            }
-            let (count, expected) = (found.len(), of_class.len());
-            for (index, (name, _)) in of_class.into_iter().enumerate() {
+            let found = containers.iter().find_map(|(path, members)| Some((path, members.by_stem.get(&stem)?)));
+            let (count, expected) = (found.map_or(0, |(_, members)| members.len()), names.len());
+            for (index, name) in names.into_iter().enumerate() {
                 // If the number of groups differs, it is unknown which belongs to which layer.
-                let group = found.get(index).filter(|_| count == expected).cloned();
+                let group = found.filter(|_| count == expected);
+                let group = group.and_then(|(path, members)| Some(format!("{path}/{}", members.get(index)?.1)));
                 let missing = || Problem::LayerCount { class: class.to_owned(), found: count, expected };
-                groups.insert((*name).to_owned(), group.ok_or_else(missing));
+                groups.insert(name.to_owned(), group.ok_or_else(missing));
             }
         }
         Self { reader, groups }
@@ -316,11 +343,23 @@ impl<'a> ByClass<'a> {
     }
 }
 
-/// The number after a group's stem: 0 for none, 3 for `_3`.
-fn number(suffix: &str) -> Option<u64> {
-    match suffix {
-        "" => Some(0),
-        _ => suffix.strip_prefix('_')?.parse().ok(),
+/// Groups by their names without the number at the end, in the order of the numbers.
+struct Numbered {
+    by_stem: HashMap<String, Vec<(u64, String)>>,
+}
+
+impl Numbered {
+    /// A name may also be one that has a number itself, without one at the end, which counts as 0.
+    fn of(names: Vec<String>) -> Self {
+        let mut by_stem: HashMap<String, Vec<(u64, String)>> = HashMap::new();
+        for name in names {
+            if let Some((stem, number)) = name.rsplit_once('_').and_then(|(stem, n)| Some((stem, n.parse().ok()?))) {
+                by_stem.entry(stem.to_owned()).or_default().push((number, name.clone()));
+            }
+            by_stem.entry(name.clone()).or_default().push((0, name));
+        }
+        by_stem.values_mut().for_each(|names| names.sort_unstable());
+        Self { by_stem }
     }
 }
 
@@ -330,7 +369,7 @@ impl Source for ByClass<'_> {
         let group = self.reader.group(&path).map_err(|problem| problem.within(MISSING))?;
         let count = group.datasets().map_err(Problem::format)?.len();
         let open = |i: usize| dataset(&group, &i.to_string()).map_err(|problem| problem.within(&path));
-        (0..count).map(|i| Array::hdf5(open(i)?, self.reader.len)).collect()
+        (0..count).map(|i| Array::hdf5(open(i)?, &self.reader.room)).collect()
     }
 
     fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_> {

@@ -24,7 +24,7 @@ use std::borrow::Cow;
 pub(crate) type Shape = Vec<usize>;
 
 /// The entry with the class as which it is to be read.
-pub(crate) fn as_class<'a>(entry: &'a Entry, reading: &Reading) -> Cow<'a, Entry> {
+pub(crate) fn as_class<'e, 'a>(entry: &'e Entry<'a>, reading: &Reading) -> Cow<'e, Entry<'a>> {
     let registered = entry.rest.get("registered_name").and_then(Value::as_str);
     let names = [Some(entry.class_name.as_str()), registered];
     let Some(class) = names.into_iter().flatten().find_map(|name| reading.classes.get(name)) else {
@@ -56,7 +56,7 @@ pub(crate) struct Around<'a> {
 }
 
 /// What an entry is here, for inputs of these shapes; a shape that isn't known is none.
-pub(crate) fn describe(entry: &Entry, inputs: &[Option<Shape>], around: Around<'_>) -> Result<Described, Problem> {
+pub(crate) fn describe(entry: &Entry<'_>, inputs: &[Option<Shape>], around: Around<'_>) -> Result<Described, Problem> {
     let Around { own_config, source, reading } = around;
     let (class, config) = (entry.class_name.as_str(), &entry.config);
     let declared = declared_input_shape(entry);
@@ -130,7 +130,7 @@ pub(crate) fn describe(entry: &Entry, inputs: &[Option<Shape>], around: Around<'
 }
 
 /// Why the arguments of its calls keep a layer from running; none if they don't.
-pub(crate) fn refused_call(entry: &Entry, reading: &Reading) -> Option<String> {
+pub(crate) fn refused_call(entry: &Entry<'_>, reading: &Reading) -> Option<String> {
     entry.arguments.iter().find_map(|argument| match argument.strip_prefix("training=") {
         None => Some(format!("called with {argument}")),
         Some("false" | "0") => None,
@@ -143,7 +143,7 @@ pub(crate) fn refused_call(entry: &Entry, reading: &Reading) -> Option<String> {
 
 /// The first layer inside this one, or itself, that behaves differently in training. Keras passes the argument on to
 /// all of them.
-fn trains_otherwise(entry: &Entry, reading: &Reading) -> Option<String> {
+fn trains_otherwise(entry: &Entry<'_>, reading: &Reading) -> Option<String> {
     let entry = as_class(entry, reading);
     match entry.inside() {
         None => {
@@ -159,7 +159,7 @@ fn trains_otherwise(entry: &Entry, reading: &Reading) -> Option<String> {
 
 /// A layer that isn't locally connected and has operations of its own.
 fn computed(
-    entry: &Entry,
+    entry: &Entry<'_>,
     inputs: &[Option<Shape>],
     source: &dyn Source,
     reading: &Reading,
@@ -191,7 +191,7 @@ fn computed(
 
 /// A layer's weights, in Keras's order. Every weight that has another shape than expected is reported.
 fn read_weights(
-    entry: &Entry,
+    entry: &Entry<'_>,
     expected: Vec<Expected>,
     source: &dyn Source,
     reading: &Reading,
@@ -230,7 +230,7 @@ fn read_array(what: &'static str, array: Array<'_>) -> Result<Vec<f32>, Problem>
 }
 
 /// A layer that can't be run here. Its output shape is what its class makes of its input's, as far as that is known.
-pub(crate) fn refused(entry: &Entry, inputs: &[Option<Shape>], reason: Option<String>) -> Described {
+pub(crate) fn refused(entry: &Entry<'_>, inputs: &[Option<Shape>], reason: Option<String>) -> Described {
     let mut inputs = inputs.to_vec();
     if let Some(first @ None) = inputs.first_mut() {
         *first = declared_input_shape(entry);
@@ -242,7 +242,7 @@ pub(crate) fn refused(entry: &Entry, inputs: &[Option<Shape>], reason: Option<St
 
 /// The output shape that the shape of a locally connected layer's bias tells, if it can be read. It holds whatever the
 /// description says.
-pub(crate) fn output_from_bias(entry: &Entry, source: &dyn Source) -> Option<Shape> {
+pub(crate) fn output_from_bias(entry: &Entry<'_>, source: &dyn Source) -> Option<Shape> {
     let rank = rank_of_class(&entry.class_name)?;
     let mut shape = source.arrays(&entry.name).ok()?.get(1)?.shape.clone();
     let format = json::given(&entry.config, "data_format").map(data_format_from_keras);
@@ -252,7 +252,7 @@ pub(crate) fn output_from_bias(entry: &Entry, source: &dyn Source) -> Option<Sha
     (shape.len() == rank + 1).then_some(shape)
 }
 
-fn declared_input_shape(entry: &Entry) -> Option<Shape> {
+fn declared_input_shape(entry: &Entry<'_>) -> Option<Shape> {
     let config = &entry.config;
     let from_config = config.get("batch_input_shape").or_else(|| config.get("batch_shape")).and_then(json::shape);
     from_config.or_else(|| json::object(&entry.rest, "build_config")?.get("input_shape").and_then(json::shape))
@@ -289,7 +289,7 @@ fn with_axis_from_end(config: &Object, input: Option<&[usize]>) -> Object {
     config
 }
 
-fn read_config(entry: &Entry, own: Option<&Config>) -> Result<(Config, KerasLayout), Problem> {
+fn read_config(entry: &Entry<'_>, own: Option<&Config>) -> Result<(Config, KerasLayout), Problem> {
     match own {
         None => {
             let read = LayerConfig::from_keras(&entry.class_name, &Value::Object(entry.config.clone()))?;

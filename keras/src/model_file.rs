@@ -153,7 +153,8 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::UnsupportedLayers`] with every layer that stands in the way;
-    /// [`locally_connected::Error::InputAxis`] if the size of an input is left open.
+    /// [`locally_connected::Error::InputAxis`] if the size of an input is left open; [`locally_connected::Error::TooLarge`] where
+    /// models inside the model that are called more than once make thousands of calls.
     pub fn check_runnable(&self) -> Result<()> {
         let unsupported: Vec<_> = self
             .all_layers()
@@ -172,7 +173,7 @@ impl ModelFile {
                 return Err(locally_connected::Error::InputAxis { axis, shape: shape.clone() }.into());
             }
         }
-        Ok(())
+        self.check_calls()
     }
 
     /// All layers, each followed by those inside it.

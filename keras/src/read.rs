@@ -1,6 +1,6 @@
 //! Reads a file's bytes to a [`ModelFile`].
 
-use crate::architecture::Architecture;
+use crate::architecture::{self, Architecture};
 use crate::architectures;
 use crate::archive::{self, entry, lying};
 use crate::build::build;
@@ -146,11 +146,17 @@ fn model(path: &str, contents: Contents, format: FileFormat, options: &ReadOptio
     model.map_err(|problem| problem.of_file(path))
 }
 
-/// The description in the options, if there is one.
-fn given(options: &ReadOptions) -> Result<Option<Architecture>, Problem> {
+/// The JSON of the architecture in the options, if there is one.
+fn given(options: &ReadOptions) -> Result<Option<Value>, Problem> {
     let Some(text) = &options.architecture else { return Ok(None) };
-    let text = architectures::built_in(text).map_or_else(|| text.clone(), |value| value.to_string());
-    Architecture::parse(&text).map(Some).map_err(|problem| problem.within("the architecture"))
+    match architectures::built_in(text) {
+        Some(known) => Ok(Some(known)),
+        None => architecture::parse(text).map(Some).map_err(of_given),
+    }
+}
+
+fn of_given(problem: Problem) -> Problem {
+    problem.within("the architecture")
 }
 
 fn reading(version: String, backend: Option<String>, options: &ReadOptions) -> Result<Reading, Problem> {
@@ -178,13 +184,17 @@ fn from_hdf5(contents: Contents, options: &ReadOptions) -> Result<ModelFile, Pro
     let (given, own) = (given(options)?, file.root_attribute("model_config")?);
     let (mut version, mut backend) =
         (file.attribute_of_weights("keras_version")?, file.attribute_of_weights("backend")?);
-    let architecture = match (given, own) {
+    let json;
+    let architecture = match (&given, own) {
         (Some(given), _) => {
+            let given = Architecture::of(given).map_err(of_given)?;
             (version, backend) = (version.or(given.keras_version.clone()), backend.or(given.backend.clone()));
             given
         }
         (None, Some(own)) => {
-            Architecture::parse(&own).map_err(|problem| problem.by_keras(version.as_deref().unwrap_or("1")))?
+            let by_keras = |problem: Problem| problem.by_keras(version.as_deref().unwrap_or("1"));
+            json = architecture::parse(&own).map_err(by_keras)?;
+            Architecture::of(&json).map_err(by_keras)?
         }
         (None, None) => {
             return Err(Problem::NoModel(match file.is_weights_alone() {
@@ -273,9 +283,14 @@ fn from_archive(
 ) -> Result<ModelFile, Problem> {
     let config =
         String::from_utf8(entry(archive, "config.json")?).map_err(|_| Problem::malformed("config.json", "UTF-8"))?;
-    let architecture = match given(options)? {
-        Some(given) => given,
-        None => Architecture::parse(&config)?,
+    let given = given(options)?;
+    let json;
+    let architecture = match &given {
+        Some(given) => Architecture::of(given).map_err(of_given)?,
+        None => {
+            json = architecture::parse(&config)?;
+            Architecture::of(&json)?
+        }
     };
     let reading = reading(version, None, options)?;
     let weights = Reader::new(lying(archive, whole, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
@@ -304,7 +319,7 @@ fn from_safetensors(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Pr
         return Err(Problem::Version { of, found: metadata.version });
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(readable)?;
-    let architecture = Architecture::from_value(metadata.model)?;
+    let architecture = Architecture::of(&metadata.model)?;
     let reading = reading(metadata.keras_version, None, options)?;
     let source = Tensors { tensors: &tensors, path: String::new() };
     let mut model = build(architecture, &reading, &metadata.layers, &source)?;

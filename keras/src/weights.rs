@@ -6,6 +6,7 @@ use half::{bf16, f16};
 use hdf5_pure::{ChunkIndex, DType, Datatype, DatatypeByteOrder, FormatError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use std::cell::Cell;
 
 /// Where the weights of a model's layers are found, by the layers' own names.
 pub(crate) trait Source {
@@ -48,13 +49,13 @@ pub(crate) struct Array<'a> {
 }
 
 enum Stored<'a> {
-    Hdf5(Box<hdf5_pure::Dataset>),
+    Hdf5(Box<hdf5_pure::Dataset>, &'a Room),
     Safetensors(TensorView<'a>),
 }
 
 impl<'a> Array<'a> {
-    /// An HDF5 dataset in a file of `file_len` bytes.
-    pub(crate) fn hdf5(dataset: hdf5_pure::Dataset, file_len: u64) -> Result<Self, Problem> {
+    /// An HDF5 dataset in a file.
+    pub(crate) fn hdf5(dataset: hdf5_pure::Dataset, room: &'a Room) -> Result<Self, Problem> {
         if dataset.chunk_index().map_err(hdf5_problem)? == Some(ChunkIndex::BTreeV2) {
             return Err(Problem::Hdf5("a version 2 B-tree as chunk index".into()));
         }
@@ -66,14 +67,13 @@ impl<'a> Array<'a> {
         let shape = dataset.shape().map_err(Problem::format)?;
         let fits: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = fits.ok_or(Problem::TooLarge(shape))?;
-        // Values that were never written take no room, so a tiny file may claim any size. A compressed byte stands for
-        // a thousand at most.
+        // Values that were never written take no room, so a tiny file may claim any size.
         let size = dataset.element_size().map_err(Problem::format)?;
-        let most = if dataset.filters().is_empty() { file_len } else { file_len.saturating_mul(1100) };
-        if elements(&shape)?.checked_mul(size).is_none_or(|bytes| bytes > most) {
-            return Err(Problem::OverFile { shape, bytes: file_len });
+        let bytes = elements(&shape)?.checked_mul(size);
+        if bytes.is_none_or(|bytes| stored_bytes(&dataset, bytes) > room.file) {
+            return Err(Problem::OverFile { shape, bytes: room.file });
         }
-        Ok(Self { shape, values: Stored::Hdf5(Box::new(dataset)) })
+        Ok(Self { shape, values: Stored::Hdf5(Box::new(dataset), room) })
     }
 
     /// A tensor of a `.safetensors` file.
@@ -84,7 +84,9 @@ impl<'a> Array<'a> {
     /// The values, as f32.
     pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
-            Stored::Hdf5(dataset) => {
+            Stored::Hdf5(dataset, room) => {
+                let size = dataset.element_size().map_err(Problem::format)?;
+                room.take(stored_bytes(&dataset, elements(&self.shape)?.saturating_mul(size)))?;
                 let half = half_of(&dataset.dtype().map_err(Problem::format)?);
                 read_rows(&dataset, &self.shape, half).map_err(hdf5_problem)
             }
@@ -102,6 +104,35 @@ impl<'a> Array<'a> {
             }
         }
     }
+}
+
+/// How much of an HDF5 file has been read: datasets may share their bytes, so that a small file could hold a large array many times over.
+pub(crate) struct Room {
+    /// Bytes of the file.
+    file: u64,
+    left: Cell<u64>,
+}
+
+impl Room {
+    /// How often all bytes of a file may be read: layers may share an array.
+    const TIMES: u64 = 8;
+
+    /// For a file of so many bytes.
+    pub(crate) fn of(file: u64) -> Self {
+        Self { file, left: Cell::new(file.saturating_mul(Self::TIMES)) }
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), Problem> {
+        let left =
+            self.left.get().checked_sub(bytes).ok_or(Problem::ReadAgain { times: Self::TIMES, bytes: self.file })?;
+        self.left.set(left);
+        Ok(())
+    }
+}
+
+/// The fewest bytes of a file that so many of a dataset's may be stored in: a compressed byte stands for 1,100 at most.
+fn stored_bytes(dataset: &hdf5_pure::Dataset, bytes: u64) -> u64 {
+    if dataset.filters().is_empty() { bytes } else { bytes.div_ceil(1100) }
 }
 
 /// The most bytes of a dataset that are read at a time.

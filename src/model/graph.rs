@@ -3,6 +3,7 @@
 use super::layers::{Built, Kind, Layer, Parameter, elements};
 use super::names;
 use super::rules::Rules;
+use super::taken::Taken;
 use crate::config::{Implementation, KerasLayout};
 use crate::geometry::{Geometry, batch_bytes};
 use crate::{Error, Result};
@@ -37,7 +38,7 @@ impl Node {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "super::written::Written", into = "super::written::Written"))]
 pub struct Graph {
@@ -46,6 +47,17 @@ pub struct Graph {
     pub(super) steps: Vec<Step>,
     pub(super) inputs: Vec<Node>,
     pub(super) outputs: Vec<Output>,
+    /// The names of steps.
+    pub(super) names: Taken,
+    output_names: Taken,
+}
+
+/// Which names are taken follows from the others.
+impl PartialEq for Graph {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.layers, &self.steps, &self.inputs, &self.outputs)
+            == (&other.layers, &other.steps, &other.inputs, &other.outputs)
+    }
 }
 
 /// A layer in a graph.
@@ -167,7 +179,7 @@ impl Graph {
     /// # Errors
     /// [`Error::InputAxis`] for an axis of size 0, [`Error::TooLarge`] for samples of 2³² elements.
     pub fn input(&mut self, shape: impl Into<Vec<usize>>) -> Result<Node> {
-        let name = self.free_name("input");
+        let name = self.names.free("input");
         self.named_input(name, shape)
     }
 
@@ -193,7 +205,7 @@ impl Graph {
         let Layer { name, kind, trainable, rules, stored_in, initial } = layer.into();
         let name = match name {
             Some(name) => name,
-            None => self.free_name(kind.class()),
+            None => self.names.free(kind.class()),
         };
         self.check_name(&name)?;
         let built = self.build(&kind, inputs).map_err(|error| error.in_layer(&name))?;
@@ -213,6 +225,7 @@ impl Graph {
         if let Some(Err(error)) = initial.map(|weights| self.canonical_weights(&name, &weights)) {
             self.steps.pop();
             self.layers.pop();
+            self.names.give_back(&name);
             return Err(error);
         }
         Ok(node)
@@ -234,8 +247,7 @@ impl Graph {
             let with = format!("of a layer with parameters {}", shown(&layer.parameters));
             return Err(Error::Unsupported { what, with }.in_layer(&layer.name));
         }
-        let calls = self.steps.iter().filter(|step| step.layer == Some(index)).count();
-        let name = format!("{}:{calls}", layer.name);
+        let name = self.names.numbered(&format!("{}:", layer.name));
         Ok(self.push(Step { name, layer: Some(index), inputs: inputs.to_vec(), built }))
     }
 
@@ -247,11 +259,8 @@ impl Graph {
 
     /// Makes a value an output with this name; if another output has it, a number is appended.
     pub fn named_output(&mut self, name: &str, node: Node) {
-        let taken = |name: &str| self.outputs.iter().any(|output| output.name == name);
-        let name = match taken(name) {
-            false => name.to_owned(),
-            true => (1..).map(|n| format!("{name}_{n}")).find(|name| !taken(name)).unwrap_or_default(),
-        };
+        let name = self.output_names.free(name);
+        self.output_names.take(&name);
         self.outputs.push(Output { name, node });
     }
 
@@ -377,6 +386,7 @@ impl Graph {
     }
 
     pub(super) fn push(&mut self, step: Step) -> Node {
+        self.names.take(&step.name);
         self.steps.push(step);
         Node(self.steps.len() as u32 - 1)
     }
@@ -392,15 +402,8 @@ impl Graph {
     }
 
     fn check_name(&self, name: &str) -> Result<()> {
-        let taken = self.steps.iter().any(|step| step.name == name);
-        if taken || name.is_empty() { Err(Error::TwoLayers { name: name.to_owned() }) } else { Ok(()) }
-    }
-
-    /// `stem`, or if that is taken `stem` with the first number that makes a new name.
-    pub(super) fn free_name(&self, stem: &str) -> String {
-        let names = std::iter::once(stem.to_owned()).chain((1..).map(|n| format!("{stem}_{n}")));
-        let free = |name: &String| self.steps.iter().all(|step| step.name != *name);
-        names.take(self.steps.len() + 1).find(free).unwrap_or_default()
+        let taken = self.names.has(name) || name.is_empty();
+        if taken { Err(Error::TwoLayers { name: name.to_owned() }) } else { Ok(()) }
     }
 }
 

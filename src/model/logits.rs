@@ -54,13 +54,13 @@ impl Graph {
             return;
         };
         let activation = geometry.config().activation;
-        let name = self.free_name(&format!("{}/activation", self.layers[layer].name()));
+        let name = self.names.free(&format!("{}/activation", self.layers[layer].name()));
         // The activity is that of the activated output, so its penalty goes to the new layer.
         let activity_regularizer = self.layers[layer].rules_mut().activity_regularizer.take();
         let rules = Rules { activity_regularizer, ..Rules::default() };
         let apart = self.layers.len();
         self.layers.push(GraphLayer::new(name.clone(), Kind::from(activation), rules, Vec::new()));
-        let (steps, mut places, mut calls) = (std::mem::take(&mut self.steps), Vec::new(), 0);
+        let (steps, mut places) = (std::mem::take(&mut self.steps), Vec::new());
         for mut step in steps {
             step.inputs.iter_mut().for_each(|input| *input = places[input.index()]);
             let of_layer = step.layer == Some(layer);
@@ -70,8 +70,7 @@ impl Graph {
             }
             let mut node = self.push(step);
             if of_layer {
-                let name = if calls == 0 { name.clone() } else { format!("{name}:{calls}") };
-                calls += 1;
+                let name = if self.names.has(&name) { self.names.numbered(&format!("{name}:")) } else { name.clone() };
                 let (layer, inputs, built) = (Some(apart), vec![node], Built::of_shape(shape));
                 node = self.push(Step { name, layer, inputs, built });
             }

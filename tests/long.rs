@@ -27,13 +27,18 @@ fn workgroups(dispatch: &Dispatch) -> [u32; 3] {
     [word("first_workgroup"), x * y * z, word("workgroups")]
 }
 
-/// The plan that is cut by the least cap that there is, and the cap: as fine as it can be.
+/// Most dispatches that a plan is cut into. Lavapipe of Mesa 26 maps a page for each while they wait, and ends the program beyond the
+/// 65,530 that Linux lets a process map (docs/backends.md).
+const MOST: usize = 20_000;
+
+/// The plan that is cut by the least cap that there is, and the cap: as fine as it can be and no finer than that.
 fn finest(program: &Program, batch: u32, planner: Planner<'_>) -> (PlanOptions, ProgramPlan) {
     let mut cap = 1;
     loop {
         let options = PlanOptions { max_dispatch_flops: Some(cap), ..planner.options };
         match planner.with_options(options).program(program, batch) {
-            Ok(plan) => return (options, plan),
+            Ok(plan) if plan.dispatches().count() <= MOST => return (options, plan),
+            Ok(_) => cap *= 2,
             Err(error) => {
                 let Error::LongWorkgroup { needed, limit, .. } = error.cause() else { panic!("{error}") };
                 assert!(*needed > cap && *limit == cap, "{error}");

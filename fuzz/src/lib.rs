@@ -8,6 +8,7 @@
 #![expect(clippy::panic, reason = "a fuzzer is told of faults by panics")]
 
 mod allocation;
+mod asking;
 mod configs;
 mod files;
 mod layers;

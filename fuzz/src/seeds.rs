@@ -1,5 +1,6 @@
 //! Inputs to begin with: the repository's fixtures, small ones, and what is made of them.
 
+use crate::asking;
 use crate::configs::KINDS;
 use crate::files::ARCHITECTURE;
 use locally_connected::model::Wanted;
@@ -49,7 +50,9 @@ pub(crate) fn keras() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn safetensors() -> Vec<Vec<u8>> {
-    models().iter().filter_map(|model| model.to_bytes(FileFormat::Safetensors).ok()).collect()
+    let fixtures = models();
+    let fixtures = fixtures.iter().filter_map(|model| model.to_bytes(FileFormat::Safetensors).ok());
+    fixtures.chain(asking::safetensors()).collect()
 }
 
 pub(crate) fn weights() -> Vec<Vec<u8>> {
@@ -69,7 +72,7 @@ pub(crate) fn architecture() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn arrays() -> Vec<Vec<u8>> {
-    contents(".npy").into_iter().chain(contents(".npz")).collect()
+    contents(".npy").into_iter().chain(contents(".npz")).chain(asking::arrays()).collect()
 }
 
 /// JSON of each kind, its letter in front.

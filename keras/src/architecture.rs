@@ -167,10 +167,16 @@ impl<'a> Architecture<'a> {
                 *first = usize::from(*first == 1 || (tensor.node > 0 && tensor.node == calls.len()));
             }
         }
+        let mut given_to: HashMap<usize, usize> = HashMap::new();
+        for (input, end) in inputs.iter().enumerate() {
+            if let Some(&layer) = names.get(&end.layer) {
+                given_to.entry(layer).or_insert(input);
+            }
+        }
         let mut places: HashMap<(usize, usize), usize> = HashMap::new();
         let mut calls = Vec::new();
         for (layer, of_layer) in nodes.iter().enumerate() {
-            let given = inputs.iter().position(|input| names.get(&input.layer) == Some(&layer));
+            let given = given_to.get(&layer).copied();
             let is_input = self.layers.get(layer).is_some_and(|layer| layer.class_name == "InputLayer");
             if of_layer.is_empty() && (given.is_some() || is_input) {
                 places.insert((layer, 0), calls.len());

@@ -162,12 +162,19 @@ impl ModelFile {
 
     /// Names and shapes of the inputs, in Keras's order.
     fn inputs(&self) -> Vec<(String, Vec<usize>)> {
-        let shape = |index: usize| {
-            let takes = self.wiring.calls.iter().find(|call| call.inputs.contains(&Tensor::Input(index)));
-            let layer = takes.and_then(|call| self.layers.get(call.layer));
-            layer.map_or_else(|| self.input_shape.clone(), |layer| layer.input_shape.clone())
-        };
-        self.wiring.inputs.iter().enumerate().map(|(index, name)| (name.clone(), shape(index))).collect()
+        // The layer of the first call that takes each input.
+        let mut takes: Vec<Option<&FileLayer>> = vec![None; self.wiring.inputs.len()];
+        for call in &self.wiring.calls {
+            for tensor in &call.inputs {
+                if let Tensor::Input(index) = *tensor
+                    && let Some(first @ None) = takes.get_mut(index)
+                {
+                    *first = self.layers.get(call.layer);
+                }
+            }
+        }
+        let shape = |layer: Option<&FileLayer>| layer.map_or(&self.input_shape, |layer| &layer.input_shape).clone();
+        self.wiring.inputs.iter().zip(takes).map(|(name, layer)| (name.clone(), shape(layer))).collect()
     }
 
     /// Gradients of the parameters of [`ModelFile::model`], as the file stores parameters: under Keras's names, each in

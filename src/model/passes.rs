@@ -7,6 +7,7 @@ use super::names;
 use crate::config::{Activation, WeightType};
 use crate::ops::{Activate, Buffer, BufferId, Change, Combine, How, Operation, Part, Shape, Usage};
 use crate::program::Program;
+use std::collections::BTreeMap;
 
 /// Which gradients [`Graph::backward`] computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +125,6 @@ struct Passes<'a> {
     graph: &'a Graph,
     mode: Mode,
     program: Program,
-    /// The values that the program is for.
-    asked: Vec<Node>,
     /// Whether no other value is read from outside the program.
     only_outputs: bool,
     /// For each step whether a value that is asked for depends on it.
@@ -135,6 +134,12 @@ struct Passes<'a> {
     wants_inputs: bool,
     /// For each step, what its forward pass gave, if it is computed.
     traces: Vec<Option<Trace>>,
+    /// For each step, how many times its value is read by steps, or asked for.
+    readers: Vec<usize>,
+    /// The same of the values in a buffer: steps may pass a buffer on as it is.
+    readers_of: BTreeMap<BufferId, usize>,
+    /// For each layer, how many steps call it.
+    calls: Vec<usize>,
     /// For each layer, the buffers of its parameters, if it is called.
     parameters: Vec<Vec<BufferId>>,
     updates: Option<&'a Updates<'a>>,
@@ -170,10 +175,28 @@ impl<'a> Passes<'a> {
             let itself = step.layer.map_or(wants_inputs, of_layer);
             needed[at] = itself || step.inputs.iter().any(|input| needed[input.index()]);
         }
-        let traces = steps.iter().map(|_| None).collect();
-        let parameters = vec![Vec::new(); graph.layers.len()];
-        let (asked, program, only_outputs, updates) = (values.to_vec(), Program::default(), false, None);
-        Self { graph, mode, program, asked, only_outputs, live, needed, wants_inputs, traces, parameters, updates }
+        let mut readers = vec![0; steps.len()];
+        let taken = steps.iter().zip(&live).filter(|(_, live)| **live).flat_map(|(step, _)| &step.inputs);
+        for value in taken.chain(values) {
+            readers.get_mut(value.index()).into_iter().for_each(|count| *count += 1);
+        }
+        let mut calls = vec![0; graph.layers.len()];
+        steps.iter().filter_map(|step| step.layer).for_each(|layer| calls[layer] += 1);
+        Self {
+            graph,
+            mode,
+            program: Program::default(),
+            only_outputs: false,
+            live,
+            needed,
+            wants_inputs,
+            traces: steps.iter().map(|_| None).collect(),
+            readers,
+            readers_of: BTreeMap::new(),
+            calls,
+            parameters: vec![Vec::new(); graph.layers.len()],
+            updates: None,
+        }
     }
 
     fn forward(&mut self) {
@@ -181,12 +204,12 @@ impl<'a> Passes<'a> {
         for &node in &graph.inputs {
             let (name, shape) = (graph.input_buffer(names::INPUT, graph.name(node)), graph.shape(node));
             let buffer = self.program.add(name, Usage::Input, Shape::Samples(elements(shape)));
-            self.traces[node.index()] = Some(Trace::of(buffer));
+            self.computed(node.index(), Trace::of(buffer));
         }
         for (step, at) in graph.steps.iter().zip(0..) {
             let Some(layer) = step.layer.filter(|_| self.live[at]) else { continue };
             if let Some(activated) = self.activated(at) {
-                self.traces[at] = Some(activated);
+                self.computed(at, activated);
                 continue;
             }
             self.add_parameters(layer);
@@ -196,8 +219,15 @@ impl<'a> Passes<'a> {
             let (program, name, built) = (&mut self.program, layer.name(), &step.built);
             let scope = Scope { program, layer: name, call: &step.name, built, mode, trainable };
             let call = ForwardCall { scope, inputs: &inputs, parameters, keep: self.needed[at] };
-            self.traces[at] = Some(layer.kind().computes().forward(call));
+            let trace = layer.kind().computes().forward(call);
+            self.computed(at, trace);
         }
+    }
+
+    /// Takes what a step's forward pass gave.
+    fn computed(&mut self, at: usize, trace: Trace) {
+        *self.readers_of.entry(trace.output).or_default() += self.readers[at];
+        self.traces[at] = Some(trace);
     }
 
     /// The value of an activation layer, if the operation before it can activate its result itself: that saves a pass
@@ -207,19 +237,12 @@ impl<'a> Passes<'a> {
         let activation = self.graph.layers.get(step.layer?)?.kind().computes().only_activates()?;
         let &[input] = &step.inputs[..] else { return None };
         let buffer = self.traces[input.index()].as_ref()?.output;
-        if !self.only_outputs || self.readers(buffer) > 1 || self.program.buffer(buffer)?.usage != Usage::Scratch {
+        let is_shared = self.readers_of.get(&buffer).is_some_and(|&readers| readers > 1);
+        if !self.only_outputs || is_shared || self.program.buffer(buffer)?.usage != Usage::Scratch {
             return None;
         }
         let operation = self.program.operations.iter_mut().rfind(|operation| operation.writes() == buffer)?;
         operation.activate(activation).then(|| Trace::of(buffer))
-    }
-
-    /// How many times the values in a buffer are read by steps, or asked for. Steps may pass a buffer on as it is.
-    fn readers(&self, buffer: BufferId) -> usize {
-        let lies = |node: &Node| self.traces[node.index()].as_ref().is_some_and(|trace| trace.output == buffer);
-        let steps = self.graph.steps.iter().zip(&self.live).filter(|(_, live)| **live);
-        let taken = steps.flat_map(|(step, _)| &step.inputs).filter(|node| lies(node)).count();
-        taken + self.asked.iter().filter(|node| lies(node)).count()
     }
 
     /// Makes the graph's outputs outputs of the program.
@@ -305,8 +328,7 @@ impl<'a> Passes<'a> {
 
     /// What is done with the gradients of a layer's parameters: updates, or buffers for the gradients.
     fn gradients(&mut self, layer: usize, built: &Built) -> OfLayer {
-        let calls = self.graph.steps.iter().filter(|step| step.layer == Some(layer)).count();
-        let layer = &self.graph.layers[layer];
+        let (calls, layer) = (self.calls[layer], &self.graph.layers[layer]);
         let mut of_layer = OfLayer::default();
         for (parameter, index) in layer.parameters().iter().zip(0..) {
             let learns = layer.learns(parameter);

@@ -64,18 +64,35 @@ struct Pair {
     sizes: Sizes,
 }
 
+/// What is combined so far.
+struct SoFar {
+    buffer: BufferId,
+    shape: Vec<usize>,
+}
+
+impl SoFar {
+    fn of(first: &Value<'_>) -> Self {
+        Self { buffer: first.buffer, shape: first.shape.to_vec() }
+    }
+
+    /// The step that takes `next`, whose result's shape this has then.
+    fn with(&mut self, next: &Value<'_>) -> Option<Pair> {
+        let ([a, b], sizes) = axes(&self.shape, next.shape)?;
+        self.shape = merged(&self.shape, next.shape)?;
+        Some(Pair { a: Part::samples(self.buffer, a), b: Part::samples(next.buffer, b), sizes })
+    }
+}
+
 /// The steps for these values; `between` has the results before all steps but the first.
 fn pairs(inputs: &[Value<'_>], between: &[BufferId]) -> Vec<Pair> {
     let Some((first, others)) = inputs.split_first() else { return Vec::new() };
-    let (mut buffer, mut shape) = (first.buffer, first.shape.to_vec());
-    let mut pairs = Vec::new();
-    for (next, at) in others.iter().zip(0..) {
-        let Some(([a, b], sizes)) = axes(&shape, next.shape) else { return pairs };
-        pairs.push(Pair { a: Part::samples(buffer, a), b: Part::samples(next.buffer, b), sizes });
-        shape = merged(&shape, next.shape).unwrap_or(shape);
-        buffer = between.get(at).copied().unwrap_or(buffer);
-    }
-    pairs
+    let mut so_far = SoFar::of(first);
+    let step = |(at, next): (usize, &Value<'_>)| {
+        let pair = so_far.with(next);
+        so_far.buffer = between.get(at).copied().unwrap_or(so_far.buffer);
+        pair
+    };
+    others.iter().enumerate().map_while(step).collect()
 }
 
 impl Computes for Merge {
@@ -111,9 +128,9 @@ impl Computes for Merge {
     fn forward(&self, mut call: ForwardCall<'_>) -> Trace {
         let last = call.inputs.len().saturating_sub(2);
         let mut saved: Vec<BufferId> = Vec::new();
-        for at in 0..=last {
-            // The result so far decides the axes of the next step.
-            let Some(Pair { a, b, sizes }) = pairs(call.inputs, &saved).into_iter().nth(at) else { continue };
+        let mut so_far = SoFar::of(&call.inputs[0]);
+        for (at, next) in call.inputs[1..].iter().enumerate() {
+            let Some(Pair { a, b, sizes }) = so_far.with(next) else { break };
             let output = match at == last {
                 true => call.scope.output(),
                 false => call.scope.scratch(&format!("merged_{at}"), sizes.iter().product()),
@@ -121,6 +138,7 @@ impl Computes for Merge {
             let divisor = if at == last && *self == Self::Average { call.inputs.len() as f32 } else { 1.0 };
             call.scope.push(Operation::Combine(Combine { how: self.how(), sizes, a, b, divisor, output }));
             saved.push(output);
+            so_far.buffer = output;
         }
         let output = saved.pop().unwrap_or(call.inputs[0].buffer);
         Trace { output, saved }
@@ -138,9 +156,10 @@ impl Computes for Merge {
             let mean = Part::samples(grad_output, last.sizes);
             grad_output = divided(&mut call.scope, "grad_average", mean, call.inputs.len() as f32);
         }
+        let first_wanted = call.wanted.iter().position(|&wanted| wanted).unwrap_or(call.wanted.len());
         for (at, pair) in pairs.iter().enumerate().rev() {
             let names = [format!("grad_merged_{at}"), format!("grad_{}", at + 1)];
-            let wanted = [call.wanted[..=at].contains(&true), call.wanted[at + 1]];
+            let wanted = [first_wanted <= at, call.wanted[at + 1]];
             let mut own = [None, None];
             for second in [false, true] {
                 let index = usize::from(second);

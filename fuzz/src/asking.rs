@@ -1,0 +1,109 @@
+//! Small files that ask for much: each once took seconds for each kilobyte, or hundreds of times its size.
+
+use serde_json::{Map, Value, json};
+
+/// How often they repeat what they have. A file of our own limits, so that a test of all takes seconds.
+const TIMES: usize = 1000;
+
+/// Safetensors files of models without weights.
+pub(crate) fn safetensors() -> Vec<Vec<u8>> {
+    [called_twice(10), called_twice(30), one_output(TIMES), in_one_another(25), flattened()].iter().map(file).collect()
+}
+
+/// Archives of arrays.
+pub(crate) fn arrays() -> Vec<Vec<u8>> {
+    vec![listed_often(TIMES, 20_000)]
+}
+
+fn file(model: &Value) -> Vec<u8> {
+    let metadata = json!({"version": 1, "keras_version": "2.15.0", "model": model, "layers": {}});
+    let header = json!({"__metadata__": {"locally_connected": metadata.to_string()}}).to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
+}
+
+fn layer(class: &str, name: &str, own: Value, from: &[Value]) -> Value {
+    let mut config = Map::from_iter([("name".to_owned(), json!(name))]);
+    config.extend(own.as_object().cloned().unwrap_or_default());
+    let calls: Vec<Value> = from.iter().map(|from| json!([from])).collect();
+    json!({"class_name": class, "name": name, "config": config, "inbound_nodes": calls})
+}
+
+fn input(name: &str, shape: &[u64]) -> Value {
+    let shape: Vec<Option<u64>> = std::iter::once(None).chain(shape.iter().copied().map(Some)).collect();
+    layer("InputLayer", name, json!({"batch_input_shape": shape}), &[])
+}
+
+fn relu(name: &str, from: &[Value]) -> Value {
+    layer("Activation", name, json!({"activation": "relu"}), from)
+}
+
+fn functional(name: &str, layers: &[Value], inputs: &[&str], outputs: &[Value]) -> Value {
+    let inputs: Vec<Value> = inputs.iter().map(|name| json!([name, 0, 0])).collect();
+    let config = json!({"name": name, "layers": layers, "input_layers": inputs, "output_layers": outputs});
+    json!({"class_name": "Functional", "config": config})
+}
+
+/// A model that is called twice, in one that is called twice, and so on.
+fn called_twice(deep: usize) -> Value {
+    let mut model =
+        functional("m0", &[input("i0", &[4]), relu("a0", &[json!(["i0", 0, 0])])], &["i0"], &[json!(["a0", 0, 0])]);
+    for level in 1..=deep {
+        let (own, inner) = (format!("i{level}"), format!("m{}", level - 1));
+        model["name"] = json!(inner);
+        model["inbound_nodes"] = json!([[[own, 0, 0]], [[inner, 0, 0]]]);
+        model = functional(&format!("m{level}"), &[input(&own, &[4]), model], &[&own], &[json!([inner, 1, 0])]);
+    }
+    model
+}
+
+/// The same value as each of the outputs.
+fn one_output(times: usize) -> Value {
+    let layers = [input("i", &[4]), relu("a", &[json!(["i", 0, 0])])];
+    functional("m", &layers, &["i"], &vec![json!(["a", 0, 0]); times])
+}
+
+/// A model in a model and so on, and what nobody reads in the innermost.
+fn in_one_another(deep: usize) -> Value {
+    let unread: Vec<u8> = vec![0; 20 * TIMES];
+    let mut inner =
+        layer("Activation", "a", json!({"activation": "relu", "batch_input_shape": [null, 4], "unread": unread}), &[]);
+    for level in 0..deep {
+        inner = json!({"class_name": "Sequential", "config": {"name": format!("m{level}"), "layers": [inner]}});
+    }
+    inner
+}
+
+/// A layer whose second call takes more than any number counts.
+fn flattened() -> Value {
+    let layers = [
+        input("i", &[4]),
+        input("j", &[1 << 32, 1 << 32, 3]),
+        layer("Flatten", "f", json!({}), &[json!(["i", 0, 0]), json!(["j", 0, 0])]),
+    ];
+    functional("m", &layers, &["i", "j"], &[json!(["f", 0, 0]), json!(["f", 1, 0])])
+}
+
+/// A zip archive whose directory lists its one array again and again, under other names.
+fn listed_often(times: usize, values: usize) -> Vec<u8> {
+    let zeros = vec![0.0; values];
+    let name = |number: usize| format!("{number:04}");
+    let bytes = locally_connected_keras::npy::npz_bytes(&[(name(0), vec![values], &zeros)]).unwrap_or_default();
+    // The directory's entries and its end are found by their signatures; the array is all zeroes.
+    let at = |signature: &[u8]| bytes.windows(4).position(|window| window == signature).unwrap_or_default();
+    let (directory, end) = (at(b"PK\x01\x02"), at(b"PK\x05\x06"));
+    let (own, listed) = (name(0) + ".npy", &bytes[directory..end]);
+    let place = listed.windows(own.len()).position(|window| window == own.as_bytes()).unwrap_or_default();
+    let mut all = bytes[..end].to_vec();
+    for number in 1..times {
+        let start = all.len() + place;
+        all.extend_from_slice(listed);
+        all[start..start + 4].copy_from_slice(name(number).as_bytes());
+    }
+    let size = (all.len() - directory) as u32;
+    let mut ending = bytes[end..].to_vec();
+    ending[8..10].copy_from_slice(&(times as u16).to_le_bytes());
+    ending[10..12].copy_from_slice(&(times as u16).to_le_bytes());
+    ending[12..16].copy_from_slice(&size.to_le_bytes());
+    all.extend(ending);
+    all
+}

@@ -335,15 +335,6 @@ impl<'a> Entry<'a> {
             }
         })
     }
-
-    /// `config` with the layers inside the layer.
-    pub(crate) fn whole_config(&self) -> Object {
-        let mut config = self.config.clone();
-        if let Some(nested) = self.nested {
-            config.insert(nested.key().into(), nested.json().clone());
-        }
-        config
-    }
 }
 
 /// Layers that never have weights.

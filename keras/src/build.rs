@@ -22,7 +22,7 @@ pub(crate) fn build(
     source: &dyn Source,
 ) -> Result<ModelFile, Problem> {
     let trainable = own_trainable(&architecture.frame.config)?;
-    let place = Place { path: "", trainable, is_kept: false, reading, configs, source };
+    let place = Place { path: "", trainable, reading, configs, source };
     let inputs = vec![architecture.input_shape.clone(); architecture.wiring.inputs.len()];
     let Built { layers, input, .. } = place.layers(&architecture, &inputs)?;
     let Architecture { name, frame, wiring, .. } = architecture;
@@ -45,8 +45,6 @@ struct Place<'a> {
     path: &'a str,
     /// Whether no layer around is frozen.
     trainable: bool,
-    /// Whether a layer around keeps the JSON of all that is inside it.
-    is_kept: bool,
     reading: &'a Reading,
     configs: &'a BTreeMap<String, Config>,
     source: &'a dyn Source,
@@ -131,13 +129,7 @@ impl Place<'_> {
         let layer = FileLayer {
             name: format!("{}{}", self.path, entry.name),
             class_name: entry.class_name.clone(),
-            // The layers of a model are written as they are then, those of another layer as they were read: by the outermost such layer,
-            // with all that is inside it.
-            config: Value::Object(match kind {
-                LayerKind::Model => entry.config.clone(),
-                _ if self.is_kept => entry.config.clone(),
-                _ => entry.whole_config(),
-            }),
+            config: Value::Object(entry.config.clone()),
             input_shape: input.unwrap_or_default(),
             output_shape: outputs.first().cloned().flatten().unwrap_or_default(),
             kind,
@@ -172,8 +164,7 @@ impl Place<'_> {
         let trainable = self.trainable && own_trainable(&entry.config)?;
         // A wrapper changes what its layer does, and so may an argument of a model's call.
         let is_called = matches!(inside, Inside::Model(_)) && layer::refused_call(entry, self.reading).is_none();
-        let is_kept = self.is_kept || !is_called;
-        let place = |source| Place { path: &path, trainable, is_kept, source, ..*self };
+        let place = |source| Place { path: &path, trainable, source, ..*self };
         match inside {
             Inside::Model(model) => {
                 let names = model.in_file();

@@ -59,7 +59,7 @@ pub struct FileLayer {
     /// Keras's class, for example `LocallyConnected2D`.
     pub class_name: String,
     /// Keras's `get_config` dictionary as [`from_json`](crate::from_json) reads it, with Keras 1's names changed to
-    /// Keras 2's. When the model is written, `kind` takes precedence over it.
+    /// Keras 2's, without the layers inside the layer: they are `inner`. When the model is written, `kind` takes precedence over it.
     pub config: Value,
     /// Shape of one sample of the first input of its first call; empty if it isn't known.
     pub input_shape: Vec<usize>,

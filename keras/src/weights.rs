@@ -233,3 +233,17 @@ impl Source for Tensors<'_> {
         Box::new(Nothing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file's own bytes may be read, and some of them again, but no more than eight files of them.
+    #[test]
+    fn arrays_that_share_their_bytes_are_read_some_times() {
+        let room = Room::of(100);
+        assert_eq!((0..8).map(|_| room.take(100)).collect::<Vec<_>>(), vec![Ok(()); 8]);
+        assert_eq!(room.take(1), Err(Problem::ReadAgain { times: 8, bytes: 100 }));
+        assert_eq!((Room::of(0).take(0), Room::of(u64::MAX).take(u64::MAX)), (Ok(()), Ok(())));
+    }
+}

@@ -8,6 +8,7 @@ mod cpu;
 mod damage;
 mod files;
 mod frames;
+mod hostile;
 mod models;
 mod programs;
 mod schedules;

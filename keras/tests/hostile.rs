@@ -1,0 +1,107 @@
+//! Small files that ask for much: an error, or a model that costs what the file's size does.
+
+use locally_connected::Error as Core;
+use locally_connected_keras::{Error, FileFormat, ModelFile};
+use serde_json::{Value, json};
+
+/// A `.safetensors` file of a model without weights.
+fn model(model: &Value) -> ModelFile {
+    let metadata = json!({"version": 1, "keras_version": "2.15.0", "model": model, "layers": {}});
+    let header = json!({"__metadata__": {"locally_connected": metadata.to_string()}}).to_string();
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    ModelFile::from_bytes("hostile", &bytes, FileFormat::Safetensors).unwrap()
+}
+
+fn layer(class: &str, name: &str, own: Value, from: &[Value]) -> Value {
+    let mut config = json!({"name": name});
+    config.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+    let calls: Vec<Value> = from.iter().map(|from| json!([from])).collect();
+    json!({"class_name": class, "name": name, "config": config, "inbound_nodes": calls})
+}
+
+fn input(name: &str, shape: &[u64]) -> Value {
+    let shape: Vec<Value> = std::iter::once(Value::Null).chain(shape.iter().map(|&size| json!(size))).collect();
+    layer("InputLayer", name, json!({"batch_input_shape": shape}), &[])
+}
+
+fn functional(name: &str, layers: &[Value], inputs: &[&str], outputs: &[Value]) -> Value {
+    let inputs: Vec<Value> = inputs.iter().map(|name| json!([name, 0, 0])).collect();
+    let config = json!({"name": name, "layers": layers, "input_layers": inputs, "output_layers": outputs});
+    json!({"class_name": "Functional", "name": name, "config": config})
+}
+
+fn relu(name: &str, from: &[Value]) -> Value {
+    layer("Activation", name, json!({"activation": "relu"}), from)
+}
+
+/// A model that is called twice by one that is called twice, and so on.
+fn called_twice(deep: usize) -> Value {
+    let mut model =
+        functional("m0", &[input("i0", &[4]), relu("a", &[json!(["i0", 0, 0])])], &["i0"], &[json!(["a", 0, 0])]);
+    for level in 1..=deep {
+        let (own, inner) = (format!("i{level}"), format!("m{}", level - 1));
+        model["inbound_nodes"] = json!([[[own, 0, 0]], [[inner, 1, 0]]]);
+        model = functional(&format!("m{level}"), &[input(&own, &[4]), model], &[&own], &[json!([inner, 2, 0])]);
+    }
+    model
+}
+
+#[test]
+fn models_in_models_make_some_thousand_calls_at_most() {
+    let graph = model(&called_twice(10)).graph().unwrap();
+    let calls = graph.layers().iter().filter(|layer| layer.name().ends_with("/a")).count();
+    assert_eq!((calls, graph.forward().operations.len()), (1, 1 << 10));
+    for deep in [13, 30] {
+        let file = model(&called_twice(deep));
+        for error in [file.check_runnable().unwrap_err(), file.graph().unwrap_err(), file.model(None).unwrap_err()] {
+            let Error::Core(Core::TooLarge { value, limit, .. }) = &error else { panic!("{error}") };
+            assert!(*value > u128::from(*limit) && *limit < 10_000, "{error}");
+        }
+    }
+}
+
+#[test]
+fn equal_outputs_are_numbered() {
+    let layers = [input("i", &[4]), relu("a", &[json!(["i", 0, 0])])];
+    let file = model(&functional("m", &layers, &["i"], &vec![json!(["a", 0, 0]); 10_000]));
+    let graph = file.graph().unwrap();
+    let names: Vec<&str> = graph.outputs().iter().map(|end| end.name).collect();
+    assert_eq!((names.len(), &names[..3], names[9_999]), (10_000, &["a", "a_1", "a_2"][..], "a_9999"));
+}
+
+#[test]
+fn many_values_are_merged() {
+    let names: Vec<String> = (0..2000).map(|number| format!("i{number}")).collect();
+    let mut layers: Vec<Value> = names.iter().map(|name| input(name, &[4])).collect();
+    let mut sum = layer("Add", "sum", json!({}), &[]);
+    sum["inbound_nodes"] = json!([names.iter().map(|name| json!([name, 0, 0])).collect::<Vec<_>>()]);
+    layers.push(sum);
+    let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+    let graph = model(&functional("m", &layers, &inputs, &[json!(["sum", 0, 0])])).graph().unwrap();
+    assert_eq!((graph.inputs().len(), graph.forward().operations.len()), (2000, 1999));
+}
+
+#[test]
+fn shapes_without_a_number_of_elements_are_none() {
+    let layers = [
+        input("i", &[4]),
+        input("j", &[1 << 32, 1 << 32, 3]),
+        layer("Flatten", "f", json!({}), &[json!(["i", 0, 0]), json!(["j", 0, 0])]),
+    ];
+    let file = model(&functional("m", &layers, &["i", "j"], &[json!(["f", 0, 0]), json!(["f", 1, 0])]));
+    let Error::Core(Core::TooLarge { .. }) = file.graph().unwrap_err() else { panic!("a graph of 2^64 elements") };
+}
+
+/// The config of a model's layer is kept without the layers inside it, which have their own; it is written with them.
+#[test]
+fn models_in_models_are_written_as_they_were() {
+    let inner = functional("m", &[input("i", &[4]), relu("a", &[json!(["i", 0, 0])])], &["i"], &[json!(["a", 0, 0])]);
+    let mut called = inner.clone();
+    called["inbound_nodes"] = json!([[["x", 0, 0]]]);
+    let file = model(&functional("outer", &[input("x", &[4]), called], &["x"], &[json!(["m", 1, 0])]));
+    assert_eq!((&file.layers[1].config["layers"], file.layers[1].inner.len()), (&json!([]), 2));
+    let written = file.to_bytes(FileFormat::Keras).unwrap();
+    let again = ModelFile::from_bytes("written", &written, FileFormat::Keras).unwrap();
+    let inner = |file: &ModelFile| file.layers[1].inner.iter().map(|layer| layer.config.clone()).collect::<Vec<_>>();
+    assert_eq!((inner(&again).len(), inner(&again)), (2, inner(&file)));
+}

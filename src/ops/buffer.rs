@@ -83,6 +83,13 @@ impl Shape {
             Self::Connections { starts, .. } if starts.first() != Some(&0) || !starts.is_sorted() => {
                 Some("the first connections of its rows don't ascend from 0")
             }
+            Self::Weights { cells, filters, .. } if (*cells).max(*filters) > u32::MAX.into() => {
+                Some("it has more than 2³² cells or filters")
+            }
+            // Plans count entries, also where each has no filters.
+            Self::Weights { cells, window, .. } if cells.saturating_mul(*window) > MOST => {
+                Some("its entries can't be addressed")
+            }
             _ if self.elements(1) > MOST => Some("its bytes can't be addressed"),
             _ => None,
         }

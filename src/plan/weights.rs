@@ -1,9 +1,9 @@
 //! How the weights are cut into buffers that the device can bind.
 
 use super::DeviceProfile;
-use crate::Result;
 use crate::config::WeightType;
 use crate::ops::Shape;
+use crate::{Error, Result};
 
 /// One buffer of weights: whole cells or, where a single cell is over the limit, some filters of one cell. It is laid
 /// out as `[entries][filters]`; a cell's entries are its window's.
@@ -43,12 +43,16 @@ impl Chunk {
     }
 }
 
+/// Most chunks of a buffer, or twice as many where cells don't fill them: eight terabytes of 128 MiB each.
+const MOST_CHUNKS: u64 = 1 << 16;
+
 /// Cuts a buffer of `shape` into chunks of at most [`DeviceProfile::max_piece`] bytes, counted as 32-bit floats since
 /// gradients always are. Weights are cut into whole cells, or into some filters of one cell; what isn't weights is one
 /// chunk.
 ///
 /// # Errors
-/// [`crate::Error::Limit`] when a single filter of a single cell is over the limit.
+/// [`crate::Error::Limit`] when a single filter of a single cell is over the limit; [`crate::Error::TooLarge`] when there would be tens of
+/// thousands of chunks.
 pub fn cut(shape: &Shape, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
     let (all_cells, all) = match shape {
         Shape::Weights { cells, filters, .. } => (*cells, *filters),
@@ -65,6 +69,11 @@ pub fn cut(shape: &Shape, profile: &DeviceProfile) -> Result<Vec<Chunk>> {
         profile.check_piece("a parameter that isn't cut", elements.saturating_mul(4))?;
     }
     let limit = profile.max_piece() / 4;
+    let count = entry(all_cells).saturating_mul(all).div_ceil(limit.max(1));
+    if count > MOST_CHUNKS {
+        let what = "the number of buffers that weights are cut into";
+        return Err(Error::TooLarge { what, value: count.into(), limit: MOST_CHUNKS });
+    }
     let mut chunks = Vec::new();
     let mut first = 0;
     while first < all_cells {

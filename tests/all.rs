@@ -26,6 +26,7 @@ mod limits;
 mod long;
 mod losses;
 mod modes;
+mod numbers;
 mod operations;
 mod pipelines;
 mod pool;

@@ -8,7 +8,7 @@
 use crate::common::{STRATEGIES, runs};
 use crate::properties::{batch, cases, layers};
 use locally_bounds::{Found, Known, Shaders, check};
-use locally_connected::kernels::{Access, KERNELS};
+use locally_connected::kernels::{Access, Variant, variants};
 use locally_connected::model::{Flatten, Sequential, layer_backward, layer_forward};
 use locally_connected::plan::{Planner, Strategy, WrittenPlan};
 use locally_connected::program::Program;
@@ -16,8 +16,9 @@ use locally_connected::{
     Activation, Bias, Config, DataFormat, DeviceProfile, Error, Geometry, Gradients, Implementation, Padding,
     WeightType,
 };
-use proptest::prelude::{prop_assume, proptest};
+use proptest::prelude::prop_assume;
 use proptest::sample::select;
+use proptest::test_runner::TestRunner;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -86,16 +87,26 @@ fn both_passes(geometry: &Geometry) -> [Program; 3] {
 
 /// A layer's passes by an implementation: all is in bounds, and every output is written, and of the weights' gradient what
 /// padding leaves of them.
-fn assert_layer(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Option<u64> {
-    let mut ran = None;
+/// Nothing where none of the passes can be planned.
+fn assert_layer(geometry: &Geometry, batch: u32, profile: &DeviceProfile) -> Option<Ran> {
+    let mut ran: Option<Ran> = None;
     for program in both_passes(geometry) {
         let Some(found) = assert_in_bounds(&program, batch, profile) else { continue };
-        ran = Some(ran.unwrap_or(0) + found.workgroups);
+        let all = ran.get_or_insert_default();
+        all.workgroups += found.workgroups;
+        all.shaders.extend(found.shaders);
         for (name, unwritten) in found.unwritten {
             assert_eq!(unwritten, 0, "of {name} for batch {batch}, {:?}, {profile:?}", geometry.config());
         }
     }
     ran
+}
+
+/// What ran of a layer's passes.
+#[derive(Default)]
+struct Ran {
+    workgroups: u64,
+    shaders: BTreeSet<String>,
 }
 
 /// What a browser gives, and a device that cuts batches, weights, workgroups and loops.
@@ -112,27 +123,48 @@ fn profiles(geometry: &Geometry, seed: u64) -> Vec<DeviceProfile> {
     vec![browser, tight, cpu]
 }
 
-proptest! {
-    #![proptest_config(cases(16))]
+/// What random layers came to.
+#[derive(Default)]
+struct Tried {
+    planned: u32,
+    /// Refused, all of its passes.
+    refused: u32,
+    shaders: BTreeSet<String>,
+}
 
-    #[test]
-    fn random_layers_are_in_bounds(
-        (config, input_shape) in layers(),
-        wanted in select(&[0u64, 1, 2, 3, 5, 8, 9, 17, 33][..]),
-        convolves in select(&[false, false, true][..]),
-        seed in 0..1000u64,
-    ) {
+#[test]
+fn random_layers_are_in_bounds() {
+    let batches = select(&[0u64, 1, 2, 3, 5, 8, 9, 17, 33][..]);
+    let given = (layers(), batches, select(&[false, false, true][..]), 0..1000u64);
+    let tried = RefCell::new([(); 3].map(|()| Tried::default()));
+    let ran = TestRunner::new(cases(24)).run(&given, |((config, input_shape), wanted, convolves, seed)| {
         let new = if convolves { Geometry::convolution } else { Geometry::new };
         let config = if convolves && config.bias == Bias::PerLocation { config.bias(Bias::PerFilter) } else { config };
         let geometry = new(&config, &input_shape).expect("a layer");
         prop_assume!(geometry.connected_weights() * batch(&geometry, wanted) < 10_000);
         let batch = batch(&geometry, wanted) as u32;
-        for profile in profiles(&geometry, seed) {
+        for (profile, tried) in profiles(&geometry, seed).iter().zip(tried.borrow_mut().iter_mut()) {
             let implementations = if convolves { &[Implementation::Loop][..] } else { &Implementation::ALL };
-            for (implementation, profile) in runs(implementations, &geometry, &profile) {
-                assert_layer(&geometry.with_implementation(implementation), batch, &profile);
+            for (implementation, profile) in runs(implementations, &geometry, profile) {
+                match assert_layer(&geometry.with_implementation(implementation), batch, &profile) {
+                    Some(found) => {
+                        tried.planned += 1;
+                        tried.shaders.extend(found.shaders);
+                    }
+                    None => tried.refused += 1,
+                }
             }
         }
+        Ok(())
+    });
+    ran.unwrap_or_else(|error| panic!("{error}"));
+    // A planner that refuses everything is in bounds, too.
+    let [browser, tight, cpu] = tried.into_inner();
+    for (tried, most_refused, variants) in [(&browser, 0, 100), (&cpu, 0, 60), (&tight, tight.planned, 60)] {
+        let Tried { planned, refused, shaders } = tried;
+        println!("{planned} planned, {refused} refused, {} variants", shaders.len());
+        assert!(*planned >= 100 && *refused <= most_refused, "{planned} are planned, {refused} refused");
+        assert!(shaders.len() >= variants, "{} variants: {shaders:?}", shaders.len());
     }
 }
 
@@ -200,14 +232,22 @@ fn programs_of_every_kernel_are_in_bounds() {
             }
         }
     }
-    let kernel = |variant: &locally_connected::kernels::Variant| ran.contains(&variant.name());
-    let kernels: BTreeSet<&str> = locally_connected::kernels::variants()
-        .iter()
-        .filter(|variant| kernel(variant))
-        .map(|variant| variant.info().name)
-        .collect();
-    let never: Vec<&str> = KERNELS.iter().map(|info| info.name).filter(|name| !kernels.contains(name)).collect();
-    assert_eq!(never, [""; 0], "kernels that weren't looked at");
+    let variants = variants();
+    let reached: BTreeSet<String> =
+        variants.iter().filter(|variant| ran.contains(&variant.name())).flat_map(properties_of).collect();
+    let all: BTreeSet<String> = variants.iter().flat_map(properties_of).collect();
+    let never: Vec<&String> = all.difference(&reached).collect();
+    println!("{} of {} variants ran: {} of {} constants' values", ran.len(), variants.len(), reached.len(), all.len());
+    assert_eq!(never, [""; 0], "kernels, and values of their constants, that weren't looked at");
+}
+
+/// A kernel's name, and behind it each of a variant's constants by itself: variants are too many to be run, most of them products of
+/// constants that have nothing to do with each other.
+fn properties_of(variant: &Variant) -> Vec<String> {
+    let (name, constants) = (variant.info().name, variant.constants());
+    let named = constants.named.iter().map(|(constant, value)| format!("{name} {constant}={value}"));
+    let half = (constants.weights == Some(WeightType::F16)).then(|| format!("{name} f16"));
+    named.chain(half).chain([name.to_owned()]).collect()
 }
 
 #[test]
@@ -247,7 +287,7 @@ fn large_layers_are_in_bounds() {
         let browser = DeviceProfile::webgpu_defaults();
         let cpu = DeviceProfile { strategy: Strategy::CPU, max_iterations: 65_535, ..browser.clone() };
         for profile in [browser, cpu] {
-            workgroups += assert_layer(&geometry, batch, &profile).expect("possible");
+            workgroups += assert_layer(&geometry, batch, &profile).expect("possible").workgroups;
         }
     }
     assert!(workgroups > 300, "{workgroups}");

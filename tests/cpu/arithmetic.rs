@@ -1,9 +1,12 @@
 //! The same bits for any number of threads, on every run, and from all instructions that fuse multiply-adds.
 
-use super::{EXECUTORS, passes};
-use crate::common::{Operands, random};
+use super::{EXECUTORS, given, graph, passes, run};
+use crate::common::{GRADIENT, Operands, assert_near, random};
 use locally_connected::cpu::{Executor, Instructions, Threads};
-use locally_connected::{Activation, Config, DataFormat, Geometry, Padding, Pattern};
+use locally_connected::model::{Wanted, names};
+use locally_connected::ops::Usage;
+use locally_connected::{Activation, Config, DataFormat, Geometry, Padding, Pattern, WeightType};
+use std::ops::Range;
 
 /// Large enough to be shared among threads, and of every kind of kernel.
 fn layers() -> Vec<(Geometry, u64)> {
@@ -82,6 +85,71 @@ fn same_bits_in_the_host_s_pool() {
         assert!(
             bits(&inside) == bits(&alone) && bits(&passes(&executor, &layer, batch as u32, &operands)) == bits(&alone)
         );
+    }
+}
+
+/// Samples of the whole batch, and how it is cut: into kernels for few samples and for many, and remainders of tiles.
+const SAMPLES: usize = 17;
+const CUTS: [&[usize]; 4] = [&[1; SAMPLES], &[8, 9], &[16, 1], &[2, 5, 10]];
+/// From this many samples on the gradients of inputs are summed in one order: docs/numbers.md.
+const MANY: usize = 8;
+
+/// Some samples of a batch of [`SAMPLES`].
+fn part(values: &[f32], samples: Range<usize>) -> Vec<f32> {
+    let one = values.len() / SAMPLES;
+    values[one * samples.start..one * samples.end].to_vec()
+}
+
+/// What a sample's output is doesn't depend on the batch that it is in, nor the gradient of its input on which of many samples it is;
+/// gradients of weights that are added up batch by batch are near those of all samples together.
+#[test]
+fn a_sample_has_the_same_bits_in_any_batch() {
+    let mut layers = layers();
+    let rows = Config::new(30, [3]).activation(Activation::Gelu { approximate: true }).dtype(WeightType::F16);
+    layers.push((Geometry::new(&rows, &[9, 5]).expect("a layer"), 0));
+    layers.push((Geometry::dense(33, &[40], true, Activation::LogSoftmax).expect("a layer"), 0));
+    layers.push((Geometry::convolution(&Config::new(7, [1]), &[21, 5]).expect("a layer"), 0));
+    let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
+    for (layer, _) in layers {
+        let operands = operands(&layer, SAMPLES as u64);
+        let (graph, all) = (graph(&layer), given(&operands));
+        let (forward, backward) = (graph.forward(), graph.backward(Wanted::All).accumulating());
+        let gradients: Vec<String> = backward.used_as(Usage::Gradient).map(|buffer| buffer.name.clone()).collect();
+        for (name, executor) in EXECUTORS.iter().filter(|(_, executor)| executor.threads().count() <= 2) {
+            let whole = passes(executor, &layer, SAMPLES as u32, &operands);
+            assert!(whole[0].iter().any(|&value| value != 0.0), "all zero, so this shows nothing");
+            for cut in CUTS {
+                let what = |result: &str| format!("{result} by {name} of {:?}, cut {cut:?}", layer.config());
+                let (mut outputs, mut inputs, mut first) = (Vec::new(), Vec::new(), 0);
+                let mut given = all.clone();
+                given.extend(gradients.iter().map(|gradient| {
+                    let count = backward.used_as(Usage::Gradient).find(|buffer| buffer.name == *gradient);
+                    (gradient.clone(), vec![0.0; count.expect("it is there").shape.elements(0) as usize])
+                }));
+                for &samples in cut {
+                    let samples = first..first + samples;
+                    for (buffer, values) in [(names::INPUT, &operands.input), (names::GRAD_OUTPUT, &operands.grad_output)] {
+                        given.insert(buffer.into(), part(values, samples.clone()));
+                    }
+                    let mut written = run(executor, &forward, samples.len() as u32, &given).expect("it runs");
+                    outputs.extend(written.remove(names::OUTPUT).expect("it is written"));
+                    let mut written = run(executor, &backward, samples.len() as u32, &given).expect("it runs");
+                    inputs.extend(written.remove(names::GRAD_INPUT).expect("it is written"));
+                    written.remove(names::OUTPUT);
+                    given.extend(written);
+                    first = samples.end;
+                }
+                assert!(bits(&[outputs]) == bits(&whole[..1]), "{}", what("output"));
+                if cut.iter().all(|&samples| samples >= MANY) {
+                    assert!(bits(&[inputs]) == bits(&whole[1..2]), "{}", what("gradient of the input"));
+                } else {
+                    assert_near(what("gradient of the input"), &inputs, &wide(&whole[1]), GRADIENT);
+                }
+                for (gradient, whole) in gradients.iter().zip(&whole[2..]) {
+                    assert_near(what(gradient), &given[gradient], &wide(whole), GRADIENT);
+                }
+            }
+        }
     }
 }
 

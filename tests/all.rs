@@ -1,6 +1,7 @@
 //! Every integration test, in one program: it is linked once, its tests share one device, and it runs alone on a machine
 //! without Rust (`cargo xtask gpu-record`). `cargo test --test all goldens` runs those of `goldens.rs`.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod activations;

@@ -4,6 +4,7 @@
 //!
 //! It needs Mesa's GL (Debian's libegl1, libegl-mesa0 and libgl1-mesa-dri), which `cargo xtask test` installs; it is for Linux.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use locally_connected::{Config, Context, Error, Forward, LocallyConnected, wgpu};

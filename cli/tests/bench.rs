@@ -1,5 +1,6 @@
 //! `locally bench` as its users call it.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 mod common;

@@ -1,5 +1,6 @@
 //! `locally draw`: pictures of every kind of layer in every format, and what can't be drawn.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;

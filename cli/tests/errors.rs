@@ -1,5 +1,6 @@
 //! Bad requests and bad files: one line, the right exit code, nothing written.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;

@@ -1,6 +1,7 @@
 //! Files that a user has and that aren't a chain of Keras 2.15's as it writes it today: of old Keras, with layers in
 //! layers, with layers that don't fit, of newer HDF5.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;

@@ -1,5 +1,6 @@
 //! What may stand in an `.npy`, and conversions between the formats of models.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;

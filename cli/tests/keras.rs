@@ -1,5 +1,6 @@
 //! `run` and `grad` against what real Keras computed, for every model of `tests/fixtures`.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;

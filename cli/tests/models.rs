@@ -1,5 +1,6 @@
 //! Whole models of the fixtures through the real command: several inputs and outputs, weights alone, other classes.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;

@@ -1,5 +1,6 @@
 //! `info`, `inspect`, `verify`: what they say, in JSON and in words.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;

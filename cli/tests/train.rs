@@ -1,5 +1,6 @@
 //! `locally train`.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 mod common;

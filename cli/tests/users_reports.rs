@@ -1,6 +1,7 @@
 //! What users' files and inputs showed: every folder of `tests/data/reports` through the real command, against what
 //! Keras 2.15 computed or what must be said.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;

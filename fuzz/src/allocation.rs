@@ -3,7 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// An allocator that counts what each thread holds.
+/// An allocator that counts what each thread holds. Tests run beside each other, so that one count of all threads would be of other
+/// targets, too; the targets run the CPU executor on the thread that calls it, so that nothing of theirs is left out.
 #[derive(Debug, Clone, Copy)]
 pub struct Counting;
 

@@ -1,12 +1,13 @@
 //! Inputs to begin with: the repository's fixtures, small ones, and what is made of them.
 
 use crate::asking;
-use crate::configs::KINDS;
+use crate::configs::{self, KINDS, TUNED_BATCH};
 use crate::files::ARCHITECTURE;
+use locally_connected::cpu::Runner;
 use locally_connected::model::Wanted;
-use locally_connected::plan::Planner;
-use locally_connected::train::{Goal, Loss, Optimizer, Training};
-use locally_connected::{Activation, Config, DeviceProfile, Padding};
+use locally_connected::plan::{Form, Planner, TuneKey, TuneTable, TunedChoice};
+use locally_connected::train::{Goal, Loss, Optimizer, Trainer, Training};
+use locally_connected::{Activation, Config, DeviceProfile, Implementation, Padding};
 use locally_connected_keras::{FileFormat, ModelFile, from_json};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -92,13 +93,44 @@ pub(crate) fn config() -> Vec<Vec<u8>> {
     }
     for model in models().iter().take(3) {
         let Ok(model) = model.model(None) else { continue };
+        all.extend(serde_json::to_string(&model.graph).ok().map(|text| of(b'g', text)));
         let program = model.graph.forward();
         let profile = DeviceProfile::webgpu_defaults();
         let plan = Planner::new(&profile).program(&program, 1).and_then(|plan| plan.written(&program));
         all.extend(plan.ok().and_then(|plan| serde_json::to_string(&plan).ok()).map(|text| of(b'w', text)));
     }
+    all.extend(tables().iter().filter_map(|table| serde_json::to_string(table).ok()).map(|text| of(b't', text)));
+    all.extend(state().map(|text| of(b's', text)));
     all.extend(KINDS.iter().map(|&kind| of(kind, "{}".into())));
     all
+}
+
+/// Choices for the layer that tables are tried on, of every implementation and form.
+fn tables() -> Vec<TuneTable> {
+    let profile = DeviceProfile::webgpu_defaults();
+    let forms = Form::ALL.map(Some);
+    let choices = Implementation::ALL
+        .into_iter()
+        .flat_map(|implementation| forms.map(|form| TunedChoice { implementation, form }));
+    let table = |choice| {
+        let mut table = TuneTable::default();
+        for operation in configs::tunable().iter().flatten().flat_map(|program| &program.operations) {
+            if let Some(key) = TuneKey::new(&profile, operation, TUNED_BATCH) {
+                table.insert(key, choice);
+            }
+        }
+        table
+    };
+    choices.map(table).collect()
+}
+
+/// The state of a training that has begun.
+fn state() -> Option<String> {
+    let (training, parameters) = configs::training()?;
+    let state = pollster::block_on(async {
+        Trainer::new(Runner::default(), training, &parameters).await.ok()?.state().await.ok()
+    });
+    serde_json::to_string(&state?).ok()
 }
 
 /// Any bytes are a layer.

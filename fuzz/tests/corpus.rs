@@ -1,5 +1,6 @@
 //! All that libFuzzer found worth keeping, and what it found wrong, thrown once more.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use locally_fuzz::{Counting, TARGETS, Target};

@@ -192,7 +192,7 @@ impl<R: Runner> Trainer<R> {
     ) -> Result<()> {
         let at_once = self.at_once(&self.programs.step, batching)?;
         let overwrites = self.training.optimizer().ema.and_then(|ema| ema.overwrite_frequency);
-        let overwrites = overwrites.is_some_and(|every| (self.steps + 1).is_multiple_of(every));
+        let overwrites = overwrites.is_some_and(|every| self.steps.saturating_add(1).is_multiple_of(every));
         let overwriting = self.programs.overwriting.clone().filter(|_| overwrites);
         let [step, update] =
             overwriting.unwrap_or_else(|| [&self.programs.step, &self.programs.update].map(Arc::clone));
@@ -222,7 +222,8 @@ impl<R: Runner> Trainer<R> {
             }
             add(self.run(&update, samples, &[&numbers]).await?);
         }
-        self.steps += 1;
+        // A state that was read may say any number.
+        self.steps = self.steps.saturating_add(1);
         let loss = sums.add(&self.training, (&batch, samples), &outputs);
         if loss.is_finite() { Ok(()) } else { Err(Error::NotFinite { step: self.steps, loss }) }
     }

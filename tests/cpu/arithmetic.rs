@@ -128,7 +128,9 @@ fn a_sample_has_the_same_bits_in_any_batch() {
                 }));
                 for &samples in cut {
                     let samples = first..first + samples;
-                    for (buffer, values) in [(names::INPUT, &operands.input), (names::GRAD_OUTPUT, &operands.grad_output)] {
+                    for (buffer, values) in
+                        [(names::INPUT, &operands.input), (names::GRAD_OUTPUT, &operands.grad_output)]
+                    {
                         given.insert(buffer.into(), part(values, samples.clone()));
                     }
                     let mut written = run(executor, &forward, samples.len() as u32, &given).expect("it runs");

@@ -11,15 +11,7 @@ pub(crate) fn audit(only: &[&str]) -> Result {
     steps.step("setup", setup::setup)?;
     steps.step("typos", || sh::run(TYPOS.command()?.args(["--format", "brief"])))?;
     steps.step("deny", deny)?;
-    steps.step("without wgpu", features::without_wgpu)?;
-    // `test` compiles all features together.
-    for features in ["cpu", "gpu", "gpu,serde", "headless", "cpu,headless"] {
-        steps.step(&format!("library with {features}"), || {
-            let mut check = sh::cargo();
-            check.args(["clippy", "--package", "locally-connected", "--lib", "--no-default-features", "--features"]);
-            sh::run(check.arg(features).args(["--", "-D", "warnings"]))
-        })?;
-    }
+    features::alone(&mut steps)?;
     steps.step("msrv", msrv::msrv)?;
     steps.step("package", package::package)?;
     steps.step("npm", web::npm)?;
@@ -31,7 +23,9 @@ pub(crate) fn audit(only: &[&str]) -> Result {
         steps.step("isa", || isa::isa(&[]))?;
     }
     steps.step("translations", || translations::translations(&[]))?;
-    steps.step("fuzz", || fuzz::fuzz(&["--seconds", "10"]))?;
+    // Of the processor's time, each target.
+    steps.step("fuzz", || fuzz::fuzz(&["--seconds", "60"]))?;
+    steps.step("fuzz with address sanitizer", || fuzz::fuzz(&["--seconds", "15", "--address"]))?;
     steps.step("soak", || sh::run(sh::tool("soak")?.arg("2")))?;
     steps.step("drivers", drivers::drivers)?;
     steps.step("egui", egui)?;
@@ -40,17 +34,27 @@ pub(crate) fn audit(only: &[&str]) -> Result {
     steps.end()
 }
 
+/// Packages that are no members of the workspace, each with a lock file of its own.
+const APART: [&str; 3] = ["examples/egui", "fuzz/libfuzzer", "xtask/bindgen"];
+
 /// Licences, sources and versions of what we depend on: deny.toml.
 fn deny() -> Result {
     println!("deny: advisories are left out, their database is fetched; `cargo deny check advisories` asks it");
-    sh::run(CARGO_DENY.command()?.args([
-        "--workspace",
-        "check",
-        "--hide-inclusion-graph",
-        "bans",
-        "licenses",
-        "sources",
-    ]))
+    let workspace = std::fs::read_to_string(sh::root().join("Cargo.toml")).map_err(|e| format!("Cargo.toml: {e}"))?;
+    let apart = APART.map(|folder| format!("\"{folder}\"")).join(", ");
+    if !workspace.contains(&format!("\nexclude = [{apart}]\n")) {
+        return Err(format!("Cargo.toml excludes other packages than {apart}"));
+    }
+    for folder in std::iter::once("").chain(APART) {
+        let mut deny = CARGO_DENY.command()?;
+        deny.arg("--manifest-path").arg(sh::root().join(folder).join("Cargo.toml"));
+        if folder.is_empty() {
+            deny.arg("--workspace");
+        }
+        deny.args(["check", "--config"]).arg(sh::root().join("deny.toml"));
+        sh::run(deny.args(["--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
+    }
+    Ok(())
 }
 
 /// The example with egui, a package of its own: nothing else compiles egui. Its picture is in the target folder.

@@ -4,10 +4,18 @@ use crate::apt;
 use crate::sh::{self, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 const ELSEWHERE: &str = "install debootstrap and try again";
 /// Lavapipe in the root, by either name that Mesa has given its manifest.
 const DRIVERS: [&str; 2] = ["usr/share/vulkan/icd.d/lvp_icd.json", "usr/share/vulkan/icd.d/lvp_icd.x86_64.json"];
+/// Mesa's GL there, which one of the programs has refuse shaders.
+const GL: &str = "usr/share/glvnd/egl_vendor.d/50_mesa.json";
+const PACKAGES: &str = "--include=mesa-vulkan-drivers,libvulkan1,libegl1,libegl-mesa0,libgl1-mesa-dri";
+/// A root that is older than this is made anew: sid has another Mesa every other week.
+const RENEWED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Our programs of tests that use an adapter, the library's and the one of Keras's files.
+const PROGRAMS: [&str; 5] = ["all", "memory", "nth_call", "address_space", "gl_refusal"];
 
 /// Runs the tests of the library and of Keras's files inside the root. It takes root's rights, as chroot does.
 pub(crate) fn drivers() -> Result {
@@ -43,23 +51,32 @@ fn run(root: &Path, program: &Path) -> Result {
     sh::run(run.env("RUST_BACKTRACE", "0").env("XDG_RUNTIME_DIR", "/tmp"))
 }
 
-/// Makes the root, unless it is there.
+/// Whether something was made so long ago, or nobody knows when.
+fn is_old(made: Option<SystemTime>) -> bool {
+    made.and_then(|made| made.elapsed().ok()).is_none_or(|age| age > RENEWED)
+}
+
+/// Makes the root, unless it is there and new.
 fn make(root: &Path) -> Result {
-    let is_there = || DRIVERS.iter().any(|driver| root.join(driver).exists());
-    if !is_there() {
+    let is_there = || DRIVERS.iter().any(|driver| root.join(driver).exists()) && root.join(GL).exists();
+    // Written last: of a root that was half made there is none.
+    let stamp = root.with_extension("made");
+    let made = std::fs::metadata(&stamp).and_then(|stamp| stamp.modified()).ok();
+    if !is_there() || is_old(made) {
         if sh::find(&["debootstrap"]).is_none() && !Path::new("/usr/sbin/debootstrap").exists() {
             apt::install("no debootstrap found", &["debootstrap"], ELSEWHERE)?;
         }
         println!("drivers: making {}", root.display());
-        let _ = std::fs::remove_dir_all(root);
+        let _ = (std::fs::remove_file(&stamp), std::fs::remove_dir_all(root));
         std::fs::create_dir_all(root).map_err(|e| format!("{}: {e}", root.display()))?;
         let mut make = Command::new("debootstrap");
-        make.args(["--variant=minbase", "--include=mesa-vulkan-drivers,libvulkan1", "sid"]).arg(root);
+        make.args(["--variant=minbase", PACKAGES, "sid"]).arg(root);
         let path = std::env::var("PATH").unwrap_or_default();
         sh::run_quiet(make.env("PATH", format!("{path}:/usr/sbin:/sbin")))?;
         if !is_there() {
-            return Err(format!("{} has no lavapipe", root.display()));
+            return Err(format!("{} has no lavapipe, or no GL of Mesa's", root.display()));
         }
+        std::fs::write(&stamp, "").map_err(|e| format!("{}: {e}", stamp.display()))?;
     }
     let mut asked = Command::new("chroot");
     asked.arg(root).args(["dpkg-query", "--show", "mesa-vulkan-drivers"]);
@@ -67,10 +84,11 @@ fn make(root: &Path) -> Result {
     Ok(())
 }
 
-/// The programs of tests `all`, the library's and the one of Keras's files, built as `cargo xtask test` builds them.
+/// [`PROGRAMS`], built as `cargo xtask test` builds them.
 fn built() -> Result<Vec<PathBuf>> {
     let mut build = sh::cargo();
-    build.args(["test", "--workspace", "--all-features", "--no-run", "--message-format=json", "--test", "all"]);
+    build.args(["test", "--workspace", "--all-features", "--no-run", "--message-format=json"]);
+    PROGRAMS.iter().for_each(|name| _ = build.args(["--test", name]));
     let said = sh::capture(&mut build).ok_or_else(|| format!("`{}` failed", sh::shown(&build)))?;
     let programs: Vec<PathBuf> = said.lines().filter_map(executable).collect();
     if programs.is_empty() { Err("cargo names no program of tests".into()) } else { Ok(programs) }
@@ -85,6 +103,13 @@ fn executable(message: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn roots_age() {
+        let before = |age| SystemTime::now().checked_sub(age);
+        assert!(!is_old(before(RENEWED / 2)));
+        assert!(is_old(before(2 * RENEWED)) && is_old(None));
+    }
 
     #[test]
     fn programs_are_found_in_cargo_s_messages() {

@@ -1,8 +1,9 @@
 //! `cargo xtask fuzz`: hostile input, found by libFuzzer, which looks at what the compiler marked (docs/fuzzing.md).
 
 use crate::sh::{self, Result};
+use std::collections::{BTreeSet, BinaryHeap};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -34,8 +35,8 @@ struct Time {
 const PIECE: u64 = 120;
 
 /// `fuzz [TARGET…] [--seconds N] [--settled N] [--keep]`: every target or these, each for so many seconds of the processor's time (60, or
-/// one run of the corpus for 0), with `--settled` ending after so many without a new edge, and then with `--keep` the smallest of what was
-/// found that covers as much becomes the committed corpus. `--address` looks at each access to memory, too.
+/// one run of the corpus for 0), with `--settled` ending after so many without a new edge, and then with `--keep` the inputs become the
+/// committed corpus that reach most for their bytes, up to [`MOST`]. `--address` looks at each access to memory, too.
 pub(crate) fn fuzz(args: &[&str]) -> Result {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(format!("fuzzing is set up for {TARGET}"));
@@ -160,34 +161,105 @@ impl Fuzzer {
         Stats::read(&said).ok_or_else(|| format!("{said}\n{name}: libFuzzer did not say what it did"))
     }
 
-    /// Makes the smallest inputs that cover what all do the committed corpus.
+    /// Makes the inputs the committed corpus that reach most for their bytes, as many as [`MOST`] bytes hold.
     fn keep(&self, name: &str) -> Result {
         let committed = sh::root().join("fuzz/corpus").join(name);
         let merged = self.work.join("merged").join(name);
         let _ = fs::remove_dir_all(&merged);
         fs::create_dir_all(&merged).map_err(|e| format!("{}: {e}", merged.display()))?;
+        // libFuzzer writes there what each input reaches.
+        let control = merged.with_extension("control");
+        let _ = fs::remove_file(&control);
         let mut merge = self.command(name);
-        sh::run_quiet(merge.arg("-set_cover_merge=1").arg(&merged).arg(self.corpus(name)).arg(&committed))?;
-        let mut files = files(&merged)?;
-        files.sort();
+        merge.arg(format!("-merge_control_file={}", control.display())).arg("-set_cover_merge=1");
+        sh::run_quiet(merge.arg(&merged).arg(self.corpus(name)).arg(&committed))?;
+        let said = fs::read_to_string(&control).map_err(|e| format!("{}: {e}", control.display()))?;
+        let inputs = reached(&said).ok_or_else(|| format!("{}: libFuzzer writes it otherwise", control.display()))?;
+        let kept = Kept::of(inputs, MOST);
+        println!("{name}: {} of {} features are kept, in {} bytes", kept.features, kept.of, kept.bytes);
+        // Some of them may be in the folder that is made anew.
+        let read = |input: &Input| fs::read(&input.path).map_err(|e| format!("{}: {e}", input.path.display()));
+        let contents = kept.inputs.iter().map(read).collect::<Result<Vec<_>>>()?;
         let _ = fs::remove_dir_all(&committed);
         fs::create_dir_all(&committed).map_err(|e| format!("{}: {e}", committed.display()))?;
-        let mut bytes = 0;
-        for (size, path) in files {
-            bytes += size;
-            if bytes > MOST {
-                break;
-            }
-            let to = committed.join(path.file_name().unwrap_or_default());
-            fs::copy(&path, &to).map_err(|e| format!("{}: {e}", to.display()))?;
+        for (input, contents) in kept.inputs.iter().zip(contents) {
+            let to = committed.join(input.path.file_name().unwrap_or_default());
+            fs::write(&to, contents).map_err(|e| format!("{}: {e}", to.display()))?;
         }
         Ok(())
     }
 }
 
-fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    Ok(entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path()))).collect())
+/// An input, and all that it reaches: libFuzzer's features, edges by how often they are passed.
+#[derive(Debug, PartialEq)]
+struct Input {
+    path: PathBuf,
+    bytes: u64,
+    features: Vec<u32>,
+}
+
+/// What the file says that libFuzzer merges by: the number of files, that of those in the first corpus, all names, and of each
+/// `STARTED number size` and `FT number feature…`. Inputs that libFuzzer didn't end with reach nothing.
+fn reached(said: &str) -> Option<Vec<Input>> {
+    let mut lines = said.lines();
+    let count: usize = lines.next()?.parse().ok()?;
+    lines.next()?;
+    let input = |path: &str| Input { path: path.into(), bytes: 0, features: Vec::new() };
+    let mut inputs: Vec<Input> = lines.by_ref().take(count).map(input).collect();
+    for line in lines {
+        let mut words = line.split(' ');
+        let (marker, number) = (words.next()?, words.next()?.parse::<usize>().ok()?);
+        let input = inputs.get_mut(number)?;
+        match marker {
+            "STARTED" => input.bytes = words.next()?.parse().ok()?,
+            "FT" => input.features = words.map(|word| word.parse().ok()).collect::<Option<_>>()?,
+            _ => {}
+        }
+    }
+    Some(inputs)
+}
+
+/// The inputs that are kept.
+#[derive(Debug, PartialEq)]
+struct Kept {
+    inputs: Vec<Input>,
+    bytes: u64,
+    /// Features that they reach, of so many that all do.
+    features: usize,
+    of: usize,
+}
+
+impl Kept {
+    /// One input after the other: that which reaches most for its bytes that none before it does, while there is room.
+    fn of(inputs: Vec<Input>, room: u64) -> Self {
+        let all: BTreeSet<u32> = inputs.iter().flat_map(|input| input.features.iter().copied()).collect();
+        let mut reached = BTreeSet::new();
+        let (mut kept, mut bytes) = (Vec::new(), 0);
+        // Millionths of features for a byte. They only become fewer, so that what is still worth what it was is worth most.
+        let worth = |input: &Input, reached: &BTreeSet<u32>| {
+            let new = input.features.iter().filter(|feature| !reached.contains(feature)).count() as u64;
+            1_000_000 * new / input.bytes.max(1)
+        };
+        let mut waiting: BinaryHeap<(u64, usize)> =
+            inputs.iter().enumerate().map(|(at, input)| (worth(input, &reached), at)).collect();
+        let mut inputs: Vec<Option<Input>> = inputs.into_iter().map(Some).collect();
+        while let Some((before, at)) = waiting.pop() {
+            let Some(input) = inputs.get_mut(at).and_then(Option::take) else { continue };
+            let now = worth(&input, &reached);
+            if now == 0 || bytes + input.bytes > room {
+                continue;
+            }
+            if now < before {
+                waiting.push((now, at));
+                inputs[at] = Some(input);
+                continue;
+            }
+            reached.extend(input.features.iter().copied());
+            bytes += input.bytes;
+            kept.push(input);
+        }
+        Self { inputs: kept, bytes, features: reached.len(), of: all.len() }
+    }
 }
 
 /// The processor's time of all programs that this one ran.
@@ -252,6 +324,21 @@ mod tests {
         let stats = Stats::read(said).expect("both are there");
         assert_eq!(stats.line("hdf5"), "| hdf5 | 500 | 12 | 30 | 5 | 0 |");
         assert_eq!(Stats::read(""), None);
+    }
+
+    #[test]
+    fn inputs_that_reach_most_for_their_bytes_are_kept() {
+        let said = "4\n0\n/a\n/b\n/c\n/d\nSTARTED 0 10\nFT 0 1 2 3\nCOV 0 7\nSTARTED 1 10\nFT 1 1 2 4\nCOV 1\n\
+            STARTED 2 100\nFT 2 1 2 3 4 5 6\nCOV 2\nSTARTED 3 5\n";
+        let kept = |room| {
+            let kept = Kept::of(reached(said).expect("libFuzzer's"), room);
+            let names: Vec<String> = kept.inputs.iter().map(|input| input.path.display().to_string()).collect();
+            (names.concat(), kept.bytes, kept.features, kept.of)
+        };
+        assert_eq!(kept(1000), ("/b/a/c".into(), 120, 6, 6));
+        assert_eq!(kept(50), ("/b/a".into(), 20, 4, 6));
+        assert_eq!(kept(9), (String::new(), 0, 0, 6));
+        assert_eq!(reached("2\n0\n/a\n/b\nSTARTED 2 10\n"), None);
     }
 
     #[test]

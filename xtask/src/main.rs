@@ -6,7 +6,7 @@
 //! | `demo`  | `setup`, then runs a model trained by real Keras and compares accuracy and predictions |
 //! | `check` | what to run after every few lines: format, lints, unit tests |
 //! | `test`  | everything a change must pass: format, lints, docs, tests, examples, `wasm`, `web`, `tint`, `page` |
-//! | `audit` | what takes longer: spelling, licences, features of their own, the oldest Rust, packages, the npm package with Vite, benches, the newest Mesa, a rehearsal of `gpu-record` |
+//! | `audit` | what takes longer: spelling, licences, each feature by itself, the oldest Rust, packages, the npm package with Vite, benches, the newest Mesa, a rehearsal of `gpu-record` |
 //! | `wasm`  | builds the libraries for `wasm32-unknown-unknown` |
 //! | `tint`  | compiles every shader variant with Tint, in headless Chromium, at the WebGPU default limits |
 //! | `web`   | builds the npm package in `web/dist`; `--serve` shows its demo, `--test` tests it in headless Chromium |
@@ -80,7 +80,7 @@ Usage: cargo xtask <command>
   demo          run a model trained by Keras on this machine's GPU and compare with Keras
   check         format, lints, unit tests: what to run after every few lines, under a minute
   test [ARG…]   format, lints, docs, tests, examples, wasm, web, tint, page; ARGs go to `cargo test` (--release, a name, …)
-  audit [STEP…] what takes too long for `test`: spelling, licences, sets of features, the oldest Rust, packages (npm's with Vite),
+  audit [STEP…] what takes too long for `test`: spelling, licences, each feature alone, the oldest Rust, packages (npm's with Vite),
                 benches, address sanitizer, translations, fuzzing, the newest Mesa, a rehearsal of gpu-record; STEPs are those alone
                 (by the beginning of their names)
   wasm          check the libraries for wasm32-unknown-unknown
@@ -88,7 +88,8 @@ Usage: cargo xtask <command>
   translations [NAME…]  write every shader variant (or those of these names) in every backend's language, and have
                 compilers look at it
   fuzz [TARGET…] [--seconds N] [--settled N] [--keep] [--address]   throw hostile input at every target (or these) for N seconds each;
-                --settled ends after so many that reached nothing new, --keep makes the smallest that covers as much the committed corpus
+                --settled ends after so many that reached nothing new, --keep makes 200 KB that reach most for their bytes the committed
+                corpus
   soak [--minutes N]  train and predict on the host's threads for an hour, at constant memory
   gpu-record    prove and measure the kernels here; --pack makes a folder for another machine, --read FOLDER reads
                 what it brought (docs/gpu-record.md)

@@ -1,6 +1,7 @@
 //! Whether what we publish builds with the oldest Rust that Cargo.toml names.
 
 use crate::sh::{self, Result};
+use crate::wasm;
 use std::process::Command;
 
 /// What others take, all features of it.
@@ -24,7 +25,25 @@ pub(crate) fn msrv() -> Result {
     let mut check = with(&version, "cargo");
     check.args(["check", "--locked", "--all-features", "--target-dir"]).arg(sh::target_dir().join("msrv"));
     PACKAGES.iter().for_each(|name| _ = check.args(["--package", name]));
-    sh::run(&mut check)
+    sh::run(&mut check)?;
+    browsers(&version)
+}
+
+/// The same for browsers, where rustup has that toolchain's standard library for them or can get it; else it says why it can't.
+fn browsers(version: &str) -> Result {
+    let mut add = Command::new("rustup");
+    if let Err(error) = sh::run_quiet(add.args(["target", "add", wasm::TARGET, "--toolchain", version])) {
+        println!("msrv: not checked for browsers, Rust {version} has no standard library for them here: {error}");
+        return Ok(());
+    }
+    for (package, features) in wasm::LIBRARIES {
+        let mut check = with(version, "cargo");
+        check.args(["check", "--locked", "--lib", "--package", package, "--no-default-features", "--features"]);
+        check.args([features, "--target", wasm::TARGET, "--target-dir"]).arg(sh::target_dir().join("msrv"));
+        check.env("RUSTFLAGS", wasm::VECTORS).env_remove("CARGO_ENCODED_RUSTFLAGS");
+        sh::run(&mut check)?;
+    }
+    Ok(())
 }
 
 /// A program of that toolchain's.

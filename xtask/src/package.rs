@@ -3,7 +3,7 @@
 use crate::sh::{self, Result};
 
 /// Our crates that others may take, each with files that its package must hold, beside licences and its README.
-const CRATES: [(&str, &[&str]); 3] = [
+pub(crate) const CRATES: [(&str, &[&str]); 3] = [
     ("locally-connected", &["ARCHITECTURE.md", "CHANGELOG.md", "src/lib.rs"]),
     ("locally-connected-keras", &["src/lib.rs"]),
     ("locally-cli", &["src/main.rs"]),

@@ -8,13 +8,16 @@ use std::process::Command;
 /// What browsers run.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// Libraries, with sets of features.
-const LIBRARIES: [(&str, &str); 5] = [
+pub(crate) const LIBRARIES: [(&str, &str); 5] = [
     ("locally-connected", ""),
     ("locally-connected", "models"),
     ("locally-connected", "headless,serde"),
     ("locally-connected", "cpu"),
     ("locally-connected-keras", ""),
 ];
+
+/// The CPU executor's vectors; browsers have had them for years.
+pub(crate) const VECTORS: &str = "-Ctarget-feature=+simd128";
 
 /// What a module that is downloaded does without: what a panic says, which nobody reads there, and where; and of structs, whose fields no
 /// message of ours prints.
@@ -121,8 +124,7 @@ pub(crate) fn wasm() -> Result {
     for (package, features) in LIBRARIES {
         let mut cargo = compiler.library(package);
         cargo.args(["--profile", "check", "--no-default-features", "--features", features]);
-        // The CPU executor's vectors; browsers have had them for years.
-        sh::run(cargo.args(["--", "-D", "warnings", "-C", "target-feature=+simd128"]))?;
+        sh::run(cargo.args(["--", "-D", "warnings", VECTORS]))?;
     }
     println!("wasm: the libraries compile for {TARGET}");
     Ok(())

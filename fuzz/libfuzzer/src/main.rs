@@ -1,5 +1,6 @@
 //! One program for all targets; `FUZZ_TARGET` names one.
 
+#![deny(unsafe_code)]
 #![no_main]
 
 use locally_fuzz::{Counting, Target};

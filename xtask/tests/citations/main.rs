@@ -1,6 +1,7 @@
 //! Whatever a comment, a page or a message cites is in this repository: pages (`docs/cli.md`), their sections
 //! (`docs/keras-semantics.md §4`), files and folders (`src/plan/cost.rs`).
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};

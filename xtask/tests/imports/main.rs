@@ -1,5 +1,6 @@
 //! Imports run one way: no circle of files in any crate of ours, and in the library only the arrows listed here.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod graph;

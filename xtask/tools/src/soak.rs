@@ -6,11 +6,12 @@
 #![forbid(unsafe_code)]
 
 use locally_connected::headless::{Cpu, Device, DeviceOptions};
-use locally_connected::model::{Dense, Flatten, Model, Sequential};
+use locally_connected::model::{Convolution, Dense, Flatten, Layer, Model, NoiseLayer, Sequential};
+use locally_connected::ops::RandomKind;
 use locally_connected::train::{
     Data, FanRule, FitOptions, Goal, Loss, Metric, Optimizer, Trainer, Training, initial_parameters,
 };
-use locally_connected::{Activation, Config};
+use locally_connected::{Activation, Bias, Config, Padding, WeightType};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -29,9 +30,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let minutes: f64 = std::env::args().nth(1).unwrap_or_else(|| "60".into()).parse()?;
     let whole = Duration::from_secs_f64(60.0 * minutes);
     let settled = Duration::from_secs(60).min(whole / 5);
+    let convolution = Config::new(4, [3, 3]).padding(Padding::Same).bias(Bias::PerFilter);
+    // Weights in 16 bits can't be trained.
+    let half = Config::local2d(8, 3).dtype(WeightType::F16);
     let graph = Sequential::new([8, 8, 1])
+        .add(Convolution(convolution.activation(Activation::RELU)))
         .add(Config::local2d(8, 3).activation(Activation::RELU))
-        .add(Config::local2d(8, 3).activation(Activation::Tanh))
+        .add(NoiseLayer::new(RandomKind::Dropout { rate: 0.2 }))
+        .add(Layer::new(half).trainable(false))
+        .add(Config::local2d(8, 2).activation(Activation::Tanh))
         .add(Flatten::default())
         .add(Dense::new(10).activation(Activation::Softmax))
         .graph()?;
@@ -41,14 +48,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let device = Device::Cpu(Cpu::new(&DeviceOptions::default())?);
     let goal = Goal::new(Loss::from_keras_name("sparse_categorical_crossentropy")?).metric(Metric::accuracy());
-    let training = Training::new(&graph, Optimizer::adam(), goal)?;
+    let training = || Training::new(&graph, Optimizer::adam(), goal.clone());
     let parameters = initial_parameters(&graph, FanRule::Keras, 1)?;
     let (start, mut told) = (Instant::now(), Duration::ZERO);
-    let (mut fits, mut predictions) = (0u64, 0u64);
+    let (mut fits, mut predictions, mut resumed) = (0u64, 0u64, 0u64);
     // Bytes once it is settled, and the most after that.
     let (mut settled_at, mut most) = (None, 0);
     pollster::block_on(async {
-        let mut trainer = Trainer::new(device.runner(), training, &parameters).await?;
+        let mut trainer = Trainer::new(device.runner(), training()?, &parameters).await?;
         while start.elapsed() < whole {
             let epochs = trainer.epochs();
             let options = FitOptions::new().batch_size(32).initial_epoch(epochs).epochs(epochs + 1);
@@ -64,6 +71,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                     trainer.predict(&[("input", &x[..64 * samples])], 32).await?;
                     predictions += 2;
                 }
+            }
+            if fits.is_multiple_of(50) {
+                // As a host that ended and starts again from what it has written.
+                let state = trainer.state().await?;
+                trainer = Trainer::new(device.runner(), training()?, &parameters).await?;
+                trainer.restore(&state).await?;
+                resumed += 1;
             }
             let now = resident()?;
             if start.elapsed() >= settled {
@@ -83,7 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let settled_at = settled_at.ok_or("the run was too short")?;
     let growth = most.saturating_sub(settled_at);
     println!(
-        "{minutes} min: {fits} fits of 3 steps and as many evaluations, {predictions} predictions; {settled_at} bytes after \
+        "{minutes} min: {fits} fits of 3 steps and as many evaluations, {predictions} predictions, resumed {resumed} times; {settled_at} bytes after \
          {settled:?}, at most {growth} more after that"
     );
     if growth > MOST_GROWTH {

@@ -25,17 +25,29 @@ struct Target {
     compiler: Option<&'static [&'static str]>,
 }
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 11] = [
     Target {
         name: "SPIR-V 1.3 (Vulkan 1.1)",
         ending: "1.3.spv",
-        translate: |module, info| spirv(module, info, (1, 3)),
+        translate: |module, info| spirv(module, info, ((1, 3), IN_THE_SHADER)),
+        compiler: Some(&["spirv-val", "--target-env", "vulkan1.1"]),
+    },
+    Target {
+        name: "SPIR-V 1.3 (robust buffers)",
+        ending: "1.3-robust.spv",
+        translate: |module, info| spirv(module, info, ((1, 3), BY_THE_DEVICE)),
         compiler: Some(&["spirv-val", "--target-env", "vulkan1.1"]),
     },
     Target {
         name: "SPIR-V 1.6 (Vulkan 1.3)",
         ending: "1.6.spv",
-        translate: |module, info| spirv(module, info, (1, 6)),
+        translate: |module, info| spirv(module, info, ((1, 6), IN_THE_SHADER)),
+        compiler: Some(&["spirv-val", "--target-env", "vulkan1.3"]),
+    },
+    Target {
+        name: "SPIR-V 1.6 (robust buffers)",
+        ending: "1.6-robust.spv",
+        translate: |module, info| spirv(module, info, ((1, 6), BY_THE_DEVICE)),
         compiler: Some(&["spirv-val", "--target-env", "vulkan1.3"]),
     },
     Target { name: "MSL 2.0", ending: "2.0.metal", translate: |m, i| metal(m, i, (2, 0)), compiler: None },
@@ -72,16 +84,20 @@ const BOUNDED: &str = "loop_bound";
 /// How each text would begin to zero workgroup memory, which costs pipelines their time.
 const ZEROING: [&str; 3] = ["__local_invocation_id == ", "gl_LocalInvocationID == ", "if (all(__local_invocation_id"];
 
-fn policies(buffer: BoundsCheckPolicy) -> BoundsCheckPolicies {
-    BoundsCheckPolicies { index: BoundsCheckPolicy::Restrict, buffer, ..BoundsCheckPolicies::default() }
+/// Who keeps accesses to buffers in their bounds: the shader, by the smaller of the index and the last; or the device.
+const IN_THE_SHADER: BoundsCheckPolicy = BoundsCheckPolicy::Restrict;
+const BY_THE_DEVICE: BoundsCheckPolicy = BoundsCheckPolicy::Unchecked;
+
+fn policies(index: BoundsCheckPolicy, buffer: BoundsCheckPolicy) -> BoundsCheckPolicies {
+    BoundsCheckPolicies { index, buffer, ..BoundsCheckPolicies::default() }
 }
 
-/// As wgpu-hal 30's `vulkan/adapter.rs` asks for it on a device that checks buffers itself.
-fn spirv(module: &Module, info: &ModuleInfo, lang_version: (u8, u8)) -> Vec<u8> {
+/// As wgpu-hal 30's `vulkan/adapter.rs` asks for it: buffers are left to the device where that has `robustBufferAccess2`.
+fn spirv(module: &Module, info: &ModuleInfo, (lang_version, buffers): ((u8, u8), BoundsCheckPolicy)) -> Vec<u8> {
     let options = spv::Options {
         lang_version,
         flags: spv::WriterFlags::empty(),
-        bounds_check_policies: policies(BoundsCheckPolicy::Unchecked),
+        bounds_check_policies: policies(BoundsCheckPolicy::Restrict, buffers),
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         force_loop_bounding: false,
         ..spv::Options::default()
@@ -95,7 +111,7 @@ fn spirv(module: &Module, info: &ModuleInfo, lang_version: (u8, u8)) -> Vec<u8> 
 fn metal(module: &Module, info: &ModuleInfo, lang_version: (u8, u8)) -> Vec<u8> {
     let options = msl::Options {
         lang_version,
-        bounds_check_policies: policies(BoundsCheckPolicy::Restrict),
+        bounds_check_policies: policies(BoundsCheckPolicy::Restrict, IN_THE_SHADER),
         zero_initialize_workgroup_memory: false,
         force_loop_bounding: false,
         ..msl::Options::default()
@@ -121,13 +137,13 @@ fn direct3d(module: &Module, info: &ModuleInfo, shader_model: hlsl::ShaderModel)
     text.into_bytes()
 }
 
-/// As `gles/device.rs` asks for it.
+/// As `gles/device.rs` asks for it: nothing is checked in the text.
 fn opengl(module: &Module, info: &ModuleInfo, version: glsl::Version) -> Vec<u8> {
     let options = glsl::Options { version, zero_initialize_workgroup_memory: false, ..glsl::Options::default() };
     let pipeline =
         glsl::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".into(), multiview: None };
     let mut text = String::new();
-    let bounds = policies(BoundsCheckPolicy::Unchecked);
+    let bounds = policies(BoundsCheckPolicy::Unchecked, BY_THE_DEVICE);
     glsl::Writer::new(&mut text, module, info, &options, &pipeline, bounds)
         .and_then(|mut writer| writer.write())
         .expect("GLSL");

@@ -5,10 +5,10 @@
 //! anything wrote them, outputs that nothing writes, and a value that decides an address or a loop's length: one of a
 //! buffer's, or what workgroup memory holds at first, which isn't zeroed. `planted_overruns_are_found` says of each that it does.
 
-use crate::common::{STRATEGIES, runs};
+use crate::common::{STRATEGIES, activations, runs};
 use crate::properties::{batch, cases, layers};
 use locally_bounds::{Found, Known, Shaders, check};
-use locally_connected::kernels::{Access, Variant, variants};
+use locally_connected::kernels::{Access, TILE_SHAPES, Variant, variants};
 use locally_connected::model::{Flatten, Sequential, layer_backward, layer_forward};
 use locally_connected::plan::{Planner, Strategy, WrittenPlan};
 use locally_connected::program::Program;
@@ -160,10 +160,11 @@ fn random_layers_are_in_bounds() {
     ran.unwrap_or_else(|error| panic!("{error}"));
     // A planner that refuses everything is in bounds, too.
     let [browser, tight, cpu] = tried.into_inner();
-    for (tried, most_refused, variants) in [(&browser, 0, 100), (&cpu, 0, 60), (&tight, tight.planned, 60)] {
+    // Some bindings of the tight device's are too small for a layer's windows.
+    for (tried, refusals, variants) in [(browser, 0, 150), (cpu, 0, 180), (tight, 70, 110)] {
         let Tried { planned, refused, shaders } = tried;
         println!("{planned} planned, {refused} refused, {} variants", shaders.len());
-        assert!(*planned >= 100 && *refused <= most_refused, "{planned} are planned, {refused} refused");
+        assert!(planned >= 80 && refused <= refusals, "{planned} are planned, {refused} refused");
         assert!(shaders.len() >= variants, "{} variants: {shaders:?}", shaders.len());
     }
 }
@@ -221,9 +222,58 @@ fn programs_of_every_kernel_are_in_bounds() {
             }
         }
     }
+    for (geometry, batch) in layers_of_every_constant() {
+        let implementations = match geometry.sharing() {
+            locally_connected::Sharing::Shared => &[Implementation::Loop][..],
+            _ => &Implementation::ALL,
+        };
+        let mut runs = runs(implementations, &geometry, &browser);
+        runs.extend(
+            implementations.iter().map(|&by| (by, DeviceProfile { strategy: Strategy::CPU, ..browser.clone() })),
+        );
+        for (implementation, profile) in runs {
+            for program in both_passes(&geometry.with_implementation(implementation)) {
+                look_at(&program, batch, &profile);
+            }
+        }
+    }
+    for strategy in strategies_of_every_constant() {
+        let profile = DeviceProfile { strategy, ..browser.clone() };
+        let sizes = match strategy.tile_shape {
+            Some(_) => &[(12, 3, 17)][..],
+            None => &[(12, 3, 17), (1, 1, 5), (1, 1, 33), (4, 2, 17), (40, 4, 2), (72, 4, 2), (128, 4, 9)],
+        };
+        for &(filters, channels, batch) in sizes {
+            let config = Config::new(filters, [2]).bias(Bias::PerFilter);
+            for dtype in [WeightType::F32, WeightType::F16] {
+                let layer = Geometry::new(&config.clone().dtype(dtype), &[4, channels]).expect("a layer");
+                let shared = Geometry::convolution(&config.clone().dtype(dtype), &[9, channels]).expect("a layer");
+                let implementations = Implementation::ALL.map(|by| layer.with_implementation(by));
+                for layer in implementations.iter().chain([&shared]) {
+                    for program in both_passes(layer) {
+                        look_at(&program, batch, &profile);
+                    }
+                }
+            }
+            let layer = Geometry::new(&config, &[4, channels]).expect("a layer");
+            for states in 0..=3 {
+                let program = crate::fused::program(&layer, states).expect("no location shares its weights");
+                look_at(&program, batch, &profile);
+            }
+        }
+    }
     // Weights that are updated where their gradients are computed, by threads of their own and by tiles.
-    for (filters, batch) in [(8, 3), (64, 40)] {
-        let geometry = Geometry::new(&Config::new(filters, [3]), &[14, 16]).expect("a layer");
+    for (filters, channels, taps, batch) in [
+        (8, 16, 3, 3),
+        (64, 16, 3, 40),
+        (16, 3, 2, 5),
+        (8, 1, 4, 5),
+        (16, 8, 5, 3),
+        (8, 1, 7, 2),
+        (8, 1, 3, 2),
+        (16, 1, 5, 3),
+    ] {
+        let geometry = Geometry::new(&Config::new(filters, [taps]), &[taps + 5, channels]).expect("a layer");
         for (implementation, profile) in runs(&Implementation::ALL, &geometry, &browser) {
             for states in 0..=3 {
                 let layer = geometry.with_implementation(implementation);
@@ -239,6 +289,46 @@ fn programs_of_every_kernel_are_in_bounds() {
     let never: Vec<&String> = all.difference(&reached).collect();
     println!("{} of {} variants ran: {} of {} constants' values", ran.len(), variants.len(), reached.len(), all.len());
     assert_eq!(never, [""; 0], "kernels, and values of their constants, that weren't looked at");
+}
+
+/// Small layers with their batches: of every activation, of sizes that vectors and tiles fit in every way, in 32 and 16 bits.
+fn layers_of_every_constant() -> Vec<(Geometry, u32)> {
+    let layer = |config: &Config, shape: &[usize]| Geometry::new(config, shape).expect("a layer");
+    let shared = |config: &Config, shape: &[usize]| {
+        Geometry::convolution(&config.clone().bias(Bias::PerFilter), shape).expect("a layer")
+    };
+    let mut all: Vec<(Geometry, u32)> = activations()
+        .into_iter()
+        .map(|activation| (layer(&Config::new(3, [2]).activation(activation), &[4, 2]), 2))
+        .collect();
+    // As vectors and registers' tiles fit, and as they don't.
+    for (filters, channels) in [(1, 1), (2, 4), (3, 3), (4, 2), (5, 1), (8, 8), (12, 5), (17, 12)] {
+        for (batch, dtype) in [(1, WeightType::F16), (2, WeightType::F32), (5, WeightType::F16), (17, WeightType::F32)]
+        {
+            all.push((layer(&Config::new(filters, [3]).dtype(dtype), &[5, channels]), batch));
+        }
+        all.push((shared(&Config::new(filters, [3]).dtype(WeightType::F16), &[6, channels]), 3));
+    }
+    for taps in [2, 4, 5, 7] {
+        all.push((layer(&Config::new(8, [taps]), &[taps + 2, 8]), 3));
+    }
+    all.push((layer(&Config::new(12, [90]).dtype(WeightType::F16), &[91, 4]), 9));
+    for filters in [1, 3] {
+        all.push((layer(&Config::new(filters, [3]), &[5, 8]), 3));
+        all.extend([5, 7].map(|taps| (layer(&Config::new(filters, [taps]), &[taps + 2, 1]), 3)));
+    }
+    all.push((layer(&Config::new(128, [2]), &[3, 4]), 2));
+    all
+}
+
+/// Strategies that ask for what no small layer gets by itself: each tile, and a register kernel's or a split one's longest.
+fn strategies_of_every_constant() -> Vec<Strategy> {
+    let tiles = Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, ..Strategy::GPU };
+    let mut all: Vec<Strategy> =
+        TILE_SHAPES.into_iter().map(|shape| Strategy { tile_shape: Some(shape), ..tiles }).collect();
+    all.extend([1, 8].map(|busy_groups| Strategy { busy_groups, ..Strategy::CPU }));
+    all.push(Strategy { busy_groups: 1, ..STRATEGIES[0] });
+    all
 }
 
 /// A kernel's name, and behind it each of a variant's constants by itself: variants are too many to be run, most of them products of

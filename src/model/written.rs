@@ -5,7 +5,6 @@ use super::layers::Layer;
 use crate::config::{Implementation, implementation};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The layers in the order of their first calls, all values in theirs, and which of these are outputs.
@@ -49,11 +48,6 @@ impl TryFrom<Written> for Graph {
     type Error = Error;
 
     fn try_from(Written { layers, steps, outputs }: Written) -> Result<Self> {
-        // As they were written they have names of their own; giving thousands of one name others would take hours.
-        let mut names = BTreeSet::new();
-        if let Some((name, _)) = outputs.iter().find(|(name, _)| !names.insert(name)) {
-            return Err(Error::TwoLayers { name: name.clone() });
-        }
         let (mut graph, mut layers, mut called) = (Self::new(), layers.into_iter(), Vec::new());
         for step in steps {
             let (layer, inputs, executed) = match step {

@@ -107,6 +107,22 @@ fn tests_that_pages_name_are_there() {
     }
 }
 
+/// What was wrong stands on the page with its input.
+#[test]
+fn what_fuzzers_found_is_on_its_page() {
+    let page = page("docs/fuzzing.md");
+    let folders = std::fs::read_dir(root().join("fuzz/found")).expect("a folder").map(|entry| entry.expect("an entry"));
+    let mut found = 0;
+    for folder in folders {
+        for input in std::fs::read_dir(folder.path()).expect("a folder") {
+            let name = input.expect("an entry").file_name().into_string().expect("UTF-8");
+            assert!(page.contains(&format!("(`{name}`")), "docs/fuzzing.md doesn't say what {name} is");
+            found += 1;
+        }
+    }
+    assert!(found > 4, "{found} inputs");
+}
+
 /// The cells of a page's tables, without their heads: rows by rows.
 fn rows(page: &str) -> impl Iterator<Item = Vec<&str>> {
     let mut before = "";

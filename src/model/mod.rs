@@ -16,6 +16,7 @@ mod passes;
 mod rules;
 #[cfg(feature = "models")]
 mod stored;
+#[cfg(feature = "models")]
 mod taken;
 #[cfg(feature = "models")]
 mod weights;

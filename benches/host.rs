@@ -45,7 +45,7 @@ fn host(group: &mut Group<'_>, layers: &[Layer]) -> Result<()> {
         group.bench_function(BenchmarkId::new("build", name), |b| {
             b.iter(|| -> Result<_> {
                 let geometry = Geometry::new(black_box(config), input)?;
-                let (tables, chunks) = (tap_tables(&geometry), cut(&Shape::of_weights(&geometry), &profile)?);
+                let (tables, chunks) = (tap_tables(&geometry)?, cut(&Shape::of_weights(&geometry), &profile)?);
                 Ok((geometry, tables, chunks))
             });
         });

@@ -12,14 +12,22 @@ pub(crate) fn room<T>(what: &str, count: u64) -> Result<Vec<T>> {
 }
 
 /// Zeroes, or an error where there is no memory for them.
-#[cfg(any(feature = "cpu", feature = "gpu"))]
 pub(crate) fn zeroes<T: Copy + Default>(what: &str, count: u64) -> Result<Vec<T>> {
     let mut values = room(what, count)?;
     values.resize(count as usize, T::default());
     Ok(values)
 }
 
-/// Asks for the memory of so many words, and gives it back: before what would end the program without it.
+/// Makes room for so many values more in a list that grows, or an error where there is no memory for them.
+#[cfg(feature = "models")]
+pub(crate) fn reserve<T>(what: &str, values: &mut Vec<T>, more: usize) -> Result<()> {
+    // Lists grow by doubling.
+    let count = (values.len() as u64).saturating_add(more as u64).max(2 * values.capacity() as u64);
+    let bytes = count.saturating_mul(size_of::<T>() as u64);
+    values.try_reserve(more).map_err(|_| Error::OutOfMemory { what: what.to_owned(), bytes })
+}
+
+/// Asks for the memory of so many words, and gives it back: before the few things that can't be asked for.
 pub(crate) fn check_room(what: &str, words: u64) -> Result<()> {
     room::<u32>(what, words).map(drop)
 }

@@ -8,8 +8,10 @@ use crate::common::{
 use locally_connected::geometry::SparseIndex;
 use locally_connected::headless::{self, Gpu, GpuOptions};
 use locally_connected::kernels::tap_tables_length;
-use locally_connected::model::layer_backward;
+use locally_connected::model::{Convolution, Sequential, layer_backward};
+use locally_connected::ops::Operation;
 use locally_connected::plan::{Planner, Strategy};
+use locally_connected::program::Program;
 use locally_connected::{
     Activation, Backward, Bias, BufferRange, Config, Context, DataFormat, DeviceProfile, Error, Forward, Geometry,
     Gradients, Implementation, LocallyConnected, Padding, PlanOptions, Readback, WeightType, wgpu,
@@ -353,9 +355,7 @@ fn deepface_l4_runs_within_webgpu_s_default_limits() {
     let [_, rows, columns] = layer.axes().expect("windows");
     for (i, j, c) in [(0, 0, 0), (31, 31, 7), (40, 12, 15), (62, 62, 3)] {
         let mut sum = 0.0;
-        for (&[oy, ty], &[ox, tx]) in
-            rows.readers(i).iter().flat_map(|y| columns.readers(j).iter().map(move |x| (y, x)))
-        {
+        for ([oy, ty], [ox, tx]) in rows.readers(i).flat_map(|y| columns.readers(j).map(move |x| (y, x))) {
             let (p, k) = (oy * columns.output + ox, (ty * columns.taps + tx) * channels + c);
             for f in 0..layer.filters() {
                 sum += weight(p, k, f) * f64::from(dy[(p * layer.filters() + f) as usize]);
@@ -532,4 +532,24 @@ fn few_storage_buffers() {
         assert!(matches!(&refused, Err(Error::Limit { needed: 5, limit: 4, .. })), "{refused:?}");
         assert_eq!(gpu.check(), Ok(()));
     });
+}
+
+/// A few lines name axes of any length; the tables of many such layers are refused before any is made.
+#[test]
+fn tap_tables_of_many_long_layers_are_refused() {
+    let profile = DeviceProfile::webgpu_defaults();
+    let program = |count: usize| {
+        let layer = |number| Convolution(Config::new(1, [3]).dilation_rate([1 + number]).padding(Padding::Same));
+        let layers = (0..count).fold(Sequential::new([3_000_000, 1]), |layers, number| layers.add(layer(number)));
+        layers.graph().expect("convolutions").forward()
+    };
+    let tables = |program: &Program| {
+        program.operations.iter().filter_map(Operation::layer).map(|layer| 4 * tap_tables_length(layer)).sum::<u64>()
+    };
+    let (few, many) = (program(8), program(20));
+    let plan = Planner::new(&profile).program(&few, 1).expect("under a GiB");
+    assert_eq!(plan.memory.constants, tables(&few));
+    let refused = Planner::new(&profile).program(&many, 1).expect_err("2.3 GiB");
+    let what = "the tap tables of all layers".to_owned();
+    assert_eq!(refused, Error::OverBudget { what, needed: tables(&many), budget: 1 << 30 });
 }

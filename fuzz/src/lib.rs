@@ -30,8 +30,7 @@ pub struct Target {
 
 /// JSON is kept as a tree, halves become whole floats, a file is written in other formats.
 const MOST: usize = 32 << 20;
-/// The tap tables of a layer take up to 256 MiB. Where a device's bindings hold four kilobytes, its plan has as many dispatches as
-/// that makes necessary.
+/// Where a device's bindings hold four kilobytes, a layer's plan has as many dispatches as that makes necessary.
 const MOST_OF_LAYERS: usize = 512 << 20;
 
 /// All of them.

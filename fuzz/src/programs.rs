@@ -1,13 +1,17 @@
 //! Programs read from bytes: checked, planned, and run by the CPU executor and by the reference if they are small.
 
 use locally_connected::cpu::{Executor, Weights};
-use locally_connected::ops::{Buffer, Operation, Usage};
+use locally_connected::ops::{Buffer, Usage};
 use locally_connected::plan::Planner;
 use locally_connected::program::Program;
-use locally_connected::{DeviceProfile, Geometry, reference};
+use locally_connected::{DeviceProfile, reference};
 use std::collections::{BTreeMap, BTreeSet};
 
 const BATCH: u32 = 2;
+
+/// Most bytes of constants that are written and run: a few bytes name longer ones, and rightly so. They are made in parts and joined, the CPU
+/// executor's own tables are up to twice as long, and a target may hold 32 MiB.
+const MOST_CONSTANTS: u64 = 8 << 20;
 
 pub(crate) fn take(bytes: &[u8]) {
     if let Ok(program) = postcard::from_bytes::<Program>(bytes) {
@@ -21,19 +25,9 @@ fn is_small(program: &Program) -> bool {
     elements <= 1 << 14 && program.operations.len() <= 200
 }
 
-/// Whether the tap tables, which are made when a program is planned, are long: up to twelve bytes for each of these taps.
-fn has_long_tables(program: &Program) -> bool {
-    let taps = |layer: &Geometry| u64::from(layer.locations()) * u64::from(layer.taps());
-    let layers = program.operations.iter().filter_map(Operation::layer);
-    layers.map(|layer| taps(layer)).fold(0, u64::saturating_add) > 1 << 20
-}
-
 /// Plans a program, and runs it by what needs no device.
 pub(crate) fn use_it(program: &Program) {
     let checked = program.check();
-    if has_long_tables(program) {
-        return;
-    }
     let profile = DeviceProfile::webgpu_defaults();
     let planned = Planner::new(&profile).program(program, BATCH);
     if checked.is_err() {
@@ -42,7 +36,7 @@ pub(crate) fn use_it(program: &Program) {
         return;
     }
     let Ok(plan) = planned else { return };
-    if plan.flops() > 3_000_000 || !is_small(program) {
+    if plan.flops() > 3_000_000 || plan.memory.constants > MOST_CONSTANTS || !is_small(program) {
         return;
     }
     let written = plan.written(program);

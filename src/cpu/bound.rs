@@ -63,8 +63,7 @@ struct Staging {
 impl Bound {
     pub(super) fn new(threads: Threads, instructions: Instructions, program: &Program, batch: u32) -> Result<Self> {
         program.check()?;
-        program.operations.iter().filter_map(Operation::layer).try_for_each(|layer| layer.make_tables())?;
-        let Preparation { operations: prepared, needs, longest, staged, parts } = Preparation::new(program, batch);
+        let Preparation { operations: prepared, needs, longest, staged, parts } = Preparation::new(program, batch)?;
         let [input, output, bias] = staged.map(|elements| zeroes("scratch", elements));
         Ok(Self {
             operations: program.operations.clone(),

@@ -21,6 +21,7 @@ mod constrain;
 mod executor;
 mod functions;
 mod instructions;
+mod layers;
 mod local;
 mod loss;
 mod memory;

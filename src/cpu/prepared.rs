@@ -1,12 +1,15 @@
 //! What operations need besides their operands: found once, when a program is bound.
 
+use super::layers::Layers;
 use super::local::{self, Layer, gradient_needs};
 use super::team::Needs;
 use super::{constrain, total};
+use crate::Result;
 use crate::config::DataFormat;
 use crate::geometry::{Geometry, Members};
 use crate::ops::{BufferId, Operation};
 use crate::program::Program;
+use crate::room::room;
 use std::sync::Arc;
 
 /// What an operation needs besides its operands.
@@ -36,16 +39,15 @@ pub(super) struct Preparation {
 
 impl Preparation {
     /// For a program that was checked.
-    pub(super) fn new(program: &Program, batch: u32) -> Self {
-        let mut prepared: Vec<Prepared> = Vec::new();
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`](crate::Error::OverBudget) and [`Error::OutOfMemory`](crate::Error::OutOfMemory) for what its layers look up.
+    pub(super) fn new(program: &Program, batch: u32) -> Result<Self> {
+        let layers = Layers::of(program)?;
+        let mut prepared: Vec<Prepared> = room("what operations look up", program.operations.len() as u64)?;
         let (mut needs, mut longest, mut staged, mut parts) = (Needs::default(), 0u64, [0u64; 3], 0u64);
-        for operation in &program.operations {
-            let layer = operation.layer().map(|geometry| {
-                // A program that was read from a file has the same layer once for each operation.
-                let same = |layer: &&Arc<Layer>| Arc::ptr_eq(&layer.geometry, geometry) || layer.geometry == *geometry;
-                let known = prepared.iter().filter_map(|other| other.layer.as_ref()).find(same);
-                known.cloned().unwrap_or_else(|| Arc::new(Layer::new(geometry)))
-            });
+        for (place, operation) in program.operations.iter().enumerate() {
+            let layer = layers.of_operation(place);
             if let Some(layer) = &layer {
                 needs = needs.most(layer.needs());
                 if matches!(operation, Operation::LocalUpdate(_)) {
@@ -60,7 +62,7 @@ impl Preparation {
             }
             let elements = |id: BufferId| program.buffer(id).map_or(0, |buffer| buffer.shape.elements(batch));
             let members = match operation {
-                Operation::GroupSquares(o) => Some(o.groups.members(0..o.groups.rows(), constrain::PART_ROWS)),
+                Operation::GroupSquares(o) => Some(o.groups.members(0..o.groups.rows(), constrain::PART_ROWS)?),
                 _ => None,
             };
             let summed = match (operation, &members) {
@@ -89,7 +91,7 @@ impl Preparation {
             });
             prepared.push(Prepared { layer, states, members });
         }
-        Self { operations: prepared, needs, longest, staged, parts }
+        Ok(Self { operations: prepared, needs, longest, staged, parts })
     }
 }
 

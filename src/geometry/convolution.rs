@@ -90,7 +90,7 @@ impl Geometry {
     /// other layers.
     #[must_use]
     pub(crate) fn of_one_location(&self, format: DataFormat) -> Option<Self> {
-        let alone = |axis: &super::AxisTaps| axis.taps == 1 && axis.output == axis.input && axis.within();
+        let alone = |axis: &super::AxisTaps| axis.taps == 1 && axis.output == axis.input && axis.is_unpadded();
         let last = format == DataFormat::ChannelsLast;
         let like_samples = self.shares_weights()
             && (last || self.channels == 1 && self.filters() == 1)

@@ -1,6 +1,8 @@
 //! The rows of groups of weights, in the order in which they are summed.
 
 use super::Groups;
+use crate::Result;
+use crate::room::{reserve, room, zeroes};
 use std::ops::Range;
 
 /// The rows of some groups, in ascending order and in parts. Each part is summed by itself, and the sums of a group's
@@ -19,29 +21,36 @@ pub(crate) struct Members {
 
 impl Groups {
     /// The members of the groups among some rows, in parts of at most `most` rows.
-    pub(crate) fn members(&self, rows: Range<usize>, most: usize) -> Members {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub(crate) fn members(&self, rows: Range<usize>, most: usize) -> Result<Members> {
+        let what = "the rows of groups of weights";
         let own = &self.of_row()[rows];
-        let mut next = vec![0; self.count() as usize];
+        let mut next = zeroes(what, self.count().into())?;
         let there = || own.iter().zip(0u32..).filter(|(group, _)| **group != Self::NONE);
         there().for_each(|(group, _)| next[*group as usize] += 1);
-        let mut members = Members { groups: Vec::new(), parts: vec![0], starts: vec![0], rows: Vec::new() };
-        let mut all = 0u32;
+        let (mut groups, mut first_parts) =
+            (room(what, self.count().into())?, room(what, u64::from(self.count()) + 1)?);
+        first_parts.push(0);
+        let (mut starts, mut all) = (vec![0], 0u32);
         for (count, group) in next.iter_mut().zip(0..).filter(|(count, _)| **count > 0) {
             let end = all + *count;
             let parts = (all..end).step_by(most.max(1)).map(|first| end.min(first.saturating_add(most as u32)));
-            members.starts.extend(parts);
-            members.groups.push(group);
-            members.parts.push(members.starts.len() as u32 - 1);
+            reserve(what, &mut starts, parts.len())?;
+            starts.extend(parts);
+            groups.push(group);
+            first_parts.push(starts.len() as u32 - 1);
             *count = all;
             all = end;
         }
-        members.rows = vec![0; all as usize];
+        let mut rows = zeroes(what, all.into())?;
         for (group, row) in there() {
             let at = &mut next[*group as usize];
-            members.rows[*at as usize] = row;
+            rows[*at as usize] = row;
             *at += 1;
         }
-        members
+        Ok(Members { groups, parts: first_parts, starts, rows })
     }
 }
 
@@ -53,12 +62,12 @@ mod tests {
     #[test]
     fn members_are_in_parts() -> Result<()> {
         let groups = Groups::new(vec![1, 0, 1, Groups::NONE, 1, 0, 2], false)?;
-        let members = groups.members(0..7, 2);
+        let members = groups.members(0..7, 2)?;
         assert_eq!(members.groups, [0, 1, 2]);
         assert_eq!(members.rows, [1, 5, 0, 2, 4, 6]);
         assert_eq!(members.starts, [0, 2, 4, 5, 6]);
         assert_eq!(members.parts, [0, 1, 3, 4]);
-        let some = groups.members(2..5, 9);
+        let some = groups.members(2..5, 9)?;
         assert_eq!((some.groups, some.rows, some.starts, some.parts), (vec![1], vec![0, 2], vec![0, 2], vec![0, 1]));
         Ok(())
     }

@@ -8,6 +8,7 @@ mod layout;
 #[cfg(feature = "models")]
 mod members;
 mod pattern;
+mod reader_table;
 mod shared_layout;
 mod sharing;
 mod size;
@@ -21,6 +22,7 @@ pub use groups::Groups;
 #[cfg(feature = "cpu")]
 pub(crate) use members::Members;
 pub use pattern::Pattern;
+pub(crate) use reader_table::ReaderTable;
 pub use shared_layout::SharedLayout;
 pub use sharing::Sharing;
 pub use sparse_index::SparseIndex;
@@ -52,7 +54,7 @@ pub struct Geometry {
 /// Which inputs an output location reads.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Connectivity {
-    /// Windows: the tap tables of the three axes, outermost first. Missing axes come first and have size 1.
+    /// Windows: the taps of the three axes, outermost first. Missing axes come first and have size 1.
     Windows(Arc<[AxisTaps; 3]>),
     /// A user's connections. Locations are rows, and neither they nor the inputs have places in space.
     Pattern(Arc<Pattern>),
@@ -64,8 +66,8 @@ pub(crate) fn batch_bytes(elements: u64, batch: u32) -> u64 {
 }
 
 impl Geometry {
-    /// Checks `config` against `input_shape` (without the batch; channels where `config.data_format` says). The tap tables are made
-    /// when a plan or an executor needs them.
+    /// Checks `config` against `input_shape` (without the batch; channels where `config.data_format` says). It takes no memory
+    /// to speak of, however long the axes are.
     ///
     /// # Errors
     /// Every condition under which Keras refuses to build the layer (docs/keras-semantics.md §9), and sizes beyond 32-bit
@@ -180,21 +182,13 @@ impl Geometry {
         }
     }
 
-    /// The tap tables of the three axes, outermost first, if the layer has windows.
+    /// The taps of the three axes, outermost first, if the layer has windows.
     #[must_use]
     pub fn axes(&self) -> Option<&[AxisTaps; 3]> {
         match &self.connectivity {
             Connectivity::Windows(axes) => Some(axes),
             Connectivity::Pattern(_) => None,
         }
-    }
-
-    /// Makes the tables of the axes, if there are any and they aren't made yet: what plans and runs the layer does so first.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`] where they don't fit.
-    pub(crate) fn make_tables(&self) -> Result<()> {
-        self.axes().into_iter().flatten().try_for_each(AxisTaps::invert)
     }
 
     /// Which inputs an output location reads.
@@ -227,7 +221,7 @@ impl Geometry {
         }
     }
 
-    /// The most readers of any input element.
+    /// The most readers of any input element, as [`AxisTaps::most_readers`] counts them.
     #[must_use]
     pub(crate) fn most_readers(&self) -> u64 {
         match &self.connectivity {
@@ -381,7 +375,7 @@ impl Geometry {
     /// Whether every window lies within the input.
     #[cfg(feature = "models")]
     pub(crate) fn windows_within(&self) -> bool {
-        self.axes().is_some_and(|axes| axes.iter().all(AxisTaps::within))
+        self.axes().is_some_and(|axes| axes.iter().all(AxisTaps::is_unpadded))
     }
 
     /// Taps of a window; a pattern has none.

@@ -1,9 +1,12 @@
 //! Arbitrary connectivity given by the user, as data.
 
 use super::size::fits_u32;
-use crate::room::check_room;
+use crate::room::{check_room, room, zeroes};
 use crate::{Error, Result};
 use std::sync::Arc;
+
+/// What is said where they don't fit.
+const WHAT: &str = "the tables of a pattern";
 
 /// Which input elements each row of outputs reads: a sparse matrix in compressed rows, without the values.
 ///
@@ -18,12 +21,15 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    fn new(inputs: usize, starts: Vec<u32>, columns: Vec<u32>) -> Self {
+    fn new(inputs: usize, starts: Vec<u32>, columns: Vec<u32>) -> Result<Self> {
         // Sorted, since inputs may be many more than connections.
-        let mut sorted = columns.clone();
+        let mut sorted = room(WHAT, columns.len() as u64)?;
+        sorted.extend(&columns);
         sorted.sort_unstable();
         let most_readers = sorted.chunk_by(u32::eq).map(|of_one| of_one.len() as u32).max().unwrap_or(0);
-        Self { inputs: inputs as u32, starts: starts.into(), columns, most_readers }
+        // What is shared is copied once, by what can't be refused.
+        check_room(WHAT, starts.len() as u64)?;
+        Ok(Self { inputs: inputs as u32, starts: starts.into(), columns, most_readers })
     }
 
     /// From connections `(row, input)` of `rows` rows to `inputs` inputs. Weights are ordered by row and, within a row,
@@ -33,7 +39,8 @@ impl Pattern {
     /// [`Error::Shape`] for a pair out of range; [`Error::InputAxis`] without rows or inputs;
     /// [`Error::OutOfMemory`] where its tables don't fit.
     pub fn from_coo(rows: usize, inputs: usize, pairs: &[(u32, u32)]) -> Result<(Self, Vec<u32>)> {
-        let mut starts = vec![0u32; Self::check_sizes(rows, inputs, pairs.len())? + 1];
+        Self::check_sizes(rows, inputs, pairs.len())?;
+        let mut starts: Vec<u32> = zeroes(WHAT, rows as u64 + 1)?;
         for &(row, input) in pairs {
             if row as usize >= rows || input as usize >= inputs {
                 return Err(Error::Shape {
@@ -47,24 +54,25 @@ impl Pattern {
         for row in 0..rows {
             starts[row + 1] += starts[row];
         }
-        let mut next = starts.clone();
-        let mut columns = vec![0; pairs.len()];
-        let order = pairs
-            .iter()
-            .map(|&(row, input)| {
-                let slot = next[row as usize];
-                next[row as usize] += 1;
-                columns[slot as usize] = input;
-                slot
-            })
-            .collect();
-        Ok((Self::new(inputs, starts, columns), order))
+        let mut columns = zeroes(WHAT, pairs.len() as u64)?;
+        let mut order = room(WHAT, pairs.len() as u64)?;
+        // Where a row begins moves to where the next one does.
+        order.extend(pairs.iter().map(|&(row, input)| {
+            let slot = starts[row as usize];
+            starts[row as usize] += 1;
+            columns[slot as usize] = input;
+            slot
+        }));
+        starts.copy_within(..rows, 1);
+        starts[0] = 0;
+        Ok((Self::new(inputs, starts, columns)?, order))
     }
 
     /// From compressed rows: row `r` reads the inputs `columns[starts[r]..starts[r + 1]]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the starts don't ascend from 0 to the number of columns, or a column is out of range.
+    /// [`Error::Shape`] if the starts don't ascend from 0 to the number of columns, or a column is out of range;
+    /// [`Error::OutOfMemory`].
     pub fn from_csr(inputs: usize, starts: Vec<u32>, columns: Vec<u32>) -> Result<Self> {
         let rows = starts.len().saturating_sub(1);
         Self::check_sizes(rows, inputs, columns.len())?;
@@ -78,7 +86,7 @@ impl Pattern {
                 found: vec![starts.len(), columns.len()],
             });
         }
-        Ok(Self::new(inputs, starts, columns))
+        Self::new(inputs, starts, columns)
     }
 
     /// From a mask `[inputs][rows]` (the orientation of a dense kernel in Keras): true where an input is connected.
@@ -99,16 +107,13 @@ impl Pattern {
         Ok(Self::from_coo(rows, inputs, &pairs)?.0)
     }
 
-    fn check_sizes(rows: usize, inputs: usize, connections: usize) -> Result<usize> {
+    fn check_sizes(rows: usize, inputs: usize, connections: usize) -> Result<()> {
         if rows == 0 || inputs == 0 {
             return Err(Error::InputAxis { axis: usize::from(rows > 0), shape: vec![rows, inputs] });
         }
         fits_u32("the number of rows", rows as u128)?;
         fits_u32("the number of inputs", inputs as u128)?;
-        fits_u32("the number of connections", connections as u128)?;
-        // Where rows and inputs begin, counted and once more while they are filled, and both sides of each connection.
-        check_room("the tables of a pattern", 2 * (rows as u64 + inputs as u64 + 2 * connections as u64 + 2))?;
-        Ok(rows)
+        fits_u32("the number of connections", connections as u128).map(drop)
     }
 
     /// Number of inputs.

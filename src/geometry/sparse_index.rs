@@ -1,6 +1,11 @@
 //! The connections of windows, or of a user's pattern, as the sparse kernels read them.
 
 use super::{Connectivity, Geometry, NO_TAP};
+use crate::Result;
+use crate::room::{room, zeroes};
+
+/// What is said where an index doesn't fit.
+const WHAT: &str = "the sparse index";
 
 /// The sparse index of a layer: its entries by row and by input, as `shaders/shared/sparse_index.wgsl` describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,19 +23,24 @@ pub struct SparseIndex {
 impl SparseIndex {
     /// The index of a layer. It takes time linear in the layer's connections, not its weights, since filters share an
     /// entry.
-    #[must_use]
-    pub fn new(geometry: &Geometry) -> Self {
-        let mut entries = Vec::with_capacity(geometry.entries() as usize);
-        let starts = match geometry.connectivity() {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub fn new(geometry: &Geometry) -> Result<Self> {
+        let mut starts = room(WHAT, u64::from(geometry.cells()) + 1)?;
+        let mut entries;
+        match geometry.connectivity() {
             Connectivity::Pattern(pattern) => {
+                entries = room(WHAT, pattern.connections().into())?;
                 for row in 0..pattern.rows() {
                     let range = pattern.starts()[row as usize] as usize..pattern.starts()[row as usize + 1] as usize;
                     entries.extend(pattern.columns()[range].iter().map(|&column| [column, row]));
                 }
-                pattern.starts().to_vec()
+                starts.extend(pattern.starts());
             }
             Connectivity::Windows(_) => {
                 let (groups, channels) = (geometry.groups(), geometry.group_channels());
+                entries = room(WHAT, u64::from(geometry.cells()) * u64::from(geometry.window()))?;
                 for cell in 0..geometry.cells() {
                     for t in 0..geometry.taps() {
                         let position = geometry.tap(cell / groups, t);
@@ -42,26 +52,28 @@ impl SparseIndex {
                         }
                     }
                 }
-                (0..=geometry.cells()).map(|cell| cell * geometry.window()).collect()
+                starts.extend((0..=geometry.cells()).map(|cell| cell * geometry.window()));
             }
-        };
-        let mut inverse_starts = vec![0u32; geometry.inputs() as usize + 1];
+        }
+        let mut inverse_starts: Vec<u32> = zeroes(WHAT, geometry.inputs() + 1)?;
         for [input, _] in entries.iter().filter(|[input, _]| *input != NO_TAP) {
             inverse_starts[*input as usize + 1] += 1;
         }
         for i in 0..geometry.inputs() as usize {
             inverse_starts[i + 1] += inverse_starts[i];
         }
-        let mut next = inverse_starts.clone();
-        let mut inverse = vec![0; inverse_starts[geometry.inputs() as usize] as usize];
+        let mut inverse = zeroes(WHAT, inverse_starts[geometry.inputs() as usize].into())?;
+        // Where an input's readers begin moves to where the next one's do.
         for ([input, _], entry) in entries.iter().zip(0u32..) {
             if *input != NO_TAP {
-                let slot = &mut next[*input as usize];
+                let slot = &mut inverse_starts[*input as usize];
                 inverse[*slot as usize] = entry;
                 *slot += 1;
             }
         }
-        Self { starts, entries, inverse_starts, inverse }
+        inverse_starts.copy_within(..geometry.inputs() as usize, 1);
+        inverse_starts[0] = 0;
+        Ok(Self { starts, entries, inverse_starts, inverse })
     }
 
     /// Number of elements of a geometry's index, without building it.
@@ -71,12 +83,16 @@ impl SparseIndex {
     }
 
     /// The index in one array, as it is on the device.
-    #[must_use]
-    pub fn data(&self) -> Vec<u32> {
-        let mut data = self.starts.clone();
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub fn data(&self) -> Result<Vec<u32>> {
+        let words = self.starts.len() + 2 * self.entries.len() + self.inverse_starts.len() + self.inverse.len();
+        let mut data = room(WHAT, words as u64)?;
+        data.extend(&self.starts);
         data.extend(self.entries.iter().flatten());
         data.extend(&self.inverse_starts);
         data.extend(&self.inverse);
-        data
+        Ok(data)
     }
 }

@@ -1,16 +1,15 @@
-//! Tap tables: which input position each tap of each window reads, per spatial axis.
+//! Which input position each tap of each window reads, per spatial axis.
 
-use crate::Result;
 use crate::config::Padding;
-use crate::room::check_room;
-use std::sync::OnceLock;
 
 /// Stands for a tap outside the input.
 pub(crate) const NO_TAP: u32 = u32::MAX;
 
 /// One spatial axis: which input positions its windows read, and which windows read an input position, so that kernels know no
 /// padding modes.
-#[derive(Debug, Clone)]
+///
+/// It is some numbers, whatever the axis's length: tables are made of it where they are needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AxisTaps {
     /// Input positions.
     pub input: u32,
@@ -26,18 +25,9 @@ pub struct AxisTaps {
     dilation: i64,
     /// Whether taps past the input read on at its other end. Where there are none, it is false.
     circular: bool,
-    inverse: OnceLock<Inverse>,
-}
-
-/// The taps by what they read. It is made when it is first asked for: a file may name an axis of any length, and a host may never run
-/// it.
-#[derive(Debug, Clone)]
-struct Inverse {
-    /// `[input + 1]`: where each input position's entries begin in `taps`.
-    starts: Vec<u32>,
-    /// `(output position, tap)` pairs that read an input position, by input position and then by output position.
-    taps: Vec<[u32; 2]>,
-    most: u64,
+    /// Pairs of a window and a tap that read the input.
+    connected: u64,
+    most_readers: u64,
 }
 
 /// A spatial axis as it is asked for. All sizes fit `u32`, so that everything computed here fits `i64`.
@@ -99,17 +89,21 @@ impl Axis<'_> {
     }
 }
 
-/// Equal axes read the same.
-impl PartialEq for AxisTaps {
-    fn eq(&self, other: &Self) -> bool {
-        let numbers = |a: &Self| ([a.input, a.output, a.taps], [a.first, a.stride, a.dilation], a.circular);
-        numbers(self) == numbers(other)
-    }
-}
-
-impl Eq for AxisTaps {}
-
 impl AxisTaps {
+    /// An axis of one position, which is all of a window.
+    #[cfg(feature = "cpu")]
+    pub(crate) const MISSING: Self = Self {
+        input: 1,
+        output: 1,
+        taps: 1,
+        first: 0,
+        stride: 1,
+        dilation: 1,
+        circular: false,
+        connected: 1,
+        most_readers: 1,
+    };
+
     /// An axis with at least one output position.
     pub(crate) fn new(axis: &Axis<'_>) -> Self {
         let (first, output) = (axis.origin(), axis.output());
@@ -123,9 +117,16 @@ impl AxisTaps {
             stride,
             dilation,
             circular: false,
-            inverse: OnceLock::new(),
+            connected: 0,
+            most_readers: 0,
         };
-        taps.circular = *axis.padding == Padding::Circular && !taps.within_input();
+        taps.circular = *axis.padding == Padding::Circular && !taps.is_unclipped();
+        let pairs = Pairs { first, output: taps.output.into(), stride, taps: taps.taps.into(), dilation };
+        (taps.connected, taps.most_readers) = if taps.circular {
+            (u64::from(taps.output) * u64::from(taps.taps), taps.most_readers_around())
+        } else {
+            (pairs.within(taps.input), pairs.most_readers(taps.input))
+        };
         taps
     }
 
@@ -147,94 +148,130 @@ impl AxisTaps {
 
     /// Taps that read the input, over all windows.
     pub(crate) fn connected(&self) -> u64 {
-        if self.circular {
-            return u64::from(self.output) * u64::from(self.taps);
-        }
-        // The first window whose tap reads position `at` or one after it.
-        let from = |at: i64| (at + self.stride - 1).div_euclid(self.stride).clamp(0, self.output.into()) as u64;
-        let first_reads = (0..i64::from(self.taps)).map(|tap| self.first + tap * self.dilation);
-        first_reads.map(|at| from(i64::from(self.input) - at) - from(-at)).sum()
+        self.connected
     }
 
-    /// The `(output position, tap)` pairs that read input position `input`; none where there is no such position.
-    #[must_use]
-    pub fn readers(&self, input: u32) -> &[[u32; 2]] {
-        let (starts, input) = (self.inverse_starts(), input as usize);
-        let range = starts.get(input).zip(starts.get(input + 1));
-        range.map_or(&[], |(&start, &end)| &self.inverse()[start as usize..end as usize])
+    /// The `(output position, tap)` pairs that read input position `input`, by output position and then by tap; none where there is no
+    /// such position. They are computed, in time linear in the windows near the position; where padding is circular, in all windows.
+    pub fn readers(&self, input: u32) -> impl Iterator<Item = [u32; 2]> {
+        let (stride, dilation, around) = (self.stride, self.dilation, i64::from(self.input));
+        // From a window's first tap to its last, and from window 0's first tap to the position.
+        let last = i64::from(self.taps - 1) * dilation;
+        let to = i64::from(input) - self.first;
+        let (circular, all) = (self.circular, i64::from(self.output));
+        let (from, end) = if input >= self.input {
+            (0, 0)
+        } else if circular {
+            (0, all)
+        } else {
+            ((to - last + stride - 1).div_euclid(stride).max(0), all.min(to.div_euclid(stride) + 1))
+        };
+        (from..end).flat_map(move |output| {
+            let to = to - output * stride;
+            // Taps once around the input read the same position.
+            let (to, next) = if circular { (to.rem_euclid(around), around) } else { (to, last + 1) };
+            let taps = (to..=last).step_by(next as usize).filter(move |at| at % dilation == 0);
+            taps.map(move |at| [output as u32, (at / dilation) as u32])
+        })
     }
 
-    /// The most readers of any input position.
+    /// The most readers of any input position. Where circular padding has windows around a length that isn't a multiple of their
+    /// distance, it may be one more for each time that a window goes around.
     pub(crate) fn most_readers(&self) -> u64 {
-        self.inverted().most
+        self.most_readers
     }
 
-    /// `[input + 1]`: where each input position's readers begin in [`AxisTaps::inverse`].
-    pub(crate) fn inverse_starts(&self) -> &[u32] {
-        &self.inverted().starts
-    }
-
-    /// `(output position, tap)` pairs that read an input position, by input position and then by output position.
-    pub(crate) fn inverse(&self) -> &[[u32; 2]] {
-        &self.inverted().taps
-    }
-
-    /// Makes the table of readers, if it isn't made yet.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) where it doesn't fit; without this call the program would end there.
-    pub(crate) fn invert(&self) -> Result<()> {
-        if self.inverse.get().is_none() {
-            // Positions are counted once more while it is made.
-            check_room("the tap tables", 2 * self.connected() + 2 * (u64::from(self.input) + 1))?;
-            self.inverted();
-        }
-        Ok(())
-    }
-
-    fn inverted(&self) -> &Inverse {
-        self.inverse.get_or_init(|| Inverse::of(self))
+    /// [`AxisTaps::most_readers`] where windows go around the input.
+    fn most_readers_around(&self) -> u64 {
+        // A window alone is its own neighbour, once around.
+        let stride = if self.output == 1 { i64::from(self.input) } else { self.stride };
+        let (taps, apart) = (u64::from(self.taps), (stride / gcd(stride, self.dilation)) as u64);
+        // A position is as far from each window as some tap is, or none. Among neighbouring taps, every `apart`th is a window's; past the
+        // input's end they are counted anew.
+        let times = match i64::from(self.input) % stride {
+            0 => 1,
+            _ => (taps - 1) * self.dilation as u64 / u64::from(self.input) + 2,
+        };
+        let times = times.min(taps);
+        (taps - times) / apart + times
     }
 
     /// Whether no tap leaves the input.
-    fn within_input(&self) -> bool {
+    fn is_unclipped(&self) -> bool {
         let last = i64::from(self.output - 1) * self.stride + i64::from(self.taps - 1) * self.dilation;
         self.first >= 0 && self.first + last < self.input.into()
     }
 
-    /// Whether the windows begin with the input and none leaves it: tap `t` of window `o` then reads where the window begins plus
-    /// what tap `t` of window 0 reads.
-    pub(crate) fn within(&self) -> bool {
-        self.first == 0 && self.within_input()
+    /// Whether windows lie as with padding `valid`: they begin with the input and none leaves it. Tap `t` of window `o` then reads where
+    /// the window begins plus what tap `t` of window 0 reads.
+    pub(crate) fn is_unpadded(&self) -> bool {
+        self.first == 0 && self.is_unclipped()
+    }
+
+    /// Whether the taps of each window that read the input read neighbouring positions.
+    #[cfg(feature = "cpu")]
+    pub(crate) fn reads_neighbours(&self) -> bool {
+        self.dilation == 1 && !self.circular
     }
 }
 
-impl Inverse {
-    fn of(axis: &AxisTaps) -> Self {
-        let mut starts = vec![0u32; axis.input as usize + 1];
-        for at in axis.forward().flatten() {
-            starts[at as usize + 1] += 1;
-        }
-        let most = starts.iter().copied().max().unwrap_or(0).into();
-        for i in 0..axis.input as usize {
-            starts[i + 1] += starts[i];
-        }
-        // A counting sort by input position. It scans in output order, so each position's entries are ascending.
-        let mut next = starts.clone();
-        let mut taps = vec![[0u32; 2]; starts[axis.input as usize] as usize];
-        for (at, pair) in axis.forward().zip(0..) {
-            if let Some(at) = at {
-                let slot = &mut next[at as usize];
-                taps[*slot as usize] = [pair / axis.taps, pair % axis.taps];
-                *slot += 1;
-            }
-        }
-        Self { starts, taps, most }
+/// The pairs of some windows and taps of an axis without circular padding.
+struct Pairs {
+    first: i64,
+    output: i64,
+    stride: i64,
+    taps: i64,
+    dilation: i64,
+}
+
+impl Pairs {
+    /// How many read one of `input` positions. It goes through the windows or the taps, whichever are fewer: axes with many of both are
+    /// refused, so these are some thousands at most.
+    fn within(&self, input: u32) -> u64 {
+        let &Self { first, output, stride, taps, dilation } = self;
+        let ([few, step], [many, apart]) =
+            if taps <= output { ([taps, dilation], [output, stride]) } else { ([output, stride], [taps, dilation]) };
+        // The first of the many that reads position `at` or one after it.
+        let from = |at: i64| (at + apart - 1).div_euclid(apart).clamp(0, many) as u64;
+        let first_reads = (0..few).map(|number| first + number * step);
+        first_reads.map(|at| from(i64::from(input) - at) - from(-at)).sum()
     }
+
+    /// The most that read one position.
+    fn most_readers(&self, input: u32) -> u64 {
+        let &Self { first, output, stride, taps, dilation } = self;
+        // The readers of a position are so many windows, and so many taps, apart.
+        let common = gcd(stride, dilation);
+        let [windows_apart, taps_apart] = [dilation / common, stride / common];
+        // Of the readers of one position, the last window with its tap is a pair of a smaller axis: one that has as many windows
+        // before it, and as many taps after its own, as the other readers are.
+        let is_read_by = |readers: i64| {
+            let others = readers - 1;
+            let (output, taps) = (output - others * windows_apart, taps - others * taps_apart);
+            let pairs = Self { first: first + others * windows_apart * stride, output, stride, taps, dilation };
+            output > 0 && taps > 0 && pairs.within(input) > 0
+        };
+        let most = ((output - 1) / windows_apart).min((taps - 1) / taps_apart) + 1;
+        if is_read_by(most) {
+            return most as u64;
+        }
+        let (mut known, mut beyond) = (0, most);
+        while beyond - known > 1 {
+            let readers = known + (beyond - known) / 2;
+            if is_read_by(readers) { known = readers } else { beyond = readers }
+        }
+        known as u64
+    }
+}
+
+/// The greatest number that divides both.
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::reader_table::ReaderTable;
     use super::*;
 
     fn axis(padding: &Padding, [input, taps, stride, dilation]: [u64; 4]) -> Axis<'_> {
@@ -293,24 +330,62 @@ mod tests {
     }
 
     #[test]
-    fn inverse_lists_every_tap_once() {
-        for padding in [Padding::Valid, Padding::Same, Padding::Circular, Padding::Explicit(vec![[2, 1]])] {
-            for (n, k, s, d) in [(7, 3, 1, 1), (8, 3, 2, 2), (5, 4, 3, 1), (3, 3, 1, 1)] {
-                let asked = axis(&padding, [n, k, s, d]);
+    fn readers_are_all_taps_by_what_they_read() -> crate::Result<()> {
+        let mut exact = 0;
+        for padding in
+            [Padding::Valid, Padding::Same, Padding::SameUpper, Padding::Circular, Padding::Explicit(vec![[7, 1]])]
+        {
+            let sizes = (1..9)
+                .flat_map(|n| (1..7).flat_map(move |k| (1..5).flat_map(move |s| (1..4).map(move |d| [n, k, s, d]))));
+            for sizes in sizes {
+                let asked = axis(&padding, sizes);
                 if asked.output() <= 0 {
                     continue;
                 }
                 let axis = AxisTaps::new(&asked);
-                let mut seen = 0u64;
-                for i in 0..axis.input {
-                    for &[o, t] in axis.readers(i) {
-                        assert_eq!(axis.tap(o, t), Some(i));
-                        seen += 1;
+                let mut expected = vec![Vec::new(); axis.input as usize];
+                for (output, tap) in (0..axis.output).flat_map(|output| (0..axis.taps).map(move |tap| (output, tap))) {
+                    if let Some(at) = axis.tap(output, tap) {
+                        expected[at as usize].push([output, tap]);
                     }
                 }
-                assert_eq!(seen, axis.connected());
-                assert_eq!(axis.forward().flatten().count() as u64, seen);
+                let table = ReaderTable::new(&axis)?;
+                for (input, expected) in (0..).zip(&expected) {
+                    assert_eq!(&axis.readers(input).collect::<Vec<_>>(), expected, "of {input} in {axis:?}");
+                    assert_eq!(table.of(input), expected, "of {input} in {axis:?}");
+                }
+                assert!(axis.readers(axis.input).next().is_none() && table.of(axis.input).is_empty());
+                assert_eq!(axis.connected(), expected.iter().map(|of_one| of_one.len() as u64).sum::<u64>());
+                assert_eq!(ReaderTable::bytes(&axis), 4 * table.starts().len() as u64 + 8 * table.pairs().len() as u64);
+                let most = expected.iter().map(|of_one| of_one.len() as u64).max().unwrap_or(0);
+                assert_eq!(table.most(), most);
+                let found = axis.most_readers();
+                if axis.circular && !sizes[0].is_multiple_of(sizes[2]) {
+                    assert!((most..=u64::from(axis.taps)).contains(&found), "{found}, not {most}, of {axis:?}");
+                } else {
+                    assert_eq!(found, most, "of {axis:?}");
+                    exact += 1;
+                }
             }
+        }
+        assert!(exact > 1000, "{exact}");
+        Ok(())
+    }
+
+    /// What a file may name: it takes no memory, and no time to speak of.
+    #[test]
+    fn long_axes_are_some_numbers() {
+        for [input, taps, stride, dilation] in [
+            [4_700, 4_700, 1, 1],
+            [4_700, 4_700, 3, 2],
+            [1, 22_000_000, 1, 1],
+            [22_000_000, 1, 1, 1],
+            [5_000_000, 4, 1, 900_000],
+        ] {
+            let axis = AxisTaps::new(&axis(&Padding::Same, [input, taps, stride, dilation]));
+            assert!(axis.connected() <= u64::from(axis.output) * taps);
+            let most = [0, input as u32 / 2, input as u32 - 1].map(|at| axis.readers(at).count() as u64);
+            assert!(most.iter().all(|&readers| readers <= axis.most_readers()), "{most:?} of {axis:?}");
         }
     }
 }

@@ -4,10 +4,8 @@ use super::tensor::buffer;
 use super::write::write;
 use super::{BufferRange, Context, Making, scoped};
 use crate::Result;
-use crate::geometry::{Geometry, SparseIndex};
-use crate::kernels::tap_tables_length;
+use crate::geometry::Geometry;
 use crate::plan::{Resource, constant_words};
-use crate::room::check_room;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -54,15 +52,7 @@ impl Of {
     fn data(&self) -> Result<Cow<'_, [u32]>> {
         match self {
             Self::Words(words) => Ok(words[..].into()),
-            Self::Layer(layer, resource) => {
-                let words = match resource {
-                    // Its parts, what counts them, and all of it in one array.
-                    Resource::SparseIndex => 2 * SparseIndex::len_of(layer) + layer.inputs() + 1,
-                    _ => tap_tables_length(layer),
-                };
-                check_room(&self.label(), words)?;
-                Ok(constant_words(layer, *resource).into())
-            }
+            Self::Layer(layer, resource) => Ok(constant_words(layer, *resource)?.into()),
         }
     }
 

@@ -1,7 +1,9 @@
 //! The tap tables as the device sees them.
 
+use crate::Result;
 use crate::config::DataFormat;
-use crate::geometry::{Geometry, NO_TAP};
+use crate::geometry::{Geometry, NO_TAP, ReaderTable};
+use crate::room::room;
 
 /// Where each axis's tables begin, in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +34,11 @@ impl TablePlaces {
 /// The tap tables as one `u32` buffer, multiplied by strides so that kernels only add. An element of the forward tables
 /// is an offset within an input sample (or `NO_TAP`). A pair of the inverse tables is a share of the location index and
 /// a share of the tap index. A layer without windows has no tables.
-#[must_use]
-pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
-    let Some(axes) = geometry.axes() else { return Vec::new() };
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+pub fn tap_tables(geometry: &Geometry) -> Result<Vec<u32>> {
+    let Some(axes) = geometry.axes() else { return Ok(Vec::new()) };
     let scale = match geometry.config().data_format {
         DataFormat::ChannelsLast => geometry.channels(),
         DataFormat::ChannelsFirst => 1,
@@ -42,13 +46,14 @@ pub fn tap_tables(geometry: &Geometry) -> Vec<u32> {
     let positions = [axes[1].input * axes[2].input, axes[2].input, 1].map(|step| step * scale);
     let locations = [axes[1].output * axes[2].output, axes[2].output, 1];
     let taps = [axes[1].taps * axes[2].taps, axes[2].taps, 1];
-    let mut data = Vec::with_capacity(tap_tables_length(geometry) as usize);
+    let mut data = room("the tap tables", tap_tables_length(geometry))?;
     for a in 0..3 {
         data.extend(axes[a].forward().map(|at| at.map_or(NO_TAP, |at| at * positions[a])));
-        data.extend(axes[a].inverse_starts());
-        data.extend(axes[a].inverse().iter().flat_map(|&[o, t]| [o * locations[a], t * taps[a]]));
+        let readers = ReaderTable::new(&axes[a])?;
+        data.extend(readers.starts());
+        data.extend(readers.pairs().iter().flat_map(|&[o, t]| [o * locations[a], t * taps[a]]));
     }
-    data
+    Ok(data)
 }
 
 /// Number of elements of [`tap_tables`].

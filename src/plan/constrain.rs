@@ -44,7 +44,7 @@ impl Planner<'_> {
         for Cut { chunk, weights } in self.chunks(&o.shape, o.parameter)? {
             let rows = chunk.first_entry as usize..(chunk.first_entry + chunk.entries) as usize;
             let each = if by_filter { 1 } else { chunk.filters.into() };
-            let members = o.groups.members(rows, (kernels::GroupSquares::PART / each).max(1) as usize);
+            let members = o.groups.members(rows, (kernels::GroupSquares::PART / each).max(1) as usize)?;
             if members.groups.is_empty() {
                 continue;
             }

@@ -26,12 +26,10 @@ pub(super) struct Local<'a> {
 
 impl<'a> Local<'a> {
     /// # Errors
-    /// Those of [`cut`]; [`Error::Limit`](crate::Error::Limit) where the tap tables or the bias can't be bound,
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) where the host has no room for the tables.
+    /// Those of [`cut`]; [`Error::Limit`](crate::Error::Limit) where the tap tables or the bias can't be bound.
     pub(super) fn new(planner: Planner<'a>, layer: &'a Geometry) -> Result<Self> {
         let chunks = cut(&Shape::of_weights(layer), planner.profile)?;
         planner.profile.check_piece("the tap tables", 4 * tap_tables_length(layer))?;
-        layer.make_tables()?;
         planner.profile.check_piece("the bias", 4 * layer.biases())?;
         let one = layer.of_one_location(layer.config().data_format);
         let per_sample = if one.is_some() { layer.locations() } else { 1 };

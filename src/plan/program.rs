@@ -9,6 +9,10 @@ use crate::program::{Program, Scratch};
 use crate::{Error, Result};
 use std::sync::Arc;
 
+/// Most bytes of a program's tap tables. A few lines name axes of any length, and tables are of their length times their taps. A layer of
+/// 196,608 positions and 15 taps, Enformer's longest, takes 36 MB.
+const MOST_TABLES: u64 = 1 << 30;
+
 /// How a device does a program on a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProgramPlan {
@@ -191,9 +195,12 @@ fn constant_bytes(layer: &Geometry, resource: Resource) -> u64 {
 }
 
 /// The words in a layer's tap tables or sparse index.
-pub(crate) fn constant_words(layer: &Geometry, resource: Resource) -> Vec<u32> {
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(crate) fn constant_words(layer: &Geometry, resource: Resource) -> Result<Vec<u32>> {
     match resource {
-        Resource::SparseIndex => SparseIndex::new(layer).data(),
+        Resource::SparseIndex => SparseIndex::new(layer)?.data(),
         _ => tap_tables(layer),
     }
 }
@@ -202,7 +209,8 @@ impl Planner<'_> {
     /// How the device does a program for `batch` samples.
     ///
     /// # Errors
-    /// Those of [`Program::check`] and of [`Planner::plan`]; [`Error::Limit`] and [`Error::OverBudget`] for its memory.
+    /// Those of [`Program::check`] and of [`Planner::plan`]; [`Error::Limit`] and [`Error::OverBudget`] for its memory, of which the tap
+    /// tables may take a GiB.
     pub fn program(&self, program: &Program, batch: u32) -> Result<ProgramPlan> {
         program.check()?;
         let all = program.buffers.iter().map(|buffer| u128::from(buffer.shape.elements(batch)) * 4).max().unwrap_or(0);
@@ -264,8 +272,13 @@ impl Planner<'_> {
         let own = total(&own_scratch(&plans));
         memory.scratch = between.saturating_add(own);
         self.check_budget("the scratch of all operations", memory.scratch)?;
-        let read = constants(program, &plans).into_iter();
-        memory.constants = read.map(|(layer, resource)| constant_bytes(layer, resource)).sum();
+        let read = constants(program, &plans);
+        let tables = read.iter().filter(|(_, resource)| *resource == Resource::Tables);
+        let needed = tables.fold(0, |all: u64, (layer, resource)| all.saturating_add(constant_bytes(layer, *resource)));
+        if needed > MOST_TABLES {
+            return Err(Error::OverBudget { what: "the tap tables of all layers".into(), needed, budget: MOST_TABLES });
+        }
+        memory.constants = read.into_iter().map(|(layer, resource)| constant_bytes(layer, resource)).sum();
         memory.constants += own_constants(&plans).into_iter().map(|words| 4 * words.len() as u64).sum::<u64>();
         let dispatches = plans.iter().map(|plan| plan.dispatches.len() as u64).sum::<u64>();
         // An empty plan has no uniforms, but a buffer of no bytes can't be mapped.

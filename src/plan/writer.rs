@@ -23,7 +23,7 @@ impl ProgramPlan {
     ///
     /// # Errors
     /// [`Error::Program`] and [`Error::Range`] where this is no plan of that program; [`Error::Limit`] where a number is over
-    /// 2⁵³, to which JSON's numbers are exact; [`Error::Shader`].
+    /// 2⁵³, to which JSON's numbers are exact; [`Error::Shader`]; [`Error::OutOfMemory`] for the words of its constants.
     pub fn written(&self, program: &Program) -> Result<WrittenPlan> {
         let counts = |operations: usize, buffers: usize| format!("{operations} operations and {buffers} buffers");
         let (own, given) =
@@ -133,7 +133,7 @@ impl<'p> Writer<'p> {
             let operation = program.operations.iter().find(of_layer);
             let owner = operation.and_then(|operation| program.layer_of(operation));
             let name = if resource == Resource::SparseIndex { "sparse_index" } else { "tap_tables" };
-            let words = constant_words(layer, resource);
+            let words = constant_words(layer, resource)?;
             // One layer's constants differ from program to program if these use different windows of it.
             let name = format!("{name}/{:016x}", fingerprint(&words));
             let place = self.constant(owner.map_or(name.clone(), |owner| format!("{owner}/{name}")), words)?;

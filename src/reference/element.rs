@@ -85,9 +85,9 @@ pub fn local_grad_input_element(layer: &Geometry, operands: &Elements<'_>, index
             let (position, channel) = place(layer.config().data_format, within, layer.positions(), layer.channels());
             let (group, of_group) = (channel / layer.group_channels(), channel % layer.group_channels());
             let [i0, i1, i2] = [position / (b.input * c.input), position / c.input % b.input, position % c.input];
-            for &[o0, t0] in a.readers(i0) {
-                for &[o1, t1] in b.readers(i1) {
-                    for &[o2, t2] in c.readers(i2) {
+            for [o0, t0] in a.readers(i0) {
+                for [o1, t1] in b.readers(i1) {
+                    for [o2, t2] in c.readers(i2) {
                         let location = (o0 * b.output + o1) * c.output + o2;
                         let tap = (t0 * b.taps + t1) * c.taps + t2;
                         let cell = layer.weight_cell(location * layer.groups() + group);

@@ -5,9 +5,10 @@ use super::convolution;
 use super::grad_input;
 use super::readers::Readers;
 use super::windows::{Band, Windows};
+use crate::Result;
 use crate::config::{DataFormat, WeightType};
 use crate::cpu::team::Needs;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, ReaderTable};
 use std::sync::Arc;
 
 /// Most neighbouring locations that are computed together if they share their weights.
@@ -29,17 +30,29 @@ pub(in crate::cpu) struct Layer {
 }
 
 impl Layer {
-    pub(in crate::cpu) fn new(geometry: &Arc<Geometry>) -> Self {
-        let windows = Windows::new(geometry);
-        let one_location = geometry.of_one_location(DataFormat::ChannelsLast);
-        let bands = if geometry.shares_weights() { windows.bands(MOST_LOCATIONS) } else { Vec::new() };
-        Self {
-            geometry: geometry.clone(),
-            windows,
-            readers: Readers::new(geometry),
-            one_location: one_location.map(|one| Box::new(Self::new(&Arc::new(one)))),
-            bands,
+    /// What the operations of a layer look up; who reads an input only where `reads`, which is what its input's gradient asks for.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub(in crate::cpu) fn new(geometry: &Arc<Geometry>, reads: bool) -> Result<Self> {
+        if let Some(one) = geometry.of_one_location(DataFormat::ChannelsLast) {
+            // Nothing looks up more of this one than its sizes.
+            let one_location = Some(Box::new(Self::new(&Arc::new(one), reads)?));
+            let (windows, readers) = (Windows::new(geometry)?, Readers::Unread);
+            return Ok(Self { geometry: geometry.clone(), windows, readers, one_location, bands: Vec::new() });
         }
+        let windows = Windows::new(geometry)?;
+        let bands = if geometry.shares_weights() { windows.bands(MOST_LOCATIONS)? } else { Vec::new() };
+        let readers = if reads { Readers::new(geometry)? } else { Readers::Unread };
+        Ok(Self { geometry: geometry.clone(), windows, readers, one_location: None, bands })
+    }
+
+    /// Bytes of the tables of a layer's windows that [`Layer::new`] makes, without making them. A connectivity of the user's has tables,
+    /// too, which are as long as what the user gave.
+    pub(in crate::cpu) fn bytes(geometry: &Geometry, reads: bool) -> u64 {
+        let Some(axes) = geometry.axes() else { return 0 };
+        let read = reads && geometry.of_one_location(DataFormat::ChannelsLast).is_none();
+        Windows::bytes(geometry, axes) + if read { axes.iter().map(ReaderTable::bytes).sum() } else { 0 }
     }
 
     /// The layer of one location that computes this one, and how many samples it then has.
@@ -50,10 +63,10 @@ impl Layer {
     /// The room that a task of any of its operations needs.
     pub(in crate::cpu) fn needs(&self) -> Needs {
         let filters = self.geometry.group_filters() as usize;
-        let readers = self.geometry.most_readers() as usize;
+        let readers = usize::try_from(self.readers.most(&self.geometry)).unwrap_or(usize::MAX);
         let channels = CHANNELS.min(self.geometry.group_channels() as usize);
         let widened = match self.geometry.config().dtype {
-            WeightType::F16 => readers * channels * filters,
+            WeightType::F16 => readers.saturating_mul(channels * filters),
             WeightType::F32 => 0,
         };
         let floats = BLOCK_WEIGHTS.max(filters).max(widened).max(convolution::floats(&self.geometry));

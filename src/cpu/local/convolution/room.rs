@@ -14,5 +14,5 @@ pub(in crate::cpu::local) fn is_depthwise(layer: &Geometry) -> bool {
 pub(in crate::cpu::local) fn floats(layer: &Geometry) -> usize {
     let (taps, channels) = (layer.taps() as usize, layer.channels() as usize);
     // Either all weights by taps and one channel's, or the sums of some channels.
-    if is_depthwise(layer) { (taps * channels + taps).max(taps * CHANNELS) } else { 0 }
+    if is_depthwise(layer) { taps.saturating_mul(channels + 1).max(taps.saturating_mul(CHANNELS)) } else { 0 }
 }

@@ -129,11 +129,12 @@ impl Rows<'_> {
     /// The runs of a group's inputs that use the rows `met` of the weights, in their order.
     #[inline(always)]
     pub(super) fn runs(&self, layer: &Layer, group: usize, met: Range<usize>) -> impl Iterator<Item = Run> {
-        let band = self.band;
-        let channel = group * layer.geometry.group_channels() as usize;
-        let outer = layer.windows.outer(self.outer).iter();
-        let runs = outer.flat_map(move |&[outer, row]| band.runs.iter().map(move |run| (outer + channel, row, run)));
-        runs.filter_map(move |(outer, outer_row, &[input, row, length])| {
+        let (first, runs) = layer.windows.of_band(self.band);
+        let first = first + group * layer.geometry.group_channels() as usize;
+        let outer = layer.windows.outer(self.outer);
+        let runs = outer.flat_map(move |[outer, row]| runs.iter().map(move |run| (outer + first, row, run)));
+        runs.filter_map(move |(outer, outer_row, run)| {
+            let [input, row, length] = run.map(|value| value as usize);
             let (input, row) = (outer + input, outer_row + row);
             let (from, to) = (row.max(met.start), (row + length).min(met.end));
             (from < to).then(|| Run { input: input + from - row, row: from, length: to - from })

@@ -136,8 +136,8 @@ impl Pieces<'_> {
         let sums = Shared::new(sums);
         let along = self.along(&owned);
         for outer in 0..geometry.locations() as usize / width {
-            let reads = |&[input, _]: &[usize; 2]| input < owned.end && input + line > owned.start;
-            if !self.layer.windows.outer(outer).iter().any(reads) {
+            let reads = |[input, _]: [usize; 2]| input < owned.end && input + line > owned.start;
+            if !self.layer.windows.outer(outer).any(reads) {
                 continue;
             }
             for cell in (outer * width + along.start) * groups..(outer * width + along.end) * groups {
@@ -186,7 +186,8 @@ impl Pieces<'_> {
         if first / line != last / line {
             return 0..inner.output as usize;
         }
-        let readers = (first % line..=last % line).flat_map(|i| inner.readers(i as u32)).map(|[o, _]| *o as usize);
+        let readers =
+            (first % line..=last % line).flat_map(|i| self.layer.readers.of_inner(i as u32)).map(|[o, _]| *o as usize);
         readers.fold(inner.output as usize..0, |range, o| range.start.min(o)..range.end.max(o + 1))
     }
 

@@ -14,6 +14,6 @@ pub(super) const GRADS: usize = 4096;
 
 /// How many floats of room a task needs.
 pub(in crate::cpu::local) fn floats(layer: &Geometry) -> usize {
-    let sums = SUMS.min(layer.inputs() as usize * SAMPLES);
+    let sums = SUMS.min((layer.inputs() as usize).saturating_mul(SAMPLES));
     VECTOR + sums + GRADS + BLOCK_WEIGHTS
 }

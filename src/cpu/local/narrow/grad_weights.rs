@@ -60,7 +60,7 @@ impl WithSimd for GradWeights<'_> {
                 }
                 let at = even.start - strip.along.start;
                 let grads = &grads[at..][..even.len()];
-                for &[offset, row] in narrow.layer.windows.outer(strip.outer) {
+                for [offset, row] in narrow.layer.windows.outer(strip.outer) {
                     let input = (&input[offset + narrow.input(even.start)..], narrow.even.step);
                     let written = (&mut written[at * window + row..], window);
                     match narrow.even.length {

@@ -1,6 +1,6 @@
 //! What the CPU executor allocates: nothing in its runs, and no second copy of the weights.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use locally_connected::config::Axes;
 use locally_connected::cpu::{Executor, Threads, Weights};
@@ -76,7 +76,7 @@ fn graph() -> Graph {
 #[test]
 fn runs_allocate_nothing_and_weights_are_there_once() {
     long_axes_take_memory_where_they_are_read();
-    windows_of_several_axes_take_a_sum_not_a_product();
+    windows_of_many_taps_are_refused();
     what_does_not_fit_is_said();
     let graph = graph();
     let program = graph.backward(Wanted::All);
@@ -232,13 +232,14 @@ fn long_axes_take_memory_where_they_are_read() {
     assert!(tables < runs + readers + 400_000, "{tables} bytes");
 }
 
-/// 100·100 locations read up to 30·30 taps each, along two outer axes.
-fn windows_of_several_axes_take_a_sum_not_a_product() {
-    let config = Config::new(1, [30, 30, 1]).padding(Padding::Same).bias(Bias::None);
-    let graph = Sequential::new([100, 100, 1, 1]).add(Convolution(config)).graph().expect("a convolution");
-    let (bound, bytes) = allocated(|| Executor::new(Threads::caller()).bind(&graph.forward(), 1).expect("a program"));
-    let tables = bytes - bound.bytes() as usize;
-    assert!(tables < 2 * 100 * 30 * 8 + 50_000, "{tables} bytes");
+/// 500·500 locations that read up to 100·100 taps each, along two outer axes: tens of gigabytes.
+fn windows_of_many_taps_are_refused() {
+    let config = Config::new(1, [100, 100, 1]).padding(Padding::Same).bias(Bias::None);
+    let graph = Sequential::new([500, 500, 1, 1]).add(Convolution(config)).graph().expect("a convolution");
+    let (bound, bytes) = allocated(|| Executor::new(Threads::caller()).bind(&graph.forward(), 1));
+    let Err(error) = bound else { panic!("it is bound with {bytes} bytes") };
+    let Error::OverBudget { needed, budget, .. } = error.cause() else { panic!("{error}") };
+    assert!(*needed > 10 << 30 && *budget == 1 << 30 && bytes < 100_000, "{error}");
 }
 
 /// Where there is no memory for what binding makes, that is an error, whatever it is.

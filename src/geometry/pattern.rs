@@ -20,13 +20,23 @@ pub struct Pattern {
     most_readers: u32,
 }
 
+/// The most rows that read one input. Inputs may be many more than connections: then these are sorted, since counts of all inputs would
+/// take more memory than all else.
+fn most_readers(inputs: usize, columns: &[u32]) -> Result<u32> {
+    if inputs <= columns.len() {
+        let mut counts: Vec<u32> = zeroes(WHAT, inputs as u64)?;
+        columns.iter().for_each(|&column| counts[column as usize] += 1);
+        return Ok(counts.into_iter().max().unwrap_or(0));
+    }
+    let mut sorted = room(WHAT, columns.len() as u64)?;
+    sorted.extend(columns);
+    sorted.sort_unstable();
+    Ok(sorted.chunk_by(u32::eq).map(|of_one| of_one.len() as u32).max().unwrap_or(0))
+}
+
 impl Pattern {
     fn new(inputs: usize, starts: Vec<u32>, columns: Vec<u32>) -> Result<Self> {
-        // Sorted, since inputs may be many more than connections.
-        let mut sorted = room(WHAT, columns.len() as u64)?;
-        sorted.extend(&columns);
-        sorted.sort_unstable();
-        let most_readers = sorted.chunk_by(u32::eq).map(|of_one| of_one.len() as u32).max().unwrap_or(0);
+        let most_readers = most_readers(inputs, &columns)?;
         // What is shared is copied once, by what can't be refused.
         check_room(WHAT, starts.len() as u64)?;
         Ok(Self { inputs: inputs as u32, starts: starts.into(), columns, most_readers })
@@ -159,5 +169,20 @@ impl Pattern {
     #[must_use]
     pub fn columns(&self) -> &[u32] {
         &self.columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_are_counted_among_few_inputs_and_many() {
+        let pairs = [(0, 2), (1, 2), (1, 0), (2, 2), (0, 1)];
+        for inputs in [3, 5, 6, 1_000_000] {
+            let most = Pattern::from_coo(3, inputs, &pairs).map(|(pattern, _)| pattern.most_readers());
+            assert_eq!(most, Ok(3), "{inputs} inputs");
+        }
+        assert_eq!(Pattern::from_coo(3, 5, &[]).map(|(pattern, _)| pattern.most_readers()), Ok(0));
     }
 }

@@ -59,8 +59,8 @@ pub(in crate::cpu) struct Band {
 /// its location along the outer axes. What padding clips is in none of them.
 #[derive(Debug)]
 pub(in crate::cpu) struct Windows {
-    /// The two outer axes. What their taps add is added up where it is read: a table of both would be as long as a product.
-    outer: [Outer; 2],
+    /// The two outer axes.
+    outer: Outer,
     inner: Inner,
     even: Option<Even>,
     /// Locations along the inner axis.
@@ -78,40 +78,50 @@ enum Inner {
     Listed { starts: Vec<u32>, runs: Vec<Packed> },
 }
 
-/// An outer axis.
+/// What the taps of the two outer axes add to the inner axis's runs, the second axis's taps for each of the first's.
 #[derive(Debug)]
 struct Outer {
-    /// The offsets of output position `i` are `starts[i]..starts[i + 1]`.
+    /// The offsets of location `i` of the two axes are `starts[i]..starts[i + 1]`.
     starts: Vec<u32>,
-    /// What a tap that reads the input adds to the inner axis's runs: to the input and to the row of weights.
+    /// What is added to the input and to the row of weights.
     offsets: Vec<[u32; 2]>,
 }
 
 impl Outer {
-    /// An axis whose neighbouring positions and taps are so far apart, in inputs and rows of weights.
-    fn new(axis: &AxisTaps, [apart, rows]: [u32; 2]) -> Result<Self> {
-        let (mut starts, mut offsets) = (room(WHAT, u64::from(axis.output) + 1)?, room(WHAT, axis.connected())?);
+    /// Two axes, whose neighbouring positions and taps are so far apart, in inputs and in rows of weights.
+    fn new([a, b]: [&AxisTaps; 2], [apart_a, apart_b]: [[u32; 2]; 2]) -> Result<Self> {
+        let (locations, count) = Self::sizes([a, b]);
+        let (mut starts, mut offsets) = (room(WHAT, locations + 1)?, room(WHAT, count)?);
         starts.push(0);
-        for output in 0..axis.output {
-            let reads = (0..axis.taps).filter_map(|tap| Some((axis.tap(output, tap)?, tap)));
-            offsets.extend(reads.map(|(at, tap)| [at * apart, tap * rows]));
+        for (o_a, o_b) in (0..a.output).flat_map(|o_a| (0..b.output).map(move |o_b| (o_a, o_b))) {
+            for (t_a, at_a) in (0..a.taps).filter_map(|tap| Some((tap, a.tap(o_a, tap)?))) {
+                let [input, row] = [at_a * apart_a[0], t_a * apart_a[1]];
+                let taps = (0..b.taps).filter_map(|tap| Some((tap, b.tap(o_b, tap)?)));
+                offsets.extend(taps.map(|(t_b, at_b)| [input + at_b * apart_b[0], row + t_b * apart_b[1]]));
+            }
             starts.push(offsets.len() as u32);
         }
         Ok(Self { starts, offsets })
     }
 
-    /// An axis of one position, which adds nothing.
+    /// Axes of one position, which add nothing.
     fn missing() -> Result<Self> {
-        Self::new(&AxisTaps::MISSING, [0, 0])
+        Self::new([&AxisTaps::MISSING; 2], [[0; 2]; 2])
     }
 
-    /// Output positions.
-    fn len(&self) -> usize {
-        self.starts.len() - 1
+    /// How many locations there are, and how many offsets.
+    fn sizes([a, b]: [&AxisTaps; 2]) -> (u64, u64) {
+        (u64::from(a.output) * u64::from(b.output), a.connected().saturating_mul(b.connected()))
     }
 
-    fn of(&self, output: usize) -> &[[u32; 2]] {
-        &self.offsets[self.starts[output] as usize..self.starts[output + 1] as usize]
+    fn bytes(axes: [&AxisTaps; 2]) -> u64 {
+        let (locations, count) = Self::sizes(axes);
+        count.saturating_mul(8).saturating_add(4 * (locations + 1))
+    }
+
+    #[inline]
+    fn of(&self, location: usize) -> &[[u32; 2]] {
+        &self.offsets[self.starts[location] as usize..self.starts[location + 1] as usize]
     }
 }
 
@@ -149,7 +159,7 @@ impl Windows {
         let [a, b, c] = match layer.connectivity() {
             Connectivity::Windows(axes) => &**axes,
             Connectivity::Pattern(pattern) => {
-                let (outer, inner) = ([Outer::missing()?, Outer::missing()?], of_pattern(pattern)?);
+                let (outer, inner) = (Outer::missing()?, of_pattern(pattern)?);
                 let (width, group_channels) = (pattern.rows() as usize, row as usize);
                 return Ok(Self { outer, inner, even: None, width, groups, group_channels });
             }
@@ -158,15 +168,15 @@ impl Windows {
         let even = inner.even(c, layer);
         // Elements of a sample, and rows of weights of a cell, fit 32 bits.
         let [line, rows] = [layer.channels() * c.input, row * c.taps];
-        let outer = [Outer::new(a, [line * b.input, rows * b.taps])?, Outer::new(b, [line, rows])?];
+        let outer = Outer::new([a, b], [[line * b.input, rows * b.taps], [line, rows]])?;
         Ok(Self { outer, inner, even, width: c.output as usize, groups, group_channels: row as usize })
     }
 
     /// Bytes of the tables of a layer with these axes, without making them.
     pub(in crate::cpu) fn bytes(layer: &Geometry, [a, b, c]: &[AxisTaps; 3]) -> u64 {
-        let starts = |axis: &AxisTaps| 4 * (u64::from(axis.output) + 1);
-        let inner = if is_even(c, layer) { 0 } else { starts(c) + size_of::<Packed>() as u64 * most_runs(c, layer) };
-        [a, b].into_iter().map(|axis| starts(axis) + 8 * axis.connected()).sum::<u64>() + inner
+        let listed = || 4 * (u64::from(c.output) + 1) + size_of::<Packed>() as u64 * most_runs(c, layer);
+        let inner = if is_even(c, layer) { 0 } else { listed() };
+        Outer::bytes([a, b]).saturating_add(inner)
     }
 
     /// The locations of the inner axis that read all taps as one run, equally far apart; none unless most locations are
@@ -229,11 +239,8 @@ impl Windows {
 
     /// For a location of the two outer axes: the offsets of input and row that are added to the inner axis's runs.
     #[inline]
-    pub(in crate::cpu) fn outer(&self, location: usize) -> Offsets<'_> {
-        let [first, second] = &self.outer;
-        // Most layers have two axes at most; a division is as long as a short run.
-        let (a, b) = if first.len() == 1 { (0, location) } else { (location / second.len(), location % second.len()) };
-        Offsets { first: first.of(a), second: second.of(b), at: 0 }
+    pub(in crate::cpu) fn outer(&self, location: usize) -> &[[u32; 2]] {
+        self.outer.of(location)
     }
 
     /// The runs of a cell, in the order of its rows of weights.
@@ -241,9 +248,7 @@ impl Windows {
         let (location, group) = (cell / self.groups, cell % self.groups);
         let (outer, inner) = (location / self.width, location % self.width);
         let inner = self.of_location(inner);
-        let mut outer = self.outer(outer);
-        let added = outer.next();
-        Runs { outer, added, inner, first: group * self.group_channels, at: 0, rest: None }
+        Runs { outer: self.outer(outer), inner, first: group * self.group_channels, at: 0, rest: None }
     }
 }
 
@@ -263,40 +268,13 @@ impl OfLocation<'_> {
     }
 }
 
-/// What the taps of the two outer axes add to the inner axis's runs, the second axis's taps for each of the first's.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::cpu) struct Offsets<'a> {
-    first: &'a [[u32; 2]],
-    second: &'a [[u32; 2]],
-    /// How many of `second` are done for the first of `first`.
-    at: usize,
-}
-
-impl Iterator for Offsets<'_> {
-    type Item = [usize; 2];
-
-    #[inline]
-    fn next(&mut self) -> Option<[usize; 2]> {
-        if self.at == self.second.len() {
-            self.first = self.first.get(1..)?;
-            self.at = 0;
-        }
-        let &[input, row] = self.first.first()?;
-        let &[further, rows] = self.second.get(self.at)?;
-        self.at += 1;
-        Some([input as usize + further as usize, row as usize + rows as usize])
-    }
-}
-
 /// The runs of a cell.
 pub(in crate::cpu) struct Runs<'a> {
-    outer: Offsets<'a>,
-    /// What is added to the inner runs now; none at the end.
-    added: Option<[usize; 2]>,
+    outer: &'a [[u32; 2]],
     inner: OfLocation<'a>,
     /// The first channel of the group.
     first: usize,
-    /// How many inner runs are done for `added`.
+    /// How many inner runs are done for the first of `outer`.
     at: usize,
     /// The rest of a run that a block had no room for.
     rest: Option<Run>,
@@ -311,13 +289,13 @@ impl Iterator for Runs<'_> {
         }
         let inner = self.inner.runs();
         if self.at == inner.len() {
-            self.added = self.outer.next();
+            self.outer = self.outer.get(1..)?;
             self.at = 0;
         }
-        let [input, row] = self.added?;
+        let &[input, row] = self.outer.first()?;
         let &[at, rows, length] = inner.get(self.at)?;
         self.at += 1;
-        let (input, row) = (input + at as usize + self.first, row + rows as usize);
+        let (input, row) = ((input + at) as usize + self.first, (row + rows) as usize);
         Some(Run { input, row, length: length as usize })
     }
 }

@@ -131,7 +131,7 @@ impl Rows<'_> {
     pub(super) fn runs(&self, layer: &Layer, group: usize, met: Range<usize>) -> impl Iterator<Item = Run> {
         let (first, runs) = layer.windows.of_band(self.band);
         let first = first + group * layer.geometry.group_channels() as usize;
-        let outer = layer.windows.outer(self.outer);
+        let outer = layer.windows.outer(self.outer).iter().map(|offsets| offsets.map(|offset| offset as usize));
         let runs = outer.flat_map(move |[outer, row]| runs.iter().map(move |run| (outer + first, row, run)));
         runs.filter_map(move |(outer, outer_row, run)| {
             let [input, row, length] = run.map(|value| value as usize);

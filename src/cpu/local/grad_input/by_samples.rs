@@ -136,8 +136,8 @@ impl Pieces<'_> {
         let sums = Shared::new(sums);
         let along = self.along(&owned);
         for outer in 0..geometry.locations() as usize / width {
-            let reads = |[input, _]: [usize; 2]| input < owned.end && input + line > owned.start;
-            if !self.layer.windows.outer(outer).any(reads) {
+            let reads = |&[input, _]: &[u32; 2]| (input as usize) < owned.end && input as usize + line > owned.start;
+            if !self.layer.windows.outer(outer).iter().any(reads) {
                 continue;
             }
             for cell in (outer * width + along.start) * groups..(outer * width + along.end) * groups {

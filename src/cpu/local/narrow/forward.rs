@@ -69,7 +69,8 @@ impl WithSimd for Forward<'_> {
                 }
                 if !even.is_empty() {
                     let sums = &mut output[even.start - strip.along.start..][..even.len()];
-                    for [offset, row] in narrow.layer.windows.outer(strip.outer) {
+                    for offsets in narrow.layer.windows.outer(strip.outer) {
+                        let [offset, row] = offsets.map(|offset| offset as usize);
                         let input = &input[offset + narrow.input(even.start)..];
                         let weights = &weights[place(even.start) * window + row..];
                         let Even { step, length, .. } = narrow.even;

@@ -60,7 +60,8 @@ impl WithSimd for GradWeights<'_> {
                 }
                 let at = even.start - strip.along.start;
                 let grads = &grads[at..][..even.len()];
-                for [offset, row] in narrow.layer.windows.outer(strip.outer) {
+                for offsets in narrow.layer.windows.outer(strip.outer) {
+                    let [offset, row] = offsets.map(|offset| offset as usize);
                     let input = (&input[offset + narrow.input(even.start)..], narrow.even.step);
                     let written = (&mut written[at * window + row..], window);
                     match narrow.even.length {

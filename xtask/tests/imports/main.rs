@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("train", &["config", "geometry", "model", "ops", "program"]),
     ("reference", &["config", "geometry", "model", "ops", "program"]),
     ("cpu", &["config", "geometry", "ops", "program", "room", "train"]),
-    ("kernels", &["config", "geometry"]),
+    ("kernels", &["config", "geometry", "room"]),
     ("plan", &["config", "geometry", "hash", "kernels", "ops", "program"]),
     ("gpu", &["config", "geometry", "hash", "kernels", "model", "ops", "plan", "program", "room"]),
     ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program", "train"]),

@@ -46,11 +46,11 @@ impl ReaderTable {
         4 * (u64::from(axis.input) + 1) + 8 * axis.connected()
     }
 
-    /// The `(output position, tap)` pairs that read input position `input` of the axis.
+    /// The `(output position, tap)` pairs that read input position `input`; none where there is no such position.
     #[inline]
     pub(crate) fn of(&self, input: u32) -> &[[u32; 2]] {
-        let range = self.starts[input as usize]..self.starts[input as usize + 1];
-        &self.pairs[range.start as usize..range.end as usize]
+        let range = self.starts.get(input as usize).zip(self.starts.get(input as usize + 1));
+        range.map_or(&[], |(&start, &end)| &self.pairs[start as usize..end as usize])
     }
 
     /// The most readers of any input position.

@@ -41,6 +41,20 @@ impl ReaderTable {
         Ok(Self { starts, pairs })
     }
 
+    /// `[input + 1]`: where each input position's pairs begin.
+    pub(crate) fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
+    /// All pairs, by input position and then by output position.
+    pub(crate) fn pairs(&self) -> &[[u32; 2]] {
+        &self.pairs
+    }
+}
+
+/// What the CPU executor reads.
+#[cfg(feature = "cpu")]
+impl ReaderTable {
     /// Bytes of an axis's table, without making it.
     pub(crate) fn bytes(axis: &AxisTaps) -> u64 {
         4 * (u64::from(axis.input) + 1) + 8 * axis.connected()
@@ -56,15 +70,5 @@ impl ReaderTable {
     /// The most readers of any input position.
     pub(crate) fn most(&self) -> u64 {
         self.starts.windows(2).map(|pair| u64::from(pair[1] - pair[0])).max().unwrap_or(0)
-    }
-
-    /// `[input + 1]`: where each input position's pairs begin.
-    pub(crate) fn starts(&self) -> &[u32] {
-        &self.starts
-    }
-
-    /// All pairs, by input position and then by output position.
-    pub(crate) fn pairs(&self) -> &[[u32; 2]] {
-        &self.pairs
     }
 }

@@ -7,6 +7,7 @@ use crate::layer::{self, Described, Shape};
 use crate::layers::{self, Arguments};
 use crate::model_file::{Beside, FileLayer, LayerKind, ModelFile};
 use crate::reading::Reading;
+use crate::shapes;
 use crate::weights::Source;
 use crate::wiring::{Tensor, Wiring};
 use locally_connected::Config;
@@ -203,7 +204,7 @@ fn again(entry: &Entry<'_>, first: &First, inputs: &[Option<Shape>]) -> Vec<Opti
             inputs.first().map(|shape| shape.to_vec())
         }
         LayerKind::Flatten { .. } => {
-            let elements = |shape: &&[usize]| shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+            let elements = |shape: &&[usize]| usize::try_from(shapes::elements(shape).ok()?).ok();
             inputs.first().and_then(elements).map(|elements| vec![elements])
         }
         LayerKind::Reshape(shape) => Some(shape.clone()),

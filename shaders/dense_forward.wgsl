@@ -11,7 +11,7 @@
 @group(0) @binding(3) var<storage, read> b: array<f32>;         // bias, unused when use_bias is 0
 @group(0) @binding(4) var<storage, read_write> y: array<Unit>;  // output samples
 
-const B_HAS_HOLES = true;
+const B_HOLES = ZEROES;
 
 fn rows() -> u32 {
   return params.batch;

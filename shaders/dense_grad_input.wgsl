@@ -8,7 +8,7 @@
 @group(0) @binding(2) var<storage, read> dz: array<Unit>;         // output samples
 @group(0) @binding(3) var<storage, read_write> dx: array<Input>;  // input samples
 
-const B_HAS_HOLES = true;
+const B_HOLES = ZEROES;
 
 fn columns() -> u32 {
   return params.dense_rows;

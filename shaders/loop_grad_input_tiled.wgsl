@@ -11,7 +11,7 @@
 @group(0) @binding(3) var<storage, read> tables: array<u32>;      // tap tables
 @group(0) @binding(4) var<storage, read_write> dx: array<Input>;  // input samples
 
-const B_HAS_HOLES = false;
+const B_HOLES = NO_HOLES;
 
 struct Product {
   position: u32,
@@ -19,7 +19,7 @@ struct Product {
   readers: Readers,
 }
 
-fn product_at(index: u32) -> Product {
+fn product_at(index: u32, first_column: u32) -> Product {
   let position = index / params.groups;
   return Product(position, index % params.groups, readers_of(position));
 }

@@ -323,9 +323,10 @@ fn layers_of_every_constant() -> Vec<(Geometry, u32)> {
 
 /// Strategies that ask for what no small layer gets by itself: each tile, and a register kernel's or a split one's longest.
 fn strategies_of_every_constant() -> Vec<Strategy> {
-    let tiles = Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, ..Strategy::GPU };
-    let mut all: Vec<Strategy> =
-        TILE_SHAPES.into_iter().map(|shape| Strategy { tile_shape: Some(shape), ..tiles }).collect();
+    let tiles = Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, strip_use: 101, ..Strategy::GPU };
+    let strips = Strategy { tile_use: 101, strip_use: 0, ..tiles };
+    let shaped = |shape| [tiles, strips].map(|strategy| Strategy { tile_shape: Some(shape), ..strategy });
+    let mut all: Vec<Strategy> = TILE_SHAPES.into_iter().flat_map(shaped).collect();
     all.extend([1, 8].map(|busy_groups| Strategy { busy_groups, ..Strategy::CPU }));
     all.push(Strategy { busy_groups: 1, ..STRATEGIES[0] });
     all
@@ -403,6 +404,7 @@ fn a_word_too_few_is_found() {
         (Implementation::Loop, Strategy::CPU),
         (Implementation::Loop, STRATEGIES[0]),
         (Implementation::Loop, STRATEGIES[1]),
+        (Implementation::Loop, STRATEGIES[3]),
         (Implementation::DenseMatmul, Strategy::GPU),
         (Implementation::SparseGather, Strategy::GPU),
     ] {

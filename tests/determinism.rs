@@ -1,4 +1,4 @@
-//! The same bits on every run: nothing is atomic, no order of summation depends on scheduling, and no kernel reads
+//! The same bits on every run: nothing is added atomically, no order of summation depends on scheduling, and no kernel reads
 //! what nobody wrote.
 
 use crate::common::{

@@ -8,7 +8,7 @@ struct Product {
   tap_rows: vec3<u32>,
 }
 
-fn product_at(local_cell: u32) -> Product {
+fn product_at(local_cell: u32, first_column: u32) -> Product {
   let cell = cell_at(params.first_cell + local_cell);
   let weights = params.w_base + weights_of(cell.p, cell.g) * params.window * params.filters;
   return Product(cell, weights, tap_rows(cell.p));

@@ -5,7 +5,7 @@ struct Product {
   index: u32,
 }
 
-fn product_at(index: u32) -> Product {
+fn product_at(index: u32, first_column: u32) -> Product {
   return Product(index);
 }
 

@@ -8,11 +8,22 @@
 // - whether elements that are neighbours in memory follow each other along k or along rows and columns (A_ALONG_DEPTH,
 //   B_ALONG_DEPTH). A thread loads fours of neighbours, A_WIDTH or B_WIDTH of them at once; `with_a` and `with_b` put what is loaded
 //   into a four;
+// - whether b has holes (B_HOLES), whose products count nothing, whatever a has;
 // - where a result goes (`result_at_row` plus `result_at_column`), and how RESULT_WIDTH neighbouring columns are stored (`store`).
 // tile_output.wgsl, tile_grad_input.wgsl or tile_grad_weights.wgsl says what all products of a kind share, and how a sum
 // becomes a result (`addend`, `finish`, `finish_stored`).
 #import shared/dispatch
 #import shared/tile_load
+
+// What B_HOLES says: b has none; its zeroes are holes, as in a dense matrix; or it has elements within a band only (`band`).
+const NO_HOLES = 0u;
+const ZEROES = 1u;
+const BAND = 2u;
+
+// What a term that isn't there has in place of a 1, or of a place in the band: no place is as far from its beginning.
+const NO_TERM = select(0u, 0x80000000u, B_HOLES == BAND);
+// What workgroup memory holds outside the band, the bits of -0. Within the band a zero is +0.
+const HOLE = 0x80000000u;
 
 const SLICE_THREADS = THREAD_ROWS * THREAD_COLUMNS;
 const STEP = DEPTH * SLICES;
@@ -36,22 +47,30 @@ var<workgroup> tile_a: array<RowFours, STEP / 4u>;
 var<workgroup> tile_b: array<ColumnFours, STEP / 4u>;
 // The terms of the next steps: their shares of the index into a and into b, in units of their widths, and 1. All are
 // zero for a term that a doesn't have, whatever b has, and past the last term: such a term is loaded like others, but
-// not kept.
+// not kept. Where b is a band, its place there is in place of the 1, or NO_TERM.
 var<workgroup> terms: array<vec3<u32>, THREADS>;
 // Where rows don't lie along the depth: 0 for rows that a doesn't have.
 var<workgroup> row_there: array<vec4<u32>, TILE_ROWS / 4u>;
+#if B_HOLES == BAND
+// 1 from the first element of a on that isn't finite. From then on no product is taken outside the band, where it would be NaN.
+var<workgroup> not_finite: atomic<u32>;
+#end
 
 fn term_of(product: Product, k: u32, depth: u32) -> vec3<u32> {
   var share = vec2(NO_TAP, 0u);
+  var mark = 1u;
   if (k < depth) {
     share = term(product, k);
+#if B_HOLES == BAND
+    mark = band_place(product, k);
+#end
   }
-  return select(vec3<u32>(), vec3(share / vec2(A_WIDTH, B_WIDTH), 1u), share.x != NO_TAP);
+  return select(vec3(0u, 0u, NO_TERM), vec3(share / vec2(A_WIDTH, B_WIDTH), mark), share.x != NO_TAP);
 }
 
 // Where b is a dense matrix, its zeroes are no weights: an a that isn't finite counts nothing there, as in Keras.
 fn times(a: f32, b: vec4<f32>) -> vec4<f32> {
-  if (B_HAS_HOLES) {
+  if (B_HOLES == ZEROES) {
     // Not by `!=`, which naga makes false for NaN.
     return select(a * b, vec4<f32>(0.0), b == vec4<f32>(0.0));
   }
@@ -78,9 +97,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let last_column = columns() - 1u;
   let row_tiles = last_row / TILE_ROWS + 1u;
   let tiles = row_tiles * (last_column / TILE_COLUMNS + 1u);
-  let product = product_at(index / tiles);
-  let first_row = index % row_tiles * TILE_ROWS;
+    let first_row = index % row_tiles * TILE_ROWS;
   let first_column = index % tiles / row_tiles * TILE_COLUMNS;
+  let product = product_at(index / tiles, first_column);
   let depth = depth_of(product);
   let slice = thread / SLICE_THREADS;
   let lane = thread % SLICE_THREADS;
@@ -120,6 +139,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   terms[thread] = term_of(product, thread, depth);
+#if B_HOLES == BAND
+  if (thread == 0u) {
+    atomicStore(&not_finite, 0u);
+  }
+#end
   workgroupBarrier();
   // What a step loads, the next step multiplies. So loads take their time while the products before them are computed.
   var loaded = load(own, slice * DEPTH);
@@ -132,6 +156,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     loaded = load(own, next + slice * DEPTH);
+#if B_HOLES == BAND
+    if (atomicLoad(&not_finite) == 1u) {
+      for (var k = 0u; k < DEPTH; k++) {
+        #unroll for (var j = 0u; j < COLUMNS; j++) {
+          let column = tile_b[first_four + k / 4u].columns[k % 4u][j * THREAD_COLUMNS + lane % THREAD_COLUMNS];
+          let there = bitcast<vec4<u32>>(column) != vec4(HOLE);
+          #unroll for (var i = 0u; i < ROWS; i++) {
+            let row = tile_a[first_four + k / 4u].rows[k % 4u][i * THREAD_ROWS + lane / THREAD_COLUMNS];
+            #unroll for (var r = 0u; r < 4u; r++) {
+              sum[4u * i + r][j] += select(vec4<f32>(0.0), row[r] * column, there);
+            }
+          }
+        }
+      }
+    } else {
+#end
     for (var k = 0u; k < DEPTH / 4u; k++) {
       #unroll for (var q = 0u; q < 4u; q++) {
         var columns: array<vec4<f32>, COLUMNS>;
@@ -153,6 +193,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
       }
     }
+#if B_HOLES == BAND
+    }
+#end
   }
 
   // The slices' sums are added in their order, a four of each thread at a time, in the memory of the columns' tile.

@@ -6,7 +6,7 @@
 #import shared/tile_output
 #import shared/weights
 
-const B_HAS_HOLES = false;
+const B_HOLES = NO_HOLES;
 
 fn columns() -> u32 {
   return params.filters;

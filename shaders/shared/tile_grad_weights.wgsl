@@ -6,7 +6,7 @@
 
 const A_ALONG_DEPTH = false;
 const B_ALONG_DEPTH = false;
-const B_HAS_HOLES = false;
+const B_HOLES = NO_HOLES;
 const A_WIDTH = INPUT_WIDTH;
 const B_WIDTH = WIDTH;
 const RESULT_WIDTH = WIDTH;

@@ -51,6 +51,9 @@ struct Loaded {
   b_there: array<vec4<bool>, B_FOURS>,
 }
 
+// The exponent of an infinity and of NaN.
+const INFINITE = 0x7f800000u;
+
 // Flags of a four, false to begin with: number `at` is set where a four has different terms (`each`), else all four
 // are. Not by `select`, which of four flags is no GLSL before 4.50.
 fn with_flag(flags: vec4<bool>, at: u32, each: bool, flag: bool) -> vec4<bool> {
@@ -67,15 +70,22 @@ fn load(own: Own, k0: u32) -> Loaded {
     #unroll for (var q = 0u; q < 4u; q += A_WIDTH) {
       let at = terms[k0 % THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
       loaded.a[i] = with_a(loaded.a[i], q, at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]);
-      loaded.a_there[i] = with_flag(loaded.a_there[i], q, A_ALONG_DEPTH && A_WIDTH == 1u, at.z == 1u);
+      loaded.a_there[i] = with_flag(loaded.a_there[i], q, A_ALONG_DEPTH && A_WIDTH == 1u, at.z != NO_TERM);
     }
   }
   #unroll for (var i = 0u; i < B_FOURS; i++) {
     #unroll for (var q = 0u; q < 4u; q += B_WIDTH) {
       // A clipped tap's weights aren't kept: they may be anything, even NaN.
       let at = terms[k0 % THREADS + own.b.k + select(i, q, B_ALONG_DEPTH)];
+#if B_HOLES == BAND
+      let place = at.z + own.b_share[select(q, i, B_ALONG_DEPTH)];
+      let there = place < band();
+      loaded.b[i] = with_b(loaded.b[i], q, at.y + select(0u, place, there));
+#else
+      let there = at.z != NO_TERM;
       loaded.b[i] = with_b(loaded.b[i], q, at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]);
-      loaded.b_there[i] = with_flag(loaded.b_there[i], q, B_ALONG_DEPTH && B_WIDTH == 1u, at.z == 1u);
+#end
+      loaded.b_there[i] = with_flag(loaded.b_there[i], q, B_ALONG_DEPTH && B_WIDTH == 1u, there);
     }
   }
   return loaded;
@@ -85,6 +95,11 @@ fn load(own: Own, k0: u32) -> Loaded {
 fn keep(own: Own, loaded: Loaded) {
   #unroll for (var i = 0u; i < A_FOURS; i++) {
     let four = select(vec4<f32>(0.0), loaded.a[i], loaded.a_there[i]);
+#if B_HOLES == BAND
+    if (any((bitcast<vec4<u32>>(four) & vec4(INFINITE)) == vec4(INFINITE))) {
+      atomicStore(&not_finite, 1u);
+    }
+#end
     if (A_ALONG_DEPTH) {
       #unroll for (var q = 0u; q < 4u; q++) {
         tile_a[own.a.k_four].rows[q][own.a.side_four + i * SIDE_STEP / 4u][own.a.side_within] = four[q];
@@ -94,7 +109,12 @@ fn keep(own: Own, loaded: Loaded) {
     }
   }
   #unroll for (var i = 0u; i < B_FOURS; i++) {
+#if B_HOLES == BAND
+    let weights = select(loaded.b[i], vec4<f32>(0.0), loaded.b[i] == vec4<f32>(0.0));
+    let four = select(bitcast<vec4<f32>>(vec4(HOLE)), weights, loaded.b_there[i]);
+#else
     let four = select(vec4<f32>(0.0), loaded.b[i], loaded.b_there[i]);
+#end
     if (B_ALONG_DEPTH) {
       #unroll for (var q = 0u; q < 4u; q++) {
         tile_b[own.b.k_four].columns[q][own.b.side_four + i * SIDE_STEP / 4u][own.b.side_within] = four[q];

@@ -208,8 +208,17 @@ impl AxisTaps {
         self.first == 0 && self.is_unclipped()
     }
 
+    /// Positions between neighbouring windows.
+    pub(crate) fn stride(&self) -> u32 {
+        self.stride as u32
+    }
+
+    /// Positions of window 0 in front of the input; as with all padding there is none behind its first position.
+    pub(crate) fn before(&self) -> u32 {
+        (-self.first) as u32
+    }
+
     /// Whether the taps of each window that read the input read neighbouring positions.
-    #[cfg(feature = "cpu")]
     pub(crate) fn reads_neighbours(&self) -> bool {
         self.dilation == 1 && !self.circular
     }

@@ -141,6 +141,7 @@ kernels! {
     loop_forward_split::LoopForwardSplit,
     loop_grad_input::LoopGradInput,
     loop_grad_input_tiled::LoopGradInputTiled,
+    loop_grad_input_strips::LoopGradInputStrips,
     loop_grad_input_split::LoopGradInputSplit,
     loop_grad_weights::LoopGradWeights,
     loop_grad_weights_tiled::LoopGradWeightsTiled,

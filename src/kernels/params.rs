@@ -2,7 +2,7 @@
 
 use super::tap_tables::TablePlaces;
 use crate::config::{Activation, Bias, DataFormat};
-use crate::geometry::Geometry;
+use crate::geometry::{AxisTaps, Geometry};
 
 /// A type whose values uniforms hold in words: one, or one for each of some axes.
 trait Words {
@@ -191,7 +191,7 @@ params! {
     entries: u32,
     /// Positions from one window to the next, along each axis.
     stride: [u32; 3],
-    /// Positions in front of the input, along each axis of a pool or a rearrangement; the bits of an `i32`.
+    /// Positions of the first window in front of the input, along each axis, or of what a rearrangement reads; the bits of an `i32`.
     before: [u32; 5],
     /// Length of an axis that is reduced.
     length: u32,
@@ -339,6 +339,8 @@ impl Params {
             params.output = axes.each_ref().map(|axis| axis.output);
             [params.taps_0, params.taps_1, params.taps_2] = axes.each_ref().map(|axis| axis.taps);
             params.input = axes.each_ref().map(|axis| axis.input);
+            params.stride = axes.each_ref().map(AxisTaps::stride);
+            params.before[..3].copy_from_slice(&axes.each_ref().map(AxisTaps::before));
         }
         params.with_tables(geometry)
     }

@@ -80,7 +80,12 @@ impl TileShape {
     /// fours of its terms, and the turn in which that inner loop ends.
     #[must_use]
     pub const fn turns(self, terms: u64) -> u64 {
-        terms.div_ceil((DEPTH * self.slices) as u64) * (1 + 4 + 1)
+        self.steps(terms) * (1 + 4 + 1)
+    }
+
+    /// Steps of a slice over a sum of so many terms.
+    pub(crate) const fn steps(self, terms: u64) -> u64 {
+        terms.div_ceil((DEPTH * self.slices) as u64)
     }
 
     /// Number of tiles of a product of `rows` by `columns`.
@@ -199,7 +204,7 @@ impl Constant for Tile {
 macro_rules! tiled {
     (
         $(#[$doc:meta])* $kernel:ident: $name:literal, [$($access:ident),*] $(, $weights:ident)?;
-        work: $work:expr, products: $products:expr, turns: $turns:expr
+        work: $work:expr, products: $products:expr, turns: $turns:expr $(, more_memory: $memory:expr)?
     ) => {
         kernel! {
             $(#[$doc])*
@@ -220,6 +225,10 @@ macro_rules! tiled {
             fn tile(&self) -> Option<TileShape> {
                 Some(self.tile.shape)
             }
+
+            $(fn workgroup_memory(&self) -> u32 {
+                self.tile.shape.memory() + $memory
+            })?
         }
     };
 }

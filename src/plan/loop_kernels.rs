@@ -2,13 +2,13 @@
 //! in `Params` and the device's `Strategy`. What is chosen is always in the kernel's space.
 
 use super::local::Local;
-use super::tiles::Products;
+use super::tiles::{Products, Timed};
 use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
 use crate::kernels::{
     CHANNELS, Declared, FILTERS, IMAGES, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
-    LoopGradInputSplit, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS, MOST_SUMS, Params,
-    SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
+    LoopGradInputSplit, LoopGradInputStrips, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS,
+    MOST_SUMS, Params, SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
 };
 use crate::{Error, Result};
 
@@ -72,7 +72,7 @@ impl Local<'_> {
         }
         let (cells, batch) = (u64::from(p.cells), p.batch);
         let tiled = || {
-            let products = Products { count: cells, rows: batch, columns: p.filters, depth: p.window.into() };
+            let products = Products::whole(cells, [batch, p.filters], p.window.into());
             let shape = self.tiled(batch, &products)?;
             let tile = tile(shape, widths(p));
             let kernel = LoopForwardTiled { tile, weights: dtype }.listed().ok()?;
@@ -109,7 +109,7 @@ impl Local<'_> {
             return None;
         }
         let rows = p.batch.checked_mul(layer.locations())?;
-        let shape = self.tiled(rows, &Products { count, rows, columns: p.filters, depth: p.window.into() })?;
+        let shape = self.tiled(rows, &Products::whole(count, [rows, p.filters], p.window.into()))?;
         let kernel = crate::kernels::LoopForwardShared { tile: tile(shape, widths(p)), weights: layer.config().dtype };
         Some((kernel.listed().ok()?, count * shape.tiles(rows, p.filters)))
     }
@@ -189,19 +189,12 @@ impl Local<'_> {
     }
 
     fn preferred_grad_input(&self, p: &Params) -> Result<Chosen> {
-        let dtype = self.layer.config().dtype;
         let (channels, batch) = (p.group_channels, p.batch);
-        let products = u64::from(p.positions) * u64::from(p.groups);
-        let tiled = || {
-            let depth = self.layer.most_readers() * u64::from(p.filters);
-            let shape = self.tiled(batch, &Products { count: products, rows: batch, columns: channels, depth })?;
-            let tile = tile(shape, widths(p));
-            let kernel = LoopGradInputTiled { tile, weights: dtype }.listed().ok()?;
-            Some((kernel, products * shape.tiles(batch, channels)))
-        };
-        if let Some(shared) = self.shared(batch, || self.grad_input_split(p), tiled) {
+        if let Some(shared) = self.shared(batch, || self.grad_input_split(p), || self.grad_input_tiled(p)) {
             return Ok(shared);
         }
+        let dtype = self.layer.config().dtype;
+        let products = u64::from(p.positions) * u64::from(p.groups);
         let side = divisor(&CHANNELS, 8, channels);
         let [width, _] = widths(p);
         let workgroup = self.workgroup(width);
@@ -211,10 +204,54 @@ impl Local<'_> {
         Ok((kernel, columns * u64::from(batch.div_ceil(images))))
     }
 
+    /// The input gradient's kernel by tiles: of each position alone, or of strips of neighbours, whichever is expected to take less time.
+    fn grad_input_tiled(&self, p: &Params) -> Option<Chosen> {
+        let (weights, widths) = (self.layer.config().dtype, widths(p));
+        let alone = self.positions(p).and_then(|(products, Timed { shape, time })| {
+            let kernel = LoopGradInputTiled { tile: tile(shape, widths), weights }.listed().ok()?;
+            Some((time, (kernel, products.tiles(shape))))
+        });
+        let strips = self.strips(p).and_then(|(products, Timed { shape, time })| {
+            let kernel = LoopGradInputStrips { tile: tile(shape, widths), weights }.listed().ok()?;
+            Some((time, self.fitting(kernel, products.tiles(shape))?))
+        });
+        alone.into_iter().chain(strips).min_by_key(|&(time, _)| time).map(|(_, chosen)| chosen)
+    }
+
+    /// Each input position as a product of its own.
+    fn positions(&self, p: &Params) -> Option<(Products, Timed)> {
+        let depth = self.layer.most_readers() * u64::from(p.filters);
+        let count = u64::from(p.positions) * u64::from(p.groups);
+        let products = Products::whole(count, [p.batch, p.group_channels], depth);
+        let timed = self.timed(p.batch, self.planner.strategy().tile_use, |_| products)?;
+        Some((products, timed))
+    }
+
+    /// The positions of each line along the inner axis as one product, of which a tile takes some.
+    fn strips(&self, p: &Params) -> Option<(Products, Timed)> {
+        let [first, second, inner] = self.layer.axes()?;
+        let columns = p.input[2].checked_mul(p.group_channels)?;
+        // Places in the band are told from those before its beginning, which wrap around, by their highest bit.
+        let places = columns.checked_mul(p.filters).filter(|&places| places < 1 << 31);
+        if !inner.reads_neighbours() || places.is_none() {
+            return None;
+        }
+        let outer = first.most_readers() * second.most_readers() * u64::from(p.filters);
+        let of = |shape| Products {
+            count: u64::from(p.input[0]) * u64::from(p.input[1]) * u64::from(p.groups),
+            rows: p.batch,
+            columns,
+            depth: outer * u64::from(LoopGradInputStrips::windows(p, shape)),
+            counting: outer * inner.most_readers(),
+        };
+        let timed = self.timed(p.batch, self.planner.strategy().strip_use, of)?;
+        Some((of(timed.shape), timed))
+    }
+
     /// The kernel of the weights' gradient, and its workgroups.
     pub(super) fn grad_weights_kernel(&self, p: &Params) -> Result<Chosen> {
         let cells = u64::from(p.cells);
-        let products = Products { count: cells, rows: p.window, columns: p.filters, depth: p.batch.into() };
+        let products = Products::whole(cells, [p.window, p.filters], p.batch.into());
         if let Some(shape) = self.tiled(p.batch, &products) {
             let tile = tile(shape, widths(p));
             let kernel = LoopGradWeightsTiled { tile }.listed()?;
@@ -270,14 +307,16 @@ impl Local<'_> {
 
     /// The tiles for these products, unless there are few samples or the tiles would mostly be empty.
     fn tiled(&self, samples: u32, products: &Products) -> Option<TileShape> {
+        Some(self.timed(samples, self.planner.strategy().tile_use, |_| *products)?.shape)
+    }
+
+    /// The same for products that depend on the tile, of whose multiplications at least `least_use` per cent must count.
+    fn timed(&self, samples: u32, least_use: u32, products: impl Fn(TileShape) -> Products) -> Option<Timed> {
         if samples < self.planner.strategy().tile_batch {
             return None;
         }
-        let shape = self.planner.best_shape(products).ok()?;
-        let &Products { rows, columns, .. } = products;
-        let computed = shape.tiles(rows, columns) * u64::from(shape.rows()) * u64::from(shape.columns());
-        let wanted = u64::from(rows) * u64::from(columns);
-        (100 * wanted >= u64::from(self.planner.strategy().tile_use) * computed).then_some(shape)
+        let timed = self.planner.best_shape(&products).ok()?;
+        (products(timed.shape).used(timed.shape) >= least_use.into()).then_some(timed)
     }
 
     /// How many units stand side by side where a sum is split. Few give more workgroups, but there must be enough for

@@ -16,6 +16,9 @@ pub struct Strategy {
     pub tile_batch: u32,
     /// The least share of a tile that must be filled for tiles to be used, in per cent.
     pub tile_use: u32,
+    /// The least share of the products of a strip of neighbouring positions that must be of windows which read them, in per cent, for
+    /// strips to be used (`loop_grad_input_strips`). Strips take over where a single position's tile would be mostly empty or slower.
+    pub strip_use: u32,
     /// The shape of all tiles; none takes for each product the shape that is expected to be fastest.
     pub tile_shape: Option<TileShape>,
     /// Threads of a workgroup of `loop_forward` and `loop_grad_input`: 8 or 64.
@@ -35,6 +38,7 @@ impl Strategy {
         split_terms: 2,
         tile_batch: 9,
         tile_use: 50,
+        strip_use: 25,
         tile_shape: None,
         group_threads: 64,
         busy_groups: 512,
@@ -48,6 +52,7 @@ impl Strategy {
         split_terms: 2,
         tile_batch: u32::MAX,
         tile_use: 50,
+        strip_use: 25,
         tile_shape: None,
         group_threads: 8,
         busy_groups: 8,
@@ -79,7 +84,7 @@ impl Form {
         match self {
             Self::Register => none,
             Self::Split => Strategy { split_batch: u32::MAX, split_terms: 0, ..none },
-            Self::Tiled => Strategy { tile_batch: 1, tile_use: 0, ..none },
+            Self::Tiled => Strategy { tile_batch: 1, tile_use: 0, strip_use: 0, ..none },
         }
     }
 }

@@ -12,26 +12,53 @@ pub(super) struct Products {
     pub(super) columns: u32,
     /// Terms of each sum.
     pub(super) depth: u64,
+    /// Those of a column's terms that count, at most; in the others it has holes.
+    pub(super) counting: u64,
+}
+
+impl Products {
+    /// Products without holes, of so many rows and columns.
+    pub(super) fn whole(count: u64, [rows, columns]: [u32; 2], depth: u64) -> Self {
+        Self { count, rows, columns, depth, counting: depth }
+    }
+
+    /// How many tiles they are.
+    pub(super) fn tiles(&self, shape: TileShape) -> u64 {
+        self.count * shape.tiles(self.rows, self.columns)
+    }
+
+    /// Which share of the tiles' multiplications counts, in per cent: the others lie past the edge, or in holes.
+    pub(super) fn used(&self, shape: TileShape) -> u128 {
+        let all = |rows: u32, columns: u32, terms: u64| u128::from(rows) * u128::from(columns) * u128::from(terms);
+        let computed =
+            all(shape.rows(), shape.columns(), self.depth) * u128::from(shape.tiles(self.rows, self.columns));
+        100 * all(self.rows, self.columns, self.counting) / computed.max(1)
+    }
+}
+
+/// A tile's shape and the time that it takes, of which only comparisons mean something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timed {
+    pub(super) shape: TileShape,
+    pub(super) time: u128,
 }
 
 impl Planner<'_> {
-    /// `Strategy::tile_shape`, or the shape that takes least time of those that the device has room for. A step costs a
-    /// thread its multiply-adds and its loads from workgroup memory; tiles over the edge are paid for whole, and so are
-    /// threads of a device that has none to run.
+    /// `Strategy::tile_shape`, or the shape that takes least time of those that the device has room for, for products that may depend on
+    /// the shape. A step costs a thread its multiply-adds and its loads from workgroup memory; tiles over the edge are paid for whole,
+    /// and so are threads of a device that has none to run.
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has room for none.
-    pub(super) fn best_shape(&self, products: &Products) -> Result<TileShape> {
+    pub(super) fn best_shape(&self, products: impl Fn(TileShape) -> Products) -> Result<Timed> {
         let strategy = self.strategy();
         let fits = |shape: &TileShape| {
             shape.memory() <= self.profile.max_workgroup_memory && shape.threads() <= self.profile.max_threads()
         };
-        if let Some(shape) = strategy.tile_shape.filter(|shape| TILE_SHAPES.contains(shape) && fits(shape)) {
-            return Ok(shape);
-        }
-        let time = |shape: &TileShape| -> u128 {
-            let threads = products.count * shape.tiles(products.rows, products.columns) * u64::from(shape.threads());
-            let running = threads.max(128 * u64::from(strategy.busy_groups));
+        let timed = |shape: TileShape| {
+            let products = products(shape);
+            let running =
+                (products.tiles(shape) * u64::from(shape.threads())).max(128 * u64::from(strategy.busy_groups));
             // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
             let fours = u64::from(shape.row_fours * shape.column_fours);
             let step = 16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours);
@@ -39,9 +66,14 @@ impl Planner<'_> {
             // barriers.
             let end = if shape.slices > 1 { 4 * fours * (16 + u64::from(shape.slices)) } else { 0 };
             let steps = u128::from(products.depth.div_ceil(u64::from(DEPTH * shape.slices)));
-            u128::from(running) * (steps * u128::from(u64::from(DEPTH) * step) + u128::from(end))
+            let time = u128::from(running) * (steps * u128::from(u64::from(DEPTH) * step) + u128::from(end));
+            Timed { shape, time }
         };
-        TILE_SHAPES.into_iter().filter(fits).min_by_key(time).ok_or_else(|| self.no_tile())
+        if let Some(shape) = strategy.tile_shape.filter(|shape| TILE_SHAPES.contains(shape) && fits(shape)) {
+            return Ok(timed(shape));
+        }
+        let all = TILE_SHAPES.into_iter().filter(fits).map(timed);
+        all.min_by_key(|timed| timed.time).ok_or_else(|| self.no_tile())
     }
 
     /// The error where the device has room for no tile: the smallest needs more memory or threads than it has.

@@ -56,12 +56,13 @@ pub(crate) fn context(profile: &DeviceProfile) -> Context {
 }
 
 /// Strategies under which the planner asks for each kernel of the loop variant that the adapter under test might not
-/// get: sums split among threads, tiles in workgroup memory, and such in slices, wherever they are possible.
-pub(crate) const STRATEGIES: [Strategy; 3] = [
+/// get: sums split among threads, tiles in workgroup memory, and such in slices, and of strips, wherever they are possible.
+pub(crate) const STRATEGIES: [Strategy; 4] = [
     Strategy { split_batch: u32::MAX, split_terms: 0, tile_batch: u32::MAX, busy_groups: 64, ..Strategy::GPU },
-    Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, busy_groups: 8, ..Strategy::GPU },
+    Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, strip_use: 101, busy_groups: 8, ..Strategy::GPU },
     // A device that is never busy has the slices of a tile share its sums.
-    Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, busy_groups: 1 << 20, ..Strategy::GPU },
+    Strategy { split_batch: 0, tile_batch: 1, tile_use: 0, strip_use: 101, busy_groups: 1 << 20, ..Strategy::GPU },
+    Strategy { split_batch: 0, tile_batch: 1, tile_use: 101, strip_use: 0, busy_groups: 8, ..Strategy::GPU },
 ];
 
 /// Uniform values in -1..1 from a seed (splitmix64).

@@ -3,7 +3,7 @@
 use super::column::{Column, Mask, Word};
 use super::machine::{Machine, Pointer, Root, Value};
 use super::memory::{By, Stored};
-use naga::{AddressSpace, Expression, Handle};
+use naga::{AddressSpace, Expression, Handle, TypeInner};
 
 impl Machine<'_, '_> {
     /// The pointer, and who may use it.
@@ -108,6 +108,8 @@ impl Machine<'_, '_> {
             }
             Root::Global(global) => (global, self.module.global_variables[global].space == AddressSpace::WorkGroup),
         };
+        // Several may set a flag meanwhile, as long as nobody reads it.
+        let atomic = matches!(self.module.types[self.module.global_variables[global].ty].inner, TypeInner::Atomic(_));
         for (value, scalar) in value.iter().zip(0..) {
             for lane in lanes.lanes() {
                 let Some(at) = pointer.at.at(lane) else { continue };
@@ -115,7 +117,8 @@ impl Machine<'_, '_> {
                 let fault = if is_shared {
                     let stored = Stored { value: value.at(lane), in_doubt: self.in_doubt.has(lane) };
                     let shared = self.shared.get_mut(&global).expect("made as the workgroup began");
-                    shared.write(word, stored, By { invocation: lane as u32, now: self.barriers }).err()
+                    let invocation = if atomic { By::ATOMICALLY } else { lane as u32 };
+                    shared.write(word, stored, By { invocation, now: self.barriers }).err()
                 } else {
                     self.device.write(self.bindings[&global], word.into(), self.first + lane as u32)
                 };

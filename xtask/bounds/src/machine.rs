@@ -116,7 +116,7 @@ pub(super) struct Machine<'m, 'd> {
 /// Scalars of a type.
 pub(super) fn scalars(module: &Module, inner: &TypeInner) -> u32 {
     match inner {
-        TypeInner::Scalar(_) => 1,
+        TypeInner::Scalar(_) | TypeInner::Atomic(_) => 1,
         TypeInner::Vector { size, .. } => *size as u32,
         TypeInner::Array { base, size: ArraySize::Constant(length), .. } => length.get() * of_type(module, *base),
         TypeInner::Struct { members, .. } => members.iter().map(|member| of_type(module, member.ty)).sum(),

@@ -14,6 +14,11 @@ pub(super) struct By {
     pub(super) now: u32,
 }
 
+impl By {
+    /// Any invocation that stores a flag's value atomically.
+    pub(super) const ATOMICALLY: u32 = u32::MAX - 2;
+}
+
 /// A value that is stored; in doubt it may be or not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stored {

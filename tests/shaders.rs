@@ -458,7 +458,7 @@ fn plans_ask_for_the_listed_variants() {
             split_terms: [0, 2][of(&[0, 1])],
             tile_batch: [1, 9, u32::MAX][of(&[0, 1, 2])],
             tile_use: [0, 50, 101][of(&[0, 1, 2])],
-            strip_use: [0, 25, 101][of(&[0, 1, 2])],
+            strip_use: [0, 38, 101][of(&[0, 1, 2])],
             tile_shape,
             group_threads: [8, 64, 13][of(&[0, 1, 2])],
             busy_groups: [1, 8, 512][of(&[0, 1, 2])],

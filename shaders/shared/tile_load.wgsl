@@ -34,6 +34,10 @@ fn place(along_depth: bool, lane: u32, size: u32) -> Place {
   return Place(k, k / 4u, k % 4u, side, side / 4u, side % 4u);
 }
 
+// Whether the elements of a four are of different terms, so that each may exist or not.
+const A_EACH = A_ALONG_DEPTH && A_WIDTH == 1u;
+const B_EACH = B_ALONG_DEPTH && B_WIDTH == 1u;
+
 // What stays the same for all steps of a thread: its places, and its rows' and columns' shares of the index, in units
 // of A_WIDTH and B_WIDTH.
 struct Own {
@@ -54,15 +58,6 @@ struct Loaded {
 // The exponent of an infinity and of NaN.
 const INFINITE = 0x7f800000u;
 
-// Flags of a four, false to begin with: number `at` is set where a four has different terms (`each`), else all four
-// are. Not by `select`, which of four flags is no GLSL before 4.50.
-fn with_flag(flags: vec4<bool>, at: u32, each: bool, flag: bool) -> vec4<bool> {
-  if (each) {
-    return flags | (vec4(flag) & (vec4(at) == vec4(0u, 1u, 2u, 3u)));
-  }
-  return vec4(flag);
-}
-
 // What doesn't exist is loaded too, from where its row or column begins, so that no load waits for another.
 fn load(own: Own, k0: u32) -> Loaded {
   var loaded: Loaded;
@@ -70,7 +65,11 @@ fn load(own: Own, k0: u32) -> Loaded {
     #unroll for (var q = 0u; q < 4u; q += A_WIDTH) {
       let at = terms[k0 % THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
       loaded.a[i] = with_a(loaded.a[i], q, at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]);
-      loaded.a_there[i] = with_flag(loaded.a_there[i], q, A_ALONG_DEPTH && A_WIDTH == 1u, at.z != NO_TERM);
+#if A_EACH
+      loaded.a_there[i][q] = at.z != NO_TERM;
+#else
+      loaded.a_there[i] = vec4(at.z != NO_TERM);
+#end
     }
   }
   #unroll for (var i = 0u; i < B_FOURS; i++) {
@@ -85,7 +84,11 @@ fn load(own: Own, k0: u32) -> Loaded {
       let there = at.z != NO_TERM;
       loaded.b[i] = with_b(loaded.b[i], q, at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]);
 #end
-      loaded.b_there[i] = with_flag(loaded.b_there[i], q, B_ALONG_DEPTH && B_WIDTH == 1u, there);
+#if B_EACH
+      loaded.b_there[i][q] = there;
+#else
+      loaded.b_there[i] = vec4(there);
+#end
     }
   }
   return loaded;

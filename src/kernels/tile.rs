@@ -32,7 +32,7 @@ const fn shape([row_fours, column_fours]: [u32; 2], [thread_rows, thread_columns
 
 /// Every size that plans use. From each operand a thread loads one to four vectors of four elements in a step of 16
 /// terms.
-pub const TILE_SHAPES: [TileShape; 14] = [
+pub const TILE_SHAPES: [TileShape; 15] = [
     shape([2, 2], [8, 8], 1), // 64 x 64
     shape([2, 1], [8, 8], 1), // 64 x 32
     shape([1, 2], [8, 8], 1), // 32 x 64
@@ -41,6 +41,7 @@ pub const TILE_SHAPES: [TileShape; 14] = [
     shape([1, 2], [4, 8], 1), // 16 x 64
     shape([1, 1], [8, 4], 1), // 32 x 16
     shape([1, 1], [4, 8], 1), // 16 x 32
+    shape([2, 2], [8, 8], 2),
     shape([2, 1], [8, 8], 2),
     shape([1, 2], [8, 8], 2),
     shape([1, 1], [8, 8], 2),

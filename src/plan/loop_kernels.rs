@@ -2,7 +2,7 @@
 //! in `Params` and the device's `Strategy`. What is chosen is always in the kernel's space.
 
 use super::local::Local;
-use super::tiles::{Products, Timed};
+use super::tiles::Products;
 use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
 use crate::kernels::{
@@ -11,6 +11,10 @@ use crate::kernels::{
     MOST_SUMS, Params, SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
 };
 use crate::{Error, Result};
+
+/// The least share of a strip's products that must count, in per cent, where the sums are too short to be split. With lcnn-180k's 16 filters strips
+/// are 1.7 times as fast as tiles in registers with 10 %, and less than half as fast with 2.5 % (docs/performance.md).
+const SHORT_STRIP_USE: u32 = 8;
 
 /// A variant and how many workgroups it takes.
 pub(super) type Chosen = (Variant, u64);
@@ -193,6 +197,12 @@ impl Local<'_> {
         if let Some(shared) = self.shared(batch, || self.grad_input_split(p), || self.grad_input_tiled(p)) {
             return Ok(shared);
         }
+        // Sums that are too short to be split. A register kernel's neighbouring threads would read outputs that are far apart.
+        let strategy = self.planner.strategy();
+        let short = strategy.tile_batch < u32::MAX && in_fours(p, false);
+        if let Some(strips) = self.grad_input_strips(p, strategy.strip_use.min(SHORT_STRIP_USE)).filter(|_| short) {
+            return Ok(strips);
+        }
         let dtype = self.layer.config().dtype;
         let products = u64::from(p.positions) * u64::from(p.groups);
         let side = divisor(&CHANNELS, 8, channels);
@@ -204,36 +214,28 @@ impl Local<'_> {
         Ok((kernel, columns * u64::from(batch.div_ceil(images))))
     }
 
-    /// The input gradient's kernel by tiles: of each position alone, or of strips of neighbours, whichever is expected to take less time.
+    /// The input gradient's kernel by tiles: of each position alone or, where these would mostly be empty, of strips of neighbours.
     fn grad_input_tiled(&self, p: &Params) -> Option<Chosen> {
-        let (weights, widths) = (self.layer.config().dtype, widths(p));
-        let alone = self.positions(p).and_then(|(products, Timed { shape, time })| {
-            let kernel = LoopGradInputTiled { tile: tile(shape, widths), weights }.listed().ok()?;
-            Some((time, (kernel, products.tiles(shape))))
-        });
-        let strips = self.strips(p).and_then(|(products, Timed { shape, time })| {
-            let kernel = LoopGradInputStrips { tile: tile(shape, widths), weights }.listed().ok()?;
-            Some((time, self.fitting(kernel, products.tiles(shape))?))
-        });
-        alone.into_iter().chain(strips).min_by_key(|&(time, _)| time).map(|(_, chosen)| chosen)
-    }
-
-    /// Each input position as a product of its own.
-    fn positions(&self, p: &Params) -> Option<(Products, Timed)> {
         let depth = self.layer.most_readers() * u64::from(p.filters);
         let count = u64::from(p.positions) * u64::from(p.groups);
         let products = Products::whole(count, [p.batch, p.group_channels], depth);
-        let timed = self.timed(p.batch, self.planner.strategy().tile_use, |_| products)?;
-        Some((products, timed))
+        if let Some(shape) = self.tiled(p.batch, &products) {
+            let kernel = LoopGradInputTiled { tile: tile(shape, widths(p)), weights: self.layer.config().dtype };
+            return Some((kernel.listed().ok()?, products.tiles(shape)));
+        }
+        let strategy = self.planner.strategy();
+        self.grad_input_strips(p, strategy.strip_use).filter(|_| p.batch >= strategy.tile_batch)
     }
 
-    /// The positions of each line along the inner axis as one product, of which a tile takes some.
-    fn strips(&self, p: &Params) -> Option<(Products, Timed)> {
+    /// The positions of each line along the inner axis as one product, of which a tile takes some, if at least `least_use` per cent of the
+    /// tiles' multiplications count.
+    fn grad_input_strips(&self, p: &Params, least_use: u32) -> Option<Chosen> {
         let [first, second, inner] = self.layer.axes()?;
         let columns = p.input[2].checked_mul(p.group_channels)?;
         // Places in the band are told from those before its beginning, which wrap around, by their highest bit.
         let places = columns.checked_mul(p.filters).filter(|&places| places < 1 << 31);
-        if !inner.reads_neighbours() || places.is_none() {
+        // Without common readers there is nothing to gain.
+        if !inner.reads_neighbours() || inner.most_readers() == 1 || places.is_none() {
             return None;
         }
         let outer = first.most_readers() * second.most_readers() * u64::from(p.filters);
@@ -244,8 +246,9 @@ impl Local<'_> {
             depth: outer * u64::from(LoopGradInputStrips::windows(p, shape)),
             counting: outer * inner.most_readers(),
         };
-        let timed = self.timed(p.batch, self.planner.strategy().strip_use, of)?;
-        Some((of(timed.shape), timed))
+        let shape = self.used(least_use, of)?;
+        let kernel = LoopGradInputStrips { tile: tile(shape, widths(p)), weights: self.layer.config().dtype };
+        self.fitting(kernel.listed().ok()?, of(shape).tiles(shape))
     }
 
     /// The kernel of the weights' gradient, and its workgroups.
@@ -307,16 +310,14 @@ impl Local<'_> {
 
     /// The tiles for these products, unless there are few samples or the tiles would mostly be empty.
     fn tiled(&self, samples: u32, products: &Products) -> Option<TileShape> {
-        Some(self.timed(samples, self.planner.strategy().tile_use, |_| *products)?.shape)
+        let strategy = self.planner.strategy();
+        if samples < strategy.tile_batch { None } else { self.used(strategy.tile_use, |_| *products) }
     }
 
-    /// The same for products that depend on the tile, of whose multiplications at least `least_use` per cent must count.
-    fn timed(&self, samples: u32, least_use: u32, products: impl Fn(TileShape) -> Products) -> Option<Timed> {
-        if samples < self.planner.strategy().tile_batch {
-            return None;
-        }
-        let timed = self.planner.best_shape(&products).ok()?;
-        (products(timed.shape).used(timed.shape) >= least_use.into()).then_some(timed)
+    /// The best tile for products that may depend on it, if at least `least_use` per cent of the multiplications count.
+    fn used(&self, least_use: u32, products: impl Fn(TileShape) -> Products) -> Option<TileShape> {
+        let shape = self.planner.best_shape(&products).ok()?;
+        (products(shape).used(shape) >= least_use.into()).then_some(shape)
     }
 
     /// How many units stand side by side where a sum is split. Few give more workgroups, but there must be enough for

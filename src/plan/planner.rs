@@ -6,6 +6,9 @@ use crate::ops::BufferId;
 use crate::{Error, Result};
 use std::num::NonZeroU64;
 
+/// Rows of the largest tile.
+const MOST_TILE_ROWS: u64 = 64;
+
 /// What the caller decides about plans. The default decides nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlanOptions {
@@ -163,6 +166,9 @@ impl<'a> Planner<'a> {
         }
         let at_once = at_once.min(most).max(1);
         let batch = u64::from(batch);
+        // Whole tiles of samples, where that takes no more ranges of them.
+        let whole = at_once - at_once % MOST_TILE_ROWS;
+        let at_once = if whole > 0 && batch.div_ceil(whole) == batch.div_ceil(at_once) { whole } else { at_once };
         Ok((0..batch)
             .step_by(at_once as usize)
             .map(move |first| Samples { first, count: at_once.min(batch - first) as u32 }))

@@ -16,8 +16,9 @@ pub struct Strategy {
     pub tile_batch: u32,
     /// The least share of a tile that must be filled for tiles to be used, in per cent.
     pub tile_use: u32,
-    /// The least share of the products of a strip of neighbouring positions that must be of windows which read them, in per cent, for
-    /// strips to be used (`loop_grad_input_strips`). Strips take over where a single position's tile would be mostly empty or slower.
+    /// The least share of a strip's products that must count, in per cent, for strips of neighbouring positions to be used
+    /// (`loop_grad_input_strips`) where the tile of a single position would be mostly empty. The others are of windows that read only some
+    /// of the strip's positions.
     pub strip_use: u32,
     /// The shape of all tiles; none takes for each product the shape that is expected to be fastest.
     pub tile_shape: Option<TileShape>,
@@ -38,7 +39,7 @@ impl Strategy {
         split_terms: 2,
         tile_batch: 9,
         tile_use: 50,
-        strip_use: 25,
+        strip_use: 38,
         tile_shape: None,
         group_threads: 64,
         busy_groups: 512,
@@ -52,7 +53,7 @@ impl Strategy {
         split_terms: 2,
         tile_batch: u32::MAX,
         tile_use: 50,
-        strip_use: 25,
+        strip_use: 38,
         tile_shape: None,
         group_threads: 8,
         busy_groups: 8,

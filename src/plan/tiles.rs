@@ -4,6 +4,9 @@ use super::{DeviceProfile, Planner};
 use crate::kernels::{DEPTH, TILE_SHAPES, TileShape};
 use crate::{Error, Result};
 
+/// What a thread does before a tile's steps and after them takes as long as so many multiply-adds.
+const AROUND: u64 = 2000;
+
 /// Products that tiles compute.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Products {
@@ -36,13 +39,6 @@ impl Products {
     }
 }
 
-/// A tile's shape and the time that it takes, of which only comparisons mean something.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Timed {
-    pub(super) shape: TileShape,
-    pub(super) time: u128,
-}
-
 impl Planner<'_> {
     /// `Strategy::tile_shape`, or the shape that takes least time of those that the device has room for, for products that may depend on
     /// the shape. A step costs a thread its multiply-adds and its loads from workgroup memory; tiles over the edge are paid for whole,
@@ -50,30 +46,30 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has room for none.
-    pub(super) fn best_shape(&self, products: impl Fn(TileShape) -> Products) -> Result<Timed> {
+    pub(super) fn best_shape(&self, products: impl Fn(TileShape) -> Products) -> Result<TileShape> {
         let strategy = self.strategy();
         let fits = |shape: &TileShape| {
             shape.memory() <= self.profile.max_workgroup_memory && shape.threads() <= self.profile.max_threads()
         };
-        let timed = |shape: TileShape| {
-            let products = products(shape);
-            let running =
-                (products.tiles(shape) * u64::from(shape.threads())).max(128 * u64::from(strategy.busy_groups));
-            // A load of four from workgroup memory takes a thread as long as eight multiply-adds.
+        let time = |shape: &TileShape| {
+            let products = products(*shape);
+            let threads = products.tiles(*shape) * u64::from(shape.threads());
+            let running = u128::from(threads.max(96 * u64::from(strategy.busy_groups)));
+            // A load of four from workgroup memory takes a thread as long as four multiply-adds.
             let fours = u64::from(shape.row_fours * shape.column_fours);
-            let step = 16 * fours + 8 * u64::from(shape.row_fours + shape.column_fours);
+            let step = 16 * fours + 4 * u64::from(shape.row_fours + shape.column_fours);
             // Where threads share a sum in slices, each slice's sums go through workgroup memory in the end, past two
             // barriers.
-            let end = if shape.slices > 1 { 4 * fours * (16 + u64::from(shape.slices)) } else { 0 };
+            let end = if shape.slices > 1 { 8 * fours * (16 + u64::from(shape.slices)) } else { 0 };
             let steps = u128::from(products.depth.div_ceil(u64::from(DEPTH * shape.slices)));
-            let time = u128::from(running) * (steps * u128::from(u64::from(DEPTH) * step) + u128::from(end));
-            Timed { shape, time }
+            let time = running * (steps * u128::from(u64::from(DEPTH) * step) + u128::from(end + AROUND));
+            // Workgroups of half as many threads leave a processor half empty, which holds so many of them.
+            if shape.threads() < 64 { time * 6 / 5 } else { time }
         };
         if let Some(shape) = strategy.tile_shape.filter(|shape| TILE_SHAPES.contains(shape) && fits(shape)) {
-            return Ok(timed(shape));
+            return Ok(shape);
         }
-        let all = TILE_SHAPES.into_iter().filter(fits).map(timed);
-        all.min_by_key(|timed| timed.time).ok_or_else(|| self.no_tile())
+        TILE_SHAPES.into_iter().filter(fits).min_by_key(time).ok_or_else(|| self.no_tile())
     }
 
     /// The error where the device has room for no tile: the smallest needs more memory or threads than it has.

@@ -34,9 +34,9 @@ fn place(along_depth: bool, lane: u32, size: u32) -> Place {
   return Place(k, k / 4u, k % 4u, side, side / 4u, side % 4u);
 }
 
-// Whether the elements of a four are of different terms, so that each may exist or not.
-const A_EACH = A_ALONG_DEPTH && A_WIDTH == 1u;
-const B_EACH = B_ALONG_DEPTH && B_WIDTH == 1u;
+// Terms of a four that may exist or not, each for itself: elements that are loaded at once all do or all don't.
+const A_TERMS = select(1u, 4u / A_WIDTH, A_ALONG_DEPTH);
+const B_TERMS = select(1u, 4u / B_WIDTH, B_ALONG_DEPTH);
 
 // What stays the same for all steps of a thread: its places, and its rows' and columns' shares of the index, in units
 // of A_WIDTH and B_WIDTH.
@@ -65,7 +65,7 @@ fn load(own: Own, k0: u32) -> Loaded {
     #unroll for (var q = 0u; q < 4u; q += A_WIDTH) {
       let at = terms[k0 % THREADS + own.a.k + select(i, q, A_ALONG_DEPTH)];
       loaded.a[i] = with_a(loaded.a[i], q, at.x + own.a_share[select(q, i, A_ALONG_DEPTH)]);
-#if A_EACH
+#if A_TERMS == 4u
       loaded.a_there[i][q] = at.z != NO_TERM;
 #else
       loaded.a_there[i] = vec4(at.z != NO_TERM);
@@ -84,7 +84,7 @@ fn load(own: Own, k0: u32) -> Loaded {
       let there = at.z != NO_TERM;
       loaded.b[i] = with_b(loaded.b[i], q, at.y + own.b_share[select(q, i, B_ALONG_DEPTH)]);
 #end
-#if B_EACH
+#if B_TERMS == 4u
       loaded.b_there[i][q] = there;
 #else
       loaded.b_there[i] = vec4(there);

@@ -6,7 +6,7 @@ use super::tiles::Products;
 use super::{Form, PlanOptions, Strategy};
 use crate::config::Activation;
 use crate::kernels::{
-    CHANNELS, Declared, FILTERS, IMAGES, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
+    CHANNELS, DEPTH, Declared, FILTERS, IMAGES, LoopForward, LoopForwardSplit, LoopForwardTiled, LoopGradInput,
     LoopGradInputSplit, LoopGradInputStrips, LoopGradInputTiled, LoopGradWeights, LoopGradWeightsTiled, MOST_FOURS,
     MOST_SUMS, Params, SPLIT_IMAGES, SPLIT_THREADS, THREADS, Tile, TileShape, Variant, Workgroup, fused_code, width,
 };
@@ -76,6 +76,11 @@ impl Local<'_> {
         }
         let (cells, batch) = (u64::from(p.cells), p.batch);
         let tiled = || {
+            // Of sums of one step nothing is loaded while another is multiplied. lcnn-180k, of ten terms, is 1.4 to 1.5 times as fast in
+            // registers on an H100.
+            if p.window <= DEPTH && self.planner.strategy().tile_use > 0 {
+                return None;
+            }
             let products = Products::whole(cells, [batch, p.filters], p.window.into());
             let shape = self.tiled(batch, &products)?;
             let tile = tile(shape, widths(p));

@@ -33,9 +33,9 @@ fn product_at(index: u32, first_column: u32) -> Product {
   // The tile's first and last position, from where window 0 begins.
   let first = params.before_2 + first_column / params.group_channels;
   let last = params.before_2 + (min(first_column + TILE_COLUMNS, columns()) - 1u) / params.group_channels;
-  let first_window = (max(first + 1u, params.taps_2) - params.taps_2 + params.stride_2 - 1u) / params.stride_2;
-  let end_window = min(last / params.stride_2 + 1u, params.output_2);
-  return Product(line, index % params.groups, outer, counts, first_window, max(end_window, first_window) - first_window);
+  let begin = (max(first + params.stride_2, params.taps_2) - params.taps_2) / params.stride_2;
+  let end = min(last / params.stride_2 + 1u, params.output_2);
+  return Product(line, index % params.groups, outer, counts, begin, max(end, begin) - begin);
 }
 
 fn columns() -> u32 {

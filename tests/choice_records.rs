@@ -96,9 +96,9 @@ fn auto_is_the_best_of_what_an_h100_took() {
         strategy: Strategy::GPU,
         ..DeviceProfile::webgpu_defaults()
     };
-    let text = include_str!("../benches/record/nvidia-h100-80gb-hbm3/2026-11-26.csv");
+    let text = include_str!("../benches/record/nvidia-h100-80gb-hbm3/2026-11-27.csv");
     let losses = losses(text, ["gpu_ms_median", "wall_ms_median"], &profile);
-    assert_lost(&losses, 80, [1.015, 1.31]);
+    assert_lost(&losses, 95, [1.015, 1.33]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
-import { shortened } from './names.mjs';
+import { optimised } from './optimise.mjs';
 
 /** Most bytes, gzipped, that a page loads: what was reached on 2026-11-27. */
 const BUDGETS = {
@@ -29,11 +29,11 @@ mkdirSync('dist');
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--project', '.'], { stdio: 'inherit' });
 for (const name of readdirSync('src').filter((name) => name.endsWith('_glue.d.ts'))) copyFileSync(`src/${name}`, `dist/${name}`);
 // Modules with their glue, by the modules' names.
-const modules = new Map(readdirSync('src').filter((name) => name.endsWith('.wasm')).map((name) => {
+const modules = new Map(await Promise.all(readdirSync('src').filter((name) => name.endsWith('.wasm')).map(async (name) => {
   const module = name.replace('.wasm', '');
-  const [wasm, glue] = shortened(readFileSync(`src/${name}`), readFileSync(`src/${module}_glue.js`, 'utf8'));
+  const [wasm, glue] = await optimised(`src/${name}`, readFileSync(`src/${module}_glue.js`, 'utf8'), module === 'cpu');
   return [module, { wasm, glue }];
-}));
+})));
 const ofModules = {
   name: 'modules',
   setup({ onLoad }) {

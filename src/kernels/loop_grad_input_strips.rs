@@ -14,9 +14,9 @@ tiled! {
     products: window_products,
     turns: |shape, p| {
         let windows = LoopGradInputStrips::windows(p, shape);
-        let terms = u64::from(p.outer_readers) * u64::from(windows) * u64::from(p.filters);
+        let terms = (u64::from(p.outer_readers) * u64::from(p.filters)).saturating_mul(windows.into());
         // A tile's turns, with one loop more over a step's terms: for gradients that aren't finite.
-        shape.turns(terms) + shape.steps(terms) * u64::from(DEPTH + 1)
+        shape.turns(terms).saturating_add(shape.steps(terms).saturating_mul(u64::from(DEPTH + 1)))
     },
     // Whether something wasn't finite.
     more_memory: 4

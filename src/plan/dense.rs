@@ -92,7 +92,7 @@ impl Local<'_> {
     /// The tile of a product of so many rows, columns and terms, and the number of tiles.
     fn dense_tile(&self, p: &Params, [rows, columns, terms]: [u32; 3]) -> Result<(Tile, u64)> {
         let products = Products::whole(1, [rows, columns], terms.into());
-        let shape = self.planner.best_shape(|_| products)?;
+        let shape = self.planner.best_shape(&|_| products)?;
         Ok((tile(shape, dense_widths(p)), shape.tiles(rows, columns)))
     }
 

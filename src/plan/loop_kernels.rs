@@ -205,7 +205,7 @@ impl Local<'_> {
         // Sums that are too short to be split. A register kernel's neighbouring threads would read outputs that are far apart.
         let strategy = self.planner.strategy();
         let short = strategy.tile_batch < u32::MAX && in_fours(p, false);
-        if let Some(strips) = self.grad_input_strips(p, strategy.strip_use.min(SHORT_STRIP_USE)).filter(|_| short) {
+        if let Some(strips) = self.grad_input_strips(p, SHORT_STRIP_USE).filter(|_| short) {
             return Ok(strips);
         }
         let dtype = self.layer.config().dtype;
@@ -243,15 +243,15 @@ impl Local<'_> {
         if !inner.reads_neighbours() || inner.most_readers() == 1 || places.is_none() {
             return None;
         }
-        let outer = first.most_readers() * second.most_readers() * u64::from(p.filters);
+        let outer = (first.most_readers() * second.most_readers()).saturating_mul(p.filters.into());
         let of = |shape| Products {
             count: u64::from(p.input[0]) * u64::from(p.input[1]) * u64::from(p.groups),
             rows: p.batch,
             columns,
-            depth: outer * u64::from(LoopGradInputStrips::windows(p, shape)),
-            counting: outer * inner.most_readers(),
+            depth: outer.saturating_mul(LoopGradInputStrips::windows(p, shape).into()),
+            counting: outer.saturating_mul(inner.most_readers()),
         };
-        let shape = self.used(least_use, of)?;
+        let shape = self.used(least_use, &of)?;
         let kernel = LoopGradInputStrips { tile: tile(shape, widths(p)), weights: self.layer.config().dtype };
         self.fitting(kernel.listed().ok()?, of(shape).tiles(shape))
     }
@@ -316,13 +316,13 @@ impl Local<'_> {
     /// The tiles for these products, unless there are few samples or the tiles would mostly be empty.
     fn tiled(&self, samples: u32, products: &Products) -> Option<TileShape> {
         let strategy = self.planner.strategy();
-        if samples < strategy.tile_batch { None } else { self.used(strategy.tile_use, |_| *products) }
+        if samples < strategy.tile_batch { None } else { self.used(strategy.tile_use, &|_| *products) }
     }
 
     /// The best tile for products that may depend on it, if at least `least_use` per cent of the multiplications count.
-    fn used(&self, least_use: u32, products: impl Fn(TileShape) -> Products) -> Option<TileShape> {
-        let shape = self.planner.best_shape(&products).ok()?;
-        (products(shape).used(shape) >= least_use.into()).then_some(shape)
+    fn used(&self, least_use: u32, products: &dyn Fn(TileShape) -> Products) -> Option<TileShape> {
+        let shape = self.planner.best_shape(products).ok()?;
+        products(shape).use_at_least(shape, least_use).then_some(shape)
     }
 
     /// How many units stand side by side where a sum is split. Few give more workgroups, but there must be enough for

@@ -5,7 +5,7 @@ use crate::kernels::{DEPTH, TILE_SHAPES, TileShape};
 use crate::{Error, Result};
 
 /// What a thread does before a tile's steps and after them takes as long as so many multiply-adds.
-const AROUND: u64 = 2000;
+const AROUND: u32 = 2000;
 
 /// Products that tiles compute.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +30,12 @@ impl Products {
         self.count * shape.tiles(self.rows, self.columns)
     }
 
-    /// Which share of the tiles' multiplications counts, in per cent: the others lie past the edge, or in holes.
-    pub(super) fn used(&self, shape: TileShape) -> u128 {
-        let all = |rows: u32, columns: u32, terms: u64| u128::from(rows) * u128::from(columns) * u128::from(terms);
-        let computed =
-            all(shape.rows(), shape.columns(), self.depth) * u128::from(shape.tiles(self.rows, self.columns));
-        100 * all(self.rows, self.columns, self.counting) / computed.max(1)
+    /// Whether at least so many per cent of the tiles' multiplications count: the others lie past the edge, or in holes.
+    pub(super) fn use_at_least(&self, shape: TileShape, per_cent: u32) -> bool {
+        let all = |rows: u32, columns: u32, terms: u64| f64::from(rows) * f64::from(columns) * terms as f64;
+        let tiles = shape.tiles(self.rows, self.columns) as f64;
+        let computed = tiles * all(shape.rows(), shape.columns(), self.depth);
+        100.0 * all(self.rows, self.columns, self.counting) >= f64::from(per_cent) * computed
     }
 }
 
@@ -46,30 +46,31 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has room for none.
-    pub(super) fn best_shape(&self, products: impl Fn(TileShape) -> Products) -> Result<TileShape> {
+    pub(super) fn best_shape(&self, products: &dyn Fn(TileShape) -> Products) -> Result<TileShape> {
         let strategy = self.strategy();
         let fits = |shape: &TileShape| {
             shape.memory() <= self.profile.max_workgroup_memory && shape.threads() <= self.profile.max_threads()
         };
-        let time = |shape: &TileShape| {
-            let products = products(*shape);
-            let threads = products.tiles(*shape) * u64::from(shape.threads());
-            let running = u128::from(threads.max(96 * u64::from(strategy.busy_groups)));
-            // A load of four from workgroup memory takes a thread as long as four multiply-adds.
-            let fours = u64::from(shape.row_fours * shape.column_fours);
-            let step = 16 * fours + 4 * u64::from(shape.row_fours + shape.column_fours);
+        // In multiply-adds of a thread, which have no fractions. A load of four from workgroup memory takes as long as four of them.
+        let time = |shape: TileShape| {
+            let products = products(shape);
+            let running =
+                products.tiles(shape).saturating_mul(shape.threads().into()).max(96 * u64::from(strategy.busy_groups));
+            let fours = shape.row_fours * shape.column_fours;
+            let step = DEPTH * (16 * fours + 4 * (shape.row_fours + shape.column_fours));
             // Where threads share a sum in slices, each slice's sums go through workgroup memory in the end, past two
             // barriers.
-            let end = if shape.slices > 1 { 8 * fours * (16 + u64::from(shape.slices)) } else { 0 };
-            let steps = u128::from(products.depth.div_ceil(u64::from(DEPTH * shape.slices)));
-            let time = running * (steps * u128::from(u64::from(DEPTH) * step) + u128::from(end + AROUND));
+            let end = if shape.slices > 1 { 8 * fours * (16 + shape.slices) } else { 0 };
+            let one = shape.steps(products.depth) as f64 * f64::from(step) + f64::from(end + AROUND);
             // Workgroups of half as many threads leave a processor half empty, which holds so many of them.
-            if shape.threads() < 64 { time * 6 / 5 } else { time }
+            running as f64 * one * if shape.threads() < 64 { 1.2 } else { 1.0 }
         };
         if let Some(shape) = strategy.tile_shape.filter(|shape| TILE_SHAPES.contains(shape) && fits(shape)) {
             return Ok(shape);
         }
-        TILE_SHAPES.into_iter().filter(fits).min_by_key(time).ok_or_else(|| self.no_tile())
+        let fitting = TILE_SHAPES.into_iter().filter(fits).map(|shape| (shape, time(shape)));
+        let best = fitting.min_by(|(_, a), (_, b)| a.total_cmp(b));
+        best.map(|(shape, _)| shape).ok_or_else(|| self.no_tile())
     }
 
     /// The error where the device has room for no tile: the smallest needs more memory or threads than it has.

@@ -12,6 +12,18 @@ pub(crate) fn thrown(kind: &str, message: impl Display) -> JsValue {
     JsValue::from_str(&format!("{kind}\n{message}"))
 }
 
+/// What a module doesn't understand of another. The format's own words for it would be half a kilobyte of each module.
+#[cfg(any(feature = "train", feature = "cpu", feature = "save", test))]
+pub(crate) fn of_another_build(what: &str) -> JsValue {
+    thrown("internal", format_args!("{what} of another build"))
+}
+
+/// What can't be put into bytes for another module.
+#[cfg(any(feature = "core", feature = "keras"))]
+pub(crate) fn unwritten() -> JsValue {
+    thrown("internal", "no bytes")
+}
+
 /// An error of the library's.
 #[cfg(any(feature = "core", feature = "cpu"))]
 pub(crate) fn of_library(error: Error) -> JsValue {

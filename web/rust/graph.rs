@@ -20,8 +20,7 @@ impl GraphModel {
     /// # Errors
     /// For bytes of a module of another build.
     pub fn read(graph: &[u8]) -> Result<Self> {
-        let graph = postcard::from_bytes(graph);
-        let graph = graph.map_err(|error| thrown("internal", format!("a model of another build: {error}")))?;
+        let graph = postcard::from_bytes(graph).map_err(|_| crate::error::of_another_build("a model"))?;
         Ok(Self { graph })
     }
 

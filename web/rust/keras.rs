@@ -49,7 +49,7 @@ impl KerasModel {
     /// # Errors
     /// None.
     pub fn graph(&self) -> Result<Vec<u8>> {
-        postcard::to_allocvec(&self.model.graph).map_err(|error| thrown("internal", error))
+        postcard::to_allocvec(&self.model.graph).map_err(|_| crate::error::unwritten())
     }
 
     /// The names of the parameters, in JSON.
@@ -107,7 +107,7 @@ impl KerasModel {
             |_| thrown("argument", format!("`format` must be one of h5, keras, safetensors, npz, but is {format:?}"));
         let format = FileFormat::from_path(format!("model.{format}")).map_err(unknown)?;
         let parts = self.file.parts(format).map_err(of_keras)?;
-        postcard::to_allocvec(&parts).map_err(|error| thrown("internal", error))
+        postcard::to_allocvec(&parts).map_err(|_| crate::error::unwritten())
     }
 
     fn layer(&self, layer: &FileLayer) -> Value {

@@ -1,6 +1,8 @@
 //! Programs as JavaScript holds them, and as they pass from one module to another, all being of one build.
 
-use crate::error::{Result, thrown};
+use crate::error::Result;
+#[cfg(feature = "train")]
+use crate::error::thrown;
 #[cfg(feature = "train")]
 use locally_connected::model::Graph;
 use locally_connected::program as library;
@@ -22,7 +24,7 @@ impl Program {
     /// # Errors
     /// None.
     pub fn bytes(&self) -> Result<Vec<u8>> {
-        postcard::to_allocvec(&*self.program).map_err(|error| thrown("internal", error))
+        postcard::to_allocvec(&*self.program).map_err(|_| crate::error::unwritten())
     }
 }
 
@@ -35,7 +37,7 @@ impl From<library::Program> for Program {
 
 #[cfg(any(feature = "cpu", test))]
 pub(crate) fn read(program: &[u8]) -> Result<library::Program> {
-    postcard::from_bytes(program).map_err(|error| thrown("internal", format!("a program of another build: {error}")))
+    postcard::from_bytes(program).map_err(|_| crate::error::of_another_build("a program"))
 }
 
 /// The graph with what these layers give, a name on each line, as outputs of their names besides its own.

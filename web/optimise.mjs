@@ -1,0 +1,50 @@
+// Modules made smaller than the compiler makes them, by binaryen; and letters for what a module and its glue call each other's
+// functions, in the place of names that people read, which a page need not download.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const WASM_OPT = 'node_modules/binaryen/bin/wasm-opt';
+/** What the compiler takes for granted, too. */
+const FEATURES = ['bulk-memory', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext', 'simd'];
+// The stack lies first in memory and grows down, so that nothing that is right is found in the first kilobyte.
+// The order of passes is the one, of some tried, after which the modules are smallest when they are gzipped.
+const SMALL = ['--generate-global-effects', '-Os', '--gufa-optimizing', '-Os', '--converge', '--low-memory-unused', '--strip-producers', '--strip-target-features'];
+
+/** wasm-bindgen's module, a file, and its glue: `[wasm, glue]`. A module that computes fast keeps its code as the compiler made it. */
+export async function optimised(module, glue, fast) {
+  const folder = mkdtempSync(join(tmpdir(), 'wasm-opt-'));
+  try {
+    const enabled = FEATURES.map((feature) => `--enable-${feature}`);
+    const run = async (from, to, args) => (await promisify(execFile)(process.execPath, [WASM_OPT, ...args, ...enabled, from, '-o', to])).stdout;
+    const [small, to] = ['small.wasm', 'named.wasm'].map((name) => join(folder, name));
+    if (!fast) await run(module, small, SMALL);
+    // By itself: it says the names once for each turn of what runs beside it.
+    const names = await run(fast ? module : small, to, ['--minify-imports-and-exports-and-modules']);
+    return [readFileSync(to), renamed(glue, JSON.parse(names))];
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The glue with the module's names: `imports` are `[module, name, letter]`, `exports` `[name, letter]`. */
+function renamed(glue, { imports, exports }) {
+  const exported = new Map(exports);
+  const imported = new Map(imports.map(([, name, letter]) => [name, letter]));
+  const [from, ...others] = new Set(imports.map(([module]) => module));
+  if (others.length > 0) throw new Error(`imports of ${from} and ${others}`);
+  let given = 0;
+  // `wasm` is the instance's exports. What it imports are the functions of one object, each on a line of its own.
+  const text = glue
+    .replace(/\bwasm\.(\w+)/g, (all, name) => (exported.has(name) ? `wasm.${exported.get(name)}` : all))
+    .replace(/^ {8}(\w+): /gm, (all, name) => {
+      if (!imported.has(name)) return all;
+      given += 1;
+      return `        ${imported.get(name)}: `;
+    })
+    .replaceAll(`"${from}": `, '"a": ');
+  if (given !== imported.size || text === glue) throw new Error(`${given} of ${imported.size} imports are in the glue`);
+  return text;
+}

@@ -31,7 +31,7 @@ for (const name of readdirSync('src').filter((name) => name.endsWith('_glue.d.ts
 // Modules with their glue, by the modules' names.
 const modules = new Map(await Promise.all(readdirSync('src').filter((name) => name.endsWith('.wasm')).map(async (name) => {
   const module = name.replace('.wasm', '');
-  const [wasm, glue] = await optimised(`src/${name}`, readFileSync(`src/${module}_glue.js`, 'utf8'), module === 'cpu');
+  const [wasm, glue] = await optimised(module, `src/${name}`, readFileSync(`src/${module}_glue.js`, 'utf8'));
   return [module, { wasm, glue }];
 })));
 const ofModules = {

@@ -10,19 +10,23 @@ const WASM_OPT = 'node_modules/binaryen/bin/wasm-opt';
 /** What the compiler takes for granted, too. */
 const FEATURES = ['bulk-memory', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext', 'simd'];
 // The stack lies first in memory and grows down, so that nothing that is right is found in the first kilobyte.
-// The order of passes is the one, of some tried, after which the modules are smallest when they are gzipped.
-const SMALL = ['--generate-global-effects', '-Os', '--gufa-optimizing', '-Os', '--converge', '--low-memory-unused', '--strip-producers', '--strip-target-features'];
+const SMALL = ['--low-memory-unused', '--strip-producers', '--strip-target-features'];
+/** Passes by module. Of some orders that were tried `core` is smallest after this one, when it is gzipped; on larger modules it takes a minute. */
+const PASSES = {
+  core: ['--generate-global-effects', '-O3', '--gufa-optimizing', '-Os', '--converge', ...SMALL],
+  cpu: [], // What computes fast keeps its code as the compiler made it.
+};
 
-/** wasm-bindgen's module, a file, and its glue: `[wasm, glue]`. A module that computes fast keeps its code as the compiler made it. */
-export async function optimised(module, glue, fast) {
+/** wasm-bindgen's module of that name, a file, and its glue: `[wasm, glue]`. */
+export async function optimised(name, file, glue) {
   const folder = mkdtempSync(join(tmpdir(), 'wasm-opt-'));
   try {
     const enabled = FEATURES.map((feature) => `--enable-${feature}`);
     const run = async (from, to, args) => (await promisify(execFile)(process.execPath, [WASM_OPT, ...args, ...enabled, from, '-o', to])).stdout;
-    const [small, to] = ['small.wasm', 'named.wasm'].map((name) => join(folder, name));
-    if (!fast) await run(module, small, SMALL);
+    const [small, to] = ['small.wasm', 'named.wasm'].map((part) => join(folder, part));
+    await run(file, small, PASSES[name] ?? ['-Oz', ...SMALL]);
     // By itself: it says the names once for each turn of what runs beside it.
-    const names = await run(fast ? module : small, to, ['--minify-imports-and-exports-and-modules']);
+    const names = await run(small, to, ['--minify-imports-and-exports-and-modules']);
     return [readFileSync(to), renamed(glue, JSON.parse(names))];
   } finally {
     rmSync(folder, { recursive: true });

@@ -180,8 +180,8 @@ fn tiles_have_the_size_that_is_planned() {
         let Some((rows, columns)) = found.get("TILE_ROWS").zip(found.get("TILE_COLUMNS")) else { continue };
         let shape = variant.tile().expect("a tile");
         assert_eq!((*rows, *columns), (shape.rows(), shape.columns()), "{}", variant.name());
-        // What is more is the kernel's own.
-        let more = variant.workgroup_memory() - shape.memory();
+        // A kernel's own flag.
+        let more = if variant.info().name == "loop_grad_input_strips" { 4 } else { 0 };
         assert_eq!(workgroup_memory(module), shape.memory() + more, "{}", variant.name());
         compared.insert(variant.info().name);
     }

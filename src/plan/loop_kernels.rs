@@ -205,7 +205,7 @@ impl Local<'_> {
         // Sums that are too short to be split. A register kernel's neighbouring threads would read outputs that are far apart.
         let strategy = self.planner.strategy();
         let short = strategy.tile_batch < u32::MAX && in_fours(p, false);
-        if let Some(strips) = self.grad_input_strips(p, SHORT_STRIP_USE).filter(|_| short) {
+        if short && let Some(strips) = self.grad_input_strips(p, SHORT_STRIP_USE) {
             return Ok(strips);
         }
         let dtype = self.layer.config().dtype;
@@ -229,7 +229,7 @@ impl Local<'_> {
             return Some((kernel.listed().ok()?, products.tiles(shape)));
         }
         let strategy = self.planner.strategy();
-        self.grad_input_strips(p, strategy.strip_use).filter(|_| p.batch >= strategy.tile_batch)
+        if p.batch < strategy.tile_batch { None } else { self.grad_input_strips(p, strategy.strip_use) }
     }
 
     /// The positions of each line along the inner axis as one product, of which a tile takes some, if at least `least_use` per cent of the

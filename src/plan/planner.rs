@@ -1,13 +1,13 @@
 //! The planner: a device's numbers, the caller's options, and the steps that all plans are made of.
 
 use super::{DeviceProfile, Dispatch, Form, Plan, Resource, Slice, Strategy, TuneTable};
-use crate::kernels::{Loads, Params, THREADS, Variant};
+use crate::kernels::{Loads, Params, THREADS, TILE_SHAPES, Variant};
 use crate::ops::BufferId;
 use crate::{Error, Result};
 use std::num::NonZeroU64;
 
-/// Rows of the largest tile.
-const MOST_TILE_ROWS: u64 = 64;
+/// Rows of the largest tile, which is the first.
+const MOST_TILE_ROWS: u64 = TILE_SHAPES[0].rows() as u64;
 
 /// What the caller decides about plans. The default decides nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

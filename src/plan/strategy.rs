@@ -86,7 +86,7 @@ impl Form {
         match self {
             Self::Register => none,
             Self::Split => Strategy { split_batch: u32::MAX, split_terms: 0, ..none },
-            Self::Tiled => Strategy { tile_batch: 1, tile_use: 0, strip_use: 0, ..none },
+            Self::Tiled => Strategy { tile_batch: 1, tile_use: 0, ..none },
         }
     }
 }

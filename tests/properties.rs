@@ -236,6 +236,18 @@ fn edge_shapes_equal_the_reference() {
     }
 }
 
+/// Axes along which no window has a position of the input, for every kernel: what comes through the others is of no use.
+#[test]
+fn windows_beside_the_input_read_nothing() {
+    for (outer, inner) in [([1, 1], [0, 0]), ([0, 0], [4, 4]), ([1, 1], [4, 4])] {
+        for (channels, filters, batch) in [(1, 1, 1), (3, 5, 2), (4, 16, 9)] {
+            let padding = Padding::Explicit(vec![outer, inner]);
+            let config = Config::new(filters, [1, 3]).strides([9, 99]).padding(padding);
+            check(Trial { geometry: &geometry(&config, &[1, 9, channels]), batch, seed: 3 }, &profile());
+        }
+    }
+}
+
 #[test]
 fn every_batch_size_equals_the_reference() {
     for batch in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65] {

@@ -151,7 +151,7 @@ fn compute(layer: &Geometry, batch: u32, programs: &[Program; 2]) {
             let largest = expected.iter().fold(1.0f64, |most, value| most.max(value.abs()));
             for (found, expected) in found.iter().zip(expected) {
                 let off = (f64::from(*found) - expected).abs();
-                assert!(off <= 1e-5 * largest, "{name} is {found}, not {expected}");
+                assert!(off <= 1e-5 * largest, "{name} is {found}, not {expected}: batch {batch}, {layer:?}");
             }
         }
     }

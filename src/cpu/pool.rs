@@ -16,15 +16,21 @@ const HEIGHTS: usize = 4;
 struct Sizes {
     axes: [PoolAxis; 3],
     inner: usize,
-    /// Positions of a window.
-    window: usize,
+    /// Positions of the input that a window has at most, along each axis: its own may be far more.
+    within: [usize; 3],
 }
 
 impl Sizes {
     fn new(windows: &Windows) -> Self {
         let inner = windows.inner() as usize;
         let axes = windows.three_axes();
-        Self { axes, inner, window: axes.iter().map(|axis| axis.window as usize).product() }
+        Self { axes, inner, within: axes.map(|axis| axis.window.min(axis.input) as usize) }
+    }
+
+    /// Steps of `elements` windows' elements of which `at_once` take a nanosecond.
+    fn nanoseconds(&self, elements: usize, at_once: u64) -> u64 {
+        let steps = self.within.iter().fold(elements as u64, |all, &within| all.saturating_mul(within as u64));
+        steps / at_once
     }
 
     fn inputs(&self) -> [usize; 3] {
@@ -62,8 +68,8 @@ pub(super) fn pool(team: &Team, o: &Pool, input: &[f32], output: &mut [f32]) {
     let [_, _, columns] = sizes.outputs();
     let row = columns * sizes.inner;
     let (rows, output) = (output.len() / row, Shared::new(output));
-    let nanoseconds = row * sizes.window / if sizes.inner > 1 { 8 } else { 2 };
-    team.each(rows, nanoseconds as u64, |span| Forward { span, kind, sizes, input, output });
+    let nanoseconds = sizes.nanoseconds(row, if sizes.inner > 1 { 8 } else { 2 });
+    team.each(rows, nanoseconds, |span| Forward { span, kind, sizes, input, output });
 }
 
 /// Rows of outputs along the last axis.
@@ -122,15 +128,15 @@ fn combine(all: &mut [f32], values: &[f32], with: impl Fn(f32, f32) -> f32) {
 pub(super) fn pool_grad(team: &Team, o: &PoolGrad, [input, grad_output]: [&[f32]; 2], grad_input: &mut [f32]) {
     let (kind, ties, sizes) = (o.kind, o.ties, Sizes::new(&o.windows));
     let [rows, lines, columns] = sizes.inputs();
-    let block = (HEIGHTS * sizes.axes[0].window as usize).min(rows);
+    let block = (HEIGHTS * sizes.within[0]).min(rows);
     let blocks = rows.div_ceil(block);
     let samples = grad_input.len() / (rows * lines * columns * sizes.inner);
     let grad_input = Shared::new(grad_input);
     let [_, lines, columns] = sizes.outputs();
     let around = readers(&sizes.axes[0], block - 1).end * lines * columns;
-    let nanoseconds = around * sizes.window * sizes.inner / if sizes.inner > 1 { 4 } else { 1 };
+    let nanoseconds = sizes.nanoseconds(around * sizes.inner, if sizes.inner > 1 { 4 } else { 1 });
     let work = |span| Backward { span, kind, ties, sizes, blocks, block, input, grad_output, grad_input };
-    team.each(samples * blocks, nanoseconds as u64, work);
+    team.each(samples * blocks, nanoseconds, work);
 }
 
 /// Blocks of input rows along the first axis, each with all windows that contain one of its positions.

@@ -120,6 +120,20 @@ proptest! {
     }
 }
 
+/// Axes along which no window has a position of the input, for every kernel: what comes through the others is of no use.
+#[test]
+fn windows_beside_the_input_read_nothing() {
+    for (outer, inner) in [([1, 1], [0, 0]), ([0, 0], [4, 4]), ([1, 1], [4, 4])] {
+        for (channels, filters, batch) in [(1, 1, 1), (1, 1, 9), (3, 5, 2), (4, 16, 9), (1, 16, 3)] {
+            let config = Config::new(filters, [1, 3]).strides([9, 99]).padding(Padding::Explicit(vec![outer, inner]));
+            let layer = geometry(&config, &[1, 9, channels]);
+            check(&layer, batch, 3);
+            let config = config.bias(Bias::PerFilter);
+            check(&Geometry::convolution(&config, &[1, 9, channels]).expect("a layer"), batch, 3);
+        }
+    }
+}
+
 /// Sizes around those of tiles, vectors and blocks, where an index off by one shows.
 #[test]
 fn edge_shapes_equal_the_reference() {
@@ -197,6 +211,8 @@ fn layers_of_one_filter_equal_the_reference() {
         (Config::new(1, [3, 3]).padding(Padding::Same).data_format(DataFormat::ChannelsFirst), &[1, 1, 64]),
         (Config::new(1, [2, 3, 3]).padding(Padding::Same), &[1, 1, 40, 1]),
         (Config::new(1, [1, 3]), &[1, 64, 1]),
+        // The only window along it lies before the only position.
+        (Config::new(1, [1, 3]).padding(Padding::Explicit(vec![[1, 1], [1, 1]])).strides([11, 2]), &[1, 64, 1]),
     ] {
         check(&geometry(&config, input), 3, 5);
     }

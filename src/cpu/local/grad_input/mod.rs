@@ -28,11 +28,10 @@ pub(in crate::cpu) fn grad_input(team: &Team, layer: &Layer, operands: Operands<
     if convolution::is_depthwise(&layer.geometry) {
         return convolution::depthwise_grad_input(team, layer, operands, grad_input);
     }
-    // An outer axis of one position may have a longer window: its other taps are clipped, or wrap around.
-    let one_axis = layer
-        .geometry
-        .axes()
-        .is_none_or(|[outer @ .., _]| outer.iter().all(|axis| [axis.input, axis.output, axis.taps] == [1; 3]));
+    // An outer axis of one position may have a longer window, whose other taps are clipped or wrap around, or one that misses the position.
+    let one_axis = layer.geometry.axes().is_none_or(|[outer @ .., _]| {
+        outer.iter().all(|a| [a.input, a.output, a.taps] == [1; 3] && a.connected() == 1)
+    });
     if let (Some(narrow), View::F32(weights), true) = (Narrow::of(layer, operands.batch), operands.weights, one_axis) {
         return narrow::grad_input(team, narrow, (weights, operands.grad_output), grad_input);
     }

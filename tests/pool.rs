@@ -67,9 +67,11 @@ fn of_axis(along: Along) -> Vec<(String, Program)> {
 /// Loops are over the positions that are the input's: a window may be as large as anyone likes.
 #[test]
 fn windows_far_larger_than_the_input_are_planned() {
-    for channels in [3, 4] {
-        let (strides, padding) = (&[1, 1], &Padding::SameUpper);
-        let windows = Windows::new(&Pooled { strides, padding, channels, ..Pooled::new(&[8, 8], &[300, 300]) });
+    // Of the second kind 87 bits count the positions.
+    let all: [(&[usize], &[usize]); 2] = [(&[8, 8], &[300, 300]), (&[2, 3, 2], &[1 << 29, 1 << 29, 1 << 29])];
+    for ((input, size), channels) in all.into_iter().flat_map(|sizes| [(sizes, 3), (sizes, 4)]) {
+        let (strides, padding) = (&vec![1; input.len()], &Padding::SameUpper);
+        let windows = Windows::new(&Pooled { strides, padding, channels, ..Pooled::new(input, size) });
         for (what, program) in of_windows(&windows.expect("windows")) {
             assert_everywhere(&what, Given { program: &program, batch: 2, values: &levels(&program, 2, 7) }, 1e-5);
         }

@@ -2,19 +2,14 @@
 
 use crate::config::DataFormat;
 use crate::ops::{Along, Pool, PoolAxis, PoolGrad, PoolKind, Reduce, ReduceGrad, Ties, Windows};
+use std::ops::Range;
 
-/// All combinations of numbers below `sizes`, the last one fastest.
-fn combinations(sizes: &[u32]) -> Vec<Vec<u32>> {
-    sizes.iter().fold(vec![Vec::new()], |all, &size| {
-        let longer = |some: Vec<u32>| (0..size).map(move |next| some.iter().copied().chain([next]).collect());
+/// All combinations of numbers of these ranges, the last one fastest.
+fn combinations(ranges: impl IntoIterator<Item = Range<u32>>) -> Vec<Vec<u32>> {
+    ranges.into_iter().fold(vec![Vec::new()], |all, range| {
+        let longer = |some: Vec<u32>| range.clone().map(move |next| some.iter().copied().chain([next]).collect());
         all.into_iter().flat_map(longer).collect()
     })
-}
-
-/// A window of one channel: where its elements are in a sample, and where its output is.
-struct Window {
-    inputs: Vec<usize>,
-    output: usize,
 }
 
 /// Where a position's channel is in a sample with these axes.
@@ -27,26 +22,21 @@ fn place(windows: &Windows, sizes: &[u32], position: &[u32], channel: u32) -> us
     }
 }
 
-/// Every window of a sample.
-fn all_windows(windows: &Windows) -> Vec<Window> {
+/// Gives `window` each window of a sample's channels: where its elements within the input are, and where its output is.
+fn each_window(windows: &Windows, mut window: impl FnMut(&[usize], usize)) {
     let of = |size: fn(&PoolAxis) -> u32| windows.axes.iter().map(size).collect::<Vec<_>>();
     let (inputs, outputs) = (of(|axis| axis.input), of(|axis| axis.output));
-    let taps = combinations(&of(|axis| axis.window));
-    let mut all = Vec::new();
-    for location in combinations(&outputs) {
-        let position = |taps: &Vec<u32>| {
-            let along = windows.axes.iter().zip(&location).zip(taps);
-            let along =
-                along.map(|((axis, o), t)| (o * axis.stride + t).checked_sub(axis.before).filter(|p| *p < axis.input));
-            along.collect::<Option<Vec<u32>>>()
-        };
-        let positions: Vec<Vec<u32>> = taps.iter().filter_map(position).collect();
+    for location in combinations(outputs.iter().map(|&size| 0..size)) {
+        let within = windows.axes.iter().zip(&location).map(|(axis, o)| {
+            let first = o * axis.stride;
+            first.saturating_sub(axis.before)..(first + axis.window).min(axis.before + axis.input) - axis.before
+        });
+        let positions = combinations(within);
         for channel in 0..windows.channels {
-            let inputs = positions.iter().map(|position| place(windows, &inputs, position, channel)).collect();
-            all.push(Window { inputs, output: place(windows, &outputs, &location, channel) });
+            let places: Vec<_> = positions.iter().map(|position| place(windows, &inputs, position, channel)).collect();
+            window(&places, place(windows, &outputs, &location, channel));
         }
     }
-    all
 }
 
 /// The largest or the average value of each window; the largest of −3.4028235e38 and all values but NaN.
@@ -56,21 +46,19 @@ pub fn pool(o: &Pool, input: &[f64]) -> Vec<f64> {
 }
 
 fn pooled(kind: PoolKind, windows: &Windows, input: &[f64]) -> Vec<f64> {
-    let mut output = Vec::new();
-    let all = all_windows(windows);
-    for sample in input.chunks_exact(windows.inputs() as usize) {
-        let first = output.len();
-        output.resize(first + windows.outputs() as usize, 0.0);
-        for Window { inputs, output: at } in &all {
-            let values = inputs.iter().map(|&at| sample[at]);
-            output[first + at] = match kind {
+    let (inputs, outputs) = (windows.inputs() as usize, windows.outputs() as usize);
+    let mut output = vec![0.0; input.len() / inputs * outputs];
+    each_window(windows, |places, at| {
+        for (sample, output) in input.chunks_exact(inputs).zip(output.chunks_exact_mut(outputs)) {
+            let values = places.iter().map(|&at| sample[at]);
+            output[at] = match kind {
                 PoolKind::Max => {
                     values.fold(f32::MIN.into(), |most: f64, value| if value > most { value } else { most })
                 }
-                PoolKind::Average => values.sum::<f64>() / inputs.len() as f64,
+                PoolKind::Average => values.sum::<f64>() / places.len() as f64,
             };
         }
-    }
+    });
     output
 }
 
@@ -80,28 +68,26 @@ pub fn pool_grad(o: &PoolGrad, input: &[f64], grad_output: &[f64]) -> Vec<f64> {
     let (kind, windows) = (o.kind, &o.windows);
     let (inputs, outputs) = (windows.inputs() as usize, windows.outputs() as usize);
     let largest = if kind == PoolKind::Max { pooled(kind, windows, input) } else { Vec::new() };
-    let all = all_windows(windows);
-    let mut grad_input = Vec::new();
-    for (grad, n) in grad_output.chunks_exact(outputs).zip(0..) {
-        let mut sums = vec![0.0; inputs];
-        for window in &all {
-            let dy = grad[window.output];
+    let mut grad_input = vec![0.0; grad_output.len() / outputs * inputs];
+    each_window(windows, |places, at| {
+        let samples = grad_output.chunks_exact(outputs).zip(grad_input.chunks_exact_mut(inputs));
+        for (n, (grad, sums)) in samples.enumerate() {
+            let dy = grad[at];
             let value = |at: usize| input[n * inputs + at];
-            let places = window.inputs.iter().copied();
+            let each = places.iter().copied();
             match (kind, o.ties) {
-                (PoolKind::Average, _) => places.for_each(|at| sums[at] += dy / window.inputs.len() as f64),
+                (PoolKind::Average, _) => each.for_each(|at| sums[at] += dy / places.len() as f64),
                 (PoolKind::Max, Ties::First) => {
-                    let first = places.reduce(|first, at| if value(first) < value(at) { at } else { first });
+                    let first = each.reduce(|first, at| if value(first) < value(at) { at } else { first });
                     first.into_iter().for_each(|at| sums[at] += dy);
                 }
                 (PoolKind::Max, Ties::Every) => {
-                    let largest = largest[n * outputs + window.output];
-                    places.filter(|&at| value(at) == largest).for_each(|at| sums[at] += dy);
+                    let largest = largest[n * outputs + at];
+                    each.filter(|&at| value(at) == largest).for_each(|at| sums[at] += dy);
                 }
             }
         }
-        grad_input.extend(sums);
-    }
+    });
     grad_input
 }
 

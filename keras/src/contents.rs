@@ -1,6 +1,7 @@
 //! A file's bytes: in memory, or read from the file when they are needed.
 
 use hdf5_pure::{FormatError, Source};
+use rawzip::ReaderAt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -89,7 +90,7 @@ impl Contents {
     }
 
     /// A reader from the first byte on.
-    pub(crate) fn reader(&self) -> Place {
+    fn reader(&self) -> Place {
         Place { contents: self.clone(), at: 0 }
     }
 
@@ -133,8 +134,14 @@ impl Source for Contents {
     }
 }
 
+impl ReaderAt for Contents {
+    fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read(offset, to)
+    }
+}
+
 /// A place in a file's bytes.
-pub(crate) struct Place {
+struct Place {
     contents: Contents,
     at: u64,
 }
@@ -189,9 +196,11 @@ mod tests {
                 contents.part(990, 11).is_none() && contents.part(u64::MAX, 1).is_none() && part.part(20, 1).is_none()
             );
             let mut two = [0; 2];
-            part.read_at(18, &mut two).unwrap();
+            Source::read_at(&part, 18, &mut two).unwrap();
             assert_eq!(two, bytes[28..30]);
-            assert!(part.read_at(19, &mut two).is_err() && part.read_at(1 << 40, &mut two).is_err());
+            assert!(
+                Source::read_at(&part, 19, &mut two).is_err() && Source::read_at(&part, 1 << 40, &mut two).is_err()
+            );
             let mut reader = part.reader();
             assert_eq!(reader.seek(SeekFrom::End(-2)).unwrap(), 18);
             assert!(reader.seek(SeekFrom::Current(-19)).is_err());

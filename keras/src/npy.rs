@@ -3,13 +3,12 @@
 //! The format is a short header and the bytes, so it is read directly here: that checks every number before it is used,
 //! and converts whole slices.
 
-use crate::archive::{self, entry, zip_bytes};
+use crate::archive::{Archive, zip_bytes};
 use crate::error::{Problem, Result};
 use crate::files::{read_file, write_file};
 use crate::weights::convert;
 use half::f16;
 use locally_connected::Error;
-use std::io::Cursor;
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -46,17 +45,16 @@ pub fn npy_from_bytes(name: &str, bytes: &[u8]) -> Result<NpyArray> {
 
 /// The array of an archive that has only one.
 fn only_array(bytes: &[u8]) -> Result<NpyArray, Problem> {
-    let mut archive = archive::open(Cursor::new(bytes))?;
+    let archive = Archive::open(&bytes, bytes.len() as u64)?;
     match array_names(&archive).as_slice() {
-        [(array, file)] => parse(&entry(&mut archive, file)?).map_err(|problem| problem.within(array)),
+        [(array, file)] => parse(&archive.entry(file)?).map_err(|problem| problem.within(array)),
         several => Err(Problem::Arrays(several.iter().map(|(array, _)| array.clone()).collect())),
     }
 }
 
 /// The names of an archive's arrays, and of the files that hold them.
-fn array_names(archive: &zip::ZipArchive<Cursor<&[u8]>>) -> Vec<(String, String)> {
-    let files = archive.file_names().filter_map(|name| name.ok().map(|name| name.into_owned()));
-    files.filter_map(|file| Some((file.strip_suffix(".npy")?.to_owned(), file))).collect()
+fn array_names(archive: &Archive<'_>) -> Vec<(String, String)> {
+    archive.names().filter_map(|file| Some((file.strip_suffix(".npy")?.to_owned(), file.to_owned()))).collect()
 }
 
 /// Writes f32 values with that shape as an `.npy` file, all of it or nothing.
@@ -113,10 +111,10 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<Vec<(String, NpyArray)>> {
 /// [`crate::Error::File`].
 pub fn npz_from_bytes(name: &str, bytes: &[u8]) -> Result<Vec<(String, NpyArray)>> {
     let read = || {
-        let mut archive = archive::open(Cursor::new(bytes))?;
+        let archive = Archive::open(&bytes, bytes.len() as u64)?;
         let mut arrays = Vec::new();
         for (array, file) in array_names(&archive) {
-            let parsed = parse(&entry(&mut archive, &file)?).map_err(|problem| problem.within(&file))?;
+            let parsed = parse(&archive.entry(&file)?).map_err(|problem| problem.within(&file))?;
             arrays.push((array, parsed));
         }
         Ok(arrays)

@@ -2,10 +2,10 @@
 
 use crate::architecture::{self, Architecture};
 use crate::architectures;
-use crate::archive::{self, entry, lying};
+use crate::archive::Archive;
 use crate::build::build;
 use crate::compiled::{Compiled, OPTIMIZER, StateArray};
-use crate::contents::{Contents, Place, Watch};
+use crate::contents::{Contents, Watch};
 use crate::error::{Problem, Result};
 use crate::files::{io_error, open_file};
 use crate::hdf5::{self, Reader};
@@ -241,19 +241,18 @@ const WEIGHTS: &str = "model.weights.h5";
 
 /// Reads Keras's native format, or an archive with one model file in it.
 fn from_zip(whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
-    let mut archive = archive::open(whole.reader())?;
-    let names: Vec<String> = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
-    let is_native = names.iter().any(|name| name == "config.json");
-    let is_model = |name: &String| [".h5", ".hdf5", ".keras"].iter().any(|end| name.ends_with(end));
-    let models: Vec<String> = names.into_iter().filter(is_model).collect();
+    let archive = Archive::open(whole, whole.length())?;
+    let is_native = archive.names().any(|name| name == "config.json");
+    let is_model = |name: &&str| [".h5", ".hdf5", ".keras"].iter().any(|end| name.ends_with(end));
+    let models: Vec<String> = archive.names().filter(is_model).map(str::to_owned).collect();
     match &models[..] {
-        _ if is_native => from_keras(&mut archive, whole, options),
+        _ if is_native => from_keras(&archive, whole, options),
         [one] => {
-            let inner = lying(&mut archive, whole, one)?;
+            let inner = archive.lying(whole, one)?;
             let model = match sniff(&inner.first(SIGNATURE).map_err(Problem::format)?) {
                 Some(FileFormat::Hdf5) => from_hdf5(inner, options),
                 // An archive inside an archive isn't searched for another.
-                Some(FileFormat::Keras) => from_keras(&mut archive::open(inner.reader())?, &inner, options),
+                Some(FileFormat::Keras) => from_keras(&Archive::open(&inner, inner.length())?, &inner, options),
                 _ => Err(Problem::NoModel("is no model's file")),
             };
             model.map_err(|problem| problem.within(one))
@@ -262,12 +261,8 @@ fn from_zip(whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Proble
     }
 }
 
-fn from_keras(
-    archive: &mut zip::ZipArchive<Place>,
-    whole: &Contents,
-    options: &ReadOptions,
-) -> Result<ModelFile, Problem> {
-    let version = entry(archive, "metadata.json").ok().and_then(|metadata| {
+fn from_keras(archive: &Archive<'_>, whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
+    let version = archive.entry("metadata.json").ok().and_then(|metadata| {
         let metadata: Value = serde_json::from_slice(&metadata).ok()?;
         Some(metadata.get("keras_version")?.as_str()?.to_owned())
     });
@@ -276,13 +271,13 @@ fn from_keras(
 }
 
 fn from_archive(
-    archive: &mut zip::ZipArchive<Place>,
+    archive: &Archive<'_>,
     whole: &Contents,
     version: String,
     options: &ReadOptions,
 ) -> Result<ModelFile, Problem> {
     let config =
-        String::from_utf8(entry(archive, "config.json")?).map_err(|_| Problem::malformed("config.json", "UTF-8"))?;
+        String::from_utf8(archive.entry("config.json")?).map_err(|_| Problem::malformed("config.json", "UTF-8"))?;
     let given = given(options)?;
     let json;
     let architecture = match &given {
@@ -293,7 +288,7 @@ fn from_archive(
         }
     };
     let reading = reading(version, None, options)?;
-    let weights = Reader::new(lying(archive, whole, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
+    let weights = Reader::new(archive.lying(whole, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
     let source = weights.by_class(&architecture.in_file());
     let mut model = build(architecture, &reading, &BTreeMap::new(), &source)?;
     if let Some(config) = model.frame.outer.shift_remove("compile_config").filter(Value::is_object)

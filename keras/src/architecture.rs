@@ -7,6 +7,7 @@ use crate::model_file::Frame;
 use crate::wiring::{Call, Tensor, Wiring};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// What error messages call it.
 const MODEL: &str = "the model's config";
@@ -167,30 +168,29 @@ impl<'a> Architecture<'a> {
                 *first = usize::from(*first == 1 || (tensor.node > 0 && tensor.node == calls.len()));
             }
         }
-        let mut given_to: HashMap<usize, usize> = HashMap::new();
+        // For each layer the input that it is; the first end that names it counts.
+        let mut given_to: Vec<Option<usize>> = vec![None; self.layers.len()];
         for (input, end) in inputs.iter().enumerate() {
-            if let Some(&layer) = names.get(&end.layer) {
-                given_to.entry(layer).or_insert(input);
+            if let Some(given) = names.get(&end.layer).and_then(|&layer| given_to.get_mut(layer)) {
+                given.get_or_insert(input);
             }
         }
-        let mut places: HashMap<(usize, usize), usize> = HashMap::new();
         let mut calls = Vec::new();
-        for (layer, of_layer) in nodes.iter().enumerate() {
-            let given = given_to.get(&layer).copied();
+        // For each layer which of those are its own, and the number by which tensors name the first of them.
+        let mut of_layers: Vec<(Range<usize>, usize)> = Vec::with_capacity(nodes.len());
+        for (layer, ((of_layer, given), &first)) in nodes.iter().zip(given_to).zip(&first).enumerate() {
+            let start = calls.len();
             let is_input = self.layers.get(layer).is_some_and(|layer| layer.class_name == "InputLayer");
             if of_layer.is_empty() && (given.is_some() || is_input) {
-                places.insert((layer, 0), calls.len());
                 calls.push((layer, None, given));
             }
-            for (index, node) in of_layer.iter().enumerate() {
-                places.insert((layer, index + first.get(layer).copied().unwrap_or(0)), calls.len());
-                calls.push((layer, Some(node), None));
-            }
+            calls.extend(of_layer.iter().map(|node| (layer, Some(node), None)));
+            of_layers.push((start..calls.len(), if of_layer.is_empty() { 0 } else { first }));
         }
         let place = |tensor: &Named| {
-            let layer = names.get(&tensor.layer).copied();
-            let call = layer.and_then(|layer| places.get(&(layer, tensor.node)).copied());
-            call.map(|call| Tensor::Output { call, index: tensor.index })
+            let (own, first) = names.get(&tensor.layer).and_then(|&layer| of_layers.get(layer))?;
+            let call = tensor.node.checked_sub(*first).and_then(|number| own.clone().nth(number))?;
+            Some(Tensor::Output { call, index: tensor.index })
         };
         let wired = calls.iter().map(|&(layer, node, given)| {
             let missing = |from: &Named| Problem::UnknownInput {

@@ -5,7 +5,7 @@ use crate::error::Problem;
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use flate2::read::DeflateDecoder;
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipArchiveEntryWayfinder, ZipLocator, ZipVerification};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::{Cursor, Read, Write};
 use std::ops::Range;
@@ -19,9 +19,10 @@ type Whole<'a> = &'a dyn ReaderAt;
 /// An archive of which each byte belongs to one file: else a small one could hold the same large file a thousand times.
 pub(crate) struct Archive<'a> {
     zip: ZipArchive<Whole<'a>>,
-    /// The files' names, in the directory's order.
-    names: Vec<String>,
-    files: BTreeMap<String, File>,
+    /// In the directory's order, with their names.
+    files: Vec<(String, File)>,
+    /// Where they are among those.
+    places: HashMap<String, usize>,
 }
 
 /// A file in it, as the archive's directory lists it.
@@ -37,7 +38,7 @@ impl<'a> Archive<'a> {
         let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE];
         let zip = ZipLocator::new().locate_in_reader(whole, &mut buffer, length);
         let zip = zip.map_err(|(_, error)| unreadable(error))?;
-        let (mut names, mut files, mut ranges) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (mut files, mut places, mut ranges) = (Vec::<(String, File)>::new(), HashMap::new(), Vec::new());
         let mut entries = zip.entries(&mut buffer);
         while let Some(entry) = entries.next_entry().map_err(unreadable)? {
             let place = entry.wayfinder();
@@ -46,9 +47,14 @@ impl<'a> Archive<'a> {
             // A name in another encoding is none that is looked for.
             if let Ok(name) = std::str::from_utf8(entry.file_path().as_ref()) {
                 let (method, is_encrypted) = (entry.compression_method(), entry.flags().is_encrypted());
+                let file = File { method, is_encrypted, place };
                 // Of several with a name the last one counts, as in Python.
-                if files.insert(name.to_owned(), File { method, is_encrypted, place }).is_none() {
-                    names.push(name.to_owned());
+                match places.get(name).and_then(|&at: &usize| files.get_mut(at)) {
+                    Some((_, known)) => *known = file,
+                    None => {
+                        places.insert(name.to_owned(), files.len());
+                        files.push((name.to_owned(), file));
+                    }
                 }
             }
         }
@@ -60,12 +66,12 @@ impl<'a> Archive<'a> {
         if ranges.windows(2).any(|two| matches!(two, [one, next] if one.end > next.start)) {
             return Err(unreadable("files in it overlap"));
         }
-        Ok(Self { zip, names, files })
+        Ok(Self { zip, files, places })
     }
 
     /// The files' names, in the directory's order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.files.iter().map(|(name, _)| name.as_str())
     }
 
     /// The contents of a file. Memory grows only with what is really there, not with what is claimed: a deflated byte stands for 1,032 at
@@ -78,7 +84,7 @@ impl<'a> Archive<'a> {
 
     /// A file in the archive that `whole` is, without copying it if it isn't compressed. Its checksum is verified.
     pub(crate) fn lying(&self, whole: &Contents, name: &str) -> Result<Contents, Problem> {
-        let is_stored = self.files.get(name).is_some_and(|file| file.method == CompressionMethod::STORE);
+        let is_stored = self.file(name).is_some_and(|file| file.method == CompressionMethod::STORE);
         if whole.is_held() || !is_stored {
             return self.entry(name).map(Contents::held);
         }
@@ -86,9 +92,13 @@ impl<'a> Archive<'a> {
         whole.part(start, end - start).ok_or_else(|| unreadable("it ends too early"))
     }
 
+    fn file(&self, name: &str) -> Option<&File> {
+        self.places.get(name).and_then(|&at| self.files.get(at)).map(|(_, file)| file)
+    }
+
     /// Gives `to` a file's contents part by part, and says where it lies, as it was packed.
     fn read(&self, name: &str, to: impl FnMut(&[u8])) -> Result<Range<u64>, Problem> {
-        let file = self.files.get(name).ok_or("isn't in the archive");
+        let file = self.file(name).ok_or("isn't in the archive");
         let read = file.map_err(Problem::format).and_then(|file| self.unpacked(file, to));
         read.map_err(|problem| problem.within(name))
     }

@@ -7,7 +7,6 @@ use crate::json::{self, Object};
 use locally_connected::{Activation, Config, DataFormat, Error, Geometry};
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 /// Arguments that never change what a layer computes: names, arguments for training or for TensorFlow's graphs only,
 /// and those read elsewhere.
@@ -41,7 +40,7 @@ pub(crate) struct Arguments<'a> {
     config: &'a Object,
     /// How many weights the file has for the layer.
     stored: u64,
-    asked: RefCell<BTreeSet<&'static str>>,
+    asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Arguments<'a> {
@@ -67,7 +66,7 @@ impl<'a> Arguments<'a> {
 
     /// The value of an argument, if it is there and not null.
     pub(crate) fn given(&self, key: &'static str) -> Option<&'a Value> {
-        self.asked.borrow_mut().insert(key);
+        self.asked.borrow_mut().push(key);
         json::given(self.config, key)
     }
 
@@ -78,7 +77,7 @@ impl<'a> Arguments<'a> {
             let key = key.as_str();
             let beside = BESIDE.contains(&key) || TRAINING.iter().any(|end| key.ends_with(end));
             let off = value.is_null() || **value == Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty);
-            !beside && !off && !asked.contains(key)
+            !beside && !off && !asked.contains(&key)
         };
         match self.config.iter().find(matters) {
             None => Ok(()),

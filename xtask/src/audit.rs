@@ -51,8 +51,8 @@ fn deny() -> Result {
         if folder.is_empty() {
             deny.arg("--workspace");
         }
-        deny.args(["check", "--config"]).arg(sh::root().join("deny.toml"));
-        sh::run(deny.args(["--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
+        deny.arg("--config").arg(sh::root().join("deny.toml"));
+        sh::run(deny.args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
     }
     Ok(())
 }

@@ -13,12 +13,16 @@ use std::ops::Range;
 /// Bytes that are unpacked at once.
 const PART: usize = 1 << 16;
 
+/// Its tables are made where an archive is opened: in a browser they would be a 25th of what is downloaded to read files.
+type Checksum = Crc<u32, Table<16>>;
+
 /// An archive's bytes.
 type Whole<'a> = &'a dyn ReaderAt;
 
 /// An archive of which each byte belongs to one file: else a small one could hold the same large file a thousand times.
 pub(crate) struct Archive<'a> {
     zip: ZipArchive<Whole<'a>>,
+    checksum: Checksum,
     /// In the directory's order, with their names.
     files: Vec<(String, File)>,
     /// Where they are among those.
@@ -66,7 +70,7 @@ impl<'a> Archive<'a> {
         if ranges.windows(2).any(|two| matches!(two, [one, next] if one.end > next.start)) {
             return Err(unreadable("files in it overlap"));
         }
-        Ok(Self { zip, files, places })
+        Ok(Self { zip, checksum: Checksum::new(&CRC_32_ISO_HDLC), files, places })
     }
 
     /// The files' names, in the directory's order.
@@ -115,9 +119,7 @@ impl<'a> Archive<'a> {
                 return Err(Problem::format(format!("is compressed by method {}, which isn't read", other.as_u16())));
             }
         };
-        // Its tables are made here: in a browser they would be a 25th of what is downloaded to read files.
-        let checksum = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
-        let (mut digest, mut length) = (checksum.digest(), 0);
+        let (mut digest, mut length) = (self.checksum.digest(), 0);
         let mut part = vec![0; PART];
         loop {
             let count = contents.read(&mut part).map_err(Problem::format)?;

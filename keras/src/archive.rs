@@ -13,6 +13,9 @@ use std::ops::Range;
 /// Bytes that are unpacked at once.
 const PART: usize = 1 << 16;
 
+/// A deflated byte stands for 1,032 at most.
+pub(crate) const DEFLATE: u64 = 1100;
+
 /// Its tables are made where an archive is opened: in a browser they would be a 25th of what is downloaded to read files.
 type Checksum = Crc<u32, Table<16>>;
 
@@ -27,6 +30,8 @@ pub(crate) struct Archive<'a> {
     files: Vec<(String, File)>,
     /// Where they are among those.
     places: HashMap<String, usize>,
+    /// The most bytes of a file in it.
+    most: u64,
 }
 
 /// A file in it, as the archive's directory lists it.
@@ -39,6 +44,15 @@ struct File {
 impl<'a> Archive<'a> {
     /// The archive that those `length` bytes are.
     pub(crate) fn open(whole: Whole<'a>, length: u64) -> Result<Self, Problem> {
+        Self::unpacking_to(whole, length, u64::MAX)
+    }
+
+    /// The archive in a file, which may be within another archive: compressed twice, few bytes would stand for a million times as many.
+    pub(crate) fn of(contents: &'a Contents) -> Result<Self, Problem> {
+        Self::unpacking_to(contents, contents.length(), contents.packed().saturating_mul(DEFLATE))
+    }
+
+    fn unpacking_to(whole: Whole<'a>, length: u64, most: u64) -> Result<Self, Problem> {
         let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE];
         let zip = ZipLocator::new().locate_in_reader(whole, &mut buffer, length);
         let zip = zip.map_err(|(_, error)| unreadable(error))?;
@@ -70,7 +84,7 @@ impl<'a> Archive<'a> {
         if ranges.windows(2).any(|two| matches!(two, [one, next] if one.end > next.start)) {
             return Err(unreadable("files in it overlap"));
         }
-        Ok(Self { zip, checksum: Checksum::new(&CRC_32_ISO_HDLC), files, places })
+        Ok(Self { zip, checksum: Checksum::new(&CRC_32_ISO_HDLC), files, places, most })
     }
 
     /// The files' names, in the directory's order.
@@ -78,19 +92,23 @@ impl<'a> Archive<'a> {
         self.files.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The contents of a file. Memory grows only with what is really there, not with what is claimed: a deflated byte stands for 1,032 at
-    /// most.
+    /// The contents of a file. Memory grows only with what is really there, not with what is claimed.
     pub(crate) fn entry(&self, name: &str) -> Result<Vec<u8>, Problem> {
+        self.entry_and_place(name).map(|(contents, _)| contents)
+    }
+
+    fn entry_and_place(&self, name: &str) -> Result<(Vec<u8>, Range<u64>), Problem> {
         let mut contents = Vec::new();
-        self.read(name, |part| contents.extend_from_slice(part))?;
-        Ok(contents)
+        let place = self.read(name, |part| contents.extend_from_slice(part))?;
+        Ok((contents, place))
     }
 
     /// A file in the archive that `whole` is, without copying it if it isn't compressed. Its checksum is verified.
     pub(crate) fn lying(&self, whole: &Contents, name: &str) -> Result<Contents, Problem> {
         let is_stored = self.file(name).is_some_and(|file| file.method == CompressionMethod::STORE);
         if whole.is_held() || !is_stored {
-            return self.entry(name).map(Contents::held);
+            let (contents, Range { start, end }) = self.entry_and_place(name)?;
+            return Ok(Contents::unpacked(contents, whole.packed().min(end - start)));
         }
         let Range { start, end } = self.read(name, |_| {})?;
         whole.part(start, end - start).ok_or_else(|| unreadable("it ends too early"))
@@ -128,6 +146,9 @@ impl<'a> Archive<'a> {
             if read.is_empty() || length > claimed.uncompressed_size {
                 break;
             }
+            if length > self.most {
+                return Err(Problem::format(format!("unpacks to more than {DEFLATE} times the whole file")));
+            }
             digest.update(read);
             to(read);
         }
@@ -162,6 +183,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
     use std::ops::Range;
 
     /// Where a record of this kind begins in an archive.
@@ -183,6 +206,39 @@ mod tests {
         let record = record(&zip, signature, number);
         zip[record + at.start..record + at.end].copy_from_slice(bytes);
         zip
+    }
+
+    /// An archive of one compressed file.
+    fn deflated(name: &str, contents: &[u8]) -> Vec<u8> {
+        let mut archive = rawzip::ZipArchiveWriter::new(Vec::new());
+        let file = archive.new_file(name).compression_method(CompressionMethod::DEFLATE);
+        let (mut entry, config) = file.start().unwrap();
+        let mut data = config.wrap(DeflateEncoder::new(&mut entry, Compression::best()));
+        data.write_all(contents).unwrap();
+        let (encoder, described) = data.finish().unwrap();
+        encoder.finish().unwrap();
+        entry.finish(described).unwrap();
+        archive.finish().unwrap()
+    }
+
+    /// An archive within an archive may be compressed, and so may the file in it, if that isn't a thousand times a thousand.
+    #[test]
+    fn files_are_unpacked_to_a_thousand_times_the_whole() {
+        let text: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+        for (contents, fits) in [(&text, true), (&vec![0; 100_000_000], false)] {
+            let outer = Contents::held(deflated("inner", &deflated("file", contents)));
+            let inner = Archive::of(&outer).unwrap().lying(&outer, "inner").unwrap();
+            assert!(inner.packed() < outer.length() && outer.length() < inner.length());
+            let archive = Archive::of(&inner).unwrap();
+            let unpacked = archive.lying(&inner, "file");
+            let Ok(unpacked) = unpacked else {
+                let said = unpacked.err().unwrap().to_string();
+                assert!(!fits && said.ends_with("unpacks to more than 1100 times the whole file"), "{said}");
+                continue;
+            };
+            assert!(fits && unpacked.packed() <= inner.packed());
+            assert_eq!(&unpacked.all().unwrap(), contents);
+        }
     }
 
     /// What is said when all of an archive is read.

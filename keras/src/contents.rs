@@ -1,6 +1,5 @@
 //! A file's bytes: in memory, or read from the file when they are needed.
 
-use hdf5_pure::{FormatError, Source};
 use rawzip::ReaderAt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,6 +16,8 @@ pub(crate) struct Contents {
     bytes: Bytes,
     start: u64,
     length: u64,
+    /// How many bytes of the file they take, where they were unpacked.
+    packed: u64,
 }
 
 #[derive(Clone)]
@@ -36,7 +37,12 @@ struct Lying {
 impl Contents {
     pub(crate) fn held(bytes: Vec<u8>) -> Self {
         let length = bytes.len() as u64;
-        Self { bytes: Bytes::Held(Arc::new(bytes)), start: 0, length }
+        Self { bytes: Bytes::Held(Arc::new(bytes)), start: 0, length, packed: length }
+    }
+
+    /// What so many bytes of a file stood for.
+    pub(crate) fn unpacked(bytes: Vec<u8>, packed: u64) -> Self {
+        Self { packed, ..Self::held(bytes) }
     }
 
     /// Opens a file. What has no length, such as a pipe, is read into memory.
@@ -50,11 +56,16 @@ impl Contents {
         }
         let length = described.len();
         let lying = Lying { file: Mutex::new(file), length, read: AtomicU64::new(0), watch };
-        Ok(Self { bytes: Bytes::Lying(Arc::new(lying)), start: 0, length })
+        Ok(Self { bytes: Bytes::Lying(Arc::new(lying)), start: 0, length, packed: length })
     }
 
     pub(crate) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// How many bytes of the file they are: fewer where they were compressed.
+    pub(crate) fn packed(&self) -> u64 {
+        self.packed
     }
 
     /// Whether the bytes are in memory.
@@ -65,7 +76,8 @@ impl Contents {
     /// A part of the bytes; none if there are fewer.
     pub(crate) fn part(&self, start: u64, length: u64) -> Option<Self> {
         let fits = start.checked_add(length).is_some_and(|end| end <= self.length);
-        fits.then(|| Self { bytes: self.bytes.clone(), start: self.start + start, length })
+        let packed = self.packed.min(length);
+        fits.then(|| Self { bytes: self.bytes.clone(), start: self.start + start, length, packed })
     }
 
     /// The first bytes, at most this many.
@@ -95,7 +107,7 @@ impl Contents {
     }
 
     /// Fills `to` with the bytes from `at` on, as far as there are some.
-    fn read(&self, at: u64, to: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, at: u64, to: &mut [u8]) -> io::Result<usize> {
         let count = self.length.saturating_sub(at).min(to.len() as u64) as usize;
         let (to, from) = (&mut to[..count], self.start + at.min(self.length));
         match &self.bytes {
@@ -117,20 +129,6 @@ impl Lying {
             watch(read.min(self.length), self.length);
         }
         Ok(())
-    }
-}
-
-impl Source for Contents {
-    fn len(&self) -> u64 {
-        self.length
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        let read = self.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
-        if read == buf.len() {
-            return Ok(());
-        }
-        Err(FormatError::Source(format!("the file ends {} bytes too early", buf.len() - read)))
     }
 }
 
@@ -184,11 +182,9 @@ mod tests {
                 contents.part(990, 11).is_none() && contents.part(u64::MAX, 1).is_none() && part.part(20, 1).is_none()
             );
             let mut two = [0; 2];
-            Source::read_at(&part, 18, &mut two).unwrap();
+            assert_eq!(part.read(18, &mut two).unwrap(), 2);
             assert_eq!(two, bytes[28..30]);
-            assert!(
-                Source::read_at(&part, 19, &mut two).is_err() && Source::read_at(&part, 1 << 40, &mut two).is_err()
-            );
+            assert_eq!((part.read(19, &mut two).unwrap(), part.read(1 << 40, &mut two).unwrap()), (1, 0));
             let mut rest = Vec::new();
             part.part(18, 2).unwrap().reader().read_to_end(&mut rest).unwrap();
             assert_eq!(rest, bytes[28..30]);

@@ -4,9 +4,11 @@ use crate::architecture::Architecture;
 use crate::compiled::StoredState;
 use crate::contents::Contents;
 use crate::error::Problem;
+use crate::metered::Metered;
 use crate::names::snake_case;
+use crate::shapes::elements;
 use crate::weights::{Array, Nothing, Room, Source, hdf5_problem};
-use hdf5_pure::{AttrValue, Dataset, File, Group};
+use hdf5_pure::{AttrValue, Dataset, File, FileAccessProperties, Group, WriteMarkPolicy};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -34,25 +36,30 @@ const MISSING: &str = "its weights are missing";
 pub(crate) struct Reader {
     file: File,
     room: Room,
+    /// The groups in those whose path was walked, none of a group that can't be listed. The library lists a group for each name that it
+    /// looks for.
+    listed: RefCell<HashMap<String, Option<Rc<Groups>>>>,
 }
+
+/// Groups by their names.
+type Groups = HashMap<String, Group>;
+
+/// How many groups of a path are remembered: a group may hold itself.
+const DEEP: usize = 64;
 
 impl Reader {
     /// Reads from the file when needed, so that memory never holds more than is read.
     pub(crate) fn new(contents: Contents) -> Result<Self, Problem> {
-        let len = contents.length();
-        let unreadable =
-            |error: hdf5_pure::Error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() };
-        let lying = if contents.is_held() { None } else { File::from_source(contents.clone()).ok() };
-        let file = match lying {
-            Some(file) => file,
-            // Also if a writer that was killed left its mark. That keeps nobody from reading a copy.
-            None => File::from_bytes(contents.all().map_err(Problem::format)?).map_err(unreadable)?,
-        };
+        let (len, room) = (contents.length(), Room::of(contents.length(), contents.packed()));
+        // Also if a writer that was killed left its mark. That keeps nobody from reading a copy.
+        let properties = FileAccessProperties::new().with_write_mark_policy(WriteMarkPolicy::AllowSnapshot);
+        let file = File::from_source_with_options(Metered::new(contents), properties);
+        let file = file.map_err(|error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() })?;
         let (end, base) = (file.superblock().eof_address, file.superblock().base_address.get());
         if base == 0 && end > len {
             return Err(Problem::CutOff { found: len, expected: end });
         }
-        Ok(Self { file, room: Room::of(len) })
+        Ok(Self { file, room, listed: RefCell::default() })
     }
 
     /// A string attribute of the root.
@@ -74,7 +81,42 @@ impl Reader {
     }
 
     pub(crate) fn group(&self, path: &str) -> Result<Group, Problem> {
-        self.file.group(path).map_err(Problem::format)
+        match self.walked(path) {
+            Some(group) => Ok(group),
+            None => self.file.group(path).map_err(Problem::format),
+        }
+    }
+
+    /// The group at a path, if each name of it is that of a group that can be listed.
+    fn walked(&self, path: &str) -> Option<Group> {
+        if path.split('/').nth(DEEP).is_some() {
+            return None;
+        }
+        let (mut group, mut names) = (self.file.root(), 0);
+        for name in path.split('/') {
+            group = self.groups(path.get(..names)?, &group)?.get(name)?.clone();
+            names += name.len() + 1;
+        }
+        Some(group)
+    }
+
+    /// The groups in this one, which is at that path.
+    fn groups(&self, path: &str, group: &Group) -> Option<Rc<Groups>> {
+        if let Some(known) = self.listed.borrow().get(path) {
+            return known.clone();
+        }
+        let groups = group.iter_groups().ok().map(|groups| Rc::new(groups.collect()));
+        self.listed.borrow_mut().insert(path.to_owned(), groups.clone());
+        groups
+    }
+
+    /// A dataset, by its path from the group at that one.
+    fn dataset(&self, root: &str, path: &str) -> Result<Dataset, Problem> {
+        let found = match path.rsplit_once('/') {
+            Some((groups, name)) => self.group(&format!("{root}/{groups}")).and_then(|group| at(&group, name)),
+            None => self.group(root).and_then(|group| at(&group, path)),
+        };
+        found.map_err(|problem| problem.within(format!("weight \"{path}\"")))
     }
 
     /// A string attribute of the root, or of the weights' group: in whole models it may be in either.
@@ -113,7 +155,9 @@ impl Reader {
             }
         }
         let layers = architecture.with_weights();
-        let known = |name: &String| architecture.layers.iter().any(|layer| layer.name == *name);
+        let mut known: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
+        known.sort_unstable();
+        let known = |name: &String| known.binary_search(&name.as_str()).is_ok();
         if root.is_empty() && !found.iter().all(known) {
             if found.len() != layers.len() {
                 return Err(Problem::Layers { found, expected: layers });
@@ -128,20 +172,21 @@ impl Reader {
     pub(crate) fn optimizer_by_name(&self) -> StoredState {
         let Ok(group) = self.file.root().group("optimizer_weights") else { return Ok(None) };
         let paths = names(&group, "weight_names")?.unwrap_or_default();
-        self.optimizer(paths.iter().map(|path| dataset(&group, path)).collect::<Result<_, _>>()?)
+        self.optimizer(paths.iter().map(|path| self.dataset("optimizer_weights", path)).collect::<Result<_, _>>()?)
     }
 
     /// The optimizer's variables as the native format stores them.
     pub(crate) fn optimizer_by_number(&self) -> StoredState {
         let Ok(group) = self.file.group("optimizer/vars") else { return Ok(None) };
-        let count = group.datasets().map_err(Problem::format)?.len();
-        self.optimizer((0..count).map(|at| dataset(&group, &at.to_string())).collect::<Result<_, _>>()?)
+        self.optimizer(numbered(&group)?)
     }
 
     fn optimizer(&self, datasets: Vec<Dataset>) -> StoredState {
         let mut datasets = datasets.into_iter();
         let Some(steps) = datasets.next() else { return Ok(None) };
-        let steps = steps.read_i64().map_err(hdf5_problem)?;
+        // What was never written has any shape in no bytes.
+        let is_one = elements(&self.room.of_array(&steps)?)? == 1;
+        let steps = if is_one { steps.read_i64().map_err(hdf5_problem)? } else { Vec::new() };
         let steps = steps.first().and_then(|&steps| u64::try_from(steps).ok());
         let steps = steps.ok_or_else(|| Problem::malformed("the number of steps", "number"))?;
         let read = |dataset| {
@@ -224,10 +269,10 @@ impl ByName<'_> {
     /// The weights that are stored under a layer's own name.
     fn own(&self, name: &str) -> Result<Vec<Dataset>, Problem> {
         let name = self.renamed.get(name).map_or(name, String::as_str);
-        let group = self.reader.group(&format!("{}{name}", self.root));
-        let group = group.map_err(|problem| problem.within(MISSING))?;
+        let root = format!("{}{name}", self.root);
+        let group = self.reader.group(&root).map_err(|problem| problem.within(MISSING))?;
         match names(&group, "weight_names")? {
-            Some(paths) => paths.iter().map(|path| dataset(&group, path)).collect(),
+            Some(paths) => paths.iter().map(|path| self.reader.dataset(&root, path)).collect(),
             // Never seen from Keras, but other programs that write or edit its files may drop the attribute.
             None => {
                 let find = |what: &str| {
@@ -252,8 +297,8 @@ impl ByName<'_> {
     /// A layer's weights among all that are stored for the outermost one.
     fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
         let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
-        let group = self.reader.group(&format!("{}{outermost}", self.root));
-        let group = group.map_err(|problem| problem.within(MISSING))?;
+        let root = format!("{}{outermost}", self.root);
+        let group = self.reader.group(&root).map_err(|problem| problem.within(MISSING))?;
         let exactly = |path: &&String| {
             // Keras 1 appends an underscore and the weight's own name.
             let keras1 = || path.strip_prefix(name).is_some_and(|weight| KERAS1.contains(&weight));
@@ -266,7 +311,7 @@ impl ByName<'_> {
         if of_layer.is_empty() {
             of_layer = paths.iter().filter(below).collect();
         }
-        of_layer.into_iter().map(|path| dataset(&group, path)).collect()
+        of_layer.into_iter().map(|path| self.reader.dataset(&root, path)).collect()
     }
 }
 
@@ -275,8 +320,16 @@ fn before<'a>(path: &'a str, layer: &str) -> Option<&'a str> {
     path.rsplit_once('/').and_then(|(layers, _)| layers.strip_suffix(layer))
 }
 
-fn dataset(group: &Group, path: &str) -> Result<Dataset, Problem> {
-    group.dataset(path).map_err(|error| hdf5_problem(error).within(format!("weight \"{path}\"")))
+fn at(group: &Group, name: &str) -> Result<Dataset, Problem> {
+    group.dataset(name).map_err(hdf5_problem)
+}
+
+/// The datasets of a group that are named 0, 1, ….
+fn numbered(group: &Group) -> Result<Vec<Dataset>, Problem> {
+    let mut datasets: HashMap<String, Dataset> = group.iter_datasets().map_err(hdf5_problem)?.collect();
+    let lacks = |number: &String| Problem::lacks("the file", format!("weight \"{number}\""));
+    let numbers = (0..datasets.len()).map(|number| number.to_string());
+    numbers.map(|number| datasets.remove(&number).ok_or_else(|| lacks(&number))).collect()
 }
 
 impl Source for ByName<'_> {
@@ -367,9 +420,8 @@ impl Source for ByClass<'_> {
     fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
         let path = format!("{}/vars", self.group(name)?);
         let group = self.reader.group(&path).map_err(|problem| problem.within(MISSING))?;
-        let count = group.datasets().map_err(Problem::format)?.len();
-        let open = |i: usize| dataset(&group, &i.to_string()).map_err(|problem| problem.within(&path));
-        (0..count).map(|i| Array::hdf5(open(i)?, &self.reader.room)).collect()
+        let datasets = numbered(&group).map_err(|problem| problem.within(&path))?;
+        datasets.into_iter().map(|dataset| Array::hdf5(dataset, &self.reader.room)).collect()
     }
 
     fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_> {

@@ -90,6 +90,7 @@ mod layer;
 mod layers;
 mod local;
 mod metadata;
+mod metered;
 mod model_file;
 mod names;
 pub mod npy;

@@ -14,7 +14,7 @@ use crate::metadata::{BESIDE, METADATA_KEY, Metadata};
 use crate::model_file::{FileFormat, ModelFile};
 use crate::npy::NpyArray;
 use crate::reading::Reading;
-use crate::weights::{Array, Tensors};
+use crate::weights::{Array, Room, Tensors};
 use locally_connected::model::Model;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::Value;
@@ -241,7 +241,7 @@ const WEIGHTS: &str = "model.weights.h5";
 
 /// Reads Keras's native format, or an archive with one model file in it.
 fn from_zip(whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
-    let archive = Archive::open(whole, whole.length())?;
+    let archive = Archive::of(whole)?;
     let is_native = archive.names().any(|name| name == "config.json");
     let is_model = |name: &&str| [".h5", ".hdf5", ".keras"].iter().any(|end| name.ends_with(end));
     let models: Vec<String> = archive.names().filter(is_model).map(str::to_owned).collect();
@@ -252,7 +252,7 @@ fn from_zip(whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Proble
             let model = match sniff(&inner.first(SIGNATURE).map_err(Problem::format)?) {
                 Some(FileFormat::Hdf5) => from_hdf5(inner, options),
                 // An archive inside an archive isn't searched for another.
-                Some(FileFormat::Keras) => from_keras(&Archive::open(&inner, inner.length())?, &inner, options),
+                Some(FileFormat::Keras) => from_keras(&Archive::of(&inner)?, &inner, options),
                 _ => Err(Problem::NoModel("is no model's file")),
             };
             model.map_err(|problem| problem.within(one))
@@ -316,18 +316,19 @@ fn from_safetensors(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Pr
     let tensors = SafeTensors::deserialize(bytes).map_err(readable)?;
     let architecture = Architecture::of(&metadata.model)?;
     let reading = reading(metadata.keras_version, None, options)?;
-    let source = Tensors { tensors: &tensors, path: String::new() };
+    let room = Room::of(bytes.len() as u64, bytes.len() as u64);
+    let source = Tensors { tensors: &tensors, path: String::new(), room: &room };
     let mut model = build(architecture, &reading, &metadata.layers, &source)?;
     if let Some(config) = model.frame.outer.shift_remove("compile_config").filter(Value::is_object)
         && options.with_optimizer()
     {
-        let arrays = |names: &[String]| optimizer_tensors(&tensors, names);
+        let arrays = |names: &[String]| optimizer_tensors(&tensors, names, &room);
         model.compiled = Some(Compiled::from_config(config).with_tensors(&model, metadata.iterations, &arrays));
     }
     model.beside.json = metadata.beside;
     for (name, view) in tensors.tensors() {
         if let Some(name) = name.strip_prefix(BESIDE) {
-            let array = Array::safetensors(view);
+            let array = Array::safetensors(view, &room);
             let array = NpyArray { shape: array.shape.clone(), values: array.read()? };
             model.beside.arrays.insert(name.to_owned(), array);
         }
@@ -336,10 +337,10 @@ fn from_safetensors(bytes: &[u8], options: &ReadOptions) -> Result<ModelFile, Pr
 }
 
 /// The optimizer's tensors.
-fn optimizer_tensors(tensors: &SafeTensors<'_>, names: &[String]) -> Result<Vec<StateArray>, Problem> {
+fn optimizer_tensors(tensors: &SafeTensors<'_>, names: &[String], room: &Room) -> Result<Vec<StateArray>, Problem> {
     let array = |name: &String| {
         let view = tensors.tensor(&format!("{OPTIMIZER}{name}")).map_err(Problem::format)?;
-        let array = Array::safetensors(view);
+        let array = Array::safetensors(view, room);
         Ok((array.shape.clone(), array.read()?))
     };
     names.iter().map(array).collect()

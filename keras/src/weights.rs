@@ -1,5 +1,6 @@
 //! Finds and reads the arrays of a model's layers, in any format.
 
+use crate::archive::DEFLATE;
 use crate::error::Problem;
 use crate::shapes::elements;
 use half::{bf16, f16};
@@ -7,6 +8,7 @@ use hdf5_pure::{ChunkIndex, DType, Datatype, DatatypeByteOrder, FormatError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::cell::Cell;
+use std::iter::repeat;
 
 /// Where the weights of a model's layers are found, by the layers' own names.
 pub(crate) trait Source {
@@ -50,48 +52,37 @@ pub(crate) struct Array<'a> {
 
 enum Stored<'a> {
     Hdf5(Box<hdf5_pure::Dataset>, &'a Room),
-    Safetensors(TensorView<'a>),
+    Safetensors(TensorView<'a>, &'a Room),
 }
 
 impl<'a> Array<'a> {
     /// An HDF5 dataset in a file.
     pub(crate) fn hdf5(dataset: hdf5_pure::Dataset, room: &'a Room) -> Result<Self, Problem> {
-        if dataset.chunk_index().map_err(hdf5_problem)? == Some(ChunkIndex::BTreeV2) {
-            return Err(Problem::Hdf5("a version 2 B-tree as chunk index".into()));
-        }
         let dtype = dataset.dtype().map_err(Problem::format)?;
         if !matches!(dtype, DType::F32 | DType::F64) && half_of(&dtype).is_none() {
             let (found, expected) = (dtype.to_string(), "float16, float32 or float64");
             return Err(Problem::ElementType { found, expected });
         }
-        let shape = dataset.shape().map_err(Problem::format)?;
-        let fits: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
-        let shape = fits.ok_or(Problem::TooLarge(shape))?;
-        // Values that were never written take no room, so a tiny file may claim any size.
-        let size = dataset.element_size().map_err(Problem::format)?;
-        let bytes = elements(&shape)?.checked_mul(size);
-        if bytes.is_none_or(|bytes| stored_bytes(&dataset, bytes) > room.file) {
-            return Err(Problem::OverFile { shape, bytes: room.file });
-        }
+        let shape = room.of_array(&dataset)?;
         Ok(Self { shape, values: Stored::Hdf5(Box::new(dataset), room) })
     }
 
     /// A tensor of a `.safetensors` file.
-    pub(crate) fn safetensors(view: TensorView<'a>) -> Self {
-        Self { shape: view.shape().to_vec(), values: Stored::Safetensors(view) }
+    pub(crate) fn safetensors(view: TensorView<'a>, room: &'a Room) -> Self {
+        Self { shape: view.shape().to_vec(), values: Stored::Safetensors(view, room) }
     }
 
     /// The values, as f32.
     pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
             Stored::Hdf5(dataset, room) => {
-                let size = dataset.element_size().map_err(Problem::format)?;
-                room.take(stored_bytes(&dataset, elements(&self.shape)?.saturating_mul(size)))?;
+                room.take(room.cost(&dataset, &self.shape)?)?;
                 let half = half_of(&dataset.dtype().map_err(Problem::format)?);
                 read_rows(&dataset, &self.shape, half).map_err(hdf5_problem)
             }
-            Stored::Safetensors(view) => {
+            Stored::Safetensors(view, room) => {
                 let bytes = view.data();
+                room.take(bytes.len() as u64)?;
                 match view.dtype() {
                     Dtype::F32 => Ok(convert(bytes, f32::from_le_bytes)),
                     Dtype::F64 => Ok(convert(bytes, |b| f64::from_le_bytes(b) as f32)),
@@ -106,20 +97,25 @@ impl<'a> Array<'a> {
     }
 }
 
-/// How much of an HDF5 file has been read: datasets may share their bytes, so that a small file could hold a large array many times over.
+/// How much of a file's arrays has been read: they may share their bytes, so that a small file could hold a large array many times over.
 pub(crate) struct Room {
     /// Bytes of the file.
     file: u64,
+    /// How many of its bytes each byte of the file as it was packed stands for.
+    packing: u64,
     left: Cell<u64>,
 }
+
+/// The filters of HDF5 that leave an array's bytes as many as they are, nearly: shuffle, and a checksum.
+const NO_COMPRESSION: [u16; 2] = [2, 3];
 
 impl Room {
     /// How often all bytes of a file may be read: layers may share an array.
     const TIMES: u64 = 8;
 
-    /// For a file of so many bytes.
-    pub(crate) fn of(file: u64) -> Self {
-        Self { file, left: Cell::new(file.saturating_mul(Self::TIMES)) }
+    /// For a file of so many bytes, which were unpacked from so many.
+    pub(crate) fn of(file: u64, packed: u64) -> Self {
+        Self { file, packing: file.div_ceil(packed.max(1)), left: Cell::new(file.saturating_mul(Self::TIMES)) }
     }
 
     fn take(&self, bytes: u64) -> Result<(), Problem> {
@@ -128,11 +124,39 @@ impl Room {
         self.left.set(left);
         Ok(())
     }
-}
 
-/// The fewest bytes of a file that so many of a dataset's may be stored in: a compressed byte stands for 1,100 at most.
-fn stored_bytes(dataset: &hdf5_pure::Dataset, bytes: u64) -> u64 {
-    if dataset.filters().is_empty() { bytes } else { bytes.div_ceil(1100) }
+    /// The shape of an array, whose values fit into the file: those that were never written take no room, so a tiny file may claim any
+    /// size.
+    pub(crate) fn of_array(&self, dataset: &hdf5_pure::Dataset) -> Result<Vec<usize>, Problem> {
+        if dataset.chunk_index().map_err(hdf5_problem)? == Some(ChunkIndex::BTreeV2) {
+            return Err(Problem::Hdf5("a version 2 B-tree as chunk index".into()));
+        }
+        let stored = dataset.shape().map_err(Problem::format)?;
+        let too_large = || Problem::TooLarge(stored.clone());
+        let shape: Option<Vec<usize>> = stored.iter().map(|&size| usize::try_from(size).ok()).collect();
+        let shape = shape.ok_or_else(too_large)?;
+        // All of its numbers, too, where addresses have 32 bits.
+        usize::try_from(elements(&shape)?).map_err(|_| too_large())?;
+        if self.cost(dataset, &shape)? > self.file {
+            return Err(Problem::OverFile { shape, bytes: self.file });
+        }
+        Ok(shape)
+    }
+
+    /// The fewest bytes of a file that an array may be stored in, with all of its chunks.
+    fn cost(&self, dataset: &hdf5_pure::Dataset, shape: &[usize]) -> Result<u64, Problem> {
+        let size = dataset.element_size().map_err(Problem::format)?;
+        let chunk = dataset.chunk_shape().map_err(Problem::format)?.unwrap_or_default();
+        let chunks = chunk.into_iter().chain(repeat(1));
+        let mut whole =
+            shape.iter().zip(chunks).map(|(&size, chunk)| (size as u64).checked_next_multiple_of(chunk.max(1)));
+        let bytes = whole.try_fold(size, |bytes, size| bytes.checked_mul(size?)).unwrap_or(u64::MAX);
+        match dataset.filters().iter().filter(|filter| !NO_COMPRESSION.contains(filter)).count() {
+            0 => Ok(bytes),
+            1 => Ok(bytes.div_ceil(DEFLATE).saturating_mul(self.packing)),
+            _ => Err(Problem::Hdf5("an array that is compressed twice".into())),
+        }
+    }
 }
 
 /// The most bytes of a dataset that are read at a time.
@@ -145,12 +169,12 @@ fn read_rows(
     shape: &[usize],
     half: Option<fn([u8; 2]) -> f32>,
 ) -> Result<Vec<f32>, hdf5_pure::Error> {
-    let all = shape.iter().product::<usize>();
-    let (rows, row) = match shape {
-        [rows, rest @ ..] => (*rows, rest.iter().product::<usize>() * dataset.element_size()? as usize),
-        [] => (1, 0),
-    };
-    if shape.is_empty() || rows.saturating_mul(row) <= BLOCK || !dataset.filters().is_empty() {
+    let (rows, all) = (shape.first().copied().unwrap_or(1), shape.iter().product::<usize>());
+    if all == 0 {
+        return Ok(Vec::new());
+    }
+    let row = (all / rows).saturating_mul(dataset.element_size()? as usize);
+    if rows.saturating_mul(row) <= BLOCK || !dataset.filters().is_empty() {
         return match half {
             None => dataset.read_f32(),
             Some(half) => Ok(convert(&dataset.read_raw()?, half)),
@@ -201,6 +225,7 @@ pub(crate) fn convert<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) ->
 /// The tensors of a model inside the model: their names begin with those of the layers around.
 pub(crate) struct Tensors<'a> {
     pub tensors: &'a SafeTensors<'a>,
+    pub room: &'a Room,
     /// The names of the layers around, each followed by a slash.
     pub path: String,
 }
@@ -209,7 +234,7 @@ impl Tensors<'_> {
     fn array(&self, name: &str, what: &str) -> Result<Option<Array<'_>>, Problem> {
         let Ok(view) = self.tensors.tensor(&format!("{}{name}/{what}", self.path)) else { return Ok(None) };
         elements(view.shape())?;
-        Ok(Some(Array::safetensors(view)))
+        Ok(Some(Array::safetensors(view, self.room)))
     }
 }
 
@@ -225,7 +250,7 @@ impl Source for Tensors<'_> {
     }
 
     fn model(&self, name: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
-        Box::new(Tensors { tensors: self.tensors, path: format!("{}{name}/", self.path) })
+        Box::new(Tensors { path: format!("{}{name}/", self.path), ..*self })
     }
 
     // The layer inside a wrapper doesn't run, and isn't written in this format.
@@ -241,9 +266,29 @@ mod tests {
     /// A file's own bytes may be read, and some of them again, but no more than eight files of them.
     #[test]
     fn arrays_that_share_their_bytes_are_read_some_times() {
-        let room = Room::of(100);
+        let room = Room::of(100, 100);
         assert_eq!((0..8).map(|_| room.take(100)).collect::<Vec<_>>(), vec![Ok(()); 8]);
         assert_eq!(room.take(1), Err(Problem::ReadAgain { times: 8, bytes: 100 }));
-        assert_eq!((Room::of(0).take(0), Room::of(u64::MAX).take(u64::MAX)), (Ok(()), Ok(())));
+        assert_eq!((Room::of(0, 0).take(0), Room::of(u64::MAX, 1).take(u64::MAX)), (Ok(()), Ok(())));
+    }
+
+    /// A name of many parts can be split at each of its slashes into a model's name and that of a layer in it.
+    #[test]
+    fn tensors_of_several_names_are_read_some_times() -> Result<(), Box<dyn std::error::Error>> {
+        let header = r#"{"a/b/c/kernel":{"dtype":"F32","shape":[100],"data_offsets":[0,400]}}"#;
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 400]].concat();
+        let (tensors, room) = (SafeTensors::deserialize(&bytes)?, Room::of(400, 400));
+        let file = Tensors { tensors: &tensors, room: &room, path: String::new() };
+        let mut read = Vec::new();
+        for _ in 0..3 {
+            read.extend(file.arrays("a/b/c")?.pop().map(Array::read));
+            for (model, layer) in [("a", "b/c"), ("a/b", "c")] {
+                read.extend(file.model(model, &[]).arrays(layer)?.pop().map(Array::read));
+            }
+        }
+        let (last, before) = read.split_last().ok_or("nothing was read")?;
+        assert!(before.len() == 8 && before.iter().all(|values| values.as_deref() == Ok(&[0.0; 100])));
+        assert_eq!(last, &Err(Problem::ReadAgain { times: 8, bytes: 400 }));
+        Ok(())
     }
 }

@@ -105,3 +105,28 @@ fn models_in_models_are_written_as_they_were() {
     let inner = |file: &ModelFile| file.layers[1].inner.iter().map(|layer| layer.config.clone()).collect::<Vec<_>>();
     assert_eq!((inner(&again).len(), inner(&again)), (2, inner(&file)));
 }
+
+/// Files of a few kilobytes, made by fuzz/hostile_hdf5.py: what is said about the whole file, or about its optimizer.
+#[test]
+fn hdf5_that_asks_for_much_is_refused() {
+    for (name, why) in [
+        ("tree-that-names-its-nodes-twice", "more than 16 times"),
+        ("listed-again-and-again", "more than 16 times"),
+        ("one-string-often", "more than 16 times"),
+        ("steps-without-end", "don't fit into the file's 912 bytes"),
+        ("steps-that-overflow", "too many elements"),
+        ("chunk-compressed-twice", "compressed twice"),
+        // Nothing is lost: there is an optimizer without a name.
+        ("empty-but-huge", "`optimizer` must be"),
+    ] {
+        let path = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/found/hdf5/{}"), name);
+        let held = ModelFile::from_bytes(name, &std::fs::read(&path).unwrap(), FileFormat::Hdf5);
+        for read in [held, ModelFile::read(&path)] {
+            let said = match read {
+                Ok(file) => file.compiled.unwrap().lost.join("; "),
+                Err(error) => error.to_string(),
+            };
+            assert!(said.contains(why), "{name}: {said}");
+        }
+    }
+}

@@ -228,6 +228,29 @@ fn outputs_are_whole_or_untouched() {
     assert_eq!(folder.names(), ["old"]);
 }
 
+/// A full disk, as a limit of 512 bytes for each file: the old file stays as it was, alone. A new one is read by those who could read the
+/// old one.
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_written_leaves_the_old_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let model = case("1d_cl_i1_linear").path("model");
+    let folder = Folder::new();
+    let old = folder.file("old.h5", b"old contents");
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o600)).expect("our own file");
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" convert \"$1\" \"$2\"";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", limited, env!("CARGO_BIN_EXE_locally")]).args([&model, &old]);
+    let (error, _) = fails(&shell.output().expect("a shell"), 2);
+    assert!(error.contains("old.h5") && error.contains("too large"), "{error}");
+    assert_eq!((fs::read(&old).expect("the file"), folder.names()), (b"old contents".to_vec(), vec!["old.h5".into()]));
+
+    common::succeeds(&locally!["convert", model, &old]);
+    let written = fs::metadata(&old).expect("the file");
+    assert_eq!((written.permissions().mode() & 0o777, folder.names()), (0o600, vec!["old.h5".into()]));
+    assert!(written.len() > 512);
+}
+
 #[test]
 fn implementation_1_has_no_layout_for_padding() {
     let same = cases().into_iter().find(|case| case.name() == "2d_cl_i3_same_s2_k24_relu").expect("the case");

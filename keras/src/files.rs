@@ -48,7 +48,12 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return fs::write(&path, bytes);
     }
     let (temporary, mut file) = create_beside(&path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = file.write_all(bytes).and_then(|()| match fs::metadata(&path) {
+        // Whoever couldn't read the old one can't read this one.
+        Ok(old) => file.set_permissions(old.permissions()),
+        Err(_) => Ok(()),
+    });
+    let written = written.and_then(|()| file.sync_all());
     drop(file);
     let done = written.and_then(|()| fs::rename(&temporary, &path));
     if done.is_err() {

@@ -185,7 +185,9 @@ fn like_instructions_agree() {
             assert!(fused.iter().all(|(_, bits)| bits[..outputs] != rounded[0].1[..outputs]), "{:?}", layer.config());
         }
     }
-    assert!(agreed > 0);
+    // Others have one kind of each, which has nobody to agree with.
+    #[cfg(target_arch = "x86_64")]
+    assert!(agreed > 0 || !is_x86_feature_detected!("avx512f"));
 }
 
 /// The forward pass with each product rounded, in the order of the weights.

@@ -148,6 +148,8 @@ impl Fuzzer {
         } else {
             sh::run_quiet(sh::command(&self.seeds).arg(name).arg(&corpus))?;
             command.arg(format!("-max_total_time={seconds}")).arg(&corpus).arg(&committed);
+            // What was wrong once, and what is near it.
+            command.args(Some(sh::root().join("fuzz/found").join(name)).filter(|mended| mended.exists()));
         }
         let dictionary = sh::root().join("fuzz/keras.dict");
         command.arg(format!("-dict={}", dictionary.display()));

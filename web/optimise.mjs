@@ -24,7 +24,7 @@ export async function optimised(name, file, glue) {
     const enabled = FEATURES.map((feature) => `--enable-${feature}`);
     const run = async (from, to, args) => (await promisify(execFile)(process.execPath, [WASM_OPT, ...args, ...enabled, from, '-o', to])).stdout;
     const [small, to] = ['small.wasm', 'named.wasm'].map((part) => join(folder, part));
-    await run(file, small, PASSES[name] ?? ['-Oz', ...SMALL]);
+    await run(file, small, PASSES[name] ?? ['-Os', ...SMALL]);
     // By itself: it says the names once for each turn of what runs beside it.
     const names = await run(small, to, ['--minify-imports-and-exports-and-modules']);
     return [readFileSync(to), renamed(glue, JSON.parse(names))];

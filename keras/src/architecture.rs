@@ -4,9 +4,9 @@ use crate::error::Problem;
 use crate::json::{self, Object, from_json};
 use crate::keras1;
 use crate::model_file::Frame;
+use crate::named::Places;
 use crate::wiring::{Call, Tensor, Wiring};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::ops::Range;
 
 /// What error messages call it.
@@ -86,7 +86,7 @@ impl<'a> Architecture<'a> {
         if layers.is_empty() {
             return Err(Problem::lacks("the model", "layers"));
         }
-        let mut names = HashMap::new();
+        let mut names = Places::default();
         for (index, layer) in layers.iter().enumerate() {
             if names.insert(layer.name.clone(), index).is_some() {
                 return Err(Problem::TwoLayers(layer.name.clone()));
@@ -128,11 +128,11 @@ impl<'a> Architecture<'a> {
     }
 
     /// Follows the `inbound_nodes` of a functional model.
-    fn connect(&mut self, names: &HashMap<String, usize>) -> Result<Wiring, Problem> {
+    fn connect(&mut self, names: &Places) -> Result<Wiring, Problem> {
         let inputs = ends(&self.frame.config, "input_layers")?;
         let outputs = ends(&self.frame.config, "output_layers")?;
         for (list, ends) in [("inputs", &inputs), ("outputs", &outputs)] {
-            if let Some(end) = ends.iter().find(|end| !names.contains_key(&end.layer)) {
+            if let Some(end) = ends.iter().find(|end| names.get(&end.layer).is_none()) {
                 return Err(Problem::UnknownEnd { layer: end.layer.clone(), list });
             }
         }
@@ -150,7 +150,7 @@ impl<'a> Architecture<'a> {
             for node in listed {
                 let mut taken = Vec::new();
                 let arguments = tensors(node, &mut taken).ok_or_else(|| Problem::Inputs(layer.name.clone()))?;
-                if let Some(from) = taken.iter().find(|from| !names.contains_key(&from.layer)) {
+                if let Some(from) = taken.iter().find(|from| names.get(&from.layer).is_none()) {
                     return Err(Problem::UnknownInput { layer: layer.name.clone(), from: from.layer.clone() });
                 }
                 layer.arguments.extend(arguments);
@@ -162,7 +162,7 @@ impl<'a> Architecture<'a> {
         let named = || nodes.iter().flatten().flatten().chain(&outputs);
         let mut first = vec![0usize; self.layers.len()];
         for tensor in named() {
-            if let Some(&layer) = names.get(&tensor.layer)
+            if let Some(layer) = names.get(&tensor.layer)
                 && let Some((first, calls)) = first.get_mut(layer).zip(nodes.get(layer))
             {
                 *first = usize::from(*first == 1 || (tensor.node > 0 && tensor.node == calls.len()));
@@ -171,7 +171,7 @@ impl<'a> Architecture<'a> {
         // For each layer the input that it is; the first end that names it counts.
         let mut given_to: Vec<Option<usize>> = vec![None; self.layers.len()];
         for (input, end) in inputs.iter().enumerate() {
-            if let Some(given) = names.get(&end.layer).and_then(|&layer| given_to.get_mut(layer)) {
+            if let Some(given) = names.get(&end.layer).and_then(|layer| given_to.get_mut(layer)) {
                 given.get_or_insert(input);
             }
         }
@@ -188,7 +188,7 @@ impl<'a> Architecture<'a> {
             of_layers.push((start..calls.len(), if of_layer.is_empty() { 0 } else { first }));
         }
         let place = |tensor: &Named| {
-            let (own, first) = names.get(&tensor.layer).and_then(|&layer| of_layers.get(layer))?;
+            let (own, first) = names.get(&tensor.layer).and_then(|layer| of_layers.get(layer))?;
             let call = tensor.node.checked_sub(*first).and_then(|number| own.clone().nth(number))?;
             Some(Tensor::Output { call, index: tensor.index })
         };

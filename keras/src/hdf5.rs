@@ -5,6 +5,7 @@ use crate::compiled::StoredState;
 use crate::contents::Contents;
 use crate::error::Problem;
 use crate::metered::Metered;
+use crate::named::Named;
 use crate::names::snake_case;
 use crate::shapes::elements;
 use crate::weights::{Array, Nothing, Room, Source, hdf5_problem};
@@ -38,11 +39,8 @@ pub(crate) struct Reader {
     room: Room,
     /// The groups in those whose path was walked, none of a group that can't be listed. The library lists a group for each name that it
     /// looks for.
-    listed: RefCell<HashMap<String, Option<Rc<Groups>>>>,
+    listed: RefCell<Named<Option<Rc<Named<Group>>>>>,
 }
-
-/// Groups by their names.
-type Groups = HashMap<String, Group>;
 
 /// How many groups of a path are remembered: a group may hold itself.
 const DEEP: usize = 64;
@@ -89,11 +87,11 @@ impl Reader {
 
     /// The group at a path, if each name of it is that of a group that can be listed.
     fn walked(&self, path: &str) -> Option<Group> {
-        if path.split('/').nth(DEEP).is_some() {
-            return None;
-        }
         let (mut group, mut names) = (self.file.root(), 0);
-        for name in path.split('/') {
+        for (deep, name) in path.split('/').enumerate() {
+            if deep == DEEP {
+                return None;
+            }
             group = self.groups(path.get(..names)?, &group)?.get(name)?.clone();
             names += name.len() + 1;
         }
@@ -101,7 +99,7 @@ impl Reader {
     }
 
     /// The groups in this one, which is at that path.
-    fn groups(&self, path: &str, group: &Group) -> Option<Rc<Groups>> {
+    fn groups(&self, path: &str, group: &Group) -> Option<Rc<Named<Group>>> {
         if let Some(known) = self.listed.borrow().get(path) {
             return known.clone();
         }
@@ -112,10 +110,9 @@ impl Reader {
 
     /// A dataset, by its path from the group at that one.
     fn dataset(&self, root: &str, path: &str) -> Result<Dataset, Problem> {
-        let found = match path.rsplit_once('/') {
-            Some((groups, name)) => self.group(&format!("{root}/{groups}")).and_then(|group| at(&group, name)),
-            None => self.group(root).and_then(|group| at(&group, path)),
-        };
+        let whole = format!("{root}/{path}");
+        let (group, name) = whole.rsplit_once('/').unwrap_or_default();
+        let found = self.group(group).and_then(|group| group.dataset(name).map_err(hdf5_problem));
         found.map_err(|problem| problem.within(format!("weight \"{path}\"")))
     }
 
@@ -155,9 +152,8 @@ impl Reader {
             }
         }
         let layers = architecture.with_weights();
-        let mut known: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
-        known.sort_unstable();
-        let known = |name: &String| known.binary_search(&name.as_str()).is_ok();
+        let known: Named<()> = architecture.layers.iter().map(|layer| (layer.name.clone(), ())).collect();
+        let known = |name: &String| known.get(name).is_some();
         if root.is_empty() && !found.iter().all(known) {
             if found.len() != layers.len() {
                 return Err(Problem::Layers { found, expected: layers });
@@ -260,9 +256,9 @@ pub(crate) struct ByName<'a> {
     /// The path of the group of all weights, with a trailing slash.
     root: &'static str,
     /// The file's names of the model's layers, if they differ from the model's.
-    renamed: Rc<HashMap<String, String>>,
+    renamed: Rc<Named<String>>,
     /// The weights that are listed for a group, for those that were asked: all layers inside a layer ask for the same.
-    listed: Rc<RefCell<HashMap<String, Rc<[String]>>>>,
+    listed: Rc<RefCell<Named<Rc<[String]>>>>,
 }
 
 impl ByName<'_> {
@@ -320,16 +316,19 @@ fn before<'a>(path: &'a str, layer: &str) -> Option<&'a str> {
     path.rsplit_once('/').and_then(|(layers, _)| layers.strip_suffix(layer))
 }
 
-fn at(group: &Group, name: &str) -> Result<Dataset, Problem> {
-    group.dataset(name).map_err(hdf5_problem)
-}
-
 /// The datasets of a group that are named 0, 1, ….
 fn numbered(group: &Group) -> Result<Vec<Dataset>, Problem> {
-    let mut datasets: HashMap<String, Dataset> = group.iter_datasets().map_err(hdf5_problem)?.collect();
-    let lacks = |number: &String| Problem::lacks("the file", format!("weight \"{number}\""));
-    let numbers = (0..datasets.len()).map(|number| number.to_string());
-    numbers.map(|number| datasets.remove(&number).ok_or_else(|| lacks(&number))).collect()
+    let datasets = group.iter_datasets().map_err(hdf5_problem)?;
+    let mut datasets: Named<Option<Dataset>> = datasets.map(|(name, dataset)| (name, Some(dataset))).collect();
+    let count = datasets.all().len();
+    let take = |number: usize| {
+        let name = number.to_string();
+        datasets
+            .get_mut(&name)
+            .and_then(Option::take)
+            .ok_or_else(|| Problem::lacks("the file", format!("weight \"{name}\"")))
+    };
+    (0..count).map(take).collect()
 }
 
 impl Source for ByName<'_> {
@@ -359,7 +358,7 @@ impl Source for ByName<'_> {
 pub(crate) struct ByClass<'a> {
     reader: &'a Reader,
     /// The paths of the layers' groups by the layers' names, or why a layer has none.
-    groups: HashMap<String, Result<String, Problem>>,
+    groups: Named<Result<String, Problem>>,
 }
 
 impl<'a> ByClass<'a> {
@@ -370,21 +369,22 @@ impl<'a> ByClass<'a> {
     fn new(reader: &'a Reader, root: &str, layers: &[(&str, &str)]) -> Self {
         let containers = ["layers", "_layer_checkpoint_dependencies"].map(|container| {
             let path = format!("{root}{container}");
-            let members = reader.group(&path).and_then(|group| group.groups().map_err(Problem::format));
-            (path, Numbered::of(members.unwrap_or_default()))
+            let members = reader.group(&path).ok().and_then(|group| reader.groups(&path, &group)).unwrap_or_default();
+            let names = members.all().iter().map(|(name, _)| name);
+            (path, Numbered::of(names))
         });
-        let mut of_class: HashMap<&str, Vec<&str>> = HashMap::new();
-        layers.iter().for_each(|(name, class)| of_class.entry(class).or_default().push(name));
-        let mut groups = HashMap::new();
-        for (class, names) in of_class {
+        let mut of_class = Named::default();
+        layers.iter().for_each(|(name, class)| of_class.push(class, *name));
+        let mut groups = Named::default();
+        for (class, names) in of_class.all() {
             let stem = snake_case(class);
             let found = containers.iter().find_map(|(path, members)| Some((path, members.by_stem.get(&stem)?)));
             let (count, expected) = (found.map_or(0, |(_, members)| members.len()), names.len());
-            for (index, name) in names.into_iter().enumerate() {
+            for (index, &name) in names.iter().enumerate() {
                 // If the number of groups differs, it is unknown which belongs to which layer.
                 let group = found.filter(|_| count == expected);
                 let group = group.and_then(|(path, members)| Some(format!("{path}/{}", members.get(index)?.1)));
-                let missing = || Problem::LayerCount { class: class.to_owned(), found: count, expected };
+                let missing = || Problem::LayerCount { class: class.clone(), found: count, expected };
                 groups.insert(name.to_owned(), group.ok_or_else(missing));
             }
         }
@@ -398,20 +398,20 @@ impl<'a> ByClass<'a> {
 
 /// Groups by their names without the number at the end, in the order of the numbers.
 struct Numbered {
-    by_stem: HashMap<String, Vec<(u64, String)>>,
+    by_stem: Named<Vec<(u64, String)>>,
 }
 
 impl Numbered {
     /// A name may also be one that has a number itself, without one at the end, which counts as 0.
-    fn of(names: Vec<String>) -> Self {
-        let mut by_stem: HashMap<String, Vec<(u64, String)>> = HashMap::new();
+    fn of<'a>(names: impl Iterator<Item = &'a String>) -> Self {
+        let mut by_stem = Named::default();
         for name in names {
             if let Some((stem, number)) = name.rsplit_once('_').and_then(|(stem, n)| Some((stem, n.parse().ok()?))) {
-                by_stem.entry(stem.to_owned()).or_default().push((number, name.clone()));
+                by_stem.push(stem, (number, name.clone()));
             }
-            by_stem.entry(name.clone()).or_default().push((0, name));
+            by_stem.push(name, (0, name.clone()));
         }
-        by_stem.values_mut().for_each(|names| names.sort_unstable());
+        by_stem.all_mut().for_each(|names: &mut Vec<_>| names.sort_unstable());
         Self { by_stem }
     }
 }
@@ -433,7 +433,7 @@ impl Source for ByClass<'_> {
 
     fn wrapped(&self, name: &str, layer: &str) -> Box<dyn Source + '_> {
         let group = self.group(name).map(|group| format!("{group}/layer"));
-        Box::new(Self { reader: self.reader, groups: HashMap::from([(layer.to_owned(), group)]) })
+        Box::new(Self { reader: self.reader, groups: [(layer.to_owned(), group)].into_iter().collect() })
     }
 }
 

@@ -92,6 +92,7 @@ mod local;
 mod metadata;
 mod metered;
 mod model_file;
+mod named;
 mod names;
 pub mod npy;
 mod parts;

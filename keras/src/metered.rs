@@ -11,6 +11,8 @@ pub(crate) struct Metered {
     meter: Mutex<Meter>,
 }
 
+const REFUSED: &str = "its parts name each other so often that reading it takes its bytes more than 16 times";
+
 /// What may still be read.
 struct Meter {
     left: u64,
@@ -41,11 +43,7 @@ impl Metered {
 
 impl Meter {
     fn take(&mut self, bytes: u64) -> Result<(), FormatError> {
-        let refused = || {
-            let times = Metered::TIMES;
-            format!("its parts name each other so often that reading it takes its bytes more than {times} times")
-        };
-        self.left = self.left.checked_sub(bytes).ok_or_else(|| FormatError::Source(refused()))?;
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| FormatError::Source(REFUSED.into()))?;
         Ok(())
     }
 

@@ -8,7 +8,6 @@ use hdf5_pure::{ChunkIndex, DType, Datatype, DatatypeByteOrder, FormatError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::cell::Cell;
-use std::iter::repeat;
 
 /// Where the weights of a model's layers are found, by the layers' own names.
 pub(crate) trait Source {
@@ -147,10 +146,12 @@ impl Room {
     fn cost(&self, dataset: &hdf5_pure::Dataset, shape: &[usize]) -> Result<u64, Problem> {
         let size = dataset.element_size().map_err(Problem::format)?;
         let chunk = dataset.chunk_shape().map_err(Problem::format)?.unwrap_or_default();
-        let chunks = chunk.into_iter().chain(repeat(1));
-        let mut whole =
-            shape.iter().zip(chunks).map(|(&size, chunk)| (size as u64).checked_next_multiple_of(chunk.max(1)));
-        let bytes = whole.try_fold(size, |bytes, size| bytes.checked_mul(size?)).unwrap_or(u64::MAX);
+        let mut bytes = size;
+        for (axis, &size) in shape.iter().enumerate() {
+            // Whole chunks of it; an array that isn't cut has chunks of one.
+            let chunk = chunk.get(axis).map_or(1, |&chunk| chunk.max(1));
+            bytes = (size as u64).div_ceil(chunk).saturating_mul(chunk).saturating_mul(bytes);
+        }
         match dataset.filters().iter().filter(|filter| !NO_COMPRESSION.contains(filter)).count() {
             0 => Ok(bytes),
             1 => Ok(bytes.div_ceil(DEFLATE).saturating_mul(self.packing)),

@@ -145,6 +145,44 @@ def one_name_often() -> bytes:
     return file(*parts, header(group(tree_at, heap_at), *ATTRIBUTES), root=root)
 
 
+def turned(x: int, by: int) -> int:
+    return (x << by | x >> (32 - by)) & 0xFFFF_FFFF
+
+
+def summed(data: bytes) -> bytes:
+    """A structure and its checksum, Jenkins' lookup3."""
+    a = b = c = 0xDEAD_BEEF + len(data)
+    rest = data
+    while len(rest) > 12:
+        a, b, c = (x + y & 0xFFFF_FFFF for x, y in zip((a, b, c), struct.unpack("<III", rest[:12])))
+        for by in (4, 6, 8, 16, 19, 4):
+            a = (a - c & 0xFFFF_FFFF) ^ turned(c, by)
+            c = c + b & 0xFFFF_FFFF
+            a, b, c = b, c, a
+        rest = rest[12:]
+    a, b, c = (x + y & 0xFFFF_FFFF for x, y in zip((a, b, c), struct.unpack("<III", rest.ljust(12, b"\0"))))
+    for by in (14, 11, 25, 16, 4, 14, 24):
+        c = (c ^ b) - turned(b, by) & 0xFFFF_FFFF
+        a, b, c = b, c, a
+    # The last of seven steps was c's.
+    return data + struct.pack("<I", b)
+
+
+def tree_that_names_itself() -> bytes:
+    """Attributes in a tree of 15,000 levels, all of them one node."""
+    heap_at = SUPERBLOCK
+    sizes = struct.pack("<HHBI", 8, 0, 0, 4096) + u64(0) + UNDEFINED + u64(0) + UNDEFINED + u64(0, 0, 0, 1, 0, 0, 0, 0)
+    attributes = b"FRHP\0" + sizes + struct.pack("<H", 4) + u64(512, 65536) + struct.pack("<HH", 32, 1)
+    attributes = padded(summed(attributes + u64(heap_at) + struct.pack("<H", 0)))
+    tree_at = heap_at + len(attributes)
+    node_at = tree_at + 40
+    top = b"BTHD\0\x08" + struct.pack("<IHHBB", 26, 0, 15_000, 85, 40) + u64(node_at) + struct.pack("<H", 1) + u64(1)
+    node_of_itself = padded(b"BTIN\0\x08" + (u64(node_at) + b"\0\0") * 2)
+    info = message(0x15, b"\0\0" + u64(heap_at, tree_at))
+    parts = [attributes, padded(summed(top)), node_of_itself, header(info, *ATTRIBUTES)]
+    return file(*parts, root=node_at + len(node_of_itself))
+
+
 NEVER_WRITTEN = message(8, b"\x03\x01" + UNDEFINED + u64(0))
 
 
@@ -166,12 +204,11 @@ def chunk_compressed_twice() -> bytes:
     """Ten numbers in a chunk of 2 ** 24, which is compressed twice."""
     chunk = 1 << 24
     stored = zlib.compress(zlib.compress(bytes(4 * chunk), 9), 9)
-    deflate = struct.pack("<HHHHI4x", 1, 0, 0, 1, 9)
     # The array comes last but for the root, and its chunk after its header, so that both places are found by making it twice.
     place = 0
     for _ in range(2):
         layout = message(8, b"\x03\x02\x02" + u64(place) + struct.pack("<II", chunk, 4))
-        filters = message(11, b"\x01\x02" + bytes(6) + deflate * 2)
+        filters = message(11, b"\x01\x02" + bytes(6) + DEFLATE * 2)
         array = header(message(1, space(10)), message(3, F32), filters, layout)
         first = optimizer([1], array).index(array) + len(array)
         place = first
@@ -180,6 +217,41 @@ def chunk_compressed_twice() -> bytes:
     index = b"TREE\x01\0" + struct.pack("<H", 1) + UNDEFINED * 2 + key
     data = place + len(index) + 8 + len(last)
     return optimizer([1], array + index + u64(data) + last + padded(stored))
+
+
+def chunks(index: bytes, size: int, at: int) -> bytes:
+    """The layout of an array in chunks of `size`, whose index of that kind is at `at`."""
+    return message(8, b"\x04\x02\0\x02\x04" + struct.pack("<II", size, 4) + index + u64(at))
+
+
+def array_of_too_many_bits() -> bytes:
+    """Ten numbers, whose index claims 2 ** 255 chunks."""
+    at = 0
+    for _ in range(2):
+        array = header(message(1, space(10)), message(3, F32), chunks(b"\x04" + bytes(5), 10, at))
+        index = summed(b"EAHD" + bytes([0, 0, 8, 255, 4, 16, 255, 10]) + u64(0, 0, 0, 0, 1, 1, SUPERBLOCK))
+        data = optimizer([1], array + padded(index))
+        at = data.index(b"EAHD")
+    return data
+
+
+DEFLATE = struct.pack("<HHHHI4x", 1, 0, 0, 1, 9)
+SHUFFLE = struct.pack("<HHHH", 2, 0, 0, 0)
+
+
+def chunks_without_an_index() -> bytes:
+    """Two million chunks of one number, which have no index and are said to be compressed."""
+    filters = message(11, b"\x01\x01" + bytes(6) + DEFLATE)
+    array = header(message(1, space(2_000_000)), message(3, F32), filters, chunks(b"\x02", 1, SUPERBLOCK))
+    return optimizer([1], array + bytes(8192))
+
+
+def shuffled_again_and_again() -> bytes:
+    """Half a million zeroes, shuffled 254 times."""
+    size = 1 << 19
+    filters = message(11, b"\x01\xff" + bytes(6) + SHUFFLE * 254 + DEFLATE)
+    array = header(message(1, space(size)), message(3, F32), filters, message(8, b"\x03\x02\x02" + u64(0) + struct.pack("<II", size, 4)))
+    return optimizer([1], array)
 
 
 FILES = {
@@ -191,6 +263,10 @@ FILES = {
     "steps-that-overflow": optimizer([1, 1 << 60]),
     "empty-but-huge": optimizer([1], never_written(0, 1 << 40, 1 << 40)),
     "chunk-compressed-twice": chunk_compressed_twice(),
+    "tree-that-names-itself": tree_that_names_itself(),
+    "array-of-too-many-bits": array_of_too_many_bits(),
+    "chunks-without-an-index": chunks_without_an_index(),
+    "shuffled-again-and-again": shuffled_again_and_again(),
 }
 
 if __name__ == "__main__":

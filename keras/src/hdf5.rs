@@ -39,8 +39,13 @@ pub(crate) struct Reader {
     room: Room,
     /// The groups in those whose path was walked, none of a group that can't be listed. The library lists a group for each name that it
     /// looks for.
-    listed: RefCell<Named<Option<Rc<Named<Group>>>>>,
+    groups: Listed<Group>,
+    /// The arrays in them, the same.
+    arrays: Listed<Dataset>,
 }
+
+/// What groups hold, by their paths.
+type Listed<T> = RefCell<Named<Result<Rc<Named<T>>, Problem>>>;
 
 /// How many groups of a path are remembered: a group may hold itself.
 const DEEP: usize = 64;
@@ -53,11 +58,15 @@ impl Reader {
         let properties = FileAccessProperties::new().with_write_mark_policy(WriteMarkPolicy::AllowSnapshot);
         let file = File::from_source_with_options(Metered::new(contents), properties);
         let file = file.map_err(|error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() })?;
+        let superblock = file.superblock();
+        if (superblock.offset_size, superblock.length_size) != (8, 8) {
+            return Err(Problem::Hdf5("addresses of other than 64 bits".into()));
+        }
         let (end, base) = (file.superblock().eof_address, file.superblock().base_address.get());
         if base == 0 && end > len {
             return Err(Problem::CutOff { found: len, expected: end });
         }
-        Ok(Self { file, room, listed: RefCell::default() })
+        Ok(Self { file, room, groups: RefCell::default(), arrays: RefCell::default() })
     }
 
     /// A string attribute of the root.
@@ -75,50 +84,45 @@ impl Reader {
     pub(crate) fn is_weights_alone(&self) -> bool {
         let root = self.file.root();
         let names = root.attrs().is_ok_and(|a| a.contains_key("layer_names") || a.contains_key("layer_names0"));
-        names || ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| root.group(name).is_ok())
+        names || ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| self.group(name).is_ok())
     }
 
+    /// The group at a path.
     pub(crate) fn group(&self, path: &str) -> Result<Group, Problem> {
-        match self.walked(path) {
-            Some(group) => Ok(group),
-            None => self.file.group(path).map_err(Problem::format),
-        }
-    }
-
-    /// The group at a path, if each name of it is that of a group that can be listed.
-    fn walked(&self, path: &str) -> Option<Group> {
         let (mut group, mut names) = (self.file.root(), 0);
         for (deep, name) in path.split('/').enumerate() {
-            if deep == DEEP {
-                return None;
+            if !name.is_empty() {
+                let groups = self.groups(path.get(..names).unwrap_or_default(), &group)?;
+                let found = groups.get(name).filter(|_| deep < DEEP).cloned();
+                group = found.ok_or_else(|| Problem::lacks("the file", format!("group \"{path}\"")))?;
             }
-            group = self.groups(path.get(..names)?, &group)?.get(name)?.clone();
             names += name.len() + 1;
         }
-        Some(group)
+        Ok(group)
     }
 
     /// The groups in this one, which is at that path.
-    fn groups(&self, path: &str, group: &Group) -> Option<Rc<Named<Group>>> {
-        if let Some(known) = self.listed.borrow().get(path) {
-            return known.clone();
-        }
-        let groups = group.iter_groups().ok().map(|groups| Rc::new(groups.collect()));
-        self.listed.borrow_mut().insert(path.to_owned(), groups.clone());
-        groups
+    fn groups(&self, path: &str, group: &Group) -> Result<Rc<Named<Group>>, Problem> {
+        listed(&self.groups, path, || Ok(group.iter_groups().map_err(Problem::format)?.collect()))
     }
 
-    /// A dataset, by its path from the group at that one.
-    fn dataset(&self, root: &str, path: &str) -> Result<Dataset, Problem> {
-        let whole = format!("{root}/{path}");
-        let (group, name) = whole.rsplit_once('/').unwrap_or_default();
-        let found = self.group(group).and_then(|group| group.dataset(name).map_err(hdf5_problem));
+    /// A dataset, by its path from the group at that one, or from the root.
+    pub(crate) fn dataset(&self, root: &str, path: &str) -> Result<Dataset, Problem> {
+        let whole = match path.strip_prefix('/') {
+            Some(whole) => whole.to_owned(),
+            None => format!("{root}/{path}"),
+        };
+        let (group, name) = whole.rsplit_once('/').unwrap_or(("", &whole));
+        let found = self.group(group).and_then(|own| {
+            let arrays = listed(&self.arrays, group, || Ok(own.iter_datasets().map_err(hdf5_problem)?.collect()))?;
+            arrays.get(name).cloned().ok_or(Problem::NoWeights)
+        });
         found.map_err(|problem| problem.within(format!("weight \"{path}\"")))
     }
 
     /// A string attribute of the root, or of the weights' group: in whole models it may be in either.
     pub(crate) fn attribute_of_weights(&self, name: &str) -> Result<Option<String>, Problem> {
-        let group = || match self.file.root().group("model_weights") {
+        let group = || match self.group("model_weights") {
             Ok(group) => Ok(attribute(&group, name)?.and_then(|value| value.as_str().map(str::to_owned))),
             Err(_) => Ok(None),
         };
@@ -130,13 +134,13 @@ impl Reader {
         let root = self.file.root();
         let names =
             ["layer_names", "layer_names0"].iter().any(|name| root.attrs().is_ok_and(|a| a.contains_key(*name)));
-        !names && ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| root.group(name).is_ok())
+        !names && ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| self.group(name).is_ok())
     }
 
     /// The layers as `model.save("….h5")` and `save_weights("….h5")` store them: by name. If weights alone have other
     /// names than the architecture, they are taken in order, as Keras does.
     pub(crate) fn by_name(&self, architecture: &Architecture<'_>) -> Result<ByName<'_>, Problem> {
-        let root = if self.file.root().group("model_weights").is_ok() { "model_weights/" } else { "" };
+        let root = if self.group("model_weights").is_ok() { "model_weights/" } else { "" };
         let listed = Rc::default();
         let mut source = ByName { reader: self, root, group: None, wrapper: None, renamed: Rc::default(), listed };
         let at_root = match root.strip_suffix('/') {
@@ -166,14 +170,14 @@ impl Reader {
     /// The optimizer's variables as `model.save("….h5")` stores them: the number of steps, then the others in Keras's
     /// order.
     pub(crate) fn optimizer_by_name(&self) -> StoredState {
-        let Ok(group) = self.file.root().group("optimizer_weights") else { return Ok(None) };
+        let Ok(group) = self.group("optimizer_weights") else { return Ok(None) };
         let paths = names(&group, "weight_names")?.unwrap_or_default();
         self.optimizer(paths.iter().map(|path| self.dataset("optimizer_weights", path)).collect::<Result<_, _>>()?)
     }
 
     /// The optimizer's variables as the native format stores them.
     pub(crate) fn optimizer_by_number(&self) -> StoredState {
-        let Ok(group) = self.file.group("optimizer/vars") else { return Ok(None) };
+        let Ok(group) = self.group("optimizer/vars") else { return Ok(None) };
         self.optimizer(numbered(&group)?)
     }
 
@@ -273,7 +277,7 @@ impl ByName<'_> {
             None => {
                 let find = |what: &str| {
                     let paths = [format!("{name}/{what}:0"), format!("{what}:0"), what.to_owned()];
-                    paths.iter().find_map(|path| group.dataset(path).ok())
+                    paths.iter().find_map(|path| self.reader.dataset(&root, path).ok())
                 };
                 Ok(["kernel", "bias"].iter().filter_map(|what| find(what)).collect())
             }
@@ -316,19 +320,30 @@ fn before<'a>(path: &'a str, layer: &str) -> Option<&'a str> {
     path.rsplit_once('/').and_then(|(layers, _)| layers.strip_suffix(layer))
 }
 
+/// What the group at a path holds, as it is known, or as it is listed now.
+fn listed<T>(
+    known: &Listed<T>,
+    path: &str,
+    list: impl FnOnce() -> Result<Named<T>, Problem>,
+) -> Result<Rc<Named<T>>, Problem> {
+    if let Some(known) = known.borrow().get(path) {
+        return known.clone();
+    }
+    let found = list().map(Rc::new);
+    known.borrow_mut().insert(path.to_owned(), found.clone());
+    found
+}
+
 /// The datasets of a group that are named 0, 1, ….
 fn numbered(group: &Group) -> Result<Vec<Dataset>, Problem> {
     let datasets = group.iter_datasets().map_err(hdf5_problem)?;
-    let mut datasets: Named<Option<Dataset>> = datasets.map(|(name, dataset)| (name, Some(dataset))).collect();
-    let count = datasets.all().len();
-    let take = |number: usize| {
+    let datasets: Named<Dataset> = datasets.collect();
+    let find = |number: usize| {
         let name = number.to_string();
-        datasets
-            .get_mut(&name)
-            .and_then(Option::take)
-            .ok_or_else(|| Problem::lacks("the file", format!("weight \"{name}\"")))
+        let found = datasets.get(&name).cloned();
+        found.ok_or_else(|| Problem::lacks("the file", format!("weight \"{name}\"")))
     };
-    (0..count).map(take).collect()
+    (0..datasets.all().len()).map(find).collect()
 }
 
 impl Source for ByName<'_> {
@@ -369,7 +384,7 @@ impl<'a> ByClass<'a> {
     fn new(reader: &'a Reader, root: &str, layers: &[(&str, &str)]) -> Self {
         let containers = ["layers", "_layer_checkpoint_dependencies"].map(|container| {
             let path = format!("{root}{container}");
-            let members = reader.group(&path).ok().and_then(|group| reader.groups(&path, &group)).unwrap_or_default();
+            let members = reader.group(&path).and_then(|group| reader.groups(&path, &group)).unwrap_or_default();
             let names = members.all().iter().map(|(name, _)| name);
             (path, Numbered::of(names))
         });

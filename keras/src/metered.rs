@@ -2,7 +2,7 @@
 
 use crate::contents::Contents;
 use hdf5_pure::{FormatError, Source};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// An HDF5 file's bytes, of which so many may be read. Trees whose nodes name the same node twice, lists that name one object thousands of
 /// times and groups that are searched for each of their names read the same bytes again and again; a sound file's are read a few times.
@@ -16,28 +16,43 @@ const REFUSED: &str = "its parts name each other so often that reading it takes 
 /// What may still be read.
 struct Meter {
     left: u64,
-    /// The last heap of names: each entry of a group may name the same of them, and all are copied.
-    heap: Heap,
+    /// The longest name in the last heap of names: each entry of a group may name it, and all are copied.
+    longest: u64,
 }
 
-/// How far the names of a group are read: first a header, then all names, then the nodes with its entries.
-enum Heap {
-    Header,
-    /// The longest name in it.
-    Names(u64),
-}
+/// Numbers in structures' headers that the library takes for granted, all addresses having 64 bits: in which header, at which byte, and
+/// the most that it may be there. HDF5 itself writes 32 bits for arrays of chunks, 40 for heaps, and trees of a few levels.
+const HEADERS: [(&[u8; 4], usize, u8); 7] = [
+    // Bits of a fixed and of an extensible array's size; how many of the latter's blocks are in its index.
+    (b"FAHD", 7, 32),
+    (b"EAHD", 7, 32),
+    (b"EAHD", 10, 16),
+    // The depth of a tree, in two bytes.
+    (b"BTHD", 12, 64),
+    (b"BTHD", 13, 0),
+    // Bits of a heap's size, in two bytes.
+    (b"FRHP", 128, 63),
+    (b"FRHP", 129, 0),
+];
+
+/// The bytes of the header of a heap of names.
+const HEAP: usize = 32;
 
 impl Metered {
     /// How often all bytes of a file may be read. The most that was seen is five times, of a model of 5,000 layers without weights.
     const TIMES: u64 = 16;
     /// What may be read of any file, in bytes. Of one of a kilobyte some ten are.
-    const LEAST: u64 = 1 << 20;
+    const LEAST: u64 = 1 << 18;
     /// What a read costs beside its bytes.
     const READ: u64 = 32;
 
     pub(crate) fn new(contents: Contents) -> Self {
         let left = contents.length().saturating_mul(Self::TIMES).saturating_add(Self::LEAST);
-        Self { contents, meter: Mutex::new(Meter { left, heap: Heap::Names(0) }) }
+        Self { contents, meter: Mutex::new(Meter { left, longest: 0 }) }
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,22 +62,30 @@ impl Meter {
         Ok(())
     }
 
-    /// Looks for names among what was read.
+    /// Looks at the names of a group, and at its nodes, which name them. Between the header of a heap and the nodes nothing else is read
+    /// but a tree; whatever comes before it only makes names longer.
     fn see(&mut self, read: &[u8]) -> Result<(), FormatError> {
-        match (read, &self.heap) {
-            (_, Heap::Header) => {
-                let names = read.split(|&byte| byte == 0);
-                self.heap = Heap::Names(names.map(|name| name.len() as u64).max().unwrap_or(0));
-            }
-            ([b'H', b'E', b'A', b'P', ..], _) => self.heap = Heap::Header,
-            // The first eight bytes of a node; then it is read whole.
-            (&[b'S', b'N', b'O', b'D', _, _, low, high], &Heap::Names(longest)) => {
-                self.take(longest.saturating_mul(u16::from_le_bytes([low, high]).into()))?;
-            }
-            _ => {}
+        if read.starts_with(b"HEAP") && read.len() <= HEAP {
+            self.longest = 0;
         }
+        // The first eight bytes of a node; then it is read whole.
+        if let &[b'S', b'N', b'O', b'D', _, _, low, high] = read {
+            self.take(self.longest.saturating_mul(u16::from_le_bytes([low, high]).into()))?;
+        }
+        let names = read.split(|&byte| byte == 0).map(|name| name.len() as u64);
+        self.longest = names.fold(self.longest, u64::max);
         Ok(())
     }
+}
+
+fn check_header(read: &[u8]) -> Result<(), FormatError> {
+    let is_wrong = |&(header, at, most): &(&[u8; 4], usize, u8)| {
+        read.starts_with(header) && read.get(at).is_some_and(|&number| number > most)
+    };
+    if HEADERS.iter().any(is_wrong) {
+        return Err(FormatError::Source("one of its structures has a size that no library writes".into()));
+    }
+    Ok(())
 }
 
 impl Source for Metered {
@@ -71,13 +94,18 @@ impl Source for Metered {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        meter.take((buf.len() as u64).saturating_add(Self::READ))?;
+        self.meter().take((buf.len() as u64).saturating_add(Self::READ))?;
         let read = self.contents.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
         match buf.len() - read {
-            0 => meter.see(buf),
+            0 => check_header(buf),
             missing => Err(FormatError::Source(format!("the file ends {missing} bytes too early"))),
         }
+    }
+
+    fn read_metadata_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, FormatError> {
+        let read = self.read_exact_at(offset, len)?;
+        self.meter().see(&read)?;
+        Ok(read)
     }
 }
 
@@ -92,9 +120,8 @@ mod tests {
         let file = Metered::new(Contents::held(bytes.to_vec()));
         assert_eq!(file.len(), bytes.len() as u64);
         for (&(from, to), count) in places.iter().cycle().zip(0..) {
-            let mut read = vec![0; to - from];
-            match file.read_at(from as u64, &mut read) {
-                Ok(()) => assert_eq!(read, bytes[from..to]),
+            match file.read_metadata_at(from as u64, to - from) {
+                Ok(read) => assert_eq!(read, bytes[from..to]),
                 Err(error) => return (count, error.to_string()),
             }
         }
@@ -106,21 +133,37 @@ mod tests {
         let (most, why) = reads(&vec![1; 1 << 20], &[(0, 1 << 20)]);
         assert_eq!((most, why.ends_with("takes its bytes more than 16 times")), (16, true), "{why}");
         // Small reads cost more than their bytes.
-        assert_eq!(reads(&[1; 64], &[(0, 1)]).0, (64 * 16 + (1 << 20)) / 33);
-        assert_eq!(reads(&[1; 64], &[(60, 66)]), (0, "byte source error: the file ends 2 bytes too early".into()));
+        assert_eq!(reads(&[1; 64], &[(0, 1)]).0, (64 * 16 + (1 << 18)) / 33);
+        let file = Metered::new(Contents::held(vec![1; 64]));
+        let said = file.read_at(60, &mut [0; 6]).unwrap_err().to_string();
+        assert!(said.ends_with("the file ends 2 bytes too early"), "{said}");
     }
 
-    /// Each entry of a group may have the longest name.
+    /// Each entry of a group may have the longest name, whatever else looks like a heap of names.
     #[test]
     fn names_are_read_as_often_as_they_may_be_named() {
         let heap = [&b"HEAP"[..], &[0; 28], &[0; 8], &[b'x'; 1000], &[0; 8]].concat();
         let entries = [&b"SNOD\x01\0"[..], &1000u16.to_le_bytes()].concat();
-        let (header, names) = ((0, 32), (32, heap.len()));
+        let (header, names, first) = ((0, 32), (32, heap.len()), (0, 8));
         let file = [heap.clone(), entries.clone()].concat();
         let node = (heap.len(), file.len());
-        assert_eq!(reads(&file, &[header, names, node]).0, 5);
-        // Without names there is nothing to copy.
-        assert!(reads(&file, &[node]).0 > 10_000);
-        assert!(reads(&file, &[header, names]).0 > 1000);
+        assert_eq!(reads(&file, &[header, names, node]).0, 2);
+        for before in [first, header, names] {
+            assert_eq!(reads(&file, &[before, header, names, node]).0, 3);
+        }
+        // Short names cost less.
+        assert!(reads(&file, &[header, node]).0 > 100);
+        assert!(reads(&file, &[header, names]).0 > 400);
+    }
+
+    #[test]
+    fn sizes_that_no_library_writes_are_refused() {
+        for (header, at, most) in HEADERS {
+            let mut bytes = [&header[..], &[0; 140]].concat();
+            bytes[at] = most;
+            assert!(reads(&bytes, &[(0, 144)]).0 > 100);
+            bytes[at] = most + 1;
+            assert_eq!(reads(&bytes, &[(0, 144)]).0, 0);
+        }
     }
 }

@@ -118,6 +118,22 @@ fn names_and_groups() -> Result<(), Box<dyn std::error::Error>> {
     let expected = Problem::LayerCount { class: "LocallyConnected1D".into(), found: 3, expected: 1 };
     assert_eq!(reader.by_class(&layers[..2]).arrays("x").err(), Some(expected));
 
+    // As Keras 1 stored the weights of a model in the model: all in one group.
+    let mut tree = Tree::default();
+    for index in 0..2000 {
+        tree.dataset(
+            &format!("m/w{index}"),
+            WrittenArray { shape: vec![1], data: vec![index as f32].into(), double: false },
+        )?;
+    }
+    let reader = Reader::new(Contents::held(tree.into_bytes()?))?;
+    for index in 0..2000 {
+        for path in [format!("w{index}"), format!("/m/w{index}")] {
+            assert_eq!(reader.dataset("m", &path)?.read_f32()?, [index as f32]);
+        }
+    }
+    assert!(reader.dataset("m", "/w1").is_err() && reader.dataset("m", "m/w1").is_err());
+
     let mut tree = Tree::default();
     assert!(tree.group("a//b").is_err() && tree.group("a/../b").is_err() && tree.group(&"a/".repeat(1000)).is_err());
     tree.dataset("a/b", WrittenArray { shape: vec![1], data: vec![0.0].into(), double: false })?;

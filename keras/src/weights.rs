@@ -107,6 +107,10 @@ pub(crate) struct Room {
 
 /// The filters of HDF5 that leave an array's bytes as many as they are, nearly: shuffle, and a checksum.
 const NO_COMPRESSION: [u16; 2] = [2, 3];
+/// Those that leave out bits of its numbers, before they are compressed.
+const OF_NUMBERS: [u16; 2] = [5, 6];
+/// Most filters of an array: HDF5 knows six.
+const MOST_FILTERS: usize = 8;
 
 impl Room {
     /// How often all bytes of a file may be read: layers may share an array.
@@ -127,8 +131,12 @@ impl Room {
     /// The shape of an array, whose values fit into the file: those that were never written take no room, so a tiny file may claim any
     /// size.
     pub(crate) fn of_array(&self, dataset: &hdf5_pure::Dataset) -> Result<Vec<usize>, Problem> {
-        if dataset.chunk_index().map_err(hdf5_problem)? == Some(ChunkIndex::BTreeV2) {
-            return Err(Problem::Hdf5("a version 2 B-tree as chunk index".into()));
+        match dataset.chunk_index().map_err(hdf5_problem)? {
+            Some(ChunkIndex::BTreeV2) => return Err(Problem::Hdf5("a version 2 B-tree as chunk index".into())),
+            Some(ChunkIndex::Implicit) if !dataset.filters().is_empty() => {
+                return Err(Problem::Hdf5("compressed chunks without an index".into()));
+            }
+            _ => {}
         }
         let stored = dataset.shape().map_err(Problem::format)?;
         let too_large = || Problem::TooLarge(stored.clone());
@@ -145,16 +153,27 @@ impl Room {
     /// The fewest bytes of a file that an array may be stored in, with all of its chunks.
     fn cost(&self, dataset: &hdf5_pure::Dataset, shape: &[usize]) -> Result<u64, Problem> {
         let size = dataset.element_size().map_err(Problem::format)?;
-        let chunk = dataset.chunk_shape().map_err(Problem::format)?.unwrap_or_default();
-        let mut bytes = size;
+        let cut = dataset.chunk_shape().map_err(Problem::format)?;
+        let (mut chunks, mut bytes) = (1, size);
         for (axis, &size) in shape.iter().enumerate() {
-            // Whole chunks of it; an array that isn't cut has chunks of one.
-            let chunk = chunk.get(axis).map_or(1, |&chunk| chunk.max(1));
-            bytes = (size as u64).div_ceil(chunk).saturating_mul(chunk).saturating_mul(bytes);
+            // An array that isn't cut is as one of chunks of one.
+            let chunk = cut.as_ref().and_then(|cut| cut.get(axis)).map_or(1, |&chunk| chunk.max(1));
+            let count = (size as u64).div_ceil(chunk);
+            chunks = count.saturating_mul(chunks);
+            bytes = count.saturating_mul(chunk).saturating_mul(bytes);
         }
-        match dataset.filters().iter().filter(|filter| !NO_COMPRESSION.contains(filter)).count() {
+        // Whatever lists them takes a byte for each.
+        if cut.is_some() && chunks > self.file {
+            return Ok(u64::MAX);
+        }
+        let filters = dataset.filters();
+        let compresses = |filter: &&u16| !NO_COMPRESSION.contains(filter);
+        match filters.iter().filter(compresses).filter(|filter| !OF_NUMBERS.contains(filter)).count() {
+            _ if filters.len() > MOST_FILTERS => Err(Problem::Hdf5("an array of more than eight filters".into())),
+            0 | 1 if filters.iter().any(|filter| compresses(&filter)) => {
+                Ok(bytes.div_ceil(DEFLATE).saturating_mul(self.packing))
+            }
             0 => Ok(bytes),
-            1 => Ok(bytes.div_ceil(DEFLATE).saturating_mul(self.packing)),
             _ => Err(Problem::Hdf5("an array that is compressed twice".into())),
         }
     }

@@ -116,6 +116,10 @@ fn hdf5_that_asks_for_much_is_refused() {
         ("steps-without-end", "don't fit into the file's 912 bytes"),
         ("steps-that-overflow", "too many elements"),
         ("chunk-compressed-twice", "compressed twice"),
+        ("tree-that-names-itself", "a size that no library writes"),
+        ("array-of-too-many-bits", "a size that no library writes"),
+        ("chunks-without-an-index", "compressed chunks without an index"),
+        ("shuffled-again-and-again", "more than eight filters"),
         // Nothing is lost: there is an optimizer without a name.
         ("empty-but-huge", "`optimizer` must be"),
     ] {

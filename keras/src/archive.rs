@@ -133,6 +133,7 @@ impl<'a> Archive<'a> {
                 break;
             }
             if length > self.most {
+                const { assert!(DEFLATE == 1100, "the words say another number") }
                 return Err(Problem::format("unpacks to more than 1100 times the whole file"));
             }
             digest.update(read);

@@ -44,16 +44,14 @@ pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // If it is a link, its target is replaced, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if fs::metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+    let old = fs::metadata(&path).ok();
+    if old.as_ref().is_some_and(|old| !old.is_file() && !old.is_dir()) {
         return fs::write(&path, bytes);
     }
     let (temporary, mut file) = create_beside(&path)?;
-    let written = file.write_all(bytes).and_then(|()| match fs::metadata(&path) {
-        // Whoever couldn't read the old one can't read this one.
-        Ok(old) => file.set_permissions(old.permissions()),
-        Err(_) => Ok(()),
-    });
-    let written = written.and_then(|()| file.sync_all());
+    // Whoever couldn't read the old one can't read this one.
+    let allow = |file: &File| old.map_or(Ok(()), |old| file.set_permissions(old.permissions()));
+    let written = file.write_all(bytes).and_then(|()| allow(&file)).and_then(|()| file.sync_all());
     drop(file);
     let done = written.and_then(|()| fs::rename(&temporary, &path));
     if done.is_err() {

@@ -37,18 +37,20 @@ const MISSING: &str = "its weights are missing";
 pub(crate) struct Reader {
     file: File,
     room: Room,
-    /// The groups in those whose path was walked, none of a group that can't be listed. The library lists a group for each name that it
-    /// looks for.
-    groups: Listed<Group>,
-    /// The arrays in them, the same.
-    arrays: Listed<Dataset>,
+    /// The groups in those whose path was walked. The library lists a group for each name that it looks for.
+    groups: Known<Named<Group>>,
+    /// The arrays in those of which some were read.
+    arrays: Known<Named<Dataset>>,
 }
 
-/// What groups hold, by their paths.
-type Listed<T> = RefCell<Named<Result<Rc<Named<T>>, Problem>>>;
+/// What was found under a name, or why nothing was.
+type Known<T> = RefCell<Named<Result<Rc<T>, Problem>>>;
 
-/// How many groups of a path are remembered: a group may hold itself.
+/// Most groups in a path: a group may hold itself.
 const DEEP: usize = 64;
+
+/// The groups that hold the native format's layers, now and up to Keras 2.12.
+const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
 
 impl Reader {
     /// Reads from the file when needed, so that memory never holds more than is read.
@@ -62,7 +64,7 @@ impl Reader {
         if (superblock.offset_size, superblock.length_size) != (8, 8) {
             return Err(Problem::Hdf5("addresses of other than 64 bits".into()));
         }
-        let (end, base) = (file.superblock().eof_address, file.superblock().base_address.get());
+        let (end, base) = (superblock.eof_address, superblock.base_address.get());
         if base == 0 && end > len {
             return Err(Problem::CutOff { found: len, expected: end });
         }
@@ -82,9 +84,17 @@ impl Reader {
 
     /// Whether this is a file of `save_weights`: `layer_names` at the root, or the native format's groups.
     pub(crate) fn is_weights_alone(&self) -> bool {
-        let root = self.file.root();
-        let names = root.attrs().is_ok_and(|a| a.contains_key("layer_names") || a.contains_key("layer_names0"));
-        names || ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| self.group(name).is_ok())
+        self.has_layer_names() || self.has_containers()
+    }
+
+    /// Whether the root lists layers.
+    fn has_layer_names(&self) -> bool {
+        let attributes = self.file.root().attrs();
+        attributes.is_ok_and(|a| a.contains_key("layer_names") || a.contains_key("layer_names0"))
+    }
+
+    fn has_containers(&self) -> bool {
+        CONTAINERS.iter().any(|name| self.group(name).is_ok())
     }
 
     /// The group at a path.
@@ -103,7 +113,7 @@ impl Reader {
 
     /// The groups in this one, which is at that path.
     fn groups(&self, path: &str, group: &Group) -> Result<Rc<Named<Group>>, Problem> {
-        listed(&self.groups, path, || Ok(group.iter_groups().map_err(Problem::format)?.collect()))
+        once(&self.groups, path, || Ok(Rc::new(group.iter_groups().map_err(Problem::format)?.collect())))
     }
 
     /// A dataset, by its path from the group at that one, or from the root.
@@ -114,7 +124,7 @@ impl Reader {
         };
         let (group, name) = whole.rsplit_once('/').unwrap_or(("", &whole));
         let found = self.group(group).and_then(|own| {
-            let arrays = listed(&self.arrays, group, || Ok(own.iter_datasets().map_err(hdf5_problem)?.collect()))?;
+            let arrays = once(&self.arrays, group, || arrays_of(&own).map(Rc::new))?;
             arrays.get(name).cloned().ok_or(Problem::NoWeights)
         });
         found.map_err(|problem| problem.within(format!("weight \"{path}\"")))
@@ -131,10 +141,7 @@ impl Reader {
 
     /// Whether the root has the groups of the native format, as in `.weights.h5`.
     pub(crate) fn has_native_groups(&self) -> bool {
-        let root = self.file.root();
-        let names =
-            ["layer_names", "layer_names0"].iter().any(|name| root.attrs().is_ok_and(|a| a.contains_key(*name)));
-        !names && ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| self.group(name).is_ok())
+        !self.has_layer_names() && self.has_containers()
     }
 
     /// The layers as `model.save("….h5")` and `save_weights("….h5")` store them: by name. If weights alone have other
@@ -185,7 +192,7 @@ impl Reader {
         let mut datasets = datasets.into_iter();
         let Some(steps) = datasets.next() else { return Ok(None) };
         // What was never written has any shape in no bytes.
-        let is_one = elements(&self.room.of_array(&steps)?)? == 1;
+        let is_one = elements(&self.room.extent(&steps)?.shape)? == 1;
         let steps = if is_one { steps.read_i64().map_err(hdf5_problem)? } else { Vec::new() };
         let steps = steps.first().and_then(|&steps| u64::try_from(steps).ok());
         let steps = steps.ok_or_else(|| Problem::malformed("the number of steps", "number"))?;
@@ -262,7 +269,7 @@ pub(crate) struct ByName<'a> {
     /// The file's names of the model's layers, if they differ from the model's.
     renamed: Rc<Named<String>>,
     /// The weights that are listed for a group, for those that were asked: all layers inside a layer ask for the same.
-    listed: Rc<RefCell<Named<Rc<[String]>>>>,
+    listed: Rc<Known<[String]>>,
 }
 
 impl ByName<'_> {
@@ -284,16 +291,6 @@ impl ByName<'_> {
         }
     }
 
-    /// The paths of all weights that are stored for the outermost layer, whose group this is.
-    fn listed(&self, outermost: &str, group: &Group) -> Result<Rc<[String]>, Problem> {
-        if let Some(known) = self.listed.borrow().get(outermost) {
-            return Ok(known.clone());
-        }
-        let paths: Rc<[String]> = names(group, "weight_names")?.unwrap_or_default().into();
-        self.listed.borrow_mut().insert(outermost.to_owned(), paths.clone());
-        Ok(paths)
-    }
-
     /// A layer's weights among all that are stored for the outermost one.
     fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
         let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
@@ -305,7 +302,8 @@ impl ByName<'_> {
             before(path, name).map_or_else(keras1, str::is_empty)
         };
         let below = |path: &&String| before(path, name).is_some_and(|before| before.ends_with('/'));
-        let paths = self.listed(outermost, &group)?;
+        let listed = || Ok(names(&group, "weight_names")?.unwrap_or_default().into());
+        let paths = once(&self.listed, outermost, listed)?;
         let mut of_layer: Vec<&String> = paths.iter().filter(exactly).collect();
         // One name may be the end of another after a slash: "bn" and "conv1/bn".
         if of_layer.is_empty() {
@@ -320,24 +318,27 @@ fn before<'a>(path: &'a str, layer: &str) -> Option<&'a str> {
     path.rsplit_once('/').and_then(|(layers, _)| layers.strip_suffix(layer))
 }
 
-/// What the group at a path holds, as it is known, or as it is listed now.
-fn listed<T>(
-    known: &Listed<T>,
-    path: &str,
-    list: impl FnOnce() -> Result<Named<T>, Problem>,
-) -> Result<Rc<Named<T>>, Problem> {
-    if let Some(known) = known.borrow().get(path) {
+/// What is known under a name, or is found now.
+fn once<T: ?Sized>(
+    known: &Known<T>,
+    name: &str,
+    find: impl FnOnce() -> Result<Rc<T>, Problem>,
+) -> Result<Rc<T>, Problem> {
+    if let Some(known) = known.borrow().get(name) {
         return known.clone();
     }
-    let found = list().map(Rc::new);
-    known.borrow_mut().insert(path.to_owned(), found.clone());
+    let found = find();
+    known.borrow_mut().insert(name.to_owned(), found.clone());
     found
+}
+
+fn arrays_of(group: &Group) -> Result<Named<Dataset>, Problem> {
+    Ok(group.iter_datasets().map_err(hdf5_problem)?.collect())
 }
 
 /// The datasets of a group that are named 0, 1, ….
 fn numbered(group: &Group) -> Result<Vec<Dataset>, Problem> {
-    let datasets = group.iter_datasets().map_err(hdf5_problem)?;
-    let datasets: Named<Dataset> = datasets.collect();
+    let datasets = arrays_of(group)?;
     let find = |number: usize| {
         let name = number.to_string();
         let found = datasets.get(&name).cloned();
@@ -382,7 +383,7 @@ impl<'a> ByClass<'a> {
     /// that their numbers have gaps; the order is the same. `root` is the path of the model's own group, with a
     /// trailing slash.
     fn new(reader: &'a Reader, root: &str, layers: &[(&str, &str)]) -> Self {
-        let containers = ["layers", "_layer_checkpoint_dependencies"].map(|container| {
+        let containers = CONTAINERS.map(|container| {
             let path = format!("{root}{container}");
             let members = reader.group(&path).and_then(|group| reader.groups(&path, &group)).unwrap_or_default();
             let names = members.all().iter().map(|(name, _)| name);

@@ -11,6 +11,7 @@ pub(crate) struct Metered {
     meter: Mutex<Meter>,
 }
 
+/// It says [`Metered::TIMES`].
 const REFUSED: &str = "its parts name each other so often that reading it takes its bytes more than 16 times";
 
 /// What may still be read.
@@ -34,6 +35,8 @@ const HEADERS: [(&[u8; 4], usize, u8); 7] = [
     (b"FRHP", 128, 63),
     (b"FRHP", 129, 0),
 ];
+
+const _: () = assert!(Metered::TIMES == 16, "REFUSED says another number");
 
 /// The bytes of the header of a heap of names.
 const HEAP: usize = 32;

@@ -50,7 +50,8 @@ pub(crate) struct Array<'a> {
 }
 
 enum Stored<'a> {
-    Hdf5(Box<hdf5_pure::Dataset>, &'a Room),
+    /// With the bytes of the room that it takes.
+    Hdf5(Box<hdf5_pure::Dataset>, u64, &'a Room),
     Safetensors(TensorView<'a>, &'a Room),
 }
 
@@ -62,8 +63,8 @@ impl<'a> Array<'a> {
             let (found, expected) = (dtype.to_string(), "float16, float32 or float64");
             return Err(Problem::ElementType { found, expected });
         }
-        let shape = room.of_array(&dataset)?;
-        Ok(Self { shape, values: Stored::Hdf5(Box::new(dataset), room) })
+        let Extent { shape, bytes } = room.extent(&dataset)?;
+        Ok(Self { shape, values: Stored::Hdf5(Box::new(dataset), bytes, room) })
     }
 
     /// A tensor of a `.safetensors` file.
@@ -74,8 +75,8 @@ impl<'a> Array<'a> {
     /// The values, as f32.
     pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
-            Stored::Hdf5(dataset, room) => {
-                room.take(room.cost(&dataset, &self.shape)?)?;
+            Stored::Hdf5(dataset, bytes, room) => {
+                room.take(bytes)?;
                 let half = half_of(&dataset.dtype().map_err(Problem::format)?);
                 read_rows(&dataset, &self.shape, half).map_err(hdf5_problem)
             }
@@ -105,6 +106,12 @@ pub(crate) struct Room {
     left: Cell<u64>,
 }
 
+/// An array's shape, and the fewest bytes of its file that it may be stored in, with all of its chunks.
+pub(crate) struct Extent {
+    pub shape: Vec<usize>,
+    bytes: u64,
+}
+
 /// The filters of HDF5 that leave an array's bytes as many as they are, nearly: shuffle, and a checksum.
 const NO_COMPRESSION: [u16; 2] = [2, 3];
 /// Those that leave out bits of its numbers, before they are compressed.
@@ -128,55 +135,51 @@ impl Room {
         Ok(())
     }
 
-    /// The shape of an array, whose values fit into the file: those that were never written take no room, so a tiny file may claim any
-    /// size.
-    pub(crate) fn of_array(&self, dataset: &hdf5_pure::Dataset) -> Result<Vec<usize>, Problem> {
-        match dataset.chunk_index().map_err(hdf5_problem)? {
-            Some(ChunkIndex::BTreeV2) => return Err(Problem::Hdf5("a version 2 B-tree as chunk index".into())),
-            Some(ChunkIndex::Implicit) if !dataset.filters().is_empty() => {
-                return Err(Problem::Hdf5("compressed chunks without an index".into()));
-            }
-            _ => {}
-        }
+    /// The extent of an array that fits into the file: values that were never written take no room, so a tiny file may claim any size.
+    pub(crate) fn extent(&self, dataset: &hdf5_pure::Dataset) -> Result<Extent, Problem> {
+        let is_compressed = is_compressed(dataset)?;
         let stored = dataset.shape().map_err(Problem::format)?;
         let too_large = || Problem::TooLarge(stored.clone());
         let shape: Option<Vec<usize>> = stored.iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = shape.ok_or_else(too_large)?;
         // All of its numbers, too, where addresses have 32 bits.
         usize::try_from(elements(&shape)?).map_err(|_| too_large())?;
-        if self.cost(dataset, &shape)? > self.file {
-            return Err(Problem::OverFile { shape, bytes: self.file });
-        }
-        Ok(shape)
-    }
-
-    /// The fewest bytes of a file that an array may be stored in, with all of its chunks.
-    fn cost(&self, dataset: &hdf5_pure::Dataset, shape: &[usize]) -> Result<u64, Problem> {
-        let size = dataset.element_size().map_err(Problem::format)?;
         let cut = dataset.chunk_shape().map_err(Problem::format)?;
-        let (mut chunks, mut bytes) = (1, size);
-        for (axis, &size) in shape.iter().enumerate() {
+        let (mut chunks, mut bytes) = (1, dataset.element_size().map_err(Problem::format)?);
+        for (axis, &size) in stored.iter().enumerate() {
             // An array that isn't cut is as one of chunks of one.
             let chunk = cut.as_ref().and_then(|cut| cut.get(axis)).map_or(1, |&chunk| chunk.max(1));
-            let count = (size as u64).div_ceil(chunk);
+            let count = size.div_ceil(chunk);
             chunks = count.saturating_mul(chunks);
             bytes = count.saturating_mul(chunk).saturating_mul(bytes);
         }
-        // Whatever lists them takes a byte for each.
-        if cut.is_some() && chunks > self.file {
-            return Ok(u64::MAX);
+        if is_compressed {
+            bytes = bytes.div_ceil(DEFLATE).saturating_mul(self.packing);
         }
-        let filters = dataset.filters();
-        let compresses = |filter: &&u16| !NO_COMPRESSION.contains(filter);
-        match filters.iter().filter(compresses).filter(|filter| !OF_NUMBERS.contains(filter)).count() {
-            _ if filters.len() > MOST_FILTERS => Err(Problem::Hdf5("an array of more than eight filters".into())),
-            0 | 1 if filters.iter().any(|filter| compresses(&filter)) => {
-                Ok(bytes.div_ceil(DEFLATE).saturating_mul(self.packing))
-            }
-            0 => Ok(bytes),
-            _ => Err(Problem::Hdf5("an array that is compressed twice".into())),
+        // Whatever lists chunks takes a byte for each.
+        if bytes > self.file || (cut.is_some() && chunks > self.file) {
+            return Err(Problem::OverFile { shape, bytes: self.file });
         }
+        Ok(Extent { shape, bytes })
     }
+}
+
+/// Whether an array is compressed, in a way that is read here.
+fn is_compressed(dataset: &hdf5_pure::Dataset) -> Result<bool, Problem> {
+    let (index, mut filters) = (dataset.chunk_index().map_err(hdf5_problem)?, dataset.filters());
+    let unread = match index {
+        Some(ChunkIndex::BTreeV2) => "a version 2 B-tree as chunk index",
+        Some(ChunkIndex::Implicit) if !filters.is_empty() => "compressed chunks without an index",
+        _ if filters.len() > MOST_FILTERS => "an array of more than eight filters",
+        _ => {
+            filters.retain(|filter| !NO_COMPRESSION.contains(filter));
+            if filters.iter().filter(|filter| !OF_NUMBERS.contains(filter)).count() <= 1 {
+                return Ok(!filters.is_empty());
+            }
+            "an array that is compressed twice"
+        }
+    };
+    Err(Problem::Hdf5(unread.into()))
 }
 
 /// The most bytes of a dataset that are read at a time.

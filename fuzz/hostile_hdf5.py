@@ -254,6 +254,18 @@ def shuffled_again_and_again() -> bytes:
     return optimizer([1], array)
 
 
+def types_in_types() -> bytes:
+    """An attribute of lists of lists of lists, 8,000 deep."""
+    lists = b"\x19\0\0\0" + struct.pack("<I", 16)
+    return of_members({"a": b""}, [*ATTRIBUTES, attribute("x", lists * 8000 + I64, [0], b"")])
+
+
+def types_of_many_members() -> bytes:
+    """A type that has a member that has a member, each said to be the first of 65,535."""
+    member = b"\x36\xff\xff\0" + struct.pack("<I", 8) + b"\0\0"
+    return of_members({"a": b""}, [*ATTRIBUTES, attribute("x", member * 8 + I64, [0], b"")])
+
+
 FILES = {
     "tree-that-names-its-nodes-twice": tree_that_names_its_nodes_twice(),
     "listed-again-and-again": listed_again_and_again(),
@@ -267,6 +279,8 @@ FILES = {
     "array-of-too-many-bits": array_of_too_many_bits(),
     "chunks-without-an-index": chunks_without_an_index(),
     "shuffled-again-and-again": shuffled_again_and_again(),
+    "types-in-types": types_in_types(),
+    "types-of-many-members": types_of_many_members(),
 }
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ mod files;
 mod fit;
 mod graph;
 mod hdf5;
+mod hdf5_types;
 mod json;
 mod keras1;
 mod layer;

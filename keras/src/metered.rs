@@ -1,6 +1,7 @@
 //! A file's bytes for `hdf5-pure`, which follows whatever addresses a file holds: how much it may read is bounded here.
 
 use crate::contents::Contents;
+use crate::hdf5_types;
 use hdf5_pure::{FormatError, Source};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,18 @@ struct Meter {
     left: u64,
     /// The longest name in the last heap of names: each entry of a group may name it, and all are copied.
     longest: u64,
+    strings: Strings,
+}
+
+/// Strings of one attribute may lie in many heaps, each with a directory of its objects. For each string the library looks for its heap among
+/// those before, and for its object in the directory.
+#[derive(Default)]
+struct Strings {
+    heaps: u64,
+    /// The bytes of the longest directory.
+    longest: u64,
+    /// The bytes so far of a directory that is being read.
+    directory: Option<u64>,
 }
 
 /// Numbers in structures' headers that the library takes for granted, all addresses having 64 bits: in which header, at which byte, and
@@ -51,7 +64,16 @@ impl Metered {
 
     pub(crate) fn new(contents: Contents) -> Self {
         let left = contents.length().saturating_mul(Self::TIMES).saturating_add(Self::LEAST);
-        Self { contents, meter: Mutex::new(Meter { left, longest: 0 }) }
+        Self { contents, meter: Mutex::new(Meter { left, longest: 0, strings: Strings::default() }) }
+    }
+
+    fn fill(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        self.meter().take((buf.len() as u64).saturating_add(Self::READ))?;
+        let read = self.contents.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
+        match buf.len() - read {
+            0 => check_header(buf),
+            missing => Err(FormatError::Source(format!("the file ends {missing} bytes too early"))),
+        }
     }
 
     fn meter(&self) -> MutexGuard<'_, Meter> {
@@ -68,6 +90,8 @@ impl Meter {
     /// Looks at the names of a group, and at its nodes, which name them. Between the header of a heap and the nodes nothing else is read
     /// but a tree; whatever comes before it only makes names longer.
     fn see(&mut self, read: &[u8]) -> Result<(), FormatError> {
+        self.take(hdf5_types::check(read)?)?;
+        self.strings.see(read);
         if read.starts_with(b"HEAP") && read.len() <= HEAP {
             self.longest = 0;
         }
@@ -78,6 +102,28 @@ impl Meter {
         let names = read.split(|&byte| byte == 0).map(|name| name.len() as u64);
         self.longest = names.fold(self.longest, u64::max);
         Ok(())
+    }
+}
+
+impl Strings {
+    /// How many steps of looking cost as much as a byte.
+    const STEPS: u64 = 4;
+
+    fn see(&mut self, read: &[u8]) {
+        match &mut self.directory {
+            _ if read.starts_with(b"GCOL") => {
+                self.heaps += 1;
+                self.directory = Some(0);
+            }
+            Some(bytes) => *bytes += read.len() as u64,
+            None => *self = Self::default(),
+        }
+    }
+
+    /// What looking for a string costs, which is read next. An object in a directory takes sixteen bytes.
+    fn cost(&mut self) -> u64 {
+        self.longest = self.longest.max(self.directory.take().unwrap_or_default());
+        (self.heaps + self.longest / 16) / Self::STEPS
     }
 }
 
@@ -96,17 +142,24 @@ impl Source for Metered {
         self.contents.length()
     }
 
+    /// Contents: metadata come by the other way.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        self.meter().take((buf.len() as u64).saturating_add(Self::READ))?;
-        let read = self.contents.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
-        match buf.len() - read {
-            0 => check_header(buf),
-            missing => Err(FormatError::Source(format!("the file ends {missing} bytes too early"))),
-        }
+        let looking = self.meter().strings.cost();
+        self.meter().take(looking)?;
+        self.fill(offset, buf)
     }
 
     fn read_metadata_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, FormatError> {
-        let read = self.read_exact_at(offset, len)?;
+        let available = self.len();
+        if available.checked_sub(offset).is_none_or(|after| after < len as u64) {
+            let expected = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(len);
+            return Err(FormatError::UnexpectedEof {
+                expected,
+                available: usize::try_from(available).unwrap_or(usize::MAX),
+            });
+        }
+        let mut read = vec![0; len];
+        self.fill(offset, &mut read)?;
         self.meter().see(&read)?;
         Ok(read)
     }
@@ -168,5 +221,33 @@ mod tests {
             bytes[at] = most + 1;
             assert_eq!(reads(&bytes, &[(0, 144)]).0, 0);
         }
+    }
+
+    /// Each string is looked for among the heaps, and in the directory of its own.
+    #[test]
+    fn strings_cost_what_looking_for_them_does() {
+        let heap = [&b"GCOL\x01\0\0\0"[..], &4096_u64.to_le_bytes(), &[1; 4080]].concat();
+        let file = Metered::new(Contents::held(heap));
+        let cost = |read: &dyn Fn()| {
+            let before = file.meter().left;
+            read();
+            before - file.meter().left
+        };
+        let metadata = |from: u64, to: u64| {
+            file.read_metadata_at(from, (to - from) as usize).unwrap();
+        };
+        let string = || file.read_at(4000, &mut [0; 8]).unwrap();
+        assert_eq!(cost(&string), 8 + Metered::READ);
+        metadata(0, 16);
+        metadata(16, 4096);
+        let directory = 4080 / 16;
+        assert_eq!(cost(&string), 8 + Metered::READ + (1 + directory) / 4);
+        // A shorter one doesn't make it less; there are two.
+        metadata(0, 16);
+        metadata(16, 32);
+        assert_eq!(cost(&string), 8 + Metered::READ + (2 + directory) / 4);
+        // Whatever else is read ends it.
+        metadata(16, 32);
+        assert_eq!(cost(&string), 8 + Metered::READ);
     }
 }

@@ -120,6 +120,8 @@ fn hdf5_that_asks_for_much_is_refused() {
         ("array-of-too-many-bits", "a size that no library writes"),
         ("chunks-without-an-index", "compressed chunks without an index"),
         ("shuffled-again-and-again", "more than eight filters"),
+        ("types-in-types", "more than 16 types in one another"),
+        ("types-of-many-members", "more members than bytes"),
         // Nothing is lost: there is an optimizer without a name.
         ("empty-but-huge", "`optimizer` must be"),
     ] {

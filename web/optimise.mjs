@@ -11,6 +11,8 @@ const WASM_OPT = 'node_modules/binaryen/bin/wasm-opt';
 const FEATURES = ['bulk-memory', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext', 'simd'];
 // The stack lies first in memory and grows down, so that nothing that is right is found in the first kilobyte.
 const SMALL = ['--low-memory-unused', '--strip-producers', '--strip-target-features'];
+/** Longer functions stay apart though they have one caller: what is alike then stands together, and gzip finds it. */
+const APART = ['--one-caller-inline-max-function-size', '25'];
 /** Passes by module. Of some orders that were tried `core` is smallest after this one, when it is gzipped; on larger modules it takes a minute. */
 const PASSES = {
   core: ['--generate-global-effects', '-O3', '--gufa-optimizing', '-Os', '--converge', ...SMALL],
@@ -24,7 +26,7 @@ export async function optimised(name, file, glue) {
     const enabled = FEATURES.map((feature) => `--enable-${feature}`);
     const run = async (from, to, args) => (await promisify(execFile)(process.execPath, [WASM_OPT, ...args, ...enabled, from, '-o', to])).stdout;
     const [small, to] = ['small.wasm', 'named.wasm'].map((part) => join(folder, part));
-    await run(file, small, PASSES[name] ?? ['-Os', ...SMALL]);
+    await run(file, small, PASSES[name] ?? [...APART, '-Os', ...SMALL]);
     // By itself: it says the names once for each turn of what runs beside it.
     const names = await run(small, to, ['--minify-imports-and-exports-and-modules']);
     return [readFileSync(to), renamed(glue, JSON.parse(names))];

@@ -12,12 +12,6 @@ const REFUSED: &str = "one of its types has more than 16 types in one another, o
 
 const _: () = assert!(DEEP == 16, "REFUSED says another number");
 
-/// What each message of an object's header begins with: so many bytes, from that byte of the header on.
-struct Messages {
-    from: usize,
-    prefix: usize,
-}
-
 /// Why a type has no length.
 enum Why {
     /// It isn't one, or it is cut off: the library says so.
@@ -29,57 +23,67 @@ enum Why {
 /// which is read by itself. Other metadata is taken for these, too: lists of addresses and names don't look like them.
 /// Returns what it costs to list the strings of attributes, in bytes: the library sorts their places by inserting one by one.
 pub(crate) fn check(read: &[u8]) -> Result<u64, FormatError> {
-    let of_headers = headers(read).into_iter().flatten().flat_map(|messages| messages.of(read));
-    let types = of_headers.filter_map(|(kind, body)| match kind {
-        3 => Some((body, body)),
-        12 => Some((type_of_attribute(body)?, body)),
-        _ => None,
-    });
-    let in_heap = type_of_attribute(read).map(|own| (own, read));
-    let mut cost = 0_u64;
-    for (own, body) in types.chain(in_heap) {
-        if let Err(Why::Refused) = length(own, 0) {
-            return Err(FormatError::Source(REFUSED.into()));
-        }
-        if own.first().is_some_and(|first| first & 15 == 9) {
-            let strings = body.len() as u64 / 16;
-            cost = cost.saturating_add(strings.saturating_mul(strings) / STRINGS);
+    let mut cost = attribute(read)?;
+    for (from, prefix) in headers(read) {
+        let mut rest = read.get(from..).unwrap_or_default();
+        while let Some(message) = Message::first(rest, prefix) {
+            let own = match message.kind {
+                3 => look(message.body, message.body)?,
+                12 => attribute(message.body)?,
+                _ => 0,
+            };
+            cost = cost.saturating_add(own);
+            rest = message.rest;
         }
     }
     Ok(cost)
 }
 
-/// Where the messages may lie in a part of a header. That a second part says how they begin is known of the first alone.
-fn headers(read: &[u8]) -> [Option<Messages>; 2] {
-    let at = |from, prefix| Some(Messages { from, prefix });
+/// From which byte on messages may lie in a part of a header, and how many bytes of its own each begins with. That a second part says is
+/// known of the first alone.
+fn headers(read: &[u8]) -> [(usize, usize); 2] {
     match *read {
         [b'O', b'H', b'D', b'R', _, flags, ..] => {
             let times = if flags & 32 == 0 { 0 } else { 16 };
             let changes = if flags & 16 == 0 { 0 } else { 4 };
             let prefix = if flags & 4 == 0 { 4 } else { 6 };
-            [at(6 + times + changes + (1 << (flags & 3)), prefix), None]
+            [(6 + times + changes + (1 << (flags & 3)), prefix), (read.len(), prefix)]
         }
-        [b'O', b'C', b'H', b'K', ..] => [at(4, 4), at(4, 6)],
-        _ => [at(0, 8), None],
+        [b'O', b'C', b'H', b'K', ..] => [(4, 4), (4, 6)],
+        _ => [(0, 8), (read.len(), 8)],
     }
 }
 
-impl Messages {
-    /// The kinds and the contents.
-    fn of(self, read: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-        let mut rest = read.get(self.from..).unwrap_or_default();
-        std::iter::from_fn(move || {
-            let (prefix, after) = rest.split_at_checked(self.prefix)?;
-            let (kind, size) = match *prefix {
-                [low, high, of, size, _, _, _, _] => (u16::from_le_bytes([low, high]), [of, size]),
-                [kind, of, size, ..] => (kind.into(), [of, size]),
-                _ => return None,
-            };
-            let (body, after) = after.split_at_checked(u16::from_le_bytes(size).into())?;
-            rest = after;
-            Some((kind, body))
-        })
+struct Message<'a> {
+    kind: u16,
+    body: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    fn first(bytes: &'a [u8], prefix: usize) -> Option<Self> {
+        let (own, after) = bytes.split_at_checked(prefix)?;
+        let (kind, size) = match *own {
+            [low, high, of, size, _, _, _, _] => (u16::from_le_bytes([low, high]), [of, size]),
+            [kind, of, size, ..] => (kind.into(), [of, size]),
+            _ => return None,
+        };
+        let (body, rest) = after.split_at_checked(u16::from_le_bytes(size).into())?;
+        Some(Self { kind, body, rest })
     }
+}
+
+/// What it costs to list an attribute's strings.
+fn attribute(body: &[u8]) -> Result<u64, FormatError> {
+    type_of_attribute(body).map_or(Ok(0), |own| look(own, body))
+}
+
+fn look(own: &[u8], body: &[u8]) -> Result<u64, FormatError> {
+    if let Err(Why::Refused) = length(own, 0) {
+        return Err(FormatError::Source(REFUSED.into()));
+    }
+    let strings = if own.first().is_some_and(|first| first & 15 == 9) { body.len() as u64 / 16 } else { 0 };
+    Ok(strings.saturating_mul(strings) / STRINGS)
 }
 
 fn type_of_attribute(body: &[u8]) -> Option<&[u8]> {
@@ -104,40 +108,52 @@ fn length(bytes: &[u8], within: usize) -> Result<usize, Why> {
     let (class, version) = (first & 15, first >> 4);
     let members = usize::from(u16::from_le_bytes([low, high]));
     let size = u32::from_le_bytes([s0, s1, s2, s3]);
-    let after = |at: usize| Ok(at + length(bytes.get(at..).ok_or(Why::Not)?, within + 1)?);
-    let after_name = |at: usize, padded| {
-        let name = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0)).ok_or(Why::Not)?;
-        Ok(at + (name + 1).next_multiple_of(padded))
+    let next = usize::from(bytes.get(8).copied().unwrap_or_default());
+    // Room is made for all members at once. Enumerations are of integers.
+    let is_refused = match class {
+        6 | 11 => members > bytes.len() / 8,
+        8 => members > bytes.len() || next & 15 != 0,
+        _ => false,
     };
-    match class {
-        0 | 4 => Ok(12),
-        1 => Ok(20),
-        2 => Ok(10),
-        3 | 7 => Ok(8),
-        5 => Ok(8 + usize::from(low).next_multiple_of(8)),
-        // Compounds and complex numbers: room is made for all members at once.
-        6 | 11 if members > bytes.len() / 8 => Err(Why::Refused),
-        6 | 11 => (0..members).try_fold(8, |at, _| match (class, version) {
-            (6, 1) => after(after_name(at, 8)? + 32),
-            (6, 2) => after(after_name(at, 8)? + 4),
-            _ => after(after_name(at, 1)? + offset_bytes(size)),
-        }),
-        // An enumeration, of integers.
-        8 if members > bytes.len() || bytes.get(8).is_some_and(|base| base & 15 != 0) => Err(Why::Refused),
-        8 => {
-            let padded = if version < 3 { 8 } else { 1 };
-            let names = (0..members).try_fold(after(8)?, |at, _| after_name(at, padded))?;
-            let value = bytes.get(12..16).and_then(|size| size.try_into().ok()).map_or(0, u32::from_le_bytes);
-            Ok(names.saturating_add(members.saturating_mul(value as usize)))
-        }
-        9 => after(8),
-        10 => match (version, bytes.get(8)) {
-            (2, Some(&axes)) => after(12 + 8 * usize::from(axes)),
-            (_, Some(&axes)) => after(9 + 4 * usize::from(axes)),
-            (_, None) => Err(Why::Not),
-        },
-        _ => Err(Why::Not),
+    if is_refused {
+        return Err(Why::Refused);
     }
+    // Where members begin, how their names are padded, and what stands between a name and a type: a place, in version 1 with axes.
+    let (mut at, padded, place) = match (class, version) {
+        (0 | 4, _) => return Ok(12),
+        (1, _) => return Ok(20),
+        (2, _) => return Ok(10),
+        (3 | 7, _) => return Ok(8),
+        (5, _) => return Ok(8 + usize::from(low).next_multiple_of(8)),
+        (6, 1) => (8, 8, 32),
+        (6, 2) => (8, 8, 4),
+        (6 | 11, _) => (8, 1, offset_bytes(size)),
+        (8, 0..3) => (20, 8, 0),
+        (8, _) => (20, 1, 0),
+        (9, _) => (8, 0, 0),
+        (10, 2) => (12 + 8 * next, 0, 0),
+        (10, _) => (9 + 4 * next, 0, 0),
+        _ => return Err(Why::Not),
+    };
+    // Lists and arrays are of one type without a name.
+    let members = if padded == 0 { 1 } else { members };
+    for _ in 0..members {
+        let mut rest = bytes.get(at..).ok_or(Why::Not)?;
+        if padded > 0 {
+            let name = rest.iter().position(|&byte| byte == 0).ok_or(Why::Not)?;
+            let place = (name + 1).next_multiple_of(padded) + place;
+            at += place;
+            rest = rest.get(place..).ok_or(Why::Not)?;
+        }
+        if class != 8 {
+            at += length(rest, within + 1)?;
+        }
+    }
+    let value = match bytes.get(12..16) {
+        Some(&[v0, v1, v2, v3]) if class == 8 => u32::from_le_bytes([v0, v1, v2, v3]),
+        _ => 0,
+    };
+    Ok(at.saturating_add(members.saturating_mul(value as usize)))
 }
 
 /// The bytes of a place in a compound of that size, as the library has it.

@@ -67,15 +67,6 @@ impl Metered {
         Self { contents, meter: Mutex::new(Meter { left, longest: 0, strings: Strings::default() }) }
     }
 
-    fn fill(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        self.meter().take((buf.len() as u64).saturating_add(Self::READ))?;
-        let read = self.contents.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
-        match buf.len() - read {
-            0 => check_header(buf),
-            missing => Err(FormatError::Source(format!("the file ends {missing} bytes too early"))),
-        }
-    }
-
     fn meter(&self) -> MutexGuard<'_, Meter> {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,25 +133,26 @@ impl Source for Metered {
         self.contents.length()
     }
 
-    /// Contents: metadata come by the other way.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        let looking = self.meter().strings.cost();
-        self.meter().take(looking)?;
-        self.fill(offset, buf)
+        let mut meter = self.meter();
+        let looking = meter.strings.cost();
+        meter.take((buf.len() as u64).saturating_add(Self::READ + looking))?;
+        drop(meter);
+        let read = self.contents.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
+        match buf.len() - read {
+            0 => check_header(buf),
+            missing => Err(FormatError::Source(format!("the file ends {missing} bytes too early"))),
+        }
     }
 
     fn read_metadata_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, FormatError> {
-        let available = self.len();
-        if available.checked_sub(offset).is_none_or(|after| after < len as u64) {
-            let expected = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(len);
-            return Err(FormatError::UnexpectedEof {
-                expected,
-                available: usize::try_from(available).unwrap_or(usize::MAX),
-            });
-        }
-        let mut read = vec![0; len];
-        self.fill(offset, &mut read)?;
-        self.meter().see(&read)?;
+        // No string is looked for.
+        let strings = std::mem::take(&mut self.meter().strings);
+        let read = self.read_exact_at(offset, len)?;
+        let mut meter = self.meter();
+        meter.strings = strings;
+        meter.see(&read)?;
+        drop(meter);
         Ok(read)
     }
 }

@@ -119,9 +119,10 @@ def of_members(members: dict[str, bytes], attributes: list[bytes], before: bytes
 
 
 def listed_again_and_again() -> bytes:
-    """A layer that is listed 2,000 times, in the group that has the list."""
-    lists = [attribute(name, fixed(1), [2000], b"a" * 2000) for name in ("layer_names", "weight_names")]
-    return of_members({"a": b""}, ATTRIBUTES + lists)
+    """500 layers, whose group is the one that lists them."""
+    names = [f"{number:03}" for number in range(500)]
+    lists = [attribute(name, fixed(3), [500], "".join(names).encode()) for name in ("layer_names", "weight_names")]
+    return of_members(dict.fromkeys(names, b""), ATTRIBUTES + lists)
 
 
 def one_string_often() -> bytes:
@@ -168,19 +169,51 @@ def summed(data: bytes) -> bytes:
     return data + struct.pack("<I", b)
 
 
+def heap_of_attributes(root: int, named: int) -> bytes:
+    """The header of a fractal heap that is the file itself, whose objects are named by so many bytes."""
+    sizes = struct.pack("<HHBI", named, 0, 0, 4096) + u64(0) + UNDEFINED + u64(0) + UNDEFINED + u64(0, 0, 0, 1, 0, 0, 0, 0)
+    widths = struct.pack("<H", 4) + u64(1 << 30, 1 << 30) + struct.pack("<HH", 32, 1)
+    return padded(summed(b"FRHP\0" + sizes + widths + u64(root) + struct.pack("<H", 0)))
+
+
+def tree_of_attributes(record: int, depth: int, size: int, root: int, count: int) -> bytes:
+    """The header of a version 2 tree of attributes, 40 bytes of it: its nodes are of `size`, the top one at `root` has `count` records."""
+    sizes = struct.pack("<IHHBB", size, record, depth, 85, 40)
+    return padded(summed(b"BTHD\0\x08" + sizes + u64(root) + struct.pack("<H", count) + u64(1 << 20)))
+
+
+def dense(heap_at: int, tree_at: int) -> bytes:
+    """The message that says where an object's attributes are."""
+    return message(0x15, b"\0\0" + u64(heap_at, tree_at))
+
+
 def tree_that_names_itself() -> bytes:
     """Attributes in a tree of 15,000 levels, all of them one node."""
     heap_at = SUPERBLOCK
-    sizes = struct.pack("<HHBI", 8, 0, 0, 4096) + u64(0) + UNDEFINED + u64(0) + UNDEFINED + u64(0, 0, 0, 1, 0, 0, 0, 0)
-    attributes = b"FRHP\0" + sizes + struct.pack("<H", 4) + u64(512, 65536) + struct.pack("<HH", 32, 1)
-    attributes = padded(summed(attributes + u64(heap_at) + struct.pack("<H", 0)))
+    attributes = heap_of_attributes(0, 8)
     tree_at = heap_at + len(attributes)
     node_at = tree_at + 40
-    top = b"BTHD\0\x08" + struct.pack("<IHHBB", 26, 0, 15_000, 85, 40) + u64(node_at) + struct.pack("<H", 1) + u64(1)
     node_of_itself = padded(b"BTIN\0\x08" + (u64(node_at) + b"\0\0") * 2)
-    info = message(0x15, b"\0\0" + u64(heap_at, tree_at))
-    parts = [attributes, padded(summed(top)), node_of_itself, header(info, *ATTRIBUTES)]
-    return file(*parts, root=node_at + len(node_of_itself))
+    parts = [attributes, tree_of_attributes(26, 15_000, 26, node_at, 1), node_of_itself]
+    return file(*parts, header(dense(heap_at, tree_at), *ATTRIBUTES), root=node_at + len(node_of_itself))
+
+
+def records_of_no_bytes() -> bytes:
+    """20 nodes of 256 leaves of 255 attributes each, all of them the six bytes that the file ends with."""
+    heap_at = SUPERBLOCK
+    attributes = heap_of_attributes(0, 8)
+    tree_at = heap_at + len(attributes)
+    top_at = tree_at + 40
+    size = 256 * 9 + 70
+
+    def node(below: int, count: int, names: bytes) -> bytes:
+        return padded(b"BTIN\0\x08" + (u64(below) + names) * count)
+
+    middle_at = top_at + len(node(0, 20, b"\xff\0\0"))
+    root = middle_at + len(node(0, 256, b"\xff"))
+    last = header(dense(heap_at, tree_at), group(0, 0), *ATTRIBUTES)
+    parts = [attributes, tree_of_attributes(0, 2, size, top_at, 19), node(middle_at, 20, b"\xff\0\0")]
+    return file(*parts, node(root + len(last), 256, b"\xff"), last, b"BTLF\0\x08", root=root)
 
 
 NEVER_WRITTEN = message(8, b"\x03\x01" + UNDEFINED + u64(0))
@@ -262,8 +295,68 @@ def types_in_types() -> bytes:
 
 def types_of_many_members() -> bytes:
     """A type that has a member that has a member, each said to be the first of 65,535."""
-    member = b"\x36\xff\xff\0" + struct.pack("<I", 8) + b"\0\0"
-    return of_members({"a": b""}, [*ATTRIBUTES, attribute("x", member * 8 + I64, [0], b"")])
+    return of_members({"a": b""}, [*ATTRIBUTES, attribute("x", MEMBER * 8 + I64, [0], b"")])
+
+
+def attribute3(name: str, kind: bytes, data: bytes = b"", flags: int = 0) -> bytes:
+    """An attribute of version 3 and no extent, whose type is elsewhere where its flag says so."""
+    stored, of = name.encode() + b"\0", space(0)
+    return bytes([3, flags]) + struct.pack("<HHH", len(stored), len(kind), len(of)) + b"\0" + stored + kind + of + data
+
+
+MEMBER = b"\x36\xff\xff\0" + struct.pack("<I", 8) + b"\0\0"
+
+
+def attribute_in_a_tree() -> bytes:
+    """A type of many members in an attribute that is its own name in the tree of attributes."""
+    named, heap_at = 1024, SUPERBLOCK
+    own = attribute3("x", MEMBER * 90 + I64)
+    record = (bytes([0x20 | len(own) - 1 >> 8, len(own) - 1 & 255]) + own).ljust(named, b"\0") + bytes(9)
+    attributes = heap_of_attributes(0, named)
+    tree_at = heap_at + len(attributes)
+    leaf = padded(summed(b"BTLF\0\x08" + record))
+    tree = tree_of_attributes(len(record), 0, len(leaf), tree_at + 40, 1)
+    root = tree_at + 40 + len(leaf)
+    return file(attributes, tree, leaf, header(dense(heap_at, tree_at), group(0, 0), *ATTRIBUTES), root=root)
+
+
+def header_like_another() -> bytes:
+    """A header of version 1 that begins with the letters of a part of version 2: a message of an unknown kind, and its 19,272 bytes. Then comes
+    a type of many members."""
+    first = b"OCHK" + bytes(4) + b"\0\xff\xff\xff".ljust(0x4B48, b"\xff")
+    tree_at = SUPERBLOCK + 40
+    last = header(first, group(tree_at, SUPERBLOCK), attribute("x", MEMBER * 90 + I64, [0], b""), *ATTRIBUTES)
+    return file(heap(bytes(8), SUPERBLOCK), tree(0, []), last, root=tree_at + 64)
+
+
+def types_that_are_shared() -> bytes:
+    """An attribute whose type of many members lies among the messages that objects share. The file's superblock is of version 2."""
+    superblock = 48
+    kind = padded(MEMBER * 90 + I64)
+    heap_at = superblock + len(kind)
+    shared = heap_of_attributes(superblock, 8)
+    table_at = heap_at + len(shared)
+    table = padded(summed(b"SMTB" + struct.pack("<BBHIHHH", 0, 0, 1 << 3, 0, 10, 0, 1) + UNDEFINED + u64(heap_at)))
+
+    def messages(*of: tuple[int, bytes]) -> bytes:
+        body = b"".join(struct.pack("<BHB", kind, len(data), 0) + data for kind, data in of)
+        return padded(summed(b"OHDR\x02\x02" + struct.pack("<I", len(body)) + body))
+
+    extension_at = table_at + len(table)
+    extension = messages((15, b"\0" + u64(table_at) + b"\x01"))
+    place = b"\x03\x01\0" + struct.pack("<I", 0) + len(kind).to_bytes(3, "little")
+    attributes = [(12, attributes[8:]) for attributes in ATTRIBUTES]
+    root = messages(*attributes, (12, attribute3("x", place, flags=1)), (2, b"\0\0" + UNDEFINED * 2))
+    body = kind + shared + table + extension + root
+    start = b"\x89HDF\r\n\x1a\n" + bytes([2, 8, 8, 0])
+    return summed(start + u64(0, extension_at, superblock + len(body), extension_at + len(extension))) + body
+
+
+def axes_by_the_hundred() -> bytes:
+    """Numbers in chunks of one, of 200 axes: where each chunk lies takes 1,600 bytes."""
+    layout = message(8, b"\x04\x02\0" + bytes([201, 1]) + b"\1" * 200 + b"\x04\x02" + u64(SUPERBLOCK))
+    array = header(message(1, space(2000, *[1] * 199)), message(3, F32), layout)
+    return optimizer([1], array + bytes(8000))
 
 
 FILES = {
@@ -281,6 +374,11 @@ FILES = {
     "shuffled-again-and-again": shuffled_again_and_again(),
     "types-in-types": types_in_types(),
     "types-of-many-members": types_of_many_members(),
+    "records-of-no-bytes": records_of_no_bytes(),
+    "attribute-in-a-tree": attribute_in_a_tree(),
+    "header-like-another": header_like_another(),
+    "types-that-are-shared": types_that_are_shared(),
+    "axes-by-the-hundred": axes_by_the_hundred(),
 }
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ pub(crate) struct Reader {
     groups: Known<Named<Group>>,
     /// The arrays in those of which some were read.
     arrays: Known<Named<Dataset>>,
+    /// The attributes of those of which some were read. The library decodes all of them at once.
+    attributes: Known<Attributes>,
 }
 
 /// What was found under a name, or why nothing was.
@@ -68,12 +70,12 @@ impl Reader {
         if base == 0 && end > len {
             return Err(Problem::CutOff { found: len, expected: end });
         }
-        Ok(Self { file, room, groups: RefCell::default(), arrays: RefCell::default() })
+        Ok(Self { file, room, groups: RefCell::default(), arrays: RefCell::default(), attributes: RefCell::default() })
     }
 
     /// A string attribute of the root.
     pub(crate) fn root_attribute(&self, name: &str) -> Result<Option<String>, Problem> {
-        match attribute(&self.file.root(), name)? {
+        match self.attributes("")?.get(name)? {
             None => Ok(None),
             Some(value) => match value.as_str() {
                 Some(text) => Ok(Some(text.to_owned())),
@@ -89,8 +91,8 @@ impl Reader {
 
     /// Whether the root lists layers.
     fn has_layer_names(&self) -> bool {
-        let attributes = self.file.root().attrs();
-        attributes.is_ok_and(|a| a.contains_key("layer_names") || a.contains_key("layer_names0"))
+        self.attributes("")
+            .is_ok_and(|all| ["layer_names", "layer_names0"].iter().any(|&name| all.values.contains_key(name)))
     }
 
     fn has_containers(&self) -> bool {
@@ -116,6 +118,16 @@ impl Reader {
         once(&self.groups, path, || Ok(Rc::new(group.iter_groups().map_err(Problem::format)?.collect())))
     }
 
+    /// The attributes of the group at a path.
+    fn attributes(&self, path: &str) -> Result<Rc<Attributes>, Problem> {
+        once(&self.attributes, path, || Ok(Rc::new(Attributes::of(self.group(path)?)?)))
+    }
+
+    /// A list of names of the group at a path, which may be split into `name0`, `name1`, …; none if there is no such attribute.
+    pub(crate) fn names(&self, path: &str, name: &str) -> Result<Option<Vec<String>>, Problem> {
+        self.attributes(path)?.names(name)
+    }
+
     /// A dataset, by its path from the group at that one, or from the root.
     pub(crate) fn dataset(&self, root: &str, path: &str) -> Result<Dataset, Problem> {
         let whole = match path.strip_prefix('/') {
@@ -133,7 +145,9 @@ impl Reader {
     /// A string attribute of the root, or of the weights' group: in whole models it may be in either.
     pub(crate) fn attribute_of_weights(&self, name: &str) -> Result<Option<String>, Problem> {
         let group = || match self.group("model_weights") {
-            Ok(group) => Ok(attribute(&group, name)?.and_then(|value| value.as_str().map(str::to_owned))),
+            Ok(_) => {
+                Ok(self.attributes("model_weights")?.get(name)?.and_then(|value| value.as_str().map(str::to_owned)))
+            }
             Err(_) => Ok(None),
         };
         self.root_attribute(name)?.map_or_else(group, |value| Ok(Some(value)))
@@ -150,15 +164,12 @@ impl Reader {
         let root = if self.group("model_weights").is_ok() { "model_weights/" } else { "" };
         let listed = Rc::default();
         let mut source = ByName { reader: self, root, group: None, wrapper: None, renamed: Rc::default(), listed };
-        let at_root = match root.strip_suffix('/') {
-            Some(path) => self.group(path)?,
-            None => self.file.root(),
-        };
-        let Some(listed) = names(&at_root, "layer_names")? else { return Ok(source) };
+        let Some(listed) = self.names(root.trim_end_matches('/'), "layer_names")? else { return Ok(source) };
         let mut found = Vec::new();
         for name in listed {
-            let group = self.group(&format!("{root}{name}")).map_err(|problem| problem.within(MISSING))?;
-            if names(&group, "weight_names")?.is_some_and(|weights| !weights.is_empty()) {
+            let path = format!("{root}{name}");
+            self.group(&path).map_err(|problem| problem.within(MISSING))?;
+            if self.names(&path, "weight_names")?.is_some_and(|weights| !weights.is_empty()) {
                 found.push(name);
             }
         }
@@ -177,8 +188,10 @@ impl Reader {
     /// The optimizer's variables as `model.save("….h5")` stores them: the number of steps, then the others in Keras's
     /// order.
     pub(crate) fn optimizer_by_name(&self) -> StoredState {
-        let Ok(group) = self.group("optimizer_weights") else { return Ok(None) };
-        let paths = names(&group, "weight_names")?.unwrap_or_default();
+        if self.group("optimizer_weights").is_err() {
+            return Ok(None);
+        }
+        let paths = self.names("optimizer_weights", "weight_names")?.unwrap_or_default();
         self.optimizer(paths.iter().map(|path| self.dataset("optimizer_weights", path)).collect::<Result<_, _>>()?)
     }
 
@@ -210,51 +223,46 @@ impl Reader {
     }
 }
 
-/// The attributes of a group, which are decoded all at once.
-struct Attributes<'a> {
-    group: &'a Group,
+/// The attributes of a group.
+struct Attributes {
+    group: Group,
     values: HashMap<String, AttrValue>,
 }
 
-impl<'a> Attributes<'a> {
-    fn of(group: &'a Group) -> Result<Self, Problem> {
-        Ok(Self { group, values: group.attrs().map_err(Problem::format)? })
+impl Attributes {
+    fn of(group: Group) -> Result<Self, Problem> {
+        let values = group.attrs().map_err(Problem::format)?;
+        Ok(Self { group, values })
     }
 
     /// None if there isn't one.
-    fn take(&mut self, name: &str) -> Result<Option<AttrValue>, Problem> {
-        let value = self.values.remove(name);
+    fn get(&self, name: &str) -> Result<Option<&AttrValue>, Problem> {
+        let value = self.values.get(name);
         // The reader leaves out attributes that it can't decode; they must not count as missing.
         if value.is_none() && self.group.attr_datatypes().map_err(Problem::format)?.contains_key(name) {
             return Err(Problem::Attribute(name.to_owned()));
         }
         Ok(value)
     }
-}
 
-/// An attribute of a group; none if there isn't one.
-fn attribute(group: &Group, name: &str) -> Result<Option<AttrValue>, Problem> {
-    Attributes::of(group)?.take(name)
-}
-
-/// A list of names, which may be split into `name0`, `name1`, …; none if there is no such attribute.
-pub(crate) fn names(group: &Group, name: &str) -> Result<Option<Vec<String>>, Problem> {
-    // An empty list is stored as an empty array of floats.
-    let strings = |value: AttrValue| match (value.as_strings(), value.to_f64s()) {
-        (Some(strings), _) => Ok(strings.to_vec()),
-        (None, Some(floats)) if floats.is_empty() => Ok(Vec::new()),
-        _ => Err(Problem::malformed(format!("attribute \"{name}\""), "list of strings")),
-    };
-    let mut attributes = Attributes::of(group)?;
-    if let Some(value) = attributes.take(name)? {
-        return strings(value).map(Some);
+    /// A list of names, which may be split into `name0`, `name1`, …; none if there is no such attribute.
+    fn names(&self, name: &str) -> Result<Option<Vec<String>>, Problem> {
+        // An empty list is stored as an empty array of floats.
+        let strings = |value: &AttrValue| match (value.as_strings(), value.to_f64s()) {
+            (Some(strings), _) => Ok(strings.to_vec()),
+            (None, Some(floats)) if floats.is_empty() => Ok(Vec::new()),
+            _ => Err(Problem::malformed(format!("attribute \"{name}\""), "list of strings")),
+        };
+        if let Some(value) = self.get(name)? {
+            return strings(value).map(Some);
+        }
+        let mut all = None;
+        for part in 0.. {
+            let Some(value) = self.get(&format!("{name}{part}"))? else { break };
+            all.get_or_insert_with(Vec::new).extend(strings(value)?);
+        }
+        Ok(all)
     }
-    let mut all = None;
-    for part in 0.. {
-        let Some(value) = attributes.take(&format!("{name}{part}"))? else { break };
-        all.get_or_insert_with(Vec::new).extend(strings(value)?);
-    }
-    Ok(all)
 }
 
 /// See [`Reader::by_name`].
@@ -277,8 +285,8 @@ impl ByName<'_> {
     fn own(&self, name: &str) -> Result<Vec<Dataset>, Problem> {
         let name = self.renamed.get(name).map_or(name, String::as_str);
         let root = format!("{}{name}", self.root);
-        let group = self.reader.group(&root).map_err(|problem| problem.within(MISSING))?;
-        match names(&group, "weight_names")? {
+        self.reader.group(&root).map_err(|problem| problem.within(MISSING))?;
+        match self.reader.names(&root, "weight_names")? {
             Some(paths) => paths.iter().map(|path| self.reader.dataset(&root, path)).collect(),
             // Never seen from Keras, but other programs that write or edit its files may drop the attribute.
             None => {
@@ -295,14 +303,14 @@ impl ByName<'_> {
     fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
         let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
         let root = format!("{}{outermost}", self.root);
-        let group = self.reader.group(&root).map_err(|problem| problem.within(MISSING))?;
+        self.reader.group(&root).map_err(|problem| problem.within(MISSING))?;
         let exactly = |path: &&String| {
             // Keras 1 appends an underscore and the weight's own name.
             let keras1 = || path.strip_prefix(name).is_some_and(|weight| KERAS1.contains(&weight));
             before(path, name).map_or_else(keras1, str::is_empty)
         };
         let below = |path: &&String| before(path, name).is_some_and(|before| before.ends_with('/'));
-        let listed = || Ok(names(&group, "weight_names")?.unwrap_or_default().into());
+        let listed = || Ok(self.reader.names(&root, "weight_names")?.unwrap_or_default().into());
         let paths = once(&self.listed, outermost, listed)?;
         let mut of_layer: Vec<&String> = paths.iter().filter(exactly).collect();
         // One name may be the end of another after a slash: "bn" and "conv1/bn".

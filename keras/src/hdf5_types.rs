@@ -3,14 +3,17 @@
 use hdf5_pure::FormatError;
 
 /// Most types in one another. Those of Keras's strings are two.
-const DEEP: usize = 16;
+const DEEP: usize = 32;
 
-/// How many strings' places are moved up in the time that a byte costs. An attribute of 30,000 strings can be read in a file that holds them.
-const STRINGS: u64 = 32;
+const REFUSED: &str = "one of its types has more than 32 types in one another, or more members than bytes";
 
-const REFUSED: &str = "one of its types has more than 16 types in one another, or more members than bytes";
+const _: () = assert!(DEEP == 32, "REFUSED says another number");
 
-const _: () = assert!(DEEP == 16, "REFUSED says another number");
+/// Strings of an attribute are sorted by their places, one by one: how many are moved up in the time that a byte costs.
+const MOVED: u64 = 256;
+
+/// What a member of a type costs beside its bytes, of which it may have as few as three.
+const MEMBER: u64 = 16;
 
 /// Why a type has no length.
 enum Why {
@@ -19,71 +22,28 @@ enum Why {
     Refused,
 }
 
-/// Looks at the types in some metadata, which the library is going to follow: in a part of an object's header, or in an attribute in a heap,
-/// which is read by itself. Other metadata is taken for these, too: lists of addresses and names don't look like them.
-/// Returns what it costs to list the strings of attributes, in bytes: the library sorts their places by inserting one by one.
-pub(crate) fn check(read: &[u8]) -> Result<u64, FormatError> {
-    let mut cost = attribute(read)?;
-    for (from, prefix) in headers(read) {
-        let mut rest = read.get(from..).unwrap_or_default();
-        while let Some(message) = Message::first(rest, prefix) {
-            let own = match message.kind {
-                3 => look(message.body, message.body)?,
-                12 => attribute(message.body)?,
-                _ => 0,
-            };
-            cost = cost.saturating_add(own);
-            rest = message.rest;
-        }
-    }
-    Ok(cost)
-}
-
-/// From which byte on messages may lie in a part of a header, and how many bytes of its own each begins with. That a second part says is
-/// known of the first alone.
-fn headers(read: &[u8]) -> [(usize, usize); 2] {
-    match *read {
-        [b'O', b'H', b'D', b'R', _, flags, ..] => {
-            let times = if flags & 32 == 0 { 0 } else { 16 };
-            let changes = if flags & 16 == 0 { 0 } else { 4 };
-            let prefix = if flags & 4 == 0 { 4 } else { 6 };
-            [(6 + times + changes + (1 << (flags & 3)), prefix), (read.len(), prefix)]
-        }
-        [b'O', b'C', b'H', b'K', ..] => [(4, 4), (4, 6)],
-        _ => [(0, 8), (read.len(), 8)],
-    }
-}
-
-struct Message<'a> {
-    kind: u16,
-    body: &'a [u8],
-    rest: &'a [u8],
-}
-
-impl<'a> Message<'a> {
-    fn first(bytes: &'a [u8], prefix: usize) -> Option<Self> {
-        let (own, after) = bytes.split_at_checked(prefix)?;
-        let (kind, size) = match *own {
-            [low, high, of, size, _, _, _, _] => (u16::from_le_bytes([low, high]), [of, size]),
-            [kind, of, size, ..] => (kind.into(), [of, size]),
-            _ => return None,
-        };
-        let (body, rest) = after.split_at_checked(u16::from_le_bytes(size).into())?;
-        Some(Self { kind, body, rest })
-    }
-}
-
-/// What it costs to list an attribute's strings.
-fn attribute(body: &[u8]) -> Result<u64, FormatError> {
-    type_of_attribute(body).map_or(Ok(0), |own| look(own, body))
-}
-
-fn look(own: &[u8], body: &[u8]) -> Result<u64, FormatError> {
+/// Looks at a type that the library is going to follow. Returns what its members cost beside their bytes, in bytes.
+pub(crate) fn check(own: &[u8]) -> Result<u64, FormatError> {
     if let Err(Why::Refused) = length(own, 0) {
         return Err(FormatError::Source(REFUSED.into()));
     }
-    let strings = if own.first().is_some_and(|first| first & 15 == 9) { body.len() as u64 / 16 } else { 0 };
-    Ok(strings.saturating_mul(strings) / STRINGS)
+    Ok(match *own {
+        [first, low, high, ..] if matches!(first & 15, 6 | 8 | 11) => {
+            MEMBER * u64::from(u16::from_le_bytes([low, high]))
+        }
+        _ => 0,
+    })
+}
+
+/// Looks at the type of an attribute, if that is one. Returns what it costs beside its bytes, in bytes.
+pub(crate) fn check_attribute(body: &[u8]) -> Result<u64, FormatError> {
+    let Some(own) = type_of_attribute(body) else { return Ok(0) };
+    let members = check(own)?;
+    // Strings of any length, or what a type says that lies elsewhere.
+    let is_shared = matches!(body, [2 | 3, 1 | 3, ..]);
+    let may_be_strings = is_shared || own.first().is_some_and(|first| first & 15 == 9);
+    let strings = if may_be_strings { body.len() as u64 / 16 } else { 0 };
+    Ok((strings.saturating_mul(strings) / MOVED).saturating_add(members))
 }
 
 fn type_of_attribute(body: &[u8]) -> Option<&[u8]> {
@@ -110,9 +70,9 @@ fn length(bytes: &[u8], within: usize) -> Result<usize, Why> {
     let size = u32::from_le_bytes([s0, s1, s2, s3]);
     let next = usize::from(bytes.get(8).copied().unwrap_or_default());
     // Room is made for all members at once. Enumerations are of integers.
-    let is_refused = match class {
-        6 | 11 => members > bytes.len() / 8,
-        8 => members > bytes.len() || next & 15 != 0,
+    let is_refused = match (class, version) {
+        (6, 1..=5) | (11, _) => members > bytes.len() / 8,
+        (8, _) => members > bytes.len() || next & 15 != 0,
         _ => false,
     };
     if is_refused {
@@ -127,12 +87,12 @@ fn length(bytes: &[u8], within: usize) -> Result<usize, Why> {
         (5, _) => return Ok(8 + usize::from(low).next_multiple_of(8)),
         (6, 1) => (8, 8, 32),
         (6, 2) => (8, 8, 4),
-        (6 | 11, _) => (8, 1, offset_bytes(size)),
+        (6, 3..=5) | (11, _) => (8, 1, offset_bytes(size)),
         (8, 0..3) => (20, 8, 0),
         (8, _) => (20, 1, 0),
         (9, _) => (8, 0, 0),
         (10, 2) => (12 + 8 * next, 0, 0),
-        (10, _) => (9 + 4 * next, 0, 0),
+        (10, 3..=5) => (9 + 4 * next, 0, 0),
         _ => return Err(Why::Not),
     };
     // Lists and arrays are of one type without a name.
@@ -232,47 +192,37 @@ mod tests {
         assert_eq!(known(&compound(2)), Err("none"));
         assert_eq!(known(&compound(3)), Err("refused"));
         assert_eq!(known(&of(8, 3, 200, &[&INTEGER])), Err("refused"));
+        // In versions that there aren't, nothing is read.
+        assert_eq!(
+            [known(&of(6, 0, 200, &[])), known(&of(6, 7, 200, &[])), known(&of(10, 1, 0, &[&[1]]))],
+            [Err("none"); 3]
+        );
     }
 
-    /// Every place from which the library reads a type: messages in the first and in other parts of headers of both versions,
-    /// attributes in them, and attributes in a heap.
     #[test]
-    fn types_are_found_where_they_are_read() {
-        let deep = [&LIST.repeat(DEEP)[..], &INTEGER].concat();
+    fn attributes_say_where_their_types_are() {
         let size = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_le_bytes();
-        let attribute = |version: u8, name: &[u8], own: &[u8]| {
-            let sizes =
-                [&[version, 0][..], &size(name), &size(own), &[0; 2], &[0_u8][..(version == 3).into()]].concat();
-            [&sizes, name, own].concat()
+        let attribute = |[version, flags]: [u8; 2], name: &[u8], own: &[u8]| {
+            let encoding = &[0_u8][..usize::from(version == 3)];
+            [&[version, flags][..], &size(name), &size(own), &[0; 2], encoding, name, own].concat()
         };
-        let message = |prefix: usize, kind: u8, body: &[u8]| match prefix {
-            8 => [&[kind, 0][..], &size(body), &[0; 4], body].concat(),
-            _ => [&[kind][..], &size(body), &[0; 3][..prefix - 3], body].concat(),
-        };
-        let first = |flags: u8, before: usize, prefix: usize, body: &[u8]| {
-            [b"OHDR\x02", &[flags][..], &vec![0; before], &message(prefix, 1, &[0; 5]), &message(prefix, 3, body)]
-                .concat()
-        };
-        let places = |own: &[u8]| {
-            vec![
-                first(0, 1, 4, own),
-                first(0x35, 22, 6, own),
-                [b"OCHK", &message(4, 12, &attribute(2, b"x\0", own))[..]].concat(),
-                [b"OCHK", &message(6, 12, &attribute(3, b"x\0", own))[..]].concat(),
-                [message(8, 1, &[0; 9]), message(8, 12, &attribute(1, b"x\0\0\0\0\0\0\0", own))].concat(),
-                attribute(3, b"name\0", own),
-            ]
-        };
-        for (place, read) in places(&deep).iter().enumerate() {
-            assert!(check(read).is_err(), "{place}");
+        let deep = [&LIST.repeat(DEEP)[..], &INTEGER].concat();
+        for (start, name) in [([1, 0], &b"name\0\0\0\0"[..]), ([2, 0], b"name\0"), ([3, 0], b"name\0")] {
+            assert!(check_attribute(&attribute(start, name, &deep)).is_err(), "{start:?}");
+            assert_eq!(check_attribute(&attribute(start, name, &INTEGER)), Ok(0), "{start:?}");
         }
-        for (place, read) in places(&INTEGER).iter().enumerate() {
-            assert_eq!(check(read), Ok(0), "{place}");
+        let flag = of(8, 1, 2, &[&INTEGER, b"FALSE\0\0\0TRUE\0\0\0\0", &[0; 16]]);
+        assert_eq!(check_attribute(&attribute([1, 0], b"name\0\0\0\0", &flag)), Ok(2 * MEMBER));
+        // What is none may be anything.
+        assert_eq!(check_attribute(&attribute([4, 0], b"name\0", &deep)), Ok(0));
+        assert_eq!(check_attribute(&[3]), Ok(0));
+        // 1,000 strings, of a type here or elsewhere; numbers aren't sorted.
+        let string = [&LIST[..], &of(3, 1, 0, &[])].concat();
+        for (flags, own, cost) in
+            [(0, &string, 1001 * 1001 / MOVED), (1, &INTEGER.to_vec(), 1001 * 1001 / MOVED), (0, &INTEGER.to_vec(), 0)]
+        {
+            let strings = [&attribute([2, flags], b"x\0", own)[..], &[0; 16 * 1000]].concat();
+            assert_eq!(check_attribute(&strings), Ok(cost), "{flags}");
         }
-        // Another kind of message may hold anything.
-        assert_eq!(check(&message(8, 4, &deep)), Ok(0));
-        // 1,000 strings.
-        let strings = [&attribute(2, b"x\0", &[&LIST[..], &of(3, 1, 0, &[])].concat())[..], &[0; 16 * 1000]].concat();
-        assert_eq!(check(&strings), Ok(1001 * 1001 / STRINGS));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::contents::Contents;
 use crate::hdf5_types;
+use crate::object_headers::{Headers, Message};
 use hdf5_pure::{FormatError, Source};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +14,7 @@ pub(crate) struct Metered {
 }
 
 /// It says [`Metered::TIMES`].
-const REFUSED: &str = "its parts name each other so often that reading it takes its bytes more than 16 times";
+const REFUSED: &str = "its parts name each other so often that reading it takes its bytes more than 6 times";
 
 /// What may still be read.
 struct Meter {
@@ -21,6 +22,7 @@ struct Meter {
     /// The longest name in the last heap of names: each entry of a group may name it, and all are copied.
     longest: u64,
     strings: Strings,
+    headers: Headers,
 }
 
 /// Strings of one attribute may lie in many heaps, each with a directory of its objects. For each string the library looks for its heap among
@@ -34,37 +36,53 @@ struct Strings {
     directory: Option<u64>,
 }
 
-/// Numbers in structures' headers that the library takes for granted, all addresses having 64 bits: in which header, at which byte, and
-/// the most that it may be there. HDF5 itself writes 32 bits for arrays of chunks, 40 for heaps, and trees of a few levels.
-const HEADERS: [(&[u8; 4], usize, u8); 7] = [
-    // Bits of a fixed and of an extensible array's size; how many of the latter's blocks are in its index.
-    (b"FAHD", 7, 32),
-    (b"EAHD", 7, 32),
-    (b"EAHD", 10, 16),
-    // The depth of a tree, in two bytes.
-    (b"BTHD", 12, 64),
-    (b"BTHD", 13, 0),
-    // Bits of a heap's size, in two bytes.
-    (b"FRHP", 128, 63),
-    (b"FRHP", 129, 0),
-];
+/// A number in a structure's header that the library takes for granted, all addresses having 64 bits.
+struct Number {
+    header: &'static [u8; 4],
+    /// Its bytes are from this one of the header to that one.
+    bytes: (usize, usize),
+    least: u16,
+    most: u16,
+}
 
-const _: () = assert!(Metered::TIMES == 16, "REFUSED says another number");
+const fn number(header: &'static [u8; 4], bytes: (usize, usize), [least, most]: [u16; 2]) -> Number {
+    Number { header, bytes, least, most }
+}
+
+/// HDF5 itself writes 32 bits for arrays of chunks, 40 for heaps, and trees of a few levels.
+const NUMBERS: [Number; 8] = [
+    // Bits of a fixed and of an extensible array's size; how many of the latter's blocks are in its index.
+    number(b"FAHD", (7, 8), [0, 32]),
+    number(b"EAHD", (7, 8), [0, 32]),
+    number(b"EAHD", (10, 11), [0, 16]),
+    // The bytes of a tree's record, of which some kinds have a hash and a place, and its depth.
+    number(b"BTHD", (10, 12), [11, 512]),
+    number(b"BTHD", (12, 14), [0, 64]),
+    // The bytes that name an object in a heap: what is longer is in the name itself. Bits of a heap's size.
+    number(b"FRHP", (5, 7), [7, 8]),
+    number(b"FRHP", (128, 130), [0, 63]),
+    // Messages that several objects share, which nothing that writes models asks for: whatever version there is.
+    number(b"SMTB", (4, 5), [1, 0]),
+];
 
 /// The bytes of the header of a heap of names.
 const HEAP: usize = 32;
 
 impl Metered {
-    /// How often all bytes of a file may be read. The most that was seen is five times, of a model of 5,000 layers without weights.
-    const TIMES: u64 = 16;
+    /// How often all bytes of a file may be read. The most that was seen is four times, of layers whose lists of weights are strings of any
+    /// length, and of 2,000 arrays of one number each; Keras's own files take two.
+    const TIMES: u64 = 6;
     /// What may be read of any file, in bytes. Of one of a kilobyte some ten are.
     const LEAST: u64 = 1 << 18;
     /// What a read costs beside its bytes.
-    const READ: u64 = 32;
+    const READ: u64 = 16;
 
     pub(crate) fn new(contents: Contents) -> Self {
         let left = contents.length().saturating_mul(Self::TIMES).saturating_add(Self::LEAST);
-        Self { contents, meter: Mutex::new(Meter { left, longest: 0, strings: Strings::default() }) }
+        Self {
+            contents,
+            meter: Mutex::new(Meter { left, longest: 0, strings: Strings::default(), headers: Headers::default() }),
+        }
     }
 
     fn meter(&self) -> MutexGuard<'_, Meter> {
@@ -80,9 +98,23 @@ impl Meter {
 
     /// Looks at the names of a group, and at its nodes, which name them. Between the header of a heap and the nodes nothing else is read
     /// but a tree; whatever comes before it only makes names longer.
-    fn see(&mut self, read: &[u8]) -> Result<(), FormatError> {
-        self.take(hdf5_types::check(read)?)?;
-        self.strings.see(read);
+    fn see(&mut self, at: u64, read: &[u8]) -> Result<(), FormatError> {
+        match self.headers.part(at, read) {
+            // What isn't a header may be an attribute in a heap, which is read by itself.
+            None => self.take(hdf5_types::check_attribute(read)?)?,
+            Some(messages) => {
+                for Message { kind, body } in messages {
+                    match kind {
+                        3 => self.take(hdf5_types::check(body)?)?,
+                        12 => self.take(hdf5_types::check_attribute(body)?)?,
+                        16 => self.headers.name(body).ok_or_else(wrong_number)?,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let refunded = self.strings.see(read);
+        self.left = self.left.saturating_add(refunded);
         if read.starts_with(b"HEAP") && read.len() <= HEAP {
             self.longest = 0;
         }
@@ -97,35 +129,47 @@ impl Meter {
 }
 
 impl Strings {
-    /// How many steps of looking cost as much as a byte.
-    const STEPS: u64 = 4;
+    /// How many heaps, and how many bytes of a directory, are looked through in the time that a byte costs. An object in a directory takes
+    /// sixteen bytes, and those of one string after the other are found at once.
+    const HEAPS: u64 = 4;
+    const DIRECTORY: u64 = 1024;
 
-    fn see(&mut self, read: &[u8]) {
+    /// What this metadata cost too much: nothing of a directory is kept but places of strings that are asked for.
+    fn see(&mut self, read: &[u8]) -> u64 {
         match &mut self.directory {
             _ if read.starts_with(b"GCOL") => {
                 self.heaps += 1;
                 self.directory = Some(0);
             }
-            Some(bytes) => *bytes += read.len() as u64,
+            Some(bytes) => {
+                *bytes += read.len() as u64;
+                return read.len() as u64 / 4 * 3;
+            }
             None => *self = Self::default(),
         }
+        0
     }
 
-    /// What looking for a string costs, which is read next. An object in a directory takes sixteen bytes.
+    /// What looking for a string costs, which is read next.
     fn cost(&mut self) -> u64 {
         self.longest = self.longest.max(self.directory.take().unwrap_or_default());
-        (self.heaps + self.longest / 16) / Self::STEPS
+        self.heaps / Self::HEAPS + self.longest / Self::DIRECTORY
     }
 }
 
-fn check_header(read: &[u8]) -> Result<(), FormatError> {
-    let is_wrong = |&(header, at, most): &(&[u8; 4], usize, u8)| {
-        read.starts_with(header) && read.get(at).is_some_and(|&number| number > most)
+fn wrong_number() -> FormatError {
+    FormatError::Source("one of its structures has a size that no library writes".into())
+}
+
+fn check_numbers(read: &[u8]) -> Result<(), FormatError> {
+    let is_wrong = |Number { header, bytes: (from, to), least, most }: &Number| {
+        let of_header = read.starts_with(*header).then(|| read.get(*from..*to)).flatten();
+        of_header.is_some_and(|bytes| {
+            let number = bytes.iter().rev().fold(0, |number, &byte| number << 8 | u16::from(byte));
+            !(*least..=*most).contains(&number)
+        })
     };
-    if HEADERS.iter().any(is_wrong) {
-        return Err(FormatError::Source("one of its structures has a size that no library writes".into()));
-    }
-    Ok(())
+    if NUMBERS.iter().any(is_wrong) { Err(wrong_number()) } else { Ok(()) }
 }
 
 impl Source for Metered {
@@ -135,23 +179,26 @@ impl Source for Metered {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
         let mut meter = self.meter();
+        meter.headers.look(offset, buf.len());
         let looking = meter.strings.cost();
         meter.take((buf.len() as u64).saturating_add(Self::READ + looking))?;
         drop(meter);
         let read = self.contents.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
         match buf.len() - read {
-            0 => check_header(buf),
+            0 => check_numbers(buf),
             missing => Err(FormatError::Source(format!("the file ends {missing} bytes too early"))),
         }
     }
 
     fn read_metadata_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, FormatError> {
-        // No string is looked for.
-        let strings = std::mem::take(&mut self.meter().strings);
+        // No string is looked for, nor the beginning of a header.
+        let mut meter = self.meter();
+        let (strings, headers) = (std::mem::take(&mut meter.strings), std::mem::take(&mut meter.headers));
+        drop(meter);
         let read = self.read_exact_at(offset, len)?;
         let mut meter = self.meter();
-        meter.strings = strings;
-        meter.see(&read)?;
+        (meter.strings, meter.headers) = (strings, headers);
+        meter.see(offset, &read)?;
         drop(meter);
         Ok(read)
     }
@@ -179,9 +226,9 @@ mod tests {
     #[test]
     fn all_bytes_may_be_read_some_times() {
         let (most, why) = reads(&vec![1; 1 << 20], &[(0, 1 << 20)]);
-        assert_eq!((most, why.ends_with("takes its bytes more than 16 times")), (16, true), "{why}");
+        assert_eq!((most, why.ends_with("takes its bytes more than 6 times")), (6, true), "{why}");
         // Small reads cost more than their bytes.
-        assert_eq!(reads(&[1; 64], &[(0, 1)]).0, (64 * 16 + (1 << 18)) / 33);
+        assert_eq!(reads(&[1; 64], &[(0, 1)]).0, (64 * 6 + (1 << 18)) / 17);
         let file = Metered::new(Contents::held(vec![1; 64]));
         let said = file.read_at(60, &mut [0; 6]).unwrap_err().to_string();
         assert!(said.ends_with("the file ends 2 bytes too early"), "{said}");
@@ -206,19 +253,49 @@ mod tests {
 
     #[test]
     fn sizes_that_no_library_writes_are_refused() {
-        for (header, at, most) in HEADERS {
-            let mut bytes = [&header[..], &[0; 140]].concat();
-            bytes[at] = most;
-            assert!(reads(&bytes, &[(0, 144)]).0 > 100);
-            bytes[at] = most + 1;
-            assert_eq!(reads(&bytes, &[(0, 144)]).0, 0);
+        for Number { header, bytes: (from, to), least, most } in NUMBERS {
+            let with = |number: u16| {
+                let mut bytes = [&header[..], &[0; 140]].concat();
+                // Whatever else is in this header is right.
+                for other in NUMBERS.iter().filter(|other| other.header == header) {
+                    bytes[other.bytes.0] = other.least as u8;
+                }
+                bytes[from..to].copy_from_slice(&number.to_le_bytes()[..to - from]);
+                reads(&bytes, &[(0, 144)]).0
+            };
+            for (number, is_right) in [(least, least <= most), (most, least <= most), (most + 1, false)] {
+                assert_eq!(with(number) > 10, is_right, "{header:?} {from} {number}");
+            }
+            if let Some(less) = least.checked_sub(1) {
+                assert_eq!(with(less), 0, "{header:?} {from} {less}");
+            }
         }
+    }
+
+    /// Types are looked at in every part of a header, and in what is read by itself.
+    #[test]
+    fn types_are_found_where_they_are_read() {
+        let deep = [9 | 1 << 4, 0, 0, 0, 16, 0, 0, 0].repeat(40);
+        let of_header = |own: &[u8]| {
+            let length = own.len() as u16;
+            let part = [&[3, 0][..], &length.to_le_bytes(), &[0; 4], own].concat();
+            let prefix = [&[1, 0, 1, 0, 1, 0, 0, 0][..], &(part.len() as u32).to_le_bytes(), &[0; 4]].concat();
+            let file = Metered::new(Contents::held([prefix, part].concat()));
+            file.read_at(0, &mut [0; 4]).unwrap();
+            file.read_metadata_at(0, 16).unwrap();
+            file.read_metadata_at(16, file.len() as usize - 16)
+        };
+        let said = of_header(&deep).unwrap_err().to_string();
+        assert!(said.contains("more than 32 types in one another"), "{said}");
+        assert!(of_header(&deep[..80]).is_ok());
+        let in_heap = [&[3, 0, 2, 0][..], &(deep.len() as u16).to_le_bytes(), &[0; 3], b"x\0", &deep].concat();
+        assert_eq!(reads(&in_heap, &[(0, in_heap.len())]).0, 0);
     }
 
     /// Each string is looked for among the heaps, and in the directory of its own.
     #[test]
     fn strings_cost_what_looking_for_them_does() {
-        let heap = [&b"GCOL\x01\0\0\0"[..], &4096_u64.to_le_bytes(), &[1; 4080]].concat();
+        let heap = [&b"GCOL\x01\0\0\0"[..], &8192_u64.to_le_bytes(), &[1; 8176]].concat();
         let file = Metered::new(Contents::held(heap));
         let cost = |read: &dyn Fn()| {
             let before = file.meter().left;
@@ -231,13 +308,15 @@ mod tests {
         let string = || file.read_at(4000, &mut [0; 8]).unwrap();
         assert_eq!(cost(&string), 8 + Metered::READ);
         metadata(0, 16);
-        metadata(16, 4096);
-        let directory = 4080 / 16;
-        assert_eq!(cost(&string), 8 + Metered::READ + (1 + directory) / 4);
-        // A shorter one doesn't make it less; there are two.
-        metadata(0, 16);
-        metadata(16, 32);
-        assert_eq!(cost(&string), 8 + Metered::READ + (2 + directory) / 4);
+        metadata(16, 8192);
+        let directory = 8176 / 1024;
+        assert_eq!(cost(&string), 8 + Metered::READ + directory);
+        // Shorter ones don't make it less; there are five.
+        for _ in 0..4 {
+            metadata(0, 16);
+            metadata(16, 32);
+        }
+        assert_eq!(cost(&string), 9 + Metered::READ + directory);
         // Whatever else is read ends it.
         metadata(16, 32);
         assert_eq!(cost(&string), 8 + Metered::READ);

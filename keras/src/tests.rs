@@ -7,7 +7,7 @@ mod noise;
 
 use crate::architecture::{self, Architecture};
 use crate::contents::Contents;
-use crate::hdf5::{Reader, names};
+use crate::hdf5::Reader;
 use crate::tree::{Tree, WrittenArray};
 use crate::weights::Source;
 use crate::wiring::{Call, Tensor};
@@ -109,7 +109,7 @@ fn names_and_groups() -> Result<(), Box<dyn std::error::Error>> {
     for list in [&many[..], &many[..1], &[], &["größe".to_owned(), "x".to_owned()]] {
         let mut tree = Tree::default();
         tree.group("g")?.names("layer_names", list)?;
-        let found = names(&Reader::new(Contents::held(tree.into_bytes()?))?.group("g")?, "layer_names")?;
+        let found = Reader::new(Contents::held(tree.into_bytes()?))?.names("g", "layer_names")?;
         assert!(found.as_deref() == Some(list), "{found:?}");
     }
     let layers = many.iter().map(|name| (name.clone(), LayerKind::Identity)).collect();

@@ -118,6 +118,11 @@ const NO_COMPRESSION: [u16; 2] = [2, 3];
 const OF_NUMBERS: [u16; 2] = [5, 6];
 /// Most filters of an array: HDF5 knows six.
 const MOST_FILTERS: usize = 8;
+/// The most axes of an array, HDF5's own limit.
+const MOST_AXES: usize = 32;
+/// What is kept of a chunk, beside where it is along each axis, and for each byte of a file: in bytes.
+const OF_CHUNK: u64 = 64;
+const OF_BYTE: u64 = 128;
 
 impl Room {
     /// How often all bytes of a file may be read: layers may share an array.
@@ -145,6 +150,9 @@ impl Room {
         // All of its numbers, too, where addresses have 32 bits.
         usize::try_from(elements(&shape)?).map_err(|_| too_large())?;
         let cut = dataset.chunk_shape().map_err(Problem::format)?;
+        if stored.len() > MOST_AXES {
+            return Err(Problem::Hdf5("an array of more than 32 axes".into()));
+        }
         let (mut chunks, mut bytes) = (1, dataset.element_size().map_err(Problem::format)?);
         for (axis, &size) in stored.iter().enumerate() {
             // An array that isn't cut is as one of chunks of one.
@@ -156,8 +164,9 @@ impl Room {
         if is_compressed {
             bytes = bytes.div_ceil(DEFLATE).saturating_mul(self.packing);
         }
-        // Whatever lists chunks takes a byte for each.
-        if bytes > self.file || (cut.is_some() && chunks > self.file) {
+        // Whatever lists chunks takes a byte for each, and the reader of each chunk keeps where it lies along each axis.
+        let kept = chunks.saturating_mul(OF_CHUNK + 8 * stored.len() as u64) / OF_BYTE;
+        if bytes > self.file || (cut.is_some() && chunks.max(kept) > self.file) {
             return Err(Problem::OverFile { shape, bytes: self.file });
         }
         Ok(Extent { shape, bytes })

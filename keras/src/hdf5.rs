@@ -75,13 +75,7 @@ impl Reader {
 
     /// A string attribute of the root.
     pub(crate) fn root_attribute(&self, name: &str) -> Result<Option<String>, Problem> {
-        match self.attributes("")?.get(name)? {
-            None => Ok(None),
-            Some(value) => match value.as_str() {
-                Some(text) => Ok(Some(text.to_owned())),
-                None => Err(Problem::malformed(format!("attribute \"{name}\""), "string")),
-            },
-        }
+        self.attributes("")?.text(name)
     }
 
     /// Whether this is a file of `save_weights`: `layer_names` at the root, or the native format's groups.
@@ -144,13 +138,10 @@ impl Reader {
 
     /// A string attribute of the root, or of the weights' group: in whole models it may be in either.
     pub(crate) fn attribute_of_weights(&self, name: &str) -> Result<Option<String>, Problem> {
-        let group = || match self.group("model_weights") {
-            Ok(_) => {
-                Ok(self.attributes("model_weights")?.get(name)?.and_then(|value| value.as_str().map(str::to_owned)))
-            }
-            Err(_) => Ok(None),
-        };
-        self.root_attribute(name)?.map_or_else(group, |value| Ok(Some(value)))
+        match self.root_attribute(name)? {
+            None if self.group("model_weights").is_ok() => self.attributes("model_weights")?.text(name),
+            found => Ok(found),
+        }
     }
 
     /// Whether the root has the groups of the native format, as in `.weights.h5`.
@@ -243,6 +234,14 @@ impl Attributes {
             return Err(Problem::Attribute(name.to_owned()));
         }
         Ok(value)
+    }
+
+    /// A string; none if there is no such attribute.
+    fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+        // One that begins with a zero character has another meaning in JSON here.
+        let text = |value: &AttrValue| value.as_str().filter(|text| !text.starts_with('\0')).map(str::to_owned);
+        let is_none = || Problem::malformed(format!("attribute \"{name}\""), "string");
+        self.get(name)?.map(|value| text(value).ok_or_else(is_none)).transpose()
     }
 
     /// A list of names, which may be split into `name0`, `name1`, …; none if there is no such attribute.

@@ -252,6 +252,21 @@ def chunk_compressed_twice() -> bytes:
     return optimizer([1], array + index + u64(data) + last + padded(stored))
 
 
+def chunk_listed_often() -> bytes:
+    """An array of one chunk, which its index lists 200 times: each time it would be unpacked."""
+    size, times = 1 << 16, 200
+    stored = zlib.compress(bytes(4 * size), 9)
+    place = 0
+    for _ in range(2):
+        layout = message(8, b"\x03\x02\x02" + u64(place) + struct.pack("<II", size, 4))
+        array = header(message(1, space(size)), message(3, F32), message(11, b"\x01\x01" + bytes(6) + DEFLATE), layout)
+        place = optimizer([1], array).index(array) + len(array)
+    data = place + 24 + 32 * times + 24
+    entry = struct.pack("<II", len(stored), 0) + u64(0, 0, data)
+    index = b"TREE\x01\0" + struct.pack("<H", times) + UNDEFINED * 2 + entry * times
+    return optimizer([1], array + index + struct.pack("<II", 0, 0) + u64(size, 0) + padded(stored))
+
+
 def chunks(index: bytes, size: int, at: int) -> bytes:
     """The layout of an array in chunks of `size`, whose index of that kind is at `at`."""
     return message(8, b"\x04\x02\0\x02\x04" + struct.pack("<II", size, 4) + index + u64(at))
@@ -329,6 +344,23 @@ def header_like_another() -> bytes:
     return file(heap(bytes(8), SUPERBLOCK), tree(0, []), last, root=tree_at + 64)
 
 
+def attribute_as_long_as_a_part() -> bytes:
+    """A type of many members in an attribute in a heap. A message that isn't counted among its object's names a further part of that length."""
+    own = attribute3("x", MEMBER * 90 + I64)
+    heap_at = SUPERBLOCK + len(own)
+    attributes = heap_of_attributes(SUPERBLOCK, 8)
+    tree_at = heap_at + len(attributes)
+    record = b"\0" + struct.pack("<I", 0) + len(own).to_bytes(3, "little") + bytes(9)
+    leaf = padded(summed(b"BTLF\0\x08" + record))
+    names_at = tree_at + 40 + len(leaf)
+    names = heap(bytes(8), names_at) + tree(0, [])
+    messages = [dense(heap_at, tree_at), group(names_at + 40, names_at), *ATTRIBUTES]
+    root = header(*messages, message(16, u64(SUPERBLOCK, len(own))))
+    root = root[:2] + struct.pack("<H", len(messages)) + root[4:]
+    parts = [own, attributes, tree_of_attributes(17, 0, len(leaf), tree_at + 40, 1), leaf, names]
+    return file(*parts, root, root=names_at + len(names))
+
+
 def types_that_are_shared() -> bytes:
     """An attribute whose type of many members lies among the messages that objects share. The file's superblock is of version 2."""
     superblock = 48
@@ -379,6 +411,8 @@ FILES = {
     "header-like-another": header_like_another(),
     "types-that-are-shared": types_that_are_shared(),
     "axes-by-the-hundred": axes_by_the_hundred(),
+    "attribute-as-long-as-a-part": attribute_as_long_as_a_part(),
+    "chunk-listed-often": chunk_listed_often(),
 }
 
 if __name__ == "__main__":

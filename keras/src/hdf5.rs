@@ -4,13 +4,13 @@ use crate::architecture::Architecture;
 use crate::compiled::StoredState;
 use crate::contents::Contents;
 use crate::error::Problem;
-use crate::metered::Metered;
+use crate::metered::{Exceeded, Metered};
 use crate::named::Named;
 use crate::names::snake_case;
 use crate::shapes::elements;
 use crate::weights::{Array, Nothing, Room, Source, hdf5_problem};
 use hdf5_pure::{AttrValue, Dataset, File, FileAccessProperties, Group, WriteMarkPolicy};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -36,6 +36,7 @@ const MISSING: &str = "its weights are missing";
 /// An HDF5 file that Keras wrote.
 pub(crate) struct Reader {
     file: File,
+    exceeded: Exceeded,
     room: Room,
     /// The groups in those whose path was walked. The library lists a group for each name that it looks for.
     groups: Known<Named<Group>>,
@@ -47,6 +48,9 @@ pub(crate) struct Reader {
 
 /// What was found under a name, or why nothing was.
 type Known<T> = RefCell<Named<Result<Rc<T>, Problem>>>;
+
+/// How many bytes of its members' paths a group has for each byte of the file, at most.
+const PATHS: u64 = 16;
 
 /// Most groups in a path: a group may hold itself.
 const DEEP: usize = 64;
@@ -60,7 +64,9 @@ impl Reader {
         let (len, room) = (contents.length(), Room::of(contents.length(), contents.packed()));
         // Also if a writer that was killed left its mark. That keeps nobody from reading a copy.
         let properties = FileAccessProperties::new().with_write_mark_policy(WriteMarkPolicy::AllowSnapshot);
-        let file = File::from_source_with_options(Metered::new(contents), properties);
+        let source = Metered::new(contents);
+        let exceeded = source.exceeded();
+        let file = File::from_source_with_options(source, properties);
         let file = file.map_err(|error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() })?;
         let superblock = file.superblock();
         if (superblock.offset_size, superblock.length_size) != (8, 8) {
@@ -70,7 +76,13 @@ impl Reader {
         if base == 0 && end > len {
             return Err(Problem::CutOff { found: len, expected: end });
         }
-        Ok(Self { file, room, groups: RefCell::default(), arrays: RefCell::default(), attributes: RefCell::default() })
+        let (groups, arrays, attributes) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Ok(Self { file, exceeded, room, groups, arrays, attributes })
+    }
+
+    /// What was made of it, if it wasn't refused meanwhile.
+    pub(crate) fn checked<T>(&self, made: Result<T, Problem>) -> Result<T, Problem> {
+        self.exceeded.check().and(made)
     }
 
     /// A string attribute of the root.
@@ -109,7 +121,25 @@ impl Reader {
 
     /// The groups in this one, which is at that path.
     fn groups(&self, path: &str, group: &Group) -> Result<Rc<Named<Group>>, Problem> {
-        once(&self.groups, path, || Ok(Rc::new(group.iter_groups().map_err(Problem::format)?.collect())))
+        once(&self.groups, path, || {
+            let groups = group.iter_groups().map_err(Problem::format)?;
+            self.check_paths(path, groups.len())?;
+            Ok(Rc::new(groups.collect()))
+        })
+    }
+
+    fn arrays_of(&self, path: &str, group: &Group) -> Result<Named<Dataset>, Problem> {
+        let arrays = group.iter_datasets().map_err(hdf5_problem)?;
+        self.check_paths(path, arrays.len())?;
+        Ok(arrays.collect())
+    }
+
+    /// Each of a group's members has a copy of the group's path.
+    fn check_paths(&self, path: &str, members: usize) -> Result<(), Problem> {
+        match self.room.holds(path.len() as u64 * members as u64 / PATHS) {
+            true => Ok(()),
+            false => Err(Problem::Hdf5("a group of a long name and many members".into())),
+        }
     }
 
     /// The attributes of the group at a path.
@@ -130,7 +160,7 @@ impl Reader {
         };
         let (group, name) = whole.rsplit_once('/').unwrap_or(("", &whole));
         let found = self.group(group).and_then(|own| {
-            let arrays = once(&self.arrays, group, || arrays_of(&own).map(Rc::new))?;
+            let arrays = once(&self.arrays, group, || self.arrays_of(group, &own).map(Rc::new))?;
             arrays.get(name).cloned().ok_or(Problem::NoWeights)
         });
         found.map_err(|problem| problem.within(format!("weight \"{path}\"")))
@@ -189,7 +219,7 @@ impl Reader {
     /// The optimizer's variables as the native format stores them.
     pub(crate) fn optimizer_by_number(&self) -> StoredState {
         let Ok(group) = self.group("optimizer/vars") else { return Ok(None) };
-        self.optimizer(numbered(&group)?)
+        self.optimizer(numbered(&self.arrays_of("optimizer/vars", &group)?)?)
     }
 
     fn optimizer(&self, datasets: Vec<Dataset>) -> StoredState {
@@ -218,22 +248,28 @@ impl Reader {
 struct Attributes {
     group: Group,
     values: HashMap<String, AttrValue>,
+    /// The names of all, once one was looked for that isn't among those.
+    names: OnceCell<Result<Vec<String>, Problem>>,
 }
 
 impl Attributes {
     fn of(group: Group) -> Result<Self, Problem> {
         let values = group.attrs().map_err(Problem::format)?;
-        Ok(Self { group, values })
+        Ok(Self { group, values, names: OnceCell::new() })
     }
 
     /// None if there isn't one.
     fn get(&self, name: &str) -> Result<Option<&AttrValue>, Problem> {
         let value = self.values.get(name);
         // The reader leaves out attributes that it can't decode; they must not count as missing.
-        if value.is_none() && self.group.attr_datatypes().map_err(Problem::format)?.contains_key(name) {
-            return Err(Problem::Attribute(name.to_owned()));
+        let types = || self.group.attr_datatypes().map_err(Problem::format);
+        let names = || types().map(|types| types.into_keys().collect());
+        match value {
+            None if self.names.get_or_init(names).clone()?.iter().any(|known| known == name) => {
+                Err(Problem::Attribute(name.to_owned()))
+            }
+            found => Ok(found),
         }
-        Ok(value)
     }
 
     /// A string; none if there is no such attribute.
@@ -339,13 +375,8 @@ fn once<T: ?Sized>(
     found
 }
 
-fn arrays_of(group: &Group) -> Result<Named<Dataset>, Problem> {
-    Ok(group.iter_datasets().map_err(hdf5_problem)?.collect())
-}
-
-/// The datasets of a group that are named 0, 1, ….
-fn numbered(group: &Group) -> Result<Vec<Dataset>, Problem> {
-    let datasets = arrays_of(group)?;
+/// Those of a group's datasets that are named 0, 1, ….
+fn numbered(datasets: &Named<Dataset>) -> Result<Vec<Dataset>, Problem> {
     let find = |number: usize| {
         let name = number.to_string();
         let found = datasets.get(&name).cloned();
@@ -443,7 +474,8 @@ impl Source for ByClass<'_> {
     fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
         let path = format!("{}/vars", self.group(name)?);
         let group = self.reader.group(&path).map_err(|problem| problem.within(MISSING))?;
-        let datasets = numbered(&group).map_err(|problem| problem.within(&path))?;
+        let datasets = self.reader.arrays_of(&path, &group).and_then(|datasets| numbered(&datasets));
+        let datasets = datasets.map_err(|problem| problem.within(&path))?;
         datasets.into_iter().map(|dataset| Array::hdf5(dataset, &self.reader.room)).collect()
     }
 

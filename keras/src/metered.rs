@@ -1,16 +1,29 @@
 //! A file's bytes for `hdf5-pure`, which follows whatever addresses a file holds: how much it may read is bounded here.
 
 use crate::contents::Contents;
+use crate::error::Problem;
 use crate::hdf5_types;
 use crate::object_headers::{Headers, Message};
 use hdf5_pure::{FormatError, Source};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An HDF5 file's bytes, of which so many may be read. Trees whose nodes name the same node twice, lists that name one object thousands of
 /// times and groups that are searched for each of their names read the same bytes again and again; a sound file's are read a few times.
 pub(crate) struct Metered {
     contents: Contents,
-    meter: Mutex<Meter>,
+    meter: Arc<Mutex<Meter>>,
+}
+
+/// Whether more was to be read than may be. The library takes some of what it can't read for missing.
+pub(crate) struct Exceeded(Arc<Mutex<Meter>>);
+
+impl Exceeded {
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).is_exceeded {
+            true => Err(Problem::Unreadable { format: "HDF5 file", message: REFUSED.into() }),
+            false => Ok(()),
+        }
+    }
 }
 
 /// It says [`Metered::TIMES`].
@@ -19,6 +32,7 @@ const REFUSED: &str = "its parts name each other so often that reading it takes 
 /// What may still be read.
 struct Meter {
     left: u64,
+    is_exceeded: bool,
     /// The longest name in the last heap of names: each entry of a group may name it, and all are copied.
     longest: u64,
     strings: Strings,
@@ -34,6 +48,9 @@ struct Strings {
     longest: u64,
     /// The bytes so far of a directory that is being read.
     directory: Option<u64>,
+    /// Where the last heap was, and whether its directory is read once more.
+    last: Option<u64>,
+    is_again: bool,
 }
 
 /// A number in a structure's header that the library takes for granted, all addresses having 64 bits.
@@ -69,8 +86,8 @@ const NUMBERS: [Number; 8] = [
 const HEAP: usize = 32;
 
 impl Metered {
-    /// How often all bytes of a file may be read. The most that was seen is four times, of layers whose lists of weights are strings of any
-    /// length, and of 2,000 arrays of one number each; Keras's own files take two.
+    /// How often all bytes of a file may be read. The most that was seen is five times, of thousands of layers of one weight each, whose names
+    /// are strings of any length; Keras's own files take two.
     const TIMES: u64 = 6;
     /// What may be read of any file, in bytes. Of one of a kilobyte some ten are.
     const LEAST: u64 = 1 << 18;
@@ -79,10 +96,13 @@ impl Metered {
 
     pub(crate) fn new(contents: Contents) -> Self {
         let left = contents.length().saturating_mul(Self::TIMES).saturating_add(Self::LEAST);
-        Self {
-            contents,
-            meter: Mutex::new(Meter { left, longest: 0, strings: Strings::default(), headers: Headers::default() }),
-        }
+        let (strings, headers) = (Strings::default(), Headers::default());
+        let meter = Meter { left, is_exceeded: false, longest: 0, strings, headers };
+        Self { contents, meter: Arc::new(Mutex::new(meter)) }
+    }
+
+    pub(crate) fn exceeded(&self) -> Exceeded {
+        Exceeded(self.meter.clone())
     }
 
     fn meter(&self) -> MutexGuard<'_, Meter> {
@@ -92,28 +112,28 @@ impl Metered {
 
 impl Meter {
     fn take(&mut self, bytes: u64) -> Result<(), FormatError> {
-        self.left = self.left.checked_sub(bytes).ok_or_else(|| FormatError::Source(REFUSED.into()))?;
+        self.is_exceeded |= bytes > self.left;
+        if self.is_exceeded {
+            return Err(FormatError::Source(REFUSED.into()));
+        }
+        self.left -= bytes;
         Ok(())
     }
 
     /// Looks at the names of a group, and at its nodes, which name them. Between the header of a heap and the nodes nothing else is read
     /// but a tree; whatever comes before it only makes names longer.
     fn see(&mut self, at: u64, read: &[u8]) -> Result<(), FormatError> {
-        match self.headers.part(at, read) {
-            // What isn't a header may be an attribute in a heap, which is read by itself.
-            None => self.take(hdf5_types::check_attribute(read)?)?,
-            Some(messages) => {
-                for Message { kind, body } in messages {
-                    match kind {
-                        3 => self.take(hdf5_types::check(body)?)?,
-                        12 => self.take(hdf5_types::check_attribute(body)?)?,
-                        16 => self.headers.name(body).ok_or_else(wrong_number)?,
-                        _ => {}
-                    }
-                }
+        // An attribute in a heap is read by itself. It may be as long as a part of a header that was named and not read.
+        self.take(hdf5_types::check_attribute(read)?)?;
+        for Message { kind, body } in self.headers.part(at, read).into_iter().flatten() {
+            match kind {
+                3 => self.take(hdf5_types::check(body)?)?,
+                12 => self.take(hdf5_types::check_attribute(body)?)?,
+                16 => self.headers.name(body).ok_or_else(wrong_number)?,
+                _ => {}
             }
         }
-        let refunded = self.strings.see(read);
+        let refunded = self.strings.see(at, read);
         self.left = self.left.saturating_add(refunded);
         if read.starts_with(b"HEAP") && read.len() <= HEAP {
             self.longest = 0;
@@ -134,18 +154,21 @@ impl Strings {
     const HEAPS: u64 = 4;
     const DIRECTORY: u64 = 1024;
 
-    /// What this metadata cost too much: nothing of a directory is kept but places of strings that are asked for.
-    fn see(&mut self, read: &[u8]) -> u64 {
+    /// What this metadata cost too much: nothing of a directory is kept but places of strings that are asked for, and one attribute after
+    /// the other has its strings in the same heap.
+    fn see(&mut self, at: u64, read: &[u8]) -> u64 {
+        let length = read.len() as u64;
         match &mut self.directory {
             _ if read.starts_with(b"GCOL") => {
                 self.heaps += 1;
                 self.directory = Some(0);
+                self.is_again = self.last.replace(at) == Some(at);
             }
             Some(bytes) => {
-                *bytes += read.len() as u64;
-                return read.len() as u64 / 4 * 3;
+                *bytes += length;
+                return if self.is_again { length - length / 64 + Metered::READ } else { length / 4 * 3 };
             }
-            None => *self = Self::default(),
+            None => *self = Self { last: self.last, ..Self::default() },
         }
         0
     }
@@ -232,6 +255,13 @@ mod tests {
         let file = Metered::new(Contents::held(vec![1; 64]));
         let said = file.read_at(60, &mut [0; 6]).unwrap_err().to_string();
         assert!(said.ends_with("the file ends 2 bytes too early"), "{said}");
+        // It is known afterwards that more was to be read, whatever was made of it.
+        let file = Metered::new(Contents::held(vec![1; 64]));
+        let exceeded = file.exceeded();
+        while file.read_at(0, &mut [0; 64]).is_ok() {
+            assert_eq!(exceeded.check(), Ok(()));
+        }
+        assert!(exceeded.check().is_err_and(|problem| problem.to_string().contains("more than 6 times")));
     }
 
     /// Each entry of a group may have the longest name, whatever else looks like a heap of names.
@@ -316,6 +346,15 @@ mod tests {
             metadata(0, 16);
             metadata(16, 32);
         }
+        assert_eq!(cost(&string), 9 + Metered::READ + directory);
+        // The directory that was read last costs little once more: the heap's sixteen bytes, as contents, and a part of it.
+        metadata(0, 16);
+        metadata(16, 8192);
+        let again = cost(&|| {
+            metadata(0, 16);
+            metadata(16, 8192);
+        });
+        assert_eq!(again, 16 + Metered::READ + 8176 / 64);
         assert_eq!(cost(&string), 9 + Metered::READ + directory);
         // Whatever else is read ends it.
         metadata(16, 32);

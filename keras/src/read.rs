@@ -181,6 +181,10 @@ fn reading(version: String, backend: Option<String>, options: &ReadOptions) -> R
 
 fn from_hdf5(contents: Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
     let file = Reader::new(contents)?;
+    file.checked(of_hdf5(&file, options))
+}
+
+fn of_hdf5(file: &Reader, options: &ReadOptions) -> Result<ModelFile, Problem> {
     let (given, own) = (given(options)?, file.root_attribute("model_config")?);
     let (mut version, mut backend) =
         (file.attribute_of_weights("keras_version")?, file.attribute_of_weights("backend")?);
@@ -219,7 +223,7 @@ fn from_hdf5(contents: Contents, options: &ReadOptions) -> Result<ModelFile, Pro
         && options.architecture.is_none()
         && options.with_optimizer()
     {
-        model.compiled = compiled_of_hdf5(&file, model);
+        model.compiled = compiled_of_hdf5(file, model);
     }
     model.map_err(|problem| problem.by_keras(&version))
 }
@@ -290,13 +294,13 @@ fn from_archive(
     let reading = reading(version, None, options)?;
     let weights = Reader::new(archive.lying(whole, WEIGHTS)?).map_err(|problem| problem.within(WEIGHTS))?;
     let source = weights.by_class(&architecture.in_file());
-    let mut model = build(architecture, &reading, &BTreeMap::new(), &source)?;
+    let mut model = weights.checked(build(architecture, &reading, &BTreeMap::new(), &source))?;
     if let Some(config) = model.frame.outer.shift_remove("compile_config").filter(Value::is_object)
         && options.with_optimizer()
     {
         model.compiled = Some(Compiled::from_config(config).with_state(&model, &|| weights.optimizer_by_number()));
     }
-    Ok(model)
+    weights.checked(Ok(model))
 }
 
 const NO_METADATA: &str = "holds no model: its metadata has no \"locally_connected\"";

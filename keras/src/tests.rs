@@ -102,6 +102,20 @@ fn arrays_are_found_among_many_in_one_group() -> Result<(), Box<dyn std::error::
     Ok(())
 }
 
+/// Each member of a group has a copy of the group's path.
+#[test]
+fn groups_of_long_names_have_few_members() -> Result<(), Box<dyn std::error::Error>> {
+    for (length, is_read) in [(1000, true), (4000, false)] {
+        let (mut tree, name) = (Tree::default(), "n".repeat(length));
+        for index in 0..1000 {
+            tree.group(&format!("{name}/{index}"))?;
+        }
+        let group = Reader::new(Contents::held(tree.into_bytes()?))?.group(&format!("{name}/7"));
+        assert_eq!(group.is_ok(), is_read, "{length}");
+    }
+    Ok(())
+}
+
 /// Long lists of names are split, and found again; the groups of Keras 2.12 have gaps in their numbers.
 #[test]
 fn names_and_groups() -> Result<(), Box<dyn std::error::Error>> {

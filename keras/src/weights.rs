@@ -123,6 +123,8 @@ const MOST_AXES: usize = 32;
 /// What is kept of a chunk, beside where it is along each axis, and for each byte of a file: in bytes.
 const OF_CHUNK: u64 = 64;
 const OF_BYTE: u64 = 128;
+/// Files may take so much in any case, in bytes.
+const SMALL: u64 = 1 << 16;
 
 impl Room {
     /// How often all bytes of a file may be read: layers may share an array.
@@ -131,6 +133,11 @@ impl Room {
     /// For a file of so many bytes, which were unpacked from so many.
     pub(crate) fn of(file: u64, packed: u64) -> Self {
         Self { file, packing: file.div_ceil(packed.max(1)), left: Cell::new(file.saturating_mul(Self::TIMES)) }
+    }
+
+    /// Whether the file has so many bytes, or few more.
+    pub(crate) fn holds(&self, bytes: u64) -> bool {
+        bytes <= self.file.max(SMALL)
     }
 
     fn take(&self, bytes: u64) -> Result<(), Problem> {
@@ -169,7 +176,21 @@ impl Room {
         if bytes > self.file || (cut.is_some() && chunks.max(kept) > self.file) {
             return Err(Problem::OverFile { shape, bytes: self.file });
         }
+        self.check_index(dataset, chunks)?;
         Ok(Extent { shape, bytes })
+    }
+
+    /// An index of chunks may name a chunk often: each time it would be unpacked.
+    fn check_index(&self, dataset: &hdf5_pure::Dataset, chunks: u64) -> Result<(), Problem> {
+        if dataset.chunk_index().map_err(hdf5_problem)? != Some(ChunkIndex::BTreeV1) {
+            return Ok(());
+        }
+        let listed = dataset.chunks().map_err(hdf5_problem)?;
+        let stored = listed.iter().fold(0_u64, |stored, chunk| stored.saturating_add(chunk.storage_size));
+        match listed.len() as u64 > chunks || stored > self.file {
+            true => Err(Problem::Hdf5("an array that lists its chunks more than once".into())),
+            false => Ok(()),
+        }
     }
 }
 

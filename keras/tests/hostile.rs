@@ -127,6 +127,8 @@ fn hdf5_that_asks_for_much_is_refused() {
         ("header-like-another", "more members than bytes"),
         ("types-that-are-shared", "no readable shared message table"),
         ("axes-by-the-hundred", "more than 32 axes"),
+        ("attribute-as-long-as-a-part", "more members than bytes"),
+        ("chunk-listed-often", "lists its chunks more than once"),
         // Nothing is lost: there is an optimizer without a name.
         ("empty-but-huge", "`optimizer` must be"),
     ] {

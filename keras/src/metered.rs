@@ -166,7 +166,7 @@ impl Strings {
             }
             Some(bytes) => {
                 *bytes += length;
-                return if self.is_again { length - length / 64 + Metered::READ } else { length / 4 * 3 };
+                return if self.is_again { length - length / 64 + Metered::READ / 4 * 3 } else { length / 4 * 3 };
             }
             None => *self = Self { last: self.last, ..Self::default() },
         }
@@ -354,7 +354,7 @@ mod tests {
             metadata(0, 16);
             metadata(16, 8192);
         });
-        assert_eq!(again, 16 + Metered::READ + 8176 / 64);
+        assert_eq!(again, 16 + Metered::READ + 8176 / 64 + Metered::READ / 4);
         assert_eq!(cost(&string), 9 + Metered::READ + directory);
         // Whatever else is read ends it.
         metadata(16, 32);

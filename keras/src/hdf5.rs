@@ -9,7 +9,7 @@ use crate::named::Named;
 use crate::names::snake_case;
 use crate::shapes::elements;
 use crate::weights::{Array, Nothing, Room, Source, hdf5_problem};
-use hdf5_pure::{AttrValue, Dataset, File, FileAccessProperties, Group, WriteMarkPolicy};
+use hdf5_pure::{AttrValue, ChunkCacheConfig, Dataset, File, FileAccessProperties, Group, WriteMarkPolicy};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -62,8 +62,10 @@ impl Reader {
     /// Reads from the file when needed, so that memory never holds more than is read.
     pub(crate) fn new(contents: Contents) -> Result<Self, Problem> {
         let (len, room) = (contents.length(), Room::of(contents.length(), contents.packed()));
-        // Also if a writer that was killed left its mark. That keeps nobody from reading a copy.
-        let properties = FileAccessProperties::new().with_write_mark_policy(WriteMarkPolicy::AllowSnapshot);
+        // Also if a writer that was killed left its mark. That keeps nobody from reading a copy. Each array is read once.
+        let properties = FileAccessProperties::new()
+            .with_write_mark_policy(WriteMarkPolicy::AllowSnapshot)
+            .with_chunk_cache(ChunkCacheConfig::disabled());
         let source = Metered::new(contents);
         let exceeded = source.exceeded();
         let file = File::from_source_with_options(source, properties);

@@ -67,11 +67,12 @@ const fn number(header: &'static [u8; 4], bytes: (usize, usize), [least, most]: 
 }
 
 /// HDF5 itself writes 32 bits for arrays of chunks, 40 for heaps, and trees of a few levels.
-const NUMBERS: [Number; 8] = [
-    // Bits of a fixed and of an extensible array's size; how many of the latter's blocks are in its index.
+const NUMBERS: [Number; 9] = [
+    // Bits of a fixed and of an extensible array's size; how many of the latter's blocks are in its index, and bits of their pages.
     number(b"FAHD", (7, 8), [0, 32]),
     number(b"EAHD", (7, 8), [0, 32]),
     number(b"EAHD", (10, 11), [0, 16]),
+    number(b"EAHD", (11, 12), [0, 32]),
     // The bytes of a tree's record, of which some kinds have a hash and a place, and its depth.
     number(b"BTHD", (10, 12), [11, 512]),
     number(b"BTHD", (12, 14), [0, 64]),

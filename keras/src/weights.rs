@@ -104,6 +104,8 @@ pub(crate) struct Room {
     /// How many of its bytes each byte of the file as it was packed stands for.
     packing: u64,
     left: Cell<u64>,
+    /// What may still be kept of chunks, in bytes.
+    chunks_left: Cell<u64>,
 }
 
 /// An array's shape, and the fewest bytes of its file that it may be stored in, with all of its chunks.
@@ -120,8 +122,9 @@ const OF_NUMBERS: [u16; 2] = [5, 6];
 const MOST_FILTERS: usize = 8;
 /// The most axes of an array, HDF5's own limit.
 const MOST_AXES: usize = 32;
-/// What is kept of a chunk, beside where it is along each axis, and for each byte of a file: in bytes.
-const OF_CHUNK: u64 = 64;
+/// What the library keeps of a chunk, and of where it is along each axis, in bytes; and how much of that for each byte of a file, at most.
+const OF_CHUNK: u64 = 350;
+const OF_AXIS: u64 = 24;
 const OF_BYTE: u64 = 128;
 /// Files may take so much in any case, in bytes.
 const SMALL: u64 = 1 << 16;
@@ -132,7 +135,8 @@ impl Room {
 
     /// For a file of so many bytes, which were unpacked from so many.
     pub(crate) fn of(file: u64, packed: u64) -> Self {
-        Self { file, packing: file.div_ceil(packed.max(1)), left: Cell::new(file.saturating_mul(Self::TIMES)) }
+        let (left, chunks) = (file.saturating_mul(Self::TIMES), file.max(SMALL).saturating_mul(OF_BYTE));
+        Self { file, packing: file.div_ceil(packed.max(1)), left: Cell::new(left), chunks_left: Cell::new(chunks) }
     }
 
     /// Whether the file has so many bytes, or few more.
@@ -156,40 +160,58 @@ impl Room {
         let shape = shape.ok_or_else(too_large)?;
         // All of its numbers, too, where addresses have 32 bits.
         usize::try_from(elements(&shape)?).map_err(|_| too_large())?;
-        let cut = dataset.chunk_shape().map_err(Problem::format)?;
         if stored.len() > MOST_AXES {
             return Err(Problem::Hdf5("an array of more than 32 axes".into()));
         }
-        let (mut chunks, mut bytes) = (1, dataset.element_size().map_err(Problem::format)?);
+        let cut = dataset.chunk_shape().map_err(Problem::format)?;
+        let element = dataset.element_size().map_err(Problem::format)?;
+        let (mut chunks, mut bytes, mut of_chunk) = (1, element, element);
         for (axis, &size) in stored.iter().enumerate() {
             // An array that isn't cut is as one of chunks of one.
-            let chunk = cut.as_ref().and_then(|cut| cut.get(axis)).map_or(1, |&chunk| chunk.max(1));
+            let chunk = cut.as_ref().map_or(Some(1), |cut| cut.get(axis).copied());
+            let chunk = chunk.filter(|&chunk| chunk > 0).ok_or_else(|| Problem::Hdf5("chunks of no size".into()))?;
             let count = size.div_ceil(chunk);
             chunks = count.saturating_mul(chunks);
             bytes = count.saturating_mul(chunk).saturating_mul(bytes);
+            of_chunk = chunk.saturating_mul(of_chunk);
         }
         if is_compressed {
             bytes = bytes.div_ceil(DEFLATE).saturating_mul(self.packing);
         }
-        // Whatever lists chunks takes a byte for each, and the reader of each chunk keeps where it lies along each axis.
-        let kept = chunks.saturating_mul(OF_CHUNK + 8 * stored.len() as u64) / OF_BYTE;
-        if bytes > self.file || (cut.is_some() && chunks.max(kept) > self.file) {
+        // Whatever lists chunks takes a byte for each.
+        if bytes > self.file || (cut.is_some() && chunks > self.file) {
             return Err(Problem::OverFile { shape, bytes: self.file });
         }
-        self.check_index(dataset, chunks)?;
+        if let Some(cut) = cut {
+            let kept = chunks.saturating_mul(OF_CHUNK + OF_AXIS * stored.len() as u64);
+            let left = self.chunks_left.get().checked_sub(kept);
+            self.chunks_left.set(left.ok_or(Problem::OverFile { shape: shape.clone(), bytes: self.file })?);
+            self.check_chunks(dataset, chunks, (&stored, &cut, of_chunk))?;
+        }
         Ok(Extent { shape, bytes })
     }
 
-    /// An index of chunks may name a chunk often: each time it would be unpacked.
-    fn check_index(&self, dataset: &hdf5_pure::Dataset, chunks: u64) -> Result<(), Problem> {
-        if dataset.chunk_index().map_err(hdf5_problem)? != Some(ChunkIndex::BTreeV1) {
-            return Ok(());
-        }
+    /// Chunks as an index lists them: there are no more than the array has, each is one of its chunks, and all of them are in the file.
+    fn check_chunks(
+        &self,
+        dataset: &hdf5_pure::Dataset,
+        chunks: u64,
+        (stored, cut, bytes): (&[u64], &[u64], u64),
+    ) -> Result<(), Problem> {
         let listed = dataset.chunks().map_err(hdf5_problem)?;
-        let stored = listed.iter().fold(0_u64, |stored, chunk| stored.saturating_add(chunk.storage_size));
-        match listed.len() as u64 > chunks || stored > self.file {
-            true => Err(Problem::Hdf5("an array that lists its chunks more than once".into())),
-            false => Ok(()),
+        let all = listed.iter().fold(0_u64, |all, chunk| all.saturating_add(chunk.storage_size));
+        // Filters that the library can't read are none to it.
+        let is_whole = dataset.filters().is_empty();
+        let is_right = |chunk: &hdf5_pure::Chunk| {
+            let is_within = chunk.address.checked_add(chunk.storage_size).is_some_and(|end| end <= self.file);
+            let mut axes = chunk.offset.iter().zip(stored.iter().zip(cut));
+            is_within
+                && (chunk.storage_size == bytes || !is_whole)
+                && axes.all(|(&at, (&size, &chunk))| at < size && at.is_multiple_of(chunk))
+        };
+        match listed.len() as u64 <= chunks && all <= self.file && listed.iter().all(is_right) {
+            true => Ok(()),
+            false => Err(Problem::Hdf5("chunks that aren't those of its array".into())),
         }
     }
 }

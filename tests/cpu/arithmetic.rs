@@ -26,6 +26,7 @@ fn layers() -> Vec<(Geometry, u64)> {
         (convolution(Config::new(34, [3, 3]).groups(17), &[20, 21, 17]), 3),
         (convolution(Config::new(300, [2, 2]), &[6, 6, 100]), 3),
         (geometry(Config::new(1, [3]), &[7001, 1]), 3),
+        (geometry(Config::new(1, [7]).padding(same.clone()), &[3001, 1]), 5),
         (geometry(Config::new(1, [20]).strides([20]), &[9001, 1]), 3),
         (geometry(Config::new(1, [1]), &[5000, 3]), 5),
         (Geometry::from_pattern(pattern, 9, locally_connected::Bias::None, Activation::Linear).expect("a layer"), 6),

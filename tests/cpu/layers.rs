@@ -214,10 +214,14 @@ fn layers_of_one_filter_equal_the_reference() {
         // The only window along it lies before the only position.
         (Config::new(1, [1, 3]).padding(Padding::Explicit(vec![[1, 1], [1, 1]])).strides([11, 2]), &[1, 64, 1]),
     ] {
-        check(&geometry(&config, input), 3, 5);
+        for batch in [3, 5] {
+            check(&geometry(&config, input), batch, 5);
+        }
     }
     check(&geometry(&Config::new(1, [3, 2]).bias(Bias::PerFilter), &[9, 40, 2]), 3, 1);
-    check(&geometry(&Config::new(1, [3, 2]).activation(Activation::Tanh), &[9, 40, 1]), 3, 1);
+    for batch in [3, 5] {
+        check(&geometry(&Config::new(1, [3, 2]).activation(Activation::Tanh), &[9, 40, 1]), batch, 1);
+    }
 }
 
 /// Sums of more than 65,535 terms, of small integers, so that every order of summation is exact.

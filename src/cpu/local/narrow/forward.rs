@@ -1,5 +1,6 @@
 //! The forward pass of layers of one filter.
 
+use super::planes::Planes;
 use super::strips::Narrow;
 use super::sums::{dots, multiply_add};
 use crate::config::{Activation, Bias};
@@ -26,10 +27,11 @@ pub(in crate::cpu::local) fn forward(
     output: &mut [f32],
 ) {
     let output = Shared::new(output);
-    team.each(narrow.strips(), narrow.nanoseconds(), |span| Forward { narrow, operands, output, span });
+    team.each(narrow.strips(), narrow.nanoseconds(), |span| Forward { team, narrow, operands, output, span });
 }
 
 struct Forward<'a> {
+    team: &'a Team,
     narrow: Narrow<'a>,
     operands: ForwardOperands<'a>,
     output: Shared<'a>,
@@ -44,9 +46,12 @@ impl WithSimd for Forward<'_> {
         let Self { narrow, operands: ForwardOperands { input, weights, bias, activation }, .. } = self;
         let geometry = &narrow.layer.geometry;
         let (inputs, outputs, window) = (geometry.inputs() as usize, geometry.outputs() as usize, narrow.window());
+        let mut room = self.team.room();
         for index in self.span.first..self.span.end {
             let strip = narrow.strip(index);
             let (even, others) = narrow.parts(&strip);
+            let own = &weights[(strip.first + even.start - strip.along.start) * window..][..even.len() * window];
+            let planes = narrow.has_planes().then(|| Planes::of(&mut room.floats, own, window)).flatten();
             // The number among all locations of a location along the inner axis.
             let place = |along: usize| strip.first + along - strip.along.start;
             for sample in 0..narrow.batch {
@@ -74,6 +79,10 @@ impl WithSimd for Forward<'_> {
                         let input = &input[offset + narrow.input(even.start)..];
                         let weights = &weights[place(even.start) * window + row..];
                         let Even { step, length, .. } = narrow.even;
+                        if let Some(planes) = &planes {
+                            planes.dots::<S>(sums, input, [row, length]);
+                            continue;
+                        }
                         match length {
                             1 => dots::<S, 1>(sums, (input, step), (weights, window), length),
                             2 => dots::<S, 2>(sums, (input, step), (weights, window), length),

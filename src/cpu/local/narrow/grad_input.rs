@@ -1,5 +1,6 @@
 //! Input gradients of layers of one filter.
 
+use super::planes::Planes;
 use super::strips::Narrow;
 use super::sums::{add, spread};
 use crate::cpu::local::windows::Even;
@@ -10,8 +11,11 @@ use std::ops::Range;
 
 /// How many pieces the inputs of a sample should be divided into, each for one thread.
 const PIECES: usize = 64;
-/// The least and the most inputs of a piece.
-const PIECE: std::ops::RangeInclusive<usize> = 1024..=8192;
+/// The least inputs of a piece, and the most.
+const LEAST: usize = 1024;
+const MOST: usize = 8192;
+/// Moved weights of a piece.
+const PLANES: usize = 4096;
 
 /// Each input's gradient, for layers of one axis: a sum over the locations that read it, of weights times gradients.
 pub(in crate::cpu::local) fn grad_input(
@@ -22,20 +26,17 @@ pub(in crate::cpu::local) fn grad_input(
 ) {
     let grad_input = Shared::new(grad_input);
     let inputs = narrow.layer.geometry.inputs() as usize;
-    let piece = inputs.div_ceil(PIECES).clamp(*PIECE.start(), *PIECE.end());
+    // Moved weights of a piece stay in the first-level cache.
+    let most = if narrow.has_planes() { (PLANES / narrow.window()).clamp(LEAST, MOST) } else { MOST };
+    let piece = inputs.div_ceil(PIECES).clamp(LEAST, most);
     let pieces = inputs.div_ceil(piece);
     let products = narrow.layer.geometry.connections() * narrow.batch as u64 / pieces as u64;
-    team.each(pieces, products + (piece * narrow.batch / 4) as u64, |span| GradInput {
-        narrow,
-        weights,
-        grad_output,
-        grad_input,
-        piece,
-        span,
-    });
+    let nanoseconds = 2 * products / narrow.each_nanosecond() + (piece * narrow.batch / 4) as u64;
+    team.each(pieces, nanoseconds, |span| GradInput { team, narrow, weights, grad_output, grad_input, piece, span });
 }
 
 struct GradInput<'a> {
+    team: &'a Team,
     narrow: Narrow<'a>,
     weights: &'a [f32],
     grad_output: &'a [f32],
@@ -53,14 +54,16 @@ impl WithSimd for GradInput<'_> {
         let Self { narrow, .. } = self;
         let geometry = &narrow.layer.geometry;
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
+        let mut room = self.team.room();
         for piece in self.span.first..self.span.end {
             let owned = piece * self.piece..inputs.min((piece + 1) * self.piece);
+            let readers = self.readers(&owned, &mut room.floats);
             for sample in 0..narrow.batch {
                 // SAFETY: pieces of inputs are apart.
                 let sums = unsafe { self.grad_input.part(sample * inputs + owned.start, owned.len()) };
                 sums.fill(0.0);
                 let grads = &self.grad_output[sample * outputs..][..outputs];
-                self.piece::<S>(Owned { sums, inputs: owned.clone() }, grads);
+                self.piece::<S>(Owned { sums, inputs: owned.clone() }, &readers, grads);
             }
         }
     }
@@ -72,34 +75,54 @@ struct Owned<'a> {
     inputs: Range<usize>,
 }
 
+/// The locations that read the inputs of a piece.
+struct Readers<'a> {
+    /// Those whose windows are equally far apart and lie within the piece: they are added whole.
+    whole: Range<usize>,
+    /// Others before and after these, which are added as far as they lie within the piece.
+    before: Range<usize>,
+    behind: Range<usize>,
+    /// The weights of the whole ones, where they are moved.
+    planes: Option<Planes<'a>>,
+}
+
 impl GradInput<'_> {
+    fn readers<'r>(&self, owned: &Range<usize>, room: &'r mut [f32]) -> Readers<'r> {
+        let Even { locations: (first, end), input, step, length } = self.narrow.even;
+        let begin_at = |input_at: usize| first + input_at.saturating_sub(input).div_ceil(step);
+        let whole = begin_at(owned.start).clamp(first, end);
+        let past = begin_at((owned.end + 1).saturating_sub(length)).clamp(whole, end);
+        let before = whole.saturating_sub(length.div_ceil(step)).max(first)..whole;
+        let behind = past..(past + length.div_ceil(step)).min(end);
+        let window = self.narrow.window();
+        let weights = &self.weights[whole * window..past * window];
+        let planes = if self.narrow.has_planes() { Planes::of(room, weights, window) } else { None };
+        Readers { whole: whole..past, before, behind, planes }
+    }
+
     /// Adds to the sums of some inputs what each location contributes, in the locations' order.
     #[inline(always)]
-    fn piece<S: Simd>(&self, mut owned: Owned<'_>, grads: &[f32]) {
-        let Even { locations: (first, end), input, step, length } = self.narrow.even;
-        let window = self.narrow.window();
-        // Windows of even distance that lie within the piece are added whole, the others as far as they do.
-        let begin_at = |input_at: usize| first + input_at.saturating_sub(input).div_ceil(step);
-        let whole = begin_at(owned.inputs.start).clamp(first, end);
-        let past = begin_at((owned.inputs.end + 1).saturating_sub(length)).clamp(whole, end);
-        let before = whole.saturating_sub(length.div_ceil(step)).max(first);
-        let behind = (past + length.div_ceil(step)).min(end);
-        for location in (0..first).chain(before..whole) {
+    fn piece<S: Simd>(&self, mut owned: Owned<'_>, readers: &Readers<'_>, grads: &[f32]) {
+        let Even { locations: (first, end), step, length, .. } = self.narrow.even;
+        let Readers { whole, before, behind, planes } = readers;
+        for location in (0..first).chain(before.clone()) {
             self.clipped::<S>(&mut owned, location, grads[location]);
         }
-        if whole < past {
-            let sums = (&mut owned.sums[self.narrow.input(whole) - owned.inputs.start..], step);
-            let weights = (&self.weights[whole * window..], window);
-            let grads = &grads[whole..past];
-            match length {
-                1 => spread::<S, 1>(sums, weights, grads, 1),
-                2 => spread::<S, 2>(sums, weights, grads, 2),
-                3 => spread::<S, 3>(sums, weights, grads, 3),
-                4 => spread::<S, 4>(sums, weights, grads, 4),
-                _ => spread::<S, 0>(sums, weights, grads, length),
+        if !whole.is_empty() {
+            let sums = &mut owned.sums[self.narrow.input(whole.start) - owned.inputs.start..];
+            let factors = &grads[whole.clone()];
+            let window = self.narrow.window();
+            let weights = (&self.weights[whole.start * window..], window);
+            match (planes, length) {
+                (Some(planes), _) => planes.spread::<S>(sums, factors, length),
+                (None, 1) => spread::<S, 1>((sums, step), weights, factors, 1),
+                (None, 2) => spread::<S, 2>((sums, step), weights, factors, 2),
+                (None, 3) => spread::<S, 3>((sums, step), weights, factors, 3),
+                (None, 4) => spread::<S, 4>((sums, step), weights, factors, 4),
+                (None, _) => spread::<S, 0>((sums, step), weights, factors, length),
             }
         }
-        for location in (past..behind).chain(end..grads.len()) {
+        for location in behind.clone().chain(end..grads.len()) {
             self.clipped::<S>(&mut owned, location, grads[location]);
         }
     }

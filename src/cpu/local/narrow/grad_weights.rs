@@ -1,11 +1,12 @@
 //! Weights' gradients of layers of one filter.
 
+use super::planes::Planes;
 use super::strips::Narrow;
 use super::sums::{add, spread};
 use crate::cpu::local::GradWeightsOperands;
 use crate::cpu::local::gradient::Gradient;
 use crate::cpu::local::windows::Run;
-use crate::cpu::team::{Span, Team};
+use crate::cpu::team::{Room, Span, Team};
 use pulp::{Simd, WithSimd};
 
 /// Each weight's gradient: a sum over the batch of its input times its output's gradient. It is kept, or the weights
@@ -36,33 +37,43 @@ impl WithSimd for GradWeights<'_> {
         let geometry = &narrow.layer.geometry;
         let (inputs, outputs, window) = (geometry.inputs() as usize, geometry.outputs() as usize, narrow.window());
         let mut room = self.team.room();
+        let Room { floats, gradient: own, .. } = &mut *room;
         for index in self.span.first..self.span.end {
             let strip = narrow.strip(index);
             let (even, others) = narrow.parts(&strip);
             let weights = strip.along.len() * window;
-            let place = gradient.place(strip.first * window, weights, &mut room.gradient);
+            let place = gradient.place(strip.first * window, weights, own);
             // SAFETY: strips are apart.
             let written = unsafe { place.values.part(place.first, weights) };
             if !gradient.accumulates() {
                 written.fill(0.0);
             }
+            // Those of windows that are equally far apart.
+            let at = even.start - strip.along.start;
+            let of_even = at * window..(at + even.len()) * window;
+            let mut planes =
+                narrow.has_planes().then(|| Planes::of(floats, &written[of_even.clone()], window)).flatten();
             for sample in 0..narrow.batch {
                 let input = &operands.input[sample * inputs..][..inputs];
                 let grads = &operands.grad_output[sample * outputs + strip.first..][..strip.along.len()];
-                for along in others.clone() {
-                    let at = along - strip.along.start;
-                    for Run { input: first, row, length } in narrow.layer.windows.runs(strip.first + at) {
-                        add::<S, 0>(&mut written[at * window + row..][..length], &input[first..][..length], grads[at]);
+                for other in others.clone().map(|along| along - strip.along.start) {
+                    for Run { input: first, row, length } in narrow.layer.windows.runs(strip.first + other) {
+                        let written = &mut written[other * window + row..][..length];
+                        add::<S, 0>(written, &input[first..][..length], grads[other]);
                     }
                 }
                 if even.is_empty() {
                     continue;
                 }
-                let at = even.start - strip.along.start;
                 let grads = &grads[at..][..even.len()];
                 for offsets in narrow.layer.windows.outer(strip.outer) {
                     let [offset, row] = offsets.map(|offset| offset as usize);
-                    let input = (&input[offset + narrow.input(even.start)..], narrow.even.step);
+                    let input = &input[offset + narrow.input(even.start)..];
+                    if let Some(planes) = &mut planes {
+                        planes.add::<S>(input, grads, [row, narrow.even.length]);
+                        continue;
+                    }
+                    let input = (input, narrow.even.step);
                     let written = (&mut written[at * window + row..], window);
                     match narrow.even.length {
                         1 => spread::<S, 1>(written, input, grads, 1),
@@ -72,6 +83,9 @@ impl WithSimd for GradWeights<'_> {
                         length => spread::<S, 0>(written, input, grads, length),
                     }
                 }
+            }
+            if let Some(planes) = planes {
+                planes.put(&mut written[of_even], window);
             }
             // SAFETY: strips are apart, and this one's sums are done.
             unsafe { place.finish(simd) };

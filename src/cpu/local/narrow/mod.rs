@@ -6,6 +6,7 @@
 mod forward;
 mod grad_input;
 mod grad_weights;
+mod planes;
 mod strips;
 mod sums;
 

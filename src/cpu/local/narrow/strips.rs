@@ -1,5 +1,6 @@
 //! Where the windows of a layer of one filter lie, and how they are divided among threads.
 
+use super::planes::Planes;
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::windows::Even;
 use std::ops::Range;
@@ -65,7 +66,18 @@ impl<'a> Narrow<'a> {
     /// A guess of the nanoseconds that a strip takes.
     pub(in crate::cpu::local) fn nanoseconds(&self) -> u64 {
         let window = u64::from(self.layer.geometry.window());
-        (self.together() as u64 * (window + 1) * self.batch as u64 / 2).max(1)
+        let products = self.together() as u64 * (window + 1) * self.batch as u64;
+        (products / self.each_nanosecond()).max(1)
+    }
+
+    /// How many products are taken in a nanosecond, by guess.
+    pub(super) fn each_nanosecond(&self) -> u64 {
+        if self.has_planes() { 8 } else { 2 }
+    }
+
+    /// Whether weights are moved so that vectors go along locations.
+    pub(super) fn has_planes(&self) -> bool {
+        Planes::pay(self.even.step, self.batch)
     }
 
     pub(super) fn window(&self) -> usize {

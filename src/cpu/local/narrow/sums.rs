@@ -5,7 +5,7 @@ use pulp::Simd;
 /// How many locations are summed at once.
 const AT_ONCE: usize = 8;
 /// How many partial sums a sum along a window has, on every processor.
-const PARTS: usize = 4;
+pub(super) const PARTS: usize = 4;
 
 /// `a · b + c`, rounded once if the instructions fuse it.
 #[inline(always)]

@@ -313,10 +313,10 @@ def types_of_many_members() -> bytes:
     return of_members({"a": b""}, [*ATTRIBUTES, attribute("x", MEMBER * 8 + I64, [0], b"")])
 
 
-def attribute3(name: str, kind: bytes, data: bytes = b"", flags: int = 0) -> bytes:
+def attribute3(name: str, kind: bytes, flags: int = 0) -> bytes:
     """An attribute of version 3 and no extent, whose type is elsewhere where its flag says so."""
     stored, of = name.encode() + b"\0", space(0)
-    return bytes([3, flags]) + struct.pack("<HHH", len(stored), len(kind), len(of)) + b"\0" + stored + kind + of + data
+    return bytes([3, flags]) + struct.pack("<HHH", len(stored), len(kind), len(of)) + b"\0" + stored + kind + of
 
 
 MEMBER = b"\x36\xff\xff\0" + struct.pack("<I", 8) + b"\0\0"

@@ -154,6 +154,12 @@ impl Reader {
         self.attributes(path)?.names(name)
     }
 
+    /// The weights that are listed for the layer whose group is at a path.
+    fn weight_names(&self, path: &str) -> Result<Option<Vec<String>>, Problem> {
+        self.group(path).map_err(|problem| problem.within(MISSING))?;
+        self.names(path, "weight_names")
+    }
+
     /// A dataset, by its path from the group at that one, or from the root.
     pub(crate) fn dataset(&self, root: &str, path: &str) -> Result<Dataset, Problem> {
         let whole = match path.strip_prefix('/') {
@@ -190,9 +196,7 @@ impl Reader {
         let Some(listed) = self.names(root.trim_end_matches('/'), "layer_names")? else { return Ok(source) };
         let mut found = Vec::new();
         for name in listed {
-            let path = format!("{root}{name}");
-            self.group(&path).map_err(|problem| problem.within(MISSING))?;
-            if self.names(&path, "weight_names")?.is_some_and(|weights| !weights.is_empty()) {
+            if self.weight_names(&format!("{root}{name}"))?.is_some_and(|weights| !weights.is_empty()) {
                 found.push(name);
             }
         }
@@ -322,8 +326,7 @@ impl ByName<'_> {
     fn own(&self, name: &str) -> Result<Vec<Dataset>, Problem> {
         let name = self.renamed.get(name).map_or(name, String::as_str);
         let root = format!("{}{name}", self.root);
-        self.reader.group(&root).map_err(|problem| problem.within(MISSING))?;
-        match self.reader.names(&root, "weight_names")? {
+        match self.reader.weight_names(&root)? {
             Some(paths) => paths.iter().map(|path| self.reader.dataset(&root, path)).collect(),
             // Never seen from Keras, but other programs that write or edit its files may drop the attribute.
             None => {
@@ -340,14 +343,13 @@ impl ByName<'_> {
     fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
         let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
         let root = format!("{}{outermost}", self.root);
-        self.reader.group(&root).map_err(|problem| problem.within(MISSING))?;
         let exactly = |path: &&String| {
             // Keras 1 appends an underscore and the weight's own name.
             let keras1 = || path.strip_prefix(name).is_some_and(|weight| KERAS1.contains(&weight));
             before(path, name).map_or_else(keras1, str::is_empty)
         };
         let below = |path: &&String| before(path, name).is_some_and(|before| before.ends_with('/'));
-        let listed = || Ok(self.reader.names(&root, "weight_names")?.unwrap_or_default().into());
+        let listed = || Ok(self.reader.weight_names(&root)?.unwrap_or_default().into());
         let paths = once(&self.listed, outermost, listed)?;
         let mut of_layer: Vec<&String> = paths.iter().filter(exactly).collect();
         // One name may be the end of another after a slash: "bn" and "conv1/bn".

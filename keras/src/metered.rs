@@ -19,7 +19,7 @@ pub(crate) struct Exceeded(Arc<Mutex<Meter>>);
 
 impl Exceeded {
     pub(crate) fn check(&self) -> Result<(), Problem> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).is_exceeded {
+        match locked(&self.0).is_exceeded {
             true => Err(Problem::Unreadable { format: "HDF5 file", message: REFUSED.into() }),
             false => Ok(()),
         }
@@ -107,8 +107,12 @@ impl Metered {
     }
 
     fn meter(&self) -> MutexGuard<'_, Meter> {
-        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.meter)
     }
+}
+
+fn locked(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {
+    meter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Meter {

@@ -1,6 +1,5 @@
 //! The forward pass of layers of one filter.
 
-use super::planes::Planes;
 use super::strips::Narrow;
 use super::sums::{dots, multiply_add};
 use crate::config::{Activation, Bias};
@@ -51,7 +50,7 @@ impl WithSimd for Forward<'_> {
             let strip = narrow.strip(index);
             let (even, others) = narrow.parts(&strip);
             let own = &weights[(strip.first + even.start - strip.along.start) * window..][..even.len() * window];
-            let planes = narrow.has_planes().then(|| Planes::of(&mut room.floats, own, window)).flatten();
+            let planes = narrow.planes(&mut room.floats, own);
             // The number among all locations of a location along the inner axis.
             let place = |along: usize| strip.first + along - strip.along.start;
             for sample in 0..narrow.batch {

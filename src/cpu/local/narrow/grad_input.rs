@@ -96,8 +96,7 @@ impl GradInput<'_> {
         let behind = past..(past + length.div_ceil(step)).min(end);
         let window = self.narrow.window();
         let weights = &self.weights[whole * window..past * window];
-        let planes = if self.narrow.has_planes() { Planes::of(room, weights, window) } else { None };
-        Readers { whole: whole..past, before, behind, planes }
+        Readers { whole: whole..past, before, behind, planes: self.narrow.planes(room, weights) }
     }
 
     /// Adds to the sums of some inputs what each location contributes, in the locations' order.

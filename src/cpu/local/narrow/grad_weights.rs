@@ -1,6 +1,5 @@
 //! Weights' gradients of layers of one filter.
 
-use super::planes::Planes;
 use super::strips::Narrow;
 use super::sums::{add, spread};
 use crate::cpu::local::GradWeightsOperands;
@@ -51,8 +50,7 @@ impl WithSimd for GradWeights<'_> {
             // Those of windows that are equally far apart.
             let at = even.start - strip.along.start;
             let of_even = at * window..(at + even.len()) * window;
-            let mut planes =
-                narrow.has_planes().then(|| Planes::of(floats, &written[of_even.clone()], window)).flatten();
+            let mut planes = narrow.planes(floats, &written[of_even.clone()]);
             for sample in 0..narrow.batch {
                 let input = &operands.input[sample * inputs..][..inputs];
                 let grads = &operands.grad_output[sample * outputs + strip.first..][..strip.along.len()];

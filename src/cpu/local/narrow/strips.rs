@@ -80,6 +80,11 @@ impl<'a> Narrow<'a> {
         Planes::pay(self.even.step, self.batch)
     }
 
+    /// The weights of neighbouring locations, moved to a room, where that pays and there is room for them.
+    pub(super) fn planes<'r>(&self, room: &'r mut [f32], weights: &[f32]) -> Option<Planes<'r>> {
+        if self.has_planes() { Planes::of(room, weights, self.window()) } else { None }
+    }
+
     pub(super) fn window(&self) -> usize {
         self.layer.geometry.window() as usize
     }

@@ -40,6 +40,10 @@ pub(crate) fn build(
     Ok(ModelFile { name, input_shape, layers, wiring, frame, keras_version, compiled: None, beside: Beside::default() })
 }
 
+/// The longest name of a layer, with those of the layers around it, in bytes: all layers inside a layer have its name before their own.
+const LONG_NAME: usize = 1000;
+const LONG_NAME_SAYS: &str = "string of at most 1000 bytes";
+
 /// Where layers are: in the model itself, or inside one of its layers.
 struct Place<'a> {
     /// The names of the layers around, each followed by a slash.
@@ -102,6 +106,9 @@ impl Place<'_> {
     }
 
     fn layer(&self, entry: &Entry<'_>, inputs: &[Option<Shape>]) -> Result<(FileLayer, Vec<Option<Shape>>), Problem> {
+        if self.path.len() + entry.name.len() > LONG_NAME {
+            return Err(Problem::malformed("a layer's name, with those of the layers around it", LONG_NAME_SAYS));
+        }
         let entry = &*layer::as_class(entry, self.reading);
         let (mut kind, input, output) = self.described(entry, inputs)?;
         let mut outputs = vec![output];

@@ -369,6 +369,17 @@ pub enum Problem {
     Core(#[from] locally_connected::Error),
 }
 
+/// Most characters of a part's name in a message: each layer may keep one.
+const SHOWN: usize = 300;
+
+fn cut(mut part: String) -> String {
+    if let Some((end, _)) = part.char_indices().nth(SHOWN) {
+        part.truncate(end);
+        part.push('…');
+    }
+    part
+}
+
 impl Problem {
     /// A reader's or writer's message.
     pub(crate) fn format(error: impl std::fmt::Display) -> Self {
@@ -377,7 +388,7 @@ impl Problem {
 
     /// Something lacks a part.
     pub(crate) fn lacks(what: impl Into<String>, part: impl Into<String>) -> Self {
-        Self::Lacks { what: what.into(), part: part.into() }
+        Self::Lacks { what: what.into(), part: cut(part.into()) }
     }
 
     /// Something is of another kind than expected.
@@ -387,7 +398,7 @@ impl Problem {
 
     /// The same problem, with the part of the file that it is in.
     pub(crate) fn within(self, part: impl Into<String>) -> Self {
-        Self::In { part: part.into(), problem: Box::new(self) }
+        Self::In { part: cut(part.into()), problem: Box::new(self) }
     }
 
     /// Whether the whole file can't be read because of it, and not just one of its layers.

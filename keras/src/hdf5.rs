@@ -4,12 +4,12 @@ use crate::architecture::Architecture;
 use crate::compiled::StoredState;
 use crate::contents::Contents;
 use crate::error::Problem;
-use crate::metered::{Exceeded, Metered};
+use crate::metered::{Metered, Metering};
 use crate::named::Named;
 use crate::names::snake_case;
 use crate::shapes::elements;
-use crate::weights::{Array, Nothing, Room, Source, hdf5_problem};
-use hdf5_pure::{AttrValue, ChunkCacheConfig, Dataset, File, FileAccessProperties, Group, WriteMarkPolicy};
+use crate::weights::{Array, Hdf5Array, Nothing, Room, Source, hdf5_problem};
+use hdf5_pure::{AttrValue, ChunkCacheConfig, File, FileAccessProperties, Group, WriteMarkPolicy};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -36,21 +36,30 @@ const MISSING: &str = "its weights are missing";
 /// An HDF5 file that Keras wrote.
 pub(crate) struct Reader {
     file: File,
-    exceeded: Exceeded,
+    meter: Metering,
     room: Room,
     /// The groups in those whose path was walked. The library lists a group for each name that it looks for.
     groups: Known<Named<Group>>,
     /// The arrays in those of which some were read.
-    arrays: Known<Named<Dataset>>,
+    arrays: Known<Arrays>,
     /// The attributes of those of which some were read. The library decodes all of them at once.
     attributes: Known<Attributes>,
 }
+
+/// The arrays of a group.
+type Arrays = Named<Rc<Hdf5Array>>;
 
 /// What was found under a name, or why nothing was.
 type Known<T> = RefCell<Named<Result<Rc<T>, Problem>>>;
 
 /// How many bytes of its members' paths a group has for each byte of the file, at most.
 const PATHS: u64 = 16;
+
+/// What a path takes for each name in it, in bytes.
+const OF_NAME: usize = 24;
+
+/// The longest path of a group, in bytes: each array in it is asked for by a path that begins so.
+const LONG: usize = 2048;
 
 /// Most groups in a path: a group may hold itself.
 const DEEP: usize = 64;
@@ -67,7 +76,7 @@ impl Reader {
             .with_write_mark_policy(WriteMarkPolicy::AllowSnapshot)
             .with_chunk_cache(ChunkCacheConfig::disabled());
         let source = Metered::new(contents);
-        let exceeded = source.exceeded();
+        let meter = source.metering();
         let file = File::from_source_with_options(source, properties);
         let file = file.map_err(|error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() })?;
         let superblock = file.superblock();
@@ -79,12 +88,12 @@ impl Reader {
             return Err(Problem::CutOff { found: len, expected: end });
         }
         let (groups, arrays, attributes) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Ok(Self { file, exceeded, room, groups, arrays, attributes })
+        Ok(Self { file, meter, room, groups, arrays, attributes })
     }
 
     /// What was made of it, if it wasn't refused meanwhile.
     pub(crate) fn checked<T>(&self, made: Result<T, Problem>) -> Result<T, Problem> {
-        self.exceeded.check().and(made)
+        self.meter.check().and(made)
     }
 
     /// A string attribute of the root.
@@ -109,6 +118,9 @@ impl Reader {
 
     /// The group at a path.
     pub(crate) fn group(&self, path: &str) -> Result<Group, Problem> {
+        if path.len() > LONG {
+            return Err(Problem::Hdf5("a path of more than 2048 bytes".into()));
+        }
         let (mut group, mut names) = (self.file.root(), 0);
         for (deep, name) in path.split('/').enumerate() {
             if !name.is_empty() {
@@ -130,15 +142,16 @@ impl Reader {
         })
     }
 
-    fn arrays_of(&self, path: &str, group: &Group) -> Result<Named<Dataset>, Problem> {
+    fn arrays_of(&self, path: &str, group: &Group) -> Result<Arrays, Problem> {
         let arrays = group.iter_datasets().map_err(hdf5_problem)?;
         self.check_paths(path, arrays.len())?;
-        Ok(arrays.collect())
+        Ok(arrays.map(|(name, dataset)| (name, Rc::new(Hdf5Array::new(dataset)))).collect())
     }
 
     /// Each of a group's members has a copy of the group's path.
     fn check_paths(&self, path: &str, members: usize) -> Result<(), Problem> {
-        match self.room.holds(path.len() as u64 * members as u64 / PATHS) {
+        let own = path.len() + OF_NAME * path.split('/').count();
+        match self.room.holds(own as u64 * members as u64 / PATHS) {
             true => Ok(()),
             false => Err(Problem::Hdf5("a group of a long name and many members".into())),
         }
@@ -146,7 +159,7 @@ impl Reader {
 
     /// The attributes of the group at a path.
     fn attributes(&self, path: &str) -> Result<Rc<Attributes>, Problem> {
-        once(&self.attributes, path, || Ok(Rc::new(Attributes::of(self.group(path)?)?)))
+        once(&self.attributes, path, || Ok(Rc::new(Attributes::of(self.group(path)?, &self.meter)?)))
     }
 
     /// A list of names of the group at a path, which may be split into `name0`, `name1`, …; none if there is no such attribute.
@@ -161,7 +174,7 @@ impl Reader {
     }
 
     /// A dataset, by its path from the group at that one, or from the root.
-    pub(crate) fn dataset(&self, root: &str, path: &str) -> Result<Dataset, Problem> {
+    pub(crate) fn array(&self, root: &str, path: &str) -> Result<Rc<Hdf5Array>, Problem> {
         let whole = match path.strip_prefix('/') {
             Some(whole) => whole.to_owned(),
             None => format!("{root}/{path}"),
@@ -219,7 +232,7 @@ impl Reader {
             return Ok(None);
         }
         let paths = self.names("optimizer_weights", "weight_names")?.unwrap_or_default();
-        self.optimizer(paths.iter().map(|path| self.dataset("optimizer_weights", path)).collect::<Result<_, _>>()?)
+        self.optimizer(paths.iter().map(|path| self.array("optimizer_weights", path)).collect::<Result<_, _>>()?)
     }
 
     /// The optimizer's variables as the native format stores them.
@@ -228,19 +241,19 @@ impl Reader {
         self.optimizer(numbered(&self.arrays_of("optimizer/vars", &group)?)?)
     }
 
-    fn optimizer(&self, datasets: Vec<Dataset>) -> StoredState {
-        let mut datasets = datasets.into_iter();
-        let Some(steps) = datasets.next() else { return Ok(None) };
+    fn optimizer(&self, arrays: Vec<Rc<Hdf5Array>>) -> StoredState {
+        let mut arrays = arrays.into_iter();
+        let Some(steps) = arrays.next() else { return Ok(None) };
         // What was never written has any shape in no bytes.
-        let is_one = elements(&self.room.extent(&steps)?.shape)? == 1;
-        let steps = if is_one { steps.read_i64().map_err(hdf5_problem)? } else { Vec::new() };
+        let is_one = elements(&self.room.extent(&steps.dataset)?.shape)? == 1;
+        let steps = if is_one { steps.dataset.read_i64().map_err(hdf5_problem)? } else { Vec::new() };
         let steps = steps.first().and_then(|&steps| u64::try_from(steps).ok());
         let steps = steps.ok_or_else(|| Problem::malformed("the number of steps", "number"))?;
-        let read = |dataset| {
-            let array = Array::hdf5(dataset, &self.room)?;
+        let read = |array| {
+            let array = Array::hdf5(array, &self.room)?;
             Ok((array.shape.clone(), array.read()?))
         };
-        Ok(Some((steps, datasets.map(read).collect::<Result<_, Problem>>()?)))
+        Ok(Some((steps, arrays.map(read).collect::<Result<_, Problem>>()?)))
     }
 
     /// The layers as the native format stores them: by class. `layers` are the names and classes of the model's layers
@@ -259,8 +272,8 @@ struct Attributes {
 }
 
 impl Attributes {
-    fn of(group: Group) -> Result<Self, Problem> {
-        let values = group.attrs().map_err(Problem::format)?;
+    fn of(group: Group, meter: &Metering) -> Result<Self, Problem> {
+        let values = meter.of_attributes(|| group.attrs()).map_err(Problem::format)?;
         Ok(Self { group, values, names: OnceCell::new() })
     }
 
@@ -286,8 +299,18 @@ impl Attributes {
         self.get(name)?.map(|value| text(value).ok_or_else(is_none)).transpose()
     }
 
-    /// A list of names, which may be split into `name0`, `name1`, …; none if there is no such attribute.
+    /// A list of different names, which may be split into `name0`, `name1`, …; none if there is no such attribute.
     fn names(&self, name: &str) -> Result<Option<Vec<String>>, Problem> {
+        let Some(names) = self.strings(name)? else { return Ok(None) };
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        match sorted.windows(2).any(|pair| pair.first() == pair.last()) {
+            true => Err(Problem::malformed(format!("attribute \"{name}\""), "list of different strings")),
+            false => Ok(Some(names)),
+        }
+    }
+
+    fn strings(&self, name: &str) -> Result<Option<Vec<String>>, Problem> {
         // An empty list is stored as an empty array of floats.
         let strings = |value: &AttrValue| match (value.as_strings(), value.to_f64s()) {
             (Some(strings), _) => Ok(strings.to_vec()),
@@ -318,21 +341,21 @@ pub(crate) struct ByName<'a> {
     /// The file's names of the model's layers, if they differ from the model's.
     renamed: Rc<Named<String>>,
     /// The weights that are listed for a group, for those that were asked: all layers inside a layer ask for the same.
-    listed: Rc<Known<[String]>>,
+    listed: Rc<Known<Listed>>,
 }
 
 impl ByName<'_> {
     /// The weights that are stored under a layer's own name.
-    fn own(&self, name: &str) -> Result<Vec<Dataset>, Problem> {
+    fn own(&self, name: &str) -> Result<Vec<Rc<Hdf5Array>>, Problem> {
         let name = self.renamed.get(name).map_or(name, String::as_str);
         let root = format!("{}{name}", self.root);
         match self.reader.weight_names(&root)? {
-            Some(paths) => paths.iter().map(|path| self.reader.dataset(&root, path)).collect(),
+            Some(paths) => paths.iter().map(|path| self.reader.array(&root, path)).collect(),
             // Never seen from Keras, but other programs that write or edit its files may drop the attribute.
             None => {
                 let find = |what: &str| {
                     let paths = [format!("{name}/{what}:0"), format!("{what}:0"), what.to_owned()];
-                    paths.iter().find_map(|path| self.reader.dataset(&root, path).ok())
+                    paths.iter().find_map(|path| self.reader.array(&root, path).ok())
                 };
                 Ok(["kernel", "bias"].iter().filter_map(|what| find(what)).collect())
             }
@@ -340,37 +363,49 @@ impl ByName<'_> {
     }
 
     /// A layer's weights among all that are stored for the outermost one.
-    fn among(&self, outermost: &str, name: &str) -> Result<Vec<Dataset>, Problem> {
+    fn among(&self, outermost: &str, name: &str) -> Result<Vec<Rc<Hdf5Array>>, Problem> {
         let outermost = self.renamed.get(outermost).map_or(outermost, String::as_str);
         let root = format!("{}{outermost}", self.root);
-        let exactly = |path: &&String| {
-            // Keras 1 appends an underscore and the weight's own name.
-            let keras1 = || path.strip_prefix(name).is_some_and(|weight| KERAS1.contains(&weight));
-            before(path, name).map_or_else(keras1, str::is_empty)
-        };
-        let below = |path: &&String| before(path, name).is_some_and(|before| before.ends_with('/'));
-        let listed = || Ok(self.reader.weight_names(&root)?.unwrap_or_default().into());
-        let paths = once(&self.listed, outermost, listed)?;
-        let mut of_layer: Vec<&String> = paths.iter().filter(exactly).collect();
-        // One name may be the end of another after a slash: "bn" and "conv1/bn".
-        if of_layer.is_empty() {
-            of_layer = paths.iter().filter(below).collect();
-        }
-        of_layer.into_iter().map(|path| self.reader.dataset(&root, path)).collect()
+        let listed = || Ok(Rc::new(Listed::of(self.reader.weight_names(&root)?.unwrap_or_default())));
+        let listed = once(&self.listed, outermost, listed)?;
+        listed.of_layer(name).map(|path| self.reader.array(&root, path)).collect()
     }
 }
 
-/// What stands before a layer's name in the path of one of its weights.
-fn before<'a>(path: &'a str, layer: &str) -> Option<&'a str> {
-    path.rsplit_once('/').and_then(|(layers, _)| layers.strip_suffix(layer))
+/// The paths of weights that are stored for a layer with others inside, by the names of these.
+struct Listed {
+    paths: Vec<String>,
+    exactly: Named<Vec<usize>>,
+    /// By the ends of the names, after a slash.
+    below: Named<Vec<usize>>,
+}
+
+impl Listed {
+    /// How many slashes in a name may have another name behind them.
+    const ENDS: usize = 16;
+
+    fn of(paths: Vec<String>) -> Self {
+        let (mut exactly, mut below) = (Named::default(), Named::default());
+        for (path, at) in paths.iter().zip(0..) {
+            // Keras 1 appends an underscore and the weight's own name.
+            KERAS1.iter().filter_map(|weight| path.strip_suffix(weight)).for_each(|layer| exactly.push(layer, at));
+            let Some((layers, _)) = path.rsplit_once('/') else { continue };
+            exactly.push(layers, at);
+            let ends = layers.rmatch_indices('/').take(Self::ENDS).filter_map(|(slash, _)| layers.get(slash + 1..));
+            ends.for_each(|end| below.push(end, at));
+        }
+        Self { paths, exactly, below }
+    }
+
+    /// One name may be the end of another after a slash: "bn" and "conv1/bn".
+    fn of_layer(&self, name: &str) -> impl Iterator<Item = &String> {
+        let places = self.exactly.get(name).or_else(|| self.below.get(name));
+        places.into_iter().flatten().filter_map(|&at| self.paths.get(at))
+    }
 }
 
 /// What is known under a name, or is found now.
-fn once<T: ?Sized>(
-    known: &Known<T>,
-    name: &str,
-    find: impl FnOnce() -> Result<Rc<T>, Problem>,
-) -> Result<Rc<T>, Problem> {
+fn once<T>(known: &Known<T>, name: &str, find: impl FnOnce() -> Result<Rc<T>, Problem>) -> Result<Rc<T>, Problem> {
     if let Some(known) = known.borrow().get(name) {
         return known.clone();
     }
@@ -380,7 +415,7 @@ fn once<T: ?Sized>(
 }
 
 /// Those of a group's datasets that are named 0, 1, ….
-fn numbered(datasets: &Named<Dataset>) -> Result<Vec<Dataset>, Problem> {
+fn numbered(datasets: &Arrays) -> Result<Vec<Rc<Hdf5Array>>, Problem> {
     let find = |number: usize| {
         let name = number.to_string();
         let found = datasets.get(&name).cloned();
@@ -396,7 +431,7 @@ impl Source for ByName<'_> {
             None => self.own(name)?,
             Some(outermost) => self.among(outermost, name)?,
         };
-        datasets.into_iter().map(|dataset| Array::hdf5(dataset, &self.reader.room)).collect()
+        datasets.into_iter().map(|array| Array::hdf5(array, &self.reader.room)).collect()
     }
 
     fn model(&self, name: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
@@ -480,7 +515,7 @@ impl Source for ByClass<'_> {
         let group = self.reader.group(&path).map_err(|problem| problem.within(MISSING))?;
         let datasets = self.reader.arrays_of(&path, &group).and_then(|datasets| numbered(&datasets));
         let datasets = datasets.map_err(|problem| problem.within(&path))?;
-        datasets.into_iter().map(|dataset| Array::hdf5(dataset, &self.reader.room)).collect()
+        datasets.into_iter().map(|array| Array::hdf5(array, &self.reader.room)).collect()
     }
 
     fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_> {

@@ -19,6 +19,7 @@ use crate::weights::{Array, Source};
 use locally_connected::{Activation, Bias, Config, DataFormat, Error, KerasLayout, Padding};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 /// A shape without the batch; 0 for a size that isn't known.
 pub(crate) type Shape = Vec<usize>;
@@ -131,11 +132,13 @@ pub(crate) fn describe(entry: &Entry<'_>, inputs: &[Option<Shape>], around: Arou
 
 /// Why the arguments of its calls keep a layer from running; none if they don't.
 pub(crate) fn refused_call(entry: &Entry<'_>, reading: &Reading) -> Option<String> {
+    // The same for all calls.
+    let otherwise = OnceCell::new();
     entry.arguments.iter().find_map(|argument| match argument.strip_prefix("training=") {
         None => Some(format!("called with {argument}")),
         Some("false" | "0") => None,
-        Some(_) => trains_otherwise(entry, reading).map(|inner| match inner {
-            inner if inner == entry.name => format!("called with {argument}"),
+        Some(_) => otherwise.get_or_init(|| trains_otherwise(entry, reading)).as_ref().map(|inner| match inner {
+            inner if *inner == entry.name => format!("called with {argument}"),
             inner => format!("called with {argument}, which changes what \"{inner}\" in it does"),
         }),
     })

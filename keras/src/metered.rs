@@ -14,10 +14,19 @@ pub(crate) struct Metered {
     meter: Arc<Mutex<Meter>>,
 }
 
-/// Whether more was to be read than may be. The library takes some of what it can't read for missing.
-pub(crate) struct Exceeded(Arc<Mutex<Meter>>);
+/// What a file's reader is told by its meter, and tells it.
+pub(crate) struct Metering(Arc<Mutex<Meter>>);
 
-impl Exceeded {
+impl Metering {
+    /// Reads a group's attributes: in them strings are looked for.
+    pub(crate) fn of_attributes<T>(&self, read: impl FnOnce() -> T) -> T {
+        locked(&self.0).strings = Some(Strings::default());
+        let read = read();
+        locked(&self.0).strings = None;
+        read
+    }
+
+    /// Whether more was to be read than may be. The library takes some of what it can't read for missing.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         match locked(&self.0).is_exceeded {
             true => Err(Problem::Unreadable { format: "HDF5 file", message: REFUSED.into() }),
@@ -35,7 +44,8 @@ struct Meter {
     is_exceeded: bool,
     /// The longest name in the last heap of names: each entry of a group may name it, and all are copied.
     longest: u64,
-    strings: Strings,
+    /// While attributes are read.
+    strings: Option<Strings>,
     headers: Headers,
 }
 
@@ -86,6 +96,10 @@ const NUMBERS: [Number; 9] = [
 /// The bytes of the header of a heap of names.
 const HEAP: usize = 32;
 
+/// The bytes of a group's entry, and what stands in it for a soft link.
+const ENTRY: usize = 40;
+const SOFT_LINK: [u8; 4] = [2, 0, 0, 0];
+
 impl Metered {
     /// How often all bytes of a file may be read. The most that was seen is five times, of thousands of layers of one weight each, whose names
     /// are strings of any length; Keras's own files take two.
@@ -97,13 +111,12 @@ impl Metered {
 
     pub(crate) fn new(contents: Contents) -> Self {
         let left = contents.length().saturating_mul(Self::TIMES).saturating_add(Self::LEAST);
-        let (strings, headers) = (Strings::default(), Headers::default());
-        let meter = Meter { left, is_exceeded: false, longest: 0, strings, headers };
+        let meter = Meter { left, is_exceeded: false, longest: 0, strings: None, headers: Headers::default() };
         Self { contents, meter: Arc::new(Mutex::new(meter)) }
     }
 
-    pub(crate) fn exceeded(&self) -> Exceeded {
-        Exceeded(self.meter.clone())
+    pub(crate) fn metering(&self) -> Metering {
+        Metering(self.meter.clone())
     }
 
     fn meter(&self) -> MutexGuard<'_, Meter> {
@@ -138,7 +151,7 @@ impl Meter {
                 _ => {}
             }
         }
-        let refunded = self.strings.see(at, read);
+        let refunded = self.strings.as_mut().map_or(0, |strings| strings.see(at, read));
         self.left = self.left.saturating_add(refunded);
         if read.starts_with(b"HEAP") && read.len() <= HEAP {
             self.longest = 0;
@@ -200,6 +213,23 @@ fn check_numbers(read: &[u8]) -> Result<(), FormatError> {
     if NUMBERS.iter().any(is_wrong) { Err(wrong_number()) } else { Ok(()) }
 }
 
+/// A node of a group without its soft links, which have no object that the library could read. It is as long as it was, since the library
+/// counts that, and reads as many entries as it says.
+fn without_soft_links(mut node: Vec<u8>) -> Vec<u8> {
+    let length = node.len();
+    let entries = node.strip_prefix(b"SNOD").and_then(|node| node.get(4..)).unwrap_or_default();
+    let hard = entries.chunks_exact(ENTRY).filter(|entry| entry.get(16..20) != Some(&SOFT_LINK));
+    let hard: Vec<u8> = hard.flatten().copied().collect();
+    if hard.len() < entries.len() {
+        let [low, high, ..] = (hard.len() / ENTRY).to_le_bytes();
+        node.truncate(6);
+        node.extend([low, high]);
+        node.extend(hard);
+        node.resize(length, 0);
+    }
+    node
+}
+
 impl Source for Metered {
     fn len(&self) -> u64 {
         self.contents.length()
@@ -208,12 +238,12 @@ impl Source for Metered {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
         let mut meter = self.meter();
         meter.headers.look(offset, buf.len());
-        let looking = meter.strings.cost();
+        let looking = meter.strings.as_mut().map_or(0, Strings::cost);
         meter.take((buf.len() as u64).saturating_add(Self::READ + looking))?;
         drop(meter);
         let read = self.contents.read(offset, buf).map_err(|error| FormatError::Source(error.to_string()))?;
         match buf.len() - read {
-            0 => check_numbers(buf),
+            0 => Ok(()),
             missing => Err(FormatError::Source(format!("the file ends {missing} bytes too early"))),
         }
     }
@@ -228,7 +258,8 @@ impl Source for Metered {
         (meter.strings, meter.headers) = (strings, headers);
         meter.see(offset, &read)?;
         drop(meter);
-        Ok(read)
+        check_numbers(&read)?;
+        Ok(without_soft_links(read))
     }
 }
 
@@ -262,7 +293,7 @@ mod tests {
         assert!(said.ends_with("the file ends 2 bytes too early"), "{said}");
         // It is known afterwards that more was to be read, whatever was made of it.
         let file = Metered::new(Contents::held(vec![1; 64]));
-        let exceeded = file.exceeded();
+        let exceeded = file.metering();
         while file.read_at(0, &mut [0; 64]).is_ok() {
             assert_eq!(exceeded.check(), Ok(()));
         }
@@ -284,6 +315,25 @@ mod tests {
         // Short names cost less.
         assert!(reads(&file, &[header, node]).0 > 100);
         assert!(reads(&file, &[header, names]).0 > 400);
+    }
+
+    #[test]
+    fn soft_links_are_left_out_of_groups() {
+        let entry = |name: u64, kind: u32| {
+            let to = if kind == 2 { u64::MAX } else { 800 };
+            [&name.to_le_bytes()[..], &to.to_le_bytes(), &kind.to_le_bytes(), &[0; 20]].concat()
+        };
+        let node = |entries: &[Vec<u8>]| {
+            [&[b'S', b'N', b'O', b'D', 1, 0, entries.len() as u8, 0], &entries.concat()[..]].concat()
+        };
+        let read =
+            |bytes: &[u8]| Metered::new(Contents::held(bytes.to_vec())).read_metadata_at(0, bytes.len()).unwrap();
+        let (first, second, soft) = (entry(8, 0), entry(32, 1), entry(16, 2));
+        let hard = node(&[first.clone(), second.clone()]);
+        let all = read(&node(&[soft.clone(), first, soft.clone(), second]));
+        assert_eq!((&all[..hard.len()], &all[hard.len()..]), (&hard[..], &[0; 80][..]));
+        assert_eq!((read(&hard), read(&hard[..8])), (hard.clone(), hard[..8].to_vec()));
+        assert_eq!(read(&node(&[soft]))[..8], node(&[])[..]);
     }
 
     #[test]
@@ -341,6 +391,10 @@ mod tests {
             file.read_metadata_at(from, (to - from) as usize).unwrap();
         };
         let string = || file.read_at(4000, &mut [0; 8]).unwrap();
+        // Elsewhere none is looked for.
+        metadata(0, 16);
+        assert_eq!(cost(&|| metadata(16, 8192)), 8176 + Metered::READ);
+        file.meter().strings = Some(Strings::default());
         assert_eq!(cost(&string), 8 + Metered::READ);
         metadata(0, 16);
         metadata(16, 8192);

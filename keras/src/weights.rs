@@ -4,10 +4,11 @@ use crate::archive::DEFLATE;
 use crate::error::Problem;
 use crate::shapes::elements;
 use half::{bf16, f16};
-use hdf5_pure::{ChunkIndex, DType, Datatype, DatatypeByteOrder, FormatError};
+use hdf5_pure::{ChunkIndex, DType, Dataset, Datatype, DatatypeByteOrder, FloatingPointLayout, FormatError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
 
 /// Where the weights of a model's layers are found, by the layers' own names.
 pub(crate) trait Source {
@@ -51,20 +52,52 @@ pub(crate) struct Array<'a> {
 
 enum Stored<'a> {
     /// With the bytes of the room that it takes.
-    Hdf5(Box<hdf5_pure::Dataset>, u64, &'a Room),
+    Hdf5(Rc<Hdf5Array>, u64, Option<Half>, &'a Room),
     Safetensors(TensorView<'a>, &'a Room),
 }
 
+/// A dataset of an HDF5 file. Many layers may list it: it is looked at once.
+pub(crate) struct Hdf5Array {
+    pub dataset: Dataset,
+    described: OnceCell<Result<Described, Problem>>,
+}
+
+/// What an array is like.
+#[derive(Clone)]
+struct Described {
+    extent: Extent,
+    half: Option<Half>,
+}
+
+/// How a 16-bit float is widened, which the HDF5 reader doesn't do.
+type Half = fn([u8; 2]) -> f32;
+
+impl Hdf5Array {
+    pub(crate) fn new(dataset: Dataset) -> Self {
+        Self { dataset, described: OnceCell::new() }
+    }
+
+    fn describe(&self, room: &Room) -> Result<Described, Problem> {
+        let datatype = self.dataset.datatype().map_err(Problem::format)?;
+        let Some(half) = float_of(&datatype) else {
+            let found = match self.dataset.dtype().map_err(Problem::format)? {
+                DType::F32 | DType::F64 => "a float of another layout".into(),
+                other => other.to_string(),
+            };
+            return Err(Problem::ElementType { found, expected: "float16, float32 or float64" });
+        };
+        let Extent { shape, bytes } = room.extent(&self.dataset)?;
+        // They are widened to twice as many bytes.
+        let bytes = if half.is_some() { bytes.saturating_mul(2) } else { bytes };
+        Ok(Described { extent: Extent { shape, bytes }, half })
+    }
+}
+
 impl<'a> Array<'a> {
-    /// An HDF5 dataset in a file.
-    pub(crate) fn hdf5(dataset: hdf5_pure::Dataset, room: &'a Room) -> Result<Self, Problem> {
-        let dtype = dataset.dtype().map_err(Problem::format)?;
-        if !matches!(dtype, DType::F32 | DType::F64) && half_of(&dtype).is_none() {
-            let (found, expected) = (dtype.to_string(), "float16, float32 or float64");
-            return Err(Problem::ElementType { found, expected });
-        }
-        let Extent { shape, bytes } = room.extent(&dataset)?;
-        Ok(Self { shape, values: Stored::Hdf5(Box::new(dataset), bytes, room) })
+    /// An array of an HDF5 file.
+    pub(crate) fn hdf5(array: Rc<Hdf5Array>, room: &'a Room) -> Result<Self, Problem> {
+        let Described { extent, half } = array.described.get_or_init(|| array.describe(room)).clone()?;
+        Ok(Self { shape: extent.shape, values: Stored::Hdf5(array, extent.bytes, half, room) })
     }
 
     /// A tensor of a `.safetensors` file.
@@ -75,10 +108,9 @@ impl<'a> Array<'a> {
     /// The values, as f32.
     pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
-            Stored::Hdf5(dataset, bytes, room) => {
+            Stored::Hdf5(array, bytes, half, room) => {
                 room.take(bytes)?;
-                let half = half_of(&dataset.dtype().map_err(Problem::format)?);
-                read_rows(&dataset, &self.shape, half).map_err(hdf5_problem)
+                read_rows(&array.dataset, &self.shape, half).map_err(hdf5_problem)
             }
             Stored::Safetensors(view, room) => {
                 let bytes = view.data();
@@ -109,6 +141,7 @@ pub(crate) struct Room {
 }
 
 /// An array's shape, and the fewest bytes of its file that it may be stored in, with all of its chunks.
+#[derive(Clone)]
 pub(crate) struct Extent {
     pub shape: Vec<usize>,
     bytes: u64,
@@ -120,8 +153,11 @@ const NO_COMPRESSION: [u16; 2] = [2, 3];
 const OF_NUMBERS: [u16; 2] = [5, 6];
 /// Most filters of an array: HDF5 knows six.
 const MOST_FILTERS: usize = 8;
-/// The most axes of an array, HDF5's own limit.
-const MOST_AXES: usize = 32;
+/// The most axes of an array. Keras's have six at most; each takes time for each row of each chunk.
+const MOST_AXES: usize = 8;
+/// How often an array may go into one of its chunks, where that is larger than this, in bytes: all of a chunk is worked through.
+const OF_ARRAY: u64 = 4;
+const LARGE: u64 = 1 << 20;
 /// What the library keeps of a chunk, and of where it is along each axis, in bytes; and how much of that for each byte of a file, at most.
 const OF_CHUNK: u64 = 350;
 const OF_AXIS: u64 = 24;
@@ -152,7 +188,7 @@ impl Room {
     }
 
     /// The extent of an array that fits into the file: values that were never written take no room, so a tiny file may claim any size.
-    pub(crate) fn extent(&self, dataset: &hdf5_pure::Dataset) -> Result<Extent, Problem> {
+    pub(crate) fn extent(&self, dataset: &Dataset) -> Result<Extent, Problem> {
         let is_compressed = is_compressed(dataset)?;
         let stored = dataset.shape().map_err(Problem::format)?;
         let too_large = || Problem::TooLarge(stored.clone());
@@ -161,7 +197,7 @@ impl Room {
         // All of its numbers, too, where addresses have 32 bits.
         usize::try_from(elements(&shape)?).map_err(|_| too_large())?;
         if stored.len() > MOST_AXES {
-            return Err(Problem::Hdf5("an array of more than 32 axes".into()));
+            return Err(Problem::Hdf5("an array of more than eight axes".into()));
         }
         let cut = dataset.chunk_shape().map_err(Problem::format)?;
         let element = dataset.element_size().map_err(Problem::format)?;
@@ -183,6 +219,10 @@ impl Room {
             return Err(Problem::OverFile { shape, bytes: self.file });
         }
         if let Some(cut) = cut {
+            let whole = stored.iter().fold(element, |bytes, &size| size.saturating_mul(bytes));
+            if of_chunk > LARGE.max(whole.saturating_mul(OF_ARRAY)) {
+                return Err(Problem::Hdf5("chunks that are much larger than their array".into()));
+            }
             let kept = chunks.saturating_mul(OF_CHUNK + OF_AXIS * stored.len() as u64);
             let left = self.chunks_left.get().checked_sub(kept);
             self.chunks_left.set(left.ok_or(Problem::OverFile { shape: shape.clone(), bytes: self.file })?);
@@ -194,11 +234,14 @@ impl Room {
     /// Chunks as an index lists them: there are no more than the array has, each is one of its chunks, and all of them are in the file.
     fn check_chunks(
         &self,
-        dataset: &hdf5_pure::Dataset,
+        dataset: &Dataset,
         chunks: u64,
         (stored, cut, bytes): (&[u64], &[u64], u64),
     ) -> Result<(), Problem> {
-        let listed = dataset.chunks().map_err(hdf5_problem)?;
+        let mut listed = dataset.chunks().map_err(hdf5_problem)?;
+        // None of them twice: it would be there in another one's place.
+        listed.sort_unstable_by(|a, b| a.offset.cmp(&b.offset));
+        let is_twice = listed.windows(2).any(|pair| matches!(pair, [a, b] if a.offset == b.offset));
         let all = listed.iter().fold(0_u64, |all, chunk| all.saturating_add(chunk.storage_size));
         // Filters that the library can't read are none to it.
         let is_whole = dataset.filters().is_empty();
@@ -209,7 +252,7 @@ impl Room {
                 && (chunk.storage_size == bytes || !is_whole)
                 && axes.all(|(&at, (&size, &chunk))| at < size && at.is_multiple_of(chunk))
         };
-        match listed.len() as u64 <= chunks && all <= self.file && listed.iter().all(is_right) {
+        match !is_twice && listed.len() as u64 <= chunks && all <= self.file && listed.iter().all(is_right) {
             true => Ok(()),
             false => Err(Problem::Hdf5("chunks that aren't those of its array".into())),
         }
@@ -217,7 +260,7 @@ impl Room {
 }
 
 /// Whether an array is compressed, in a way that is read here.
-fn is_compressed(dataset: &hdf5_pure::Dataset) -> Result<bool, Problem> {
+fn is_compressed(dataset: &Dataset) -> Result<bool, Problem> {
     let (index, mut filters) = (dataset.chunk_index().map_err(hdf5_problem)?, dataset.filters());
     let unread = match index {
         Some(ChunkIndex::BTreeV2) => "a version 2 B-tree as chunk index",
@@ -239,11 +282,7 @@ const BLOCK: usize = 8 << 20;
 
 /// A dataset's values, read some rows at a time, so that there is no second copy of all of them. Compressed datasets
 /// are read at once: for each run of rows the same pieces would be unpacked again.
-fn read_rows(
-    dataset: &hdf5_pure::Dataset,
-    shape: &[usize],
-    half: Option<fn([u8; 2]) -> f32>,
-) -> Result<Vec<f32>, hdf5_pure::Error> {
+fn read_rows(dataset: &Dataset, shape: &[usize], half: Option<Half>) -> Result<Vec<f32>, hdf5_pure::Error> {
     let (rows, all) = (shape.first().copied().unwrap_or(1), shape.iter().product::<usize>());
     if all == 0 {
         return Ok(Vec::new());
@@ -256,7 +295,8 @@ fn read_rows(
         };
     }
     let mut values = Vec::with_capacity(all);
-    let at_once = (BLOCK / row.max(1)).max(1);
+    let chunk = dataset.chunk_shape()?.and_then(|chunk| usize::try_from(*chunk.first()?).ok()).unwrap_or(1);
+    let at_once = rows_at_once(row, chunk);
     for first in (0..rows).step_by(at_once) {
         let (first, count) = (first as u64, at_once.min(rows - first) as u64);
         values.extend(match half {
@@ -265,6 +305,11 @@ fn read_rows(
         });
     }
     Ok(values)
+}
+
+/// How many rows of so many bytes are read at a time: whole chunks of that many rows, since each is read for each run of rows that is in it.
+fn rows_at_once(row: usize, chunk: usize) -> usize {
+    (BLOCK / row.max(1)).max(1).next_multiple_of(chunk.max(1))
 }
 
 /// The HDF5 reader's error. What newer libraries write, and the reader can't read, is told apart from damage.
@@ -278,15 +323,31 @@ pub(crate) fn hdf5_problem(error: hdf5_pure::Error) -> Problem {
     }
 }
 
-/// How a 16-bit float of that type is widened, which the HDF5 reader doesn't do; none for other types.
-fn half_of(dtype: &DType) -> Option<fn([u8; 2]) -> f32> {
-    let DType::Other(other) = dtype else { return None };
-    let Datatype::FloatingPoint { size: 2, byte_order, layout } = &**other else { return None };
-    match (layout.exponent_size, layout.mantissa_size, byte_order) {
-        (5, 10, DatatypeByteOrder::LittleEndian) => Some(|b| f16::from_le_bytes(b).to_f32()),
-        (5, 10, DatatypeByteOrder::BigEndian) => Some(|b| f16::from_be_bytes(b).to_f32()),
-        (8, 7, DatatypeByteOrder::LittleEndian) => Some(|b| bf16::from_le_bytes(b).to_f32()),
-        (8, 7, DatatypeByteOrder::BigEndian) => Some(|b| bf16::from_be_bytes(b).to_f32()),
+/// A 16-bit float of 5 and of 8 bits of exponent.
+const BINARY16: FloatingPointLayout = FloatingPointLayout {
+    bit_offset: 0,
+    bit_precision: 16,
+    exponent_location: 10,
+    exponent_size: 5,
+    mantissa_location: 0,
+    mantissa_size: 10,
+    exponent_bias: 15,
+};
+const BFLOAT16: FloatingPointLayout =
+    FloatingPointLayout { exponent_location: 7, exponent_size: 8, mantissa_size: 7, exponent_bias: 127, ..BINARY16 };
+
+/// How a float of that type is widened here, if it has 16 bits; none of any other type, and of floats of other layouts, whose bits the HDF5
+/// reader takes for those of the usual ones.
+fn float_of(datatype: &Datatype) -> Option<Option<Half>> {
+    use DatatypeByteOrder::{BigEndian, LittleEndian};
+    let Datatype::FloatingPoint { size, byte_order, layout } = datatype else { return None };
+    match (size, layout, byte_order) {
+        (4, &FloatingPointLayout::IEEE754_BINARY32, LittleEndian | BigEndian)
+        | (8, &FloatingPointLayout::IEEE754_BINARY64, LittleEndian | BigEndian) => Some(None),
+        (2, &BINARY16, LittleEndian) => Some(Some(|b| f16::from_le_bytes(b).to_f32())),
+        (2, &BINARY16, BigEndian) => Some(Some(|b| f16::from_be_bytes(b).to_f32())),
+        (2, &BFLOAT16, LittleEndian) => Some(Some(|b| bf16::from_le_bytes(b).to_f32())),
+        (2, &BFLOAT16, BigEndian) => Some(Some(|b| bf16::from_be_bytes(b).to_f32())),
         _ => None,
     }
 }
@@ -337,6 +398,44 @@ impl Source for Tensors<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_read_by_whole_chunks() {
+        let at_once = [(0, 1), (1 << 20, 1), (1 << 20, 3), (1 << 22, 16), (1 << 30, 0)]
+            .map(|(row, chunk)| rows_at_once(row, chunk));
+        assert_eq!(at_once, [BLOCK, 8, 9, 16, 1]);
+    }
+
+    /// The library takes any four bytes for the usual float.
+    #[test]
+    fn floats_have_the_usual_layout() {
+        let usual = [
+            (4, FloatingPointLayout::IEEE754_BINARY32),
+            (8, FloatingPointLayout::IEEE754_BINARY64),
+            (2, BINARY16),
+            (2, BFLOAT16),
+        ];
+        for (size, layout) in usual {
+            let read = |layout: &FloatingPointLayout, byte_order| {
+                float_of(&Datatype::FloatingPoint { size, byte_order, layout: *layout }).is_some()
+            };
+            for (byte_order, is_read) in [
+                (DatatypeByteOrder::LittleEndian, true),
+                (DatatypeByteOrder::BigEndian, true),
+                (DatatypeByteOrder::Vax, false),
+            ] {
+                assert_eq!(read(&layout, byte_order), is_read);
+            }
+            for other in [
+                FloatingPointLayout { exponent_bias: layout.exponent_bias - 5, ..layout },
+                FloatingPointLayout { bit_precision: layout.bit_precision - 1, ..layout },
+                FloatingPointLayout { mantissa_location: 1, ..layout },
+            ] {
+                assert!(!read(&other, DatatypeByteOrder::LittleEndian));
+            }
+        }
+        assert!(float_of(&Datatype::Opaque { size: 4, tag: Vec::new() }).is_none());
+    }
 
     /// A file's own bytes may be read, and some of them again, but no more than eight files of them.
     #[test]

@@ -1,5 +1,8 @@
 //! What is fetched from memory before it is needed: products then needn't wait for it.
 
+/// Whether anything is fetched on this processor.
+pub(super) const FETCHES: bool = cfg!(target_arch = "x86_64");
+
 /// Fetches a line of the cache, wherever that is.
 #[inline(always)]
 pub(super) fn fetch(place: *const f32) {

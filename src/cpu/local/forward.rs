@@ -84,7 +84,10 @@ impl WithSimd for Pieces<'_> {
             while let Some(runs) = runs.block(most, &mut block) {
                 let mut there = BLOCK;
                 let (weights, runs) = widened(weights, runs, filters, (&mut room.floats, &mut there));
-                let ahead = Ahead::Weights { further: BLOCK_WEIGHTS };
+                let ahead = match columns < filters {
+                    true => Ahead::Weights { further: BLOCK_WEIGHTS },
+                    false => Ahead::Block { further: BLOCK_WEIGHTS, rows: operands.batch },
+                };
                 let products = Products { input: operands.input, inputs, weights, filters, filter, runs, ahead };
                 tile::all(simd, sums, &products);
                 sums.begin = Begin::Held;

@@ -1,6 +1,6 @@
 //! The products that tiles sum: of locations with their own weights, and of those that share them.
 
-use super::fetch::fetch;
+use super::fetch::{FETCHES, fetch};
 use super::tile::{Terms, load};
 use super::windows::Run;
 use pulp::Simd;
@@ -9,14 +9,22 @@ use pulp::Simd;
 const ROWS_AHEAD: usize = 8;
 /// How many inputs are fetched ahead, at least, where inputs are what is read once.
 const INPUTS_AHEAD: usize = 1024;
+/// Rows of so many inputs are fetched line by line, with the terms; shorter ones at once, before them.
+const LONG_ROW: usize = 64;
+/// Tiles of so many vectors fetch a line with each term without taking longer.
+const WIDE_TILE: usize = 4;
+/// Numbers in a line of the cache.
+const LINE: usize = 16;
 
 /// What is fetched from memory while products are taken.
 #[derive(Clone, Copy)]
 pub(super) enum Ahead<'a> {
     /// Nothing: the weights are in place, and so are inputs.
     Nothing,
-    /// The weights that lie so much further on, a block's size.
+    /// The weights of the same filters that lie so much further on, a block's size.
     Weights { further: usize },
+    /// The next block of whole rows of weights, which lies so much further on, by tiles for so many rows of sums.
+    Block { further: usize, rows: usize },
     /// The inputs: those of later rows, of so many rows in all, and then those that are read next.
     Inputs { rows: usize, next: &'a [f32] },
 }
@@ -35,59 +43,108 @@ pub(super) struct Products<'a> {
     pub(super) ahead: Ahead<'a>,
 }
 
+/// What a tile fetches with each of its terms.
+#[derive(Clone, Copy)]
+enum Fetch {
+    Nothing,
+    /// A line, each time so many numbers further on.
+    Line {
+        from: *const f32,
+        step: usize,
+    },
+    /// As much of a row of weights as the tile reads, so many numbers further on.
+    Row {
+        further: usize,
+    },
+}
+
 impl Products<'_> {
-    /// Fetches the inputs that lie some rows further on than those of `count` rows from `row` on.
+    /// What a tile of so many rows and columns fetches, which begins at a row and a column.
     #[inline(always)]
-    fn fetch_inputs(&self, row: usize, count: usize) {
-        let Ahead::Inputs { rows, next } = self.ahead else { return };
-        let further = row + (INPUTS_AHEAD / self.inputs).max(ROWS_AHEAD);
-        let from = match further.checked_sub(rows) {
-            None => self.input.as_ptr().wrapping_add(further * self.inputs),
-            Some(after) => next.as_ptr().wrapping_add(after * self.inputs),
-        };
-        for line in (0..count * self.inputs).step_by(16) {
-            fetch(from.wrapping_add(line));
+    fn fetch(&self, [row, column]: [usize; 2], [count, vectors]: [usize; 2], width: usize) -> Fetch {
+        match self.ahead {
+            Ahead::Nothing => Fetch::Nothing,
+            // A single tile that reads whole rows needs nothing: the processor foresees it. One that reads parts of them does.
+            Ahead::Weights { .. } | Ahead::Block { .. } if count == 1 && vectors >= 8 => match width < self.filters {
+                true if row == 0 => Fetch::Row { further: ROWS_AHEAD * self.filters },
+                _ => Fetch::Nothing,
+            },
+            // All tiles together fetch it, in the order in which it lies.
+            Ahead::Block { further, rows } if vectors >= WIDE_TILE && (width * count).div_ceil(rows) <= LINE => {
+                let terms: usize = self.runs.iter().map(|run| run.length).sum();
+                let first = self.runs.first().map_or(0, |run| run.row * self.filters);
+                let before = terms * (column + width * row / rows);
+                let from = self.weights.as_ptr().wrapping_add(first + further + before);
+                Fetch::Line { from, step: (width * count).div_ceil(rows) }
+            }
+            // The first tile does.
+            Ahead::Weights { further } | Ahead::Block { further, .. } if row == 0 => Fetch::Row { further },
+            Ahead::Weights { .. } | Ahead::Block { .. } => Fetch::Nothing,
+            Ahead::Inputs { rows, next } => {
+                if column > 0 {
+                    return Fetch::Nothing;
+                }
+                let further = row + (INPUTS_AHEAD / self.inputs).max(ROWS_AHEAD);
+                let from = match further.checked_sub(rows) {
+                    None => self.input.as_ptr().wrapping_add(further * self.inputs),
+                    Some(after) => next.as_ptr().wrapping_add(after * self.inputs),
+                };
+                if self.inputs >= LONG_ROW {
+                    return Fetch::Line { from, step: count };
+                }
+                for line in (0..count * self.inputs).step_by(LINE) {
+                    fetch(from.wrapping_add(line));
+                }
+                Fetch::Nothing
+            }
         }
     }
 }
 
-impl<S: Simd> Terms<S> for Products<'_> {
+/// A tile, and what it fetches.
+#[derive(Clone, Copy)]
+struct Tile<'a> {
+    of: &'a Products<'a>,
+    row: usize,
+    /// Its first filter.
+    column: usize,
+    from: *const f32,
+    step: usize,
+}
+
+impl Tile<'_> {
+    /// Adds the terms to a tile's sums, and fetches with each of them what `FETCH` says: nothing, a line or a row.
     // Loops count: with iterators, a tile of one row by one vector loaded and stored its sum at each term, six times as
     // slow. Bounds are checked once a run: at each term they took as long as the products.
     #[inline(always)]
-    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
-        &self,
+    fn add<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool, const FETCH: usize>(
+        self,
         simd: S,
-        [row, column]: [usize; 2],
         sums: &mut [[S::f32s; VECTORS]; ROWS],
     ) {
-        let column = self.filter + column;
-        let width = (VECTORS * S::F32_LANES).min(self.filters - column);
-        // The first tile over these weights fetches the next block's. A single tile that reads whole rows doesn't need
-        // that: the processor foresees it.
-        let alone = ROWS == 1 && VECTORS >= 8;
-        let (ahead, further) = match self.ahead {
-            Ahead::Weights { further } => (row == 0 && (!alone || width < self.filters), further),
-            Ahead::Nothing | Ahead::Inputs { .. } => (false, 0),
-        };
-        let distance = if alone { ROWS_AHEAD * self.filters } else { further };
-        if column == 0 {
-            self.fetch_inputs(row, ROWS);
-        }
-        for run in self.runs {
+        let Self { of: products, row, column, mut from, step } = self;
+        let filters = products.filters;
+        let width = (VECTORS * S::F32_LANES).min(filters - column);
+        for run in products.runs {
             // No `from_fn`: it isn't compiled in place.
             let mut samples: [&[f32]; ROWS] = [&[]; ROWS];
             for (m, inputs) in samples.iter_mut().enumerate() {
-                *inputs = &self.input[(row + m) * self.inputs + run.input..][..run.length];
+                *inputs = &products.input[(row + m) * products.inputs + run.input..][..run.length];
             }
-            let rows = run.length.saturating_sub(1) * self.filters + width;
-            let rows = &self.weights[run.row * self.filters + column..][..rows];
+            let rows = run.length.saturating_sub(1) * filters + width;
+            let rows = &products.weights[run.row * filters + column..][..rows];
             for k in 0..run.length {
                 // SAFETY: `rows` has the `width` weights of each of the run's rows.
-                let row = unsafe { rows.get_unchecked(k * self.filters..k * self.filters + width) };
+                let row = unsafe { rows.get_unchecked(k * filters..k * filters + width) };
                 let weights = load::<S, VECTORS, TAIL>(simd, row);
-                if ahead {
-                    prefetch::<VECTORS>(row, distance, S::F32_LANES);
+                if FETCH == LINES {
+                    fetch(from);
+                    from = from.wrapping_add(step);
+                }
+                if FETCH == ROW {
+                    for vector in 0..VECTORS {
+                        fetch(row.as_ptr().wrapping_add(step + vector * S::F32_LANES));
+                    }
                 }
                 for m in 0..ROWS {
                     // SAFETY: `samples` has the run's inputs, of each row.
@@ -101,11 +158,31 @@ impl<S: Simd> Terms<S> for Products<'_> {
     }
 }
 
-/// Fetches the weights that are `distance` further on.
-#[inline(always)]
-fn prefetch<const VECTORS: usize>(weights: &[f32], distance: usize, lanes: usize) {
-    for vector in 0..VECTORS {
-        fetch(weights.as_ptr().wrapping_add(distance + vector * lanes));
+/// See [`Tile::add`].
+const NOTHING: usize = 0;
+const LINES: usize = 1;
+const ROW: usize = 2;
+
+impl<S: Simd> Terms<S> for Products<'_> {
+    #[inline(always)]
+    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+        &self,
+        simd: S,
+        [row, column]: [usize; 2],
+        sums: &mut [[S::f32s; VECTORS]; ROWS],
+    ) {
+        let column = self.filter + column;
+        let width = (VECTORS * S::F32_LANES).min(self.filters - column);
+        let tile = Tile { of: self, row, column, from: std::ptr::null(), step: 0 };
+        match self.fetch([row, column], [ROWS, VECTORS], width) {
+            Fetch::Line { from, step } if FETCHES => {
+                Tile { from, step, ..tile }.add::<S, ROWS, VECTORS, TAIL, LINES>(simd, sums);
+            }
+            Fetch::Row { further } if FETCHES => {
+                Tile { step: further, ..tile }.add::<S, ROWS, VECTORS, TAIL, ROW>(simd, sums);
+            }
+            _ => tile.add::<S, ROWS, VECTORS, TAIL, NOTHING>(simd, sums),
+        }
     }
 }
 

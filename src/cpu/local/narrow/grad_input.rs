@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// How many pieces the inputs of a sample should be divided into, each for one thread.
-const PIECES: usize = 64;
+const PIECES: usize = 16;
 /// The least inputs of a piece, and the most.
 const LEAST: usize = 1024;
 const MOST: usize = 8192;

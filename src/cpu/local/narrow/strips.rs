@@ -7,8 +7,12 @@ use std::ops::Range;
 
 /// A layer with more windows than this at padded edges is computed otherwise.
 const UNEVEN: usize = 64;
-/// Weights of the locations that a thread does together: they stay in the first-level cache for all samples.
+/// Weights of the locations that a thread does together: they stay in the first-level cache for all samples. Layers of many weights
+/// have longer strips, since memory gives longer stretches of each sample faster.
 const TOGETHER: usize = 2048;
+const LONG: usize = 8192;
+/// Weights of a layer with so many long strips that each thread still gets some.
+const MANY_WEIGHTS: u64 = 1 << 16;
 
 /// A layer of one filter, with what its operations read.
 #[derive(Clone, Copy)]
@@ -43,7 +47,8 @@ impl<'a> Narrow<'a> {
 
     /// How many locations a strip has.
     fn together(&self) -> usize {
-        TOGETHER.div_ceil(self.window()).min(self.width())
+        let most = if self.layer.geometry.connected_weights() < MANY_WEIGHTS { TOGETHER } else { LONG };
+        most.div_ceil(self.window()).min(self.width())
     }
 
     /// How many weights the longest strip has.

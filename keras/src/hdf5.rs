@@ -5,7 +5,7 @@ use crate::compiled::StoredState;
 use crate::contents::Contents;
 use crate::error::Problem;
 use crate::metered::{Metered, Metering};
-use crate::named::Named;
+use crate::named::{Named, Places};
 use crate::names::snake_case;
 use crate::shapes::elements;
 use crate::weights::{Array, Hdf5Array, Nothing, Room, Source, hdf5_problem};
@@ -302,9 +302,8 @@ impl Attributes {
     /// A list of different names, which may be split into `name0`, `name1`, …; none if there is no such attribute.
     fn names(&self, name: &str) -> Result<Option<Vec<String>>, Problem> {
         let Some(names) = self.strings(name)? else { return Ok(None) };
-        let mut sorted: Vec<&String> = names.iter().collect();
-        sorted.sort_unstable();
-        match sorted.windows(2).any(|pair| pair.first() == pair.last()) {
+        let mut places = Places::default();
+        match names.iter().any(|name| places.insert(name.clone(), 0).is_some()) {
             true => Err(Problem::malformed(format!("attribute \"{name}\""), "list of different strings")),
             false => Ok(Some(names)),
         }

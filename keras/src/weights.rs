@@ -238,21 +238,23 @@ impl Room {
         chunks: u64,
         (stored, cut, bytes): (&[u64], &[u64], u64),
     ) -> Result<(), Problem> {
-        let mut listed = dataset.chunks().map_err(hdf5_problem)?;
+        let listed = dataset.chunks().map_err(hdf5_problem)?;
         // None of them twice: it would be there in another one's place.
-        listed.sort_unstable_by(|a, b| a.offset.cmp(&b.offset));
-        let is_twice = listed.windows(2).any(|pair| matches!(pair, [a, b] if a.offset == b.offset));
+        let mut seen = vec![false; usize::try_from(chunks).unwrap_or_default()];
         let all = listed.iter().fold(0_u64, |all, chunk| all.saturating_add(chunk.storage_size));
         // Filters that the library can't read are none to it.
         let is_whole = dataset.filters().is_empty();
-        let is_right = |chunk: &hdf5_pure::Chunk| {
+        let mut is_right = |chunk: &hdf5_pure::Chunk| {
             let is_within = chunk.address.checked_add(chunk.storage_size).is_some_and(|end| end <= self.file);
-            let mut axes = chunk.offset.iter().zip(stored.iter().zip(cut));
+            let place = chunk.offset.iter().zip(stored.iter().zip(cut)).try_fold(0, |place, (&at, (&size, &chunk))| {
+                (at < size && at.is_multiple_of(chunk)).then(|| place * size.div_ceil(chunk) + at / chunk)
+            });
+            let seen = place.and_then(|place| seen.get_mut(usize::try_from(place).ok()?));
             is_within
                 && (chunk.storage_size == bytes || !is_whole)
-                && axes.all(|(&at, (&size, &chunk))| at < size && at.is_multiple_of(chunk))
+                && seen.is_some_and(|seen| !std::mem::replace(seen, true))
         };
-        match !is_twice && listed.len() as u64 <= chunks && all <= self.file && listed.iter().all(is_right) {
+        match all <= self.file && listed.iter().all(&mut is_right) {
             true => Ok(()),
             false => Err(Problem::Hdf5("chunks that aren't those of its array".into())),
         }

@@ -174,14 +174,15 @@ impl<S: Simd> Terms<S> for Products<'_> {
         let column = self.filter + column;
         let width = (VECTORS * S::F32_LANES).min(self.filters - column);
         let tile = Tile { of: self, row, column, from: std::ptr::null(), step: 0 };
-        match self.fetch([row, column], [ROWS, VECTORS], width) {
-            Fetch::Line { from, step } if FETCHES => {
+        let fetched = if FETCHES { self.fetch([row, column], [ROWS, VECTORS], width) } else { Fetch::Nothing };
+        match fetched {
+            Fetch::Line { from, step } => {
                 Tile { from, step, ..tile }.add::<S, ROWS, VECTORS, TAIL, LINES>(simd, sums);
             }
-            Fetch::Row { further } if FETCHES => {
+            Fetch::Row { further } => {
                 Tile { step: further, ..tile }.add::<S, ROWS, VECTORS, TAIL, ROW>(simd, sums);
             }
-            _ => tile.add::<S, ROWS, VECTORS, TAIL, NOTHING>(simd, sums),
+            Fetch::Nothing => tile.add::<S, ROWS, VECTORS, TAIL, NOTHING>(simd, sums),
         }
     }
 }

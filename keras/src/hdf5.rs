@@ -142,10 +142,13 @@ impl Reader {
         })
     }
 
-    fn arrays_of(&self, path: &str, group: &Group) -> Result<Arrays, Problem> {
-        let arrays = group.iter_datasets().map_err(hdf5_problem)?;
-        self.check_paths(path, arrays.len())?;
-        Ok(arrays.map(|(name, dataset)| (name, Rc::new(Hdf5Array::new(dataset)))).collect())
+    /// The arrays in this group, which is at that path.
+    fn arrays(&self, path: &str, group: &Group) -> Result<Rc<Arrays>, Problem> {
+        once(&self.arrays, path, || {
+            let arrays = group.iter_datasets().map_err(hdf5_problem)?;
+            self.check_paths(path, arrays.len())?;
+            Ok(Rc::new(arrays.map(|(name, dataset)| (name, Rc::new(Hdf5Array::new(dataset)))).collect()))
+        })
     }
 
     /// Each of a group's members has a copy of the group's path.
@@ -180,10 +183,8 @@ impl Reader {
             None => format!("{root}/{path}"),
         };
         let (group, name) = whole.rsplit_once('/').unwrap_or(("", &whole));
-        let found = self.group(group).and_then(|own| {
-            let arrays = once(&self.arrays, group, || self.arrays_of(group, &own).map(Rc::new))?;
-            arrays.get(name).cloned().ok_or(Problem::NoWeights)
-        });
+        let arrays = self.group(group).and_then(|own| self.arrays(group, &own));
+        let found = arrays.and_then(|arrays| arrays.get(name).cloned().ok_or(Problem::NoWeights));
         found.map_err(|problem| problem.within(format!("weight \"{path}\"")))
     }
 
@@ -238,7 +239,8 @@ impl Reader {
     /// The optimizer's variables as the native format stores them.
     pub(crate) fn optimizer_by_number(&self) -> StoredState {
         let Ok(group) = self.group("optimizer/vars") else { return Ok(None) };
-        self.optimizer(numbered(&self.arrays_of("optimizer/vars", &group)?)?)
+        let arrays = self.arrays("optimizer/vars", &group)?;
+        self.optimizer(numbered(&arrays)?)
     }
 
     fn optimizer(&self, arrays: Vec<Rc<Hdf5Array>>) -> StoredState {
@@ -413,24 +415,24 @@ fn once<T>(known: &Known<T>, name: &str, find: impl FnOnce() -> Result<Rc<T>, Pr
     found
 }
 
-/// Those of a group's datasets that are named 0, 1, ….
-fn numbered(datasets: &Arrays) -> Result<Vec<Rc<Hdf5Array>>, Problem> {
+/// Those of a group's arrays that are named 0, 1, ….
+fn numbered(arrays: &Arrays) -> Result<Vec<Rc<Hdf5Array>>, Problem> {
     let find = |number: usize| {
         let name = number.to_string();
-        let found = datasets.get(&name).cloned();
+        let found = arrays.get(&name).cloned();
         found.ok_or_else(|| Problem::lacks("the file", format!("weight \"{name}\"")))
     };
-    (0..datasets.all().len()).map(find).collect()
+    (0..arrays.all().len()).map(find).collect()
 }
 
 impl Source for ByName<'_> {
     fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
         let name = self.wrapper.as_deref().unwrap_or(name);
-        let datasets = match &self.group {
+        let arrays = match &self.group {
             None => self.own(name)?,
             Some(outermost) => self.among(outermost, name)?,
         };
-        datasets.into_iter().map(|array| Array::hdf5(array, &self.reader.room)).collect()
+        arrays.into_iter().map(|array| Array::hdf5(array, &self.reader.room)).collect()
     }
 
     fn model(&self, name: &str, _: &[(&str, &str)]) -> Box<dyn Source + '_> {
@@ -512,9 +514,9 @@ impl Source for ByClass<'_> {
     fn arrays(&self, name: &str) -> Result<Vec<Array<'_>>, Problem> {
         let path = format!("{}/vars", self.group(name)?);
         let group = self.reader.group(&path).map_err(|problem| problem.within(MISSING))?;
-        let datasets = self.reader.arrays_of(&path, &group).and_then(|datasets| numbered(&datasets));
-        let datasets = datasets.map_err(|problem| problem.within(&path))?;
-        datasets.into_iter().map(|array| Array::hdf5(array, &self.reader.room)).collect()
+        let arrays = self.reader.arrays(&path, &group).and_then(|arrays| numbered(&arrays));
+        let arrays = arrays.map_err(|problem| problem.within(&path))?;
+        arrays.into_iter().map(|array| Array::hdf5(array, &self.reader.room)).collect()
     }
 
     fn model(&self, name: &str, layers: &[(&str, &str)]) -> Box<dyn Source + '_> {

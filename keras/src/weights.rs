@@ -195,7 +195,8 @@ impl Room {
         let shape: Option<Vec<usize>> = stored.iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = shape.ok_or_else(too_large)?;
         // All of its numbers, too, where addresses have 32 bits.
-        usize::try_from(elements(&shape)?).map_err(|_| too_large())?;
+        let numbers = elements(&shape)?;
+        usize::try_from(numbers).map_err(|_| too_large())?;
         if stored.len() > MOST_AXES {
             return Err(Problem::Hdf5("an array of more than eight axes".into()));
         }
@@ -219,8 +220,7 @@ impl Room {
             return Err(Problem::OverFile { shape, bytes: self.file });
         }
         if let Some(cut) = cut {
-            let whole = stored.iter().fold(element, |bytes, &size| size.saturating_mul(bytes));
-            if of_chunk > LARGE.max(whole.saturating_mul(OF_ARRAY)) {
+            if of_chunk > LARGE.max(numbers.saturating_mul(element).saturating_mul(OF_ARRAY)) {
                 return Err(Problem::Hdf5("chunks that are much larger than their array".into()));
             }
             let kept = chunks.saturating_mul(OF_CHUNK + OF_AXIS * stored.len() as u64);

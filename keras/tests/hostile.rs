@@ -1,15 +1,19 @@
 //! Small files that ask for much: an error, or a model that costs what the file's size does.
 
 use locally_connected::Error as Core;
-use locally_connected_keras::{Error, FileFormat, ModelFile};
+use locally_connected_keras::{Error, FileFormat, ModelFile, Result};
 use serde_json::{Value, json};
 
-/// A `.safetensors` file of a model without weights.
-fn model(model: &Value) -> ModelFile {
+/// Reads a `.safetensors` file of a model without weights.
+fn read(model: &Value) -> Result<ModelFile> {
     let metadata = json!({"version": 1, "keras_version": "2.15.0", "model": model, "layers": {}});
     let header = json!({"__metadata__": {"locally_connected": metadata.to_string()}}).to_string();
     let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
-    ModelFile::from_bytes("hostile", &bytes, FileFormat::Safetensors).unwrap()
+    ModelFile::from_bytes("hostile", &bytes, FileFormat::Safetensors)
+}
+
+fn model(model: &Value) -> ModelFile {
+    read(model).unwrap()
 }
 
 fn layer(class: &str, name: &str, own: Value, from: &[Value]) -> Value {
@@ -157,21 +161,18 @@ fn hdf5_that_asks_for_much_is_refused() {
 /// All layers inside a layer have its name before their own.
 #[test]
 fn names_are_of_a_thousand_bytes_at_most() {
-    let read = |length: usize| {
+    let named = |length: usize| {
         let mut inner =
             functional("m", &[input("i", &[4]), relu("a", &[json!(["i", 0, 0])])], &["i"], &[json!(["a", 0, 0])]);
         let name = "n".repeat(length);
         (inner["name"], inner["config"]["name"]) = (json!(name), json!(name));
         inner["inbound_nodes"] = json!([[["x", 0, 0]]]);
         let outer = functional("outer", &[input("x", &[4]), inner], &["x"], &[json!([name, 1, 0])]);
-        let metadata = json!({"version": 1, "keras_version": "2.15.0", "model": outer, "layers": {}});
-        let header = json!({"__metadata__": {"locally_connected": metadata.to_string()}}).to_string();
-        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
-        ModelFile::from_bytes("hostile", &bytes, FileFormat::Safetensors)
+        read(&outer)
     };
-    assert_eq!(read(998).unwrap().layers[1].inner[1].name.len(), 1000);
-    assert!(read(999).unwrap().check_runnable().unwrap_err().to_string().contains("at most 1000 bytes"));
-    assert!(read(1001).unwrap_err().to_string().contains("at most 1000 bytes"));
+    assert_eq!(named(998).unwrap().layers[1].inner[1].name.len(), 1000);
+    assert!(named(999).unwrap().check_runnable().unwrap_err().to_string().contains("at most 1000 bytes"));
+    assert!(named(1001).unwrap_err().to_string().contains("at most 1000 bytes"));
 }
 
 /// Whether the argument changes anything is asked once, not for each call of each layer inside.

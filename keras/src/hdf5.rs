@@ -36,6 +36,7 @@ const MISSING: &str = "its weights are missing";
 /// An HDF5 file that Keras wrote.
 pub(crate) struct Reader {
     file: File,
+    contents: Contents,
     meter: Metering,
     room: Room,
     /// The groups in those whose path was walked. The library lists a group for each name that it looks for.
@@ -75,7 +76,7 @@ impl Reader {
         let properties = FileAccessProperties::new()
             .with_write_mark_policy(WriteMarkPolicy::AllowSnapshot)
             .with_chunk_cache(ChunkCacheConfig::disabled());
-        let source = Metered::new(contents);
+        let source = Metered::new(contents.clone());
         let meter = source.metering();
         let file = File::from_source_with_options(source, properties);
         let file = file.map_err(|error| Problem::Unreadable { format: "HDF5 file", message: error.to_string() })?;
@@ -88,7 +89,7 @@ impl Reader {
             return Err(Problem::CutOff { found: len, expected: end });
         }
         let (groups, arrays, attributes) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Ok(Self { file, meter, room, groups, arrays, attributes })
+        Ok(Self { file, contents, meter, room, groups, arrays, attributes })
     }
 
     /// What was made of it, if it wasn't refused meanwhile.
@@ -147,7 +148,9 @@ impl Reader {
         once(&self.arrays, path, || {
             let arrays = group.iter_datasets().map_err(hdf5_problem)?;
             self.check_paths(path, arrays.len())?;
-            Ok(Rc::new(arrays.map(|(name, dataset)| (name, Rc::new(Hdf5Array::new(dataset)))).collect()))
+            Ok(Rc::new(
+                arrays.map(|(name, dataset)| (name, Rc::new(Hdf5Array::new(dataset, self.contents.clone())))).collect(),
+            ))
         })
     }
 
@@ -248,8 +251,7 @@ impl Reader {
         let Some(steps) = arrays.next() else { return Ok(None) };
         // What was never written has any shape in no bytes.
         let is_one = elements(&self.room.extent(&steps.dataset)?.shape)? == 1;
-        let steps = if is_one { steps.dataset.read_i64().map_err(hdf5_problem)? } else { Vec::new() };
-        let steps = steps.first().and_then(|&steps| u64::try_from(steps).ok());
+        let steps = if is_one { steps.integer()? } else { None };
         let steps = steps.ok_or_else(|| Problem::malformed("the number of steps", "number"))?;
         let read = |array| {
             let array = Array::hdf5(array, &self.room)?;

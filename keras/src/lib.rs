@@ -96,6 +96,7 @@ mod model_file;
 mod named;
 mod names;
 pub mod npy;
+mod numbers;
 mod object_headers;
 mod parts;
 mod read;

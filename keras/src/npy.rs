@@ -6,8 +6,7 @@
 use crate::archive::{Archive, zip_bytes};
 use crate::error::{Problem, Result};
 use crate::files::{read_file, write_file};
-use crate::weights::convert;
-use half::f16;
+use crate::numbers::{Float, convert};
 use locally_connected::Error;
 use std::path::Path;
 
@@ -179,30 +178,21 @@ fn parse(bytes: &[u8]) -> Result<NpyArray, Problem> {
         return Err(Problem::Bytes { shape, descr: descr.to_owned(), expected, found: data.len() });
     }
     let values = match kind {
-        "f2" => endian(data, big, |b| f16::from_le_bytes(b).to_f32()),
-        "f4" => endian(data, big, f32::from_le_bytes),
-        "f8" => endian(data, big, |b| f64::from_le_bytes(b) as f32),
-        "i1" => endian(data, big, |b| i8::from_le_bytes(b).into()),
-        "i2" => endian(data, big, |b| i16::from_le_bytes(b).into()),
-        "i4" => endian(data, big, |b| i32::from_le_bytes(b) as f32),
-        "i8" => endian(data, big, |b| i64::from_le_bytes(b) as f32),
-        "u1" => endian(data, big, |b| u8::from_le_bytes(b).into()),
-        "u2" => endian(data, big, |b| u16::from_le_bytes(b).into()),
-        "u4" => endian(data, big, |b| u32::from_le_bytes(b) as f32),
-        "u8" => endian(data, big, |b| u64::from_le_bytes(b) as f32),
-        _ => endian(data, big, |[b]| f32::from(u8::from(b != 0))),
+        "f2" => Float::Binary16.values(data, big),
+        "f4" => Float::Binary32.values(data, big),
+        "f8" => Float::Binary64.values(data, big),
+        "i1" => convert(data, big, |b| i8::from_le_bytes(b).into()),
+        "i2" => convert(data, big, |b| i16::from_le_bytes(b).into()),
+        "i4" => convert(data, big, |b| i32::from_le_bytes(b) as f32),
+        "i8" => convert(data, big, |b| i64::from_le_bytes(b) as f32),
+        "u1" => convert(data, big, |b| u8::from_le_bytes(b).into()),
+        "u2" => convert(data, big, |b| u16::from_le_bytes(b).into()),
+        "u4" => convert(data, big, |b| u32::from_le_bytes(b) as f32),
+        "u8" => convert(data, big, |b| u64::from_le_bytes(b) as f32),
+        _ => convert(data, big, |[b]| f32::from(u8::from(b != 0))),
     };
     let values = if fortran && shape.len() > 1 { from_fortran(&shape, &values) } else { values };
     Ok(NpyArray { shape, values })
-}
-
-fn endian<const N: usize>(data: &[u8], big: bool, from_little: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    convert(data, |mut bytes| {
-        if big {
-            bytes.reverse();
-        }
-        from_little(bytes)
-    })
 }
 
 /// Brings values whose first axis is the fastest into C order.
@@ -280,6 +270,7 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use half::f16;
 
     /// A file as `numpy.save` writes it.
     fn file(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {

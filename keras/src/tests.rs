@@ -4,6 +4,7 @@
 
 mod meanings;
 mod noise;
+mod numbers;
 
 use crate::architecture::{self, Architecture};
 use crate::contents::Contents;
@@ -99,16 +100,6 @@ fn arrays_are_found_among_many_in_one_group() -> Result<(), Box<dyn std::error::
         }
     }
     assert!(reader.array("m", "/w1").is_err() && reader.array("m", "m/w1").is_err());
-    Ok(())
-}
-
-/// Numbers are no structure of the file, whatever they look like.
-#[test]
-fn numbers_may_be_any() -> Result<(), Box<dyn std::error::Error>> {
-    let (mut tree, numbers) = (Tree::default(), [f32::from_le_bytes(*b"SMTB"), f32::from_le_bytes(*b"FAHD"), 0.0]);
-    tree.dataset("m/w", WrittenArray { shape: vec![3], data: numbers.to_vec().into(), double: false })?;
-    let reader = Reader::new(Contents::held(tree.into_bytes()?))?;
-    assert_eq!(reader.array("m", "w")?.dataset.read_f32()?, numbers);
     Ok(())
 }
 

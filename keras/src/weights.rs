@@ -1,10 +1,13 @@
 //! Finds and reads the arrays of a model's layers, in any format.
 
 use crate::archive::DEFLATE;
+use crate::contents::Contents;
 use crate::error::Problem;
+use crate::numbers::Float;
 use crate::shapes::elements;
-use half::{bf16, f16};
-use hdf5_pure::{ChunkIndex, DType, Dataset, Datatype, DatatypeByteOrder, FloatingPointLayout, FormatError};
+use hdf5_pure::{
+    ChunkIndex, DType, Dataset, Datatype, DatatypeByteOrder, FixedPointLayout, FloatingPointLayout, FormatError, Layout,
+};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::cell::{Cell, OnceCell};
@@ -52,13 +55,20 @@ pub(crate) struct Array<'a> {
 
 enum Stored<'a> {
     /// With the bytes of the room that it takes.
-    Hdf5(Rc<Hdf5Array>, u64, Option<Half>, &'a Room),
+    Hdf5 {
+        array: Rc<Hdf5Array>,
+        float: Float,
+        is_big_endian: bool,
+        bytes: u64,
+        room: &'a Room,
+    },
     Safetensors(TensorView<'a>, &'a Room),
 }
 
 /// A dataset of an HDF5 file. Many layers may list it: it is looked at once.
 pub(crate) struct Hdf5Array {
     pub dataset: Dataset,
+    file: Contents,
     described: OnceCell<Result<Described, Problem>>,
 }
 
@@ -66,20 +76,18 @@ pub(crate) struct Hdf5Array {
 #[derive(Clone)]
 struct Described {
     extent: Extent,
-    half: Option<Half>,
+    float: Float,
+    is_big_endian: bool,
 }
 
-/// How a 16-bit float is widened, which the HDF5 reader doesn't do.
-type Half = fn([u8; 2]) -> f32;
-
 impl Hdf5Array {
-    pub(crate) fn new(dataset: Dataset) -> Self {
-        Self { dataset, described: OnceCell::new() }
+    pub(crate) fn new(dataset: Dataset, file: Contents) -> Self {
+        Self { dataset, file, described: OnceCell::new() }
     }
 
     fn describe(&self, room: &Room) -> Result<Described, Problem> {
         let datatype = self.dataset.datatype().map_err(Problem::format)?;
-        let Some(half) = float_of(&datatype) else {
+        let Some((float, is_big_endian)) = float_of(&datatype) else {
             let found = match self.dataset.dtype().map_err(Problem::format)? {
                 DType::F32 | DType::F64 => "a float of another layout".into(),
                 other => other.to_string(),
@@ -88,16 +96,57 @@ impl Hdf5Array {
         };
         let Extent { shape, bytes } = room.extent(&self.dataset)?;
         // They are widened to twice as many bytes.
-        let bytes = if half.is_some() { bytes.saturating_mul(2) } else { bytes };
-        Ok(Described { extent: Extent { shape, bytes }, half })
+        let bytes = if float.size() < size_of::<f32>() { bytes.saturating_mul(2) } else { bytes };
+        Ok(Described { extent: Extent { shape, bytes }, float, is_big_endian })
+    }
+
+    /// Its one whole number; none if it is another number, or less than 0.
+    pub(crate) fn integer(&self) -> Result<Option<u64>, Problem> {
+        let Datatype::FixedPoint { size: size @ 1..=8, byte_order, layout } =
+            self.dataset.datatype().map_err(Problem::format)?
+        else {
+            return Ok(None);
+        };
+        let usual = FixedPointLayout { bit_offset: 0, bit_precision: 8 * size as u16, ..layout };
+        let Some(is_big_endian) = is_big_endian(byte_order).filter(|_| layout == usual) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        self.read(size.into(), |read| bytes.extend_from_slice(read))?;
+        if is_big_endian {
+            bytes.reverse();
+        }
+        let is_negative = layout.signed && bytes.last().is_some_and(|&byte| byte > i8::MAX as u8);
+        let number = bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
+        Ok((!is_negative).then_some(number))
+    }
+
+    /// Calls `take` with all bytes of its values in order. Those that lie in one piece come some at a time, so that they are never all in
+    /// memory.
+    fn read(&self, size: u64, mut take: impl FnMut(&[u8])) -> Result<(), Problem> {
+        let layout = self.dataset.layout().map_err(hdf5_problem)?;
+        let piece = match layout {
+            Layout::Contiguous { address: Some(at), size: stored } if stored == size => self.file.part(at, size),
+            // What isn't as it should be the library explains.
+            _ => None,
+        };
+        let Some(piece) = piece else {
+            take(&self.dataset.read_raw().map_err(hdf5_problem)?);
+            return Ok(());
+        };
+        let mut block = vec![0; size.min(BLOCK) as usize];
+        for at in (0..size).step_by(BLOCK as usize) {
+            let read = piece.read(at, &mut block).map_err(Problem::format)?;
+            take(block.get(..read).unwrap_or_default());
+        }
+        Ok(())
     }
 }
 
 impl<'a> Array<'a> {
     /// An array of an HDF5 file.
     pub(crate) fn hdf5(array: Rc<Hdf5Array>, room: &'a Room) -> Result<Self, Problem> {
-        let Described { extent, half } = array.described.get_or_init(|| array.describe(room)).clone()?;
-        Ok(Self { shape: extent.shape, values: Stored::Hdf5(array, extent.bytes, half, room) })
+        let described = array.described.get_or_init(|| array.describe(room)).clone()?;
+        let Described { extent: Extent { shape, bytes }, float, is_big_endian } = described;
+        Ok(Self { shape, values: Stored::Hdf5 { array, float, is_big_endian, bytes, room } })
     }
 
     /// A tensor of a `.safetensors` file.
@@ -108,22 +157,28 @@ impl<'a> Array<'a> {
     /// The values, as f32.
     pub(crate) fn read(self) -> Result<Vec<f32>, Problem> {
         match self.values {
-            Stored::Hdf5(array, bytes, half, room) => {
+            Stored::Hdf5 { array, float, is_big_endian, bytes, room } => {
                 room.take(bytes)?;
-                read_rows(&array.dataset, &self.shape, half).map_err(hdf5_problem)
+                let numbers = elements(&self.shape)?;
+                let mut values = Vec::with_capacity(usize::try_from(numbers).unwrap_or_default());
+                let size = numbers.saturating_mul(float.size() as u64);
+                array.read(size, |bytes| values.extend(float.values(bytes, is_big_endian)))?;
+                Ok(values)
             }
             Stored::Safetensors(view, room) => {
                 let bytes = view.data();
                 room.take(bytes.len() as u64)?;
-                match view.dtype() {
-                    Dtype::F32 => Ok(convert(bytes, f32::from_le_bytes)),
-                    Dtype::F64 => Ok(convert(bytes, |b| f64::from_le_bytes(b) as f32)),
-                    Dtype::F16 => Ok(convert(bytes, |b| f16::from_le_bytes(b).to_f32())),
-                    Dtype::BF16 => Ok(convert(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+                let float = match view.dtype() {
+                    Dtype::F32 => Float::Binary32,
+                    Dtype::F64 => Float::Binary64,
+                    Dtype::F16 => Float::Binary16,
+                    Dtype::BF16 => Float::Bfloat16,
                     other => {
-                        Err(Problem::ElementType { found: format!("{other:?}"), expected: "F16, BF16, F32 or F64" })
+                        let (found, expected) = (format!("{other:?}"), "F16, BF16, F32 or F64");
+                        return Err(Problem::ElementType { found, expected });
                     }
-                }
+                };
+                Ok(float.values(bytes, false))
             }
         }
     }
@@ -279,40 +334,8 @@ fn is_compressed(dataset: &Dataset) -> Result<bool, Problem> {
     Err(Problem::Hdf5(unread.into()))
 }
 
-/// The most bytes of a dataset that are read at a time.
-const BLOCK: usize = 8 << 20;
-
-/// A dataset's values, read some rows at a time, so that there is no second copy of all of them. Compressed datasets
-/// are read at once: for each run of rows the same pieces would be unpacked again.
-fn read_rows(dataset: &Dataset, shape: &[usize], half: Option<Half>) -> Result<Vec<f32>, hdf5_pure::Error> {
-    let (rows, all) = (shape.first().copied().unwrap_or(1), shape.iter().product::<usize>());
-    if all == 0 {
-        return Ok(Vec::new());
-    }
-    let row = (all / rows).saturating_mul(dataset.element_size()? as usize);
-    if rows.saturating_mul(row) <= BLOCK || !dataset.filters().is_empty() {
-        return match half {
-            None => dataset.read_f32(),
-            Some(half) => Ok(convert(&dataset.read_raw()?, half)),
-        };
-    }
-    let mut values = Vec::with_capacity(all);
-    let chunk = dataset.chunk_shape()?.and_then(|chunk| usize::try_from(*chunk.first()?).ok()).unwrap_or(1);
-    let at_once = rows_at_once(row, chunk);
-    for first in (0..rows).step_by(at_once) {
-        let (first, count) = (first as u64, at_once.min(rows - first) as u64);
-        values.extend(match half {
-            None => dataset.read_f32_rows(first, count)?,
-            Some(half) => convert(&dataset.read_raw_rows(first, count)?, half),
-        });
-    }
-    Ok(values)
-}
-
-/// How many rows of so many bytes are read at a time: whole chunks of that many rows, since each is read for each run of rows that is in it.
-fn rows_at_once(row: usize, chunk: usize) -> usize {
-    (BLOCK / row.max(1)).max(1).next_multiple_of(chunk.max(1))
-}
+/// The most bytes of an array that are read at a time: whole numbers of any size.
+pub(crate) const BLOCK: u64 = 8 << 20;
 
 /// The HDF5 reader's error. What newer libraries write, and the reader can't read, is told apart from damage.
 pub(crate) fn hdf5_problem(error: hdf5_pure::Error) -> Problem {
@@ -326,7 +349,7 @@ pub(crate) fn hdf5_problem(error: hdf5_pure::Error) -> Problem {
 }
 
 /// A 16-bit float of 5 and of 8 bits of exponent.
-const BINARY16: FloatingPointLayout = FloatingPointLayout {
+pub(crate) const BINARY16: FloatingPointLayout = FloatingPointLayout {
     bit_offset: 0,
     bit_precision: 16,
     exponent_location: 10,
@@ -335,29 +358,30 @@ const BINARY16: FloatingPointLayout = FloatingPointLayout {
     mantissa_size: 10,
     exponent_bias: 15,
 };
-const BFLOAT16: FloatingPointLayout =
+pub(crate) const BFLOAT16: FloatingPointLayout =
     FloatingPointLayout { exponent_location: 7, exponent_size: 8, mantissa_size: 7, exponent_bias: 127, ..BINARY16 };
 
-/// How a float of that type is widened here, if it has 16 bits; none of any other type, and of floats of other layouts, whose bits the HDF5
-/// reader takes for those of the usual ones.
-fn float_of(datatype: &Datatype) -> Option<Option<Half>> {
-    use DatatypeByteOrder::{BigEndian, LittleEndian};
+/// Which float that type is, and whether its first byte is the highest; none of any other type, and of floats of other layouts, whose bits the
+/// HDF5 reader takes for those of the usual ones.
+fn float_of(datatype: &Datatype) -> Option<(Float, bool)> {
     let Datatype::FloatingPoint { size, byte_order, layout } = datatype else { return None };
-    match (size, layout, byte_order) {
-        (4, &FloatingPointLayout::IEEE754_BINARY32, LittleEndian | BigEndian)
-        | (8, &FloatingPointLayout::IEEE754_BINARY64, LittleEndian | BigEndian) => Some(None),
-        (2, &BINARY16, LittleEndian) => Some(Some(|b| f16::from_le_bytes(b).to_f32())),
-        (2, &BINARY16, BigEndian) => Some(Some(|b| f16::from_be_bytes(b).to_f32())),
-        (2, &BFLOAT16, LittleEndian) => Some(Some(|b| bf16::from_le_bytes(b).to_f32())),
-        (2, &BFLOAT16, BigEndian) => Some(Some(|b| bf16::from_be_bytes(b).to_f32())),
-        _ => None,
-    }
+    let float = match (size, layout) {
+        (2, &BINARY16) => Float::Binary16,
+        (2, &BFLOAT16) => Float::Bfloat16,
+        (4, &FloatingPointLayout::IEEE754_BINARY32) => Float::Binary32,
+        (8, &FloatingPointLayout::IEEE754_BINARY64) => Float::Binary64,
+        _ => return None,
+    };
+    is_big_endian(*byte_order).map(|is_big_endian| (float, is_big_endian))
 }
 
-/// Converts `bytes`, `N` at a time.
-pub(crate) fn convert<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let (values, _) = bytes.as_chunks::<N>();
-    values.iter().map(|value| convert(*value)).collect()
+/// Whether a number's first byte is the highest; none where its bytes have an order of their own.
+fn is_big_endian(order: DatatypeByteOrder) -> Option<bool> {
+    match order {
+        DatatypeByteOrder::LittleEndian => Some(false),
+        DatatypeByteOrder::BigEndian => Some(true),
+        DatatypeByteOrder::Vax => None,
+    }
 }
 
 /// The tensors of a model inside the model: their names begin with those of the layers around.
@@ -400,13 +424,6 @@ impl Source for Tensors<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_are_read_by_whole_chunks() {
-        let at_once = [(0, 1), (1 << 20, 1), (1 << 20, 3), (1 << 22, 16), (1 << 30, 0)]
-            .map(|(row, chunk)| rows_at_once(row, chunk));
-        assert_eq!(at_once, [BLOCK, 8, 9, 16, 1]);
-    }
 
     /// The library takes any four bytes for the usual float.
     #[test]

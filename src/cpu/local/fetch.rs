@@ -3,6 +3,9 @@
 /// Whether anything is fetched on this processor.
 pub(super) const FETCHES: bool = cfg!(target_arch = "x86_64");
 
+/// How many numbers before they are written their lines are fetched. Stores wait for memory otherwise: it first gives what was there.
+pub(super) const WRITTEN_AHEAD: usize = 512;
+
 /// Fetches a line of the cache, wherever that is.
 #[inline(always)]
 pub(super) fn fetch(place: *const f32) {
@@ -16,15 +19,15 @@ pub(super) fn fetch(place: *const f32) {
     let _ = place;
 }
 
-/// Fetches the lines of the cache that vectors of `lanes` numbers lie in, which will be written.
+/// Fetches the lines of the cache that vectors of `lanes` numbers lie in from a place on, which will be written.
 #[inline(always)]
-pub(super) fn fetch_to_write<const VECTORS: usize>(numbers: &[f32], lanes: usize) {
+pub(super) fn fetch_to_write<const VECTORS: usize>(place: *const f32, lanes: usize) {
     #[cfg(target_arch = "x86_64")]
     for vector in 0..VECTORS {
-        let line = numbers.as_ptr().wrapping_add(vector * lanes);
+        let line = place.wrapping_add(vector * lanes);
         // SAFETY: a prefetch of any place changes nothing. Processors without this one do nothing.
         unsafe { std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (numbers, lanes);
+    let _ = (place, lanes);
 }

@@ -19,8 +19,7 @@ const TASK_ROWS: usize = 64;
 /// Rows whose gradients are computed before those of the next rows: in tiles of some filters each, they would else be written a
 /// part of each row at a time, over and over all of a cell's memory.
 const BLOCK_ROWS: usize = 24;
-/// With this many samples at most, much of the time goes into writing the gradients: tiles have one row, as long as possible. With
-/// more, there is time for their lines to come from memory before they are written.
+/// With this many samples at most, much of the time goes into writing the gradients: tiles have one row, as long as possible.
 const FEW_SAMPLES: usize = 8;
 /// With this many samples their gradients are copied side by side.
 const SAMPLES: usize = 4;
@@ -74,8 +73,8 @@ impl WithSimd for Pieces<'_> {
         let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
         let begin = match gradient {
             _ if gradient.accumulates() => Begin::Held,
-            Gradient::Kept(_) if operands.batch > FEW_SAMPLES => Begin::Unfetched,
-            _ => Begin::Zero,
+            Gradient::Kept(_) => Begin::Unfetched,
+            Gradient::Changes(_) => Begin::Zero,
         };
         let block = match filters / S::F32_LANES {
             16.. if operands.batch <= FEW_SAMPLES => 1,

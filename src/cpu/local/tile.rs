@@ -4,7 +4,7 @@
 //! between two blocks of terms. So the sizes of tiles, blocks and vectors change no bits.
 
 use super::super::shared::Shared;
-use super::fetch::fetch_to_write;
+use super::fetch::{WRITTEN_AHEAD, fetch_to_write};
 use pulp::Simd;
 
 /// `rows` by `columns` sums in memory, row `m` from `first + m · stride` on, and their initial values.
@@ -23,7 +23,7 @@ pub(super) struct Sums<'a> {
 pub(super) enum Begin<'a> {
     /// Zero.
     Zero,
-    /// Zero; the lines of the cache that they will be written to are fetched while the terms are added.
+    /// Zero; lines of the cache that sums somewhat further on will be written to are fetched while the terms are added.
     Unfetched,
     /// For each row of sums the same row of numbers, one for each column.
     Row(&'a [f32]),
@@ -130,7 +130,7 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
         Begin::Zero | Begin::Apart => {}
         Begin::Unfetched => {
             for m in 0..ROWS {
-                fetch_to_write::<VECTORS>(place(m), S::F32_LANES);
+                fetch_to_write::<VECTORS>(place(m).as_ptr().wrapping_add(WRITTEN_AHEAD), S::F32_LANES);
             }
         }
         Begin::Row(values) => tile = [load::<S, VECTORS, TAIL>(simd, &values[column..][..width]); ROWS],

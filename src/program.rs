@@ -4,6 +4,7 @@ use crate::config::WeightType;
 use crate::error::Quoted;
 use crate::ops::{Buffer, BufferId, Operand, Operation, STEP_NUMBERS, Shape, Usage};
 use crate::{Error, Result};
+use std::collections::BTreeSet;
 
 /// Operations in the order in which they run, and their buffers; for any batch.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -213,7 +214,7 @@ impl Program {
             }
         }
         let mut scratch = Scratch { of_buffer: vec![None; self.buffers.len()], pieces: Vec::new() };
-        let mut free: Vec<usize> = Vec::new();
+        let mut free = BTreeSet::new();
         for (operation, at) in self.operations.iter().zip(0..) {
             let written = operation.writes();
             if let Some(Buffer { usage: Usage::Scratch, shape, .. }) = self.buffer(written)
@@ -225,9 +226,9 @@ impl Program {
             for id in operation.reads().into_iter().chain([written]) {
                 if let Some(&Some(piece)) = scratch.of_buffer.get(id.index())
                     && last.get(id.index()) == Some(&at)
-                    && !free.contains(&piece)
+                    && let Some(&Shape::Samples(elements)) = scratch.pieces.get(piece)
                 {
-                    free.push(piece);
+                    free.insert((elements, piece));
                 }
             }
         }
@@ -263,24 +264,18 @@ impl Program {
 }
 
 impl Scratch {
-    /// A piece of memory for `shape`: the smallest free one that holds it, else the largest, which grows.
-    fn place(&mut self, shape: &Shape, free: &mut Vec<usize>) -> usize {
-        let &Shape::Samples(needed) = shape else {
-            // What doesn't grow with the batch shares no memory with what does.
+    /// A piece of memory for `shape`: the smallest `free` one that holds it, else the largest, which grows. Of what is free, the elements
+    /// come first.
+    fn place(&mut self, shape: &Shape, free: &mut BTreeSet<(u64, usize)>) -> usize {
+        // What doesn't grow with the batch shares no memory with what does.
+        let needed = if let Shape::Samples(needed) = *shape { Some(needed) } else { None };
+        let found =
+            needed.and_then(|needed| free.range((needed, 0)..).next().or(free.last()).copied().zip(Some(needed)));
+        let Some(((elements, piece), needed)) = found else {
             self.pieces.push(shape.clone());
             return self.pieces.len() - 1;
         };
-        let held = |piece: usize| match self.pieces[piece] {
-            Shape::Samples(elements) => Some(elements),
-            Shape::Fixed(_) | Shape::Weights { .. } | Shape::Connections { .. } => None,
-        };
-        let fitting = free.iter().copied().filter_map(|piece| Some((held(piece)?, piece)));
-        let smallest = fitting.clone().filter(|(elements, _)| *elements >= needed).min();
-        let Some((elements, piece)) = smallest.or(fitting.max()) else {
-            self.pieces.push(shape.clone());
-            return self.pieces.len() - 1;
-        };
-        free.retain(|other| *other != piece);
+        free.remove(&(elements, piece));
         self.pieces[piece] = Shape::Samples(elements.max(needed));
         piece
     }

@@ -7,7 +7,17 @@ const TIMES: usize = 1000;
 
 /// Safetensors files of models without weights.
 pub(crate) fn safetensors() -> Vec<Vec<u8>> {
-    [called_twice(10), called_twice(30), one_output(TIMES), in_one_another(25), flattened()].iter().map(file).collect()
+    let models = [
+        called_twice(10),
+        called_twice(30),
+        one_output(TIMES),
+        in_one_another(25),
+        flattened(),
+        called_with_outputs(TIMES),
+        long_shape(2000, 200),
+        long_shape(16, 200),
+    ];
+    models.iter().map(file).chain([clipped()]).collect()
 }
 
 /// Archives of arrays.
@@ -60,6 +70,35 @@ fn called_twice(deep: usize) -> Value {
 fn one_output(times: usize) -> Value {
     let layers = [input("i", &[4]), relu("a", &[json!(["i", 0, 0])])];
     functional("m", &layers, &["i"], &vec![json!(["a", 0, 0]); times])
+}
+
+/// A model with as many outputs as it is called times.
+fn called_with_outputs(times: usize) -> Value {
+    let layers = [input("i", &[4]), relu("a", &[json!(["i", 0, 0])])];
+    let mut inner = functional("inner", &layers, &["i"], &vec![json!(["a", 0, 0]); times]);
+    inner["name"] = json!("inner");
+    inner["inbound_nodes"] = json!(vec![json!([["x", 0, 0]]); times]);
+    functional("m", &[input("x", &[4]), inner], &["x"], &[json!(["inner", 0, 0])])
+}
+
+/// Layers of samples of many axes.
+fn long_shape(axes: usize, layers: usize) -> Value {
+    let mut all = vec![input("a0", &vec![1; axes])];
+    all.extend((1..=layers).map(|at| relu(&format!("a{at}"), &[json!([format!("a{}", at - 1), 0, 0])])));
+    functional("m", &all, &["a0"], &[json!([format!("a{layers}"), 0, 0])])
+}
+
+/// A layer of one weight whose window has 400 million taps, all but one clipped by padding.
+fn clipped() -> Vec<u8> {
+    let config = json!({"name": "l", "filters": 1, "kernel_size": [20_000, 20_000], "padding": "same", "implementation": 3,
+        "use_bias": false, "batch_input_shape": [null, 1, 1, 1]});
+    let layers = json!([{"class_name": "LocallyConnected2D", "config": config}]);
+    let model = json!({"class_name": "Sequential", "config": {"name": "m", "layers": layers}});
+    let metadata = json!({"version": 1, "keras_version": "2.15.0", "model": model, "layers": {}});
+    let header = json!({"__metadata__": {"locally_connected": metadata.to_string()},
+        "l/kernel": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}});
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat()
 }
 
 /// A model in a model and so on, and what nobody reads in the innermost.

@@ -11,8 +11,10 @@ use crate::shapes;
 use crate::weights::Source;
 use crate::wiring::{Tensor, Wiring};
 use locally_connected::Config;
+use locally_connected::model::MOST_AXES;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Gives every layer its shapes, kind and weights. A layer that can't be run, for whatever reason, is marked so and is
 /// no error of the file.
@@ -43,6 +45,8 @@ pub(crate) fn build(
 /// The longest name of a layer, with those of the layers around it, in bytes: all layers inside a layer have its name before their own.
 const LONG_NAME: usize = 1000;
 const LONG_NAME_SAYS: &str = "string of at most 1000 bytes";
+/// See [`MOST_AXES`].
+const MOST_AXES_SAYS: &str = "list of at most 16 sizes";
 
 /// Where layers are: in the model itself, or inside one of its layers.
 struct Place<'a> {
@@ -66,16 +70,19 @@ struct Built {
 struct First {
     layer: FileLayer,
     inputs: Vec<Option<Shape>>,
-    outputs: Vec<Option<Shape>>,
+    outputs: Shapes,
 }
+
+/// What a call gives. Many calls of one layer give the same.
+type Shapes = Rc<[Option<Shape>]>;
 
 impl Place<'_> {
     /// The layers of a model. `given` are the shapes of its inputs where the model doesn't say them.
     fn layers(&self, model: &Architecture<'_>, given: &[Option<Shape>]) -> Result<Built, Problem> {
         let mut first: Vec<Option<First>> = model.layers.iter().map(|_| None).collect();
-        let mut outputs: Vec<Vec<Option<Shape>>> = Vec::with_capacity(model.wiring.calls.len());
+        let mut outputs: Vec<Shapes> = Vec::with_capacity(model.wiring.calls.len());
         let mut input = None;
-        let shape = |tensor: &Tensor, outputs: &[Vec<Option<Shape>>]| match *tensor {
+        let shape = |tensor: &Tensor, outputs: &[Shapes]| match *tensor {
             Tensor::Input(index) => given.get(index).cloned().flatten(),
             Tensor::Output { call, index } => outputs.get(call).and_then(|call| call.get(index)).cloned().flatten(),
         };
@@ -86,7 +93,7 @@ impl Place<'_> {
                 Some(first) => again(entry, first, &inputs),
                 None => {
                     let (layer, outputs) = self.layer(entry, &inputs)?;
-                    slot.insert(First { layer, inputs, outputs }).outputs.clone()
+                    slot.insert(First { layer, inputs, outputs: outputs.into() }).outputs.clone()
                 }
             };
             if call.inputs.contains(&Tensor::Input(0)) && input.is_none() {
@@ -111,6 +118,9 @@ impl Place<'_> {
         }
         let entry = &*layer::as_class(entry, self.reading);
         let (mut kind, input, output) = self.described(entry, inputs)?;
+        if [&input, &output].into_iter().flatten().any(|shape| shape.len() > MOST_AXES) {
+            return Err(Problem::malformed(format!("the shape of layer \"{}\"", entry.name), MOST_AXES_SAYS));
+        }
         let mut outputs = vec![output];
         match &mut kind {
             LayerKind::LocallyConnected(local) => local.trainable &= self.trainable,
@@ -201,7 +211,7 @@ impl Place<'_> {
 }
 
 /// The shapes that a further call of a layer gives.
-fn again(entry: &Entry<'_>, first: &First, inputs: &[Option<Shape>]) -> Vec<Option<Shape>> {
+fn again(entry: &Entry<'_>, first: &First, inputs: &[Option<Shape>]) -> Shapes {
     if first.inputs == inputs {
         return first.outputs.clone();
     }
@@ -223,5 +233,6 @@ fn again(entry: &Entry<'_>, first: &First, inputs: &[Option<Shape>]) -> Vec<Opti
         }
         LayerKind::LocallyConnected(_) | LayerKind::Model | LayerKind::Unsupported { .. } => None,
     };
-    vec![known.and_then(|inputs| one(&inputs))]
+    let shape = known.and_then(|inputs| one(&inputs)).filter(|shape| shape.len() <= MOST_AXES);
+    Rc::new([shape])
 }

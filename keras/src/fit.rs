@@ -7,6 +7,9 @@ use locally_connected::{Config, DataFormat, Geometry, KerasLayout, Padding};
 /// The most entries that one axis's tables may have beyond what the file's own size warrants. A config of a few bytes
 /// can claim axes of billions, whose tables would fit no memory.
 const FREE_TABLE: u64 = 1 << 24;
+/// How many weights a layer may have for each that is stored, the others being clipped by padding. A window of a few bytes can have billions
+/// of taps.
+const MOST_CLIPPED: u64 = 64;
 /// The most positions that an axis may have: half a gigabyte for one sample with one channel.
 const MOST_POSITIONS: u64 = 1 << 27;
 
@@ -21,6 +24,9 @@ pub(crate) fn geometry(
     check_tables(config, input, stored)?;
     let geometry = Geometry::new(config, input)?;
     layout.check(&geometry)?;
+    if geometry.weights() > stored.saturating_mul(MOST_CLIPPED).max(FREE_TABLE) {
+        return Err(over_weights(config, input, stored));
+    }
     let expected = [Some(layout.shape(&geometry)), geometry.bias_shape()];
     for ((what, expected), found) in ["kernel", "bias"].into_iter().zip(expected).zip(weights) {
         let Some(expected) = expected else { continue };
@@ -114,17 +120,35 @@ pub(crate) fn check_tables(config: &Config, input: &[usize], stored: u64) -> Res
         };
         let table = outputs.saturating_mul(k);
         if n > MOST_POSITIONS.into() || table > u128::from(stored.max(FREE_TABLE)) {
-            let Config { kernel_size: kernel, strides, .. } = config.clone();
-            return Err(Problem::OverWeights { input: input.to_vec(), kernel, strides, stored });
+            return Err(over_weights(config, input, stored));
         }
     }
     Ok(())
+}
+
+fn over_weights(config: &Config, input: &[usize], stored: u64) -> Problem {
+    let Config { kernel_size: kernel, strides, .. } = config.clone();
+    Problem::OverWeights { input: input.to_vec(), kernel, strides, stored }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use locally_connected::Error;
+
+    /// Padding clips some taps of a window, and not nearly all of millions.
+    #[test]
+    fn most_weights_of_a_layer_are_stored() -> Result<(), Error> {
+        for (kernel, is_read) in [(7, true), (4000, true), (20_000, false)] {
+            let config = Config::new(1, [kernel, kernel]).padding(Padding::Same).bias(locally_connected::Bias::None);
+            let geometry = Geometry::new(&config, &[1, 1, 1])?;
+            for layout in [KerasLayout::Implementation2, KerasLayout::Implementation3] {
+                let found = super::geometry(&config, layout, &[1, 1, 1], &[layout.shape(&geometry)]);
+                assert_eq!(found.is_ok(), is_read, "{kernel} {found:?}");
+            }
+        }
+        Ok(())
+    }
 
     /// A layer, described with another stride or kernel size than the one its weights were made with.
     #[test]

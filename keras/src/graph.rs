@@ -292,7 +292,7 @@ impl ModelFile {
 /// have hundreds.
 const MOST_REPEATED: u64 = 1 << 13;
 
-/// The calls of a model's layers.
+/// The calls of a model's layers, and what models inside it give.
 struct Calls {
     /// In the file.
     listed: u64,
@@ -303,7 +303,11 @@ struct Calls {
 impl Calls {
     fn of(Wired { layers, wiring }: Wired<'_>) -> Self {
         let inner = |layer: &FileLayer| match layer.kind {
-            LayerKind::Model => Self::of(Wired { layers: &layer.inner, wiring: &layer.wiring }),
+            LayerKind::Model => {
+                let Self { listed, made } = Self::of(Wired { layers: &layer.inner, wiring: &layer.wiring });
+                let outputs = layer.wiring.outputs.len() as u64;
+                Self { listed: listed + outputs, made: made.saturating_add(outputs) }
+            }
             _ => Self { listed: 0, made: 0 },
         };
         let inner: Vec<Self> = layers.iter().map(inner).collect();

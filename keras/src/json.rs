@@ -1,5 +1,6 @@
 //! Reads Keras's JSON without trusting it.
 
+use locally_connected::model::MOST_AXES;
 use serde_json::{Map, Value};
 
 /// A JSON object.
@@ -121,9 +122,9 @@ pub(crate) fn object<'a>(object: &'a Object, key: &str) -> Option<&'a Object> {
     object.get(key).and_then(Value::as_object)
 }
 
-/// A shape without its first axis, the batch; unknown sizes are 0.
+/// A shape without its first axis, the batch; unknown sizes are 0. None if it has more axes than run here.
 pub(crate) fn shape(value: &Value) -> Option<Vec<usize>> {
-    let (_, rest) = list(value)?.split_first()?;
+    let (_, rest) = list(value)?.split_first().filter(|(_, rest)| rest.len() <= MOST_AXES)?;
     rest.iter()
         .map(|size| if size.is_null() { Some(0) } else { integer(size).and_then(|size| usize::try_from(size).ok()) })
         .collect()

@@ -78,7 +78,7 @@ pub(crate) fn describe(entry: &Entry<'_>, inputs: &[Option<Shape>], around: Arou
         return unsupported(Some(reason));
     }
     if class == "InputLayer" {
-        let shape = declared.or(input).ok_or_else(|| Problem::lacks("it", "shape"))?;
+        let shape = declared.or(input).ok_or_else(|| Problem::lacks("it", "shape of 16 axes at most"))?;
         return Ok((LayerKind::Identity, Some(shape.clone()), Some(shape)));
     }
     let same = |kind| Ok((kind, input.clone(), input.clone()));

@@ -64,6 +64,51 @@ fn models_in_models_make_some_thousand_calls_at_most() {
     }
 }
 
+/// Each layer has its own shapes, and each call those of what it gives.
+#[test]
+fn samples_have_sixteen_axes_at_most() {
+    let deep = |axes: usize| {
+        functional("m", &[input("i", &vec![1; axes]), relu("a", &[json!(["i", 0, 0])])], &["i"], &[json!(["a", 0, 0])])
+    };
+    assert_eq!(model(&deep(16)).graph().unwrap().outputs()[0].shape, [1; 16]);
+    let error = model(&deep(17)).graph().unwrap_err().to_string();
+    assert!(error.contains("has no shape of 16 axes at most"), "{error}");
+    // A layer that isn't run here, and one that is, make shapes longer.
+    let embedded = |times: usize| {
+        let mut layers = vec![input("e0", &[3])];
+        layers.extend((1..=times).map(|at| {
+            let own = json!({"input_dim": 4, "output_dim": 2});
+            layer("Embedding", &format!("e{at}"), own, &[json!([format!("e{}", at - 1), 0, 0])])
+        }));
+        functional("m", &layers, &["e0"], &[json!([format!("e{times}"), 0, 0])])
+    };
+    assert_eq!(model(&embedded(15)).layers.last().unwrap().output_shape.len(), 16);
+    let error = read(&embedded(16)).unwrap_err().to_string();
+    assert!(error.contains("the shape of layer \"e16\"") && error.contains("16 sizes"), "{error}");
+    let reshaped = |axes: usize| {
+        let own = json!({"target_shape": vec![1; axes], "batch_input_shape": [null, 1]});
+        json!({"class_name": "Sequential", "config": {"name": "m", "layers": [layer("Reshape", "r", own, &[])]}})
+    };
+    assert!(model(&reshaped(16)).graph().is_ok());
+    let error = read(&reshaped(17)).unwrap_err().to_string();
+    assert!(error.contains("16 sizes"), "{error}");
+}
+
+/// What a model inside gives counts for each of its calls.
+#[test]
+fn outputs_of_models_in_models_are_some_thousands_at_most() {
+    let called = |times: usize, outputs: usize| {
+        let layers = [input("i", &[4]), relu("a", &[json!(["i", 0, 0])])];
+        let mut inner = functional("inner", &layers, &["i"], &vec![json!(["a", 0, 0]); outputs]);
+        inner["inbound_nodes"] = json!(vec![json!([["x", 0, 0]]); times]);
+        functional("m", &[input("x", &[4]), inner], &["x"], &[json!(["inner", 0, 0])])
+    };
+    assert!(model(&called(20, 20)).graph().is_ok());
+    let error = model(&called(1000, 1000)).graph().unwrap_err();
+    let Error::Core(Core::TooLarge { value, .. }) = &error else { panic!("{error}") };
+    assert!(*value > 1_000_000, "{error}");
+}
+
 #[test]
 fn equal_outputs_are_numbered() {
     let layers = [input("i", &[4]), relu("a", &[json!(["i", 0, 0])])];

@@ -10,8 +10,8 @@ use crate::{Error, Result};
 /// Where a buffer lies.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// With the caller: the buffer's number among those that the caller gives to read or to write, found anew in each
-    /// run.
+    /// With the caller: the buffer's number among those that the caller gives to read or to write, looked for in each run where it was in
+    /// the last one first.
     Caller(usize),
     /// In the store of parameters.
     Weights,
@@ -49,11 +49,16 @@ impl Layout {
             return Err(Error::Unsupported { what, with: "here: only parameters may be".into() });
         }
         let scratch = program.scratch();
+        // Callers mostly give what the program has in its order.
+        let [mut inputs, mut outputs] = [0.., 0..];
         let places =
             program.buffers.iter().zip(&scratch.of_buffer).map(|(buffer, piece)| match (buffer.usage, *piece) {
                 (Usage::Parameter | Usage::State, _) => Place::Weights,
                 (Usage::Scratch, Some(piece)) => Place::Scratch(piece),
-                (Usage::Scratch | Usage::Input | Usage::Output | Usage::Gradient, _) => Place::Caller(0),
+                (Usage::Input, _) => Place::Caller(inputs.next().unwrap_or_default()),
+                (Usage::Scratch | Usage::Output | Usage::Gradient, _) => {
+                    Place::Caller(outputs.next().unwrap_or_default())
+                }
             });
         let places = places.collect();
         let scratch =
@@ -75,28 +80,34 @@ impl Layout {
             let what = format!("buffer {:?}", self.buffers[self.updated[0].index()].name);
             return Err(Error::Program { what, why: "it is updated: a run needs the store as `&mut`" });
         }
+        let is_input = |buffer: &&Buffer| buffer.usage == Usage::Input;
+        let is_written = |buffer: &&Buffer| matches!(buffer.usage, Usage::Output | Usage::Gradient);
+        // Where no more is given than is looked for, and all of that is found, nothing is given twice.
+        let more_inputs = given.inputs.len() > self.buffers.iter().filter(is_input).count();
+        let more_outputs = given.outputs.len() > self.buffers.iter().filter(is_written).count();
         for (buffer, place) in self.buffers.iter().zip(&mut self.places) {
-            let named = |name: &&str| **name == buffer.name;
-            let (found, times) = match (buffer.usage, *place) {
+            let (found, is_twice) = match (buffer.usage, *place) {
                 (Usage::State, Place::Weights) if matches!(given.weights, Store::Updated(_)) => continue,
                 (_, Place::Weights) => {
                     given.weights.weights().view(buffer)?;
                     continue;
                 }
-                (Usage::Input, Place::Caller(_)) => {
-                    let found = given.inputs.iter().position(|(name, _)| named(name));
-                    let times = given.inputs.iter().filter(|(name, _)| named(name)).count();
-                    (found.map(|at| (at, given.inputs[at].1.len())), times)
+                (Usage::Input, Place::Caller(last)) => {
+                    let named = |at: &usize| given.inputs.get(*at).is_some_and(|(name, _)| *name == buffer.name);
+                    let found = find(given.inputs.len(), last, &named);
+                    let is_twice = more_inputs && (0..given.inputs.len()).filter(named).count() > 1;
+                    (found.map(|at| (at, given.inputs[at].1.len())), is_twice)
                 }
-                (_, Place::Caller(_)) => {
-                    let found = given.outputs.iter().position(|(name, _)| named(name));
-                    let times = given.outputs.iter().filter(|(name, _)| named(name)).count();
-                    (found.map(|at| (at, given.outputs[at].1.len())), times)
+                (_, Place::Caller(last)) => {
+                    let named = |at: &usize| given.outputs.get(*at).is_some_and(|(name, _)| *name == buffer.name);
+                    let found = find(given.outputs.len(), last, &named);
+                    let is_twice = more_outputs && (0..given.outputs.len()).filter(named).count() > 1;
+                    (found.map(|at| (at, given.outputs[at].1.len())), is_twice)
                 }
                 (_, Place::Scratch(_)) => continue,
             };
             let (at, found) = found.ok_or_else(|| Error::NotGiven { name: buffer.name.clone() })?;
-            if times > 1 {
+            if is_twice {
                 return Err(Error::Program { what: format!("buffer {:?}", buffer.name), why: "it is given twice" });
             }
             if found as u64 != buffer.shape.elements(self.batch) {
@@ -117,6 +128,11 @@ impl Layout {
         let Self { buffers, places, scratch, batch, .. } = self;
         Memory { buffers, places, scratch, batch: *batch, given }
     }
+}
+
+/// The place among so many that is the one: the last one, if it still is.
+fn find(count: usize, last: usize, is_it: &impl Fn(&usize) -> bool) -> Option<usize> {
+    Some(last).filter(is_it).or_else(|| (0..count).find(is_it))
 }
 
 /// A run's buffers.

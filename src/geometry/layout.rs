@@ -6,6 +6,7 @@
 
 use super::{Geometry, Sharing};
 use crate::config::{DataFormat, KerasLayout, Padding};
+use crate::room::zeroes;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -83,14 +84,14 @@ impl KerasLayout {
     /// The canonical weights of a Keras variable; clipped taps are zero.
     ///
     /// # Errors
-    /// [`Error::Length`] if `kernel` isn't as long as [`KerasLayout::len`], and those of [`KerasLayout::check`].
+    /// [`Error::Length`] if `kernel` isn't as long as [`KerasLayout::len`], [`Error::OutOfMemory`], and those of [`KerasLayout::check`].
     pub fn to_canonical(self, geometry: &Geometry, kernel: &[f32]) -> Result<Vec<f32>> {
         self.check(geometry)?;
         self.check_len(geometry, kernel.len())?;
         if self.is_canonical(geometry) {
             return Ok(kernel.to_vec());
         }
-        Ok(self.canonical_entries(geometry, kernel, 0..geometry.entries()))
+        self.canonical_entries(geometry, kernel, 0..geometry.entries())
     }
 
     /// As [`KerasLayout::to_canonical`], taking the variable: if both orders are the same it is returned, and nothing
@@ -107,17 +108,25 @@ impl KerasLayout {
     }
 
     /// Some entries of the canonical weights, from a Keras variable that was checked.
-    pub(crate) fn canonical_entries(self, geometry: &Geometry, kernel: &[f32], entries: Range<u64>) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn canonical_entries(
+        self,
+        geometry: &Geometry,
+        kernel: &[f32],
+        entries: Range<u64>,
+    ) -> Result<Vec<f32>> {
         let filters = geometry.group_filters() as usize;
         let first = entries.start * filters as u64;
-        let mut canonical = vec![0.0; (entries.end - entries.start) as usize * filters];
+        let mut canonical: Vec<f32> = zeroes("canonical weights", (entries.end - entries.start) * filters as u64)?;
         self.for_each_run(geometry, entries, |run| {
             let to = &mut canonical[(run.canonical - first) as usize..][..filters];
             for (to, from) in to.iter_mut().zip(kernel[run.keras as usize..].iter().step_by(run.stride as usize)) {
                 *to = *from;
             }
         });
-        canonical
+        Ok(canonical)
     }
 
     /// The Keras variable of canonical weights; unconnected entries of implementation 2 are zero.
@@ -134,7 +143,7 @@ impl KerasLayout {
         if self.is_canonical(geometry) {
             return Ok(canonical.to_vec());
         }
-        let mut kernel = vec![0.0; self.len(geometry) as usize];
+        let mut kernel: Vec<f32> = zeroes("weights in Keras's layout", self.len(geometry))?;
         let filters = geometry.group_filters() as usize;
         self.for_each_run(geometry, 0..geometry.entries(), |run| {
             let from = &canonical[run.canonical as usize..][..filters];

@@ -8,6 +8,7 @@ use crate::gpu::Loaded;
 use crate::model::{Layer, Model, Sequential, Wanted, names};
 use crate::ops::Usage;
 use crate::program::Program;
+use crate::room::zeroes;
 use crate::train::{Run, Runner};
 use crate::{Config, Error, Geometry, Result};
 use std::collections::BTreeMap;
@@ -327,8 +328,9 @@ impl<'d, 'm> CpuModel<'d, 'm> {
         let program = graph.backward(Wanted::All);
         let job = Job::backward(graph, &program, inputs, grad_outputs)?;
         let gradients = program.used_as(Usage::Gradient);
-        let gradients = gradients.map(|buffer| (buffer.name.as_str(), vec![0.0; buffer.shape.elements(0) as usize]));
-        let mut gradients: BTreeMap<&str, Vec<f32>> = gradients.collect();
+        let gradients =
+            gradients.map(|buffer| Ok((buffer.name.as_str(), zeroes("gradients", buffer.shape.elements(0))?)));
+        let mut gradients: BTreeMap<&str, Vec<f32>> = gradients.collect::<Result<_>>()?;
         let inputs = self.pieces(&program, &job, &mut gradients)?;
         let parameters = gradients.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
         Ok(NamedGradients { inputs, parameters })
@@ -345,7 +347,7 @@ impl<'d, 'm> CpuModel<'d, 'm> {
         // A backward pass computes its outputs, too, though nobody asked for them here.
         let mut outputs: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
         for buffer in program.used_as(Usage::Output) {
-            outputs.insert(&buffer.name, vec![0.0; buffer.shape.elements(batch as u32) as usize]);
+            outputs.insert(&buffer.name, zeroes("outputs", buffer.shape.elements(batch as u32))?);
         }
         let at_once = program.samples_within(self.cpu.sample_budget.unwrap_or(SAMPLE_BUDGET));
         let mut bound: Option<(usize, bool, cpu::Bound)> = None;

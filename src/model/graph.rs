@@ -177,7 +177,7 @@ impl Graph {
     /// Adds an input of samples of that shape, named `input`, `input_1`, ….
     ///
     /// # Errors
-    /// [`Error::InputAxis`] for an axis of size 0, [`Error::TooLarge`] for samples of 2³² elements.
+    /// [`Error::InputAxis`] for an axis of size 0, [`Error::TooLarge`] for samples of 2³² elements or more than [`MOST_AXES`] axes.
     pub fn input(&mut self, shape: impl Into<Vec<usize>>) -> Result<Node> {
         let name = self.names.free("input");
         self.named_input(name, shape)
@@ -413,8 +413,15 @@ fn shown(parameters: &[Parameter]) -> String {
     parameters.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// The most axes of a sample. Files hold shapes: each layer keeps its own.
+pub const MOST_AXES: usize = 16;
+
 /// Checks that a sample has elements, and no more than 32-bit indices reach.
 fn check_shape(shape: &[usize]) -> Result<()> {
+    if shape.len() > MOST_AXES {
+        let (value, limit) = (shape.len() as u128, MOST_AXES as u64);
+        return Err(Error::TooLarge { what: "the number of axes of a sample", value, limit });
+    }
     if let Some(axis) = shape.iter().position(|&size| size == 0) {
         return Err(Error::InputAxis { axis, shape: shape.to_vec() });
     }

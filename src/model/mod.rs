@@ -26,7 +26,7 @@ mod whole;
 mod written;
 
 #[cfg(feature = "models")]
-pub use graph::{End, Graph, GraphLayer, Node, Sequential};
+pub use graph::{End, Graph, GraphLayer, MOST_AXES, Node, Sequential};
 #[cfg(feature = "models")]
 pub use layers::{
     ActivationLayer, BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling,

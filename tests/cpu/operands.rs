@@ -116,12 +116,14 @@ fn wrong_operands_are_named() {
     let [mut one, mut two] = [[0.0; 24]; 2];
     let twice = bound.run(&store, &[("input", x)], &mut [("output", &mut one), ("output", &mut two)]);
     assert!(matches!(twice, Err(Error::Program { why: "it is given twice", .. })), "{twice:?}");
-    // What the program doesn't know is ignored.
+    // What the program doesn't know is ignored, and the places of the last run mean nothing for the next.
     let mut other = [1.0];
     let outputs = &mut [("other", &mut other[..]), ("output", &mut y[..])];
     let inputs = [("other", &[][..]), ("input", x)];
     for _ in 0..2 {
         assert_eq!(bound.run(&store, &inputs, outputs), Ok(()));
     }
+    outputs.reverse();
+    assert_eq!(bound.run(&store, &inputs, outputs), Ok(()));
     assert_eq!((y, other), ([0.0; 24], [1.0]));
 }

@@ -5,8 +5,8 @@ use locally_connected::config::{Axes, Constraint, OrthogonalMode, Regularizer};
 use locally_connected::gpu::Bindings;
 use locally_connected::model::{
     BatchNormalization, Concatenate, Convolution, Dense, Depthwise, Flatten, GlobalPooling, Graph, GroupNormalization,
-    Layer, LayerNormalization, Merge, Model, Move, Node, NoiseLayer, PRelu, Pooling, Reshape, Separable, Sequential,
-    Softmax, Wanted, names,
+    Layer, LayerNormalization, MOST_AXES, Merge, Model, Move, Node, NoiseLayer, PRelu, Pooling, Reshape, Separable,
+    Sequential, Softmax, Wanted, names,
 };
 use locally_connected::ops::{PoolKind, RandomKind, Usage};
 use locally_connected::program::Program;
@@ -405,6 +405,8 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(far.is_err());
     assert_eq!(graph.add(Layer::new(Dense::new(2)).named("row"), &[x]), Err(Error::TwoLayers { name: "row".into() }));
     assert!(matches!(graph.input([3, 0]), Err(Error::InputAxis { axis: 1, .. })));
+    let axes = vec![1; MOST_AXES + 1];
+    assert!(matches!(graph.input(&axes[..]), Err(Error::TooLarge { value: 17, limit: 16, .. })));
     assert!(matches!(graph.input([1 << 20, 1 << 20]), Err(Error::TooLarge { .. })));
     // Called on values of another size, a dense layer would need other weights.
     let message = graph.call(row, &[row]).expect_err("7 inputs instead of 4").to_string();

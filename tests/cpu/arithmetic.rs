@@ -91,7 +91,7 @@ fn same_bits_in_the_host_s_pool() {
 
 /// Samples of the whole batch, and how it is cut: into kernels for few samples and for many, and remainders of tiles.
 const SAMPLES: usize = 17;
-const CUTS: [&[usize]; 4] = [&[1; SAMPLES], &[8, 9], &[16, 1], &[2, 5, 10]];
+const CUTS: [&[usize]; 4] = [&[1, 1, 15], &[8, 9], &[16, 1], &[2, 5, 10]];
 /// From this many samples on the gradients of inputs are summed in one order: docs/numbers.md.
 const MANY: usize = 8;
 

@@ -92,6 +92,16 @@ pub enum Problem {
         /// Bytes expected.
         expected: u64,
     },
+    /// A text is far longer than the compressed file that it is in.
+    #[error("its text has {found} bytes, over {most}: too many for a file of {file} bytes")]
+    TextLength {
+        /// Bytes of the text.
+        found: u64,
+        /// The most there may be.
+        most: u64,
+        /// Bytes of the file.
+        file: u64,
+    },
     /// The file doesn't hold a whole model.
     #[error("{0}")]
     NoModel(&'static str),

@@ -2,6 +2,7 @@
 
 use flate2::{Compression, write::DeflateEncoder};
 use locally_connected::Error as Core;
+use locally_connected_keras::compiled::Compiled;
 use locally_connected_keras::{Error, FileFormat, ModelFile, Result};
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 use serde_json::{Value, json};
@@ -225,4 +226,15 @@ fn compressed_json_is_little_longer_than_its_file() {
     }
     // As long a text is read where it isn't compressed.
     ModelFile::from_bytes("hdf5", &hdf5, FileFormat::Hdf5).unwrap();
+}
+
+/// Each output would have each metric.
+#[test]
+fn a_shared_list_of_metrics_has_each_once() {
+    let outputs: Vec<String> = (0..1000).map(|number| format!("o{number}")).collect();
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let goals = |metrics: &[&str]| Compiled::from_config(json!({"loss": "mse", "metrics": metrics})).goals(&outputs);
+    assert_eq!(goals(&["mse", "mean_squared_error"]).unwrap()[999].metrics.len(), 2);
+    let said = goals(&vec!["mse"; 1001]).unwrap_err().to_string();
+    assert!(said.contains("metrics") && said.contains("names of their own"), "{said}");
 }

@@ -347,6 +347,14 @@ pub enum Problem {
         /// The most there may be.
         limit: usize,
     },
+    /// An array has more axes than NumPy's have.
+    #[error("its array has {found} axes, over {limit}")]
+    Axes {
+        /// Axes found.
+        found: usize,
+        /// The most there may be.
+        limit: usize,
+    },
     /// An `.npy` header ends too early.
     #[error("its header is cut off")]
     HeaderCutOff,

@@ -390,7 +390,7 @@ pub enum Problem {
 /// Most characters of a part's name in a message: each layer may keep one.
 const SHOWN: usize = 300;
 
-fn cut(mut part: String) -> String {
+pub(crate) fn cut(mut part: String) -> String {
     if let Some((end, _)) = part.char_indices().nth(SHOWN) {
         part.truncate(end);
         part.push('…');

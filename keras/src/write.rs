@@ -173,15 +173,14 @@ struct Style {
 fn graph(layers: &[FileLayer], wiring: &Wiring, style: Style) -> Object {
     let Style { native, functional, around } = style;
     let name = |layer: usize| layers.get(layer).map_or("", FileLayer::own_name);
-    // For each layer the number of its next call; a model inside the model counts the call that made it.
-    let mut counts = vec![0usize; layers.len()];
+    let mut of_layers: Vec<Vec<&Call>> = vec![Vec::new(); layers.len()];
+    // The numbers of calls among those of their layers; a model inside the model counts the call that made it.
     let mut numbers = Vec::with_capacity(wiring.calls.len());
     for call in &wiring.calls {
         let first = wiring.first.get(call.layer).copied().unwrap_or(0);
-        let count = counts.get_mut(call.layer);
-        numbers.push(count.map_or(0, |count| {
-            *count += 1;
-            first + *count - 1
+        numbers.push(of_layers.get_mut(call.layer).map_or(0, |calls| {
+            calls.push(call);
+            first + calls.len() - 1
         }));
     }
     let tensor = |tensor: &Tensor| match *tensor {
@@ -213,8 +212,8 @@ fn graph(layers: &[FileLayer], wiring: &Wiring, style: Style) -> Object {
         entry.insert("config".into(), config.into());
         if functional {
             entry.insert("name".into(), json!(name(at)));
-            let calls = wiring.calls.iter().filter(|call| call.layer == at && layer.class_name != "InputLayer");
-            let node = |call: &Call| {
+            let calls = of_layers.get(at).into_iter().flatten().filter(|_| layer.class_name != "InputLayer");
+            let node = |call: &&Call| {
                 let of = |from: &Tensor| {
                     let mut from = tensor(from);
                     from.as_array_mut().into_iter().for_each(|from| from.push(json!({})));

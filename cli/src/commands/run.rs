@@ -7,6 +7,7 @@ use crate::{arrays, device, model, output};
 use locally_connected::headless::Device;
 use locally_connected_keras::npy;
 use pollster::block_on;
+use std::collections::BTreeMap;
 
 pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
     output::check_destination(&args.output)?;
@@ -42,10 +43,8 @@ pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
             block_on(loaded.run_named(&arrays::values(&inputs)))?
         }
     };
-    let shape = |name: &str| {
-        let sample = graph.outputs().iter().find(|end| end.name == name).map_or(&[][..], |end| end.shape).to_vec();
-        arrays::batched(batch, &sample)
-    };
+    let samples: BTreeMap<&str, &[usize]> = ends.iter().map(|end| (end.name, end.shape)).collect();
+    let shape = |name: &str| arrays::batched(batch, samples.get(name).copied().unwrap_or_default());
     let named: Vec<_> = outputs.iter().map(|(name, values)| (name.clone(), shape(name), values.as_slice())).collect();
     match &named[..] {
         [(_, shape, values)] if args.output.extension().is_none_or(|extension| extension != "npz") => {

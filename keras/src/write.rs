@@ -549,3 +549,19 @@ fn new_layer(name: String, class: String, config: Value, kind: LayerKind) -> Fil
     let (input_shape, output_shape, inner, wiring) = (Vec::new(), Vec::new(), Vec::new(), Wiring::default());
     FileLayer { name, class_name: class, config, input_shape, output_shape, kind, inner, wiring, rest }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A layer's calls aren't looked for among those of all others: that would take minutes.
+    #[test]
+    fn thousands_of_layers_and_calls_are_written() {
+        let new = |_| new_layer("a".into(), "ReLU".into(), json!({}), LayerKind::Identity);
+        let layers: Vec<FileLayer> = (0..10_000).map(new).collect();
+        let wiring = Wiring { calls: vec![Call { layer: 7, inputs: Vec::new() }; 1_000_000], ..Wiring::default() };
+        let written = graph(&layers, &wiring, Style { native: false, functional: true, around: true });
+        let calls = |at: usize| written.get("layers")?.get(at)?.get("inbound_nodes")?.as_array().map(Vec::len);
+        assert_eq!([6, 7].map(calls), [Some(0), Some(1_000_000)]);
+    }
+}

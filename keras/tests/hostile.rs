@@ -238,16 +238,3 @@ fn a_shared_list_of_metrics_has_each_once() {
     let said = goals(&vec!["mse"; 1001]).unwrap_err().to_string();
     assert!(said.contains("metrics") && said.contains("names of their own"), "{said}");
 }
-
-/// A layer's calls aren't looked for among those of all others.
-#[test]
-fn thousands_of_layers_are_written() {
-    let from = |at: usize| if at == 0 { "i".to_owned() } else { format!("a{}", at - 1) };
-    let chain = (0..6000).map(|at| relu(&format!("a{at}"), &[json!([from(at), 0, 0])]));
-    let layers: Vec<Value> = std::iter::once(input("i", &[4])).chain(chain).collect();
-    let file = model(&functional("m", &layers, &["i"], &[json!(["a5999", 0, 0])]));
-    let written = file.to_bytes(FileFormat::Keras).unwrap();
-    let again = ModelFile::from_bytes("m", &written, FileFormat::Keras).unwrap();
-    let [first, .., last] = again.layers.as_slice() else { panic!("two layers at least") };
-    assert_eq!((again.layers.len(), &first.name[..], &last.name[..]), (6001, "i", "a5999"));
-}

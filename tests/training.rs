@@ -269,6 +269,10 @@ fn a_state_of_another_training_is_refused_and_changes_nothing() {
         for (state, error) in wrong {
             assert_eq!(trainer.restore(&State { steps: 99, ..state }).await, Err(error));
         }
+        let (value, limit) = (1 << 63, (1 << 63) - 1);
+        let late = State { steps: 1 << 63, ..good.clone() };
+        let error = Error::TooLarge { what: "the number of steps done", value, limit };
+        assert_eq!(trainer.restore(&late).await, Err(error));
         let mut short = good.clone();
         short.optimizer.get_mut("head/kernel/v").expect("there").pop();
         assert!(trainer.restore(&short).await.expect_err("short").to_string().contains("head"));

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use locally_connected::Error;
 use locally_connected::model::End;
 use locally_connected_keras::npy::{NpyArray, read_npy, read_npz};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A shape as Python prints it.
@@ -43,6 +43,7 @@ pub(crate) fn read_ends(
             format!("one for each of {}: in that order, as NAME=X.npy, or an .npz with an array of each name", names());
         Err(Failure::request(message).with_help(help))
     };
+    let known: BTreeSet<&str> = ends.iter().map(|end| end.name).collect();
     // By the name of the input or output: the file, and the array in it.
     let mut found: BTreeMap<String, (&Path, NpyArray)> = BTreeMap::new();
     let mut unnamed = ends.iter();
@@ -57,7 +58,7 @@ pub(crate) fn read_ends(
             },
         };
         for (name, array) in arrays {
-            if ends.iter().all(|end| end.name != name) {
+            if !known.contains(name.as_str()) {
                 return wrong(format!("{}: the model has no {name:?}", path.display()));
             }
             if found.insert(name.clone(), (path, array)).is_some() {

@@ -222,6 +222,12 @@ fn outputs_are_whole_or_untouched() {
     fails(&locally!["convert", &model, folder.join("new.onnx")], 2);
     assert_eq!(folder.names(), ["old"]);
 
+    // The longest name that systems have; the new file has another until it is whole.
+    let long = format!("{}.h5", "n".repeat(252));
+    common::succeeds(&locally!["convert", &model, folder.join(&long)]);
+    assert_eq!(folder.names(), [long.clone(), "old".into()]);
+    fs::remove_file(folder.join(&long)).expect("the file");
+
     // A good run replaces it, and leaves nothing beside it.
     common::succeeds(&locally!["run", model, "--input", x, "--output", &output]);
     assert_eq!(npy(&output).shape, npy(&good.path("y")).shape);

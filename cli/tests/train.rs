@@ -6,8 +6,8 @@
 mod common;
 
 use common::{Folder, fails, fixture, stderr, succeeds};
-use locally_connected_keras::ModelFile;
 use locally_connected_keras::npy::{NpyArray, read_npy, read_npz, write_npy};
+use locally_connected_keras::{FileFormat, ModelFile};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -179,6 +179,24 @@ fn a_training_that_goes_on_has_the_same_bits() {
     // Where nothing is left to do, nothing changes.
     succeeds(&run(&["--epochs", "2", "--output", "@again.keras", "--resume", "@c.safetensors"]));
     assert!(trained.read("part.keras") == trained.read("again.keras"), "other bits");
+    // Numbers that no training writes, which would overflow, or end or begin it somewhere else.
+    let changed = |change: &dyn Fn(&mut ModelFile)| {
+        let mut file = ModelFile::read(trained.folder.join("c.safetensors")).expect("a checkpoint");
+        change(&mut file);
+        let bytes = file.to_bytes(FileFormat::Safetensors).expect("a file");
+        std::fs::write(trained.folder.join("d.safetensors"), bytes).expect("a file");
+        fails(&run(&["--epochs", "5", "--output", "@x.h5", "--resume", "@d.safetensors"]), 2).0
+    };
+    for number in [0, 2, 1 << 63, u64::MAX] {
+        let error = changed(&|file| file.beside.json["training"]["epochs"][1]["number"] = number.into());
+        assert!(error.contains(&format!("has epoch {number} in the place of epoch 1")), "{error}");
+    }
+    let steps = |file: &mut ModelFile| {
+        let state = file.compiled.as_mut().and_then(|compiled| compiled.state.as_mut());
+        state.expect("a state").iterations = u64::MAX;
+    };
+    let error = changed(&steps);
+    assert!(error.contains("the number of steps done is 18446744073709551615"), "{error}");
     for (other, named) in [
         (["--shuffle", "6"], "shuffle is 5, here 6"),
         (["--batch-size", "8"], "batch_size is 7, here 8"),

@@ -13,6 +13,9 @@ use std::ops::Range;
 /// Bytes that are unpacked at once.
 const PART: usize = 1 << 16;
 
+/// The most bytes of a file's record in the directory: a name, further fields and a comment of 65,535 each.
+const RECORD: usize = 46 + 3 * 65_535;
+
 /// A deflated byte stands for 1,032 at most.
 pub(crate) const DEFLATE: u64 = 1100;
 
@@ -51,7 +54,7 @@ impl<'a> Archive<'a> {
     }
 
     fn unpacking_to(whole: Whole<'a>, length: u64, most: u64) -> Result<Self, Problem> {
-        let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE];
+        let mut buffer = vec![0; RECORD];
         let zip = ZipLocator::new().locate_in_reader(whole, &mut buffer, length);
         let zip = zip.map_err(|(_, error)| unreadable(error))?;
         let (mut files, mut ranges) = (Named::default(), Vec::new());
@@ -244,6 +247,18 @@ mod tests {
         let opened = Archive::open(&whole, whole.length()).unwrap();
         assert_eq!(opened.lying(&whole, "two").unwrap().all().unwrap(), b"second");
         assert!(opened.entry("three").unwrap_err().to_string().contains("isn't in the archive"));
+    }
+
+    #[test]
+    fn records_in_the_directory_may_be_long() {
+        let (mut zip, long) = (archive(), [7; 65_535]);
+        let listed = record(&zip, LISTED, 0);
+        zip[listed + 30..listed + 34].fill(0xff);
+        zip.splice(listed + 49..listed + 49, [long, long].concat());
+        let end = record(&zip, END, 0);
+        let length = (end - listed) as u32;
+        zip[end + 12..end + 16].copy_from_slice(&length.to_le_bytes());
+        assert_eq!(said(&zip).unwrap(), [&b"first"[..], b"second", b""]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::wiring::{Tensor, Wiring};
 use locally_connected::Config;
 use locally_connected::model::MOST_AXES;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -27,8 +28,8 @@ pub(crate) fn build(
     let trainable = own_trainable(&architecture.frame.config)?;
     let place = Place { path: "", trainable, reading, configs, source };
     let inputs = vec![architecture.input_shape.clone(); architecture.wiring.inputs.len()];
-    let Built { layers, input, .. } = place.layers(&architecture, &inputs)?;
-    let Architecture { name, frame, wiring, .. } = architecture;
+    let Architecture { name, frame, layers, wiring, .. } = architecture;
+    let Built { layers, input, .. } = place.layers(layers, &wiring, &inputs)?;
     let mut waiting: Vec<&FileLayer> = layers.iter().collect();
     let mut full_names = BTreeSet::new();
     while let Some(layer) = waiting.pop() {
@@ -78,20 +79,22 @@ type Shapes = Rc<[Option<Shape>]>;
 
 impl Place<'_> {
     /// The layers of a model. `given` are the shapes of its inputs where the model doesn't say them.
-    fn layers(&self, model: &Architecture<'_>, given: &[Option<Shape>]) -> Result<Built, Problem> {
-        let mut first: Vec<Option<First>> = model.layers.iter().map(|_| None).collect();
-        let mut outputs: Vec<Shapes> = Vec::with_capacity(model.wiring.calls.len());
+    fn layers(&self, entries: Vec<Entry<'_>>, wiring: &Wiring, given: &[Option<Shape>]) -> Result<Built, Problem> {
+        let mut first: Vec<Option<First>> = entries.iter().map(|_| None).collect();
+        // Those that weren't called yet. Their JSON becomes the layers' own: it is much larger than the file.
+        let mut entries: Vec<Option<Entry<'_>>> = entries.into_iter().map(Some).collect();
+        let mut outputs: Vec<Shapes> = Vec::with_capacity(wiring.calls.len());
         let mut input = None;
         let shape = |tensor: &Tensor, outputs: &[Shapes]| match *tensor {
             Tensor::Input(index) => given.get(index).cloned().flatten(),
             Tensor::Output { call, index } => outputs.get(call).and_then(|call| call.get(index)).cloned().flatten(),
         };
-        for call in &model.wiring.calls {
-            let Some((entry, slot)) = model.layers.get(call.layer).zip(first.get_mut(call.layer)) else { continue };
+        for call in &wiring.calls {
+            let Some((entry, slot)) = entries.get_mut(call.layer).zip(first.get_mut(call.layer)) else { continue };
             let inputs: Vec<_> = call.inputs.iter().map(|tensor| shape(tensor, &outputs)).collect();
-            let found = match slot {
-                Some(first) => again(entry, first, &inputs),
-                None => {
+            let found = match entry.take() {
+                None => slot.as_ref().map(|first| again(first, &inputs)).unwrap_or_default(),
+                Some(entry) => {
                     let (layer, outputs) = self.layer(entry, &inputs)?;
                     slot.insert(First { layer, inputs, outputs: outputs.into() }).outputs.clone()
                 }
@@ -102,22 +105,22 @@ impl Place<'_> {
             outputs.push(found);
         }
         let mut layers = Vec::with_capacity(first.len());
-        for (first, entry) in first.into_iter().zip(&model.layers) {
-            layers.push(match first {
-                Some(first) => first.layer,
-                None => self.layer(entry, &[None])?.0,
-            });
+        for (first, entry) in first.into_iter().zip(entries) {
+            layers.extend(first.map(|first| first.layer));
+            if let Some(entry) = entry {
+                layers.push(self.layer(entry, &[None])?.0);
+            }
         }
-        let outputs = model.wiring.outputs.iter().map(|tensor| shape(tensor, &outputs)).collect();
+        let outputs = wiring.outputs.iter().map(|tensor| shape(tensor, &outputs)).collect();
         Ok(Built { layers, input, outputs })
     }
 
-    fn layer(&self, entry: &Entry<'_>, inputs: &[Option<Shape>]) -> Result<(FileLayer, Vec<Option<Shape>>), Problem> {
+    fn layer(&self, entry: Entry<'_>, inputs: &[Option<Shape>]) -> Result<(FileLayer, Vec<Option<Shape>>), Problem> {
         if self.path.len() + entry.name.len() > LONG_NAME {
             return Err(Problem::malformed("a layer's name, with those of the layers around it", LONG_NAME_SAYS));
         }
-        let entry = &*layer::as_class(entry, self.reading);
-        let (mut kind, input, output) = self.described(entry, inputs)?;
+        let entry = layer::as_class(Cow::Owned(entry), self.reading).into_owned();
+        let (mut kind, input, output) = self.described(&entry, inputs)?;
         if [&input, &output].into_iter().flatten().any(|shape| shape.len() > MOST_AXES) {
             return Err(Problem::malformed(format!("the shape of layer \"{}\"", entry.name), MOST_AXES_SAYS));
         }
@@ -129,7 +132,7 @@ impl Place<'_> {
         }
         let (mut inner, mut wiring) = (Vec::new(), Wiring::default());
         if let (LayerKind::Unsupported { reason }, Some(inside)) = (&kind, entry.inside()) {
-            match inside.and_then(|inside| self.inside(entry, inside, inputs)) {
+            match inside.and_then(|inside| self.inside(&entry, inside, inputs)) {
                 Ok((built, wired)) => {
                     (inner, outputs) = (built.layers, built.outputs);
                     if let Some(wired) = wired {
@@ -146,14 +149,14 @@ impl Place<'_> {
         }
         let layer = FileLayer {
             name: format!("{}{}", self.path, entry.name),
-            class_name: entry.class_name.clone(),
-            config: Value::Object(entry.config.clone()),
+            class_name: entry.class_name,
+            config: Value::Object(entry.config),
             input_shape: input.unwrap_or_default(),
             output_shape: outputs.first().cloned().flatten().unwrap_or_default(),
             kind,
             inner,
             wiring,
-            rest: entry.rest.clone(),
+            rest: entry.rest,
         };
         Ok((layer, outputs))
     }
@@ -192,7 +195,7 @@ impl Place<'_> {
                     .collect();
                 let own = |shape: &Option<Shape>| model.input_shape.clone().or(shape.clone());
                 let given = if inputs.len() == 1 { inputs.iter().map(own).collect() } else { inputs };
-                let built = place(&*source).layers(&model, &given)?;
+                let built = place(&*source).layers(model.layers, &model.wiring, &given)?;
                 Ok((built, is_called.then_some(model.wiring)))
             }
             Inside::Wrapped(wrapped) => {
@@ -201,7 +204,7 @@ impl Place<'_> {
                 // A layer in `TimeDistributed` gets one time step at a time; about other wrappers nothing is known.
                 let steps =
                     input.filter(|_| entry.class_name == "TimeDistributed").and_then(|shape| shape.split_first());
-                let (layer, _) = place(&*source).layer(&wrapped, &[steps.map(|(_, sample)| sample.to_vec())])?;
+                let (layer, _) = place(&*source).layer(*wrapped, &[steps.map(|(_, sample)| sample.to_vec())])?;
                 let output = steps.filter(|_| !layer.output_shape.is_empty());
                 let output = output.map(|(steps, _)| [&[*steps], layer.output_shape.as_slice()].concat());
                 Ok((Built { layers: vec![layer], input: None, outputs: vec![output] }, None))
@@ -211,7 +214,7 @@ impl Place<'_> {
 }
 
 /// The shapes that a further call of a layer gives.
-fn again(entry: &Entry<'_>, first: &First, inputs: &[Option<Shape>]) -> Shapes {
+fn again(first: &First, inputs: &[Option<Shape>]) -> Shapes {
     if first.inputs == inputs {
         return first.outputs.clone();
     }
@@ -227,8 +230,9 @@ fn again(entry: &Entry<'_>, first: &First, inputs: &[Option<Shape>]) -> Shapes {
         LayerKind::Reshape(shape) => Some(shape.clone()),
         LayerKind::Computed(_) => {
             // Its inputs may be larger here than in its first call, but its weights are the same.
-            let arguments = Arguments::new(&entry.config).storing(first.layer.parameters().iter().sum());
-            let known = layers::describe(&entry.class_name, &arguments, inputs);
+            let arguments =
+                Arguments::new(first.layer.config.as_object()?).storing(first.layer.parameters().iter().sum());
+            let known = layers::describe(&first.layer.class_name, &arguments, inputs);
             known.and_then(Result::ok).map(|known| known.output)
         }
         LayerKind::LocallyConnected(_) | LayerKind::Model | LayerKind::Unsupported { .. } => None,

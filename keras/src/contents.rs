@@ -1,5 +1,6 @@
 //! A file's bytes: in memory, or read from the file when they are needed.
 
+use crate::error::Problem;
 use rawzip::ReaderAt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -66,6 +67,14 @@ impl Contents {
     /// How many bytes of the file they are: fewer where they were compressed.
     pub(crate) fn packed(&self) -> u64 {
         self.packed
+    }
+
+    /// Refuses a text that is far longer than its file, where it was compressed: JSON takes a hundred times its bytes in memory. Keras's
+    /// largest are of two megabytes, beside weights of many more.
+    pub(crate) fn check_text(&self, text: &str) -> Result<(), Problem> {
+        let (found, file) = (text.len() as u64, self.packed);
+        let most = file.saturating_mul(4).saturating_add(1 << 21);
+        if found > most { Err(Problem::TextLength { found, most, file }) } else { Ok(()) }
     }
 
     /// Whether the bytes are in memory.

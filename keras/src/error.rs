@@ -92,6 +92,16 @@ pub enum Problem {
         /// Bytes expected.
         expected: u64,
     },
+    /// A text is far longer than the compressed file that it is in.
+    #[error("its text has {found} bytes, over {most}: too many for a file of {file} bytes")]
+    TextLength {
+        /// Bytes of the text.
+        found: u64,
+        /// The most there may be.
+        most: u64,
+        /// Bytes of the file.
+        file: u64,
+    },
     /// The file doesn't hold a whole model.
     #[error("{0}")]
     NoModel(&'static str),
@@ -337,6 +347,14 @@ pub enum Problem {
         /// The most there may be.
         limit: usize,
     },
+    /// An array has more axes than NumPy's have.
+    #[error("its array has {found} axes, over {limit}")]
+    Axes {
+        /// Axes found.
+        found: usize,
+        /// The most there may be.
+        limit: usize,
+    },
     /// An `.npy` header ends too early.
     #[error("its header is cut off")]
     HeaderCutOff,
@@ -372,7 +390,7 @@ pub enum Problem {
 /// Most characters of a part's name in a message: each layer may keep one.
 const SHOWN: usize = 300;
 
-fn cut(mut part: String) -> String {
+pub(crate) fn cut(mut part: String) -> String {
     if let Some((end, _)) = part.char_indices().nth(SHOWN) {
         part.truncate(end);
         part.push('…');

@@ -2,6 +2,7 @@
 
 use crate::contents::{Contents, Watch};
 use crate::error::{Error, Result};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -61,12 +62,16 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     done
 }
 
+/// Many systems have names of 255 bytes at most: a longer one than this isn't made longer.
+const LONG_NAME: usize = 240;
+
 /// A new file in the folder of `path`, with an unused name.
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "is no file name"))?;
+    let name = if name.len() > LONG_NAME { OsStr::new("locally") } else { name };
     let mut last = None;
     for attempt in 0..1000 {
-        let mut hidden = std::ffi::OsString::from(".");
+        let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{attempt}.tmp"));
         let temporary = path.with_file_name(hidden);

@@ -99,7 +99,9 @@ impl Reader {
 
     /// A string attribute of the root.
     pub(crate) fn root_attribute(&self, name: &str) -> Result<Option<String>, Problem> {
-        self.attributes("")?.text(name)
+        let text = self.attributes("")?.text(name)?;
+        text.as_deref().map_or(Ok(()), |text| self.contents.check_text(text))?;
+        Ok(text)
     }
 
     /// Whether this is a file of `save_weights`: `layer_names` at the root, or the native format's groups.

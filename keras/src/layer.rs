@@ -25,13 +25,13 @@ use std::cell::OnceCell;
 pub(crate) type Shape = Vec<usize>;
 
 /// The entry with the class as which it is to be read.
-pub(crate) fn as_class<'e, 'a>(entry: &'e Entry<'a>, reading: &Reading) -> Cow<'e, Entry<'a>> {
+pub(crate) fn as_class<'e, 'a>(entry: Cow<'e, Entry<'a>>, reading: &Reading) -> Cow<'e, Entry<'a>> {
     let registered = entry.rest.get("registered_name").and_then(Value::as_str);
     let names = [Some(entry.class_name.as_str()), registered];
     let Some(class) = names.into_iter().flatten().find_map(|name| reading.classes.get(name)) else {
-        return Cow::Borrowed(entry);
+        return entry;
     };
-    let mut entry = entry.clone();
+    let mut entry = entry.into_owned();
     entry.class_name.clone_from(class);
     entry.rest.insert("class_name".into(), class.clone().into());
     // In the native format Keras finds the class by these.
@@ -147,7 +147,7 @@ pub(crate) fn refused_call(entry: &Entry<'_>, reading: &Reading) -> Option<Strin
 /// The first layer inside this one, or itself, that behaves differently in training. Keras passes the argument on to
 /// all of them.
 fn trains_otherwise(entry: &Entry<'_>, reading: &Reading) -> Option<String> {
-    let entry = as_class(entry, reading);
+    let entry = as_class(Cow::Borrowed(entry), reading);
     match entry.inside() {
         None => {
             let noise = layers::noise(&entry.class_name, &Arguments::new(&entry.config), None).is_some();

@@ -13,6 +13,8 @@ use std::path::Path;
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy's own headers have 128 bytes for up to 10 axes; NumPy itself refuses over 10,000 characters.
 const MOST_HEADER: usize = 10_000;
+/// NumPy's own limit. In Fortran's order each axis may take time for each value.
+const MOST_AXES: usize = 64;
 
 /// An array: its shape and its values in C order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -162,6 +164,9 @@ fn parse(bytes: &[u8]) -> Result<NpyArray, Problem> {
         Problem::Header(header)
     })?;
 
+    if shape.len() > MOST_AXES {
+        return Err(Problem::Axes { found: shape.len(), limit: MOST_AXES });
+    }
     let kind = descr.trim_start_matches(['<', '>', '=', '|']);
     let big = descr.starts_with('>');
     let size = kind.get(1..).and_then(|size| size.parse::<usize>().ok()).unwrap_or(0);
@@ -360,6 +365,13 @@ mod tests {
         for shape in ["(-1,)", "(1.5,)", "(1", "1,)", "((1,),)", "(99999999999999999999999,)", "None"] {
             assert!(error(&file("<f4", "False", shape, &[0; 4])).contains("isn't understood"), "{shape}");
         }
+        let axes = |count: usize| {
+            let header = format!("{{'descr': '|u1', 'fortran_order': True, 'shape': (7, {})}}", "1,".repeat(count - 1));
+            let length = (header.len() as u16).to_le_bytes();
+            [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &[0; 7]].concat()
+        };
+        assert_eq!(error(&axes(64)), "");
+        assert!(error(&axes(65)).contains("has 65 axes, over 64"));
         assert!(error(b"\x93NUMPY\x01\x00v\x00{'descr': ").contains("cut off"));
         assert!(error(b"\x93NUMPY\x02\x00\xff\xff\xff\xff").contains("claims 4294967295 bytes"));
         assert!(error(b"\x93NUMPY\x09\x00").contains("version 9"));

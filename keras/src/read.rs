@@ -17,6 +17,7 @@ use crate::reading::Reading;
 use crate::weights::{Array, Room, Tensors};
 use locally_connected::model::Model;
 use safetensors::{SafeTensorError, SafeTensors};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -265,12 +266,23 @@ fn from_zip(whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Proble
     }
 }
 
+/// What is needed of `metadata.json`.
+#[derive(Deserialize)]
+struct Saved {
+    keras_version: String,
+}
+
+/// A file of text in the archive that `whole` is.
+fn text(archive: &Archive<'_>, whole: &Contents, name: &str) -> Result<String, Problem> {
+    let text = String::from_utf8(archive.entry(name)?).map_err(|_| Problem::malformed(name, "UTF-8"))?;
+    whole.check_text(&text).map_err(|problem| problem.within(name))?;
+    Ok(text)
+}
+
 fn from_keras(archive: &Archive<'_>, whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
-    let version = archive.entry("metadata.json").ok().and_then(|metadata| {
-        let metadata: Value = serde_json::from_slice(&metadata).ok()?;
-        Some(metadata.get("keras_version")?.as_str()?.to_owned())
-    });
-    let version = version.unwrap_or_else(|| "2".into());
+    let saved: Option<Saved> =
+        text(archive, whole, "metadata.json").ok().and_then(|metadata| serde_json::from_str(&metadata).ok());
+    let version = saved.map_or_else(|| "2".into(), |saved| saved.keras_version);
     from_archive(archive, whole, version.clone(), options).map_err(|problem| problem.by_keras(&version))
 }
 
@@ -280,8 +292,7 @@ fn from_archive(
     version: String,
     options: &ReadOptions,
 ) -> Result<ModelFile, Problem> {
-    let config =
-        String::from_utf8(archive.entry("config.json")?).map_err(|_| Problem::malformed("config.json", "UTF-8"))?;
+    let config = text(archive, whole, "config.json")?;
     let given = given(options)?;
     let json;
     let architecture = match &given {

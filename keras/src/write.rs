@@ -173,15 +173,14 @@ struct Style {
 fn graph(layers: &[FileLayer], wiring: &Wiring, style: Style) -> Object {
     let Style { native, functional, around } = style;
     let name = |layer: usize| layers.get(layer).map_or("", FileLayer::own_name);
-    // For each layer the number of its next call; a model inside the model counts the call that made it.
-    let mut counts = vec![0usize; layers.len()];
+    let mut of_layers: Vec<Vec<&Call>> = vec![Vec::new(); layers.len()];
+    // The numbers of calls among those of their layers; a model inside the model counts the call that made it.
     let mut numbers = Vec::with_capacity(wiring.calls.len());
     for call in &wiring.calls {
         let first = wiring.first.get(call.layer).copied().unwrap_or(0);
-        let count = counts.get_mut(call.layer);
-        numbers.push(count.map_or(0, |count| {
-            *count += 1;
-            first + *count - 1
+        numbers.push(of_layers.get_mut(call.layer).map_or(0, |calls| {
+            calls.push(call);
+            first + calls.len() - 1
         }));
     }
     let tensor = |tensor: &Tensor| match *tensor {
@@ -213,8 +212,8 @@ fn graph(layers: &[FileLayer], wiring: &Wiring, style: Style) -> Object {
         entry.insert("config".into(), config.into());
         if functional {
             entry.insert("name".into(), json!(name(at)));
-            let calls = wiring.calls.iter().filter(|call| call.layer == at && layer.class_name != "InputLayer");
-            let node = |call: &Call| {
+            let calls = of_layers.get(at).into_iter().flatten().filter(|_| layer.class_name != "InputLayer");
+            let node = |call: &&Call| {
                 let of = |from: &Tensor| {
                     let mut from = tensor(from);
                     from.as_array_mut().into_iter().for_each(|from| from.push(json!({})));
@@ -549,4 +548,20 @@ fn new_layer(name: String, class: String, config: Value, kind: LayerKind) -> Fil
     rest.insert("class_name".into(), json!(class));
     let (input_shape, output_shape, inner, wiring) = (Vec::new(), Vec::new(), Vec::new(), Wiring::default());
     FileLayer { name, class_name: class, config, input_shape, output_shape, kind, inner, wiring, rest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A layer's calls aren't looked for among those of all others: that would take minutes.
+    #[test]
+    fn thousands_of_layers_and_calls_are_written() {
+        let new = |_| new_layer("a".into(), "ReLU".into(), json!({}), LayerKind::Identity);
+        let layers: Vec<FileLayer> = (0..10_000).map(new).collect();
+        let wiring = Wiring { calls: vec![Call { layer: 7, inputs: Vec::new() }; 1_000_000], ..Wiring::default() };
+        let written = graph(&layers, &wiring, Style { native: false, functional: true, around: true });
+        let calls = |at: usize| written.get("layers")?.get(at)?.get("inbound_nodes")?.as_array().map(Vec::len);
+        assert_eq!([6, 7].map(calls), [Some(0), Some(1_000_000)]);
+    }
 }

@@ -1,8 +1,12 @@
 //! Small files that ask for much: an error, or a model that costs what the file's size does.
 
+use flate2::{Compression, write::DeflateEncoder};
 use locally_connected::Error as Core;
+use locally_connected_keras::compiled::Compiled;
 use locally_connected_keras::{Error, FileFormat, ModelFile, Result};
+use rawzip::{CompressionMethod, ZipArchiveWriter};
 use serde_json::{Value, json};
+use std::io::Write;
 
 /// Reads a `.safetensors` file of a model without weights.
 fn read(model: &Value) -> Result<ModelFile> {
@@ -232,4 +236,50 @@ fn a_model_is_called_in_training_by_thousands() {
     inner["inbound_nodes"] = (0..3000).map(|_| json!([["x", 0, 0, {"training": true}]])).collect();
     let file = model(&functional("outer", &[input("x", &[4]), inner], &["x"], &[json!(["m", 1, 0])]));
     assert_eq!(file.layers[1].inner.len(), 3001);
+}
+
+/// An archive of one compressed file.
+fn deflated(name: &str, contents: &[u8]) -> Vec<u8> {
+    let mut archive = ZipArchiveWriter::new(Vec::new());
+    let (mut entry, config) = archive.new_file(name).compression_method(CompressionMethod::DEFLATE).start().unwrap();
+    let mut data = config.wrap(DeflateEncoder::new(&mut entry, Compression::best()));
+    data.write_all(contents).unwrap();
+    let (encoder, described) = data.finish().unwrap();
+    encoder.finish().unwrap();
+    entry.finish(described).unwrap();
+    archive.finish().unwrap()
+}
+
+/// JSON takes a hundred times its bytes in memory, and compressed files stand for a thousand times theirs.
+#[test]
+fn compressed_json_is_little_longer_than_its_file() {
+    let long = " ".repeat(3 << 20);
+    let sequential = json!({"class_name": "Sequential", "config": {"name": "s", "layers": [input("i", &[4])]}});
+    let hdf5 = {
+        let mut sequential = sequential.clone();
+        sequential["config"]["own"] = json!(long);
+        model(&sequential).to_bytes(FileFormat::Hdf5).unwrap()
+    };
+    let keras = |text: &str| deflated("config.json", format!("{sequential}{text}").as_bytes());
+    for (archive, why) in [
+        (keras(&long), "too many for a file of"),
+        (keras(&long[..2 << 20]), "model.weights.h5: isn't in the archive"),
+        (deflated("m.h5", &hdf5), "too many for a file of"),
+    ] {
+        let said = ModelFile::from_bytes("zip", &archive, FileFormat::Keras).unwrap_err().to_string();
+        assert!(said.contains(why), "{said}, not {why}");
+    }
+    // As long a text is read where it isn't compressed.
+    ModelFile::from_bytes("hdf5", &hdf5, FileFormat::Hdf5).unwrap();
+}
+
+/// Each output would have each metric.
+#[test]
+fn a_shared_list_of_metrics_has_each_once() {
+    let outputs: Vec<String> = (0..1000).map(|number| format!("o{number}")).collect();
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let goals = |metrics: &[&str]| Compiled::from_config(json!({"loss": "mse", "metrics": metrics})).goals(&outputs);
+    assert_eq!(goals(&["mse", "mean_squared_error"]).unwrap()[999].metrics.len(), 2);
+    let said = goals(&vec!["mse"; 1001]).unwrap_err().to_string();
+    assert!(said.contains("metrics") && said.contains("names of their own"), "{said}");
 }

@@ -7,6 +7,7 @@ use locally_connected::reference;
 use locally_connected_keras::npy::{NpyArray, read_npy, read_npz};
 use locally_connected_keras::{Backend, FileFormat, ModelFile, ReadOptions};
 use pollster::block_on;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -200,6 +201,31 @@ fn ports_of_the_layer_in_keras_3_run() {
         }
     }
     assert_eq!(read, 7);
+}
+
+/// A layer that is read as another class is that in each of its calls.
+#[test]
+fn ports_are_called_again_with_other_shapes() {
+    let layer = |class: &str, name: &str, shape: Value, calls: Value| {
+        let config = json!({"name": name, "batch_input_shape": shape});
+        json!({"class_name": class, "name": name, "config": config, "inbound_nodes": calls})
+    };
+    let layers = [
+        layer("InputLayer", "i", json!([null, 4, 3]), json!([])),
+        layer("InputLayer", "j", json!([null, 6, 3]), json!([])),
+        layer("Mine", "pool", Value::Null, json!([[["i", 0, 0]], [["j", 0, 0]]])),
+        layer("Flatten", "flat", Value::Null, json!([[["pool", 1, 0]]])),
+    ];
+    let config = json!({"layers": layers, "input_layers": [["i", 0, 0], ["j", 0, 0]], "output_layers": ["flat", 0, 0]});
+    let model = json!({"class_name": "Functional", "config": config});
+    let metadata = json!({"version": 1, "keras_version": "2.15.0", "model": model, "layers": {}}).to_string();
+    let header = json!({"__metadata__": {"locally_connected": metadata}}).to_string();
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    let classes = [("Mine".to_owned(), "MaxPooling1D".to_owned())].into();
+    let options = ReadOptions { classes, ..ReadOptions::default() };
+    let file = ModelFile::from_bytes_with("ports", &bytes, FileFormat::Safetensors, &options).expect("a model");
+    assert_eq!(file.output_shape(), [9]);
+    file.check_runnable().expect("all of it is known");
 }
 
 /// Models of convolutions, pooling, normalisation, locally connected and dense layers by Keras 1.2.2 to 2.3.1 on Theano and by

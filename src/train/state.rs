@@ -26,8 +26,13 @@ pub struct State {
 }
 
 impl State {
-    /// Checks that it has all that the training holds, with the right lengths, and nothing else.
+    /// Checks that it has all that the training holds, with the right lengths, and nothing else, and leaves numbers for
+    /// further steps.
     pub(super) fn check(&self, training: &Training) -> Result<()> {
+        const MOST: u64 = i64::MAX as u64;
+        if self.steps > MOST {
+            return Err(Error::TooLarge { what: "the number of steps done", value: self.steps.into(), limit: MOST });
+        }
         let store = training.store();
         let kept = |usage| store.used_as(usage).collect::<Vec<_>>();
         let pairs = [(&self.parameters, kept(Usage::Parameter)), (&self.optimizer, kept(Usage::State))];

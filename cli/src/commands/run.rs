@@ -3,10 +3,12 @@
 use crate::args::{Common, Run};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{arrays, device, model, output};
+use crate::{arrays, device, memory, model, output};
 use locally_connected::headless::Device;
+use locally_connected::ops::Usage;
 use locally_connected_keras::npy;
 use pollster::block_on;
+use std::collections::BTreeMap;
 
 pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
     output::check_destination(&args.output)?;
@@ -22,6 +24,11 @@ pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
     }
     let inputs = arrays::read_ends(&args.input, "the input", &graph.inputs(), None)?;
     let batch = inputs.first().and_then(|(_, input)| input.shape.first().copied()).unwrap_or(0);
+
+    let program = graph.forward();
+    let outputs = program.used_as(Usage::Output).map(|buffer| buffer.bytes(batch as u32)).fold(0, u64::saturating_add);
+    let one = program.sample_sizes().fold(0, u64::saturating_add);
+    memory::check("running the model", outputs.saturating_add(one))?;
 
     progress.set("opening the device");
     let device = device::open(common)?;
@@ -42,10 +49,8 @@ pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
             block_on(loaded.run_named(&arrays::values(&inputs)))?
         }
     };
-    let shape = |name: &str| {
-        let sample = graph.outputs().iter().find(|end| end.name == name).map_or(&[][..], |end| end.shape).to_vec();
-        arrays::batched(batch, &sample)
-    };
+    let samples: BTreeMap<&str, &[usize]> = ends.iter().map(|end| (end.name, end.shape)).collect();
+    let shape = |name: &str| arrays::batched(batch, samples.get(name).copied().unwrap_or_default());
     let named: Vec<_> = outputs.iter().map(|(name, values)| (name.clone(), shape(name), values.as_slice())).collect();
     match &named[..] {
         [(_, shape, values)] if args.output.extension().is_none_or(|extension| extension != "npz") => {

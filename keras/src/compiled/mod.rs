@@ -16,6 +16,7 @@ use crate::json::{self, Object};
 use crate::model_file::ModelFile;
 use locally_connected::train::{Goal, Metric, Optimizer};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The number of steps and the other arrays of an optimizer; none if the file has none.
 pub(crate) type StoredState = Result<Option<(u64, Vec<StateArray>)>, Problem>;
@@ -147,7 +148,8 @@ impl Compiled {
     /// The goal of each output, by the outputs' names in their order.
     ///
     /// # Errors
-    /// Those of [`loss_from_keras`] and [`metric_from_keras`].
+    /// Those of [`loss_from_keras`] and [`metric_from_keras`], and
+    /// [`UnknownValue`](locally_connected::Error::UnknownValue) for an output that has a metric twice.
     pub fn goals(&self, outputs: &[&str]) -> locally_connected::Result<Vec<Goal>> {
         let given = |key: &str| self.config.get(key).unwrap_or(&Value::Null);
         let goal = |(at, name): (usize, &&str)| {
@@ -178,10 +180,20 @@ impl Compiled {
             Value::Array(list) if list.iter().all(Value::is_string) && list.len() != outputs => given,
             given => of_output(given, at, name),
         };
-        match own {
-            Value::Null => Ok(Vec::new()),
-            Value::Array(list) => list.iter().map(metric_from_keras).collect(),
-            one => Ok(vec![metric_from_keras(one)?]),
+        let metrics: Vec<Metric> = match own {
+            Value::Null => Vec::new(),
+            Value::Array(list) => list.iter().map(metric_from_keras).collect::<locally_connected::Result<_>>()?,
+            one => vec![metric_from_keras(one)?],
+        };
+        // Each output has all metrics of a shared list; there are few names, but a list may repeat them.
+        let mut names = BTreeSet::new();
+        match metrics.iter().find(|metric| !names.insert(&metric.name)) {
+            Some(Metric { name, .. }) => Err(locally_connected::Error::UnknownValue {
+                argument: "metrics",
+                expected: "names of their own",
+                value: name.clone(),
+            }),
+            None => Ok(metrics),
         }
     }
 

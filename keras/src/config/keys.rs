@@ -1,5 +1,6 @@
 //! The arguments that layers may have.
 
+use crate::error::cut;
 use crate::json::Object;
 use locally_connected::{Error, Result};
 
@@ -45,10 +46,16 @@ pub(crate) fn check(of: &str, config: &Object, known: &[&'static str]) -> Result
         None => Ok(()),
         Some(key) => Err(Error::UnknownArgument {
             of: of.to_owned(),
-            argument: key.clone(),
-            meant: known.iter().copied().find(|known| distance(known, key) <= 2),
+            argument: cut(key.clone()),
+            meant: known.iter().copied().find(|known| are_alike(known, key)),
         }),
     }
+}
+
+/// Whether a name differs from a known one, which is of ASCII, by two letters at most. One that is much longer isn't compared: it may be as
+/// long as its file.
+fn are_alike(known: &str, name: &str) -> bool {
+    name.len() <= known.len() + 8 && distance(known, name) <= 2
 }
 
 /// How many letters must be inserted, removed or changed to turn one word into the other.
@@ -70,7 +77,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::distance;
+    use super::{are_alike, distance};
 
     #[test]
     fn distances() {
@@ -80,5 +87,9 @@ mod tests {
             [1, 2, 3, 0]
         );
         assert_eq!([of("kernel_size", "kernel"), of("sitting", "kitten")], [5, 3]);
+        let long = "k".repeat(20_000_000);
+        for (name, alike) in [("stride", true), ("strides𝄞𝄞", true), ("strides123", false), (&long, false)] {
+            assert_eq!(are_alike("strides", name), alike, "{name:.20}");
+        }
     }
 }

@@ -212,6 +212,8 @@ fn unknown_arguments_are_named() {
     assert_eq!(unknown(json!({"stride": 2})), of("stride", Some("strides")));
     assert_eq!(unknown(json!({"kernal_initializer": "zeros"})), of("kernal_initializer", Some("kernel_initializer")));
     assert_eq!(unknown(json!({"foo": null})), of("foo", None));
+    let long = format!("{}…", "k".repeat(300));
+    assert_eq!(unknown(json!({"k".repeat(2_000_000): 1})), of(&long, None));
     let inside = json!({"kernel_regularizer": {"class_name": "L2", "config": {"l3": 1}}});
     assert_eq!(unknown(inside), ("L2".to_owned(), "l3".to_owned(), Some("l2")));
 }

@@ -1,7 +1,7 @@
 //! The arguments of a layer, read from Keras's dictionary of it.
 
 use crate::config::{activation_from_keras, data_format_from_keras, with_axis_from_end};
-use crate::error::Problem;
+use crate::error::{Problem, cut};
 use crate::fit;
 use crate::json::{self, Object};
 use locally_connected::{Activation, Config, DataFormat, Error, Geometry};
@@ -81,7 +81,7 @@ impl<'a> Arguments<'a> {
         };
         match self.config.iter().find(matters) {
             None => Ok(()),
-            Some((key, value)) => Err(Problem::Argument { argument: key.clone(), value: json::shown(value) }),
+            Some((key, value)) => Err(Problem::Argument { argument: cut(key.clone()), value: json::shown(value) }),
         }
     }
 

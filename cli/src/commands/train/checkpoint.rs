@@ -122,6 +122,10 @@ impl Checkpoint {
         if written.version != 1 {
             return Err(no_checkpoint(&format!("is of version {}, which isn't known", written.version)));
         }
+        // Every training begins with epoch 0, and a checkpoint has all of them.
+        if let Some((at, epoch)) = written.epochs.iter().enumerate().find(|(at, epoch)| epoch.number != *at) {
+            return Err(no_checkpoint(&format!("has epoch {} in the place of epoch {at}", epoch.number)));
+        }
         let optimizer = file.compiled.as_ref().and_then(|compiled| compiled.state.clone());
         let best: BTreeMap<String, Vec<f32>> = file
             .beside
@@ -172,7 +176,7 @@ impl Checkpoint {
             };
             values.clone_from(found);
         }
-        state.epochs = self.epochs.last().map_or(0, |epoch| epoch.number + 1);
+        state.epochs = self.epochs.len();
         state.draws = self.draws;
         Ok(())
     }

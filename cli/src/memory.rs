@@ -2,6 +2,8 @@
 
 use crate::failure::Failure;
 use crate::format::bytes;
+use locally_connected::ops::Usage;
+use locally_connected::program::Program;
 
 /// Refuses work that needs more memory than is free. If the system doesn't say how much is free, nothing is refused.
 pub(crate) fn check(what: &str, needed: u64) -> Result<(), Failure> {
@@ -13,6 +15,13 @@ pub(crate) fn check(what: &str, needed: u64) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Refuses to run a program on a batch that needs more memory than is free: for all outputs, and for what one sample takes on the way.
+pub(crate) fn check_run(program: &Program, batch: usize) -> Result<(), Failure> {
+    let batch = u32::try_from(batch).unwrap_or(u32::MAX);
+    let outputs = program.used_as(Usage::Output).map(|buffer| buffer.bytes(batch));
+    check("running the model", outputs.chain(program.sample_sizes()).fold(0, u64::saturating_add))
 }
 
 /// Free bytes on Linux, within the limits of a container.

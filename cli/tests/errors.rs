@@ -196,6 +196,25 @@ fn wrong_arrays() {
     assert_eq!(written.count(), 0);
 }
 
+/// Outputs that no machine has the memory for: 14 terabytes by a thousand numbers.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_is_asked_for_first() {
+    let folder = Folder::new();
+    let larger =
+        r#"{"class_name":"UpSampling2D","config":{"name":"l","size":[60000,60000],"batch_input_shape":[null,1,1,1]}}"#;
+    let model = format!(r#"{{"class_name":"Sequential","config":{{"name":"m","layers":[{larger}]}}}}"#);
+    let metadata = format!(r#"{{"version":1,"keras_version":"2.15.0","model":{model},"layers":{{}}}}"#);
+    let header = serde_json::json!({"__metadata__": {"locally_connected": metadata}}).to_string();
+    let model = folder.file("m.safetensors", [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat());
+    let shape = [1000, 1, 1, 1];
+    let input = folder.file("x.npy", locally_connected_keras::npy::npy_bytes(&shape, &[0.5; 1000]).expect("bytes"));
+    let output = folder.join("y.npy");
+    let (error, _) = fails(&locally!["run", model, "--input", input, "--output", &output, "--adapter", "cpu"], 1);
+    assert!(error.contains("running the model needs about") && error.contains("of memory"), "{error}");
+    assert!(!output.exists());
+}
+
 /// What was at the output's place before a failure is there after it.
 #[test]
 fn outputs_are_whole_or_untouched() {

@@ -3,8 +3,8 @@
 use crate::args::{Common, Grad};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{arrays, device, model, output};
-use locally_connected::model::names;
+use crate::{arrays, device, memory, model, output};
+use locally_connected::model::{Wanted, names};
 use locally_connected_keras::npy;
 use pollster::block_on;
 
@@ -18,6 +18,8 @@ pub(crate) fn grad(common: &Common, args: &Grad) -> Result<(), Failure> {
     let batch = inputs.first().and_then(|(_, input)| input.shape.first().copied());
     let outputs = model.graph.outputs();
     let grad_outputs = arrays::read_ends(&args.grad_output, "the gradient of the output", &outputs, batch)?;
+
+    memory::check_run(&model.graph.backward(Wanted::All), batch.unwrap_or(0))?;
 
     progress.set("opening the device");
     let device = device::open(common)?;

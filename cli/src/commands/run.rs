@@ -5,7 +5,6 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{arrays, device, memory, model, output};
 use locally_connected::headless::Device;
-use locally_connected::ops::Usage;
 use locally_connected_keras::npy;
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -25,10 +24,7 @@ pub(crate) fn run(common: &Common, args: &Run) -> Result<(), Failure> {
     let inputs = arrays::read_ends(&args.input, "the input", &graph.inputs(), None)?;
     let batch = inputs.first().and_then(|(_, input)| input.shape.first().copied()).unwrap_or(0);
 
-    let program = graph.forward();
-    let outputs = program.used_as(Usage::Output).map(|buffer| buffer.bytes(batch as u32)).fold(0, u64::saturating_add);
-    let one = program.sample_sizes().fold(0, u64::saturating_add);
-    memory::check("running the model", outputs.saturating_add(one))?;
+    memory::check_run(&graph.forward(), batch)?;
 
     progress.set("opening the device");
     let device = device::open(common)?;

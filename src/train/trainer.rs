@@ -343,8 +343,8 @@ impl<R: Runner> Trainer<R> {
     /// Goes on from a state.
     ///
     /// # Errors
-    /// [`Error::NotGiven`], [`Error::Length`] and [`Error::NoBuffer`] for a state of another training: nothing is changed then; those of the
-    /// runner.
+    /// [`Error::NotGiven`], [`Error::Length`] and [`Error::NoBuffer`] for a state of another training, [`Error::TooLarge`] for one of 2⁶³
+    /// steps or more: nothing is changed then; those of the runner.
     pub async fn restore(&mut self, state: &State) -> Result<()> {
         state.check(&self.training)?;
         for (name, values) in state.parameters.iter().chain(&state.optimizer) {

@@ -170,7 +170,7 @@ impl Training {
     pub fn numbers(&self, step: u64, batch: usize, draw: u32) -> StepNumbers {
         StepNumbers {
             learning_rate: self.optimizer.learning_rate.at(step),
-            correction: self.optimizer.rule.correction(step + 1),
+            correction: self.optimizer.rule.correction(step.saturating_add(1)),
             per_sample: (1.0 / batch as f64) as f32,
             draw,
         }

@@ -4,7 +4,6 @@ use crate::config::WeightType;
 use crate::error::Quoted;
 use crate::ops::{Buffer, BufferId, Operand, Operation, STEP_NUMBERS, Shape, Usage};
 use crate::{Error, Result};
-use std::collections::BTreeSet;
 
 /// Operations in the order in which they run, and their buffers; for any batch.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -214,7 +213,7 @@ impl Program {
             }
         }
         let mut scratch = Scratch { of_buffer: vec![None; self.buffers.len()], pieces: Vec::new() };
-        let mut free = BTreeSet::new();
+        let mut free = Vec::new();
         for (operation, at) in self.operations.iter().zip(0..) {
             let written = operation.writes();
             if let Some(Buffer { usage: Usage::Scratch, shape, .. }) = self.buffer(written)
@@ -228,7 +227,11 @@ impl Program {
                     && last.get(id.index()) == Some(&at)
                     && let Some(&Shape::Samples(elements)) = scratch.pieces.get(piece)
                 {
-                    free.insert((elements, piece));
+                    let held = (elements, piece);
+                    let at = place_of(&free, held);
+                    if free.get(at) != Some(&held) {
+                        free.insert(at, held);
+                    }
                 }
             }
         }
@@ -263,21 +266,25 @@ impl Program {
     }
 }
 
+/// Where a piece is among those that are free, or would be.
+fn place_of(free: &[(u64, usize)], held: (u64, usize)) -> usize {
+    free.partition_point(|&other| other < held)
+}
+
 impl Scratch {
-    /// A piece of memory for `shape`: the smallest `free` one that holds it, else the largest, which grows. Of what is free, the elements
-    /// come first.
-    fn place(&mut self, shape: &Shape, free: &mut BTreeSet<(u64, usize)>) -> usize {
+    /// A piece of memory for `shape`: the smallest `free` one that holds it, else the largest, which grows. What is free is in order, each
+    /// piece behind its elements.
+    fn place(&mut self, shape: &Shape, free: &mut Vec<(u64, usize)>) -> usize {
         // What doesn't grow with the batch shares no memory with what does.
-        let needed = if let Shape::Samples(needed) = *shape { Some(needed) } else { None };
-        let found =
-            needed.and_then(|needed| free.range((needed, 0)..).next().or(free.last()).copied().zip(Some(needed)));
-        let Some(((elements, piece), needed)) = found else {
-            self.pieces.push(shape.clone());
-            return self.pieces.len() - 1;
-        };
-        free.remove(&(elements, piece));
-        self.pieces[piece] = Shape::Samples(elements.max(needed));
-        piece
+        if let Shape::Samples(needed) = *shape
+            && let Some(largest) = free.len().checked_sub(1)
+        {
+            let (elements, piece) = free.remove(place_of(free, (needed, 0)).min(largest));
+            self.pieces[piece] = Shape::Samples(elements.max(needed));
+            return piece;
+        }
+        self.pieces.push(shape.clone());
+        self.pieces.len() - 1
     }
 }
 

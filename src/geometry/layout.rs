@@ -6,7 +6,7 @@
 
 use super::{Geometry, Sharing};
 use crate::config::{DataFormat, KerasLayout, Padding};
-use crate::room::zeroes;
+use crate::room::check_room;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -91,7 +91,8 @@ impl KerasLayout {
         if self.is_canonical(geometry) {
             return Ok(kernel.to_vec());
         }
-        self.canonical_entries(geometry, kernel, 0..geometry.entries())
+        check_room("canonical weights", geometry.weights())?;
+        Ok(self.canonical_entries(geometry, kernel, 0..geometry.entries()))
     }
 
     /// As [`KerasLayout::to_canonical`], taking the variable: if both orders are the same it is returned, and nothing
@@ -108,25 +109,17 @@ impl KerasLayout {
     }
 
     /// Some entries of the canonical weights, from a Keras variable that was checked.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`].
-    pub(crate) fn canonical_entries(
-        self,
-        geometry: &Geometry,
-        kernel: &[f32],
-        entries: Range<u64>,
-    ) -> Result<Vec<f32>> {
+    pub(crate) fn canonical_entries(self, geometry: &Geometry, kernel: &[f32], entries: Range<u64>) -> Vec<f32> {
         let filters = geometry.group_filters() as usize;
         let first = entries.start * filters as u64;
-        let mut canonical: Vec<f32> = zeroes("canonical weights", (entries.end - entries.start) * filters as u64)?;
+        let mut canonical = vec![0.0; (entries.end - entries.start) as usize * filters];
         self.for_each_run(geometry, entries, |run| {
             let to = &mut canonical[(run.canonical - first) as usize..][..filters];
             for (to, from) in to.iter_mut().zip(kernel[run.keras as usize..].iter().step_by(run.stride as usize)) {
                 *to = *from;
             }
         });
-        Ok(canonical)
+        canonical
     }
 
     /// The Keras variable of canonical weights; unconnected entries of implementation 2 are zero.
@@ -143,7 +136,7 @@ impl KerasLayout {
         if self.is_canonical(geometry) {
             return Ok(canonical.to_vec());
         }
-        let mut kernel: Vec<f32> = zeroes("weights in Keras's layout", self.len(geometry))?;
+        let mut kernel = vec![0.0; self.len(geometry) as usize];
         let filters = geometry.group_filters() as usize;
         self.for_each_run(geometry, 0..geometry.entries(), |run| {
             let from = &canonical[run.canonical as usize..][..filters];

@@ -6,7 +6,7 @@ use super::{BufferRange, Context, Tensor};
 use crate::config::WeightType;
 use crate::geometry::{Geometry, KerasLayout};
 use crate::plan::Chunk;
-use crate::room::room;
+use crate::room::{check_room, room};
 use crate::{Error, Result};
 use half::f16;
 use std::borrow::Cow;
@@ -188,7 +188,8 @@ impl<'a> Source<'a> {
                 let entries = elements.start / filters..elements.end.div_ceil(filters);
                 let entries = chunk.first_entry + entries.start..chunk.first_entry + entries.end;
                 let first = entries.start * place.row;
-                let whole = layout.canonical_entries(layer, weights, entries)?;
+                check_room(what, (entries.end - entries.start) * place.row)?;
+                let whole = layout.canonical_entries(layer, weights, entries);
                 let all = whole.len() as u64 == elements.end - elements.start;
                 let values = if all { whole } else { place.of((&whole, first), elements, what)?.into_owned() };
                 Piece::F32(values.into())

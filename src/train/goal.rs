@@ -5,7 +5,6 @@ use crate::model::{End, Graph, Judging, Last, Node, names};
 use crate::ops::{self, BufferId, Hits, HitsKind, Judged, LossGrad, Operation, Shape, Term, Total, Usage};
 use crate::program::Program;
 use crate::{Activation, Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What an output of a model is trained for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -149,13 +148,12 @@ fn of_outputs(outputs: &[End<'_>], goals: &Goals) -> Result<Vec<Goal>> {
     let goals: Vec<Goal> = match goals {
         Goals::Each(goal) => vec![goal.clone(); outputs.len()],
         Goals::Named(goals) => {
-            let known: BTreeSet<&str> = outputs.iter().map(|output| output.name).collect();
-            if let Some((name, _)) = goals.iter().find(|(name, _)| !known.contains(name.as_str())) {
+            let unknown = |name: &String| outputs.iter().all(|output| output.name != name);
+            if let Some((name, _)) = goals.iter().find(|(name, _)| unknown(name)) {
                 return Err(Error::NoBuffer { name: name.clone() });
             }
-            // Of two for one output the first holds.
-            let goals: BTreeMap<&str, &Goal> = goals.iter().rev().map(|(of, goal)| (of.as_str(), goal)).collect();
-            outputs.iter().map(|output| goals.get(output.name).copied().cloned().unwrap_or_default()).collect()
+            let of = |name: &str| goals.iter().find(|(of, _)| of == name).map(|(_, goal)| goal.clone());
+            outputs.iter().map(|output| of(output.name).unwrap_or_default()).collect()
         }
     };
     if goals.iter().all(|goal| goal.loss.is_none()) {

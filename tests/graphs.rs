@@ -405,7 +405,7 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(far.is_err());
     assert_eq!(graph.add(Layer::new(Dense::new(2)).named("row"), &[x]), Err(Error::TwoLayers { name: "row".into() }));
     assert!(matches!(graph.input([3, 0]), Err(Error::InputAxis { axis: 1, .. })));
-    let axes = vec![1; MOST_AXES + 1];
+    let axes = [1; MOST_AXES + 1];
     assert!(matches!(graph.input(&axes[..]), Err(Error::TooLarge { value: 17, limit: 16, .. })));
     assert!(matches!(graph.input([1 << 20, 1 << 20]), Err(Error::TooLarge { .. })));
     // Called on values of another size, a dense layer would need other weights.

@@ -280,8 +280,14 @@ fn text(archive: &Archive<'_>, whole: &Contents, name: &str) -> Result<String, P
 }
 
 fn from_keras(archive: &Archive<'_>, whole: &Contents, options: &ReadOptions) -> Result<ModelFile, Problem> {
-    let saved: Option<Saved> =
-        text(archive, whole, "metadata.json").ok().and_then(|metadata| serde_json::from_str(&metadata).ok());
+    let saved = match text(archive, whole, "metadata.json") {
+        Ok(metadata) => serde_json::from_str::<Saved>(&metadata).ok(),
+        Err(Problem::In { problem, part }) if matches!(*problem, Problem::TextLength { .. }) => {
+            return Err(problem.within(part));
+        }
+        // Without it Keras reads the file as well.
+        Err(_) => None,
+    };
     let version = saved.map_or_else(|| "2".into(), |saved| saved.keras_version);
     from_archive(archive, whole, version.clone(), options).map_err(|problem| problem.by_keras(&version))
 }

@@ -26,7 +26,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("kernels", &["config", "geometry", "room"]),
     ("plan", &["config", "geometry", "hash", "kernels", "ops", "program"]),
     ("gpu", &["config", "geometry", "hash", "kernels", "model", "ops", "plan", "program", "room"]),
-    ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program", "train"]),
+    ("headless", &["config", "cpu", "geometry", "gpu", "model", "ops", "program", "room", "train"]),
     ("tune", &["config", "geometry", "gpu", "model", "ops", "plan", "program"]),
 ];
 

@@ -26,9 +26,16 @@ pub(crate) fn arrays() -> Vec<Vec<u8>> {
 }
 
 fn file(model: &Value) -> Vec<u8> {
+    file_with(model, json!({}), &[])
+}
+
+/// A model with tensors, whose descriptions are `tensors`.
+fn file_with(model: &Value, tensors: Value, bytes: &[u8]) -> Vec<u8> {
     let metadata = json!({"version": 1, "keras_version": "2.15.0", "model": model, "layers": {}});
-    let header = json!({"__metadata__": {"locally_connected": metadata.to_string()}}).to_string();
-    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
+    let mut header = tensors;
+    header["__metadata__"] = json!({"locally_connected": metadata.to_string()});
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), bytes].concat()
 }
 
 fn layer(class: &str, name: &str, own: Value, from: &[Value]) -> Value {
@@ -94,11 +101,7 @@ fn clipped() -> Vec<u8> {
         "use_bias": false, "batch_input_shape": [null, 1, 1, 1]});
     let layers = json!([{"class_name": "LocallyConnected2D", "config": config}]);
     let model = json!({"class_name": "Sequential", "config": {"name": "m", "layers": layers}});
-    let metadata = json!({"version": 1, "keras_version": "2.15.0", "model": model, "layers": {}});
-    let header = json!({"__metadata__": {"locally_connected": metadata.to_string()},
-        "l/kernel": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}});
-    let header = header.to_string();
-    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat()
+    file_with(&model, json!({"l/kernel": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}), &[0; 4])
 }
 
 /// A model in a model and so on, and what nobody reads in the innermost.

@@ -173,8 +173,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use flate2::Compression;
-    use flate2::write::DeflateEncoder;
+    use crate::tests::deflated::deflated;
     use std::ops::Range;
 
     /// Where a record of this kind begins in an archive.
@@ -196,19 +195,6 @@ mod tests {
         let record = record(&zip, signature, number);
         zip[record + at.start..record + at.end].copy_from_slice(bytes);
         zip
-    }
-
-    /// An archive of one compressed file.
-    fn deflated(name: &str, contents: &[u8]) -> Vec<u8> {
-        let mut archive = rawzip::ZipArchiveWriter::new(Vec::new());
-        let file = archive.new_file(name).compression_method(CompressionMethod::DEFLATE);
-        let (mut entry, config) = file.start().unwrap();
-        let mut data = config.wrap(DeflateEncoder::new(&mut entry, Compression::best()));
-        data.write_all(contents).unwrap();
-        let (encoder, described) = data.finish().unwrap();
-        encoder.finish().unwrap();
-        entry.finish(described).unwrap();
-        archive.finish().unwrap()
     }
 
     /// An archive within an archive may be compressed, and so may the file in it, if that isn't a thousand times a thousand.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod deflated;
 mod meanings;
 mod noise;
 mod numbers;

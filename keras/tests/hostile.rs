@@ -1,12 +1,10 @@
 //! Small files that ask for much: an error, or a model that costs what the file's size does.
 
-use flate2::{Compression, write::DeflateEncoder};
+use crate::common::deflated::deflated;
 use locally_connected::Error as Core;
 use locally_connected_keras::compiled::Compiled;
 use locally_connected_keras::{Error, FileFormat, ModelFile, Result};
-use rawzip::{CompressionMethod, ZipArchiveWriter};
 use serde_json::{Value, json};
-use std::io::Write;
 
 /// Reads a `.safetensors` file of a model without weights.
 fn read(model: &Value) -> Result<ModelFile> {
@@ -236,18 +234,6 @@ fn a_model_is_called_in_training_by_thousands() {
     inner["inbound_nodes"] = (0..3000).map(|_| json!([["x", 0, 0, {"training": true}]])).collect();
     let file = model(&functional("outer", &[input("x", &[4]), inner], &["x"], &[json!(["m", 1, 0])]));
     assert_eq!(file.layers[1].inner.len(), 3001);
-}
-
-/// An archive of one compressed file.
-fn deflated(name: &str, contents: &[u8]) -> Vec<u8> {
-    let mut archive = ZipArchiveWriter::new(Vec::new());
-    let (mut entry, config) = archive.new_file(name).compression_method(CompressionMethod::DEFLATE).start().unwrap();
-    let mut data = config.wrap(DeflateEncoder::new(&mut entry, Compression::best()));
-    data.write_all(contents).unwrap();
-    let (encoder, described) = data.finish().unwrap();
-    encoder.finish().unwrap();
-    entry.finish(described).unwrap();
-    archive.finish().unwrap()
 }
 
 /// JSON takes a hundred times its bytes in memory, and compressed files stand for a thousand times theirs.

@@ -11,7 +11,7 @@ type Tried = Result<(), Box<dyn std::error::Error>>;
 const ORDERS: [DatatypeByteOrder; 2] = [DatatypeByteOrder::LittleEndian, DatatypeByteOrder::BigEndian];
 
 /// How a dataset lies in a file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Lies {
     /// What stands before the file's own bytes.
     before: u64,
@@ -92,8 +92,8 @@ fn many_numbers_are_read() -> Tried {
     let numbers: Vec<f32> = (0..BLOCK as usize / 2 + 3).map(|i| i as f32).collect();
     let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let (byte_order, layout) = (DatatypeByteOrder::LittleEndian, FloatingPointLayout::IEEE754_BINARY32);
-    let lies = Lies { before: 0, is_cut: false, is_packed: false };
-    let reader = reader(Datatype::FloatingPoint { size: 4, byte_order, layout }, bytes, numbers.len(), lies)?;
+    let reader =
+        reader(Datatype::FloatingPoint { size: 4, byte_order, layout }, bytes, numbers.len(), Lies::default())?;
     let room = Room::of(4 * BLOCK, 4 * BLOCK);
     assert!(Array::hdf5(reader.array("g", "n")?, &room)?.read()? == numbers);
     Ok(())
@@ -117,15 +117,14 @@ fn whole_numbers_of_all_sizes_are_read() -> Tried {
                     bytes.reverse();
                 }
                 let datatype = Datatype::FixedPoint { size: size.into(), byte_order, layout };
-                let reader = reader(datatype, bytes, 1, Lies { before: 0, is_cut: false, is_packed: false })?;
+                let reader = reader(datatype, bytes, 1, Lies::default())?;
                 let read = reader.array("g", "n")?.integer()?;
                 assert_eq!(read, is_read.then_some(number), "{size} {byte_order:?} {signed}");
             }
         }
     }
     let (byte_order, layout) = (DatatypeByteOrder::LittleEndian, FloatingPointLayout::IEEE754_BINARY32);
-    let lies = Lies { before: 0, is_cut: false, is_packed: false };
-    let float = reader(Datatype::FloatingPoint { size: 4, byte_order, layout }, vec![0; 4], 1, lies)?;
+    let float = reader(Datatype::FloatingPoint { size: 4, byte_order, layout }, vec![0; 4], 1, Lies::default())?;
     assert_eq!(float.array("g", "n")?.integer()?, None);
     Ok(())
 }

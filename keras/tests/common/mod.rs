@@ -1,5 +1,7 @@
 //! What the tests share: the fixtures that real Keras wrote, and how arrays are compared.
 
+#[path = "../../src/tests/deflated.rs"]
+pub(crate) mod deflated;
 /// As the library's tests compare.
 #[path = "../../../tests/common/near.rs"]
 mod near;

@@ -186,7 +186,7 @@ fn hdf5_that_asks_for_much_is_refused() {
         ("pages-of-too-many-bits", "a size that no library writes"),
         ("filters-of-another-version", "chunks that aren't those of its array"),
         ("chunk-larger-than-its-array", "much larger than their array"),
-        ("chunk-in-anothers-place", "chunks that aren't those of its array"),
+        ("chunk-in-place-of-another", "chunks that aren't those of its array"),
         ("directory-before-chunks", "more than 6 times"),
         ("names-listed-again", "list of different strings"),
         // Nothing is lost: there is an optimizer without a name.

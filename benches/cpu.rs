@@ -1,7 +1,9 @@
 //! Times the CPU executor on the workloads of `locally bench`, and on convolutions and dense layers, to be set beside other
 //! libraries.
 //!
-//! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [NAME…]`
+//! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [--streams NUMBERS|none] [NAME…]`
+//!
+//! `--streams`: from how many numbers on results are written past the caches.
 //!
 //! Columns: milliseconds of the forward pass, of the gradients by weights and bias, and of the gradient by the input, medians of as
 //! many runs as fit the time, with warm caches; and the rates at which the products of each went by.
@@ -70,6 +72,8 @@ struct Options {
     batches: Vec<u32>,
     time: Duration,
     instructions: Instructions,
+    /// Another number than the executor's own, or none.
+    streams: Option<Option<u64>>,
     names: Vec<String>,
 }
 
@@ -79,6 +83,7 @@ fn options() -> Options {
         batches: vec![1, 8, 32],
         time: Duration::from_millis(300),
         instructions: Instructions::best(),
+        streams: None,
         names: Vec::new(),
     };
     let given: Vec<String> = std::env::args().skip(1).collect();
@@ -103,6 +108,7 @@ fn options() -> Options {
                     Instructions::available().into_iter().find(|i| format!("{i:?}").eq_ignore_ascii_case(&wanted));
                 options.instructions = found.expect("instructions of this processor");
             }
+            "--streams" => options.streams = Some(value().parse().ok()),
             _ => options.names.push(argument),
         }
     }
@@ -178,7 +184,10 @@ fn median(bound: &mut Bound, program: &Program, weights: &Weights<'_>, time: Dur
 fn main() {
     let options = options();
     let threads = Threads::own(options.threads).expect("threads");
-    let executor = Executor::new(threads).with_instructions(options.instructions);
+    let mut executor = Executor::new(threads).with_instructions(options.instructions);
+    if let Some(streams) = options.streams {
+        executor = executor.with_streaming_stores(streams);
+    }
     println!("{:?}, {} threads", executor.instructions(), executor.threads().count());
     println!("{:14} {:>5}   milliseconds: forward, weights, input   GFLOP/s of each", "", "batch");
     for (name, layer) in layers() {

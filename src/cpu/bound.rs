@@ -1,13 +1,11 @@
 //! A program bound for a batch: its memory, what its layers look up, and its runs.
 
 use super::change::{Changed, Changing, MOST_STATES};
-use super::instructions::Instructions;
 use super::local::{self, Layer};
 use super::memory::{Given, Layout, Memory};
 use super::prepared::{Preparation, Prepared, is_staged};
 use super::shared::Shared;
-use super::team::Team;
-use super::threads::Threads;
+use super::team::{Means, Team};
 use super::total::Matrix;
 use super::weights::Store;
 use super::{activate, combine, constrain, loss, normalise, pool, random, rearrange, reduce, total, transpose, update};
@@ -61,7 +59,7 @@ struct Staging {
 }
 
 impl Bound {
-    pub(super) fn new(threads: Threads, instructions: Instructions, program: &Program, batch: u32) -> Result<Self> {
+    pub(super) fn new(means: Means, program: &Program, batch: u32) -> Result<Self> {
         program.check()?;
         let Preparation { operations: prepared, needs, longest, staged, parts } = Preparation::new(program, batch)?;
         let [input, output, bias] = staged.map(|elements| zeroes("scratch", elements));
@@ -70,7 +68,7 @@ impl Bound {
             prepared,
             layout: Layout::new(program, batch)?,
             staging: Staging { input: input?, output: output?, bias: bias?, parts: zeroes("scratch", parts)? },
-            team: Team::new(threads, instructions, needs)?,
+            team: Team::new(means, needs)?,
             longest,
             batch,
         })

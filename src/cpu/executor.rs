@@ -2,6 +2,8 @@
 
 use super::bound::Bound;
 use super::instructions::Instructions;
+use super::stream;
+use super::team::Means;
 use super::threads::Threads;
 use crate::Result;
 use crate::program::Program;
@@ -9,8 +11,7 @@ use crate::program::Program;
 /// The threads and instructions that programs run with.
 #[derive(Debug, Clone)]
 pub struct Executor {
-    threads: Threads,
-    instructions: Instructions,
+    means: Means,
 }
 
 impl Default for Executor {
@@ -24,25 +25,33 @@ impl Executor {
     /// An executor with these threads and the best instructions that the processor has.
     #[must_use]
     pub fn new(threads: Threads) -> Self {
-        Self { threads, instructions: Instructions::best() }
+        Self { means: Means { threads, instructions: Instructions::best(), streams_from: stream::fastest() } }
     }
 
     /// The same threads with these instructions, or with the portable ones if the processor doesn't have them.
     #[must_use]
     pub fn with_instructions(self, instructions: Instructions) -> Self {
-        Self { instructions, ..self }
+        Self { means: Means { instructions, ..self.means } }
+    }
+
+    /// The same, with results of at least so many numbers written past the caches (by streaming, or non-temporal, stores), or with none:
+    /// gradients of the weights of layers of up to 256 filters by up to eight samples, and of the inputs of layers of one filter. Without this, those of 32 Mi numbers
+    /// (128 MiB) are on Intel's processors, where that is faster, and none on others. The bits are the same. Only x86-64 has such stores.
+    #[must_use]
+    pub fn with_streaming_stores(self, from: Option<u64>) -> Self {
+        Self { means: Means { streams_from: from, ..self.means } }
     }
 
     /// The threads it runs on.
     #[must_use]
     pub fn threads(&self) -> &Threads {
-        &self.threads
+        &self.means.threads
     }
 
     /// The instructions it uses.
     #[must_use]
     pub fn instructions(&self) -> Instructions {
-        self.instructions
+        self.means.instructions
     }
 
     /// Checks a program and allocates all that its runs on `batch` samples need.
@@ -51,6 +60,6 @@ impl Executor {
     /// Those of [`Program::check`]; [`Error::OutOfMemory`](crate::Error::OutOfMemory) where there is no memory for the
     /// scratch, [`Error::Unsupported`](crate::Error::Unsupported) where anything but parameters is stored in 16 bits.
     pub fn bind(&self, program: &Program, batch: u32) -> Result<Bound> {
-        Bound::new(self.threads.clone(), self.instructions, program, batch)
+        Bound::new(self.means.clone(), program, batch)
     }
 }

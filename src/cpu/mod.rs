@@ -33,6 +33,7 @@ mod rearrange;
 mod reduce;
 mod runner;
 mod shared;
+mod stream;
 mod team;
 mod threads;
 mod total;

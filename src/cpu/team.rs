@@ -3,6 +3,7 @@
 use super::instructions::Instructions;
 use super::local::Reader;
 use super::shared::Shared;
+use super::stream::STREAMS;
 use super::threads::{self, Threads};
 use crate::room::zeroes;
 use crate::{Error, Result};
@@ -16,6 +17,15 @@ const ALONE: u64 = 40_000;
 const TASK: u64 = 30_000;
 /// Most tasks of an operation.
 const TASKS: usize = 256;
+
+/// What a team works with.
+#[derive(Debug, Clone)]
+pub(super) struct Means {
+    pub(super) threads: Threads,
+    pub(super) instructions: Instructions,
+    /// From how many numbers on results are written past the caches, if any are.
+    pub(super) streams_from: Option<u64>,
+}
 
 /// How much room an operation's tasks need.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,13 +57,12 @@ pub(super) struct Room {
 /// Threads, their instructions and rooms. Results don't depend on how many threads there are.
 #[derive(Debug)]
 pub(super) struct Team {
-    threads: Threads,
-    instructions: Instructions,
+    means: Means,
     rooms: Vec<Mutex<Room>>,
 }
 
 impl Team {
-    pub(super) fn new(threads: Threads, instructions: Instructions, needs: Needs) -> Result<Self> {
+    pub(super) fn new(means: Means, needs: Needs) -> Result<Self> {
         let room = |_| {
             let mut readers = Vec::new();
             let bytes = (needs.readers as u64).saturating_mul(size_of::<Reader>() as u64);
@@ -62,13 +71,18 @@ impl Team {
             let [floats, gradient] = [needs.floats, needs.gradient].map(|count| zeroes("scratch", count as u64));
             Ok(Mutex::new(Room { floats: floats?, gradient: gradient?, readers }))
         };
-        let rooms = (0..threads.count()).map(room).collect::<Result<Vec<_>>>()?;
-        Ok(Self { threads, instructions, rooms })
+        let rooms = (0..means.threads.count()).map(room).collect::<Result<Vec<_>>>()?;
+        Ok(Self { means, rooms })
     }
 
     /// How many threads there are.
     pub(super) fn threads(&self) -> usize {
         self.rooms.len()
+    }
+
+    /// Whether a result of so many numbers is written past the caches.
+    pub(super) fn streams(&self, numbers: usize) -> bool {
+        STREAMS && self.means.streams_from.is_some_and(|from| numbers as u64 >= from)
     }
 
     /// Bytes of the rooms.
@@ -81,7 +95,7 @@ impl Team {
 
     /// Calls `work` on the team's threads, if one of its operations is long enough for several: `longest` is a guess of its nanoseconds.
     pub(super) fn enter(&self, longest: u64, work: impl FnOnce() + Send) {
-        if longest > ALONE { self.threads.enter(work) } else { work() }
+        if longest > ALONE { self.means.threads.enter(work) } else { work() }
     }
 
     /// The calling thread's room. Two threads share one if the pool isn't the one that the program was bound in.
@@ -97,9 +111,9 @@ impl Team {
         let together = (TASK / nanoseconds).max(1).min(count.max(1) as u64) as usize;
         let together = together.max(count.div_ceil(TASKS));
         let spread = nanoseconds.saturating_mul(count as u64) > ALONE;
-        self.threads.each(spread, count.div_ceil(together), |task| {
+        self.means.threads.each(spread, count.div_ceil(together), |task| {
             let first = task * together;
-            self.instructions.run(work(Span { first, end: (first + together).min(count) }));
+            self.means.instructions.run(work(Span { first, end: (first + together).min(count) }));
         });
     }
 

@@ -12,16 +12,17 @@ use std::sync::LazyLock;
 /// What a program wrote to its caller, by name.
 pub(crate) type Written = BTreeMap<String, Vec<f32>>;
 
-/// The executors under test: all instructions on two threads, and the best on 1, 3 and 8.
+/// The executors under test: all instructions on two threads, and again with all results written past the caches; and the best on 1, 3 and 8.
 pub(crate) static EXECUTORS: LazyLock<Vec<(String, Executor)>> = LazyLock::new(|| {
     let best = Instructions::best();
-    let others = Instructions::available().into_iter().map(|instructions| (instructions, 2));
-    let all = others.chain([1, 3, 8].map(|threads| (best, threads)));
-    all.map(|(instructions, threads)| {
+    let others = Instructions::available().into_iter().flat_map(|one| [None, Some(0)].map(|streams| (one, 2, streams)));
+    let all = others.chain([1, 3, 8].map(|threads| (best, threads, None)));
+    all.map(|(instructions, threads, streams)| {
         let own = Threads::own(NonZeroUsize::new(threads).expect("not 0")).expect("a pool");
         assert_eq!(own.count(), threads);
-        let executor = Executor::new(own).with_instructions(instructions);
-        (format!("{instructions:?} on {threads} threads"), executor)
+        let executor = Executor::new(own).with_instructions(instructions).with_streaming_stores(streams);
+        let stores = if streams.is_some() { ", stores past the caches" } else { "" };
+        (format!("{instructions:?} on {threads} threads{stores}"), executor)
     })
     .collect()
 });

@@ -83,5 +83,8 @@ fn address_sanitizer() -> Result {
     test.args(["test", "--package", "locally-connected", "--all-features", "--target", TARGET]);
     // The sanitizer is no stable option yet; with a target named, build scripts and macros are built without it.
     test.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+    // Without optimisation, and with room between variables, all tiles of an operation are in one frame of a MB. A thread that runs out of
+    // stack looks like a wrong access.
+    test.env("RUST_MIN_STACK", (16 << 20).to_string());
     sh::run(test.args(["--test", "all", "--", "cpu::"]))
 }

@@ -9,6 +9,7 @@ use super::operands::GradWeightsOperands as Operands;
 use super::products::GradProducts;
 use super::tile::{self, Begin, Sums};
 use super::turn::aligned;
+use crate::cpu::stream;
 use crate::cpu::team::{Room, Span, Team};
 use pulp::{Simd, WithSimd};
 
@@ -21,6 +22,8 @@ const TASK_ROWS: usize = 64;
 const BLOCK_ROWS: usize = 24;
 /// With this many samples at most, much of the time goes into writing the gradients: tiles have one row, as long as possible.
 const FEW_SAMPLES: usize = 8;
+/// Filters of the longest rows that are written past the caches: gradients of longer ones, which all rows read, leave the first-level cache.
+const MOST_STREAMED: usize = 256;
 /// With this many samples their gradients are copied side by side.
 const SAMPLES: usize = 4;
 
@@ -67,21 +70,26 @@ impl WithSimd for Pieces<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { layer, operands, gradient, .. } = self;
+        let Self { team, layer, operands, gradient, .. } = self;
         let filters = layer.geometry.group_filters() as usize;
         let most = (layer.geometry.most_entries() as usize).max(1);
         let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
+        let few = operands.batch <= FEW_SAMPLES;
+        let streamed = few && filters <= MOST_STREAMED && team.streams(layer.geometry.weights() as usize);
         let begin = match gradient {
             _ if gradient.accumulates() => Begin::Held,
+            Gradient::Kept(_) if streamed => Begin::Streamed,
             Gradient::Kept(_) => Begin::Unfetched,
             Gradient::Changes(_) => Begin::Zero,
         };
         let block = match filters / S::F32_LANES {
-            16.. if operands.batch <= FEW_SAMPLES => 1,
+            16.. if few => 1,
+            // Rows are written whole: a line in two parts would take memory twice.
+            5.. if streamed => 1,
             5.. => BLOCK_ROWS,
             _ => most,
         };
-        let mut room = self.team.room();
+        let mut room = team.room();
         let Room { floats, gradient: own, .. } = &mut *room;
         for index in self.span.first..self.span.end {
             let (cell, row) = (index / self.pieces, index % self.pieces * self.together);
@@ -130,6 +138,9 @@ impl WithSimd for Pieces<'_> {
                 }
             }
             clear(done, end);
+            if matches!(begin, Begin::Streamed) {
+                stream::fence();
+            }
             // SAFETY: pieces of cells are apart, and all tiles of this one are done.
             unsafe { place.finish(simd) };
         }

@@ -3,6 +3,7 @@
 use super::fetch::{FETCHES, fetch};
 use super::tile::{Terms, load};
 use super::windows::Run;
+use crate::cpu::stream;
 use pulp::Simd;
 
 /// How many rows of weights are fetched ahead where a tile reads a part of each row.
@@ -203,6 +204,8 @@ pub(super) struct GradProducts<'a> {
 }
 
 impl<S: Simd> Terms<S> for GradProducts<'_> {
+    const STREAMED: bool = stream::STREAMS;
+
     // Loops count: with iterators, a tile of one row by one vector loaded and stored its sum at each term, six times as
     // slow.
     #[inline(always)]

@@ -4,6 +4,7 @@
 //! between two blocks of terms. So the sizes of tiles, blocks and vectors change no bits.
 
 use super::super::shared::Shared;
+use super::super::stream;
 use super::fetch::{WRITTEN_AHEAD, fetch_to_write};
 use pulp::Simd;
 
@@ -18,6 +19,13 @@ pub(super) struct Sums<'a> {
     pub(super) begin: Begin<'a>,
 }
 
+impl Sums<'_> {
+    #[inline(always)]
+    fn streamed<S: Simd, T: Terms<S>>(&self, _: &T) -> bool {
+        T::STREAMED && matches!(self.begin, Begin::Streamed)
+    }
+}
+
 /// Initial values of sums.
 #[derive(Clone, Copy)]
 pub(super) enum Begin<'a> {
@@ -25,6 +33,8 @@ pub(super) enum Begin<'a> {
     Zero,
     /// Zero; lines of the cache that sums somewhat further on will be written to are fetched while the terms are added.
     Unfetched,
+    /// Zero; the sums are written past the caches, if the terms' are, until [`stream::fence`].
+    Streamed,
     /// For each row of sums the same row of numbers, one for each column.
     Row(&'a [f32]),
     /// The values that are in memory.
@@ -35,6 +45,9 @@ pub(super) enum Begin<'a> {
 
 /// The terms of sums that tiles compute.
 pub(super) trait Terms<S: Simd> {
+    /// Whether there is code for sums that are written past the caches.
+    const STREAMED: bool = false;
+
     /// Adds the terms to the sums of the tile that begins at a row and a column. In a tile with a `TAIL` the last
     /// vector has fewer columns than numbers.
     fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
@@ -114,8 +127,43 @@ fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
     VECTORS
 }
 
+/// [`compute`]; without optimisation in a frame of its own. The tiles of an operation would else share one that has the variables of all
+/// of them, most of a MB, and threads may have no more stack.
 #[inline(always)]
 fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+    simd: S,
+    sums: Sums<'_>,
+    at: [usize; 2],
+    terms: &impl Terms<S>,
+) {
+    #[cfg(debug_assertions)]
+    simd.vectorize(Tile::<S, _, ROWS, VECTORS, TAIL> { simd, sums, at, terms });
+    #[cfg(not(debug_assertions))]
+    compute::<S, ROWS, VECTORS, TAIL>(simd, sums, at, terms);
+}
+
+#[cfg(debug_assertions)]
+struct Tile<'a, S, T, const ROWS: usize, const VECTORS: usize, const TAIL: bool> {
+    simd: S,
+    sums: Sums<'a>,
+    at: [usize; 2],
+    terms: &'a T,
+}
+
+#[cfg(debug_assertions)]
+impl<S: Simd, T: Terms<S>, const ROWS: usize, const VECTORS: usize, const TAIL: bool> pulp::WithSimd
+    for Tile<'_, S, T, ROWS, VECTORS, TAIL>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<R: Simd>(self, _: R) {
+        compute::<S, ROWS, VECTORS, TAIL>(self.simd, self.sums, self.at, self.terms);
+    }
+}
+
+#[inline(always)]
+fn compute<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     simd: S,
     sums: Sums<'_>,
     [row, column]: [usize; 2],
@@ -127,7 +175,7 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     let place = |m: usize| unsafe { sums.values.part(sums.first + (row + m) * sums.stride + column, width) };
     let mut tile = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     match sums.begin {
-        Begin::Zero | Begin::Apart => {}
+        Begin::Zero | Begin::Apart | Begin::Streamed => {}
         Begin::Unfetched => {
             for m in 0..ROWS {
                 fetch_to_write::<VECTORS>(place(m).as_ptr().wrapping_add(WRITTEN_AHEAD), S::F32_LANES);
@@ -148,11 +196,18 @@ fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
             }
         }
     }
+    let streamed = sums.streamed(terms);
     for (m, sums) in tile.iter().enumerate() {
         let place = place(m);
         if TAIL {
             for (part, sum) in place.chunks_mut(S::F32_LANES).zip(sums) {
                 simd.partial_store_f32s(part, *sum);
+            }
+        } else if streamed {
+            for (place, sum) in place.chunks_exact_mut(S::F32_LANES).zip(sums) {
+                // A copy: the address of a sum would keep the tile in memory.
+                let sum = *sum;
+                stream::store(bytemuck::cast_slice(std::slice::from_ref(&sum)), place);
             }
         } else {
             let (whole, _) = S::as_mut_simd_f32s(place);

@@ -5,6 +5,7 @@ use super::strips::Narrow;
 use super::sums::{add, spread};
 use crate::cpu::local::windows::Even;
 use crate::cpu::shared::Shared;
+use crate::cpu::stream;
 use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -55,15 +56,22 @@ impl WithSimd for GradInput<'_> {
         let geometry = &narrow.layer.geometry;
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
         let mut room = self.team.room();
+        // Sums that are streamed are taken here: a piece is no longer than the room for it (`grad_input/room.rs`).
+        let streamed = if self.team.streams(inputs * narrow.batch) { self.piece } else { 0 };
+        let (room, floats) = room.floats.split_at_mut(streamed);
         for piece in self.span.first..self.span.end {
             let owned = piece * self.piece..inputs.min((piece + 1) * self.piece);
-            let readers = self.readers(&owned, &mut room.floats);
+            let readers = self.readers(&owned, floats);
             for sample in 0..narrow.batch {
                 // SAFETY: pieces of inputs are apart.
-                let sums = unsafe { self.grad_input.part(sample * inputs + owned.start, owned.len()) };
+                let place = unsafe { self.grad_input.part(sample * inputs + owned.start, owned.len()) };
+                let sums = if streamed == 0 { &mut *place } else { &mut room[..owned.len()] };
                 sums.fill(0.0);
                 let grads = &self.grad_output[sample * outputs..][..outputs];
                 self.piece::<S>(Owned { sums, inputs: owned.clone() }, &readers, grads);
+                if streamed > 0 {
+                    stream::copy(&room[..owned.len()], place);
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //! of weights.
 
 use super::convolution;
-use super::gradient::Gradient;
+use super::gradient::{Gradient, Kept};
 use super::layer::Layer;
 use super::narrow::{self, Narrow};
 use super::operands::GradWeightsOperands as Operands;
@@ -49,7 +49,20 @@ pub(in crate::cpu) fn grad_weights(team: &Team, layer: &Layer, operands: Operand
     let together = together.min(gradient.most_rows(filters)).max(1);
     let pieces = most.div_ceil(together);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces.max(1) as u64;
-    team.each(cells * pieces, nanoseconds, |span| Pieces { team, layer, operands, gradient, span, pieces, together });
+    let streamed = matches!(gradient, Gradient::Kept(Kept { accumulate: false, .. }))
+        && operands.batch <= FEW_SAMPLES
+        && filters <= MOST_STREAMED
+        && team.streams(layer.geometry.weights() as usize);
+    team.each(cells * pieces, nanoseconds, |span| Pieces {
+        team,
+        layer,
+        operands,
+        gradient,
+        streamed,
+        span,
+        pieces,
+        together,
+    });
 }
 
 /// Pieces of cells: all rows of weights of a cell, or some of them.
@@ -58,6 +71,8 @@ struct Pieces<'a> {
     layer: &'a Layer,
     operands: Operands<'a>,
     gradient: Gradient<'a>,
+    /// Whether the gradient is written past the caches.
+    streamed: bool,
     span: Span,
     /// How many pieces a cell is divided into.
     pieces: usize,
@@ -70,17 +85,15 @@ impl WithSimd for Pieces<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { team, layer, operands, gradient, .. } = self;
+        let Self { team, layer, operands, gradient, streamed, .. } = self;
         let filters = layer.geometry.group_filters() as usize;
         let most = (layer.geometry.most_entries() as usize).max(1);
         let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
         let few = operands.batch <= FEW_SAMPLES;
-        let streamed = few && filters <= MOST_STREAMED && team.streams(layer.geometry.weights() as usize);
         let begin = match gradient {
             _ if gradient.accumulates() => Begin::Held,
-            Gradient::Kept(_) if streamed => Begin::Streamed,
-            Gradient::Kept(_) => Begin::Unfetched,
-            Gradient::Changes(_) => Begin::Zero,
+            Gradient::Kept(_) if !streamed => Begin::Unfetched,
+            _ => Begin::Zero,
         };
         let block = match filters / S::F32_LANES {
             16.. if few => 1,
@@ -133,12 +146,13 @@ impl WithSimd for Pieces<'_> {
                         grad_output: grads,
                         apart,
                         filters,
+                        streamed,
                     };
                     tile::all(simd, sums, &products);
                 }
             }
             clear(done, end);
-            if matches!(begin, Begin::Streamed) {
+            if streamed {
                 stream::fence();
             }
             // SAFETY: pieces of cells are apart, and all tiles of this one are done.

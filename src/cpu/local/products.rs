@@ -3,7 +3,7 @@
 use super::fetch::{FETCHES, fetch};
 use super::tile::{Terms, load};
 use super::windows::Run;
-use crate::cpu::stream;
+use crate::cpu::stream::STREAMS;
 use pulp::Simd;
 
 /// How many rows of weights are fetched ahead where a tile reads a part of each row.
@@ -201,10 +201,15 @@ pub(super) struct GradProducts<'a> {
     /// Distance between the gradients of neighbouring samples.
     pub(super) apart: usize,
     pub(super) filters: usize,
+    /// Whether the sums are written past the caches.
+    pub(super) streamed: bool,
 }
 
 impl<S: Simd> Terms<S> for GradProducts<'_> {
-    const STREAMED: bool = stream::STREAMS;
+    #[inline(always)]
+    fn streamed(&self) -> bool {
+        STREAMS && self.streamed
+    }
 
     // Loops count: with iterators, a tile of one row by one vector loaded and stored its sum at each term, six times as
     // slow.

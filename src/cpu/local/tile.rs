@@ -19,13 +19,6 @@ pub(super) struct Sums<'a> {
     pub(super) begin: Begin<'a>,
 }
 
-impl Sums<'_> {
-    #[inline(always)]
-    fn streamed<S: Simd, T: Terms<S>>(&self, _: &T) -> bool {
-        T::STREAMED && matches!(self.begin, Begin::Streamed)
-    }
-}
-
 /// Initial values of sums.
 #[derive(Clone, Copy)]
 pub(super) enum Begin<'a> {
@@ -33,8 +26,6 @@ pub(super) enum Begin<'a> {
     Zero,
     /// Zero; lines of the cache that sums somewhat further on will be written to are fetched while the terms are added.
     Unfetched,
-    /// Zero; the sums are written past the caches, if the terms' are, until [`stream::fence`].
-    Streamed,
     /// For each row of sums the same row of numbers, one for each column.
     Row(&'a [f32]),
     /// The values that are in memory.
@@ -45,8 +36,11 @@ pub(super) enum Begin<'a> {
 
 /// The terms of sums that tiles compute.
 pub(super) trait Terms<S: Simd> {
-    /// Whether there is code for sums that are written past the caches.
-    const STREAMED: bool = false;
+    /// Whether the sums are written past the caches, which [`stream::fence`] ends.
+    #[inline(always)]
+    fn streamed(&self) -> bool {
+        false
+    }
 
     /// Adds the terms to the sums of the tile that begins at a row and a column. In a tile with a `TAIL` the last
     /// vector has fewer columns than numbers.
@@ -175,7 +169,7 @@ fn compute<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
     let place = |m: usize| unsafe { sums.values.part(sums.first + (row + m) * sums.stride + column, width) };
     let mut tile = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     match sums.begin {
-        Begin::Zero | Begin::Apart | Begin::Streamed => {}
+        Begin::Zero | Begin::Apart => {}
         Begin::Unfetched => {
             for m in 0..ROWS {
                 fetch_to_write::<VECTORS>(place(m).as_ptr().wrapping_add(WRITTEN_AHEAD), S::F32_LANES);
@@ -196,7 +190,7 @@ fn compute<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
             }
         }
     }
-    let streamed = sums.streamed(terms);
+    let streamed = terms.streamed();
     for (m, sums) in tile.iter().enumerate() {
         let place = place(m);
         if TAIL {

@@ -93,6 +93,7 @@ impl WithSimd for Pieces<'_> {
                         grad_output,
                         apart: rows.output_step,
                         filters,
+                        streamed: false,
                     };
                     tile::all(simd, sums, &products);
                 }

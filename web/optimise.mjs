@@ -16,7 +16,8 @@ const APART = ['--one-caller-inline-max-function-size', '25'];
 /** Passes by module. Of some orders that were tried `core` is smallest after this one, when it is gzipped; on larger modules it takes a minute. */
 const PASSES = {
   core: ['--generate-global-effects', '-O3', '--gufa-optimizing', '-Os', '--converge', ...SMALL],
-  cpu: [], // What computes fast keeps its code as the compiler made it.
+  // What computes fast keeps its code as the compiler made it, but for functions that are there twice and how variables are numbered.
+  cpu: ['--duplicate-function-elimination', '--reorder-locals', '--vacuum'],
 };
 
 /** wasm-bindgen's module of that name, a file, and its glue: `[wasm, glue]`. */

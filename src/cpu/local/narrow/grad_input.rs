@@ -58,19 +58,19 @@ impl WithSimd for GradInput<'_> {
         let mut room = self.team.room();
         // Sums that are streamed are taken here: a piece is no longer than the room for it (`grad_input/room.rs`).
         let streamed = if self.team.streams(inputs * narrow.batch) { self.piece } else { 0 };
-        let (room, floats) = room.floats.split_at_mut(streamed);
+        let (own, floats) = room.floats.split_at_mut(streamed);
         for piece in self.span.first..self.span.end {
             let owned = piece * self.piece..inputs.min((piece + 1) * self.piece);
             let readers = self.readers(&owned, floats);
             for sample in 0..narrow.batch {
                 // SAFETY: pieces of inputs are apart.
                 let place = unsafe { self.grad_input.part(sample * inputs + owned.start, owned.len()) };
-                let sums = if streamed == 0 { &mut *place } else { &mut room[..owned.len()] };
+                let sums = if streamed == 0 { &mut *place } else { &mut own[..owned.len()] };
                 sums.fill(0.0);
                 let grads = &self.grad_output[sample * outputs..][..outputs];
                 self.piece::<S>(Owned { sums, inputs: owned.clone() }, &readers, grads);
                 if streamed > 0 {
-                    stream::copy(&room[..owned.len()], place);
+                    stream::copy(&own[..owned.len()], place);
                 }
             }
         }

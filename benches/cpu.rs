@@ -108,7 +108,10 @@ fn options() -> Options {
                     Instructions::available().into_iter().find(|i| format!("{i:?}").eq_ignore_ascii_case(&wanted));
                 options.instructions = found.expect("instructions of this processor");
             }
-            "--streams" => options.streams = Some(value().parse().ok()),
+            "--streams" => {
+                let wanted = value();
+                options.streams = Some((wanted != "none").then(|| wanted.parse().expect("a number, or none")));
+            }
             _ => options.names.push(argument),
         }
     }

@@ -6,8 +6,8 @@
 /// Whether processors of this architecture have such stores.
 pub(super) const STREAMS: bool = cfg!(target_arch = "x86_64");
 
-/// Bytes of a line of the cache.
-const LINE: usize = 64;
+/// Numbers in a line of the cache.
+pub(super) const LINE: usize = 16;
 
 /// Results of so many numbers are larger than what caches keep.
 const LARGE: u64 = 32 << 20;
@@ -34,7 +34,7 @@ fn is_intel() -> bool {
 #[inline(always)]
 pub(super) fn copy(values: &[f32], place: &mut [f32]) {
     // Whole lines follow what lies before the first one.
-    let before = place.as_ptr().align_offset(LINE).min(place.len());
+    let before = place.as_ptr().align_offset(LINE * size_of::<f32>()).min(place.len());
     place[..before].copy_from_slice(&values[..before]);
     store(&values[before..], &mut place[before..]);
     fence();

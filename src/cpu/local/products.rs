@@ -3,7 +3,7 @@
 use super::fetch::{FETCHES, fetch};
 use super::tile::{Terms, load};
 use super::windows::Run;
-use crate::cpu::stream::STREAMS;
+use crate::cpu::stream::{LINE, STREAMS};
 use pulp::Simd;
 
 /// How many rows of weights are fetched ahead where a tile reads a part of each row.
@@ -14,8 +14,6 @@ const INPUTS_AHEAD: usize = 1024;
 const LONG_ROW: usize = 64;
 /// Tiles of so many vectors fetch a line with each term without taking longer.
 const WIDE_TILE: usize = 4;
-/// Numbers in a line of the cache.
-const LINE: usize = 16;
 
 /// What is fetched from memory while products are taken.
 #[derive(Clone, Copy)]

@@ -1,6 +1,7 @@
 //! Moves numbers to where products need them.
 
 use super::super::shared::Shared;
+use super::super::stream::LINE;
 use pulp::Simd;
 
 /// Rows and columns of a block that is transposed at once.
@@ -107,7 +108,7 @@ mod avx {
 
 /// The part of `room` that begins at a line of the cache, so that no vector lies across two lines.
 pub(super) fn aligned(room: &mut [f32]) -> &mut [f32] {
-    let skipped = room.as_ptr().align_offset(64).min(room.len());
+    let skipped = room.as_ptr().align_offset(LINE * size_of::<f32>()).min(room.len());
     &mut room[skipped..]
 }
 

@@ -45,6 +45,8 @@ struct Run {
     layer: LocallyConnected,
     passes: [locally_connected::Bound; 2],
     results: Vec<wgpu::Buffer>,
+    /// All of them one after the other, to be read at once.
+    together: wgpu::Buffer,
     kernel: locally_connected::Tensor,
 }
 
@@ -70,7 +72,9 @@ impl Run {
         };
         let passes =
             [layer.bind_forward(forward).await.expect("a plan"), layer.bind_backward(backward).await.expect("a plan")];
-        Self { layer, passes, results: vec![y, z, dx, db], kernel }
+        let results = vec![y, z, dx, db];
+        let together = GPU.empty(results.iter().map(|result| result.size() / 4).sum());
+        Self { layer, passes, results, together, kernel }
     }
 
     /// Runs both passes over results of before and gives all new ones, the gradient of the weights first.
@@ -78,12 +82,22 @@ impl Run {
         GPU.submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             self.passes.iter().for_each(|bound| bound.record(&mut pass));
+            drop(pass);
+            let mut offset = 0;
+            for result in &self.results {
+                encoder.copy_buffer_to_buffer(result, 0, &self.together, offset, result.size());
+                offset += result.size();
+            }
         });
-        let mut values = vec![GPU.read_weights(&self.layer, &self.kernel).await.expect("the device is there")];
-        for buffer in &self.results {
-            values.push(GPU.read(buffer, buffer.size() / 4).await.expect("the device is there"));
-        }
-        values
+        let weights = GPU.read_weights(&self.layer, &self.kernel).await.expect("the device is there");
+        let together = GPU.read(&self.together, self.together.size() / 4).await.expect("the device is there");
+        let mut rest = together.as_slice();
+        let others = self.results.iter().map(|result| {
+            let (values, after) = rest.split_at(result.size() as usize / 4);
+            rest = after;
+            values.to_vec()
+        });
+        std::iter::once(weights).chain(others).collect()
     }
 
     /// The bits of all results of another run.

@@ -69,6 +69,21 @@ pub(super) fn load<S: Simd, const VECTORS: usize, const TAIL: bool>(simd: S, val
     vectors
 }
 
+/// Stores vectors; with a `TAIL` only as many numbers as there is place for.
+#[inline(always)]
+fn store<S: Simd, const VECTORS: usize, const TAIL: bool>(simd: S, sums: &[S::f32s; VECTORS], place: &mut [f32]) {
+    if TAIL {
+        for (part, sum) in place.chunks_mut(S::F32_LANES).zip(sums) {
+            simd.partial_store_f32s(part, *sum);
+        }
+    } else {
+        let (whole, _) = S::as_mut_simd_f32s(place);
+        for (place, sum) in whole.iter_mut().zip(sums) {
+            *place = *sum;
+        }
+    }
+}
+
 /// Computes all sums, tile by tile.
 #[inline(always)]
 pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, terms: &impl Terms<S>) {
@@ -190,24 +205,19 @@ fn compute<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
             }
         }
     }
-    let streamed = terms.streamed();
-    for (m, sums) in tile.iter().enumerate() {
-        let place = place(m);
-        if TAIL {
-            for (part, sum) in place.chunks_mut(S::F32_LANES).zip(sums) {
-                simd.partial_store_f32s(part, *sum);
-            }
-        } else if streamed {
-            for (place, sum) in place.chunks_exact_mut(S::F32_LANES).zip(sums) {
-                // A copy: the address of a sum would keep the tile in memory.
-                let sum = *sum;
-                stream::store(bytemuck::cast_slice(std::slice::from_ref(&sum)), place);
-            }
-        } else {
-            let (whole, _) = S::as_mut_simd_f32s(place);
-            for (place, sum) in whole.iter_mut().zip(sums) {
-                *place = *sum;
-            }
+    if terms.streamed() && !TAIL {
+        // By way of memory: where stores past the caches take the tile's vectors themselves, the compiler keeps all of it in memory, at
+        // each term.
+        let mut room = [[[0.0; stream::LINE]; VECTORS]; ROWS];
+        for (room, sums) in room.iter_mut().zip(&tile) {
+            store::<S, VECTORS, TAIL>(simd, sums, &mut room.as_flattened_mut()[..width]);
         }
+        for (m, room) in room.iter().enumerate() {
+            stream::store(&room.as_flattened()[..width], place(m));
+        }
+        return;
+    }
+    for (m, sums) in tile.iter().enumerate() {
+        store::<S, VECTORS, TAIL>(simd, sums, place(m));
     }
 }

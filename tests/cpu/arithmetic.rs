@@ -21,6 +21,7 @@ fn layers() -> Vec<(Geometry, u64)> {
         (geometry(Config::new(20, [2, 3]).data_format(DataFormat::ChannelsFirst), &[10, 9, 20]), 7),
         (geometry(Config::new(6, [2, 2, 2]).groups(2), &[4, 9, 8, 4]), 9),
         (geometry(Config::new(700, [40]), &[40, 3]), 9),
+        (geometry(Config::new(13, [3, 2]), &[9, 9, 21]), 1),
         (convolution(Config::new(24, [3, 3]).padding(same.clone()), &[17, 16, 9]), 5),
         (convolution(Config::new(18, [5]).groups(3).strides([2]).activation(Activation::RELU), &[301, 6]), 3),
         (convolution(Config::new(34, [3, 3]).groups(17), &[14, 13, 17]), 3),
@@ -106,8 +107,11 @@ fn part(values: &[f32], samples: Range<usize>) -> Vec<f32> {
 #[test]
 fn a_sample_has_the_same_bits_in_any_batch() {
     let mut layers = layers();
-    let rows = Config::new(30, [3]).activation(Activation::Gelu { approximate: true }).dtype(WeightType::F16);
-    layers.push((Geometry::new(&rows, &[9, 5]).expect("a layer"), 0));
+    for (filters, shape) in [(30, [9, 5]), (15, [70, 20])] {
+        let gelu = Activation::Gelu { approximate: true };
+        let config = Config::new(filters, [3]).activation(gelu).dtype(WeightType::F16);
+        layers.push((Geometry::new(&config, &shape).expect("a layer"), 0));
+    }
     layers.push((Geometry::dense(33, &[40], true, Activation::LogSoftmax).expect("a layer"), 0));
     layers.push((Geometry::convolution(&Config::new(7, [1]), &[21, 5]).expect("a layer"), 0));
     let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();

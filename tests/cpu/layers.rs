@@ -151,6 +151,9 @@ fn edge_shapes_equal_the_reference() {
         (&[4, 3], &[2, 2], 6, 48, 14),
         (&[5, 4], &[3, 2], 16, 17, 13),
         (&[3, 5, 7], &[2, 3, 5], 3, 5, 9),
+        // Many channels of one sample whose filters are one vector, and what is left of them.
+        (&[70], &[5], 23, 16, 1),
+        (&[9, 9], &[3, 2], 37, 11, 1),
         // Blocks of terms: more rows, and more runs, than one has.
         (&[40], &[39], 40, 33, 2),
         (&[130, 3], &[129, 2], 2, 16, 2),

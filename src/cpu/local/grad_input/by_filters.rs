@@ -18,6 +18,8 @@ use std::ops::Range;
 
 /// Partial sums of a sum.
 const PARTS: usize = 16;
+/// Channels of a tile of one sample, where those of other tiles are [`CHANNELS`] at most.
+const MANY_CHANNELS: usize = 16;
 /// So many weights stay in a core's own caches.
 const CACHED: u64 = 1 << 18;
 /// Enough positions to keep all threads busy. If there are fewer, channels are divided among tasks, too.
@@ -57,7 +59,8 @@ impl WithSimd for Pieces<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         // As many sums at a time as registers hold.
         match S::F32_LANES {
-            16 => self.compute::<S, 1, 4, 4>(simd),
+            16 if self.reads_at_once() => self.compute::<S, 1, 1, MANY_CHANNELS>(simd),
+            16 => self.compute::<S, 1, 4, CHANNELS>(simd),
             8 => self.compute::<S, 2, 3, 2>(simd),
             4 => self.compute::<S, 4, 2, 2>(simd),
             _ => self.compute::<S, 16, 1, 1>(simd),
@@ -66,6 +69,14 @@ impl WithSimd for Pieces<'_> {
 }
 
 impl Pieces<'_> {
+    /// Whether a tile is of one sample by many channels: where their rows of weights are short they are one stretch of memory, and each
+    /// reader's is read at once. Reading it in parts, after those of all other readers, took up to half as long again. (16-bit weights
+    /// are widened in a room that is for fewer.)
+    fn reads_at_once(&self) -> bool {
+        let Operands { batch, weights, .. } = self.operands;
+        batch == 1 && matches!(weights, View::F32(_)) && self.layer.geometry.group_filters() as usize <= PARTS
+    }
+
     /// Works through tiles of up to `SAMPLES` by up to `WIDTH` channels, whose partial sums are `VECTORS` vectors.
     #[inline(always)]
     fn compute<S: Simd, const VECTORS: usize, const SAMPLES: usize, const WIDTH: usize>(self, simd: S) {
@@ -87,7 +98,10 @@ impl Pieces<'_> {
             let end = channels.min((piece + 1) * self.together);
             let mut channel = piece * self.together;
             while channel < end {
-                let width = WIDTH.min(end - channel);
+                let width = match end - channel {
+                    MANY_CHANNELS.. if WIDTH == MANY_CHANNELS => MANY_CHANNELS,
+                    left => left.min(WIDTH).min(CHANNELS),
+                };
                 let first = group * group_weights + channel * filters;
                 let sums = Sums {
                     readers,
@@ -104,7 +118,12 @@ impl Pieces<'_> {
                     1 => sums.all::<S, VECTORS, SAMPLES, 1>(simd, operands.batch),
                     2 if WIDTH >= 2 => sums.all::<S, VECTORS, SAMPLES, 2>(simd, operands.batch),
                     3 if WIDTH >= 3 => sums.all::<S, VECTORS, SAMPLES, 3>(simd, operands.batch),
-                    _ if WIDTH >= 4 => sums.all::<S, VECTORS, SAMPLES, 4>(simd, operands.batch),
+                    CHANNELS if WIDTH >= CHANNELS => {
+                        sums.all::<S, VECTORS, SAMPLES, CHANNELS>(simd, operands.batch);
+                    }
+                    _ if WIDTH == MANY_CHANNELS => {
+                        sums.all::<S, VECTORS, SAMPLES, MANY_CHANNELS>(simd, operands.batch);
+                    }
                     _ => {}
                 }
                 channel += width;

@@ -1,12 +1,13 @@
 //! Times the CPU executor on the workloads of `locally bench`, and on convolutions and dense layers, to be set beside other
 //! libraries.
 //!
-//! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [--streams NUMBERS|none] [NAME…]`
+//! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [--streams NUMBERS|none] [--pass NAME] [NAME…]`
 //!
-//! `--streams`: from how many numbers on results are written past the caches.
+//! `--streams`: from how many numbers on results are written past the caches. `--pass`: forward, weights or input, alone.
 //!
 //! Columns: milliseconds of the forward pass, of the gradients by weights and bias, and of the gradient by the input, medians of as
-//! many runs as fit the time, with warm caches; and the rates at which the products of each went by.
+//! many runs as fit the time, six at least, with warm caches; and the rates at which the products of each went by. `cargo xtask audit` counts
+//! the instructions of six runs.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
@@ -74,6 +75,8 @@ struct Options {
     instructions: Instructions,
     /// Another number than the executor's own, or none.
     streams: Option<Option<u64>>,
+    /// One of [`PASSES`], or all.
+    pass: Option<usize>,
     names: Vec<String>,
 }
 
@@ -84,6 +87,7 @@ fn options() -> Options {
         time: Duration::from_millis(300),
         instructions: Instructions::best(),
         streams: None,
+        pass: None,
         names: Vec::new(),
     };
     let given: Vec<String> = std::env::args().skip(1).collect();
@@ -112,11 +116,18 @@ fn options() -> Options {
                 let wanted = value();
                 options.streams = Some((wanted != "none").then(|| wanted.parse().expect("a number, or none")));
             }
+            "--pass" => {
+                let wanted = value();
+                let found = PASSES.iter().position(|pass| *pass == wanted);
+                options.pass = Some(found.expect("forward, weights or input"));
+            }
             _ => options.names.push(argument),
         }
     }
     options
 }
+
+const PASSES: [&str; 3] = ["forward", "weights", "input"];
 
 /// The forward pass, and from a given gradient of the output those by weights and bias, and by the input.
 fn programs(layer: &Arc<Geometry>) -> [Program; 3] {
@@ -176,12 +187,18 @@ fn median(bound: &mut Bound, program: &Program, weights: &Weights<'_>, time: Dur
         let inputs: Vec<_> = given.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
         let mut outputs: Vec<_> = written.iter_mut().map(|(name, v)| (name.as_str(), v.as_mut_slice())).collect();
         let begin = Instant::now();
-        bound.run(weights, &inputs, &mut outputs).expect("it runs");
+        collected_by_callgrind(&mut || bound.run(weights, &inputs, &mut outputs).expect("it runs"));
         times.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     let mut times = times.split_off(1);
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
+}
+
+/// What `xtask/src/tiles.rs` counts the instructions of.
+#[inline(never)]
+fn collected_by_callgrind(run: &mut dyn FnMut()) {
+    run();
 }
 
 fn main() {
@@ -192,7 +209,9 @@ fn main() {
         executor = executor.with_streaming_stores(streams);
     }
     println!("{:?}, {} threads", executor.instructions(), executor.threads().count());
-    println!("{:14} {:>5}   milliseconds: forward, weights, input   GFLOP/s of each", "", "batch");
+    let passes: Vec<usize> = (0..PASSES.len()).filter(|pass| options.pass.is_none_or(|only| only == *pass)).collect();
+    let named = passes.iter().map(|&pass| PASSES[pass]).collect::<Vec<_>>().join(", ");
+    println!("{:14} {:>5}   milliseconds: {named}   GFLOP/s of each", "", "batch");
     for (name, layer) in layers() {
         if !options.names.is_empty() && !options.names.iter().any(|wanted| wanted == name) {
             continue;
@@ -203,10 +222,11 @@ fn main() {
         weights.insert("w", values(layer.weights()));
         weights.insert("b", values(layer.biases()));
         for &batch in &options.batches {
-            let took = programs.each_ref().map(|program| {
-                let mut bound = executor.bind(program, batch).expect("a program");
-                median(&mut bound, program, &weights, options.time)
+            let took = passes.iter().map(|&pass| {
+                let mut bound = executor.bind(&programs[pass], batch).expect("a program");
+                median(&mut bound, &programs[pass], &weights, options.time)
             });
+            let took: Vec<f64> = took.collect();
             let flops = 2.0 * layer.connected_weights() as f64 * f64::from(batch);
             print!("{name:14} {batch:>5} ");
             took.iter().for_each(|ms| print!(" {ms:>9.4}"));

@@ -10,7 +10,7 @@ pub(super) const STREAMS: bool = cfg!(target_arch = "x86_64");
 pub(super) const LINE: usize = 16;
 
 /// Results of so many numbers are larger than what caches keep.
-const LARGE: u64 = 32 << 20;
+const LARGE: u64 = 8 << 20;
 
 /// From how many numbers on this processor writes results past its caches, if it does: on Intel's that is faster, on AMD's it was slower
 /// (docs/performance.md).

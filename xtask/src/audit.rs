@@ -3,7 +3,7 @@
 use crate::installed::{CARGO_DENY, TYPOS};
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{drivers, features, fuzz, gpu_record, isa, msrv, package, setup, translations, web};
+use crate::{drivers, features, fuzz, gpu_record, isa, msrv, package, setup, tiles, translations, web};
 
 /// `only` names steps, by their beginnings; without any, all are run.
 pub(crate) fn audit(only: &[&str]) -> Result {
@@ -18,6 +18,7 @@ pub(crate) fn audit(only: &[&str]) -> Result {
     // Another wgpu to compile.
     steps.step("browser app", web::test_app)?;
     steps.step("benches", benches)?;
+    steps.step("tiles", tiles::tiles)?;
     steps.step("address sanitizer", address_sanitizer)?;
     if cfg!(target_os = "linux") {
         steps.step("isa", || isa::isa(&[]))?;

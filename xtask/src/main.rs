@@ -66,6 +66,7 @@ mod setup;
 mod sh;
 mod steps;
 mod test;
+mod tiles;
 mod tint;
 mod translations;
 mod wasm;

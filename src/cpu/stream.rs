@@ -9,7 +9,8 @@ pub(super) const STREAMS: bool = cfg!(target_arch = "x86_64");
 /// Numbers in a line of the cache.
 pub(super) const LINE: usize = 16;
 
-/// Results of so many numbers are larger than what caches keep.
+/// Results of so many numbers leave the caches before they are read again. A single result of three times as many stays in a large cache,
+/// but not beside the weights that a pass reads for it.
 const LARGE: u64 = 8 << 20;
 
 /// From how many numbers on this processor writes results past its caches, if it does: on Intel's that is faster, on AMD's it was slower

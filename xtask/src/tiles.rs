@@ -49,7 +49,9 @@ pub(crate) fn tiles() -> Result {
             let each = counted(&out)? as f64 / vectors as f64;
             println!("tiles: {name} {pass}: {each:.2} instructions a vector of multiply-adds, at most {most}");
             if each > most {
-                worse.push(format!("{name} {pass} takes {each:.2} instructions a vector of multiply-adds, more than {most}"));
+                worse.push(format!(
+                    "{name} {pass} takes {each:.2} instructions a vector of multiply-adds, more than {most}"
+                ));
             }
         }
     }

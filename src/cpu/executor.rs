@@ -37,7 +37,7 @@ impl Executor {
     /// The same, with gradients of at least so many numbers written past the caches (by streaming, or non-temporal, stores), or with none.
     /// They are those of the weights of layers of up to 256 filters, by up to eight samples, and of the inputs of layers of one filter.
     ///
-    /// Without this, gradients of 32 Mi numbers (128 MiB) and more are written so on Intel's processors, where that is faster, and none on
+    /// Without this, gradients of 8 Mi numbers (32 MiB) and more are written so on Intel's processors, where that is faster, and none on
     /// others. The bits are the same. Only x86-64 has such stores.
     #[must_use]
     pub fn with_streaming_stores(self, from: Option<u64>) -> Self {

@@ -1,9 +1,10 @@
 //! Times the CPU executor on the workloads of `locally bench`, and on convolutions and dense layers, to be set beside other
 //! libraries.
 //!
-//! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [--streams NUMBERS|none] [--pass NAME] [NAME…]`
+//! `cargo bench --bench cpu --features cpu -- [--threads N] [--batch 1,8,32] [--time SECONDS] [--instructions avx2] [--streams NUMBERS|none] [--pass NAME] [--dtype f16] [NAME…]`
 //!
-//! `--streams`: from how many numbers on results are written past the caches. `--pass`: forward, weights or input, alone.
+//! `--streams`: from how many numbers on results are written past the caches. `--pass`: forward, weights or input, alone. `--dtype`:
+//! that of the weights as they are stored.
 //!
 //! Columns: milliseconds of the forward pass, of the gradients by weights and bias, and of the gradient by the input, medians of as
 //! many runs as fit the time, six at least, with warm caches; and the rates at which the products of each went by. `cargo xtask audit` counts
@@ -15,7 +16,7 @@
 use locally_connected::cpu::{Bound, Executor, Instructions, Threads, Weights};
 use locally_connected::ops::{GradBias, LocalForward, LocalGradInput, LocalGradWeights, Operation, Shape, Usage};
 use locally_connected::program::Program;
-use locally_connected::{Activation, Bias, Config, Geometry, Padding};
+use locally_connected::{Activation, Bias, Config, Geometry, Padding, WeightType};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,13 +53,13 @@ const SHARED: [Workload; 7] = [
     ("deepface-f7", &[1, 7056], &[1], 1, false, 4096),
 ];
 
-fn layers() -> Vec<(&'static str, Geometry)> {
+fn layers(dtype: WeightType) -> Vec<(&'static str, Geometry)> {
     let config = |(_, input, taps, stride, padded, filters): Workload, padding: Padding| {
         // No filters: one for each channel.
         let channels = input[input.len() - 1];
         let (filters, groups) = if filters == 0 { (channels, channels) } else { (filters, 1) };
         let padding = if padded { padding } else { Padding::Valid };
-        Config::new(filters, taps).strides(vec![stride; taps.len()]).padding(padding).groups(groups)
+        Config::new(filters, taps).strides(vec![stride; taps.len()]).padding(padding).groups(groups).dtype(dtype)
     };
     let unshared = WORKLOADS.map(|w| (w.0, Geometry::new(&config(w, Padding::Same), w.1).expect("a layer")));
     let shared = SHARED.map(|w| {
@@ -75,6 +76,7 @@ struct Options {
     instructions: Instructions,
     /// Another number than the executor's own, or none.
     streams: Option<Option<u64>>,
+    dtype: WeightType,
     /// One of [`PASSES`], or all.
     pass: Option<usize>,
     names: Vec<String>,
@@ -87,6 +89,7 @@ fn options() -> Options {
         time: Duration::from_millis(300),
         instructions: Instructions::best(),
         streams: None,
+        dtype: WeightType::F32,
         pass: None,
         names: Vec::new(),
     };
@@ -116,6 +119,12 @@ fn options() -> Options {
                 let wanted = value();
                 options.streams = Some((wanted != "none").then(|| wanted.parse().expect("a number, or none")));
             }
+            "--dtype" => {
+                let wanted = value();
+                let known = [("f16", WeightType::F16), ("f32", WeightType::F32)];
+                let found = known.into_iter().find(|(name, _)| *name == wanted);
+                options.dtype = found.expect("f16 or f32").1;
+            }
             "--pass" => {
                 let wanted = value();
                 let found = PASSES.iter().position(|pass| *pass == wanted);
@@ -134,7 +143,7 @@ fn programs(layer: &Arc<Geometry>) -> [Program; 3] {
     let [mut forward, mut of_weights, mut of_input] = std::array::from_fn(|_| Program::default());
     let (inputs, outputs) = (Shape::Samples(layer.inputs()), Shape::Samples(layer.outputs()));
     let (weights, biases) = (Shape::of_weights(layer), Shape::Fixed(layer.biases()));
-    let (layer, implementation) = (layer.clone(), None);
+    let (layer, implementation, dtype) = (layer.clone(), None, layer.config().dtype);
     let operation = LocalForward {
         layer: layer.clone(),
         implementation,
@@ -144,6 +153,7 @@ fn programs(layer: &Arc<Geometry>) -> [Program; 3] {
         bias: Some(forward.add("b", Usage::Parameter, biases.clone())),
         output: forward.add("y", Usage::Output, outputs.clone()),
     };
+    forward.buffers[operation.weights.index()].dtype = dtype;
     forward.operations.push(Operation::LocalForward(operation));
     let given = |program: &mut Program| program.add("dy", Usage::Input, outputs.clone());
     let (input, grad_output) = (of_weights.add("x", Usage::Input, inputs.clone()), given(&mut of_weights));
@@ -162,6 +172,7 @@ fn programs(layer: &Arc<Geometry>) -> [Program; 3] {
     ];
     let grad_output = given(&mut of_input);
     let held = of_input.add("w", Usage::Parameter, weights);
+    of_input.buffers[held.index()].dtype = dtype;
     let grad_input = of_input.add("dx", Usage::Output, inputs);
     let operation = LocalGradInput { layer, implementation, weights: held, grad_output, grad_input };
     of_input.operations.push(Operation::LocalGradInput(operation));
@@ -212,14 +223,14 @@ fn main() {
     let passes: Vec<usize> = (0..PASSES.len()).filter(|pass| options.pass.is_none_or(|only| only == *pass)).collect();
     let named = passes.iter().map(|&pass| PASSES[pass]).collect::<Vec<_>>().join(", ");
     println!("{:14} {:>5}   milliseconds: {named}   GFLOP/s of each", "", "batch");
-    for (name, layer) in layers() {
+    for (name, layer) in layers(options.dtype) {
         if !options.names.is_empty() && !options.names.iter().any(|wanted| wanted == name) {
             continue;
         }
         let layer = Arc::new(layer);
         let programs = programs(&layer);
         let mut weights = Weights::new();
-        weights.insert("w", values(layer.weights()));
+        weights.set(&programs[0], "w", values(layer.weights())).expect("the layer's weights");
         weights.insert("b", values(layer.biases()));
         for &batch in &options.batches {
             let took = passes.iter().map(|&pass| {

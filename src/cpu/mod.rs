@@ -40,6 +40,7 @@ mod total;
 mod transpose;
 mod update;
 mod weights;
+mod widen;
 
 pub use bound::Bound;
 pub use executor::Executor;

@@ -31,16 +31,6 @@ fn is_intel() -> bool {
     false
 }
 
-/// Copies all past the caches, and ends that.
-#[inline(always)]
-pub(super) fn copy(values: &[f32], place: &mut [f32]) {
-    // Whole lines follow what lies before the first one.
-    let before = place.as_ptr().align_offset(LINE * size_of::<f32>()).min(place.len());
-    place[..before].copy_from_slice(&values[..before]);
-    store(&values[before..], &mut place[before..]);
-    fence();
-}
-
 /// Copies neighbouring numbers past the caches, where their place begins as such stores ask.
 #[inline(always)]
 pub(super) fn store(values: &[f32], place: &mut [f32]) {
@@ -82,7 +72,8 @@ mod tests {
             for length in [0, 1, 3, 15, 16, 17, 40, 100] {
                 let values: Vec<f32> = (0..length).map(|i| i as f32).collect();
                 let mut all = [-1.0; 120];
-                copy(&values, &mut all[first..first + length]);
+                store(&values, &mut all[first..first + length]);
+                fence();
                 let copied = |i| if (first..first + length).contains(&i) { (i - first) as f32 } else { -1.0 };
                 assert!(all.into_iter().eq((0..120).map(copied)), "{length} from {first} on");
             }

@@ -1,5 +1,6 @@
 //! A model's parameters, by name: what all bound programs of the model share.
 
+use super::widen::widen;
 use crate::config::WeightType;
 use crate::ops::{Buffer, Usage};
 use crate::program::Program;
@@ -111,6 +112,15 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Copies its first elements as f32, as many as there are places.
+    #[inline]
+    pub(super) fn copy(self, places: &mut [f32]) {
+        match self {
+            Self::F32(values) => places.copy_from_slice(&values[..places.len()]),
+            Self::F16(values) => widen(&values[..places.len()], places),
+        }
+    }
+
     /// Its first `length` elements as f32: where they are, or widened into `room`.
     pub(super) fn wide<'b>(self, length: usize, room: &'b mut [f32]) -> &'b [f32]
     where
@@ -120,7 +130,7 @@ impl<'a> View<'a> {
             Self::F32(values) => &values[..length],
             Self::F16(values) => {
                 let room = &mut room[..length];
-                values[..length].convert_to_f32_slice(room);
+                widen(&values[..length], room);
                 room
             }
         }

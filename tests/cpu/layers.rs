@@ -157,6 +157,8 @@ fn edge_shapes_equal_the_reference() {
         // Blocks of terms: more rows, and more runs, than one has.
         (&[40], &[39], 40, 33, 2),
         (&[130, 3], &[129, 2], 2, 16, 2),
+        // Panels of filters whose weights are copied, in several blocks.
+        (&[20], &[3], 41, 135, 17),
     ] {
         for format in [DataFormat::ChannelsLast, DataFormat::ChannelsFirst] {
             let config = Config::new(filters, kernel).data_format(format).activation(Activation::RELU);
@@ -166,6 +168,9 @@ fn edge_shapes_equal_the_reference() {
             };
             check(&geometry(&config, &shape), batch, 7);
         }
+    }
+    for batch in [3, 17] {
+        check(&geometry(&Config::new(135, [3]).dtype(WeightType::F16), &[20, 41]), batch, 7);
     }
 }
 
@@ -239,6 +244,8 @@ fn long_sums_are_exact() {
         (Config::new(1, [1, 2]).bias(Bias::PerFilter), &[265, 266, 1], 1),
         (Config::new(3, [1]).bias(Bias::PerFilter), &[300, 1], 301),
         (Config::new(1, [3]).activation(Activation::Linear), &[70_001, 1], 2),
+        // Windows side by side, whose lines of the cache are fetched.
+        (Config::new(1, [1]), &[70_001, 3], 2),
     ] {
         let layer = geometry(&config, input_shape);
         let mut operands = Operands::random(&layer, batch, 1);

@@ -1,5 +1,7 @@
 //! What is fetched from memory before it is needed: products then needn't wait for it.
 
+use crate::cpu::stream::LINE;
+
 /// Whether anything is fetched on this processor.
 pub(super) const FETCHES: bool = cfg!(target_arch = "x86_64");
 
@@ -17,6 +19,22 @@ pub(super) fn fetch(place: *const f32) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+/// Fetches the lines of the cache of neighbouring numbers, wherever they are.
+#[inline(always)]
+pub(super) fn fetch_lines(first: *const f32, count: usize) {
+    for number in (0..count).step_by(LINE) {
+        fetch(first.wrapping_add(number));
+    }
+}
+
+/// Fetches the lines of the cache of neighbouring numbers, which will be written.
+#[inline(always)]
+pub(super) fn fetch_lines_to_write(first: *const f32, count: usize) {
+    for number in (0..count).step_by(LINE) {
+        fetch_to_write::<1>(first.wrapping_add(number), LINE);
+    }
 }
 
 /// Fetches the lines of the cache that vectors of `lanes` numbers lie in from a place on, which will be written.

@@ -1,12 +1,13 @@
 //! `LocalForward`: for each cell a product with a row for each sample, on the weights where they are.
 
-use super::block::BLOCK_WEIGHTS;
+use super::block::{BLOCK_WEIGHTS, HALF_BLOCK_WEIGHTS, PANEL};
 use super::convolution;
 use super::layer::Layer;
 use super::narrow::{self, Narrow};
 use super::operands::ForwardOperands as Operands;
 use super::products::{Ahead, Products};
-use super::tile::{self, Begin, Sums, Terms};
+use super::tile::{self, Begin, Sums};
+use super::turn::aligned;
 use super::windows::{BLOCK, Run};
 use crate::config::{Activation, Bias};
 use crate::cpu::functions;
@@ -14,6 +15,7 @@ use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
 use crate::cpu::weights::View;
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 /// Enough cells for each thread to keep all busy. If there are fewer, a cell's filters are divided among tasks, too: rows of
 /// weights are then read piece by piece, which memory gives more slowly.
@@ -22,6 +24,8 @@ const MANY_CELLS: usize = 8;
 const FILTERS: usize = 64;
 /// With at most this many samples, nearly all time goes into reading the weights.
 const FEW_SAMPLES: usize = 2;
+/// With so many samples it pays to copy weights: each is then read by three rows of tiles and more.
+const MANY_SAMPLES: usize = 16;
 /// Filters of a task with so few samples: as many as a tile has, so that rows are read in long stretches.
 const MANY_FILTERS: usize = 256;
 
@@ -66,36 +70,14 @@ impl WithSimd for Pieces<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { team, layer, operands, .. } = self;
         let filters = layer.geometry.group_filters() as usize;
-        let (inputs, outputs) = (layer.geometry.inputs() as usize, layer.geometry.outputs() as usize);
+        let outputs = layer.geometry.outputs() as usize;
         let mut room = team.room();
         for index in self.span.first..self.span.end {
             let (cell, filter) = (index / self.pieces, index % self.pieces * self.together);
             let first = layer.output_of(cell) + filter;
             let columns = self.together.min(filters - filter);
-            let begin = self.begin(first, columns);
-            let mut sums = Sums { values: self.output, first, stride: outputs, rows: operands.batch, columns, begin };
-            let (mut runs, mut block) = (layer.windows.runs(cell), BLOCK);
             let weights = operands.weights.from(layer.weights_of(cell));
-            // Of 32-bit weights only the piece's filters are read; 16-bit weights are widened with all filters.
-            let most = match weights {
-                View::F32(_) => (BLOCK_WEIGHTS / columns).max(1),
-                View::F16(_) => layer.block_rows(),
-            };
-            while let Some(runs) = runs.block(most, &mut block) {
-                let mut there = BLOCK;
-                let (weights, runs) = widened(weights, runs, filters, (&mut room.floats, &mut there));
-                let ahead = match columns < filters {
-                    true => Ahead::Weights { further: BLOCK_WEIGHTS },
-                    false => Ahead::Block { further: BLOCK_WEIGHTS, rows: operands.batch },
-                };
-                let products = Products { input: operands.input, inputs, weights, filters, filter, runs, ahead };
-                tile::all(simd, sums, &products);
-                sums.begin = Begin::Held;
-            }
-            if !matches!(sums.begin, Begin::Held) {
-                // A cell that reads nothing has the bias alone.
-                tile::all(simd, sums, &Nothing);
-            }
+            self.sum(simd, Own { cell, first, weights, filters: filter..filter + columns }, aligned(&mut room.floats));
             if operands.activation != Activation::Linear {
                 for sample in 0..operands.batch {
                     // SAFETY: pieces of cells are apart, and this one's tiles are done.
@@ -107,7 +89,71 @@ impl WithSimd for Pieces<'_> {
     }
 }
 
+/// A piece's own: its cell, its first output, its cell's weights, and the filters that it has.
+struct Own<'a> {
+    cell: usize,
+    first: usize,
+    weights: View<'a>,
+    filters: Range<usize>,
+}
+
 impl Pieces<'_> {
+    /// Sums a piece's products: all filters at once, with the weights where they are, or a panel of filters after the other, with weights
+    /// that are copied into `room`.
+    #[inline(always)]
+    fn sum<S: Simd>(&self, simd: S, own: Own<'_>, room: &mut [f32]) {
+        let Operands { input, batch, .. } = self.operands;
+        let geometry = &self.layer.geometry;
+        let (filters, columns) = (geometry.group_filters() as usize, own.filters.len());
+        let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
+        let many = batch >= MANY_SAMPLES && columns > PANEL;
+        let (in_place, panel, most) = match own.weights {
+            View::F32(_) if many && columns == filters => (false, PANEL, BLOCK_WEIGHTS),
+            View::F32(_) => (true, columns, BLOCK_WEIGHTS),
+            View::F16(_) if many => (false, PANEL, BLOCK_WEIGHTS),
+            View::F16(_) => (false, columns, HALF_BLOCK_WEIGHTS),
+        };
+        let (mut runs, mut block, mut held) = (self.layer.windows.runs(own.cell), BLOCK, false);
+        loop {
+            let runs = runs.block((most / columns).max(1), &mut block).unwrap_or_default();
+            if runs.is_empty() && held {
+                return;
+            }
+            let terms: usize = runs.iter().map(|run| run.length).sum();
+            for first in (0..columns).step_by(panel) {
+                let (first_output, width) = (own.first + first, panel.min(columns - first));
+                let begin = if held { Begin::Held } else { self.begin(first_output, width) };
+                let values = self.output;
+                let sums = Sums { values, first: first_output, stride: outputs, rows: batch, columns: width, begin };
+                let filter = own.filters.start + first;
+                let mut there = BLOCK;
+                let products = match own.weights {
+                    View::F32(weights) if in_place => {
+                        let ahead = match columns < filters {
+                            true => Ahead::Weights { further: BLOCK_WEIGHTS },
+                            false => Ahead::Block { rows: batch },
+                        };
+                        Products { input, inputs, weights, filters, filter, runs, ahead }
+                    }
+                    weights => {
+                        let next = runs.first().map_or(0, |run| run.row * filters) + BLOCK_WEIGHTS + terms * first;
+                        let ahead = match weights {
+                            View::F32(weights) => {
+                                Ahead::Copied { next: weights.get(next..).unwrap_or(&[]), rows: batch }
+                            }
+                            View::F16(_) => Ahead::Nothing,
+                        };
+                        let runs = copy(weights, filters, (runs, filter..filter + width), (room, &mut there));
+                        Products { input, inputs, weights: room, filters: width, filter: 0, runs, ahead }
+                    }
+                };
+                // A cell that reads nothing has the bias alone, which sums of no terms are.
+                tile::all(simd, sums, &products);
+            }
+            held = true;
+        }
+    }
+
     fn begin(&self, first: usize, columns: usize) -> Begin<'_> {
         match (self.operands.bias, self.layer.geometry.config().bias) {
             (None, _) | (_, Bias::None) => Begin::Zero,
@@ -119,37 +165,27 @@ impl Pieces<'_> {
     }
 }
 
-/// The weights of a block's runs as f32: where they are, or widened one after the other into `room`, with the rows that
-/// the runs have there.
-#[inline]
-fn widened<'a>(
-    weights: View<'a>,
-    runs: &'a [Run],
+/// Copies the weights of a block's runs, of some of the filters, side by side into `room`, as f32. Gives the runs with the rows that
+/// they have there.
+#[inline(always)]
+fn copy<'a>(
+    weights: View<'_>,
     filters: usize,
-    (values, there): (&'a mut [f32], &'a mut [Run]),
-) -> (&'a [f32], &'a [Run]) {
-    if let View::F32(values) = weights {
-        return (values, runs);
-    }
+    (runs, own): (&[Run], Range<usize>),
+    (room, there): (&mut [f32], &'a mut [Run]),
+) -> &'a [Run] {
     let mut row = 0;
     for (run, to) in runs.iter().zip(there.iter_mut()) {
-        weights.from(run.row * filters).wide(run.length * filters, &mut values[row * filters..]);
+        if own.len() == filters {
+            weights.from(run.row * filters).copy(&mut room[row * filters..][..run.length * filters]);
+        } else {
+            let places = room[row * own.len()..].chunks_exact_mut(own.len());
+            for (place, row) in places.zip(run.row..run.row + run.length) {
+                weights.from(row * filters + own.start).copy(place);
+            }
+        }
         *to = Run { row, ..*run };
         row += run.length;
     }
-    (values, &there[..runs.len()])
-}
-
-/// A sum without terms.
-struct Nothing;
-
-impl<S: Simd> Terms<S> for Nothing {
-    #[inline(always)]
-    fn add<const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
-        &self,
-        _: S,
-        _: [usize; 2],
-        _: &mut [[S::f32s; VECTORS]; ROWS],
-    ) {
-    }
+    &there[..runs.len()]
 }

@@ -7,6 +7,7 @@ use super::readers::Readers;
 use super::windows::{Band, Windows};
 use crate::Result;
 use crate::config::{DataFormat, WeightType};
+use crate::cpu::stream::LINE;
 use crate::cpu::team::Needs;
 use crate::geometry::{Geometry, ReaderTable};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 const MOST_LOCATIONS: usize = 96;
 
 /// Most channels of a tile of input gradients.
-pub(super) const CHANNELS: usize = 4;
+pub(super) const CHANNELS: usize = 8;
 
 /// A layer, with what its operations look up.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Layer {
             WeightType::F16 => readers.saturating_mul(channels * filters),
             WeightType::F32 => 0,
         };
-        let floats = BLOCK_WEIGHTS.max(filters).max(widened).max(convolution::floats(&self.geometry));
+        let floats = LINE + BLOCK_WEIGHTS.max(filters).max(widened).max(convolution::floats(&self.geometry));
         let own = Needs { floats: floats.max(grad_input::floats(&self.geometry)), gradient: 0, readers };
         self.one_location.as_ref().map_or(own, |one| own.most(one.needs()))
     }

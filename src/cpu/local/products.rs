@@ -1,5 +1,6 @@
 //! The products that tiles sum: of locations with their own weights, and of those that share them.
 
+use super::block::BLOCK_WEIGHTS;
 use super::fetch::{FETCHES, fetch};
 use super::tile::{Terms, load};
 use super::windows::Run;
@@ -22,8 +23,10 @@ pub(super) enum Ahead<'a> {
     Nothing,
     /// The weights of the same filters that lie so much further on, a block's size.
     Weights { further: usize },
-    /// The next block of whole rows of weights, which lies so much further on, by tiles for so many rows of sums.
-    Block { further: usize, rows: usize },
+    /// The next block of whole rows of weights, [`BLOCK_WEIGHTS`] further on, by tiles for so many rows of sums.
+    Block { rows: usize },
+    /// As much of the next block, by tiles for so many rows of sums, where the weights themselves were copied from elsewhere.
+    Copied { next: &'a [f32], rows: usize },
     /// The inputs: those of later rows, of so many rows in all, and then those that are read next.
     Inputs { rows: usize, next: &'a [f32] },
 }
@@ -69,16 +72,24 @@ impl Products<'_> {
                 _ => Fetch::Nothing,
             },
             // All tiles together fetch it, in the order in which it lies.
-            Ahead::Block { further, rows } if vectors >= WIDE_TILE && (width * count).div_ceil(rows) <= LINE => {
+            Ahead::Block { rows, .. } | Ahead::Copied { rows, .. }
+                if vectors >= WIDE_TILE && (width * count).div_ceil(rows) <= LINE =>
+            {
                 let terms: usize = self.runs.iter().map(|run| run.length).sum();
-                let first = self.runs.first().map_or(0, |run| run.row * self.filters);
-                let before = terms * (column + width * row / rows);
-                let from = self.weights.as_ptr().wrapping_add(first + further + before);
+                let next = match self.ahead {
+                    Ahead::Copied { next, .. } => next.as_ptr(),
+                    _ => {
+                        let first = self.runs.first().map_or(0, |run| run.row * self.filters);
+                        self.weights.as_ptr().wrapping_add(first + BLOCK_WEIGHTS)
+                    }
+                };
+                let from = next.wrapping_add(terms * (column + width * row / rows));
                 Fetch::Line { from, step: (width * count).div_ceil(rows) }
             }
             // The first tile does.
-            Ahead::Weights { further } | Ahead::Block { further, .. } if row == 0 => Fetch::Row { further },
-            Ahead::Weights { .. } | Ahead::Block { .. } => Fetch::Nothing,
+            Ahead::Weights { further } if row == 0 => Fetch::Row { further },
+            Ahead::Block { .. } if row == 0 => Fetch::Row { further: BLOCK_WEIGHTS },
+            Ahead::Weights { .. } | Ahead::Block { .. } | Ahead::Copied { .. } => Fetch::Nothing,
             Ahead::Inputs { rows, next } => {
                 if column > 0 {
                     return Fetch::Nothing;

@@ -5,7 +5,7 @@ use super::super::stream::LINE;
 use pulp::Simd;
 
 /// Rows and columns of a block that is transposed at once.
-const SIDE: usize = 8;
+pub(super) const SIDE: usize = 8;
 
 /// Rows of numbers, the next row `apart` from one, from number `first` on.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ pub(super) unsafe fn turn<S: Simd>([rows, columns]: [usize; 2], from: Rows<&[f32
 
 /// A block, transposed.
 #[inline(always)]
-fn turned<S: Simd>(block: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
+pub(super) fn turned<S: Simd>(block: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
     #[cfg(target_arch = "x86_64")]
     if S::F32_LANES >= SIDE {
         // SAFETY: so many numbers at a time are AVX's.

@@ -10,6 +10,7 @@ use crate::cpu::local::guess::products;
 use crate::cpu::local::layer::{CHANNELS, Layer};
 use crate::cpu::local::readers::Reader;
 use crate::cpu::local::tile::load;
+use crate::cpu::local::turn::{SIDE, turned};
 use crate::cpu::shared::Shared;
 use crate::cpu::team::{Room, Span, Team};
 use crate::cpu::weights::View;
@@ -17,9 +18,11 @@ use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Partial sums of a sum.
-const PARTS: usize = 16;
+const PARTS: usize = 2 * SIDE;
 /// Channels of a tile of one sample, where those of other tiles are [`CHANNELS`] at most.
 const MANY_CHANNELS: usize = 16;
+/// Channels of a tile where fewer are left.
+const FEW_CHANNELS: usize = 4;
 /// So many weights stay in a core's own caches.
 const CACHED: u64 = 1 << 18;
 /// Enough positions to keep all threads busy. If there are fewer, channels are divided among tasks, too.
@@ -60,7 +63,7 @@ impl WithSimd for Pieces<'_> {
         // As many sums at a time as registers hold.
         match S::F32_LANES {
             16 if self.reads_at_once() => self.compute::<S, 1, 1, MANY_CHANNELS>(simd),
-            16 => self.compute::<S, 1, 4, CHANNELS>(simd),
+            16 => self.compute::<S, 1, 3, CHANNELS>(simd),
             8 => self.compute::<S, 2, 3, 2>(simd),
             4 => self.compute::<S, 4, 2, 2>(simd),
             _ => self.compute::<S, 16, 1, 1>(simd),
@@ -100,7 +103,8 @@ impl Pieces<'_> {
             while channel < end {
                 let width = match end - channel {
                     MANY_CHANNELS.. if WIDTH == MANY_CHANNELS => MANY_CHANNELS,
-                    left => left.min(WIDTH).min(CHANNELS),
+                    CHANNELS.. if WIDTH >= CHANNELS => CHANNELS,
+                    left => left.min(WIDTH).min(FEW_CHANNELS),
                 };
                 let first = group * group_weights + channel * filters;
                 let sums = Sums {
@@ -118,6 +122,9 @@ impl Pieces<'_> {
                     1 => sums.all::<S, VECTORS, SAMPLES, 1>(simd, operands.batch),
                     2 if WIDTH >= 2 => sums.all::<S, VECTORS, SAMPLES, 2>(simd, operands.batch),
                     3 if WIDTH >= 3 => sums.all::<S, VECTORS, SAMPLES, 3>(simd, operands.batch),
+                    FEW_CHANNELS if WIDTH >= FEW_CHANNELS => {
+                        sums.all::<S, VECTORS, SAMPLES, FEW_CHANNELS>(simd, operands.batch);
+                    }
                     CHANNELS if WIDTH >= CHANNELS => {
                         sums.all::<S, VECTORS, SAMPLES, CHANNELS>(simd, operands.batch);
                     }
@@ -201,7 +208,7 @@ impl Sums<'_> {
                 Terms::InPlace(weights) => &weights[reader.weight..][..WIDTH * self.filters],
                 Terms::Widened(weights) => &weights[number * WIDTH * self.filters..][..WIDTH * self.filters],
             };
-            // No `from_fn`: it isn't compiled in place.
+            // Loops: neither `from_fn` nor `map` is compiled in place, and calls took more than half of the time.
             let mut grads: [&[f32]; SAMPLES] = [&[]; SAMPLES];
             for (m, of_sample) in grads.iter_mut().enumerate() {
                 *of_sample = &self.grad_output[(sample + m) * self.outputs + reader.output..][..self.filters];
@@ -213,60 +220,88 @@ impl Sums<'_> {
                         fetch(weights.as_ptr().wrapping_add(channel * self.filters + filter));
                     }
                 }
-                let weights = std::array::from_fn(|c| {
-                    load::<S, VECTORS, false>(simd, &weights[c * self.filters + filter..][..PARTS])
-                });
-                let grads = grads.map(|grads| load::<S, VECTORS, false>(simd, &grads[filter..][..PARTS]));
-                add(simd, &mut sums, &weights, &grads);
+                add::<S, VECTORS, SAMPLES, WIDTH, false>(
+                    simd,
+                    &mut sums,
+                    (weights, self.filters),
+                    (&grads, filter..filter + PARTS),
+                );
                 filter += PARTS;
             }
             if filter < self.filters {
-                let weights = std::array::from_fn(|c| {
-                    load::<S, VECTORS, true>(simd, &weights[c * self.filters..][filter..self.filters])
-                });
-                let grads = grads.map(|grads| load::<S, VECTORS, true>(simd, &grads[filter..]));
-                add(simd, &mut sums, &weights, &grads);
+                add::<S, VECTORS, SAMPLES, WIDTH, true>(
+                    simd,
+                    &mut sums,
+                    (weights, self.filters),
+                    (&grads, filter..self.filters),
+                );
             }
         }
-        for (sums, m) in sums.iter().zip(0..) {
+        let mut totals = [[0.0; WIDTH]; SAMPLES];
+        let mut halves = [[[0.0; SIDE]; WIDTH]; SAMPLES];
+        for (halves, sums) in halves.iter_mut().zip(&sums) {
+            for (half, sum) in halves.iter_mut().zip(sums) {
+                *half = self::half::<S, VECTORS>(sum);
+            }
+        }
+        for (totals, halves) in totals.as_flattened_mut().chunks_mut(SIDE).zip(halves.as_flattened().chunks(SIDE)) {
+            totals.copy_from_slice(&total::<S>(halves)[..totals.len()]);
+        }
+        for (totals, m) in totals.iter().zip(0..) {
             // SAFETY: pieces of positions are apart, and this one's tiles come one after the other.
             let place = unsafe { self.grad_input.part((sample + m) * self.inputs + self.first, WIDTH) };
-            for (place, sum) in place.iter_mut().zip(sums) {
-                *place = total::<S, VECTORS>(sum);
-            }
+            place.copy_from_slice(totals);
         }
     }
 }
 
+/// Adds the products of some filters' weights, in rows so far `apart`, and gradients.
 #[inline(always)]
-fn add<S: Simd, const VECTORS: usize, const SAMPLES: usize, const WIDTH: usize>(
+fn add<S: Simd, const VECTORS: usize, const SAMPLES: usize, const WIDTH: usize, const TAIL: bool>(
     simd: S,
     sums: &mut [[[S::f32s; VECTORS]; WIDTH]; SAMPLES],
-    weights: &[[S::f32s; VECTORS]; WIDTH],
-    grads: &[[S::f32s; VECTORS]; SAMPLES],
+    (weights, apart): (&[f32], usize),
+    (of_samples, filters): (&[&[f32]; SAMPLES], Range<usize>),
 ) {
-    for v in 0..VECTORS {
-        for (sums, grads) in sums.iter_mut().zip(grads) {
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                sum[v] = simd.mul_add_e_f32s(weights[v], grads[v], sum[v]);
+    let mut grads = [[simd.splat_f32s(0.0); VECTORS]; SAMPLES];
+    for (grads, of_sample) in grads.iter_mut().zip(of_samples) {
+        *grads = load::<S, VECTORS, TAIL>(simd, &of_sample[filters.clone()]);
+    }
+    for c in 0..WIDTH {
+        let weights = load::<S, VECTORS, TAIL>(simd, &weights[c * apart..][filters.clone()]);
+        for m in 0..SAMPLES {
+            for v in 0..VECTORS {
+                sums[m][c][v] = simd.mul_add_e_f32s(weights[v], grads[m][v], sums[m][c][v]);
             }
         }
     }
 }
 
-/// The partial sums, added in pairs.
+/// The partial sums of a sum, the first half added to the second.
 #[inline(always)]
-fn total<S: Simd, const VECTORS: usize>(parts: &[S::f32s; VECTORS]) -> f32 {
+fn half<S: Simd, const VECTORS: usize>(parts: &[S::f32s; VECTORS]) -> [f32; SIDE] {
     let mut sums: [f32; PARTS] = [0.0; PARTS];
     for (sums, part) in sums.chunks_exact_mut(S::F32_LANES).zip(parts) {
         sums.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(part)));
     }
-    let mut half = PARTS / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
+    let mut halves = [0.0; SIDE];
+    for i in 0..SIDE {
+        halves[i] = sums[i] + sums[i + SIDE];
     }
-    sums[0]
+    halves
+}
+
+/// The partial sums of several sums, added in pairs: for all sums at once, which are transposed for it.
+#[inline(always)]
+fn total<S: Simd>(halves: &[[f32; SIDE]]) -> [f32; SIDE] {
+    let mut rows = [&[0.0; SIDE]; SIDE];
+    for (row, half) in rows.iter_mut().zip(halves) {
+        *row = half;
+    }
+    let [a, b, c, d, e, f, g, h] = turned::<S>(rows);
+    let mut totals = [0.0; SIDE];
+    for i in 0..SIDE {
+        totals[i] = ((a[i] + e[i]) + (c[i] + g[i])) + ((b[i] + f[i]) + (d[i] + h[i]));
+    }
+    totals
 }

@@ -30,6 +30,10 @@ const ENOUGH: usize = 512;
 /// How many pieces such a layer has.
 const SOME_PIECES: usize = 6;
 
+/// Gradients by the output of so many numbers come from memory, and processors foresee what is read of so many samples, not of twice as many.
+const FAR: usize = 1 << 23;
+const FORESEEN: usize = 32;
+
 /// A layer whose cells read windows, with its inner axis.
 #[derive(Clone, Copy)]
 pub(super) struct Windowed<'a> {
@@ -42,7 +46,8 @@ pub(super) fn grad_input(team: &Team, of: Windowed<'_>, operands: Operands<'_>, 
     let Windowed { layer, inner } = of;
     let geometry = &layer.geometry;
     let inputs = geometry.inputs() as usize;
-    let blocks = operands.batch.div_ceil(SAMPLES);
+    let is_far = operands.batch * geometry.outputs() as usize >= FAR;
+    let blocks = operands.batch.div_ceil(if is_far { FORESEEN } else { SAMPLES });
     let together = operands.batch.div_ceil(blocks).next_multiple_of(VECTOR);
     let line = inner.input as usize * geometry.channels() as usize;
     let piece = piece(inputs, [line, geometry.channels() as usize], SUMS / together);
@@ -84,10 +89,8 @@ impl WithSimd for Pieces<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let filled = |lanes: usize| self.operands.batch.next_multiple_of(lanes);
-        // Vectors of half the length take about half the time, so they are better where long ones would be mostly
-        // empty.
-        if S::F32_LANES == VECTOR && 8 * filled(VECTOR / 2) < 7 * filled(VECTOR) {
+        // A vector of half the length holds all samples then, and its sums half the memory.
+        if S::F32_LANES == VECTOR && self.operands.batch <= VECTOR / 2 {
             return Instructions::Avx2.run(self);
         }
         let inputs = self.layer.geometry.inputs() as usize;
@@ -213,8 +216,13 @@ impl Pieces<'_> {
                     (&values[first + done * filters..], filters, Ahead::Inputs { rows: count, next })
                 }
                 half @ View::F16(_) => {
-                    for (row, to) in widened.chunks_exact_mut(rows.filters).take(count).enumerate() {
-                        half.from(first + (done + row) * filters).wide(rows.filters, to);
+                    let half = half.from(first + done * filters);
+                    if rows.filters == filters {
+                        half.wide(count * filters, widened);
+                    } else {
+                        for (row, to) in widened.chunks_exact_mut(rows.filters).take(count).enumerate() {
+                            half.from(row * filters).wide(rows.filters, to);
+                        }
                     }
                     (&*widened, rows.filters, Ahead::Nothing)
                 }

@@ -8,7 +8,7 @@ pub(super) const SAMPLES: usize = 64;
 /// Blocks have a multiple of this many samples, except the last.
 pub(super) const VECTOR: usize = 16;
 /// Sums of a piece: they stay in a core's second-level cache.
-pub(super) const SUMS: usize = 1 << 16;
+pub(super) const SUMS: usize = 1 << 17;
 /// Gradients of a cell that are transposed at a time: they stay in the first-level cache.
 pub(super) const GRADS: usize = 4096;
 

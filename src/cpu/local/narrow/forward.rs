@@ -4,6 +4,7 @@ use super::strips::Narrow;
 use super::sums::{dots, multiply_add};
 use crate::config::{Activation, Bias};
 use crate::cpu::functions;
+use crate::cpu::local::fetch::{fetch_lines, fetch_lines_to_write};
 use crate::cpu::local::windows::{Even, Run};
 use crate::cpu::shared::Shared;
 use crate::cpu::team::{Span, Team};
@@ -71,17 +72,23 @@ impl WithSimd for Forward<'_> {
                         }
                     }
                 }
-                if !even.is_empty() {
-                    let sums = &mut output[even.start - strip.along.start..][..even.len()];
-                    for offsets in narrow.layer.windows.outer(strip.outer) {
-                        let [offset, row] = offsets.map(|offset| offset as usize);
-                        let input = &input[offset + narrow.input(even.start)..];
-                        let weights = &weights[place(even.start) * window + row..];
-                        let Even { step, length, .. } = narrow.even;
+                for offsets in narrow.layer.windows.outer(strip.outer) {
+                    let [offset, row] = offsets.map(|offset| offset as usize);
+                    let Even { step, length, .. } = narrow.even;
+                    for some in narrow.between_fetches(even.clone()) {
+                        let sums = &mut output[some.start - strip.along.start..][..some.len()];
+                        let input = &input[offset + narrow.input(some.start)..];
+                        if narrow.fetches() {
+                            let next = narrow.next(input.as_ptr(), sample, [inputs, even.len() * step]);
+                            fetch_lines(next, some.len() * step);
+                            let next = narrow.next(sums.as_ptr(), sample, [outputs, even.len()]);
+                            fetch_lines_to_write(next, some.len());
+                        }
                         if let Some(planes) = &planes {
-                            planes.dots::<S>(sums, input, [row, length]);
+                            planes.dots::<S>(sums, input, [some.start - even.start, row, length]);
                             continue;
                         }
+                        let weights = &weights[place(some.start) * window + row..];
                         match length {
                             1 => dots::<S, 1>(sums, (input, step), (weights, window), length),
                             2 => dots::<S, 2>(sums, (input, step), (weights, window), length),

@@ -3,9 +3,9 @@
 use super::planes::Planes;
 use super::strips::Narrow;
 use super::sums::{add, spread};
+use crate::cpu::local::fetch::fetch_lines_to_write;
 use crate::cpu::local::windows::Even;
 use crate::cpu::shared::Shared;
-use crate::cpu::stream;
 use crate::cpu::team::{Span, Team};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -51,27 +51,19 @@ impl WithSimd for GradInput<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { narrow, .. } = self;
         let geometry = &narrow.layer.geometry;
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
         let mut room = self.team.room();
-        // Sums that are streamed are taken here: a piece is no longer than the room for it (`grad_input/room.rs`).
-        let streamed = if self.team.streams(inputs * narrow.batch) { self.piece } else { 0 };
-        let (own, floats) = room.floats.split_at_mut(streamed);
         for piece in self.span.first..self.span.end {
             let owned = piece * self.piece..inputs.min((piece + 1) * self.piece);
-            let readers = self.readers(&owned, floats);
+            let readers = self.readers(&owned, &mut room.floats);
             for sample in 0..narrow.batch {
                 // SAFETY: pieces of inputs are apart.
-                let place = unsafe { self.grad_input.part(sample * inputs + owned.start, owned.len()) };
-                let sums = if streamed == 0 { &mut *place } else { &mut own[..owned.len()] };
-                sums.fill(0.0);
+                let sums = unsafe { self.grad_input.part(sample * inputs + owned.start, owned.len()) };
                 let grads = &self.grad_output[sample * outputs..][..outputs];
-                self.piece::<S>(Owned { sums, inputs: owned.clone() }, &readers, grads);
-                if streamed > 0 {
-                    stream::copy(&own[..owned.len()], place);
-                }
+                self.piece(simd, Owned { sums, inputs: owned.clone(), sample, grads }, &readers);
             }
         }
     }
@@ -81,6 +73,9 @@ impl WithSimd for GradInput<'_> {
 struct Owned<'a> {
     sums: &'a mut [f32],
     inputs: Range<usize>,
+    sample: usize,
+    /// The gradients by the sample's outputs.
+    grads: &'a [f32],
 }
 
 /// The locations that read the inputs of a piece.
@@ -107,42 +102,82 @@ impl GradInput<'_> {
         Readers { whole: whole..past, before, behind, planes: self.narrow.planes(room, weights) }
     }
 
-    /// Adds to the sums of some inputs what each location contributes, in the locations' order.
+    /// Sums what each location contributes to some inputs, in the locations' order.
     #[inline(always)]
-    fn piece<S: Simd>(&self, mut owned: Owned<'_>, readers: &Readers<'_>, grads: &[f32]) {
+    fn piece<S: Simd>(&self, simd: S, mut owned: Owned<'_>, readers: &Readers<'_>) {
         let Even { locations: (first, end), step, length, .. } = self.narrow.even;
         let Readers { whole, before, behind, planes } = readers;
-        for location in (0..first).chain(before.clone()) {
-            self.clipped::<S>(&mut owned, location, grads[location]);
-        }
-        if !whole.is_empty() {
-            let sums = &mut owned.sums[self.narrow.input(whole.start) - owned.inputs.start..];
-            let factors = &grads[whole.clone()];
-            let window = self.narrow.window();
-            let weights = (&self.weights[whole.start * window..], window);
-            match (planes, length) {
-                (Some(planes), _) => planes.spread::<S>(sums, factors, length),
-                (None, 1) => spread::<S, 1>((sums, step), weights, factors, 1),
-                (None, 2) => spread::<S, 2>((sums, step), weights, factors, 2),
-                (None, 3) => spread::<S, 3>((sums, step), weights, factors, 3),
-                (None, 4) => spread::<S, 4>((sums, step), weights, factors, 4),
-                (None, _) => spread::<S, 0>((sums, step), weights, factors, length),
+        // Where windows lie side by side the whole ones write sums that nothing was added to.
+        let apart = step == length && planes.is_none() && !whole.is_empty();
+        let written = self.written(whole, owned.inputs.start);
+        match apart {
+            true => {
+                owned.sums[..written.start].fill(0.0);
+                owned.sums[written.end..].fill(0.0);
             }
+            false => owned.sums.fill(0.0),
         }
-        for location in behind.clone().chain(end..grads.len()) {
-            self.clipped::<S>(&mut owned, location, grads[location]);
+        for location in (0..first).chain(before.clone()) {
+            self.clipped(simd, &mut owned, location);
+        }
+        match planes {
+            Some(planes) if !whole.is_empty() => {
+                planes.spread::<S>(&mut owned.sums[written], &owned.grads[whole.clone()], length);
+            }
+            None if apart => self.spread::<S, false>(simd, &mut owned, whole),
+            _ => self.spread::<S, true>(simd, &mut owned, whole),
+        }
+        for location in behind.clone().chain(end..owned.grads.len()) {
+            self.clipped(simd, &mut owned, location);
+        }
+    }
+
+    /// The sums, counted from the piece's first input, that the windows of some locations reach.
+    fn written(&self, whole: &Range<usize>, first: usize) -> Range<usize> {
+        let Even { length, .. } = self.narrow.even;
+        match whole.end.checked_sub(1) {
+            Some(last) if last >= whole.start => {
+                self.narrow.input(whole.start) - first..self.narrow.input(last) + length - first
+            }
+            _ => 0..0,
+        }
+    }
+
+    /// Adds what the locations contribute whose windows lie within the piece, or writes it where nothing is `HELD`.
+    #[inline(always)]
+    fn spread<S: Simd, const HELD: bool>(&self, simd: S, owned: &mut Owned<'_>, whole: &Range<usize>) {
+        let Owned { sums, inputs, sample, grads } = owned;
+        let Even { step, length, .. } = self.narrow.even;
+        let window = self.narrow.window();
+        for some in self.narrow.between_fetches(whole.clone()) {
+            let sums = &mut sums[self.narrow.input(some.start) - inputs.start..];
+            let factors = &grads[some.clone()];
+            let weights = (&self.weights[some.start * window..], window);
+            if self.narrow.fetches() {
+                let of_sample = self.narrow.layer.geometry.inputs() as usize;
+                let next = self.narrow.next(sums.as_ptr(), *sample, [of_sample, inputs.len()]);
+                fetch_lines_to_write(next, some.len() * step);
+            }
+            let sums = (sums, step);
+            match length {
+                1 => spread::<S, 1, HELD>(simd, sums, weights, (factors, 1)),
+                2 => spread::<S, 2, HELD>(simd, sums, weights, (factors, 2)),
+                3 => spread::<S, 3, HELD>(simd, sums, weights, (factors, 3)),
+                4 => spread::<S, 4, HELD>(simd, sums, weights, (factors, 4)),
+                _ => spread::<S, 0, HELD>(simd, sums, weights, (factors, length)),
+            }
         }
     }
 
     /// Adds what one location contributes to the inputs of the piece.
     #[inline(always)]
-    fn clipped<S: Simd>(&self, owned: &mut Owned<'_>, location: usize, grad: f32) {
-        let Owned { sums, inputs } = owned;
+    fn clipped<S: Simd>(&self, simd: S, Owned { sums, inputs, grads, .. }: &mut Owned<'_>, location: usize) {
         for run in self.narrow.layer.windows.runs(location) {
             let (first, end) = (run.input.max(inputs.start), (run.input + run.length).min(inputs.end));
             if first < end {
                 let weights = &self.weights[location * self.narrow.window() + run.row + first - run.input..];
-                add::<S, 0>(&mut sums[first - inputs.start..end - inputs.start], &weights[..end - first], grad);
+                let sums = &mut sums[first - inputs.start..end - inputs.start];
+                add::<S, true>(simd, sums, &weights[..end - first], grads[location]);
             }
         }
     }

@@ -3,8 +3,9 @@
 use super::strips::Narrow;
 use super::sums::{add, spread};
 use crate::cpu::local::GradWeightsOperands;
+use crate::cpu::local::fetch::fetch_lines;
 use crate::cpu::local::gradient::Gradient;
-use crate::cpu::local::windows::Run;
+use crate::cpu::local::windows::{Even, Run};
 use crate::cpu::team::{Room, Span, Team};
 use pulp::{Simd, WithSimd};
 
@@ -57,28 +58,35 @@ impl WithSimd for GradWeights<'_> {
                 for other in others.clone().map(|along| along - strip.along.start) {
                     for Run { input: first, row, length } in narrow.layer.windows.runs(strip.first + other) {
                         let written = &mut written[other * window + row..][..length];
-                        add::<S, 0>(written, &input[first..][..length], grads[other]);
+                        add::<S, true>(simd, written, &input[first..][..length], grads[other]);
                     }
                 }
-                if even.is_empty() {
-                    continue;
-                }
-                let grads = &grads[at..][..even.len()];
                 for offsets in narrow.layer.windows.outer(strip.outer) {
                     let [offset, row] = offsets.map(|offset| offset as usize);
-                    let input = &input[offset + narrow.input(even.start)..];
+                    let Even { step, length, .. } = narrow.even;
                     if let Some(planes) = &mut planes {
-                        planes.add::<S>(input, grads, [row, narrow.even.length]);
+                        let input = &input[offset + narrow.input(even.start)..];
+                        planes.add::<S>(input, &grads[at..][..even.len()], [row, length]);
                         continue;
                     }
-                    let input = (input, narrow.even.step);
-                    let written = (&mut written[at * window + row..], window);
-                    match narrow.even.length {
-                        1 => spread::<S, 1>(written, input, grads, 1),
-                        2 => spread::<S, 2>(written, input, grads, 2),
-                        3 => spread::<S, 3>(written, input, grads, 3),
-                        4 => spread::<S, 4>(written, input, grads, 4),
-                        length => spread::<S, 0>(written, input, grads, length),
+                    for some in narrow.between_fetches(even.clone()) {
+                        let input = &input[offset + narrow.input(some.start)..];
+                        if narrow.fetches() {
+                            fetch_lines(
+                                narrow.next(input.as_ptr(), sample, [inputs, even.len() * step]),
+                                some.len() * step,
+                            );
+                        }
+                        let first = some.start - strip.along.start;
+                        let grads = &grads[first..][..some.len()];
+                        let written = (&mut written[first * window + row..], window);
+                        match length {
+                            1 => spread::<S, 1, true>(simd, written, (input, step), (grads, 1)),
+                            2 => spread::<S, 2, true>(simd, written, (input, step), (grads, 2)),
+                            3 => spread::<S, 3, true>(simd, written, (input, step), (grads, 3)),
+                            4 => spread::<S, 4, true>(simd, written, (input, step), (grads, 4)),
+                            _ => spread::<S, 0, true>(simd, written, (input, step), (grads, length)),
+                        }
                     }
                 }
             }

@@ -8,6 +8,7 @@ use pulp::Simd;
 const SAMPLES: usize = 4;
 /// Locations whose partial sums are kept at a time.
 const BLOCK: usize = 64;
+const SMALL_BLOCK: usize = 16;
 
 /// For each row of weights those of all locations.
 pub(super) struct Planes<'a> {
@@ -47,25 +48,46 @@ impl<'a> Planes<'a> {
         &self.values[row * self.locations..][..self.locations]
     }
 
-    /// Adds to the sums of locations the products of their inputs and weights: of `length` taps, from a row on.
+    /// Adds to the sums of locations, from one on, the products of their inputs and weights: of `length` taps, from a row on.
     #[inline(always)]
-    pub(super) fn dots<S: Simd>(&self, sums: &mut [f32], input: &[f32], [row, length]: [usize; 2]) {
-        for (block, at) in sums.chunks_mut(BLOCK).zip((0..).step_by(BLOCK)) {
-            let count = block.len();
-            let taps = (0..length).map(|tap| (&input[at + tap..][..count], &self.row(row + tap)[at..][..count]));
+    pub(super) fn dots<S: Simd>(&self, sums: &mut [f32], input: &[f32], [location, row, length]: [usize; 3]) {
+        let sums = self.dots_of::<S, BLOCK>(sums, (input, 0), [location, row, length]);
+        let sums = self.dots_of::<S, SMALL_BLOCK>(sums.0, (input, sums.1), [location, row, length]);
+        self.dots_of::<S, 1>(sums.0, (input, sums.1), [location, row, length]);
+    }
+
+    /// [`Planes::dots`] of the sums, from one on, that make whole blocks. Gives the others, and where they begin.
+    #[inline(always)]
+    fn dots_of<'s, S: Simd, const BLOCK: usize>(
+        &self,
+        sums: &'s mut [f32],
+        (input, first): (&[f32], usize),
+        [location, row, length]: [usize; 3],
+    ) -> (&'s mut [f32], usize) {
+        let (blocks, rest) = sums.as_chunks_mut::<BLOCK>();
+        let end = first + blocks.len() * BLOCK;
+        for (block, at) in blocks.iter_mut().zip((first..).step_by(BLOCK)) {
+            // An array of its own stays in registers.
+            let mut sums = *block;
             if length <= PARTS {
-                taps.for_each(|(inputs, weights)| products::<S>(block, inputs, weights));
-                continue;
+                for tap in 0..length {
+                    block_products::<S, BLOCK>(&mut sums, &input[at + tap..], &self.row(row + tap)[location + at..]);
+                }
+            } else {
+                let mut parts = [[0.0; BLOCK]; PARTS];
+                for some in (0..length).step_by(PARTS) {
+                    for (part, tap) in parts.iter_mut().zip(some..length) {
+                        block_products::<S, BLOCK>(part, &input[at + tap..], &self.row(row + tap)[location + at..]);
+                    }
+                }
+                let [a, b, c, d] = &parts;
+                for i in 0..BLOCK {
+                    sums[i] += (a[i] + c[i]) + (b[i] + d[i]);
+                }
             }
-            let mut parts = [[0.0; BLOCK]; PARTS];
-            for (tap, (inputs, weights)) in taps.enumerate() {
-                products::<S>(&mut parts[tap % PARTS][..count], inputs, weights);
-            }
-            let [a, b, c, d] = &parts;
-            for (i, sum) in block.iter_mut().enumerate() {
-                *sum += (a[i] + c[i]) + (b[i] + d[i]);
-            }
+            *block = sums;
         }
+        (rest, end)
     }
 
     /// Adds to what is here, from a row on, the products of the locations' inputs and factors.
@@ -81,9 +103,39 @@ impl<'a> Planes<'a> {
     /// first location's window begins with the first sum.
     #[inline(always)]
     pub(super) fn spread<S: Simd>(&self, sums: &mut [f32], factors: &[f32], length: usize) {
+        let count = factors.len();
+        // Inputs that all taps reach are summed a block at a time; those at the ends by fewer taps, one tap after the other.
+        let all = length - 1..count.max(length - 1);
         for tap in (0..length).rev() {
-            products::<S>(&mut sums[tap..][..factors.len()], &self.row(tap)[..factors.len()], factors);
+            let first = (all.start - tap).min(count);
+            products::<S>(&mut sums[tap..][..first], &self.row(tap)[..first], &factors[..first]);
         }
+        let (whole, rest) = sums[all.clone()].as_chunks_mut::<BLOCK>();
+        for (sums, at) in whole.iter_mut().zip((all.start..).step_by(BLOCK)) {
+            let mut own = *sums;
+            for tap in (0..length).rev() {
+                block_products::<S, BLOCK>(&mut own, &self.row(tap)[at - tap..], &factors[at - tap..]);
+            }
+            *sums = own;
+        }
+        let left = all.end - rest.len()..all.end;
+        for tap in (0..length).rev().filter(|_| !left.is_empty()) {
+            let of = left.start - tap..left.end - tap;
+            products::<S>(rest, &self.row(tap)[of.clone()], &factors[of]);
+        }
+        for tap in (0..length).rev() {
+            let last = (all.end - tap).min(count)..count;
+            products::<S>(&mut sums[tap..][last.clone()], &self.row(tap)[last.clone()], &factors[last]);
+        }
+    }
+}
+
+/// Adds products number by number, as many as there are sums.
+#[inline(always)]
+fn block_products<S: Simd, const BLOCK: usize>(sums: &mut [f32; BLOCK], a: &[f32], b: &[f32]) {
+    let (a, b) = (&a[..BLOCK], &b[..BLOCK]);
+    for i in 0..BLOCK {
+        sums[i] = multiply_add::<S>(a[i], b[i], sums[i]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the windows of a layer of one filter lie, and how they are divided among threads.
 
 use super::planes::Planes;
+use crate::cpu::local::fetch::FETCHES;
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::windows::Even;
 use std::ops::Range;
@@ -13,6 +14,13 @@ const TOGETHER: usize = 2048;
 const LONG: usize = 8192;
 /// Weights of a layer with so many long strips that each thread still gets some.
 const MANY_WEIGHTS: u64 = 1 << 16;
+
+/// With inputs of so many numbers, all samples together, the next ones are fetched: they leave a core's own caches.
+const FETCHED: usize = 1 << 17;
+/// Inputs of windows of so many taps are fetched: with longer ones nothing was gained.
+const SHORT: usize = 4;
+/// Inputs that are read or written before more is fetched.
+const BETWEEN: usize = 384;
 
 /// A layer of one filter, with what its operations read.
 #[derive(Clone, Copy)]
@@ -43,6 +51,31 @@ impl<'a> Narrow<'a> {
 
     fn width(&self) -> usize {
         self.layer.geometry.line() as usize
+    }
+
+    /// Neighbouring locations, in pieces between which the next sample's lines of the cache are fetched.
+    #[inline(always)]
+    pub(super) fn between_fetches(&self, locations: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let most = if self.fetches() { BETWEEN.div_ceil(self.even.step) } else { locations.len().max(1) };
+        locations.clone().step_by(most).map(move |first| first..locations.end.min(first + most))
+    }
+
+    /// Whether lines of the cache are fetched before they are needed.
+    #[inline(always)]
+    pub(super) fn fetches(&self) -> bool {
+        FETCHES
+            && self.batch > 1
+            && self.even.length <= SHORT
+            && self.layer.geometry.inputs() as usize * self.batch >= FETCHED
+    }
+
+    /// What lies where, in the next sample, `of_sample` numbers further on; after the last sample in the first one, `of_strip` further on.
+    #[inline(always)]
+    pub(super) fn next(&self, place: *const f32, sample: usize, [of_sample, of_strip]: [usize; 2]) -> *const f32 {
+        match sample + 1 < self.batch {
+            true => place.wrapping_add(of_sample),
+            false => place.wrapping_add(of_strip).wrapping_sub(sample * of_sample),
+        }
     }
 
     /// How many locations a strip has.

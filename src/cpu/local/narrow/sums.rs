@@ -28,6 +28,16 @@ pub(super) fn dots<S: Simd, const LENGTH: usize>(
         }
         return;
     }
+    if [step, window] == [LENGTH; 2] {
+        // Side by side: compilers make whole vectors of this, and take them apart.
+        let (inputs, weights) = (inputs.as_chunks::<LENGTH>().0, weights.as_chunks::<LENGTH>().0);
+        for ((sum, inputs), weights) in sums.iter_mut().zip(inputs).zip(weights) {
+            for k in 0..LENGTH {
+                *sum = multiply_add::<S>(inputs[k], weights[k], *sum);
+            }
+        }
+        return;
+    }
     let mut blocks = sums.chunks_exact_mut(AT_ONCE);
     let mut first = 0;
     for block in &mut blocks {
@@ -68,38 +78,51 @@ fn dot<S: Simd>(inputs: &[f32], weights: &[f32]) -> f32 {
     (a + c) + (b + d)
 }
 
-/// Adds `values · factor` to `sums`. `LENGTH` is their number if it is known when this is compiled, else 0.
+/// Adds `values · factor` to `sums`, or to zeroes that are not there yet unless they are `HELD`.
 #[inline(always)]
-pub(super) fn add<S: Simd, const LENGTH: usize>(sums: &mut [f32], values: &[f32], factor: f32) {
-    if LENGTH > 0 {
-        for (sum, value) in sums[..LENGTH].iter_mut().zip(&values[..LENGTH]) {
-            *sum = multiply_add::<S>(*value, factor, *sum);
-        }
-        return;
-    }
-    // Windows may be too short for whole vectors, but not for these.
-    let (sums, last_sums) = sums.as_chunks_mut::<PARTS>();
-    let (values, last_values) = values.as_chunks::<PARTS>();
+pub(super) fn add<S: Simd, const HELD: bool>(simd: S, sums: &mut [f32], values: &[f32], factor: f32) {
+    let (factor, zero) = (simd.splat_f32s(factor), simd.splat_f32s(0.0));
+    let ((sums, last_sums), (values, last_values)) = (S::as_mut_simd_f32s(sums), S::as_simd_f32s(values));
     for (sums, values) in sums.iter_mut().zip(values) {
-        for i in 0..PARTS {
-            sums[i] = multiply_add::<S>(values[i], factor, sums[i]);
-        }
+        *sums = simd.mul_add_e_f32s(*values, factor, if HELD { *sums } else { zero });
     }
-    for (sum, value) in last_sums.iter_mut().zip(last_values) {
-        *sum = multiply_add::<S>(*value, factor, *sum);
+    if !last_sums.is_empty() {
+        let held = if HELD { simd.partial_load_f32s(last_sums) } else { zero };
+        let sums = simd.mul_add_e_f32s(simd.partial_load_f32s(last_values), factor, held);
+        simd.partial_store_f32s(last_sums, sums);
     }
 }
 
-/// [`add`] for each factor; neighbouring factors' sums and values are a step apart.
+/// [`add`] for each factor; neighbouring factors' sums and values are a step apart. `LENGTH` is `length` if it is known when this is
+/// compiled, else 0.
 #[inline(always)]
-pub(super) fn spread<S: Simd, const LENGTH: usize>(
+pub(super) fn spread<S: Simd, const LENGTH: usize, const HELD: bool>(
+    simd: S,
     (sums, sum_step): (&mut [f32], usize),
     (values, value_step): (&[f32], usize),
-    factors: &[f32],
-    length: usize,
+    (factors, length): (&[f32], usize),
 ) {
+    if LENGTH == 0 {
+        for (factor, at) in factors.iter().zip(0..) {
+            let (sums, values) = (&mut sums[at * sum_step..][..length], &values[at * value_step..][..length]);
+            add::<S, HELD>(simd, sums, values, *factor);
+        }
+        return;
+    }
+    let each = |sums: &mut [f32], values: &[f32], factor: f32| {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = multiply_add::<S>(*value, factor, if HELD { *sum } else { 0.0 });
+        }
+    };
+    if [sum_step, value_step] == [LENGTH; 2] {
+        // Side by side: compilers make whole vectors of this.
+        let (sums, values) = (sums.as_chunks_mut::<LENGTH>().0, values.as_chunks::<LENGTH>().0);
+        for ((sums, values), factor) in sums.iter_mut().zip(values).zip(factors) {
+            each(sums, values, *factor);
+        }
+        return;
+    }
     for (factor, at) in factors.iter().zip(0..) {
-        let (sums, values) = (&mut sums[at * sum_step..][..length], &values[at * value_step..][..length]);
-        add::<S, LENGTH>(sums, values, *factor);
+        each(&mut sums[at * sum_step..][..LENGTH], &values[at * value_step..][..LENGTH], *factor);
     }
 }

@@ -28,14 +28,14 @@ impl Executor {
         Self { means: Means { threads, instructions: Instructions::best(), streams_from: stream::fastest() } }
     }
 
-    /// The same threads with these instructions, or with the portable ones if the processor doesn't have them.
+    /// The same threads with these instructions, or with the best ones if the processor doesn't have them.
     #[must_use]
     pub fn with_instructions(self, instructions: Instructions) -> Self {
         Self { means: Means { instructions, ..self.means } }
     }
 
     /// The same, with gradients of at least so many numbers written past the caches (by streaming, or non-temporal, stores), or with none.
-    /// They are those of the weights of layers of up to 256 filters, by up to eight samples, and of the inputs of layers of one filter.
+    /// They are those of the weights of layers of up to 256 filters, by up to eight samples.
     ///
     /// Without this, gradients of 8 Mi numbers (32 MiB) and more are written so on Intel's processors, where that is faster, and none on
     /// others. The bits are the same. Only x86-64 has such stores.

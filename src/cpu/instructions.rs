@@ -10,7 +10,7 @@ use pulp::{Arch, WithSimd};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Instructions {
-    /// One number at a time, on any processor. Far slower than the others.
+    /// One number at a time, on any processor. Far slower than the others. Not in WebAssembly that is built for [`Simd128`](Self::Simd128).
     Portable,
     /// 8 numbers at a time: x86-64 of 2013 and later.
     Avx2,
@@ -18,7 +18,7 @@ pub enum Instructions {
     Avx512,
     /// 4 numbers at a time: 64-bit ARM.
     Neon,
-    /// 4 numbers at a time: WebAssembly.
+    /// 4 numbers at a time: WebAssembly that is built with `-C target-feature=+simd128`.
     Simd128,
 }
 
@@ -53,6 +53,8 @@ impl Instructions {
     /// The proof that the processor has them, if it has.
     fn arch(self) -> Option<Arch> {
         match self {
+            // A module with vectors runs nowhere without them: code for both would make it a quarter longer.
+            #[cfg(not(all(target_family = "wasm", target_feature = "simd128")))]
             Self::Portable => Some(Arch::Scalar),
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
             Self::Avx2 => pulp::x86::V3::try_new().map(Arch::V3),
@@ -66,9 +68,16 @@ impl Instructions {
         }
     }
 
-    /// Runs `work` with these instructions, or with the portable ones if the processor doesn't have them.
-    #[inline]
+    /// Runs `work` with these instructions, or with the best ones if the processor doesn't have them.
+    #[inline(never)]
     pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
-        self.arch().unwrap_or(Arch::Scalar).dispatch(work)
+        #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+        {
+            // SAFETY: all of this is compiled for them.
+            let simd = unsafe { pulp::wasm::Simd128::new_unchecked() };
+            pulp::Simd::vectorize(simd, work)
+        }
+        #[cfg(not(all(target_family = "wasm", target_feature = "simd128")))]
+        self.arch().unwrap_or_default().dispatch(work)
     }
 }

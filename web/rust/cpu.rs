@@ -2,7 +2,7 @@
 
 use crate::error::{Result, of_library, thrown};
 use crate::program;
-use locally_connected::cpu::{Bound, Executor, Weights};
+use locally_connected::cpu::{Bound, Executor, Instructions, Weights};
 use locally_connected::ops::Usage;
 use locally_connected::program::Program;
 use std::collections::BTreeMap;
@@ -153,6 +153,13 @@ impl CpuBound {
 #[wasm_bindgen(js_name = samplesWithin)]
 pub fn samples_within(program: &[u8], bytes: f64) -> Result<u32> {
     Ok(program::read(program)?.samples_within(bytes as u64) as u32)
+}
+
+/// Whether programs run with vector instructions.
+#[wasm_bindgen(js_name = hasVectors)]
+#[must_use]
+pub fn has_vectors() -> bool {
+    Instructions::best() == Instructions::Simd128
 }
 
 fn zeroes(elements: u64) -> Result<Vec<f32>> {

@@ -58,7 +58,7 @@ mod training;
 #[cfg(feature = "core")]
 pub use config::LayerConfig;
 #[cfg(feature = "cpu")]
-pub use cpu::{CpuBound, CpuWeights, samples_within};
+pub use cpu::{CpuBound, CpuWeights, has_vectors, samples_within};
 #[cfg(feature = "train")]
 pub use goals::Compile;
 #[cfg(feature = "train")]

@@ -89,8 +89,7 @@ export class Context {
 
   static async #onCpu(source?: WasmSource, reason?: string): Promise<Context> {
     const { loadCpu } = await import("./cpu.js");
-    await loadCpu(source);
-    return new Context("cpu", "WebAssembly SIMD", undefined, false, reason);
+    return new Context("cpu", await loadCpu(source), undefined, false, reason);
   }
 
   static #on(device: GPUDevice, { memoryBudget, form }: DeviceOptions, owned: boolean): Context {

@@ -7,9 +7,10 @@ import { Module, type WasmSource } from "./wasm.js";
 
 const cpuModule = /* @__PURE__ */ new Module(initCpu as never, () => new URL("./cpu.wasm", import.meta.url));
 
-/** Fetches the CPU executor, once. */
-export function loadCpu(source?: WasmSource): Promise<void> {
-  return cpuModule.load(source);
+/** Fetches the CPU executor, once, and says what it is. */
+export async function loadCpu(source?: WasmSource): Promise<string> {
+  await cpuModule.load(source);
+  return `WebAssembly${cpu.hasVectors() ? " SIMD" : ""}`;
 }
 
 /** Bound programs that a model keeps ready: in a training those for whole batches and for the last, with as many of evaluation and prediction. */

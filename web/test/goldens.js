@@ -36,6 +36,8 @@ export async function goldensOnWebGPU() {
 }
 
 export async function goldensOnCpu() {
+  const { adapter } = await shared('cpu');
+  assert(adapter === 'WebAssembly SIMD', `the CPU executor is ${adapter}`);
   for (const given of await cases) await check(await shared('cpu'), given, 'auto');
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Compiler {
     debian: bool,
     /// Builds the standard library too, all of it without what [`SMALL`] says.
     small: bool,
+    /// Compiles all crates for [`VECTORS`].
+    vectors: bool,
 }
 
 impl Compiler {
@@ -39,22 +41,27 @@ impl Compiler {
             debian_toolchain()?;
             println!("wasm: Debian's rustc-web, which builds the standard library too");
         }
-        Ok(Self { debian, small: false })
+        Ok(Self { debian, small: false, vectors: false })
     }
 
     /// One that builds the standard library, too, as small as it gets: rustup's where it has the library's source or can get it, else
     /// Debian's. Where neither can be had it is [`Compiler::find`]'s.
     pub(crate) fn smallest() -> Result<Self> {
         if rustup_target() && rust_source() {
-            return Ok(Self { debian: false, small: true });
+            return Ok(Self { debian: false, small: true, vectors: false });
         }
         match debian_toolchain() {
-            Ok(()) => Ok(Self { debian: true, small: true }),
+            Ok(()) => Ok(Self { debian: true, small: true, vectors: false }),
             Err(error) => {
                 println!("wasm: the standard library is as it was compiled, since its source can't be had ({error})");
                 Self::find()
             }
         }
+    }
+
+    /// The same with or without [`VECTORS`], in all crates: in one alone they'd be compiled and not used.
+    pub(crate) fn with_vectors(&self, vectors: bool) -> Self {
+        Self { vectors, ..*self }
     }
 
     /// Whether it builds modules as small as they get.
@@ -74,9 +81,11 @@ impl Compiler {
         if self.small {
             cargo.arg("-Zbuild-std-features=optimize_for_size");
             // Of rustup's stable compiler these are no stable options.
-            cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", SMALL);
-            cargo.env("CARGO_TARGET_DIR", self.target_dir());
+            cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", self.target_dir());
         }
+        let flags = [(self.small, SMALL), (self.vectors, VECTORS)];
+        let flags: Vec<_> = flags.iter().filter(|(told, _)| *told).map(|(_, flags)| *flags).collect();
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags.join(" "));
         cargo
     }
 
@@ -120,11 +129,11 @@ fn rustc() -> std::ffi::OsString {
 
 /// Checks the libraries as `cargo check` does: `cargo xtask web` makes modules of them, `audit`'s app one with wgpu.
 pub(crate) fn wasm() -> Result {
-    let compiler = Compiler::find()?;
+    let compiler = Compiler::find()?.with_vectors(true);
     for (package, features) in LIBRARIES {
         let mut cargo = compiler.library(package);
         cargo.args(["--profile", "check", "--no-default-features", "--features", features]);
-        sh::run(cargo.args(["--", "-D", "warnings", VECTORS]))?;
+        sh::run(cargo.args(["--", "-D", "warnings"]))?;
     }
     println!("wasm: the libraries compile for {TARGET}");
     Ok(())

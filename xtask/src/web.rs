@@ -17,17 +17,18 @@ struct Module {
     opt_level: &'static str,
     /// What the compiler is told besides.
     flags: &'static [&'static str],
+    /// Whether all of it is compiled for vectors; browsers have had them for years.
+    vectors: bool,
 }
 
 /// Without an optimisation of addresses in loops that makes modules 1 % larger.
 const SMALL: &[&str] = &["-C", "llvm-args=-disable-lsr"];
 const MODULES: [Module; 5] = [
-    Module { name: "core", opt_level: "z", flags: SMALL },
-    Module { name: "train", opt_level: "z", flags: SMALL },
-    // Browsers have had these vectors for years.
-    Module { name: "cpu", opt_level: "3", flags: &["-C", "target-feature=+simd128"] },
-    Module { name: "keras", opt_level: "z", flags: SMALL },
-    Module { name: "save", opt_level: "z", flags: SMALL },
+    Module { name: "core", opt_level: "z", flags: SMALL, vectors: false },
+    Module { name: "train", opt_level: "z", flags: SMALL, vectors: false },
+    Module { name: "cpu", opt_level: "3", flags: &[], vectors: true },
+    Module { name: "keras", opt_level: "z", flags: SMALL, vectors: false },
+    Module { name: "save", opt_level: "z", flags: SMALL, vectors: false },
 ];
 
 /// Builds the package; fails where it is larger than it may be.
@@ -36,8 +37,8 @@ pub(crate) fn build() -> Result {
     let bindgen = bindgen()?;
     let glue = sh::target_dir().join("web");
     let src = sh::root().join("web/src");
-    for Module { name: module, opt_level, flags } in MODULES {
-        let mut cargo = compiler.library(PACKAGE);
+    for Module { name: module, opt_level, flags, vectors } in MODULES {
+        let mut cargo = compiler.with_vectors(vectors).library(PACKAGE);
         compiler.link(&mut cargo)?;
         cargo.env("CARGO_PROFILE_WEB_OPT_LEVEL", opt_level);
         cargo.args(["--crate-type", "cdylib", "--profile", PROFILE, "--no-default-features", "--features", module]);

@@ -3,12 +3,14 @@
 
 use super::sums::{PARTS, multiply_add};
 use pulp::Simd;
+use std::ops::Range;
 
 /// Samples that pay for moving the weights.
 const SAMPLES: usize = 4;
 /// Locations whose partial sums are kept at a time.
 const BLOCK: usize = 64;
 const SMALL_BLOCK: usize = 16;
+const SMALLEST_BLOCK: usize = 4;
 
 /// For each row of weights those of all locations.
 pub(super) struct Planes<'a> {
@@ -51,17 +53,19 @@ impl<'a> Planes<'a> {
     /// Adds to the sums of locations, from one on, the products of their inputs and weights: of `length` taps, from a row on.
     #[inline(always)]
     pub(super) fn dots<S: Simd>(&self, sums: &mut [f32], input: &[f32], [location, row, length]: [usize; 3]) {
-        let sums = self.dots_of::<S, BLOCK>(sums, (input, 0), [location, row, length]);
-        let sums = self.dots_of::<S, SMALL_BLOCK>(sums.0, (input, sums.1), [location, row, length]);
-        self.dots_of::<S, 1>(sums.0, (input, sums.1), [location, row, length]);
+        let of = [location, row, length];
+        let left = self.dots_of::<S, BLOCK>((sums, 0), input, of);
+        let left = self.dots_of::<S, SMALL_BLOCK>(left, input, of);
+        let left = self.dots_of::<S, SMALLEST_BLOCK>(left, input, of);
+        self.dots_of::<S, 1>(left, input, of);
     }
 
     /// [`Planes::dots`] of the sums, from one on, that make whole blocks. Gives the others, and where they begin.
     #[inline(always)]
     fn dots_of<'s, S: Simd, const BLOCK: usize>(
         &self,
-        sums: &'s mut [f32],
-        (input, first): (&[f32], usize),
+        (sums, first): (&'s mut [f32], usize),
+        input: &[f32],
         [location, row, length]: [usize; 3],
     ) -> (&'s mut [f32], usize) {
         let (blocks, rest) = sums.as_chunks_mut::<BLOCK>();
@@ -104,28 +108,26 @@ impl<'a> Planes<'a> {
     #[inline(always)]
     pub(super) fn spread<S: Simd>(&self, sums: &mut [f32], factors: &[f32], length: usize) {
         let count = factors.len();
-        // Inputs that all taps reach are summed a block at a time; those at the ends by fewer taps, one tap after the other.
-        let all = length - 1..count.max(length - 1);
-        for tap in (0..length).rev() {
-            let first = (all.start - tap).min(count);
-            products::<S>(&mut sums[tap..][..first], &self.row(tap)[..first], &factors[..first]);
+        // Inputs that all taps reach are summed a block at a time, others by one tap after the other.
+        let first = length - 1;
+        let blocks = count.saturating_sub(first) / BLOCK;
+        let behind = first + blocks * BLOCK;
+        let of_locations = |sums: &mut [f32], tap: usize, locations: Range<usize>| {
+            let sums = &mut sums[tap..][locations.clone()];
+            products::<S>(sums, &self.row(tap)[locations.clone()], &factors[locations]);
+        };
+        for tap in (0..length).rev().filter(|_| blocks > 0) {
+            of_locations(sums, tap, 0..first - tap);
         }
-        let (whole, rest) = sums[all.clone()].as_chunks_mut::<BLOCK>();
-        for (sums, at) in whole.iter_mut().zip((all.start..).step_by(BLOCK)) {
+        for (sums, at) in sums[first..behind].as_chunks_mut::<BLOCK>().0.iter_mut().zip((first..).step_by(BLOCK)) {
             let mut own = *sums;
             for tap in (0..length).rev() {
                 block_products::<S, BLOCK>(&mut own, &self.row(tap)[at - tap..], &factors[at - tap..]);
             }
             *sums = own;
         }
-        let left = all.end - rest.len()..all.end;
-        for tap in (0..length).rev().filter(|_| !left.is_empty()) {
-            let of = left.start - tap..left.end - tap;
-            products::<S>(rest, &self.row(tap)[of.clone()], &factors[of]);
-        }
         for tap in (0..length).rev() {
-            let last = (all.end - tap).min(count)..count;
-            products::<S>(&mut sums[tap..][last.clone()], &self.row(tap)[last.clone()], &factors[last]);
+            of_locations(sums, tap, if blocks > 0 { behind - tap } else { 0 }..count);
         }
     }
 }

@@ -5,7 +5,10 @@
 
 pub mod config;
 #[cfg(feature = "cpu")]
-#[expect(unsafe_code, reason = "threads write parts of one output that are apart, and a prefetch")]
+#[expect(
+    unsafe_code,
+    reason = "threads write parts of one output that are apart; instructions of some processors; bounds that are checked once a run"
+)]
 pub mod cpu;
 mod error;
 pub mod geometry;

@@ -26,18 +26,7 @@ impl Instructions {
     /// The best that this processor has.
     #[must_use]
     pub fn best() -> Self {
-        Self::of(Arch::new())
-    }
-
-    /// All that this processor has, the best first.
-    #[must_use]
-    pub fn available() -> Vec<Self> {
-        let all = [Self::Avx512, Self::Avx2, Self::Neon, Self::Simd128, Self::Portable];
-        all.into_iter().filter(|instructions| instructions.arch().is_some()).collect()
-    }
-
-    fn of(arch: Arch) -> Self {
-        match arch {
+        match best() {
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
             Arch::V4(_) => Self::Avx512,
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -50,12 +39,18 @@ impl Instructions {
         }
     }
 
+    /// All that this processor has, the best first.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let all = [Self::Avx512, Self::Avx2, Self::Neon, Self::Simd128, Self::Portable];
+        all.into_iter().filter(|instructions| instructions.arch().is_some()).collect()
+    }
+
     /// The proof that the processor has them, if it has.
     fn arch(self) -> Option<Arch> {
         match self {
             // A module with vectors runs nowhere without them: code for both would make it a quarter longer.
-            #[cfg(not(all(target_family = "wasm", target_feature = "simd128")))]
-            Self::Portable => Some(Arch::Scalar),
+            Self::Portable => (!SIMD128).then_some(Arch::Scalar),
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
             Self::Avx2 => pulp::x86::V3::try_new().map(Arch::V3),
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -63,21 +58,28 @@ impl Instructions {
             #[cfg(target_arch = "aarch64")]
             Self::Neon => pulp::aarch64::Neon::try_new().map(Arch::Neon),
             #[cfg(target_family = "wasm")]
-            Self::Simd128 => pulp::wasm::Simd128::try_new().map(Arch::Simd128),
+            Self::Simd128 => SIMD128.then(best),
             _ => None,
         }
     }
 
-    /// Runs `work` with these instructions, or with the best ones if the processor doesn't have them.
+    /// Runs `work` with these instructions, or with the best ones if the processor doesn't have them. Apart, so that what calls it from
+    /// several places has the code of `work` once.
     #[inline(never)]
     pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
-        #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
-        {
-            // SAFETY: all of this is compiled for them.
-            let simd = unsafe { pulp::wasm::Simd128::new_unchecked() };
-            pulp::Simd::vectorize(simd, work)
-        }
-        #[cfg(not(all(target_family = "wasm", target_feature = "simd128")))]
-        self.arch().unwrap_or_default().dispatch(work)
+        self.arch().unwrap_or_else(best).dispatch(work)
     }
+}
+
+/// Whether all of this is compiled for WebAssembly's vectors. `pulp` asks at run time, and its answer is that of its own compilation.
+const SIMD128: bool = cfg!(all(target_family = "wasm", target_feature = "simd128"));
+
+#[inline(always)]
+fn best() -> Arch {
+    #[cfg(target_family = "wasm")]
+    if SIMD128 {
+        // SAFETY: this is compiled for them.
+        return Arch::Simd128(unsafe { pulp::wasm::Simd128::new_unchecked() });
+    }
+    Arch::new()
 }

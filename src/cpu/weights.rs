@@ -10,6 +10,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The values of one parameter, in whatever form the caller has them, so that nothing is copied.
@@ -118,6 +119,17 @@ impl<'a> View<'a> {
         match self {
             Self::F32(values) => places.copy_from_slice(&values[..places.len()]),
             Self::F16(values) => widen(&values[..places.len()], places),
+        }
+    }
+
+    /// Copies some columns of its first rows of `width` elements as f32, side by side, as many rows as there are places for.
+    #[inline]
+    pub(super) fn copy_columns(self, width: usize, columns: Range<usize>, places: &mut [f32]) {
+        if columns.len() == width {
+            return self.copy(places);
+        }
+        for (row, places) in places.chunks_exact_mut(columns.len()).enumerate() {
+            self.from(row * width + columns.start).copy(places);
         }
     }
 

@@ -9,8 +9,8 @@ use half::slice::HalfFloatSliceExt;
 /// If there are more places, or fewer.
 pub(super) fn widen(values: &[f16], places: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("f16c") && values.len() == places.len() {
-        // SAFETY: the processor has the instructions.
+    if is_x86_feature_detected!("f16c") && is_x86_feature_detected!("avx") && values.len() == places.len() {
+        // SAFETY: the processor has the instructions, and by the second the system keeps their registers.
         return unsafe { f16c(values, places) };
     }
     values.convert_to_f32_slice(places);

@@ -195,6 +195,22 @@ fn like_instructions_agree() {
     assert!(agreed > 0 || !is_x86_feature_detected!("avx512f"));
 }
 
+/// Instructions of another processor are the best of this one.
+#[test]
+fn instructions_that_are_not_there_are_the_best() {
+    let every =
+        [Instructions::Portable, Instructions::Avx2, Instructions::Avx512, Instructions::Neon, Instructions::Simd128];
+    let absent: Vec<_> = every.into_iter().filter(|i| !Instructions::available().contains(i)).collect();
+    assert!(!absent.is_empty(), "no processor has all");
+    let (layer, batch) = &layers()[0];
+    let operands = operands(layer, *batch);
+    let run = |executor: Executor| bits(&passes(&executor, layer, *batch as u32, &operands));
+    for instructions in absent {
+        let found = run(Executor::default().with_instructions(instructions));
+        assert!(found == run(Executor::default()), "{instructions:?}");
+    }
+}
+
 /// The forward pass with each product rounded, in the order of the weights.
 fn in_order(layer: &Geometry, operands: &Operands, batch: u64) -> Vec<f32> {
     let inputs = layer.inputs() as usize;

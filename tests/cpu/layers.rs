@@ -226,10 +226,31 @@ fn layers_of_one_filter_equal_the_reference() {
             check(&geometry(&config, input), batch, 5);
         }
     }
+    // Windows that lie side by side and wrap; sums in blocks of 64, of few taps and of many; strips all of whose windows are clipped; and
+    // so many inputs that the next sample's are fetched.
+    for (config, input, batch) in [
+        (Config::new(1, [3]).strides([3]).padding(Padding::Circular), &[8, 1][..], 1),
+        (Config::new(1, [3]).strides([3]).padding(Padding::Circular), &[11, 2], 5),
+        (Config::new(1, [3]), &[68, 1], 4),
+        (Config::new(1, [3]).padding(Padding::Same), &[140, 1], 4),
+        (Config::new(1, [5]), &[68, 1], 4),
+        (Config::new(1, [5]).padding(Padding::Same), &[411, 1], 4),
+        (Config::new(1, [9, 9]).padding(Padding::Same), &[28, 28, 1], 4),
+        (Config::new(1, [65]).padding(Padding::causal(65, 1)), &[200, 1], 4),
+        (Config::new(1, [3]), &[32_768, 1], 4),
+    ] {
+        check(&geometry(&config, input), batch, 5);
+    }
     check(&geometry(&Config::new(1, [3, 2]).bias(Bias::PerFilter), &[9, 40, 2]), 3, 1);
     for batch in [3, 5] {
         check(&geometry(&Config::new(1, [3, 2]).activation(Activation::Tanh), &[9, 40, 1]), batch, 1);
     }
+}
+
+/// Gradients by so large an output that samples are taken in smaller blocks.
+#[test]
+fn large_outputs_equal_the_reference() {
+    check(&geometry(&Config::new(64, [1]), &[4096, 1]), 33, 3);
 }
 
 /// Sums of more than 65,535 terms, of small integers, so that every order of summation is exact.

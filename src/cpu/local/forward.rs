@@ -1,4 +1,4 @@
-//! `LocalForward`: for each cell a product with a row for each sample, on the weights where they are.
+//! `LocalForward`: for each cell a product with a row for each sample, on the weights where they are or, with many samples, on copies of them.
 
 use super::block::{BLOCK_WEIGHTS, HALF_BLOCK_WEIGHTS, PANEL};
 use super::convolution;
@@ -24,10 +24,10 @@ const MANY_CELLS: usize = 8;
 const FILTERS: usize = 64;
 /// With at most this many samples, nearly all time goes into reading the weights.
 const FEW_SAMPLES: usize = 2;
-/// With so many samples it pays to copy weights: each is then read by three rows of tiles and more.
-const MANY_SAMPLES: usize = 16;
 /// Filters of a task with so few samples: as many as a tile has, so that rows are read in long stretches.
 const MANY_FILTERS: usize = 256;
+/// With so many samples it pays to copy weights: each is then read by three tiles and more.
+const MANY_SAMPLES: usize = 16;
 
 /// `output = activation(weights · window of input + bias)`.
 pub(in crate::cpu) fn forward(team: &Team, layer: &Layer, operands: Operands<'_>, output: &mut [f32]) {
@@ -107,11 +107,10 @@ impl Pieces<'_> {
         let (filters, columns) = (geometry.group_filters() as usize, own.filters.len());
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
         let many = batch >= MANY_SAMPLES && columns > PANEL;
-        let (in_place, panel, most) = match own.weights {
-            View::F32(_) if many && columns == filters => (false, PANEL, BLOCK_WEIGHTS),
-            View::F32(_) => (true, columns, BLOCK_WEIGHTS),
-            View::F16(_) if many => (false, PANEL, BLOCK_WEIGHTS),
-            View::F16(_) => (false, columns, HALF_BLOCK_WEIGHTS),
+        let (panel, most) = match own.weights {
+            _ if many => (PANEL, BLOCK_WEIGHTS),
+            View::F32(_) => (columns, BLOCK_WEIGHTS),
+            View::F16(_) => (columns, HALF_BLOCK_WEIGHTS),
         };
         let (mut runs, mut block, mut held) = (self.layer.windows.runs(own.cell), BLOCK, false);
         loop {
@@ -123,12 +122,18 @@ impl Pieces<'_> {
             for first in (0..columns).step_by(panel) {
                 let (first_output, width) = (own.first + first, panel.min(columns - first));
                 let begin = if held { Begin::Held } else { self.begin(first_output, width) };
-                let values = self.output;
-                let sums = Sums { values, first: first_output, stride: outputs, rows: batch, columns: width, begin };
+                let sums = Sums {
+                    values: self.output,
+                    first: first_output,
+                    stride: outputs,
+                    rows: batch,
+                    columns: width,
+                    begin,
+                };
                 let filter = own.filters.start + first;
                 let mut there = BLOCK;
                 let products = match own.weights {
-                    View::F32(weights) if in_place => {
+                    View::F32(weights) if !many => {
                         let ahead = match columns < filters {
                             true => Ahead::Weights { further: BLOCK_WEIGHTS },
                             false => Ahead::Block { rows: batch },
@@ -136,9 +141,10 @@ impl Pieces<'_> {
                         Products { input, inputs, weights, filters, filter, runs, ahead }
                     }
                     weights => {
-                        let next = runs.first().map_or(0, |run| run.row * filters) + BLOCK_WEIGHTS + terms * first;
                         let ahead = match weights {
                             View::F32(weights) => {
+                                let next =
+                                    runs.first().map_or(0, |run| run.row * filters) + BLOCK_WEIGHTS + terms * first;
                                 Ahead::Copied { next: weights.get(next..).unwrap_or(&[]), rows: batch }
                             }
                             View::F16(_) => Ahead::Nothing,
@@ -176,14 +182,8 @@ fn copy<'a>(
 ) -> &'a [Run] {
     let mut row = 0;
     for (run, to) in runs.iter().zip(there.iter_mut()) {
-        if own.len() == filters {
-            weights.from(run.row * filters).copy(&mut room[row * filters..][..run.length * filters]);
-        } else {
-            let places = room[row * own.len()..].chunks_exact_mut(own.len());
-            for (place, row) in places.zip(run.row..run.row + run.length) {
-                weights.from(row * filters + own.start).copy(place);
-            }
-        }
+        let places = &mut room[row * own.len()..][..run.length * own.len()];
+        weights.from(run.row * filters).copy_columns(filters, own.clone(), places);
         *to = Run { row, ..*run };
         row += run.length;
     }

@@ -72,7 +72,7 @@ impl Products<'_> {
                 _ => Fetch::Nothing,
             },
             // All tiles together fetch it, in the order in which it lies.
-            Ahead::Block { rows, .. } | Ahead::Copied { rows, .. }
+            Ahead::Block { rows } | Ahead::Copied { rows, .. }
                 if vectors >= WIDE_TILE && (width * count).div_ceil(rows) <= LINE =>
             {
                 let terms: usize = self.runs.iter().map(|run| run.length).sum();

@@ -156,7 +156,7 @@ impl<'a> Terms<'a> {
             View::F32(values) => Self::InPlace(values.get(own.start..).unwrap_or(&[])),
             View::F16(_) => {
                 for (reader, to) in readers.iter().zip(room.chunks_exact_mut(own.len())) {
-                    weights.from(reader.weight + own.start).wide(own.len(), to);
+                    weights.from(reader.weight + own.start).copy(to);
                 }
                 Self::Widened(room)
             }
@@ -192,7 +192,6 @@ impl Sums<'_> {
                 1 => self.tile::<S, VECTORS, 1, WIDTH>(simd, sample),
                 2 if MOST >= 2 => self.tile::<S, VECTORS, 2, WIDTH>(simd, sample),
                 3 if MOST >= 3 => self.tile::<S, VECTORS, 3, WIDTH>(simd, sample),
-                _ if MOST >= 4 => self.tile::<S, VECTORS, 4, WIDTH>(simd, sample),
                 _ => {}
             }
             sample += count;

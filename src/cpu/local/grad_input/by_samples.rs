@@ -217,13 +217,7 @@ impl Pieces<'_> {
                 }
                 half @ View::F16(_) => {
                     let half = half.from(first + done * filters);
-                    if rows.filters == filters {
-                        half.wide(count * filters, widened);
-                    } else {
-                        for (row, to) in widened.chunks_exact_mut(rows.filters).take(count).enumerate() {
-                            half.from(row * filters).wide(rows.filters, to);
-                        }
-                    }
+                    half.copy_columns(filters, 0..rows.filters, &mut widened[..count * rows.filters]);
                     (&*widened, rows.filters, Ahead::Nothing)
                 }
             };

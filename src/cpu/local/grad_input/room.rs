@@ -7,7 +7,7 @@ use crate::geometry::Geometry;
 pub(super) const SAMPLES: usize = 64;
 /// Blocks have a multiple of this many samples, except the last.
 pub(super) const VECTOR: usize = 16;
-/// Sums of a piece: they stay in a core's second-level cache.
+/// Sums of a piece, half a MB: those of a core's second-level cache. With fewer, output gradients are transposed more often.
 pub(super) const SUMS: usize = 1 << 17;
 /// Gradients of a cell that are transposed at a time: they stay in the first-level cache.
 pub(super) const GRADS: usize = 4096;

@@ -102,30 +102,28 @@ impl GradInput<'_> {
         Readers { whole: whole..past, before, behind, planes: self.narrow.planes(room, weights) }
     }
 
-    /// Sums what each location contributes to some inputs, in the locations' order.
+    /// Sums what each location contributes to some inputs.
     #[inline(always)]
     fn piece<S: Simd>(&self, simd: S, mut owned: Owned<'_>, readers: &Readers<'_>) {
         let Even { locations: (first, end), step, length, .. } = self.narrow.even;
         let Readers { whole, before, behind, planes } = readers;
-        // Where windows lie side by side the whole ones write sums that nothing was added to.
-        let apart = step == length && planes.is_none() && !whole.is_empty();
         let written = self.written(whole, owned.inputs.start);
-        match apart {
-            true => {
-                owned.sums[..written.start].fill(0.0);
-                owned.sums[written.end..].fill(0.0);
-            }
-            false => owned.sums.fill(0.0),
+        // Where windows lie side by side the whole ones write sums, and others are added afterwards: windows that wrap reach these, too.
+        let apart = step == length && planes.is_none();
+        if apart {
+            owned.sums[..written.start].fill(0.0);
+            owned.sums[written.end..].fill(0.0);
+            self.spread::<S, false>(simd, &mut owned, whole);
+        } else {
+            owned.sums.fill(0.0);
         }
         for location in (0..first).chain(before.clone()) {
             self.clipped(simd, &mut owned, location);
         }
         match planes {
-            Some(planes) if !whole.is_empty() => {
-                planes.spread::<S>(&mut owned.sums[written], &owned.grads[whole.clone()], length);
-            }
-            None if apart => self.spread::<S, false>(simd, &mut owned, whole),
-            _ => self.spread::<S, true>(simd, &mut owned, whole),
+            Some(planes) => planes.spread::<S>(&mut owned.sums[written], &owned.grads[whole.clone()], length),
+            None if apart => {}
+            None => self.spread::<S, true>(simd, &mut owned, whole),
         }
         for location in behind.clone().chain(end..owned.grads.len()) {
             self.clipped(simd, &mut owned, location);

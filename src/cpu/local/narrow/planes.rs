@@ -116,8 +116,10 @@ impl<'a> Planes<'a> {
             let sums = &mut sums[tap..][locations.clone()];
             products::<S>(sums, &self.row(tap)[locations.clone()], &factors[locations]);
         };
-        for tap in (0..length).rev().filter(|_| blocks > 0) {
-            of_locations(sums, tap, 0..first - tap);
+        if blocks > 0 {
+            for tap in (0..length).rev() {
+                of_locations(sums, tap, 0..first - tap);
+            }
         }
         for (sums, at) in sums[first..behind].as_chunks_mut::<BLOCK>().0.iter_mut().zip((first..).step_by(BLOCK)) {
             let mut own = *sums;

@@ -4,6 +4,7 @@ use super::planes::Planes;
 use crate::cpu::local::fetch::FETCHES;
 use crate::cpu::local::layer::Layer;
 use crate::cpu::local::windows::Even;
+use crate::cpu::stream::LINE;
 use std::ops::Range;
 
 /// A layer with more windows than this at padded edges is computed otherwise.
@@ -17,7 +18,8 @@ const MANY_WEIGHTS: u64 = 1 << 16;
 
 /// With inputs of so many numbers, all samples together, the next ones are fetched: they leave a core's own caches.
 const FETCHED: usize = 1 << 17;
-/// Inputs of windows of so many taps are fetched: with longer ones nothing was gained.
+/// Inputs of windows of so many taps are fetched, at most a line apart: with longer ones nothing was gained, and between others lie lines
+/// that nothing reads.
 const SHORT: usize = 4;
 /// Inputs that are read or written before more is fetched.
 const BETWEEN: usize = 384;
@@ -66,6 +68,7 @@ impl<'a> Narrow<'a> {
         FETCHES
             && self.batch > 1
             && self.even.length <= SHORT
+            && self.even.step <= LINE
             && self.layer.geometry.inputs() as usize * self.batch >= FETCHED
     }
 
@@ -118,9 +121,9 @@ impl<'a> Narrow<'a> {
         Planes::pay(self.even.step, self.batch)
     }
 
-    /// The weights of neighbouring locations, moved to a room, where that pays and there is room for them.
+    /// The weights of neighbouring locations, moved to a room, where there are any, that pays, and there is room for them.
     pub(super) fn planes<'r>(&self, room: &'r mut [f32], weights: &[f32]) -> Option<Planes<'r>> {
-        if self.has_planes() { Planes::of(room, weights, self.window()) } else { None }
+        if self.has_planes() && !weights.is_empty() { Planes::of(room, weights, self.window()) } else { None }
     }
 
     pub(super) fn window(&self) -> usize {

@@ -85,7 +85,9 @@ impl Compiler {
         }
         let flags = [(self.small, SMALL), (self.vectors, VECTORS)];
         let flags: Vec<_> = flags.iter().filter(|(told, _)| *told).map(|(_, flags)| *flags).collect();
-        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags.join(" "));
+        if !flags.is_empty() {
+            cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags.join(" "));
+        }
         cargo
     }
 

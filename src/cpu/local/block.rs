@@ -10,6 +10,9 @@ pub(super) const SHARED_BLOCK_WEIGHTS: usize = 1 << 16;
 /// 16-bit weights that are widened at a time, with a few samples: what they become is half a block, and is read from the caches at once.
 pub(super) const HALF_BLOCK_WEIGHTS: usize = 8192;
 
+/// Weights of a block of terms that are copied side by side: sums are loaded and stored once for each block.
+pub(super) const PANEL_WEIGHTS: usize = 8192;
+
 /// Filters whose weights are copied side by side where tiles read a part of each row: rows that lie a power of two apart would evict each
 /// other from the first-level cache. Tiles of three rows and more are at most so wide.
 pub(super) const PANEL: usize = 64;

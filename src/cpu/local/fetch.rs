@@ -8,7 +8,7 @@ pub(super) const FETCHES: bool = cfg!(target_arch = "x86_64");
 /// How many numbers before they are written their lines are fetched. Stores wait for memory otherwise: it first gives what was there.
 pub(super) const WRITTEN_AHEAD: usize = 512;
 
-/// Fetches a line of the cache, wherever that is.
+/// Fetches a line of the cache to the second level, wherever that is.
 #[inline(always)]
 pub(super) fn fetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
@@ -16,6 +16,19 @@ pub(super) fn fetch(place: *const f32) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: a prefetch of any place, within memory or not, is allowed and changes nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// Fetches a line of the cache to the first level, wherever that is: for what is read very soon.
+#[inline(always)]
+pub(super) fn fetch_near(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of any place, within memory or not, is allowed and changes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;

@@ -1,6 +1,6 @@
 //! `LocalForward`: for each cell a product with a row for each sample, on the weights where they are or, with many samples, on copies of them.
 
-use super::block::{BLOCK_WEIGHTS, HALF_BLOCK_WEIGHTS, PANEL};
+use super::block::{BLOCK_WEIGHTS, HALF_BLOCK_WEIGHTS, PANEL, PANEL_WEIGHTS};
 use super::convolution;
 use super::layer::Layer;
 use super::narrow::{self, Narrow};
@@ -108,13 +108,13 @@ impl Pieces<'_> {
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
         let many = batch >= MANY_SAMPLES && columns > PANEL;
         let (panel, most) = match own.weights {
-            _ if many => (PANEL, BLOCK_WEIGHTS),
-            View::F32(_) => (columns, BLOCK_WEIGHTS),
-            View::F16(_) => (columns, HALF_BLOCK_WEIGHTS),
+            _ if many => (PANEL, PANEL_WEIGHTS / PANEL),
+            View::F32(_) => (columns, BLOCK_WEIGHTS / columns),
+            View::F16(_) => (columns, HALF_BLOCK_WEIGHTS / columns),
         };
         let (mut runs, mut block, mut held) = (self.layer.windows.runs(own.cell), BLOCK, false);
         loop {
-            let runs = runs.block((most / columns).max(1), &mut block).unwrap_or_default();
+            let runs = runs.block(most.max(1), &mut block).unwrap_or_default();
             if runs.is_empty() && held {
                 return;
             }
@@ -143,8 +143,7 @@ impl Pieces<'_> {
                     weights => {
                         let ahead = match weights {
                             View::F32(weights) => {
-                                let next =
-                                    runs.first().map_or(0, |run| run.row * filters) + BLOCK_WEIGHTS + terms * first;
+                                let next = (runs.first().map_or(0, |run| run.row) + most) * filters + terms * first;
                                 Ahead::Copied { next: weights.get(next..).unwrap_or(&[]), rows: batch }
                             }
                             View::F16(_) => Ahead::Nothing,

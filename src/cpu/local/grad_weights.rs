@@ -15,7 +15,8 @@ use pulp::{Simd, WithSimd};
 
 /// Enough cells to keep all threads busy. If there are fewer, a cell's rows of weights are divided among tasks, too.
 const MANY_CELLS: usize = 64;
-/// Rows of a task if rows are divided.
+/// Tasks, at least, if rows are divided, and the fewest rows of one.
+const MANY_TASKS: usize = 256;
 const TASK_ROWS: usize = 64;
 /// Rows whose gradients are computed before those of the next rows: in tiles of some filters each, they would else be written a
 /// part of each row at a time, over and over all of a cell's memory.
@@ -45,8 +46,8 @@ pub(in crate::cpu) fn grad_weights(team: &Team, layer: &Layer, operands: Operand
     let filters = layer.geometry.group_filters() as usize;
     let cells = layer.geometry.cells() as usize;
     let most = layer.geometry.most_entries() as usize;
-    let together = if cells < MANY_CELLS { TASK_ROWS.min(most) } else { most };
-    let together = together.min(gradient.most_rows(filters)).max(1);
+    let together = if cells < MANY_CELLS { most.div_ceil(MANY_TASKS.div_ceil(cells)).max(TASK_ROWS) } else { most };
+    let together = together.min(most).min(gradient.most_rows(filters)).max(1);
     let pieces = most.div_ceil(together);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces.max(1) as u64;
     let streamed = matches!(gradient, Gradient::Kept(Kept { accumulate: false, .. }))
@@ -104,6 +105,9 @@ impl WithSimd for Pieces<'_> {
         };
         let mut room = team.room();
         let Room { floats, gradient: own, .. } = &mut *room;
+        let beside = aligned(floats);
+        let copies = operands.batch >= SAMPLES && operands.batch * filters <= beside.len();
+        let mut copied = usize::MAX;
         for index in self.span.first..self.span.end {
             let (cell, row) = (index / self.pieces, index % self.pieces * self.together);
             let first = layer.weights_of(cell);
@@ -113,7 +117,11 @@ impl WithSimd for Pieces<'_> {
             }
             let place = gradient.place(first + row * filters, (end - row) * filters, own);
             let grads = operands.grad_output.get(layer.output_of(cell)..).unwrap_or(&[]);
-            let (grads, apart) = side_by_side(grads, operands.batch, (filters, outputs), aligned(floats));
+            if copies && cell != copied {
+                copy_side_by_side(grads, [filters, outputs], &mut beside[..operands.batch * filters]);
+                copied = cell;
+            }
+            let (grads, apart) = if copies { (&*beside, filters) } else { (grads, outputs) };
             // Rows before this one are done.
             let mut done = row;
             let clear = |from: usize, to: usize| {
@@ -161,21 +169,11 @@ impl WithSimd for Pieces<'_> {
     }
 }
 
-/// A cell's gradients, with the distance between those of neighbouring samples. Those of many samples are copied side
-/// by side into `room`: each is read for all rows of weights, and values far apart would evict each other from the
-/// cache.
+/// Copies a cell's gradients side by side into `room`: each is read for all rows of weights, and values far apart would evict each
+/// other from the cache.
 #[inline(always)]
-fn side_by_side<'a>(
-    grads: &'a [f32],
-    batch: usize,
-    (filters, outputs): (usize, usize),
-    room: &'a mut [f32],
-) -> (&'a [f32], usize) {
-    if batch < SAMPLES || batch * filters > room.len() {
-        return (grads, outputs);
-    }
-    for (sample, to) in room.chunks_exact_mut(filters).take(batch).enumerate() {
+fn copy_side_by_side(grads: &[f32], [filters, outputs]: [usize; 2], room: &mut [f32]) {
+    for (sample, to) in room.chunks_exact_mut(filters).enumerate() {
         to.copy_from_slice(&grads[sample * outputs..][..filters]);
     }
-    (room, filters)
 }

@@ -1,7 +1,7 @@
 //! The products that tiles sum: of locations with their own weights, and of those that share them.
 
 use super::block::BLOCK_WEIGHTS;
-use super::fetch::{FETCHES, fetch};
+use super::fetch::{FETCHES, fetch, fetch_near};
 use super::tile::{Terms, load};
 use super::windows::Run;
 use crate::cpu::stream::{LINE, STREAMS};
@@ -215,6 +215,8 @@ pub(super) struct GradProducts<'a> {
 }
 
 impl<S: Simd> Terms<S> for GradProducts<'_> {
+    const SIDE_BY_SIDE: bool = true;
+
     #[inline(always)]
     fn streamed(&self) -> bool {
         STREAMS && self.streamed
@@ -230,9 +232,19 @@ impl<S: Simd> Terms<S> for GradProducts<'_> {
         sums: &mut [[S::f32s; VECTORS]; ROWS],
     ) {
         let width = (VECTORS * S::F32_LANES).min(self.filters - column);
+        // Bounds are checked once: with each term they took a fifth of the time.
+        let Some(last) = self.batch.checked_sub(1) else { return };
+        let all_grads = &self.grad_output[column..][..last * self.apart + width];
+        let all_inputs = &self.input[row..][..last * self.inputs + ROWS];
         for sample in 0..self.batch {
-            let grads = load::<S, VECTORS, TAIL>(simd, &self.grad_output[sample * self.apart + column..][..width]);
-            let inputs = &self.input[sample * self.inputs + row..][..ROWS];
+            // SAFETY: `all_grads` has those of the last sample.
+            let grads = unsafe { all_grads.get_unchecked(sample * self.apart..sample * self.apart + width) };
+            let grads = load::<S, VECTORS, TAIL>(simd, grads);
+            // SAFETY: `all_inputs` has those of the last sample.
+            let inputs = unsafe { all_inputs.get_unchecked(sample * self.inputs..sample * self.inputs + ROWS) };
+            if VECTORS == 1 {
+                fetch_near(inputs.as_ptr().wrapping_add(ROWS));
+            }
             for m in 0..ROWS {
                 let input = simd.splat_f32s(inputs[m]);
                 for v in 0..VECTORS {

@@ -36,6 +36,9 @@ pub(super) enum Begin<'a> {
 
 /// The terms of sums that tiles compute.
 pub(super) trait Terms<S: Simd> {
+    /// Whether a row's numbers lie beside those of the next row, so that tiles of one vector may be as high as registers allow.
+    const SIDE_BY_SIDE: bool = false;
+
     /// Whether the sums are written past the caches, which [`stream::fence`] ends.
     #[inline(always)]
     fn streamed(&self) -> bool {
@@ -86,7 +89,7 @@ fn store<S: Simd, const VECTORS: usize, const TAIL: bool>(simd: S, sums: &[S::f3
 
 /// Computes all sums, tile by tile.
 #[inline(always)]
-pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, terms: &impl Terms<S>) {
+pub(super) fn all<S: Simd, T: Terms<S>>(simd: S, sums: Sums<'_>, terms: &T) {
     let mut column = 0;
     while column < sums.columns {
         let vectors = (sums.columns - column) / S::F32_LANES;
@@ -101,6 +104,7 @@ pub(super) fn all<S: Simd>(simd: S, sums: Sums<'_>, terms: &impl Terms<S>) {
                 (_, 4.., ..=2) => rows::<S, 4, 2, false>(simd, sums, column, terms),
                 (16, 2.., _) => rows::<S, 2, 8, false>(simd, sums, column, terms),
                 (_, 2.., _) => rows::<S, 2, 6, false>(simd, sums, column, terms),
+                (16, 1.., _) if T::SIDE_BY_SIDE => rows::<S, 1, 16, false>(simd, sums, column, terms),
                 (_, 1.., _) => rows::<S, 1, 8, false>(simd, sums, column, terms),
                 _ => rows::<S, 1, 8, true>(simd, sums, column, terms),
             };
@@ -128,7 +132,15 @@ fn rows<S: Simd, const VECTORS: usize, const MOST: usize, const TAIL: bool>(
             5 if MOST >= 5 => tile::<S, 5, VECTORS, TAIL>(simd, sums, [row, column], terms),
             6 if MOST >= 6 => tile::<S, 6, VECTORS, TAIL>(simd, sums, [row, column], terms),
             7 if MOST >= 7 => tile::<S, 7, VECTORS, TAIL>(simd, sums, [row, column], terms),
-            _ if MOST >= 8 => tile::<S, 8, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            8 if MOST >= 8 => tile::<S, 8, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            9 if MOST >= 9 => tile::<S, 9, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            10 if MOST >= 10 => tile::<S, 10, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            11 if MOST >= 11 => tile::<S, 11, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            12 if MOST >= 12 => tile::<S, 12, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            13 if MOST >= 13 => tile::<S, 13, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            14 if MOST >= 14 => tile::<S, 14, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            15 if MOST >= 15 => tile::<S, 15, VECTORS, TAIL>(simd, sums, [row, column], terms),
+            _ if MOST >= 16 => tile::<S, 16, VECTORS, TAIL>(simd, sums, [row, column], terms),
             _ => {}
         }
         row += count;

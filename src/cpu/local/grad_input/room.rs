@@ -9,8 +9,9 @@ pub(super) const SAMPLES: usize = 64;
 pub(super) const VECTOR: usize = 16;
 /// Sums of a piece, half a MB: those of a core's second-level cache. With fewer, output gradients are transposed more often.
 pub(super) const SUMS: usize = 1 << 17;
-/// Gradients of a cell that are transposed at a time: they stay in the first-level cache.
-pub(super) const GRADS: usize = 4096;
+/// Gradients of a cell that are transposed at a time. They are as many as rows of weights usually have filters, for so many samples: weights
+/// that are read in parts of rows come from memory half as fast, and that costs more than what leaves the first-level cache.
+pub(super) const GRADS: usize = 16384;
 
 /// How many floats of room a task needs.
 pub(in crate::cpu::local) fn floats(layer: &Geometry) -> usize {

@@ -16,7 +16,7 @@ const ALONE: u64 = 40_000;
 /// Nanoseconds of a task: long compared with handing it out, short compared with the whole.
 const TASK: u64 = 30_000;
 /// Most tasks of an operation.
-const TASKS: usize = 256;
+pub(super) const TASKS: usize = 256;
 
 /// What a team works with.
 #[derive(Debug, Clone)]

@@ -11,24 +11,28 @@ pub(super) const WRITTEN_AHEAD: usize = 512;
 /// Fetches a line of the cache to the second level, wherever that is.
 #[inline(always)]
 pub(super) fn fetch(place: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch of any place, within memory or not, is allowed and changes nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
+    fetch_to::<false>(place);
 }
 
 /// Fetches a line of the cache to the first level, wherever that is: for what is read very soon.
 #[inline(always)]
 pub(super) fn fetch_near(place: *const f32) {
+    fetch_to::<true>(place);
+}
+
+#[inline(always)]
+fn fetch_to<const FIRST_LEVEL: bool>(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
         // SAFETY: a prefetch of any place, within memory or not, is allowed and changes nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+        unsafe {
+            if FIRST_LEVEL {
+                _mm_prefetch::<_MM_HINT_T0>(place.cast());
+            } else {
+                _mm_prefetch::<_MM_HINT_T1>(place.cast());
+            }
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;

@@ -1,6 +1,6 @@
 //! `LocalForward`: for each cell a product with a row for each sample, on the weights where they are or, with many samples, on copies of them.
 
-use super::block::{BLOCK_WEIGHTS, HALF_BLOCK_WEIGHTS, PANEL, PANEL_WEIGHTS};
+use super::block::{BLOCK_WEIGHTS, COPIED_WEIGHTS, PANEL};
 use super::convolution;
 use super::layer::Layer;
 use super::narrow::{self, Narrow};
@@ -107,14 +107,15 @@ impl Pieces<'_> {
         let (filters, columns) = (geometry.group_filters() as usize, own.filters.len());
         let (inputs, outputs) = (geometry.inputs() as usize, geometry.outputs() as usize);
         let many = batch >= MANY_SAMPLES && columns > PANEL;
-        let (panel, most) = match own.weights {
-            _ if many => (PANEL, PANEL_WEIGHTS / PANEL),
-            View::F32(_) => (columns, BLOCK_WEIGHTS / columns),
-            View::F16(_) => (columns, HALF_BLOCK_WEIGHTS / columns),
+        let panel = if many { PANEL } else { columns };
+        let most = match own.weights {
+            View::F32(_) if !many => BLOCK_WEIGHTS,
+            _ => COPIED_WEIGHTS,
         };
+        let most = (most / panel).max(1);
         let (mut runs, mut block, mut held) = (self.layer.windows.runs(own.cell), BLOCK, false);
         loop {
-            let runs = runs.block(most.max(1), &mut block).unwrap_or_default();
+            let runs = runs.block(most, &mut block).unwrap_or_default();
             if runs.is_empty() && held {
                 return;
             }

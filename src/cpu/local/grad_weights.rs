@@ -10,13 +10,12 @@ use super::products::GradProducts;
 use super::tile::{self, Begin, Sums};
 use super::turn::aligned;
 use crate::cpu::stream;
-use crate::cpu::team::{Room, Span, Team};
+use crate::cpu::team::{Room, Span, TASKS, Team};
 use pulp::{Simd, WithSimd};
 
 /// Enough cells to keep all threads busy. If there are fewer, a cell's rows of weights are divided among tasks, too.
 const MANY_CELLS: usize = 64;
-/// Tasks, at least, if rows are divided, and the fewest rows of one.
-const MANY_TASKS: usize = 256;
+/// The fewest rows of a task if rows are divided.
 const TASK_ROWS: usize = 64;
 /// Rows whose gradients are computed before those of the next rows: in tiles of some filters each, they would else be written a
 /// part of each row at a time, over and over all of a cell's memory.
@@ -46,7 +45,7 @@ pub(in crate::cpu) fn grad_weights(team: &Team, layer: &Layer, operands: Operand
     let filters = layer.geometry.group_filters() as usize;
     let cells = layer.geometry.cells() as usize;
     let most = layer.geometry.most_entries() as usize;
-    let together = if cells < MANY_CELLS { most.div_ceil(MANY_TASKS.div_ceil(cells)).max(TASK_ROWS) } else { most };
+    let together = if cells < MANY_CELLS { most.div_ceil(TASKS.div_ceil(cells)).max(TASK_ROWS) } else { most };
     let together = together.min(most).min(gradient.most_rows(filters)).max(1);
     let pieces = most.div_ceil(together);
     let nanoseconds = layer.nanoseconds(operands.batch) / pieces.max(1) as u64;
